@@ -1,0 +1,58 @@
+"""Documents of two invented companies, and questions that they answer.
+
+Each company is a tenant of the local stack: さくら精機株式会社 writes in Japanese, Acme Outdoor Ltd. in English.
+Their documents speak of the same topics with different facts, so that an answer shows whose documents it came from.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+TENANTS = {"sakura": "さくら精機株式会社", "acme": "Acme Outdoor Ltd."}
+"""The sample tenants: the name of the company by tenant id."""
+
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question in a user's words, and where its answer stands.
+
+    `document` is the name of the tenant's file that answers the question. `expected` is the part of its text that is
+    the answer; it stands in no other document of any tenant. Extraction may break lines or lose spaces (PDF does both),
+    so compare without white space.
+    """
+
+    tenant: str
+    question: str
+    document: str
+    expected: str
+
+
+def documents(tenant_id: str) -> list[Path]:
+    """Give a sample tenant's files in order of their names, metadata sidecars (`<file>.metadata.json`) included.
+
+    Raises ValueError for a tenant that is not in `TENANTS`.
+    """
+    if tenant_id not in TENANTS:
+        raise ValueError(f"{tenant_id!r} is not a sample tenant; there are {', '.join(TENANTS)}")
+    return _visible_files(_FOLDER / tenant_id)
+
+
+def questions() -> list[Question]:
+    """Give the evaluation set, in the order of `questions.json`: first the Japanese half, then the English one."""
+    rows = json.loads((_FOLDER / "questions.json").read_text(encoding="utf-8"))
+    return [Question(**row) for row in rows]
+
+
+def distractors() -> list[Path]:
+    """Give Markdown documents of other organisations, Japanese and English, that answer none of the questions.
+
+    Ingested beside a tenant's documents they make retrieval harder, as a larger corpus would.
+    """
+    return _visible_files(_FOLDER / "distractors" / "en") + _visible_files(_FOLDER / "distractors" / "ja")
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    # Desktop systems leave files such as .DS_Store behind; they are nobody's documents.
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))

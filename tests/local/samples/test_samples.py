@@ -1,0 +1,187 @@
+"""The sample documents say what the questions about them expect."""
+
+import csv
+import functools
+import json
+import re
+import unicodedata
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+from pypdf import PdfReader
+
+from local.samples import TENANTS, Question, distractors, documents, questions
+
+SIDECAR_SUFFIX = ".metadata.json"
+# Amazon Bedrock ignores a document whose sidecar is larger (the failure reason of the ingestion job names this limit).
+LARGEST_SIDECAR_BYTES = 1024
+QUESTIONS = questions()
+
+
+def without_sidecars(tenant_id: str) -> list[Path]:
+    return [path for path in documents(tenant_id) if not path.name.endswith(SIDECAR_SUFFIX)]
+
+
+def sidecars(tenant_id: str) -> list[Path]:
+    return [path for path in documents(tenant_id) if path.name.endswith(SIDECAR_SUFFIX)]
+
+
+DOCUMENTS = [path for tenant_id in TENANTS for path in without_sidecars(tenant_id)]
+SIDECARS = [path for tenant_id in TENANTS for path in sidecars(tenant_id)]
+PDFS = [path for path in DOCUMENTS if path.suffix == ".pdf"]
+
+
+@functools.cache
+def text_of(path: Path) -> str:
+    match path.suffix:
+        case ".pdf":
+            return "\n".join(page.extract_text() for page in PdfReader(path).pages)
+        case ".html":
+            return BeautifulSoup(path.read_bytes(), "html.parser").get_text(" ")
+        case ".csv":
+            with path.open(encoding="utf-8", newline="") as file:
+                return "\n".join(" ".join(row) for row in csv.reader(file))
+        case ".md" | ".txt":
+            return path.read_text(encoding="utf-8")
+    raise AssertionError(f"no sample should have the format of {path.name}")
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s", "", text)
+
+
+def is_japanese(text: str) -> bool:
+    return any("HIRAGANA" in unicodedata.name(character, "") for character in text)
+
+
+def name_of(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def label_of(question: Question) -> str:
+    return f"{question.tenant}/{question.document}/{question.expected}"
+
+
+@pytest.mark.parametrize("tenant_id", TENANTS)
+def test_every_tenant_has_nine_documents_or_more_in_every_format(tenant_id: str) -> None:
+    found = without_sidecars(tenant_id)
+
+    assert len(found) >= 9
+    assert {path.suffix for path in found} == {".md", ".txt", ".html", ".csv", ".pdf"}
+
+
+def test_file_names_are_unique_within_a_tenant_and_among_the_distractors() -> None:
+    for paths in (*(documents(tenant_id) for tenant_id in TENANTS), distractors()):
+        # Case does not tell files apart on macOS and Windows.
+        repeated = [name for name, count in Counter(path.name.lower() for path in paths).items() if count > 1]
+        assert repeated == []
+
+
+def test_file_names_are_spelt_the_same_on_every_file_system() -> None:
+    # macOS may decompose a name that has an accented letter; the object key would differ from questions.json.
+    for path in (*DOCUMENTS, *SIDECARS, *distractors()):
+        assert path.name == unicodedata.normalize("NFD", path.name) == unicodedata.normalize("NFC", path.name)
+
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.suffix != ".pdf"], ids=name_of)
+def test_a_document_is_short_and_not_a_stub(path: Path) -> None:
+    assert 1_000 <= len(text_of(path).encode()) <= 4_096
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_a_document_is_written_in_its_tenants_language(path: Path) -> None:
+    assert is_japanese(text_of(path)) == (path.parent.name == "sakura")
+
+
+@pytest.mark.parametrize("path", PDFS, ids=name_of)
+def test_a_pdf_has_several_pages_with_text_and_stays_small(path: Path) -> None:
+    pages = [page.extract_text() for page in PdfReader(path).pages]
+
+    assert 2 <= len(pages) <= 4
+    assert all(len(squeezed(page)) > 200 for page in pages)
+    assert path.stat().st_size < 300_000
+
+
+@pytest.mark.parametrize("path", PDFS, ids=name_of)
+def test_the_text_of_a_pdf_has_no_look_alike_characters(path: Path) -> None:
+    # Kangxi and other radicals, private use, ligatures, and the replacement character: what bad font tables give.
+    assert re.findall("[\u2e80-\u2fdf\ue000-\uf8ff\ufb00-\ufb06\ufffd]", text_of(path)) == []
+
+
+@pytest.mark.parametrize("path", PDFS, ids=name_of)
+def test_a_pdf_says_what_its_source_says(path: Path) -> None:
+    source = path.parent.parent / "sources" / f"{path.stem}.html"
+    body = BeautifulSoup(source.read_bytes(), "html.parser").body
+    assert body is not None
+    pieces = [squeezed(piece) for piece in body.stripped_strings]
+
+    missing = [piece for piece in pieces if piece not in squeezed(text_of(path))]
+
+    assert missing == []
+
+
+@pytest.mark.parametrize("tenant_id", TENANTS)
+def test_two_documents_of_a_tenant_carry_a_sidecar(tenant_id: str) -> None:
+    names = {path.name for path in without_sidecars(tenant_id)}
+
+    described = [path.name.removesuffix(SIDECAR_SUFFIX) for path in sidecars(tenant_id)]
+
+    assert len(described) == 2
+    assert set(described) <= names
+
+
+@pytest.mark.parametrize("path", SIDECARS, ids=name_of)
+def test_a_sidecar_is_within_the_limit_and_holds_plain_attributes(path: Path) -> None:
+    content = json.loads(path.read_text(encoding="utf-8"))
+
+    assert path.stat().st_size <= LARGEST_SIDECAR_BYTES
+    assert set(content) == {"metadataAttributes"}
+    assert content["metadataAttributes"]
+    assert all(isinstance(value, str | int | float | bool) for value in content["metadataAttributes"].values())
+
+
+def test_each_half_of_the_evaluation_set_has_24_questions_or_more() -> None:
+    counts = Counter(question.tenant for question in QUESTIONS)
+
+    assert set(counts) == set(TENANTS)
+    assert min(counts.values()) >= 24
+    assert len({(question.tenant, question.question) for question in QUESTIONS}) == len(QUESTIONS)
+
+
+def test_every_document_is_asked_about() -> None:
+    asked = {(question.tenant, question.document) for question in QUESTIONS}
+
+    assert asked == {(path.parent.name, path.name) for path in DOCUMENTS}
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=label_of)
+def test_the_expected_words_stand_in_the_named_document_and_in_no_other(question: Question) -> None:
+    expected = squeezed(question.expected)
+
+    holders = [name_of(path) for path in (*DOCUMENTS, *distractors()) if expected in squeezed(text_of(path))]
+
+    assert holders == [f"{question.tenant}/{question.document}"]
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=label_of)
+def test_a_question_is_in_the_users_own_words_and_does_not_give_the_answer_away(question: Question) -> None:
+    [document] = [path for path in without_sidecars(question.tenant) if path.name == question.document]
+
+    assert is_japanese(question.question) == (question.tenant == "sakura")
+    assert squeezed(question.expected) not in squeezed(question.question)
+    # The FAQ pages hold questions of their own; a copy of one would measure nothing.
+    assert squeezed(question.question) not in squeezed(text_of(document))
+
+
+def test_there_are_ten_distractors_in_each_language() -> None:
+    languages = Counter(is_japanese(path.read_text(encoding="utf-8")) for path in distractors())
+
+    assert languages == {True: 10, False: 10}
+    assert {path.suffix for path in distractors()} == {".md"}
+
+
+def test_asking_for_a_tenant_that_is_not_a_sample_names_those_that_are() -> None:
+    with pytest.raises(ValueError, match="'globex' is not a sample tenant; there are sakura, acme"):
+        documents("globex")
