@@ -1,0 +1,191 @@
+"""Python functions run under the real Lambda runtime client.
+
+MiniStack runs them with a worker script of its own: every exception becomes `Runtime.HandlerError`, so that a `Retry`
+on a named error never matches; an exception ends the worker; each call waits 50 ms for log lines; the environment and
+the site-packages of the server leak into functions; and a burst starts one process for each waiting event.
+
+AWS runs them with awslambdaric, which reports the exception's class as `errorType` and goes on with the next event (AWS
+documentation, Lambda, "Using the Lambda runtime API"), in an environment that holds the defined variables only (same,
+"Defined runtime environment variables"). Beside the standard library the managed runtime has boto3 and nothing else.
+
+MiniStack's worker for custom runtimes speaks the runtime API: here it starts awslambdaric.
+"""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from ministack.core import lambda_runtime
+from ministack.services import lambda_svc
+
+from local.stack.configuration import StackConfiguration
+
+# What the managed runtime's /var/runtime holds: the client with its dependencies, and boto3 with its own.
+RUNTIME_PACKAGES = (
+    *("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py"),
+    *("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3"),
+)
+# `-S` leaves out the virtual environment, `-m` finds the client in the runtime's folder at the end of PYTHONPATH.
+BOOTSTRAP = f'#!/bin/sh\nexec "{sys.executable}" -S -m awslambdaric "$_HANDLER"\n'
+
+
+def apply(configuration: StackConfiguration) -> None:
+    runtime_directory = _make_runtime_directory(configuration.state_directory / "python-runtime")
+    layers = _Layers()
+    gates: dict[str, threading.BoundedSemaphore] = defaultdict(
+        lambda: threading.BoundedSemaphore(configuration.function_concurrency)
+    )
+    gates_lock = threading.Lock()
+    worker_class_of = lambda_runtime._worker_class_for
+    environment_of = lambda_svc._provided_worker_env
+    execute = lambda_svc._execute_function_warm
+
+    def worker_class_for(config: dict[str, Any]) -> type:
+        return RuntimeClientWorker if _is_python(config) else worker_class_of(config)
+
+    def worker_environment(config: dict[str, Any], code_directory: str, port: int) -> dict[str, str]:
+        if not _is_python(config):
+            return environment_of(config, code_directory, port)  # type: ignore[no-any-return]
+        search_path = [code_directory, *layers.search_path(config), str(runtime_directory)]
+        return _function_environment(configuration, config, code_directory, port, search_path)
+
+    def execute_warm(function: dict[str, Any], event: Any, request_id: str) -> dict[str, Any]:
+        config = function.get("config") or function
+        if not _is_python(config):
+            return execute(function, event, request_id)  # type: ignore[no-any-return]
+        with gates_lock:
+            gate = gates[config["FunctionArn"]]
+        # Waits where AWS would scale out: a laptop has no room for hundreds of environments.
+        with gate:
+            result: dict[str, Any] = lambda_svc._execute_function_provided_warm(function, event, request_id)
+            return result
+
+    lambda_runtime._worker_class_for = worker_class_for
+    lambda_svc._provided_worker_env = worker_environment
+    lambda_svc._execute_function_warm = execute_warm
+
+
+class RuntimeClientWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
+    """One environment of a Python function: MiniStack's runtime API, and awslambdaric as its client."""
+
+    def _spawn(self, init_timeout: float | None = None) -> None:
+        _place_bootstrap(Path(lambda_svc._provided_runtime_code_dir(self.code_zip)))
+        super()._spawn(init_timeout)
+        # Without extensions AWS gives an environment no time to shut down (AWS documentation, Lambda, "Understanding
+        # the execution environment lifecycle"); the client sits in a native call and would let MiniStack wait for 2
+        # s.
+        self._proc.terminate = self._proc.kill
+
+    def _build_handler_class(self, generation: int, pending: Any) -> Any:
+        handler = super()._build_handler_class(generation, pending)
+        # Headers and body are two writes: Nagle's algorithm would hold the second for 40 ms.
+        handler.disable_nagle_algorithm = True
+        return handler
+
+    def _drain_stderr_bounded(
+        self, first_line_wait: float = 0.003, idle_confirm: float = 0.002, hard_cap: float = 0.25
+    ) -> str:
+        """Log lines of the invocation that just ended. They are in the pipe by now, so waits can be short."""
+        return super()._drain_stderr_bounded(first_line_wait, idle_confirm, hard_cap)  # type: ignore[no-any-return]
+
+
+class _Layers:
+    """Extracted layers, by layer version (which never changes)."""
+
+    def __init__(self) -> None:
+        self._directories: dict[str, Path] = {}
+
+    def search_path(self, config: dict[str, Any]) -> list[str]:
+        """Folders of a function's layers for PYTHONPATH; a later layer hides an earlier one, as on AWS."""
+        version = config["Runtime"]
+        return [
+            str(directory / folder)
+            for layer in reversed(config.get("Layers") or [])
+            if (directory := self._directory(layer))
+            for folder in ("python", f"python/lib/{version}/site-packages")
+            if (directory / folder).is_dir()
+        ]
+
+    def _directory(self, layer: Any) -> Path | None:
+        arn = layer["Arn"] if isinstance(layer, dict) else str(layer)
+        known = self._directories.get(arn)
+        if known and known.is_dir():
+            return known
+        archive = lambda_svc._resolve_layer_zip(layer)
+        if archive is None:
+            return None
+        self._directories[arn] = Path(lambda_svc._docker_extracted_dir(archive, "layer"))
+        return self._directories[arn]
+
+
+def _is_python(config: dict[str, Any]) -> bool:
+    return str(config.get("Runtime", "")).startswith("python") and config.get("PackageType") != "Image"
+
+
+def _place_bootstrap(code_directory: Path) -> None:
+    target = code_directory / "bootstrap"
+    # Under MiniStack's lock, because a process forked while the file is open for writing could not execute it.
+    with lambda_svc._provided_code_lock:
+        if not target.exists():
+            target.write_text(BOOTSTRAP)
+            target.chmod(0o755)
+
+
+def _make_runtime_directory(directory: Path) -> Path:
+    """A folder with nothing but the runtime's packages, as links into this interpreter's site-packages."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    for package in RUNTIME_PACKAGES:
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
+            raise ModuleNotFoundError(f"{package} is not installed, and the Python runtime needs it", name=package)
+        origin = Path(spec.origin)
+        source = origin.parent if origin.name == "__init__.py" else origin
+        (directory / source.name).symlink_to(source)
+    return directory
+
+
+def _function_environment(
+    configuration: StackConfiguration,
+    config: dict[str, Any],
+    code_directory: str,
+    runtime_api_port: int,
+    search_path: list[str],
+) -> dict[str, str]:
+    name, region = config["FunctionName"], config["FunctionArn"].split(":")[3]
+    return {
+        "PATH": os.defpath,
+        "HOME": code_directory,
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "TMPDIR": tempfile.gettempdir(),
+        # Not of AWS: where the local endpoints are, and whose certificates to trust. A function may override them.
+        **{key: value for key, value in os.environ.items() if key.startswith("AWS_ENDPOINT_URL_")},
+        "AWS_ENDPOINT_URL": configuration.aws_url,
+        "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
+        "SSL_CERT_FILE": str(configuration.trust_bundle),
+        **lambda_svc._runtime_env_vars(config),
+        **lambda_runtime.execution_credentials(config),
+        "_HANDLER": config["Handler"],
+        "PYTHONPATH": os.pathsep.join(search_path),
+        "LAMBDA_TASK_ROOT": code_directory,
+        "LAMBDA_RUNTIME_DIR": search_path[-1],
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{config['Runtime']}",
+        "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{runtime_api_port}",
+        "AWS_LAMBDA_FUNCTION_NAME": name,
+        "AWS_LAMBDA_FUNCTION_VERSION": config.get("Version", "$LATEST"),
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config.get("MemorySize", 128)),
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": hashlib.sha256(f"{name}:{runtime_api_port}".encode()).hexdigest()[:32],
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+    }

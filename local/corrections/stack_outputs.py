@@ -1,0 +1,5 @@
+from local.stack.configuration import StackConfiguration
+
+
+def apply(configuration: StackConfiguration) -> None:
+    pass

@@ -1,0 +1,302 @@
+"""Step Functions executions are run by moto's engine.
+
+MiniStack has an engine of its own. In it a Lambda that raises in a `.waitForTaskToken` task leaves the execution
+waiting for ever; `TimeoutSeconds` of the machine, `HeartbeatSeconds` and `MaxDelaySeconds` are ignored; JSONPath
+filters give null; a missing path gives null; an invalid definition is accepted; and StartExecution with the name and
+input of a running execution is refused. moto's engine (it began as LocalStack's) follows the Amazon States Language
+in all of these.
+
+What AWS does: "StartExecution is idempotent for STANDARD workflows" for the same name and input while running, else
+ExecutionAlreadyExists; CreateStateMachine answers InvalidDefinition; SendTaskSuccess with a token whose task has ended
+answers TaskTimedOut, with a token that never was InvalidToken (AWS Step Functions API reference).
+
+MiniStack keeps the records (state machines, executions, the `aws.states` events); only what runs an execution is
+replaced.
+"""
+
+import datetime
+import enum
+import json
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+from botocore.client import BaseClient
+from botocore.config import Config
+from ministack.services import stepfunctions
+from ministack.services.cloudformation import provisioners
+from moto.stepfunctions.parser.api import ExecutionStatus, StateMachineType
+from moto.stepfunctions.parser.asl.eval.callback.callback import (
+    CallbackEndpoint,
+    CallbackOutcomeFailure,
+    CallbackOutcomeSuccess,
+)
+from moto.stepfunctions.parser.asl.eval.environment import Environment
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.utils import boto_client
+from moto.stepfunctions.parser.backend.execution import Execution
+from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+from moto.stepfunctions.parser.backend.state_machine import StateMachineInstance
+
+from local.stack.configuration import ACCESS_KEY, SECRET_KEY, StackConfiguration
+
+logger = logging.getLogger(__name__)
+
+# The longest that a Lambda function runs (AWS documentation, Lambda quotas) and a little.
+LONGEST_CALL = 15 * 60 + 10
+CLIENT_NAMES = {"sfn": "stepfunctions", "states": "stepfunctions"}
+_running: dict[str, Execution] = {}
+_closed_tokens: set[str] = set()
+
+
+def apply(configuration: StackConfiguration) -> None:
+    # Each caught failure of a task, with its whole syntax tree; the execution's history has it in short.
+    logging.getLogger("moto.stepfunctions.parser.asl.component.eval_component").setLevel(logging.CRITICAL)
+    _send_service_integrations_to(configuration)
+    start_execution, stop_execution = stepfunctions._start_execution, stepfunctions._stop_execution
+    get_execution_history = stepfunctions._get_execution_history
+    find_definition_problem = stepfunctions._validate_definition_jsonata
+    state_machine_type = provisioners._RESOURCE_HANDLERS["AWS::StepFunctions::StateMachine"]
+    create_by_template = state_machine_type["create"]
+
+    def definition_problem(definition: str | None) -> str | None:
+        problem: str | None = find_definition_problem(definition)
+        return problem or _definition_problem(definition or "")
+
+    def create_state_machine_by_template(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+        if problem := _definition_problem(provisioners._sfn_definition(properties)):
+            raise provisioners._sfn_handler_error(problem)
+        return create_by_template(logical_id, properties, stack)
+
+    def start(request: dict[str, Any]) -> Any:
+        return _same_running_execution(request) or start_execution(request)
+
+    def stop(request: dict[str, Any]) -> Any:
+        response = stop_execution(request)
+        execution = _running.get(request.get("executionArn", ""))
+        record = stepfunctions._executions.get(request.get("executionArn"))
+        if execution and record["status"] == ExecutionStatus.ABORTED and (environment := _environment(execution)):
+            environment.set_stop(stop_date=_now(), error=request.get("error"), cause=request.get("cause"))
+        return response
+
+    def history(request: dict[str, Any]) -> Any:
+        if execution := _running.get(request.get("executionArn", "")):
+            _copy_history(execution, stepfunctions._executions[request["executionArn"]])
+        return get_execution_history(request)
+
+    stepfunctions._run_execution = _run
+    stepfunctions._start_execution = start
+    stepfunctions._stop_execution = stop
+    stepfunctions._get_execution_history = history
+    stepfunctions._validate_definition_jsonata = definition_problem
+    stepfunctions._send_task_success = lambda request: _end_task(
+        request, lambda token: CallbackOutcomeSuccess(token, request["output"])
+    )
+    stepfunctions._send_task_failure = lambda request: _end_task(
+        request, lambda token: CallbackOutcomeFailure(token, request.get("error"), request.get("cause"))
+    )
+    stepfunctions._send_task_heartbeat = _heartbeat
+    state_machine_type["create"] = create_state_machine_by_template
+
+
+class _Worker(ExecutionWorker):  # type: ignore[misc]
+    """Evaluates an execution; stops at once when it was aborted before it began."""
+
+    def __init__(self, record: dict[str, Any], **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._record = record
+
+    def _get_evaluation_environment(self) -> Environment:
+        self.env = super()._get_evaluation_environment()
+        # After self.env is set: a StopExecution that saw no environment has set the status before.
+        if self._record["status"] == ExecutionStatus.ABORTED:
+            self.env.set_stop(stop_date=_now(), error=self._record["error"], cause=self._record["cause"])
+        return self.env
+
+    def run(self) -> None:
+        """Evaluates in the calling thread; MiniStack gives each execution its own."""
+        self._execution_logic()
+
+
+def _run(arn: str) -> None:
+    record = stepfunctions._executions.get(arn)
+    machine = record and stepfunctions._state_machines.get(record["stateMachineArn"])
+    if not machine:
+        return
+    execution = _make_execution(record, machine)
+    _running[arn] = execution
+    try:
+        execution.exec_worker.run()
+    except Exception as error:
+        logger.exception("Step Functions execution %s could not be run", arn)
+        stepfunctions._fail_execution(record, "States.Runtime", repr(error))
+    else:
+        _copy_history(execution, record)
+        _copy_outcome(execution, record)
+    finally:
+        del _running[arn]
+        if environment := _environment(execution):
+            _closed_tokens.update(environment.callback_pool_manager._pool)
+
+
+def _make_execution(record: dict[str, Any], machine: dict[str, Any]) -> Execution:
+    _, _, _, region, account, *_ = record["executionArn"].split(":")
+    execution = Execution(
+        name=record["name"],
+        sm_type=StateMachineType(machine["type"]),
+        role_arn=machine["roleArn"],
+        exec_arn=record["executionArn"],
+        account_id=account,
+        region_name=region,
+        state_machine=StateMachineInstance(
+            name=machine["name"],
+            arn=machine["stateMachineArn"],
+            definition=machine["definition"],
+            role_arn=machine["roleArn"],
+            logging_config=machine["loggingConfiguration"],
+            sm_type=StateMachineType(machine["type"]),
+        ),
+        # Text, because the context object gives it to states as $$.Execution.StartTime.
+        start_date=record["startDate"],
+        cloud_watch_logging_session=None,
+        activity_store={},
+        input_data=record["input"],
+    )
+    template = execution._get_start_execution_worker()
+    execution.exec_status = ExecutionStatus.RUNNING
+    execution.exec_worker = _Worker(
+        record,
+        evaluation_details=template._evaluation_details,
+        exec_comm=template._execution_communication,
+        cloud_watch_logging_session=None,
+        activity_store={},
+    )
+    return execution
+
+
+def _copy_history(execution: Execution, record: dict[str, Any]) -> None:
+    if events := _plain(execution.to_history_output()["events"]):
+        record["events"] = events
+
+
+def _copy_outcome(execution: Execution, record: dict[str, Any]) -> None:
+    if record["status"] != ExecutionStatus.RUNNING:
+        return
+    record.update(stopDate=stepfunctions.now_iso(), error=execution.error, cause=execution.cause)
+    if execution.exec_status == ExecutionStatus.SUCCEEDED:
+        record["output"] = json.dumps(execution.output, ensure_ascii=False)
+    # Last, because it is what DescribeExecution's callers wait for.
+    record["status"] = execution.exec_status.value
+    stepfunctions._emit_execution_status_event(record)
+
+
+def _same_running_execution(request: dict[str, Any]) -> Any:
+    name, machine = request.get("name"), stepfunctions._state_machines.get(request.get("stateMachineArn"))
+    if not name or not machine or machine["type"] != StateMachineType.STANDARD:
+        return None
+    arn = machine["stateMachineArn"].replace(":stateMachine:", ":execution:") + f":{name}"
+    record = stepfunctions._executions.get(arn)
+    if not record or record["status"] != ExecutionStatus.RUNNING or record["input"] != request.get("input", "{}"):
+        return None
+    return stepfunctions.json_response({"executionArn": arn, "startDate": record["startDate"]})
+
+
+def _definition_problem(definition: str) -> str | None:
+    try:
+        AmazonStateLanguageParser.parse(definition)
+    except Exception as error:  # noqa: BLE001 -- the parser raises many kinds, all about the definition
+        return f"Invalid State Machine Definition: '{error!r}'"
+    return None
+
+
+def _end_task(request: dict[str, Any], outcome: Callable[[str], Any]) -> Any:
+    token = request["taskToken"]
+    endpoint = _open_task(token)
+    if not isinstance(endpoint, CallbackEndpoint):
+        return endpoint
+    endpoint.notify(outcome(token))
+    return stepfunctions.json_response({})
+
+
+def _heartbeat(request: dict[str, Any]) -> Any:
+    endpoint = _open_task(request["taskToken"])
+    if not isinstance(endpoint, CallbackEndpoint):
+        return endpoint
+    endpoint.notify_heartbeat()
+    return stepfunctions.json_response({})
+
+
+def _open_task(token: str) -> Any:
+    """The waiting task of a token, or the error response if there is none."""
+    for execution in list(_running.values()):
+        environment = _environment(execution)
+        endpoint = environment and environment.callback_pool_manager.get(token)
+        if endpoint is None:
+            continue
+        if not endpoint._notify_event.is_set():
+            return endpoint
+        break
+    else:
+        if token not in _closed_tokens:
+            return stepfunctions.error_response_json("InvalidToken", f"Invalid Token: '{token}'", 400)
+    return stepfunctions.error_response_json(
+        "TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'", 400
+    )
+
+
+def _environment(execution: Execution) -> Environment | None:
+    return execution.exec_worker.env
+
+
+def _send_service_integrations_to(configuration: StackConfiguration) -> None:
+    clients: dict[tuple[str, str], BaseClient] = {}
+    lock = threading.Lock()
+    config = Config(
+        parameter_validation=False,
+        retries={"total_max_attempts": 1},
+        max_pool_connections=100,
+        read_timeout=LONGEST_CALL,
+        inject_host_prefix=False,
+    )
+
+    def client_for(region: str, service: str, state_credentials: Any = None) -> BaseClient:  # noqa: ARG001
+        name = CLIENT_NAMES.get(service.lower(), service)
+        # Making a client is not thread-safe in boto3 and takes tens of milliseconds; using one is safe.
+        with lock:
+            if (region, name) not in clients:
+                clients[region, name] = boto3.client(  # type: ignore[call-overload]
+                    name,
+                    region_name=region,
+                    endpoint_url=configuration.aws_url,
+                    aws_access_key_id=ACCESS_KEY,
+                    aws_secret_access_key=SECRET_KEY,
+                    config=config,
+                )
+            return clients[region, name]
+
+    # The function is imported by name into every kind of task.
+    replaced = boto_client.boto_client_for
+    for module in list(sys.modules.values()):
+        if getattr(module, "boto_client_for", None) is replaced:
+            module.boto_client_for = client_for  # type: ignore[attr-defined]
+
+
+def _plain(value: Any) -> Any:
+    """History events as MiniStack stores them: text for times, plain values for enumerations."""
+    match value:
+        case datetime.datetime():
+            return value.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        case dict():
+            return {key: _plain(entry) for key, entry in value.items()}
+        case list() | tuple():
+            return [_plain(entry) for entry in value]
+        case enum.Enum():
+            return value.value
+    return value
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

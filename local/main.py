@@ -1,0 +1,229 @@
+"""`kbfleet-local`: the local AWS and what belongs to it, from the command line."""
+
+import datetime
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from local import deployment
+from local.identity_provider import DEFAULT_LIFETIME, IdentityProvider
+from local.slack_sink import SlackSink, message_as_text
+from local.stack import process, server
+from local.stack.configuration import (
+    DEFAULT_AWS_PORT,
+    DEFAULT_SIDE_PORT,
+    REPOSITORY,
+    TOKEN_AUDIENCE,
+    StackConfiguration,
+)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="The local AWS that kbfleet runs on.",
+)
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+State = Annotated[
+    Path,
+    typer.Option(
+        "--state",
+        envvar="KBFLEET_LOCAL_STATE",
+        help="Folder for the process id, logs, certificates and recorded messages.",
+        resolve_path=True,
+    ),
+]
+Port = Annotated[int, typer.Option("--port", help="Port of the AWS endpoint.")]
+SidePort = Annotated[int, typer.Option("--side-port", help="Port of the identity provider and the Slack sink (https).")]
+Region = Annotated[str, typer.Option("--region", help="AWS Region that the stack plays.")]
+Speed = Annotated[float, typer.Option("--speed", help="How many times faster than AWS Bedrock's lifecycles run.")]
+Concurrency = Annotated[int, typer.Option("--concurrency", help="Most environments of one function at a time.")]
+Authorization = Annotated[
+    bool, typer.Option("--authorization/--no-authorization", help="Check every call against IAM policies.")
+]
+DEFAULT_STATE = REPOSITORY / ".local"
+
+
+@app.command()
+def run(
+    state: State = DEFAULT_STATE,
+    port: Port = DEFAULT_AWS_PORT,
+    side_port: SidePort = DEFAULT_SIDE_PORT,
+    region: Region = "us-east-1",
+    speed: Speed = 60.0,
+    concurrency: Concurrency = 8,
+    authorization: Authorization = False,
+    corrections: Annotated[
+        str | None, typer.Option(help="Names of the corrections to apply, with commas; all if not given.")
+    ] = None,
+) -> None:
+    """Serve in the foreground, without deploying anything, until Ctrl-C."""
+    server.run(
+        StackConfiguration(
+            state_directory=state,
+            aws_port=port,
+            side_port=side_port,
+            region=region,
+            speed=speed,
+            function_concurrency=concurrency,
+            authorization=authorization,
+            corrections=None if corrections is None else tuple(filter(None, corrections.split(","))),
+        )
+    )
+
+
+@app.command()
+def up(
+    state: State = DEFAULT_STATE,
+    port: Port = DEFAULT_AWS_PORT,
+    side_port: SidePort = DEFAULT_SIDE_PORT,
+    region: Region = "us-east-1",
+    speed: Speed = 60.0,
+    concurrency: Concurrency = 8,
+    authorization: Authorization = False,
+    template: Annotated[Path, typer.Option(help="Template to deploy.", resolve_path=True)] = REPOSITORY
+    / "template.yaml",
+    parameter: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE of a template parameter, for other than the local values.")
+    ] = None,
+    deploy: Annotated[bool, typer.Option("--deploy/--no-deploy", help="Deploy the template.")] = True,
+) -> None:
+    """Start the local AWS in the background and deploy the template. On a running stack, deploy what changed."""
+    running = process.running_stack(state)
+    configuration = (
+        running.configuration
+        if running
+        else StackConfiguration(
+            state_directory=state,
+            aws_port=port,
+            side_port=side_port,
+            region=region,
+            speed=speed,
+            function_concurrency=concurrency,
+            authorization=authorization,
+        )
+    )
+    if running is None:
+        with console.status("Starting the local AWS …"):
+            running = process.start(configuration)
+    console.print(f"Local AWS   {configuration.aws_url} (process {running.process_id}, log {configuration.log_file})")
+    console.print(f"Side port   {configuration.side_url} (identity provider, Slack sink)")
+    if not deploy:
+        return
+    deployed = deployment.deploy(
+        configuration, template=template, parameter_overrides=_parse_parameters(parameter), console=console
+    )
+    for name, value in deployed.outputs.items():
+        console.print(f"{name:<24} {value}")
+    console.print('\nFor boto3, the AWS CLI and kbfleet in this shell:  eval "$(kbfleet-local env)"')
+
+
+@app.command()
+def down(state: State = DEFAULT_STATE) -> None:
+    """Stop the local AWS, and wait until its process is gone and its ports are free."""
+    with console.status("Stopping the local AWS …"):
+        stopped = process.stop(state)
+    console.print("Stopped." if stopped else "Nothing is running.")
+
+
+@app.command()
+def status(state: State = DEFAULT_STATE) -> None:
+    """Say whether the local AWS runs and where. Exit code 1 if it does not."""
+    running = _require_running(state)
+    configuration = running.configuration
+    console.print(f"Local AWS   {configuration.aws_url} (process {running.process_id})")
+    console.print(f"Side port   {configuration.side_url}")
+    console.print(f"Ready       {'yes' if process.is_ready(configuration) else 'not yet'}")
+    for name, value in deployment.read_outputs(configuration).items():
+        console.print(f"{name:<24} {value}")
+
+
+@app.command()
+def env(state: State = DEFAULT_STATE) -> None:
+    """Print the environment variables that point a shell's AWS clients at the local AWS, to be evaluated."""
+    for name, value in _require_running(state).configuration.client_environment().items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def token(
+    tenant: Annotated[str, typer.Argument(help="Tenant that the token is for.")],
+    state: State = DEFAULT_STATE,
+    audience: Annotated[str, typer.Option(help="Audience claim.")] = TOKEN_AUDIENCE,
+    expires_in: Annotated[float, typer.Option(help="Seconds until it expires; negative for an expired one.")] = (
+        DEFAULT_LIFETIME
+    ),
+    subject: Annotated[str, typer.Option(help="Subject claim.")] = "developer",
+) -> None:
+    """Print a signed token of the identity provider, for trying `POST /ask`."""
+    configuration = _require_running(state).configuration
+    provider = IdentityProvider.open(configuration.token_issuer, configuration.signing_key)
+    typer.echo(provider.mint(tenant, audience=audience, expires_in=expires_in, subject=subject))
+
+
+@app.command()
+def slack(
+    state: State = DEFAULT_STATE,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Print the messages that the Slack sink has taken, oldest first."""
+    configuration = _require_running(state).configuration
+    for record in SlackSink(configuration.slack_messages).messages():
+        if as_json:
+            typer.echo(json.dumps(record, ensure_ascii=False))
+            continue
+        received = datetime.datetime.fromtimestamp(record["received_at"]).astimezone()
+        console.rule(f"{received:%H:%M:%S}", align="left")
+        console.print(message_as_text(record["message"]), markup=False)
+
+
+@app.command()
+def bedrock(
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 9666,
+    speed: Speed = 60.0,
+    region: Region = "us-east-1",
+    faults: Annotated[Path | None, typer.Option(help="File of faults to play.", exists=True)] = None,
+) -> None:
+    """Serve the Bedrock emulator on its own, in the foreground."""
+    from local.bedrock.server import serve  # its numerical libraries take half a second to import
+
+    serve(port=port, speed=speed, region=region, faults=faults)
+
+
+def _require_running(state: Path) -> process.RunningStack:
+    running = process.running_stack(state)
+    if running is None:
+        errors.print("The local AWS does not run. Start it with: kbfleet-local up")
+        raise typer.Exit(1)
+    return running
+
+
+def _parse_parameters(assignments: list[str] | None) -> dict[str, str]:
+    parameters = {}
+    for assignment in assignments or []:
+        name, separator, value = assignment.partition("=")
+        if not separator:
+            raise typer.BadParameter(f"{assignment!r} is not NAME=VALUE", param_hint="--parameter")
+        parameters[name] = value
+    return parameters
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except (process.StackRunningError, process.StackStartError, deployment.DeploymentError) as error:
+        errors.print(f"[red]{type(error).__name__}[/red]", end=" ")
+        errors.print(str(error), markup=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The Bedrock emulator behind the AWS endpoint.
+
+It takes the place of MiniStack's own modules in the table of services, so that requests to it pass MiniStack's router
+and, with authorization on, its IAM evaluator. Why not MiniStack's: an ingestion ends inside the call that starts it,
+retrieval counts common ASCII words, answers have no citations, lists are never paged, and there are no quotas and no
+conflicts.
+"""
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+from urllib.parse import quote, unquote, urlencode
+
+import boto3
+from botocore.config import Config
+from ministack import app as ministack
+from ministack.core import iam_actions, router
+
+from local.bedrock import Emulator, Request, Response
+from local.stack.configuration import ACCESS_KEY, SECRET_KEY, StackConfiguration
+
+SERVICES = ("bedrock-agent", "bedrock-agent-runtime", "bedrock-runtime", "s3vectors", "opensearchserverless")
+AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]
+
+# MiniStack hands on a decoded path, in which a model's ARN cannot be told from folders.
+_raw_target: contextvars.ContextVar[tuple[str, str]] = contextvars.ContextVar("raw_target", default=("", ""))
+
+
+class BedrockEmulator(Protocol):
+    """What is needed of the emulator (`local.bedrock.Emulator`)."""
+
+    def handle(self, service: str, request: Request) -> Response: ...
+    def is_control(self, path: str) -> bool: ...
+    def control(self, request: Request) -> Response: ...
+
+
+def make_emulator(configuration: StackConfiguration) -> Emulator:
+    """The emulator, reading documents from the stack's own S3."""
+
+    def client_factory(service: str) -> Any:
+        return boto3.client(  # type: ignore[call-overload]
+            service,
+            region_name=configuration.region,
+            endpoint_url=configuration.aws_url,
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            config=Config(max_pool_connections=50),
+        )
+
+    return Emulator(
+        region=configuration.region,
+        account=configuration.account,
+        speed=configuration.speed,
+        client_factory=client_factory,
+    )
+
+
+def mount(emulator: BedrockEmulator, application: AsgiApplication) -> AsgiApplication:
+    """Puts the emulator into MiniStack's table of services.
+
+    Gives the application to serve in place of `application`: it answers the emulator's control paths too.
+    """
+    for service in SERVICES:
+        ministack.SERVICE_HANDLERS[service] = _service(emulator, service)
+    iam_actions.SERVICE_TO_IAM_NAMESPACE["s3vectors"] = "s3vectors"
+    iam_actions._BOTOCORE_SERVICE_MAP["s3vectors"] = ["s3vectors"]
+    router.SERVICE_PATTERNS["s3vectors"] = {"host_patterns": [r"^s3vectors\."], "credential_scope": "s3vectors"}
+
+    async def with_control_paths(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await application(scope, receive, send)
+            return
+        raw_path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("ascii")
+        query = scope["query_string"].decode("ascii")
+        if not emulator.is_control(scope["path"]):
+            _raw_target.set((raw_path, query))
+            await application(scope, receive, send)
+            return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        request = Request(scope["method"], raw_path, query, headers, await _read_body(receive))
+        response = await asyncio.to_thread(emulator.control, request)
+        await ministack._send_response(send, response.status, dict(response.headers), response.body)
+
+    return with_control_paths
+
+
+def _service(emulator: BedrockEmulator, service: str) -> Callable[..., Awaitable[tuple[int, dict[str, str], bytes]]]:
+    async def handle(
+        method: str, path: str, headers: dict[str, str], body: bytes, query_params: dict[str, list[str]]
+    ) -> tuple[int, dict[str, str], bytes]:
+        raw_path, query = _raw_target.get()
+        if unquote(raw_path) != path:
+            # A call from inside MiniStack, on the way of another request.
+            raw_path, query = quote(path), urlencode(query_params, doseq=True)
+        request = Request(method, raw_path, query, headers, body)
+        # In a thread: it reads documents from S3, which this event loop serves.
+        response = await asyncio.to_thread(emulator.handle, service, request)
+        return response.status, dict(response.headers), response.body
+
+    return handle
+
+
+async def _read_body(receive: Any) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body

@@ -1,0 +1,188 @@
+"""Starts and stops the server process, and tells whether it runs.
+
+The process holds a lock on a file in the state directory for as long as it lives, whatever ends it: unlike a process
+id, which another program may have by now, the lock cannot lie.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from local.stack.configuration import REPOSITORY, StackConfiguration, is_listening
+
+START_SECONDS = 60
+STOP_SECONDS = 15
+POLL_SECONDS = 0.05
+
+
+class StackRunningError(Exception):
+    """A stack runs in this state directory already."""
+
+
+class StackStartError(Exception):
+    """The server process ended, or was not ready in time; the message holds the end of its log."""
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """The process id of a running server and the configuration that it was started with."""
+
+    process_id: int
+    configuration: StackConfiguration
+
+
+class StackLock:
+    """The lock file of one state directory, which also says who holds it."""
+
+    def __init__(self, state_directory: Path) -> None:
+        self._file = state_directory / "stack.lock"
+
+    @contextlib.contextmanager
+    def hold(self, configuration: StackConfiguration) -> Iterator[None]:
+        """Holds the lock for this process. Raises StackRunningError if another one does."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._file.open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StackRunningError(f"a local stack runs already, see {self._file}") from error
+            file.truncate(0)
+            json.dump({"process_id": os.getpid(), "configuration": asdict(configuration)}, file, default=str)
+            file.flush()
+            yield
+
+    def holder(self) -> RunningStack | None:
+        """Who holds the lock, or None."""
+        try:
+            file = self._file.open(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return self._read(file.read())
+            return None
+
+    @staticmethod
+    def _read(text: str) -> RunningStack | None:
+        if not text:
+            return None  # between taking the lock and writing
+        content: dict[str, Any] = json.loads(text)
+        settings = content["configuration"]
+        settings["state_directory"] = Path(settings["state_directory"])
+        if settings["corrections"] is not None:
+            settings["corrections"] = tuple(settings["corrections"])
+        return RunningStack(content["process_id"], StackConfiguration(**settings))
+
+
+def running_stack(state_directory: Path) -> RunningStack | None:
+    """The stack that runs in a state directory, or None."""
+    return StackLock(state_directory).holder()
+
+
+def start(configuration: StackConfiguration, *, timeout: float = START_SECONDS) -> RunningStack:
+    """Starts the server in the background and waits until both ports answer.
+
+    The process leaves the terminal's group, so that Ctrl-C in a command does not end it.
+    Raises StackRunningError if one runs already, StackStartError if it does not come up within `timeout` seconds.
+    """
+    if running := running_stack(configuration.state_directory):
+        raise StackRunningError(f"a local stack runs already, process {running.process_id}")
+    for port in (configuration.aws_port, configuration.side_port):
+        if is_listening(port):
+            raise StackStartError(f"port {port} is taken by another program")
+    configuration.state_directory.mkdir(parents=True, exist_ok=True)
+    with configuration.log_file.open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "local.main", *run_arguments(configuration)],
+            cwd=REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + timeout
+    while not is_ready(configuration):
+        if process.poll() is not None:
+            raise StackStartError(f"the local stack ended at once:\n{_end_of_log(configuration)}")
+        if time.monotonic() > deadline:
+            process.kill()
+            process.wait()
+            raise StackStartError(f"not ready after {timeout:.0f} seconds:\n{_end_of_log(configuration)}")
+        time.sleep(POLL_SECONDS)
+    return RunningStack(process.pid, configuration)
+
+
+def stop(state_directory: Path, *, timeout: float = STOP_SECONDS) -> bool:
+    """Ends the stack of a state directory and waits until its process is gone and its ports are free.
+
+    Gives False if none ran. A process that does not end within `timeout` seconds is killed.
+    """
+    running = running_stack(state_directory)
+    if running is None:
+        return False
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(running.process_id, number)
+        if _wait_until_gone(running, timeout):
+            return True
+    raise TimeoutError(f"process {running.process_id} of the local stack cannot be ended")
+
+
+def is_ready(configuration: StackConfiguration) -> bool:
+    """Whether the AWS endpoint and the side services of a stack both answer."""
+    if not configuration.trust_bundle.exists() or not is_listening(configuration.side_port):
+        return False
+    with contextlib.suppress(urllib.error.URLError, ConnectionError, ssl.SSLError, TimeoutError):
+        trust = ssl.create_default_context(cafile=str(configuration.trust_bundle))
+        for url in (f"{configuration.aws_url}/_ministack/health", f"{configuration.side_url}/health"):
+            context = trust if url.startswith("https:") else None
+            with urllib.request.urlopen(url, timeout=5, context=context):  # noqa: S310 -- our own addresses
+                pass
+        return True
+    return False
+
+
+def run_arguments(configuration: StackConfiguration) -> list[str]:
+    """The command line of `kbfleet-local run` for a configuration."""
+    arguments = [
+        *("run", "--state", str(configuration.state_directory)),
+        *("--port", str(configuration.aws_port), "--side-port", str(configuration.side_port)),
+        *("--region", configuration.region, "--speed", str(configuration.speed)),
+        *("--concurrency", str(configuration.function_concurrency)),
+        "--authorization" if configuration.authorization else "--no-authorization",
+    ]
+    if configuration.corrections is not None:
+        arguments += ["--corrections", ",".join(configuration.corrections)]
+    return arguments
+
+
+def _wait_until_gone(running: RunningStack, timeout: float) -> bool:
+    configuration = running.configuration
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        # Collects the process if this one started it; else it would stay as a zombie.
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(running.process_id, os.WNOHANG)
+        ports = (configuration.aws_port, configuration.side_port)
+        if running_stack(configuration.state_directory) is None and not any(map(is_listening, ports)):
+            return True
+        time.sleep(POLL_SECONDS)
+    return False
+
+
+def _end_of_log(configuration: StackConfiguration) -> str:
+    return "\n".join(configuration.log_file.read_text(errors="replace").splitlines()[-20:])
