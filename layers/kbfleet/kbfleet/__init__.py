@@ -1,0 +1,1 @@
+"""kbfleet: a fleet of Amazon Bedrock Knowledge Bases, one per tenant."""

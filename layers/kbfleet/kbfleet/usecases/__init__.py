@@ -1,0 +1,1 @@
+"""What kbfleet does, in terms of its ports."""

@@ -1,0 +1,1 @@
+"""One file a knowledge store. `bootstrap.KNOWLEDGE_STORES` is the registry."""

@@ -1,0 +1,56 @@
+"""Trigger: the alert queue, which a rule on the bus fills. One Slack message an occurrence, however often it is
+delivered."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.idempotency import (
+    DynamoDBPersistenceLayer,
+    IdempotencyConfig,
+    idempotent_function,
+)
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from kbfleet import bootstrap
+from kbfleet.contracts import PROVISIONING_FAILED, JobStateChangeEvent, ProvisioningFailedEvent, parse
+from kbfleet.telemetry import logger, tracer
+from kbfleet.usecases.alerting import alert_ingestion, alert_provisioning_failure
+
+_processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+_A_DAY_IN_SECONDS = 86_400
+_delivered = DynamoDBPersistenceLayer(
+    table_name=bootstrap.fleet().table_name,
+    key_attr="PK",
+    sort_key_attr="SK",
+    static_pk_value="DELIVERED_ALERT",
+    expiry_attr="expires_at",
+)
+# EventBridge and SQS both deliver at least once: a day is longer than either can repeat an event.
+_once = IdempotencyConfig(expires_after_seconds=_A_DAY_IN_SECONDS)
+
+
+@idempotent_function(data_keyword_argument="identity", persistence_store=_delivered, config=_once)
+def _deliver(*, identity: str, event: dict[str, Any]) -> None:
+    channel, deployment = bootstrap.alert_channel(), bootstrap.fleet().deployment
+    if event["detail-type"] == PROVISIONING_FAILED:
+        failed = parse(ProvisioningFailedEvent, event).detail
+        alert_provisioning_failure(failed.tenant_id, failed.to_domain(), channel=channel, deployment=deployment)
+    else:
+        change = parse(JobStateChangeEvent, event).detail
+        alert_ingestion(change.to_domain(), channel=channel, deployment=deployment)
+    logger.info("The alert is delivered", alert=identity)
+
+
+def _record(record: SQSRecord) -> None:
+    event = record.json_body
+    detail = event["detail"]
+    _deliver(identity=detail.get("identity") or detail["execution"], event=event)
+
+
+@logger.inject_lambda_context(clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False)
+def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    _once.register_lambda_context(context)
+    return process_partial_response(event=event, record_handler=_record, processor=_processor, context=context)

@@ -1,0 +1,29 @@
+"""Trigger: Step Functions says that an execution of ours timed out or was aborted, and so never reached Mark Tenant
+Failed."""
+
+import json
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from kbfleet import bootstrap
+from kbfleet.contracts import ProvisionTenantInput, StoppedExecutionDetail, parse
+from kbfleet.telemetry import logger, tracer
+from kbfleet.usecases.provisioning import describe_failure, record_stopped_execution
+
+
+@logger.inject_lambda_context(clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False)
+def handler(event: dict[str, Any], _context: LambdaContext) -> None:
+    detail = parse(StoppedExecutionDetail, event["detail"])
+    tenant_id = parse(ProvisionTenantInput, json.loads(detail.input)).tenant_id
+    logger.append_keys(tenant_id=tenant_id, execution=detail.executionArn)
+    failure = describe_failure(
+        execution=detail.executionArn,
+        step="Execution",
+        error=detail.status,
+        cause=f"The execution ended as {detail.status} before it could report.",
+        clock=bootstrap.clock(),
+    )
+    record_stopped_execution(tenant_id, failure, registry=bootstrap.registry(), announcements=bootstrap.announcements())
+    logger.info("The stopped execution is recorded")

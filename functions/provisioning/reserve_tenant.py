@@ -1,0 +1,22 @@
+"""State "Reserve Tenant": registers the tenant and takes its lease for this execution."""
+
+from kbfleet import bootstrap
+from kbfleet.contracts import ReservationPayload, ReserveTenantInput
+from kbfleet.settings import ProvisioningSettings, read
+from kbfleet.telemetry import workflow_step
+from kbfleet.usecases.provisioning import reserve_tenant
+
+
+@workflow_step(ReserveTenantInput)
+def handler(step: ReserveTenantInput) -> ReservationPayload:
+    settings = read(ProvisioningSettings)
+    reservation = reserve_tenant(
+        step.request.to_domain(),
+        execution=step.execution,
+        registry=bootstrap.registry(),
+        stores=bootstrap.stores(),
+        clock=bootstrap.clock(),
+        lease=settings.lease,
+        ready_within=settings.knowledge_base_ready_within,
+    )
+    return ReservationPayload.from_domain(reservation)

@@ -1,0 +1,95 @@
+"""From botocore's errors to ours. Every adapter wraps its calls in `translated`; nothing else looks at AWS error
+codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as AwsConnectionError
+
+from kbfleet.domain.errors import (
+    AccessRefused,
+    CapacityExceeded,
+    KbfleetError,
+    NotReadyYet,
+    RequestRefused,
+    ResourceConflict,
+    ResourceMissing,
+    Throttled,
+)
+
+_THROTTLED = {
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "ProvisionedThroughputExceededException",
+    "SlowDown",
+}
+_MISSING = {
+    "ResourceNotFoundException",
+    "NotFoundException",
+    "NoSuchBucket",
+    "404",
+    "ExecutionDoesNotExist",
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "QueueDoesNotExist",
+}
+_CONFLICT = {"ConflictException", "ResourceInUseException", "OperationAborted", "409"}
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
+_QUOTA = {"ServiceQuotaExceededException", "LimitExceededException", "TooManyBuckets"}
+
+_SETTLING = (
+    "unable to assume the given role",
+    "Unable to verify the specified embedding model",
+    "no such index",
+    "not in a valid status",
+)
+"""Texts of 400 answers that pass by themselves, reported by users of Bedrock Knowledge Bases: IAM takes up to about a
+minute to make a new role assumable, and a new index is not visible at once. The same texts can mask a permission that
+is really missing, so retries of them must end."""
+
+
+@contextmanager
+def translated(subject: str) -> Iterator[None]:
+    """Runs AWS calls; raises kbfleet's errors in place of botocore's.
+
+    Args:
+        subject: to whom it happens, for the message: `knowledge base kbfleet-acme of tenant acme`.
+
+    Raises:
+        Throttled, NotReadyYet: worth another try.
+        AccessRefused, RequestRefused, ResourceMissing, ResourceConflict, CapacityExceeded: for good.
+    """
+    try:
+        yield
+    except ClientError as error:
+        raise _from_answer(error, subject) from error
+    except (AwsConnectionError, HTTPClientError) as error:
+        raise NotReadyYet(f"AWS did not answer about {subject}: {type(error).__name__}.") from error
+    except BotoCoreError as error:
+        raise RequestRefused(f"The call about {subject} could not be made: {error}.") from error
+
+
+def _from_answer(error: ClientError, subject: str) -> KbfleetError:
+    code = error.response.get("Error", {}).get("Code", "")
+    message = error.response.get("Error", {}).get("Message", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    what = f"{error.operation_name} for {subject}: {code}: {message}"
+    if code in _THROTTLED or status == 429:
+        return Throttled(what)
+    if code in _DENIED:
+        return AccessRefused(what, remedy="Add the missing permission to the role that made the call.")
+    if code in _QUOTA:
+        return CapacityExceeded(what, remedy="Free capacity, or ask AWS for a higher quota where it is adjustable.")
+    if code in _MISSING:
+        return ResourceMissing(what)
+    if code in _CONFLICT:
+        return ResourceConflict(what)
+    if status >= 500 or any(text in message for text in _SETTLING):
+        return NotReadyYet(what)
+    return RequestRefused(what)

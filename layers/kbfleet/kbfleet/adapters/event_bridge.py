@@ -1,0 +1,58 @@
+"""kbfleet's own events on its EventBridge bus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from kbfleet.adapters.aws_errors import translated
+from kbfleet.contracts import (
+    INGESTION_SOURCE,
+    JOB_STATE_CHANGE,
+    PROVISIONING_FAILED,
+    PROVISIONING_SOURCE,
+    JobStateChangeDetail,
+    ProvisioningFailedDetail,
+)
+from kbfleet.domain.errors import NotReadyYet
+from kbfleet.domain.ingestion import JobStateChange
+from kbfleet.domain.tenant import ProvisioningFailure, TenantId
+
+if TYPE_CHECKING:
+    from mypy_boto3_events.client import EventBridgeClient
+
+
+class EventBridgeAnnouncements:
+    """`kbfleet.ports.Announcements` on EventBridge."""
+
+    def __init__(self, client: EventBridgeClient, *, bus_name: str) -> None:
+        self._client = client
+        self._bus_name = bus_name
+
+    def job_state_changed(self, change: JobStateChange) -> None:
+        self._put(INGESTION_SOURCE, JOB_STATE_CHANGE, JobStateChangeDetail.from_domain(change))
+
+    def provisioning_failed(self, tenant_id: TenantId, failure: ProvisioningFailure) -> None:
+        self._put(PROVISIONING_SOURCE, PROVISIONING_FAILED, ProvisioningFailedDetail.from_domain(tenant_id, failure))
+
+    def _put(self, source: str, detail_type: str, detail: BaseModel) -> None:
+        """Raises: NotReadyYet when the bus did not take the event; PutEvents reports that inside a successful
+        answer."""
+        with translated(f"event bus {self._bus_name}"):
+            answer = self._client.put_events(
+                Entries=[
+                    {
+                        "EventBusName": self._bus_name,
+                        "Source": source,
+                        "DetailType": detail_type,
+                        "Detail": detail.model_dump_json(),
+                    }
+                ]
+            )
+        if answer["FailedEntryCount"]:
+            refused = answer["Entries"][0]
+            raise NotReadyYet(
+                f"Event bus {self._bus_name} did not take the event {detail_type}: "
+                f"{refused.get('ErrorCode')}: {refused.get('ErrorMessage')}."
+            )

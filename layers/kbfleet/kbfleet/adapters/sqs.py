@@ -1,0 +1,40 @@
+"""The queue of ticks."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from kbfleet.adapters.aws_errors import translated
+from kbfleet.ports import Clock
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.client import SQSClient
+
+
+class SqsTicks:
+    """`kbfleet.ports.Ticks` on a FIFO queue whose delivery delay is the tick interval.
+
+    All requests of one interval carry the same deduplication id, so that they become one tick, however many tenants
+    ask. The queue delays each message by at least that interval: a tick can therefore never collide with the one it
+    was made by.
+
+    Args:
+        interval: the queue's delivery delay; at least one second.
+    """
+
+    def __init__(self, client: SQSClient, *, queue_url: str, interval: timedelta, clock: Clock) -> None:
+        self._client = client
+        self._queue_url = queue_url
+        self._interval = interval
+        self._clock = clock
+
+    def request(self) -> None:
+        interval = int(self._clock.now().timestamp() / self._interval.total_seconds())
+        with translated("the tick queue"):
+            self._client.send_message(
+                QueueUrl=self._queue_url,
+                MessageBody="tick",
+                MessageGroupId="tick",
+                MessageDeduplicationId=f"tick-{interval}",
+            )

@@ -1,0 +1,68 @@
+"""Step Functions: starting and describing executions, and answering tasks that wait by token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from kbfleet.adapters.aws_errors import translated
+from kbfleet.ports import Execution
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions.client import SFNClient
+
+
+class StepFunctionsTaskCallbacks:
+    """`kbfleet.ports.TaskCallbacks` on Step Functions."""
+
+    def __init__(self, client: SFNClient) -> None:
+        self._client = client
+
+    def succeed(self, task_token: str, output: Mapping[str, object]) -> None:
+        gone = (self._client.exceptions.TaskTimedOut, self._client.exceptions.TaskDoesNotExist)
+        with translated("a waiting task"):
+            try:
+                self._client.send_task_success(taskToken=task_token, output=json.dumps(output))
+            except gone:
+                # The execution timed out or was stopped: there is nobody left to tell, and its own alarms have gone
+                # off.
+                return
+
+    def fail(self, task_token: str, error: str, cause: str) -> None:
+        gone = (self._client.exceptions.TaskTimedOut, self._client.exceptions.TaskDoesNotExist)
+        with translated("a waiting task"):
+            try:
+                self._client.send_task_failure(taskToken=task_token, error=error, cause=cause)
+            except gone:
+                return
+
+
+class StepFunctionsExecutions:
+    """`kbfleet.ports.Executions` of one state machine."""
+
+    def __init__(self, client: SFNClient, *, state_machine_arn: str) -> None:
+        self._client = client
+        self._state_machine_arn = state_machine_arn
+
+    def start(self, name: str, request: Mapping[str, object]) -> Execution:
+        with translated(f"execution {name}"):
+            answer = self._client.start_execution(
+                stateMachineArn=self._state_machine_arn, name=name, input=json.dumps(request, ensure_ascii=False)
+            )
+        return Execution(name, answer["executionArn"], "RUNNING")
+
+    def describe(self, name: str) -> Execution:
+        arn = f"{self._state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
+        with translated(f"execution {name}"):
+            answer = self._client.describe_execution(executionArn=arn)
+            step = self._newest_step(arn)
+        return Execution(name, arn, answer["status"], step, answer.get("error"), answer.get("cause"))
+
+    def _newest_step(self, arn: str) -> str | None:
+        """The state that was entered last. The newest events come first, so the first page that has one is enough."""
+        pages = self._client.get_paginator("get_execution_history").paginate(
+            executionArn=arn, reverseOrder=True, includeExecutionData=False
+        )
+        entered = (event.get("stateEnteredEventDetails") for page in pages for event in page["events"])
+        return next((details["name"] for details in entered if details), None)

@@ -1,0 +1,227 @@
+"""The composition root: the only place that imports adapters and makes clients.
+
+Each function here gives one port, made at its first use and kept for the life of the execution environment, so that a
+Lambda pays only for the clients that it uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from kbfleet.adapters.dynamodb import DynamoDBJobHistory, DynamoDBSyncLedger, DynamoDBTenantRegistry, Table
+from kbfleet.ports import (
+    AlertChannel,
+    Announcements,
+    Answerer,
+    Clock,
+    DocumentBuckets,
+    Executions,
+    JobHistory,
+    KnowledgeBases,
+    KnowledgeStore,
+    SyncLedger,
+    TaskCallbacks,
+    TenantRegistry,
+    Ticks,
+    TokenVerifier,
+)
+from kbfleet.settings import (
+    AlertSettings,
+    AnnouncementSettings,
+    AskSettings,
+    ExecutionSettings,
+    FleetSettings,
+    IngestionSettings,
+    ProvisioningSettings,
+    TokenSettings,
+    read,
+)
+from kbfleet.usecases.asking import AskableTenants
+from kbfleet.usecases.ingestion import Scheduler
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+# Timeouts nest: the SDK gives up before the Lambda does, the Lambda before the state, the state before the machine.
+_CLIENT = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 3})
+# API Gateway gives up after 29 seconds, and a generated answer may take most of that: one attempt, no silent second
+# one.
+_ANSWER_CLIENT = Config(connect_timeout=2, read_timeout=25, retries={"mode": "standard", "total_max_attempts": 1})
+
+
+class SystemClock:
+    """`kbfleet.ports.Clock` by the machine's time, in UTC."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@cache
+def fleet() -> FleetSettings:
+    return read(FleetSettings)
+
+
+@cache
+def clock() -> Clock:
+    return SystemClock()
+
+
+@cache
+def _table() -> Table:
+    client: DynamoDBClient = boto3.client("dynamodb", config=_CLIENT)
+    return Table(client, fleet().table_name)
+
+
+@cache
+def registry() -> TenantRegistry:
+    return DynamoDBTenantRegistry(_table())
+
+
+@cache
+def ledger() -> SyncLedger:
+    return DynamoDBSyncLedger(_table())
+
+
+@cache
+def history() -> JobHistory:
+    return DynamoDBJobHistory(_table(), kept_for=timedelta(days=read(IngestionSettings).job_history_days))
+
+
+@cache
+def buckets() -> DocumentBuckets:
+    from kbfleet.adapters.s3 import S3DocumentBuckets
+
+    settings = fleet()
+    return S3DocumentBuckets(
+        boto3.client("s3", config=_CLIENT), account=settings.account_id, region=settings.aws_region
+    )
+
+
+def _s3_vectors() -> KnowledgeStore:
+    from kbfleet.adapters.knowledge_stores.s3_vectors import S3VectorsKnowledgeStore
+
+    settings = read(ProvisioningSettings)
+    return S3VectorsKnowledgeStore(
+        boto3.client("s3vectors", config=_CLIENT),
+        vector_bucket=settings.vector_bucket_name,
+        names=fleet().names,
+        embedding_model_arn=fleet().model_arn(settings.embedding_model_id),
+    )
+
+
+KNOWLEDGE_STORES: Mapping[str, Callable[[], KnowledgeStore]] = {"S3_VECTORS": _s3_vectors}
+"""One line a store; the first is the default."""
+
+
+@cache
+def stores() -> Mapping[str, KnowledgeStore]:
+    return {store_type: make() for store_type, make in KNOWLEDGE_STORES.items()}
+
+
+@cache
+def knowledge_bases() -> KnowledgeBases:
+    from kbfleet.adapters.bedrock import BedrockKnowledgeBases
+
+    return BedrockKnowledgeBases(
+        boto3.client("bedrock-agent", config=_CLIENT), role_arn=read(ProvisioningSettings).knowledge_base_role_arn
+    )
+
+
+@cache
+def ticks() -> Ticks:
+    from kbfleet.adapters.sqs import SqsTicks
+
+    settings = read(IngestionSettings)
+    return SqsTicks(
+        boto3.client("sqs", config=_CLIENT),
+        queue_url=settings.tick_queue_url,
+        interval=settings.tick_interval,
+        clock=clock(),
+    )
+
+
+@cache
+def announcements() -> Announcements:
+    from kbfleet.adapters.event_bridge import EventBridgeAnnouncements
+
+    return EventBridgeAnnouncements(
+        boto3.client("events", config=_CLIENT), bus_name=read(AnnouncementSettings).bus_name
+    )
+
+
+@cache
+def callbacks() -> TaskCallbacks:
+    from kbfleet.adapters.step_functions import StepFunctionsTaskCallbacks
+
+    return StepFunctionsTaskCallbacks(boto3.client("stepfunctions", config=_CLIENT))
+
+
+@cache
+def executions() -> Executions:
+    from kbfleet.adapters.step_functions import StepFunctionsExecutions
+
+    return StepFunctionsExecutions(
+        boto3.client("stepfunctions", config=_CLIENT), state_machine_arn=read(ExecutionSettings).provision_tenant_arn
+    )
+
+
+@cache
+def scheduler() -> Scheduler:
+    return Scheduler(
+        registry=registry(),
+        ledger=ledger(),
+        history=history(),
+        knowledge_bases=knowledge_bases(),
+        announcements=announcements(),
+        callbacks=callbacks(),
+        ticks=ticks(),
+        clock=clock(),
+        start_interval=read(IngestionSettings).start_interval,
+    )
+
+
+@cache
+def askable_tenants() -> AskableTenants:
+    return AskableTenants(registry(), ledger(), clock(), read(AskSettings).registry_cache)
+
+
+@cache
+def answerer() -> Answerer:
+    from kbfleet.adapters.bedrock import RetrieveAndGenerateAnswerer
+
+    return RetrieveAndGenerateAnswerer(
+        boto3.client("bedrock-agent-runtime", config=_ANSWER_CLIENT),
+        model_arn=fleet().model_arn(read(AskSettings).generation_model_id),
+    )
+
+
+@cache
+def token_verifier() -> TokenVerifier:
+    import jwt
+
+    from kbfleet.adapters.identity import JwksTokenVerifier
+
+    settings = read(TokenSettings)
+    keys_url = settings.token_keys_url or f"{settings.token_issuer.rstrip('/')}/.well-known/jwks.json"
+    return JwksTokenVerifier(
+        jwt.PyJWKClient(keys_url, cache_keys=True, lifespan=3600, timeout=3),
+        issuer=settings.token_issuer,
+        audience=settings.token_audience,
+        tenant_claim=settings.token_tenant_claim,
+    )
+
+
+@cache
+def alert_channel() -> AlertChannel:
+    from aws_lambda_powertools.utilities import parameters
+
+    from kbfleet.adapters.alert_channels.slack import SlackAlertChannel
+
+    secret_arn = read(AlertSettings).slack_webhook_secret_arn
+    return SlackAlertChannel(lambda: str(parameters.get_secret(secret_arn, max_age=60)))

@@ -1,0 +1,133 @@
+"""Every error of kbfleet, as one tree.
+
+Each error says what happened and to whom (`str(error)`), and what to do (`error.remedy`). The class names are part of
+the contract with Step Functions: `Throttled` and `NotReadyYet` are the two that a state machine retries, everything
+else is permanent and ends the execution.
+"""
+
+from __future__ import annotations
+
+
+class KbfleetError(Exception):
+    """Base of all errors that kbfleet raises on purpose.
+
+    Args:
+        what: what happened, and to which tenant or resource.
+        remedy: what the reader should do about it; one sentence.
+    """
+
+    def __init__(self, what: str, *, remedy: str = "") -> None:
+        self.what = what
+        self.remedy = remedy
+        super().__init__(f"{what} {remedy}".strip())
+
+
+# --- what the caller sent ------------------------------------------------------------------------
+
+
+class InvalidInput(KbfleetError):
+    """A field of a request, event or command is not acceptable; `field` names it."""
+
+    def __init__(self, field: str, what: str, *, remedy: str = "") -> None:
+        self.field = field
+        super().__init__(f"{field}: {what}", remedy=remedy)
+
+
+class TenantNotFound(KbfleetError):
+    """No tenant with that id is registered."""
+
+
+class TokenRefused(KbfleetError):
+    """The bearer token does not prove who is asking: missing, expired, wrongly signed, or meant for somebody else."""
+
+
+class TenantClaimMissing(KbfleetError):
+    """The token is genuine but names no tenant, or not a valid one."""
+
+
+# --- the tenant is not in a state for this -------------------------------------------------------
+
+
+class TenantBusy(KbfleetError):
+    """Another execution holds the tenant's lease."""
+
+
+class LeaseLost(KbfleetError):
+    """This execution's lease was taken over by a later one; it must not write any more."""
+
+
+class TenantNotActive(KbfleetError):
+    """The tenant exists, but cannot be asked or synced in its present state."""
+
+
+class ConcurrentUpdate(KbfleetError):
+    """A record changed between being read and being written; read it again and decide anew."""
+
+
+# --- worth another try, by the same name in every state machine ----------------------------------
+
+
+class Retryable(KbfleetError):
+    """Base of the two errors that pass by themselves."""
+
+
+class Throttled(Retryable):
+    """AWS answered that calls come too fast."""
+
+
+class NotReadyYet(Retryable):
+    """A dependency is still settling: a role not yet assumable, an index not yet visible, a service briefly down."""
+
+
+# --- AWS refused, for good -----------------------------------------------------------------------
+
+
+class AwsRefusal(KbfleetError):
+    """Base of AWS answers that the same call would get again."""
+
+
+class AccessRefused(AwsRefusal):
+    """The role that made the call lacks a permission."""
+
+
+class RequestRefused(AwsRefusal):
+    """AWS finds the request invalid."""
+
+
+class ResourceMissing(AwsRefusal):
+    """The resource that the call names does not exist."""
+
+
+class ResourceConflict(AwsRefusal):
+    """The resource exists already, or is busy with something else."""
+
+
+class CapacityExceeded(AwsRefusal):
+    """A quota of the account is used up."""
+
+
+class BucketNameTaken(AwsRefusal):
+    """The bucket name derived for the tenant belongs to somebody else."""
+
+
+# --- outcomes that end a workflow ----------------------------------------------------------------
+
+
+class KnowledgeStoreNotOffered(KbfleetError):
+    """The stack has no knowledge store of the requested type."""
+
+
+class KnowledgeBaseFailed(KbfleetError):
+    """Bedrock gave the knowledge base up: FAILED or DELETE_UNSUCCESSFUL."""
+
+
+class KnowledgeBaseNotReady(KbfleetError):
+    """The knowledge base did not become ACTIVE before the execution's deadline."""
+
+
+class IngestionFailed(KbfleetError):
+    """The ingestion that a workflow waited for did not succeed."""
+
+
+class AlertNotDelivered(KbfleetError):
+    """The alert channel did not take the message; the queue will offer it again."""

@@ -1,0 +1,189 @@
+"""What the use cases need from the world. A port's real adapter and its in-memory fake pass one test suite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from kbfleet.domain.alert import Alert
+from kbfleet.domain.answer import GeneratedAnswer, Question
+from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Sync
+from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
+from kbfleet.domain.tenant import DataSourceReference, ProvisioningFailure, Tenant, TenantId
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The present, with a time zone."""
+        ...
+
+
+class TenantRegistry(Protocol):
+    def find(self, tenant_id: TenantId) -> Tenant | None: ...
+
+    def get(self, tenant_id: TenantId) -> Tenant:
+        """Raises: TenantNotFound."""
+        ...
+
+    def create(self, tenant: Tenant) -> None:
+        """Raises: ConcurrentUpdate when a record of that tenant exists."""
+        ...
+
+    def replace(self, tenant: Tenant, *, fence: int) -> None:
+        """Writes the whole record, if the stored one still has the fencing token `fence`.
+
+        Raises: ConcurrentUpdate when it has another.
+        """
+        ...
+
+
+class DocumentBuckets(Protocol):
+    def ensure(self, name: str, tags: Mapping[str, str]) -> None:
+        """The bucket exists, is ours, and has every setting that kbfleet promises; drift is repaired.
+
+        Raises: BucketNameTaken, AwsRefusal, Retryable.
+        """
+        ...
+
+
+class KnowledgeStore(Protocol):
+    """Where vectors live. One index a tenant: two knowledge bases on one index would see each other's chunks."""
+
+    def ensure(self, tenant_id: TenantId) -> str:
+        """The tenant's index exists. Returns: the reference that `knowledge_base_configuration` takes."""
+        ...
+
+    def knowledge_base_configuration(self, reference: str) -> Mapping[str, object]:
+        """The arguments of CreateKnowledgeBase that depend on the store."""
+        ...
+
+    def data_source_configuration(self, bucket_name: str) -> Mapping[str, object]:
+        """`dataSourceConfiguration` of CreateDataSource."""
+        ...
+
+
+class KnowledgeBases(Protocol):
+    def get(self, knowledge_base_id: str) -> KnowledgeBase | None: ...
+
+    def find(self, name: str) -> KnowledgeBase | None:
+        """By name, over all pages of the list."""
+        ...
+
+    def create(
+        self, name: str, *, configuration: Mapping[str, object], tags: Mapping[str, str], client_token: str
+    ) -> KnowledgeBase:
+        """Raises: ResourceConflict when the name is taken, NotReadyYet while the service role is not assumable yet."""
+        ...
+
+    def find_data_source(self, knowledge_base_id: str, name: str) -> DataSource | None:
+        """By name, over all pages of the list."""
+        ...
+
+    def create_data_source(
+        self, knowledge_base_id: str, name: str, *, configuration: Mapping[str, object], client_token: str
+    ) -> DataSource:
+        """Raises: ResourceConflict when the name is taken."""
+        ...
+
+    def start_ingestion(self, data_source: DataSourceReference, *, client_token: str) -> IngestionJob:
+        """Raises: ResourceConflict, CapacityExceeded or Throttled for "not now"; any other AwsRefusal is for good."""
+        ...
+
+    def ingestion_job(self, data_source: DataSourceReference, ingestion_job_id: str) -> IngestionJob:
+        """Raises: ResourceMissing."""
+        ...
+
+    def running_ingestion_job(self, data_source: DataSourceReference) -> IngestionJob | None:
+        """The job that occupies the data source, whoever started it."""
+        ...
+
+
+class SyncLedger(Protocol):
+    def find(self, tenant_id: TenantId) -> Sync: ...
+
+    def save(self, sync: Sync) -> Sync:
+        """Stores the entry if nobody stored another since it was read. Returns: the entry with its new version.
+
+        Raises: ConcurrentUpdate.
+        """
+        ...
+
+    def running(self) -> Iterator[Sync]: ...
+
+    def queued(self) -> Iterator[Sync]:
+        """In the order in which they should start: priority, then age."""
+        ...
+
+    def claim_start(self, now: datetime, interval: timedelta) -> bool:
+        """Takes the right to start one job, if none was taken within `interval`. At most one caller gets it."""
+        ...
+
+
+class JobHistory(Protocol):
+    def record(self, change: JobStateChange) -> None:
+        """Stores the newest state of a job; a repetition changes nothing."""
+        ...
+
+    def latest(self, tenant_id: TenantId, limit: int) -> Sequence[JobStateChange]:
+        """The newest first."""
+        ...
+
+
+class Ticks(Protocol):
+    def request(self) -> None:
+        """Asks for a tick of the scheduler soon; requests that fall into the same interval become one tick."""
+        ...
+
+
+class Announcements(Protocol):
+    def job_state_changed(self, change: JobStateChange) -> None: ...
+
+    def provisioning_failed(self, tenant_id: TenantId, failure: ProvisioningFailure) -> None: ...
+
+
+class TaskCallbacks(Protocol):
+    """Answers to a state machine's task that waits by token. A task that no longer waits is not an error."""
+
+    def succeed(self, task_token: str, output: Mapping[str, object]) -> None: ...
+
+    def fail(self, task_token: str, error: str, cause: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A run of the provisioning state machine."""
+
+    name: str
+    arn: str
+    status: str
+    step: str | None = None
+    error: str | None = None
+    cause: str | None = None
+
+
+class Executions(Protocol):
+    def start(self, name: str, request: Mapping[str, object]) -> Execution: ...
+
+    def describe(self, name: str) -> Execution:
+        """Raises: ResourceMissing."""
+        ...
+
+
+class Answerer(Protocol):
+    def answer(self, knowledge_base_id: str, question: Question) -> GeneratedAnswer:
+        """Raises: Throttled, NotReadyYet, AwsRefusal."""
+        ...
+
+
+class TokenVerifier(Protocol):
+    def tenant_of(self, token: str) -> TenantId:
+        """Raises: TokenRefused, TenantClaimMissing."""
+        ...
+
+
+class AlertChannel(Protocol):
+    def send(self, alert: Alert) -> None:
+        """Raises: AlertNotDelivered."""
+        ...

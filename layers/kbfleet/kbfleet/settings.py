@@ -1,0 +1,105 @@
+"""What a deployment sets through environment variables, typed, and validated at first use."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from functools import cached_property
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from kbfleet.domain.alert import Deployment
+from kbfleet.domain.tenant import ResourceNames
+
+
+def _seconds(value: object) -> object:
+    return timedelta(seconds=float(value)) if isinstance(value, str) else value
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+
+
+class EnvironmentSettings(BaseModel):
+    """Read from environment variables of the fields' names in capitals."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=str.upper, ignored_types=(cached_property,), extra="ignore")
+
+
+class FleetSettings(EnvironmentSettings):
+    """Which fleet this is. Every function has these."""
+
+    aws_region: str
+    account_id: str
+    partition: str = "aws"
+    stack_name: str
+    fleet_name: str
+    table_name: str
+
+    @property
+    def names(self) -> ResourceNames:
+        return ResourceNames(self.fleet_name, self.account_id, self.aws_region)
+
+    @property
+    def deployment(self) -> Deployment:
+        return Deployment(self.stack_name, self.aws_region)
+
+    def model_arn(self, model_id: str) -> str:
+        """The ARN of a foundation model or an inference profile.
+
+        Inference profiles are told by the geography before the first dot (`jp.anthropic.…`), which model ids lack.
+        Source: AWS documentation, Supported Regions and models for inference profiles.
+        """
+        geography = model_id.split(".", 1)[0]
+        if geography in {"us", "us-gov", "eu", "apac", "jp", "au", "ca", "global"}:
+            return f"arn:{self.partition}:bedrock:{self.aws_region}:{self.account_id}:inference-profile/{model_id}"
+        return f"arn:{self.partition}:bedrock:{self.aws_region}::foundation-model/{model_id}"
+
+
+class ProvisioningSettings(EnvironmentSettings):
+    knowledge_base_role_arn: str
+    vector_bucket_name: str
+    embedding_model_id: str
+    knowledge_base_poll_seconds: int = Field(ge=1)
+    knowledge_base_ready_within: Seconds = Field(alias="KNOWLEDGE_BASE_READY_SECONDS")
+    lease: Seconds = Field(alias="LEASE_SECONDS")
+
+
+class IngestionSettings(EnvironmentSettings):
+    tick_queue_url: str
+    tick_interval: Seconds = Field(alias="TICK_SECONDS")
+    start_interval: Seconds = Field(alias="INGESTION_START_INTERVAL_SECONDS")
+    job_history_days: int = Field(ge=1)
+
+
+class AnnouncementSettings(EnvironmentSettings):
+    bus_name: str
+
+
+class ExecutionSettings(EnvironmentSettings):
+    provision_tenant_arn: str
+
+
+class AskSettings(EnvironmentSettings):
+    generation_model_id: str
+    registry_cache: Seconds = Field(alias="REGISTRY_CACHE_SECONDS")
+
+
+class TokenSettings(EnvironmentSettings):
+    token_issuer: str
+    token_audience: str
+    token_tenant_claim: str
+    token_keys_url: str = ""
+
+
+class AlertSettings(EnvironmentSettings):
+    slack_webhook_secret_arn: str
+
+
+Settings = TypeVar("Settings", bound=EnvironmentSettings)
+
+
+def read(settings: type[Settings]) -> Settings:
+    """Raises: pydantic.ValidationError naming the variables that are missing or wrong; that is a fault of the
+    template."""
+    return settings.model_validate(dict(os.environ))

@@ -1,0 +1,61 @@
+"""Logs, traces and metrics, and what every workflow step has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, TypeVar
+
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BaseModel
+
+from kbfleet.contracts import parse
+from kbfleet.domain.errors import KbfleetError, Retryable
+
+logger = Logger()
+tracer = Tracer()
+metrics = Metrics(namespace="kbfleet")
+
+Input = TypeVar("Input", bound=BaseModel)
+StepHandler = Callable[[dict[str, Any], LambdaContext], dict[str, Any] | None]
+
+
+def workflow_step(contract: type[Input]) -> Callable[[Callable[[Input], BaseModel | None]], StepHandler]:
+    """Makes a state machine's task of a function from one contract to another.
+
+    Adds tenant and execution to every log line, and lets errors through under their own class names, which are what the
+    state machine retries and catches by.
+
+    Raises (at run time):
+        InvalidInput: the payload does not fit the contract.
+    """
+
+    def decorate(step: Callable[[Input], BaseModel | None]) -> StepHandler:
+        @wraps(step)
+        @logger.inject_lambda_context(clear_state=True)
+        @tracer.capture_lambda_handler(capture_response=False)
+        def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any] | None:
+            logger.append_keys(**_identifiers(event))
+            try:
+                result = step(parse(contract, event))
+            except Retryable as error:
+                logger.warning("The step can be tried again", error=type(error).__name__, reason=str(error))
+                raise
+            except KbfleetError as error:
+                logger.exception("The step has failed", error=type(error).__name__, reason=str(error))
+                raise
+            logger.info("The step is done")
+            return result.model_dump(mode="json") if result is not None else None
+
+        return handler
+
+    return decorate
+
+
+def _identifiers(event: Mapping[str, Any]) -> dict[str, object]:
+    for holder in ("reservation", "request", "progress"):
+        part = event.get(holder)
+        if isinstance(part, dict):
+            return {"tenant_id": part.get("tenant_id"), "execution": event.get("execution")}
+    return {"execution": event.get("execution")}

@@ -1,0 +1,36 @@
+"""Telling people what broke and how to mend it."""
+
+from __future__ import annotations
+
+from kbfleet.domain.alert import Deployment, ingestion_alert, provisioning_alert
+from kbfleet.domain.ingestion import JobStateChange
+from kbfleet.domain.tenant import ProvisioningFailure, TenantId
+from kbfleet.ports import AlertChannel
+
+
+def alert_ingestion(change: JobStateChange, *, channel: AlertChannel, deployment: Deployment) -> bool:
+    """Returns: whether there was something to say.
+
+    Raises:
+        AlertNotDelivered: the channel did not take it; offer the event again.
+    """
+    alert = ingestion_alert(change, deployment)
+    if alert is not None:
+        channel.send(alert)
+    return alert is not None
+
+
+def alert_provisioning_failure(
+    tenant_id: TenantId, failure: ProvisioningFailure, *, channel: AlertChannel, deployment: Deployment
+) -> None:
+    """Raises: AlertNotDelivered."""
+    channel.send(
+        provisioning_alert(
+            tenant_id,
+            execution=failure.execution,
+            step=failure.step,
+            error=failure.error,
+            reason=failure.reason,
+            deployment=deployment,
+        )
+    )
