@@ -1,0 +1,1 @@
+"""`kbfleet`, the operator's command line."""

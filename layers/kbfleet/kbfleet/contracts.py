@@ -414,6 +414,7 @@ class ExecutionBody(Contract):
 
 class SyncResultBody(Contract):
     outcome: Outcome
+    generation: int
     ingestion_job_id: str | None
     ended_at: datetime
     failure_reasons: tuple[FailureReasonPayload, ...]
@@ -442,6 +443,7 @@ class SyncBody(Contract):
             running_job_status=sync.job.status if sync.job else None,
             result=SyncResultBody(
                 outcome=result.outcome,
+                generation=result.generation,
                 ingestion_job_id=result.ingestion_job_id,
                 ended_at=result.ended_at,
                 failure_reasons=tuple(

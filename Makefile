@@ -1,0 +1,60 @@
+# Two commands are enough: `make demo` and `make test`. Each makes what it needs first, from Python 3.11 or newer and a package index.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format up down lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+# sam needs a Region to validate with, and must not call home.
+export AWS_DEFAULT_REGION ?= ap-northeast-1
+export SAM_CLI_TELEMETRY := 0
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## The whole story on a local AWS: provision, ingest, break, alert, mend, ask
+	@$(BIN)/kbfleet-local demo
+
+test: check ## Every check and test, offline
+	@$(BIN)/pytest -n 2 --dist loadgroup
+
+check: $(INSTALLED) ## Format, lint, types, import rule, template: under a minute
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/sam validate --lint
+
+format: $(INSTALLED) ## Bring the code into shape
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --fix --quiet .
+
+up: $(INSTALLED) ## Start the local AWS with the stack deployed, and keep it running
+	@$(BIN)/kbfleet-local up
+
+down: $(INSTALLED) ## Stop it
+	@$(BIN)/kbfleet-local down
+
+lock: $(INSTALLED) ## Pin the newest versions of all dependencies that fit
+	@cd requirements && uv pip compile $(LOCK) bootstrap.in --output-file bootstrap.txt
+	@cd requirements && uv pip compile $(LOCK) development.in --output-file development.txt
+	@cd layers/dependencies && uv pip compile $(LOCK) --constraint ../../requirements/development.txt requirements.in --output-file requirements.txt
+LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+
+clean: ## Remove everything that was made here, the local AWS's state too
+	@if [ -x $(BIN)/kbfleet-local ]; then $(BIN)/kbfleet-local down; fi
+	@rm -rf $(VENV) .build .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(INSTALLED): requirements/bootstrap.txt requirements/development.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "kbfleet needs Python 3.11 or newer; none was found. Install one, or run: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Installing into $(VENV) with $(PYTHON) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bootstrap.txt
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/development.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,128 @@
+"""The fleet's HTTP API, as the operator's command line calls it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.httpsession import URLLib3Session
+from pydantic import BaseModel
+
+from kbfleet.contracts import AskResponse, ExecutionBody, JobsBody, SyncBody, TenantBody
+from kbfleet.domain.answer import Question
+from kbfleet.domain.tenant import DisplayName, TenantId
+
+_TIMEOUT_SECONDS = 35
+"""A little more than the 29 seconds after which API Gateway gives up itself."""
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class FleetUnreachable(Exception):
+    """The stack or its API could not be found or called; the message says what to check."""
+
+
+class Refused(Exception):
+    """The API answered with a problem document.
+
+    Args:
+        status: HTTP status.
+        code: kbfleet's name for the error.
+        detail: what happened and what to do.
+    """
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        self.status = status
+        self.code = code
+        self.detail = detail
+        super().__init__(f"{code}: {detail}")
+
+
+@dataclass(frozen=True)
+class FleetApi:
+    """Calls the API of one deployed stack, signed with the operator's own AWS credentials.
+
+    Args:
+        url: the stack's output ApiUrl.
+        session: credentials and Region.
+    """
+
+    url: str
+    session: boto3.Session
+
+    @classmethod
+    def of_stack(cls, stack: str, region: str | None) -> FleetApi:
+        """Finds the API by the stack's outputs.
+
+        Raises:
+            FleetUnreachable: no credentials, no Region, or no such stack.
+        """
+        try:
+            session = boto3.Session(region_name=region)
+            described = session.client("cloudformation").describe_stacks(StackName=stack)
+        except (BotoCoreError, ClientError) as error:
+            raise FleetUnreachable(
+                f"Stack {stack!r} was not found: {error}. Check --stack, --region and your AWS credentials."
+            ) from error
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Stacks"][0].get("Outputs", [])}
+        if "ApiUrl" not in outputs:
+            raise FleetUnreachable(f"Stack {stack!r} has no output ApiUrl; is it a kbfleet stack?")
+        return cls(outputs["ApiUrl"], session)
+
+    def provision(self, tenant_id: TenantId, name: DisplayName | None, knowledge_store: str | None) -> ExecutionBody:
+        wanted = {"name": name, "knowledge_store": knowledge_store}
+        body = {key: value for key, value in wanted.items() if value is not None}
+        return self._signed(ExecutionBody, "PUT", f"/tenants/{tenant_id}", body)
+
+    def provisioning(self, tenant_id: TenantId, execution: str) -> ExecutionBody:
+        return self._signed(ExecutionBody, "GET", f"/tenants/{tenant_id}/provisionings/{quote(execution)}")
+
+    def tenant(self, tenant_id: TenantId) -> TenantBody:
+        return self._signed(TenantBody, "GET", f"/tenants/{tenant_id}")
+
+    def request_sync(self, tenant_id: TenantId) -> SyncBody:
+        return self._signed(SyncBody, "POST", f"/tenants/{tenant_id}/syncs", {})
+
+    def jobs(self, tenant_id: TenantId) -> JobsBody:
+        return self._signed(JobsBody, "GET", f"/tenants/{tenant_id}/jobs")
+
+    def ask(self, question: Question, token: str) -> AskResponse:
+        request = self._request("POST", "/ask", {"question": question})
+        request.headers["Authorization"] = f"Bearer {token}"
+        return self._send(AskResponse, request)
+
+    def _signed(self, kind: type[Body], method: str, path: str, body: dict[str, Any] | None = None) -> Body:
+        request = self._request(method, path, body)
+        credentials = self.session.get_credentials()
+        if credentials is None:
+            raise FleetUnreachable("There are no AWS credentials to sign with. Set AWS_PROFILE, or log in.")
+        SigV4Auth(credentials.get_frozen_credentials(), "execute-api", self.session.region_name).add_auth(request)
+        return self._send(kind, request)
+
+    def _request(self, method: str, path: str, body: dict[str, Any] | None) -> AWSRequest:
+        data = json.dumps(body, ensure_ascii=False).encode() if body is not None else None
+        return AWSRequest(method, self.url + path, data=data, headers={"Content-Type": "application/json"})
+
+    def _send(self, kind: type[Body], request: AWSRequest) -> Body:
+        try:
+            answer = URLLib3Session(timeout=_TIMEOUT_SECONDS, verify=True).send(request.prepare())
+        except HTTPClientError as error:
+            raise FleetUnreachable(f"The API at {self.url} did not answer: {error}.") from error
+        if answer.status_code >= 400:
+            raise _refused(answer.status_code, answer.content)
+        return kind.model_validate_json(answer.content)
+
+
+def _refused(status: int, content: bytes) -> Refused:
+    try:
+        document = json.loads(content)
+    except ValueError:
+        document = {}
+    detail = document.get("detail") or document.get("message") or document.get("title") or "no reason given"
+    return Refused(status, document.get("code", f"HTTP {status}"), detail)

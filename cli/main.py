@@ -1,0 +1,265 @@
+"""Commands of `kbfleet`. Exit codes: 0 it is done; 1 it failed; 2 the input is not acceptable."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cli.fleet_api import FleetApi, FleetUnreachable, Refused
+from kbfleet.contracts import AskResponse, ExecutionBody, FailureReasonPayload, SyncBody, TenantBody
+from kbfleet.domain.answer import Question
+from kbfleet.domain.errors import InvalidInput, KbfleetError
+from kbfleet.domain.ingestion import Outcome, SyncState
+from kbfleet.domain.tenant import DisplayName, TenantId, TenantStatus
+
+_FAILED = 1
+_BAD_INPUT = 2
+_POLL_SECONDS = 1.0
+
+Result = TypeVar("Result")
+
+app = typer.Typer(
+    help="Runs a fleet of Amazon Bedrock Knowledge Bases, one per tenant.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+out = Console()
+err = Console(stderr=True)
+
+Tenant = Annotated[str, typer.Argument(help="The tenant's id: 3 to 32 of a-z, 0-9 and single hyphens.")]
+Stack = Annotated[str, typer.Option(help="CloudFormation stack of the fleet.", envvar="KBFLEET_STACK")]
+Region = Annotated[str | None, typer.Option(help="AWS Region of the fleet.", envvar="AWS_REGION")]
+Wait = Annotated[bool, typer.Option(help="Wait for the end, showing progress.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Every expected failure as one sentence on standard error and a documented exit code."""
+    try:
+        yield
+    except (InvalidInput, KbfleetError) as error:
+        _stop(str(error), _BAD_INPUT)
+    except Refused as error:
+        _stop(error.detail, _BAD_INPUT if 400 <= error.status < 500 and error.status != 429 else _FAILED)
+    except FleetUnreachable as error:
+        _stop(str(error), _FAILED)
+    except KeyboardInterrupt:
+        _stop("Stopped watching. What was started goes on; run the same command to watch again.", 130)
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    err.print(f"[red]✗[/] {escape(message)}", soft_wrap=True)
+    raise typer.Exit(code)
+
+
+class _Progress:
+    """Says what is going on: a spinner with the elapsed time on a terminal, a line at each change elsewhere."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._began = time.monotonic()
+        self._shown = ""
+        self._status = out.status(escape(what)) if out.is_terminal else None
+
+    def __enter__(self) -> _Progress:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def show(self, state: str) -> None:
+        seconds = time.monotonic() - self._began
+        if self._status:
+            self._status.update(f"{escape(self._what)} · {escape(state)} · {seconds:.0f} s")
+        elif state != self._shown:
+            out.print(f"  {escape(self._what)}: {escape(state)}", soft_wrap=True)
+        self._shown = state
+
+
+def _until(look: Callable[[], Result | None]) -> Result:
+    """Looks again every second until there is a result."""
+    while (result := look()) is None:
+        time.sleep(_POLL_SECONDS)
+    return result
+
+
+@app.command()
+def provision(
+    tenant: Tenant,
+    name: Annotated[str | None, typer.Option(help="The tenant's name for people.")] = None,
+    knowledge_store: Annotated[
+        str | None, typer.Option(help="Where its vectors live; the stack's default else.")
+    ] = None,
+    wait: Wait = True,
+    as_json: Json = False,
+    stack: Stack = "kbfleet",
+    region: Region = None,
+) -> None:
+    """Add a tenant, or bring an existing one back to what it should be. Safe to run any number of times."""
+    with _explained():
+        tenant_id = TenantId(tenant)
+        api = FleetApi.of_stack(stack, region)
+        execution = api.provision(tenant_id, DisplayName(name) if name is not None else None, knowledge_store)
+        if wait:
+            execution = _watch_provisioning(api, tenant_id, execution.execution)
+        _report_provisioning(tenant_id, execution, as_json=as_json)
+
+
+def _watch_provisioning(api: FleetApi, tenant_id: TenantId, name: str) -> ExecutionBody:
+    with _Progress(f"Provisioning {tenant_id}") as progress:
+
+        def look() -> ExecutionBody | None:
+            execution = api.provisioning(tenant_id, name)
+            progress.show(execution.step or "starting")
+            return execution if execution.status != "RUNNING" else None
+
+        return _until(look)
+
+
+def _report_provisioning(tenant_id: TenantId, execution: ExecutionBody, *, as_json: bool) -> None:
+    if as_json:
+        out.print_json(execution.model_dump_json())
+    elif execution.status == "SUCCEEDED":
+        out.print(f"[green]✓[/] Tenant {tenant_id} is active.")
+    elif execution.status == "RUNNING":
+        out.print(f"Tenant {tenant_id} is being provisioned by execution {execution.execution}.", soft_wrap=True)
+    if execution.status not in {"SUCCEEDED", "RUNNING"}:
+        _stop(f"Provisioning {tenant_id} {execution.status} at {execution.step}: {execution.reason}", _FAILED)
+
+
+@app.command()
+def status(tenant: Tenant, as_json: Json = False, stack: Stack = "kbfleet", region: Region = None) -> None:
+    """Show a tenant: lifecycle, resources, how fresh its knowledge is, and how its last sync ended."""
+    with _explained():
+        body = FleetApi.of_stack(stack, region).tenant(TenantId(tenant))
+        if as_json:
+            out.print_json(body.model_dump_json())
+        else:
+            out.print(_tenant_table(body))
+
+
+def _tenant_table(body: TenantBody) -> Table:
+    table = Table(show_header=False, title=f"{body.tenant_id} · {escape(body.name)}", title_justify="left")
+    colour = {TenantStatus.ACTIVE: "green", TenantStatus.FAILED: "red"}.get(body.status, "yellow")
+    rows: list[tuple[str, object]] = [
+        ("Status", f"[{colour}]{body.status}[/]"),
+        ("Knowledge base", body.knowledge_base_id),
+        ("Data source", body.data_source_id),
+        ("Bucket", body.bucket_name),
+        ("Knowledge store", body.knowledge_store),
+        ("Synced at", f"{body.sync.synced_at:%Y-%m-%d %H:%M:%S %Z}" if body.sync.synced_at else "never"),
+        ("Pending changes", "yes" if body.sync.pending_changes else "no"),
+        ("Sync", f"{body.sync.state}" + (f", job {body.sync.running_job_id}" if body.sync.running_job_id else "")),
+    ]
+    if body.sync.result:
+        result = body.sync.result
+        outcome_colour = "green" if result.outcome is Outcome.SUCCEEDED else "red"
+        rows.append(("Last sync", f"[{outcome_colour}]{result.outcome}[/], job {result.ingestion_job_id or 'refused'}"))
+        rows += [("", line) for line in _reason_lines(result.failure_reasons)]
+    if body.failure:
+        rows.append(("Failed at", escape(f"{body.failure.step}: {body.failure.reason}")))
+    for name, value in rows:
+        table.add_row(name, str(value) if value is not None else "—")
+    return table
+
+
+def _reason_lines(reasons: tuple[FailureReasonPayload, ...]) -> Iterator[str]:
+    for reason in reasons:
+        yield escape(reason.text)
+        yield from (escape(f"  {uri}") for uri in reason.documents)
+
+
+@app.command()
+def sync(
+    tenant: Tenant, wait: Wait = True, as_json: Json = False, stack: Stack = "kbfleet", region: Region = None
+) -> None:
+    """Ingest the tenant's documents now."""
+    with _explained():
+        tenant_id = TenantId(tenant)
+        api = FleetApi.of_stack(stack, region)
+        requested = api.request_sync(tenant_id)
+        body = _watch_sync(api, tenant_id, requested.requested_generation) if wait else requested
+        if as_json:
+            out.print_json(body.model_dump_json())
+        if not wait:
+            if not as_json:
+                out.print(f"A sync of tenant {tenant_id} is requested.")
+            return
+        _report_sync(tenant_id, body, as_json=as_json)
+
+
+def _watch_sync(api: FleetApi, tenant_id: TenantId, generation: int) -> SyncBody:
+    with _Progress(f"Syncing {tenant_id}") as progress:
+
+        def look() -> SyncBody | None:
+            sync = api.tenant(tenant_id).sync
+            running = f"job {sync.running_job_id} {sync.running_job_status}" if sync.running_job_id else None
+            progress.show(running or ("waiting for a free slot" if sync.state is SyncState.QUEUED else str(sync.state)))
+            return sync if sync.result is not None and sync.result.generation >= generation else None
+
+        return _until(look)
+
+
+def _report_sync(tenant_id: TenantId, body: SyncBody, *, as_json: bool) -> None:
+    if body.result is None:
+        return
+    if body.result.outcome is Outcome.SUCCEEDED:
+        if not as_json:
+            out.print(f"[green]✓[/] Tenant {tenant_id} is in sync (job {body.result.ingestion_job_id}).")
+        return
+    reasons = "\n  ".join(
+        line
+        for reason in body.result.failure_reasons
+        for line in (reason.text, *(f"  {uri}" for uri in reason.documents))
+    )
+    _stop(f"The sync of tenant {tenant_id} ended {body.result.outcome}:\n  {reasons}", _FAILED)
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="1 to 1,000 characters.")],
+    token: Annotated[
+        str, typer.Option(help="The user's bearer token; it says which tenant asks.", envvar="KBFLEET_TOKEN")
+    ],
+    as_json: Json = False,
+    stack: Stack = "kbfleet",
+    region: Region = None,
+) -> None:
+    """Ask a question as a tenant's user. The tenant is the one in the token."""
+    with _explained():
+        asked = Question(question)
+        api = FleetApi.of_stack(stack, region)
+        with _Progress("Asking") as progress:
+            progress.show("waiting for the answer")
+            answer = api.ask(asked, token)
+        if as_json:
+            out.print_json(answer.model_dump_json())
+        else:
+            _print_answer(answer)
+
+
+def _print_answer(answer: AskResponse) -> None:
+    out.print(escape(answer.answer), soft_wrap=True)
+    sources = {source.uri: source for citation in answer.citations for source in citation.sources}
+    for number, source in enumerate(sources.values(), start=1):
+        page = f", page {source.page}" if source.page is not None else ""
+        out.print(f"  [dim]\\[{number}] {escape(source.document)}{page}[/]", soft_wrap=True)
+    if answer.freshness.pending_changes:
+        out.print("  [yellow]Some changes to the documents are not part of this answer yet.[/]")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(app())
