@@ -1,0 +1,122 @@
+"""Answers made of the documents' own sentences, in place of a language model.
+
+The answer is extractive: the sentences of the retrieved passages that fit the question best, in the language of the
+documents, each cited. It can't reason or rephrase, and it can't make anything up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from local.bedrock.embedding import Embedder
+from local.bedrock.lexical import LexicalIndex, features
+from local.bedrock.sentences import sentences
+from local.bedrock.vector_index import MEANING, Chunk, Hit
+
+NO_ANSWER = "Sorry, I am unable to assist you with this request."
+
+# A sentence below this has nothing to do with the question. Chosen on questions with and without an answer, in both
+# languages; `character` embedding knows shared words only, so less of a share already tells.
+_RELEVANT, _RELEVANT_BY_WORDS = 0.42, 0.3
+# Beside the best sentence only those nearly as good are given.
+_NEARLY_AS_GOOD = 0.85
+_MOST_SENTENCES = 3
+_MOST_PASSAGES = 5
+_SHORTEST = 6
+_ENDED = re.compile(r"[。．.!?！？」』）)]$")
+_MARKUP = re.compile(r"^(?:#{1,6}|[-*+>・•]|\d+[.)])\s+")
+_EMPHASIS = re.compile(r"\*\*|__|`")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of an answer's text (end exclusive) and the passages it was taken from."""
+
+    start: int
+    end: int
+    chunks: tuple[Chunk, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer; without parts it is the refusal."""
+
+    text: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    text: str
+    chunk: Chunk
+    order: tuple[int, int]
+
+
+def answer(embedder: Embedder, question: str, hits: Sequence[Hit]) -> Answer:
+    """Answer ``question`` from ``hits``; the refusal when no sentence is relevant enough."""
+    candidates = [
+        _Candidate(sentence, hit.chunk, (rank, position))
+        for rank, hit in enumerate(hits[:_MOST_PASSAGES])
+        for position, sentence in enumerate(_statements(hit.chunk.text))
+    ]
+    chosen = _best(embedder, question, candidates)
+    if not chosen:
+        return Answer(NO_ANSWER, ())
+    text = ""
+    parts = []
+    for candidate in chosen:
+        if text and text[-1] not in "。！？」":
+            text += " "
+        start = len(text)
+        text += candidate.text if _ENDED.search(candidate.text) else f"{candidate.text}{_full_stop(candidate.text)}"
+        sources = {hit.chunk.identifier: hit.chunk for hit in hits if candidate.text in _statements(hit.chunk.text)}
+        parts.append(Part(start, len(text), tuple(sources.values())))
+    return Answer(text, tuple(parts))
+
+
+def best_sentences(embedder: Embedder, question: str, passages: Sequence[str]) -> list[str]:
+    """The sentences of ``passages`` that answer ``question``, in their order; none when nothing is relevant enough."""
+    found = [sentence for passage in passages for sentence in _statements(passage)]
+    return [found[row] for row in _chosen(embedder, question, found)]
+
+
+def _best(embedder: Embedder, question: str, candidates: Sequence[_Candidate]) -> list[_Candidate]:
+    unique = {candidate.text: candidate for candidate in reversed(candidates)}
+    ordered = sorted(unique.values(), key=lambda candidate: candidate.order)
+    return [ordered[row] for row in _chosen(embedder, question, [candidate.text for candidate in ordered])]
+
+
+def _chosen(embedder: Embedder, question: str, found: Sequence[str]) -> list[int]:
+    if not found:
+        return []
+    scores = LexicalIndex([features(sentence) for sentence in found]).scores(features(question))
+    threshold = _RELEVANT_BY_WORDS
+    if embedder.dimension:
+        meaning = embedder.relevance(embedder.passages(found) @ embedder.query(question))
+        scores = MEANING * meaning + (1 - MEANING) * scores
+        threshold = _RELEVANT
+    best = float(scores.max())
+    if best < threshold:
+        return []
+    rows = [
+        int(row) for row in np.argsort(-scores, kind="stable") if scores[row] >= max(threshold, best * _NEARLY_AS_GOOD)
+    ]
+    return sorted(rows[:_MOST_SENTENCES])
+
+
+def _statements(text: str) -> list[str]:
+    """The sentences of a passage without their mark-up. Headings and questions answer nothing."""
+    found = []
+    for sentence in sentences(text):
+        plain = _EMPHASIS.sub("", _MARKUP.sub("", sentence)).strip()
+        if len(plain) >= _SHORTEST and not sentence.startswith("#") and not plain.endswith(("?", "？")):
+            found.append(plain)
+    return found
+
+
+def _full_stop(text: str) -> str:
+    return "。" if re.search(r"[ぁ-ヿ一-鿿]", text) else "."

@@ -1,0 +1,192 @@
+"""The emulator: requests in, responses out."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import partial
+from time import sleep
+from typing import Any
+
+import boto3
+from botocore import xform_name
+from botocore.model import OperationModel
+
+from local.bedrock.account import Account
+from local.bedrock.calls import Calls
+from local.bedrock.clock import Clock, ScaledClock
+from local.bedrock.embedding import embedder as embedder_of
+from local.bedrock.errors import ConnectionBrokenError, NotEmulatedError, ServiceError
+from local.bedrock.faults import Faults
+from local.bedrock.ingestion_jobs import IngestionJobs
+from local.bedrock.knowledge_bases import KnowledgeBases
+from local.bedrock.messages import Request, Response
+from local.bedrock.protocol import Protocol, protocol
+from local.bedrock.quotas import Quotas
+from local.bedrock.retrieval import Retrieval
+from local.bedrock.s3_vectors import S3Vectors
+
+_log = logging.getLogger(__name__)
+
+_CONTROL = "/_emulator/"
+# These spend their time on computing, not on the state, and take the lock themselves for as long as they need it.
+_UNLOCKED = frozenset({"bedrock-agent-runtime", "bedrock-runtime"})
+
+
+class Emulator:
+    """Amazon Bedrock Knowledge Bases and their vector stores, for one account in one Region. Safe for many threads."""
+
+    def __init__(
+        self,
+        *,
+        region: str = "us-east-1",
+        account: str = "000000000000",
+        speed: float = 1.0,
+        embedder: str = "auto",
+        client_factory: Callable[[str], Any] | None = None,
+        clock: Clock | None = None,
+        quotas: Quotas | None = None,
+    ) -> None:
+        """An empty account.
+
+        ``speed`` is emulated seconds per second, unless a ``clock`` is given. ``embedder`` is "multilingual",
+        "character" or "auto". ``client_factory("s3")`` gives the boto3 client that documents are read with.
+        """
+        self._clock = clock or ScaledClock(speed)
+        self._quotas = quotas or Quotas()
+        self._account = Account(
+            region=region,
+            account=account,
+            clock=self._clock,
+            quotas=self._quotas,
+            client_factory=client_factory or partial(boto3.client, region_name=region),
+            embedder=embedder_of(embedder),
+        )
+        self.calls = Calls()
+        self._services: Mapping[str, tuple[object, ...]] = {
+            "bedrock-agent": (KnowledgeBases(self._account), IngestionJobs(self._account)),
+            "bedrock-agent-runtime": (Retrieval(self._account),),
+            "bedrock-runtime": (),
+            "s3vectors": (S3Vectors(self._account),),
+            "opensearchserverless": (),
+        }
+
+    @property
+    def faults(self) -> Faults:
+        """The faults on order."""
+        return self._account.faults
+
+    def handle(self, service: str, request: Request) -> Response:
+        """Answer a request to ``service``, named as botocore names it.
+
+        ConnectionBrokenError when the answer must not reach the caller: then drop the connection. ValueError when the
+        service is none of those emulated.
+        """
+        if service not in self._services:
+            raise ValueError(f"{service} is not emulated")
+        spoken = protocol(service)
+        route = spoken.route(request)
+        if route is None:
+            return spoken.serialise_error(
+                ServiceError(
+                    "UnknownOperationException", f"{request.method} {request.path} is no operation of {service}."
+                )
+            )
+        members: dict[str, Any] = {}
+        status, error = None, None
+        arrived = self._clock.now()
+        try:
+            members = spoken.parse(route, request)
+            response = self._answer(spoken, service, route.operation, members)
+            status = response.status
+        except ServiceError as refusal:
+            response = spoken.serialise_error(refusal)
+            status, error = response.status, refusal.code
+        except ConnectionBrokenError:
+            error = "ConnectionBroken"
+            raise
+        except Exception as fault:  # noqa: BLE001 - answered as the service would, and logged
+            _log.exception("%s failed", route.operation.name)
+            response = spoken.serialise_error(
+                ServiceError("InternalServerException", f"{type(fault).__name__}: {fault}")
+            )
+            status, error = response.status, "InternalServerException"
+        finally:
+            self.calls.add(
+                at=arrived, service=service, operation=route.operation.name, members=members, status=status, error=error
+            )
+        return response
+
+    def is_control(self, path: str) -> bool:
+        """Whether a path belongs to the emulator itself rather than to a service."""
+        return path.startswith(_CONTROL)
+
+    def control(self, request: Request) -> Response:
+        """``/_emulator/faults`` (GET, POST one or a list, DELETE) and ``/_emulator/calls`` (GET, DELETE), in JSON."""
+        match request.method, request.path.removeprefix(_CONTROL).rstrip("/"):
+            case "GET", "faults":
+                return _json_response(200, self.faults.listed())
+            case "POST", "faults":
+                try:
+                    orders = json.loads(request.body)
+                    for order in orders if isinstance(orders, list) else [orders]:
+                        self.faults.add(order)
+                except (ValueError, TypeError, AttributeError) as error:
+                    return _json_response(400, {"message": str(error)})
+                return _json_response(201, self.faults.listed())
+            case "DELETE", "faults":
+                self.faults.clear()
+                return _json_response(200, [])
+            case "GET", "calls":
+                return _json_response(200, list(self.calls))
+            case "DELETE", "calls":
+                self.calls.clear()
+                return _json_response(200, [])
+        return _json_response(404, {"message": f"{request.method} {request.path} is not offered"})
+
+    def _answer(self, spoken: Protocol, service: str, operation: OperationModel, members: dict[str, Any]) -> Response:
+        perform = self._method(service, operation.name)
+        self._account.agenda.run_due()
+        self._spend_rate(operation.name, members)
+        faults = self.faults.striking(operation.name, members)
+        for fault in faults:
+            self._strike_before(fault.effect, fault.seconds, fault.code, fault.message)
+        with nullcontext() if service in _UNLOCKED else self._account.lock:
+            response = spoken.serialise(operation, perform(members))
+        if any(fault.effect == "broken_after_effect" for fault in faults):
+            raise ConnectionBrokenError
+        return response
+
+    def _strike_before(self, effect: str, seconds: float, code: str, message: str) -> None:
+        if effect == "latency":
+            sleep(self._clock.real_seconds_until(self._clock.now() + seconds) or 0.0)
+        elif effect == "error":
+            raise ServiceError(code, message)
+        elif effect == "broken_before_effect":
+            raise ConnectionBrokenError
+
+    def _method(self, service: str, operation: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        for holder in self._services[service]:
+            method: Callable[[dict[str, Any]], dict[str, Any]] | None = getattr(holder, xform_name(operation), None)
+            if method is not None:
+                return method
+        raise NotEmulatedError(f"{service}:{operation}")
+
+    def _spend_rate(self, operation: str, members: dict[str, Any]) -> None:
+        rate = self._quotas.requests_per_second.get(operation)
+        if rate is None:
+            return
+        base = self._account.knowledge_bases.get(members.get("knowledgeBaseId", ""))
+        if operation == "Retrieve" and base is not None and base.managed:
+            minute = self._quotas.managed_retrievals_per_minute_per_knowledge_base
+            self._account.rates.take(f"Retrieve {base.identifier}", minute / 60, burst=minute)
+            self._account.rates.take("Retrieve MANAGED", self._quotas.managed_retrievals_per_second)
+            return
+        self._account.rates.take(operation, rate)
+
+
+def _json_response(status: int, content: Any) -> Response:
+    body = json.dumps(content, ensure_ascii=False, default=str).encode()
+    return Response(status, {"Content-Type": "application/json"}, body)

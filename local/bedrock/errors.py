@@ -1,0 +1,38 @@
+"""What an emulated operation raises to answer an error of its service."""
+
+from __future__ import annotations
+
+
+class ServiceError(Exception):
+    """An error answer of the service: ``code`` is the shape's name in the botocore model, ``message`` what it says."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class NotEmulatedError(ServiceError):
+    """The request asks for something this emulator does not do. Answered as HTTP 501, never as a success."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__("NotEmulatedException", f"{what} is not emulated.")
+
+
+class ConnectionBrokenError(Exception):
+    """The answer must not reach the caller: whoever serves the emulator drops the connection instead of answering."""
+
+
+def validation(message: str) -> ServiceError:
+    """A ValidationException (HTTP 400 in every service here)."""
+    return ServiceError("ValidationException", message)
+
+
+def conflict(message: str) -> ServiceError:
+    """A ConflictException (HTTP 409, or 400 in OpenSearch Serverless)."""
+    return ServiceError("ConflictException", message)
+
+
+def not_found(message: str) -> ServiceError:
+    """A ResourceNotFoundException (HTTP 404, or 400 in OpenSearch Serverless)."""
+    return ServiceError("ResourceNotFoundException", message)

@@ -1,0 +1,137 @@
+"""Faults to order: what goes wrong, in which calls, and how often."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+EFFECTS: Mapping[str, str] = {
+    "error": "answers the error `code` with `message`, without effect",
+    "latency": "answers `seconds` later, on the emulator's clock",
+    "broken_before_effect": "the connection breaks, nothing has happened",
+    "broken_after_effect": "the connection breaks after the call has taken effect",
+    "job_fails": "the ingestion job ends FAILED with `failureReasons`",
+    "job_hangs": "the ingestion job stays IN_PROGRESS until it is stopped",
+    "documents_fail": "the documents whose keys are in `keys` fail in the ingestion job",
+    "role_not_assumable": "a service role cannot be assumed until `seconds` after its first use",
+    "index_not_visible": "a vector index is not seen by CreateKnowledgeBase until `seconds` after it was made",
+    "vectors_not_searchable": "what an ingestion job indexed is found only `seconds` after it completed",
+    "uniqueness_lag": "a knowledge base's name and client token are taken only `seconds` after its creation",
+}
+
+_CALL_EFFECTS = ("error", "latency", "broken_before_effect", "broken_after_effect")
+_DEFAULT_OPERATIONS = {
+    "job_fails": "StartIngestionJob",
+    "job_hangs": "StartIngestionJob",
+    "documents_fail": "StartIngestionJob",
+    "vectors_not_searchable": "StartIngestionJob",
+    "role_not_assumable": "CreateKnowledgeBase",
+    "index_not_visible": "CreateIndex",
+    "uniqueness_lag": "CreateKnowledgeBase",
+}
+_NEEDS = {
+    "error": ("code", "message"),
+    "job_fails": ("failureReasons",),
+    "documents_fail": ("keys",),
+    **dict.fromkeys(
+        ("latency", "role_not_assumable", "index_not_visible", "vectors_not_searchable", "uniqueness_lag"), ("seconds",)
+    ),
+}
+
+
+@dataclass
+class Fault:
+    """One ordered fault. It strikes ``count`` times, or with ``probability`` for ever; with neither, every time."""
+
+    effect: str
+    operation: str
+    match: dict[str, Any] = field(default_factory=dict)
+    count: int | None = None
+    probability: float | None = None
+    seed: int = 0
+    code: str = ""
+    message: str = ""
+    seconds: float = 0.0
+    failureReasons: list[str] = field(default_factory=list)  # noqa: N815 - the service's own name, as written in files
+    keys: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, order: Mapping[str, Any]) -> Fault:
+        """From its JSON form. ValueError when a member is unknown, missing or contradictory."""
+        effect = order.get("effect", "")
+        if effect not in EFFECTS:
+            raise ValueError(f"effect must be one of {', '.join(EFFECTS)}, not {effect!r}")
+        unknown = order.keys() - cls.__dataclass_fields__.keys()
+        if unknown:
+            raise ValueError(f"unknown members: {', '.join(sorted(unknown))}")
+        missing = [name for name in _NEEDS.get(effect, ()) if name not in order]
+        operation = order.get("operation") or _DEFAULT_OPERATIONS.get(effect)
+        if not operation:
+            missing.append("operation")
+        if missing:
+            raise ValueError(f"a fault of effect {effect!r} needs {', '.join(missing)}")
+        if order.get("count") is not None and order.get("probability") is not None:
+            raise ValueError("count and probability exclude each other")
+        return cls(**{**order, "operation": operation})
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)  # noqa: S311 - repeatable on purpose
+
+    def strikes(self, operation: str, members: Mapping[str, Any]) -> bool:
+        """Whether it strikes this call; spends one of ``count`` if so."""
+        if self.operation != operation or any(members.get(name) != value for name, value in self.match.items()):
+            return False
+        if self.probability is not None:
+            return self._random.random() < self.probability
+        if self.count is None:
+            return True
+        self.count -= 1
+        return self.count >= 0
+
+
+class Faults:
+    """The faults on order. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        """No faults."""
+        self._lock = Lock()
+        self._orders: list[Fault] = []
+
+    def add(self, order: Mapping[str, Any]) -> None:
+        """Order a fault; its JSON form is described by `Fault` and `EFFECTS`. ValueError when it makes no sense."""
+        fault = Fault.of(order)
+        with self._lock:
+            self._orders.append(fault)
+
+    def load(self, path: Path) -> None:
+        """Order every fault of a JSON file: one object, or a list of them."""
+        orders = json.loads(path.read_text(encoding="utf-8"))
+        for order in orders if isinstance(orders, list) else [orders]:
+            self.add(order)
+
+    def clear(self) -> None:
+        """Withdraw every order."""
+        with self._lock:
+            self._orders.clear()
+
+    def listed(self) -> list[dict[str, Any]]:
+        """The orders in their JSON form, those that are spent left out."""
+        with self._lock:
+            return [asdict(fault) for fault in self._orders if fault.count is None or fault.count > 0]
+
+    def striking(self, operation: str, members: Mapping[str, Any]) -> list[Fault]:
+        """The faults that strike the call itself, in the order they were given."""
+        return self._take(_CALL_EFFECTS, operation, members)
+
+    def of_effect(self, effect: str, operation: str, members: Mapping[str, Any]) -> Fault | None:
+        """The first fault of ``effect`` that strikes, or None."""
+        return next(iter(self._take((effect,), operation, members)), None)
+
+    def _take(self, effects: tuple[str, ...], operation: str, members: Mapping[str, Any]) -> list[Fault]:
+        with self._lock:
+            return [fault for fault in self._orders if fault.effect in effects and fault.strikes(operation, members)]

@@ -1,0 +1,131 @@
+"""The emulator as an HTTP server on the loopback interface.
+
+A client is pointed at it by ``AWS_ENDPOINT_URL_BEDROCK_AGENT``, ``AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME``,
+``AWS_ENDPOINT_URL_BEDROCK_RUNTIME``, ``AWS_ENDPOINT_URL_S3VECTORS`` and ``AWS_ENDPOINT_URL_OPENSEARCHSERVERLESS``.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from local.bedrock.emulator import Emulator
+from local.bedrock.errors import ConnectionBrokenError
+from local.bedrock.messages import Request, Response
+from local.bedrock.protocol import SERVICES, protocol
+
+if TYPE_CHECKING:
+    from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+
+# The credential scope of a signature (AWS documentation, "Create a signed AWS API request"): <key>/<date>/<region>/<service>
+_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/(?P<name>[^/]+)/aws4_request")
+_SERVICES_OF_SIGNING_NAME = {
+    "bedrock": ("bedrock-agent", "bedrock-agent-runtime", "bedrock-runtime"),
+    "s3vectors": ("s3vectors",),
+    "aoss": ("opensearchserverless",),
+}
+
+
+def service_of(request: Request) -> str | None:
+    """The service a request is meant for, or None.
+
+    A signature tells the signing name, which three Bedrock services share: the path tells those apart, and serves alone
+    where a request is not signed with a credential scope.
+    """
+    match = _SCOPE.search(request.header("Authorization") or "")
+    candidates = _SERVICES_OF_SIGNING_NAME.get(match["name"], ()) if match else SERVICES
+    return next((service for service in candidates if protocol(service).route(request) is not None), None)
+
+
+class Application:
+    """The emulator as an ASGI application."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        """``emulator`` answers."""
+        self._emulator = emulator
+
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Answer one connection's request."""
+        # Waits for latency faults, S3 and the embedding model would otherwise hold up every other request.
+        from starlette.concurrency import run_in_threadpool
+
+        if scope["type"] != "http":
+            return
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                return
+            body += message["body"]
+            more = message["more_body"]
+        request = Request(
+            method=scope["method"],
+            path=(scope["raw_path"] or scope["path"].encode()).decode("ascii").partition("?")[0],
+            query=scope["query_string"].decode("ascii"),
+            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+            body=body,
+        )
+        try:
+            response = await run_in_threadpool(self._respond, request)
+        except ConnectionBrokenError:
+            # A response that is never finished makes the server drop the connection.
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": 200,
+                    "headers": [(b"content-length", b"1")],
+                    "trailers": False,
+                }
+            )
+            return
+        headers = {**response.headers, "Content-Length": str(len(response.body))}
+        await send(
+            {
+                "type": "http.response.start",
+                "status": response.status,
+                "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
+                "trailers": False,
+            }
+        )
+        await send({"type": "http.response.body", "body": response.body, "more_body": False})
+
+    def _respond(self, request: Request) -> Response:
+        if self._emulator.is_control(request.path):
+            return self._emulator.control(request)
+        service = service_of(request)
+        if service is None:
+            body = b'{"message": "The request is for none of the emulated services."}'
+            headers = {"Content-Type": "application/json", "x-amzn-ErrorType": "UnknownOperationException"}
+            return Response(404, headers, body)
+        return self._emulator.handle(service, request)
+
+
+def serve(port: int, emulator: Emulator) -> None:
+    """Serve on 127.0.0.1 until interrupted."""
+    import uvicorn
+
+    uvicorn.run(Application(emulator), host="127.0.0.1", port=port, log_level="warning", lifespan="off")
+
+
+def command(
+    port: Annotated[int, typer.Option(help="The port on 127.0.0.1.")] = 9666,
+    speed: Annotated[float, typer.Option(min=0.001, help="Emulated seconds per second.")] = 1.0,
+    faults: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="A JSON file of faults to begin with.")
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option(file_okay=False, help="A directory that keeps the state between runs.")
+    ] = None,
+) -> None:
+    """Run the emulator of Amazon Bedrock Knowledge Bases on its own."""
+    if state is not None:
+        raise typer.BadParameter("keeping state is not offered yet")
+    emulator = Emulator(speed=speed)
+    if faults is not None:
+        emulator.faults.load(faults)
+    typer.echo(f"Amazon Bedrock Knowledge Bases on http://127.0.0.1:{port} (speed {speed:g})")
+    serve(port, emulator)

@@ -1,0 +1,103 @@
+"""Requests and responses checked against botocore's shapes, in the words the services use.
+
+boto3 checks required members, types and minima before it sends; maxima, patterns and enumerations are left to the
+service (botocore ``validate.py``), so they have to be checked here. Message texts follow those that AWS services give:
+``1 validation error detected: Value 'x' at 'name' failed to satisfy constraint: Member must …``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import regex  # type: ignore[import-untyped]
+from botocore.model import ListShape, MapShape, Shape, StringShape, StructureShape
+
+# The model's pattern for this shape cannot match any ARN (it says "/d{12}" for "\d{12}"), so the service cannot be
+# applying it (botocore model of bedrock-agent, shape TaggableResourcesArn).
+_PATTERNS_NOT_APPLIED = frozenset({"TaggableResourcesArn"})
+
+
+def check(shape: Shape, value: Any, streamed: str | None = None) -> str | None:
+    """Judge ``value``, already parsed, against ``shape``. Gives None, or the service's message naming every violation.
+
+    ``streamed`` names a member that is not in ``value`` because it travels as events.
+    """
+    found = list(_violations(shape, value, "", streamed))
+    if not found:
+        return None
+    noun = "error" if len(found) == 1 else "errors"
+    return f"{len(found)} validation {noun} detected: " + "; ".join(found)
+
+
+def is_document(shape: Shape) -> bool:
+    """Whether the shape is a free-form JSON value (botocore trait ``document``)."""
+    return isinstance(shape, StructureShape) and shape.is_document_type
+
+
+def _violations(shape: Shape, value: Any, path: str, streamed: str | None = None) -> Iterator[str]:
+    if isinstance(shape, StructureShape):
+        if is_document(shape):
+            return
+        for name in shape.required_members:
+            if value.get(name) is None and name != streamed:
+                yield f"Value null at '{_join(path, name)}' failed to satisfy constraint: Member must not be null"
+        for name, member in shape.members.items():
+            if value.get(name) is not None:
+                yield from _violations(member, value[name], _join(path, name))
+    elif isinstance(shape, ListShape):
+        yield from _length(shape, value, path)
+        for position, item in enumerate(value, start=1):
+            yield from _violations(shape.member, item, f"{path}.{position}.member")
+    elif isinstance(shape, MapShape):
+        yield from _length(shape, value, path)
+        for key, item in value.items():
+            yield from _violations(shape.key, key, path)
+            yield from _violations(shape.value, item, _join(path, key))
+    elif isinstance(shape, StringShape):
+        yield from _string(shape, value, path)
+    elif shape.type_name == "blob":
+        yield from _length(shape, value, path)
+    elif shape.type_name in ("integer", "long", "float", "double"):
+        yield from _range(shape, value, path)
+
+
+def _string(shape: StringShape, value: str, path: str) -> Iterator[str]:
+    yield from _length(shape, value, path)
+    if shape.enum and value not in shape.enum:
+        yield _broken(shape, value, path, f"satisfy enum value set: [{', '.join(shape.enum)}]")
+    pattern = shape.metadata.get("pattern")
+    if pattern and shape.name not in _PATTERNS_NOT_APPLIED and not _compiled(pattern).fullmatch(value):
+        yield _broken(shape, value, path, f"satisfy regular expression pattern: {pattern}")
+
+
+def _length(shape: Shape, value: Any, path: str) -> Iterator[str]:
+    least, most = shape.metadata.get("min"), shape.metadata.get("max")
+    if least is not None and len(value) < least:
+        yield _broken(shape, value, path, f"have length greater than or equal to {least}")
+    if most is not None and len(value) > most:
+        yield _broken(shape, value, path, f"have length less than or equal to {most}")
+
+
+def _range(shape: Shape, value: float, path: str) -> Iterator[str]:
+    least, most = shape.metadata.get("min"), shape.metadata.get("max")
+    if least is not None and value < least:
+        yield _broken(shape, value, path, f"have value greater than or equal to {least}")
+    if most is not None and value > most:
+        yield _broken(shape, value, path, f"have value less than or equal to {most}")
+
+
+def _broken(shape: Shape, value: Any, path: str, constraint: str) -> str:
+    shown = "Value" if shape.metadata.get("sensitive") else f"Value '{value}'"
+    return f"{shown} at '{path}' failed to satisfy constraint: Member must {constraint}"
+
+
+@cache
+def _compiled(pattern: str) -> Any:
+    # The models hold Java expressions: Unicode classes such as \p{L} need `regex` rather than `re`.
+    return regex.compile(pattern)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

@@ -1,0 +1,94 @@
+"""Text out of the file formats that the default parser reads.
+
+AWS documentation, "Prerequisites for your Amazon Bedrock knowledge base data": .txt .md .html .doc/.docx .csv
+.xls/.xlsx .pdf, 50 MB at most. Of these the emulator leaves out the binary formats .doc and .xls.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+
+@dataclass(frozen=True)
+class Page:
+    """A stretch of text; ``number`` is its page (from 1) in formats that have pages."""
+
+    text: str
+    number: int | None = None
+
+
+class UnreadableError(Exception):
+    """The bytes are not a sound file of their format."""
+
+
+def extractor(key: str) -> Callable[[bytes], list[Page]] | None:
+    """How to read a file by the ending of its name; None when the format is not supported."""
+    return _EXTRACTORS.get(PurePosixPath(key).suffix.lower())
+
+
+def _plain(body: bytes) -> list[Page]:
+    for encoding in ("utf-8-sig", "cp932"):
+        try:
+            return [Page(body.decode(encoding))]
+        except UnicodeDecodeError:
+            continue
+    raise UnreadableError("not text in UTF-8 or Shift_JIS")
+
+
+def _csv(body: bytes) -> list[Page]:
+    (page,) = _plain(body)
+    rows = [row for row in csv.reader(io.StringIO(page.text)) if any(cell.strip() for cell in row)]
+    return [Page(_table(rows))]
+
+
+def _table(rows: list[list[str]]) -> str:
+    # A row away from its header says nothing, so each is written out with the names of its columns.
+    if len(rows) < 2:
+        return "\n".join(", ".join(row) for row in rows)
+    header, *records = rows
+    lines = []
+    for record in records:
+        cells = [
+            f"{header[column]}: {cell}" if column < len(header) and header[column].strip() else cell
+            for column, cell in enumerate(record)
+            if cell.strip()
+        ]
+        lines.append(", ".join(cells))
+    return "\n".join(lines)
+
+
+def _html(body: bytes) -> list[Page]:
+    from bs4 import BeautifulSoup
+
+    soup = BeautifulSoup(body, "html.parser")
+    for hidden in soup(["script", "style", "template", "noscript"]):
+        hidden.decompose()
+    return [Page(soup.get_text("\n", strip=True))]
+
+
+def _pdf(body: bytes) -> list[Page]:
+    from pypdf import PdfReader
+    from pypdf.errors import PyPdfError
+
+    logging.getLogger("pypdf").setLevel(logging.ERROR)
+    try:
+        reader = PdfReader(io.BytesIO(body))
+        return [Page(page.extract_text(), number) for number, page in enumerate(reader.pages, start=1)]
+    except (PyPdfError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        # pypdf meets damaged files with whatever exception their damage happens to cause.
+        raise UnreadableError(f"not a readable PDF: {error}") from error
+
+
+_EXTRACTORS: dict[str, Callable[[bytes], list[Page]]] = {
+    ".txt": _plain,
+    ".md": _plain,
+    ".html": _html,
+    ".htm": _html,
+    ".csv": _csv,
+    ".pdf": _pdf,
+}
