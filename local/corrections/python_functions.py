@@ -83,6 +83,17 @@ class RuntimeClientWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
         # s.
         self._proc.terminate = self._proc.kill
 
+    def _await_init(self, init_timeout: float | None = None) -> None:
+        try:
+            super()._await_init(init_timeout)
+        except RuntimeError as error:
+            reported = self._init_error
+            if not isinstance(reported, dict):
+                raise
+            # What the client said about a module that cannot be imported, in place of `Runtime.Unknown`.
+            message, kind = str(reported.get("errorMessage")), str(reported.get("errorType"))
+            raise lambda_runtime.ProvidedRuntimeError(message, kind) from error
+
     def _build_handler_class(self, generation: int, pending: Any) -> Any:
         handler = super()._build_handler_class(generation, pending)
         # Headers and body are two writes: Nagle's algorithm would hold the second for 40 ms.

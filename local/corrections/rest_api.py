@@ -1,5 +1,92 @@
+"""A REST API honours its gateway responses and takes API keys from its authorizer.
+
+MiniStack drops `x-amazon-apigateway-gateway-responses` of an imported body, and with it every GatewayResponses of a SAM
+template; and `ApiKeySourceType: AUTHORIZER`, so that a key is looked for in the x-api-key header whatever the API says.
+
+AWS imports gateway responses with the body (AWS documentation, API Gateway, "x-amazon-apigateway-gateway-responses
+object"). With the key source AUTHORIZER the key is the `usageIdentifierKey` that the authorizer returned, and the
+header is not read (same, "Choose an API key source").
+"""
+
+import contextvars
+from typing import Any
+
+from ministack.services import apigateway_v1
+from ministack.services.cloudformation import provisioners
+
 from local.stack.configuration import StackConfiguration
 
+# The authorizer's context is the one part of its answer that MiniStack keeps in its cache.
+HIDDEN_CONTEXT_KEY = "x-usage-identifier-key"
+_uses_authorizer_key: contextvars.ContextVar[bool] = contextvars.ContextVar("uses_authorizer_key", default=False)
+_authorizer_key: contextvars.ContextVar[str | None] = contextvars.ContextVar("authorizer_key", default=None)
 
-def apply(configuration: StackConfiguration) -> None:
-    pass
+
+def apply(configuration: StackConfiguration) -> None:  # noqa: ARG001 -- every correction takes it
+    _import_gateway_responses()
+    _keep_key_source()
+    _take_key_from_authorizer()
+
+
+def _import_gateway_responses() -> None:
+    import_rest_api = apigateway_v1._import_rest_api
+
+    def import_with_gateway_responses(specification: dict[str, Any], *arguments: Any) -> str:
+        api_id: str = import_rest_api(specification, *arguments)
+        if source := specification.get("x-amazon-apigateway-api-key-source"):
+            apigateway_v1._rest_apis[api_id]["apiKeySource"] = source
+        for kind, response in (specification.get("x-amazon-apigateway-gateway-responses") or {}).items():
+            status, _, body = apigateway_v1._put_gateway_response(api_id, kind, response)
+            if status >= 400:
+                raise ValueError(f"gateway response {kind}: {body!r}")
+        return api_id
+
+    apigateway_v1._import_rest_api = import_with_gateway_responses
+
+
+def _keep_key_source() -> None:
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::ApiGateway::RestApi"]
+    create, update = handlers["create"], handlers["update"]
+
+    def keep(result: tuple[str, dict[str, Any]], properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        if source := properties.get("ApiKeySourceType"):
+            apigateway_v1._rest_apis[result[0]]["apiKeySource"] = source
+        return result
+
+    def create_with_key_source(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+        return keep(create(logical_id, properties, stack), properties)
+
+    def update_with_key_source(physical_id: str, old: dict[str, Any], new: dict[str, Any], *names: str) -> Any:
+        return keep(update(physical_id, old, new, *names), new)
+
+    handlers["create"], handlers["update"] = create_with_key_source, update_with_key_source
+    # An update with another body calls this one.
+    provisioners._apigw_rest_api_create = create_with_key_source
+
+
+def _take_key_from_authorizer() -> None:
+    invoke_authorizer = apigateway_v1._invoke_authorizer_lambda
+    authorize_request = apigateway_v1._authorize_request_v1
+    key_from_header = apigateway_v1._api_key_from_request
+
+    async def invoke(*arguments: Any) -> Any:
+        result = await invoke_authorizer(*arguments)
+        answer = (result or {}).get("body")
+        if isinstance(answer, dict) and (key := answer.get("usageIdentifierKey")):
+            answer["context"] = {**(answer.get("context") or {}), HIDDEN_CONTEXT_KEY: key}
+        return result
+
+    async def authorize(api_id: str, *arguments: Any) -> tuple[Any, dict[str, Any] | None]:
+        error, context = await authorize_request(api_id, *arguments)
+        # A copy: the original is the authorizer's cached answer.
+        context = None if context is None else dict(context)
+        _authorizer_key.set(context.pop(HIDDEN_CONTEXT_KEY, None) if context else None)
+        _uses_authorizer_key.set(apigateway_v1._rest_apis[api_id].get("apiKeySource") == "AUTHORIZER")
+        return error, context
+
+    def key_of_request(headers: dict[str, str]) -> Any:
+        return _authorizer_key.get() if _uses_authorizer_key.get() else key_from_header(headers)
+
+    apigateway_v1._invoke_authorizer_lambda = invoke
+    apigateway_v1._authorize_request_v1 = authorize
+    apigateway_v1._api_key_from_request = key_of_request

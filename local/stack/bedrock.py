@@ -96,7 +96,7 @@ def _service(emulator: BedrockEmulator, service: str) -> Callable[..., Awaitable
         request = Request(method, raw_path, query, headers, body)
         # In a thread: it reads documents from S3, which this event loop serves.
         response = await asyncio.to_thread(emulator.handle, service, request)
-        return response.status, dict(response.headers), response.body
+        return response.status, dict(response.headers), bytes(response.body)
 
     return handle
 
