@@ -13,6 +13,7 @@ MiniStack's worker for custom runtimes speaks the runtime API: here it starts aw
 
 import hashlib
 import importlib.util
+import json
 import os
 import shutil
 import sys
@@ -140,6 +141,11 @@ def _is_python(config: dict[str, Any]) -> bool:
     return str(config.get("Runtime", "")).startswith("python") and config.get("PackageType") != "Image"
 
 
+def _as_text(value: Any) -> str:
+    """A variable's value as text: CloudFormation turns the numbers and truth values of a template into it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def _place_bootstrap(code_directory: Path) -> None:
     target = code_directory / "bootstrap"
     # Under MiniStack's lock, because a process forked while the file is open for writing could not execute it.
@@ -182,7 +188,7 @@ def _function_environment(
         "AWS_ENDPOINT_URL": configuration.aws_url,
         "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
         "SSL_CERT_FILE": str(configuration.trust_bundle),
-        **lambda_svc._runtime_env_vars(config),
+        **{key: _as_text(value) for key, value in lambda_svc._runtime_env_vars(config).items()},
         **lambda_runtime.execution_credentials(config),
         "_HANDLER": config["Handler"],
         "PYTHONPATH": os.pathsep.join(search_path),

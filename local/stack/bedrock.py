@@ -21,6 +21,8 @@ from local.bedrock import Emulator, Request, Response
 from local.stack.configuration import ACCESS_KEY, SECRET_KEY, StackConfiguration
 
 SERVICES = ("bedrock-agent", "bedrock-agent-runtime", "bedrock-runtime", "s3vectors", "opensearchserverless")
+# Of OpenSearch Serverless the emulator has the indexes; MiniStack has the collections and the policies.
+SERVERLESS_INDEX_OPERATIONS = {"CreateIndex", "GetIndex", "UpdateIndex", "DeleteIndex"}
 AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]
 
 # MiniStack hands on a decoded path, in which a model's ARN cannot be told from folders.
@@ -86,9 +88,17 @@ def mount(emulator: BedrockEmulator, application: AsgiApplication) -> AsgiApplic
 
 
 def _service(emulator: BedrockEmulator, service: str) -> Callable[..., Awaitable[tuple[int, dict[str, str], bytes]]]:
+    ministack_service = ministack.SERVICE_HANDLERS.get(service)
+
     async def handle(
         method: str, path: str, headers: dict[str, str], body: bytes, query_params: dict[str, list[str]]
     ) -> tuple[int, dict[str, str], bytes]:
+        operation = headers.get("x-amz-target", "").rpartition(".")[2]
+        if service == "opensearchserverless" and ministack_service and operation not in SERVERLESS_INDEX_OPERATIONS:
+            answer: tuple[int, dict[str, str], bytes] = await ministack_service(
+                method, path, headers, body, query_params
+            )
+            return answer
         raw_path, query = _raw_target.get()
         if unquote(raw_path) != path:
             # A call from inside MiniStack, on the way of another request.
@@ -96,13 +106,13 @@ def _service(emulator: BedrockEmulator, service: str) -> Callable[..., Awaitable
         request = Request(method, raw_path, query, headers, body)
         # In a thread: it reads documents from S3, which this event loop serves.
         response = await asyncio.to_thread(emulator.handle, service, request)
-        return response.status, dict(response.headers), bytes(response.body)
+        return response.status, dict(response.headers), response.body
 
     return handle
 
 
 async def _read_body(receive: Any) -> bytes:
-    body = b""
+    body: bytes = b""
     while True:
         message = await receive()
         body += message.get("body", b"")
