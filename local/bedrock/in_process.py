@@ -53,8 +53,8 @@ def attach(client: Any, emulator: Emulator) -> Any:
 
 
 def _release_from_moto(client: Any) -> None:
-    # botocore calls every handler of the event, so that moto's, where moto is in use, would carry out the call as well: on
-    # its own bedrock-agent, or by raising for what it lacks.
+    # botocore calls every handler of the event, so that moto's, where moto is in use, would carry out the call as well:
+    # on its own bedrock-agent, or by raising for what it lacks.
     moto = sys.modules.get("moto.core.models")
     if moto is not None:
         client.meta.events.unregister("before-send", moto.botocore_stubber)

@@ -233,7 +233,8 @@ class KnowledgeBases:
                 source.failure_reasons = [
                     f"Unable to delete data from vector store for data source with ID {source.identifier}. "
                     "Check your vector store configurations and permissions and retry your request. "
-                    "If the issue persists, consider updating the dataDeletionPolicy of the data source to RETAIN and retry your request."
+                    "If the issue persists, consider updating the dataDeletionPolicy of the data source to RETAIN "
+                    "and retry your request."
                 ]
                 return
             account.contents(key).remove_data_source(source.identifier)

@@ -18,9 +18,9 @@ from local.bedrock.messages import Request, Response
 from local.bedrock.protocol import SERVICES, protocol
 
 if TYPE_CHECKING:
-    from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+    from starlette.types import Receive, Scope, Send
 
-# The credential scope of a signature (AWS documentation, "Create a signed AWS API request"): <key>/<date>/<region>/<service>
+# <key>/<date>/<region>/<service>/aws4_request (AWS documentation, "Create a signed AWS API request")
 _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/(?P<name>[^/]+)/aws4_request")
 _SERVICES_OF_SIGNING_NAME = {
     "bedrock": ("bedrock-agent", "bedrock-agent-runtime", "bedrock-runtime"),
@@ -47,27 +47,20 @@ class Application:
         """``emulator`` answers."""
         self._emulator = emulator
 
-    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection's request."""
         # Waits for latency faults, S3 and the embedding model would otherwise hold up every other request.
         from starlette.concurrency import run_in_threadpool
+        from starlette.requests import Request as HttpRequest
 
         if scope["type"] != "http":
             return
-        body = b""
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                return
-            body += message["body"]
-            more = message["more_body"]
         request = Request(
             method=scope["method"],
-            path=(scope["raw_path"] or scope["path"].encode()).decode("ascii").partition("?")[0],
+            path=scope["raw_path"].decode("ascii").partition("?")[0],
             query=scope["query_string"].decode("ascii"),
             headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
-            body=body,
+            body=await HttpRequest(scope, receive).body(),
         )
         try:
             response = await run_in_threadpool(self._respond, request)
@@ -78,7 +71,6 @@ class Application:
                     "type": "http.response.start",
                     "status": 200,
                     "headers": [(b"content-length", b"1")],
-                    "trailers": False,
                 }
             )
             return
@@ -88,7 +80,6 @@ class Application:
                 "type": "http.response.start",
                 "status": response.status,
                 "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
-                "trailers": False,
             }
         )
         await send({"type": "http.response.body", "body": response.body, "more_body": False})

@@ -33,7 +33,7 @@ class Workbench:
     def client(self, service: str) -> Any:
         """A client of an emulated service that does not retry, or of the S3 beside it."""
         if service not in self.clients:
-            client = boto3.client(
+            client = boto3.client(  # type: ignore[call-overload]  # the service is not a literal here
                 service,
                 region_name=REGION,
                 aws_access_key_id="test",
@@ -160,6 +160,11 @@ class Workbench:
         assert ended["status"] == "COMPLETE", ended
         return base, source
 
+    @staticmethod
+    def sidecar(**attributes: Any) -> str:
+        """A metadata file's content."""
+        return json.dumps({"metadataAttributes": attributes}, ensure_ascii=False)
+
     def retrieved(self, knowledge_base: str, text: str, **search: Any) -> list[dict[str, Any]]:
         """The results of Retrieve."""
         more = {"retrievalConfiguration": {"vectorSearchConfiguration": search}} if search else {}
@@ -181,9 +186,13 @@ class Workbench:
         return answered
 
 
-def sidecar(**attributes: Any) -> str:
-    """A metadata file's content."""
-    return json.dumps({"metadataAttributes": attributes}, ensure_ascii=False)
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "fact(text, source): what the service does that a test shows of the emulator; "
+        "D for AWS documentation, M for the "
+        "botocore model, R for reports of users, I for inferred",
+    )
 
 
 @pytest.fixture
