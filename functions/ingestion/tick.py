@@ -11,7 +11,6 @@ from kbfleet.telemetry import logger, metrics, tracer
 
 @logger.inject_lambda_context(clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
-@metrics.log_metrics
 def handler(_event: dict[str, Any], _context: LambdaContext) -> None:
     report = bootstrap.scheduler().tick()
     for tenant_id, error in report.postponed:
@@ -22,4 +21,5 @@ def handler(_event: dict[str, Any], _context: LambdaContext) -> None:
         metrics.add_metric("IngestionJobsRunning", MetricUnit.Count, report.running + report.started)
         metrics.add_metric("IngestionJobsStarted", MetricUnit.Count, report.started)
         metrics.add_metric("IngestionJobsEnded", MetricUnit.Count, report.ended)
+        metrics.flush_metrics()
         logger.info("Tick", running=report.running, started=report.started, ended=report.ended, waiting=report.waiting)

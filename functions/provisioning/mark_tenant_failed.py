@@ -12,7 +12,7 @@ def handler(step: ProvisioningFailedInput) -> None:
         execution=step.execution,
         step=step.progress.failed_step,
         error=step.progress.failure.Error,
-        cause=step.progress.failure.Cause,
+        cause=step.progress.failure.Cause or "",
         clock=bootstrap.clock(),
     )
     mark_tenant_failed(step.progress.tenant_id, failure, registry=bootstrap.registry())

@@ -161,10 +161,10 @@ failed."""
 
 
 class TaskFailure(BaseModel):
-    """What a Catch of Step Functions stores."""
+    """What a Catch of Step Functions stores. A task that was failed by its token may have no cause."""
 
     Error: str
-    Cause: str = ""
+    Cause: str | None = None
 
 
 class ExecutionProgress(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kbfleet.adapters.aws_errors import translated
@@ -14,28 +15,24 @@ if TYPE_CHECKING:
 
 
 class StepFunctionsTaskCallbacks:
-    """`kbfleet.ports.TaskCallbacks` on Step Functions."""
+    """`kbfleet.ports.TaskCallbacks` on Step Functions.
+
+    A token that is no longer known has nobody behind it: the execution timed out, was stopped, or its history has
+    expired, and its own alarms have gone off. Raising would keep the tenant's ledger entry from ever being closed.
+    """
 
     def __init__(self, client: SFNClient) -> None:
         self._client = client
+        errors = client.exceptions
+        self._gone = (errors.TaskTimedOut, errors.TaskDoesNotExist, errors.InvalidToken)
 
     def succeed(self, task_token: str, output: Mapping[str, object]) -> None:
-        gone = (self._client.exceptions.TaskTimedOut, self._client.exceptions.TaskDoesNotExist)
-        with translated("a waiting task"):
-            try:
-                self._client.send_task_success(taskToken=task_token, output=json.dumps(output))
-            except gone:
-                # The execution timed out or was stopped: there is nobody left to tell, and its own alarms have gone
-                # off.
-                return
+        with translated("a waiting task"), suppress(*self._gone):
+            self._client.send_task_success(taskToken=task_token, output=json.dumps(output))
 
     def fail(self, task_token: str, error: str, cause: str) -> None:
-        gone = (self._client.exceptions.TaskTimedOut, self._client.exceptions.TaskDoesNotExist)
-        with translated("a waiting task"):
-            try:
-                self._client.send_task_failure(taskToken=task_token, error=error, cause=cause)
-            except gone:
-                return
+        with translated("a waiting task"), suppress(*self._gone):
+            self._client.send_task_failure(taskToken=task_token, error=error, cause=cause)
 
 
 class StepFunctionsExecutions:

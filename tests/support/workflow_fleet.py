@@ -1,0 +1,257 @@
+"""A fleet on moto: the real state machine and handlers in this process, with the Bedrock emulator behind them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from moto import mock_aws
+from moto.awslambda_simple.models import LambdaSimpleBackend
+from moto.core.responses import EmptyResult
+from moto.stepfunctions.responses import StepFunctionResponse
+
+import kbfleet.bootstrap
+from kbfleet.domain.tenant import TenantId
+from local.bedrock import Emulator, attach
+
+REPOSITORY = Path(__file__).parents[2]
+REGION = "ap-northeast-1"
+ACCOUNT = "123456789012"
+EMULATED = {"bedrock-agent", "bedrock-agent-runtime", "s3vectors"}
+DEADLINE_SECONDS = 60
+STATE_MACHINE_ARN = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:kbfleet-provision-tenant"
+
+
+class Template:
+    """What the tests read out of template.yaml, so that they cannot drift from it."""
+
+    class _Loader(yaml.SafeLoader):
+        pass
+
+    def __init__(self) -> None:
+        self._Loader.add_multi_constructor("!", lambda _loader, _suffix, node: node.value)
+        content = yaml.load((REPOSITORY / "template.yaml").read_text("utf-8"), self._Loader)  # noqa: S506
+        self.resources: dict[str, Any] = content["Resources"]
+
+    def handlers(self) -> dict[str, str]:
+        """Logical id of each function to its module under `functions`."""
+        return {
+            name: f"{resource['Properties']['CodeUri'].strip('/')}/{resource['Properties']['Handler'].split('.')[0]}"
+            for name, resource in self.resources.items()
+            if resource["Type"] == "AWS::Serverless::Function"
+        }
+
+    def table(self) -> dict[str, Any]:
+        properties = self.resources["Table"]["Properties"]
+        return {
+            key: properties[key]
+            for key in ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+        }
+
+
+@dataclass
+class Fleet:
+    """A deployed fleet, as an operator sees it."""
+
+    emulator: Emulator
+    handlers: dict[str, ModuleType]
+    alerts: Any
+    client: Callable[[str], Any]
+
+    def start(self, request: object, name: str = "run-1") -> str:
+        answer = self.client("stepfunctions").start_execution(
+            stateMachineArn=STATE_MACHINE_ARN, name=name, input=json.dumps(request)
+        )
+        return str(answer["executionArn"])
+
+    def finish(self, arn: str) -> dict[str, Any]:
+        """Ticks the scheduler, as its queue would, until the execution has ended."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while True:
+            described: dict[str, Any] = self.client("stepfunctions").describe_execution(executionArn=arn)
+            if described["status"] != "RUNNING":
+                return described
+            assert time.monotonic() < deadline, f"{arn} did not end: {self.states(arn)}"
+            self.handlers["TickFunction"].handler({}, lambda_context("TickFunction"))
+            time.sleep(0.05)
+
+    def provision(self, request: object, name: str = "run-1") -> dict[str, Any]:
+        return self.finish(self.start(request, name))
+
+    def states(self, arn: str) -> list[str]:
+        """The states that were entered, in order."""
+        pages = self.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
+        return [
+            event["stateEnteredEventDetails"]["name"]
+            for page in pages
+            for event in page["events"]
+            if "stateEnteredEventDetails" in event
+        ]
+
+    def events(self) -> list[dict[str, Any]]:
+        """What was published on the fleet's bus, oldest first."""
+        received = self.client("sqs").receive_message(QueueUrl=self.alerts, MaxNumberOfMessages=10)
+        return [json.loads(message["Body"]) for message in received.get("Messages", [])]
+
+    def tenant(self, tenant_id: str) -> Any:
+        return kbfleet.bootstrap.registry().find(TenantId(tenant_id))
+
+    def knowledge_bases(self) -> list[dict[str, Any]]:
+        pages = self.client("bedrock-agent").get_paginator("list_knowledge_bases").paginate()
+        return [summary for page in pages for summary in page["knowledgeBaseSummaries"]]
+
+
+def lambda_context(name: str) -> Any:
+    return SimpleNamespace(
+        function_name=name,
+        memory_limit_in_mb=512,
+        invoked_function_arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}",
+        aws_request_id="00000000-0000-0000-0000-000000000000",
+        get_remaining_time_in_millis=lambda: 30_000,
+    )
+
+
+def _environment(queue_url: str) -> dict[str, str]:
+    return {
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "POWERTOOLS_SERVICE_NAME": "kbfleet",
+        "POWERTOOLS_TRACE_DISABLED": "true",
+        "POWERTOOLS_METRICS_NAMESPACE": "kbfleet",
+        "ACCOUNT_ID": ACCOUNT,
+        "STACK_NAME": "kbfleet",
+        "FLEET_NAME": "kbfleet",
+        "TABLE_NAME": "kbfleet",
+        "BUS_NAME": "kbfleet",
+        "TICK_QUEUE_URL": queue_url,
+        "TICK_SECONDS": "1",
+        "INGESTION_START_INTERVAL_SECONDS": "0.01",
+        "JOB_HISTORY_DAYS": "90",
+        "KNOWLEDGE_BASE_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/knowledge-base",
+        "KNOWLEDGE_BASE_POLL_SECONDS": "1",
+        "KNOWLEDGE_BASE_READY_SECONDS": "900",
+        "LEASE_SECONDS": "18000",
+        "VECTOR_BUCKET_NAME": "kbfleet-vectors",
+        "EMBEDDING_MODEL_ID": "amazon.titan-embed-text-v2:0",
+        "PROVISION_TENANT_ARN": STATE_MACHINE_ARN,
+    }
+
+
+def _definition() -> str:
+    """The real definition; only the seconds between retries are shortened."""
+    text = (REPOSITORY / "statemachine/provision_tenant.asl.json").read_text("utf-8")
+    substituted = re.sub(
+        r"\$\{(\w+)Arn\}", lambda match: f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{match[1]}", text
+    )
+    return re.sub(r'"(IntervalSeconds|MaxDelaySeconds)": \d+', r'"\1": 1', substituted)
+
+
+@contextmanager
+def deployed_fleet(monkeypatch: pytest.MonkeyPatch, *, speed: float) -> Iterator[Fleet]:
+    """A fleet deployed to moto; `speed` is how many times faster than AWS the emulator's lifecycles run."""
+    handlers: dict[str, ModuleType] = {}
+
+    def invoke(
+        _self: object, function_name: str, _qualifier: str, body: Any, _headers: Any, response_headers: Any
+    ) -> bytes:
+        name = function_name.rsplit(":", 1)[-1]
+        try:
+            result = handlers[name].handler(json.loads(body), lambda_context(name))
+        except Exception as error:  # noqa: BLE001 - the Lambda runtime reports whatever the handler raises
+            response_headers["x-amz-function-error"] = "Unhandled"
+            return json.dumps({"errorType": type(error).__name__, "errorMessage": str(error)}).encode()
+        return json.dumps(result).encode()
+
+    monkeypatch.setattr(LambdaSimpleBackend, "invoke", invoke)
+    monkeypatch.setattr(StepFunctionResponse, "send_task_failure", _send_task_failure_with_its_cause)
+    for key, value in {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}.items():
+        monkeypatch.setenv(key, value)
+    for key in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(key, raising=False)
+    with mock_aws(config={"stepfunctions": {"execute_state_machine": True}, "lambda": {"use_docker": False}}):
+        original = boto3.client
+        emulator = Emulator(
+            region=REGION,
+            account=ACCOUNT,
+            speed=speed,
+            embedder="character",
+            client_factory=lambda service: original(service, region_name=REGION),  # type: ignore[call-overload]
+        )
+
+        def client(service_name: str, **arguments: Any) -> Any:
+            made = original(service_name, **({"region_name": REGION} | arguments))  # type: ignore[call-overload]
+            return attach(made, emulator) if service_name in EMULATED else made
+
+        monkeypatch.setattr(boto3, "client", client)
+        queue_url = client("sqs").create_queue(
+            QueueName="ticks.fifo", Attributes={"FifoQueue": "true", "ContentBasedDeduplication": "true"}
+        )["QueueUrl"]
+        for key, value in _environment(queue_url).items():
+            monkeypatch.setenv(key, value)
+        template = Template()
+        client("dynamodb").create_table(TableName="kbfleet", **template.table())
+        client("s3vectors").create_vector_bucket(vectorBucketName="kbfleet-vectors")
+        alerts = _deploy_bus(client)
+        _forget_ports()
+        for name, module in template.handlers().items():
+            if not module.startswith(("functions/provisioning", "functions/ingestion", "functions/admin")):
+                continue
+            handlers[name] = importlib.import_module(module.replace("/", "."))
+            _deploy_function(client, name)
+        client("stepfunctions").create_state_machine(
+            name="kbfleet-provision-tenant", definition=_definition(), roleArn=f"arn:aws:iam::{ACCOUNT}:role/machine"
+        )
+        yield Fleet(emulator, handlers, alerts, client)
+        _forget_ports()
+
+
+def _send_task_failure_with_its_cause(response: StepFunctionResponse) -> EmptyResult:
+    """moto 5.2.5 passes the error on, but not the cause."""
+    token, error, cause = (response._get_param(name) for name in ("taskToken", "error", "cause"))
+    response.stepfunction_backend.send_task_failure(token, error=error, cause=cause)
+    return EmptyResult()
+
+
+def _forget_ports() -> None:
+    for port in vars(kbfleet.bootstrap).values():
+        if hasattr(port, "cache_clear"):
+            port.cache_clear()
+
+
+def _deploy_bus(client: Callable[[str], Any]) -> str:
+    events, sqs = client("events"), client("sqs")
+    events.create_event_bus(Name="kbfleet")
+    url: str = sqs.create_queue(QueueName="alerts")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    events.put_rule(Name="all", EventBusName="kbfleet", EventPattern=json.dumps({"source": [{"prefix": "kbfleet."}]}))
+    events.put_targets(Rule="all", EventBusName="kbfleet", Targets=[{"Id": "alerts", "Arn": arn}])
+    return url
+
+
+def _deploy_function(client: Callable[[str], Any], name: str) -> None:
+    client("lambda").create_function(
+        FunctionName=name,
+        Runtime="python3.13",
+        Role=_function_role(client),
+        Handler="module.handler",
+        Code={"ZipFile": b"not used: the handler runs in this process"},
+    )
+
+
+def _function_role(client: Callable[[str], Any]) -> str:
+    iam = client("iam")
+    roles = {role["RoleName"]: role["Arn"] for role in iam.list_roles()["Roles"]}
+    if "function" in roles:
+        return str(roles["function"])
+    return str(iam.create_role(RoleName="function", AssumeRolePolicyDocument="{}")["Role"]["Arn"])
