@@ -20,10 +20,12 @@ from local.bedrock.vector_index import MEANING, Chunk, Hit
 NO_ANSWER = "Sorry, I am unable to assist you with this request."
 
 # A sentence below this has nothing to do with the question. Chosen on questions with and without an answer, in both
-# languages; `character` embedding knows shared words only, so less of a share already tells.
-_RELEVANT, _RELEVANT_BY_WORDS = 0.42, 0.3
+# languages; without an embedding model words alone decide, so less of a share already tells.
+_RELEVANT, _RELEVANT_BY_WORDS = 0.35, 0.24
+# How much the passage around a sentence counts: its heading often names what the sentence leaves out.
+_PASSAGE = 0.25
 # Beside the best sentence only those nearly as good are given.
-_NEARLY_AS_GOOD = 0.85
+_NEARLY_AS_GOOD = 0.9
 _MOST_SENTENCES = 3
 _MOST_PASSAGES = 5
 _SHORTEST = 6
@@ -52,14 +54,14 @@ class Answer:
 @dataclass(frozen=True)
 class _Candidate:
     text: str
-    chunk: Chunk
+    hit: Hit
     order: tuple[int, int]
 
 
 def answer(embedder: Embedder, question: str, hits: Sequence[Hit]) -> Answer:
     """Answer ``question`` from ``hits``; the refusal when no sentence is relevant enough."""
     candidates = [
-        _Candidate(sentence, hit.chunk, (rank, position))
+        _Candidate(sentence, hit, (rank, position))
         for rank, hit in enumerate(hits[:_MOST_PASSAGES])
         for position, sentence in enumerate(_statements(hit.chunk.text))
     ]
@@ -78,34 +80,29 @@ def answer(embedder: Embedder, question: str, hits: Sequence[Hit]) -> Answer:
     return Answer(text, tuple(parts))
 
 
-def best_sentences(embedder: Embedder, question: str, passages: Sequence[str]) -> list[str]:
-    """The sentences of ``passages`` that answer ``question``, in their order; none when nothing is relevant enough."""
-    found = [sentence for passage in passages for sentence in _statements(passage)]
-    return [found[row] for row in _chosen(embedder, question, found)]
-
-
 def _best(embedder: Embedder, question: str, candidates: Sequence[_Candidate]) -> list[_Candidate]:
+    # Of a sentence that stands in several passages the best-placed counts.
     unique = {candidate.text: candidate for candidate in reversed(candidates)}
     ordered = sorted(unique.values(), key=lambda candidate: candidate.order)
-    return [ordered[row] for row in _chosen(embedder, question, [candidate.text for candidate in ordered])]
-
-
-def _chosen(embedder: Embedder, question: str, found: Sequence[str]) -> list[int]:
-    if not found:
+    if not ordered:
         return []
+    found = [candidate.text for candidate in ordered]
     scores = LexicalIndex([features(sentence) for sentence in found]).scores(features(question))
     threshold = _RELEVANT_BY_WORDS
     if embedder.dimension:
         meaning = embedder.relevance(embedder.passages(found) @ embedder.query(question))
         scores = MEANING * meaning + (1 - MEANING) * scores
         threshold = _RELEVANT
-    best = float(scores.max())
-    if best < threshold:
+    relevant = scores >= threshold
+    if not relevant.any():
         return []
+    around = np.array([candidate.hit.score for candidate in ordered], dtype=np.float32)
+    scores = (1 - _PASSAGE) * scores + _PASSAGE * around
+    best = float(scores[relevant].max())
     rows = [
-        int(row) for row in np.argsort(-scores, kind="stable") if scores[row] >= max(threshold, best * _NEARLY_AS_GOOD)
+        row for row in np.argsort(-scores, kind="stable") if relevant[row] and scores[row] >= best * _NEARLY_AS_GOOD
     ]
-    return sorted(rows[:_MOST_SENTENCES])
+    return sorted((ordered[row] for row in rows[:_MOST_SENTENCES]), key=lambda candidate: candidate.order)
 
 
 def _statements(text: str) -> list[str]:

@@ -224,3 +224,32 @@ def workbench_of(aws: None) -> Callable[..., Workbench]:
 def bench(workbench_of: Callable[..., Workbench]) -> Workbench:
     """A workbench without request rates and without an embedding model."""
     return workbench_of()
+
+
+@pytest.fixture
+def two_page_pdf() -> bytes:
+    """A PDF of two pages with a sentence each."""
+    return _pdf("Paid leave is twenty days.", "Travel is reimbursed in May.")
+
+
+def _pdf(*pages: str) -> bytes:
+    # Written out, because no library for writing text into PDF is among the dependencies.
+    font = 3 + 2 * len(pages)
+    kids = " ".join(f"{3 + 2 * number} 0 R" for number in range(len(pages)))
+    objects = ["<< /Type /Catalog /Pages 2 0 R >>", f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>"]
+    for number, text in enumerate(pages):
+        content = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET"
+        objects.append(
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {4 + 2 * number} 0 R "
+            f"/Resources << /Font << /F1 {font} 0 R >> >> >>"
+        )
+        objects.append(f"<< /Length {len(content)} >>\nstream\n{content}\nendstream")
+    objects.append("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>")
+    body, offsets = "%PDF-1.4\n", []
+    for number, written in enumerate(objects, start=1):
+        offsets.append(len(body))
+        body += f"{number} 0 obj\n{written}\nendobj\n"
+    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
+    size = len(objects) + 1
+    trailer = f"trailer\n<< /Size {size} /Root 1 0 R >>\nstartxref\n{len(body)}\n%%EOF\n"
+    return f"{body}xref\n0 {size}\n0000000000 65535 f \n{table}{trailer}".encode()

@@ -71,7 +71,7 @@ def test_a_data_source_needs_an_active_knowledge_base(bench: Any) -> None:
 def test_a_second_data_source_of_a_name_is_a_conflict(bench: Any) -> None:
     base = bench.knowledge_base()
     bench.data_source(base)
-    with pytest.raises(ClientError, match="DataSource with name documents already exists.") as caught:
+    with pytest.raises(ClientError, match=r"DataSource with name documents already exists\.") as caught:
         bench.data_source(base)
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 409
 

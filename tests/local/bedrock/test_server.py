@@ -1,0 +1,110 @@
+"""The emulator served over HTTP, on a clock that runs."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import boto3
+import pytest
+import uvicorn
+from botocore.config import Config
+from botocore.exceptions import ConnectionClosedError
+
+from local.bedrock import Emulator
+from local.bedrock.server import Application, command
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Emulator]]:
+    """A server's address and its emulator, a thousand times as fast as the service."""
+    emulator = Emulator(speed=1_000, embedder="character")
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(Application(emulator), log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}", emulator
+    server.should_exit = True
+    thread.join(10)
+    listener.close()
+    assert not thread.is_alive()
+
+
+def client(service: str, address: str) -> Any:
+    """A client without retries."""
+    config = Config(retries={"total_max_attempts": 1}, read_timeout=20)
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    return boto3.client(service, region_name="us-east-1", endpoint_url=address, config=config, **keys)  # type: ignore[call-overload]  # the service is not a literal here
+
+
+def test_services_are_told_apart_by_signature_and_path(served: tuple[str, Emulator]) -> None:
+    address, emulator = served
+    vectors, agent = client("s3vectors", address), client("bedrock-agent", address)
+    vectors.create_vector_bucket(vectorBucketName="vectors")
+    arn = vectors.create_index(
+        vectorBucketName="vectors", indexName="tenant", dataType="float32", dimension=1024, distanceMetric="cosine"
+    )["indexArn"]
+    made = agent.create_knowledge_base(
+        name="tenant",
+        roleArn="arn:aws:iam::000000000000:role/bedrock",
+        knowledgeBaseConfiguration={
+            "type": "VECTOR",
+            "vectorKnowledgeBaseConfiguration": {
+                "embeddingModelArn": "arn:aws:bedrock:us-east-1::foundation-model/amazon.titan-embed-text-v2:0"
+            },
+        },
+        storageConfiguration={"type": "S3_VECTORS", "s3VectorsConfiguration": {"indexArn": arn}},
+        tags={"tenant": "acme"},
+    )["knowledgeBase"]
+    assert agent.list_tags_for_resource(resourceArn=made["knowledgeBaseArn"])["tags"] == {"tenant": "acme"}
+    deadline = time.monotonic() + 10
+    while agent.get_knowledge_base(knowledgeBaseId=made["knowledgeBaseId"])["knowledgeBase"]["status"] != "ACTIVE":
+        assert time.monotonic() < deadline
+    found = client("bedrock-agent-runtime", address).retrieve(
+        knowledgeBaseId=made["knowledgeBaseId"], retrievalQuery={"text": "leave"}
+    )
+    assert found["retrievalResults"] == []
+    assert {call["service"] for call in emulator.calls} == {"s3vectors", "bedrock-agent", "bedrock-agent-runtime"}
+
+
+def test_a_broken_connection_breaks_on_the_wire(served: tuple[str, Emulator]) -> None:
+    address, emulator = served
+    emulator.faults.add({"operation": "ListKnowledgeBases", "effect": "broken_after_effect", "count": 1})
+    agent = client("bedrock-agent", address)
+    with pytest.raises(ConnectionClosedError):
+        agent.list_knowledge_bases()
+    assert agent.list_knowledge_bases()["knowledgeBaseSummaries"] == []
+
+
+def test_latency_is_felt(served: tuple[str, Emulator]) -> None:
+    address, emulator = served
+    emulator.faults.add({"operation": "ListKnowledgeBases", "effect": "latency", "seconds": 200, "count": 1})
+    agent = client("bedrock-agent", address)
+    began = time.monotonic()
+    agent.list_knowledge_bases()
+    assert time.monotonic() - began >= 0.2
+
+
+def test_faults_are_ordered_over_http(served: tuple[str, Emulator]) -> None:
+    address, emulator = served
+    body = json.dumps({"effect": "job_hangs"}).encode()
+    with urlopen(Request(f"{address}/_emulator/faults", data=body, method="POST")) as response:  # noqa: S310 - loopback
+        assert response.status == 201
+    assert len(emulator.faults.listed()) == 1
+
+
+def test_the_command_begins_with_the_faults_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    orders = tmp_path / "faults.json"
+    orders.write_text(json.dumps([{"effect": "job_hangs"}, {"effect": "job_fails", "failureReasons": ["x"]}]))
+    begun: list[tuple[int, Emulator]] = []
+    monkeypatch.setattr("local.bedrock.server.serve", lambda port, emulator: begun.append((port, emulator)))
+    command(port=1234, speed=60.0, faults=orders, state=None)
+    ((port, emulator),) = begun
+    assert port == 1234
+    assert [fault["effect"] for fault in emulator.faults.listed()] == ["job_hangs", "job_fails"]
