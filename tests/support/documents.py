@@ -1,0 +1,70 @@
+"""Document buckets and a knowledge store in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kbfleet.domain.errors import BucketNameTaken
+from kbfleet.domain.tenant import ResourceNames, TenantId
+
+
+@dataclass(frozen=True, slots=True)
+class BucketSettings:
+    """What kbfleet promises of every bucket."""
+
+    tags: Mapping[str, str]
+    versioned: bool = True
+    encrypted: bool = True
+    public_access_blocked: bool = True
+    tls_only: bool = True
+    notifies_event_bridge: bool = True
+
+
+class InMemoryDocumentBuckets:
+    """`kbfleet.ports.DocumentBuckets`.
+
+    `settings` holds the buckets that are ours, by name, for tests to look at and to let drift; a name in `foreign`
+    belongs to somebody else. `created` has every name once for each time that it was made.
+    """
+
+    def __init__(self) -> None:
+        self.settings: dict[str, BucketSettings] = {}
+        self.foreign: set[str] = set()
+        self.created: list[str] = []
+
+    def ensure(self, name: str, tags: Mapping[str, str]) -> None:
+        if name in self.foreign:
+            raise BucketNameTaken(f"Bucket {name} exists and this account may not use it.")
+        if name not in self.settings:
+            self.created.append(name)
+        self.settings[name] = BucketSettings(tags=dict(tags))
+
+
+class InMemoryKnowledgeStore:
+    """`kbfleet.ports.KnowledgeStore`. `created` has every index once for each time that it was made."""
+
+    def __init__(self, names: ResourceNames) -> None:
+        self._names = names
+        self._references: dict[str, str] = {}
+        self.created: list[str] = []
+
+    def ensure(self, tenant_id: TenantId) -> str:
+        index = self._names.vector_index(tenant_id)
+        if index not in self._references:
+            self._references[index] = f"arn:aws:s3vectors:{self._names.region}:{self._names.account}:index/{index}"
+            self.created.append(index)
+        return self._references[index]
+
+    def drop(self, tenant_id: TenantId) -> None:
+        """The index is deleted behind kbfleet's back."""
+        del self._references[self._names.vector_index(tenant_id)]
+
+    def knowledge_base_configuration(self, reference: str) -> Mapping[str, object]:
+        return {
+            "knowledgeBaseConfiguration": {"type": "VECTOR"},
+            "storageConfiguration": {"type": "S3_VECTORS", "s3VectorsConfiguration": {"indexArn": reference}},
+        }
+
+    def data_source_configuration(self, bucket_name: str) -> Mapping[str, object]:
+        return {"type": "S3", "s3Configuration": {"bucketArn": f"arn:aws:s3:::{bucket_name}"}}

@@ -1,0 +1,36 @@
+"""In-memory ports: stateful stand-ins that pass the same suites as the real adapters."""
+
+from tests.support.answerer import ScriptedAnswerer
+from tests.support.clock import FakeClock
+from tests.support.documents import InMemoryDocumentBuckets, InMemoryKnowledgeStore
+from tests.support.knowledge_bases import InMemoryKnowledgeBases, JobCourse, StartedJob
+from tests.support.recorders import (
+    FailedTask,
+    InMemoryExecutions,
+    RecordingAlertChannel,
+    RecordingAnnouncements,
+    RecordingTaskCallbacks,
+    RecordingTicks,
+    SucceededTask,
+)
+from tests.support.records import InMemoryJobHistory, InMemorySyncLedger, InMemoryTenantRegistry
+
+__all__ = [
+    "FailedTask",
+    "FakeClock",
+    "InMemoryDocumentBuckets",
+    "InMemoryExecutions",
+    "InMemoryJobHistory",
+    "InMemoryKnowledgeBases",
+    "InMemoryKnowledgeStore",
+    "InMemorySyncLedger",
+    "InMemoryTenantRegistry",
+    "JobCourse",
+    "RecordingAlertChannel",
+    "RecordingAnnouncements",
+    "RecordingTaskCallbacks",
+    "RecordingTicks",
+    "ScriptedAnswerer",
+    "StartedJob",
+    "SucceededTask",
+]

@@ -1,0 +1,111 @@
+"""Ports that only speak outwards, in memory: they remember what was said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from kbfleet.domain.alert import Alert
+from kbfleet.domain.errors import AlertNotDelivered, ResourceConflict, ResourceMissing
+from kbfleet.domain.ingestion import JobStateChange
+from kbfleet.domain.tenant import ProvisioningFailure, TenantId
+from kbfleet.ports import Execution
+
+
+class RecordingTicks:
+    """`kbfleet.ports.Ticks`."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+    def request(self) -> None:
+        self.requests += 1
+
+
+class RecordingAnnouncements:
+    """`kbfleet.ports.Announcements`."""
+
+    def __init__(self) -> None:
+        self.job_state_changes: list[JobStateChange] = []
+        self.provisioning_failures: list[tuple[TenantId, ProvisioningFailure]] = []
+
+    def job_state_changed(self, change: JobStateChange) -> None:
+        self.job_state_changes.append(change)
+
+    def provisioning_failed(self, tenant_id: TenantId, failure: ProvisioningFailure) -> None:
+        self.provisioning_failures.append((tenant_id, failure))
+
+
+@dataclass(frozen=True, slots=True)
+class SucceededTask:
+    task_token: str
+    output: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTask:
+    task_token: str
+    error: str
+    cause: str
+
+
+class RecordingTaskCallbacks:
+    """`kbfleet.ports.TaskCallbacks`. Each task takes its first answer; it no longer waits for a second."""
+
+    def __init__(self) -> None:
+        self.answers: list[SucceededTask | FailedTask] = []
+
+    def succeed(self, task_token: str, output: Mapping[str, object]) -> None:
+        self._take(SucceededTask(task_token, output))
+
+    def fail(self, task_token: str, error: str, cause: str) -> None:
+        self._take(FailedTask(task_token, error, cause))
+
+    def answer(self, task_token: str) -> SucceededTask | FailedTask | None:
+        return next((answer for answer in self.answers if answer.task_token == task_token), None)
+
+    def _take(self, answer: SucceededTask | FailedTask) -> None:
+        if self.answer(answer.task_token) is None:
+            self.answers.append(answer)
+
+
+class InMemoryExecutions:
+    """`kbfleet.ports.Executions` of a state machine whose runs end when a test says so."""
+
+    def __init__(self, state_machine: str = "kbfleet-provision-tenant") -> None:
+        self._prefix = f"arn:aws:states:us-east-1:123456789012:execution:{state_machine}"
+        self._executions: dict[str, Execution] = {}
+        self.requests: dict[str, Mapping[str, object]] = {}
+
+    def start(self, name: str, request: Mapping[str, object]) -> Execution:
+        if name in self._executions:
+            if self._executions[name].status == "RUNNING" and self.requests[name] == request:
+                return self._executions[name]
+            raise ResourceConflict(f"Execution {name} exists.")
+        self._executions[name] = Execution(name, f"{self._prefix}:{name}", "RUNNING")
+        self.requests[name] = dict(request)
+        return self._executions[name]
+
+    def describe(self, name: str) -> Execution:
+        if name not in self._executions:
+            raise ResourceMissing(f"There is no execution {name}.")
+        return self._executions[name]
+
+    def progress(
+        self, name: str, *, status: str, step: str | None = None, error: str | None = None, cause: str | None = None
+    ) -> None:
+        """The execution has come to this."""
+        self._executions[name] = replace(self._executions[name], status=status, step=step, error=error, cause=cause)
+
+
+class RecordingAlertChannel:
+    """`kbfleet.ports.AlertChannel`. It refuses while `down` is set."""
+
+    def __init__(self) -> None:
+        self.sent: list[Alert] = []
+        self.down = False
+
+    def send(self, alert: Alert) -> None:
+        if self.down:
+            raise AlertNotDelivered("The channel is down.")
+        self.sent.append(alert)

@@ -1,0 +1,102 @@
+"""The tenant registry, the sync ledger and the job history in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
+from kbfleet.domain.ingestion import JobStateChange, Sync, SyncState
+from kbfleet.domain.tenant import Tenant, TenantId
+
+
+class InMemoryTenantRegistry:
+    """`kbfleet.ports.TenantRegistry`. `writes` counts what was stored, so that a test can tell a run that changed
+    nothing."""
+
+    def __init__(self, *tenants: Tenant) -> None:
+        self._tenants = {tenant.tenant_id: tenant for tenant in tenants}
+        self.writes = 0
+
+    def find(self, tenant_id: TenantId) -> Tenant | None:
+        return self._tenants.get(tenant_id)
+
+    def get(self, tenant_id: TenantId) -> Tenant:
+        tenant = self.find(tenant_id)
+        if tenant is None:
+            raise TenantNotFound(f"No tenant {tenant_id} is registered.")
+        return tenant
+
+    def create(self, tenant: Tenant) -> None:
+        if tenant.tenant_id in self._tenants:
+            raise ConcurrentUpdate(f"The record of tenant {tenant.tenant_id} exists.")
+        self._store(tenant)
+
+    def replace(self, tenant: Tenant, *, fence: int) -> None:
+        stored = self._tenants.get(tenant.tenant_id)
+        if stored is None or stored.fence != fence:
+            raise ConcurrentUpdate(f"The record of tenant {tenant.tenant_id} has changed since it was read.")
+        self._store(tenant)
+
+    def _store(self, tenant: Tenant) -> None:
+        self._tenants[tenant.tenant_id] = tenant
+        self.writes += 1
+
+
+class InMemorySyncLedger:
+    """`kbfleet.ports.SyncLedger`. What it lists is a snapshot, as a page of a query is: entries may change while the
+    caller goes through it."""
+
+    def __init__(self) -> None:
+        self._entries: dict[TenantId, Sync] = {}
+        self._start_claimed_at: datetime | None = None
+        self.writes = 0
+
+    def find(self, tenant_id: TenantId) -> Sync:
+        return self._entries.get(tenant_id, Sync(tenant_id))
+
+    def save(self, sync: Sync) -> Sync:
+        if self.find(sync.tenant_id).version != sync.version:
+            raise ConcurrentUpdate(f"The ledger entry of tenant {sync.tenant_id} has changed since it was read.")
+        stored = replace(sync, version=sync.version + 1)
+        self._entries[sync.tenant_id] = stored
+        self.writes += 1
+        return stored
+
+    def running(self) -> Iterator[Sync]:
+        return iter(self._in_state(SyncState.RUNNING))
+
+    def queued(self) -> Iterator[Sync]:
+        return iter(self._in_state(SyncState.QUEUED))
+
+    def claim_start(self, now: datetime, interval: timedelta) -> bool:
+        if self._start_claimed_at is not None and now - self._start_claimed_at < interval:
+            return False
+        self._start_claimed_at = now
+        return True
+
+    def _in_state(self, state: SyncState) -> list[Sync]:
+        return sorted((entry for entry in self._entries.values() if entry.state is state), key=_turn)
+
+
+def _turn(sync: Sync) -> tuple[int, float, str]:
+    return sync.priority, sync.queued_at.timestamp() if sync.queued_at else 0.0, sync.tenant_id
+
+
+class InMemoryJobHistory:
+    """`kbfleet.ports.JobHistory`."""
+
+    def __init__(self) -> None:
+        self._changes: dict[tuple[TenantId, datetime, str], JobStateChange] = {}
+
+    def record(self, change: JobStateChange) -> None:
+        job = change.ingestion_job_id or f"generation-{change.generation}"
+        key = (change.tenant_id, change.started_at or change.occurred_at, job)
+        stored = self._changes.get(key)
+        if stored is None or stored.occurred_at <= change.occurred_at:
+            self._changes[key] = change
+
+    def latest(self, tenant_id: TenantId, limit: int) -> Sequence[JobStateChange]:
+        own = [(key, change) for key, change in self._changes.items() if key[0] == tenant_id]
+        return [change for _, change in sorted(own, key=lambda item: item[0][1:], reverse=True)][:limit]

@@ -1,0 +1,96 @@
+"""Valid domain objects to start a test from; name only what the test is about."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from kbfleet.domain.alert import Deployment
+from kbfleet.domain.ingestion import (
+    FailureReason,
+    IngestionJob,
+    JobStateChange,
+    JobStatus,
+    Outcome,
+    Statistics,
+    SyncResult,
+)
+from kbfleet.domain.tenant import (
+    DataSourceReference,
+    ProvisioningFailure,
+    ResourceNames,
+    Tenant,
+    TenantId,
+    TenantStatus,
+)
+from tests.support.clock import START
+
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+ACME = TenantId("acme")
+SAKURA = TenantId("sakura")
+NAMES = ResourceNames("kbfleet", ACCOUNT, REGION)
+DEPLOYMENT = Deployment("kbfleet", REGION)
+DATA_SOURCE = DataSourceReference("KB00000001", "DS00000002")
+EXECUTION = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:kbfleet-provision-tenant:acme-20261102T090000000000"
+
+
+def tenant(tenant_id: TenantId = ACME, /, **fields: object) -> Tenant:
+    """An active tenant."""
+    active = Tenant(
+        tenant_id=tenant_id,
+        name=str(tenant_id).title(),
+        status=TenantStatus.ACTIVE,
+        knowledge_store="S3_VECTORS",
+        created_at=START,
+        updated_at=START,
+        fence=1,
+        bucket_name=NAMES.bucket(tenant_id),
+        knowledge_store_reference=f"arn:aws:s3vectors:{REGION}:{ACCOUNT}:index/{tenant_id}",
+        knowledge_base_id=DATA_SOURCE.knowledge_base_id,
+        data_source_id=DATA_SOURCE.data_source_id,
+    )
+    return replace(active, **fields)  # type: ignore[arg-type]  # the fields are checked where the test names them
+
+
+def provisioning_failure(execution: str = EXECUTION, reason: str = "Access denied.") -> ProvisioningFailure:
+    return ProvisioningFailure("Ensure Bucket", "AccessRefused", reason, execution, START)
+
+
+def ingestion_job(
+    status: JobStatus = JobStatus.COMPLETE,
+    *,
+    ingestion_job_id: str = "JOB0000003",
+    statistics: Statistics | None = None,
+    failure_reasons: tuple[FailureReason, ...] = (),
+    started_at: datetime = START,
+) -> IngestionJob:
+    return IngestionJob(
+        ingestion_job_id,
+        status,
+        started_at,
+        started_at + timedelta(minutes=3),
+        statistics or Statistics(),
+        failure_reasons,
+    )
+
+
+def sync_result(outcome: Outcome = Outcome.SUCCEEDED, generation: int = 1) -> SyncResult:
+    return SyncResult(outcome, generation, START, "JOB0000003")
+
+
+def job_state_change(**fields: object) -> JobStateChange:
+    """A job that has succeeded after one that had, too."""
+    succeeded = JobStateChange(
+        tenant_id=ACME,
+        data_source=DATA_SOURCE,
+        generation=1,
+        status=JobStatus.COMPLETE,
+        occurred_at=START + timedelta(minutes=3),
+        ingestion_job_id="JOB0000003",
+        started_at=START,
+        outcome=Outcome.SUCCEEDED,
+        previous_outcome=Outcome.SUCCEEDED,
+        statistics=Statistics(scanned=12, new=9, modified=3),
+    )
+    return replace(succeeded, **fields)  # type: ignore[arg-type]  # the fields are checked where the test names them
