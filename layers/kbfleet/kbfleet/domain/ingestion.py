@@ -120,7 +120,10 @@ def parse_failure_reasons(raw: Iterable[str]) -> tuple[FailureReason, ...]:
 def _texts(element: str) -> list[str]:
     try:
         value = json.loads(element)
-    except ValueError:
+    except (
+        ValueError,
+        RecursionError,
+    ):  # the text is not ours: it may be anything, also brackets nested a thousand deep
         return [element]
     if isinstance(value, list):
         return [item if isinstance(item, str) else json.dumps(item, ensure_ascii=False) for item in value]
