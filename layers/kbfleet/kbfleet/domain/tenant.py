@@ -13,7 +13,7 @@ from kbfleet.domain.errors import InvalidInput, LeaseLost, TenantBusy, TenantNot
 from kbfleet.domain.validated_text import ValidatedText
 
 _TENANT_ID = re.compile(r"[a-z](-?[a-z0-9])*")
-_FLEET_NAME = re.compile(r"[a-z](-?[a-z0-9])*")
+_FLEET_NAME = re.compile(r"[a-z][a-z0-9]*")
 
 MAX_NAME_LENGTH = 100
 """Characters of a tenant's display name."""
@@ -47,7 +47,9 @@ class ResourceNames:
     """The one place where names of AWS resources are derived from tenant ids.
 
     Args:
-        fleet: the fleet's name, 2 to 12 characters; prefixes every resource so that IAM policies can name them.
+        fleet: the fleet's name, 2 to 12 lower-case letters and digits; prefixes every resource so that IAM policies
+            can name them. It has no hyphen, because tenant `eu-acme` of fleet `kb` and tenant `acme` of a fleet `kb-eu`
+            in the same account would share every name.
         account: AWS account id.
         region: AWS Region.
     """
@@ -58,7 +60,7 @@ class ResourceNames:
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.fleet) <= 12 or not _FLEET_NAME.fullmatch(self.fleet):
-            raise InvalidInput("fleet", f"{self.fleet!r} is not 2 to 12 lower-case letters, digits and single hyphens.")
+            raise InvalidInput("fleet", f"{self.fleet!r} is not 2 to 12 lower-case letters and digits.")
 
     def bucket(self, tenant_id: TenantId) -> str:
         """S3 bucket names are global and at most 63 characters: a digest of account and Region keeps ours apart from
