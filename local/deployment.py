@@ -1,8 +1,12 @@
 """Builds the real template with `sam` and deploys it to the local AWS."""
 
+import contextlib
+import hashlib
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +29,10 @@ from local.stack.configuration import (
 
 STACK_NAME = "kbfleet"
 BUILD_DIRECTORY = Path(".build/local")
+FINGERPRINT_TAG = "kbfleet-local:fingerprint"
+COMPLETE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+# Properties of SAM resources that name files beside the template.
+SOURCE_PROPERTIES = {"CodeUri", "ContentUri", "DefinitionUri"}
 WEBHOOK_SECRET_OUTPUT = "SlackWebhookSecretArn"
 # What the layers’ Makefiles give to the installer: functions run under this interpreter here, not under Lambda’s.
 LAYER_TARGET = f"--python {sys.executable}"
@@ -46,20 +54,21 @@ class Deployment:
 def local_parameters(configuration: StackConfiguration) -> dict[str, str]:
     """Values of template parameters that differ on a local stack. Those that a template does not have are left out.
 
-    Intervals are divided by the emulator's speed, so that a schedule fits the lifecycles that it watches.
+    Intervals are divided by the emulator's speed, so that they fit the lifecycles that are watched.
     """
 
-    def shortened(seconds: float, least: int = 1) -> str:
-        return str(max(least, round(seconds / configuration.speed)))
+    def shortened(seconds: float) -> str:
+        return str(max(1, round(seconds / configuration.speed)))
 
     return {
         "FleetName": STACK_NAME,
         "TokenIssuer": configuration.token_issuer,
         "TokenAudience": TOKEN_AUDIENCE,
         "TokenTenantClaim": TENANT_CLAIM,
-        "TickSeconds": shortened(15),
+        "TickSeconds": shortened(5),
         "IngestionStartIntervalSeconds": shortened(10),
-        "KnowledgeBasePollSeconds": shortened(15),
+        "KnowledgeBasePollSeconds": shortened(10),
+        "RegistryCacheSeconds": shortened(15),
     }
 
 
@@ -86,6 +95,8 @@ def deploy(
 ) -> Deployment:
     """Runs `sam build` and `sam deploy` on a template, then stores the Slack sink's address in the webhook secret.
 
+    Does nothing if the stack was deployed from the same files with the same parameters.
+
     parameter_overrides win over `local_parameters`. build_directory is beside the template if not given.
     Raises DeploymentError if a sam command fails or the template is missing.
     """
@@ -93,18 +104,23 @@ def deploy(
         raise DeploymentError(f"there is no template {template}")
     console = console or Console(quiet=True)
     build_directory = build_directory or template.parent / BUILD_DIRECTORY
-    known = _template_parameters(template)
+    content = yaml.load(template.read_text("utf-8"), _CloudFormationLoader)  # noqa: S506 -- a subclass of SafeLoader
+    known = content.get("Parameters") or {}
     parameters = {name: value for name, value in local_parameters(configuration).items() if name in known}
     parameters |= parameter_overrides or {}
-    sam = _Sam(configuration, template.parent)
+    fingerprint = _fingerprint(template, content, parameters)
     before = _stack(configuration, stack_name)
-    with console.status("Building the functions and layers …"):
+    if before and _tags(before).get(FINGERPRINT_TAG) == fingerprint and before["StackStatus"] in COMPLETE:
+        return Deployment(stack_name, _outputs(before), changed=False)
+    sam = _Sam(configuration, template.parent)
+    with _progress(console, "Building the functions and layers …"):
         sam.run("build", "--template-file", str(template), "--build-dir", str(build_directory), "--parallel")
-    with console.status("Deploying the stack …"):
+    with _progress(console, "Deploying the stack …"):
         sam.run(
             *("deploy", "--template-file", str(build_directory / "template.yaml"), "--stack-name", stack_name),
             *("--resolve-s3", "--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"),
             *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
+            *("--tags", f"{FINGERPRINT_TAG}={fingerprint}"),
             *(["--parameter-overrides", *_assignments(parameters)] if parameters else []),
         )
     after = _stack(configuration, stack_name)
@@ -112,7 +128,7 @@ def deploy(
         raise DeploymentError(f"sam deployed, but there is no stack {stack_name}")
     outputs = _outputs(after)
     _store_webhook(configuration, outputs)
-    return Deployment(stack_name, outputs, before is None or _revision(before) != _revision(after))
+    return Deployment(stack_name, outputs, changed=True)
 
 
 def read_outputs(configuration: StackConfiguration, stack_name: str = STACK_NAME) -> dict[str, str]:
@@ -152,9 +168,41 @@ class _Sam:
         return result.stdout
 
 
-def _template_parameters(template: Path) -> set[str]:
-    content = yaml.load(template.read_text("utf-8"), _CloudFormationLoader)  # noqa: S506 -- a subclass of SafeLoader
-    return set(content.get("Parameters") or {})
+@contextlib.contextmanager
+def _progress(console: Console, text: str) -> Iterator[None]:
+    """Says what is being done: alive in a terminal, as lines elsewhere."""
+    began = time.monotonic()
+    if console.is_terminal:
+        with console.status(text):
+            yield
+    else:
+        console.print(text)
+        yield
+    console.print(f"{text.removesuffix(' …')}: {time.monotonic() - began:.0f} s")
+
+
+def _fingerprint(template: Path, content: Any, parameters: Mapping[str, str]) -> str:
+    """A digest of everything that a deployment is made of: the template, the files that it names, the parameters."""
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
+    for file in sorted({template, *_files_of(content, template.parent)}):
+        digest.update(str(file.relative_to(template.parent)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _files_of(content: Any, directory: Path) -> Iterator[Path]:
+    if isinstance(content, list):
+        for entry in content:
+            yield from _files_of(entry, directory)
+    if not isinstance(content, dict):
+        return
+    for key, value in content.items():
+        if key not in SOURCE_PROPERTIES or not isinstance(value, str):
+            yield from _files_of(value, directory)
+            continue
+        source = directory / value
+        for file in [source] if source.is_file() else source.rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                yield file
 
 
 class _CloudFormationLoader(yaml.SafeLoader):
@@ -170,7 +218,8 @@ _CloudFormationLoader.add_multi_constructor("!", _skip_intrinsic)
 
 def _assignments(parameters: Mapping[str, str]) -> Iterator[str]:
     for name, value in parameters.items():
-        yield f"ParameterKey={name},ParameterValue={value}"
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        yield f'ParameterKey={name},ParameterValue="{escaped}"'
 
 
 def _stack(configuration: StackConfiguration, stack_name: str) -> dict[str, Any] | None:
@@ -188,8 +237,8 @@ def _outputs(stack: Mapping[str, Any]) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
-def _revision(stack: Mapping[str, Any]) -> str:
-    return str(stack.get("LastUpdatedTime", stack["CreationTime"]))
+def _tags(stack: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
 
 
 def _store_webhook(configuration: StackConfiguration, outputs: Mapping[str, str]) -> None:

@@ -120,8 +120,9 @@ def up(
     deployed = deployment.deploy(
         configuration, template=template, parameter_overrides=_parse_parameters(parameter), console=console
     )
-    for name, value in deployed.outputs.items():
-        console.print(f"{name:<24} {value}")
+    if not deployed.changed:
+        console.print("Nothing changed since the last deployment.")
+    _print_outputs(deployed.outputs)
     console.print('\nFor boto3, the AWS CLI and kbfleet in this shell:  eval "$(kbfleet-local env)"')
 
 
@@ -141,8 +142,7 @@ def status(state: State = DEFAULT_STATE) -> None:
     console.print(f"Local AWS   {configuration.aws_url} (process {running.process_id})")
     console.print(f"Side port   {configuration.side_url}")
     console.print(f"Ready       {'yes' if process.is_ready(configuration) else 'not yet'}")
-    for name, value in deployment.read_outputs(configuration).items():
-        console.print(f"{name:<24} {value}")
+    _print_outputs(deployment.read_outputs(configuration))
 
 
 @app.command()
@@ -187,14 +187,19 @@ def slack(
 @app.command()
 def bedrock(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 9666,
-    speed: Speed = 60.0,
-    region: Region = "us-east-1",
-    faults: Annotated[Path | None, typer.Option(help="File of faults to play.", exists=True)] = None,
+    speed: Annotated[float, typer.Option(min=0.001, help="How many times faster than AWS lifecycles run.")] = 1.0,
+    faults: Annotated[Path | None, typer.Option(help="JSON file of faults to begin with.", exists=True)] = None,
 ) -> None:
     """Serve the Bedrock emulator on its own, in the foreground."""
-    from local.bedrock.server import serve  # its numerical libraries take half a second to import
+    from local.bedrock import server as bedrock_server  # its numerical libraries take long to import
 
-    serve(port=port, speed=speed, region=region, faults=faults)
+    bedrock_server.command(port=port, speed=speed, faults=faults)
+
+
+def _print_outputs(outputs: dict[str, str]) -> None:
+    width = max(map(len, outputs), default=0)
+    for name, value in outputs.items():
+        console.print(f"{name:<{width}}  {value}")
 
 
 def _require_running(state: Path) -> process.RunningStack:

@@ -9,6 +9,7 @@ conflicts.
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote, unquote, urlencode
 
@@ -17,16 +18,26 @@ from botocore.config import Config
 from ministack import app as ministack
 from ministack.core import iam_actions, router
 
-from local.bedrock import Emulator, Request, Response
+from local.bedrock import ConnectionBrokenError, Emulator, Request, Response
 from local.stack.configuration import ACCESS_KEY, SECRET_KEY, StackConfiguration
 
 SERVICES = ("bedrock-agent", "bedrock-agent-runtime", "bedrock-runtime", "s3vectors", "opensearchserverless")
 # Of OpenSearch Serverless the emulator has the indexes; MiniStack has the collections and the policies.
 SERVERLESS_INDEX_OPERATIONS = {"CreateIndex", "GetIndex", "UpdateIndex", "DeleteIndex"}
-AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]
+Send = Callable[[Any], Awaitable[None]]
+AsgiApplication = Callable[[Any, Any, Send], Awaitable[None]]
 
-# MiniStack hands on a decoded path, in which a model's ARN cannot be told from folders.
-_raw_target: contextvars.ContextVar[tuple[str, str]] = contextvars.ContextVar("raw_target", default=("", ""))
+
+@dataclass
+class _HttpRequest:
+    """What MiniStack does not hand on to a service."""
+
+    raw_path: str = ""  # a decoded path cannot tell a model's ARN from folders
+    query: str = ""
+    must_break: bool = False  # the emulator wants this connection dropped without an answer
+
+
+_http_request: contextvars.ContextVar[_HttpRequest] = contextvars.ContextVar("http_request")
 
 
 class BedrockEmulator(Protocol):
@@ -69,15 +80,16 @@ def mount(emulator: BedrockEmulator, application: AsgiApplication) -> AsgiApplic
     iam_actions._BOTOCORE_SERVICE_MAP["s3vectors"] = ["s3vectors"]
     router.SERVICE_PATTERNS["s3vectors"] = {"host_patterns": [r"^s3vectors\."], "credential_scope": "s3vectors"}
 
-    async def with_control_paths(scope: Any, receive: Any, send: Any) -> None:
+    async def with_control_paths(scope: Any, receive: Any, send: Send) -> None:
         if scope["type"] != "http":
             await application(scope, receive, send)
             return
         raw_path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("ascii")
         query = scope["query_string"].decode("ascii")
         if not emulator.is_control(scope["path"]):
-            _raw_target.set((raw_path, query))
-            await application(scope, receive, send)
+            http_request = _HttpRequest(raw_path, query)
+            _http_request.set(http_request)
+            await application(scope, receive, _breakable(send, http_request))
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         request = Request(scope["method"], raw_path, query, headers, await _read_body(receive))
@@ -99,16 +111,31 @@ def _service(emulator: BedrockEmulator, service: str) -> Callable[..., Awaitable
                 method, path, headers, body, query_params
             )
             return answer
-        raw_path, query = _raw_target.get()
-        if unquote(raw_path) != path:
+        http_request = _http_request.get(_HttpRequest())
+        if unquote(http_request.raw_path) != path:
             # A call from inside MiniStack, on the way of another request.
-            raw_path, query = quote(path), urlencode(query_params, doseq=True)
-        request = Request(method, raw_path, query, headers, body)
-        # In a thread: it reads documents from S3, which this event loop serves.
-        response = await asyncio.to_thread(emulator.handle, service, request)
+            http_request = _HttpRequest(quote(path), urlencode(query_params, doseq=True))
+        request = Request(method, http_request.raw_path, http_request.query, headers, body)
+        try:
+            # In a thread: it reads documents from S3, which this event loop serves.
+            response = await asyncio.to_thread(emulator.handle, service, request)
+        except ConnectionBrokenError:
+            http_request.must_break = True
+            return 500, {}, b""
         return response.status, dict(response.headers), response.body
 
     return handle
+
+
+def _breakable(send: Send, http_request: _HttpRequest) -> Send:
+    async def send_or_break(message: Any) -> None:
+        if not http_request.must_break:
+            await send(message)
+        elif message["type"] == "http.response.start":
+            # An answer that never ends as announced makes the server drop the connection.
+            await send({**message, "headers": [(b"content-length", b"1")]})
+
+    return send_or_break
 
 
 async def _read_body(receive: Any) -> bytes:

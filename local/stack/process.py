@@ -15,10 +15,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from local.stack.configuration import REPOSITORY, StackConfiguration, is_listening
 
@@ -48,20 +47,22 @@ class StackLock:
 
     def __init__(self, state_directory: Path) -> None:
         self._file = state_directory / "stack.lock"
+        self._taken: IO[str] | None = None
 
-    @contextlib.contextmanager
-    def hold(self, configuration: StackConfiguration) -> Iterator[None]:
-        """Holds the lock for this process. Raises StackRunningError if another one does."""
+    def take(self, configuration: StackConfiguration) -> None:
+        """Takes the lock until this process is gone. Raises StackRunningError if another one has it."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("a+", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise StackRunningError(f"a local stack runs already, see {self._file}") from error
-            file.truncate(0)
-            json.dump({"process_id": os.getpid(), "configuration": asdict(configuration)}, file, default=str)
-            file.flush()
-            yield
+        file = self._file.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.close()
+            raise StackRunningError(f"a local stack runs already, see {self._file}") from error
+        file.truncate(0)
+        json.dump({"process_id": os.getpid(), "configuration": asdict(configuration)}, file, default=str)
+        file.flush()
+        # Never closed: the system does that when nothing of the process is left.
+        self._taken = file
 
     def holder(self) -> RunningStack | None:
         """Who holds the lock, or None."""
@@ -114,16 +115,29 @@ def start(configuration: StackConfiguration, *, timeout: float = START_SECONDS) 
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    try:
+        wait_until_ready(configuration, process, timeout=timeout)
+    except StackStartError as error:
+        raise StackStartError(f"{error}:\n{_end_of_log(configuration)}") from None
+    return RunningStack(process.pid, configuration)
+
+
+def wait_until_ready(
+    configuration: StackConfiguration, process: "subprocess.Popen[bytes]", *, timeout: float = START_SECONDS
+) -> None:
+    """Waits until a server process answers.
+
+    Raises StackStartError if it ends, or if it does not answer within `timeout` seconds; then it is killed.
+    """
     deadline = time.monotonic() + timeout
     while not is_ready(configuration):
         if process.poll() is not None:
-            raise StackStartError(f"the local stack ended at once:\n{_end_of_log(configuration)}")
+            raise StackStartError("the local stack ended at once")
         if time.monotonic() > deadline:
             process.kill()
             process.wait()
-            raise StackStartError(f"not ready after {timeout:.0f} seconds:\n{_end_of_log(configuration)}")
+            raise StackStartError(f"the local stack was not ready after {timeout:.0f} seconds")
         time.sleep(POLL_SECONDS)
-    return RunningStack(process.pid, configuration)
 
 
 def stop(state_directory: Path, *, timeout: float = STOP_SECONDS) -> bool:
@@ -174,11 +188,11 @@ def _wait_until_gone(running: RunningStack, timeout: float) -> bool:
     configuration = running.configuration
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        # Collects the process if this one started it; else it would stay as a zombie.
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(running.process_id, os.WNOHANG)
         ports = (configuration.aws_port, configuration.side_port)
         if running_stack(configuration.state_directory) is None and not any(map(is_listening, ports)):
+            # Collects the process if this one started it; else it would stay as a zombie.
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(running.process_id, 0)
             return True
         time.sleep(POLL_SECONDS)
     return False

@@ -36,13 +36,14 @@ def run(configuration: StackConfiguration) -> None:
     Raises local.stack.process.StackRunningError if a stack runs in the same state directory, OSError if a port is
     taken.
     """
-    with StackLock(configuration.state_directory).hold(configuration):
-        temporary = _prepare_directories(configuration.state_directory)
-        _set_environment(configuration, temporary)
-        try:
-            asyncio.run(_serve(configuration))
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    lock = StackLock(configuration.state_directory)
+    lock.take(configuration)
+    temporary = _prepare_directories(configuration.state_directory)
+    _set_environment(configuration, temporary)
+    try:
+        asyncio.run(_serve(configuration))
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 async def _serve(configuration: StackConfiguration) -> None:

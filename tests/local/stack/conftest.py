@@ -163,6 +163,7 @@ def _running(directories: pytest.TempPathFactory, corrections: tuple[str, ...] |
         aws_port=free_port(),
         side_port=free_port(),
         corrections=corrections,
+        function_concurrency=4,
     )
     process.start(configuration)
     yield LocalAws(configuration)

@@ -87,7 +87,7 @@ def test_a_function_that_takes_too_long_is_stopped(stack: Any) -> None:
 def test_a_burst_shares_a_limited_number_of_environments(aws: Any) -> None:
     function = aws.make_function("import os, time\ndef handler(event, context): time.sleep(.05); return os.getpid()")
     answers: list[Any] = []
-    callers = [threading.Thread(target=lambda: answers.append(aws.invoke(function))) for _ in range(24)]
+    callers = [threading.Thread(target=lambda: answers.append(aws.invoke(function))) for _ in range(8)]
     for caller in callers:
         caller.start()
     for caller in callers:

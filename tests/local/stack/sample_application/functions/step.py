@@ -30,7 +30,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
                 mark.touch()
                 raise NotReadyYet("the first try always fails")
         case "fetch":
-            with urllib.request.urlopen(event["url"], context=ssl.create_default_context()) as response:
+            with urllib.request.urlopen(event["url"], context=ssl.create_default_context()) as response:  # noqa: S310
                 return {"body": json.load(response)}
         case "environment":
             return {"variables": dict(os.environ), "search_path": sys.path}
