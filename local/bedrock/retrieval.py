@@ -18,6 +18,7 @@ from local.bedrock.vector_index import Chunk, Hit
 Members = dict[str, Any]
 
 SESSION_SECONDS = 24 * 3600  # AWS documentation, RetrieveAndGenerate, sessionId
+MOST_RESULTS = 100  # over all pages; botocore model, numberOfResults
 DEFAULT_RESULTS = 5  # AWS documentation, "Configure and customize queries": the default maximum of results
 _MANAGED_PROFILE_ONLY = (
     "anthropic.claude-haiku-4-5",
@@ -55,9 +56,8 @@ class Retrieval:
         self._check_text(text)
         settings = given.get("retrievalConfiguration", {})
         hits = self._search(base, text, settings)
-        # Each page is one retrieval's worth; the pages end with the results, 100 at most (botocore model).
         scope = f"Retrieve {base.identifier} {text} {settings}"
-        shown, token = page(hits[:100], scope, _number_of_results(settings), given.get("nextToken"))
+        shown, token = page(hits, scope, _number_of_results(settings), given.get("nextToken"))
         results = [
             {
                 **_reference(hit.chunk),
@@ -137,6 +137,7 @@ class Retrieval:
             self._account.embedder,
             text,
             lambda chunk: chunk.searchable_from <= now and let_through(chunk.metadata),
+            MOST_RESULTS,
         )
 
     def _knowledge_base(self, identifier: str) -> KnowledgeBase:

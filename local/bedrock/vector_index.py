@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from threading import Lock
 from typing import Any
 
@@ -92,21 +93,21 @@ class VectorIndex:
         embedder: Embedder,
         query: str,
         wanted: Callable[[Chunk], bool],
-        *,
-        by_words_only: bool = False,
+        most: int,
     ) -> list[Hit]:
-        """The chunks for which ``wanted`` is true, best first."""
+        """The ``most`` best of the chunks for which ``wanted`` is true, best first."""
         current = self._current()
         if not current.chunks:
             return []
         words = current.lexical.scores(features(query))
-        if embedder.dimension == 0 or by_words_only:
+        if embedder.dimension == 0:
             scores = words
         else:
             meaning = embedder.relevance(current.vectors @ embedder.query(query))
             scores = MEANING * meaning + (1 - MEANING) * words
         order = np.argsort(-scores, kind="stable")
-        return [Hit(current.chunks[row], float(scores[row])) for row in order if wanted(current.chunks[row])]
+        found = (Hit(current.chunks[row], float(scores[row])) for row in order if wanted(current.chunks[row]))
+        return list(islice(found, most))
 
     def _current(self) -> _Snapshot:
         with self._lock:

@@ -186,7 +186,8 @@ def test_a_job_runs_through_its_statuses(bench: Any) -> None:
 
 
 @fact(
-    "1 job per knowledge base: 409 `You have reached the maximum number of concurrent ingestion jobs per knowledge base: 1`",
+    "1 job per knowledge base: 409 `You have reached the maximum number of concurrent ingestion jobs per knowledge "
+    "base: 1`",
     "R",
 )
 def test_a_second_job_in_a_knowledge_base_is_a_conflict(bench: Any) -> None:

@@ -123,7 +123,8 @@ def test_a_new_role_can_not_be_assumed_at_once(bench: Any) -> None:
 
 
 @fact(
-    "the vector index named in storageConfiguration must exist, else 400 `…storage configuration provided is invalid...`",
+    "the vector index named in storageConfiguration must exist, else 400 `The knowledge base storage configuration "
+    "provided is invalid...`",
     "R",
 )
 def test_a_knowledge_base_needs_its_index(bench: Any) -> None:
