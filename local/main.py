@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from local import demo as demonstration
 from local import deployment
 from local.identity_provider import DEFAULT_LIFETIME, IdentityProvider
 from local.slack_sink import SlackSink, message_as_text
@@ -182,6 +183,12 @@ def slack(
         received = datetime.datetime.fromtimestamp(record["received_at"]).astimezone()
         console.rule(f"{received:%H:%M:%S}", align="left")
         console.print(message_as_text(record["message"]), markup=False)
+
+
+@app.command()
+def demo(state: State = DEFAULT_STATE) -> None:
+    """Tell and check the product's whole story. On a stack that `up` keeps running, or on one of its own."""
+    raise typer.Exit(demonstration.run(state, console))
 
 
 @app.command()

@@ -1,0 +1,345 @@
+"""`make demo`: the product's whole story on the local AWS, told and checked step by step.
+
+Nothing is staged: the real template is deployed, the real command line is run, documents are really read and
+searched, and the command that mends the broken ingestion is the one that the Slack message holds. Each step says what
+it expects; the first that is not met ends the demo with its reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.rule import Rule
+
+from local import deployment, samples
+from local.identity_provider import IdentityProvider
+from local.slack_sink import SlackSink, message_as_text
+from local.stack import process
+from local.stack.configuration import (
+    DEFAULT_AWS_PORT,
+    DEFAULT_SIDE_PORT,
+    StackConfiguration,
+    free_port,
+    is_listening,
+)
+
+_KBFLEET = Path(sys.executable).with_name("kbfleet")
+_BROKEN_TENANT, _BROKEN_DOCUMENT = "acme", "rental-terms.pdf"
+_DAMAGED_BYTES = 2_000
+_ALERT_SECONDS = 60
+_CREATING = ("CreateIndex", "CreateKnowledgeBase", "CreateDataSource")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a tenant's user asks, and the document that must be cited."""
+
+    tenant: str
+    text: str
+    document: str
+
+
+_QUESTIONS = (
+    Question("sakura", "テレワークは一週間に何回までできますか。", "就業規則.md"),
+    Question("sakura", "新しく買った機械が壊れたとき、何か月目までなら無償で直してもらえますか。", "保証規程.md"),
+    Question("acme", "For how many months is a new tent guaranteed?", "warranty-policy.md"),
+    Question("acme", "How old do I have to be to rent a kayak?", "rental-terms.pdf"),
+)
+_FOREIGN_QUESTION = "SP-300でE07と表示されました。どこを調べればよいですか。"
+"""Only sakura's machine manual answers it; acme asks it."""
+
+Seen = TypeVar("Seen")
+
+
+class ExpectationNotMetError(Exception):
+    """A step did not do what it should; the message says which and how."""
+
+
+def expect(met: bool, reason: str) -> None:
+    """Raises: ExpectationNotMetError."""
+    if not met:
+        raise ExpectationNotMetError(reason)
+
+
+@dataclass
+class Demo:
+    """One telling. `configuration` is of a stack that runs."""
+
+    configuration: StackConfiguration
+    console: Console
+    outputs: dict[str, str] = field(default_factory=dict)
+
+    def tell(self) -> None:
+        """Raises: ExpectationNotMetError at the first step that goes wrong."""
+        self._deploy()
+        existed = self._provision()
+        self._ingest()
+        self._break_and_mend()
+        self._ask()
+        self._keep_apart()
+        self._refuse()
+        self._count_creations(existed)
+
+    # --- the steps ---
+
+    def _deploy(self) -> None:
+        self._step("The real template.yaml, deployed with sam to a local AWS")
+        deployed = deployment.deploy(self.configuration, console=self.console)
+        self.outputs = deployed.outputs
+        self._say("deployed" if deployed.changed else "deployed already, nothing has changed")
+        self._say(f"API  {self.outputs['ApiUrl']}")
+
+    def _provision(self) -> bool:
+        """Returns: whether both tenants existed before."""
+        self._step("Two tenants: bucket, vector index, knowledge base, data source, first ingestion")
+        existed = True
+        for tenant, name in samples.TENANTS.items():
+            existed = existed and self._kbfleet("status", tenant, quiet=True).returncode == 0
+            self._emulator("DELETE", "/_emulator/calls")
+            self._succeeds("provision", tenant, "--name", name)
+            if existed:
+                self._expect_no_creations()
+            expect(self._status(tenant)["status"] == "ACTIVE", f"tenant {tenant} is not ACTIVE after its provisioning")
+        return existed
+
+    def _ingest(self) -> None:
+        self._step("Their documents: uploaded to each tenant's bucket and ingested")
+        for tenant in samples.TENANTS:
+            documents = samples.documents(tenant)
+            for document in documents:
+                self._upload(tenant, document.name, document.read_bytes())
+            self._say(f"{tenant}: {len(documents)} files, among them {', '.join(path.name for path in documents[:3])}")
+            self._succeeds("sync", tenant)
+            pending = self._status(tenant)["sync"]["pending_changes"]
+            expect(not pending, f"{tenant} has changes pending after its sync")
+
+    def _break_and_mend(self) -> None:
+        self._step("A broken ingestion: the alert, and the command that mends it")
+        whole = next(path for path in samples.documents(_BROKEN_TENANT) if path.name == _BROKEN_DOCUMENT).read_bytes()
+        before = len(self._alerts())
+        self._upload(_BROKEN_TENANT, _BROKEN_DOCUMENT, whole[:_DAMAGED_BYTES])
+        self._say(f"somebody at {_BROKEN_TENANT} uploads a damaged {_BROKEN_DOCUMENT}")
+        ran = self._kbfleet("sync", _BROKEN_TENANT)
+        expect(ran.returncode == 1, f"the sync of a damaged document ended with exit code {ran.returncode}, not 1")
+        alert = self._until(
+            lambda: next(iter(self._alerts()[before:]), None), "no alert reached Slack for the broken ingestion"
+        )
+        text = message_as_text(alert)
+        self.console.print(Panel(escape(text), title="Slack", title_align="left", border_style="red"))
+        expect(_BROKEN_DOCUMENT in text, "the alert does not name the damaged document")
+        command = re.search(r"```(.+?)```", text)
+        if command is None:
+            raise ExpectationNotMetError("the alert holds no command")
+        self._upload(_BROKEN_TENANT, _BROKEN_DOCUMENT, whole)
+        self._say("the whole document is uploaded again, then the command from the message is run as it is:")
+        self._succeeds(*shlex.split(command[1])[1:])
+        recovered = self._until(
+            lambda: next(iter(self._alerts()[before + 1 :]), None), "no recovery reached Slack after the mending"
+        )
+        self.console.print(
+            Panel(escape(str(recovered["text"])), title="Slack", title_align="left", border_style="green")
+        )
+        expect("🟢" in str(recovered["text"]), "the second message is no recovery: two alerts for one incident")
+        sync = self._status(_BROKEN_TENANT)["sync"]
+        expect(sync["result"]["outcome"] == "SUCCEEDED", f"{_BROKEN_TENANT} is not healthy again: {sync['result']}")
+
+    def _ask(self) -> None:
+        self._step("Questions over HTTP, answered from each tenant's own documents")
+        for question in _QUESTIONS:
+            answer = self._answer(question.tenant, question.text)
+            cited = self._cited(answer)
+            self._show_answer(question.tenant, question.text, answer)
+            own = f"s3://{self._status(question.tenant)['bucket_name']}/"
+            expect(
+                f"{own}{question.document}" in cited, f"the answer does not cite {question.document}: {sorted(cited)}"
+            )
+            foreign = [uri for uri in cited if not uri.startswith(own)]
+            expect(not foreign, f"the answer cites what is not {question.tenant}'s own: {foreign}")
+
+    def _keep_apart(self) -> None:
+        self._step("acme asks what only sakura's documents know")
+        answer = self._answer("acme", _FOREIGN_QUESTION)
+        self._show_answer("acme", _FOREIGN_QUESTION, answer)
+        foreign = [uri for uri in self._cited(answer) if self._status("sakura")["bucket_name"] in uri]
+        expect(not foreign, f"acme's answer cites sakura's documents: {foreign}")
+        expect("CN4" not in answer["answer"], "acme's answer holds what only sakura's manual says")
+
+    def _refuse(self) -> None:
+        self._step("Whoever cannot prove a tenant is refused, and nothing reaches Bedrock")
+        issuer = IdentityProvider.open(self.configuration.token_issuer, self.configuration.signing_key)
+        forged = issuer.mint("acme").rsplit(".", 1)[0] + "." + issuer.mint("sakura").rsplit(".", 1)[1]
+        self._emulator("DELETE", "/_emulator/calls")
+        for what, token, expected in (
+            ("no token", None, 401),
+            ("an expired token", issuer.mint("acme", expires_in=-120), 401),
+            ("a wrong signature", forged, 401),
+            ("another audience", issuer.mint("acme", audience="somebody-else"), 401),
+            ("no tenant claim", issuer.mint(None), 403),
+        ):
+            status, problem = self._post_ask("May I?", token)
+            self._say(f"{what:<20} {status} {problem.get('detail', '')}")
+            expect(status == expected, f"{what}: expected {expected}, got {status}")
+            expect("title" in problem, f"{what}: the answer is no problem document: {problem}")
+        reached = [call["operation"] for call in self._calls() if call["service"] == "bedrock-agent-runtime"]
+        expect(not reached, f"refused requests reached Bedrock: {reached}")
+        self._say("calls that reached Bedrock: 0")
+
+    def _count_creations(self, existed: bool) -> None:
+        if existed:
+            self._say("\nBoth tenants existed before: this run has created nothing.")
+
+    # --- what the steps are made of ---
+
+    def _step(self, title: str) -> None:
+        self.console.print()
+        self.console.print(Rule(f"[bold]{escape(title)}", align="left", style="cyan"))
+
+    def _say(self, text: str) -> None:
+        self.console.print(f"  {escape(text)}", highlight=False)
+
+    def _kbfleet(self, *arguments: str, quiet: bool = False) -> subprocess.CompletedProcess[str]:
+        """Runs the operator's command line, showing what it prints as it prints it."""
+        if not quiet:
+            self.console.print(f"[bold]$ kbfleet {escape(shlex.join(arguments))}[/]", highlight=False, soft_wrap=True)
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+            **self.configuration.client_environment(),
+        }
+        lines: list[str] = []
+        with subprocess.Popen(
+            [str(_KBFLEET), *arguments],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as running:
+            for line in running.stdout or ():
+                lines.append(line)
+                if not quiet:
+                    self.console.print(f"  {escape(line.rstrip())}", highlight=False, soft_wrap=True)
+        return subprocess.CompletedProcess(arguments, running.returncode, "".join(lines))
+
+    def _succeeds(self, *arguments: str) -> None:
+        ran = self._kbfleet(*arguments)
+        expect(ran.returncode == 0, f"`kbfleet {shlex.join(arguments)}` ended with exit code {ran.returncode}")
+
+    def _status(self, tenant: str) -> dict[str, Any]:
+        ran = self._kbfleet("status", tenant, "--json", quiet=True)
+        expect(ran.returncode == 0, f"`kbfleet status {tenant}` failed: {ran.stdout}")
+        return dict(json.loads(ran.stdout))
+
+    def _upload(self, tenant: str, key: str, content: bytes) -> None:
+        bucket = self._status(tenant)["bucket_name"]
+        deployment.client(self.configuration, "s3").put_object(Bucket=bucket, Key=key, Body=content)
+
+    def _alerts(self) -> list[dict[str, Any]]:
+        return [record["message"] for record in SlackSink(self.configuration.slack_messages).messages()]
+
+    def _until(self, look: Callable[[], Seen | None], otherwise: str) -> Seen:
+        deadline = time.monotonic() + _ALERT_SECONDS
+        while (seen := look()) is None:
+            expect(time.monotonic() < deadline, f"{otherwise} within {_ALERT_SECONDS} seconds")
+            time.sleep(0.2)
+        return seen
+
+    def _answer(self, tenant: str, question: str) -> dict[str, Any]:
+        token = IdentityProvider.open(self.configuration.token_issuer, self.configuration.signing_key).mint(tenant)
+        status, body = self._post_ask(question, token)
+        expect(status == 200, f"asking as {tenant} gave {status}: {body}")
+        return body
+
+    def _post_ask(self, question: str, token: str | None) -> tuple[int, dict[str, Any]]:
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        body = json.dumps({"question": question}).encode()
+        return _http("POST", f"{self.outputs['ApiUrl']}/ask", body, headers)
+
+    def _cited(self, answer: dict[str, Any]) -> set[str]:
+        return {source["uri"] for citation in answer["citations"] for source in citation["sources"]}
+
+    def _show_answer(self, tenant: str, question: str, answer: dict[str, Any]) -> None:
+        self.console.print(f"[bold]{tenant}[/] {escape(question)}", highlight=False, soft_wrap=True)
+        self.console.print(f"  {escape(answer['answer'])}", highlight=False, soft_wrap=True)
+        pages = {
+            (source["document"], source["page"]) for citation in answer["citations"] for source in citation["sources"]
+        }
+        for document, page in sorted(pages, key=str):
+            at = f", page {page}" if page is not None else ""
+            self.console.print(f"  [dim]from {escape(document)}{at}[/]", highlight=False, soft_wrap=True)
+
+    def _emulator(self, method: str, path: str) -> Any:
+        _, answer = _http(method, f"{self.configuration.aws_url}{path}", None, {})
+        return answer
+
+    def _calls(self) -> list[dict[str, Any]]:
+        answer = self._emulator("GET", "/_emulator/calls")
+        return list(answer["calls"] if isinstance(answer, dict) else answer)
+
+    def _expect_no_creations(self) -> None:
+        created = [call["operation"] for call in self._calls() if call["operation"] in _CREATING]
+        expect(not created, f"provisioning an existing tenant created something: {created}")
+
+
+def _http(method: str, url: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, Any]:
+    request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 -- our own addresses
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            return answer.status, json.loads(answer.read() or b"{}")
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read() or b"{}")
+
+
+@contextmanager
+def _stack(state_directory: Path, console: Console) -> Iterator[StackConfiguration]:
+    """The stack that `make up` keeps running, or one that lives as long as the demo."""
+    running = process.running_stack(state_directory)
+    if running is not None:
+        console.print(f"Using the local AWS that runs already (process {running.process_id}); it is kept.")
+        yield running.configuration
+        return
+    free = not (is_listening(DEFAULT_AWS_PORT) or is_listening(DEFAULT_SIDE_PORT))
+    configuration = StackConfiguration(
+        state_directory=state_directory,
+        aws_port=DEFAULT_AWS_PORT if free else free_port(),
+        side_port=DEFAULT_SIDE_PORT if free else free_port(),
+    )
+    try:
+        with console.status("Starting the local AWS …"):
+            process.start(configuration)
+        console.print(f"A local AWS runs at {configuration.aws_url}: no account, no Docker, loopback only.")
+        yield configuration
+    finally:
+        process.stop(state_directory)
+
+
+def run(state_directory: Path, console: Console) -> int:
+    """Tells the story. Returns: the exit code, 0 only if every step did what it should."""
+    began = time.monotonic()
+    try:
+        with _stack(state_directory, console) as configuration:
+            Demo(configuration, console).tell()
+    except ExpectationNotMetError as error:
+        log = StackConfiguration(state_directory=state_directory).log_file
+        console.print(f"\n[red]✗ {escape(str(error))}[/]\n  The local AWS's log: {log}", soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        console.print("\nStopped; nothing is left running.")
+        return 130
+    console.print(f"\n[green]✓ Everything did what it should, in {time.monotonic() - began:.0f} seconds.[/]")
+    console.print('  To go on by yourself: make up, then eval "$(.venv/bin/kbfleet-local env)"', highlight=False)
+    return 0
