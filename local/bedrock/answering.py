@@ -15,9 +15,7 @@ import numpy as np
 from local.bedrock.embedding import Embedder
 from local.bedrock.lexical import LexicalIndex, features
 from local.bedrock.sentences import sentences
-from local.bedrock.vector_index import MEANING, Chunk, Hit
-
-NO_ANSWER = "Sorry, I am unable to assist you with this request."
+from local.bedrock.vector_index import MEANING
 
 # A sentence below this has nothing to do with the question. Chosen on questions with and without an answer, in both
 # languages; without an embedding model words alone decide, so less of a share already tells.
@@ -35,17 +33,25 @@ _EMPHASIS = re.compile(r"\*\*|__|`")
 
 
 @dataclass(frozen=True)
+class Passage:
+    """A text to answer from, and how near it is to the question (0 to 1)."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
 class Part:
-    """A stretch of an answer's text (end exclusive) and the passages it was taken from."""
+    """A stretch of an answer's text (end exclusive) and the passages it was taken from, by their positions."""
 
     start: int
     end: int
-    chunks: tuple[Chunk, ...]
+    passages: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer; without parts it is the refusal."""
+    """An answer; one without parts says nothing."""
 
     text: str
     parts: tuple[Part, ...]
@@ -54,29 +60,27 @@ class Answer:
 @dataclass(frozen=True)
 class _Candidate:
     text: str
-    hit: Hit
+    passage: Passage
     order: tuple[int, int]
 
 
-def answer(embedder: Embedder, question: str, hits: Sequence[Hit]) -> Answer:
-    """Answer ``question`` from ``hits``; the refusal when no sentence is relevant enough."""
+def answer(embedder: Embedder, question: str, passages: Sequence[Passage]) -> Answer:
+    """Answer ``question`` from ``passages``, best first; without parts when no sentence is relevant enough."""
+    read = passages[:_MOST_PASSAGES]
     candidates = [
-        _Candidate(sentence, hit, (rank, position))
-        for rank, hit in enumerate(hits[:_MOST_PASSAGES])
-        for position, sentence in enumerate(_statements(hit.chunk.text))
+        _Candidate(sentence, passage, (rank, position))
+        for rank, passage in enumerate(read)
+        for position, sentence in enumerate(_statements(passage.text))
     ]
-    chosen = _best(embedder, question, candidates)
-    if not chosen:
-        return Answer(NO_ANSWER, ())
     text = ""
     parts = []
-    for candidate in chosen:
+    for candidate in _best(embedder, question, candidates):
         if text and text[-1] not in "。！？」":
             text += " "
         start = len(text)
         text += candidate.text if _ENDED.search(candidate.text) else f"{candidate.text}{_full_stop(candidate.text)}"
-        sources = {hit.chunk.identifier: hit.chunk for hit in hits if candidate.text in _statements(hit.chunk.text)}
-        parts.append(Part(start, len(text), tuple(sources.values())))
+        sources = tuple(rank for rank, passage in enumerate(read) if candidate.text in _statements(passage.text))
+        parts.append(Part(start, len(text), sources))
     return Answer(text, tuple(parts))
 
 
@@ -96,7 +100,7 @@ def _best(embedder: Embedder, question: str, candidates: Sequence[_Candidate]) -
     relevant = scores >= threshold
     if not relevant.any():
         return []
-    around = np.array([candidate.hit.score for candidate in ordered], dtype=np.float32)
+    around = np.array([candidate.passage.score for candidate in ordered], dtype=np.float32)
     scores = (1 - _PASSAGE) * scores + _PASSAGE * around
     best = float(scores[relevant].max())
     rows = [

@@ -87,7 +87,7 @@ class MultilingualEmbedder:
     def passages(self, texts: Sequence[str]) -> Vectors:
         """One row a text; texts that follow each other should belong together, as the chunks of a document do.
 
-        Long texts are embedded by their gist, the shorter the more there are. Past 1,500 texts, neighbours share a vector:
+        Long texts are embedded by their gist, the shorter the more there are. Past 1,500 texts neighbours share one:
         meaning then tells the page rather than the paragraph, and words tell which paragraph.
         """
         tokens = min(GIST_TOKENS, max(LEAST_GIST_TOKENS, CALL_TOKENS // max(1, len(texts))))

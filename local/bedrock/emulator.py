@@ -17,6 +17,7 @@ from botocore.model import OperationModel
 from local.bedrock.account import Account
 from local.bedrock.calls import Calls
 from local.bedrock.clock import Clock, ScaledClock
+from local.bedrock.conversation import Conversation
 from local.bedrock.embedding import embedder as embedder_of
 from local.bedrock.errors import ConnectionBrokenError, NotEmulatedError, ServiceError
 from local.bedrock.faults import Faults
@@ -68,7 +69,7 @@ class Emulator:
         self._services: Mapping[str, tuple[object, ...]] = {
             "bedrock-agent": (KnowledgeBases(self._account), IngestionJobs(self._account)),
             "bedrock-agent-runtime": (Retrieval(self._account),),
-            "bedrock-runtime": (),
+            "bedrock-runtime": (Conversation(self._account),),
             "s3vectors": (S3Vectors(self._account),),
             "opensearchserverless": (),
         }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local.bedrock.account import Account, index_key
-from local.bedrock.answering import Answer, Part, answer
+from local.bedrock.answering import Passage, answer
 from local.bedrock.errors import NotEmulatedError, not_found, validation
 from local.bedrock.metadata_filters import predicate
 from local.bedrock.paging import page
@@ -18,6 +18,7 @@ from local.bedrock.vector_index import Chunk, Hit
 Members = dict[str, Any]
 
 SESSION_SECONDS = 24 * 3600  # AWS documentation, RetrieveAndGenerate, sessionId
+NO_ANSWER = "Sorry, I am unable to assist you with this request."
 MOST_RESULTS = 100  # over all pages; botocore model, numberOfResults
 DEFAULT_RESULTS = 5  # AWS documentation, "Configure and customize queries": the default maximum of results
 _MANAGED_PROFILE_ONLY = (
@@ -70,27 +71,25 @@ class Retrieval:
 
     def retrieve_and_generate(self, given: Members) -> Members:
         """An answer in the documents' own sentences, each with its citation."""
-        session, found = self._answer(given)
-        return {"sessionId": session, "output": {"text": found.text}, "citations": _citations(found)}
+        session, text, citations = self._answer(given)
+        return {"sessionId": session, "output": {"text": text}, "citations": citations}
 
     def retrieve_and_generate_stream(self, given: Members) -> Members:
         """The same answer as events."""
-        session, found = self._answer(given)
+        session, text, citations = self._answer(given)
 
         def events() -> Iterator[Members]:
             position = 0
-            for citation in _citations(found):
+            for citation in citations:
                 part = citation["generatedResponsePart"]["textResponsePart"]
                 end = part["span"]["end"]
-                yield {"output": {"text": found.text[position : end + 1]}}
+                yield {"output": {"text": text[position : end + 1]}}
                 yield {"citation": {"citation": citation, **citation}}
                 position = end + 1
-            if position < len(found.text):
-                yield {"output": {"text": found.text[position:]}}
 
         return {"sessionId": session, "stream": events()}
 
-    def _answer(self, given: Members) -> tuple[str, Answer]:
+    def _answer(self, given: Members) -> tuple[str, str, list[Members]]:
         if "retrieveAndGenerateConfiguration" not in given:
             raise validation("retrieveAndGenerateConfiguration is required.")
         configuration = given["retrieveAndGenerateConfiguration"]
@@ -114,7 +113,16 @@ class Retrieval:
         session = self._session(given.get("sessionId"), base)
         retrieval = settings.get("retrievalConfiguration", {})
         hits = self._search(base, text, retrieval)[: _number_of_results(retrieval)]
-        return session, answer(self._account.embedder, text, hits)
+        passages = [Passage(hit.chunk.text, hit.score) for hit in hits]
+        found = answer(self._account.embedder, text, passages)
+        if not found.parts:
+            # A refusal is one citation without references, as responses recorded in public code show.
+            return session, NO_ANSWER, [_citation(NO_ANSWER, 0, len(NO_ANSWER), [])]
+        citations = [
+            _citation(found.text, part.start, part.end, [hits[rank].chunk for rank in part.passages])
+            for part in found.parts
+        ]
+        return session, found.text, citations
 
     def _search(self, base: KnowledgeBase, text: str, settings: Mapping[str, Any]) -> list[Hit]:
         wrong = "vectorSearchConfiguration" if base.managed else "managedSearchConfiguration"
@@ -192,22 +200,17 @@ def _number_of_results(settings: Mapping[str, Any]) -> int:
     return DEFAULT_RESULTS
 
 
-def _citations(found: Answer) -> list[Members]:
-    # A refusal is one citation without references, as responses recorded in public code show.
-    parts = found.parts or (Part(0, len(found.text), ()),)
-    return [
-        {
-            "generatedResponsePart": {
-                "textResponsePart": {
-                    "text": found.text[part.start : part.end],
-                    # The end is the last character itself, not the one after it, in recorded responses too.
-                    "span": {"start": part.start, "end": part.end - 1},
-                }
-            },
-            "retrievedReferences": [_reference(chunk) for chunk in part.chunks],
-        }
-        for part in parts
-    ]
+def _citation(text: str, start: int, end: int, chunks: list[Chunk]) -> Members:
+    return {
+        "generatedResponsePart": {
+            "textResponsePart": {
+                "text": text[start:end],
+                # The end is the last character itself, not the one after it, as in responses recorded in public code.
+                "span": {"start": start, "end": end - 1},
+            }
+        },
+        "retrievedReferences": [_reference(chunk) for chunk in chunks],
+    }
 
 
 def _reference(chunk: Chunk) -> Members:

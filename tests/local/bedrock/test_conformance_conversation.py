@@ -1,0 +1,123 @@
+"""What is known of Converse and ConverseStream, shown of the emulator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+fact = pytest.mark.fact
+
+MODEL = "amazon.nova-lite-v1:0"
+LEAVE = "Employees get 20 days of paid leave. Unused days expire in March."
+TRAVEL = "Travel expenses are reimbursed within 14 days."
+QUESTION = "How many days of paid leave do employees get?"
+
+
+def said(answer: dict[str, Any]) -> str:
+    """The text of an answer."""
+    return str(answer["output"]["message"]["content"][0]["text"])
+
+
+def user(*content: Any) -> list[dict[str, Any]]:
+    """One message of the user; plain texts may be given as such."""
+    return [{"role": "user", "content": [part if isinstance(part, dict) else {"text": part} for part in content]}]
+
+
+@fact("Converse answers output.message of the assistant, stopReason, usage and metrics", "M")
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"<passages><passage>{TRAVEL}</passage><passage>{LEAVE}</passage></passages>\n<question>{QUESTION}</question>",
+        f"Passages:\n\n{TRAVEL}\n\n{LEAVE}\n\nQuestion: {QUESTION}",
+        f"{TRAVEL}\n\n{LEAVE}\n\n{QUESTION}",
+    ],
+    ids=["in elements", "after a heading", "last"],
+)
+def test_a_question_is_answered_from_the_prompt(bench: Any, content: str) -> None:
+    answer = bench.client("bedrock-runtime").converse(modelId=MODEL, messages=user(content))
+    assert said(answer) == "Employees get 20 days of paid leave."
+    assert answer["output"]["message"]["role"] == "assistant"
+    assert answer["stopReason"] == "end_turn"
+    usage = answer["usage"]
+    assert usage["totalTokens"] == usage["inputTokens"] + usage["outputTokens"] > 0
+
+
+@fact("passages may stand in the system prompt", "M")
+def test_numbered_passages_are_cited_by_their_numbers(bench: Any) -> None:
+    system = [{"text": f"Answer from the passages.\n\n[1] {TRAVEL}\n[2] {LEAVE}"}]
+    answer = bench.client("bedrock-runtime").converse(modelId=MODEL, system=system, messages=user(QUESTION))
+    assert said(answer) == "Employees get 20 days of paid leave. [2]"
+
+
+@fact("search results with citations enabled are cited in citationsContent", "M")
+def test_search_results_are_cited(bench: Any) -> None:
+    results = [
+        {
+            "searchResult": {
+                "source": f"s3://documents/{title}.txt",
+                "title": title,
+                "content": [{"text": text}],
+                "citations": {"enabled": True},
+            }
+        }
+        for title, text in (("travel", TRAVEL), ("leave", LEAVE))
+    ]
+    answer = bench.client("bedrock-runtime").converse(modelId=MODEL, messages=user(*results, QUESTION))
+    (block,) = answer["output"]["message"]["content"]
+    assert block["citationsContent"]["content"] == [{"text": "Employees get 20 days of paid leave."}]
+    (citation,) = block["citationsContent"]["citations"]
+    assert citation["source"] == "s3://documents/leave.txt"
+    assert citation["location"]["searchResultLocation"]["searchResultIndex"] == 1
+
+
+@fact("ConverseStream gives the same message as events", "M")
+def test_a_streamed_message_is_the_same(bench: Any) -> None:
+    messages = user(f"{LEAVE}\n\n{QUESTION}")
+    plain = bench.client("bedrock-runtime").converse(modelId=MODEL, messages=messages)
+    events = list(bench.client("bedrock-runtime").converse_stream(modelId=MODEL, messages=messages)["stream"])
+    deltas = [event["contentBlockDelta"]["delta"]["text"] for event in events if "contentBlockDelta" in event]
+    assert len(deltas) > 1
+    assert "".join(deltas) == said(plain)
+    assert [next(iter(event)) for event in events if "contentBlockDelta" not in event] == [
+        "messageStart",
+        "contentBlockStop",
+        "messageStop",
+        "metadata",
+    ]
+
+
+@fact("maxTokens ends a message with stopReason max_tokens", "M")
+def test_a_message_can_be_limited(bench: Any) -> None:
+    answer = bench.client("bedrock-runtime").converse(
+        modelId=MODEL, messages=user(f"{LEAVE}\n\n{QUESTION}"), inferenceConfig={"maxTokens": 3}
+    )
+    assert answer["stopReason"] == "max_tokens"
+    assert len(said(answer)) < 20
+
+
+@fact(
+    "model needs an inference profile: 400 `Invocation of model ID {id} with on-demand throughput isn't supported.`",
+    "R",
+)
+def test_some_models_need_an_inference_profile(bench: Any) -> None:
+    with pytest.raises(ClientError, match="with on-demand throughput isn't supported"):
+        bench.client("bedrock-runtime").converse(
+            modelId="anthropic.claude-haiku-4-5-20251001-v1:0", messages=user(f"{LEAVE}\n\n{QUESTION}")
+        )
+    profile = "jp.anthropic.claude-haiku-4-5-20251001-v1:0"
+    assert bench.client("bedrock-runtime").converse(modelId=profile, messages=user(f"{LEAVE}\n\n{QUESTION}"))
+
+
+def test_a_question_without_an_answer_is_said_to_have_none(bench: Any) -> None:
+    answer = bench.client("bedrock-runtime").converse(
+        modelId=MODEL, messages=user(f"{LEAVE}\n\nWho won the world cup?")
+    )
+    assert said(answer).startswith("I could not find an answer")
+
+
+def test_tools_are_not_emulated_and_say_so(bench: Any) -> None:
+    tool = {"toolSpec": {"name": "search", "inputSchema": {"json": {}}}}
+    with pytest.raises(ClientError, match="toolConfig is not emulated"):
+        bench.client("bedrock-runtime").converse(modelId=MODEL, messages=user(QUESTION), toolConfig={"tools": [tool]})
