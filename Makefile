@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format up down lock clean
+.PHONY: help demo test check docs format up down lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,6 +29,9 @@ check: $(INSTALLED) ## Format, lint, types, import rule, template: under a minut
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/sam validate --lint
+
+docs: $(INSTALLED) ## Redraw the diagrams of docs/architecture.md
+	@$(BIN)/python docs/diagrams.py
 
 format: $(INSTALLED) ## Bring the code into shape
 	@$(BIN)/ruff format --quiet .
