@@ -149,6 +149,8 @@ class _Sam:
             "PATH": os.pathsep.join([virtual_environment, os.environ.get("PATH", os.defpath)]),
             "LAYER_TARGET": LAYER_TARGET,
             "SAM_CLI_TELEMETRY": "0",
+            # Seconds; the default of 5 is for a CloudFormation that takes minutes.
+            "SAM_CLI_POLL_DELAY": "0.5",
         }
         # Only the side services need the local authority; the tools that build layers bring their own list.
         del self._environment["SSL_CERT_FILE"]

@@ -13,6 +13,7 @@ from local.stack.configuration import StackConfiguration
 
 NAMES = (
     "python_functions",
+    "function_settings",
     "step_functions",
     "event_rules",
     "rest_api",

@@ -279,8 +279,8 @@ def _send_service_integrations_to(configuration: StackConfiguration) -> None:
 
     # The function is imported by name into every kind of task.
     replaced = boto_client.boto_client_for
-    for module in list(sys.modules.values()):
-        if getattr(module, "boto_client_for", None) is replaced:
+    for name, module in list(sys.modules.items()):
+        if name.startswith("moto.stepfunctions.") and vars(module).get("boto_client_for") is replaced:
             module.boto_client_for = client_for  # type: ignore[attr-defined]
 
 

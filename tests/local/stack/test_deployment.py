@@ -151,11 +151,6 @@ def test_the_api_answers_at_its_output(stack: Any, application: Deployment) -> N
     assert ask("tenant-banned") == (403, problem, {"type": "about:blank", "title": "Forbidden", "status": 403})
 
 
-def test_reserved_concurrency_is_kept(stack: Any, application: Deployment) -> None:
-    settings = stack.client("lambda").get_function_concurrency(FunctionName=application.outputs["TickFunctionName"])
-    assert settings["ReservedConcurrentExecutions"] == 2
-
-
 def test_a_deployment_without_changes_does_nothing_and_one_with_changes_only_what_changed(
     stack: Any, application: Deployment, sources: Path
 ) -> None:
@@ -178,8 +173,8 @@ def test_a_missing_template_is_said(stack: Any, tmp_path: Path) -> None:
 
 def test_a_failed_command_is_said_with_its_reason(stack: Any, tmp_path: Path) -> None:
     template = tmp_path / "template.yaml"
-    template.write_text("Transform: AWS::Serverless-2016-10-31\nResources: {Thing: {Type: 'AWS::No::Such'}}\n")
-    with pytest.raises(DeploymentError, match="sam deploy failed"):
+    template.write_text("Resources: {Function: {Type: AWS::Serverless::Function, Properties: {CodeUri: none/}}}\n")
+    with pytest.raises(DeploymentError, match="sam build failed"):
         deployment.deploy(stack.configuration, template=template, stack_name="no-such")
 
 
