@@ -224,6 +224,11 @@ class Sync:
         newer than what is synced already, and the tenant is queued again when it ends."""
         return self.started(job, self.synced_generation)
 
+    def given_way(self, now: datetime) -> Sync:
+        """A queued tenant whose start came to nothing goes behind all others: there is one start in ten seconds for
+        the whole fleet, and one tenant's trouble must not use them all up."""
+        return replace(self, priority=Priority.SCHEDULED, queued_at=now)
+
     def progressed(self, status: JobStatus) -> Sync:
         return replace(self, job=replace(self.job, status=status)) if self.job else self
 

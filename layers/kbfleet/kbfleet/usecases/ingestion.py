@@ -16,6 +16,7 @@ from kbfleet.domain.errors import (
     Retryable,
     TenantNotActive,
     TenantNotFound,
+    Throttled,
 )
 from kbfleet.domain.ingestion import (
     MAX_CONCURRENT_JOBS,
@@ -47,6 +48,9 @@ _ATTEMPTS = 20
 
 _NOT_NOW = (AwsRefusal, ConcurrentUpdate, Retryable, TenantNotActive, TenantNotFound)
 """What postpones one tenant's turn to the next tick, and must not keep the others from theirs."""
+
+_NOT_THE_TENANTS = (ConcurrentUpdate, Throttled)
+"""What says nothing about the tenant whose turn it was: it keeps its place in the queue."""
 
 
 def update_sync(tenant_id: TenantId, change: Callable[[Sync], Sync], *, ledger: SyncLedger) -> Sync:
@@ -145,6 +149,8 @@ class Scheduler:
             except _NOT_NOW as error:
                 postponed.append((sync.tenant_id, error))
                 waiting += 1
+                if not isinstance(error, _NOT_THE_TENANTS):
+                    self._give_way(sync)
         report = TickReport(running, started, ended, waiting, tuple(postponed))
         # One more tick after an end: it finds what was requested while the job ran, or nothing, and then rests.
         if not report.idle:
@@ -162,7 +168,8 @@ class Scheduler:
             job = self.knowledge_bases.ingestion_job(data_source, sync.job.ingestion_job_id)
         except ResourceMissing as error:
             job = self._vanished(sync.job, error)
-        if job.status == sync.job.status:
+        # A start that was repeated may have answered with a job that had ended already.
+        if job.status == sync.job.status and not job.status.ended:
             return False
         self._publish(sync, data_source, job, sync.job.generation)
         if job.outcome is None:
@@ -226,6 +233,12 @@ class Scheduler:
         self._publish(sync, data_source, job, generation)
         self.ledger.save(sync.started(job, generation))
         return 1
+
+    def _give_way(self, sync: Sync) -> None:
+        try:
+            self.ledger.save(sync.given_way(self.clock.now()))
+        except ConcurrentUpdate:
+            return  # somebody has changed the entry meanwhile: the next tick decides on the newer one
 
     def _refused(self, sync: Sync, data_source: DataSourceReference, generation: int, error: AwsRefusal) -> None:
         """Bedrock will refuse this start however often it is tried: the sync has failed, and people must know."""
