@@ -1,0 +1,108 @@
+"""A whole fleet in memory: every port, and the use cases that a test calls most."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from kbfleet.domain.ingestion import Priority, Sync
+from kbfleet.domain.tenant import DataSourceReference, TenantId
+from kbfleet.ports import KnowledgeStore
+from kbfleet.usecases.ingestion import Scheduler, TickReport, request_sync
+from tests.support.fakes import (
+    FakeClock,
+    InMemoryDocumentBuckets,
+    InMemoryExecutions,
+    InMemoryJobHistory,
+    InMemoryKnowledgeBases,
+    InMemoryKnowledgeStore,
+    InMemorySyncLedger,
+    InMemoryTenantRegistry,
+    RecordingAnnouncements,
+    RecordingTaskCallbacks,
+    RecordingTicks,
+)
+from tests.support.samples import NAMES, tenant
+
+TICK_SECONDS = 5
+START_INTERVAL = timedelta(seconds=10)
+
+
+@dataclass
+class Fleet:
+    clock: FakeClock = field(default_factory=FakeClock)
+    registry: InMemoryTenantRegistry = field(default_factory=InMemoryTenantRegistry)
+    buckets: InMemoryDocumentBuckets = field(default_factory=InMemoryDocumentBuckets)
+    store: InMemoryKnowledgeStore = field(default_factory=lambda: InMemoryKnowledgeStore(NAMES))
+    ledger: InMemorySyncLedger = field(default_factory=InMemorySyncLedger)
+    history: InMemoryJobHistory = field(default_factory=InMemoryJobHistory)
+    announcements: RecordingAnnouncements = field(default_factory=RecordingAnnouncements)
+    callbacks: RecordingTaskCallbacks = field(default_factory=RecordingTaskCallbacks)
+    ticks: RecordingTicks = field(default_factory=RecordingTicks)
+    executions: InMemoryExecutions = field(default_factory=InMemoryExecutions)
+    knowledge_bases: InMemoryKnowledgeBases = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.knowledge_bases = InMemoryKnowledgeBases(self.clock)
+
+    @property
+    def stores(self) -> Mapping[str, KnowledgeStore]:
+        return {"S3_VECTORS": self.store}
+
+    @property
+    def scheduler(self) -> Scheduler:
+        return Scheduler(
+            registry=self.registry,
+            ledger=self.ledger,
+            history=self.history,
+            knowledge_bases=self.knowledge_bases,
+            announcements=self.announcements,
+            callbacks=self.callbacks,
+            ticks=self.ticks,
+            clock=self.clock,
+            start_interval=START_INTERVAL,
+        )
+
+    def add(self, tenant_id: TenantId) -> DataSourceReference:
+        """An active tenant with a ready knowledge base and a data source, not synced yet."""
+        name = NAMES.knowledge_base(tenant_id)
+        made = self.knowledge_bases.create(name, configuration={}, tags={}, client_token=f"kb-{tenant_id}")
+        self.clock.advance(83)
+        source = self.knowledge_bases.create_data_source(
+            made.knowledge_base_id, "documents", configuration={}, client_token=f"ds-{tenant_id}"
+        )
+        reference = DataSourceReference(made.knowledge_base_id, source.data_source_id)
+        self.registry.create(
+            tenant(
+                tenant_id,
+                knowledge_base_id=reference.knowledge_base_id,
+                data_source_id=reference.data_source_id,
+            )
+        )
+        return reference
+
+    def request(self, tenant_id: TenantId, priority: Priority = Priority.REQUESTED) -> Sync:
+        return request_sync(
+            tenant_id,
+            registry=self.registry,
+            ledger=self.ledger,
+            ticks=self.ticks,
+            clock=self.clock,
+            priority=priority,
+        )
+
+    def tick(self) -> TickReport:
+        return self.scheduler.tick()
+
+    def tick_until_idle(self, *, at_most: int = 500) -> TickReport:
+        """As the tick queue does: a tick, and another one after the interval while there is work.
+
+        Raises: AssertionError when there still is after `at_most` ticks.
+        """
+        for _ in range(at_most):
+            report = self.tick()
+            if report.idle:
+                return report
+            self.clock.advance(TICK_SECONDS)
+        raise AssertionError(f"still not idle after {at_most} ticks: {report}")

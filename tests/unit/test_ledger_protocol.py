@@ -1,0 +1,286 @@
+"""The promise of the sync ledger, searched for holes: an update can wait, but it cannot be lost.
+
+Tenants' documents change, ticks come at any time, run beside each other and die between any two calls of their ports,
+jobs end in every way, and people start jobs by hand. Once ticks come again, every change has been ingested by a job
+that started after it, or people were told that it was not.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from kbfleet.domain.errors import NotReadyYet, ResourceConflict
+from kbfleet.domain.ingestion import IngestionJob, JobStatus, Outcome, Priority, Statistics, Sync, SyncState
+from kbfleet.domain.tenant import DataSourceReference, TenantId
+from tests.support.fakes import InMemoryKnowledgeBases, InMemorySyncLedger, JobCourse
+from tests.support.fleet import Fleet
+from tests.support.interruptions import Died, PortCalls, die
+
+TENANTS = [TenantId(f"tenant-{number}") for number in range(7)]
+FEW = TENANTS[:2]
+"""Most of what happens, happens to these, so that it meets."""
+
+_short: dict[str, Any] = {"starting_for": timedelta(seconds=10), "running_for": timedelta(seconds=20)}
+COURSES = (
+    JobCourse(**_short),
+    JobCourse(statistics=Statistics(scanned=2, new=1, failed=1), **_short),
+    JobCourse(JobStatus.FAILED, **_short),
+    JobCourse(JobStatus.STOPPED, **_short),
+)
+
+tenants = st.sampled_from(FEW)
+moments = st.integers(0, 20)
+durations = st.sampled_from([1, 5, 10, 31, 120, 700])  # the last is longer than client tokens are remembered
+
+
+class ReadBuckets(InMemoryKnowledgeBases):
+    """Notes which state of the documents each job has read; the worst case is that it reads when it starts."""
+
+    def __init__(self, fleet: Fleet, documents: dict[DataSourceReference, int]) -> None:
+        super().__init__(fleet.clock)
+        self._documents = documents
+        self.read: dict[str, int] = {}
+
+    def start_ingestion(self, data_source: DataSourceReference, *, client_token: str) -> IngestionJob:
+        return self._noted(data_source, super().start_ingestion(data_source, client_token=client_token))
+
+    def start_in_console(self, data_source: DataSourceReference) -> IngestionJob:
+        return self._noted(data_source, super().start_in_console(data_source))
+
+    def _noted(self, data_source: DataSourceReference, job: IngestionJob) -> IngestionJob:
+        self.read.setdefault(job.ingestion_job_id, self._documents[data_source])
+        return job
+
+
+class FollowedJobs(InMemorySyncLedger):
+    """Notes every state of a job that was ever stored."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.followed: set[tuple[str, JobStatus]] = set()
+
+    def save(self, sync: Sync) -> Sync:
+        stored = super().save(sync)
+        if stored.job is not None:
+            self.followed.add((stored.job.ingestion_job_id, stored.job.status))
+        return stored
+
+
+class LedgerProtocol(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.documents: dict[DataSourceReference, int] = {}
+        self.fleet = Fleet()
+        self.knowledge_bases = self.fleet.knowledge_bases = ReadBuckets(self.fleet, self.documents)
+        self.ledger = self.fleet.ledger = FollowedJobs()
+        self.data_sources: dict[TenantId, DataSourceReference] = {}
+        self.documents_at: dict[TenantId, dict[int, int]] = defaultdict(dict)
+        self.tokens: list[str] = []
+        self.unavailable: set[TenantId] = set()
+        self.time_passed_within_a_tick = False
+
+    @initialize()
+    def seven_tenants(self) -> None:
+        for tenant_id in TENANTS:
+            self.data_sources[tenant_id] = self.fleet.add(tenant_id)
+            self.documents[self.data_sources[tenant_id]] = 0
+
+    # --- what happens ---
+
+    @rule(tenant_id=tenants, priority=st.sampled_from(Priority))
+    def documents_change(self, tenant_id: TenantId, priority: Priority) -> None:
+        self.documents[self.data_sources[tenant_id]] += 1
+        self._noted(tenant_id, self.fleet.request(tenant_id, priority))
+
+    @rule(priority=st.sampled_from(Priority))
+    def everybodys_documents_change(self, priority: Priority) -> None:
+        for tenant_id in TENANTS:
+            self.documents_change(tenant_id, priority)
+
+    @rule(tenant_id=tenants)
+    def an_execution_waits_for_a_sync(self, tenant_id: TenantId) -> None:
+        token = f"token-{len(self.tokens)}"
+        self.tokens.append(token)
+        entry = self.ledger.find(tenant_id).requested(self.fleet.clock.now(), Priority.REQUESTED, token)
+        self._noted(tenant_id, self.ledger.save(entry))
+
+    @rule(tenant_id=tenants, course=st.sampled_from(COURSES))
+    def a_later_job_will_end_so(self, tenant_id: TenantId, course: JobCourse) -> None:
+        self.knowledge_bases.plan(self.data_sources[tenant_id].knowledge_base_id, course)
+
+    @rule(tenant_id=tenants)
+    def somebody_starts_a_job_by_hand(self, tenant_id: TenantId) -> None:
+        try:
+            self.knowledge_bases.start_in_console(self.data_sources[tenant_id])
+        except ResourceConflict:
+            return
+
+    @rule(tenant_id=tenants)
+    def a_knowledge_base_cannot_be_used(self, tenant_id: TenantId) -> None:
+        self.unavailable.add(tenant_id)
+        self.knowledge_bases.refuse_starts(
+            self.data_sources[tenant_id].knowledge_base_id, NotReadyYet("not in a valid status")
+        )
+
+    @precondition(lambda self: self.unavailable)
+    @rule()
+    def all_knowledge_bases_can_be_used_again(self) -> None:
+        for tenant_id in self.unavailable:
+            self.knowledge_bases.refuse_starts(self.data_sources[tenant_id].knowledge_base_id, None)
+        self.unavailable.clear()
+
+    @rule(seconds=durations)
+    def time_passes(self, seconds: int) -> None:
+        self.fleet.clock.advance(seconds)
+
+    @rule()
+    def a_tick(self) -> None:
+        self.fleet.tick()
+
+    @rule(at=moments)
+    def a_tick_dies(self, at: int) -> None:
+        try:
+            self._tick(at, die)
+        except Died:
+            return
+
+    @rule(at=moments)
+    def a_tick_runs_beside_another(self, at: int) -> None:
+        self._tick(at, self.a_tick)
+
+    @rule(at=moments, seconds=durations)
+    def a_tick_is_overtaken_by_another(self, at: int, seconds: int) -> None:
+        def overtake() -> None:
+            self.time_passed_within_a_tick = True
+            self.fleet.clock.advance(seconds)
+            self.fleet.tick()
+
+        self._tick(at, overtake)
+
+    @rule(at=moments, tenant_id=tenants)
+    def documents_change_during_a_tick(self, at: int, tenant_id: TenantId) -> None:
+        self._tick(at, lambda: self.documents_change(tenant_id, Priority.CHANGED))
+
+    def _tick(self, at: int, act: Callable[[], None]) -> None:
+        """A tick during which, just before its port call number `at`, something happens."""
+        PortCalls(at, act).tick(self.fleet.scheduler)
+
+    def _noted(self, tenant_id: TenantId, entry: Sync) -> None:
+        generation = entry.requested_generation
+        self.documents_at[tenant_id][generation] = self.documents[self.data_sources[tenant_id]]
+
+    # --- what must hold ---
+
+    @invariant()
+    def at_most_five_jobs_run_and_one_in_each_knowledge_base(self) -> None:
+        running = [job.data_source.knowledge_base_id for job in self.knowledge_bases.running_jobs()]
+        assert len(running) <= 5
+        assert len(running) == len(set(running))
+
+    @invariant()
+    def starts_keep_their_distance(self) -> None:
+        assert self.time_passed_within_a_tick or self.knowledge_bases.throttled_starts == 0
+
+    @invariant()
+    def a_generation_counts_as_synced_only_when_a_job_has_read_its_documents(self) -> None:
+        for tenant_id, at in self.documents_at.items():
+            synced = self.ledger.find(tenant_id).synced_generation
+            if synced:
+                assert self._ingested(tenant_id) >= at[synced]
+
+    def teardown(self) -> None:
+        self.all_knowledge_bases_can_be_used_again()
+        self.fleet.tick_until_idle()
+        for tenant_id in TENANTS:
+            entry = self.ledger.find(tenant_id)
+            assert (entry.state, entry.waiters) == (SyncState.IDLE, ())
+            if entry.result is not None and not entry.result.outcome.usable:
+                assert entry.result.generation == entry.requested_generation
+                assert entry.result.outcome in {Outcome.FAILED, Outcome.STOPPED}
+            else:
+                assert entry.synced_generation == entry.requested_generation
+                assert self._ingested(tenant_id) == self.documents[self.data_sources[tenant_id]] or not entry.version
+        told = {(change.ingestion_job_id, change.status) for change in self.fleet.announcements.job_state_changes}
+        assert self.ledger.followed <= told
+        ended = {job for job, status in told if status.ended}
+        assert {job for job, _ in self.ledger.followed} <= ended
+        assert {answer.task_token for answer in self.fleet.callbacks.answers} == set(self.tokens)
+
+    def _ingested(self, tenant_id: TenantId) -> int:
+        """The newest state of the tenant's documents that a usable job has read."""
+        now = self.fleet.clock.now()
+        data_source = self.data_sources[tenant_id]
+        seen = (job.seen_at(now) for job in self.knowledge_bases.jobs.values() if job.data_source == data_source)
+        usable = (job.ingestion_job_id for job in seen if job.outcome is not None and job.outcome.usable)
+        return max((self.knowledge_bases.read[job] for job in usable), default=0)
+
+
+@pytest.mark.parametrize("pause", [0, 31, 700], ids=["at once", "the job has ended", "tokens are forgotten"])
+@pytest.mark.parametrize("course", COURSES, ids=[f"{course.ends_as}-{course.statistics.failed}" for course in COURSES])
+def test_a_tick_may_die_before_any_of_its_calls(course: JobCourse, pause: int) -> None:
+    """Every point of a crash in the life of one sync that an execution waits for, one after the other."""
+    at, reached = 0, True
+    while reached:
+        protocol = _one_sync(course)
+        calls = PortCalls(at, die)
+        try:
+            _tick_until_idle(protocol, calls)
+        except Died:
+            protocol.fleet.clock.advance(pause)
+        protocol.teardown()
+        at, reached = at + 1, calls.acted
+    assert at > 20
+
+
+@pytest.mark.parametrize("course", COURSES, ids=[f"{course.ends_as}-{course.statistics.failed}" for course in COURSES])
+def test_a_second_tick_may_run_between_any_two_calls_of_the_first(course: JobCourse) -> None:
+    at, reached = 0, True
+    while reached:
+        protocol = _one_sync(course)
+        calls = PortCalls(at, protocol.a_tick)
+        _tick_until_idle(protocol, calls)
+        protocol.teardown()
+        at, reached = at + 1, calls.acted
+    assert at > 20
+
+
+def test_documents_may_change_between_any_two_calls_of_a_tick() -> None:
+    at, reached = 0, True
+    while reached:
+        protocol = _one_sync(COURSES[0])
+        tenant_id = FEW[0]
+        calls = PortCalls(at, lambda protocol=protocol: protocol.documents_change(FEW[0], Priority.CHANGED))  # type: ignore[misc]
+        _tick_until_idle(protocol, calls)
+        protocol.teardown()
+        assert protocol.ledger.find(tenant_id).synced_generation == 2 + calls.acted
+        at, reached = at + 1, calls.acted
+    assert at > 20
+
+
+def _one_sync(course: JobCourse) -> LedgerProtocol:
+    protocol = LedgerProtocol()
+    protocol.seven_tenants()
+    protocol.a_later_job_will_end_so(FEW[0], course)
+    protocol.documents_change(FEW[0], Priority.CHANGED)
+    protocol.an_execution_waits_for_a_sync(FEW[0])
+    return protocol
+
+
+def _tick_until_idle(protocol: LedgerProtocol, calls: PortCalls) -> None:
+    for _ in range(200):
+        if calls.tick(protocol.fleet.scheduler).idle:
+            return
+        protocol.fleet.clock.advance(5)
+    raise AssertionError("the fleet never comes to rest")
+
+
+TestLedgerProtocol = LedgerProtocol.TestCase
+TestLedgerProtocol.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
