@@ -1,4 +1,4 @@
-"""Draws the state machines into docs/architecture.md. `--check` only compares, and exits 1 if the page is out of date."""
+"""Draws the state machines into docs/architecture.md. `--check` only compares, and exits 1 if it is out of date."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class Demo:
         existed = True
         for tenant, name in samples.TENANTS.items():
             existed = existed and self._kbfleet("status", tenant, quiet=True).returncode == 0
-            self._emulator("DELETE", "/_emulator/calls")
+            self.emulator("DELETE", "/_emulator/calls")
             self._succeeds("provision", tenant, "--name", name)
             if existed:
                 self._expect_no_creations()
@@ -184,7 +184,7 @@ class Demo:
         self._step("Whoever cannot prove a tenant is refused, and nothing reaches Bedrock")
         issuer = IdentityProvider.open(self.configuration.token_issuer, self.configuration.signing_key)
         forged = issuer.mint("acme").rsplit(".", 1)[0] + "." + issuer.mint("sakura").rsplit(".", 1)[1]
-        self._emulator("DELETE", "/_emulator/calls")
+        self.emulator("DELETE", "/_emulator/calls")
         for what, token, expected in (
             ("no token", None, 401),
             ("an expired token", issuer.mint("acme", expires_in=-120), 401),
@@ -192,11 +192,11 @@ class Demo:
             ("another audience", issuer.mint("acme", audience="somebody-else"), 401),
             ("no tenant claim", issuer.mint(None), 403),
         ):
-            status, problem = self._post_ask("May I?", token)
+            status, problem = self.post_ask(_question_body("May I?"), token)
             self._say(f"{what:<20} {status} {problem.get('detail', '')}")
             expect(status == expected, f"{what}: expected {expected}, got {status}")
             expect("title" in problem, f"{what}: the answer is no problem document: {problem}")
-        reached = [call["operation"] for call in self._calls() if call["service"] == "bedrock-agent-runtime"]
+        reached = [call["operation"] for call in self.calls() if call["service"] == "bedrock-agent-runtime"]
         expect(not reached, f"refused requests reached Bedrock: {reached}")
         self._say("calls that reached Bedrock: 0")
 
@@ -260,13 +260,13 @@ class Demo:
 
     def _answer(self, tenant: str, question: str) -> dict[str, Any]:
         token = IdentityProvider.open(self.configuration.token_issuer, self.configuration.signing_key).mint(tenant)
-        status, body = self._post_ask(question, token)
+        status, body = self.post_ask(_question_body(question), token)
         expect(status == 200, f"asking as {tenant} gave {status}: {body}")
         return body
 
-    def _post_ask(self, question: str, token: str | None) -> tuple[int, dict[str, Any]]:
+    def post_ask(self, body: bytes, token: str | None) -> tuple[int, dict[str, Any]]:
+        """What `POST /ask` answers: status and decoded body."""
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
-        body = json.dumps({"question": question}).encode()
         return _http("POST", f"{self.outputs['ApiUrl']}/ask", body, headers)
 
     def _cited(self, answer: dict[str, Any]) -> set[str]:
@@ -282,17 +282,23 @@ class Demo:
             at = f", page {page}" if page is not None else ""
             self.console.print(f"  [dim]from {escape(document)}{at}[/]", highlight=False, soft_wrap=True)
 
-    def _emulator(self, method: str, path: str) -> Any:
+    def emulator(self, method: str, path: str) -> Any:
+        """Calls the control endpoint of the Bedrock emulator."""
         _, answer = _http(method, f"{self.configuration.aws_url}{path}", None, {})
         return answer
 
-    def _calls(self) -> list[dict[str, Any]]:
-        answer = self._emulator("GET", "/_emulator/calls")
+    def calls(self) -> list[dict[str, Any]]:
+        """What the Bedrock emulator was asked since its log was emptied."""
+        answer = self.emulator("GET", "/_emulator/calls")
         return list(answer["calls"] if isinstance(answer, dict) else answer)
 
     def _expect_no_creations(self) -> None:
-        created = [call["operation"] for call in self._calls() if call["operation"] in _CREATING]
+        created = [call["operation"] for call in self.calls() if call["operation"] in _CREATING]
         expect(not created, f"provisioning an existing tenant created something: {created}")
+
+
+def _question_body(question: str) -> bytes:
+    return json.dumps({"question": question}).encode()
 
 
 def _http(method: str, url: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, Any]:

@@ -1,0 +1,58 @@
+"""The real template, deployed to a local AWS of this test run's own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from local import deployment
+from local.demo import Demo
+from local.stack import process
+from local.stack.configuration import StackConfiguration, free_port
+
+KBFLEET = Path(sys.executable).with_name("kbfleet")
+
+
+@pytest.fixture(scope="session")
+def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackConfiguration]:
+    """Of a running local AWS with the template deployed."""
+    folder = tmp_path_factory.mktemp("local-aws")
+    configuration = StackConfiguration(state_directory=folder, aws_port=free_port(), side_port=free_port())
+    process.start(configuration)
+    try:
+        deployment.deploy(configuration, build_directory=folder / "build")
+        yield configuration
+    finally:
+        process.stop(folder)
+
+
+@pytest.fixture(scope="session")
+def story(configuration: StackConfiguration) -> Demo:
+    """The fleet after the whole story was told on it once."""
+    demo = Demo(configuration, Console(file=sys.stdout, width=120))
+    demo.tell()
+    return demo
+
+
+@pytest.fixture
+def kbfleet(configuration: StackConfiguration) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the operator's command line against the fleet."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # noqa: S603 -- our own program
+            [str(KBFLEET), *arguments],
+            env=environment | configuration.client_environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run

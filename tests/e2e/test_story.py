@@ -1,0 +1,114 @@
+"""What a newcomer sees, and what somebody who makes mistakes sees, on the local AWS."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from local import deployment
+from local.demo import Demo
+from local.identity_provider import IdentityProvider
+
+KbFleet = Callable[..., subprocess.CompletedProcess[str]]
+
+# One stack for all of these, so one worker runs them; starting, deploying and telling it all takes a minute or two.
+pytestmark = [pytest.mark.local_stack, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(300)]
+
+
+def everything_written(story: Demo) -> list[str]:
+    """The table's items, without the time of the last delivery of anything."""
+    client = deployment.client(story.configuration, "dynamodb")
+    pages = client.get_paginator("scan").paginate(TableName=story.outputs["TableName"])
+    return sorted(json.dumps(item, sort_keys=True) for page in pages for item in page["Items"])
+
+
+def token_of(story: Demo, tenant: str) -> str:
+    issuer = IdentityProvider.open(story.configuration.token_issuer, story.configuration.signing_key)
+    return issuer.mint(tenant)
+
+
+def test_the_whole_story_of_the_demo_comes_true(story: Demo) -> None:
+    assert story.outputs["ApiUrl"].startswith("http://127.0.0.1:")
+
+
+def test_provisioning_again_creates_nothing(story: Demo, kbfleet: KbFleet) -> None:
+    story.emulator("DELETE", "/_emulator/calls")
+    before = json.loads(kbfleet("status", "acme", "--json").stdout)
+    assert kbfleet("provision", "acme").returncode == 0
+    after = json.loads(kbfleet("status", "acme", "--json").stdout)
+    for resource in ("bucket_name", "knowledge_base_id", "data_source_id"):
+        assert after[resource] == before[resource]
+    operations = {call["operation"] for call in story.calls()}
+    assert operations
+    assert not [operation for operation in operations if operation.startswith("Create")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("provision", "No-Such-Id"), "tenant_id"),
+        (("provision", "ab"), "tenant_id"),
+        (("provision", "new-tenant", "--name", " "), "name"),
+        (("provision", "new-tenant", "--knowledge-store", "PINECONE"), "PINECONE"),
+        (("status", "nobody"), "nobody"),
+        (("sync", "nobody"), "nobody"),
+        (("ask", "   ", "--token", "x"), "question"),
+        (("ask", "x" * 1001, "--token", "x"), "1001"),
+        (("ask", "May I?", "--token", "not.a.token"), "token"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else None,
+)
+def test_the_command_line_names_what_is_wrong_exits_with_2_and_writes_nothing(
+    story: Demo, kbfleet: KbFleet, arguments: tuple[str, ...], named: str
+) -> None:
+    before = everything_written(story)
+    ran = kbfleet(*arguments)
+    assert ran.returncode == 2, ran.stdout + ran.stderr
+    assert named in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert everything_written(story) == before
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"question": ""}', "question"),
+        (b'{"question": "   "}', "question"),
+        (json.dumps({"question": "x" * 1001}).encode(), "question"),
+        (b'{"question": 7}', "question"),
+        (b"{}", "question"),
+        (b'{"question": "May I?", "tenant_id": "sakura"}', "tenant_id"),
+        (b'{"quest', "body"),
+        (b"", "body"),
+        (b"[]", "body"),
+    ],
+)
+def test_a_question_that_is_none_is_a_problem_that_names_the_field_and_reaches_no_model(
+    story: Demo, body: bytes, field: str
+) -> None:
+    story.emulator("DELETE", "/_emulator/calls")
+    status, problem = story.post_ask(body, token_of(story, "acme"))
+    assert status == 400
+    assert problem["field"] == field
+    assert problem["code"] == "InvalidInput"
+    assert [call for call in story.calls() if call["service"] == "bedrock-agent-runtime"] == []
+
+
+def test_a_token_for_a_tenant_that_does_not_exist_is_a_problem_of_its_own(story: Demo) -> None:
+    status, problem = story.post_ask(b'{"question": "May I?"}', token_of(story, "nobody"))
+    assert status == 404
+    assert problem["code"] == "TenantNotFound"
+
+
+def test_no_question_answer_or_token_is_in_the_log(story: Demo) -> None:
+    question = "Does the phrase quokka-canary reach any log?"
+    token = token_of(story, "acme")
+    status, _ = story.post_ask(json.dumps({"question": question}).encode(), token)
+    assert status == 200
+    log = story.configuration.log_file.read_text("utf-8", errors="replace")
+    product_lines = [line for line in log.splitlines() if '"service":"kbfleet"' in line]
+    assert product_lines
+    assert not [line for line in product_lines if "quokka-canary" in line or token in line or "kayak" in line]
