@@ -15,7 +15,15 @@ from local.bedrock.embedding import Embedder
 from local.bedrock.errors import ServiceError
 from local.bedrock.faults import Faults
 from local.bedrock.quotas import Quotas, RateLimiter
-from local.bedrock.records import DataSource, Index, IngestionJob, KnowledgeBase, VectorBucket
+from local.bedrock.records import (
+    Collection,
+    DataSource,
+    Index,
+    IngestionJob,
+    KnowledgeBase,
+    Policy,
+    VectorBucket,
+)
 from local.bedrock.vector_index import VectorIndex
 
 _ID_CHARACTERS = string.ascii_uppercase + string.digits
@@ -60,7 +68,9 @@ class Account:
         self.data_sources: dict[tuple[str, str], DataSource] = {}
         self.jobs: dict[tuple[str, str], list[IngestionJob]] = {}
         self.vector_buckets: dict[str, VectorBucket] = {}
+        self.collections: dict[str, Collection] = {}
         self.collection_indexes: dict[str, Index] = {}
+        self.policies: dict[tuple[str, str], Policy] = {}
         self._contents: dict[str, VectorIndex] = {}
         self._tokens: dict[tuple[str, str], Remembered] = {}
 

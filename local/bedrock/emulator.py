@@ -18,12 +18,14 @@ from local.bedrock.account import Account
 from local.bedrock.calls import Calls
 from local.bedrock.clock import Clock, ScaledClock
 from local.bedrock.conversation import Conversation
+from local.bedrock.direct_ingestion import DirectIngestion
 from local.bedrock.embedding import embedder as embedder_of
 from local.bedrock.errors import ConnectionBrokenError, NotEmulatedError, ServiceError
 from local.bedrock.faults import Faults
 from local.bedrock.ingestion_jobs import IngestionJobs
 from local.bedrock.knowledge_bases import KnowledgeBases
 from local.bedrock.messages import Request, Response
+from local.bedrock.opensearch_serverless import OpenSearchServerless
 from local.bedrock.protocol import Protocol, protocol
 from local.bedrock.quotas import Quotas
 from local.bedrock.retrieval import Retrieval
@@ -67,11 +69,15 @@ class Emulator:
         )
         self.calls = Calls()
         self._services: Mapping[str, tuple[object, ...]] = {
-            "bedrock-agent": (KnowledgeBases(self._account), IngestionJobs(self._account)),
+            "bedrock-agent": (
+                KnowledgeBases(self._account),
+                IngestionJobs(self._account),
+                DirectIngestion(self._account),
+            ),
             "bedrock-agent-runtime": (Retrieval(self._account),),
             "bedrock-runtime": (Conversation(self._account),),
             "s3vectors": (S3Vectors(self._account),),
-            "opensearchserverless": (),
+            "opensearchserverless": (OpenSearchServerless(self._account),),
         }
 
     @property

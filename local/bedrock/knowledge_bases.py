@@ -6,6 +6,7 @@ from typing import Any
 
 from local.bedrock.account import Account, index_key, storage_key
 from local.bedrock.errors import NotEmulatedError, ServiceError, conflict, not_found, validation
+from local.bedrock.opensearch_serverless import INVALID_STORAGE, check_store
 from local.bedrock.paging import page
 from local.bedrock.records import RUNNING, DataSource, KnowledgeBase
 
@@ -27,7 +28,6 @@ _DIMENSIONS = {
     "cohere.embed-multilingual-v3": 1024,
 }
 
-_INVALID_STORAGE = "The knowledge base storage configuration provided is invalid... "
 _STORES = ("S3_VECTORS", "OPENSEARCH_SERVERLESS")
 
 
@@ -328,17 +328,25 @@ class KnowledgeBases:
 
     def _check_storage(self, given: Members) -> None:
         storage = given["storageConfiguration"]
+        dimension = _dimension(given["knowledgeBaseConfiguration"]["vectorKnowledgeBaseConfiguration"])
+        if storage["type"] == "OPENSEARCH_SERVERLESS":
+            if "opensearchServerlessConfiguration" not in storage:
+                raise validation("opensearchServerlessConfiguration is required for type OPENSEARCH_SERVERLESS.")
+            check_store(self._account, storage["opensearchServerlessConfiguration"], given["roleArn"], dimension)
+            return
         key = storage_key(storage)
         if key is None:
-            raise validation(f"{_INVALID_STORAGE}The vector index is not named.")
+            raise validation(f"{INVALID_STORAGE}The vector index is not named.")
         index = self._account.index(key)
         if index is None or index.visible_from > self._account.now():
-            raise validation(f"{_INVALID_STORAGE}{_missing(storage['type'], key)}")
-        dimension = _dimension(given["knowledgeBaseConfiguration"]["vectorKnowledgeBaseConfiguration"])
-        if dimension and index.dimension and dimension != index.dimension:
+            # The words for S3 Vectors are neither documented nor reported; these follow that service's own error.
+            raise validation(
+                f"{INVALID_STORAGE}The specified index could not be found (Service: S3Vectors, Status Code: 404)"
+            )
+        if dimension and dimension != index.dimension:
             # Not reported anywhere; inferred from the check that must exist.
             raise validation(
-                f"{_INVALID_STORAGE}The vector index has dimension {index.dimension}, "
+                f"{INVALID_STORAGE}The vector index has dimension {index.dimension}, "
                 f"but the embedding model makes vectors of dimension {dimension}."
             )
 
@@ -370,14 +378,6 @@ def _check_connector(configuration: Members) -> None:
         raise NotEmulatedError(f"connectorParameters.type {parameters['type']}")
     if "bucketName" not in parameters.get("connectionConfiguration", {}):
         raise validation("connectorParameters.connectionConfiguration.bucketName is required.")
-
-
-def _missing(store: str, key: str) -> str:
-    if store == "OPENSEARCH_SERVERLESS":
-        name = key.rpartition("/index/")[2]
-        return f"Dependency error document status code: 404, error message: no such index [{name}]"
-    # The words for S3 Vectors are neither documented nor reported; these follow that service's own error.
-    return "The specified index could not be found (Service: S3Vectors, Status Code: 404)"
 
 
 def _dimension(configuration: Members) -> int | None:

@@ -125,3 +125,29 @@ class VectorBucket:
     encryption: dict[str, Any]
     indexes: dict[str, Index] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Collection:
+    """A collection of OpenSearch Serverless. ``members`` holds what else was sent."""
+
+    identifier: str
+    name: str
+    arn: str
+    status: str
+    created_at: float
+    members: dict[str, Any]
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Policy:
+    """An encryption, network or data access policy of OpenSearch Serverless."""
+
+    kind: str
+    name: str
+    version: str
+    description: str | None
+    document: Any
+    created_at: float
+    updated_at: float
