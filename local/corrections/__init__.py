@@ -20,6 +20,7 @@ NAMES = (
     "cloudformation_types",
     "stack_outputs",
     "message_moves",
+    "policy_conditions",
 )
 
 

@@ -28,8 +28,8 @@ class LocalAws:
 
     configuration: StackConfiguration
 
-    def client(self, service: str) -> Any:
-        return _client(self.configuration, service)
+    def client(self, service: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY) -> Any:
+        return _client(self.configuration, service, access_key, secret_key)
 
     def make_function(self, code: str, **settings: Any) -> str:
         """Makes a Python function of one module with a `handler`; gives its name."""
@@ -101,13 +101,13 @@ class Stack:
 
 
 @cache
-def _client(configuration: StackConfiguration, service: str) -> Any:
+def _client(configuration: StackConfiguration, service: str, access_key: str, secret_key: str) -> Any:
     return boto3.client(  # type: ignore[call-overload]
         service,
         region_name=configuration.region,
         endpoint_url=configuration.aws_url,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
         config=Config(retries={"total_max_attempts": 1}, inject_host_prefix=False, read_timeout=30),
     )
 
@@ -138,32 +138,43 @@ def uncorrected_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loca
     yield from _running(tmp_path_factory, ())
 
 
-@pytest.fixture(
-    params=[
-        "corrected",
-        pytest.param(
-            "uncorrected",
-            marks=pytest.mark.xfail(
-                strict=True,
-                raises=(AssertionError, ClientError, pytest.fail.Exception),
-                reason="this is what the correction is for; if it passes, the correction is needed no more",
-            ),
+with_and_without_corrections = [
+    "corrected",
+    pytest.param(
+        "uncorrected",
+        marks=pytest.mark.xfail(
+            strict=True,
+            raises=(AssertionError, ClientError, pytest.fail.Exception),
+            reason="this is what the correction is for; if it passes, the correction is needed no more",
         ),
-    ]
-)
+    ),
+]
+
+
+@pytest.fixture(params=with_and_without_corrections)
 def aws(request: pytest.FixtureRequest) -> LocalAws:
     """The stack that must show a behaviour, and the one that must fail to."""
     running: LocalAws = request.getfixturevalue("stack" if request.param == "corrected" else "uncorrected_stack")
     return running
 
 
-def _running(directories: pytest.TempPathFactory, corrections: tuple[str, ...] | None) -> Iterator[LocalAws]:
+@pytest.fixture(scope="session", params=with_and_without_corrections)
+def guarded_aws(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """As `aws`, with IAM policies enforced."""
+    corrections = ("policy_conditions",) if request.param == "corrected" else ()
+    yield from _running(tmp_path_factory, corrections, authorization=True)
+
+
+def _running(
+    directories: pytest.TempPathFactory, corrections: tuple[str, ...] | None, *, authorization: bool = False
+) -> Iterator[LocalAws]:
     configuration = StackConfiguration(
         state_directory=directories.mktemp("stack"),
         aws_port=free_port(),
         side_port=free_port(),
         corrections=corrections,
         function_concurrency=4,
+        authorization=authorization,
     )
     process.start(configuration)
     yield LocalAws(configuration)

@@ -67,7 +67,8 @@ def test_everything_is_deployed(application: Deployment) -> None:
 def test_a_layer_is_built_for_this_interpreter(stack: Any, application: Deployment) -> None:
     error, answer = stack.invoke(application.outputs["StepFunctionName"], {"do": "nothing"})
     assert (error, answer["greeting"]) == (None, "hello step")
-    assert answer["built_for"] == f"--python {sys.executable}"
+    assert answer["built_for"] == deployment.LAYER_TARGET
+    assert sys.executable in deployment.LAYER_TARGET
 
 
 def test_a_parameter_for_the_local_stack_arrives(stack: Any, application: Deployment) -> None:

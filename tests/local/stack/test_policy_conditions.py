@@ -1,0 +1,85 @@
+"""With authorization on, the conditions that the product's policies use decide as on AWS."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from botocore.exceptions import ClientError
+
+Clients = Callable[[str], Any]
+
+
+def client_of_user(aws: Any, *statements: dict[str, Any]) -> Clients:
+    """Clients of a user who may do what the statements say."""
+    iam, name = aws.client("iam"), f"user-{uuid4().hex[:8]}"
+    iam.create_user(UserName=name)
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement} for statement in statements]}
+    iam.put_user_policy(UserName=name, PolicyName="only", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return lambda service: aws.client(service, key["AccessKeyId"], key["SecretAccessKey"])
+
+
+def code(refused: pytest.ExceptionInfo[ClientError]) -> str:
+    return str(refused.value.response["Error"]["Code"])
+
+
+def test_a_bucket_that_demands_tls_takes_local_calls(guarded_aws: Any) -> None:
+    bucket, s3 = f"bucket-{uuid4().hex[:8]}", guarded_aws.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    policy = {"Version": "2012-10-17", "Statement": [{**deny, "Condition": {"Bool": {"aws:SecureTransport": "false"}}}]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+    user = client_of_user(guarded_aws, {"Action": "s3:PutObject", "Resource": "*"})
+    user("s3").put_object(Bucket=bucket, Key="document.md", Body=b"text")
+
+
+def test_events_may_be_put_of_the_permitted_source_only(guarded_aws: Any) -> None:
+    condition = {"StringEquals": {"events:source": "kbfleet.ingestion"}}
+    user = client_of_user(guarded_aws, {"Action": "events:PutEvents", "Resource": "*", "Condition": condition})
+
+    def put(source: str) -> None:
+        user("events").put_events(Entries=[{"Source": source, "DetailType": "any", "Detail": "{}"}])
+
+    put("kbfleet.ingestion")
+    with pytest.raises(ClientError) as refused:
+        put("kbfleet.provisioning")
+    assert code(refused) == "AccessDeniedException"
+
+
+def test_items_may_be_read_of_the_permitted_partition_only(guarded_aws: Any) -> None:
+    dynamodb, table = guarded_aws.client("dynamodb"), f"table-{uuid4().hex[:8]}"
+    dynamodb.create_table(
+        TableName=table,
+        AttributeDefinitions=[{"AttributeName": "PK", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    condition = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": "MINE"}}
+    user = client_of_user(guarded_aws, {"Action": "dynamodb:*", "Resource": "*", "Condition": condition})("dynamodb")
+
+    def query(partition: str) -> None:
+        values = {":partition": {"S": partition}}
+        user.query(TableName=table, KeyConditionExpression="PK = :partition", ExpressionAttributeValues=values)
+
+    user.get_item(TableName=table, Key={"PK": {"S": "MINE"}})
+    query("MINE")
+    with pytest.raises(ClientError) as refused:
+        user.get_item(TableName=table, Key={"PK": {"S": "YOURS"}})
+    assert code(refused) == "AccessDeniedException"
+    with pytest.raises(ClientError) as refused:
+        query("YOURS")
+    assert code(refused) == "AccessDeniedException"
+
+
+@pytest.mark.parametrize("guarded_aws", ["corrected"], indirect=True)
+def test_a_knowledge_base_may_be_read_by_its_arn_only(guarded_aws: Any) -> None:
+    arn = "arn:aws:bedrock:us-east-1:000000000000:knowledge-base/MINE000000"
+    user = client_of_user(guarded_aws, {"Action": "bedrock:Retrieve", "Resource": arn})("bedrock-agent-runtime")
+    codes = []
+    for identifier in ("MINE000000", "YOURS00000"):
+        with pytest.raises(ClientError) as refused:
+            user.retrieve(knowledgeBaseId=identifier, retrievalQuery={"text": "?"})
+        codes.append(code(refused))
+    assert codes == ["ResourceNotFoundException", "AccessDeniedException"]
