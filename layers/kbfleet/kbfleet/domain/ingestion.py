@@ -172,6 +172,7 @@ class SyncResult:
     ended_at: datetime
     ingestion_job_id: str | None = None
     failure_reasons: tuple[FailureReason, ...] = ()
+    data_source_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +185,17 @@ class Waiter:
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """A tenant's entry in the ledger. `version` is for optimistic locking; 0 means never stored."""
+    """A tenant's entry in the ledger. `version` is for optimistic locking; 0 means never stored.
+
+    `synced_data_source_id` is where the synced generation went: a data source that was deleted took it along.
+    """
 
     tenant_id: TenantId
     state: SyncState = SyncState.IDLE
     requested_generation: int = 0
     synced_generation: int = 0
     synced_at: datetime | None = None
+    synced_data_source_id: str | None = None
     priority: Priority = Priority.SCHEDULED
     queued_at: datetime | None = None
     job: RunningJob | None = None
@@ -211,8 +216,9 @@ class Sync:
             return replace(raised, state=SyncState.QUEUED, priority=priority, queued_at=now)
         return replace(raised, priority=min(self.priority, priority), queued_at=self.queued_at or now)
 
-    def awaited(self, task_token: str, generation: int) -> Sync:
-        return replace(self, waiters=(*self.waiters, Waiter(task_token, generation)))
+    def has_synced(self, data_source_id: str) -> bool:
+        """Whether that data source has been ingested at least once."""
+        return self.synced_generation > 0 and self.synced_data_source_id == data_source_id
 
     def started(self, job: IngestionJob, generation: int) -> Sync:
         """A job runs that read the documents after `generation` was requested."""
@@ -241,6 +247,7 @@ class Sync:
             result=result,
             synced_generation=max(self.synced_generation, result.generation) if usable else self.synced_generation,
             synced_at=now if usable else self.synced_at,
+            synced_data_source_id=result.data_source_id if usable else self.synced_data_source_id,
             waiters=tuple(waiter for waiter in self.waiters if waiter.generation > result.generation),
         )
         if entry.requested_generation > result.generation:

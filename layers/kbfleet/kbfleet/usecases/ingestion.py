@@ -183,6 +183,7 @@ class Scheduler:
                 job.updated_at,
                 job.ingestion_job_id,
                 failure_reasons=job.failure_reasons,
+                data_source_id=data_source.data_source_id,
             ),
         )
         return True

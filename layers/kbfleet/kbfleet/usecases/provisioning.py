@@ -280,16 +280,18 @@ def run_first_sync(
 ) -> None:
     """Sees to it that the task is answered once the tenant's documents have been ingested at least once.
 
-    A tenant that is synced answers at once; one whose sync is under way waits for that one; else a sync is requested.
+    A data source that has been synced answers at once. Else a sync is requested, also while another is under way: that
+    one may belong to a knowledge base that is gone, or fail for a cause that has been mended since.
     """
     tenant = _held(reservation, registry)
+    data_source_id = _required(tenant.data_source_id, tenant, "data source")
 
     def wait_for_first_sync(sync: Sync) -> Sync:
         if any(waiter.task_token == task_token for waiter in sync.waiters):
             return sync
         return sync.requested(clock.now(), Priority.REQUESTED, task_token)
 
-    if ledger.find(tenant.tenant_id).synced_generation > 0:
+    if ledger.find(tenant.tenant_id).has_synced(data_source_id):
         callbacks.succeed(task_token, {"outcome": "ALREADY_SYNCED"})
         return
     update_sync(tenant.tenant_id, wait_for_first_sync, ledger=ledger)

@@ -1,0 +1,700 @@
+"""The steps of provisioning: each creates once, changes nothing the second time, and takes up where another stopped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from kbfleet.domain.errors import (
+    BucketNameTaken,
+    KnowledgeBaseFailed,
+    KnowledgeBaseNotReady,
+    KnowledgeStoreNotOffered,
+    LeaseLost,
+    NotReadyYet,
+    ResourceConflict,
+    TenantBusy,
+)
+from kbfleet.domain.ingestion import JobStatus, Priority, Sync, SyncState
+from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseState, KnowledgeBaseStatus
+from kbfleet.domain.tenant import (
+    DisplayName,
+    Lease,
+    ProvisioningFailure,
+    ProvisioningRequest,
+    Reservation,
+    Tenant,
+    TenantStatus,
+)
+from kbfleet.usecases import provisioning
+from tests.support.clock import START
+from tests.support.documents import BucketSettings
+from tests.support.fakes import InMemoryKnowledgeBases, InMemoryTenantRegistry, JobCourse, SucceededTask
+from tests.support.fleet import Fleet
+from tests.support.samples import ACME, EXECUTION, NAMES, provisioning_failure, tenant
+
+LEASE = timedelta(hours=5)
+READY_WITHIN = timedelta(minutes=15)
+OTHER_EXECUTION = EXECUTION.replace("acme-2026", "acme-2027")
+
+
+class Provisioning:
+    """The use cases with the ports of a fleet, as one execution calls them."""
+
+    def __init__(self, fleet: Fleet, execution: str = EXECUTION) -> None:
+        self.fleet = fleet
+        self.execution = execution
+        self._reservation: Reservation | None = None
+
+    @property
+    def reservation(self) -> Reservation:
+        assert self._reservation is not None
+        return self._reservation
+
+    @property
+    def record(self) -> Tenant:
+        return self.fleet.registry.get(ACME)
+
+    def start(self, request: ProvisioningRequest | None = None) -> str:
+        return provisioning.start_provisioning(
+            request or ProvisioningRequest(ACME),
+            registry=self.fleet.registry,
+            executions=self.fleet.executions,
+            stores=self.fleet.stores,
+            clock=self.fleet.clock,
+        ).name
+
+    def reserve(self, request: ProvisioningRequest | None = None) -> Reservation:
+        self._reservation = provisioning.reserve_tenant(
+            request or ProvisioningRequest(ACME),
+            execution=self.execution,
+            registry=self.fleet.registry,
+            stores=self.fleet.stores,
+            clock=self.fleet.clock,
+            lease=LEASE,
+            ready_within=READY_WITHIN,
+        )
+        return self._reservation
+
+    def bucket(self) -> str:
+        return provisioning.ensure_bucket(
+            self.reservation,
+            registry=self.fleet.registry,
+            buckets=self.fleet.buckets,
+            names=NAMES,
+            clock=self.fleet.clock,
+        )
+
+    def knowledge_store(self) -> str:
+        return provisioning.ensure_knowledge_store(
+            self.reservation, registry=self.fleet.registry, stores=self.fleet.stores, clock=self.fleet.clock
+        )
+
+    def knowledge_base(self) -> KnowledgeBaseState:
+        return provisioning.ensure_knowledge_base(
+            self.reservation,
+            registry=self.fleet.registry,
+            stores=self.fleet.stores,
+            knowledge_bases=self.fleet.knowledge_bases,
+            names=NAMES,
+            clock=self.fleet.clock,
+        )
+
+    def data_source(self) -> str:
+        return provisioning.ensure_data_source(
+            self.reservation,
+            registry=self.fleet.registry,
+            stores=self.fleet.stores,
+            knowledge_bases=self.fleet.knowledge_bases,
+            names=NAMES,
+            clock=self.fleet.clock,
+        )
+
+    def first_sync(self, task_token: str = "token") -> None:  # noqa: S107 - not a password
+        provisioning.run_first_sync(
+            self.reservation,
+            task_token=task_token,
+            registry=self.fleet.registry,
+            ledger=self.fleet.ledger,
+            callbacks=self.fleet.callbacks,
+            ticks=self.fleet.ticks,
+            clock=self.fleet.clock,
+        )
+
+    def activate(self) -> Tenant:
+        return provisioning.activate_tenant(self.reservation, registry=self.fleet.registry, clock=self.fleet.clock)
+
+    def mark_failed(self, failure: ProvisioningFailure) -> None:
+        provisioning.mark_tenant_failed(ACME, failure, registry=self.fleet.registry)
+
+    def up_to_data_source(self) -> None:
+        self.reserve()
+        self.bucket()
+        self.knowledge_store()
+        while not self.knowledge_base().ready:
+            self.fleet.clock.advance(10)
+        self.data_source()
+
+    def whole(self) -> Tenant:
+        self.up_to_data_source()
+        self.first_sync(f"token-{self.reservation.fence}")
+        self.fleet.tick_until_idle()
+        assert isinstance(self.fleet.callbacks.answer(f"token-{self.reservation.fence}"), SucceededTask)
+        return self.activate()
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return Fleet()
+
+
+@pytest.fixture
+def run(fleet: Fleet) -> Provisioning:
+    return Provisioning(fleet)
+
+
+class TestTheWhole:
+    def test_a_new_tenant_ends_active_with_one_of_everything(self, run: Provisioning) -> None:
+        active = run.whole()
+        fleet = run.fleet
+        assert (active.status, active.lease, active.failure) == (TenantStatus.ACTIVE, None, None)
+        assert fleet.buckets.created == [active.bucket_name]
+        assert fleet.store.created == [ACME]
+        assert fleet.knowledge_bases.created == [active.knowledge_base_id, active.data_source_id]
+        assert len(fleet.knowledge_bases.jobs) == 1
+
+    def test_a_hundred_runs_make_nothing_more(self, fleet: Fleet) -> None:
+        first = Provisioning(fleet, "run-0").whole()
+        for number in range(1, 100):
+            again = Provisioning(fleet, f"run-{number}").whole()
+            assert replace(again, fence=first.fence, updated_at=first.updated_at) == first
+        assert len(fleet.buckets.created) == len(fleet.store.created) == len(fleet.knowledge_bases.jobs) == 1
+        assert len(fleet.knowledge_bases.created) == 2
+
+
+class TestStart:
+    def test_a_new_tenant_gets_an_execution_named_after_it(self, run: Provisioning) -> None:
+        request = ProvisioningRequest(ACME, DisplayName("アクメ"), "S3_VECTORS")
+        name = run.start(request)
+        assert name == "acme-20261102T090000000000"
+        assert run.fleet.executions.requests[name] == {
+            "tenant_id": "acme",
+            "name": "アクメ",
+            "knowledge_store": "S3_VECTORS",
+        }
+
+    def test_what_was_not_asked_for_is_not_sent(self, run: Provisioning) -> None:
+        assert run.fleet.executions.requests[run.start()] == {"tenant_id": "acme"}
+
+    def test_while_an_execution_holds_the_lease_it_is_the_answer(self, fleet: Fleet) -> None:
+        name = Provisioning(fleet).start()
+        Provisioning(fleet, fleet.executions.describe(name).arn).reserve()
+        fleet.clock.advance(60)
+        assert Provisioning(fleet).start() == name
+        assert len(fleet.executions.requests) == 1
+
+    def test_once_the_lease_has_run_out_a_new_execution_starts(self, fleet: Fleet) -> None:
+        name = Provisioning(fleet).start()
+        Provisioning(fleet, fleet.executions.describe(name).arn).reserve()
+        fleet.clock.advance(LEASE.total_seconds())
+        assert Provisioning(fleet).start() != name
+
+    def test_a_store_that_the_stack_does_not_have_is_refused_naming_those_it_has(self, run: Provisioning) -> None:
+        with pytest.raises(KnowledgeStoreNotOffered, match="S3_VECTORS"):
+            run.start(ProvisioningRequest(ACME, knowledge_store="PINECONE"))
+        assert run.fleet.registry.find(ACME) is None
+        assert not run.fleet.executions.requests
+
+    def test_a_tenant_cannot_move_to_another_store(self, run: Provisioning) -> None:
+        run.fleet.registry.create(tenant(knowledge_store="MANAGED"))
+        with pytest.raises(KnowledgeStoreNotOffered, match="cannot move"):
+            run.start(ProvisioningRequest(ACME, knowledge_store="S3_VECTORS"))
+
+
+class TestReserveTenant:
+    def test_a_new_tenant_is_registered_under_its_lease(self, run: Provisioning) -> None:
+        reservation = run.reserve(ProvisioningRequest(ACME, DisplayName("Acme Corp")))
+        assert (run.record.name, run.record.status) == ("Acme Corp", TenantStatus.PROVISIONING)
+        assert run.record.lease == Lease(EXECUTION, START + LEASE)
+        assert reservation == Reservation(ACME, 1, START + READY_WITHIN)
+
+    def test_without_a_name_a_new_tenant_is_called_by_its_id_and_a_known_one_keeps_its_name(
+        self, run: Provisioning
+    ) -> None:
+        run.reserve()
+        assert run.record.name == "acme"
+        run.reserve(ProvisioningRequest(ACME, DisplayName("Acme Corp")))
+        run.reserve()
+        assert run.record.name == "Acme Corp"
+
+    def test_a_busy_tenant_is_refused_and_its_record_left_alone(self, fleet: Fleet) -> None:
+        Provisioning(fleet).reserve()
+        before = fleet.registry.get(ACME)
+        with pytest.raises(TenantBusy, match=EXECUTION):
+            Provisioning(fleet, OTHER_EXECUTION).reserve()
+        assert fleet.registry.get(ACME) == before
+
+    def test_the_same_execution_may_reserve_again(self, run: Provisioning) -> None:
+        assert run.reserve().fence == 1
+        assert run.reserve().fence == 2
+
+    def test_the_lease_of_an_execution_that_died_can_be_taken_once_it_has_run_out(self, fleet: Fleet) -> None:
+        Provisioning(fleet).reserve()
+        fleet.clock.advance(LEASE.total_seconds())
+        assert Provisioning(fleet, OTHER_EXECUTION).reserve().fence == 2
+
+    def test_two_at_the_same_moment_get_one_lease(self, fleet: Fleet) -> None:
+        class Overtaken(InMemoryTenantRegistry):
+            """Another execution reserves between this one's look and its write."""
+
+            def create(self, new: Tenant) -> None:
+                super().create(replace(new, lease=Lease(OTHER_EXECUTION, START + LEASE)))
+                super().create(new)
+
+        fleet.registry = Overtaken()
+        with pytest.raises(TenantBusy, match="same moment"):
+            Provisioning(fleet).reserve()
+        lease = fleet.registry.get(ACME).lease
+        assert lease is not None
+        assert lease.holder == OTHER_EXECUTION
+
+    def test_a_failed_tenant_is_provisioning_again_and_an_active_one_stays_active(self, fleet: Fleet) -> None:
+        fleet.registry.create(tenant(status=TenantStatus.FAILED, failure=provisioning_failure()))
+        Provisioning(fleet).reserve()
+        assert fleet.registry.get(ACME).status is TenantStatus.PROVISIONING
+        active = Fleet()
+        active.registry.create(tenant())
+        Provisioning(active).reserve()
+        assert active.registry.get(ACME).status is TenantStatus.ACTIVE
+
+
+class TestEnsureBucket:
+    def test_the_bucket_is_made_once_and_recorded(self, run: Provisioning) -> None:
+        run.reserve()
+        assert run.bucket() == run.bucket() == run.record.bucket_name
+        assert run.fleet.buckets.created == [NAMES.bucket(ACME)]
+        assert run.fleet.buckets.settings[NAMES.bucket(ACME)].tags == NAMES.tags(ACME)
+
+    def test_the_second_run_writes_nothing_into_the_record(self, run: Provisioning) -> None:
+        run.reserve()
+        run.bucket()
+        writes = run.fleet.registry.writes
+        run.bucket()
+        assert run.fleet.registry.writes == writes
+
+    def test_drift_is_repaired(self, run: Provisioning) -> None:
+        run.reserve()
+        name = run.bucket()
+        run.fleet.buckets.settings[name] = BucketSettings(tags={}, versioned=False, tls_only=False)
+        run.bucket()
+        assert run.fleet.buckets.settings[name] == BucketSettings(tags=NAMES.tags(ACME))
+
+    def test_the_recorded_bucket_is_kept_even_if_names_are_derived_otherwise_today(self, run: Provisioning) -> None:
+        run.fleet.registry.create(tenant(bucket_name="kbfleet-acme-from-an-older-release"))
+        run.reserve()
+        assert run.bucket() == "kbfleet-acme-from-an-older-release"
+
+    def test_somebody_elses_bucket_is_not_used(self, run: Provisioning) -> None:
+        run.fleet.buckets.foreign.add(NAMES.bucket(ACME))
+        run.reserve()
+        with pytest.raises(BucketNameTaken):
+            run.bucket()
+        assert run.record.bucket_name is None
+
+
+class TestEnsureKnowledgeStore:
+    def test_the_index_is_made_once_and_recorded(self, run: Provisioning) -> None:
+        run.reserve()
+        assert run.knowledge_store() == run.knowledge_store() == run.record.knowledge_store_reference
+        assert run.fleet.store.created == [ACME]
+
+    def test_an_index_that_was_deleted_behind_our_back_is_made_again(self, run: Provisioning) -> None:
+        run.reserve()
+        run.knowledge_store()
+        run.fleet.store.drop(ACME)
+        run.knowledge_store()
+        assert run.fleet.store.created == [ACME, ACME]
+
+
+class TestEnsureKnowledgeBase:
+    @pytest.fixture(autouse=True)
+    def reserved(self, run: Provisioning) -> None:
+        run.reserve()
+        run.bucket()
+        run.knowledge_store()
+
+    def test_it_is_made_once_recorded_at_once_and_ready_when_active(self, run: Provisioning) -> None:
+        state = run.knowledge_base()
+        assert (state.status, state.ready) == ("CREATING", False)
+        assert run.record.knowledge_base_id == state.knowledge_base_id
+        run.fleet.clock.advance(83)
+        assert run.knowledge_base() == KnowledgeBaseState(state.knowledge_base_id, "ACTIVE", True)
+        assert run.fleet.knowledge_bases.created == [state.knowledge_base_id]
+
+    def test_looking_again_writes_nothing_into_the_record(self, run: Provisioning) -> None:
+        run.knowledge_base()
+        writes = run.fleet.registry.writes
+        run.knowledge_base()
+        assert run.fleet.registry.writes == writes
+
+    def test_one_made_before_a_crash_is_adopted_by_its_name(self, run: Provisioning) -> None:
+        for number in range(5):  # so that it is not on the list's first page
+            run.fleet.knowledge_bases.create(f"other-{number}", configuration={}, tags={}, client_token=str(number))
+        orphan = run.fleet.knowledge_bases.create(
+            NAMES.knowledge_base(ACME), configuration={}, tags={}, client_token="before the crash"
+        )
+        assert run.knowledge_base().knowledge_base_id == orphan.knowledge_base_id
+        assert run.record.knowledge_base_id == orphan.knowledge_base_id
+
+    def test_one_deleted_behind_our_back_is_made_again_and_its_data_source_forgotten(self, run: Provisioning) -> None:
+        run.up_to_data_source()
+        first = run.record
+        assert first.knowledge_base_id is not None
+        run.fleet.knowledge_bases.delete(first.knowledge_base_id)
+        state = run.knowledge_base()
+        assert state.knowledge_base_id != first.knowledge_base_id
+        assert (run.record.knowledge_base_id, run.record.data_source_id) == (state.knowledge_base_id, None)
+
+    def test_one_that_appears_between_look_and_call_is_adopted(self, run: Provisioning) -> None:
+        class Overtaken(InMemoryKnowledgeBases):
+            """Another execution creates it between our look and our call."""
+
+            looks = 0
+
+            def find(self, name: str) -> KnowledgeBase | None:
+                self.looks += 1
+                if self.looks == 1:
+                    found = super().find(name)
+                    super().create(name, configuration={}, tags={}, client_token="another's")
+                    return found
+                return super().find(name)
+
+        run.fleet.knowledge_bases = Overtaken(run.fleet.clock)
+        state = run.knowledge_base()
+        assert run.fleet.knowledge_bases.created == [state.knowledge_base_id]
+
+    def test_one_that_exists_but_is_not_listed_yet_is_worth_another_try(self, run: Provisioning) -> None:
+        run.fleet.knowledge_bases = InMemoryKnowledgeBases(run.fleet.clock, listed_after=timedelta(seconds=20))
+        made = run.fleet.knowledge_bases.create(
+            NAMES.knowledge_base(ACME), configuration={}, tags={}, client_token="another's"
+        )
+        with pytest.raises(NotReadyYet):
+            run.knowledge_base()
+        run.fleet.clock.advance(20)
+        assert run.knowledge_base().knowledge_base_id == made.knowledge_base_id
+
+    def test_a_role_that_cannot_be_assumed_yet_is_worth_another_try(self, run: Provisioning) -> None:
+        run.fleet.knowledge_bases.role_assumable_at = START + timedelta(seconds=30)
+        with pytest.raises(NotReadyYet):
+            run.knowledge_base()
+        run.fleet.clock.advance(30)
+        assert run.knowledge_base().status == "CREATING"
+
+    def test_a_call_whose_answer_was_lost_makes_no_second_one(self, run: Provisioning) -> None:
+        run.fleet.knowledge_bases = InMemoryKnowledgeBases(run.fleet.clock, listed_after=timedelta(seconds=20))
+        before = run.record
+        first = run.knowledge_base()
+        run.fleet.registry.replace(before, fence=before.fence)  # the id never got into the record
+        assert run.knowledge_base().knowledge_base_id == first.knowledge_base_id
+        assert len(run.fleet.knowledge_bases.created) == 1
+
+    def test_one_that_bedrock_gave_up_fails_the_step_with_the_reasons_and_keeps_its_id(self, run: Provisioning) -> None:
+        run.fleet.knowledge_bases.creations_fail = ("The vector index does not exist.",)
+        run.knowledge_base()
+        run.fleet.clock.advance(83)
+        with pytest.raises(KnowledgeBaseFailed, match="vector index does not exist"):
+            run.knowledge_base()
+        assert run.record.knowledge_base_id is not None
+
+    def test_one_that_is_being_deleted_is_worth_another_try(self, run: Provisioning) -> None:
+        made = run.knowledge_base().knowledge_base_id
+        run.fleet.knowledge_bases.force_status(made, KnowledgeBaseStatus.DELETING)
+        with pytest.raises(NotReadyYet):
+            run.knowledge_base()
+        run.fleet.knowledge_bases.delete(made)
+        assert run.knowledge_base().knowledge_base_id
+
+    def test_the_deadline_ends_the_waiting(self, run: Provisioning) -> None:
+        run.fleet.knowledge_bases = InMemoryKnowledgeBases(run.fleet.clock, creating_for=timedelta(days=1))
+        run.knowledge_base()
+        run.fleet.clock.advance(READY_WITHIN.total_seconds())
+        with pytest.raises(KnowledgeBaseNotReady):
+            run.knowledge_base()
+
+    def test_a_later_execution_waits_anew_for_the_same_one(self, run: Provisioning) -> None:
+        run.fleet.knowledge_bases = InMemoryKnowledgeBases(run.fleet.clock, creating_for=timedelta(minutes=20))
+        run.knowledge_base()
+        run.fleet.clock.advance(READY_WITHIN.total_seconds())
+        run.mark_failed(provisioning_failure())
+        later = Provisioning(run.fleet, OTHER_EXECUTION)
+        later.reserve()
+        assert not later.knowledge_base().ready
+        run.fleet.clock.advance(300)
+        assert later.knowledge_base().ready
+        assert len(run.fleet.knowledge_bases.created) == 1
+
+
+class TestEnsureDataSource:
+    def test_it_is_made_once_and_recorded(self, run: Provisioning) -> None:
+        run.up_to_data_source()
+        made = run.record.data_source_id
+        writes = run.fleet.registry.writes
+        assert run.data_source() == made
+        assert run.fleet.registry.writes == writes
+        assert len(run.fleet.knowledge_bases.created) == 2
+
+    def test_one_made_before_a_crash_is_adopted_by_its_name(self, run: Provisioning) -> None:
+        run.up_to_data_source()
+        made = run.record.data_source_id
+        run.fleet.registry.replace(replace(run.record, data_source_id=None), fence=run.record.fence)
+        assert run.data_source() == made == run.record.data_source_id
+
+    def test_one_that_exists_but_is_not_listed_yet_is_worth_another_try(self, run: Provisioning) -> None:
+        class NotListed(InMemoryKnowledgeBases):
+            def find_data_source(self, knowledge_base_id: str, name: str) -> None:
+                return None
+
+            def create_data_source(self, *_: object, **__: object) -> None:  # type: ignore[override]  # always refused
+                raise ResourceConflict("DataSource with name documents already exists.")
+
+        run.up_to_data_source()
+        run.fleet.knowledge_bases = NotListed(run.fleet.clock)
+        with pytest.raises(NotReadyYet):
+            run.data_source()
+
+    def test_it_needs_an_active_knowledge_base(self, run: Provisioning) -> None:
+        run.reserve()
+        run.bucket()
+        run.knowledge_store()
+        run.knowledge_base()
+        with pytest.raises(NotReadyYet):
+            run.data_source()
+
+    def test_without_the_record_of_a_knowledge_base_it_goes_no_further(self, run: Provisioning) -> None:
+        run.reserve()
+        with pytest.raises(LeaseLost, match="knowledge base"):
+            run.data_source()
+
+
+class TestRunFirstSync:
+    def test_a_new_tenant_is_synced_and_the_task_answered_when_that_has_ended(self, run: Provisioning) -> None:
+        run.up_to_data_source()
+        run.first_sync()
+        assert run.fleet.callbacks.answers == []
+        assert run.fleet.ticks.requests == 1
+        run.fleet.tick_until_idle()
+        answer = run.fleet.callbacks.answer("token")
+        assert isinstance(answer, SucceededTask)
+        assert answer.output["outcome"] == "SUCCEEDED"
+
+    def test_a_synced_tenant_is_answered_at_once(self, run: Provisioning) -> None:
+        run.up_to_data_source()
+        run.first_sync()
+        run.fleet.tick_until_idle()
+        run.first_sync("another")
+        assert run.fleet.callbacks.answer("another") == SucceededTask("another", {"outcome": "ALREADY_SYNCED"})
+        assert len(run.fleet.knowledge_bases.jobs) == 1
+
+    def test_a_repeated_call_asks_for_no_second_sync(self, run: Provisioning) -> None:
+        run.up_to_data_source()
+        run.first_sync()
+        run.first_sync()
+        assert run.fleet.ledger.find(ACME).requested_generation == 1
+
+    def test_a_sync_that_is_queued_already_is_the_one_waited_for_and_goes_first(self, run: Provisioning) -> None:
+        run.up_to_data_source()
+        run.fleet.request(ACME, Priority.CHANGED)
+        run.first_sync()
+        assert run.fleet.ledger.find(ACME).priority is Priority.REQUESTED
+        run.fleet.tick_until_idle()
+        assert isinstance(run.fleet.callbacks.answer("token"), SucceededTask)
+        assert len(run.fleet.knowledge_bases.jobs) == 1
+
+    def test_a_sync_under_way_that_fails_is_not_the_answer(self, run: Provisioning) -> None:
+        run.up_to_data_source()
+        knowledge_base_id = run.record.knowledge_base_id
+        assert knowledge_base_id is not None
+        run.fleet.knowledge_bases.plan(knowledge_base_id, JobCourse(JobStatus.FAILED))
+        run.fleet.request(ACME, Priority.CHANGED)
+        run.fleet.tick()
+        run.first_sync()
+        run.fleet.tick_until_idle()
+        assert isinstance(run.fleet.callbacks.answer("token"), SucceededTask)
+
+    def test_a_sync_under_way_in_a_knowledge_base_that_is_gone_is_not_the_answer(self, run: Provisioning) -> None:
+        run.up_to_data_source()
+        run.fleet.request(ACME)
+        run.fleet.tick()
+        assert run.record.knowledge_base_id is not None
+        run.fleet.knowledge_bases.delete(run.record.knowledge_base_id)
+        run.mark_failed(provisioning_failure())
+        again = Provisioning(run.fleet, OTHER_EXECUTION).whole()
+        assert list(run.fleet.knowledge_bases.jobs.values())[-1].data_source == again.data_source()
+
+    def test_after_a_failed_first_sync_the_next_run_asks_for_another(self, run: Provisioning) -> None:
+        run.up_to_data_source()
+        knowledge_base_id = run.record.knowledge_base_id
+        assert knowledge_base_id is not None
+        run.fleet.knowledge_bases.plan(knowledge_base_id, JobCourse(JobStatus.FAILED))
+        run.first_sync("first")
+        run.fleet.tick_until_idle()
+        run.first_sync("second")
+        run.fleet.tick_until_idle()
+        assert isinstance(run.fleet.callbacks.answer("second"), SucceededTask)
+
+    def test_a_knowledge_base_made_anew_is_synced_although_the_one_before_was(self, run: Provisioning) -> None:
+        run.whole()
+        assert run.record.knowledge_base_id is not None
+        run.fleet.knowledge_bases.delete(run.record.knowledge_base_id)
+        again = Provisioning(run.fleet, OTHER_EXECUTION).whole()
+        last = list(run.fleet.knowledge_bases.jobs.values())[-1]
+        assert last.data_source == again.data_source()
+        assert len(run.fleet.knowledge_bases.jobs) == 2
+
+
+class TestActivateTenant:
+    def test_the_tenant_may_be_asked_and_the_lease_is_given_back(self, run: Provisioning) -> None:
+        run.reserve()
+        run.fleet.clock.advance(300)
+        active = run.activate()
+        assert (active.status, active.lease, active.updated_at) == (
+            TenantStatus.ACTIVE,
+            None,
+            START + timedelta(seconds=300),
+        )
+
+    def test_a_repeated_call_changes_nothing(self, run: Provisioning) -> None:
+        run.reserve()
+        assert run.activate() == run.activate() == run.record
+        assert run.fleet.registry.writes == 2
+
+
+class TestLostLeases:
+    @pytest.mark.parametrize(
+        "step", ["bucket", "knowledge_store", "knowledge_base", "data_source", "first_sync", "activate"]
+    )
+    def test_no_step_of_an_overtaken_execution_does_anything(self, fleet: Fleet, step: str) -> None:
+        old = Provisioning(fleet)
+        old.reserve()
+        fleet.clock.advance(LEASE.total_seconds())
+        Provisioning(fleet, OTHER_EXECUTION).reserve()
+        writes = fleet.registry.writes
+        with pytest.raises(LeaseLost):
+            getattr(old, step)()
+        assert fleet.registry.writes == writes
+        assert not fleet.buckets.created
+        assert not fleet.store.created
+        assert not fleet.knowledge_bases.created
+        assert fleet.ledger.find(ACME) == Sync(ACME)
+
+    def test_a_lease_lost_between_reading_and_writing_leaves_the_record_to_the_later_execution(
+        self, run: Provisioning
+    ) -> None:
+        run.reserve()
+        make = run.fleet.buckets.ensure
+
+        def overtaken(name: str, tags: dict[str, str]) -> None:
+            make(name, tags)
+            record = run.record
+            run.fleet.registry.replace(replace(record, fence=record.fence + 1), fence=record.fence)
+
+        run.fleet.buckets.ensure = overtaken  # type: ignore[assignment,method-assign]  # scripted for this test
+        with pytest.raises(LeaseLost):
+            run.bucket()
+        assert run.record.bucket_name is None
+
+
+class TestDescribeFailure:
+    def describe(self, cause: str, error: str = "AccessRefused") -> ProvisioningFailure:
+        return provisioning.describe_failure(
+            execution=EXECUTION, step="Ensure Bucket", error=error, cause=cause, clock=Fleet().clock
+        )
+
+    def test_the_message_of_a_lambda_error_is_the_reason(self) -> None:
+        cause = json.dumps({"errorMessage": "The role lacks 権限.", "errorType": "AccessRefused", "stackTrace": []})
+        assert self.describe(cause) == ProvisioningFailure(
+            "Ensure Bucket", "AccessRefused", "The role lacks 権限.", EXECUTION, START
+        )
+
+    @pytest.mark.parametrize(
+        "cause", ["plain text", "{not json", "[1, 2]", '{"message": "other"}', '{"errorMessage": ""}', "null"]
+    )
+    def test_any_other_cause_is_the_reason_as_it_is(self, cause: str) -> None:
+        assert self.describe(cause).reason == cause
+
+    def test_without_a_cause_the_error_is_the_reason(self) -> None:
+        assert self.describe("", error="States.Timeout").reason == "States.Timeout"
+
+    def test_a_very_long_reason_is_cut(self) -> None:
+        assert len(self.describe("x" * 32_768).reason) == 1_000
+
+
+class TestMarkTenantFailed:
+    def test_the_record_says_which_step_failed_and_why_and_the_lease_is_given_back(self, run: Provisioning) -> None:
+        run.reserve()
+        run.mark_failed(provisioning_failure())
+        assert (run.record.status, run.record.lease) == (TenantStatus.FAILED, None)
+        assert run.record.failure == provisioning_failure()
+
+    def test_a_tenant_that_was_never_registered_stays_so(self, run: Provisioning) -> None:
+        run.mark_failed(provisioning_failure())
+        assert run.fleet.registry.find(ACME) is None
+
+    def test_an_execution_that_never_got_the_lease_leaves_the_record_alone(self, run: Provisioning) -> None:
+        run.reserve()
+        before = run.record
+        run.mark_failed(provisioning_failure(OTHER_EXECUTION))
+        assert run.record == before
+
+    def test_a_failure_reported_twice_is_kept_once(self, run: Provisioning) -> None:
+        run.reserve()
+        run.mark_failed(provisioning_failure())
+        run.mark_failed(provisioning_failure(reason="reported again"))
+        assert run.record.failure == provisioning_failure()
+
+    def test_a_later_execution_that_takes_the_lease_in_between_keeps_the_record(self, fleet: Fleet) -> None:
+        class Overtaken(InMemoryTenantRegistry):
+            """A later execution reserves between the look and the write."""
+
+            def find(self, tenant_id: str) -> Tenant | None:
+                found = super().find(ACME)
+                if found is not None and found.fence == 1:
+                    super().replace(replace(found, fence=2, lease=Lease(OTHER_EXECUTION, START + LEASE)), fence=1)
+                return found
+
+        fleet.registry = Overtaken(tenant(fence=1, lease=Lease(EXECUTION, START + LEASE)))
+        Provisioning(fleet).mark_failed(provisioning_failure())
+        record = fleet.registry.find(ACME)
+        assert record is not None
+        assert (record.status, record.failure, record.fence) == (TenantStatus.ACTIVE, None, 2)
+
+
+class TestReportingFailures:
+    def test_a_failure_is_announced(self, fleet: Fleet) -> None:
+        provisioning.announce_provisioning_failed(ACME, provisioning_failure(), announcements=fleet.announcements)
+        assert fleet.announcements.provisioning_failures == [(ACME, provisioning_failure())]
+
+    def test_a_stopped_execution_is_marked_and_announced(self, run: Provisioning) -> None:
+        run.reserve()
+        provisioning.record_stopped_execution(
+            ACME, provisioning_failure(), registry=run.fleet.registry, announcements=run.fleet.announcements
+        )
+        assert run.record.status is TenantStatus.FAILED
+        assert run.fleet.announcements.provisioning_failures == [(ACME, provisioning_failure())]
+
+    def test_a_failed_run_is_taken_up_by_the_next_one_where_it_stopped(self, fleet: Fleet) -> None:
+        first = Provisioning(fleet)
+        first.up_to_data_source()
+        made = fleet.registry.get(ACME)
+        first.mark_failed(provisioning_failure())
+        second = Provisioning(fleet, OTHER_EXECUTION)
+        active = second.whole()
+        assert (active.bucket_name, active.knowledge_base_id, active.data_source_id) == (
+            made.bucket_name,
+            made.knowledge_base_id,
+            made.data_source_id,
+        )
+        assert fleet.ledger.find(ACME).state is SyncState.IDLE
