@@ -1,0 +1,242 @@
+"""Which change makes which alert, and what people read in Slack."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kbfleet.adapters.alert_channels.slack import blocks, escaped, summary
+from kbfleet.domain.alert import Alert, Deployment, Severity, ingestion_alert, provisioning_alert
+from kbfleet.domain.errors import AlertNotDelivered
+from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.usecases.alerting import alert_ingestion, alert_provisioning_failure
+from tests.support.fakes import RecordingAlertChannel
+from tests.support.samples import ACME, DEPLOYMENT, EXECUTION, SAKURA, job_state_change, provisioning_failure
+from tests.support.snapshots import assert_matches
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+
+FAILED = job_state_change(
+    status=JobStatus.FAILED,
+    outcome=Outcome.FAILED,
+    statistics=Statistics(),
+    failure_reasons=(
+        FailureReason(
+            "Knowledge base role arn:aws:iam::123456789012:role/kb is not able to call specified bedrock embedding model "
+            "arn:aws:bedrock:us-east-1::foundation-model/amazon.titan-embed-text-v2:0"
+        ),
+    ),
+)
+DEGRADED = job_state_change(
+    tenant_id=SAKURA,
+    outcome=Outcome.DEGRADED,
+    statistics=Statistics(scanned=14, new=12, failed=2),
+    failure_reasons=(
+        FailureReason(
+            "Encountered error: Ignored 2 files as no text content found. Call to Customer Source did not succeed.",
+            (
+                "s3://kbfleet-sakura-0123456789/営業会議 議事録, 第2版.pdf",
+                "s3://kbfleet-sakura-0123456789/R&D <draft>.pdf",
+            ),
+        ),
+        FailureReason("Filterable metadata must have at most 2048 bytes (Service: S3Vectors, Status Code: 400)"),
+    ),
+)
+REFUSED = job_state_change(
+    status=JobStatus.FAILED,
+    outcome=Outcome.FAILED,
+    ingestion_job_id=None,
+    started_at=None,
+    statistics=Statistics(),
+    failure_reasons=(FailureReason("StartIngestionJob for data source DS00000002: AccessDeniedException: no."),),
+)
+RECOVERED = job_state_change(previous_outcome=Outcome.FAILED)
+
+
+def alert(change: JobStateChange) -> Alert:
+    made = ingestion_alert(change, DEPLOYMENT)
+    assert made is not None
+    return made
+
+
+def provisioning_failed(reason: str = "The role lacks bedrock:CreateKnowledgeBase.") -> Alert:
+    failure = provisioning_failure(reason=reason)
+    return provisioning_alert(
+        ACME,
+        execution=EXECUTION,
+        step=failure.step,
+        error=failure.error,
+        reason=failure.reason,
+        deployment=DEPLOYMENT,
+    )
+
+
+def rendered(made: Alert) -> list[dict[str, Any]]:
+    return [block.to_dict() for block in blocks(made)]
+
+
+class TestWhatIsNews:
+    @pytest.mark.parametrize(
+        ("outcome", "previous", "severity"),
+        [
+            (None, None, None),
+            (None, Outcome.FAILED, None),
+            (Outcome.SUCCEEDED, None, None),
+            (Outcome.SUCCEEDED, Outcome.SUCCEEDED, None),
+            (Outcome.SUCCEEDED, Outcome.STOPPED, None),
+            (Outcome.SUCCEEDED, Outcome.FAILED, Severity.RECOVERED),
+            (Outcome.SUCCEEDED, Outcome.DEGRADED, Severity.RECOVERED),
+            (Outcome.FAILED, None, Severity.BROKEN),
+            (Outcome.FAILED, Outcome.SUCCEEDED, Severity.BROKEN),
+            (Outcome.DEGRADED, None, Severity.BROKEN),
+            (Outcome.DEGRADED, Outcome.FAILED, Severity.BROKEN),
+            (Outcome.STOPPED, None, None),
+            (Outcome.STOPPED, Outcome.FAILED, None),
+        ],
+    )
+    def test_failures_degradations_and_recoveries_are_and_nothing_else(
+        self, outcome: Outcome | None, previous: Outcome | None, severity: Severity | None
+    ) -> None:
+        made = ingestion_alert(job_state_change(outcome=outcome, previous_outcome=previous), DEPLOYMENT)
+        assert (made.severity if made else None) == severity
+
+    def test_every_repetition_of_a_change_has_the_same_identity(self) -> None:
+        assert alert(FAILED).identity == alert(FAILED).identity == FAILED.identity
+        assert provisioning_failed().identity == EXECUTION
+
+    def test_an_alert_is_sent_and_said_to_be(self) -> None:
+        channel = RecordingAlertChannel()
+        assert alert_ingestion(FAILED, channel=channel, deployment=DEPLOYMENT)
+        assert channel.sent == [alert(FAILED)]
+
+    def test_what_is_no_news_is_not_sent(self) -> None:
+        channel = RecordingAlertChannel()
+        assert not alert_ingestion(job_state_change(), channel=channel, deployment=DEPLOYMENT)
+        assert channel.sent == []
+
+    def test_a_failed_provisioning_is_always_sent(self) -> None:
+        channel = RecordingAlertChannel()
+        alert_provisioning_failure(ACME, provisioning_failure(), channel=channel, deployment=DEPLOYMENT)
+        assert channel.sent == [provisioning_failed(provisioning_failure().reason)]
+
+    def test_a_channel_that_is_down_is_the_callers_to_handle(self) -> None:
+        channel = RecordingAlertChannel()
+        channel.down = True
+        with pytest.raises(AlertNotDelivered):
+            alert_ingestion(FAILED, channel=channel, deployment=DEPLOYMENT)
+
+
+class TestWhatMendsIt:
+    @pytest.mark.parametrize(
+        ("made", "command"),
+        [
+            (alert(FAILED), "kbfleet sync acme --stack kbfleet --region us-east-1"),
+            (alert(DEGRADED), "kbfleet sync sakura --stack kbfleet --region us-east-1"),
+            (provisioning_failed(), "kbfleet provision acme --stack kbfleet --region us-east-1"),
+        ],
+    )
+    def test_the_message_has_the_exact_command(self, made: Alert, command: str) -> None:
+        assert made.command == command
+        assert f"```{command}```" in json.dumps(rendered(made))
+
+    def test_the_command_and_the_links_are_those_of_the_stack_that_speaks(self) -> None:
+        tokyo = ingestion_alert(FAILED, Deployment("kbfleet-prod", "ap-northeast-1"))
+        assert tokyo is not None
+        assert tokyo.command == "kbfleet sync acme --stack kbfleet-prod --region ap-northeast-1"
+        assert tokyo.links[0].url.startswith("https://ap-northeast-1.console.aws.amazon.com/")
+        assert "KB00000001" in tokyo.links[0].url
+
+    def test_a_recovery_needs_no_command(self) -> None:
+        assert alert(RECOVERED).command == ""
+        assert "To mend it" not in json.dumps(rendered(alert(RECOVERED)))
+
+
+class TestSlackMessages:
+    @pytest.mark.parametrize(
+        ("name", "made"),
+        [
+            ("ingestion_failed", alert(FAILED)),
+            ("ingestion_degraded", alert(DEGRADED)),
+            ("ingestion_refused", alert(REFUSED)),
+            ("ingestion_recovered", alert(RECOVERED)),
+            ("provisioning_failed", provisioning_failed()),
+        ],
+    )
+    def test_the_message_is_as_reviewed(self, name: str, made: Alert) -> None:
+        assert_matches(SNAPSHOTS / f"{name}.json", {"text": summary(made), "blocks": rendered(made)})
+
+    @given(st.text())
+    def test_tenant_data_can_make_neither_links_nor_mentions(self, text: str) -> None:
+        shown = escaped(text)
+        assert "<" not in shown
+        assert ">" not in shown
+        assert shown.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") == text
+
+    @pytest.mark.parametrize("evil", ["<!channel>", "<https://evil.example|click>", "a & b", "<@U012AB3CD>"])
+    def test_every_part_that_comes_from_outside_is_escaped(self, evil: str) -> None:
+        made = Alert(
+            identity="x",
+            severity=Severity.BROKEN,
+            title=evil,
+            tenant_id=ACME,
+            facts=((evil, evil),),
+            reasons=(FailureReason(evil, (f"s3://b/{evil}",)),),
+            advice=evil,
+            command=evil,
+        )
+        marked_up = [
+            text
+            for block in rendered(made)
+            if block["type"] != "header"  # plain text: Slack makes nothing of it
+            for text in _texts(block)
+        ]
+        assert marked_up
+        assert all(evil not in text for text in [*marked_up, summary(made)])
+
+    @given(
+        st.text(min_size=1, max_size=5_000),
+        st.lists(st.text(max_size=2_000), max_size=30),
+        st.lists(st.text(max_size=1_024), max_size=30),
+    )
+    def test_no_message_is_longer_than_slack_takes(self, title: str, reasons: list[str], keys: list[str]) -> None:
+        # Source: Slack documentation, Block Kit reference: 50 blocks, 150 characters a header, 3,000 a section,
+        # 10 fields of 2,000 characters.
+        documents = tuple(f"s3://bucket/{key}" for key in keys)
+        made = Alert(
+            identity="x",
+            severity=Severity.BROKEN,
+            title=title,
+            tenant_id=ACME,
+            facts=(("Error", title), ("Step", title)),
+            reasons=tuple(FailureReason(reason or "-", documents) for reason in reasons),
+            advice="Mend it.",
+            command="kbfleet sync acme",
+        )
+        message = rendered(made)
+        assert len(message) <= 50
+        for block in message:
+            limit = {"header": 150, "section": 3_000}[str(block["type"])]
+            texts = _texts(block)
+            assert len(texts) <= 10
+            assert all(0 < len(text) <= limit for text in texts)
+            if "fields" in block:
+                assert all(len(text) <= 2_000 for text in texts)
+
+    def test_ten_documents_are_named_and_the_others_counted(self) -> None:
+        keys = tuple(f"s3://bucket/{number}.pdf" for number in range(25))
+        text = json.dumps(
+            rendered(alert(job_state_change(outcome=Outcome.FAILED, failure_reasons=(FailureReason("x", keys),))))
+        )
+        assert "9.pdf" in text
+        assert "10.pdf" not in text
+        assert "and 15 more" in text
+
+
+def _texts(block: dict[str, Any]) -> list[str]:
+    parts = [block["text"]] if "text" in block else block.get("fields") or block["elements"]
+    return [part["text"] for part in parts]

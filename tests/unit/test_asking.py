@@ -1,0 +1,145 @@
+"""Questions: who may ask, what is remembered, and how fresh an answer says it is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kbfleet.domain.answer import Freshness, GeneratedAnswer, Question
+from kbfleet.domain.errors import InvalidInput, TenantNotActive, TenantNotFound, Throttled
+from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
+from kbfleet.usecases.asking import AskableTenants, ask
+from tests.support.clock import START
+from tests.support.fakes import FakeClock, InMemorySyncLedger, InMemoryTenantRegistry, ScriptedAnswerer
+from tests.support.fleet import Fleet
+from tests.support.samples import ACME, SAKURA, tenant
+
+QUESTION = Question("How long is the warranty?")
+ANSWER = GeneratedAnswer("Two years.", ())
+REMEMBERED_FOR = timedelta(seconds=15)
+
+
+class CountingRegistry(InMemoryTenantRegistry):
+    reads = 0
+
+    def find(self, tenant_id: TenantId) -> Tenant | None:
+        self.reads += 1
+        return super().find(tenant_id)
+
+
+def askable(registry: InMemoryTenantRegistry, clock: FakeClock | None = None) -> AskableTenants:
+    return AskableTenants(registry, InMemorySyncLedger(), clock or FakeClock(), REMEMBERED_FOR)
+
+
+class TestQuestions:
+    @given(st.text(min_size=1, max_size=1_000).filter(lambda text: text.strip() != ""))
+    def test_any_text_of_up_to_a_thousand_characters_is_a_question(self, text: str) -> None:
+        assert Question(text) == text.strip()
+
+    @pytest.mark.parametrize("text", ["", " ", "\n\t\u3000", "x" * 1_001, "長" * 1_001, None, 5, ["text"]])
+    def test_anything_else_is_refused_naming_the_field(self, text: object) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            Question(text)
+        assert refused.value.field == "question"
+
+    def test_a_refusal_never_repeats_the_question(self) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            Question("secret " * 200)
+        assert "secret" not in str(refused.value)
+
+
+class TestAsking:
+    def test_the_question_goes_to_the_tenants_own_knowledge_base(self) -> None:
+        registry = InMemoryTenantRegistry(tenant(knowledge_base_id="KBACME"), tenant(SAKURA, knowledge_base_id="KBSAK"))
+        answerer = ScriptedAnswerer({"KBACME": ANSWER, "KBSAK": GeneratedAnswer("二年です。", ())})
+        answer = ask(SAKURA, QUESTION, tenants=askable(registry), answerer=answerer)
+        assert answer.generated.text == "二年です。"
+        assert answerer.asked == [("KBSAK", QUESTION)]
+
+    def test_an_unknown_tenant_cannot_ask(self) -> None:
+        answerer = ScriptedAnswerer({})
+        with pytest.raises(TenantNotFound):
+            ask(ACME, QUESTION, tenants=askable(InMemoryTenantRegistry()), answerer=answerer)
+        assert answerer.asked == []
+
+    @pytest.mark.parametrize(
+        "inactive",
+        [
+            tenant(status=TenantStatus.PROVISIONING),
+            tenant(status=TenantStatus.FAILED),
+            tenant(knowledge_base_id=None),
+        ],
+    )
+    def test_a_tenant_that_is_not_active_cannot_ask(self, inactive: Tenant) -> None:
+        answerer = ScriptedAnswerer({})
+        with pytest.raises(TenantNotActive, match="acme"):
+            ask(ACME, QUESTION, tenants=askable(InMemoryTenantRegistry(inactive)), answerer=answerer)
+        assert answerer.asked == []
+
+    def test_what_the_answerer_raises_is_the_callers_to_handle(self) -> None:
+        answerer = ScriptedAnswerer({"KB00000001": Throttled("too fast")})
+        with pytest.raises(Throttled):
+            ask(ACME, QUESTION, tenants=askable(InMemoryTenantRegistry(tenant())), answerer=answerer)
+
+
+class TestRemembering:
+    def test_a_record_is_read_once_within_the_time_and_again_after_it(self) -> None:
+        registry, clock = CountingRegistry(tenant()), FakeClock()
+        tenants = askable(registry, clock)
+        for _ in range(3):
+            tenants.get(ACME)
+            clock.advance(REMEMBERED_FOR.total_seconds() / 4)
+        assert registry.reads == 1
+        clock.advance(REMEMBERED_FOR.total_seconds() / 4)
+        tenants.get(ACME)
+        assert registry.reads == 2
+
+    def test_a_time_of_nothing_remembers_nothing(self) -> None:
+        registry = CountingRegistry(tenant())
+        tenants = AskableTenants(registry, InMemorySyncLedger(), FakeClock(), timedelta(0))
+        tenants.get(ACME)
+        tenants.get(ACME)
+        assert registry.reads == 2
+
+    def test_a_tenant_that_stops_being_active_is_refused_once_the_time_is_over(self) -> None:
+        registry, clock = InMemoryTenantRegistry(tenant()), FakeClock()
+        tenants = askable(registry, clock)
+        tenants.get(ACME)
+        registry.replace(tenant(status=TenantStatus.FAILED), fence=1)
+        clock.advance(REMEMBERED_FOR.total_seconds())
+        with pytest.raises(TenantNotActive):
+            tenants.get(ACME)
+
+    def test_a_refusal_is_not_remembered(self) -> None:
+        registry = InMemoryTenantRegistry(tenant(status=TenantStatus.PROVISIONING))
+        tenants = askable(registry)
+        with pytest.raises(TenantNotActive):
+            tenants.get(ACME)
+        registry.replace(tenant(), fence=1)
+        assert tenants.get(ACME).knowledge_base_id == "KB00000001"
+
+    def test_tenants_are_remembered_apart(self) -> None:
+        tenants = askable(InMemoryTenantRegistry(tenant(), tenant(SAKURA, knowledge_base_id="KBSAKURA01")))
+        assert tenants.get(ACME).knowledge_base_id != tenants.get(SAKURA).knowledge_base_id
+
+
+class TestFreshness:
+    def test_a_tenant_that_was_never_synced_says_so(self) -> None:
+        tenants = askable(InMemoryTenantRegistry(tenant()))
+        assert tenants.get(ACME).freshness == Freshness(None, False)
+
+    def test_an_answer_says_when_the_documents_were_synced_and_whether_changes_wait(self) -> None:
+        fleet = Fleet()
+        fleet.add(ACME)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        synced_at = fleet.ledger.find(ACME).synced_at
+        tenants = AskableTenants(fleet.registry, fleet.ledger, fleet.clock, timedelta(0))
+        assert tenants.get(ACME).freshness == Freshness(synced_at, False)
+        assert synced_at is not None
+        assert synced_at > START
+        fleet.request(ACME)
+        assert tenants.get(ACME).freshness == Freshness(synced_at, True)
