@@ -27,8 +27,8 @@ FAILED = job_state_change(
     statistics=Statistics(),
     failure_reasons=(
         FailureReason(
-            "Knowledge base role arn:aws:iam::123456789012:role/kb is not able to call specified bedrock embedding model "
-            "arn:aws:bedrock:us-east-1::foundation-model/amazon.titan-embed-text-v2:0"
+            "Knowledge base role arn:aws:iam::123456789012:role/kb is not able to call specified bedrock embedding "
+            "model arn:aws:bedrock:us-east-1::foundation-model/amazon.titan-embed-text-v2:0"
         ),
     ),
 )
