@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from local.bedrock.errors import NotEmulatedError
-from local.bedrock.sentences import estimated_tokens, sentence_spans
+from local.bedrock.sentences import estimated_tokens, sentence_spans, token_weight
 
 DEFAULT_TOKENS = 300
 # Titan Text Embeddings takes at most 8,192 tokens (AWS documentation), so an uncut document ends there.
@@ -45,7 +45,8 @@ def _cut(text: str, most: int, overlap: int) -> list[str]:
     pieces = [piece for span in sentence_spans(text) for piece in _pieces(text, *span, most)]
     if not pieces:
         return []
-    sizes = [estimated_tokens(text[start:end]) for start, end in pieces]
+    starts = [start for start, _ in pieces[1:]]
+    sizes = [token_weight(text[start:end]) for (start, _), end in zip(pieces, [*starts, pieces[-1][1]], strict=True)]
     chunks = []
     first = 0
     while first < len(pieces):
@@ -56,7 +57,7 @@ def _cut(text: str, most: int, overlap: int) -> list[str]:
         chunks.append(text[pieces[first][0] : pieces[last][1]])
         if last + 1 == len(pieces):
             break
-        following, repeated = last + 1, 0
+        following, repeated = last + 1, 0.0
         while following - 1 > first and repeated + sizes[following - 1] <= overlap:
             following -= 1
             repeated += sizes[following]

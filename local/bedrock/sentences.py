@@ -6,7 +6,7 @@ import re
 
 # A sentence ends after 。！？ (with a closing bracket), after . ! ? before a space, at a blank line, and at a line end.
 _BOUNDARY = re.compile(
-    r"(?<=[。！？!?．])(?![」』）)\]。！？!?])\s*|(?<=[」』）])(?<=[。！？][」』）])\s*|(?<=[.!?])\s+|\s*\n\s*"
+    r"(?<=[。！？!?．])(?![」』）)\]。！？!?])\s*|(?<=[」』）])(?<=[。！？][」』）])(?![ぁ-ん])\s*|(?<=[.!?])\s+|\s*\n\s*"
 )
 _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|No|Inc|Ltd|Co|vs|e\.g|i\.e|etc|approx|Art|Sec|Fig)|\b[A-Z])\.$")
 _WIDE = re.compile(r"[　-ヿ㐀-鿿豈-﫿＀-￯가-힯]")
@@ -45,5 +45,10 @@ def estimated_tokens(text: str) -> int:
     Fitted to the XLM-RoBERTa tokenizer of multilingual-e5-small; that of Titan is not public, and no closer estimate of
     it is known.
     """
+    return max(1, round(token_weight(text))) if text else 0
+
+
+def token_weight(text: str) -> float:
+    """The same before rounding, which can be summed up."""
     wide = sum(1 for _ in _WIDE.finditer(text))
-    return max(1, round(wide * 0.65 + (len(text) - wide) * 0.25)) if text else 0
+    return wide * 0.65 + (len(text) - wide) * 0.25

@@ -9,9 +9,14 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import re
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+_WIDE = re.compile(r"[ぁ-ヿ一-鿿々、]")
+_WRAP = re.compile(r"(?P<before>[^\s。．.!?！？:：])\n(?=[^\s\-*•・\d])")
 
 
 @dataclass(frozen=True)
@@ -78,10 +83,53 @@ def _pdf(body: bytes) -> list[Page]:
     logging.getLogger("pypdf").setLevel(logging.ERROR)
     try:
         reader = PdfReader(io.BytesIO(body))
-        return [Page(page.extract_text(), number) for number, page in enumerate(reader.pages, start=1)]
+        return [Page(_unwrapped(page.extract_text()), number) for number, page in enumerate(reader.pages, start=1)]
     except (PyPdfError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         # pypdf meets damaged files with whatever exception their damage happens to cause.
         raise UnreadableError(f"not a readable PDF: {error}") from error
+
+
+def _unwrapped(text: str) -> str:
+    # A PDF knows lines, not paragraphs: a line that ends inside a sentence goes on in the next.
+    return _WRAP.sub(lambda match: match["before"] + ("" if _WIDE.match(match["before"]) else " "), text)
+
+
+def _docx(body: bytes) -> list[Page]:
+    import docx
+    from docx.opc.exceptions import PackageNotFoundError
+    from docx.table import Table
+
+    try:
+        document = docx.Document(io.BytesIO(body))
+    except (PackageNotFoundError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise UnreadableError(f"not a readable Word document: {error}") from error
+    parts = []
+    for item in document.iter_inner_content():
+        if isinstance(item, Table):
+            parts.append(_table([[cell.text for cell in row.cells] for row in item.rows]))
+        elif item.style is not None and (item.style.name or "").startswith("Heading"):
+            parts.append(f"# {item.text}")
+        else:
+            parts.append(item.text)
+    return [Page("\n".join(parts))]
+
+
+def _xlsx(body: bytes) -> list[Page]:
+    import openpyxl  # type: ignore[import-untyped]
+    from openpyxl.utils.exceptions import InvalidFileException  # type: ignore[import-untyped]
+
+    try:
+        workbook = openpyxl.load_workbook(io.BytesIO(body), read_only=True, data_only=True)
+    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise UnreadableError(f"not a readable Excel workbook: {error}") from error
+    sheets = []
+    for sheet in workbook.worksheets:
+        rows = [["" if cell is None else str(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
+        filled = [row for row in rows if any(cell.strip() for cell in row)]
+        if filled:
+            sheets.append(f"# {sheet.title}\n{_table(filled)}")
+    workbook.close()
+    return [Page("\n\n".join(sheets))]
 
 
 _EXTRACTORS: dict[str, Callable[[bytes], list[Page]]] = {
@@ -90,5 +138,7 @@ _EXTRACTORS: dict[str, Callable[[bytes], list[Page]]] = {
     ".html": _html,
     ".htm": _html,
     ".csv": _csv,
+    ".docx": _docx,
     ".pdf": _pdf,
+    ".xlsx": _xlsx,
 }
