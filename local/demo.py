@@ -22,18 +22,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import boto3
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 from rich.rule import Rule
 
+from cli.fleet_api import FleetApi, Refused
+from kbfleet.contracts import TenantBody
+from kbfleet.domain.ingestion import Outcome
+from kbfleet.domain.tenant import TenantId, TenantStatus
 from local import deployment, samples
 from local.identity_provider import IdentityProvider
 from local.slack_sink import SlackSink, message_as_text
 from local.stack import process
 from local.stack.configuration import (
+    ACCESS_KEY,
     DEFAULT_AWS_PORT,
     DEFAULT_SIDE_PORT,
+    SECRET_KEY,
     StackConfiguration,
     free_port,
     is_listening,
@@ -110,12 +117,15 @@ class Demo:
         self._step("Two tenants: bucket, vector index, knowledge base, data source, first ingestion")
         existed = True
         for tenant, name in samples.TENANTS.items():
-            existed = existed and self._kbfleet("status", tenant, quiet=True).returncode == 0
+            existed = existed and self._tenant(tenant) is not None
             self.emulator("DELETE", "/_emulator/calls")
             self._succeeds("provision", tenant, "--name", name)
             if existed:
                 self._expect_no_creations()
-            expect(self._status(tenant)["status"] == "ACTIVE", f"tenant {tenant} is not ACTIVE after its provisioning")
+            expect(
+                self._status(tenant).status is TenantStatus.ACTIVE,
+                f"tenant {tenant} is not ACTIVE after its provisioning",
+            )
         return existed
 
     def _ingest(self) -> None:
@@ -126,7 +136,7 @@ class Demo:
                 self._upload(tenant, document.name, document.read_bytes())
             self._say(f"{tenant}: {len(documents)} files, among them {', '.join(path.name for path in documents[:3])}")
             self._succeeds("sync", tenant)
-            pending = self._status(tenant)["sync"]["pending_changes"]
+            pending = self._status(tenant).sync.pending_changes
             expect(not pending, f"{tenant} has changes pending after its sync")
 
     def _break_and_mend(self) -> None:
@@ -156,8 +166,9 @@ class Demo:
             Panel(escape(str(recovered["text"])), title="Slack", title_align="left", border_style="green")
         )
         expect("🟢" in str(recovered["text"]), "the second message is no recovery: two alerts for one incident")
-        sync = self._status(_BROKEN_TENANT)["sync"]
-        expect(sync["result"]["outcome"] == "SUCCEEDED", f"{_BROKEN_TENANT} is not healthy again: {sync['result']}")
+        sync = self._status(_BROKEN_TENANT).sync
+        healthy = sync.result is not None and sync.result.outcome is Outcome.SUCCEEDED
+        expect(healthy, f"{_BROKEN_TENANT} is not healthy again: {sync.result}")
 
     def _ask(self) -> None:
         self._step("Questions over HTTP, answered from each tenant's own documents")
@@ -165,7 +176,7 @@ class Demo:
             answer = self._answer(question.tenant, question.text)
             cited = self._cited(answer)
             self._show_answer(question.tenant, question.text, answer)
-            own = f"s3://{self._status(question.tenant)['bucket_name']}/"
+            own = f"s3://{self._status(question.tenant).bucket_name}/"
             expect(
                 f"{own}{question.document}" in cited, f"the answer does not cite {question.document}: {sorted(cited)}"
             )
@@ -176,7 +187,8 @@ class Demo:
         self._step("acme asks what only sakura's documents know")
         answer = self._answer("acme", _FOREIGN_QUESTION)
         self._show_answer("acme", _FOREIGN_QUESTION, answer)
-        foreign = [uri for uri in self._cited(answer) if self._status("sakura")["bucket_name"] in uri]
+        bucket = f"s3://{self._status('sakura').bucket_name}/"
+        foreign = [uri for uri in self._cited(answer) if uri.startswith(bucket)]
         expect(not foreign, f"acme's answer cites sakura's documents: {foreign}")
         expect("CN4" not in answer["answer"], "acme's answer holds what only sakura's manual says")
 
@@ -213,10 +225,9 @@ class Demo:
     def _say(self, text: str) -> None:
         self.console.print(f"  {escape(text)}", highlight=False)
 
-    def _kbfleet(self, *arguments: str, quiet: bool = False) -> subprocess.CompletedProcess[str]:
+    def _kbfleet(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs the operator's command line, showing what it prints as it prints it."""
-        if not quiet:
-            self.console.print(f"[bold]$ kbfleet {escape(shlex.join(arguments))}[/]", highlight=False, soft_wrap=True)
+        self.console.print(f"[bold]$ kbfleet {escape(shlex.join(arguments))}[/]", highlight=False, soft_wrap=True)
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
             **self.configuration.client_environment(),
@@ -231,21 +242,30 @@ class Demo:
         ) as running:
             for line in running.stdout or ():
                 lines.append(line)
-                if not quiet:
-                    self.console.print(f"  {escape(line.rstrip())}", highlight=False, soft_wrap=True)
+                self.console.print(f"  {escape(line.rstrip())}", highlight=False, soft_wrap=True)
         return subprocess.CompletedProcess(arguments, running.returncode, "".join(lines))
 
     def _succeeds(self, *arguments: str) -> None:
         ran = self._kbfleet(*arguments)
         expect(ran.returncode == 0, f"`kbfleet {shlex.join(arguments)}` ended with exit code {ran.returncode}")
 
-    def _status(self, tenant: str) -> dict[str, Any]:
-        ran = self._kbfleet("status", tenant, "--json", quiet=True)
-        expect(ran.returncode == 0, f"`kbfleet status {tenant}` failed: {ran.stdout}")
-        return dict(json.loads(ran.stdout))
+    def _tenant(self, tenant: str) -> TenantBody | None:
+        """What `kbfleet status` would show."""
+        session = boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=self.configuration.region)
+        try:
+            return FleetApi(self.outputs["ApiUrl"], session).tenant(TenantId(tenant))
+        except Refused as refusal:
+            expect(refusal.status == 404, f"the status of {tenant} was refused: {refusal}")
+            return None
+
+    def _status(self, tenant: str) -> TenantBody:
+        body = self._tenant(tenant)
+        if body is None:
+            raise ExpectationNotMetError(f"tenant {tenant} does not exist")
+        return body
 
     def _upload(self, tenant: str, key: str, content: bytes) -> None:
-        bucket = self._status(tenant)["bucket_name"]
+        bucket = self._status(tenant).bucket_name
         deployment.client(self.configuration, "s3").put_object(Bucket=bucket, Key=key, Body=content)
 
     def _alerts(self) -> list[dict[str, Any]]:

@@ -35,7 +35,8 @@ COMPLETE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 SOURCE_PROPERTIES = {"CodeUri", "ContentUri", "DefinitionUri"}
 WEBHOOK_SECRET_OUTPUT = "SlackWebhookSecretArn"
 # What the layers’ Makefiles give to the installer: functions run under this interpreter here, not under Lambda’s.
-LAYER_TARGET = f"--python {sys.executable}"
+# With their bytecode, or the first call of each function would compile them.
+LAYER_TARGET = f"--python {sys.executable} --compile-bytecode"
 
 
 class DeploymentError(Exception):
@@ -148,6 +149,7 @@ class _Sam:
             **configuration.client_environment(),
             "PATH": os.pathsep.join([virtual_environment, os.environ.get("PATH", os.defpath)]),
             "LAYER_TARGET": LAYER_TARGET,
+            "PYC_INVALIDATION_MODE": "UNCHECKED_HASH",  # zipping changes the times of files
             "SAM_CLI_TELEMETRY": "0",
             # Seconds; the default of 5 is for a CloudFormation that takes minutes.
             "SAM_CLI_POLL_DELAY": "0.5",
