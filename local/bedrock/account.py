@@ -24,6 +24,7 @@ from local.bedrock.records import (
     Policy,
     VectorBucket,
 )
+from local.bedrock.service_roles import ServiceRole
 from local.bedrock.vector_index import VectorIndex
 
 _ID_CHARACTERS = string.ascii_uppercase + string.digits
@@ -52,8 +53,10 @@ class Account:
         quotas: Quotas,
         client_factory: Callable[[str], Any],
         embedder: Embedder,
+        check_roles: bool,
     ) -> None:
         """Empty. ``client_factory`` makes the boto3 clients of the services that are not emulated here."""
+        self._check_roles = check_roles
         self.region = region
         self.account = account
         self.clock = clock
@@ -95,6 +98,10 @@ class Account:
         """Forget all that is stored under a vector index's key."""
         with self.lock:
             self._contents.pop(key, None)
+
+    def service_role(self, arn: str) -> ServiceRole | None:
+        """The role to check for what it may do; None when roles are not checked."""
+        return ServiceRole(self.client_factory("iam"), arn) if self._check_roles else None
 
     def index(self, key: str) -> Index | None:
         """The vector index of that key, or None when there is none."""

@@ -51,11 +51,14 @@ class Emulator:
         client_factory: Callable[[str], Any] | None = None,
         clock: Clock | None = None,
         quotas: Quotas | None = None,
+        check_roles: bool = False,
     ) -> None:
         """An empty account.
 
         ``speed`` is emulated seconds per second, unless a ``clock`` is given. ``embedder`` is "multilingual",
         "character" or "auto". ``client_factory("s3")`` gives the boto3 client that documents are read with.
+        ``check_roles`` has service roles checked against ``client_factory("iam")``: whether they exist, trust Bedrock
+        and may do what is done in their name.
         """
         self._clock = clock or ScaledClock(speed)
         self._quotas = quotas or Quotas()
@@ -66,6 +69,7 @@ class Emulator:
             quotas=self._quotas,
             client_factory=client_factory or partial(boto3.client, region_name=region),
             embedder=embedder_of(embedder),
+            check_roles=check_roles,
         )
         self.calls = Calls()
         self._services: Mapping[str, tuple[object, ...]] = {

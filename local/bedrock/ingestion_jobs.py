@@ -49,6 +49,7 @@ class IngestionJobs:
         if source.members["dataSourceConfiguration"]["type"] == "CUSTOM":
             raise validation("StartIngestionJob is not supported for a data source of type CUSTOM.")
         self._check_running(base)
+        self._check_model(base)
         now = account.now()
         job = IngestionJob(
             identifier=account.new_id(),
@@ -117,6 +118,18 @@ class IngestionJobs:
                 return job
         raise not_found(f"IngestionJob with id {given['ingestionJobId']} does not exist.")
 
+    def _check_model(self, base: KnowledgeBase) -> None:
+        vector = base.configuration.get("vectorKnowledgeBaseConfiguration")
+        role = self._account.service_role(base.role_arn)
+        if vector is None or role is None:
+            return
+        model = vector["embeddingModelArn"]
+        if not role.may("bedrock:InvokeModel", model):
+            raise validation(
+                f"Knowledge base role {base.role_arn} is not able to call specified bedrock embedding model {model}: "
+                "You are not authorized to perform: bedrock:InvokeModel (Service: BedrockRuntime, Status Code: 403)"
+            )
+
     def _check_running(self, base: KnowledgeBase) -> None:
         quotas = self._account.quotas
         running = [job for jobs in self._account.jobs.values() for job in jobs if job.status in RUNNING]
@@ -182,13 +195,41 @@ class _Run:
         if fault is not None:
             return partial(self._fail, fault.failureReasons), 0
         try:
+            self._check_source()
             outcome = synchronise(rules, s3_source(rules.source, self._account.client_factory("s3")))
         except JobFailedError as failure:
             return partial(self._fail, [failure.reason]), 0
         except Exception as error:  # noqa: BLE001 - a job that died unseen would run for ever
             _log.exception("ingestion job %s failed", self._job.identifier)
             return partial(self._fail, [failure_reasons.whole_job(f"{type(error).__name__}: {error}.")]), 0
+        if denied := self._denied_deletion(outcome):
+            return partial(self._fail, [denied]), 0
         return partial(self._complete, outcome), len(outcome.touched)
+
+    def _check_source(self) -> None:
+        role = self._account.service_role(self._base.role_arn)
+        bucket = s3_source(self._source, None).bucket
+        needed = (("s3:ListBucket", f"arn:aws:s3:::{bucket}"), ("s3:GetObject", f"arn:aws:s3:::{bucket}/*"))
+        for action, resource in needed if role is not None else ():
+            if role is not None and not role.may(action, resource):
+                raise JobFailedError(
+                    failure_reasons.whole_job(
+                        f"{self._base.role_arn} is not authorized to perform: {action} on {resource}."
+                    )
+                )
+
+    def _denied_deletion(self, outcome: Outcome) -> str | None:
+        known = [identifier for identifier in outcome.touched if identifier in self._source.documents]
+        role = self._account.service_role(self._base.role_arn)
+        if role is None or not known or self._base.store_type != "S3_VECTORS":
+            return None
+        key = index_key(self._base)
+        if role.may("s3vectors:DeleteVectors", key):
+            return None
+        return failure_reasons.whole_job(
+            f"{self._base.role_arn} is not authorized to perform: s3vectors:DeleteVectors on {key} "
+            "(Service: S3Vectors, Status Code: 403)."
+        )
 
     def _complete(self, outcome: Outcome) -> None:
         if self._job.status != "IN_PROGRESS":

@@ -28,6 +28,8 @@ _DIMENSIONS = {
     "cohere.embed-multilingual-v3": 1024,
 }
 
+# What creation needs of the store; a missing s3vectors:DeleteVectors shows in a later sync only, users report.
+_S3_VECTORS_ACTIONS = ("GetIndex", "QueryVectors", "PutVectors")
 _STORES = ("S3_VECTORS", "OPENSEARCH_SERVERLESS")
 
 
@@ -323,7 +325,19 @@ class KnowledgeBases:
         role, now = given["roleArn"], self._account.now()
         first = self._role_first_used.setdefault(role, now)
         fault = self._account.faults.of_effect("role_not_assumable", "CreateKnowledgeBase", given)
-        if fault is not None and now < first + fault.seconds:
+        assumable = fault is None or now >= first + fault.seconds
+        checked = self._account.service_role(role)
+        if checked is not None and assumable:
+            assumable = checked.assumable(self._account.account)
+            storage = given.get("storageConfiguration", {})
+            if assumable and storage.get("type") == "S3_VECTORS" and (key := storage_key(storage)):
+                # Users report that missing permissions on the store are told in the same words.
+                assumable = all(checked.may(f"s3vectors:{action}", key) for action in _S3_VECTORS_ACTIONS)
+            if assumable and storage.get("type") == "OPENSEARCH_SERVERLESS":
+                arn = storage.get("opensearchServerlessConfiguration", {}).get("collectionArn", "")
+                if not checked.may("aoss:APIAccessAll", arn):
+                    raise validation(f"{INVALID_STORAGE}Request failed: [security_exception] 403 Forbidden")
+        if not assumable:
             raise validation("Bedrock Knowledge Base was unable to assume the given role")
 
     def _check_storage(self, given: Members) -> None:

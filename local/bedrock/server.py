@@ -6,6 +6,7 @@ A client is pointed at it by ``AWS_ENDPOINT_URL_BEDROCK_AGENT``, ``AWS_ENDPOINT_
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -108,6 +109,12 @@ def command(
     faults: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="A JSON file of faults to begin with.")
     ] = None,
+    roles: Annotated[
+        bool | None,
+        typer.Option(
+            help="Check service roles in IAM; by default where AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_IAM is set."
+        ),
+    ] = None,
     state: Annotated[
         Path | None, typer.Option(file_okay=False, help="A directory that keeps the state between runs.")
     ] = None,
@@ -115,7 +122,10 @@ def command(
     """Run the emulator of Amazon Bedrock Knowledge Bases on its own."""
     if state is not None:
         raise typer.BadParameter("keeping state is not offered yet")
-    emulator = Emulator(speed=speed)
+    if roles is None:
+        # Never against AWS itself by default: the roles of a local stack are in the local stack's IAM.
+        roles = bool({"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_IAM"} & os.environ.keys())
+    emulator = Emulator(speed=speed, check_roles=roles)
     if faults is not None:
         emulator.faults.load(faults)
     typer.echo(f"Amazon Bedrock Knowledge Bases on http://127.0.0.1:{port} (speed {speed:g})")
