@@ -63,8 +63,8 @@ class Question:
 
 
 _QUESTIONS = (
-    Question("sakura", "テレワークは一週間に何回までできますか。", "就業規則.md"),
-    Question("sakura", "新しく買った機械が壊れたとき、何か月目までなら無償で直してもらえますか。", "保証規程.md"),
+    Question("sakura", "入社したらすぐに有給は何日もらえますか。", "就業規則.md"),
+    Question("sakura", "社内で使うパスワードは最低何文字必要ですか。", "security-policy.html"),
     Question("acme", "For how many months is a new tent guaranteed?", "warranty-policy.md"),
     Question("acme", "How old do I have to be to rent a kayak?", "rental-terms.pdf"),
 )
