@@ -25,6 +25,7 @@ def calls(stack: Any) -> list[dict[str, Any]]:
             {"knowledgeBaseId": "AAAAAAAAAA", "retrievalQuery": {"text": "?"}},
         ),
         ("s3vectors", "get_vector_bucket", {"vectorBucketName": "no-such-bucket"}),
+        ("opensearchserverless", "get_security_policy", {"name": "no-such-policy", "type": "encryption"}),
     ],
 )
 def test_each_service_reaches_the_emulator(stack: Any, service: str, operation: str, arguments: dict[str, Any]) -> None:
@@ -62,7 +63,3 @@ def test_lists_are_paged(stack: Any) -> None:
     first = s3vectors.list_vector_buckets(prefix="paged-", maxResults=2)
     rest = s3vectors.list_vector_buckets(prefix="paged-", maxResults=2, nextToken=first["nextToken"])
     assert [len(page["vectorBuckets"]) for page in (first, rest)] == [2, 1]
-
-
-def test_collections_are_ministacks(stack: Any) -> None:
-    assert "collectionSummaries" in stack.client("opensearchserverless").list_collections()

@@ -83,3 +83,20 @@ def test_a_knowledge_base_may_be_read_by_its_arn_only(guarded_aws: Any) -> None:
             user.retrieve(knowledgeBaseId=identifier, retrievalQuery={"text": "?"})
         codes.append(code(refused))
     assert codes == ["ResourceNotFoundException", "AccessDeniedException"]
+
+
+@pytest.mark.parametrize("guarded_aws", ["corrected"], indirect=True)
+def test_a_vector_index_may_be_read_by_its_arn_only(guarded_aws: Any) -> None:
+    indexes = "arn:aws:s3vectors:us-east-1:000000000000:bucket/fleet/index"
+    user = client_of_user(guarded_aws, {"Action": "s3vectors:GetIndex", "Resource": f"{indexes}/mine"})("s3vectors")
+    codes = []
+    for arguments in (
+        {"vectorBucketName": "fleet", "indexName": "mine"},
+        {"indexArn": f"{indexes}/mine"},
+        {"vectorBucketName": "fleet", "indexName": "yours"},
+        {"indexArn": f"{indexes}/yours"},
+    ):
+        with pytest.raises(ClientError) as refused:
+            user.get_index(**arguments)
+        codes.append(code(refused))
+    assert codes == ["NotFoundException"] * 2 + ["AccessDeniedException"] * 2
