@@ -26,6 +26,7 @@ from local.bedrock.records import (
 )
 from local.bedrock.service_roles import ServiceRole
 from local.bedrock.vector_index import VectorIndex
+from local.bedrock.vended_logs import VendedLogs
 
 _ID_CHARACTERS = string.ascii_uppercase + string.digits
 # "Remembered for minutes only", users report; ten is our reading.
@@ -67,6 +68,7 @@ class Account:
         self.agenda = Agenda(clock, self.lock)
         self.faults = Faults()
         self.rates = RateLimiter(clock)
+        self.vended_logs = VendedLogs(account, clock, client_factory)
         self.knowledge_bases: dict[str, KnowledgeBase] = {}
         self.data_sources: dict[tuple[str, str], DataSource] = {}
         self.jobs: dict[tuple[str, str], list[IngestionJob]] = {}

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import asdict
 from functools import partial
 from time import sleep
 from typing import Any
@@ -30,6 +31,7 @@ from local.bedrock.protocol import Protocol, protocol
 from local.bedrock.quotas import Quotas
 from local.bedrock.retrieval import Retrieval
 from local.bedrock.s3_vectors import S3Vectors
+from local.bedrock.vended_logs import Subscription, VendedLogs
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +91,11 @@ class Emulator:
         """The faults on order."""
         return self._account.faults
 
+    @property
+    def vended_logs(self) -> VendedLogs:
+        """The vended logs, to subscribe to."""
+        return self._account.vended_logs
+
     def handle(self, service: str, request: Request) -> Response:
         """Answer a request to ``service``, named as botocore names it.
 
@@ -135,7 +142,11 @@ class Emulator:
         return path.startswith(_CONTROL)
 
     def control(self, request: Request) -> Response:
-        """``/_emulator/faults`` (GET, POST one or a list, DELETE) and ``/_emulator/calls`` (GET, DELETE), in JSON."""
+        """The emulator's own endpoints, in JSON.
+
+        ``/_emulator/faults`` (GET, POST one or a list, DELETE), ``/_emulator/calls`` (GET, DELETE), and
+        ``/_emulator/log-subscriptions`` (GET, POST ``{"function", "log_group"?, "knowledge_base_arn"?}``, DELETE).
+        """
         match request.method, request.path.removeprefix(_CONTROL).rstrip("/"):
             case "GET", "faults":
                 return _json_response(200, self.faults.listed())
@@ -149,6 +160,17 @@ class Emulator:
                 return _json_response(201, self.faults.listed())
             case "DELETE", "faults":
                 self.faults.clear()
+                return _json_response(200, [])
+            case "GET", "log-subscriptions":
+                return _json_response(200, [asdict(subscription) for subscription in self.vended_logs.subscriptions()])
+            case "POST", "log-subscriptions":
+                try:
+                    self.vended_logs.subscribe(Subscription(**json.loads(request.body)))
+                except (ValueError, TypeError) as error:
+                    return _json_response(400, {"message": str(error)})
+                return _json_response(201, {})
+            case "DELETE", "log-subscriptions":
+                self.vended_logs.unsubscribe_all()
                 return _json_response(200, [])
             case "GET", "calls":
                 return _json_response(200, list(self.calls))

@@ -73,6 +73,7 @@ class IngestionJobs:
             },
         )
         account.agenda.at(now + STARTING, run.begin)
+        account.vended_logs.job_changed(base, job, "INGESTION_JOB_STARTED")
         return {"ingestionJob": _job(job)}
 
     def get_ingestion_job(self, given: Members) -> Members:
@@ -107,6 +108,8 @@ class IngestionJobs:
 
         def stopped() -> None:
             job.status, job.updated_at = "STOPPED", self._account.now()
+            base = self._account.knowledge_base(job.knowledge_base_id)
+            self._account.vended_logs.job_changed(base, job, "STOPPED")
 
         self._account.agenda.at(self._account.now() + STOPPING, stopped)
         return {"ingestionJob": _job(job)}
@@ -189,6 +192,8 @@ class _Run:
         with self._account.lock:
             due = self._job.started_at + SMALL_SYNC + PER_DOCUMENT * documents
             self._account.agenda.at(due, end)
+            if self._job.status == "IN_PROGRESS":
+                self._account.vended_logs.job_changed(self._base, self._job, "CRAWLING_COMPLETED")
 
     def _outcome(self, rules: Rules) -> tuple[Callable[[], None], int]:
         fault = self._faults["job_fails"]
@@ -197,13 +202,12 @@ class _Run:
         try:
             self._check_source()
             outcome = synchronise(rules, s3_source(rules.source, self._account.client_factory("s3")))
+            self._check_deletion(outcome)
         except JobFailedError as failure:
             return partial(self._fail, [failure.reason]), 0
         except Exception as error:  # noqa: BLE001 - a job that died unseen would run for ever
             _log.exception("ingestion job %s failed", self._job.identifier)
             return partial(self._fail, [failure_reasons.whole_job(f"{type(error).__name__}: {error}.")]), 0
-        if denied := self._denied_deletion(outcome):
-            return partial(self._fail, [denied]), 0
         return partial(self._complete, outcome), len(outcome.touched)
 
     def _check_source(self) -> None:
@@ -218,18 +222,19 @@ class _Run:
                     )
                 )
 
-    def _denied_deletion(self, outcome: Outcome) -> str | None:
+    def _check_deletion(self, outcome: Outcome) -> None:
         known = [identifier for identifier in outcome.touched if identifier in self._source.documents]
         role = self._account.service_role(self._base.role_arn)
         if role is None or not known or self._base.store_type != "S3_VECTORS":
-            return None
+            return
         key = index_key(self._base)
-        if role.may("s3vectors:DeleteVectors", key):
-            return None
-        return failure_reasons.whole_job(
-            f"{self._base.role_arn} is not authorized to perform: s3vectors:DeleteVectors on {key} "
-            "(Service: S3Vectors, Status Code: 403)."
-        )
+        if not role.may("s3vectors:DeleteVectors", key):
+            raise JobFailedError(
+                failure_reasons.whole_job(
+                    f"{self._base.role_arn} is not authorized to perform: s3vectors:DeleteVectors on {key} "
+                    "(Service: S3Vectors, Status Code: 403)."
+                )
+            )
 
     def _complete(self, outcome: Outcome) -> None:
         if self._job.status != "IN_PROGRESS":
@@ -250,12 +255,15 @@ class _Run:
             self._source.documents[identifier] = replace(document, updated_at=now)
         self._job.status, self._job.updated_at = "COMPLETE", now
         self._job.statistics, self._job.failure_reasons = outcome.statistics, outcome.failure_reasons
+        self._account.vended_logs.documents_ended(self._base, self._job, outcome.documents.values())
+        self._account.vended_logs.job_changed(self._base, self._job, "COMPLETE")
 
     def _fail(self, reasons: list[str]) -> None:
         if self._job.status != "IN_PROGRESS":
             return
         self._job.status, self._job.updated_at = "FAILED", self._account.now()
         self._job.failure_reasons = reasons
+        self._account.vended_logs.job_changed(self._base, self._job, "FAILED")
 
 
 def _job(job: IngestionJob) -> Members:
