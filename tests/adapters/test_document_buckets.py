@@ -1,0 +1,209 @@
+"""What document buckets promise, wherever they are."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+from moto.s3.models import s3_backends
+
+from kbfleet.adapters.s3 import S3DocumentBuckets
+from kbfleet.domain.errors import BucketNameTaken
+from kbfleet.ports import DocumentBuckets
+from tests.support.documents import BucketSettings
+from tests.support.fakes import InMemoryDocumentBuckets
+from tests.support.samples import ACCOUNT, ACME, NAMES
+
+NAME = NAMES.bucket(ACME)
+TAGS = NAMES.tags(ACME)
+FOREIGN_ACCOUNT = "210987654321"
+
+
+class World(ABC):
+    """Where buckets are: what others do to them, and what they look like."""
+
+    buckets: DocumentBuckets
+
+    @abstractmethod
+    def settings(self) -> BucketSettings: ...
+
+    @abstractmethod
+    def let_drift(self) -> None:
+        """Every promised setting is undone."""
+
+    @abstractmethod
+    def take(self) -> None:
+        """The name belongs to somebody else."""
+
+
+class DocumentBucketsSuite:
+    @pytest.fixture
+    def world(self) -> World:
+        raise NotImplementedError
+
+    def test_a_new_bucket_has_every_promised_setting(self, world: World) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        assert world.settings() == BucketSettings(tags=TAGS)
+
+    def test_a_second_run_leaves_it_so(self, world: World) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        world.buckets.ensure(NAME, TAGS)
+        assert world.settings() == BucketSettings(tags=TAGS)
+
+    def test_drift_is_repaired(self, world: World) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        world.let_drift()
+        assert world.settings() != BucketSettings(tags=TAGS)
+        world.buckets.ensure(NAME, TAGS)
+        assert world.settings() == BucketSettings(tags=TAGS)
+
+    def test_a_name_that_belongs_to_somebody_else_is_refused(self, world: World) -> None:
+        world.take()
+        with pytest.raises(BucketNameTaken, match=NAME):
+            world.buckets.ensure(NAME, TAGS)
+
+
+class InMemory(World):
+    def __init__(self) -> None:
+        self.buckets = self.memory = InMemoryDocumentBuckets()
+
+    def settings(self) -> BucketSettings:
+        return self.memory.settings[NAME]
+
+    def let_drift(self) -> None:
+        self.memory.settings[NAME] = BucketSettings({}, False, False, False, False, False)
+
+    def take(self) -> None:
+        self.memory.foreign.add(NAME)
+
+
+class S3(World):
+    """S3 by moto, which does not look at ExpectedBucketOwner: `refuse_other_owners` does it in its place."""
+
+    def __init__(self, region: str) -> None:
+        self.client: Any = boto3.client("s3", region_name=region)
+        self.region = region
+        self.buckets = S3DocumentBuckets(self.client, account=ACCOUNT, region=region)
+        self.operations: list[str] = []
+        self.client.meta.events.register("before-call.s3", self._note)
+
+    def _note(self, model: Any, **_: Any) -> None:
+        self.operations.append(model.name)
+
+    def settings(self) -> BucketSettings:
+        policy = json.loads(self.client.get_bucket_policy(Bucket=NAME)["Policy"])
+        return BucketSettings(
+            tags={tag["Key"]: tag["Value"] for tag in self.client.get_bucket_tagging(Bucket=NAME)["TagSet"]},
+            versioned=self.client.get_bucket_versioning(Bucket=NAME)["Status"] == "Enabled",
+            encrypted=bool(
+                self.client.get_bucket_encryption(Bucket=NAME)["ServerSideEncryptionConfiguration"]["Rules"]
+            ),
+            public_access_blocked=all(
+                self.client.get_public_access_block(Bucket=NAME)["PublicAccessBlockConfiguration"].values()
+            ),
+            tls_only=any(_refuses_plain_http(statement) for statement in policy["Statement"]),
+            notifies_event_bridge=self._notifies_event_bridge(),
+        )
+
+    def _notifies_event_bridge(self) -> bool:
+        # moto keeps this setting and acts on it, but leaves it out of GetBucketNotificationConfiguration.
+        notifications = s3_backends[ACCOUNT]["aws"].buckets[NAME].notification_configuration
+        return notifications is not None and notifications.event_bridge is not None
+
+    def let_drift(self) -> None:
+        client = self.client
+        client.put_bucket_versioning(Bucket=NAME, VersioningConfiguration={"Status": "Suspended"})
+        client.put_public_access_block(Bucket=NAME, PublicAccessBlockConfiguration={"BlockPublicAcls": False})
+        client.put_bucket_policy(Bucket=NAME, Policy=json.dumps({"Version": "2012-10-17", "Statement": []}))
+        client.put_bucket_notification_configuration(Bucket=NAME, NotificationConfiguration={})
+        client.put_bucket_tagging(Bucket=NAME, Tagging={"TagSet": [{"Key": "by", "Value": "hand"}]})
+
+    def take(self) -> None:
+        assumed = boto3.client("sts", region_name=self.region).assume_role(
+            RoleArn=f"arn:aws:iam::{FOREIGN_ACCOUNT}:role/somebody", RoleSessionName="somebody"
+        )["Credentials"]
+        other = boto3.client(
+            "s3",
+            region_name="us-east-1",
+            aws_access_key_id=assumed["AccessKeyId"],
+            aws_secret_access_key=assumed["SecretAccessKey"],
+            aws_session_token=assumed["SessionToken"],
+        )
+        other.create_bucket(Bucket=NAME)
+        answer_head(self.client, 403)
+
+
+def answer_head(client: Any, status: int) -> None:
+    """HeadBucket with an expected owner is answered with that status. Source: Amazon S3 documentation, HeadBucket."""
+
+    def answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
+        if request.method != "HEAD" or b"x-amz-expected-bucket-owner" not in _header_names(request):
+            return None
+        return AWSResponse(request.url, status, HTTPHeaders(), _Empty())
+
+    client.meta.events.register_first("before-send.s3", answer)
+
+
+def _header_names(request: AWSPreparedRequest) -> set[bytes]:
+    return {name.lower().encode() for name in request.headers}
+
+
+class _Empty:
+    def stream(self, **_: Any) -> list[bytes]:
+        return []
+
+
+def _refuses_plain_http(statement: dict[str, Any]) -> bool:
+    plain_http = {"Bool": {"aws:SecureTransport": "false"}}
+    return bool(statement["Effect"] == "Deny" and statement["Condition"] == plain_http)
+
+
+class TestInMemoryDocumentBuckets(DocumentBucketsSuite):
+    @pytest.fixture
+    def world(self) -> World:
+        return InMemory()
+
+
+class TestS3DocumentBuckets(DocumentBucketsSuite):
+    @pytest.fixture(params=["us-east-1", "ap-northeast-1"])
+    def world(self, aws: None, request: pytest.FixtureRequest) -> S3:
+        return S3(request.param)
+
+    def test_the_bucket_is_in_the_region_of_the_knowledge_base(self, world: S3) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        location = world.client.get_bucket_location(Bucket=NAME)["LocationConstraint"]
+        assert (location or "us-east-1") == world.region
+
+    def test_our_own_bucket_is_never_created_again_because_that_resets_its_access_lists(self, world: S3) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        world.operations.clear()
+        world.buckets.ensure(NAME, TAGS)
+        assert "HeadBucket" in world.operations
+        assert "CreateBucket" not in world.operations
+
+    def test_documents_in_the_bucket_stay(self, world: S3) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        # moto takes the policy's refusal without its condition, and would refuse us too.
+        world.client.delete_bucket_policy(Bucket=NAME)
+        world.client.put_object(Bucket=NAME, Key="就業規則.md", Body="有給休暇")
+        world.buckets.ensure(NAME, TAGS)
+        world.client.delete_bucket_policy(Bucket=NAME)
+        assert world.client.get_object(Bucket=NAME, Key="就業規則.md")["Body"].read().decode() == "有給休暇"
+
+    def test_a_name_that_somebody_takes_between_look_and_call_is_refused(self, world: S3) -> None:
+        world.take()
+        answer_head(world.client, 404)
+        with pytest.raises(BucketNameTaken):
+            world.buckets.ensure(NAME, TAGS)
+
+    def test_a_bucket_that_another_execution_creates_between_look_and_call_is_converged(self, world: S3) -> None:
+        S3(world.region).buckets.ensure(NAME, {})
+        answer_head(world.client, 404)
+        world.buckets.ensure(NAME, TAGS)
+        assert replace(world.settings(), tags={}) == BucketSettings(tags={})

@@ -1,0 +1,92 @@
+"""What every job history does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from kbfleet.adapters.dynamodb import DynamoDBJobHistory, Table
+from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.ports import JobHistory
+from tests.support.clock import START
+from tests.support.fakes import InMemoryJobHistory
+from tests.support.samples import ACME, SAKURA, job_state_change
+
+KEPT_FOR = timedelta(days=90)
+STARTING = job_state_change(status=JobStatus.STARTING, outcome=None, occurred_at=START, statistics=Statistics())
+COMPLETE = job_state_change(
+    outcome=Outcome.DEGRADED,
+    statistics=Statistics(1, 2, 3, 4, 5, 6, 7, 8),
+    failure_reasons=(FailureReason("無視されました", ("s3://b/議事録, 1.md", "s3://b/2.md")), FailureReason("x")),
+)
+
+
+def job(number: int, **fields: object) -> JobStateChange:
+    started_at = START + timedelta(minutes=10 * number)
+    change = job_state_change(
+        ingestion_job_id=f"JOB{number:07}", started_at=started_at, occurred_at=started_at + timedelta(minutes=3)
+    )
+    return replace(change, **fields)  # type: ignore[arg-type]  # the fields are checked where the test names them
+
+
+class JobHistorySuite:
+    @pytest.fixture
+    def history(self) -> JobHistory:
+        raise NotImplementedError
+
+    def test_a_tenant_without_jobs_has_an_empty_history(self, history: JobHistory) -> None:
+        assert list(history.latest(ACME, 10)) == []
+
+    def test_a_change_comes_back_as_it_was_stored(self, history: JobHistory) -> None:
+        history.record(COMPLETE)
+        assert list(history.latest(ACME, 10)) == [COMPLETE]
+
+    def test_a_job_has_one_entry_with_its_newest_state(self, history: JobHistory) -> None:
+        history.record(STARTING)
+        history.record(COMPLETE)
+        assert list(history.latest(ACME, 10)) == [COMPLETE]
+
+    def test_a_state_that_was_seen_earlier_does_not_replace_a_later_one(self, history: JobHistory) -> None:
+        history.record(COMPLETE)
+        history.record(STARTING)
+        assert list(history.latest(ACME, 10)) == [COMPLETE]
+
+    def test_a_repetition_changes_nothing(self, history: JobHistory) -> None:
+        history.record(COMPLETE)
+        history.record(COMPLETE)
+        assert list(history.latest(ACME, 10)) == [COMPLETE]
+
+    def test_the_newest_jobs_come_first_and_no_more_than_were_asked_for(self, history: JobHistory) -> None:
+        for number in (3, 1, 5, 2, 4):
+            history.record(job(number))
+        assert list(history.latest(ACME, 3)) == [job(5), job(4), job(3)]
+
+    def test_a_start_that_was_refused_has_an_entry_although_it_has_no_job(self, history: JobHistory) -> None:
+        refused = job(9, ingestion_job_id=None, started_at=None, outcome=Outcome.FAILED, status=JobStatus.FAILED)
+        history.record(job(1))
+        history.record(refused)
+        assert list(history.latest(ACME, 10)) == [refused, job(1)]
+
+    def test_tenants_are_kept_apart(self, history: JobHistory) -> None:
+        history.record(job(1))
+        history.record(job(2, tenant_id=SAKURA))
+        assert list(history.latest(ACME, 10)) == [job(1)]
+
+
+class TestInMemoryJobHistory(JobHistorySuite):
+    @pytest.fixture
+    def history(self) -> JobHistory:
+        return InMemoryJobHistory()
+
+
+class TestDynamoDBJobHistory(JobHistorySuite):
+    @pytest.fixture
+    def history(self, table: Table) -> JobHistory:
+        return DynamoDBJobHistory(table, kept_for=KEPT_FOR)
+
+    def test_entries_expire_by_the_attribute_that_the_table_lives_by(self, table: Table) -> None:
+        DynamoDBJobHistory(table, kept_for=KEPT_FOR).record(COMPLETE)
+        item = table.client.scan(TableName=table.name)["Items"][0]
+        assert item["expires_at"] == {"N": str(int((COMPLETE.occurred_at + KEPT_FOR).timestamp()))}

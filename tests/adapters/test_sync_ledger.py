@@ -1,0 +1,146 @@
+"""What every sync ledger does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from kbfleet.adapters.dynamodb import DynamoDBSyncLedger, Table
+from kbfleet.domain.errors import ConcurrentUpdate
+from kbfleet.domain.ingestion import (
+    FailureReason,
+    JobStatus,
+    Outcome,
+    Priority,
+    RunningJob,
+    Sync,
+    SyncResult,
+    SyncState,
+    Waiter,
+)
+from kbfleet.domain.tenant import TenantId
+from kbfleet.ports import SyncLedger
+from tests.support.clock import START
+from tests.support.fakes import InMemorySyncLedger
+from tests.support.samples import ACME, SAKURA, ingestion_job, sync_result
+
+INTERVAL = timedelta(seconds=10)
+FULL = Sync(
+    ACME,
+    state=SyncState.RUNNING,
+    requested_generation=5,
+    synced_generation=3,
+    synced_at=START,
+    synced_data_source_id="DS00000002",
+    priority=Priority.CHANGED,
+    queued_at=START + timedelta(microseconds=123_456),
+    job=RunningJob("JOB0000003", 4, JobStatus.IN_PROGRESS, START),
+    result=SyncResult(
+        Outcome.DEGRADED, 3, START, "JOB0000001", (FailureReason("無視されました", ("s3://b/a, b.md",)),), "DS00000002"
+    ),
+    waiters=(Waiter("token-1", 4), Waiter("token-2", 5)),
+)
+
+
+def queued(tenant_id: TenantId, priority: Priority = Priority.CHANGED, age: float = 0) -> Sync:
+    return Sync(tenant_id).requested(START - timedelta(seconds=age), priority)
+
+
+class SyncLedgerSuite:
+    @pytest.fixture
+    def ledger(self) -> SyncLedger:
+        raise NotImplementedError
+
+    def test_a_tenant_that_never_asked_has_an_empty_entry(self, ledger: SyncLedger) -> None:
+        assert ledger.find(ACME) == Sync(ACME)
+
+    def test_an_entry_comes_back_as_it_was_stored_under_the_next_version(self, ledger: SyncLedger) -> None:
+        stored = ledger.save(FULL)
+        assert stored == replace(FULL, version=1)
+        assert ledger.find(ACME) == stored
+        assert ledger.save(stored).version == 2
+
+    def test_who_read_an_older_version_may_not_store(self, ledger: SyncLedger) -> None:
+        first = ledger.save(queued(ACME))
+        second = ledger.save(first.requested(START, Priority.REQUESTED))
+        with pytest.raises(ConcurrentUpdate):
+            ledger.save(first.requested(START, Priority.SCHEDULED))
+        assert ledger.find(ACME) == second
+
+    def test_of_two_first_entries_one_is_stored(self, ledger: SyncLedger) -> None:
+        first = ledger.save(queued(ACME))
+        with pytest.raises(ConcurrentUpdate):
+            ledger.save(queued(ACME, Priority.REQUESTED))
+        assert ledger.find(ACME) == first
+
+    def test_the_queue_is_in_order_of_priority_then_age_then_name(self, ledger: SyncLedger) -> None:
+        entries = [
+            queued(TenantId("scheduled"), Priority.SCHEDULED, age=1_000),
+            queued(TenantId("new-change"), age=1),
+            queued(TenantId("old-change-b"), age=100),
+            queued(TenantId("old-change-a"), age=100),
+            queued(TenantId("requested"), Priority.REQUESTED),
+        ]
+        for entry in entries:
+            ledger.save(entry)
+        order = [entry.tenant_id for entry in ledger.queued()]
+        assert order == ["requested", "old-change-a", "old-change-b", "new-change", "scheduled"]
+
+    def test_an_entry_is_listed_by_its_state_and_not_at_all_when_idle(self, ledger: SyncLedger) -> None:
+        waiting = ledger.save(queued(ACME))
+        other = ledger.save(queued(SAKURA))
+        assert list(ledger.queued()) == [waiting, other]
+        assert list(ledger.running()) == []
+        running = ledger.save(waiting.started(ingestion_job(JobStatus.STARTING), 1))
+        assert list(ledger.queued()) == [other]
+        assert list(ledger.running()) == [running]
+        ledger.save(running.ended(sync_result(generation=1), START))
+        assert list(ledger.queued()) == [other]
+        assert list(ledger.running()) == []
+
+    def test_all_are_listed_however_many_and_large_they_are(self, ledger: SyncLedger) -> None:
+        # 40 entries of 30 kB are more than the megabyte that DynamoDB gives in one page.
+        for number in range(40):
+            entry = queued(TenantId(f"tenant-{number}"), age=100 - number)
+            ledger.save(replace(entry, waiters=(Waiter("t" * 30_000, 1),)))
+        assert [entry.tenant_id for entry in ledger.queued()] == [f"tenant-{number}" for number in range(40)]
+
+    def test_what_is_listed_may_be_changed_while_going_through_it(self, ledger: SyncLedger) -> None:
+        for tenant_id in (ACME, SAKURA):
+            ledger.save(queued(tenant_id))
+        for entry in ledger.queued():
+            ledger.save(entry.started(ingestion_job(JobStatus.STARTING), 1))
+        assert [entry.tenant_id for entry in ledger.running()] == [ACME, SAKURA]
+
+    def test_one_start_can_be_claimed_in_an_interval(self, ledger: SyncLedger) -> None:
+        assert ledger.claim_start(START, INTERVAL)
+        assert not ledger.claim_start(START, INTERVAL)
+        assert not ledger.claim_start(START + INTERVAL - timedelta(milliseconds=1), INTERVAL)
+        assert ledger.claim_start(START + INTERVAL, INTERVAL)
+        assert not ledger.claim_start(START + INTERVAL, INTERVAL)
+
+    def test_a_refused_claim_does_not_postpone_the_next(self, ledger: SyncLedger) -> None:
+        ledger.claim_start(START, INTERVAL)
+        ledger.claim_start(START + INTERVAL / 2, INTERVAL)
+        assert ledger.claim_start(START + INTERVAL, INTERVAL)
+
+
+class TestInMemorySyncLedger(SyncLedgerSuite):
+    @pytest.fixture
+    def ledger(self) -> SyncLedger:
+        return InMemorySyncLedger()
+
+
+class TestDynamoDBSyncLedger(SyncLedgerSuite):
+    @pytest.fixture
+    def ledger(self, table: Table) -> SyncLedger:
+        return DynamoDBSyncLedger(table)
+
+    def test_idle_tenants_are_not_in_the_index_so_that_a_tick_costs_nothing_for_them(self, table: Table) -> None:
+        ledger = DynamoDBSyncLedger(table)
+        entry = ledger.save(queued(ACME))
+        assert len(table.client.scan(TableName=table.name, IndexName="SyncQueue")["Items"]) == 1
+        ledger.save(entry.ended(sync_result(generation=1), START))
+        assert table.client.scan(TableName=table.name, IndexName="SyncQueue")["Items"] == []

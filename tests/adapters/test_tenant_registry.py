@@ -1,0 +1,84 @@
+"""What every tenant registry does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from kbfleet.adapters.dynamodb import DynamoDBTenantRegistry, Table
+from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
+from kbfleet.domain.tenant import Lease, Tenant, TenantStatus
+from kbfleet.ports import TenantRegistry
+from tests.support.clock import START
+from tests.support.fakes import InMemoryTenantRegistry
+from tests.support.samples import ACME, EXECUTION, SAKURA, provisioning_failure, tenant
+
+FULL = tenant(
+    SAKURA,
+    name="桜商事 & Co. <本社>",
+    status=TenantStatus.FAILED,
+    fence=7,
+    lease=Lease(EXECUTION, START + timedelta(hours=5, microseconds=1)),
+    failure=provisioning_failure(reason="権限がありません。"),
+    updated_at=START + timedelta(microseconds=123_456),
+)
+MINIMAL = Tenant(ACME, "acme", TenantStatus.PROVISIONING, "S3_VECTORS", START, START)
+
+
+class TenantRegistrySuite:
+    @pytest.fixture
+    def registry(self) -> TenantRegistry:
+        raise NotImplementedError
+
+    def test_an_unknown_tenant_is_not_found(self, registry: TenantRegistry) -> None:
+        assert registry.find(ACME) is None
+        with pytest.raises(TenantNotFound, match="acme"):
+            registry.get(ACME)
+
+    @pytest.mark.parametrize("stored", [MINIMAL, FULL], ids=["minimal", "full"])
+    def test_a_record_comes_back_as_it_was_stored(self, registry: TenantRegistry, stored: Tenant) -> None:
+        registry.create(stored)
+        assert registry.find(stored.tenant_id) == registry.get(stored.tenant_id) == stored
+
+    def test_a_tenant_is_created_once(self, registry: TenantRegistry) -> None:
+        registry.create(MINIMAL)
+        with pytest.raises(ConcurrentUpdate):
+            registry.create(replace(MINIMAL, name="another"))
+        assert registry.get(ACME) == MINIMAL
+
+    def test_the_newest_fencing_token_may_replace_the_record(self, registry: TenantRegistry) -> None:
+        registry.create(FULL)
+        changed = replace(FULL, fence=8, name="another", lease=None, failure=None)
+        registry.replace(changed, fence=7)
+        assert registry.get(SAKURA) == changed
+
+    @pytest.mark.parametrize("fence", [6, 8])
+    def test_any_other_may_not(self, registry: TenantRegistry, fence: int) -> None:
+        registry.create(FULL)
+        with pytest.raises(ConcurrentUpdate):
+            registry.replace(replace(FULL, name="another"), fence=fence)
+        assert registry.get(SAKURA) == FULL
+
+    def test_a_record_that_does_not_exist_cannot_be_replaced(self, registry: TenantRegistry) -> None:
+        with pytest.raises(ConcurrentUpdate):
+            registry.replace(MINIMAL, fence=0)
+        assert registry.find(ACME) is None
+
+    def test_tenants_are_kept_apart(self, registry: TenantRegistry) -> None:
+        registry.create(MINIMAL)
+        registry.create(FULL)
+        assert (registry.get(ACME), registry.get(SAKURA)) == (MINIMAL, FULL)
+
+
+class TestInMemoryTenantRegistry(TenantRegistrySuite):
+    @pytest.fixture
+    def registry(self) -> TenantRegistry:
+        return InMemoryTenantRegistry()
+
+
+class TestDynamoDBTenantRegistry(TenantRegistrySuite):
+    @pytest.fixture
+    def registry(self, table: Table) -> TenantRegistry:
+        return DynamoDBTenantRegistry(table)

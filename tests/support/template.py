@@ -1,0 +1,72 @@
+"""template.yaml and the state machine's definition, as tests read them."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+TEMPLATE = REPOSITORY / "template.yaml"
+DEFINITION = REPOSITORY / "statemachine" / "provision_tenant.asl.json"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short tags, which become their long forms: `!Ref X` is `{"Ref": "X"}`."""
+
+
+def _intrinsic(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    name = suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}"
+    if isinstance(node, yaml.ScalarNode):
+        return {name: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {name: loader.construct_sequence(node, deep=True)}
+    assert isinstance(node, yaml.MappingNode)
+    return {name: loader.construct_mapping(node, deep=True)}
+
+
+_Loader.add_multi_constructor("!", _intrinsic)
+
+
+@cache
+def template() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.load(TEMPLATE.read_text("utf-8"), _Loader)  # noqa: S506 - a SafeLoader
+    return loaded
+
+
+def resources(kind: str) -> dict[str, dict[str, Any]]:
+    """The resources of one type, by logical id."""
+    return {name: resource for name, resource in template()["Resources"].items() if resource["Type"] == kind}
+
+
+def properties(logical_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = template()["Resources"][logical_id]["Properties"]
+    return found
+
+
+def function_property(logical_id: str, name: str) -> Any:
+    """A function's own property, or the one that Globals give it."""
+    return properties(logical_id).get(name, template()["Globals"]["Function"].get(name))
+
+
+def environment(logical_id: str) -> dict[str, Any]:
+    """The environment variables of a function, with those that Globals give it."""
+    everywhere = template()["Globals"]["Function"]["Environment"]["Variables"]
+    own = properties(logical_id).get("Environment", {}).get("Variables", {})
+    return {**everywhere, **own}
+
+
+def table_definition() -> dict[str, Any]:
+    """The arguments of CreateTable that make the fleet's table."""
+    names = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+    return {name: properties("Table")[name] for name in names}
+
+
+@cache
+def definition() -> dict[str, Any]:
+    """The state machine `provision_tenant`, with its `${…}` as they are written."""
+    loaded: dict[str, Any] = json.loads(DEFINITION.read_text("utf-8"))
+    return loaded
