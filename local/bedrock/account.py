@@ -22,6 +22,7 @@ from local.bedrock.records import (
     IngestionJob,
     KnowledgeBase,
     Policy,
+    Session,
     VectorBucket,
 )
 from local.bedrock.service_roles import ServiceRole
@@ -76,6 +77,7 @@ class Account:
         self.collections: dict[str, Collection] = {}
         self.collection_indexes: dict[str, Index] = {}
         self.policies: dict[tuple[str, str], Policy] = {}
+        self.sessions: dict[str, Session] = {}
         self._contents: dict[str, VectorIndex] = {}
         self._tokens: dict[tuple[str, str], Remembered] = {}
 
@@ -95,6 +97,11 @@ class Account:
         """What is stored under a vector index's key; two knowledge bases on one index share it."""
         with self.lock:
             return self._contents.setdefault(key, VectorIndex(self.embedder.dimension))
+
+    def all_contents(self) -> dict[str, VectorIndex]:
+        """What is stored in every vector index, by key."""
+        with self.lock:
+            return dict(self._contents)
 
     def drop_contents(self, key: str) -> None:
         """Forget all that is stored under a vector index's key."""

@@ -24,14 +24,17 @@ class Clock(Protocol):
 
 
 class ScaledClock:
-    """Runs ``speed`` times as fast as the wall clock, starting from the present."""
+    """Runs ``speed`` times as fast as the wall clock, starting from the present at the earliest."""
 
-    def __init__(self, speed: float = 1.0) -> None:
-        """``speed`` is emulated seconds per real second and must be above 0, else ValueError."""
+    def __init__(self, speed: float = 1.0, not_before: float = 0.0) -> None:
+        """``speed`` is emulated seconds per real second and must be above 0, else ValueError.
+
+        ``not_before`` is the earliest time to start from, for a clock that carries on where a fast one has stopped.
+        """
         if speed <= 0:
             raise ValueError("speed must be above 0")
         self._speed = speed
-        self._epoch = time.time()
+        self._epoch = max(time.time(), not_before)
         self._origin = time.monotonic()
 
     def now(self) -> float:

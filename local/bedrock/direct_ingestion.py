@@ -57,6 +57,13 @@ class DirectIngestion:
         self._account = account
         self._under_way = 0
 
+    def resume(self) -> None:
+        """What was under way when the state was kept is lost: its documents say so, and those in deletion stay."""
+        for source in self._account.data_sources.values():
+            for document in source.documents.values():
+                if document.status in ("STARTING", "IN_PROGRESS", "DELETING"):
+                    document.status, document.status_reason = "FAILED", "The emulator was stopped meanwhile."
+
     def ingest_knowledge_base_documents(self, given: Members) -> Members:
         """Status STARTING; each document ends INDEXED, IGNORED or FAILED."""
         base, source = self._names(given)

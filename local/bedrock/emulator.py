@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import typing
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from time import sleep
 from typing import Any
 
@@ -31,6 +33,7 @@ from local.bedrock.protocol import Protocol, protocol
 from local.bedrock.quotas import Quotas
 from local.bedrock.retrieval import Retrieval
 from local.bedrock.s3_vectors import S3Vectors
+from local.bedrock.state import keep, kept, restore
 from local.bedrock.vended_logs import Subscription, VendedLogs
 
 _log = logging.getLogger(__name__)
@@ -38,6 +41,11 @@ _log = logging.getLogger(__name__)
 _CONTROL = "/_emulator/"
 # These spend their time on computing, not on the state, and take the lock themselves for as long as they need it.
 _UNLOCKED = frozenset({"bedrock-agent-runtime", "bedrock-runtime"})
+
+
+@typing.runtime_checkable
+class _Resumable(typing.Protocol):
+    def resume(self) -> None: ...
 
 
 class Emulator:
@@ -54,15 +62,18 @@ class Emulator:
         clock: Clock | None = None,
         quotas: Quotas | None = None,
         check_roles: bool = False,
+        state: Path | None = None,
     ) -> None:
-        """An empty account.
+        """An account that is empty, or as it was kept in the directory ``state`` when an earlier emulator was closed.
 
         ``speed`` is emulated seconds per second, unless a ``clock`` is given. ``embedder`` is "multilingual",
         "character" or "auto". ``client_factory("s3")`` gives the boto3 client that documents are read with.
         ``check_roles`` has service roles checked against ``client_factory("iam")``: whether they exist, trust Bedrock
         and may do what is done in their name.
         """
-        self._clock = clock or ScaledClock(speed)
+        self._state = state
+        earlier = kept(state) if state is not None else None
+        self._clock = clock or ScaledClock(speed, not_before=earlier["now"] if earlier else 0.0)
         self._quotas = quotas or Quotas()
         self._account = Account(
             region=region,
@@ -85,6 +96,18 @@ class Emulator:
             "s3vectors": (S3Vectors(self._account),),
             "opensearchserverless": (OpenSearchServerless(self._account),),
         }
+
+        if earlier is not None:
+            restore(self._account, earlier)
+            for holder in (holder for holders in self._services.values() for holder in holders):
+                if isinstance(holder, _Resumable):
+                    with self._account.lock:
+                        holder.resume()
+
+    def close(self) -> None:
+        """Keep the state, where a directory for it was given. Nothing else needs closing."""
+        if self._state is not None:
+            keep(self._account, self._state)
 
     @property
     def faults(self) -> Faults:
@@ -211,7 +234,7 @@ class Emulator:
         rate = self._quotas.requests_per_second.get(operation)
         if rate is None:
             return
-        base = self._account.knowledge_bases.get(members.get("knowledgeBaseId", ""))
+        base = self._account.knowledge_bases.get(members.get("knowledgeBaseId", "").rpartition("/")[2])
         if operation == "Retrieve" and base is not None and base.managed:
             minute = self._quotas.managed_retrievals_per_minute_per_knowledge_base
             self._account.rates.take(f"Retrieve {base.identifier}", minute / 60, burst=minute)

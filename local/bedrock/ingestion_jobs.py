@@ -28,6 +28,8 @@ SMALL_SYNC = 180.0
 PER_DOCUMENT = 0.25
 STOPPING = 5.0
 
+_FAULTS = ("job_fails", "job_hangs", "documents_fail", "vectors_not_searchable")
+
 
 class IngestionJobs:
     """Operations by their names in the model, in snake case."""
@@ -67,10 +69,7 @@ class IngestionJobs:
             base,
             source,
             job,
-            {
-                effect: account.faults.of_effect(effect, "StartIngestionJob", given)
-                for effect in ("job_fails", "job_hangs", "documents_fail", "vectors_not_searchable")
-            },
+            {effect: account.faults.of_effect(effect, "StartIngestionJob", given) for effect in _FAULTS},
         )
         account.agenda.at(now + STARTING, run.begin)
         account.vended_logs.job_changed(base, job, "INGESTION_JOB_STARTED")
@@ -106,13 +105,28 @@ class IngestionJobs:
             raise conflict(f"Ingestion job {job.identifier} cannot be stopped in status {job.status}.")
         job.status, job.updated_at = "STOPPING", self._account.now()
 
-        def stopped() -> None:
-            job.status, job.updated_at = "STOPPED", self._account.now()
-            base = self._account.knowledge_base(job.knowledge_base_id)
-            self._account.vended_logs.job_changed(base, job, "STOPPED")
-
-        self._account.agenda.at(self._account.now() + STOPPING, stopped)
+        self._account.agenda.at(self._account.now() + STOPPING, partial(self._stopped, job))
         return {"ingestionJob": _job(job)}
+
+    def resume(self) -> None:
+        """Carry on with what was under way when the state was kept: running jobs read their bucket anew."""
+        for (base_id, source_id), jobs in self._account.jobs.items():
+            for job in jobs:
+                if job.status in ("STARTING", "IN_PROGRESS"):
+                    job.status = "STARTING"
+                    base, source = (
+                        self._account.knowledge_bases[base_id],
+                        self._account.data_sources[base_id, source_id],
+                    )
+                    run = _Run(self._account, base, source, job, dict.fromkeys(_FAULTS))
+                    self._account.agenda.at(self._account.now() + STARTING, run.begin)
+                elif job.status == "STOPPING":
+                    self._account.agenda.at(self._account.now() + STOPPING, partial(self._stopped, job))
+
+    def _stopped(self, job: IngestionJob) -> None:
+        job.status, job.updated_at = "STOPPED", self._account.now()
+        base = self._account.knowledge_base(job.knowledge_base_id)
+        self._account.vended_logs.job_changed(base, job, "STOPPED")
 
     def _find(self, given: Members) -> IngestionJob:
         source = self._account.data_source(given["knowledgeBaseId"], given["dataSourceId"])

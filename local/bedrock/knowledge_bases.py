@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from local.bedrock.account import Account, index_key, storage_key
@@ -40,6 +41,21 @@ class KnowledgeBases:
         """``account`` holds the state."""
         self._account = account
         self._role_first_used: dict[str, float] = {}
+
+    def resume(self) -> None:
+        """Carry on with what was under way when the state was kept."""
+        for base in self._account.knowledge_bases.values():
+            if base.status == "CREATING":
+                self._becomes(base, "ACTIVE", MANAGED_CREATION if base.managed else VECTOR_CREATION)
+            elif base.status == "UPDATING":
+                self._becomes(base, "ACTIVE", UPDATE)
+            elif base.status == "DELETING":
+                self._account.agenda.at(self._account.now() + DELETION, partial(self._delete_knowledge_base, base))
+        for source in self._account.data_sources.values():
+            if source.status == "DELETING":
+                base = self._account.knowledge_bases[source.knowledge_base_id]
+                when = self._account.now() + DATA_SOURCE_DELETION
+                self._account.agenda.at(when, partial(self._delete_data_source, base, source))
 
     # Knowledge bases
 
@@ -119,7 +135,7 @@ class KnowledgeBases:
         base = account.knowledge_base(given["knowledgeBaseId"])
         self._check_idle(base.identifier)
         base.status, base.updated_at = "DELETING", account.now()
-        account.agenda.at(account.now() + DELETION, lambda: self._delete_knowledge_base(base))
+        account.agenda.at(account.now() + DELETION, partial(self._delete_knowledge_base, base))
         return {"knowledgeBaseId": base.identifier, "status": base.status}
 
     def _delete_knowledge_base(self, base: KnowledgeBase) -> None:
@@ -223,7 +239,7 @@ class KnowledgeBases:
         source = account.data_source(base.identifier, given["dataSourceId"])
         self._check_idle(base.identifier, source.identifier)
         source.status, source.updated_at = "DELETING", account.now()
-        account.agenda.at(account.now() + DATA_SOURCE_DELETION, lambda: self._delete_data_source(base, source))
+        account.agenda.at(account.now() + DATA_SOURCE_DELETION, partial(self._delete_data_source, base, source))
         return {"knowledgeBaseId": base.identifier, "dataSourceId": source.identifier, "status": source.status}
 
     def _delete_data_source(self, base: KnowledgeBase, source: DataSource) -> None:

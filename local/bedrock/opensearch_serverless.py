@@ -9,6 +9,7 @@ import secrets
 import string
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from local.bedrock.account import Account
@@ -71,11 +72,7 @@ class OpenSearchServerless:
         )
         account.collections[identifier] = made
 
-        def active() -> None:
-            if made.status == "CREATING":
-                made.status = "ACTIVE"
-
-        account.agenda.at(account.now() + CREATION, active)
+        account.agenda.at(account.now() + CREATION, partial(self._activate, made))
         return {"createCollectionDetail": _detail(made)}
 
     def batch_get_collection(self, given: Members) -> Members:
@@ -119,16 +116,28 @@ class OpenSearchServerless:
         if collection.members["deletionProtection"] == "ENABLED":
             raise validation(f"Collection with ID {collection.identifier} has deletion protection enabled.")
         collection.status = "DELETING"
-
-        def gone() -> None:
-            account.collections.pop(collection.identifier, None)
-            for key in [key for key in account.collection_indexes if key.startswith(f"{collection.arn}/index/")]:
-                del account.collection_indexes[key]
-                account.drop_contents(key)
-
-        account.agenda.at(account.now() + DELETION, gone)
+        account.agenda.at(account.now() + DELETION, partial(self._remove, collection))
         detail = {"id": collection.identifier, "name": collection.name, "status": collection.status}
         return {"deleteCollectionDetail": detail}
+
+    def resume(self) -> None:
+        """Carry on with what was under way when the state was kept."""
+        for collection in self._account.collections.values():
+            if collection.status == "CREATING":
+                self._account.agenda.at(self._account.now() + CREATION, partial(self._activate, collection))
+            elif collection.status == "DELETING":
+                self._account.agenda.at(self._account.now() + DELETION, partial(self._remove, collection))
+
+    def _activate(self, collection: Collection) -> None:
+        if collection.status == "CREATING":
+            collection.status = "ACTIVE"
+
+    def _remove(self, collection: Collection) -> None:
+        account = self._account
+        account.collections.pop(collection.identifier, None)
+        for key in [key for key in account.collection_indexes if key.startswith(f"{collection.arn}/index/")]:
+            del account.collection_indexes[key]
+            account.drop_contents(key)
 
     def tag_resource(self, given: Members) -> Members:
         """Adds or replaces tags of a collection."""

@@ -151,3 +151,11 @@ class Policy:
     document: Any
     created_at: float
     updated_at: float
+
+
+@dataclass
+class Session:
+    """A conversation with one knowledge base."""
+
+    knowledge_base_id: str
+    expires_at: float

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from local.bedrock.account import Account, index_key
@@ -12,7 +11,7 @@ from local.bedrock.answering import Passage, answer
 from local.bedrock.errors import NotEmulatedError, not_found, validation
 from local.bedrock.metadata_filters import predicate
 from local.bedrock.paging import page
-from local.bedrock.records import KnowledgeBase
+from local.bedrock.records import KnowledgeBase, Session
 from local.bedrock.vector_index import Chunk, Hit
 
 Members = dict[str, Any]
@@ -29,21 +28,12 @@ _MANAGED_PROFILE_ONLY = (
 )
 
 
-@dataclass
-class Session:
-    """A conversation with one knowledge base."""
-
-    knowledge_base_id: str
-    expires_at: float
-
-
 class Retrieval:
     """Operations by their names in the model, in snake case. Called without holding the account's lock."""
 
     def __init__(self, account: Account) -> None:
         """``account`` holds the state."""
         self._account = account
-        self._sessions: dict[str, Session] = {}
 
     def retrieve(self, given: Members) -> Members:
         """The passages nearest to the query, best first."""
@@ -170,11 +160,12 @@ class Retrieval:
     def _session(self, identifier: str | None, base: KnowledgeBase) -> str:
         now = self._account.now()
         with self._account.lock:
-            self._sessions = {key: session for key, session in self._sessions.items() if session.expires_at > now}
+            live = {key: session for key, session in self._account.sessions.items() if session.expires_at > now}
+            self._account.sessions = live
             if identifier is None:
                 identifier = str(uuid.uuid4())
-                self._sessions[identifier] = Session(base.identifier, now + SESSION_SECONDS)
-            elif identifier not in self._sessions or self._sessions[identifier].knowledge_base_id != base.identifier:
+                live[identifier] = Session(base.identifier, now + SESSION_SECONDS)
+            elif identifier not in live or live[identifier].knowledge_base_id != base.identifier:
                 # What another knowledge base's session is answered is not known; it is surely not let in.
                 raise validation(f"Session with Id {identifier} is not valid. Please check and try again.")
             return identifier

@@ -17,6 +17,7 @@ from local.bedrock.emulator import Emulator
 from local.bedrock.errors import ConnectionBrokenError
 from local.bedrock.messages import Request, Response
 from local.bedrock.protocol import SERVICES, protocol
+from local.bedrock.state import StateError
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -54,6 +55,9 @@ class Application:
         from starlette.concurrency import run_in_threadpool
         from starlette.requests import Request as HttpRequest
 
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
         if scope["type"] != "http":
             return
         request = Request(
@@ -85,6 +89,13 @@ class Application:
         )
         await send({"type": "http.response.body", "body": response.body, "more_body": False})
 
+    async def _live(self, receive: Receive, send: Send) -> None:
+        # The server ends by a signal, so that nothing after it would run: its last word is the time to keep the state.
+        while (await receive())["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        self._emulator.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
     def _respond(self, request: Request) -> Response:
         if self._emulator.is_control(request.path):
             return self._emulator.control(request)
@@ -100,7 +111,7 @@ def serve(port: int, emulator: Emulator) -> None:
     """Serve on 127.0.0.1 until interrupted."""
     import uvicorn
 
-    uvicorn.run(Application(emulator), host="127.0.0.1", port=port, log_level="warning", lifespan="off")
+    uvicorn.run(Application(emulator), host="127.0.0.1", port=port, log_level="warning", lifespan="on")
 
 
 def command(
@@ -120,12 +131,13 @@ def command(
     ] = None,
 ) -> None:
     """Run the emulator of Amazon Bedrock Knowledge Bases on its own."""
-    if state is not None:
-        raise typer.BadParameter("keeping state is not offered yet")
     if roles is None:
         # Never against AWS itself by default: the roles of a local stack are in the local stack's IAM.
         roles = bool({"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_IAM"} & os.environ.keys())
-    emulator = Emulator(speed=speed, check_roles=roles)
+    try:
+        emulator = Emulator(speed=speed, check_roles=roles, state=state)
+    except StateError as error:
+        raise typer.BadParameter(str(error), param_hint="--state") from error
     if faults is not None:
         emulator.faults.load(faults)
     typer.echo(f"Amazon Bedrock Knowledge Bases on http://127.0.0.1:{port} (speed {speed:g})")

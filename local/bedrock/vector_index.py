@@ -65,6 +65,11 @@ class VectorIndex:
         """How many chunks there are."""
         return len(self._chunks)
 
+    def stored(self) -> tuple[list[Chunk], Vectors]:
+        """Everything in it, row by row."""
+        with self._lock:
+            return list(self._chunks), self._vectors
+
     def replace(
         self,
         data_source_id: str,

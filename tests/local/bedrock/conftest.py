@@ -27,7 +27,7 @@ class Workbench:
     """The clients, the clock, and short ways to what most tests need first."""
 
     emulator: Emulator
-    clock: ManualClock
+    clock: Any
     clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
@@ -213,7 +213,7 @@ def workbench_of(aws: None) -> Callable[..., Workbench]:
     """Makes a workbench; takes the emulator's own arguments."""
 
     def make(**arguments: Any) -> Workbench:
-        clock = ManualClock()
+        clock = arguments.pop("clock", None) or ManualClock()
         settings = {"quotas": Quotas(requests_per_second={}), "embedder": "character", **arguments}
         return Workbench(Emulator(region=REGION, account=ACCOUNT, clock=clock, **settings), clock)
 
