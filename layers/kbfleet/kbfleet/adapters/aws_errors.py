@@ -39,7 +39,7 @@ _MISSING = {
     "AWS.SimpleQueueService.NonExistentQueue",
     "QueueDoesNotExist",
 }
-_CONFLICT = {"ConflictException", "ResourceInUseException", "OperationAborted", "409"}
+_CONFLICT = {"ConflictException", "ResourceInUseException", "OperationAborted", "ExecutionAlreadyExists", "409"}
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
 _QUOTA = {"ServiceQuotaExceededException", "LimitExceededException", "TooManyBuckets"}
 
