@@ -1,0 +1,102 @@
+"""Our events on the bus, through the rules of template.yaml, into the queue that the notifier reads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from kbfleet.adapters.event_bridge import EventBridgeAnnouncements
+from kbfleet.contracts import JobStateChangeEvent, ProvisioningFailedEvent, parse
+from kbfleet.domain.errors import NotReadyYet
+from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.ports import Announcements
+from tests.support.fakes import RecordingAnnouncements
+from tests.support.samples import ACME, REGION, SAKURA, job_state_change, provisioning_failure
+from tests.support.template import resources
+
+CHANGES = [
+    (job_state_change(status=JobStatus.STARTING, outcome=None, previous_outcome=Outcome.FAILED), False),
+    (job_state_change(), False),
+    (job_state_change(previous_outcome=None), False),
+    (job_state_change(previous_outcome=Outcome.STOPPED), False),
+    (job_state_change(previous_outcome=Outcome.FAILED), True),
+    (job_state_change(previous_outcome=Outcome.DEGRADED), True),
+    (job_state_change(status=JobStatus.FAILED, outcome=Outcome.FAILED), True),
+    (job_state_change(status=JobStatus.STOPPED, outcome=Outcome.STOPPED), False),
+    (
+        job_state_change(
+            tenant_id=SAKURA,
+            outcome=Outcome.DEGRADED,
+            previous_outcome=None,
+            ingestion_job_id=None,
+            started_at=None,
+            statistics=Statistics(1, 2, 3, 4, 5, 6, 7, 8),
+            failure_reasons=(FailureReason("無視されました", ("s3://b/議事録, 1.md",)),),
+        ),
+        True,
+    ),
+]
+
+
+class Bus:
+    """The bus, its rules, and the alert queue behind them."""
+
+    def __init__(self) -> None:
+        self.events: Any = boto3.client("events", region_name=REGION)
+        self._queue: Any = boto3.client("sqs", region_name=REGION)
+        self._url = self._queue.create_queue(QueueName="alerts")["QueueUrl"]
+        arn = self._queue.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])["Attributes"][
+            "QueueArn"
+        ]
+        self.events.create_event_bus(Name="kbfleet")
+        for name, rule in resources("AWS::Events::Rule").items():
+            pattern = json.dumps(rule["Properties"]["EventPattern"])
+            self.events.put_rule(Name=name, EventBusName="kbfleet", EventPattern=pattern)
+            self.events.put_targets(Rule=name, EventBusName="kbfleet", Targets=[{"Id": "alerts", "Arn": arn}])
+
+    def delivered(self) -> list[dict[str, Any]]:
+        received = self._queue.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10)
+        return [json.loads(message["Body"]) for message in received.get("Messages", [])]
+
+
+@pytest.fixture
+def bus(aws: None) -> Bus:
+    return Bus()
+
+
+@pytest.mark.parametrize(("change", "alerted"), CHANGES)
+def test_what_breaks_or_recovers_reaches_the_alert_queue_as_it_was(
+    bus: Bus, change: JobStateChange, alerted: bool
+) -> None:
+    EventBridgeAnnouncements(bus.events, bus_name="kbfleet").job_state_changed(change)
+    delivered = [parse(JobStateChangeEvent, event).detail.to_domain() for event in bus.delivered()]
+    assert delivered == ([change] if alerted else [])
+
+
+def test_a_failed_provisioning_reaches_the_alert_queue_as_it_was(bus: Bus) -> None:
+    EventBridgeAnnouncements(bus.events, bus_name="kbfleet").provisioning_failed(ACME, provisioning_failure())
+    (event,) = bus.delivered()
+    detail = parse(ProvisioningFailedEvent, event).detail
+    assert (detail.tenant_id, detail.to_domain()) == (ACME, provisioning_failure())
+
+
+def test_an_event_that_the_bus_does_not_take_is_worth_another_try(aws: None) -> None:
+    client = boto3.client("events", region_name=REGION)
+    refused = {"ErrorCode": "InternalFailure", "ErrorMessage": "try later"}
+    with Stubber(client) as stubber:
+        stubber.add_response("put_events", {"FailedEntryCount": 1, "Entries": [refused]})
+        with pytest.raises(NotReadyYet, match="InternalFailure"):
+            EventBridgeAnnouncements(client, bus_name="kbfleet").job_state_changed(job_state_change())
+
+
+def test_announcements_in_memory_are_kept_in_order() -> None:
+    announcements = RecordingAnnouncements()
+    port: Announcements = announcements
+    port.job_state_changed(job_state_change())
+    port.provisioning_failed(ACME, provisioning_failure())
+    assert announcements.job_state_changes == [job_state_change()]
+    assert announcements.provisioning_failures == [(ACME, provisioning_failure())]
