@@ -26,6 +26,7 @@ from typing import Any
 import boto3
 from botocore.client import BaseClient
 from botocore.config import Config
+from ministack.core import iam_actions
 from ministack.services import stepfunctions
 from ministack.services.cloudformation import provisioners
 from moto.stepfunctions.parser.api import ExecutionStatus, StateMachineType
@@ -49,7 +50,8 @@ logger = logging.getLogger(__name__)
 LONGEST_CALL = 15 * 60 + 10
 CLIENT_NAMES = {"sfn": "stepfunctions", "states": "stepfunctions"}
 _running: dict[str, Execution] = {}
-_closed_tokens: set[str] = set()
+# State machines by the tokens of tasks that are over.
+_closed_tokens: dict[str, str] = {}
 
 
 def apply(configuration: StackConfiguration) -> None:
@@ -59,6 +61,7 @@ def apply(configuration: StackConfiguration) -> None:
     start_execution, stop_execution = stepfunctions._start_execution, stepfunctions._stop_execution
     get_execution_history = stepfunctions._get_execution_history
     find_definition_problem = stepfunctions._validate_definition_jsonata
+    extract_resource_arn = iam_actions.extract_resource_arn
     state_machine_type = provisioners._RESOURCE_HANDLERS["AWS::StepFunctions::StateMachine"]
     create_by_template = state_machine_type["create"]
 
@@ -87,6 +90,11 @@ def apply(configuration: StackConfiguration) -> None:
             _copy_history(execution, stepfunctions._executions[request["executionArn"]])
         return get_execution_history(request)
 
+    def resource_arn(service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any) -> Any:
+        machine = _machine_of_token(body) if service == "states" and b'"taskToken"' in body else None
+        return machine or extract_resource_arn(service, method, path, headers, body, *rest)
+
+    iam_actions.extract_resource_arn = resource_arn
     stepfunctions._run_execution = _run
     stepfunctions._start_execution = start
     stepfunctions._stop_execution = stop
@@ -139,7 +147,7 @@ def _run(arn: str) -> None:
     finally:
         del _running[arn]
         if environment := _environment(execution):
-            _closed_tokens.update(environment.callback_pool_manager._pool)
+            _closed_tokens.update(dict.fromkeys(environment.callback_pool_manager._pool, record["stateMachineArn"]))
 
 
 def _make_execution(record: dict[str, Any], machine: dict[str, Any]) -> Execution:
@@ -245,6 +253,16 @@ def _open_task(token: str) -> Any:
     return stepfunctions.error_response_json(
         "TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'", 400
     )
+
+
+def _machine_of_token(body: bytes) -> str | None:
+    """The state machine whose task a token is of, which is what policies name (AWS service authorization reference)."""
+    token = json.loads(body)["taskToken"]
+    for execution in list(_running.values()):
+        environment = _environment(execution)
+        if environment and environment.callback_pool_manager.get(token):
+            return str(execution.state_machine.arn)
+    return _closed_tokens.get(token)
 
 
 def _environment(execution: Execution) -> Environment | None:

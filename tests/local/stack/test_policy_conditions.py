@@ -85,6 +85,32 @@ def test_a_knowledge_base_may_be_read_by_its_arn_only(guarded_aws: Any) -> None:
     assert codes == ["ResourceNotFoundException", "AccessDeniedException"]
 
 
+def test_tasks_of_the_permitted_state_machine_only_may_be_ended(guarded_aws: Any) -> None:
+    states, queue = guarded_aws.client("stepfunctions"), guarded_aws.make_queue()
+    message = {"QueueUrl": queue, "MessageBody.$": "$$.Task.Token"}
+    task = {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "Parameters": message}
+    definition = json.dumps({"StartAt": "Wait", "States": {"Wait": {**task, "TimeoutSeconds": 20, "End": True}}})
+    trust = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    role = guarded_aws.client("iam").create_role(
+        RoleName=f"role-{uuid4().hex[:8]}",
+        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+    )["Role"]["Arn"]
+    machine = states.create_state_machine(name=f"machine-{uuid4().hex[:8]}", definition=definition, roleArn=role)
+    machine = machine["stateMachineArn"]
+    states.start_execution(stateMachineArn=machine)
+    [token] = guarded_aws.receive(queue)
+
+    def end_task(permitted: str) -> None:
+        statement = {"Action": "states:SendTaskSuccess", "Resource": permitted}
+        user = client_of_user(guarded_aws, statement)
+        user("stepfunctions").send_task_success(taskToken=token, output="{}")
+
+    with pytest.raises(ClientError) as refused:
+        end_task(f"{machine}-other")
+    assert code(refused) == "AccessDeniedException"
+    end_task(machine)
+
+
 @pytest.mark.parametrize("guarded_aws", ["corrected"], indirect=True)
 def test_a_vector_index_may_be_read_by_its_arn_only(guarded_aws: Any) -> None:
     indexes = "arn:aws:s3vectors:us-east-1:000000000000:bucket/fleet/index"
