@@ -18,6 +18,8 @@ EFFECTS: Mapping[str, str] = {
     "job_fails": "the ingestion job ends FAILED with `failureReasons`",
     "job_hangs": "the ingestion job stays IN_PROGRESS until it is stopped",
     "documents_fail": "the documents whose keys are in `keys` fail in the ingestion job",
+    "knowledge_base_fails": "the knowledge base ends FAILED with `failureReasons` instead of ACTIVE",
+    "data_source_fails": "the data source, made all right, turns FAILED with `failureReasons` after `seconds`",
     "role_not_assumable": "a service role cannot be assumed until `seconds` after its first use",
     "index_not_visible": "a vector index is not seen by CreateKnowledgeBase until `seconds` after it was made",
     "vectors_not_searchable": "what an ingestion job indexed is found only `seconds` after it completed",
@@ -30,6 +32,8 @@ _DEFAULT_OPERATIONS = {
     "job_hangs": "StartIngestionJob",
     "documents_fail": "StartIngestionJob",
     "vectors_not_searchable": "StartIngestionJob",
+    "knowledge_base_fails": "CreateKnowledgeBase",
+    "data_source_fails": "CreateDataSource",
     "role_not_assumable": "CreateKnowledgeBase",
     "index_not_visible": "CreateIndex",
     "uniqueness_lag": "CreateKnowledgeBase",
@@ -37,6 +41,8 @@ _DEFAULT_OPERATIONS = {
 _NEEDS = {
     "error": ("code", "message"),
     "job_fails": ("failureReasons",),
+    "knowledge_base_fails": ("failureReasons",),
+    "data_source_fails": ("failureReasons",),
     "documents_fail": ("keys",),
     **dict.fromkeys(
         ("latency", "role_not_assumable", "index_not_visible", "vectors_not_searchable", "uniqueness_lag"), ("seconds",)

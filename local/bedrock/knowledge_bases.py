@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -90,7 +91,12 @@ class KnowledgeBases:
         )
         account.knowledge_bases[identifier] = made
         account.remember("CreateKnowledgeBase", given.get("clientToken"), made, lag.seconds if lag else 0.0)
-        self._becomes(made, "ACTIVE", MANAGED_CREATION if managed else VECTOR_CREATION)
+        fault = account.faults.of_effect("knowledge_base_fails", "CreateKnowledgeBase", given)
+        duration = MANAGED_CREATION if managed else VECTOR_CREATION
+        if fault is not None:
+            self._becomes(made, "FAILED", duration, fault.failureReasons)
+        else:
+            self._becomes(made, "ACTIVE", duration)
         return {"knowledgeBase": _knowledge_base(made)}
 
     def get_knowledge_base(self, given: Members) -> Members:
@@ -188,7 +194,14 @@ class KnowledgeBases:
         )
         account.data_sources[base.identifier, made.identifier] = made
         account.remember("CreateDataSource", given.get("clientToken"), made)
+        fault = account.faults.of_effect("data_source_fails", "CreateDataSource", given)
+        if fault is not None:
+            account.agenda.at(now + fault.seconds, partial(self._fail_data_source, made, fault.failureReasons))
         return {"dataSource": _data_source(made)}
+
+    def _fail_data_source(self, source: DataSource, reasons: list[str]) -> None:
+        if source.status == "AVAILABLE":
+            source.status, source.updated_at, source.failure_reasons = "FAILED", self._account.now(), reasons
 
     def get_data_source(self, given: Members) -> Members:
         """ResourceNotFoundException when there is none."""
@@ -286,13 +299,13 @@ class KnowledgeBases:
 
     # Checks
 
-    def _becomes(self, base: KnowledgeBase, status: str, seconds: float) -> None:
+    def _becomes(self, base: KnowledgeBase, status: str, seconds: float, reasons: Sequence[str] = ()) -> None:
         expected, when = base.status, self._account.now() + seconds
 
         def settle() -> None:
             # Deleted meanwhile: the deletion decides.
             if base.status == expected:
-                base.status, base.updated_at = status, when
+                base.status, base.updated_at, base.failure_reasons = status, when, list(reasons)
 
         self._account.agenda.at(when, settle)
 

@@ -90,6 +90,8 @@ class Retrieval:
             raise validation("knowledgeBaseConfiguration is required for type KNOWLEDGE_BASE.")
         if "guardrailConfiguration" in settings.get("generationConfiguration", {}):
             raise NotEmulatedError("guardrailConfiguration")
+        if "queryTransformationConfiguration" in settings.get("orchestrationConfiguration", {}):
+            raise NotEmulatedError("orchestrationConfiguration.queryTransformationConfiguration")
         base = self._knowledge_base(settings["knowledgeBaseId"])
         if base.managed:
             # The restriction is documented, its words are not.

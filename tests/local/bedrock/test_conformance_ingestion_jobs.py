@@ -164,6 +164,22 @@ def test_a_managed_knowledge_base_takes_a_connector(bench: Any) -> None:
     assert bench.sync(base, source)["statistics"]["numberOfNewDocumentsIndexed"] == 1
 
 
+@fact("on MANAGED, CreateDataSource can answer 200 and the data source later turn FAILED", "R")
+def test_a_data_source_can_turn_failed(bench: Any) -> None:
+    bench.emulator.faults.add({"effect": "data_source_fails", "failureReasons": ["Access denied."], "seconds": 30})
+    base = bench.managed()
+    parameters = {"type": "S3", "version": "1", "connectionConfiguration": {"bucketName": "documents"}}
+    connector = {
+        "type": "MANAGED_KNOWLEDGE_BASE_CONNECTOR",
+        "managedKnowledgeBaseConnectorConfiguration": {"connectorParameters": parameters},
+    }
+    source = bench.data_source(base, configuration=connector)
+    bench.clock.advance(31)
+    found = bench.agent.get_data_source(knowledgeBaseId=base, dataSourceId=source)["dataSource"]
+    assert (found["status"], found["failureReasons"]) == ("FAILED", ["Access denied."])
+    assert refusal(bench.agent.start_ingestion_job, knowledgeBaseId=base, dataSourceId=source)[0] == 400
+
+
 # Jobs
 
 

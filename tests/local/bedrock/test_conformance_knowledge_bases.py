@@ -319,3 +319,13 @@ def test_a_managed_knowledge_base_takes_no_storage(bench: Any) -> None:
     request = bench.knowledge_base_request("tenant", bench.index("tenant"))
     request["knowledgeBaseConfiguration"] = {"type": "MANAGED"}
     assert refusal(bench.agent.create_knowledge_base, **request)[1] == "ValidationException"
+
+
+@fact("a knowledge base can end FAILED with failureReasons; its name stays taken", "M")
+def test_a_knowledge_base_can_fail(bench: Any) -> None:
+    bench.emulator.faults.add({"effect": "knowledge_base_fails", "failureReasons": ["No capacity."], "count": 1})
+    identifier = bench.knowledge_base("tenant")
+    found = bench.agent.get_knowledge_base(knowledgeBaseId=identifier)["knowledgeBase"]
+    assert (found["status"], found["failureReasons"]) == ("FAILED", ["No capacity."])
+    again = bench.knowledge_base_request("tenant", bench.index("again"))
+    assert refusal(bench.agent.create_knowledge_base, **again)[1] == "ConflictException"
