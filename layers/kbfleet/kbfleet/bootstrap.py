@@ -210,7 +210,9 @@ def token_verifier() -> TokenVerifier:
     settings = read(TokenSettings)
     keys_url = settings.token_keys_url or f"{settings.token_issuer.rstrip('/')}/.well-known/jwks.json"
     return JwksTokenVerifier(
-        jwt.PyJWKClient(keys_url, cache_keys=True, lifespan=3600, timeout=3),
+        # The key set is kept for an hour. Keys are not cached one by one (`cache_keys`): those never expire, and a key
+        # that the issuer has withdrawn would be believed for as long as this environment lives.
+        jwt.PyJWKClient(keys_url, lifespan=3600, timeout=3),
         issuer=settings.token_issuer,
         audience=settings.token_audience,
         tenant_claim=settings.token_tenant_claim,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import JSONDecodeError
 from typing import Any
 
 import jwt
@@ -51,7 +52,7 @@ class JwksTokenVerifier:
                 leeway=_CLOCK_SKEW_SECONDS,
                 options={"require": ["exp", "iss", "aud"]},
             )
-        except jwt.PyJWKClientConnectionError as error:
+        except (jwt.PyJWKClientConnectionError, JSONDecodeError) as error:
             raise NotReadyYet(f"The signing keys of {self._issuer} could not be fetched: {error}.") from error
         except jwt.PyJWTError as error:
             raise TokenRefused(f"The token was refused: {error}.") from error
