@@ -48,6 +48,7 @@ ANSWERS = [
     (400, "ValidationException", "Bedrock Knowledge Base was unable to assume the given role", NotReadyYet),
     (400, "ValidationException", "Unable to verify the specified embedding model", NotReadyYet),
     (400, "ValidationException", f"{STORAGE}status code: 404, error message: no such index [acme]", NotReadyYet),
+    (400, "ValidationException", f"{STORAGE}The specified index could not be found", NotReadyYet),
     (400, "ValidationException", "The knowledge base is not in a valid status", NotReadyYet),
     # what does not
     (400, "ValidationException", f"{STORAGE}Request failed: [security_exception] 403 Forbidden", RequestRefused),

@@ -46,7 +46,8 @@ _QUOTA = {"ServiceQuotaExceededException", "LimitExceededException", "TooManyBuc
 _SETTLING = (
     "unable to assume the given role",
     "Unable to verify the specified embedding model",
-    "no such index",
+    "no such index",  # OpenSearch
+    "specified index could not be found",  # S3 Vectors: inferred from that service's own error
     "not in a valid status",
 )
 """Texts of 400 answers that pass by themselves, reported by users of Bedrock Knowledge Bases: IAM takes up to about a
