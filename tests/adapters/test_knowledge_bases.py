@@ -1,0 +1,274 @@
+"""What Bedrock's Knowledge Bases do, by our fake and by the emulator behind the real adapter."""
+
+from __future__ import annotations
+
+import pytest
+
+from kbfleet.domain.errors import (
+    CapacityExceeded,
+    KbfleetError,
+    NotReadyYet,
+    ResourceConflict,
+    ResourceMissing,
+    Throttled,
+)
+from kbfleet.domain.ingestion import JobStatus, Outcome
+from kbfleet.domain.knowledge_base import KnowledgeBaseStatus, client_token
+from kbfleet.domain.tenant import DataSourceReference, TenantId
+from tests.support.knowledge_base_worlds import BUCKET, REASONS, Emulated, InMemory, World
+from tests.support.samples import ACCOUNT, NAMES
+
+
+class KnowledgeBasesSuite:
+    @pytest.fixture
+    def world(self) -> World:
+        raise NotImplementedError
+
+    # --- knowledge bases ---
+
+    def test_what_does_not_exist_is_not_found(self, world: World) -> None:
+        assert world.knowledge_bases.get("KBUNKNOWN0") is None
+        assert world.knowledge_bases.find("kbfleet-acme") is None
+
+    def test_a_new_one_is_creating_and_active_after_a_while(self, world: World) -> None:
+        made = world.create("kbfleet-acme")
+        assert (made.name, made.status) == ("kbfleet-acme", KnowledgeBaseStatus.CREATING)
+        assert world.knowledge_bases.get(made.knowledge_base_id) == made
+        world.advance(90)
+        found = world.knowledge_bases.get(made.knowledge_base_id)
+        assert found is not None
+        assert found.status is KnowledgeBaseStatus.ACTIVE
+
+    def test_one_is_found_by_its_name_on_whichever_page_of_the_list_it_is(self, world: World) -> None:
+        made = {f"kbfleet-{number}": world.create(f"kbfleet-{number}").knowledge_base_id for number in range(25)}
+        for name, knowledge_base_id in made.items():
+            found = world.knowledge_bases.find(name)
+            assert found is not None
+            assert found.knowledge_base_id == knowledge_base_id
+        assert world.knowledge_bases.find("kbfleet") is None
+
+    def test_a_name_is_taken_once(self, world: World) -> None:
+        world.create("kbfleet-acme", token="one")
+        with pytest.raises(ResourceConflict, match="kbfleet-acme"):
+            world.create("kbfleet-acme", token="two")
+
+    def test_the_same_request_again_makes_no_second_one(self, world: World) -> None:
+        assert world.create("kbfleet-acme").knowledge_base_id == world.create("kbfleet-acme").knowledge_base_id
+
+    def test_a_role_that_cannot_be_assumed_yet_is_worth_another_try(self, world: World) -> None:
+        world.role_is_assumable_after(30)
+        with pytest.raises(NotReadyYet):
+            world.create("kbfleet-acme")
+        world.advance(30)
+        assert world.create("kbfleet-acme").status is KnowledgeBaseStatus.CREATING
+
+    def test_an_account_has_a_hundred_of_them(self, world: World) -> None:
+        for number in range(100):
+            world.create(f"kbfleet-{number}")
+        with pytest.raises(CapacityExceeded):
+            world.create("kbfleet-acme")
+
+    def test_a_deleted_one_is_gone(self, world: World) -> None:
+        made = world.active("kbfleet-acme")
+        world.delete(made)
+        assert world.knowledge_bases.get(made) is None
+        assert world.knowledge_bases.find("kbfleet-acme") is None
+
+    # --- data sources ---
+
+    def test_a_data_source_is_made_and_found_by_its_name(self, world: World) -> None:
+        knowledge_base_id = world.active("kbfleet-acme")
+        assert world.knowledge_bases.find_data_source(knowledge_base_id, "documents") is None
+        for number in range(4):
+            world.create_data_source(knowledge_base_id, f"other-{number}")
+        made = world.create_data_source(knowledge_base_id)
+        found = world.knowledge_bases.find_data_source(knowledge_base_id, "documents")
+        assert found is not None
+        assert (found.data_source_id, found.name, found.status) == (made, "documents", "AVAILABLE")
+
+    def test_a_data_sources_name_is_taken_once_in_a_knowledge_base(self, world: World) -> None:
+        knowledge_base_id = world.active("kbfleet-acme")
+        world.create_data_source(knowledge_base_id, token="one")
+        with pytest.raises(ResourceConflict, match="documents"):
+            world.create_data_source(knowledge_base_id, token="two")
+
+    def test_the_same_request_again_makes_no_second_data_source(self, world: World) -> None:
+        knowledge_base_id = world.active("kbfleet-acme")
+        assert world.create_data_source(knowledge_base_id) == world.create_data_source(knowledge_base_id)
+
+    def test_a_knowledge_base_that_is_not_active_takes_no_data_source_yet(self, world: World) -> None:
+        made = world.create("kbfleet-acme")
+        with pytest.raises(NotReadyYet):
+            world.create_data_source(made.knowledge_base_id)
+
+    def test_a_knowledge_base_has_five_data_sources(self, world: World) -> None:
+        knowledge_base_id = world.active("kbfleet-acme")
+        for number in range(5):
+            world.create_data_source(knowledge_base_id, f"other-{number}")
+        with pytest.raises(CapacityExceeded):
+            world.create_data_source(knowledge_base_id)
+
+    def test_a_knowledge_base_that_is_gone_has_no_data_sources_to_look_for(self, world: World) -> None:
+        with pytest.raises(ResourceMissing):
+            world.knowledge_bases.find_data_source("KBUNKNOWN0", "documents")
+
+    # --- ingestion jobs ---
+
+    def test_a_job_starts_runs_and_completes(self, world: World) -> None:
+        data_source = world.data_source()
+        started = world.start(data_source)
+        assert (started.status, started.outcome) == (JobStatus.STARTING, None)
+        world.advance(30)
+        running = world.knowledge_bases.ingestion_job(data_source, started.ingestion_job_id)
+        assert running.status is JobStatus.IN_PROGRESS
+        assert running.started_at == started.started_at
+        ended = world.ended(data_source, started)
+        assert (ended.status, ended.outcome) == (JobStatus.COMPLETE, Outcome.SUCCEEDED)
+        assert ended.updated_at > running.updated_at >= started.updated_at
+
+    def test_a_job_that_fails_says_why(self, world: World) -> None:
+        data_source = world.data_source()
+        world.next_job_fails(data_source)
+        ended = world.ended(data_source, world.start(data_source))
+        assert (ended.status, ended.failure_reasons) == (JobStatus.FAILED, REASONS)
+
+    def test_the_same_start_again_is_the_same_job_as_it_is_by_then(self, world: World) -> None:
+        data_source = world.data_source()
+        first = world.start(data_source)
+        second = world.start(data_source)
+        assert second.ingestion_job_id == first.ingestion_job_id
+        world.ended(data_source, first)
+        assert world.start(data_source).status is JobStatus.COMPLETE
+
+    def test_a_knowledge_base_runs_one_job_at_a_time(self, world: World) -> None:
+        data_source = world.data_source()
+        job = world.start(data_source)
+        with pytest.raises(ResourceConflict):
+            world.start(data_source, "second")
+        world.ended(data_source, job)
+        assert world.start(data_source, "second").ingestion_job_id != job.ingestion_job_id
+
+    def test_another_data_source_of_the_same_knowledge_base_waits_too(self, world: World) -> None:
+        data_source = world.data_source()
+        other = DataSourceReference(
+            data_source.knowledge_base_id, world.create_data_source(data_source.knowledge_base_id, "other")
+        )
+        world.start(data_source)
+        with pytest.raises(ResourceConflict):
+            world.start(other)
+        assert world.knowledge_bases.running_ingestion_job(other) is None
+
+    def test_an_account_runs_five_jobs_at_a_time(self, world: World) -> None:
+        sources = [world.data_source(f"kbfleet-{number}") for number in range(6)]
+        for data_source in sources[:5]:
+            world.start(data_source)
+        with pytest.raises(ResourceConflict):
+            world.start(sources[5])
+        assert world.knowledge_bases.running_ingestion_job(sources[5]) is None
+
+    def test_starts_that_come_too_fast_are_throttled(self, world: World) -> None:
+        one, other = world.data_source("kbfleet-1"), world.data_source("kbfleet-2")
+        world.start(one)
+        with pytest.raises(Throttled):
+            world.knowledge_bases.start_ingestion(other, client_token=client_token("other"))
+        assert world.start(other).status is JobStatus.STARTING
+
+    def test_the_running_job_is_found_whoever_started_it_and_however_many_have_ended(self, world: World) -> None:
+        data_source = world.data_source()
+        assert world.knowledge_bases.running_ingestion_job(data_source) is None
+        for number in range(3):
+            world.ended(data_source, world.start(data_source, str(number)))
+        assert world.knowledge_bases.running_ingestion_job(data_source) is None
+        running = world.start(data_source, "running")
+        found = world.knowledge_bases.running_ingestion_job(data_source)
+        assert found is not None
+        assert found.ingestion_job_id == running.ingestion_job_id
+
+    def test_a_job_or_data_source_that_is_gone_is_missing(self, world: World) -> None:
+        data_source = world.data_source()
+        job = world.ended(data_source, world.start(data_source))
+        with pytest.raises(ResourceMissing):
+            world.knowledge_bases.ingestion_job(data_source, "JOBUNKNOWN")
+        world.delete(data_source.knowledge_base_id)
+        with pytest.raises(ResourceMissing):
+            world.knowledge_bases.ingestion_job(data_source, job.ingestion_job_id)
+        with pytest.raises(ResourceMissing):
+            world.knowledge_bases.running_ingestion_job(data_source)
+        with pytest.raises(ResourceMissing):
+            world.start(data_source, "another")
+
+
+class TestInMemoryKnowledgeBases(KnowledgeBasesSuite):
+    @pytest.fixture
+    def world(self) -> World:
+        return InMemory()
+
+
+class TestBedrockKnowledgeBases(KnowledgeBasesSuite):
+    @pytest.fixture
+    def world(self, aws: None) -> Emulated:
+        return Emulated()
+
+    @pytest.mark.parametrize(
+        ("code", "error"),
+        [
+            ("ConflictException", ResourceConflict),
+            ("ServiceQuotaExceededException", CapacityExceeded),
+            ("ThrottlingException", Throttled),
+        ],
+    )
+    def test_the_accounts_sixth_job_is_refused_by_an_error_that_means_not_now(
+        self, aws: None, code: str, error: type[KbfleetError]
+    ) -> None:
+        world = Emulated(jobs_per_account_error=code)
+        sources = [world.data_source(f"kbfleet-{number}") for number in range(6)]
+        for data_source in sources[:5]:
+            world.start(data_source)
+        with pytest.raises(error):
+            world.start(sources[5])
+
+    def test_a_knowledge_base_is_tagged_described_and_given_the_fleets_role(self, world: Emulated) -> None:
+        made = world.create("kbfleet-acme")
+        found = world.agent.get_knowledge_base(knowledgeBaseId=made.knowledge_base_id)["knowledgeBase"]
+        assert found["roleArn"] == f"arn:aws:iam::{ACCOUNT}:role/knowledge-base"
+        assert 1 <= len(found["description"]) <= 200
+        tags = world.agent.list_tags_for_resource(resourceArn=found["knowledgeBaseArn"])["tags"]
+        assert tags == NAMES.tags(TenantId("acme"))
+
+    def test_documents_that_were_ignored_are_counted_and_named(self, world: Emulated) -> None:
+        world.aws.s3.put_object(Bucket=BUCKET, Key="就業規則 第2版.md", Body="有給休暇は20日です。".encode())
+        world.aws.s3.put_object(Bucket=BUCKET, Key="tool, old.exe", Body=b"MZ")
+        data_source = world.data_source()
+        ended = world.ended(data_source, world.start(data_source))
+        assert ended.outcome is Outcome.DEGRADED
+        assert (ended.statistics.scanned, ended.statistics.new) == (2, 1)
+        assert [uri for reason in ended.failure_reasons for uri in reason.documents] == [f"s3://{BUCKET}/tool, old.exe"]
+
+    def test_an_index_that_is_not_visible_yet_is_worth_another_try(self, world: Emulated) -> None:
+        world.aws.emulator.faults.add({"effect": "index_not_visible", "seconds": 20})
+        with pytest.raises(NotReadyYet):
+            world.create("kbfleet-acme")
+        world.advance(20)
+        assert world.create("kbfleet-acme").status is KnowledgeBaseStatus.CREATING
+
+    def test_a_call_whose_answer_was_lost_is_worth_another_try_and_makes_nothing_twice(self, world: Emulated) -> None:
+        world.aws.emulator.faults.add({"effect": "broken_after_effect", "operation": "CreateKnowledgeBase", "count": 1})
+        with pytest.raises(NotReadyYet):
+            world.create("kbfleet-acme")
+        made = world.create("kbfleet-acme")
+        listed = world.agent.list_knowledge_bases()["knowledgeBaseSummaries"]
+        assert [summary["knowledgeBaseId"] for summary in listed] == [made.knowledge_base_id]
+
+    @pytest.mark.parametrize(
+        ("code", "error"), [("ThrottlingException", Throttled), ("InternalServerException", NotReadyYet)]
+    )
+    def test_errors_in_the_middle_of_a_list_are_told_too(
+        self, world: Emulated, code: str, error: type[KbfleetError]
+    ) -> None:
+        for number in range(12):
+            world.create(f"kbfleet-{number}")
+        world.aws.emulator.faults.add(
+            {"effect": "error", "operation": "ListKnowledgeBases", "code": code, "message": "x", "count": 1}
+        )
+        with pytest.raises(error):
+            world.knowledge_bases.find("kbfleet-11")

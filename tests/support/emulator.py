@@ -1,0 +1,57 @@
+"""The Bedrock emulator in this process, on the test's clock, with its S3 on moto."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from local.bedrock import Emulator, ManualClock, Quotas, attach
+from tests.support.clock import START, FakeClock
+from tests.support.samples import ACCOUNT, REGION
+
+TITAN = f"arn:aws:bedrock:{REGION}::foundation-model/amazon.titan-embed-text-v2:0"
+NOVA = f"arn:aws:bedrock:{REGION}::foundation-model/amazon.nova-lite-v1:0"
+VECTOR_BUCKET = "kbfleet-vectors"
+LOCATION = "arn:aws:s3:::kbfleet-documents"
+
+
+class EmulatedAws:
+    """Clients of one emulated account. Request rates are off, except those that are given.
+
+    Args:
+        jobs_per_account_error: how the account's sixth ingestion job is refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        requests_per_second: Mapping[str, float] | None = None,
+        jobs_per_account_error: str = "ConflictException",
+    ) -> None:
+        self.clock = FakeClock()
+        self._emulated = ManualClock(START.timestamp())
+        quotas = Quotas(requests_per_second=requests_per_second or {}, jobs_per_account_error=jobs_per_account_error)
+        self.emulator = Emulator(
+            region=REGION, account=ACCOUNT, clock=self._emulated, quotas=quotas, embedder="character"
+        )
+        self.s3: Any = boto3.client("s3", region_name=REGION)
+
+    def client(self, service: str) -> Any:
+        """A client that makes one attempt, so that a test sees each refusal."""
+        client = boto3.client(  # type: ignore[call-overload]  # the service is not a literal here
+            service, region_name=REGION, config=Config(retries={"total_max_attempts": 1})
+        )
+        return attach(client, self.emulator)
+
+    def advance(self, seconds: float) -> None:
+        """Moves both clocks on, in steps: what the emulator does at one time plans what it does later."""
+        agent = self.client("bedrock-agent")
+        while seconds > 0:
+            step = min(seconds, 5)
+            self.clock.advance(step)
+            self._emulated.advance(step)
+            agent.list_knowledge_bases(maxResults=1)
+            seconds -= step

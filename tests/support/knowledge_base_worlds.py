@@ -1,0 +1,151 @@
+"""Places where knowledge bases are, for tests of what they do: in memory, and emulated behind the real adapter."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from kbfleet.adapters.bedrock import BedrockKnowledgeBases
+from kbfleet.adapters.knowledge_stores.s3_vectors import S3VectorsKnowledgeStore
+from kbfleet.domain.ingestion import FailureReason, IngestionJob, JobStatus
+from kbfleet.domain.knowledge_base import KnowledgeBase, client_token
+from kbfleet.domain.tenant import DataSourceReference, TenantId
+from kbfleet.ports import KnowledgeBases
+from tests.support.emulator import TITAN, VECTOR_BUCKET, EmulatedAws
+from tests.support.fakes import FakeClock, InMemoryKnowledgeBases, JobCourse
+from tests.support.samples import ACCOUNT, NAMES
+
+BUCKET = "kbfleet-documents"
+REASONS = (
+    FailureReason("The role was deleted."),
+    FailureReason("Ignored files", ("s3://b/議事録, 1.md", "s3://b/2.md")),
+)
+
+
+class World(ABC):
+    """Knowledge bases, and what tests do to them from outside."""
+
+    knowledge_bases: KnowledgeBases
+
+    @abstractmethod
+    def advance(self, seconds: float) -> None: ...
+
+    @abstractmethod
+    def configuration(self, name: str) -> Mapping[str, object]:
+        """The configuration of a knowledge base on an index of its own."""
+
+    @abstractmethod
+    def data_source_configuration(self) -> Mapping[str, object]: ...
+
+    @abstractmethod
+    def role_is_assumable_after(self, seconds: float) -> None: ...
+
+    @abstractmethod
+    def next_job_fails(self, data_source: DataSourceReference) -> None:
+        """With `REASONS`."""
+
+    @abstractmethod
+    def delete(self, knowledge_base_id: str) -> None: ...
+
+    # --- short ways ---
+
+    def create(self, name: str, token: str = "") -> KnowledgeBase:
+        return self.knowledge_bases.create(
+            name,
+            configuration=self.configuration(name),
+            tags=NAMES.tags(TenantId("acme")),
+            client_token=client_token(token or name),
+        )
+
+    def active(self, name: str) -> str:
+        made = self.create(name).knowledge_base_id
+        self.advance(90)
+        return made
+
+    def create_data_source(self, knowledge_base_id: str, name: str = "documents", token: str = "") -> str:
+        return self.knowledge_bases.create_data_source(
+            knowledge_base_id,
+            name,
+            configuration=self.data_source_configuration(),
+            client_token=client_token(knowledge_base_id, token or name),
+        ).data_source_id
+
+    def data_source(self, name: str = "kbfleet-acme") -> DataSourceReference:
+        knowledge_base_id = self.active(name)
+        return DataSourceReference(knowledge_base_id, self.create_data_source(knowledge_base_id))
+
+    def start(self, data_source: DataSourceReference, token: str = "first") -> IngestionJob:  # noqa: S107 - not a password
+        self.advance(10)  # the account's start rate
+        return self.knowledge_bases.start_ingestion(
+            data_source, client_token=client_token(data_source.data_source_id, token)
+        )
+
+    def ended(self, data_source: DataSourceReference, job: IngestionJob) -> IngestionJob:
+        for _ in range(100):
+            seen = self.knowledge_bases.ingestion_job(data_source, job.ingestion_job_id)
+            if seen.status.ended:
+                return seen
+            self.advance(10)
+        raise AssertionError(f"the job does not end: {seen}")
+
+
+class InMemory(World):
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.knowledge_bases = self.memory = InMemoryKnowledgeBases(self.clock)
+
+    def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    def configuration(self, name: str) -> Mapping[str, object]:
+        return {"name": name}
+
+    def data_source_configuration(self) -> Mapping[str, object]:
+        return {}
+
+    def role_is_assumable_after(self, seconds: float) -> None:
+        self.memory.role_assumable_at = self.clock.now() + timedelta(seconds=seconds)
+
+    def next_job_fails(self, data_source: DataSourceReference) -> None:
+        self.memory.plan(data_source.knowledge_base_id, JobCourse(JobStatus.FAILED, failure_reasons=REASONS))
+
+    def delete(self, knowledge_base_id: str) -> None:
+        self.memory.delete(knowledge_base_id)
+
+
+class Emulated(World):
+    def __init__(self, **options: Any) -> None:
+        self.aws = EmulatedAws(requests_per_second={"StartIngestionJob": 0.1}, **options)
+        self.agent = self.aws.client("bedrock-agent")
+        self.knowledge_bases = BedrockKnowledgeBases(self.agent, role_arn=f"arn:aws:iam::{ACCOUNT}:role/knowledge-base")
+        vectors = self.aws.client("s3vectors")
+        vectors.create_vector_bucket(vectorBucketName=VECTOR_BUCKET)
+        self.store = S3VectorsKnowledgeStore(
+            vectors, vector_bucket=VECTOR_BUCKET, names=NAMES, embedding_model_arn=TITAN
+        )
+        self.aws.s3.create_bucket(Bucket=BUCKET)
+
+    def advance(self, seconds: float) -> None:
+        self.aws.advance(seconds)
+
+    def configuration(self, name: str) -> Mapping[str, object]:
+        return self.store.knowledge_base_configuration(self.store.ensure(TenantId(name)))
+
+    def data_source_configuration(self) -> Mapping[str, object]:
+        return self.store.data_source_configuration(BUCKET)
+
+    def role_is_assumable_after(self, seconds: float) -> None:
+        self.aws.emulator.faults.add({"effect": "role_not_assumable", "seconds": seconds})
+
+    def next_job_fails(self, data_source: DataSourceReference) -> None:
+        reasons = ["The role was deleted.", '["Ignored files [Files: s3://b/議事録, 1.md, s3://b/2.md]"]']
+        self.aws.emulator.faults.add({"effect": "job_fails", "failureReasons": reasons, "count": 1})
+
+    def delete(self, knowledge_base_id: str) -> None:
+        for source in self.agent.list_data_sources(knowledgeBaseId=knowledge_base_id)["dataSourceSummaries"]:
+            self.agent.delete_data_source(knowledgeBaseId=knowledge_base_id, dataSourceId=source["dataSourceId"])
+        self.advance(60)
+        self.agent.delete_knowledge_base(knowledgeBaseId=knowledge_base_id)
+        self.advance(60)
