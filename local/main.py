@@ -12,6 +12,7 @@ from rich.console import Console
 
 from local import demo as demonstration
 from local import deployment
+from local.bedrock import server as bedrock_server
 from local.identity_provider import DEFAULT_LIFETIME, IdentityProvider
 from local.slack_sink import SlackSink, message_as_text
 from local.stack import process, server
@@ -191,16 +192,7 @@ def demo(state: State = DEFAULT_STATE) -> None:
     raise typer.Exit(demonstration.run(state, console))
 
 
-@app.command()
-def bedrock(
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 9666,
-    speed: Annotated[float, typer.Option(min=0.001, help="How many times faster than AWS lifecycles run.")] = 1.0,
-    faults: Annotated[Path | None, typer.Option(help="JSON file of faults to begin with.", exists=True)] = None,
-) -> None:
-    """Serve the Bedrock emulator on its own, in the foreground."""
-    from local.bedrock import server as bedrock_server  # its numerical libraries take long to import
-
-    bedrock_server.command(port=port, speed=speed, faults=faults)
+app.command("bedrock")(bedrock_server.command)
 
 
 def _print_outputs(outputs: dict[str, str]) -> None:

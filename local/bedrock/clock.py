@@ -22,6 +22,10 @@ class Clock(Protocol):
         """Real seconds until ``when``, at least 0; None when time only moves by hand."""
         ...
 
+    def wall_time(self, when: float) -> float:
+        """What callers are told for ``when``, in seconds since 1970: their own clocks run at real speed."""
+        ...
+
 
 class ScaledClock:
     """Runs ``speed`` times as fast as the wall clock, starting from the present at the earliest."""
@@ -34,7 +38,8 @@ class ScaledClock:
         if speed <= 0:
             raise ValueError("speed must be above 0")
         self._speed = speed
-        self._epoch = max(time.time(), not_before)
+        self._began = time.time()
+        self._epoch = max(self._began, not_before)
         self._origin = time.monotonic()
 
     def now(self) -> float:
@@ -44,6 +49,10 @@ class ScaledClock:
     def real_seconds_until(self, when: float) -> float | None:
         """See `Clock.real_seconds_until`."""
         return max(0.0, (when - self.now()) / self._speed)
+
+    def wall_time(self, when: float) -> float:
+        """See `Clock.wall_time`. Seconds of emulated time are shorter than real ones, from the start on."""
+        return self._began + (when - self._epoch) / self._speed
 
 
 class ManualClock:
@@ -62,6 +71,10 @@ class ManualClock:
     def real_seconds_until(self, when: float) -> float | None:  # noqa: ARG002 - the protocol's signature
         """Always None: no real time passes."""
         return None
+
+    def wall_time(self, when: float) -> float:
+        """``when`` itself."""
+        return when
 
     def advance(self, seconds: float) -> None:
         """Move the time on by ``seconds``, at least 0."""

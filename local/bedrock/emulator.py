@@ -210,7 +210,7 @@ class Emulator:
         for fault in faults:
             self._strike_before(fault.effect, fault.seconds, fault.code, fault.message)
         with nullcontext() if service in _UNLOCKED else self._account.lock:
-            response = spoken.serialise(operation, perform(members))
+            response = spoken.serialise(operation, perform(members), self._clock.wall_time)
         if any(fault.effect == "broken_after_effect" for fault in faults):
             raise ConnectionBrokenError
         return response

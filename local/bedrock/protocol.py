@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -25,6 +25,9 @@ from botocore.utils import parse_timestamp
 from local.bedrock import event_stream, shapes
 from local.bedrock.errors import NotEmulatedError, ServiceError, validation
 from local.bedrock.messages import Request, Response
+
+WallTime = Callable[[float], float]
+"""From a time of the emulator's clock to the one that callers are told."""
 
 SERVICES = ("bedrock-agent", "bedrock-agent-runtime", "bedrock-runtime", "s3vectors", "opensearchserverless")
 
@@ -101,8 +104,11 @@ class Protocol:
             raise validation(complaint)
         return given
 
-    def serialise(self, operation: OperationModel, output: Mapping[str, Any]) -> Response:
-        """The successful answer. An output that breaks the model is a fault of the emulator: AssertionError."""
+    def serialise(self, operation: OperationModel, output: Mapping[str, Any], wall_time: WallTime = float) -> Response:
+        """The successful answer, its timestamps told by ``wall_time``.
+
+        An output that breaks the model is a fault of the emulator: AssertionError.
+        """
         status = operation.http.get("responseCode", 200) if self._rest else 200
         shape = operation.output_shape
         if shape is None:
@@ -122,10 +128,10 @@ class Protocol:
             if member.serialization.get("location") == "header":
                 headers[wire] = str(value)
             else:
-                body[wire] = _to_json(member, value)
+                body[wire] = _to_json(member, value, wall_time)
         if streamed is not None:
             headers["Content-Type"] = "application/vnd.amazon.eventstream"
-            return Response(status, headers, self._events(shape.members[streamed], output[streamed]))
+            return Response(status, headers, self._events(shape.members[streamed], output[streamed], wall_time))
         payload = shape.serialization.get("payload")
         content = body.get(payload, {}) if payload else body
         return Response(status, headers, json.dumps(content, ensure_ascii=False).encode())
@@ -153,14 +159,15 @@ class Protocol:
         kind = "application/json" if self._rest else f"application/x-amz-json-{self.model.metadata['jsonVersion']}"
         return {"Content-Type": kind}
 
-    def _events(self, shape: StructureShape, events: Iterable[Mapping[str, Any]]) -> bytes:
+    def _events(self, shape: StructureShape, events: Iterable[Mapping[str, Any]], wall_time: WallTime) -> bytes:
         frames = []
         for event in events:
             (kind, value), *_ = event.items()
             member = shape.members[kind]
             if (complaint := shapes.check(member, value)) is not None:
                 raise AssertionError(f"event {kind} breaks its model: {complaint}")
-            frames.append(event_stream.frame(kind, json.dumps(_to_json(member, value), ensure_ascii=False).encode()))
+            content = json.dumps(_to_json(member, value, wall_time), ensure_ascii=False)
+            frames.append(event_stream.frame(kind, content.encode()))
         return b"".join(frames)
 
     @cached_property
@@ -265,23 +272,23 @@ def _from_text(shape: Shape, text: str) -> Any:
     return text
 
 
-def _to_json(shape: Shape, value: Any) -> Any:
+def _to_json(shape: Shape, value: Any, wall_time: WallTime) -> Any:
     if shapes.is_document(shape):
         return value
     if isinstance(shape, StructureShape):
         return {
-            shape.members[name].serialization.get("name", name): _to_json(shape.members[name], item)
+            shape.members[name].serialization.get("name", name): _to_json(shape.members[name], item, wall_time)
             for name, item in value.items()
             if item is not None
         }
     if isinstance(shape, ListShape):
-        return [_to_json(shape.member, item) for item in value]
+        return [_to_json(shape.member, item, wall_time) for item in value]
     if isinstance(shape, MapShape):
-        return {key: _to_json(shape.value, item) for key, item in value.items()}
+        return {key: _to_json(shape.value, item, wall_time) for key, item in value.items()}
     if shape.type_name == "blob":
         return base64.b64encode(value).decode()
     if shape.type_name == "timestamp":
         if shape.serialization.get("timestampFormat") == "iso8601":
-            return datetime.fromtimestamp(value, UTC).isoformat()
-        return round(value, 3)
+            return datetime.fromtimestamp(wall_time(value), UTC).isoformat()
+        return round(wall_time(value), 3)
     return value

@@ -6,6 +6,7 @@ A client is pointed at it by ``AWS_ENDPOINT_URL_BEDROCK_AGENT``, ``AWS_ENDPOINT_
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 # <key>/<date>/<region>/<service>/aws4_request (AWS documentation, "Create a signed AWS API request")
 _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/(?P<name>[^/]+)/aws4_request")
+_SHUTDOWN_SECONDS = 1.0
 _SERVICES_OF_SIGNING_NAME = {
     "bedrock": ("bedrock-agent", "bedrock-agent-runtime", "bedrock-runtime"),
     "s3vectors": ("s3vectors",),
@@ -108,10 +110,14 @@ class Application:
 
 
 def serve(port: int, emulator: Emulator) -> None:
-    """Serve on 127.0.0.1 until interrupted."""
-    import uvicorn
+    """Serve on 127.0.0.1 until SIGTERM or SIGINT."""
+    from hypercorn.asyncio import serve as serve_asgi
+    from hypercorn.config import Config
 
-    uvicorn.run(Application(emulator), host="127.0.0.1", port=port, log_level="warning", lifespan="on")
+    config = Config()
+    config.bind = [f"127.0.0.1:{port}"]
+    config.graceful_timeout = _SHUTDOWN_SECONDS
+    asyncio.run(serve_asgi(Application(emulator), config))  # type: ignore[arg-type]  # hypercorn's own scope types
 
 
 def command(

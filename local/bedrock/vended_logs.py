@@ -96,7 +96,7 @@ class VendedLogs:
 
     def _record(self, kind: str, level: str, event: dict[str, Any]) -> dict[str, Any]:
         return {
-            "event_timestamp": int(self._clock.now() * 1000),
+            "event_timestamp": int(self._clock.wall_time(self._clock.now()) * 1000),
             "event": event,
             "event_version": "1.0",
             "event_type": kind,

@@ -65,6 +65,7 @@ def make_emulator(configuration: StackConfiguration) -> Emulator:
         account=configuration.account,
         speed=configuration.speed,
         client_factory=client_factory,
+        check_roles=True,
     )
 
 

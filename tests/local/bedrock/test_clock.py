@@ -51,7 +51,8 @@ def test_a_job_ends_while_nobody_asks_and_leaves_no_thread(workbench_of: Any) ->
     until(idle)
     (job,) = bench.agent.list_ingestion_jobs(knowledgeBaseId=base, dataSourceId=source)["ingestionJobSummaries"]
     assert (job["status"], job["statistics"]["numberOfNewDocumentsIndexed"]) == ("COMPLETE", 1)
-    assert (job["updatedAt"] - job["startedAt"]).total_seconds() >= 180
+    # Callers are told real times, in which three minutes pass a thousand times faster.
+    assert 0.18 <= (job["updatedAt"] - job["startedAt"]).total_seconds() < 60
 
 
 def test_many_threads_can_ask_at_once(workbench_of: Any) -> None:
