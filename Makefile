@@ -32,8 +32,8 @@ check: $(INSTALLED) ## Format, lint, types, import rule, template: under a minut
 	@$(BIN)/lint-imports
 	@$(BIN)/sam validate --lint
 
-docs: $(INSTALLED) ## Redraw the diagrams of docs/architecture.md
-	@$(BIN)/python docs/diagrams.py
+docs: $(INSTALLED) ## Bring the generated parts of docs/ up to date
+	@$(BIN)/python docs/generate.py
 
 format: $(INSTALLED) ## Bring the code into shape
 	@$(BIN)/ruff format --quiet .

@@ -1,0 +1,101 @@
+"""Brings the generated parts of docs/*.md up to date. `--check` only compares, and exits 1 if one is out of date."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+
+def diagram(definition: dict[str, Any]) -> str:
+    """A definition in Amazon States Language as a Mermaid state diagram."""
+    states: dict[str, dict[str, Any]] = definition["States"]
+    ids = {name: re.sub(r"\W", "", name) for name in states}
+    lines = ["stateDiagram-v2"]
+    lines += [f'    state "{name}" as {ids[name]}' for name in states]
+    lines.append(f"    [*] --> {ids[definition['StartAt']]}")
+    for name, state in states.items():
+        lines += [f"    {ids[name]} --> {_target(ids, goal)}{label}" for goal, label in _transitions(state)]
+    return "\n".join(lines)
+
+
+def _target(ids: dict[str, str], goal: str | None) -> str:
+    return ids[goal] if goal else "[*]"
+
+
+def _transitions(state: dict[str, Any]) -> Iterator[tuple[str | None, str]]:
+    if state["Type"] == "Choice":
+        yield from ((choice["Next"], " : yes") for choice in state["Choices"])
+        yield state["Default"], " : not yet"
+    elif state["Type"] in {"Succeed", "Fail"}:
+        yield None, ""
+    else:
+        yield state["Next"], ""
+        yield from ((catch["Next"], " : fails") for catch in state.get("Catch", ()) if catch["Next"] != state["Next"])
+
+
+def corrections() -> str:
+    """What is corrected in MiniStack, by the first lines of the modules."""
+    rows = ["| correction | what it restores |", "|---|---|"]
+    for path in sorted((ROOT / "local" / "corrections").glob("[a-z]*.py")):
+        summary = (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").partition("\n\n")[0]
+        rows.append(f"| [{path.stem}](../local/corrections/{path.name}) | {' '.join(summary.split())} |")
+    return "\n".join(rows)
+
+
+def facts() -> str:
+    """Which test shows which fact about the service."""
+    printed = subprocess.run(  # noqa: S603 -- our own script
+        [sys.executable, str(ROOT / "tests" / "local" / "bedrock" / "fact_table.py")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return printed.stdout.strip()
+
+
+def _diagram_of(name: str) -> str:
+    definition = json.loads((ROOT / "statemachine" / f"{name}.asl.json").read_text("utf-8"))
+    return f"```mermaid\n{diagram(definition)}\n```"
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "diagram of provision_tenant": lambda: _diagram_of("provision_tenant"),
+    "corrections": corrections,
+    "facts": facts,
+}
+
+
+def generated(page: str) -> str:
+    """The page with each generated part, between its markers, brought up to date."""
+
+    def renew(match: re.Match[str]) -> str:
+        return f"{match['begin']}\n{PARTS[match['part']]()}\n{match['end']}"
+
+    pattern = r"(?P<begin><!-- generated: (?P<part>[\w ]+) -->)\n.*?(?P<end><!-- end -->)"
+    return re.sub(pattern, renew, page, flags=re.DOTALL)
+
+
+def main() -> int:
+    """Returns: 1 if `--check` finds a page out of date."""
+    stale = 0
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        page = path.read_text("utf-8")
+        renewed = generated(page)
+        if renewed == page:
+            continue
+        stale = 1
+        if "--check" not in sys.argv:
+            path.write_text(renewed, "utf-8")
+    return stale if "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
