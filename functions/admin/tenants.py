@@ -17,6 +17,7 @@ from kbfleet.contracts import (
     TenantBody,
     parse_json,
 )
+from kbfleet.domain.errors import ExecutionNotFound, ResourceMissing
 from kbfleet.domain.tenant import TenantId
 from kbfleet.telemetry import logger, tracer
 from kbfleet.usecases.ingestion import request_sync
@@ -45,8 +46,11 @@ def put_tenant(tenant_id: str) -> Response[str]:
 
 @app.get("/tenants/<tenant_id>/provisionings/<execution>")
 def get_provisioning(tenant_id: str, execution: str) -> Response[str]:
-    described = bootstrap.executions().describe(execution)
     tenant = bootstrap.registry().find(TenantId(tenant_id))
+    try:
+        described = bootstrap.executions().describe(execution)
+    except ResourceMissing as error:
+        raise ExecutionNotFound(f"No provisioning {execution} of tenant {tenant_id} is known.") from error
     failure = tenant.failure if tenant is not None and tenant.failure is not None else None
     own = failure if failure is not None and failure.execution == described.arn else None
     return api.respond(ExecutionBody.from_domain(described, own))

@@ -18,7 +18,7 @@ _STATUS: tuple[tuple[type[errors.KbfleetError], HTTPStatus], ...] = (
     (errors.TokenRefused, HTTPStatus.UNAUTHORIZED),
     (errors.TenantClaimMissing, HTTPStatus.FORBIDDEN),
     (errors.TenantNotFound, HTTPStatus.NOT_FOUND),
-    (errors.ResourceMissing, HTTPStatus.NOT_FOUND),
+    (errors.ExecutionNotFound, HTTPStatus.NOT_FOUND),
     (errors.TenantBusy, HTTPStatus.CONFLICT),
     (errors.TenantNotActive, HTTPStatus.CONFLICT),
     (errors.ConcurrentUpdate, HTTPStatus.CONFLICT),
@@ -37,7 +37,7 @@ def problem(error: errors.KbfleetError) -> Response[str]:
     """The problem document of an error. What AWS said stays in the log: it names resources that are not the
     caller's."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
-    internal = isinstance(error, errors.Retryable | errors.AwsRefusal) and status is not HTTPStatus.NOT_FOUND
+    internal = isinstance(error, errors.Retryable | errors.AwsRefusal)
     document: dict[str, object] = {
         "type": "about:blank",
         "title": status.phrase,

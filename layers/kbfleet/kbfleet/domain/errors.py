@@ -37,6 +37,11 @@ class TenantNotFound(KbfleetError):
     """No tenant with that id is registered."""
 
 
+class ExecutionNotFound(KbfleetError):
+    """No run of provisioning with that name is known. Step Functions forgets a run 90 days after its end (AWS
+    documentation, Step Functions service quotas)."""
+
+
 class TokenRefused(KbfleetError):
     """The bearer token does not prove who is asking: missing, expired, wrongly signed, or meant for somebody else."""
 

@@ -1,0 +1,170 @@
+"""The real handlers on the files of `events/`, with a fleet in memory behind `kbfleet.bootstrap`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from kbfleet import bootstrap, telemetry
+from kbfleet.domain.tenant import TenantId
+from kbfleet.usecases.asking import AskableTenants
+from tests.support.fakes import RecordingAlertChannel, ScriptedAnswerer
+from tests.support.fleet import Fleet
+from tests.support.samples import ACCOUNT, REGION
+from tests.support.template import REPOSITORY, table_definition
+
+EVENTS = REPOSITORY / "events"
+ENVIRONMENT = {
+    "AWS_REGION": REGION,
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "POWERTOOLS_SERVICE_NAME": "kbfleet",
+    "POWERTOOLS_TRACE_DISABLED": "true",
+    "ACCOUNT_ID": ACCOUNT,
+    "STACK_NAME": "kbfleet",
+    "FLEET_NAME": "kbfleet",
+    "TABLE_NAME": "kbfleet",
+    "KNOWLEDGE_BASE_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/knowledge-base",
+    "KNOWLEDGE_BASE_POLL_SECONDS": "10",
+    "KNOWLEDGE_BASE_READY_SECONDS": "900",
+    "LEASE_SECONDS": "18000",
+    "VECTOR_BUCKET_NAME": "kbfleet-vectors",
+    "EMBEDDING_MODEL_ID": "amazon.titan-embed-text-v2:0",
+}
+
+Event = dict[str, Any]
+Handler = Callable[[Event], Any]
+
+
+@dataclass
+class LambdaContext:
+    """What the runtime tells a function of itself."""
+
+    function_name: str
+    memory_limit_in_mb: int = 512
+    aws_request_id: str = "6f2f8c0e-2a0a-4a52-9a3d-8f5b1c2d3e4f"
+
+    @property
+    def invoked_function_arn(self) -> str:
+        return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.function_name}"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 30_000
+
+
+@dataclass
+class Logs:
+    """What functions have written."""
+
+    stream: StringIO
+
+    @property
+    def text(self) -> str:
+        return self.stream.getvalue()
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+
+def event(path: str) -> Event:
+    """A sample event, by its path below `events/` without the ending."""
+    loaded: Event = json.loads((EVENTS / f"{path}.json").read_text("utf-8"))
+    return loaded
+
+
+def sample_events() -> list[Path]:
+    return sorted(EVENTS.rglob("*.json"))
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    bootstrap.fleet.cache_clear()
+    yield
+    bootstrap.fleet.cache_clear()
+
+
+@pytest.fixture
+def fleet(environment: None, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    """Every port of the composition root is one in memory."""
+    fleet = Fleet()
+    ports = {
+        "clock": lambda: fleet.clock,
+        "registry": lambda: fleet.registry,
+        "ledger": lambda: fleet.ledger,
+        "history": lambda: fleet.history,
+        "buckets": lambda: fleet.buckets,
+        "stores": lambda: fleet.stores,
+        "knowledge_bases": lambda: fleet.knowledge_bases,
+        "ticks": lambda: fleet.ticks,
+        "announcements": lambda: fleet.announcements,
+        "callbacks": lambda: fleet.callbacks,
+        "executions": lambda: fleet.executions,
+        "scheduler": lambda: fleet.scheduler,
+    }
+    for name, port in ports.items():
+        monkeypatch.setattr(bootstrap, name, port)
+    return fleet
+
+
+@pytest.fixture
+def answerer(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ScriptedAnswerer]:
+    """Puts an answerer with a script into the composition root, and gives it."""
+
+    def script(**answers: Any) -> ScriptedAnswerer:
+        scripted = ScriptedAnswerer(answers)
+        tenants = AskableTenants(fleet.registry, fleet.ledger, fleet.clock, fleet.scheduler.start_interval)
+        monkeypatch.setattr(bootstrap, "answerer", lambda: scripted)
+        monkeypatch.setattr(bootstrap, "askable_tenants", lambda: tenants)
+        return scripted
+
+    return script
+
+
+@pytest.fixture
+def alerts(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordingAlertChannel]:
+    """A channel that remembers, and the table that remembers what was delivered."""
+    channel = RecordingAlertChannel()
+    monkeypatch.setattr(bootstrap, "alert_channel", lambda: channel)
+    with mock_aws():
+        boto3.client("dynamodb", region_name=REGION).create_table(TableName="kbfleet", **table_definition())
+        yield channel
+
+
+@pytest.fixture
+def handler(environment: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Handler]:
+    """A function by its path, such as `ingestion/tick`, loaded anew as a cold start does."""
+
+    def load(path: str) -> Handler:
+        module_name = f"functions.{path.replace('/', '.')}"
+        monkeypatch.delitem(sys.modules, module_name, raising=False)
+        module = importlib.import_module(module_name)
+        context = LambdaContext(path.rsplit("/", 1)[-1])
+        return lambda payload: module.handler(payload, context)
+
+    return load
+
+
+@pytest.fixture
+def logs(monkeypatch: pytest.MonkeyPatch) -> Logs:
+    stream = StringIO()
+    for written in telemetry.logger.handlers:
+        monkeypatch.setattr(written, "stream", stream)
+    return Logs(stream)
+
+
+def tenant_of(payload: Event) -> TenantId:
+    return TenantId(payload["reservation"]["tenant_id"])
