@@ -44,9 +44,16 @@ def _deliver(*, identity: str, event: dict[str, Any]) -> None:
 
 
 def _record(record: SQSRecord) -> None:
-    event = record.json_body
-    detail = event["detail"]
-    _deliver(identity=detail.get("identity") or detail["execution"], event=event)
+    identity = "unknown"
+    try:
+        event = record.json_body
+        detail = event["detail"]
+        identity = detail.get("identity") or detail["execution"]
+        _deliver(identity=identity, event=event)
+    except Exception as error:
+        # The batch processor keeps quiet about what it hands back to the queue.
+        logger.warning("The alert is not delivered", alert=identity, error=type(error).__name__, reason=str(error))
+        raise
 
 
 @logger.inject_lambda_context(clear_state=True)

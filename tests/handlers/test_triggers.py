@@ -1,0 +1,236 @@
+"""The tick, the stopped execution, the alert queue and the authorizer, each on its sample event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+
+from kbfleet import bootstrap
+from kbfleet.domain.alert import Severity
+from kbfleet.domain.errors import InvalidInput, NotReadyYet, TenantClaimMissing, TokenRefused
+from kbfleet.domain.ingestion import SyncState
+from kbfleet.domain.tenant import Lease, TenantId, TenantStatus
+from tests.handlers.conftest import Handler, Logs, event
+from tests.support.clock import START
+from tests.support.fakes import RecordingAlertChannel
+from tests.support.fleet import Fleet
+from tests.support.samples import ACME, EXECUTION, SAKURA, tenant
+
+Handlers = Callable[[str], Handler]
+
+
+class TestTick:
+    @pytest.mark.parametrize("trigger", ["tick", "tick_safety_net"])
+    def test_both_triggers_run_one_tick(
+        self, handler: Handlers, fleet: Fleet, trigger: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        fleet.add(ACME)
+        fleet.request(ACME)
+        handler("ingestion/tick")(event(f"triggers/{trigger}"))
+        assert fleet.ledger.find(ACME).state is SyncState.RUNNING
+        metrics = json.loads(capsys.readouterr().out)
+        assert (metrics["IngestionJobsRunning"], metrics["IngestionJobsStarted"]) == ([1.0], [1.0])
+        assert "tenant_id" not in json.dumps(metrics["_aws"])  # a dimension for each tenant would cost for each tenant
+
+    def test_an_idle_tick_is_silent(
+        self, handler: Handlers, fleet: Fleet, logs: Logs, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        handler("ingestion/tick")(event("triggers/tick"))
+        assert logs.lines == []
+        assert "IngestionJobs" not in capsys.readouterr().out
+
+    def test_a_postponed_turn_is_logged_with_its_tenant_and_reason(
+        self, handler: Handlers, fleet: Fleet, logs: Logs
+    ) -> None:
+        knowledge_base_id = fleet.add(ACME).knowledge_base_id
+        fleet.request(ACME)
+        fleet.knowledge_bases.refuse_starts(knowledge_base_id, NotReadyYet("not in a valid status"))
+        handler("ingestion/tick")(event("triggers/tick"))
+        (line, *_) = logs.lines
+        assert (line["level"], line["tenant_id"], line["error"], line["reason"]) == (
+            "WARNING",
+            "acme",
+            "NotReadyYet",
+            "not in a valid status",
+        )
+
+
+class TestStoppedExecution:
+    def test_the_tenant_is_marked_and_the_bus_told(self, handler: Handlers, fleet: Fleet) -> None:
+        fleet.registry.create(
+            tenant(
+                status=TenantStatus.PROVISIONING,
+                lease=Lease(EXECUTION, START + fleet.scheduler.start_interval),
+                fence=1,
+            )
+        )
+        handler("provisioning/record_stopped_execution")(event("triggers/record_stopped_execution"))
+        record = fleet.registry.get(ACME)
+        assert (record.status, record.lease) == (TenantStatus.FAILED, None)
+        assert record.failure is not None
+        assert (record.failure.error, record.failure.execution) == ("TIMED_OUT", EXECUTION)
+        assert fleet.announcements.provisioning_failures == [(ACME, record.failure)]
+
+    @pytest.mark.parametrize(("path", "field"), [("executionArn", "executionArn"), ("input", "input")])
+    def test_an_event_that_breaks_the_contract_is_refused_by_the_field(
+        self, handler: Handlers, fleet: Fleet, path: str, field: str
+    ) -> None:
+        broken = event("triggers/record_stopped_execution")
+        del broken["detail"][path]
+        with pytest.raises(InvalidInput) as refused:
+            handler("provisioning/record_stopped_execution")(broken)
+        assert refused.value.field == field
+
+
+class TestSendAlert:
+    @pytest.mark.parametrize(
+        ("sample", "tenant_id", "severity"),
+        [
+            ("ingestion_failed", ACME, Severity.BROKEN),
+            ("ingestion_degraded", SAKURA, Severity.BROKEN),
+            ("ingestion_recovered", ACME, Severity.RECOVERED),
+            ("provisioning_failed", ACME, Severity.BROKEN),
+        ],
+    )
+    def test_an_event_becomes_an_alert(
+        self, handler: Handlers, alerts: RecordingAlertChannel, sample: str, tenant_id: TenantId, severity: Severity
+    ) -> None:
+        answer = handler("notifier/send_alert")(event(f"triggers/send_alert_{sample}"))
+        assert answer == {"batchItemFailures": []}
+        (sent,) = alerts.sent
+        assert (sent.tenant_id, sent.severity) == (tenant_id, severity)
+
+    def test_an_event_that_is_delivered_again_becomes_no_second_alert(
+        self, handler: Handlers, alerts: RecordingAlertChannel
+    ) -> None:
+        for _ in range(3):  # each time in another execution environment
+            handler("notifier/send_alert")(event("triggers/send_alert_ingestion_failed"))
+        assert len(alerts.sent) == 1
+
+    def test_the_same_event_twice_in_one_batch_becomes_one_alert(
+        self, handler: Handlers, alerts: RecordingAlertChannel
+    ) -> None:
+        batch = event("triggers/send_alert_ingestion_failed")
+        batch["Records"].append({**batch["Records"][0], "messageId": "another"})
+        handler("notifier/send_alert")(batch)
+        assert len(alerts.sent) == 1
+
+    def test_what_the_channel_does_not_take_is_offered_again_until_it_does(
+        self, handler: Handlers, alerts: RecordingAlertChannel, logs: Logs
+    ) -> None:
+        batch = event("triggers/send_alert_ingestion_failed")
+        alerts.down = True
+        answer = handler("notifier/send_alert")(batch)
+        assert answer == {"batchItemFailures": [{"itemIdentifier": batch["Records"][0]["messageId"]}]}
+        alerts.down = False
+        assert handler("notifier/send_alert")(batch) == {"batchItemFailures": []}
+        assert len(alerts.sent) == 1
+
+    def test_a_failed_delivery_is_logged_with_its_reason(
+        self, handler: Handlers, alerts: RecordingAlertChannel, logs: Logs
+    ) -> None:
+        alerts.down = True
+        handler("notifier/send_alert")(event("triggers/send_alert_ingestion_failed"))
+        (line,) = logs.lines
+        assert (line["level"], line["alert"], line["error"], line["reason"]) == (
+            "WARNING",
+            "acme/JOB0000003/FAILED",
+            "AlertNotDelivered",
+            "The channel is down.",
+        )
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "not json",
+            "{}",
+            "[]",
+            '{"detail-type": "Something Else", "detail": {"identity": "x"}}',
+            '{"detail-type": "Provisioning Failed", "detail": {"execution": "x"}}',
+        ],
+    )
+    def test_a_message_that_makes_no_sense_fails_alone_and_is_logged(
+        self, handler: Handlers, alerts: RecordingAlertChannel, logs: Logs, body: str
+    ) -> None:
+        batch = event("triggers/send_alert_ingestion_failed")
+        batch["Records"].insert(0, {**batch["Records"][0], "messageId": "broken", "body": body})
+        answer = handler("notifier/send_alert")(batch)
+        assert answer == {"batchItemFailures": [{"itemIdentifier": "broken"}]}
+        assert len(alerts.sent) == 1
+        assert [line["level"] for line in logs.lines] == ["WARNING", "INFO"]
+
+
+class TestAuthorize:
+    @pytest.fixture
+    def authorize(self, handler: Handlers, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+        """Runs the authorizer with a verifier that gives or raises `verdict`, and gives what it saw."""
+
+        def run(verdict: TenantId | Exception, header: str | None = None) -> tuple[Any, list[str]]:
+            seen: list[str] = []
+
+            class Verifier:
+                def tenant_of(self, token: str) -> TenantId:
+                    seen.append(token)
+                    if isinstance(verdict, Exception):
+                        raise verdict
+                    return verdict
+
+            monkeypatch.setattr(bootstrap, "token_verifier", Verifier)
+            sample = event("triggers/authorize")
+            if header is not None:
+                sample["authorizationToken"] = header
+            return handler("ask/authorize")(sample), seen
+
+        return run
+
+    def test_a_genuine_token_allows_the_tenant_every_method_of_this_stage_of_this_api(
+        self, authorize: Callable[..., Any]
+    ) -> None:
+        policy, seen = authorize(ACME)
+        assert seen == [event("triggers/authorize")["authorizationToken"].removeprefix("Bearer ")]
+        assert (policy["principalId"], policy["context"]) == ("acme", {"tenant_id": "acme"})
+        (statement,) = policy["policyDocument"]["Statement"]
+        assert statement == {
+            "Action": "execute-api:Invoke",
+            "Effect": "Allow",
+            "Resource": "arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/v1/*",
+        }
+
+    def test_a_token_without_a_tenant_is_denied(self, authorize: Callable[..., Any]) -> None:
+        policy, _ = authorize(TenantClaimMissing("no tenant"))
+        assert policy["policyDocument"]["Statement"][0]["Effect"] == "Deny"
+        assert policy["context"] == {"tenant_id": ""}
+
+    def test_a_refused_token_is_answered_with_the_one_word_that_api_gateway_makes_a_401_of(
+        self, authorize: Callable[..., Any]
+    ) -> None:
+        with pytest.raises(Exception, match=r"^Unauthorized$"):
+            authorize(TokenRefused("expired"))
+
+    @pytest.mark.parametrize("header", ["", "Bearer", "Basic dXNlcjpwYXNz", "token-without-scheme"])
+    def test_a_header_without_a_bearer_token_is_checked_as_no_token(
+        self, authorize: Callable[..., Any], header: str
+    ) -> None:
+        _, seen = authorize(ACME, header)
+        assert seen == [""]
+
+    def test_the_schemes_case_does_not_matter(self, authorize: Callable[..., Any]) -> None:
+        assert authorize(ACME, "bearer a.b.c")[1] == ["a.b.c"]
+
+    def test_keys_that_cannot_be_fetched_are_no_verdict_on_the_token(self, authorize: Callable[..., Any]) -> None:
+        with pytest.raises(NotReadyYet):
+            authorize(NotReadyYet("no keys"))
+
+    @pytest.mark.parametrize("verdict", [ACME, TenantClaimMissing("no tenant"), TokenRefused("expired")])
+    def test_the_token_is_in_no_log_line(
+        self, authorize: Callable[..., Any], logs: Logs, verdict: TenantId | Exception
+    ) -> None:
+        token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJzZWNyZXQifQ.c2VjcmV0"
+        refused = isinstance(verdict, TokenRefused)
+        with pytest.raises(Exception, match="Unauthorized") if refused else nullcontext():
+            authorize(verdict, f"Bearer {token}")
+        assert not any(part in logs.text for part in token.split("."))
