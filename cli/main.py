@@ -17,7 +17,7 @@ from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from kbfleet.contracts import AskResponse, ExecutionBody, FailureReasonPayload, SyncBody, TenantBody
 from kbfleet.domain.answer import Question
 from kbfleet.domain.errors import InvalidInput, KbfleetError
-from kbfleet.domain.ingestion import Outcome, SyncState
+from kbfleet.domain.ingestion import Outcome
 from kbfleet.domain.tenant import DisplayName, TenantId, TenantStatus
 
 _FAILED = 1
@@ -205,9 +205,11 @@ def _watch_sync(api: FleetApi, tenant_id: TenantId, generation: int) -> SyncBody
 
         def look() -> SyncBody | None:
             sync = api.tenant(tenant_id).sync
+            if sync.result is not None and sync.result.generation >= generation:
+                return sync
             running = f"job {sync.running_job_id} {sync.running_job_status}" if sync.running_job_id else None
-            progress.show(running or ("waiting for a free slot" if sync.state is SyncState.QUEUED else str(sync.state)))
-            return sync if sync.result is not None and sync.result.generation >= generation else None
+            progress.show(running or "waiting for its turn")
+            return None
 
         return _until(look)
 
