@@ -1,0 +1,258 @@
+"""What must hold of template.yaml, whatever else changes in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.template import REPOSITORY, TEMPLATE, definition, function_property, properties, resources, template
+
+PARAMETERS: dict[str, dict[str, Any]] = template()["Parameters"]
+FUNCTIONS = resources("AWS::Serverless::Function")
+QUEUES = resources("AWS::SQS::Queue")
+LINES = TEMPLATE.read_text("utf-8").splitlines()
+STATEFUL = {"AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::S3Vectors::VectorBucket"}
+
+
+def walk(value: object) -> Iterator[tuple[str, object]]:
+    """Every member of a nested structure, with its name."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in items:
+        yield str(name), inner
+        yield from walk(inner)
+
+
+def statements(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for name, value in walk(resource):
+        if name == "Statement" and isinstance(value, list):
+            yield from value
+
+
+def actions(statement: dict[str, Any]) -> set[str]:
+    action = statement["Action"]
+    return {action} if isinstance(action, str) else set(action)
+
+
+def events(kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The events of one kind, with the function that each triggers."""
+    for function, made in FUNCTIONS.items():
+        for event in made["Properties"].get("Events", {}).values():
+            if event["Type"] == kind:
+                yield function, event["Properties"]
+
+
+def queue_of(reference: dict[str, Any]) -> str:
+    (target,) = reference.values()
+    return str(target).removesuffix(".Arn")
+
+
+class TestParameters:
+    @pytest.mark.parametrize("name", PARAMETERS)
+    def test_every_one_is_described_in_a_sentence(self, name: str) -> None:
+        assert re.match(r"[A-Z]\w.{20,}", PARAMETERS[name]["Description"])
+
+    @pytest.mark.parametrize("name", [name for name, made in PARAMETERS.items() if made["Type"] == "String"])
+    def test_text_is_checked_before_anything_is_made(self, name: str) -> None:
+        made = PARAMETERS[name]
+        if "AllowedValues" in made:
+            return
+        assert made["AllowedPattern"]
+        assert made["ConstraintDescription"]
+        if "Default" in made:
+            assert re.fullmatch(made["AllowedPattern"], made["Default"])
+
+    @pytest.mark.parametrize("name", [name for name, made in PARAMETERS.items() if made["Type"] == "Number"])
+    def test_numbers_have_bounds_that_their_defaults_keep(self, name: str) -> None:
+        made = PARAMETERS[name]
+        assert "MinValue" in made or "AllowedValues" in made
+        assert made.get("MinValue", made["Default"]) <= made["Default"] <= made.get("MaxValue", made["Default"])
+
+    def test_every_one_is_used(self) -> None:
+        text = TEMPLATE.read_text("utf-8")
+        for name in PARAMETERS:
+            assert re.search(rf"!Ref {name}\b|\${{{name}}}", text) or f"{{Ref: {name}}}" in text, name
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+class TestEveryFunction:
+    def test_is_one_folder_that_needs_no_build(self, name: str) -> None:
+        assert re.fullmatch(r"functions/[a-z]+/", properties(name)["CodeUri"])
+        assert FUNCTIONS[name]["Metadata"] == {"SkipBuild": True}
+
+    def test_writes_to_a_log_group_that_forgets(self, name: str) -> None:
+        group = properties(name)["LoggingConfig"]["LogGroup"]["Ref"]
+        assert properties(group)["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+    def test_says_why_it_may_do_what_it_may(self, name: str) -> None:
+        for statement in statements(FUNCTIONS[name]):
+            assert re.fullmatch(r"[A-Z][A-Za-z]+", statement["Sid"])
+
+
+class TestLogGroups:
+    @pytest.mark.parametrize("name", resources("AWS::Logs::LogGroup"))
+    def test_every_one_forgets(self, name: str) -> None:
+        assert properties(name)["RetentionInDays"]
+
+
+class TestQueues:
+    @pytest.mark.parametrize("name", QUEUES)
+    def test_every_one_is_encrypted(self, name: str) -> None:
+        assert properties(name)["SqsManagedSseEnabled"] is True
+
+    def test_every_one_that_a_function_reads_has_a_dead_letter_queue_of_its_kind(self) -> None:
+        assert list(events("SQS"))
+        for _, event in events("SQS"):
+            queue = properties(queue_of(event["Queue"]))
+            assert queue["RedrivePolicy"]["maxReceiveCount"] >= 3
+            dead = properties(queue_of(queue["RedrivePolicy"]["deadLetterTargetArn"]))
+            assert dead.get("FifoQueue") == queue.get("FifoQueue")
+
+    def test_dead_letters_are_kept_as_long_as_a_queue_can(self) -> None:
+        dead = {name for name in QUEUES if "DeadLetter" in name}
+        assert dead
+        for name in dead:
+            assert properties(name)["MessageRetentionPeriod"] == 1_209_600  # 14 days; SQS documentation, quotas
+
+    def test_a_message_stays_hidden_for_six_times_as_long_as_its_function_may_take(self) -> None:
+        # Source: AWS documentation, Using Lambda with Amazon SQS.
+        for function, event in events("SQS"):
+            visibility = properties(queue_of(event["Queue"]))["VisibilityTimeout"]
+            assert visibility >= 6 * function_property(function, "Timeout")
+
+    def test_batches_of_more_than_one_report_their_failures_one_by_one(self) -> None:
+        for _, event in events("SQS"):
+            assert event["BatchSize"] == 1 or event["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+    def test_a_rule_delivers_to_queues_only_each_with_a_dead_letter_queue(self) -> None:
+        # EventBridge's retries cover the delivery only, never what a function raises.
+        for name in resources("AWS::Events::Rule"):
+            for target in properties(name)["Targets"]:
+                assert queue_of(target["Arn"]) in QUEUES
+                assert queue_of(target["DeadLetterConfig"]["Arn"]) in QUEUES
+
+    def test_a_function_that_a_rule_invokes_has_a_place_for_what_fails(self) -> None:
+        for function, event in events("EventBridgeRule"):
+            assert queue_of(event["DeadLetterConfig"]["Arn"]) in QUEUES
+            failed = properties(function)["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
+            assert queue_of(failed["Destination"]) in QUEUES
+
+
+class TestTicks:
+    def test_the_function_that_drives_itself_is_not_taken_for_a_runaway_loop(self) -> None:
+        # AWS stops such loops after about 16 hops. Source: AWS documentation, Lambda recursive loop detection.
+        ((function, _),) = (found for found in events("SQS") if queue_of(found[1]["Queue"]) == "TickQueue")
+        sends = [statement for statement in statements(FUNCTIONS[function]) if statement["Action"] == "sqs:SendMessage"]
+        assert [queue_of(statement["Resource"]) for statement in sends] == ["TickQueue"]
+        assert properties(function)["RecursiveLoop"] == "Allow"
+
+    def test_no_other_function_may_drive_itself(self) -> None:
+        assert [name for name in FUNCTIONS if "RecursiveLoop" in properties(name)] == ["TickFunction"]
+
+    def test_a_tick_is_delayed_by_the_interval_that_its_deduplication_counts_in(self) -> None:
+        assert properties("TickQueue")["DelaySeconds"] == {"Ref": "TickSeconds"}
+        assert function_property("TickFunction", "Environment")["Variables"]["TICK_SECONDS"] == {"Ref": "TickSeconds"}
+
+    def test_a_schedule_is_the_safety_net(self) -> None:
+        assert [function for function, _ in events("ScheduleV2")] == ["TickFunction"]
+
+
+class TestPermissions:
+    def test_no_statement_allows_every_action_of_a_service(self) -> None:
+        for name, resource in template()["Resources"].items():
+            for statement in statements(resource):
+                assert not any("*" in action for action in actions(statement)), name
+
+    def test_every_resource_that_is_everything_says_why_on_its_line(self) -> None:
+        everything = [line for line in LINES if re.search(r"Resource: *\[?['\"]\*['\"]|^ *- ['\"]\*['\"]", line)]
+        assert everything
+        for line in everything:
+            assert re.search(r"# \w+", line), line
+
+    def test_every_function_that_asks_for_a_tick_may_and_no_other(self) -> None:
+        may = {
+            name
+            for name in FUNCTIONS
+            for statement in statements(FUNCTIONS[name])
+            if "sqs:SendMessage" in actions(statement)
+        }
+        assert may == {"RunFirstSyncFunction", "TickFunction", "TenantsFunction"}
+
+    def test_the_tenants_data_are_read_by_ask_and_by_bedrock_only(self) -> None:
+        may = {
+            name
+            for name, resource in template()["Resources"].items()
+            for statement in statements(resource)
+            if {"bedrock:Retrieve", "s3:GetObject"}
+            & {*([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])}
+        }
+        assert may == {"AskFunction", "KnowledgeBaseRole"}
+
+
+class TestData:
+    def test_what_holds_data_outlives_the_stack(self) -> None:
+        holding = {name for name, made in template()["Resources"].items() if made["Type"] in STATEFUL}
+        assert holding
+        for name in holding:
+            made = template()["Resources"][name]
+            assert (made["DeletionPolicy"], made["UpdateReplacePolicy"]) == ("Retain", "Retain"), name
+
+    def test_the_table_can_be_restored_expires_and_is_encrypted(self) -> None:
+        table = properties("Table")
+        assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+        assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+        assert table["SSESpecification"] == {"SSEEnabled": True}
+
+
+class TestApi:
+    def test_tenants_ask_with_a_token_and_everything_else_is_signed_with_iam(self) -> None:
+        assert properties("Api")["Auth"]["DefaultAuthorizer"] == "TenantToken"
+        by_path = {event["Path"]: event.get("Auth", {}).get("Authorizer") for _, event in events("Api")}
+        assert by_path.pop("/ask") is None  # the default
+        assert by_path
+        assert set(by_path.values()) == {"AWS_IAM"}
+
+    def test_the_ask_function_gives_up_before_api_gateway_does(self) -> None:
+        # Source: AWS documentation, API Gateway quotas: 29 seconds.
+        for function, _ in events("Api"):
+            assert function_property(function, "Timeout") < 29 or function == "TenantsFunction"
+
+
+class TestAlarms:
+    @pytest.mark.parametrize("name", resources("AWS::CloudWatch::Alarm"))
+    def test_every_one_leads_to_its_page_of_the_runbook(self, name: str) -> None:
+        page = re.search(r"See (docs/runbook/[a-z-]+\.md)$", properties(name)["AlarmDescription"])
+        assert page is not None
+        assert name in (REPOSITORY / page[1]).read_text("utf-8")
+
+    def test_every_dead_letter_queue_is_watched(self) -> None:
+        watched = {
+            queue_of(dimension["Value"]).removesuffix(".QueueName")
+            for name in resources("AWS::CloudWatch::Alarm")
+            for dimension in properties(name)["Dimensions"]
+            if dimension["Name"] == "QueueName"
+        }
+        assert {name for name in QUEUES if "DeadLetter" in name} == watched
+
+
+def test_nothing_deployed_knows_a_local_stack() -> None:
+    sources = [TEMPLATE, *(REPOSITORY / "statemachine").glob("*.json")]
+    for folder in ("functions", "layers"):
+        sources += [path for path in (REPOSITORY / folder).rglob("*") if path.suffix in {".py", ".json", ".yaml"}]
+    assert len(sources) > 30
+    for path in sources:
+        found = re.search(r"localhost|127\.0\.0\.1|AWS_ENDPOINT_URL|is_local|if local\b", path.read_text("utf-8"))
+        assert found is None, f"{path.name}: {found}"
+
+
+def test_the_state_machines_name_is_the_one_that_its_own_task_may_answer() -> None:
+    named = properties("ProvisionTenantStateMachine")["Name"]["Fn::Sub"]
+    (answering,) = (
+        statement
+        for statement in statements(FUNCTIONS["RunFirstSyncFunction"])
+        if statement["Action"] == "states:SendTaskSuccess"
+    )
+    assert answering["Resource"]["Fn::Sub"].endswith(f":stateMachine:{named}")
+    assert definition()["StartAt"] == "Reserve Tenant"
