@@ -1,0 +1,94 @@
+"""The sample events: each is of a trigger that exists, and those that we publish are what we promise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from kbfleet import contracts
+from kbfleet.contracts import JobStateChangeDetail, JobStateChangeEvent, ProvisioningFailedEvent, parse, parse_json
+from tests.support.samples import ACME, job_state_change, provisioning_failure
+from tests.support.template import REPOSITORY, properties, resources
+
+TRIGGERS = REPOSITORY / "events" / "triggers"
+PUBLISHED: dict[str, tuple[type[BaseModel], str, str]] = {
+    "ingestion_job_state_change": (JobStateChangeEvent, contracts.INGESTION_SOURCE, contracts.JOB_STATE_CHANGE),
+    "provisioning_failed": (ProvisioningFailedEvent, contracts.PROVISIONING_SOURCE, contracts.PROVISIONING_FAILED),
+}
+
+
+def load(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return loaded
+
+
+def in_snake_case(camel: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in camel).removeprefix("_")
+
+
+def trigger_names() -> set[str]:
+    """What a sample's name may begin with: a function, or an event of a function."""
+    functions = resources("AWS::Serverless::Function")
+    own = {in_snake_case(name.removesuffix("Function")) for name in functions}
+    return own | {in_snake_case(event) for name in functions for event in properties(name).get("Events", {})}
+
+
+@pytest.mark.parametrize("path", sorted(TRIGGERS.glob("*.json")), ids=lambda path: path.stem)
+def test_every_sample_is_of_a_trigger_or_an_event_that_exists(path: Path) -> None:
+    assert path.stem in PUBLISHED or any(path.stem.startswith(name) for name in trigger_names())
+
+
+def test_every_trigger_has_a_sample() -> None:
+    samples = {path.stem for path in TRIGGERS.glob("*.json")}
+    for name in resources("AWS::Serverless::Function"):
+        events = properties(name).get("Events", {})
+        if properties(name)["CodeUri"] != "functions/provisioning/" or events:
+            wanted = {in_snake_case(name.removesuffix("Function")), *map(in_snake_case, events)}
+            assert any(sample.startswith(want) for sample in samples for want in wanted), name
+    assert set(map(in_snake_case, properties("TenantsFunction")["Events"])) <= samples
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_event_keeps_its_contract(name: str) -> None:
+    model, source, detail_type = PUBLISHED[name]
+    sample = load(TRIGGERS / f"{name}.json")
+    assert (sample["source"], sample["detail-type"]) == (source, detail_type)
+    parsed = parse(model, sample)
+    assert json.loads(parsed.model_dump_json(by_alias=True))["detail"] == sample["detail"]
+
+
+@pytest.mark.parametrize("path", sorted(TRIGGERS.glob("send_alert_*.json")), ids=lambda path: path.stem)
+def test_the_alert_queue_carries_published_events(path: Path) -> None:
+    for record in load(path)["Records"]:
+        published = json.loads(record["body"])
+        (model,) = (model for model, _, kind in PUBLISHED.values() if kind == published["detail-type"])
+        parse(model, published)
+
+
+def test_what_is_published_comes_back_as_it_was() -> None:
+    change = job_state_change()
+    text = JobStateChangeDetail.from_domain(change).model_dump_json()
+    assert parse_json(JobStateChangeDetail, text).to_domain() == change
+    failure = provisioning_failure()
+    failed = contracts.ProvisioningFailedDetail.from_domain(ACME, failure)
+    assert parse_json(contracts.ProvisioningFailedDetail, failed.model_dump_json()).to_domain() == failure
+
+
+def test_consumers_may_meet_fields_that_they_do_not_know() -> None:
+    sample = load(TRIGGERS / "ingestion_job_state_change.json")
+    sample["detail"]["added_in_a_later_release"] = True
+    assert parse(JobStateChangeEvent, sample).detail.tenant_id == ACME
+
+
+def test_rules_select_by_what_is_published() -> None:
+    published = {(source, kind) for _, source, kind in PUBLISHED.values()}
+    for name in resources("AWS::Events::Rule"):
+        pattern = properties(name)["EventPattern"]
+        (source,), (kind,) = pattern["source"], pattern["detail-type"]
+        assert (source, kind) in published
+        fields = JobStateChangeDetail.model_fields if kind == contracts.JOB_STATE_CHANGE else ()
+        assert set(pattern.get("detail", {})) <= set(fields)

@@ -1,0 +1,68 @@
+"""One name from state to file: whoever knows the state in the console knows where its code is."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+import pytest
+
+from kbfleet.usecases import provisioning
+from tests.support.template import REPOSITORY, definition, properties, resources
+
+TASKS = [name for name, state in definition()["States"].items() if state["Type"] == "Task"]
+FUNCTIONS = resources("AWS::Serverless::Function")
+
+
+def snake_case(state: str) -> str:
+    return state.lower().replace(" ", "_")
+
+
+def camel_case(snake: str) -> str:
+    return "".join(word.title() for word in snake.split("_"))
+
+
+@pytest.mark.parametrize("state", TASKS)
+class TestEveryTask:
+    def test_invokes_the_function_of_its_name(self, state: str) -> None:
+        function = f"{camel_case(snake_case(state))}Function"
+        parameters = definition()["States"][state]["Parameters"]
+        assert parameters["FunctionName"] == f"${{{function}Arn}}"
+        assert function in FUNCTIONS
+
+    def test_has_a_handler_module_of_its_name(self, state: str) -> None:
+        made_of = properties(f"{camel_case(snake_case(state))}Function")
+        assert (made_of["CodeUri"], made_of["Handler"]) == ("functions/provisioning/", f"{snake_case(state)}.handler")
+        source = (REPOSITORY / "functions" / "provisioning" / f"{snake_case(state)}.py").read_text("utf-8")
+        assert source.startswith(f'"""State "{state}":')
+
+    def test_has_a_use_case_of_its_name(self, state: str) -> None:
+        assert inspect.isfunction(getattr(provisioning, snake_case(state)))
+
+    def test_has_a_sample_payload_of_its_name_with_the_fields_that_it_is_sent(self, state: str) -> None:
+        sample = json.loads((REPOSITORY / "events" / "steps" / f"{snake_case(state)}.json").read_text("utf-8"))
+        sent = definition()["States"][state]["Parameters"]["Payload"]
+        assert set(sample) == {name.removesuffix(".$") for name in sent}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_function_is_named_after_its_module(function: str) -> None:
+    folder, module = properties(function)["CodeUri"], properties(function)["Handler"].removesuffix(".handler")
+    assert function == f"{camel_case(module)}Function"
+    assert (REPOSITORY / folder / f"{module}.py").is_file()
+
+
+def test_every_module_is_a_function() -> None:
+    modules = {path.relative_to(REPOSITORY) for path in (REPOSITORY / "functions").rglob("*.py")}
+    deployed = {
+        (REPOSITORY / made["Properties"]["CodeUri"] / f"{made['Properties']['Handler'].split('.')[0]}.py").relative_to(
+            REPOSITORY
+        )
+        for made in FUNCTIONS.values()
+    }
+    assert modules == deployed
+
+
+def test_every_sample_payload_of_a_step_belongs_to_a_state() -> None:
+    samples = {path.stem for path in (REPOSITORY / "events" / "steps").glob("*.json")}
+    assert samples == {snake_case(state) for state in TASKS}
