@@ -143,7 +143,8 @@ def _report_provisioning(tenant_id: TenantId, execution: ExecutionBody, *, as_js
 def status(tenant: Tenant, as_json: Json = False, stack: Stack = "kbfleet", region: Region = None) -> None:
     """Show a tenant: lifecycle, resources, how fresh its knowledge is, and how its last sync ended."""
     with _explained():
-        body = FleetApi.of_stack(stack, region).tenant(TenantId(tenant))
+        tenant_id = TenantId(tenant)
+        body = FleetApi.of_stack(stack, region).tenant(tenant_id)
         if as_json:
             out.print_json(body.model_dump_json())
         else:

@@ -1,0 +1,202 @@
+"""What `kbfleet` prints and how it exits, with the API's answers scripted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import cli.main
+from cli.fleet_api import FleetApi, FleetUnreachable, Refused
+from kbfleet.contracts import (
+    AskResponse,
+    CitationBody,
+    ExecutionBody,
+    FailureReasonPayload,
+    FreshnessBody,
+    SourceBody,
+    SyncBody,
+    SyncResultBody,
+    TenantBody,
+)
+from kbfleet.domain.ingestion import JobStatus, Outcome, SyncState
+from kbfleet.domain.tenant import TenantId, TenantStatus
+
+NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
+Scripted = Callable[..., None]
+Run = Callable[..., Any]
+
+
+def sync(
+    *, requested: int = 2, ended: int | None = None, outcome: Outcome = Outcome.SUCCEEDED, job: str | None = None
+) -> SyncBody:
+    reasons = (
+        () if outcome is Outcome.SUCCEEDED else (FailureReasonPayload(text="no text", documents=("s3://b/a.pdf",)),)
+    )
+    return SyncBody(
+        state=SyncState.RUNNING if job else SyncState.QUEUED if ended is None else SyncState.IDLE,
+        requested_generation=requested,
+        synced_generation=ended or 1,
+        synced_at=NOW,
+        pending_changes=ended != requested,
+        running_job_id=job,
+        running_job_status=JobStatus.IN_PROGRESS if job else None,
+        result=SyncResultBody(
+            outcome=outcome, generation=ended or 1, ingestion_job_id="JOB0000001", ended_at=NOW, failure_reasons=reasons
+        ),
+    )
+
+
+def tenant(of: SyncBody) -> TenantBody:
+    return TenantBody(
+        tenant_id=TenantId("acme"),
+        name="Acme [Outdoor] Ltd.",
+        status=TenantStatus.ACTIVE,
+        knowledge_store="S3_VECTORS",
+        bucket_name="kbfleet-acme-0123456789",
+        knowledge_base_id="KB00000001",
+        data_source_id="DS00000001",
+        created_at=NOW,
+        updated_at=NOW,
+        failure=None,
+        sync=of,
+    )
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
+    """Sets the answers that the API's methods give, one after the other; an exception among them is raised."""
+    monkeypatch.setattr(cli.main, "_POLL_SECONDS", 0)
+    monkeypatch.setattr(FleetApi, "of_stack", lambda *_: FleetApi("https://api.example.com/v1", None))  # type: ignore[arg-type]
+
+    def script(**answers: list[Any]) -> None:
+        for method, given in answers.items():
+            remaining: Iterator[Any] = iter(given)
+
+            def answer(*_: Any, remaining: Iterator[Any] = remaining) -> Any:
+                following = next(remaining)
+                if isinstance(following, Exception):
+                    raise following
+                return following
+
+            monkeypatch.setattr(FleetApi, method, answer)
+
+    return script
+
+
+@pytest.fixture
+def run() -> Run:
+    return lambda *arguments: CliRunner().invoke(cli.main.app, list(arguments))
+
+
+def test_provisioning_shows_each_step_once_and_then_that_it_is_done(scripted: Scripted, run: Run) -> None:
+    steps = ["Ensure Bucket", "Ensure Bucket", "Run First Sync"]
+    running = [ExecutionBody(execution="run", status="RUNNING", step=step) for step in steps]
+    done = ExecutionBody(execution="run", status="SUCCEEDED", step="Tenant Ready")
+    scripted(provision=[running[0]], provisioning=[*running, done])
+    result = run("provision", "acme")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "  Provisioning acme: Ensure Bucket",
+        "  Provisioning acme: Run First Sync",
+        "  Provisioning acme: Tenant Ready",
+        "✓ Tenant acme is active.",
+    ]
+
+
+def test_a_failed_provisioning_names_the_step_and_the_reason_and_exits_with_1(scripted: Scripted, run: Run) -> None:
+    started = ExecutionBody(execution="run", status="RUNNING")
+    failed = ExecutionBody(
+        execution="run", status="FAILED", step="Ensure Bucket", error="X", reason="It is [not] ours."
+    )
+    scripted(provision=[started], provisioning=[failed])
+    result = run("provision", "acme")
+    assert result.exit_code == 1
+    assert "Ensure Bucket" in result.stderr
+    assert "It is [not] ours." in result.stderr
+
+
+def test_without_waiting_the_execution_is_named(scripted: Scripted, run: Run) -> None:
+    scripted(provision=[ExecutionBody(execution="acme-1", status="RUNNING")])
+    result = run("provision", "acme", "--no-wait")
+    assert result.exit_code == 0
+    assert "acme-1" in result.stdout
+
+
+def test_a_sync_waits_for_its_own_generation(scripted: Scripted, run: Run) -> None:
+    scripted(
+        request_sync=[sync(requested=3)],
+        # The first result is of generation 2, which somebody else asked for.
+        tenant=[
+            tenant(sync(requested=3, ended=2)),
+            tenant(sync(requested=3, job="J3")),
+            tenant(sync(requested=3, ended=3)),
+        ],
+    )
+    result = run("sync", "acme")
+    assert result.exit_code == 0
+    assert "job J3 IN_PROGRESS" in result.stdout
+    assert "in sync" in result.stdout
+
+
+@pytest.mark.parametrize("outcome", [Outcome.DEGRADED, Outcome.FAILED, Outcome.STOPPED])
+def test_a_sync_that_did_not_succeed_says_why_and_exits_with_1(scripted: Scripted, run: Run, outcome: Outcome) -> None:
+    scripted(request_sync=[sync()], tenant=[tenant(sync(ended=2, outcome=outcome))])
+    result = run("sync", "acme")
+    assert result.exit_code == 1
+    for said in (outcome.value, "no text", "s3://b/a.pdf"):
+        assert said in result.stderr
+
+
+def test_a_status_can_be_read_by_programs_and_by_people(scripted: Scripted, run: Run) -> None:
+    body = tenant(sync(ended=2))
+    scripted(tenant=[body, body])
+    assert json.loads(run("status", "acme", "--json").stdout)["knowledge_base_id"] == "KB00000001"
+    shown = run("status", "acme").stdout
+    assert "Acme [Outdoor] Ltd." in shown
+    assert "ACTIVE" in shown
+
+
+def test_an_answer_names_its_documents_and_says_when_it_may_be_out_of_date(scripted: Scripted, run: Run) -> None:
+    source = SourceBody(document="terms.pdf", uri="s3://b/terms.pdf", passage="…", page=2, metadata={})
+    answer = AskResponse(
+        answer="At least 21 [years].",
+        citations=(CitationBody(text="At least 21 [years].", start=0, end=20, sources=(source, source)),),
+        freshness=FreshnessBody(synced_at=NOW, pending_changes=True),
+        request_id="r",
+    )
+    scripted(ask=[answer])
+    result = run("ask", "How old?", "--token", "t")
+    assert "At least 21 [years]." in result.stdout
+    assert result.stdout.count("terms.pdf, page 2") == 1
+    assert "not part of this answer yet" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("failure", "exit_code"),
+    [
+        (Refused(404, "TenantNotFound", "No tenant acme is registered."), 2),
+        (Refused(400, "InvalidInput", "name: too long."), 2),
+        (Refused(429, "Throttled", "Too fast."), 1),
+        (Refused(502, "AccessRefused", "The service behind this API could not answer."), 1),
+        (FleetUnreachable("Stack 'kbfleet' was not found."), 1),
+    ],
+)
+def test_a_refusal_is_one_sentence_and_its_kind_decides_the_exit_code(
+    scripted: Scripted, run: Run, failure: Exception, exit_code: int
+) -> None:
+    scripted(tenant=[failure])
+    result = run("status", "acme")
+    assert result.exit_code == exit_code
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [("provision", "A"), ("status", "a--b"), ("sync", "x" * 33), ("ask", " ", "--token", "t")]
+)
+def test_what_cannot_be_valid_is_refused_before_anything_is_called(run: Run, arguments: tuple[str, ...]) -> None:
+    assert run(*arguments).exit_code == 2
