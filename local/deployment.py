@@ -151,7 +151,6 @@ class _Sam:
             "LAYER_TARGET": LAYER_TARGET,
             "PYC_INVALIDATION_MODE": "UNCHECKED_HASH",  # zipping changes the times of files
             "SAM_CLI_TELEMETRY": "0",
-            "SAM_CLI_POLL_DELAY": "0.2",  # seconds; the default of 5 is for AWS
             # Seconds; the default of 5 is for a CloudFormation that takes minutes.
             "SAM_CLI_POLL_DELAY": "0.5",
         }
