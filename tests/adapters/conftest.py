@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import boto3
 import pytest
 from moto import mock_aws
 
 from kbfleet.adapters.dynamodb import Table
+from tests.support.aws import client as aws_client
 from tests.support.samples import REGION
 from tests.support.template import table_definition
 
@@ -27,6 +27,6 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def table(aws: None) -> Table:
     """The table of template.yaml."""
-    client = boto3.client("dynamodb", region_name=REGION)
+    client = aws_client("dynamodb")
     client.create_table(TableName="kbfleet", **table_definition())
     return Table(client, "kbfleet")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import boto3
 import pytest
 from botocore.stub import Stubber
 
@@ -14,8 +13,9 @@ from kbfleet.contracts import JobStateChangeEvent, ProvisioningFailedEvent, pars
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.ports import Announcements
+from tests.support.aws import client as aws_client
 from tests.support.fakes import RecordingAnnouncements
-from tests.support.samples import ACME, REGION, SAKURA, job_state_change, provisioning_failure
+from tests.support.samples import ACME, SAKURA, job_state_change, provisioning_failure
 from tests.support.template import resources
 
 CHANGES = [
@@ -46,8 +46,8 @@ class Bus:
     """The bus, its rules, and the alert queue behind them."""
 
     def __init__(self) -> None:
-        self.events: Any = boto3.client("events", region_name=REGION)
-        self._queue: Any = boto3.client("sqs", region_name=REGION)
+        self.events: Any = aws_client("events")
+        self._queue: Any = aws_client("sqs")
         self._url = self._queue.create_queue(QueueName="alerts")["QueueUrl"]
         arn = self._queue.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])["Attributes"][
             "QueueArn"
@@ -85,7 +85,7 @@ def test_a_failed_provisioning_reaches_the_alert_queue_as_it_was(bus: Bus) -> No
 
 
 def test_an_event_that_the_bus_does_not_take_is_worth_another_try(aws: None) -> None:
-    client = boto3.client("events", region_name=REGION)
+    client = aws_client("events")
     refused = {"ErrorCode": "InternalFailure", "ErrorMessage": "try later"}
     with Stubber(client) as stubber:
         stubber.add_response("put_events", {"FailedEntryCount": 1, "Entries": [refused]})

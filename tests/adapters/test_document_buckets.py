@@ -16,6 +16,7 @@ from moto.s3.models import s3_backends
 from kbfleet.adapters.s3 import S3DocumentBuckets
 from kbfleet.domain.errors import BucketNameTaken
 from kbfleet.ports import DocumentBuckets
+from tests.support.aws import client as aws_client
 from tests.support.documents import BucketSettings
 from tests.support.fakes import InMemoryDocumentBuckets
 from tests.support.samples import ACCOUNT, ACME, NAMES
@@ -87,7 +88,7 @@ class S3(World):
     """S3 by moto, which does not look at ExpectedBucketOwner: `refuse_other_owners` does it in its place."""
 
     def __init__(self, region: str) -> None:
-        self.client: Any = boto3.client("s3", region_name=region)
+        self.client: Any = aws_client("s3", region=region)
         self.region = region
         self.buckets = S3DocumentBuckets(self.client, account=ACCOUNT, region=region)
         self.operations: list[str] = []
@@ -125,16 +126,15 @@ class S3(World):
         client.put_bucket_tagging(Bucket=NAME, Tagging={"TagSet": [{"Key": "by", "Value": "hand"}]})
 
     def take(self) -> None:
-        assumed = boto3.client("sts", region_name=self.region).assume_role(
+        assumed = aws_client("sts", region=self.region).assume_role(
             RoleArn=f"arn:aws:iam::{FOREIGN_ACCOUNT}:role/somebody", RoleSessionName="somebody"
         )["Credentials"]
-        other = boto3.client(
-            "s3",
+        other = boto3.Session(
             region_name="us-east-1",
             aws_access_key_id=assumed["AccessKeyId"],
             aws_secret_access_key=assumed["SecretAccessKey"],
             aws_session_token=assumed["SessionToken"],
-        )
+        ).client("s3")
         other.create_bucket(Bucket=NAME)
         answer_head(self.client, 403)
 

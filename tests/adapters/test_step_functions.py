@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 import pytest
 from botocore.stub import Stubber
 from moto import mock_aws
@@ -15,6 +14,7 @@ from moto import mock_aws
 from kbfleet.adapters.step_functions import StepFunctionsExecutions, StepFunctionsTaskCallbacks
 from kbfleet.domain.errors import ResourceConflict, ResourceMissing
 from kbfleet.ports import Execution, Executions, TaskCallbacks
+from tests.support.aws import client as aws_client
 from tests.support.clock import START
 from tests.support.fakes import FailedTask, InMemoryExecutions, RecordingTaskCallbacks, SucceededTask
 from tests.support.samples import ACCOUNT, REGION
@@ -30,7 +30,7 @@ def _definition(queue_url: str) -> dict[str, Any]:
             "Wait For Word": {
                 "Type": "Task",
                 "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
-                "Parameters": {"QueueUrl": queue_url, "MessageBody": {"token.$": "$$.Task.Token"}},
+                "Parameters": {"QueueUrl": queue_url, "MessageBody.$": "$$.Task.Token"},
                 "TimeoutSeconds": 60,
                 "Next": "Done",
             },
@@ -43,8 +43,8 @@ class StepFunctions:
     """A state machine whose one task waits for word, on a queue where tests find its token."""
 
     def __init__(self) -> None:
-        self.client: Any = boto3.client("stepfunctions", region_name=REGION)
-        self._sqs: Any = boto3.client("sqs", region_name=REGION)
+        self.client: Any = aws_client("stepfunctions")
+        self._sqs: Any = aws_client("sqs")
         self.queue_url = self._sqs.create_queue(QueueName="words")["QueueUrl"]
         made = self.client.create_state_machine(
             name="kbfleet-provision-tenant",
@@ -61,8 +61,7 @@ class StepFunctions:
         received: list[dict[str, Any]] = _eventually(
             lambda: self._sqs.receive_message(QueueUrl=self.queue_url).get("Messages", [])
         )
-        token: str = json.loads(received[0]["Body"])["token"]
-        return token
+        return str(received[0]["Body"])
 
     def ended(self, name: str) -> Execution:
         def described() -> Execution | None:
@@ -123,14 +122,18 @@ class TestInMemoryExecutions(ExecutionsSuite):
 
 class TestStepFunctionsExecutions(ExecutionsSuite):
     @pytest.fixture
-    def executions(self, step_functions: StepFunctions) -> Iterator[Executions]:
-        yield step_functions.executions
-        for running in step_functions.client.list_executions(stateMachineArn=step_functions.arn)["executions"]:
-            step_functions.client.stop_execution(executionArn=running["executionArn"])
+    def executions(self, aws: None) -> Executions:
+        # Without moto's engine: what is started stays RUNNING, and no thread outlives the test.
+        made = aws_client("stepfunctions").create_state_machine(
+            name="kbfleet-provision-tenant",
+            definition=json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}),
+            roleArn=f"arn:aws:iam::{ACCOUNT}:role/machine",
+        )
+        return StepFunctionsExecutions(aws_client("stepfunctions"), state_machine_arn=made["stateMachineArn"])
 
     def test_the_step_is_the_state_that_was_entered_last_even_if_much_has_happened_since(self, aws: None) -> None:
         # moto gives a history in the order of time whatever it is asked for, so AWS's own answers stand here.
-        client = boto3.client("stepfunctions", region_name=REGION)
+        client = aws_client("stepfunctions")
         machine = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:machine"
         arn = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:machine:acme-1"
         asked = {"executionArn": arn, "reverseOrder": True, "includeExecutionData": False}
@@ -169,7 +172,7 @@ class TestTaskCallbacks:
 
     def test_the_cause_is_sent_too(self, aws: None) -> None:
         # moto drops the cause.
-        client = boto3.client("stepfunctions", region_name=REGION)
+        client = aws_client("stepfunctions")
         sent = {"taskToken": "t", "error": "IngestionFailed", "cause": "文書を読めません。"}
         with Stubber(client) as stubber:
             stubber.add_response("send_task_failure", {}, sent)
@@ -178,7 +181,7 @@ class TestTaskCallbacks:
 
     @pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
     def test_a_task_that_no_longer_waits_is_not_an_error(self, aws: None, code: str) -> None:
-        client = boto3.client("stepfunctions", region_name=REGION)
+        client = aws_client("stepfunctions")
         callbacks = StepFunctionsTaskCallbacks(client)
         with Stubber(client) as stubber:
             stubber.add_client_error("send_task_success", code, http_status_code=400)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import boto3
 import pytest
 
 from kbfleet.adapters.sqs import SqsTicks
 from kbfleet.domain.errors import ResourceMissing
 from kbfleet.ports import Ticks
+from tests.support.aws import client as aws_client
 from tests.support.clock import START, FakeClock
 from tests.support.fakes import RecordingTicks
 from tests.support.samples import REGION
@@ -21,7 +21,7 @@ TICK_SECONDS = template()["Parameters"]["TickSeconds"]["Default"]
 
 @pytest.fixture
 def queue(aws: None) -> tuple[Any, str]:
-    client: Any = boto3.client("sqs", region_name=REGION)
+    client: Any = aws_client("sqs")
     assert properties("TickQueue")["DelaySeconds"] == {"Ref": "TickSeconds"}
     attributes = {"FifoQueue": "true", "DelaySeconds": str(TICK_SECONDS)}
     return client, client.create_queue(QueueName="ticks.fifo", Attributes=attributes)["QueueUrl"]
@@ -69,7 +69,7 @@ def test_a_tick_is_never_taken_for_the_one_that_it_was_made_by(
 
 
 def test_a_queue_that_is_gone_is_missing(aws: None, clock: FakeClock) -> None:
-    client = boto3.client("sqs", region_name=REGION)
+    client = aws_client("sqs")
     url = f"https://sqs.{REGION}.amazonaws.com/123456789012/ticks.fifo"
     with pytest.raises(ResourceMissing):
         SqsTicks(client, queue_url=url, interval=timedelta(seconds=TICK_SECONDS), clock=clock).request()

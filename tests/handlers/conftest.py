@@ -11,13 +11,13 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from moto import mock_aws
 
 from kbfleet import bootstrap, telemetry
 from kbfleet.domain.tenant import TenantId
 from kbfleet.usecases.asking import AskableTenants
+from tests.support.aws import client as aws_client
 from tests.support.fakes import RecordingAlertChannel, ScriptedAnswerer
 from tests.support.fleet import Fleet
 from tests.support.samples import ACCOUNT, REGION
@@ -140,7 +140,7 @@ def alerts(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recor
     channel = RecordingAlertChannel()
     monkeypatch.setattr(bootstrap, "alert_channel", lambda: channel)
     with mock_aws():
-        boto3.client("dynamodb", region_name=REGION).create_table(TableName="kbfleet", **table_definition())
+        aws_client("dynamodb").create_table(TableName="kbfleet", **table_definition())
         yield channel
 
 

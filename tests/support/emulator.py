@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import boto3
 from botocore.config import Config
 
 from local.bedrock import Emulator, ManualClock, Quotas, attach
+from tests.support.aws import client as aws_client
 from tests.support.clock import START, FakeClock
 from tests.support.samples import ACCOUNT, REGION
 
@@ -35,16 +35,19 @@ class EmulatedAws:
         self._emulated = ManualClock(START.timestamp())
         quotas = Quotas(requests_per_second=requests_per_second or {}, jobs_per_account_error=jobs_per_account_error)
         self.emulator = Emulator(
-            region=REGION, account=ACCOUNT, clock=self._emulated, quotas=quotas, embedder="character"
+            region=REGION,
+            account=ACCOUNT,
+            clock=self._emulated,
+            quotas=quotas,
+            embedder="character",
+            client_factory=aws_client,
         )
-        self.s3: Any = boto3.client("s3", region_name=REGION)
+        self.s3: Any = aws_client("s3")
 
     def client(self, service: str) -> Any:
         """A client that makes one attempt, so that a test sees each refusal."""
-        client = boto3.client(  # type: ignore[call-overload]  # the service is not a literal here
-            service, region_name=REGION, config=Config(retries={"total_max_attempts": 1})
-        )
-        return attach(client, self.emulator)
+        once = Config(retries={"total_max_attempts": 1})
+        return attach(aws_client(service, config=once), self.emulator)
 
     def advance(self, seconds: float) -> None:
         """Moves both clocks on, in steps: what the emulator does at one time plans what it does later."""
