@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -109,15 +110,21 @@ class Application:
         return self._emulator.handle(service, request)
 
 
-def serve(port: int, emulator: Emulator) -> None:
-    """Serve on 127.0.0.1 until SIGTERM or SIGINT."""
+async def serving(emulator: Emulator, bind: str, until: Callable[[], Awaitable[object]] | None = None) -> None:
+    """Serve at ``bind``, as hypercorn names addresses, until ``until`` returns, or SIGTERM or SIGINT if it is None."""
     from hypercorn.asyncio import serve as serve_asgi
     from hypercorn.config import Config
 
     config = Config()
-    config.bind = [f"127.0.0.1:{port}"]
+    config.bind = [bind]
     config.graceful_timeout = _SHUTDOWN_SECONDS
-    asyncio.run(serve_asgi(Application(emulator), config))  # type: ignore[arg-type]  # hypercorn's own scope types
+    # Typed for hypercorn's frameworks; any ASGI 3 application will do.
+    await serve_asgi(cast("Any", Application(emulator)), config, shutdown_trigger=cast("Any", until))
+
+
+def serve(port: int, emulator: Emulator) -> None:
+    """Serve on 127.0.0.1 until SIGTERM or SIGINT."""
+    asyncio.run(serving(emulator, f"127.0.0.1:{port}"))
 
 
 def command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -13,12 +14,11 @@ from urllib.request import Request, urlopen
 
 import boto3
 import pytest
-import uvicorn
 from botocore.config import Config
 from botocore.exceptions import ConnectionClosedError
 
 from local.bedrock import Emulator
-from local.bedrock.server import Application, command
+from local.bedrock.server import command, serving
 
 
 @pytest.fixture
@@ -26,13 +26,16 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Emulator]]:
     """A server's address and its emulator, a thousand times as fast as the service."""
     emulator = Emulator(speed=1_000, embedder="character")
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(Application(emulator), log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    port, descriptor = listener.getsockname()[1], listener.detach()  # the server closes it
+    loop, ended = asyncio.new_event_loop(), asyncio.Event()
+    thread = threading.Thread(
+        target=loop.run_until_complete, args=(serving(emulator, f"fd://{descriptor}", ended.wait),)
+    )
     thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}", emulator
-    server.should_exit = True
+    yield f"http://127.0.0.1:{port}", emulator
+    loop.call_soon_threadsafe(ended.set)
     thread.join(10)
-    listener.close()
+    loop.close()
     assert not thread.is_alive()
 
 
