@@ -9,14 +9,14 @@ from __future__ import annotations
 import csv
 import io
 import logging
-import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-_WIDE = re.compile(r"[ぁ-ヿ一-鿿々、]")
-_WRAP = re.compile(r"(?P<before>[^\s。．.!?！？:：])\n(?=[^\s\-*•・\d])")
+from local.bedrock.html_layout import html_text
+from local.bedrock.pdf_layout import page_texts
+from local.bedrock.tables import markdown_tables_written_out, written_out
 
 
 @dataclass(frozen=True)
@@ -48,32 +48,18 @@ def _plain(body: bytes) -> list[Page]:
 def _csv(body: bytes) -> list[Page]:
     (page,) = _plain(body)
     rows = [row for row in csv.reader(io.StringIO(page.text)) if any(cell.strip() for cell in row)]
-    return [Page(_table(rows))]
+    return [Page(written_out(rows))]
 
 
-def _table(rows: list[list[str]]) -> str:
-    # A row away from its header says nothing, so each is written out with the names of its columns.
-    if len(rows) < 2:
-        return "\n".join(", ".join(row) for row in rows)
-    header, *records = rows
-    lines = []
-    for record in records:
-        cells = [
-            f"{header[column]}: {cell}" if column < len(header) and header[column].strip() else cell
-            for column, cell in enumerate(record)
-            if cell.strip()
-        ]
-        lines.append(", ".join(cells))
-    return "\n".join(lines)
+def _markdown(body: bytes) -> list[Page]:
+    (page,) = _plain(body)
+    return [Page(markdown_tables_written_out(page.text))]
 
 
 def _html(body: bytes) -> list[Page]:
     from bs4 import BeautifulSoup
 
-    soup = BeautifulSoup(body, "html.parser")
-    for hidden in soup(["script", "style", "template", "noscript"]):
-        hidden.decompose()
-    return [Page(soup.get_text("\n", strip=True))]
+    return [Page(html_text(BeautifulSoup(body, "html.parser")))]
 
 
 def _pdf(body: bytes) -> list[Page]:
@@ -83,15 +69,10 @@ def _pdf(body: bytes) -> list[Page]:
     logging.getLogger("pypdf").setLevel(logging.ERROR)
     try:
         reader = PdfReader(io.BytesIO(body))
-        return [Page(_unwrapped(page.extract_text()), number) for number, page in enumerate(reader.pages, start=1)]
+        return [Page(text, number) for number, text in enumerate(page_texts(reader.pages), start=1)]
     except (PyPdfError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         # pypdf meets damaged files with whatever exception their damage happens to cause.
         raise UnreadableError(f"not a readable PDF: {error}") from error
-
-
-def _unwrapped(text: str) -> str:
-    # A PDF knows lines, not paragraphs: a line that ends inside a sentence goes on in the next.
-    return _WRAP.sub(lambda match: match["before"] + ("" if _WIDE.match(match["before"]) else " "), text)
 
 
 def _docx(body: bytes) -> list[Page]:
@@ -106,7 +87,7 @@ def _docx(body: bytes) -> list[Page]:
     parts = []
     for item in document.iter_inner_content():
         if isinstance(item, Table):
-            parts.append(_table([[cell.text for cell in row.cells] for row in item.rows]))
+            parts.append(written_out([[cell.text for cell in row.cells] for row in item.rows]))
         elif item.style is not None and (item.style.name or "").startswith("Heading"):
             parts.append(f"# {item.text}")
         else:
@@ -127,14 +108,14 @@ def _xlsx(body: bytes) -> list[Page]:
         rows = [["" if cell is None else str(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
         filled = [row for row in rows if any(cell.strip() for cell in row)]
         if filled:
-            sheets.append(f"# {sheet.title}\n{_table(filled)}")
+            sheets.append(f"# {sheet.title}\n{written_out(filled)}")
     workbook.close()
     return [Page("\n\n".join(sheets))]
 
 
 _EXTRACTORS: dict[str, Callable[[bytes], list[Page]]] = {
     ".txt": _plain,
-    ".md": _plain,
+    ".md": _markdown,
     ".html": _html,
     ".htm": _html,
     ".csv": _csv,
