@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -13,6 +14,12 @@ from kbfleet.domain.ingestion import JobStatus, Outcome
 from kbfleet.ports import AlertChannel
 from tests.support.http_server import Reply, serving
 from tests.support.samples import DEPLOYMENT, job_state_change
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slack's client sleeps between two attempts."""
+    monkeypatch.setattr(time, "sleep", lambda _: None)
 
 
 def alert() -> Alert:

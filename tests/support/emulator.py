@@ -53,7 +53,7 @@ class EmulatedAws:
         """Moves both clocks on, in steps: what the emulator does at one time plans what it does later."""
         agent = self.client("bedrock-agent")
         while seconds > 0:
-            step = min(seconds, 5)
+            step = min(seconds, 15)
             self.clock.advance(step)
             self._emulated.advance(step)
             agent.list_knowledge_bases(maxResults=1)
