@@ -98,7 +98,7 @@ class Demo:
         existed = self._provision()
         self._ingest()
         self._break_and_mend()
-        self._ask()
+        self.ask()
         self._keep_apart()
         self._refuse()
         self._count_creations(existed)
@@ -170,7 +170,8 @@ class Demo:
         healthy = sync.result is not None and sync.result.outcome is Outcome.SUCCEEDED
         expect(healthy, f"{_BROKEN_TENANT} is not healthy again: {sync.result}")
 
-    def _ask(self) -> None:
+    def ask(self) -> None:
+        """Raises: ExpectationNotMetError when an answer does not cite the right document of the right tenant."""
         self._step("Questions over HTTP, answered from each tenant's own documents")
         for question in _QUESTIONS:
             answer = self._answer(question.tenant, question.text)
@@ -302,9 +303,10 @@ class Demo:
             at = f", page {page}" if page is not None else ""
             self.console.print(f"  [dim]from {escape(document)}{at}[/]", highlight=False, soft_wrap=True)
 
-    def emulator(self, method: str, path: str) -> Any:
+    def emulator(self, method: str, path: str, body: object = None) -> Any:
         """Calls the control endpoint of the Bedrock emulator."""
-        _, answer = _http(method, f"{self.configuration.aws_url}{path}", None, {})
+        content = None if body is None else json.dumps(body).encode()
+        _, answer = _http(method, f"{self.configuration.aws_url}{path}", content, {})
         return answer
 
     def calls(self) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from local import deployment
-from local.demo import Demo
+from local.demo import Demo, ExpectationNotMetError
 from local.identity_provider import IdentityProvider
 
 KbFleet = Callable[..., subprocess.CompletedProcess[str]]
@@ -95,6 +95,16 @@ def test_a_question_that_is_none_is_a_problem_that_names_the_field_and_reaches_n
     assert problem["field"] == field
     assert problem["code"] == "InvalidInput"
     assert [call for call in story.calls() if call["service"] == "bedrock-agent-runtime"] == []
+
+
+def test_the_demo_ends_with_the_reason_when_a_step_does_not_do_what_it_should(story: Demo) -> None:
+    fault = {"operation": "RetrieveAndGenerate", "effect": "error", "code": "AccessDeniedException", "message": "no"}
+    story.emulator("POST", "/_emulator/faults", fault)
+    try:
+        with pytest.raises(ExpectationNotMetError, match="asking as sakura gave 502"):
+            story.ask()
+    finally:
+        story.emulator("DELETE", "/_emulator/faults")
 
 
 def test_a_token_for_a_tenant_that_does_not_exist_is_a_problem_of_its_own(story: Demo) -> None:

@@ -70,7 +70,7 @@ def ingestion_alert(change: JobStateChange, deployment: Deployment) -> Alert | N
         ("Tenant", str(change.tenant_id)),
         ("Ingestion job", change.ingestion_job_id or "refused before it started"),
         ("Knowledge base", change.data_source.knowledge_base_id),
-        ("Documents", f"{counts.scanned} scanned, {counts.new + counts.modified} indexed, {counts.failed} failed"),
+        ("Read", f"{counts.scanned} documents: {counts.new + counts.modified} new or changed, {counts.failed} failed"),
     )
     links = (deployment.knowledge_base_link(change.data_source.knowledge_base_id),)
     if change.outcome is Outcome.SUCCEEDED and change.previous_outcome is not None and change.previous_outcome.broken:
