@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Thread
@@ -20,11 +21,14 @@ from local.bedrock.vector_index import Chunk
 
 Members = dict[str, Any]
 
+_log = logging.getLogger(__name__)
+
 # Seconds at speed 1, guessed; users report that a lookup right after the call can say NOT_FOUND.
 REGISTRATION = 2.0
 INDEXING = 20.0
 DELETION = 10.0
 PAYLOAD_BYTES = 6 * 1024**2  # AWS documentation, "Quotas for Amazon Bedrock"
+_NO_INDEX = "The vector index of the knowledge base could not be found."  # not reported anywhere; our words
 LONGEST_PAGE = 100  # reported by users; the model says 1,000
 
 _ENDINGS = {
@@ -71,17 +75,25 @@ class DirectIngestion:
             raise validation(f"Knowledge base {base.identifier} is not in a valid status: {base.status}")
         contents = [document["content"] for document in given["documents"]]
         self._check_kind(source, [content["dataSourceType"] for content in contents])
+        for document in given["documents"]:
+            _check_complete(document)
         if sum(len(_inline(content)) for content in contents) > PAYLOAD_BYTES:
             raise validation("The documents exceed the payload limit of 6 MB.")
         if earlier := self._account.remembered("IngestKnowledgeBaseDocuments", given.get("clientToken")):
             return {"documentDetails": earlier}
         now = self._account.now()
         documents = [Document(_identifier(content), "STARTING", now) for content in contents]
+        if len({document.identifier for document in documents}) < len(documents):
+            # What the service makes of it is not known; the order in which it would take them surely isn't promised.
+            raise validation("A document is given more than once.")
         self._begin()
         details = [_detail(source, document) for document in documents]
         self._account.remember("IngestKnowledgeBaseDocuments", given.get("clientToken"), details)
 
         def register() -> None:
+            if not self._present(base, source):
+                self._under_way -= 1
+                return
             for document in documents:
                 document.status = "IN_PROGRESS"
                 source.documents[document.identifier] = document
@@ -119,20 +131,26 @@ class DirectIngestion:
         identifiers = [_given_identifier(identifier) for identifier in given["documentIdentifiers"]]
         self._check_kind(source, [identifier.kind for identifier in identifiers])
         now = self._account.now()
+        self._begin()
         details = []
+        leaving = []
         for identifier in identifiers:
             document = self._known(source, identifier)
             if document.status != "NOT_FOUND":
                 document.status, document.updated_at = "DELETING", now
+                leaving.append(document)
             details.append(_detail(source, document))
-        self._begin()
 
         def gone() -> None:
             self._under_way -= 1
-            for identifier in identifiers:
+            if not self._present(base, source):
+                return
+            # One that was ingested again meanwhile is a new document.
+            still = [known.identifier for known in leaving if source.documents.get(known.identifier) is known]
+            for identifier in still:
                 source.documents.pop(identifier, None)
             empty = vectors(self._account.embedder, [])
-            self._account.contents(index_key(base)).replace(source.identifier, identifiers, [], empty)
+            self._account.contents(index_key(base)).replace(source.identifier, still, [], empty)
 
         self._account.agenda.at(now + DELETION, gone)
         return {"documentDetails": details}
@@ -140,6 +158,9 @@ class DirectIngestion:
     def _names(self, given: Members) -> tuple[KnowledgeBase, DataSource]:
         base = self._account.knowledge_base(given["knowledgeBaseId"])
         return base, self._account.data_source(base.identifier, given["dataSourceId"])
+
+    def _present(self, base: KnowledgeBase, source: DataSource) -> bool:
+        return self._account.data_sources.get((base.identifier, source.identifier)) is source
 
     def _known(self, source: DataSource, identifier: DocumentIdentifier) -> Document:
         return source.documents.get(identifier) or Document(identifier, "NOT_FOUND", self._account.now())
@@ -166,10 +187,48 @@ class DirectIngestion:
         documents: Sequence[Document],
         ends_at: float,
     ) -> None:
-        key = index_key(base)
-        on_s3_vectors = base.store_type == "S3_VECTORS"
         account = self._account
-        rules = Rules(source, account.index(key), account.embedder, account.quotas, on_s3_vectors)
+        key = index_key(base)
+        try:
+            outcomes, chunks = self._outcomes(base, source, given, documents)
+            rows = vectors(account.embedder, chunks)
+        except Exception as error:  # noqa: BLE001 - documents that died unseen would be IN_PROGRESS for ever
+            _log.exception("documents of data source %s failed", source.identifier)
+            outcomes, chunks = [(document, "FAILED", f"{type(error).__name__}: {error}") for document in documents], []
+            rows = vectors(account.embedder, chunks)
+
+        def ended() -> None:
+            self._under_way -= 1
+            if not self._present(base, source):
+                return
+            # Left out are those that were deleted meanwhile, or replaced by a later call or job.
+            current = {
+                document.identifier
+                for document in documents
+                if document.status == "IN_PROGRESS" and source.documents.get(document.identifier) is document
+            }
+            lost = not base.managed and account.index(key) is None
+            for document, status, reason in outcomes:
+                if document.identifier in current:
+                    document.updated_at = account.now()
+                    document.status, document.status_reason = ("FAILED", _NO_INDEX) if lost else (status, reason)
+            if lost:
+                return
+            kept = [chunk for chunk in chunks if chunk.document in current]
+            # Embedding anew is rare, and mostly remembered.
+            kept_rows = rows if len(kept) == len(chunks) else vectors(account.embedder, kept)
+            account.contents(key).replace(source.identifier, current, kept, kept_rows)
+
+        with account.lock:
+            account.agenda.at(ends_at, ended)
+
+    def _outcomes(
+        self, base: KnowledgeBase, source: DataSource, given: Sequence[Members], documents: Sequence[Document]
+    ) -> tuple[list[tuple[Document, str, str | None]], list[Chunk]]:
+        """The status and its reason of each document, and the chunks of those that are INDEXED."""
+        account = self._account
+        on_s3_vectors = base.store_type == "S3_VECTORS"
+        rules = Rules(source, account.index(index_key(base)), account.embedder, account.quotas, on_s3_vectors)
         chunks: list[Chunk] = []
         outcomes: list[tuple[Document, str, str | None]] = []
         for members, document in zip(given, documents, strict=True):
@@ -183,16 +242,7 @@ class DirectIngestion:
             else:
                 document.etag, document.sidecar_etag = read.etag, read.sidecar_etag
                 outcomes.append((document, "INDEXED", None))
-        rows = vectors(account.embedder, chunks)
-
-        def ended() -> None:
-            self._under_way -= 1
-            for document, status, reason in outcomes:
-                document.status, document.status_reason, document.updated_at = status, reason, account.now()
-            account.contents(key).replace(source.identifier, [d.identifier for d in documents], chunks, rows)
-
-        with account.lock:
-            account.agenda.at(ends_at, ended)
+        return outcomes, chunks
 
     def _read(self, given: Members) -> _Read:
         content, metadata = given["content"], given.get("metadata")
@@ -234,11 +284,29 @@ def _inline(content: Members) -> bytes:
     return bytes(inline.get("byteContent", {}).get("data", b""))
 
 
+def _check_complete(document: Members) -> None:
+    """Each type asks for a member of its own, which the model can't say."""
+    content, metadata = document["content"], document.get("metadata", {})
+    _check_member(content, "content", "dataSourceType", {"S3": "s3", "CUSTOM": "custom"})
+    if content["dataSourceType"] == "CUSTOM":
+        custom = content["custom"]
+        _check_member(custom, "custom", "sourceType", {"IN_LINE": "inlineContent", "S3_LOCATION": "s3Location"})
+        if custom["sourceType"] == "IN_LINE":
+            inline = custom["inlineContent"]
+            _check_member(inline, "inlineContent", "type", {"TEXT": "textContent", "BYTE": "byteContent"})
+    if metadata:
+        kinds = {"S3_LOCATION": "s3Location", "IN_LINE_ATTRIBUTE": "inlineAttributes"}
+        _check_member(metadata, "metadata", "type", kinds)
+
+
+def _check_member(given: Members, where: str, selector: str, members: dict[str, str]) -> None:
+    needed = members[given[selector]]
+    if needed not in given:
+        raise validation(f"{where}.{needed} is required for {selector} {given[selector]}.")
+
+
 def _identifier(content: Members) -> DocumentIdentifier:
-    kind = content["dataSourceType"]
-    if kind.lower() not in content:
-        raise validation(f"content.{kind.lower()} is required for dataSourceType {kind}.")
-    if kind == "S3":
+    if content["dataSourceType"] == "S3":
         return DocumentIdentifier("S3", content["s3"]["s3Location"]["uri"])
     return DocumentIdentifier("CUSTOM", content["custom"]["customDocumentIdentifier"]["id"])
 

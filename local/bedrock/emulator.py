@@ -110,6 +110,15 @@ class Emulator:
             keep(self._account, self._state)
 
     @property
+    def quotas(self) -> Quotas:
+        """The quotas enforced."""
+        return self._quotas
+
+    def emulates(self, service: str, operation: str) -> bool:
+        """Whether an operation is answered, rather than refused with HTTP 501."""
+        return any(hasattr(holder, xform_name(operation)) for holder in self._services.get(service, ()))
+
+    @property
     def faults(self) -> Faults:
         """The faults on order."""
         return self._account.faults
@@ -178,7 +187,7 @@ class Emulator:
                     orders = json.loads(request.body)
                     for order in orders if isinstance(orders, list) else [orders]:
                         self.faults.add(order)
-                except (ValueError, TypeError, AttributeError) as error:
+                except (ValueError, RecursionError) as error:
                     return _json_response(400, {"message": str(error)})
                 return _json_response(201, self.faults.listed())
             case "DELETE", "faults":
@@ -189,7 +198,7 @@ class Emulator:
             case "POST", "log-subscriptions":
                 try:
                     self.vended_logs.subscribe(Subscription(**json.loads(request.body)))
-                except (ValueError, TypeError) as error:
+                except (ValueError, TypeError, RecursionError) as error:
                     return _json_response(400, {"message": str(error)})
                 return _json_response(201, {})
             case "DELETE", "log-subscriptions":

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge, Interval
 
 EFFECTS: Mapping[str, str] = {
     "error": "answers the error `code` with `message`, without effect",
@@ -57,20 +59,22 @@ class Fault:
     effect: str
     operation: str
     match: dict[str, Any] = field(default_factory=dict)
-    count: int | None = None
-    probability: float | None = None
+    count: Annotated[int, Ge(0)] | None = None
+    probability: Annotated[float, Interval(ge=0, le=1)] | None = None
     seed: int = 0
     code: str = ""
     message: str = ""
-    seconds: float = 0.0
+    seconds: Annotated[float, Interval(ge=0, le=1_000_000)] = 0.0
     failureReasons: list[str] = field(default_factory=list)  # noqa: N815 - the service's own name, as written in files
     keys: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, order: Mapping[str, Any]) -> Fault:
         """From its JSON form. ValueError when a member is unknown, missing or contradictory."""
+        if not isinstance(order, Mapping):
+            raise ValueError(f"a fault is ordered by a JSON object, not by {order!r}")  # noqa: TRY004 - as promised
         effect = order.get("effect", "")
-        if effect not in EFFECTS:
+        if not isinstance(effect, str) or effect not in EFFECTS:
             raise ValueError(f"effect must be one of {', '.join(EFFECTS)}, not {effect!r}")
         unknown = order.keys() - cls.__dataclass_fields__.keys()
         if unknown:
@@ -83,7 +87,7 @@ class Fault:
             raise ValueError(f"a fault of effect {effect!r} needs {', '.join(missing)}")
         if order.get("count") is not None and order.get("probability") is not None:
             raise ValueError("count and probability exclude each other")
-        return cls(**{**order, "operation": operation})
+        return _fault(cls, {**order, "operation": operation})
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)  # noqa: S311 - repeatable on purpose
@@ -98,6 +102,13 @@ class Fault:
             return True
         self.count -= 1
         return self.count >= 0
+
+
+def _fault(kind: type[Fault], members: Mapping[str, Any]) -> Fault:
+    # Here, because importing it takes long and most emulators never see a fault.
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind).validate_python(members)
 
 
 class Faults:

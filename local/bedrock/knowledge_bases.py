@@ -140,8 +140,9 @@ class KnowledgeBases:
         account = self._account
         base = account.knowledge_base(given["knowledgeBaseId"])
         self._check_idle(base.identifier)
-        base.status, base.updated_at = "DELETING", account.now()
-        account.agenda.at(account.now() + DELETION, partial(self._delete_knowledge_base, base))
+        if base.status != "DELETING":
+            base.status, base.updated_at = "DELETING", account.now()
+            account.agenda.at(account.now() + DELETION, partial(self._delete_knowledge_base, base))
         return {"knowledgeBaseId": base.identifier, "status": base.status}
 
     def _delete_knowledge_base(self, base: KnowledgeBase) -> None:
@@ -251,8 +252,9 @@ class KnowledgeBases:
         base = account.knowledge_base(given["knowledgeBaseId"])
         source = account.data_source(base.identifier, given["dataSourceId"])
         self._check_idle(base.identifier, source.identifier)
-        source.status, source.updated_at = "DELETING", account.now()
-        account.agenda.at(account.now() + DATA_SOURCE_DELETION, partial(self._delete_data_source, base, source))
+        if source.status != "DELETING":
+            source.status, source.updated_at = "DELETING", account.now()
+            account.agenda.at(account.now() + DATA_SOURCE_DELETION, partial(self._delete_data_source, base, source))
         return {"knowledgeBaseId": base.identifier, "dataSourceId": source.identifier, "status": source.status}
 
     def _delete_data_source(self, base: KnowledgeBase, source: DataSource) -> None:
@@ -419,7 +421,8 @@ def _check_connector(configuration: Members) -> None:
         raise validation("connectorParameters is required for a data source of type MANAGED_KNOWLEDGE_BASE_CONNECTOR.")
     if parameters["type"] != "S3":
         raise NotEmulatedError(f"connectorParameters.type {parameters['type']}")
-    if "bucketName" not in parameters.get("connectionConfiguration", {}):
+    connection = parameters.get("connectionConfiguration")
+    if not isinstance(connection, dict) or not isinstance(connection.get("bucketName"), str):
         raise validation("connectorParameters.connectionConfiguration.bucketName is required.")
 
 

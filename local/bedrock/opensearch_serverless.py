@@ -7,13 +7,13 @@ import json
 import re
 import secrets
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
 from local.bedrock.account import Account
-from local.bedrock.errors import ServiceError, conflict, not_found, validation
+from local.bedrock.errors import conflict, not_found, validation
 from local.bedrock.paging import page
 from local.bedrock.records import Collection, Index, Policy
 
@@ -351,19 +351,34 @@ def _document(text: str, kind: str) -> Any:
         document = json.loads(text)
     except ValueError:
         raise validation("Policy json is invalid") from None
-    expected: Callable[[Any], bool] = (
-        (lambda value: isinstance(value, dict) and "Rules" in value)
-        if kind == "encryption"
-        else (lambda value: isinstance(value, list) and all("Rules" in rule_set for rule_set in value))
-    )
-    if not expected(document):
+    rule_sets = [document] if kind == "encryption" else document
+    if not isinstance(rule_sets, list) or not all(_is_rule_set(rule_set) for rule_set in rule_sets):
         raise validation(f"Policy json is invalid, error: it is not a policy of type {kind}")
     return document
 
 
+def _is_rule_set(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("Rules"), list)
+        and all(isinstance(rule, dict) and _are_texts(rule.get("Resource", [])) for rule in value["Rules"])
+        and _are_texts(value.get("Principal", []))
+    )
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
 def _schema(schema: Any) -> dict[str, Any]:
     if not isinstance(schema, dict):
-        raise ServiceError("ValidationException", "indexSchema must be a JSON object.")
+        raise validation("indexSchema must be a JSON object.")
+    mappings = schema.get("mappings", {})
+    if not isinstance(mappings, dict):
+        raise validation("mappings must be a JSON object.")
+    fields = mappings.get("properties", {})
+    if not isinstance(fields, dict) or not all(isinstance(field, dict) for field in fields.values()):
+        raise validation("mappings.properties must be a JSON object of fields.")
     return schema
 
 

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import TypeVar
 
 from local.bedrock.errors import validation
@@ -23,14 +24,19 @@ def page(
 
     ``what`` names the list and its scope: a token of another list is refused with a ValidationException.
     """
-    start = 0
-    if token is not None:
-        try:
-            of, start = json.loads(base64.urlsafe_b64decode(token))
-        except (binascii.Error, ValueError, TypeError):
-            raise validation("The provided nextToken is invalid.") from None
-        if of != what:
-            raise validation("The provided nextToken is invalid.")
+    # A digest, because the scope of a search holds the whole question, and the models limit a token's length.
+    scope = blake2b(what.encode(), digest_size=12).hexdigest()
+    start = _start(token, scope) if token is not None else 0
     end = start + (size or default)
-    following = base64.urlsafe_b64encode(json.dumps([what, end]).encode()).decode() if end < len(items) else None
+    following = base64.urlsafe_b64encode(json.dumps([scope, end]).encode()).decode() if end < len(items) else None
     return list(items[start:end]), following
+
+
+def _start(token: str, scope: str) -> int:
+    try:
+        match json.loads(base64.urlsafe_b64decode(token)):
+            case [str(of), int(start)] if of == scope and type(start) is int and start > 0:
+                return start
+    except (binascii.Error, ValueError, RecursionError):
+        raise validation("The provided nextToken is invalid.") from None
+    raise validation("The provided nextToken is invalid.")

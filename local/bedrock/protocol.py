@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from local.bedrock.messages import Request, Response
 
 WallTime = Callable[[float], float]
 """From a time of the emulator's clock to the one that callers are told."""
+
+# How deep the services let a body be nested is not documented; their models' own shapes need about 20.
+_DEEPEST = 100
 
 SERVICES = ("bedrock-agent", "bedrock-agent-runtime", "bedrock-runtime", "s3vectors", "opensearchserverless")
 
@@ -62,10 +66,10 @@ class Protocol:
                 return None
             return Route(self.model.operation_model(name), {})
         path = request.path.rstrip("/")
-        # A label may hold an ARN with slashes; a server that decodes the path leaves them bare, hence the second try.
-        for index in (0, 1):
+        for with_slashes in (False, True):
             for template in self._templates:
-                if template.method == request.method and (match := template.patterns[index].fullmatch(path)):
+                pattern = template.pattern_with_slashes if with_slashes else template.pattern
+                if template.method == request.method and pattern and (match := pattern.fullmatch(path)):
                     labels = {template.labels[key]: unquote(value) for key, value in match.groupdict().items()}
                     return Route(template.operation, labels)
         return None
@@ -181,7 +185,10 @@ class Protocol:
 class _Template:
     operation: OperationModel
     method: str
-    patterns: tuple[re.Pattern[str], re.Pattern[str]]
+    pattern: re.Pattern[str]
+    # A label may hold an ARN with slashes, which a server that decodes the path leaves bare. Only where it is the only
+    # label: no other path has one, and several would take very long to try on a long path.
+    pattern_with_slashes: re.Pattern[str] | None
     labels: Mapping[str, str]
     literals: int
 
@@ -199,16 +206,52 @@ class _Template:
             return re.compile(text)
 
         literals = sum(len(part) for part in parts[::2])
-        return cls(operation, operation.http["method"], (pattern("[^/]+"), pattern(".+")), names, literals)
+        with_slashes = pattern(".+") if len(names) == 1 else None
+        return cls(operation, operation.http["method"], pattern("[^/]+"), with_slashes, names, literals)
 
 
 def _json(body: bytes) -> Any:
     if not body:
         return {}
     try:
-        return json.loads(body)
-    except ValueError:
+        value = json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
         raise ServiceError("SerializationException", "The request body is not valid JSON.") from None
+    _check_sound(value)
+    return value
+
+
+def _refuse_constant(constant: str) -> None:
+    # Python reads and writes NaN and Infinity, which are not JSON.
+    raise ValueError(constant)
+
+
+def _check_sound(value: Any) -> None:
+    """Refuse what JSON can say and nobody could store or send back: numbers and texts out of range, endless nesting."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        following: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                following += [*item.keys(), *item.values()]
+            elif isinstance(item, list):
+                following += item
+            elif isinstance(item, str) and not _is_unicode(item):
+                raise ServiceError("SerializationException", "The request body holds half of a surrogate pair.")
+            elif isinstance(item, float) and not math.isfinite(item):
+                raise ServiceError("SerializationException", "The request body holds a number that is out of range.")
+        if not following:
+            return
+        level = following
+    raise ServiceError("SerializationException", "The request body is nested too deeply.")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _from_json_members(members: Mapping[str, Shape], value: Any, path: str) -> dict[str, Any]:
@@ -237,7 +280,7 @@ def _from_json(shape: Shape, value: Any, path: str) -> Any:
         return {key: _from_json(shape.value, item, path) for key, item in value.items()}
     match shape.type_name:
         case "timestamp":
-            return parse_timestamp(value)
+            return _timestamp(value, path)
         case "blob":
             try:
                 return base64.b64decode(value, validate=True)
@@ -268,8 +311,16 @@ def _from_text(shape: Shape, text: str) -> Any:
         case "boolean":
             return text == "true"
         case "timestamp":
-            return parse_timestamp(text)
+            return _timestamp(text, text)
     return text
+
+
+def _timestamp(value: Any, path: str) -> datetime:
+    try:
+        parsed: datetime = parse_timestamp(value)
+    except (ValueError, TypeError, OverflowError, RuntimeError):
+        raise _mistyped(path, "a timestamp") from None
+    return parsed
 
 
 def _to_json(shape: Shape, value: Any, wall_time: WallTime) -> Any:

@@ -17,6 +17,7 @@ from botocore.model import ListShape, MapShape, Shape, StringShape, StructureSha
 # The model's pattern for this shape cannot match any ARN (it says "/d{12}" for "\d{12}"), so the service cannot be
 # applying it (botocore model of bedrock-agent, shape TaggableResourcesArn).
 _PATTERNS_NOT_APPLIED = frozenset({"TaggableResourcesArn"})
+_MATCHING_SECONDS = 0.5
 
 
 def check(shape: Shape, value: Any, streamed: str | None = None) -> str | None:
@@ -68,8 +69,19 @@ def _string(shape: StringShape, value: str, path: str) -> Iterator[str]:
     if shape.enum and value not in shape.enum:
         yield _broken(shape, value, path, f"satisfy enum value set: [{', '.join(shape.enum)}]")
     pattern = shape.metadata.get("pattern")
-    if pattern and shape.name not in _PATTERNS_NOT_APPLIED and not _compiled(pattern).fullmatch(value):
+    if pattern and shape.name not in _PATTERNS_NOT_APPLIED and not _matches(pattern, value, shape.metadata.get("max")):
         yield _broken(shape, value, path, f"satisfy regular expression pattern: {pattern}")
+
+
+def _matches(pattern: str, value: str, most: int | None) -> bool:
+    # Some of the models' patterns backtrack for minutes on a long value that nearly fits. One that is far too long is
+    # refused for its length anyway; no value of a length allowed comes near the time.
+    if most is not None and len(value) > 4 * most:
+        return False
+    try:
+        return _compiled(pattern).fullmatch(value, timeout=_MATCHING_SECONDS) is not None
+    except TimeoutError:
+        return False
 
 
 def _length(shape: Shape, value: Any, path: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ whose values are plain, or typed with a flag ``includeForEmbedding``; the two fo
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,9 +40,9 @@ NO_ATTRIBUTES = Attributes({}, {})
 def parse(body: bytes) -> Attributes:
     """Read a sidecar. InvalidSidecarError when it is no JSON object of attributes."""
     try:
-        given = json.loads(body.decode("utf-8-sig"))["metadataAttributes"]
+        given = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)["metadataAttributes"]
         items = given.items()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidSidecarError("metadataAttributes must be a JSON object") from error
     values, embedded = {}, {}
     for name, value in items:
@@ -54,6 +55,11 @@ def parse(body: bytes) -> Attributes:
     return Attributes(values, embedded)
 
 
+def _refuse_constant(constant: str) -> None:
+    # Python reads NaN and Infinity, which are not JSON.
+    raise ValueError(constant)
+
+
 def typed_value(value: Any) -> Any:
     """The plain value of the typed form ``{"type": …, "stringValue": …}``. InvalidSidecarError when it is malformed."""
     try:
@@ -63,7 +69,7 @@ def typed_value(value: Any) -> Any:
 
 
 def _checked(value: Any) -> Any:
-    plain = isinstance(value, str | int | float | bool)
+    plain = isinstance(value, str | int | bool) or (isinstance(value, float) and math.isfinite(value))
     if plain or (isinstance(value, list) and all(isinstance(item, str) for item in value)):
         return value
     raise InvalidSidecarError("an attribute must be a string, a number, a boolean or a list of strings")
