@@ -115,7 +115,11 @@ def deploy(
         return Deployment(stack_name, _outputs(before), changed=False)
     sam = _Sam(configuration, template.parent)
     with _progress(console, "Building the functions and layers …"):
-        sam.run("build", "--template-file", str(template), "--build-dir", str(build_directory), "--parallel")
+        # The cache of sam does not see which interpreter layers were built for, and builds at one time share it.
+        sam.run(
+            *("build", "--template-file", str(template), "--build-dir", str(build_directory)),
+            *("--parallel", "--no-cached"),
+        )
     with _progress(console, "Deploying the stack …"):
         sam.run(
             *("deploy", "--template-file", str(build_directory / "template.yaml"), "--stack-name", stack_name),

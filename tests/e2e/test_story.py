@@ -14,8 +14,8 @@ from local.identity_provider import IdentityProvider
 
 KbFleet = Callable[..., subprocess.CompletedProcess[str]]
 
-# One stack for all of these, so one worker runs them; starting, deploying and telling it all takes a minute or two.
-pytestmark = [pytest.mark.local_stack, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(300)]
+# Starting, deploying and telling it all takes a minute or two.
+pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(300)]
 
 
 def everything_written(story: Demo) -> list[str]:

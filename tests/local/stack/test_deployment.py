@@ -16,7 +16,7 @@ from local import deployment
 from local.deployment import Deployment, DeploymentError
 from local.stack.configuration import StackConfiguration
 
-pytestmark = [pytest.mark.local_stack, pytest.mark.xdist_group("deployment"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(180)]
 SAMPLE_APPLICATION = Path(__file__).parent / "sample_application"
 
 
