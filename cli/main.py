@@ -14,10 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
-from kbfleet.contracts import AskResponse, ExecutionBody, FailureReasonPayload, SyncBody, TenantBody
+from kbfleet.contracts import AskResponse, ExecutionBody, SyncBody, TenantBody
 from kbfleet.domain.answer import Question
 from kbfleet.domain.errors import InvalidInput, KbfleetError
-from kbfleet.domain.ingestion import Outcome
+from kbfleet.domain.ingestion import FailureReason, Outcome
 from kbfleet.domain.tenant import DisplayName, TenantId, TenantStatus
 
 _FAILED = 1
@@ -176,7 +176,7 @@ def _tenant_table(body: TenantBody) -> Table:
     return table
 
 
-def _reason_lines(reasons: tuple[FailureReasonPayload, ...]) -> Iterator[str]:
+def _reason_lines(reasons: tuple[FailureReason, ...]) -> Iterator[str]:
     for reason in reasons:
         yield escape(reason.text)
         yield from (escape(f"  {uri}") for uri in reason.documents)

@@ -16,14 +16,13 @@ from kbfleet.contracts import (
     AskResponse,
     CitationBody,
     ExecutionBody,
-    FailureReasonPayload,
     FreshnessBody,
     SourceBody,
     SyncBody,
     SyncResultBody,
     TenantBody,
 )
-from kbfleet.domain.ingestion import JobStatus, Outcome, SyncState
+from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome, SyncState
 from kbfleet.domain.tenant import TenantId, TenantStatus
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
@@ -34,9 +33,7 @@ Run = Callable[..., Any]
 def sync(
     *, requested: int = 2, ended: int | None = None, outcome: Outcome = Outcome.SUCCEEDED, job: str | None = None
 ) -> SyncBody:
-    reasons = (
-        () if outcome is Outcome.SUCCEEDED else (FailureReasonPayload(text="no text", documents=("s3://b/a.pdf",)),)
-    )
+    reasons = () if outcome is Outcome.SUCCEEDED else (FailureReason(text="no text", documents=("s3://b/a.pdf",)),)
     return SyncBody(
         state=SyncState.RUNNING if job else SyncState.QUEUED if ended is None else SyncState.IDLE,
         requested_generation=requested,

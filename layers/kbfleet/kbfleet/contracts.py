@@ -208,22 +208,6 @@ JOB_STATE_CHANGE = "Ingestion Job State Change"
 PROVISIONING_FAILED = "Provisioning Failed"
 
 
-class FailureReasonPayload(Contract):
-    text: str
-    documents: tuple[str, ...] = ()
-
-
-class StatisticsPayload(Contract):
-    scanned: int = 0
-    metadata_scanned: int = 0
-    new: int = 0
-    modified: int = 0
-    metadata_modified: int = 0
-    deleted: int = 0
-    failed: int = 0
-    skipped: int = 0
-
-
 class JobStateChangeDetail(BaseModel):
     """`detail` of our event "Ingestion Job State Change"."""
 
@@ -240,12 +224,11 @@ class JobStateChangeDetail(BaseModel):
     started_at: datetime | None = None
     outcome: Outcome | None = None
     previous_outcome: Outcome | None = None
-    statistics: StatisticsPayload = Field(default_factory=StatisticsPayload)
-    failure_reasons: tuple[FailureReasonPayload, ...] = ()
+    statistics: Statistics = Field(default_factory=Statistics)
+    failure_reasons: tuple[FailureReason, ...] = ()
 
     @classmethod
     def from_domain(cls, change: JobStateChange) -> Self:
-        statistics = change.statistics
         return cls(
             identity=change.identity,
             tenant_id=change.tenant_id,
@@ -258,12 +241,8 @@ class JobStateChangeDetail(BaseModel):
             started_at=change.started_at,
             outcome=change.outcome,
             previous_outcome=change.previous_outcome,
-            statistics=StatisticsPayload(
-                **{name: getattr(statistics, name) for name in StatisticsPayload.model_fields}
-            ),
-            failure_reasons=tuple(
-                FailureReasonPayload(text=reason.text, documents=reason.documents) for reason in change.failure_reasons
-            ),
+            statistics=change.statistics,
+            failure_reasons=change.failure_reasons,
         )
 
     def to_domain(self) -> JobStateChange:
@@ -277,8 +256,8 @@ class JobStateChangeDetail(BaseModel):
             started_at=self.started_at,
             outcome=self.outcome,
             previous_outcome=self.previous_outcome,
-            statistics=Statistics(**self.statistics.model_dump()),
-            failure_reasons=tuple(FailureReason(reason.text, reason.documents) for reason in self.failure_reasons),
+            statistics=self.statistics,
+            failure_reasons=self.failure_reasons,
         )
 
 
@@ -417,7 +396,7 @@ class SyncResultBody(Contract):
     generation: int
     ingestion_job_id: str | None
     ended_at: datetime
-    failure_reasons: tuple[FailureReasonPayload, ...]
+    failure_reasons: tuple[FailureReason, ...]
 
 
 class SyncBody(Contract):
@@ -446,22 +425,11 @@ class SyncBody(Contract):
                 generation=result.generation,
                 ingestion_job_id=result.ingestion_job_id,
                 ended_at=result.ended_at,
-                failure_reasons=tuple(
-                    FailureReasonPayload(text=reason.text, documents=reason.documents)
-                    for reason in result.failure_reasons
-                ),
+                failure_reasons=result.failure_reasons,
             )
             if result
             else None,
         )
-
-
-class FailureBody(Contract):
-    step: str
-    error: str
-    reason: str
-    execution: str
-    at: datetime
 
 
 class TenantBody(Contract):
@@ -474,12 +442,11 @@ class TenantBody(Contract):
     data_source_id: str | None
     created_at: datetime
     updated_at: datetime
-    failure: FailureBody | None
+    failure: ProvisioningFailure | None
     sync: SyncBody
 
     @classmethod
     def from_domain(cls, tenant: Tenant, sync: Sync) -> Self:
-        failure = tenant.failure
         return cls(
             tenant_id=tenant.tenant_id,
             name=tenant.name,
@@ -490,15 +457,7 @@ class TenantBody(Contract):
             data_source_id=tenant.data_source_id,
             created_at=tenant.created_at,
             updated_at=tenant.updated_at,
-            failure=FailureBody(
-                step=failure.step,
-                error=failure.error,
-                reason=failure.reason,
-                execution=failure.execution,
-                at=failure.at,
-            )
-            if failure
-            else None,
+            failure=tenant.failure,
             sync=SyncBody.from_domain(sync),
         )
 
