@@ -56,19 +56,27 @@ class Application:
         """Answer one connection's request."""
         # Waits for latency faults, S3 and the embedding model would otherwise hold up every other request.
         from starlette.concurrency import run_in_threadpool
+        from starlette.requests import ClientDisconnect
         from starlette.requests import Request as HttpRequest
 
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
-        if scope["type"] != "http":
+        if scope["type"] == "websocket":
+            # Refuses the upgrade, where saying nothing would be told as a fault of the server.
+            await send({"type": "websocket.close"})
+            return
+        try:
+            body = await HttpRequest(scope, receive).body()
+        except ClientDisconnect:
+            # Nobody is left to be answered.
             return
         request = Request(
             method=scope["method"],
             path=scope["raw_path"].decode("ascii").partition("?")[0],
             query=scope["query_string"].decode("ascii"),
             headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
-            body=await HttpRequest(scope, receive).body(),
+            body=body,
         )
         try:
             response = await run_in_threadpool(self._respond, request)

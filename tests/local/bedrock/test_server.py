@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -111,3 +114,83 @@ def test_the_command_begins_with_the_faults_of_a_file(tmp_path: Path, monkeypatc
     ((port, emulator),) = begun
     assert port == 1234
     assert [fault["effect"] for fault in emulator.faults.listed()] == ["job_hangs", "job_fails"]
+
+
+JSON = b"content-type: application/json\r\n"
+RAW = [
+    b"\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"GET\r\n\r\n",
+    b"GET / HTTP/9.9\r\nhost: a\r\nconnection: close\r\n\r\n",
+    b"GET /%ff%fe%00 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+    b"GET /\xe3\x81\x82 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+    b"GET /knowledgebases/?x=\xff\xfe HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+    b"GET /knowledgebases/%ED%A0%80 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+    b"GET //////////// HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+    b"GET http://elsewhere/knowledgebases HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+    b"OPTIONS * HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+    b"CONNECT a:443 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+    b"BREW /knowledgebases HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+    b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+    b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx: " + b"y" * 70_000 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\nauthorization: \xff\xfe\r\n\r\n",
+    b"GET / HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+    b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n",
+    b"POST /knowledgebases/ HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: -1\r\n\r\n",
+    b"POST /knowledgebases/ HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 100\r\n\r\n{}",
+    b"POST /knowledgebases/ HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+    b"zz\r\n{}\r\n0\r\n\r\n",
+    b"POST /knowledgebases/ HTTP/1.1\r\nhost: a\r\nconnection: close\r\n"
+    + JSON
+    + b"content-length: 4\r\n\r\n\xff\xfe\x00{",
+    b"POST /_emulator/faults HTTP/1.1\r\nhost: a\r\nconnection: close\r\n" + JSON + b"content-length: 2\r\n\r\n[[",
+    b"GET /_emulator/../../etc HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00" * 64,
+]
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
+    """The emulator as it is started from the command line: its port, and the file with all that it says."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    said = tmp_path_factory.mktemp("emulator") / "said"
+    program = [str(Path(sys.executable).with_name("kbfleet-local")), "bedrock", "--port", str(port)]
+    with (
+        said.open("wb") as output,
+        subprocess.Popen(  # noqa: S603 - our own program
+            program, stdout=output, stderr=output
+        ) as process,
+    ):
+        deadline = time.monotonic() + 30
+        while not answers(port):
+            assert process.poll() is None, said.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield port, said
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def answers(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/_emulator/faults", timeout=10) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("sent", RAW, ids=lambda sent: repr(sent[:24]))
+def test_what_is_no_request_does_no_harm(started: tuple[int, Path], sent: bytes) -> None:
+    port, said = started
+    before = len(said.read_text())
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        received = b""
+        with suppress(ConnectionResetError):
+            while piece := connection.recv(65_536):
+                received += piece
+    assert not received.startswith((b"HTTP/1.1 5", b"HTTP/1.0 5")), received[:200]
+    assert answers(port)
+    assert "Traceback" not in said.read_text()[before:]
