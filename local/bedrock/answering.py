@@ -1,6 +1,6 @@
 """Answers made of the documents' own sentences, in place of a language model.
 
-The answer is extractive: the sentences of the retrieved passages that fit the question best, in the language of the
+The answer is extractive: the statements of the retrieved passages that fit the question best, in the language of the
 documents, each cited. It can't reason or rephrase, and it can't make anything up.
 """
 
@@ -9,44 +9,43 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import NamedTuple
 
 from local.bedrock.embedding import Embedder
-from local.bedrock.lexical import LexicalIndex, features
-from local.bedrock.sentences import sentences
-from local.bedrock.vector_index import MEANING
+from local.bedrock.outline import Statement
+from local.bedrock.relevance import Scores
 
-# A sentence below this has nothing to do with the question. Chosen on questions with and without an answer, in both
+# A question whose best passage scores less has no answer there. Chosen on questions with and without an answer, in both
 # languages; without an embedding model words alone decide, so less of a share already tells.
-_RELEVANT, _RELEVANT_BY_WORDS = 0.35, 0.24
-# How much the passage around a sentence counts: its heading often names what the sentence leaves out.
+_RELEVANT, _RELEVANT_BY_WORDS = 0.29, 0.24
+# How much the passage around a statement counts: what the statement leaves out stands near it.
 _PASSAGE = 0.25
-# Beside the best sentence only those nearly as good are given.
-_NEARLY_AS_GOOD = 0.9
-_MOST_SENTENCES = 3
-_MOST_PASSAGES = 5
-_SHORTEST = 6
-_ENDED = re.compile(r"[。．.!?！？」』）)]$")
-_MARKUP = re.compile(r"^(?:#{1,6}|[-*+>・•]|\d+[.)])\s+")
-_EMPHASIS = re.compile(r"\*\*|__|`")
+# Beside the best statement only those nearly as good are given, and the sentence after it unless it is far worse: that
+# often says what the best one speaks of.
+_NEARLY_AS_GOOD, _CONTINUES = 0.93, 0.2
+_MOST_STATEMENTS = 3
+_MOST_SOURCES = 5
+_ENDED = re.compile(r"[。．.!?！？][」』）)\"']?$")
+_WIDE = re.compile(r"[ぁ-ヿ一-鿿]")
+_RECORD = re.compile(r"\S: .+, .+: ")
 
 
 @dataclass(frozen=True)
-class Passage:
-    """A text to answer from, and how near it is to the question (0 to 1)."""
+class Source:
+    """A passage to answer from: its statements, and how relevant it and each of them are to the question."""
 
-    text: str
+    statements: Sequence[Statement]
     score: float
+    statement_scores: Scores
 
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of an answer's text (end exclusive) and the passages it was taken from, by their positions."""
+    """A stretch of an answer's text (end exclusive) and the sources it was taken from, by their positions."""
 
     start: int
     end: int
-    passages: tuple[int, ...]
+    sources: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -57,67 +56,61 @@ class Answer:
     parts: tuple[Part, ...]
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    text: str
-    passage: Passage
-    order: tuple[int, int]
+class _Place(NamedTuple):
+    source: int
+    position: int
 
 
-def answer(embedder: Embedder, question: str, passages: Sequence[Passage]) -> Answer:
-    """Answer ``question`` from ``passages``, best first; without parts when no sentence is relevant enough."""
-    read = passages[:_MOST_PASSAGES]
-    candidates = [
-        _Candidate(sentence, passage, (rank, position))
-        for rank, passage in enumerate(read)
-        for position, sentence in enumerate(_statements(passage.text))
-    ]
+def answer(embedder: Embedder, sources: Sequence[Source]) -> Answer:
+    """The answer that ``sources``, best first, hold; without parts when none of them is relevant enough.
+
+    ``embedder`` is the one that their scores come from.
+    """
+    read = sources[:_MOST_SOURCES]
+    least = _RELEVANT if embedder.dimension else _RELEVANT_BY_WORDS
     text = ""
     parts = []
-    for candidate in _best(embedder, question, candidates):
-        if text and text[-1] not in "。！？」":
+    for place in _chosen(read, least):
+        told = read[place.source].statements[place.position].text
+        if text and not _WIDE.search(text[-2:]) and not text.endswith("。"):
             text += " "
         start = len(text)
-        text += candidate.text if _ENDED.search(candidate.text) else f"{candidate.text}{_full_stop(candidate.text)}"
-        sources = tuple(rank for rank, passage in enumerate(read) if candidate.text in _statements(passage.text))
-        parts.append(Part(start, len(text), sources))
+        text += told if _ENDED.search(told) else told + ("。" if _WIDE.search(told) else ".")
+        holding = (at for at, source in enumerate(read) if any(told == other.text for other in source.statements))
+        parts.append(Part(start, len(text), tuple(holding)))
     return Answer(text, tuple(parts))
 
 
-def _best(embedder: Embedder, question: str, candidates: Sequence[_Candidate]) -> list[_Candidate]:
-    # Of a sentence that stands in several passages the best-placed counts.
-    unique = {candidate.text: candidate for candidate in reversed(candidates)}
-    ordered = sorted(unique.values(), key=lambda candidate: candidate.order)
-    if not ordered:
+def _chosen(sources: Sequence[Source], least: float) -> list[_Place]:
+    """The statements to answer with, in the order of the sources."""
+    scores: dict[_Place, float] = {}
+    seen: set[str] = set()
+    for at, source in enumerate(sources):
+        if source.score < least:
+            continue
+        for position, statement in enumerate(source.statements):
+            # Of a statement that stands in several passages the best-placed counts.
+            if statement.text not in seen:
+                seen.add(statement.text)
+                single = float(source.statement_scores[position])
+                scores[_Place(at, position)] = (1 - _PASSAGE) * single + _PASSAGE * source.score
+    if not scores:
         return []
-    found = [candidate.text for candidate in ordered]
-    scores = LexicalIndex([features(sentence) for sentence in found]).scores(features(question))
-    threshold = _RELEVANT_BY_WORDS
-    if embedder.dimension:
-        meaning = embedder.relevance(embedder.passages(found) @ embedder.query(question))
-        scores = MEANING * meaning + (1 - MEANING) * scores
-        threshold = _RELEVANT
-    relevant = scores >= threshold
-    if not relevant.any():
-        return []
-    around = np.array([candidate.passage.score for candidate in ordered], dtype=np.float32)
-    scores = (1 - _PASSAGE) * scores + _PASSAGE * around
-    best = float(scores[relevant].max())
-    rows = [
-        row for row in np.argsort(-scores, kind="stable") if relevant[row] and scores[row] >= best * _NEARLY_AS_GOOD
-    ]
-    return sorted((ordered[row] for row in rows[:_MOST_SENTENCES]), key=lambda candidate: candidate.order)
+    ranked = sorted(scores, key=lambda place: -scores[place])
+    best = ranked[0]
+    chosen = [place for place in ranked if scores[place] >= _NEARLY_AS_GOOD * scores[best]][:_MOST_STATEMENTS]
+    following = _Place(best.source, best.position + 1)
+    if len(chosen) < _MOST_STATEMENTS and following not in chosen and _continues(sources, best, following):
+        chosen.append(following)
+    return sorted(chosen)
 
 
-def _statements(text: str) -> list[str]:
-    """The sentences of a passage without their mark-up. Headings and questions answer nothing."""
-    found = []
-    for sentence in sentences(text):
-        plain = _EMPHASIS.sub("", _MARKUP.sub("", sentence)).strip()
-        if len(plain) >= _SHORTEST and not sentence.startswith("#") and not plain.endswith(("?", "？")):
-            found.append(plain)
-    return found
-
-
-def _full_stop(text: str) -> str:
-    return "。" if re.search(r"[ぁ-ヿ一-鿿]", text) else "."
+def _continues(sources: Sequence[Source], best: _Place, following: _Place) -> bool:
+    source = sources[best.source]
+    if following.position >= len(source.statements):
+        return False
+    before, after = source.statements[best.position], source.statements[following.position]
+    if before.headings != after.headings or _RECORD.search(before.text) or _RECORD.search(after.text):
+        return False
+    scores = source.statement_scores
+    return bool(scores[following.position] >= _CONTINUES * scores[best.position])

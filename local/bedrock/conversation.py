@@ -7,13 +7,13 @@ from typing import Any
 
 from local.bedrock import prompts
 from local.bedrock.account import Account
-from local.bedrock.answering import Answer, Passage, answer
+from local.bedrock.answering import Answer, Source, answer
+from local.bedrock.embedding import passage_vectors
 from local.bedrock.errors import NotEmulatedError, validation
-from local.bedrock.lexical import LexicalIndex, features
 from local.bedrock.prompts import Prompt
+from local.bedrock.relevance import RelevanceIndex, passage
 from local.bedrock.retrieval import check_invocable
 from local.bedrock.sentences import estimated_tokens
-from local.bedrock.vector_index import MEANING
 
 Members = dict[str, Any]
 
@@ -85,8 +85,7 @@ class Conversation:
 
     def _content(self, prompt: Prompt) -> list[Members]:
         ranked = self._ranked(prompt)
-        passages = [Passage(prompt.sources[row].text, score) for row, score in ranked]
-        found = answer(self._account.embedder, prompt.question, passages)
+        found = answer(self._account.embedder, [source for _, source in ranked])
         if not found.parts:
             return [{"text": NOTHING_FOUND}]
         rows = [row for row, _ in ranked]
@@ -94,17 +93,17 @@ class Conversation:
             return [_cited(prompt, found, position, rows) for position in range(len(found.parts))]
         return [{"text": _labelled(prompt, found, rows)}]
 
-    def _ranked(self, prompt: Prompt) -> list[tuple[int, float]]:
-        """The sources by row, nearest to the question first, with their scores."""
-        texts = [source.text for source in prompt.sources]
-        if not texts:
-            return []
+    def _ranked(self, prompt: Prompt) -> list[tuple[int, Source]]:
+        """The prompt's sources by row, nearest to the question first."""
         embedder = self._account.embedder
-        scores = LexicalIndex([features(text) for text in texts]).scores(features(prompt.question))
-        if embedder.dimension:
-            meaning = embedder.relevance(embedder.passages(texts) @ embedder.query(prompt.question))
-            scores = MEANING * meaning + (1 - MEANING) * scores
-        return sorted(((row, float(score)) for row, score in enumerate(scores)), key=lambda item: -item[1])
+        passages = [passage(source.text) for source in prompt.sources]
+        vectors = passage_vectors(embedder, [each.statements for each in passages])
+        found = RelevanceIndex(passages, vectors).scores(embedder, prompt.question)
+        sources = [
+            Source(each.statements, float(found.passages[row]), found.of_statements(row))
+            for row, each in enumerate(passages)
+        ]
+        return sorted(enumerate(sources), key=lambda item: -item[1].score)
 
 
 def _cited(prompt: Prompt, found: Answer, position: int, rows: list[int]) -> Members:
@@ -112,7 +111,7 @@ def _cited(prompt: Prompt, found: Answer, position: int, rows: list[int]) -> Mem
     until = found.parts[position + 1].start if position + 1 < len(found.parts) else part.end
     given = [source for source in prompt.sources if source.block is not None]
     citations = []
-    for source in (prompt.sources[rows[rank]] for rank in part.passages):
+    for source in (prompt.sources[rows[rank]] for rank in part.sources):
         if source.block is None:
             continue
         where = {"searchResultIndex": given.index(source), "start": 0, "end": len(source.block["content"])}
@@ -130,7 +129,7 @@ def _cited(prompt: Prompt, found: Answer, position: int, rows: list[int]) -> Mem
 def _labelled(prompt: Prompt, found: Answer, rows: list[int]) -> str:
     pieces = []
     for part in found.parts:
-        labels = [prompt.sources[rows[rank]].label for rank in part.passages]
+        labels = [prompt.sources[rows[rank]].label for rank in part.sources]
         marks = "".join(f" [{label}]" for label in labels if label is not None)
         pieces.append(found.text[part.start : part.end] + marks)
     return " ".join(pieces)

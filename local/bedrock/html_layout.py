@@ -32,10 +32,12 @@ def _blocks(element: Tag) -> Iterator[str]:
     for child in element.children:
         if isinstance(child, NavigableString):
             # Comments and doctypes are strings to the parser too.
-            inline += "" if isinstance(child, PreformattedString) else str(child)
+            inline += "" if isinstance(child, PreformattedString) else _SPACE.sub(" ", child)
+        elif isinstance(child, Tag) and child.name == "br":
+            inline += "\n"
         elif isinstance(child, Tag) and child.name not in _HIDDEN:
             if child.name in _INLINE:
-                inline += child.get_text()
+                inline += _SPACE.sub(" ", child.get_text())
                 continue
             yield from _paragraph(inline)
             inline = ""
@@ -45,23 +47,37 @@ def _blocks(element: Tag) -> Iterator[str]:
 
 def _block(element: Tag) -> Iterator[str]:
     if element.name in _HEADINGS:
-        for text in _paragraph(element.get_text()):
+        if text := _squeezed(element.get_text(" ")):
             yield f"{_HEADINGS[element.name]} {text}"
     elif element.name == "table" and not element.find("table"):
         rows = [[_squeezed(cell.get_text(" ")) for cell in row(["th", "td"])] for row in element("tr")]
         yield from filter(None, [written_out([row for row in rows if any(row)])])
     elif element.name in ("ul", "ol"):
-        items = [" ".join(_blocks(item)) for item in element("li", recursive=False)]
-        yield from filter(None, ["\n".join(f"- {item}" for item in items if item)])
+        yield from filter(None, ["\n".join(_blocks(element))])
+    elif element.name == "li":
+        yield from _item(element)
     elif element.name == "pre":
         yield from filter(None, [element.get_text().strip("\n")])
     else:
         yield from _blocks(element)
 
 
+def _item(element: Tag) -> Iterator[str]:
+    own: list[str] = []
+    for part in _blocks(element):
+        # A list within the item, or the next item where the page leaves out the end tag.
+        if part.startswith("- "):
+            yield from filter(None, [" ".join(own) and f"- {' '.join(own)}", part])
+            own = []
+        else:
+            own.append(part)
+    if own:
+        yield f"- {' '.join(own)}"
+
+
 def _paragraph(text: str) -> Iterator[str]:
-    if squeezed := _squeezed(text):
-        yield squeezed
+    if lines := [line for line in map(_squeezed, text.split("\n")) if line]:
+        yield "\n".join(lines)
 
 
 def _squeezed(text: str) -> str:

@@ -13,16 +13,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.bedrock import failure_reasons, sidecars
 from local.bedrock.chunking import chunker
-from local.bedrock.embedding import Embedder, Vectors
+from local.bedrock.embedding import Embedder, PassageVectors, passage_vectors
 from local.bedrock.errors import NotEmulatedError
-from local.bedrock.lexical import features
+from local.bedrock.outline import title
 from local.bedrock.quotas import Quotas
 from local.bedrock.records import STATISTICS, DataSource, Document, DocumentIdentifier, Index
+from local.bedrock.relevance import passage
 from local.bedrock.s3_source import S3Source, StoredObject
 from local.bedrock.sidecars import NO_ATTRIBUTES, Attributes, InvalidSidecarError
 from local.bedrock.text_extraction import UnreadableError, extractor
@@ -74,7 +74,7 @@ class Outcome:
     documents: dict[DocumentIdentifier, Document] = field(default_factory=dict)
     removed: list[DocumentIdentifier] = field(default_factory=list)
     chunks: list[Chunk] = field(default_factory=list)
-    vectors: Vectors = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
+    vectors: PassageVectors = field(default_factory=PassageVectors.none)
     statistics: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATISTICS, 0))
     failure_reasons: list[str] = field(default_factory=list)
 
@@ -147,11 +147,9 @@ def _synchronise(rules: Rules, bucket: S3Source) -> Outcome:
     return outcome
 
 
-def vectors(embedder: Embedder, chunks: Sequence[Chunk]) -> Vectors:
-    """One row a chunk."""
-    if not chunks:
-        return np.zeros((0, embedder.dimension), dtype=np.float32)
-    return embedder.passages([chunk.embedded_attributes + chunk.text for chunk in chunks])
+def vectors(embedder: Embedder, chunks: Sequence[Chunk]) -> PassageVectors:
+    """The vectors of the statements of ``chunks``."""
+    return passage_vectors(embedder, [chunk.passage.statements for chunk in chunks])
 
 
 def _chunks(
@@ -187,16 +185,18 @@ def document_chunks(
     except UnreadableError:
         raise DocumentRejectedError("IGNORED", failure_reasons.NO_TEXT) from None
     chunks = []
+    attributed = "".join(f"{key}: {value}\n" for key, value in attributes.embedded.items())
+    headings = title(name)
     for page in pages:
         for text in cut(page.text):
             identity = str(uuid.uuid4())
+            told = passage(text, headings, attributed)
             own: dict[str, Any] = {CHUNK_ID: identity, DATA_SOURCE_ID: rules.source.identifier}
             if identifier.kind == "S3":
                 own[SOURCE_URI] = identifier.reference
             if page.number is not None:
                 own[PAGE_NUMBER] = float(page.number)
             _check_filterable(rules, text, attributes, own)
-            prefix = "".join(f"{key}: {value}\n" for key, value in attributes.embedded.items())
             chunks.append(
                 Chunk(
                     identifier=identity,
@@ -204,10 +204,10 @@ def document_chunks(
                     document=identifier,
                     data_source_id=rules.source.identifier,
                     metadata={**attributes.values, **own},
-                    embedded_attributes=prefix,
-                    lexical=features(prefix + text),
+                    passage=told,
                 )
             )
+            headings = told.headings_after
     if not chunks:
         raise DocumentRejectedError("IGNORED", failure_reasons.NO_TEXT)
     return chunks

@@ -13,14 +13,18 @@ from numpy.typing import NDArray
 
 _RUN = re.compile(r"[぀-ヿ一-鿿㐀-䶿々ー]+|[^\W_぀-ヿ一-鿿㐀-䶿]+")
 _WIDE = re.compile(r"[぀-ヿ一-鿿㐀-䶿々ー]")
-# Words that carry a question, not its subject; the hiragana pairs that do so are removed by their frequency.
+# Words that carry a question, not its subject. In Japanese these are in hiragana, apart from the interrogative 何.
 _STOP_WORDS = frozenset(
     """
-    a an and are as at be by can do does for from how i in is it may must my of on or our shall should that the their
-    there they this to was we what when where which who why will with you your
+    a about after again all also am an and any are as at be because been before being but by can could did do does doing
+    done each every few for from get gets getting give gives got had has have having he her here his how i if in into is
+    it its just long many may me more most much must my no not now of often old on once one only or other our out over
+    own per please quickly shall she should so some soon such take takes tell than that the their them then there these
+    they this those to too under until up us very want was we were what when where which while who whom whose why will
+    with within would you your
     """.split()  # noqa: SIM905 - a list of words reads better as words
 )
-_HIRAGANA_ONLY = re.compile(r"[぀-ゟー]+")
+_SAYS_NOTHING = re.compile(r"[぀-ゟー]+|.?何.?")
 _K1, _B = 1.2, 0.75
 
 
@@ -52,7 +56,7 @@ def _feature_strings(text: str) -> list[str]:
             strings.append(run)
         else:
             pairs = (run[start : start + 2] for start in range(len(run) - 1))
-            strings.extend(pair for pair in pairs if not _HIRAGANA_ONLY.fullmatch(pair))
+            strings.extend(pair for pair in pairs if not _SAYS_NOTHING.fullmatch(pair))
     return strings
 
 

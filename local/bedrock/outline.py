@@ -22,7 +22,8 @@ _SHORTEST = 4
 # A heading without a mark is the short first line of a block of text, or a line in capitals.
 _PLAIN_LEVEL, _PLAIN_COLUMNS = 6, 60
 _CAPITALS = re.compile(r"(?=.*[A-Z]{4})[^a-zぁ-ヿ一-鿿:]+")
-_NOT_IN_HEADINGS = re.compile(r"[。．.!?！？:：;；,、|]$|[。：]|: |\. |\s{3,}|\t|^[-*+>・•●◦‣|（(]|@")
+_NOT_IN_HEADINGS = re.compile(r"[。．.!?！？:：;；,、|]$|[。：]|: |\. |\s{3,}|\t|@")
+_BULLET = re.compile(r"[-*+>・•●◦‣（(①-⑳]")
 _NUMBERED = re.compile(r"\d{1,3}[.)．]\s")
 
 Headings = tuple[tuple[int, str], ...]
@@ -48,16 +49,18 @@ def title(name: str) -> Headings:
     return ((0, words),) if words else ()
 
 
-def statements(text: str, headings: Headings = ()) -> list[Statement]:
-    """What ``text`` states, in order; ``headings`` are those in force where it starts. Questions state nothing."""
-    return [part for part in _read(text, headings) if isinstance(part, Statement)]
+def read(text: str, headings: Headings = ()) -> tuple[list[Statement], Headings]:
+    """What ``text`` states, in order, and the headings in force at its end; ``headings`` are those at its start.
 
-
-def headings_after(text: str, headings: Headings) -> Headings:
-    """The headings in force at the end of ``text``."""
+    Questions state nothing.
+    """
+    found = []
     for part in _read(text, headings):
-        headings = part.headings if isinstance(part, Statement) else part
-    return headings
+        if isinstance(part, Statement):
+            found.append(part)
+        else:
+            headings = part
+    return found, headings
 
 
 def _read(text: str, headings: Headings) -> Iterator[Statement | Headings]:
@@ -93,7 +96,12 @@ def _heading(text: str, spans: Sequence[tuple[int, int]], number: int) -> tuple[
     if "\n" not in before or "\n" not in after:
         return None
     if not _CAPITALS.fullmatch(unnumbered):
-        if _NOT_IN_HEADINGS.search(unnumbered) or before.count("\n") < 2 or after.count("\n") != 1:
+        if (
+            _BULLET.match(sentence)
+            or _NOT_IN_HEADINGS.search(unnumbered)
+            or before.count("\n") < 2
+            or after.count("\n") != 1
+        ):
             return None
         following = text[slice(*spans[number + 1])]
         if _NUMBERED.match(sentence) and _NUMBERED.match(following):

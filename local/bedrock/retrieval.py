@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from local.bedrock.account import Account, index_key
-from local.bedrock.answering import Passage, answer
+from local.bedrock.answering import Source, answer
 from local.bedrock.errors import NotEmulatedError, not_found, validation
 from local.bedrock.metadata_filters import predicate
 from local.bedrock.paging import page
@@ -105,13 +105,13 @@ class Retrieval:
         session = self._session(given.get("sessionId"), base)
         retrieval = settings.get("retrievalConfiguration", {})
         hits = self._search(base, text, retrieval)[: _number_of_results(retrieval)]
-        passages = [Passage(hit.chunk.text, hit.score) for hit in hits]
-        found = answer(self._account.embedder, text, passages)
+        sources = [Source(hit.chunk.passage.statements, hit.score, hit.statement_scores) for hit in hits]
+        found = answer(self._account.embedder, sources)
         if not found.parts:
             # A refusal is one citation without references, as responses recorded in public code show.
             return session, NO_ANSWER, [_citation(NO_ANSWER, 0, len(NO_ANSWER), [])]
         citations = [
-            _citation(found.text, part.start, part.end, [hits[rank].chunk for rank in part.passages])
+            _citation(found.text, part.start, part.end, [hits[rank].chunk for rank in part.sources])
             for part in found.parts
         ]
         return session, found.text, citations

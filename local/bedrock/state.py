@@ -11,7 +11,7 @@ from local.bedrock.account import Account
 from local.bedrock.ingestion import vectors
 
 _FILE = "bedrock.pickle"
-_FORMAT = 1
+_FORMAT = 2
 _KEPT = (
     "knowledge_bases",
     "data_sources",
@@ -60,6 +60,6 @@ def restore(account: Account, state: dict[str, Any]) -> None:
     with account.lock:
         for name in _KEPT:
             setattr(account, name, state[name])
-        for key, (chunks, rows) in state["contents"].items():
-            fitting = rows if rows.shape[1] == account.embedder.dimension else vectors(account.embedder, chunks)
+        for key, (chunks, known) in state["contents"].items():
+            fitting = known if known.dimension == account.embedder.dimension else vectors(account.embedder, chunks)
             account.contents(key).replace("", (), chunks, fitting)

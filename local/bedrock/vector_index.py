@@ -10,63 +10,55 @@ from typing import Any
 
 import numpy as np
 
-from local.bedrock.embedding import Embedder, Vectors
-from local.bedrock.lexical import Features, LexicalIndex, features
+from local.bedrock.embedding import Embedder, PassageVectors
 from local.bedrock.records import DocumentIdentifier
-
-# Of a score, what meaning contributes; shared words contribute the rest. Chosen on questions in both languages.
-MEANING = 0.65
+from local.bedrock.relevance import Passage, RelevanceIndex, Scores
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A passage of a document.
-
-    ``metadata`` holds the sidecar's attributes and the service's own keys; ``embedded_attributes`` those of the former
-    that are embedded with the text, as text.
-    """
+    """A piece of a document. ``metadata`` holds the sidecar's attributes and the service's own keys."""
 
     identifier: str
     text: str
     document: DocumentIdentifier
     data_source_id: str
     metadata: dict[str, Any]
-    embedded_attributes: str
-    lexical: Features
+    passage: Passage
     searchable_from: float = 0.0
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A chunk found, with its score between 0 and 1."""
+    """A chunk found, with its score between 0 and 1 and those of its statements."""
 
     chunk: Chunk
     score: float
+    statement_scores: Scores
 
 
 @dataclass(frozen=True)
 class _Snapshot:
     chunks: Sequence[Chunk]
-    vectors: Vectors
-    lexical: LexicalIndex
+    relevance: RelevanceIndex
 
 
 class VectorIndex:
-    """Chunks with their vectors in one contiguous array. Safe to use from several threads."""
+    """Chunks with the vectors of their statements in one contiguous array. Safe to use from several threads."""
 
     def __init__(self, dimension: int) -> None:
         """Empty; ``dimension`` is the embedder's."""
         self._lock = Lock()
         self._chunks: list[Chunk] = []
-        self._vectors: Vectors = np.zeros((0, dimension), dtype=np.float32)
+        self._vectors = PassageVectors.none(dimension)
         self._snapshot: _Snapshot | None = None
 
     def __len__(self) -> int:
         """How many chunks there are."""
         return len(self._chunks)
 
-    def stored(self) -> tuple[list[Chunk], Vectors]:
-        """Everything in it, row by row."""
+    def stored(self) -> tuple[list[Chunk], PassageVectors]:
+        """Everything in it."""
         with self._lock:
             return list(self._chunks), self._vectors
 
@@ -75,23 +67,25 @@ class VectorIndex:
         data_source_id: str,
         documents: Iterable[DocumentIdentifier],
         chunks: Sequence[Chunk],
-        vectors: Vectors,
+        vectors: PassageVectors,
     ) -> None:
-        """Remove a data source's chunks of ``documents`` and add ``chunks``, in one step."""
+        """Remove a data source's chunks of ``documents`` and add ``chunks``, in one step.
+
+        ``vectors`` are those of the statements of ``chunks``.
+        """
         gone = {(data_source_id, document) for document in documents}
         with self._lock:
-            kept = [row for row, chunk in enumerate(self._chunks) if (chunk.data_source_id, chunk.document) not in gone]
-            self._chunks = [*(self._chunks[row] for row in kept), *chunks]
-            self._vectors = np.concatenate([self._vectors[kept], vectors])
-            self._snapshot = None
+            self._keep([(chunk.data_source_id, chunk.document) not in gone for chunk in self._chunks])
+            self._chunks += chunks
+            self._vectors = PassageVectors(
+                np.concatenate([self._vectors.rows, vectors.rows]),
+                np.concatenate([self._vectors.row_of, vectors.row_of + len(self._vectors.rows)]),
+            )
 
     def remove_data_source(self, data_source_id: str) -> None:
         """Remove every chunk that a data source brought."""
         with self._lock:
-            kept = [row for row, chunk in enumerate(self._chunks) if chunk.data_source_id != data_source_id]
-            self._chunks = [self._chunks[row] for row in kept]
-            self._vectors = self._vectors[kept]
-            self._snapshot = None
+            self._keep([chunk.data_source_id != data_source_id for chunk in self._chunks])
 
     def search(
         self,
@@ -104,20 +98,26 @@ class VectorIndex:
         current = self._current()
         if not current.chunks:
             return []
-        words = current.lexical.scores(features(query))
-        if embedder.dimension == 0:
-            scores = words
-        else:
-            meaning = embedder.relevance(current.vectors @ embedder.query(query))
-            scores = MEANING * meaning + (1 - MEANING) * words
-        order = np.argsort(-scores, kind="stable")
-        found = (Hit(current.chunks[row], float(scores[row])) for row in order if wanted(current.chunks[row]))
+        relevance = current.relevance.scores(embedder, query)
+        order = np.argsort(-relevance.passages, kind="stable")
+        found = (
+            Hit(current.chunks[row], float(relevance.passages[row]), relevance.of_statements(row))
+            for row in order
+            if wanted(current.chunks[row])
+        )
         return list(islice(found, most))
+
+    def _keep(self, wanted: Sequence[bool]) -> None:
+        counts = [len(chunk.passage.statements) for chunk in self._chunks]
+        used = self._vectors.row_of[np.repeat(np.array(wanted, dtype=bool), counts)]
+        rows, row_of = np.unique(used, return_inverse=True)
+        self._chunks = [chunk for chunk, keep in zip(self._chunks, wanted, strict=True) if keep]
+        self._vectors = PassageVectors(self._vectors.rows[rows], row_of)
+        self._snapshot = None
 
     def _current(self) -> _Snapshot:
         with self._lock:
             if self._snapshot is None:
                 chunks = tuple(self._chunks)
-                lexical = LexicalIndex([chunk.lexical for chunk in chunks])
-                self._snapshot = _Snapshot(chunks, self._vectors, lexical)
+                self._snapshot = _Snapshot(chunks, RelevanceIndex([chunk.passage for chunk in chunks], self._vectors))
             return self._snapshot

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 from itertools import pairwise
+from pathlib import Path
 
 import docx
 import openpyxl  # type: ignore[import-untyped]
 import pytest
 
+from local import samples
 from local.bedrock.chunking import chunker
 from local.bedrock.errors import NotEmulatedError
 from local.bedrock.sentences import estimated_tokens, sentences
 from local.bedrock.text_extraction import UnreadableError, extractor
+
+samples_folder = Path(samples.__file__).parent
 
 
 def text_of(name: str, body: bytes) -> str:
@@ -31,6 +35,34 @@ def fixed(most: int, overlap: int) -> dict[str, object]:
 def test_hidden_parts_of_a_page_are_left_out() -> None:
     page = "<html><head><style>p{}</style></head><body><p>Shown.</p><script>hidden()</script></body></html>"
     assert text_of("a.html", page.encode()) == "Shown."
+
+
+def test_a_page_keeps_its_headings_lists_questions_and_tables() -> None:
+    page = (
+        "<html><head><title>Help</title></head><body><!-- note --><h1>Leave</h1><p>Twenty <b>days</b>,<br>paid.</p>"
+        "<ul><li>First<li>Second</ul><dl><dt>May I carry days over?</dt><dd>Yes.</dd></dl>"
+        "<table><tr><th>Kind</th><th>Days</th></tr><tr><td>Sick</td><td>5</td></tr></table>At the end.</body></html>"
+    )
+    assert text_of("a.html", page.encode()).split("\n\n") == [
+        "# Leave",
+        "Twenty days,\npaid.",
+        "- First\n- Second",
+        "###### May I carry days over?",
+        "Yes.",
+        "Kind: Sick, Days: 5",
+        "At the end.",
+    ]
+
+
+def test_a_printed_page_keeps_its_headings_paragraphs_and_tables() -> None:
+    text = text_of("a.pdf", (samples_folder / "acme" / "ridgeway-tent-manual.pdf").read_bytes())
+    parts = text.split("\n\n")
+    assert parts[0] == "# Ridgeway 3 and Ridgeway 5 Owner's manual"
+    assert "## 5. Wind" in text
+    assert "Packed size, Ridgeway 3: 52 × 18 cm, Ridgeway 5: 64 × 26 cm" in text
+    assert "Damage: Zip no longer closes, What to do: Squeeze the slider gently with pliers, a quarter of a" in text
+    assert "6. Tighten the guy lines until the seams lie straight. Loosen them by a finger's width if rain is" in text
+    assert "1 / 3" not in text
 
 
 def test_rows_of_a_table_carry_the_names_of_its_columns() -> None:
