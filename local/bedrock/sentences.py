@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+# Matches start where white space starts, else a long run of it would be tried from every place in it.
 # A sentence ends after 。！？ (with a closing bracket), after . ! ? before a space, at a blank line, and at a line end.
 _BOUNDARY = re.compile(
-    r"(?<=[。！？!?．])(?![」』）)\]。！？!?])\s*|(?<=[」』）])(?<=[。！？][」』）])(?![ぁ-ん])\s*|(?<=[.!?])\s+|\s*\n\s*"
+    r"(?<=[。！？!?．])(?![」』）)\]。！？!?])\s*|(?<=[」』）])(?<=[。！？][」』）])(?![ぁ-ん])\s*|(?<=[.!?])\s+|(?<!\s)\s*\n\s*"
 )
 # A point that ends no sentence: of an abbreviation, an initial, or the number of a list item or heading.
 _ABBREVIATION = re.compile(
