@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs format up down lock clean
+.PHONY: help demo test check docs format bench up down lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,6 +38,9 @@ docs: $(INSTALLED) ## Bring the generated parts of docs/ up to date
 format: $(INSTALLED) ## Bring the code into shape
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix --quiet .
+
+bench: $(INSTALLED) ## Measure against targets, as tables; minutes
+	@$(BIN)/python -m benchmarks
 
 up: $(INSTALLED) ## Start the local AWS with the stack deployed, and keep it running
 	@$(BIN)/kbfleet-local up

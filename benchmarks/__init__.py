@@ -1,0 +1,1 @@
+"""What kbfleet and its local AWS cost in time and memory, measured against targets."""

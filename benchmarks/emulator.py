@@ -1,0 +1,226 @@
+"""The Bedrock emulator: how soon it answers, how fast it ingests and retrieves, how much a thousand tenants take."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import boto3
+from botocore.config import Config
+
+from benchmarks.documents import document, question
+from benchmarks.report import Measurement
+from local.bedrock import Emulator, ManualClock, Quotas, attach
+
+REGION, ACCOUNT = "us-east-1", "000000000000"
+_ROLE = f"arn:aws:iam::{ACCOUNT}:role/knowledge-base"
+_TITAN = f"arn:aws:bedrock:{REGION}::foundation-model/amazon.titan-embed-text-v2:0"
+_BUCKET = "documents"
+_STARTING_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured. The targets hold for the defaults."""
+
+    documents: int = 1_000
+    document_bytes: int = 5_000
+    chunks: int = 10_000
+    questions: int = 200
+    knowledge_bases: int = 1_000
+    embedder: str = "multilingual"
+
+
+def measure(scale: Scale) -> Iterator[Measurement]:
+    """Each measurement as soon as it is made."""
+    yield Measurement("start until the first answer", start(), "s", 2)
+    yield Measurement(
+        f"{scale.documents:,} documents of {scale.document_bytes / 1_000:g} KB ingested", ingestion(scale), "s", 60
+    )
+    middle, slow = retrieval(scale)
+    yield Measurement(f"Retrieve over {scale.chunks:,} chunks, p50", middle, "ms", 60)
+    yield Measurement(f"Retrieve over {scale.chunks:,} chunks, p99", slow, "ms")
+    memory, rate = knowledge_bases(scale)
+    yield Measurement(f"{scale.knowledge_bases:,} knowledge bases held, most memory", memory, "MB", 500)
+    yield Measurement(f"{scale.knowledge_bases:,} knowledge bases made, each", 1_000 / rate, "ms")
+
+
+def start() -> float:
+    """Seconds from starting ``kbfleet-local bedrock`` to its first answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    program = [str(Path(sys.executable).with_name("kbfleet-local")), "bedrock", "--port", str(port)]
+    began = time.monotonic()
+    with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # noqa: S603 - ours
+        try:
+            while not _answers(port):
+                if process.poll() is not None or time.monotonic() - began > _STARTING_SECONDS:
+                    raise RuntimeError("kbfleet-local bedrock did not start")
+                time.sleep(0.01)
+            return time.monotonic() - began
+        finally:
+            process.terminate()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/_emulator/faults", timeout=10) as response:
+            return bool(response.status == 200)
+    except (URLError, ConnectionError):
+        return False
+
+
+def ingestion(scale: Scale) -> float:
+    """Seconds that one ingestion job takes to read, cut, embed and index the documents, the emulated waits left out."""
+    with _s3():
+        tenant = _Tenant(scale.embedder)
+        for number in range(scale.documents):
+            body = document(number, scale.document_bytes).encode()
+            tenant.s3.put_object(Bucket=_BUCKET, Key=f"{number:05}.md", Body=body)
+        return tenant.synchronise(scale.documents)
+
+
+def retrieval(scale: Scale) -> tuple[float, float]:
+    """Milliseconds of Retrieve: the median and the 99th percentile."""
+    with _s3():
+        tenant = _Tenant(scale.embedder)
+        # A document this small is one chunk.
+        for number in range(scale.chunks):
+            tenant.s3.put_object(Bucket=_BUCKET, Key=f"{number:05}.md", Body=document(number, 300).encode())
+        tenant.synchronise(scale.chunks)
+        tenant.ask(question(0))  # makes ready what the first search after a job has to
+        taken = []
+        for number in range(1, scale.questions + 1):
+            began = time.perf_counter()
+            found = tenant.ask(question(number))
+            taken.append((time.perf_counter() - began) * 1_000)
+            if not found:
+                raise RuntimeError("nothing was retrieved")
+    return statistics.median(taken), statistics.quantiles(taken, n=100)[98]
+
+
+def knowledge_bases(scale: Scale) -> tuple[float, float]:
+    """The most memory (MB) of a process that makes the knowledge bases, and how many it makes a second."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        memory, rate = pool.apply(_make_knowledge_bases, (scale.knowledge_bases,))
+    return memory, rate
+
+
+def _make_knowledge_bases(count: int) -> tuple[float, float]:
+    emulator = Emulator(
+        region=REGION,
+        account=ACCOUNT,
+        clock=ManualClock(),
+        quotas=Quotas(vector_knowledge_bases=count, requests_per_second={}),
+    )
+    agent, vectors = _client("bedrock-agent", emulator), _client("s3vectors", emulator)
+    vectors.create_vector_bucket(vectorBucketName="tenants")
+    began = time.perf_counter()
+    for number in range(count):
+        _create(agent, vectors, f"tenant-{number}")
+    rate = count / (time.perf_counter() - began)
+    pages = agent.get_paginator("list_knowledge_bases").paginate()
+    held = sum(len(page["knowledgeBaseSummaries"]) for page in pages)
+    if held != count:
+        raise RuntimeError(f"{held} knowledge bases are listed, {count} were made")
+    # In kilobytes, but in bytes on macOS (their manual pages of getrusage).
+    unit = 1_000_000 if sys.platform == "darwin" else 1_000
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, rate
+
+
+def _create(agent: Any, vectors: Any, name: str) -> str:
+    index = vectors.create_index(
+        vectorBucketName="tenants", indexName=name, dataType="float32", dimension=1024, distanceMetric="cosine",
+        metadataConfiguration={"nonFilterableMetadataKeys": ["AMAZON_BEDROCK_TEXT", "AMAZON_BEDROCK_METADATA"]},
+    )  # fmt: skip
+    made = agent.create_knowledge_base(
+        name=name,
+        roleArn=_ROLE,
+        knowledgeBaseConfiguration={
+            "type": "VECTOR",
+            "vectorKnowledgeBaseConfiguration": {"embeddingModelArn": _TITAN},
+        },
+        storageConfiguration={"type": "S3_VECTORS", "s3VectorsConfiguration": {"indexArn": index["indexArn"]}},
+    )
+    return str(made["knowledgeBase"]["knowledgeBaseId"])
+
+
+def _s3() -> AbstractContextManager[None]:
+    # Not at the top, so that it takes no memory where the emulator's own is measured.
+    from moto import mock_aws
+
+    mocked: AbstractContextManager[None] = mock_aws()
+    return mocked
+
+
+def _client(service: str, emulator: Emulator | None = None) -> Any:
+    client = boto3.client(  # type: ignore[call-overload]  # the service is not a literal here
+        service,
+        region_name=REGION,
+        aws_access_key_id="benchmark",
+        aws_secret_access_key="benchmark",  # noqa: S106 - of an emulated account
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    return client if emulator is None else attach(client, emulator)
+
+
+class _Tenant:
+    """An ACTIVE knowledge base with a data source on an empty bucket, on a clock that moves by hand."""
+
+    def __init__(self, embedder: str) -> None:
+        self._clock = ManualClock()
+        self.s3 = _client("s3")
+        emulator = Emulator(
+            region=REGION,
+            account=ACCOUNT,
+            clock=self._clock,
+            quotas=Quotas(requests_per_second={}),
+            embedder=embedder,
+            client_factory=lambda _: self.s3,
+        )
+        self._agent = _client("bedrock-agent", emulator)
+        self._runtime = _client("bedrock-agent-runtime", emulator)
+        vectors = _client("s3vectors", emulator)
+        vectors.create_vector_bucket(vectorBucketName="tenants")
+        self._base = _create(self._agent, vectors, "tenant")
+        self._clock.advance(90)
+        self.s3.create_bucket(Bucket=_BUCKET)
+        made = self._agent.create_data_source(
+            knowledgeBaseId=self._base,
+            name=_BUCKET,
+            dataSourceConfiguration={"type": "S3", "s3Configuration": {"bucketArn": f"arn:aws:s3:::{_BUCKET}"}},
+        )
+        self._source = str(made["dataSource"]["dataSourceId"])
+
+    def synchronise(self, documents: int) -> float:
+        """Seconds of work for an ingestion job. RuntimeError unless it indexes so many documents."""
+        names = {"knowledgeBaseId": self._base, "dataSourceId": self._source}
+        job = self._agent.start_ingestion_job(**names)["ingestionJob"]["ingestionJobId"]
+        began = time.perf_counter()
+        # On a clock that moves by hand the first request after STARTING carries the whole job out.
+        self._clock.advance(10)
+        self._agent.get_ingestion_job(**names, ingestionJobId=job)
+        self._clock.advance(100_000)
+        ended = self._agent.get_ingestion_job(**names, ingestionJobId=job)["ingestionJob"]
+        taken = time.perf_counter() - began
+        if (ended["status"], ended["statistics"]["numberOfNewDocumentsIndexed"]) != ("COMPLETE", documents):
+            raise RuntimeError(f"the ingestion job ended {ended}")
+        return taken
+
+    def ask(self, text: str) -> list[Any]:
+        """What Retrieve finds."""
+        found = self._runtime.retrieve(knowledgeBaseId=self._base, retrievalQuery={"text": text})
+        return list(found["retrievalResults"])
