@@ -136,9 +136,19 @@ def _make_knowledge_bases(count: int) -> tuple[float, float]:
     held = sum(len(page["knowledgeBaseSummaries"]) for page in pages)
     if held != count:
         raise RuntimeError(f"{held} knowledge bases are listed, {count} were made")
-    # In kilobytes, but in bytes on macOS (their manual pages of getrusage).
+    return _most_memory(), rate
+
+
+def _most_memory() -> float:
+    """The most memory (MB) that this process has had resident."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # getrusage would tell that of the process that started this one, where it had more (Linux, man 2 getrusage).
+        (kilobytes,) = (line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(kilobytes) / 1_000
+    # In bytes on macOS, in kilobytes elsewhere (their manual pages of getrusage).
     unit = 1_000_000 if sys.platform == "darwin" else 1_000
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, rate
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _create(agent: Any, vectors: Any, name: str) -> str:
