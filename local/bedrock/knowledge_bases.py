@@ -261,7 +261,7 @@ class KnowledgeBases:
         account = self._account
         key = index_key(base)
         if source.deletion_policy == "DELETE":
-            if not base.managed and account.index(key) is None:
+            if not base.managed and (account.index(key) is None or not self._may_delete_from(base, key)):
                 source.status, source.updated_at = "DELETE_UNSUCCESSFUL", account.now()
                 source.failure_reasons = [
                     f"Unable to delete data from vector store for data source with ID {source.identifier}. "
@@ -273,6 +273,14 @@ class KnowledgeBases:
             account.contents(key).remove_data_source(source.identifier)
         account.data_sources.pop((base.identifier, source.identifier), None)
         account.jobs.pop((base.identifier, source.identifier), None)
+
+    def _may_delete_from(self, base: KnowledgeBase, key: str) -> bool:
+        role = self._account.service_role(base.role_arn)
+        if role is None:
+            return True
+        if base.store_type == "S3_VECTORS":
+            return role.may("s3vectors:DeleteVectors", key)
+        return role.may("aoss:APIAccessAll", key.partition("/index/")[0])
 
     # Tags
 

@@ -43,12 +43,20 @@ class ServiceRole:
         )
 
     def may(self, action: str, resource: str) -> bool:
-        """Whether a policy of the role allows ``action`` on ``resource`` (an ARN) and none denies it."""
-        effects = {
-            statement["Effect"]
-            for statement in self._statements()
-            if _matches(statement.get("Action", ()), action) and _matches(statement.get("Resource", ()), resource)
-        }
+        """Whether a policy of the role allows ``action`` on ``resource`` (an ARN) and none denies it.
+
+        A role that is gone may do nothing.
+        """
+        try:
+            effects = {
+                statement["Effect"]
+                for statement in self._statements()
+                if _matches(statement.get("Action", ()), action) and _matches(statement.get("Resource", ()), resource)
+            }
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchEntity":
+                return False
+            raise
         return effects == {"Allow"}
 
     def _statements(self) -> Iterator[Statement]:

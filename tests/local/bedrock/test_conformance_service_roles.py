@@ -117,3 +117,50 @@ def test_a_deny_wins_over_an_attached_policy(bench: Any) -> None:
     allow(bench, "s3vectors:PutVectors", effect="Deny", policy="deny")
     with pytest.raises(ClientError, match="unable to assume the given role"):
         bench.create("other")
+
+
+@fact("delete when a permission or the role itself is gone: DELETE_UNSUCCESSFUL, too", "R")
+@pytest.mark.parametrize("role_gone", [False, True], ids=["permission", "role"])
+def test_a_data_source_is_not_deleted_without_permission(bench: Any, role_gone: bool) -> None:
+    role(bench, *STORE, *REST)
+    base = bench.knowledge_base()
+    source = bench.data_source(base)
+    names = {"knowledgeBaseId": base, "dataSourceId": source}
+    if role_gone:
+        bench.client("iam").delete_role_policy(RoleName=NAME, PolicyName="store")
+        bench.client("iam").delete_role(RoleName=NAME)
+    bench.agent.delete_data_source(**names)
+    bench.clock.advance(60)
+    found = bench.agent.get_data_source(**names)["dataSource"]
+    assert found["status"] == "DELETE_UNSUCCESSFUL"
+    assert found["failureReasons"][0].startswith(
+        f"Unable to delete data from vector store for data source with ID {source}."
+    )
+    if not role_gone:
+        allow(bench, *STORE, "s3vectors:DeleteVectors")
+        bench.agent.delete_data_source(**names)
+        bench.clock.advance(60)
+        assert bench.agent.list_data_sources(knowledgeBaseId=base)["dataSourceSummaries"] == []
+
+
+@fact("for OpenSearch Serverless the role needs aoss:APIAccessAll beside the data access policy", "D")
+def test_a_role_needs_access_to_the_collection(bench: Any) -> None:
+    role(bench, *REST)
+    search = bench.client("opensearchserverless")
+    rules = {"Rules": [{"ResourceType": "collection", "Resource": ["collection/*"]}], "AWSOwnedKey": True}
+    search.create_security_policy(type="encryption", name="all", policy=json.dumps(rules))
+    made = search.create_collection(name="tenants", type="VECTORSEARCH")["createCollectionDetail"]
+    bench.clock.advance(200)
+    admitted = [{"Rules": [{"ResourceType": "index", "Resource": ["index/*/*"]}], "Principal": [ROLE]}]
+    search.create_access_policy(type="data", name="bedrock", policy=json.dumps(admitted))
+    fields = {"vector": {"type": "knn_vector", "dimension": 1024}}
+    search.create_index(id=made["id"], indexName="tenant", indexSchema={"mappings": {"properties": fields}})
+    names = {"vectorField": "vector", "textField": "text", "metadataField": "metadata"}
+    settings = {"collectionArn": made["arn"], "vectorIndexName": "tenant", "fieldMapping": names}
+    request = bench.knowledge_base_request("tenant", "") | {
+        "storageConfiguration": {"type": "OPENSEARCH_SERVERLESS", "opensearchServerlessConfiguration": settings}
+    }
+    with pytest.raises(ClientError, match=r"security_exception\] 403 Forbidden"):
+        bench.agent.create_knowledge_base(**request)
+    allow(bench, *REST, "aoss:APIAccessAll")
+    assert bench.agent.create_knowledge_base(**request)

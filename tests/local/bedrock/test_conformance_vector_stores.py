@@ -192,6 +192,18 @@ def test_the_index_must_exist(bench: Any) -> None:
     )
 
 
+@fact("an OpenSearch index is not seen for seconds after it was created: `no such index [{idx}]`", "R")
+def test_a_new_opensearch_index_can_be_invisible_for_seconds(bench: Any) -> None:
+    found = collection(bench)
+    admit(bench)
+    bench.emulator.faults.add({"effect": "index_not_visible", "seconds": 20})
+    bench.client("opensearchserverless").create_index(id=found["id"], indexName="tenant", indexSchema=SCHEMA)
+    _, _, message = refusal(bench.agent.create_knowledge_base, **request(bench, found))
+    assert message.endswith("no such index [tenant]")
+    bench.clock.advance(21)
+    assert bench.agent.create_knowledge_base(**request(bench, found))
+
+
 @fact("OpenSearch Serverless searches semantic and hybrid, and knows startsWith and stringContains", "D")
 def test_hybrid_search_is_for_opensearch(bench: Any) -> None:
     found = collection(bench)
