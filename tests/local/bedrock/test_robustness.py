@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import boto3
 import hypothesis
 import pytest
+from botocore.model import OperationModel
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -376,17 +377,18 @@ class Requests(RuleBasedStateMachine):
             messages=[{"role": "user", "content": [{"text": prompt}]}],
         )
 
-    @rule(name=st.sampled_from(["acme", "sakura"]), role=st.sampled_from([ROLE, "arn:aws:iam::1:role/x"]))
-    def access_policy(self, name: str, role: str) -> None:
-        rules = [{"ResourceType": "index", "Resource": ["index/*/*"], "Permission": ["aoss:*"]}]
-        policy = json.dumps([{"Rules": rules, "Principal": [role]}])
-        given = {"type": "data", "name": name}
-        self.send("opensearchserverless", "CreateAccessPolicy", **given, policy=policy)
-        found = self.send("opensearchserverless", "GetAccessPolicy", **given)
-        version = found.content["accessPolicyDetail"]["policyVersion"]
-        self.send("opensearchserverless", "UpdateAccessPolicy", **given, policy=policy, policyVersion=version)
-        if role != ROLE:
-            self.send("opensearchserverless", "DeleteAccessPolicy", **given)
+    @rule(name=st.sampled_from(["acme", "sakura"]), kind=st.sampled_from(["data", "network"]), delete=st.booleans())
+    def policy(self, name: str, kind: str, delete: bool) -> None:
+        rules = {"Rules": [{"ResourceType": "index", "Resource": ["index/*/*"]}]}
+        text = json.dumps([rules | ({"Principal": [ROLE]} if kind == "data" else {})])
+        noun = "AccessPolicy" if kind == "data" else "SecurityPolicy"
+        given = {"type": kind, "name": name}
+        self.send("opensearchserverless", f"Create{noun}", **given, policy=text)
+        found = self.send("opensearchserverless", f"Get{noun}", **given).content
+        ((_, detail),) = found.items()
+        self.send("opensearchserverless", f"Update{noun}", **given, policy=text, policyVersion=detail["policyVersion"])
+        if delete:
+            self.send("opensearchserverless", f"Delete{noun}", **given)
 
     @precondition(lambda self: self.witness.collections)
     @rule(choice=CHOICE, name=st.sampled_from(["tenant-a", "tenant-b"]), kind=st.sampled_from(["knn_vector", "text"]))
@@ -601,6 +603,31 @@ def test_whatever_is_asked_the_emulator_answers_and_keeps_its_promises(aws: None
     )
     for (name, status), count in sorted(Requests.by_status.items()) if WANTED >= 5_000 else ():
         print(f"{count:6} {name} {status}")  # noqa: T201
+
+
+def test_every_operation_of_the_five_services_is_answered(aws: None) -> None:
+    witness = Witness(
+        Emulator(region=REGION, account=ACCOUNT, clock=ManualClock(), quotas=QUOTAS, embedder="character")
+    )
+    for service, operation in operations():
+        _try(witness, service, operation)
+    assert witness.requests >= 2 * len(operations())
+
+
+def _try(witness: Witness, service: str, operation: OperationModel) -> None:
+    @hypothesis.seed(0)
+    @settings(
+        max_examples=2 if WANTED <= USUAL else 10,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate,),
+    )
+    @hypothesis.given(st.data())
+    def once(data: Any) -> None:
+        witness.send(service, operation.name, **members(data.draw, operation, witness.known))
+
+    once()
 
 
 def test_many_callers_at_once_are_all_answered(aws: None) -> None:
