@@ -53,7 +53,7 @@ def corrections() -> str:
 def facts() -> str:
     """Which test shows which fact about the service."""
     printed = subprocess.run(  # noqa: S603 -- our own script
-        [sys.executable, str(ROOT / "tests" / "local" / "bedrock" / "fact_table.py")],
+        [sys.executable, str(ROOT / "tests" / "local" / "fact_table.py")],
         capture_output=True,
         text=True,
         check=True,

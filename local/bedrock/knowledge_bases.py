@@ -363,8 +363,12 @@ class KnowledgeBases:
     def _check_role(self, given: Members) -> None:
         role, now = given["roleArn"], self._account.now()
         first = self._role_first_used.setdefault(role, now)
-        fault = self._account.faults.of_effect("role_not_assumable", "CreateKnowledgeBase", given)
-        assumable = fault is None or now >= first + fault.seconds
+
+        def is_past(effect: str) -> bool:
+            fault = self._account.faults.of_effect(effect, "CreateKnowledgeBase", given)
+            return fault is None or now >= first + fault.seconds
+
+        assumable = is_past("role_not_assumable")
         checked = self._account.service_role(role)
         if checked is not None and assumable:
             assumable = checked.assumable(self._account.account)
@@ -378,6 +382,8 @@ class KnowledgeBases:
                     raise validation(f"{INVALID_STORAGE}Request failed: [security_exception] 403 Forbidden")
         if not assumable:
             raise validation("Bedrock Knowledge Base was unable to assume the given role")
+        if not is_past("model_not_verifiable"):
+            raise validation("Unable to verify the specified embedding model")
 
     def _check_storage(self, given: Members) -> None:
         storage = given["storageConfiguration"]

@@ -8,7 +8,6 @@ conflicts.
 
 import asyncio
 import contextvars
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,9 +16,9 @@ from urllib.parse import quote, unquote, urlencode
 import boto3
 from botocore.config import Config
 from ministack import app as ministack
-from ministack.core import iam_actions, router
 
 from local.bedrock import ConnectionBrokenError, Emulator, Request, Response
+from local.stack import bedrock_permissions
 from local.stack.configuration import ACCESS_KEY, SECRET_KEY, StackConfiguration
 
 SERVICES = ("bedrock-agent", "bedrock-agent-runtime", "bedrock-runtime", "s3vectors", "opensearchserverless")
@@ -76,7 +75,7 @@ def mount(emulator: BedrockEmulator, application: AsgiApplication) -> AsgiApplic
     """
     for service in SERVICES:
         ministack.SERVICE_HANDLERS[service] = _service(emulator, service)
-    _introduce_s3_vectors()
+    bedrock_permissions.teach()
 
     async def with_control_paths(scope: Any, receive: Any, send: Send) -> None:
         if scope["type"] != "http":
@@ -97,31 +96,6 @@ def mount(emulator: BedrockEmulator, application: AsgiApplication) -> AsgiApplic
     return with_control_paths
 
 
-def _introduce_s3_vectors() -> None:
-    """Tells MiniStack's router and its IAM evaluator about a service that it does not have."""
-    router.SERVICE_PATTERNS["s3vectors"] = {"host_patterns": [r"^s3vectors\."], "credential_scope": "s3vectors"}
-    iam_actions.SERVICE_TO_IAM_NAMESPACE["s3vectors"] = "s3vectors"
-    iam_actions._BOTOCORE_SERVICE_MAP["s3vectors"] = ["s3vectors"]
-    extract_resource_arn = iam_actions.extract_resource_arn
-
-    def resource_arn(service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any) -> str:
-        if service != "s3vectors":
-            return str(extract_resource_arn(service, method, path, headers, body, *rest))
-        _, region, account = rest
-        return _s3_vectors_arn(json.loads(body or b"{}"), region, account)
-
-    iam_actions.extract_resource_arn = resource_arn
-
-
-def _s3_vectors_arn(request: dict[str, Any], region: str, account: str) -> str:
-    """The index or the bucket that a request is about (AWS service authorization reference, Amazon S3 Vectors)."""
-    if index := request.get("indexArn"):
-        return str(index)
-    name = request.get("vectorBucketName")
-    bucket = request.get("vectorBucketArn") or (f"arn:aws:s3vectors:{region}:{account}:bucket/{name}" if name else "*")
-    return f"{bucket}/index/{request['indexName']}" if "indexName" in request else str(bucket)
-
-
 def _service(emulator: BedrockEmulator, service: str) -> Callable[..., Awaitable[tuple[int, dict[str, str], bytes]]]:
     async def handle(
         method: str, path: str, headers: dict[str, str], body: bytes, query_params: dict[str, list[str]]
@@ -130,6 +104,8 @@ def _service(emulator: BedrockEmulator, service: str) -> Callable[..., Awaitable
         if unquote(http_request.raw_path) != path:
             # A call from inside MiniStack, on the way of another request.
             http_request = _HttpRequest(quote(path), urlencode(query_params, doseq=True))
+        if refusal := bedrock_permissions.refusal(service, method, path, headers, body, query_params):
+            return refusal
         request = Request(method, http_request.raw_path, http_request.query, headers, body)
         try:
             # In a thread: it reads documents from S3, which this event loop serves.

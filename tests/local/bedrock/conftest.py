@@ -186,15 +186,6 @@ class Workbench:
         return answered
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers",
-        "fact(text, source): what the service does that a test shows of the emulator; "
-        "D for AWS documentation, M for the "
-        "botocore model, R for reports of users, I for inferred",
-    )
-
-
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The AWS services that are not emulated here, from moto."""

@@ -122,6 +122,16 @@ def test_a_new_role_can_not_be_assumed_at_once(bench: Any) -> None:
     assert bench.agent.create_knowledge_base(**request)
 
 
+@fact("`Unable to verify the specified embedding model` is IAM propagation, too: it passes", "R")
+def test_a_model_can_not_be_verified_at_once(bench: Any) -> None:
+    bench.emulator.faults.add({"effect": "model_not_verifiable", "seconds": 20})
+    request = bench.knowledge_base_request("tenant", bench.index("tenant"))
+    answer = refusal(bench.agent.create_knowledge_base, **request)
+    assert answer == (400, "ValidationException", "Unable to verify the specified embedding model")
+    bench.clock.advance(21)
+    assert bench.agent.create_knowledge_base(**request)
+
+
 @fact(
     "the vector index named in storageConfiguration must exist, else 400 `The knowledge base storage configuration "
     "provided is invalid...`",

@@ -1,4 +1,4 @@
-"""Prints, as Markdown, which test shows which fact about the service: ``python tests/local/bedrock/fact_table.py``."""
+"""Prints, as Markdown, which test shows which fact about the service: ``python tests/local/fact_table.py``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+HERE = Path(__file__).parent
 SOURCES = {"D": "AWS documentation", "M": "botocore model", "R": "reported by users", "I": "inferred"}
 
 
 def facts() -> Iterator[tuple[str, str, str]]:
     """The text, the source and the test of every fact, in the order of files and lines."""
-    for path in sorted(Path(__file__).parent.glob("test_conformance_*.py")):
+    for path in sorted(HERE.glob("*/test_conformance_*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if not isinstance(node, ast.FunctionDef):
                 continue
@@ -22,7 +23,7 @@ def facts() -> Iterator[tuple[str, str, str]]:
                     and decorator.func.id == "fact"
                 ):
                     text, source = (ast.literal_eval(argument) for argument in decorator.args)
-                    yield text, source, f"{path.name}::{node.name}"
+                    yield text, source, f"{path.relative_to(HERE)}::{node.name}"
 
 
 def table() -> str:

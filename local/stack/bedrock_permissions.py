@@ -1,0 +1,102 @@
+"""What a caller must be permitted for the services of the Bedrock emulator, for MiniStack's IAM evaluator.
+
+MiniStack evaluates one permission a call, named like the operation. Sources: "Actions, resources, and condition keys"
+for Amazon Bedrock and for Amazon S3 Vectors (service authorization reference); "Set up permissions for a user or role
+to create and manage knowledge bases" and "Prerequisites for running model inference" (Amazon Bedrock user guide). That
+tags at creation need TagResource, and IngestKnowledgeBaseDocuments needs StartIngestionJob, is reported by users.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote
+from uuid import uuid4
+
+from ministack import app
+from ministack.core import iam_actions, iam_evaluator, responses, router
+
+Query = dict[str, list[str]]
+Answer = tuple[int, dict[str, str], bytes]
+CONVERSING = {
+    "bedrock:Converse": "bedrock:InvokeModel",
+    "bedrock:ConverseStream": "bedrock:InvokeModelWithResponseStream",
+}
+
+
+def teach() -> None:
+    """Tells MiniStack's router and evaluator about S3 Vectors, which it does not have, and about Converse."""
+    router.SERVICE_PATTERNS["s3vectors"] = {"host_patterns": [r"^s3vectors\."], "credential_scope": "s3vectors"}
+    iam_actions.SERVICE_TO_IAM_NAMESPACE["s3vectors"] = "s3vectors"
+    iam_actions._BOTOCORE_SERVICE_MAP["s3vectors"] = ["s3vectors"]
+    extract_iam_action, extract_resource_arn = iam_actions.extract_iam_action, iam_actions.extract_resource_arn
+
+    def iam_action(*request: Any) -> str | None:
+        action: str | None = extract_iam_action(*request)
+        return CONVERSING.get(action or "", action)
+
+    def resource_arn(service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any) -> str:
+        _, region, account = rest
+        if service == "s3vectors":
+            return _s3_vectors_arn(_members(body), region, account)
+        if service == "bedrock-runtime":
+            return _model_arn(unquote(path.split("/", 2)[2].rpartition("/")[0]), region)
+        return str(extract_resource_arn(service, method, path, headers, body, *rest))
+
+    iam_actions.extract_iam_action = iam_action
+    iam_actions.extract_resource_arn = resource_arn
+
+
+def refusal(
+    service: str, method: str, path: str, headers: dict[str, str], body: bytes, query_params: Query
+) -> Answer | None:
+    """AccessDeniedException, when the caller lacks a permission that the call needs beside that of its own name."""
+    if not app.AUTH:
+        return None
+    region = router.extract_region(headers)
+    action = iam_actions.extract_iam_action(service, method, path, headers, body, query_params)
+    for needed, resource in _further_permissions(action, path, body, region, responses.get_account_id()):
+        key = router.extract_access_key_id(headers, query_params)
+        if denied := iam_evaluator.enforce(key, needed, service, region, resource_arn=resource):
+            answer: Answer = iam_actions.access_denied_response(
+                service, needed, denied.principal_arn, str(uuid4()), headers=headers, resource_arn=resource
+            )
+            return answer
+    return None
+
+
+def _further_permissions(
+    action: str | None, path: str, body: bytes, region: str, account: str
+) -> Iterator[tuple[str, str]]:
+    """What a call needs beside the permission of its own name, as (action, resource)."""
+    knowledge_base = f"arn:aws:bedrock:{region}:{account}:knowledge-base"
+    if action == "bedrock:CreateKnowledgeBase" and _members(body).get("tags"):
+        yield "bedrock:TagResource", f"{knowledge_base}/*"
+    elif action == "bedrock:IngestKnowledgeBaseDocuments":
+        yield "bedrock:StartIngestionJob", f"{knowledge_base}/{path.split('/')[2]}"
+    elif action in ("bedrock:RetrieveAndGenerate", "bedrock:RetrieveAndGenerateStream"):
+        configuration = _members(body).get("retrieveAndGenerateConfiguration") or {}
+        asked = configuration.get("knowledgeBaseConfiguration") or {}
+        yield "bedrock:Retrieve", f"{knowledge_base}/{asked.get('knowledgeBaseId')}"
+        yield "bedrock:InvokeModel", _model_arn(str(asked.get("modelArn")), region)
+
+
+def _s3_vectors_arn(request: dict[str, Any], region: str, account: str) -> str:
+    """The index or the bucket that a request is about."""
+    if index := request.get("indexArn"):
+        return str(index)
+    name = request.get("vectorBucketName")
+    bucket = request.get("vectorBucketArn") or (f"arn:aws:s3vectors:{region}:{account}:bucket/{name}" if name else "*")
+    return f"{bucket}/index/{request['indexName']}" if "indexName" in request else str(bucket)
+
+
+def _model_arn(identifier: str, region: str) -> str:
+    """Of a model that is given by its ARN or by its id."""
+    return identifier if identifier.startswith("arn:") else f"arn:aws:bedrock:{region}::foundation-model/{identifier}"
+
+
+def _members(body: bytes) -> dict[str, Any]:
+    try:
+        members = json.loads(body or b"{}")
+    except ValueError:
+        return {}  # the emulator will refuse it
+    return members if isinstance(members, dict) else {}

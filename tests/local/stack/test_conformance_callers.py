@@ -1,0 +1,81 @@
+"""What a caller must be permitted, beside the permission of the call's own name."""
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.local.stack.callers import client_of_user
+
+fact = pytest.mark.fact
+ARN = "arn:aws:bedrock:us-east-1:000000000000:knowledge-base/"
+MINE = f"{ARN}MINE000000"
+TITAN = "arn:aws:bedrock:us-east-1::foundation-model/amazon.titan-embed-text-v2:0"
+NOVA = "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0"
+
+pytestmark = pytest.mark.parametrize("guarded_aws", ["corrected"], indirect=True)
+
+
+def check(aws: Any, service: str, operation: str, request: dict[str, Any], needed: dict[str, str]) -> None:
+    """The call is refused when any one permission is missing, and reaches the service with all of them."""
+    statements = [{"Action": f"bedrock:{action}", "Resource": resource} for action, resource in needed.items()]
+    for missing in statements:
+        elsewhere = {**missing, "Resource": f"{ARN}YOURS00000"}
+        rest = [statement for statement in statements if statement is not missing]
+        user = client_of_user(aws, elsewhere, *rest)
+        with pytest.raises(ClientError, match=f"not authorized to perform: {missing['Action']} ") as refused:
+            getattr(user(service), operation)(**request)
+        assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+    user = client_of_user(aws, *statements)
+    try:
+        getattr(user(service), operation)(**request)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "AccessDeniedException":
+            raise
+
+
+@fact("creating a knowledge base with tags needs bedrock:TagResource", "R")
+def test_creating_with_tags_needs_permission_to_tag(guarded_aws: Any) -> None:
+    storage = {"indexArn": "arn:aws:s3vectors:us-east-1:000000000000:bucket/fleet/index/mine"}
+    vector = {"embeddingModelArn": TITAN}
+    request = {
+        "name": "tenant",
+        "roleArn": "arn:aws:iam::000000000000:role/none",
+        "knowledgeBaseConfiguration": {"type": "VECTOR", "vectorKnowledgeBaseConfiguration": vector},
+        "storageConfiguration": {"type": "S3_VECTORS", "s3VectorsConfiguration": storage},
+    }
+    needed = {"CreateKnowledgeBase": "*"}
+    check(guarded_aws, "bedrock-agent", "create_knowledge_base", request, needed)
+    tagged = {**request, "tags": {"tenant": "acme"}}
+    needed["TagResource"] = f"{ARN}*"
+    check(guarded_aws, "bedrock-agent", "create_knowledge_base", tagged, needed)
+
+
+@fact("IngestKnowledgeBaseDocuments needs bedrock:StartIngestionJob too", "R")
+def test_direct_ingestion_needs_permission_to_start_jobs(guarded_aws: Any) -> None:
+    document = {"content": {"dataSourceType": "S3", "s3": {"s3Location": {"uri": "s3://bucket/leave.md"}}}}
+    request = {"knowledgeBaseId": "MINE000000", "dataSourceId": "MINE000000", "documents": [document]}
+    needed = {"IngestKnowledgeBaseDocuments": MINE, "StartIngestionJob": MINE}
+    check(guarded_aws, "bedrock-agent", "ingest_knowledge_base_documents", request, needed)
+
+
+@fact("RetrieveAndGenerate without bedrock:Retrieve on the knowledge base: 403; it needs InvokeModel on the model", "R")
+def test_an_answer_needs_permission_to_read_the_knowledge_base(guarded_aws: Any) -> None:
+    configuration = {"knowledgeBaseId": "MINE000000", "modelArn": NOVA}
+    whole = {"type": "KNOWLEDGE_BASE", "knowledgeBaseConfiguration": configuration}
+    request = {"input": {"text": "?"}, "retrieveAndGenerateConfiguration": whole}
+    needed = {"RetrieveAndGenerate": "*", "Retrieve": MINE, "InvokeModel": NOVA}
+    check(guarded_aws, "bedrock-agent-runtime", "retrieve_and_generate", request, needed)
+
+
+@fact("Retrieve is permitted by bedrock:Retrieve on the knowledge base", "D")
+def test_retrieving_needs_permission_on_the_knowledge_base(guarded_aws: Any) -> None:
+    request = {"knowledgeBaseId": "MINE000000", "retrievalQuery": {"text": "?"}}
+    check(guarded_aws, "bedrock-agent-runtime", "retrieve", request, {"Retrieve": MINE})
+
+
+@fact("Converse is permitted by bedrock:InvokeModel on the model", "D")
+def test_conversing_needs_permission_to_invoke_the_model(guarded_aws: Any) -> None:
+    request = {"modelId": NOVA, "messages": [{"role": "user", "content": [{"text": "Who are you?"}]}]}
+    check(guarded_aws, "bedrock-runtime", "converse", request, {"InvokeModel": NOVA})
