@@ -68,7 +68,8 @@ def local_parameters(configuration: StackConfiguration) -> dict[str, str]:
         "TokenTenantClaim": TENANT_CLAIM,
         "TickSeconds": shortened(5),
         "IngestionStartIntervalSeconds": shortened(10),
-        "KnowledgeBasePollSeconds": shortened(10),
+        "KnowledgeBaseLookSeconds": shortened(85),
+        "OffboardingRetentionDays": "0",
         "RegistryCacheSeconds": shortened(15),
     }
 

@@ -17,7 +17,7 @@ from kbfleet.domain.ingestion import (
 )
 from kbfleet.domain.tenant import (
     DataSourceReference,
-    ProvisioningFailure,
+    WorkflowFailure,
     ResourceNames,
     Tenant,
     TenantId,
@@ -53,8 +53,8 @@ def tenant(tenant_id: TenantId = ACME, /, **fields: object) -> Tenant:
     return replace(active, **fields)  # type: ignore[arg-type]  # the fields are checked where the test names them
 
 
-def provisioning_failure(execution: str = EXECUTION, reason: str = "Access denied.") -> ProvisioningFailure:
-    return ProvisioningFailure("Ensure Bucket", "AccessRefused", reason, execution, START)
+def provisioning_failure(execution: str = EXECUTION, reason: str = "Access denied.") -> WorkflowFailure:
+    return WorkflowFailure("Ensure Bucket", "AccessRefused", reason, execution, START)
 
 
 def ingestion_job(

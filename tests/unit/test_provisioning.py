@@ -23,7 +23,7 @@ from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseState, Kno
 from kbfleet.domain.tenant import (
     DisplayName,
     Lease,
-    ProvisioningFailure,
+    WorkflowFailure,
     ProvisioningRequest,
     Reservation,
     Tenant,
@@ -127,7 +127,7 @@ class Provisioning:
     def activate(self) -> Tenant:
         return provisioning.activate_tenant(self.reservation, registry=self.fleet.registry, clock=self.fleet.clock)
 
-    def mark_failed(self, failure: ProvisioningFailure) -> None:
+    def mark_failed(self, failure: WorkflowFailure) -> None:
         provisioning.mark_tenant_failed(ACME, failure, registry=self.fleet.registry)
 
     def up_to_data_source(self) -> None:
@@ -608,14 +608,14 @@ class TestLostLeases:
 
 
 class TestDescribeFailure:
-    def describe(self, cause: str, error: str = "AccessRefused") -> ProvisioningFailure:
+    def describe(self, cause: str, error: str = "AccessRefused") -> WorkflowFailure:
         return provisioning.describe_failure(
             execution=EXECUTION, step="Ensure Bucket", error=error, cause=cause, clock=Fleet().clock
         )
 
     def test_the_message_of_a_lambda_error_is_the_reason(self) -> None:
         cause = json.dumps({"errorMessage": "The role lacks 権限.", "errorType": "AccessRefused", "stackTrace": []})
-        assert self.describe(cause) == ProvisioningFailure(
+        assert self.describe(cause) == WorkflowFailure(
             "Ensure Bucket", "AccessRefused", "The role lacks 権限.", EXECUTION, START
         )
 

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
-from kbfleet.adapters.dynamodb import DynamoDBJobHistory, DynamoDBSyncLedger, DynamoDBTenantRegistry, Table
+from kbfleet.adapters.dynamodb import (
+    DynamoDBJobHistory,
+    DynamoDBSyncLedger,
+    DynamoDBTenantRecords,
+    DynamoDBTenantRegistry,
+    Table,
+)
 from kbfleet.ports import (
     AlertChannel,
     Announcements,
@@ -27,6 +33,7 @@ from kbfleet.ports import (
     KnowledgeStore,
     SyncLedger,
     TaskCallbacks,
+    TenantRecords,
     TenantRegistry,
     Ticks,
     TokenVerifier,
@@ -38,6 +45,7 @@ from kbfleet.settings import (
     ExecutionSettings,
     FleetSettings,
     IngestionSettings,
+    OffboardingExecutionSettings,
     ProvisioningSettings,
     TokenSettings,
     read,
@@ -91,6 +99,11 @@ def ledger() -> SyncLedger:
 @cache
 def history() -> JobHistory:
     return DynamoDBJobHistory(_table(), kept_for=timedelta(days=read(IngestionSettings).job_history_days))
+
+
+@cache
+def records() -> TenantRecords:
+    return DynamoDBTenantRecords(_table())
 
 
 @cache
@@ -168,6 +181,16 @@ def executions() -> Executions:
 
     return StepFunctionsExecutions(
         boto3.client("stepfunctions", config=_CLIENT), state_machine_arn=read(ExecutionSettings).provision_tenant_arn
+    )
+
+
+@cache
+def offboarding_executions() -> Executions:
+    from kbfleet.adapters.step_functions import StepFunctionsExecutions
+
+    return StepFunctionsExecutions(
+        boto3.client("stepfunctions", config=_CLIENT),
+        state_machine_arn=read(OffboardingExecutionSettings).offboard_tenant_arn,
     )
 
 

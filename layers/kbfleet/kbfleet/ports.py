@@ -9,9 +9,10 @@ from typing import Protocol
 
 from kbfleet.domain.alert import Alert
 from kbfleet.domain.answer import GeneratedAnswer, Question
+from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Sync
 from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
-from kbfleet.domain.tenant import DataSourceReference, ProvisioningFailure, Tenant, TenantId
+from kbfleet.domain.tenant import DataSourceReference, Tenant, TenantId, TenantStateChange, WorkflowFailure
 
 
 class Clock(Protocol):
@@ -39,6 +40,22 @@ class TenantRegistry(Protocol):
         ...
 
 
+class TenantRecords(Protocol):
+    """All that is stored of a tenant beside its entry in the registry: sync ledger, job history, usage, receipts."""
+
+    def keep_receipt(self, tenant_id: TenantId, receipt: ErasureReceipt) -> None:
+        """Stores the receipt so that it outlives the tombstone, should the id be provisioned anew."""
+        ...
+
+    def erase(self, tenant_id: TenantId, *, keep_usage: bool) -> None:
+        """Deletes everything but the entry in the registry, receipts, and usage where that is to be kept."""
+        ...
+
+    def erased(self, tenant_id: TenantId, *, keep_usage: bool) -> bool:
+        """Whether nothing that `erase` deletes is there."""
+        ...
+
+
 class DocumentBuckets(Protocol):
     def ensure(self, name: str, tags: Mapping[str, str]) -> None:
         """The bucket exists, is ours, and has every setting that kbfleet promises; drift is repaired.
@@ -46,6 +63,19 @@ class DocumentBuckets(Protocol):
         Raises: BucketNameTaken, AwsRefusal, Retryable.
         """
         ...
+
+    def refuse_uploads(self, name: str) -> None:
+        """Nobody can put objects any more, until `ensure` is called again. A missing bucket is fine."""
+        ...
+
+    def delete(self, name: str) -> bool:
+        """Deletes objects with all their versions, as many as a call may take, and the bucket once it is empty.
+
+        Returns: whether the bucket is gone; `False` means call again.
+        """
+        ...
+
+    def exists(self, name: str) -> bool: ...
 
 
 class KnowledgeStore(Protocol):
@@ -67,14 +97,41 @@ class KnowledgeStore(Protocol):
 class KnowledgeBases(Protocol):
     def get(self, knowledge_base_id: str) -> KnowledgeBase | None: ...
 
-    def find(self, name: str) -> KnowledgeBase | None:
-        """By name, over all pages of the list."""
+    def named(self, name: str) -> Sequence[KnowledgeBase]:
+        """Those of that name, over all pages of the list, the oldest first. There should be one at most."""
         ...
 
     def create(
         self, name: str, *, configuration: Mapping[str, object], tags: Mapping[str, str], client_token: str
     ) -> KnowledgeBase:
         """Raises: ResourceConflict when the name is taken, NotReadyYet while the service role is not assumable yet."""
+        ...
+
+    def update(self, knowledge_base: KnowledgeBase) -> None:
+        """Makes the service role and the description those of the fleet; the configuration stays."""
+        ...
+
+    def tags(self, knowledge_base: KnowledgeBase) -> Mapping[str, str]: ...
+
+    def tag(self, knowledge_base: KnowledgeBase, tags: Mapping[str, str]) -> None: ...
+
+    def delete(self, knowledge_base_id: str) -> None:
+        """Begins to delete it; one that is gone is fine."""
+        ...
+
+    def data_sources(self, knowledge_base_id: str) -> Sequence[DataSource]:
+        """All of them; none when the knowledge base is gone."""
+        ...
+
+    def delete_data_source(self, data_source: DataSourceReference) -> None:
+        """Begins to delete it; one that is gone is fine.
+
+        Raises: ResourceConflict while one of its jobs runs.
+        """
+        ...
+
+    def retain_vectors(self, data_source: DataSourceReference) -> None:
+        """Makes its deletion leave the vectors alone: the way out when the store or a permission on it is gone."""
         ...
 
     def find_data_source(self, knowledge_base_id: str, name: str) -> DataSource | None:
@@ -93,6 +150,10 @@ class KnowledgeBases(Protocol):
 
     def ingestion_job(self, data_source: DataSourceReference, ingestion_job_id: str) -> IngestionJob:
         """Raises: ResourceMissing."""
+        ...
+
+    def stop_ingestion(self, data_source: DataSourceReference, ingestion_job_id: str) -> None:
+        """Asks for the job's end; one that has ended or is gone is fine."""
         ...
 
     def running_ingestion_job(self, data_source: DataSourceReference) -> IngestionJob | None:
@@ -140,7 +201,11 @@ class Ticks(Protocol):
 class Announcements(Protocol):
     def job_state_changed(self, change: JobStateChange) -> None: ...
 
-    def provisioning_failed(self, tenant_id: TenantId, failure: ProvisioningFailure) -> None: ...
+    def tenant_state_changed(self, change: TenantStateChange) -> None: ...
+
+    def offboarding_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None: ...
+
+    def provisioning_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None: ...
 
 
 class TaskCallbacks(Protocol):
@@ -153,7 +218,7 @@ class TaskCallbacks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """A run of the provisioning state machine."""
+    """A run of a state machine."""
 
     name: str
     arn: str

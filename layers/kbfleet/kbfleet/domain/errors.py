@@ -65,6 +65,22 @@ class TenantNotActive(KbfleetError):
     """The tenant exists, but cannot be asked or synced in its present state."""
 
 
+class TenantSuspended(TenantNotActive):
+    """The tenant is suspended: its data are kept, but nobody may ask and nothing is synced."""
+
+
+class TenantOffboarding(TenantNotActive):
+    """The tenant is on its way out."""
+
+
+class TenantOffboarded(TenantNotActive):
+    """Nothing of the tenant is left but the receipt of its erasure."""
+
+
+class OffboardingBegun(KbfleetError):
+    """The tenant's data are being deleted; there is no way back."""
+
+
 class ConcurrentUpdate(KbfleetError):
     """A record changed between being read and being written; read it again and decide anew."""
 
@@ -128,6 +144,15 @@ class KnowledgeBaseFailed(KbfleetError):
 
 class KnowledgeBaseNotReady(KbfleetError):
     """The knowledge base did not become ACTIVE before the execution's deadline."""
+
+
+class KnowledgeBaseNotOurs(KbfleetError):
+    """A knowledge base has the tenant's name or is in its record, but does not read the tenant's own index. Using it
+    could show one tenant's documents to another."""
+
+
+class ErasureIncomplete(KbfleetError):
+    """Something of an offboarded tenant was found after it should have been deleted."""
 
 
 class IngestionFailed(KbfleetError):

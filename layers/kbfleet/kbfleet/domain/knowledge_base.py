@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kbfleet.domain.errors import KnowledgeBaseFailed, KnowledgeBaseNotReady, NotReadyYet
+
+_GROWTH = 0.15
+_LEAST_WAIT = timedelta(seconds=1)
+"""The shortest wait that Step Functions knows."""
 
 
 class KnowledgeBaseStatus(StrEnum):
@@ -26,10 +30,41 @@ class KnowledgeBaseStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeBase:
+    """A knowledge base as Bedrock describes it.
+
+    Args:
+        configuration: `knowledgeBaseConfiguration` and, unless it is of type MANAGED, `storageConfiguration`, in the
+            API's own words. Neither can be changed once it is made.
+        settled: whether service role and description are those of the fleet.
+        status_since: when its status last changed.
+    """
+
     knowledge_base_id: str
+    arn: str
     name: str
     status: KnowledgeBaseStatus
+    created_at: datetime
+    status_since: datetime
     failure_reasons: tuple[str, ...] = ()
+    configuration: Mapping[str, object] = field(default_factory=dict)
+    settled: bool = True
+
+    def stores_as(self, wanted: Mapping[str, object]) -> bool:
+        """Whether its vectors are where a knowledge base made with the arguments `wanted` would have them."""
+        kind, own_kind = (given.get("knowledgeBaseConfiguration") or {} for given in (wanted, self.configuration))
+        same_kind = isinstance(kind, dict) and isinstance(own_kind, dict) and kind.get("type") == own_kind.get("type")
+        return same_kind and wanted.get("storageConfiguration") == self.configuration.get("storageConfiguration")
+
+    def drift_from(self, wanted: Mapping[str, object]) -> tuple[str, ...]:
+        """What it was made with that a new one would be made without, for people; Bedrock cannot change it."""
+        own, new = self.configuration.get("knowledgeBaseConfiguration"), wanted.get("knowledgeBaseConfiguration")
+        if own == new:
+            return ()
+        return (
+            f"Knowledge base {self.knowledge_base_id} was made with {json.dumps(own, sort_keys=True)}, a new one would "
+            f"be made with {json.dumps(new, sort_keys=True)}. It works on as it is; to change it, offboard the tenant "
+            "and provision it anew.",
+        )
 
     def ready(self, *, now: datetime, deadline: datetime) -> bool:
         """Whether documents can be ingested and questions asked; `False` means look again later.
@@ -58,12 +93,22 @@ class KnowledgeBase:
             )
         return False
 
+    def look_again_after(self, now: datetime, usual: timedelta) -> timedelta:
+        """How long to wait before looking at it again while it is not ready.
+
+        Its first look is due when it is `usual`ly ready; after that the time grows with the time that has gone by, so
+        that a slow one costs few looks, and is found ready at most 15 % late.
+        """
+        elapsed = now - self.status_since
+        return max(usual - elapsed, elapsed * _GROWTH, _LEAST_WAIT)
+
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeBaseState:
     knowledge_base_id: str
     status: str
     ready: bool
+    look_again_after: timedelta
 
 
 @dataclass(frozen=True, slots=True)
