@@ -39,6 +39,7 @@ ENVIRONMENT = {
     "KNOWLEDGE_BASE_POLL_SECONDS": "10",
     "KNOWLEDGE_BASE_READY_SECONDS": "900",
     "LEASE_SECONDS": "18000",
+    "KNOWLEDGE_STORE": "S3_VECTORS",
     "VECTOR_BUCKET_NAME": "kbfleet-vectors",
     "EMBEDDING_MODEL_ID": "amazon.titan-embed-text-v2:0",
 }

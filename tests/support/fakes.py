@@ -2,7 +2,7 @@
 
 from tests.support.answerer import ScriptedAnswerer
 from tests.support.clock import FakeClock
-from tests.support.documents import InMemoryDocumentBuckets, InMemoryKnowledgeStore
+from tests.support.documents import InMemoryDocumentBuckets, InMemoryIndexCatalogue, InMemoryKnowledgeStore
 from tests.support.knowledge_bases import InMemoryKnowledgeBases, JobCourse, StartedJob
 from tests.support.recorders import (
     FailedTask,
@@ -20,6 +20,7 @@ __all__ = [
     "FakeClock",
     "InMemoryDocumentBuckets",
     "InMemoryExecutions",
+    "InMemoryIndexCatalogue",
     "InMemoryJobHistory",
     "InMemoryKnowledgeBases",
     "InMemoryKnowledgeStore",

@@ -28,7 +28,7 @@ from local.bedrock import Emulator, attach
 REPOSITORY = Path(__file__).parents[2]
 REGION = "ap-northeast-1"
 ACCOUNT = "123456789012"
-EMULATED = {"bedrock-agent", "bedrock-agent-runtime", "s3vectors"}
+EMULATED = {"bedrock-agent", "bedrock-agent-runtime", "s3vectors", "opensearchserverless"}
 DEADLINE_SECONDS = 60
 STATE_MACHINE_ARN = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:kbfleet-provision-tenant"
 
@@ -142,6 +142,7 @@ def _environment(queue_url: str) -> dict[str, str]:
         "KNOWLEDGE_BASE_POLL_SECONDS": "1",
         "KNOWLEDGE_BASE_READY_SECONDS": "900",
         "LEASE_SECONDS": "18000",
+        "KNOWLEDGE_STORE": "S3_VECTORS",
         "VECTOR_BUCKET_NAME": "kbfleet-vectors",
         "EMBEDDING_MODEL_ID": "amazon.titan-embed-text-v2:0",
         "PROVISION_TENANT_ARN": STATE_MACHINE_ARN,

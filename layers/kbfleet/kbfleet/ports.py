@@ -11,7 +11,7 @@ from kbfleet.domain.alert import Alert
 from kbfleet.domain.answer import GeneratedAnswer, Question
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Sync
-from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
+from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseKind
 from kbfleet.domain.tenant import DataSourceReference, Tenant, TenantId, TenantStateChange, WorkflowFailure
 
 
@@ -79,10 +79,33 @@ class DocumentBuckets(Protocol):
 
 
 class KnowledgeStore(Protocol):
-    """Where vectors live. One index a tenant: two knowledge bases on one index would see each other's chunks."""
+    """Where vectors live. One index a tenant: two knowledge bases on one index would see each other's chunks.
+
+    Attributes:
+        kind: of the knowledge bases that are made on this store.
+        usual_creation: how long Bedrock usually takes to make such a knowledge base.
+    """
+
+    kind: KnowledgeBaseKind
+    usual_creation: timedelta
 
     def ensure(self, tenant_id: TenantId) -> str:
-        """The tenant's index exists. Returns: the reference that `knowledge_base_configuration` takes."""
+        """The tenant's index exists. Returns: the reference that `knowledge_base_configuration` takes.
+
+        Raises: KnowledgeStoreUnusable when an index of that name has a shape that Bedrock cannot use, NotReadyYet.
+        """
+        ...
+
+    def exists(self, tenant_id: TenantId) -> bool:
+        """Whether the tenant has an index of its own in this store."""
+        ...
+
+    def delete(self, tenant_id: TenantId) -> None:
+        """The tenant's index is gone, with all vectors in it; one that is gone already is fine."""
+        ...
+
+    def tenants(self) -> Iterator[TenantId]:
+        """Those whose index exists, over all pages. Names that are no tenant ids are somebody else's and left out."""
         ...
 
     def knowledge_base_configuration(self, reference: str) -> Mapping[str, object]:

@@ -56,10 +56,17 @@ class FleetSettings(EnvironmentSettings):
         return f"arn:{self.partition}:bedrock:{self.aws_region}::foundation-model/{model_id}"
 
 
+class KnowledgeStoreSettings(EnvironmentSettings):
+    """Where vectors live. An empty ARN or name is of a resource that the stack does not have."""
+
+    knowledge_store: str
+    embedding_model_id: str
+    vector_bucket_name: str = ""
+    collection_arn: str = ""
+
+
 class ProvisioningSettings(EnvironmentSettings):
     knowledge_base_role_arn: str
-    vector_bucket_name: str
-    embedding_model_id: str
     knowledge_base_look: Seconds = Field(alias="KNOWLEDGE_BASE_LOOK_SECONDS")
     knowledge_base_ready_within: Seconds = Field(alias="KNOWLEDGE_BASE_READY_SECONDS")
     lease: Seconds = Field(alias="LEASE_SECONDS")

@@ -2,7 +2,8 @@
 
 Keys: `PK` = `TENANT#<tenant id>`, `SK` = `PROFILE`, `SYNC`, `JOB#<started at>#<job id>`, `ERASURE#<requested at>`. The
 sparse index `SyncQueue` (`queue`, `queue_position`) holds only tenants that are queued or running, so that a tick's
-cost does not depend on how many tenants there are.
+cost does not depend on how many tenants there are. Beside them: `PK` = `KNOWLEDGE_STORE#<type>`, `SK` =
+`INDEX#<tenant id>`, for stores whose service cannot list its indexes.
 """
 
 from __future__ import annotations
@@ -159,6 +160,39 @@ class DynamoDBTenantRecords:
             ConsistentRead=True,
         )
         return (dict(item) for item in found if not item["SK"].startswith(kept))
+
+
+class DynamoDBIndexCatalogue:
+    """`kbfleet.adapters.knowledge_stores.IndexCatalogue` in DynamoDB, one item an index."""
+
+    def __init__(self, table: Table, store_type: str) -> None:
+        self._table = table
+        self._partition = f"KNOWLEDGE_STORE#{store_type}"
+
+    def add(self, tenant_id: TenantId) -> None:
+        try:
+            self._table.put(
+                self._key(tenant_id),
+                condition="attribute_not_exists(PK)",
+                values={},
+                subject=f"The catalogued index of tenant {tenant_id}",
+            )
+        except ConcurrentUpdate:
+            # It is there already, and holds nothing but its key.
+            return
+
+    def remove(self, tenant_id: TenantId) -> None:
+        with translated(f"the catalogued index of tenant {tenant_id}"):
+            self._table.client.delete_item(TableName=self._table.name, Key=_item(self._key(tenant_id)))
+
+    def tenants(self) -> Iterator[TenantId]:
+        found = self._table.query(
+            KeyConditionExpression="PK = :pk", ExpressionAttributeValues=_item({":pk": self._partition})
+        )
+        return (TenantId(item["SK"].removeprefix("INDEX#")) for item in found)
+
+    def _key(self, tenant_id: TenantId) -> dict[str, str]:
+        return {"PK": self._partition, "SK": f"INDEX#{tenant_id}"}
 
 
 class DynamoDBSyncLedger:

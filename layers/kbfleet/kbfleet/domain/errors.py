@@ -138,6 +138,10 @@ class KnowledgeStoreNotOffered(KbfleetError):
     """The stack has no knowledge store of the requested type."""
 
 
+class KnowledgeStoreUnusable(KbfleetError):
+    """An index of the tenant's name exists, but Bedrock could not use it as it is, and its shape cannot be changed."""
+
+
 class KnowledgeBaseFailed(KbfleetError):
     """Bedrock gave the knowledge base up: FAILED or DELETE_UNSUCCESSFUL."""
 

@@ -28,6 +28,19 @@ class KnowledgeBaseStatus(StrEnum):
     UPDATE_UNSUCCESSFUL = "UPDATE_UNSUCCESSFUL"
 
 
+class KnowledgeBaseKind(StrEnum):
+    """Source: botocore service model of bedrock-agent, shape KnowledgeBaseType; only the kinds that kbfleet makes."""
+
+    VECTOR = "VECTOR"
+    MANAGED = "MANAGED"
+
+    @property
+    def quota(self) -> int:
+        """Most knowledge bases of this kind in an account and Region, not adjustable. Source: AWS documentation, Quotas
+        for Amazon Bedrock."""
+        return {KnowledgeBaseKind.VECTOR: 100, KnowledgeBaseKind.MANAGED: 10_000}[self]
+
+
 @dataclass(frozen=True, slots=True)
 class KnowledgeBase:
     """A knowledge base as Bedrock describes it.
