@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from kbfleet.domain.errors import BucketNameTaken, KnowledgeStoreUnusable
@@ -21,19 +21,22 @@ class BucketSettings:
     public_access_blocked: bool = True
     tls_only: bool = True
     notifies_event_bridge: bool = True
+    takes_uploads: bool = True
 
 
 class InMemoryDocumentBuckets:
     """`kbfleet.ports.DocumentBuckets`.
 
     `settings` holds the buckets that are ours, by name, for tests to look at and to let drift; a name in `foreign`
-    belongs to somebody else. `created` has every name once for each time that it was made.
+    belongs to somebody else. `created` has every name once for each time that it was made; `batches_left` says for how
+    many calls more a bucket is not empty.
     """
 
     def __init__(self) -> None:
         self.settings: dict[str, BucketSettings] = {}
         self.foreign: set[str] = set()
         self.created: list[str] = []
+        self.batches_left: dict[str, int] = {}
 
     def ensure(self, name: str, tags: Mapping[str, str]) -> None:
         if name in self.foreign:
@@ -41,6 +44,20 @@ class InMemoryDocumentBuckets:
         if name not in self.settings:
             self.created.append(name)
         self.settings[name] = BucketSettings(tags=dict(tags))
+
+    def refuse_uploads(self, name: str) -> None:
+        if name in self.settings:
+            self.settings[name] = replace(self.settings[name], takes_uploads=False)
+
+    def exists(self, name: str) -> bool:
+        return name in self.settings
+
+    def delete(self, name: str) -> bool:
+        if self.batches_left.get(name):
+            self.batches_left[name] -= 1
+            return False
+        self.settings.pop(name, None)
+        return True
 
 
 class InMemoryKnowledgeStore:

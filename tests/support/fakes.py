@@ -13,7 +13,12 @@ from tests.support.recorders import (
     RecordingTicks,
     SucceededTask,
 )
-from tests.support.records import InMemoryJobHistory, InMemorySyncLedger, InMemoryTenantRegistry
+from tests.support.records import (
+    InMemoryJobHistory,
+    InMemorySyncLedger,
+    InMemoryTenantRecords,
+    InMemoryTenantRegistry,
+)
 
 __all__ = [
     "FailedTask",
@@ -25,6 +30,7 @@ __all__ = [
     "InMemoryKnowledgeBases",
     "InMemoryKnowledgeStore",
     "InMemorySyncLedger",
+    "InMemoryTenantRecords",
     "InMemoryTenantRegistry",
     "JobCourse",
     "RecordingAlertChannel",

@@ -18,6 +18,7 @@ from tests.support.fakes import (
     InMemoryKnowledgeBases,
     InMemoryKnowledgeStore,
     InMemorySyncLedger,
+    InMemoryTenantRecords,
     InMemoryTenantRegistry,
     RecordingAnnouncements,
     RecordingTaskCallbacks,
@@ -36,14 +37,19 @@ class Fleet:
     buckets: InMemoryDocumentBuckets = field(default_factory=InMemoryDocumentBuckets)
     store: InMemoryKnowledgeStore = field(default_factory=lambda: InMemoryKnowledgeStore(NAMES))
     ledger: InMemorySyncLedger = field(default_factory=InMemorySyncLedger)
+    records: InMemoryTenantRecords = field(init=False)
     history: InMemoryJobHistory = field(default_factory=InMemoryJobHistory)
     announcements: RecordingAnnouncements = field(default_factory=RecordingAnnouncements)
     callbacks: RecordingTaskCallbacks = field(default_factory=RecordingTaskCallbacks)
     ticks: RecordingTicks = field(default_factory=RecordingTicks)
     executions: InMemoryExecutions = field(default_factory=InMemoryExecutions)
+    offboarding_executions: InMemoryExecutions = field(
+        default_factory=lambda: InMemoryExecutions("kbfleet-offboard-tenant")
+    )
     knowledge_bases: InMemoryKnowledgeBases = field(init=False)
 
     def __post_init__(self) -> None:
+        self.records = InMemoryTenantRecords(self.ledger)
         self.knowledge_bases = InMemoryKnowledgeBases(self.clock)
 
     @property

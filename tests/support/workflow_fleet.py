@@ -31,6 +31,7 @@ ACCOUNT = "123456789012"
 EMULATED = {"bedrock-agent", "bedrock-agent-runtime", "s3vectors", "opensearchserverless"}
 DEADLINE_SECONDS = 60
 STATE_MACHINE_ARN = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:kbfleet-provision-tenant"
+OFFBOARD_TENANT_ARN = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:kbfleet-offboard-tenant"
 
 
 class Template:
@@ -139,7 +140,10 @@ def _environment(queue_url: str) -> dict[str, str]:
         "INGESTION_START_INTERVAL_SECONDS": "0.01",
         "JOB_HISTORY_DAYS": "90",
         "KNOWLEDGE_BASE_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/knowledge-base",
-        "KNOWLEDGE_BASE_POLL_SECONDS": "1",
+        "KNOWLEDGE_BASE_LOOK_SECONDS": "1",
+        "KEEP_USAGE": "true",
+        "RETENTION_DAYS": "30",
+        "OFFBOARD_TENANT_ARN": OFFBOARD_TENANT_ARN,
         "KNOWLEDGE_BASE_READY_SECONDS": "900",
         "LEASE_SECONDS": "18000",
         "KNOWLEDGE_STORE": "S3_VECTORS",

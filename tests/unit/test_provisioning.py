@@ -23,11 +23,11 @@ from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseState, Kno
 from kbfleet.domain.tenant import (
     DisplayName,
     Lease,
-    WorkflowFailure,
     ProvisioningRequest,
     Reservation,
     Tenant,
     TenantStatus,
+    WorkflowFailure,
 )
 from kbfleet.usecases import provisioning
 from tests.support.clock import START

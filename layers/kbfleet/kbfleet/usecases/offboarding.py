@@ -39,8 +39,7 @@ from kbfleet.ports import (
     TenantRegistry,
 )
 from kbfleet.usecases.lifecycle import put_sync_on_hold
-from kbfleet.usecases.provisioning import Stores
-from kbfleet.usecases.reservations import announce_status, held, keep
+from kbfleet.usecases.reservations import Stores, announce_status, held, keep, store_of
 
 USAGE = "usage"
 """What a receipt calls usage records that are kept."""
@@ -188,7 +187,7 @@ def delete_knowledge_base(
 def delete_knowledge_store(reservation: Reservation, *, registry: TenantRegistry, stores: Stores) -> None:
     """The tenant's index is gone, and all its vectors with it."""
     tenant = held(reservation, registry)
-    stores[tenant.knowledge_store].delete(tenant.tenant_id)
+    store_of(tenant, stores).delete(tenant.tenant_id)
 
 
 def delete_bucket(
@@ -229,7 +228,7 @@ def verify_erasure(
     knowledge_base = tenant.knowledge_base_id or names.knowledge_base(tenant.tenant_id)
     looked_up = {
         ErasedResource("bucket", bucket): buckets.exists(bucket),
-        ErasedResource("vector index", names.vector_index(tenant.tenant_id)): stores[tenant.knowledge_store].exists(
+        ErasedResource("vector index", names.vector_index(tenant.tenant_id)): store_of(tenant, stores).exists(
             tenant.tenant_id
         ),
         ErasedResource("knowledge base", knowledge_base): bool(_knowledge_bases(tenant, knowledge_bases, names)),

@@ -38,16 +38,13 @@ from kbfleet.ports import (
     Execution,
     Executions,
     KnowledgeBases,
-    KnowledgeStore,
     SyncLedger,
     TaskCallbacks,
     TenantRegistry,
     Ticks,
 )
 from kbfleet.usecases.ingestion import update_sync
-from kbfleet.usecases.reservations import announce_status, held, keep
-
-Stores = Mapping[str, KnowledgeStore]
+from kbfleet.usecases.reservations import Stores, announce_status, held, keep, store_of
 
 # --- before the state machine --------------------------------------------------------------------
 
@@ -182,7 +179,7 @@ def ensure_bucket(
 def ensure_knowledge_store(reservation: Reservation, *, registry: TenantRegistry, stores: Stores, clock: Clock) -> str:
     """The tenant's own index exists in its knowledge store. Returns: the store's reference to it."""
     tenant = held(reservation, registry)
-    reference = stores[tenant.knowledge_store].ensure(tenant.tenant_id)
+    reference = store_of(tenant, stores).ensure(tenant.tenant_id)
     keep(tenant, replace(tenant, knowledge_store_reference=reference), registry=registry, clock=clock)
     return reference
 
@@ -211,7 +208,7 @@ def ensure_knowledge_base(
         KnowledgeBaseFailed, KnowledgeBaseNotReady, NotReadyYet: see `KnowledgeBase.ready`.
     """
     tenant = held(reservation, registry)
-    store = stores[tenant.knowledge_store]
+    store = store_of(tenant, stores)
     wanted = store.knowledge_base_configuration(_required(tenant.knowledge_store_reference, tenant, "knowledge store"))
     tags = names.tags(tenant.tenant_id)
     known = knowledge_bases.get(tenant.knowledge_base_id) if tenant.knowledge_base_id else None
@@ -295,7 +292,7 @@ def ensure_data_source(
     name = names.data_source()
     found = knowledge_bases.find_data_source(knowledge_base_id, name)
     if found is None:
-        configuration = stores[tenant.knowledge_store].data_source_configuration(
+        configuration = store_of(tenant, stores).data_source_configuration(
             _required(tenant.bucket_name, tenant, "bucket")
         )
         token = client_token(knowledge_base_id, name, str(tenant.fence), configuration=configuration)

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from kbfleet.domain.errors import ConcurrentUpdate, LeaseLost
+from kbfleet.domain.errors import ConcurrentUpdate, KnowledgeStoreNotOffered, LeaseLost
 from kbfleet.domain.tenant import Reservation, Tenant
-from kbfleet.ports import Announcements, Clock, TenantRegistry
+from kbfleet.ports import Announcements, Clock, KnowledgeStore, TenantRegistry
+
+Stores = Mapping[str, KnowledgeStore]
+"""By type; the first is the stack's default."""
+
+
+def store_of(tenant: Tenant, stores: Stores) -> KnowledgeStore:
+    """Raises: KnowledgeStoreNotOffered when the stack has given it up although the tenant lives on it."""
+    if tenant.knowledge_store not in stores:
+        raise KnowledgeStoreNotOffered(
+            f"Tenant {tenant.tenant_id} lives on {tenant.knowledge_store}, which this stack does not offer any more.",
+            remedy="Deploy the stack with that knowledge store, at least until the tenant is offboarded.",
+        )
+    return stores[tenant.knowledge_store]
 
 
 def held(reservation: Reservation, registry: TenantRegistry) -> Tenant:
