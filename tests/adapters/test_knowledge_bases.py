@@ -6,6 +6,7 @@ import pytest
 
 from kbfleet.domain.errors import (
     CapacityExceeded,
+    DataSourceFailed,
     KbfleetError,
     NotReadyYet,
     ResourceConflict,
@@ -13,9 +14,10 @@ from kbfleet.domain.errors import (
     Throttled,
 )
 from kbfleet.domain.ingestion import JobStatus, Outcome
-from kbfleet.domain.knowledge_base import KnowledgeBaseStatus, client_token
+from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseStatus, client_token
 from kbfleet.domain.tenant import DataSourceReference, TenantId
 from tests.support.knowledge_base_worlds import BUCKET, REASONS, Emulated, InMemory, World
+from tests.support.knowledge_store_worlds import OnOpenSearchServerless
 from tests.support.samples import ACCOUNT, NAMES
 
 
@@ -235,6 +237,18 @@ class TestBedrockKnowledgeBases(KnowledgeBasesSuite):
         tags = world.agent.list_tags_for_resource(resourceArn=found["knowledgeBaseArn"])["tags"]
         assert tags == NAMES.tags(TenantId("acme"))
 
+    def test_a_data_source_that_fails_after_it_was_made_says_why(self, world: Emulated) -> None:
+        fault = {"effect": "data_source_fails", "seconds": 30, "failureReasons": ["The bucket cannot be read."]}
+        world.aws.emulator.faults.add(fault)
+        knowledge_base_id = world.active("kbfleet-acme")
+        world.create_data_source(knowledge_base_id)
+        world.advance(30)
+        found = world.knowledge_bases.find_data_source(knowledge_base_id, "documents")
+        assert found is not None
+        assert (found.status, found.failure_reasons) == (DataSourceStatus.FAILED, ("The bucket cannot be read.",))
+        with pytest.raises(DataSourceFailed, match="cannot be read"):
+            found.require_usable()
+
     def test_documents_that_were_ignored_are_counted_and_named(self, world: Emulated) -> None:
         world.aws.s3.put_object(Bucket=BUCKET, Key="就業規則 第2版.md", Body="有給休暇は20日です。".encode())
         world.aws.s3.put_object(Bucket=BUCKET, Key="tool, old.exe", Body=b"MZ")
@@ -272,3 +286,9 @@ class TestBedrockKnowledgeBases(KnowledgeBasesSuite):
         )
         with pytest.raises(error):
             world.knowledge_bases.find("kbfleet-11")
+
+
+class TestBedrockKnowledgeBasesOnOpenSearchServerless(KnowledgeBasesSuite):
+    @pytest.fixture
+    def world(self, aws: None) -> Emulated:
+        return Emulated(OnOpenSearchServerless)

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from kbfleet.domain.errors import CapacityExceeded, NotReadyYet, ResourceConflict, ResourceMissing, Throttled
 from kbfleet.domain.ingestion import FailureReason, IngestionJob, JobStatus, Statistics
-from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseStatus
+from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus, KnowledgeBase, KnowledgeBaseStatus
 from kbfleet.domain.tenant import DataSourceReference
 from kbfleet.ports import Clock
 
@@ -95,7 +95,7 @@ class InMemoryKnowledgeBases:
 
     Tests script it: `role_assumable_at` (until then no knowledge base can be created), `creations_fail` (reasons with
     which the next ones end FAILED), `plan` (what becomes of a knowledge base's next jobs), `refuse_starts`, `delete`,
-    `force_status`, `start_in_console`. Tests look at `created`, `jobs` and `throttled_starts`.
+    `force_status`, `set_data_source`, `start_in_console`. Tests look at `created`, `jobs` and `throttled_starts`.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class InMemoryKnowledgeBases:
             raise ResourceConflict(f"DataSource with name {name} already exists.")
         if len(stored.data_sources) >= MAX_DATA_SOURCES:
             raise CapacityExceeded(f"Knowledge base {knowledge_base_id} has {MAX_DATA_SOURCES} data sources.")
-        source = DataSource(self._new_id("DS"), name, "AVAILABLE")
+        source = DataSource(self._new_id("DS"), name, DataSourceStatus.AVAILABLE)
         stored.data_sources[source.data_source_id] = source
         self._tokens[client_token] = (self._clock.now(), source.data_source_id)
         self.created.append(source.data_source_id)
@@ -223,6 +223,10 @@ class InMemoryKnowledgeBases:
     def force_status(self, knowledge_base_id: str, status: KnowledgeBaseStatus | None) -> None:
         """The knowledge base is in that status until it is set to `None`."""
         self._stored(knowledge_base_id).forced_status = status
+
+    def set_data_source(self, knowledge_base_id: str, source: DataSource) -> None:
+        """The data source of that id is as given."""
+        self._stored(knowledge_base_id).data_sources[source.data_source_id] = source
 
     def delete(self, knowledge_base_id: str) -> None:
         """The knowledge base is deleted behind kbfleet's back, with its data sources."""

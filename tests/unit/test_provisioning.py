@@ -10,6 +10,7 @@ import pytest
 
 from kbfleet.domain.errors import (
     BucketNameTaken,
+    DataSourceFailed,
     KnowledgeBaseFailed,
     KnowledgeBaseNotReady,
     KnowledgeStoreNotOffered,
@@ -19,7 +20,13 @@ from kbfleet.domain.errors import (
     TenantBusy,
 )
 from kbfleet.domain.ingestion import JobStatus, Priority, Sync, SyncState
-from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseState, KnowledgeBaseStatus
+from kbfleet.domain.knowledge_base import (
+    DataSource,
+    DataSourceStatus,
+    KnowledgeBase,
+    KnowledgeBaseState,
+    KnowledgeBaseStatus,
+)
 from kbfleet.domain.tenant import (
     DisplayName,
     Lease,
@@ -464,6 +471,34 @@ class TestEnsureDataSource:
         run.fleet.knowledge_bases = NotListed(run.fleet.clock)
         with pytest.raises(NotReadyYet):
             run.data_source()
+
+    def becomes(self, run: Provisioning, status: DataSourceStatus, *reasons: str) -> str:
+        """The tenant's data source is in that status. Returns: its id."""
+        made, knowledge_base_id = run.record.data_source_id, run.record.knowledge_base_id
+        assert made is not None
+        assert knowledge_base_id is not None
+        run.fleet.knowledge_bases.set_data_source(knowledge_base_id, DataSource(made, "documents", status, reasons))
+        return made
+
+    @pytest.mark.parametrize("status", ["CREATING", "UPDATING", "DELETING"])
+    def test_one_that_is_still_being_worked_on_is_worth_another_try(self, run: Provisioning, status: str) -> None:
+        run.up_to_data_source()
+        made = self.becomes(run, DataSourceStatus(status))
+        with pytest.raises(NotReadyYet, match=status):
+            run.data_source()
+        self.becomes(run, DataSourceStatus.AVAILABLE)
+        assert run.data_source() == made
+
+    @pytest.mark.parametrize("status", ["FAILED", "DELETE_UNSUCCESSFUL"])
+    def test_one_that_bedrock_gave_up_fails_the_step_with_the_reasons_and_keeps_its_id(
+        self, run: Provisioning, status: str
+    ) -> None:
+        run.up_to_data_source()
+        made = self.becomes(run, DataSourceStatus(status), "The bucket cannot be read.")
+        run.fleet.registry.replace(replace(run.record, data_source_id=None), fence=run.record.fence)
+        with pytest.raises(DataSourceFailed, match="The bucket cannot be read"):
+            run.data_source()
+        assert run.record.data_source_id == made
 
     def test_it_needs_an_active_knowledge_base(self, run: Provisioning) -> None:
         run.reserve()

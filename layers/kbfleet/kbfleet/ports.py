@@ -101,7 +101,7 @@ class KnowledgeBases(Protocol):
         ...
 
     def find_data_source(self, knowledge_base_id: str, name: str) -> DataSource | None:
-        """By name, over all pages of the list."""
+        """By name, over all pages of the list; with the reasons when it has failed."""
         ...
 
     def create_data_source(

@@ -9,7 +9,7 @@ from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.answer import Citation, GeneratedAnswer, Question, Source
 from kbfleet.domain.errors import ResourceMissing
 from kbfleet.domain.ingestion import IngestionJob, JobStatus, parse_failure_reasons, statistics_from_counts
-from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseStatus
+from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus, KnowledgeBase, KnowledgeBaseStatus
 from kbfleet.domain.tenant import DataSourceReference
 
 if TYPE_CHECKING:
@@ -64,7 +64,16 @@ class BedrockKnowledgeBases:
             pages = self._client.get_paginator("list_data_sources").paginate(knowledgeBaseId=knowledge_base_id)
             listed = (summary for page in pages for summary in page["dataSourceSummaries"])
             match = next((summary for summary in listed if summary["name"] == name), None)
-        return DataSource(match["dataSourceId"], match["name"], match["status"]) if match else None
+            if match is None:
+                return None
+            # The summary lacks the failure reasons, and is older than what the data source says of itself.
+            try:
+                answer = self._client.get_data_source(
+                    knowledgeBaseId=knowledge_base_id, dataSourceId=match["dataSourceId"]
+                )
+            except self._client.exceptions.ResourceNotFoundException:
+                return None
+        return _data_source(answer["dataSource"])
 
     def create_data_source(
         self, knowledge_base_id: str, name: str, *, configuration: Mapping[str, object], client_token: str
@@ -74,8 +83,7 @@ class BedrockKnowledgeBases:
             answer = self._client.create_data_source(
                 knowledgeBaseId=knowledge_base_id, name=name, clientToken=client_token, **arguments
             )
-        created = answer["dataSource"]
-        return DataSource(created["dataSourceId"], created["name"], created["status"])
+        return _data_source(answer["dataSource"])
 
     def start_ingestion(self, data_source: DataSourceReference, *, client_token: str) -> IngestionJob:
         with translated(f"data source {data_source.data_source_id}"):
@@ -116,6 +124,15 @@ def _knowledge_base(answer: Mapping[str, Any]) -> KnowledgeBase:
         answer["knowledgeBaseId"],
         answer["name"],
         KnowledgeBaseStatus(answer["status"]),
+        tuple(answer.get("failureReasons", ())),
+    )
+
+
+def _data_source(answer: Mapping[str, Any]) -> DataSource:
+    return DataSource(
+        answer["dataSourceId"],
+        answer["name"],
+        DataSourceStatus(answer["status"]),
         tuple(answer.get("failureReasons", ())),
     )
 

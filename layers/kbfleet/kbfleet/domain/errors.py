@@ -134,6 +134,10 @@ class KnowledgeBaseNotReady(KbfleetError):
     """The knowledge base did not become ACTIVE before the execution's deadline."""
 
 
+class DataSourceFailed(KbfleetError):
+    """Bedrock gave the data source up: FAILED or DELETE_UNSUCCESSFUL."""
+
+
 class IngestionFailed(KbfleetError):
     """The ingestion that a workflow waited for did not succeed."""
 

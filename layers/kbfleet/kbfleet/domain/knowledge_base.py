@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from kbfleet.domain.errors import KnowledgeBaseFailed, KnowledgeBaseNotReady, NotReadyYet
+from kbfleet.domain.errors import DataSourceFailed, KnowledgeBaseFailed, KnowledgeBaseNotReady, NotReadyYet
 
 
 class KnowledgeBaseStatus(StrEnum):
@@ -79,11 +79,42 @@ class KnowledgeBaseState:
     ready: bool
 
 
+class DataSourceStatus(StrEnum):
+    """Source: botocore service model of bedrock-agent, shape DataSourceStatus."""
+
+    CREATING = "CREATING"
+    AVAILABLE = "AVAILABLE"
+    UPDATING = "UPDATING"
+    DELETING = "DELETING"
+    DELETE_UNSUCCESSFUL = "DELETE_UNSUCCESSFUL"
+    FAILED = "FAILED"
+
+
 @dataclass(frozen=True, slots=True)
 class DataSource:
     data_source_id: str
     name: str
-    status: str
+    status: DataSourceStatus
+    failure_reasons: tuple[str, ...] = ()
+
+    def require_usable(self) -> None:
+        """Documents can be ingested through it.
+
+        Raises:
+            NotReadyYet: it is being created, changed or deleted.
+            DataSourceFailed: Bedrock gave it up; one of a MANAGED knowledge base can do so after it was created without
+                an error (reported by users).
+        """
+        match self.status:
+            case DataSourceStatus.AVAILABLE:
+                return
+            case DataSourceStatus.FAILED | DataSourceStatus.DELETE_UNSUCCESSFUL:
+                reasons = "; ".join(self.failure_reasons) or "no reason given"
+                raise DataSourceFailed(
+                    f"Data source {self.name} ({self.data_source_id}) is {self.status}: {reasons}.",
+                    remedy="Mend the cause, delete that data source, then provision the tenant again.",
+                )
+        raise NotReadyYet(f"Data source {self.name} ({self.data_source_id}) is {self.status}.")
 
 
 def client_token(*parts: str, configuration: Mapping[str, object] | None = None) -> str:

@@ -237,7 +237,11 @@ def ensure_data_source(
     names: ResourceNames,
     clock: Clock,
 ) -> str:
-    """The knowledge base reads the tenant's bucket. Returns: the data source's id."""
+    """The knowledge base reads the tenant's bucket. Returns: the data source's id.
+
+    Raises:
+        DataSourceFailed, NotReadyYet: see `DataSource.require_usable`.
+    """
     tenant = _held(reservation, registry)
     knowledge_base_id = _required(tenant.knowledge_base_id, tenant, "knowledge base")
     name = names.data_source()
@@ -256,6 +260,7 @@ def ensure_data_source(
             if found is None:
                 raise NotReadyYet(f"Data source {name} of {knowledge_base_id} exists, but is not listed yet.") from None
     _keep(tenant, replace(tenant, data_source_id=found.data_source_id), registry=registry, clock=clock)
+    found.require_usable()
     return found.data_source_id
 
 
