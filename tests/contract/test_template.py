@@ -220,16 +220,17 @@ class TestKnowledgeStores:
     def test_whoever_the_data_access_policy_names_may_reach_the_collection_and_no_one_else(self) -> None:
         policy, substituted = properties("CollectionAccess")["Policy"]["Fn::Sub"]
         makers = substituted["Makers"]["Fn::Join"][1]
-        assert [rules["Principal"] for rules in json.loads(policy)] == [["${KnowledgeBaseRole.Arn}"], ["${Makers}"]]
-        named = {"KnowledgeBaseRole", *(maker["Fn::GetAtt"].removesuffix(".Arn") for maker in makers)}
+        principals = [name for rules in json.loads(policy) for name in rules["Principal"]]
+        named = {name.removeprefix("${").removesuffix(".Arn}") for name in principals if name != "${Makers}"}
+        named |= {maker["Fn::GetAtt"].removesuffix(".Arn") for maker in makers}
         assert named == {role["Ref"] for role in properties("CollectionUse")["Roles"]}
 
     def test_bedrock_keeps_and_searches_vectors_but_makes_no_index(self) -> None:
-        bedrock, provisioning = json.loads(properties("CollectionAccess")["Policy"]["Fn::Sub"][0])
+        bedrock, *others = json.loads(properties("CollectionAccess")["Policy"]["Fn::Sub"][0])
         (rule,) = bedrock["Rules"]
         assert rule["Permission"] == ["aoss:DescribeIndex", "aoss:ReadDocument", "aoss:WriteDocument"]
-        (rule,) = provisioning["Rules"]
-        assert "aoss:ReadDocument" not in rule["Permission"]
+        for (rule,) in (other["Rules"] for other in others):
+            assert "aoss:ReadDocument" not in rule["Permission"]
 
 
 class TestData:
@@ -296,4 +297,4 @@ def test_the_state_machines_name_is_the_one_that_its_own_task_may_answer() -> No
         if statement["Action"] == "states:SendTaskSuccess"
     )
     assert answering["Resource"]["Fn::Sub"].endswith(f":stateMachine:{named}")
-    assert definition()["StartAt"] == "Reserve Tenant"
+    assert definition("provision_tenant")["StartAt"] == "Reserve Tenant"

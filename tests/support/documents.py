@@ -75,6 +75,7 @@ class InMemoryKnowledgeStore:
         self._references: dict[str, str] = {}
         self.created: list[str] = []
         self.foreign: set[str] = set()
+        self.embedding_model = "2025"
 
     def ensure(self, tenant_id: TenantId) -> str:
         index = self._names.vector_index(tenant_id)
@@ -101,7 +102,10 @@ class InMemoryKnowledgeStore:
 
     def knowledge_base_configuration(self, reference: str) -> Mapping[str, object]:
         return {
-            "knowledgeBaseConfiguration": {"type": "VECTOR"},
+            "knowledgeBaseConfiguration": {
+                "type": "VECTOR",
+                "vectorKnowledgeBaseConfiguration": {"of": self.embedding_model},
+            },
             "storageConfiguration": {"type": "S3_VECTORS", "s3VectorsConfiguration": {"indexArn": reference}},
         }
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from kbfleet.domain.ingestion import Priority, Sync
+from kbfleet.domain.knowledge_base import KnowledgeBase
 from kbfleet.domain.tenant import DataSourceReference, TenantId
 from kbfleet.ports import KnowledgeStore
 from kbfleet.usecases.ingestion import Scheduler, TickReport, request_sync
@@ -87,6 +89,13 @@ class Fleet:
             )
         )
         return reference
+
+    def make_knowledge_base(self, tenant_id: TenantId, token: str, **changes: Mapping[str, object]) -> KnowledgeBase:
+        """As a step that died after it had made one: on the tenant's index and with its tags, unless changed."""
+        given = {"configuration": self.store.knowledge_base_configuration(self.store.ensure(tenant_id))}
+        tags = NAMES.tags(tenant_id)
+        arguments: dict[str, Any] = {**given, "tags": tags, **changes}
+        return self.knowledge_bases.create(NAMES.knowledge_base(tenant_id), client_token=token, **arguments)
 
     def request(self, tenant_id: TenantId, priority: Priority = Priority.REQUESTED) -> Sync:
         return request_sync(

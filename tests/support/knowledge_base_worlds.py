@@ -112,7 +112,7 @@ class InMemory(World):
         self.memory.plan(data_source.knowledge_base_id, JobCourse(JobStatus.FAILED, failure_reasons=REASONS))
 
     def delete(self, knowledge_base_id: str) -> None:
-        self.memory.delete(knowledge_base_id)
+        self.memory.vanish(knowledge_base_id)
 
 
 class Emulated(World):

@@ -14,7 +14,14 @@ from typing import TypeVar
 
 from kbfleet.domain.errors import CapacityExceeded, NotReadyYet, ResourceConflict, ResourceMissing, Throttled
 from kbfleet.domain.ingestion import FailureReason, IngestionJob, JobStatus, Statistics
-from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus, KnowledgeBase, KnowledgeBaseStatus
+from kbfleet.domain.knowledge_base import (
+    DataSource,
+    DataSourceStatus,
+    KnowledgeBase,
+    KnowledgeBaseKind,
+    KnowledgeBaseStatus,
+    kind_of,
+)
 from kbfleet.domain.tenant import DataSourceReference
 from kbfleet.ports import Clock
 
@@ -105,8 +112,9 @@ class InMemoryKnowledgeBases:
         account_limit_error: how the account's sixth job is refused; AWS does not say by which error.
 
     Tests script it: `role_assumable_at` (until then no knowledge base can be created), `creations_fail` (reasons with
-    which the next ones end FAILED), `vectors_cannot_be_deleted`, `plan` (what becomes of a knowledge base's next jobs), `refuse_starts`, `delete`,
-    `force_status`, `start_in_console`. Tests look at `created`, `jobs` and `throttled_starts`.
+    which the next ones end FAILED), `vectors_cannot_be_deleted`, `plan` (what becomes of a knowledge base's next jobs),
+    `refuse_starts`, `vanish`, `unsettle`, `untag`, `force_status`, `set_data_source`, `start_in_console`. Tests look at
+    `created`, `jobs` and `throttled_starts`.
     """
 
     def __init__(
@@ -144,6 +152,9 @@ class InMemoryKnowledgeBases:
         now = self._clock.now()
         listed = [stored for stored in self._present() if stored.created_at + self._listed_after <= now]
         return [self._seen(stored) for page in _pages(listed) for stored in page if stored.name == name]
+
+    def count(self, kind: KnowledgeBaseKind) -> int:
+        return sum(kind_of(stored.configuration) is kind for page in _pages(self._present()) for stored in page)
 
     def create(
         self, name: str, *, configuration: Mapping[str, object], tags: Mapping[str, str], client_token: str
@@ -217,6 +228,14 @@ class InMemoryKnowledgeBases:
         stored.data_sources[data_source.data_source_id] = deleting
         stored.deletions[data_source.data_source_id] = self._clock.now() + DELETING_FOR
 
+    def update_data_source(
+        self, data_source: DataSourceReference, name: str, configuration: Mapping[str, object]
+    ) -> None:
+        stored = self._stored(data_source.knowledge_base_id)
+        source = stored.data_sources[data_source.data_source_id]
+        updated = replace(source, name=name, configuration=configuration, deletion_policy="DELETE")
+        stored.data_sources[data_source.data_source_id] = updated
+
     def retain_vectors(self, data_source: DataSourceReference) -> None:
         self._stored(data_source.knowledge_base_id).retained.add(data_source.data_source_id)
 
@@ -240,7 +259,7 @@ class InMemoryKnowledgeBases:
             raise ResourceConflict(f"DataSource with name {name} already exists.")
         if len(stored.data_sources) >= MAX_DATA_SOURCES:
             raise CapacityExceeded(f"Knowledge base {knowledge_base_id} has {MAX_DATA_SOURCES} data sources.")
-        source = DataSource(self._new_id("DS"), name, "AVAILABLE")
+        source = DataSource(self._new_id("DS"), name, DataSourceStatus.AVAILABLE, configuration=configuration)
         stored.data_sources[source.data_source_id] = source
         self._tokens[client_token] = (self._clock.now(), source.data_source_id)
         self.created.append(source.data_source_id)
@@ -287,6 +306,10 @@ class InMemoryKnowledgeBases:
     def force_status(self, knowledge_base_id: str, status: KnowledgeBaseStatus | None) -> None:
         """The knowledge base is in that status until it is set to `None`."""
         self._stored(knowledge_base_id).forced_status = status
+
+    def set_data_source(self, knowledge_base_id: str, source: DataSource) -> None:
+        """The data source of that id is as given."""
+        self._stored(knowledge_base_id).data_sources[source.data_source_id] = source
 
     def vanish(self, knowledge_base_id: str) -> None:
         """The knowledge base is deleted behind kbfleet's back, with its data sources."""

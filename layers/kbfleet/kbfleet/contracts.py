@@ -120,6 +120,12 @@ class RunFirstSyncInput(StepInput):
     task_token: str
 
 
+class CapacityResult(Contract):
+    """How many more knowledge bases the account may have; `None` where nobody looked."""
+
+    left: int | None
+
+
 class BucketResult(Contract):
     bucket_name: str
 
@@ -156,6 +162,7 @@ class ActivationResult(Contract):
 
 PROVISIONING_STEPS: Mapping[str, str] = {
     "reservation": "Reserve Tenant",
+    "capacity": "Check Capacity",
     "bucket": "Ensure Bucket",
     "knowledge_store": "Ensure Knowledge Store",
     "knowledge_base": "Ensure Knowledge Base",

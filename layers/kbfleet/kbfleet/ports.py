@@ -124,6 +124,11 @@ class KnowledgeBases(Protocol):
         """Those of that name, over all pages of the list, the oldest first. There should be one at most."""
         ...
 
+    def count(self, kind: KnowledgeBaseKind) -> int:
+        """How many knowledge bases of that kind count against the account's quota, whoever made them; exact where the
+        quota is near, else at most too many."""
+        ...
+
     def create(
         self, name: str, *, configuration: Mapping[str, object], tags: Mapping[str, str], client_token: str
     ) -> KnowledgeBase:
@@ -153,12 +158,18 @@ class KnowledgeBases(Protocol):
         """
         ...
 
+    def update_data_source(
+        self, data_source: DataSourceReference, name: str, configuration: Mapping[str, object]
+    ) -> None:
+        """Makes it read what `configuration` says."""
+        ...
+
     def retain_vectors(self, data_source: DataSourceReference) -> None:
         """Makes its deletion leave the vectors alone: the way out when the store or a permission on it is gone."""
         ...
 
     def find_data_source(self, knowledge_base_id: str, name: str) -> DataSource | None:
-        """By name, over all pages of the list."""
+        """By name, over all pages of the list; with the reasons when it has failed."""
         ...
 
     def create_data_source(

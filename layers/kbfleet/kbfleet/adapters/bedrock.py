@@ -10,13 +10,21 @@ from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.answer import Citation, GeneratedAnswer, Question, Source
 from kbfleet.domain.errors import ResourceMissing
 from kbfleet.domain.ingestion import IngestionJob, JobStatus, parse_failure_reasons, statistics_from_counts
-from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseStatus
+from kbfleet.domain.knowledge_base import (
+    DataSource,
+    DataSourceStatus,
+    KnowledgeBase,
+    KnowledgeBaseKind,
+    KnowledgeBaseStatus,
+    kind_of,
+)
 from kbfleet.domain.tenant import DataSourceReference
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_agent.client import AgentsforBedrockClient
     from mypy_boto3_bedrock_agent_runtime.client import AgentsforBedrockRuntimeClient
 
+_KNOWLEDGE_BASE_MEMBERS = ("knowledgeBaseConfiguration", "storageConfiguration")
 _DATA_SOURCE_MEMBERS = (
     "knowledgeBaseId",
     "dataSourceId",
@@ -57,6 +65,19 @@ class BedrockKnowledgeBases:
         found = (self.get(knowledge_base_id) for knowledge_base_id in ids)
         return sorted((one for one in found if one is not None), key=lambda one: one.created_at)
 
+    def count(self, kind: KnowledgeBaseKind) -> int:
+        with translated("the account's knowledge bases"):
+            pages = self._client.get_paginator("list_knowledge_bases").paginate()
+            listed = [summary for page in pages for summary in page["knowledgeBaseSummaries"]]
+        # The list does not tell kinds. Our own descriptions do; those of others are asked only where it matters.
+        kinds = {summary["knowledgeBaseId"]: _described_kind(summary.get("description", "")) for summary in listed}
+        certain = sum(found is kind for found in kinds.values())
+        unknown = [knowledge_base_id for knowledge_base_id, found in kinds.items() if found is None]
+        if certain + len(unknown) < kind.quota:
+            return certain + len(unknown)
+        found = (self.get(knowledge_base_id) for knowledge_base_id in unknown)
+        return certain + sum(one is not None and one.kind is kind for one in found)
+
     def create(
         self, name: str, *, configuration: Mapping[str, object], tags: Mapping[str, str], client_token: str
     ) -> KnowledgeBase:
@@ -64,7 +85,7 @@ class BedrockKnowledgeBases:
             arguments: dict[str, Any] = dict(configuration)
             answer = self._client.create_knowledge_base(
                 name=name,
-                description=_description(name),
+                description=_description(name, configuration),
                 roleArn=self._role_arn,
                 tags=dict(tags),
                 clientToken=client_token,
@@ -79,7 +100,7 @@ class BedrockKnowledgeBases:
             self._client.update_knowledge_base(
                 knowledgeBaseId=knowledge_base.knowledge_base_id,
                 name=knowledge_base.name,
-                description=_description(knowledge_base.name),
+                description=_description(knowledge_base.name, knowledge_base.configuration),
                 roleArn=self._role_arn,
                 **arguments,
             )
@@ -104,12 +125,43 @@ class BedrockKnowledgeBases:
             with translated(f"the data sources of knowledge base {knowledge_base_id}"):
                 pages = self._client.get_paginator("list_data_sources").paginate(knowledgeBaseId=knowledge_base_id)
                 listed = (summary for page in pages for summary in page["dataSourceSummaries"])
-                return [DataSource(found["dataSourceId"], found["name"], found["status"]) for found in listed]
+                return [_data_source(found) for found in listed]
         except ResourceMissing:
             return []
 
     def find_data_source(self, knowledge_base_id: str, name: str) -> DataSource | None:
-        return next((found for found in self.data_sources(knowledge_base_id) if found.name == name), None)
+        listed = next((found for found in self.data_sources(knowledge_base_id) if found.name == name), None)
+        if listed is None:
+            return None
+        # The summary lacks the configuration and the failure reasons, and is older.
+        reference = DataSourceReference(knowledge_base_id, listed.data_source_id)
+        try:
+            with translated(f"data source {name} of knowledge base {knowledge_base_id}"):
+                return _data_source(self._described(reference))
+        except ResourceMissing:
+            return None
+
+    def update_data_source(
+        self, data_source: DataSourceReference, name: str, configuration: Mapping[str, object]
+    ) -> None:
+        with translated(f"data source {name} of knowledge base {data_source.knowledge_base_id}"):
+            self._replace_data_source(data_source, dataSourceConfiguration=configuration, dataDeletionPolicy="DELETE")
+
+    def retain_vectors(self, data_source: DataSourceReference) -> None:
+        with translated(f"data source {data_source.data_source_id}"):
+            self._replace_data_source(data_source, dataDeletionPolicy="RETAIN")
+
+    def _replace_data_source(self, data_source: DataSourceReference, **changes: object) -> None:
+        """UpdateDataSource is a full replacement: every member that the data source has must be sent again."""
+        found = self._described(data_source)
+        members: dict[str, Any] = {key: found[key] for key in _DATA_SOURCE_MEMBERS if key in found}
+        self._client.update_data_source(**{**members, **changes})
+
+    def _described(self, data_source: DataSourceReference) -> Mapping[str, Any]:
+        answer = self._client.get_data_source(
+            knowledgeBaseId=data_source.knowledge_base_id, dataSourceId=data_source.data_source_id
+        )
+        return answer["dataSource"]
 
     def delete_data_source(self, data_source: DataSourceReference) -> None:
         with (
@@ -120,15 +172,6 @@ class BedrockKnowledgeBases:
                 knowledgeBaseId=data_source.knowledge_base_id, dataSourceId=data_source.data_source_id
             )
 
-    def retain_vectors(self, data_source: DataSourceReference) -> None:
-        with translated(f"data source {data_source.data_source_id}"):
-            found = self._client.get_data_source(
-                knowledgeBaseId=data_source.knowledge_base_id, dataSourceId=data_source.data_source_id
-            )["dataSource"]
-            # A full replacement: every member that it has must be sent again.
-            kept: dict[str, Any] = {key: found[key] for key in _DATA_SOURCE_MEMBERS if key in found}  # type: ignore[literal-required]
-            self._client.update_data_source(**kept, dataDeletionPolicy="RETAIN")
-
     def create_data_source(
         self, knowledge_base_id: str, name: str, *, configuration: Mapping[str, object], client_token: str
     ) -> DataSource:
@@ -137,8 +180,7 @@ class BedrockKnowledgeBases:
             answer = self._client.create_data_source(
                 knowledgeBaseId=knowledge_base_id, name=name, clientToken=client_token, **arguments
             )
-        created = answer["dataSource"]
-        return DataSource(created["dataSourceId"], created["name"], created["status"])
+        return _data_source(answer["dataSource"])
 
     def start_ingestion(self, data_source: DataSourceReference, *, client_token: str) -> IngestionJob:
         with translated(f"data source {data_source.data_source_id}"):
@@ -185,6 +227,8 @@ class BedrockKnowledgeBases:
         return self.ingestion_job(data_source, match["ingestionJobId"]) if match else None
 
     def _knowledge_base(self, answer: Mapping[str, Any]) -> KnowledgeBase:
+        configuration = {key: answer[key] for key in _KNOWLEDGE_BASE_MEMBERS if key in answer}
+        described = answer.get("description") == _description(answer["name"], configuration)
         return KnowledgeBase(
             answer["knowledgeBaseId"],
             answer["knowledgeBaseArn"],
@@ -193,13 +237,29 @@ class BedrockKnowledgeBases:
             answer["createdAt"],
             answer["updatedAt"],
             tuple(answer.get("failureReasons", ())),
-            {key: answer[key] for key in ("knowledgeBaseConfiguration", "storageConfiguration") if key in answer},
-            settled=answer["roleArn"] == self._role_arn and answer.get("description") == _description(answer["name"]),
+            configuration,
+            settled=described and answer["roleArn"] == self._role_arn,
         )
 
 
-def _description(name: str) -> str:
-    return f"Documents of {name}, kept in sync by kbfleet"
+def _description(name: str, configuration: Mapping[str, object]) -> str:
+    return f"Documents of {name}, kept in sync by kbfleet ({kind_of(configuration)})"
+
+
+def _described_kind(description: str) -> KnowledgeBaseKind | None:
+    kinds = (kind for kind in KnowledgeBaseKind if description.endswith(f", kept in sync by kbfleet ({kind})"))
+    return next(kinds, None)
+
+
+def _data_source(answer: Mapping[str, Any]) -> DataSource:
+    return DataSource(
+        answer["dataSourceId"],
+        answer["name"],
+        DataSourceStatus(answer["status"]),
+        tuple(answer.get("failureReasons", ())),
+        answer.get("dataSourceConfiguration", {}),
+        answer.get("dataDeletionPolicy", "DELETE"),
+    )
 
 
 def _ingestion_job(answer: Mapping[str, Any]) -> IngestionJob:

@@ -159,6 +159,10 @@ class ErasureIncomplete(KbfleetError):
     """Something of an offboarded tenant was found after it should have been deleted."""
 
 
+class DataSourceFailed(KbfleetError):
+    """Bedrock gave the data source up: FAILED or DELETE_UNSUCCESSFUL."""
+
+
 class IngestionFailed(KbfleetError):
     """The ingestion that a workflow waited for did not succeed."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from kbfleet.domain.errors import KnowledgeBaseFailed, KnowledgeBaseNotReady, NotReadyYet
+from kbfleet.domain.errors import DataSourceFailed, KnowledgeBaseFailed, KnowledgeBaseNotReady, NotReadyYet
 
 _GROWTH = 0.15
 _LEAST_WAIT = timedelta(seconds=1)
@@ -40,6 +40,25 @@ class KnowledgeBaseKind(StrEnum):
         for Amazon Bedrock."""
         return {KnowledgeBaseKind.VECTOR: 100, KnowledgeBaseKind.MANAGED: 10_000}[self]
 
+    @property
+    def way_out(self) -> str:
+        """What to do when the quota is used up."""
+        others = "Offboard tenants, or run another fleet in another account or Region"
+        managed = "; new tenants on the knowledge store MANAGED have a quota of 10,000 of their own"
+        return f"{others}{managed if self is KnowledgeBaseKind.VECTOR else ''}."
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How many knowledge bases of a kind the account has, and how many more it may have."""
+
+    kind: KnowledgeBaseKind
+    used: int
+
+    @property
+    def left(self) -> int:
+        return max(0, self.kind.quota - self.used)
+
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeBase:
@@ -62,16 +81,19 @@ class KnowledgeBase:
     configuration: Mapping[str, object] = field(default_factory=dict)
     settled: bool = True
 
+    @property
+    def kind(self) -> KnowledgeBaseKind | None:
+        return kind_of(self.configuration)
+
     def stores_as(self, wanted: Mapping[str, object]) -> bool:
         """Whether its vectors are where a knowledge base made with the arguments `wanted` would have them."""
-        kind, own_kind = (given.get("knowledgeBaseConfiguration") or {} for given in (wanted, self.configuration))
-        same_kind = isinstance(kind, dict) and isinstance(own_kind, dict) and kind.get("type") == own_kind.get("type")
-        return same_kind and wanted.get("storageConfiguration") == self.configuration.get("storageConfiguration")
+        storage = wanted.get("storageConfiguration", {})
+        return _holds(self.configuration.get("storageConfiguration", {}), storage) and kind_of(wanted) == self.kind
 
     def drift_from(self, wanted: Mapping[str, object]) -> tuple[str, ...]:
         """What it was made with that a new one would be made without, for people; Bedrock cannot change it."""
         own, new = self.configuration.get("knowledgeBaseConfiguration"), wanted.get("knowledgeBaseConfiguration")
-        if own == new:
+        if _holds(own, new):
             return ()
         return (
             f"Knowledge base {self.knowledge_base_id} was made with {json.dumps(own, sort_keys=True)}, a new one would "
@@ -124,11 +146,67 @@ class KnowledgeBaseState:
     look_again_after: timedelta
 
 
+class DataSourceStatus(StrEnum):
+    """Source: botocore service model of bedrock-agent, shape DataSourceStatus."""
+
+    CREATING = "CREATING"
+    AVAILABLE = "AVAILABLE"
+    UPDATING = "UPDATING"
+    DELETING = "DELETING"
+    DELETE_UNSUCCESSFUL = "DELETE_UNSUCCESSFUL"
+    FAILED = "FAILED"
+
+
 @dataclass(frozen=True, slots=True)
 class DataSource:
     data_source_id: str
     name: str
-    status: str
+    status: DataSourceStatus
+    failure_reasons: tuple[str, ...] = ()
+    configuration: Mapping[str, object] = field(default_factory=dict)
+    deletion_policy: str = "DELETE"
+
+    def reads_as(self, wanted: Mapping[str, object]) -> bool:
+        """Whether it reads what one made with `wanted` (`dataSourceConfiguration`) would, and takes its vectors along
+        when it is deleted."""
+        return _holds(self.configuration, wanted) and self.deletion_policy == "DELETE"
+
+    def require_usable(self) -> None:
+        """Documents can be ingested through it.
+
+        Raises:
+            NotReadyYet: it is being created, changed or deleted.
+            DataSourceFailed: Bedrock gave it up; one of a MANAGED knowledge base can do so after it was created without
+                an error (reported by users).
+        """
+        match self.status:
+            case DataSourceStatus.AVAILABLE:
+                return
+            case DataSourceStatus.FAILED | DataSourceStatus.DELETE_UNSUCCESSFUL:
+                reasons = "; ".join(self.failure_reasons) or "no reason given"
+                raise DataSourceFailed(
+                    f"Data source {self.name} ({self.data_source_id}) is {self.status}: {reasons}.",
+                    remedy="Mend the cause, delete that data source, then provision the tenant again.",
+                )
+        raise NotReadyYet(f"Data source {self.name} ({self.data_source_id}) is {self.status}.")
+
+
+def kind_of(configuration: Mapping[str, object]) -> KnowledgeBaseKind | None:
+    """`None` for a kind that kbfleet does not make.
+
+    Args:
+        configuration: with the member `knowledgeBaseConfiguration` of the API.
+    """
+    made_as = configuration.get("knowledgeBaseConfiguration")
+    found = made_as.get("type") if isinstance(made_as, Mapping) else None
+    return next((kind for kind in KnowledgeBaseKind if kind == found), None)
+
+
+def _holds(actual: object, expected: object) -> bool:
+    """Whether everything that is expected is there; the service fills in defaults of its own beside it."""
+    if isinstance(expected, Mapping):
+        return isinstance(actual, Mapping) and all(_holds(actual.get(name), value) for name, value in expected.items())
+    return actual == expected
 
 
 def client_token(*parts: str, configuration: Mapping[str, object] | None = None) -> str:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from kbfleet.domain.errors import (
+    CapacityExceeded,
     ConcurrentUpdate,
     KnowledgeBaseNotOurs,
     KnowledgeStoreNotOffered,
@@ -20,8 +21,9 @@ from kbfleet.domain.errors import (
     TenantBusy,
 )
 from kbfleet.domain.ingestion import Priority, Sync
-from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseState, KnowledgeBaseStatus, client_token
+from kbfleet.domain.knowledge_base import Capacity, KnowledgeBase, KnowledgeBaseState, KnowledgeBaseStatus, client_token
 from kbfleet.domain.tenant import (
+    DataSourceReference,
     ProvisioningRequest,
     Reservation,
     ResourceNames,
@@ -160,6 +162,35 @@ def _provisioned_before(stored: Tenant | None) -> Tenant | None:
     return stored if stored is not None and stored.status is not TenantStatus.OFFBOARDED else None
 
 
+def check_capacity(
+    reservation: Reservation,
+    *,
+    registry: TenantRegistry,
+    stores: Stores,
+    knowledge_bases: KnowledgeBases,
+    names: ResourceNames,
+) -> Capacity | None:
+    """The account has room for the tenant's knowledge base, before anything is made for it.
+
+    Returns: how much room; `None` for a tenant that has its knowledge base already.
+
+    Raises:
+        CapacityExceeded.
+    """
+    tenant = held(reservation, registry)
+    if tenant.knowledge_base_id is not None:
+        return None
+    kind = store_of(tenant, stores).kind
+    capacity = Capacity(kind, knowledge_bases.count(kind))
+    if capacity.left == 0 and not knowledge_bases.named(names.knowledge_base(tenant.tenant_id)):
+        raise CapacityExceeded(
+            f"The account has {capacity.used} of {kind.quota} knowledge bases of type {kind}: there is no room for "
+            f"tenant {tenant.tenant_id}.",
+            remedy=kind.way_out,
+        )
+    return capacity
+
+
 def ensure_bucket(
     reservation: Reservation,
     *,
@@ -286,25 +317,33 @@ def ensure_data_source(
     names: ResourceNames,
     clock: Clock,
 ) -> str:
-    """The knowledge base reads the tenant's bucket. Returns: the data source's id."""
+    """The knowledge base reads the tenant's bucket, and nothing else. Returns: the data source's id.
+
+    Raises:
+        DataSourceFailed, NotReadyYet: see `DataSource.require_usable`.
+    """
     tenant = held(reservation, registry)
     knowledge_base_id = _required(tenant.knowledge_base_id, tenant, "knowledge base")
     name = names.data_source()
+    wanted = store_of(tenant, stores).data_source_configuration(_required(tenant.bucket_name, tenant, "bucket"))
     found = knowledge_bases.find_data_source(knowledge_base_id, name)
     if found is None:
-        configuration = store_of(tenant, stores).data_source_configuration(
-            _required(tenant.bucket_name, tenant, "bucket")
-        )
-        token = client_token(knowledge_base_id, name, str(tenant.fence), configuration=configuration)
+        token = client_token(knowledge_base_id, name, str(tenant.fence), configuration=wanted)
         try:
             found = knowledge_bases.create_data_source(
-                knowledge_base_id, name, configuration=configuration, client_token=token
+                knowledge_base_id, name, configuration=wanted, client_token=token
             )
         except ResourceConflict:
             found = knowledge_bases.find_data_source(knowledge_base_id, name)
             if found is None:
                 raise NotReadyYet(f"Data source {name} of {knowledge_base_id} exists, but is not listed yet.") from None
     keep(tenant, replace(tenant, data_source_id=found.data_source_id), registry=registry, clock=clock)
+    found.require_usable()
+    if not found.reads_as(wanted):
+        knowledge_bases.update_data_source(
+            DataSourceReference(knowledge_base_id, found.data_source_id), name, configuration=wanted
+        )
+        raise NotReadyYet(f"Data source {name} of {knowledge_base_id} is being changed back to what it should be.")
     return found.data_source_id
 
 
