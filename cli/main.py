@@ -227,7 +227,7 @@ def _report_offboarding(body: TenantBody, *, as_json: bool) -> None:
     elif body.offboarding:
         out.print(
             f"Tenant {body.tenant_id} is out of service. Everything is deleted after "
-            f"{_time(body.offboarding.delete_after)}; until then, [bold]kbfleet resume {body.tenant_id}[/] takes it back.",
+            f"{_time(body.offboarding.delete_after)}; until then, `kbfleet resume {body.tenant_id}` takes it back.",
             soft_wrap=True,
         )
 

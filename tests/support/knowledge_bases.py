@@ -241,7 +241,7 @@ class InMemoryKnowledgeBases:
 
     def stop_ingestion(self, data_source: DataSourceReference, ingestion_job_id: str) -> None:
         job = self.jobs.get(ingestion_job_id)
-        if job is not None and not job.seen_at(self._clock.now()).status.ended:
+        if job is not None and job.stopped_at is None and not job.seen_at(self._clock.now()).status.ended:
             job.stopped_at = self._clock.now()
 
     def find_data_source(self, knowledge_base_id: str, name: str) -> DataSource | None:

@@ -226,13 +226,12 @@ class Sync:
         return replace(held, state=SyncState.IDLE) if self.state is SyncState.QUEUED else held
 
     def taken_off_hold(self, now: datetime) -> Sync:
-        """What was requested meanwhile, or was left over before, is queued."""
+        """What was requested meanwhile, or was left over before, is requested anew: under the old generation's client
+        token, Bedrock would answer with the job that was stopped."""
         if not self.on_hold:
             return self
         released = replace(self, on_hold=False)
-        if self.state is SyncState.IDLE and self.pending_changes:
-            return replace(released, state=SyncState.QUEUED, priority=Priority.CHANGED, queued_at=now)
-        return released
+        return released.requested(now, Priority.CHANGED) if self.pending_changes else released
 
     def has_synced(self, data_source_id: str) -> bool:
         """Whether that data source has been ingested at least once."""
