@@ -17,6 +17,20 @@ from tests.support.fakes import InMemoryIndexCatalogue, InMemoryKnowledgeStore
 from tests.support.samples import NAMES
 
 
+def create_collection(client: Any, name: str = "kbfleet-vectors") -> str:
+    """A collection that admits the service role; it is CREATING for minutes. Returns: its ARN."""
+    rules = [{"ResourceType": "collection", "Resource": [f"collection/{name}"]}]
+    client.create_security_policy(
+        type="encryption", name=name, policy=json.dumps({"Rules": rules, "AWSOwnedKey": True})
+    )
+    permissions = ["aoss:DescribeIndex", "aoss:ReadDocument", "aoss:WriteDocument"]
+    indexes = [{"ResourceType": "index", "Resource": [f"index/{name}/*"], "Permission": permissions}]
+    access = json.dumps([{"Rules": indexes, "Principal": [SERVICE_ROLE]}])
+    client.create_access_policy(type="data", name=name, policy=access)
+    arn: str = client.create_collection(name=name, type="VECTORSEARCH")["createCollectionDetail"]["arn"]
+    return arn
+
+
 class StoreWorld(ABC):
     """A knowledge store, and what tests do to it from outside."""
 
@@ -74,7 +88,8 @@ class OnOpenSearchServerless(StoreWorld):
     def __init__(self, aws: EmulatedAws, catalogue: IndexCatalogue | None = None) -> None:
         self.aws = aws
         self.client = aws.client("opensearchserverless")
-        self.collection_arn = self._create_collection("kbfleet-vectors")
+        self.collection_arn = create_collection(self.client)
+        aws.advance(300)
         self.collection_id = self.collection_arn.rpartition("/")[2]
         self.store = OpenSearchServerlessKnowledgeStore(
             self.client,
@@ -83,18 +98,6 @@ class OnOpenSearchServerless(StoreWorld):
             embedding_model_arn=TITAN,
             catalogue=catalogue or InMemoryIndexCatalogue(),
         )
-
-    def _create_collection(self, name: str) -> str:
-        rules = [{"ResourceType": "collection", "Resource": [f"collection/{name}"]}]
-        encryption = json.dumps({"Rules": rules, "AWSOwnedKey": True})
-        self.client.create_security_policy(type="encryption", name=name, policy=encryption)
-        permissions = ["aoss:DescribeIndex", "aoss:ReadDocument", "aoss:WriteDocument"]
-        indexes = [{"ResourceType": "index", "Resource": [f"index/{name}/*"], "Permission": permissions}]
-        access = json.dumps([{"Rules": indexes, "Principal": [SERVICE_ROLE]}])
-        self.client.create_access_policy(type="data", name=name, policy=access)
-        arn: str = self.client.create_collection(name=name, type="VECTORSEARCH")["createCollectionDetail"]["arn"]
-        self.aws.advance(300)
-        return arn
 
     def create_index(self, name: str, schema: Any) -> None:
         self.client.create_index(id=self.collection_id, indexName=name, indexSchema=schema)

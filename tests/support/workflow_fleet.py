@@ -24,6 +24,7 @@ from moto.stepfunctions.responses import StepFunctionResponse
 import kbfleet.bootstrap
 from kbfleet.domain.tenant import TenantId
 from local.bedrock import Emulator, attach
+from tests.support.knowledge_store_worlds import create_collection
 
 REPOSITORY = Path(__file__).parents[2]
 REGION = "ap-northeast-1"
@@ -146,7 +147,6 @@ def _environment(queue_url: str) -> dict[str, str]:
         "OFFBOARD_TENANT_ARN": OFFBOARD_TENANT_ARN,
         "KNOWLEDGE_BASE_READY_SECONDS": "900",
         "LEASE_SECONDS": "18000",
-        "KNOWLEDGE_STORE": "S3_VECTORS",
         "VECTOR_BUCKET_NAME": "kbfleet-vectors",
         "EMBEDDING_MODEL_ID": "amazon.titan-embed-text-v2:0",
         "PROVISION_TENANT_ARN": STATE_MACHINE_ARN,
@@ -163,8 +163,15 @@ def _definition() -> str:
 
 
 @contextmanager
-def deployed_fleet(monkeypatch: pytest.MonkeyPatch, *, speed: float) -> Iterator[Fleet]:
-    """A fleet deployed to moto; `speed` is how many times faster than AWS the emulator's lifecycles run."""
+def deployed_fleet(
+    monkeypatch: pytest.MonkeyPatch, *, speed: float, knowledge_store: str = "S3_VECTORS"
+) -> Iterator[Fleet]:
+    """A fleet deployed to moto.
+
+    Args:
+        speed: how many times faster than AWS the emulator's lifecycles run.
+        knowledge_store: the stack's default.
+    """
     handlers: dict[str, ModuleType] = {}
 
     def invoke(
@@ -207,6 +214,9 @@ def deployed_fleet(monkeypatch: pytest.MonkeyPatch, *, speed: float) -> Iterator
         template = Template()
         client("dynamodb").create_table(TableName="kbfleet", **template.table())
         client("s3vectors").create_vector_bucket(vectorBucketName="kbfleet-vectors")
+        monkeypatch.setenv("KNOWLEDGE_STORE", knowledge_store)
+        if knowledge_store == "OPENSEARCH_SERVERLESS":
+            monkeypatch.setenv("COLLECTION_ARN", _active_collection(client("opensearchserverless")))
         alerts = _deploy_bus(client)
         _forget_ports()
         for name, module in template.handlers().items():
@@ -232,6 +242,15 @@ def _forget_ports() -> None:
     for port in vars(kbfleet.bootstrap).values():
         if hasattr(port, "cache_clear"):
             port.cache_clear()
+
+
+def _active_collection(client: Any) -> str:
+    arn = create_collection(client)
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while client.batch_get_collection(names=["kbfleet-vectors"])["collectionDetails"][0]["status"] != "ACTIVE":
+        assert time.monotonic() < deadline, "the collection does not become ACTIVE"
+        time.sleep(0.05)
+    return arn
 
 
 def _deploy_bus(client: Callable[[str], Any]) -> str:
