@@ -1,0 +1,201 @@
+"""Crash at every AWS call of a workflow, in every way; then run it again and look at what there is.
+
+A `Scenario` is what to prepare, what to do, and what must be true afterwards: provisioning is one, and any other
+workflow can be another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+
+import kbfleet.bootstrap
+from tests.proofs.converged import departures
+from tests.proofs.proof import Row
+from tests.support.aws_calls import Call, Disturbance, Moment
+from tests.support.state_machine import Execution
+from tests.support.virtual_fleet import AN_HOUR, VirtualFleet, kill_at, provisioning_request, virtual_fleet
+from tests.support.virtual_step_functions import ExecutionStopped
+from tests.support.virtual_time import Signal, StrandDied, Unfinished
+
+LEASE_SECONDS = 18_000
+# Ticks every minute, not every five seconds: the same calls in the same order, a fifth of the time.
+PARAMETERS = {"TickSeconds": "60"}
+_PROCESSES = 2
+
+
+class Crash(StrEnum):
+    """What ends, at a call."""
+
+    FUNCTION_BEFORE = "the function dies before it"
+    FUNCTION_AFTER = "the function dies after its effect"
+    EXECUTION_BEFORE = "the whole execution stops before it"
+    EXECUTION_AFTER = "the whole execution stops after its effect"
+    EXECUTION_SILENTLY = "the whole execution stops after its effect, and nobody is told"
+    OVERTAKEN = "the function freezes before it, and goes on after the next run"
+
+
+OF_ANY_FUNCTION = (Crash.FUNCTION_BEFORE, Crash.FUNCTION_AFTER)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A workflow to crash.
+
+    Args:
+        prepare: brings the world to where the workflow begins.
+        start: starts an execution of it. The same again must bring everything in order.
+        check: what is wrong afterwards, in sentences.
+        stops_for_good: virtual seconds after which a run that stopped without a word no longer stands in the way.
+    """
+
+    name: str
+    prepare: Callable[[VirtualFleet], None]
+    start: Callable[[VirtualFleet], Execution]
+    check: Callable[[VirtualFleet], list[str]]
+    tenants: tuple[str, ...]
+    stops_for_good: float = LEASE_SECONDS
+
+
+def _nothing(_fleet: VirtualFleet) -> None:
+    pass
+
+
+def _start_provisioning(store: str, fleet: VirtualFleet) -> Execution:
+    return fleet.start("provision_tenant", provisioning_request("acme", store))
+
+
+def _check_provisioning(store: str, fleet: VirtualFleet) -> list[str]:
+    return departures(fleet, {"acme": store})
+
+
+def provisioning(store: str) -> Scenario:
+    """A new tenant on that knowledge store."""
+    return Scenario(
+        f"provisioning on {store}",
+        _nothing,
+        partial(_start_provisioning, store),
+        partial(_check_provisioning, store),
+        ("acme",),
+    )
+
+
+def stores() -> list[str]:
+    """Every type of knowledge store that there is."""
+    return list(kbfleet.bootstrap.KNOWLEDGE_STORES)
+
+
+def recorded(scenario: Scenario) -> list[Call]:
+    """The calls of an undisturbed run. Raises: AssertionError when even that does not end well."""
+    with virtual_fleet(parameters=PARAMETERS) as fleet:
+        scenario.prepare(fleet)
+        first = len(fleet.calls.made)
+        execution = fleet.finish(scenario.start(fleet))
+        fleet.settle(*scenario.tenants)
+        calls = fleet.calls.made[first:]
+        wrong = scenario.check(fleet)
+        assert execution.status == "SUCCEEDED", f"{scenario.name}: {execution.error}: {execution.cause}"
+        assert not wrong, f"{scenario.name}: {wrong}"
+        return calls
+
+
+@dataclass(frozen=True)
+class Point:
+    """One crash: at this call, in this way."""
+
+    call: Call
+    crash: Crash
+
+    def __str__(self) -> str:
+        return f"at call {self.call}: {self.crash}"
+
+
+def points(calls: Iterable[Call]) -> list[Point]:
+    """Every way to crash at these calls. Calls that are not an execution's own can only lose their function."""
+    return [
+        Point(call, crash)
+        for call in calls
+        for crash in (Crash if call.strand.startswith("arn:") else OF_ANY_FUNCTION)
+    ]
+
+
+def survives(scenario: Scenario, point: Point) -> str | None:
+    """Crashes there, runs the workflow again, and looks. Returns: what is wrong, with how to repeat it."""
+    with virtual_fleet(parameters=PARAMETERS) as fleet:
+        try:
+            wrong = _crashed_and_run_again(scenario, point, fleet)
+        except (Unfinished, StrandDied) as error:
+            wrong = [f"{error}" if error.__cause__ is None else f"{error}: {error.__cause__!r}"]
+    if not wrong:
+        return None
+    return f"{scenario.name}, {point}: {'; '.join(wrong)}"
+
+
+def _crashed_and_run_again(scenario: Scenario, point: Point, fleet: VirtualFleet) -> list[str]:
+    scenario.prepare(fleet)
+    thaw = Signal()
+    disturbance = _crash(point, fleet, thaw)
+    with fleet.disturbed(disturbance):
+        first = scenario.start(fleet)
+        fleet.finish(first)
+        fleet.timeline.run_for(1)
+        met = next((call for call in fleet.calls.made if call.number == point.call.number), None)
+        if met is None or met.kind != point.call.kind:
+            fleet.settle(*scenario.tenants)
+            met = next((call for call in fleet.calls.made if call.number == point.call.number), None)
+        if met is None or met.kind != point.call.kind:
+            return [f"the run is not the one recorded: there, call {point.call.number} is {met}"]
+        if point.crash is Crash.EXECUTION_SILENTLY:
+            fleet.timeline.run_for(scenario.stops_for_good)
+        again = fleet.finish(scenario.start(fleet))
+        thaw.set()
+        fleet.settle(*scenario.tenants, within=2 * AN_HOUR)
+    if again.status != "SUCCEEDED":
+        return [f"the next run ended {again.status}: {again.failures}"]
+    return scenario.check(fleet)
+
+
+def _crash(point: Point, fleet: VirtualFleet, thaw: Signal) -> Disturbance:
+    number = point.call.number
+    moments: Mapping[Crash, Moment] = {
+        Crash.FUNCTION_BEFORE: Moment.BEFORE,
+        Crash.FUNCTION_AFTER: Moment.AFTER,
+        Crash.EXECUTION_BEFORE: Moment.BEFORE,
+        Crash.EXECUTION_AFTER: Moment.AFTER,
+        Crash.EXECUTION_SILENTLY: Moment.AFTER,
+        Crash.OVERTAKEN: Moment.BEFORE,
+    }
+    moment = moments[point.crash]
+    if point.crash in OF_ANY_FUNCTION:
+        return kill_at(number, moment)
+
+    def disturb(call: Call, at: Moment) -> None:
+        if call.number != number or at is not moment:
+            return
+        execution = fleet.step_functions.executions[call.strand]
+        fleet.stop(execution, announced=point.crash is not Crash.EXECUTION_SILENTLY)
+        if point.crash is Crash.OVERTAKEN:
+            # Stopping an execution does not stop the function that it has invoked.
+            fleet.timeline.wait(thaw)
+        else:
+            raise ExecutionStopped
+
+    return disturb
+
+
+def prove(scenario: Scenario, store: str, *, nth: int = 1, processes: int = _PROCESSES) -> Row:
+    """Every `nth` crash point of a scenario."""
+    row = Row(f"crash at every call of {scenario.name.split(' on ')[0]}", store)
+    chosen = points(recorded(scenario))[::nth]
+    run = partial(survives, scenario)
+    if processes == 1:
+        failures = list(map(run, chosen))
+    else:
+        with ProcessPoolExecutor(processes) as pool:
+            failures = list(pool.map(run, chosen, chunksize=8))
+    for failure in failures:
+        row.add(failure)
+    return row
