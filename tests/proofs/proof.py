@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _SHOWN_FAILURES = 5
 
@@ -31,17 +37,17 @@ class Row:
         return self.failures[:_SHOWN_FAILURES]
 
 
-Proof = Callable[[], Row]
+class Runs(Protocol):
+    """How a proof's runs are made: `in_processes`, or one after another by `in_turn`."""
+
+    def __call__(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]: ...
 
 
-def timed(proof: Proof) -> Row:
-    """Runs a proof and notes how long that took, in real seconds."""
-    began = time.monotonic()
-    row = proof()
-    row.seconds = time.monotonic() - began
-    return row
+def in_turn(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    return [work(item) for item in items]
 
 
-def every(nth: int, total: int) -> Iterator[int]:
-    """Each `nth` of so many points, from the first."""
-    return iter(range(0, total, nth))
+def in_processes(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """One process a core. They are spawned, not forked: the table's progress lives in a thread."""
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+        return list(pool.map(work, items))

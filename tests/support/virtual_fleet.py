@@ -135,6 +135,19 @@ def kill_at(number: int, moment: Moment) -> Disturbance:
     return disturb
 
 
+def kill_first(operation: str, moment: Moment) -> Disturbance:
+    """The function that is the first to make such a call dies there."""
+    met: list[Call] = []
+
+    def disturb(call: Call, at: Moment) -> None:
+        if call.operation == operation and (not met or met[0] == call):
+            met[:] = [call]
+            if at is moment:
+                raise FunctionDied(f"RequestId: {call.strand} Process exited before completing request")
+
+    return disturb
+
+
 @contextmanager
 def virtual_fleet(
     *,
