@@ -13,7 +13,7 @@ MOST_TIMES_THE_SERVICE = 1.15
 
 @dataclass(frozen=True)
 class Cost:
-    """`service_seconds`: from the creation of the knowledge base to ACTIVE, and from the start of the job to its end."""
+    """`service_seconds`: from creating the knowledge base to ACTIVE, and from the start of the job to its end."""
 
     transitions: int
     seconds: float

@@ -12,7 +12,7 @@ from tests.proofs.crash_points import Crash, Point
 from tests.proofs.first_provisioning import MOST_TIMES_THE_SERVICE, MOST_TRANSITIONS, cost
 from tests.proofs.proof import in_turn
 from tests.support.aws_calls import Call
-from tests.support.virtual_fleet import virtual_fleet
+from tests.support.virtual_fleet import REGION, virtual_fleet
 
 STORES = crash_points.stores()
 EVERY = 67
@@ -24,7 +24,9 @@ def test_a_tenant_whose_provisioning_crashes_anywhere_is_brought_in_order_by_the
     assert crash_points.prove(crash_points.provisioning(store), store, nth=EVERY, run=in_turn).failures == []
 
 
-@pytest.mark.xfail(strict=True, reason="Reserve Tenant's own function can take the lease for an execution that was stopped")
+@pytest.mark.xfail(
+    strict=True, reason="Reserve Tenant's own function can take the lease for an execution that was stopped"
+)
 @pytest.mark.parametrize("operation", ["GetItem", "PutItem"])
 def test_an_execution_that_is_stopped_while_it_reserves_leaves_no_lease_behind(operation: str) -> None:
     scenario = crash_points.provisioning(STORES[0])
@@ -63,7 +65,7 @@ def test_a_first_provisioning_takes_hardly_longer_than_bedrock_itself(store: str
 
 def test_a_run_is_repeated_exactly_by_its_seed() -> None:
     def calls(seed: int) -> list[Call]:
-        with virtual_fleet(seed=seed, interleaved=True) as fleet:
+        with virtual_fleet(seed=seed, interleaved=True, parameters={"TickSeconds": "60"}) as fleet:
             fleet.calls.throttle("bedrock-agent", 0.3)
             fleet.calls.throttle("dynamodb", 0.1)
             executions = [fleet.start("provision_tenant", {"tenant_id": f"tenant-{number}"}) for number in range(3)]
@@ -79,10 +81,12 @@ def test_what_is_wrong_is_noticed() -> None:
         fleet.provision("acme", STORES[0])
         fleet.settle("acme")
         assert departures(fleet, {"acme": STORES[0]}) == []
-        fleet.client("s3").delete_bucket_policy(Bucket=fleet.names.bucket(fleet.tenant("acme").tenant_id))
-        fleet.client("s3").create_bucket(Bucket="kbfleet-stray", CreateBucketConfiguration={"LocationConstraint": "eu"})
         tenant = fleet.tenant("acme")
         assert tenant is not None
+        fleet.client("s3").delete_bucket_policy(Bucket=tenant.bucket_name)
+        fleet.client("s3").create_bucket(
+            Bucket="kbfleet-stray", CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
         fleet.client("bedrock-agent").delete_knowledge_base(knowledgeBaseId=tenant.knowledge_base_id)
         told = " ".join(departures(fleet, {"acme": STORES[0]}))
         for word in ("buckets should be", "bucket's policy", "knowledge bases should be"):

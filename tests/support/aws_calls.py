@@ -19,8 +19,8 @@ import botocore.retries.standard
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.config import Config
-from moto.core.models import botocore_stubber
 from moto.core.botocore_stubber import MockRawResponse
+from moto.core.models import botocore_stubber
 
 from local.bedrock import Emulator, attach
 from tests.support import aws
@@ -117,7 +117,7 @@ class AwsCalls:
         self._emulator = emulator
         self._services = services
         self._region = region
-        self._random = Random(seed)
+        self._random = Random(seed)  # noqa: S311 - repeatable on purpose
         self._throttled: dict[str, float] = {}
 
     def throttle(self, service: str, probability: float) -> None:
@@ -222,7 +222,7 @@ def _response(request: AWSPreparedRequest, status: int, content: Mapping[str, An
 def _raw_response(request: AWSPreparedRequest, status: int, content_type: str, body: str) -> AWSResponse:
     headers = HTTPHeaders()
     headers["Content-Type"] = content_type
-    return AWSResponse(request.url, status, headers, MockRawResponse(body.encode()))  # type: ignore[arg-type]  # moto's
+    return AWSResponse(request.url, status, headers, MockRawResponse(body.encode()))
 
 
 def _text(value: Any) -> str:

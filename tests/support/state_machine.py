@@ -274,7 +274,7 @@ class _Run:
         raise NotInterpretedError(operator)
 
     def _wait(self, state: Mapping[str, Json], data: Json) -> tuple[str | None, Json]:
-        seconds = state["Seconds"] if "Seconds" in state else None
+        seconds = state.get("Seconds")
         if "SecondsPath" in state:
             seconds = self._at(state["SecondsPath"], data)
         if seconds is None:

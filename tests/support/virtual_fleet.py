@@ -183,7 +183,7 @@ def virtual_fleet(
         agenda = emulator._account.agenda  # its next moment is nobody else's business, but time must stop there
         timeline = Timeline(
             clock,
-            interleaving=Random(seed) if interleaved else None,
+            interleaving=Random(seed) if interleaved else None,  # noqa: S311 - repeatable on purpose
             due=lambda: agenda._due[0][0] if agenda._due else None,
             run_due=agenda.run_due,
         )
@@ -213,7 +213,8 @@ def _deployed(
         event = _stopped_event(execution)
         for function in reporters.get(execution.machine, ()):
             timeline.spawn(
-                f"{function} of {execution.name}", lambda name=function: deliver(name, event)  # type: ignore[misc]
+                f"{function} of {execution.name}",
+                lambda name=function: deliver(name, event),  # type: ignore[misc]
             )
 
     def deliver(function: str, event: Json) -> None:
@@ -240,13 +241,13 @@ def _deployed(
     def record_events(answered: Answered) -> None:
         if answered.call.operation == "PutEvents":
             entries = zip(answered.parameters["Entries"], answered.answer["Entries"], strict=True)
-            events.extend({**given, "Detail": json.loads(given["Detail"])} for given, taken in entries if "EventId" in taken)
+            events.extend(
+                {**given, "Detail": json.loads(given["Detail"])} for given, taken in entries if "EventId" in taken
+            )
 
     calls.observers.append(record_events)
     names = ResourceNames(str(deployment.value({"Ref": "FleetName"})), ACCOUNT, REGION)
-    return VirtualFleet(
-        timeline, clock, emulator, calls, step_functions, ticks, deployment, names, events, lost_events
-    )
+    return VirtualFleet(timeline, clock, emulator, calls, step_functions, ticks, deployment, names, events, lost_events)
 
 
 class _Functions:

@@ -54,7 +54,7 @@ class VirtualStepFunctions:
         self._timeline = timeline
         self._functions = functions
         self._stopped = stopped
-        self._random = Random(seed)
+        self._random = Random(seed)  # noqa: S311 - repeatable on purpose
         self._strands: dict[str, Strand] = {}
         self._tasks: dict[str, _Task] = {}
         self._newest_token: dict[str, str] = {}

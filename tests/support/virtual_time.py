@@ -84,8 +84,8 @@ class Signal:
 
 
 class Strand:
-    """One line of work, in a thread of its own. `function` and `deadline`: which Lambda function it runs at present, and
-    when that one times out (seconds since 1970)."""
+    """One line of work, in a thread of its own. `function` and `deadline`: which Lambda function it runs now, and when
+    that one times out (seconds since 1970)."""
 
     def __init__(self, name: str, work: Callable[[], None], timeline: Timeline) -> None:
         self.name = name
