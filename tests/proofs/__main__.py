@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 from rich.console import Console
@@ -12,13 +12,13 @@ from rich.live import Live
 from rich.table import Table
 
 from tests.proofs import crash_points, emulator_robustness, first_provisioning, slow_aws, storms
-from tests.proofs.proof import Row
+from tests.proofs.proof import Proof, Row
 
 RIVAL_SEEDS = range(20)
 CROWD_SEEDS = range(2)
 
 
-def proofs() -> Iterator[Callable[[], Row]]:
+def proofs() -> Iterator[Proof]:
     """In the order of their length, the shortest first."""
     stores = crash_points.stores()
     yield from (partial(first_provisioning.prove, store) for store in stores)
@@ -39,18 +39,26 @@ def _table() -> Table:
     return table
 
 
+def _cells(row: Row) -> tuple[str, ...]:
+    numbers = (f"{row.runs:,}", f"{len(row.failures):,}", f"{row.seconds:,.0f}")
+    return (row.proof, row.store, *numbers, "\n".join(row.findings))
+
+
 def main() -> int:
     """Gives the process's exit code."""
     console = Console(highlight=False, emoji=False)
-    table, failed = _table(), []
+    table = _table()
+    failed: list[Row] = []
     with Live(table, console=console, auto_refresh=False) as live:
         for prove in proofs():
             began = time.monotonic()
             row = prove()
-            seconds = f"{time.monotonic() - began:,.0f}"
-            runs, failures = f"{row.runs:,}", f"{len(row.failures):,}"
-            table.add_row(row.proof, row.store, runs, failures, seconds, "\n".join(row.findings))
+            row.seconds = time.monotonic() - began
+            table.add_row(*_cells(row))
             live.refresh()
+            if not console.is_terminal:
+                # There, the table is shown at the end only.
+                console.print(" | ".join(cell.replace("\n", "; ") for cell in _cells(row) if cell), soft_wrap=True)
             failed += [row] if row.failures else []
     for row in failed:
         console.print(f"\nFAILED: {row.proof} {row.store}".rstrip())

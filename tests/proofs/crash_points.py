@@ -34,9 +34,11 @@ class Crash(StrEnum):
     EXECUTION_AFTER = "the whole execution stops after its effect"
     EXECUTION_SILENTLY = "the whole execution stops after its effect, and nobody is told"
     OUTLIVED = "the execution stops and that is recorded, then its function goes on with it"
-    OVERTAKEN = "the execution stops, and its function goes on with it after the next run"
+    OVERTAKEN = "the execution stops, and its function goes on with it in the midst of the next run"
 
 
+_OVERTAKEN_BY_SECONDS = 20
+"""Less than a function may run: longer than its timeout none can be frozen."""
 OF_ANY_FUNCTION = (Crash.FUNCTION_BEFORE, Crash.FUNCTION_AFTER)
 _READING = ("Get", "Head", "List", "Query", "Describe")
 
@@ -46,6 +48,7 @@ class Scenario:
     """A workflow to crash.
 
     Args:
+        source: the expression in this module that gives this scenario, to repeat a failure with.
         prepare: brings the world to where the workflow begins.
         start: starts an execution of it. The same again must bring everything in order.
         check: what is wrong afterwards, in sentences.
@@ -53,6 +56,7 @@ class Scenario:
     """
 
     name: str
+    source: str
     prepare: Callable[[VirtualFleet], None]
     start: Callable[[VirtualFleet], Execution]
     check: Callable[[VirtualFleet], list[str]]
@@ -76,6 +80,7 @@ def provisioning(store: str) -> Scenario:
     """A new tenant on that knowledge store."""
     return Scenario(
         "provisioning",
+        f"provisioning({store!r})",
         _nothing,
         partial(_start_provisioning, store),
         partial(_check_provisioning, store),
@@ -136,7 +141,13 @@ def survives(scenario: Scenario, point: Point) -> str | None:
             wrong = [f"{error}" if error.__cause__ is None else f"{error}: {error.__cause__!r}"]
     if not wrong:
         return None
-    return f"{scenario.name}, {point}: {'; '.join(wrong)}"
+    repeat = f"repeat({scenario.source}, {point.call.number}, Crash.{point.crash.name})"
+    return f"{point}: {'; '.join(wrong)}. Repeat by tests.proofs.crash_points: {repeat}"
+
+
+def repeat(scenario: Scenario, number: int, crash: Crash) -> str | None:
+    """One crash again, at the call of that number. Returns: what is wrong."""
+    return survives(scenario, Point(recorded(scenario)[number], crash))
 
 
 def _crashed_and_run_again(scenario: Scenario, point: Point, fleet: VirtualFleet) -> list[str]:
@@ -158,8 +169,11 @@ def _crashed_and_run_again(scenario: Scenario, point: Point, fleet: VirtualFleet
             fleet.timeline.run_for(1)
         if point.crash is Crash.EXECUTION_SILENTLY:
             fleet.timeline.run_for(scenario.stops_for_good)
-        again = fleet.finish(scenario.start(fleet))
-        thaw.set()
+        again = scenario.start(fleet)
+        if point.crash is Crash.OVERTAKEN:
+            fleet.timeline.run_for(_OVERTAKEN_BY_SECONDS)
+            thaw.set()
+        fleet.finish(again)
         fleet.settle(*scenario.tenants, within=2 * AN_HOUR)
     if again.status != "SUCCEEDED":
         return [f"the next run ended {again.status}: {again.failures}"]

@@ -17,7 +17,8 @@ _SHOWN_FAILURES = 5
 
 @dataclass
 class Row:
-    """A proof's outcome. `runs` is how many worlds were tried; `findings` are measurements worth showing."""
+    """A proof's outcome: how many things were tried, what failed and how to repeat it, what was measured, and the real
+    seconds that it took."""
 
     proof: str
     store: str = ""
@@ -35,6 +36,10 @@ class Row:
     @property
     def first_failures(self) -> list[str]:
         return self.failures[:_SHOWN_FAILURES]
+
+
+Proof = Callable[[], Row]
+"""A world or many of them, tried."""
 
 
 class Runs(Protocol):
