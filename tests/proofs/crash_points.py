@@ -102,7 +102,7 @@ def recorded(scenario: Scenario) -> list[Call]:
         fleet.settle(*scenario.tenants)
         calls = fleet.calls.made[first:]
         wrong = scenario.check(fleet)
-        assert execution.status == "SUCCEEDED", f"{scenario.name}: {execution.error}: {execution.cause}"
+        assert execution.status == "SUCCEEDED", f"{scenario.name}: {execution.failures}"
         assert not wrong, f"{scenario.name}: {wrong}"
         return calls
 

@@ -387,9 +387,9 @@ def _make_resources(fleet: VirtualFleet) -> None:
 def _make_collections(fleet: VirtualFleet) -> dict[str, str]:
     """Collections are told by an id of their own. Returns: their ARNs, by logical id."""
     client, deployment = fleet.client("opensearchserverless"), fleet.deployment
-    for policy in deployment.made("AWS::OpenSearchServerless::SecurityPolicy"):
-        members = {name.lower(): deployment.property(policy, name) for name in ("Name", "Type", "Policy")}
-        client.create_security_policy(**members)
+    for kind, create in (("Security", client.create_security_policy), ("Access", client.create_access_policy)):
+        for policy in deployment.made(f"AWS::OpenSearchServerless::{kind}Policy"):
+            create(**{name.lower(): deployment.property(policy, name) for name in ("Name", "Type", "Policy")})
     arns = {}
     for collection in deployment.made("AWS::OpenSearchServerless::Collection"):
         members = {name.lower(): deployment.property(collection, name) for name in ("Name", "Type")}
