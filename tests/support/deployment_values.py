@@ -159,7 +159,7 @@ class Deployment:
         return logical_id if named is None else str(self.value(named))
 
     def _type(self, logical_id: str) -> str:
-        # SAM makes each function a role of this name. Source: AWS documentation, Generated AWS CloudFormation resources.
+        # SAM makes each function a role of this name (AWS documentation, Generated CloudFormation resources).
         if logical_id.endswith("Role") and logical_id[:-4] in resources("AWS::Serverless::Function"):
             return "AWS::IAM::Role"
         return str(template()["Resources"][logical_id]["Type"])
