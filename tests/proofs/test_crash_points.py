@@ -15,13 +15,21 @@ EVERY = 67
 
 @pytest.mark.parametrize("store", STORES)
 def test_a_tenant_whose_provisioning_crashes_anywhere_is_brought_in_order_by_the_next_run(store: str) -> None:
-    assert crash_points.prove(crash_points.provisioning(store), store, nth=EVERY, run=in_turn).failures == []
+    scenario = crash_points.provisioning(store)
+    # What a function does after its execution was stopped has its own test below.
+    ways = set(Crash) - {Crash.OUTLIVED}
+    assert crash_points.prove(scenario, store, ways=ways, nth=EVERY, run=in_turn).failures == []
 
 
-@pytest.mark.xfail(strict=True, reason="Reserve Tenant's function can take the lease for an execution that was stopped")
-@pytest.mark.parametrize("operation", ["GetItem", "PutItem"])
-def test_an_execution_that_is_stopped_while_it_reserves_leaves_no_lease_behind(operation: str) -> None:
+OUTLIVED = [("ReserveTenantFunction", "PutItem"), ("EnsureBucketFunction", "CreateBucket")]
+
+
+@pytest.mark.xfail(
+    strict=True, reason="giving a lease back does not raise the fencing token, and reserving is unfenced"
+)
+@pytest.mark.parametrize(("function", "operation"), OUTLIVED)
+def test_a_function_that_outlives_its_stopped_execution_takes_no_lease_back(function: str, operation: str) -> None:
     scenario = crash_points.provisioning(STORES[0])
-    call = next(call for call in crash_points.recorded(scenario) if call.operation == operation)
-    assert call.function == "ReserveTenantFunction"
+    calls = crash_points.recorded(scenario)
+    call = next(call for call in calls if (call.function, call.operation) == (function, operation))
     assert crash_points.repeat(scenario, call.number, Crash.OUTLIVED) is None

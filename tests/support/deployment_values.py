@@ -98,8 +98,10 @@ class Deployment:
             case "Fn::GetAtt":
                 logical_id, attribute = argument.split(".") if isinstance(argument, str) else argument
                 return self._attribute(logical_id, attribute)
-            case "Fn::Sub" if isinstance(argument, str):
-                return re.sub(r"\$\{([^}]+)\}", lambda match: str(self._named(match[1])), argument)
+            case "Fn::Sub":
+                text, own = (argument, {}) if isinstance(argument, str) else argument
+                own = {name: self.value(part) for name, part in own.items()}
+                return re.sub(r"\$\{([^}]+)\}", lambda match: str(own.get(match[1]) or self._named(match[1])), text)
             case "Fn::If":
                 condition, met, unmet = argument
                 return self.value(met if self._condition(condition) else unmet)
@@ -152,11 +154,14 @@ class Deployment:
         return pattern.format(region=self.region, account=self.account, name=self._physical_name(logical_id))
 
     def _physical_name(self, logical_id: str) -> str:
-        given = template()["Resources"][logical_id].get("Properties", {})
+        given = template()["Resources"].get(logical_id, {}).get("Properties", {})
         named = next((given[name] for name in _NAMES if name in given), None)
         return logical_id if named is None else str(self.value(named))
 
     def _type(self, logical_id: str) -> str:
+        # SAM makes each function a role of this name (AWS documentation, Generated CloudFormation resources).
+        if logical_id.endswith("Role") and logical_id[:-4] in resources("AWS::Serverless::Function"):
+            return "AWS::IAM::Role"
         return str(template()["Resources"][logical_id]["Type"])
 
 

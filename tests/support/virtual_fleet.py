@@ -40,6 +40,8 @@ ACCOUNT = "123456789012"
 REGION = "ap-northeast-1"
 AN_HOUR = 3600.0
 _A_MINUTE = 60.0
+_EVERY_STORE = {"OfferOpenSearchServerless": "true"}
+"""Parameters by which the stack offers every knowledge store."""
 # Source: AWS documentation, How Lambda handles errors and retries with asynchronous invocation.
 _ASYNCHRONOUS_RETRIES = (60.0, 120.0)
 
@@ -167,7 +169,8 @@ def virtual_fleet(
     Raises:
         StrandDied: something failed that nobody waited for, or a thread would outlive its world.
     """
-    deployment = Deployment(ACCOUNT, REGION, parameters or {})
+    arns: dict[str, str] = {}
+    deployment = Deployment(ACCOUNT, REGION, _EVERY_STORE | dict(parameters or {}), arns=arns)
     clock = VirtualClock()
     with ExitStack() as stack:
         stack.enter_context(mock_aws())
@@ -188,13 +191,14 @@ def virtual_fleet(
             run_due=agenda.run_due,
         )
         fleet = _deployed(deployment, timeline, clock, emulator, seed)
+        _make_resources(fleet)
+        arns |= _make_collections(fleet)
         stack.enter_context(fleet.calls.in_place_of_boto3())
         stack.enter_context(patch.dict(os.environ, _environment(deployment)))
         stack.enter_context(patch.object(kbfleet.bootstrap, "clock", lambda: ProductClock(clock)))
         stack.enter_context(_quiet())
         _forget_ports()
         stack.callback(_forget_ports)
-        _make_resources(fleet)
         stack.callback(timeline.close)
         timeline.spawn("tick queue", fleet.ticks.deliver)
         timeline.spawn("tick schedule", lambda: _tick_every_minute(fleet))
@@ -378,6 +382,21 @@ def _make_resources(fleet: VirtualFleet) -> None:
     for bucket in fleet.deployment.made("AWS::S3Vectors::VectorBucket"):
         name = fleet.deployment.property(bucket, "VectorBucketName")
         fleet.client("s3vectors").create_vector_bucket(vectorBucketName=name)
+
+
+def _make_collections(fleet: VirtualFleet) -> dict[str, str]:
+    """Collections are told by an id of their own. Returns: their ARNs, by logical id."""
+    client, deployment = fleet.client("opensearchserverless"), fleet.deployment
+    for kind, create in (("Security", client.create_security_policy), ("Access", client.create_access_policy)):
+        for policy in deployment.made(f"AWS::OpenSearchServerless::{kind}Policy"):
+            create(**{name.lower(): deployment.property(policy, name) for name in ("Name", "Type", "Policy")})
+    arns = {}
+    for collection in deployment.made("AWS::OpenSearchServerless::Collection"):
+        members = {name.lower(): deployment.property(collection, name) for name in ("Name", "Type")}
+        arns[collection] = client.create_collection(**members)["createCollectionDetail"]["arn"]
+    while any(summary["status"] != "ACTIVE" for summary in client.list_collections()["collectionSummaries"]):
+        fleet.timeline.run_for(_A_MINUTE)
+    return arns
 
 
 def _forget_ports() -> None:
