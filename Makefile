@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs format bench up down lock clean
+.PHONY: help demo test check docs format bench prove up down lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -41,6 +41,9 @@ format: $(INSTALLED) ## Bring the code into shape
 
 bench: $(INSTALLED) ## Measure against targets, as tables; minutes
 	@$(BIN)/python -m benchmarks
+
+prove: $(INSTALLED) ## Crash everywhere, storms, slow AWS: what was tried, as a table; a quarter of an hour
+	@$(BIN)/python -m tests.proofs
 
 up: $(INSTALLED) ## Start the local AWS with the stack deployed, and keep it running
 	@$(BIN)/kbfleet-local up

@@ -83,6 +83,19 @@ class FleetApi:
     def provisioning(self, tenant_id: TenantId, execution: str) -> ExecutionBody:
         return self._signed(ExecutionBody, "GET", f"/tenants/{tenant_id}/provisionings/{quote(execution)}")
 
+    def offboard(self, tenant_id: TenantId, retention_days: int | None) -> ExecutionBody:
+        query = f"?retention_days={retention_days}" if retention_days is not None else ""
+        return self._signed(ExecutionBody, "DELETE", f"/tenants/{tenant_id}{query}")
+
+    def offboarding(self, tenant_id: TenantId, execution: str) -> ExecutionBody:
+        return self._signed(ExecutionBody, "GET", f"/tenants/{tenant_id}/offboardings/{quote(execution)}")
+
+    def suspend(self, tenant_id: TenantId) -> TenantBody:
+        return self._signed(TenantBody, "PUT", f"/tenants/{tenant_id}/suspension", {})
+
+    def resume(self, tenant_id: TenantId) -> TenantBody:
+        return self._signed(TenantBody, "DELETE", f"/tenants/{tenant_id}/suspension")
+
     def tenant(self, tenant_id: TenantId) -> TenantBody:
         return self._signed(TenantBody, "GET", f"/tenants/{tenant_id}")
 

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Annotated, NoReturn, TypeVar
 
 import typer
@@ -18,7 +19,7 @@ from kbfleet.contracts import AskResponse, ExecutionBody, SyncBody, TenantBody
 from kbfleet.domain.answer import Question
 from kbfleet.domain.errors import InvalidInput, KbfleetError
 from kbfleet.domain.ingestion import FailureReason, Outcome
-from kbfleet.domain.tenant import DisplayName, TenantId, TenantStatus
+from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, TenantId, TenantStatus
 
 _FAILED = 1
 _BAD_INPUT = 2
@@ -140,6 +141,102 @@ def _report_provisioning(tenant_id: TenantId, execution: ExecutionBody, *, as_js
 
 
 @app.command()
+def suspend(tenant: Tenant, as_json: Json = False, stack: Stack = "kbfleet", region: Region = None) -> None:
+    """Refuse a tenant's questions and stop its syncs. Everything is kept."""
+    with _explained():
+        body = FleetApi.of_stack(stack, region).suspend(TenantId(tenant))
+        _report_status(body, "is suspended: no questions, no syncs, everything kept", as_json=as_json)
+
+
+@app.command()
+def resume(tenant: Tenant, as_json: Json = False, stack: Stack = "kbfleet", region: Region = None) -> None:
+    """Take back a suspension, or an offboarding that has not begun to delete."""
+    with _explained():
+        body = FleetApi.of_stack(stack, region).resume(TenantId(tenant))
+        _report_status(body, "is in service again", as_json=as_json)
+
+
+def _report_status(body: TenantBody, what: str, *, as_json: bool) -> None:
+    if as_json:
+        out.print_json(body.model_dump_json())
+    else:
+        out.print(f"[green]✓[/] Tenant {body.tenant_id} {what}.")
+
+
+@app.command()
+def offboard(
+    tenant: Tenant,
+    retention_days: Annotated[
+        int | None, typer.Option(help="Days until deletion; the stack's setting else.", min=0, max=MAX_RETENTION_DAYS)
+    ] = None,
+    confirm: Annotated[
+        str | None, typer.Option(help="The tenant's id once more, instead of being asked for it.")
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Wait for the receipt, showing progress.")] = False,
+    as_json: Json = False,
+    stack: Stack = "kbfleet",
+    region: Region = None,
+) -> None:
+    """Take a tenant out of service and delete everything of it after the retention period. Ends with a receipt."""
+    with _explained():
+        tenant_id = TenantId(tenant)
+        api = FleetApi.of_stack(stack, region)
+        body = api.tenant(tenant_id)
+        if body.status is not TenantStatus.OFFBOARDED:
+            _confirm(tenant_id, confirm)
+            execution = api.offboard(tenant_id, retention_days).execution
+            if wait:
+                _watch_offboarding(api, tenant_id, execution)
+            body = api.tenant(tenant_id)
+        _report_offboarding(body, as_json=as_json)
+
+
+def _confirm(tenant_id: TenantId, given: str | None) -> None:
+    """Raises: InvalidInput when the answer is not the tenant's id."""
+    answer = given or typer.prompt(
+        f"All documents, vectors and records of {tenant_id} will be deleted. Type its id to go on", err=True
+    )
+    if answer != tenant_id:
+        raise InvalidInput("confirm", f"{answer!r} is not {tenant_id}; nothing was done.")
+
+
+def _watch_offboarding(api: FleetApi, tenant_id: TenantId, name: str) -> None:
+    with _Progress(f"Offboarding {tenant_id}") as progress:
+
+        def look() -> ExecutionBody | None:
+            execution = api.offboarding(tenant_id, name)
+            progress.show(execution.step or "starting")
+            return execution if execution.status != "RUNNING" else None
+
+        ended = _until(look)
+    if ended.status != "SUCCEEDED":
+        _stop(f"Offboarding {tenant_id} {ended.status} at {ended.step}: {ended.reason}", _FAILED)
+
+
+def _report_offboarding(body: TenantBody, *, as_json: bool) -> None:
+    if as_json:
+        out.print_json(body.model_dump_json())
+    elif body.erasure:
+        out.print(f"[green]✓[/] Tenant {body.tenant_id} is offboarded. Verified at {_time(body.erasure.verified_at)}:")
+        for resource in body.erasure.erased:
+            out.print(f"  {resource.kind} {escape(resource.name)} is gone", soft_wrap=True)
+        for kind in body.erasure.kept:
+            out.print(f"  {kind} is kept")
+    elif body.offboarding and body.offboarding.deletion_began_at:
+        out.print(f"Tenant {body.tenant_id} is being deleted.")
+    elif body.offboarding:
+        out.print(
+            f"Tenant {body.tenant_id} is out of service. Everything is deleted after "
+            f"{_time(body.offboarding.delete_after)}; until then, `kbfleet resume {body.tenant_id}` takes it back.",
+            soft_wrap=True,
+        )
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S %Z}"
+
+
+@app.command()
 def status(tenant: Tenant, as_json: Json = False, stack: Stack = "kbfleet", region: Region = None) -> None:
     """Show a tenant: lifecycle, resources, how fresh its knowledge is, and how its last sync ended."""
     with _explained():
@@ -160,7 +257,7 @@ def _tenant_table(body: TenantBody) -> Table:
         ("Data source", body.data_source_id),
         ("Bucket", body.bucket_name),
         ("Knowledge store", body.knowledge_store),
-        ("Synced at", f"{body.sync.synced_at:%Y-%m-%d %H:%M:%S %Z}" if body.sync.synced_at else "never"),
+        ("Synced at", _time(body.sync.synced_at) if body.sync.synced_at else "never"),
         ("Pending changes", "yes" if body.sync.pending_changes else "no"),
         ("Sync", f"{body.sync.state}" + (f", job {body.sync.running_job_id}" if body.sync.running_job_id else "")),
     ]
@@ -169,6 +266,11 @@ def _tenant_table(body: TenantBody) -> Table:
         outcome_colour = "green" if result.outcome is Outcome.SUCCEEDED else "red"
         rows.append(("Last sync", f"[{outcome_colour}]{result.outcome}[/], job {result.ingestion_job_id or 'refused'}"))
         rows += [("", line) for line in _reason_lines(result.failure_reasons)]
+    rows += [("Drift", escape(drift)) for drift in body.drift]
+    if body.offboarding:
+        rows.append(("Deleted after", _time(body.offboarding.delete_after)))
+    if body.erasure:
+        rows.append(("Erased", _time(body.erasure.verified_at)))
     if body.failure:
         rows.append(("Failed at", escape(f"{body.failure.step}: {body.failure.reason}")))
     for name, value in rows:

@@ -68,6 +68,7 @@ def _diagram_of(name: str) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "diagram of provision_tenant": lambda: _diagram_of("provision_tenant"),
+    "diagram of offboard_tenant": lambda: _diagram_of("offboard_tenant"),
     "corrections": corrections,
     "facts": facts,
 }

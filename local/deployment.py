@@ -28,6 +28,7 @@ from local.stack.configuration import (
 )
 
 STACK_NAME = "kbfleet"
+DEFAULT_KNOWLEDGE_STORE = "S3_VECTORS"
 BUILD_DIRECTORY = Path(".build/local")
 FINGERPRINT_TAG = "kbfleet-local:fingerprint"
 COMPLETE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
@@ -52,7 +53,9 @@ class Deployment:
     changed: bool
 
 
-def local_parameters(configuration: StackConfiguration) -> dict[str, str]:
+def local_parameters(
+    configuration: StackConfiguration, knowledge_store: str = DEFAULT_KNOWLEDGE_STORE
+) -> dict[str, str]:
     """Values of template parameters that differ on a local stack. Those that a template does not have are left out.
 
     Intervals are divided by the emulator's speed, so that they fit the lifecycles that are watched.
@@ -63,12 +66,14 @@ def local_parameters(configuration: StackConfiguration) -> dict[str, str]:
 
     return {
         "FleetName": STACK_NAME,
+        "KnowledgeStore": knowledge_store,
         "TokenIssuer": configuration.token_issuer,
         "TokenAudience": TOKEN_AUDIENCE,
         "TokenTenantClaim": TENANT_CLAIM,
         "TickSeconds": shortened(5),
         "IngestionStartIntervalSeconds": shortened(10),
-        "KnowledgeBasePollSeconds": shortened(10),
+        "KnowledgeBaseLookSeconds": shortened(85),
+        "OffboardingRetentionDays": "0",
         "RegistryCacheSeconds": shortened(15),
     }
 
@@ -90,6 +95,7 @@ def deploy(
     *,
     template: Path = REPOSITORY / "template.yaml",
     stack_name: str = STACK_NAME,
+    knowledge_store: str = DEFAULT_KNOWLEDGE_STORE,
     parameter_overrides: Mapping[str, str] | None = None,
     build_directory: Path | None = None,
     console: Console | None = None,
@@ -98,7 +104,8 @@ def deploy(
 
     Does nothing if the stack was deployed from the same files with the same parameters.
 
-    parameter_overrides win over `local_parameters`. build_directory is beside the template if not given.
+    knowledge_store is the stack's default. parameter_overrides win over `local_parameters`. build_directory is beside
+    the template if not given.
     Raises DeploymentError if a sam command fails or the template is missing.
     """
     if not template.exists():
@@ -107,7 +114,9 @@ def deploy(
     build_directory = build_directory or template.parent / BUILD_DIRECTORY
     content = yaml.load(template.read_text("utf-8"), _CloudFormationLoader)  # noqa: S506 -- a subclass of SafeLoader
     known = content.get("Parameters") or {}
-    parameters = {name: value for name, value in local_parameters(configuration).items() if name in known}
+    parameters = {
+        name: value for name, value in local_parameters(configuration, knowledge_store).items() if name in known
+    }
     parameters |= parameter_overrides or {}
     fingerprint = _fingerprint(template, content, parameters)
     before = _stack(configuration, stack_name)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from kbfleet.bootstrap import KNOWLEDGE_STORES
 from local import demo as demonstration
 from local import deployment
 from local.bedrock import server as bedrock_server
@@ -49,6 +50,18 @@ Speed = Annotated[float, typer.Option("--speed", help="How many times faster tha
 Concurrency = Annotated[int, typer.Option("--concurrency", help="Most environments of one function at a time.")]
 Authorization = Annotated[
     bool, typer.Option("--authorization/--no-authorization", help="Check every call against IAM policies.")
+]
+
+
+def _known_store(value: str) -> str:
+    if value not in KNOWLEDGE_STORES:
+        raise typer.BadParameter(f"choose one of {', '.join(KNOWLEDGE_STORES)}")
+    return value
+
+
+KnowledgeStore = Annotated[
+    str,
+    typer.Option(callback=_known_store, help=f"Where tenants' vectors live by default: {', '.join(KNOWLEDGE_STORES)}."),
 ]
 DEFAULT_STATE = REPOSITORY / ".local"
 
@@ -90,6 +103,7 @@ def up(
     speed: Speed = 60.0,
     concurrency: Concurrency = 8,
     authorization: Authorization = False,
+    knowledge_store: KnowledgeStore = deployment.DEFAULT_KNOWLEDGE_STORE,
     template: Annotated[Path, typer.Option(help="Template to deploy.", resolve_path=True)] = REPOSITORY
     / "template.yaml",
     parameter: Annotated[
@@ -120,7 +134,11 @@ def up(
     if not deploy:
         return
     deployed = deployment.deploy(
-        configuration, template=template, parameter_overrides=_parse_parameters(parameter), console=console
+        configuration,
+        template=template,
+        knowledge_store=knowledge_store,
+        parameter_overrides=_parse_parameters(parameter),
+        console=console,
     )
     if not deployed.changed:
         console.print("Nothing changed since the last deployment.")

@@ -1,4 +1,5 @@
-"""Trigger: `/tenants`, signed with IAM. What the operator does: provision, look, sync."""
+"""Trigger: `/tenants`, signed with IAM. What the operator does: provision, look, sync, suspend,
+resume, offboard."""
 
 from http import HTTPStatus
 from typing import Any
@@ -11,16 +12,22 @@ from kbfleet.contracts import (
     ExecutionBody,
     JobsBody,
     JobStateChangeDetail,
+    OffboardTenantInput,
     ProvisionRequest,
     ProvisionTenantInput,
     SyncBody,
     TenantBody,
+    parse,
     parse_json,
 )
 from kbfleet.domain.errors import ExecutionNotFound, ResourceMissing
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.tenant import Tenant, TenantId
+from kbfleet.ports import Executions
+from kbfleet.settings import OffboardingExecutionSettings, read
 from kbfleet.telemetry import logger, tracer
 from kbfleet.usecases.ingestion import request_sync
+from kbfleet.usecases.lifecycle import resume_tenant, suspend_tenant
+from kbfleet.usecases.offboarding import start_offboarding
 from kbfleet.usecases.provisioning import start_provisioning
 
 app = api.resolver()
@@ -44,13 +51,71 @@ def put_tenant(tenant_id: str) -> Response[str]:
     return api.respond(ExecutionBody.from_domain(execution), HTTPStatus.ACCEPTED)
 
 
+@app.delete("/tenants/<tenant_id>")
+def delete_tenant(tenant_id: str) -> Response[str]:
+    """Takes the tenant out of service and deletes everything of it after the retention period."""
+    settings = read(OffboardingExecutionSettings)
+    wanted = app.current_event.query_string_parameters.get("retention_days", settings.retention_days)
+    request = parse(OffboardTenantInput, {"tenant_id": tenant_id, "retention_days": wanted})
+    execution = start_offboarding(
+        request.tenant_id,
+        request.retention,
+        registry=bootstrap.registry(),
+        executions=bootstrap.offboarding_executions(),
+        clock=bootstrap.clock(),
+    )
+    logger.info("Offboarding runs", tenant_id=request.tenant_id, execution=execution.name)
+    return api.respond(ExecutionBody.from_domain(execution), HTTPStatus.ACCEPTED)
+
+
+@app.put("/tenants/<tenant_id>/suspension")
+def put_suspension(tenant_id: str) -> Response[str]:
+    """No questions and no syncs; everything is kept."""
+    tenant = suspend_tenant(
+        TenantId(tenant_id),
+        registry=bootstrap.registry(),
+        ledger=bootstrap.ledger(),
+        knowledge_bases=bootstrap.knowledge_bases(),
+        callbacks=bootstrap.callbacks(),
+        announcements=bootstrap.announcements(),
+        clock=bootstrap.clock(),
+    )
+    logger.info("The tenant is suspended", tenant_id=tenant.tenant_id)
+    return _tenant(tenant)
+
+
+@app.delete("/tenants/<tenant_id>/suspension")
+def delete_suspension(tenant_id: str) -> Response[str]:
+    """Takes back a suspension, or an offboarding that has not begun to delete."""
+    tenant = resume_tenant(
+        TenantId(tenant_id),
+        registry=bootstrap.registry(),
+        ledger=bootstrap.ledger(),
+        ticks=bootstrap.ticks(),
+        executions=bootstrap.executions(),
+        announcements=bootstrap.announcements(),
+        clock=bootstrap.clock(),
+    )
+    logger.info("The tenant is in service again", tenant_id=tenant.tenant_id)
+    return _tenant(tenant)
+
+
 @app.get("/tenants/<tenant_id>/provisionings/<execution>")
 def get_provisioning(tenant_id: str, execution: str) -> Response[str]:
+    return _execution(tenant_id, execution, bootstrap.executions())
+
+
+@app.get("/tenants/<tenant_id>/offboardings/<execution>")
+def get_offboarding(tenant_id: str, execution: str) -> Response[str]:
+    return _execution(tenant_id, execution, bootstrap.offboarding_executions())
+
+
+def _execution(tenant_id: str, execution: str, executions: Executions) -> Response[str]:
     tenant = bootstrap.registry().find(TenantId(tenant_id))
     try:
-        described = bootstrap.executions().describe(execution)
+        described = executions.describe(execution)
     except ResourceMissing as error:
-        raise ExecutionNotFound(f"No provisioning {execution} of tenant {tenant_id} is known.") from error
+        raise ExecutionNotFound(f"No execution {execution} for tenant {tenant_id} is known.") from error
     failure = tenant.failure if tenant is not None and tenant.failure is not None else None
     own = failure if failure is not None and failure.execution == described.arn else None
     return api.respond(ExecutionBody.from_domain(described, own))
@@ -58,7 +123,10 @@ def get_provisioning(tenant_id: str, execution: str) -> Response[str]:
 
 @app.get("/tenants/<tenant_id>")
 def get_tenant(tenant_id: str) -> Response[str]:
-    tenant = bootstrap.registry().get(TenantId(tenant_id))
+    return _tenant(bootstrap.registry().get(TenantId(tenant_id)))
+
+
+def _tenant(tenant: Tenant) -> Response[str]:
     return api.respond(TenantBody.from_domain(tenant, bootstrap.ledger().find(tenant.tenant_id)))
 
 

@@ -14,9 +14,15 @@ from aws_lambda_powertools.utilities.idempotency import (
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
-from kbfleet.contracts import PROVISIONING_FAILED, JobStateChangeEvent, ProvisioningFailedEvent, parse
+from kbfleet.contracts import (
+    OFFBOARDING_FAILED,
+    PROVISIONING_FAILED,
+    JobStateChangeEvent,
+    WorkflowFailedEvent,
+    parse,
+)
 from kbfleet.telemetry import logger, tracer
-from kbfleet.usecases.alerting import alert_ingestion, alert_provisioning_failure
+from kbfleet.usecases.alerting import alert_ingestion, alert_workflow_failure
 
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 _A_DAY_IN_SECONDS = 86_400
@@ -34,9 +40,9 @@ _once = IdempotencyConfig(expires_after_seconds=_A_DAY_IN_SECONDS)
 @idempotent_function(data_keyword_argument="identity", persistence_store=_delivered, config=_once)
 def _deliver(*, identity: str, event: dict[str, Any]) -> None:
     channel, deployment = bootstrap.alert_channel(), bootstrap.fleet().deployment
-    if event["detail-type"] == PROVISIONING_FAILED:
-        failed = parse(ProvisioningFailedEvent, event).detail
-        alert_provisioning_failure(failed.tenant_id, failed.to_domain(), channel=channel, deployment=deployment)
+    if event["detail-type"] in {PROVISIONING_FAILED, OFFBOARDING_FAILED}:
+        failed = parse(WorkflowFailedEvent, event).detail
+        alert_workflow_failure(failed.tenant_id, failed.to_domain(), channel=channel, deployment=deployment)
     else:
         change = parse(JobStateChangeEvent, event).detail
         alert_ingestion(change.to_domain(), channel=channel, deployment=deployment)

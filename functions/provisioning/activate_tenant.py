@@ -11,6 +11,7 @@ def handler(step: StepInput) -> ActivationResult:
     tenant = activate_tenant(
         step.reservation.to_domain(),
         registry=bootstrap.registry(),
+        announcements=bootstrap.announcements(),
         clock=bootstrap.clock(),
     )
     return ActivationResult(status=tenant.status)

@@ -1,18 +1,15 @@
 """State "Announce Provisioning Failed": the bus learns which step failed and why."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import ProvisioningFailedInput
+from kbfleet.contracts import WorkflowFailedInput
 from kbfleet.telemetry import workflow_step
-from kbfleet.usecases.provisioning import announce_provisioning_failed, describe_failure
+from kbfleet.usecases.provisioning import announce_provisioning_failed
 
 
-@workflow_step(ProvisioningFailedInput)
-def handler(step: ProvisioningFailedInput) -> None:
-    failure = describe_failure(
-        execution=step.execution,
-        step=step.progress.failed_step,
-        error=step.progress.failure.Error,
-        cause=step.progress.failure.Cause or "",
-        clock=bootstrap.clock(),
+@workflow_step(WorkflowFailedInput)
+def handler(step: WorkflowFailedInput) -> None:
+    announce_provisioning_failed(
+        step.progress.tenant_id,
+        step.to_domain(bootstrap.clock().now()),
+        announcements=bootstrap.announcements(),
     )
-    announce_provisioning_failed(step.progress.tenant_id, failure, announcements=bootstrap.announcements())

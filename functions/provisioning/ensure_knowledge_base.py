@@ -16,5 +16,7 @@ def handler(step: StepInput) -> KnowledgeBaseResult:
         knowledge_bases=bootstrap.knowledge_bases(),
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
+        announcements=bootstrap.announcements(),
+        look_after_at_most=read(ProvisioningSettings).knowledge_base_look,
     )
-    return KnowledgeBaseResult.from_domain(state, read(ProvisioningSettings).knowledge_base_poll_seconds)
+    return KnowledgeBaseResult.from_domain(state)

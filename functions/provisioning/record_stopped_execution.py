@@ -7,23 +7,25 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
-from kbfleet.contracts import ProvisionTenantInput, StoppedExecutionDetail, parse
+from kbfleet.contracts import StoppedExecutionDetail, StoppedExecutionInput, parse
+from kbfleet.domain.tenant import describe_failure
 from kbfleet.telemetry import logger, tracer
-from kbfleet.usecases.provisioning import describe_failure, record_stopped_execution
+from kbfleet.usecases.provisioning import record_stopped_execution
 
 
 @logger.inject_lambda_context(clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     detail = parse(StoppedExecutionDetail, event["detail"])
-    tenant_id = parse(ProvisionTenantInput, json.loads(detail.input)).tenant_id
+    tenant_id = parse(StoppedExecutionInput, json.loads(detail.input)).tenant_id
     logger.append_keys(tenant_id=tenant_id, execution=detail.executionArn)
     failure = describe_failure(
+        detail.workflow,
         execution=detail.executionArn,
         step="Execution",
         error=detail.status,
         cause=f"The execution ended as {detail.status} before it could report.",
-        clock=bootstrap.clock(),
+        now=bootstrap.clock().now(),
     )
     record_stopped_execution(tenant_id, failure, registry=bootstrap.registry(), announcements=bootstrap.announcements())
     logger.info("The stopped execution is recorded")

@@ -15,6 +15,7 @@ def handler(step: ReserveTenantInput) -> ReservationPayload:
         execution=step.execution,
         registry=bootstrap.registry(),
         stores=bootstrap.stores(),
+        announcements=bootstrap.announcements(),
         clock=bootstrap.clock(),
         lease=settings.lease,
         ready_within=settings.knowledge_base_ready_within,

@@ -7,6 +7,7 @@
 
 import contextlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ Properties = dict[str, Any]
 # The physical id, which is what Ref gives, and the attributes for Fn::GetAtt.
 Made = tuple[str, dict[str, str]]
 Clients = Callable[[str], Any]
+_POLL_SECONDS = 0.1
 MISSING = {"NotFoundException", "ResourceNotFoundException", "AWS.SimpleQueueService.NonExistentQueue"}
 
 
@@ -129,11 +131,13 @@ class Collection(ResourceType):
     """A collection of OpenSearch Serverless; its name and type replace it."""
 
     def create(self, logical_id: str, properties: Properties, stack: str) -> Made:  # noqa: ARG002
-        arguments = {"name": properties["Name"], "type": properties.get("Type", "SEARCH")}
-        if tags := properties.get("Tags"):
-            arguments["tags"] = _lower_keys(tags)
-        made = self._clients("opensearchserverless").create_collection(**arguments)
-        return self._made(made["createCollectionDetail"]["id"])
+        identifier = self._clients("opensearchserverless").create_collection(
+            **{"type": "SEARCH", **_lower_keys(properties)}
+        )["createCollectionDetail"]["id"]
+        # As CloudFormation does: what depends on the collection finds it ACTIVE.
+        while self._details(identifier)["status"] == "CREATING":
+            time.sleep(_POLL_SECONDS)
+        return self._made(identifier)
 
     def must_replace(self, old: Properties, new: Properties) -> bool:
         return any(old.get(key) != new.get(key) for key in ("Name", "Type", "StandbyReplicas"))
@@ -149,10 +153,15 @@ class Collection(ResourceType):
             self._clients("opensearchserverless").delete_collection(id=physical_id)
 
     def _made(self, identifier: str) -> Made:
-        details = self._clients("opensearchserverless").batch_get_collection(ids=[identifier])["collectionDetails"][0]
+        details = self._details(identifier)
         names = {"Id": "id", "Arn": "arn", "CollectionEndpoint": "collectionEndpoint"}
         names["DashboardEndpoint"] = "dashboardEndpoint"
         return identifier, {attribute: details.get(key, "") for attribute, key in names.items()}
+
+    def _details(self, identifier: str) -> dict[str, Any]:
+        found = self._clients("opensearchserverless").batch_get_collection(ids=[identifier])["collectionDetails"]
+        details: dict[str, Any] = found[0]
+        return details
 
 
 class ServerlessPolicy(ResourceType):

@@ -1,9 +1,11 @@
 """What a caller must be permitted for the services of the Bedrock emulator, for MiniStack's IAM evaluator.
 
 MiniStack evaluates one permission a call, named like the operation. Sources: "Actions, resources, and condition keys"
-for Amazon Bedrock and for Amazon S3 Vectors (service authorization reference); "Set up permissions for a user or role
-to create and manage knowledge bases" and "Prerequisites for running model inference" (Amazon Bedrock user guide). That
-tags at creation need TagResource, and IngestKnowledgeBaseDocuments needs StartIngestionJob, is reported by users.
+for Amazon Bedrock, Amazon S3 Vectors and Amazon OpenSearch Serverless (service authorization reference); "Set up
+permissions for a user or role to create and manage knowledge bases" and "Prerequisites for running model inference"
+(Amazon Bedrock user guide). That a vector index with tags needs TagResource is said by the botocore model; that a
+knowledge base with tags does, that IngestKnowledgeBaseDocuments needs StartIngestionJob, and that the index operations
+of OpenSearch Serverless need APIAccessAll, is reported by users.
 """
 
 import json
@@ -71,6 +73,10 @@ def _further_permissions(
     knowledge_base = f"arn:aws:bedrock:{region}:{account}:knowledge-base"
     if action == "bedrock:CreateKnowledgeBase" and _members(body).get("tags"):
         yield "bedrock:TagResource", f"{knowledge_base}/*"
+    elif action == "s3vectors:CreateIndex" and _members(body).get("tags"):
+        yield "s3vectors:TagResource", _s3_vectors_arn(_members(body), region, account)
+    elif action in ("aoss:CreateIndex", "aoss:GetIndex", "aoss:UpdateIndex", "aoss:DeleteIndex"):
+        yield "aoss:APIAccessAll", f"arn:aws:aoss:{region}:{account}:collection/{_members(body).get('id')}"
     elif action == "bedrock:IngestKnowledgeBaseDocuments":
         yield "bedrock:StartIngestionJob", f"{knowledge_base}/{path.split('/')[2]}"
     elif action in ("bedrock:RetrieveAndGenerate", "bedrock:RetrieveAndGenerateStream"):

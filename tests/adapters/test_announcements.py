@@ -9,7 +9,7 @@ import pytest
 from botocore.stub import Stubber
 
 from kbfleet.adapters.event_bridge import EventBridgeAnnouncements
-from kbfleet.contracts import JobStateChangeEvent, ProvisioningFailedEvent, parse
+from kbfleet.contracts import JobStateChangeEvent, WorkflowFailedEvent, parse
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.ports import Announcements
@@ -80,7 +80,7 @@ def test_what_breaks_or_recovers_reaches_the_alert_queue_as_it_was(
 def test_a_failed_provisioning_reaches_the_alert_queue_as_it_was(bus: Bus) -> None:
     EventBridgeAnnouncements(bus.events, bus_name="kbfleet").provisioning_failed(ACME, provisioning_failure())
     (event,) = bus.delivered()
-    detail = parse(ProvisioningFailedEvent, event).detail
+    detail = parse(WorkflowFailedEvent, event).detail
     assert (detail.tenant_id, detail.to_domain()) == (ACME, provisioning_failure())
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from kbfleet.domain.errors import (
     CapacityExceeded,
+    DataSourceFailed,
     KbfleetError,
     NotReadyYet,
     ResourceConflict,
@@ -13,9 +14,10 @@ from kbfleet.domain.errors import (
     Throttled,
 )
 from kbfleet.domain.ingestion import JobStatus, Outcome
-from kbfleet.domain.knowledge_base import KnowledgeBaseStatus, client_token
+from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseStatus, client_token
 from kbfleet.domain.tenant import DataSourceReference, TenantId
 from tests.support.knowledge_base_worlds import BUCKET, REASONS, Emulated, InMemory, World
+from tests.support.knowledge_store_worlds import OnOpenSearchServerless
 from tests.support.samples import ACCOUNT, NAMES
 
 
@@ -28,7 +30,7 @@ class KnowledgeBasesSuite:
 
     def test_what_does_not_exist_is_not_found(self, world: World) -> None:
         assert world.knowledge_bases.get("KBUNKNOWN0") is None
-        assert world.knowledge_bases.find("kbfleet-acme") is None
+        assert not world.knowledge_bases.named("kbfleet-acme")
 
     def test_a_new_one_is_creating_and_active_after_a_while(self, world: World) -> None:
         made = world.create("kbfleet-acme")
@@ -42,10 +44,9 @@ class KnowledgeBasesSuite:
     def test_one_is_found_by_its_name_on_whichever_page_of_the_list_it_is(self, world: World) -> None:
         made = {f"kbfleet-{number}": world.create(f"kbfleet-{number}").knowledge_base_id for number in range(25)}
         for name, knowledge_base_id in made.items():
-            found = world.knowledge_bases.find(name)
-            assert found is not None
+            (found,) = world.knowledge_bases.named(name)
             assert found.knowledge_base_id == knowledge_base_id
-        assert world.knowledge_bases.find("kbfleet") is None
+        assert not world.knowledge_bases.named("kbfleet")
 
     def test_a_name_is_taken_once(self, world: World) -> None:
         world.create("kbfleet-acme", token="one")
@@ -72,7 +73,7 @@ class KnowledgeBasesSuite:
         made = world.active("kbfleet-acme")
         world.delete(made)
         assert world.knowledge_bases.get(made) is None
-        assert world.knowledge_bases.find("kbfleet-acme") is None
+        assert not world.knowledge_bases.named("kbfleet-acme")
 
     # --- data sources ---
 
@@ -109,8 +110,8 @@ class KnowledgeBasesSuite:
             world.create_data_source(knowledge_base_id)
 
     def test_a_knowledge_base_that_is_gone_has_no_data_sources_to_look_for(self, world: World) -> None:
-        with pytest.raises(ResourceMissing):
-            world.knowledge_bases.find_data_source("KBUNKNOWN0", "documents")
+        assert not world.knowledge_bases.data_sources("KBUNKNOWN0")
+        assert world.knowledge_bases.find_data_source("KBUNKNOWN0", "documents") is None
 
     # --- ingestion jobs ---
 
@@ -235,6 +236,18 @@ class TestBedrockKnowledgeBases(KnowledgeBasesSuite):
         tags = world.agent.list_tags_for_resource(resourceArn=found["knowledgeBaseArn"])["tags"]
         assert tags == NAMES.tags(TenantId("acme"))
 
+    def test_a_data_source_that_fails_after_it_was_made_says_why(self, world: Emulated) -> None:
+        fault = {"effect": "data_source_fails", "seconds": 30, "failureReasons": ["The bucket cannot be read."]}
+        world.aws.emulator.faults.add(fault)
+        knowledge_base_id = world.active("kbfleet-acme")
+        world.create_data_source(knowledge_base_id)
+        world.advance(30)
+        found = world.knowledge_bases.find_data_source(knowledge_base_id, "documents")
+        assert found is not None
+        assert (found.status, found.failure_reasons) == (DataSourceStatus.FAILED, ("The bucket cannot be read.",))
+        with pytest.raises(DataSourceFailed, match="cannot be read"):
+            found.require_usable()
+
     def test_documents_that_were_ignored_are_counted_and_named(self, world: Emulated) -> None:
         world.aws.s3.put_object(Bucket=BUCKET, Key="就業規則 第2版.md", Body="有給休暇は20日です。".encode())
         world.aws.s3.put_object(Bucket=BUCKET, Key="tool, old.exe", Body=b"MZ")
@@ -271,4 +284,10 @@ class TestBedrockKnowledgeBases(KnowledgeBasesSuite):
             {"effect": "error", "operation": "ListKnowledgeBases", "code": code, "message": "x", "count": 1}
         )
         with pytest.raises(error):
-            world.knowledge_bases.find("kbfleet-11")
+            world.knowledge_bases.named("kbfleet-11")
+
+
+class TestBedrockKnowledgeBasesOnOpenSearchServerless(KnowledgeBasesSuite):
+    @pytest.fixture
+    def world(self, aws: None) -> Emulated:
+        return Emulated(OnOpenSearchServerless)

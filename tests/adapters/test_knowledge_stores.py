@@ -6,84 +6,325 @@ from typing import Any
 
 import pytest
 
-from kbfleet.adapters.knowledge_stores.s3_vectors import EMBEDDING_DIMENSION, S3VectorsKnowledgeStore
-from kbfleet.domain.errors import ResourceMissing
-from kbfleet.domain.tenant import TenantId
+from kbfleet.adapters.bedrock import BedrockKnowledgeBases
+from kbfleet.adapters.dynamodb import DynamoDBIndexCatalogue, Table
+from kbfleet.adapters.knowledge_stores import IndexCatalogue, differences
+from kbfleet.domain.errors import KnowledgeStoreUnusable, NotReadyYet, ResourceMissing
+from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseKind, KnowledgeBaseStatus, client_token
+from kbfleet.domain.tenant import DataSourceReference, TenantId
 from kbfleet.ports import KnowledgeStore
-from tests.support.emulator import TITAN, VECTOR_BUCKET, EmulatedAws
-from tests.support.fakes import InMemoryKnowledgeStore
-from tests.support.samples import ACME, NAMES, SAKURA
+from tests.support.emulator import SERVICE_ROLE, EmulatedAws
+from tests.support.fakes import InMemoryIndexCatalogue
+from tests.support.knowledge_store_worlds import InMemory, Managed, OnOpenSearchServerless, OnS3Vectors, StoreWorld
+from tests.support.samples import ACCOUNT, ACME, NAMES, SAKURA
+
+BUCKET = "kbfleet-acme-0123456789"
 
 
 class KnowledgeStoreSuite:
+    """Of every store."""
+
     @pytest.fixture
-    def store(self) -> KnowledgeStore:
+    def world(self) -> StoreWorld:
         raise NotImplementedError
 
-    def test_an_index_is_made_once(self, store: KnowledgeStore) -> None:
+    @pytest.fixture
+    def store(self, world: StoreWorld) -> KnowledgeStore:
+        return world.store
+
+    def test_ensuring_it_twice_gives_the_same_reference(self, store: KnowledgeStore) -> None:
         assert store.ensure(ACME) == store.ensure(ACME)
+
+    def test_a_data_source_reads_the_tenants_bucket(self, store: KnowledgeStore) -> None:
+        assert BUCKET in str(store.data_source_configuration(BUCKET))
+
+    def test_a_knowledge_base_is_of_the_stores_kind(self, store: KnowledgeStore) -> None:
+        configuration = store.knowledge_base_configuration(store.ensure(ACME))
+        assert f"'type': '{store.kind}'" in str(configuration["knowledgeBaseConfiguration"])
+
+    def test_deleting_what_is_not_there_is_fine(self, store: KnowledgeStore) -> None:
+        store.delete(ACME)
+        assert not store.exists(ACME)
+
+    def test_nobody_is_there_at_first(self, store: KnowledgeStore) -> None:
+        assert list(store.tenants()) == []
+
+
+class IndexedStoreSuite(KnowledgeStoreSuite):
+    """Of stores that keep an index for each tenant."""
 
     def test_every_tenant_has_an_index_of_its_own(self, store: KnowledgeStore) -> None:
         tenants = [ACME, SAKURA, TenantId("acme-2")]
         assert len({store.ensure(tenant_id) for tenant_id in tenants}) == 3
+        assert sorted(store.tenants()) == sorted(tenants)
 
     def test_a_knowledge_base_is_bound_to_that_index_and_no_other(self, store: KnowledgeStore) -> None:
         one, other = store.ensure(ACME), store.ensure(SAKURA)
         assert one in str(store.knowledge_base_configuration(one))
         assert other not in str(store.knowledge_base_configuration(one))
 
-    def test_a_data_source_reads_the_tenants_bucket(self, store: KnowledgeStore) -> None:
-        assert "kbfleet-acme-0123456789" in str(store.data_source_configuration("kbfleet-acme-0123456789"))
+    def test_an_index_that_has_vanished_is_made_again(self, world: StoreWorld) -> None:
+        reference = world.store.ensure(ACME)
+        world.drop(ACME)
+        assert not world.store.exists(ACME)
+        assert list(world.store.tenants()) == []
+        assert world.store.ensure(ACME) == reference
+        assert world.store.exists(ACME)
+
+    def test_only_the_deleted_index_is_gone(self, store: KnowledgeStore) -> None:
+        store.ensure(ACME)
+        store.ensure(SAKURA)
+        store.delete(ACME)
+        assert (store.exists(ACME), store.exists(SAKURA)) == (False, True)
+        assert list(store.tenants()) == [SAKURA]
+
+    def test_an_index_of_another_shape_is_refused_saying_what_is_wrong_and_what_to_do(self, world: StoreWorld) -> None:
+        world.take_name(ACME)
+        with pytest.raises(KnowledgeStoreUnusable, match="acme") as caught:
+            world.store.ensure(ACME)
+        assert "elete" in caught.value.remedy
+
+    def test_such_an_index_counts_as_there_and_can_be_deleted(self, world: StoreWorld) -> None:
+        world.take_name(ACME)
+        assert world.store.exists(ACME)
+        world.store.delete(ACME)
+        assert world.store.ensure(ACME)
 
 
-class TestInMemoryKnowledgeStore(KnowledgeStoreSuite):
+class EmulatedStoreSuite(KnowledgeStoreSuite):
+    """Of real adapters: what Bedrock does with what the store says."""
+
     @pytest.fixture
-    def store(self) -> KnowledgeStore:
-        return InMemoryKnowledgeStore(NAMES)
+    def account(self, aws: None) -> EmulatedAws:
+        return EmulatedAws()
 
-
-class TestS3VectorsKnowledgeStore(KnowledgeStoreSuite):
-    @pytest.fixture
-    def vectors(self, aws: None) -> Any:
-        client = EmulatedAws().client("s3vectors")
-        client.create_vector_bucket(vectorBucketName=VECTOR_BUCKET)
-        return client
-
-    @pytest.fixture
-    def store(self, vectors: Any) -> KnowledgeStore:
-        return self.of(vectors)
-
-    def of(self, vectors: Any) -> S3VectorsKnowledgeStore:
-        return S3VectorsKnowledgeStore(vectors, vector_bucket=VECTOR_BUCKET, names=NAMES, embedding_model_arn=TITAN)
-
-    def test_the_index_is_what_bedrock_needs(self, vectors: Any) -> None:
-        self.of(vectors).ensure(ACME)
-        index = vectors.get_index(vectorBucketName=VECTOR_BUCKET, indexName="acme")["index"]
-        assert (index["dataType"], index["dimension"], index["distanceMetric"]) == (
-            "float32",
-            EMBEDDING_DIMENSION,
-            "cosine",
+    def create(self, account: EmulatedAws, store: KnowledgeStore) -> KnowledgeBase:
+        return self.knowledge_bases(account).create(
+            "kbfleet-acme",
+            configuration=store.knowledge_base_configuration(store.ensure(ACME)),
+            tags=NAMES.tags(ACME),
+            client_token=client_token("acme"),
         )
-        assert set(index["metadataConfiguration"]["nonFilterableMetadataKeys"]) == {
-            "AMAZON_BEDROCK_TEXT",
-            "AMAZON_BEDROCK_METADATA",
-        }
 
-    def test_one_that_another_execution_makes_between_look_and_call_is_adopted(self, vectors: Any) -> None:
-        reference = self.of(vectors).ensure(ACME)
-        look = vectors.get_index
-        looks = 0
+    def knowledge_bases(self, account: EmulatedAws) -> BedrockKnowledgeBases:
+        return BedrockKnowledgeBases(account.client("bedrock-agent"), role_arn=SERVICE_ROLE)
+
+    def test_a_document_is_ingested_and_found_again(self, account: EmulatedAws, store: KnowledgeStore) -> None:
+        bases = self.knowledge_bases(account)
+        made = self.create(account, store)
+        account.s3.create_bucket(Bucket=BUCKET)
+        account.s3.put_object(Bucket=BUCKET, Key="leave.md", Body=b"Paid leave is twenty days a year.")
+        account.advance(store.usual_creation.total_seconds())
+        active = bases.get(made.knowledge_base_id)
+        assert active is not None
+        assert active.status is KnowledgeBaseStatus.ACTIVE
+        source = bases.create_data_source(
+            made.knowledge_base_id,
+            "documents",
+            configuration=store.data_source_configuration(BUCKET),
+            client_token=client_token("documents"),
+        )
+        reference = DataSourceReference(made.knowledge_base_id, source.data_source_id)
+        job = bases.start_ingestion(reference, client_token=client_token("job"))
+        account.advance(600)
+        assert bases.ingestion_job(reference, job.ingestion_job_id).statistics.new == 1
+        found = account.client("bedrock-agent-runtime").retrieve(
+            knowledgeBaseId=made.knowledge_base_id, retrievalQuery={"text": "How many days of paid leave?"}
+        )["retrievalResults"]
+        assert [result["content"]["text"] for result in found] == ["Paid leave is twenty days a year."]
+
+
+class LateIndexSuite(EmulatedStoreSuite, IndexedStoreSuite):
+    """Of stores whose new index Bedrock may not see for seconds."""
+
+    def test_an_index_that_bedrock_does_not_see_yet_is_worth_another_try(
+        self, account: EmulatedAws, store: KnowledgeStore
+    ) -> None:
+        account.emulator.faults.add({"effect": "index_not_visible", "seconds": 20})
+        with pytest.raises(NotReadyYet):
+            self.create(account, store)
+        account.advance(21)
+        assert self.create(account, store).status is KnowledgeBaseStatus.CREATING
+
+    @staticmethod
+    def look_past(world: Any, looks: int) -> None:
+        """The store's next looks find nothing, whatever is there."""
+        look, missed = world.client.get_index, iter(range(looks))
 
         def get_index(**arguments: Any) -> Any:
-            nonlocal looks
-            looks += 1
-            return look(**{**arguments, "indexName": "not-made-yet"} if looks == 1 else arguments)
+            return look(**arguments if next(missed, None) is None else arguments | {"indexName": "not-made-yet"})
 
-        vectors.get_index = get_index
-        assert self.of(vectors).ensure(ACME) == reference
-        assert looks == 2
+        world.client.get_index = get_index
 
-    def test_without_the_fleets_vector_bucket_it_says_what_is_missing(self, vectors: Any) -> None:
-        store = S3VectorsKnowledgeStore(vectors, vector_bucket="gone", names=NAMES, embedding_model_arn=TITAN)
+    def test_one_that_another_execution_makes_between_look_and_call_is_adopted(self, world: StoreWorld) -> None:
+        reference = world.store.ensure(ACME)
+        self.look_past(world, 1)
+        assert world.store.ensure(ACME) == reference
+
+    def test_one_that_somebody_makes_between_look_and_call_is_checked_too(self, world: StoreWorld) -> None:
+        world.take_name(ACME)
+        self.look_past(world, 1)
+        with pytest.raises(KnowledgeStoreUnusable):
+            world.store.ensure(ACME)
+
+    def test_one_that_exists_but_cannot_be_looked_at_yet_is_worth_another_try(self, world: StoreWorld) -> None:
+        world.store.ensure(ACME)
+        self.look_past(world, 2)
+        with pytest.raises(NotReadyYet, match="not visible yet"):
+            world.store.ensure(ACME)
+
+
+class TestInMemoryKnowledgeStore(IndexedStoreSuite):
+    @pytest.fixture
+    def world(self) -> StoreWorld:
+        return InMemory()
+
+
+class TestS3VectorsKnowledgeStore(LateIndexSuite):
+    @pytest.fixture
+    def world(self, account: EmulatedAws) -> OnS3Vectors:
+        return OnS3Vectors(account)
+
+    def test_the_index_tells_whose_it_is(self, world: OnS3Vectors) -> None:
+        reference = world.store.ensure(ACME)
+        assert world.client.list_tags_for_resource(resourceArn=reference)["tags"] == NAMES.tags(ACME)
+
+    @pytest.mark.parametrize(
+        ("members", "reason"),
+        [
+            ({"dimension": 256}, "dimension is 256, not 1024"),
+            ({"distanceMetric": "euclidean"}, "distanceMetric is euclidean, not cosine"),
+            (
+                {"metadataConfiguration": {"nonFilterableMetadataKeys": ["AMAZON_BEDROCK_TEXT"]}},
+                "nonFilterableMetadataKeys lack AMAZON_BEDROCK_METADATA",
+            ),
+        ],
+    )
+    def test_what_cannot_be_changed_of_an_index_is_told(
+        self, world: OnS3Vectors, members: dict[str, Any], reason: str
+    ) -> None:
+        world.create_index("acme", **members)
+        with pytest.raises(KnowledgeStoreUnusable, match=reason):
+            world.store.ensure(ACME)
+
+    def test_an_index_with_more_keys_that_are_not_filtered_by_is_good(self, world: OnS3Vectors) -> None:
+        keys = ["AMAZON_BEDROCK_TEXT", "AMAZON_BEDROCK_METADATA", "summary"]
+        world.create_index("acme", metadataConfiguration={"nonFilterableMetadataKeys": keys})
+        assert world.store.ensure(ACME)
+
+    def test_tenants_are_found_on_every_page_and_nobody_elses_index(self, world: OnS3Vectors) -> None:
+        tenants = [TenantId(f"tenant-{number}") for number in range(501)]  # a page holds 500
+        for tenant_id in tenants:
+            world.create_index(NAMES.vector_index(tenant_id))
+        world.create_index("not.a.tenant")
+        assert sorted(world.store.tenants()) == sorted(tenants)
+
+    def test_without_the_fleets_vector_bucket_it_says_what_is_missing(self, account: EmulatedAws) -> None:
         with pytest.raises(ResourceMissing, match="acme"):
-            store.ensure(ACME)
+            OnS3Vectors(account, vector_bucket="gone").store.ensure(ACME)
+
+    def test_without_the_fleets_vector_bucket_it_cannot_say_who_is_there(self, account: EmulatedAws) -> None:
+        with pytest.raises(ResourceMissing, match="gone"):
+            list(OnS3Vectors(account, vector_bucket="gone").store.tenants())
+
+
+class TestOpenSearchServerlessKnowledgeStore(LateIndexSuite):
+    @pytest.fixture
+    def world(self, account: EmulatedAws, table: Table) -> OnOpenSearchServerless:
+        return OnOpenSearchServerless(account, DynamoDBIndexCatalogue(table, "OPENSEARCH_SERVERLESS"))
+
+    def test_the_index_is_what_bedrock_needs(self, world: OnOpenSearchServerless) -> None:
+        name = world.store.ensure(ACME)
+        schema = world.client.get_index(id=world.collection_id, indexName=name)["indexSchema"]
+        assert schema["settings"] == {"index": {"knn": True}}
+        vector, text, metadata = schema["mappings"]["properties"].values()
+        assert (vector["type"], vector["dimension"]) == ("knn_vector", 1024)
+        assert vector["method"] == {"name": "hnsw", "engine": "faiss", "space_type": "l2"}
+        assert (text, metadata) == ({"type": "text"}, {"type": "text", "index": False})
+
+    def test_the_fields_that_bedrock_is_told_are_those_of_the_index(self, world: OnOpenSearchServerless) -> None:
+        name = world.store.ensure(ACME)
+        schema = world.client.get_index(id=world.collection_id, indexName=name)["indexSchema"]
+        storage: Any = world.store.knowledge_base_configuration(name)["storageConfiguration"]
+        told = storage["opensearchServerlessConfiguration"]
+        assert set(told["fieldMapping"].values()) == set(schema["mappings"]["properties"])
+        assert (told["collectionArn"], told["vectorIndexName"]) == (world.collection_arn, "acme")
+
+    def test_an_index_is_catalogued_before_it_is_made(self, world: OnOpenSearchServerless, table: Table) -> None:
+        def create_index(**_: Any) -> None:
+            raise KeyboardInterrupt
+
+        create, world.client.create_index = world.client.create_index, create_index
+        with pytest.raises(KeyboardInterrupt):
+            world.store.ensure(ACME)
+        assert list(DynamoDBIndexCatalogue(table, "OPENSEARCH_SERVERLESS").tenants()) == [ACME]
+        assert list(world.store.tenants()) == []  # it is catalogued, but there is none
+        world.client.create_index = create
+        world.store.ensure(ACME)
+        assert list(world.store.tenants()) == [ACME]
+
+    def test_without_the_fleets_collection_it_says_what_is_missing(self, world: OnOpenSearchServerless) -> None:
+        world.client.delete_collection(id=world.collection_id)
+        world.aws.advance(60)
+        with pytest.raises(ResourceMissing, match="acme"):
+            world.store.ensure(ACME)
+
+
+class TestManagedKnowledgeStore(EmulatedStoreSuite):
+    @pytest.fixture
+    def world(self, account: EmulatedAws) -> Managed:
+        return Managed(account)
+
+    def test_there_is_no_index(self, store: KnowledgeStore) -> None:
+        assert store.ensure(ACME) == store.ensure(SAKURA)
+        assert not store.exists(ACME)
+        assert list(store.tenants()) == []
+
+    def test_the_bucket_is_read_only_if_it_is_our_own(self, store: KnowledgeStore) -> None:
+        assert f"'bucketOwnerAccountId': '{ACCOUNT}'" in str(store.data_source_configuration(BUCKET))
+
+
+class IndexCatalogueSuite:
+    @pytest.fixture
+    def catalogue(self) -> IndexCatalogue:
+        raise NotImplementedError
+
+    def test_it_holds_each_name_once_until_it_is_removed(self, catalogue: IndexCatalogue) -> None:
+        for tenant_id in (ACME, SAKURA, ACME):
+            catalogue.add(tenant_id)
+        assert sorted(catalogue.tenants()) == [ACME, SAKURA]
+        catalogue.remove(ACME)
+        catalogue.remove(ACME)
+        assert list(catalogue.tenants()) == [SAKURA]
+
+
+class TestInMemoryIndexCatalogue(IndexCatalogueSuite):
+    @pytest.fixture
+    def catalogue(self) -> IndexCatalogue:
+        return InMemoryIndexCatalogue()
+
+
+class TestDynamoDBIndexCatalogue(IndexCatalogueSuite):
+    @pytest.fixture
+    def catalogue(self, table: Table) -> IndexCatalogue:
+        return DynamoDBIndexCatalogue(table, "OPENSEARCH_SERVERLESS")
+
+    def test_every_store_type_has_its_own(self, catalogue: IndexCatalogue, table: Table) -> None:
+        catalogue.add(ACME)
+        assert list(DynamoDBIndexCatalogue(table, "ANOTHER").tenants()) == []
+
+
+class TestDifferences:
+    def test_a_flag_may_come_as_text(self) -> None:
+        assert list(differences({"index": False, "dimension": 1024}, {"index": "false", "dimension": "1024"})) == []
+
+    def test_what_is_not_expected_does_not_matter(self) -> None:
+        assert list(differences({"a": {"b": 1}}, {"a": {"b": 1, "c": 2}, "d": 3})) == []
+
+    def test_what_is_missing_is_named_with_its_place(self) -> None:
+        assert list(differences({"a": {"b": 1}}, {"a": 5})) == ["a.b is None, not 1"]
+
+
+@pytest.mark.parametrize(("kind", "quota"), [(KnowledgeBaseKind.VECTOR, 100), (KnowledgeBaseKind.MANAGED, 10_000)])
+def test_a_kind_knows_the_accounts_quota(kind: KnowledgeBaseKind, quota: int) -> None:
+    assert kind.quota == quota

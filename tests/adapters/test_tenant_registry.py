@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 
 from kbfleet.adapters.dynamodb import DynamoDBTenantRegistry, Table
+from kbfleet.domain.erasure import ErasedResource, ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
-from kbfleet.domain.tenant import Lease, Tenant, TenantStatus
+from kbfleet.domain.tenant import Lease, Offboarding, Tenant, TenantStatus
 from kbfleet.ports import TenantRegistry
 from tests.support.clock import START
 from tests.support.fakes import InMemoryTenantRegistry
@@ -21,10 +22,14 @@ FULL = tenant(
     status=TenantStatus.FAILED,
     fence=7,
     lease=Lease(EXECUTION, START + timedelta(hours=5, microseconds=1)),
+    drift=("Made with another model.",),
     failure=provisioning_failure(reason="権限がありません。"),
+    previous_status=TenantStatus.OFFBOARDING,
+    offboarding=Offboarding(START, START + timedelta(days=30), TenantStatus.ACTIVE, START + timedelta(days=31)),
+    erasure=ErasureReceipt(START, START, EXECUTION, (ErasedResource("bucket", "b"),), ("usage",)),
     updated_at=START + timedelta(microseconds=123_456),
 )
-MINIMAL = Tenant(ACME, "acme", TenantStatus.PROVISIONING, "S3_VECTORS", START, START)
+MINIMAL = Tenant(ACME, "acme", TenantStatus.PROVISIONING, "S3_VECTORS", START, START, START)
 
 
 class TenantRegistrySuite:

@@ -10,14 +10,23 @@ import pytest
 from pydantic import BaseModel
 
 from kbfleet import contracts
-from kbfleet.contracts import JobStateChangeDetail, JobStateChangeEvent, ProvisioningFailedEvent, parse, parse_json
+from kbfleet.contracts import (
+    JobStateChangeDetail,
+    JobStateChangeEvent,
+    TenantStateChangeEvent,
+    WorkflowFailedEvent,
+    parse,
+    parse_json,
+)
 from tests.support.samples import ACME, job_state_change, provisioning_failure
 from tests.support.template import REPOSITORY, properties, resources
 
 TRIGGERS = REPOSITORY / "events" / "triggers"
 PUBLISHED: dict[str, tuple[type[BaseModel], str, str]] = {
     "ingestion_job_state_change": (JobStateChangeEvent, contracts.INGESTION_SOURCE, contracts.JOB_STATE_CHANGE),
-    "provisioning_failed": (ProvisioningFailedEvent, contracts.PROVISIONING_SOURCE, contracts.PROVISIONING_FAILED),
+    "provisioning_failed": (WorkflowFailedEvent, contracts.TENANT_SOURCE, contracts.PROVISIONING_FAILED),
+    "offboarding_failed": (WorkflowFailedEvent, contracts.TENANT_SOURCE, contracts.OFFBOARDING_FAILED),
+    "tenant_state_change": (TenantStateChangeEvent, contracts.TENANT_SOURCE, contracts.TENANT_STATE_CHANGE),
 }
 
 
@@ -46,7 +55,8 @@ def test_every_trigger_has_a_sample() -> None:
     samples = {path.stem for path in TRIGGERS.glob("*.json")}
     for name in resources("AWS::Serverless::Function"):
         events = properties(name).get("Events", {})
-        if properties(name)["CodeUri"] != "functions/provisioning/" or events:
+        of_a_state_machine = properties(name)["CodeUri"] in {"functions/provisioning/", "functions/offboarding/"}
+        if not of_a_state_machine or events:
             wanted = {in_snake_case(name.removesuffix("Function")), *map(in_snake_case, events)}
             assert any(sample.startswith(want) for sample in samples for want in wanted), name
     assert set(map(in_snake_case, properties("TenantsFunction")["Events"])) <= samples
@@ -74,8 +84,8 @@ def test_what_is_published_comes_back_as_it_was() -> None:
     text = JobStateChangeDetail.from_domain(change).model_dump_json()
     assert parse_json(JobStateChangeDetail, text).to_domain() == change
     failure = provisioning_failure()
-    failed = contracts.ProvisioningFailedDetail.from_domain(ACME, failure)
-    assert parse_json(contracts.ProvisioningFailedDetail, failed.model_dump_json()).to_domain() == failure
+    failed = contracts.WorkflowFailedDetail.from_domain(ACME, failure)
+    assert parse_json(contracts.WorkflowFailedDetail, failed.model_dump_json()).to_domain() == failure
 
 
 def test_consumers_may_meet_fields_that_they_do_not_know() -> None:
@@ -88,7 +98,7 @@ def test_rules_select_by_what_is_published() -> None:
     published = {(source, kind) for _, source, kind in PUBLISHED.values()}
     for name in resources("AWS::Events::Rule"):
         pattern = properties(name)["EventPattern"]
-        (source,), (kind,) = pattern["source"], pattern["detail-type"]
-        assert (source, kind) in published
-        fields = JobStateChangeDetail.model_fields if kind == contracts.JOB_STATE_CHANGE else ()
+        (source,), kinds = pattern["source"], pattern["detail-type"]
+        assert {(source, kind) for kind in kinds} <= published
+        fields = JobStateChangeDetail.model_fields if kinds == [contracts.JOB_STATE_CHANGE] else ()
         assert set(pattern.get("detail", {})) <= set(fields)

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import inspect
 import json
+from types import ModuleType
 
 import pytest
 
-from kbfleet.usecases import provisioning
-from tests.support.template import REPOSITORY, definition, properties, resources
+from kbfleet.usecases import offboarding, provisioning
+from tests.support.template import REPOSITORY, STATE_MACHINES, definition, properties, resources
 
-TASKS = [name for name, state in definition()["States"].items() if state["Type"] == "Task"]
+# Where a state's code is: in the folder and the module of what the state machine does. Both end in Mark Tenant Failed.
+HOMES = {"provision_tenant": provisioning, "offboard_tenant": offboarding}
+TASKS = [
+    (machine, name)
+    for machine in STATE_MACHINES
+    for name, state in definition(machine)["States"].items()
+    if state["Type"] == "Task"
+]
+SHARED = {"Mark Tenant Failed": provisioning}
 FUNCTIONS = resources("AWS::Serverless::Function")
 
 
@@ -22,26 +31,35 @@ def camel_case(snake: str) -> str:
     return "".join(word.title() for word in snake.split("_"))
 
 
-@pytest.mark.parametrize("state", TASKS)
+def home(machine: str, state: str) -> ModuleType:
+    return SHARED.get(state, HOMES[machine])
+
+
+def test_every_state_machine_has_a_home() -> None:
+    assert set(HOMES) == set(STATE_MACHINES)
+
+
+@pytest.mark.parametrize(("machine", "state"), TASKS)
 class TestEveryTask:
-    def test_invokes_the_function_of_its_name(self, state: str) -> None:
+    def test_invokes_the_function_of_its_name(self, machine: str, state: str) -> None:
         function = f"{camel_case(snake_case(state))}Function"
-        parameters = definition()["States"][state]["Parameters"]
+        parameters = definition(machine)["States"][state]["Parameters"]
         assert parameters["FunctionName"] == f"${{{function}Arn}}"
         assert function in FUNCTIONS
 
-    def test_has_a_handler_module_of_its_name(self, state: str) -> None:
+    def test_has_a_handler_module_of_its_name(self, machine: str, state: str) -> None:
         made_of = properties(f"{camel_case(snake_case(state))}Function")
-        assert (made_of["CodeUri"], made_of["Handler"]) == ("functions/provisioning/", f"{snake_case(state)}.handler")
-        source = (REPOSITORY / "functions" / "provisioning" / f"{snake_case(state)}.py").read_text("utf-8")
+        folder = home(machine, state).__name__.rsplit(".", 1)[-1]
+        assert (made_of["CodeUri"], made_of["Handler"]) == (f"functions/{folder}/", f"{snake_case(state)}.handler")
+        source = (REPOSITORY / "functions" / folder / f"{snake_case(state)}.py").read_text("utf-8")
         assert source.startswith(f'"""State "{state}":')
 
-    def test_has_a_use_case_of_its_name(self, state: str) -> None:
-        assert inspect.isfunction(getattr(provisioning, snake_case(state)))
+    def test_has_a_use_case_of_its_name(self, machine: str, state: str) -> None:
+        assert inspect.isfunction(getattr(home(machine, state), snake_case(state)))
 
-    def test_has_a_sample_payload_of_its_name_with_the_fields_that_it_is_sent(self, state: str) -> None:
+    def test_has_a_sample_payload_of_its_name_with_the_fields_that_it_is_sent(self, machine: str, state: str) -> None:
         sample = json.loads((REPOSITORY / "events" / "steps" / f"{snake_case(state)}.json").read_text("utf-8"))
-        sent = definition()["States"][state]["Parameters"]["Payload"]
+        sent = definition(machine)["States"][state]["Parameters"]["Payload"]
         assert set(sample) == {name.removesuffix(".$") for name in sent}
 
 
@@ -65,4 +83,4 @@ def test_every_module_is_a_function() -> None:
 
 def test_every_sample_payload_of_a_step_belongs_to_a_state() -> None:
     samples = {path.stem for path in (REPOSITORY / "events" / "steps").glob("*.json")}
-    assert samples == {snake_case(state) for state in TASKS}
+    assert samples == {snake_case(state) for _, state in TASKS}

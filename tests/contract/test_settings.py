@@ -72,7 +72,7 @@ def test_the_ports_of_the_composition_root_are_understood() -> None:
         "ProvisioningSettings",
         "AnnouncementSettings",
     }
-    assert read_by_port("stores") == {"ProvisioningSettings", "FleetSettings"}
+    assert read_by_port("stores") == {"KnowledgeStoreSettings", "FleetSettings"}
     assert read_by_port("token_verifier") == {"TokenSettings"}
 
 

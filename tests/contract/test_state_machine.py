@@ -1,4 +1,4 @@
-"""The shape of `provision_tenant`, which neither engine nor linter checks once there are substitutions in it."""
+"""The shape of the state machines, which neither engine nor linter checks once there are substitutions in it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ from typing import Any
 
 import pytest
 
-from kbfleet.contracts import PROVISIONING_STEPS
+from kbfleet.contracts import OFFBOARDING_STEPS, PROVISIONING_STEPS
 from kbfleet.domain.errors import Retryable
-from tests.support.template import DEFINITION, definition, environment, function_property, properties
+from kbfleet.domain.tenant import MAX_RETENTION_DAYS
+from tests.support.template import (
+    STATE_MACHINES,
+    definition,
+    definition_text,
+    environment,
+    function_property,
+    properties,
+    template,
+)
 
-STATES: dict[str, dict[str, Any]] = definition()["States"]
-TASKS = {name: state for name, state in STATES.items() if state["Type"] == "Task"}
-WAITING = {name: state for name, state in TASKS.items() if state["Resource"].endswith(".waitForTaskToken")}
-REPORTING = {"Mark Tenant Failed", "Announce Provisioning Failed"}
+EVERY_STATE = [(machine, name) for machine in STATE_MACHINES for name in definition(machine)["States"]]
+TASKS = [(machine, name) for machine, name in EVERY_STATE if definition(machine)["States"][name]["Type"] == "Task"]
+STEPS = {"provision_tenant": PROVISIONING_STEPS, "offboard_tenant": OFFBOARDING_STEPS}
+REPORTING = {"Mark Tenant Failed", "Announce Provisioning Failed", "Announce Offboarding Failed"}
 
 # Source: AWS documentation, "Handle transient Lambda service exceptions" among the best practices of Step Functions.
 LAMBDAS_OWN = {
@@ -32,116 +41,148 @@ def followers(state: dict[str, Any]) -> set[str]:
     }
 
 
-def reachable(start: str) -> set[str]:
+def states_of(machine: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = definition(machine)["States"]
+    return found
+
+
+def resource_of(machine: str) -> str:
+    """The machine's logical id in the template."""
+    return f"{machine.title().replace('_', '')}StateMachine"
+
+
+def reachable(machine: str, start: str) -> set[str]:
     seen, ahead = set(), {start}
     while ahead:
         name = ahead.pop()
         seen.add(name)
-        ahead |= followers(STATES[name]) - seen
+        ahead |= followers(states_of(machine)[name]) - seen
     return seen
 
 
+@pytest.mark.parametrize("machine", STATE_MACHINES)
 class TestPaths:
-    def test_no_state_leads_to_one_that_does_not_exist(self) -> None:
-        assert set().union(*map(followers, STATES.values())) | {definition()["StartAt"]} <= set(STATES)
+    def test_no_state_leads_to_one_that_does_not_exist(self, machine: str) -> None:
+        states = states_of(machine)
+        assert set().union(*map(followers, states.values())) | {definition(machine)["StartAt"]} <= set(states)
 
-    def test_every_state_can_be_reached(self) -> None:
-        assert reachable(definition()["StartAt"]) == set(STATES)
+    def test_every_state_can_be_reached(self, machine: str) -> None:
+        assert reachable(machine, definition(machine)["StartAt"]) == set(states_of(machine))
 
-    @pytest.mark.parametrize("name", STATES)
-    def test_every_path_comes_to_an_end(self, name: str) -> None:
-        assert {STATES[state]["Type"] for state in reachable(name)} & {"Succeed", "Fail"}
+    def test_every_path_comes_to_an_end(self, machine: str) -> None:
+        for name in states_of(machine):
+            assert {states_of(machine)[state]["Type"] for state in reachable(machine, name)} & {"Succeed", "Fail"}
 
-    def test_only_success_and_failure_end_an_execution(self) -> None:
-        for name, state in STATES.items():
+    def test_only_success_and_failure_end_an_execution(self, machine: str) -> None:
+        for name, state in states_of(machine).items():
             assert (state["Type"] in {"Succeed", "Fail"}) == (not followers(state)), name
             assert "End" not in state, name
 
-    def test_a_failure_is_a_real_one_with_a_fixed_name(self) -> None:
-        (failed,) = (state for state in STATES.values() if state["Type"] == "Fail")
-        assert failed["Error"] == "ProvisioningFailed"
+    def test_a_failure_is_a_real_one_with_a_fixed_name(self, machine: str) -> None:
+        ((name, failed),) = ((name, state) for name, state in states_of(machine).items() if state["Type"] == "Fail")
+        assert failed["Error"] == name.replace(" ", "")
         assert not {"ErrorPath", "CausePath"} & set(failed)
 
-    def test_a_choice_has_a_default_and_is_a_question(self) -> None:
-        for name, state in STATES.items():
+    def test_a_choice_has_a_default_and_is_a_question(self, machine: str) -> None:
+        for name, state in states_of(machine).items():
             assert (state["Type"] == "Choice") == name.endswith("?") == ("Default" in state), name
 
-    def test_causes_are_never_taken_for_json(self) -> None:
+    def test_causes_are_never_taken_for_json(self, machine: str) -> None:
         # The cause of a timeout is not JSON: reading it as such would end the failure path itself.
-        assert "StringToJson" not in DEFINITION.read_text("utf-8")
+        assert "StringToJson" not in definition_text(machine)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize(("machine", "name"), TASKS)
 class TestEveryTask:
-    def test_retries_by_name_exactly_what_passes_by_itself(self, name: str) -> None:
-        ours, lambdas = TASKS[name]["Retry"]
+    def test_retries_by_name_exactly_what_passes_by_itself(self, machine: str, name: str) -> None:
+        ours, lambdas = states_of(machine)[name]["Retry"]
         assert set(ours["ErrorEquals"]) == {error.__name__ for error in Retryable.__subclasses__()}
         assert set(lambdas["ErrorEquals"]) == LAMBDAS_OWN
 
-    def test_retries_end_and_are_spread(self, name: str) -> None:
-        for retry in TASKS[name]["Retry"]:
+    def test_retries_end_and_are_spread(self, machine: str, name: str) -> None:
+        for retry in states_of(machine)[name]["Retry"]:
             assert retry["MaxAttempts"] >= 1
             assert retry["MaxDelaySeconds"] >= retry["IntervalSeconds"] >= 1
             assert retry["BackoffRate"] > 1
             assert retry["JitterStrategy"] == "FULL"
 
-    def test_catches_everything_else(self, name: str) -> None:
-        (caught,) = TASKS[name]["Catch"]
-        assert caught["ErrorEquals"] == ["States.ALL"]
+    def test_catches_everything_else(self, machine: str, name: str) -> None:
+        *by_name, everything = states_of(machine)[name]["Catch"]
+        assert everything["ErrorEquals"] == ["States.ALL"]
+        # An offboarding that was taken back has not failed.
+        superseded = [{"ErrorEquals": ["LeaseLost"], "ResultPath": "$.failure", "Next": "Offboarding Superseded"}]
+        assert by_name == (superseded if machine == "offboard_tenant" and name not in REPORTING else [])
 
-    def test_failures_are_reported_and_a_failed_report_does_not_hide_them(self, name: str) -> None:
-        (caught,) = TASKS[name]["Catch"]
+    def test_failures_are_reported_and_a_failed_report_does_not_hide_them(self, machine: str, name: str) -> None:
+        task = states_of(machine)[name]
+        caught = task["Catch"][-1]
         if name in REPORTING:
             assert caught["ResultPath"] != "$.failure"
-            assert (caught["Next"], TASKS[name]["ResultPath"]) == (TASKS[name]["Next"], None)
+            assert (caught["Next"], task["ResultPath"]) == (task["Next"], None)
         else:
             assert (caught["ResultPath"], caught["Next"]) == ("$.failure", "Mark Tenant Failed")
 
-    def test_times_out_after_its_function_and_before_the_machine(self, name: str) -> None:
-        function = TASKS[name]["Parameters"]["FunctionName"].removeprefix("${").removesuffix("Arn}")
-        assert function_property(function, "Timeout") < TASKS[name]["TimeoutSeconds"] < definition()["TimeoutSeconds"]
+    def test_times_out_after_its_function_and_before_the_machine(self, machine: str, name: str) -> None:
+        task = states_of(machine)[name]
+        function = task["Parameters"]["FunctionName"].removeprefix("${").removesuffix("Arn}")
+        assert function_property(function, "Timeout") < task["TimeoutSeconds"] < definition(machine)["TimeoutSeconds"]
 
-    def test_keeps_only_what_the_next_steps_need(self, name: str) -> None:
-        if name not in REPORTING and name not in WAITING:
-            assert TASKS[name]["ResultSelector"]
+    def test_keeps_only_what_the_next_steps_need(self, machine: str, name: str) -> None:
+        task = states_of(machine)[name]
+        if name not in REPORTING and not task["Resource"].endswith(".waitForTaskToken"):
+            assert task["ResultSelector"]
 
 
 def test_a_task_that_waits_for_a_token_hands_it_on_and_does_not_wait_for_ever() -> None:
-    assert WAITING
-    for state in WAITING.values():
+    states = [states_of(machine)[name] for machine, name in TASKS]
+    waiting = [state for state in states if state["Resource"].endswith(".waitForTaskToken")]
+    assert waiting
+    for state in waiting:
         assert "$$.Task.Token" in state["Parameters"]["Payload"].values()
         assert state["TimeoutSeconds"]
 
 
-def test_the_machine_has_a_timeout_and_the_lease_outlasts_it() -> None:
+def test_provisioning_has_a_timeout_and_the_lease_outlasts_it() -> None:
     # Else an execution that is still at work could be overtaken by another one.
-    assert environment("ReserveTenantFunction")["LEASE_SECONDS"] >= definition()["TimeoutSeconds"]
+    lease = environment("ReserveTenantFunction")["LEASE_SECONDS"]
+    assert lease >= definition("provision_tenant")["TimeoutSeconds"]
 
 
-def test_the_results_that_tell_which_step_failed_are_those_that_the_steps_leave_in_order() -> None:
-    order, name = {}, definition()["StartAt"]
-    while STATES[name]["Type"] != "Succeed":
-        if name in TASKS:
-            order[TASKS[name]["ResultPath"].removeprefix("$.")] = name
-        name = STATES[name].get("Next") or next(choice["Next"] for choice in STATES[name]["Choices"])
-    assert list(order.items()) == list(PROVISIONING_STEPS.items())
+def test_offboarding_can_wait_for_the_longest_retention_period() -> None:
+    longest = template()["Parameters"]["OffboardingRetentionDays"]["MaxValue"]
+    assert longest == MAX_RETENTION_DAYS
+    # Source: AWS documentation, Step Functions service quotas: an execution lasts a year at most.
+    assert longest * 86_400 < definition("offboard_tenant")["TimeoutSeconds"] <= 365 * 86_400
 
 
-def test_everything_that_is_left_open_is_filled_in_and_nothing_more() -> None:
-    wanted = set(re.findall(r"\$\{(\w+)\}", DEFINITION.read_text("utf-8")))
-    given = properties("ProvisionTenantStateMachine")["DefinitionSubstitutions"]
+@pytest.mark.parametrize("machine", STATE_MACHINES)
+def test_the_results_that_tell_which_step_failed_are_those_that_the_steps_leave_in_order(machine: str) -> None:
+    states = states_of(machine)
+    order, name = {}, definition(machine)["StartAt"]
+    while states[name]["Type"] != "Succeed":
+        if states[name]["Type"] == "Task":
+            order[states[name]["ResultPath"].removeprefix("$.")] = name
+        name = states[name].get("Next") or next(choice["Next"] for choice in states[name]["Choices"])
+    assert list(order.items()) == list(STEPS[machine].items())
+
+
+@pytest.mark.parametrize("machine", STATE_MACHINES)
+def test_everything_that_is_left_open_is_filled_in_and_nothing_more(machine: str) -> None:
+    wanted = set(re.findall(r"\$\{(\w+)\}", definition_text(machine)))
+    given = properties(resource_of(machine))["DefinitionSubstitutions"]
     assert wanted == set(given)
     for name, value in given.items():
         assert value == {"Fn::GetAtt": f"{name.removesuffix('Arn')}.Arn"}
 
 
-def test_the_machine_may_invoke_its_functions_and_no_other() -> None:
-    policy = properties("ProvisionTenantStateMachine")["Policies"]
+@pytest.mark.parametrize("machine", STATE_MACHINES)
+def test_a_machine_may_invoke_its_functions_and_no_other(machine: str) -> None:
+    policy = properties(resource_of(machine))["Policies"]
     (invoking,) = (
         statement
         for document in policy
         for statement in document["Statement"]
         if statement["Action"] == "lambda:InvokeFunction"
     )
-    given = properties("ProvisionTenantStateMachine")["DefinitionSubstitutions"]
+    given = properties(resource_of(machine))["DefinitionSubstitutions"]
     assert sorted(map(str, invoking["Resource"])) == sorted(map(str, given.values()))

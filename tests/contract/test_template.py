@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from kbfleet.bootstrap import KNOWLEDGE_STORES
 from tests.support.template import REPOSITORY, TEMPLATE, definition, function_property, properties, resources, template
 
 PARAMETERS: dict[str, dict[str, Any]] = template()["Parameters"]
 FUNCTIONS = resources("AWS::Serverless::Function")
 QUEUES = resources("AWS::SQS::Queue")
 LINES = TEMPLATE.read_text("utf-8").splitlines()
-STATEFUL = {"AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::S3Vectors::VectorBucket"}
+STATEFUL = {
+    "AWS::DynamoDB::Table",
+    "AWS::S3::Bucket",
+    "AWS::S3Vectors::VectorBucket",
+    "AWS::OpenSearchServerless::Collection",
+}
 
 
 def walk(value: object) -> Iterator[tuple[str, object]]:
@@ -191,6 +198,41 @@ class TestPermissions:
         assert may == {"AskFunction", "KnowledgeBaseRole"}
 
 
+class TestKnowledgeStores:
+    def test_the_parameter_offers_every_store_that_there_is(self) -> None:
+        assert PARAMETERS["KnowledgeStore"]["AllowedValues"] == list(KNOWLEDGE_STORES)
+        assert PARAMETERS["KnowledgeStore"]["Default"] == "S3_VECTORS"
+
+    def test_nothing_of_opensearch_serverless_is_made_for_those_who_do_not_want_it(self) -> None:
+        made = {name: resource for name, resource in template()["Resources"].items() if name.startswith("Collection")}
+        assert {resource["Type"] for resource in made.values()} >= {"AWS::OpenSearchServerless::Collection"}
+        assert {resource["Condition"] for resource in made.values()} == {"HasCollection"}
+        other = {name for name, resource in template()["Resources"].items() if "OpenSearch" in resource["Type"]}
+        assert other <= set(made)
+
+    def test_the_collection_is_closed_to_all_but_bedrock(self) -> None:
+        policy = properties("CollectionNetwork")["Policy"]["Fn::Sub"]
+        (rule,) = json.loads(policy)
+        assert rule["AllowFromPublic"] is False
+        assert rule["SourceServices"] == ["bedrock.amazonaws.com"]
+        assert rule["Rules"] == [{"ResourceType": "collection", "Resource": ["collection/${FleetName}-vectors"]}]
+
+    def test_whoever_the_data_access_policy_names_may_reach_the_collection_and_no_one_else(self) -> None:
+        policy, substituted = properties("CollectionAccess")["Policy"]["Fn::Sub"]
+        makers = substituted["Makers"]["Fn::Join"][1]
+        principals = [name for rules in json.loads(policy) for name in rules["Principal"]]
+        named = {name.removeprefix("${").removesuffix(".Arn}") for name in principals if name != "${Makers}"}
+        named |= {maker["Fn::GetAtt"].removesuffix(".Arn") for maker in makers}
+        assert named == {role["Ref"] for role in properties("CollectionUse")["Roles"]}
+
+    def test_bedrock_keeps_and_searches_vectors_but_makes_no_index(self) -> None:
+        bedrock, *others = json.loads(properties("CollectionAccess")["Policy"]["Fn::Sub"][0])
+        (rule,) = bedrock["Rules"]
+        assert rule["Permission"] == ["aoss:DescribeIndex", "aoss:ReadDocument", "aoss:WriteDocument"]
+        for (rule,) in (other["Rules"] for other in others):
+            assert "aoss:ReadDocument" not in rule["Permission"]
+
+
 class TestData:
     def test_what_holds_data_outlives_the_stack(self) -> None:
         holding = {name for name, made in template()["Resources"].items() if made["Type"] in STATEFUL}
@@ -255,4 +297,4 @@ def test_the_state_machines_name_is_the_one_that_its_own_task_may_answer() -> No
         if statement["Action"] == "states:SendTaskSuccess"
     )
     assert answering["Resource"]["Fn::Sub"].endswith(f":stateMachine:{named}")
-    assert definition()["StartAt"] == "Reserve Tenant"
+    assert definition("provision_tenant")["StartAt"] == "Reserve Tenant"

@@ -36,9 +36,12 @@ ENVIRONMENT = {
     "FLEET_NAME": "kbfleet",
     "TABLE_NAME": "kbfleet",
     "KNOWLEDGE_BASE_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/knowledge-base",
-    "KNOWLEDGE_BASE_POLL_SECONDS": "10",
+    "KNOWLEDGE_BASE_LOOK_SECONDS": "85",
+    "KEEP_USAGE": "true",
+    "RETENTION_DAYS": "30",
     "KNOWLEDGE_BASE_READY_SECONDS": "900",
     "LEASE_SECONDS": "18000",
+    "KNOWLEDGE_STORE": "S3_VECTORS",
     "VECTOR_BUCKET_NAME": "kbfleet-vectors",
     "EMBEDDING_MODEL_ID": "amazon.titan-embed-text-v2:0",
 }
@@ -113,6 +116,8 @@ def fleet(environment: None, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "announcements": lambda: fleet.announcements,
         "callbacks": lambda: fleet.callbacks,
         "executions": lambda: fleet.executions,
+        "offboarding_executions": lambda: fleet.offboarding_executions,
+        "records": lambda: fleet.records,
         "scheduler": lambda: fleet.scheduler,
     }
     for name, port in ports.items():

@@ -41,7 +41,7 @@ def run(fleet: Fleet, handler: Handlers) -> Callable[..., Any]:
 
 def selected_of(state: str) -> set[str]:
     """The fields of a function's answer that the state machine keeps."""
-    selector: dict[str, str] = definition()["States"][state]["ResultSelector"]
+    selector: dict[str, str] = definition("provision_tenant")["States"][state]["ResultSelector"]
     return {path.removeprefix("$.Payload.") for path in selector.values()}
 
 
@@ -51,9 +51,9 @@ def test_the_sample_payloads_provision_a_tenant_step_by_step(run: Callable[..., 
     assert run("ensure_bucket") == {"bucket_name": NAMES.bucket(ACME)}
     assert run("ensure_knowledge_store") == {"reference": fleet.registry.get(ACME).knowledge_store_reference}
     made = run("ensure_knowledge_base")
-    assert (made["status"], made["ready"], made["wait_seconds"]) == ("CREATING", False, 10)
+    assert (made["status"], made["done"], made["wait_seconds"]) == ("CREATING", False, 83)
     fleet.clock.advance(83)
-    assert run("ensure_knowledge_base")["ready"]
+    assert run("ensure_knowledge_base")["done"]
     assert run("ensure_data_source") == {"data_source_id": fleet.registry.get(ACME).data_source_id}
     assert run("run_first_sync") is None
     fleet.tick_until_idle()
@@ -101,7 +101,7 @@ class TestFailures:
         payload["progress"]["knowledge_base"] = {
             "knowledge_base_id": "KB00000001",
             "status": "CREATING",
-            "ready": False,
+            "done": False,
             "wait_seconds": 10,
         }
         run("announce_provisioning_failed", payload)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
-from kbfleet.domain.errors import BucketNameTaken
+from kbfleet.domain.errors import BucketNameTaken, KnowledgeStoreUnusable
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import ResourceNames, TenantId
 
 
@@ -19,19 +21,22 @@ class BucketSettings:
     public_access_blocked: bool = True
     tls_only: bool = True
     notifies_event_bridge: bool = True
+    takes_uploads: bool = True
 
 
 class InMemoryDocumentBuckets:
     """`kbfleet.ports.DocumentBuckets`.
 
     `settings` holds the buckets that are ours, by name, for tests to look at and to let drift; a name in `foreign`
-    belongs to somebody else. `created` has every name once for each time that it was made.
+    belongs to somebody else. `created` has every name once for each time that it was made; `batches_left` says for how
+    many calls more a bucket is not empty.
     """
 
     def __init__(self) -> None:
         self.settings: dict[str, BucketSettings] = {}
         self.foreign: set[str] = set()
         self.created: list[str] = []
+        self.batches_left: dict[str, int] = {}
 
     def ensure(self, name: str, tags: Mapping[str, str]) -> None:
         if name in self.foreign:
@@ -40,21 +45,56 @@ class InMemoryDocumentBuckets:
             self.created.append(name)
         self.settings[name] = BucketSettings(tags=dict(tags))
 
+    def refuse_uploads(self, name: str) -> None:
+        if name in self.settings:
+            self.settings[name] = replace(self.settings[name], takes_uploads=False)
+
+    def exists(self, name: str) -> bool:
+        return name in self.settings
+
+    def delete(self, name: str) -> bool:
+        if self.batches_left.get(name):
+            self.batches_left[name] -= 1
+            return False
+        self.settings.pop(name, None)
+        return True
+
 
 class InMemoryKnowledgeStore:
-    """`kbfleet.ports.KnowledgeStore`. `created` has every index once for each time that it was made."""
+    """`kbfleet.ports.KnowledgeStore`.
+
+    `created` has every index once for each time that it was made; a name in `foreign` is taken by an index of another
+    shape.
+    """
+
+    kind = KnowledgeBaseKind.VECTOR
+    usual_creation = timedelta(seconds=83)
 
     def __init__(self, names: ResourceNames) -> None:
         self._names = names
         self._references: dict[str, str] = {}
         self.created: list[str] = []
+        self.foreign: set[str] = set()
+        self.embedding_model = "2025"
 
     def ensure(self, tenant_id: TenantId) -> str:
         index = self._names.vector_index(tenant_id)
+        if index in self.foreign:
+            raise KnowledgeStoreUnusable(f"Index {index} has another dimension.", remedy="Delete it.")
         if index not in self._references:
             self._references[index] = f"arn:aws:s3vectors:{self._names.region}:{self._names.account}:index/{index}"
             self.created.append(index)
         return self._references[index]
+
+    def exists(self, tenant_id: TenantId) -> bool:
+        return self._names.vector_index(tenant_id) in self._references.keys() | self.foreign
+
+    def delete(self, tenant_id: TenantId) -> None:
+        self._references.pop(self._names.vector_index(tenant_id), None)
+        self.foreign.discard(self._names.vector_index(tenant_id))
+
+    def tenants(self) -> Iterator[TenantId]:
+        return map(TenantId, [*self._references, *self.foreign])
 
     def drop(self, tenant_id: TenantId) -> None:
         """The index is deleted behind kbfleet's back."""
@@ -62,9 +102,28 @@ class InMemoryKnowledgeStore:
 
     def knowledge_base_configuration(self, reference: str) -> Mapping[str, object]:
         return {
-            "knowledgeBaseConfiguration": {"type": "VECTOR"},
+            "knowledgeBaseConfiguration": {
+                "type": "VECTOR",
+                "vectorKnowledgeBaseConfiguration": {"of": self.embedding_model},
+            },
             "storageConfiguration": {"type": "S3_VECTORS", "s3VectorsConfiguration": {"indexArn": reference}},
         }
 
     def data_source_configuration(self, bucket_name: str) -> Mapping[str, object]:
         return {"type": "S3", "s3Configuration": {"bucketArn": f"arn:aws:s3:::{bucket_name}"}}
+
+
+class InMemoryIndexCatalogue:
+    """`kbfleet.adapters.knowledge_stores.IndexCatalogue`."""
+
+    def __init__(self) -> None:
+        self._tenants: dict[TenantId, None] = {}
+
+    def add(self, tenant_id: TenantId) -> None:
+        self._tenants[tenant_id] = None
+
+    def remove(self, tenant_id: TenantId) -> None:
+        self._tenants.pop(tenant_id, None)
+
+    def tenants(self) -> Iterator[TenantId]:
+        return iter(list(self._tenants))

@@ -16,6 +16,8 @@ TITAN = f"arn:aws:bedrock:{REGION}::foundation-model/amazon.titan-embed-text-v2:
 NOVA = f"arn:aws:bedrock:{REGION}::foundation-model/amazon.nova-lite-v1:0"
 VECTOR_BUCKET = "kbfleet-vectors"
 LOCATION = "arn:aws:s3:::kbfleet-documents"
+SERVICE_ROLE = f"arn:aws:iam::{ACCOUNT}:role/knowledge-base"
+"""Every knowledge base assumes it."""
 
 
 class EmulatedAws:

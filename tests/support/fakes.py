@@ -2,7 +2,7 @@
 
 from tests.support.answerer import ScriptedAnswerer
 from tests.support.clock import FakeClock
-from tests.support.documents import InMemoryDocumentBuckets, InMemoryKnowledgeStore
+from tests.support.documents import InMemoryDocumentBuckets, InMemoryIndexCatalogue, InMemoryKnowledgeStore
 from tests.support.knowledge_bases import InMemoryKnowledgeBases, JobCourse, StartedJob
 from tests.support.recorders import (
     FailedTask,
@@ -13,17 +13,24 @@ from tests.support.recorders import (
     RecordingTicks,
     SucceededTask,
 )
-from tests.support.records import InMemoryJobHistory, InMemorySyncLedger, InMemoryTenantRegistry
+from tests.support.records import (
+    InMemoryJobHistory,
+    InMemorySyncLedger,
+    InMemoryTenantRecords,
+    InMemoryTenantRegistry,
+)
 
 __all__ = [
     "FailedTask",
     "FakeClock",
     "InMemoryDocumentBuckets",
     "InMemoryExecutions",
+    "InMemoryIndexCatalogue",
     "InMemoryJobHistory",
     "InMemoryKnowledgeBases",
     "InMemoryKnowledgeStore",
     "InMemorySyncLedger",
+    "InMemoryTenantRecords",
     "InMemoryTenantRegistry",
     "JobCourse",
     "RecordingAlertChannel",

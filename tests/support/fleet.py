@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from kbfleet.domain.ingestion import Priority, Sync
+from kbfleet.domain.knowledge_base import KnowledgeBase
 from kbfleet.domain.tenant import DataSourceReference, TenantId
 from kbfleet.ports import KnowledgeStore
 from kbfleet.usecases.ingestion import Scheduler, TickReport, request_sync
@@ -18,6 +20,7 @@ from tests.support.fakes import (
     InMemoryKnowledgeBases,
     InMemoryKnowledgeStore,
     InMemorySyncLedger,
+    InMemoryTenantRecords,
     InMemoryTenantRegistry,
     RecordingAnnouncements,
     RecordingTaskCallbacks,
@@ -36,14 +39,19 @@ class Fleet:
     buckets: InMemoryDocumentBuckets = field(default_factory=InMemoryDocumentBuckets)
     store: InMemoryKnowledgeStore = field(default_factory=lambda: InMemoryKnowledgeStore(NAMES))
     ledger: InMemorySyncLedger = field(default_factory=InMemorySyncLedger)
+    records: InMemoryTenantRecords = field(init=False)
     history: InMemoryJobHistory = field(default_factory=InMemoryJobHistory)
     announcements: RecordingAnnouncements = field(default_factory=RecordingAnnouncements)
     callbacks: RecordingTaskCallbacks = field(default_factory=RecordingTaskCallbacks)
     ticks: RecordingTicks = field(default_factory=RecordingTicks)
     executions: InMemoryExecutions = field(default_factory=InMemoryExecutions)
+    offboarding_executions: InMemoryExecutions = field(
+        default_factory=lambda: InMemoryExecutions("kbfleet-offboard-tenant")
+    )
     knowledge_bases: InMemoryKnowledgeBases = field(init=False)
 
     def __post_init__(self) -> None:
+        self.records = InMemoryTenantRecords(self.ledger)
         self.knowledge_bases = InMemoryKnowledgeBases(self.clock)
 
     @property
@@ -81,6 +89,13 @@ class Fleet:
             )
         )
         return reference
+
+    def make_knowledge_base(self, tenant_id: TenantId, token: str, **changes: Mapping[str, object]) -> KnowledgeBase:
+        """As a step that died after it had made one: on the tenant's index and with its tags, unless changed."""
+        given = {"configuration": self.store.knowledge_base_configuration(self.store.ensure(tenant_id))}
+        tags = NAMES.tags(tenant_id)
+        arguments: dict[str, Any] = {**given, "tags": tags, **changes}
+        return self.knowledge_bases.create(NAMES.knowledge_base(tenant_id), client_token=token, **arguments)
 
     def request(self, tenant_id: TenantId, priority: Priority = Priority.REQUESTED) -> Sync:
         return request_sync(

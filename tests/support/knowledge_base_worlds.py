@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from kbfleet.adapters.bedrock import BedrockKnowledgeBases
-from kbfleet.adapters.knowledge_stores.s3_vectors import S3VectorsKnowledgeStore
 from kbfleet.domain.ingestion import FailureReason, IngestionJob, JobStatus
 from kbfleet.domain.knowledge_base import KnowledgeBase, client_token
 from kbfleet.domain.tenant import DataSourceReference, TenantId
 from kbfleet.ports import KnowledgeBases
-from tests.support.emulator import TITAN, VECTOR_BUCKET, EmulatedAws
+from tests.support.emulator import SERVICE_ROLE, EmulatedAws
 from tests.support.fakes import FakeClock, InMemoryKnowledgeBases, JobCourse
-from tests.support.samples import ACCOUNT, NAMES
+from tests.support.knowledge_store_worlds import OnS3Vectors, StoreWorld
+from tests.support.samples import NAMES
 
 BUCKET = "kbfleet-documents"
 REASONS = (
@@ -112,19 +112,22 @@ class InMemory(World):
         self.memory.plan(data_source.knowledge_base_id, JobCourse(JobStatus.FAILED, failure_reasons=REASONS))
 
     def delete(self, knowledge_base_id: str) -> None:
-        self.memory.delete(knowledge_base_id)
+        self.memory.vanish(knowledge_base_id)
 
 
 class Emulated(World):
-    def __init__(self, **options: Any) -> None:
+    """Behind the real adapter.
+
+    Args:
+        on: where the vectors live.
+        options: of the emulated account.
+    """
+
+    def __init__(self, on: Callable[[EmulatedAws], StoreWorld] = OnS3Vectors, **options: Any) -> None:
         self.aws = EmulatedAws(requests_per_second={"StartIngestionJob": 0.1}, **options)
         self.agent = self.aws.client("bedrock-agent")
-        self.knowledge_bases = BedrockKnowledgeBases(self.agent, role_arn=f"arn:aws:iam::{ACCOUNT}:role/knowledge-base")
-        vectors = self.aws.client("s3vectors")
-        vectors.create_vector_bucket(vectorBucketName=VECTOR_BUCKET)
-        self.store = S3VectorsKnowledgeStore(
-            vectors, vector_bucket=VECTOR_BUCKET, names=NAMES, embedding_model_arn=TITAN
-        )
+        self.knowledge_bases = BedrockKnowledgeBases(self.agent, role_arn=SERVICE_ROLE)
+        self.store = on(self.aws).store
         self.aws.s3.create_bucket(Bucket=BUCKET)
 
     def advance(self, seconds: float) -> None:

@@ -7,14 +7,21 @@ users; where they are silent, the reading that is harder on the caller.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from kbfleet.domain.errors import CapacityExceeded, NotReadyYet, ResourceConflict, ResourceMissing, Throttled
 from kbfleet.domain.ingestion import FailureReason, IngestionJob, JobStatus, Statistics
-from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseStatus
+from kbfleet.domain.knowledge_base import (
+    DataSource,
+    DataSourceStatus,
+    KnowledgeBase,
+    KnowledgeBaseKind,
+    KnowledgeBaseStatus,
+    kind_of,
+)
 from kbfleet.domain.tenant import DataSourceReference
 from kbfleet.ports import Clock
 
@@ -25,6 +32,8 @@ START_INTERVAL = timedelta(seconds=10)
 """StartIngestionJob is allowed 0.1 times a second. Source for all four: AWS documentation, Amazon Bedrock quotas."""
 TOKEN_MEMORY = timedelta(minutes=10)
 """For how long a client token counts. Users report "minutes"; the number is our reading."""
+DELETING_FOR = timedelta(seconds=30)
+STOPPING_FOR = timedelta(seconds=20)
 PAGE_SIZE = 2
 
 Item = TypeVar("Item")
@@ -50,8 +59,13 @@ class StartedJob:
     started_at: datetime
     course: JobCourse
     client_token: str
+    stopped_at: datetime | None = None
 
     def seen_at(self, now: datetime) -> IngestionJob:
+        if self.stopped_at is not None:
+            stopped_for = now - self.stopped_at
+            status = JobStatus.STOPPED if stopped_for >= STOPPING_FOR else JobStatus.STOPPING
+            return self._as(status, self.stopped_at)
         in_progress_at = self.started_at + self.course.starting_for
         ended_at = in_progress_at + self.course.running_for
         if now >= ended_at:
@@ -82,7 +96,11 @@ class _KnowledgeBase:
     active_at: datetime
     failure_reasons: tuple[str, ...] = ()
     forced_status: KnowledgeBaseStatus | None = None
+    settled: bool = True
+    gone_at: datetime | None = None
     data_sources: dict[str, DataSource] = field(default_factory=dict)
+    deletions: dict[str, datetime] = field(default_factory=dict)
+    retained: set[str] = field(default_factory=set)
 
 
 class InMemoryKnowledgeBases:
@@ -94,8 +112,9 @@ class InMemoryKnowledgeBases:
         account_limit_error: how the account's sixth job is refused; AWS does not say by which error.
 
     Tests script it: `role_assumable_at` (until then no knowledge base can be created), `creations_fail` (reasons with
-    which the next ones end FAILED), `plan` (what becomes of a knowledge base's next jobs), `refuse_starts`, `delete`,
-    `force_status`, `start_in_console`. Tests look at `created`, `jobs` and `throttled_starts`.
+    which the next ones end FAILED), `vectors_cannot_be_deleted`, `plan` (what becomes of a knowledge base's next jobs),
+    `refuse_starts`, `vanish`, `unsettle`, `untag`, `force_status`, `set_data_source`, `start_in_console`. Tests look at
+    `created`, `jobs` and `throttled_starts`.
     """
 
     def __init__(
@@ -118,6 +137,7 @@ class InMemoryKnowledgeBases:
         self._ids = 0
         self.role_assumable_at: datetime | None = None
         self.creations_fail: tuple[str, ...] = ()
+        self.vectors_cannot_be_deleted = False
         self.created: list[str] = []
         self.jobs: dict[str, StartedJob] = {}
         self.throttled_starts = 0
@@ -125,14 +145,16 @@ class InMemoryKnowledgeBases:
     # --- the port ---
 
     def get(self, knowledge_base_id: str) -> KnowledgeBase | None:
-        stored = self._knowledge_bases.get(knowledge_base_id)
+        stored = next((one for one in self._present() if one.knowledge_base_id == knowledge_base_id), None)
         return self._seen(stored) if stored else None
 
-    def find(self, name: str) -> KnowledgeBase | None:
+    def named(self, name: str) -> Sequence[KnowledgeBase]:
         now = self._clock.now()
-        listed = [stored for stored in self._knowledge_bases.values() if stored.created_at + self._listed_after <= now]
-        match = next((stored for page in _pages(listed) for stored in page if stored.name == name), None)
-        return self._seen(match) if match else None
+        listed = [stored for stored in self._present() if stored.created_at + self._listed_after <= now]
+        return [self._seen(stored) for page in _pages(listed) for stored in page if stored.name == name]
+
+    def count(self, kind: KnowledgeBaseKind) -> int:
+        return sum(kind_of(stored.configuration) is kind for page in _pages(self._present()) for stored in page)
 
     def create(
         self, name: str, *, configuration: Mapping[str, object], tags: Mapping[str, str], client_token: str
@@ -143,7 +165,7 @@ class InMemoryKnowledgeBases:
         earlier = self._remembered(client_token)
         if earlier in self._knowledge_bases:
             return self._seen(self._knowledge_bases[earlier])
-        if any(stored.name == name for stored in self._knowledge_bases.values()):
+        if any(stored.name == name for stored in self._present()):
             raise ResourceConflict(f"KnowledgeBase with name {name} already exists.")
         if len(self._knowledge_bases) >= MAX_KNOWLEDGE_BASES:
             raise CapacityExceeded(f"The account has {MAX_KNOWLEDGE_BASES} knowledge bases.")
@@ -161,8 +183,69 @@ class InMemoryKnowledgeBases:
         self.created.append(stored.knowledge_base_id)
         return self._seen(stored)
 
+    def update(self, knowledge_base: KnowledgeBase) -> None:
+        self._active(knowledge_base.knowledge_base_id).settled = True
+
+    def tags(self, knowledge_base: KnowledgeBase) -> Mapping[str, str]:
+        return dict(self._stored(knowledge_base.knowledge_base_id).tags)
+
+    def tag(self, knowledge_base: KnowledgeBase, tags: Mapping[str, str]) -> None:
+        stored = self._stored(knowledge_base.knowledge_base_id)
+        stored.tags = {**stored.tags, **tags}
+
+    def delete(self, knowledge_base_id: str) -> None:
+        stored = next((one for one in self._present() if one.knowledge_base_id == knowledge_base_id), None)
+        if stored is None or stored.gone_at is not None:
+            return
+        if stored.data_sources:
+            stored.forced_status = KnowledgeBaseStatus.DELETE_UNSUCCESSFUL
+            return
+        stored.forced_status = None
+        stored.gone_at = self._clock.now() + DELETING_FOR
+
+    def data_sources(self, knowledge_base_id: str) -> Sequence[DataSource]:
+        stored = next((one for one in self._present() if one.knowledge_base_id == knowledge_base_id), None)
+        if stored is None:
+            return []
+        now = self._clock.now()
+        for data_source_id, gone_at in list(stored.deletions.items()):
+            if now >= gone_at:
+                del stored.deletions[data_source_id]
+                source = stored.data_sources.pop(data_source_id)
+                if self.vectors_cannot_be_deleted and data_source_id not in stored.retained:
+                    stuck = replace(source, status=DataSourceStatus.DELETE_UNSUCCESSFUL)
+                    stored.data_sources[data_source_id] = stuck
+        return list(stored.data_sources.values())
+
+    def delete_data_source(self, data_source: DataSourceReference) -> None:
+        sources = {one.data_source_id: one for one in self.data_sources(data_source.knowledge_base_id)}
+        if data_source.data_source_id not in sources:
+            return
+        if self.running_ingestion_job(data_source) is not None:
+            raise ResourceConflict("The data source is in use.")
+        stored = self._stored(data_source.knowledge_base_id)
+        deleting = replace(sources[data_source.data_source_id], status=DataSourceStatus.DELETING)
+        stored.data_sources[data_source.data_source_id] = deleting
+        stored.deletions[data_source.data_source_id] = self._clock.now() + DELETING_FOR
+
+    def update_data_source(
+        self, data_source: DataSourceReference, name: str, configuration: Mapping[str, object]
+    ) -> None:
+        stored = self._stored(data_source.knowledge_base_id)
+        source = stored.data_sources[data_source.data_source_id]
+        updated = replace(source, name=name, configuration=configuration, deletion_policy="DELETE")
+        stored.data_sources[data_source.data_source_id] = updated
+
+    def retain_vectors(self, data_source: DataSourceReference) -> None:
+        self._stored(data_source.knowledge_base_id).retained.add(data_source.data_source_id)
+
+    def stop_ingestion(self, data_source: DataSourceReference, ingestion_job_id: str) -> None:
+        job = self.jobs.get(ingestion_job_id)
+        if job is not None and job.stopped_at is None and not job.seen_at(self._clock.now()).status.ended:
+            job.stopped_at = self._clock.now()
+
     def find_data_source(self, knowledge_base_id: str, name: str) -> DataSource | None:
-        pages = _pages(self._stored(knowledge_base_id).data_sources.values())
+        pages = _pages(self.data_sources(knowledge_base_id))
         return next((source for page in pages for source in page if source.name == name), None)
 
     def create_data_source(
@@ -176,7 +259,7 @@ class InMemoryKnowledgeBases:
             raise ResourceConflict(f"DataSource with name {name} already exists.")
         if len(stored.data_sources) >= MAX_DATA_SOURCES:
             raise CapacityExceeded(f"Knowledge base {knowledge_base_id} has {MAX_DATA_SOURCES} data sources.")
-        source = DataSource(self._new_id("DS"), name, "AVAILABLE")
+        source = DataSource(self._new_id("DS"), name, DataSourceStatus.AVAILABLE, configuration=configuration)
         stored.data_sources[source.data_source_id] = source
         self._tokens[client_token] = (self._clock.now(), source.data_source_id)
         self.created.append(source.data_source_id)
@@ -224,7 +307,11 @@ class InMemoryKnowledgeBases:
         """The knowledge base is in that status until it is set to `None`."""
         self._stored(knowledge_base_id).forced_status = status
 
-    def delete(self, knowledge_base_id: str) -> None:
+    def set_data_source(self, knowledge_base_id: str, source: DataSource) -> None:
+        """The data source of that id is as given."""
+        self._stored(knowledge_base_id).data_sources[source.data_source_id] = source
+
+    def vanish(self, knowledge_base_id: str) -> None:
         """The knowledge base is deleted behind kbfleet's back, with its data sources."""
         del self._knowledge_bases[knowledge_base_id]
 
@@ -237,7 +324,15 @@ class InMemoryKnowledgeBases:
         return [job for job in self.jobs.values() if not job.seen_at(now).status.ended]
 
     def names(self) -> list[str]:
-        return [stored.name for stored in self._knowledge_bases.values()]
+        return [stored.name for stored in self._present()]
+
+    def unsettle(self, knowledge_base_id: str) -> None:
+        """Somebody changes its description."""
+        self._stored(knowledge_base_id).settled = False
+
+    def untag(self, knowledge_base_id: str) -> None:
+        """Somebody removes its tags."""
+        self._stored(knowledge_base_id).tags = {}
 
     # --- within ---
 
@@ -271,10 +366,31 @@ class InMemoryKnowledgeBases:
             status = KnowledgeBaseStatus.CREATING
         else:
             status = KnowledgeBaseStatus.FAILED if stored.failure_reasons else KnowledgeBaseStatus.ACTIVE
+        if stored.gone_at is not None:
+            status = KnowledgeBaseStatus.DELETING
         reasons = stored.failure_reasons if status is KnowledgeBaseStatus.FAILED else ()
-        return KnowledgeBase(stored.knowledge_base_id, stored.name, status, reasons)
+        since = stored.created_at if status is KnowledgeBaseStatus.CREATING else stored.active_at
+        return KnowledgeBase(
+            stored.knowledge_base_id,
+            f"arn:aws:bedrock:us-east-1:123456789012:knowledge-base/{stored.knowledge_base_id}",
+            stored.name,
+            status,
+            stored.created_at,
+            since,
+            reasons,
+            stored.configuration,
+            stored.settled,
+        )
+
+    def _present(self) -> list[_KnowledgeBase]:
+        now = self._clock.now()
+        for stored in list(self._knowledge_bases.values()):
+            if stored.gone_at is not None and now >= stored.gone_at:
+                del self._knowledge_bases[stored.knowledge_base_id]
+        return list(self._knowledge_bases.values())
 
     def _stored(self, knowledge_base_id: str) -> _KnowledgeBase:
+        self._present()
         if knowledge_base_id not in self._knowledge_bases:
             raise ResourceMissing(f"KnowledgeBase with id {knowledge_base_id} does not exist.")
         return self._knowledge_bases[knowledge_base_id]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from kbfleet.domain.alert import Alert
 from kbfleet.domain.errors import AlertNotDelivered, ResourceConflict, ResourceMissing
 from kbfleet.domain.ingestion import JobStateChange
-from kbfleet.domain.tenant import ProvisioningFailure, TenantId
+from kbfleet.domain.tenant import TenantId, TenantStateChange, WorkflowFailure
 from kbfleet.ports import Execution
 
 
@@ -27,12 +27,20 @@ class RecordingAnnouncements:
 
     def __init__(self) -> None:
         self.job_state_changes: list[JobStateChange] = []
-        self.provisioning_failures: list[tuple[TenantId, ProvisioningFailure]] = []
+        self.tenant_state_changes: list[TenantStateChange] = []
+        self.provisioning_failures: list[tuple[TenantId, WorkflowFailure]] = []
+        self.offboarding_failures: list[tuple[TenantId, WorkflowFailure]] = []
+
+    def tenant_state_changed(self, change: TenantStateChange) -> None:
+        self.tenant_state_changes.append(change)
+
+    def offboarding_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None:
+        self.offboarding_failures.append((tenant_id, failure))
 
     def job_state_changed(self, change: JobStateChange) -> None:
         self.job_state_changes.append(change)
 
-    def provisioning_failed(self, tenant_id: TenantId, failure: ProvisioningFailure) -> None:
+    def provisioning_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None:
         self.provisioning_failures.append((tenant_id, failure))
 
 

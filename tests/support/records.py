@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
 from kbfleet.domain.ingestion import JobStateChange, Sync, SyncState
 from kbfleet.domain.tenant import Tenant, TenantId
@@ -44,6 +45,27 @@ class InMemoryTenantRegistry:
         self.writes += 1
 
 
+class InMemoryTenantRecords:
+    """`kbfleet.ports.TenantRecords`: a ledger's entry, and kinds of records that a test puts into `others`."""
+
+    def __init__(self, ledger: InMemorySyncLedger) -> None:
+        self._ledger = ledger
+        self.others: dict[TenantId, set[str]] = {}
+        self.receipts: list[tuple[TenantId, ErasureReceipt]] = []
+
+    def keep_receipt(self, tenant_id: TenantId, receipt: ErasureReceipt) -> None:
+        if (tenant_id, receipt) not in self.receipts:
+            self.receipts.append((tenant_id, receipt))
+
+    def erase(self, tenant_id: TenantId, *, keep_usage: bool) -> None:
+        self._ledger.forget(tenant_id)
+        self.others[tenant_id] = self.others.get(tenant_id, set()) & ({"usage"} if keep_usage else set())
+
+    def erased(self, tenant_id: TenantId, *, keep_usage: bool) -> bool:
+        others = self.others.get(tenant_id, set()) - ({"usage"} if keep_usage else set())
+        return not others and self._ledger.find(tenant_id).version == 0
+
+
 class InMemorySyncLedger:
     """`kbfleet.ports.SyncLedger`. What it lists is a snapshot, as a page of a query is: entries may change while the
     caller goes through it."""
@@ -52,6 +74,10 @@ class InMemorySyncLedger:
         self._entries: dict[TenantId, Sync] = {}
         self._start_claimed_at: datetime | None = None
         self.writes = 0
+
+    def forget(self, tenant_id: TenantId) -> None:
+        """The entry is gone."""
+        self._entries.pop(tenant_id, None)
 
     def find(self, tenant_id: TenantId) -> Sync:
         return self._entries.get(tenant_id, Sync(tenant_id))

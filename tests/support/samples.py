@@ -17,11 +17,12 @@ from kbfleet.domain.ingestion import (
 )
 from kbfleet.domain.tenant import (
     DataSourceReference,
-    ProvisioningFailure,
     ResourceNames,
     Tenant,
     TenantId,
     TenantStatus,
+    Workflow,
+    WorkflowFailure,
 )
 from tests.support.clock import START
 
@@ -44,6 +45,7 @@ def tenant(tenant_id: TenantId = ACME, /, **fields: object) -> Tenant:
         knowledge_store="S3_VECTORS",
         created_at=START,
         updated_at=START,
+        status_since=START,
         fence=1,
         bucket_name=NAMES.bucket(tenant_id),
         knowledge_store_reference=f"arn:aws:s3vectors:{REGION}:{ACCOUNT}:index/{tenant_id}",
@@ -53,8 +55,8 @@ def tenant(tenant_id: TenantId = ACME, /, **fields: object) -> Tenant:
     return replace(active, **fields)  # type: ignore[arg-type]  # the fields are checked where the test names them
 
 
-def provisioning_failure(execution: str = EXECUTION, reason: str = "Access denied.") -> ProvisioningFailure:
-    return ProvisioningFailure("Ensure Bucket", "AccessRefused", reason, execution, START)
+def provisioning_failure(execution: str = EXECUTION, reason: str = "Access denied.") -> WorkflowFailure:
+    return WorkflowFailure(Workflow.PROVISION_TENANT, "Ensure Bucket", "AccessRefused", reason, execution, START)
 
 
 def ingestion_job(

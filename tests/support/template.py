@@ -1,4 +1,4 @@
-"""template.yaml and the state machine's definition, as tests read them."""
+"""template.yaml and the state machines' definitions, as tests read them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import yaml
 
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATE = REPOSITORY / "template.yaml"
-DEFINITION = REPOSITORY / "statemachine" / "provision_tenant.asl.json"
+DEFINITIONS = REPOSITORY / "statemachine"
+STATE_MACHINES = tuple(sorted(path.name.removesuffix(".asl.json") for path in DEFINITIONS.glob("*.asl.json")))
 
 
 class _Loader(yaml.SafeLoader):
@@ -65,8 +66,12 @@ def table_definition() -> dict[str, Any]:
     return {name: properties("Table")[name] for name in names}
 
 
+def definition_text(state_machine: str) -> str:
+    return (DEFINITIONS / f"{state_machine}.asl.json").read_text("utf-8")
+
+
 @cache
-def definition() -> dict[str, Any]:
-    """The state machine `provision_tenant`, with its `${…}` as they are written."""
-    loaded: dict[str, Any] = json.loads(DEFINITION.read_text("utf-8"))
+def definition(state_machine: str) -> dict[str, Any]:
+    """A state machine's definition, with its `${…}` as they are written."""
+    loaded: dict[str, Any] = json.loads(definition_text(state_machine))
     return loaded

@@ -24,13 +24,15 @@ from moto.stepfunctions.responses import StepFunctionResponse
 import kbfleet.bootstrap
 from kbfleet.domain.tenant import TenantId
 from local.bedrock import Emulator, attach
+from tests.support.knowledge_store_worlds import create_collection
 
 REPOSITORY = Path(__file__).parents[2]
 REGION = "ap-northeast-1"
 ACCOUNT = "123456789012"
-EMULATED = {"bedrock-agent", "bedrock-agent-runtime", "s3vectors"}
+EMULATED = {"bedrock-agent", "bedrock-agent-runtime", "s3vectors", "opensearchserverless"}
 DEADLINE_SECONDS = 60
 STATE_MACHINE_ARN = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:kbfleet-provision-tenant"
+OFFBOARD_TENANT_ARN = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:kbfleet-offboard-tenant"
 
 
 class Template:
@@ -139,7 +141,10 @@ def _environment(queue_url: str) -> dict[str, str]:
         "INGESTION_START_INTERVAL_SECONDS": "0.01",
         "JOB_HISTORY_DAYS": "90",
         "KNOWLEDGE_BASE_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/knowledge-base",
-        "KNOWLEDGE_BASE_POLL_SECONDS": "1",
+        "KNOWLEDGE_BASE_LOOK_SECONDS": "1",
+        "KEEP_USAGE": "true",
+        "RETENTION_DAYS": "30",
+        "OFFBOARD_TENANT_ARN": OFFBOARD_TENANT_ARN,
         "KNOWLEDGE_BASE_READY_SECONDS": "900",
         "LEASE_SECONDS": "18000",
         "VECTOR_BUCKET_NAME": "kbfleet-vectors",
@@ -158,8 +163,15 @@ def _definition() -> str:
 
 
 @contextmanager
-def deployed_fleet(monkeypatch: pytest.MonkeyPatch, *, speed: float) -> Iterator[Fleet]:
-    """A fleet deployed to moto; `speed` is how many times faster than AWS the emulator's lifecycles run."""
+def deployed_fleet(
+    monkeypatch: pytest.MonkeyPatch, *, speed: float, knowledge_store: str = "S3_VECTORS"
+) -> Iterator[Fleet]:
+    """A fleet deployed to moto.
+
+    Args:
+        speed: how many times faster than AWS the emulator's lifecycles run.
+        knowledge_store: the stack's default.
+    """
     handlers: dict[str, ModuleType] = {}
 
     def invoke(
@@ -202,6 +214,9 @@ def deployed_fleet(monkeypatch: pytest.MonkeyPatch, *, speed: float) -> Iterator
         template = Template()
         client("dynamodb").create_table(TableName="kbfleet", **template.table())
         client("s3vectors").create_vector_bucket(vectorBucketName="kbfleet-vectors")
+        monkeypatch.setenv("KNOWLEDGE_STORE", knowledge_store)
+        if knowledge_store == "OPENSEARCH_SERVERLESS":
+            monkeypatch.setenv("COLLECTION_ARN", _active_collection(client("opensearchserverless")))
         alerts = _deploy_bus(client)
         _forget_ports()
         for name, module in template.handlers().items():
@@ -227,6 +242,15 @@ def _forget_ports() -> None:
     for port in vars(kbfleet.bootstrap).values():
         if hasattr(port, "cache_clear"):
             port.cache_clear()
+
+
+def _active_collection(client: Any) -> str:
+    arn = create_collection(client)
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while client.batch_get_collection(names=["kbfleet-vectors"])["collectionDetails"][0]["status"] != "ACTIVE":
+        assert time.monotonic() < deadline, "the collection does not become ACTIVE"
+        time.sleep(0.05)
+    return arn
 
 
 def _deploy_bus(client: Callable[[str], Any]) -> str:

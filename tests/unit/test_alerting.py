@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kbfleet.adapters.alert_channels.slack import blocks, escaped, summary
-from kbfleet.domain.alert import Alert, Deployment, Severity, ingestion_alert, provisioning_alert
+from kbfleet.domain.alert import Alert, Deployment, Severity, ingestion_alert, workflow_alert
 from kbfleet.domain.errors import AlertNotDelivered
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
-from kbfleet.usecases.alerting import alert_ingestion, alert_provisioning_failure
+from kbfleet.usecases.alerting import alert_ingestion, alert_workflow_failure
 from tests.support.fakes import RecordingAlertChannel
 from tests.support.samples import ACME, DEPLOYMENT, EXECUTION, SAKURA, job_state_change, provisioning_failure
 from tests.support.snapshots import assert_matches
@@ -65,15 +65,7 @@ def alert(change: JobStateChange) -> Alert:
 
 
 def provisioning_failed(reason: str = "The role lacks bedrock:CreateKnowledgeBase.") -> Alert:
-    failure = provisioning_failure(reason=reason)
-    return provisioning_alert(
-        ACME,
-        execution=EXECUTION,
-        step=failure.step,
-        error=failure.error,
-        reason=failure.reason,
-        deployment=DEPLOYMENT,
-    )
+    return workflow_alert(ACME, provisioning_failure(reason=reason), DEPLOYMENT)
 
 
 def rendered(made: Alert) -> list[dict[str, Any]]:
@@ -121,7 +113,7 @@ class TestWhatIsNews:
 
     def test_a_failed_provisioning_is_always_sent(self) -> None:
         channel = RecordingAlertChannel()
-        alert_provisioning_failure(ACME, provisioning_failure(), channel=channel, deployment=DEPLOYMENT)
+        alert_workflow_failure(ACME, provisioning_failure(), channel=channel, deployment=DEPLOYMENT)
         assert channel.sent == [provisioning_failed(provisioning_failure().reason)]
 
     def test_a_channel_that_is_down_is_the_callers_to_handle(self) -> None:

@@ -59,6 +59,10 @@ def tenant(of: SyncBody) -> TenantBody:
         data_source_id="DS00000001",
         created_at=NOW,
         updated_at=NOW,
+        status_since=NOW,
+        drift=(),
+        offboarding=None,
+        erasure=None,
         failure=None,
         sync=of,
     )

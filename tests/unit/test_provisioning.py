@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,7 +11,10 @@ import pytest
 
 from kbfleet.domain.errors import (
     BucketNameTaken,
+    CapacityExceeded,
+    DataSourceFailed,
     KnowledgeBaseFailed,
+    KnowledgeBaseNotOurs,
     KnowledgeBaseNotReady,
     KnowledgeStoreNotOffered,
     LeaseLost,
@@ -19,22 +23,32 @@ from kbfleet.domain.errors import (
     TenantBusy,
 )
 from kbfleet.domain.ingestion import JobStatus, Priority, Sync, SyncState
-from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseState, KnowledgeBaseStatus
+from kbfleet.domain.knowledge_base import (
+    Capacity,
+    DataSource,
+    DataSourceStatus,
+    KnowledgeBase,
+    KnowledgeBaseKind,
+    KnowledgeBaseState,
+    KnowledgeBaseStatus,
+)
 from kbfleet.domain.tenant import (
     DisplayName,
     Lease,
-    ProvisioningFailure,
     ProvisioningRequest,
     Reservation,
     Tenant,
     TenantStatus,
+    Workflow,
+    WorkflowFailure,
+    describe_failure,
 )
 from kbfleet.usecases import provisioning
 from tests.support.clock import START
 from tests.support.documents import BucketSettings
 from tests.support.fakes import InMemoryKnowledgeBases, InMemoryTenantRegistry, JobCourse, SucceededTask
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, EXECUTION, NAMES, provisioning_failure, tenant
+from tests.support.samples import ACME, EXECUTION, NAMES, SAKURA, provisioning_failure, tenant
 
 LEASE = timedelta(hours=5)
 READY_WITHIN = timedelta(minutes=15)
@@ -73,11 +87,21 @@ class Provisioning:
             execution=self.execution,
             registry=self.fleet.registry,
             stores=self.fleet.stores,
+            announcements=self.fleet.announcements,
             clock=self.fleet.clock,
             lease=LEASE,
             ready_within=READY_WITHIN,
         )
         return self._reservation
+
+    def check_capacity(self) -> Capacity | None:
+        return provisioning.check_capacity(
+            self.reservation,
+            registry=self.fleet.registry,
+            stores=self.fleet.stores,
+            knowledge_bases=self.fleet.knowledge_bases,
+            names=NAMES,
+        )
 
     def bucket(self) -> str:
         return provisioning.ensure_bucket(
@@ -101,6 +125,8 @@ class Provisioning:
             knowledge_bases=self.fleet.knowledge_bases,
             names=NAMES,
             clock=self.fleet.clock,
+            announcements=self.fleet.announcements,
+            look_after_at_most=READY_WITHIN,
         )
 
     def data_source(self) -> str:
@@ -125,10 +151,17 @@ class Provisioning:
         )
 
     def activate(self) -> Tenant:
-        return provisioning.activate_tenant(self.reservation, registry=self.fleet.registry, clock=self.fleet.clock)
+        return provisioning.activate_tenant(
+            self.reservation,
+            registry=self.fleet.registry,
+            announcements=self.fleet.announcements,
+            clock=self.fleet.clock,
+        )
 
-    def mark_failed(self, failure: ProvisioningFailure) -> None:
-        provisioning.mark_tenant_failed(ACME, failure, registry=self.fleet.registry)
+    def mark_failed(self, failure: WorkflowFailure) -> None:
+        provisioning.mark_tenant_failed(
+            ACME, failure, registry=self.fleet.registry, announcements=self.fleet.announcements
+        )
 
     def up_to_data_source(self) -> None:
         self.reserve()
@@ -305,6 +338,45 @@ class TestEnsureBucket:
         assert run.record.bucket_name is None
 
 
+class TestCheckCapacity:
+    def fill(self, fleet: Fleet, number: int) -> None:
+        for index in range(number):
+            configuration = fleet.store.knowledge_base_configuration(f"index-{index}")
+            fleet.knowledge_bases.create(
+                f"other-{index}", configuration=configuration, tags={}, client_token=str(index)
+            )
+
+    def test_it_says_how_much_room_there_is(self, run: Provisioning) -> None:
+        self.fill(run.fleet, 3)
+        run.reserve()
+        capacity = run.check_capacity()
+        assert capacity is not None
+        assert (capacity.kind, capacity.used, capacity.left) == (KnowledgeBaseKind.VECTOR, 3, 97)
+
+    def test_a_full_account_is_told_before_anything_is_made(self, run: Provisioning) -> None:
+        self.fill(run.fleet, 100)
+        run.reserve()
+        with pytest.raises(CapacityExceeded, match=r"100 of 100 .*acme.*Offboard tenants.*MANAGED"):
+            run.check_capacity()
+        assert not run.fleet.buckets.created
+        assert not run.fleet.store.created
+
+    def test_a_full_account_that_has_the_tenants_own_one_already_is_no_obstacle(self, run: Provisioning) -> None:
+        self.fill(run.fleet, 99)
+        run.fleet.make_knowledge_base(ACME, "before the crash")
+        run.reserve()
+        capacity = run.check_capacity()
+        assert capacity is not None
+        assert capacity.left == 0
+
+    def test_a_tenant_that_has_one_needs_no_room(self, run: Provisioning) -> None:
+        run.whole()
+        self.fill(run.fleet, 99)
+        again = Provisioning(run.fleet, OTHER_EXECUTION)
+        again.reserve()
+        assert again.check_capacity() is None
+
+
 class TestEnsureKnowledgeStore:
     def test_the_index_is_made_once_and_recorded(self, run: Provisioning) -> None:
         run.reserve()
@@ -331,7 +403,8 @@ class TestEnsureKnowledgeBase:
         assert (state.status, state.ready) == ("CREATING", False)
         assert run.record.knowledge_base_id == state.knowledge_base_id
         run.fleet.clock.advance(83)
-        assert run.knowledge_base() == KnowledgeBaseState(state.knowledge_base_id, "ACTIVE", True)
+        ready = run.knowledge_base()
+        assert (ready.knowledge_base_id, ready.status, ready.ready) == (state.knowledge_base_id, "ACTIVE", True)
         assert run.fleet.knowledge_bases.created == [state.knowledge_base_id]
 
     def test_looking_again_writes_nothing_into_the_record(self, run: Provisioning) -> None:
@@ -343,9 +416,7 @@ class TestEnsureKnowledgeBase:
     def test_one_made_before_a_crash_is_adopted_by_its_name(self, run: Provisioning) -> None:
         for number in range(5):  # so that it is not on the list's first page
             run.fleet.knowledge_bases.create(f"other-{number}", configuration={}, tags={}, client_token=str(number))
-        orphan = run.fleet.knowledge_bases.create(
-            NAMES.knowledge_base(ACME), configuration={}, tags={}, client_token="before the crash"
-        )
+        orphan = run.fleet.make_knowledge_base(ACME, "before the crash")
         assert run.knowledge_base().knowledge_base_id == orphan.knowledge_base_id
         assert run.record.knowledge_base_id == orphan.knowledge_base_id
 
@@ -353,10 +424,55 @@ class TestEnsureKnowledgeBase:
         run.up_to_data_source()
         first = run.record
         assert first.knowledge_base_id is not None
-        run.fleet.knowledge_bases.delete(first.knowledge_base_id)
+        run.fleet.knowledge_bases.vanish(first.knowledge_base_id)
         state = run.knowledge_base()
         assert state.knowledge_base_id != first.knowledge_base_id
         assert (run.record.knowledge_base_id, run.record.data_source_id) == (state.knowledge_base_id, None)
+
+    def test_an_active_tenant_whose_knowledge_base_is_gone_is_being_provisioned(self, fleet: Fleet) -> None:
+        first = Provisioning(fleet).whole()
+        assert first.knowledge_base_id is not None
+        fleet.knowledge_bases.vanish(first.knowledge_base_id)
+        again = Provisioning(fleet, OTHER_EXECUTION)
+        again.reserve()
+        again.knowledge_base()
+        assert again.record.status is TenantStatus.PROVISIONING
+
+    def test_one_without_our_tags_is_not_adopted(self, run: Provisioning) -> None:
+        run.fleet.make_knowledge_base(ACME, "somebody else's", tags={})
+        with pytest.raises(KnowledgeBaseNotOurs, match="lacks the tags of tenant acme"):
+            run.knowledge_base()
+        assert run.record.knowledge_base_id is None
+
+    def test_one_on_another_index_is_not_adopted(self, run: Provisioning) -> None:
+        sakuras = run.fleet.store.knowledge_base_configuration(run.fleet.store.ensure(SAKURA))
+        run.fleet.make_knowledge_base(ACME, "mixed up", configuration=sakuras)
+        with pytest.raises(KnowledgeBaseNotOurs, match="acme's own index"):
+            run.knowledge_base()
+        assert run.record.knowledge_base_id is None
+
+    def test_one_that_somebody_renamed_or_untagged_is_put_right_and_ready_after_that(self, run: Provisioning) -> None:
+        run.up_to_data_source()
+        made = run.record.knowledge_base_id
+        assert made is not None
+        run.fleet.knowledge_bases.unsettle(made)
+        run.fleet.knowledge_bases.untag(made)
+        assert not run.knowledge_base().ready
+        assert run.knowledge_base().ready
+        found = run.fleet.knowledge_bases.get(made)
+        assert found is not None
+        assert found.settled
+        assert run.fleet.knowledge_bases.tags(found) == NAMES.tags(ACME)
+
+    def test_what_cannot_be_changed_is_left_as_it_is_and_reported_as_drift(self, run: Provisioning) -> None:
+        made = dict(run.fleet.store.knowledge_base_configuration(run.fleet.store.ensure(ACME)))
+        made["knowledgeBaseConfiguration"] = {"type": "VECTOR", "vectorKnowledgeBaseConfiguration": {"of": "2025"}}
+        older = run.fleet.make_knowledge_base(ACME, "years ago", configuration=made)
+        run.fleet.store.embedding_model = "2026"
+        run.fleet.clock.advance(83)
+        assert run.knowledge_base().knowledge_base_id == older.knowledge_base_id
+        (drift,) = run.record.drift
+        assert "2025" in drift
 
     def test_one_that_appears_between_look_and_call_is_adopted(self, run: Provisioning) -> None:
         class Overtaken(InMemoryKnowledgeBases):
@@ -364,13 +480,12 @@ class TestEnsureKnowledgeBase:
 
             looks = 0
 
-            def find(self, name: str) -> KnowledgeBase | None:
+            def named(self, name: str) -> Sequence[KnowledgeBase]:
                 self.looks += 1
+                found = super().named(name)
                 if self.looks == 1:
-                    found = super().find(name)
-                    super().create(name, configuration={}, tags={}, client_token="another's")
-                    return found
-                return super().find(name)
+                    run.fleet.make_knowledge_base(ACME, "another's")
+                return found
 
         run.fleet.knowledge_bases = Overtaken(run.fleet.clock)
         state = run.knowledge_base()
@@ -378,9 +493,7 @@ class TestEnsureKnowledgeBase:
 
     def test_one_that_exists_but_is_not_listed_yet_is_worth_another_try(self, run: Provisioning) -> None:
         run.fleet.knowledge_bases = InMemoryKnowledgeBases(run.fleet.clock, listed_after=timedelta(seconds=20))
-        made = run.fleet.knowledge_bases.create(
-            NAMES.knowledge_base(ACME), configuration={}, tags={}, client_token="another's"
-        )
+        made = run.fleet.make_knowledge_base(ACME, "another's")
         with pytest.raises(NotReadyYet):
             run.knowledge_base()
         run.fleet.clock.advance(20)
@@ -414,7 +527,7 @@ class TestEnsureKnowledgeBase:
         run.fleet.knowledge_bases.force_status(made, KnowledgeBaseStatus.DELETING)
         with pytest.raises(NotReadyYet):
             run.knowledge_base()
-        run.fleet.knowledge_bases.delete(made)
+        run.fleet.knowledge_bases.vanish(made)
         assert run.knowledge_base().knowledge_base_id
 
     def test_the_deadline_ends_the_waiting(self, run: Provisioning) -> None:
@@ -464,6 +577,36 @@ class TestEnsureDataSource:
         run.fleet.knowledge_bases = NotListed(run.fleet.clock)
         with pytest.raises(NotReadyYet):
             run.data_source()
+
+    def becomes(self, run: Provisioning, status: DataSourceStatus, *reasons: str) -> str:
+        """The tenant's data source is in that status. Returns: its id."""
+        made, knowledge_base_id = run.record.data_source_id, run.record.knowledge_base_id
+        assert made is not None
+        assert knowledge_base_id is not None
+        wanted = run.fleet.store.data_source_configuration(NAMES.bucket(ACME))
+        source = DataSource(made, "documents", status, reasons, wanted)
+        run.fleet.knowledge_bases.set_data_source(knowledge_base_id, source)
+        return made
+
+    @pytest.mark.parametrize("status", ["CREATING", "UPDATING", "DELETING"])
+    def test_one_that_is_still_being_worked_on_is_worth_another_try(self, run: Provisioning, status: str) -> None:
+        run.up_to_data_source()
+        made = self.becomes(run, DataSourceStatus(status))
+        with pytest.raises(NotReadyYet, match=status):
+            run.data_source()
+        self.becomes(run, DataSourceStatus.AVAILABLE)
+        assert run.data_source() == made
+
+    @pytest.mark.parametrize("status", ["FAILED", "DELETE_UNSUCCESSFUL"])
+    def test_one_that_bedrock_gave_up_fails_the_step_with_the_reasons_and_keeps_its_id(
+        self, run: Provisioning, status: str
+    ) -> None:
+        run.up_to_data_source()
+        made = self.becomes(run, DataSourceStatus(status), "The bucket cannot be read.")
+        run.fleet.registry.replace(replace(run.record, data_source_id=None), fence=run.record.fence)
+        with pytest.raises(DataSourceFailed, match="The bucket cannot be read"):
+            run.data_source()
+        assert run.record.data_source_id == made
 
     def test_it_needs_an_active_knowledge_base(self, run: Provisioning) -> None:
         run.reserve()
@@ -529,7 +672,7 @@ class TestRunFirstSync:
         run.fleet.request(ACME)
         run.fleet.tick()
         assert run.record.knowledge_base_id is not None
-        run.fleet.knowledge_bases.delete(run.record.knowledge_base_id)
+        run.fleet.knowledge_bases.vanish(run.record.knowledge_base_id)
         run.mark_failed(provisioning_failure())
         again = Provisioning(run.fleet, OTHER_EXECUTION).whole()
         assert list(run.fleet.knowledge_bases.jobs.values())[-1].data_source == again.data_source()
@@ -548,7 +691,7 @@ class TestRunFirstSync:
     def test_a_knowledge_base_made_anew_is_synced_although_the_one_before_was(self, run: Provisioning) -> None:
         run.whole()
         assert run.record.knowledge_base_id is not None
-        run.fleet.knowledge_bases.delete(run.record.knowledge_base_id)
+        run.fleet.knowledge_bases.vanish(run.record.knowledge_base_id)
         again = Provisioning(run.fleet, OTHER_EXECUTION).whole()
         last = list(run.fleet.knowledge_bases.jobs.values())[-1]
         assert last.data_source == again.data_source()
@@ -608,15 +751,20 @@ class TestLostLeases:
 
 
 class TestDescribeFailure:
-    def describe(self, cause: str, error: str = "AccessRefused") -> ProvisioningFailure:
-        return provisioning.describe_failure(
-            execution=EXECUTION, step="Ensure Bucket", error=error, cause=cause, clock=Fleet().clock
+    def describe(self, cause: str, error: str = "AccessRefused") -> WorkflowFailure:
+        return describe_failure(
+            Workflow.PROVISION_TENANT,
+            execution=EXECUTION,
+            step="Ensure Bucket",
+            error=error,
+            cause=cause,
+            now=START,
         )
 
     def test_the_message_of_a_lambda_error_is_the_reason(self) -> None:
         cause = json.dumps({"errorMessage": "The role lacks 権限.", "errorType": "AccessRefused", "stackTrace": []})
-        assert self.describe(cause) == ProvisioningFailure(
-            "Ensure Bucket", "AccessRefused", "The role lacks 権限.", EXECUTION, START
+        assert self.describe(cause) == WorkflowFailure(
+            Workflow.PROVISION_TENANT, "Ensure Bucket", "AccessRefused", "The role lacks 権限.", EXECUTION, START
         )
 
     @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ class TestOutcomes:
         data_source = fleet.add(ACME)
         fleet.request(ACME)
         fleet.tick()
-        fleet.knowledge_bases.delete(data_source.knowledge_base_id)
+        fleet.knowledge_bases.vanish(data_source.knowledge_base_id)
         fleet.tick_until_idle()
         entry = fleet.ledger.find(ACME)
         assert entry.state is SyncState.IDLE

@@ -196,7 +196,8 @@ class TestLifecycle:
         assert (activated.status, activated.lease, activated.failure) == (TenantStatus.ACTIVE, None, None)
 
     def test_failure_gives_the_lease_back_and_keeps_what_was_made(self) -> None:
-        failed = tenant().reserved_by("one", START, LEASE).failed(provisioning_failure())
+        provisioned = tenant(status=TenantStatus.PROVISIONING)
+        failed = provisioned.reserved_by("one", START, LEASE).failed(provisioning_failure())
         assert (failed.status, failed.lease) == (TenantStatus.FAILED, None)
         assert failed.failure == provisioning_failure()
         assert failed.knowledge_base_id == DATA_SOURCE.knowledge_base_id

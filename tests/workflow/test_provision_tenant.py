@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 from kbfleet.domain.tenant import TenantStatus
-from tests.support.workflow_fleet import Fleet, lambda_context
+from tests.support.workflow_fleet import STATE_MACHINE_ARN, Fleet, lambda_context
 
 STRAIGHT = [
     "Reserve Tenant",
+    "Check Capacity",
     "Ensure Bucket",
     "Ensure Knowledge Store",
     "Ensure Knowledge Base",
@@ -169,7 +170,12 @@ def test_an_aborted_execution_is_recorded_and_its_lease_given_back(fleet: Fleet)
     while fleet.tenant("acme") is None:
         pass
     fleet.client("stepfunctions").stop_execution(executionArn=arn)
-    detail = {"executionArn": arn, "status": "ABORTED", "input": json.dumps({"tenant_id": "acme"})}
+    detail = {
+        "executionArn": arn,
+        "stateMachineArn": STATE_MACHINE_ARN,
+        "status": "ABORTED",
+        "input": json.dumps({"tenant_id": "acme"}),
+    }
     fleet.handlers["RecordStoppedExecutionFunction"].handler(
         {"detail": detail}, lambda_context("RecordStoppedExecutionFunction")
     )

@@ -6,15 +6,25 @@ Lambda pays only for the clients that it uses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 
-from kbfleet.adapters.dynamodb import DynamoDBJobHistory, DynamoDBSyncLedger, DynamoDBTenantRegistry, Table
+from kbfleet.adapters.dynamodb import (
+    DynamoDBIndexCatalogue,
+    DynamoDBJobHistory,
+    DynamoDBSyncLedger,
+    DynamoDBTenantRecords,
+    DynamoDBTenantRegistry,
+    Table,
+)
+from kbfleet.adapters.knowledge_stores import StoreResources, StoreType
+from kbfleet.domain.errors import KnowledgeStoreNotOffered
 from kbfleet.ports import (
     AlertChannel,
     Announcements,
@@ -27,6 +37,7 @@ from kbfleet.ports import (
     KnowledgeStore,
     SyncLedger,
     TaskCallbacks,
+    TenantRecords,
     TenantRegistry,
     Ticks,
     TokenVerifier,
@@ -38,6 +49,8 @@ from kbfleet.settings import (
     ExecutionSettings,
     FleetSettings,
     IngestionSettings,
+    KnowledgeStoreSettings,
+    OffboardingExecutionSettings,
     ProvisioningSettings,
     TokenSettings,
     read,
@@ -94,6 +107,11 @@ def history() -> JobHistory:
 
 
 @cache
+def records() -> TenantRecords:
+    return DynamoDBTenantRecords(_table())
+
+
+@cache
 def buckets() -> DocumentBuckets:
     from kbfleet.adapters.s3 import S3DocumentBuckets
 
@@ -103,25 +121,68 @@ def buckets() -> DocumentBuckets:
     )
 
 
-def _s3_vectors() -> KnowledgeStore:
-    from kbfleet.adapters.knowledge_stores.s3_vectors import S3VectorsKnowledgeStore
-
-    settings = read(ProvisioningSettings)
-    return S3VectorsKnowledgeStore(
-        boto3.client("s3vectors", config=_CLIENT),
-        vector_bucket=settings.vector_bucket_name,
-        names=fleet().names,
-        embedding_model_arn=fleet().model_arn(settings.embedding_model_id),
-    )
+KNOWLEDGE_STORES: Mapping[str, str] = {
+    "S3_VECTORS": "s3_vectors:S3VectorsKnowledgeStore",
+    "OPENSEARCH_SERVERLESS": "opensearch_serverless:OpenSearchServerlessKnowledgeStore",
+    "MANAGED": "managed:ManagedKnowledgeStore",
+}
+"""Every store that kbfleet has, one line each: its type, and where its class (`StoreType`) is below
+`kbfleet.adapters.knowledge_stores`. The classes are imported when the offered stores are first asked for."""
 
 
-KNOWLEDGE_STORES: Mapping[str, Callable[[], KnowledgeStore]] = {"S3_VECTORS": _s3_vectors}
-"""One line a store; the first is the default."""
+class OfferedStores(Mapping[str, KnowledgeStore]):
+    """The stores that the stack offers, the default first. Each is made, with its client, when it is first used."""
+
+    def __init__(self, default: str, resources: StoreResources) -> None:
+        """Raises: KnowledgeStoreNotOffered when the default is not among them; that is a fault of the template."""
+        types: Mapping[str, type[StoreType]] = {
+            name: resolve_name(f"kbfleet.adapters.knowledge_stores.{location}")
+            for name, location in KNOWLEDGE_STORES.items()
+        }
+        offered = {name: kind for name, kind in types.items() if kind.offered_by(resources)}
+        if default not in offered:
+            raise KnowledgeStoreNotOffered(
+                f"The stack's default knowledge store {default!r} is not among those that it offers.",
+                remedy=f"Set the parameter KnowledgeStore to one of: {', '.join(offered)}.",
+            )
+        self._types = {default: offered.pop(default), **offered}
+        self._resources = resources
+        self._made: dict[str, KnowledgeStore] = {}
+
+    def __getitem__(self, store_type: str) -> KnowledgeStore:
+        if store_type not in self._made:
+            self._made[store_type] = self._types[store_type].made_of(self._resources)
+        return self._made[store_type]
+
+    def __contains__(self, store_type: object) -> bool:
+        # The inherited one asks for the item, and so would make the store.
+        return store_type in self._types
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._types)
+
+    def __len__(self) -> int:
+        return len(self._types)
+
+
+def _client(service: str) -> Any:
+    return boto3.client(service, config=_CLIENT)  # type: ignore[call-overload] # boto3-stubs know literal names only
 
 
 @cache
 def stores() -> Mapping[str, KnowledgeStore]:
-    return {store_type: make() for store_type, make in KNOWLEDGE_STORES.items()}
+    settings = read(KnowledgeStoreSettings)
+    return OfferedStores(
+        settings.knowledge_store,
+        StoreResources(
+            names=fleet().names,
+            embedding_model_arn=fleet().model_arn(settings.embedding_model_id),
+            vector_bucket_name=settings.vector_bucket_name,
+            collection_arn=settings.collection_arn,
+            client=_client,
+            catalogue=lambda store_type: DynamoDBIndexCatalogue(_table(), store_type),
+        ),
+    )
 
 
 @cache
@@ -168,6 +229,16 @@ def executions() -> Executions:
 
     return StepFunctionsExecutions(
         boto3.client("stepfunctions", config=_CLIENT), state_machine_arn=read(ExecutionSettings).provision_tenant_arn
+    )
+
+
+@cache
+def offboarding_executions() -> Executions:
+    from kbfleet.adapters.step_functions import StepFunctionsExecutions
+
+    return StepFunctionsExecutions(
+        boto3.client("stepfunctions", config=_CLIENT),
+        state_machine_arn=read(OffboardingExecutionSettings).offboard_tenant_arn,
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kbfleet.domain.answer import Answer, Question
+from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion import (
     FailureReason,
@@ -21,14 +23,19 @@ from kbfleet.domain.ingestion import (
 )
 from kbfleet.domain.knowledge_base import KnowledgeBaseState
 from kbfleet.domain.tenant import (
+    MAX_RETENTION_DAYS,
     DataSourceReference,
     DisplayName,
-    ProvisioningFailure,
+    Offboarding,
     ProvisioningRequest,
     Reservation,
     Tenant,
     TenantId,
+    TenantStateChange,
     TenantStatus,
+    Workflow,
+    WorkflowFailure,
+    describe_failure,
 )
 from kbfleet.ports import Execution
 
@@ -113,6 +120,12 @@ class RunFirstSyncInput(StepInput):
     task_token: str
 
 
+class CapacityResult(Contract):
+    """How many more knowledge bases the account may have; `None` where nobody looked."""
+
+    left: int | None
+
+
 class BucketResult(Contract):
     bucket_name: str
 
@@ -126,16 +139,16 @@ class KnowledgeBaseResult(Contract):
 
     knowledge_base_id: str
     status: str
-    ready: bool
+    done: bool
     wait_seconds: int
 
     @classmethod
-    def from_domain(cls, state: KnowledgeBaseState, wait_seconds: int) -> Self:
+    def from_domain(cls, state: KnowledgeBaseState) -> Self:
         return cls(
             knowledge_base_id=state.knowledge_base_id,
             status=state.status,
-            ready=state.ready,
-            wait_seconds=wait_seconds,
+            done=state.ready,
+            wait_seconds=math.ceil(state.look_again_after.total_seconds()),
         )
 
 
@@ -149,6 +162,7 @@ class ActivationResult(Contract):
 
 PROVISIONING_STEPS: Mapping[str, str] = {
     "reservation": "Reserve Tenant",
+    "capacity": "Check Capacity",
     "bucket": "Ensure Bucket",
     "knowledge_store": "Ensure Knowledge Store",
     "knowledge_base": "Ensure Knowledge Base",
@@ -159,6 +173,22 @@ PROVISIONING_STEPS: Mapping[str, str] = {
 """Where each step of `provision_tenant` leaves its result, in order. The first that is missing is the step that
 failed."""
 
+OFFBOARDING_STEPS: Mapping[str, str] = {
+    "reservation": "Fence Off Tenant",
+    "uploads": "Refuse Uploads",
+    "ingestion": "Stop Ingestion",
+    "data_sources": "Delete Data Sources",
+    "knowledge_base": "Delete Knowledge Base",
+    "knowledge_store": "Delete Knowledge Store",
+    "bucket": "Delete Bucket",
+    "records": "Delete Records",
+    "erasure": "Verify Erasure",
+    "tombstone": "Mark Tenant Offboarded",
+}
+"""The same of `offboard_tenant`."""
+
+_STEPS = {Workflow.PROVISION_TENANT: PROVISIONING_STEPS, Workflow.OFFBOARD_TENANT: OFFBOARDING_STEPS}
+
 
 class TaskFailure(BaseModel):
     """What a Catch of Step Functions stores. A task that was failed by its token may have no cause."""
@@ -168,44 +198,108 @@ class TaskFailure(BaseModel):
 
 
 class ExecutionProgress(BaseModel):
-    """The state data of `provision_tenant` when a step has failed: its input, the results so far, and the failure."""
+    """The state data of a state machine when a step has failed: its input, the results so far, and the failure."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     tenant_id: TenantId
     failure: TaskFailure
 
-    @property
-    def failed_step(self) -> str:
-        """The knowledge base's step leaves a result each time it runs, also before the knowledge base is ready."""
-        done = self.model_extra or {}
-        knowledge_base = done.get("knowledge_base")
-        if isinstance(knowledge_base, dict) and not knowledge_base.get("ready", False):
-            return PROVISIONING_STEPS["knowledge_base"]
-        return next((step for result, step in PROVISIONING_STEPS.items() if result not in done), "Activate Tenant")
+    def failed_step(self, workflow: Workflow) -> str:
+        """The first step that has left no result. Those that run again until they are done leave one each time, which
+        says in `done` whether it was the last."""
+        results = self.model_extra or {}
+        steps = _STEPS[workflow]
+        undone = (step for key, step in steps.items() if not _is_done(results.get(key)))
+        return next(undone, list(steps.values())[-1])
 
 
-class ProvisioningFailedInput(Contract):
-    """The input of Mark Tenant Failed and of Announce Provisioning Failed."""
+def _is_done(result: object) -> bool:
+    return result is not None and not (isinstance(result, dict) and result.get("done") is False)
 
+
+class WorkflowFailedInput(Contract):
+    """The input of the states that mark and announce a failure."""
+
+    workflow: Workflow
     progress: ExecutionProgress
     execution: str
+
+    def to_domain(self, now: datetime) -> WorkflowFailure:
+        failure = self.progress.failure
+        return describe_failure(
+            self.workflow,
+            execution=self.execution,
+            step=self.progress.failed_step(self.workflow),
+            error=failure.Error,
+            cause=failure.Cause or "",
+            now=now,
+        )
+
+
+class OffboardTenantInput(Contract):
+    """What an execution of `offboard_tenant` is started with."""
+
+    tenant_id: TenantId
+    retention_days: int = Field(ge=0, le=MAX_RETENTION_DAYS)
+
+    @property
+    def retention(self) -> timedelta:
+        return timedelta(days=self.retention_days)
+
+
+class FenceOffTenantInput(Contract):
+    request: OffboardTenantInput
+    execution: str
+
+
+class OffboardingReservation(ReservationPayload):
+    """`deadline` is when the retention period ends: nothing is deleted before."""
+
+
+class DoneResult(Contract):
+    """Of a step that has nothing else to say; `done` is `False` when the step must run again."""
+
+    done: bool = True
+
+
+class ErasureResult(Contract):
+    receipt: ErasureReceipt
+
+
+class MarkTenantOffboardedInput(StepInput):
+    receipt: ErasureReceipt
+
+
+class StoppedExecutionInput(BaseModel):
+    """What the inputs of all state machines have in common."""
+
+    tenant_id: TenantId
 
 
 class StoppedExecutionDetail(BaseModel):
     """`detail` of AWS's event "Step Functions Execution Status Change"; `input` is JSON text."""
 
     executionArn: str  # noqa: N815 - AWS's own name
+    stateMachineArn: str  # noqa: N815
     status: str
     input: str
+
+    @property
+    def workflow(self) -> Workflow:
+        name = self.stateMachineArn.rsplit(":", 1)[-1].replace("-", "_")
+        return next(workflow for workflow in Workflow if name.endswith(workflow))
 
 
 # --- events on the bus ---------------------------------------------------------------------------
 
 INGESTION_SOURCE = "kbfleet.ingestion"
-PROVISIONING_SOURCE = "kbfleet.provisioning"
+TENANT_SOURCE = "kbfleet.tenants"
 JOB_STATE_CHANGE = "Ingestion Job State Change"
+TENANT_STATE_CHANGE = "Tenant State Change"
 PROVISIONING_FAILED = "Provisioning Failed"
+OFFBOARDING_FAILED = "Offboarding Failed"
+ONBOARDING_REQUESTED = "Tenant Onboarding Requested"
 
 
 class JobStateChangeDetail(BaseModel):
@@ -261,12 +355,37 @@ class JobStateChangeDetail(BaseModel):
         )
 
 
-class ProvisioningFailedDetail(BaseModel):
-    """`detail` of our event "Provisioning Failed"."""
+class TenantStateChangeDetail(BaseModel):
+    """`detail` of our event "Tenant State Change"."""
+
+    model_config = ConfigDict(frozen=True)
+
+    identity: str
+    tenant_id: TenantId
+    status: TenantStatus
+    previous_status: TenantStatus | None = None
+    occurred_at: datetime
+    receipt: ErasureReceipt | None = None
+
+    @classmethod
+    def from_domain(cls, change: TenantStateChange) -> Self:
+        return cls(
+            identity=change.identity,
+            tenant_id=change.tenant_id,
+            status=change.status,
+            previous_status=change.previous_status,
+            occurred_at=change.occurred_at,
+            receipt=change.receipt,
+        )
+
+
+class WorkflowFailedDetail(BaseModel):
+    """`detail` of our events "Provisioning Failed" and "Offboarding Failed"."""
 
     model_config = ConfigDict(frozen=True)
 
     tenant_id: TenantId
+    workflow: Workflow
     execution: str
     step: str
     error: str
@@ -274,9 +393,10 @@ class ProvisioningFailedDetail(BaseModel):
     occurred_at: datetime
 
     @classmethod
-    def from_domain(cls, tenant_id: TenantId, failure: ProvisioningFailure) -> Self:
+    def from_domain(cls, tenant_id: TenantId, failure: WorkflowFailure) -> Self:
         return cls(
             tenant_id=tenant_id,
+            workflow=failure.workflow,
             execution=failure.execution,
             step=failure.step,
             error=failure.error,
@@ -284,8 +404,8 @@ class ProvisioningFailedDetail(BaseModel):
             occurred_at=failure.at,
         )
 
-    def to_domain(self) -> ProvisioningFailure:
-        return ProvisioningFailure(self.step, self.error, self.reason, self.execution, self.occurred_at)
+    def to_domain(self) -> WorkflowFailure:
+        return WorkflowFailure(self.workflow, self.step, self.error, self.reason, self.execution, self.occurred_at)
 
 
 class JobStateChangeEvent(BaseModel):
@@ -295,9 +415,22 @@ class JobStateChangeEvent(BaseModel):
     detail: JobStateChangeDetail
 
 
-class ProvisioningFailedEvent(BaseModel):
-    detail_type: Literal["Provisioning Failed"] = Field(alias="detail-type")
-    detail: ProvisioningFailedDetail
+class TenantStateChangeEvent(BaseModel):
+    detail_type: Literal["Tenant State Change"] = Field(alias="detail-type")
+    detail: TenantStateChangeDetail
+
+
+class TenantOnboardingRequestedEvent(BaseModel):
+    """The SaaS product's own event, by which it has a tenant provisioned."""
+
+    id: str
+    detail_type: Literal["Tenant Onboarding Requested"] = Field(alias="detail-type")
+    detail: ProvisionTenantInput
+
+
+class WorkflowFailedEvent(BaseModel):
+    detail_type: Literal["Provisioning Failed", "Offboarding Failed"] = Field(alias="detail-type")
+    detail: WorkflowFailedDetail
 
 
 # --- API -----------------------------------------------------------------------------------------
@@ -372,7 +505,7 @@ class ProvisionRequest(Contract):
 
 
 class ExecutionBody(Contract):
-    """A run of provisioning. `step` is the state it is in, or was last in."""
+    """A run of a state machine. `step` is the state it is in, or was last in."""
 
     execution: str
     status: str
@@ -381,7 +514,7 @@ class ExecutionBody(Contract):
     reason: str | None = None
 
     @classmethod
-    def from_domain(cls, execution: Execution, failure: ProvisioningFailure | None = None) -> Self:
+    def from_domain(cls, execution: Execution, failure: WorkflowFailure | None = None) -> Self:
         return cls(
             execution=execution.name,
             status=execution.status,
@@ -442,7 +575,11 @@ class TenantBody(Contract):
     data_source_id: str | None
     created_at: datetime
     updated_at: datetime
-    failure: ProvisioningFailure | None
+    status_since: datetime
+    drift: tuple[str, ...]
+    failure: WorkflowFailure | None
+    offboarding: Offboarding | None
+    erasure: ErasureReceipt | None
     sync: SyncBody
 
     @classmethod
@@ -457,7 +594,11 @@ class TenantBody(Contract):
             data_source_id=tenant.data_source_id,
             created_at=tenant.created_at,
             updated_at=tenant.updated_at,
+            status_since=tenant.status_since,
+            drift=tenant.drift,
             failure=tenant.failure,
+            offboarding=tenant.offboarding,
+            erasure=tenant.erasure,
             sync=SyncBody.from_domain(sync),
         )
 

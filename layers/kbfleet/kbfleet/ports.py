@@ -9,9 +9,10 @@ from typing import Protocol
 
 from kbfleet.domain.alert import Alert
 from kbfleet.domain.answer import GeneratedAnswer, Question
+from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Sync
-from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
-from kbfleet.domain.tenant import DataSourceReference, ProvisioningFailure, Tenant, TenantId
+from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseKind
+from kbfleet.domain.tenant import DataSourceReference, Tenant, TenantId, TenantStateChange, WorkflowFailure
 
 
 class Clock(Protocol):
@@ -39,6 +40,22 @@ class TenantRegistry(Protocol):
         ...
 
 
+class TenantRecords(Protocol):
+    """All that is stored of a tenant beside its entry in the registry: sync ledger, job history, usage, receipts."""
+
+    def keep_receipt(self, tenant_id: TenantId, receipt: ErasureReceipt) -> None:
+        """Stores the receipt so that it outlives the tombstone, should the id be provisioned anew."""
+        ...
+
+    def erase(self, tenant_id: TenantId, *, keep_usage: bool) -> None:
+        """Deletes everything but the entry in the registry, receipts, and usage where that is to be kept."""
+        ...
+
+    def erased(self, tenant_id: TenantId, *, keep_usage: bool) -> bool:
+        """Whether nothing that `erase` deletes is there."""
+        ...
+
+
 class DocumentBuckets(Protocol):
     def ensure(self, name: str, tags: Mapping[str, str]) -> None:
         """The bucket exists, is ours, and has every setting that kbfleet promises; drift is repaired.
@@ -47,12 +64,48 @@ class DocumentBuckets(Protocol):
         """
         ...
 
+    def refuse_uploads(self, name: str) -> None:
+        """Nobody can put objects any more, until `ensure` is called again. A missing bucket is fine."""
+        ...
+
+    def delete(self, name: str) -> bool:
+        """Deletes objects with all their versions, as many as a call may take, and the bucket once it is empty.
+
+        Returns: whether the bucket is gone; `False` means call again.
+        """
+        ...
+
+    def exists(self, name: str) -> bool: ...
+
 
 class KnowledgeStore(Protocol):
-    """Where vectors live. One index a tenant: two knowledge bases on one index would see each other's chunks."""
+    """Where vectors live. One index a tenant: two knowledge bases on one index would see each other's chunks.
+
+    Attributes:
+        kind: of the knowledge bases that are made on this store.
+        usual_creation: how long Bedrock usually takes to make such a knowledge base.
+    """
+
+    kind: KnowledgeBaseKind
+    usual_creation: timedelta
 
     def ensure(self, tenant_id: TenantId) -> str:
-        """The tenant's index exists. Returns: the reference that `knowledge_base_configuration` takes."""
+        """The tenant's index exists. Returns: the reference that `knowledge_base_configuration` takes.
+
+        Raises: KnowledgeStoreUnusable when an index of that name has a shape that Bedrock cannot use, NotReadyYet.
+        """
+        ...
+
+    def exists(self, tenant_id: TenantId) -> bool:
+        """Whether the tenant has an index of its own in this store."""
+        ...
+
+    def delete(self, tenant_id: TenantId) -> None:
+        """The tenant's index is gone, with all vectors in it; one that is gone already is fine."""
+        ...
+
+    def tenants(self) -> Iterator[TenantId]:
+        """Those whose index exists, over all pages. Names that are no tenant ids are somebody else's and left out."""
         ...
 
     def knowledge_base_configuration(self, reference: str) -> Mapping[str, object]:
@@ -67,8 +120,13 @@ class KnowledgeStore(Protocol):
 class KnowledgeBases(Protocol):
     def get(self, knowledge_base_id: str) -> KnowledgeBase | None: ...
 
-    def find(self, name: str) -> KnowledgeBase | None:
-        """By name, over all pages of the list."""
+    def named(self, name: str) -> Sequence[KnowledgeBase]:
+        """Those of that name, over all pages of the list, the oldest first. There should be one at most."""
+        ...
+
+    def count(self, kind: KnowledgeBaseKind) -> int:
+        """How many knowledge bases of that kind count against the account's quota, whoever made them; exact where the
+        quota is near, else at most too many."""
         ...
 
     def create(
@@ -77,8 +135,41 @@ class KnowledgeBases(Protocol):
         """Raises: ResourceConflict when the name is taken, NotReadyYet while the service role is not assumable yet."""
         ...
 
+    def update(self, knowledge_base: KnowledgeBase) -> None:
+        """Makes the service role and the description those of the fleet; the configuration stays."""
+        ...
+
+    def tags(self, knowledge_base: KnowledgeBase) -> Mapping[str, str]: ...
+
+    def tag(self, knowledge_base: KnowledgeBase, tags: Mapping[str, str]) -> None: ...
+
+    def delete(self, knowledge_base_id: str) -> None:
+        """Begins to delete it; one that is gone is fine."""
+        ...
+
+    def data_sources(self, knowledge_base_id: str) -> Sequence[DataSource]:
+        """All of them; none when the knowledge base is gone."""
+        ...
+
+    def delete_data_source(self, data_source: DataSourceReference) -> None:
+        """Begins to delete it; one that is gone is fine.
+
+        Raises: ResourceConflict while one of its jobs runs.
+        """
+        ...
+
+    def update_data_source(
+        self, data_source: DataSourceReference, name: str, configuration: Mapping[str, object]
+    ) -> None:
+        """Makes it read what `configuration` says."""
+        ...
+
+    def retain_vectors(self, data_source: DataSourceReference) -> None:
+        """Makes its deletion leave the vectors alone: the way out when the store or a permission on it is gone."""
+        ...
+
     def find_data_source(self, knowledge_base_id: str, name: str) -> DataSource | None:
-        """By name, over all pages of the list."""
+        """By name, over all pages of the list; with the reasons when it has failed."""
         ...
 
     def create_data_source(
@@ -93,6 +184,10 @@ class KnowledgeBases(Protocol):
 
     def ingestion_job(self, data_source: DataSourceReference, ingestion_job_id: str) -> IngestionJob:
         """Raises: ResourceMissing."""
+        ...
+
+    def stop_ingestion(self, data_source: DataSourceReference, ingestion_job_id: str) -> None:
+        """Asks for the job's end; one that has ended or is gone is fine."""
         ...
 
     def running_ingestion_job(self, data_source: DataSourceReference) -> IngestionJob | None:
@@ -140,7 +235,11 @@ class Ticks(Protocol):
 class Announcements(Protocol):
     def job_state_changed(self, change: JobStateChange) -> None: ...
 
-    def provisioning_failed(self, tenant_id: TenantId, failure: ProvisioningFailure) -> None: ...
+    def tenant_state_changed(self, change: TenantStateChange) -> None: ...
+
+    def offboarding_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None: ...
+
+    def provisioning_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None: ...
 
 
 class TaskCallbacks(Protocol):
@@ -153,7 +252,7 @@ class TaskCallbacks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """A run of the provisioning state machine."""
+    """A run of a state machine."""
 
     name: str
     arn: str

@@ -10,7 +10,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from kbfleet.domain.alert import Deployment
-from kbfleet.domain.tenant import ResourceNames
+from kbfleet.domain.tenant import MAX_RETENTION_DAYS, ResourceNames
 
 
 def _seconds(value: object) -> object:
@@ -56,11 +56,18 @@ class FleetSettings(EnvironmentSettings):
         return f"arn:{self.partition}:bedrock:{self.aws_region}::foundation-model/{model_id}"
 
 
+class KnowledgeStoreSettings(EnvironmentSettings):
+    """Where vectors live. An empty ARN or name is of a resource that the stack does not have."""
+
+    knowledge_store: str
+    embedding_model_id: str
+    vector_bucket_name: str = ""
+    collection_arn: str = ""
+
+
 class ProvisioningSettings(EnvironmentSettings):
     knowledge_base_role_arn: str
-    vector_bucket_name: str
-    embedding_model_id: str
-    knowledge_base_poll_seconds: int = Field(ge=1)
+    knowledge_base_look: Seconds = Field(alias="KNOWLEDGE_BASE_LOOK_SECONDS")
     knowledge_base_ready_within: Seconds = Field(alias="KNOWLEDGE_BASE_READY_SECONDS")
     lease: Seconds = Field(alias="LEASE_SECONDS")
 
@@ -78,6 +85,16 @@ class AnnouncementSettings(EnvironmentSettings):
 
 class ExecutionSettings(EnvironmentSettings):
     provision_tenant_arn: str
+
+
+class OffboardingSettings(EnvironmentSettings):
+    lease: Seconds = Field(alias="LEASE_SECONDS")
+    keep_usage: bool
+
+
+class OffboardingExecutionSettings(EnvironmentSettings):
+    offboard_tenant_arn: str
+    retention_days: int = Field(ge=0, le=MAX_RETENTION_DAYS)
 
 
 class AskSettings(EnvironmentSettings):

@@ -15,7 +15,8 @@ from kbfleet.domain.errors import KbfleetError, Retryable
 
 logger = Logger()
 tracer = Tracer()
-metrics = Metrics(namespace="kbfleet")
+METRICS_NAMESPACE = "kbfleet"
+metrics = Metrics(namespace=METRICS_NAMESPACE)
 
 Input = TypeVar("Input", bound=BaseModel)
 StepHandler = Callable[[dict[str, Any], LambdaContext], dict[str, Any] | None]

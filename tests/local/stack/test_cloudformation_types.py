@@ -84,12 +84,15 @@ def test_a_collection_with_its_policies(aws: Any, eventually: Any) -> None:
         "Collection": {
             "Type": "AWS::OpenSearchServerless::Collection",
             "DependsOn": "Encryption",
-            "Properties": {"Name": "fleet", "Type": "VECTORSEARCH"},
+            "Properties": {"Name": "fleet", "Type": "VECTORSEARCH", "StandbyReplicas": "DISABLED"},
         },
     }
     outputs = {"Arn": {"Fn::GetAtt": ["Collection", "Arn"]}, "Id": {"Ref": "Collection"}}
     made = aws.deploy(resources, outputs)
     assert made.outputs["Arn"].endswith(made.outputs["Id"])
+    # What depends on the collection needs it ACTIVE, so CloudFormation waits for that.
+    [found] = aws.client("opensearchserverless").batch_get_collection(ids=[made.outputs["Id"]])["collectionDetails"]
+    assert (found["status"], found["type"], found["standbyReplicas"]) == ("ACTIVE", "VECTORSEARCH", "DISABLED")
     delete(aws, made.name, eventually)
 
 

@@ -8,6 +8,7 @@ import jwt
 import pytest
 from typer.testing import CliRunner
 
+from kbfleet.bootstrap import KNOWLEDGE_STORES
 from local.main import app
 from local.slack_sink import SlackSink
 from local.stack.configuration import TENANT_CLAIM
@@ -59,3 +60,9 @@ def test_without_a_stack_the_command_says_how_to_start_one(command: list[str], t
 def test_down_without_a_stack_is_fine(tmp_path: Any) -> None:
     result = runner.invoke(app, ["down", "--state", str(tmp_path)])
     assert (result.exit_code, result.output.strip()) == (0, "Nothing is running.")
+
+
+def test_up_names_the_knowledge_stores_that_there_are(tmp_path: Any) -> None:
+    result = runner.invoke(app, ["up", "--knowledge-store", "PINECONE", "--state", str(tmp_path)])
+    assert result.exit_code == 2
+    assert all(store in result.output for store in KNOWLEDGE_STORES)

@@ -18,7 +18,10 @@ pytestmark = pytest.mark.parametrize("guarded_aws", ["corrected"], indirect=True
 
 def check(aws: Any, service: str, operation: str, request: dict[str, Any], needed: dict[str, str]) -> None:
     """The call is refused when any one permission is missing, and reaches the service with all of them."""
-    statements = [{"Action": f"bedrock:{action}", "Resource": resource} for action, resource in needed.items()]
+    statements = [
+        {"Action": action if ":" in action else f"bedrock:{action}", "Resource": resource}
+        for action, resource in needed.items()
+    ]
     for missing in statements:
         elsewhere = {**missing, "Resource": f"{ARN}YOURS00000"}
         rest = [statement for statement in statements if statement is not missing]
@@ -79,3 +82,22 @@ def test_retrieving_needs_permission_on_the_knowledge_base(guarded_aws: Any) -> 
 def test_conversing_needs_permission_to_invoke_the_model(guarded_aws: Any) -> None:
     request = {"modelId": NOVA, "messages": [{"role": "user", "content": [{"text": "Who are you?"}]}]}
     check(guarded_aws, "bedrock-runtime", "converse", request, {"InvokeModel": NOVA})
+
+
+@fact("creating a vector index with tags needs s3vectors:TagResource", "M")
+def test_creating_a_vector_index_with_tags_needs_permission_to_tag(guarded_aws: Any) -> None:
+    members = {"dataType": "float32", "dimension": 8, "distanceMetric": "cosine"}
+    request = {"vectorBucketName": "fleet", "indexName": "mine", **members}
+    index = "arn:aws:s3vectors:us-east-1:000000000000:bucket/fleet/index/mine"
+    needed = {"s3vectors:CreateIndex": index}
+    check(guarded_aws, "s3vectors", "create_index", request, needed)
+    needed["s3vectors:TagResource"] = index
+    check(guarded_aws, "s3vectors", "create_index", {**request, "tags": {"tenant": "acme"}}, needed)
+
+
+@fact("the index operations of OpenSearch Serverless need aoss:APIAccessAll on the collection too", "R")
+@pytest.mark.parametrize("operation", ["create_index", "get_index", "delete_index"])
+def test_indexes_of_a_collection_need_access_to_it(guarded_aws: Any, operation: str) -> None:
+    action = f"aoss:{operation.title().replace('_', '')}"
+    needed = {action: "*", "aoss:APIAccessAll": "arn:aws:aoss:us-east-1:000000000000:collection/mine0"}
+    check(guarded_aws, "opensearchserverless", operation, {"id": "mine0", "indexName": "acme"}, needed)

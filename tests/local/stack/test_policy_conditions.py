@@ -33,7 +33,7 @@ def test_events_may_be_put_of_the_permitted_source_only(guarded_aws: Any) -> Non
 
     put("kbfleet.ingestion")
     with pytest.raises(ClientError) as refused:
-        put("kbfleet.provisioning")
+        put("kbfleet.tenants")
     assert code(refused) == "AccessDeniedException"
 
 

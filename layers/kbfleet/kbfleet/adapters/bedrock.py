@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.answer import Citation, GeneratedAnswer, Question, Source
 from kbfleet.domain.errors import ResourceMissing
 from kbfleet.domain.ingestion import IngestionJob, JobStatus, parse_failure_reasons, statistics_from_counts
-from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseStatus
+from kbfleet.domain.knowledge_base import (
+    DataSource,
+    DataSourceStatus,
+    KnowledgeBase,
+    KnowledgeBaseKind,
+    KnowledgeBaseStatus,
+    kind_of,
+)
 from kbfleet.domain.tenant import DataSourceReference
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_agent.client import AgentsforBedrockClient
     from mypy_boto3_bedrock_agent_runtime.client import AgentsforBedrockRuntimeClient
+
+_KNOWLEDGE_BASE_MEMBERS = ("knowledgeBaseConfiguration", "storageConfiguration")
+_DATA_SOURCE_MEMBERS = (
+    "knowledgeBaseId",
+    "dataSourceId",
+    "name",
+    "description",
+    "dataSourceConfiguration",
+    "serverSideEncryptionConfiguration",
+    "vectorIngestionConfiguration",
+)
+"""What UpdateDataSource takes beside the deletion policy. Source: botocore service model of bedrock-agent."""
 
 
 class BedrockKnowledgeBases:
@@ -34,15 +54,29 @@ class BedrockKnowledgeBases:
                 answer = self._client.get_knowledge_base(knowledgeBaseId=knowledge_base_id)
         except ResourceMissing:
             return None
-        return _knowledge_base(answer["knowledgeBase"])
+        return self._knowledge_base(answer["knowledgeBase"])
 
-    def find(self, name: str) -> KnowledgeBase | None:
+    def named(self, name: str) -> Sequence[KnowledgeBase]:
         with translated(f"knowledge base {name}"):
             pages = self._client.get_paginator("list_knowledge_bases").paginate()
             listed = (summary for page in pages for summary in page["knowledgeBaseSummaries"])
-            match = next((summary for summary in listed if summary["name"] == name), None)
-        # The summary lacks the failure reasons, and is older than what the knowledge base says of itself.
-        return self.get(match["knowledgeBaseId"]) if match else None
+            ids = [summary["knowledgeBaseId"] for summary in listed if summary["name"] == name]
+        # The summary lacks nearly everything, and is older than what the knowledge base says of itself.
+        found = (self.get(knowledge_base_id) for knowledge_base_id in ids)
+        return sorted((one for one in found if one is not None), key=lambda one: one.created_at)
+
+    def count(self, kind: KnowledgeBaseKind) -> int:
+        with translated("the account's knowledge bases"):
+            pages = self._client.get_paginator("list_knowledge_bases").paginate()
+            listed = [summary for page in pages for summary in page["knowledgeBaseSummaries"]]
+        # The list does not tell kinds. Our own descriptions do; those of others are asked only where it matters.
+        kinds = {summary["knowledgeBaseId"]: _described_kind(summary.get("description", "")) for summary in listed}
+        certain = sum(found is kind for found in kinds.values())
+        unknown = [knowledge_base_id for knowledge_base_id, found in kinds.items() if found is None]
+        if certain + len(unknown) < kind.quota:
+            return certain + len(unknown)
+        found = (self.get(knowledge_base_id) for knowledge_base_id in unknown)
+        return certain + sum(one is not None and one.kind is kind for one in found)
 
     def create(
         self, name: str, *, configuration: Mapping[str, object], tags: Mapping[str, str], client_token: str
@@ -51,20 +85,92 @@ class BedrockKnowledgeBases:
             arguments: dict[str, Any] = dict(configuration)
             answer = self._client.create_knowledge_base(
                 name=name,
-                description=f"Documents of {name}, kept in sync by kbfleet",
+                description=_description(name, configuration),
                 roleArn=self._role_arn,
                 tags=dict(tags),
                 clientToken=client_token,
                 **arguments,
             )
-        return _knowledge_base(answer["knowledgeBase"])
+        return self._knowledge_base(answer["knowledgeBase"])
+
+    def update(self, knowledge_base: KnowledgeBase) -> None:
+        with translated(f"knowledge base {knowledge_base.name}"):
+            # A full replacement: what is not sent is gone.
+            arguments: dict[str, Any] = dict(knowledge_base.configuration)
+            self._client.update_knowledge_base(
+                knowledgeBaseId=knowledge_base.knowledge_base_id,
+                name=knowledge_base.name,
+                description=_description(knowledge_base.name, knowledge_base.configuration),
+                roleArn=self._role_arn,
+                **arguments,
+            )
+
+    def tags(self, knowledge_base: KnowledgeBase) -> Mapping[str, str]:
+        with translated(f"knowledge base {knowledge_base.name}"):
+            return self._client.list_tags_for_resource(resourceArn=knowledge_base.arn)["tags"]
+
+    def tag(self, knowledge_base: KnowledgeBase, tags: Mapping[str, str]) -> None:
+        with translated(f"knowledge base {knowledge_base.name}"):
+            self._client.tag_resource(resourceArn=knowledge_base.arn, tags=dict(tags))
+
+    def delete(self, knowledge_base_id: str) -> None:
+        with (
+            translated(f"knowledge base {knowledge_base_id}"),
+            suppress(self._client.exceptions.ResourceNotFoundException),
+        ):
+            self._client.delete_knowledge_base(knowledgeBaseId=knowledge_base_id)
+
+    def data_sources(self, knowledge_base_id: str) -> Sequence[DataSource]:
+        try:
+            with translated(f"the data sources of knowledge base {knowledge_base_id}"):
+                pages = self._client.get_paginator("list_data_sources").paginate(knowledgeBaseId=knowledge_base_id)
+                listed = (summary for page in pages for summary in page["dataSourceSummaries"])
+                return [_data_source(found) for found in listed]
+        except ResourceMissing:
+            return []
 
     def find_data_source(self, knowledge_base_id: str, name: str) -> DataSource | None:
-        with translated(f"data source {name} of knowledge base {knowledge_base_id}"):
-            pages = self._client.get_paginator("list_data_sources").paginate(knowledgeBaseId=knowledge_base_id)
-            listed = (summary for page in pages for summary in page["dataSourceSummaries"])
-            match = next((summary for summary in listed if summary["name"] == name), None)
-        return DataSource(match["dataSourceId"], match["name"], match["status"]) if match else None
+        listed = next((found for found in self.data_sources(knowledge_base_id) if found.name == name), None)
+        if listed is None:
+            return None
+        # The summary lacks the configuration and the failure reasons, and is older.
+        reference = DataSourceReference(knowledge_base_id, listed.data_source_id)
+        try:
+            with translated(f"data source {name} of knowledge base {knowledge_base_id}"):
+                return _data_source(self._described(reference))
+        except ResourceMissing:
+            return None
+
+    def update_data_source(
+        self, data_source: DataSourceReference, name: str, configuration: Mapping[str, object]
+    ) -> None:
+        with translated(f"data source {name} of knowledge base {data_source.knowledge_base_id}"):
+            self._replace_data_source(data_source, dataSourceConfiguration=configuration, dataDeletionPolicy="DELETE")
+
+    def retain_vectors(self, data_source: DataSourceReference) -> None:
+        with translated(f"data source {data_source.data_source_id}"):
+            self._replace_data_source(data_source, dataDeletionPolicy="RETAIN")
+
+    def _replace_data_source(self, data_source: DataSourceReference, **changes: object) -> None:
+        """UpdateDataSource is a full replacement: every member that the data source has must be sent again."""
+        found = self._described(data_source)
+        members: dict[str, Any] = {key: found[key] for key in _DATA_SOURCE_MEMBERS if key in found}
+        self._client.update_data_source(**{**members, **changes})
+
+    def _described(self, data_source: DataSourceReference) -> Mapping[str, Any]:
+        answer = self._client.get_data_source(
+            knowledgeBaseId=data_source.knowledge_base_id, dataSourceId=data_source.data_source_id
+        )
+        return answer["dataSource"]
+
+    def delete_data_source(self, data_source: DataSourceReference) -> None:
+        with (
+            translated(f"data source {data_source.data_source_id}"),
+            suppress(self._client.exceptions.ResourceNotFoundException),
+        ):
+            self._client.delete_data_source(
+                knowledgeBaseId=data_source.knowledge_base_id, dataSourceId=data_source.data_source_id
+            )
 
     def create_data_source(
         self, knowledge_base_id: str, name: str, *, configuration: Mapping[str, object], client_token: str
@@ -74,8 +180,7 @@ class BedrockKnowledgeBases:
             answer = self._client.create_data_source(
                 knowledgeBaseId=knowledge_base_id, name=name, clientToken=client_token, **arguments
             )
-        created = answer["dataSource"]
-        return DataSource(created["dataSourceId"], created["name"], created["status"])
+        return _data_source(answer["dataSource"])
 
     def start_ingestion(self, data_source: DataSourceReference, *, client_token: str) -> IngestionJob:
         with translated(f"data source {data_source.data_source_id}"):
@@ -95,6 +200,17 @@ class BedrockKnowledgeBases:
             )
         return _ingestion_job(answer["ingestionJob"])
 
+    def stop_ingestion(self, data_source: DataSourceReference, ingestion_job_id: str) -> None:
+        with (
+            translated(f"ingestion job {ingestion_job_id} of data source {data_source.data_source_id}"),
+            suppress(self._client.exceptions.ResourceNotFoundException, self._client.exceptions.ConflictException),
+        ):
+            self._client.stop_ingestion_job(
+                knowledgeBaseId=data_source.knowledge_base_id,
+                dataSourceId=data_source.data_source_id,
+                ingestionJobId=ingestion_job_id,
+            )
+
     def running_ingestion_job(self, data_source: DataSourceReference) -> IngestionJob | None:
         with translated(f"data source {data_source.data_source_id}"):
             # The filter of ListIngestionJobs takes one status only, and three count as running. At most one job of a
@@ -110,13 +226,39 @@ class BedrockKnowledgeBases:
             match = next(running, None)
         return self.ingestion_job(data_source, match["ingestionJobId"]) if match else None
 
+    def _knowledge_base(self, answer: Mapping[str, Any]) -> KnowledgeBase:
+        configuration = {key: answer[key] for key in _KNOWLEDGE_BASE_MEMBERS if key in answer}
+        described = answer.get("description") == _description(answer["name"], configuration)
+        return KnowledgeBase(
+            answer["knowledgeBaseId"],
+            answer["knowledgeBaseArn"],
+            answer["name"],
+            KnowledgeBaseStatus(answer["status"]),
+            answer["createdAt"],
+            answer["updatedAt"],
+            tuple(answer.get("failureReasons", ())),
+            configuration,
+            settled=described and answer["roleArn"] == self._role_arn,
+        )
 
-def _knowledge_base(answer: Mapping[str, Any]) -> KnowledgeBase:
-    return KnowledgeBase(
-        answer["knowledgeBaseId"],
+
+def _description(name: str, configuration: Mapping[str, object]) -> str:
+    return f"Documents of {name}, kept in sync by kbfleet ({kind_of(configuration)})"
+
+
+def _described_kind(description: str) -> KnowledgeBaseKind | None:
+    kinds = (kind for kind in KnowledgeBaseKind if description.endswith(f", kept in sync by kbfleet ({kind})"))
+    return next(kinds, None)
+
+
+def _data_source(answer: Mapping[str, Any]) -> DataSource:
+    return DataSource(
+        answer["dataSourceId"],
         answer["name"],
-        KnowledgeBaseStatus(answer["status"]),
+        DataSourceStatus(answer["status"]),
         tuple(answer.get("failureReasons", ())),
+        answer.get("dataSourceConfiguration", {}),
+        answer.get("dataDeletionPolicy", "DELETE"),
     )
 
 

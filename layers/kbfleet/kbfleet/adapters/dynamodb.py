@@ -1,22 +1,25 @@
 """The tenant registry, the sync ledger and the job history in the one DynamoDB table.
 
-Keys: `PK` = `TENANT#<tenant id>`, `SK` = `PROFILE`, `SYNC` or `JOB#<started at>#<job id>`. The sparse index `SyncQueue`
-(`queue`, `queue_position`) holds only tenants that are queued or running, so that a tick's cost does not depend on how
-many tenants there are.
+Keys: `PK` = `TENANT#<tenant id>`, `SK` = `PROFILE`, `SYNC`, `JOB#<started at>#<job id>`, `ERASURE#<requested at>`. The
+sparse index `SyncQueue` (`queue`, `queue_position`) holds only tenants that are queued or running, so that a tick's
+cost does not depend on how many tenants there are. Beside them: `PK` = `KNOWLEDGE_STORE#<type>`, `SK` =
+`INDEX#<tenant id>`, for stores whose service cannot list its indexes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from boto3.dynamodb.table import BatchWriter
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 from pydantic import TypeAdapter
 
 from kbfleet.adapters.aws_errors import translated
+from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
 from kbfleet.domain.ingestion import JobStateChange, Sync, SyncState
 from kbfleet.domain.tenant import Tenant, TenantId
@@ -29,6 +32,9 @@ _deserializer = TypeDeserializer()
 _tenants = TypeAdapter(Tenant)
 _syncs = TypeAdapter(Sync)
 _changes = TypeAdapter(JobStateChange)
+_receipts = TypeAdapter(ErasureReceipt)
+_RECEIPT = "ERASURE#"
+_USAGE = "USAGE#"
 
 Item = dict[str, Any]
 
@@ -78,6 +84,13 @@ class Table:
                     raise ConcurrentUpdate(f"{subject} has changed since it was read.") from error
                 raise
 
+    def delete(self, keys: Iterable[Mapping[str, object]], *, subject: str) -> None:
+        """An item that is gone already is no error."""
+        # boto3's writer offers again what the table has left out of a batch.
+        with translated(subject), BatchWriter(self.name, self.client) as batch:
+            for key in keys:
+                batch.delete_item(Key=_item(key))
+
     def query(self, *, limit: int | None = None, **arguments: Any) -> Iterator[dict[str, Any]]:
         """All pages, up to `limit` items."""
         pages = self.client.get_paginator("query").paginate(
@@ -115,6 +128,71 @@ class DynamoDBTenantRegistry:
     def _put(self, tenant: Tenant, condition: str, values: Mapping[str, object]) -> None:
         fields = _key(tenant.tenant_id, "PROFILE") | _tenants.dump_python(tenant, mode="json", exclude_none=True)
         self._table.put(fields, condition=condition, values=values, subject=f"The record of tenant {tenant.tenant_id}")
+
+
+class DynamoDBTenantRecords:
+    """`kbfleet.ports.TenantRecords` in DynamoDB: every item of the tenant's partition."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def keep_receipt(self, tenant_id: TenantId, receipt: ErasureReceipt) -> None:
+        self._table.put(
+            _key(tenant_id, f"{_RECEIPT}{_sortable(receipt.requested_at)}")
+            | _receipts.dump_python(receipt, mode="json", exclude_none=True),
+            condition="attribute_not_exists(PK) OR execution = :execution",
+            values={":execution": receipt.execution},
+            subject=f"The receipt of the erasure of tenant {tenant_id}",
+        )
+
+    def erase(self, tenant_id: TenantId, *, keep_usage: bool) -> None:
+        self._table.delete(self._doomed(tenant_id, keep_usage), subject=f"the records of tenant {tenant_id}")
+
+    def erased(self, tenant_id: TenantId, *, keep_usage: bool) -> bool:
+        return next(self._doomed(tenant_id, keep_usage), None) is None
+
+    def _doomed(self, tenant_id: TenantId, keep_usage: bool) -> Iterator[dict[str, object]]:
+        kept = ("PROFILE", _RECEIPT, *([_USAGE] if keep_usage else []))
+        found = self._table.query(
+            KeyConditionExpression="PK = :pk",
+            ExpressionAttributeValues=_item({":pk": f"TENANT#{tenant_id}"}),
+            ProjectionExpression="PK, SK",
+            ConsistentRead=True,
+        )
+        return (dict(item) for item in found if not item["SK"].startswith(kept))
+
+
+class DynamoDBIndexCatalogue:
+    """`kbfleet.adapters.knowledge_stores.IndexCatalogue` in DynamoDB, one item an index."""
+
+    def __init__(self, table: Table, store_type: str) -> None:
+        self._table = table
+        self._partition = f"KNOWLEDGE_STORE#{store_type}"
+
+    def add(self, tenant_id: TenantId) -> None:
+        try:
+            self._table.put(
+                self._key(tenant_id),
+                condition="attribute_not_exists(PK)",
+                values={},
+                subject=f"The catalogued index of tenant {tenant_id}",
+            )
+        except ConcurrentUpdate:
+            # It is there already, and holds nothing but its key.
+            return
+
+    def remove(self, tenant_id: TenantId) -> None:
+        with translated(f"the catalogued index of tenant {tenant_id}"):
+            self._table.client.delete_item(TableName=self._table.name, Key=_item(self._key(tenant_id)))
+
+    def tenants(self) -> Iterator[TenantId]:
+        found = self._table.query(
+            KeyConditionExpression="PK = :pk", ExpressionAttributeValues=_item({":pk": self._partition})
+        )
+        return (TenantId(item["SK"].removeprefix("INDEX#")) for item in found)
+
+    def _key(self, tenant_id: TenantId) -> dict[str, str]:
+        return {"PK": self._partition, "SK": f"INDEX#{tenant_id}"}
 
 
 class DynamoDBSyncLedger:

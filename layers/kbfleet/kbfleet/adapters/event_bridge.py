@@ -10,14 +10,17 @@ from kbfleet.adapters.aws_errors import translated
 from kbfleet.contracts import (
     INGESTION_SOURCE,
     JOB_STATE_CHANGE,
+    OFFBOARDING_FAILED,
     PROVISIONING_FAILED,
-    PROVISIONING_SOURCE,
+    TENANT_SOURCE,
+    TENANT_STATE_CHANGE,
     JobStateChangeDetail,
-    ProvisioningFailedDetail,
+    TenantStateChangeDetail,
+    WorkflowFailedDetail,
 )
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.ingestion import JobStateChange
-from kbfleet.domain.tenant import ProvisioningFailure, TenantId
+from kbfleet.domain.tenant import TenantId, TenantStateChange, WorkflowFailure
 
 if TYPE_CHECKING:
     from mypy_boto3_events.client import EventBridgeClient
@@ -33,8 +36,14 @@ class EventBridgeAnnouncements:
     def job_state_changed(self, change: JobStateChange) -> None:
         self._put(INGESTION_SOURCE, JOB_STATE_CHANGE, JobStateChangeDetail.from_domain(change))
 
-    def provisioning_failed(self, tenant_id: TenantId, failure: ProvisioningFailure) -> None:
-        self._put(PROVISIONING_SOURCE, PROVISIONING_FAILED, ProvisioningFailedDetail.from_domain(tenant_id, failure))
+    def tenant_state_changed(self, change: TenantStateChange) -> None:
+        self._put(TENANT_SOURCE, TENANT_STATE_CHANGE, TenantStateChangeDetail.from_domain(change))
+
+    def provisioning_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None:
+        self._put(TENANT_SOURCE, PROVISIONING_FAILED, WorkflowFailedDetail.from_domain(tenant_id, failure))
+
+    def offboarding_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None:
+        self._put(TENANT_SOURCE, OFFBOARDING_FAILED, WorkflowFailedDetail.from_domain(tenant_id, failure))
 
     def _put(self, source: str, detail_type: str, detail: BaseModel) -> None:
         """Raises: NotReadyYet when the bus did not take the event; PutEvents reports that inside a successful

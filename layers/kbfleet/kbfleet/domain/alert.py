@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, Outcome
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.tenant import TenantId, Workflow, WorkflowFailure
 
 
 class Severity(StrEnum):
@@ -100,18 +100,29 @@ def ingestion_alert(change: JobStateChange, deployment: Deployment) -> Alert | N
     )
 
 
-def provisioning_alert(
-    tenant_id: TenantId, *, execution: str, step: str, error: str, reason: str, deployment: Deployment
-) -> Alert:
-    """What to say when a provisioning ended without an active tenant."""
+def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: Deployment) -> Alert:
+    """What to say when a provisioning ended without an active tenant, or an offboarding with something left."""
+    done, verb, advice = {
+        Workflow.PROVISION_TENANT: (
+            "provisioning",
+            "provision",
+            "Nothing that was made is lost. Once the cause is gone, provision again: it takes up where it stopped.",
+        ),
+        Workflow.OFFBOARD_TENANT: (
+            "offboarding",
+            "offboard",
+            "The tenant is out of service, but not everything is deleted. Once the cause is gone, offboard again: it "
+            "takes up where it stopped.",
+        ),
+    }[failure.workflow]
     return Alert(
-        identity=execution,
+        identity=failure.execution,
         severity=Severity.BROKEN,
-        title=f"{tenant_id}: provisioning failed",
+        title=f"{tenant_id}: {done} failed",
         tenant_id=tenant_id,
-        facts=(("Tenant", str(tenant_id)), ("Step", step), ("Error", error)),
-        reasons=(FailureReason(reason),),
-        advice="Nothing that was made is lost. Once the cause is gone, provision again: it takes up where it stopped.",
-        command=deployment.command("provision", tenant_id),
-        links=(deployment.execution_link(execution),),
+        facts=(("Tenant", str(tenant_id)), ("Step", failure.step), ("Error", failure.error)),
+        reasons=(FailureReason(failure.reason),),
+        advice=advice,
+        command=deployment.command(verb, tenant_id),
+        links=(deployment.execution_link(failure.execution),),
     )

@@ -65,6 +65,22 @@ class TenantNotActive(KbfleetError):
     """The tenant exists, but cannot be asked or synced in its present state."""
 
 
+class TenantSuspended(TenantNotActive):
+    """The tenant is suspended: its data are kept, but nobody may ask and nothing is synced."""
+
+
+class TenantOffboarding(TenantNotActive):
+    """The tenant is on its way out."""
+
+
+class TenantOffboarded(TenantNotActive):
+    """Nothing of the tenant is left but the receipt of its erasure."""
+
+
+class OffboardingBegun(KbfleetError):
+    """The tenant's data are being deleted; there is no way back."""
+
+
 class ConcurrentUpdate(KbfleetError):
     """A record changed between being read and being written; read it again and decide anew."""
 
@@ -122,12 +138,29 @@ class KnowledgeStoreNotOffered(KbfleetError):
     """The stack has no knowledge store of the requested type."""
 
 
+class KnowledgeStoreUnusable(KbfleetError):
+    """An index of the tenant's name exists, but Bedrock could not use it as it is, and its shape cannot be changed."""
+
+
 class KnowledgeBaseFailed(KbfleetError):
     """Bedrock gave the knowledge base up: FAILED or DELETE_UNSUCCESSFUL."""
 
 
 class KnowledgeBaseNotReady(KbfleetError):
     """The knowledge base did not become ACTIVE before the execution's deadline."""
+
+
+class KnowledgeBaseNotOurs(KbfleetError):
+    """A knowledge base has the tenant's name or is in its record, but does not read the tenant's own index. Using it
+    could show one tenant's documents to another."""
+
+
+class ErasureIncomplete(KbfleetError):
+    """Something of an offboarded tenant was found after it should have been deleted."""
+
+
+class DataSourceFailed(KbfleetError):
+    """Bedrock gave the data source up: FAILED or DELETE_UNSUCCESSFUL."""
 
 
 class IngestionFailed(KbfleetError):

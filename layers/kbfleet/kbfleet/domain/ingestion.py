@@ -201,6 +201,7 @@ class Sync:
     job: RunningJob | None = None
     result: SyncResult | None = None
     waiters: tuple[Waiter, ...] = ()
+    on_hold: bool = False
     version: int = 0
 
     @property
@@ -212,9 +213,25 @@ class Sync:
         generation = self.requested_generation + 1
         waiters = (*self.waiters, Waiter(task_token, generation)) if task_token else self.waiters
         raised = replace(self, requested_generation=generation, waiters=waiters)
+        if self.on_hold:
+            return raised
         if self.state is SyncState.IDLE:
             return replace(raised, state=SyncState.QUEUED, priority=priority, queued_at=now)
         return replace(raised, priority=min(self.priority, priority), queued_at=self.queued_at or now)
+
+    def put_on_hold(self) -> Sync:
+        """No job is started from here on; what is requested meanwhile is remembered. A running job is still followed
+        to its end, and whoever waits for a sync has nothing to wait for."""
+        held = replace(self, on_hold=True, waiters=(), queued_at=None)
+        return replace(held, state=SyncState.IDLE) if self.state is SyncState.QUEUED else held
+
+    def taken_off_hold(self, now: datetime) -> Sync:
+        """What was requested meanwhile, or was left over before, is requested anew: under the old generation's client
+        token, Bedrock would answer with the job that was stopped."""
+        if not self.on_hold:
+            return self
+        released = replace(self, on_hold=False)
+        return released.requested(now, Priority.CHANGED) if self.pending_changes else released
 
     def has_synced(self, data_source_id: str) -> bool:
         """Whether that data source has been ingested at least once."""
@@ -250,7 +267,7 @@ class Sync:
             synced_data_source_id=result.data_source_id if usable else self.synced_data_source_id,
             waiters=tuple(waiter for waiter in self.waiters if waiter.generation > result.generation),
         )
-        if entry.requested_generation > result.generation:
+        if entry.requested_generation > result.generation and not self.on_hold:
             return replace(entry, state=SyncState.QUEUED, queued_at=entry.queued_at or now)
         return replace(entry, state=SyncState.IDLE, priority=Priority.SCHEDULED, queued_at=None)
 

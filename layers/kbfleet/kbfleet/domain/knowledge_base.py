@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from kbfleet.domain.errors import KnowledgeBaseFailed, KnowledgeBaseNotReady, NotReadyYet
+from kbfleet.domain.errors import DataSourceFailed, KnowledgeBaseFailed, KnowledgeBaseNotReady, NotReadyYet
+
+_GROWTH = 0.15
+_LEAST_WAIT = timedelta(seconds=1)
+"""The shortest wait that Step Functions knows."""
 
 
 class KnowledgeBaseStatus(StrEnum):
@@ -24,12 +28,78 @@ class KnowledgeBaseStatus(StrEnum):
     UPDATE_UNSUCCESSFUL = "UPDATE_UNSUCCESSFUL"
 
 
+class KnowledgeBaseKind(StrEnum):
+    """Source: botocore service model of bedrock-agent, shape KnowledgeBaseType; only the kinds that kbfleet makes."""
+
+    VECTOR = "VECTOR"
+    MANAGED = "MANAGED"
+
+    @property
+    def quota(self) -> int:
+        """Most knowledge bases of this kind in an account and Region, not adjustable. Source: AWS documentation, Quotas
+        for Amazon Bedrock."""
+        return {KnowledgeBaseKind.VECTOR: 100, KnowledgeBaseKind.MANAGED: 10_000}[self]
+
+    @property
+    def way_out(self) -> str:
+        """What to do when the quota is used up."""
+        others = "Offboard tenants, or run another fleet in another account or Region"
+        managed = "; new tenants on the knowledge store MANAGED have a quota of 10,000 of their own"
+        return f"{others}{managed if self is KnowledgeBaseKind.VECTOR else ''}."
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How many knowledge bases of a kind the account has, and how many more it may have."""
+
+    kind: KnowledgeBaseKind
+    used: int
+
+    @property
+    def left(self) -> int:
+        return max(0, self.kind.quota - self.used)
+
+
 @dataclass(frozen=True, slots=True)
 class KnowledgeBase:
+    """A knowledge base as Bedrock describes it.
+
+    Args:
+        configuration: `knowledgeBaseConfiguration` and, unless it is of type MANAGED, `storageConfiguration`, in the
+            API's own words. Neither can be changed once it is made.
+        settled: whether service role and description are those of the fleet.
+        status_since: when its status last changed.
+    """
+
     knowledge_base_id: str
+    arn: str
     name: str
     status: KnowledgeBaseStatus
+    created_at: datetime
+    status_since: datetime
     failure_reasons: tuple[str, ...] = ()
+    configuration: Mapping[str, object] = field(default_factory=dict)
+    settled: bool = True
+
+    @property
+    def kind(self) -> KnowledgeBaseKind | None:
+        return kind_of(self.configuration)
+
+    def stores_as(self, wanted: Mapping[str, object]) -> bool:
+        """Whether its vectors are where a knowledge base made with the arguments `wanted` would have them."""
+        storage = wanted.get("storageConfiguration", {})
+        return _holds(self.configuration.get("storageConfiguration", {}), storage) and kind_of(wanted) == self.kind
+
+    def drift_from(self, wanted: Mapping[str, object]) -> tuple[str, ...]:
+        """What it was made with that a new one would be made without, for people; Bedrock cannot change it."""
+        own, new = self.configuration.get("knowledgeBaseConfiguration"), wanted.get("knowledgeBaseConfiguration")
+        if _holds(own, new):
+            return ()
+        return (
+            f"Knowledge base {self.knowledge_base_id} was made with {json.dumps(own, sort_keys=True)}, a new one would "
+            f"be made with {json.dumps(new, sort_keys=True)}. It works on as it is; to change it, offboard the tenant "
+            "and provision it anew.",
+        )
 
     def ready(self, *, now: datetime, deadline: datetime) -> bool:
         """Whether documents can be ingested and questions asked; `False` means look again later.
@@ -58,19 +128,85 @@ class KnowledgeBase:
             )
         return False
 
+    def look_again_after(self, now: datetime, usual: timedelta) -> timedelta:
+        """How long to wait before looking at it again while it is not ready.
+
+        Its first look is due when it is `usual`ly ready; after that the time grows with the time that has gone by, so
+        that a slow one costs few looks, and is found ready at most 15 % late.
+        """
+        elapsed = now - self.status_since
+        return max(usual - elapsed, elapsed * _GROWTH, _LEAST_WAIT)
+
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeBaseState:
     knowledge_base_id: str
     status: str
     ready: bool
+    look_again_after: timedelta
+
+
+class DataSourceStatus(StrEnum):
+    """Source: botocore service model of bedrock-agent, shape DataSourceStatus."""
+
+    CREATING = "CREATING"
+    AVAILABLE = "AVAILABLE"
+    UPDATING = "UPDATING"
+    DELETING = "DELETING"
+    DELETE_UNSUCCESSFUL = "DELETE_UNSUCCESSFUL"
+    FAILED = "FAILED"
 
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
     data_source_id: str
     name: str
-    status: str
+    status: DataSourceStatus
+    failure_reasons: tuple[str, ...] = ()
+    configuration: Mapping[str, object] = field(default_factory=dict)
+    deletion_policy: str = "DELETE"
+
+    def reads_as(self, wanted: Mapping[str, object]) -> bool:
+        """Whether it reads what one made with `wanted` (`dataSourceConfiguration`) would, and takes its vectors along
+        when it is deleted."""
+        return _holds(self.configuration, wanted) and self.deletion_policy == "DELETE"
+
+    def require_usable(self) -> None:
+        """Documents can be ingested through it.
+
+        Raises:
+            NotReadyYet: it is being created, changed or deleted.
+            DataSourceFailed: Bedrock gave it up; one of a MANAGED knowledge base can do so after it was created without
+                an error (reported by users).
+        """
+        match self.status:
+            case DataSourceStatus.AVAILABLE:
+                return
+            case DataSourceStatus.FAILED | DataSourceStatus.DELETE_UNSUCCESSFUL:
+                reasons = "; ".join(self.failure_reasons) or "no reason given"
+                raise DataSourceFailed(
+                    f"Data source {self.name} ({self.data_source_id}) is {self.status}: {reasons}.",
+                    remedy="Mend the cause, delete that data source, then provision the tenant again.",
+                )
+        raise NotReadyYet(f"Data source {self.name} ({self.data_source_id}) is {self.status}.")
+
+
+def kind_of(configuration: Mapping[str, object]) -> KnowledgeBaseKind | None:
+    """`None` for a kind that kbfleet does not make.
+
+    Args:
+        configuration: with the member `knowledgeBaseConfiguration` of the API.
+    """
+    made_as = configuration.get("knowledgeBaseConfiguration")
+    found = made_as.get("type") if isinstance(made_as, Mapping) else None
+    return next((kind for kind in KnowledgeBaseKind if kind == found), None)
+
+
+def _holds(actual: object, expected: object) -> bool:
+    """Whether everything that is expected is there; the service fills in defaults of its own beside it."""
+    if isinstance(expected, Mapping):
+        return isinstance(actual, Mapping) and all(_holds(actual.get(name), value) for name, value in expected.items())
+    return actual == expected
 
 
 def client_token(*parts: str, configuration: Mapping[str, object] | None = None) -> str:

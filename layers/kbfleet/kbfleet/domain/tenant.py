@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
 
-from kbfleet.domain.errors import InvalidInput, LeaseLost, TenantBusy, TenantNotActive
+from kbfleet.domain.erasure import ErasureReceipt
+from kbfleet.domain.errors import (
+    InvalidInput,
+    LeaseLost,
+    OffboardingBegun,
+    TenantBusy,
+    TenantNotActive,
+    TenantOffboarded,
+    TenantOffboarding,
+    TenantSuspended,
+)
 from kbfleet.domain.validated_text import ValidatedText
 
 _TENANT_ID = re.compile(r"[a-z](-?[a-z0-9])*")
@@ -17,6 +28,12 @@ _FLEET_NAME = re.compile(r"[a-z][a-z0-9]*")
 
 MAX_NAME_LENGTH = 100
 """Characters of a tenant's display name."""
+
+MAX_RETENTION_DAYS = 330
+"""An execution lasts a year at most (AWS documentation, Step Functions service quotas); the rest is for deleting."""
+
+_MAX_REASON = 1_000
+"""Characters of a failure's reason that are kept; a cause may have 32,768."""
 
 
 class TenantId(ValidatedText):
@@ -85,6 +102,10 @@ class TenantStatus(StrEnum):
     PROVISIONING = "PROVISIONING"
     ACTIVE = "ACTIVE"
     FAILED = "FAILED"
+    SUSPENDED = "SUSPENDED"
+    OFFBOARDING = "OFFBOARDING"
+    OFFBOARDED = "OFFBOARDED"
+    """A tombstone: nothing of the tenant is left but the receipt of its erasure. The id can be provisioned anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +116,66 @@ class Lease:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class ProvisioningFailure:
-    """Why the last provisioning ended without an active tenant."""
+class Workflow(StrEnum):
+    """The state machines, by the names of their files."""
 
+    PROVISION_TENANT = "provision_tenant"
+    OFFBOARD_TENANT = "offboard_tenant"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowFailure:
+    """Why the last execution of a state machine did not reach its end."""
+
+    workflow: Workflow
     step: str
     error: str
     reason: str
     execution: str
     at: datetime
+
+
+def describe_failure(
+    workflow: Workflow, *, execution: str, step: str, error: str, cause: str, now: datetime
+) -> WorkflowFailure:
+    """A failure for people, from what Step Functions says.
+
+    Args:
+        cause: a task's `Cause`: the JSON of a Lambda error, whose message is what people want, or plain text.
+    """
+    try:
+        value = json.loads(cause)
+    except ValueError:
+        value = None
+    message = value.get("errorMessage") if isinstance(value, dict) else None
+    reason = message if isinstance(message, str) and message else cause or error
+    return WorkflowFailure(workflow, step, error, reason[:_MAX_REASON], execution, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Offboarding:
+    """A tenant's way out. Until `deletion_began_at` is set nothing is deleted and the tenant can be resumed."""
+
+    requested_at: datetime
+    delete_after: datetime
+    status_before: TenantStatus
+    deletion_began_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TenantStateChange:
+    """What is published when a tenant's status changes. `receipt` comes with OFFBOARDED."""
+
+    tenant_id: TenantId
+    status: TenantStatus
+    previous_status: TenantStatus | None
+    occurred_at: datetime
+    receipt: ErasureReceipt | None = None
+
+    @property
+    def identity(self) -> str:
+        """The same for every publication of the same change, so that repetitions can be told."""
+        return f"{self.tenant_id}/{self.status}/{self.occurred_at.isoformat()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,31 +188,59 @@ class Tenant:
     knowledge_store: str
     created_at: datetime
     updated_at: datetime
+    status_since: datetime
+    previous_status: TenantStatus | None = None
     fence: int = 0
     lease: Lease | None = None
     bucket_name: str | None = None
     knowledge_store_reference: str | None = None
     knowledge_base_id: str | None = None
     data_source_id: str | None = None
-    failure: ProvisioningFailure | None = None
+    drift: tuple[str, ...] = ()
+    failure: WorkflowFailure | None = None
+    offboarding: Offboarding | None = None
+    erasure: ErasureReceipt | None = None
+
+    @property
+    def state_change(self) -> TenantStateChange:
+        """How the tenant came to its present status."""
+        return TenantStateChange(self.tenant_id, self.status, self.previous_status, self.status_since, self.erasure)
 
     def leased_at(self, now: datetime) -> bool:
         return self.lease is not None and self.lease.expires_at > now
 
+    def turned(self, status: TenantStatus, now: datetime) -> Tenant:
+        """The record in another status; unchanged when it is in that status already."""
+        if self.status is status:
+            return self
+        return replace(self, status=status, previous_status=self.status, status_since=now, updated_at=now)
+
+    # --- the right to change a tenant ---
+
     def reserved_by(self, holder: str, now: datetime, lease: timedelta) -> Tenant:
-        """The record with its lease given to `holder` and the next fencing token.
+        """The record with its lease given to `holder` and the next fencing token, for provisioning.
 
         The same holder may reserve again: a step that is retried after its answer was lost must not lock itself out.
+        A tenant that is active stays so while it is converged again; one that has failed is being provisioned anew.
 
         Raises:
             TenantBusy: another execution holds a lease that has not expired.
+            TenantSuspended, TenantOffboarding: provisioning would undo what somebody wants.
         """
+        self.in_service()
+        leased = self._leased_to(holder, now, lease)
+        return leased.turned(TenantStatus.PROVISIONING, now) if self.status is TenantStatus.FAILED else leased
+
+    def _leased_to(self, holder: str, now: datetime, lease: timedelta) -> Tenant:
+        self._not_leased_by_another(holder, now)
+        return replace(self, lease=Lease(holder, now + lease), fence=self.fence + 1, updated_at=now)
+
+    def _not_leased_by_another(self, holder: str | None, now: datetime) -> None:
         if self.lease is not None and self.leased_at(now) and self.lease.holder != holder:
             raise TenantBusy(
-                f"Tenant {self.tenant_id} is being provisioned by {self.lease.holder}.",
+                f"Tenant {self.tenant_id} is being worked on by {self.lease.holder}.",
                 remedy="Wait for that execution to end, then run the command again.",
             )
-        return replace(self, lease=Lease(holder, now + lease), fence=self.fence + 1, updated_at=now)
 
     def held_under(self, fence: int) -> Tenant:
         """This record, if the fencing token is still the newest.
@@ -150,16 +250,139 @@ class Tenant:
         """
         if self.lease is None or self.fence != fence:
             raise LeaseLost(
-                f"The lease on tenant {self.tenant_id} has passed to a later execution.",
-                remedy="Nothing to do here: the later execution converges the tenant.",
+                f"The lease on tenant {self.tenant_id} has passed to somebody else.",
+                remedy="Nothing to do here: whoever has it decides about the tenant.",
             )
         return self
 
-    def activated(self, now: datetime) -> Tenant:
-        return replace(self, status=TenantStatus.ACTIVE, lease=None, failure=None, updated_at=now)
+    # --- lifecycle ---
 
-    def failed(self, failure: ProvisioningFailure) -> Tenant:
-        return replace(self, status=TenantStatus.FAILED, lease=None, failure=failure, updated_at=failure.at)
+    def activated(self, now: datetime) -> Tenant:
+        return replace(self, lease=None, failure=None, updated_at=now).turned(TenantStatus.ACTIVE, now)
+
+    def failed(self, failure: WorkflowFailure) -> Tenant:
+        """The record after an execution that came to nothing. Only a tenant that was being provisioned has failed: one
+        that was active before still has its knowledge base, and one that is being offboarded stays so."""
+        marked = replace(self, lease=None, failure=failure, updated_at=failure.at)
+        return marked.turned(TenantStatus.FAILED, failure.at) if self.status is TenantStatus.PROVISIONING else marked
+
+    def suspended(self, now: datetime) -> Tenant:
+        """Raises: TenantBusy, TenantNotActive."""
+        if self.status is TenantStatus.SUSPENDED:
+            return self
+        self._not_leased_by_another(None, now)
+        if self.status is not TenantStatus.ACTIVE:
+            raise TenantNotActive(
+                f"Tenant {self.tenant_id} is {self.status}; only an active tenant can be suspended.",
+                remedy=f"Look at it with `kbfleet status {self.tenant_id}`.",
+            )
+        return replace(self, fence=self.fence + 1).turned(TenantStatus.SUSPENDED, now)
+
+    def resumed(self, now: datetime) -> Tenant:
+        """A suspended tenant is active again; one that waits to be offboarded is what it was before.
+
+        Raises:
+            OffboardingBegun: its data are being deleted.
+            TenantNotActive: there is nothing to resume.
+        """
+        if self.status is TenantStatus.ACTIVE:
+            return self
+        # The next fencing token takes the lease from an execution of offboarding that still waits.
+        released = replace(self, fence=self.fence + 1, lease=None, offboarding=None, failure=None)
+        if self.status is TenantStatus.SUSPENDED:
+            return released.turned(TenantStatus.ACTIVE, now)
+        if self.status is TenantStatus.OFFBOARDING and self.offboarding is not None:
+            if self.offboarding.deletion_began_at is not None:
+                raise OffboardingBegun(
+                    f"The data of tenant {self.tenant_id} are being deleted since "
+                    f"{self.offboarding.deletion_began_at:%Y-%m-%d %H:%M} UTC.",
+                    remedy="Let the offboarding end, then provision the tenant anew.",
+                )
+            return released.turned(self.offboarding.status_before, now)
+        raise TenantNotActive(
+            f"Tenant {self.tenant_id} is {self.status}; there is nothing to resume.",
+            remedy=f"Run `kbfleet provision {self.tenant_id}`.",
+        )
+
+    # --- offboarding ---
+
+    def fenced_off_by(self, holder: str, now: datetime, *, lease: timedelta, retention: timedelta) -> Tenant:
+        """The record with its lease given to an execution of offboarding, which deletes nothing before the retention
+        period is over. An offboarding that is taken up again keeps its time.
+
+        Raises:
+            TenantBusy: another execution holds the lease.
+            TenantOffboarded: nothing is left to delete.
+        """
+        if self.status is TenantStatus.OFFBOARDED:
+            raise TenantOffboarded(f"Tenant {self.tenant_id} is offboarded already.", remedy="Nothing is left to do.")
+        plan = self.offboarding or Offboarding(now, now + retention, self.status)
+        leased = self._leased_to(holder, now, max(plan.delete_after - now, timedelta(0)) + lease)
+        return replace(leased, offboarding=plan, failure=None).turned(TenantStatus.OFFBOARDING, now)
+
+    def deletion_begun(self, now: datetime) -> Tenant:
+        """From here on there is no way back."""
+        if self.offboarding is None or self.offboarding.deletion_began_at is not None:
+            return self
+        return replace(self, offboarding=replace(self.offboarding, deletion_began_at=now))
+
+    def offboarded(self, receipt: ErasureReceipt, now: datetime) -> Tenant:
+        """The tombstone: the tenant's id, when it went, and what proves that nothing is left."""
+        tombstone = Tenant(
+            tenant_id=self.tenant_id,
+            name=str(self.tenant_id),
+            status=self.status,
+            knowledge_store=self.knowledge_store,
+            created_at=self.created_at,
+            updated_at=now,
+            status_since=self.status_since,
+            fence=self.fence,
+            erasure=receipt,
+        )
+        return tombstone.turned(TenantStatus.OFFBOARDED, now)
+
+    # --- what others need of it ---
+
+    def in_service(self) -> None:
+        """Raises:
+        TenantSuspended, TenantOffboarding, TenantOffboarded: nothing is done for the tenant at present.
+        """
+        match self.status:
+            case TenantStatus.SUSPENDED:
+                raise TenantSuspended(
+                    f"Tenant {self.tenant_id} is suspended.", remedy=f"Run `kbfleet resume {self.tenant_id}` first."
+                )
+            case TenantStatus.OFFBOARDING:
+                raise TenantOffboarding(
+                    f"Tenant {self.tenant_id} is being offboarded.",
+                    remedy=f"Run `kbfleet resume {self.tenant_id}` while nothing is deleted yet, or provision the "
+                    "tenant anew once it is offboarded.",
+                )
+            case TenantStatus.OFFBOARDED:
+                raise TenantOffboarded(
+                    f"Tenant {self.tenant_id} is offboarded.",
+                    remedy=f"Run `kbfleet provision {self.tenant_id}` to begin anew.",
+                )
+
+    def askable(self) -> str:
+        """The id of the knowledge base that answers.
+
+        Raises:
+            TenantSuspended, TenantOffboarding, TenantOffboarded, TenantNotActive.
+        """
+        match self.status:
+            case TenantStatus.ACTIVE if self.knowledge_base_id is not None:
+                return self.knowledge_base_id
+            case TenantStatus.SUSPENDED:
+                raise TenantSuspended(f"Tenant {self.tenant_id} is suspended.", remedy="Ask again once it is resumed.")
+            case TenantStatus.OFFBOARDING:
+                raise TenantOffboarding(f"Tenant {self.tenant_id} is being offboarded and cannot be asked any more.")
+            case TenantStatus.OFFBOARDED:
+                raise TenantOffboarded(f"Tenant {self.tenant_id} is offboarded and cannot be asked any more.")
+        raise TenantNotActive(
+            f"Tenant {self.tenant_id} is {self.status} and cannot be asked.",
+            remedy="Ask again once its provisioning has succeeded.",
+        )
 
     def data_source(self) -> DataSourceReference:
         """Where the tenant's documents are ingested.

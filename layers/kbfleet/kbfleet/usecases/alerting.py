@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kbfleet.domain.alert import Deployment, ingestion_alert, provisioning_alert
+from kbfleet.domain.alert import Deployment, ingestion_alert, workflow_alert
 from kbfleet.domain.ingestion import JobStateChange
-from kbfleet.domain.tenant import ProvisioningFailure, TenantId
+from kbfleet.domain.tenant import TenantId, WorkflowFailure
 from kbfleet.ports import AlertChannel
 
 
@@ -20,17 +20,8 @@ def alert_ingestion(change: JobStateChange, *, channel: AlertChannel, deployment
     return alert is not None
 
 
-def alert_provisioning_failure(
-    tenant_id: TenantId, failure: ProvisioningFailure, *, channel: AlertChannel, deployment: Deployment
+def alert_workflow_failure(
+    tenant_id: TenantId, failure: WorkflowFailure, *, channel: AlertChannel, deployment: Deployment
 ) -> None:
     """Raises: AlertNotDelivered."""
-    channel.send(
-        provisioning_alert(
-            tenant_id,
-            execution=failure.execution,
-            step=failure.step,
-            error=failure.error,
-            reason=failure.reason,
-            deployment=deployment,
-        )
-    )
+    channel.send(workflow_alert(tenant_id, failure, deployment))

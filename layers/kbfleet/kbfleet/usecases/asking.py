@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from kbfleet.domain.answer import Answer, Freshness, Question
-from kbfleet.domain.errors import TenantNotActive
-from kbfleet.domain.tenant import TenantId, TenantStatus
+from kbfleet.domain.tenant import TenantId
 from kbfleet.ports import Answerer, Clock, SyncLedger, TenantRegistry
 
 
@@ -39,13 +38,9 @@ class AskableTenants:
         if (remembered := self._remembered.get(tenant_id)) and now - remembered[0] < self.remembered_for:
             return remembered[1]
         tenant = self.registry.get(tenant_id)
-        if tenant.status is not TenantStatus.ACTIVE or tenant.knowledge_base_id is None:
-            raise TenantNotActive(
-                f"Tenant {tenant_id} is {tenant.status} and cannot be asked.",
-                remedy="Ask again once its provisioning has succeeded.",
-            )
+        knowledge_base_id = tenant.askable()
         sync = self.ledger.find(tenant_id)
-        askable = AskableTenant(tenant.knowledge_base_id, Freshness(sync.synced_at, sync.pending_changes))
+        askable = AskableTenant(knowledge_base_id, Freshness(sync.synced_at, sync.pending_changes))
         self._remembered[tenant_id] = (now, askable)
         return askable
 

@@ -83,9 +83,11 @@ def request_sync(
     """Raises the tenant's requested generation. Every call asks for a sync that starts after it.
 
     Raises:
-        TenantNotFound, TenantNotActive: there is nothing to sync.
+        TenantNotFound, TenantNotActive: there is nothing to sync, or the tenant is not in service.
     """
-    registry.get(tenant_id).data_source()
+    tenant = registry.get(tenant_id)
+    tenant.in_service()
+    tenant.data_source()
     sync = update_sync(tenant_id, lambda entry: entry.requested(clock.now(), priority), ledger=ledger)
     ticks.request()
     return sync

@@ -6,13 +6,14 @@ times and from any point of a crash. Nothing is rolled back: what was made stays
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
 from kbfleet.domain.errors import (
+    CapacityExceeded,
     ConcurrentUpdate,
+    KnowledgeBaseNotOurs,
     KnowledgeStoreNotOffered,
     LeaseLost,
     NotReadyYet,
@@ -20,15 +21,17 @@ from kbfleet.domain.errors import (
     TenantBusy,
 )
 from kbfleet.domain.ingestion import Priority, Sync
-from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseState, client_token
+from kbfleet.domain.knowledge_base import Capacity, KnowledgeBase, KnowledgeBaseState, KnowledgeBaseStatus, client_token
 from kbfleet.domain.tenant import (
-    ProvisioningFailure,
+    DataSourceReference,
     ProvisioningRequest,
     Reservation,
     ResourceNames,
     Tenant,
     TenantId,
     TenantStatus,
+    Workflow,
+    WorkflowFailure,
 )
 from kbfleet.ports import (
     Announcements,
@@ -37,39 +40,48 @@ from kbfleet.ports import (
     Execution,
     Executions,
     KnowledgeBases,
-    KnowledgeStore,
     SyncLedger,
     TaskCallbacks,
     TenantRegistry,
     Ticks,
 )
 from kbfleet.usecases.ingestion import update_sync
-
-Stores = Mapping[str, KnowledgeStore]
-
-_MAX_REASON = 1_000
-"""Characters of a failure's reason that are kept; a cause may have 32,768."""
-
+from kbfleet.usecases.reservations import Stores, announce_status, held, keep, store_of
 
 # --- before the state machine --------------------------------------------------------------------
 
 
 def start_provisioning(
-    request: ProvisioningRequest, *, registry: TenantRegistry, executions: Executions, stores: Stores, clock: Clock
+    request: ProvisioningRequest,
+    *,
+    registry: TenantRegistry,
+    executions: Executions,
+    stores: Stores,
+    clock: Clock,
+    occurrence: str | None = None,
 ) -> Execution:
     """Starts an execution, or gives the one that is converging the tenant already.
 
+    Args:
+        occurrence: what the request is known by, such as an event's id: the same one starts one execution, however
+            often it is delivered.
+
     Raises:
-        KnowledgeStoreNotOffered: before anything is written.
+        KnowledgeStoreNotOffered, TenantSuspended, TenantOffboarding: before anything is written.
     """
-    existing = registry.find(request.tenant_id)
+    existing = _provisioned_before(registry.find(request.tenant_id))
     _offered_store(request, existing, stores)
     now = clock.now()
     if existing is not None and existing.lease is not None and existing.leased_at(now):
         return executions.describe(existing.lease.holder.rsplit(":", 1)[-1])
-    name = f"{request.tenant_id}-{now:%Y%m%dT%H%M%S%f}"
+    if existing is not None:
+        existing.reserved_by("", now, timedelta(0))  # says early what Reserve Tenant would
+    name = f"{request.tenant_id}-{occurrence or f'{now:%Y%m%dT%H%M%S%f}'}"
     arguments = {"tenant_id": request.tenant_id, "name": request.name, "knowledge_store": request.knowledge_store}
-    return executions.start(name, {key: value for key, value in arguments.items() if value is not None})
+    try:
+        return executions.start(name, {key: value for key, value in arguments.items() if value is not None})
+    except ResourceConflict:
+        return executions.describe(name)  # the occurrence was delivered before, and its execution has ended
 
 
 def _offered_store(request: ProvisioningRequest, existing: Tenant | None, stores: Stores) -> str:
@@ -97,6 +109,7 @@ def reserve_tenant(
     execution: str,
     registry: TenantRegistry,
     stores: Stores,
+    announcements: Announcements,
     clock: Clock,
     lease: timedelta,
     ready_within: timedelta,
@@ -113,7 +126,8 @@ def reserve_tenant(
         KnowledgeStoreNotOffered: naming the stores that are.
     """
     now = clock.now()
-    existing = registry.find(request.tenant_id)
+    stored = registry.find(request.tenant_id)
+    existing = _provisioned_before(stored)
     store = _offered_store(request, existing, stores)
     tenant = existing or Tenant(
         tenant_id=request.tenant_id,
@@ -122,37 +136,59 @@ def reserve_tenant(
         knowledge_store=store,
         created_at=now,
         updated_at=now,
+        status_since=now,
+        previous_status=stored.status if stored else None,
+        fence=stored.fence if stored else 0,
     )
     reserved = replace(tenant.reserved_by(execution, now, lease), name=request.name or tenant.name)
-    if reserved.status is TenantStatus.FAILED:
-        reserved = replace(reserved, status=TenantStatus.PROVISIONING)
     try:
-        if existing is None:
+        if stored is None:
             registry.create(reserved)
         else:
-            registry.replace(reserved, fence=existing.fence)
+            registry.replace(reserved, fence=stored.fence)
     except ConcurrentUpdate as error:
         raise TenantBusy(
             f"Another execution reserved tenant {request.tenant_id} at the same moment.",
             remedy="Wait for that execution to end, then run the command again.",
         ) from error
+    # This very step may have run before, and died before it could publish.
+    repeated = stored is not None and stored.lease is not None and stored.lease.holder == execution
+    announce_status(None if repeated else stored, reserved, announcements=announcements)
     return Reservation(reserved.tenant_id, reserved.fence, now + ready_within)
 
 
-def _held(reservation: Reservation, registry: TenantRegistry) -> Tenant:
-    return registry.get(reservation.tenant_id).held_under(reservation.fence)
+def _provisioned_before(stored: Tenant | None) -> Tenant | None:
+    """The record, unless it is a tombstone: an id that was offboarded starts anew."""
+    return stored if stored is not None and stored.status is not TenantStatus.OFFBOARDED else None
 
 
-def _keep(tenant: Tenant, changed: Tenant, *, registry: TenantRegistry, clock: Clock) -> Tenant:
-    """Writes what a step has learned, the moment it is known; nothing when nothing changed."""
-    if changed == tenant:
-        return tenant
-    stamped = replace(changed, updated_at=clock.now())
-    try:
-        registry.replace(stamped, fence=tenant.fence)
-    except ConcurrentUpdate as error:
-        raise LeaseLost(f"The lease on tenant {tenant.tenant_id} has passed to a later execution.") from error
-    return stamped
+def check_capacity(
+    reservation: Reservation,
+    *,
+    registry: TenantRegistry,
+    stores: Stores,
+    knowledge_bases: KnowledgeBases,
+    names: ResourceNames,
+) -> Capacity | None:
+    """The account has room for the tenant's knowledge base, before anything is made for it.
+
+    Returns: how much room; `None` for a tenant that has its knowledge base already.
+
+    Raises:
+        CapacityExceeded.
+    """
+    tenant = held(reservation, registry)
+    if tenant.knowledge_base_id is not None:
+        return None
+    kind = store_of(tenant, stores).kind
+    capacity = Capacity(kind, knowledge_bases.count(kind))
+    if capacity.left == 0 and not knowledge_bases.named(names.knowledge_base(tenant.tenant_id)):
+        raise CapacityExceeded(
+            f"The account has {capacity.used} of {kind.quota} knowledge bases of type {kind}: there is no room for "
+            f"tenant {tenant.tenant_id}.",
+            remedy=kind.way_out,
+        )
+    return capacity
 
 
 def ensure_bucket(
@@ -164,18 +200,18 @@ def ensure_bucket(
     clock: Clock,
 ) -> str:
     """The tenant's document bucket exists with every promised setting. Returns: its name."""
-    tenant = _held(reservation, registry)
+    tenant = held(reservation, registry)
     bucket_name = tenant.bucket_name or names.bucket(tenant.tenant_id)
     buckets.ensure(bucket_name, names.tags(tenant.tenant_id))
-    _keep(tenant, replace(tenant, bucket_name=bucket_name), registry=registry, clock=clock)
+    keep(tenant, replace(tenant, bucket_name=bucket_name), registry=registry, clock=clock)
     return bucket_name
 
 
 def ensure_knowledge_store(reservation: Reservation, *, registry: TenantRegistry, stores: Stores, clock: Clock) -> str:
     """The tenant's own index exists in its knowledge store. Returns: the store's reference to it."""
-    tenant = _held(reservation, registry)
-    reference = stores[tenant.knowledge_store].ensure(tenant.tenant_id)
-    _keep(tenant, replace(tenant, knowledge_store_reference=reference), registry=registry, clock=clock)
+    tenant = held(reservation, registry)
+    reference = store_of(tenant, stores).ensure(tenant.tenant_id)
+    keep(tenant, replace(tenant, knowledge_store_reference=reference), registry=registry, clock=clock)
     return reference
 
 
@@ -187,45 +223,89 @@ def ensure_knowledge_base(
     knowledge_bases: KnowledgeBases,
     names: ResourceNames,
     clock: Clock,
+    announcements: Announcements,
+    look_after_at_most: timedelta,
 ) -> KnowledgeBaseState:
-    """The tenant's knowledge base exists; says whether it is ready. Runs again until it is, or the deadline passes.
+    """The tenant's knowledge base exists as it should be; says whether it is ready, and if not, when to look again.
+
+    What can be changed in place is (service role, description, tags). What cannot is left as it is, and written into
+    the tenant's record as drift.
+
+    Args:
+        look_after_at_most: where knowledge bases are made faster than they usually are, the time it takes there.
 
     Raises:
+        KnowledgeBaseNotOurs: it does not read the tenant's own index.
         KnowledgeBaseFailed, KnowledgeBaseNotReady, NotReadyYet: see `KnowledgeBase.ready`.
     """
-    tenant = _held(reservation, registry)
+    tenant = held(reservation, registry)
+    store = store_of(tenant, stores)
+    wanted = store.knowledge_base_configuration(_required(tenant.knowledge_store_reference, tenant, "knowledge store"))
+    tags = names.tags(tenant.tenant_id)
     known = knowledge_bases.get(tenant.knowledge_base_id) if tenant.knowledge_base_id else None
-    found = known or _adopt_or_create_knowledge_base(tenant, stores, knowledge_bases, names)
-    changed = replace(tenant, knowledge_base_id=found.knowledge_base_id)
+    found = known or _adopt_or_create_knowledge_base(tenant, wanted, tags, knowledge_bases, names)
+    if not found.stores_as(wanted):
+        raise KnowledgeBaseNotOurs(
+            f"Knowledge base {found.name} ({found.knowledge_base_id}) does not keep its vectors in tenant "
+            f"{tenant.tenant_id}'s own index.",
+            remedy="Find out whose it is. Delete it, or the index that is missing, then provision the tenant again.",
+        )
+    changed = replace(tenant, knowledge_base_id=found.knowledge_base_id, drift=found.drift_from(wanted))
     if changed.knowledge_base_id != tenant.knowledge_base_id:
-        # A data source belongs to its knowledge base: another knowledge base means the recorded one is gone.
-        changed = replace(changed, data_source_id=None)
-    _keep(tenant, changed, registry=registry, clock=clock)
-    ready = found.ready(now=clock.now(), deadline=reservation.deadline)
-    return KnowledgeBaseState(found.knowledge_base_id, found.status, ready)
+        # A data source belongs to its knowledge base: another knowledge base means the recorded one is gone, and there
+        # is nothing to ask until the new one has been synced.
+        changed = replace(changed, data_source_id=None).turned(TenantStatus.PROVISIONING, clock.now())
+    kept = keep(tenant, changed, registry=registry, clock=clock)
+    announce_status(tenant, kept, announcements=announcements)
+    now = clock.now()
+    ready = found.ready(now=now, deadline=reservation.deadline)
+    if ready:
+        missing = {key: value for key, value in tags.items() if knowledge_bases.tags(found).get(key) != value}
+        if missing:
+            knowledge_bases.tag(found, missing)
+        # A knowledge base that has refused an update works on with what it has: it is not asked again and again.
+        if not found.settled and found.status is KnowledgeBaseStatus.ACTIVE and now < reservation.deadline:
+            knowledge_bases.update(found)
+            ready = False
+    wait = found.look_again_after(now, min(store.usual_creation, look_after_at_most))
+    return KnowledgeBaseState(found.knowledge_base_id, found.status, ready, wait)
 
 
 def _adopt_or_create_knowledge_base(
-    tenant: Tenant, stores: Stores, knowledge_bases: KnowledgeBases, names: ResourceNames
+    tenant: Tenant,
+    wanted: Mapping[str, object],
+    tags: Mapping[str, str],
+    knowledge_bases: KnowledgeBases,
+    names: ResourceNames,
 ) -> KnowledgeBase:
     name = names.knowledge_base(tenant.tenant_id)
-    existing = knowledge_bases.find(name)
+    existing = _adoptable(tenant, name, tags, knowledge_bases)
     if existing is not None:
         return existing
-    configuration = stores[tenant.knowledge_store].knowledge_base_configuration(
-        _required(tenant.knowledge_store_reference, tenant, "knowledge store")
-    )
-    token = client_token(name, "knowledge-base", str(tenant.fence), configuration=configuration)
+    token = client_token(name, "knowledge-base", str(tenant.fence), configuration=wanted)
     try:
-        return knowledge_bases.create(
-            name, configuration=configuration, tags=names.tags(tenant.tenant_id), client_token=token
-        )
+        return knowledge_bases.create(name, configuration=wanted, tags=tags, client_token=token)
     except ResourceConflict:
         # Created between our look and our call: the list may need a moment to show it.
-        appeared = knowledge_bases.find(name)
+        appeared = _adoptable(tenant, name, tags, knowledge_bases)
         if appeared is None:
             raise NotReadyYet(f"Knowledge base {name} exists, but is not listed yet.") from None
         return appeared
+
+
+def _adoptable(
+    tenant: Tenant, name: str, tags: Mapping[str, str], knowledge_bases: KnowledgeBases
+) -> KnowledgeBase | None:
+    """The knowledge base that an earlier run made and could not write down. Its tags prove that it is ours."""
+    of_that_name = knowledge_bases.named(name)
+    ours = [one for one in of_that_name if tags.items() <= knowledge_bases.tags(one).items()]
+    if of_that_name and not ours:
+        raise KnowledgeBaseNotOurs(
+            f"A knowledge base {name} ({of_that_name[0].knowledge_base_id}) exists that lacks the tags of tenant "
+            f"{tenant.tenant_id}.",
+            remedy=f"Delete or rename it; or, if it is this tenant's, tag it with {dict(tags)}. Then provision again.",
+        )
+    return ours[0] if ours else None
 
 
 def ensure_data_source(
@@ -237,25 +317,33 @@ def ensure_data_source(
     names: ResourceNames,
     clock: Clock,
 ) -> str:
-    """The knowledge base reads the tenant's bucket. Returns: the data source's id."""
-    tenant = _held(reservation, registry)
+    """The knowledge base reads the tenant's bucket, and nothing else. Returns: the data source's id.
+
+    Raises:
+        DataSourceFailed, NotReadyYet: see `DataSource.require_usable`.
+    """
+    tenant = held(reservation, registry)
     knowledge_base_id = _required(tenant.knowledge_base_id, tenant, "knowledge base")
     name = names.data_source()
+    wanted = store_of(tenant, stores).data_source_configuration(_required(tenant.bucket_name, tenant, "bucket"))
     found = knowledge_bases.find_data_source(knowledge_base_id, name)
     if found is None:
-        configuration = stores[tenant.knowledge_store].data_source_configuration(
-            _required(tenant.bucket_name, tenant, "bucket")
-        )
-        token = client_token(knowledge_base_id, name, str(tenant.fence), configuration=configuration)
+        token = client_token(knowledge_base_id, name, str(tenant.fence), configuration=wanted)
         try:
             found = knowledge_bases.create_data_source(
-                knowledge_base_id, name, configuration=configuration, client_token=token
+                knowledge_base_id, name, configuration=wanted, client_token=token
             )
         except ResourceConflict:
             found = knowledge_bases.find_data_source(knowledge_base_id, name)
             if found is None:
                 raise NotReadyYet(f"Data source {name} of {knowledge_base_id} exists, but is not listed yet.") from None
-    _keep(tenant, replace(tenant, data_source_id=found.data_source_id), registry=registry, clock=clock)
+    keep(tenant, replace(tenant, data_source_id=found.data_source_id), registry=registry, clock=clock)
+    found.require_usable()
+    if not found.reads_as(wanted):
+        knowledge_bases.update_data_source(
+            DataSourceReference(knowledge_base_id, found.data_source_id), name, configuration=wanted
+        )
+        raise NotReadyYet(f"Data source {name} of {knowledge_base_id} is being changed back to what it should be.")
     return found.data_source_id
 
 
@@ -283,7 +371,7 @@ def run_first_sync(
     A data source that has been synced answers at once. Else a sync is requested, also while another is under way: that
     one may belong to a knowledge base that is gone, or fail for a cause that has been mended since.
     """
-    tenant = _held(reservation, registry)
+    tenant = held(reservation, registry)
     data_source_id = _required(tenant.data_source_id, tenant, "data source")
 
     def wait_for_first_sync(sync: Sync) -> Sync:
@@ -298,57 +386,61 @@ def run_first_sync(
     ticks.request()
 
 
-def activate_tenant(reservation: Reservation, *, registry: TenantRegistry, clock: Clock) -> Tenant:
+def activate_tenant(
+    reservation: Reservation, *, registry: TenantRegistry, announcements: Announcements, clock: Clock
+) -> Tenant:
     """The tenant may be asked; the lease is given back."""
     tenant = registry.get(reservation.tenant_id)
     if tenant.lease is None and tenant.fence == reservation.fence and tenant.status is TenantStatus.ACTIVE:
-        return tenant  # this very step has run before, and its answer was lost
-    held = tenant.held_under(reservation.fence)
-    return _keep(held, held.activated(clock.now()), registry=registry, clock=clock)
+        # This very step has run before, and its answer was lost.
+        announcements.tenant_state_changed(tenant.state_change)
+        return tenant
+    before = tenant.held_under(reservation.fence)
+    active = keep(before, before.activated(clock.now()), registry=registry, clock=clock)
+    announce_status(before, active, announcements=announcements)
+    return active
 
 
 # --- when it fails -------------------------------------------------------------------------------
 
 
-def describe_failure(*, execution: str, step: str, error: str, cause: str, clock: Clock) -> ProvisioningFailure:
-    """A failure for people, from what Step Functions says.
-
-    Args:
-        cause: a task's `Cause`: the JSON of a Lambda error, whose message is what people want, or plain text.
-    """
-    try:
-        value = json.loads(cause)
-    except ValueError:
-        value = None
-    message = value.get("errorMessage") if isinstance(value, dict) else None
-    reason = message if isinstance(message, str) and message else cause or error
-    return ProvisioningFailure(step, error, reason[:_MAX_REASON], execution, clock.now())
-
-
-def mark_tenant_failed(tenant_id: TenantId, failure: ProvisioningFailure, *, registry: TenantRegistry) -> None:
+def mark_tenant_failed(
+    tenant_id: TenantId, failure: WorkflowFailure, *, registry: TenantRegistry, announcements: Announcements
+) -> None:
     """Writes why the execution ended into the tenant's record and gives the lease back, if this execution holds it.
 
     An execution that never got the lease (the tenant was busy) leaves the record to the one that has it.
     """
     tenant = registry.find(tenant_id)
-    if tenant is None or tenant.lease is None or tenant.lease.holder != failure.execution:
+    if tenant is None:
         return
+    if tenant.failure is not None and tenant.failure.execution == failure.execution:
+        announcements.tenant_state_changed(tenant.state_change)
+        return
+    if tenant.lease is None or tenant.lease.holder != failure.execution:
+        return
+    marked = tenant.failed(failure)
     try:
-        registry.replace(tenant.failed(failure), fence=tenant.fence)
+        registry.replace(marked, fence=tenant.fence)
     except ConcurrentUpdate:
         # A later execution has reserved the tenant in between: the record is its to write.
         return
+    announce_status(tenant, marked, announcements=announcements)
 
 
 def announce_provisioning_failed(
-    tenant_id: TenantId, failure: ProvisioningFailure, *, announcements: Announcements
+    tenant_id: TenantId, failure: WorkflowFailure, *, announcements: Announcements
 ) -> None:
     announcements.provisioning_failed(tenant_id, failure)
 
 
 def record_stopped_execution(
-    tenant_id: TenantId, failure: ProvisioningFailure, *, registry: TenantRegistry, announcements: Announcements
+    tenant_id: TenantId, failure: WorkflowFailure, *, registry: TenantRegistry, announcements: Announcements
 ) -> None:
     """An execution that timed out or was aborted never reached its own failure states: does their work for it."""
-    mark_tenant_failed(tenant_id, failure, registry=registry)
-    announcements.provisioning_failed(tenant_id, failure)
+    mark_tenant_failed(tenant_id, failure, registry=registry, announcements=announcements)
+    match failure.workflow:
+        case Workflow.PROVISION_TENANT:
+            announcements.provisioning_failed(tenant_id, failure)
+        case Workflow.OFFBOARD_TENANT:
+            announcements.offboarding_failed(tenant_id, failure)

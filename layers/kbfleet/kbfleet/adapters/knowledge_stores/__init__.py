@@ -1,1 +1,99 @@
 """One file a knowledge store. `bootstrap.KNOWLEDGE_STORES` is the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.tenant import ResourceNames, TenantId
+from kbfleet.ports import KnowledgeStore
+
+EMBEDDING_DIMENSION = 1024
+"""Of Titan Text Embeddings V2, the default. Source: AWS documentation, Amazon Titan Text Embeddings models."""
+
+
+class IndexCatalogue(Protocol):
+    """Names of a store's indexes, for a service that cannot list them."""
+
+    def add(self, tenant_id: TenantId) -> None:
+        """Repeating it changes nothing."""
+        ...
+
+    def remove(self, tenant_id: TenantId) -> None:
+        """One that is not in it is fine."""
+        ...
+
+    def tenants(self) -> Iterator[TenantId]:
+        """Over all pages."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoreResources:
+    """What a stack has for stores to be made of.
+
+    Args:
+        client: makes the boto3 client of a service.
+        catalogue: makes the catalogue of the store of that type.
+        vector_bucket_name, collection_arn: empty when the stack has none.
+    """
+
+    names: ResourceNames
+    embedding_model_arn: str
+    vector_bucket_name: str
+    collection_arn: str
+    client: Callable[[str], Any]
+    catalogue: Callable[[str], IndexCatalogue]
+
+
+class StoreType(Protocol):
+    """What `bootstrap.KNOWLEDGE_STORES` names: the class of a store."""
+
+    @classmethod
+    def offered_by(cls, resources: StoreResources) -> bool:
+        """Whether the stack has what the store needs. Makes no client."""
+        ...
+
+    @classmethod
+    def made_of(cls, resources: StoreResources) -> KnowledgeStore: ...
+
+
+def vector_knowledge_base(embedding_model_arn: str, storage: Mapping[str, object]) -> Mapping[str, object]:
+    """The arguments of CreateKnowledgeBase for a knowledge base of type VECTOR on that `storageConfiguration`."""
+    return {
+        "knowledgeBaseConfiguration": {
+            "type": "VECTOR",
+            "vectorKnowledgeBaseConfiguration": {"embeddingModelArn": embedding_model_arn},
+        },
+        "storageConfiguration": storage,
+    }
+
+
+def s3_data_source(bucket_name: str) -> Mapping[str, object]:
+    """`dataSourceConfiguration` for a knowledge base of type VECTOR: the whole bucket."""
+    return {"type": "S3", "s3Configuration": {"bucketArn": f"arn:aws:s3:::{bucket_name}"}}
+
+
+def tenant_ids(index_names: Iterable[str]) -> Iterator[TenantId]:
+    """Those of the names that are tenant ids."""
+    for name in index_names:
+        try:
+            yield TenantId(name)
+        except InvalidInput:
+            # Made by somebody else: kbfleet names an index after its tenant (`ResourceNames.vector_index`).
+            continue
+
+
+def differences(expected: Mapping[str, Any], found: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Where `found` is not what is expected, for people; members that are not expected do not matter.
+
+    Values are compared as text without regard to case: OpenSearch gives `false` and `"false"` for the same setting.
+    """
+    for name, value in expected.items():
+        actual = found.get(name)
+        if isinstance(value, Mapping):
+            yield from differences(value, actual if isinstance(actual, Mapping) else {}, f"{path}{name}.")
+        elif str(actual).lower() != str(value).lower():
+            yield f"{path}{name} is {actual}, not {value}"

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
-from botocore.exceptions import ClientError
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Self
 
 from kbfleet.adapters.aws_errors import translated
+from kbfleet.adapters.knowledge_stores import (
+    EMBEDDING_DIMENSION,
+    StoreResources,
+    differences,
+    s3_data_source,
+    tenant_ids,
+    vector_knowledge_base,
+)
+from kbfleet.domain.errors import KnowledgeStoreUnusable, NotReadyYet
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import ResourceNames, TenantId
 
 if TYPE_CHECKING:
     from mypy_boto3_s3vectors.client import S3VectorsClient
 
-EMBEDDING_DIMENSION = 1024
-"""Of Titan Text Embeddings V2, the default. Source: AWS documentation, Amazon Titan Text Embeddings models."""
-
-_NOT_FILTERABLE = ["AMAZON_BEDROCK_TEXT", "AMAZON_BEDROCK_METADATA"]
+_SHAPE: Mapping[str, Any] = {"dataType": "float32", "dimension": EMBEDDING_DIMENSION, "distanceMetric": "cosine"}
+_NOT_FILTERABLE = ("AMAZON_BEDROCK_TEXT", "AMAZON_BEDROCK_METADATA")
 """Bedrock keeps the passage itself in these; as filterable metadata they would break S3 Vectors' limit of 2,048
 bytes, and the choice cannot be changed later. Source: AWS documentation, S3 Vectors with Bedrock Knowledge Bases; the
 failure is reported by users."""
@@ -24,6 +32,9 @@ failure is reported by users."""
 
 class S3VectorsKnowledgeStore:
     """`kbfleet.ports.KnowledgeStore` on S3 Vectors."""
+
+    kind = KnowledgeBaseKind.VECTOR
+    usual_creation = timedelta(seconds=85)  # reported by users
 
     def __init__(
         self, client: S3VectorsClient, *, vector_bucket: str, names: ResourceNames, embedding_model_arn: str
@@ -33,44 +44,89 @@ class S3VectorsKnowledgeStore:
         self._names = names
         self._embedding_model_arn = embedding_model_arn
 
+    @classmethod
+    def offered_by(cls, resources: StoreResources) -> bool:
+        return bool(resources.vector_bucket_name)
+
+    @classmethod
+    def made_of(cls, resources: StoreResources) -> Self:
+        return cls(
+            resources.client("s3vectors"),
+            vector_bucket=resources.vector_bucket_name,
+            names=resources.names,
+            embedding_model_arn=resources.embedding_model_arn,
+        )
+
     def ensure(self, tenant_id: TenantId) -> str:
         """Returns: the index's ARN."""
-        index = self._names.vector_index(tenant_id)
-        with translated(f"vector index {index} of tenant {tenant_id}"):
-            return self._arn(index) or self._create(index)
+        with translated(self._subject(tenant_id)):
+            found = self._find(tenant_id)
+            return self._checked(found, tenant_id) if found else self._create(tenant_id)
 
-    def _arn(self, index: str) -> str | None:
+    def exists(self, tenant_id: TenantId) -> bool:
+        with translated(self._subject(tenant_id)):
+            return self._find(tenant_id) is not None
+
+    def delete(self, tenant_id: TenantId) -> None:
+        with translated(self._subject(tenant_id)), suppress(self._client.exceptions.NotFoundException):
+            self._client.delete_index(
+                vectorBucketName=self._vector_bucket, indexName=self._names.vector_index(tenant_id)
+            )
+
+    def tenants(self) -> Iterator[TenantId]:
+        with translated(f"the indexes of vector bucket {self._vector_bucket}"):
+            pages = self._client.get_paginator("list_indexes").paginate(vectorBucketName=self._vector_bucket)
+            yield from tenant_ids(index["indexName"] for page in pages for index in page["indexes"])
+
+    def _subject(self, tenant_id: TenantId) -> str:
+        return f"vector index {self._names.vector_index(tenant_id)} of tenant {tenant_id}"
+
+    def _find(self, tenant_id: TenantId) -> Mapping[str, Any] | None:
         try:
-            answer = self._client.get_index(vectorBucketName=self._vector_bucket, indexName=index)
+            answer = self._client.get_index(
+                vectorBucketName=self._vector_bucket, indexName=self._names.vector_index(tenant_id)
+            )
         except self._client.exceptions.NotFoundException:
             return None
-        return answer["index"]["indexArn"]
+        return answer["index"]
 
-    def _create(self, index: str) -> str:
+    def _create(self, tenant_id: TenantId) -> str:
         try:
             answer = self._client.create_index(
                 vectorBucketName=self._vector_bucket,
-                indexName=index,
-                dataType="float32",
-                dimension=EMBEDDING_DIMENSION,
-                distanceMetric="cosine",
-                metadataConfiguration={"nonFilterableMetadataKeys": _NOT_FILTERABLE},
+                indexName=self._names.vector_index(tenant_id),
+                metadataConfiguration={"nonFilterableMetadataKeys": list(_NOT_FILTERABLE)},
+                tags=self._names.tags(tenant_id),
+                **_SHAPE,
             )
         except self._client.exceptions.ConflictException as error:
-            existing = self._arn(index)
-            if existing is None:
-                raise ClientError(error.response, "CreateIndex") from error
-            return existing
+            # Created between our look and our call.
+            found = self._find(tenant_id)
+            if found is None:
+                raise NotReadyYet(f"The {self._subject(tenant_id)} exists, but is not visible yet.") from error
+            return self._checked(found, tenant_id)
         return answer["indexArn"]
 
+    def _checked(self, index: Mapping[str, Any], tenant_id: TenantId) -> str:
+        """Raises: KnowledgeStoreUnusable."""
+        wrong = list(differences(_SHAPE, index))
+        held = set(index.get("metadataConfiguration", {}).get("nonFilterableMetadataKeys", ()))
+        if missing := [key for key in _NOT_FILTERABLE if key not in held]:
+            wrong.append(f"nonFilterableMetadataKeys lack {' and '.join(missing)}")
+        if wrong:
+            raise KnowledgeStoreUnusable(
+                f"The {self._subject(tenant_id)} in vector bucket {self._vector_bucket} cannot be used: "
+                f"{'; '.join(wrong)}.",
+                remedy="None of this can be changed: delete that index if nothing uses it, then provision the tenant "
+                "again.",
+            )
+        return str(index["indexArn"])
+
     def knowledge_base_configuration(self, reference: str) -> Mapping[str, object]:
-        return {
-            "knowledgeBaseConfiguration": {
-                "type": "VECTOR",
-                "vectorKnowledgeBaseConfiguration": {"embeddingModelArn": self._embedding_model_arn},
-            },
-            "storageConfiguration": {"type": "S3_VECTORS", "s3VectorsConfiguration": {"indexArn": reference}},
-        }
+        return vector_knowledge_base(
+            self._embedding_model_arn,
+            {"type": "S3_VECTORS", "s3VectorsConfiguration": {"indexArn": reference}},
+        )
 
     def data_source_configuration(self, bucket_name: str) -> Mapping[str, object]:
-        return {"type": "S3", "s3Configuration": {"bucketArn": f"arn:aws:s3:::{bucket_name}"}}
+        return s3_data_source(bucket_name)

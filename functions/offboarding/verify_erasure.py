@@ -1,0 +1,24 @@
+"""State "Verify Erasure": everything is looked up again, and what was found gone is on the receipt."""
+
+from kbfleet import bootstrap
+from kbfleet.contracts import ErasureResult, StepInput
+from kbfleet.settings import OffboardingSettings, read
+from kbfleet.telemetry import workflow_step
+from kbfleet.usecases.offboarding import verify_erasure
+
+
+@workflow_step(StepInput)
+def handler(step: StepInput) -> ErasureResult:
+    receipt = verify_erasure(
+        step.reservation.to_domain(),
+        execution=step.execution,
+        registry=bootstrap.registry(),
+        buckets=bootstrap.buckets(),
+        stores=bootstrap.stores(),
+        knowledge_bases=bootstrap.knowledge_bases(),
+        records=bootstrap.records(),
+        names=bootstrap.fleet().names,
+        clock=bootstrap.clock(),
+        keep_usage=read(OffboardingSettings).keep_usage,
+    )
+    return ErasureResult(receipt=receipt)

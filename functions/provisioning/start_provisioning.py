@@ -1,0 +1,25 @@
+"""Trigger: the SaaS product's event Tenant Onboarding Requested. A malformed one goes to the dead-letter queue."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from kbfleet import bootstrap
+from kbfleet.contracts import TenantOnboardingRequestedEvent, parse
+from kbfleet.telemetry import logger, tracer
+from kbfleet.usecases.provisioning import start_provisioning
+
+
+@logger.inject_lambda_context(clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False)
+def handler(event: dict[str, Any], _context: LambdaContext) -> None:
+    requested = parse(TenantOnboardingRequestedEvent, event)
+    execution = start_provisioning(
+        requested.detail.to_domain(),
+        registry=bootstrap.registry(),
+        executions=bootstrap.executions(),
+        stores=bootstrap.stores(),
+        clock=bootstrap.clock(),
+        occurrence=requested.id,
+    )
+    logger.info("Provisioning runs", tenant_id=requested.detail.tenant_id, execution=execution.name)

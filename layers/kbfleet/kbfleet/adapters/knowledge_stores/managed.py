@@ -1,0 +1,69 @@
+"""Knowledge bases of type MANAGED: Bedrock keeps the vectors itself, and embeds with a model of its own.
+
+There is no index to make or delete: the vectors come and go with the knowledge base. Source: AWS documentation, Managed
+knowledge bases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Self
+
+from kbfleet.adapters.knowledge_stores import StoreResources
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+from kbfleet.domain.tenant import ResourceNames, TenantId
+
+
+class ManagedKnowledgeStore:
+    """`kbfleet.ports.KnowledgeStore` inside Bedrock."""
+
+    kind = KnowledgeBaseKind.MANAGED
+    usual_creation = timedelta(seconds=5)  # reported by users
+
+    def __init__(self, *, names: ResourceNames) -> None:
+        self._names = names
+
+    @classmethod
+    def offered_by(cls, resources: StoreResources) -> bool:  # noqa: ARG003 - it needs nothing of the stack
+        return True
+
+    @classmethod
+    def made_of(cls, resources: StoreResources) -> Self:
+        return cls(names=resources.names)
+
+    def ensure(self, tenant_id: TenantId) -> str:  # noqa: ARG002 - the same for every tenant
+        return "managed"
+
+    def exists(self, tenant_id: TenantId) -> bool:  # noqa: ARG002 - the same for every tenant
+        return False
+
+    def delete(self, tenant_id: TenantId) -> None:
+        """Nothing to do: deleting the knowledge base deletes its vectors."""
+
+    def tenants(self) -> Iterator[TenantId]:
+        return iter(())
+
+    def knowledge_base_configuration(self, reference: str) -> Mapping[str, object]:  # noqa: ARG002 - there is no index
+        return {
+            "knowledgeBaseConfiguration": {
+                "type": "MANAGED",
+                "managedKnowledgeBaseConfiguration": {"embeddingModelType": "MANAGED"},
+            }
+        }
+
+    def data_source_configuration(self, bucket_name: str) -> Mapping[str, object]:
+        """Source: AWS documentation, Connect a data source to a managed knowledge base (Amazon S3)."""
+        return {
+            "type": "MANAGED_KNOWLEDGE_BASE_CONNECTOR",
+            "managedKnowledgeBaseConnectorConfiguration": {
+                "connectorParameters": {
+                    "type": "S3",
+                    "version": "1",
+                    "connectionConfiguration": {
+                        "bucketName": bucket_name,
+                        "bucketOwnerAccountId": self._names.account,
+                    },
+                }
+            },
+        }

@@ -1,0 +1,173 @@
+"""Amazon OpenSearch Serverless: one index a tenant in the fleet's shared collection. Semantic and hybrid search, and a
+price for the collection whether it is used or not.
+
+Indexes are made through the control plane (`opensearchserverless`), so that the collection can be closed to every
+network but Bedrock's. A call needs three permissions: the IAM action of its name, `aoss:APIAccessAll` on the
+collection, and the collection's data access policy (`aoss:CreateIndex`, `aoss:DescribeIndex`, `aoss:DeleteIndex`).
+Sources: AWS service authorization reference for OpenSearch Serverless; AWS documentation, Data access control for
+Amazon OpenSearch Serverless; that the last two are checked for the control plane too is reported by users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, Self
+
+from kbfleet.adapters.aws_errors import translated
+from kbfleet.adapters.knowledge_stores import (
+    EMBEDDING_DIMENSION,
+    IndexCatalogue,
+    StoreResources,
+    differences,
+    s3_data_source,
+    vector_knowledge_base,
+)
+from kbfleet.domain.errors import KnowledgeStoreUnusable, NotReadyYet
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+from kbfleet.domain.tenant import ResourceNames, TenantId
+
+_VECTOR_FIELD = "bedrock-knowledge-base-default-vector"
+_TEXT_FIELD = "AMAZON_BEDROCK_TEXT_CHUNK"
+_METADATA_FIELD = "AMAZON_BEDROCK_METADATA"
+
+_SCHEMA: Mapping[str, Any] = {
+    "settings": {"index": {"knn": True}},
+    "mappings": {
+        "properties": {
+            _VECTOR_FIELD: {
+                "type": "knn_vector",
+                "dimension": EMBEDDING_DIMENSION,
+                "method": {"name": "hnsw", "engine": "faiss", "space_type": "l2"},
+            },
+            _TEXT_FIELD: {"type": "text"},
+            _METADATA_FIELD: {"type": "text", "index": False},
+        }
+    },
+}
+"""What Bedrock wants of an index: the engine faiss, Euclidean distance for float vectors, a text field that is
+searched, and a metadata field that is not. The field names are those of the indexes that Bedrock makes itself. Source:
+AWS documentation, Prerequisites for using a vector store you created for a knowledge base."""
+
+
+class OpenSearchServerlessKnowledgeStore:
+    """`kbfleet.ports.KnowledgeStore` on OpenSearch Serverless.
+
+    Args:
+        client: boto3 client of `opensearchserverless`.
+        catalogue: remembers the indexes, because the control plane cannot list them (botocore model) and the data
+            plane's `_cat/indices` would need the collection's network opened.
+    """
+
+    kind = KnowledgeBaseKind.VECTOR
+    usual_creation = timedelta(seconds=85)  # reported by users
+
+    def __init__(
+        self,
+        client: Any,
+        *,
+        collection_arn: str,
+        names: ResourceNames,
+        embedding_model_arn: str,
+        catalogue: IndexCatalogue,
+    ) -> None:
+        self._client = client
+        self._collection_arn = collection_arn
+        self._collection_id = collection_arn.rpartition("/")[2]
+        self._names = names
+        self._embedding_model_arn = embedding_model_arn
+        self._catalogue = catalogue
+
+    @classmethod
+    def offered_by(cls, resources: StoreResources) -> bool:
+        return bool(resources.collection_arn)
+
+    @classmethod
+    def made_of(cls, resources: StoreResources) -> Self:
+        return cls(
+            resources.client("opensearchserverless"),
+            collection_arn=resources.collection_arn,
+            names=resources.names,
+            embedding_model_arn=resources.embedding_model_arn,
+            catalogue=resources.catalogue("OPENSEARCH_SERVERLESS"),
+        )
+
+    def ensure(self, tenant_id: TenantId) -> str:
+        """Returns: the index's name."""
+        # Before the index is made: a crash in between must not leave one that nobody knows of.
+        self._catalogue.add(tenant_id)
+        with translated(self._subject(tenant_id)):
+            schema = self._schema(tenant_id)
+            if schema is None:
+                self._create(tenant_id)
+            else:
+                self._check(schema, tenant_id)
+        return self._names.vector_index(tenant_id)
+
+    def exists(self, tenant_id: TenantId) -> bool:
+        with translated(self._subject(tenant_id)):
+            return self._schema(tenant_id) is not None
+
+    def delete(self, tenant_id: TenantId) -> None:
+        with translated(self._subject(tenant_id)), suppress(self._client.exceptions.ResourceNotFoundException):
+            self._client.delete_index(id=self._collection_id, indexName=self._names.vector_index(tenant_id))
+        self._catalogue.remove(tenant_id)
+
+    def tenants(self) -> Iterator[TenantId]:
+        return filter(self.exists, self._catalogue.tenants())
+
+    def _subject(self, tenant_id: TenantId) -> str:
+        return f"OpenSearch index {self._names.vector_index(tenant_id)} of tenant {tenant_id}"
+
+    def _schema(self, tenant_id: TenantId) -> Mapping[str, Any] | None:
+        try:
+            answer = self._client.get_index(id=self._collection_id, indexName=self._names.vector_index(tenant_id))
+        except self._client.exceptions.ResourceNotFoundException:
+            return None
+        schema: Mapping[str, Any] = answer["indexSchema"]
+        return schema
+
+    def _create(self, tenant_id: TenantId) -> None:
+        try:
+            self._client.create_index(
+                id=self._collection_id, indexName=self._names.vector_index(tenant_id), indexSchema=_SCHEMA
+            )
+        except self._client.exceptions.ConflictException as error:
+            # Created between our look and our call, or before it and not visible yet: users report that it takes
+            # seconds.
+            schema = self._schema(tenant_id)
+            if schema is None:
+                raise NotReadyYet(f"The {self._subject(tenant_id)} exists, but is not visible yet.") from error
+            self._check(schema, tenant_id)
+
+    def _check(self, schema: Mapping[str, Any], tenant_id: TenantId) -> None:
+        """Raises: KnowledgeStoreUnusable."""
+        wrong = list(differences(_SCHEMA["mappings"], schema.get("mappings", {})))
+        if wrong:
+            raise KnowledgeStoreUnusable(
+                f"The {self._subject(tenant_id)} in collection {self._collection_id} cannot be used: "
+                f"{'; '.join(wrong)}.",
+                remedy="A field's type cannot be changed: delete that index if nothing uses it, then provision the "
+                "tenant again.",
+            )
+
+    def knowledge_base_configuration(self, reference: str) -> Mapping[str, object]:
+        return vector_knowledge_base(
+            self._embedding_model_arn,
+            {
+                "type": "OPENSEARCH_SERVERLESS",
+                "opensearchServerlessConfiguration": {
+                    "collectionArn": self._collection_arn,
+                    "vectorIndexName": reference,
+                    "fieldMapping": {
+                        "vectorField": _VECTOR_FIELD,
+                        "textField": _TEXT_FIELD,
+                        "metadataField": _METADATA_FIELD,
+                    },
+                },
+            },
+        )
+
+    def data_source_configuration(self, bucket_name: str) -> Mapping[str, object]:
+        return s3_data_source(bucket_name)

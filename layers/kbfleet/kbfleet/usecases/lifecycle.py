@@ -1,0 +1,92 @@
+"""Suspending and resuming tenants."""
+
+from __future__ import annotations
+
+from kbfleet.domain.errors import ConcurrentUpdate, TenantBusy
+from kbfleet.domain.ingestion import Sync
+from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
+from kbfleet.ports import (
+    Announcements,
+    Clock,
+    Executions,
+    KnowledgeBases,
+    SyncLedger,
+    TaskCallbacks,
+    TenantRegistry,
+    Ticks,
+)
+from kbfleet.usecases.ingestion import update_sync
+
+
+def suspend_tenant(
+    tenant_id: TenantId,
+    *,
+    registry: TenantRegistry,
+    ledger: SyncLedger,
+    knowledge_bases: KnowledgeBases,
+    callbacks: TaskCallbacks,
+    announcements: Announcements,
+    clock: Clock,
+) -> Tenant:
+    """Refuses questions and stops syncs; every document and every vector is kept.
+
+    Raises:
+        TenantNotFound, TenantBusy, TenantNotActive.
+    """
+    before = registry.get(tenant_id)
+    after = _replace(before, before.suspended(clock.now()), registry)
+    put_sync_on_hold(tenant_id, ledger=ledger, callbacks=callbacks)
+    job = ledger.find(tenant_id).job
+    if job is not None:
+        knowledge_bases.stop_ingestion(after.data_source(), job.ingestion_job_id)
+    # Also when it was suspended before: that call may have died before it could publish.
+    announcements.tenant_state_changed(after.state_change)
+    return after
+
+
+def resume_tenant(
+    tenant_id: TenantId,
+    *,
+    registry: TenantRegistry,
+    ledger: SyncLedger,
+    ticks: Ticks,
+    executions: Executions,
+    announcements: Announcements,
+    clock: Clock,
+) -> Tenant:
+    """Takes back a suspension, or an offboarding whose retention period still runs. What was requested meanwhile is
+    synced.
+
+    Raises:
+        TenantNotFound, TenantNotActive, OffboardingBegun.
+    """
+    before = registry.get(tenant_id)
+    now = clock.now()
+    after = _replace(before, before.resumed(now), registry)
+    update_sync(tenant_id, lambda sync: sync.taken_off_hold(now), ledger=ledger)
+    ticks.request()
+    announcements.tenant_state_changed(after.state_change)
+    if before.status is not TenantStatus.SUSPENDED:
+        # Offboarding has closed the bucket to uploads: converging opens it again, also if this call had died here.
+        executions.start(f"{tenant_id}-{now:%Y%m%dT%H%M%S%f}", {"tenant_id": tenant_id})
+    return after
+
+
+def put_sync_on_hold(tenant_id: TenantId, *, ledger: SyncLedger, callbacks: TaskCallbacks) -> None:
+    """Nothing is started for the tenant from here on, and tasks that wait for one of its syncs are told so."""
+    waiting = ledger.find(tenant_id).waiters
+    for waiter in waiting:
+        callbacks.fail(waiter.task_token, "TenantNotActive", f"Tenant {tenant_id} is not synced any more.")
+    update_sync(tenant_id, Sync.put_on_hold, ledger=ledger)
+
+
+def _replace(before: Tenant, after: Tenant, registry: TenantRegistry) -> Tenant:
+    if after == before:
+        return after
+    try:
+        registry.replace(after, fence=before.fence)
+    except ConcurrentUpdate as error:
+        raise TenantBusy(
+            f"Somebody else changed tenant {before.tenant_id} at the same moment.", remedy="Run the command again."
+        ) from error
+    return after

@@ -1,0 +1,300 @@
+"""The steps of `offboard_tenant`, one function a state.
+
+Every step can run any number of times: what is gone already is fine. Those that wait for Bedrock raise `NotReadyYet`,
+which the state machine retries. Until Stop Ingestion nothing is deleted, and `resume_tenant` takes the tenant back.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from kbfleet.domain.erasure import ErasedResource, ErasureReceipt
+from kbfleet.domain.errors import (
+    ConcurrentUpdate,
+    ErasureIncomplete,
+    NotReadyYet,
+    ResourceConflict,
+    TenantBusy,
+)
+from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseStatus
+from kbfleet.domain.tenant import (
+    DataSourceReference,
+    Reservation,
+    ResourceNames,
+    Tenant,
+    TenantId,
+    TenantStatus,
+    WorkflowFailure,
+)
+from kbfleet.ports import (
+    Announcements,
+    Clock,
+    DocumentBuckets,
+    Execution,
+    Executions,
+    KnowledgeBases,
+    SyncLedger,
+    TaskCallbacks,
+    TenantRecords,
+    TenantRegistry,
+)
+from kbfleet.usecases.lifecycle import put_sync_on_hold
+from kbfleet.usecases.reservations import Stores, announce_status, held, keep, store_of
+
+USAGE = "usage"
+"""What a receipt calls usage records that are kept."""
+
+
+# --- before the state machine --------------------------------------------------------------------
+
+
+def start_offboarding(
+    tenant_id: TenantId, retention: timedelta, *, registry: TenantRegistry, executions: Executions, clock: Clock
+) -> Execution:
+    """Starts an execution, or gives the one that is offboarding the tenant already.
+
+    Raises:
+        TenantNotFound, TenantBusy, TenantOffboarded: before anything is written.
+    """
+    tenant = registry.get(tenant_id)
+    now = clock.now()
+    if tenant.status is TenantStatus.OFFBOARDING and tenant.lease is not None and tenant.leased_at(now):
+        return executions.describe(tenant.lease.holder.rsplit(":", 1)[-1])
+    tenant.fenced_off_by("", now, lease=timedelta(0), retention=retention)  # says early what Fence Off Tenant would
+    request = {"tenant_id": tenant_id, "retention_days": retention // timedelta(days=1)}
+    return executions.start(f"{tenant_id}-{now:%Y%m%dT%H%M%S%f}", request)
+
+
+# --- the states, in order ------------------------------------------------------------------------
+
+
+def fence_off_tenant(
+    tenant_id: TenantId,
+    retention: timedelta,
+    *,
+    execution: str,
+    registry: TenantRegistry,
+    ledger: SyncLedger,
+    callbacks: TaskCallbacks,
+    announcements: Announcements,
+    clock: Clock,
+    lease: timedelta,
+) -> Reservation:
+    """The tenant is not asked and not synced any more.
+
+    Returns: the right to offboard it, whose deadline is the end of the retention period.
+
+    Raises:
+        TenantNotFound, TenantBusy, TenantOffboarded.
+    """
+    before = registry.get(tenant_id)
+    after = before.fenced_off_by(execution, clock.now(), lease=lease, retention=retention)
+    try:
+        registry.replace(after, fence=before.fence)
+    except ConcurrentUpdate as error:
+        raise TenantBusy(f"Somebody else changed tenant {tenant_id} at the same moment.") from error
+    put_sync_on_hold(tenant_id, ledger=ledger, callbacks=callbacks)
+    repeated = before.lease is not None and before.lease.holder == execution
+    announce_status(None if repeated else before, after, announcements=announcements)
+    delete_after = after.offboarding.delete_after if after.offboarding else clock.now()
+    return Reservation(tenant_id, after.fence, delete_after)
+
+
+def refuse_uploads(
+    reservation: Reservation, *, registry: TenantRegistry, buckets: DocumentBuckets, names: ResourceNames
+) -> None:
+    """Nobody can put documents into the tenant's bucket any more."""
+    tenant = held(reservation, registry)
+    buckets.refuse_uploads(_bucket(tenant, names))
+
+
+def stop_ingestion(
+    reservation: Reservation,
+    *,
+    registry: TenantRegistry,
+    knowledge_bases: KnowledgeBases,
+    names: ResourceNames,
+    clock: Clock,
+) -> None:
+    """The point of no return is written down, and no ingestion job of the tenant runs any more.
+
+    Raises:
+        NotReadyYet: a job is still stopping.
+    """
+    tenant = held(reservation, registry)
+    keep(tenant, tenant.deletion_begun(clock.now()), registry=registry, clock=clock)
+    stopping = []
+    for data_source in _data_sources(tenant, knowledge_bases, names):
+        job = knowledge_bases.running_ingestion_job(data_source)
+        if job is not None:
+            knowledge_bases.stop_ingestion(data_source, job.ingestion_job_id)
+            stopping.append(job.ingestion_job_id)
+    if stopping:
+        raise NotReadyYet(f"Ingestion jobs of tenant {tenant.tenant_id} are still stopping: {', '.join(stopping)}.")
+
+
+def delete_data_sources(
+    reservation: Reservation, *, registry: TenantRegistry, knowledge_bases: KnowledgeBases, names: ResourceNames
+) -> None:
+    """No data source is left. One whose vectors cannot be deleted is deleted without them: the whole index goes next.
+
+    Raises:
+        NotReadyYet: Bedrock is still deleting.
+    """
+    tenant = held(reservation, registry)
+    left = []
+    for knowledge_base in _knowledge_bases(tenant, knowledge_bases, names):
+        for found in knowledge_bases.data_sources(knowledge_base.knowledge_base_id):
+            left.append(found.data_source_id)
+            reference = DataSourceReference(knowledge_base.knowledge_base_id, found.data_source_id)
+            if found.status == "DELETE_UNSUCCESSFUL":
+                knowledge_bases.retain_vectors(reference)
+            if found.status != "DELETING":
+                _delete_data_source(reference, knowledge_bases)
+    if left:
+        raise NotReadyYet(f"Data sources of tenant {tenant.tenant_id} are still being deleted: {', '.join(left)}.")
+
+
+def _delete_data_source(reference: DataSourceReference, knowledge_bases: KnowledgeBases) -> None:
+    try:
+        knowledge_bases.delete_data_source(reference)
+    except ResourceConflict as error:
+        # A job that a console or a tick has started in the meantime.
+        job = knowledge_bases.running_ingestion_job(reference)
+        if job is not None:
+            knowledge_bases.stop_ingestion(reference, job.ingestion_job_id)
+        raise NotReadyYet(f"Data source {reference.data_source_id} is still in use: {error}") from error
+
+
+def delete_knowledge_base(
+    reservation: Reservation, *, registry: TenantRegistry, knowledge_bases: KnowledgeBases, names: ResourceNames
+) -> None:
+    """No knowledge base of the tenant is left. A deletion that failed is asked for again.
+
+    Raises:
+        NotReadyYet: Bedrock is still deleting, or could not; with its reasons.
+    """
+    tenant = held(reservation, registry)
+    found = _knowledge_bases(tenant, knowledge_bases, names)
+    for knowledge_base in found:
+        if knowledge_base.status is not KnowledgeBaseStatus.DELETING:
+            knowledge_bases.delete(knowledge_base.knowledge_base_id)
+    if found:
+        states = "; ".join(f"{one.knowledge_base_id} {one.status} {' '.join(one.failure_reasons)}" for one in found)
+        raise NotReadyYet(f"Knowledge bases of tenant {tenant.tenant_id} are not deleted yet: {states}.")
+
+
+def delete_knowledge_store(reservation: Reservation, *, registry: TenantRegistry, stores: Stores) -> None:
+    """The tenant's index is gone, and all its vectors with it."""
+    tenant = held(reservation, registry)
+    store_of(tenant, stores).delete(tenant.tenant_id)
+
+
+def delete_bucket(
+    reservation: Reservation, *, registry: TenantRegistry, buckets: DocumentBuckets, names: ResourceNames
+) -> bool:
+    """Deletes documents, with all versions, and then the bucket. Returns: whether it is gone; else run again."""
+    return buckets.delete(_bucket(held(reservation, registry), names))
+
+
+def delete_records(
+    reservation: Reservation, *, registry: TenantRegistry, records: TenantRecords, keep_usage: bool
+) -> None:
+    """What the table has of the tenant is gone, but for the entry in the registry and what is kept by policy."""
+    tenant = held(reservation, registry)
+    records.erase(tenant.tenant_id, keep_usage=keep_usage)
+
+
+def verify_erasure(
+    reservation: Reservation,
+    *,
+    execution: str,
+    registry: TenantRegistry,
+    buckets: DocumentBuckets,
+    stores: Stores,
+    knowledge_bases: KnowledgeBases,
+    records: TenantRecords,
+    names: ResourceNames,
+    clock: Clock,
+    keep_usage: bool,
+) -> ErasureReceipt:
+    """Looks everything up again.
+
+    Raises:
+        ErasureIncomplete: naming what is left.
+    """
+    tenant = held(reservation, registry)
+    bucket = _bucket(tenant, names)
+    knowledge_base = tenant.knowledge_base_id or names.knowledge_base(tenant.tenant_id)
+    looked_up = {
+        ErasedResource("bucket", bucket): buckets.exists(bucket),
+        ErasedResource("vector index", names.vector_index(tenant.tenant_id)): store_of(tenant, stores).exists(
+            tenant.tenant_id
+        ),
+        ErasedResource("knowledge base", knowledge_base): bool(_knowledge_bases(tenant, knowledge_bases, names)),
+        ErasedResource("records", str(tenant.tenant_id)): not records.erased(tenant.tenant_id, keep_usage=keep_usage),
+    }
+    left = [f"{resource.kind} {resource.name}" for resource, there in looked_up.items() if there]
+    if left:
+        raise ErasureIncomplete(
+            f"Tenant {tenant.tenant_id} is not erased, there still is: {', '.join(left)}.",
+            remedy=f"Run `kbfleet offboard {tenant.tenant_id}` again: it deletes what is left.",
+        )
+    requested_at = tenant.offboarding.requested_at if tenant.offboarding else clock.now()
+    kept = (USAGE,) if keep_usage else ()
+    return ErasureReceipt(requested_at, clock.now(), execution, tuple(looked_up), kept)
+
+
+def mark_tenant_offboarded(
+    reservation: Reservation,
+    receipt: ErasureReceipt,
+    *,
+    registry: TenantRegistry,
+    records: TenantRecords,
+    announcements: Announcements,
+    clock: Clock,
+) -> Tenant:
+    """The tenant's record becomes a tombstone with the receipt, which is published."""
+    tenant = registry.get(reservation.tenant_id)
+    if tenant.status is TenantStatus.OFFBOARDED and tenant.erasure == receipt:
+        # This very step has run before, and its answer was lost.
+        announcements.tenant_state_changed(tenant.state_change)
+        return tenant
+    before = tenant.held_under(reservation.fence)
+    records.keep_receipt(tenant.tenant_id, receipt)
+    tombstone = keep(before, before.offboarded(receipt, clock.now()), registry=registry, clock=clock)
+    announce_status(before, tombstone, announcements=announcements)
+    return tombstone
+
+
+# --- when it fails -------------------------------------------------------------------------------
+
+
+def announce_offboarding_failed(tenant_id: TenantId, failure: WorkflowFailure, *, announcements: Announcements) -> None:
+    announcements.offboarding_failed(tenant_id, failure)
+
+
+# --- what is the tenant's ------------------------------------------------------------------------
+
+
+def _bucket(tenant: Tenant, names: ResourceNames) -> str:
+    return tenant.bucket_name or names.bucket(tenant.tenant_id)
+
+
+def _knowledge_bases(tenant: Tenant, knowledge_bases: KnowledgeBases, names: ResourceNames) -> list[KnowledgeBase]:
+    """The recorded one, and those of its name that carry its tags: one may have been made and never written down."""
+    recorded = knowledge_bases.get(tenant.knowledge_base_id) if tenant.knowledge_base_id else None
+    tags = names.tags(tenant.tenant_id)
+    found = {recorded.knowledge_base_id: recorded} if recorded else {}
+    for one in knowledge_bases.named(names.knowledge_base(tenant.tenant_id)):
+        if one.knowledge_base_id not in found and tags.items() <= knowledge_bases.tags(one).items():
+            found[one.knowledge_base_id] = one
+    return list(found.values())
+
+
+def _data_sources(tenant: Tenant, knowledge_bases: KnowledgeBases, names: ResourceNames) -> list[DataSourceReference]:
+    return [
+        DataSourceReference(one.knowledge_base_id, found.data_source_id)
+        for one in _knowledge_bases(tenant, knowledge_bases, names)
+        for found in knowledge_bases.data_sources(one.knowledge_base_id)
+    ]

@@ -1,0 +1,71 @@
+"""``python -m tests.proofs``: every proof, as a table. Exits 1 when one fails."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from tests.proofs import crash_points, emulator_robustness, first_provisioning, slow_aws, storms
+from tests.proofs.proof import Proof, Row
+
+RIVAL_SEEDS = range(20)
+CROWD_SEEDS = range(2)
+
+
+def proofs() -> Iterator[Proof]:
+    """In the order of their length, the shortest first."""
+    stores = crash_points.stores()
+    yield from (partial(first_provisioning.prove, store) for store in stores)
+    yield from (partial(slow_aws.prove, store) for store in stores)
+    yield from (partial(storms.prove_rivals, store, RIVAL_SEEDS) for store in stores)
+    yield emulator_robustness.prove
+    yield from (partial(storms.prove_crowd, store, CROWD_SEEDS) for store in stores)
+    yield from (partial(crash_points.prove, crash_points.provisioning(store), store) for store in stores)
+
+
+def _table() -> Table:
+    table = Table(title="Proofs", title_justify="left")
+    for heading in ("proof", "knowledge store"):
+        table.add_column(heading)
+    for heading in ("runs", "failures", "seconds"):
+        table.add_column(heading, justify="right")
+    table.add_column("found")
+    return table
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    numbers = (f"{row.runs:,}", f"{len(row.failures):,}", f"{row.seconds:,.0f}")
+    return (row.proof, row.store, *numbers, "\n".join(row.findings))
+
+
+def main() -> int:
+    """Gives the process's exit code."""
+    console = Console(highlight=False, emoji=False)
+    table = _table()
+    failed: list[Row] = []
+    with Live(table, console=console, auto_refresh=False) as live:
+        for prove in proofs():
+            began = time.monotonic()
+            row = prove()
+            row.seconds = time.monotonic() - began
+            table.add_row(*_cells(row))
+            live.refresh()
+            if not console.is_terminal:
+                # There, the table is shown at the end only.
+                console.print(" | ".join(cell.replace("\n", "; ") for cell in _cells(row) if cell), soft_wrap=True)
+            failed += [row] if row.failures else []
+    for row in failed:
+        console.print(f"\nFAILED: {row.proof} {row.store}".rstrip())
+        for failure in row.first_failures:
+            console.print(f"  {failure}", markup=False)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

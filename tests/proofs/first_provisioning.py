@@ -1,0 +1,60 @@
+"""What the first provisioning of one tenant costs, against the time that Bedrock itself takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.proofs.proof import Row
+from tests.support.virtual_fleet import virtual_fleet
+
+MOST_TRANSITIONS = 25
+MOST_TIMES_THE_SERVICE = 1.15
+
+
+@dataclass(frozen=True)
+class Cost:
+    """`service_seconds`: from creating the knowledge base to ACTIVE, and from the start of the job to its end."""
+
+    transitions: int
+    seconds: float
+    service_seconds: float
+
+    @property
+    def times_the_service(self) -> float:
+        return self.seconds / self.service_seconds
+
+
+def cost(store: str) -> Cost:
+    """Measured in virtual time, on an account where nothing else happens."""
+    with virtual_fleet() as fleet:
+        execution = fleet.provision("acme", store)
+        assert execution.status == "SUCCEEDED", execution.failures
+        tenant = fleet.tenant("acme")
+        assert tenant is not None
+        agent = fleet.client("bedrock-agent")
+        base = agent.get_knowledge_base(knowledgeBaseId=tenant.knowledge_base_id)["knowledgeBase"]
+        source = {"knowledgeBaseId": tenant.knowledge_base_id, "dataSourceId": tenant.data_source_id}
+        pages = agent.get_paginator("list_ingestion_jobs").paginate(**source)
+        (job,) = [summary for page in pages for summary in page["ingestionJobSummaries"]]
+        service = [each["updatedAt"] - each[began] for each, began in ((base, "createdAt"), (job, "startedAt"))]
+        return Cost(execution.transitions, execution.seconds, sum(part.total_seconds() for part in service))
+
+
+def prove(store: str) -> Row:
+    row = Row("the first provisioning of a tenant costs little more than Bedrock's own time", store)
+    measured = cost(store)
+    row.add(
+        None
+        if measured.transitions <= MOST_TRANSITIONS
+        else f"tests.proofs.first_provisioning.cost({store!r}): {measured.transitions} transitions"
+    )
+    row.add(
+        None
+        if measured.times_the_service <= MOST_TIMES_THE_SERVICE
+        else f"tests.proofs.first_provisioning.cost({store!r}): {measured.times_the_service:.2f} times Bedrock's time"
+    )
+    row.findings += [
+        f"{measured.transitions} transitions of {MOST_TRANSITIONS}",
+        f"{measured.seconds:.0f} s against {measured.service_seconds:.0f} s, at most {MOST_TIMES_THE_SERVICE} times",
+    ]
+    return row

@@ -1,0 +1,97 @@
+"""An SQS FIFO queue with a Lambda function behind it, in virtual time.
+
+Source: AWS documentation, Amazon SQS FIFO queues (deduplication within five minutes, order in a message group) and
+Using Lambda with Amazon SQS (a failed invocation leaves the message, which is visible again after the timeout).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.support.aws_calls import Refused
+from tests.support.virtual_time import Signal, Timeline
+
+_DEDUPLICATION_SECONDS = 300
+
+
+@dataclass
+class Message:
+    body: str
+    visible_at: float
+    received: int = 0
+
+
+class FifoQueue:
+    """One message group: one message at a time, in order.
+
+    Args:
+        delay: seconds before a message is visible.
+        visibility_timeout: seconds until a message that was not dealt with is offered again.
+        max_receives: after so many offers it moves to `dead_letters`.
+        deal: the function behind the queue. Returns: whether it succeeded.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        timeline: Timeline,
+        *,
+        delay: float,
+        visibility_timeout: float,
+        max_receives: int,
+        deal: Callable[[str], bool],
+    ) -> None:
+        self.url = url
+        self.dead_letters: list[Message] = []
+        self._timeline = timeline
+        self._delay = delay
+        self._visibility_timeout = visibility_timeout
+        self._max_receives = max_receives
+        self._deal = deal
+        self._messages: deque[Message] = deque()
+        self._seen: dict[str, float] = {}
+        self._group: str | None = None
+        self._arrival = Signal()
+
+    @property
+    def empty(self) -> bool:
+        return not self._messages
+
+    def answer(self, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """SQS, as far as the product uses it."""
+        if operation != "SendMessage" or parameters["QueueUrl"] != self.url:
+            raise NotImplementedError(f"sqs:{operation} on {parameters.get('QueueUrl')}")
+        group = parameters.get("MessageGroupId")
+        if group is None:
+            raise Refused("MissingParameter", "The request must contain the parameter MessageGroupId.")
+        if self._group not in {None, group}:
+            raise NotImplementedError("more than one message group")
+        self._group = group
+        now = self._timeline.now()
+        self._seen = {known: at for known, at in self._seen.items() if now - at < _DEDUPLICATION_SECONDS}
+        token = parameters["MessageDeduplicationId"]
+        if token not in self._seen:
+            self._seen[token] = now
+            self._messages.append(Message(parameters["MessageBody"], now + self._delay))
+            self._arrival.set()
+        return {"MessageId": str(uuid.UUID(int=len(self._seen)))}
+
+    def deliver(self) -> None:
+        """Offers messages for ever: the event source mapping. Runs in a strand."""
+        while True:
+            while not self._messages:
+                self._arrival = Signal()
+                self._timeline.wait(self._arrival)
+            message = self._messages[0]
+            self._timeline.sleep(max(0.0, message.visible_at - self._timeline.now()))
+            message.received += 1
+            if self._deal(message.body):
+                self._messages.popleft()
+            elif message.received >= self._max_receives:
+                self.dead_letters.append(self._messages.popleft())
+            else:
+                message.visible_at = self._timeline.now() + self._visibility_timeout

@@ -1,0 +1,200 @@
+"""Suspending and resuming, and what a tenant's status means to whoever wants something of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from kbfleet.domain.errors import (
+    OffboardingBegun,
+    TenantBusy,
+    TenantNotActive,
+    TenantNotFound,
+    TenantOffboarded,
+    TenantOffboarding,
+    TenantSuspended,
+)
+from kbfleet.domain.ingestion import JobStatus, Outcome, SyncState
+from kbfleet.domain.tenant import Lease, Offboarding, Tenant, TenantStatus
+from kbfleet.usecases import lifecycle
+from tests.support.clock import START
+from tests.support.fakes import FailedTask
+from tests.support.fleet import Fleet
+from tests.support.samples import ACME, EXECUTION, tenant
+
+DAYS = timedelta(days=30)
+
+
+def suspend(fleet: Fleet) -> Tenant:
+    return lifecycle.suspend_tenant(
+        ACME,
+        registry=fleet.registry,
+        ledger=fleet.ledger,
+        knowledge_bases=fleet.knowledge_bases,
+        callbacks=fleet.callbacks,
+        announcements=fleet.announcements,
+        clock=fleet.clock,
+    )
+
+
+def resume(fleet: Fleet) -> Tenant:
+    return lifecycle.resume_tenant(
+        ACME,
+        registry=fleet.registry,
+        ledger=fleet.ledger,
+        ticks=fleet.ticks,
+        executions=fleet.executions,
+        announcements=fleet.announcements,
+        clock=fleet.clock,
+    )
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    fleet = Fleet()
+    fleet.add(ACME)
+    return fleet
+
+
+class TestSuspending:
+    def test_the_status_changes_and_is_published(self, fleet: Fleet) -> None:
+        assert suspend(fleet).status is TenantStatus.SUSPENDED
+        (change,) = fleet.announcements.tenant_state_changes
+        assert (change.status, change.previous_status) == (TenantStatus.SUSPENDED, TenantStatus.ACTIVE)
+
+    def test_doing_it_again_changes_nothing_and_publishes_the_same_change(self, fleet: Fleet) -> None:
+        first = suspend(fleet)
+        fleet.clock.advance(60)
+        assert suspend(fleet) == first
+        first_change, second_change = fleet.announcements.tenant_state_changes
+        assert first_change == second_change
+
+    def test_a_queued_sync_waits_and_is_started_after_resuming(self, fleet: Fleet) -> None:
+        fleet.request(ACME)
+        suspend(fleet)
+        fleet.clock.advance(3_600)
+        assert fleet.tick().idle
+        assert not fleet.knowledge_bases.jobs
+        resume(fleet)
+        fleet.tick_until_idle()
+        assert fleet.ledger.find(ACME).pending_changes is False
+        assert len(fleet.knowledge_bases.jobs) == 1
+
+    def test_a_running_sync_is_stopped_and_made_up_for_after_resuming(self, fleet: Fleet) -> None:
+        fleet.request(ACME)
+        fleet.tick()
+        suspend(fleet)
+        fleet.tick_until_idle()
+        sync = fleet.ledger.find(ACME)
+        assert sync.result is not None
+        assert (sync.state, sync.result.outcome, sync.pending_changes) == (SyncState.IDLE, Outcome.STOPPED, True)
+        resume(fleet)
+        fleet.tick_until_idle()
+        assert fleet.ledger.find(ACME).pending_changes is False
+        assert [job.seen_at(fleet.clock.now()).status for job in fleet.knowledge_bases.jobs.values()] == [
+            JobStatus.STOPPED,
+            JobStatus.COMPLETE,
+        ]
+
+    def test_what_is_wanted_meanwhile_is_refused_and_says_how_to_go_on(self, fleet: Fleet) -> None:
+        suspend(fleet)
+        with pytest.raises(TenantSuspended, match="kbfleet resume acme"):
+            fleet.request(ACME)
+
+    def test_a_task_that_waits_for_a_sync_is_told(self, fleet: Fleet) -> None:
+        fleet.ledger.save(fleet.ledger.find(ACME).requested(START, 0, "token"))  # type: ignore[arg-type]
+        suspend(fleet)
+        assert isinstance(fleet.callbacks.answer("token"), FailedTask)
+        assert not fleet.ledger.find(ACME).waiters
+
+    def test_a_tenant_that_an_execution_works_on_is_busy(self, fleet: Fleet) -> None:
+        record = fleet.registry.get(ACME)
+        leased = replace(record, lease=Lease(EXECUTION, fleet.clock.now() + DAYS))
+        fleet.registry.replace(leased, fence=record.fence)
+        with pytest.raises(TenantBusy, match=EXECUTION):
+            suspend(fleet)
+
+    def test_an_unknown_tenant_is_told(self) -> None:
+        with pytest.raises(TenantNotFound):
+            suspend(Fleet())
+
+    @pytest.mark.parametrize("status", [TenantStatus.PROVISIONING, TenantStatus.FAILED, TenantStatus.OFFBOARDING])
+    def test_only_an_active_tenant_can_be_suspended(self, status: TenantStatus) -> None:
+        with pytest.raises(TenantNotActive, match=status):
+            tenant(status=status).suspended(START)
+
+
+class TestResuming:
+    def test_an_active_tenant_stays_as_it_is(self, fleet: Fleet) -> None:
+        before = fleet.registry.get(ACME)
+        assert resume(fleet) == before
+
+    def test_a_suspended_one_is_active_again(self, fleet: Fleet) -> None:
+        suspend(fleet)
+        assert resume(fleet).status is TenantStatus.ACTIVE
+        assert not fleet.executions.requests
+
+    def test_one_that_waits_to_be_offboarded_is_what_it_was_and_is_converged_again(self, fleet: Fleet) -> None:
+        record = fleet.registry.get(ACME)
+        now = fleet.clock.now()
+        waiting = record.fenced_off_by(EXECUTION, now, lease=DAYS, retention=DAYS)
+        fleet.registry.replace(waiting, fence=record.fence)
+        resumed = resume(fleet)
+        assert (resumed.status, resumed.lease, resumed.offboarding) == (TenantStatus.ACTIVE, None, None)
+        assert resumed.fence > waiting.fence  # the waiting execution has lost its lease
+        assert [dict(request) for request in fleet.executions.requests.values()] == [{"tenant_id": ACME}]
+
+    def test_one_whose_data_are_being_deleted_cannot_be_taken_back(self) -> None:
+        begun = tenant().fenced_off_by(EXECUTION, START, lease=DAYS, retention=DAYS).deletion_begun(START + DAYS)
+        with pytest.raises(OffboardingBegun, match="provision the tenant anew"):
+            begun.resumed(START + DAYS)
+
+    @pytest.mark.parametrize("status", [TenantStatus.PROVISIONING, TenantStatus.FAILED, TenantStatus.OFFBOARDED])
+    def test_there_is_nothing_to_resume_otherwise(self, status: TenantStatus) -> None:
+        with pytest.raises(TenantNotActive, match="nothing to resume"):
+            tenant(status=status).resumed(START)
+
+
+OUT_OF_SERVICE = {
+    TenantStatus.SUSPENDED: TenantSuspended,
+    TenantStatus.OFFBOARDING: TenantOffboarding,
+    TenantStatus.OFFBOARDED: TenantOffboarded,
+}
+
+
+class TestStatus:
+    @pytest.mark.parametrize(("status", "error"), OUT_OF_SERVICE.items())
+    @pytest.mark.parametrize(
+        "wanted", [Tenant.askable, Tenant.in_service, lambda of: of.reserved_by("one", START, DAYS)]
+    )
+    def test_a_tenant_out_of_service_refuses_by_the_name_of_its_status(
+        self, status: TenantStatus, error: type[Exception], wanted: Callable[[Tenant], object]
+    ) -> None:
+        with pytest.raises(error):
+            wanted(tenant(status=status))
+
+    @pytest.mark.parametrize("status", [TenantStatus.PROVISIONING, TenantStatus.FAILED])
+    def test_one_that_is_not_ready_cannot_be_asked(self, status: TenantStatus) -> None:
+        with pytest.raises(TenantNotActive, match=status):
+            tenant(status=status).askable()
+
+    def test_a_change_of_status_remembers_the_one_before_and_when(self) -> None:
+        later = START + timedelta(hours=1)
+        changed = tenant().turned(TenantStatus.SUSPENDED, later)
+        assert (changed.previous_status, changed.status_since) == (TenantStatus.ACTIVE, later)
+        assert changed.turned(TenantStatus.SUSPENDED, later + DAYS) == changed
+
+    def test_an_active_tenant_whose_convergence_fails_stays_active(self) -> None:
+        failed = tenant().reserved_by(EXECUTION, START, DAYS)
+        assert failed.status is TenantStatus.ACTIVE
+
+
+def test_offboarding_taken_up_again_keeps_its_time() -> None:
+    first = tenant().fenced_off_by("one", START, lease=DAYS, retention=DAYS)
+    assert first.offboarding == Offboarding(START, START + DAYS, TenantStatus.ACTIVE)
+    failed = replace(first, lease=None)
+    again = failed.fenced_off_by("two", START + timedelta(days=31), lease=DAYS, retention=DAYS)
+    assert again.offboarding == first.offboarding

@@ -1,0 +1,378 @@
+"""The steps of offboarding: nothing goes before its time, everything goes after it, and the receipt is true."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from kbfleet.domain.erasure import ErasureReceipt
+from kbfleet.domain.errors import (
+    ErasureIncomplete,
+    LeaseLost,
+    NotReadyYet,
+    TenantBusy,
+    TenantNotFound,
+    TenantOffboarded,
+    TenantOffboarding,
+)
+from kbfleet.domain.ingestion import Priority
+from kbfleet.domain.tenant import Reservation, Tenant, TenantStatus, WorkflowFailure
+from kbfleet.usecases import offboarding
+from tests.support.fakes import FailedTask
+from tests.support.fleet import Fleet
+from tests.support.samples import ACME, NAMES, SAKURA, provisioning_failure
+from tests.unit.test_lifecycle import resume
+
+LEASE = timedelta(hours=5)
+RETENTION = timedelta(days=30)
+EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:kbfleet-offboard-tenant:acme-1"
+
+
+class Offboarding:
+    """The use cases with the ports of a fleet, as one execution calls them."""
+
+    def __init__(self, fleet: Fleet, execution: str = EXECUTION) -> None:
+        self.fleet = fleet
+        self.execution = execution
+        self.reservation: Reservation = Reservation(ACME, 0, fleet.clock.now())
+
+    @property
+    def record(self) -> Tenant:
+        return self.fleet.registry.get(ACME)
+
+    def fence_off(self, retention: timedelta = RETENTION) -> Reservation:
+        self.reservation = offboarding.fence_off_tenant(
+            ACME,
+            retention,
+            execution=self.execution,
+            registry=self.fleet.registry,
+            ledger=self.fleet.ledger,
+            callbacks=self.fleet.callbacks,
+            announcements=self.fleet.announcements,
+            clock=self.fleet.clock,
+            lease=LEASE,
+        )
+        return self.reservation
+
+    def refuse_uploads(self) -> None:
+        offboarding.refuse_uploads(
+            self.reservation, registry=self.fleet.registry, buckets=self.fleet.buckets, names=NAMES
+        )
+
+    def stop_ingestion(self) -> None:
+        offboarding.stop_ingestion(
+            self.reservation,
+            registry=self.fleet.registry,
+            knowledge_bases=self.fleet.knowledge_bases,
+            names=NAMES,
+            clock=self.fleet.clock,
+        )
+
+    def delete_data_sources(self) -> None:
+        offboarding.delete_data_sources(
+            self.reservation,
+            registry=self.fleet.registry,
+            knowledge_bases=self.fleet.knowledge_bases,
+            names=NAMES,
+        )
+
+    def delete_knowledge_base(self) -> None:
+        offboarding.delete_knowledge_base(
+            self.reservation,
+            registry=self.fleet.registry,
+            knowledge_bases=self.fleet.knowledge_bases,
+            names=NAMES,
+        )
+
+    def delete_knowledge_store(self) -> None:
+        offboarding.delete_knowledge_store(self.reservation, registry=self.fleet.registry, stores=self.fleet.stores)
+
+    def delete_bucket(self) -> bool:
+        return offboarding.delete_bucket(
+            self.reservation, registry=self.fleet.registry, buckets=self.fleet.buckets, names=NAMES
+        )
+
+    def delete_records(self, *, keep_usage: bool = True) -> None:
+        offboarding.delete_records(
+            self.reservation, registry=self.fleet.registry, records=self.fleet.records, keep_usage=keep_usage
+        )
+
+    def verify(self, *, keep_usage: bool = True) -> ErasureReceipt:
+        return offboarding.verify_erasure(
+            self.reservation,
+            execution=self.execution,
+            registry=self.fleet.registry,
+            buckets=self.fleet.buckets,
+            stores=self.fleet.stores,
+            knowledge_bases=self.fleet.knowledge_bases,
+            records=self.fleet.records,
+            names=NAMES,
+            clock=self.fleet.clock,
+            keep_usage=keep_usage,
+        )
+
+    def mark(self, receipt: ErasureReceipt) -> Tenant:
+        return offboarding.mark_tenant_offboarded(
+            self.reservation,
+            receipt,
+            registry=self.fleet.registry,
+            records=self.fleet.records,
+            announcements=self.fleet.announcements,
+            clock=self.fleet.clock,
+        )
+
+    def until_done(self, step: str) -> None:
+        """As the state machine does: again while it says NotReadyYet, with time going by."""
+        for _ in range(20):
+            try:
+                getattr(self, step)()
+            except NotReadyYet:
+                self.fleet.clock.advance(15)
+            else:
+                return
+        raise AssertionError(f"{step} is not done after 20 attempts")
+
+    def whole(self) -> ErasureReceipt:
+        self.fence_off()
+        self.refuse_uploads()
+        self.fleet.clock.advance(RETENTION.total_seconds())
+        for step in ("stop_ingestion", "delete_data_sources", "delete_knowledge_base"):
+            self.until_done(step)
+        self.delete_knowledge_store()
+        while not self.delete_bucket():
+            pass
+        self.delete_records()
+        receipt = self.verify()
+        self.mark(receipt)
+        return receipt
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    """Two tenants with everything that a provisioning makes."""
+    fleet = Fleet()
+    for tenant_id in (ACME, SAKURA):
+        fleet.store.ensure(tenant_id)
+        fleet.buckets.ensure(NAMES.bucket(tenant_id), NAMES.tags(tenant_id))
+        fleet.add(tenant_id)
+        fleet.request(tenant_id)
+    fleet.tick_until_idle()
+    return fleet
+
+
+@pytest.fixture
+def run(fleet: Fleet) -> Offboarding:
+    return Offboarding(fleet)
+
+
+class TestTheWholeWay:
+    def test_nothing_is_left_and_the_receipt_says_so(self, run: Offboarding) -> None:
+        before = run.record
+        receipt = run.whole()
+        assert not run.fleet.buckets.exists(NAMES.bucket(ACME))
+        assert not run.fleet.store.exists(ACME)
+        assert NAMES.knowledge_base(ACME) not in run.fleet.knowledge_bases.names()
+        assert run.fleet.ledger.find(ACME).version == 0
+        assert [(erased.kind, erased.name) for erased in receipt.erased] == [
+            ("bucket", before.bucket_name),
+            ("vector index", "acme"),
+            ("knowledge base", before.knowledge_base_id),
+            ("records", "acme"),
+        ]
+        assert (receipt.kept, receipt.execution) == (("usage",), EXECUTION)
+
+    def test_the_tombstone_keeps_the_receipt_and_no_name(self, run: Offboarding) -> None:
+        receipt = run.whole()
+        assert (run.record.status, run.record.erasure) == (TenantStatus.OFFBOARDED, receipt)
+        assert (run.record.name, run.record.lease, run.record.knowledge_base_id) == ("acme", None, None)
+        assert run.fleet.records.receipts == [(ACME, receipt)]
+
+    def test_each_change_of_status_is_published_the_last_with_the_receipt(self, run: Offboarding) -> None:
+        receipt = run.whole()
+        offboarding_began, offboarded = run.fleet.announcements.tenant_state_changes
+        assert (offboarding_began.status, offboarding_began.receipt) == (TenantStatus.OFFBOARDING, None)
+        assert (offboarded.status, offboarded.receipt) == (TenantStatus.OFFBOARDED, receipt)
+
+    def test_other_tenants_lose_nothing(self, run: Offboarding) -> None:
+        sakura = run.fleet.registry.get(SAKURA)
+        run.whole()
+        assert run.fleet.registry.get(SAKURA) == sakura
+        assert run.fleet.store.exists(SAKURA)
+        assert run.fleet.buckets.exists(NAMES.bucket(SAKURA))
+        assert run.fleet.knowledge_bases.names() == [NAMES.knowledge_base(SAKURA)]
+
+    def test_a_tenant_that_was_never_finished_is_offboarded_too(self, run: Offboarding) -> None:
+        """Its knowledge base was made, and the id never got into the record."""
+        record = run.record
+        lost = Tenant(
+            ACME,
+            "acme",
+            TenantStatus.FAILED,
+            "S3_VECTORS",
+            record.created_at,
+            record.updated_at,
+            record.status_since,
+            fence=record.fence,
+        )
+        run.fleet.registry.replace(lost, fence=record.fence)
+        run.fleet.knowledge_bases.vanish(str(record.knowledge_base_id))
+        run.fleet.make_knowledge_base(ACME, "before the crash")
+        run.whole()
+        assert run.fleet.knowledge_bases.names() == [NAMES.knowledge_base(SAKURA)]
+
+    def test_a_knowledge_base_of_its_name_that_is_somebody_elses_is_left_alone(self, run: Offboarding) -> None:
+        run.fleet.knowledge_bases.vanish(str(run.record.knowledge_base_id))
+        run.fleet.make_knowledge_base(ACME, "somebody else's", tags={})
+        run.whole()
+        assert NAMES.knowledge_base(ACME) in run.fleet.knowledge_bases.names()
+
+
+class TestFencingOff:
+    def test_the_lease_lasts_until_the_retention_period_is_over_and_the_work_done(self, run: Offboarding) -> None:
+        reservation = run.fence_off()
+        now = run.fleet.clock.now()
+        assert reservation.deadline == now + RETENTION
+        assert run.record.lease is not None
+        assert run.record.lease.expires_at == now + RETENTION + LEASE
+
+    def test_nothing_is_synced_any_more_and_whoever_waits_is_told(self, run: Offboarding) -> None:
+        entry = run.fleet.ledger.find(ACME)
+        run.fleet.ledger.save(entry.requested(run.fleet.clock.now(), Priority.REQUESTED, "token"))
+        run.fence_off()
+        assert isinstance(run.fleet.callbacks.answer("token"), FailedTask)
+        run.fleet.tick_until_idle()
+        assert len(run.fleet.knowledge_bases.jobs) == 2  # the two first ones
+        with pytest.raises(TenantOffboarding):
+            run.fleet.request(ACME)
+
+    def test_uploads_are_refused_and_everything_is_still_there(self, run: Offboarding) -> None:
+        run.fence_off()
+        run.refuse_uploads()
+        assert not run.fleet.buckets.settings[NAMES.bucket(ACME)].takes_uploads
+        assert run.fleet.knowledge_bases.get(str(run.record.knowledge_base_id)) is not None
+
+    def test_a_repeated_step_keeps_its_lease_and_its_time(self, run: Offboarding) -> None:
+        first = run.fence_off()
+        run.fleet.clock.advance(60)
+        assert run.fence_off().deadline == first.deadline
+
+    def test_another_execution_is_told_that_the_tenant_is_busy(self, run: Offboarding) -> None:
+        run.fence_off()
+        with pytest.raises(TenantBusy):
+            Offboarding(run.fleet, "another").fence_off()
+
+    def test_an_unknown_tenant_and_one_that_is_gone_are_told(self, run: Offboarding) -> None:
+        with pytest.raises(TenantNotFound):
+            Offboarding(Fleet()).fence_off()
+        run.whole()
+        with pytest.raises(TenantOffboarded):
+            run.fence_off()
+
+
+class TestTakingItBack:
+    def test_the_waiting_execution_finds_out_and_deletes_nothing(self, run: Offboarding) -> None:
+        run.fence_off()
+        run.refuse_uploads()
+        resume(run.fleet)
+        for step in ("stop_ingestion", "delete_data_sources", "delete_knowledge_base", "delete_bucket", "verify"):
+            with pytest.raises(LeaseLost):
+                getattr(run, step)()
+        assert run.record.status is TenantStatus.ACTIVE
+        assert run.fleet.buckets.exists(NAMES.bucket(ACME))
+
+
+class TestDeleting:
+    @pytest.fixture(autouse=True)
+    def fenced_off(self, run: Offboarding) -> None:
+        run.fence_off(timedelta(0))
+
+    def test_running_jobs_are_stopped_first(self, run: Offboarding) -> None:
+        started = run.fleet.knowledge_bases.start_in_console(run.record.data_source())
+        with pytest.raises(NotReadyYet, match=started.ingestion_job_id):
+            run.stop_ingestion()
+        run.until_done("stop_ingestion")
+        assert run.record.offboarding is not None
+        assert run.record.offboarding.deletion_began_at is not None
+
+    def test_a_job_that_was_started_in_between_is_stopped_before_its_data_source_is_deleted(
+        self, run: Offboarding
+    ) -> None:
+        run.stop_ingestion()
+        run.fleet.knowledge_bases.start_in_console(run.record.data_source())
+        run.until_done("delete_data_sources")
+        assert not run.fleet.knowledge_bases.data_sources(str(run.record.knowledge_base_id))
+
+    def test_a_data_source_whose_vectors_cannot_be_deleted_is_deleted_without_them(self, run: Offboarding) -> None:
+        run.fleet.knowledge_bases.vectors_cannot_be_deleted = True
+        run.stop_ingestion()
+        run.until_done("delete_data_sources")
+        assert not run.fleet.knowledge_bases.data_sources(str(run.record.knowledge_base_id))
+
+    def test_a_full_bucket_takes_several_calls(self, run: Offboarding) -> None:
+        run.fleet.buckets.batches_left[NAMES.bucket(ACME)] = 2
+        assert [run.delete_bucket() for _ in range(3)] == [False, False, True]
+
+    @pytest.mark.parametrize("keep", [True, False])
+    def test_usage_is_kept_or_deleted_by_policy(self, run: Offboarding, keep: bool) -> None:
+        run.fleet.records.others[ACME] = {"usage", "jobs"}
+        run.delete_records(keep_usage=keep)
+        assert run.fleet.records.others[ACME] == ({"usage"} if keep else set())
+
+    def test_every_step_can_be_repeated(self, run: Offboarding) -> None:
+        for step in ("stop_ingestion", "delete_data_sources", "delete_knowledge_base"):
+            run.until_done(step)
+            run.until_done(step)
+        for _ in range(2):
+            run.delete_knowledge_store()
+            assert run.delete_bucket()
+            run.delete_records()
+        receipt = run.verify()
+        assert run.mark(receipt) == run.mark(receipt)
+
+    def test_whatever_is_left_is_named_and_there_is_no_receipt(self, run: Offboarding) -> None:
+        with pytest.raises(ErasureIncomplete) as told:
+            run.verify()
+        for name in (NAMES.bucket(ACME), "vector index acme", str(run.record.knowledge_base_id), "records acme"):
+            assert name in str(told.value)
+
+    def test_a_failure_gives_the_lease_back_and_the_tenant_stays_out_of_service(self, run: Offboarding) -> None:
+        failure: WorkflowFailure = provisioning_failure(EXECUTION)
+        marked = run.record.failed(failure)
+        assert (marked.status, marked.lease, marked.failure) == (TenantStatus.OFFBOARDING, None, failure)
+
+
+class TestStarting:
+    def start(self, fleet: Fleet, retention: timedelta = RETENTION) -> str:
+        return offboarding.start_offboarding(
+            ACME,
+            retention,
+            registry=fleet.registry,
+            executions=fleet.offboarding_executions,
+            clock=fleet.clock,
+        ).arn
+
+    def test_an_execution_is_started_with_the_retention_period(self, fleet: Fleet) -> None:
+        self.start(fleet)
+        (request,) = fleet.offboarding_executions.requests.values()
+        assert request == {"tenant_id": ACME, "retention_days": 30}
+
+    def test_the_one_that_runs_is_given_instead_of_a_second(self, fleet: Fleet) -> None:
+        arn = self.start(fleet)
+        Offboarding(fleet, arn).fence_off()
+        fleet.clock.advance(3_600)
+        assert self.start(fleet) == arn
+
+    def test_one_that_has_failed_is_taken_up_by_a_new_one(self, fleet: Fleet) -> None:
+        arn = self.start(fleet)
+        Offboarding(fleet, arn).fence_off()
+        record = fleet.registry.get(ACME)
+        fleet.registry.replace(record.failed(provisioning_failure(arn)), fence=record.fence)
+        fleet.clock.advance(3_600)
+        assert self.start(fleet) != arn
+
+    def test_a_tenant_that_is_gone_already_is_told_before_anything_starts(self, fleet: Fleet) -> None:
+        Offboarding(fleet).whole()
+        with pytest.raises(TenantOffboarded):
+            self.start(fleet)
+        assert not fleet.offboarding_executions.requests
