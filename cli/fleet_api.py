@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.httpsession import URLLib3Session
 from pydantic import BaseModel
 
-from kbfleet.contracts import AskResponse, ExecutionBody, JobsBody, SyncBody, TenantBody
+from kbfleet.contracts import AskResponse, ExecutionBody, JobsBody, ReconciliationDetail, SyncBody, TenantBody
 from kbfleet.domain.answer import Question
 from kbfleet.domain.tenant import DisplayName, TenantId
 
@@ -95,6 +95,9 @@ class FleetApi:
 
     def resume(self, tenant_id: TenantId) -> TenantBody:
         return self._signed(TenantBody, "DELETE", f"/tenants/{tenant_id}/suspension")
+
+    def reconcile(self, *, repair: bool) -> ReconciliationDetail:
+        return self._signed(ReconciliationDetail, "POST", "/reconciliations", {"repair": repair})
 
     def tenant(self, tenant_id: TenantId) -> TenantBody:
         return self._signed(TenantBody, "GET", f"/tenants/{tenant_id}")

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
-from kbfleet.contracts import AskResponse, ExecutionBody, SyncBody, TenantBody
+from kbfleet.contracts import AskResponse, ExecutionBody, ReconciliationDetail, SyncBody, TenantBody
 from kbfleet.domain.answer import Question
 from kbfleet.domain.errors import InvalidInput, KbfleetError
 from kbfleet.domain.ingestion import FailureReason, Outcome
@@ -185,9 +185,7 @@ def offboard(
         if body.status is not TenantStatus.OFFBOARDED:
             _confirm(tenant_id, confirm)
             execution = api.offboard(tenant_id, retention_days).execution
-            if wait:
-                _watch_offboarding(api, tenant_id, execution)
-            body = api.tenant(tenant_id)
+            body = _watch_offboarding(api, tenant_id, execution, to_the_end=wait)
         _report_offboarding(body, as_json=as_json)
 
 
@@ -200,17 +198,20 @@ def _confirm(tenant_id: TenantId, given: str | None) -> None:
         raise InvalidInput("confirm", f"{answer!r} is not {tenant_id}; nothing was done.")
 
 
-def _watch_offboarding(api: FleetApi, tenant_id: TenantId, name: str) -> None:
+def _watch_offboarding(api: FleetApi, tenant_id: TenantId, name: str, *, to_the_end: bool) -> TenantBody:
+    """Until the execution has ended, or the tenant is out of service when that is enough."""
     with _Progress(f"Offboarding {tenant_id}") as progress:
 
-        def look() -> ExecutionBody | None:
+        def look() -> TenantBody | None:
             execution = api.offboarding(tenant_id, name)
+            if execution.status not in {"RUNNING", "SUCCEEDED"}:
+                _stop(f"Offboarding {tenant_id} {execution.status} at {execution.step}: {execution.reason}", _FAILED)
             progress.show(execution.step or "starting")
-            return execution if execution.status != "RUNNING" else None
+            body = api.tenant(tenant_id)
+            out_of_service = body.status is TenantStatus.OFFBOARDING and not to_the_end
+            return body if out_of_service or execution.status == "SUCCEEDED" else None
 
-        ended = _until(look)
-    if ended.status != "SUCCEEDED":
-        _stop(f"Offboarding {tenant_id} {ended.status} at {ended.step}: {ended.reason}", _FAILED)
+        return _until(look)
 
 
 def _report_offboarding(body: TenantBody, *, as_json: bool) -> None:
@@ -230,6 +231,39 @@ def _report_offboarding(body: TenantBody, *, as_json: bool) -> None:
             f"{_time(body.offboarding.delete_after)}; until then, `kbfleet resume {body.tenant_id}` takes it back.",
             soft_wrap=True,
         )
+    else:
+        out.print(f"Tenant {body.tenant_id} is {body.status}: the offboarding was taken back.")
+
+
+@app.command()
+def reconcile(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Provision tenants that miss something. Deletes nothing.")
+    ] = False,
+    as_json: Json = False,
+    stack: Stack = "kbfleet",
+    region: Region = None,
+) -> None:
+    """Compare the tenants' records with the resources that are there. Exit code 1 when they do not agree."""
+    with _explained():
+        report = FleetApi.of_stack(stack, region).reconcile(repair=repair)
+        if as_json:
+            out.print_json(report.model_dump_json())
+        else:
+            _print_reconciliation(report)
+        if report.findings and not repair:
+            raise typer.Exit(_FAILED)
+
+
+def _print_reconciliation(report: ReconciliationDetail) -> None:
+    out.print(f"{report.tenants} tenants and {report.resources} resources: ", end="")
+    out.print("[green]they agree.[/]" if not report.findings else f"[red]{len(report.findings)} disagreements.[/]")
+    for finding in report.findings:
+        out.print(
+            f"  {finding.disagreement} {finding.kind} {escape(finding.name)}: {escape(finding.advice)}", soft_wrap=True
+        )
+    for tenant_id in report.repairs:
+        out.print(f"  Provisioning of {tenant_id} is started.")
 
 
 def _time(at: datetime) -> str:

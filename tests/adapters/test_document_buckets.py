@@ -19,7 +19,7 @@ from kbfleet.ports import DocumentBuckets
 from tests.support.aws import client as aws_client
 from tests.support.documents import BucketSettings
 from tests.support.fakes import InMemoryDocumentBuckets
-from tests.support.samples import ACCOUNT, ACME, NAMES
+from tests.support.samples import ACCOUNT, ACME, NAMES, SAKURA
 
 NAME = NAMES.bucket(ACME)
 TAGS = NAMES.tags(ACME)
@@ -56,6 +56,13 @@ class DocumentBucketsSuite:
         world.buckets.ensure(NAME, TAGS)
         world.buckets.ensure(NAME, TAGS)
         assert world.settings() == BucketSettings(tags=TAGS)
+
+    def test_the_fleets_buckets_are_listed_with_their_tenants(self, world: World) -> None:
+        for tenant_id in (ACME, SAKURA):
+            world.buckets.ensure(NAMES.bucket(tenant_id), NAMES.tags(tenant_id))
+        world.buckets.ensure("kbfleet-reports", {})
+        world.buckets.ensure("somebody-elses", {})
+        assert dict(world.buckets.of_fleet(NAMES)) == {NAMES.bucket(ACME): ACME, NAMES.bucket(SAKURA): SAKURA}
 
     def test_drift_is_repaired(self, world: World) -> None:
         world.buckets.ensure(NAME, TAGS)

@@ -48,6 +48,12 @@ class KnowledgeBasesSuite:
             assert found.knowledge_base_id == knowledge_base_id
         assert not world.knowledge_bases.named("kbfleet")
 
+    def test_those_named_as_the_fleet_names_its_own_are_listed_with_their_tenants(self, world: World) -> None:
+        made = {world.create(f"kbfleet-tenant-{number}").knowledge_base_id: f"tenant-{number}" for number in range(15)}
+        world.create("another-tenant-1")
+        world.create("kbfleet-2nd")
+        assert dict(world.knowledge_bases.of_fleet(NAMES)) == made
+
     def test_a_name_is_taken_once(self, world: World) -> None:
         world.create("kbfleet-acme", token="one")
         with pytest.raises(ResourceConflict, match="kbfleet-acme"):

@@ -10,7 +10,7 @@ import pytest
 from kbfleet.adapters.dynamodb import DynamoDBTenantRegistry, Table
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
-from kbfleet.domain.tenant import Lease, Offboarding, Tenant, TenantStatus
+from kbfleet.domain.tenant import Lease, Offboarding, Tenant, TenantId, TenantStatus
 from kbfleet.ports import TenantRegistry
 from tests.support.clock import START
 from tests.support.fakes import InMemoryTenantRegistry
@@ -41,6 +41,14 @@ class TenantRegistrySuite:
         assert registry.find(ACME) is None
         with pytest.raises(TenantNotFound, match="acme"):
             registry.get(ACME)
+
+    def test_all_tenants_are_listed_over_all_pages_in_order(self, registry: TenantRegistry) -> None:
+        # About 1.2 MB, where a page of DynamoDB has one.
+        padding = ("x" * 4_000,)
+        made = [replace(MINIMAL, tenant_id=TenantId(f"tenant-{number:03d}"), drift=padding) for number in range(300)]
+        for one in reversed(made):
+            registry.create(one)
+        assert list(registry.all()) == made
 
     @pytest.mark.parametrize("stored", [MINIMAL, FULL], ids=["minimal", "full"])
     def test_a_record_comes_back_as_it_was_stored(self, registry: TenantRegistry, stored: Tenant) -> None:

@@ -13,6 +13,7 @@ from kbfleet import contracts
 from kbfleet.contracts import (
     JobStateChangeDetail,
     JobStateChangeEvent,
+    ReconciliationEvent,
     TenantStateChangeEvent,
     WorkflowFailedEvent,
     parse,
@@ -26,6 +27,7 @@ PUBLISHED: dict[str, tuple[type[BaseModel], str, str]] = {
     "ingestion_job_state_change": (JobStateChangeEvent, contracts.INGESTION_SOURCE, contracts.JOB_STATE_CHANGE),
     "provisioning_failed": (WorkflowFailedEvent, contracts.TENANT_SOURCE, contracts.PROVISIONING_FAILED),
     "offboarding_failed": (WorkflowFailedEvent, contracts.TENANT_SOURCE, contracts.OFFBOARDING_FAILED),
+    "reconciliation_report": (ReconciliationEvent, contracts.TENANT_SOURCE, contracts.RECONCILIATION_REPORT),
     "tenant_state_change": (TenantStateChangeEvent, contracts.TENANT_SOURCE, contracts.TENANT_STATE_CHANGE),
 }
 

@@ -52,6 +52,10 @@ class InMemoryDocumentBuckets:
     def exists(self, name: str) -> bool:
         return name in self.settings
 
+    def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, TenantId]]:
+        owned = ((name, names.tenant_of_bucket(name)) for name in sorted(self.settings))
+        return ((name, tenant_id) for name, tenant_id in owned if tenant_id is not None)
+
     def delete(self, name: str) -> bool:
         if self.batches_left.get(name):
             self.batches_left[name] -= 1

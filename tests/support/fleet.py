@@ -75,7 +75,9 @@ class Fleet:
     def add(self, tenant_id: TenantId) -> DataSourceReference:
         """An active tenant with a ready knowledge base and a data source, not synced yet."""
         name = NAMES.knowledge_base(tenant_id)
-        made = self.knowledge_bases.create(name, configuration={}, tags={}, client_token=f"kb-{tenant_id}")
+        made = self.knowledge_bases.create(
+            name, configuration={}, tags=NAMES.tags(tenant_id), client_token=f"kb-{tenant_id}"
+        )
         self.clock.advance(83)
         source = self.knowledge_bases.create_data_source(
             made.knowledge_base_id, "documents", configuration={}, client_token=f"ds-{tenant_id}"

@@ -22,7 +22,7 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBaseStatus,
     kind_of,
 )
-from kbfleet.domain.tenant import DataSourceReference
+from kbfleet.domain.tenant import DataSourceReference, ResourceNames, TenantId
 from kbfleet.ports import Clock
 
 MAX_KNOWLEDGE_BASES = 100
@@ -152,6 +152,13 @@ class InMemoryKnowledgeBases:
         now = self._clock.now()
         listed = [stored for stored in self._present() if stored.created_at + self._listed_after <= now]
         return [self._seen(stored) for page in _pages(listed) for stored in page if stored.name == name]
+
+    def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, TenantId]]:
+        for page in _pages(self._present()):
+            for stored in page:
+                tenant_id = names.tenant_of_knowledge_base(stored.name)
+                if tenant_id is not None:
+                    yield stored.knowledge_base_id, tenant_id
 
     def count(self, kind: KnowledgeBaseKind) -> int:
         return sum(kind_of(stored.configuration) is kind for page in _pages(self._present()) for stored in page)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from kbfleet.domain.alert import Alert
 from kbfleet.domain.errors import AlertNotDelivered, ResourceConflict, ResourceMissing
 from kbfleet.domain.ingestion import JobStateChange
+from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.tenant import TenantId, TenantStateChange, WorkflowFailure
 from kbfleet.ports import Execution
 
@@ -27,12 +28,16 @@ class RecordingAnnouncements:
 
     def __init__(self) -> None:
         self.job_state_changes: list[JobStateChange] = []
+        self.reconciliations: list[Reconciliation] = []
         self.tenant_state_changes: list[TenantStateChange] = []
         self.provisioning_failures: list[tuple[TenantId, WorkflowFailure]] = []
         self.offboarding_failures: list[tuple[TenantId, WorkflowFailure]] = []
 
     def tenant_state_changed(self, change: TenantStateChange) -> None:
         self.tenant_state_changes.append(change)
+
+    def reconciled(self, report: Reconciliation) -> None:
+        self.reconciliations.append(report)
 
     def offboarding_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None:
         self.offboarding_failures.append((tenant_id, failure))

@@ -29,6 +29,9 @@ class InMemoryTenantRegistry:
             raise TenantNotFound(f"No tenant {tenant_id} is registered.")
         return tenant
 
+    def all(self) -> Iterator[Tenant]:
+        return iter(sorted(self._tenants.values(), key=lambda tenant: tenant.tenant_id))
+
     def create(self, tenant: Tenant) -> None:
         if tenant.tenant_id in self._tenants:
             raise ConcurrentUpdate(f"The record of tenant {tenant.tenant_id} exists.")

@@ -22,6 +22,7 @@ from kbfleet.domain.ingestion import (
     SyncState,
 )
 from kbfleet.domain.knowledge_base import KnowledgeBaseState
+from kbfleet.domain.reconciliation import Disagreement, Reconciliation, ResourceKind
 from kbfleet.domain.tenant import (
     MAX_RETENTION_DAYS,
     DataSourceReference,
@@ -299,6 +300,7 @@ JOB_STATE_CHANGE = "Ingestion Job State Change"
 TENANT_STATE_CHANGE = "Tenant State Change"
 PROVISIONING_FAILED = "Provisioning Failed"
 OFFBOARDING_FAILED = "Offboarding Failed"
+RECONCILIATION_REPORT = "Reconciliation Report"
 ONBOARDING_REQUESTED = "Tenant Onboarding Requested"
 
 
@@ -379,6 +381,55 @@ class TenantStateChangeDetail(BaseModel):
         )
 
 
+class FindingBody(BaseModel):
+    disagreement: Disagreement
+    kind: ResourceKind
+    name: str
+    tenant_id: TenantId
+    advice: str
+
+
+class ReconciliationDetail(BaseModel):
+    """`detail` of our event "Reconciliation Report", and body of the API. An event has the first hundred findings."""
+
+    model_config = ConfigDict(frozen=True)
+
+    occurred_at: datetime
+    tenants: int
+    resources: int
+    missing: int
+    unexplained: int
+    findings: tuple[FindingBody, ...]
+    repairs: tuple[TenantId, ...] = ()
+
+    @classmethod
+    def from_domain(cls, report: Reconciliation, at_most: int | None = None) -> Self:
+        return cls(
+            occurred_at=report.at,
+            tenants=report.tenants,
+            resources=report.resources,
+            missing=report.count(Disagreement.MISSING),
+            unexplained=report.count(Disagreement.UNEXPLAINED),
+            findings=tuple(
+                FindingBody(
+                    disagreement=finding.disagreement,
+                    kind=finding.kind,
+                    name=finding.name,
+                    tenant_id=finding.tenant_id,
+                    advice=finding.advice,
+                )
+                for finding in report.findings[:at_most]
+            ),
+            repairs=report.repairs[:at_most],
+        )
+
+
+class ReconciliationRequest(Contract):
+    """Body of `POST /reconciliations`."""
+
+    repair: bool = False
+
+
 class WorkflowFailedDetail(BaseModel):
     """`detail` of our events "Provisioning Failed" and "Offboarding Failed"."""
 
@@ -426,6 +477,11 @@ class TenantOnboardingRequestedEvent(BaseModel):
     id: str
     detail_type: Literal["Tenant Onboarding Requested"] = Field(alias="detail-type")
     detail: ProvisionTenantInput
+
+
+class ReconciliationEvent(BaseModel):
+    detail_type: Literal["Reconciliation Report"] = Field(alias="detail-type")
+    detail: ReconciliationDetail
 
 
 class WorkflowFailedEvent(BaseModel):

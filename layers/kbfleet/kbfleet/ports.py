@@ -12,7 +12,15 @@ from kbfleet.domain.answer import GeneratedAnswer, Question
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Sync
 from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseKind
-from kbfleet.domain.tenant import DataSourceReference, Tenant, TenantId, TenantStateChange, WorkflowFailure
+from kbfleet.domain.reconciliation import Reconciliation
+from kbfleet.domain.tenant import (
+    DataSourceReference,
+    ResourceNames,
+    Tenant,
+    TenantId,
+    TenantStateChange,
+    WorkflowFailure,
+)
 
 
 class Clock(Protocol):
@@ -26,6 +34,10 @@ class TenantRegistry(Protocol):
 
     def get(self, tenant_id: TenantId) -> Tenant:
         """Raises: TenantNotFound."""
+        ...
+
+    def all(self) -> Iterator[Tenant]:
+        """Every record, tombstones too, in the order of their ids. It may lag a second behind."""
         ...
 
     def create(self, tenant: Tenant) -> None:
@@ -77,6 +89,10 @@ class DocumentBuckets(Protocol):
 
     def exists(self, name: str) -> bool: ...
 
+    def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, TenantId]]:
+        """The fleet's buckets, over all pages, each with the tenant that it is named after."""
+        ...
+
 
 class KnowledgeStore(Protocol):
     """Where vectors live. One index a tenant: two knowledge bases on one index would see each other's chunks.
@@ -127,6 +143,10 @@ class KnowledgeBases(Protocol):
     def count(self, kind: KnowledgeBaseKind) -> int:
         """How many knowledge bases of that kind count against the account's quota, whoever made them; exact where the
         quota is near, else at most too many."""
+        ...
+
+    def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, TenantId]]:
+        """The ids of those that are named as the fleet names its own, over all pages, each with its tenant."""
         ...
 
     def create(
@@ -236,6 +256,8 @@ class Announcements(Protocol):
     def job_state_changed(self, change: JobStateChange) -> None: ...
 
     def tenant_state_changed(self, change: TenantStateChange) -> None: ...
+
+    def reconciled(self, report: Reconciliation) -> None: ...
 
     def offboarding_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None: ...
 

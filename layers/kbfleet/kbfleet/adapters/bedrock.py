@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBaseStatus,
     kind_of,
 )
-from kbfleet.domain.tenant import DataSourceReference
+from kbfleet.domain.tenant import DataSourceReference, ResourceNames, TenantId
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_agent.client import AgentsforBedrockClient
@@ -64,6 +64,14 @@ class BedrockKnowledgeBases:
         # The summary lacks nearly everything, and is older than what the knowledge base says of itself.
         found = (self.get(knowledge_base_id) for knowledge_base_id in ids)
         return sorted((one for one in found if one is not None), key=lambda one: one.created_at)
+
+    def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, TenantId]]:
+        with translated("the account's knowledge bases"):
+            pages = self._client.get_paginator("list_knowledge_bases").paginate()
+            for summary in (summary for page in pages for summary in page["knowledgeBaseSummaries"]):
+                tenant_id = names.tenant_of_knowledge_base(summary["name"])
+                if tenant_id is not None:
+                    yield summary["knowledgeBaseId"], tenant_id
 
     def count(self, kind: KnowledgeBaseKind) -> int:
         with translated("the account's knowledge bases"):

@@ -2,8 +2,8 @@
 
 Keys: `PK` = `TENANT#<tenant id>`, `SK` = `PROFILE`, `SYNC`, `JOB#<started at>#<job id>`, `ERASURE#<requested at>`. The
 sparse index `SyncQueue` (`queue`, `queue_position`) holds only tenants that are queued or running, so that a tick's
-cost does not depend on how many tenants there are. Beside them: `PK` = `KNOWLEDGE_STORE#<type>`, `SK` =
-`INDEX#<tenant id>`, for stores whose service cannot list its indexes.
+cost does not depend on how many tenants there are; `Tenants` (`listed`, `tenant_id`) holds the profiles. Beside them:
+`PK` = `KNOWLEDGE_STORE#<type>`, `SK` = `INDEX#<tenant id>`, for stores whose service cannot list its indexes.
 """
 
 from __future__ import annotations
@@ -119,6 +119,14 @@ class DynamoDBTenantRegistry:
             )
         return tenant
 
+    def all(self) -> Iterator[Tenant]:
+        found = self._table.query(
+            IndexName="Tenants",
+            KeyConditionExpression="listed = :listed",
+            ExpressionAttributeValues=_item({":listed": "TENANT"}),
+        )
+        return map(_tenants.validate_python, found)
+
     def create(self, tenant: Tenant) -> None:
         self._put(tenant, "attribute_not_exists(PK)", {})
 
@@ -126,7 +134,11 @@ class DynamoDBTenantRegistry:
         self._put(tenant, "fence = :fence", {":fence": fence})
 
     def _put(self, tenant: Tenant, condition: str, values: Mapping[str, object]) -> None:
-        fields = _key(tenant.tenant_id, "PROFILE") | _tenants.dump_python(tenant, mode="json", exclude_none=True)
+        fields = {
+            **_key(tenant.tenant_id, "PROFILE"),
+            "listed": "TENANT",
+            **_tenants.dump_python(tenant, mode="json", exclude_none=True),
+        }
         self._table.put(fields, condition=condition, values=values, subject=f"The record of tenant {tenant.tenant_id}")
 
 

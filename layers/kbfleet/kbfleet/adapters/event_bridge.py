@@ -12,14 +12,17 @@ from kbfleet.contracts import (
     JOB_STATE_CHANGE,
     OFFBOARDING_FAILED,
     PROVISIONING_FAILED,
+    RECONCILIATION_REPORT,
     TENANT_SOURCE,
     TENANT_STATE_CHANGE,
     JobStateChangeDetail,
+    ReconciliationDetail,
     TenantStateChangeDetail,
     WorkflowFailedDetail,
 )
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.ingestion import JobStateChange
+from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.tenant import TenantId, TenantStateChange, WorkflowFailure
 
 if TYPE_CHECKING:
@@ -41,6 +44,11 @@ class EventBridgeAnnouncements:
 
     def provisioning_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None:
         self._put(TENANT_SOURCE, PROVISIONING_FAILED, WorkflowFailedDetail.from_domain(tenant_id, failure))
+
+    def reconciled(self, report: Reconciliation) -> None:
+        # An event has at most 256 KB (AWS documentation, PutEvents); the counts are those of all findings.
+        detail = ReconciliationDetail.from_domain(report, at_most=100)
+        self._put(TENANT_SOURCE, RECONCILIATION_REPORT, detail)
 
     def offboarding_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None:
         self._put(TENANT_SOURCE, OFFBOARDING_FAILED, WorkflowFailedDetail.from_domain(tenant_id, failure))

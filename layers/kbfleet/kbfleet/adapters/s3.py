@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.errors import BucketNameTaken
+from kbfleet.domain.tenant import ResourceNames, TenantId
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -51,6 +52,16 @@ class S3DocumentBuckets:
     def exists(self, name: str) -> bool:
         with translated(f"bucket {name}"):
             return self._owned(name)
+
+    def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, TenantId]]:
+        with translated("the account's buckets"):
+            pages = self._client.get_paginator("list_buckets").paginate(
+                Prefix=f"{names.fleet}-", BucketRegion=self._region
+            )
+            for bucket in (bucket for page in pages for bucket in page.get("Buckets", ())):
+                tenant_id = names.tenant_of_bucket(bucket["Name"])
+                if tenant_id is not None:
+                    yield bucket["Name"], tenant_id
 
     def delete(self, name: str) -> bool:
         owner: Any = {"Bucket": name, "ExpectedBucketOwner": self._account}

@@ -59,6 +59,13 @@ class TenantId(ValidatedText):
         return super().__new__(cls, value)
 
 
+def _tenant_id(text: str) -> TenantId | None:
+    try:
+        return TenantId(text)
+    except InvalidInput:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class ResourceNames:
     """The one place where names of AWS resources are derived from tenant ids.
@@ -84,6 +91,16 @@ class ResourceNames:
         the same tenant's in another account without spending 27 characters on writing both out."""
         digest = hashlib.sha256(f"{self.account}/{self.region}".encode()).hexdigest()[:10]
         return f"{self.fleet}-{tenant_id}-{digest}"
+
+    def tenant_of_bucket(self, name: str) -> TenantId | None:
+        """Whose documents a bucket of that name holds; `None` for a name that this fleet never gives."""
+        tenant_id = _tenant_id(name.removeprefix(f"{self.fleet}-").rpartition("-")[0])
+        return tenant_id if tenant_id is not None and self.bucket(tenant_id) == name else None
+
+    def tenant_of_knowledge_base(self, name: str) -> TenantId | None:
+        """As `tenant_of_bucket`; but others may choose such a name, too."""
+        tenant_id = _tenant_id(name.removeprefix(f"{self.fleet}-"))
+        return tenant_id if tenant_id is not None and self.knowledge_base(tenant_id) == name else None
 
     def knowledge_base(self, tenant_id: TenantId) -> str:
         return f"{self.fleet}-{tenant_id}"

@@ -1,0 +1,56 @@
+"""Trigger: a daily schedule, and `POST /reconciliations`. Says where records and resources do not agree."""
+
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from kbfleet import api, bootstrap
+from kbfleet.contracts import ReconciliationDetail, ReconciliationRequest, parse_json
+from kbfleet.domain.reconciliation import Disagreement, Reconciliation
+from kbfleet.telemetry import logger, metrics, tracer
+from kbfleet.usecases.reconciliation import reconcile
+
+app = api.resolver()
+
+
+def _reconcile(*, repair: bool) -> Reconciliation:
+    report = reconcile(
+        registry=bootstrap.registry(),
+        buckets=bootstrap.buckets(),
+        stores=bootstrap.stores(),
+        knowledge_bases=bootstrap.knowledge_bases(),
+        executions=bootstrap.executions(),
+        announcements=bootstrap.announcements(),
+        names=bootstrap.fleet().names,
+        clock=bootstrap.clock(),
+        repair=repair,
+    )
+    metrics.add_metric("ResourcesMissing", MetricUnit.Count, report.count(Disagreement.MISSING))
+    metrics.add_metric("ResourcesUnexplained", MetricUnit.Count, report.count(Disagreement.UNEXPLAINED))
+    for finding in report.findings:
+        logger.warning(
+            "A record and a resource do not agree",
+            tenant_id=finding.tenant_id,
+            disagreement=finding.disagreement,
+            resource=f"{finding.kind} {finding.name}",
+            advice=finding.advice,
+        )
+    return report
+
+
+@app.post("/reconciliations")
+def post_reconciliation() -> Response[str]:
+    request = parse_json(ReconciliationRequest, app.current_event.body or "{}")
+    return api.respond(ReconciliationDetail.from_domain(_reconcile(repair=request.repair)))
+
+
+@logger.inject_lambda_context(clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics(default_dimensions={"fleet": bootstrap.fleet().fleet_name})
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
+    if "httpMethod" in event:
+        return app.resolve(event, context)
+    _reconcile(repair=False)
+    return None

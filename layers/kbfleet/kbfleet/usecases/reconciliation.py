@@ -1,0 +1,110 @@
+"""Comparing the tenants' records with the resources that are there. It reports, and repairs only when told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+from kbfleet.domain.reconciliation import Disagreement, Finding, Reconciliation, ResourceKind
+from kbfleet.domain.tenant import ProvisioningRequest, ResourceNames, Tenant, TenantId, TenantStatus
+from kbfleet.ports import Announcements, Clock, DocumentBuckets, Executions, KnowledgeBases, TenantRegistry
+from kbfleet.usecases.provisioning import start_provisioning
+from kbfleet.usecases.reservations import Stores
+
+_CHANGING = {TenantStatus.PROVISIONING, TenantStatus.OFFBOARDING}
+"""Their resources come and go while we look."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Resources:
+    """What is there, each with the tenant that it belongs to by its name."""
+
+    buckets: Mapping[str, TenantId]
+    knowledge_bases: Mapping[str, TenantId]
+    indexes: Mapping[str, set[TenantId]]
+
+    def __len__(self) -> int:
+        return len(self.buckets) + len(self.knowledge_bases) + sum(map(len, self.indexes.values()))
+
+
+def reconcile(
+    *,
+    registry: TenantRegistry,
+    buckets: DocumentBuckets,
+    stores: Stores,
+    knowledge_bases: KnowledgeBases,
+    executions: Executions,
+    announcements: Announcements,
+    names: ResourceNames,
+    clock: Clock,
+    repair: bool = False,
+) -> Reconciliation:
+    """Looks at every record and every resource of the fleet, and publishes what it found.
+
+    The resources are listed before the records are read: what is written down meanwhile explains what was listed.
+
+    Args:
+        repair: start the provisioning of tenants that miss something. Nothing is ever deleted.
+    """
+    resources = _Resources(
+        dict(buckets.of_fleet(names)),
+        dict(knowledge_bases.of_fleet(names)),
+        {name: set(store.tenants()) for name, store in stores.items() if store.kind is KnowledgeBaseKind.VECTOR},
+    )
+    tenants = {tenant.tenant_id: tenant for tenant in registry.all()}
+    findings = (
+        *_missing(tenants, resources, names),
+        *_unexplained(tenants, resources, names, knowledge_bases),
+    )
+    missing = {finding.tenant_id for finding in findings if finding.disagreement is Disagreement.MISSING}
+    repairs = [tenant_id for tenant_id in sorted(missing) if repair and _in_service(tenants[tenant_id])]
+    for tenant_id in repairs:
+        request = ProvisioningRequest(tenant_id)
+        start_provisioning(request, registry=registry, executions=executions, stores=stores, clock=clock)
+    report = Reconciliation(clock.now(), len(tenants), len(resources), findings, tuple(repairs))
+    announcements.reconciled(report)
+    return report
+
+
+def _in_service(tenant: Tenant) -> bool:
+    return tenant.status in {TenantStatus.ACTIVE, TenantStatus.FAILED}
+
+
+def _missing(tenants: Mapping[TenantId, Tenant], resources: _Resources, names: ResourceNames) -> Iterator[Finding]:
+    for tenant_id, tenant in tenants.items():
+        if tenant.status in _CHANGING:
+            continue
+        if tenant.bucket_name is not None and tenant.bucket_name not in resources.buckets:
+            yield Finding(Disagreement.MISSING, ResourceKind.BUCKET, tenant.bucket_name, tenant_id)
+        if tenant.knowledge_base_id is not None and tenant.knowledge_base_id not in resources.knowledge_bases:
+            yield Finding(Disagreement.MISSING, ResourceKind.KNOWLEDGE_BASE, tenant.knowledge_base_id, tenant_id)
+        indexes = resources.indexes.get(tenant.knowledge_store)
+        if tenant.knowledge_store_reference is not None and indexes is not None and tenant_id not in indexes:
+            yield Finding(Disagreement.MISSING, ResourceKind.VECTOR_INDEX, names.vector_index(tenant_id), tenant_id)
+
+
+def _unexplained(
+    tenants: Mapping[TenantId, Tenant],
+    resources: _Resources,
+    names: ResourceNames,
+    knowledge_bases: KnowledgeBases,
+) -> Iterator[Finding]:
+    known = {tenant_id: tenant for tenant_id, tenant in tenants.items() if tenant.status is not TenantStatus.OFFBOARDED}
+    for name, tenant_id in resources.buckets.items():
+        if tenant_id not in known:
+            yield Finding(Disagreement.UNEXPLAINED, ResourceKind.BUCKET, name, tenant_id)
+    for store_type, owners in resources.indexes.items():
+        for tenant_id in sorted(owners):
+            owner = known.get(tenant_id)
+            if owner is None or owner.knowledge_store != store_type:
+                index = names.vector_index(tenant_id)
+                yield Finding(Disagreement.UNEXPLAINED, ResourceKind.VECTOR_INDEX, index, tenant_id)
+    for knowledge_base_id, tenant_id in resources.knowledge_bases.items():
+        owner = known.get(tenant_id)
+        if owner is not None and (owner.status in _CHANGING or owner.knowledge_base_id == knowledge_base_id):
+            continue
+        # Others may have given theirs a name that looks like ours: the tags tell.
+        found = knowledge_bases.get(knowledge_base_id)
+        if found is not None and names.tags(tenant_id).items() <= knowledge_bases.tags(found).items():
+            yield Finding(Disagreement.UNEXPLAINED, ResourceKind.KNOWLEDGE_BASE, knowledge_base_id, tenant_id)

@@ -1,0 +1,130 @@
+"""Where records and resources do not agree, and what is done about it: nothing, unless told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kbfleet.domain.reconciliation import Disagreement, Finding, Reconciliation, ResourceKind
+from kbfleet.domain.tenant import TenantId, TenantStatus
+from kbfleet.usecases.reconciliation import reconcile
+from tests.support.fleet import Fleet
+from tests.support.samples import ACME, NAMES, SAKURA
+
+MISSING, UNEXPLAINED = Disagreement.MISSING, Disagreement.UNEXPLAINED
+
+
+def look(fleet: Fleet, *, repair: bool = False) -> Reconciliation:
+    return reconcile(
+        registry=fleet.registry,
+        buckets=fleet.buckets,
+        stores=fleet.stores,
+        knowledge_bases=fleet.knowledge_bases,
+        executions=fleet.executions,
+        announcements=fleet.announcements,
+        names=NAMES,
+        clock=fleet.clock,
+        repair=repair,
+    )
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    """Two tenants with everything that a provisioning makes."""
+    fleet = Fleet()
+    for tenant_id in (ACME, SAKURA):
+        fleet.store.ensure(tenant_id)
+        fleet.buckets.ensure(NAMES.bucket(tenant_id), NAMES.tags(tenant_id))
+        fleet.add(tenant_id)
+    return fleet
+
+
+def change(fleet: Fleet, **fields: object) -> None:
+    record = fleet.registry.get(ACME)
+    fleet.registry.replace(replace(record, **fields), fence=record.fence)  # type: ignore[arg-type]
+
+
+def test_a_fleet_in_order_has_no_findings_and_says_what_was_looked_at(fleet: Fleet) -> None:
+    report = look(fleet)
+    assert (report.findings, report.tenants, report.resources) == ((), 2, 6)
+    assert fleet.announcements.reconciliations == [report]
+
+
+class TestMissing:
+    def test_each_resource_that_is_gone_is_named_with_the_command(self, fleet: Fleet) -> None:
+        record = fleet.registry.get(ACME)
+        fleet.buckets.settings.clear()
+        fleet.store.drop(ACME)
+        fleet.knowledge_bases.vanish(str(record.knowledge_base_id))
+        findings = [finding for finding in look(fleet).findings if finding.tenant_id == ACME]
+        assert {(finding.disagreement, finding.kind, finding.name) for finding in findings} == {
+            (MISSING, ResourceKind.BUCKET, record.bucket_name),
+            (MISSING, ResourceKind.VECTOR_INDEX, "acme"),
+            (MISSING, ResourceKind.KNOWLEDGE_BASE, record.knowledge_base_id),
+        }
+        assert all("kbfleet provision acme" in finding.advice for finding in findings)
+
+    def test_nothing_is_repaired_unless_told(self, fleet: Fleet) -> None:
+        fleet.store.drop(ACME)
+        assert look(fleet).repairs == ()
+        assert not fleet.executions.requests
+        assert look(fleet, repair=True).repairs == (ACME,)
+        assert [dict(request) for request in fleet.executions.requests.values()] == [{"tenant_id": ACME}]
+
+    def test_a_suspended_tenant_is_reported_and_not_touched(self, fleet: Fleet) -> None:
+        change(fleet, status=TenantStatus.SUSPENDED)
+        fleet.store.drop(ACME)
+        report = look(fleet, repair=True)
+        assert report.count(MISSING) == 1
+        assert report.repairs == ()
+
+    @pytest.mark.parametrize("status", [TenantStatus.PROVISIONING, TenantStatus.OFFBOARDING])
+    def test_a_tenant_that_is_being_changed_misses_nothing(self, fleet: Fleet, status: TenantStatus) -> None:
+        change(fleet, status=status)
+        fleet.store.drop(ACME)
+        fleet.buckets.settings.pop(NAMES.bucket(ACME))
+        assert not look(fleet).findings
+
+    def test_a_tenant_on_a_store_without_indexes_misses_none(self, fleet: Fleet) -> None:
+        fleet.store.drop(ACME)
+        change(fleet, knowledge_store="MANAGED")
+        assert not look(fleet).findings
+
+
+class TestUnexplained:
+    def test_what_is_left_of_a_tenant_that_nobody_knows_is_named(self, fleet: Fleet) -> None:
+        ghost = TenantId("ghost")
+        fleet.store.ensure(ghost)
+        fleet.buckets.ensure(NAMES.bucket(ghost), NAMES.tags(ghost))
+        made = fleet.make_knowledge_base(ghost, "before the crash")
+        assert set(look(fleet).findings) == {
+            Finding(UNEXPLAINED, ResourceKind.BUCKET, NAMES.bucket(ghost), ghost),
+            Finding(UNEXPLAINED, ResourceKind.VECTOR_INDEX, "ghost", ghost),
+            Finding(UNEXPLAINED, ResourceKind.KNOWLEDGE_BASE, made.knowledge_base_id, ghost),
+        }
+
+    def test_a_tombstone_explains_nothing(self, fleet: Fleet) -> None:
+        change(fleet, status=TenantStatus.OFFBOARDED)
+        assert {finding.kind for finding in look(fleet).findings if finding.disagreement is UNEXPLAINED} == set(
+            ResourceKind
+        )
+
+    def test_a_second_knowledge_base_of_a_tenant_is_named(self, fleet: Fleet) -> None:
+        change(fleet, knowledge_base_id=None)
+        (finding,) = look(fleet).findings
+        assert (finding.kind, finding.tenant_id) == (ResourceKind.KNOWLEDGE_BASE, ACME)
+
+    def test_what_others_named_like_ours_is_left_out(self, fleet: Fleet) -> None:
+        ghost = TenantId("ghost")
+        fleet.store.ensure(ghost)
+        fleet.make_knowledge_base(ghost, "somebody else's", tags={})
+        fleet.store.drop(ghost)
+        fleet.buckets.ensure("kbfleet-reports", {})
+        assert not look(fleet).findings
+
+    def test_nothing_unexplained_is_ever_deleted(self, fleet: Fleet) -> None:
+        ghost = TenantId("ghost")
+        fleet.buckets.ensure(NAMES.bucket(ghost), NAMES.tags(ghost))
+        assert look(fleet, repair=True).repairs == ()
+        assert fleet.buckets.exists(NAMES.bucket(ghost))
