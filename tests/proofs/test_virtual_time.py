@@ -119,6 +119,10 @@ def stopped_while_waiting(fleet: VirtualFleet) -> None:
     assert execution.status == "ABORTED"
 
 
+def failures_told(fleet: VirtualFleet) -> list[str]:
+    return [event["Detail"]["tenant_id"] for event in fleet.events if event["DetailType"] == "Provisioning Failed"]
+
+
 def test_a_stopped_execution_is_told_to_the_function_that_records_it() -> None:
     with virtual_fleet() as fleet:
         stopped_while_waiting(fleet)
@@ -126,16 +130,17 @@ def test_a_stopped_execution_is_told_to_the_function_that_records_it() -> None:
         assert tenant is not None
         assert tenant.failure is not None
         assert (tenant.status, tenant.failure.error, tenant.lease) == ("FAILED", "ABORTED", None)
-        assert [event["DetailType"] for event in fleet.events] == ["Provisioning Failed"]
+        assert failures_told(fleet) == ["acme"]
 
 
 def test_the_recording_of_a_stopped_execution_is_repeated_when_its_function_dies() -> None:
     with virtual_fleet() as fleet:
-        with fleet.disturbed(kill_first("PutEvents", Moment.BEFORE)):
+        recorder = "RecordStoppedExecutionFunction"
+        with fleet.disturbed(kill_first("PutEvents", Moment.BEFORE, function=recorder)):
             stopped_while_waiting(fleet)
-            assert fleet.events == []
+            assert failures_told(fleet) == []
             fleet.timeline.run_for(60)
-        assert [event["DetailType"] for event in fleet.events] == ["Provisioning Failed"]
+        assert failures_told(fleet) == ["acme"]
         assert fleet.lost_events == []
 
 

@@ -137,12 +137,14 @@ def kill_at(number: int, moment: Moment) -> Disturbance:
     return disturb
 
 
-def kill_first(operation: str, moment: Moment) -> Disturbance:
-    """The function that is the first to make such a call dies there."""
+def kill_first(operation: str, moment: Moment, *, function: str | None = None) -> Disturbance:
+    """The function that is the first to make such a call dies there; only `function`, if one is named."""
     met: list[Call] = []
 
     def disturb(call: Call, at: Moment) -> None:
-        if call.operation == operation and (not met or met[0] == call):
+        if call.operation != operation or function not in {None, call.function}:
+            return
+        if not met or met[0] == call:
             met[:] = [call]
             if at is moment:
                 raise FunctionDied(f"RequestId: {call.strand} Process exited before completing request")
