@@ -21,6 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import aws_lambda_powertools.metrics.base
 from moto import mock_aws
 
 import kbfleet.bootstrap
@@ -415,7 +416,11 @@ def _quiet() -> Iterator[None]:
     level = logger.log_level
     logger.setLevel("CRITICAL")
     try:
-        with patch.object(metrics, "flush_metrics", metrics.clear_metrics):
+        with (
+            patch.object(metrics, "flush_metrics", metrics.clear_metrics),
+            # What `single_metric` writes, nothing else can turn off.
+            patch.object(aws_lambda_powertools.metrics.base, "print", lambda *_, **__: None, create=True),
+        ):
             yield
     finally:
         logger.setLevel(level)
