@@ -21,7 +21,6 @@ def test_provisioning_copes_with(case: Callable[[str], list[str]], store: str) -
     assert case(store) == []
 
 
-@pytest.mark.xfail(strict=False, reason="the wait for a knowledge base looks every ten seconds; cheap for MANAGED")
 @pytest.mark.parametrize("store", STORES)
 def test_a_first_provisioning_takes_few_transitions(store: str) -> None:
     assert cost(store).transitions <= MOST_TRANSITIONS

@@ -145,7 +145,7 @@ class AwsCalls:
         with ExitStack() as stack:
             stack.enter_context(patch.object(boto3, "client", self.client))
             stack.enter_context(patch.object(standard, "ExponentialBackoff", backoff))
-            stack.enter_context(patch.object(botocore.endpoint, "time", SimpleNamespace(sleep=self._pause)))
+            stack.enter_context(patch.object(botocore.endpoint, "time", SimpleNamespace(sleep=self.pause)))
             yield
 
     def client(self, service: str, *, config: Config | None = None) -> Any:
@@ -188,7 +188,8 @@ class AwsCalls:
         for disturb in tuple(self.disturbances):
             disturb(call, Moment.AFTER)
 
-    def _pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
+        """Passes virtual time, as the SDK does between two attempts; a function dies at its timeout."""
         strand = self._timeline.current
         if strand is not None and self._timeline.now() + seconds > strand.deadline:
             self._timeline.sleep(max(0.0, strand.deadline - self._timeline.now()))

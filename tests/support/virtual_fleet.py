@@ -21,6 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import aws_lambda_powertools.metrics.base
 from moto import mock_aws
 
 import kbfleet.bootstrap
@@ -137,12 +138,14 @@ def kill_at(number: int, moment: Moment) -> Disturbance:
     return disturb
 
 
-def kill_first(operation: str, moment: Moment) -> Disturbance:
-    """The function that is the first to make such a call dies there."""
+def kill_first(operation: str, moment: Moment, *, function: str | None = None) -> Disturbance:
+    """The function that is the first to make such a call dies there; only `function`, if one is named."""
     met: list[Call] = []
 
     def disturb(call: Call, at: Moment) -> None:
-        if call.operation == operation and (not met or met[0] == call):
+        if call.operation != operation or function not in {None, call.function}:
+            return
+        if not met or met[0] == call:
             met[:] = [call]
             if at is moment:
                 raise FunctionDied(f"RequestId: {call.strand} Process exited before completing request")
@@ -413,7 +416,11 @@ def _quiet() -> Iterator[None]:
     level = logger.log_level
     logger.setLevel("CRITICAL")
     try:
-        with patch.object(metrics, "flush_metrics", metrics.clear_metrics):
+        with (
+            patch.object(metrics, "flush_metrics", metrics.clear_metrics),
+            # What `single_metric` writes, nothing else can turn off.
+            patch.object(aws_lambda_powertools.metrics.base, "print", lambda *_, **__: None, create=True),
+        ):
             yield
     finally:
         logger.setLevel(level)

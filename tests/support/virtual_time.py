@@ -87,7 +87,7 @@ class Strand:
     """One line of work, in a thread of its own. `function` and `deadline`: which Lambda function it runs now, and when
     that one times out (seconds since 1970)."""
 
-    def __init__(self, name: str, work: Callable[[], None], timeline: Timeline) -> None:
+    def __init__(self, name: str, work: Callable[[], object], timeline: Timeline) -> None:
         self.name = name
         self.ended = Signal()
         self.error: BaseException | None = None
@@ -177,7 +177,7 @@ class Timeline:
     def now(self) -> float:
         return self.clock.now()
 
-    def spawn(self, name: str, work: Callable[[], None]) -> Strand:
+    def spawn(self, name: str, work: Callable[[], object]) -> Strand:
         """Begins a strand; it runs when its turn comes."""
         strand = Strand(name, work, self)
         self._strands.append(strand)

@@ -1,0 +1,157 @@
+"""The virtual world itself: time, strands, and control over every AWS call."""
+
+from __future__ import annotations
+
+import threading
+from random import Random
+
+import pytest
+
+from tests.support.aws_calls import Call, FunctionDied, Moment
+from tests.support.virtual_fleet import VirtualFleet, kill_first, virtual_fleet
+from tests.support.virtual_time import Signal, StrandDied, Timeline, Unfinished, VirtualClock
+
+
+def test_waiting_costs_no_time_and_things_happen_in_their_order() -> None:
+    timeline, seen = Timeline(VirtualClock()), list[tuple[str, float]]()
+    began = timeline.now()
+
+    def wait(name: str, seconds: float) -> None:
+        timeline.sleep(seconds)
+        seen.append((name, timeline.now() - began))
+
+    timeline.spawn("late", lambda: wait("late", 86_400))
+    timeline.spawn("early", lambda: wait("early", 1))
+    timeline.run_until(lambda: len(seen) == 2, within=100_000)
+    timeline.close()
+    assert seen == [("early", 1), ("late", 86_400)]
+
+
+def test_a_signal_that_does_not_come_is_given_up_in_time() -> None:
+    timeline, seen = Timeline(VirtualClock()), list[bool]()
+    never, soon = Signal(), Signal()
+    timeline.spawn("patient", lambda: seen.append(timeline.wait(never, timeline.now() + 10)))
+    timeline.spawn("lucky", lambda: seen.append(timeline.wait(soon, timeline.now() + 10)))
+    timeline.spawn("giver", soon.set)
+    timeline.run_for(20)
+    timeline.close()
+    assert seen == [True, False]
+
+
+def test_what_can_no_longer_come_is_said_at_once() -> None:
+    timeline = Timeline(VirtualClock())
+    timeline.spawn("patient", lambda: timeline.wait(Signal()))
+    with pytest.raises(Unfinished, match="patient"):
+        timeline.run_until(lambda: False, within=10)
+    timeline.close()
+
+
+def test_a_strand_that_dies_is_reported_and_none_outlives_its_world() -> None:
+    before = threading.active_count()
+    timeline = Timeline(VirtualClock())
+
+    def die() -> None:
+        raise LookupError("lost")
+
+    timeline.spawn("waiting", lambda: timeline.sleep(1_000))
+    timeline.spawn("dying", die)
+    with pytest.raises(StrandDied, match="dying died") as reported:
+        timeline.run_for(1)
+    assert isinstance(reported.value.__cause__, LookupError)
+    timeline.close()
+    assert threading.active_count() == before
+
+
+def test_who_runs_next_is_decided_by_the_seed() -> None:
+    def order(seed: int) -> str:
+        timeline, seen = Timeline(VirtualClock(), interleaving=Random(seed)), list[str]()  # noqa: S311 - repeatable
+
+        def work(name: str) -> None:
+            for _ in range(5):
+                timeline.pass_baton()
+                seen.append(name)
+
+        for name in "abc":
+            timeline.spawn(name, lambda name=name: work(name))  # type: ignore[misc]  # bound early on purpose
+        timeline.run_for(1)
+        timeline.close()
+        return "".join(seen)
+
+    assert order(1) == order(1)
+    assert len({order(seed) for seed in range(5)}) > 1
+
+
+@pytest.mark.parametrize(("moment", "made"), [(Moment.BEFORE, 0), (Moment.AFTER, 1)])
+def test_a_function_dies_before_a_call_or_after_its_effect(moment: Moment, made: int) -> None:
+    with virtual_fleet() as fleet:
+        with fleet.disturbed(kill_first("CreateBucket", moment)):
+            execution = fleet.provision("acme")
+        assert execution.failures == [("Ensure Bucket", "Lambda.Unknown")]
+        assert len(fleet.client("s3").list_buckets()["Buckets"]) == made
+
+
+@pytest.mark.parametrize("service", ["s3", "dynamodb", "sqs", "events", "bedrock-agent"])
+def test_throttled_calls_are_tried_again_in_virtual_time(service: str) -> None:
+    with virtual_fleet(parameters={"TickSeconds": "60"}) as fleet:
+        fleet.calls.throttle(service, 0.3)
+        assert fleet.provision("acme").status == "SUCCEEDED"
+
+
+def test_a_function_that_runs_too_long_dies_at_its_timeout() -> None:
+    with virtual_fleet() as fleet:
+        timeout = fleet.deployment.function("EnsureBucketFunction")["Timeout"]
+
+        def hang(call: Call, at: Moment) -> None:
+            if call.operation == "HeadBucket" and at is Moment.BEFORE:
+                fleet.calls.pause(10 * timeout)
+
+        with fleet.disturbed(hang):
+            execution = fleet.provision("acme")
+        assert execution.failures == [("Ensure Bucket", "Lambda.Unknown")]
+        assert execution.seconds == timeout
+
+
+def stopped_while_waiting(fleet: VirtualFleet) -> None:
+    execution = fleet.start("provision_tenant", {"tenant_id": "acme"})
+    fleet.timeline.run_for(30)
+    fleet.stop(execution)
+    fleet.timeline.run_for(1)
+    assert execution.status == "ABORTED"
+
+
+def failures_told(fleet: VirtualFleet) -> list[str]:
+    return [event["Detail"]["tenant_id"] for event in fleet.events if event["DetailType"] == "Provisioning Failed"]
+
+
+def test_a_stopped_execution_is_told_to_the_function_that_records_it() -> None:
+    with virtual_fleet() as fleet:
+        stopped_while_waiting(fleet)
+        tenant = fleet.tenant("acme")
+        assert tenant is not None
+        assert tenant.failure is not None
+        assert (tenant.status, tenant.failure.error, tenant.lease) == ("FAILED", "ABORTED", None)
+        assert failures_told(fleet) == ["acme"]
+
+
+def test_the_recording_of_a_stopped_execution_is_repeated_when_its_function_dies() -> None:
+    with virtual_fleet() as fleet:
+        recorder = "RecordStoppedExecutionFunction"
+        with fleet.disturbed(kill_first("PutEvents", Moment.BEFORE, function=recorder)):
+            stopped_while_waiting(fleet)
+            assert failures_told(fleet) == []
+            fleet.timeline.run_for(60)
+        assert failures_told(fleet) == ["acme"]
+        assert fleet.lost_events == []
+
+
+def test_a_tick_that_dies_is_delivered_again_and_lands_in_the_dead_letter_queue_at_last() -> None:
+    with virtual_fleet() as fleet:
+
+        def die(call: Call, at: Moment) -> None:
+            if call.operation == "Query" and at is Moment.BEFORE:
+                raise FunctionDied
+
+        with fleet.disturbed(die):
+            fleet.start("provision_tenant", {"tenant_id": "acme"})
+            fleet.timeline.run_for(2_000)
+        assert [message.received for message in fleet.ticks.dead_letters] == [3]
