@@ -14,6 +14,7 @@ def handler(step: FenceOffTenantInput) -> OffboardingReservation:
         step.request.retention,
         execution=step.execution,
         registry=bootstrap.registry(),
+        executions=bootstrap.executions(),
         ledger=bootstrap.ledger(),
         callbacks=bootstrap.callbacks(),
         announcements=bootstrap.announcements(),

@@ -14,6 +14,7 @@ def handler(step: ReserveTenantInput) -> ReservationPayload:
         step.request.to_domain(),
         execution=step.execution,
         registry=bootstrap.registry(),
+        executions=bootstrap.executions(),
         stores=bootstrap.stores(),
         announcements=bootstrap.announcements(),
         clock=bootstrap.clock(),

@@ -40,6 +40,8 @@ def teach() -> None:
         _, region, account = rest
         if service == "s3vectors":
             return _s3_vectors_arn(_members(body), region, account)
+        if path.startswith("/tags/") and service == "bedrock-agent":
+            return unquote(path.removeprefix("/tags/"))
         if service == "bedrock-runtime":
             return _model_arn(unquote(path.split("/", 2)[2].rpartition("/")[0]), region)
         return str(extract_resource_arn(service, method, path, headers, body, *rest))

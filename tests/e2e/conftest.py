@@ -21,9 +21,11 @@ KBFLEET = Path(sys.executable).with_name("kbfleet")
 
 @pytest.fixture(scope="session")
 def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackConfiguration]:
-    """Of a running local AWS with the template deployed."""
+    """Of a running local AWS with the template deployed. Every function may do what its role says, and nothing else."""
     folder = tmp_path_factory.mktemp("local-aws")
-    configuration = StackConfiguration(state_directory=folder, aws_port=free_port(), side_port=free_port())
+    configuration = StackConfiguration(
+        state_directory=folder, aws_port=free_port(), side_port=free_port(), authorization=True
+    )
     process.start(configuration)
     try:
         deployment.deploy(configuration, build_directory=folder / "build")

@@ -203,7 +203,8 @@ class TestErrors:
             run("ensure_bucket")
         assert raised.value is error
 
-    def test_a_busy_tenant_is_told_by_name(self, run: Callable[..., Any]) -> None:
+    def test_a_busy_tenant_is_told_by_name(self, run: Callable[..., Any], fleet: Fleet) -> None:
+        fleet.executions.begin(EXECUTION)
         run("reserve_tenant")
         with pytest.raises(TenantBusy):
             run("reserve_tenant", {**event("steps/reserve_tenant"), "execution": f"{EXECUTION}-another"})

@@ -16,17 +16,12 @@ EVERY = 67
 @pytest.mark.parametrize("store", STORES)
 def test_a_tenant_whose_provisioning_crashes_anywhere_is_brought_in_order_by_the_next_run(store: str) -> None:
     scenario = crash_points.provisioning(store)
-    # What a function does after its execution was stopped has its own test below.
-    ways = set(Crash) - {Crash.OUTLIVED}
-    assert crash_points.prove(scenario, store, ways=ways, nth=EVERY, run=in_turn).failures == []
+    assert crash_points.prove(scenario, store, nth=EVERY, run=in_turn).failures == []
 
 
 OUTLIVED = [("ReserveTenantFunction", "PutItem"), ("EnsureBucketFunction", "CreateBucket")]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="giving a lease back does not raise the fencing token, and reserving is unfenced"
-)
 @pytest.mark.parametrize(("function", "operation"), OUTLIVED)
 def test_a_function_that_outlives_its_stopped_execution_takes_no_lease_back(function: str, operation: str) -> None:
     scenario = crash_points.provisioning(STORES[0])

@@ -99,10 +99,20 @@ class InMemoryExecutions:
         self.requests[name] = dict(request)
         return self._executions[name]
 
+    def is_running(self, arn: str) -> bool:
+        name = arn.rsplit(":", 1)[-1]
+        return name in self._executions and self._executions[name].status == "RUNNING"
+
     def describe(self, name: str) -> Execution:
         if name not in self._executions:
             raise ResourceMissing(f"There is no execution {name}.")
         return self._executions[name]
+
+    def begin(self, arn: str) -> None:
+        """An execution of that ARN runs, whoever started it."""
+        name = arn.rsplit(":", 1)[-1]
+        self._executions.setdefault(name, Execution(name, arn, "RUNNING"))
+        self.requests.setdefault(name, {})
 
     def progress(
         self, name: str, *, status: str, step: str | None = None, error: str | None = None, cause: str | None = None

@@ -42,11 +42,13 @@ class Offboarding:
         return self.fleet.registry.get(ACME)
 
     def fence_off(self, retention: timedelta = RETENTION) -> Reservation:
+        self.fleet.offboarding_executions.begin(self.execution)
         self.reservation = offboarding.fence_off_tenant(
             ACME,
             retention,
             execution=self.execution,
             registry=self.fleet.registry,
+            executions=self.fleet.offboarding_executions,
             ledger=self.fleet.ledger,
             callbacks=self.fleet.callbacks,
             announcements=self.fleet.announcements,
@@ -375,4 +377,4 @@ class TestStarting:
         Offboarding(fleet).whole()
         with pytest.raises(TenantOffboarded):
             self.start(fleet)
-        assert not fleet.offboarding_executions.requests
+        assert list(fleet.offboarding_executions.requests) == ["acme-1"]  # the one before

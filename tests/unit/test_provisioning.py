@@ -82,10 +82,12 @@ class Provisioning:
         ).name
 
     def reserve(self, request: ProvisioningRequest | None = None) -> Reservation:
+        self.fleet.executions.begin(self.execution)
         self._reservation = provisioning.reserve_tenant(
             request or ProvisioningRequest(ACME),
             execution=self.execution,
             registry=self.fleet.registry,
+            executions=self.fleet.executions,
             stores=self.fleet.stores,
             announcements=self.fleet.announcements,
             clock=self.fleet.clock,
@@ -262,6 +264,29 @@ class TestReserveTenant:
         run.reserve(ProvisioningRequest(ACME, DisplayName("Acme Corp")))
         run.reserve()
         assert run.record.name == "Acme Corp"
+
+    def test_the_lease_of_an_execution_that_was_stopped_is_taken_over(self, run: Provisioning) -> None:
+        run.reserve()
+        run.fleet.executions.progress(EXECUTION.rsplit(":", 1)[-1], status="ABORTED")
+        later = Provisioning(run.fleet, OTHER_EXECUTION)
+        later.reserve()
+        assert run.record.lease is not None
+        assert run.record.lease.holder == OTHER_EXECUTION
+
+    def test_a_function_that_outlives_its_execution_writes_nothing_after_the_lease_was_given_back(
+        self, run: Provisioning
+    ) -> None:
+        run.reserve()
+        ensure = run.fleet.buckets.ensure
+
+        def slowly(name: str, tags: dict[str, str]) -> None:
+            ensure(name, tags)
+            run.mark_failed(provisioning_failure())
+
+        run.fleet.buckets.ensure = slowly  # type: ignore[assignment,method-assign]  # scripted for this test
+        with pytest.raises(LeaseLost):
+            run.bucket()
+        assert (run.record.status, run.record.lease) == (TenantStatus.FAILED, None)
 
     def test_a_busy_tenant_is_refused_and_its_record_left_alone(self, fleet: Fleet) -> None:
         Provisioning(fleet).reserve()

@@ -291,6 +291,10 @@ class Executions(Protocol):
         """Raises: ResourceMissing."""
         ...
 
+    def is_running(self, arn: str) -> bool:
+        """Whether that execution, of whichever state machine, is still at work."""
+        ...
+
 
 class Answerer(Protocol):
     def answer(self, knowledge_base_id: str, question: Question) -> GeneratedAnswer:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kbfleet.adapters.aws_errors import translated
+from kbfleet.domain.errors import ResourceMissing
 from kbfleet.ports import Execution
 
 if TYPE_CHECKING:
@@ -55,6 +56,13 @@ class StepFunctionsExecutions:
             answer = self._client.describe_execution(executionArn=arn)
             step = self._newest_step(arn)
         return Execution(name, arn, answer["status"], step, answer.get("error"), answer.get("cause"))
+
+    def is_running(self, arn: str) -> bool:
+        try:
+            with translated(f"execution {arn}"):
+                return self._client.describe_execution(executionArn=arn)["status"] == "RUNNING"
+        except ResourceMissing:
+            return False
 
     def _newest_step(self, arn: str) -> str | None:
         """The state that was entered last. The newest events come first, so the first page that has one is enough."""

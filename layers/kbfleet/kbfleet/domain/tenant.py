@@ -274,13 +274,17 @@ class Tenant:
 
     # --- lifecycle ---
 
+    # Whoever gives a lease back raises the fencing token: a function that outlives its execution must not write the
+    # record that it has read before, lease and all.
+
     def activated(self, now: datetime) -> Tenant:
-        return replace(self, lease=None, failure=None, updated_at=now).turned(TenantStatus.ACTIVE, now)
+        returned = replace(self, lease=None, fence=self.fence + 1, failure=None, updated_at=now)
+        return returned.turned(TenantStatus.ACTIVE, now)
 
     def failed(self, failure: WorkflowFailure) -> Tenant:
         """The record after an execution that came to nothing. Only a tenant that was being provisioned has failed: one
         that was active before still has its knowledge base, and one that is being offboarded stays so."""
-        marked = replace(self, lease=None, failure=failure, updated_at=failure.at)
+        marked = replace(self, lease=None, fence=self.fence + 1, failure=failure, updated_at=failure.at)
         return marked.turned(TenantStatus.FAILED, failure.at) if self.status is TenantStatus.PROVISIONING else marked
 
     def suspended(self, now: datetime) -> Tenant:
@@ -353,7 +357,7 @@ class Tenant:
             created_at=self.created_at,
             updated_at=now,
             status_since=self.status_since,
-            fence=self.fence,
+            fence=self.fence + 1,
             erasure=receipt,
         )
         return tombstone.turned(TenantStatus.OFFBOARDED, now)

@@ -39,7 +39,7 @@ from kbfleet.ports import (
     TenantRegistry,
 )
 from kbfleet.usecases.lifecycle import put_sync_on_hold
-from kbfleet.usecases.reservations import Stores, announce_status, held, keep, store_of
+from kbfleet.usecases.reservations import Stores, announce_status, held, keep, store_of, without_dead_lease
 
 USAGE = "usage"
 """What a receipt calls usage records that are kept."""
@@ -56,8 +56,8 @@ def start_offboarding(
     Raises:
         TenantNotFound, TenantBusy, TenantOffboarded: before anything is written.
     """
-    tenant = registry.get(tenant_id)
     now = clock.now()
+    tenant = without_dead_lease(registry.get(tenant_id), executions, now)
     if tenant.status is TenantStatus.OFFBOARDING and tenant.lease is not None and tenant.leased_at(now):
         return executions.describe(tenant.lease.holder.rsplit(":", 1)[-1])
     tenant.fenced_off_by("", now, lease=timedelta(0), retention=retention)  # says early what Fence Off Tenant would
@@ -74,6 +74,7 @@ def fence_off_tenant(
     *,
     execution: str,
     registry: TenantRegistry,
+    executions: Executions,
     ledger: SyncLedger,
     callbacks: TaskCallbacks,
     announcements: Announcements,
@@ -88,7 +89,8 @@ def fence_off_tenant(
         TenantNotFound, TenantBusy, TenantOffboarded.
     """
     before = registry.get(tenant_id)
-    after = before.fenced_off_by(execution, clock.now(), lease=lease, retention=retention)
+    free = without_dead_lease(before, executions, clock.now())
+    after = free.fenced_off_by(execution, clock.now(), lease=lease, retention=retention)
     try:
         registry.replace(after, fence=before.fence)
     except ConcurrentUpdate as error:

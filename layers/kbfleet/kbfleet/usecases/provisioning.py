@@ -46,7 +46,7 @@ from kbfleet.ports import (
     Ticks,
 )
 from kbfleet.usecases.ingestion import update_sync
-from kbfleet.usecases.reservations import Stores, announce_status, held, keep, store_of
+from kbfleet.usecases.reservations import Stores, announce_status, held, keep, store_of, without_dead_lease
 
 # --- before the state machine --------------------------------------------------------------------
 
@@ -72,10 +72,11 @@ def start_provisioning(
     existing = _provisioned_before(registry.find(request.tenant_id))
     _offered_store(request, existing, stores)
     now = clock.now()
-    if existing is not None and existing.lease is not None and existing.leased_at(now):
-        return executions.describe(existing.lease.holder.rsplit(":", 1)[-1])
     if existing is not None:
-        existing.reserved_by("", now, timedelta(0))  # says early what Reserve Tenant would
+        existing.in_service()
+        existing = without_dead_lease(existing, executions, now)
+        if existing.lease is not None and existing.leased_at(now):
+            return executions.describe(existing.lease.holder.rsplit(":", 1)[-1])
     name = f"{request.tenant_id}-{occurrence or f'{now:%Y%m%dT%H%M%S%f}'}"
     arguments = {"tenant_id": request.tenant_id, "name": request.name, "knowledge_store": request.knowledge_store}
     try:
@@ -108,6 +109,7 @@ def reserve_tenant(
     *,
     execution: str,
     registry: TenantRegistry,
+    executions: Executions,
     stores: Stores,
     announcements: Announcements,
     clock: Clock,
@@ -140,7 +142,8 @@ def reserve_tenant(
         previous_status=stored.status if stored else None,
         fence=stored.fence if stored else 0,
     )
-    reserved = replace(tenant.reserved_by(execution, now, lease), name=request.name or tenant.name)
+    free = without_dead_lease(tenant, executions, now)
+    reserved = replace(free.reserved_by(execution, now, lease), name=request.name or tenant.name)
     try:
         if stored is None:
             registry.create(reserved)
@@ -391,7 +394,8 @@ def activate_tenant(
 ) -> Tenant:
     """The tenant may be asked; the lease is given back."""
     tenant = registry.get(reservation.tenant_id)
-    if tenant.lease is None and tenant.fence == reservation.fence and tenant.status is TenantStatus.ACTIVE:
+    given_back = tenant.lease is None and tenant.fence == reservation.fence + 1
+    if given_back and tenant.status is TenantStatus.ACTIVE:
         # This very step has run before, and its answer was lost.
         announcements.tenant_state_changed(tenant.state_change)
         return tenant

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from kbfleet.domain.errors import ConcurrentUpdate, KnowledgeStoreNotOffered, LeaseLost
 from kbfleet.domain.tenant import Reservation, Tenant
-from kbfleet.ports import Announcements, Clock, KnowledgeStore, TenantRegistry
+from kbfleet.ports import Announcements, Clock, Executions, KnowledgeStore, TenantRegistry
 
 Stores = Mapping[str, KnowledgeStore]
 """By type; the first is the stack's default."""
@@ -21,6 +22,14 @@ def store_of(tenant: Tenant, stores: Stores) -> KnowledgeStore:
             remedy="Deploy the stack with that knowledge store, at least until the tenant is offboarded.",
         )
     return stores[tenant.knowledge_store]
+
+
+def without_dead_lease(tenant: Tenant, executions: Executions, now: datetime) -> Tenant:
+    """The record, its lease left out if the execution that holds it does not run any more: it was stopped, and either
+    nobody could record that, or a function of its took the lease after that."""
+    if tenant.lease is not None and tenant.leased_at(now) and not executions.is_running(tenant.lease.holder):
+        return replace(tenant, lease=None)
+    return tenant
 
 
 def held(reservation: Reservation, registry: TenantRegistry) -> Tenant:
