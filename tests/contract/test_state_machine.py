@@ -6,8 +6,9 @@ import re
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from kbfleet.contracts import OFFBOARDING_STEPS, PROVISIONING_STEPS
+from kbfleet.contracts import OFFBOARDING_STEPS, PROVISIONING_STEPS, OffboardTenantInput, ProvisionTenantInput
 from kbfleet.domain.errors import Retryable
 from kbfleet.domain.tenant import MAX_RETENTION_DAYS
 from tests.support.template import (
@@ -23,6 +24,7 @@ from tests.support.template import (
 EVERY_STATE = [(machine, name) for machine in STATE_MACHINES for name in definition(machine)["States"]]
 TASKS = [(machine, name) for machine, name in EVERY_STATE if definition(machine)["States"][name]["Type"] == "Task"]
 STEPS = {"provision_tenant": PROVISIONING_STEPS, "offboard_tenant": OFFBOARDING_STEPS}
+INPUTS: dict[str, type[BaseModel]] = {"provision_tenant": ProvisionTenantInput, "offboard_tenant": OffboardTenantInput}
 REPORTING = {"Mark Tenant Failed", "Announce Provisioning Failed", "Announce Offboarding Failed"}
 
 # Source: AWS documentation, "Handle transient Lambda service exceptions" among the best practices of Step Functions.
@@ -164,6 +166,12 @@ def test_the_results_that_tell_which_step_failed_are_those_that_the_steps_leave_
             order[states[name]["ResultPath"].removeprefix("$.")] = name
         name = states[name].get("Next") or next(choice["Next"] for choice in states[name]["Choices"])
     assert list(order.items()) == list(STEPS[machine].items())
+
+
+@pytest.mark.parametrize("machine", STATE_MACHINES)
+def test_no_result_has_the_name_of_a_field_of_the_input(machine: str) -> None:
+    # It would count as done before it has begun.
+    assert not set(STEPS[machine]) & set(INPUTS[machine].model_fields)
 
 
 @pytest.mark.parametrize("machine", STATE_MACHINES)
