@@ -38,7 +38,12 @@ def _transitions(state: dict[str, Any]) -> Iterator[tuple[str | None, str]]:
         yield None, ""
     else:
         yield state["Next"], ""
-        yield from ((catch["Next"], " : fails") for catch in state.get("Catch", ()) if catch["Next"] != state["Next"])
+        for catch in state.get("Catch", ()):
+            if catch["Next"] != state["Next"]:
+                yield (
+                    catch["Next"],
+                    " : fails" if catch["ErrorEquals"] == ["States.ALL"] else f" : {catch['ErrorEquals'][0]}",
+                )
 
 
 def corrections() -> str:
