@@ -13,6 +13,7 @@ def handler(step: RunFirstSyncInput) -> None:
         step.reservation.to_domain(),
         task_token=step.task_token,
         registry=bootstrap.registry(),
+        stores=bootstrap.stores(),
         ledger=bootstrap.ledger(),
         callbacks=bootstrap.callbacks(),
         ticks=bootstrap.ticks(),

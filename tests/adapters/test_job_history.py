@@ -9,7 +9,7 @@ import pytest
 
 from kbfleet.adapters.dynamodb import DynamoDBJobHistory, Table
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
-from kbfleet.ports import JobHistory
+from kbfleet.ports import JobHistory, Recorded
 from tests.support.clock import START
 from tests.support.fakes import InMemoryJobHistory
 from tests.support.samples import ACME, SAKURA, job_state_change
@@ -40,38 +40,57 @@ class JobHistorySuite:
         assert list(history.latest(ACME, 10)) == []
 
     def test_a_change_comes_back_as_it_was_stored(self, history: JobHistory) -> None:
-        history.record(COMPLETE)
+        history.record(COMPLETE, START)
         assert list(history.latest(ACME, 10)) == [COMPLETE]
 
     def test_a_job_has_one_entry_with_its_newest_state(self, history: JobHistory) -> None:
-        history.record(STARTING)
-        history.record(COMPLETE)
+        history.record(STARTING, START)
+        history.record(COMPLETE, START)
         assert list(history.latest(ACME, 10)) == [COMPLETE]
 
     def test_a_state_that_was_seen_earlier_does_not_replace_a_later_one(self, history: JobHistory) -> None:
-        history.record(COMPLETE)
-        history.record(STARTING)
+        history.record(COMPLETE, START)
+        history.record(STARTING, START)
         assert list(history.latest(ACME, 10)) == [COMPLETE]
 
     def test_a_repetition_changes_nothing(self, history: JobHistory) -> None:
-        history.record(COMPLETE)
-        history.record(COMPLETE)
+        history.record(COMPLETE, START)
+        history.record(COMPLETE, START)
         assert list(history.latest(ACME, 10)) == [COMPLETE]
 
     def test_the_newest_jobs_come_first_and_no_more_than_were_asked_for(self, history: JobHistory) -> None:
         for number in (3, 1, 5, 2, 4):
-            history.record(job(number))
+            history.record(job(number), START)
         assert list(history.latest(ACME, 3)) == [job(5), job(4), job(3)]
 
     def test_a_start_that_was_refused_has_an_entry_although_it_has_no_job(self, history: JobHistory) -> None:
         refused = job(9, ingestion_job_id=None, started_at=None, outcome=Outcome.FAILED, status=JobStatus.FAILED)
-        history.record(job(1))
-        history.record(refused)
+        history.record(job(1), START)
+        history.record(refused, START)
         assert list(history.latest(ACME, 10)) == [refused, job(1)]
 
+    def test_one_observer_publishes_a_change_the_others_wait_and_then_nobody_does(self, history: JobHistory) -> None:
+        assert history.record(COMPLETE, START) is Recorded.YOURS
+        assert history.record(COMPLETE, START) is Recorded.ANOTHERS
+        history.published(COMPLETE)
+        assert history.record(COMPLETE, START) is Recorded.PUBLISHED
+        assert history.record(COMPLETE, START + timedelta(days=1)) is Recorded.PUBLISHED
+
+    def test_who_dies_before_publishing_is_replaced_after_a_minute(self, history: JobHistory) -> None:
+        history.record(COMPLETE, START)
+        assert history.record(COMPLETE, START + timedelta(seconds=59)) is Recorded.ANOTHERS
+        assert history.record(COMPLETE, START + timedelta(seconds=60)) is Recorded.YOURS
+        assert history.record(COMPLETE, START + timedelta(seconds=61)) is Recorded.ANOTHERS
+
+    def test_each_state_of_a_job_is_published_by_itself_also_out_of_order(self, history: JobHistory) -> None:
+        assert history.record(COMPLETE, START) is Recorded.YOURS
+        assert history.record(STARTING, START) is Recorded.YOURS
+        history.published(STARTING)
+        assert history.record(COMPLETE, START) is Recorded.ANOTHERS
+
     def test_tenants_are_kept_apart(self, history: JobHistory) -> None:
-        history.record(job(1))
-        history.record(job(2, tenant_id=SAKURA))
+        history.record(job(1), START)
+        history.record(job(2, tenant_id=SAKURA), START)
         assert list(history.latest(ACME, 10)) == [job(1)]
 
 
@@ -87,6 +106,6 @@ class TestDynamoDBJobHistory(JobHistorySuite):
         return DynamoDBJobHistory(table, kept_for=KEPT_FOR)
 
     def test_entries_expire_by_the_attribute_that_the_table_lives_by(self, table: Table) -> None:
-        DynamoDBJobHistory(table, kept_for=KEPT_FOR).record(COMPLETE)
+        DynamoDBJobHistory(table, kept_for=KEPT_FOR).record(COMPLETE, START)
         item = table.client.scan(TableName=table.name)["Items"][0]
         assert item["expires_at"] == {"N": str(int((COMPLETE.occurred_at + KEPT_FOR).timestamp()))}

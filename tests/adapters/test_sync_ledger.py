@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -20,8 +20,9 @@ from kbfleet.domain.ingestion import (
     SyncState,
     Waiter,
 )
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import TenantId
-from kbfleet.ports import SyncLedger
+from kbfleet.ports import Glance, SyncLedger
 from tests.support.clock import START
 from tests.support.fakes import InMemorySyncLedger
 from tests.support.samples import ACME, SAKURA, ingestion_job, sync_result
@@ -35,8 +36,12 @@ FULL = Sync(
     synced_at=START,
     synced_data_source_id="DS00000002",
     priority=Priority.CHANGED,
-    queued_at=START + timedelta(microseconds=123_456),
-    job=RunningJob("JOB0000003", 4, JobStatus.IN_PROGRESS, START),
+    ready_at=START + timedelta(microseconds=123_456),
+    pending_since=START + timedelta(seconds=1),
+    kind=KnowledgeBaseKind.MANAGED,
+    retries=2,
+    postponed=1,
+    job=RunningJob("JOB0000003", 4, JobStatus.IN_PROGRESS, START, START),
     result=SyncResult(
         Outcome.DEGRADED, 3, START, "JOB0000001", (FailureReason("無視されました", ("s3://b/a, b.md",)),), "DS00000002"
     ),
@@ -46,6 +51,16 @@ FULL = Sync(
 
 def queued(tenant_id: TenantId, priority: Priority = Priority.CHANGED, age: float = 0) -> Sync:
     return Sync(tenant_id).requested(START - timedelta(seconds=age), priority)
+
+
+def changed(
+    ledger: SyncLedger,
+    kind: KnowledgeBaseKind = KnowledgeBaseKind.VECTOR,
+    *,
+    ready_by: datetime = START,
+    limit: int = 9,
+) -> list[str]:
+    return [entry.tenant_id for entry in ledger.queued(kind, Priority.CHANGED, ready_by=ready_by, limit=limit)]
 
 
 class SyncLedgerSuite:
@@ -75,43 +90,64 @@ class SyncLedgerSuite:
             ledger.save(queued(ACME, Priority.REQUESTED))
         assert ledger.find(ACME) == first
 
-    def test_the_queue_is_in_order_of_priority_then_age_then_name(self, ledger: SyncLedger) -> None:
+    def test_of_a_kind_and_priority_the_earliest_are_listed_first(self, ledger: SyncLedger) -> None:
         entries = [
             queued(TenantId("scheduled"), Priority.SCHEDULED, age=1_000),
             queued(TenantId("new-change"), age=1),
             queued(TenantId("old-change-b"), age=100),
             queued(TenantId("old-change-a"), age=100),
             queued(TenantId("requested"), Priority.REQUESTED),
+            queued(TenantId("managed"), age=100).of_kind(KnowledgeBaseKind.MANAGED),
+            queued(TenantId("not-yet"), age=-1),
         ]
         for entry in entries:
             ledger.save(entry)
-        order = [entry.tenant_id for entry in ledger.queued()]
-        assert order == ["requested", "old-change-a", "old-change-b", "new-change", "scheduled"]
+        assert changed(ledger) == ["old-change-a", "old-change-b", "new-change"]
+        assert changed(ledger, limit=2) == ["old-change-a", "old-change-b"]
+        assert changed(ledger, KnowledgeBaseKind.MANAGED) == ["managed"]
+        assert changed(ledger, ready_by=START + timedelta(seconds=1))[-1] == "not-yet"
+        requested = ledger.queued(KnowledgeBaseKind.VECTOR, Priority.REQUESTED, ready_by=START, limit=9)
+        assert [entry.tenant_id for entry in requested] == ["requested"]
 
     def test_an_entry_is_listed_by_its_state_and_not_at_all_when_idle(self, ledger: SyncLedger) -> None:
         waiting = ledger.save(queued(ACME))
         other = ledger.save(queued(SAKURA))
-        assert list(ledger.queued()) == [waiting, other]
+        assert changed(ledger) == [ACME, SAKURA]
         assert list(ledger.running()) == []
         running = ledger.save(waiting.started(ingestion_job(JobStatus.STARTING), 1))
-        assert list(ledger.queued()) == [other]
+        assert changed(ledger) == [SAKURA]
         assert list(ledger.running()) == [running]
+        assert ledger.glance(9) == Glance([running, other], complete=True)
         ledger.save(running.ended(sync_result(generation=1), START))
-        assert list(ledger.queued()) == [other]
-        assert list(ledger.running()) == []
+        assert ledger.glance(9) == Glance([other], complete=True)
 
-    def test_all_are_listed_however_many_and_large_they_are(self, ledger: SyncLedger) -> None:
+    def test_a_glance_shows_the_running_ones_first_and_says_whether_there_is_more(self, ledger: SyncLedger) -> None:
+        for number in range(4):
+            ledger.save(queued(TenantId(f"waiting-{number}"), Priority.REQUESTED, age=9 - number))
+        running = ledger.save(queued(ACME).started(ingestion_job(JobStatus.STARTING), 1))
+        glance = ledger.glance(3)
+        assert [entry.tenant_id for entry in glance.entries] == [ACME, "waiting-0", "waiting-1"]
+        assert glance.entries[0] == running
+        assert not glance.complete
+        assert ledger.glance(5).complete
+
+    def test_nothing_is_going_on_at_first(self, ledger: SyncLedger) -> None:
+        assert ledger.glance(3) == Glance([], complete=True)
+
+    def test_a_glance_is_complete_however_large_the_entries_are(self, ledger: SyncLedger) -> None:
         # 40 entries of 30 kB are more than the megabyte that DynamoDB gives in one page.
         for number in range(40):
             entry = queued(TenantId(f"tenant-{number}"), age=100 - number)
             ledger.save(replace(entry, waiters=(Waiter("t" * 30_000, 1),)))
-        assert [entry.tenant_id for entry in ledger.queued()] == [f"tenant-{number}" for number in range(40)]
+        glance = ledger.glance(50)
+        assert [entry.tenant_id for entry in glance.entries] == [f"tenant-{number}" for number in range(40)]
+        assert glance.complete
 
     def test_what_is_listed_may_be_changed_while_going_through_it(self, ledger: SyncLedger) -> None:
         for tenant_id in (ACME, SAKURA):
-            ledger.save(queued(tenant_id))
-        for entry in ledger.queued():
-            ledger.save(entry.started(ingestion_job(JobStatus.STARTING), 1))
+            ledger.save(queued(tenant_id).started(ingestion_job(JobStatus.STARTING), 1))
+        for entry in ledger.running():
+            ledger.save(entry.progressed(JobStatus.IN_PROGRESS))
         assert [entry.tenant_id for entry in ledger.running()] == [ACME, SAKURA]
 
     def test_one_start_can_be_claimed_in_an_interval(self, ledger: SyncLedger) -> None:

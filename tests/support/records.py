@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
-from kbfleet.domain.ingestion import JobStateChange, Sync, SyncState
+from kbfleet.domain.ingestion import JobStateChange, Priority, Sync, SyncState
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import Tenant, TenantId
+from kbfleet.ports import Glance, Recorded
 
 
 class InMemoryTenantRegistry:
@@ -93,11 +95,20 @@ class InMemorySyncLedger:
         self.writes += 1
         return stored
 
-    def running(self) -> Iterator[Sync]:
-        return iter(self._in_state(SyncState.RUNNING))
+    def glance(self, limit: int) -> Glance:
+        going_on = [*self.running(), *self._queued()]
+        return Glance(going_on[:limit], complete=len(going_on) <= limit)
 
-    def queued(self) -> Iterator[Sync]:
-        return iter(self._in_state(SyncState.QUEUED))
+    def running(self) -> Iterator[Sync]:
+        return iter([entry for entry in self._entries.values() if entry.state is SyncState.RUNNING])
+
+    def queued(self, kind: KnowledgeBaseKind, priority: Priority, *, ready_by: datetime, limit: int) -> Sequence[Sync]:
+        ready = (entry for entry in self._queued() if entry.ready_at is None or entry.ready_at <= ready_by)
+        return [entry for entry in ready if (entry.kind, entry.priority) == (kind, priority)][:limit]
+
+    def _queued(self) -> list[Sync]:
+        queued = (entry for entry in self._entries.values() if entry.state is SyncState.QUEUED)
+        return sorted(queued, key=_position)
 
     def claim_start(self, now: datetime, interval: timedelta) -> bool:
         if self._start_claimed_at is not None and now - self._start_claimed_at < interval:
@@ -105,12 +116,9 @@ class InMemorySyncLedger:
         self._start_claimed_at = now
         return True
 
-    def _in_state(self, state: SyncState) -> list[Sync]:
-        return sorted((entry for entry in self._entries.values() if entry.state is state), key=_turn)
 
-
-def _turn(sync: Sync) -> tuple[int, float, str]:
-    return sync.priority, sync.queued_at.timestamp() if sync.queued_at else 0.0, sync.tenant_id
+def _position(sync: Sync) -> tuple[str, int, float, str]:
+    return sync.kind, sync.priority, sync.ready_at.timestamp() if sync.ready_at else 0.0, sync.tenant_id
 
 
 class InMemoryJobHistory:
@@ -118,13 +126,25 @@ class InMemoryJobHistory:
 
     def __init__(self) -> None:
         self._changes: dict[tuple[TenantId, datetime, str], JobStateChange] = {}
+        self._claims: dict[str, datetime] = {}
+        self._published: set[str] = set()
 
-    def record(self, change: JobStateChange) -> None:
+    def record(self, change: JobStateChange, now: datetime) -> Recorded:
         job = change.ingestion_job_id or f"generation-{change.generation}"
         key = (change.tenant_id, change.started_at or change.occurred_at, job)
         stored = self._changes.get(key)
         if stored is None or stored.occurred_at <= change.occurred_at:
             self._changes[key] = change
+        if change.identity in self._published:
+            return Recorded.PUBLISHED
+        claimed = self._claims.get(change.identity)
+        if claimed is not None and now - claimed < timedelta(minutes=1):
+            return Recorded.ANOTHERS
+        self._claims[change.identity] = now
+        return Recorded.YOURS
+
+    def published(self, change: JobStateChange) -> None:
+        self._published.add(change.identity)
 
     def latest(self, tenant_id: TenantId, limit: int) -> Sequence[JobStateChange]:
         own = [(key, change) for key, change in self._changes.items() if key[0] == tenant_id]

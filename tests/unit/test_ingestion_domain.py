@@ -155,13 +155,13 @@ class TestOutcomes:
 class TestLedgerEntries:
     def test_a_request_queues_an_idle_tenant(self) -> None:
         queued = Sync(ACME).requested(START, Priority.CHANGED)
-        assert (queued.state, queued.priority, queued.queued_at) == (SyncState.QUEUED, Priority.CHANGED, START)
+        assert (queued.state, queued.priority, queued.ready_at) == (SyncState.QUEUED, Priority.CHANGED, START)
         assert queued.pending_changes
 
     def test_further_requests_keep_its_age_and_take_the_better_priority(self) -> None:
         later = START + timedelta(minutes=1)
         queued = Sync(ACME).requested(START, Priority.CHANGED).requested(later, Priority.REQUESTED)
-        assert (queued.requested_generation, queued.queued_at, queued.priority) == (2, START, Priority.REQUESTED)
+        assert (queued.requested_generation, queued.ready_at, queued.priority) == (2, START, Priority.REQUESTED)
         assert queued.requested(later, Priority.SCHEDULED).priority is Priority.REQUESTED
 
     def test_a_job_that_ends_well_syncs_the_generation_it_started_from(self) -> None:

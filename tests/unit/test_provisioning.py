@@ -146,6 +146,7 @@ class Provisioning:
             self.reservation,
             task_token=task_token,
             registry=self.fleet.registry,
+            stores=self.fleet.stores,
             ledger=self.fleet.ledger,
             callbacks=self.fleet.callbacks,
             ticks=self.fleet.ticks,

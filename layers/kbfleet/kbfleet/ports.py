@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from typing import Protocol
 
 from kbfleet.domain.alert import Alert
 from kbfleet.domain.answer import GeneratedAnswer, Question
 from kbfleet.domain.erasure import ErasureReceipt
-from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Sync
+from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Priority, Sync
 from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseKind
 from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.tenant import (
@@ -215,6 +216,24 @@ class KnowledgeBases(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """`complete` is whether these are all that are queued or running."""
+
+    entries: Sequence[Sync]
+    complete: bool
+
+
+class Recorded(Enum):
+    """Who publishes a change of a job's state, so that it is published once however often it is observed."""
+
+    YOURS = auto()
+    """The caller: nobody else does, or whoever wanted to has not done so for a minute."""
+    ANOTHERS = auto()
+    """Somebody else is about to: look again later."""
+    PUBLISHED = auto()
+
+
 class SyncLedger(Protocol):
     def find(self, tenant_id: TenantId) -> Sync: ...
 
@@ -225,10 +244,14 @@ class SyncLedger(Protocol):
         """
         ...
 
+    def glance(self, limit: int) -> Glance:
+        """What is going on, in one query: the running ones first, then the queued ones, at most `limit` together."""
+        ...
+
     def running(self) -> Iterator[Sync]: ...
 
-    def queued(self) -> Iterator[Sync]:
-        """In the order in which they should start: priority, then age."""
+    def queued(self, kind: KnowledgeBaseKind, priority: Priority, *, ready_by: datetime, limit: int) -> Sequence[Sync]:
+        """Of that kind and priority, those that are ready by then, the earliest first."""
         ...
 
     def claim_start(self, now: datetime, interval: timedelta) -> bool:
@@ -237,8 +260,12 @@ class SyncLedger(Protocol):
 
 
 class JobHistory(Protocol):
-    def record(self, change: JobStateChange) -> None:
-        """Stores the newest state of a job; a repetition changes nothing."""
+    def record(self, change: JobStateChange, now: datetime) -> Recorded:
+        """Stores the newest state of a job, and says who publishes the change."""
+        ...
+
+    def published(self, change: JobStateChange) -> None:
+        """It is on the bus: nobody publishes it again."""
         ...
 
     def latest(self, tenant_id: TenantId, limit: int) -> Sequence[JobStateChange]:

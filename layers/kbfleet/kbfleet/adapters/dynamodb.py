@@ -9,6 +9,7 @@ cost does not depend on how many tenants there are; `Tenants` (`listed`, `tenant
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,10 @@ from pydantic import TypeAdapter
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
-from kbfleet.domain.ingestion import JobStateChange, Sync, SyncState
+from kbfleet.domain.ingestion import JobStateChange, Priority, Sync, SyncState
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import Tenant, TenantId
+from kbfleet.ports import Glance, Recorded
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -35,6 +38,8 @@ _changes = TypeAdapter(JobStateChange)
 _receipts = TypeAdapter(ErasureReceipt)
 _RECEIPT = "ERASURE#"
 _USAGE = "USAGE#"
+_GIVEN_UP_AFTER_MS = 60_000
+"""After which whoever wanted to publish a change of a job is taken to have died: as long as a tick may run."""
 
 Item = dict[str, Any]
 
@@ -64,12 +69,41 @@ class Table:
     name: str
 
     def get(self, tenant_id: TenantId, sort_key: str) -> dict[str, Any] | None:
-        with translated(f"the {sort_key} record of tenant {tenant_id}"):
+        return self.item(_key(tenant_id, sort_key))
+
+    def item(self, key: Mapping[str, str]) -> dict[str, Any] | None:
+        with translated(f"the record {key['SK']} of {key['PK']}"):
             # Leases and generations are decided on what is read here: it must be the newest.
-            answer = self.client.get_item(
-                TableName=self.name, Key=_item(_key(tenant_id, sort_key)), ConsistentRead=True
-            )
+            answer = self.client.get_item(TableName=self.name, Key=_item(key), ConsistentRead=True)
         return _fields(answer["Item"]) if "Item" in answer else None
+
+    def update(
+        self,
+        key: Mapping[str, str],
+        fields: Mapping[str, object],
+        *,
+        condition: str,
+        values: Mapping[str, object],
+        subject: str,
+    ) -> None:
+        """Sets these fields and leaves the others. Raises: ConcurrentUpdate when the condition does not hold."""
+        present = {name: value for name, value in fields.items() if value is not None}
+        with translated(subject):
+            try:
+                self.client.update_item(
+                    TableName=self.name,
+                    Key=_item(key),
+                    UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in present),
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames={f"#{name}": name for name in present},
+                    ExpressionAttributeValues=_item(
+                        {**{f":{name}": value for name, value in present.items()}, **values}
+                    ),
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                    raise ConcurrentUpdate(f"{subject} has changed since it was read.") from error
+                raise
 
     def put(self, fields: Mapping[str, object], *, condition: str, values: Mapping[str, object], subject: str) -> None:
         """Raises: ConcurrentUpdate when the condition does not hold."""
@@ -94,7 +128,7 @@ class Table:
     def query(self, *, limit: int | None = None, **arguments: Any) -> Iterator[dict[str, Any]]:
         """All pages, up to `limit` items."""
         pages = self.client.get_paginator("query").paginate(
-            TableName=self.name, PaginationConfig={"MaxItems": limit} if limit else {}, **arguments
+            TableName=self.name, PaginationConfig={"MaxItems": limit, "PageSize": limit} if limit else {}, **arguments
         )
         with translated(f"a query of table {self.name}"):
             for page in pages:
@@ -207,6 +241,20 @@ class DynamoDBIndexCatalogue:
         return {"PK": self._partition, "SK": f"INDEX#{tenant_id}"}
 
 
+_QUEUE = "SYNC"
+
+
+def _lane(kind: KnowledgeBaseKind, priority: Priority) -> str:
+    return f"1#{kind}#{priority}#"
+
+
+def _position(sync: Sync) -> str:
+    """The running ones first; then the queued ones by kind, priority and the time from which they are ready."""
+    if sync.state is SyncState.RUNNING:
+        return f"0#{sync.tenant_id}"
+    return f"{_lane(sync.kind, sync.priority)}{_sortable(sync.ready_at) if sync.ready_at else ''}#{sync.tenant_id}"
+
+
 class DynamoDBSyncLedger:
     """`kbfleet.ports.SyncLedger` in DynamoDB."""
 
@@ -224,10 +272,8 @@ class DynamoDBSyncLedger:
             **_syncs.dump_python(stored, mode="json", exclude_none=True),
         }
         if stored.state is not SyncState.IDLE:
-            fields["queue"] = f"SYNC#{stored.state}"
-            fields["queue_position"] = (
-                f"{stored.priority}#{_sortable(stored.queued_at) if stored.queued_at else ''}#{sync.tenant_id}"
-            )
+            fields["queue"] = _QUEUE
+            fields["queue_position"] = _position(stored)
         new = sync.version == 0
         self._table.put(
             fields,
@@ -237,19 +283,36 @@ class DynamoDBSyncLedger:
         )
         return stored
 
-    def running(self) -> Iterator[Sync]:
-        return self._in_state(SyncState.RUNNING)
-
-    def queued(self) -> Iterator[Sync]:
-        return self._in_state(SyncState.QUEUED)
-
-    def _in_state(self, state: SyncState) -> Iterator[Sync]:
+    def glance(self, limit: int) -> Glance:
         found = self._table.query(
+            limit=limit + 1,
             IndexName="SyncQueue",
             KeyConditionExpression="queue = :queue",
-            ExpressionAttributeValues=_item({":queue": f"SYNC#{state}"}),
+            ExpressionAttributeValues=_item({":queue": _QUEUE}),
+        )
+        entries = list(map(_syncs.validate_python, found))
+        return Glance(entries[:limit], complete=len(entries) <= limit)
+
+    def running(self) -> Iterator[Sync]:
+        found = self._table.query(
+            IndexName="SyncQueue",
+            KeyConditionExpression="queue = :queue AND begins_with(queue_position, :running)",
+            ExpressionAttributeValues=_item({":queue": _QUEUE, ":running": "0#"}),
         )
         return map(_syncs.validate_python, found)
+
+    def queued(self, kind: KnowledgeBaseKind, priority: Priority, *, ready_by: datetime, limit: int) -> Sequence[Sync]:
+        lane = _lane(kind, priority)
+        found = self._table.query(
+            limit=limit,
+            IndexName="SyncQueue",
+            KeyConditionExpression="queue = :queue AND queue_position BETWEEN :first AND :last",
+            # "$" comes after "#": the whole moment `ready_by` is within.
+            ExpressionAttributeValues=_item(
+                {":queue": _QUEUE, ":first": lane, ":last": f"{lane}{_sortable(ready_by)}$"}
+            ),
+        )
+        return list(map(_syncs.validate_python, found))
 
     def claim_start(self, now: datetime, interval: timedelta) -> bool:
         at = int(now.timestamp() * 1000)
@@ -272,26 +335,51 @@ class DynamoDBJobHistory:
         self._table = table
         self._kept_for = kept_for
 
-    def record(self, change: JobStateChange) -> None:
-        began = change.started_at or change.occurred_at
-        job = change.ingestion_job_id or f"generation-{change.generation}"
+    def record(self, change: JobStateChange, now: datetime) -> Recorded:
         occurred_at = change.occurred_at.timestamp()
         fields: dict[str, object] = {
-            **_key(change.tenant_id, f"JOB#{_sortable(began)}#{job}"),
             **_changes.dump_python(change, mode="json", exclude_none=True),
             "occurred_at_ms": int(occurred_at * 1000),
             "expires_at": int(occurred_at + self._kept_for.total_seconds()),
         }
-        try:
-            self._table.put(
+        subject = f"The history of {change.identity}"
+        with suppress(ConcurrentUpdate):  # a later state of this job is stored already: the history must not go back
+            self._table.update(
+                self._key(change),
                 fields,
-                condition="attribute_not_exists(PK) OR occurred_at_ms <= :occurred_at_ms",
-                values={":occurred_at_ms": fields["occurred_at_ms"]},
-                subject=f"The history of job {job} of tenant {change.tenant_id}",
+                condition="attribute_not_exists(PK) OR attribute_not_exists(occurred_at_ms) OR occurred_at_ms <= :at",
+                values={":at": fields["occurred_at_ms"]},
+                subject=subject,
+            )
+        claim, done = f"claimed_{change.status}", f"published_{change.status}"
+        at = int(now.timestamp() * 1000)
+        try:
+            self._table.update(
+                self._key(change),
+                {claim: at},
+                condition=f"attribute_not_exists({done}) AND (attribute_not_exists({claim}) OR {claim} <= :given_up)",
+                values={":given_up": at - _GIVEN_UP_AFTER_MS},
+                subject=subject,
             )
         except ConcurrentUpdate:
-            # Another tick has stored a later state of this job: the history must not go back.
-            return
+            stored = self._table.item(self._key(change)) or {}
+            return Recorded.PUBLISHED if done in stored else Recorded.ANOTHERS
+        return Recorded.YOURS
+
+    def published(self, change: JobStateChange) -> None:
+        done = {f"published_{change.status}": True}
+        self._table.update(
+            self._key(change),
+            done,
+            condition="attribute_exists(PK)",
+            values={},
+            subject=f"The history of {change.identity}",
+        )
+
+    def _key(self, change: JobStateChange) -> dict[str, str]:
+        began = change.started_at or change.occurred_at
+        job = change.ingestion_job_id or f"generation-{change.generation}"
+        return _key(change.tenant_id, f"JOB#{_sortable(began)}#{job}")
 
     def latest(self, tenant_id: TenantId, limit: int) -> Sequence[JobStateChange]:
         found = self._table.query(

@@ -11,13 +11,11 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import DataSourceReference, TenantId
-
-MAX_CONCURRENT_JOBS = 5
-"""Per account and Region, not adjustable. Source: AWS documentation, Amazon Bedrock quotas."""
 
 
 class JobStatus(StrEnum):
@@ -139,12 +137,33 @@ def _reason(text: str) -> FailureReason:
 
 
 class Priority(IntEnum):
-    """Lower goes first."""
+    """Lower goes first, unless the other has waited for longer than the difference of their patience: so nobody
+    starves."""
 
     REQUESTED = 0
     """An operator or a first sync: somebody waits."""
     CHANGED = 1
     SCHEDULED = 2
+
+    @property
+    def patience(self) -> timedelta:
+        return (timedelta(0), timedelta(minutes=5), timedelta(hours=1))[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Debounce:
+    """When a tenant whose documents are changing is synced: once they have been quiet, or after a while at the latest.
+
+    Args:
+        quiet: how long nothing must have changed.
+        at_most: how long the first change waits, however often others follow it.
+    """
+
+    quiet: timedelta
+    at_most: timedelta
+
+    def ready_at(self, sync: Sync, now: datetime) -> datetime:
+        return min(now + self.quiet, (sync.pending_since or now) + self.at_most)
 
 
 class SyncState(StrEnum):
@@ -155,12 +174,16 @@ class SyncState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunningJob:
-    """The job that the ledger follows, and the generation of changes it certainly contains."""
+    """The job that the ledger follows, and the generation of changes it certainly contains.
+
+    `pending_since` is when the oldest of those changes was requested.
+    """
 
     ingestion_job_id: str
     generation: int
     status: JobStatus
     started_at: datetime
+    pending_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +197,19 @@ class SyncResult:
     failure_reasons: tuple[FailureReason, ...] = ()
     data_source_id: str | None = None
 
+    @property
+    def transient(self) -> bool:
+        """Whether a job failed for a cause that passes by itself, by the texts that AWS services use for those."""
+        failed = self.outcome is Outcome.FAILED and self.ingestion_job_id is not None
+        return failed and any(_TRANSIENT.search(reason.text) for reason in self.failure_reasons)
+
+
+_TRANSIENT = re.compile(
+    r"throttl|too many requests|rate exceeded|slow ?down|internal (server )?(error|failure)|internalserver"
+    r"|service ?unavailable|temporarily|timed? ?out|try again|\b(429|50[0234])\b",
+    re.IGNORECASE,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Waiter:
@@ -183,24 +219,42 @@ class Waiter:
     generation: int
 
 
+MAX_RETRIES = 3
+"""Of a job that failed for a passing cause, before a person has to look."""
+CROWDED_PAUSE = timedelta(seconds=20)
+_FIRST_PAUSE = timedelta(minutes=1)
+_LONGEST_PAUSE = timedelta(minutes=15)
+
+
 @dataclass(frozen=True, slots=True)
 class Sync:
     """A tenant's entry in the ledger. `version` is for optimistic locking; 0 means never stored.
 
-    `synced_data_source_id` is where the synced generation went: a data source that was deleted took it along.
+    Args:
+        kind: of the tenant's knowledge base; each has job limits of its own.
+        synced_data_source_id: where the synced generation went: a data source that was deleted took it along.
+        ready_at: from when on a queued tenant may be started; also the time by which it keeps its place.
+        pending_since: when the oldest change was requested that no job has been started for.
+        retries: how many jobs in a row failed for a passing cause.
+        postponed: how often in a row its turn came to nothing.
+        on_hold: the tenant is out of service.
     """
 
     tenant_id: TenantId
+    kind: KnowledgeBaseKind = KnowledgeBaseKind.VECTOR
     state: SyncState = SyncState.IDLE
     requested_generation: int = 0
     synced_generation: int = 0
     synced_at: datetime | None = None
     synced_data_source_id: str | None = None
     priority: Priority = Priority.SCHEDULED
-    queued_at: datetime | None = None
+    ready_at: datetime | None = None
+    pending_since: datetime | None = None
     job: RunningJob | None = None
     result: SyncResult | None = None
     waiters: tuple[Waiter, ...] = ()
+    retries: int = 0
+    postponed: int = 0
     on_hold: bool = False
     version: int = 0
 
@@ -208,56 +262,119 @@ class Sync:
     def pending_changes(self) -> bool:
         return self.requested_generation > self.synced_generation
 
-    def requested(self, now: datetime, priority: Priority, task_token: str | None = None) -> Sync:
-        """One more generation is wanted; an idle tenant joins the queue, a running one is queued when its job ends."""
+    @property
+    def due_at(self) -> datetime | None:
+        """Whose is earliest goes first."""
+        return self.ready_at + self.priority.patience if self.ready_at else None
+
+    def stale_since(self) -> datetime | None:
+        """Since when the oldest change waits that is not synced; `None` when everything is."""
+        times = [since for since in (self.pending_since, self.job.pending_since if self.job else None) if since]
+        return min(times, default=None) if self.pending_changes else None
+
+    # --- requesting ---
+
+    def of_kind(self, kind: KnowledgeBaseKind) -> Sync:
+        return replace(self, kind=kind)
+
+    def requested(
+        self, now: datetime, priority: Priority, task_token: str | None = None, *, ready_at: datetime | None = None
+    ) -> Sync:
+        """One more generation is wanted; an idle tenant joins the queue, a running one is queued when its job ends.
+
+        Args:
+            ready_at: from when on it may be started; now, if not given. An earlier time that was promised before stays.
+        """
         generation = self.requested_generation + 1
         waiters = (*self.waiters, Waiter(task_token, generation)) if task_token else self.waiters
-        raised = replace(self, requested_generation=generation, waiters=waiters)
+        raised = replace(
+            self, requested_generation=generation, waiters=waiters, pending_since=self.pending_since or now
+        )
         if self.on_hold:
             return raised
-        if self.state is SyncState.IDLE:
-            return replace(raised, state=SyncState.QUEUED, priority=priority, queued_at=now)
-        return replace(raised, priority=min(self.priority, priority), queued_at=self.queued_at or now)
+        best, ready = self._place(priority, ready_at or now)
+        queued = replace(raised, priority=best, ready_at=ready)
+        return replace(queued, state=SyncState.QUEUED) if self.state is SyncState.IDLE else queued
 
-    def put_on_hold(self) -> Sync:
-        """No job is started from here on; what is requested meanwhile is remembered. A running job is still followed
-        to its end, and whoever waits for a sync has nothing to wait for."""
-        held = replace(self, on_hold=True, waiters=(), queued_at=None)
-        return replace(held, state=SyncState.IDLE) if self.state is SyncState.QUEUED else held
-
-    def taken_off_hold(self, now: datetime) -> Sync:
-        """What was requested meanwhile, or was left over before, is requested anew: under the old generation's client
-        token, Bedrock would answer with the job that was stopped."""
-        if not self.on_hold:
-            return self
-        released = replace(self, on_hold=False)
-        return released.requested(now, Priority.CHANGED) if self.pending_changes else released
+    def _place(self, priority: Priority, ready: datetime) -> tuple[Priority, datetime]:
+        """Where in the queue it belongs after a request of that priority that is ready then."""
+        if self.ready_at is None:
+            return priority, ready
+        if priority > self.priority:
+            return self.priority, self.ready_at
+        if priority is self.priority is Priority.CHANGED:
+            return priority, ready  # changes go on: the quiet period begins anew
+        return priority, min(ready, self.ready_at)
 
     def has_synced(self, data_source_id: str) -> bool:
         """Whether that data source has been ingested at least once."""
         return self.synced_generation > 0 and self.synced_data_source_id == data_source_id
 
+    # --- out of service, and back ---
+
+    def put_on_hold(self) -> Sync:
+        """No job is started from here on; what is requested meanwhile is remembered. A running job is still followed
+        to its end, and whoever waits for a sync has nothing to wait for."""
+        return replace(self._off_the_queue(), on_hold=True, waiters=())
+
+    def taken_off_hold(self, now: datetime) -> Sync:
+        """What was requested meanwhile, or was left over before, is requested anew."""
+        if not self.on_hold:
+            return self
+        released = replace(self, on_hold=False)
+        return released.requested(now, Priority.CHANGED) if self.pending_changes else released
+
+    def called_off(self) -> Sync:
+        """Nothing is started until something is requested again; what is pending stays pending."""
+        return replace(self._off_the_queue(), waiters=())
+
+    def _off_the_queue(self) -> Sync:
+        left = replace(self, ready_at=None, priority=Priority.SCHEDULED, retries=0, postponed=0)
+        return replace(left, state=SyncState.IDLE) if self.state is SyncState.QUEUED else left
+
+    # --- running ---
+
+    @property
+    def start_token(self) -> str:
+        """What distinguishes one start from the next one of the same generation: under the same client token, Bedrock
+        answers with the job that has ended."""
+        return f"{self.requested_generation}-{self.retries}"
+
     def started(self, job: IngestionJob, generation: int) -> Sync:
         """A job runs that read the documents after `generation` was requested."""
-        running = RunningJob(job.ingestion_job_id, generation, job.status, job.started_at)
-        return replace(self, state=SyncState.RUNNING, job=running)
+        covered = generation >= self.requested_generation
+        running = RunningJob(job.ingestion_job_id, generation, job.status, job.started_at, self.pending_since)
+        entry = replace(self, state=SyncState.RUNNING, job=running, postponed=0)
+        return replace(entry, priority=Priority.SCHEDULED, ready_at=None, pending_since=None) if covered else entry
 
     def adopted(self, job: IngestionJob) -> Sync:
         """A job that somebody else started: it may have read the documents before our changes, so it proves nothing
         newer than what is synced already, and the tenant is queued again when it ends."""
         return self.started(job, self.synced_generation)
 
-    def given_way(self, now: datetime) -> Sync:
-        """A queued tenant whose start came to nothing goes behind all others: there is one start in ten seconds for
-        the whole fleet, and one tenant's trouble must not use them all up."""
-        return replace(self, priority=Priority.SCHEDULED, queued_at=now)
+    def given_way(self, now: datetime, *, crowded: bool) -> Sync:
+        """A queued tenant whose start came to nothing steps aside for a while: there is one start in ten seconds for
+        the whole fleet, and one tenant's trouble must not use them all up.
+
+        Args:
+            crowded: whether the account seemed to have too many jobs, which is over when any of them ends; else it is
+                the tenant's own trouble, and it steps aside for longer each time.
+        """
+        pause = CROWDED_PAUSE if crowded else _pause(self.postponed)
+        return replace(self, ready_at=now + pause, postponed=self.postponed + (not crowded))
 
     def progressed(self, status: JobStatus) -> Sync:
         return replace(self, job=replace(self.job, status=status)) if self.job else self
 
+    def will_retry(self, result: SyncResult) -> bool:
+        """Whether the sync is tried again by itself after that end."""
+        return result.transient and self.retries < MAX_RETRIES and not self.on_hold
+
     def ended(self, result: SyncResult, now: datetime) -> Sync:
         """The followed job ended, or Bedrock refused to start one for `result.generation`."""
         usable = result.outcome.usable
+        retry = self.will_retry(result)
+        oldest = self.job.pending_since if self.job and not usable else None
         entry = replace(
             self,
             job=None,
@@ -265,20 +382,47 @@ class Sync:
             synced_generation=max(self.synced_generation, result.generation) if usable else self.synced_generation,
             synced_at=now if usable else self.synced_at,
             synced_data_source_id=result.data_source_id if usable else self.synced_data_source_id,
-            waiters=tuple(waiter for waiter in self.waiters if waiter.generation > result.generation),
+            pending_since=oldest or self.pending_since,
+            waiters=self.waiters if retry else self._left_waiting(result),
+            retries=self.retries + 1 if retry else 0,
         )
-        if entry.requested_generation > result.generation and not self.on_hold:
-            return replace(entry, state=SyncState.QUEUED, queued_at=entry.queued_at or now)
-        return replace(entry, state=SyncState.IDLE, priority=Priority.SCHEDULED, queued_at=None)
+        if self.on_hold:
+            return replace(entry, state=SyncState.IDLE, ready_at=None)
+        if retry:
+            pause = now + _pause(self.retries)
+            return replace(entry, state=SyncState.QUEUED, ready_at=pause, priority=min(self.priority, Priority.CHANGED))
+        if self.requested_generation > result.generation:
+            return replace(entry, state=SyncState.QUEUED, ready_at=self.ready_at or now)
+        return replace(
+            entry,
+            state=SyncState.IDLE,
+            priority=Priority.SCHEDULED,
+            ready_at=None,
+            pending_since=None if usable else entry.pending_since,
+        )
+
+    def _left_waiting(self, result: SyncResult) -> tuple[Waiter, ...]:
+        return tuple(waiter for waiter in self.waiters if waiter.generation > result.generation)
 
     def answered(self, result: SyncResult) -> tuple[Waiter, ...]:
-        """The waiters whom `result` answers."""
+        """The waiters whom `result` answers: nobody, while it is tried again."""
+        if self.will_retry(result):
+            return ()
         return tuple(waiter for waiter in self.waiters if waiter.generation <= result.generation)
+
+
+def _pause(times: int) -> timedelta:
+    return (
+        _LONGEST_PAUSE if times > _LONGEST_PAUSE // _FIRST_PAUSE else min(_FIRST_PAUSE * (1 << times), _LONGEST_PAUSE)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class JobStateChange:
-    """What is stored in the job history and published on the bus, once for every state that a job was seen in."""
+    """What is stored in the job history and published on the bus, once for every state that a job was seen in.
+
+    `final` is whether nothing follows by itself: a job that failed for a passing cause is tried again.
+    """
 
     tenant_id: TenantId
     data_source: DataSourceReference
@@ -289,6 +433,7 @@ class JobStateChange:
     started_at: datetime | None = None
     outcome: Outcome | None = None
     previous_outcome: Outcome | None = None
+    final: bool = True
     statistics: Statistics = field(default_factory=Statistics)
     failure_reasons: tuple[FailureReason, ...] = ()
 

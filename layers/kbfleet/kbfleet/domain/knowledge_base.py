@@ -41,6 +41,13 @@ class KnowledgeBaseKind(StrEnum):
         return {KnowledgeBaseKind.VECTOR: 100, KnowledgeBaseKind.MANAGED: 10_000}[self]
 
     @property
+    def concurrent_jobs(self) -> int | None:
+        """Most ingestion jobs at once in an account and Region, not adjustable; `None` where only each knowledge base
+        has a limit, which one data source cannot reach. Source: AWS documentation, Quotas for Amazon Bedrock (for
+        MANAGED 50 a knowledge base)."""
+        return {KnowledgeBaseKind.VECTOR: 5, KnowledgeBaseKind.MANAGED: None}[self]
+
+    @property
     def way_out(self) -> str:
         """What to do when the quota is used up."""
         others = "Offboard tenants, or run another fleet in another account or Region"

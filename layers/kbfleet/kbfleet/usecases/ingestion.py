@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from kbfleet.domain.errors import (
     AwsRefusal,
@@ -19,7 +20,7 @@ from kbfleet.domain.errors import (
     Throttled,
 )
 from kbfleet.domain.ingestion import (
-    MAX_CONCURRENT_JOBS,
+    Debounce,
     FailureReason,
     IngestionJob,
     JobStateChange,
@@ -29,14 +30,17 @@ from kbfleet.domain.ingestion import (
     RunningJob,
     Sync,
     SyncResult,
+    SyncState,
 )
-from kbfleet.domain.knowledge_base import client_token
-from kbfleet.domain.tenant import DataSourceReference, TenantId
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind, client_token
+from kbfleet.domain.tenant import DataSourceReference, TenantId, TenantStatus
 from kbfleet.ports import (
     Announcements,
     Clock,
+    Glance,
     JobHistory,
     KnowledgeBases,
+    Recorded,
     SyncLedger,
     TaskCallbacks,
     TenantRegistry,
@@ -49,8 +53,25 @@ _ATTEMPTS = 20
 _NOT_NOW = (AwsRefusal, ConcurrentUpdate, Retryable, TenantNotActive, TenantNotFound)
 """What postpones one tenant's turn to the next tick, and must not keep the others from theirs."""
 
+_CROWDED = (CapacityExceeded, ResourceConflict)
+"""How the account's limit of jobs may be refused; AWS does not say which it is."""
+
 _NOT_THE_TENANTS = (ConcurrentUpdate, Throttled)
 """What says nothing about the tenant whose turn it was: it keeps its place in the queue."""
+
+
+_GLANCE = 25
+_HEADS = 5
+"""How many entries of each kind and priority are looked at: a tick starts one job, and a few may step aside."""
+_A_MINUTE = timedelta(minutes=1)
+
+
+def _ready_by(sync: Sync, time: datetime) -> bool:
+    return sync.ready_at is not None and sync.ready_at <= time
+
+
+def _turn(sync: Sync) -> tuple[float, str]:
+    return sync.due_at.timestamp() if sync.due_at else 0.0, sync.tenant_id
 
 
 def update_sync(tenant_id: TenantId, change: Callable[[Sync], Sync], *, ledger: SyncLedger) -> Sync:
@@ -93,15 +114,75 @@ def request_sync(
     return sync
 
 
+def note_changes(
+    tenant_id: TenantId,
+    *,
+    registry: TenantRegistry,
+    ledger: SyncLedger,
+    ticks: Ticks,
+    clock: Clock,
+    debounce: Debounce,
+) -> Sync:
+    """The tenant's documents have changed: they are synced once they have been quiet for a while. What changes while
+    the tenant is out of service, or before it has a data source, is synced when that is over.
+
+    Raises:
+        TenantNotFound, TenantOffboarded: nobody wants these documents.
+    """
+    tenant = registry.get(tenant_id)
+    if tenant.status is TenantStatus.OFFBOARDED:
+        tenant.in_service()
+
+    def changed(entry: Sync) -> Sync:
+        now = clock.now()
+        return entry.requested(now, Priority.CHANGED, ready_at=debounce.ready_at(entry, now))
+
+    sync = update_sync(tenant_id, changed, ledger=ledger)
+    ticks.request()
+    return sync
+
+
+def stop_sync(
+    tenant_id: TenantId,
+    *,
+    registry: TenantRegistry,
+    ledger: SyncLedger,
+    knowledge_bases: KnowledgeBases,
+    callbacks: TaskCallbacks,
+    ticks: Ticks,
+) -> Sync:
+    """Stops the tenant's running job and takes the tenant off the queue. What is pending stays pending until somebody
+    requests a sync, or documents change again.
+
+    Raises:
+        TenantNotFound.
+    """
+    tenant = registry.get(tenant_id)
+    for waiter in ledger.find(tenant_id).waiters:
+        callbacks.fail(waiter.task_token, "IngestionFailed", f"The sync of tenant {tenant_id} was stopped.")
+    sync = update_sync(tenant_id, Sync.called_off, ledger=ledger)
+    if sync.job is not None:
+        knowledge_bases.stop_ingestion(tenant.data_source(), sync.job.ingestion_job_id)
+        ticks.request()
+    return sync
+
+
 @dataclass(frozen=True, slots=True)
 class TickReport:
-    """What a tick found and did; `postponed` are tenants whose turn failed for now, with the reason."""
+    """What a tick found and did.
 
-    running: int
-    started: int
-    ended: int
-    waiting: int
-    postponed: tuple[tuple[TenantId, KbfleetError], ...]
+    Args:
+        waiting: queued tenants that were seen and not started; not all of them, in a crowd.
+        postponed: tenants whose turn failed for now, with the reason.
+        stale_since: when the oldest change was requested that is not synced, of the tenants that were seen.
+    """
+
+    running: int = 0
+    started: int = 0
+    ended: int = 0
+    waiting: int = 0
+    postponed: tuple[tuple[TenantId, KbfleetError], ...] = ()
+    stale_since: datetime | None = None
 
     @property
     def idle(self) -> bool:
@@ -114,6 +195,7 @@ class Scheduler:
 
     Ticks may run at the same time, be repeated, or die anywhere. A job is started before the ledger says so, never the
     other way round, and publishing comes before storing: a crash between them repeats an announcement, and loses none.
+    What a tick reads and writes does not depend on how many tenants there are.
 
     Args:
         start_interval: least time between two StartIngestionJob calls of the account.
@@ -130,34 +212,69 @@ class Scheduler:
     start_interval: timedelta
 
     def tick(self) -> TickReport:
+        glance = self.ledger.glance(_GLANCE)
+        if not glance.entries:
+            return TickReport()
         postponed: list[tuple[TenantId, KbfleetError]] = []
-        running = ended = started = waiting = 0
-        for sync in self.ledger.running():
+        running: Counter[KnowledgeBaseKind] = Counter()
+        ended = started = 0
+        for sync in self._running(glance):
             try:
                 if self._follow(sync):
                     ended += 1
                     continue
             except _NOT_NOW as error:
                 postponed.append((sync.tenant_id, error))
-            running += 1
-        for sync in self.ledger.queued():
-            if running + started >= MAX_CONCURRENT_JOBS or not self.ledger.claim_start(
-                self.clock.now(), self.start_interval
-            ):
-                waiting += 1
+            running[sync.kind] += 1
+        queued, soon = self._queued(glance)
+        waiting = len(queued) + soon
+        for sync in queued:
+            limit = sync.kind.concurrent_jobs
+            if limit is not None and running[sync.kind] >= limit:
+                continue
+            if not self.ledger.claim_start(self.clock.now(), self.start_interval):
                 break
             try:
-                started += self._start(sync)
+                taken = self._start(sync)
             except _NOT_NOW as error:
                 postponed.append((sync.tenant_id, error))
-                waiting += 1
                 if not isinstance(error, _NOT_THE_TENANTS):
-                    self._give_way(sync)
-        report = TickReport(running, started, ended, waiting, tuple(postponed))
+                    self._give_way(sync, crowded=isinstance(error, _CROWDED))
+                continue
+            running[sync.kind] += taken
+            started += taken
+            waiting -= 1
+        stale = [since for sync in glance.entries if (since := sync.stale_since()) is not None]
+        report = TickReport(
+            running.total() - started, started, ended, waiting, tuple(postponed), min(stale, default=None)
+        )
         # One more tick after an end: it finds what was requested while the job ran, or nothing, and then rests.
         if not report.idle:
             self.ticks.request()
         return report
+
+    def _running(self, glance: Glance) -> Iterable[Sync]:
+        seen = [sync for sync in glance.entries if sync.state is SyncState.RUNNING]
+        # The running ones come first: more of them can only be behind a glance that shows nothing else.
+        return seen if glance.complete or len(seen) < len(glance.entries) else self.ledger.running()
+
+    def _queued(self, glance: Glance) -> tuple[Sequence[Sync], int]:
+        """The tenants that are ready, in the order in which they are to start; and how many will be within a minute.
+
+        Later ones are left to the schedule that ticks every minute.
+        """
+        now = self.clock.now()
+        if glance.complete:
+            queued = [sync for sync in glance.entries if sync.state is SyncState.QUEUED]
+        else:
+            queued = [
+                sync
+                for kind in KnowledgeBaseKind
+                for priority in Priority
+                for sync in self.ledger.queued(kind, priority, ready_by=now + _A_MINUTE, limit=_HEADS)
+            ]
+        ready = sorted((sync for sync in queued if _ready_by(sync, now)), key=_turn)
+        return ready, sum(not _ready_by(sync, now) and _ready_by(sync, now + _A_MINUTE) for sync in queued)
 
     # --- running jobs ---
 
@@ -173,21 +290,20 @@ class Scheduler:
         # A start that was repeated may have answered with a job that had ended already.
         if job.status == sync.job.status and not job.status.ended:
             return False
-        self._publish(sync, data_source, job, sync.job.generation)
         if job.outcome is None:
+            self._publish(sync, data_source, job, sync.job.generation)
             self.ledger.save(sync.progressed(job.status))
             return False
-        self._end(
-            sync,
-            SyncResult(
-                job.outcome,
-                sync.job.generation,
-                job.updated_at,
-                job.ingestion_job_id,
-                failure_reasons=job.failure_reasons,
-                data_source_id=data_source.data_source_id,
-            ),
+        result = SyncResult(
+            job.outcome,
+            sync.job.generation,
+            job.updated_at,
+            job.ingestion_job_id,
+            failure_reasons=job.failure_reasons,
+            data_source_id=data_source.data_source_id,
         )
+        self._publish(sync, data_source, job, sync.job.generation, final=not sync.will_retry(result))
+        self._end(sync, result)
         return True
 
     def _vanished(self, job: RunningJob, error: ResourceMissing) -> IngestionJob:
@@ -218,7 +334,7 @@ class Scheduler:
         """Starts the tenant's job, or adopts the one in its way. Returns: how many jobs run more than before."""
         data_source = self.registry.get(sync.tenant_id).data_source()
         generation = sync.requested_generation
-        token = client_token(data_source.knowledge_base_id, data_source.data_source_id, "ingestion", str(generation))
+        token = client_token(data_source.knowledge_base_id, data_source.data_source_id, "ingestion", sync.start_token)
         try:
             job = self.knowledge_bases.start_ingestion(data_source, client_token=token)
         except ResourceConflict:
@@ -237,9 +353,9 @@ class Scheduler:
         self.ledger.save(sync.started(job, generation))
         return 1
 
-    def _give_way(self, sync: Sync) -> None:
+    def _give_way(self, sync: Sync, *, crowded: bool) -> None:
         try:
-            self.ledger.save(sync.given_way(self.clock.now()))
+            self.ledger.save(sync.given_way(self.clock.now(), crowded=crowded))
         except ConcurrentUpdate:
             return  # somebody has changed the entry meanwhile: the next tick decides on the newer one
 
@@ -257,23 +373,40 @@ class Scheduler:
             previous_outcome=sync.result.outcome if sync.result else None,
             failure_reasons=reasons,
         )
-        self.history.record(change)
-        self.announcements.job_state_changed(change)
+        self._publish_once(change)
         self._end(sync, result)
 
-    def _publish(self, sync: Sync, data_source: DataSourceReference, job: IngestionJob, generation: int) -> None:
-        change = JobStateChange(
-            tenant_id=sync.tenant_id,
-            data_source=data_source,
-            generation=generation,
-            status=job.status,
-            occurred_at=job.updated_at,
-            ingestion_job_id=job.ingestion_job_id,
-            started_at=job.started_at,
-            outcome=job.outcome,
-            previous_outcome=sync.result.outcome if sync.result else None,
-            statistics=job.statistics,
-            failure_reasons=job.failure_reasons,
+    def _publish(
+        self,
+        sync: Sync,
+        data_source: DataSourceReference,
+        job: IngestionJob,
+        generation: int,
+        *,
+        final: bool = True,
+    ) -> None:
+        self._publish_once(
+            JobStateChange(
+                tenant_id=sync.tenant_id,
+                data_source=data_source,
+                generation=generation,
+                status=job.status,
+                occurred_at=job.updated_at,
+                ingestion_job_id=job.ingestion_job_id,
+                started_at=job.started_at,
+                outcome=job.outcome,
+                previous_outcome=sync.result.outcome if sync.result else None,
+                final=final,
+                statistics=job.statistics,
+                failure_reasons=job.failure_reasons,
+            )
         )
-        self.history.record(change)
-        self.announcements.job_state_changed(change)
+
+    def _publish_once(self, change: JobStateChange) -> None:
+        """Raises: ConcurrentUpdate while another tick is at it; the ledger must not go on before the bus knows."""
+        match self.history.record(change, self.clock.now()):
+            case Recorded.YOURS:
+                self.announcements.job_state_changed(change)
+                self.history.published(change)
+            case Recorded.ANOTHERS:
+                raise ConcurrentUpdate(f"Another tick is publishing {change.identity}.")

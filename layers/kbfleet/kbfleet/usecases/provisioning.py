@@ -364,6 +364,7 @@ def run_first_sync(
     *,
     task_token: str,
     registry: TenantRegistry,
+    stores: Stores,
     ledger: SyncLedger,
     callbacks: TaskCallbacks,
     ticks: Ticks,
@@ -376,11 +377,12 @@ def run_first_sync(
     """
     tenant = held(reservation, registry)
     data_source_id = _required(tenant.data_source_id, tenant, "data source")
+    kind = store_of(tenant, stores).kind
 
     def wait_for_first_sync(sync: Sync) -> Sync:
         if any(waiter.task_token == task_token for waiter in sync.waiters):
             return sync
-        return sync.requested(clock.now(), Priority.REQUESTED, task_token)
+        return sync.of_kind(kind).requested(clock.now(), Priority.REQUESTED, task_token)
 
     if ledger.find(tenant.tenant_id).has_synced(data_source_id):
         callbacks.succeed(task_token, {"outcome": "ALREADY_SYNCED"})
