@@ -105,6 +105,9 @@ class FleetApi:
     def request_sync(self, tenant_id: TenantId) -> SyncBody:
         return self._signed(SyncBody, "POST", f"/tenants/{tenant_id}/syncs", {})
 
+    def stop_sync(self, tenant_id: TenantId) -> SyncBody:
+        return self._signed(SyncBody, "DELETE", f"/tenants/{tenant_id}/syncs")
+
     def jobs(self, tenant_id: TenantId) -> JobsBody:
         return self._signed(JobsBody, "GET", f"/tenants/{tenant_id}/jobs")
 

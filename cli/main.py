@@ -292,7 +292,7 @@ def _tenant_table(body: TenantBody) -> Table:
         ("Bucket", body.bucket_name),
         ("Knowledge store", body.knowledge_store),
         ("Synced at", _time(body.sync.synced_at) if body.sync.synced_at else "never"),
-        ("Pending changes", "yes" if body.sync.pending_changes else "no"),
+        ("Pending changes", f"since {_time(body.sync.pending_since)}" if body.sync.pending_since else "none"),
         ("Sync", f"{body.sync.state}" + (f", job {body.sync.running_job_id}" if body.sync.running_job_id else "")),
     ]
     if body.sync.result:
@@ -335,6 +335,19 @@ def sync(
                 out.print(f"A sync of tenant {tenant_id} is requested.")
             return
         _report_sync(tenant_id, body, as_json=as_json)
+
+
+@app.command("stop-sync")
+def stop_sync(tenant: Tenant, as_json: Json = False, stack: Stack = "kbfleet", region: Region = None) -> None:
+    """Stop the tenant's running ingestion job and take the tenant off the queue."""
+    with _explained():
+        tenant_id = TenantId(tenant)
+        body = FleetApi.of_stack(stack, region).stop_sync(tenant_id)
+        if as_json:
+            out.print_json(body.model_dump_json())
+        else:
+            stopping = f", job {body.running_job_id} is stopping" if body.running_job_id else ""
+            out.print(f"[green]✓[/] Nothing is started for tenant {tenant_id} until a sync is requested{stopping}.")
 
 
 def _watch_sync(api: FleetApi, tenant_id: TenantId, generation: int) -> SyncBody:

@@ -25,7 +25,7 @@ from kbfleet.domain.tenant import Tenant, TenantId
 from kbfleet.ports import Executions
 from kbfleet.settings import OffboardingExecutionSettings, read
 from kbfleet.telemetry import logger, tracer
-from kbfleet.usecases.ingestion import request_sync
+from kbfleet.usecases.ingestion import request_sync, stop_sync
 from kbfleet.usecases.lifecycle import resume_tenant, suspend_tenant
 from kbfleet.usecases.offboarding import start_offboarding
 from kbfleet.usecases.provisioning import start_provisioning
@@ -141,6 +141,21 @@ def post_sync(tenant_id: str) -> Response[str]:
     )
     logger.info("A sync is requested", tenant_id=sync.tenant_id, generation=sync.requested_generation)
     return api.respond(SyncBody.from_domain(sync), HTTPStatus.ACCEPTED)
+
+
+@app.delete("/tenants/<tenant_id>/syncs")
+def delete_sync(tenant_id: str) -> Response[str]:
+    """Stops the running job, and takes the tenant off the queue."""
+    sync = stop_sync(
+        TenantId(tenant_id),
+        registry=bootstrap.registry(),
+        ledger=bootstrap.ledger(),
+        knowledge_bases=bootstrap.knowledge_bases(),
+        callbacks=bootstrap.callbacks(),
+        ticks=bootstrap.ticks(),
+    )
+    logger.info("The sync is stopped", tenant_id=sync.tenant_id)
+    return api.respond(SyncBody.from_domain(sync))
 
 
 @app.get("/tenants/<tenant_id>/jobs")

@@ -18,8 +18,12 @@ def handler(_event: dict[str, Any], _context: LambdaContext) -> None:
             "The tenant's turn is postponed", tenant_id=tenant_id, error=type(error).__name__, reason=str(error)
         )
     if not report.idle:
+        metrics.add_dimension("fleet", bootstrap.fleet().fleet_name)
         metrics.add_metric("IngestionJobsRunning", MetricUnit.Count, report.running + report.started)
         metrics.add_metric("IngestionJobsStarted", MetricUnit.Count, report.started)
         metrics.add_metric("IngestionJobsEnded", MetricUnit.Count, report.ended)
+        if report.stale_since is not None:
+            age = bootstrap.clock().now() - report.stale_since
+            metrics.add_metric("OldestPendingChangeSeconds", MetricUnit.Seconds, age.total_seconds())
         metrics.flush_metrics()
         logger.info("Tick", running=report.running, started=report.started, ended=report.ended, waiting=report.waiting)

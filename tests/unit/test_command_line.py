@@ -42,6 +42,8 @@ def sync(
         pending_changes=ended != requested,
         running_job_id=job,
         running_job_status=JobStatus.IN_PROGRESS if job else None,
+        pending_since=None,
+        retries=0,
         result=SyncResultBody(
             outcome=outcome, generation=ended or 1, ingestion_job_id="JOB0000001", ended_at=NOW, failure_reasons=reasons
         ),

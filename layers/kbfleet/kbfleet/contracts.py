@@ -320,6 +320,7 @@ class JobStateChangeDetail(BaseModel):
     started_at: datetime | None = None
     outcome: Outcome | None = None
     previous_outcome: Outcome | None = None
+    final: bool = True
     statistics: Statistics = Field(default_factory=Statistics)
     failure_reasons: tuple[FailureReason, ...] = ()
 
@@ -337,6 +338,7 @@ class JobStateChangeDetail(BaseModel):
             started_at=change.started_at,
             outcome=change.outcome,
             previous_outcome=change.previous_outcome,
+            final=change.final,
             statistics=change.statistics,
             failure_reasons=change.failure_reasons,
         )
@@ -352,6 +354,7 @@ class JobStateChangeDetail(BaseModel):
             started_at=self.started_at,
             outcome=self.outcome,
             previous_outcome=self.previous_outcome,
+            final=self.final,
             statistics=self.statistics,
             failure_reasons=self.failure_reasons,
         )
@@ -594,6 +597,8 @@ class SyncBody(Contract):
     synced_generation: int
     synced_at: datetime | None
     pending_changes: bool
+    pending_since: datetime | None
+    retries: int
     running_job_id: str | None
     running_job_status: JobStatus | None
     result: SyncResultBody | None
@@ -607,6 +612,8 @@ class SyncBody(Contract):
             synced_generation=sync.synced_generation,
             synced_at=sync.synced_at,
             pending_changes=sync.pending_changes,
+            pending_since=sync.stale_since(),
+            retries=sync.retries,
             running_job_id=sync.job.ingestion_job_id if sync.job else None,
             running_job_status=sync.job.status if sync.job else None,
             result=SyncResultBody(

@@ -206,7 +206,7 @@ class SyncResult:
 
 _TRANSIENT = re.compile(
     r"throttl|too many requests|rate exceeded|slow ?down|internal (server )?(error|failure)|internalserver"
-    r"|service ?unavailable|temporarily|timed? ?out|try again|\b(429|50[0234])\b",
+    r"|service ?unavailable|temporarily|timed? ?out|try again|status code:? *(429|50[0234])",
     re.IGNORECASE,
 )
 
