@@ -71,7 +71,7 @@ class NeededPermissions:
         path, query = url.path, parse_qs(url.query, keep_blank_values=True)
         body = _bytes(request.body)
         headers = {name.lower(): _text(value) for name, value in request.headers.items()}
-        if service == "s3" and not path.startswith(f"/{parameters['Bucket']}"):
+        if "Bucket" in parameters and not path.startswith(f"/{parameters['Bucket']}"):
             path = f"/{parameters['Bucket']}{path}"  # the bucket is in the name of the host
         where = (self._fleet.deployment.region, self._fleet.deployment.account)
         if call.operation == "DeleteObjects":
@@ -111,6 +111,8 @@ class NeededPermissions:
                 return [_knowledge_base(path, *where)]
             case "bedrock-agent-runtime" | "opensearchserverless":
                 return [NO_RESOURCE]  # their other permissions are those that have resources
+            case "s3" if path == "/":
+                return [NO_RESOURCE]  # ListAllMyBuckets
             case "states" if "taskToken" in members:
                 return [self._machine_of(members["taskToken"])]
             case _:

@@ -45,6 +45,7 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     lives.of_one_that_cannot_leave("stuck")
     lives.of_one_that_leaves_while_an_execution_waits("waiting")
     lives.of_one_that_the_product_asks_for("requested")
+    lives.of_one_that_is_repaired("damaged")
     lives.of_one_that_no_capacity_is_left_for("late")
     lives.of_alerts()
 
@@ -54,6 +55,7 @@ def live_on_a_store(fleet: VirtualFleet, store: str) -> None:
     lives = Lives(fleet, store)
     lives.of_one_that_stays_well("acme")
     lives.of_one_that_leaves("leaving")
+    lives.reconcile()
 
 
 @dataclass
@@ -102,6 +104,7 @@ class Lives:
     def of_one_that_is_suspended_while_an_execution_waits(self, tenant_id: str) -> None:
         self.provisioned(tenant_id)
         self.die_silently_while_waiting_for_a_sync(tenant_id)
+        self.fleet.timeline.run_for(A_SHORT_LEASE)
         self.api("put_suspension", tenant_id)
 
     def of_one_whose_knowledge_base_vanishes(self, tenant_id: str) -> None:
@@ -155,6 +158,15 @@ class Lives:
         self.fleet.finish(*self.executions("provision_tenant", tenant_id))
         self.fleet.invoke("StartProvisioningFunction", requested)  # delivered again
         assert len(self.executions("provision_tenant", tenant_id)) == 1
+
+    def of_one_that_is_repaired(self, tenant_id: str) -> None:
+        self.provisioned(tenant_id)
+        self.die_silently_while_waiting_for_a_sync(tenant_id)
+        self.lose_vectors(tenant_id)
+        self.reconcile()  # on its schedule
+        repairing = sample("post_reconciliation", tenant_id) | {"body": '{"repair": true}'}
+        answer = self.fleet.invoke("ReconcileFunction", repairing)
+        assert json.loads(answer["body"])["repairs"] == [tenant_id]
 
     def of_one_that_no_capacity_is_left_for(self, tenant_id: str) -> None:
         role = self.fleet.deployment.value({"Fn::GetAtt": "KnowledgeBaseRole.Arn"})
@@ -219,6 +231,9 @@ class Lives:
     def ask(self, tenant_id: str) -> None:
         answer = self.fleet.invoke("AskFunction", sample("ask", tenant_id))
         assert answer["statusCode"] == 200, answer
+
+    def reconcile(self) -> None:
+        self.fleet.invoke("ReconcileFunction", sample("daily", ""))
 
     # --- what others do ---
 
@@ -289,7 +304,7 @@ class Lives:
                 agent.stop_ingestion_job(**self.data_source(tenant_id), ingestionJobId=job["ingestionJobId"])
 
     def die_silently_while_waiting_for_a_sync(self, tenant_id: str) -> None:
-        """The tenant's data source is deleted; the execution that makes another one dies, and its lease lapses."""
+        """The tenant's data source is deleted; the execution that makes another one dies, with its lease."""
         self.client("bedrock-agent").delete_data_source(**self.data_source(tenant_id))
         self.fleet.timeline.run_for(120)
         self.order({"effect": "job_hangs", "count": 1})
@@ -297,7 +312,6 @@ class Lives:
             execution = self.begin(tenant_id)
         self.until(lambda: self.fleet.sync(tenant_id).job is not None)
         self.fleet.stop(execution, announced=False)
-        self.fleet.timeline.run_for(A_SHORT_LEASE)
 
     def order(self, fault: dict[str, Any]) -> None:
         self.fleet.emulator.faults.add(fault)
