@@ -178,7 +178,8 @@ class TestFailures:
         with pytest.raises(ErasureIncomplete, match="vector index acme"):
             run("verify_erasure")
 
-    def test_another_execution_is_told_that_the_tenant_is_busy(self, run: Run) -> None:
+    def test_another_execution_is_told_that_the_tenant_is_busy(self, run: Run, fleet: Fleet) -> None:
+        fleet.executions.begin(EXECUTION)
         run("fence_off_tenant")
         with pytest.raises(TenantBusy):
             run("fence_off_tenant", {**event("steps/fence_off_tenant"), "execution": f"{EXECUTION}-another"})
