@@ -57,11 +57,17 @@ def corrections() -> str:
 
 def facts() -> str:
     """Which test shows which fact about the service."""
+    return _printed_by("tests/local/fact_table.py")
+
+
+def permissions() -> str:
+    """What every role of the stack may do."""
+    return _printed_by("tests/contract/permission_table.py")
+
+
+def _printed_by(script: str) -> str:
     printed = subprocess.run(  # noqa: S603 -- our own script
-        [sys.executable, str(ROOT / "tests" / "local" / "fact_table.py")],
-        capture_output=True,
-        text=True,
-        check=True,
+        [sys.executable, str(ROOT / script)], capture_output=True, text=True, check=True
     )
     return printed.stdout.strip()
 
@@ -76,6 +82,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "diagram of offboard_tenant": lambda: _diagram_of("offboard_tenant"),
     "corrections": corrections,
     "facts": facts,
+    "permissions": permissions,
 }
 
 

@@ -9,11 +9,14 @@ import pytest
 from botocore.stub import Stubber
 
 from kbfleet.adapters.event_bridge import EventBridgeAnnouncements
-from kbfleet.contracts import JobStateChangeEvent, WorkflowFailedEvent, parse
+from kbfleet.contracts import JobStateChangeEvent, TenantStateChangeEvent, WorkflowFailedEvent, parse
+from kbfleet.domain.erasure import ErasedResource, ErasureReceipt
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.tenant import TenantStateChange, TenantStatus, Workflow, WorkflowFailure
 from kbfleet.ports import Announcements
 from tests.support.aws import client as aws_client
+from tests.support.clock import START
 from tests.support.fakes import RecordingAnnouncements
 from tests.support.samples import ACME, SAKURA, job_state_change, provisioning_failure
 from tests.support.template import resources
@@ -42,6 +45,27 @@ CHANGES = [
 ]
 
 
+OFFBOARDING_FAILURE = WorkflowFailure(
+    Workflow.OFFBOARD_TENANT,
+    "Delete Bucket",
+    "AccessRefused",
+    "議事録を削除する権限がありません。",
+    "arn:aws:states:us-east-1:123456789012:execution:kbfleet-offboard-tenant:sakura-1",
+    START,
+)
+TENANT_CHANGES = [
+    TenantStateChange(ACME, TenantStatus.SUSPENDED, TenantStatus.ACTIVE, START),
+    TenantStateChange(ACME, TenantStatus.PROVISIONING, None, START),
+    TenantStateChange(
+        SAKURA,
+        TenantStatus.OFFBOARDED,
+        TenantStatus.OFFBOARDING,
+        START,
+        ErasureReceipt(START, START, OFFBOARDING_FAILURE.execution, (ErasedResource("bucket", "b"),), ("usage",)),
+    ),
+]
+
+
 class Bus:
     """The bus, its rules, and the alert queue behind them."""
 
@@ -57,6 +81,13 @@ class Bus:
             pattern = json.dumps(rule["Properties"]["EventPattern"])
             self.events.put_rule(Name=name, EventBusName="kbfleet", EventPattern=pattern)
             self.events.put_targets(Rule=name, EventBusName="kbfleet", Targets=[{"Id": "alerts", "Arn": arn}])
+
+        self._arn = arn
+
+    def listen(self, pattern: dict[str, Any]) -> None:
+        """What matches goes into the queue too."""
+        self.events.put_rule(Name="listener", EventBusName="kbfleet", EventPattern=json.dumps(pattern))
+        self.events.put_targets(Rule="listener", EventBusName="kbfleet", Targets=[{"Id": "listener", "Arn": self._arn}])
 
     def delivered(self) -> list[dict[str, Any]]:
         received = self._queue.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10)
@@ -84,6 +115,32 @@ def test_a_failed_provisioning_reaches_the_alert_queue_as_it_was(bus: Bus) -> No
     assert (detail.tenant_id, detail.to_domain()) == (ACME, provisioning_failure())
 
 
+def test_a_failed_offboarding_reaches_the_alert_queue_as_it_was(bus: Bus) -> None:
+    EventBridgeAnnouncements(bus.events, bus_name="kbfleet").offboarding_failed(SAKURA, OFFBOARDING_FAILURE)
+    (event,) = bus.delivered()
+    detail = parse(WorkflowFailedEvent, event).detail
+    assert (event["detail-type"], detail.tenant_id) == ("Offboarding Failed", SAKURA)
+    assert detail.to_domain() == OFFBOARDING_FAILURE
+
+
+@pytest.mark.parametrize("change", TENANT_CHANGES, ids=lambda change: str(change.status))
+def test_a_tenants_change_reaches_whoever_listens_as_it_was_and_alerts_nobody(
+    bus: Bus, change: TenantStateChange
+) -> None:
+    bus.listen({"source": ["kbfleet.tenants"], "detail-type": ["Tenant State Change"]})
+    EventBridgeAnnouncements(bus.events, bus_name="kbfleet").tenant_state_changed(change)
+    (event,) = bus.delivered()
+    detail = parse(TenantStateChangeEvent, event).detail
+    assert detail.identity == change.identity
+    assert (detail.tenant_id, detail.status, detail.occurred_at, detail.previous_status, detail.receipt) == (
+        change.tenant_id,
+        change.status,
+        change.occurred_at,
+        change.previous_status,
+        change.receipt,
+    )
+
+
 def test_an_event_that_the_bus_does_not_take_is_worth_another_try(aws: None) -> None:
     client = aws_client("events")
     refused = {"ErrorCode": "InternalFailure", "ErrorMessage": "try later"}
@@ -98,5 +155,10 @@ def test_announcements_in_memory_are_kept_in_order() -> None:
     port: Announcements = announcements
     port.job_state_changed(job_state_change())
     port.provisioning_failed(ACME, provisioning_failure())
+    port.offboarding_failed(SAKURA, OFFBOARDING_FAILURE)
+    for change in TENANT_CHANGES:
+        port.tenant_state_changed(change)
     assert announcements.job_state_changes == [job_state_change()]
+    assert announcements.tenant_state_changes == TENANT_CHANGES
+    assert announcements.offboarding_failures == [(SAKURA, OFFBOARDING_FAILURE)]
     assert announcements.provisioning_failures == [(ACME, provisioning_failure())]

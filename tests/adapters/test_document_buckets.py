@@ -11,10 +11,11 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
+from moto.core.botocore_stubber import MockRawResponse
 from moto.s3.models import s3_backends
 
-from kbfleet.adapters.s3 import S3DocumentBuckets
-from kbfleet.domain.errors import BucketNameTaken
+from kbfleet.adapters.s3 import PAGES_A_CALL, S3DocumentBuckets
+from kbfleet.domain.errors import AccessRefused, BucketNameTaken
 from kbfleet.ports import DocumentBuckets
 from tests.support.aws import client as aws_client
 from tests.support.documents import BucketSettings
@@ -41,6 +42,14 @@ class World(ABC):
     @abstractmethod
     def take(self) -> None:
         """The name belongs to somebody else."""
+
+    @abstractmethod
+    def fill(self, calls: int) -> None:
+        """The bucket holds so much that deleting it takes that many calls."""
+
+    @abstractmethod
+    def refuse_deletions(self) -> None:
+        """Nobody may delete documents."""
 
 
 class DocumentBucketsSuite:
@@ -76,6 +85,64 @@ class DocumentBucketsSuite:
         with pytest.raises(BucketNameTaken, match=NAME):
             world.buckets.ensure(NAME, TAGS)
 
+    # --- refusing uploads ---
+
+    def test_a_bucket_that_refuses_uploads_keeps_every_other_setting(self, world: World) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        world.buckets.refuse_uploads(NAME)
+        world.buckets.refuse_uploads(NAME)
+        assert world.settings() == BucketSettings(tags=TAGS, takes_uploads=False)
+
+    def test_converging_opens_it_again(self, world: World) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        world.buckets.refuse_uploads(NAME)
+        world.buckets.ensure(NAME, TAGS)
+        assert world.settings() == BucketSettings(tags=TAGS)
+
+    def test_a_bucket_that_does_not_exist_refuses_uploads_anyway(self, world: World) -> None:
+        world.buckets.refuse_uploads(NAME)
+        assert not world.buckets.exists(NAME)
+
+    # --- deleting ---
+
+    def test_a_bucket_exists_until_it_is_deleted(self, world: World) -> None:
+        assert not world.buckets.exists(NAME)
+        world.buckets.ensure(NAME, TAGS)
+        assert world.buckets.exists(NAME)
+        assert world.buckets.delete(NAME)
+        assert not world.buckets.exists(NAME)
+
+    def test_a_bucket_that_is_gone_is_deleted(self, world: World) -> None:
+        assert world.buckets.delete(NAME)
+
+    def test_a_closed_bucket_can_be_deleted(self, world: World) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        world.buckets.refuse_uploads(NAME)
+        assert world.buckets.delete(NAME)
+
+    def test_what_no_call_can_delete_at_once_takes_several(self, world: World) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        world.fill(calls=3)
+        assert [world.buckets.delete(NAME) for _ in range(3)] == [False, False, True]
+        assert not world.buckets.exists(NAME)
+
+    def test_documents_that_may_not_be_deleted_are_told_and_the_bucket_stays(self, world: World) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        world.fill(calls=1)
+        world.refuse_deletions()
+        with pytest.raises(AccessRefused, match=NAME):
+            world.buckets.delete(NAME)
+        assert world.buckets.exists(NAME)
+
+    def test_somebody_elses_bucket_is_neither_closed_nor_deleted_nor_taken_for_gone(self, world: World) -> None:
+        world.take()
+        with pytest.raises(AccessRefused):
+            world.buckets.refuse_uploads(NAME)
+        with pytest.raises(AccessRefused):
+            world.buckets.delete(NAME)
+        with pytest.raises(BucketNameTaken):
+            world.buckets.exists(NAME)
+
 
 class InMemory(World):
     def __init__(self) -> None:
@@ -87,12 +154,19 @@ class InMemory(World):
     def let_drift(self) -> None:
         self.memory.settings[NAME] = BucketSettings({}, False, False, False, False, False)
 
+    def fill(self, calls: int) -> None:
+        self.memory.batches_left[NAME] = calls - 1
+
+    def refuse_deletions(self) -> None:
+        self.memory.undeletable.add(NAME)
+
     def take(self) -> None:
         self.memory.foreign.add(NAME)
 
 
 class S3(World):
-    """S3 by moto, which does not look at ExpectedBucketOwner: `refuse_other_owners` does it in its place."""
+    """S3 by moto, with small pages. It does not look at ExpectedBucketOwner: `refuse_what_expects_an_owner` does it in
+    its place."""
 
     def __init__(self, region: str) -> None:
         self.client: Any = aws_client("s3", region=region)
@@ -117,6 +191,7 @@ class S3(World):
             ),
             tls_only=any(_refuses_plain_http(statement) for statement in policy["Statement"]),
             notifies_event_bridge=self._notifies_event_bridge(),
+            takes_uploads=not any(_refuses_uploads(statement) for statement in policy["Statement"]),
         )
 
     def _notifies_event_bridge(self) -> bool:
@@ -132,6 +207,23 @@ class S3(World):
         client.put_bucket_notification_configuration(Bucket=NAME, NotificationConfiguration={})
         client.put_bucket_tagging(Bucket=NAME, Tagging={"TagSet": [{"Key": "by", "Value": "hand"}]})
 
+    def fill(self, calls: int) -> None:
+        self.client.meta.events.register("before-parameter-build.s3.ListObjectVersions", _ask_for_a_small_page)
+        # moto takes the policy's refusal without its condition, and would refuse us too.
+        self.client.delete_bucket_policy(Bucket=NAME)
+        versions = (calls - 1) * PAGES_A_CALL * SMALL_PAGE + 1
+        # Some documents have several versions, and some end in a delete marker.
+        for number in range(versions - 1):
+            if number % 8 == 7:
+                self.client.delete_object(Bucket=NAME, Key=f"議事録 {number - 1}.md")
+            else:
+                self.client.put_object(Bucket=NAME, Key=f"議事録 {number - number % 2}.md", Body=b"x")
+        self.client.put_object(Bucket=NAME, Key="last <&>.md", Body=b"x")
+
+    def refuse_deletions(self) -> None:
+        refused = "<Key>議事録 0.md</Key><Code>AccessDenied</Code><Message>Access Denied</Message>"
+        answer(self.client, "DeleteObjects", 200, f"<DeleteResult><Error>{refused}</Error></DeleteResult>")
+
     def take(self) -> None:
         assumed = aws_client("sts", region=self.region).assume_role(
             RoleArn=f"arn:aws:iam::{FOREIGN_ACCOUNT}:role/somebody", RoleSessionName="somebody"
@@ -143,32 +235,65 @@ class S3(World):
             aws_session_token=assumed["SessionToken"],
         ).client("s3")
         other.create_bucket(Bucket=NAME)
-        answer_head(self.client, 403)
+        refuse_what_expects_an_owner(self.client)
+
+
+SMALL_PAGE = 2
+
+
+def _ask_for_a_small_page(params: dict[str, Any], **_: Any) -> None:
+    params["MaxKeys"] = SMALL_PAGE
+    # moto looks for the very version behind which the page begins, and leaves versions out when it has been deleted.
+    # Whoever deletes page after page is at the beginning anyhow.
+    params.pop("KeyMarker", None)
+    params.pop("VersionIdMarker", None)
+
+
+def answer(client: Any, operation: str, status: int, body: str) -> None:
+    """Every call of that operation is answered so."""
+
+    def give(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        return AWSResponse(request.url, status, HTTPHeaders(), MockRawResponse(body.encode()))
+
+    client.meta.events.register_first(f"before-send.s3.{operation}", give)
+
+
+def refuse_what_expects_an_owner(client: Any) -> None:
+    """Source: Amazon S3 documentation, Verifying bucket ownership with bucket owner condition."""
+
+    def refuse(request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
+        if b"x-amz-expected-bucket-owner" not in _header_names(request):
+            return None
+        body = (
+            b""
+            if request.method == "HEAD"
+            else b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        )
+        return AWSResponse(request.url, 403, HTTPHeaders(), MockRawResponse(body))
+
+    client.meta.events.register_first("before-send.s3", refuse)
 
 
 def answer_head(client: Any, status: int) -> None:
-    """HeadBucket with an expected owner is answered with that status. Source: Amazon S3 documentation, HeadBucket."""
-
-    def answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
-        if request.method != "HEAD" or b"x-amz-expected-bucket-owner" not in _header_names(request):
-            return None
-        return AWSResponse(request.url, status, HTTPHeaders(), _Empty())
-
-    client.meta.events.register_first("before-send.s3", answer)
+    """HeadBucket is answered with that status. Source: Amazon S3 documentation, HeadBucket."""
+    answer(client, "HeadBucket", status, "")
 
 
 def _header_names(request: AWSPreparedRequest) -> set[bytes]:
     return {name.lower().encode() for name in request.headers}
 
 
-class _Empty:
-    def stream(self, **_: Any) -> list[bytes]:
-        return []
-
-
 def _refuses_plain_http(statement: dict[str, Any]) -> bool:
     plain_http = {"Bool": {"aws:SecureTransport": "false"}}
-    return bool(statement["Effect"] == "Deny" and statement["Condition"] == plain_http)
+    return bool(statement["Effect"] == "Deny" and statement.get("Condition") == plain_http)
+
+
+def _refuses_uploads(statement: dict[str, Any]) -> bool:
+    return bool(
+        (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:PutObject")
+        and "Condition" not in statement
+        and f"arn:aws:s3:::{NAME}/*" in statement["Resource"]
+    )
 
 
 class TestInMemoryDocumentBuckets(DocumentBucketsSuite):
@@ -193,6 +318,18 @@ class TestS3DocumentBuckets(DocumentBucketsSuite):
         world.buckets.ensure(NAME, TAGS)
         assert "HeadBucket" in world.operations
         assert "CreateBucket" not in world.operations
+
+    def test_a_document_that_comes_in_behind_the_listing_takes_another_call(self, world: S3) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        world.fill(calls=1)
+        late = iter(["late.md"])
+
+        def upload(**_: Any) -> None:
+            for key in late:
+                S3(world.region).client.put_object(Bucket=NAME, Key=key, Body=b"x")
+
+        world.client.meta.events.register("before-call.s3.DeleteBucket", upload)
+        assert [world.buckets.delete(NAME), world.buckets.delete(NAME)] == [False, True]
 
     def test_documents_in_the_bucket_stay(self, world: S3) -> None:
         world.buckets.ensure(NAME, TAGS)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from uuid import UUID
+
 import pytest
 
 from kbfleet.domain.errors import (
@@ -14,11 +17,13 @@ from kbfleet.domain.errors import (
     Throttled,
 )
 from kbfleet.domain.ingestion import JobStatus, Outcome
-from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseStatus, client_token
+from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, KnowledgeBaseStatus, client_token
 from kbfleet.domain.tenant import DataSourceReference, TenantId
 from tests.support.knowledge_base_worlds import BUCKET, REASONS, Emulated, InMemory, World
 from tests.support.knowledge_store_worlds import OnOpenSearchServerless
-from tests.support.samples import ACCOUNT, NAMES
+from tests.support.samples import ACCOUNT, NAMES, REGION
+
+OF_ANOTHER_BUCKET = {"type": "S3", "s3Configuration": {"bucketArn": "arn:aws:s3:::another-bucket"}}
 
 
 class KnowledgeBasesSuite:
@@ -75,11 +80,106 @@ class KnowledgeBasesSuite:
         with pytest.raises(CapacityExceeded):
             world.create("kbfleet-acme")
 
-    def test_a_deleted_one_is_gone(self, world: World) -> None:
+    def test_one_that_somebody_has_deleted_is_gone(self, world: World) -> None:
         made = world.active("kbfleet-acme")
         world.delete(made)
         assert world.knowledge_bases.get(made) is None
         assert not world.knowledge_bases.named("kbfleet-acme")
+
+    def test_several_of_one_name_are_all_found_the_oldest_first(self, world: World) -> None:
+        world.names_are_taken_after(10)
+        made = []
+        for token in ("one", "two", "three"):
+            made.append(world.create("kbfleet-acme", token).knowledge_base_id)
+            world.advance(1)
+        for number in range(12):
+            world.create(f"kbfleet-{number}")
+        assert [found.knowledge_base_id for found in world.knowledge_bases.named("kbfleet-acme")] == made
+
+    # --- counting ---
+
+    def test_an_account_without_any_has_none_of_either_kind(self, world: World) -> None:
+        assert [world.knowledge_bases.count(kind) for kind in KnowledgeBaseKind] == [0, 0]
+
+    def test_those_of_others_count_too_and_where_there_is_room_at_most_too_many(self, world: World) -> None:
+        for number in range(12):
+            world.create(f"kbfleet-{number}")
+        world.make_foreign("theirs", KnowledgeBaseKind.VECTOR)
+        world.make_foreign("theirs-managed", KnowledgeBaseKind.MANAGED)
+        assert 13 <= world.knowledge_bases.count(KnowledgeBaseKind.VECTOR) <= 14
+        assert 1 <= world.knowledge_bases.count(KnowledgeBaseKind.MANAGED) <= 2
+
+    def test_near_the_quota_they_are_counted_exactly(self, world: World) -> None:
+        for number in range(97):
+            world.create(f"kbfleet-{number}")
+        for number in range(3):
+            world.make_foreign(f"theirs-managed-{number}", KnowledgeBaseKind.MANAGED)
+        assert world.knowledge_bases.count(KnowledgeBaseKind.VECTOR) == 97
+        world.make_foreign("theirs", KnowledgeBaseKind.VECTOR)
+        assert world.knowledge_bases.count(KnowledgeBaseKind.VECTOR) == 98
+
+    def test_managed_ones_are_made_although_the_quota_of_the_others_is_used_up(self, world: World) -> None:
+        for number in range(100):
+            world.create(f"kbfleet-{number}")
+        world.make_foreign("theirs-managed", KnowledgeBaseKind.MANAGED)
+        assert world.knowledge_bases.count(KnowledgeBaseKind.VECTOR) == 100
+
+    # --- drift ---
+
+    def test_tags_are_added_to_those_there_are(self, world: World) -> None:
+        made = world.create("kbfleet-acme")
+        world.knowledge_bases.tag(made, {"by": "hand"})
+        assert world.knowledge_bases.tags(made) == {**NAMES.tags(TenantId("acme")), "by": "hand"}
+        world.knowledge_bases.tag(made, {"by": "kbfleet"})
+        assert world.knowledge_bases.tags(made)["by"] == "kbfleet"
+
+    def test_one_that_somebody_has_changed_is_settled_again_and_keeps_its_configuration(self, world: World) -> None:
+        knowledge_base_id = world.active("kbfleet-acme")
+        made = world.knowledge_bases.get(knowledge_base_id)
+        assert made is not None
+        assert made.settled
+        world.unsettle(knowledge_base_id)
+        changed = world.knowledge_bases.get(knowledge_base_id)
+        assert changed is not None
+        assert not changed.settled
+        world.knowledge_bases.update(changed)
+        world.advance(60)
+        found = world.knowledge_bases.get(knowledge_base_id)
+        assert found is not None
+        assert (found.settled, found.status) == (True, KnowledgeBaseStatus.ACTIVE)
+        assert (found.name, found.configuration) == (made.name, made.configuration)
+        assert world.knowledge_bases.tags(found) == NAMES.tags(TenantId("acme"))
+
+    # --- deleting ---
+
+    def test_deleting_takes_a_while(self, world: World) -> None:
+        knowledge_base_id = world.active("kbfleet-acme")
+        world.knowledge_bases.delete(knowledge_base_id)
+        assert world.status(knowledge_base_id) is KnowledgeBaseStatus.DELETING
+        world.knowledge_bases.delete(knowledge_base_id)
+        world.advance(60)
+        assert world.status(knowledge_base_id) is None
+        assert not world.knowledge_bases.named("kbfleet-acme")
+
+    def test_one_that_is_gone_is_deleted(self, world: World) -> None:
+        world.knowledge_bases.delete("KBUNKNOWN0")
+
+    def test_one_whose_data_source_cannot_be_deleted_stays_until_that_is_deleted_without_its_vectors(
+        self, world: World
+    ) -> None:
+        data_source = world.data_source()
+        knowledge_base_id = data_source.knowledge_base_id
+        world.lose_vectors("kbfleet-acme")
+        world.knowledge_bases.delete(knowledge_base_id)
+        assert world.status(knowledge_base_id) is KnowledgeBaseStatus.DELETING
+        world.advance(60)
+        assert world.status(knowledge_base_id) is KnowledgeBaseStatus.DELETE_UNSUCCESSFUL
+        world.knowledge_bases.retain_vectors(data_source)
+        world.knowledge_bases.delete_data_source(data_source)
+        world.advance(60)
+        world.knowledge_bases.delete(knowledge_base_id)
+        world.advance(60)
+        assert world.status(knowledge_base_id) is None
 
     # --- data sources ---
 
@@ -118,6 +218,64 @@ class KnowledgeBasesSuite:
     def test_a_knowledge_base_that_is_gone_has_no_data_sources_to_look_for(self, world: World) -> None:
         assert not world.knowledge_bases.data_sources("KBUNKNOWN0")
         assert world.knowledge_bases.find_data_source("KBUNKNOWN0", "documents") is None
+
+    def test_every_data_source_is_listed_on_whichever_page_it_is(self, world: World) -> None:
+        knowledge_base_id = world.active("kbfleet-acme")
+        made = {world.create_data_source(knowledge_base_id, f"other-{number}") for number in range(5)}
+        assert {found.data_source_id for found in world.knowledge_bases.data_sources(knowledge_base_id)} == made
+
+    def test_deleting_a_data_source_takes_a_while(self, world: World) -> None:
+        data_source = world.data_source()
+        world.knowledge_bases.delete_data_source(data_source)
+        (found,) = world.knowledge_bases.data_sources(data_source.knowledge_base_id)
+        assert found.status is DataSourceStatus.DELETING
+        world.advance(60)
+        assert not world.knowledge_bases.data_sources(data_source.knowledge_base_id)
+
+    def test_a_data_source_that_is_gone_is_deleted(self, world: World) -> None:
+        data_source = world.data_source()
+        world.knowledge_bases.delete_data_source(replace(data_source, data_source_id="DSUNKNOWN0"))
+        world.delete(data_source.knowledge_base_id)
+        world.knowledge_bases.delete_data_source(data_source)
+
+    def test_a_data_source_whose_job_runs_is_not_deleted(self, world: World) -> None:
+        data_source = world.data_source()
+        job = world.start(data_source)
+        with pytest.raises(ResourceConflict):
+            world.knowledge_bases.delete_data_source(data_source)
+        assert world.stored_data_source(data_source).status is DataSourceStatus.AVAILABLE
+        world.ended(data_source, job)
+        world.knowledge_bases.delete_data_source(data_source)
+        world.advance(60)
+        assert not world.knowledge_bases.data_sources(data_source.knowledge_base_id)
+
+    def test_a_data_source_whose_vectors_cannot_be_deleted_is_stuck_until_they_are_left_alone(
+        self, world: World
+    ) -> None:
+        data_source = world.data_source()
+        world.lose_vectors("kbfleet-acme")
+        world.knowledge_bases.delete_data_source(data_source)
+        world.advance(60)
+        stuck = world.stored_data_source(data_source)
+        assert stuck.status is DataSourceStatus.DELETE_UNSUCCESSFUL
+        assert "Unable to delete data from vector store" in stuck.failure_reasons[0]
+        world.knowledge_bases.retain_vectors(data_source)
+        kept = world.stored_data_source(data_source)
+        assert (kept.name, kept.configuration, kept.deletion_policy) == (stuck.name, stuck.configuration, "RETAIN")
+        world.knowledge_bases.delete_data_source(data_source)
+        world.advance(60)
+        assert not world.knowledge_bases.data_sources(data_source.knowledge_base_id)
+
+    def test_a_data_source_that_somebody_has_changed_reads_again_what_it_should(self, world: World) -> None:
+        data_source = world.data_source()
+        wanted = world.data_source_configuration()
+        world.knowledge_bases.update_data_source(data_source, "documents", OF_ANOTHER_BUCKET)
+        world.knowledge_bases.retain_vectors(data_source)
+        assert not world.stored_data_source(data_source).reads_as(wanted)
+        world.knowledge_bases.update_data_source(data_source, "documents", wanted)
+        found = world.stored_data_source(data_source)
+        assert found.reads_as(wanted)
+        assert (found.status, found.deletion_policy) == (DataSourceStatus.AVAILABLE, "DELETE")
 
     # --- ingestion jobs ---
 
@@ -191,6 +349,33 @@ class KnowledgeBasesSuite:
         assert found is not None
         assert found.ingestion_job_id == running.ingestion_job_id
 
+    def test_a_job_that_is_stopped_ends_after_a_while(self, world: World) -> None:
+        data_source = world.data_source()
+        job = world.start(data_source)
+        world.advance(30)
+        for _ in range(2):
+            world.knowledge_bases.stop_ingestion(data_source, job.ingestion_job_id)
+            stopping = world.knowledge_bases.ingestion_job(data_source, job.ingestion_job_id)
+            assert (stopping.status, stopping.outcome) == (JobStatus.STOPPING, None)
+        running = world.knowledge_bases.running_ingestion_job(data_source)
+        assert running is not None
+        assert running.ingestion_job_id == job.ingestion_job_id
+        ended = world.ended(data_source, job)
+        assert (ended.status, ended.outcome) == (JobStatus.STOPPED, Outcome.STOPPED)
+        assert world.knowledge_bases.running_ingestion_job(data_source) is None
+
+    def test_a_job_that_has_ended_stays_as_it_ended(self, world: World) -> None:
+        data_source = world.data_source()
+        ended = world.ended(data_source, world.start(data_source))
+        world.knowledge_bases.stop_ingestion(data_source, ended.ingestion_job_id)
+        assert world.knowledge_bases.ingestion_job(data_source, ended.ingestion_job_id) == ended
+
+    def test_a_job_that_is_gone_is_stopped(self, world: World) -> None:
+        data_source = world.data_source()
+        world.knowledge_bases.stop_ingestion(data_source, "JOBUNKNOWN")
+        world.delete(data_source.knowledge_base_id)
+        world.knowledge_bases.stop_ingestion(data_source, "JOBUNKNOWN")
+
     def test_a_job_or_data_source_that_is_gone_is_missing(self, world: World) -> None:
         data_source = world.data_source()
         job = world.ended(data_source, world.start(data_source))
@@ -241,6 +426,30 @@ class TestBedrockKnowledgeBases(KnowledgeBasesSuite):
         assert 1 <= len(found["description"]) <= 200
         tags = world.agent.list_tags_for_resource(resourceArn=found["knowledgeBaseArn"])["tags"]
         assert tags == NAMES.tags(TenantId("acme"))
+
+    def test_leaving_vectors_alone_changes_nothing_else_of_the_data_source(self, world: Emulated) -> None:
+        knowledge_base_id = world.active("kbfleet-acme")
+        given = {
+            "name": "documents",
+            "description": "Made by hand.",
+            "dataSourceConfiguration": {
+                "type": "S3",
+                "s3Configuration": {"bucketArn": f"arn:aws:s3:::{BUCKET}", "inclusionPrefixes": ["議事録/"]},
+            },
+            "serverSideEncryptionConfiguration": {"kmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{UUID(int=0)}"},
+            "vectorIngestionConfiguration": {
+                "chunkingConfiguration": {
+                    "chunkingStrategy": "FIXED_SIZE",
+                    "fixedSizeChunkingConfiguration": {"maxTokens": 200, "overlapPercentage": 10},
+                }
+            },
+        }
+        made = world.agent.create_data_source(knowledgeBaseId=knowledge_base_id, **given)["dataSource"]
+        world.knowledge_bases.retain_vectors(DataSourceReference(knowledge_base_id, made["dataSourceId"]))
+        found = world.agent.get_data_source(knowledgeBaseId=knowledge_base_id, dataSourceId=made["dataSourceId"])
+        members = found["dataSource"]
+        assert {member: members.get(member) for member in given} == given
+        assert members["dataDeletionPolicy"] == "RETAIN"
 
     def test_a_data_source_that_fails_after_it_was_made_says_why(self, world: Emulated) -> None:
         fault = {"effect": "data_source_fails", "seconds": 30, "failureReasons": ["The bucket cannot be read."]}

@@ -38,6 +38,7 @@ ENVIRONMENT = {
     "KNOWLEDGE_BASE_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/knowledge-base",
     "KNOWLEDGE_BASE_LOOK_SECONDS": "85",
     "KEEP_USAGE": "true",
+    "OFFBOARD_TENANT_ARN": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:kbfleet-offboard-tenant",
     "RETENTION_DAYS": "30",
     "KNOWLEDGE_BASE_READY_SECONDS": "900",
     "LEASE_SECONDS": "18000",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from kbfleet.domain.ingestion import JobStatus
-from kbfleet.domain.tenant import Lease, TenantStatus
+from kbfleet.domain.tenant import Lease, Offboarding, TenantStatus, Workflow
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.clock import START
 from tests.support.fakes import JobCourse
@@ -102,6 +103,159 @@ class TestGetProvisioning:
         status, body = send("get_provisioning")
         assert (status, body["code"]) == (404, "ExecutionNotFound")
         assert NAME in body["detail"]
+
+
+class TestDeleteTenant:
+    def test_its_offboarding_starts_with_the_days_that_were_asked_for(self, send: Send, fleet: Fleet) -> None:
+        fleet.registry.create(tenant())
+        status, body = send("delete_tenant")
+        assert (status, body["execution"], body["status"]) == (202, NAME, "RUNNING")
+        assert fleet.offboarding_executions.requests[NAME] == {"tenant_id": "acme", "retention_days": 7}
+        assert fleet.executions.requests == {}
+
+    def test_else_with_those_of_the_stack(self, send: Send, fleet: Fleet) -> None:
+        fleet.registry.create(tenant())
+        send("delete_tenant", **query(None))
+        assert fleet.offboarding_executions.requests[NAME]["retention_days"] == 30
+
+    def test_no_day_at_all_can_be_asked_for(self, send: Send, fleet: Fleet) -> None:
+        fleet.registry.create(tenant())
+        assert send("delete_tenant", **query("0"))[0] == 202
+        assert fleet.offboarding_executions.requests[NAME]["retention_days"] == 0
+
+    @pytest.mark.parametrize("days", ["-1", "331", "soon", "", "1.5", "NaN"])
+    def test_any_other_value_names_the_field_and_starts_nothing(self, send: Send, fleet: Fleet, days: str) -> None:
+        fleet.registry.create(tenant())
+        status, body = send("delete_tenant", **query(days))
+        assert (status, body["field"]) == (400, "retention_days")
+        assert fleet.offboarding_executions.requests == {}
+        assert fleet.registry.get(ACME).status is TenantStatus.ACTIVE
+
+    def test_while_one_runs_it_is_the_answer(self, send: Send, fleet: Fleet, handler: Callable[[str], Handler]) -> None:
+        fleet.registry.create(tenant())
+        _, first = send("delete_tenant")
+        execution = fleet.offboarding_executions.describe(first["execution"]).arn
+        handler("offboarding/fence_off_tenant")({**event("steps/fence_off_tenant"), "execution": execution})
+        fleet.clock.advance(60)
+        status, second = send("delete_tenant")
+        assert (status, second["execution"]) == (202, first["execution"])
+        assert len(fleet.offboarding_executions.requests) == 1
+
+    def test_an_unknown_tenant_is_not_found(self, send: Send) -> None:
+        status, body = send("delete_tenant")
+        assert (status, body["code"]) == (404, "TenantNotFound")
+
+    @pytest.mark.parametrize(
+        ("fields", "code"),
+        [
+            ({"status": TenantStatus.OFFBOARDED}, "TenantOffboarded"),
+            ({"status": TenantStatus.PROVISIONING, "lease": Lease(EXECUTION, START.replace(hour=14))}, "TenantBusy"),
+        ],
+    )
+    def test_one_that_is_gone_or_being_provisioned_is_refused(
+        self, send: Send, fleet: Fleet, fields: dict[str, Any], code: str
+    ) -> None:
+        fleet.registry.create(tenant(**fields))
+        fleet.offboarding_executions.begin(EXECUTION)
+        status, body = send("delete_tenant")
+        assert (status, body["code"]) == (409, code)
+        assert list(fleet.offboarding_executions.requests) == [EXECUTION.rsplit(":", 1)[-1]]
+
+
+def query(days: str | None) -> dict[str, Any]:
+    """The members of a request that hold its query."""
+    single = None if days is None else {"retention_days": days}
+    multiple = None if days is None else {"retention_days": [days]}
+    return {"queryStringParameters": single, "multiValueQueryStringParameters": multiple}
+
+
+class TestSuspension:
+    def test_a_suspended_tenant_is_shown_and_synced_no_more(self, send: Send, fleet: Fleet) -> None:
+        fleet.add(ACME)
+        fleet.request(ACME)
+        fleet.tick()
+        status, body = send("put_suspension")
+        assert (status, body["status"]) == (200, "SUSPENDED")
+        assert fleet.registry.get(ACME).status is TenantStatus.SUSPENDED
+        fleet.tick_until_idle()
+        assert [job.seen_at(fleet.clock.now()).status for job in fleet.knowledge_bases.jobs.values()] == ["STOPPED"]
+        assert send("post_sync")[0] == 409
+
+    def test_suspending_twice_is_suspending_once(self, send: Send, fleet: Fleet) -> None:
+        fleet.add(ACME)
+        assert [send("put_suspension")[0] for _ in range(2)] == [200, 200]
+
+    def test_it_is_taken_back(self, send: Send, fleet: Fleet) -> None:
+        fleet.add(ACME)
+        send("put_suspension")
+        status, body = send("delete_suspension")
+        assert (status, body["status"]) == (200, "ACTIVE")
+        assert fleet.ticks.requests == 1
+        assert [change.status for change in fleet.announcements.tenant_state_changes] == ["SUSPENDED", "ACTIVE"]
+        assert fleet.executions.requests == {}
+
+    def test_an_offboarding_that_has_not_begun_to_delete_is_taken_back_and_the_bucket_opened(
+        self, send: Send, fleet: Fleet, handler: Callable[[str], Handler]
+    ) -> None:
+        fleet.add(ACME)
+        handler("offboarding/fence_off_tenant")(event("steps/fence_off_tenant"))
+        status, body = send("delete_suspension")
+        assert (status, body["status"]) == (200, "ACTIVE")
+        assert list(fleet.executions.requests.values()) == [{"tenant_id": "acme"}]
+
+    @pytest.mark.parametrize("sample", ["put_suspension", "delete_suspension"])
+    @pytest.mark.parametrize(
+        ("fields", "status"),
+        [
+            (None, 404),
+            ({"status": TenantStatus.OFFBOARDED}, 409),
+            (
+                {
+                    "status": TenantStatus.OFFBOARDING,
+                    "offboarding": Offboarding(START, START, TenantStatus.ACTIVE, deletion_began_at=START),
+                },
+                409,
+            ),
+        ],
+    )
+    def test_what_cannot_be_suspended_or_resumed_is_refused_and_stays(
+        self, send: Send, fleet: Fleet, sample: str, fields: dict[str, Any] | None, status: int
+    ) -> None:
+        if fields is not None:
+            fleet.registry.create(tenant(**fields))
+        before = fleet.registry.find(ACME)
+        answered, body = send(sample)
+        assert answered == status, body
+        assert fleet.registry.find(ACME) == before
+
+
+class TestGetOffboarding:
+    @pytest.fixture
+    def running(self, fleet: Fleet) -> str:
+        """The execution of the sample request. Returns: its name."""
+        name = str(event("triggers/get_offboarding")["pathParameters"]["execution"])
+        fleet.offboarding_executions.start(name, {"tenant_id": "acme", "retention_days": 30})
+        return name
+
+    def test_it_says_where_it_is(self, send: Send, fleet: Fleet, running: str) -> None:
+        fleet.offboarding_executions.progress(running, status="RUNNING", step="Wait For Retention Period")
+        status, body = send("get_offboarding")
+        assert (status, body["execution"], body["step"]) == (200, running, "Wait For Retention Period")
+
+    def test_a_failed_one_gives_the_reason_that_the_record_keeps(self, send: Send, fleet: Fleet, running: str) -> None:
+        arn = fleet.offboarding_executions.describe(running).arn
+        failure = replace(provisioning_failure(arn), workflow=Workflow.OFFBOARD_TENANT, step="Delete Bucket")
+        fleet.offboarding_executions.progress(running, status="FAILED", error="OffboardingFailed")
+        fleet.registry.create(tenant(status=TenantStatus.FAILED, failure=failure))
+        _, body = send("get_offboarding")
+        assert (body["step"], body["error"], body["reason"]) == ("Delete Bucket", "AccessRefused", "Access denied.")
+
+    def test_an_unknown_one_is_not_found_nor_is_a_provisioning(self, send: Send, fleet: Fleet) -> None:
+        send("put_tenant")
+        path = {"tenant_id": "acme", "execution": NAME}
+        for changes in ({}, {"path": f"/tenants/acme/offboardings/{NAME}", "pathParameters": path}):
+            status, body = send("get_offboarding", **changes)
+            assert (status, body["code"]) == (404, "ExecutionNotFound")
 
 
 class TestGetTenant:

@@ -11,7 +11,15 @@ import pytest
 
 from kbfleet import bootstrap
 from kbfleet.domain.alert import Severity
-from kbfleet.domain.errors import InvalidInput, NotReadyYet, TenantClaimMissing, TokenRefused
+from kbfleet.domain.errors import (
+    InvalidInput,
+    KnowledgeStoreNotOffered,
+    NotReadyYet,
+    TenantClaimMissing,
+    TenantOffboarding,
+    TenantSuspended,
+    TokenRefused,
+)
 from kbfleet.domain.ingestion import SyncState
 from kbfleet.domain.tenant import Lease, TenantId, TenantStatus
 from tests.handlers.conftest import Handler, Logs, event
@@ -86,6 +94,95 @@ class TestStoppedExecution:
         assert refused.value.field == field
 
 
+class TestStartProvisioning:
+    @pytest.fixture
+    def deliver(self, handler: Handlers) -> Callable[..., None]:
+        """Delivers the sample event, or one whose detail differs from it."""
+
+        def start(**detail: object) -> None:
+            requested = event("triggers/onboarding_requested")
+            requested["detail"] |= detail
+            assert handler("provisioning/start_provisioning")(requested) is None
+
+        return start
+
+    def test_the_tenants_provisioning_starts(self, deliver: Callable[..., None], fleet: Fleet) -> None:
+        deliver()
+        name = f"acme-{event('triggers/onboarding_requested')['id']}"
+        assert fleet.executions.requests == {name: {"tenant_id": "acme", "name": "Acme Outdoor"}}
+
+    @pytest.mark.parametrize("status", ["RUNNING", "SUCCEEDED", "FAILED"])
+    def test_an_event_that_is_delivered_again_starts_no_second_one_however_far_the_first_is(
+        self, deliver: Callable[..., None], fleet: Fleet, status: str
+    ) -> None:
+        deliver()
+        (name,) = fleet.executions.requests
+        fleet.executions.progress(name, status=status)
+        fleet.clock.advance(60)
+        deliver()
+        assert list(fleet.executions.requests) == [name]
+
+    def test_another_event_for_a_tenant_that_is_being_provisioned_starts_no_second_one(
+        self, handler: Handlers, deliver: Callable[..., None], fleet: Fleet
+    ) -> None:
+        deliver()
+        (name,) = fleet.executions.requests
+        lease = Lease(fleet.executions.describe(name).arn, START.replace(hour=14))
+        fleet.registry.create(tenant(status=TenantStatus.PROVISIONING, lease=lease))
+        handler("provisioning/start_provisioning")({**event("triggers/onboarding_requested"), "id": "another"})
+        assert list(fleet.executions.requests) == [name]
+
+    @pytest.mark.parametrize(
+        ("detail", "field"),
+        [
+            ({"tenant_id": "Acme!"}, "tenant_id"),
+            ({"tenant_id": None}, "detail.tenant_id"),
+            ({"name": ""}, "name"),
+            ({"colour": "red"}, "detail.colour"),
+        ],
+    )
+    def test_a_malformed_event_is_refused_by_the_field_and_starts_nothing(
+        self, deliver: Callable[..., None], fleet: Fleet, detail: dict[str, object], field: str
+    ) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            deliver(**detail)
+        assert refused.value.field == field
+        assert fleet.executions.requests == {}
+
+    @pytest.mark.parametrize("member", ["id", "detail", "detail-type"])
+    def test_an_event_that_lacks_something_is_refused_too(self, handler: Handlers, fleet: Fleet, member: str) -> None:
+        requested = event("triggers/onboarding_requested")
+        del requested[member]
+        with pytest.raises(InvalidInput) as refused:
+            handler("provisioning/start_provisioning")(requested)
+        assert refused.value.field == member
+        assert fleet.executions.requests == {}
+
+    @pytest.mark.parametrize(
+        ("status", "error"),
+        [(TenantStatus.SUSPENDED, TenantSuspended), (TenantStatus.OFFBOARDING, TenantOffboarding)],
+    )
+    def test_a_tenant_that_is_suspended_or_leaving_is_not_provisioned(
+        self, deliver: Callable[..., None], fleet: Fleet, status: TenantStatus, error: type[Exception]
+    ) -> None:
+        fleet.registry.create(tenant(status=status))
+        with pytest.raises(error):
+            deliver()
+        assert fleet.executions.requests == {}
+
+    def test_a_tenant_that_was_offboarded_comes_back_as_a_new_one(
+        self, deliver: Callable[..., None], fleet: Fleet
+    ) -> None:
+        fleet.registry.create(tenant(status=TenantStatus.OFFBOARDED))
+        deliver()
+        assert len(fleet.executions.requests) == 1
+
+    def test_a_store_that_the_stack_does_not_have_is_refused(self, deliver: Callable[..., None], fleet: Fleet) -> None:
+        with pytest.raises(KnowledgeStoreNotOffered):
+            deliver(knowledge_store="PINECONE")
+        assert fleet.executions.requests == {}
+
+
 class TestSendAlert:
     @pytest.mark.parametrize(
         ("sample", "tenant_id", "severity"),
@@ -94,6 +191,7 @@ class TestSendAlert:
             ("ingestion_degraded", SAKURA, Severity.BROKEN),
             ("ingestion_recovered", ACME, Severity.RECOVERED),
             ("provisioning_failed", ACME, Severity.BROKEN),
+            ("offboarding_failed", ACME, Severity.BROKEN),
         ],
     )
     def test_an_event_becomes_an_alert(

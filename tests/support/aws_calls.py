@@ -16,7 +16,7 @@ from unittest.mock import patch
 import boto3
 import botocore.endpoint
 import botocore.retries.standard
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.config import Config
 from moto.core.botocore_stubber import MockRawResponse
@@ -113,6 +113,7 @@ class AwsCalls:
         self.made: list[Call] = []
         self.disturbances: list[Disturbance] = []
         self.observers: list[Callable[[Answered], None]] = []
+        self.request_observers: list[Callable[[Call, Mapping[str, Any], AWSPreparedRequest], None]] = []
         self._timeline = timeline
         self._emulator = emulator
         self._services = services
@@ -159,6 +160,7 @@ class AwsCalls:
             events.unregister("before-send", botocore_stubber)
             events.register_first("before-send", partial(self._answer, service))
         events.register("before-parameter-build", partial(self._before, service))
+        events.register("request-created", self._requested)
         events.register("after-call", self._after)
         return made
 
@@ -177,6 +179,12 @@ class AwsCalls:
         context["call"], context["parameters"] = call, params
         for disturb in tuple(self.disturbances):
             disturb(call, Moment.BEFORE)
+
+    def _requested(self, *, request: AWSRequest, **_: Any) -> None:
+        call: Call | None = request.context.get("call")
+        if call is not None:
+            for observe in self.request_observers:
+                observe(call, request.context["parameters"], request.prepare())
 
     def _after(self, *, parsed: Any, context: dict[str, Any], **_: Any) -> None:
         call: Call | None = context.get("call")

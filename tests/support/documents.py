@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from kbfleet.domain.errors import BucketNameTaken, KnowledgeStoreUnusable
+from kbfleet.domain.errors import AccessRefused, BucketNameTaken, KnowledgeStoreUnusable
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import ResourceNames, TenantId
 
@@ -29,7 +29,7 @@ class InMemoryDocumentBuckets:
 
     `settings` holds the buckets that are ours, by name, for tests to look at and to let drift; a name in `foreign`
     belongs to somebody else. `created` has every name once for each time that it was made; `batches_left` says for how
-    many calls more a bucket is not empty.
+    many calls more a bucket is not empty, and documents of a bucket in `undeletable` stay.
     """
 
     def __init__(self) -> None:
@@ -37,19 +37,21 @@ class InMemoryDocumentBuckets:
         self.foreign: set[str] = set()
         self.created: list[str] = []
         self.batches_left: dict[str, int] = {}
+        self.undeletable: set[str] = set()
 
     def ensure(self, name: str, tags: Mapping[str, str]) -> None:
-        if name in self.foreign:
-            raise BucketNameTaken(f"Bucket {name} exists and this account may not use it.")
+        self._look(name)
         if name not in self.settings:
             self.created.append(name)
         self.settings[name] = BucketSettings(tags=dict(tags))
 
     def refuse_uploads(self, name: str) -> None:
+        self._refuse_foreign(name)
         if name in self.settings:
             self.settings[name] = replace(self.settings[name], takes_uploads=False)
 
     def exists(self, name: str) -> bool:
+        self._look(name)
         return name in self.settings
 
     def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, TenantId]]:
@@ -57,11 +59,22 @@ class InMemoryDocumentBuckets:
         return ((name, tenant_id) for name, tenant_id in owned if tenant_id is not None)
 
     def delete(self, name: str) -> bool:
+        self._refuse_foreign(name)
+        if name in self.undeletable:
+            raise AccessRefused(f"DeleteObjects for bucket {name}: AccessDenied")
         if self.batches_left.get(name):
             self.batches_left[name] -= 1
             return False
         self.settings.pop(name, None)
         return True
+
+    def _look(self, name: str) -> None:
+        if name in self.foreign:
+            raise BucketNameTaken(f"Bucket {name} exists and this account may not use it.")
+
+    def _refuse_foreign(self, name: str) -> None:
+        if name in self.foreign:
+            raise AccessRefused(f"Bucket {name}: AccessDenied")
 
 
 class InMemoryKnowledgeStore:

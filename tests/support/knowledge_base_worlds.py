@@ -9,7 +9,13 @@ from typing import Any
 
 from kbfleet.adapters.bedrock import BedrockKnowledgeBases
 from kbfleet.domain.ingestion import FailureReason, IngestionJob, JobStatus
-from kbfleet.domain.knowledge_base import KnowledgeBase, client_token
+from kbfleet.domain.knowledge_base import (
+    DataSource,
+    KnowledgeBase,
+    KnowledgeBaseKind,
+    KnowledgeBaseStatus,
+    client_token,
+)
 from kbfleet.domain.tenant import DataSourceReference, TenantId
 from kbfleet.ports import KnowledgeBases
 from tests.support.emulator import SERVICE_ROLE, EmulatedAws
@@ -49,6 +55,22 @@ class World(ABC):
     @abstractmethod
     def delete(self, knowledge_base_id: str) -> None: ...
 
+    @abstractmethod
+    def names_are_taken_after(self, seconds: float) -> None:
+        """Knowledge bases of one name can be made, one soon after the other."""
+
+    @abstractmethod
+    def make_foreign(self, name: str, kind: KnowledgeBaseKind) -> None:
+        """Somebody else makes a knowledge base."""
+
+    @abstractmethod
+    def unsettle(self, knowledge_base_id: str) -> None:
+        """Somebody changes the knowledge base's description."""
+
+    @abstractmethod
+    def lose_vectors(self, name: str) -> None:
+        """The index of the knowledge base of that name is gone, so that no vectors can be deleted from it."""
+
     # --- short ways ---
 
     def create(self, name: str, token: str = "") -> KnowledgeBase:
@@ -82,6 +104,16 @@ class World(ABC):
             data_source, client_token=client_token(data_source.data_source_id, token)
         )
 
+    def status(self, knowledge_base_id: str) -> KnowledgeBaseStatus | None:
+        found = self.knowledge_bases.get(knowledge_base_id)
+        return found.status if found else None
+
+    def stored_data_source(self, data_source: DataSourceReference) -> DataSource:
+        found = self.knowledge_bases.find_data_source(data_source.knowledge_base_id, "documents")
+        assert found is not None
+        assert found.data_source_id == data_source.data_source_id
+        return found
+
     def ended(self, data_source: DataSourceReference, job: IngestionJob) -> IngestionJob:
         for _ in range(100):
             seen = self.knowledge_bases.ingestion_job(data_source, job.ingestion_job_id)
@@ -100,10 +132,10 @@ class InMemory(World):
         self.clock.advance(seconds)
 
     def configuration(self, name: str) -> Mapping[str, object]:
-        return {"name": name}
+        return {"knowledgeBaseConfiguration": {"type": "VECTOR"}, "storageConfiguration": {"index": name}}
 
     def data_source_configuration(self) -> Mapping[str, object]:
-        return {}
+        return {"type": "S3", "s3Configuration": {"bucketArn": f"arn:aws:s3:::{BUCKET}"}}
 
     def role_is_assumable_after(self, seconds: float) -> None:
         self.memory.role_assumable_at = self.clock.now() + timedelta(seconds=seconds)
@@ -113,6 +145,19 @@ class InMemory(World):
 
     def delete(self, knowledge_base_id: str) -> None:
         self.memory.vanish(knowledge_base_id)
+
+    def names_are_taken_after(self, seconds: float) -> None:
+        self.memory.uniqueness_lag = timedelta(seconds=seconds)
+
+    def make_foreign(self, name: str, kind: KnowledgeBaseKind) -> None:
+        configuration = {"knowledgeBaseConfiguration": {"type": kind}}
+        self.memory.create(name, configuration=configuration, tags={}, client_token=client_token(name))
+
+    def unsettle(self, knowledge_base_id: str) -> None:
+        self.memory.unsettle(knowledge_base_id)
+
+    def lose_vectors(self, name: str) -> None:
+        self.memory.vectors_cannot_be_deleted = True
 
 
 class Emulated(World):
@@ -127,7 +172,8 @@ class Emulated(World):
         self.aws = EmulatedAws(requests_per_second={"StartIngestionJob": 0.1}, **options)
         self.agent = self.aws.client("bedrock-agent")
         self.knowledge_bases = BedrockKnowledgeBases(self.agent, role_arn=SERVICE_ROLE)
-        self.store = on(self.aws).store
+        self.on = on(self.aws)
+        self.store = self.on.store
         self.aws.s3.create_bucket(Bucket=BUCKET)
 
     def advance(self, seconds: float) -> None:
@@ -152,3 +198,25 @@ class Emulated(World):
         self.advance(60)
         self.agent.delete_knowledge_base(knowledgeBaseId=knowledge_base_id)
         self.advance(60)
+
+    def names_are_taken_after(self, seconds: float) -> None:
+        self.aws.emulator.faults.add({"effect": "uniqueness_lag", "seconds": seconds})
+
+    def make_foreign(self, name: str, kind: KnowledgeBaseKind) -> None:
+        managed = {
+            "knowledgeBaseConfiguration": {
+                "type": "MANAGED",
+                "managedKnowledgeBaseConfiguration": {"embeddingModelType": "MANAGED"},
+            }
+        }
+        configuration = managed if kind is KnowledgeBaseKind.MANAGED else self.configuration(name)
+        self.agent.create_knowledge_base(name=name, roleArn=SERVICE_ROLE, **configuration)
+
+    def unsettle(self, knowledge_base_id: str) -> None:
+        found = self.agent.get_knowledge_base(knowledgeBaseId=knowledge_base_id)["knowledgeBase"]
+        sent = ("knowledgeBaseId", "name", "roleArn", "knowledgeBaseConfiguration", "storageConfiguration")
+        self.agent.update_knowledge_base(**{member: found[member] for member in sent}, description="Mine.")
+        self.advance(60)
+
+    def lose_vectors(self, name: str) -> None:
+        self.on.drop(TenantId(name))

@@ -25,11 +25,10 @@ from kbfleet.domain.knowledge_base import (
 from kbfleet.domain.tenant import DataSourceReference, ResourceNames, TenantId
 from kbfleet.ports import Clock
 
-MAX_KNOWLEDGE_BASES = 100
 MAX_DATA_SOURCES = 5
 MAX_JOBS = 5
 START_INTERVAL = timedelta(seconds=10)
-"""StartIngestionJob is allowed 0.1 times a second. Source for all four: AWS documentation, Amazon Bedrock quotas."""
+"""StartIngestionJob is allowed 0.1 times a second. Source for all three: AWS documentation, Amazon Bedrock quotas."""
 TOKEN_MEMORY = timedelta(minutes=10)
 """For how long a client token counts. Users report "minutes"; the number is our reading."""
 DELETING_FOR = timedelta(seconds=30)
@@ -100,7 +99,6 @@ class _KnowledgeBase:
     gone_at: datetime | None = None
     data_sources: dict[str, DataSource] = field(default_factory=dict)
     deletions: dict[str, datetime] = field(default_factory=dict)
-    retained: set[str] = field(default_factory=set)
 
 
 class InMemoryKnowledgeBases:
@@ -112,7 +110,8 @@ class InMemoryKnowledgeBases:
         account_limit_error: how the account's sixth job is refused; AWS does not say by which error.
 
     Tests script it: `role_assumable_at` (until then no knowledge base can be created), `creations_fail` (reasons with
-    which the next ones end FAILED), `vectors_cannot_be_deleted`, `plan` (what becomes of a knowledge base's next jobs),
+    which the next ones end FAILED), `uniqueness_lag` (how long after a creation its name and client token are not taken
+    yet), `vectors_cannot_be_deleted`, `plan` (what becomes of a knowledge base's next jobs),
     `refuse_starts`, `vanish`, `unsettle`, `untag`, `force_status`, `set_data_source`, `start_in_console`. Tests look at
     `created`, `jobs` and `throttled_starts`.
     """
@@ -137,6 +136,7 @@ class InMemoryKnowledgeBases:
         self._ids = 0
         self.role_assumable_at: datetime | None = None
         self.creations_fail: tuple[str, ...] = ()
+        self.uniqueness_lag = timedelta(0)
         self.vectors_cannot_be_deleted = False
         self.created: list[str] = []
         self.jobs: dict[str, StartedJob] = {}
@@ -145,7 +145,7 @@ class InMemoryKnowledgeBases:
     # --- the port ---
 
     def get(self, knowledge_base_id: str) -> KnowledgeBase | None:
-        stored = next((one for one in self._present() if one.knowledge_base_id == knowledge_base_id), None)
+        stored = self._found(knowledge_base_id)
         return self._seen(stored) if stored else None
 
     def named(self, name: str) -> Sequence[KnowledgeBase]:
@@ -169,13 +169,15 @@ class InMemoryKnowledgeBases:
         now = self._clock.now()
         if self.role_assumable_at is not None and now < self.role_assumable_at:
             raise NotReadyYet("Bedrock Knowledge Base was unable to assume the given role")
+        known = {one.knowledge_base_id: one for one in self._present() if one.created_at + self.uniqueness_lag <= now}
         earlier = self._remembered(client_token)
-        if earlier in self._knowledge_bases:
-            return self._seen(self._knowledge_bases[earlier])
-        if any(stored.name == name for stored in self._present()):
+        if earlier in known:
+            return self._seen(known[earlier])
+        if any(stored.name == name for stored in known.values()):
             raise ResourceConflict(f"KnowledgeBase with name {name} already exists.")
-        if len(self._knowledge_bases) >= MAX_KNOWLEDGE_BASES:
-            raise CapacityExceeded(f"The account has {MAX_KNOWLEDGE_BASES} knowledge bases.")
+        kind = kind_of(configuration) or KnowledgeBaseKind.VECTOR
+        if self.count(kind) >= kind.quota:
+            raise CapacityExceeded(f"The account has {kind.quota} knowledge bases of kind {kind}.")
         stored = _KnowledgeBase(
             knowledge_base_id=self._new_id("KB"),
             name=name,
@@ -201,28 +203,15 @@ class InMemoryKnowledgeBases:
         stored.tags = {**stored.tags, **tags}
 
     def delete(self, knowledge_base_id: str) -> None:
-        stored = next((one for one in self._present() if one.knowledge_base_id == knowledge_base_id), None)
+        stored = self._found(knowledge_base_id)
         if stored is None or stored.gone_at is not None:
-            return
-        if stored.data_sources:
-            stored.forced_status = KnowledgeBaseStatus.DELETE_UNSUCCESSFUL
             return
         stored.forced_status = None
         stored.gone_at = self._clock.now() + DELETING_FOR
 
     def data_sources(self, knowledge_base_id: str) -> Sequence[DataSource]:
-        stored = next((one for one in self._present() if one.knowledge_base_id == knowledge_base_id), None)
-        if stored is None:
-            return []
-        now = self._clock.now()
-        for data_source_id, gone_at in list(stored.deletions.items()):
-            if now >= gone_at:
-                del stored.deletions[data_source_id]
-                source = stored.data_sources.pop(data_source_id)
-                if self.vectors_cannot_be_deleted and data_source_id not in stored.retained:
-                    stuck = replace(source, status=DataSourceStatus.DELETE_UNSUCCESSFUL)
-                    stored.data_sources[data_source_id] = stuck
-        return list(stored.data_sources.values())
+        stored = self._found(knowledge_base_id)
+        return list(stored.data_sources.values()) if stored else []
 
     def delete_data_source(self, data_source: DataSourceReference) -> None:
         sources = {one.data_source_id: one for one in self.data_sources(data_source.knowledge_base_id)}
@@ -244,7 +233,10 @@ class InMemoryKnowledgeBases:
         stored.data_sources[data_source.data_source_id] = updated
 
     def retain_vectors(self, data_source: DataSourceReference) -> None:
-        self._stored(data_source.knowledge_base_id).retained.add(data_source.data_source_id)
+        stored = self._stored(data_source.knowledge_base_id)
+        source = stored.data_sources[data_source.data_source_id]
+        kept = replace(source, status=DataSourceStatus.AVAILABLE, deletion_policy="RETAIN", failure_reasons=())
+        stored.data_sources[data_source.data_source_id] = kept
 
     def stop_ingestion(self, data_source: DataSourceReference, ingestion_job_id: str) -> None:
         job = self.jobs.get(ingestion_job_id)
@@ -392,15 +384,33 @@ class InMemoryKnowledgeBases:
     def _present(self) -> list[_KnowledgeBase]:
         now = self._clock.now()
         for stored in list(self._knowledge_bases.values()):
-            if stored.gone_at is not None and now >= stored.gone_at:
+            self._finish_deletions_of_data_sources(stored, now)
+            if stored.gone_at is None or now < stored.gone_at:
+                continue
+            if stored.data_sources:
+                # Whether Bedrock would delete them along, its documentation does not say.
+                stored.gone_at, stored.forced_status = None, KnowledgeBaseStatus.DELETE_UNSUCCESSFUL
+            else:
                 del self._knowledge_bases[stored.knowledge_base_id]
         return list(self._knowledge_bases.values())
 
+    def _finish_deletions_of_data_sources(self, stored: _KnowledgeBase, now: datetime) -> None:
+        for data_source_id in [each for each, gone_at in stored.deletions.items() if now >= gone_at]:
+            del stored.deletions[data_source_id]
+            source = stored.data_sources.pop(data_source_id)
+            if self.vectors_cannot_be_deleted and source.deletion_policy == "DELETE":
+                reasons = ("Unable to delete data from vector store.",)
+                stuck = replace(source, status=DataSourceStatus.DELETE_UNSUCCESSFUL, failure_reasons=reasons)
+                stored.data_sources[data_source_id] = stuck
+
+    def _found(self, knowledge_base_id: str) -> _KnowledgeBase | None:
+        return next((one for one in self._present() if one.knowledge_base_id == knowledge_base_id), None)
+
     def _stored(self, knowledge_base_id: str) -> _KnowledgeBase:
-        self._present()
-        if knowledge_base_id not in self._knowledge_bases:
+        stored = self._found(knowledge_base_id)
+        if stored is None:
             raise ResourceMissing(f"KnowledgeBase with id {knowledge_base_id} does not exist.")
-        return self._knowledge_bases[knowledge_base_id]
+        return stored
 
     def _active(self, knowledge_base_id: str) -> _KnowledgeBase:
         stored = self._stored(knowledge_base_id)

@@ -59,8 +59,13 @@ class InMemoryTenantRecords:
         self.receipts: list[tuple[TenantId, ErasureReceipt]] = []
 
     def keep_receipt(self, tenant_id: TenantId, receipt: ErasureReceipt) -> None:
-        if (tenant_id, receipt) not in self.receipts:
-            self.receipts.append((tenant_id, receipt))
+        for number, (of, kept) in enumerate(self.receipts):
+            if (of, kept.requested_at) == (tenant_id, receipt.requested_at):
+                if kept.execution != receipt.execution:
+                    raise ConcurrentUpdate(f"Another execution has kept a receipt for tenant {tenant_id}.")
+                self.receipts[number] = (tenant_id, receipt)
+                return
+        self.receipts.append((tenant_id, receipt))
 
     def erase(self, tenant_id: TenantId, *, keep_usage: bool) -> None:
         self._ledger.forget(tenant_id)

@@ -75,6 +75,11 @@ class S3DocumentBuckets:
                 self._client.delete_bucket(**owner)
             except self._client.exceptions.NoSuchBucket:
                 return True
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "BucketNotEmpty":
+                    raise
+                # An upload that had begun before uploads were refused has come in behind the listing.
+                return False
         return True
 
     def _delete_versions(self, owner: Any, versions: list[Any]) -> None:

@@ -1,0 +1,243 @@
+"""What is deleted of an offboarded tenant, and what is kept, wherever its records are."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from moto.core.botocore_stubber import MockRawResponse
+from pydantic import TypeAdapter
+
+from kbfleet.adapters.dynamodb import (
+    DynamoDBIndexCatalogue,
+    DynamoDBJobHistory,
+    DynamoDBSyncLedger,
+    DynamoDBTenantRecords,
+    DynamoDBTenantRegistry,
+    Table,
+)
+from kbfleet.domain.erasure import ErasedResource, ErasureReceipt
+from kbfleet.domain.errors import ConcurrentUpdate
+from kbfleet.domain.ingestion import Sync
+from kbfleet.domain.tenant import TenantId
+from kbfleet.ports import SyncLedger, TenantRecords, TenantRegistry
+from tests.support.clock import START
+from tests.support.fakes import InMemorySyncLedger, InMemoryTenantRecords, InMemoryTenantRegistry
+from tests.support.samples import ACME, SAKURA, job_state_change, tenant
+
+RECEIPT = ErasureReceipt(
+    START,
+    START + timedelta(days=30, microseconds=1),
+    "arn:aws:states:us-east-1:123456789012:execution:kbfleet-offboard-tenant:acme-1",
+    (ErasedResource("bucket", "kbfleet-acme"), ErasedResource("knowledge base", "KB00000001")),
+    ("usage",),
+)
+MORE_THAN_TWO_BATCHES = 60
+
+
+class World(ABC):
+    """Where records are, and what others write there."""
+
+    records: TenantRecords
+    registry: TenantRegistry
+    ledger: SyncLedger
+
+    @abstractmethod
+    def add_jobs(self, tenant_id: TenantId, count: int) -> None: ...
+
+    @abstractmethod
+    def add_usage(self, tenant_id: TenantId) -> None: ...
+
+    @abstractmethod
+    def receipts(self, tenant_id: TenantId) -> list[ErasureReceipt]:
+        """That are kept, the oldest first."""
+
+    @abstractmethod
+    def usage(self, tenant_id: TenantId) -> bool:
+        """Whether there is any."""
+
+    def add_everything(self, tenant_id: TenantId) -> None:
+        self.registry.create(tenant(tenant_id))
+        self.ledger.save(Sync(tenant_id))
+        self.add_jobs(tenant_id, MORE_THAN_TWO_BATCHES)
+        self.add_usage(tenant_id)
+
+
+class TenantRecordsSuite:
+    @pytest.fixture
+    def world(self) -> World:
+        raise NotImplementedError
+
+    # --- erasing ---
+
+    @pytest.mark.parametrize("keep_usage", [True, False])
+    def test_of_a_tenant_that_has_nothing_nothing_is_left(self, world: World, keep_usage: bool) -> None:
+        world.records.erase(ACME, keep_usage=keep_usage)
+        assert world.records.erased(ACME, keep_usage=keep_usage)
+
+    def test_everything_goes_however_much_there_is(self, world: World) -> None:
+        world.add_everything(ACME)
+        assert not world.records.erased(ACME, keep_usage=False)
+        world.records.erase(ACME, keep_usage=False)
+        assert world.records.erased(ACME, keep_usage=False)
+        assert world.ledger.find(ACME) == Sync(ACME)
+        assert not world.usage(ACME)
+
+    def test_the_entry_in_the_registry_stays(self, world: World) -> None:
+        world.add_everything(ACME)
+        world.records.erase(ACME, keep_usage=False)
+        assert world.registry.get(ACME) == tenant(ACME)
+
+    def test_usage_is_kept_where_that_is_the_policy(self, world: World) -> None:
+        world.add_everything(ACME)
+        world.records.erase(ACME, keep_usage=True)
+        assert world.usage(ACME)
+        assert world.records.erased(ACME, keep_usage=True)
+        assert not world.records.erased(ACME, keep_usage=False)
+
+    @pytest.mark.parametrize("left", ["a ledger entry", "one job"])
+    def test_a_single_record_that_is_left_is_seen(self, world: World, left: str) -> None:
+        if left == "a ledger entry":
+            world.ledger.save(Sync(ACME))
+        else:
+            world.add_jobs(ACME, 1)
+        assert not world.records.erased(ACME, keep_usage=True)
+
+    def test_another_tenant_loses_nothing(self, world: World) -> None:
+        neighbour = TenantId("acme2")
+        for each in (ACME, SAKURA, neighbour):
+            world.add_everything(each)
+        world.records.erase(ACME, keep_usage=False)
+        for other in (SAKURA, neighbour):
+            assert not world.records.erased(other, keep_usage=True)
+            assert world.usage(other)
+            assert world.ledger.find(other).version == 1
+
+    # --- receipts ---
+
+    def test_a_receipt_outlives_everything(self, world: World) -> None:
+        world.records.keep_receipt(ACME, RECEIPT)
+        assert world.records.erased(ACME, keep_usage=False)
+        world.records.erase(ACME, keep_usage=False)
+        assert world.receipts(ACME) == [RECEIPT]
+
+    def test_a_receipt_that_is_kept_again_is_kept_once_as_it_was_verified_last(self, world: World) -> None:
+        later = replace(RECEIPT, verified_at=RECEIPT.verified_at + timedelta(minutes=5))
+        for receipt in (RECEIPT, RECEIPT, later):
+            world.records.keep_receipt(ACME, receipt)
+        assert world.receipts(ACME) == [later]
+
+    def test_another_execution_does_not_replace_it(self, world: World) -> None:
+        world.records.keep_receipt(ACME, RECEIPT)
+        with pytest.raises(ConcurrentUpdate):
+            world.records.keep_receipt(ACME, replace(RECEIPT, execution=f"{RECEIPT.execution}-another"))
+        assert world.receipts(ACME) == [RECEIPT]
+
+    def test_a_tenant_that_came_back_and_left_again_has_both_receipts(self, world: World) -> None:
+        again = replace(RECEIPT, requested_at=START + timedelta(days=90), execution=f"{RECEIPT.execution}-another")
+        for receipt in (again, RECEIPT):
+            world.records.keep_receipt(ACME, receipt)
+        assert world.receipts(ACME) == [RECEIPT, again]
+        assert world.receipts(SAKURA) == []
+
+
+class InMemory(World):
+    def __init__(self) -> None:
+        self.registry = InMemoryTenantRegistry()
+        self.ledger = ledger = InMemorySyncLedger()
+        self.records = self.memory = InMemoryTenantRecords(ledger)
+
+    def add_jobs(self, tenant_id: TenantId, count: int) -> None:
+        self.memory.others.setdefault(tenant_id, set()).update(f"job {number}" for number in range(count))
+
+    def add_usage(self, tenant_id: TenantId) -> None:
+        self.memory.others.setdefault(tenant_id, set()).add("usage")
+
+    def usage(self, tenant_id: TenantId) -> bool:
+        return "usage" in self.memory.others.get(tenant_id, set())
+
+    def receipts(self, tenant_id: TenantId) -> list[ErasureReceipt]:
+        own = [receipt for of, receipt in self.memory.receipts if of == tenant_id]
+        return sorted(own, key=lambda receipt: receipt.requested_at)
+
+
+class OnDynamoDB(World):
+    """Every query takes many pages."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.registry = DynamoDBTenantRegistry(table)
+        self.ledger = DynamoDBSyncLedger(table)
+        self.records = DynamoDBTenantRecords(table)
+        self.history = DynamoDBJobHistory(table, kept_for=timedelta(days=90))
+        table.client.meta.events.register("before-parameter-build.dynamodb.Query", _ask_for_a_small_page)
+
+    def add_jobs(self, tenant_id: TenantId, count: int) -> None:
+        for number in range(count):
+            started_at = START + timedelta(minutes=number)
+            job = f"JOB{number:07}"
+            self.history.record(job_state_change(tenant_id=tenant_id, ingestion_job_id=job, started_at=started_at))
+
+    def add_usage(self, tenant_id: TenantId) -> None:
+        for day in range(10):
+            key = {"PK": {"S": f"TENANT#{tenant_id}"}, "SK": {"S": f"USAGE#2026-11-{day + 1:02}"}}
+            self.table.client.put_item(TableName=self.table.name, Item={**key, "questions": {"N": "3"}})
+
+    def usage(self, tenant_id: TenantId) -> bool:
+        return len(self._stored(tenant_id, "USAGE#")) == 10
+
+    def receipts(self, tenant_id: TenantId) -> list[ErasureReceipt]:
+        return [TypeAdapter(ErasureReceipt).validate_python(fields) for fields in self._stored(tenant_id, "ERASURE#")]
+
+    def _stored(self, tenant_id: TenantId, sort_key: str) -> list[dict[str, Any]]:
+        found = self.table.query(
+            KeyConditionExpression="PK = :pk AND begins_with(SK, :sk)",
+            ExpressionAttributeValues={":pk": {"S": f"TENANT#{tenant_id}"}, ":sk": {"S": sort_key}},
+        )
+        return list(found)
+
+
+def _ask_for_a_small_page(params: dict[str, Any], **_: Any) -> None:
+    params["Limit"] = 7
+
+
+class TestInMemoryTenantRecords(TenantRecordsSuite):
+    @pytest.fixture
+    def world(self) -> World:
+        return InMemory()
+
+
+class TestDynamoDBTenantRecords(TenantRecordsSuite):
+    @pytest.fixture
+    def world(self, table: Table) -> OnDynamoDB:
+        return OnDynamoDB(table)
+
+    def test_what_the_table_leaves_out_of_a_batch_is_offered_again(self, world: OnDynamoDB) -> None:
+        world.add_everything(ACME)
+        refusals = iter(range(2))
+
+        def leave_all_out(request: Any, **_: Any) -> AWSResponse | None:
+            if next(refusals, None) is None:
+                return None
+            body = json.dumps({"UnprocessedItems": json.loads(request.body)["RequestItems"]})
+            return AWSResponse(request.url, 200, HTTPHeaders(), MockRawResponse(body.encode()))
+
+        client: Any = world.table.client
+        client.meta.events.register_first("before-send.dynamodb.BatchWriteItem", leave_all_out)
+        world.records.erase(ACME, keep_usage=False)
+        assert world.records.erased(ACME, keep_usage=False)
+        assert next(refusals, None) is None
+
+    def test_what_belongs_to_the_fleet_stays(self, world: OnDynamoDB) -> None:
+        catalogue = DynamoDBIndexCatalogue(world.table, "OPENSEARCH_SERVERLESS")
+        catalogue.add(ACME)
+        DynamoDBSyncLedger(world.table).claim_start(START, timedelta(seconds=10))
+        world.records.erase(ACME, keep_usage=False)
+        assert list(catalogue.tenants()) == [ACME]
+        assert not DynamoDBSyncLedger(world.table).claim_start(START, timedelta(seconds=10))

@@ -1,0 +1,135 @@
+"""Every function may do what it does and nothing else, found out by letting it do everything it can.
+
+The real functions run through all that can happen to a tenant. Each of their calls is mapped to IAM actions and
+resources, and must be allowed by the policies of template.yaml; each action that these allow must have been needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from kbfleet.bootstrap import KNOWLEDGE_STORES
+from local.bedrock import Quotas
+from tests.support.granted_permissions import SERVICE_ROLE, Grant, Need, Permissions
+from tests.support.needed_permissions import NeededPermissions
+from tests.support.tenant_lives import live_everything, live_on_a_store
+from tests.support.virtual_fleet import VirtualFleet, virtual_fleet
+
+UNSEEN = {
+    # Powertools reads the record when DynamoDB's refusal does not bring it along. Source: Powertools for AWS Lambda,
+    # Idempotency, Required resources.
+    ("SendAlertFunction", "dynamodb:GetItem"),
+    # Bedrock looks the profile up on behalf of the caller, if the model is one. Source: AWS documentation,
+    # Prerequisites for inference profiles.
+    ("AskFunction", "bedrock:GetInferenceProfile"),
+    # Source: AWS documentation, Create a service role for Amazon Bedrock Knowledge Bases. The emulator does not ask.
+    (SERVICE_ROLE, "s3vectors:GetVectors"),
+}
+"""What is needed and shows in no call."""
+
+
+@dataclass
+class Audit:
+    """What was needed, with an example of a call, and what is permitted."""
+
+    needed: dict[Need, str]
+    denied: dict[Need, str]
+    grants: list[Grant]
+
+
+@contextmanager
+def audited() -> Iterator[tuple[VirtualFleet, NeededPermissions]]:
+    # Ticks every minute make the same calls as ticks every five seconds; request rates add pauses only.
+    with virtual_fleet(parameters={"TickSeconds": "60"}, quotas=Quotas(requests_per_second={})) as fleet:
+        needed = NeededPermissions(fleet)
+        with needed.collected():
+            yield fleet, needed
+
+
+@pytest.fixture(scope="module")
+def audit() -> Audit:
+    """Of everything on the default store, and of what depends on the store on the others."""
+    whole = Audit({}, {}, [])
+    for number, store in enumerate(KNOWLEDGE_STORES):
+        with audited() as (fleet, needed):
+            live = live_on_a_store if number else live_everything
+            live(fleet, store)
+        permissions = Permissions(fleet.deployment)
+        whole.needed |= needed.found
+        whole.denied |= {need: call for need, call in needed.found.items() if not permissions.allow(need)}
+        whole.grants += permissions.grants()
+    return whole
+
+
+def test_every_function_may_do_what_it_does(audit: Audit) -> None:
+    assert not [f"{need.who} needs {need.action} on {need.resource} for {call}" for need, call in audit.denied.items()]
+
+
+def test_no_function_may_do_what_it_never_does(audit: Audit) -> None:
+    needed = {(need.who, need.action) for need in audit.needed} | UNSEEN
+    assert not {
+        (grant.who, grant.sid, grant.action) for grant in audit.grants if (grant.who, grant.action) not in needed
+    }
+
+
+def test_what_shows_in_no_call_is_permitted_and_really_does_not_show(audit: Audit) -> None:
+    permitted = {(grant.who, grant.action) for grant in audit.grants}
+    assert permitted >= UNSEEN
+    assert not {(need.who, need.action) for need in audit.needed} & UNSEEN
+
+
+def test_every_function_that_may_do_anything_was_run(audit: Audit) -> None:
+    assert {grant.who for grant in audit.grants} == {need.who for need in audit.needed}
+
+
+def test_no_action_is_a_pattern(audit: Audit) -> None:
+    assert not {grant for grant in audit.grants if "*" in grant.action or "?" in grant.action}
+
+
+@pytest.fixture(scope="module")
+def permissions() -> Permissions:
+    with virtual_fleet() as fleet:
+        return Permissions(fleet.deployment)
+
+
+class TestTheAuditItself:
+    """That it would see a missing permission."""
+
+    @pytest.mark.parametrize(
+        "need",
+        [
+            Need("RefuseUploadsFunction", "s3:PutBucketPolicy", "arn:aws:s3:::another-bucket"),
+            Need("RefuseUploadsFunction", "s3:DeleteBucketPolicy", "arn:aws:s3:::kbfleet-acme"),
+            Need("RefuseUploadsFunction", "s3:PutBucketPolicy", "*"),
+            Need(
+                "ReserveTenantFunction",
+                "events:PutEvents",
+                "arn:aws:events:ap-northeast-1:123456789012:event-bus/kbfleet",
+                (("events:source", ("kbfleet.ingestion",)),),
+            ),
+            Need(
+                "DeleteKnowledgeStoreFunction",
+                "dynamodb:DeleteItem",
+                "arn:aws:dynamodb:ap-northeast-1:123456789012:table/Table",
+                (("dynamodb:leadingkeys", ("TENANT#acme",)),),
+            ),
+            Need("EnsureKnowledgeBaseFunction", "iam:PassRole", "arn:aws:iam::123456789012:role/admin"),
+        ],
+        ids=lambda need: f"{need.who} {need.action} {need.resource}",
+    )
+    def test_what_no_statement_allows_is_denied(self, permissions: Permissions, need: Need) -> None:
+        assert not permissions.allow(need)
+
+    def test_another_source_or_partition_makes_the_difference(self, permissions: Permissions) -> None:
+        bus, table = (
+            "arn:aws:events:ap-northeast-1:123456789012:event-bus/kbfleet",
+            "arn:aws:dynamodb:ap-northeast-1:123456789012:table/Table",
+        )
+        published = (("events:source", ("kbfleet.tenants",)),)
+        assert permissions.allow(Need("ReserveTenantFunction", "events:PutEvents", bus, published))
+        catalogued = (("dynamodb:leadingkeys", ("KNOWLEDGE_STORE#OPENSEARCH_SERVERLESS",)),)
+        assert permissions.allow(Need("DeleteKnowledgeStoreFunction", "dynamodb:DeleteItem", table, catalogued))

@@ -1,0 +1,176 @@
+"""What the calls of functions need to be permitted.
+
+A call's HTTP request is mapped to IAM actions and resources by MiniStack, which does so to authorize it; what it does
+not know is here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from botocore.awsrequest import AWSPreparedRequest
+from ministack.core import iam_actions, router
+
+from local.stack import bedrock_permissions
+from tests.support.aws_calls import Call
+from tests.support.granted_permissions import NO_RESOURCE, SERVICE_ROLE, Need, Permissions, listed
+from tests.support.virtual_fleet import VirtualFleet
+
+_NAMES_AT_MINISTACK = {"stepfunctions": "states"}
+_PARTITION_OF_A_QUERY = re.compile(r"PK\s*=\s*(:\w+)")
+Context = Mapping[str, str | list[str]]
+
+
+class NeededPermissions:
+    """Collects what the functions of a world need, call by call, and what Bedrock needs of the service role."""
+
+    def __init__(self, fleet: VirtualFleet) -> None:
+        self.found: dict[Need, str] = {}
+        """With the first call that needed it."""
+        self._fleet = fleet
+        self._permissions = Permissions(fleet.deployment)
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """While this lasts."""
+        self._fleet.calls.request_observers.append(self._note)
+        account = self._fleet.emulator._account  # the emulator asks nobody for roles, unless it is given IAM
+        with _taught(), patch.object(account, "service_role", lambda _arn: self):
+            yield
+        self._fleet.calls.request_observers.remove(self._note)
+
+    # --- as Bedrock sees the service role: `local.bedrock.service_roles.ServiceRole` ---
+
+    def assumable(self, _account: str) -> bool:
+        return True
+
+    def may(self, action: str, resource: str) -> bool:
+        account = self._fleet.deployment.account
+        need = Need(SERVICE_ROLE, action, resource, (("aws:resourceaccount", (account,)),))
+        self.found.setdefault(need, "Bedrock")
+        return self._permissions.allow(need)
+
+    # --- calls ---
+
+    def _note(self, call: Call, parameters: Mapping[str, Any], request: AWSPreparedRequest) -> None:
+        for action, resource, context in self._needs(call, parameters, request):
+            values = {key.lower(): tuple(listed(value)) for key, value in context.items()}
+            self.found.setdefault(Need(call.function, action, resource, tuple(sorted(values.items()))), str(call))
+
+    def _needs(
+        self, call: Call, parameters: Mapping[str, Any], request: AWSPreparedRequest
+    ) -> Iterator[tuple[str, str, Context]]:
+        service = _NAMES_AT_MINISTACK.get(call.service, call.service)
+        url = urlsplit(str(request.url))
+        path, query = url.path, parse_qs(url.query, keep_blank_values=True)
+        body = _bytes(request.body)
+        headers = {name.lower(): _text(value) for name, value in request.headers.items()}
+        if "Bucket" in parameters and not path.startswith(f"/{parameters['Bucket']}"):
+            path = f"/{parameters['Bucket']}{path}"  # the bucket is in the name of the host
+        where = (self._fleet.deployment.region, self._fleet.deployment.account)
+        if call.operation == "DeleteObjects":
+            # Source: service authorization reference, Amazon S3. MiniStack asks for DeleteObject on the first one, also
+            # when a version of it is deleted.
+            for each in parameters["Delete"]["Objects"]:
+                action = "s3:DeleteObjectVersion" if "VersionId" in each else "s3:DeleteObject"
+                yield action, f"arn:aws:s3:::{parameters['Bucket']}/{each['Key']}", {}
+            return
+        action = iam_actions.extract_iam_action(service, request.method, path, headers, body, query)
+        if action is None:
+            raise NotImplementedError(f"which permission does {call} need?")
+        resources = self._resources(service, str(request.method), path, headers, body, query)
+        for resource in resources:
+            yield action, resource, _conditions(action, parameters)
+        if service == "s3":
+            for further, resource in iam_actions.s3_additional_checks(request.method, path, headers, body, query):
+                yield further, resource, {}
+        for further, resource in bedrock_permissions._further_permissions(action, path, body, *where):
+            yield further, resource, {}
+        if action in {"bedrock:CreateKnowledgeBase", "bedrock:UpdateKnowledgeBase"}:
+            # Source: Amazon Bedrock user guide, Set up permissions for a user or role to create and manage knowledge
+            # bases.
+            yield "iam:PassRole", parameters["roleArn"], {"iam:PassedToService": "bedrock.amazonaws.com"}
+
+    def _resources(
+        self, service: str, method: str, path: str, headers: Mapping[str, str], body: bytes, query: Any
+    ) -> list[str]:
+        where = (self._fleet.deployment.region, self._fleet.deployment.account)
+        members = json.loads(body) if body.startswith(b"{") else {}
+        match service:
+            case "dynamodb":
+                return list(iam_actions.dynamodb_resource_arns(body, *where))
+            case "events":
+                return list(iam_actions.eventbridge_resource_arns(body, *where))
+            case "bedrock-agent":
+                return [_knowledge_base(path, *where)]
+            case "bedrock-agent-runtime" | "opensearchserverless":
+                return [NO_RESOURCE]  # their other permissions are those that have resources
+            case "s3" if path == "/":
+                return [NO_RESOURCE]  # ListAllMyBuckets
+            case "states" if "taskToken" in members:
+                return [self._machine_of(members["taskToken"])]
+            case _:
+                return [str(iam_actions.extract_resource_arn(service, method, path, headers, body, query, *where))]
+
+    def _machine_of(self, token: str) -> str:
+        name = token.rpartition("/")[0]
+        (machine,) = {each.machine for each in self._fleet.step_functions.executions.values() if each.name == name}
+        return machine
+
+
+@contextmanager
+def _taught() -> Iterator[None]:
+    """MiniStack knows what it is taught by the local AWS, and forgets it again."""
+    with ExitStack() as stack:
+        for known in (router.SERVICE_PATTERNS, iam_actions.SERVICE_TO_IAM_NAMESPACE, iam_actions._BOTOCORE_SERVICE_MAP):
+            stack.enter_context(patch.dict(known))
+        for name in ("extract_iam_action", "extract_resource_arn"):
+            stack.enter_context(patch.object(iam_actions, name, getattr(iam_actions, name)))
+        bedrock_permissions.teach()
+        yield
+
+
+def _knowledge_base(path: str, region: str, account: str) -> str:
+    """Source: service authorization reference, Actions, resources, and condition keys for Amazon Bedrock."""
+    parts = [unquote(part) for part in path.split("/") if part]
+    if parts[0] == "tags":
+        return "/".join(parts[1:])
+    if len(parts) == 1:
+        return NO_RESOURCE  # CreateKnowledgeBase and ListKnowledgeBases
+    return f"arn:aws:bedrock:{region}:{account}:knowledge-base/{parts[1]}"
+
+
+def _conditions(action: str, parameters: Mapping[str, Any]) -> Context:
+    """The condition keys that our policies use. Source: service authorization reference, Actions, resources, and
+    condition keys for Amazon EventBridge and for Amazon DynamoDB."""
+    if action == "events:PutEvents":
+        return {"events:source": sorted({entry["Source"] for entry in parameters["Entries"]})}
+    if action.startswith("dynamodb:"):
+        return {"dynamodb:LeadingKeys": sorted(_partitions(parameters))}
+    return {}
+
+
+def _partitions(parameters: Mapping[str, Any]) -> Iterator[str]:
+    for items in parameters.get("RequestItems", {}).values():
+        for request in items:
+            ((_, written),) = request.items()
+            yield from _partitions(written)
+    for item in (parameters.get("Key"), parameters.get("Item")):
+        if item is not None:
+            yield item["PK"]["S"]
+    if asked := _PARTITION_OF_A_QUERY.search(parameters.get("KeyConditionExpression", "")):
+        yield parameters["ExpressionAttributeValues"][asked[1]]["S"]
+
+
+def _bytes(body: Any) -> bytes:
+    return body.encode() if isinstance(body, str) else bytes(body or b"")
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,378 @@
+"""Everything that can happen to a tenant, once, by the real functions in virtual time.
+
+For audits that ask what the functions do: every path that makes a call of its own is taken.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+from aws_lambda_powertools.utilities.parameters import SecretsProvider
+from aws_lambda_powertools.utilities.parameters.constants import DEFAULT_PROVIDERS
+
+from kbfleet.domain.tenant import TenantStatus
+from tests.support.aws_calls import Call, Moment
+from tests.support.http_server import Reply, serving
+from tests.support.state_machine import Execution, Json
+from tests.support.template import REPOSITORY
+from tests.support.virtual_fleet import VirtualFleet
+
+A_SHORT_LEASE = 600
+"""Seconds. Thousands of ticks that only watch a job hang would prove nothing."""
+A_DAY = 86_400.0
+FOREIGN_KNOWLEDGE_BASES = 100
+"""As many as the quota of knowledge bases of type VECTOR."""
+
+
+def live_everything(fleet: VirtualFleet, store: str) -> None:
+    """Tenants live through all that there is, one after the other."""
+    lives = Lives(fleet, store)
+    lives.of_one_that_stays_well("acme")
+    lives.of_one_that_leaves("leaving")
+    lives.of_one_whose_syncs_go_wrong("broken")
+    lives.of_one_whose_execution_dies("stopped")
+    lives.of_one_that_is_suspended_while_an_execution_waits("held")
+    lives.of_one_whose_knowledge_base_vanishes("bereft")
+    lives.of_one_that_comes_back("returning")
+    lives.of_one_that_cannot_leave("stuck")
+    lives.of_one_that_leaves_while_an_execution_waits("waiting")
+    lives.of_one_that_the_product_asks_for("requested")
+    lives.of_one_that_is_repaired("damaged")
+    lives.of_one_that_no_capacity_is_left_for("late")
+    lives.of_alerts()
+
+
+def live_on_a_store(fleet: VirtualFleet, store: str) -> None:
+    """Tenants live through what depends on where the vectors are."""
+    lives = Lives(fleet, store)
+    lives.of_one_that_stays_well("acme")
+    lives.of_one_that_leaves("leaving")
+    lives.reconcile()
+
+
+@dataclass
+class Lives:
+    fleet: VirtualFleet
+    store: str
+
+    # --- lives ---
+
+    def of_one_that_stays_well(self, tenant_id: str) -> None:
+        provisioning = self.provisioned(tenant_id)
+        self.api("get_tenant", tenant_id)
+        self.api("get_provisioning", tenant_id, execution=provisioning.name)
+        self.upload(tenant_id, "rental-terms.md", "A tent is rented for three days at least.")
+        self.sync(tenant_id)
+        self.api("get_jobs", tenant_id)
+        if self.store != "MANAGED":
+            self.ask(tenant_id)
+        self.remove(tenant_id, "rental-terms.md")
+        self.sync(tenant_id)
+        self.let_drift(tenant_id)
+        self.provisioned(tenant_id)
+        self.api("put_suspension", tenant_id)
+        self.api("delete_suspension", tenant_id)
+
+    def of_one_whose_syncs_go_wrong(self, tenant_id: str) -> None:
+        self.order({"effect": "job_fails", "failureReasons": ["The role was deleted."], "count": 1})
+        assert self.provision(tenant_id).status == "FAILED"
+        self.provisioned(tenant_id)
+        self.start_in_console(tenant_id)  # the tick that starts the next one is refused, and follows this one
+        self.sync(tenant_id, settled=False)
+        self.fleet.timeline.run_for(20)
+        self.stop_in_console(tenant_id)
+        self.fleet.settle(tenant_id)
+        self.sync(tenant_id, settled=False)
+        self.fleet.timeline.run_for(60)
+        self.api("put_suspension", tenant_id)  # stops the job
+        self.fleet.settle(tenant_id)
+
+    def of_one_whose_execution_dies(self, tenant_id: str) -> None:
+        execution = self.begin(tenant_id)
+        self.until(lambda: "Ensure Knowledge Store" in execution.states)
+        self.fleet.stop(execution)
+        self.until(lambda: self.status(tenant_id) is TenantStatus.FAILED)
+
+    def of_one_that_is_suspended_while_an_execution_waits(self, tenant_id: str) -> None:
+        self.provisioned(tenant_id)
+        self.die_silently_while_waiting_for_a_sync(tenant_id)
+        self.fleet.timeline.run_for(A_SHORT_LEASE)
+        self.api("put_suspension", tenant_id)
+
+    def of_one_whose_knowledge_base_vanishes(self, tenant_id: str) -> None:
+        self.provisioned(tenant_id)
+        self.client("bedrock-agent").delete_knowledge_base(**self.knowledge_base(tenant_id))
+        self.fleet.timeline.run_for(120)
+        self.provisioned(tenant_id)
+
+    def of_one_that_comes_back(self, tenant_id: str) -> None:
+        self.provisioned(tenant_id)
+        offboarding = self.offboard(tenant_id, days=30)
+        self.until(lambda: "Wait For Retention Period" in offboarding.states)
+        self.api("delete_suspension", tenant_id)  # starts a provisioning, which opens the bucket again
+        self.until(lambda: self.executions("provision_tenant", tenant_id)[-1].ended)
+        assert self.status(tenant_id) is TenantStatus.ACTIVE
+        self.fleet.stop(offboarding, announced=False)  # it would find out in a month
+
+    def of_one_that_leaves(self, tenant_id: str) -> None:
+        self.provisioned(tenant_id)
+        self.upload(tenant_id, "rental-terms.md", "A tent is rented for three days at least.")
+        self.start_in_console(tenant_id)  # Stop Ingestion finds it
+        self.make_namesakes(tenant_id)
+        late = self.before("DeleteDataSource", lambda: self.start_in_console(tenant_id))
+        open_again = self.before("ListObjectVersions", lambda: self._without_policy(tenant_id))
+        with self.fleet.disturbed(late), self.fleet.disturbed(open_again):
+            offboarding = self.offboard(tenant_id)
+            self.api("get_offboarding", tenant_id, execution=offboarding.name)
+            self.until(lambda: "Delete Data Sources" in offboarding.states)
+            self.lose_vectors(tenant_id)
+            self.fleet.finish(offboarding, within=A_DAY)
+        assert offboarding.status == "SUCCEEDED", offboarding.cause
+        assert self.status(tenant_id) is TenantStatus.OFFBOARDED
+
+    def of_one_that_cannot_leave(self, tenant_id: str) -> None:
+        self.provisioned(tenant_id)
+        denied = {"effect": "error", "code": "AccessDeniedException", "message": "no", "count": 1}
+        self.order({**denied, "operation": "DeleteKnowledgeBase"})
+        assert self.fleet.finish(self.offboard(tenant_id), within=A_DAY).status == "FAILED"
+
+    def of_one_that_leaves_while_an_execution_waits(self, tenant_id: str) -> None:
+        self.provisioned(tenant_id)
+        self.die_silently_while_waiting_for_a_sync(tenant_id)
+        self.fleet.finish(self.offboard(tenant_id), within=A_DAY)
+
+    def of_one_that_the_product_asks_for(self, tenant_id: str) -> None:
+        requested = sample("onboarding_requested", tenant_id)
+        requested["detail"]["knowledge_store"] = self.store
+        self.fleet.invoke("StartProvisioningFunction", requested)
+        self.until(lambda: "Ensure Bucket" in self.executions("provision_tenant", tenant_id)[-1].states)
+        self.fleet.invoke("StartProvisioningFunction", {**requested, "id": "another"})  # finds the one that runs
+        self.fleet.finish(*self.executions("provision_tenant", tenant_id))
+        self.fleet.invoke("StartProvisioningFunction", requested)  # delivered again
+        assert len(self.executions("provision_tenant", tenant_id)) == 1
+
+    def of_one_that_is_repaired(self, tenant_id: str) -> None:
+        self.provisioned(tenant_id)
+        self.die_silently_while_waiting_for_a_sync(tenant_id)
+        self.lose_vectors(tenant_id)
+        self.reconcile()  # on its schedule
+        repairing = sample("post_reconciliation", tenant_id) | {"body": '{"repair": true}'}
+        answer = self.fleet.invoke("ReconcileFunction", repairing)
+        assert json.loads(answer["body"])["repairs"] == [tenant_id]
+
+    def of_one_that_no_capacity_is_left_for(self, tenant_id: str) -> None:
+        role = self.fleet.deployment.value({"Fn::GetAtt": "KnowledgeBaseRole.Arn"})
+        managed = {"type": "MANAGED", "managedKnowledgeBaseConfiguration": {"embeddingModelType": "MANAGED"}}
+        for number in range(FOREIGN_KNOWLEDGE_BASES):
+            self.client("bedrock-agent").create_knowledge_base(
+                name=f"theirs-{number}", roleArn=role, knowledgeBaseConfiguration=managed
+            )
+        self.provision(tenant_id)  # looks at each of them; they are of another kind
+
+    def of_alerts(self) -> None:
+        """A message that Slack refuses and then takes, and that comes again."""
+        secret = self.client("secretsmanager")
+        with self.notifier() as deliver, serving(Reply(500), Reply(500), Reply(200)) as slack:
+            arn = self.fleet.deployment.value({"Fn::GetAtt": "SlackWebhookSecret.Id"})
+            secret.create_secret(Name=arn, SecretString=slack.url)
+            batch = sample("send_alert_ingestion_failed", "acme")
+            assert deliver(batch)["batchItemFailures"]
+            for _ in range(2):
+                assert not deliver(batch)["batchItemFailures"]
+
+    # --- what operators and tenants do ---
+
+    def api(self, request: str, tenant_id: str, *, execution: str = "", **changes: Any) -> dict[str, Any]:
+        """Sends a sample request for that tenant. Returns: the body. Raises: AssertionError when it is refused."""
+        event = sample(request, tenant_id) | changes
+        if execution:
+            event["pathParameters"]["execution"] = execution
+            event["path"] = f"{event['path'].rpartition('/')[0]}/{execution}"
+        answer = self.fleet.invoke("TenantsFunction", event)
+        assert answer["statusCode"] < 300, answer
+        body: dict[str, Any] = json.loads(answer["body"])
+        return body
+
+    def begin(self, tenant_id: str) -> Execution:
+        body = json.dumps({"knowledge_store": self.store})
+        name = self.api("put_tenant", tenant_id, body=body)["execution"]
+        self.fleet.timeline.run_for(5)
+        self.api("put_tenant", tenant_id, body=body)  # the same again finds the one that runs
+        (execution,) = (each for each in self.executions("provision_tenant", tenant_id) if each.name == name)
+        return execution
+
+    def provision(self, tenant_id: str) -> Execution:
+        return self.fleet.finish(self.begin(tenant_id))
+
+    def provisioned(self, tenant_id: str) -> Execution:
+        execution = self.provision(tenant_id)
+        assert execution.status == "SUCCEEDED", (execution.error, execution.cause)
+        return execution
+
+    def sync(self, tenant_id: str, *, settled: bool = True) -> None:
+        self.api("post_sync", tenant_id)
+        if settled:
+            self.fleet.settle(tenant_id)
+
+    def offboard(self, tenant_id: str, days: int = 0) -> Execution:
+        query = {"retention_days": str(days)}
+        several = {name: [value] for name, value in query.items()}
+        self.api("delete_tenant", tenant_id, queryStringParameters=query, multiValueQueryStringParameters=several)
+        return self.executions("offboard_tenant", tenant_id)[-1]
+
+    def ask(self, tenant_id: str) -> None:
+        answer = self.fleet.invoke("AskFunction", sample("ask", tenant_id))
+        assert answer["statusCode"] == 200, answer
+
+    def reconcile(self) -> None:
+        self.fleet.invoke("ReconcileFunction", sample("daily", ""))
+
+    # --- what others do ---
+
+    def client(self, service: str) -> Any:
+        return self.fleet.client(service)
+
+    def upload(self, tenant_id: str, key: str, text: str) -> None:
+        self._without_policy(tenant_id).put_object(Bucket=self.bucket(tenant_id), Key=key, Body=text.encode())
+
+    def remove(self, tenant_id: str, key: str) -> None:
+        self._without_policy(tenant_id).delete_object(Bucket=self.bucket(tenant_id), Key=key)
+
+    def _without_policy(self, tenant_id: str) -> Any:
+        # moto takes the policy's refusal of plain HTTP without its condition, and would refuse everybody.
+        s3 = self.client("s3")
+        s3.delete_bucket_policy(Bucket=self.bucket(tenant_id))
+        return s3
+
+    def let_drift(self, tenant_id: str) -> None:
+        """Everything that provisioning repairs is undone."""
+        agent = self.client("bedrock-agent")
+        ids = self.data_source(tenant_id)
+        base = agent.get_knowledge_base(knowledgeBaseId=ids["knowledgeBaseId"])["knowledgeBase"]
+        names = ("knowledgeBaseId", "name", "roleArn", "knowledgeBaseConfiguration", "storageConfiguration")
+        agent.update_knowledge_base(**{name: base[name] for name in names if name in base}, description="Mine.")
+        tags = agent.list_tags_for_resource(resourceArn=base["knowledgeBaseArn"])["tags"]
+        agent.untag_resource(resourceArn=base["knowledgeBaseArn"], tagKeys=list(tags))
+        self.fleet.timeline.run_for(60)
+        if self.store == "MANAGED":
+            return  # whose data sources know no other deletion policy
+        source = agent.get_data_source(**ids)["dataSource"]
+        configuration = source["dataSourceConfiguration"]
+        agent.update_data_source(
+            **ids, name=source["name"], dataSourceConfiguration=configuration, dataDeletionPolicy="RETAIN"
+        )
+
+    def make_namesakes(self, tenant_id: str) -> None:
+        """Two more knowledge bases of the tenant's name: one with its tags, such as a lost answer can leave, and one of
+        somebody else."""
+        agent = self.client("bedrock-agent")
+        base = agent.get_knowledge_base(**self.knowledge_base(tenant_id))["knowledgeBase"]
+        names = ("name", "roleArn", "knowledgeBaseConfiguration", "storageConfiguration")
+        members = {name: base[name] for name in names if name in base}
+        agent.update_knowledge_base(**self.knowledge_base(tenant_id), **members | {"name": "renamed"})
+        self.fleet.timeline.run_for(60)
+        self.order({"effect": "uniqueness_lag", "seconds": 1e6, "count": 2})
+        tags = agent.list_tags_for_resource(resourceArn=base["knowledgeBaseArn"])["tags"]
+        agent.create_knowledge_base(**members, tags=tags)
+        agent.create_knowledge_base(**members)
+        self.fleet.timeline.run_for(120)
+
+    def lose_vectors(self, tenant_id: str) -> None:
+        """The index vanishes, so that Bedrock cannot delete vectors from it."""
+        account = self.fleet.emulator._account
+        for bucket in account.vector_buckets.values():
+            bucket.indexes.pop(tenant_id, None)
+        for key in [key for key in account.collection_indexes if key.endswith(f"/index/{tenant_id}")]:
+            del account.collection_indexes[key]
+
+    def start_in_console(self, tenant_id: str) -> None:
+        self.client("bedrock-agent").start_ingestion_job(**self.data_source(tenant_id))
+
+    def stop_in_console(self, tenant_id: str) -> None:
+        agent = self.client("bedrock-agent")
+        jobs = agent.list_ingestion_jobs(**self.data_source(tenant_id))["ingestionJobSummaries"]
+        for job in jobs:
+            if job["status"] in {"STARTING", "IN_PROGRESS"}:
+                agent.stop_ingestion_job(**self.data_source(tenant_id), ingestionJobId=job["ingestionJobId"])
+
+    def die_silently_while_waiting_for_a_sync(self, tenant_id: str) -> None:
+        """The tenant's data source is deleted; the execution that makes another one dies, with its lease."""
+        self.client("bedrock-agent").delete_data_source(**self.data_source(tenant_id))
+        self.fleet.timeline.run_for(120)
+        self.order({"effect": "job_hangs", "count": 1})
+        with patch.dict(os.environ, {"LEASE_SECONDS": str(A_SHORT_LEASE)}):
+            execution = self.begin(tenant_id)
+        self.until(lambda: self.fleet.sync(tenant_id).job is not None)
+        self.fleet.stop(execution, announced=False)
+
+    def order(self, fault: dict[str, Any]) -> None:
+        self.fleet.emulator.faults.add(fault)
+
+    def before(self, operation: str, act: Callable[[], None]) -> Callable[[Call, Moment], None]:
+        """Somebody acts right before the first such call of the product."""
+        waiting = iter([act])
+
+        def disturb(call: Call, at: Moment) -> None:
+            if call.operation != operation or at is not Moment.BEFORE:
+                return
+            strand = self.fleet.timeline.current
+            for once in waiting:
+                assert strand is not None
+                with patch.object(strand, "function", None):  # what somebody does is no call of the function
+                    once()
+
+        return disturb
+
+    @contextmanager
+    def notifier(self) -> Any:
+        """The notifier, whose clients are made by Powertools: they are ours while this lasts."""
+        name = "functions.notifier.send_alert"
+        with patch.dict(sys.modules), patch.dict(DEFAULT_PROVIDERS):
+            sys.modules.pop(name, None)
+            module = importlib.import_module(name)
+            module._delivered.client = self.client("dynamodb")
+            DEFAULT_PROVIDERS["secrets"] = SecretsProvider(boto3_client=self.client("secretsmanager"))
+            yield lambda event: self.fleet.invoke("SendAlertFunction", event)
+
+    # --- looking ---
+
+    def bucket(self, tenant_id: str) -> str:
+        tenant = self.fleet.tenant(tenant_id)
+        assert tenant is not None
+        return str(tenant.bucket_name)
+
+    def knowledge_base(self, tenant_id: str) -> dict[str, str]:
+        tenant = self.fleet.tenant(tenant_id)
+        assert tenant is not None
+        return {"knowledgeBaseId": str(tenant.knowledge_base_id)}
+
+    def data_source(self, tenant_id: str) -> dict[str, str]:
+        tenant = self.fleet.tenant(tenant_id)
+        assert tenant is not None
+        return self.knowledge_base(tenant_id) | {"dataSourceId": str(tenant.data_source_id)}
+
+    def status(self, tenant_id: str) -> TenantStatus | None:
+        tenant = self.fleet.tenant(tenant_id)
+        return tenant.status if tenant else None
+
+    def executions(self, machine: str, tenant_id: str) -> list[Execution]:
+        arn = self.fleet.machine_arn(machine)
+        found = self.fleet.step_functions.executions.values()
+        return [each for each in found if each.machine == arn and each.name.startswith(f"{tenant_id}-")]
+
+    def until(self, reached: Callable[[], bool]) -> None:
+        self.fleet.timeline.run_until(reached, within=3600)
+
+
+def sample(name: str, tenant_id: str) -> Json:
+    """A sample trigger, of that tenant."""
+    text = (REPOSITORY / "events" / "triggers" / f"{name}.json").read_text("utf-8")
+    return json.loads(text.replace("acme", tenant_id))
