@@ -182,7 +182,9 @@ class OnDynamoDB(World):
         for number in range(count):
             started_at = START + timedelta(minutes=number)
             job = f"JOB{number:07}"
-            self.history.record(job_state_change(tenant_id=tenant_id, ingestion_job_id=job, started_at=started_at))
+            self.history.record(
+                job_state_change(tenant_id=tenant_id, ingestion_job_id=job, started_at=started_at), START
+            )
 
     def add_usage(self, tenant_id: TenantId) -> None:
         for day in range(10):
