@@ -97,22 +97,6 @@ class VirtualFleet:
         """Starts a provisioning and waits for its end. Raises: Unfinished after `within` virtual seconds."""
         return self.finish(self.start("provision_tenant", provisioning_request(tenant_id, store)), within=within)
 
-    def invoke(self, function: str, event: Json, *, within: float = _A_MINUTE) -> Json:
-        """Invokes a function, named by its logical id, and waits for its answer. Raises: TaskFailed, Unfinished."""
-        ended: list[Json | TaskFailed] = []
-
-        def run() -> None:
-            try:
-                ended.append(_Functions(self.deployment, self.timeline)(function, event))
-            except TaskFailed as failure:
-                ended.append(failure)
-
-        self.timeline.spawn(function, run)
-        self.timeline.run_until(lambda: bool(ended), within=within)
-        if isinstance(ended[0], TaskFailed):
-            raise ended[0]
-        return ended[0]
-
     def finish(self, *executions: Execution, within: float = AN_HOUR) -> Execution:
         """Lets everything happen until they have ended. Returns: the last of them."""
         self.timeline.run_until(lambda: all(execution.ended for execution in executions), within=within)
