@@ -21,6 +21,7 @@ NAMES = (
     "stack_outputs",
     "message_moves",
     "policy_conditions",
+    "batch_deletes",
 )
 
 

@@ -92,6 +92,13 @@ def test_a_tenant_from_its_onboarding_event_to_its_receipt_and_back(
     until(lambda: status_of(TENANT).get("status") == "ACTIVE", "the event has not made an active tenant")
     assert ask(TENANT)[0] == 200
 
+    bucket = status_of(TENANT)["bucket_name"]
+    s3 = deployment.client(story.configuration, "s3")
+    for version in range(3):
+        s3.put_object(Bucket=bucket, Key="documents/工房 案内.md", Body=f"Edition {version}".encode())
+    s3.put_object(Bucket=bucket, Key="prices.md", Body=b"A kokeshi is 4,000 yen.")
+    s3.delete_object(Bucket=bucket, Key="prices.md")
+
     assert kbfleet("suspend", TENANT).returncode == 0
     until(lambda: ask(TENANT)[1].get("code") == "TenantSuspended", "a suspended tenant is still asked")
     assert kbfleet("provision", TENANT).returncode == 2

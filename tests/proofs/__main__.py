@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from tests.proofs import crash_points, emulator_robustness, first_provisioning, slow_aws, storms
+from tests.proofs import crash_points, emulator_robustness, first_provisioning, scenarios, slow_aws, storms
 from tests.proofs.proof import Proof, Row
 
 RIVAL_SEEDS = range(20)
@@ -20,28 +21,36 @@ CROWD_SEEDS = range(2)
 
 def proofs() -> Iterator[Proof]:
     """In the order of their length, the shortest first."""
-    stores = crash_points.stores()
+    stores = scenarios.stores()
     yield from (partial(first_provisioning.prove, store) for store in stores)
     yield from (partial(slow_aws.prove, store) for store in stores)
     yield from (partial(storms.prove_rivals, store, RIVAL_SEEDS) for store in stores)
     yield emulator_robustness.prove
     yield from (partial(storms.prove_crowd, store, CROWD_SEEDS) for store in stores)
-    yield from (partial(crash_points.prove, crash_points.provisioning(store), store) for store in stores)
+    yield from (
+        partial(crash_points.prove, scenario, store) for store in stores for scenario in scenarios.scenarios(store)
+    )
 
 
 def _table() -> Table:
     table = Table(title="Proofs", title_justify="left")
     for heading in ("proof", "knowledge store"):
         table.add_column(heading)
-    for heading in ("runs", "failures", "seconds"):
+    for heading in ("runs", "failures", "seconds", "of the cores"):
         table.add_column(heading, justify="right")
     table.add_column("found")
     return table
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    numbers = (f"{row.runs:,}", f"{len(row.failures):,}", f"{row.seconds:,.0f}")
+    numbers = (f"{row.runs:,}", f"{len(row.failures):,}", f"{row.seconds:,.0f}", f"{row.core_seconds:,.0f}")
     return (row.proof, row.store, *numbers, "\n".join(row.findings))
+
+
+def _core_seconds() -> float:
+    """What this process and its children that have ended have computed so far."""
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def main() -> int:
@@ -51,9 +60,9 @@ def main() -> int:
     failed: list[Row] = []
     with Live(table, console=console, auto_refresh=False) as live:
         for prove in proofs():
-            began = time.monotonic()
+            began, core_seconds = time.monotonic(), _core_seconds()
             row = prove()
-            row.seconds = time.monotonic() - began
+            row.seconds, row.core_seconds = time.monotonic() - began, _core_seconds() - core_seconds
             table.add_row(*_cells(row))
             live.refresh()
             if not console.is_terminal:

@@ -35,7 +35,7 @@ def departures(fleet: VirtualFleet, stores: Mapping[str, str], *, foreign: int =
 def _strangers(fleet: VirtualFleet, stores: Mapping[str, str], foreign: int) -> Iterator[str]:
     """What belongs to nobody, or is there twice."""
     tenants = [TenantId(tenant_id) for tenant_id in stores]
-    yield from _difference("buckets", [fleet.names.bucket(tenant_id) for tenant_id in tenants], _buckets(fleet))
+    yield from _difference("buckets", [fleet.names.bucket(tenant_id) for tenant_id in tenants], buckets(fleet))
     names = [summary["name"] for summary in knowledge_bases(fleet)]
     ours = [name for name in names if name.startswith(f"{fleet.names.fleet}-")]
     yield from _difference("knowledge bases", [fleet.names.knowledge_base(tenant_id) for tenant_id in tenants], ours)
@@ -77,7 +77,7 @@ def _departures(fleet: VirtualFleet, tenant_id: TenantId, store: str) -> Iterato
 
 def _bucket_departures(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
     s3, name = fleet.client("s3"), fleet.names.bucket(tenant_id)
-    if name not in _buckets(fleet):
+    if name not in buckets(fleet):
         return  # told already
     tags = fleet.names.tags(tenant_id)
     looks: Mapping[str, tuple[Callable[[], Any], Any]] = {
@@ -134,6 +134,12 @@ def _knowledge_base_departures(fleet: VirtualFleet, tenant: Tenant, store: str) 
     for part, wanted in port.knowledge_base_configuration(tenant.knowledge_store_reference).items():
         if described.get(part) != wanted:
             yield f"the knowledge base's {part} is {described.get(part)}"
+    kind = described["knowledgeBaseConfiguration"]["type"]
+    if described.get("description") != f"Documents of {name}, kept in sync by kbfleet ({kind})":
+        yield f"the knowledge base is described as {described.get('description')}"
+    tags = agent.list_tags_for_resource(resourceArn=described["knowledgeBaseArn"])["tags"]
+    if tags != fleet.names.tags(tenant.tenant_id):
+        yield f"the knowledge base's tags are {tags}"
     pages = agent.get_paginator("list_data_sources").paginate(knowledgeBaseId=tenant.knowledge_base_id)
     sources = [summary["dataSourceId"] for page in pages for summary in page["dataSourceSummaries"]]
     if sources != [tenant.data_source_id]:
@@ -155,7 +161,8 @@ def knowledge_bases(fleet: VirtualFleet) -> list[dict[str, Any]]:
     return [summary for page in pages for summary in page["knowledgeBaseSummaries"]]
 
 
-def _buckets(fleet: VirtualFleet) -> list[str]:
+def buckets(fleet: VirtualFleet) -> list[str]:
+    """The names of all there are."""
     pages = fleet.client("s3").get_paginator("list_buckets").paginate()
     return [bucket["Name"] for page in pages for bucket in page["Buckets"]]
 
@@ -182,6 +189,11 @@ _INDEXES: Mapping[str, Callable[[VirtualFleet], list[str]]] = {
     "OPENSEARCH_SERVERLESS": _opensearch_serverless_indexes,
 }
 """How to find the indexes of a knowledge store; one that is not here has none of its own."""
+
+
+def indexes(fleet: VirtualFleet) -> list[str]:
+    """The names of all there are, in every knowledge store."""
+    return [name for listed in _INDEXES.values() for name in listed(fleet)]
 
 
 def _indexes(fleet: VirtualFleet, store: str) -> list[str]:

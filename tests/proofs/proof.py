@@ -18,7 +18,7 @@ _SHOWN_FAILURES = 5
 @dataclass
 class Row:
     """A proof's outcome: how many things were tried, what failed and how to repeat it, what was measured, and the real
-    seconds that it took."""
+    seconds that it took, on the clock and of all cores together."""
 
     proof: str
     store: str = ""
@@ -26,6 +26,7 @@ class Row:
     failures: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    core_seconds: float = 0.0
 
     def add(self, failure: str | None) -> None:
         """One more run, and what was wrong with it."""

@@ -1,22 +1,27 @@
-"""Crashes of a provisioning, as far as a few seconds allow."""
+"""Crashes of the workflows, as far as a few seconds allow."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from tests.proofs import crash_points
+from tests.proofs import crash_points, scenarios
 from tests.proofs.crash_points import Crash
 from tests.proofs.proof import in_turn
+from tests.proofs.scenarios import Scenario
 
-STORES = crash_points.stores()
+STORES = scenarios.stores()
 EVERY = 67
 """A prime: the chosen points are of every kind."""
 
 
 @pytest.mark.parametrize("store", STORES)
-def test_a_tenant_whose_provisioning_crashes_anywhere_is_brought_in_order_by_the_next_run(store: str) -> None:
-    scenario = crash_points.provisioning(store)
-    assert crash_points.prove(scenario, store, nth=EVERY, run=in_turn).failures == []
+@pytest.mark.parametrize("scenario", [scenarios.provisioning, scenarios.provisioning_again, scenarios.offboarding])
+def test_what_a_crash_anywhere_leaves_behind_is_brought_in_order_by_the_next_run(
+    scenario: Callable[[str], Scenario], store: str
+) -> None:
+    assert crash_points.prove(scenario(store), store, nth=EVERY, run=in_turn).failures == []
 
 
 OUTLIVED = [("ReserveTenantFunction", "PutItem"), ("EnsureBucketFunction", "CreateBucket")]
@@ -24,7 +29,14 @@ OUTLIVED = [("ReserveTenantFunction", "PutItem"), ("EnsureBucketFunction", "Crea
 
 @pytest.mark.parametrize(("function", "operation"), OUTLIVED)
 def test_a_function_that_outlives_its_stopped_execution_takes_no_lease_back(function: str, operation: str) -> None:
-    scenario = crash_points.provisioning(STORES[0])
+    scenario = scenarios.provisioning(STORES[0])
     calls = crash_points.recorded(scenario)
     call = next(call for call in calls if (call.function, call.operation) == (function, operation))
     assert crash_points.repeat(scenario, call.number, Crash.OUTLIVED) is None
+
+
+def test_an_offboarding_whose_receipt_was_kept_by_a_stopped_execution_is_brought_to_its_end() -> None:
+    scenario = scenarios.offboarding(STORES[0])
+    writes = [call for call in crash_points.recorded(scenario) if call.operation == "PutItem"]
+    receipt = next(call for call in writes if "/ERASURE#" in call.resource)
+    assert crash_points.repeat(scenario, receipt.number, Crash.EXECUTION_AFTER) is None

@@ -8,8 +8,8 @@ import pytest
 
 from tests.proofs import slow_aws
 from tests.proofs.converged import departures
-from tests.proofs.crash_points import stores
 from tests.proofs.first_provisioning import MOST_TIMES_THE_SERVICE, MOST_TRANSITIONS, cost
+from tests.proofs.scenarios import stores
 from tests.support.virtual_fleet import REGION, virtual_fleet
 
 STORES = stores()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.proofs import storms
-from tests.proofs.crash_points import stores
+from tests.proofs.scenarios import stores
 from tests.support.aws_calls import Call
 from tests.support.virtual_fleet import virtual_fleet
 

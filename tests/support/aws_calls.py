@@ -120,6 +120,7 @@ class AwsCalls:
         self._region = region
         self._random = Random(seed)  # noqa: S311 - repeatable on purpose
         self._throttled: dict[str, float] = {}
+        self._clients: dict[str, Any] = {}
 
     def throttle(self, service: str, probability: float) -> None:
         """Refuses each attempt of a service's calls with that probability, from now on."""
@@ -149,8 +150,14 @@ class AwsCalls:
             stack.enter_context(patch.object(botocore.endpoint, "time", SimpleNamespace(sleep=self.pause)))
             yield
 
+    def lookout(self, service: str) -> Any:
+        """The one client by which to look at this world, and to act on it: a client takes ten milliseconds to make."""
+        if service not in self._clients:
+            self._clients[service] = self.client(service)
+        return self._clients[service]
+
     def client(self, service: str, *, config: Config | None = None) -> Any:
-        """A client of this world. Calls made outside of any function are carried out without more ado."""
+        """A new client of this world. Calls made outside of any function are carried out without more ado."""
         made = aws.client(service, region=self._region, config=config)
         events = made.meta.events
         if service in EMULATED:

@@ -76,7 +76,10 @@ class Fleet:
         """An active tenant with a ready knowledge base and a data source, not synced yet."""
         name = NAMES.knowledge_base(tenant_id)
         made = self.knowledge_bases.create(
-            name, configuration={}, tags=NAMES.tags(tenant_id), client_token=f"kb-{tenant_id}"
+            name,
+            configuration=self.store.knowledge_base_configuration(str(tenant_id)),
+            tags=NAMES.tags(tenant_id),
+            client_token=f"kb-{tenant_id}",
         )
         self.clock.advance(83)
         source = self.knowledge_bases.create_data_source(

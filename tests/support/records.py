@@ -60,7 +60,8 @@ class InMemoryTenantRecords:
 
     def keep_receipt(self, tenant_id: TenantId, receipt: ErasureReceipt) -> None:
         for number, (of, kept) in enumerate(self.receipts):
-            if (of, kept.requested_at) == (tenant_id, receipt.requested_at):
+            same = (kept.requested_at, kept.verified_at) == (receipt.requested_at, receipt.verified_at)
+            if of == tenant_id and same:
                 if kept.execution != receipt.execution:
                     raise ConcurrentUpdate(f"Another execution has kept a receipt for tenant {tenant_id}.")
                 self.receipts[number] = (tenant_id, receipt)

@@ -15,14 +15,20 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import aws_lambda_powertools.metrics.base
+from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
+from botocore.model import Shape
 from moto import mock_aws
+from moto.core.serialize import ResponseSerializer
+from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.s3.models import FakeBucket
 
 import kbfleet.bootstrap
 from kbfleet.domain.ingestion import Sync, SyncState
@@ -35,7 +41,7 @@ from tests.support.state_machine import Execution, Json, StateMachine, TaskFaile
 from tests.support.template import REPOSITORY, table_definition
 from tests.support.virtual_queue import FifoQueue
 from tests.support.virtual_step_functions import VirtualStepFunctions
-from tests.support.virtual_time import ProductClock, Timeline, Unfinished, VirtualClock
+from tests.support.virtual_time import ProductClock, Strand, Timeline, Unfinished, VirtualClock
 
 ACCOUNT = "123456789012"
 REGION = "ap-northeast-1"
@@ -47,9 +53,23 @@ _EVERY_STORE = {"OfferOpenSearchServerless": "true"}
 _ASYNCHRONOUS_RETRIES = (60.0, 120.0)
 
 
+@dataclass(frozen=True)
+class StoredProfile:
+    """What a tenant's record said when it was written."""
+
+    tenant_id: str
+    status: str
+    status_since: str
+    fence: int
+
+
 @dataclass
 class VirtualFleet:
-    """A deployed fleet, with every handle that a proof needs."""
+    """A deployed fleet, with every handle that a proof needs.
+
+    `events` is what was published, `lost_events` the functions that gave up on one, `stored` every state of every
+    tenant's record, in order.
+    """
 
     timeline: Timeline
     clock: VirtualClock
@@ -59,8 +79,12 @@ class VirtualFleet:
     ticks: FifoQueue
     deployment: Deployment
     names: ResourceNames
-    events: list[dict[str, Any]]
-    lost_events: list[str]
+    functions: Functions
+    safety_net_seconds: float
+    events: list[dict[str, Any]] = field(default_factory=list)
+    lost_events: list[str] = field(default_factory=list)
+    stored: list[StoredProfile] = field(default_factory=list)
+    _background: list[Strand] = field(default_factory=list)
 
     # --- acting ---
 
@@ -72,22 +96,6 @@ class VirtualFleet:
     def provision(self, tenant_id: str, store: str | None = None, *, within: float = AN_HOUR) -> Execution:
         """Starts a provisioning and waits for its end. Raises: Unfinished after `within` virtual seconds."""
         return self.finish(self.start("provision_tenant", provisioning_request(tenant_id, store)), within=within)
-
-    def invoke(self, function: str, event: Json, *, within: float = _A_MINUTE) -> Json:
-        """Invokes a function, named by its logical id, and waits for its answer. Raises: TaskFailed, Unfinished."""
-        ended: list[Json | TaskFailed] = []
-
-        def run() -> None:
-            try:
-                ended.append(_Functions(self.deployment, self.timeline)(function, event))
-            except TaskFailed as failure:
-                ended.append(failure)
-
-        self.timeline.spawn(function, run)
-        self.timeline.run_until(lambda: bool(ended), within=within)
-        if isinstance(ended[0], TaskFailed):
-            raise ended[0]
-        return ended[0]
 
     def finish(self, *executions: Execution, within: float = AN_HOUR) -> Execution:
         """Lets everything happen until they have ended. Returns: the last of them."""
@@ -108,6 +116,22 @@ class VirtualFleet:
             if self.timeline.now() > end:
                 raise Unfinished(f"after {within:g} virtual seconds these still wait for a sync: {waiting}")
 
+    def invoke(self, function: str, event: Json) -> Json:
+        """Runs a function at once, beside whatever else goes on. Raises: TaskFailed."""
+        outcome: list[Json | TaskFailed] = []
+
+        def run() -> None:
+            try:
+                outcome.append(self.functions(function, event))
+            except TaskFailed as error:
+                outcome.append(error)
+
+        self.timeline.spawn(function, run)
+        self.timeline.run_until(lambda: bool(outcome), within=AN_HOUR)
+        if isinstance(outcome[0], TaskFailed):
+            raise outcome[0]
+        return outcome[0]
+
     def stop(self, execution: Execution, *, announced: bool = True) -> None:
         """StopExecution; `announced` is whether EventBridge delivers the event of it."""
         self.step_functions.stop(execution, announced=announced)
@@ -121,10 +145,32 @@ class VirtualFleet:
         finally:
             self.calls.disturbances.remove(disturbance)
 
+    # --- what goes on by itself ---
+
+    def wake(self) -> None:
+        """The tick queue is delivered and the schedule ticks, from now on."""
+        self._background = [
+            self.timeline.spawn("tick queue", self.ticks.deliver),
+            self.timeline.spawn("tick schedule", self._tick_by_schedule),
+        ]
+
+    def rest(self) -> None:
+        """Nothing goes on by itself any more. Raises: RuntimeError when something else does."""
+        self.timeline.dismiss(self._background)
+
+    def _tick_by_schedule(self) -> None:
+        """The safety net. A tick that fails is not repeated: the next one comes soon enough."""
+        while True:
+            self.timeline.sleep(self.safety_net_seconds)
+            try:
+                self.functions("TickFunction", {})
+            except TaskFailed:
+                continue
+
     # --- looking ---
 
     def client(self, service: str) -> Any:
-        return self.calls.client(service)
+        return self.calls.lookout(service)
 
     def tenant(self, tenant_id: str) -> Tenant | None:
         return kbfleet.bootstrap.registry().find(TenantId(tenant_id))
@@ -176,6 +222,7 @@ def virtual_fleet(
     interleaved: bool = False,
     quotas: Quotas | None = None,
     parameters: Mapping[str, str] | None = None,
+    safety_net_seconds: float = _A_MINUTE,
 ) -> Iterator[VirtualFleet]:
     """Deploys a fleet, and takes it down again.
 
@@ -184,6 +231,8 @@ def virtual_fleet(
         interleaved: whether others may act at each AWS call; else work runs until it waits.
         quotas: of Bedrock; its real ones, request rates too, unless given.
         parameters: of template.yaml, where they are not to have their defaults.
+        safety_net_seconds: between two ticks of the schedule. A day of idle ticks takes seconds: more than its minute
+            where days pass.
 
     Raises:
         StrandDied: something failed that nobody waited for, or a thread would outlive its world.
@@ -209,27 +258,31 @@ def virtual_fleet(
             due=lambda: agenda._due[0][0] if agenda._due else None,
             run_due=agenda.run_due,
         )
-        fleet = _deployed(deployment, timeline, clock, emulator, seed)
+        fleet = _deployed(deployment, timeline, clock, emulator, seed, safety_net_seconds)
         _make_resources(fleet)
         arns |= _make_collections(fleet)
         stack.enter_context(fleet.calls.in_place_of_boto3())
         stack.enter_context(patch.dict(os.environ, _environment(deployment)))
         stack.enter_context(patch.object(kbfleet.bootstrap, "clock", lambda: ProductClock(clock)))
+        stack.enter_context(patch.object(FakeBucket, "get_permission", _permission_over_https))
+        stack.enter_context(patch.object(ResponseSerializer, "get_value", _attribute_value))
         stack.enter_context(_quiet())
         _forget_ports()
         stack.callback(_forget_ports)
         stack.callback(timeline.close)
-        timeline.spawn("tick queue", fleet.ticks.deliver)
-        timeline.spawn("tick schedule", lambda: _tick_every_minute(fleet))
+        fleet.wake()
         yield fleet
 
 
 def _deployed(
-    deployment: Deployment, timeline: Timeline, clock: VirtualClock, emulator: Emulator, seed: int
+    deployment: Deployment,
+    timeline: Timeline,
+    clock: VirtualClock,
+    emulator: Emulator,
+    seed: int,
+    safety_net_seconds: float,
 ) -> VirtualFleet:
-    functions = _Functions(deployment, timeline)
-    events: list[dict[str, Any]] = []
-    lost_events: list[str] = []
+    functions = Functions(deployment, timeline)
     reporters = _reporters(deployment)
 
     def report(execution: Execution) -> None:
@@ -246,7 +299,7 @@ def _deployed(
                 functions(function, event)
             except TaskFailed:
                 if pause is None:
-                    lost_events.append(function)
+                    fleet.lost_events.append(function)
                     return
                 timeline.sleep(pause)
             else:
@@ -261,19 +314,28 @@ def _deployed(
     services = {"stepfunctions": step_functions.answer, "sqs": ticks.answer}
     calls = AwsCalls(timeline, emulator, services, region=REGION, seed=seed)
 
-    def record_events(answered: Answered) -> None:
-        if answered.call.operation == "PutEvents":
+    names = ResourceNames(str(deployment.value({"Ref": "FleetName"})), ACCOUNT, REGION)
+    fleet = VirtualFleet(
+        timeline, clock, emulator, calls, step_functions, ticks, deployment, names, functions, safety_net_seconds
+    )
+    calls.observers.append(partial(_record, fleet))
+    return fleet
+
+
+def _record(fleet: VirtualFleet, answered: Answered) -> None:
+    match answered.call.operation:
+        case "PutEvents":
             entries = zip(answered.parameters["Entries"], answered.answer["Entries"], strict=True)
-            events.extend(
+            fleet.events.extend(
                 {**given, "Detail": json.loads(given["Detail"])} for given, taken in entries if "EventId" in taken
             )
+        case "PutItem" if answered.parameters["Item"]["SK"]["S"] == "PROFILE":
+            item = answered.parameters["Item"]
+            tenant_id, status, since = (item[name]["S"] for name in ("tenant_id", "status", "status_since"))
+            fleet.stored.append(StoredProfile(tenant_id, status, since, int(item["fence"]["N"])))
 
-    calls.observers.append(record_events)
-    names = ResourceNames(str(deployment.value({"Ref": "FleetName"})), ACCOUNT, REGION)
-    return VirtualFleet(timeline, clock, emulator, calls, step_functions, ticks, deployment, names, events, lost_events)
 
-
-class _Functions:
+class Functions:
     """Lambda: runs handlers in the strand that invokes them."""
 
     def __init__(self, deployment: Deployment, timeline: Timeline) -> None:
@@ -317,7 +379,7 @@ class _Functions:
         )
 
 
-def _tick_queue(deployment: Deployment, timeline: Timeline, functions: _Functions) -> FifoQueue:
+def _tick_queue(deployment: Deployment, timeline: Timeline, functions: Functions) -> FifoQueue:
     def tick(_body: str) -> bool:
         try:
             functions("TickFunction", {})
@@ -333,17 +395,6 @@ def _tick_queue(deployment: Deployment, timeline: Timeline, functions: _Function
         max_receives=int(deployment.property("TickQueue", "RedrivePolicy")["maxReceiveCount"]),
         deal=tick,
     )
-
-
-def _tick_every_minute(fleet: VirtualFleet) -> None:
-    """The safety net. A tick that fails is not repeated: the next minute brings another one."""
-    functions = _Functions(fleet.deployment, fleet.timeline)
-    while True:
-        fleet.timeline.sleep(_A_MINUTE)
-        try:
-            functions("TickFunction", {})
-        except TaskFailed:
-            continue
 
 
 def _reporters(deployment: Deployment) -> dict[str, list[str]]:
@@ -418,6 +469,30 @@ def _make_collections(fleet: VirtualFleet) -> dict[str, str]:
     return arns
 
 
+def _permission_over_https(bucket: FakeBucket, action: str, resource: str) -> PermissionResult:
+    """moto takes a condition that does not hold for a denial. Calls are made over https here, as they are on AWS."""
+    if bucket.policy is None:
+        return PermissionResult.NEUTRAL
+    policy = json.loads(bucket.policy)
+    plain_http = {"Bool": {"aws:SecureTransport": "false"}}
+    statements = [statement for statement in policy["Statement"] if statement.get("Condition") != plain_http]
+    if not statements:
+        return PermissionResult.NEUTRAL
+    return IAMPolicy(json.dumps({**policy, "Statement": statements})).is_action_permitted(action, resource)
+
+
+_ATTRIBUTE_TYPES = frozenset({"S", "N", "B", "SS", "NS", "BS", "M", "L", "NULL", "BOOL"})
+_looked_for = ResponseSerializer.get_value
+
+
+def _attribute_value(serializer: ResponseSerializer, value: Any, key: str, shape: Shape) -> Any:
+    """moto looks for each of the ten types of an attribute of DynamoDB under several spellings, which was a third of a
+    world's time; they are spelled right."""
+    if type(value) is dict and value and value.keys() <= _ATTRIBUTE_TYPES:
+        return value.get(key)
+    return _looked_for(serializer, value, key, shape)
+
+
 def _forget_ports() -> None:
     for port in vars(kbfleet.bootstrap).values():
         if hasattr(port, "cache_clear"):
@@ -427,13 +502,13 @@ def _forget_ports() -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Thousands of runs would write millions of lines of logs and metrics."""
-    from kbfleet.telemetry import logger, metrics
+    from kbfleet.telemetry import logger
 
     level = logger.log_level
     logger.setLevel("CRITICAL")
     try:
         with (
-            patch.object(metrics, "flush_metrics", metrics.clear_metrics),
+            patch.object(AmazonCloudWatchEMFProvider, "flush_metrics", lambda self, *_, **__: self.clear_metrics()),
             # What `single_metric` writes, nothing else can turn off.
             patch.object(aws_lambda_powertools.metrics.base, "print", lambda *_, **__: None, create=True),
         ):

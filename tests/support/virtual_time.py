@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from random import Random
 from threading import Semaphore, Thread
@@ -265,6 +265,15 @@ class Timeline:
         """Raises `error` in a strand that waits, now."""
         strand.interrupt(error)
         self._wake(strand, strand.wait)
+
+    def dismiss(self, strands: Iterable[Strand]) -> None:
+        """Unwinds strands that wait. Raises: RuntimeError when others are left; their world is not at rest."""
+        for strand in strands:
+            self._ready = [ready for ready in self._ready if ready is not strand]
+            strand.interrupt(Cancelled())
+            self._give_baton(strand)
+        if self._strands:
+            raise RuntimeError(f"still at work: {', '.join(strand.name for strand in self._strands)}")
 
     def close(self) -> None:
         """Ends every strand. Raises: StrandDied when one does not end, or ends by an error of its own."""

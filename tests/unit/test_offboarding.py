@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import (
+    BucketNameTaken,
     ErasureIncomplete,
     LeaseLost,
     NotReadyYet,
@@ -228,6 +230,22 @@ class TestTheWholeWay:
         run.fleet.make_knowledge_base(ACME, "somebody else's", tags={})
         run.whole()
         assert NAMES.knowledge_base(ACME) in run.fleet.knowledge_bases.names()
+
+
+class TestATenantThatNeverGotItsBucket:
+    def test_somebody_elses_bucket_of_that_name_is_left_alone(self, fleet: Fleet) -> None:
+        record = fleet.registry.get(ACME)
+        fleet.registry.replace(replace(record, bucket_name=None), fence=record.fence)
+        del fleet.buckets.settings[NAMES.bucket(ACME)]
+        fleet.buckets.foreign.add(NAMES.bucket(ACME))
+        Offboarding(fleet).whole()
+        assert fleet.registry.get(ACME).status is TenantStatus.OFFBOARDED
+
+    def test_a_bucket_that_was_ours_and_cannot_be_reached_any_more_is_no_success(self, run: Offboarding) -> None:
+        run.fence_off(timedelta(0))
+        run.fleet.buckets.foreign.add(NAMES.bucket(ACME))
+        with pytest.raises(BucketNameTaken):
+            run.delete_bucket()
 
 
 class TestFencingOff:

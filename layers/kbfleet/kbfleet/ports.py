@@ -57,7 +57,8 @@ class TenantRecords(Protocol):
     """All that is stored of a tenant beside its entry in the registry: sync ledger, job history, usage, receipts."""
 
     def keep_receipt(self, tenant_id: TenantId, receipt: ErasureReceipt) -> None:
-        """Stores the receipt so that it outlives the tombstone, should the id be provisioned anew."""
+        """Stores the receipt so that it outlives the tombstone, should the id be provisioned anew. One tenant can have
+        several, also of one offboarding: whoever takes it up verifies anew."""
         ...
 
     def erase(self, tenant_id: TenantId, *, keep_usage: bool) -> None:

@@ -1,9 +1,10 @@
 """The tenant registry, the sync ledger and the job history in the one DynamoDB table.
 
-Keys: `PK` = `TENANT#<tenant id>`, `SK` = `PROFILE`, `SYNC`, `JOB#<started at>#<job id>`, `ERASURE#<requested at>`. The
-sparse index `SyncQueue` (`queue`, `queue_position`) holds only tenants that are queued or running, so that a tick's
-cost does not depend on how many tenants there are; `Tenants` (`listed`, `tenant_id`) holds the profiles. Beside them:
-`PK` = `KNOWLEDGE_STORE#<type>`, `SK` = `INDEX#<tenant id>`, for stores whose service cannot list its indexes.
+Keys: `PK` = `TENANT#<tenant id>`, `SK` = `PROFILE`, `SYNC`, `JOB#<started at>#<job id>`,
+`ERASURE#<requested at>#<verified at>`. The sparse index `SyncQueue` (`queue`, `queue_position`) holds only tenants that
+are queued or running, so that a tick's cost does not depend on how many tenants there are; `Tenants` (`listed`,
+`tenant_id`) holds the profiles. Beside them: `PK` = `KNOWLEDGE_STORE#<type>`, `SK` = `INDEX#<tenant id>`, for stores
+whose service cannot list its indexes.
 """
 
 from __future__ import annotations
@@ -183,8 +184,9 @@ class DynamoDBTenantRecords:
         self._table = table
 
     def keep_receipt(self, tenant_id: TenantId, receipt: ErasureReceipt) -> None:
+        # An execution that died behind this leaves its receipt beside that of the next one, which verifies anew.
         self._table.put(
-            _key(tenant_id, f"{_RECEIPT}{_sortable(receipt.requested_at)}")
+            _key(tenant_id, f"{_RECEIPT}{_sortable(receipt.requested_at)}#{_sortable(receipt.verified_at)}")
             | _receipts.dump_python(receipt, mode="json", exclude_none=True),
             condition="attribute_not_exists(PK) OR execution = :execution",
             values={":execution": receipt.execution},

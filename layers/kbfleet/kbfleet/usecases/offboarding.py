@@ -10,13 +10,14 @@ from datetime import timedelta
 
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt
 from kbfleet.domain.errors import (
+    BucketNameTaken,
     ConcurrentUpdate,
     ErasureIncomplete,
     NotReadyYet,
     ResourceConflict,
     TenantBusy,
 )
-from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseStatus
+from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseKind, KnowledgeBaseStatus
 from kbfleet.domain.tenant import (
     DataSourceReference,
     Reservation,
@@ -106,8 +107,9 @@ def refuse_uploads(
     reservation: Reservation, *, registry: TenantRegistry, buckets: DocumentBuckets, names: ResourceNames
 ) -> None:
     """Nobody can put documents into the tenant's bucket any more."""
-    tenant = held(reservation, registry)
-    buckets.refuse_uploads(_bucket(tenant, names))
+    bucket = _own_bucket(held(reservation, registry), buckets, names)
+    if bucket is not None:
+        buckets.refuse_uploads(bucket)
 
 
 def stop_ingestion(
@@ -139,6 +141,7 @@ def delete_data_sources(
     reservation: Reservation, *, registry: TenantRegistry, knowledge_bases: KnowledgeBases, names: ResourceNames
 ) -> None:
     """No data source is left. One whose vectors cannot be deleted is deleted without them: the whole index goes next.
+    A knowledge base of the kind MANAGED has no index, and Bedrock only deletes all or nothing of it.
 
     Raises:
         NotReadyYet: Bedrock is still deleting.
@@ -149,7 +152,7 @@ def delete_data_sources(
         for found in knowledge_bases.data_sources(knowledge_base.knowledge_base_id):
             left.append(found.data_source_id)
             reference = DataSourceReference(knowledge_base.knowledge_base_id, found.data_source_id)
-            if found.status == "DELETE_UNSUCCESSFUL":
+            if found.status == "DELETE_UNSUCCESSFUL" and knowledge_base.kind is KnowledgeBaseKind.VECTOR:
                 knowledge_bases.retain_vectors(reference)
             if found.status != "DELETING":
                 _delete_data_source(reference, knowledge_bases)
@@ -196,7 +199,8 @@ def delete_bucket(
     reservation: Reservation, *, registry: TenantRegistry, buckets: DocumentBuckets, names: ResourceNames
 ) -> bool:
     """Deletes documents, with all versions, and then the bucket. Returns: whether it is gone; else run again."""
-    return buckets.delete(_bucket(held(reservation, registry), names))
+    bucket = _own_bucket(held(reservation, registry), buckets, names)
+    return bucket is None or buckets.delete(bucket)
 
 
 def delete_records(
@@ -226,10 +230,10 @@ def verify_erasure(
         ErasureIncomplete: naming what is left.
     """
     tenant = held(reservation, registry)
-    bucket = _bucket(tenant, names)
+    bucket = tenant.bucket_name or names.bucket(tenant.tenant_id)
     knowledge_base = tenant.knowledge_base_id or names.knowledge_base(tenant.tenant_id)
     looked_up = {
-        ErasedResource("bucket", bucket): buckets.exists(bucket),
+        ErasedResource("bucket", bucket): _own_bucket(tenant, buckets, names) is not None,
         ErasedResource("vector index", names.vector_index(tenant.tenant_id)): store_of(tenant, stores).exists(
             tenant.tenant_id
         ),
@@ -279,8 +283,15 @@ def announce_offboarding_failed(tenant_id: TenantId, failure: WorkflowFailure, *
 # --- what is the tenant's ------------------------------------------------------------------------
 
 
-def _bucket(tenant: Tenant, names: ResourceNames) -> str:
-    return tenant.bucket_name or names.bucket(tenant.tenant_id)
+def _own_bucket(tenant: Tenant, buckets: DocumentBuckets, names: ResourceNames) -> str | None:
+    """`None` if there is none, also when its name belongs to somebody else, which is why the tenant never got one."""
+    name = tenant.bucket_name or names.bucket(tenant.tenant_id)
+    try:
+        return name if buckets.exists(name) else None
+    except BucketNameTaken:
+        if tenant.bucket_name is not None:
+            raise
+        return None
 
 
 def _knowledge_bases(tenant: Tenant, knowledge_bases: KnowledgeBases, names: ResourceNames) -> list[KnowledgeBase]:

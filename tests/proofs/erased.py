@@ -1,0 +1,91 @@
+"""What must be true of a tenant that is offboarded, looked up in AWS rather than believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer
+
+from kbfleet.domain.erasure import ErasureReceipt
+from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
+from tests.proofs.converged import buckets, indexes, knowledge_bases
+from tests.support.virtual_fleet import VirtualFleet
+
+_KINDS = {"bucket", "vector index", "knowledge base", "records"}
+_deserializer = TypeDeserializer()
+
+
+def remains(fleet: VirtualFleet, tenant_id: str) -> list[str]:
+    """What is left of the tenant beside its tombstone and receipts, and what is wrong with these, in sentences."""
+    found = [*_remains(fleet, TenantId(tenant_id)), *_wrong_with_tombstone(fleet, fleet.tenant(tenant_id))]
+    return [f"{tenant_id}: {each}" for each in found]
+
+
+def _remains(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
+    if fleet.names.bucket(tenant_id) in buckets(fleet):
+        yield "the bucket is left"
+    if fleet.names.vector_index(tenant_id) in indexes(fleet):
+        yield "the index is left"
+    if fleet.names.knowledge_base(tenant_id) in [summary["name"] for summary in knowledge_bases(fleet)]:
+        yield "the knowledge base is left"
+    # What has no list of its own once its owner is gone.
+    account = fleet.emulator._account
+    yield from (f"data source {of} is left" for of in account.data_sources if of[0] not in account.knowledge_bases)
+    yield from (f"vectors {key} are left" for key in account.all_contents() if key.endswith(f"/{tenant_id}"))
+    for item in _items(fleet):
+        catalogued = item["PK"].startswith("KNOWLEDGE_STORE#") and item["SK"] == f"INDEX#{tenant_id}"
+        owned = item["PK"] == f"TENANT#{tenant_id}" and item["SK"] != "PROFILE" and not _is_receipt(item)
+        if catalogued or owned:
+            yield f"item {item['PK']} {item['SK']} is left"
+
+
+def _wrong_with_tombstone(fleet: VirtualFleet, tenant: Tenant | None) -> Iterator[str]:
+    if tenant is None or tenant.status is not TenantStatus.OFFBOARDED:
+        yield f"the record is {tenant and tenant.status}"
+        return
+    if tenant.lease is not None:
+        yield f"the lease is held by {tenant.lease.holder}"
+    kept = [name for name in _RESOURCES if getattr(tenant, name) is not None]
+    if kept:
+        yield f"the tombstone still has {kept}"
+    if tenant.erasure is None:
+        yield "there is no receipt"
+        return
+    yield from _wrong_with_receipt(fleet, tenant, tenant.erasure)
+
+
+_RESOURCES = (
+    "bucket_name",
+    "knowledge_store_reference",
+    "knowledge_base_id",
+    "data_source_id",
+    "offboarding",
+    "failure",
+)
+
+
+def _wrong_with_receipt(fleet: VirtualFleet, tenant: Tenant, receipt: ErasureReceipt) -> Iterator[str]:
+    """What it says is gone has been looked for above, by name; here, what it must say."""
+    if {erased.kind for erased in receipt.erased} != _KINDS:
+        yield f"the receipt names {receipt.erased}"
+    if receipt.execution not in fleet.step_functions.executions:
+        yield f"the receipt is of an execution {receipt.execution}, which there never was"
+    if not receipt.requested_at <= receipt.verified_at <= tenant.status_since:
+        yield f"the receipt says {receipt.requested_at} and {receipt.verified_at}, the tombstone {tenant.status_since}"
+    receipts = [item for item in _items(fleet) if item["PK"] == f"TENANT#{tenant.tenant_id}" and _is_receipt(item)]
+    if receipt.execution not in {item["execution"] for item in receipts}:
+        yield "the receipt is not kept beside the tombstone"
+    known = set(fleet.emulator._account.knowledge_bases)
+    yield from (f"{each.kind} {each.name} is not gone" for each in receipt.erased if each.name in known)
+
+
+def _is_receipt(item: dict[str, Any]) -> bool:
+    return bool(item["SK"].startswith("ERASURE#"))
+
+
+def _items(fleet: VirtualFleet) -> list[dict[str, Any]]:
+    table = fleet.deployment.value({"Ref": "Table"})
+    pages = fleet.client("dynamodb").get_paginator("scan").paginate(TableName=table)
+    found = (item for page in pages for item in page["Items"])
+    return [{name: _deserializer.deserialize(value) for name, value in item.items()} for item in found]

@@ -1,0 +1,171 @@
+"""Workflows to crash: what to prepare, what to do, and what must be true afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import kbfleet.bootstrap
+from kbfleet.domain.errors import TenantNotActive
+from kbfleet.domain.tenant import TenantId
+from tests.proofs.converged import departures
+from tests.proofs.erased import remains
+from tests.support.state_machine import Execution
+from tests.support.virtual_fleet import VirtualFleet, provisioning_request
+
+TENANT = "acme"
+NEIGHBOUR = "bolt"
+
+
+def _nothing(_fleet: VirtualFleet) -> None:
+    pass
+
+
+def _nothing_wrong(_fleet: VirtualFleet) -> list[str]:
+    return []
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A workflow to crash.
+
+    Args:
+        source: the expression in this module that gives this scenario, to repeat a failure with.
+        prepare: brings the world to where the workflow begins, with nothing on its way.
+        start: starts an execution of it. The same again must bring everything in order.
+        check: what is wrong afterwards, in sentences.
+        check_meanwhile: what is wrong between the crash and the next run.
+        refusals: failures, by state and error, by which the next run says that nothing is left to do.
+    """
+
+    name: str
+    source: str
+    start: Callable[[VirtualFleet], Execution]
+    check: Callable[[VirtualFleet], list[str]]
+    tenants: tuple[str, ...] = (TENANT,)
+    prepare: Callable[[VirtualFleet], None] = _nothing
+    check_meanwhile: Callable[[VirtualFleet], list[str]] = _nothing_wrong
+    refusals: frozenset[tuple[str, str]] = frozenset()
+
+
+def stores() -> list[str]:
+    """Every type of knowledge store that there is."""
+    return list(kbfleet.bootstrap.KNOWLEDGE_STORES)
+
+
+def scenarios(store: str) -> list[Scenario]:
+    return [provisioning(store), provisioning_again(store), offboarding(store)]
+
+
+# --- a new tenant --------------------------------------------------------------------------------
+
+
+def provisioning(store: str) -> Scenario:
+    """A new tenant on that knowledge store."""
+    return Scenario(
+        "provisioning",
+        f"provisioning({store!r})",
+        partial(_start_provisioning, store),
+        partial(_check_provisioned, {TENANT: store}),
+    )
+
+
+def _start_provisioning(store: str, fleet: VirtualFleet) -> Execution:
+    return fleet.start("provision_tenant", provisioning_request(TENANT, store))
+
+
+def _check_provisioned(tenants: Mapping[str, str], fleet: VirtualFleet) -> list[str]:
+    return departures(fleet, tenants)
+
+
+def _provisioned(fleet: VirtualFleet, store: str, *tenant_ids: str) -> None:
+    executions = [fleet.start("provision_tenant", provisioning_request(each, store)) for each in tenant_ids]
+    fleet.finish(*executions)
+    fleet.settle(*tenant_ids)
+    assert all(execution.status == "SUCCEEDED" for execution in executions), [each.failures for each in executions]
+
+
+# --- an active tenant ----------------------------------------------------------------------------
+
+
+def provisioning_again(store: str) -> Scenario:
+    """An active tenant whose resources are not any more what they should be."""
+    return Scenario(
+        "provisioning an active tenant again",
+        f"provisioning_again({store!r})",
+        partial(_start_provisioning, store),
+        partial(_check_provisioned_again, store),
+        prepare=partial(_prepare_drift, store),
+        check_meanwhile=_not_in_service,
+    )
+
+
+def _prepare_drift(store: str, fleet: VirtualFleet) -> None:
+    _provisioned(fleet, store, TENANT)
+    tenant = fleet.tenant(TENANT)
+    assert tenant is not None
+    s3, agent = fleet.client("s3"), fleet.client("bedrock-agent")
+    s3.delete_bucket_policy(Bucket=tenant.bucket_name)
+    s3.delete_bucket_tagging(Bucket=tenant.bucket_name)
+    described = agent.get_knowledge_base(knowledgeBaseId=tenant.knowledge_base_id)["knowledgeBase"]
+    agent.untag_resource(resourceArn=described["knowledgeBaseArn"], tagKeys=list(fleet.names.tags(TenantId(TENANT))))
+    members = ("knowledgeBaseId", "name", "roleArn", "knowledgeBaseConfiguration", "storageConfiguration")
+    kept = {name: described[name] for name in members if name in described}
+    agent.update_knowledge_base(**kept, description="Somebody else's words")
+    fleet.timeline.run_for(60)
+
+
+def _check_provisioned_again(store: str, fleet: VirtualFleet) -> list[str]:
+    return [*_not_in_service(fleet), *departures(fleet, {TENANT: store})]
+
+
+def _not_in_service(fleet: VirtualFleet) -> list[str]:
+    """Whether the tenant could not be asked, now or at any time since it became active."""
+    statuses = [profile.status for profile in fleet.stored]
+    since = statuses[statuses.index("ACTIVE") :]
+    wrong = [f"the record has been {status}" for status in since if status != "ACTIVE"]
+    try:
+        knowledge_base_id = kbfleet.bootstrap.registry().get(TenantId(TENANT)).askable()
+    except TenantNotActive as error:
+        return [*wrong, str(error)]
+    # MANAGED knowledge bases give no answers, passages only: what every type can be asked for.
+    query = {"text": "What does it say?"}
+    fleet.client("bedrock-agent-runtime").retrieve(knowledgeBaseId=knowledge_base_id, retrievalQuery=query)
+    return wrong
+
+
+# --- a tenant that goes --------------------------------------------------------------------------
+
+
+def offboarding(store: str) -> Scenario:
+    """A tenant with documents and a history, deleted at once beside a neighbour that stays."""
+    return Scenario(
+        "offboarding",
+        f"offboarding({store!r})",
+        _start_offboarding,
+        partial(_check_offboarded, store),
+        tenants=(TENANT, NEIGHBOUR),
+        prepare=partial(_prepare_documents, store),
+        refusals=frozenset({("Fence Off Tenant", "TenantOffboarded")}),
+    )
+
+
+def _prepare_documents(store: str, fleet: VirtualFleet) -> None:
+    _provisioned(fleet, store, TENANT, NEIGHBOUR)
+    s3, bucket = fleet.client("s3"), fleet.names.bucket(TenantId(TENANT))
+    for text in (b"The first version.", b"The second version."):
+        s3.put_object(Bucket=bucket, Key="kept.txt", Body=text)
+    s3.put_object(Bucket=bucket, Key="deleted.txt", Body=b"Gone, but for its version.")
+    s3.delete_object(Bucket=bucket, Key="deleted.txt")
+    synced = {"httpMethod": "POST", "path": f"/tenants/{TENANT}/syncs"}
+    assert fleet.invoke("TenantsFunction", synced)["statusCode"] == 202
+    fleet.settle(TENANT)
+
+
+def _start_offboarding(fleet: VirtualFleet) -> Execution:
+    return fleet.start("offboard_tenant", {"tenant_id": TENANT, "retention_days": 0})
+
+
+def _check_offboarded(store: str, fleet: VirtualFleet) -> list[str]:
+    return [*remains(fleet, TENANT), *departures(fleet, {NEIGHBOUR: store})]
