@@ -20,6 +20,7 @@ NAMES = (
     "cloudformation_types",
     "stack_outputs",
     "message_moves",
+    "queue_batches",
     "policy_conditions",
     "batch_deletes",
 )

@@ -1,0 +1,50 @@
+"""Messages reach a function in batches of the size and the age that its event source mapping asks for."""
+
+import time
+from typing import Any
+
+import pytest
+
+REPORTS_ITS_BATCH = """
+import boto3, os
+def handler(event, context):
+    size = len(event['Records'])
+    boto3.client('sqs').send_message(QueueUrl=os.environ['REPORTS'], MessageBody=str(size))
+"""
+WINDOW_SECONDS = 2
+
+
+@pytest.fixture
+def reports(aws: Any) -> str:
+    """The queue that hears how large each batch was."""
+    return str(aws.make_queue())
+
+
+def subscribe(aws: Any, reports: str, **settings: Any) -> str:
+    """A queue whose messages a function gets; gives the queue's URL."""
+    queue = aws.make_queue(VisibilityTimeout="60")
+    function = aws.make_function(REPORTS_ITS_BATCH, Environment={"Variables": {"REPORTS": reports}})
+    aws.client("lambda").create_event_source_mapping(
+        EventSourceArn=aws.queue_arn(queue), FunctionName=function, **settings
+    )
+    return str(queue)
+
+
+def send(aws: Any, queue: str, count: int) -> None:
+    for start in range(0, count, 10):
+        entries = [{"Id": str(number), "MessageBody": "change"} for number in range(start, min(start + 10, count))]
+        aws.client("sqs").send_message_batch(QueueUrl=queue, Entries=entries)
+
+
+def test_what_comes_within_the_window_is_one_batch(aws: Any, reports: str) -> None:
+    queue = subscribe(aws, reports, BatchSize=1000, MaximumBatchingWindowInSeconds=WINDOW_SECONDS)
+    began = time.monotonic()
+    send(aws, queue, 25)
+    assert aws.receive(reports, within=WINDOW_SECONDS + 8) == ["25"]
+    assert time.monotonic() - began >= WINDOW_SECONDS
+
+
+def test_a_full_batch_does_not_wait_for_the_end_of_the_window(aws: Any, reports: str) -> None:
+    queue = subscribe(aws, reports, BatchSize=20, MaximumBatchingWindowInSeconds=300)
+    send(aws, queue, 25)
+    assert aws.receive(reports, within=8) == ["20"]
