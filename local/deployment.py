@@ -72,6 +72,8 @@ def local_parameters(
         "TokenTenantClaim": TENANT_CLAIM,
         "TickSeconds": shortened(5),
         "IngestionStartIntervalSeconds": shortened(10),
+        "DebounceQuietSeconds": shortened(30),
+        "DebounceAtMostSeconds": shortened(300),
         "KnowledgeBaseLookSeconds": shortened(85),
         "OffboardingRetentionDays": "0",
         "RegistryCacheSeconds": shortened(15),

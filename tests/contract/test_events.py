@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from kbfleet import contracts
 from kbfleet.contracts import (
+    DocumentChangeEvent,
     JobStateChangeDetail,
     JobStateChangeEvent,
     ReconciliationEvent,
@@ -19,7 +20,7 @@ from kbfleet.contracts import (
     parse,
     parse_json,
 )
-from tests.support.samples import ACME, job_state_change, provisioning_failure
+from tests.support.samples import ACME, NAMES, SAKURA, job_state_change, provisioning_failure
 from tests.support.template import REPOSITORY, properties, resources
 
 TRIGGERS = REPOSITORY / "events" / "triggers"
@@ -81,6 +82,16 @@ def test_the_alert_queue_carries_published_events(path: Path) -> None:
         parse(model, published)
 
 
+@pytest.mark.parametrize("path", sorted(TRIGGERS.glob("note_changes_*.json")), ids=lambda path: path.stem)
+def test_the_change_queue_carries_what_its_rule_selects(path: Path) -> None:
+    pattern = properties("DocumentsChangedRule")["EventPattern"]
+    for record in load(path)["Records"]:
+        change = json.loads(record["body"])
+        assert (change["source"] in pattern["source"], change["detail-type"] in pattern["detail-type"]) == (True, True)
+        assert NAMES.tenant_of_bucket(change["detail"]["bucket"]["name"]) in {ACME, SAKURA}
+        parse(DocumentChangeEvent, change)
+
+
 def test_what_is_published_comes_back_as_it_was() -> None:
     change = job_state_change()
     text = JobStateChangeDetail.from_domain(change).model_dump_json()
@@ -98,7 +109,9 @@ def test_consumers_may_meet_fields_that_they_do_not_know() -> None:
 
 def test_rules_select_by_what_is_published() -> None:
     published = {(source, kind) for _, source, kind in PUBLISHED.values()}
-    for name in resources("AWS::Events::Rule"):
+    on_our_bus = [name for name in resources("AWS::Events::Rule") if "EventBusName" in properties(name)]
+    assert on_our_bus
+    for name in on_our_bus:
         pattern = properties(name)["EventPattern"]
         (source,), kinds = pattern["source"], pattern["detail-type"]
         assert {(source, kind) for kind in kinds} <= published

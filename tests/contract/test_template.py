@@ -10,11 +10,25 @@ from typing import Any
 import pytest
 
 from kbfleet.bootstrap import KNOWLEDGE_STORES
-from tests.support.template import REPOSITORY, TEMPLATE, definition, function_property, properties, resources, template
+from kbfleet.usecases.sync_schedule import RUN_EVERY
+from tests.support.samples import ACME, NAMES
+from tests.support.template import (
+    REPOSITORY,
+    TEMPLATE,
+    definition,
+    environment,
+    function_property,
+    properties,
+    resources,
+    template,
+)
 
 PARAMETERS: dict[str, dict[str, Any]] = template()["Parameters"]
 FUNCTIONS = resources("AWS::Serverless::Function")
 QUEUES = resources("AWS::SQS::Queue")
+LONGEST_CHANGE = json.loads((REPOSITORY / "events/triggers/note_changes_deletions.json").read_text("utf-8"))["Records"][
+    0
+]["body"]
 LINES = TEMPLATE.read_text("utf-8").splitlines()
 STATEFUL = {
     "AWS::DynamoDB::Table",
@@ -127,7 +141,8 @@ class TestQueues:
         # Source: AWS documentation, Using Lambda with Amazon SQS.
         for function, event in events("SQS"):
             visibility = properties(queue_of(event["Queue"]))["VisibilityTimeout"]
-            assert visibility >= 6 * function_property(function, "Timeout")
+            window = event.get("MaximumBatchingWindowInSeconds", 0)
+            assert visibility >= 6 * function_property(function, "Timeout") + window
 
     def test_batches_of_more_than_one_report_their_failures_one_by_one(self) -> None:
         for _, event in events("SQS"):
@@ -166,6 +181,41 @@ class TestTicks:
         assert "TickFunction" in [function for function, _ in events("ScheduleV2")]
 
 
+class TestDocumentChanges:
+    RULE = "DocumentsChangedRule"
+
+    def test_the_rule_takes_what_s3_tells_of_the_buckets_of_this_fleet_only(self) -> None:
+        pattern = properties(self.RULE)["EventPattern"]
+        assert "EventBusName" not in properties(self.RULE)  # AWS services send to the default bus
+        assert (pattern["source"], pattern["detail-type"]) == (["aws.s3"], ["Object Created", "Object Deleted"])
+        (name,) = pattern["detail"]["bucket"]["name"]
+        assert name == {"prefix": {"Fn::Sub": "${FleetName}-"}}
+        assert NAMES.bucket(ACME).startswith(f"{NAMES.fleet}-")
+
+    def test_what_the_rule_cannot_deliver_and_what_the_function_refuses_is_in_one_place(self) -> None:
+        (target,) = properties(self.RULE)["Targets"]
+        assert queue_of(target["Arn"]) == "ChangeQueue"
+        redrive = properties("ChangeQueue")["RedrivePolicy"]["deadLetterTargetArn"]
+        given = environment("NoteChangesFunction")["CHANGE_DEAD_LETTER_QUEUE_URL"]
+        for reference in (target["DeadLetterConfig"]["Arn"], redrive, given):
+            assert queue_of(reference) == "ChangeDeadLetterQueue"
+
+    def test_a_large_batch_has_a_window_and_fits_into_one_invocation(self) -> None:
+        # More than ten need a window, and ten thousand are the most; an invocation takes 6 MB.
+        # Source: AWS documentation, Using Lambda with Amazon SQS, and Lambda quotas.
+        (event,) = (event for function, event in events("SQS") if function == "NoteChangesFunction")
+        assert 10 < event["BatchSize"] <= 10_000
+        assert event["MaximumBatchingWindowInSeconds"] >= 1
+        longest = json.loads(LONGEST_CHANGE)
+        longest["detail"]["object"]["key"] = "あ" * 341  # 1,024 bytes is the longest key (Amazon S3 User Guide)
+        record = json.dumps({"body": json.dumps(longest), "rest": "x" * 600})
+        assert event["BatchSize"] * len(record) < 6 * 1024 * 1024
+
+    def test_the_schedule_runs_as_often_as_it_lines_up_for(self) -> None:
+        (event,) = (event for function, event in events("ScheduleV2") if function == "RequestScheduledSyncsFunction")
+        assert event["ScheduleExpression"] == f"rate({int(RUN_EVERY.total_seconds() / 60)} minutes)"
+
+
 class TestPermissions:
     def test_no_statement_allows_every_action_of_a_service(self) -> None:
         for name, resource in template()["Resources"].items():
@@ -183,9 +233,15 @@ class TestPermissions:
             name
             for name in FUNCTIONS
             for statement in statements(FUNCTIONS[name])
-            if "sqs:SendMessage" in actions(statement)
+            if "sqs:SendMessage" in actions(statement) and queue_of(statement["Resource"]) == "TickQueue"
         }
-        assert may == {"RunFirstSyncFunction", "TickFunction", "TenantsFunction"}
+        assert may == {
+            "RunFirstSyncFunction",
+            "TickFunction",
+            "TenantsFunction",
+            "NoteChangesFunction",
+            "RequestScheduledSyncsFunction",
+        }
 
     def test_the_tenants_data_are_read_by_ask_and_by_bedrock_only(self) -> None:
         may = {

@@ -42,6 +42,14 @@ ENVIRONMENT = {
     "RETENTION_DAYS": "30",
     "KNOWLEDGE_BASE_READY_SECONDS": "900",
     "LEASE_SECONDS": "18000",
+    "TICK_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/ticks.fifo",
+    "TICK_SECONDS": "5",
+    "INGESTION_START_INTERVAL_SECONDS": "10",
+    "JOB_HISTORY_DAYS": "90",
+    "DEBOUNCE_QUIET_SECONDS": "30",
+    "DEBOUNCE_AT_MOST_SECONDS": "300",
+    "CHANGE_DEAD_LETTER_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/changes-dead",
+    "SYNC_EVERY_HOURS": "24",
     "KNOWLEDGE_STORE": "S3_VECTORS",
     "VECTOR_BUCKET_NAME": "kbfleet-vectors",
     "EMBEDDING_MODEL_ID": "amazon.titan-embed-text-v2:0",
@@ -104,7 +112,10 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def fleet(environment: None, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     """Every port of the composition root is one in memory."""
-    fleet = Fleet()
+    return behind_bootstrap(Fleet(), monkeypatch)
+
+
+def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     ports = {
         "clock": lambda: fleet.clock,
         "registry": lambda: fleet.registry,
@@ -114,6 +125,7 @@ def fleet(environment: None, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "stores": lambda: fleet.stores,
         "knowledge_bases": lambda: fleet.knowledge_bases,
         "ticks": lambda: fleet.ticks,
+        "refused_changes": lambda: fleet.refused_changes,
         "announcements": lambda: fleet.announcements,
         "callbacks": lambda: fleet.callbacks,
         "executions": lambda: fleet.executions,

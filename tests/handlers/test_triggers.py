@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kbfleet import bootstrap
 from kbfleet.domain.alert import Severity
@@ -18,15 +21,17 @@ from kbfleet.domain.errors import (
     TenantClaimMissing,
     TenantOffboarding,
     TenantSuspended,
+    Throttled,
     TokenRefused,
 )
-from kbfleet.domain.ingestion import SyncState
+from kbfleet.domain.ingestion import Sync, SyncState
 from kbfleet.domain.tenant import Lease, TenantId, TenantStatus
-from tests.handlers.conftest import Handler, Logs, event
+from tests.handlers.conftest import Handler, Logs, behind_bootstrap, event
 from tests.support.clock import START
+from tests.support.document_changes import change_message, sqs_batch
 from tests.support.fakes import RecordingAlertChannel
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, EXECUTION, SAKURA, tenant
+from tests.support.samples import ACME, EXECUTION, NAMES, SAKURA, tenant
 
 Handlers = Callable[[str], Handler]
 
@@ -65,6 +70,177 @@ class TestTick:
             "NotReadyYet",
             "not in a valid status",
         )
+
+
+class TestNoteChanges:
+    @pytest.fixture
+    def note(self, handler: Handlers, fleet: Fleet) -> Handler:
+        for tenant_id in (ACME, SAKURA):
+            fleet.registry.create(tenant(tenant_id))
+        return handler("ingestion/note_changes")
+
+    @pytest.mark.parametrize("sample", ["uploads", "deletions"])
+    def test_both_tenants_of_a_batch_are_queued_once(
+        self, note: Handler, fleet: Fleet, sample: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        batch = event(f"triggers/note_changes_{sample}")
+        assert note(batch) == {"batchItemFailures": []}
+        for tenant_id in (ACME, SAKURA):
+            sync = fleet.ledger.find(tenant_id)
+            assert (sync.requested_generation, sync.state) == (1, SyncState.QUEUED)
+            assert sync.ready_at == START + timedelta(seconds=30)
+        metrics = json.loads(capsys.readouterr().out)
+        assert metrics["ChangesNoted"] == [float(len(batch["Records"]))]
+        assert metrics["fleet"] == "kbfleet"
+
+    @pytest.mark.parametrize("key", ["Operations meeting.md", "就業規則.md", "あ" * 341, "a/b/", "%E5+%20", '"\\'])
+    def test_no_key_is_in_the_way_or_in_the_log(self, note: Handler, fleet: Fleet, logs: Logs, key: str) -> None:
+        assert note(sqs_batch([change_message(NAMES.bucket(ACME), key=key)])) == {"batchItemFailures": []}
+        assert fleet.ledger.find(ACME).requested_generation == 1
+        assert key not in logs.text
+
+    @pytest.mark.parametrize(
+        ("message", "error"),
+        [
+            ("not json", "InvalidInput"),
+            ("[" * 20_000, "InvalidInput"),
+            ("{}", "InvalidInput"),
+            ('{"source": "aws.s3", "detail-type": "Object Created", "detail": {"bucket": {}}}', "InvalidInput"),
+            (
+                '{"source": "aws.s3", "detail-type": "Object Tags Added", "detail": {"bucket": {"name": "x"}}}',
+                "InvalidInput",
+            ),
+            (change_message("kbfleet-logs"), "TenantNotFound"),
+            (change_message(NAMES.bucket(TenantId("nobody"))), "TenantNotFound"),
+        ],
+        ids=range(7),
+    )
+    def test_what_cannot_be_noted_is_kept_as_it_was_at_once_and_holds_nothing_up(
+        self, note: Handler, fleet: Fleet, logs: Logs, capsys: pytest.CaptureFixture[str], message: str, error: str
+    ) -> None:
+        good = change_message(NAMES.bucket(ACME))
+        assert note(sqs_batch([message, good, message])) == {"batchItemFailures": []}
+        assert fleet.refused_changes.kept == [(message, error)] * 2
+        assert fleet.ledger.find(ACME).requested_generation == 1
+        assert [line["level"] for line in logs.lines] == ["WARNING", "WARNING", "INFO"]
+        metrics = json.loads(capsys.readouterr().out)
+        assert metrics["MalformedChanges" if error == "InvalidInput" else "ChangesOfUnknownTenants"] == [2.0]
+
+    def test_what_cannot_even_be_kept_is_offered_again(self, note: Handler, fleet: Fleet, logs: Logs) -> None:
+        fleet.refused_changes.down = True
+        answer = note(sqs_batch(["not json", change_message(NAMES.bucket(ACME))]))
+        assert answer == {"batchItemFailures": [{"itemIdentifier": "0"}]}
+        assert (logs.lines[0]["level"], logs.lines[0]["error"]) == ("WARNING", "NotReadyYet")
+
+    def test_a_tenant_whose_entry_cannot_be_written_is_offered_again_alone(
+        self, note: Handler, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        save = fleet.ledger.save
+
+        def throttled(sync: Sync) -> Sync:
+            if sync.tenant_id == ACME:
+                raise Throttled("too fast")
+            return save(sync)
+
+        monkeypatch.setattr(fleet.ledger, "save", throttled)
+        batch = event("triggers/note_changes_uploads")
+        failed = note(batch)["batchItemFailures"]
+        assert [failure["itemIdentifier"] for failure in failed] == [
+            record["messageId"] for record in batch["Records"] if NAMES.bucket(ACME) in record["body"]
+        ]
+        assert fleet.ledger.find(SAKURA).requested_generation == 1
+
+    def test_the_last_deletions_of_an_offboarded_tenant_alarm_nobody(
+        self, note: Handler, fleet: Fleet, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        gone = TenantId("gone")
+        fleet.registry.create(tenant(gone, status=TenantStatus.OFFBOARDED))
+        note(sqs_batch([change_message(NAMES.bucket(gone), deleted=True)] * 100))
+        assert (fleet.refused_changes.kept, fleet.ledger.writes) == ([], 0)
+        assert json.loads(capsys.readouterr().out)["ChangesOfLeavingTenants"] == [100.0]
+
+
+class TestAnyBatch:
+    KNOWN = (ACME, SAKURA, TenantId("kokeshi"))
+    GONE = TenantId("gone")
+    MESSAGES = st.one_of(
+        st.builds(
+            change_message,
+            st.sampled_from([*map(NAMES.bucket, (*KNOWN, GONE, TenantId("nobody"))), "kbfleet-logs"]),
+            deleted=st.booleans(),
+            key=st.text(min_size=1, max_size=40),
+        ),
+        st.text(max_size=40),
+        st.recursive(
+            st.none() | st.text(max_size=5), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+        ).map(json.dumps),
+    )
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(messages=st.lists(MESSAGES, min_size=1, max_size=30))
+    def test_raises_every_tenant_in_it_once_and_reports_what_is_bad_and_nothing_else(
+        self, handler: Handlers, monkeypatch: pytest.MonkeyPatch, messages: list[str]
+    ) -> None:
+        fleet = Fleet()
+        for tenant_id in self.KNOWN:
+            fleet.registry.create(tenant(tenant_id))
+        fleet.registry.create(tenant(self.GONE, status=TenantStatus.OFFBOARDED))
+        with monkeypatch.context() as patched:
+            behind_bootstrap(fleet, patched)
+            answer = self.loaded(handler)(sqs_batch(messages))
+        assert answer == {"batchItemFailures": []}
+        owners = [owner(message) for message in messages]
+        for tenant_id in (*self.KNOWN, self.GONE, TenantId("nobody")):
+            wanted = 1 if tenant_id in self.KNOWN and tenant_id in owners else 0
+            assert fleet.ledger.find(tenant_id).requested_generation == wanted
+        fine = {*self.KNOWN, "deleted in gone"}
+        assert [message for message, _ in fleet.refused_changes.kept] == [
+            message for message, found in zip(messages, owners, strict=True) if found not in fine
+        ]
+        assert fleet.ticks.requests == (1 if set(self.KNOWN) & set(owners) else 0)
+
+    _handler: Handler | None = None
+
+    def loaded(self, handler: Handlers) -> Handler:
+        """A warm function: one cold start for all examples."""
+        self._handler = self._handler or handler("ingestion/note_changes")
+        return self._handler
+
+
+def owner(message: str) -> str | None:
+    """Whose documents a message tells of, as far as the test has made it sensible."""
+    try:
+        told = json.loads(message)
+    except ValueError:
+        return None
+    if not isinstance(told, dict) or told.get("source") != "aws.s3":
+        return None
+    found = NAMES.tenant_of_bucket(told["detail"]["bucket"]["name"])
+    return "deleted in gone" if found == "gone" and told["detail-type"] == "Object Deleted" else found
+
+
+class TestRequestScheduledSyncs:
+    def test_tenants_without_a_sync_for_a_day_are_queued(
+        self, handler: Handlers, fleet: Fleet, logs: Logs, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        fleet.registry.create(tenant())
+        fleet.clock.advance(24 * 3600)
+        for _ in range(2):  # a schedule delivers at least once
+            handler("ingestion/request_scheduled_syncs")(event("triggers/request_scheduled_syncs"))
+        assert fleet.ledger.find(ACME).requested_generation == 1
+        first, second = map(json.loads, capsys.readouterr().out.splitlines())
+        assert (first["ScheduledSyncsRequested"], second["ScheduledSyncsRequested"]) == ([1.0], [0.0])
+        (line,) = logs.lines
+        assert (line["requested"], line["left_over"]) == (1, 0)
+
+    def test_nothing_is_requested_when_the_schedule_is_switched_off(
+        self, handler: Handlers, fleet: Fleet, logs: Logs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fleet.registry.create(tenant())
+        fleet.clock.advance(1000 * 24 * 3600)
+        monkeypatch.setenv("SYNC_EVERY_HOURS", "0")
+        handler("ingestion/request_scheduled_syncs")(event("triggers/request_scheduled_syncs"))
+        assert (fleet.ledger.writes, logs.lines) == (0, [])
 
 
 class TestStoppedExecution:

@@ -23,6 +23,7 @@ from tests.support.fakes import (
     InMemoryTenantRecords,
     InMemoryTenantRegistry,
     RecordingAnnouncements,
+    RecordingDeadLetters,
     RecordingTaskCallbacks,
     RecordingTicks,
 )
@@ -44,6 +45,7 @@ class Fleet:
     announcements: RecordingAnnouncements = field(default_factory=RecordingAnnouncements)
     callbacks: RecordingTaskCallbacks = field(default_factory=RecordingTaskCallbacks)
     ticks: RecordingTicks = field(default_factory=RecordingTicks)
+    refused_changes: RecordingDeadLetters = field(default_factory=RecordingDeadLetters)
     executions: InMemoryExecutions = field(default_factory=InMemoryExecutions)
     offboarding_executions: InMemoryExecutions = field(
         default_factory=lambda: InMemoryExecutions("kbfleet-offboard-tenant")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from kbfleet.domain.alert import Alert
-from kbfleet.domain.errors import AlertNotDelivered, ResourceConflict, ResourceMissing
+from kbfleet.domain.errors import AlertNotDelivered, KbfleetError, NotReadyYet, ResourceConflict, ResourceMissing
 from kbfleet.domain.ingestion import JobStateChange
 from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.tenant import TenantId, TenantStateChange, WorkflowFailure
@@ -21,6 +21,19 @@ class RecordingTicks:
 
     def request(self) -> None:
         self.requests += 1
+
+
+class RecordingDeadLetters:
+    """`kbfleet.ports.DeadLetters`: messages and the names of their errors. It refuses while `down` is set."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[str, str]] = []
+        self.down = False
+
+    def keep(self, message: str, error: KbfleetError) -> None:
+        if self.down:
+            raise NotReadyYet("The queue is down.")
+        self.kept.append((message, type(error).__name__))
 
 
 class RecordingAnnouncements:

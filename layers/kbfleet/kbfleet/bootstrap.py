@@ -30,6 +30,7 @@ from kbfleet.ports import (
     Announcements,
     Answerer,
     Clock,
+    DeadLetters,
     DocumentBuckets,
     Executions,
     JobHistory,
@@ -46,17 +47,21 @@ from kbfleet.settings import (
     AlertSettings,
     AnnouncementSettings,
     AskSettings,
+    DocumentChangeSettings,
     ExecutionSettings,
     FleetSettings,
     IngestionSettings,
     KnowledgeStoreSettings,
     OffboardingExecutionSettings,
     ProvisioningSettings,
+    SyncScheduleSettings,
     TokenSettings,
     read,
 )
 from kbfleet.usecases.asking import AskableTenants
+from kbfleet.usecases.document_changes import ChangeBatch
 from kbfleet.usecases.ingestion import Scheduler
+from kbfleet.usecases.sync_schedule import SyncSchedule
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -253,6 +258,37 @@ def scheduler() -> Scheduler:
         callbacks=callbacks(),
         ticks=ticks(),
         clock=clock(),
+        start_interval=read(IngestionSettings).start_interval,
+    )
+
+
+def change_batch() -> ChangeBatch:
+    """A new one at each call: it is of one batch."""
+    return ChangeBatch(
+        registry=registry(),
+        ledger=ledger(),
+        ticks=ticks(),
+        clock=clock(),
+        names=fleet().names,
+        debounce=read(DocumentChangeSettings).debounce,
+    )
+
+
+@cache
+def refused_changes() -> DeadLetters:
+    from kbfleet.adapters.sqs import SqsDeadLetters
+
+    queue_url = read(DocumentChangeSettings).change_dead_letter_queue_url
+    return SqsDeadLetters(boto3.client("sqs", config=_CLIENT), queue_url=queue_url)
+
+
+def sync_schedule() -> SyncSchedule:
+    return SyncSchedule(
+        registry=registry(),
+        ledger=ledger(),
+        ticks=ticks(),
+        clock=clock(),
+        every=read(SyncScheduleSettings).sync_every,
         start_interval=read(IngestionSettings).start_interval,
     )
 

@@ -13,6 +13,7 @@ from kbfleet.domain.answer import Answer, Question
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion import (
+    DocumentChange,
     FailureReason,
     JobStateChange,
     JobStatus,
@@ -472,6 +473,29 @@ class JobStateChangeEvent(BaseModel):
 class TenantStateChangeEvent(BaseModel):
     detail_type: Literal["Tenant State Change"] = Field(alias="detail-type")
     detail: TenantStateChangeDetail
+
+
+class BucketName(BaseModel):
+    name: str
+
+
+class DocumentChangeDetail(BaseModel):
+    """Of the many fields only the bucket is read. `object.key` is not: it is raw there, and not URL-encoded as in the
+    notifications that S3 itself sends to queues (as emulators of S3 have it; AWS's documentation does not say)."""
+
+    bucket: BucketName
+
+
+class DocumentChangeEvent(BaseModel):
+    """S3's own event on the account's default bus. A delete marker is an `Object Deleted`, too; its `deletion-type`
+    tells them apart. Source: AWS documentation, Amazon S3, EventBridge event message structure."""
+
+    source: Literal["aws.s3"]
+    detail_type: Literal["Object Created", "Object Deleted"] = Field(alias="detail-type")
+    detail: DocumentChangeDetail
+
+    def to_domain(self) -> DocumentChange:
+        return DocumentChange(self.detail.bucket.name, deleted=self.detail_type == "Object Deleted")
 
 
 class TenantOnboardingRequestedEvent(BaseModel):

@@ -11,6 +11,7 @@ from typing import Protocol
 from kbfleet.domain.alert import Alert
 from kbfleet.domain.answer import GeneratedAnswer, Question
 from kbfleet.domain.erasure import ErasureReceipt
+from kbfleet.domain.errors import KbfleetError
 from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Priority, Sync
 from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseKind
 from kbfleet.domain.reconciliation import Reconciliation
@@ -271,6 +272,15 @@ class JobHistory(Protocol):
 
     def latest(self, tenant_id: TenantId, limit: int) -> Sequence[JobStateChange]:
         """The newest first."""
+        ...
+
+
+class DeadLetters(Protocol):
+    def keep(self, message: str, error: KbfleetError) -> None:
+        """Puts a message that cannot be handled aside for people, with the reason.
+
+        Raises: Retryable, AwsRefusal.
+        """
         ...
 
 

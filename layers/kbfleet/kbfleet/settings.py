@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from kbfleet.domain.alert import Deployment
+from kbfleet.domain.ingestion import Debounce
 from kbfleet.domain.tenant import MAX_RETENTION_DAYS, ResourceNames
 
 
@@ -17,7 +18,12 @@ def _seconds(value: object) -> object:
     return timedelta(seconds=float(value)) if isinstance(value, str) else value
 
 
+def _hours(value: object) -> object:
+    return timedelta(hours=float(value)) if isinstance(value, str) else value
+
+
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+Hours = Annotated[timedelta, BeforeValidator(_hours)]
 
 
 class EnvironmentSettings(BaseModel):
@@ -77,6 +83,22 @@ class IngestionSettings(EnvironmentSettings):
     tick_interval: Seconds = Field(alias="TICK_SECONDS")
     start_interval: Seconds = Field(alias="INGESTION_START_INTERVAL_SECONDS")
     job_history_days: int = Field(ge=1)
+
+
+class DocumentChangeSettings(EnvironmentSettings):
+    debounce_quiet: Seconds = Field(alias="DEBOUNCE_QUIET_SECONDS")
+    debounce_at_most: Seconds = Field(alias="DEBOUNCE_AT_MOST_SECONDS")
+    change_dead_letter_queue_url: str
+
+    @property
+    def debounce(self) -> Debounce:
+        return Debounce(self.debounce_quiet, self.debounce_at_most)
+
+
+class SyncScheduleSettings(EnvironmentSettings):
+    """`sync_every` is zero when nothing is synced by schedule."""
+
+    sync_every: Hours = Field(alias="SYNC_EVERY_HOURS", ge=timedelta(0))
 
 
 class AnnouncementSettings(EnvironmentSettings):

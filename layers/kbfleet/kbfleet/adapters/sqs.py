@@ -1,4 +1,4 @@
-"""The queue of ticks."""
+"""The queue of ticks, and queues of what could not be handled."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from kbfleet.adapters.aws_errors import translated
+from kbfleet.domain.errors import KbfleetError
 from kbfleet.ports import Clock
 
 if TYPE_CHECKING:
@@ -37,4 +38,24 @@ class SqsTicks:
                 MessageBody="tick",
                 MessageGroupId="tick",
                 MessageDeduplicationId=f"tick-{interval}",
+            )
+
+
+class SqsDeadLetters:
+    """`kbfleet.ports.DeadLetters` on a queue. The message stays as it was; its attributes `Error` and `Reason` say why
+    it is there."""
+
+    def __init__(self, client: SQSClient, *, queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+
+    def keep(self, message: str, error: KbfleetError) -> None:
+        with translated("the dead-letter queue"):
+            self._client.send_message(
+                QueueUrl=self._queue_url,
+                MessageBody=message,
+                MessageAttributes={
+                    "Error": {"DataType": "String", "StringValue": type(error).__name__},
+                    "Reason": {"DataType": "String", "StringValue": str(error)},
+                },
             )

@@ -151,6 +151,17 @@ class Priority(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentChange:
+    """Something in a bucket was created or deleted: a document, the metadata file beside one, or a version of either.
+
+    Which one does not matter, a sync compares the whole bucket; and keys are tenants' text, which is better not had.
+    """
+
+    bucket_name: str
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Debounce:
     """When a tenant whose documents are changing is synced: once they have been quiet, or after a while at the latest.
 
@@ -266,6 +277,12 @@ class Sync:
     def due_at(self) -> datetime | None:
         """Whose is earliest goes first."""
         return self.ready_at + self.priority.patience if self.ready_at else None
+
+    @property
+    def attended_at(self) -> datetime | None:
+        """When the last sync ended, or was requested if that is later; `None` when there never was one."""
+        ended = self.result.ended_at if self.result else None
+        return max((time for time in (self.synced_at, ended, self.pending_since) if time), default=None)
 
     def stale_since(self) -> datetime | None:
         """Since when the oldest change waits that is not synced; `None` when everything is."""

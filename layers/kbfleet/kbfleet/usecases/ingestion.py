@@ -128,9 +128,11 @@ def note_changes(
 
     Raises:
         TenantNotFound, TenantOffboarded: nobody wants these documents.
+        TenantOffboarding: the tenant's documents are being deleted, and its entry in the ledger must not come back.
     """
     tenant = registry.get(tenant_id)
-    if tenant.status is TenantStatus.OFFBOARDED:
+    deletion_began = tenant.offboarding is not None and tenant.offboarding.deletion_began_at is not None
+    if tenant.status is TenantStatus.OFFBOARDED or deletion_began:
         tenant.in_service()
 
     def changed(entry: Sync) -> Sync:

@@ -1,0 +1,60 @@
+"""Trigger: the change queue, which a rule on the default bus fills with what S3 tells of tenants' buckets."""
+
+from collections import Counter
+from functools import partial
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from kbfleet import bootstrap
+from kbfleet.contracts import DocumentChangeEvent, parse_json
+from kbfleet.domain.errors import InvalidInput, KbfleetError, TenantNotFound, TenantOffboarded
+from kbfleet.telemetry import logger, metrics, tracer
+from kbfleet.usecases.document_changes import ChangeBatch
+
+_processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+
+
+def _refuse(message: str, error: KbfleetError) -> None:
+    bootstrap.refused_changes().keep(message, error)
+    logger.warning("The change is refused", error=type(error).__name__, reason=str(error))
+
+
+def _note(message: str, batch: ChangeBatch) -> str:
+    """Returns: the metric that counts the change."""
+    try:
+        noted = batch.note(parse_json(DocumentChangeEvent, message).to_domain())
+    except InvalidInput as error:
+        _refuse(message, error)
+        return "MalformedChanges"
+    except (TenantNotFound, TenantOffboarded) as error:
+        _refuse(message, error)
+        return "ChangesOfUnknownTenants"
+    return "ChangesNoted" if noted else "ChangesOfLeavingTenants"
+
+
+def _record(record: SQSRecord, *, batch: ChangeBatch, counted: Counter[str]) -> None:
+    try:
+        counted[_note(record.body, batch)] += 1
+    except Exception as error:
+        # The batch processor keeps quiet about what it hands back to the queue.
+        logger.warning("The change will be offered again", error=type(error).__name__, reason=str(error))
+        raise
+
+
+@logger.inject_lambda_context(clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False)
+def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    batch, counted = bootstrap.change_batch(), Counter[str]()
+    record_handler = partial(_record, batch=batch, counted=counted)
+    answer = process_partial_response(event=event, record_handler=record_handler, processor=_processor, context=context)
+    metrics.add_dimension("fleet", bootstrap.fleet().fleet_name)
+    for name in ("ChangesNoted", "ChangesOfLeavingTenants", "ChangesOfUnknownTenants", "MalformedChanges"):
+        metrics.add_metric(name, MetricUnit.Count, counted[name])
+    metrics.flush_metrics()
+    logger.info("Changes", noted=counted["ChangesNoted"], tenants=batch.tenants)
+    return answer

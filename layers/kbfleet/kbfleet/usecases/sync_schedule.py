@@ -1,0 +1,84 @@
+"""Syncs by schedule: for what no event has told of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kbfleet.domain.ingestion import Priority, Sync, SyncState
+from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
+from kbfleet.ports import Clock, SyncLedger, TenantRegistry, Ticks
+from kbfleet.usecases.ingestion import update_sync
+
+RUN_EVERY = timedelta(minutes=15)
+"""How often the schedule runs: what one run requests is spread over the time until the next one."""
+_SHARE = 2
+"""Of the account's starts every second one at most: the others are left to those who wait for a sync."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleReport:
+    """What one run did. `left_over` is how many tenants were due and must wait for a later run."""
+
+    requested: tuple[TenantId, ...] = ()
+    left_over: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSchedule:
+    """Requests a sync for every active tenant that has not had one for a while.
+
+    A run takes those that have waited longest, no more than can be started until the next run, and lines them up: a
+    thousand tenants that are due at once, after an outage or with the first deployment, become no crowd. A run that is
+    repeated finds what it has requested in the queue, and requests nothing twice.
+
+    Args:
+        every: after how long without a sync, or a request for one, a tenant is due; zero for never.
+        start_interval: least time between two StartIngestionJob calls of the account.
+    """
+
+    registry: TenantRegistry
+    ledger: SyncLedger
+    ticks: Ticks
+    clock: Clock
+    every: timedelta
+    start_interval: timedelta
+
+    def run(self) -> ScheduleReport:
+        if not self.every:
+            return ScheduleReport()
+        now = self.clock.now()
+        due: list[tuple[datetime, TenantId]] = []
+        lined_up = 0
+        for tenant in self.registry.all():
+            if tenant.status is not TenantStatus.ACTIVE or tenant.data_source_id is None:
+                continue
+            sync = self.ledger.find(tenant.tenant_id)
+            lined_up += sync.state is SyncState.QUEUED and sync.priority is Priority.SCHEDULED
+            since = _idle_since(sync, tenant)
+            if since is not None and since <= now - self.every:
+                due.append((since, tenant.tenant_id))
+        spacing = _SHARE * self.start_interval
+        room = max(0, int(RUN_EVERY / spacing) - lined_up)
+        chosen = [tenant_id for _, tenant_id in sorted(due)[:room]]
+        for place, tenant_id in enumerate(chosen, start=lined_up):
+            self._request(tenant_id, now, ready_at=now + place * spacing)
+        if chosen:
+            self.ticks.request()
+        return ScheduleReport(tuple(chosen), len(due) - len(chosen))
+
+    def _request(self, tenant_id: TenantId, now: datetime, *, ready_at: datetime) -> None:
+        def requested(entry: Sync) -> Sync:
+            # Somebody may have requested a sync, or taken the tenant out of service, since the entry was read.
+            if entry.state is not SyncState.IDLE or entry.on_hold:
+                return entry
+            return entry.requested(now, Priority.SCHEDULED, ready_at=ready_at)
+
+        update_sync(tenant_id, requested, ledger=self.ledger)
+
+
+def _idle_since(sync: Sync, tenant: Tenant) -> datetime | None:
+    """`None` while a sync is queued or runs, or must not."""
+    if sync.state is not SyncState.IDLE or sync.on_hold:
+        return None
+    return sync.attended_at or tenant.status_since
