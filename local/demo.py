@@ -29,7 +29,7 @@ from rich.panel import Panel
 from rich.rule import Rule
 
 from cli.fleet_api import FleetApi, Refused
-from kbfleet.contracts import TenantBody
+from kbfleet.contracts import SyncBody, TenantBody
 from kbfleet.domain.ingestion import Outcome
 from kbfleet.domain.tenant import TenantId, TenantStatus
 from local import deployment, samples
@@ -50,6 +50,7 @@ _KBFLEET = Path(sys.executable).with_name("kbfleet")
 _BROKEN_TENANT, _BROKEN_DOCUMENT = "acme", "rental-terms.pdf"
 _DAMAGED_BYTES = 2_000
 _ALERT_SECONDS = 60
+_SYNC_SECONDS = 60
 _SPEED = 120
 """Times as fast as AWS, where a knowledge base is CREATING for 83 seconds and an ingestion takes three minutes."""
 _CREATING = ("CreateIndex", "CreateKnowledgeBase", "CreateDataSource")
@@ -125,30 +126,29 @@ class Demo:
             if existed:
                 self._expect_no_creations()
             expect(
-                self._status(tenant).status is TenantStatus.ACTIVE,
+                self.status(tenant).status is TenantStatus.ACTIVE,
                 f"tenant {tenant} is not ACTIVE after its provisioning",
             )
         return existed
 
     def _ingest(self) -> None:
-        self._step("Their documents: uploaded to each tenant's bucket and ingested")
+        self._step("Their documents: uploaded to each tenant's bucket; nobody has to run a command")
+        generations = {tenant: self.status(tenant).sync.requested_generation for tenant in samples.TENANTS}
         for tenant in samples.TENANTS:
             documents = samples.documents(tenant)
             for document in documents:
                 self._upload(tenant, document.name, document.read_bytes())
             self._say(f"{tenant}: {len(documents)} files, among them {', '.join(path.name for path in documents[:3])}")
-            self._succeeds("sync", tenant)
-            pending = self._status(tenant).sync.pending_changes
-            expect(not pending, f"{tenant} has changes pending after its sync")
+        for tenant, generation in generations.items():
+            self._until_synced(tenant, generation + 1)
+            self._say(f"{tenant}: the uploads themselves have started a sync, and it has ended")
 
     def _break_and_mend(self) -> None:
         self._step("A broken ingestion: the alert, and the command that mends it")
         whole = next(path for path in samples.documents(_BROKEN_TENANT) if path.name == _BROKEN_DOCUMENT).read_bytes()
         before = len(self._alerts())
         self._upload(_BROKEN_TENANT, _BROKEN_DOCUMENT, whole[:_DAMAGED_BYTES])
-        self._say(f"somebody at {_BROKEN_TENANT} uploads a damaged {_BROKEN_DOCUMENT}")
-        ran = self._kbfleet("sync", _BROKEN_TENANT)
-        expect(ran.returncode == 1, f"the sync of a damaged document ended with exit code {ran.returncode}, not 1")
+        self._say(f"somebody at {_BROKEN_TENANT} uploads a damaged {_BROKEN_DOCUMENT}; a while later, in Slack:")
         alert = self._until(
             lambda: next(iter(self._alerts()[before:]), None), "no alert reached Slack for the broken ingestion"
         )
@@ -158,8 +158,11 @@ class Demo:
         command = re.search(r"```(.+?)```", text)
         if command is None:
             raise ExpectationNotMetError("the alert holds no command")
+        generation = self.status(_BROKEN_TENANT).sync.requested_generation
         self._upload(_BROKEN_TENANT, _BROKEN_DOCUMENT, whole)
-        self._say("the whole document is uploaded again, then the command from the message is run as it is:")
+        self._say(
+            "the whole document is uploaded again; the command from the message, as it is, does not wait for that:"
+        )
         self._succeeds(*shlex.split(command[1])[1:])
         recovered = self._until(
             lambda: next(iter(self._alerts()[before + 1 :]), None), "no recovery reached Slack after the mending"
@@ -168,7 +171,8 @@ class Demo:
             Panel(escape(str(recovered["text"])), title="Slack", title_align="left", border_style="green")
         )
         expect("🟢" in str(recovered["text"]), "the second message is no recovery: two alerts for one incident")
-        sync = self._status(_BROKEN_TENANT).sync
+        # The command has asked for one, and the upload for another.
+        sync = self._until_synced(_BROKEN_TENANT, generation + 2)
         healthy = sync.result is not None and sync.result.outcome is Outcome.SUCCEEDED
         expect(healthy, f"{_BROKEN_TENANT} is not healthy again: {sync.result}")
 
@@ -179,7 +183,7 @@ class Demo:
             answer = self._answer(question.tenant, question.text)
             cited = self._cited(answer)
             self._show_answer(question.tenant, question.text, answer)
-            own = f"s3://{self._status(question.tenant).bucket_name}/"
+            own = f"s3://{self.status(question.tenant).bucket_name}/"
             expect(
                 f"{own}{question.document}" in cited, f"the answer does not cite {question.document}: {sorted(cited)}"
             )
@@ -190,7 +194,7 @@ class Demo:
         self._step("acme asks what only sakura's documents know")
         answer = self._answer("acme", _FOREIGN_QUESTION)
         self._show_answer("acme", _FOREIGN_QUESTION, answer)
-        bucket = f"s3://{self._status('sakura').bucket_name}/"
+        bucket = f"s3://{self.status('sakura').bucket_name}/"
         foreign = [uri for uri in self._cited(answer) if uri.startswith(bucket)]
         expect(not foreign, f"acme's answer cites sakura's documents: {foreign}")
         expect("CN4" not in answer["answer"], "acme's answer holds what only sakura's manual says")
@@ -261,23 +265,33 @@ class Demo:
             expect(refusal.status == 404, f"the status of {tenant} was refused: {refusal}")
             return None
 
-    def _status(self, tenant: str) -> TenantBody:
+    def status(self, tenant: str) -> TenantBody:
+        """Raises: ExpectationNotMetError when the tenant does not exist."""
         body = self._tenant(tenant)
         if body is None:
             raise ExpectationNotMetError(f"tenant {tenant} does not exist")
         return body
 
+    def _until_synced(self, tenant: str, generation: int) -> SyncBody:
+        """Waits until that generation was requested, and nothing is left to be synced."""
+
+        def look() -> SyncBody | None:
+            sync = self.status(tenant).sync
+            return sync if sync.requested_generation >= generation and not sync.pending_changes else None
+
+        return self._until(look, f"the changes in the bucket of {tenant} are not synced", _SYNC_SECONDS)
+
     def _upload(self, tenant: str, key: str, content: bytes) -> None:
-        bucket = self._status(tenant).bucket_name
+        bucket = self.status(tenant).bucket_name
         deployment.client(self.configuration, "s3").put_object(Bucket=bucket, Key=key, Body=content)
 
     def _alerts(self) -> list[dict[str, Any]]:
         return [record["message"] for record in SlackSink(self.configuration.slack_messages).messages()]
 
-    def _until(self, look: Callable[[], Seen | None], otherwise: str) -> Seen:
-        deadline = time.monotonic() + _ALERT_SECONDS
+    def _until(self, look: Callable[[], Seen | None], otherwise: str, seconds: float = _ALERT_SECONDS) -> Seen:
+        deadline = time.monotonic() + seconds
         while (seen := look()) is None:
-            expect(time.monotonic() < deadline, f"{otherwise} within {_ALERT_SECONDS} seconds")
+            expect(time.monotonic() < deadline, f"{otherwise} within {seconds} seconds")
             time.sleep(0.2)
         return seen
 

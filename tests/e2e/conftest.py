@@ -42,7 +42,7 @@ def story(configuration: StackConfiguration) -> Demo:
     return demo
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def kbfleet(configuration: StackConfiguration) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the operator's command line against the fleet."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
