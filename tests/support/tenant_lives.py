@@ -20,6 +20,7 @@ from aws_lambda_powertools.utilities.parameters.constants import DEFAULT_PROVIDE
 
 from kbfleet.domain.tenant import TenantStatus
 from tests.support.aws_calls import Call, Moment
+from tests.support.document_changes import change_message, sqs_batch
 from tests.support.http_server import Reply, serving
 from tests.support.state_machine import Execution, Json
 from tests.support.template import REPOSITORY
@@ -48,6 +49,7 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     lives.of_one_that_is_repaired("damaged")
     lives.of_one_that_no_capacity_is_left_for("late")
     lives.of_alerts()
+    lives.of_those_whom_the_schedule_reaches()
 
 
 def live_on_a_store(fleet: VirtualFleet, store: str) -> None:
@@ -75,7 +77,8 @@ class Lives:
         if self.store != "MANAGED":
             self.ask(tenant_id)
         self.remove(tenant_id, "rental-terms.md")
-        self.sync(tenant_id)
+        self.tell_of_changes(tenant_id)
+        self.fleet.settle(tenant_id)
         self.let_drift(tenant_id)
         self.provisioned(tenant_id)
         self.api("put_suspension", tenant_id)
@@ -177,6 +180,12 @@ class Lives:
             )
         self.provision(tenant_id)  # looks at each of them; they are of another kind
 
+    def of_those_whom_the_schedule_reaches(self) -> None:
+        self.fleet.timeline.run_for(A_DAY)
+        generation = self.fleet.sync("acme").requested_generation
+        self.fleet.invoke("RequestScheduledSyncsFunction", sample("request_scheduled_syncs", ""))
+        assert self.fleet.sync("acme").requested_generation == generation + 1
+
     def of_alerts(self) -> None:
         """A message that Slack refuses and then takes, and that comes again."""
         secret = self.client("secretsmanager")
@@ -216,6 +225,12 @@ class Lives:
         execution = self.provision(tenant_id)
         assert execution.status == "SUCCEEDED", (execution.error, execution.cause)
         return execution
+
+    def tell_of_changes(self, tenant_id: str) -> None:
+        """Of one in the tenant's bucket, and of one in nobody's."""
+        buckets = (self.bucket(tenant_id), "nobodys")
+        answer = self.fleet.invoke("NoteChangesFunction", sqs_batch(map(change_message, buckets)))
+        assert answer == {"batchItemFailures": []}
 
     def sync(self, tenant_id: str, *, settled: bool = True) -> None:
         self.api("post_sync", tenant_id)

@@ -39,7 +39,7 @@ from tests.support.aws_calls import Answered, AwsCalls, Call, Disturbance, Funct
 from tests.support.deployment_values import Deployment
 from tests.support.state_machine import Execution, Json, StateMachine, TaskFailed
 from tests.support.template import REPOSITORY, table_definition
-from tests.support.virtual_queue import FifoQueue
+from tests.support.virtual_queue import FifoQueue, KeptMessages
 from tests.support.virtual_step_functions import VirtualStepFunctions
 from tests.support.virtual_time import ProductClock, Strand, Timeline, Unfinished, VirtualClock
 
@@ -311,7 +311,13 @@ def _deployed(
     }
     step_functions = VirtualStepFunctions(machines, timeline, functions, stopped=report, seed=seed)
     ticks = _tick_queue(deployment, timeline, functions)
-    services = {"stepfunctions": step_functions.answer, "sqs": ticks.answer}
+    refused_changes = KeptMessages(str(deployment.value({"Ref": "ChangeDeadLetterQueue"})))
+
+    def queues(operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        queue = refused_changes if parameters.get("QueueUrl") == refused_changes.url else ticks
+        return queue.answer(operation, parameters)
+
+    services = {"stepfunctions": step_functions.answer, "sqs": queues}
     calls = AwsCalls(timeline, emulator, services, region=REGION, seed=seed)
 
     names = ResourceNames(str(deployment.value({"Ref": "FleetName"})), ACCOUNT, REGION)

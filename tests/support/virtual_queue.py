@@ -95,3 +95,18 @@ class FifoQueue:
                 self.dead_letters.append(self._messages.popleft())
             else:
                 message.visible_at = self._timeline.now() + self._visibility_timeout
+
+
+class KeptMessages:
+    """A queue that nobody reads."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.messages: list[str] = []
+
+    def answer(self, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """SQS, as far as the product uses it."""
+        if operation != "SendMessage":
+            raise NotImplementedError(f"sqs:{operation} on {self.url}")
+        self.messages.append(parameters["MessageBody"])
+        return {"MessageId": str(uuid.UUID(int=len(self.messages)))}
