@@ -263,7 +263,8 @@ def ensure_knowledge_base(
     now = clock.now()
     ready = found.ready(now=now, deadline=reservation.deadline)
     if ready:
-        missing = {key: value for key, value in tags.items() if knowledge_bases.tags(found).get(key) != value}
+        present = knowledge_bases.tags(found)
+        missing = {key: value for key, value in tags.items() if present.get(key) != value}
         if missing:
             knowledge_bases.tag(found, missing)
         # A knowledge base that has refused an update works on with what it has: it is not asked again and again.
