@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from tests.proofs import crash_points, emulator_robustness, first_provisioning, scenarios, slow_aws, storms
+from tests.proofs import crash_points, emulator_robustness, first_provisioning, life, scenarios, slow_aws, storms
 from tests.proofs.proof import Proof, Row
 
 RIVAL_SEEDS = range(20)
 CROWD_SEEDS = range(2)
+LIFE_SEEDS = range(8)
 
 
 def proofs() -> Iterator[Proof]:
@@ -26,6 +27,7 @@ def proofs() -> Iterator[Proof]:
     yield from (partial(slow_aws.prove, store) for store in stores)
     yield from (partial(storms.prove_rivals, store, RIVAL_SEEDS) for store in stores)
     yield emulator_robustness.prove
+    yield partial(life.prove, LIFE_SEEDS)
     yield from (partial(storms.prove_crowd, store, CROWD_SEEDS) for store in stores)
     yield from (
         partial(crash_points.prove, scenario, store) for store in stores for scenario in scenarios.scenarios(store)

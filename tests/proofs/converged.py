@@ -27,6 +27,7 @@ def departures(fleet: VirtualFleet, stores: Mapping[str, str], *, foreign: int =
     fleet.timeline.run_for(_A_MINUTE)
     found = [*_strangers(fleet, stores, foreign)]
     for tenant_id, store in stores.items():
+        fleet.timeline.run_for(1)
         found += [f"{tenant_id}: {departure}" for departure in _departures(fleet, TenantId(tenant_id), store)]
     found += [f"an event of a stopped execution was lost by {function}" for function in fleet.lost_events]
     return found

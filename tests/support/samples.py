@@ -46,6 +46,7 @@ def tenant(tenant_id: TenantId = ACME, /, **fields: object) -> Tenant:
         created_at=START,
         updated_at=START,
         status_since=START,
+        announced=True,
         fence=1,
         bucket_name=NAMES.bucket(tenant_id),
         knowledge_store_reference=f"arn:aws:s3vectors:{REGION}:{ACCOUNT}:index/{tenant_id}",

@@ -11,14 +11,15 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_lambda_powertools.utilities.parameters.constants import DEFAULT_PROVIDERS
 
-from kbfleet.domain.tenant import TenantStatus
+import kbfleet.bootstrap
+from kbfleet.domain.tenant import TenantId, TenantStatus
 from tests.support.aws_calls import Call, Moment
 from tests.support.document_changes import change_message, sqs_batch
 from tests.support.http_server import Reply, serving
@@ -166,6 +167,11 @@ class Lives:
         self.provisioned(tenant_id)
         self.die_silently_while_waiting_for_a_sync(tenant_id)
         self.lose_vectors(tenant_id)
+        registry = kbfleet.bootstrap.registry()
+        record = registry.get(TenantId(tenant_id))
+        # A process has died between storing its status and publishing it.
+        registry.replace(replace(record, announced=False), fence=record.fence)
+        self.fleet.timeline.run_for(301)
         self.reconcile()  # on its schedule
         repairing = sample("post_reconciliation", tenant_id) | {"body": '{"repair": true}'}
         answer = self.fleet.invoke("ReconcileFunction", repairing)

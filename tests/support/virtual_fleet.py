@@ -31,6 +31,7 @@ from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.models import FakeBucket
 
 import kbfleet.bootstrap
+import local.bedrock.account
 from kbfleet.domain.ingestion import Sync, SyncState
 from kbfleet.domain.tenant import ResourceNames, Tenant, TenantId
 from local.bedrock import Emulator, Quotas
@@ -266,6 +267,8 @@ def virtual_fleet(
         stack.enter_context(patch.object(kbfleet.bootstrap, "clock", lambda: ProductClock(clock)))
         stack.enter_context(patch.object(FakeBucket, "get_permission", _permission_over_https))
         stack.enter_context(patch.object(ResponseSerializer, "get_value", _attribute_value))
+        identifiers = Random(seed)  # noqa: S311 - repeatable on purpose
+        stack.enter_context(patch.object(local.bedrock.account, "secrets", identifiers))
         stack.enter_context(_quiet())
         _forget_ports()
         stack.callback(_forget_ports)

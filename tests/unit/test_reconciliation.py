@@ -51,6 +51,16 @@ def test_a_fleet_in_order_has_no_findings_and_says_what_was_looked_at(fleet: Fle
     assert fleet.announcements.reconciliations == [report]
 
 
+def test_a_status_that_nobody_could_publish_is_published_after_a_while(fleet: Fleet) -> None:
+    change(fleet, announced=False, status_since=fleet.clock.now())
+    look(fleet)
+    assert not fleet.announcements.tenant_state_changes
+    fleet.clock.advance(301)
+    look(fleet)
+    look(fleet)
+    assert [change.tenant_id for change in fleet.announcements.tenant_state_changes] == [ACME]
+
+
 class TestMissing:
     def test_each_resource_that_is_gone_is_named_with_the_command(self, fleet: Fleet) -> None:
         record = fleet.registry.get(ACME)

@@ -197,7 +197,10 @@ class TenantStateChange:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A tenant's record in the registry. Resource ids are `None` until the resource is known to exist."""
+    """A tenant's record in the registry. Resource ids are `None` until the resource is known to exist.
+
+    `announced` is whether the bus knows of the present status.
+    """
 
     tenant_id: TenantId
     name: str
@@ -207,6 +210,7 @@ class Tenant:
     updated_at: datetime
     status_since: datetime
     previous_status: TenantStatus | None = None
+    announced: bool = False
     fence: int = 0
     lease: Lease | None = None
     bucket_name: str | None = None
@@ -230,7 +234,9 @@ class Tenant:
         """The record in another status; unchanged when it is in that status already."""
         if self.status is status:
             return self
-        return replace(self, status=status, previous_status=self.status, status_since=now, updated_at=now)
+        return replace(
+            self, status=status, previous_status=self.status, status_since=now, announced=False, updated_at=now
+        )
 
     # --- the right to change a tenant ---
 

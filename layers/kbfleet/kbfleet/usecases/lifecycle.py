@@ -16,6 +16,7 @@ from kbfleet.ports import (
     Ticks,
 )
 from kbfleet.usecases.ingestion import update_sync
+from kbfleet.usecases.reservations import announce_left_over, announce_status
 
 
 def suspend_tenant(
@@ -34,14 +35,13 @@ def suspend_tenant(
         TenantNotFound, TenantBusy, TenantNotActive.
     """
     before = registry.get(tenant_id)
+    announce_left_over(before, announcements=announcements)
     after = _replace(before, before.suspended(clock.now()), registry)
     put_sync_on_hold(tenant_id, ledger=ledger, callbacks=callbacks)
     job = ledger.find(tenant_id).job
     if job is not None:
         knowledge_bases.stop_ingestion(after.data_source(), job.ingestion_job_id)
-    # Also when it was suspended before: that call may have died before it could publish.
-    announcements.tenant_state_changed(after.state_change)
-    return after
+    return announce_status(after, registry=registry, announcements=announcements)
 
 
 def resume_tenant(
@@ -62,10 +62,11 @@ def resume_tenant(
     """
     before = registry.get(tenant_id)
     now = clock.now()
+    announce_left_over(before, announcements=announcements)
     after = _replace(before, before.resumed(now), registry)
     update_sync(tenant_id, lambda sync: sync.taken_off_hold(now), ledger=ledger)
     ticks.request()
-    announcements.tenant_state_changed(after.state_change)
+    after = announce_status(after, registry=registry, announcements=announcements)
     if before.status is not TenantStatus.SUSPENDED:
         # Offboarding has closed the bucket to uploads: converging opens it again, also if this call had died here.
         executions.start(f"{tenant_id}-{now:%Y%m%dT%H%M%S%f}", {"tenant_id": tenant_id})

@@ -40,7 +40,15 @@ from kbfleet.ports import (
     TenantRegistry,
 )
 from kbfleet.usecases.lifecycle import put_sync_on_hold
-from kbfleet.usecases.reservations import Stores, announce_status, held, keep, store_of, without_dead_lease
+from kbfleet.usecases.reservations import (
+    Stores,
+    announce_left_over,
+    announce_status,
+    held,
+    keep,
+    store_of,
+    without_dead_lease,
+)
 
 USAGE = "usage"
 """What a receipt calls usage records that are kept."""
@@ -90,6 +98,7 @@ def fence_off_tenant(
         TenantNotFound, TenantBusy, TenantOffboarded.
     """
     before = registry.get(tenant_id)
+    announce_left_over(before, announcements=announcements)
     free = without_dead_lease(before, executions, clock.now())
     after = free.fenced_off_by(execution, clock.now(), lease=lease, retention=retention)
     try:
@@ -97,8 +106,7 @@ def fence_off_tenant(
     except ConcurrentUpdate as error:
         raise TenantBusy(f"Somebody else changed tenant {tenant_id} at the same moment.") from error
     put_sync_on_hold(tenant_id, ledger=ledger, callbacks=callbacks)
-    repeated = before.lease is not None and before.lease.holder == execution
-    announce_status(None if repeated else before, after, announcements=announcements)
+    announce_status(after, registry=registry, announcements=announcements)
     delete_after = after.offboarding.delete_after if after.offboarding else clock.now()
     return Reservation(tenant_id, after.fence, delete_after)
 
@@ -264,13 +272,11 @@ def mark_tenant_offboarded(
     tenant = registry.get(reservation.tenant_id)
     if tenant.status is TenantStatus.OFFBOARDED and tenant.erasure == receipt:
         # This very step has run before, and its answer was lost.
-        announcements.tenant_state_changed(tenant.state_change)
-        return tenant
+        return announce_status(tenant, registry=registry, announcements=announcements)
     before = tenant.held_under(reservation.fence)
     records.keep_receipt(tenant.tenant_id, receipt)
     tombstone = keep(before, before.offboarded(receipt, clock.now()), registry=registry, clock=clock)
-    announce_status(before, tombstone, announcements=announcements)
-    return tombstone
+    return announce_status(tombstone, registry=registry, announcements=announcements)
 
 
 # --- when it fails -------------------------------------------------------------------------------

@@ -46,7 +46,15 @@ from kbfleet.ports import (
     Ticks,
 )
 from kbfleet.usecases.ingestion import update_sync
-from kbfleet.usecases.reservations import Stores, announce_status, held, keep, store_of, without_dead_lease
+from kbfleet.usecases.reservations import (
+    Stores,
+    announce_left_over,
+    announce_status,
+    held,
+    keep,
+    store_of,
+    without_dead_lease,
+)
 
 # --- before the state machine --------------------------------------------------------------------
 
@@ -142,6 +150,7 @@ def reserve_tenant(
         previous_status=stored.status if stored else None,
         fence=stored.fence if stored else 0,
     )
+    announce_left_over(stored, announcements=announcements)
     free = without_dead_lease(tenant, executions, now)
     reserved = replace(free.reserved_by(execution, now, lease), name=request.name or tenant.name)
     try:
@@ -154,9 +163,7 @@ def reserve_tenant(
             f"Another execution reserved tenant {request.tenant_id} at the same moment.",
             remedy="Wait for that execution to end, then run the command again.",
         ) from error
-    # This very step may have run before, and died before it could publish.
-    repeated = stored is not None and stored.lease is not None and stored.lease.holder == execution
-    announce_status(None if repeated else stored, reserved, announcements=announcements)
+    announce_status(reserved, registry=registry, announcements=announcements)
     return Reservation(reserved.tenant_id, reserved.fence, now + ready_within)
 
 
@@ -259,11 +266,12 @@ def ensure_knowledge_base(
         # is nothing to ask until the new one has been synced.
         changed = replace(changed, data_source_id=None).turned(TenantStatus.PROVISIONING, clock.now())
     kept = keep(tenant, changed, registry=registry, clock=clock)
-    announce_status(tenant, kept, announcements=announcements)
+    announce_status(kept, registry=registry, announcements=announcements)
     now = clock.now()
     ready = found.ready(now=now, deadline=reservation.deadline)
     if ready:
-        missing = {key: value for key, value in tags.items() if knowledge_bases.tags(found).get(key) != value}
+        present = knowledge_bases.tags(found)
+        missing = {key: value for key, value in tags.items() if present.get(key) != value}
         if missing:
             knowledge_bases.tag(found, missing)
         # A knowledge base that has refused an update works on with what it has: it is not asked again and again.
@@ -399,12 +407,10 @@ def activate_tenant(
     given_back = tenant.lease is None and tenant.fence == reservation.fence + 1
     if given_back and tenant.status is TenantStatus.ACTIVE:
         # This very step has run before, and its answer was lost.
-        announcements.tenant_state_changed(tenant.state_change)
-        return tenant
+        return announce_status(tenant, registry=registry, announcements=announcements)
     before = tenant.held_under(reservation.fence)
     active = keep(before, before.activated(clock.now()), registry=registry, clock=clock)
-    announce_status(before, active, announcements=announcements)
-    return active
+    return announce_status(active, registry=registry, announcements=announcements)
 
 
 # --- when it fails -------------------------------------------------------------------------------
@@ -421,7 +427,7 @@ def mark_tenant_failed(
     if tenant is None:
         return
     if tenant.failure is not None and tenant.failure.execution == failure.execution:
-        announcements.tenant_state_changed(tenant.state_change)
+        announce_status(tenant, registry=registry, announcements=announcements)
         return
     if tenant.lease is None or tenant.lease.holder != failure.execution:
         return
@@ -431,7 +437,7 @@ def mark_tenant_failed(
     except ConcurrentUpdate:
         # A later execution has reserved the tenant in between: the record is its to write.
         return
-    announce_status(tenant, marked, announcements=announcements)
+    announce_status(marked, registry=registry, announcements=announcements)
 
 
 def announce_provisioning_failed(

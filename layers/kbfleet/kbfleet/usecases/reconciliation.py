@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.reconciliation import Disagreement, Finding, Reconciliation, ResourceKind
 from kbfleet.domain.tenant import ProvisioningRequest, ResourceNames, Tenant, TenantId, TenantStatus
 from kbfleet.ports import Announcements, Clock, DocumentBuckets, Executions, KnowledgeBases, TenantRegistry
 from kbfleet.usecases.provisioning import start_provisioning
-from kbfleet.usecases.reservations import Stores
+from kbfleet.usecases.reservations import Stores, announce_status
 
+_A_WHILE = timedelta(minutes=5)
 _CHANGING = {TenantStatus.PROVISIONING, TenantStatus.OFFBOARDING}
 """Their resources come and go while we look."""
 
@@ -42,7 +44,8 @@ def reconcile(
 ) -> Reconciliation:
     """Looks at every record and every resource of the fleet, and publishes what it found.
 
-    The resources are listed before the records are read: what is written down meanwhile explains what was listed.
+    A status that nobody could publish is published. The resources are listed before the records are read: what is
+    written down meanwhile explains what was listed.
 
     Args:
         repair: start the provisioning of tenants that miss something. Nothing is ever deleted.
@@ -62,6 +65,10 @@ def reconcile(
     for tenant_id in repairs:
         request = ProvisioningRequest(tenant_id)
         start_provisioning(request, registry=registry, executions=executions, stores=stores, clock=clock)
+    for tenant in tenants.values():
+        # Whoever has just stored a status is about to publish it.
+        if clock.now() - tenant.status_since > _A_WHILE:
+            announce_status(tenant, registry=registry, announcements=announcements)
     report = Reconciliation(clock.now(), len(tenants), len(resources), findings, tuple(repairs))
     announcements.reconciled(report)
     return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -53,12 +54,23 @@ def keep(tenant: Tenant, changed: Tenant, *, registry: TenantRegistry, clock: Cl
     return stamped
 
 
-def announce_status(before: Tenant | None, after: Tenant, *, announcements: Announcements) -> None:
-    """Publishes the status of `after` if it is another than that of `before`.
+def announce_left_over(tenant: Tenant | None, *, announcements: Announcements) -> None:
+    """Publishes a status that a process which died has stored and not published, before it is overwritten."""
+    if tenant is not None and not tenant.announced:
+        announcements.tenant_state_changed(tenant.state_change)
+
+
+def announce_status(tenant: Tenant, *, registry: TenantRegistry, announcements: Announcements) -> Tenant:
+    """Publishes the tenant's status, unless the bus knows it already, and writes down that it does.
 
     It comes after storing: an event never tells of a change that did not happen. A process that dies in between leaves
-    the event out; the step or command that is run again publishes it, so callers do that whenever they find their own
-    change made already.
+    the record unannounced; whoever works on the tenant next, and the reconciler, publish what they find so.
     """
-    if before is None or before.status_since != after.status_since or before.status is not after.status:
-        announcements.tenant_state_changed(after.state_change)
+    if tenant.announced:
+        return tenant
+    announcements.tenant_state_changed(tenant.state_change)
+    announced = replace(tenant, announced=True)
+    # Somebody else has the tenant meanwhile: they have read it unannounced, and publish once more.
+    with suppress(ConcurrentUpdate):
+        registry.replace(announced, fence=tenant.fence)
+    return announced

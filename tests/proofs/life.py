@@ -1,0 +1,438 @@
+"""The lives of two tenants: everything that operators, users, faults and time can do to them, in any order.
+
+A state machine of Hypothesis, on the virtual fleet. What must be true is checked after every step; at the end
+everything is run again, as operators would, until nothing is left to do, and then nothing may be out of order.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from datetime import datetime
+from functools import partial
+from typing import Any
+from unittest.mock import patch
+
+import hypothesis.core
+from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from kbfleet.domain.errors import TenantNotActive
+from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
+from tests.proofs.converged import buckets, departures, knowledge_bases
+from tests.proofs.erased import remains
+from tests.proofs.proof import Row, Runs, in_processes
+from tests.proofs.scenarios import stores
+from tests.support.aws_calls import Answered, Call, Disturbance, FunctionDied, Moment
+from tests.support.state_machine import TaskFailed
+from tests.support.virtual_fleet import AN_HOUR, VirtualFleet, virtual_fleet
+from tests.support.virtual_step_functions import ExecutionStopped
+
+TENANTS = ("acme", "bolt")
+_DOCUMENTS = ("handbook.txt", "prices.txt")
+_OUT_OF_SERVICE = {TenantStatus.SUSPENDED, TenantStatus.OFFBOARDING, TenantStatus.OFFBOARDED}
+_A_DAY = 24 * AN_HOUR
+_LONGEST = 3 * _A_DAY
+"""Virtual seconds within which everything ends that has begun: the longest retention here is a day."""
+_PARAMETERS = {"TickSeconds": "30"}
+_SAFETY_NET_SECONDS = AN_HOUR
+_ROUNDS = 6
+"""How often operators run everything again before it must be in order: a remedy may uncover the next fault."""
+
+STEPS = 30
+LIVES_A_SEED = 10
+
+tenants = st.sampled_from(TENANTS)
+
+
+def crash_at(fleet: VirtualFleet, number: int, moment: Moment, *, whole_execution: bool) -> Disturbance:
+    """What makes call `number` ends there: the function, or the execution it works for."""
+
+    def disturb(call: Call, at: Moment) -> None:
+        if call.number != number or at is not moment:
+            return
+        if whole_execution and call.strand in fleet.step_functions.executions:
+            fleet.stop(fleet.step_functions.executions[call.strand])
+            raise ExecutionStopped
+        raise FunctionDied("Process exited before completing request")
+
+    return disturb
+
+
+class FleetLife(RuleBasedStateMachine):
+    """Rules are what can happen, invariants what must hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._world = ExitStack()
+        self.fleet: VirtualFleet
+        self.stores: Mapping[str, str] = {}
+        self._started_out_of_service: list[str] = []
+        self._crashes: list[Disturbance] = []
+
+    @initialize(chosen=st.tuples(*(st.sampled_from(stores()) for _ in TENANTS)), active=st.sets(tenants))
+    def deploy(self, chosen: tuple[str, ...], active: set[str]) -> None:
+        self.stores = dict(zip(TENANTS, chosen, strict=True))
+        world = virtual_fleet(parameters=_PARAMETERS, safety_net_seconds=_SAFETY_NET_SECONDS)
+        self.fleet = self._world.enter_context(world)
+        self.fleet.calls.observers.append(self._watch_starts)
+        for tenant_id in sorted(active):
+            self.provision_to_the_end(tenant_id)
+
+    def teardown(self) -> None:
+        with self._world:
+            if self.stores and sys.exc_info()[0] is None:
+                self._run_everything_again()
+
+    # --- what operators do ---
+
+    def _operate(self, method: str, path: str, *, body: object = None, **query: str) -> int | None:
+        """Gives the HTTP status; `None` when the function died."""
+        self.fleet.timeline.run_for(1)  # executions are named by the time at which they start
+        event = {
+            "httpMethod": method,
+            "path": path,
+            "body": None if body is None else json.dumps(body),
+            "queryStringParameters": query or None,
+        }
+        function = "ReconcileFunction" if path == "/reconciliations" else "TenantsFunction"
+        try:
+            answer = self.fleet.invoke(function, event)
+        except TaskFailed as failure:
+            if failure.error != "Lambda.Unknown":
+                raise AssertionError(f"{method} {path}: {failure.error} {failure.cause}") from failure
+            return None
+        status = int(answer["statusCode"])
+        assert status < 500, f"{method} {path}: {answer['body']}"
+        return status
+
+    @rule(tenant_id=tenants)
+    def provision(self, tenant_id: str) -> None:
+        self._operate("PUT", f"/tenants/{tenant_id}", body={"knowledge_store": self.stores[tenant_id]})
+
+    @rule(tenant_id=tenants)
+    def provision_to_the_end(self, tenant_id: str) -> None:
+        self.provision(tenant_id)
+        self._finish()
+
+    @rule(tenant_id=tenants)
+    def suspend(self, tenant_id: str) -> None:
+        self._operate("PUT", f"/tenants/{tenant_id}/suspension")
+
+    @rule(tenant_id=tenants)
+    def resume(self, tenant_id: str) -> None:
+        self._operate("DELETE", f"/tenants/{tenant_id}/suspension")
+
+    @rule(tenant_id=tenants, days=st.sampled_from(("0", "1")))
+    def offboard(self, tenant_id: str, days: str) -> None:
+        self._operate("DELETE", f"/tenants/{tenant_id}", retention_days=days)
+
+    @rule(tenant_id=tenants)
+    def request_sync(self, tenant_id: str) -> None:
+        self._operate("POST", f"/tenants/{tenant_id}/syncs")
+
+    @rule(repair=st.booleans())
+    def reconcile(self, repair: bool) -> None:
+        self._operate("POST", "/reconciliations", body={"repair": repair})
+
+    # --- what users do ---
+
+    @rule(tenant_id=tenants, key=st.sampled_from(_DOCUMENTS), text=st.sampled_from(("One thing.", "Another.")))
+    def upload(self, tenant_id: str, key: str, text: str) -> None:
+        bucket = self._bucket(tenant_id)
+        if bucket is not None:
+            with suppress(ClientError):  # a tenant that goes may not upload any more
+                self.fleet.client("s3").put_object(Bucket=bucket, Key=key, Body=text.encode())
+
+    @rule(tenant_id=tenants, key=st.sampled_from(_DOCUMENTS))
+    def delete(self, tenant_id: str, key: str) -> None:
+        bucket = self._bucket(tenant_id)
+        if bucket is not None:
+            self.fleet.client("s3").delete_object(Bucket=bucket, Key=key)
+
+    # --- what happens ---
+
+    @rule(seconds=st.sampled_from((1, 20, 100, 400, 4_000)))
+    def let_time_pass(self, seconds: int) -> None:
+        self.fleet.timeline.run_for(seconds)
+
+    @rule()
+    def let_everything_end(self) -> None:
+        self._finish()
+
+    @rule(calls=st.integers(0, 60), moment=st.sampled_from(Moment), whole_execution=st.booleans())
+    def crash_soon(self, calls: int, moment: Moment, whole_execution: bool) -> None:
+        number = len(self.fleet.calls.made) + calls
+        crash = crash_at(self.fleet, number, moment, whole_execution=whole_execution)
+        self._crashes.append(crash)
+        self.fleet.calls.disturbances.append(crash)
+
+    @rule(tenant_id=tenants, data=st.data())
+    def change_bucket(self, tenant_id: str, data: st.DataObject) -> None:
+        """Somebody changes one of its settings."""
+        change = data.draw(st.sampled_from(sorted(_BUCKET_CHANGES)))
+        bucket = self._bucket(tenant_id)
+        if bucket is not None:
+            _BUCKET_CHANGES[change](self.fleet.client("s3"), bucket)
+
+    @rule(tenant_id=tenants, change=st.sampled_from(("tags", "description", "data source", "gone")))
+    def change_knowledge_base(self, tenant_id: str, change: str) -> None:
+        """Somebody changes or deletes it, as far as Bedrock lets them at that moment."""
+        tenant = self.fleet.tenant(tenant_id)
+        if tenant is None or tenant.knowledge_base_id is None:
+            return
+        with suppress(ClientError):
+            _KNOWLEDGE_BASE_CHANGES[change](self.fleet, tenant)
+
+    @rule(tenant_id=tenants)
+    def delete_index(self, tenant_id: str) -> None:
+        """Somebody deletes it."""
+        index, account = self.fleet.names.vector_index(TenantId(tenant_id)), self.fleet.emulator._account
+        for bucket in account.vector_buckets.values():
+            if index in bucket.indexes:
+                self.fleet.client("s3vectors").delete_index(vectorBucketName=bucket.name, indexName=index)
+        for collection in list(account.collections.values()):
+            if any(each.name == index for each in account.collection_indexes.values()):
+                self.fleet.client("opensearchserverless").delete_index(id=collection.identifier, indexName=index)
+
+    # --- what must hold ---
+
+    @invariant()
+    def nobody_has_anything_twice(self) -> None:
+        account, names = self.fleet.emulator._account, self.fleet.names
+        made = list(account.knowledge_bases.values())
+        for tenant_id in map(TenantId, TENANTS):
+            own = [one for one in made if one.name == names.knowledge_base(tenant_id)]
+            assert len(own) <= 1, f"{tenant_id} has {len(own)} knowledge bases"
+            for one in own:
+                assert len(account.data_sources_of(one.identifier)) <= 1, f"{tenant_id} has several data sources"
+                assert one.storage is None or _index_of(one.storage) == names.vector_index(tenant_id), one.storage
+            indexes = [
+                *(index for bucket in account.vector_buckets.values() for index in bucket.indexes),
+                *(index.name for index in account.collection_indexes.values()),
+            ]
+            assert indexes.count(names.vector_index(tenant_id)) <= 1, indexes
+        assert set(buckets(self.fleet)) <= {names.bucket(TenantId(each)) for each in TENANTS}
+
+    @invariant()
+    def the_fence_never_falls(self) -> None:
+        for tenant_id in TENANTS:
+            fences = [profile.fence for profile in self.fleet.stored if profile.tenant_id == tenant_id]
+            assert fences == sorted(fences), f"{tenant_id}: {fences}"
+
+    @invariant()
+    def who_is_out_of_service_is_neither_asked_nor_synced(self) -> None:
+        assert self._started_out_of_service == []
+        for tenant in self._tenants():
+            if tenant.status in _OUT_OF_SERVICE:
+                try:
+                    tenant.askable()
+                except TenantNotActive:
+                    continue
+                raise AssertionError(f"{tenant.tenant_id} is {tenant.status}, and answers")
+
+    @invariant()
+    def of_an_offboarded_tenant_nothing_is_left(self) -> None:
+        for tenant in self._tenants():
+            if tenant.status is TenantStatus.OFFBOARDED and self._nothing_runs():
+                assert remains(self.fleet, tenant.tenant_id) == []
+
+    def _watch_starts(self, answered: Answered) -> None:
+        if answered.call.operation != "StartIngestionJob":
+            return
+        for tenant in self._tenants():
+            asked_for = answered.parameters["knowledgeBaseId"] == tenant.knowledge_base_id
+            if asked_for and tenant.status in _OUT_OF_SERVICE:
+                self._started_out_of_service.append(f"{tenant.tenant_id} is {tenant.status}")
+
+    # --- how it must end ---
+
+    def _run_everything_again(self) -> None:
+        self.fleet.calls.disturbances.clear()
+        self._finish()
+        for _ in range(_ROUNDS):
+            for tenant in self._tenants():
+                self._run_again(tenant)
+            self._finish()
+            wrong = [*self._wrong_at_the_end()]
+            if not wrong:
+                break
+        assert wrong == []
+        self.fleet.timeline.run_for(600)
+        self.reconcile(repair=False)  # publishes what a process that died could not
+        self._every_change_was_published()
+
+    def _run_again(self, tenant: Tenant) -> None:
+        match tenant.status:
+            case TenantStatus.OFFBOARDED:
+                return
+            case TenantStatus.OFFBOARDING:
+                self.offboard(tenant.tenant_id, "0")
+            case _:
+                if tenant.status is TenantStatus.SUSPENDED:
+                    self.resume(tenant.tenant_id)
+                self._follow_remedies(tenant)
+                self.provision(tenant.tenant_id)
+
+    def _follow_remedies(self, tenant: Tenant) -> None:
+        """What an execution's failure asks people to do before it is run again."""
+        agent, names = self.fleet.client("bedrock-agent"), self.fleet.names
+        for summary in knowledge_bases(self.fleet):
+            if summary["name"] != names.knowledge_base(tenant.tenant_id):
+                continue
+            identifier = summary["knowledgeBaseId"]
+            described = agent.get_knowledge_base(knowledgeBaseId=identifier)["knowledgeBase"]
+            agent.tag_resource(resourceArn=described["knowledgeBaseArn"], tags=names.tags(tenant.tenant_id))
+            for source in agent.list_data_sources(knowledgeBaseId=identifier)["dataSourceSummaries"]:
+                if source["status"] in _GIVEN_UP:
+                    agent.delete_data_source(knowledgeBaseId=identifier, dataSourceId=source["dataSourceId"])
+                    self.fleet.timeline.run_for(120)
+            if described["status"] in _GIVEN_UP:
+                agent.delete_knowledge_base(knowledgeBaseId=identifier)
+                self.fleet.timeline.run_for(120)
+
+    def _wrong_at_the_end(self) -> Iterator[str]:
+        active = {str(one.tenant_id): self.stores[one.tenant_id] for one in self._tenants() if not _gone(one)}
+        yield from departures(self.fleet, active)
+        for tenant in self._tenants():
+            if _gone(tenant):
+                yield from remains(self.fleet, tenant.tenant_id)
+
+    def _every_change_was_published(self) -> None:
+        told = {
+            event["Detail"]["identity"] for event in self.fleet.events if event["DetailType"] == "Tenant State Change"
+        }
+        for tenant_id in TENANTS:
+            changes = [(one.status, one.status_since) for one in self.fleet.stored if one.tenant_id == tenant_id]
+            for status, since in dict.fromkeys(changes):
+                identity = f"{tenant_id}/{status}/{datetime.fromisoformat(since).isoformat()}"
+                assert identity in told, f"{identity} was not published"
+
+    # --- what the rules stand on ---
+
+    def _finish(self) -> None:
+        """Lets everything end that has begun."""
+        executions = list(self.fleet.step_functions.executions.values())
+        self.fleet.timeline.run_until(lambda: all(one.ended for one in executions), within=_LONGEST)
+        self.fleet.settle(*TENANTS, within=2 * AN_HOUR)
+
+    def _nothing_runs(self) -> bool:
+        return all(one.ended for one in self.fleet.step_functions.executions.values()) and self.fleet.ticks.empty
+
+    def _tenants(self) -> list[Tenant]:
+        found = map(self.fleet.tenant, TENANTS)
+        return [tenant for tenant in found if tenant is not None]
+
+    def _bucket(self, tenant_id: str) -> str | None:
+        name = self.fleet.names.bucket(TenantId(tenant_id))
+        return name if name in buckets(self.fleet) else None
+
+
+def _gone(tenant: Tenant) -> bool:
+    return tenant.status is TenantStatus.OFFBOARDED
+
+
+def _index_of(storage: Mapping[str, Any]) -> str:
+    match storage["type"]:
+        case "S3_VECTORS":
+            return str(storage["s3VectorsConfiguration"]["indexArn"]).rpartition("/")[2]
+        case "OPENSEARCH_SERVERLESS":
+            return str(storage["opensearchServerlessConfiguration"]["vectorIndexName"])
+    raise NotImplementedError(storage["type"])
+
+
+_GIVEN_UP = {"FAILED", "DELETE_UNSUCCESSFUL"}
+_BUCKET_CHANGES: Mapping[str, Callable[[Any, str], object]] = {
+    "versioning": lambda s3, name: s3.put_bucket_versioning(
+        Bucket=name, VersioningConfiguration={"Status": "Suspended"}
+    ),
+    "encryption": lambda s3, name: s3.delete_bucket_encryption(Bucket=name),
+    "public access block": lambda s3, name: s3.delete_public_access_block(Bucket=name),
+    "policy": lambda s3, name: s3.delete_bucket_policy(Bucket=name),
+    "notifications": lambda s3, name: s3.put_bucket_notification_configuration(
+        Bucket=name, NotificationConfiguration={}
+    ),
+    "tags": lambda s3, name: s3.delete_bucket_tagging(Bucket=name),
+}
+
+
+def _change_description(fleet: VirtualFleet, tenant: Tenant) -> None:
+    agent = fleet.client("bedrock-agent")
+    described = agent.get_knowledge_base(knowledgeBaseId=tenant.knowledge_base_id)["knowledgeBase"]
+    members = ("knowledgeBaseId", "name", "roleArn", "knowledgeBaseConfiguration", "storageConfiguration")
+    kept = {name: described[name] for name in members if name in described}
+    agent.update_knowledge_base(**kept, description="Somebody else's words")
+
+
+def _remove_tags(fleet: VirtualFleet, tenant: Tenant) -> None:
+    agent = fleet.client("bedrock-agent")
+    described = agent.get_knowledge_base(knowledgeBaseId=tenant.knowledge_base_id)["knowledgeBase"]
+    agent.untag_resource(resourceArn=described["knowledgeBaseArn"], tagKeys=list(fleet.names.tags(tenant.tenant_id)))
+
+
+def _change_data_source(fleet: VirtualFleet, tenant: Tenant) -> None:
+    if tenant.data_source_id is None:
+        return
+    agent = fleet.client("bedrock-agent")
+    source = {"knowledgeBaseId": tenant.knowledge_base_id, "dataSourceId": tenant.data_source_id}
+    described = agent.get_data_source(**source)["dataSource"]
+    configuration = described["dataSourceConfiguration"]
+    if configuration["type"] == "S3":
+        configuration = {"type": "S3", "s3Configuration": {"bucketArn": "arn:aws:s3:::somebody-elses"}}
+    agent.update_data_source(
+        **source,
+        name=described["name"],
+        dataSourceConfiguration=configuration,
+        dataDeletionPolicy="RETAIN",
+    )
+
+
+def _delete_knowledge_base(fleet: VirtualFleet, tenant: Tenant) -> None:
+    fleet.client("bedrock-agent").delete_knowledge_base(knowledgeBaseId=tenant.knowledge_base_id)
+
+
+_KNOWLEDGE_BASE_CHANGES: Mapping[str, Callable[[VirtualFleet, Tenant], None]] = {
+    "tags": _remove_tags,
+    "description": _change_description,
+    "data source": _change_data_source,
+    "gone": _delete_knowledge_base,
+}
+
+
+def live(seed: int, lives: int = 1, *, steps: int = STEPS, shortest: bool = False) -> str | None:
+    """Lives that many lives, the same ones for the same seed.
+
+    Args:
+        shortest: whether the story of a life that went wrong is to be made as short as it can be, which takes minutes.
+
+    Returns: what is wrong with the first that went wrong, and the steps that led there.
+    """
+    chosen = settings(
+        max_examples=lives,
+        stateful_step_count=steps,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate, Phase.shrink) if shortest else (Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+    )
+    # What pytest's --hypothesis-seed sets.
+    with patch.object(hypothesis.core, "global_force_seed", seed):
+        try:
+            run_state_machine_as_test(FleetLife, settings=chosen)
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong in a life is what is looked for
+            story = "\n".join(getattr(error, "__notes__", ()))
+            return f"{type(error).__name__}: {error}\n{story}"
+    return None
+
+
+def prove(seeds: range, *, run: Runs = in_processes) -> Row:
+    row = Row(f"lives of two tenants: {STEPS} steps of whatever can happen, in any order")
+    for seed, wrong in zip(seeds, run(partial(live, lives=LIVES_A_SEED), seeds), strict=True):
+        row.add(f"tests.proofs.life.live({seed}, {LIVES_A_SEED}, shortest=True): {wrong}" if wrong else None)
+        row.runs += LIVES_A_SEED - 1
+    return row
