@@ -1,19 +1,21 @@
-"""kbfleet's own policy: the real use cases on ports in memory, ticked as the template's queue and schedule tick them."""
+"""kbfleet's own policy: the real use cases on ports in memory, ticked as the template's queue and schedule do it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from typing import cast
 
 import simpy
 
 from benchmarks.ingestion.policies import BatchedEvents, Events
-from benchmarks.ingestion.ports import Announcements, Callbacks, History, KnowledgeBases, Ledger, Registry, VirtualClock
+from benchmarks.ingestion.ports import History, KnowledgeBases, Ledger, Registry, VirtualClock, scheduler
 from benchmarks.ingestion.service import START_INTERVAL, IngestionService, Upload
+from kbfleet import ports
 from kbfleet.domain.ingestion import Debounce
 from kbfleet.domain.tenant import DataSourceReference, TenantId
-from kbfleet.usecases.ingestion import Scheduler, note_changes, request_sync
+from kbfleet.usecases.ingestion import note_changes, request_sync
 
 TICK_INTERVAL = 5.0
 SAFETY_NET = 60.0
@@ -50,19 +52,18 @@ class Fleet:
     """kbfleet.
 
     Args:
-        pushed_after: seconds from a job's end until the tick that its record in the vended logs makes; `None` without
-            that push path.
+        knowledge_bases: where jobs are started.
+        data_sources: of every tenant.
         first_syncs: whether uploads stand for first syncs, which are requested outright; else documents change.
     """
 
     def __init__(
         self,
         environment: simpy.Environment,
-        service: IngestionService,
         calls: Counter[str],
-        tenants: Iterable[str],
+        knowledge_bases: KnowledgeBases | ports.KnowledgeBases,
+        data_sources: Mapping[TenantId, DataSourceReference],
         *,
-        pushed_after: float | None = None,
         first_syncs: bool = False,
     ) -> None:
         self._environment = environment
@@ -70,37 +71,32 @@ class Fleet:
         self._first_syncs = first_syncs
         self._clock = VirtualClock(environment)
         self._ticks = TickQueue(environment, calls)
-        self._registry = Registry(
-            {TenantId(tenant): DataSourceReference(tenant, f"{tenant}-documents") for tenant in tenants}, calls
-        )
-        self.ledger = Ledger(calls)
+        self._registry = cast("ports.TenantRegistry", Registry(data_sources, calls))
+        self._ledger = Ledger(calls)
         self._events = BatchedEvents(environment, calls, self._note)
-        self.scheduler = Scheduler(
+        self._scheduler = scheduler(
             registry=self._registry,
-            ledger=self.ledger,
+            ledger=self._ledger,
             history=History(calls),
-            knowledge_bases=KnowledgeBases(service, calls),
-            announcements=Announcements(calls),
-            callbacks=Callbacks(),
+            knowledge_bases=knowledge_bases,
             ticks=self._ticks,
             clock=self._clock,
-            start_interval=timedelta(seconds=START_INTERVAL),
+            start_interval=START_INTERVAL,
+            calls=calls,
         )
         environment.process(self._ticking())
         environment.process(self._safety_net())
-        if pushed_after is not None:
-            service.when_ended.append(lambda _: self._tick_after(pushed_after))
 
     @property
     def at_rest(self) -> bool:
-        return self._events.empty and self.ledger.at_rest
+        return self._events.empty and self._ledger.at_rest
 
     def changed(self, upload: Upload) -> None:
         if self._first_syncs:
             request_sync(
                 TenantId(upload.tenant),
                 registry=self._registry,
-                ledger=self.ledger,
+                ledger=self._ledger,
                 ticks=self._ticks,
                 clock=self._clock,
             )
@@ -112,29 +108,53 @@ class Fleet:
             note_changes(
                 TenantId(tenant),
                 registry=self._registry,
-                ledger=self.ledger,
+                ledger=self._ledger,
                 ticks=self._ticks,
                 clock=self._clock,
                 debounce=DEBOUNCE,
             )
 
-    def tick(self) -> None:
+    def tick_after(self, seconds: float) -> None:
+        """As the push path does, when a job's record comes through the vended logs."""
+
+        def ticking() -> Events:
+            yield self._environment.timeout(seconds)
+            self._tick()
+
+        self._environment.process(ticking())
+
+    def _tick(self) -> None:
         self._calls["lambda:Invoke"] += 1
-        self.scheduler.tick()
+        self._scheduler.tick()
 
     def _ticking(self) -> Events:
         while True:
             yield self._ticks.arrivals.get()
-            self.tick()
+            self._tick()
 
     def _safety_net(self) -> Events:
         while True:
             yield self._environment.timeout(SAFETY_NET)
-            self.tick()
+            self._tick()
 
-    def _tick_after(self, seconds: float) -> None:
-        def ticking() -> Events:
-            yield self._environment.timeout(seconds)
-            self.tick()
 
-        self._environment.process(ticking())
+def modelled_fleet(
+    environment: simpy.Environment,
+    service: IngestionService,
+    calls: Counter[str],
+    tenants: Iterable[str],
+    *,
+    pushed_after: float | None = None,
+    first_syncs: bool = False,
+) -> Fleet:
+    """kbfleet on the modelled service.
+
+    Args:
+        pushed_after: seconds from a job's end until the tick that its record in the vended logs makes; `None` without
+            that push path.
+    """
+    data_sources = {TenantId(tenant): DataSourceReference(tenant, f"{tenant}-documents") for tenant in tenants}
+    fleet = Fleet(environment, calls, KnowledgeBases(service, calls), data_sources, first_syncs=first_syncs)
+    if pushed_after is not None:
+        service.when_ended.append(lambda _: fleet.tick_after(pushed_after))
+    return fleet

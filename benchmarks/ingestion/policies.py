@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Protocol
 
 import simpy
@@ -82,11 +82,17 @@ class SyncPerObject:
     CONCURRENCY = 2
     FUNCTION_TAKES = 0.5
     VISIBLE_AGAIN = (60.0, 300.0)
-    MAX_RECEIVES = 10
 
     def __init__(
-        self, environment: simpy.Environment, service: IngestionService, calls: Counter[str], *, seed: int
+        self,
+        environment: simpy.Environment,
+        service: IngestionService,
+        calls: Counter[str],
+        *,
+        seed: int,
+        max_receives: int = 10,
     ) -> None:
+        self._max_receives = max_receives
         self._environment = environment
         self._service = service
         self._calls = calls
@@ -105,19 +111,22 @@ class SyncPerObject:
         self._environment.process(self._deliver(upload))
 
     def _deliver(self, upload: Upload) -> Events:
-        for _ in range(self.MAX_RECEIVES):
-            with self._functions.request() as turn:
-                yield turn
-                yield self._environment.timeout(self.FUNCTION_TAKES)
-                self._calls["lambda:Invoke"] += 1
-                started = self._started(upload.tenant)
-            if started:
+        received = 0
+        while not (yield from self._received(upload.tenant)):
+            received += 1
+            if received == self._max_receives:
+                self.dead_letters += 1
                 break
             self._calls["sqs:ChangeMessageVisibility"] += 1
             yield self._environment.timeout(self._chance.uniform(*self.VISIBLE_AGAIN))
-        else:
-            self.dead_letters += 1
         self._messages -= 1
+
+    def _received(self, tenant: str) -> Generator[simpy.Event, None, bool]:
+        with self._functions.request() as turn:
+            yield turn
+            yield self._environment.timeout(self.FUNCTION_TAKES)
+            self._calls["lambda:Invoke"] += 1
+            return self._started(tenant)
 
     def _started(self, tenant: str) -> bool:
         try:

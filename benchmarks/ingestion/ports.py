@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import simpy
 
 from benchmarks.ingestion.service import IngestionService, Job, Refusal, StartRefused
+from kbfleet import ports
 from kbfleet.domain.errors import (
     ConcurrentUpdate,
     KbfleetError,
@@ -27,6 +29,7 @@ from kbfleet.domain.ingestion import IngestionJob, JobStateChange, JobStatus, Pr
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import DataSourceReference, ResourceNames, Tenant, TenantId, TenantStatus
 from kbfleet.ports import Glance, Recorded
+from kbfleet.usecases.ingestion import Scheduler
 
 EPOCH = datetime(2026, 11, 2, tzinfo=UTC)
 _STARTING = 5.0
@@ -62,7 +65,7 @@ def active_tenant(tenant_id: TenantId, data_source: DataSourceReference) -> Tena
 
 
 class Registry:
-    """The reading side of `kbfleet.ports.TenantRegistry`: tenants in service."""
+    """The part of `kbfleet.ports.TenantRegistry` that ingestion calls."""
 
     def __init__(self, data_sources: Mapping[TenantId, DataSourceReference], calls: Counter[str]) -> None:
         self._tenants = {tenant_id: active_tenant(tenant_id, source) for tenant_id, source in data_sources.items()}
@@ -77,15 +80,6 @@ class Registry:
         if found is None:
             raise TenantNotFound(f"No tenant {tenant_id} is registered.")
         return found
-
-    def all(self) -> Iterator[Tenant]:
-        raise NotImplementedError("no ingestion looks at all tenants")
-
-    def create(self, tenant: Tenant) -> None:
-        raise NotImplementedError("ingestion does not register tenants")
-
-    def replace(self, tenant: Tenant, *, fence: int) -> None:
-        raise NotImplementedError("ingestion does not change the record")
 
 
 _Place = tuple[KnowledgeBaseKind, Priority, float, str]
@@ -163,7 +157,7 @@ class Ledger:
 
 
 class History:
-    """`kbfleet.ports.JobHistory`, as far as one scheduler at a time needs it."""
+    """The part of `kbfleet.ports.JobHistory` that a scheduler calls, if no other ticks at the same moment."""
 
     def __init__(self, calls: Counter[str]) -> None:
         self._calls = calls
@@ -180,12 +174,9 @@ class History:
         self._calls["dynamodb:UpdateItem"] += 1
         self._published.add(change.identity)
 
-    def latest(self, tenant_id: TenantId, limit: int) -> Sequence[JobStateChange]:
-        raise NotImplementedError("no scheduler reads the history")
-
 
 class Announcements:
-    """`kbfleet.ports.Announcements` for job state changes; everything else is not ingestion's."""
+    """The part of `kbfleet.ports.Announcements` that the scheduler calls."""
 
     def __init__(self, calls: Counter[str]) -> None:
         self._calls = calls
@@ -193,22 +184,9 @@ class Announcements:
     def job_state_changed(self, change: JobStateChange) -> None:  # noqa: ARG002 - the port's signature
         self._calls["events:PutEvents"] += 1
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        raise NotImplementedError(f"ingestion does not announce {name}")
-
-
-class Callbacks:
-    """`kbfleet.ports.TaskCallbacks`, when no execution waits for a sync."""
-
-    def succeed(self, task_token: str, output: Mapping[str, object]) -> None:
-        raise NotImplementedError(f"nobody waits with token {task_token} for {output}")
-
-    def fail(self, task_token: str, error: str, cause: str) -> None:
-        raise NotImplementedError(f"nobody waits with token {task_token} for {error}: {cause}")
-
 
 class KnowledgeBases:
-    """The ingestion jobs of `kbfleet.ports.KnowledgeBases`, on the modelled service."""
+    """The part of `kbfleet.ports.KnowledgeBases` that the scheduler calls, on the modelled service."""
 
     def __init__(self, service: IngestionService, calls: Counter[str]) -> None:
         self._service = service
@@ -246,9 +224,31 @@ class KnowledgeBases:
             return IngestionJob(str(job.number), JobStatus.STARTING, started, started)
         return IngestionJob(str(job.number), JobStatus.IN_PROGRESS, started, started + timedelta(seconds=_STARTING))
 
-    def __getattr__(self, name: str) -> Callable[..., object]:
-        raise NotImplementedError(f"the scheduler does not call {name}")
-
 
 def _translated(refusal: Refusal) -> KbfleetError:
     return Throttled(str(refusal)) if refusal is Refusal.THROTTLED else ResourceConflict(str(refusal))
+
+
+def scheduler(
+    *,
+    registry: Registry | ports.TenantRegistry,
+    ledger: ports.SyncLedger,
+    history: History | ports.JobHistory,
+    knowledge_bases: KnowledgeBases | ports.KnowledgeBases,
+    ticks: ports.Ticks,
+    clock: ports.Clock,
+    start_interval: float,
+    calls: Counter[str],
+) -> Scheduler:
+    """The real one. `start_interval` is in seconds. No execution waits for a sync, so nobody is called back."""
+    return Scheduler(
+        registry=cast("ports.TenantRegistry", registry),
+        ledger=ledger,
+        history=cast("ports.JobHistory", history),
+        knowledge_bases=cast("ports.KnowledgeBases", knowledge_bases),
+        announcements=cast("ports.Announcements", Announcements(calls)),
+        callbacks=cast("ports.TaskCallbacks", object()),
+        ticks=ticks,
+        clock=clock,
+        start_interval=timedelta(seconds=start_interval),
+    )

@@ -57,12 +57,18 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """How long a tenant's n-th job with something to do takes: uniform between the two, in seconds; the same for every
-    policy. `unchanged` is what a job takes that finds nothing new."""
+    """How long jobs take, in seconds. A tenant's n-th job with something to do takes the same under every policy.
+
+    Args:
+        shortest, longest: between which a job's time is uniformly distributed.
+        unchanged: what a job takes that finds nothing new.
+        each_upload: on top, for each upload that the job covers.
+    """
 
     shortest: float = 60.0
     longest: float = 240.0
     unchanged: float = 60.0
+    each_upload: float = 0.0
     seed: int = 0
 
     def of(self, tenant: str, number: int) -> float:
@@ -121,6 +127,7 @@ class IngestionService:
         duration = self.durations.unchanged
         if covered:
             duration = self.durations.of(tenant, self._effective[tenant])
+            duration += self.durations.each_upload * len(covered)
             self._effective[tenant] += 1
         job = Job(len(self.jobs), tenant, now, duration, made_searchable=len(covered))
         self.jobs.append(job)
