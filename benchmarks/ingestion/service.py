@@ -1,8 +1,7 @@
 """Amazon Bedrock's ingestion jobs in virtual time: its quotas and refusals, and which job covers which upload.
 
-Quotas: AWS documentation, "Amazon Bedrock endpoints and quotas". Two things that AWS does not document are taken the
-way that is kind to policies that get refused: a refused call does not use up the start rate, and it is always clear
-whether the knowledge base or the account is full.
+Quotas: AWS documentation, "Amazon Bedrock endpoints and quotas". Whether a refused call uses up the start rate is not
+documented; here it does not, which is kind to policies that get refused.
 """
 
 from __future__ import annotations

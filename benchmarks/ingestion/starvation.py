@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from benchmarks.ingestion.simulation import percentile, simulate
 from benchmarks.ingestion.workloads import NOISY, noisy
 
-HOURS = 10
+HOURS = 4
 """A tenant has a dozen uploads in an hour, too few to tell its 99th percentile from chance."""
 
 Lags = Mapping[str, list[float]]
@@ -40,7 +40,7 @@ class Beside:
 
 
 def beside_a_noisy_tenant(policy: str, seed: int) -> Beside:
-    """Both cases under that policy, ten hours each, of which every one starts with nothing to do."""
+    """Both cases under that policy, four hours each, of which every one starts with nothing to do."""
     pooled: tuple[defaultdict[str, list[float]], ...] = (defaultdict(list), defaultdict(list))
     lost = 0
     for hour in range(HOURS):
