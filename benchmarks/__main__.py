@@ -2,31 +2,92 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
+from typing import Annotated
+
 import typer
 from rich.console import Console
 
 from benchmarks import emulator as emulator_benchmark
+from benchmarks.ingestion import tables, targets
+from benchmarks.ingestion.simulation import POLICIES, Result, simulate
+from benchmarks.ingestion.starvation import Beside, beside_a_noisy_tenant
+from benchmarks.ingestion.workloads import workloads
 from benchmarks.report import Measurement, show
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Benchmarks, as tables with targets.")
-console = Console(highlight=False, emoji=False)
+# A pipe has no width of its own, and 80 columns are too few for the tables.
+console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 130)
+
+
+_SEED = 1
 
 
 @app.callback(invoke_without_command=True)
 def everything(context: typer.Context) -> None:
     """Run all benchmarks when none is named."""
     if context.invoked_subcommand is None:
-        emulator()
+        passed = [_emulator(), _ingestion(seed=_SEED), _real_time(seed=_SEED)]
+        _exit(all(passed))
 
 
 @app.command()
 def emulator() -> None:
     """The Bedrock emulator: start, ingestion, retrieval, memory."""
+    _exit(_emulator())
+
+
+@app.command()
+def ingestion(
+    real_time: Annotated[
+        bool, typer.Option("--real-time", help="Compare the simulation with the Bedrock emulator instead.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="What uploads and durations are drawn from.")] = _SEED,
+) -> None:
+    """Ingestion under several policies in virtual time: uploads lost, lag, makespan, calls."""
+    _exit(_real_time(seed) if real_time else _ingestion(seed))
+
+
+def _emulator() -> bool:
     measured: list[Measurement] = []
     with console.status("Measuring the Bedrock emulator …"):
         for measurement in emulator_benchmark.measure(emulator_benchmark.Scale()):
             measured.append(measurement)
-    if not show("Bedrock emulator", measured, console):
+    return show("Bedrock emulator", measured, console)
+
+
+def _ingestion(seed: int) -> bool:
+    results: dict[str, dict[str, Result]] = {}
+    cases: dict[str, Beside] = {}
+    with console.status("Simulating …") as status:
+        for workload in workloads(seed):
+            for policy in POLICIES:
+                status.update(f"Simulating {workload.name}: {policy} …")
+                results.setdefault(workload.name, {})[policy] = simulate(policy, workload, seed=seed)
+        for policy in POLICIES:
+            status.update(f"Simulating a noisy tenant: {policy} …")
+            cases[policy] = beside_a_noisy_tenant(policy, seed)
+        for table in (tables.outcomes(results), tables.costs(results), tables.starvation(cases)):
+            console.print(table)
+        status.update("Counting what a tick asks of DynamoDB …")
+        measured = itertools.chain(
+            targets.of_all_workloads(results),
+            targets.of_onboarding(results, seed),
+            targets.of_starvation(cases),
+            targets.of_idleness(),
+            targets.of_ticks(),
+        )
+        return show(f"Ingestion by kbfleet, seed {seed}", measured, console)
+
+
+def _real_time(seed: int) -> bool:
+    with console.status("Running the scheduler against the Bedrock emulator …"):
+        return show(f"Simulation and emulator, seed {seed}", targets.in_real_time(seed), console)
+
+
+def _exit(passed: bool) -> None:
+    if not passed:
         raise typer.Exit(1)
 
 

@@ -10,23 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-import boto3
-from botocore.config import Config
-
+from benchmarks.aws import ACCOUNT, REGION, VECTOR_BUCKET, client, create_data_source, create_knowledge_base, moto
 from benchmarks.documents import document, question
 from benchmarks.report import Measurement
-from local.bedrock import Emulator, ManualClock, Quotas, attach
+from local.bedrock import Emulator, ManualClock, Quotas
 
-REGION, ACCOUNT = "us-east-1", "000000000000"
-_ROLE = f"arn:aws:iam::{ACCOUNT}:role/knowledge-base"
-_TITAN = f"arn:aws:bedrock:{REGION}::foundation-model/amazon.titan-embed-text-v2:0"
 _BUCKET = "documents"
 _STARTING_SECONDS = 60.0
 
@@ -84,7 +78,7 @@ def _answers(port: int) -> bool:
 
 def ingestion(scale: Scale) -> float:
     """Seconds that one ingestion job takes to read, cut, embed and index the documents, the emulated waits left out."""
-    with _s3():
+    with moto():
         tenant = _Tenant(scale.embedder)
         for number in range(scale.documents):
             body = document(number, scale.document_bytes).encode()
@@ -94,7 +88,7 @@ def ingestion(scale: Scale) -> float:
 
 def retrieval(scale: Scale) -> tuple[float, float]:
     """Milliseconds of Retrieve: the median and the 99th percentile."""
-    with _s3():
+    with moto():
         tenant = _Tenant(scale.embedder)
         # A document this small is one chunk.
         for number in range(scale.chunks):
@@ -126,11 +120,11 @@ def _make_knowledge_bases(count: int) -> tuple[float, float]:
         clock=ManualClock(),
         quotas=Quotas(vector_knowledge_bases=count, requests_per_second={}),
     )
-    agent, vectors = _client("bedrock-agent", emulator), _client("s3vectors", emulator)
-    vectors.create_vector_bucket(vectorBucketName="tenants")
+    agent, vectors = client("bedrock-agent", emulator), client("s3vectors", emulator)
+    vectors.create_vector_bucket(vectorBucketName=VECTOR_BUCKET)
     began = time.perf_counter()
     for number in range(count):
-        _create(agent, vectors, f"tenant-{number}")
+        create_knowledge_base(agent, vectors, f"tenant-{number}")
     rate = count / (time.perf_counter() - began)
     pages = agent.get_paginator("list_knowledge_bases").paginate()
     held = sum(len(page["knowledgeBaseSummaries"]) for page in pages)
@@ -151,48 +145,12 @@ def _most_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def _create(agent: Any, vectors: Any, name: str) -> str:
-    index = vectors.create_index(
-        vectorBucketName="tenants", indexName=name, dataType="float32", dimension=1024, distanceMetric="cosine",
-        metadataConfiguration={"nonFilterableMetadataKeys": ["AMAZON_BEDROCK_TEXT", "AMAZON_BEDROCK_METADATA"]},
-    )  # fmt: skip
-    made = agent.create_knowledge_base(
-        name=name,
-        roleArn=_ROLE,
-        knowledgeBaseConfiguration={
-            "type": "VECTOR",
-            "vectorKnowledgeBaseConfiguration": {"embeddingModelArn": _TITAN},
-        },
-        storageConfiguration={"type": "S3_VECTORS", "s3VectorsConfiguration": {"indexArn": index["indexArn"]}},
-    )
-    return str(made["knowledgeBase"]["knowledgeBaseId"])
-
-
-def _s3() -> AbstractContextManager[None]:
-    # Not at the top, so that it takes no memory where the emulator's own is measured.
-    from moto import mock_aws
-
-    mocked: AbstractContextManager[None] = mock_aws()
-    return mocked
-
-
-def _client(service: str, emulator: Emulator | None = None) -> Any:
-    client = boto3.client(  # type: ignore[call-overload]  # the service is not a literal here
-        service,
-        region_name=REGION,
-        aws_access_key_id="benchmark",
-        aws_secret_access_key="benchmark",  # noqa: S106 - of an emulated account
-        config=Config(retries={"total_max_attempts": 1}),
-    )
-    return client if emulator is None else attach(client, emulator)
-
-
 class _Tenant:
     """An ACTIVE knowledge base with a data source on an empty bucket, on a clock that moves by hand."""
 
     def __init__(self, embedder: str) -> None:
         self._clock = ManualClock()
-        self.s3 = _client("s3")
+        self.s3 = client("s3")
         emulator = Emulator(
             region=REGION,
             account=ACCOUNT,
@@ -201,19 +159,14 @@ class _Tenant:
             embedder=embedder,
             client_factory=lambda _: self.s3,
         )
-        self._agent = _client("bedrock-agent", emulator)
-        self._runtime = _client("bedrock-agent-runtime", emulator)
-        vectors = _client("s3vectors", emulator)
-        vectors.create_vector_bucket(vectorBucketName="tenants")
-        self._base = _create(self._agent, vectors, "tenant")
+        self._agent = client("bedrock-agent", emulator)
+        self._runtime = client("bedrock-agent-runtime", emulator)
+        vectors = client("s3vectors", emulator)
+        vectors.create_vector_bucket(vectorBucketName=VECTOR_BUCKET)
+        self._base = create_knowledge_base(self._agent, vectors, "tenant")
         self._clock.advance(90)
         self.s3.create_bucket(Bucket=_BUCKET)
-        made = self._agent.create_data_source(
-            knowledgeBaseId=self._base,
-            name=_BUCKET,
-            dataSourceConfiguration={"type": "S3", "s3Configuration": {"bucketArn": f"arn:aws:s3:::{_BUCKET}"}},
-        )
-        self._source = str(made["dataSource"]["dataSourceId"])
+        self._source = create_data_source(self._agent, self._base, _BUCKET)
 
     def synchronise(self, documents: int) -> float:
         """Seconds of work for an ingestion job. RuntimeError unless it indexes so many documents."""

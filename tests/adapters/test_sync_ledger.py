@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
+from benchmarks.ingestion.ports import Ledger
 from kbfleet.adapters.dynamodb import DynamoDBSyncLedger, Table
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.ingestion import (
@@ -167,6 +169,12 @@ class TestInMemorySyncLedger(SyncLedgerSuite):
     @pytest.fixture
     def ledger(self) -> SyncLedger:
         return InMemorySyncLedger()
+
+
+class TestLedgerOfTheBenchmark(SyncLedgerSuite):
+    @pytest.fixture
+    def ledger(self) -> SyncLedger:
+        return Ledger(Counter())
 
 
 class TestDynamoDBSyncLedger(SyncLedgerSuite):
