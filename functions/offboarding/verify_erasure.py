@@ -16,6 +16,7 @@ def handler(step: StepInput) -> ErasureResult:
         buckets=bootstrap.buckets(),
         stores=bootstrap.stores(),
         knowledge_bases=bootstrap.knowledge_bases(),
+        log_deliveries=bootstrap.log_deliveries(),
         records=bootstrap.records(),
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),

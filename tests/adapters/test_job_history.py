@@ -19,6 +19,7 @@ STARTING = job_state_change(status=JobStatus.STARTING, outcome=None, occurred_at
 COMPLETE = job_state_change(
     outcome=Outcome.DEGRADED,
     statistics=Statistics(1, 2, 3, 4, 5, 6, 7, 8),
+    foreign=True,
     failure_reasons=(FailureReason("無視されました", ("s3://b/議事録, 1.md", "s3://b/2.md")), FailureReason("x")),
 )
 
@@ -62,6 +63,17 @@ class JobHistorySuite:
         for number in (3, 1, 5, 2, 4):
             history.record(job(number), START)
         assert list(history.latest(ACME, 3)) == [job(5), job(4), job(3)]
+
+    def test_jobs_that_were_started_since_a_moment_are_given_the_one_of_that_moment_too(
+        self, history: JobHistory
+    ) -> None:
+        for number in range(5):
+            history.record(job(number), START)
+        history.record(job(4, tenant_id=SAKURA), START)
+        since = START + timedelta(minutes=20)
+        given = sorted(history.started_since(ACME, since), key=lambda change: change.occurred_at)
+        assert given == [job(2), job(3), job(4)]
+        assert list(history.started_since(ACME, START + timedelta(days=1))) == []
 
     def test_a_start_that_was_refused_has_an_entry_although_it_has_no_job(self, history: JobHistory) -> None:
         refused = job(9, ingestion_job_id=None, started_at=None, outcome=Outcome.FAILED, status=JobStatus.FAILED)

@@ -50,6 +50,19 @@ class TenantRegistrySuite:
             registry.create(one)
         assert list(registry.all()) == made
 
+    def test_a_few_tenants_are_listed_at_a_time_after_one_that_may_be_gone(self, registry: TenantRegistry) -> None:
+        ids = [TenantId(f"tenant-{number}") for number in range(5)]
+        for tenant_id in reversed(ids):
+            registry.create(replace(MINIMAL, tenant_id=tenant_id))
+
+        def following(tenant_id: TenantId | None, limit: int) -> list[TenantId]:
+            return [found.tenant_id for found in registry.following(tenant_id, limit)]
+
+        assert following(None, 2) == ids[:2]
+        assert following(ids[1], 2) == ids[2:4]
+        assert following(TenantId("tenant-2-gone"), 9) == ids[3:]
+        assert following(ids[4], 9) == []
+
     @pytest.mark.parametrize("stored", [MINIMAL, FULL], ids=["minimal", "full"])
     def test_a_record_comes_back_as_it_was_stored(self, registry: TenantRegistry, stored: Tenant) -> None:
         registry.create(stored)

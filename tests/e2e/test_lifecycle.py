@@ -126,6 +126,7 @@ def test_a_tenant_from_its_onboarding_event_to_its_receipt_and_back(
         "bucket",
         "vector index",
         "knowledge base",
+        "log delivery",
         "records",
     ]
     until(lambda: ask(TENANT)[1].get("code") == "TenantOffboarded", "an offboarded tenant is still asked")

@@ -21,6 +21,8 @@ _ARNS: Mapping[str, str] = {
     "AWS::OpenSearchServerless::Collection": "arn:aws:aoss:{region}:{account}:collection/{name}",
     "AWS::SecretsManager::Secret": "arn:aws:secretsmanager:{region}:{account}:secret:{name}",
     "AWS::SNS::Topic": "arn:aws:sns:{region}:{account}:{name}",
+    "AWS::Logs::LogGroup": "arn:aws:logs:{region}:{account}:log-group:{name}:*",
+    "AWS::Logs::DeliveryDestination": "arn:aws:logs:{region}:{account}:delivery-destination:{name}",
     "AWS::S3Vectors::VectorBucket": "arn:aws:s3vectors:{region}:{account}:bucket/{name}",
 }
 _REFERENCES: Mapping[str, str] = {
@@ -29,7 +31,7 @@ _REFERENCES: Mapping[str, str] = {
     "AWS::SecretsManager::Secret": _ARNS["AWS::SecretsManager::Secret"],
     "AWS::SNS::Topic": _ARNS["AWS::SNS::Topic"],
 }
-_NAMES = ("Name", "TableName", "QueueName", "FunctionName", "VectorBucketName")
+_NAMES = ("Name", "TableName", "QueueName", "FunctionName", "VectorBucketName", "LogGroupName")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from tests.support.answerer import ScriptedAnswerer
 from tests.support.clock import FakeClock
 from tests.support.documents import InMemoryDocumentBuckets, InMemoryIndexCatalogue, InMemoryKnowledgeStore
 from tests.support.knowledge_bases import InMemoryKnowledgeBases, JobCourse, StartedJob
+from tests.support.log_deliveries import InMemoryLogDeliveries
 from tests.support.recorders import (
     FailedTask,
     InMemoryExecutions,
@@ -19,6 +20,7 @@ from tests.support.records import (
     InMemorySyncLedger,
     InMemoryTenantRecords,
     InMemoryTenantRegistry,
+    InMemoryTenantRounds,
 )
 
 __all__ = [
@@ -30,9 +32,11 @@ __all__ = [
     "InMemoryJobHistory",
     "InMemoryKnowledgeBases",
     "InMemoryKnowledgeStore",
+    "InMemoryLogDeliveries",
     "InMemorySyncLedger",
     "InMemoryTenantRecords",
     "InMemoryTenantRegistry",
+    "InMemoryTenantRounds",
     "JobCourse",
     "RecordingAlertChannel",
     "RecordingAnnouncements",

@@ -11,6 +11,7 @@ from kbfleet.domain.ingestion import Priority, Sync
 from kbfleet.domain.knowledge_base import KnowledgeBase
 from kbfleet.domain.tenant import DataSourceReference, TenantId
 from kbfleet.ports import KnowledgeStore
+from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobs
 from kbfleet.usecases.ingestion import Scheduler, TickReport, request_sync
 from tests.support.fakes import (
     FakeClock,
@@ -19,9 +20,11 @@ from tests.support.fakes import (
     InMemoryJobHistory,
     InMemoryKnowledgeBases,
     InMemoryKnowledgeStore,
+    InMemoryLogDeliveries,
     InMemorySyncLedger,
     InMemoryTenantRecords,
     InMemoryTenantRegistry,
+    InMemoryTenantRounds,
     RecordingAnnouncements,
     RecordingDeadLetters,
     RecordingTaskCallbacks,
@@ -42,6 +45,8 @@ class Fleet:
     ledger: InMemorySyncLedger = field(default_factory=InMemorySyncLedger)
     records: InMemoryTenantRecords = field(init=False)
     history: InMemoryJobHistory = field(default_factory=InMemoryJobHistory)
+    log_deliveries: InMemoryLogDeliveries = field(default_factory=InMemoryLogDeliveries)
+    foreign_job_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     announcements: RecordingAnnouncements = field(default_factory=RecordingAnnouncements)
     callbacks: RecordingTaskCallbacks = field(default_factory=RecordingTaskCallbacks)
     ticks: RecordingTicks = field(default_factory=RecordingTicks)
@@ -72,6 +77,21 @@ class Fleet:
             ticks=self.ticks,
             clock=self.clock,
             start_interval=START_INTERVAL,
+        )
+
+    @property
+    def foreign_jobs(self) -> ForeignJobs:
+        return ForeignJobs(
+            registry=self.registry,
+            ledger=self.ledger,
+            history=self.history,
+            knowledge_bases=self.knowledge_bases,
+            announcements=self.announcements,
+            rounds=self.foreign_job_rounds,
+            ticks=self.ticks,
+            clock=self.clock,
+            at_a_time=3,
+            look_back=LOOK_BACK,
         )
 
     def add(self, tenant_id: TenantId) -> DataSourceReference:

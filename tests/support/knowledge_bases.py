@@ -112,8 +112,8 @@ class InMemoryKnowledgeBases:
     Tests script it: `role_assumable_at` (until then no knowledge base can be created), `creations_fail` (reasons with
     which the next ones end FAILED), `uniqueness_lag` (how long after a creation its name and client token are not taken
     yet), `vectors_cannot_be_deleted`, `plan` (what becomes of a knowledge base's next jobs),
-    `refuse_starts`, `vanish`, `unsettle`, `untag`, `force_status`, `set_data_source`, `start_in_console`. Tests look at
-    `created`, `jobs` and `throttled_starts`.
+    `refuse_starts`, `refuse_lists`, `vanish`, `unsettle`, `untag`, `force_status`, `set_data_source`,
+    `start_in_console`. Tests look at `created`, `jobs`, `throttled_starts` and `pages_listed`.
     """
 
     def __init__(
@@ -132,6 +132,7 @@ class InMemoryKnowledgeBases:
         self._tokens: dict[str, tuple[datetime, str]] = {}
         self._plans: dict[str, deque[JobCourse]] = {}
         self._refusals: dict[str, Exception] = {}
+        self._list_refusals: dict[str, Exception] = {}
         self._last_start: datetime | None = None
         self._ids = 0
         self.role_assumable_at: datetime | None = None
@@ -141,6 +142,7 @@ class InMemoryKnowledgeBases:
         self.created: list[str] = []
         self.jobs: dict[str, StartedJob] = {}
         self.throttled_starts = 0
+        self.pages_listed = 0
 
     # --- the port ---
 
@@ -284,10 +286,17 @@ class InMemoryKnowledgeBases:
         return job.seen_at(self._clock.now())
 
     def running_ingestion_job(self, data_source: DataSourceReference) -> IngestionJob | None:
+        running = (job for job in self.ingestion_jobs(data_source) if not job.status.ended)
+        return next(running, None)
+
+    def ingestion_jobs(self, data_source: DataSourceReference) -> Iterator[IngestionJob]:
         self._existing(data_source)
-        pages = _pages(job for job in reversed(self.jobs.values()) if job.data_source == data_source)
-        seen = (job.seen_at(self._clock.now()) for page in pages for job in page)
-        return next((job for job in seen if not job.status.ended), None)
+        if refusal := self._list_refusals.get(data_source.knowledge_base_id):
+            raise refusal
+        for page in _pages(job for job in reversed(self.jobs.values()) if job.data_source == data_source):
+            self.pages_listed += 1
+            for job in page:
+                yield replace(job.seen_at(self._clock.now()), failure_reasons=())
 
     # --- what tests do to it ---
 
@@ -301,6 +310,13 @@ class InMemoryKnowledgeBases:
             self._refusals.pop(knowledge_base_id, None)
         else:
             self._refusals[knowledge_base_id] = error
+
+    def refuse_lists(self, knowledge_base_id: str, error: Exception | None) -> None:
+        """ListIngestionJobs of that knowledge base raises `error` until it is set to `None`."""
+        if error is None:
+            self._list_refusals.pop(knowledge_base_id, None)
+        else:
+            self._list_refusals[knowledge_base_id] = error
 
     def force_status(self, knowledge_base_id: str, status: KnowledgeBaseStatus | None) -> None:
         """The knowledge base is in that status until it is set to `None`."""

@@ -34,6 +34,9 @@ class InMemoryTenantRegistry:
     def all(self) -> Iterator[Tenant]:
         return iter(sorted(self._tenants.values(), key=lambda tenant: tenant.tenant_id))
 
+    def following(self, tenant_id: TenantId | None, limit: int) -> Sequence[Tenant]:
+        return [tenant for tenant in self.all() if tenant_id is None or tenant.tenant_id > tenant_id][:limit]
+
     def create(self, tenant: Tenant) -> None:
         if tenant.tenant_id in self._tenants:
             raise ConcurrentUpdate(f"The record of tenant {tenant.tenant_id} exists.")
@@ -155,3 +158,19 @@ class InMemoryJobHistory:
     def latest(self, tenant_id: TenantId, limit: int) -> Sequence[JobStateChange]:
         own = [(key, change) for key, change in self._changes.items() if key[0] == tenant_id]
         return [change for _, change in sorted(own, key=lambda item: item[0][1:], reverse=True)][:limit]
+
+    def started_since(self, tenant_id: TenantId, since: datetime) -> Iterator[JobStateChange]:
+        return iter([change for key, change in self._changes.items() if key[0] == tenant_id and key[1] >= since])
+
+
+class InMemoryTenantRounds:
+    """`kbfleet.ports.TenantRounds`."""
+
+    def __init__(self) -> None:
+        self._position: TenantId | None = None
+
+    def position(self) -> TenantId | None:
+        return self._position
+
+    def move(self, to: TenantId | None) -> None:
+        self._position = to

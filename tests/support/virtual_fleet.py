@@ -458,6 +458,12 @@ def _make_resources(fleet: VirtualFleet) -> None:
     fleet.client("dynamodb").create_table(TableName=table, **table_definition())
     for bus in fleet.deployment.made("AWS::Events::EventBus"):
         fleet.client("events").create_event_bus(Name=fleet.deployment.property(bus, "Name"))
+    for destination in fleet.deployment.made("AWS::Logs::DeliveryDestination"):
+        group = fleet.deployment.property(destination, "DestinationResourceArn")
+        fleet.client("logs").put_delivery_destination(
+            name=fleet.deployment.property(destination, "Name"),
+            deliveryDestinationConfiguration={"destinationResourceArn": group},
+        )
     for bucket in fleet.deployment.made("AWS::S3Vectors::VectorBucket"):
         name = fleet.deployment.property(bucket, "VectorBucketName")
         fleet.client("s3vectors").create_vector_bucket(vectorBucketName=name)

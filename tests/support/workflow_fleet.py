@@ -143,6 +143,8 @@ def _environment(queue_url: str) -> dict[str, str]:
         "KNOWLEDGE_BASE_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/knowledge-base",
         "KNOWLEDGE_BASE_LOOK_SECONDS": "1",
         "KEEP_USAGE": "true",
+        "PUSH_MONITORING": "DISABLED",
+        "LOG_DELIVERY_DESTINATION_ARN": f"arn:aws:logs:{REGION}:{ACCOUNT}:delivery-destination:kbfleet-knowledge-bases",
         "RETENTION_DAYS": "30",
         "OFFBOARD_TENANT_ARN": OFFBOARD_TENANT_ARN,
         "KNOWLEDGE_BASE_READY_SECONDS": "900",

@@ -21,6 +21,7 @@ from kbfleet.adapters.dynamodb import (
     DynamoDBSyncLedger,
     DynamoDBTenantRecords,
     DynamoDBTenantRegistry,
+    DynamoDBTenantRounds,
     Table,
 )
 from kbfleet.adapters.knowledge_stores import StoreResources, StoreType
@@ -36,10 +37,12 @@ from kbfleet.ports import (
     JobHistory,
     KnowledgeBases,
     KnowledgeStore,
+    LogDeliveries,
     SyncLedger,
     TaskCallbacks,
     TenantRecords,
     TenantRegistry,
+    TenantRounds,
     Ticks,
     TokenVerifier,
 )
@@ -50,8 +53,10 @@ from kbfleet.settings import (
     DocumentChangeSettings,
     ExecutionSettings,
     FleetSettings,
+    ForeignJobSettings,
     IngestionSettings,
     KnowledgeStoreSettings,
+    LogDeliverySettings,
     OffboardingExecutionSettings,
     ProvisioningSettings,
     SyncScheduleSettings,
@@ -60,6 +65,7 @@ from kbfleet.settings import (
 )
 from kbfleet.usecases.asking import AskableTenants
 from kbfleet.usecases.document_changes import ChangeBatch
+from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobs
 from kbfleet.usecases.ingestion import Scheduler
 from kbfleet.usecases.sync_schedule import SyncSchedule
 
@@ -109,6 +115,11 @@ def ledger() -> SyncLedger:
 @cache
 def history() -> JobHistory:
     return DynamoDBJobHistory(_table(), kept_for=timedelta(days=read(IngestionSettings).job_history_days))
+
+
+@cache
+def foreign_job_rounds() -> TenantRounds:
+    return DynamoDBTenantRounds(_table(), "FOREIGN_JOBS")
 
 
 @cache
@@ -196,6 +207,15 @@ def knowledge_bases() -> KnowledgeBases:
 
     return BedrockKnowledgeBases(
         boto3.client("bedrock-agent", config=_CLIENT), role_arn=read(ProvisioningSettings).knowledge_base_role_arn
+    )
+
+
+@cache
+def log_deliveries() -> LogDeliveries:
+    from kbfleet.adapters.cloudwatch_logs import CloudWatchLogDeliveries
+
+    return CloudWatchLogDeliveries(
+        boto3.client("logs", config=_CLIENT), destination_arn=read(LogDeliverySettings).log_delivery_destination_arn
     )
 
 
@@ -290,6 +310,22 @@ def sync_schedule() -> SyncSchedule:
         clock=clock(),
         every=read(SyncScheduleSettings).sync_every,
         start_interval=read(IngestionSettings).start_interval,
+    )
+
+
+@cache
+def foreign_jobs() -> ForeignJobs:
+    return ForeignJobs(
+        registry=registry(),
+        ledger=ledger(),
+        history=history(),
+        knowledge_bases=knowledge_bases(),
+        announcements=announcements(),
+        rounds=foreign_job_rounds(),
+        ticks=ticks(),
+        clock=clock(),
+        at_a_time=read(ForeignJobSettings).foreign_job_tenants,
+        look_back=min(LOOK_BACK, timedelta(days=read(IngestionSettings).job_history_days)),
     )
 
 

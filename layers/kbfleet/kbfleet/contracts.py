@@ -17,6 +17,7 @@ from kbfleet.domain.ingestion import (
     FailureReason,
     JobStateChange,
     JobStatus,
+    LoggedJobState,
     Outcome,
     Statistics,
     Sync,
@@ -293,6 +294,35 @@ class StoppedExecutionDetail(BaseModel):
         return next(workflow for workflow in Workflow if name.endswith(workflow))
 
 
+# --- vended logs ---------------------------------------------------------------------------------
+
+JOB_STATUSES: Mapping[str, JobStatus] = {
+    "INGESTION_JOB_STARTED": JobStatus.STARTING,
+    "CRAWLING_COMPLETED": JobStatus.IN_PROGRESS,
+    "COMPLETE": JobStatus.COMPLETE,
+    "FAILED": JobStatus.FAILED,
+    "STOPPED": JobStatus.STOPPED,
+}
+"""What a job is in when its knowledge base logs a state. Source: AWS documentation, Monitor knowledge bases using
+CloudWatch Logs."""
+
+
+class LoggedJob(BaseModel):
+    ingestion_job_id: str = Field(min_length=1)
+    ingestion_job_status: Literal["INGESTION_JOB_STARTED", "CRAWLING_COMPLETED", "COMPLETE", "FAILED", "STOPPED"]
+
+
+class JobLogRecord(BaseModel):
+    """What a knowledge base logs when a job's state changes, as far as it matters to us. Source: AWS documentation,
+    Monitor knowledge bases using CloudWatch Logs."""
+
+    event_type: Literal["StartIngestionJob.StatusChanged"]
+    event: LoggedJob
+
+    def to_domain(self) -> LoggedJobState:
+        return LoggedJobState(self.event.ingestion_job_id, JOB_STATUSES[self.event.ingestion_job_status])
+
+
 # --- events on the bus ---------------------------------------------------------------------------
 
 INGESTION_SOURCE = "kbfleet.ingestion"
@@ -322,6 +352,7 @@ class JobStateChangeDetail(BaseModel):
     outcome: Outcome | None = None
     previous_outcome: Outcome | None = None
     final: bool = True
+    foreign: bool = False
     statistics: Statistics = Field(default_factory=Statistics)
     failure_reasons: tuple[FailureReason, ...] = ()
 
@@ -340,6 +371,7 @@ class JobStateChangeDetail(BaseModel):
             outcome=change.outcome,
             previous_outcome=change.previous_outcome,
             final=change.final,
+            foreign=change.foreign,
             statistics=change.statistics,
             failure_reasons=change.failure_reasons,
         )
@@ -356,6 +388,7 @@ class JobStateChangeDetail(BaseModel):
             outcome=self.outcome,
             previous_outcome=self.previous_outcome,
             final=self.final,
+            foreign=self.foreign,
             statistics=self.statistics,
             failure_reasons=self.failure_reasons,
         )

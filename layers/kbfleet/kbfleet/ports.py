@@ -42,6 +42,10 @@ class TenantRegistry(Protocol):
         """Every record, tombstones too, in the order of their ids. It may lag a second behind."""
         ...
 
+    def following(self, tenant_id: TenantId | None, limit: int) -> Sequence[Tenant]:
+        """As `all`, but only those after that one, which need not exist (`None`: from the first), at most `limit`."""
+        ...
+
     def create(self, tenant: Tenant) -> None:
         """Raises: ConcurrentUpdate when a record of that tenant exists."""
         ...
@@ -217,6 +221,38 @@ class KnowledgeBases(Protocol):
         """The job that occupies the data source, whoever started it."""
         ...
 
+    def ingestion_jobs(self, data_source: DataSourceReference) -> Iterator[IngestionJob]:
+        """Its jobs, whoever started them, the newest first. Pages are read as the caller gets to them. What a job lists
+        has no failure reasons: `ingestion_job` gives them.
+
+        Raises: ResourceMissing.
+        """
+        ...
+
+
+class LogDeliveries(Protocol):
+    """Deliveries of what knowledge bases log to the fleet's one log group. A name is taken once in an account."""
+
+    def ensure(self, name: str, knowledge_base_arn: str) -> None:
+        """That knowledge base's log is delivered, under that name; one of another knowledge base is replaced.
+
+        Raises:
+            ResourceConflict: somebody else's delivery source has the knowledge base, and there can be one only.
+            NotReadyYet: another change is under way.
+        """
+        ...
+
+    def delete(self, name: str) -> None:
+        """Nothing is delivered under that name; what is gone already is fine.
+
+        Raises: NotReadyYet: another change is under way.
+        """
+        ...
+
+    def exists(self, name: str) -> bool:
+        """Whether anything of a delivery of that name is there."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Glance:
@@ -273,6 +309,20 @@ class JobHistory(Protocol):
     def latest(self, tenant_id: TenantId, limit: int) -> Sequence[JobStateChange]:
         """The newest first."""
         ...
+
+    def started_since(self, tenant_id: TenantId, since: datetime) -> Iterator[JobStateChange]:
+        """The newest known state of every job that was started then or later."""
+        ...
+
+
+class TenantRounds(Protocol):
+    """How far a walk through all tenants has come that is done a few of them at a time, again and again."""
+
+    def position(self) -> TenantId | None:
+        """The last tenant that was visited; `None` at the beginning of a round."""
+        ...
+
+    def move(self, to: TenantId | None) -> None: ...
 
 
 class DeadLetters(Protocol):

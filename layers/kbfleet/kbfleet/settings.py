@@ -22,8 +22,13 @@ def _hours(value: object) -> object:
     return timedelta(hours=float(value)) if isinstance(value, str) else value
 
 
+def _switch(value: object) -> object:
+    return {"ENABLED": True, "DISABLED": False}.get(value, value) if isinstance(value, str) else value
+
+
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 Hours = Annotated[timedelta, BeforeValidator(_hours)]
+Switch = Annotated[bool, BeforeValidator(_switch)]
 
 
 class EnvironmentSettings(BaseModel):
@@ -78,6 +83,13 @@ class ProvisioningSettings(EnvironmentSettings):
     lease: Seconds = Field(alias="LEASE_SECONDS")
 
 
+class LogDeliverySettings(EnvironmentSettings):
+    """Where the log of every knowledge base goes, if push monitoring is on."""
+
+    log_delivery_destination_arn: str
+    push_monitoring: Switch
+
+
 class IngestionSettings(EnvironmentSettings):
     tick_queue_url: str
     tick_interval: Seconds = Field(alias="TICK_SECONDS")
@@ -99,6 +111,10 @@ class SyncScheduleSettings(EnvironmentSettings):
     """`sync_every` is zero when nothing is synced by schedule."""
 
     sync_every: Hours = Field(alias="SYNC_EVERY_HOURS", ge=timedelta(0))
+
+
+class ForeignJobSettings(EnvironmentSettings):
+    foreign_job_tenants: int = Field(ge=1)
 
 
 class AnnouncementSettings(EnvironmentSettings):

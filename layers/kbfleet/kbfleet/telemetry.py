@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import wraps
 from typing import Any, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
 from kbfleet.contracts import parse
 from kbfleet.domain.errors import KbfleetError, Retryable
+from kbfleet.usecases.ingestion import TickReport
 
 logger = Logger()
 tracer = Tracer()
@@ -60,3 +63,21 @@ def _identifiers(event: Mapping[str, Any]) -> dict[str, object]:
         if isinstance(part, dict):
             return {"tenant_id": part.get("tenant_id"), "execution": event.get("execution")}
     return {"execution": event.get("execution")}
+
+
+def report_tick(report: TickReport, *, fleet: str, now: datetime) -> None:
+    """Logs and counts what a tick did, whatever made it tick; nothing is said of an idle one."""
+    for tenant_id, error in report.postponed:
+        logger.warning(
+            "The tenant's turn is postponed", tenant_id=tenant_id, error=type(error).__name__, reason=str(error)
+        )
+    if report.idle:
+        return
+    metrics.add_dimension("fleet", fleet)
+    metrics.add_metric("IngestionJobsRunning", MetricUnit.Count, report.running + report.started)
+    metrics.add_metric("IngestionJobsStarted", MetricUnit.Count, report.started)
+    metrics.add_metric("IngestionJobsEnded", MetricUnit.Count, report.ended)
+    if report.stale_since is not None:
+        metrics.add_metric("OldestPendingChangeSeconds", MetricUnit.Seconds, (now - report.stale_since).total_seconds())
+    metrics.flush_metrics()
+    logger.info("Tick", running=report.running, started=report.started, ended=report.ended, waiting=report.waiting)

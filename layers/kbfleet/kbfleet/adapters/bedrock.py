@@ -220,19 +220,20 @@ class BedrockKnowledgeBases:
             )
 
     def running_ingestion_job(self, data_source: DataSourceReference) -> IngestionJob | None:
+        # The filter of ListIngestionJobs takes one status only, and three count as running. At most one job of a data
+        # source runs, and no later one can have started, so the newest comes first and one page nearly always does.
+        running = next((job for job in self.ingestion_jobs(data_source) if not job.status.ended), None)
+        return self.ingestion_job(data_source, running.ingestion_job_id) if running else None
+
+    def ingestion_jobs(self, data_source: DataSourceReference) -> Iterator[IngestionJob]:
         with translated(f"data source {data_source.data_source_id}"):
-            # The filter of ListIngestionJobs takes one status only, and three count as running. At most one job of a
-            # data source runs, and no later one can have started, so the newest comes first and one page nearly
-            # always does.
             pages = self._client.get_paginator("list_ingestion_jobs").paginate(
                 knowledgeBaseId=data_source.knowledge_base_id,
                 dataSourceId=data_source.data_source_id,
                 sortBy={"attribute": "STARTED_AT", "order": "DESCENDING"},
             )
-            listed = (summary for page in pages for summary in page["ingestionJobSummaries"])
-            running = (summary for summary in listed if not JobStatus(summary["status"]).ended)
-            match = next(running, None)
-        return self.ingestion_job(data_source, match["ingestionJobId"]) if match else None
+            for page in pages:
+                yield from map(_ingestion_job, page["ingestionJobSummaries"])
 
     def _knowledge_base(self, answer: Mapping[str, Any]) -> KnowledgeBase:
         configuration = {key: answer[key] for key in _KNOWLEDGE_BASE_MEMBERS if key in answer}

@@ -4,7 +4,8 @@ Keys: `PK` = `TENANT#<tenant id>`, `SK` = `PROFILE`, `SYNC`, `JOB#<started at>#<
 `ERASURE#<requested at>#<verified at>`. The sparse index `SyncQueue` (`queue`, `queue_position`) holds only tenants that
 are queued or running, so that a tick's cost does not depend on how many tenants there are; `Tenants` (`listed`,
 `tenant_id`) holds the profiles. Beside them: `PK` = `KNOWLEDGE_STORE#<type>`, `SK` = `INDEX#<tenant id>`, for stores
-whose service cannot list its indexes.
+whose service cannot list its indexes; and `PK` = `FLEET`, `SK` = `ROUND#<walk>`, how far a walk through all tenants has
+come.
 """
 
 from __future__ import annotations
@@ -161,6 +162,16 @@ class DynamoDBTenantRegistry:
             ExpressionAttributeValues=_item({":listed": "TENANT"}),
         )
         return map(_tenants.validate_python, found)
+
+    def following(self, tenant_id: TenantId | None, limit: int) -> Sequence[Tenant]:
+        after = {} if tenant_id is None else {":after": str(tenant_id)}
+        found = self._table.query(
+            limit=limit,
+            IndexName="Tenants",
+            KeyConditionExpression="listed = :listed" + (" AND tenant_id > :after" if after else ""),
+            ExpressionAttributeValues=_item({":listed": "TENANT", **after}),
+        )
+        return [_tenants.validate_python(record) for record in found]
 
     def create(self, tenant: Tenant) -> None:
         self._put(tenant, "attribute_not_exists(PK)", {})
@@ -391,3 +402,33 @@ class DynamoDBJobHistory:
             ScanIndexForward=False,
         )
         return [_changes.validate_python(item) for item in found]
+
+    def started_since(self, tenant_id: TenantId, since: datetime) -> Iterator[JobStateChange]:
+        found = self._table.query(
+            KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
+            # "$" comes after "#": every moment and every job is within.
+            ExpressionAttributeValues=_item(
+                {":pk": f"TENANT#{tenant_id}", ":first": f"JOB#{_sortable(since)}", ":last": "JOB$"}
+            ),
+        )
+        return map(_changes.validate_python, found)
+
+
+class DynamoDBTenantRounds:
+    """`kbfleet.ports.TenantRounds` in DynamoDB.
+
+    Args:
+        name: of the walk: each has a position of its own.
+    """
+
+    def __init__(self, table: Table, name: str) -> None:
+        self._table = table
+        self._key = {"PK": "FLEET", "SK": f"ROUND#{name}"}
+
+    def position(self) -> TenantId | None:
+        stored = self._table.item(self._key) or {}
+        return TenantId(stored["visited"]) if "visited" in stored else None
+
+    def move(self, to: TenantId | None) -> None:
+        with translated(f"the position of {self._key['SK']}"):
+            self._table.client.put_item(TableName=self._table.name, Item=_item({**self._key, "visited": to}))

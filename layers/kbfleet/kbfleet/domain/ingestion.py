@@ -99,6 +99,23 @@ class IngestionJob:
         return None
 
 
+_COURSE = (JobStatus.STARTING, JobStatus.IN_PROGRESS, JobStatus.STOPPING)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedJobState:
+    """That a job has come to a state, by the log of its knowledge base."""
+
+    ingestion_job_id: str
+    status: JobStatus
+
+    def is_news_to(self, known: JobStatus) -> bool:
+        """Whether it is further on than somebody knows who has seen it as `known`. Records may come late."""
+        if known.ended or self.status.ended:
+            return not known.ended
+        return _COURSE.index(self.status) > _COURSE.index(known)
+
+
 _FILES = re.compile(r"\s*\[Files: (?P<files>[^\]]*)\]")
 
 
@@ -187,7 +204,7 @@ class SyncState(StrEnum):
 class RunningJob:
     """The job that the ledger follows, and the generation of changes it certainly contains.
 
-    `pending_since` is when the oldest of those changes was requested.
+    `pending_since` is when the oldest of those changes was requested; `foreign`, whether somebody else started the job.
     """
 
     ingestion_job_id: str
@@ -195,6 +212,7 @@ class RunningJob:
     status: JobStatus
     started_at: datetime
     pending_since: datetime | None = None
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,7 +385,14 @@ class Sync:
     def adopted(self, job: IngestionJob) -> Sync:
         """A job that somebody else started: it may have read the documents before our changes, so it proves nothing
         newer than what is synced already, and the tenant is queued again when it ends."""
-        return self.started(job, self.synced_generation)
+        entry = self.started(job, self.synced_generation)
+        return replace(entry, job=replace(entry.job, foreign=True)) if entry.job else entry
+
+    def told_of(self, result: SyncResult) -> Sync:
+        """A job that the ledger has not followed ended so. It proves nothing about what is pending; but it is how the
+        newest sync ended, unless a later result is known."""
+        known = self.result
+        return self if known is not None and known.ended_at >= result.ended_at else replace(self, result=result)
 
     def given_way(self, now: datetime, *, crowded: bool) -> Sync:
         """A queued tenant whose start came to nothing steps aside for a while: there is one start in ten seconds for
@@ -438,7 +463,8 @@ def _pause(times: int) -> timedelta:
 class JobStateChange:
     """What is stored in the job history and published on the bus, once for every state that a job was seen in.
 
-    `final` is whether nothing follows by itself: a job that failed for a passing cause is tried again.
+    `final` is whether nothing follows by itself: a job that failed for a passing cause is tried again. `foreign` is
+    whether somebody else started the job, in the console for one.
     """
 
     tenant_id: TenantId
@@ -453,6 +479,7 @@ class JobStateChange:
     final: bool = True
     statistics: Statistics = field(default_factory=Statistics)
     failure_reasons: tuple[FailureReason, ...] = ()
+    foreign: bool = False
 
     @property
     def identity(self) -> str:

@@ -108,6 +108,10 @@ class ResourceNames:
     def data_source(self) -> str:
         return "documents"
 
+    def log_delivery(self, tenant_id: TenantId) -> str:
+        """At most 60 characters of `[\\w-]` are allowed. Source: botocore model of CloudWatch Logs."""
+        return f"{self.fleet}-{tenant_id}"
+
     def vector_index(self, tenant_id: TenantId) -> str:
         return str(tenant_id)
 

@@ -169,6 +169,20 @@ def stop_sync(
     return sync
 
 
+def publish_once(change: JobStateChange, *, history: JobHistory, announcements: Announcements, clock: Clock) -> None:
+    """Writes a job's state into its history and publishes it, once however often it is observed.
+
+    Raises:
+        ConcurrentUpdate: somebody else is at it; the ledger must not go on before the bus knows.
+    """
+    match history.record(change, clock.now()):
+        case Recorded.YOURS:
+            announcements.job_state_changed(change)
+            history.published(change)
+        case Recorded.ANOTHERS:
+            raise ConcurrentUpdate(f"Somebody else is publishing {change.identity}.")
+
+
 @dataclass(frozen=True, slots=True)
 class TickReport:
     """What a tick found and did.
@@ -293,7 +307,7 @@ class Scheduler:
         if job.status == sync.job.status and not job.status.ended:
             return False
         if job.outcome is None:
-            self._publish(sync, data_source, job, sync.job.generation)
+            self._publish(sync, data_source, job, sync.job.generation, foreign=sync.job.foreign)
             self.ledger.save(sync.progressed(job.status))
             return False
         result = SyncResult(
@@ -304,7 +318,8 @@ class Scheduler:
             failure_reasons=job.failure_reasons,
             data_source_id=data_source.data_source_id,
         )
-        self._publish(sync, data_source, job, sync.job.generation, final=not sync.will_retry(result))
+        final, foreign = not sync.will_retry(result), sync.job.foreign
+        self._publish(sync, data_source, job, sync.job.generation, final=final, foreign=foreign)
         self._end(sync, result)
         return True
 
@@ -343,7 +358,7 @@ class Scheduler:
             running = self.knowledge_bases.running_ingestion_job(data_source)
             if running is None:
                 raise  # the account's limit, reported as a conflict: the tenant stays queued
-            self._publish(sync, data_source, running, sync.synced_generation)
+            self._publish(sync, data_source, running, sync.synced_generation, foreign=True)
             self.ledger.save(sync.adopted(running))
             return 1
         except CapacityExceeded:
@@ -386,6 +401,7 @@ class Scheduler:
         generation: int,
         *,
         final: bool = True,
+        foreign: bool = False,
     ) -> None:
         self._publish_once(
             JobStateChange(
@@ -401,14 +417,9 @@ class Scheduler:
                 final=final,
                 statistics=job.statistics,
                 failure_reasons=job.failure_reasons,
+                foreign=foreign,
             )
         )
 
     def _publish_once(self, change: JobStateChange) -> None:
-        """Raises: ConcurrentUpdate while another tick is at it; the ledger must not go on before the bus knows."""
-        match self.history.record(change, self.clock.now()):
-            case Recorded.YOURS:
-                self.announcements.job_state_changed(change)
-                self.history.published(change)
-            case Recorded.ANOTHERS:
-                raise ConcurrentUpdate(f"Another tick is publishing {change.identity}.")
+        publish_once(change, history=self.history, announcements=self.announcements, clock=self.clock)

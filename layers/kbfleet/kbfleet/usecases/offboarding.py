@@ -34,6 +34,7 @@ from kbfleet.ports import (
     Execution,
     Executions,
     KnowledgeBases,
+    LogDeliveries,
     SyncLedger,
     TaskCallbacks,
     TenantRecords,
@@ -180,9 +181,15 @@ def _delete_data_source(reference: DataSourceReference, knowledge_bases: Knowled
 
 
 def delete_knowledge_base(
-    reservation: Reservation, *, registry: TenantRegistry, knowledge_bases: KnowledgeBases, names: ResourceNames
+    reservation: Reservation,
+    *,
+    registry: TenantRegistry,
+    knowledge_bases: KnowledgeBases,
+    log_deliveries: LogDeliveries,
+    names: ResourceNames,
 ) -> None:
-    """No knowledge base of the tenant is left. A deletion that failed is asked for again.
+    """No knowledge base of the tenant is left, and nothing that delivers its log, which AWS does not delete along. A
+    deletion that failed is asked for again.
 
     Raises:
         NotReadyYet: Bedrock is still deleting, or could not; with its reasons.
@@ -195,6 +202,8 @@ def delete_knowledge_base(
     if found:
         states = "; ".join(f"{one.knowledge_base_id} {one.status} {' '.join(one.failure_reasons)}" for one in found)
         raise NotReadyYet(f"Knowledge bases of tenant {tenant.tenant_id} are not deleted yet: {states}.")
+    # Also where push monitoring is off: it may have been on before.
+    log_deliveries.delete(names.log_delivery(tenant.tenant_id))
 
 
 def delete_knowledge_store(reservation: Reservation, *, registry: TenantRegistry, stores: Stores) -> None:
@@ -227,6 +236,7 @@ def verify_erasure(
     buckets: DocumentBuckets,
     stores: Stores,
     knowledge_bases: KnowledgeBases,
+    log_deliveries: LogDeliveries,
     records: TenantRecords,
     names: ResourceNames,
     clock: Clock,
@@ -240,12 +250,14 @@ def verify_erasure(
     tenant = held(reservation, registry)
     bucket = tenant.bucket_name or names.bucket(tenant.tenant_id)
     knowledge_base = tenant.knowledge_base_id or names.knowledge_base(tenant.tenant_id)
+    log_delivery = names.log_delivery(tenant.tenant_id)
     looked_up = {
         ErasedResource("bucket", bucket): _own_bucket(tenant, buckets, names) is not None,
         ErasedResource("vector index", names.vector_index(tenant.tenant_id)): store_of(tenant, stores).exists(
             tenant.tenant_id
         ),
         ErasedResource("knowledge base", knowledge_base): bool(_knowledge_bases(tenant, knowledge_bases, names)),
+        ErasedResource("log delivery", log_delivery): log_deliveries.exists(log_delivery),
         ErasedResource("records", str(tenant.tenant_id)): not records.erased(tenant.tenant_id, keep_usage=keep_usage),
     }
     left = [f"{resource.kind} {resource.name}" for resource, there in looked_up.items() if there]

@@ -1,0 +1,31 @@
+"""Trigger: an hourly schedule. Jobs that nobody announced get into the history of the tenants whose turn it is."""
+
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from kbfleet import bootstrap
+from kbfleet.telemetry import logger, metrics, tracer
+
+
+@logger.inject_lambda_context(clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics(default_dimensions={"fleet": bootstrap.fleet().fleet_name})
+def handler(_event: dict[str, Any], _context: LambdaContext) -> None:
+    report = bootstrap.foreign_jobs().find()
+    metrics.add_metric("ForeignIngestionJobs", MetricUnit.Count, len(report.found) + len(report.adopted))
+    for change in (*report.found, *report.adopted):
+        logger.warning(
+            "Somebody else has started an ingestion job",
+            tenant_id=change.tenant_id,
+            ingestion_job_id=change.ingestion_job_id,
+            status=change.status,
+        )
+    for tenant_id, error in report.postponed:
+        logger.warning(
+            "The tenant's jobs could not be compared",
+            tenant_id=tenant_id,
+            error=type(error).__name__,
+            reason=str(error),
+        )

@@ -1,0 +1,181 @@
+"""Ingestion jobs that nobody announced: started in the console, say, while nothing of ours was queued."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kbfleet.domain.errors import KbfleetError, Throttled
+from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Outcome, SyncResult, SyncState
+from kbfleet.domain.tenant import DataSourceReference, Tenant, TenantId, TenantStatus
+from kbfleet.ports import (
+    Announcements,
+    Clock,
+    JobHistory,
+    KnowledgeBases,
+    SyncLedger,
+    TenantRegistry,
+    TenantRounds,
+    Ticks,
+)
+from kbfleet.usecases.ingestion import publish_once, update_sync
+
+_SETTLED = {TenantStatus.ACTIVE, TenantStatus.FAILED, TenantStatus.SUSPENDED}
+"""Whose knowledge base is neither just being made nor deleted."""
+
+LOOK_BACK = timedelta(days=2)
+"""How long ago a job may have been started to be found. A job can be older than one that is known, because it was
+running, or its tenant busy, at the last visit: so what is known says nothing about what is older. Longer than a round
+through the largest fleet takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignJobsReport:
+    """What one part of a round found.
+
+    Args:
+        tenants: how many it was about.
+        found: jobs that had ended, now in the history and published.
+        adopted: jobs that run, and are followed from now on.
+        postponed: tenants who could not be looked at this time, with the reason.
+    """
+
+    tenants: int
+    found: tuple[JobStateChange, ...]
+    adopted: tuple[JobStateChange, ...]
+    postponed: tuple[tuple[TenantId, KbfleetError], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignJobs:
+    """Goes round all tenants, a few of them each time, and compares their newest jobs with what the history knows.
+
+    Rounds may overlap, repeat, or die anywhere. Publishing comes before storing, as everywhere.
+
+    Args:
+        at_a_time: most tenants that are visited each time; each costs a ListIngestionJobs call at least, of which an
+            account has 10 a second (AWS documentation, Quotas for Amazon Bedrock).
+        look_back: how long ago a job may have been started to be found. No longer than the history is kept, or a job
+            that it has forgotten would be news again.
+    """
+
+    registry: TenantRegistry
+    ledger: SyncLedger
+    history: JobHistory
+    knowledge_bases: KnowledgeBases
+    announcements: Announcements
+    rounds: TenantRounds
+    ticks: Ticks
+    clock: Clock
+    at_a_time: int
+    look_back: timedelta
+
+    def find(self) -> ForeignJobsReport:
+        found: list[JobStateChange] = []
+        adopted: list[JobStateChange] = []
+        postponed: list[tuple[TenantId, KbfleetError]] = []
+        last = self.rounds.position()
+        throttled = False
+        tenants = self.registry.following(last, self.at_a_time)
+        for tenant in tenants:
+            try:
+                self._visit(tenant, found, adopted)
+            except Throttled as error:
+                # Ticks need the request rate more urgently: the next time begins with this tenant.
+                postponed.append((tenant.tenant_id, error))
+                throttled = True
+                break
+            except KbfleetError as error:
+                # One tenant's trouble must not keep the others from their turn; the next round is soon enough for it.
+                postponed.append((tenant.tenant_id, error))
+            last = tenant.tenant_id
+        at_the_end = len(tenants) < self.at_a_time and not throttled
+        self.rounds.move(None if at_the_end else last)
+        if adopted:
+            self.ticks.request()
+        return ForeignJobsReport(len(tenants), tuple(found), tuple(adopted), tuple(postponed))
+
+    def _visit(self, tenant: Tenant, found: list[JobStateChange], adopted: list[JobStateChange]) -> None:
+        if tenant.status not in _SETTLED or tenant.data_source_id is None:
+            return
+        data_source = tenant.data_source()
+        for job in self._unknown(tenant.tenant_id, data_source):
+            if job.outcome is not None:
+                found.append(self._record(tenant.tenant_id, data_source, job, job.outcome))
+            elif change := self._adopt(tenant.tenant_id, data_source, job):
+                adopted.append(change)
+
+    def _unknown(self, tenant_id: TenantId, data_source: DataSourceReference) -> list[IngestionJob]:
+        """The oldest first, so that each outcome follows the one before it."""
+        since = self.clock.now() - self.look_back
+        listed = self._listed(data_source, since)
+        if not listed:
+            return []
+        known = {change.ingestion_job_id for change in self.history.started_since(tenant_id, since)}
+        # As the job itself says: the list leaves out why it failed.
+        return [
+            self.knowledge_bases.ingestion_job(data_source, job.ingestion_job_id)
+            for job in reversed(listed)
+            if job.ingestion_job_id not in known
+        ]
+
+    def _listed(self, data_source: DataSourceReference, since: datetime) -> list[IngestionJob]:
+        newest = []
+        for job in self.knowledge_bases.ingestion_jobs(data_source):
+            if job.started_at < since:
+                break
+            newest.append(job)
+        return newest
+
+    def _record(
+        self, tenant_id: TenantId, data_source: DataSourceReference, job: IngestionJob, outcome: Outcome
+    ) -> JobStateChange:
+        before = self.ledger.find(tenant_id)
+        earlier = before.result if before.result and before.result.ended_at < job.updated_at else None
+        change = JobStateChange(
+            tenant_id,
+            data_source,
+            generation=0,
+            status=job.status,
+            occurred_at=job.updated_at,
+            ingestion_job_id=job.ingestion_job_id,
+            started_at=job.started_at,
+            outcome=outcome,
+            previous_outcome=earlier.outcome if earlier else None,
+            statistics=job.statistics,
+            failure_reasons=job.failure_reasons,
+            foreign=True,
+        )
+        publish_once(change, history=self.history, announcements=self.announcements, clock=self.clock)
+        result = SyncResult(
+            outcome,
+            0,
+            job.updated_at,
+            job.ingestion_job_id,
+            failure_reasons=job.failure_reasons,
+            data_source_id=data_source.data_source_id,
+        )
+        update_sync(tenant_id, lambda sync: sync.told_of(result), ledger=self.ledger)
+        return change
+
+    def _adopt(self, tenant_id: TenantId, data_source: DataSourceReference, job: IngestionJob) -> JobStateChange | None:
+        """A tenant that is queued or has a job already meets this one by itself, or the next round does."""
+        sync = self.ledger.find(tenant_id)
+        if sync.state is not SyncState.IDLE:
+            return None
+        change = JobStateChange(
+            tenant_id,
+            data_source,
+            generation=sync.synced_generation,
+            status=job.status,
+            occurred_at=job.updated_at,
+            ingestion_job_id=job.ingestion_job_id,
+            started_at=job.started_at,
+            previous_outcome=sync.result.outcome if sync.result else None,
+            statistics=job.statistics,
+            failure_reasons=job.failure_reasons,
+            foreign=True,
+        )
+        publish_once(change, history=self.history, announcements=self.announcements, clock=self.clock)
+        self.ledger.save(sync.adopted(job))
+        return change
