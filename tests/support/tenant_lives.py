@@ -25,7 +25,7 @@ from tests.support.document_changes import change_message, sqs_batch
 from tests.support.http_server import Reply, serving
 from tests.support.state_machine import Execution, Json
 from tests.support.template import REPOSITORY
-from tests.support.virtual_fleet import VirtualFleet
+from tests.support.virtual_fleet import AN_HOUR, VirtualFleet
 
 A_SHORT_LEASE = 600
 """Seconds. Thousands of ticks that only watch a job hang would prove nothing."""
@@ -40,6 +40,7 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     lives.of_one_that_stays_well("acme")
     lives.of_one_that_leaves("leaving")
     lives.of_one_whose_syncs_go_wrong("broken")
+    lives.of_one_whose_jobs_others_start("visited")
     lives.of_one_whose_execution_dies("stopped")
     lives.of_one_that_is_suspended_while_an_execution_waits("held")
     lives.of_one_whose_knowledge_base_vanishes("bereft")
@@ -82,6 +83,8 @@ class Lives:
         self.fleet.settle(tenant_id)
         self.let_drift(tenant_id)
         self.provisioned(tenant_id)
+        with patch.dict(os.environ, {"PUSH_MONITORING": "DISABLED"}):
+            self.provisioned(tenant_id)  # ends the delivery of its log
         self.api("put_suspension", tenant_id)
         self.api("delete_suspension", tenant_id)
 
@@ -97,6 +100,16 @@ class Lives:
         self.sync(tenant_id, settled=False)
         self.fleet.timeline.run_for(60)
         self.api("put_suspension", tenant_id)  # stops the job
+        self.fleet.settle(tenant_id)
+
+    def of_one_whose_jobs_others_start(self, tenant_id: str) -> None:
+        self.provisioned(tenant_id)
+        self.start_in_console(tenant_id)
+        self.fleet.timeline.run_for(AN_HOUR)
+        self.start_in_console(tenant_id)
+        self.fleet.timeline.run_for(20)
+        self.fleet.invoke("FindForeignJobsFunction", sample("hourly", ""))  # records the first, adopts the second
+        assert self.fleet.sync(tenant_id).job is not None
         self.fleet.settle(tenant_id)
 
     def of_one_whose_execution_dies(self, tenant_id: str) -> None:
