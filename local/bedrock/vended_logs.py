@@ -40,15 +40,46 @@ class Subscription:
     knowledge_base_arn: str | None = None
 
 
+Carrier = Callable[[str, list[dict[str, Any]]], None]
+"""Takes records of a knowledge base, told by its ARN, wherever they are to go. It must not wait for anything."""
+
+
+def subscription_event(
+    *, owner: str, log_group: str, log_stream: str, subscription: str, records: Iterable[dict[str, Any]]
+) -> dict[str, Any]:
+    """What a subscription filter invokes a function with for these records."""
+    content = {
+        "messageType": "DATA_MESSAGE",
+        "owner": owner,
+        "logGroup": log_group,
+        "logStream": log_stream,
+        "subscriptionFilters": [subscription],
+        "logEvents": [
+            {
+                "id": uuid.uuid4().hex,
+                "timestamp": record["event_timestamp"],
+                "message": json.dumps(record, ensure_ascii=False),
+            }
+            for record in records
+        ],
+    }
+    return {"awslogs": {"data": base64.b64encode(gzip.compress(json.dumps(content).encode())).decode()}}
+
+
 class VendedLogs:
     """Writes the records and delivers them. Call it holding the account's lock: records keep their order."""
 
     def __init__(self, account: str, clock: Clock, client_factory: Callable[[str], Any]) -> None:
-        """No subscriptions."""
+        """No subscriptions, no carriers."""
         self._account = account
         self._clock = clock
         self._client_factory = client_factory
         self._subscriptions: list[Subscription] = []
+        self._carriers: list[Carrier] = []
+
+    def carry_by(self, carrier: Carrier) -> None:
+        """Give the records to it too, from now on."""
+        self._carriers.append(carrier)
 
     def subscribe(self, subscription: Subscription) -> None:
         """Deliver to this function too, from now on."""
@@ -104,33 +135,24 @@ class VendedLogs:
         }
 
     def _deliver(self, arn: str, records: list[dict[str, Any]]) -> None:
+        for carry in self._carriers:
+            carry(arn, records)
         for subscription in self._subscriptions:
             if subscription.knowledge_base_arn not in (None, arn):
                 continue
-            payload = json.dumps({"awslogs": {"data": self._packed(subscription, arn, records)}}).encode()
+            event = subscription_event(
+                owner=self._account,
+                log_group=subscription.log_group,
+                log_stream=arn.rpartition("/")[2],
+                subscription="kbfleet",
+                records=records,
+            )
+            payload = json.dumps(event).encode()
             if self._clock.real_seconds_until(self._clock.now()) is None:
                 self._invoke(subscription.function, payload)
             else:
                 # The function may well ask this emulator something before it answers.
                 Thread(target=self._invoke, args=(subscription.function, payload), daemon=True).start()
-
-    def _packed(self, subscription: Subscription, arn: str, records: list[dict[str, Any]]) -> str:
-        content = {
-            "messageType": "DATA_MESSAGE",
-            "owner": self._account,
-            "logGroup": subscription.log_group,
-            "logStream": arn.rpartition("/")[2],
-            "subscriptionFilters": ["kbfleet"],
-            "logEvents": [
-                {
-                    "id": uuid.uuid4().hex,
-                    "timestamp": record["event_timestamp"],
-                    "message": json.dumps(record, ensure_ascii=False),
-                }
-                for record in records
-            ],
-        }
-        return base64.b64encode(gzip.compress(json.dumps(content).encode())).decode()
 
     def _invoke(self, function: str, payload: bytes) -> None:
         try:

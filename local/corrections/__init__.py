@@ -23,6 +23,7 @@ NAMES = (
     "queue_batches",
     "policy_conditions",
     "batch_deletes",
+    "log_deliveries",
 )
 
 

@@ -18,7 +18,7 @@ from botocore.config import Config
 from ministack import app as ministack
 
 from local.bedrock import ConnectionBrokenError, Emulator, Request, Response
-from local.stack import bedrock_permissions
+from local.stack import bedrock_permissions, log_deliveries
 from local.stack.configuration import ACCESS_KEY, SECRET_KEY, StackConfiguration
 
 SERVICES = ("bedrock-agent", "bedrock-agent-runtime", "bedrock-runtime", "s3vectors", "opensearchserverless")
@@ -59,13 +59,15 @@ def make_emulator(configuration: StackConfiguration) -> Emulator:
             config=Config(max_pool_connections=50),
         )
 
-    return Emulator(
+    emulator = Emulator(
         region=configuration.region,
         account=configuration.account,
         speed=configuration.speed,
         client_factory=client_factory,
         check_roles=True,
     )
+    emulator.vended_logs.carry_by(log_deliveries.carry)
+    return emulator
 
 
 def mount(emulator: BedrockEmulator, application: AsgiApplication) -> AsgiApplication:

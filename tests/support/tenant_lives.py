@@ -20,6 +20,7 @@ from aws_lambda_powertools.utilities.parameters.constants import DEFAULT_PROVIDE
 
 import kbfleet.bootstrap
 from kbfleet.domain.tenant import TenantId, TenantStatus
+from local.bedrock.vended_logs import subscription_event
 from tests.support.aws_calls import Call, Moment
 from tests.support.document_changes import change_message, sqs_batch
 from tests.support.http_server import Reply, serving
@@ -41,6 +42,7 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     lives.of_one_that_leaves("leaving")
     lives.of_one_whose_syncs_go_wrong("broken")
     lives.of_one_whose_jobs_others_start("visited")
+    lives.of_one_that_waits_while_the_job_of_another_is_logged("patient", "acme")
     lives.of_one_whose_execution_dies("stopped")
     lives.of_one_that_is_suspended_while_an_execution_waits("held")
     lives.of_one_whose_knowledge_base_vanishes("bereft")
@@ -89,8 +91,11 @@ class Lives:
         self.api("delete_suspension", tenant_id)
 
     def of_one_whose_syncs_go_wrong(self, tenant_id: str) -> None:
-        self.order({"effect": "job_fails", "failureReasons": ["The role was deleted."], "count": 1})
-        assert self.provision(tenant_id).status == "FAILED"
+        for push_monitoring in ("DISABLED", "ENABLED"):
+            # The end of the job is found by a tick of the queue's, and by one that its log brings about.
+            self.order({"effect": "job_fails", "failureReasons": ["The role was deleted."], "count": 1})
+            with patch.dict(os.environ, {"PUSH_MONITORING": push_monitoring}):
+                assert self.provision(tenant_id).status == "FAILED"
         self.provisioned(tenant_id)
         self.start_in_console(tenant_id)  # the tick that starts the next one is refused, and follows this one
         self.sync(tenant_id, settled=False)
@@ -111,6 +116,17 @@ class Lives:
         self.fleet.invoke("FindForeignJobsFunction", sample("hourly", ""))  # records the first, adopts the second
         assert self.fleet.sync(tenant_id).job is not None
         self.fleet.settle(tenant_id)
+
+    def of_one_that_waits_while_the_job_of_another_is_logged(self, tenant_id: str, other: str) -> None:
+        self.provisioned(tenant_id)
+        self.sync(other, settled=False)
+        self.until(lambda: self.fleet.sync(other).job is not None)
+        self.fleet.timeline.run_for(10)  # the account's start rate
+        self.start_in_console(tenant_id)
+        self.api("post_sync", tenant_id)
+        self.fleet.invoke("ReadJobLogFunction", self.job_log(other, "COMPLETE"))  # its tick meets the foreign job
+        assert self.fleet.sync(tenant_id).job is not None
+        self.fleet.settle(tenant_id, other)
 
     def of_one_whose_execution_dies(self, tenant_id: str) -> None:
         execution = self.begin(tenant_id)
@@ -326,6 +342,24 @@ class Lives:
             bucket.indexes.pop(tenant_id, None)
         for key in [key for key in account.collection_indexes if key.endswith(f"/index/{tenant_id}")]:
             del account.collection_indexes[key]
+
+    def job_log(self, tenant_id: str, status: str) -> Json:
+        """What CloudWatch Logs sends when the tenant's running job is said to have come to that status."""
+        job = self.fleet.sync(tenant_id).job
+        assert job is not None
+        record = {
+            "event_timestamp": int(self.fleet.clock.wall_time(self.fleet.clock.now()) * 1000),
+            "event": {"ingestion_job_id": job.ingestion_job_id, "ingestion_job_status": status},
+            "event_type": "StartIngestionJob.StatusChanged",
+        }
+        event = subscription_event(
+            owner=self.fleet.deployment.account,
+            log_group="/aws/vendedlogs/bedrock/kbfleet-knowledge-bases",
+            log_stream=tenant_id,
+            subscription="jobs",
+            records=[record],
+        )
+        return json.loads(json.dumps(event))
 
     def start_in_console(self, tenant_id: str) -> None:
         self.client("bedrock-agent").start_ingestion_job(**self.data_source(tenant_id))

@@ -14,7 +14,7 @@ import importlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -28,6 +28,7 @@ from botocore.model import Shape
 from moto import mock_aws
 from moto.core.serialize import ResponseSerializer
 from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.logs.models import logs_backends
 from moto.s3.models import FakeBucket
 
 import kbfleet.bootstrap
@@ -35,6 +36,8 @@ import local.bedrock.account
 from kbfleet.domain.ingestion import Sync, SyncState
 from kbfleet.domain.tenant import ResourceNames, Tenant, TenantId
 from local.bedrock import Emulator, Quotas
+from local.bedrock.vended_logs import Carrier, subscription_event
+from local.stack import filter_patterns
 from tests.support import aws
 from tests.support.aws_calls import Answered, AwsCalls, Call, Disturbance, FunctionDied, Moment
 from tests.support.deployment_values import Deployment
@@ -328,6 +331,7 @@ def _deployed(
         timeline, clock, emulator, calls, step_functions, ticks, deployment, names, functions, safety_net_seconds
     )
     calls.observers.append(partial(_record, fleet))
+    emulator.vended_logs.carry_by(_job_log(deployment, timeline, functions))
     return fleet
 
 
@@ -404,6 +408,41 @@ def _tick_queue(deployment: Deployment, timeline: Timeline, functions: Functions
         max_receives=int(deployment.property("TickQueue", "RedrivePolicy")["maxReceiveCount"]),
         deal=tick,
     )
+
+
+def _job_log(deployment: Deployment, timeline: Timeline, functions: Functions) -> Carrier:
+    """CloudWatch Logs: from the deliveries of knowledge bases' logs to the functions that subscribe to them."""
+    subscribers = {
+        function: event["Properties"]
+        for function in deployment.made("AWS::Serverless::Function")
+        if deployment.has(function, "Events")
+        for event in deployment.property(function, "Events").values()
+        if event["Type"] == "CloudWatchLogs"
+    }
+
+    def deliver(function: str, event: Json) -> None:
+        with suppress(TaskFailed):  # the function is not retried: ticks find out by themselves
+            functions(function, event)
+
+    def carry(arn: str, records: list[dict[str, Any]]) -> None:
+        backend = logs_backends[ACCOUNT][REGION]
+        delivered = {delivery.delivery_source_name for delivery in backend.deliveries.values()}
+        if not any(arn in backend.delivery_sources[name].resource_arns for name in delivered):
+            return
+        for function, subscription in subscribers.items():
+            pattern = subscription["FilterPattern"]
+            passing = [record for record in records if filter_patterns.matches(pattern, json.dumps(record))]
+            if passing:
+                event = subscription_event(
+                    owner=ACCOUNT,
+                    log_group=subscription["LogGroupName"],
+                    log_stream=arn.rpartition("/")[2],
+                    subscription=function,
+                    records=passing,
+                )
+                timeline.spawn(f"{function} of {arn}", partial(deliver, function, event))
+
+    return carry
 
 
 def _reporters(deployment: Deployment) -> dict[str, list[str]]:
