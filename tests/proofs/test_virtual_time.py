@@ -27,6 +27,21 @@ def test_waiting_costs_no_time_and_things_happen_in_their_order() -> None:
     assert seen == [("early", 1), ("late", 86_400)]
 
 
+def test_whom_the_world_makes_ready_on_the_way_acts_at_that_time() -> None:
+    agenda, seen = [40.0], list[float]()
+
+    def call() -> None:
+        agenda.clear()
+        timeline.spawn("called", lambda: seen.append(timeline.now() - began))
+
+    timeline = Timeline(VirtualClock(), due=lambda: began + agenda[0] if agenda else None, run_due=call)
+    began = timeline.now()
+    timeline.spawn("asleep", lambda: timeline.sleep(100))
+    timeline.run_for(200)
+    assert (seen, timeline.now() - began) == ([40.0], 200)
+    timeline.close()
+
+
 def test_a_signal_that_does_not_come_is_given_up_in_time() -> None:
     timeline, seen = Timeline(VirtualClock()), list[bool]()
     never, soon = Signal(), Signal()

@@ -254,12 +254,13 @@ class Timeline:
     def run_for(self, seconds: float) -> None:
         """Lets everything happen that does within `seconds` of virtual time."""
         end = self.now() + seconds
-        while self._ready or (self._wakes and self._wakes[0][0] <= end):
+        while True:
             if self._ready:
                 self._run_next()
-            else:
+            elif self._wakes and self._wakes[0][0] <= end:
                 self._to_next_wake()
-        self._move_to(end)
+            elif self._move_to(end):
+                return
 
     def interrupt(self, strand: Strand, error: BaseException) -> None:
         """Raises `error` in a strand that waits, now."""
@@ -306,13 +307,19 @@ class Timeline:
             raise StrandDied(f"{strand.name} died: {strand.error!r}") from strand.error
 
     def _to_next_wake(self) -> None:
-        when, _, strand, number = heapq.heappop(self._wakes)
+        when, _, strand, number = self._wakes[0]
         if strand.wait == number and not strand.ended.is_set:
-            self._move_to(when)
+            if not self._move_to(when):
+                return
             self._wake(strand, number)
+        heapq.heappop(self._wakes)
 
-    def _move_to(self, when: float) -> None:
+    def _move_to(self, when: float) -> bool:
+        """Returns: whether it is then. What the world does on the way can make somebody ready, who comes first."""
         while (due := self._due()) is not None and due <= when:
             self.clock.move_to(due)
             self._run_due()
+            if self._ready:
+                return False
         self.clock.move_to(when)
+        return True
