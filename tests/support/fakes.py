@@ -3,6 +3,13 @@
 from tests.support.answerer import ScriptedAnswerer
 from tests.support.clock import FakeClock
 from tests.support.documents import InMemoryDocumentBuckets, InMemoryIndexCatalogue, InMemoryKnowledgeStore
+from tests.support.failed_documents import (
+    InMemoryDocumentRetries,
+    InMemoryFailedDocuments,
+    InMemoryIngestedDocuments,
+    InMemoryStoredDocuments,
+    RecordingRetryTurns,
+)
 from tests.support.knowledge_bases import InMemoryKnowledgeBases, JobCourse, StartedJob
 from tests.support.recorders import (
     FailedTask,
@@ -25,11 +32,15 @@ __all__ = [
     "FailedTask",
     "FakeClock",
     "InMemoryDocumentBuckets",
+    "InMemoryDocumentRetries",
     "InMemoryExecutions",
+    "InMemoryFailedDocuments",
     "InMemoryIndexCatalogue",
+    "InMemoryIngestedDocuments",
     "InMemoryJobHistory",
     "InMemoryKnowledgeBases",
     "InMemoryKnowledgeStore",
+    "InMemoryStoredDocuments",
     "InMemorySyncLedger",
     "InMemoryTenantRecords",
     "InMemoryTenantRegistry",
@@ -37,6 +48,7 @@ __all__ = [
     "RecordingAlertChannel",
     "RecordingAnnouncements",
     "RecordingDeadLetters",
+    "RecordingRetryTurns",
     "RecordingTaskCallbacks",
     "RecordingTicks",
     "ScriptedAnswerer",

@@ -101,6 +101,10 @@ class SyncScheduleSettings(EnvironmentSettings):
     sync_every: Hours = Field(alias="SYNC_EVERY_HOURS", ge=timedelta(0))
 
 
+class DocumentRetrySettings(EnvironmentSettings):
+    document_retry_queue_url: str
+
+
 class AnnouncementSettings(EnvironmentSettings):
     bus_name: str
 
