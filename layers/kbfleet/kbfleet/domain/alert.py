@@ -112,8 +112,9 @@ def document_alert(report: FailureReport, deployment: Deployment) -> Alert | Non
     if aside_now:
         text = f"Failed {SET_ASIDE_AFTER} times in a row: set aside, not reported again until they change"
         reasons += (FailureReason(text, tuple(document.uri for document in aside_now)),)
-    if not report.documents:
-        reasons = job.failure_reasons
+    # What names no document may be all that is known.
+    named = {uri for reason in reasons for uri in reason.documents}
+    reasons += tuple(reason for reason in job.failure_reasons if not reason.documents or not named)
     counted = (
         (report.new, "new"),
         (report.again, "failed before"),
@@ -128,8 +129,8 @@ def document_alert(report: FailureReport, deployment: Deployment) -> Alert | Non
         tenant_id=job.tenant_id,
         facts=(*_ingestion_facts(job), ("Left out", left_out + ("" if report.complete else "; there may be more"))),
         reasons=reasons,
-        advice=f"Replace or remove the documents named above, then sync again. If nothing is wrong with them, "
-        f"kbfleet retry-failed {job.tenant_id} tries only them again.",
+        advice="Replace or remove the documents named above, then sync again. If nothing is wrong with them, have only "
+        f"them tried again: {deployment.command('retry-failed', job.tenant_id)}",
         command=deployment.command("sync", job.tenant_id),
         links=(deployment.knowledge_base_link(job.data_source.knowledge_base_id),),
     )
