@@ -14,7 +14,16 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.httpsession import URLLib3Session
 from pydantic import BaseModel
 
-from kbfleet.contracts import AskResponse, ExecutionBody, JobsBody, ReconciliationDetail, SyncBody, TenantBody
+from kbfleet.contracts import (
+    AskResponse,
+    DocumentRetryBody,
+    ExecutionBody,
+    FailedDocumentsBody,
+    JobsBody,
+    ReconciliationDetail,
+    SyncBody,
+    TenantBody,
+)
 from kbfleet.domain.answer import Question
 from kbfleet.domain.tenant import DisplayName, TenantId
 
@@ -110,6 +119,22 @@ class FleetApi:
 
     def jobs(self, tenant_id: TenantId) -> JobsBody:
         return self._signed(JobsBody, "GET", f"/tenants/{tenant_id}/jobs")
+
+    def failed_documents(self, tenant_id: TenantId) -> FailedDocumentsBody:
+        """All of them, over all pages."""
+        page = body = self._signed(FailedDocumentsBody, "GET", f"/tenants/{tenant_id}/documents")
+        while page.next_token is not None:
+            path = f"/tenants/{tenant_id}/documents?next_token={page.next_token}"
+            page = self._signed(FailedDocumentsBody, "GET", path)
+            body = page.model_copy(update={"documents": body.documents + page.documents})
+        return body
+
+    def document_retry(self, tenant_id: TenantId) -> DocumentRetryBody | None:
+        """The last one that was requested."""
+        return self._signed(FailedDocumentsBody, "GET", f"/tenants/{tenant_id}/documents?limit=1").retry
+
+    def retry_documents(self, tenant_id: TenantId) -> DocumentRetryBody:
+        return self._signed(DocumentRetryBody, "POST", f"/tenants/{tenant_id}/documents/retry", {})
 
     def ask(self, question: Question, token: str) -> AskResponse:
         request = self._request("POST", "/ask", {"question": question})

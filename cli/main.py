@@ -15,8 +15,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
-from kbfleet.contracts import AskResponse, ExecutionBody, ReconciliationDetail, SyncBody, TenantBody
+from kbfleet.contracts import (
+    AskResponse,
+    DocumentRetryBody,
+    ExecutionBody,
+    FailedDocumentsBody,
+    JobsBody,
+    ReconciliationDetail,
+    SyncBody,
+    TenantBody,
+)
 from kbfleet.domain.answer import Question
+from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.errors import InvalidInput, KbfleetError
 from kbfleet.domain.ingestion import FailureReason, Outcome
 from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, TenantId, TenantStatus
@@ -377,6 +387,111 @@ def _report_sync(tenant_id: TenantId, body: SyncBody, *, as_json: bool) -> None:
         for line in (reason.text, *(f"  {uri}" for uri in reason.documents))
     )
     _stop(f"The sync of tenant {tenant_id} ended {body.result.outcome}:\n  {reasons}", _FAILED)
+
+
+@app.command()
+def jobs(tenant: Tenant, as_json: Json = False, stack: Stack = "kbfleet", region: Region = None) -> None:
+    """Show the tenant's newest ingestion jobs: what they read, and how they ended."""
+    with _explained():
+        body = FleetApi.of_stack(stack, region).jobs(TenantId(tenant))
+        if as_json:
+            out.print_json(body.model_dump_json())
+        elif body.jobs:
+            out.print(_jobs_table(body))
+        else:
+            out.print(f"Tenant {tenant} has no ingestion jobs yet.")
+
+
+def _jobs_table(body: JobsBody) -> Table:
+    table = Table("Job", "Started", "Status", "Read", "Indexed", "Deleted", "Failed", "Why")
+    for job in body.jobs:
+        counts = job.statistics
+        state = job.outcome or job.status
+        colour = {Outcome.SUCCEEDED: "green", None: "yellow"}.get(job.outcome, "red")
+        table.add_row(
+            job.ingestion_job_id or "refused",
+            _time(job.started_at or job.occurred_at),
+            f"[{colour}]{state}[/]",
+            str(counts.scanned),
+            str(counts.new + counts.modified),
+            str(counts.deleted),
+            str(counts.failed),
+            escape("\n".join(reason.text for reason in job.failure_reasons)),
+        )
+    return table
+
+
+@app.command()
+def documents(tenant: Tenant, as_json: Json = False, stack: Stack = "kbfleet", region: Region = None) -> None:
+    """Show which of the tenant's documents could not be ingested, since when, and why."""
+    with _explained():
+        body = FleetApi.of_stack(stack, region).failed_documents(TenantId(tenant))
+        if as_json:
+            out.print_json(body.model_dump_json())
+        elif body.documents:
+            out.print(_documents_table(body))
+        else:
+            out.print(f"[green]✓[/] No document of tenant {tenant} is known to have failed.")
+        if body.retry and body.retry.ended_at is None and not as_json:
+            since = _time(body.retry.requested_at)
+            out.print(f"Documents are being tried again since {since}: {_tried(body.retry)}.", soft_wrap=True)
+
+
+def _documents_table(body: FailedDocumentsBody) -> Table:
+    table = Table("Document", "Reason", "Since", "Times", "Set aside")
+    for document in sorted(body.documents, key=lambda document: (document.since, document.uri), reverse=True):
+        aside = "yes" if document.status is FailureStatus.SET_ASIDE else "no"
+        table.add_row(escape(document.uri), escape(document.reason), _time(document.since), str(document.times), aside)
+    return table
+
+
+@app.command("retry-failed")
+def retry_failed(
+    tenant: Tenant, wait: Wait = True, as_json: Json = False, stack: Stack = "kbfleet", region: Region = None
+) -> None:
+    """Ingest only the documents that failed again, without syncing everything. Exit code 1 when some still fail."""
+    with _explained():
+        tenant_id = TenantId(tenant)
+        api = FleetApi.of_stack(stack, region)
+        retry = api.retry_documents(tenant_id)
+        if wait:
+            retry = _watch_retry(api, tenant_id, retry)
+        if as_json:
+            out.print_json(retry.model_dump_json())
+        _report_retry(tenant_id, retry, as_json=as_json)
+
+
+def _watch_retry(api: FleetApi, tenant_id: TenantId, requested: DocumentRetryBody) -> DocumentRetryBody:
+    with _Progress(f"Trying the failed documents of {tenant_id} again") as progress:
+
+        def look() -> DocumentRetryBody | None:
+            retry = api.document_retry(tenant_id) or requested
+            progress.show(_tried(retry))
+            return retry if retry.ended_at is not None else None
+
+        return _until(look)
+
+
+def _tried(retry: DocumentRetryBody) -> str:
+    return f"{retry.mended} mended, {retry.failed + retry.unanswered} not, {retry.under_way} under way"
+
+
+def _report_retry(tenant_id: TenantId, retry: DocumentRetryBody, *, as_json: bool) -> None:
+    if retry.ended_at is None:
+        if not as_json:
+            out.print(f"The failed documents of tenant {tenant_id} are being tried again.")
+        return
+    if retry.stopped:
+        _stop(f"The retry ended before its time: {retry.stopped}", _FAILED)
+    if retry.failed or retry.unanswered:
+        unanswered = f", {retry.unanswered} got no answer in time" if retry.unanswered else ""
+        _stop(
+            f"{retry.mended} documents are mended, {retry.failed} failed again{unanswered}. "
+            f"`kbfleet documents {tenant_id}` says why.",
+            _FAILED,
+        )
+    if not as_json:
+        out.print(f"[green]✓[/] {retry.mended} documents of tenant {tenant_id} are mended, and none failed.")
 
 
 @app.command()

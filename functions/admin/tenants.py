@@ -1,4 +1,4 @@
-"""Trigger: `/tenants`, signed with IAM. What the operator does: provision, look, sync, suspend,
+"""Trigger: `/tenants`, signed with IAM. What the operator does: provision, look, sync, try documents again, suspend,
 resume, offboard."""
 
 from http import HTTPStatus
@@ -9,7 +9,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import api, bootstrap
 from kbfleet.contracts import (
+    DocumentRetryBody,
     ExecutionBody,
+    FailedDocumentBody,
+    FailedDocumentsBody,
+    FailedDocumentsQuery,
     JobsBody,
     JobStateChangeDetail,
     OffboardTenantInput,
@@ -25,6 +29,7 @@ from kbfleet.domain.tenant import Tenant, TenantId
 from kbfleet.ports import Executions
 from kbfleet.settings import OffboardingExecutionSettings, read
 from kbfleet.telemetry import logger, tracer
+from kbfleet.usecases.failed_documents import request_retry
 from kbfleet.usecases.ingestion import request_sync, stop_sync
 from kbfleet.usecases.lifecycle import resume_tenant, suspend_tenant
 from kbfleet.usecases.offboarding import start_offboarding
@@ -163,6 +168,36 @@ def get_jobs(tenant_id: str) -> Response[str]:
     tenant = bootstrap.registry().get(TenantId(tenant_id))
     newest = bootstrap.history().latest(tenant.tenant_id, _NEWEST_JOBS)
     return api.respond(JobsBody(jobs=tuple(JobStateChangeDetail.from_domain(change) for change in newest)))
+
+
+@app.get("/tenants/<tenant_id>/documents")
+def get_documents(tenant_id: str) -> Response[str]:
+    """The documents that fail, a page of them, and how trying them again goes."""
+    tenant = bootstrap.registry().get(TenantId(tenant_id))
+    query = parse(FailedDocumentsQuery, app.current_event.query_string_parameters)
+    page = bootstrap.failed_documents().page(tenant.tenant_id, query.limit, query.next_token)
+    retry = bootstrap.document_retries().find(tenant.tenant_id)
+    return api.respond(
+        FailedDocumentsBody(
+            documents=tuple(map(FailedDocumentBody.from_domain, page.documents)),
+            next_token=page.following,
+            retry=DocumentRetryBody.from_domain(retry) if retry else None,
+        )
+    )
+
+
+@app.post("/tenants/<tenant_id>/documents/retry")
+def post_document_retry(tenant_id: str) -> Response[str]:
+    """Has the documents that fail tried again, by themselves."""
+    retry = request_retry(
+        TenantId(tenant_id),
+        registry=bootstrap.registry(),
+        retries=bootstrap.document_retries(),
+        turns=bootstrap.retry_turns(),
+        clock=bootstrap.clock(),
+    )
+    logger.info("A retry of documents is requested", tenant_id=retry.tenant_id)
+    return api.respond(DocumentRetryBody.from_domain(retry), HTTPStatus.ACCEPTED)
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -15,14 +15,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
 from kbfleet.contracts import (
+    DOCUMENT_FAILURES,
     OFFBOARDING_FAILED,
     PROVISIONING_FAILED,
+    DocumentFailuresEvent,
     JobStateChangeEvent,
     WorkflowFailedEvent,
     parse,
 )
 from kbfleet.telemetry import logger, tracer
-from kbfleet.usecases.alerting import alert_ingestion, alert_workflow_failure
+from kbfleet.usecases.alerting import alert_documents, alert_ingestion, alert_workflow_failure
 
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 _A_DAY_IN_SECONDS = 86_400
@@ -43,6 +45,9 @@ def _deliver(*, identity: str, event: dict[str, Any]) -> None:
     if event["detail-type"] in {PROVISIONING_FAILED, OFFBOARDING_FAILED}:
         failed = parse(WorkflowFailedEvent, event).detail
         alert_workflow_failure(failed.tenant_id, failed.to_domain(), channel=channel, deployment=deployment)
+    elif event["detail-type"] == DOCUMENT_FAILURES:
+        report = parse(DocumentFailuresEvent, event).detail.to_domain()
+        alert_documents(report, channel=channel, deployment=deployment)
     else:
         change = parse(JobStateChangeEvent, event).detail
         alert_ingestion(change.to_domain(), channel=channel, deployment=deployment)

@@ -40,7 +40,7 @@ CHANGES = [
             statistics=Statistics(1, 2, 3, 4, 5, 6, 7, 8),
             failure_reasons=(FailureReason("無視されました", ("s3://b/議事録, 1.md",)),),
         ),
-        True,
+        False,  # told by what is collected of its documents
     ),
 ]
 

@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from kbfleet import contracts
 from kbfleet.contracts import (
     DocumentChangeEvent,
+    DocumentFailuresDetail,
+    DocumentFailuresEvent,
     JobStateChangeDetail,
     JobStateChangeEvent,
     ReconciliationEvent,
@@ -20,16 +22,28 @@ from kbfleet.contracts import (
     parse,
     parse_json,
 )
+from kbfleet.domain.documents import FailureReport, News, ReportedDocument
 from tests.support.samples import ACME, NAMES, SAKURA, job_state_change, provisioning_failure
 from tests.support.template import REPOSITORY, properties, resources
 
 TRIGGERS = REPOSITORY / "events" / "triggers"
 PUBLISHED: dict[str, tuple[type[BaseModel], str, str]] = {
     "ingestion_job_state_change": (JobStateChangeEvent, contracts.INGESTION_SOURCE, contracts.JOB_STATE_CHANGE),
+    "document_failures_collected": (
+        DocumentFailuresEvent,
+        contracts.INGESTION_SOURCE,
+        contracts.DOCUMENT_FAILURES,
+    ),
     "provisioning_failed": (WorkflowFailedEvent, contracts.TENANT_SOURCE, contracts.PROVISIONING_FAILED),
     "offboarding_failed": (WorkflowFailedEvent, contracts.TENANT_SOURCE, contracts.OFFBOARDING_FAILED),
     "reconciliation_report": (ReconciliationEvent, contracts.TENANT_SOURCE, contracts.RECONCILIATION_REPORT),
     "tenant_state_change": (TenantStateChangeEvent, contracts.TENANT_SOURCE, contracts.TENANT_STATE_CHANGE),
+}
+
+# What rules may look at in the events that they do not take all of.
+SELECTED_BY = {
+    contracts.JOB_STATE_CHANGE: JobStateChangeDetail.model_fields,
+    contracts.DOCUMENT_FAILURES: DocumentFailuresDetail.model_fields,
 }
 
 
@@ -96,9 +110,20 @@ def test_what_is_published_comes_back_as_it_was() -> None:
     change = job_state_change()
     text = JobStateChangeDetail.from_domain(change).model_dump_json()
     assert parse_json(JobStateChangeDetail, text).to_domain() == change
+    told = ReportedDocument("s3://b/議事録.pdf", "no text", News.NEW)
+    report = FailureReport(change, 1, 2, 3, 4, 5, complete=False, documents=(told,))
+    text = DocumentFailuresDetail.from_domain(report).model_dump_json()
+    assert parse_json(DocumentFailuresDetail, text).to_domain() == report
     failure = provisioning_failure()
     failed = contracts.WorkflowFailedDetail.from_domain(ACME, failure)
     assert parse_json(contracts.WorkflowFailedDetail, failed.model_dump_json()).to_domain() == failure
+
+
+def test_an_event_about_many_documents_with_long_names_still_fits_on_the_bus() -> None:
+    told = tuple(ReportedDocument(f"s3://b/{number}" + "深" * 341, "理" * 2048, News.NEW) for number in range(1000))
+    detail = DocumentFailuresDetail.from_domain(FailureReport(job_state_change(), new=1000, documents=told))
+    assert detail.new == 1000
+    assert len(detail.model_dump_json().encode()) < 200_000  # of 256 KB; AWS documentation, PutEvents
 
 
 def test_consumers_may_meet_fields_that_they_do_not_know() -> None:
@@ -115,5 +140,5 @@ def test_rules_select_by_what_is_published() -> None:
         pattern = properties(name)["EventPattern"]
         (source,), kinds = pattern["source"], pattern["detail-type"]
         assert {(source, kind) for kind in kinds} <= published
-        fields = JobStateChangeDetail.model_fields if kinds == [contracts.JOB_STATE_CHANGE] else ()
-        assert set(pattern.get("detail", {})) <= set(fields)
+        (kind, *_) = kinds
+        assert set(pattern.get("detail", {})) <= set(SELECTED_BY.get(kind, ()))

@@ -122,3 +122,20 @@ def test_no_question_answer_or_token_is_in_the_log(story: Demo) -> None:
     product_lines = [line for line in log.splitlines() if '"service":"kbfleet"' in line]
     assert product_lines
     assert not [line for line in product_lines if "quokka-canary" in line or token in line or "kayak" in line]
+
+
+def test_a_document_that_failed_is_shown_and_mended_without_a_sync(story: Demo, kbfleet: KbFleet) -> None:
+    bucket = json.loads(kbfleet("status", "acme", "--json").stdout)["bucket_name"]
+    body = b"Snow shoes are rented by the day."
+    deployment.client(story.configuration, "s3").put_object(Bucket=bucket, Key="snow shoes.md", Body=body)
+    story.emulator("POST", "/_emulator/faults", {"effect": "documents_fail", "keys": ["snow shoes.md"], "count": 1})
+    assert kbfleet("sync", "acme").returncode == 1
+    shown = story._until(
+        lambda: json.loads(kbfleet("documents", "acme", "--json").stdout)["documents"] or None,
+        "the document is not in the list",
+    )
+    assert [document["uri"] for document in shown] == [f"s3://{bucket}/snow shoes.md"]
+    ran = kbfleet("retry-failed", "acme")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert json.loads(kbfleet("documents", "acme", "--json").stdout)["documents"] == []
+    assert "DEGRADED" in kbfleet("jobs", "acme", "--json").stdout

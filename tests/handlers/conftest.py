@@ -136,6 +136,11 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "offboarding_executions": lambda: fleet.offboarding_executions,
         "records": lambda: fleet.records,
         "scheduler": lambda: fleet.scheduler,
+        "failed_documents": lambda: fleet.failed_documents,
+        "document_retries": lambda: fleet.document_retries,
+        "retry_turns": lambda: fleet.retry_turns,
+        "failure_collector": lambda: fleet.failure_collector,
+        "retry_step": lambda: fleet.retry_step,
     }
     for name, port in ports.items():
         monkeypatch.setattr(bootstrap, name, port)

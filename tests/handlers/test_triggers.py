@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from kbfleet import bootstrap
 from kbfleet.domain.alert import Severity
+from kbfleet.domain.documents import DocumentRetry, FailedDocument
 from kbfleet.domain.errors import (
     InvalidInput,
     KnowledgeStoreNotOffered,
@@ -357,6 +358,54 @@ class TestStartProvisioning:
         with pytest.raises(KnowledgeStoreNotOffered):
             deliver(knowledge_store="PINECONE")
         assert fleet.executions.requests == {}
+
+
+class TestDocumentsThatFail:
+    def test_an_ended_job_is_collected_and_the_bus_told(self, handler: Handlers, fleet: Fleet, logs: Logs) -> None:
+        fleet.add(ACME)
+        ended = event("triggers/collect_failures")
+        uris = ended["detail"]["failure_reasons"][0]["documents"]
+        for uri in uris:
+            fleet.stored_documents.put(uri)
+        assert handler("ingestion/collect_failures")(ended) is None
+        assert {document.uri for document in fleet.failed_documents.all(ACME)} == set(uris)
+        (report,) = fleet.announcements.failure_reports
+        assert (report.new, report.newsworthy) == (2, True)
+        (line,) = logs.lines
+        assert (line["tenant_id"], line["ingestion_job_id"], line["new"]) == ("acme", "JOB0000007", 2)
+        assert not any(uri in logs.text for uri in uris)  # keys are the tenant's text
+
+    def test_what_could_not_be_looked_at_is_a_warning(self, handler: Handlers, fleet: Fleet, logs: Logs) -> None:
+        fleet.add(ACME)
+        fleet.ingested_documents.lists = False
+        ended = event("triggers/collect_failures")
+        ended["detail"]["failure_reasons"] = []
+        handler("ingestion/collect_failures")(ended)
+        assert [line["level"] for line in logs.lines] == ["WARNING", "INFO"]
+
+    def test_nothing_to_say_is_not_said(self, handler: Handlers, fleet: Fleet, logs: Logs) -> None:
+        fleet.add(ACME)
+        ended = event("triggers/collect_failures")
+        ended["detail"] |= {"outcome": "SUCCEEDED", "failure_reasons": []}
+        handler("ingestion/collect_failures")(ended)
+        assert fleet.announcements.failure_reports == []
+        assert logs.lines == []
+
+    def test_a_retry_takes_its_steps_to_its_end(self, handler: Handlers, fleet: Fleet, logs: Logs) -> None:
+        fleet.add(ACME)
+        fleet.failed_documents.save(ACME, FailedDocument("s3://b/a.pdf", "no text", START, START))
+        fleet.stored_documents.put("s3://b/a.pdf")
+        fleet.clock.advance(60)
+        fleet.retry_turns.request(fleet.document_retries.save(DocumentRetry(ACME, "1", fleet.clock.now())))
+        while fleet.retry_turns.waiting:
+            _, version = fleet.retry_turns.waiting.pop(0)
+            turn = event("triggers/retry_documents")
+            turn["Records"][0]["body"] = json.dumps(json.loads(turn["Records"][0]["body"]) | {"version": version})
+            handler("ingestion/retry_documents")(turn)
+            fleet.clock.advance(10)
+        assert not list(fleet.failed_documents.all(ACME))
+        (line,) = logs.lines
+        assert (line["tenant_id"], line["mended"], line["failed"]) == ("acme", 1, 0)
 
 
 class TestSendAlert:

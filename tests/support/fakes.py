@@ -3,6 +3,13 @@
 from tests.support.answerer import ScriptedAnswerer
 from tests.support.clock import FakeClock
 from tests.support.documents import InMemoryDocumentBuckets, InMemoryIndexCatalogue, InMemoryKnowledgeStore
+from tests.support.failed_documents import (
+    InMemoryDocumentRetries,
+    InMemoryFailedDocuments,
+    InMemoryIngestedDocuments,
+    InMemoryStoredDocuments,
+    RecordingRetryTurns,
+)
 from tests.support.knowledge_bases import InMemoryKnowledgeBases, JobCourse, StartedJob
 from tests.support.log_deliveries import InMemoryLogDeliveries
 from tests.support.recorders import (
@@ -27,12 +34,16 @@ __all__ = [
     "FailedTask",
     "FakeClock",
     "InMemoryDocumentBuckets",
+    "InMemoryDocumentRetries",
     "InMemoryExecutions",
+    "InMemoryFailedDocuments",
     "InMemoryIndexCatalogue",
+    "InMemoryIngestedDocuments",
     "InMemoryJobHistory",
     "InMemoryKnowledgeBases",
     "InMemoryKnowledgeStore",
     "InMemoryLogDeliveries",
+    "InMemoryStoredDocuments",
     "InMemorySyncLedger",
     "InMemoryTenantRecords",
     "InMemoryTenantRegistry",
@@ -41,6 +52,7 @@ __all__ = [
     "RecordingAlertChannel",
     "RecordingAnnouncements",
     "RecordingDeadLetters",
+    "RecordingRetryTurns",
     "RecordingTaskCallbacks",
     "RecordingTicks",
     "ScriptedAnswerer",

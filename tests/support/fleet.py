@@ -11,22 +11,28 @@ from kbfleet.domain.ingestion import Priority, Sync
 from kbfleet.domain.knowledge_base import KnowledgeBase
 from kbfleet.domain.tenant import DataSourceReference, TenantId
 from kbfleet.ports import KnowledgeStore
+from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
 from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobs
 from kbfleet.usecases.ingestion import Scheduler, TickReport, request_sync
 from tests.support.fakes import (
     FakeClock,
     InMemoryDocumentBuckets,
+    InMemoryDocumentRetries,
     InMemoryExecutions,
+    InMemoryFailedDocuments,
+    InMemoryIngestedDocuments,
     InMemoryJobHistory,
     InMemoryKnowledgeBases,
     InMemoryKnowledgeStore,
     InMemoryLogDeliveries,
+    InMemoryStoredDocuments,
     InMemorySyncLedger,
     InMemoryTenantRecords,
     InMemoryTenantRegistry,
     InMemoryTenantRounds,
     RecordingAnnouncements,
     RecordingDeadLetters,
+    RecordingRetryTurns,
     RecordingTaskCallbacks,
     RecordingTicks,
 )
@@ -56,10 +62,16 @@ class Fleet:
         default_factory=lambda: InMemoryExecutions("kbfleet-offboard-tenant")
     )
     knowledge_bases: InMemoryKnowledgeBases = field(init=False)
+    failed_documents: InMemoryFailedDocuments = field(default_factory=InMemoryFailedDocuments)
+    document_retries: InMemoryDocumentRetries = field(default_factory=InMemoryDocumentRetries)
+    retry_turns: RecordingRetryTurns = field(default_factory=RecordingRetryTurns)
+    stored_documents: InMemoryStoredDocuments = field(default_factory=InMemoryStoredDocuments)
+    ingested_documents: InMemoryIngestedDocuments = field(init=False)
 
     def __post_init__(self) -> None:
         self.records = InMemoryTenantRecords(self.ledger)
         self.knowledge_bases = InMemoryKnowledgeBases(self.clock)
+        self.ingested_documents = InMemoryIngestedDocuments(self.clock)
 
     @property
     def stores(self) -> Mapping[str, KnowledgeStore]:
@@ -92,6 +104,28 @@ class Fleet:
             clock=self.clock,
             at_a_time=3,
             look_back=LOOK_BACK,
+        )
+
+    @property
+    def failure_collector(self) -> FailureCollector:
+        return FailureCollector(
+            registry=self.registry,
+            failed_documents=self.failed_documents,
+            ingested_documents=self.ingested_documents,
+            stored_documents=self.stored_documents,
+            announcements=self.announcements,
+        )
+
+    @property
+    def retry_step(self) -> RetryStep:
+        return RetryStep(
+            registry=self.registry,
+            failed_documents=self.failed_documents,
+            retries=self.document_retries,
+            ingested_documents=self.ingested_documents,
+            stored_documents=self.stored_documents,
+            turns=self.retry_turns,
+            clock=self.clock,
         )
 
     def add(self, tenant_id: TenantId) -> DataSourceReference:

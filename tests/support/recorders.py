@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from kbfleet.domain.alert import Alert
+from kbfleet.domain.documents import FailureReport
 from kbfleet.domain.errors import AlertNotDelivered, KbfleetError, NotReadyYet, ResourceConflict, ResourceMissing
 from kbfleet.domain.ingestion import JobStateChange
 from kbfleet.domain.reconciliation import Reconciliation
@@ -41,6 +42,7 @@ class RecordingAnnouncements:
 
     def __init__(self) -> None:
         self.job_state_changes: list[JobStateChange] = []
+        self.failure_reports: list[FailureReport] = []
         self.reconciliations: list[Reconciliation] = []
         self.tenant_state_changes: list[TenantStateChange] = []
         self.provisioning_failures: list[tuple[TenantId, WorkflowFailure]] = []
@@ -54,6 +56,9 @@ class RecordingAnnouncements:
 
     def offboarding_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None:
         self.offboarding_failures.append((tenant_id, failure))
+
+    def failures_collected(self, report: FailureReport) -> None:
+        self.failure_reports.append(report)
 
     def job_state_changed(self, change: JobStateChange) -> None:
         self.job_state_changes.append(change)

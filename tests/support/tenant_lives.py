@@ -40,6 +40,7 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     lives = Lives(fleet, store)
     lives.of_one_that_stays_well("acme")
     lives.of_one_that_leaves("leaving")
+    lives.of_one_whose_documents_fail("patchy")
     lives.of_one_whose_syncs_go_wrong("broken")
     lives.of_one_whose_jobs_others_start("visited")
     lives.of_one_that_waits_while_the_job_of_another_is_logged("patient", "acme")
@@ -127,6 +128,19 @@ class Lives:
         self.fleet.invoke("ReadJobLogFunction", self.job_log(other, "COMPLETE"))  # its tick meets the foreign job
         assert self.fleet.sync(tenant_id).job is not None
         self.fleet.settle(tenant_id, other)
+
+    def of_one_whose_documents_fail(self, tenant_id: str) -> None:
+        self.provisioned(tenant_id)
+        self.upload_that_fails(tenant_id, "terms.md")
+        self.collect(tenant_id)
+        self.sync(tenant_id)  # which mends it
+        self.collect(tenant_id)
+        self.upload_that_fails(tenant_id, "prices.md")
+        self.collect(tenant_id, failure_reasons=[])  # the job names none: they are looked for
+        assert len(self.api("get_documents", tenant_id)["documents"]) == 1
+        self.api("post_document_retry", tenant_id)
+        self.until(lambda: self.api("get_documents", tenant_id)["retry"]["ended_at"] is not None)
+        assert not self.api("get_documents", tenant_id)["documents"]
 
     def of_one_whose_execution_dies(self, tenant_id: str) -> None:
         execution = self.begin(tenant_id)
@@ -271,6 +285,19 @@ class Lives:
         self.api("post_sync", tenant_id)
         if settled:
             self.fleet.settle(tenant_id)
+
+    def upload_that_fails(self, tenant_id: str, key: str) -> None:
+        """The next job, and only that, cannot make anything of it."""
+        self.upload(tenant_id, key, "A tent is rented for three days at least.")
+        self.order({"effect": "documents_fail", "keys": [key], "count": 1})
+        self.sync(tenant_id)
+
+    def collect(self, tenant_id: str, **changes: Any) -> None:
+        """The bus tells of the tenant's last job."""
+        published = [event for event in self.fleet.events if event["Detail"].get("tenant_id") == tenant_id]
+        (*_, ended) = (event for event in published if event["Detail"].get("ingestion_job_id"))
+        event = {"detail-type": ended["DetailType"], "detail": ended["Detail"] | changes}
+        self.fleet.invoke("CollectFailuresFunction", event)
 
     def offboard(self, tenant_id: str, days: int = 0) -> Execution:
         query = {"retention_days": str(days)}

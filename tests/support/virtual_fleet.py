@@ -1,7 +1,7 @@
 """A whole fleet in one process and in virtual time: the real handlers and state machines, on moto and the emulator.
 
-What plays AWS: moto (S3, DynamoDB, EventBridge), the Bedrock emulator, and in virtual time Step Functions and the tick
-queue. Everything is deployed as template.yaml says. Use it from a test or a proof:
+What plays AWS: moto (S3, DynamoDB, EventBridge), the Bedrock emulator, and in virtual time Step Functions and the
+queues of ticks and of document retries. Everything is deployed as template.yaml says. Use it from a test or a proof:
 
     with virtual_fleet(seed=7) as fleet:
         execution = fleet.provision("acme")
@@ -81,6 +81,7 @@ class VirtualFleet:
     calls: AwsCalls
     step_functions: VirtualStepFunctions
     ticks: FifoQueue
+    retries: FifoQueue
     deployment: Deployment
     names: ResourceNames
     functions: Functions
@@ -155,6 +156,7 @@ class VirtualFleet:
         """The tick queue is delivered and the schedule ticks, from now on."""
         self._background = [
             self.timeline.spawn("tick queue", self.ticks.deliver),
+            self.timeline.spawn("document retry queue", self.retries.deliver),
             self.timeline.spawn("tick schedule", self._tick_by_schedule),
         ]
 
@@ -316,19 +318,30 @@ def _deployed(
         for logical_id in deployment.made("AWS::Serverless::StateMachine")
     }
     step_functions = VirtualStepFunctions(machines, timeline, functions, stopped=report, seed=seed)
-    ticks = _tick_queue(deployment, timeline, functions)
+    ticks = _queue("TickQueue", "TickFunction", deployment, timeline, functions)
+    retries = _queue("DocumentRetryQueue", "RetryDocumentsFunction", deployment, timeline, functions)
     refused_changes = KeptMessages(str(deployment.value({"Ref": "ChangeDeadLetterQueue"})))
+    queues: dict[str, FifoQueue | KeptMessages] = {queue.url: queue for queue in (ticks, retries, refused_changes)}
 
-    def queues(operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-        queue = refused_changes if parameters.get("QueueUrl") == refused_changes.url else ticks
-        return queue.answer(operation, parameters)
+    def answer_for_queues(operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        return queues[parameters["QueueUrl"]].answer(operation, parameters)
 
-    services = {"stepfunctions": step_functions.answer, "sqs": queues}
+    services = {"stepfunctions": step_functions.answer, "sqs": answer_for_queues}
     calls = AwsCalls(timeline, emulator, services, region=REGION, seed=seed)
 
     names = ResourceNames(str(deployment.value({"Ref": "FleetName"})), ACCOUNT, REGION)
     fleet = VirtualFleet(
-        timeline, clock, emulator, calls, step_functions, ticks, deployment, names, functions, safety_net_seconds
+        timeline,
+        clock,
+        emulator,
+        calls,
+        step_functions,
+        ticks,
+        retries,
+        deployment,
+        names,
+        functions,
+        safety_net_seconds,
     )
     calls.observers.append(partial(_record, fleet))
     emulator.vended_logs.carry_by(_job_log(deployment, timeline, functions))
@@ -392,21 +405,25 @@ class Functions:
         )
 
 
-def _tick_queue(deployment: Deployment, timeline: Timeline, functions: Functions) -> FifoQueue:
-    def tick(_body: str) -> bool:
+def _queue(
+    logical_id: str, function: str, deployment: Deployment, timeline: Timeline, functions: Functions
+) -> FifoQueue:
+    """A FIFO queue of the template, with the function that reads it."""
+
+    def deal(body: str) -> bool:
         try:
-            functions("TickFunction", {})
+            functions(function, {"Records": [{"body": body}]})
         except TaskFailed:
             return False
         return True
 
     return FifoQueue(
-        str(deployment.value({"Ref": "TickQueue"})),
+        str(deployment.value({"Ref": logical_id})),
         timeline,
-        delay=float(deployment.property("TickQueue", "DelaySeconds")),
-        visibility_timeout=float(deployment.property("TickQueue", "VisibilityTimeout")),
-        max_receives=int(deployment.property("TickQueue", "RedrivePolicy")["maxReceiveCount"]),
-        deal=tick,
+        delay=float(deployment.property(logical_id, "DelaySeconds")),
+        visibility_timeout=float(deployment.property(logical_id, "VisibilityTimeout")),
+        max_receives=int(deployment.property(logical_id, "RedrivePolicy")["maxReceiveCount"]),
+        deal=deal,
     )
 
 

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kbfleet.adapters.alert_channels.slack import blocks, escaped, summary
-from kbfleet.domain.alert import Alert, Deployment, Severity, ingestion_alert, workflow_alert
+from kbfleet.domain.alert import Alert, Deployment, Severity, document_alert, ingestion_alert, workflow_alert
+from kbfleet.domain.documents import FailureReport, News, ReportedDocument
 from kbfleet.domain.errors import AlertNotDelivered
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
-from kbfleet.usecases.alerting import alert_ingestion, alert_workflow_failure
+from kbfleet.usecases.alerting import alert_documents, alert_ingestion, alert_workflow_failure
 from tests.support.fakes import RecordingAlertChannel
 from tests.support.samples import ACME, DEPLOYMENT, EXECUTION, SAKURA, job_state_change, provisioning_failure
 from tests.support.snapshots import assert_matches
@@ -47,6 +48,18 @@ DEGRADED = job_state_change(
         FailureReason("Filterable metadata must have at most 2048 bytes (Service: S3Vectors, Status Code: 400)"),
     ),
 )
+LEFT_OUT = FailureReport(
+    DEGRADED,
+    new=1,
+    again=1,
+    set_aside_now=1,
+    set_aside=7,
+    documents=(
+        ReportedDocument(DEGRADED.documents[0], DEGRADED.failure_reasons[0].text, News.NEW),
+        ReportedDocument(DEGRADED.documents[1], DEGRADED.failure_reasons[0].text, News.AGAIN),
+        ReportedDocument("s3://kbfleet-sakura-0123456789/価格表.xls", "Internal error", News.SET_ASIDE_NOW),
+    ),
+)
 REFUSED = job_state_change(
     status=JobStatus.FAILED,
     outcome=Outcome.FAILED,
@@ -60,6 +73,12 @@ RECOVERED = job_state_change(previous_outcome=Outcome.FAILED)
 
 def alert(change: JobStateChange) -> Alert:
     made = ingestion_alert(change, DEPLOYMENT)
+    assert made is not None
+    return made
+
+
+def left_out(report: FailureReport = LEFT_OUT) -> Alert:
+    made = document_alert(report, DEPLOYMENT)
     assert made is not None
     return made
 
@@ -85,13 +104,13 @@ class TestWhatIsNews:
             (Outcome.SUCCEEDED, Outcome.DEGRADED, Severity.RECOVERED),
             (Outcome.FAILED, None, Severity.BROKEN),
             (Outcome.FAILED, Outcome.SUCCEEDED, Severity.BROKEN),
-            (Outcome.DEGRADED, None, Severity.BROKEN),
-            (Outcome.DEGRADED, Outcome.FAILED, Severity.BROKEN),
+            (Outcome.DEGRADED, None, None),  # told by what is collected of its documents
+            (Outcome.DEGRADED, Outcome.FAILED, None),
             (Outcome.STOPPED, None, None),
             (Outcome.STOPPED, Outcome.FAILED, None),
         ],
     )
-    def test_failures_degradations_and_recoveries_are_and_nothing_else(
+    def test_failures_and_recoveries_are_and_nothing_else(
         self, outcome: Outcome | None, previous: Outcome | None, severity: Severity | None
     ) -> None:
         made = ingestion_alert(job_state_change(outcome=outcome, previous_outcome=previous), DEPLOYMENT)
@@ -123,12 +142,33 @@ class TestWhatIsNews:
             alert_ingestion(FAILED, channel=channel, deployment=DEPLOYMENT)
 
 
+class TestDocuments:
+    def test_the_message_counts_them_by_what_is_new_about_them(self) -> None:
+        facts = dict(left_out().facts)
+        assert facts["Left out"] == "1 new, 1 failed before, 1 set aside now, 7 set aside earlier"
+
+    def test_only_such_as_are_set_aside_are_no_news(self) -> None:
+        channel = RecordingAlertChannel()
+        quiet = FailureReport(DEGRADED, set_aside=3)
+        assert not alert_documents(quiet, channel=channel, deployment=DEPLOYMENT)
+        assert alert_documents(LEFT_OUT, channel=channel, deployment=DEPLOYMENT)
+        assert channel.sent == [left_out()]
+
+    def test_what_could_not_be_named_or_counted_is_said(self) -> None:
+        unexplained = left_out(FailureReport(DEGRADED, complete=False))
+        assert dict(unexplained.facts)["Left out"] == "none that could be named; there may be more"
+        assert unexplained.reasons == DEGRADED.failure_reasons
+
+    def test_a_job_that_failed_as_a_whole_is_told_by_itself(self) -> None:
+        assert document_alert(FailureReport(FAILED, new=2), DEPLOYMENT) is None
+
+
 class TestWhatMendsIt:
     @pytest.mark.parametrize(
         ("made", "command"),
         [
             (alert(FAILED), "kbfleet sync acme --stack kbfleet --region us-east-1"),
-            (alert(DEGRADED), "kbfleet sync sakura --stack kbfleet --region us-east-1"),
+            (left_out(), "kbfleet sync sakura --stack kbfleet --region us-east-1"),
             (provisioning_failed(), "kbfleet provision acme --stack kbfleet --region us-east-1"),
         ],
     )
@@ -153,7 +193,7 @@ class TestSlackMessages:
         ("name", "made"),
         [
             ("ingestion_failed", alert(FAILED)),
-            ("ingestion_degraded", alert(DEGRADED)),
+            ("ingestion_degraded", left_out()),
             ("ingestion_refused", alert(REFUSED)),
             ("ingestion_recovered", alert(RECOVERED)),
             ("provisioning_failed", provisioning_failed()),

@@ -15,15 +15,22 @@ from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from kbfleet.contracts import (
     AskResponse,
     CitationBody,
+    DocumentRetryBody,
     ExecutionBody,
+    FailedDocumentBody,
+    FailedDocumentsBody,
     FreshnessBody,
+    JobsBody,
+    JobStateChangeDetail,
     SourceBody,
     SyncBody,
     SyncResultBody,
     TenantBody,
 )
+from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome, SyncState
 from kbfleet.domain.tenant import TenantId, TenantStatus
+from tests.support.samples import job_state_change
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
 Scripted = Callable[..., None]
@@ -203,3 +210,97 @@ def test_a_refusal_is_one_sentence_and_its_kind_decides_the_exit_code(
 )
 def test_what_cannot_be_valid_is_refused_before_anything_is_called(run: Run, arguments: tuple[str, ...]) -> None:
     assert run(*arguments).exit_code == 2
+
+
+class TestDocuments:
+    FAILED = FailedDocumentBody(
+        uri="s3://b/[draft].pdf", reason="no text", status=FailureStatus.FAILED, since=NOW, last_seen=NOW, times=1
+    )
+    ASIDE = FAILED.model_copy(update={"uri": "s3://b/old.xls", "status": FailureStatus.SET_ASIDE, "times": 4})
+    RETRY = DocumentRetryBody(
+        requested_at=NOW, ended_at=None, under_way=2, mended=0, failed=0, unanswered=0, stopped=""
+    )
+
+    def ended(self, **counts: Any) -> DocumentRetryBody:
+        return self.RETRY.model_copy(update={"ended_at": NOW, "under_way": 0, **counts})
+
+    def test_the_table_shows_each_with_its_reason_and_whether_it_is_set_aside(
+        self, scripted: Scripted, run: Run
+    ) -> None:
+        body = FailedDocumentsBody(documents=(self.FAILED, self.ASIDE), next_token=None, retry=self.RETRY)
+        scripted(failed_documents=[body])
+        result = run("documents", "acme")
+        assert result.exit_code == 0
+        (failed,) = (line for line in result.stdout.splitlines() if "[draft]" in line)
+        assert "no text" in failed
+        (aside,) = (line for line in result.stdout.splitlines() if "old.xls" in line)
+        assert "yes" in aside
+        assert "0 mended, 0 not, 2 under way" in result.stdout
+
+    def test_an_empty_list_is_said(self, scripted: Scripted, run: Run) -> None:
+        scripted(failed_documents=[FailedDocumentsBody(documents=(), next_token=None, retry=None)])
+        assert "No document of tenant acme is known to have failed" in run("documents", "acme").stdout
+
+    def test_all_pages_are_one_list(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        pages = iter(
+            [
+                FailedDocumentsBody(documents=(self.FAILED,), next_token="ab", retry=None),
+                FailedDocumentsBody(documents=(self.ASIDE,), next_token=None, retry=None),
+            ]
+        )
+        asked: list[str] = []
+
+        def signed(_self: FleetApi, _kind: object, _method: str, path: str) -> FailedDocumentsBody:
+            asked.append(path)
+            return next(pages)
+
+        monkeypatch.setattr(FleetApi, "_signed", signed)
+        body = FleetApi("https://api.example.com/v1", None).failed_documents(TenantId("acme"))  # type: ignore[arg-type]
+        assert body.documents == (self.FAILED, self.ASIDE)
+        assert asked == ["/tenants/acme/documents", "/tenants/acme/documents?next_token=ab"]
+
+    def test_a_retry_is_watched_to_its_end(self, scripted: Scripted, run: Run) -> None:
+        scripted(retry_documents=[self.RETRY], document_retry=[self.RETRY, self.ended(mended=2)])
+        result = run("retry-failed", "acme")
+        assert result.exit_code == 0
+        assert "2 documents of tenant acme are mended" in result.stdout
+
+    @pytest.mark.parametrize(
+        ("counts", "said"),
+        [
+            ({"mended": 1, "failed": 1}, "1 failed again"),
+            ({"unanswered": 3}, "3 got no answer in time"),
+            ({"stopped": "Tenant acme is suspended."}, "Tenant acme is suspended."),
+        ],
+    )
+    def test_what_still_fails_ends_with_1(
+        self, scripted: Scripted, run: Run, counts: dict[str, Any], said: str
+    ) -> None:
+        scripted(retry_documents=[self.RETRY], document_retry=[self.ended(**counts)])
+        result = run("retry-failed", "acme")
+        assert result.exit_code == 1
+        assert said in result.stderr
+
+    def test_it_need_not_be_waited_for(self, scripted: Scripted, run: Run) -> None:
+        scripted(retry_documents=[self.RETRY, self.RETRY])
+        assert "are being tried again" in run("retry-failed", "acme", "--no-wait").stdout
+        assert json.loads(run("retry-failed", "acme", "--no-wait", "--json").stdout)["under_way"] == 2
+
+
+class TestJobs:
+    def test_the_history_is_a_table_with_the_newest_first(self, scripted: Scripted, run: Run) -> None:
+        failed = job_state_change(
+            ingestion_job_id="JOB0000009", outcome=Outcome.FAILED, failure_reasons=(FailureReason("no [role]"),)
+        )
+        changes = (failed, job_state_change())
+        scripted(jobs=[JobsBody(jobs=tuple(map(JobStateChangeDetail.from_domain, changes)))])
+        result = CliRunner().invoke(cli.main.app, ["jobs", "acme"], env={"COLUMNS": "200"})
+        assert result.exit_code == 0
+        first, second = (line for line in result.stdout.splitlines() if "JOB0" in line)
+        assert "FAILED" in first
+        assert "no [role]" in first
+        assert "SUCCEEDED" in second
+
+    def test_a_tenant_without_jobs_is_told_so(self, scripted: Scripted, run: Run) -> None:
+        scripted(jobs=[JobsBody(jobs=())])
+        assert "no ingestion jobs yet" in run("jobs", "acme").stdout

@@ -24,6 +24,7 @@ from kbfleet.adapters.dynamodb import (
     DynamoDBTenantRounds,
     Table,
 )
+from kbfleet.adapters.dynamodb_documents import DynamoDBDocumentRetries, DynamoDBFailedDocuments
 from kbfleet.adapters.knowledge_stores import StoreResources, StoreType
 from kbfleet.domain.errors import KnowledgeStoreNotOffered
 from kbfleet.ports import (
@@ -33,11 +34,16 @@ from kbfleet.ports import (
     Clock,
     DeadLetters,
     DocumentBuckets,
+    DocumentRetries,
     Executions,
+    FailedDocuments,
+    IngestedDocuments,
     JobHistory,
     KnowledgeBases,
     KnowledgeStore,
     LogDeliveries,
+    RetryTurns,
+    StoredDocuments,
     SyncLedger,
     TaskCallbacks,
     TenantRecords,
@@ -51,6 +57,7 @@ from kbfleet.settings import (
     AnnouncementSettings,
     AskSettings,
     DocumentChangeSettings,
+    DocumentRetrySettings,
     ExecutionSettings,
     FleetSettings,
     ForeignJobSettings,
@@ -65,6 +72,7 @@ from kbfleet.settings import (
 )
 from kbfleet.usecases.asking import AskableTenants
 from kbfleet.usecases.document_changes import ChangeBatch
+from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
 from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobs
 from kbfleet.usecases.ingestion import Scheduler
 from kbfleet.usecases.sync_schedule import SyncSchedule
@@ -74,6 +82,8 @@ if TYPE_CHECKING:
 
 # Timeouts nest: the SDK gives up before the Lambda does, the Lambda before the state, the state before the machine.
 _CLIENT = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 3})
+# Many calls one after the other, five a second for the whole account: throttling is a pause, not a failure.
+_DOCUMENTS_CLIENT = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 8})
 # API Gateway gives up after 29 seconds, and a generated answer may take most of that: one attempt, no silent second
 # one.
 _ANSWER_CLIENT = Config(connect_timeout=2, read_timeout=25, retries={"mode": "standard", "total_max_attempts": 1})
@@ -326,6 +336,62 @@ def foreign_jobs() -> ForeignJobs:
         clock=clock(),
         at_a_time=read(ForeignJobSettings).foreign_job_tenants,
         look_back=min(LOOK_BACK, timedelta(days=read(IngestionSettings).job_history_days)),
+    )
+
+
+@cache
+def failed_documents() -> FailedDocuments:
+    return DynamoDBFailedDocuments(_table())
+
+
+@cache
+def document_retries() -> DocumentRetries:
+    return DynamoDBDocumentRetries(_table())
+
+
+@cache
+def ingested_documents() -> IngestedDocuments:
+    from kbfleet.adapters.bedrock_documents import BedrockDocuments
+
+    return BedrockDocuments(boto3.client("bedrock-agent", config=_DOCUMENTS_CLIENT))
+
+
+@cache
+def stored_documents() -> StoredDocuments:
+    from kbfleet.adapters.s3 import S3StoredDocuments
+
+    return S3StoredDocuments(boto3.client("s3", config=_CLIENT), account=fleet().account_id)
+
+
+@cache
+def retry_turns() -> RetryTurns:
+    from kbfleet.adapters.sqs_retry_turns import SqsRetryTurns
+
+    queue_url = read(DocumentRetrySettings).document_retry_queue_url
+    return SqsRetryTurns(boto3.client("sqs", config=_CLIENT), queue_url=queue_url)
+
+
+@cache
+def failure_collector() -> FailureCollector:
+    return FailureCollector(
+        registry=registry(),
+        failed_documents=failed_documents(),
+        ingested_documents=ingested_documents(),
+        stored_documents=stored_documents(),
+        announcements=announcements(),
+    )
+
+
+@cache
+def retry_step() -> RetryStep:
+    return RetryStep(
+        registry=registry(),
+        failed_documents=failed_documents(),
+        retries=document_retries(),
+        ingested_documents=ingested_documents(),
+        stored_documents=stored_documents(),
+        turns=retry_turns(),
+        clock=clock(),
     )
 
 

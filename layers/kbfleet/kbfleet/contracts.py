@@ -10,6 +10,14 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kbfleet.domain.answer import Answer, Question
+from kbfleet.domain.documents import (
+    DocumentRetry,
+    FailedDocument,
+    FailureReport,
+    FailureStatus,
+    News,
+    ReportedDocument,
+)
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion import (
@@ -332,6 +340,7 @@ TENANT_STATE_CHANGE = "Tenant State Change"
 PROVISIONING_FAILED = "Provisioning Failed"
 OFFBOARDING_FAILED = "Offboarding Failed"
 RECONCILIATION_REPORT = "Reconciliation Report"
+DOCUMENT_FAILURES = "Document Failures Collected"
 ONBOARDING_REQUESTED = "Tenant Onboarding Requested"
 
 
@@ -391,6 +400,68 @@ class JobStateChangeDetail(BaseModel):
             foreign=self.foreign,
             statistics=self.statistics,
             failure_reasons=self.failure_reasons,
+        )
+
+
+_REPORTED_DOCUMENTS = 50
+_REPORTED_REASON = 500
+"""Characters. An event has at most 256 KB (AWS documentation, PutEvents), and a key alone may have one."""
+
+
+class ReportedDocumentBody(BaseModel):
+    uri: str
+    reason: str
+    news: News
+
+
+class DocumentFailuresDetail(BaseModel):
+    """`detail` of our event "Document Failures Collected". It has the first fifty documents; the counts are of all."""
+
+    model_config = ConfigDict(frozen=True)
+
+    identity: str
+    tenant_id: TenantId
+    newsworthy: bool
+    new: int
+    again: int
+    set_aside_now: int
+    set_aside: int
+    mended: int
+    complete: bool
+    documents: tuple[ReportedDocumentBody, ...]
+    job: JobStateChangeDetail
+
+    @classmethod
+    def from_domain(cls, report: FailureReport) -> Self:
+        return cls(
+            identity=report.identity,
+            tenant_id=report.job.tenant_id,
+            newsworthy=report.newsworthy,
+            new=report.new,
+            again=report.again,
+            set_aside_now=report.set_aside_now,
+            set_aside=report.set_aside,
+            mended=report.mended,
+            complete=report.complete,
+            documents=tuple(
+                ReportedDocumentBody(uri=document.uri, reason=document.reason[:_REPORTED_REASON], news=document.news)
+                for document in report.documents[:_REPORTED_DOCUMENTS]
+            ),
+            job=JobStateChangeDetail.from_domain(report.job),
+        )
+
+    def to_domain(self) -> FailureReport:
+        return FailureReport(
+            self.job.to_domain(),
+            new=self.new,
+            again=self.again,
+            set_aside_now=self.set_aside_now,
+            set_aside=self.set_aside,
+            mended=self.mended,
+            complete=self.complete,
+            documents=tuple(
+                ReportedDocument(document.uri, document.reason, document.news) for document in self.documents
+            ),
         )
 
 
@@ -501,6 +572,18 @@ class JobStateChangeEvent(BaseModel):
 
     detail_type: Literal["Ingestion Job State Change"] = Field(alias="detail-type")
     detail: JobStateChangeDetail
+
+
+class DocumentFailuresEvent(BaseModel):
+    detail_type: Literal["Document Failures Collected"] = Field(alias="detail-type")
+    detail: DocumentFailuresDetail
+
+
+class RetryTurn(Contract):
+    """The message by which a retry of documents takes its next step."""
+
+    tenant_id: TenantId
+    version: int
 
 
 class TenantStateChangeEvent(BaseModel):
@@ -725,3 +808,64 @@ class TenantBody(Contract):
 
 class JobsBody(Contract):
     jobs: tuple[JobStateChangeDetail, ...]
+
+
+class FailedDocumentBody(Contract):
+    """`since` and `last_seen` are the ends of the first and the last of the `times` jobs in a row that it failed in."""
+
+    uri: str
+    reason: str
+    status: FailureStatus
+    since: datetime
+    last_seen: datetime
+    times: int
+
+    @classmethod
+    def from_domain(cls, document: FailedDocument) -> Self:
+        return cls(
+            uri=document.uri,
+            reason=document.reason,
+            status=document.status,
+            since=document.first_seen,
+            last_seen=document.last_seen,
+            times=document.times,
+        )
+
+
+class DocumentRetryBody(Contract):
+    """`ended_at` is `None` while documents are being tried again; `stopped` says why it ended before its time."""
+
+    requested_at: datetime
+    ended_at: datetime | None
+    under_way: int
+    mended: int
+    failed: int
+    unanswered: int
+    stopped: str
+
+    @classmethod
+    def from_domain(cls, retry: DocumentRetry) -> Self:
+        return cls(
+            requested_at=retry.requested_at,
+            ended_at=retry.ended_at,
+            under_way=len(retry.under_way),
+            mended=retry.mended,
+            failed=retry.failed,
+            unanswered=retry.unanswered,
+            stopped=retry.stopped,
+        )
+
+
+class FailedDocumentsQuery(Contract):
+    """Query of `GET /tenants/{tenant_id}/documents`."""
+
+    limit: int = Field(default=100, ge=1, le=100)
+    next_token: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+
+
+class FailedDocumentsBody(Contract):
+    """A page; `next_token` is `None` on the last one. `retry` is the last one that was requested."""
+
+    documents: tuple[FailedDocumentBody, ...]
+    next_token: str | None
+    retry: DocumentRetryBody | None

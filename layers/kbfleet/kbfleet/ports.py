@@ -10,6 +10,7 @@ from typing import Protocol
 
 from kbfleet.domain.alert import Alert
 from kbfleet.domain.answer import GeneratedAnswer, Question
+from kbfleet.domain.documents import DocumentRetry, FailedDocument, FailureReport, IngestedDocument, StoredDocument
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import KbfleetError
 from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Priority, Sync
@@ -351,6 +352,8 @@ class Announcements(Protocol):
 
     def provisioning_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None: ...
 
+    def failures_collected(self, report: FailureReport) -> None: ...
+
 
 class TaskCallbacks(Protocol):
     """Answers to a state machine's task that waits by token. A task that no longer waits is not an error."""
@@ -399,4 +402,89 @@ class TokenVerifier(Protocol):
 class AlertChannel(Protocol):
     def send(self, alert: Alert) -> None:
         """Raises: AlertNotDelivered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FailedDocumentPage:
+    """`following` is what the next page is asked for with; `None` at the end."""
+
+    documents: Sequence[FailedDocument]
+    following: str | None
+
+
+class FailedDocuments(Protocol):
+    """Which of a tenant's documents fail, in an order that has no meaning and does not change."""
+
+    def find(self, tenant_id: TenantId, uri: str) -> FailedDocument | None: ...
+
+    def all(self, tenant_id: TenantId) -> Iterator[FailedDocument]: ...
+
+    def page(self, tenant_id: TenantId, limit: int, after: str | None) -> FailedDocumentPage: ...
+
+    def save(self, tenant_id: TenantId, document: FailedDocument) -> FailedDocument:
+        """Stores it if nobody stored another since it was read. Returns: the document with its new version.
+
+        Raises: ConcurrentUpdate.
+        """
+        ...
+
+    def remove(self, tenant_id: TenantId, document: FailedDocument) -> None:
+        """Removes it if nobody stored another since it was read; one that is gone is fine.
+
+        Raises: ConcurrentUpdate.
+        """
+        ...
+
+
+class DocumentRetries(Protocol):
+    def find(self, tenant_id: TenantId) -> DocumentRetry | None:
+        """The tenant's last one."""
+        ...
+
+    def save(self, retry: DocumentRetry) -> DocumentRetry:
+        """Stores it if nobody stored another since it was read. Returns: it with its new version.
+
+        Raises: ConcurrentUpdate.
+        """
+        ...
+
+
+class RetryTurns(Protocol):
+    def request(self, retry: DocumentRetry) -> None:
+        """Asks for the retry's next step in a while; once for each version, however often it is asked."""
+        ...
+
+
+class IngestedDocuments(Protocol):
+    """What Bedrock knows of the documents of a data source."""
+
+    def look_up(self, data_source: DataSourceReference, uris: Sequence[str]) -> Sequence[IngestedDocument]:
+        """One for each, in any order; NOT_FOUND for those that it does not know, or will not tell of.
+
+        Raises: ResourceMissing when the data source is gone, Throttled, NotReadyYet, AwsRefusal.
+        """
+        ...
+
+    def pages(self, data_source: DataSourceReference) -> Iterator[Sequence[IngestedDocument]]:
+        """All of them, a page at a time, as far as the caller goes on.
+
+        Raises: RequestRefused when the knowledge base does not list documents, and as `look_up`.
+        """
+        ...
+
+    def ingest(
+        self, data_source: DataSourceReference, documents: Sequence[StoredDocument], *, client_token: str
+    ) -> Sequence[IngestedDocument]:
+        """Begins to ingest at most ten documents by themselves. Returns: what Bedrock answers about each.
+
+        Raises: Throttled, CapacityExceeded, ResourceConflict, NotReadyYet for "not now"; RequestRefused when it will
+            not take one of them.
+        """
+        ...
+
+
+class StoredDocuments(Protocol):
+    def find(self, uri: str) -> StoredDocument | None:
+        """The document as it is in its bucket; `None` when it is gone."""
         ...

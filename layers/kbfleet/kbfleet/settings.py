@@ -117,6 +117,10 @@ class ForeignJobSettings(EnvironmentSettings):
     foreign_job_tenants: int = Field(ge=1)
 
 
+class DocumentRetrySettings(EnvironmentSettings):
+    document_retry_queue_url: str
+
+
 class AnnouncementSettings(EnvironmentSettings):
     bus_name: str
 

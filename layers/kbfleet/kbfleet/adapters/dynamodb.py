@@ -120,12 +120,46 @@ class Table:
                     raise ConcurrentUpdate(f"{subject} has changed since it was read.") from error
                 raise
 
+    def delete_if(self, key: Mapping[str, str], *, condition: str, values: Mapping[str, object], subject: str) -> None:
+        """Raises: ConcurrentUpdate when the condition does not hold."""
+        with translated(subject):
+            try:
+                self.client.delete_item(
+                    TableName=self.name,
+                    Key=_item(key),
+                    ConditionExpression=condition,
+                    ExpressionAttributeValues=_item(values),
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                    raise ConcurrentUpdate(f"{subject} has changed since it was read.") from error
+                raise
+
     def delete(self, keys: Iterable[Mapping[str, object]], *, subject: str) -> None:
         """An item that is gone already is no error."""
         # boto3's writer offers again what the table has left out of a batch.
         with translated(subject), BatchWriter(self.name, self.client) as batch:
             for key in keys:
                 batch.delete_item(Key=_item(key))
+
+    def of_tenant(
+        self, tenant_id: TenantId, prefix: str, *, after: str = "", limit: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """The tenant's items whose sort keys begin with `prefix`, in their order; behind `prefix` + `after` if given.
+        What follows the prefix is letters and digits."""
+        return self.query(
+            limit=limit,
+            KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
+            # "!" comes before and "~" after every letter and digit.
+            ExpressionAttributeValues=_item(
+                {
+                    ":pk": _key(tenant_id, "")["PK"],
+                    ":first": f"{prefix}{after}!" if after else prefix,
+                    ":last": f"{prefix}~",
+                }
+            ),
+            ConsistentRead=True,
+        )
 
     def query(self, *, limit: int | None = None, **arguments: Any) -> Iterator[dict[str, Any]]:
         """All pages, up to `limit` items."""

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.contracts import (
+    DOCUMENT_FAILURES,
     INGESTION_SOURCE,
     JOB_STATE_CHANGE,
     OFFBOARDING_FAILED,
@@ -15,11 +16,13 @@ from kbfleet.contracts import (
     RECONCILIATION_REPORT,
     TENANT_SOURCE,
     TENANT_STATE_CHANGE,
+    DocumentFailuresDetail,
     JobStateChangeDetail,
     ReconciliationDetail,
     TenantStateChangeDetail,
     WorkflowFailedDetail,
 )
+from kbfleet.domain.documents import FailureReport
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.ingestion import JobStateChange
 from kbfleet.domain.reconciliation import Reconciliation
@@ -52,6 +55,9 @@ class EventBridgeAnnouncements:
 
     def offboarding_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None:
         self._put(TENANT_SOURCE, OFFBOARDING_FAILED, WorkflowFailedDetail.from_domain(tenant_id, failure))
+
+    def failures_collected(self, report: FailureReport) -> None:
+        self._put(INGESTION_SOURCE, DOCUMENT_FAILURES, DocumentFailuresDetail.from_domain(report))
 
     def _put(self, source: str, detail_type: str, detail: BaseModel) -> None:
         """Raises: NotReadyYet when the bus did not take the event; PutEvents reports that inside a successful

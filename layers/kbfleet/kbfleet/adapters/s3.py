@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.domain.errors import BucketNameTaken
+from kbfleet.domain.documents import StoredDocument
+from kbfleet.domain.errors import BucketNameTaken, ResourceMissing
 from kbfleet.domain.tenant import ResourceNames, TenantId
 
 if TYPE_CHECKING:
@@ -160,3 +161,39 @@ class S3DocumentBuckets:
         resource = [f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"]
         denied = [{**statement, "Effect": "Deny", "Principal": "*", "Resource": resource} for statement in statements]
         return json.dumps({"Version": "2012-10-17", "Statement": denied})
+
+
+METADATA_SUFFIX = ".metadata.json"
+"""Of the file beside a document with its attributes. Source: AWS documentation, Connect to Amazon S3 for your knowledge
+base."""
+
+
+class S3StoredDocuments:
+    """`kbfleet.ports.StoredDocuments` on S3. Keys are listed, objects never read: looking a document up needs no right
+    to see what is in it.
+
+    Args:
+        account: whose buckets are looked into, and nobody else's.
+    """
+
+    def __init__(self, client: S3Client, *, account: str) -> None:
+        self._client = client
+        self._account = account
+
+    def find(self, uri: str) -> StoredDocument | None:
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        try:
+            with translated(f"bucket {bucket}"):
+                etag = self._etag(bucket, key)
+                beside = self._etag(bucket, f"{key}{METADATA_SUFFIX}") if etag is not None else None
+        except ResourceMissing:
+            return None
+        if etag is None:
+            return None
+        return StoredDocument(uri, f"{etag} {beside or ''}".strip(), f"{uri}{METADATA_SUFFIX}" if beside else None)
+
+    def _etag(self, bucket: str, key: str) -> str | None:
+        # Of all keys that begin with this one, it comes first itself.
+        answer = self._client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1, ExpectedBucketOwner=self._account)
+        found = next(iter(answer.get("Contents", ())), None)
+        return found["ETag"].strip('"') if found is not None and found["Key"] == key else None

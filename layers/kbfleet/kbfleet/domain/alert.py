@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from kbfleet.domain.documents import SET_ASIDE_AFTER, FailureReport, News, ReportedDocument
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, Outcome
 from kbfleet.domain.tenant import TenantId, Workflow, WorkflowFailure
 
@@ -61,17 +63,19 @@ class Deployment:
         return Link("Execution", self.console(f"states/home?region={self.region}#/v2/executions/details/{execution}"))
 
 
-def ingestion_alert(change: JobStateChange, deployment: Deployment) -> Alert | None:
-    """What to say about an ingestion: a failed or degraded one is news, and so is the first good one after it."""
-    if change.outcome is None:
-        return None
+def _ingestion_facts(change: JobStateChange) -> tuple[tuple[str, str], ...]:
     counts = change.statistics
-    facts = (
+    return (
         ("Tenant", str(change.tenant_id)),
         ("Ingestion job", change.ingestion_job_id or "refused before it started"),
         ("Knowledge base", change.data_source.knowledge_base_id),
         ("Read", f"{counts.scanned} documents: {counts.new + counts.modified} new or changed, {counts.failed} failed"),
     )
+
+
+def ingestion_alert(change: JobStateChange, deployment: Deployment) -> Alert | None:
+    """What to say about an ingestion: a failed one is news, and so is the first good one after a broken one. Of one
+    that left documents out, `document_alert` speaks, which knows them."""
     links = (deployment.knowledge_base_link(change.data_source.knowledge_base_id),)
     if change.outcome is Outcome.SUCCEEDED and change.previous_outcome is not None and change.previous_outcome.broken:
         return Alert(
@@ -79,24 +83,63 @@ def ingestion_alert(change: JobStateChange, deployment: Deployment) -> Alert | N
             severity=Severity.RECOVERED,
             title=f"{change.tenant_id}: documents are in sync again",
             tenant_id=change.tenant_id,
-            facts=facts,
+            facts=_ingestion_facts(change),
             links=links,
         )
-    if not change.outcome.broken:
+    if change.outcome is not Outcome.FAILED:
         return None
-    degraded = change.outcome is Outcome.DEGRADED
     return Alert(
         identity=change.identity,
         severity=Severity.BROKEN,
-        title=f"{change.tenant_id}: " + ("some documents could not be ingested" if degraded else "ingestion failed"),
+        title=f"{change.tenant_id}: ingestion failed",
         tenant_id=change.tenant_id,
-        facts=facts,
+        facts=_ingestion_facts(change),
         reasons=change.failure_reasons,
-        advice="Replace or remove the documents named above, then sync again."
-        if degraded
-        else "Answers come from the last good sync. Once the cause is gone, sync again.",
+        advice="Answers come from the last good sync. Once the cause is gone, sync again.",
         command=deployment.command("sync", change.tenant_id),
         links=links,
+    )
+
+
+def document_alert(report: FailureReport, deployment: Deployment) -> Alert | None:
+    """What to say about documents that an ingestion left out. Those that are set aside are told once, and then only
+    counted."""
+    if not report.newsworthy:
+        return None
+    job = report.job
+    aside_now = [document for document in report.documents if document.news is News.SET_ASIDE_NOW]
+    reasons = _by_reason([document for document in report.documents if document.news is not News.SET_ASIDE_NOW])
+    if aside_now:
+        text = f"Failed {SET_ASIDE_AFTER} times in a row: set aside, not reported again until they change"
+        reasons += (FailureReason(text, tuple(document.uri for document in aside_now)),)
+    # What names no document may be all that is known.
+    named = {uri for reason in reasons for uri in reason.documents}
+    reasons += tuple(reason for reason in job.failure_reasons if not reason.documents or not named)
+    counted = (
+        (report.new, "new"),
+        (report.again, "failed before"),
+        (report.set_aside_now, "set aside now"),
+        (report.set_aside, "set aside earlier"),
+    )
+    left_out = ", ".join(f"{count} {what}" for count, what in counted if count) or "none that could be named"
+    return Alert(
+        identity=report.identity,
+        severity=Severity.BROKEN,
+        title=f"{job.tenant_id}: some documents could not be ingested",
+        tenant_id=job.tenant_id,
+        facts=(*_ingestion_facts(job), ("Left out", left_out + ("" if report.complete else "; there may be more"))),
+        reasons=reasons,
+        advice="Replace or remove the documents named above, then sync again. If nothing is wrong with them, have only "
+        f"them tried again: {deployment.command('retry-failed', job.tenant_id)}",
+        command=deployment.command("sync", job.tenant_id),
+        links=(deployment.knowledge_base_link(job.data_source.knowledge_base_id),),
+    )
+
+
+def _by_reason(documents: Sequence[ReportedDocument]) -> tuple[FailureReason, ...]:
+    texts = dict.fromkeys(document.reason for document in documents)
+    return tuple(
+        FailureReason(text, tuple(document.uri for document in documents if document.reason == text)) for text in texts
     )
 
 

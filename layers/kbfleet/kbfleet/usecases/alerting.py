@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kbfleet.domain.alert import Deployment, ingestion_alert, workflow_alert
+from kbfleet.domain.alert import Deployment, document_alert, ingestion_alert, workflow_alert
+from kbfleet.domain.documents import FailureReport
 from kbfleet.domain.ingestion import JobStateChange
 from kbfleet.domain.tenant import TenantId, WorkflowFailure
 from kbfleet.ports import AlertChannel
@@ -15,6 +16,18 @@ def alert_ingestion(change: JobStateChange, *, channel: AlertChannel, deployment
         AlertNotDelivered: the channel did not take it; offer the event again.
     """
     alert = ingestion_alert(change, deployment)
+    if alert is not None:
+        channel.send(alert)
+    return alert is not None
+
+
+def alert_documents(report: FailureReport, *, channel: AlertChannel, deployment: Deployment) -> bool:
+    """Returns: whether there was something to say.
+
+    Raises:
+        AlertNotDelivered: the channel did not take it; offer the event again.
+    """
+    alert = document_alert(report, deployment)
     if alert is not None:
         channel.send(alert)
     return alert is not None

@@ -1,0 +1,29 @@
+"""Trigger: a rule on the bus, when an ingestion job has ended. Brings the list of documents that fail up to date."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from kbfleet import bootstrap
+from kbfleet.contracts import JobStateChangeEvent, parse
+from kbfleet.telemetry import logger, tracer
+
+
+@logger.inject_lambda_context(clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False)
+def handler(event: dict[str, Any], _context: LambdaContext) -> None:
+    job = parse(JobStateChangeEvent, event).detail.to_domain()
+    logger.append_keys(tenant_id=job.tenant_id, ingestion_job_id=job.ingestion_job_id)
+    report = bootstrap.failure_collector().collect(job)
+    if report is None:
+        return
+    if not report.complete:
+        logger.warning("More documents may have failed than could be looked at")
+    logger.info(
+        "Documents that fail",
+        new=report.new,
+        again=report.again,
+        set_aside_now=report.set_aside_now,
+        set_aside=report.set_aside,
+        mended=report.mended,
+    )

@@ -1,0 +1,27 @@
+"""Trigger: the queue of document retries. One step of giving Bedrock the documents that failed, without a sync."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from kbfleet import bootstrap
+from kbfleet.contracts import RetryTurn, parse_json
+from kbfleet.telemetry import logger, tracer
+
+
+@logger.inject_lambda_context(clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False)
+def handler(event: dict[str, Any], _context: LambdaContext) -> None:
+    # The queue gives one message at a time.
+    (record,) = event["Records"]
+    turn = parse_json(RetryTurn, record["body"])
+    logger.append_keys(tenant_id=turn.tenant_id)
+    retry = bootstrap.retry_step().take(turn.tenant_id, turn.version)
+    if retry is not None and retry.ended_at is not None:
+        logger.info(
+            "The retry has ended",
+            mended=retry.mended,
+            failed=retry.failed,
+            unanswered=retry.unanswered,
+            stopped=retry.stopped,
+        )

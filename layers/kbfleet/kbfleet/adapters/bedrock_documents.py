@@ -1,0 +1,85 @@
+"""Single documents of a data source: the document operations of bedrock-agent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kbfleet.adapters.aws_errors import translated
+from kbfleet.domain.documents import BATCH, IngestedDocument, IngestedStatus, StoredDocument
+from kbfleet.domain.errors import RequestRefused
+from kbfleet.domain.tenant import DataSourceReference
+
+if TYPE_CHECKING:
+    from mypy_boto3_bedrock_agent.client import AgentsforBedrockClient
+
+_PAGE = 100
+"""Documents a page. The model says 1,000 at most; more than 100 are refused (reported by users)."""
+
+
+class BedrockDocuments:
+    """`kbfleet.ports.IngestedDocuments` on bedrock-agent. Documents that are not in S3 are nobody's of ours."""
+
+    def __init__(self, client: AgentsforBedrockClient) -> None:
+        self._client = client
+
+    def look_up(self, data_source: DataSourceReference, uris: Sequence[str]) -> Sequence[IngestedDocument]:
+        batches = (uris[first : first + BATCH] for first in range(0, len(uris), BATCH))
+        found = {document.uri: document for batch in batches for document in self._looked_up(data_source, batch)}
+        return [found.get(uri) or IngestedDocument(uri, IngestedStatus.NOT_FOUND) for uri in uris]
+
+    def _looked_up(self, data_source: DataSourceReference, uris: Sequence[str]) -> Iterator[IngestedDocument]:
+        """All but those that Bedrock will not look up: it refuses ten for one. The model allows no more than 128
+        characters behind `s3://`, and whether MANAGED knowledge bases tell of documents at all is not said."""
+        try:
+            with translated(f"documents of data source {data_source.data_source_id}"):
+                answer = self._client.get_knowledge_base_documents(
+                    knowledgeBaseId=data_source.knowledge_base_id,
+                    dataSourceId=data_source.data_source_id,
+                    documentIdentifiers=[{"dataSourceType": "S3", "s3": {"uri": uri}} for uri in uris],
+                )
+        except RequestRefused:
+            middle = len(uris) // 2
+            for half in (uris[:middle], uris[middle:]) if middle else ():
+                yield from self._looked_up(data_source, half)
+            return
+        yield from _documents(answer.get("documentDetails", ()))
+
+    def pages(self, data_source: DataSourceReference) -> Iterator[Sequence[IngestedDocument]]:
+        with translated(f"the documents of data source {data_source.data_source_id}"):
+            pages = self._client.get_paginator("list_knowledge_base_documents").paginate(
+                knowledgeBaseId=data_source.knowledge_base_id,
+                dataSourceId=data_source.data_source_id,
+                PaginationConfig={"PageSize": _PAGE},
+            )
+            for page in pages:
+                yield list(_documents(page["documentDetails"]))
+
+    def ingest(
+        self, data_source: DataSourceReference, documents: Sequence[StoredDocument], *, client_token: str
+    ) -> Sequence[IngestedDocument]:
+        with translated(f"documents of data source {data_source.data_source_id}"):
+            answer = self._client.ingest_knowledge_base_documents(
+                knowledgeBaseId=data_source.knowledge_base_id,
+                dataSourceId=data_source.data_source_id,
+                clientToken=client_token,
+                documents=[_given(document) for document in documents],
+            )
+        return list(_documents(answer.get("documentDetails", ())))
+
+
+def _given(document: StoredDocument) -> Any:
+    content = {"dataSourceType": "S3", "s3": {"s3Location": {"uri": document.uri}}}
+    if document.metadata_uri is None:
+        return {"content": content}
+    # A sync finds the file beside the document by itself; here, attributes that are not given are lost.
+    return {"content": content, "metadata": {"type": "S3_LOCATION", "s3Location": {"uri": document.metadata_uri}}}
+
+
+def _documents(details: Sequence[Mapping[str, Any]]) -> Iterator[IngestedDocument]:
+    for detail in details:
+        uri = detail["identifier"].get("s3", {}).get("uri")
+        if uri is not None:
+            yield IngestedDocument(
+                uri, IngestedStatus(detail["status"]), detail.get("statusReason") or "", detail.get("updatedAt")
+            )

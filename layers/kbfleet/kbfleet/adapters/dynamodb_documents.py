@@ -1,0 +1,93 @@
+"""Documents that fail, and other tries for them, in the one DynamoDB table.
+
+Keys: `PK` = `TENANT#<tenant id>`, `SK` = `DOCUMENT#<SHA-256 of the URI>`, because an object's key may have 1,024 bytes
+and so may a sort key with everything in it (AWS documentation, Creating object key names; Quotas in Amazon DynamoDB);
+and `SK` = `DOCUMENT_RETRY`. They do not expire: a document fails until it is mended or gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+from pydantic import TypeAdapter
+
+from kbfleet.adapters.dynamodb import Table
+from kbfleet.domain.documents import DocumentRetry, FailedDocument
+from kbfleet.domain.tenant import TenantId
+from kbfleet.ports import FailedDocumentPage
+
+_documents = TypeAdapter(FailedDocument)
+_retries = TypeAdapter(DocumentRetry)
+_DOCUMENT = "DOCUMENT#"
+_RETRY = "DOCUMENT_RETRY"
+
+
+def _digest(uri: str) -> str:
+    return hashlib.sha256(uri.encode()).hexdigest()
+
+
+def _key(tenant_id: TenantId, sort_key: str) -> dict[str, str]:
+    return {"PK": f"TENANT#{tenant_id}", "SK": sort_key}
+
+
+class DynamoDBFailedDocuments:
+    """`kbfleet.ports.FailedDocuments` in DynamoDB."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def find(self, tenant_id: TenantId, uri: str) -> FailedDocument | None:
+        record = self._table.get(tenant_id, f"{_DOCUMENT}{_digest(uri)}")
+        return _documents.validate_python(record) if record else None
+
+    def all(self, tenant_id: TenantId) -> Iterator[FailedDocument]:
+        return map(_documents.validate_python, self._table.of_tenant(tenant_id, _DOCUMENT))
+
+    def page(self, tenant_id: TenantId, limit: int, after: str | None) -> FailedDocumentPage:
+        found = list(self._table.of_tenant(tenant_id, _DOCUMENT, after=after or "", limit=limit + 1))
+        documents = list(map(_documents.validate_python, found[:limit]))
+        return FailedDocumentPage(documents, _digest(documents[-1].uri) if len(found) > limit else None)
+
+    def save(self, tenant_id: TenantId, document: FailedDocument) -> FailedDocument:
+        stored = replace(document, version=document.version + 1)
+        new = document.version == 0
+        self._table.put(
+            _key(tenant_id, f"{_DOCUMENT}{_digest(document.uri)}")
+            | _documents.dump_python(stored, mode="json", exclude_none=True),
+            condition="attribute_not_exists(PK)" if new else "version = :version",
+            values={} if new else {":version": document.version},
+            subject=f"A failed document of tenant {tenant_id}",
+        )
+        return stored
+
+    def remove(self, tenant_id: TenantId, document: FailedDocument) -> None:
+        self._table.delete_if(
+            _key(tenant_id, f"{_DOCUMENT}{_digest(document.uri)}"),
+            condition="attribute_not_exists(PK) OR version = :version",
+            values={":version": document.version},
+            subject=f"A failed document of tenant {tenant_id}",
+        )
+
+
+class DynamoDBDocumentRetries:
+    """`kbfleet.ports.DocumentRetries` in DynamoDB."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def find(self, tenant_id: TenantId) -> DocumentRetry | None:
+        record = self._table.get(tenant_id, _RETRY)
+        return _retries.validate_python(record) if record else None
+
+    def save(self, retry: DocumentRetry) -> DocumentRetry:
+        stored = replace(retry, version=retry.version + 1)
+        new = retry.version == 0
+        self._table.put(
+            _key(retry.tenant_id, _RETRY) | _retries.dump_python(stored, mode="json", exclude_none=True),
+            condition="attribute_not_exists(PK)" if new else "version = :version",
+            values={} if new else {":version": retry.version},
+            subject=f"The retry of documents of tenant {retry.tenant_id}",
+        )
+        return stored

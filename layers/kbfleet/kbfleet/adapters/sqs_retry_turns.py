@@ -1,0 +1,36 @@
+"""The queue of the steps by which documents are tried again."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from kbfleet.adapters.aws_errors import translated
+from kbfleet.contracts import RetryTurn
+from kbfleet.domain.documents import DocumentRetry
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.client import SQSClient
+
+
+class SqsRetryTurns:
+    """`kbfleet.ports.RetryTurns` on a FIFO queue with a delivery delay.
+
+    All are of one message group, so that one step is taken at a time: together they keep within the five requests a
+    second of the account. A step's deduplication id is its version: however often it is asked for, within five minutes
+    it comes once (AWS documentation, Amazon SQS, Exactly-once processing).
+    """
+
+    def __init__(self, client: SQSClient, *, queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+
+    def request(self, retry: DocumentRetry) -> None:
+        identity = f"{retry.tenant_id} {retry.version}"
+        with translated("the queue of document retries"):
+            self._client.send_message(
+                QueueUrl=self._queue_url,
+                MessageBody=RetryTurn(tenant_id=retry.tenant_id, version=retry.version).model_dump_json(),
+                MessageGroupId="retry",
+                MessageDeduplicationId=hashlib.sha256(identity.encode()).hexdigest(),
+            )

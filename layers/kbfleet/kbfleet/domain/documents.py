@@ -1,0 +1,372 @@
+"""Documents that Bedrock could not index: since when, how often in a row, and when we stop talking about one."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from kbfleet.domain.ingestion import JobStateChange, Outcome
+from kbfleet.domain.tenant import TenantId
+
+SET_ASIDE_AFTER = 3
+"""Jobs in a row in which a document fails until it is set aside. Once may be a passing fault and twice somebody's
+attempt to mend it; who is told a third time and does nothing knows, and would read no alert any more."""
+BATCH = 10
+"""Documents in one IngestKnowledgeBaseDocuments or GetKnowledgeBaseDocuments call. Source: botocore model; the user
+guide of Amazon Bedrock says 25."""
+BATCHES_UNDER_WAY = 5
+"""Of one retry at once. An account may have ten such calls in progress (AWS documentation, Quotas for Amazon Bedrock),
+and others use the account too."""
+ANSWER_WITHIN = timedelta(minutes=15)
+"""How long a document that was sent may be without a final status before we stop waiting for it; nothing is said about
+how long Bedrock takes."""
+
+
+class IngestedStatus(StrEnum):
+    """Source: botocore service model of bedrock-agent, shape DocumentStatus."""
+
+    INDEXED = "INDEXED"
+    PARTIALLY_INDEXED = "PARTIALLY_INDEXED"
+    PENDING = "PENDING"
+    FAILED = "FAILED"
+    METADATA_PARTIALLY_INDEXED = "METADATA_PARTIALLY_INDEXED"
+    METADATA_UPDATE_FAILED = "METADATA_UPDATE_FAILED"
+    IGNORED = "IGNORED"
+    NOT_FOUND = "NOT_FOUND"
+    STARTING = "STARTING"
+    IN_PROGRESS = "IN_PROGRESS"
+    DELETING = "DELETING"
+    DELETE_IN_PROGRESS = "DELETE_IN_PROGRESS"
+
+    @property
+    def failing(self) -> bool:
+        """Whether it was tried, and not all of it can be found."""
+        return self in _FAILING
+
+
+_FAILING = {
+    IngestedStatus.PARTIALLY_INDEXED,
+    IngestedStatus.FAILED,
+    IngestedStatus.METADATA_PARTIALLY_INDEXED,
+    IngestedStatus.METADATA_UPDATE_FAILED,
+    IngestedStatus.IGNORED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IngestedDocument:
+    """A document as Bedrock reports it. `updated_at` is `None` where it does not say."""
+
+    uri: str
+    status: IngestedStatus
+    reason: str = ""
+    updated_at: datetime | None = None
+
+    @property
+    def explanation(self) -> str:
+        return self.reason or f"Bedrock reports {self.status} and no reason."
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """A document as it is in the bucket.
+
+    Args:
+        revision: another one whenever the object, or the metadata file beside it, is another one.
+        metadata_uri: of the metadata file beside it, if there is one.
+    """
+
+    uri: str
+    revision: str
+    metadata_uri: str | None = None
+
+
+class FailureStatus(StrEnum):
+    FAILED = "FAILED"
+    SET_ASIDE = "SET_ASIDE"
+    """It has failed so often in a row that it is news no more. Bedrock goes on with it as it likes."""
+
+
+class News(StrEnum):
+    """What a job's end says about a document that fails."""
+
+    NEW = "NEW"
+    AGAIN = "AGAIN"
+    SET_ASIDE_NOW = "SET_ASIDE_NOW"
+    NONE = "NONE"
+    """It was set aside before, or this job did not try it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedDocument:
+    """A document that is in the bucket and not, or not wholly, in the index. `version` is for optimistic locking; 0
+    means never stored.
+
+    Args:
+        first_seen: end of the first of the jobs in a row that it failed in.
+        last_seen: end of the last one.
+        times: how many they are.
+        revision: of the object that failed, if it could be looked at: another one is a new chance.
+    """
+
+    uri: str
+    reason: str
+    first_seen: datetime
+    last_seen: datetime
+    times: int = 1
+    status: FailureStatus = FailureStatus.FAILED
+    revision: str | None = None
+    version: int = 0
+
+    def changed_to(self, revision: str | None) -> bool:
+        """Whether the object is another one than the one that failed."""
+        return None not in {revision, self.revision} and revision != self.revision
+
+    def news_of(self, job_ended_at: datetime) -> News:
+        """What the job that ended then has to say of it: the same, however often it is asked."""
+        if self.last_seen != job_ended_at:
+            return News.NONE
+        if self.times == 1:
+            return News.NEW
+        if self.times == SET_ASIDE_AFTER:
+            return News.SET_ASIDE_NOW
+        return News.NONE if self.status is FailureStatus.SET_ASIDE else News.AGAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A document that fails, as a job's end shows it.
+
+    Args:
+        reason: the job's own words, or those of the document's status.
+        tried_at: when Bedrock tried it; `None` when the job itself names it.
+    """
+
+    uri: str
+    reason: str
+    tried_at: datetime | None = None
+
+
+def seen_failing(
+    known: FailedDocument | None, sighting: Sighting, revision: str | None, job_ended_at: datetime
+) -> FailedDocument:
+    """What is known of a document after a job's end has shown that it fails; `known` itself when that is nothing new.
+
+    The ends of jobs may be told out of order, and more than once.
+    """
+    new = FailedDocument(sighting.uri, sighting.reason, job_ended_at, job_ended_at, revision=revision)
+    if known is None:
+        return new
+    if job_ended_at <= known.last_seen or (sighting.tried_at is not None and sighting.tried_at <= known.last_seen):
+        return known
+    if known.changed_to(revision):
+        return replace(new, version=known.version)
+    times = known.times + 1
+    return replace(
+        known,
+        reason=sighting.reason,
+        last_seen=job_ended_at,
+        times=times,
+        status=FailureStatus.SET_ASIDE if times >= SET_ASIDE_AFTER else FailureStatus.FAILED,
+        revision=revision or known.revision,
+    )
+
+
+def sighted(
+    named: str | None, document: IngestedDocument, stored: StoredDocument | None, job: JobStateChange
+) -> Sighting | None:
+    """Whether a document fails, by what a job says and what Bedrock says now.
+
+    Args:
+        named: the reason, if the job names it.
+        stored: what is in the bucket now; a document that is gone is nobody's trouble.
+    """
+    since = document.updated_at is not None and document.updated_at > job.occurred_at
+    if stored is None or (document.status is IngestedStatus.INDEXED and (named is None or since)):
+        return None
+    if named is not None:
+        return Sighting(document.uri, named)
+    if document.status.failing:
+        return Sighting(document.uri, document.explanation, document.updated_at)
+    return None
+
+
+def mended(
+    known: FailedDocument, document: IngestedDocument, stored: StoredDocument | None, job: JobStateChange
+) -> bool:
+    """Whether a document that the job does not name fails no more: it is indexed, or gone from the bucket.
+
+    Whether Bedrock keeps documents that it ignored is not said; one that it does not know fails no more when another
+    object has taken its place, and a later job that did not name it went through.
+    """
+    if stored is None or document.status is IngestedStatus.INDEXED:
+        return True
+    later = job.outcome is not None and job.outcome.usable and job.occurred_at > known.last_seen
+    return document.status is IngestedStatus.NOT_FOUND and later and known.changed_to(stored.revision)
+
+
+_COUNTED = re.compile(r"\bIgnored (\d+) files?\b")
+
+
+def names_all_that_failed(job: JobStateChange) -> bool:
+    """Whether a job's reasons name as many documents as failed. They are cut at 2,048 characters each (botocore model),
+    and some name none."""
+    if job.outcome is not Outcome.DEGRADED:
+        return True
+    if job.statistics.failed > len(job.documents) or not job.failure_reasons:
+        return False
+    for reason in job.failure_reasons:
+        counted = _COUNTED.search(reason.text)
+        if not reason.documents or (counted and int(counted[1]) > len(reason.documents)):
+            return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedDocument:
+    uri: str
+    reason: str
+    news: News
+
+
+@dataclass(frozen=True, slots=True)
+class FailureReport:
+    """What a job's end changed in the list of documents that fail.
+
+    Args:
+        new: how many documents fail that did not before, or not as they are now.
+        again: how many failed in earlier jobs, too, and are not set aside.
+        set_aside_now: how many have failed so often with this job that they are set aside from here on.
+        set_aside: how many were set aside before, and still fail.
+        mended: how many fail no more.
+        complete: whether these are all; a tenant may have more documents than are looked through.
+        documents: those that the job has news of, the new ones first.
+    """
+
+    job: JobStateChange
+    new: int = 0
+    again: int = 0
+    set_aside_now: int = 0
+    set_aside: int = 0
+    mended: int = 0
+    complete: bool = True
+    documents: tuple[ReportedDocument, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        return f"{self.job.identity}/failed-documents"
+
+    @property
+    def newsworthy(self) -> bool:
+        """Whether people must be told: not when all that is wrong are documents that are set aside. A job that failed
+        as a whole is told by itself."""
+        told = self.new + self.again + self.set_aside_now
+        unexplained = not self.complete or not (told + self.set_aside)
+        return self.job.outcome is Outcome.DEGRADED and (told > 0 or unexplained)
+
+
+def failure_report(
+    job: JobStateChange, failing: Iterable[FailedDocument], *, mended: int, complete: bool
+) -> FailureReport:
+    """Of all the documents that fail after the job has ended."""
+    order = list(News)
+    told = sorted(
+        ((order.index(document.news_of(job.occurred_at)), document.uri, document) for document in failing),
+        key=lambda entry: entry[:2],
+    )
+    counts = Counter(order[place] for place, _, _ in told)
+    quiet = (document for place, _, document in told if order[place] is News.NONE)
+    return FailureReport(
+        job,
+        new=counts[News.NEW],
+        again=counts[News.AGAIN],
+        set_aside_now=counts[News.SET_ASIDE_NOW],
+        set_aside=sum(document.status is FailureStatus.SET_ASIDE for document in quiet),
+        mended=mended,
+        complete=complete,
+        documents=tuple(
+            ReportedDocument(document.uri, document.reason, order[place])
+            for place, _, document in told
+            if order[place] is not News.NONE
+        ),
+    )
+
+
+# --- trying again ---
+
+
+@dataclass(frozen=True, slots=True)
+class SentDocument:
+    """A document that Bedrock was given by itself, and has not answered about yet.
+
+    Args:
+        sent_at: by Bedrock's own clock: an older status is not about this.
+    """
+
+    uri: str
+    sent_at: datetime
+
+    def answered(self, document: IngestedDocument) -> bool:
+        """Whether the status is the final one. Right after the call, the one from before may still be shown, or
+        NOT_FOUND (reported by users)."""
+        if document.status is IngestedStatus.INDEXED:
+            return True
+        fresh = document.updated_at is not None and document.updated_at > self.sent_at
+        return document.status.failing and fresh
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRetry:
+    """Another try for the documents that fail, without a sync: they are given to Bedrock one by one. `version` is for
+    optimistic locking; 0 means never stored.
+
+    Args:
+        done_up_to: position in the list; `None` at its beginning.
+        exhausted: whether every document was sent.
+        mended: how many are indexed now, or are gone from the bucket.
+        failed: how many failed again, or were refused.
+        unanswered: how many have had no final status in time.
+        stopped: why it ended before its time; empty if it did not.
+    """
+
+    tenant_id: TenantId
+    retry_id: str
+    requested_at: datetime
+    done_up_to: str | None = None
+    under_way: tuple[SentDocument, ...] = ()
+    exhausted: bool = False
+    mended: int = 0
+    failed: int = 0
+    unanswered: int = 0
+    ended_at: datetime | None = None
+    stopped: str = ""
+    version: int = 0
+
+    @property
+    def room(self) -> bool:
+        return not self.exhausted and len(self.under_way) <= BATCH * (BATCHES_UNDER_WAY - 1)
+
+    def sent(self, documents: Iterable[SentDocument], *, up_to: str | None, exhausted: bool) -> DocumentRetry:
+        return replace(
+            self, under_way=(*self.under_way, *documents), done_up_to=up_to or self.done_up_to, exhausted=exhausted
+        )
+
+    def settled(self, uris: Collection[str], *, mended: int = 0, failed: int = 0, unanswered: int = 0) -> DocumentRetry:
+        return replace(
+            self,
+            under_way=tuple(sent for sent in self.under_way if sent.uri not in uris),
+            mended=self.mended + mended,
+            failed=self.failed + failed,
+            unanswered=self.unanswered + unanswered,
+        )
+
+    def concluded(self, now: datetime) -> DocumentRetry:
+        """Ended, if nothing is left to send and nothing under way."""
+        return replace(self, ended_at=now) if self.exhausted and not self.under_way else self
+
+    def given_up(self, now: datetime, why: str) -> DocumentRetry:
+        return replace(self, ended_at=now, stopped=why, under_way=())

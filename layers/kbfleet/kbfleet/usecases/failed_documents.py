@@ -1,0 +1,293 @@
+"""Documents that Bedrock could not index: collected at a job's end, listed, and tried again without a sync."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from kbfleet.domain.documents import (
+    ANSWER_WITHIN,
+    BATCH,
+    DocumentRetry,
+    FailedDocument,
+    FailureReport,
+    IngestedDocument,
+    IngestedStatus,
+    SentDocument,
+    StoredDocument,
+    failure_report,
+    mended,
+    names_all_that_failed,
+    seen_failing,
+    sighted,
+)
+from kbfleet.domain.errors import (
+    CapacityExceeded,
+    RequestRefused,
+    ResourceConflict,
+    ResourceMissing,
+    Retryable,
+    TenantNotActive,
+    TenantNotFound,
+)
+from kbfleet.domain.ingestion import JobStateChange
+from kbfleet.domain.knowledge_base import client_token
+from kbfleet.domain.tenant import DataSourceReference, Tenant, TenantId, TenantStatus
+from kbfleet.ports import (
+    Announcements,
+    Clock,
+    DocumentRetries,
+    FailedDocuments,
+    IngestedDocuments,
+    RetryTurns,
+    StoredDocuments,
+    TenantRegistry,
+)
+
+PAGES = 50
+"""Pages of ListKnowledgeBaseDocuments, of 100 documents each, that are looked through after one job: about ten seconds
+of the five requests a second that an account has (AWS documentation, Quotas for Amazon Bedrock)."""
+MOST = 1_000
+"""Documents that a tenant's list may hold; all of them are looked up after each job, which takes about a minute. Where
+more fail, the cause is seldom in the documents."""
+
+_NOT_NOW = (CapacityExceeded, ResourceConflict, Retryable)
+"""How Bedrock may refuse documents while it has other work."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailureCollector:
+    """Brings a tenant's list of failing documents up to what a job's end shows.
+
+    Bedrock's statuses decide, a job's own words say why. It may run for the same job again, also after it died half
+    way, and for jobs out of order: the list is the same, and so is what the report says of documents that fail.
+    """
+
+    registry: TenantRegistry
+    failed_documents: FailedDocuments
+    ingested_documents: IngestedDocuments
+    stored_documents: StoredDocuments
+    announcements: Announcements
+
+    def collect(self, job: JobStateChange) -> FailureReport | None:
+        """Returns: what is published; `None` when the tenant is on its way out, or nothing fails and nothing did.
+
+        Raises:
+            TenantNotFound, ConcurrentUpdate, Throttled, NotReadyYet, AwsRefusal.
+        """
+        if _leaves(self.registry.get(job.tenant_id)):
+            return None
+        known = {document.uri: document for document in self.failed_documents.all(job.tenant_id)}
+        if not known and (job.outcome is None or not job.outcome.broken):
+            return None
+        named = {uri: reason.text for reason in job.failure_reasons for uri in reason.documents}
+        found, complete = self._found(job, known, named)
+        failing = self._brought_up_to_date(job, known, named, found)
+        report = failure_report(
+            job, failing, mended=len(known.keys() - {document.uri for document in failing}), complete=complete
+        )
+        self.announcements.failures_collected(report)
+        return report
+
+    def _found(
+        self, job: JobStateChange, known: Mapping[str, FailedDocument], named: Mapping[str, str]
+    ) -> tuple[Mapping[str, IngestedDocument], bool]:
+        """What Bedrock says of every document that may fail; and whether these are all."""
+        failing: dict[str, IngestedDocument] = {}
+        complete = True
+        # What is in the list already is always looked up: else it could not be seen to be mended.
+        wanted = list(dict.fromkeys([*known, *named]))
+        try:
+            if not names_all_that_failed(job):
+                listed, complete = self._listed(job.data_source)
+                failing = {document.uri: document for document in listed}
+                wanted = list(dict.fromkeys([*wanted, *failing]))
+            complete = complete and len(wanted) <= max(MOST, len(known))
+            wanted = wanted[: max(MOST, len(known))]
+            looked_up = self.ingested_documents.look_up(job.data_source, [uri for uri in wanted if uri not in failing])
+            found = {document.uri: document for document in looked_up}
+        except ResourceMissing:
+            # The data source was deleted since. What the job said still counts.
+            found = {uri: IngestedDocument(uri, IngestedStatus.NOT_FOUND) for uri in wanted}
+        return {uri: failing.get(uri) or found[uri] for uri in wanted}, complete
+
+    def _listed(self, data_source: DataSourceReference) -> tuple[Sequence[IngestedDocument], bool]:
+        """The failing ones among the documents that are looked through; and whether these are all of them."""
+        pages = self.ingested_documents.pages(data_source)
+        try:
+            failing = [document for page in islice(pages, PAGES) for document in page if document.status.failing]
+            return failing, next(pages, None) is None
+        except RequestRefused:
+            return [], False  # whether every kind of knowledge base lists its documents is not said
+
+    def _brought_up_to_date(
+        self,
+        job: JobStateChange,
+        known: Mapping[str, FailedDocument],
+        named: Mapping[str, str],
+        found: Mapping[str, IngestedDocument],
+    ) -> Sequence[FailedDocument]:
+        """Returns: all documents that fail now."""
+        failing: list[FailedDocument] = []
+        for uri, document in found.items():
+            stored, before = self.stored_documents.find(uri), known.get(uri)
+            sighting = sighted(named.get(uri), document, stored, job)
+            if sighting is not None:
+                after = seen_failing(before, sighting, stored.revision if stored else None, job.occurred_at)
+                failing.append(after if after == before else self.failed_documents.save(job.tenant_id, after))
+            elif before is not None and mended(before, document, stored, job):
+                self.failed_documents.remove(job.tenant_id, before)
+            elif before is not None:
+                failing.append(before)
+        return failing
+
+
+def _leaves(tenant: Tenant) -> bool:
+    """Whether the tenant's records are being deleted, or were: nothing must be added to them."""
+    begun = tenant.offboarding is not None and tenant.offboarding.deletion_began_at is not None
+    return tenant.status is TenantStatus.OFFBOARDED or begun
+
+
+def request_retry(
+    tenant_id: TenantId, *, registry: TenantRegistry, retries: DocumentRetries, turns: RetryTurns, clock: Clock
+) -> DocumentRetry:
+    """Has every document that fails tried again, also those that are set aside. One that is under way is joined, and
+    goes on if it had come to a halt.
+
+    Raises:
+        TenantNotFound, TenantNotActive: there is nothing to ingest into, or the tenant is not in service.
+        ConcurrentUpdate: somebody else requested one at the same moment.
+    """
+    tenant = registry.get(tenant_id)
+    tenant.in_service()
+    tenant.data_source()
+    retry = retries.find(tenant_id)
+    if retry is None or retry.ended_at is not None:
+        now = clock.now()
+        retry = retries.save(
+            DocumentRetry(tenant_id, now.isoformat(), now, version=retry.version if retry is not None else 0)
+        )
+    turns.request(retry)
+    return retry
+
+
+@dataclass(frozen=True, slots=True)
+class RetryStep:
+    """One step of a retry: takes Bedrock's answers about what was sent, sends more, and asks for the next step.
+
+    It may die anywhere and be repeated: a document that is sent twice is ingested twice, to the same effect.
+    """
+
+    registry: TenantRegistry
+    failed_documents: FailedDocuments
+    retries: DocumentRetries
+    ingested_documents: IngestedDocuments
+    stored_documents: StoredDocuments
+    turns: RetryTurns
+    clock: Clock
+
+    def take(self, tenant_id: TenantId, version: int) -> DocumentRetry | None:
+        """Takes the step of that version. One that was taken already is only made sure to be followed by the next.
+
+        Returns: the retry after it; `None` when there is none.
+
+        Raises:
+            ConcurrentUpdate, Throttled, NotReadyYet, AwsRefusal.
+        """
+        retry = self.retries.find(tenant_id)
+        if retry is None or retry.ended_at is not None:
+            return retry
+        if retry.version == version:
+            retry = self.retries.save(self._stepped(retry))
+        if retry.ended_at is None:
+            self.turns.request(retry)
+        return retry
+
+    def _stepped(self, retry: DocumentRetry) -> DocumentRetry:
+        try:
+            tenant = self.registry.get(retry.tenant_id)
+            tenant.in_service()
+            data_source = tenant.data_source()
+            settled = self._settled(retry, data_source)
+            return self._filled(settled, data_source).concluded(self.clock.now())
+        except (TenantNotActive, TenantNotFound, ResourceMissing) as error:
+            return retry.given_up(self.clock.now(), str(error))
+
+    # --- what was sent ---
+
+    def _settled(self, retry: DocumentRetry, data_source: DataSourceReference) -> DocumentRetry:
+        sent = {document.uri: document for document in retry.under_way}
+        for document in self.ingested_documents.look_up(data_source, list(sent)):
+            if sent[document.uri].answered(document):
+                retry = self._answered(retry, document)
+            elif self.clock.now() - sent[document.uri].sent_at >= ANSWER_WITHIN:
+                retry = retry.settled({document.uri}, unanswered=1)
+        return retry
+
+    def _answered(self, retry: DocumentRetry, document: IngestedDocument) -> DocumentRetry:
+        known = self.failed_documents.find(retry.tenant_id, document.uri)
+        if document.status.failing:
+            return self._failed(retry, known, document.uri, document.explanation)
+        if known is not None:
+            self.failed_documents.remove(retry.tenant_id, known)
+        return retry.settled({document.uri}, mended=1)
+
+    def _failed(self, retry: DocumentRetry, known: FailedDocument | None, uri: str, reason: str) -> DocumentRetry:
+        # Not counted among its failures in a row: those are of jobs, and somebody is at it.
+        if known is not None and known.reason != reason:
+            self.failed_documents.save(retry.tenant_id, replace(known, reason=reason))
+        return retry.settled({uri}, failed=1)
+
+    # --- what is to be sent ---
+
+    def _filled(self, retry: DocumentRetry, data_source: DataSourceReference) -> DocumentRetry:
+        while retry.room:
+            page = self.failed_documents.page(retry.tenant_id, BATCH, retry.done_up_to)
+            stored = {document.uri: self.stored_documents.find(document.uri) for document in page.documents}
+            present = [document for document in stored.values() if document is not None]
+            try:
+                answers = list(self._sent(retry, data_source, present))
+            except _NOT_NOW:
+                return retry  # the next step tries again
+            for gone in (document for document in page.documents if stored[document.uri] is None):
+                self.failed_documents.remove(retry.tenant_id, gone)
+                retry = retry.settled((), mended=1)
+            known = {document.uri: document for document in page.documents}
+            for refused in (answer for answer in answers if isinstance(answer, _Refusal)):
+                retry = self._failed(retry, known[refused.uri], refused.uri, refused.reason)
+            under_way = [answer for answer in answers if isinstance(answer, SentDocument)]
+            retry = retry.sent(under_way, up_to=page.following, exhausted=page.following is None)
+        return retry
+
+    def _sent(
+        self, retry: DocumentRetry, data_source: DataSourceReference, documents: Sequence[StoredDocument]
+    ) -> Iterator[SentDocument | _Refusal]:
+        """Bedrock refuses ten documents for one that it does not like, so that one is looked for."""
+        if not documents:
+            return
+        # The version is in it: under the same token, Bedrock would answer with what came of an earlier try.
+        token = client_token(
+            retry.tenant_id, retry.retry_id, str(retry.version), *(document.revision for document in documents)
+        )
+        try:
+            answers = self.ingested_documents.ingest(data_source, documents, client_token=token)
+        except RequestRefused as error:
+            if len(documents) == 1:
+                yield _Refusal(documents[0].uri, str(error))
+                return
+            middle = len(documents) // 2
+            for half in (documents[:middle], documents[middle:]):
+                yield from self._sent(retry, data_source, half)
+            return
+        yield from self._accepted(answers)
+
+    def _accepted(self, answers: Iterable[IngestedDocument]) -> Iterator[SentDocument]:
+        for answer in answers:
+            yield SentDocument(answer.uri, answer.updated_at or self.clock.now())
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    uri: str
+    reason: str

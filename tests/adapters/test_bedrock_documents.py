@@ -1,0 +1,166 @@
+"""Single documents of a data source, by the real adapters on the emulator and on moto's S3."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from kbfleet.adapters.bedrock_documents import BedrockDocuments
+from kbfleet.adapters.dynamodb import Table
+from kbfleet.adapters.s3 import S3StoredDocuments
+from kbfleet.adapters.sqs_retry_turns import SqsRetryTurns
+from kbfleet.contracts import RetryTurn, parse_json
+from kbfleet.domain.documents import DocumentRetry, IngestedStatus, StoredDocument
+from kbfleet.domain.errors import RequestRefused, ResourceMissing
+from kbfleet.domain.knowledge_base import client_token
+from kbfleet.domain.tenant import DataSourceReference
+from tests.support.aws import client as aws_client
+from tests.support.clock import START
+from tests.support.knowledge_base_worlds import BUCKET, Emulated
+from tests.support.samples import ACCOUNT, ACME
+
+SENTENCE = "A tent is rented for three days at least. "
+
+
+@pytest.fixture
+def world(aws: None) -> Emulated:
+    return Emulated()
+
+
+@pytest.fixture
+def source(world: Emulated) -> DataSourceReference:
+    return world.data_source()
+
+
+@pytest.fixture
+def documents(world: Emulated) -> BedrockDocuments:
+    return BedrockDocuments(world.agent)
+
+
+@pytest.fixture
+def stored(world: Emulated) -> S3StoredDocuments:
+    return S3StoredDocuments(world.aws.s3, account=ACCOUNT)
+
+
+def put(world: Emulated, key: str, content: str = SENTENCE) -> str:
+    world.aws.s3.put_object(Bucket=BUCKET, Key=key, Body=content.encode())
+    return f"s3://{BUCKET}/{key}"
+
+
+class TestWhatBedrockKnows:
+    def test_what_it_does_not_know_is_not_found(self, documents: BedrockDocuments, source: DataSourceReference) -> None:
+        (found,) = documents.look_up(source, ["s3://b/unknown.md"])
+        assert found.status is IngestedStatus.NOT_FOUND
+        assert documents.look_up(source, []) == []
+
+    def test_more_than_ten_are_looked_up_each_with_its_status_and_reason(
+        self, world: Emulated, documents: BedrockDocuments, source: DataSourceReference
+    ) -> None:
+        uris = [put(world, f"{number}.md") for number in range(23)]
+        world.aws.emulator.faults.add({"effect": "documents_fail", "keys": ["7.md"]})
+        world.ended(source, world.start(source))
+        found = {document.uri: document for document in documents.look_up(source, uris)}
+        assert set(found) == set(uris)
+        failed = found.pop(uris[7])
+        assert failed.status is IngestedStatus.FAILED
+        assert "internal error" in failed.reason
+        assert failed.updated_at is not None
+        assert {document.status for document in found.values()} == {IngestedStatus.INDEXED}
+
+    def test_one_that_it_will_not_look_up_does_not_hide_the_others(
+        self, world: Emulated, documents: BedrockDocuments, source: DataSourceReference
+    ) -> None:
+        uris = [put(world, f"{number}.md") for number in range(7)]
+        world.ended(source, world.start(source))
+        found = documents.look_up(source, [*uris[:4], "no-uri", *uris[4:]])
+        assert [document.status for document in found].count(IngestedStatus.INDEXED) == 7
+
+    def test_all_of_them_come_in_pages(
+        self, world: Emulated, documents: BedrockDocuments, source: DataSourceReference
+    ) -> None:
+        uris = [put(world, f"{number}.md") for number in range(105)]
+        world.ended(source, world.start(source))
+        pages = list(documents.pages(source))
+        assert [len(page) for page in pages] == [100, 5]
+        assert sorted(document.uri for page in pages for document in page) == sorted(uris)
+
+    def test_a_data_source_that_is_gone_is_missing(self, documents: BedrockDocuments) -> None:
+        gone = DataSourceReference("KBUNKNOWN0", "DSUNKNOWN0")
+        with pytest.raises(ResourceMissing):
+            documents.look_up(gone, ["s3://b/a.md"])
+        with pytest.raises(ResourceMissing):
+            list(documents.pages(gone))
+
+
+class TestIngestingThem:
+    def test_a_document_that_failed_is_indexed_with_the_attributes_of_the_file_beside_it(
+        self, world: Emulated, documents: BedrockDocuments, stored: S3StoredDocuments, source: DataSourceReference
+    ) -> None:
+        uri = put(world, "terms.md")
+        put(world, "terms.md.metadata.json", json.dumps({"metadataAttributes": {"season": "winter"}}))
+        world.aws.emulator.faults.add({"effect": "documents_fail", "keys": ["terms.md"], "count": 1})
+        world.ended(source, world.start(source))
+        found = stored.find(uri)
+        assert found is not None
+        (answer,) = documents.ingest(source, [found], client_token=client_token("first try"))
+        assert answer.status is IngestedStatus.STARTING
+        assert answer.updated_at is not None
+        world.advance(60)
+        (after,) = documents.look_up(source, [uri])
+        assert after.status is IngestedStatus.INDEXED
+        assert after.updated_at is not None
+        assert after.updated_at > answer.updated_at
+        runtime = world.aws.client("bedrock-agent-runtime")
+        passages = runtime.retrieve(knowledgeBaseId=source.knowledge_base_id, retrievalQuery={"text": "tent"})
+        assert passages["retrievalResults"][0]["metadata"]["season"] == "winter"
+        # The next sync finds nothing to do: it was told of the same objects.
+        job = world.ended(source, world.start(source, "second"))
+        assert (job.statistics.new, job.statistics.modified, job.statistics.metadata_modified) == (0, 0, 0)
+
+    def test_more_than_ten_are_refused(self, documents: BedrockDocuments, source: DataSourceReference) -> None:
+        many = [StoredDocument(f"s3://{BUCKET}/{number}.md", "1") for number in range(11)]
+        with pytest.raises(RequestRefused):
+            documents.ingest(source, many, client_token=client_token("eleven"))
+
+
+class TestWhatIsInTheBucket:
+    def test_a_document_has_another_revision_whenever_it_or_the_file_beside_it_is_another_one(
+        self, world: Emulated, stored: S3StoredDocuments
+    ) -> None:
+        revisions: list[str] = []
+        uri = put(world, "議事録, 第2版.pdf")
+        for key, content in (
+            ("議事録, 第2版.pdf", "one"),
+            ("議事録, 第2版.pdf", "two"),
+            ("議事録, 第2版.pdf.metadata.json", "{}"),
+            ("議事録, 第2版.pdf.metadata.json", "{ }"),
+        ):
+            put(world, key, content)
+            found = stored.find(uri)
+            assert found is not None
+            assert found.metadata_uri == (f"{uri}.metadata.json" if len(revisions) > 1 else None)
+            revisions.append(found.revision)
+        assert len(set(revisions)) == 4
+
+    def test_one_that_is_gone_is_not_found_though_others_begin_like_it(
+        self, world: Emulated, stored: S3StoredDocuments
+    ) -> None:
+        put(world, "terms.md-draft")
+        assert stored.find(f"s3://{BUCKET}/terms.md") is None
+        assert stored.find("s3://no-such-bucket-of-ours/terms.md") is None
+
+
+def test_each_step_of_a_retry_comes_once_and_says_which_it_is(table: Table) -> None:
+    sqs = aws_client("sqs")
+    attributes = {"FifoQueue": "true"}
+    url = sqs.create_queue(QueueName="retries.fifo", Attributes=attributes)["QueueUrl"]
+    turns = SqsRetryTurns(sqs, queue_url=url)
+    for version in (1, 1, 2, 1):
+        turns.request(DocumentRetry(ACME, "now", START + timedelta(hours=1), version=version))
+    received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    assert [parse_json(RetryTurn, message["Body"]) for message in received] == [
+        RetryTurn(tenant_id=ACME, version=1),
+        RetryTurn(tenant_id=ACME, version=2),
+    ]

@@ -1,0 +1,154 @@
+"""What every list of failing documents does, and every memory of a retry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from kbfleet.adapters.dynamodb import DynamoDBTenantRecords, Table
+from kbfleet.adapters.dynamodb_documents import DynamoDBDocumentRetries, DynamoDBFailedDocuments
+from kbfleet.domain.documents import DocumentRetry, FailedDocument, FailureStatus, SentDocument
+from kbfleet.domain.errors import ConcurrentUpdate
+from kbfleet.ports import DocumentRetries, FailedDocuments
+from tests.support.clock import START
+from tests.support.fakes import InMemoryDocumentRetries, InMemoryFailedDocuments
+from tests.support.samples import ACME, SAKURA
+
+DOCUMENT = FailedDocument(
+    f"s3://b/{'深' * 341}/議事録, 第2版.pdf",  # a key of more bytes than a sort key takes
+    "no text",
+    START,
+    START + timedelta(hours=1, microseconds=5),
+    times=4,
+    status=FailureStatus.SET_ASIDE,
+    revision="0f343b0931126a20f133d67c2b018a3b",
+)
+RETRY = DocumentRetry(
+    ACME, "now", START, "ab", (SentDocument(DOCUMENT.uri, START),), mended=1, failed=2, unanswered=3, stopped="why"
+)
+
+
+def numbered(number: int) -> FailedDocument:
+    return replace(DOCUMENT, uri=f"s3://b/{number}")
+
+
+class FailedDocumentsSuite:
+    @pytest.fixture
+    def documents(self) -> FailedDocuments:
+        raise NotImplementedError
+
+    def test_a_document_comes_back_as_it_was_stored(self, documents: FailedDocuments) -> None:
+        assert documents.find(ACME, DOCUMENT.uri) is None
+        stored = documents.save(ACME, DOCUMENT)
+        assert stored == replace(DOCUMENT, version=1)
+        assert documents.find(ACME, DOCUMENT.uri) == stored
+        assert list(documents.all(ACME)) == [stored]
+
+    def test_who_read_an_older_one_cannot_store_or_remove_it(self, documents: FailedDocuments) -> None:
+        first = documents.save(ACME, DOCUMENT)
+        with pytest.raises(ConcurrentUpdate):
+            documents.save(ACME, DOCUMENT)
+        documents.save(ACME, first)
+        with pytest.raises(ConcurrentUpdate):
+            documents.save(ACME, first)
+        with pytest.raises(ConcurrentUpdate):
+            documents.remove(ACME, first)
+
+    def test_one_that_was_removed_is_gone_and_stays_so(self, documents: FailedDocuments) -> None:
+        stored = documents.save(ACME, DOCUMENT)
+        documents.remove(ACME, stored)
+        documents.remove(ACME, stored)
+        assert list(documents.all(ACME)) == []
+        with pytest.raises(ConcurrentUpdate):
+            documents.save(ACME, stored)
+
+    def test_tenants_are_kept_apart(self, documents: FailedDocuments) -> None:
+        documents.save(ACME, DOCUMENT)
+        assert list(documents.all(SAKURA)) == []
+        assert documents.find(SAKURA, DOCUMENT.uri) is None
+
+    @pytest.mark.parametrize("number", [0, 1, 9, 10, 11, 25])
+    def test_pages_have_each_document_once(self, documents: FailedDocuments, number: int) -> None:
+        stored = {documents.save(ACME, numbered(each)).uri for each in range(number)}
+        seen: list[str] = []
+        after: str | None = None
+        while True:
+            page = documents.page(ACME, 10, after)
+            assert len(page.documents) <= 10
+            seen += [document.uri for document in page.documents]
+            after = page.following
+            if after is None:
+                break
+        assert sorted(seen) == sorted(stored)
+
+    def test_a_page_goes_on_where_a_document_was_that_is_gone(self, documents: FailedDocuments) -> None:
+        for each in range(4):
+            documents.save(ACME, numbered(each))
+        first = documents.page(ACME, 2, None)
+        for document in first.documents:
+            documents.remove(ACME, document)
+        second = documents.page(ACME, 2, first.following)
+        assert len(second.documents) == 2
+        assert second.following is None
+
+
+class TestInMemoryFailedDocuments(FailedDocumentsSuite):
+    @pytest.fixture
+    def documents(self) -> FailedDocuments:
+        return InMemoryFailedDocuments()
+
+
+class TestDynamoDBFailedDocuments(FailedDocumentsSuite):
+    @pytest.fixture
+    def documents(self, table: Table) -> FailedDocuments:
+        return DynamoDBFailedDocuments(table)
+
+    def test_nothing_expires(self, table: Table, documents: FailedDocuments) -> None:
+        documents.save(ACME, DOCUMENT)
+        assert "expires_at" not in table.client.scan(TableName=table.name)["Items"][0]
+
+    def test_offboarding_deletes_all_of_it(self, table: Table, documents: FailedDocuments) -> None:
+        documents.save(ACME, DOCUMENT)
+        DynamoDBDocumentRetries(table).save(RETRY)
+        records = DynamoDBTenantRecords(table)
+        records.erase(ACME, keep_usage=True)
+        assert records.erased(ACME, keep_usage=True)
+        assert table.client.scan(TableName=table.name)["Count"] == 0
+
+
+class DocumentRetriesSuite:
+    @pytest.fixture
+    def retries(self) -> DocumentRetries:
+        raise NotImplementedError
+
+    def test_a_retry_comes_back_as_it_was_stored(self, retries: DocumentRetries) -> None:
+        assert retries.find(ACME) is None
+        stored = retries.save(RETRY)
+        assert stored == replace(RETRY, version=1)
+        assert retries.find(ACME) == stored
+        assert retries.find(SAKURA) is None
+
+    def test_who_read_an_older_one_cannot_store_it(self, retries: DocumentRetries) -> None:
+        first = retries.save(RETRY)
+        retries.save(first)
+        for older in (RETRY, first):
+            with pytest.raises(ConcurrentUpdate):
+                retries.save(older)
+
+    def test_what_was_deleted_does_not_come_back(self, retries: DocumentRetries) -> None:
+        with pytest.raises(ConcurrentUpdate):
+            retries.save(replace(RETRY, version=3))
+
+
+class TestInMemoryDocumentRetries(DocumentRetriesSuite):
+    @pytest.fixture
+    def retries(self) -> DocumentRetries:
+        return InMemoryDocumentRetries()
+
+
+class TestDynamoDBDocumentRetries(DocumentRetriesSuite):
+    @pytest.fixture
+    def retries(self, table: Table) -> DocumentRetries:
+        return DynamoDBDocumentRetries(table)

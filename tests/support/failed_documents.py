@@ -1,0 +1,160 @@
+"""Documents that fail, in memory: our lists of them, Bedrock's statuses, and the objects in buckets."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from kbfleet.domain.documents import DocumentRetry, FailedDocument, IngestedDocument, IngestedStatus, StoredDocument
+from kbfleet.domain.errors import CapacityExceeded, ConcurrentUpdate, RequestRefused
+from kbfleet.domain.tenant import DataSourceReference, TenantId
+from kbfleet.ports import Clock, FailedDocumentPage
+
+PAGE_SIZE = 2
+INDEXING = timedelta(seconds=20)
+"""How long a document that is ingested by itself takes; the emulator's number."""
+
+
+def _position(uri: str) -> str:
+    return hashlib.sha256(uri.encode()).hexdigest()
+
+
+class InMemoryFailedDocuments:
+    """`kbfleet.ports.FailedDocuments`."""
+
+    def __init__(self) -> None:
+        self._documents: dict[tuple[TenantId, str], FailedDocument] = {}
+
+    def find(self, tenant_id: TenantId, uri: str) -> FailedDocument | None:
+        return self._documents.get((tenant_id, uri))
+
+    def all(self, tenant_id: TenantId) -> Iterator[FailedDocument]:
+        own = (document for (of, _), document in self._documents.items() if of == tenant_id)
+        return iter(sorted(own, key=lambda document: _position(document.uri)))
+
+    def page(self, tenant_id: TenantId, limit: int, after: str | None) -> FailedDocumentPage:
+        rest = [document for document in self.all(tenant_id) if _position(document.uri) > (after or "")]
+        return FailedDocumentPage(rest[:limit], _position(rest[limit - 1].uri) if len(rest) > limit else None)
+
+    def save(self, tenant_id: TenantId, document: FailedDocument) -> FailedDocument:
+        self._check(tenant_id, document)
+        stored = replace(document, version=document.version + 1)
+        self._documents[tenant_id, document.uri] = stored
+        return stored
+
+    def remove(self, tenant_id: TenantId, document: FailedDocument) -> None:
+        if (tenant_id, document.uri) in self._documents:
+            self._check(tenant_id, document)
+            del self._documents[tenant_id, document.uri]
+
+    def _check(self, tenant_id: TenantId, document: FailedDocument) -> None:
+        stored = self._documents.get((tenant_id, document.uri))
+        if (stored.version if stored else 0) != document.version:
+            raise ConcurrentUpdate(f"{document.uri} has changed since it was read.")
+
+
+class InMemoryDocumentRetries:
+    """`kbfleet.ports.DocumentRetries`."""
+
+    def __init__(self) -> None:
+        self._retries: dict[TenantId, DocumentRetry] = {}
+
+    def find(self, tenant_id: TenantId) -> DocumentRetry | None:
+        return self._retries.get(tenant_id)
+
+    def save(self, retry: DocumentRetry) -> DocumentRetry:
+        stored = self._retries.get(retry.tenant_id)
+        if (stored.version if stored else 0) != retry.version:
+            raise ConcurrentUpdate(f"The retry of tenant {retry.tenant_id} has changed since it was read.")
+        self._retries[retry.tenant_id] = replace(retry, version=retry.version + 1)
+        return self._retries[retry.tenant_id]
+
+
+class RecordingRetryTurns:
+    """`kbfleet.ports.RetryTurns`. `waiting` has each step once, as the queue's deduplication does."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[TenantId, int]] = set()
+        self.waiting: list[tuple[TenantId, int]] = []
+
+    def request(self, retry: DocumentRetry) -> None:
+        turn = (retry.tenant_id, retry.version)
+        if turn not in self._seen:
+            self._seen.add(turn)
+            self.waiting.append(turn)
+
+
+class InMemoryStoredDocuments:
+    """`kbfleet.ports.StoredDocuments`."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, str] = {}
+
+    def put(self, uri: str, revision: str = "1") -> None:
+        self._objects[uri] = revision
+
+    def delete(self, uri: str) -> None:
+        self._objects.pop(uri, None)
+
+    def find(self, uri: str) -> StoredDocument | None:
+        return StoredDocument(uri, self._objects[uri]) if uri in self._objects else None
+
+
+class InMemoryIngestedDocuments:
+    """`kbfleet.ports.IngestedDocuments`, for whichever data source. A document that is ingested by itself ends as
+    `outcomes` says, INDEXED if that says nothing; until a moment after the call, its status is the one from before."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._known: dict[str, IngestedDocument] = {}
+        self._under_way: dict[str, IngestedDocument] = {}
+        self.outcomes: dict[str, IngestedStatus] = {}
+        self.refused: set[str] = set()
+        self.busy = False
+        self.batches: list[list[str]] = []
+        self.lists = True
+        self.pages_read = 0
+
+    def set(self, uri: str, status: IngestedStatus, reason: str = "") -> None:
+        """A job, or somebody, has just brought the document there."""
+        self._known[uri] = IngestedDocument(uri, status, reason, self._clock.now())
+
+    def forget(self, uri: str) -> None:
+        self._known.pop(uri, None)
+
+    def look_up(self, data_source: DataSourceReference, uris: Sequence[str]) -> Sequence[IngestedDocument]:
+        self._finish()
+        return [self._known.get(uri) or IngestedDocument(uri, IngestedStatus.NOT_FOUND) for uri in uris]
+
+    def pages(self, data_source: DataSourceReference) -> Iterator[Sequence[IngestedDocument]]:
+        if not self.lists:
+            raise RequestRefused("This knowledge base does not list its documents.")
+        known = list(self._known.values())
+        for first in range(0, len(known), PAGE_SIZE):
+            self.pages_read += 1
+            yield known[first : first + PAGE_SIZE]
+
+    def ingest(
+        self, data_source: DataSourceReference, documents: Sequence[StoredDocument], *, client_token: str
+    ) -> Sequence[IngestedDocument]:
+        if len(documents) > 10:
+            raise RequestRefused("documents: Member must have length less than or equal to 10")
+        if self.busy:
+            raise CapacityExceeded("You have reached the maximum number of concurrent requests.")
+        uris = [document.uri for document in documents]
+        if self.refused & set(uris):
+            raise RequestRefused("The document is not acceptable.")
+        self.batches.append(uris)
+        now = self._clock.now()
+        for uri in uris:
+            status = self.outcomes.get(uri, IngestedStatus.INDEXED)
+            self._under_way[uri] = IngestedDocument(uri, status, "" if status == "INDEXED" else "still", now + INDEXING)
+        return [IngestedDocument(uri, IngestedStatus.STARTING, updated_at=now) for uri in uris]
+
+    def _finish(self) -> None:
+        now = self._clock.now()
+        for uri, document in list(self._under_way.items()):
+            if document.updated_at is not None and document.updated_at <= now:
+                self._known[uri] = self._under_way.pop(uri)

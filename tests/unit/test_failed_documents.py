@@ -1,0 +1,482 @@
+"""Documents that Bedrock could not index: what jobs' ends make of the list, and trying them again without a sync."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kbfleet.domain.documents import (
+    ANSWER_WITHIN,
+    SET_ASIDE_AFTER,
+    DocumentRetry,
+    FailedDocument,
+    FailureReport,
+    FailureStatus,
+    IngestedStatus,
+    News,
+    Sighting,
+    names_all_that_failed,
+    seen_failing,
+)
+from kbfleet.domain.errors import ResourceMissing, TenantNotFound, TenantSuspended
+from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.tenant import TenantStatus
+from kbfleet.usecases import failed_documents
+from kbfleet.usecases.failed_documents import request_retry
+from tests.support.clock import START
+from tests.support.fleet import Fleet
+from tests.support.samples import ACME, job_state_change, tenant
+
+A, B, C = "s3://b/a.pdf", "s3://b/議事録, 第2版.pdf", "s3://b/c.md"
+NO_TEXT = "Ignored files as no text content found"
+
+
+class Jobs:
+    """A fleet with one tenant, and the ends of its jobs."""
+
+    def __init__(self) -> None:
+        self.fleet = Fleet()
+        self.fleet.registry.create(tenant())
+        self.number = 0
+        for uri in (A, B, C):
+            self.fleet.stored_documents.put(uri)
+
+    def ended(
+        self,
+        failing: Mapping[str, str] | None = None,
+        *,
+        outcome: Outcome | None = None,
+        reasons: tuple[FailureReason, ...] | None = None,
+        failed: int | None = None,
+    ) -> JobStateChange:
+        """A job ends now, and names these documents with their reasons."""
+        failing = failing or {}
+        self.number += 1
+        self.fleet.clock.advance(60)
+        for uri, reason in failing.items():
+            self.fleet.ingested_documents.set(uri, IngestedStatus.FAILED, reason)
+        texts = dict.fromkeys(failing.values())
+        named = tuple(FailureReason(text, tuple(u for u, t in failing.items() if t == text)) for text in texts)
+        made = outcome or (Outcome.DEGRADED if failing or reasons or failed else Outcome.SUCCEEDED)
+        return job_state_change(
+            ingestion_job_id=f"JOB{self.number:07}",
+            status=JobStatus.FAILED if made is Outcome.FAILED else JobStatus.COMPLETE,
+            outcome=made,
+            occurred_at=self.fleet.clock.now(),
+            started_at=self.fleet.clock.now() - timedelta(seconds=50),
+            statistics=Statistics(scanned=3, failed=len(failing) if failed is None else failed),
+            failure_reasons=named if reasons is None else reasons,
+        )
+
+    def collected(self, failing: Mapping[str, str] | None = None, **how: object) -> FailureReport | None:
+        return self.fleet.failure_collector.collect(self.ended(failing, **how))  # type: ignore[arg-type]  # as `ended`
+
+    def report(self, failing: Mapping[str, str] | None = None, **how: object) -> FailureReport:
+        report = self.collected(failing, **how)
+        assert report is not None
+        return report
+
+    @property
+    def failing(self) -> dict[str, FailedDocument]:
+        return {document.uri: document for document in self.fleet.failed_documents.all(ACME)}
+
+
+@pytest.fixture
+def jobs() -> Jobs:
+    return Jobs()
+
+
+class TestCollecting:
+    def test_a_document_that_a_job_names_is_in_the_list_with_its_reason(self, jobs: Jobs) -> None:
+        report = jobs.report({A: NO_TEXT, B: "Internal error"})
+        assert {uri: document.reason for uri, document in jobs.failing.items()} == {A: NO_TEXT, B: "Internal error"}
+        assert (report.new, report.complete, report.newsworthy) == (2, True, True)
+        assert jobs.fleet.announcements.failure_reports == [report]
+        assert jobs.fleet.ingested_documents.pages_read == 0  # nothing is looked for that is known
+
+    def test_a_job_without_failures_of_a_tenant_without_any_is_nothing_to_tell(self, jobs: Jobs) -> None:
+        assert jobs.collected() is None
+        assert jobs.fleet.announcements.failure_reports == []
+
+    def test_a_document_that_is_indexed_now_leaves_the_list(self, jobs: Jobs) -> None:
+        jobs.collected({A: NO_TEXT, B: NO_TEXT})
+        jobs.fleet.ingested_documents.set(A, IngestedStatus.INDEXED)
+        report = jobs.report({B: NO_TEXT})
+        assert set(jobs.failing) == {B}
+        assert (report.mended, report.again, report.new) == (1, 1, 0)
+
+    def test_a_document_that_is_gone_from_the_bucket_leaves_the_list(self, jobs: Jobs) -> None:
+        jobs.collected({A: NO_TEXT})
+        jobs.fleet.stored_documents.delete(A)
+        jobs.fleet.ingested_documents.forget(A)
+        assert jobs.report().mended == 1
+        assert not jobs.failing
+
+    def test_a_document_that_a_later_job_does_not_try_stays_and_is_no_news(self, jobs: Jobs) -> None:
+        jobs.collected({A: NO_TEXT})
+        before = jobs.failing[A]
+        report = jobs.report()
+        assert jobs.failing == {A: before}
+        assert (report.new, report.again, report.newsworthy) == (0, 0, False)
+
+    def test_one_that_bedrock_does_not_keep_leaves_when_it_was_changed_and_a_later_job_does_not_name_it(
+        self, jobs: Jobs
+    ) -> None:
+        jobs.collected({A: NO_TEXT})
+        jobs.fleet.ingested_documents.forget(A)
+        jobs.collected()
+        assert set(jobs.failing) == {A}
+        jobs.fleet.stored_documents.put(A, "2")
+        jobs.collected(outcome=Outcome.FAILED)
+        assert set(jobs.failing) == {A}
+        jobs.collected()
+        assert not jobs.failing
+
+    def test_the_same_end_told_again_says_and_changes_nothing_else(self, jobs: Jobs) -> None:
+        end = jobs.ended({A: NO_TEXT})
+        first = jobs.fleet.failure_collector.collect(end)
+        before = jobs.failing
+        assert jobs.fleet.failure_collector.collect(end) == first
+        assert jobs.failing == before
+
+    def test_an_end_that_is_told_late_does_not_bring_back_what_was_mended_since(self, jobs: Jobs) -> None:
+        late = jobs.ended({A: NO_TEXT})
+        jobs.fleet.clock.advance(60)
+        jobs.fleet.ingested_documents.set(A, IngestedStatus.INDEXED)
+        jobs.fleet.failure_collector.collect(late)
+        assert not jobs.failing
+
+    def test_documents_that_the_job_does_not_name_are_looked_for_on_every_page(self, jobs: Jobs) -> None:
+        ingested = jobs.fleet.ingested_documents
+        for number in range(9):
+            ingested.set(f"s3://b/{number}", IngestedStatus.INDEXED)
+        for uri, status in zip((A, B, C), ("PARTIALLY_INDEXED", "METADATA_UPDATE_FAILED", "IGNORED"), strict=True):
+            ingested.set(uri, IngestedStatus(status))
+        report = jobs.report(reasons=(FailureReason("Something failed."),), failed=3)
+        assert set(jobs.failing) == {A, B, C}
+        assert jobs.failing[A].reason == "Bedrock reports PARTIALLY_INDEXED and no reason."
+        assert (report.new, report.complete) == (3, True)
+
+    def test_no_more_pages_are_read_than_promised_and_that_is_said(
+        self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(failed_documents, "PAGES", 2)
+        for number in range(8):
+            jobs.fleet.ingested_documents.set(f"s3://b/{number}", IngestedStatus.INDEXED)
+        jobs.fleet.ingested_documents.set(A, IngestedStatus.FAILED)
+        report = jobs.report(failed=1)
+        assert (report.complete, report.newsworthy) == (False, True)
+        assert jobs.fleet.ingested_documents.pages_read == 3  # the third says that there are more
+
+    def test_a_list_is_not_longer_than_promised_and_that_is_said(
+        self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(failed_documents, "MOST", 2)
+        report = jobs.report({A: NO_TEXT, B: NO_TEXT, C: NO_TEXT})
+        assert len(jobs.failing) == 2
+        assert (report.new, report.complete) == (2, False)
+        for uri in list(jobs.failing):
+            jobs.fleet.ingested_documents.set(uri, IngestedStatus.INDEXED)
+        jobs.collected({C: NO_TEXT})
+        assert not {A, B} & set(jobs.failing)
+
+    def test_a_knowledge_base_that_lists_nothing_still_has_what_its_jobs_name(self, jobs: Jobs) -> None:
+        jobs.fleet.ingested_documents.lists = False
+        report = jobs.report({A: NO_TEXT}, failed=2)
+        assert set(jobs.failing) == {A}
+        assert not report.complete
+
+    def test_a_data_source_that_is_gone_is_no_reason_to_say_nothing(
+        self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def gone(*_: object) -> None:
+            raise ResourceMissing("The data source does not exist.")
+
+        monkeypatch.setattr(jobs.fleet.ingested_documents, "look_up", gone)
+        assert jobs.report({A: NO_TEXT}).newsworthy
+        assert set(jobs.failing) == {A}
+
+    @pytest.mark.parametrize("status", [TenantStatus.OFFBOARDED])
+    def test_nothing_is_added_to_the_records_of_a_tenant_that_has_gone(self, jobs: Jobs, status: TenantStatus) -> None:
+        jobs.fleet.registry.replace(tenant(status=status), fence=1)
+        assert jobs.collected({A: NO_TEXT}) is None
+        assert not jobs.failing
+
+    def test_a_tenant_that_nobody_knows_is_an_error(self, jobs: Jobs) -> None:
+        with pytest.raises(TenantNotFound):
+            Fleet().failure_collector.collect(jobs.ended({A: NO_TEXT}))
+
+
+class TestWhetherAJobNamesAll:
+    @pytest.mark.parametrize(
+        ("failed", "reasons", "all_named"),
+        [
+            (2, (FailureReason("Ignored 2 files as no text", (A, B)),), True),
+            (1, (FailureReason("Internal error", (A,)),), True),
+            (0, (FailureReason("Ignored 1 file as its metadata was too large", (A,)),), True),
+            (3, (FailureReason("Ignored 2 files as no text", (A, B)),), False),
+            (0, (FailureReason("Ignored 200 files as no text", (A, B)),), False),
+            (0, (FailureReason("Something failed."),), False),
+            (1, (), False),
+        ],
+    )
+    def test_by_its_counts(self, failed: int, reasons: tuple[FailureReason, ...], all_named: bool) -> None:
+        job = job_state_change(outcome=Outcome.DEGRADED, statistics=Statistics(failed=failed), failure_reasons=reasons)
+        assert names_all_that_failed(job) is all_named
+
+
+class TestSettingAside:
+    def test_a_document_is_set_aside_after_so_many_jobs_in_a_row_told_once_and_then_no_news(self, jobs: Jobs) -> None:
+        reports = [jobs.report({A: NO_TEXT}) for _ in range(SET_ASIDE_AFTER + 2)]
+        assert [(r.new, r.again, r.set_aside_now, r.set_aside, r.newsworthy) for r in reports] == [
+            (1, 0, 0, 0, True),
+            (0, 1, 0, 0, True),
+            (0, 0, 1, 0, True),
+            (0, 0, 0, 1, False),
+            (0, 0, 0, 1, False),
+        ]
+        assert jobs.failing[A].status is FailureStatus.SET_ASIDE
+        assert jobs.failing[A].times == SET_ASIDE_AFTER + 2
+
+    def test_another_object_in_its_place_is_a_new_chance(self, jobs: Jobs) -> None:
+        for _ in range(SET_ASIDE_AFTER):
+            jobs.collected({A: NO_TEXT})
+        jobs.fleet.stored_documents.put(A, "2")
+        report = jobs.report({A: NO_TEXT})
+        assert (jobs.failing[A].status, jobs.failing[A].times, report.new) == (FailureStatus.FAILED, 1, 1)
+
+    def test_a_new_failure_is_news_also_beside_one_that_is_set_aside(self, jobs: Jobs) -> None:
+        for _ in range(SET_ASIDE_AFTER):
+            jobs.collected({A: NO_TEXT})
+        report = jobs.report({A: NO_TEXT, B: NO_TEXT})
+        assert (report.new, report.set_aside, report.newsworthy) == (1, 1, True)
+        assert [(document.uri, document.news) for document in report.documents] == [(B, News.NEW)]
+
+    def test_a_failure_that_nobody_can_explain_is_always_news(self, jobs: Jobs) -> None:
+        assert jobs.report(failed=1).newsworthy
+
+    def test_a_job_that_failed_as_a_whole_is_told_by_itself(self, jobs: Jobs) -> None:
+        assert not jobs.report({A: NO_TEXT}, outcome=Outcome.FAILED).newsworthy
+        assert set(jobs.failing) == {A}
+
+    @given(st.lists(st.tuples(st.integers(0, 30), st.sampled_from(["1", "2", None])), max_size=30))
+    def test_ends_in_any_order_and_repeated_make_each_news_once(self, told: list[tuple[int, str | None]]) -> None:
+        known: FailedDocument | None = None
+        news: dict[datetime, News] = {}
+        for minute, revision in told:
+            at = START + timedelta(minutes=minute)
+            after = seen_failing(known, Sighting(A, NO_TEXT), revision, at)
+            assert known is None or after.last_seen >= known.last_seen
+            assert (after == known) or after.last_seen == at
+            assert after.status is (FailureStatus.SET_ASIDE if after.times >= SET_ASIDE_AFTER else FailureStatus.FAILED)
+            if after != known:
+                assert at not in news
+                news[at] = after.news_of(at)
+            known = after
+        counts = Counter(news.values())
+        assert counts[News.SET_ASIDE_NOW] <= counts[News.NEW]  # once for each object that fails
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[tuple[str, str]]:
+    """What happens to documents, in order: one fails in a job, is changed, mended, or deleted."""
+    acts = st.sampled_from(["fail", "change", "mend", "delete", "late", "again", "job"])
+    return draw(st.lists(st.tuples(acts, st.sampled_from([A, B, C])), max_size=25))
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories())
+def test_whatever_happens_what_fails_is_in_the_list_what_is_mended_is_not_and_nothing_is_told_twice(
+    history: list[tuple[str, str]],
+) -> None:
+    jobs = Jobs()
+    failing: set[str] = set()
+    revisions = Counter[str]()
+    ends = [jobs.ended()]
+    for act, uri in history:
+        match act:
+            case "fail":
+                jobs.fleet.stored_documents.put(uri, str(revisions[uri]))
+                failing.add(uri)
+            case "change":
+                revisions[uri] += 1
+                jobs.fleet.stored_documents.put(uri, str(revisions[uri]))
+            case "mend":
+                jobs.fleet.clock.advance(1)
+                jobs.fleet.ingested_documents.set(uri, IngestedStatus.INDEXED)
+                failing.discard(uri)
+            case "delete":
+                jobs.fleet.stored_documents.delete(uri)
+                jobs.fleet.ingested_documents.forget(uri)
+                failing.discard(uri)
+            case "late":
+                jobs.fleet.failure_collector.collect(ends[0])
+            case "again":
+                jobs.fleet.failure_collector.collect(ends[-1])
+        ends.append(jobs.ended(dict.fromkeys(sorted(failing), NO_TEXT)))
+        jobs.fleet.failure_collector.collect(ends[-1])
+        assert set(jobs.failing) == failing
+    told: dict[str, FailureReport] = {}
+    for report in jobs.fleet.announcements.failure_reports:
+        earlier = told.setdefault(report.identity, report)
+        assert set(report.documents) <= set(earlier.documents)
+
+
+class Retrying(Jobs):
+    def request(self) -> DocumentRetry:
+        return request_retry(
+            ACME,
+            registry=self.fleet.registry,
+            retries=self.fleet.document_retries,
+            turns=self.fleet.retry_turns,
+            clock=self.fleet.clock,
+        )
+
+    def step(self) -> DocumentRetry | None:
+        tenant_id, version = self.fleet.retry_turns.waiting.pop(0)
+        return self.fleet.retry_step.take(tenant_id, version)
+
+    def finished(self, *, at_most: int = 500) -> DocumentRetry:
+        retry = None
+        for _ in range(at_most):
+            if not self.fleet.retry_turns.waiting:
+                break
+            retry = self.step()
+            self.fleet.clock.advance(5)
+        assert retry is not None
+        assert retry.ended_at is not None
+        return retry
+
+    def fail(self, *uris: str) -> None:
+        for uri in uris:
+            self.fleet.stored_documents.put(uri)
+        self.collected(dict.fromkeys(uris, NO_TEXT))
+
+
+@pytest.fixture
+def retrying() -> Retrying:
+    return Retrying()
+
+
+class TestRetrying:
+    def test_what_is_indexed_now_leaves_the_list_and_what_fails_again_has_its_new_reason(
+        self, retrying: Retrying
+    ) -> None:
+        retrying.fail(A, B)
+        retrying.fleet.ingested_documents.outcomes[B] = IngestedStatus.FAILED
+        retrying.request()
+        retry = retrying.finished()
+        assert (retry.mended, retry.failed, retry.unanswered, retry.stopped) == (1, 1, 0, "")
+        assert {uri: document.reason for uri, document in retrying.failing.items()} == {B: "still"}
+        assert retrying.failing[B].times == 1  # in jobs
+
+    def test_many_documents_go_in_tens_and_never_more_than_fifty_are_under_way(self, retrying: Retrying) -> None:
+        uris = [f"s3://b/{number}" for number in range(123)]
+        retrying.fail(*uris)
+        retrying.request()
+        first = retrying.step()
+        assert first is not None
+        assert len(first.under_way) == 50
+        retry = retrying.finished()
+        assert retry.mended == 123
+        batches = retrying.fleet.ingested_documents.batches
+        assert sorted(uri for batch in batches for uri in batch) == sorted(uris)
+        assert max(map(len, batches)) == 10
+
+    def test_an_empty_list_is_done_at_once(self, retrying: Retrying) -> None:
+        retrying.request()
+        assert retrying.finished().mended == 0
+
+    def test_a_request_while_one_is_under_way_joins_it(self, retrying: Retrying) -> None:
+        retrying.fail(A)
+        first = retrying.request()
+        retrying.step()
+        assert retrying.request().retry_id == first.retry_id
+        assert len(retrying.fleet.retry_turns.waiting) == 1
+        retrying.finished()
+        retrying.fleet.clock.advance(1)
+        assert retrying.request().retry_id != first.retry_id
+
+    def test_a_document_that_bedrock_will_not_take_does_not_keep_the_others_from_it(self, retrying: Retrying) -> None:
+        uris = [f"s3://b/{number}" for number in range(10)]
+        retrying.fail(*uris)
+        retrying.fleet.ingested_documents.refused = {uris[3]}
+        retrying.request()
+        retry = retrying.finished()
+        assert (retry.mended, retry.failed) == (9, 1)
+        assert retrying.failing[uris[3]].reason == "The document is not acceptable."
+
+    def test_not_now_is_tried_again_in_the_next_step(self, retrying: Retrying) -> None:
+        retrying.fail(A)
+        retrying.fleet.ingested_documents.busy = True
+        retrying.request()
+        for _ in range(3):
+            step = retrying.step()
+            assert step is not None
+            assert step.ended_at is None
+        retrying.fleet.ingested_documents.busy = False
+        assert retrying.finished().mended == 1
+
+    def test_a_document_that_is_gone_is_not_sent_and_leaves_the_list(self, retrying: Retrying) -> None:
+        retrying.fail(A)
+        retrying.fleet.stored_documents.delete(A)
+        retrying.request()
+        assert retrying.finished().mended == 1
+        assert retrying.fleet.ingested_documents.batches == []
+        assert not retrying.failing
+
+    def test_documents_without_an_answer_are_waited_for_so_long_and_no_longer(self, retrying: Retrying) -> None:
+        retrying.fail(A)
+        retrying.fleet.ingested_documents.outcomes[A] = IngestedStatus.IN_PROGRESS
+        retrying.request()
+        began = retrying.fleet.clock.now()
+        retry = retrying.finished()
+        assert (retry.mended, retry.failed, retry.unanswered) == (0, 0, 1)
+        assert ANSWER_WITHIN <= retrying.fleet.clock.now() - began < ANSWER_WITHIN + timedelta(minutes=1)
+        assert set(retrying.failing) == {A}
+
+    def test_a_tenant_that_is_taken_out_of_service_is_left_alone(self, retrying: Retrying) -> None:
+        retrying.fail(A)
+        retrying.request()
+        retrying.step()
+        retrying.fleet.registry.replace(tenant(status=TenantStatus.SUSPENDED), fence=1)
+        assert "suspended" in retrying.finished().stopped
+        with pytest.raises(TenantSuspended):
+            retrying.request()
+
+    def test_a_step_that_is_told_twice_is_taken_once(self, retrying: Retrying) -> None:
+        retrying.fail(A)
+        version = retrying.request().version
+        first = retrying.step()
+        assert retrying.fleet.retry_step.take(ACME, version) == first
+        assert len(retrying.fleet.retry_turns.waiting) == 1
+        assert len(retrying.fleet.ingested_documents.batches) == 1
+
+    def test_a_step_that_died_before_it_asked_for_the_next_one_does_so_when_it_is_repeated(
+        self, retrying: Retrying, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        retrying.fail(A)
+        version = retrying.request().version
+        retrying.fleet.retry_turns.waiting.clear()
+        with monkeypatch.context() as dying:
+            dying.setattr(retrying.fleet.retry_turns, "request", lambda _retry: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                retrying.fleet.retry_step.take(ACME, version)
+        retrying.fleet.retry_step.take(ACME, version)
+        assert retrying.finished().mended == 1
+
+    def test_nothing_comes_back_after_the_tenants_records_are_deleted(self, retrying: Retrying) -> None:
+        assert retrying.fleet.retry_step.take(ACME, 1) is None
+        assert retrying.fleet.document_retries.find(ACME) is None
+
+    def test_a_retry_that_has_ended_takes_no_more_steps(self, retrying: Retrying) -> None:
+        retrying.request()
+        ended = retrying.finished()
+        assert retrying.fleet.retry_step.take(ACME, ended.version) == replace(ended)
+        assert not retrying.fleet.retry_turns.waiting
