@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -125,17 +126,25 @@ def test_no_question_answer_or_token_is_in_the_log(story: Demo) -> None:
 
 
 def test_a_document_that_failed_is_shown_and_mended_without_a_sync(story: Demo, kbfleet: KbFleet) -> None:
-    bucket = json.loads(kbfleet("status", "acme", "--json").stdout)["bucket_name"]
-    body = b"Snow shoes are rented by the day."
-    deployment.client(story.configuration, "s3").put_object(Bucket=bucket, Key="snow shoes.md", Body=body)
-    story.emulator("POST", "/_emulator/faults", {"effect": "documents_fail", "keys": ["snow shoes.md"], "count": 1})
-    assert kbfleet("sync", "acme").returncode == 1
-    shown = story._until(
-        lambda: json.loads(kbfleet("documents", "acme", "--json").stdout)["documents"] or None,
-        "the document is not in the list",
-    )
-    assert [document["uri"] for document in shown] == [f"s3://{bucket}/snow shoes.md"]
+    def tenant() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(kbfleet("status", "acme", "--json").stdout)
+        return found
+
+    def failing() -> list[str]:
+        return [document["uri"] for document in json.loads(kbfleet("documents", "acme", "--json").stdout)["documents"]]
+
+    bucket = tenant()["bucket_name"]
+    story.emulator("POST", "/_emulator/faults", {"effect": "documents_fail", "keys": ["snow shoes.md"]})
+    try:
+        body = b"Snow shoes are rented by the day."
+        deployment.client(story.configuration, "s3").put_object(Bucket=bucket, Key="snow shoes.md", Body=body)
+        assert kbfleet("sync", "acme").returncode == 1
+        assert story._until(lambda: failing() or None, "no list") == [f"s3://{bucket}/snow shoes.md"]
+        # The upload has asked for a sync of its own.
+        story._until(lambda: tenant()["sync"]["state"] == "IDLE" or None, "the tenant is still being synced")
+    finally:
+        story.emulator("DELETE", "/_emulator/faults")
     ran = kbfleet("retry-failed", "acme")
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert json.loads(kbfleet("documents", "acme", "--json").stdout)["documents"] == []
+    assert failing() == []
     assert "DEGRADED" in kbfleet("jobs", "acme", "--json").stdout
