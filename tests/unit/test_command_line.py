@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 import cli.main
@@ -288,13 +289,16 @@ class TestDocuments:
 
 
 class TestJobs:
-    def test_the_history_is_a_table_with_the_newest_first(self, scripted: Scripted, run: Run) -> None:
+    def test_the_history_is_a_table_with_the_newest_first(
+        self, scripted: Scripted, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cli.main, "out", Console(width=200))
         failed = job_state_change(
             ingestion_job_id="JOB0000009", outcome=Outcome.FAILED, failure_reasons=(FailureReason("no [role]"),)
         )
         changes = (failed, job_state_change())
         scripted(jobs=[JobsBody(jobs=tuple(map(JobStateChangeDetail.from_domain, changes)))])
-        result = CliRunner().invoke(cli.main.app, ["jobs", "acme"], env={"COLUMNS": "200"})
+        result = run("jobs", "acme")
         assert result.exit_code == 0
         first, second = (line for line in result.stdout.splitlines() if "JOB0" in line)
         assert "FAILED" in first
