@@ -12,7 +12,16 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from tests.proofs import crash_points, emulator_robustness, first_provisioning, life, scenarios, slow_aws, storms
+from tests.proofs import (
+    crash_points,
+    emulator_robustness,
+    first_provisioning,
+    ledger_protocol,
+    life,
+    scenarios,
+    slow_aws,
+    storms,
+)
 from tests.proofs.proof import Proof, Row
 
 RIVAL_SEEDS = range(20)
@@ -27,6 +36,7 @@ def proofs() -> Iterator[Proof]:
     yield from (partial(slow_aws.prove, store) for store in stores)
     yield from (partial(storms.prove_rivals, store, RIVAL_SEEDS) for store in stores)
     yield emulator_robustness.prove
+    yield ledger_protocol.prove
     yield partial(life.prove, LIFE_SEEDS)
     yield from (partial(storms.prove_crowd, store, CROWD_SEEDS) for store in stores)
     yield from (
