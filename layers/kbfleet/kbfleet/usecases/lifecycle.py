@@ -16,7 +16,7 @@ from kbfleet.ports import (
     Ticks,
 )
 from kbfleet.usecases.ingestion import update_sync
-from kbfleet.usecases.reservations import announce_left_over, announce_status
+from kbfleet.usecases.reservations import announce_left_over, announce_status, execution_name
 
 
 def suspend_tenant(
@@ -69,7 +69,7 @@ def resume_tenant(
     after = announce_status(after, registry=registry, announcements=announcements)
     if before.status is not TenantStatus.SUSPENDED:
         # Offboarding has closed the bucket to uploads: converging opens it again, also if this call had died here.
-        executions.start(f"{tenant_id}-{now:%Y%m%dT%H%M%S%f}", {"tenant_id": tenant_id})
+        executions.start(execution_name(tenant_id, now), {"tenant_id": tenant_id})
     return after
 
 

@@ -44,6 +44,7 @@ from kbfleet.usecases.reservations import (
     Stores,
     announce_left_over,
     announce_status,
+    execution_name,
     held,
     keep,
     store_of,
@@ -71,7 +72,7 @@ def start_offboarding(
         return executions.describe(tenant.lease.holder.rsplit(":", 1)[-1])
     tenant.fenced_off_by("", now, lease=timedelta(0), retention=retention)  # says early what Fence Off Tenant would
     request = {"tenant_id": tenant_id, "retention_days": retention // timedelta(days=1)}
-    return executions.start(f"{tenant_id}-{now:%Y%m%dT%H%M%S%f}", request)
+    return executions.start(execution_name(tenant_id, now), request)
 
 
 # --- the states, in order ------------------------------------------------------------------------

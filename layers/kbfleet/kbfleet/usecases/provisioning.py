@@ -50,6 +50,7 @@ from kbfleet.usecases.reservations import (
     Stores,
     announce_left_over,
     announce_status,
+    execution_name,
     held,
     keep,
     store_of,
@@ -85,7 +86,7 @@ def start_provisioning(
         existing = without_dead_lease(existing, executions, now)
         if existing.lease is not None and existing.leased_at(now):
             return executions.describe(existing.lease.holder.rsplit(":", 1)[-1])
-    name = f"{request.tenant_id}-{occurrence or f'{now:%Y%m%dT%H%M%S%f}'}"
+    name = f"{request.tenant_id}-{occurrence}" if occurrence else execution_name(request.tenant_id, now)
     arguments = {"tenant_id": request.tenant_id, "name": request.name, "knowledge_store": request.knowledge_store}
     try:
         return executions.start(name, {key: value for key, value in arguments.items() if value is not None})

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from kbfleet.domain.errors import ConcurrentUpdate, KnowledgeStoreNotOffered, LeaseLost
-from kbfleet.domain.tenant import Reservation, Tenant
+from kbfleet.domain.tenant import Reservation, Tenant, TenantId
 from kbfleet.ports import Announcements, Clock, Executions, KnowledgeStore, TenantRegistry
 
 Stores = Mapping[str, KnowledgeStore]
@@ -23,6 +23,11 @@ def store_of(tenant: Tenant, stores: Stores) -> KnowledgeStore:
             remedy="Deploy the stack with that knowledge store, at least until the tenant is offboarded.",
         )
     return stores[tenant.knowledge_store]
+
+
+def execution_name(tenant_id: TenantId, now: datetime) -> str:
+    """Of an execution that is started for a tenant now."""
+    return f"{tenant_id}-{now:%Y%m%dT%H%M%S%f}"
 
 
 def without_dead_lease(tenant: Tenant, executions: Executions, now: datetime) -> Tenant:
