@@ -10,7 +10,7 @@ from typing import Any
 from kbfleet.domain.ingestion import Priority, Sync
 from kbfleet.domain.knowledge_base import KnowledgeBase
 from kbfleet.domain.tenant import DataSourceReference, TenantId
-from kbfleet.ports import KnowledgeStore
+from kbfleet.ports import Execution, KnowledgeStore
 from kbfleet.usecases.ingestion import Scheduler, TickReport, request_sync
 from tests.support.fakes import (
     FakeClock,
@@ -44,15 +44,16 @@ class Fleet:
     announcements: RecordingAnnouncements = field(default_factory=RecordingAnnouncements)
     callbacks: RecordingTaskCallbacks = field(default_factory=RecordingTaskCallbacks)
     ticks: RecordingTicks = field(default_factory=RecordingTicks)
-    executions: InMemoryExecutions = field(default_factory=InMemoryExecutions)
-    offboarding_executions: InMemoryExecutions = field(
-        default_factory=lambda: InMemoryExecutions("kbfleet-offboard-tenant")
-    )
+    executions: InMemoryExecutions = field(init=False)
+    offboarding_executions: InMemoryExecutions = field(init=False)
     knowledge_bases: InMemoryKnowledgeBases = field(init=False)
 
     def __post_init__(self) -> None:
         self.records = InMemoryTenantRecords(self.ledger)
         self.knowledge_bases = InMemoryKnowledgeBases(self.clock)
+        account: dict[str, Execution] = {}
+        self.executions = InMemoryExecutions(account=account)
+        self.offboarding_executions = InMemoryExecutions("kbfleet-offboard-tenant", account)
 
     @property
     def stores(self) -> Mapping[str, KnowledgeStore]:
