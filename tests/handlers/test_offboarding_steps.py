@@ -44,7 +44,8 @@ STEPS = ["fence_off_tenant", "refuse_uploads", *AFTER_THE_RETENTION_PERIOD, "ver
 
 @pytest.fixture
 def run(fleet: Fleet, handler: Handlers) -> Run:
-    """Runs a step, by default on its sample payload."""
+    """Runs a step, by default on its sample payload, whose execution is at work."""
+    fleet.offboarding_executions.begin(EXECUTION)
 
     def step(name: str, payload: dict[str, Any] | None = None, *, of: str = "offboarding") -> Any:
         return handler(f"{of}/{name}")(event(f"steps/{name}") if payload is None else payload)
@@ -148,6 +149,7 @@ class TestTheWholeWay:
 
 def test_a_provisioning_that_waits_for_a_sync_is_told(run: Run, fleet: Fleet) -> None:
     fleet.add(ACME)
+    fleet.executions.begin(event("steps/reserve_tenant")["execution"])
     reservation = run("reserve_tenant", of="provisioning")
     run("run_first_sync", {**event("steps/run_first_sync"), "reservation": reservation}, of="provisioning")
     fleet.clock.set(datetime.fromisoformat(reservation["deadline"]) + timedelta(days=1))  # it died without a word
@@ -179,7 +181,6 @@ class TestFailures:
             run("verify_erasure")
 
     def test_another_execution_is_told_that_the_tenant_is_busy(self, run: Run, fleet: Fleet) -> None:
-        fleet.executions.begin(EXECUTION)
         run("fence_off_tenant")
         with pytest.raises(TenantBusy):
             run("fence_off_tenant", {**event("steps/fence_off_tenant"), "execution": f"{EXECUTION}-another"})
@@ -224,7 +225,9 @@ class TestFailures:
     def test_it_can_be_offboarded_again(self, run: Run, fleet: Fleet) -> None:
         run("fence_off_tenant")
         run("mark_tenant_failed", event("steps/announce_offboarding_failed"), of="provisioning")
-        again = run("fence_off_tenant", {**event("steps/fence_off_tenant"), "execution": f"{EXECUTION}-another"})
+        another = f"{EXECUTION}-another"
+        fleet.offboarding_executions.begin(another)
+        again = run("fence_off_tenant", {**event("steps/fence_off_tenant"), "execution": another})
         assert again["fence"] > event("steps/refuse_uploads")["reservation"]["fence"]
         assert fleet.registry.get(ACME).status is TenantStatus.OFFBOARDING
 

@@ -31,7 +31,8 @@ STEPS = [
 
 @pytest.fixture
 def run(fleet: Fleet, handler: Handlers) -> Callable[..., Any]:
-    """Runs a step, by default on its sample payload."""
+    """Runs a step, by default on its sample payload, whose execution is at work."""
+    fleet.executions.begin(EXECUTION)
 
     def step(name: str, payload: dict[str, Any] | None = None) -> Any:
         return handler(f"provisioning/{name}")(event(f"steps/{name}") if payload is None else payload)
@@ -204,7 +205,6 @@ class TestErrors:
         assert raised.value is error
 
     def test_a_busy_tenant_is_told_by_name(self, run: Callable[..., Any], fleet: Fleet) -> None:
-        fleet.executions.begin(EXECUTION)
         run("reserve_tenant")
         with pytest.raises(TenantBusy):
             run("reserve_tenant", {**event("steps/reserve_tenant"), "execution": f"{EXECUTION}-another"})

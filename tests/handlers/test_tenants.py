@@ -157,10 +157,10 @@ class TestDeleteTenant:
         self, send: Send, fleet: Fleet, fields: dict[str, Any], code: str
     ) -> None:
         fleet.registry.create(tenant(**fields))
-        fleet.offboarding_executions.begin(EXECUTION)
+        fleet.executions.begin(EXECUTION)
         status, body = send("delete_tenant")
         assert (status, body["code"]) == (409, code)
-        assert list(fleet.offboarding_executions.requests) == [EXECUTION.rsplit(":", 1)[-1]]
+        assert fleet.offboarding_executions.requests == {}
 
 
 def query(days: str | None) -> dict[str, Any]:
@@ -199,7 +199,9 @@ class TestSuspension:
         self, send: Send, fleet: Fleet, handler: Callable[[str], Handler]
     ) -> None:
         fleet.add(ACME)
-        handler("offboarding/fence_off_tenant")(event("steps/fence_off_tenant"))
+        payload = event("steps/fence_off_tenant")
+        fleet.offboarding_executions.begin(payload["execution"])
+        handler("offboarding/fence_off_tenant")(payload)
         status, body = send("delete_suspension")
         assert (status, body["status"]) == (200, "ACTIVE")
         assert list(fleet.executions.requests.values()) == [{"tenant_id": "acme"}]

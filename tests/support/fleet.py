@@ -10,7 +10,7 @@ from typing import Any
 from kbfleet.domain.ingestion import Priority, Sync
 from kbfleet.domain.knowledge_base import KnowledgeBase
 from kbfleet.domain.tenant import DataSourceReference, TenantId
-from kbfleet.ports import KnowledgeStore
+from kbfleet.ports import Execution, KnowledgeStore
 from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
 from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobs
 from kbfleet.usecases.ingestion import Scheduler, TickReport, request_sync
@@ -57,10 +57,8 @@ class Fleet:
     callbacks: RecordingTaskCallbacks = field(default_factory=RecordingTaskCallbacks)
     ticks: RecordingTicks = field(default_factory=RecordingTicks)
     refused_changes: RecordingDeadLetters = field(default_factory=RecordingDeadLetters)
-    executions: InMemoryExecutions = field(default_factory=InMemoryExecutions)
-    offboarding_executions: InMemoryExecutions = field(
-        default_factory=lambda: InMemoryExecutions("kbfleet-offboard-tenant")
-    )
+    executions: InMemoryExecutions = field(init=False)
+    offboarding_executions: InMemoryExecutions = field(init=False)
     knowledge_bases: InMemoryKnowledgeBases = field(init=False)
     failed_documents: InMemoryFailedDocuments = field(default_factory=InMemoryFailedDocuments)
     document_retries: InMemoryDocumentRetries = field(default_factory=InMemoryDocumentRetries)
@@ -72,6 +70,9 @@ class Fleet:
         self.records = InMemoryTenantRecords(self.ledger)
         self.knowledge_bases = InMemoryKnowledgeBases(self.clock)
         self.ingested_documents = InMemoryIngestedDocuments(self.clock)
+        account: dict[str, Execution] = {}
+        self.executions = InMemoryExecutions(account=account)
+        self.offboarding_executions = InMemoryExecutions("kbfleet-offboard-tenant", account)
 
     @property
     def stores(self) -> Mapping[str, KnowledgeStore]:

@@ -101,42 +101,50 @@ class RecordingTaskCallbacks:
 
 
 class InMemoryExecutions:
-    """`kbfleet.ports.Executions` of a state machine whose runs end when a test says so."""
+    """`kbfleet.ports.Executions` of a state machine whose runs end when a test says so.
 
-    def __init__(self, state_machine: str = "kbfleet-provision-tenant") -> None:
+    Args:
+        account: the executions of all state machines by ARN; those that share it know what runs in each other.
+    """
+
+    def __init__(
+        self, state_machine: str = "kbfleet-provision-tenant", account: dict[str, Execution] | None = None
+    ) -> None:
         self._prefix = f"arn:aws:states:us-east-1:123456789012:execution:{state_machine}"
-        self._executions: dict[str, Execution] = {}
+        self._account: dict[str, Execution] = {} if account is None else account
         self.requests: dict[str, Mapping[str, object]] = {}
 
     def start(self, name: str, request: Mapping[str, object]) -> Execution:
-        if name in self._executions:
-            if self._executions[name].status == "RUNNING" and self.requests[name] == request:
-                return self._executions[name]
+        arn = self._arn(name)
+        if arn in self._account:
+            if self._account[arn].status == "RUNNING" and self.requests[name] == request:
+                return self._account[arn]
             raise ResourceConflict(f"Execution {name} exists.")
-        self._executions[name] = Execution(name, f"{self._prefix}:{name}", "RUNNING")
+        self._account[arn] = Execution(name, arn, "RUNNING")
         self.requests[name] = dict(request)
-        return self._executions[name]
+        return self._account[arn]
 
     def is_running(self, arn: str) -> bool:
-        name = arn.rsplit(":", 1)[-1]
-        return name in self._executions and self._executions[name].status == "RUNNING"
+        return arn in self._account and self._account[arn].status == "RUNNING"
 
     def describe(self, name: str) -> Execution:
-        if name not in self._executions:
+        if self._arn(name) not in self._account:
             raise ResourceMissing(f"There is no execution {name}.")
-        return self._executions[name]
+        return self._account[self._arn(name)]
 
     def begin(self, arn: str) -> None:
-        """An execution of that ARN runs, whoever started it."""
-        name = arn.rsplit(":", 1)[-1]
-        self._executions.setdefault(name, Execution(name, arn, "RUNNING"))
-        self.requests.setdefault(name, {})
+        """An execution of that ARN runs, whoever started it and whatever its state machine."""
+        self._account.setdefault(arn, Execution(arn.rsplit(":", 1)[-1], arn, "RUNNING"))
 
     def progress(
         self, name: str, *, status: str, step: str | None = None, error: str | None = None, cause: str | None = None
     ) -> None:
         """The execution has come to this."""
-        self._executions[name] = replace(self._executions[name], status=status, step=step, error=error, cause=cause)
+        arn = self._arn(name)
+        self._account[arn] = replace(self._account[arn], status=status, step=step, error=error, cause=cause)
+
+    def _arn(self, name: str) -> str:
+        return f"{self._prefix}:{name}"
 
 
 class RecordingAlertChannel:

@@ -277,6 +277,15 @@ class TestReserveTenant:
         assert run.record.lease is not None
         assert run.record.lease.holder == OTHER_EXECUTION
 
+    def test_a_function_that_comes_to_it_only_after_its_execution_was_stopped_takes_no_lease(
+        self, run: Provisioning
+    ) -> None:
+        run.fleet.executions.begin(EXECUTION)
+        run.fleet.executions.progress(EXECUTION.rsplit(":", 1)[-1], status="ABORTED")
+        with pytest.raises(LeaseLost):
+            run.reserve()
+        assert run.fleet.registry.find(ACME) is None
+
     def test_a_function_that_outlives_its_execution_writes_nothing_after_the_lease_was_given_back(
         self, run: Provisioning
     ) -> None:

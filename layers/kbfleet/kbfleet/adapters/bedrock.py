@@ -58,25 +58,26 @@ class BedrockKnowledgeBases:
 
     def named(self, name: str) -> Sequence[KnowledgeBase]:
         with translated(f"knowledge base {name}"):
-            pages = self._client.get_paginator("list_knowledge_bases").paginate()
-            listed = (summary for page in pages for summary in page["knowledgeBaseSummaries"])
-            ids = [summary["knowledgeBaseId"] for summary in listed if summary["name"] == name]
+            ids = [summary["knowledgeBaseId"] for summary in self._listed() if summary["name"] == name]
         # The summary lacks nearly everything, and is older than what the knowledge base says of itself.
         found = (self.get(knowledge_base_id) for knowledge_base_id in ids)
         return sorted((one for one in found if one is not None), key=lambda one: one.created_at)
 
+    def _listed(self) -> Iterator[Mapping[str, Any]]:
+        """The summaries of all knowledge bases of the account, over all pages."""
+        for page in self._client.get_paginator("list_knowledge_bases").paginate():
+            yield from page["knowledgeBaseSummaries"]
+
     def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, TenantId]]:
         with translated("the account's knowledge bases"):
-            pages = self._client.get_paginator("list_knowledge_bases").paginate()
-            for summary in (summary for page in pages for summary in page["knowledgeBaseSummaries"]):
+            for summary in self._listed():
                 tenant_id = names.tenant_of_knowledge_base(summary["name"])
                 if tenant_id is not None:
                     yield summary["knowledgeBaseId"], tenant_id
 
     def count(self, kind: KnowledgeBaseKind) -> int:
         with translated("the account's knowledge bases"):
-            pages = self._client.get_paginator("list_knowledge_bases").paginate()
-            listed = [summary for page in pages for summary in page["knowledgeBaseSummaries"]]
+            listed = list(self._listed())
         # The list does not tell kinds. Our own descriptions do; those of others are asked only where it matters.
         kinds = {summary["knowledgeBaseId"]: _described_kind(summary.get("description", "")) for summary in listed}
         certain = sum(found is kind for found in kinds.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -117,6 +118,10 @@ class ResourceNames:
 
     def tags(self, tenant_id: TenantId) -> dict[str, str]:
         return {"kbfleet:fleet": self.fleet, "kbfleet:tenant": str(tenant_id)}
+
+    def marked(self, tags: Mapping[str, str], tenant_id: TenantId) -> bool:
+        """Whether these tags prove that a resource is this tenant's. Its name alone proves nothing."""
+        return self.tags(tenant_id).items() <= tags.items()
 
 
 class TenantStatus(StrEnum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from kbfleet.domain.errors import ConcurrentUpdate, TenantBusy
 from kbfleet.domain.ingestion import Sync
 from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
 from kbfleet.ports import (
@@ -16,7 +15,7 @@ from kbfleet.ports import (
     Ticks,
 )
 from kbfleet.usecases.ingestion import update_sync
-from kbfleet.usecases.reservations import announce_left_over, announce_status
+from kbfleet.usecases.reservations import announce_left_over, announce_status, execution_name, store_unless_changed
 
 
 def suspend_tenant(
@@ -36,7 +35,8 @@ def suspend_tenant(
     """
     before = registry.get(tenant_id)
     announce_left_over(before, announcements=announcements)
-    after = _replace(before, before.suspended(clock.now()), registry)
+    after = before.suspended(clock.now())
+    store_unless_changed(before, after, registry)
     put_sync_on_hold(tenant_id, ledger=ledger, callbacks=callbacks)
     job = ledger.find(tenant_id).job
     if job is not None:
@@ -63,13 +63,14 @@ def resume_tenant(
     before = registry.get(tenant_id)
     now = clock.now()
     announce_left_over(before, announcements=announcements)
-    after = _replace(before, before.resumed(now), registry)
+    after = before.resumed(now)
+    store_unless_changed(before, after, registry)
     update_sync(tenant_id, lambda sync: sync.taken_off_hold(now), ledger=ledger)
     ticks.request()
     after = announce_status(after, registry=registry, announcements=announcements)
     if before.status is not TenantStatus.SUSPENDED:
         # Offboarding has closed the bucket to uploads: converging opens it again, also if this call had died here.
-        executions.start(f"{tenant_id}-{now:%Y%m%dT%H%M%S%f}", {"tenant_id": tenant_id})
+        executions.start(execution_name(tenant_id, now), {"tenant_id": tenant_id})
     return after
 
 
@@ -79,15 +80,3 @@ def put_sync_on_hold(tenant_id: TenantId, *, ledger: SyncLedger, callbacks: Task
     for waiter in waiting:
         callbacks.fail(waiter.task_token, "TenantNotActive", f"Tenant {tenant_id} is not synced any more.")
     update_sync(tenant_id, Sync.put_on_hold, ledger=ledger)
-
-
-def _replace(before: Tenant, after: Tenant, registry: TenantRegistry) -> Tenant:
-    if after == before:
-        return after
-    try:
-        registry.replace(after, fence=before.fence)
-    except ConcurrentUpdate as error:
-        raise TenantBusy(
-            f"Somebody else changed tenant {before.tenant_id} at the same moment.", remedy="Run the command again."
-        ) from error
-    return after

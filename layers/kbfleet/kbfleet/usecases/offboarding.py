@@ -11,11 +11,9 @@ from datetime import timedelta
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt
 from kbfleet.domain.errors import (
     BucketNameTaken,
-    ConcurrentUpdate,
     ErasureIncomplete,
     NotReadyYet,
     ResourceConflict,
-    TenantBusy,
 )
 from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseKind, KnowledgeBaseStatus
 from kbfleet.domain.tenant import (
@@ -45,9 +43,13 @@ from kbfleet.usecases.reservations import (
     Stores,
     announce_left_over,
     announce_status,
+    execution_at_work,
+    execution_name,
     held,
     keep,
+    require_running,
     store_of,
+    store_unless_changed,
     without_dead_lease,
 )
 
@@ -68,11 +70,12 @@ def start_offboarding(
     """
     now = clock.now()
     tenant = without_dead_lease(registry.get(tenant_id), executions, now)
-    if tenant.status is TenantStatus.OFFBOARDING and tenant.lease is not None and tenant.leased_at(now):
-        return executions.describe(tenant.lease.holder.rsplit(":", 1)[-1])
+    at_work = execution_at_work(tenant, executions, now) if tenant.status is TenantStatus.OFFBOARDING else None
+    if at_work is not None:
+        return at_work
     tenant.fenced_off_by("", now, lease=timedelta(0), retention=retention)  # says early what Fence Off Tenant would
     request = {"tenant_id": tenant_id, "retention_days": retention // timedelta(days=1)}
-    return executions.start(f"{tenant_id}-{now:%Y%m%dT%H%M%S%f}", request)
+    return executions.start(execution_name(tenant_id, now), request)
 
 
 # --- the states, in order ------------------------------------------------------------------------
@@ -97,15 +100,14 @@ def fence_off_tenant(
 
     Raises:
         TenantNotFound, TenantBusy, TenantOffboarded.
+        LeaseLost: this execution was stopped.
     """
     before = registry.get(tenant_id)
     announce_left_over(before, announcements=announcements)
     free = without_dead_lease(before, executions, clock.now())
     after = free.fenced_off_by(execution, clock.now(), lease=lease, retention=retention)
-    try:
-        registry.replace(after, fence=before.fence)
-    except ConcurrentUpdate as error:
-        raise TenantBusy(f"Somebody else changed tenant {tenant_id} at the same moment.") from error
+    require_running(execution, executions)
+    store_unless_changed(before, after, registry)
     put_sync_on_hold(tenant_id, ledger=ledger, callbacks=callbacks)
     announce_status(after, registry=registry, announcements=announcements)
     delete_after = after.offboarding.delete_after if after.offboarding else clock.now()
@@ -315,10 +317,9 @@ def _own_bucket(tenant: Tenant, buckets: DocumentBuckets, names: ResourceNames) 
 def _knowledge_bases(tenant: Tenant, knowledge_bases: KnowledgeBases, names: ResourceNames) -> list[KnowledgeBase]:
     """The recorded one, and those of its name that carry its tags: one may have been made and never written down."""
     recorded = knowledge_bases.get(tenant.knowledge_base_id) if tenant.knowledge_base_id else None
-    tags = names.tags(tenant.tenant_id)
     found = {recorded.knowledge_base_id: recorded} if recorded else {}
     for one in knowledge_bases.named(names.knowledge_base(tenant.tenant_id)):
-        if one.knowledge_base_id not in found and tags.items() <= knowledge_bases.tags(one).items():
+        if one.knowledge_base_id not in found and names.marked(knowledge_bases.tags(one), tenant.tenant_id):
             found[one.knowledge_base_id] = one
     return list(found.values())
 

@@ -18,7 +18,6 @@ from kbfleet.domain.errors import (
     LeaseLost,
     NotReadyYet,
     ResourceConflict,
-    TenantBusy,
 )
 from kbfleet.domain.ingestion import Priority, Sync
 from kbfleet.domain.knowledge_base import Capacity, KnowledgeBase, KnowledgeBaseState, KnowledgeBaseStatus, client_token
@@ -51,9 +50,13 @@ from kbfleet.usecases.reservations import (
     Stores,
     announce_left_over,
     announce_status,
+    execution_at_work,
+    execution_name,
     held,
     keep,
+    require_running,
     store_of,
+    store_unless_changed,
     without_dead_lease,
 )
 
@@ -84,9 +87,10 @@ def start_provisioning(
     if existing is not None:
         existing.in_service()
         existing = without_dead_lease(existing, executions, now)
-        if existing.lease is not None and existing.leased_at(now):
-            return executions.describe(existing.lease.holder.rsplit(":", 1)[-1])
-    name = f"{request.tenant_id}-{occurrence or f'{now:%Y%m%dT%H%M%S%f}'}"
+        at_work = execution_at_work(existing, executions, now)
+        if at_work is not None:
+            return at_work
+    name = f"{request.tenant_id}-{occurrence}" if occurrence else execution_name(request.tenant_id, now)
     arguments = {"tenant_id": request.tenant_id, "name": request.name, "knowledge_store": request.knowledge_store}
     try:
         return executions.start(name, {key: value for key, value in arguments.items() if value is not None})
@@ -134,6 +138,7 @@ def reserve_tenant(
 
     Raises:
         TenantBusy: another execution holds the lease.
+        LeaseLost: this execution was stopped.
         KnowledgeStoreNotOffered: naming the stores that are.
     """
     now = clock.now()
@@ -154,16 +159,8 @@ def reserve_tenant(
     announce_left_over(stored, announcements=announcements)
     free = without_dead_lease(tenant, executions, now)
     reserved = replace(free.reserved_by(execution, now, lease), name=request.name or tenant.name)
-    try:
-        if stored is None:
-            registry.create(reserved)
-        else:
-            registry.replace(reserved, fence=stored.fence)
-    except ConcurrentUpdate as error:
-        raise TenantBusy(
-            f"Another execution reserved tenant {request.tenant_id} at the same moment.",
-            remedy="Wait for that execution to end, then run the command again.",
-        ) from error
+    require_running(execution, executions)
+    store_unless_changed(stored, reserved, registry)
     announce_status(reserved, registry=registry, announcements=announcements)
     return Reservation(reserved.tenant_id, reserved.fence, now + ready_within)
 
@@ -258,7 +255,7 @@ def ensure_knowledge_base(
     wanted = store.knowledge_base_configuration(_required(tenant.knowledge_store_reference, tenant, "knowledge store"))
     tags = names.tags(tenant.tenant_id)
     known = knowledge_bases.get(tenant.knowledge_base_id) if tenant.knowledge_base_id else None
-    found = known or _adopt_or_create_knowledge_base(tenant, wanted, tags, knowledge_bases, names)
+    found = known or _adopt_or_create_knowledge_base(tenant, wanted, knowledge_bases, names)
     if not found.stores_as(wanted):
         raise KnowledgeBaseNotOurs(
             f"Knowledge base {found.name} ({found.knowledge_base_id}) does not keep its vectors in tenant "
@@ -294,14 +291,10 @@ def ensure_knowledge_base(
 
 
 def _adopt_or_create_knowledge_base(
-    tenant: Tenant,
-    wanted: Mapping[str, object],
-    tags: Mapping[str, str],
-    knowledge_bases: KnowledgeBases,
-    names: ResourceNames,
+    tenant: Tenant, wanted: Mapping[str, object], knowledge_bases: KnowledgeBases, names: ResourceNames
 ) -> KnowledgeBase:
-    name = names.knowledge_base(tenant.tenant_id)
-    existing = _adoptable(tenant, name, tags, knowledge_bases)
+    name, tags = names.knowledge_base(tenant.tenant_id), names.tags(tenant.tenant_id)
+    existing = _adoptable(tenant, knowledge_bases, names)
     if existing is not None:
         return existing
     token = client_token(name, "knowledge-base", str(tenant.fence), configuration=wanted)
@@ -309,23 +302,23 @@ def _adopt_or_create_knowledge_base(
         return knowledge_bases.create(name, configuration=wanted, tags=tags, client_token=token)
     except ResourceConflict:
         # Created between our look and our call: the list may need a moment to show it.
-        appeared = _adoptable(tenant, name, tags, knowledge_bases)
+        appeared = _adoptable(tenant, knowledge_bases, names)
         if appeared is None:
             raise NotReadyYet(f"Knowledge base {name} exists, but is not listed yet.") from None
         return appeared
 
 
-def _adoptable(
-    tenant: Tenant, name: str, tags: Mapping[str, str], knowledge_bases: KnowledgeBases
-) -> KnowledgeBase | None:
+def _adoptable(tenant: Tenant, knowledge_bases: KnowledgeBases, names: ResourceNames) -> KnowledgeBase | None:
     """The knowledge base that an earlier run made and could not write down. Its tags prove that it is ours."""
+    name = names.knowledge_base(tenant.tenant_id)
     of_that_name = knowledge_bases.named(name)
-    ours = [one for one in of_that_name if tags.items() <= knowledge_bases.tags(one).items()]
+    ours = [one for one in of_that_name if names.marked(knowledge_bases.tags(one), tenant.tenant_id)]
     if of_that_name and not ours:
         raise KnowledgeBaseNotOurs(
             f"A knowledge base {name} ({of_that_name[0].knowledge_base_id}) exists that lacks the tags of tenant "
             f"{tenant.tenant_id}.",
-            remedy=f"Delete or rename it; or, if it is this tenant's, tag it with {dict(tags)}. Then provision again.",
+            remedy=f"Delete or rename it; or, if it is this tenant's, tag it with {names.tags(tenant.tenant_id)}. "
+            "Then provision again.",
         )
     return ours[0] if ours else None
 

@@ -113,5 +113,5 @@ def _unexplained(
             continue
         # Others may have given theirs a name that looks like ours: the tags tell.
         found = knowledge_bases.get(knowledge_base_id)
-        if found is not None and names.tags(tenant_id).items() <= knowledge_bases.tags(found).items():
+        if found is not None and names.marked(knowledge_bases.tags(found), tenant_id):
             yield Finding(Disagreement.UNEXPLAINED, ResourceKind.KNOWLEDGE_BASE, knowledge_base_id, tenant_id)

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
-from kbfleet.domain.errors import ConcurrentUpdate, KnowledgeStoreNotOffered, LeaseLost
-from kbfleet.domain.tenant import Reservation, Tenant
-from kbfleet.ports import Announcements, Clock, Executions, KnowledgeStore, TenantRegistry
+from kbfleet.domain.errors import ConcurrentUpdate, KnowledgeStoreNotOffered, LeaseLost, TenantBusy
+from kbfleet.domain.tenant import Reservation, Tenant, TenantId
+from kbfleet.ports import Announcements, Clock, Execution, Executions, KnowledgeStore, TenantRegistry
 
 Stores = Mapping[str, KnowledgeStore]
 """By type; the first is the stack's default."""
@@ -25,12 +25,50 @@ def store_of(tenant: Tenant, stores: Stores) -> KnowledgeStore:
     return stores[tenant.knowledge_store]
 
 
+def execution_name(tenant_id: TenantId, now: datetime) -> str:
+    """Of an execution that is started for a tenant now."""
+    return f"{tenant_id}-{now:%Y%m%dT%H%M%S%f}"
+
+
 def without_dead_lease(tenant: Tenant, executions: Executions, now: datetime) -> Tenant:
     """The record, its lease left out if the execution that holds it does not run any more: it was stopped, and either
     nobody could record that, or a function of its took the lease after that."""
     if tenant.lease is not None and tenant.leased_at(now) and not executions.is_running(tenant.lease.holder):
         return replace(tenant, lease=None)
     return tenant
+
+
+def execution_at_work(tenant: Tenant, executions: Executions, now: datetime) -> Execution | None:
+    """The one that holds the tenant's lease; a dead one's lease is left out before, by `without_dead_lease`."""
+    if tenant.lease is None or not tenant.leased_at(now):
+        return None
+    return executions.describe(tenant.lease.holder.rsplit(":", 1)[-1])
+
+
+def require_running(execution: str, executions: Executions) -> None:
+    """Between reading a record and taking its lease: a function may outlive its execution that was stopped, and come to
+    read the record only when later executions have been and gone. A lease that it took would be given back by nobody.
+    Being stopped after this look does no harm: what others do to the record meanwhile raises its fence.
+
+    Raises:
+        LeaseLost.
+    """
+    if not executions.is_running(execution):
+        raise LeaseLost(f"{execution} does not run any more: it takes no lease.")
+
+
+def store_unless_changed(before: Tenant | None, after: Tenant, registry: TenantRegistry) -> None:
+    """Raises: TenantBusy."""
+    try:
+        if before is None:
+            registry.create(after)
+        elif after != before:
+            registry.replace(after, fence=before.fence)
+    except ConcurrentUpdate as error:
+        raise TenantBusy(
+            f"Somebody else changed tenant {after.tenant_id} at the same moment.",
+            remedy="Wait until whoever it was is done, then run the command again.",
+        ) from error
 
 
 def held(reservation: Reservation, registry: TenantRegistry) -> Tenant:
