@@ -1,4 +1,4 @@
-"""Trigger: `POST /ask`. A tenant's answer from the tenant's own documents."""
+"""Trigger: `POST /ask` and `POST /tenants/{tenant_id}/ask`. A tenant's answer from the tenant's own documents."""
 
 from typing import Any
 
@@ -6,7 +6,9 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import api, bootstrap
-from kbfleet.contracts import AskRequest, AskResponse, parse_json
+from kbfleet.contracts import AskRequest, AskResponse, TenantAskRequest, parse_json
+from kbfleet.domain.answer import Asker
+from kbfleet.domain.errors import TokenRefused
 from kbfleet.domain.tenant import TenantId
 from kbfleet.telemetry import logger, tracer
 from kbfleet.usecases.asking import ask
@@ -16,14 +18,34 @@ app = api.resolver()
 
 @app.post("/ask")
 def post_ask() -> Response[str]:
-    context = app.current_event.request_context
-    # The authorizer's verified claim is the only source of the tenant.
-    tenant_id = TenantId(context.authorizer.get("tenant_id"))
-    logger.append_keys(tenant_id=tenant_id)
-    request = parse_json(AskRequest, app.current_event.body)
-    answer = ask(tenant_id, request.question, tenants=bootstrap.askable_tenants(), answerer=bootstrap.answerer())
+    """A tenant's user asks. The authorizer's verified claims are the only source of tenant and user."""
+    verified = app.current_event.request_context.authorizer
+    tenant_id, user_id = TenantId(verified.get("tenant_id")), verified.get("user_id")
+    if not user_id:
+        raise TokenRefused("The authorizer has verified no user.")
+    return _answer(Asker(tenant_id, f"user {user_id}"), parse_json(AskRequest, app.current_event.body))
+
+
+@app.post("/tenants/<tenant_id>/ask")
+def post_tenant_ask(tenant_id: str) -> Response[str]:
+    """A back end asks, which IAM lets ask for every tenant; a session is bound to the user that it names."""
+    request = parse_json(TenantAskRequest, app.current_event.body)
+    return _answer(Asker(TenantId(tenant_id), f"user of the back end {request.user_id or ''}"), request)
+
+
+def _answer(asker: Asker, request: AskRequest) -> Response[str]:
+    logger.append_keys(tenant_id=asker.tenant_id)
+    answer = ask(
+        asker,
+        request.to_domain(),
+        request.session,
+        tenants=bootstrap.askable_tenants(),
+        answerers=bootstrap.answerer,
+        sessions=bootstrap.sessions(),
+        names=bootstrap.fleet().names,
+    )
     logger.info("Answered", citations=len(answer.generated.citations))
-    return api.respond(AskResponse.from_domain(answer, request_id=context.request_id or ""))
+    return api.respond(AskResponse.from_domain(answer, app.current_event.request_context.request_id or ""))
 
 
 @logger.inject_lambda_context(clear_state=True)

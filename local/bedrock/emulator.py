@@ -128,6 +128,11 @@ class Emulator:
         """The vended logs, to subscribe to."""
         return self._account.vended_logs
 
+    def knowledge_base_tags(self) -> dict[str, dict[str, str]]:
+        """By the knowledge bases' ARNs."""
+        with self._account.lock:
+            return {base.arn: dict(base.tags) for base in self._account.knowledge_bases.values()}
+
     def handle(self, service: str, request: Request) -> Response:
         """Answer a request to ``service``, named as botocore names it.
 

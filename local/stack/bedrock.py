@@ -67,6 +67,7 @@ def make_emulator(configuration: StackConfiguration) -> Emulator:
         check_roles=True,
     )
     emulator.vended_logs.carry_by(log_deliveries.carry)
+    bedrock_permissions.know_tags(emulator.knowledge_base_tags)
     return emulator
 
 

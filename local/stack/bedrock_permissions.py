@@ -10,13 +10,14 @@ of OpenSearch Serverless need APIAccessAll, is reported by users.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
 
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, responses, router
+from ministack.services import tagging
 
 Query = dict[str, list[str]]
 Answer = tuple[int, dict[str, str], bytes]
@@ -51,6 +52,20 @@ def teach() -> None:
 
     iam_actions.extract_iam_action = iam_action
     iam_actions.extract_resource_arn = resource_arn
+
+
+def know_tags(of_knowledge_bases: Callable[[], dict[str, dict[str, str]]]) -> None:
+    """Lets policies tell knowledge bases by their tags: `aws:ResourceTag`.
+
+    Args:
+        of_knowledge_bases: gives their tags by their ARNs.
+    """
+
+    def tags() -> Iterator[tuple[str, list[dict[str, str]]]]:
+        for arn, of_this in of_knowledge_bases().items():
+            yield arn, [{"Key": key, "Value": value} for key, value in of_this.items()]
+
+    tagging._RESOURCE_TAG_COLLECTORS["bedrock"] = tags
 
 
 def refusal(

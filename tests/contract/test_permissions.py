@@ -14,7 +14,7 @@ import pytest
 
 from kbfleet.bootstrap import KNOWLEDGE_STORES
 from local.bedrock import Quotas
-from tests.support.granted_permissions import SERVICE_ROLE, Grant, Need, Permissions
+from tests.support.granted_permissions import READER_ROLE, SERVICE_ROLE, Grant, Need, Permissions
 from tests.support.needed_permissions import NeededPermissions
 from tests.support.tenant_lives import live_everything, live_on_a_store
 from tests.support.virtual_fleet import VirtualFleet, virtual_fleet
@@ -25,7 +25,7 @@ UNSEEN = {
     ("SendAlertFunction", "dynamodb:GetItem"),
     # Bedrock looks the profile up on behalf of the caller, if the model is one. Source: AWS documentation,
     # Prerequisites for inference profiles.
-    ("AskFunction", "bedrock:GetInferenceProfile"),
+    (READER_ROLE, "bedrock:GetInferenceProfile"),
     # Source: AWS documentation, Create a service role for Amazon Bedrock Knowledge Bases. The emulator does not ask.
     (SERVICE_ROLE, "s3vectors:GetVectors"),
 }

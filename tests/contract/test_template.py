@@ -258,7 +258,15 @@ class TestPermissions:
             if {"bedrock:Retrieve", "s3:GetObject"}
             & {*([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])}
         }
-        assert may == {"AskFunction", "KnowledgeBaseRole"}
+        assert may == {"Answering", "KnowledgeBaseRole"}
+
+    def test_who_reads_for_answers_is_one_role_and_whoever_assumes_it_is_the_ask_function(self) -> None:
+        for policy in ("Answering", "Guarding"):
+            assert properties(policy)["Roles"] == [
+                {"Fn::If": ["CredentialsAreScoped", {"Ref": "KnowledgeBaseReaderRole"}, {"Ref": "AskFunctionRole"}]}
+            ]
+        (trusted,) = properties("KnowledgeBaseReaderRole")["AssumeRolePolicyDocument"]["Statement"]
+        assert trusted["Principal"] == {"AWS": {"Fn::GetAtt": "AskFunctionRole.Arn"}}
 
 
 class TestPushMonitoring:

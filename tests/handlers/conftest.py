@@ -15,6 +15,7 @@ import pytest
 from moto import mock_aws
 
 from kbfleet import bootstrap, telemetry
+from kbfleet.adapters.sessions import SignedSessions
 from kbfleet.domain.tenant import TenantId
 from kbfleet.usecases.asking import AskableTenants
 from tests.support.aws import client as aws_client
@@ -23,6 +24,7 @@ from tests.support.fleet import Fleet
 from tests.support.samples import ACCOUNT, REGION
 from tests.support.template import REPOSITORY, table_definition
 
+SESSIONS = SignedSessions(lambda: "k" * 64)
 EVENTS = REPOSITORY / "events"
 ENVIRONMENT = {
     "AWS_REGION": REGION,
@@ -154,7 +156,8 @@ def answerer(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scr
     def script(**answers: Any) -> ScriptedAnswerer:
         scripted = ScriptedAnswerer(answers)
         tenants = AskableTenants(fleet.registry, fleet.ledger, fleet.clock, fleet.scheduler.start_interval)
-        monkeypatch.setattr(bootstrap, "answerer", lambda: scripted)
+        monkeypatch.setattr(bootstrap, "answerer", lambda _knowledge_store: scripted)
+        monkeypatch.setattr(bootstrap, "sessions", lambda: SESSIONS)
         monkeypatch.setattr(bootstrap, "askable_tenants", lambda: tenants)
         return scripted
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kbfleet.domain.answer import Citation, GeneratedAnswer, Source
+from kbfleet.domain.answer import Citation, GeneratedAnswer, Inquiry, Question, Source
 from kbfleet.domain.errors import (
     AccessRefused,
     CapacityExceeded,
@@ -18,24 +18,22 @@ from kbfleet.domain.errors import (
     ResourceMissing,
     Throttled,
 )
+from kbfleet.domain.metadata_filter import MetadataFilter
 from kbfleet.domain.tenant import TenantStatus
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.fakes import ScriptedAnswerer
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, SAKURA, tenant
+from tests.support.samples import ACME, NAMES, SAKURA, tenant
 
 QUESTION = "How long is the warranty of the tent?"
-ANSWER = GeneratedAnswer(
-    "二年間です。",
-    (
-        Citation(
-            "二年間です。",
-            0,
-            6,
-            (Source("規程/保証.pdf", "s3://b/規程/保証.pdf", "保証期間は二年間とする。", 3, {"部署": "営業"}),),
-        ),
-    ),
+SOURCE = Source(
+    "規程/保証.pdf",
+    f"s3://{NAMES.bucket(ACME)}/規程/保証.pdf",
+    "保証期間は二年間とする。",
+    3,
+    {"部署": "営業"},
 )
+ANSWER = GeneratedAnswer("二年間です。", (Citation("二年間です。", 0, 6, (SOURCE,)),), conversation="conversation-1")
 Ask = Callable[..., dict[str, Any]]
 Script = Callable[..., ScriptedAnswerer]
 
@@ -44,8 +42,10 @@ Script = Callable[..., ScriptedAnswerer]
 def ask(fleet: Fleet, handler: Callable[[str], Handler]) -> Ask:
     """Sends the sample request, or one that differs from it."""
 
-    def send(body: object = ..., *, authorizer: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-        request = {**event("triggers/ask"), **changes}
+    def send(
+        body: object = ..., *, sample: str = "ask", authorizer: dict[str, Any] | None = None, **changes: Any
+    ) -> dict[str, Any]:
+        request = {**event(f"triggers/{sample}"), **changes}
         if body is not ...:
             request["body"] = body if body is None or isinstance(body, str) else json.dumps(body)
         if authorizer is not None:
@@ -73,7 +73,9 @@ class TestAnswers:
         answer = ask()
         assert answer["statusCode"] == 200
         assert answer["multiValueHeaders"]["Content-Type"] == ["application/json"]
-        assert json.loads(answer["body"]) == {
+        body = json.loads(answer["body"])
+        assert body.pop("session")
+        assert body == {
             "answer": "二年間です。",
             "citations": [
                 {
@@ -83,7 +85,7 @@ class TestAnswers:
                     "sources": [
                         {
                             "document": "規程/保証.pdf",
-                            "uri": "s3://b/規程/保証.pdf",
+                            "uri": f"s3://{NAMES.bucket(ACME)}/規程/保証.pdf",
                             "passage": "保証期間は二年間とする。",
                             "page": 3,
                             "metadata": {"部署": "営業"},
@@ -103,7 +105,7 @@ class TestAnswers:
         fleet.registry.create(tenant(SAKURA, knowledge_base_id="KBSAKURA01"))
         asked = answerer(KB00000001=ANSWER, KBSAKURA01=ANSWER)
         ask(
-            authorizer={"tenant_id": "sakura"},
+            authorizer={"tenant_id": "sakura", "user_id": "ken"},
             headers={"X-Tenant-Id": "acme", "tenant_id": "acme"},
             queryStringParameters={"tenant_id": "acme"},
             pathParameters={"tenant_id": "acme"},
@@ -116,7 +118,15 @@ class TestAnswers:
         assert problem_of(ask({"question": QUESTION, "tenant_id": "sakura"}))["field"] == "tenant_id"
         assert asked.asked == []
 
-    @pytest.mark.parametrize("authorizer", [{}, {"tenant_id": ""}, {"tenant_id": "ACME"}, {"principalId": "acme"}])
+    @pytest.mark.parametrize(
+        "authorizer",
+        [
+            {},
+            {"tenant_id": "", "user_id": "mina"},
+            {"tenant_id": "ACME", "user_id": "mina"},
+            {"principalId": "acme", "user_id": "mina"},
+        ],
+    )
     def test_without_a_verified_tenant_nothing_is_asked(
         self, ask: Ask, fleet: Fleet, answerer: Script, authorizer: dict[str, Any]
     ) -> None:
@@ -124,6 +134,79 @@ class TestAnswers:
         asked = answerer(KB00000001=ANSWER)
         assert problem_of(ask(authorizer=authorizer))["status"] == 400
         assert asked.asked == []
+
+    @pytest.mark.parametrize("authorizer", [{"tenant_id": "acme"}, {"tenant_id": "acme", "user_id": ""}])
+    def test_without_a_verified_user_nothing_is_asked(
+        self, ask: Ask, fleet: Fleet, answerer: Script, authorizer: dict[str, Any]
+    ) -> None:
+        fleet.registry.create(tenant())
+        asked = answerer(KB00000001=ANSWER)
+        assert problem_of(ask(authorizer=authorizer))["status"] == 401
+        assert asked.asked == []
+
+    def test_a_question_can_say_how_it_is_to_be_answered(self, ask: Ask, fleet: Fleet, answerer: Script) -> None:
+        fleet.registry.create(tenant())
+        asked = answerer(KB00000001=ANSWER)
+        department = {"equals": {"key": "department", "value": "sales"}}
+        assert ask({"question": QUESTION, "passages": 7, "filter": department})["statusCode"] == 200
+        assert asked.inquiries == [Inquiry(Question(QUESTION), 7, MetadataFilter(department))]
+
+
+class TestBackEnds:
+    def test_a_back_end_asks_for_the_tenant_of_the_path(self, ask: Ask, fleet: Fleet, answerer: Script) -> None:
+        fleet.registry.create(tenant())
+        asked = answerer(KB00000001=ANSWER)
+        answer = ask(sample="ask_for_tenant")
+        assert answer["statusCode"] == 200
+        assert json.loads(answer["body"])["answer"] == "二年間です。"
+        assert asked.asked == [("KB00000001", QUESTION)]
+
+    def test_an_impossible_tenant_is_refused(self, ask: Ask, answerer: Script) -> None:
+        answerer()
+        document = problem_of(ask(sample="ask_for_tenant", path="/tenants/ACME/ask"))
+        assert (document["status"], document["field"]) == (400, "tenant_id")
+
+    @pytest.mark.parametrize("user_id", ["", "x" * 256, 7])
+    def test_a_wrong_user_is_refused(self, ask: Ask, fleet: Fleet, answerer: Script, user_id: object) -> None:
+        fleet.registry.create(tenant())
+        answerer()
+        document = problem_of(ask({"question": QUESTION, "user_id": user_id}, sample="ask_for_tenant"))
+        assert (document["status"], document["field"]) == (400, "user_id")
+
+    def test_a_user_of_a_tenant_names_no_user(self, ask: Ask, fleet: Fleet, answerer: Script) -> None:
+        fleet.registry.create(tenant())
+        answerer()
+        assert problem_of(ask({"question": QUESTION, "user_id": "ken"}))["field"] == "user_id"
+
+
+class TestSessions:
+    @pytest.mark.parametrize("sample", ["ask", "ask_for_tenant"])
+    def test_a_session_goes_on_with_its_conversation(
+        self, ask: Ask, fleet: Fleet, answerer: Script, sample: str
+    ) -> None:
+        fleet.registry.create(tenant())
+        asked = answerer(KB00000001=ANSWER)
+        session = json.loads(ask(sample=sample)["body"])["session"]
+        body = {**json.loads(event(f"triggers/{sample}")["body"]), "session": session}
+        assert json.loads(ask(body, sample=sample)["body"])["session"] == session
+        assert [inquiry.conversation for inquiry in asked.inquiries] == [None, "conversation-1"]
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"authorizer": {"tenant_id": "acme", "user_id": "ken"}},
+            {"authorizer": {"tenant_id": "sakura", "user_id": "5f2c1b7e-8a31-4a5e-9a0c-0c9d5b1f7a11"}},
+            {"sample": "ask_for_tenant"},
+        ],
+    )
+    def test_nobody_else_can_use_it(self, ask: Ask, fleet: Fleet, answerer: Script, other: dict[str, Any]) -> None:
+        fleet.registry.create(tenant())
+        fleet.registry.create(tenant(SAKURA, knowledge_base_id="KBSAKURA01"))
+        asked = answerer(KB00000001=ANSWER, KBSAKURA01=ANSWER)
+        session = json.loads(ask()["body"])["session"]
+        document = problem_of(ask({"question": QUESTION, "session": session}, **other))
+        assert (document["status"], document["code"], document["field"]) == (400, "SessionRefused", "session")
+        assert len(asked.asked) == 1
 
 
 class TestRefusals:
@@ -143,6 +226,13 @@ class TestRefusals:
             ({"question": 7}, "question"),
             ({"question": ["a"]}, "question"),
             ({"question": QUESTION, "model": "best"}, "model"),
+            ({"question": QUESTION, "session": ""}, "session"),
+            ({"question": QUESTION, "session": "x" * 1_001}, "session"),
+            ({"question": QUESTION, "passages": 0}, "passages"),
+            ({"question": QUESTION, "passages": 101}, "passages"),
+            ({"question": QUESTION, "passages": "5"}, "passages"),
+            ({"question": QUESTION, "filter": "department"}, "filter"),
+            ({"question": QUESTION, "filter": {"equals": {"key": "a"}}}, "filter.equals"),
         ],
     )
     def test_a_bad_request_names_the_field_and_costs_no_model_call(
@@ -166,19 +256,39 @@ class TestRefusals:
         assert (document["status"], document["code"]) == (404, "TenantNotFound")
         assert asked.asked == []
 
-    @pytest.mark.parametrize("status", [TenantStatus.PROVISIONING, TenantStatus.FAILED])
+    @pytest.mark.parametrize(
+        ("status", "code"),
+        [
+            (TenantStatus.PROVISIONING, "TenantNotActive"),
+            (TenantStatus.FAILED, "TenantFailed"),
+            (TenantStatus.SUSPENDED, "TenantSuspended"),
+            (TenantStatus.OFFBOARDING, "TenantOffboarding"),
+            (TenantStatus.OFFBOARDED, "TenantOffboarded"),
+        ],
+    )
     def test_a_tenant_that_is_not_active_is_a_conflict(
-        self, ask: Ask, fleet: Fleet, answerer: Script, status: TenantStatus
+        self, ask: Ask, fleet: Fleet, answerer: Script, status: TenantStatus, code: str
     ) -> None:
         fleet.registry.create(tenant(status=status))
         asked = answerer()
         document = problem_of(ask())
-        assert (document["status"], document["code"]) == (409, "TenantNotActive")
+        assert (document["status"], document["code"]) == (409, code)
         assert asked.asked == []
 
     def test_an_unknown_path_is_a_problem_too(self, ask: Ask, answerer: Script) -> None:
         answerer()
         assert problem_of(ask(path="/nowhere", resource="/nowhere"))["status"] == 404
+
+    def test_an_answer_from_anothers_documents_is_forbidden_and_logged_as_an_error(
+        self, ask: Ask, fleet: Fleet, answerer: Script, logs: Logs
+    ) -> None:
+        fleet.registry.create(tenant(SAKURA, knowledge_base_id="KB00000001"))
+        answerer(KB00000001=ANSWER)
+        document = problem_of(ask(authorizer={"tenant_id": "sakura", "user_id": "mina"}))
+        assert (document["status"], document["code"]) == (403, "IsolationBreached")
+        assert "二年間" not in json.dumps(document, ensure_ascii=False)
+        assert str(NAMES.bucket(ACME)) not in json.dumps(document)
+        assert [line["level"] for line in logs.lines] == ["ERROR"]
 
 
 class TestBedrockRefuses:

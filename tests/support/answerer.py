@@ -1,14 +1,22 @@
-"""An answerer that follows a script."""
+"""An answerer that follows a script, and what it and the real ones are told."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
-from kbfleet.domain.answer import GeneratedAnswer, Question
+from kbfleet.domain.answer import AskableTenant, Freshness, GeneratedAnswer, Inquiry, Turn
+from kbfleet.domain.tenant import TenantId
+from kbfleet.ports import Clock
+
+
+def askable(tenant_id: TenantId, knowledge_base_id: str, knowledge_store: str = "S3_VECTORS") -> AskableTenant:
+    return AskableTenant(tenant_id, knowledge_base_id, knowledge_store, Freshness(None, False))
 
 
 class ScriptedAnswerer:
-    """`kbfleet.ports.Answerer`. Raises or gives what the script has for a knowledge base; `asked` has every question.
+    """`kbfleet.ports.Answerer`. Raises or gives what the script has for a knowledge base; `asked` has every question,
+    `inquiries` how it was put.
 
     Args:
         script: by knowledge base id, an answer or an error.
@@ -16,11 +24,29 @@ class ScriptedAnswerer:
 
     def __init__(self, script: Mapping[str, GeneratedAnswer | Exception]) -> None:
         self._script = script
-        self.asked: list[tuple[str, Question]] = []
+        self.asked: list[tuple[str, str]] = []
+        self.inquiries: list[Inquiry] = []
 
-    def answer(self, knowledge_base_id: str, question: Question) -> GeneratedAnswer:
-        self.asked.append((knowledge_base_id, question))
-        scripted = self._script[knowledge_base_id]
+    def answer(self, tenant: AskableTenant, inquiry: Inquiry) -> GeneratedAnswer:
+        self.asked.append((tenant.knowledge_base_id, str(inquiry.question)))
+        self.inquiries.append(inquiry)
+        scripted = self._script[tenant.knowledge_base_id]
         if isinstance(scripted, Exception):
             raise scripted
         return scripted
+
+
+class InMemoryConversations:
+    """`kbfleet.ports.Conversations`, forgotten a lifetime after they began."""
+
+    def __init__(self, clock: Clock, lifetime: timedelta) -> None:
+        self._clock = clock
+        self._lifetime = lifetime
+        self._told: dict[tuple[TenantId, str], tuple[datetime, list[Turn]]] = {}
+
+    def turns(self, tenant_id: TenantId, conversation: str) -> Sequence[Turn]:
+        began, turns = self._told.get((tenant_id, conversation), (self._clock.now(), []))
+        return () if began + self._lifetime <= self._clock.now() else tuple(turns)
+
+    def add(self, tenant_id: TenantId, conversation: str, turn: Turn) -> None:
+        self._told.setdefault((tenant_id, conversation), (self._clock.now(), []))[1].append(turn)

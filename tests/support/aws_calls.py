@@ -55,7 +55,8 @@ class Moment(StrEnum):
 @dataclass(frozen=True)
 class Call:
     """One call of the product, however many attempts the SDK makes for it. `number` counts all of a world's, from 0;
-    `strand` is the work it was made in: an execution's ARN, or what else was going on."""
+    `strand` is the work it was made in: an execution's ARN, or what else was going on. `assumed`: it was made with
+    credentials that the function was given, in place of its own role's."""
 
     number: int
     strand: str
@@ -63,6 +64,7 @@ class Call:
     service: str
     operation: str
     resource: str
+    assumed: bool = False
 
     @property
     def kind(self) -> tuple[str, str, str]:
@@ -156,7 +158,7 @@ class AwsCalls:
             self._clients[service] = self.client(service)
         return self._clients[service]
 
-    def client(self, service: str, *, config: Config | None = None) -> Any:
+    def client(self, service: str, *, config: Config | None = None, **credentials: str) -> Any:
         """A new client of this world. Calls made outside of any function are carried out without more ado."""
         made = aws.client(service, region=self._region, config=config)
         events = made.meta.events
@@ -166,12 +168,14 @@ class AwsCalls:
             # botocore asks every handler, also when one has answered: moto must not carry out what is refused here.
             events.unregister("before-send", botocore_stubber)
             events.register_first("before-send", partial(self._answer, service))
-        events.register("before-parameter-build", partial(self._before, service))
+        events.register("before-parameter-build", partial(self._before, service, bool(credentials)))
         events.register("request-created", self._requested)
         events.register("after-call", self._after)
         return made
 
-    def _before(self, service: str, *, params: Any, model: Any, context: dict[str, Any], **_: Any) -> None:
+    def _before(
+        self, service: str, assumed: bool, *, params: Any, model: Any, context: dict[str, Any], **_: Any
+    ) -> None:
         strand = self._timeline.current
         if strand is None or strand.function is None:
             return
@@ -181,7 +185,7 @@ class AwsCalls:
             resource = "/".join(value["S"] for value in params["Key"].values())
         if not resource and "Item" in params:
             resource = "/".join(params["Item"][key]["S"] for key in ("PK", "SK"))
-        call = Call(len(self.made), strand.name, strand.function, service, model.name, resource)
+        call = Call(len(self.made), strand.name, strand.function, service, model.name, resource, assumed)
         self.made.append(call)
         context["call"], context["parameters"] = call, params
         for disturb in tuple(self.disturbances):

@@ -12,17 +12,19 @@ from typing import Any
 from ministack.core import iam_evaluator
 
 from tests.support.deployment_values import Deployment
-from tests.support.template import template
 
 SERVICE_ROLE = "KnowledgeBaseRole"
 """The role that every knowledge base assumes; it stands beside the functions."""
+READER_ROLE = "KnowledgeBaseReaderRole"
+"""The role that the ask function assumes; it stands beside them, too."""
 NO_RESOURCE = "*"
 """The resource of an action that knows none."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """That `who` (a function's logical id, or `SERVICE_ROLE`) may do `action` to `resource` (an ARN or `NO_RESOURCE`).
+    """That `who` (a function's logical id, or a role beside the functions) may do `action` to `resource` (an ARN or
+    `NO_RESOURCE`).
 
     `conditions` are the condition keys of the request and their values.
     """
@@ -49,7 +51,7 @@ class Permissions:
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
         functions = deployment.made("AWS::Serverless::Function")
-        self._statements = {who: list(self._statements_of(who)) for who in (*functions, SERVICE_ROLE)}
+        self._statements = {who: list(self._statements_of(who)) for who in (*functions, SERVICE_ROLE, READER_ROLE)}
 
     def allow(self, need: Need) -> bool:
         keys: dict[str, Any] = {key: list(values) for key, values in need.conditions}
@@ -95,9 +97,9 @@ class Permissions:
         if self._deployment.has(who, "Policies"):
             for policy in self._deployment.property(who, "Policies"):
                 yield from policy.get("PolicyDocument", policy)["Statement"]
-        role = who if who == SERVICE_ROLE else f"{who}Role"
+        role = who if who in {SERVICE_ROLE, READER_ROLE} else f"{who}Role"
         for policy in self._deployment.made("AWS::IAM::Policy"):
-            if {"Ref": role} in template()["Resources"][policy]["Properties"]["Roles"]:
+            if role in self._deployment.property(policy, "Roles"):
                 yield from self._deployment.property(policy, "PolicyDocument")["Statement"]
 
 

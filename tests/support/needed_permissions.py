@@ -19,7 +19,7 @@ from ministack.core import iam_actions, router
 
 from local.stack import bedrock_permissions
 from tests.support.aws_calls import Call
-from tests.support.granted_permissions import NO_RESOURCE, SERVICE_ROLE, Need, Permissions, listed
+from tests.support.granted_permissions import NO_RESOURCE, READER_ROLE, SERVICE_ROLE, Need, Permissions, listed
 from tests.support.virtual_fleet import VirtualFleet
 
 _NAMES_AT_MINISTACK = {"stepfunctions": "states"}
@@ -59,9 +59,10 @@ class NeededPermissions:
     # --- calls ---
 
     def _note(self, call: Call, parameters: Mapping[str, Any], request: AWSPreparedRequest) -> None:
+        who = READER_ROLE if call.assumed else call.function
         for action, resource, context in self._needs(call, parameters, request):
             values = {key.lower(): tuple(listed(value)) for key, value in context.items()}
-            self.found.setdefault(Need(call.function, action, resource, tuple(sorted(values.items()))), str(call))
+            self.found.setdefault(Need(who, action, resource, tuple(sorted(values.items()))), str(call))
 
     def _needs(
         self, call: Call, parameters: Mapping[str, Any], request: AWSPreparedRequest
@@ -109,6 +110,10 @@ class NeededPermissions:
                 return list(iam_actions.eventbridge_resource_arns(body, *where))
             case "bedrock-agent":
                 return [_knowledge_base(path, *where)]
+            case "bedrock-agent-runtime" if path.startswith("/knowledgebases/"):
+                return [_knowledge_base(path, *where)]
+            case "sts":
+                return parse_qs(body.decode())["RoleArn"]
             case "bedrock-agent-runtime" | "opensearchserverless":
                 return [NO_RESOURCE]  # their other permissions are those that have resources
             case "s3" if path == "/":

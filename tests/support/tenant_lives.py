@@ -79,8 +79,7 @@ class Lives:
         self.upload(tenant_id, "rental-terms.md", "A tent is rented for three days at least.")
         self.sync(tenant_id)
         self.api("get_jobs", tenant_id)
-        if self.store != "MANAGED":
-            self.ask(tenant_id)
+        self.ask(tenant_id)
         self.remove(tenant_id, "rental-terms.md")
         self.tell_of_changes(tenant_id)
         self.fleet.settle(tenant_id)

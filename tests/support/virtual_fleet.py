@@ -520,6 +520,8 @@ def _make_resources(fleet: VirtualFleet) -> None:
             name=fleet.deployment.property(destination, "Name"),
             deliveryDestinationConfiguration={"destinationResourceArn": group},
         )
+    for secret in fleet.deployment.made("AWS::SecretsManager::Secret"):
+        fleet.client("secretsmanager").create_secret(Name=secret, SecretString="k" * 64)
     for bucket in fleet.deployment.made("AWS::S3Vectors::VectorBucket"):
         name = fleet.deployment.property(bucket, "VectorBucketName")
         fleet.client("s3vectors").create_vector_bucket(vectorBucketName=name)

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kbfleet.domain.answer import Freshness, GeneratedAnswer, Question
-from kbfleet.domain.errors import InvalidInput, TenantNotActive, TenantNotFound, Throttled
+from kbfleet.adapters.sessions import SignedSessions
+from kbfleet.domain.answer import Answer, Asker, Citation, Freshness, GeneratedAnswer, Inquiry, Question, Source
+from kbfleet.domain.errors import (
+    InvalidInput,
+    IsolationBreached,
+    SessionRefused,
+    TenantFailed,
+    TenantNotActive,
+    TenantNotFound,
+    TenantOffboarded,
+    TenantOffboarding,
+    TenantSuspended,
+    Throttled,
+)
 from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
 from kbfleet.usecases.asking import AskableTenants, ask
 from tests.support.clock import START
 from tests.support.fakes import FakeClock, InMemorySyncLedger, InMemoryTenantRegistry, ScriptedAnswerer
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, SAKURA, tenant
+from tests.support.samples import ACME, NAMES, SAKURA, tenant
 
 QUESTION = Question("How long is the warranty?")
 ANSWER = GeneratedAnswer("Two years.", ())
 REMEMBERED_FOR = timedelta(seconds=15)
+MINA = Asker(ACME, "user mina")
+SESSIONS = SignedSessions(lambda: "k" * 64)
 
 
 class CountingRegistry(InMemoryTenantRegistry):
@@ -51,38 +66,83 @@ class TestQuestions:
         assert "secret" not in str(refused.value)
 
 
+def ask_as(
+    asker: Asker, registry: InMemoryTenantRegistry, answerer: ScriptedAnswerer, session: str | None = None
+) -> Answer:
+    return ask(
+        asker,
+        Inquiry(QUESTION),
+        session,
+        tenants=askable(registry),
+        answerers=lambda _knowledge_store: answerer,
+        sessions=SESSIONS,
+        names=NAMES,
+    )
+
+
 class TestAsking:
     def test_the_question_goes_to_the_tenants_own_knowledge_base(self) -> None:
         registry = InMemoryTenantRegistry(tenant(knowledge_base_id="KBACME"), tenant(SAKURA, knowledge_base_id="KBSAK"))
         answerer = ScriptedAnswerer({"KBACME": ANSWER, "KBSAK": GeneratedAnswer("二年です。", ())})
-        answer = ask(SAKURA, QUESTION, tenants=askable(registry), answerer=answerer)
+        answer = ask_as(Asker(SAKURA, "user mina"), registry, answerer)
         assert answer.generated.text == "二年です。"
         assert answerer.asked == [("KBSAK", QUESTION)]
 
     def test_an_unknown_tenant_cannot_ask(self) -> None:
         answerer = ScriptedAnswerer({})
         with pytest.raises(TenantNotFound):
-            ask(ACME, QUESTION, tenants=askable(InMemoryTenantRegistry()), answerer=answerer)
+            ask_as(MINA, InMemoryTenantRegistry(), answerer)
         assert answerer.asked == []
 
     @pytest.mark.parametrize(
-        "inactive",
+        ("inactive", "error"),
         [
-            tenant(status=TenantStatus.PROVISIONING),
-            tenant(status=TenantStatus.FAILED),
-            tenant(knowledge_base_id=None),
+            (tenant(status=TenantStatus.PROVISIONING), TenantNotActive),
+            (tenant(status=TenantStatus.FAILED), TenantFailed),
+            (tenant(status=TenantStatus.SUSPENDED), TenantSuspended),
+            (tenant(status=TenantStatus.OFFBOARDING), TenantOffboarding),
+            (tenant(status=TenantStatus.OFFBOARDED), TenantOffboarded),
+            (tenant(knowledge_base_id=None), TenantNotActive),
         ],
     )
-    def test_a_tenant_that_is_not_active_cannot_ask(self, inactive: Tenant) -> None:
+    def test_a_tenant_that_is_not_active_cannot_ask_and_is_told_why(
+        self, inactive: Tenant, error: type[TenantNotActive]
+    ) -> None:
         answerer = ScriptedAnswerer({})
-        with pytest.raises(TenantNotActive, match="acme"):
-            ask(ACME, QUESTION, tenants=askable(InMemoryTenantRegistry(inactive)), answerer=answerer)
+        with pytest.raises(TenantNotActive, match="acme") as refused:
+            ask_as(MINA, InMemoryTenantRegistry(inactive), answerer)
+        assert type(refused.value) is error
         assert answerer.asked == []
 
     def test_what_the_answerer_raises_is_the_callers_to_handle(self) -> None:
         answerer = ScriptedAnswerer({"KB00000001": Throttled("too fast")})
         with pytest.raises(Throttled):
-            ask(ACME, QUESTION, tenants=askable(InMemoryTenantRegistry(tenant())), answerer=answerer)
+            ask_as(MINA, InMemoryTenantRegistry(tenant()), answerer)
+
+    def test_an_answer_from_anothers_documents_is_not_given(self) -> None:
+        source = Source("a.md", f"s3://{NAMES.bucket(SAKURA)}/a.md", "secret")
+        answer = GeneratedAnswer("Secret.", (Citation("Secret.", 0, 7, (source,)),))
+        with pytest.raises(IsolationBreached) as breached:
+            ask_as(MINA, InMemoryTenantRegistry(tenant()), ScriptedAnswerer({"KB00000001": answer}))
+        assert "secret" not in str(breached.value).lower()
+
+
+class TestSessions:
+    def test_the_session_of_an_answer_takes_its_conversation_up(self) -> None:
+        answerer = ScriptedAnswerer({"KB00000001": replace(ANSWER, conversation="c1")})
+        first = ask_as(MINA, InMemoryTenantRegistry(tenant()), answerer)
+        second = ask_as(MINA, InMemoryTenantRegistry(tenant()), answerer, first.session)
+        assert [inquiry.conversation for inquiry in answerer.inquiries] == [None, "c1"]
+        assert second.session == first.session
+
+    @pytest.mark.parametrize("other", [Asker(ACME, "user ken"), Asker(SAKURA, "user mina")])
+    def test_a_session_is_good_for_its_asker_only(self, other: Asker) -> None:
+        answerer = ScriptedAnswerer({"KB00000001": replace(ANSWER, conversation="c1")})
+        registry = InMemoryTenantRegistry(tenant(), tenant(SAKURA))
+        session = ask_as(MINA, registry, answerer).session
+        with pytest.raises(SessionRefused):
+            ask_as(other, registry, answerer, session)
+        assert len(answerer.asked) == 1
 
 
 class TestRemembering:

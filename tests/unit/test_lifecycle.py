@@ -129,7 +129,7 @@ class TestSuspending:
 
     @pytest.mark.parametrize("status", [TenantStatus.PROVISIONING, TenantStatus.FAILED, TenantStatus.OFFBOARDING])
     def test_only_an_active_tenant_can_be_suspended(self, status: TenantStatus) -> None:
-        with pytest.raises(TenantNotActive, match=status):
+        with pytest.raises(TenantNotActive, match="acme"):
             tenant(status=status).suspended(START)
 
 
@@ -184,7 +184,7 @@ class TestStatus:
 
     @pytest.mark.parametrize("status", [TenantStatus.PROVISIONING, TenantStatus.FAILED])
     def test_one_that_is_not_ready_cannot_be_asked(self, status: TenantStatus) -> None:
-        with pytest.raises(TenantNotActive, match=status):
+        with pytest.raises(TenantNotActive, match="acme"):
             tenant(status=status).askable()
 
     def test_a_change_of_status_remembers_the_one_before_and_when(self) -> None:

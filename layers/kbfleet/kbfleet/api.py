@@ -17,6 +17,7 @@ _STATUS: tuple[tuple[type[errors.KbfleetError], HTTPStatus], ...] = (
     (errors.KnowledgeStoreNotOffered, HTTPStatus.BAD_REQUEST),
     (errors.TokenRefused, HTTPStatus.UNAUTHORIZED),
     (errors.TenantClaimMissing, HTTPStatus.FORBIDDEN),
+    (errors.IsolationBreached, HTTPStatus.FORBIDDEN),
     (errors.TenantNotFound, HTTPStatus.NOT_FOUND),
     (errors.ExecutionNotFound, HTTPStatus.NOT_FOUND),
     (errors.TenantBusy, HTTPStatus.CONFLICT),
@@ -38,7 +39,7 @@ def problem(error: errors.KbfleetError) -> Response[str]:
     """The problem document of an error. What AWS said stays in the log: it names resources that are not the
     caller's."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
-    internal = isinstance(error, errors.Retryable | errors.AwsRefusal)
+    internal = isinstance(error, errors.Retryable | errors.AwsRefusal | errors.IsolationBreached)
     document: dict[str, object] = {
         "type": "about:blank",
         "title": status.phrase,
@@ -77,7 +78,8 @@ def resolver() -> APIGatewayRestResolver:
 
     @app.exception_handler(errors.KbfleetError)
     def known(error: errors.KbfleetError) -> Response[str]:
-        logger.warning("The request was not served", error=type(error).__name__, reason=str(error))
+        write = logger.error if isinstance(error, errors.IsolationBreached) else logger.warning
+        write("The request was not served", error=type(error).__name__, reason=str(error))
         return problem(error)
 
     @app.not_found

@@ -6,7 +6,7 @@ Lambda pays only for the clients that it uses.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pkgutil import resolve_name
@@ -26,7 +26,9 @@ from kbfleet.adapters.dynamodb import (
 )
 from kbfleet.adapters.dynamodb_documents import DynamoDBDocumentRetries, DynamoDBFailedDocuments
 from kbfleet.adapters.knowledge_stores import StoreResources, StoreType
+from kbfleet.domain.answer import AskableTenant
 from kbfleet.domain.errors import KnowledgeStoreNotOffered
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.ports import (
     AlertChannel,
     Announcements,
@@ -43,6 +45,7 @@ from kbfleet.ports import (
     KnowledgeStore,
     LogDeliveries,
     RetryTurns,
+    Sessions,
     StoredDocuments,
     SyncLedger,
     TaskCallbacks,
@@ -156,15 +159,17 @@ KNOWLEDGE_STORES: Mapping[str, str] = {
 `kbfleet.adapters.knowledge_stores`. The classes are imported when the offered stores are first asked for."""
 
 
+def _store_type(name: str) -> type[StoreType]:
+    found: type[StoreType] = resolve_name(f"kbfleet.adapters.knowledge_stores.{KNOWLEDGE_STORES[name]}")
+    return found
+
+
 class OfferedStores(Mapping[str, KnowledgeStore]):
     """The stores that the stack offers, the default first. Each is made, with its client, when it is first used."""
 
     def __init__(self, default: str, resources: StoreResources) -> None:
         """Raises: KnowledgeStoreNotOffered when the default is not among them; that is a fault of the template."""
-        types: Mapping[str, type[StoreType]] = {
-            name: resolve_name(f"kbfleet.adapters.knowledge_stores.{location}")
-            for name, location in KNOWLEDGE_STORES.items()
-        }
+        types = {name: _store_type(name) for name in KNOWLEDGE_STORES}
         offered = {name: kind for name, kind in types.items() if kind.offered_by(resources)}
         if default not in offered:
             raise KnowledgeStoreNotOffered(
@@ -401,13 +406,56 @@ def askable_tenants() -> AskableTenants:
 
 
 @cache
-def answerer() -> Answerer:
-    from kbfleet.adapters.bedrock import RetrieveAndGenerateAnswerer
+def answerer(knowledge_store: str) -> Answerer:
+    """The one for knowledge bases that keep their vectors in that type of store."""
+    from kbfleet.adapters.answerers import Generation, RetrieveAndConverseAnswerer, RetrieveAndGenerateAnswerer
+    from kbfleet.adapters.dynamodb_conversations import DynamoDBConversations
+    from kbfleet.adapters.sessions import LIFETIME
 
-    return RetrieveAndGenerateAnswerer(
-        boto3.client("bedrock-agent-runtime", config=_ANSWER_CLIENT),
-        model_arn=fleet().model_arn(read(AskSettings).generation_model_id),
+    settings = read(AskSettings)
+    generation = Generation(
+        fleet().model_arn(settings.generation_model_id),
+        settings.prompt_template,
+        settings.guardrail_id,
+        settings.guardrail_version,
     )
+    if _store_type(knowledge_store).kind is KnowledgeBaseKind.MANAGED:
+        conversations = DynamoDBConversations(_table(), clock(), LIFETIME)
+        return RetrieveAndConverseAnswerer(_answer_clients(), generation, conversations)
+    return RetrieveAndGenerateAnswerer(_answer_clients(), generation)
+
+
+@cache
+def _answer_clients() -> Callable[[str, AskableTenant], Any]:
+    role_arn = read(AskSettings).knowledge_base_reader_role_arn
+    if not role_arn:
+        own = cache(_answer_client)
+        return lambda service, _tenant: own(service)
+    from kbfleet.adapters.tenant_credentials import TenantClients
+
+    settings = fleet()
+    return TenantClients(
+        boto3.client("sts", config=_CLIENT),
+        role_arn=role_arn,
+        make=_answer_client,
+        knowledge_bases=f"arn:{settings.partition}:bedrock:{settings.aws_region}:{settings.account_id}:knowledge-base",
+        clock=clock(),
+    )
+
+
+def _answer_client(service: str, **credentials: str) -> Any:
+    return boto3.client(service, config=_ANSWER_CLIENT, **credentials)  # type: ignore[call-overload] # as above
+
+
+@cache
+def sessions() -> Sessions:
+    from aws_lambda_powertools.utilities import parameters
+
+    from kbfleet.adapters.sessions import SignedSessions
+
+    secret_arn = read(AskSettings).session_secret_arn
+    secrets = parameters.SecretsProvider(boto3_client=boto3.client("secretsmanager", config=_CLIENT))
+    return SignedSessions(lambda: str(secrets.get(secret_arn, max_age=3600)))
 
 
 @cache

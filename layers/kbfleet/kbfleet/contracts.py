@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kbfleet.domain.answer import Answer, Question
+from kbfleet.domain.answer import DEFAULT_PASSAGES, MAX_PASSAGES, Answer, Inquiry, Question
 from kbfleet.domain.documents import (
     DocumentRetry,
     FailedDocument,
@@ -32,6 +32,7 @@ from kbfleet.domain.ingestion import (
     SyncState,
 )
 from kbfleet.domain.knowledge_base import KnowledgeBaseState
+from kbfleet.domain.metadata_filter import MetadataFilter
 from kbfleet.domain.reconciliation import Disagreement, Reconciliation, ResourceKind
 from kbfleet.domain.tenant import (
     MAX_RETENTION_DAYS,
@@ -636,7 +637,23 @@ class WorkflowFailedEvent(BaseModel):
 
 
 class AskRequest(Contract):
+    """Body of `POST /ask`. `session` is that of an earlier answer; `filter` is in Bedrock's grammar, see
+    `MetadataFilter`."""
+
     question: Question
+    session: str | None = Field(default=None, min_length=1, max_length=1_000)
+    filter: dict[str, Any] | None = None
+    passages: int = Field(default=DEFAULT_PASSAGES, ge=1, le=MAX_PASSAGES, strict=True)
+
+    def to_domain(self) -> Inquiry:
+        """Raises: InvalidInput."""
+        return Inquiry(self.question, self.passages, None if self.filter is None else MetadataFilter(self.filter))
+
+
+class TenantAskRequest(AskRequest):
+    """Body of `POST /tenants/{tenant_id}/ask`. A session is good for the same `user_id` only."""
+
+    user_id: str | None = Field(default=None, min_length=1, max_length=255)
 
 
 class SourceBody(Contract):
@@ -664,6 +681,7 @@ class FreshnessBody(Contract):
 class AskResponse(Contract):
     answer: str
     citations: tuple[CitationBody, ...]
+    session: str
     freshness: FreshnessBody
     request_id: str
 
@@ -689,6 +707,7 @@ class AskResponse(Contract):
                 )
                 for citation in answer.generated.citations
             ),
+            session=answer.session,
             freshness=FreshnessBody(
                 synced_at=answer.freshness.synced_at, pending_changes=answer.freshness.pending_changes
             ),

@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from kbfleet.domain.alert import Alert
-from kbfleet.domain.answer import GeneratedAnswer, Question
+from kbfleet.domain.answer import AskableTenant, Asker, GeneratedAnswer, Inquiry, Turn
 from kbfleet.domain.documents import DocumentRetry, FailedDocument, FailureReport, IngestedDocument, StoredDocument
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import KbfleetError
@@ -388,8 +388,34 @@ class Executions(Protocol):
 
 
 class Answerer(Protocol):
-    def answer(self, knowledge_base_id: str, question: Question) -> GeneratedAnswer:
-        """Raises: Throttled, NotReadyYet, AwsRefusal."""
+    def answer(self, tenant: AskableTenant, inquiry: Inquiry) -> GeneratedAnswer:
+        """
+        Raises:
+            SessionRefused: the conversation that is to be taken up is over.
+            InvalidInput: the tenant's knowledge store does not understand the filter.
+            IsolationBreached: the tenant's credentials do not open the knowledge base.
+            Throttled, NotReadyYet, AwsRefusal.
+        """
+        ...
+
+
+class Conversations(Protocol):
+    """What was said in conversations that Bedrock does not keep."""
+
+    def turns(self, tenant_id: TenantId, conversation: str) -> Sequence[Turn]:
+        """Oldest first; none when it is over or never was."""
+        ...
+
+    def add(self, tenant_id: TenantId, conversation: str, turn: Turn) -> None: ...
+
+
+class Sessions(Protocol):
+    """What a caller is given to take a conversation up by; good for the same asker only."""
+
+    def issue(self, conversation: str, asker: Asker) -> str: ...
+
+    def conversation(self, session: str, asker: Asker) -> str:
+        """Raises: SessionRefused, whatever is wrong with it."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Amazon Bedrock Knowledge Bases: the control plane (bedrock-agent) and asking (bedrock-agent-runtime)."""
+"""Amazon Bedrock Knowledge Bases: the control plane (bedrock-agent)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.domain.answer import Citation, GeneratedAnswer, Question, Source
 from kbfleet.domain.errors import ResourceMissing
 from kbfleet.domain.ingestion import IngestionJob, JobStatus, parse_failure_reasons, statistics_from_counts
 from kbfleet.domain.knowledge_base import (
@@ -22,7 +21,6 @@ from kbfleet.domain.tenant import DataSourceReference, ResourceNames, TenantId
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_agent.client import AgentsforBedrockClient
-    from mypy_boto3_bedrock_agent_runtime.client import AgentsforBedrockRuntimeClient
 
 _KNOWLEDGE_BASE_MEMBERS = ("knowledgeBaseConfiguration", "storageConfiguration")
 _DATA_SOURCE_MEMBERS = (
@@ -280,56 +278,4 @@ def _ingestion_job(answer: Mapping[str, Any]) -> IngestionJob:
         answer["updatedAt"],
         statistics_from_counts(answer.get("statistics", {})),
         parse_failure_reasons(answer.get("failureReasons", ())),
-    )
-
-
-class RetrieveAndGenerateAnswerer:
-    """`kbfleet.ports.Answerer` by Bedrock's RetrieveAndGenerate, for knowledge bases of type VECTOR.
-
-    Args:
-        model_arn: foundation model or inference profile that writes the answer.
-        passages: how many passages the model is given.
-    """
-
-    def __init__(self, client: AgentsforBedrockRuntimeClient, *, model_arn: str, passages: int = 5) -> None:
-        self._client = client
-        self._model_arn = model_arn
-        self._passages = passages
-
-    def answer(self, knowledge_base_id: str, question: Question) -> GeneratedAnswer:
-        with translated(f"knowledge base {knowledge_base_id}"):
-            answer = self._client.retrieve_and_generate(
-                input={"text": str(question)},
-                retrieveAndGenerateConfiguration={
-                    "type": "KNOWLEDGE_BASE",
-                    "knowledgeBaseConfiguration": {
-                        "knowledgeBaseId": knowledge_base_id,
-                        "modelArn": self._model_arn,
-                        "retrievalConfiguration": {"vectorSearchConfiguration": {"numberOfResults": self._passages}},
-                    },
-                },
-            )
-        citations = (_citation(citation) for citation in answer.get("citations", ()))
-        return GeneratedAnswer(answer["output"]["text"], tuple(citation for citation in citations if citation.sources))
-
-
-def _citation(answer: Mapping[str, Any]) -> Citation:
-    part = answer.get("generatedResponsePart", {}).get("textResponsePart", {})
-    text = part.get("text", "")
-    start = part.get("span", {}).get("start", 0)
-    # AWS does not say whether the span's end is the last character or the one behind it; the text's length is certain.
-    return Citation(text, start, start + len(text), tuple(map(_source, answer.get("retrievedReferences", ()))))
-
-
-def _source(reference: Mapping[str, Any]) -> Source:
-    metadata: Mapping[str, Any] = reference.get("metadata", {})
-    uri = reference.get("location", {}).get("s3Location", {}).get("uri", "")
-    page = metadata.get("x-amz-bedrock-kb-document-page-number")
-    own = {key: value for key, value in metadata.items() if not key.startswith("x-amz-bedrock-")}
-    return Source(
-        document=uri.split("/", 3)[-1],
-        uri=uri,
-        passage=reference.get("content", {}).get("text", ""),
-        page=int(page) if page is not None else None,
-        metadata=own,
     )

@@ -7,11 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.errors import InvalidInput, IsolationBreached
+from kbfleet.domain.metadata_filter import MetadataFilter
+from kbfleet.domain.tenant import TenantId
 from kbfleet.domain.validated_text import ValidatedText
 
 MAX_QUESTION_LENGTH = 1_000
 """Characters. Source: AWS documentation, Amazon Bedrock quotas, "User query length"."""
+
+DEFAULT_PASSAGES = 5
+MAX_PASSAGES = 100
+"""Source: botocore model of bedrock-agent-runtime, numberOfResults."""
+
+NOTHING_FOUND = "Sorry, I am unable to assist you with this request."
+"""What RetrieveAndGenerate answers when no passage helps, as users have recorded it: every answerer says the same."""
 
 
 class Question(ValidatedText):
@@ -32,6 +41,37 @@ class Question(ValidatedText):
         if len(text) > MAX_QUESTION_LENGTH:
             raise InvalidInput("question", f"has {len(text)} characters; at most {MAX_QUESTION_LENGTH} are allowed.")
         return super().__new__(cls, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks: a tenant, and which of its users. `identity` is what was verified of the user, told apart by how."""
+
+    tenant_id: TenantId
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """A question and how it is to be answered.
+
+    Args:
+        passages: how many the answer may rest on.
+        conversation: the one that is taken up, by the answerer's own name for it.
+    """
+
+    question: Question
+    passages: int = DEFAULT_PASSAGES
+    filter: MetadataFilter | None = None
+    conversation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question of a conversation, and its answer."""
+
+    question: str
+    answer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +97,31 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedAnswer:
-    """What the answerer gave."""
+    """What the answerer gave.
+
+    Args:
+        conversation: by which the next question takes this one up.
+        passages: how many were retrieved, or, where nobody tells, how many were cited.
+        input_tokens, output_tokens: of the model, where Bedrock tells.
+        guarded: a guardrail has stepped in.
+    """
 
     text: str
     citations: tuple[Citation, ...]
+    conversation: str = ""
+    passages: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    guarded: bool = False
+
+    def require_sources_in(self, bucket_name: str, tenant_id: TenantId) -> None:
+        """Raises: IsolationBreached when a statement rests on a document that is not in the tenant's own bucket."""
+        for source in (source for citation in self.citations for source in citation.sources):
+            if source.uri and not source.uri.startswith(f"s3://{bucket_name}/"):
+                raise IsolationBreached(
+                    f"An answer for tenant {tenant_id} rests on a document that is not in {bucket_name}.",
+                    remedy=f"Compare the record of tenant {tenant_id} with the tags of its knowledge base.",
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +133,19 @@ class Freshness:
 
 
 @dataclass(frozen=True, slots=True)
+class AskableTenant:
+    """What asking needs to know of a tenant."""
+
+    tenant_id: TenantId
+    knowledge_base_id: str
+    knowledge_store: str
+    freshness: Freshness
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
+    """`session` is what the caller sends with the next question."""
+
     generated: GeneratedAnswer
     freshness: Freshness
+    session: str

@@ -33,6 +33,13 @@ class InvalidInput(KbfleetError):
         super().__init__(f"{field}: {what}", remedy=remedy)
 
 
+class SessionRefused(InvalidInput):
+    """The session is not this asker's, was tampered with, or is over; which of these is not told."""
+
+    def __init__(self) -> None:
+        super().__init__("session", "is not valid, or is over.", remedy="Ask without a session to begin a new one.")
+
+
 class TenantNotFound(KbfleetError):
     """No tenant with that id is registered."""
 
@@ -61,8 +68,16 @@ class LeaseLost(KbfleetError):
     """This execution's lease was taken over by a later one; it must not write any more."""
 
 
+class IsolationBreached(KbfleetError):
+    """An answer would have come from what is not the tenant's own. It was not given."""
+
+
 class TenantNotActive(KbfleetError):
     """The tenant exists, but cannot be asked or synced in its present state."""
+
+
+class TenantFailed(TenantNotActive):
+    """The tenant's first provisioning has failed; there is nothing to ask yet."""
 
 
 class TenantSuspended(TenantNotActive):

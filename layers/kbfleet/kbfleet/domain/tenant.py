@@ -17,6 +17,7 @@ from kbfleet.domain.errors import (
     LeaseLost,
     OffboardingBegun,
     TenantBusy,
+    TenantFailed,
     TenantNotActive,
     TenantOffboarded,
     TenantOffboarding,
@@ -404,7 +405,7 @@ class Tenant:
         """The id of the knowledge base that answers.
 
         Raises:
-            TenantSuspended, TenantOffboarding, TenantOffboarded, TenantNotActive.
+            TenantSuspended, TenantOffboarding, TenantOffboarded, TenantFailed, TenantNotActive.
         """
         match self.status:
             case TenantStatus.ACTIVE if self.knowledge_base_id is not None:
@@ -415,6 +416,11 @@ class Tenant:
                 raise TenantOffboarding(f"Tenant {self.tenant_id} is being offboarded and cannot be asked any more.")
             case TenantStatus.OFFBOARDED:
                 raise TenantOffboarded(f"Tenant {self.tenant_id} is offboarded and cannot be asked any more.")
+            case TenantStatus.FAILED:
+                raise TenantFailed(
+                    f"The provisioning of tenant {self.tenant_id} has failed: there is nothing to ask yet.",
+                    remedy="Ask again once it was provisioned again.",
+                )
         raise TenantNotActive(
             f"Tenant {self.tenant_id} is {self.status} and cannot be asked.",
             remedy="Ask again once its provisioning has succeeded.",

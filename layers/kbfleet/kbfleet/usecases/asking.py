@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from kbfleet.domain.answer import Answer, Freshness, Question
-from kbfleet.domain.tenant import TenantId
-from kbfleet.ports import Answerer, Clock, SyncLedger, TenantRegistry
-
-
-@dataclass(frozen=True, slots=True)
-class AskableTenant:
-    """What asking needs to know of a tenant."""
-
-    knowledge_base_id: str
-    freshness: Freshness
+from kbfleet.domain.answer import Answer, AskableTenant, Asker, Freshness, Inquiry
+from kbfleet.domain.tenant import ResourceNames, TenantId
+from kbfleet.ports import Answerer, Clock, Sessions, SyncLedger, TenantRegistry
 
 
 @dataclass(slots=True)
@@ -40,16 +33,34 @@ class AskableTenants:
         tenant = self.registry.get(tenant_id)
         knowledge_base_id = tenant.askable()
         sync = self.ledger.find(tenant_id)
-        askable = AskableTenant(knowledge_base_id, Freshness(sync.synced_at, sync.pending_changes))
+        freshness = Freshness(sync.synced_at, sync.pending_changes)
+        askable = AskableTenant(tenant_id, knowledge_base_id, tenant.knowledge_store, freshness)
         self._remembered[tenant_id] = (now, askable)
         return askable
 
 
-def ask(tenant_id: TenantId, question: Question, *, tenants: AskableTenants, answerer: Answerer) -> Answer:
-    """The answer, its citations, and how fresh the knowledge behind it is.
+def ask(
+    asker: Asker,
+    inquiry: Inquiry,
+    session: str | None,
+    *,
+    tenants: AskableTenants,
+    answerers: Callable[[str], Answerer],
+    sessions: Sessions,
+    names: ResourceNames,
+) -> Answer:
+    """The answer, its citations, how fresh the knowledge behind it is, and the session to go on with.
+
+    Args:
+        session: of an earlier answer to the same asker, to take the conversation up.
+        answerers: gives the answerer for a type of knowledge store.
 
     Raises:
-        TenantNotFound, TenantNotActive, Throttled, NotReadyYet, AwsRefusal.
+        TenantNotFound, TenantNotActive, SessionRefused, IsolationBreached, Throttled, NotReadyYet, AwsRefusal.
     """
-    tenant = tenants.get(tenant_id)
-    return Answer(answerer.answer(tenant.knowledge_base_id, question), tenant.freshness)
+    tenant = tenants.get(asker.tenant_id)
+    if session is not None:
+        inquiry = replace(inquiry, conversation=sessions.conversation(session, asker))
+    generated = answerers(tenant.knowledge_store).answer(tenant, inquiry)
+    generated.require_sources_in(names.bucket(asker.tenant_id), asker.tenant_id)
+    return Answer(generated, tenant.freshness, session or sessions.issue(generated.conversation, asker))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import ResourceNames, TenantId
 from kbfleet.ports import KnowledgeStore
 
@@ -50,6 +51,8 @@ class StoreResources:
 
 class StoreType(Protocol):
     """What `bootstrap.KNOWLEDGE_STORES` names: the class of a store."""
+
+    kind: KnowledgeBaseKind
 
     @classmethod
     def offered_by(cls, resources: StoreResources) -> bool:

@@ -1,0 +1,57 @@
+"""Conversations in the one DynamoDB table.
+
+Key: `PK` = `TENANT#<tenant id>`, `SK` = `CONVERSATION#<conversation>`. They expire with the session that leads to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from kbfleet.adapters.aws_errors import translated
+from kbfleet.adapters.dynamodb import Table
+from kbfleet.domain.answer import Turn
+from kbfleet.domain.tenant import TenantId
+from kbfleet.ports import Clock
+
+MAX_TURNS = 50
+"""A question has 1,000 characters and an answer a few thousand: so many stay far below the 400 KB of an item."""
+
+
+class DynamoDBConversations:
+    """`kbfleet.ports.Conversations` in DynamoDB."""
+
+    def __init__(self, table: Table, clock: Clock, lifetime: timedelta) -> None:
+        self._table = table
+        self._clock = clock
+        self._lifetime = lifetime
+
+    def turns(self, tenant_id: TenantId, conversation: str) -> Sequence[Turn]:
+        record = self._table.get(tenant_id, _sort_key(conversation))
+        # DynamoDB deletes what has expired within days, not at once (AWS documentation, Time to Live).
+        if record is None or record["expires_at"] <= self._clock.now().timestamp():
+            return ()
+        turns = [Turn(turn["question"], turn["answer"]) for turn in record["turns"]]
+        return () if len(turns) >= MAX_TURNS else turns
+
+    def add(self, tenant_id: TenantId, conversation: str, turn: Turn) -> None:
+        told = {"question": {"S": turn.question}, "answer": {"S": turn.answer}}
+        expires_at = int((self._clock.now() + self._lifetime).timestamp())
+        with translated(f"a conversation of tenant {tenant_id}"):
+            self._table.client.update_item(
+                TableName=self._table.name,
+                Key={"PK": {"S": f"TENANT#{tenant_id}"}, "SK": {"S": _sort_key(conversation)}},
+                UpdateExpression=(
+                    "SET turns = list_append(if_not_exists(turns, :none), :turn), "
+                    "expires_at = if_not_exists(expires_at, :expires_at)"
+                ),
+                ExpressionAttributeValues={
+                    ":none": {"L": []},
+                    ":turn": {"L": [{"M": told}]},
+                    ":expires_at": {"N": str(expires_at)},
+                },
+            )
+
+
+def _sort_key(conversation: str) -> str:
+    return f"CONVERSATION#{conversation}"

@@ -1,0 +1,38 @@
+"""Sessions that only the asker who was given one can use, by itsdangerous."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from itsdangerous import BadData, URLSafeTimedSerializer
+
+from kbfleet.domain.answer import Asker
+from kbfleet.domain.errors import SessionRefused
+
+LIFETIME = timedelta(hours=24)
+"""A conversation that Bedrock keeps cannot last longer. Source: AWS documentation, RetrieveAndGenerate, sessionId."""
+
+
+class SignedSessions:
+    """`kbfleet.ports.Sessions`: the conversation, signed for its asker, so that nothing need be stored.
+
+    Args:
+        secret: gives the key of this fleet; at least 32 random characters.
+    """
+
+    def __init__(self, secret: Callable[[], str]) -> None:
+        self._secret = secret
+
+    def issue(self, conversation: str, asker: Asker) -> str:
+        return str(self._serializer(asker).dumps(conversation))
+
+    def conversation(self, session: str, asker: Asker) -> str:
+        try:
+            return str(self._serializer(asker).loads(session, max_age=int(LIFETIME.total_seconds())))
+        except BadData:
+            raise SessionRefused from None
+
+    def _serializer(self, asker: Asker) -> URLSafeTimedSerializer:
+        # The salt goes into the key: what is signed for one asker is noise to every other. No tenant id has a colon.
+        return URLSafeTimedSerializer(self._secret(), salt=f"kbfleet.session:{asker.tenant_id}:{asker.identity}")

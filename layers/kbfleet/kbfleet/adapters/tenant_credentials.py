@@ -1,0 +1,117 @@
+"""Credentials that open one tenant's knowledge base and no other."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from kbfleet.adapters.aws_errors import translated
+from kbfleet.domain.answer import AskableTenant
+from kbfleet.ports import Clock
+
+if TYPE_CHECKING:
+    from mypy_boto3_sts import STSClient
+
+_DURATION = timedelta(hours=1)
+"""The most that a role may have that is assumed by a role. Source: AWS documentation, IAM, role chaining."""
+
+_RENEWED_BEFORE_END = timedelta(minutes=5)
+_MOST_TENANTS = 200
+"""Kept at a time; whoever has not asked for longest makes room."""
+
+
+@dataclass(slots=True)
+class _TenantSession:
+    expires_at: datetime
+    credentials: dict[str, str]
+    clients: dict[str, Any] = field(default_factory=dict)
+
+
+class TenantClients:
+    """boto3 clients that read one tenant's knowledge base, by credentials of a role under a session policy.
+
+    Args:
+        role_arn: may read every knowledge base of the fleet.
+        make: makes the client of a service with these arguments.
+        knowledge_bases: ARN of all knowledge bases of the account, without the `/` and the id.
+    """
+
+    def __init__(
+        self, sts: STSClient, *, role_arn: str, make: Callable[..., Any], knowledge_bases: str, clock: Clock
+    ) -> None:
+        self._sts = sts
+        self._role_arn = role_arn
+        self._make = make
+        self._knowledge_bases = knowledge_bases
+        self._clock = clock
+        self._sessions: OrderedDict[tuple[str, str], _TenantSession] = OrderedDict()
+
+    def __call__(self, service: str, tenant: AskableTenant) -> Any:
+        """Raises: Throttled, NotReadyYet, AwsRefusal."""
+        session = self._session(tenant)
+        if service not in session.clients:
+            session.clients[service] = self._make(service, **session.credentials)
+        return session.clients[service]
+
+    def _session(self, tenant: AskableTenant) -> _TenantSession:
+        key = (str(tenant.tenant_id), tenant.knowledge_base_id)
+        session = self._sessions.get(key)
+        if session is None or session.expires_at - _RENEWED_BEFORE_END <= self._clock.now():
+            session = self._sessions[key] = self._assumed(tenant)
+        self._sessions.move_to_end(key)
+        if len(self._sessions) > _MOST_TENANTS:
+            self._sessions.popitem(last=False)
+        return session
+
+    def _assumed(self, tenant: AskableTenant) -> _TenantSession:
+        with translated(f"the credentials of tenant {tenant.tenant_id}"):
+            credentials = self._sts.assume_role(
+                RoleArn=self._role_arn,
+                RoleSessionName=str(tenant.tenant_id),  # CloudTrail shows it: who read what
+                DurationSeconds=int(_DURATION.total_seconds()),
+                Policy=json.dumps(session_policy(tenant, f"{self._knowledge_bases}/{tenant.knowledge_base_id}")),
+            )["Credentials"]
+        return _TenantSession(
+            credentials["Expiration"],
+            {
+                "aws_access_key_id": credentials["AccessKeyId"],
+                "aws_secret_access_key": credentials["SecretAccessKey"],
+                "aws_session_token": credentials["SessionToken"],
+            },
+        )
+
+
+def session_policy(tenant: AskableTenant, knowledge_base_arn: str) -> dict[str, Any]:
+    """What is left of the role's rights: the tenant's own knowledge base, and the model.
+
+    The denial is for the day when a record names another tenant's knowledge base. It holds only where the tag is known
+    to IAM when it decides (the service authorization reference lists `aws:ResourceTag` for knowledge bases; nobody has
+    recorded it for Retrieve), and denies nothing where it is not.
+    """
+    tag = "aws:ResourceTag/kbfleet:tenant"
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": "bedrock:Retrieve", "Resource": knowledge_base_arn},
+            {
+                "Effect": "Allow",
+                "Action": [
+                    "bedrock:RetrieveAndGenerate",
+                    "bedrock:InvokeModel",
+                    "bedrock:GetInferenceProfile",
+                    "bedrock:ApplyGuardrail",
+                ],
+                "Resource": "*",
+            },
+            {
+                "Effect": "Deny",
+                "Action": "bedrock:Retrieve",
+                "Resource": "*",
+                "Condition": {"Null": {tag: "false"}, "StringNotEquals": {tag: str(tenant.tenant_id)}},
+            },
+        ],
+    }

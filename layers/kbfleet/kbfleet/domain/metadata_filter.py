@@ -1,0 +1,85 @@
+"""Filters on documents' metadata, in Bedrock's own grammar."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kbfleet.domain.errors import InvalidInput
+
+MAX_KEY_LENGTH = 100
+"""Characters. Source: botocore model of bedrock-agent-runtime, FilterKey."""
+
+MAX_DEPTH = 5
+MAX_CONDITIONS = 50
+"""Ours: deep enough for any filter that a person writes, shallow enough that checking one costs nothing."""
+
+_GROUPS = ("andAll", "orAll")
+_SCALAR = ("equals", "notEquals")
+_LISTS = ("in", "notIn")
+_NUMERIC = ("greaterThan", "greaterThanOrEquals", "lessThan", "lessThanOrEquals")
+_TEXTUAL = ("startsWith", "stringContains", "listContains")
+OPERATORS = (*_SCALAR, *_NUMERIC, *_LISTS, *_TEXTUAL, *_GROUPS)
+"""Source: AWS documentation, RetrievalFilter. Which of them a knowledge store knows, the store says itself."""
+
+FIELD = "filter"
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataFilter:
+    """A filter such as `{"equals": {"key": "department", "value": "sales"}}`, that Bedrock understands.
+
+    Raises:
+        InvalidInput: naming the place below `filter` that is wrong. It repeats no value: those are a tenant's text.
+    """
+
+    expression: Mapping[str, object]
+
+    def __post_init__(self) -> None:
+        conditions = _checked(self.expression, FIELD, MAX_DEPTH)
+        if conditions > MAX_CONDITIONS:
+            raise InvalidInput(FIELD, f"has {conditions} conditions; at most {MAX_CONDITIONS} are allowed.")
+
+
+def _checked(expression: object, place: str, depth: int) -> int:
+    """Returns: how many conditions it has."""
+    if depth == 0:
+        raise InvalidInput(place, f"is nested more than {MAX_DEPTH} deep.")
+    if not isinstance(expression, Mapping) or len(expression) != 1:
+        raise InvalidInput(place, f"must have exactly one operator, one of: {', '.join(OPERATORS)}.")
+    ((operator, operand),) = expression.items()
+    if operator not in OPERATORS:
+        raise InvalidInput(place, f"has an unknown operator; there are: {', '.join(OPERATORS)}.")
+    place = f"{place}.{operator}"
+    if operator not in _GROUPS:
+        _check_condition(operator, operand, place)
+        return 1
+    if not isinstance(operand, list) or not 2 <= len(operand) <= MAX_CONDITIONS:
+        raise InvalidInput(place, f"must be a list of 2 to {MAX_CONDITIONS} filters.")
+    return sum(_checked(each, f"{place}.{position}", depth - 1) for position, each in enumerate(operand))
+
+
+def _check_condition(operator: str, operand: object, place: str) -> None:
+    if not isinstance(operand, Mapping) or set(operand) != {"key", "value"}:
+        raise InvalidInput(place, "must have a key and a value, and nothing else.")
+    key, value = operand["key"], operand["value"]
+    if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_LENGTH:
+        raise InvalidInput(f"{place}.key", f"must be text of 1 to {MAX_KEY_LENGTH} characters.")
+    if operator in _NUMERIC and not _is_number(value):
+        raise InvalidInput(f"{place}.value", "must be a number.")
+    if operator in _TEXTUAL and not isinstance(value, str):
+        raise InvalidInput(f"{place}.value", "must be text.")
+    if operator in _SCALAR and not _is_scalar(value):
+        raise InvalidInput(f"{place}.value", "must be text, a number, or true or false.")
+    if operator in _LISTS and not (isinstance(value, list) and value and all(map(_is_scalar, value))):
+        raise InvalidInput(f"{place}.value", "must be a list of texts, numbers, or true or false.")
+
+
+def _is_number(value: object) -> bool:
+    # Python reads NaN and Infinity, which JSON does not have, as numbers.
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, str | bool) or _is_number(value)

@@ -1,0 +1,66 @@
+"""Conversations that Bedrock does not keep: in memory and in DynamoDB."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import pytest
+
+from kbfleet.adapters.dynamodb import Table
+from kbfleet.adapters.dynamodb_conversations import MAX_TURNS, DynamoDBConversations
+from kbfleet.adapters.sessions import LIFETIME
+from kbfleet.domain.answer import Turn
+from kbfleet.ports import Conversations
+from tests.support.answerer import InMemoryConversations
+from tests.support.fakes import FakeClock
+from tests.support.samples import ACME, SAKURA
+
+FIRST = Turn("テントの保証は？", "二年間です。")
+SECOND = Turn("And for shoes?", "One year.")
+
+
+class ConversationsSuite(ABC):
+    @pytest.fixture
+    def clock(self) -> FakeClock:
+        return FakeClock()
+
+    @pytest.fixture
+    @abstractmethod
+    def conversations(self, clock: FakeClock) -> Conversations: ...
+
+    def test_a_conversation_is_told_in_its_order(self, conversations: Conversations) -> None:
+        conversations.add(ACME, "c1", FIRST)
+        conversations.add(ACME, "c1", SECOND)
+        assert list(conversations.turns(ACME, "c1")) == [FIRST, SECOND]
+
+    def test_one_that_never_was_has_no_turns(self, conversations: Conversations) -> None:
+        assert list(conversations.turns(ACME, "c1")) == []
+
+    def test_no_tenant_is_told_anothers(self, conversations: Conversations) -> None:
+        conversations.add(ACME, "c1", FIRST)
+        assert list(conversations.turns(SAKURA, "c1")) == []
+
+    def test_a_conversation_is_over_a_day_after_it_began(self, conversations: Conversations, clock: FakeClock) -> None:
+        conversations.add(ACME, "c1", FIRST)
+        clock.advance(LIFETIME.total_seconds() - 1)
+        conversations.add(ACME, "c1", SECOND)
+        assert len(conversations.turns(ACME, "c1")) == 2
+        clock.advance(1)
+        assert list(conversations.turns(ACME, "c1")) == []
+
+
+class TestInMemoryConversations(ConversationsSuite):
+    @pytest.fixture
+    def conversations(self, clock: FakeClock) -> Conversations:
+        return InMemoryConversations(clock, LIFETIME)
+
+
+class TestDynamoDBConversations(ConversationsSuite):
+    @pytest.fixture
+    def conversations(self, table: Table, clock: FakeClock) -> Conversations:
+        return DynamoDBConversations(table, clock, LIFETIME)
+
+    def test_one_that_has_become_too_long_to_keep_is_over(self, conversations: Conversations) -> None:
+        for _ in range(MAX_TURNS):
+            conversations.add(ACME, "c1", FIRST)
+        assert list(conversations.turns(ACME, "c1")) == []
