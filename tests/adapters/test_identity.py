@@ -1,27 +1,30 @@
-"""Whose token proves what: genuine ones name a tenant, all others are refused."""
+"""Genuine tokens name a user of a tenant; and which keys of the issuer are believed, for how long. What is refused is
+in tests/handlers/test_authorize.py."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
-from typing import Any
 
 import jwt
 import pytest
+from pydantic import ValidationError
 
 from kbfleet import bootstrap
-from kbfleet.adapters.identity import JwksTokenVerifier
+from kbfleet.adapters.identity import IssuerKeys, JwksTokenVerifier
+from kbfleet.domain.caller import Caller, UserId
 from kbfleet.domain.errors import NotReadyYet, TenantClaimMissing, TokenRefused
+from kbfleet.domain.tenant import TenantId
 from kbfleet.ports import TokenVerifier
-from tests.support import tokens
+from kbfleet.settings import TokenSettings, read
 from tests.support.http_server import Reply, ScriptedServer, serving
-from tests.support.tokens import AUDIENCE, ISSUER, TENANT_CLAIM, claims, key_set, token
+from tests.support.template import template
+from tests.support.tokens import AUDIENCE, ISSUER, TENANT_CLAIM, claims, key_set, public_jwk, token
+
+USER = Caller(TenantId("acme"), UserId("user-1"))
+PARAMETER = template()["Parameters"]["TokenAlgorithms"]
 
 
 @pytest.fixture
@@ -30,9 +33,26 @@ def issuer() -> Iterator[ScriptedServer]:
         yield server
 
 
-def verifier_of(url: str) -> TokenVerifier:
-    keys = jwt.PyJWKClient(url, timeout=3, cooldown_duration=0)
-    return JwksTokenVerifier(keys, issuer=ISSUER, audience=AUDIENCE, tenant_claim=TENANT_CLAIM)
+@pytest.fixture
+def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Lets seconds pass, without waiting for them."""
+    real, waited = time.monotonic, [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: real() + waited[0])
+
+    def let_pass(seconds: float) -> None:
+        waited[0] += seconds
+
+    return let_pass
+
+
+def verifier_of(url: str, *algorithms: str) -> TokenVerifier:
+    return JwksTokenVerifier(
+        IssuerKeys(url),
+        issuer=ISSUER,
+        audience=AUDIENCE,
+        tenant_claim=TENANT_CLAIM,
+        algorithms=algorithms or ["RS256"],
+    )
 
 
 @pytest.fixture
@@ -40,131 +60,189 @@ def verifier(issuer: ScriptedServer) -> TokenVerifier:
     return verifier_of(issuer.url)
 
 
-def _part(value: dict[str, Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
-
-
-def _epoch_claims() -> dict[str, Any]:
-    return {name: int(value.timestamp()) if isinstance(value, datetime) else value for name, value in claims().items()}
-
-
-def _signed_with_the_public_key() -> str:
-    # Made by hand: PyJWT itself declines to use a public key as an HMAC secret.
-    signed = f"{_part({'alg': 'HS256', 'typ': 'JWT', 'kid': 'first'})}.{_part(_epoch_claims())}"
-    signature = hmac.new(tokens.public_pem(), signed.encode(), hashlib.sha256).digest()
-    return f"{signed}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
-
-
-def _ago(**duration: float) -> datetime:
-    return datetime.now(UTC) - timedelta(**duration)
-
-
 class TestGoodTokens:
     @pytest.mark.parametrize("key", ["first", "second"])
-    def test_a_token_signed_with_any_published_key_names_its_tenant(self, verifier: TokenVerifier, key: str) -> None:
-        assert verifier.tenant_of(token(key=key, kid=key)) == "acme"
+    def test_a_token_signed_with_any_published_key_names_its_tenant_and_user(
+        self, verifier: TokenVerifier, key: str
+    ) -> None:
+        assert verifier.verify(token(key=key, kid=key)) == USER
 
     def test_our_audience_may_be_one_of_several(self, verifier: TokenVerifier) -> None:
-        assert verifier.tenant_of(token(claims(aud=["another", AUDIENCE]))) == "acme"
+        assert verifier.verify(token(claims(aud=["another", AUDIENCE]))) == USER
 
-    def test_clocks_may_differ_by_half_a_minute(self, verifier: TokenVerifier) -> None:
-        assert verifier.tenant_of(token(claims(exp=_ago(seconds=10)))) == "acme"
+    @pytest.mark.parametrize(("claim", "seconds"), [("exp", -10), ("nbf", 10), ("iat", 10)])
+    def test_clocks_may_differ_by_half_a_minute(self, verifier: TokenVerifier, claim: str, seconds: int) -> None:
+        assert verifier.verify(token(claims(**{claim: datetime.now(UTC) + timedelta(seconds=seconds)}))) == USER
 
-    def test_the_keys_are_fetched_once(self, verifier: TokenVerifier, issuer: ScriptedServer) -> None:
+    @pytest.mark.parametrize("user", ["x", "auth0|5f7c8ec7", "利用者", "u" * 255])
+    def test_a_user_is_whatever_the_issuer_calls_them(self, verifier: TokenVerifier, user: str) -> None:
+        assert verifier.verify(token(claims(sub=user))).user_id == user
+
+    @pytest.mark.parametrize("algorithm", ["PS256", "RS512", "ES256", "ES384", "ES512", "EdDSA"])
+    def test_another_algorithm_is_accepted_where_it_is_set(self, algorithm: str) -> None:
+        with serving(Reply(body=key_set("first", public_jwk("other", algorithm)))) as issuer:
+            signed = token(key="other", kid="other", algorithm=algorithm)
+            assert verifier_of(issuer.url, "RS256", algorithm).verify(signed) == USER
+            with pytest.raises(TokenRefused):
+                verifier_of(issuer.url, "RS256").verify(signed)
+
+    def test_a_key_for_which_the_issuer_names_no_algorithm_counts_as_rs256(self) -> None:
+        with serving(Reply(body=key_set(public_jwk(alg=None, use=None)))) as issuer:
+            assert verifier_of(issuer.url, "RS256", "PS256").verify(token()) == USER
+            with pytest.raises(TokenRefused):
+                verifier_of(issuer.url, "RS256", "PS256").verify(token(algorithm="PS256"))
+
+    @pytest.mark.parametrize("tenant", [None, "", "ACME", "acme/../sakura", ["acme"], 7, {"id": "acme"}])
+    def test_one_that_names_no_valid_tenant_is_told_apart(self, verifier: TokenVerifier, tenant: object) -> None:
+        with pytest.raises(TenantClaimMissing, match=TENANT_CLAIM):
+            verifier.verify(token(claims(**{TENANT_CLAIM: tenant})))
+
+
+class TestKeys:
+    """`len(issuer.bodies)` is how often they were fetched."""
+
+    def test_they_are_fetched_once(self, verifier: TokenVerifier, issuer: ScriptedServer) -> None:
         for _ in range(3):
-            verifier.tenant_of(token())
+            verifier.verify(token())
         assert len(issuer.bodies) == 1
 
-    def test_a_key_that_the_issuer_has_added_since_is_found(self) -> None:
+    def test_one_that_the_issuer_has_added_since_is_found_within_half_a_minute(
+        self, wait: Callable[[float], None]
+    ) -> None:
         with serving(Reply(body=key_set("first")), Reply(body=key_set("first", "second"))) as issuer:
             verifier = verifier_of(issuer.url)
-            verifier.tenant_of(token())
-            assert verifier.tenant_of(token(key="second", kid="second")) == "acme"
+            verifier.verify(token())
+            wait(31)
+            assert verifier.verify(token(key="second", kid="second")) == USER
+
+    def test_one_that_the_issuer_has_withdrawn_is_believed_for_five_minutes_at_most(
+        self, wait: Callable[[float], None]
+    ) -> None:
+        with serving(Reply(body=key_set("first")), Reply(body=key_set("second"))) as issuer:
+            verifier = verifier_of(issuer.url)
+            verifier.verify(token())
+            wait(301)
+            with pytest.raises(TokenRefused):
+                verifier.verify(token())
+
+    def test_tokens_with_random_key_ids_cause_one_fetch_each_half_minute(
+        self, verifier: TokenVerifier, issuer: ScriptedServer, wait: Callable[[float], None]
+    ) -> None:
+        verifier.verify(token())
+        for minute_half in range(4):
+            for attempt in range(20):
+                with pytest.raises(TokenRefused):
+                    verifier.verify(token(key="third", kid=f"{minute_half}-{attempt}"))
+            assert len(issuer.bodies) == 1 + minute_half
+            wait(31)
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            "",
+            token(kid=None),
+            jwt.encode(claims(), "", algorithm="none", headers={"kid": "first"}),
+            jwt.encode(claims(), "x" * 32, algorithm="HS256", headers={"kid": "first"}),
+        ],
+        ids=["no token", "no key id", "none", "HS256"],
+    )
+    def test_tokens_that_can_be_refused_without_a_key_cause_no_fetch(
+        self, verifier: TokenVerifier, issuer: ScriptedServer, bad: str
+    ) -> None:
+        with pytest.raises(TokenRefused):
+            verifier.verify(bad)
+        assert issuer.bodies == []
+
+
+class TestAnIssuerThatIsDown:
+    def test_the_keys_known_are_used_for_an_hour(self, wait: Callable[[float], None]) -> None:
+        with serving(Reply(body=key_set("first")), Reply(status=503)) as issuer:
+            verifier = verifier_of(issuer.url)
+            for _ in range(11):
+                assert verifier.verify(token()) == USER
+                wait(320)
+            wait(301)
+            with pytest.raises(NotReadyYet):
+                verifier.verify(token())
+
+    def test_tokens_cause_one_fetch_each_five_seconds(self, wait: Callable[[float], None]) -> None:
+        with serving(Reply(status=503)) as issuer:
+            verifier = verifier_of(issuer.url)
+            for seconds in (0, 4, 2, 4, 2):
+                wait(seconds)
+                with pytest.raises(NotReadyYet):
+                    verifier.verify(token())
+            assert len(issuer.bodies) == 3
+
+    def test_once_it_is_back_its_keys_are_fetched(self, wait: Callable[[float], None]) -> None:
+        with serving(Reply(status=503), Reply(body=key_set("first"))) as issuer:
+            verifier = verifier_of(issuer.url)
+            with pytest.raises(NotReadyYet):
+                verifier.verify(token())
+            wait(6)
+            assert verifier.verify(token()) == USER
+
+    def test_a_key_that_is_not_among_those_known_is_refused(self, wait: Callable[[float], None]) -> None:
+        with serving(Reply(body=key_set("first")), Reply(status=503)) as issuer:
+            verifier = verifier_of(issuer.url)
+            verifier.verify(token())
+            wait(31)
+            with pytest.raises(TokenRefused):
+                verifier.verify(token(key="second", kid="second"))
+
+    def test_one_that_is_not_there_is_worth_another_try(self) -> None:
+        with serving(Reply()) as issuer:
+            gone = issuer.url
+        with pytest.raises(NotReadyYet):
+            verifier_of(gone).verify(token())
+
+    def test_a_redirect_is_not_followed(self, issuer: ScriptedServer) -> None:
+        with (
+            serving(Reply(status=302, headers={"Location": issuer.url})) as moved,
+            pytest.raises(NotReadyYet),
+        ):
+            verifier_of(moved.url).verify(token())
+        assert issuer.bodies == []
+
+    @pytest.mark.parametrize("body", [b"not json", b"{}", b'{"keys": []}', b'{"keys": {}}', b"[]", b"\xff\xfe"])
+    def test_a_key_set_that_makes_no_sense_lets_nobody_in(self, body: bytes) -> None:
+        with serving(Reply(body=body)) as issuer, pytest.raises((TokenRefused, NotReadyYet)):
+            verifier_of(issuer.url).verify(token())
+
+    def test_an_issuer_that_withdraws_all_its_keys_is_believed_at_once(self, wait: Callable[[float], None]) -> None:
+        with serving(Reply(body=key_set("first")), Reply(body=b'{"keys": []}')) as issuer:
+            verifier = verifier_of(issuer.url)
+            verifier.verify(token())
+            wait(301)
+            with pytest.raises(TokenRefused):
+                verifier.verify(token())
 
 
 class TestTheFleetsOwnVerifier:
     @pytest.fixture(autouse=True)
-    def fresh(self) -> Iterator[None]:
+    def fresh(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        settings = {"ISSUER": ISSUER, "AUDIENCE": AUDIENCE, "TENANT_CLAIM": TENANT_CLAIM, "ALGORITHMS": "ES256,RS256"}
+        for name, value in settings.items():
+            monkeypatch.setenv(f"TOKEN_{name}", value)
         bootstrap.token_verifier.cache_clear()
         yield
         bootstrap.token_verifier.cache_clear()
 
-    def configure(self, monkeypatch: pytest.MonkeyPatch, keys_url: str) -> None:
-        settings = {"ISSUER": ISSUER, "AUDIENCE": AUDIENCE, "TENANT_CLAIM": TENANT_CLAIM, "KEYS_URL": keys_url}
-        for name, value in settings.items():
-            monkeypatch.setenv(f"TOKEN_{name}", value)
-
-    def test_it_is_made_of_the_templates_parameters(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        with serving(Reply(body=key_set("first"))) as issuer:
-            self.configure(monkeypatch, issuer.url)
-            assert bootstrap.token_verifier().tenant_of(token()) == "acme"
-
-    def test_a_key_that_the_issuer_has_withdrawn_is_not_believed_for_longer_than_an_hour(
-        self, monkeypatch: pytest.MonkeyPatch
+    def test_it_is_made_of_the_templates_parameters(
+        self, monkeypatch: pytest.MonkeyPatch, issuer: ScriptedServer
     ) -> None:
-        with serving(Reply(body=key_set("first")), Reply(body=key_set("second"))) as issuer:
-            self.configure(monkeypatch, issuer.url)
-            verifier = bootstrap.token_verifier()
-            verifier.tenant_of(token())
-            later = time.monotonic() + 3_601
-            monkeypatch.setattr("jwt.jwk_set_cache.time", SimpleNamespace(monotonic=lambda: later))
-            with pytest.raises(TokenRefused):
-                verifier.tenant_of(token())
+        monkeypatch.setenv("TOKEN_KEYS_URL", issuer.url)
+        assert bootstrap.token_verifier().verify(token()) == USER
 
+    @pytest.mark.parametrize("algorithms", ["RS256", "ES256,RS256", "PS512,EdDSA"])
+    def test_asymmetric_algorithms_can_be_set(self, monkeypatch: pytest.MonkeyPatch, algorithms: str) -> None:
+        monkeypatch.setenv("TOKEN_ALGORITHMS", algorithms)
+        assert read(TokenSettings).token_algorithms == tuple(algorithms.split(","))
+        assert re.fullmatch(PARAMETER["AllowedPattern"], algorithms)
 
-REFUSED = {
-    "no token": "",
-    "no token at all but text": "not a token",
-    "two parts only": "a.b",
-    "expired": token(claims(exp=_ago(minutes=1))),
-    "not valid yet": token(claims(nbf=_ago(minutes=-5))),
-    "signed with another key": token(key="third", kid="first"),
-    "key id unknown": token(key="third", kid="third"),
-    "no key id": token(kid=None),
-    "another audience": token(claims(aud="another")),
-    "another issuer": token(claims(iss="https://evil.example.com/pool")),
-    "issuer with a slash more": token(claims(iss=f"{ISSUER}/")),
-    "no expiry": token(claims(exp=None)),
-    "no audience": token(claims(aud=None)),
-    "no issuer": token(claims(iss=None)),
-    "algorithm none": f"{_part({'alg': 'none', 'typ': 'JWT', 'kid': 'first'})}.{_part(_epoch_claims())}.",
-    "HS256 with the public key as the secret": _signed_with_the_public_key(),
-    "claims changed after signing": ".".join(
-        [
-            token().split(".")[0],
-            _part({**_epoch_claims(), TENANT_CLAIM: "sakura"}),
-            token().split(".")[2],
-        ]
-    ),
-    "signature cut off": token().rsplit(".", 1)[0] + ".",
-}
-
-
-@pytest.mark.parametrize("bad", REFUSED.values(), ids=REFUSED.keys())
-def test_any_other_token_is_refused(verifier: TokenVerifier, bad: str) -> None:
-    with pytest.raises(TokenRefused):
-        verifier.tenant_of(bad)
-
-
-@pytest.mark.parametrize("tenant", [None, "", "ACME", "acme/../sakura", ["acme"], 7, {"id": "acme"}])
-def test_a_genuine_token_that_names_no_valid_tenant_says_so(verifier: TokenVerifier, tenant: object) -> None:
-    with pytest.raises(TenantClaimMissing, match=TENANT_CLAIM):
-        verifier.tenant_of(token(claims(**{TENANT_CLAIM: tenant})))
-
-
-def test_keys_that_cannot_be_fetched_are_worth_another_try() -> None:
-    with serving(Reply(status=503)) as issuer, pytest.raises(NotReadyYet):
-        verifier_of(issuer.url).tenant_of(token())
-
-
-def test_an_issuer_that_is_not_there_is_worth_another_try() -> None:
-    with serving(Reply()) as issuer:
-        gone = issuer.url
-    with pytest.raises(NotReadyYet):
-        verifier_of(gone).tenant_of(token())
-
-
-@pytest.mark.parametrize("body", [b"not json", b"{}", b'{"keys": []}', b"[]"])
-def test_a_key_set_that_makes_no_sense_lets_nobody_in(body: bytes) -> None:
-    with serving(Reply(body=body)) as issuer, pytest.raises((TokenRefused, NotReadyYet)):
-        verifier_of(issuer.url).tenant_of(token())
+    @pytest.mark.parametrize("algorithms", ["", "HS256", "none", "RS256,HS256", "RS256,none", "rs256", "RS256,", "*"])
+    def test_no_other_can(self, monkeypatch: pytest.MonkeyPatch, algorithms: str) -> None:
+        monkeypatch.setenv("TOKEN_ALGORITHMS", algorithms)
+        with pytest.raises(ValidationError, match="TOKEN_ALGORITHMS"):
+            read(TokenSettings)
+        assert not re.fullmatch(PARAMETER["AllowedPattern"], algorithms)

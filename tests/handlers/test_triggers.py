@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import nullcontext
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kbfleet import bootstrap
 from kbfleet.domain.alert import Severity
 from kbfleet.domain.documents import DocumentRetry, FailedDocument
 from kbfleet.domain.errors import (
     InvalidInput,
     KnowledgeStoreNotOffered,
     NotReadyYet,
-    TenantClaimMissing,
     TenantOffboarding,
     TenantSuspended,
     Throttled,
-    TokenRefused,
 )
 from kbfleet.domain.ingestion import Sync, SyncState
 from kbfleet.domain.tenant import Lease, TenantId, TenantStatus
@@ -485,75 +480,3 @@ class TestSendAlert:
         assert answer == {"batchItemFailures": [{"itemIdentifier": "broken"}]}
         assert len(alerts.sent) == 1
         assert [line["level"] for line in logs.lines] == ["WARNING", "INFO"]
-
-
-class TestAuthorize:
-    @pytest.fixture
-    def authorize(self, handler: Handlers, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-        """Runs the authorizer with a verifier that gives or raises `verdict`, and gives what it saw."""
-
-        def run(verdict: TenantId | Exception, header: str | None = None) -> tuple[Any, list[str]]:
-            seen: list[str] = []
-
-            class Verifier:
-                def tenant_of(self, token: str) -> TenantId:
-                    seen.append(token)
-                    if isinstance(verdict, Exception):
-                        raise verdict
-                    return verdict
-
-            monkeypatch.setattr(bootstrap, "token_verifier", Verifier)
-            sample = event("triggers/authorize")
-            if header is not None:
-                sample["authorizationToken"] = header
-            return handler("ask/authorize")(sample), seen
-
-        return run
-
-    def test_a_genuine_token_allows_the_tenant_every_method_of_this_stage_of_this_api(
-        self, authorize: Callable[..., Any]
-    ) -> None:
-        policy, seen = authorize(ACME)
-        assert seen == [event("triggers/authorize")["authorizationToken"].removeprefix("Bearer ")]
-        assert (policy["principalId"], policy["context"]) == ("acme", {"tenant_id": "acme"})
-        (statement,) = policy["policyDocument"]["Statement"]
-        assert statement == {
-            "Action": "execute-api:Invoke",
-            "Effect": "Allow",
-            "Resource": "arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/v1/*",
-        }
-
-    def test_a_token_without_a_tenant_is_denied(self, authorize: Callable[..., Any]) -> None:
-        policy, _ = authorize(TenantClaimMissing("no tenant"))
-        assert policy["policyDocument"]["Statement"][0]["Effect"] == "Deny"
-        assert policy["context"] == {"tenant_id": ""}
-
-    def test_a_refused_token_is_answered_with_the_one_word_that_api_gateway_makes_a_401_of(
-        self, authorize: Callable[..., Any]
-    ) -> None:
-        with pytest.raises(Exception, match=r"^Unauthorized$"):
-            authorize(TokenRefused("expired"))
-
-    @pytest.mark.parametrize("header", ["", "Bearer", "Basic dXNlcjpwYXNz", "token-without-scheme"])
-    def test_a_header_without_a_bearer_token_is_checked_as_no_token(
-        self, authorize: Callable[..., Any], header: str
-    ) -> None:
-        _, seen = authorize(ACME, header)
-        assert seen == [""]
-
-    def test_the_schemes_case_does_not_matter(self, authorize: Callable[..., Any]) -> None:
-        assert authorize(ACME, "bearer a.b.c")[1] == ["a.b.c"]
-
-    def test_keys_that_cannot_be_fetched_are_no_verdict_on_the_token(self, authorize: Callable[..., Any]) -> None:
-        with pytest.raises(NotReadyYet):
-            authorize(NotReadyYet("no keys"))
-
-    @pytest.mark.parametrize("verdict", [ACME, TenantClaimMissing("no tenant"), TokenRefused("expired")])
-    def test_the_token_is_in_no_log_line(
-        self, authorize: Callable[..., Any], logs: Logs, verdict: TenantId | Exception
-    ) -> None:
-        token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJzZWNyZXQifQ.c2VjcmV0"
-        refused = isinstance(verdict, TokenRefused)
-        with pytest.raises(Exception, match="Unauthorized") if refused else nullcontext():
-            authorize(verdict, f"Bearer {token}")
-        assert not any(part in logs.text for part in token.split("."))

@@ -460,19 +460,16 @@ def sessions() -> Sessions:
 
 @cache
 def token_verifier() -> TokenVerifier:
-    import jwt
-
-    from kbfleet.adapters.identity import JwksTokenVerifier
+    from kbfleet.adapters.identity import IssuerKeys, JwksTokenVerifier
 
     settings = read(TokenSettings)
     keys_url = settings.token_keys_url or f"{settings.token_issuer.rstrip('/')}/.well-known/jwks.json"
     return JwksTokenVerifier(
-        # The key set is kept for an hour. Keys are not cached one by one (`cache_keys`): those never expire, and a key
-        # that the issuer has withdrawn would be believed for as long as this environment lives.
-        jwt.PyJWKClient(keys_url, lifespan=3600, timeout=3),
+        IssuerKeys(keys_url),
         issuer=settings.token_issuer,
         audience=settings.token_audience,
         tenant_claim=settings.token_tenant_claim,
+        algorithms=settings.token_algorithms,
     )
 
 

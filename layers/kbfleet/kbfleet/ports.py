@@ -10,6 +10,7 @@ from typing import Protocol
 
 from kbfleet.domain.alert import Alert
 from kbfleet.domain.answer import AskableTenant, Asker, GeneratedAnswer, Inquiry, Turn
+from kbfleet.domain.caller import Caller
 from kbfleet.domain.documents import DocumentRetry, FailedDocument, FailureReport, IngestedDocument, StoredDocument
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import KbfleetError
@@ -420,8 +421,14 @@ class Sessions(Protocol):
 
 
 class TokenVerifier(Protocol):
-    def tenant_of(self, token: str) -> TenantId:
-        """Raises: TokenRefused, TenantClaimMissing."""
+    def verify(self, token: str) -> Caller:
+        """For whom the token speaks.
+
+        Raises:
+            TokenRefused: it proves nothing.
+            TenantClaimMissing: it is genuine, but names no tenant.
+            NotReadyYet: the issuer's keys cannot be had at present, so nothing can be said of the token.
+        """
         ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from functools import cached_property
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -25,6 +25,13 @@ def _hours(value: object) -> object:
 def _switch(value: object) -> object:
     return {"ENABLED": True, "DISABLED": False}.get(value, value) if isinstance(value, str) else value
 
+
+def _list(value: object) -> object:
+    return value.split(",") if isinstance(value, str) else value
+
+
+TokenAlgorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+"""Asymmetric ones only: with a shared secret, whoever verifies tokens could make them. Source: RFC 7518, RFC 8037."""
 
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 Hours = Annotated[timedelta, BeforeValidator(_hours)]
@@ -156,6 +163,7 @@ class TokenSettings(EnvironmentSettings):
     token_audience: str
     token_tenant_claim: str
     token_keys_url: str = ""
+    token_algorithms: Annotated[tuple[TokenAlgorithm, ...], BeforeValidator(_list), Field(min_length=1)]
 
 
 class AlertSettings(EnvironmentSettings):
