@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import api, bootstrap
 from kbfleet.contracts import AskRequest, AskResponse, TenantAskRequest, parse_json
 from kbfleet.domain.answer import Asker
-from kbfleet.domain.errors import TokenRefused
+from kbfleet.domain.caller import UserId
 from kbfleet.domain.tenant import TenantId
 from kbfleet.telemetry import logger, tracer
 from kbfleet.usecases.asking import ask
@@ -20,9 +20,7 @@ app = api.resolver()
 def post_ask() -> Response[str]:
     """A tenant's user asks. The authorizer's verified claims are the only source of tenant and user."""
     verified = app.current_event.request_context.authorizer
-    tenant_id, user_id = TenantId(verified.get("tenant_id")), verified.get("user_id")
-    if not user_id:
-        raise TokenRefused("The authorizer has verified no user.")
+    tenant_id, user_id = TenantId(verified.get("tenant_id")), UserId(verified.get("user_id"))
     return _answer(Asker(tenant_id, f"user {user_id}"), parse_json(AskRequest, app.current_event.body))
 
 

@@ -141,7 +141,7 @@ class TestAnswers:
     ) -> None:
         fleet.registry.create(tenant())
         asked = answerer(KB00000001=ANSWER)
-        assert problem_of(ask(authorizer=authorizer))["status"] == 401
+        assert problem_of(ask(authorizer=authorizer))["field"] == "user_id"
         assert asked.asked == []
 
     def test_a_question_can_say_how_it_is_to_be_answered(self, ask: Ask, fleet: Fleet, answerer: Script) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kbfleet.domain.answer import DEFAULT_PASSAGES, MAX_PASSAGES, Answer, Inquiry, Question
+from kbfleet.domain.caller import UserId
 from kbfleet.domain.documents import (
     DocumentRetry,
     FailedDocument,
@@ -653,7 +654,7 @@ class AskRequest(Contract):
 class TenantAskRequest(AskRequest):
     """Body of `POST /tenants/{tenant_id}/ask`. A session is good for the same `user_id` only."""
 
-    user_id: str | None = Field(default=None, min_length=1, max_length=255)
+    user_id: UserId | None = None
 
 
 class SourceBody(Contract):
