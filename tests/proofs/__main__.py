@@ -16,6 +16,7 @@ from tests.proofs import (
     crash_points,
     emulator_robustness,
     first_provisioning,
+    isolation,
     ledger_protocol,
     life,
     scenarios,
@@ -37,6 +38,7 @@ def proofs() -> Iterator[Proof]:
     yield from (partial(storms.prove_rivals, store, RIVAL_SEEDS) for store in stores)
     yield emulator_robustness.prove
     yield ledger_protocol.prove
+    yield isolation.prove
     yield partial(life.prove, LIFE_SEEDS)
     yield from (partial(storms.prove_crowd, store, CROWD_SEEDS) for store in stores)
     yield from (
@@ -80,12 +82,18 @@ def main() -> int:
             if not console.is_terminal:
                 # There, the table is shown at the end only.
                 console.print(" | ".join(cell.replace("\n", "; ") for cell in _cells(row) if cell), soft_wrap=True)
+                _print_failures(row, console)
             failed += [row] if row.failures else []
     for row in failed:
-        console.print(f"\nFAILED: {row.proof} {row.store}".rstrip())
-        for failure in row.first_failures:
-            console.print(f"  {failure}", markup=False)
+        _print_failures(row, console)
     return 1 if failed else 0
+
+
+def _print_failures(row: Row, console: Console) -> None:
+    if row.failures:
+        console.print(f"FAILED: {row.proof} {row.store}".rstrip())
+    for failure in row.first_failures:
+        console.print(f"  {failure}", markup=False)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,62 @@
+"""No tenant reaches another's documents, through whatever it sends, and whatever became of the records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from local import deployment
+from local.stack.configuration import StackConfiguration
+from tests.proofs.isolation import tried
+from tests.support.isolation_attempts import CANARIES, Fleet, furnished
+
+ATTEMPTS = 60
+"""`make prove` makes ten times as many."""
+
+
+@pytest.fixture(scope="module")
+def fleet(configuration: StackConfiguration, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    outputs = deployment.deploy(configuration, build_directory=configuration.state_directory / "build").outputs
+    return furnished(configuration, outputs)
+
+
+@pytest.fixture
+def swapped(fleet: Fleet) -> Iterator[None]:
+    """The records of two tenants name each other's knowledge bases."""
+    fleet.swap("maple", "maples")
+    yield
+    fleet.swap("maple", "maples")
+
+
+def test_every_tenant_knows_its_own_secret_and_no_other(fleet: Fleet) -> None:
+    for tenant_id, canary in CANARIES.items():
+        answer = fleet.ask(tenant_id)
+        assert answer.status == 200
+        assert canary in answer.text
+        assert not [other for other in CANARIES.values() if other != canary and other in answer.text]
+
+
+def test_no_attempt_succeeds(fleet: Fleet) -> None:
+    row = tried(fleet, ATTEMPTS)
+    assert row.runs >= ATTEMPTS
+    assert row.failures == []
+
+
+@pytest.mark.usefixtures("swapped")
+def test_a_record_that_names_anothers_knowledge_base_opens_nothing(fleet: Fleet) -> None:
+    deadline = time.monotonic() + 60
+    while (answer := fleet.ask("maple")).status == 200:  # what was read before is remembered for a while
+        assert CANARIES["maples"] not in answer.text
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert (answer.status, answer.body["code"]) == (403, "IsolationBreached")
+    assert CANARIES["maples"] not in answer.text
+
+
+def test_once_the_records_are_right_again_so_are_the_answers(fleet: Fleet) -> None:
+    deadline = time.monotonic() + 60
+    while CANARIES["maple"] not in fleet.ask("maple").text:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)

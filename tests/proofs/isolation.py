@@ -1,0 +1,48 @@
+"""No tenant reaches another's documents: hundreds of ways to try, over HTTP, on a local AWS that enforces IAM."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, given, settings
+
+from tests.proofs.proof import Row
+from tests.support.isolation_attempts import ATTACKER, CANARIES, Attempt, Fleet, attempts, fleet_of_canaries
+
+ATTEMPTS = 600
+
+
+def prove() -> Row:
+    """Every attempt is one run; that every tenant knows its own canary before and after shows that they could fail."""
+    with tempfile.TemporaryDirectory(prefix="kbfleet-isolation-") as folder, fleet_of_canaries(Path(folder)) as fleet:
+        row = tried(fleet, ATTEMPTS)
+        for tenant_id, canary in CANARIES.items():
+            answer = fleet.ask(tenant_id)
+            row.add(None if canary in answer.text else f"{tenant_id} does not know its own canary: {answer}")
+    return row
+
+
+def tried(fleet: Fleet, number: int) -> Row:
+    """That many attempts, the same ones at each call."""
+    row = Row(f"attempts of a user of {ATTACKER} to reach another tenant")
+    kinds: Counter[str] = Counter()
+
+    @hypothesis.seed(0)
+    @settings(
+        max_examples=number,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],  # a failure is told as it is
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(attempts(fleet))
+    def attempt(made: Attempt) -> None:
+        kinds[made.what] += 1
+        row.add(fleet.breach(made))
+
+    attempt()
+    row.findings.append(", ".join(f"{count} by {kind}" for kind, count in kinds.most_common()))
+    return row
