@@ -15,6 +15,7 @@ from botocore.httpsession import URLLib3Session
 from pydantic import BaseModel
 
 from kbfleet.contracts import (
+    AskRequest,
     AskResponse,
     DocumentRetryBody,
     ExecutionBody,
@@ -24,7 +25,6 @@ from kbfleet.contracts import (
     SyncBody,
     TenantBody,
 )
-from kbfleet.domain.answer import Question
 from kbfleet.domain.tenant import DisplayName, TenantId
 
 _TIMEOUT_SECONDS = 35
@@ -136,8 +136,8 @@ class FleetApi:
     def retry_documents(self, tenant_id: TenantId) -> DocumentRetryBody:
         return self._signed(DocumentRetryBody, "POST", f"/tenants/{tenant_id}/documents/retry", {})
 
-    def ask(self, question: Question, token: str) -> AskResponse:
-        request = self._request("POST", "/ask", {"question": question})
+    def ask(self, asked: AskRequest, token: str) -> AskResponse:
+        request = self._request("POST", "/ask", asked.model_dump(exclude_none=True))
         request.headers["Authorization"] = f"Bearer {token}"
         return self._send(AskResponse, request)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from kbfleet.contracts import (
+    AskRequest,
     AskResponse,
     DocumentRetryBody,
     ExecutionBody,
@@ -24,8 +26,9 @@ from kbfleet.contracts import (
     ReconciliationDetail,
     SyncBody,
     TenantBody,
+    parse,
 )
-from kbfleet.domain.answer import Question
+from kbfleet.domain.answer import DEFAULT_PASSAGES
 from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.errors import InvalidInput, KbfleetError
 from kbfleet.domain.ingestion import FailureReason, Outcome
@@ -500,13 +503,26 @@ def ask(
     token: Annotated[
         str, typer.Option(help="The user's bearer token; it says which tenant asks.", envvar="KBFLEET_TOKEN")
     ],
+    session: Annotated[
+        str | None, typer.Option(help="Of an earlier answer to the same user: takes the conversation up.")
+    ] = None,
+    passages: Annotated[int, typer.Option(help="How many the answer may rest on, 1 to 100.")] = DEFAULT_PASSAGES,
+    filter_: Annotated[
+        str | None,
+        typer.Option(
+            "--filter",
+            help="""JSON in Bedrock's grammar, such as '{"equals": {"key": "department", "value": "sales"}}'.""",
+        ),
+    ] = None,
     as_json: Json = False,
     stack: Stack = "kbfleet",
     region: Region = None,
 ) -> None:
     """Ask a question as a tenant's user. The tenant is the one in the token."""
     with _explained():
-        asked = Question(question)
+        told = {"question": question, "session": session, "passages": passages, "filter": _json(filter_, "filter")}
+        asked = parse(AskRequest, told)
+        asked.to_domain()  # says what is wrong before anything is sent
         api = FleetApi.of_stack(stack, region)
         with _Progress("Asking") as progress:
             progress.show("waiting for the answer")
@@ -517,6 +533,14 @@ def ask(
             _print_answer(answer)
 
 
+def _json(text: str | None, field: str) -> Any:
+    """Raises: InvalidInput."""
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(field, f"is no JSON: {error}.") from None
+
+
 def _print_answer(answer: AskResponse) -> None:
     out.print(escape(answer.answer), soft_wrap=True)
     sources = {source.uri: source for citation in answer.citations for source in citation.sources}
@@ -525,6 +549,7 @@ def _print_answer(answer: AskResponse) -> None:
         out.print(f"  [dim]\\[{number}] {escape(source.document)}{page}[/]", soft_wrap=True)
     if answer.freshness.pending_changes:
         out.print("  [yellow]Some changes to the documents are not part of this answer yet.[/]")
+    out.print(f"  [dim]To go on: --session {answer.session}[/]", soft_wrap=True)
 
 
 def main() -> None:

@@ -186,6 +186,22 @@ def test_an_answer_names_its_documents_and_says_when_it_may_be_out_of_date(scrip
     assert "At least 21 [years]." in result.stdout
     assert result.stdout.count("terms.pdf, page 2") == 1
     assert "not part of this answer yet" in result.stdout
+    assert "--session session-1" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--passages", "0"],
+        ["--passages", "101"],
+        ["--filter", "department = sales"],
+        ["--filter", '{"equals": {"key": "department"}}'],
+        ["--session", ""],
+    ],
+)
+def test_a_question_that_cannot_be_asked_is_not_sent(scripted: Scripted, run: Run, arguments: list[str]) -> None:
+    scripted()
+    assert run("ask", "How old?", "--token", "t", *arguments).exit_code == 2
 
 
 @pytest.mark.parametrize(
