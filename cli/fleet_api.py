@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -23,6 +24,7 @@ from kbfleet.contracts import (
     ReconciliationDetail,
     SyncBody,
     TenantBody,
+    UsageBody,
 )
 from kbfleet.domain.answer import Question
 from kbfleet.domain.tenant import DisplayName, TenantId
@@ -119,6 +121,12 @@ class FleetApi:
 
     def jobs(self, tenant_id: TenantId) -> JobsBody:
         return self._signed(JobsBody, "GET", f"/tenants/{tenant_id}/jobs")
+
+    def usage(self, tenant_id: TenantId, first: date | None, last: date | None) -> UsageBody:
+        """Of the current month, where no days are given."""
+        days = {"from": first, "to": last}
+        query = "&".join(f"{name}={day.isoformat()}" for name, day in days.items() if day is not None)
+        return self._signed(UsageBody, "GET", f"/tenants/{tenant_id}/usage" + (f"?{query}" if query else ""))
 
     def failed_documents(self, tenant_id: TenantId) -> FailedDocumentsBody:
         """All of them, over all pages."""

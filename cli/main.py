@@ -24,6 +24,8 @@ from kbfleet.contracts import (
     ReconciliationDetail,
     SyncBody,
     TenantBody,
+    UsageBody,
+    UsageCountsBody,
 )
 from kbfleet.domain.answer import Question
 from kbfleet.domain.documents import FailureStatus
@@ -419,6 +421,54 @@ def _jobs_table(body: JobsBody) -> Table:
             escape("\n".join(reason.text for reason in job.failure_reasons)),
         )
     return table
+
+
+@app.command()
+def usage(
+    tenant: Tenant,
+    first: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day, in UTC.")] = None,
+    last: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, in UTC.")] = None,
+    as_json: Json = False,
+    stack: Stack = "kbfleet",
+    region: Region = None,
+) -> None:
+    """Show what a tenant's questions used, by day; of the current month, unless other days are asked for."""
+    with _explained():
+        days = [day.date() if day else None for day in (first, last)]
+        body = FleetApi.of_stack(stack, region).usage(TenantId(tenant), *days)
+        if as_json:
+            out.print_json(body.model_dump_json())
+        else:
+            out.print(_usage_table(body))
+
+
+def _usage_table(body: UsageBody) -> Table:
+    table = Table(
+        "Day", title=f"{body.tenant_id} · {body.first_day} to {body.last_day}", title_justify="left", show_footer=True
+    )
+    table.columns[0].footer = "Total"
+    for header, footer in zip(_USAGE_COLUMNS, _usage_row(body.total), strict=True):
+        table.add_column(header, footer=footer, justify="right")
+    for day in body.days:
+        table.add_row(str(day.day), *_usage_row(day))
+    if body.total.questions_without_tokens:
+        table.caption = f"Of {body.total.questions_without_tokens} questions, the service did not tell the tokens."
+    return table
+
+
+_USAGE_COLUMNS = ("Questions", "Passages", "Citations", "Tokens in", "Tokens out", "Guarded")
+
+
+def _usage_row(counts: UsageCountsBody) -> list[str]:
+    numbers = (
+        counts.questions,
+        counts.passages,
+        counts.citations,
+        counts.input_tokens,
+        counts.output_tokens,
+        counts.guarded,
+    )
+    return [f"{number:,}" for number in numbers]
 
 
 @app.command()

@@ -8,7 +8,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import api, bootstrap
 from kbfleet.contracts import AskRequest, AskResponse, parse_json
 from kbfleet.domain.tenant import TenantId
-from kbfleet.telemetry import logger, tracer
+from kbfleet.domain.usage import AskUsage
+from kbfleet.telemetry import logger, record_usage, tracer
 from kbfleet.usecases.asking import ask
 
 app = api.resolver()
@@ -22,8 +23,11 @@ def post_ask() -> Response[str]:
     logger.append_keys(tenant_id=tenant_id)
     request = parse_json(AskRequest, app.current_event.body)
     answer = ask(tenant_id, request.question, tenants=bootstrap.askable_tenants(), answerer=bootstrap.answerer())
-    logger.info("Answered", citations=len(answer.generated.citations))
-    return api.respond(AskResponse.from_domain(answer, request_id=context.request_id or ""))
+    request_id = context.request_id or ""
+    cited = answer.generated.citations
+    passages = {(source.uri, source.passage) for citation in cited for source in citation.sources}
+    record_usage(tenant_id, AskUsage(len(passages), len(cited), None, None, guarded=False), request_id=request_id)
+    return api.respond(AskResponse.from_domain(answer, request_id=request_id))
 
 
 @logger.inject_lambda_context(clear_state=True)

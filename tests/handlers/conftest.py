@@ -130,6 +130,8 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "foreign_jobs": lambda: fleet.foreign_jobs,
         "ticks": lambda: fleet.ticks,
         "refused_changes": lambda: fleet.refused_changes,
+        "usage_records": lambda: fleet.usage_records,
+        "refused_usage": lambda: fleet.refused_usage,
         "announcements": lambda: fleet.announcements,
         "callbacks": lambda: fleet.callbacks,
         "executions": lambda: fleet.executions,
@@ -188,7 +190,7 @@ def handler(environment: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
 @pytest.fixture
 def logs(monkeypatch: pytest.MonkeyPatch) -> Logs:
     stream = StringIO()
-    for written in telemetry.logger.handlers:
+    for written in (*telemetry.logger.handlers, *telemetry.usage_logger.handlers):
         monkeypatch.setattr(written, "stream", stream)
     return Logs(stream)
 

@@ -29,6 +29,7 @@ from tests.support.records import (
     InMemoryTenantRegistry,
     InMemoryTenantRounds,
 )
+from tests.support.usage import InMemoryUsageRecords
 
 __all__ = [
     "FailedTask",
@@ -48,6 +49,7 @@ __all__ = [
     "InMemoryTenantRecords",
     "InMemoryTenantRegistry",
     "InMemoryTenantRounds",
+    "InMemoryUsageRecords",
     "JobCourse",
     "RecordingAlertChannel",
     "RecordingAnnouncements",

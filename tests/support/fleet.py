@@ -30,6 +30,7 @@ from tests.support.fakes import (
     InMemoryTenantRecords,
     InMemoryTenantRegistry,
     InMemoryTenantRounds,
+    InMemoryUsageRecords,
     RecordingAnnouncements,
     RecordingDeadLetters,
     RecordingRetryTurns,
@@ -55,6 +56,8 @@ class Fleet:
     foreign_job_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     announcements: RecordingAnnouncements = field(default_factory=RecordingAnnouncements)
     callbacks: RecordingTaskCallbacks = field(default_factory=RecordingTaskCallbacks)
+    usage_records: InMemoryUsageRecords = field(default_factory=InMemoryUsageRecords)
+    refused_usage: RecordingDeadLetters = field(default_factory=RecordingDeadLetters)
     ticks: RecordingTicks = field(default_factory=RecordingTicks)
     refused_changes: RecordingDeadLetters = field(default_factory=RecordingDeadLetters)
     executions: InMemoryExecutions = field(init=False)

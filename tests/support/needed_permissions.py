@@ -82,6 +82,13 @@ class NeededPermissions:
                 yield action, f"arn:aws:s3:::{parameters['Bucket']}/{each['Key']}", {}
             return
         action = iam_actions.extract_iam_action(service, request.method, path, headers, body, query)
+        if transacted := iam_actions.dynamodb_transaction_checks(action, body, *where):
+            # Each item needs what it would need by itself. Source: AWS documentation, Using IAM with DynamoDB
+            # transactions.
+            for (each, table), item in zip(transacted, parameters["TransactItems"], strict=True):
+                ((_, written),) = item.items()
+                yield each, table, _conditions(each, written)
+            return
         if action is None:
             raise NotImplementedError(f"which permission does {call} need?")
         resources = self._resources(service, str(request.method), path, headers, body, query)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from kbfleet.contracts import (
     AskResponse,
     CitationBody,
+    DailyUsageBody,
     DocumentRetryBody,
     ExecutionBody,
     FailedDocumentBody,
@@ -27,6 +28,8 @@ from kbfleet.contracts import (
     SyncBody,
     SyncResultBody,
     TenantBody,
+    UsageBody,
+    UsageCountsBody,
 )
 from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome, SyncState
@@ -308,3 +311,64 @@ class TestJobs:
     def test_a_tenant_without_jobs_is_told_so(self, scripted: Scripted, run: Run) -> None:
         scripted(jobs=[JobsBody(jobs=())])
         assert "no ingestion jobs yet" in run("jobs", "acme").stdout
+
+
+USED = {"questions": 1234, "passages": 4936, "citations": 2468, "input_tokens": 987654, "output_tokens": 12345}
+
+
+def usage(*, unknown: int = 0) -> UsageBody:
+    counts = {**USED, "questions_without_tokens": unknown, "guarded": 3}
+    return UsageBody(
+        tenant_id=TenantId("acme"),
+        first_day=date(2026, 3, 1),
+        last_day=date(2026, 3, 14),
+        days=(DailyUsageBody(day=date(2026, 3, 9), **counts),),
+        total=UsageCountsBody(**counts),
+    )
+
+
+def test_usage_is_a_table_with_a_total(scripted: Scripted, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli.main, "out", Console(width=120))
+    scripted(usage=[usage()])
+    ran = run("usage", "acme")
+    assert ran.exit_code == 0
+    *_, day, _, total, _ = ran.stdout.splitlines()
+    assert "2026-03-01 to 2026-03-14" in ran.stdout
+    for line, name in ((day, "2026-03-09"), (total, "Total")):
+        assert [cell.strip() for cell in line.strip("│┃ ").replace("┃", "│").split("│")] == [
+            name,
+            "1,234",
+            "4,936",
+            "2,468",
+            "987,654",
+            "12,345",
+            "3",
+        ]
+    assert "did not tell" not in ran.stdout
+
+
+def test_tokens_that_nobody_knows_are_told(scripted: Scripted, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli.main, "out", Console(width=120))
+    scripted(usage=[usage(unknown=7)])
+    assert "7 questions" in run("usage", "acme").stdout
+
+
+def test_usage_of_some_days_is_asked_for_and_printed_for_programs(
+    run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted()
+    asked: list[tuple[Any, ...]] = []
+
+    def answer(_: FleetApi, *arguments: Any) -> UsageBody:
+        asked.append(arguments)
+        return usage()
+
+    monkeypatch.setattr(FleetApi, "usage", answer)
+    ran = run("usage", "acme", "--from", "2026-03-01", "--to", "2026-03-14", "--json")
+    assert asked == [("acme", date(2026, 3, 1), date(2026, 3, 14))]
+    assert json.loads(ran.stdout)["total"]["questions"] == 1234
+
+
+def test_a_day_that_is_none_is_bad_input(run: Run, scripted: Scripted) -> None:
+    scripted()
+    assert run("usage", "acme", "--from", "yesterday").exit_code == 2

@@ -25,6 +25,7 @@ from kbfleet.adapters.dynamodb import (
     Table,
 )
 from kbfleet.adapters.dynamodb_documents import DynamoDBDocumentRetries, DynamoDBFailedDocuments
+from kbfleet.adapters.dynamodb_usage import DynamoDBUsageRecords
 from kbfleet.adapters.knowledge_stores import StoreResources, StoreType
 from kbfleet.domain.errors import KnowledgeStoreNotOffered
 from kbfleet.ports import (
@@ -51,6 +52,7 @@ from kbfleet.ports import (
     TenantRounds,
     Ticks,
     TokenVerifier,
+    UsageRecords,
 )
 from kbfleet.settings import (
     AlertSettings,
@@ -64,6 +66,7 @@ from kbfleet.settings import (
     IngestionSettings,
     KnowledgeStoreSettings,
     LogDeliverySettings,
+    MeteringSettings,
     OffboardingExecutionSettings,
     ProvisioningSettings,
     SyncScheduleSettings,
@@ -393,6 +396,19 @@ def retry_step() -> RetryStep:
         turns=retry_turns(),
         clock=clock(),
     )
+
+
+@cache
+def usage_records() -> UsageRecords:
+    return DynamoDBUsageRecords(_table())
+
+
+@cache
+def refused_usage() -> DeadLetters:
+    from kbfleet.adapters.sqs import SqsDeadLetters
+
+    queue_url = read(MeteringSettings).usage_dead_letter_queue_url
+    return SqsDeadLetters(boto3.client("sqs", config=_CLIENT), queue_url=queue_url)
 
 
 @cache

@@ -24,6 +24,7 @@ from kbfleet.domain.tenant import (
     TenantStateChange,
     WorkflowFailure,
 )
+from kbfleet.domain.usage import DailyUsage, UsagePeriod
 
 
 class Clock(Protocol):
@@ -313,6 +314,21 @@ class JobHistory(Protocol):
 
     def started_since(self, tenant_id: TenantId, since: datetime) -> Iterator[JobStateChange]:
         """The newest known state of every job that was started then or later."""
+        ...
+
+
+class UsageRecords(Protocol):
+    """What tenants have used, by day in UTC."""
+
+    def add(self, usage: Sequence[DailyUsage], *, delivery: str, now: datetime) -> None:
+        """Adds to what is stored of each day. The same usage with the same identity of its delivery is added once.
+
+        Raises: ConcurrentUpdate when other deliveries got in the way; the same call again adds what is missing.
+        """
+        ...
+
+    def of_tenant(self, tenant_id: TenantId, period: UsagePeriod) -> Sequence[DailyUsage]:
+        """The days on which anything was used, the earliest first."""
         ...
 
 

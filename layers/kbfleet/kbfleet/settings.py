@@ -121,6 +121,10 @@ class DocumentRetrySettings(EnvironmentSettings):
     document_retry_queue_url: str
 
 
+class MeteringSettings(EnvironmentSettings):
+    usage_dead_letter_queue_url: str
+
+
 class AnnouncementSettings(EnvironmentSettings):
     bus_name: str
 
