@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
 import typer
@@ -32,6 +33,7 @@ from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.errors import InvalidInput, KbfleetError
 from kbfleet.domain.ingestion import FailureReason, Outcome
 from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, TenantId, TenantStatus
+from kbfleet.domain.uploads import DocumentKey, Upload
 
 _FAILED = 1
 _BAD_INPUT = 2
@@ -421,6 +423,45 @@ def _jobs_table(body: JobsBody) -> Table:
             escape("\n".join(reason.text for reason in job.failure_reasons)),
         )
     return table
+
+
+@app.command()
+def upload(
+    tenant: Tenant,
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The document.")],
+    key: Annotated[str | None, typer.Option(help="Where it goes, such as handbook/rules.pdf; its name else.")] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option(help="An attribute as name=value, by which answers can be filtered; repeatable.")
+    ] = None,
+    as_json: Json = False,
+    stack: Stack = "kbfleet",
+    region: Region = None,
+) -> None:
+    """Upload a document of a tenant. It is synced by itself."""
+    with _explained():
+        tenant_id = TenantId(tenant)
+        wanted = Upload(DocumentKey(key or file.name), file.stat().st_size, metadata=_attributes(metadata or []))
+        api = FleetApi.of_stack(stack, region)
+        with _Progress(f"Uploading {file.name}") as progress:
+            progress.show("asking for leave")
+            form = api.grant_upload(tenant_id, wanted)
+            progress.show(f"sending {wanted.size:,} bytes")
+            api.upload(form, file.read_bytes())
+        if as_json:
+            out.print_json(data={"tenant_id": tenant_id, "key": wanted.key, "size": wanted.size})
+        else:
+            out.print(f"[green]✓[/] {escape(wanted.key)} is uploaded, and will be synced soon.", soft_wrap=True)
+
+
+def _attributes(pairs: list[str]) -> dict[str, str]:
+    """Raises: InvalidInput."""
+    attributes = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise InvalidInput("metadata", f"{pair!r} is not name=value.")
+        attributes[name] = value
+    return attributes
 
 
 @app.command()

@@ -29,6 +29,7 @@ from tests.support.records import (
     InMemoryTenantRegistry,
     InMemoryTenantRounds,
 )
+from tests.support.uploads import InMemoryUploads
 from tests.support.usage import InMemoryUsageRecords
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "InMemoryTenantRecords",
     "InMemoryTenantRegistry",
     "InMemoryTenantRounds",
+    "InMemoryUploads",
     "InMemoryUsageRecords",
     "JobCourse",
     "RecordingAlertChannel",

@@ -30,6 +30,7 @@ from tests.support.fakes import (
     InMemoryTenantRecords,
     InMemoryTenantRegistry,
     InMemoryTenantRounds,
+    InMemoryUploads,
     InMemoryUsageRecords,
     RecordingAnnouncements,
     RecordingDeadLetters,
@@ -58,6 +59,7 @@ class Fleet:
     callbacks: RecordingTaskCallbacks = field(default_factory=RecordingTaskCallbacks)
     usage_records: InMemoryUsageRecords = field(default_factory=InMemoryUsageRecords)
     refused_usage: RecordingDeadLetters = field(default_factory=RecordingDeadLetters)
+    uploads: InMemoryUploads = field(init=False)
     ticks: RecordingTicks = field(default_factory=RecordingTicks)
     refused_changes: RecordingDeadLetters = field(default_factory=RecordingDeadLetters)
     executions: InMemoryExecutions = field(init=False)
@@ -71,6 +73,7 @@ class Fleet:
 
     def __post_init__(self) -> None:
         self.records = InMemoryTenantRecords(self.ledger)
+        self.uploads = InMemoryUploads(self.clock)
         self.knowledge_bases = InMemoryKnowledgeBases(self.clock)
         self.ingested_documents = InMemoryIngestedDocuments(self.clock)
         account: dict[str, Execution] = {}

@@ -93,7 +93,7 @@ class NeededPermissions:
             raise NotImplementedError(f"which permission does {call} need?")
         resources = self._resources(service, str(request.method), path, headers, body, query)
         for resource in resources:
-            yield action, resource, _conditions(action, parameters)
+            yield action, resource, {**_conditions(action, parameters), "aws:ResourceAccount": where[1]}
         if service == "s3":
             for further, resource in iam_actions.s3_additional_checks(request.method, path, headers, body, query):
                 yield further, resource, {}
@@ -176,7 +176,9 @@ def _partitions(parameters: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _bytes(body: Any) -> bytes:
-    return body.encode() if isinstance(body, str) else bytes(body or b"")
+    if isinstance(body, str):
+        return body.encode()
+    return bytes(body) if isinstance(body, bytes | bytearray) else b""  # an object's content, sent in pieces
 
 
 def _text(value: Any) -> str:

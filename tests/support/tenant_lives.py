@@ -82,6 +82,8 @@ class Lives:
         if self.store != "MANAGED":
             self.ask(tenant_id)
         self.count_usage(tenant_id)
+        answer = self.fleet.invoke("UploadsFunction", sample("post_upload", tenant_id))
+        assert answer["statusCode"] == 201, answer
         self.remove(tenant_id, "rental-terms.md")
         self.tell_of_changes(tenant_id)
         self.fleet.settle(tenant_id)

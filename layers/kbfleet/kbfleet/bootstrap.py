@@ -52,6 +52,7 @@ from kbfleet.ports import (
     TenantRounds,
     Ticks,
     TokenVerifier,
+    Uploads,
     UsageRecords,
 )
 from kbfleet.settings import (
@@ -90,6 +91,9 @@ _DOCUMENTS_CLIENT = Config(connect_timeout=2, read_timeout=8, retries={"mode": "
 # API Gateway gives up after 29 seconds, and a generated answer may take most of that: one attempt, no silent second
 # one.
 _ANSWER_CLIENT = Config(connect_timeout=2, read_timeout=25, retries={"mode": "standard", "total_max_attempts": 1})
+_SIGNED_FOR_ITS_REGION = Config(
+    signature_version="s3v4", s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
+)
 
 
 class SystemClock:
@@ -396,6 +400,14 @@ def retry_step() -> RetryStep:
         turns=retry_turns(),
         clock=clock(),
     )
+
+
+@cache
+def uploads() -> Uploads:
+    from kbfleet.adapters.s3_uploads import S3Uploads
+
+    client = boto3.client("s3", config=_CLIENT.merge(_SIGNED_FOR_ITS_REGION))
+    return S3Uploads(client, account=fleet().account_id, clock=clock())
 
 
 @cache

@@ -9,7 +9,14 @@ from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from kbfleet.domain.answer import Answer, Question
 from kbfleet.domain.documents import (
@@ -50,6 +57,7 @@ from kbfleet.domain.tenant import (
     WorkflowFailure,
     describe_failure,
 )
+from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
 from kbfleet.domain.usage import AnsweredQuestion, AskUsage, DailyUsage, UsagePeriod, total
 from kbfleet.ports import Execution
 
@@ -890,6 +898,31 @@ class TenantBody(Contract):
 
 class JobsBody(Contract):
     jobs: tuple[JobStateChangeDetail, ...]
+
+
+class UploadRequest(Contract):
+    """Body of `POST /tenants/{tenant_id}/uploads`. `metadata` are the document's attributes."""
+
+    key: DocumentKey
+    size: int = Field(strict=True)
+    content_type: str = ""
+    metadata: dict[str, object] = Field(default_factory=dict)
+
+    def to_domain(self) -> Upload:
+        """Raises: InvalidInput."""
+        return Upload(self.key, self.size, self.content_type, self.metadata)
+
+
+class UploadBody(Contract):
+    """A form, to be sent as `multipart/form-data`: its fields first, and then the document as the field `file`."""
+
+    url: str
+    fields: dict[str, str]
+    expires_at: datetime
+
+    @classmethod
+    def from_domain(cls, form: UploadForm) -> Self:
+        return cls(url=form.url, fields=dict(form.fields), expires_at=form.expires_at)
 
 
 class FailedDocumentBody(Contract):

@@ -125,6 +125,10 @@ class MeteringSettings(EnvironmentSettings):
     usage_dead_letter_queue_url: str
 
 
+class UploadSettings(EnvironmentSettings):
+    upload_valid: Seconds = Field(alias="UPLOAD_VALID_SECONDS")
+
+
 class AnnouncementSettings(EnvironmentSettings):
     bus_name: str
 
