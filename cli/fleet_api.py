@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+from xml.etree.ElementTree import ParseError, fromstring
 
 import boto3
 from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
+from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.httpsession import URLLib3Session
 from pydantic import BaseModel
+from urllib3.filepost import encode_multipart_formdata
 
 from kbfleet.contracts import (
     AskRequest,
@@ -24,11 +27,17 @@ from kbfleet.contracts import (
     ReconciliationDetail,
     SyncBody,
     TenantBody,
+    UploadBody,
+    UsageBody,
 )
 from kbfleet.domain.tenant import DisplayName, TenantId
+from kbfleet.domain.uploads import Upload
 
 _TIMEOUT_SECONDS = 35
 """A little more than the 29 seconds after which API Gateway gives up itself."""
+
+_UPLOAD_SECONDS = 300
+"""Between two signs of life while a document of up to 50 MB goes out."""
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -120,6 +129,35 @@ class FleetApi:
     def jobs(self, tenant_id: TenantId) -> JobsBody:
         return self._signed(JobsBody, "GET", f"/tenants/{tenant_id}/jobs")
 
+    def grant_upload(self, tenant_id: TenantId, upload: Upload) -> UploadBody:
+        body = {
+            "key": upload.key,
+            "size": upload.size,
+            "content_type": upload.content_type,
+            "metadata": dict(upload.metadata),
+        }
+        return self._signed(UploadBody, "POST", f"/tenants/{tenant_id}/uploads", body)
+
+    def upload(self, form: UploadBody, content: bytes) -> None:
+        """Sends a document by the form that was granted for it.
+
+        Raises:
+            Refused: S3 does not take it.
+            FleetUnreachable: S3 did not answer.
+        """
+        # S3 ignores the fields behind the file (Amazon S3 API reference, POST Object).
+        body, content_type = encode_multipart_formdata([*form.fields.items(), ("file", ("document", content))])
+        request = AWSRequest("POST", form.url, data=body, headers={"Content-Type": content_type})
+        answer = self._answer(request, _UPLOAD_SECONDS)
+        if answer.status_code >= 300:
+            raise _refused_by_s3(answer.status_code, answer.content)
+
+    def usage(self, tenant_id: TenantId, first: date | None, last: date | None) -> UsageBody:
+        """Of the current month, where no days are given."""
+        days = {"from": first, "to": last}
+        query = "&".join(f"{name}={day.isoformat()}" for name, day in days.items() if day is not None)
+        return self._signed(UsageBody, "GET", f"/tenants/{tenant_id}/usage" + (f"?{query}" if query else ""))
+
     def failed_documents(self, tenant_id: TenantId) -> FailedDocumentsBody:
         """All of them, over all pages."""
         page = body = self._signed(FailedDocumentsBody, "GET", f"/tenants/{tenant_id}/documents")
@@ -154,13 +192,26 @@ class FleetApi:
         return AWSRequest(method, self.url + path, data=data, headers={"Content-Type": "application/json"})
 
     def _send(self, kind: type[Body], request: AWSRequest) -> Body:
-        try:
-            answer = URLLib3Session(timeout=_TIMEOUT_SECONDS, verify=True).send(request.prepare())
-        except HTTPClientError as error:
-            raise FleetUnreachable(f"The API at {self.url} did not answer: {error}.") from error
+        answer = self._answer(request, _TIMEOUT_SECONDS)
         if answer.status_code >= 400:
             raise _refused(answer.status_code, answer.content)
         return kind.model_validate_json(answer.content)
+
+    def _answer(self, request: AWSRequest, timeout: int) -> AWSResponse:
+        try:
+            return URLLib3Session(timeout=timeout, verify=True).send(request.prepare())
+        except HTTPClientError as error:
+            address = urlsplit(str(request.url))
+            raise FleetUnreachable(f"{address.scheme}://{address.netloc} did not answer: {error}.") from error
+
+
+def _refused_by_s3(status: int, content: bytes) -> Refused:
+    try:
+        error = fromstring(content)  # noqa: S314 -- from the host that the API has named
+    except ParseError:
+        return Refused(status, f"HTTP {status}", "S3 did not take the document, and gave no reason.")
+    code, message = error.findtext("Code") or f"HTTP {status}", error.findtext("Message") or "no reason given"
+    return Refused(status, code, f"S3 did not take the document: {code}: {message}")
 
 
 def _refused(status: int, content: bytes) -> Refused:

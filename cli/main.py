@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -26,6 +27,8 @@ from kbfleet.contracts import (
     ReconciliationDetail,
     SyncBody,
     TenantBody,
+    UsageBody,
+    UsageCountsBody,
     parse,
 )
 from kbfleet.domain.answer import DEFAULT_PASSAGES
@@ -33,6 +36,7 @@ from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.errors import InvalidInput, KbfleetError
 from kbfleet.domain.ingestion import FailureReason, Outcome
 from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, TenantId, TenantStatus
+from kbfleet.domain.uploads import DocumentKey, Upload
 
 _FAILED = 1
 _BAD_INPUT = 2
@@ -422,6 +426,93 @@ def _jobs_table(body: JobsBody) -> Table:
             escape("\n".join(reason.text for reason in job.failure_reasons)),
         )
     return table
+
+
+@app.command()
+def upload(
+    tenant: Tenant,
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The document.")],
+    key: Annotated[str | None, typer.Option(help="Where it goes, such as handbook/rules.pdf; its name else.")] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option(help="An attribute as name=value, by which answers can be filtered; repeatable.")
+    ] = None,
+    as_json: Json = False,
+    stack: Stack = "kbfleet",
+    region: Region = None,
+) -> None:
+    """Upload a document of a tenant. It is synced by itself."""
+    with _explained():
+        tenant_id = TenantId(tenant)
+        wanted = Upload(DocumentKey(key or file.name), file.stat().st_size, metadata=_attributes(metadata or []))
+        api = FleetApi.of_stack(stack, region)
+        with _Progress(f"Uploading {file.name}") as progress:
+            progress.show("asking for leave")
+            form = api.grant_upload(tenant_id, wanted)
+            progress.show(f"sending {wanted.size:,} bytes")
+            api.upload(form, file.read_bytes())
+        if as_json:
+            out.print_json(data={"tenant_id": tenant_id, "key": wanted.key, "size": wanted.size})
+        else:
+            out.print(f"[green]✓[/] {escape(wanted.key)} is uploaded, and will be synced soon.", soft_wrap=True)
+
+
+def _attributes(pairs: list[str]) -> dict[str, str]:
+    """Raises: InvalidInput."""
+    attributes = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise InvalidInput("metadata", f"{pair!r} is not name=value.")
+        attributes[name] = value
+    return attributes
+
+
+@app.command()
+def usage(
+    tenant: Tenant,
+    first: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day, in UTC.")] = None,
+    last: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, in UTC.")] = None,
+    as_json: Json = False,
+    stack: Stack = "kbfleet",
+    region: Region = None,
+) -> None:
+    """Show what a tenant's questions used, by day; of the current month, unless other days are asked for."""
+    with _explained():
+        days = [day.date() if day else None for day in (first, last)]
+        body = FleetApi.of_stack(stack, region).usage(TenantId(tenant), *days)
+        if as_json:
+            out.print_json(body.model_dump_json())
+        else:
+            out.print(_usage_table(body))
+
+
+def _usage_table(body: UsageBody) -> Table:
+    table = Table(
+        "Day", title=f"{body.tenant_id} · {body.first_day} to {body.last_day}", title_justify="left", show_footer=True
+    )
+    table.columns[0].footer = "Total"
+    for header, footer in zip(_USAGE_COLUMNS, _usage_row(body.total), strict=True):
+        table.add_column(header, footer=footer, justify="right")
+    for day in body.days:
+        table.add_row(str(day.day), *_usage_row(day))
+    if body.total.questions_without_tokens:
+        table.caption = f"Of {body.total.questions_without_tokens} questions, the service did not tell the tokens."
+    return table
+
+
+_USAGE_COLUMNS = ("Questions", "Passages", "Citations", "Tokens in", "Tokens out", "Guarded")
+
+
+def _usage_row(counts: UsageCountsBody) -> list[str]:
+    numbers = (
+        counts.questions,
+        counts.passages,
+        counts.citations,
+        counts.input_tokens,
+        counts.output_tokens,
+        counts.guarded,
+    )
+    return [f"{number:,}" for number in numbers]
 
 
 @app.command()

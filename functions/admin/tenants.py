@@ -21,6 +21,8 @@ from kbfleet.contracts import (
     ProvisionTenantInput,
     SyncBody,
     TenantBody,
+    UsageBody,
+    UsageQuery,
     parse,
     parse_json,
 )
@@ -168,6 +170,16 @@ def get_jobs(tenant_id: str) -> Response[str]:
     tenant = bootstrap.registry().get(TenantId(tenant_id))
     newest = bootstrap.history().latest(tenant.tenant_id, _NEWEST_JOBS)
     return api.respond(JobsBody(jobs=tuple(JobStateChangeDetail.from_domain(change) for change in newest)))
+
+
+@app.get("/tenants/<tenant_id>/usage")
+def get_usage(tenant_id: str) -> Response[str]:
+    """What the tenant has used, by day; of the current month unless other days are asked for."""
+    tenant = bootstrap.registry().get(TenantId(tenant_id))
+    query = parse(UsageQuery, app.current_event.query_string_parameters)
+    period = query.to_domain(bootstrap.clock().now().date())
+    days = bootstrap.usage_records().of_tenant(tenant.tenant_id, period)
+    return api.respond(UsageBody.from_domain(tenant.tenant_id, period, days))
 
 
 @app.get("/tenants/<tenant_id>/documents")

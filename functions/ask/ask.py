@@ -10,7 +10,7 @@ from kbfleet.contracts import AskRequest, AskResponse, TenantAskRequest, parse_j
 from kbfleet.domain.answer import Asker
 from kbfleet.domain.caller import UserId
 from kbfleet.domain.tenant import TenantId
-from kbfleet.telemetry import logger, tracer
+from kbfleet.telemetry import logger, record_usage, tracer
 from kbfleet.usecases.asking import ask
 
 app = api.resolver()
@@ -42,8 +42,9 @@ def _answer(asker: Asker, request: AskRequest) -> Response[str]:
         sessions=bootstrap.sessions(),
         names=bootstrap.fleet().names,
     )
-    logger.info("Answered", citations=len(answer.generated.citations))
-    return api.respond(AskResponse.from_domain(answer, app.current_event.request_context.request_id or ""))
+    request_id = app.current_event.request_context.request_id or ""
+    record_usage(asker.tenant_id, answer.generated.usage, request_id=request_id)
+    return api.respond(AskResponse.from_domain(answer, request_id))
 
 
 @logger.inject_lambda_context(clear_state=True)

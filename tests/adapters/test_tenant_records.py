@@ -22,10 +22,12 @@ from kbfleet.adapters.dynamodb import (
     DynamoDBTenantRegistry,
     Table,
 )
+from kbfleet.adapters.dynamodb_usage import DynamoDBUsageRecords
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.ingestion import Sync
 from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.usage import DailyUsage, UsageCounts
 from kbfleet.ports import SyncLedger, TenantRecords, TenantRegistry
 from tests.support.clock import START
 from tests.support.fakes import InMemorySyncLedger, InMemoryTenantRecords, InMemoryTenantRegistry
@@ -39,6 +41,7 @@ RECEIPT = ErasureReceipt(
     ("usage",),
 )
 MORE_THAN_TWO_BATCHES = 60
+USED = UsageCounts(questions=3)
 
 
 class World(ABC):
@@ -187,9 +190,8 @@ class OnDynamoDB(World):
             )
 
     def add_usage(self, tenant_id: TenantId) -> None:
-        for day in range(10):
-            key = {"PK": {"S": f"TENANT#{tenant_id}"}, "SK": {"S": f"USAGE#2026-11-{day + 1:02}"}}
-            self.table.client.put_item(TableName=self.table.name, Item={**key, "questions": {"N": "3"}})
+        days = [DailyUsage(tenant_id, START.date() + timedelta(days=number), USED) for number in range(10)]
+        DynamoDBUsageRecords(self.table).add(days, delivery=f"of {tenant_id}", now=START)
 
     def usage(self, tenant_id: TenantId) -> bool:
         return len(self._stored(tenant_id, "USAGE#")) == 10

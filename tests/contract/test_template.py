@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from kbfleet.bootstrap import KNOWLEDGE_STORES
-from kbfleet.contracts import JobLogRecord
+from kbfleet.contracts import QUESTION_ANSWERED, JobLogRecord
 from kbfleet.usecases.sync_schedule import RUN_EVERY
 from tests.support.samples import ACME, NAMES
 from tests.support.template import (
@@ -275,8 +275,7 @@ class TestPushMonitoring:
         assert (made["Default"], made["AllowedValues"]) == ("DISABLED", ["ENABLED", "DISABLED"])
 
     def test_only_records_of_jobs_reach_the_function(self) -> None:
-        ((function, event),) = events("CloudWatchLogs")
-        assert function == "ReadJobLogFunction"
+        (event,) = (event for function, event in events("CloudWatchLogs") if function == "ReadJobLogFunction")
         assert event["LogGroupName"] == {"Ref": "KnowledgeBaseLogGroup"}
         expected = JobLogRecord.model_fields["event_type"].annotation
         assert event["FilterPattern"] == f'{{ $.event_type = "{get_args(expected)[0]}" }}'
@@ -306,6 +305,22 @@ class TestPushMonitoring:
         assert statement["Principal"] == {"Service": "delivery.logs.amazonaws.com"}
         assert statement["Resource"].endswith(f":log-group:{name}:log-stream:*")
         assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "${AWS::AccountId}"}
+
+
+class TestMetering:
+    def test_only_lines_of_answered_questions_reach_the_function_that_counts_them(self) -> None:
+        (event,) = (event for function, event in events("CloudWatchLogs") if function == "RecordUsageFunction")
+        assert event["LogGroupName"] == properties("AskFunction")["LoggingConfig"]["LogGroup"]
+        assert event["FilterPattern"] == f'{{ $.message = "{QUESTION_ANSWERED}" }}'
+
+    def test_its_own_lines_do_not_come_back_to_it(self) -> None:
+        own, read = (properties(f"{name}Function")["LoggingConfig"]["LogGroup"] for name in ("RecordUsage", "Ask"))
+        assert own != read
+
+    def test_what_cannot_be_read_and_what_cannot_be_counted_is_in_one_place(self) -> None:
+        failed = properties("RecordUsageFunction")["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
+        refused = environment("RecordUsageFunction")["USAGE_DEAD_LETTER_QUEUE_URL"]
+        assert {queue_of(failed["Destination"]), queue_of(refused)} == {"UsageDeadLetterQueue"}
 
 
 class TestKnowledgeStores:

@@ -44,6 +44,7 @@ ENVIRONMENT = {
     "LOG_DELIVERY_DESTINATION_ARN": f"arn:aws:logs:{REGION}:{ACCOUNT}:delivery-destination:kbfleet-knowledge-bases",
     "OFFBOARD_TENANT_ARN": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:kbfleet-offboard-tenant",
     "RETENTION_DAYS": "30",
+    "UPLOAD_VALID_SECONDS": "900",
     "KNOWLEDGE_BASE_READY_SECONDS": "900",
     "LEASE_SECONDS": "18000",
     "TICK_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/ticks.fifo",
@@ -132,6 +133,9 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "foreign_jobs": lambda: fleet.foreign_jobs,
         "ticks": lambda: fleet.ticks,
         "refused_changes": lambda: fleet.refused_changes,
+        "uploads": lambda: fleet.uploads,
+        "usage_records": lambda: fleet.usage_records,
+        "refused_usage": lambda: fleet.refused_usage,
         "announcements": lambda: fleet.announcements,
         "callbacks": lambda: fleet.callbacks,
         "executions": lambda: fleet.executions,
@@ -191,7 +195,7 @@ def handler(environment: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
 @pytest.fixture
 def logs(monkeypatch: pytest.MonkeyPatch) -> Logs:
     stream = StringIO()
-    for written in telemetry.logger.handlers:
+    for written in (*telemetry.logger.handlers, *telemetry.usage_logger.handlers):
         monkeypatch.setattr(written, "stream", stream)
     return Logs(stream)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -12,11 +13,12 @@ import pytest
 from kbfleet.domain.documents import FailedDocument
 from kbfleet.domain.ingestion import JobStatus
 from kbfleet.domain.tenant import Lease, Offboarding, TenantStatus, Workflow
+from kbfleet.domain.usage import DailyUsage, UsageCounts
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.clock import START
 from tests.support.fakes import JobCourse
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, EXECUTION, provisioning_failure, tenant
+from tests.support.samples import ACME, EXECUTION, SAKURA, provisioning_failure, tenant
 
 Send = Callable[..., tuple[int, dict[str, Any]]]
 NAME = EXECUTION.rsplit(":", 1)[-1]
@@ -168,6 +170,71 @@ def query(days: str | None) -> dict[str, Any]:
     single = None if days is None else {"retention_days": days}
     multiple = None if days is None else {"retention_days": [days]}
     return {"queryStringParameters": single, "multiValueQueryStringParameters": multiple}
+
+
+class TestUsage:
+    USED = UsageCounts(questions=2, passages=8, citations=4, input_tokens=1452, output_tokens=108, guarded=1)
+
+    def asked(self, **days: str) -> dict[str, Any]:
+        several = {name: [value] for name, value in days.items()}
+        return {"queryStringParameters": days or None, "multiValueQueryStringParameters": several or None}
+
+    @pytest.fixture(autouse=True)
+    def used(self, fleet: Fleet) -> None:
+        """On the last two days of October, on the first of November, and by somebody else."""
+        fleet.registry.create(tenant())
+        days = [DailyUsage(ACME, date(2026, 10, 30) + timedelta(days=number), self.USED) for number in range(3)]
+        fleet.usage_records.add([*days, DailyUsage(SAKURA, days[-1].day, self.USED)], delivery="one", now=START)
+
+    def test_it_is_given_by_day_with_a_total(self, send: Send) -> None:
+        status, body = send("get_usage")
+        counts = asdict(self.USED)
+        assert status == 200
+        assert body == {
+            "tenant_id": "acme",
+            "first_day": "2026-11-01",
+            "last_day": "2026-11-30",
+            "days": [{"day": "2026-11-01", **counts}],
+            "total": counts,
+        }
+
+    def test_of_the_current_month_unless_other_days_are_asked_for(self, send: Send) -> None:
+        _, body = send("get_usage", **self.asked())
+        assert (body["first_day"], body["last_day"]) == ("2026-11-01", START.date().isoformat())
+        _, body = send("get_usage", **self.asked(**{"from": "2026-10-31"}))
+        assert [day["day"] for day in body["days"]] == ["2026-10-31", "2026-11-01"]
+        assert body["total"]["questions"] == 4
+
+    def test_days_on_which_nothing_was_asked_are_left_out(self, send: Send) -> None:
+        _, body = send("get_usage", **self.asked(to="2026-02-28"))
+        assert (body["days"], body["total"]["questions"]) == ([], 0)
+
+    def test_a_tenant_that_was_offboarded_is_still_invoiced(self, send: Send, fleet: Fleet) -> None:
+        record = fleet.registry.get(ACME)
+        fleet.registry.replace(replace(record, status=TenantStatus.OFFBOARDED), fence=record.fence)
+        assert send("get_usage")[1]["total"]["questions"] == 2
+
+    @pytest.mark.parametrize(
+        ("days", "field"),
+        [
+            ({"from": "yesterday"}, "from"),
+            ({"from": "20261101"}, "from"),
+            ({"from": "1793610180"}, "from"),
+            ({"to": "2026-02-30"}, "to"),
+            ({"to": ""}, "to"),
+            ({"from": "2026-11-02", "to": "2026-11-01"}, "to"),
+            ({"from": "2025-01-01", "to": "2026-01-02"}, "to"),
+            ({"since": "2026-11-01"}, "since"),
+        ],
+    )
+    def test_other_days_name_the_field(self, send: Send, days: dict[str, str], field: str) -> None:
+        status, body = send("get_usage", **self.asked(**days))
+        assert (status, body["field"]) == (400, field)
+
+    def test_an_unknown_tenant_is_not_found(self, send: Send) -> None:
+        path = {"path": "/tenants/nobody/usage", "pathParameters": {"tenant_id": "nobody"}}
+        status, body = send("get_usage", **path)
+        assert (status, body["code"]) == (404, "TenantNotFound")
 
 
 class TestSuspension:

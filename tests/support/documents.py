@@ -86,6 +86,7 @@ class InMemoryKnowledgeStore:
 
     kind = KnowledgeBaseKind.VECTOR
     usual_creation = timedelta(seconds=83)
+    max_metadata_bytes = 1_024
 
     def __init__(self, names: ResourceNames) -> None:
         self._names = names

@@ -29,6 +29,8 @@ from tests.support.records import (
     InMemoryTenantRegistry,
     InMemoryTenantRounds,
 )
+from tests.support.uploads import InMemoryUploads
+from tests.support.usage import InMemoryUsageRecords
 
 __all__ = [
     "FailedTask",
@@ -48,6 +50,8 @@ __all__ = [
     "InMemoryTenantRecords",
     "InMemoryTenantRegistry",
     "InMemoryTenantRounds",
+    "InMemoryUploads",
+    "InMemoryUsageRecords",
     "JobCourse",
     "RecordingAlertChannel",
     "RecordingAnnouncements",

@@ -30,6 +30,8 @@ from tests.support.fakes import (
     InMemoryTenantRecords,
     InMemoryTenantRegistry,
     InMemoryTenantRounds,
+    InMemoryUploads,
+    InMemoryUsageRecords,
     RecordingAnnouncements,
     RecordingDeadLetters,
     RecordingRetryTurns,
@@ -55,6 +57,9 @@ class Fleet:
     foreign_job_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     announcements: RecordingAnnouncements = field(default_factory=RecordingAnnouncements)
     callbacks: RecordingTaskCallbacks = field(default_factory=RecordingTaskCallbacks)
+    usage_records: InMemoryUsageRecords = field(default_factory=InMemoryUsageRecords)
+    refused_usage: RecordingDeadLetters = field(default_factory=RecordingDeadLetters)
+    uploads: InMemoryUploads = field(init=False)
     ticks: RecordingTicks = field(default_factory=RecordingTicks)
     refused_changes: RecordingDeadLetters = field(default_factory=RecordingDeadLetters)
     executions: InMemoryExecutions = field(init=False)
@@ -68,6 +73,7 @@ class Fleet:
 
     def __post_init__(self) -> None:
         self.records = InMemoryTenantRecords(self.ledger)
+        self.uploads = InMemoryUploads(self.clock)
         self.knowledge_bases = InMemoryKnowledgeBases(self.clock)
         self.ingested_documents = InMemoryIngestedDocuments(self.clock)
         account: dict[str, Execution] = {}

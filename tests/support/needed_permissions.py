@@ -83,11 +83,18 @@ class NeededPermissions:
                 yield action, f"arn:aws:s3:::{parameters['Bucket']}/{each['Key']}", {}
             return
         action = iam_actions.extract_iam_action(service, request.method, path, headers, body, query)
+        if transacted := iam_actions.dynamodb_transaction_checks(action, body, *where):
+            # Each item needs what it would need by itself. Source: AWS documentation, Using IAM with DynamoDB
+            # transactions.
+            for (each, table), item in zip(transacted, parameters["TransactItems"], strict=True):
+                ((_, written),) = item.items()
+                yield each, table, _conditions(each, written)
+            return
         if action is None:
             raise NotImplementedError(f"which permission does {call} need?")
         resources = self._resources(service, str(request.method), path, headers, body, query)
         for resource in resources:
-            yield action, resource, _conditions(action, parameters)
+            yield action, resource, {**_conditions(action, parameters), "aws:ResourceAccount": where[1]}
         if service == "s3":
             for further, resource in iam_actions.s3_additional_checks(request.method, path, headers, body, query):
                 yield further, resource, {}
@@ -174,7 +181,9 @@ def _partitions(parameters: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _bytes(body: Any) -> bytes:
-    return body.encode() if isinstance(body, str) else bytes(body or b"")
+    if isinstance(body, str):
+        return body.encode()
+    return bytes(body) if isinstance(body, bytes | bytearray) else b""  # an object's content, sent in pieces
 
 
 def _text(value: Any) -> str:

@@ -80,6 +80,9 @@ class Lives:
         self.sync(tenant_id)
         self.api("get_jobs", tenant_id)
         self.ask(tenant_id)
+        self.count_usage(tenant_id)
+        answer = self.fleet.invoke("UploadsFunction", sample("post_upload", tenant_id))
+        assert answer["statusCode"] == 201, answer
         self.remove(tenant_id, "rental-terms.md")
         self.tell_of_changes(tenant_id)
         self.fleet.settle(tenant_id)
@@ -308,6 +311,14 @@ class Lives:
         answer = self.fleet.invoke("AskFunction", sample("ask", tenant_id))
         assert answer["statusCode"] == 200, answer
 
+    def count_usage(self, tenant_id: str) -> None:
+        """What the ask function logs of an answered question, and a line that cannot be read."""
+        counts = {"passages": 4, "citations": 2, "guarded": False}
+        line = {"timestamp": "2026-11-02T09:03:00Z", "tenant_id": tenant_id} | counts
+        at = {"event_timestamp": 1_793_610_180_000, "message": "Question answered"}
+        self.fleet.invoke("RecordUsageFunction", self.logged("ask", [at | line, at]))
+        assert self.api("get_usage", tenant_id)["total"]["questions"] == 1
+
     def reconcile(self) -> None:
         self.fleet.invoke("ReconcileFunction", sample("daily", ""))
 
@@ -378,12 +389,16 @@ class Lives:
             "event": {"ingestion_job_id": job.ingestion_job_id, "ingestion_job_status": status},
             "event_type": "StartIngestionJob.StatusChanged",
         }
+        return self.logged("/aws/vendedlogs/bedrock/kbfleet-knowledge-bases", [record])
+
+    def logged(self, log_group: str, records: list[Json]) -> Json:
+        """What CloudWatch Logs sends to a function that subscribes to that group."""
         event = subscription_event(
             owner=self.fleet.deployment.account,
-            log_group="/aws/vendedlogs/bedrock/kbfleet-knowledge-bases",
-            log_stream=tenant_id,
-            subscription="jobs",
-            records=[record],
+            log_group=log_group,
+            log_stream="stream",
+            subscription="subscription",
+            records=records,
         )
         return json.loads(json.dumps(event))
 

@@ -320,8 +320,10 @@ def _deployed(
     step_functions = VirtualStepFunctions(machines, timeline, functions, stopped=report, seed=seed)
     ticks = _queue("TickQueue", "TickFunction", deployment, timeline, functions)
     retries = _queue("DocumentRetryQueue", "RetryDocumentsFunction", deployment, timeline, functions)
-    refused_changes = KeptMessages(str(deployment.value({"Ref": "ChangeDeadLetterQueue"})))
-    queues: dict[str, FifoQueue | KeptMessages] = {queue.url: queue for queue in (ticks, retries, refused_changes)}
+    queues: dict[str, FifoQueue | KeptMessages] = {ticks.url: ticks, retries.url: retries}
+    for name in ("ChangeDeadLetterQueue", "UsageDeadLetterQueue"):
+        kept = KeptMessages(str(deployment.value({"Ref": name})))
+        queues[kept.url] = kept
 
     def answer_for_queues(operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         return queues[parameters["QueueUrl"]].answer(operation, parameters)
@@ -575,10 +577,11 @@ def _forget_ports() -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Thousands of runs would write millions of lines of logs and metrics."""
-    from kbfleet.telemetry import logger
+    from kbfleet.telemetry import logger, usage_logger
 
-    level = logger.log_level
-    logger.setLevel("CRITICAL")
+    levels = {each: each.log_level for each in (logger, usage_logger)}
+    for each in levels:
+        each.setLevel("CRITICAL")
     try:
         with (
             patch.object(AmazonCloudWatchEMFProvider, "flush_metrics", lambda self, *_, **__: self.clear_metrics()),
@@ -587,4 +590,5 @@ def _quiet() -> Iterator[None]:
         ):
             yield
     finally:
-        logger.setLevel(level)
+        for each, level in levels.items():
+            each.setLevel(level)

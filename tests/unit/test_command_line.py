@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from kbfleet.contracts import (
     AskResponse,
     CitationBody,
+    DailyUsageBody,
     DocumentRetryBody,
     ExecutionBody,
     FailedDocumentBody,
@@ -27,10 +29,15 @@ from kbfleet.contracts import (
     SyncBody,
     SyncResultBody,
     TenantBody,
+    UploadBody,
+    UsageBody,
+    UsageCountsBody,
 )
 from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome, SyncState
 from kbfleet.domain.tenant import TenantId, TenantStatus
+from kbfleet.domain.uploads import DocumentKey, Upload
+from tests.support.http_server import Reply, serving
 from tests.support.samples import job_state_change
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
@@ -325,3 +332,133 @@ class TestJobs:
     def test_a_tenant_without_jobs_is_told_so(self, scripted: Scripted, run: Run) -> None:
         scripted(jobs=[JobsBody(jobs=())])
         assert "no ingestion jobs yet" in run("jobs", "acme").stdout
+
+
+USED = {"questions": 1234, "passages": 4936, "citations": 2468, "input_tokens": 987654, "output_tokens": 12345}
+
+
+def usage(*, unknown: int = 0) -> UsageBody:
+    counts = {**USED, "questions_without_tokens": unknown, "guarded": 3}
+    return UsageBody(
+        tenant_id=TenantId("acme"),
+        first_day=date(2026, 3, 1),
+        last_day=date(2026, 3, 14),
+        days=(DailyUsageBody(day=date(2026, 3, 9), **counts),),
+        total=UsageCountsBody(**counts),
+    )
+
+
+def test_usage_is_a_table_with_a_total(scripted: Scripted, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli.main, "out", Console(width=120))
+    scripted(usage=[usage()])
+    ran = run("usage", "acme")
+    assert ran.exit_code == 0
+    *_, day, _, total, _ = ran.stdout.splitlines()
+    assert "2026-03-01 to 2026-03-14" in ran.stdout
+    for line, name in ((day, "2026-03-09"), (total, "Total")):
+        assert [cell.strip() for cell in line.strip("│┃ ").replace("┃", "│").split("│")] == [
+            name,
+            "1,234",
+            "4,936",
+            "2,468",
+            "987,654",
+            "12,345",
+            "3",
+        ]
+    assert "did not tell" not in ran.stdout
+
+
+def test_tokens_that_nobody_knows_are_told(scripted: Scripted, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli.main, "out", Console(width=120))
+    scripted(usage=[usage(unknown=7)])
+    assert "7 questions" in run("usage", "acme").stdout
+
+
+def test_usage_of_some_days_is_asked_for_and_printed_for_programs(
+    run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted()
+    asked: list[tuple[Any, ...]] = []
+
+    def answer(_: FleetApi, *arguments: Any) -> UsageBody:
+        asked.append(arguments)
+        return usage()
+
+    monkeypatch.setattr(FleetApi, "usage", answer)
+    ran = run("usage", "acme", "--from", "2026-03-01", "--to", "2026-03-14", "--json")
+    assert asked == [("acme", date(2026, 3, 1), date(2026, 3, 14))]
+    assert json.loads(ran.stdout)["total"]["questions"] == 1234
+
+
+def test_a_day_that_is_none_is_bad_input(run: Run, scripted: Scripted) -> None:
+    scripted()
+    assert run("usage", "acme", "--from", "yesterday").exit_code == 2
+
+
+class TestUpload:
+    FORM = UploadBody(url="https://b.example.com/", fields={"key": "handbook/rules.md"}, expires_at=NOW)
+
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        file = tmp_path / "rules [draft].md"
+        file.write_bytes(b"# Rules")
+        return file
+
+    def test_a_document_is_sent_as_it_was_granted(
+        self, run: Run, scripted: Scripted, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        scripted()
+        asked: list[Upload] = []
+        sent: list[bytes] = []
+
+        def grant(_: FleetApi, _tenant_id: TenantId, upload: Upload) -> UploadBody:
+            asked.append(upload)
+            return self.FORM
+
+        monkeypatch.setattr(FleetApi, "grant_upload", grant)
+        monkeypatch.setattr(FleetApi, "upload", lambda _, _form, content: sent.append(content))
+        arguments = ("--key", "handbook/rules.md", "--metadata", "department=sales=east", "--metadata", "部署=営業")
+        ran = run("upload", "acme", str(file), *arguments)
+        assert ran.exit_code == 0
+        metadata = {"department": "sales=east", "部署": "営業"}
+        assert asked == [Upload(DocumentKey("handbook/rules.md"), 7, metadata=metadata)]
+        assert sent == [b"# Rules"]
+        assert "handbook/rules.md is uploaded" in ran.stdout
+
+    def test_its_key_is_its_name_unless_another_is_given(self, run: Run, scripted: Scripted, file: Path) -> None:
+        scripted(grant_upload=[self.FORM], upload=[None])
+        ran = run("upload", "acme", str(file), "--json")
+        assert '"key": "rules [draft].md"' in ran.stdout
+        assert '"size": 7' in ran.stdout
+
+    @pytest.mark.parametrize(
+        ("arguments", "named"),
+        [
+            (("--key", "../rules.md"), "key"),
+            (("--key", "rules.exe"), "key"),
+            (("--metadata", "department"), "metadata"),
+            (("--metadata", "=sales"), "metadata"),
+        ],
+    )
+    def test_what_cannot_be_uploaded_is_told_before_anybody_is_asked(
+        self, run: Run, scripted: Scripted, file: Path, arguments: tuple[str, ...], named: str
+    ) -> None:
+        scripted()
+        ran = run("upload", "acme", str(file), *arguments)
+        assert ran.exit_code == 2
+        assert named in ran.stderr
+
+    def test_a_file_that_is_not_there_is_bad_input(self, run: Run, tmp_path: Path) -> None:
+        assert run("upload", "acme", str(tmp_path / "nothing.md")).exit_code == 2
+
+    @pytest.mark.parametrize(
+        ("body", "told"),
+        [
+            (b"<Error><Code>EntityTooLarge</Code><Message>Too large.</Message></Error>", "EntityTooLarge: Too large."),
+            (b"<html>", "no reason"),
+        ],
+    )
+    def test_what_s3_refuses_is_told_with_its_reason(self, body: bytes, told: str) -> None:
+        api = FleetApi("https://api.example.com/v1", None)  # type: ignore[arg-type]  # nothing is signed
+        with serving(Reply(400, body)) as s3, pytest.raises(Refused, match=told):
+            api.upload(self.FORM.model_copy(update={"url": s3.url}), b"# Rules")

@@ -25,6 +25,7 @@ from kbfleet.adapters.dynamodb import (
     Table,
 )
 from kbfleet.adapters.dynamodb_documents import DynamoDBDocumentRetries, DynamoDBFailedDocuments
+from kbfleet.adapters.dynamodb_usage import DynamoDBUsageRecords
 from kbfleet.adapters.knowledge_stores import StoreResources, StoreType
 from kbfleet.domain.answer import AskableTenant
 from kbfleet.domain.errors import KnowledgeStoreNotOffered
@@ -54,6 +55,8 @@ from kbfleet.ports import (
     TenantRounds,
     Ticks,
     TokenVerifier,
+    Uploads,
+    UsageRecords,
 )
 from kbfleet.settings import (
     AlertSettings,
@@ -67,6 +70,7 @@ from kbfleet.settings import (
     IngestionSettings,
     KnowledgeStoreSettings,
     LogDeliverySettings,
+    MeteringSettings,
     OffboardingExecutionSettings,
     ProvisioningSettings,
     SyncScheduleSettings,
@@ -90,6 +94,9 @@ _DOCUMENTS_CLIENT = Config(connect_timeout=2, read_timeout=8, retries={"mode": "
 # API Gateway gives up after 29 seconds, and a generated answer may take most of that: one attempt, no silent second
 # one.
 _ANSWER_CLIENT = Config(connect_timeout=2, read_timeout=25, retries={"mode": "standard", "total_max_attempts": 1})
+_SIGNED_FOR_ITS_REGION = Config(
+    signature_version="s3v4", s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
+)
 
 
 class SystemClock:
@@ -398,6 +405,27 @@ def retry_step() -> RetryStep:
         turns=retry_turns(),
         clock=clock(),
     )
+
+
+@cache
+def uploads() -> Uploads:
+    from kbfleet.adapters.s3_uploads import S3Uploads
+
+    client = boto3.client("s3", config=_CLIENT.merge(_SIGNED_FOR_ITS_REGION))
+    return S3Uploads(client, account=fleet().account_id, clock=clock())
+
+
+@cache
+def usage_records() -> UsageRecords:
+    return DynamoDBUsageRecords(_table())
+
+
+@cache
+def refused_usage() -> DeadLetters:
+    from kbfleet.adapters.sqs import SqsDeadLetters
+
+    queue_url = read(MeteringSettings).usage_dead_letter_queue_url
+    return SqsDeadLetters(boto3.client("sqs", config=_CLIENT), queue_url=queue_url)
 
 
 @cache

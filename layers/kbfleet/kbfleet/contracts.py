@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any, Literal, Self, TypeVar
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from kbfleet.domain.answer import DEFAULT_PASSAGES, MAX_PASSAGES, Answer, Inquiry, Question
 from kbfleet.domain.caller import UserId
@@ -50,6 +59,8 @@ from kbfleet.domain.tenant import (
     WorkflowFailure,
     describe_failure,
 )
+from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
+from kbfleet.domain.usage import AnsweredQuestion, AskUsage, DailyUsage, UsagePeriod, total
 from kbfleet.ports import Execution
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -331,6 +342,85 @@ class JobLogRecord(BaseModel):
 
     def to_domain(self) -> LoggedJobState:
         return LoggedJobState(self.event.ingestion_job_id, JOB_STATUSES[self.event.ingestion_job_status])
+
+
+# --- usage ---------------------------------------------------------------------------------------
+
+QUESTION_ANSWERED = "Question answered"
+
+
+class QuestionAnsweredLine(BaseModel):
+    """What the ask function logs of an answered question, as far as it is counted."""
+
+    message: Literal["Question answered"]
+    timestamp: AwareDatetime
+    tenant_id: TenantId
+    passages: int = Field(ge=0)
+    citations: int = Field(ge=0)
+    # Powertools leaves out what is None.
+    input_tokens: int | None = Field(default=None, ge=0)
+    output_tokens: int | None = Field(default=None, ge=0)
+    guarded: bool
+
+    def to_domain(self) -> AnsweredQuestion:
+        usage = AskUsage(self.passages, self.citations, self.input_tokens, self.output_tokens, self.guarded)
+        return AnsweredQuestion(self.tenant_id, self.timestamp, usage)
+
+
+def _day(value: object) -> object:
+    # Pydantic also takes numbers of seconds, and Python other forms of ISO 8601.
+    if isinstance(value, str) and not _DAY.fullmatch(value):
+        raise ValueError("a day is written as 2026-11-30")
+    return value
+
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+Day = Annotated[date, BeforeValidator(_day)]
+
+
+class UsageQuery(Contract):
+    """Query of `GET /tenants/{tenant_id}/usage`: days in UTC, both included."""
+
+    first: Day | None = Field(default=None, alias="from")
+    last: Day | None = Field(default=None, alias="to")
+
+    def to_domain(self, today: date) -> UsagePeriod:
+        """Raises: InvalidInput."""
+        return UsagePeriod.asked_for(self.first, self.last, today)
+
+
+class UsageCountsBody(Contract):
+    questions: int
+    passages: int
+    citations: int
+    input_tokens: int
+    output_tokens: int
+    questions_without_tokens: int
+    guarded: int
+
+
+class DailyUsageBody(UsageCountsBody):
+    day: date
+
+
+class UsageBody(Contract):
+    """A tenant's usage. Days without questions are left out."""
+
+    tenant_id: TenantId
+    first_day: date
+    last_day: date
+    days: tuple[DailyUsageBody, ...]
+    total: UsageCountsBody
+
+    @classmethod
+    def from_domain(cls, tenant_id: TenantId, period: UsagePeriod, days: Sequence[DailyUsage]) -> Self:
+        return cls(
+            tenant_id=tenant_id,
+            first_day=period.first,
+            last_day=period.last,
+            days=tuple(DailyUsageBody(day=each.day, **asdict(each.counts)) for each in days),
+            total=UsageCountsBody(**asdict(total(days))),
+        )
 
 
 # --- events on the bus ---------------------------------------------------------------------------
@@ -828,6 +918,31 @@ class TenantBody(Contract):
 
 class JobsBody(Contract):
     jobs: tuple[JobStateChangeDetail, ...]
+
+
+class UploadRequest(Contract):
+    """Body of `POST /tenants/{tenant_id}/uploads`. `metadata` are the document's attributes."""
+
+    key: DocumentKey
+    size: int = Field(strict=True)
+    content_type: str = ""
+    metadata: dict[str, object] = Field(default_factory=dict)
+
+    def to_domain(self) -> Upload:
+        """Raises: InvalidInput."""
+        return Upload(self.key, self.size, self.content_type, self.metadata)
+
+
+class UploadBody(Contract):
+    """A form, to be sent as `multipart/form-data`: its fields first, and then the document as the field `file`."""
+
+    url: str
+    fields: dict[str, str]
+    expires_at: datetime
+
+    @classmethod
+    def from_domain(cls, form: UploadForm) -> Self:
+        return cls(url=form.url, fields=dict(form.fields), expires_at=form.expires_at)
 
 
 class FailedDocumentBody(Contract):

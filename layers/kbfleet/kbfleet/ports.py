@@ -25,6 +25,8 @@ from kbfleet.domain.tenant import (
     TenantStateChange,
     WorkflowFailure,
 )
+from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
+from kbfleet.domain.usage import DailyUsage, UsagePeriod
 
 
 class Clock(Protocol):
@@ -103,16 +105,34 @@ class DocumentBuckets(Protocol):
         ...
 
 
+class Uploads(Protocol):
+    """The right to put documents into tenants' buckets, for those who have none of their own."""
+
+    def form(self, bucket: str, upload: Upload, valid_for: timedelta) -> UploadForm:
+        """By which that document can be uploaded, and nothing else. Signing asks nobody: whether the bucket is there
+        shows when the form is used."""
+        ...
+
+    def put_metadata(self, bucket: str, key: DocumentKey, content: bytes) -> None:
+        """Writes the metadata file beside the document of that key.
+
+        Raises: Throttled, NotReadyYet, AwsRefusal.
+        """
+        ...
+
+
 class KnowledgeStore(Protocol):
     """Where vectors live. One index a tenant: two knowledge bases on one index would see each other's chunks.
 
     Attributes:
         kind: of the knowledge bases that are made on this store.
         usual_creation: how long Bedrock usually takes to make such a knowledge base.
+        max_metadata_bytes: of the metadata file beside a document.
     """
 
     kind: KnowledgeBaseKind
     usual_creation: timedelta
+    max_metadata_bytes: int
 
     def ensure(self, tenant_id: TenantId) -> str:
         """The tenant's index exists. Returns: the reference that `knowledge_base_configuration` takes.
@@ -314,6 +334,21 @@ class JobHistory(Protocol):
 
     def started_since(self, tenant_id: TenantId, since: datetime) -> Iterator[JobStateChange]:
         """The newest known state of every job that was started then or later."""
+        ...
+
+
+class UsageRecords(Protocol):
+    """What tenants have used, by day in UTC."""
+
+    def add(self, usage: Sequence[DailyUsage], *, delivery: str, now: datetime) -> None:
+        """Adds to what is stored of each day. The same usage with the same identity of its delivery is added once.
+
+        Raises: ConcurrentUpdate when other deliveries got in the way; the same call again adds what is missing.
+        """
+        ...
+
+    def of_tenant(self, tenant_id: TenantId, period: UsagePeriod) -> Sequence[DailyUsage]:
+        """The days on which anything was used, the earliest first."""
         ...
 
 

@@ -128,6 +128,14 @@ class DocumentRetrySettings(EnvironmentSettings):
     document_retry_queue_url: str
 
 
+class MeteringSettings(EnvironmentSettings):
+    usage_dead_letter_queue_url: str
+
+
+class UploadSettings(EnvironmentSettings):
+    upload_valid: Seconds = Field(alias="UPLOAD_VALID_SECONDS")
+
+
 class AnnouncementSettings(EnvironmentSettings):
     bus_name: str
 

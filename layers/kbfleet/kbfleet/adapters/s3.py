@@ -13,6 +13,7 @@ from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.documents import StoredDocument
 from kbfleet.domain.errors import BucketNameTaken, ResourceMissing
 from kbfleet.domain.tenant import ResourceNames, TenantId
+from kbfleet.domain.uploads import METADATA_SUFFIX
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -161,11 +162,6 @@ class S3DocumentBuckets:
         resource = [f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"]
         denied = [{**statement, "Effect": "Deny", "Principal": "*", "Resource": resource} for statement in statements]
         return json.dumps({"Version": "2012-10-17", "Statement": denied})
-
-
-METADATA_SUFFIX = ".metadata.json"
-"""Of the file beside a document with its attributes. Source: AWS documentation, Connect to Amazon S3 for your knowledge
-base."""
 
 
 class S3StoredDocuments:

@@ -10,6 +10,7 @@ from typing import Self
 from kbfleet.domain.errors import InvalidInput, IsolationBreached
 from kbfleet.domain.metadata_filter import MetadataFilter
 from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.usage import AskUsage
 from kbfleet.domain.validated_text import ValidatedText
 
 MAX_QUESTION_LENGTH = 1_000
@@ -113,6 +114,10 @@ class GeneratedAnswer:
     input_tokens: int | None = None
     output_tokens: int | None = None
     guarded: bool = False
+
+    @property
+    def usage(self) -> AskUsage:
+        return AskUsage(self.passages, len(self.citations), self.input_tokens, self.output_tokens, self.guarded)
 
     def require_sources_in(self, bucket_name: str, tenant_id: TenantId) -> None:
         """Raises: IsolationBreached when a statement rests on a document that is not in the tenant's own bucket."""

@@ -13,6 +13,7 @@ from typing import Self
 from kbfleet.adapters.knowledge_stores import StoreResources
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import ResourceNames, TenantId
+from kbfleet.domain.uploads import MAX_METADATA_BYTES
 
 
 class ManagedKnowledgeStore:
@@ -20,6 +21,7 @@ class ManagedKnowledgeStore:
 
     kind = KnowledgeBaseKind.MANAGED
     usual_creation = timedelta(seconds=5)  # reported by users
+    max_metadata_bytes = MAX_METADATA_BYTES
 
     def __init__(self, *, names: ResourceNames) -> None:
         self._names = names

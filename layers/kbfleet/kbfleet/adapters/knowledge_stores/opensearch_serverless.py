@@ -27,6 +27,7 @@ from kbfleet.adapters.knowledge_stores import (
 from kbfleet.domain.errors import KnowledgeStoreUnusable, NotReadyYet
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import ResourceNames, TenantId
+from kbfleet.domain.uploads import MAX_METADATA_BYTES
 
 _VECTOR_FIELD = "bedrock-knowledge-base-default-vector"
 _TEXT_FIELD = "AMAZON_BEDROCK_TEXT_CHUNK"
@@ -62,6 +63,7 @@ class OpenSearchServerlessKnowledgeStore:
 
     kind = KnowledgeBaseKind.VECTOR
     usual_creation = timedelta(seconds=85)  # reported by users
+    max_metadata_bytes = MAX_METADATA_BYTES
 
     def __init__(
         self,

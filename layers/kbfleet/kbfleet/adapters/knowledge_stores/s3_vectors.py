@@ -35,6 +35,7 @@ class S3VectorsKnowledgeStore:
 
     kind = KnowledgeBaseKind.VECTOR
     usual_creation = timedelta(seconds=85)  # reported by users
+    max_metadata_bytes = 1_024  # reported by users: Bedrock ignores longer files, though S3 Vectors takes 2,048 bytes
 
     def __init__(
         self, client: S3VectorsClient, *, vector_bucket: str, names: ResourceNames, embedding_model_arn: str

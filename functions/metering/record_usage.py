@@ -1,0 +1,49 @@
+"""Trigger: what the ask function logs of answered questions, by a subscription filter. Adds them to their tenants'
+days."""
+
+import hashlib
+import json
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.data_classes import CloudWatchLogsEvent
+from aws_lambda_powertools.utilities.data_classes.cloud_watch_logs_event import CloudWatchLogsLogEvent
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from kbfleet import bootstrap
+from kbfleet.contracts import QuestionAnsweredLine, parse_json
+from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.usage import AnsweredQuestion
+from kbfleet.telemetry import logger, metrics, tracer
+from kbfleet.usecases.metering import count_usage
+
+
+@logger.inject_lambda_context(clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False)
+def handler(event: dict[str, Any], _context: LambdaContext) -> None:
+    batch = CloudWatchLogsEvent(event).parse_logs_data()
+    if batch.message_type != "DATA_MESSAGE":
+        return  # CloudWatch Logs only tries whether we can be reached
+    questions: list[AnsweredQuestion] = []
+    refused: list[tuple[CloudWatchLogsLogEvent, InvalidInput]] = []
+    for line in batch.log_events:
+        try:
+            questions.append(parse_json(QuestionAnsweredLine, line.message).to_domain())
+        except InvalidInput as error:
+            refused.append((line, error))
+    delivery = _identity(batch.log_events)
+    counted = count_usage(questions, delivery=delivery, records=bootstrap.usage_records(), clock=bootstrap.clock())
+    # Behind the counting: when it fails the delivery comes again, and what is kept here would be kept again.
+    for line, reason in refused:
+        bootstrap.refused_usage().keep(json.dumps(line.raw_event, ensure_ascii=False), reason)
+        logger.warning("A line of usage cannot be read and is kept", record_id=line.get_id, reason=str(reason))
+    if refused:
+        metrics.add_dimension("fleet", bootstrap.fleet().fleet_name)
+        metrics.add_metric("UsageLinesRefused", MetricUnit.Count, len(refused))
+        metrics.flush_metrics()
+    logger.info("Usage is counted", delivery=delivery, questions=len(questions), days=len(counted))
+
+
+def _identity(lines: list[CloudWatchLogsLogEvent]) -> str:
+    """The same whenever these lines are delivered together: a line keeps its id, a delivery has none."""
+    return hashlib.sha256("\n".join(sorted(line.get_id for line in lines)).encode()).hexdigest()

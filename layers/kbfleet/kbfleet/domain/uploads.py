@@ -1,0 +1,163 @@
+"""Documents that a tenant's back end uploads: which keys, types, sizes and attributes are acceptable."""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import PurePosixPath
+from types import MappingProxyType
+from typing import Self
+
+from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.validated_text import ValidatedText
+
+MAX_DOCUMENT_BYTES = 50 * 1024**2
+"""Source: AWS documentation, Quotas for Amazon Bedrock, "Ingestion job file size"."""
+
+MAX_KEY_BYTES = 1_024
+"""Of UTF-8. Source: Amazon S3 User Guide, Naming Amazon S3 objects."""
+
+METADATA_SUFFIX = ".metadata.json"
+"""Of the file beside a document with its attributes. Source: AWS documentation, Connect to Amazon S3 for your knowledge
+base."""
+
+MAX_METADATA_BYTES = 10 * 1024
+"""Source: AWS documentation, Connect to Amazon S3 for your knowledge base. Some knowledge stores take less."""
+
+_RESERVED_ATTRIBUTES = "x-amz-bedrock-kb-"
+"""What Bedrock's own attributes of a passage begin with, as users report."""
+
+_WORD, _EXCEL = "application/vnd.openxmlformats-officedocument.", "application/vnd.ms-excel"
+CONTENT_TYPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        ".txt": ("text/plain",),
+        ".md": ("text/markdown", "text/x-markdown", "text/plain"),
+        ".html": ("text/html",),
+        ".doc": ("application/msword",),
+        ".docx": (f"{_WORD}wordprocessingml.document",),
+        ".csv": ("text/csv", "application/csv", "text/plain", _EXCEL),  # the last by browsers on Windows
+        ".xls": (_EXCEL,),
+        ".xlsx": (f"{_WORD}spreadsheetml.sheet",),
+        ".pdf": ("application/pdf",),
+    }
+)
+"""Acceptable media types of what Bedrock's default parser reads, by ending, the usual one first. Source: AWS
+documentation, Prerequisites for your Amazon Bedrock knowledge base data; the types by IANA's registry."""
+
+
+class DocumentKey(ValidatedText):
+    """Where a document is in its tenant's bucket, such as `規程/就業規則.pdf`.
+
+    It has an ending that Bedrock reads, no empty parts, no `.` or `..` among them, no control characters, no
+    `${filename}`, which S3 would replace in a form, and room for the name of the metadata file beside it.
+
+    Raises:
+        InvalidInput: naming the field `key`.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, value: object) -> Self:
+        if not isinstance(value, str):
+            raise InvalidInput("key", "must be text.")
+        if not {"", ".", ".."}.isdisjoint(value.split("/")):
+            raise InvalidInput("key", "must be names separated by single slashes, without `.` and `..`.")
+        if any(unicodedata.category(character) in {"Cc", "Cs"} or character in "\ufffe\uffff" for character in value):
+            raise InvalidInput("key", "holds characters that cannot be part of a key.")
+        if "${filename}" in value:
+            raise InvalidInput("key", "must not hold ${filename}.")
+        if value.lower().endswith(METADATA_SUFFIX):
+            raise InvalidInput("key", "is that of a metadata file.", remedy="Give `metadata` with its document.")
+        length = len(f"{value}{METADATA_SUFFIX}".encode())
+        if length > MAX_KEY_BYTES:
+            most = MAX_KEY_BYTES - len(METADATA_SUFFIX)
+            raise InvalidInput("key", f"has {length - len(METADATA_SUFFIX)} bytes of UTF-8; at most {most} fit.")
+        if _ending(value) not in CONTENT_TYPES:
+            raise InvalidInput("key", f"must end with one of {', '.join(CONTENT_TYPES)}.")
+        return super().__new__(cls, value)
+
+    @property
+    def content_types(self) -> tuple[str, ...]:
+        return CONTENT_TYPES[_ending(self)]
+
+    @property
+    def metadata_key(self) -> str:
+        return f"{self}{METADATA_SUFFIX}"
+
+
+def _ending(key: str) -> str:
+    return PurePosixPath(key).suffix.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A document that is about to be uploaded.
+
+    Args:
+        content_type: its media type, with parameters if it has any; the usual one of the key's ending if empty.
+        size: in bytes, exactly.
+        metadata: the document's attributes, by which answers can be filtered: text, numbers, booleans, or lists of
+            text. None leaves those that it has.
+
+    Raises:
+        InvalidInput: naming `content_type`, `size` or `metadata`.
+    """
+
+    key: DocumentKey
+    size: int
+    content_type: str = ""
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= MAX_DOCUMENT_BYTES:
+            raise InvalidInput("size", f"must be 1 to {MAX_DOCUMENT_BYTES} bytes.")
+        acceptable = self.key.content_types
+        if not self.content_type:
+            object.__setattr__(self, "content_type", acceptable[0])
+        if not self.content_type.isascii() or not self.content_type.isprintable():
+            raise InvalidInput("content_type", "must be printable ASCII text.")
+        if self.content_type.partition(";")[0].strip().lower() not in acceptable:
+            raise InvalidInput("content_type", f"must be {' or '.join(acceptable)} for this key.")
+        for name, value in self.metadata.items():
+            _check_attribute(name, value)
+
+    def metadata_file(self, max_bytes: int) -> bytes:
+        """The content of the file beside the document.
+
+        Args:
+            max_bytes: that the tenant's knowledge store takes.
+
+        Raises:
+            InvalidInput: naming `metadata`.
+        """
+        content = json.dumps({"metadataAttributes": dict(self.metadata)}, ensure_ascii=False, separators=(",", ":"))
+        encoded = content.encode()
+        if len(encoded) > max_bytes:
+            raise InvalidInput("metadata", f"makes a file of {len(encoded)} bytes; at most {max_bytes} are allowed.")
+        return encoded
+
+
+def _check_attribute(name: str, value: object) -> None:
+    """Source of the forms: AWS documentation, Include metadata in a data source to improve knowledge base query."""
+    if not name.strip() or name.startswith(_RESERVED_ATTRIBUTES):
+        raise InvalidInput("metadata", f"attributes need a name that does not begin with {_RESERVED_ATTRIBUTES}.")
+    texts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
+    is_number = isinstance(value, int | float) and math.isfinite(value)  # booleans, too
+    if not is_number and not (texts and all(isinstance(text, str) and text for text in texts)):
+        raise InvalidInput("metadata", "attributes must be text, finite numbers, booleans or lists of text; not empty.")
+    if any(unicodedata.category(character) == "Cs" for text in (name, *texts) for character in text):
+        raise InvalidInput("metadata", "holds characters that cannot be written.")
+
+
+@dataclass(frozen=True, slots=True)
+class UploadForm:
+    """The right to put one document into a tenant's bucket: a form to be sent to `url` as `multipart/form-data`, its
+    fields first and then the document as the field `file`. S3 refuses another size, type or key."""
+
+    url: str
+    fields: Mapping[str, str]
+    expires_at: datetime

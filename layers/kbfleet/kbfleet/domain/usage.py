@@ -1,0 +1,123 @@
+"""What tenants' questions use, counted by day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Self
+
+from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.tenant import TenantId
+
+MAX_DAYS = 366
+"""Of usage that are given at once: a leap year."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskUsage:
+    """What one answered question used.
+
+    Args:
+        passages: that were given to the model, as far as the answer tells.
+        citations: parts of the answer that rest on passages.
+        input_tokens, output_tokens: of the model; `None` where the service does not tell. Converse does (`usage`),
+            RetrieveAndGenerate does not. Source: botocore models of bedrock-runtime and bedrock-agent-runtime.
+        guarded: whether a guardrail intervened.
+    """
+
+    passages: int
+    citations: int
+    input_tokens: int | None
+    output_tokens: int | None
+    guarded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredQuestion:
+    """One question, whose it was, and when it was answered."""
+
+    tenant_id: TenantId
+    answered_at: datetime
+    usage: AskUsage
+
+
+@dataclass(frozen=True, slots=True)
+class UsageCounts:
+    """Sums over questions. The tokens are those that are known; `questions_without_tokens` says of how many questions
+    they are not, wholly or in part."""
+
+    questions: int = 0
+    passages: int = 0
+    citations: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    questions_without_tokens: int = 0
+    guarded: int = 0
+
+    @classmethod
+    def of_question(cls, usage: AskUsage) -> Self:
+        return cls(
+            questions=1,
+            passages=usage.passages,
+            citations=usage.citations,
+            input_tokens=usage.input_tokens or 0,
+            output_tokens=usage.output_tokens or 0,
+            questions_without_tokens=int(usage.input_tokens is None or usage.output_tokens is None),
+            guarded=int(usage.guarded),
+        )
+
+    def plus(self, other: UsageCounts) -> UsageCounts:
+        return UsageCounts(
+            questions=self.questions + other.questions,
+            passages=self.passages + other.passages,
+            citations=self.citations + other.citations,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            questions_without_tokens=self.questions_without_tokens + other.questions_without_tokens,
+            guarded=self.guarded + other.guarded,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DailyUsage:
+    """A tenant's usage of one day in UTC."""
+
+    tenant_id: TenantId
+    day: date
+    counts: UsageCounts = UsageCounts()
+
+    def plus(self, counts: UsageCounts) -> DailyUsage:
+        return replace(self, counts=self.counts.plus(counts))
+
+
+def total(days: Iterable[DailyUsage]) -> UsageCounts:
+    counts = UsageCounts()
+    for day in days:
+        counts = counts.plus(day.counts)
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
+class UsagePeriod:
+    """Days from `first` to `last`, both included.
+
+    Raises:
+        InvalidInput: naming `to`, when it is before the first day or more than 366 days are asked for.
+    """
+
+    first: date
+    last: date
+
+    def __post_init__(self) -> None:
+        if self.last < self.first:
+            raise InvalidInput("to", f"{self.last} is before {self.first}.")
+        days = (self.last - self.first).days + 1
+        if days > MAX_DAYS:
+            raise InvalidInput("to", f"{days} days are asked for; at most {MAX_DAYS} are given at once.")
+
+    @classmethod
+    def asked_for(cls, first: date | None, last: date | None, today: date) -> Self:
+        """Ends today, and begins with the month that it ends in, unless something else is wanted."""
+        end = last or max(today, first or today)
+        return cls(first or end.replace(day=1), end)

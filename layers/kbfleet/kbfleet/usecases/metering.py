@@ -1,0 +1,45 @@
+"""Counting what tenants' questions use, from the lines that the ask function writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC
+
+from kbfleet.domain.errors import ConcurrentUpdate
+from kbfleet.domain.usage import AnsweredQuestion, DailyUsage, UsageCounts
+from kbfleet.ports import Clock, UsageRecords
+
+_ATTEMPTS = 20
+"""Deliveries that meet at one tenant's day are few; losing this often in a row means something is broken."""
+
+
+def count_usage(
+    questions: Iterable[AnsweredQuestion], *, delivery: str, records: UsageRecords, clock: Clock
+) -> list[DailyUsage]:
+    """Adds questions to their tenants' days; that of a question is the day in UTC on which it was answered, however
+    late its line comes.
+
+    Args:
+        delivery: identity of what the questions came with. The same delivery again counts nothing.
+
+    Returns: what the delivery amounts to, by tenant and day.
+
+    Raises:
+        ConcurrentUpdate: it lost twenty times in a row against other deliveries.
+        Throttled, NotReadyYet, AwsRefusal.
+    """
+    days: dict[tuple[str, str], DailyUsage] = {}
+    for question in questions:
+        day = question.answered_at.astimezone(UTC).date()
+        key = (question.tenant_id, day.isoformat())
+        counts = UsageCounts.of_question(question.usage)
+        days[key] = days.get(key, DailyUsage(question.tenant_id, day)).plus(counts)
+    # In one order, so that the same delivery is divided in the same way each time it comes.
+    usage = [days[key] for key in sorted(days)]
+    for _ in range(_ATTEMPTS):
+        try:
+            records.add(usage, delivery=delivery, now=clock.now())
+        except ConcurrentUpdate:
+            continue
+        return usage
+    raise ConcurrentUpdate(f"Usage of delivery {delivery} met others {_ATTEMPTS} times while it was added.")

@@ -1,0 +1,44 @@
+"""Letting a tenant's back end upload documents without knowing any bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from kbfleet.domain.errors import TenantNotActive
+from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.uploads import Upload, UploadForm
+from kbfleet.ports import KnowledgeStore, TenantRegistry, Uploads
+
+
+def grant_upload(
+    tenant_id: TenantId,
+    upload: Upload,
+    *,
+    valid_for: timedelta,
+    registry: TenantRegistry,
+    stores: Mapping[str, KnowledgeStore],
+    uploads: Uploads,
+) -> UploadForm:
+    """The form by which one document can be uploaded. Its metadata file, if there is one, is written at once, so that
+    whoever uploads sends one thing only; it also applies to a document that is there already.
+
+    A tenant that is still being provisioned may be given documents as soon as it has a bucket: its first sync reads
+    them.
+
+    Raises:
+        TenantNotFound, TenantSuspended, TenantOffboarding, TenantOffboarded.
+        TenantNotActive: there is no bucket yet.
+        InvalidInput: naming `metadata`, when it is more than the tenant's knowledge store takes.
+        Throttled, NotReadyYet, AwsRefusal.
+    """
+    tenant = registry.get(tenant_id)
+    tenant.in_service()
+    if tenant.bucket_name is None:
+        raise TenantNotActive(
+            f"Tenant {tenant_id} has no bucket yet.", remedy=f"Run `kbfleet provision {tenant_id}` first."
+        )
+    if upload.metadata:
+        metadata = upload.metadata_file(stores[tenant.knowledge_store].max_metadata_bytes)
+        uploads.put_metadata(tenant.bucket_name, upload.key, metadata)
+    return uploads.form(tenant.bucket_name, upload, valid_for)

@@ -1,0 +1,210 @@
+"""Which documents may be uploaded, and for whom."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from kbfleet.domain.errors import (
+    InvalidInput,
+    TenantNotActive,
+    TenantNotFound,
+    TenantOffboarded,
+    TenantOffboarding,
+    TenantSuspended,
+)
+from kbfleet.domain.tenant import TenantStatus
+from kbfleet.domain.uploads import CONTENT_TYPES, MAX_DOCUMENT_BYTES, DocumentKey, Upload, UploadForm
+from kbfleet.usecases.uploads import grant_upload
+from tests.support.fleet import Fleet
+from tests.support.samples import ACME, NAMES, SAKURA, tenant
+
+PDF = DocumentKey("handbook/rules.pdf")
+
+
+class TestKeys:
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "a.txt",
+            "規程/就業規則.pdf",
+            "Price List (2026).XLSX",
+            "a/b/c/d.html",
+            ".hidden.md",
+            "a..b.csv",
+            "x" * 1_006 + ".pdf",
+        ],
+        ids=lambda key: key[:30],
+    )
+    def test_what_people_call_documents_is_a_key(self, key: str) -> None:
+        assert DocumentKey(key) == key
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            None,
+            7,
+            "",
+            "/a.pdf",
+            "a//b.pdf",
+            "a/",
+            "a/../b.pdf",
+            "../b.pdf",
+            "./b.pdf",
+            "a\n.pdf",
+            "a\x00.pdf",
+            "a\x7f.pdf",
+            "a\ud800.pdf",
+            "a\uffff.pdf",
+            "${filename}.pdf",
+            "a.pdf.metadata.json",
+            "a.pdf.METADATA.JSON",
+            "a.json",
+            "a.png",
+            "a.exe",
+            "a",
+            ".pdf",
+            "x" * 1_007 + ".pdf",
+            "あ" * 336 + ".pdf",
+        ],
+        ids=lambda key: repr(key)[:30],
+    )
+    def test_anything_else_is_refused_by_name(self, key: object) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            DocumentKey(key)
+        assert refused.value.field == "key"
+
+    def test_the_longest_key_leaves_room_for_its_metadata_file(self) -> None:
+        assert len(DocumentKey("x" * 1_006 + ".pdf").metadata_key.encode()) == 1_024
+
+
+class TestDocuments:
+    @pytest.mark.parametrize("ending", CONTENT_TYPES)
+    def test_the_usual_type_is_taken_where_none_is_given(self, ending: str) -> None:
+        assert Upload(DocumentKey(f"a{ending}"), 1).content_type == CONTENT_TYPES[ending][0]
+
+    @pytest.mark.parametrize("content_type", ["text/plain", "text/plain; charset=utf-8", "TEXT/PLAIN"])
+    def test_a_type_may_have_parameters(self, content_type: str) -> None:
+        assert Upload(DocumentKey("a.txt"), 1, content_type).content_type == content_type
+
+    @pytest.mark.parametrize("content_type", ["text/html", "application/octet-stream", "x", "text/plain\n", "文"])
+    def test_another_type_than_the_keys_is_refused(self, content_type: str) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            Upload(DocumentKey("a.txt"), 1, content_type)
+        assert refused.value.field == "content_type"
+
+    @pytest.mark.parametrize("size", [1, MAX_DOCUMENT_BYTES])
+    def test_any_size_that_bedrock_reads_is_fine(self, size: int) -> None:
+        assert Upload(PDF, size).size == size
+
+    @pytest.mark.parametrize("size", [-1, 0, MAX_DOCUMENT_BYTES + 1])
+    def test_others_are_refused(self, size: int) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            Upload(PDF, size)
+        assert refused.value.field == "size"
+
+
+class TestMetadata:
+    def test_it_is_written_as_bedrock_reads_it(self) -> None:
+        attributes = {"部署": "営業", "year": 2026, "rate": 0.5, "public": False, "tags": ["a", "b"]}
+        assert json.loads(Upload(PDF, 1, metadata=attributes).metadata_file(1_024)) == {
+            "metadataAttributes": attributes
+        }
+
+    @pytest.mark.parametrize(
+        "metadata",
+        [
+            {"": "a"},
+            {" ": "a"},
+            {"a": ""},
+            {"a": None},
+            {"a": []},
+            {"a": [""]},
+            {"a": ["b", 1]},
+            {"a": {"b": "c"}},
+            {"a": float("inf")},
+            {"a": float("nan")},
+            {"a": "\ud800"},
+            {"\ud800": "a"},
+            {"x-amz-bedrock-kb-source-uri": "s3://elsewhere/a.pdf"},
+        ],
+        ids=repr,
+    )
+    def test_what_bedrock_would_not_read_is_refused(self, metadata: dict[str, Any]) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            Upload(PDF, 1, metadata=metadata)
+        assert refused.value.field == "metadata"
+
+    def test_a_file_is_as_long_as_the_store_takes_and_no_longer(self) -> None:
+        empty = len(Upload(PDF, 1, metadata={"a": "x"}).metadata_file(1_024)) - 1
+        assert len(Upload(PDF, 1, metadata={"a": "x" * (1_024 - empty)}).metadata_file(1_024)) == 1_024
+        with pytest.raises(InvalidInput, match="1025 bytes"):
+            Upload(PDF, 1, metadata={"a": "x" * (1_025 - empty)}).metadata_file(1_024)
+
+
+class TestGranting:
+    BUCKET = NAMES.bucket(ACME)
+
+    @pytest.fixture
+    def fleet(self) -> Fleet:
+        return Fleet()
+
+    def grant(self, fleet: Fleet, upload: Upload) -> UploadForm:
+        return grant_upload(
+            ACME,
+            upload,
+            valid_for=timedelta(minutes=15),
+            registry=fleet.registry,
+            stores=fleet.stores,
+            uploads=fleet.uploads,
+        )
+
+    def test_the_document_ends_in_the_tenants_own_bucket(self, fleet: Fleet) -> None:
+        for each in (ACME, SAKURA):
+            fleet.registry.create(tenant(each, bucket_name=NAMES.bucket(each)))
+        assert fleet.uploads.use(self.grant(fleet, Upload(PDF, 3)), b"pdf")
+        assert fleet.uploads.stored == {(self.BUCKET, PDF): b"pdf"}
+
+    def test_its_metadata_are_there_before_it(self, fleet: Fleet) -> None:
+        fleet.registry.create(tenant(bucket_name=self.BUCKET))
+        self.grant(fleet, Upload(PDF, 3, metadata={"year": 2026}))
+        assert fleet.uploads.stored == {(self.BUCKET, PDF.metadata_key): b'{"metadataAttributes":{"year":2026}}'}
+
+    def test_more_metadata_than_the_tenants_store_takes_are_refused_and_nothing_is_written(self, fleet: Fleet) -> None:
+        fleet.registry.create(tenant(bucket_name=self.BUCKET))
+        with pytest.raises(InvalidInput) as refused:
+            self.grant(fleet, Upload(PDF, 3, metadata={"a": "x" * fleet.store.max_metadata_bytes}))
+        assert refused.value.field == "metadata"
+        assert fleet.uploads.stored == {}
+
+    @pytest.mark.parametrize("status", [TenantStatus.PROVISIONING, TenantStatus.FAILED, TenantStatus.ACTIVE])
+    def test_whoever_has_a_bucket_can_be_given_documents(self, fleet: Fleet, status: TenantStatus) -> None:
+        fleet.registry.create(tenant(status=status, bucket_name=self.BUCKET))
+        assert fleet.uploads.use(self.grant(fleet, Upload(PDF, 3)), b"pdf")
+
+    @pytest.mark.parametrize(
+        ("status", "error"),
+        [
+            (TenantStatus.SUSPENDED, TenantSuspended),
+            (TenantStatus.OFFBOARDING, TenantOffboarding),
+            (TenantStatus.OFFBOARDED, TenantOffboarded),
+        ],
+    )
+    def test_whoever_is_out_of_service_cannot(self, fleet: Fleet, status: TenantStatus, error: type[Exception]) -> None:
+        fleet.registry.create(tenant(status=status, bucket_name=self.BUCKET))
+        with pytest.raises(error):
+            self.grant(fleet, Upload(PDF, 3, metadata={"year": 2026}))
+        assert fleet.uploads.stored == {}
+
+    def test_nor_can_one_that_has_no_bucket_yet(self, fleet: Fleet) -> None:
+        fleet.registry.create(replace(tenant(status=TenantStatus.PROVISIONING), bucket_name=None))
+        with pytest.raises(TenantNotActive, match="no bucket yet"):
+            self.grant(fleet, Upload(PDF, 3))
+
+    def test_nor_can_one_that_nobody_knows(self, fleet: Fleet) -> None:
+        with pytest.raises(TenantNotFound):
+            self.grant(fleet, Upload(PDF, 3))
