@@ -19,6 +19,9 @@ from tests.support.needed_permissions import NeededPermissions
 from tests.support.tenant_lives import live_everything, live_on_a_store
 from tests.support.virtual_fleet import VirtualFleet, virtual_fleet
 
+pytestmark = pytest.mark.timeout(600)
+"""The lives take a minute, and several on a busy machine."""
+
 UNSEEN = {
     # Powertools reads the record when DynamoDB's refusal does not bring it along. Source: Powertools for AWS Lambda,
     # Idempotency, Required resources.
