@@ -32,6 +32,7 @@ from kbfleet.contracts import (
 )
 from kbfleet.domain.tenant import DisplayName, TenantId
 from kbfleet.domain.uploads import Upload
+from kbfleet.domain.usage_plan import Tier
 
 _TIMEOUT_SECONDS = 35
 """A little more than the 29 seconds after which API Gateway gives up itself."""
@@ -93,8 +94,10 @@ class FleetApi:
             raise FleetUnreachable(f"Stack {stack!r} has no output ApiUrl; is it a kbfleet stack?")
         return cls(outputs["ApiUrl"], session)
 
-    def provision(self, tenant_id: TenantId, name: DisplayName | None, knowledge_store: str | None) -> ExecutionBody:
-        wanted = {"name": name, "knowledge_store": knowledge_store}
+    def provision(
+        self, tenant_id: TenantId, name: DisplayName | None, knowledge_store: str | None, tier: Tier | None
+    ) -> ExecutionBody:
+        wanted = {"name": name, "knowledge_store": knowledge_store, "tier": tier}
         body = {key: value for key, value in wanted.items() if value is not None}
         return self._signed(ExecutionBody, "PUT", f"/tenants/{tenant_id}", body)
 

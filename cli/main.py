@@ -37,6 +37,7 @@ from kbfleet.domain.errors import InvalidInput, KbfleetError
 from kbfleet.domain.ingestion import FailureReason, Outcome
 from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, TenantId, TenantStatus
 from kbfleet.domain.uploads import DocumentKey, Upload
+from kbfleet.domain.usage_plan import Tier
 
 _FAILED = 1
 _BAD_INPUT = 2
@@ -120,6 +121,9 @@ def provision(
     knowledge_store: Annotated[
         str | None, typer.Option(help="Where its vectors live; the stack's default else.")
     ] = None,
+    tier: Annotated[
+        Tier | None, typer.Option(help="How much it may ask; STANDARD for a new tenant, unchanged else.")
+    ] = None,
     wait: Wait = True,
     as_json: Json = False,
     stack: Stack = "kbfleet",
@@ -129,7 +133,7 @@ def provision(
     with _explained():
         tenant_id = TenantId(tenant)
         api = FleetApi.of_stack(stack, region)
-        execution = api.provision(tenant_id, DisplayName(name) if name is not None else None, knowledge_store)
+        execution = api.provision(tenant_id, DisplayName(name) if name is not None else None, knowledge_store, tier)
         if wait:
             execution = _watch_provisioning(api, tenant_id, execution.execution)
         _report_provisioning(tenant_id, execution, as_json=as_json)
@@ -308,6 +312,7 @@ def _tenant_table(body: TenantBody) -> Table:
         ("Data source", body.data_source_id),
         ("Bucket", body.bucket_name),
         ("Knowledge store", body.knowledge_store),
+        ("Tier", body.tier),
         ("Synced at", _time(body.sync.synced_at) if body.sync.synced_at else "never"),
         ("Pending changes", f"since {_time(body.sync.pending_since)}" if body.sync.pending_since else "none"),
         ("Sync", f"{body.sync.state}" + (f", job {body.sync.running_job_id}" if body.sync.running_job_id else "")),

@@ -46,7 +46,9 @@ def put_tenant(tenant_id: str) -> Response[str]:
     """Provisions the tenant, or converges it again."""
     valid = TenantId(tenant_id)
     body = parse_json(ProvisionRequest, app.current_event.body or "{}")
-    request = ProvisionTenantInput(tenant_id=valid, name=body.name, knowledge_store=body.knowledge_store)
+    request = ProvisionTenantInput(
+        tenant_id=valid, name=body.name, knowledge_store=body.knowledge_store, tier=body.tier
+    )
     execution = start_provisioning(
         request.to_domain(),
         registry=bootstrap.registry(),

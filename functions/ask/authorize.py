@@ -47,4 +47,5 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     return {
         **_policy("Allow", event["methodArn"], caller.tenant_id),
         "context": {"tenant_id": caller.tenant_id, "user_id": caller.user_id},
+        "usageIdentifierKey": bootstrap.fleet().names.usage_key(caller.tenant_id).value,
     }

@@ -17,6 +17,7 @@ def handler(step: StepInput) -> ErasureResult:
         stores=bootstrap.stores(),
         knowledge_bases=bootstrap.knowledge_bases(),
         log_deliveries=bootstrap.log_deliveries(),
+        usage_keys=bootstrap.usage_keys(),
         records=bootstrap.records(),
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),

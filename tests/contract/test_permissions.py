@@ -29,6 +29,8 @@ UNSEEN = {
     # Bedrock looks the profile up on behalf of the caller, if the model is one. Source: AWS documentation,
     # Prerequisites for inference profiles.
     (READER_ROLE, "bedrock:GetInferenceProfile"),
+    # As users report: whoever makes an API key with tags needs it, also without calling TagResource.
+    ("EnsureUsageKeyFunction", "apigateway:PUT"),
     # Source: AWS documentation, Create a service role for Amazon Bedrock Knowledge Bases. The emulator does not ask.
     (SERVICE_ROLE, "s3vectors:GetVectors"),
 }

@@ -127,6 +127,7 @@ def test_a_tenant_from_its_onboarding_event_to_its_receipt_and_back(
         "vector index",
         "knowledge base",
         "log delivery",
+        "usage key",
         "records",
     ]
     until(lambda: ask(TENANT)[1].get("code") == "TenantOffboarded", "an offboarded tenant is still asked")

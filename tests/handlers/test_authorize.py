@@ -19,6 +19,7 @@ from kbfleet.domain.errors import NotReadyYet
 from tests.handlers.conftest import Event, Handler, Logs, event
 from tests.support import tokens
 from tests.support.http_server import Reply, ScriptedServer, serving
+from tests.support.samples import ACME, NAMES
 from tests.support.template import properties
 from tests.support.tokens import AUDIENCE, ISSUER, TENANT_CLAIM, claims, epoch_claims, key_set, part, public_jwk, token
 
@@ -268,6 +269,7 @@ class TestAGenuineToken:
         policy = authorize(f"Bearer {token()}")
         assert policy["principalId"] == "acme"
         assert policy["context"] == {"tenant_id": "acme", "user_id": "user-1"}
+        assert policy["usageIdentifierKey"] == NAMES.usage_key(ACME).value
         (statement,) = policy["policyDocument"]["Statement"]
         assert statement == {
             "Action": "execute-api:Invoke",

@@ -33,6 +33,7 @@ VERIFIED_AT = datetime.fromisoformat("2026-12-30T09:04:00+00:00")
 EXECUTION = event("steps/fence_off_tenant")["execution"]
 AFTER_THE_RETENTION_PERIOD = [
     "stop_ingestion",
+    "delete_usage_key",
     "delete_data_sources",
     "delete_knowledge_base",
     "delete_knowledge_store",
@@ -59,6 +60,7 @@ def acme(fleet: Fleet) -> None:
     fleet.add(ACME)
     fleet.store.ensure(ACME)
     fleet.buckets.ensure(NAMES.bucket(ACME), NAMES.tags(ACME))
+    fleet.usage_keys.ensure(NAMES.usage_key(ACME), NAMES.tags(ACME), plan_id="plan-standard", other_plan_ids=[])
     fleet.request(ACME)
     fleet.tick_until_idle()
     fleet.clock.set(REQUESTED_AT)
@@ -100,6 +102,7 @@ class TestTheWholeWay:
         assert (tombstone.status, tombstone.knowledge_base_id) == (TenantStatus.OFFBOARDED, None)
         assert fleet.records.receipts == [(ACME, tombstone.erasure)]
         assert not fleet.buckets.exists(NAMES.bucket(ACME))
+        assert not fleet.usage_keys.exists(NAMES.usage_key(ACME))
         assert fleet.knowledge_bases.get(str(knowledge_base_id)) is None
 
     def test_every_step_answers_what_the_state_machine_selects(self, run: Run, fleet: Fleet) -> None:

@@ -22,6 +22,7 @@ STEPS = [
     "ensure_knowledge_store",
     "ensure_knowledge_base",
     "ensure_data_source",
+    "ensure_usage_key",
     "run_first_sync",
     "activate_tenant",
     "mark_tenant_failed",
@@ -56,6 +57,8 @@ def test_the_sample_payloads_provision_a_tenant_step_by_step(run: Callable[..., 
     fleet.clock.advance(83)
     assert run("ensure_knowledge_base")["done"]
     assert run("ensure_data_source") == {"data_source_id": fleet.registry.get(ACME).data_source_id}
+    assert run("ensure_usage_key") == {"tier": "STANDARD"}
+    assert fleet.usage_keys.keys[NAMES.usage_key(ACME).value].plans == {"plan-standard"}
     assert run("run_first_sync") is None
     fleet.tick_until_idle()
     assert isinstance(fleet.callbacks.answer(event("steps/run_first_sync")["task_token"]), SucceededTask)
@@ -71,6 +74,7 @@ def test_every_step_answers_what_the_state_machine_selects(run: Callable[..., An
     assert set(run("ensure_knowledge_base")) == selected_of("Ensure Knowledge Base")
     fleet.clock.advance(83)
     assert set(run("ensure_data_source")) == selected_of("Ensure Data Source")
+    assert set(run("ensure_usage_key")) == selected_of("Ensure Usage Key")
     assert set(run("activate_tenant")) == selected_of("Activate Tenant")
 
 

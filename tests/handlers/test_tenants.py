@@ -65,6 +65,7 @@ class TestPutTenant:
             ({"body": "not json"}, "body"),
             ({"body": '{"name": ""}'}, "name"),
             ({"body": '{"colour": "red"}'}, "colour"),
+            ({"body": '{"tier": "GOLD"}'}, "tier"),
             ({"body": '{"tenant_id": "sakura"}'}, "tenant_id"),
         ],
     )
@@ -74,6 +75,10 @@ class TestPutTenant:
         status, body = send("put_tenant", **changes)
         assert (status, body["field"]) == (400, field)
         assert fleet.executions.requests == {}
+
+    def test_the_tier_is_asked_for(self, send: Send, fleet: Fleet) -> None:
+        assert send("put_tenant", body='{"tier": "PREMIUM"}')[0] == 202
+        assert fleet.executions.requests[NAME] == {"tenant_id": "acme", "tier": "PREMIUM"}
 
     def test_a_store_that_the_stack_does_not_have_is_refused(self, send: Send, fleet: Fleet) -> None:
         status, body = send("put_tenant", body='{"knowledge_store": "PINECONE"}')

@@ -11,6 +11,7 @@ from moto.s3.models import s3_backends
 import kbfleet.bootstrap
 from kbfleet.domain.ingestion import SyncState
 from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
+from kbfleet.settings import UsagePlanSettings, read
 from tests.support.virtual_fleet import ACCOUNT, VirtualFleet
 
 _A_MINUTE = 60.0
@@ -42,6 +43,8 @@ def _strangers(fleet: VirtualFleet, stores: Mapping[str, str], foreign: int) -> 
     yield from _difference("knowledge bases", [fleet.names.knowledge_base(tenant_id) for tenant_id in tenants], ours)
     if len(names) - len(ours) != foreign:
         yield f"of {foreign} foreign knowledge bases {len(names) - len(ours)} are left"
+    wanted_keys = [fleet.names.usage_key(tenant_id).value for tenant_id in tenants]
+    yield from _difference("usage keys", wanted_keys, [key["value"] for key in usage_keys(fleet)])
     for store in set(stores.values()):
         wanted = [fleet.names.vector_index(TenantId(each)) for each, of in stores.items() if of == store]
         yield from _difference(f"indexes of {store}", wanted if store in _INDEXES else [], _indexes(fleet, store))
@@ -67,6 +70,7 @@ def _departures(fleet: VirtualFleet, tenant_id: TenantId, store: str) -> Iterato
         yield f"the record names bucket {tenant.bucket_name}"
     yield from _bucket_departures(fleet, tenant_id)
     yield from _knowledge_base_departures(fleet, tenant, store)
+    yield from _usage_key_departures(fleet, tenant)
     sync = fleet.sync(tenant_id)
     if sync.waiters:
         yield f"the ledger still has {len(sync.waiters)} waiters"
@@ -154,6 +158,32 @@ def _knowledge_base_departures(fleet: VirtualFleet, tenant: Tenant, store: str) 
     statuses = [summary["status"] for page in pages for summary in page["ingestionJobSummaries"]]
     if "COMPLETE" not in statuses:
         yield f"no ingestion has completed: {statuses}"
+
+
+def _usage_key_departures(fleet: VirtualFleet, tenant: Tenant) -> Iterator[str]:
+    wanted = fleet.names.usage_key(tenant.tenant_id)
+    for key in usage_keys(fleet):
+        if key["value"] != wanted.value:
+            continue
+        if (key["name"], key["enabled"], key["tags"]) != (wanted.name, True, fleet.names.tags(tenant.tenant_id)):
+            yield f"the usage key is {key}"
+        plans = read(UsagePlanSettings).plans
+        client = fleet.client("apigateway")
+        found = {
+            tier
+            for tier, plan_id in plans.items()
+            for page in client.get_paginator("get_usage_plan_keys").paginate(usagePlanId=plan_id)
+            for item in page["items"]
+            if item["id"] == key["id"]
+        }
+        if found != {tenant.tier}:
+            yield f"the usage key is in the usage plans of {found}"
+
+
+def usage_keys(fleet: VirtualFleet) -> list[dict[str, Any]]:
+    """All there are, with their values."""
+    pages = fleet.client("apigateway").get_paginator("get_api_keys").paginate(includeValues=True)
+    return [key for page in pages for key in page["items"]]
 
 
 def knowledge_bases(fleet: VirtualFleet) -> list[dict[str, Any]]:

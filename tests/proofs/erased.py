@@ -9,10 +9,10 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
-from tests.proofs.converged import buckets, indexes, knowledge_bases, log_deliveries
+from tests.proofs.converged import buckets, indexes, knowledge_bases, log_deliveries, usage_keys
 from tests.support.virtual_fleet import VirtualFleet
 
-_KINDS = {"bucket", "vector index", "knowledge base", "log delivery", "records"}
+_KINDS = {"bucket", "vector index", "knowledge base", "log delivery", "usage key", "records"}
 _deserializer = TypeDeserializer()
 
 
@@ -31,6 +31,8 @@ def _remains(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
         yield "the knowledge base is left"
     if fleet.names.log_delivery(tenant_id) in log_deliveries(fleet):
         yield "the log delivery is left"
+    if fleet.names.usage_key(tenant_id).value in [key["value"] for key in usage_keys(fleet)]:
+        yield "the usage key is left"
     # What has no list of its own once its owner is gone.
     account = fleet.emulator._account
     yield from (f"data source {of} is left" for of in account.data_sources if of[0] not in account.knowledge_bases)

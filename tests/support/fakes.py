@@ -31,6 +31,7 @@ from tests.support.records import (
 )
 from tests.support.uploads import InMemoryUploads
 from tests.support.usage import InMemoryUsageRecords
+from tests.support.usage_keys import InMemoryUsageKeys
 
 __all__ = [
     "FailedTask",
@@ -51,6 +52,7 @@ __all__ = [
     "InMemoryTenantRegistry",
     "InMemoryTenantRounds",
     "InMemoryUploads",
+    "InMemoryUsageKeys",
     "InMemoryUsageRecords",
     "JobCourse",
     "RecordingAlertChannel",

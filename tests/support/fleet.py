@@ -31,6 +31,7 @@ from tests.support.fakes import (
     InMemoryTenantRegistry,
     InMemoryTenantRounds,
     InMemoryUploads,
+    InMemoryUsageKeys,
     InMemoryUsageRecords,
     RecordingAnnouncements,
     RecordingDeadLetters,
@@ -54,6 +55,7 @@ class Fleet:
     records: InMemoryTenantRecords = field(init=False)
     history: InMemoryJobHistory = field(default_factory=InMemoryJobHistory)
     log_deliveries: InMemoryLogDeliveries = field(default_factory=InMemoryLogDeliveries)
+    usage_keys: InMemoryUsageKeys = field(default_factory=InMemoryUsageKeys)
     foreign_job_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     announcements: RecordingAnnouncements = field(default_factory=RecordingAnnouncements)
     callbacks: RecordingTaskCallbacks = field(default_factory=RecordingTaskCallbacks)

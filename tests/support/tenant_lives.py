@@ -90,6 +90,7 @@ class Lives:
         self.provisioned(tenant_id)
         with patch.dict(os.environ, {"PUSH_MONITORING": "DISABLED"}):
             self.provisioned(tenant_id)  # ends the delivery of its log
+        self.move_to_another_tier(tenant_id)
         self.api("put_suspension", tenant_id)
         self.api("delete_suspension", tenant_id)
 
@@ -272,6 +273,13 @@ class Lives:
     def provision(self, tenant_id: str) -> Execution:
         return self.fleet.finish(self.begin(tenant_id))
 
+    def move_to_another_tier(self, tenant_id: str) -> None:
+        self.fleet.finish(*self.executions("provision_tenant", tenant_id))
+        self.fleet.timeline.run_for(1)  # executions are named after the time
+        name = self.api("put_tenant", tenant_id, body='{"tier": "PREMIUM"}')["execution"]
+        (execution,) = (each for each in self.executions("provision_tenant", tenant_id) if each.name == name)
+        assert self.fleet.finish(execution).status == "SUCCEEDED"
+
     def provisioned(self, tenant_id: str) -> Execution:
         execution = self.provision(tenant_id)
         assert execution.status == "SUCCEEDED", (execution.error, execution.cause)
@@ -348,6 +356,10 @@ class Lives:
         agent.update_knowledge_base(**{name: base[name] for name in names if name in base}, description="Mine.")
         tags = agent.list_tags_for_resource(resourceArn=base["knowledgeBaseArn"])["tags"]
         agent.untag_resource(resourceArn=base["knowledgeBaseArn"], tagKeys=list(tags))
+        api_gateway = self.client("apigateway")
+        (key,) = api_gateway.get_api_keys(nameQuery=self.fleet.names.usage_key(TenantId(tenant_id)).name)["items"]
+        disabled = [{"op": "replace", "path": "/enabled", "value": "false"}]
+        api_gateway.update_api_key(apiKey=key["id"], patchOperations=disabled)
         self.fleet.timeline.run_for(60)
         if self.store == "MANAGED":
             return  # whose data sources know no other deletion policy

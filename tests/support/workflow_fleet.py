@@ -142,6 +142,8 @@ def _environment(queue_url: str) -> dict[str, str]:
         "JOB_HISTORY_DAYS": "90",
         "KNOWLEDGE_BASE_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/knowledge-base",
         "KNOWLEDGE_BASE_LOOK_SECONDS": "1",
+        "STANDARD_USAGE_PLAN_ID": "plan-standard",
+        "PREMIUM_USAGE_PLAN_ID": "plan-premium",
         "KEEP_USAGE": "true",
         "PUSH_MONITORING": "DISABLED",
         "LOG_DELIVERY_DESTINATION_ARN": f"arn:aws:logs:{REGION}:{ACCOUNT}:delivery-destination:kbfleet-knowledge-bases",

@@ -37,6 +37,7 @@ from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome, SyncState
 from kbfleet.domain.tenant import TenantId, TenantStatus
 from kbfleet.domain.uploads import DocumentKey, Upload
+from kbfleet.domain.usage_plan import Tier
 from tests.support.http_server import Reply, serving
 from tests.support.samples import job_state_change
 
@@ -71,6 +72,7 @@ def tenant(of: SyncBody) -> TenantBody:
         name="Acme [Outdoor] Ltd.",
         status=TenantStatus.ACTIVE,
         knowledge_store="S3_VECTORS",
+        tier=Tier.STANDARD,
         bucket_name="kbfleet-acme-0123456789",
         knowledge_base_id="KB00000001",
         data_source_id="DS00000001",

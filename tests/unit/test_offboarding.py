@@ -73,6 +73,11 @@ class Offboarding:
             clock=self.fleet.clock,
         )
 
+    def delete_usage_key(self) -> None:
+        offboarding.delete_usage_key(
+            self.reservation, registry=self.fleet.registry, usage_keys=self.fleet.usage_keys, names=NAMES
+        )
+
     def delete_data_sources(self) -> None:
         offboarding.delete_data_sources(
             self.reservation,
@@ -112,6 +117,7 @@ class Offboarding:
             stores=self.fleet.stores,
             knowledge_bases=self.fleet.knowledge_bases,
             log_deliveries=self.fleet.log_deliveries,
+            usage_keys=self.fleet.usage_keys,
             records=self.fleet.records,
             names=NAMES,
             clock=self.fleet.clock,
@@ -143,7 +149,7 @@ class Offboarding:
         self.fence_off()
         self.refuse_uploads()
         self.fleet.clock.advance(RETENTION.total_seconds())
-        for step in ("stop_ingestion", "delete_data_sources", "delete_knowledge_base"):
+        for step in ("stop_ingestion", "delete_usage_key", "delete_data_sources", "delete_knowledge_base"):
             self.until_done(step)
         self.delete_knowledge_store()
         while not self.delete_bucket():
@@ -185,6 +191,7 @@ class TestTheWholeWay:
             ("vector index", "acme"),
             ("knowledge base", before.knowledge_base_id),
             ("log delivery", "kbfleet-acme"),
+            ("usage key", "kbfleet-acme"),
             ("records", "acme"),
         ]
         assert (receipt.kept, receipt.execution) == (("usage",), EXECUTION)
@@ -351,6 +358,15 @@ class TestDeleting:
         run.fleet.log_deliveries.ensure(NAMES.log_delivery(ACME), "arn:aws:bedrock:us-east-1:123456789012:x")
         with pytest.raises(ErasureIncomplete, match="log delivery kbfleet-acme"):
             run.verify()
+
+    def test_the_usage_key_is_deleted_however_often_and_one_that_is_left_is_named(self, run: Offboarding) -> None:
+        key = NAMES.usage_key(ACME)
+        run.fleet.usage_keys.ensure(key, NAMES.tags(ACME), plan_id="standard-plan", other_plan_ids=[])
+        with pytest.raises(ErasureIncomplete, match="usage key kbfleet-acme"):
+            run.verify()
+        for _ in range(2):
+            run.delete_usage_key()
+        assert not run.fleet.usage_keys.exists(key)
 
     def test_a_full_bucket_takes_several_calls(self, run: Offboarding) -> None:
         run.fleet.buckets.batches_left[NAMES.bucket(ACME)] = 2

@@ -43,6 +43,7 @@ from kbfleet.domain.tenant import (
     WorkflowFailure,
     describe_failure,
 )
+from kbfleet.domain.usage_plan import Tier
 from kbfleet.usecases import provisioning
 from tests.support.clock import START
 from tests.support.documents import BucketSettings
@@ -53,6 +54,8 @@ from tests.support.samples import ACME, EXECUTION, NAMES, SAKURA, provisioning_f
 LEASE = timedelta(hours=5)
 READY_WITHIN = timedelta(minutes=15)
 OTHER_EXECUTION = EXECUTION.replace("acme-2026", "acme-2027")
+
+PLANS = {Tier.STANDARD: "standard-plan", Tier.PREMIUM: "premium-plan"}
 
 
 class Provisioning:
@@ -144,6 +147,15 @@ class Provisioning:
             clock=self.fleet.clock,
         )
 
+    def usage_key(self) -> Tier:
+        return provisioning.ensure_usage_key(
+            self.reservation,
+            registry=self.fleet.registry,
+            usage_keys=self.fleet.usage_keys,
+            plans=PLANS,
+            names=NAMES,
+        )
+
     def first_sync(self, task_token: str = "token") -> None:  # noqa: S107 - not a password
         provisioning.run_first_sync(
             self.reservation,
@@ -179,6 +191,7 @@ class Provisioning:
 
     def whole(self) -> Tenant:
         self.up_to_data_source()
+        self.usage_key()
         self.first_sync(f"token-{self.reservation.fence}")
         self.fleet.tick_until_idle()
         assert isinstance(self.fleet.callbacks.answer(f"token-{self.reservation.fence}"), SucceededTask)
@@ -216,13 +229,14 @@ class TestTheWhole:
 
 class TestStart:
     def test_a_new_tenant_gets_an_execution_named_after_it(self, run: Provisioning) -> None:
-        request = ProvisioningRequest(ACME, DisplayName("アクメ"), "S3_VECTORS")
+        request = ProvisioningRequest(ACME, DisplayName("アクメ"), "S3_VECTORS", Tier.PREMIUM)
         name = run.start(request)
         assert name == "acme-20261102T090000000000"
         assert run.fleet.executions.requests[name] == {
             "tenant_id": "acme",
             "name": "アクメ",
             "knowledge_store": "S3_VECTORS",
+            "tier": "PREMIUM",
         }
 
     def test_what_was_not_asked_for_is_not_sent(self, run: Provisioning) -> None:
@@ -234,6 +248,13 @@ class TestStart:
         fleet.clock.advance(60)
         assert Provisioning(fleet).start() == name
         assert len(fleet.executions.requests) == 1
+
+    def test_an_execution_that_converges_it_for_another_tier_is_no_answer(self, fleet: Fleet) -> None:
+        name = Provisioning(fleet).start()
+        Provisioning(fleet, fleet.executions.describe(name).arn).reserve(ProvisioningRequest(ACME, tier=Tier.PREMIUM))
+        assert Provisioning(fleet).start(ProvisioningRequest(ACME, tier=Tier.PREMIUM)) == name
+        with pytest.raises(TenantBusy, match="PREMIUM"):
+            Provisioning(fleet).start(ProvisioningRequest(ACME, tier=Tier.STANDARD))
 
     def test_once_the_lease_has_run_out_a_new_execution_starts(self, fleet: Fleet) -> None:
         name = Provisioning(fleet).start()
@@ -701,6 +722,41 @@ class TestEnsureDataSource:
             run.data_source()
 
 
+class TestEnsureUsageKey:
+    @pytest.fixture(autouse=True)
+    def reserved(self, run: Provisioning) -> None:
+        run.reserve()
+
+    def plans(self, run: Provisioning) -> set[str]:
+        ((_, stored),) = run.fleet.usage_keys.keys.items()
+        return stored.plans
+
+    def test_a_tenant_is_standard_unless_asked_for_otherwise(self, run: Provisioning) -> None:
+        assert run.usage_key() is run.usage_key() is Tier.STANDARD
+        assert self.plans(run) == {"standard-plan"}
+
+    def test_another_tier_moves_it_and_stays_until_the_next(self, run: Provisioning) -> None:
+        for asked, tier in ((Tier.PREMIUM, Tier.PREMIUM), (None, Tier.PREMIUM), (Tier.STANDARD, Tier.STANDARD)):
+            run.reserve(ProvisioningRequest(ACME, tier=asked))
+            assert run.usage_key() is run.record.tier is tier
+            assert self.plans(run) == {PLANS[tier]}
+
+    def test_its_value_is_what_the_authorizer_says_and_no_other_tenants(self, run: Provisioning) -> None:
+        run.usage_key()
+        (value,) = run.fleet.usage_keys.keys
+        assert value == NAMES.usage_key(ACME).value
+        others = [replace(NAMES, **change) for change in ({"fleet": "kb"}, {"account": "1"}, {"region": "eu-west-1"})]
+        values = {names.usage_key(ACME).value for names in others} | {NAMES.usage_key(SAKURA).value}
+        assert len(values | {value}) == 5
+        assert all(20 <= len(each) <= 128 for each in values)  # AWS documentation, CreateApiKey
+
+    def test_a_key_that_is_not_ours_is_not_taken(self, run: Provisioning) -> None:
+        key = NAMES.usage_key(ACME)
+        run.fleet.usage_keys.ensure(key, {}, plan_id="standard-plan", other_plan_ids=[])
+        with pytest.raises(ResourceConflict):
+            run.usage_key()
+
+
 class TestRunFirstSync:
     def test_a_new_tenant_is_synced_and_the_task_answered_when_that_has_ended(self, run: Provisioning) -> None:
         run.up_to_data_source()
@@ -796,7 +852,7 @@ class TestActivateTenant:
 
 class TestLostLeases:
     @pytest.mark.parametrize(
-        "step", ["bucket", "knowledge_store", "knowledge_base", "data_source", "first_sync", "activate"]
+        "step", ["bucket", "knowledge_store", "knowledge_base", "data_source", "usage_key", "first_sync", "activate"]
     )
     def test_no_step_of_an_overtaken_execution_does_anything(self, fleet: Fleet, step: str) -> None:
         old = Provisioning(fleet)
@@ -810,6 +866,7 @@ class TestLostLeases:
         assert not fleet.buckets.created
         assert not fleet.store.created
         assert not fleet.knowledge_bases.created
+        assert not fleet.usage_keys.keys
         assert fleet.ledger.find(ACME) == Sync(ACME)
 
     def test_a_lease_lost_between_reading_and_writing_leaves_the_record_to_the_later_execution(

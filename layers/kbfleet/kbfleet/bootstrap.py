@@ -56,6 +56,7 @@ from kbfleet.ports import (
     Ticks,
     TokenVerifier,
     Uploads,
+    UsageKeys,
     UsageRecords,
 )
 from kbfleet.settings import (
@@ -230,6 +231,13 @@ def knowledge_bases() -> KnowledgeBases:
     return BedrockKnowledgeBases(
         boto3.client("bedrock-agent", config=_CLIENT), role_arn=read(ProvisioningSettings).knowledge_base_role_arn
     )
+
+
+@cache
+def usage_keys() -> UsageKeys:
+    from kbfleet.adapters.api_gateway import ApiGatewayUsageKeys
+
+    return ApiGatewayUsageKeys(boto3.client("apigateway", config=_CLIENT))
 
 
 @cache

@@ -61,6 +61,7 @@ from kbfleet.domain.tenant import (
 )
 from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
 from kbfleet.domain.usage import AnsweredQuestion, AskUsage, DailyUsage, UsagePeriod, total
+from kbfleet.domain.usage_plan import Tier
 from kbfleet.ports import Execution
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -110,9 +111,10 @@ class ProvisionTenantInput(Contract):
     tenant_id: TenantId
     name: DisplayName | None = None
     knowledge_store: str | None = None
+    tier: Tier | None = None
 
     def to_domain(self) -> ProvisioningRequest:
-        return ProvisioningRequest(self.tenant_id, self.name, self.knowledge_store)
+        return ProvisioningRequest(self.tenant_id, self.name, self.knowledge_store, self.tier)
 
 
 class ReserveTenantInput(Contract):
@@ -180,6 +182,10 @@ class DataSourceResult(Contract):
     data_source_id: str
 
 
+class UsageKeyResult(Contract):
+    tier: Tier
+
+
 class ActivationResult(Contract):
     status: TenantStatus
 
@@ -191,6 +197,7 @@ PROVISIONING_STEPS: Mapping[str, str] = {
     "index": "Ensure Knowledge Store",
     "knowledge_base": "Ensure Knowledge Base",
     "data_source": "Ensure Data Source",
+    "usage_key": "Ensure Usage Key",
     "first_sync": "Run First Sync",
     "activation": "Activate Tenant",
 }
@@ -201,6 +208,7 @@ OFFBOARDING_STEPS: Mapping[str, str] = {
     "reservation": "Fence Off Tenant",
     "uploads": "Refuse Uploads",
     "ingestion": "Stop Ingestion",
+    "usage_key": "Delete Usage Key",
     "data_sources": "Delete Data Sources",
     "knowledge_base": "Delete Knowledge Base",
     "index": "Delete Knowledge Store",
@@ -811,6 +819,7 @@ class ProvisionRequest(Contract):
 
     name: DisplayName | None = None
     knowledge_store: str | None = None
+    tier: Tier | None = None
 
 
 class ExecutionBody(Contract):
@@ -883,6 +892,7 @@ class TenantBody(Contract):
     name: str
     status: TenantStatus
     knowledge_store: str
+    tier: Tier
     bucket_name: str | None
     knowledge_base_id: str | None
     data_source_id: str | None
@@ -902,6 +912,7 @@ class TenantBody(Contract):
             name=tenant.name,
             status=tenant.status,
             knowledge_store=tenant.knowledge_store,
+            tier=tenant.tier,
             bucket_name=tenant.bucket_name,
             knowledge_base_id=tenant.knowledge_base_id,
             data_source_id=tenant.data_source_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -27,6 +27,7 @@ from kbfleet.domain.tenant import (
 )
 from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
 from kbfleet.domain.usage import DailyUsage, UsagePeriod
+from kbfleet.domain.usage_plan import UsageKey
 
 
 class Clock(Protocol):
@@ -250,6 +251,21 @@ class KnowledgeBases(Protocol):
         Raises: ResourceMissing.
         """
         ...
+
+
+class UsageKeys(Protocol):
+    def ensure(self, key: UsageKey, tags: Mapping[str, str], *, plan_id: str, other_plan_ids: Collection[str]) -> None:
+        """The key is there, enabled, in that usage plan, and in none of the others.
+
+        Raises: ResourceConflict when a key of that value lacks the tags, or is in a usage plan that is not the fleet's.
+        """
+        ...
+
+    def delete(self, key: UsageKey) -> None:
+        """The key is gone; one that is gone already is fine."""
+        ...
+
+    def exists(self, key: UsageKey) -> bool: ...
 
 
 class LogDeliveries(Protocol):

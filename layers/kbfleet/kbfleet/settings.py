@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
 from typing import Annotated, Literal, TypeVar
@@ -12,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from kbfleet.domain.alert import Deployment
 from kbfleet.domain.ingestion import Debounce
 from kbfleet.domain.tenant import MAX_RETENTION_DAYS, ResourceNames
+from kbfleet.domain.usage_plan import Tier
 
 
 def _seconds(value: object) -> object:
@@ -95,6 +97,15 @@ class LogDeliverySettings(EnvironmentSettings):
 
     log_delivery_destination_arn: str
     push_monitoring: Switch
+
+
+class UsagePlanSettings(EnvironmentSettings):
+    standard_usage_plan_id: str
+    premium_usage_plan_id: str
+
+    @property
+    def plans(self) -> Mapping[Tier, str]:
+        return {Tier.STANDARD: self.standard_usage_plan_id, Tier.PREMIUM: self.premium_usage_plan_id}
 
 
 class IngestionSettings(EnvironmentSettings):

@@ -23,6 +23,7 @@ from kbfleet.domain.errors import (
     TenantOffboarding,
     TenantSuspended,
 )
+from kbfleet.domain.usage_plan import Tier, UsageKey
 from kbfleet.domain.validated_text import ValidatedText
 
 _TENANT_ID = re.compile(r"[a-z](-?[a-z0-9])*")
@@ -113,6 +114,11 @@ class ResourceNames:
     def log_delivery(self, tenant_id: TenantId) -> str:
         """At most 60 characters of `[\\w-]` are allowed. Source: botocore model of CloudWatch Logs."""
         return f"{self.fleet}-{tenant_id}"
+
+    def usage_key(self, tenant_id: TenantId) -> UsageKey:
+        """Its value is derived, so that the authorizer knows it without looking it up."""
+        owner = f"{self.account}/{self.region}/{self.fleet}/{tenant_id}"
+        return UsageKey(f"{self.fleet}-{tenant_id}", hashlib.sha256(owner.encode()).hexdigest())
 
     def vector_index(self, tenant_id: TenantId) -> str:
         return str(tenant_id)
@@ -219,6 +225,7 @@ class Tenant:
     created_at: datetime
     updated_at: datetime
     status_since: datetime
+    tier: Tier = Tier.STANDARD
     previous_status: TenantStatus | None = None
     announced: bool = False
     fence: int = 0
@@ -465,11 +472,12 @@ class DisplayName(ValidatedText):
 
 @dataclass(frozen=True, slots=True)
 class ProvisioningRequest:
-    """What an execution was started with. `name` and `knowledge_store` are `None` to keep what the record says."""
+    """What an execution was started with. What is `None` stays what the record says."""
 
     tenant_id: TenantId
     name: DisplayName | None = None
     knowledge_store: str | None = None
+    tier: Tier | None = None
 
 
 @dataclass(frozen=True, slots=True)

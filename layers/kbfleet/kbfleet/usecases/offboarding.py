@@ -37,6 +37,7 @@ from kbfleet.ports import (
     TaskCallbacks,
     TenantRecords,
     TenantRegistry,
+    UsageKeys,
 )
 from kbfleet.usecases.lifecycle import put_sync_on_hold
 from kbfleet.usecases.reservations import (
@@ -148,6 +149,15 @@ def stop_ingestion(
         raise NotReadyYet(f"Ingestion jobs of tenant {tenant.tenant_id} are still stopping: {', '.join(stopping)}.")
 
 
+def delete_usage_key(
+    reservation: Reservation, *, registry: TenantRegistry, usage_keys: UsageKeys, names: ResourceNames
+) -> None:
+    """API Gateway does not know the tenant any more. Not before the point of no return: a tenant that is only fenced
+    off is refused by its status, and can be resumed as it was."""
+    tenant = held(reservation, registry)
+    usage_keys.delete(names.usage_key(tenant.tenant_id))
+
+
 def delete_data_sources(
     reservation: Reservation, *, registry: TenantRegistry, knowledge_bases: KnowledgeBases, names: ResourceNames
 ) -> None:
@@ -239,6 +249,7 @@ def verify_erasure(
     stores: Stores,
     knowledge_bases: KnowledgeBases,
     log_deliveries: LogDeliveries,
+    usage_keys: UsageKeys,
     records: TenantRecords,
     names: ResourceNames,
     clock: Clock,
@@ -253,6 +264,7 @@ def verify_erasure(
     bucket = tenant.bucket_name or names.bucket(tenant.tenant_id)
     knowledge_base = tenant.knowledge_base_id or names.knowledge_base(tenant.tenant_id)
     log_delivery = names.log_delivery(tenant.tenant_id)
+    usage_key = names.usage_key(tenant.tenant_id)
     looked_up = {
         ErasedResource("bucket", bucket): _own_bucket(tenant, buckets, names) is not None,
         ErasedResource("vector index", names.vector_index(tenant.tenant_id)): store_of(tenant, stores).exists(
@@ -260,6 +272,7 @@ def verify_erasure(
         ),
         ErasedResource("knowledge base", knowledge_base): bool(_knowledge_bases(tenant, knowledge_bases, names)),
         ErasedResource("log delivery", log_delivery): log_deliveries.exists(log_delivery),
+        ErasedResource("usage key", usage_key.name): usage_keys.exists(usage_key),
         ErasedResource("records", str(tenant.tenant_id)): not records.erased(tenant.tenant_id, keep_usage=keep_usage),
     }
     left = [f"{resource.kind} {resource.name}" for resource, there in looked_up.items() if there]

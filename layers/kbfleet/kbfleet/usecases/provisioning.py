@@ -18,6 +18,7 @@ from kbfleet.domain.errors import (
     LeaseLost,
     NotReadyYet,
     ResourceConflict,
+    TenantBusy,
 )
 from kbfleet.domain.ingestion import Priority, Sync
 from kbfleet.domain.knowledge_base import Capacity, KnowledgeBase, KnowledgeBaseState, KnowledgeBaseStatus, client_token
@@ -32,6 +33,7 @@ from kbfleet.domain.tenant import (
     Workflow,
     WorkflowFailure,
 )
+from kbfleet.domain.usage_plan import Tier
 from kbfleet.ports import (
     Announcements,
     Clock,
@@ -44,6 +46,7 @@ from kbfleet.ports import (
     TaskCallbacks,
     TenantRegistry,
     Ticks,
+    UsageKeys,
 )
 from kbfleet.usecases.ingestion import update_sync
 from kbfleet.usecases.reservations import (
@@ -80,6 +83,7 @@ def start_provisioning(
 
     Raises:
         KnowledgeStoreNotOffered, TenantSuspended, TenantOffboarding: before anything is written.
+        TenantBusy: the execution that is converging it does so for another tier.
     """
     existing = _provisioned_before(registry.find(request.tenant_id))
     _offered_store(request, existing, stores)
@@ -88,10 +92,20 @@ def start_provisioning(
         existing.in_service()
         existing = without_dead_lease(existing, executions, now)
         at_work = execution_at_work(existing, executions, now)
+        if at_work is not None and request.tier not in {None, existing.tier}:
+            raise TenantBusy(
+                f"Tenant {request.tenant_id} is being provisioned, with tier {existing.tier}.",
+                remedy="Wait for that execution to end, then run the command again.",
+            )
         if at_work is not None:
             return at_work
     name = f"{request.tenant_id}-{occurrence}" if occurrence else execution_name(request.tenant_id, now)
-    arguments = {"tenant_id": request.tenant_id, "name": request.name, "knowledge_store": request.knowledge_store}
+    arguments = {
+        "tenant_id": request.tenant_id,
+        "name": request.name,
+        "knowledge_store": request.knowledge_store,
+        "tier": request.tier,
+    }
     try:
         return executions.start(name, {key: value for key, value in arguments.items() if value is not None})
     except ResourceConflict:
@@ -158,7 +172,11 @@ def reserve_tenant(
     )
     announce_left_over(stored, announcements=announcements)
     free = without_dead_lease(tenant, executions, now)
-    reserved = replace(free.reserved_by(execution, now, lease), name=request.name or tenant.name)
+    reserved = replace(
+        free.reserved_by(execution, now, lease),
+        name=request.name or tenant.name,
+        tier=request.tier or tenant.tier,
+    )
     require_running(execution, executions)
     store_unless_changed(stored, reserved, registry)
     announce_status(reserved, registry=registry, announcements=announcements)
@@ -369,6 +387,32 @@ def _required(value: str | None, tenant: Tenant, what: str) -> str:
             remedy="Provision the tenant again.",
         )
     return value
+
+
+def ensure_usage_key(
+    reservation: Reservation,
+    *,
+    registry: TenantRegistry,
+    usage_keys: UsageKeys,
+    plans: Mapping[Tier, str],
+    names: ResourceNames,
+) -> Tier:
+    """The tenant has its usage key, in the usage plan of its tier. Returns: the tier.
+
+    Args:
+        plans: ids of the usage plans.
+
+    Raises:
+        ResourceConflict: see `UsageKeys.ensure`.
+    """
+    tenant = held(reservation, registry)
+    usage_keys.ensure(
+        names.usage_key(tenant.tenant_id),
+        names.tags(tenant.tenant_id),
+        plan_id=plans[tenant.tier],
+        other_plan_ids=[plan_id for tier, plan_id in plans.items() if tier is not tenant.tier],
+    )
+    return tenant.tier
 
 
 def run_first_sync(

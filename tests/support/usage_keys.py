@@ -1,0 +1,34 @@
+"""Usage keys in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from kbfleet.domain.errors import ResourceConflict
+from kbfleet.domain.usage_plan import UsageKey
+
+
+@dataclass
+class StoredUsageKey:
+    tags: dict[str, str]
+    plans: set[str] = field(default_factory=set)
+
+
+class InMemoryUsageKeys:
+    """`kbfleet.ports.UsageKeys`. `keys` is what there is, by value."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, StoredUsageKey] = {}
+
+    def ensure(self, key: UsageKey, tags: Mapping[str, str], *, plan_id: str, other_plan_ids: Collection[str]) -> None:
+        stored = self.keys.setdefault(key.value, StoredUsageKey(dict(tags)))
+        if not tags.items() <= stored.tags.items():
+            raise ResourceConflict(f"An API key has the value of usage key {key.name}, but not its tags.")
+        stored.plans = stored.plans - set(other_plan_ids) | {plan_id}
+
+    def delete(self, key: UsageKey) -> None:
+        self.keys.pop(key.value, None)
+
+    def exists(self, key: UsageKey) -> bool:
+        return key.value in self.keys
