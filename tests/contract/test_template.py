@@ -11,6 +11,7 @@ import pytest
 
 from kbfleet.bootstrap import KNOWLEDGE_STORES
 from kbfleet.contracts import QUESTION_ANSWERED, JobLogRecord
+from kbfleet.domain.usage_plan import Tier
 from kbfleet.usecases.sync_schedule import RUN_EVERY
 from tests.support.samples import ACME, NAMES
 from tests.support.template import (
@@ -380,6 +381,44 @@ class TestApi:
         assert by_path.pop("/ask") is None  # the default
         assert by_path
         assert set(by_path.values()) == {"AWS_IAM"}
+
+    def test_tenants_are_counted_by_the_key_that_the_authorizer_says_and_operators_are_not(self) -> None:
+        assert properties("Api")["ApiKeySourceType"] == "AUTHORIZER"
+        counted = {event["Path"] for _, event in events("Api") if event.get("Auth", {}).get("ApiKeyRequired")}
+        assert counted == {"/ask"}
+
+    @pytest.mark.parametrize("tier", Tier)
+    def test_every_tier_has_a_usage_plan_of_this_stage_with_rate_burst_and_quota(self, tier: Tier) -> None:
+        name = tier.title()
+        plan = properties(f"{name}UsagePlan")
+        assert plan["ApiStages"] == [{"ApiId": {"Ref": "Api"}, "Stage": {"Ref": "Api.Stage"}}]
+        assert plan["Throttle"] == {
+            "RateLimit": {"Ref": f"{name}RequestsPerSecond"},
+            "BurstLimit": {"Ref": f"{name}Burst"},
+        }
+        assert plan["Quota"] == {"Limit": {"Ref": f"{name}RequestsPerMonth"}, "Period": "MONTH"}
+        given = environment("EnsureUsageKeyFunction")[f"{tier}_USAGE_PLAN_ID"]
+        assert given == {"Ref": f"{name}UsagePlan"}
+
+    def test_no_tenant_of_any_tier_alone_uses_up_what_bedrock_answers_by_default(self) -> None:
+        # Source: AWS documentation, Quotas for Amazon Bedrock: 20 RetrieveAndGenerate requests a second.
+        for tier in Tier:
+            assert PARAMETERS[f"{tier.title()}RequestsPerSecond"]["Default"] < 20
+
+    @pytest.mark.parametrize("kind", properties("Api")["GatewayResponses"])
+    def test_what_api_gateway_answers_itself_is_a_problem_document_with_the_same_status(self, kind: str) -> None:
+        response = properties("Api")["GatewayResponses"][kind]
+        headers = response["ResponseParameters"]["Headers"]
+        assert headers["Content-Type"] == "'application/problem+json'"
+        assert ("Retry-After" in headers) == (response.get("StatusCode") == 429)
+        body = response["ResponseTemplates"]["application/json"]
+        if not kind.startswith("DEFAULT_"):
+            assert json.loads(body).keys() == {"type", "title", "status", "code", "detail"}
+            assert json.loads(body)["status"] == response["StatusCode"]
+
+    def test_a_verdict_on_a_token_is_kept_for_a_minute_at_most(self) -> None:
+        identity = properties("Api")["Auth"]["Authorizers"]["TenantToken"]["Identity"]
+        assert 0 < identity["ReauthorizeEvery"] <= 60
 
     def test_the_ask_function_gives_up_before_api_gateway_does(self) -> None:
         # Source: AWS documentation, API Gateway quotas: 29 seconds.

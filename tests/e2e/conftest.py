@@ -16,6 +16,8 @@ from local.demo import Demo
 from local.stack import process
 from local.stack.configuration import StackConfiguration, free_port
 
+# So few that tests can use them up, and come back so slowly that they stay used up.
+TIGHT_PREMIUM = {"PremiumRequestsPerSecond": "0.01", "PremiumBurst": "3", "PremiumRequestsPerMonth": "2"}
 KBFLEET = Path(sys.executable).with_name("kbfleet")
 
 
@@ -28,7 +30,7 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackCon
     )
     process.start(configuration)
     try:
-        deployment.deploy(configuration, build_directory=folder / "build")
+        deployment.deploy(configuration, parameter_overrides=TIGHT_PREMIUM, build_directory=folder / "build")
         yield configuration
     finally:
         process.stop(folder)

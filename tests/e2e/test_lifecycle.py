@@ -130,7 +130,7 @@ def test_a_tenant_from_its_onboarding_event_to_its_receipt_and_back(
         "usage key",
         "records",
     ]
-    until(lambda: ask(TENANT)[1].get("code") == "TenantOffboarded", "an offboarded tenant is still asked")
+    until(lambda: ask(TENANT)[1].get("code") == "TenantNotProvisioned", "an offboarded tenant is still asked")
     again = kbfleet("offboard", TENANT)
     assert again.returncode == 0
     assert "is gone" in again.stdout

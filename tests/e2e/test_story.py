@@ -115,8 +115,8 @@ def test_the_demo_ends_with_the_reason_when_a_step_does_not_do_what_it_should(st
 
 def test_a_token_for_a_tenant_that_does_not_exist_is_a_problem_of_its_own(story: Demo) -> None:
     status, problem = story.post_ask(b'{"question": "May I?"}', token_of(story, "nobody"))
-    assert status == 404
-    assert problem["code"] == "TenantNotFound"
+    assert status == 403
+    assert problem["code"] == "TenantNotProvisioned"
 
 
 def test_no_question_answer_or_token_is_in_the_log(story: Demo) -> None:
