@@ -122,7 +122,8 @@ def provision(
         str | None, typer.Option(help="Where its vectors live; the stack's default else.")
     ] = None,
     tier: Annotated[
-        Tier | None, typer.Option(help="How much it may ask; STANDARD for a new tenant, unchanged else.")
+        Tier | None,
+        typer.Option(case_sensitive=False, help="How much it may ask; STANDARD for a new tenant, unchanged else."),
     ] = None,
     wait: Wait = True,
     as_json: Json = False,

@@ -11,6 +11,7 @@ from kbfleet.adapters.dynamodb import DynamoDBTenantRegistry, Table
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
 from kbfleet.domain.tenant import Lease, Offboarding, Tenant, TenantId, TenantStatus
+from kbfleet.domain.usage_plan import Tier
 from kbfleet.ports import TenantRegistry
 from tests.support.clock import START
 from tests.support.fakes import InMemoryTenantRegistry
@@ -20,6 +21,7 @@ FULL = tenant(
     SAKURA,
     name="桜商事 & Co. <本社>",
     status=TenantStatus.FAILED,
+    tier=Tier.PREMIUM,
     fence=7,
     lease=Lease(EXECUTION, START + timedelta(hours=5, microseconds=1)),
     drift=("Made with another model.",),
@@ -108,3 +110,11 @@ class TestDynamoDBTenantRegistry(TenantRegistrySuite):
     @pytest.fixture
     def registry(self, table: Table) -> TenantRegistry:
         return DynamoDBTenantRegistry(table)
+
+    def test_a_record_from_before_there_were_tiers_is_of_the_standard_one(
+        self, registry: TenantRegistry, table: Table
+    ) -> None:
+        registry.create(FULL)
+        key = {"PK": {"S": f"TENANT#{SAKURA}"}, "SK": {"S": "PROFILE"}}
+        table.client.update_item(TableName=table.name, Key=key, UpdateExpression="REMOVE tier")
+        assert registry.get(SAKURA) == replace(FULL, tier=Tier.STANDARD)

@@ -128,6 +128,28 @@ def test_provisioning_shows_each_step_once_and_then_that_it_is_done(scripted: Sc
     ]
 
 
+@pytest.mark.parametrize(("arguments", "tier"), [((), None), (("--tier", "premium"), Tier.PREMIUM)])
+def test_a_tier_is_asked_for_only_if_it_is_given(
+    scripted: Scripted, run: Run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], tier: Tier | None
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def provision(_self: FleetApi, *wanted: Any) -> ExecutionBody:
+        asked.append(wanted)
+        return ExecutionBody(execution="acme-1", status="RUNNING")
+
+    scripted()
+    monkeypatch.setattr(FleetApi, "provision", provision)
+    assert run("provision", "acme", "--no-wait", *arguments).exit_code == 0
+    assert asked == [("acme", None, None, tier)]
+
+
+def test_a_tier_that_there_is_not_is_refused(run: Run) -> None:
+    result = run("provision", "acme", "--tier", "GOLD")
+    assert result.exit_code == 2
+    assert "PREMIUM" in result.output
+
+
 def test_a_failed_provisioning_names_the_step_and_the_reason_and_exits_with_1(scripted: Scripted, run: Run) -> None:
     started = ExecutionBody(execution="run", status="RUNNING")
     failed = ExecutionBody(
