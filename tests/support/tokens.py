@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import warnings
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -12,6 +13,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from jwt.warnings import InsecureKeyLengthWarning
 
 ISSUER = "https://id.example.com/pool"
 AUDIENCE = "kbfleet"
@@ -95,12 +97,14 @@ def token(
     **headers: Any,
 ) -> str:
     """A token that is signed with that key."""
-    return jwt.encode(
-        claims() if payload is None else payload,
-        private_key(key, algorithm),
-        algorithm=algorithm,
-        headers={**({"kid": kid} if kid else {}), **headers},
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InsecureKeyLengthWarning)  # weak keys are made on purpose
+        return jwt.encode(
+            claims() if payload is None else payload,
+            private_key(key, algorithm),
+            algorithm=algorithm,
+            headers={**({"kid": kid} if kid else {}), **headers},
+        )
 
 
 def part(value: Any) -> str:

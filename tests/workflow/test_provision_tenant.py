@@ -15,6 +15,7 @@ STRAIGHT = [
     "Ensure Knowledge Base",
     "Knowledge Base Ready?",
     "Ensure Data Source",
+    "Ensure Usage Key",
     "Run First Sync",
     "Activate Tenant",
     "Tenant Ready",
