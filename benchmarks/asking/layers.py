@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.deployment import LAYER_TARGET
+from local.deployment import LAYER_VARIABLES
 
 _REPOSITORY = Path(__file__).parents[2]
 _BUILDS = (("dependencies", "DependenciesLayer"), ("kbfleet", "KbfleetLayer"))
@@ -46,7 +46,7 @@ def build(directory: Path) -> Layers:
     environment = {
         **os.environ,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-        "LAYER_TARGET": LAYER_TARGET,
+        **LAYER_VARIABLES,
     }
     folders = []
     for name, logical_id in _BUILDS:
@@ -70,3 +70,11 @@ def without_unused_services(layers: Layers, directory: Path) -> Layers:
         if service.is_dir() and service.name not in _SERVICES:
             shutil.rmtree(service)
     return Layers(copies)
+
+
+def without_bytecode(layers: Layers, directory: Path) -> Layers:
+    """Copies as they are where the interpreter of the layers is not at hand when they are built."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    return Layers(
+        [Path(shutil.copytree(folder, directory / folder.parent.name, ignore=ignored)) for folder in layers.folders]
+    )

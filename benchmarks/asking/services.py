@@ -101,6 +101,8 @@ class _Account:
             operation = self._operations.get(target.partition(".")[2])
             if operation:
                 return _json(operation(json.loads(request.body)))
+        if target == "secretsmanager.GetSecretValue":
+            return _json({"ARN": "arn", "Name": "secret", "SecretString": "0123456789abcdef" * 4})
         if b"Action=AssumeRole&" in request.body:
             return Response(200, _ASSUMED.encode(), (("Content-Type", "text/xml"),))
         return Response(501, f"{request.method} {request.path} {target} is not played here".encode())

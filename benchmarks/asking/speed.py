@@ -11,13 +11,13 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.asking.lambda_environment import Environment, Function, environment
-from benchmarks.asking.layers import Layers, build, without_unused_services
+from benchmarks.asking.layers import Layers, build, without_bytecode, without_unused_services
 from benchmarks.asking.services import Services, services
 from benchmarks.aws import ACCOUNT, REGION, client, moto
 from benchmarks.report import Measurement
@@ -96,11 +96,16 @@ class _Bench:
     def sizes(self, starts: int) -> Iterator[Measurement]:
         """What leaving parts of the layers out changes."""
         megabyte = 1_000_000
-        yield Measurement("layers, unpacked, with bytecode", self._layers.bytes / megabyte, "MB")
+        bare = without_bytecode(self._layers, self._folder / "bare")
         trimmed = without_unused_services(self._layers, self._folder / "trimmed")
+        yield Measurement("layers, unpacked", self._layers.bytes / megabyte, "MB")
+        yield Measurement("  without bytecode", bare.bytes / megabyte, "MB")
         yield Measurement("  without what botocore knows of unused services", trimmed.bytes / megabyte, "MB")
-        whole, less = self._starts(starts, self._ours, self._on(trimmed))
-        yield Measurement("  cold start without it, ÷ with it", less / whole, "×")
+        # Layers are read-only on Lambda: what is compiled in one cold start is not there for the next.
+        uncompiled = replace(self._on(bare), variables={**self._variables, "PYTHONDONTWRITEBYTECODE": "1"})
+        whole, without, less = self._starts(starts, self._ours, uncompiled, self._on(trimmed))
+        yield Measurement("cold start without bytecode, ÷ with it", without / whole, "×")
+        yield Measurement("cold start without unused services, ÷ with them", less / whole, "×")
 
     def imports(self) -> Iterator[Measurement]:
         """Milliseconds of the modules' own code until the first answer, by package, the most first."""

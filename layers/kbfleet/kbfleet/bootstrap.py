@@ -1,7 +1,8 @@
 """The composition root: the only place that imports adapters and makes clients.
 
 Each function here gives one port, made at its first use and kept for the life of the execution environment, so that a
-Lambda pays only for the clients that it uses.
+Lambda pays only for the clients that it uses. What only some functions need is imported there, too: a cold start takes
+as long as its imports.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from kbfleet.adapters.dynamodb import (
     DynamoDBTenantRounds,
     Table,
 )
-from kbfleet.adapters.dynamodb_documents import DynamoDBDocumentRetries, DynamoDBFailedDocuments
 from kbfleet.adapters.knowledge_stores import StoreResources, StoreType
 from kbfleet.domain.errors import KnowledgeStoreNotOffered
 from kbfleet.ports import (
@@ -71,14 +71,15 @@ from kbfleet.settings import (
     read,
 )
 from kbfleet.usecases.asking import AskableTenants
-from kbfleet.usecases.document_changes import ChangeBatch
-from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
-from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobs
-from kbfleet.usecases.ingestion import Scheduler
-from kbfleet.usecases.sync_schedule import SyncSchedule
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
+
+    from kbfleet.usecases.document_changes import ChangeBatch
+    from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
+    from kbfleet.usecases.foreign_jobs import ForeignJobs
+    from kbfleet.usecases.ingestion import Scheduler
+    from kbfleet.usecases.sync_schedule import SyncSchedule
 
 # Timeouts nest: the SDK gives up before the Lambda does, the Lambda before the state, the state before the machine.
 _CLIENT = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 3})
@@ -279,6 +280,8 @@ def offboarding_executions() -> Executions:
 
 @cache
 def scheduler() -> Scheduler:
+    from kbfleet.usecases.ingestion import Scheduler
+
     return Scheduler(
         registry=registry(),
         ledger=ledger(),
@@ -294,6 +297,8 @@ def scheduler() -> Scheduler:
 
 def change_batch() -> ChangeBatch:
     """A new one at each call: it is of one batch."""
+    from kbfleet.usecases.document_changes import ChangeBatch
+
     return ChangeBatch(
         registry=registry(),
         ledger=ledger(),
@@ -313,6 +318,8 @@ def refused_changes() -> DeadLetters:
 
 
 def sync_schedule() -> SyncSchedule:
+    from kbfleet.usecases.sync_schedule import SyncSchedule
+
     return SyncSchedule(
         registry=registry(),
         ledger=ledger(),
@@ -325,6 +332,8 @@ def sync_schedule() -> SyncSchedule:
 
 @cache
 def foreign_jobs() -> ForeignJobs:
+    from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobs
+
     return ForeignJobs(
         registry=registry(),
         ledger=ledger(),
@@ -341,11 +350,15 @@ def foreign_jobs() -> ForeignJobs:
 
 @cache
 def failed_documents() -> FailedDocuments:
+    from kbfleet.adapters.dynamodb_documents import DynamoDBFailedDocuments
+
     return DynamoDBFailedDocuments(_table())
 
 
 @cache
 def document_retries() -> DocumentRetries:
+    from kbfleet.adapters.dynamodb_documents import DynamoDBDocumentRetries
+
     return DynamoDBDocumentRetries(_table())
 
 
@@ -373,6 +386,8 @@ def retry_turns() -> RetryTurns:
 
 @cache
 def failure_collector() -> FailureCollector:
+    from kbfleet.usecases.failed_documents import FailureCollector
+
     return FailureCollector(
         registry=registry(),
         failed_documents=failed_documents(),
@@ -384,6 +399,8 @@ def failure_collector() -> FailureCollector:
 
 @cache
 def retry_step() -> RetryStep:
+    from kbfleet.usecases.failed_documents import RetryStep
+
     return RetryStep(
         registry=registry(),
         failed_documents=failed_documents(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
@@ -14,10 +14,13 @@ from pydantic import BaseModel
 
 from kbfleet.contracts import parse
 from kbfleet.domain.errors import KbfleetError, Retryable
-from kbfleet.usecases.ingestion import TickReport
+
+if TYPE_CHECKING:
+    from kbfleet.usecases.ingestion import TickReport
 
 logger = Logger()
-tracer = Tracer()
+# Only what makes our calls: by default every module that X-Ray knows is looked for, and imported.
+tracer = Tracer(patch_modules=("botocore",))
 METRICS_NAMESPACE = "kbfleet"
 metrics = Metrics(namespace=METRICS_NAMESPACE)
 
