@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from benchmarks import emulator as emulator_benchmark
+from benchmarks.asking import load as load_benchmark
 from benchmarks.asking import speed
 from benchmarks.ingestion import tables, targets
 from benchmarks.ingestion.simulation import POLICIES, Result, simulate
@@ -57,6 +58,24 @@ def ask(
 ) -> None:
     """The ask function beside the plainest handler that does the job: warm overhead, cold start, layers, imports."""
     _exit(_ask(speed.Scale(questions, starts)))
+
+
+@app.command()
+def load(
+    seconds: Annotated[float, typer.Option(help="How long each crowd asks.")] = load_benchmark.Scale.seconds,
+    tenants: Annotated[int, typer.Option(min=2, help="Tenants that are asked for.")] = load_benchmark.Scale.tenants,
+    askers: Annotated[int, typer.Option(help="Askers at once, of all tenants.")] = load_benchmark.Scale.askers,
+    concurrency: Annotated[
+        int, typer.Option(help="Most environments of one function at a time.")
+    ] = load_benchmark.Scale.concurrency,
+    rate: Annotated[float, typer.Option(help="Questions a second, when limited.")] = load_benchmark.Scale.rate,
+) -> None:
+    """Many askers at once on the local AWS: answer times, refusals, and each tenant's share when Bedrock is limited."""
+    scale = load_benchmark.Scale(seconds, tenants, askers, concurrency, rate)
+    with console.status("") as status:
+        crowds = load_benchmark.measure(scale, status.update)
+    console.print(load_benchmark.table(crowds))
+    _exit(show("Asking under load", load_benchmark.measurements(crowds), console))
 
 
 def _emulator() -> bool:

@@ -37,7 +37,7 @@ SOURCE_PROPERTIES = {"CodeUri", "ContentUri", "DefinitionUri"}
 WEBHOOK_SECRET_OUTPUT = "SlackWebhookSecretArn"
 LAYER_TARGET = f"--python {sys.executable}"
 LAYER_VARIABLES = {"LAYER_TARGET": LAYER_TARGET, "LAYER_PYTHON": sys.executable}
-"""What the layers' Makefiles install for and compile with: functions run under this interpreter here, not under Lambda's."""
+"""What the layers' Makefiles take: functions run under this interpreter here, not under Lambda's."""
 
 
 class DeploymentError(Exception):
