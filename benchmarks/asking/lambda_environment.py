@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import random
 import subprocess
 import sys
 import tempfile
@@ -153,9 +154,19 @@ class _RuntimeApi:
         self.events: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self.outcomes: queue.SimpleQueue[_Outcome] = queue.SimpleQueue()
         self._handed_out_at = 0.0
+        self._second = -1
+        self._chance = random.Random(1)  # noqa: S311 - repeatable on purpose
 
     def close(self) -> None:
         self.events.put(None)
+
+    def _sampled(self) -> bool:
+        """Whether X-Ray traces this one: the first of each second, and 5 % of the others.
+
+        Source: AWS documentation, X-Ray, "Configuring sampling rules", the default rule.
+        """
+        second, self._second = self._second, int(time.monotonic())
+        return second != self._second or self._chance.random() < 0.05
 
     def answer(self, request: Request) -> Response | None:
         now = time.perf_counter()
@@ -164,18 +175,20 @@ class _RuntimeApi:
             if event is None:
                 return None
             self._handed_out_at = time.perf_counter()
-            return Response(200, event, _next_headers())
+            return Response(200, event, _next_headers(sampled=self._sampled()))
         failed = not request.path.endswith("/response")
         self.outcomes.put(_Outcome(request.body, now - self._handed_out_at, failed))
         return Response(202)
 
 
-def _next_headers() -> tuple[tuple[str, str], ...]:
+def _next_headers(*, sampled: bool) -> tuple[tuple[str, str], ...]:
     return (
         ("Content-Type", "application/json"),
         ("Lambda-Runtime-Aws-Request-Id", _REQUEST_ID),
         ("Lambda-Runtime-Deadline-Ms", str(int((time.time() + 28) * 1_000))),
         ("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:000000000000:function:ask"),
-        # Sampled, as the first request of each second is (AWS documentation, X-Ray, "Sampling").
-        ("Lambda-Runtime-Trace-Id", "Root=1-6913c1a1-5e1b6a2f3c4d5e6f7a8b9c0d;Parent=53995c3f42cd8ad8;Sampled=1"),
+        (
+            "Lambda-Runtime-Trace-Id",
+            f"Root=1-6913c1a1-5e1b6a2f3c4d5e6f7a8b9c0d;Parent=53995c3f42cd8ad8;Sampled={sampled:d}",
+        ),
     )
