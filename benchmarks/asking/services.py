@@ -20,31 +20,6 @@ from benchmarks.asking.loopback_server import Request, Response, serving
 
 ANSWER_SECONDS = 0.05
 _TOOK = "/took"
-_ANSWER = {
-    "sessionId": "b2c1f0de-8f1c-4b8a-9d0e-3f8f0a7d5c11",
-    "output": {"text": "The warranty of the tent is two years. It covers the poles."},
-    "citations": [
-        {
-            "generatedResponsePart": {"textResponsePart": {"text": text, "span": {"start": start, "end": end}}},
-            "retrievedReferences": [
-                {
-                    "content": {"type": "TEXT", "text": f"{text} " * 20},
-                    "location": {"type": "S3", "s3Location": {"uri": f"s3://kbfleet-acme/{document}"}},
-                    "metadata": {
-                        "x-amz-bedrock-kb-source-uri": f"s3://kbfleet-acme/{document}",
-                        "x-amz-bedrock-kb-document-page-number": 3,
-                        "department": "sales",
-                    },
-                }
-                for document in ("warranty.pdf", "tents/manual.pdf")
-            ],
-        }
-        for text, start, end in (
-            ("The warranty of the tent is two years.", 0, 38),
-            ("It covers the poles.", 39, 59),
-        )
-    ],
-}
 _ASSUMED = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult>
 <AssumedRoleUser><AssumedRoleId>AROA:ask</AssumedRoleId><Arn>arn:aws:sts::000000000000:assumed-role/ask/ask</Arn></AssumedRoleUser>
 <Credentials><AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>benchmark</SecretAccessKey><SessionToken>benchmark</SessionToken>
@@ -65,7 +40,10 @@ class Services:
 
 @contextmanager
 def services(items: list[Mapping[str, Any]], folder: Path) -> Iterator[Services]:
-    """Starts the process, with these items (in DynamoDB's JSON) in its table; it is gone when the block is left."""
+    """Starts the process; it is gone when the block is left.
+
+    items: what is in its table, in DynamoDB's JSON. One of them is a tenant's record, whose bucket answers cite.
+    """
     stored = folder / "items.json"
     stored.write_text(json.dumps(items), "utf-8")
     with subprocess.Popen(  # noqa: S603 - our own interpreter
@@ -81,6 +59,8 @@ def services(items: list[Mapping[str, Any]], folder: Path) -> Iterator[Services]
 
 class _Account:
     def __init__(self, items: list[Mapping[str, Any]]) -> None:
+        (bucket,) = {item["bucket_name"]["S"] for item in items if "bucket_name" in item}
+        self._answer = _answer_from(bucket)
         self._items = {(item["PK"]["S"], item["SK"]["S"]): item for item in items}
         self._took = 0.0
         self._operations: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -93,7 +73,7 @@ class _Account:
     def answer(self, request: Request) -> Response:
         received = time.perf_counter()
         if request.path == "/retrieveAndGenerate":
-            return self._late(_ANSWER, received)
+            return self._late(self._answer, received)
         if request.path == _TOOK:
             return Response(200, repr(self._took).encode())
         target = request.headers.get("x-amz-target", "")
@@ -117,6 +97,37 @@ class _Account:
         key = request["Key"]
         item = self._items.get((key["PK"]["S"], key["SK"]["S"]))
         return {"Item": item} if item else {}
+
+
+def _answer_from(bucket: str) -> Mapping[str, Any]:
+    """Two statements of two passages each, from documents of that bucket."""
+    statements = (("The warranty of the tent is two years.", 0, 38), ("It covers the poles.", 39, 59))
+    return {
+        "sessionId": "b2c1f0de-8f1c-4b8a-9d0e-3f8f0a7d5c11",
+        "output": {"text": " ".join(text for text, _, _ in statements)},
+        "citations": [
+            {
+                "generatedResponsePart": {"textResponsePart": {"text": text, "span": {"start": start, "end": end}}},
+                "retrievedReferences": [
+                    _passage(f"{text} " * 20, f"s3://{bucket}/{document}")
+                    for document in ("warranty.pdf", "tents/manual.pdf")
+                ],
+            }
+            for text, start, end in statements
+        ],
+    }
+
+
+def _passage(text: str, uri: str) -> Mapping[str, Any]:
+    return {
+        "content": {"type": "TEXT", "text": text},
+        "location": {"type": "S3", "s3Location": {"uri": uri}},
+        "metadata": {
+            "x-amz-bedrock-kb-source-uri": uri,
+            "x-amz-bedrock-kb-document-page-number": 3,
+            "department": "sales",
+        },
+    }
 
 
 def _json(document: Mapping[str, Any]) -> Response:

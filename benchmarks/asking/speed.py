@@ -19,12 +19,12 @@ from typing import Any
 from benchmarks.asking.lambda_environment import Environment, Function, environment
 from benchmarks.asking.layers import Layers, build, without_bytecode, without_unused_services
 from benchmarks.asking.services import Services, services
-from benchmarks.aws import ACCOUNT, REGION, client, moto
+from benchmarks.aws import client, moto
 from benchmarks.report import Measurement
 from kbfleet.adapters.dynamodb import DynamoDBTenantRegistry, Table
 from local.stack.python_runtime import make_runtime_directory
 from tests.support.deployment_values import Deployment
-from tests.support.samples import tenant
+from tests.support.samples import ACCOUNT, REGION, tenant
 from tests.support.template import REPOSITORY, table_definition
 
 _EVENT = REPOSITORY / "events" / "triggers" / "ask.json"

@@ -19,7 +19,12 @@ from local.stack.python_runtime import make_runtime_directory
 from tests.support.template import REPOSITORY
 
 QUESTION = json.loads((REPOSITORY / "events" / "triggers" / "ask.json").read_text("utf-8"))
-TENANT = {"PK": {"S": "TENANT#acme"}, "SK": {"S": "PROFILE"}, "knowledge_base_id": {"S": "KB00000001"}}
+TENANT = {
+    "PK": {"S": "TENANT#acme"},
+    "SK": {"S": "PROFILE"},
+    "knowledge_base_id": {"S": "KB00000001"},
+    "bucket_name": {"S": "kbfleet-acme"},
+}
 
 
 @pytest.fixture
