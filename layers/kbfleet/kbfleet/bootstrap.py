@@ -25,6 +25,7 @@ from kbfleet.adapters.dynamodb import (
     DynamoDBTenantRounds,
     Table,
 )
+from kbfleet.adapters.dynamodb_documents import DynamoDBDocumentRetries, DynamoDBFailedDocuments
 from kbfleet.adapters.knowledge_stores import StoreResources, StoreType
 from kbfleet.domain.errors import KnowledgeStoreNotOffered
 from kbfleet.ports import (
@@ -350,15 +351,11 @@ def foreign_jobs() -> ForeignJobs:
 
 @cache
 def failed_documents() -> FailedDocuments:
-    from kbfleet.adapters.dynamodb_documents import DynamoDBFailedDocuments
-
     return DynamoDBFailedDocuments(_table())
 
 
 @cache
 def document_retries() -> DocumentRetries:
-    from kbfleet.adapters.dynamodb_documents import DynamoDBDocumentRetries
-
     return DynamoDBDocumentRetries(_table())
 
 
