@@ -39,7 +39,7 @@ format: $(INSTALLED) ## Bring the code into shape
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix --quiet .
 
-bench: $(INSTALLED) ## Measure against targets, as tables: the emulator, ingestion under several policies; minutes
+bench: $(INSTALLED) ## Measure against targets, as tables: the emulator, ingestion under several policies, asking; minutes
 	@$(BIN)/python -m benchmarks
 
 prove: $(INSTALLED) ## Crash everywhere, storms, slow AWS: what was tried, as a table; a quarter of an hour

@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 
 from benchmarks import emulator as emulator_benchmark
+from benchmarks.asking import load as load_benchmark
+from benchmarks.asking import speed
 from benchmarks.ingestion import tables, targets
 from benchmarks.ingestion.simulation import POLICIES, Result, simulate
 from benchmarks.ingestion.starvation import Beside, beside_a_noisy_tenant
@@ -28,7 +30,7 @@ _SEED = 1
 def everything(context: typer.Context) -> None:
     """Run all benchmarks when none is named."""
     if context.invoked_subcommand is None:
-        passed = [_emulator(), _ingestion(seed=_SEED), _real_time(seed=_SEED)]
+        passed = [_emulator(), _ingestion(seed=_SEED), _real_time(seed=_SEED), _ask()]
         _exit(all(passed))
 
 
@@ -47,6 +49,33 @@ def ingestion(
 ) -> None:
     """Ingestion under several policies in virtual time: uploads lost, lag, makespan, calls."""
     _exit(_real_time(seed) if real_time else _ingestion(seed))
+
+
+@app.command()
+def ask(
+    questions: Annotated[int, typer.Option(help="Questions to each of the two warm handlers.")] = speed.Scale.questions,
+    starts: Annotated[int, typer.Option(help="Cold starts of each of the two.")] = speed.Scale.starts,
+) -> None:
+    """The ask function beside the plainest handler that does the job: warm overhead, cold start, layers, imports."""
+    _exit(_ask(speed.Scale(questions, starts)))
+
+
+@app.command()
+def load(
+    seconds: Annotated[float, typer.Option(help="How long each crowd asks.")] = load_benchmark.Scale.seconds,
+    tenants: Annotated[int, typer.Option(min=2, help="Tenants that are asked for.")] = load_benchmark.Scale.tenants,
+    askers: Annotated[int, typer.Option(help="Askers at once, of all tenants.")] = load_benchmark.Scale.askers,
+    concurrency: Annotated[
+        int, typer.Option(help="Most environments of one function at a time.")
+    ] = load_benchmark.Scale.concurrency,
+    rate: Annotated[float, typer.Option(help="Questions a second, when limited.")] = load_benchmark.Scale.rate,
+) -> None:
+    """Many askers at once on the local AWS: answer times, refusals, and each tenant's share when Bedrock is limited."""
+    scale = load_benchmark.Scale(seconds, tenants, askers, concurrency, rate)
+    with console.status("") as status:
+        crowds = load_benchmark.measure(scale, status.update)
+    console.print(load_benchmark.table(crowds))
+    _exit(show("Asking under load", load_benchmark.measurements(crowds), console))
 
 
 def _emulator() -> bool:
@@ -84,6 +113,11 @@ def _ingestion(seed: int) -> bool:
 def _real_time(seed: int) -> bool:
     with console.status("Running the scheduler against the Bedrock emulator …"):
         return show(f"Simulation and emulator, seed {seed}", targets.in_real_time(seed), console)
+
+
+def _ask(scale: speed.Scale | None = None) -> bool:
+    with console.status("Asking …"):
+        return show("Asking", speed.measure(scale or speed.Scale()), console)
 
 
 def _exit(passed: bool) -> None:

@@ -35,9 +35,9 @@ COMPLETE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 # Properties of SAM resources that name files beside the template.
 SOURCE_PROPERTIES = {"CodeUri", "ContentUri", "DefinitionUri"}
 WEBHOOK_SECRET_OUTPUT = "SlackWebhookSecretArn"
-# What the layers’ Makefiles give to the installer: functions run under this interpreter here, not under Lambda’s.
-# With their bytecode, or the first call of each function would compile them.
-LAYER_TARGET = f"--python {sys.executable} --compile-bytecode"
+LAYER_TARGET = f"--python {sys.executable}"
+LAYER_VARIABLES = {"LAYER_TARGET": LAYER_TARGET, "LAYER_PYTHON": sys.executable}
+"""What the layers' Makefiles take: functions run under this interpreter here, not under Lambda's."""
 
 
 class DeploymentError(Exception):
@@ -167,8 +167,7 @@ class _Sam:
             **inherited,
             **configuration.client_environment(),
             "PATH": os.pathsep.join([virtual_environment, os.environ.get("PATH", os.defpath)]),
-            "LAYER_TARGET": LAYER_TARGET,
-            "PYC_INVALIDATION_MODE": "UNCHECKED_HASH",  # zipping changes the times of files
+            **LAYER_VARIABLES,
             "SAM_CLI_TELEMETRY": "0",
             # Seconds; the default of 5 is for a CloudFormation that takes minutes.
             "SAM_CLI_POLL_DELAY": "0.5",

@@ -75,6 +75,7 @@ class Emulator:
         earlier = kept(state) if state is not None else None
         self._clock = clock or ScaledClock(speed, not_before=earlier["now"] if earlier else 0.0)
         self._quotas = quotas or Quotas()
+        self._request_rates = dict(self._quotas.requests_per_second)
         self._account = Account(
             region=region,
             account=account,
@@ -181,7 +182,8 @@ class Emulator:
     def control(self, request: Request) -> Response:
         """The emulator's own endpoints, in JSON.
 
-        ``/_emulator/faults`` (GET, POST one or a list, DELETE), ``/_emulator/calls`` (GET, DELETE), and
+        ``/_emulator/faults`` (GET, POST one or a list, DELETE), ``/_emulator/calls`` (GET, DELETE),
+        ``/_emulator/request-rates`` (GET, PATCH ``{operation: requests a second, or null for no limit}``), and
         ``/_emulator/log-subscriptions`` (GET, POST ``{"function", "log_group"?, "knowledge_base_arn"?}``, DELETE).
         """
         match request.method, request.path.removeprefix(_CONTROL).rstrip("/"):
@@ -198,6 +200,14 @@ class Emulator:
             case "DELETE", "faults":
                 self.faults.clear()
                 return _json_response(200, [])
+            case "GET", "request-rates":
+                return _json_response(200, self._request_rates)
+            case "PATCH", "request-rates":
+                try:
+                    self._set_request_rates(json.loads(request.body))
+                except (ValueError, RecursionError) as error:
+                    return _json_response(400, {"message": str(error)})
+                return _json_response(200, self._request_rates)
             case "GET", "log-subscriptions":
                 return _json_response(200, [asdict(subscription) for subscription in self.vended_logs.subscriptions()])
             case "POST", "log-subscriptions":
@@ -215,6 +225,16 @@ class Emulator:
                 self.calls.clear()
                 return _json_response(200, [])
         return _json_response(404, {"message": f"{request.method} {request.path} is not offered"})
+
+    def _set_request_rates(self, changes: Any) -> None:
+        """ValueError when they are not rates by operation; nothing is changed then."""
+        if not isinstance(changes, dict) or not all(
+            rate is None or (isinstance(rate, (int, float)) and not isinstance(rate, bool) and rate > 0)
+            for rate in changes.values()
+        ):
+            raise ValueError("request rates are a JSON object of positive numbers, or nulls, by operation")
+        merged = {**self._request_rates, **changes}
+        self._request_rates = {operation: rate for operation, rate in merged.items() if rate is not None}
 
     def _answer(self, spoken: Protocol, service: str, operation: OperationModel, members: dict[str, Any]) -> Response:
         perform = self._method(service, operation.name)
@@ -245,7 +265,7 @@ class Emulator:
         raise NotEmulatedError(f"{service}:{operation}")
 
     def _spend_rate(self, operation: str, members: dict[str, Any]) -> None:
-        rate = self._quotas.requests_per_second.get(operation)
+        rate = self._request_rates.get(operation)
         if rate is None:
             return
         base = self._account.knowledge_bases.get(members.get("knowledgeBaseId", "").rpartition("/")[2])

@@ -12,10 +12,8 @@ MiniStack's worker for custom runtimes speaks the runtime API: here it starts aw
 """
 
 import hashlib
-import importlib.util
 import json
 import os
-import shutil
 import sys
 import tempfile
 import threading
@@ -27,18 +25,14 @@ from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
 from local.stack.configuration import StackConfiguration
+from local.stack.python_runtime import make_runtime_directory
 
-# What the managed runtime's /var/runtime holds: the client with its dependencies, and boto3 with its own.
-RUNTIME_PACKAGES = (
-    *("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py"),
-    *("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3"),
-)
 # `-S` leaves out the virtual environment, `-m` finds the client in the runtime's folder at the end of PYTHONPATH.
 BOOTSTRAP = f'#!/bin/sh\nexec "{sys.executable}" -S -m awslambdaric "$_HANDLER"\n'
 
 
 def apply(configuration: StackConfiguration) -> None:
-    runtime_directory = _make_runtime_directory(configuration.state_directory / "python-runtime")
+    runtime_directory = make_runtime_directory(configuration.state_directory / "python-runtime")
     layers = _Layers()
     gates: dict[str, threading.BoundedSemaphore] = defaultdict(
         lambda: threading.BoundedSemaphore(configuration.function_concurrency)
@@ -153,20 +147,6 @@ def _place_bootstrap(code_directory: Path) -> None:
         if not target.exists():
             target.write_text(BOOTSTRAP)
             target.chmod(0o755)
-
-
-def _make_runtime_directory(directory: Path) -> Path:
-    """A folder with nothing but the runtime's packages, as links into this interpreter's site-packages."""
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    for package in RUNTIME_PACKAGES:
-        spec = importlib.util.find_spec(package)
-        if spec is None or spec.origin is None:
-            raise ModuleNotFoundError(f"{package} is not installed, and the Python runtime needs it", name=package)
-        origin = Path(spec.origin)
-        source = origin.parent if origin.name == "__init__.py" else origin
-        (directory / source.name).symlink_to(source)
-    return directory
 
 
 def _function_environment(

@@ -162,7 +162,7 @@ def furnished(configuration: StackConfiguration, outputs: Mapping[str, str]) -> 
     fleet = Fleet(configuration, outputs)
     api = fleet.api
     for tenant_id in CANARIES:
-        api.provision(TenantId(tenant_id), None, None)
+        api.provision(TenantId(tenant_id), None, None, None)
     for tenant_id, canary in CANARIES.items():
         _until(partial(_is_active, api, tenant_id), f"{tenant_id} is not ACTIVE")
         deployment.client(configuration, "s3").put_object(

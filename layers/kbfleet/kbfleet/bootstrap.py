@@ -1,7 +1,8 @@
 """The composition root: the only place that imports adapters and makes clients.
 
 Each function here gives one port, made at its first use and kept for the life of the execution environment, so that a
-Lambda pays only for the clients that it uses.
+Lambda pays only for the clients that it uses. What only some functions need is imported there, too: a cold start takes
+as long as its imports.
 """
 
 from __future__ import annotations
@@ -79,14 +80,15 @@ from kbfleet.settings import (
     read,
 )
 from kbfleet.usecases.asking import AskableTenants
-from kbfleet.usecases.document_changes import ChangeBatch
-from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
-from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobs
-from kbfleet.usecases.ingestion import Scheduler
-from kbfleet.usecases.sync_schedule import SyncSchedule
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
+
+    from kbfleet.usecases.document_changes import ChangeBatch
+    from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
+    from kbfleet.usecases.foreign_jobs import ForeignJobs
+    from kbfleet.usecases.ingestion import Scheduler
+    from kbfleet.usecases.sync_schedule import SyncSchedule
 
 # Timeouts nest: the SDK gives up before the Lambda does, the Lambda before the state, the state before the machine.
 _CLIENT = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 3})
@@ -299,6 +301,8 @@ def offboarding_executions() -> Executions:
 
 @cache
 def scheduler() -> Scheduler:
+    from kbfleet.usecases.ingestion import Scheduler
+
     return Scheduler(
         registry=registry(),
         ledger=ledger(),
@@ -314,6 +318,8 @@ def scheduler() -> Scheduler:
 
 def change_batch() -> ChangeBatch:
     """A new one at each call: it is of one batch."""
+    from kbfleet.usecases.document_changes import ChangeBatch
+
     return ChangeBatch(
         registry=registry(),
         ledger=ledger(),
@@ -333,6 +339,8 @@ def refused_changes() -> DeadLetters:
 
 
 def sync_schedule() -> SyncSchedule:
+    from kbfleet.usecases.sync_schedule import SyncSchedule
+
     return SyncSchedule(
         registry=registry(),
         ledger=ledger(),
@@ -345,6 +353,8 @@ def sync_schedule() -> SyncSchedule:
 
 @cache
 def foreign_jobs() -> ForeignJobs:
+    from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobs
+
     return ForeignJobs(
         registry=registry(),
         ledger=ledger(),
@@ -393,6 +403,8 @@ def retry_turns() -> RetryTurns:
 
 @cache
 def failure_collector() -> FailureCollector:
+    from kbfleet.usecases.failed_documents import FailureCollector
+
     return FailureCollector(
         registry=registry(),
         failed_documents=failed_documents(),
@@ -404,6 +416,8 @@ def failure_collector() -> FailureCollector:
 
 @cache
 def retry_step() -> RetryStep:
+    from kbfleet.usecases.failed_documents import RetryStep
+
     return RetryStep(
         registry=registry(),
         failed_documents=failed_documents(),

@@ -68,7 +68,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Contract(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 def parse(model: type[Model], data: object) -> Model:

@@ -43,7 +43,9 @@ Switch = Annotated[bool, BeforeValidator(_switch)]
 class EnvironmentSettings(BaseModel):
     """Read from environment variables of the fields' names in capitals."""
 
-    model_config = ConfigDict(frozen=True, alias_generator=str.upper, ignored_types=(cached_property,), extra="ignore")
+    model_config = ConfigDict(
+        frozen=True, alias_generator=str.upper, ignored_types=(cached_property,), extra="ignore", defer_build=True
+    )
 
 
 class FleetSettings(EnvironmentSettings):

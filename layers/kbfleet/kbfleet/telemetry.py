@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
@@ -17,10 +17,13 @@ from kbfleet.contracts import QUESTION_ANSWERED, parse
 from kbfleet.domain.errors import KbfleetError, Retryable
 from kbfleet.domain.tenant import TenantId
 from kbfleet.domain.usage import AskUsage
-from kbfleet.usecases.ingestion import TickReport
+
+if TYPE_CHECKING:
+    from kbfleet.usecases.ingestion import TickReport
 
 logger = Logger()
-tracer = Tracer()
+# Only what makes our calls: by default every module that X-Ray knows is looked for, and imported.
+tracer = Tracer(patch_modules=("botocore",))
 METRICS_NAMESPACE = "kbfleet"
 metrics = Metrics(namespace=METRICS_NAMESPACE)
 # Its lines are what usage is counted by: they are written whatever the level of the others is, with the time in UTC.

@@ -158,3 +158,19 @@ def test_an_operation_that_is_not_emulated_says_so(bench: Any) -> None:
 def test_control_paths_are_told_from_service_paths(bench: Any) -> None:
     assert bench.emulator.is_control("/_emulator/faults")
     assert not bench.emulator.is_control("/knowledgebases/")
+
+
+def test_request_rates_can_be_changed_while_it_runs(bench: Any) -> None:
+    assert control(bench, "PATCH", "request-rates", {"ListKnowledgeBases": 1}) == (200, {"ListKnowledgeBases": 1})
+    bench.agent.list_knowledge_bases()
+    with pytest.raises(ClientError, match="ThrottlingException"):
+        bench.agent.list_knowledge_bases()
+    assert control(bench, "PATCH", "request-rates", {"ListKnowledgeBases": None}) == (200, {})
+    bench.agent.list_knowledge_bases()
+    assert control(bench, "GET", "request-rates") == (200, {})
+
+
+@pytest.mark.parametrize("rates", [[], {"Retrieve": 0}, {"Retrieve": "fast"}, {"Retrieve": True}])
+def test_request_rates_that_make_no_sense_are_refused(bench: Any, rates: object) -> None:
+    assert control(bench, "PATCH", "request-rates", rates)[0] == 400
+    assert control(bench, "GET", "request-rates") == (200, {})

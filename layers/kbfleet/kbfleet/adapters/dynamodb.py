@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.table import BatchWriter
@@ -36,8 +37,9 @@ _serializer = TypeSerializer()
 _deserializer = TypeDeserializer()
 _tenants = TypeAdapter(Tenant)
 _syncs = TypeAdapter(Sync)
-_changes = TypeAdapter(JobStateChange)
-_receipts = TypeAdapter(ErasureReceipt)
+# Made when first needed: most functions need neither.
+_changes = cache(lambda: TypeAdapter(JobStateChange))
+_receipts = cache(lambda: TypeAdapter(ErasureReceipt))
 _RECEIPT = "ERASURE#"
 _USAGE = "USAGE#"
 _GIVEN_UP_AFTER_MS = 60_000
@@ -232,7 +234,7 @@ class DynamoDBTenantRecords:
         # An execution that died behind this leaves its receipt beside that of the next one, which verifies anew.
         self._table.put(
             _key(tenant_id, f"{_RECEIPT}{_sortable(receipt.requested_at)}#{_sortable(receipt.verified_at)}")
-            | _receipts.dump_python(receipt, mode="json", exclude_none=True),
+            | _receipts().dump_python(receipt, mode="json", exclude_none=True),
             condition="attribute_not_exists(PK) OR execution = :execution",
             values={":execution": receipt.execution},
             subject=f"The receipt of the erasure of tenant {tenant_id}",
@@ -385,7 +387,7 @@ class DynamoDBJobHistory:
     def record(self, change: JobStateChange, now: datetime) -> Recorded:
         occurred_at = change.occurred_at.timestamp()
         fields: dict[str, object] = {
-            **_changes.dump_python(change, mode="json", exclude_none=True),
+            **_changes().dump_python(change, mode="json", exclude_none=True),
             "occurred_at_ms": int(occurred_at * 1000),
             "expires_at": int(occurred_at + self._kept_for.total_seconds()),
         }
@@ -435,7 +437,7 @@ class DynamoDBJobHistory:
             ExpressionAttributeValues=_item({":pk": f"TENANT#{tenant_id}", ":job": "JOB#"}),
             ScanIndexForward=False,
         )
-        return [_changes.validate_python(item) for item in found]
+        return [_changes().validate_python(item) for item in found]
 
     def started_since(self, tenant_id: TenantId, since: datetime) -> Iterator[JobStateChange]:
         found = self._table.query(
@@ -445,7 +447,7 @@ class DynamoDBJobHistory:
                 {":pk": f"TENANT#{tenant_id}", ":first": f"JOB#{_sortable(since)}", ":last": "JOB$"}
             ),
         )
-        return map(_changes.validate_python, found)
+        return map(_changes().validate_python, found)
 
 
 class DynamoDBTenantRounds:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 
 from pydantic import TypeAdapter
 
@@ -18,8 +19,9 @@ from kbfleet.domain.documents import DocumentRetry, FailedDocument
 from kbfleet.domain.tenant import TenantId
 from kbfleet.ports import FailedDocumentPage
 
-_documents = TypeAdapter(FailedDocument)
-_retries = TypeAdapter(DocumentRetry)
+# Made when first needed: most functions need neither.
+_documents = cache(lambda: TypeAdapter(FailedDocument))
+_retries = cache(lambda: TypeAdapter(DocumentRetry))
 _DOCUMENT = "DOCUMENT#"
 _RETRY = "DOCUMENT_RETRY"
 
@@ -40,14 +42,14 @@ class DynamoDBFailedDocuments:
 
     def find(self, tenant_id: TenantId, uri: str) -> FailedDocument | None:
         record = self._table.get(tenant_id, f"{_DOCUMENT}{_digest(uri)}")
-        return _documents.validate_python(record) if record else None
+        return _documents().validate_python(record) if record else None
 
     def all(self, tenant_id: TenantId) -> Iterator[FailedDocument]:
-        return map(_documents.validate_python, self._table.of_tenant(tenant_id, _DOCUMENT))
+        return map(_documents().validate_python, self._table.of_tenant(tenant_id, _DOCUMENT))
 
     def page(self, tenant_id: TenantId, limit: int, after: str | None) -> FailedDocumentPage:
         found = list(self._table.of_tenant(tenant_id, _DOCUMENT, after=after or "", limit=limit + 1))
-        documents = list(map(_documents.validate_python, found[:limit]))
+        documents = list(map(_documents().validate_python, found[:limit]))
         return FailedDocumentPage(documents, _digest(documents[-1].uri) if len(found) > limit else None)
 
     def save(self, tenant_id: TenantId, document: FailedDocument) -> FailedDocument:
@@ -55,7 +57,7 @@ class DynamoDBFailedDocuments:
         new = document.version == 0
         self._table.put(
             _key(tenant_id, f"{_DOCUMENT}{_digest(document.uri)}")
-            | _documents.dump_python(stored, mode="json", exclude_none=True),
+            | _documents().dump_python(stored, mode="json", exclude_none=True),
             condition="attribute_not_exists(PK)" if new else "version = :version",
             values={} if new else {":version": document.version},
             subject=f"A failed document of tenant {tenant_id}",
@@ -79,13 +81,13 @@ class DynamoDBDocumentRetries:
 
     def find(self, tenant_id: TenantId) -> DocumentRetry | None:
         record = self._table.get(tenant_id, _RETRY)
-        return _retries.validate_python(record) if record else None
+        return _retries().validate_python(record) if record else None
 
     def save(self, retry: DocumentRetry) -> DocumentRetry:
         stored = replace(retry, version=retry.version + 1)
         new = retry.version == 0
         self._table.put(
-            _key(retry.tenant_id, _RETRY) | _retries.dump_python(stored, mode="json", exclude_none=True),
+            _key(retry.tenant_id, _RETRY) | _retries().dump_python(stored, mode="json", exclude_none=True),
             condition="attribute_not_exists(PK)" if new else "version = :version",
             values={} if new else {":version": retry.version},
             subject=f"The retry of documents of tenant {retry.tenant_id}",
