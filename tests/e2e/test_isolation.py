@@ -17,9 +17,8 @@ ATTEMPTS = 60
 
 
 @pytest.fixture(scope="module")
-def fleet(configuration: StackConfiguration, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    outputs = deployment.deploy(configuration, build_directory=configuration.state_directory / "build").outputs
-    return furnished(configuration, outputs)
+def fleet(configuration: StackConfiguration) -> Fleet:
+    return furnished(configuration, deployment.read_outputs(configuration))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from hypothesis import strategies as st
 
-from cli.fleet_api import FleetApi
+from cli.fleet_api import FleetApi, Refused
 from kbfleet.domain.tenant import TenantId, TenantStatus
 from local import deployment
 from local.identity_provider import IdentityProvider
@@ -177,7 +177,12 @@ def furnished(configuration: StackConfiguration, outputs: Mapping[str, str]) -> 
 
 
 def _is_active(api: FleetApi, tenant_id: str) -> bool:
-    return api.tenant(TenantId(tenant_id)).status is TenantStatus.ACTIVE
+    try:
+        return api.tenant(TenantId(tenant_id)).status is TenantStatus.ACTIVE
+    except Refused as refused:
+        if refused.status != 404:
+            raise
+        return False  # its provisioning has not come to it yet
 
 
 def _knows(fleet: Fleet, tenant_id: str, canary: str) -> bool:
