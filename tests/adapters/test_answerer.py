@@ -10,6 +10,7 @@ import pytest
 from botocore.stub import Stubber
 
 from kbfleet.adapters.answerers import (
+    OPERATIONS,
     Generation,
     RetrieveAndConverseAnswerer,
     RetrieveAndGenerateAnswerer,
@@ -196,7 +197,9 @@ class TestRetrieveAndGenerateAnswerer(AnswererSuite):
         return Emulated()
 
     def answerer(self, world: Emulated, generation: Generation) -> Answerer:
-        return RetrieveAndGenerateAnswerer(lambda service, _tenant: world.aws.client(service), generation)
+        return RetrieveAndGenerateAnswerer(
+            lambda operation, _tenant: world.aws.client(OPERATIONS[operation][0]), generation
+        )
 
     def test_a_filter_that_the_knowledge_store_does_not_know_is_the_askers_to_mend(
         self, emulated: Emulated, answers: Answerer
@@ -251,7 +254,7 @@ class TestRetrieveAndGenerateAnswerer(AnswererSuite):
         generation = Generation(NOVA, "Be brief. $search_results$", "g1", "3")
         with Stubber(client) as stubber:
             stubber.add_response("retrieve_and_generate", reply, request)
-            answer = RetrieveAndGenerateAnswerer(lambda _service, _tenant: client, generation).answer(
+            answer = RetrieveAndGenerateAnswerer(lambda _operation, _tenant: client, generation).answer(
                 askable(ACME, "KB00000001"), Inquiry(QUESTION, 7, MetadataFilter(expression), "session")
             )
         (citation,) = answer.citations  # a part of the answer that rests on nothing is not cited
@@ -270,7 +273,7 @@ class TestRetrieveAndConverseAnswerer(AnswererSuite):
     def answerer(self, world: Emulated, generation: Generation) -> Answerer:
         conversations = InMemoryConversations(FakeClock(), timedelta(days=1))
         return RetrieveAndConverseAnswerer(
-            lambda service, _tenant: world.aws.client(service), generation, conversations
+            lambda operation, _tenant: world.aws.client(OPERATIONS[operation][0]), generation, conversations
         )
 
     def test_the_models_tokens_are_known(self, emulated: Emulated, answers: Answerer) -> None:
@@ -288,10 +291,10 @@ class TestRetrieveAndConverseAnswerer(AnswererSuite):
 
     def test_the_model_is_told_the_passages_the_question_and_what_was_said_before(self, emulated: Emulated) -> None:
         retrieving, conversing = (emulated.aws.client(name) for name in ("bedrock-agent-runtime", "bedrock-runtime"))
-        clients = {"bedrock-agent-runtime": retrieving, "bedrock-runtime": conversing}
+        clients = {"Retrieve": retrieving, "Converse": conversing}
         conversations = InMemoryConversations(FakeClock(), timedelta(days=1))
         generation = Generation(NOVA, "", "g1", "3")
-        answerer = RetrieveAndConverseAnswerer(lambda service, _tenant: clients[service], generation, conversations)
+        answerer = RetrieveAndConverseAnswerer(lambda operation, _tenant: clients[operation], generation, conversations)
         said: list[dict[str, Any]] = []
         conversing.meta.events.register(
             "provide-client-params.bedrock-runtime.Converse", lambda params, **_: said.append(params)

@@ -94,9 +94,6 @@ if TYPE_CHECKING:
 _CLIENT = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 3})
 # Many calls one after the other, five a second for the whole account: throttling is a pause, not a failure.
 _DOCUMENTS_CLIENT = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 8})
-# API Gateway gives up after 29 seconds, and a generated answer may take most of that: one attempt, no silent second
-# one.
-_ANSWER_CLIENT = Config(connect_timeout=2, read_timeout=25, retries={"mode": "standard", "total_max_attempts": 1})
 _SIGNED_FOR_ITS_REGION = Config(
     signature_version="s3v4", s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
 )
@@ -480,7 +477,7 @@ def _answer_clients() -> Callable[[str, AskableTenant], Any]:
     role_arn = read(AskSettings).knowledge_base_reader_role_arn
     if not role_arn:
         own = cache(_answer_client)
-        return lambda service, _tenant: own(service)
+        return lambda operation, _tenant: own(operation)
     from kbfleet.adapters.tenant_credentials import TenantClients
 
     settings = fleet()
@@ -493,8 +490,13 @@ def _answer_clients() -> Callable[[str, AskableTenant], Any]:
     )
 
 
-def _answer_client(service: str, **credentials: str) -> Any:
-    return boto3.client(service, config=_ANSWER_CLIENT, **credentials)  # type: ignore[call-overload] # as above
+def _answer_client(operation: str, **credentials: str) -> Any:
+    from kbfleet.adapters.answerers import OPERATIONS
+
+    service, seconds = OPERATIONS[operation]
+    # One attempt: a silent second one would come when the caller has been told that there is no answer.
+    config = Config(connect_timeout=2, read_timeout=seconds, retries={"mode": "standard", "total_max_attempts": 1})
+    return boto3.client(service, config=config, **credentials)  # type: ignore[call-overload] # as above
 
 
 @cache

@@ -25,7 +25,15 @@ from kbfleet.domain.metadata_filter import FIELD
 from kbfleet.ports import Conversations
 
 Clients = Callable[[str, AskableTenant], Any]
-"""Gives the boto3 client of a service that reads the tenant's knowledge base."""
+"""Gives the boto3 client for an operation on the tenant's knowledge base."""
+
+OPERATIONS = {
+    "RetrieveAndGenerate": ("bedrock-agent-runtime", 25),
+    "Retrieve": ("bedrock-agent-runtime", 5),
+    "Converse": ("bedrock-runtime", 20),
+}
+"""Their services, and the seconds that each may take: API Gateway gives up after 29 (AWS documentation, Amazon API
+Gateway quotas), and Converse comes after Retrieve."""
 
 SEARCH_RESULTS = "$search_results$"
 QUERY = "$query$"
@@ -98,7 +106,7 @@ class RetrieveAndGenerateAnswerer:
         if generation := self._generation_configuration():
             configuration["generationConfiguration"] = generation
         conversation = {"sessionId": inquiry.conversation} if inquiry.conversation else {}
-        client = self._clients("bedrock-agent-runtime", tenant)
+        client = self._clients("RetrieveAndGenerate", tenant)
         with _translated(tenant, inquiry):
             answer = client.retrieve_and_generate(
                 input={"text": str(inquiry.question)},
@@ -197,7 +205,7 @@ class RetrieveAndConverseAnswerer:
     def _retrieved(self, tenant: AskableTenant, inquiry: Inquiry, turns: Sequence[Turn]) -> list[dict[str, Any]]:
         # "And for tents?" finds nothing by itself: what it goes on from is searched for, too.
         query = "\n".join([*(turn.question for turn in turns[-1:]), str(inquiry.question)])[-MAX_QUESTION_LENGTH:]
-        client = self._clients("bedrock-agent-runtime", tenant)
+        client = self._clients("Retrieve", tenant)
         with _translated(tenant, inquiry):
             pages = client.get_paginator("retrieve").paginate(
                 knowledgeBaseId=tenant.knowledge_base_id,
@@ -217,7 +225,7 @@ class RetrieveAndConverseAnswerer:
                 "guardrailIdentifier": generation.guardrail_id,
                 "guardrailVersion": generation.guardrail_version,
             }
-        client = self._clients("bedrock-runtime", tenant)
+        client = self._clients("Converse", tenant)
         with _translated(tenant, inquiry):
             reply = client.converse(
                 modelId=generation.model_arn,

@@ -36,7 +36,7 @@ class TenantClients:
 
     Args:
         role_arn: may read every knowledge base of the fleet.
-        make: makes the client of a service with these arguments.
+        make: makes the client for an operation with these credentials.
         knowledge_bases: ARN of all knowledge bases of the account, without the `/` and the id.
     """
 
@@ -50,12 +50,12 @@ class TenantClients:
         self._clock = clock
         self._sessions: OrderedDict[tuple[str, str], _TenantSession] = OrderedDict()
 
-    def __call__(self, service: str, tenant: AskableTenant) -> Any:
+    def __call__(self, operation: str, tenant: AskableTenant) -> Any:
         """Raises: Throttled, NotReadyYet, AwsRefusal."""
         session = self._session(tenant)
-        if service not in session.clients:
-            session.clients[service] = self._make(service, **session.credentials)
-        return session.clients[service]
+        if operation not in session.clients:
+            session.clients[operation] = self._make(operation, **session.credentials)
+        return session.clients[operation]
 
     def _session(self, tenant: AskableTenant) -> _TenantSession:
         key = (str(tenant.tenant_id), tenant.knowledge_base_id)
