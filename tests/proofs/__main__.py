@@ -75,7 +75,7 @@ def main() -> int:
     with Live(table, console=console, auto_refresh=False) as live:
         for prove in proofs():
             began, core_seconds = time.monotonic(), _core_seconds()
-            row = prove()
+            row = _tried(prove)
             row.seconds, row.core_seconds = time.monotonic() - began, _core_seconds() - core_seconds
             table.add_row(*_cells(row))
             live.refresh()
@@ -87,6 +87,16 @@ def main() -> int:
     for row in failed:
         _print_failures(row, console)
     return 1 if failed else 0
+
+
+def _tried(prove: Proof) -> Row:
+    """One that cannot even be tried has failed, and keeps no other from being tried."""
+    try:
+        return prove()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told in the table
+        row = Row(getattr(prove, "func", prove).__module__)
+        row.add(f"{type(error).__name__}: {error}"[:2_000])
+        return row
 
 
 def _print_failures(row: Row, console: Console) -> None:

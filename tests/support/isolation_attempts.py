@@ -428,7 +428,7 @@ def _by_claim(draw: st.DrawFn, fleet: Fleet) -> Attempt:
             _look_alikes(victim).filter(lambda text: text not in CANARIES), st.just([victim]), st.just({"id": victim})
         )
     )
-    further = draw(st.sampled_from(["tenant_id", "tenant", "groups", "cognito:groups", f"{TENANT_CLAIM} ", "org_id"]))
+    further = draw(st.sampled_from(["tenant_id", "tenantId", "groups", "cognito:groups", f"{TENANT_CLAIM} ", "org_id"]))
     if draw(st.booleans()):
         more: dict[str, Any] = {further: victim}
         token = fleet.issuer.mint(ATTACKER, subject="mina", **more)
