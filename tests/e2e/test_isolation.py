@@ -12,6 +12,7 @@ from local.stack.configuration import StackConfiguration
 from tests.proofs.isolation import tried
 from tests.support.isolation_attempts import CANARIES, Fleet, furnished
 
+pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(400)]
 ATTEMPTS = 60
 """`make prove` makes ten times as many."""
 
@@ -35,6 +36,14 @@ def test_every_tenant_knows_its_own_secret_and_no_other(fleet: Fleet) -> None:
         assert answer.status == 200
         assert canary in answer.text
         assert not [other for other in CANARIES.values() if other != canary and other in answer.text]
+
+
+@pytest.mark.parametrize("tenant_id", ["maple", "mapl"])
+def test_a_conversation_is_taken_up_on_either_kind_of_knowledge_base(fleet: Fleet, tenant_id: str) -> None:
+    answer = fleet.ask(tenant_id, "And once more, what is the canary phrase?", session=fleet.sessions[tenant_id])
+    assert answer.status == 200
+    assert answer.body["session"] == fleet.sessions[tenant_id]
+    assert CANARIES[tenant_id] in answer.text
 
 
 def test_no_attempt_succeeds(fleet: Fleet) -> None:

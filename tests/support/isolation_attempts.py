@@ -37,6 +37,9 @@ CANARIES = {
 }
 """Tenants whose ids look alike, and what only each one's document says."""
 
+STORES = {"mapl": "MANAGED"}
+"""Of those that are not on the stack's default store."""
+
 QUESTION = "What is the canary phrase of the house?"
 _WAIT_SECONDS = 120
 
@@ -162,7 +165,7 @@ def furnished(configuration: StackConfiguration, outputs: Mapping[str, str]) -> 
     fleet = Fleet(configuration, outputs)
     api = fleet.api
     for tenant_id in CANARIES:
-        api.provision(TenantId(tenant_id), None, None, None)
+        api.provision(TenantId(tenant_id), None, STORES.get(tenant_id), None)
     for tenant_id, canary in CANARIES.items():
         _until(partial(_is_active, api, tenant_id), f"{tenant_id} is not ACTIVE")
         deployment.client(configuration, "s3").put_object(
