@@ -969,6 +969,16 @@ class TestReportingFailures:
         assert run.record.status is TenantStatus.FAILED
         assert run.fleet.announcements.provisioning_failures == [(ACME, provisioning_failure())]
 
+    def test_a_status_that_a_dying_function_has_stored_and_not_published_is_published_before_the_failure(
+        self, run: Provisioning
+    ) -> None:
+        run.reserve()
+        run.fleet.registry.replace(replace(run.record, announced=False), fence=run.record.fence)
+        run.fleet.announcements.tenant_state_changes.clear()
+        run.mark_failed(provisioning_failure())
+        told = [change.status for change in run.fleet.announcements.tenant_state_changes]
+        assert told == [TenantStatus.PROVISIONING, TenantStatus.FAILED]
+
     def test_a_failed_run_is_taken_up_by_the_next_one_where_it_stopped(self, fleet: Fleet) -> None:
         first = Provisioning(fleet)
         first.up_to_data_source()

@@ -479,6 +479,7 @@ def mark_tenant_failed(
         return
     if tenant.lease is None or tenant.lease.holder != failure.execution:
         return
+    announce_left_over(tenant, announcements=announcements)
     marked = tenant.failed(failure)
     try:
         registry.replace(marked, fence=tenant.fence)
