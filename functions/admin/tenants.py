@@ -1,6 +1,7 @@
 """Trigger: `/tenants`, signed with IAM. What the operator does: provision, look, sync, try documents again, suspend,
 resume, offboard."""
 
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +17,7 @@ from kbfleet.contracts import (
     FailedDocumentsQuery,
     JobsBody,
     JobStateChangeDetail,
-    OffboardTenantInput,
+    OffboardTenantQuery,
     ProvisionRequest,
     ProvisionTenantInput,
     SyncBody,
@@ -63,17 +64,17 @@ def put_tenant(tenant_id: str) -> Response[str]:
 @app.delete("/tenants/<tenant_id>")
 def delete_tenant(tenant_id: str) -> Response[str]:
     """Takes the tenant out of service and deletes everything of it after the retention period."""
-    settings = read(OffboardingExecutionSettings)
-    wanted = app.current_event.query_string_parameters.get("retention_days", settings.retention_days)
-    request = parse(OffboardTenantInput, {"tenant_id": tenant_id, "retention_days": wanted})
+    valid = TenantId(tenant_id)
+    days = parse(OffboardTenantQuery, app.current_event.query_string_parameters).retention_days
+    retention_days = read(OffboardingExecutionSettings).retention_days if days is None else days
     execution = start_offboarding(
-        request.tenant_id,
-        request.retention,
+        valid,
+        timedelta(days=retention_days),
         registry=bootstrap.registry(),
         executions=bootstrap.offboarding_executions(),
         clock=bootstrap.clock(),
     )
-    logger.info("Offboarding runs", tenant_id=request.tenant_id, execution=execution.name)
+    logger.info("Offboarding runs", tenant_id=valid, execution=execution.name)
     return api.respond(ExecutionBody.from_domain(execution), HTTPStatus.ACCEPTED)
 
 

@@ -822,6 +822,17 @@ class ProvisionRequest(Contract):
     tier: Tier | None = None
 
 
+class OffboardTenantQuery(Contract):
+    """Query of `DELETE /tenants/{tenant_id}`."""
+
+    retention_days: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_RETENTION_DAYS,
+        description="Days for which the tenant's data are kept, out of service. The stack's own if left out.",
+    )
+
+
 class ExecutionBody(Contract):
     """A run of a state machine. `step` is the state it is in, or was last in."""
 
