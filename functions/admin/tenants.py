@@ -37,6 +37,7 @@ from kbfleet.usecases.ingestion import request_sync, stop_sync
 from kbfleet.usecases.lifecycle import resume_tenant, suspend_tenant
 from kbfleet.usecases.offboarding import start_offboarding
 from kbfleet.usecases.provisioning import start_provisioning
+from kbfleet.usecases.reservations import can_be_an_execution_of
 
 app = api.resolver()
 _NEWEST_JOBS = 20
@@ -121,11 +122,15 @@ def get_offboarding(tenant_id: str, execution: str) -> Response[str]:
 
 
 def _execution(tenant_id: str, execution: str, executions: Executions) -> Response[str]:
-    tenant = bootstrap.registry().find(TenantId(tenant_id))
+    valid = TenantId(tenant_id)
+    unknown = ExecutionNotFound(f"No execution {execution} for tenant {tenant_id} is known.")
+    if not can_be_an_execution_of(valid, execution):
+        raise unknown
+    tenant = bootstrap.registry().find(valid)
     try:
         described = executions.describe(execution)
     except ResourceMissing as error:
-        raise ExecutionNotFound(f"No execution {execution} for tenant {tenant_id} is known.") from error
+        raise unknown from error
     failure = tenant.failure if tenant is not None and tenant.failure is not None else None
     own = failure if failure is not None and failure.execution == described.arn else None
     return api.respond(ExecutionBody.from_domain(described, own))

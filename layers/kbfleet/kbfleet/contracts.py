@@ -735,6 +735,15 @@ class WorkflowFailedEvent(BaseModel):
 # --- API -----------------------------------------------------------------------------------------
 
 
+def _whole(value: object) -> object:
+    # To JSON Schema, 5.0 is an integer.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WholeNumber = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
+"""A number of JSON without a fraction; no text that reads like one, and no truth value."""
+
+
 class AskRequest(Contract):
     """Body of `POST /ask`. `session` is that of an earlier answer; `filter` is in Bedrock's grammar, see
     `MetadataFilter`."""
@@ -742,7 +751,7 @@ class AskRequest(Contract):
     question: Question
     session: str | None = Field(default=None, min_length=1, max_length=1_000)
     filter: dict[str, Any] | None = None
-    passages: int = Field(default=DEFAULT_PASSAGES, ge=1, le=MAX_PASSAGES, strict=True)
+    passages: WholeNumber = Field(default=DEFAULT_PASSAGES, ge=1, le=MAX_PASSAGES)
 
     def to_domain(self) -> Inquiry:
         """Raises: InvalidInput."""
@@ -815,7 +824,7 @@ class AskResponse(Contract):
 
 
 class ProvisionRequest(Contract):
-    """Body of `PUT /tenants/{tenant_id}`."""
+    """Body of `PUT /tenants/{tenant_id}`. `knowledge_store` is one of those that the stack offers."""
 
     name: DisplayName | None = None
     knowledge_store: str | None = None

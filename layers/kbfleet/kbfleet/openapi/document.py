@@ -12,14 +12,13 @@ from kbfleet.domain.errors import KbfleetError
 from kbfleet.domain.tenant import TenantId
 from kbfleet.openapi.operations import (
     AWS_ERRORS,
-    EXECUTION_PATTERN,
     GATEWAY_PROBLEMS,
-    MAX_EXECUTION_LENGTH,
     OPERATIONS,
     Caller,
     Operation,
 )
 from kbfleet.openapi.schemas import PROBLEM, VALIDATED_TEXTS, Mode, components, parameters, reference
+from kbfleet.usecases.reservations import EXECUTION_NAME_PATTERN, MAX_EXECUTION_NAME_LENGTH
 
 VERSION = "0.1.0"
 """Of kbfleet."""
@@ -46,6 +45,13 @@ _SECURITY_SCHEMES = {
         "description": "AWS Signature Version 4.",
     },
 }
+_EXECUTION = {
+    "type": "string",
+    "pattern": f"^{EXECUTION_NAME_PATTERN}$",
+    "minLength": 1,
+    "maxLength": MAX_EXECUTION_NAME_LENGTH,
+    "examples": ["acme-20261102T090000000000"],
+}
 _TAGS = {Caller.USER: "asking", Caller.TRUSTED: "fleet", Caller.ANYBODY: "api"}
 
 # What API Gateway answers without a gateway response of our own, in words.
@@ -56,6 +62,7 @@ _UNFORESEEN = {
     HTTPStatus.GATEWAY_TIMEOUT: "The answer took more than 29 seconds.",
 }
 _TOO_LARGE = "The body is larger than API Gateway and Lambda take."
+_NO_SUCH_PATH = "What stands for a parameter in the path has characters that no id or name has."
 _UNSIGNED = "The request is not signed, or wrongly, or too long ago."
 
 _HEADERS = {
@@ -109,8 +116,7 @@ def _path_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
     if operation.of_a_tenant:
         yield _path_parameter("tenant_id", {"type": "string", **VALIDATED_TEXTS[TenantId]})
     if "{execution}" in operation.path:
-        name = {"type": "string", "pattern": EXECUTION_PATTERN, "minLength": 1, "maxLength": MAX_EXECUTION_LENGTH}
-        yield _path_parameter("execution", {**name, "examples": ["acme-20261102T090000000000"]})
+        yield _path_parameter("execution", _EXECUTION)
 
 
 def _path_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -135,6 +141,8 @@ def _meanings(operation: Operation) -> Iterator[tuple[HTTPStatus, str]]:
         yield status, _untyped(meaning)
     if operation.caller is Caller.TRUSTED:
         yield HTTPStatus.FORBIDDEN, _untyped(_UNSIGNED)
+    if operation.of_a_tenant:
+        yield HTTPStatus.NOT_FOUND, _untyped(_NO_SUCH_PATH)
     if operation.body:
         yield HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _untyped(_TOO_LARGE)
 

@@ -118,10 +118,6 @@ GATEWAY_PROBLEMS: Mapping[str, GatewayProblem] = {
 AWS_ERRORS: tuple[type[KbfleetError], ...] = (errors.Throttled, errors.NotReadyYet, errors.AwsRefusal)
 """Of every operation that calls AWS, which is every one with a refusal."""
 
-EXECUTION_PATTERN = r"^[A-Za-z0-9_-]+$"
-MAX_EXECUTION_LENGTH = 80
-"""Source: AWS documentation, Step Functions API, StartExecution, `name`."""
-
 _TENANTS = "/tenants/{tenant_id}"
 
 OPERATIONS: tuple[Operation, ...] = (
