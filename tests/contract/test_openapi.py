@@ -23,6 +23,7 @@ from kbfleet.domain.caller import UserId
 from kbfleet.domain.errors import InvalidInput, KbfleetError
 from kbfleet.domain.metadata_filter import OPERATORS, MetadataFilter
 from kbfleet.domain.tenant import DisplayName, TenantId
+from kbfleet.domain.uploads import DocumentKey
 from kbfleet.domain.validated_text import ValidatedText
 from kbfleet.openapi.document import VERSION
 from kbfleet.openapi.operations import GATEWAY_PROBLEMS, OPERATIONS, Caller, Operation
@@ -175,7 +176,11 @@ def taken(kind: type[ValidatedText], value: object) -> bool:
 
 
 @pytest.mark.parametrize("kind", VALIDATED_TEXTS)
-@given(value=st.text(max_size=40) | st.from_regex("[a-z-]{2,33}", fullmatch=True))
+@given(
+    value=st.text(max_size=40)
+    | st.from_regex("[a-z-]{2,33}", fullmatch=True)
+    | st.from_regex(r"[./aあ\t]{0,8}\.(txt|PDF|csv)", fullmatch=True)
+)
 def test_what_a_value_object_takes_as_it_is_its_schema_takes(kind: type[ValidatedText], value: str) -> None:
     if taken(kind, value):
         validator({"type": "string", **VALIDATED_TEXTS[kind]}).validate(value)
@@ -188,7 +193,8 @@ def test_the_schema_of_a_tenant_id_takes_nothing_else(value: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "value"),
-    [(Question, ""), (Question, " "), (Question, "x" * 1_001), (DisplayName, "\n"), (UserId, ""), (UserId, "a\tb")],
+    [(Question, ""), (Question, " "), (Question, "x" * 1_001), (DisplayName, "\n"), (UserId, ""), (UserId, "a\tb")]
+    + [(DocumentKey, key) for key in ("", "a", ".txt", "a/.txt", "/a.txt", "a//b.txt", "a/../b.md", "a\t.md", "a.exe")],
 )
 def test_what_a_value_object_refuses_its_schema_refuses(kind: type[ValidatedText], value: str) -> None:
     assert not taken(kind, value)

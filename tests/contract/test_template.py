@@ -420,6 +420,7 @@ class TestApi:
     def test_a_verdict_on_a_token_is_kept_for_a_minute_at_most(self) -> None:
         identity = properties("Api")["Auth"]["Authorizers"]["TenantToken"]["Identity"]
         assert 0 < identity["ReauthorizeEvery"] <= 60
+
     def test_what_anybody_may_call_cannot_use_up_what_the_account_may_answer(self) -> None:
         (setting,) = properties("Api")["MethodSettings"]
         # Slashes are written as ~1. Source: AWS CloudFormation documentation, AWS::ApiGateway::Stage MethodSetting.

@@ -59,7 +59,7 @@ from kbfleet.domain.tenant import (
     WorkflowFailure,
     describe_failure,
 )
-from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
+from kbfleet.domain.uploads import MAX_DOCUMENT_BYTES, DocumentKey, Upload, UploadForm
 from kbfleet.domain.usage import AnsweredQuestion, AskUsage, DailyUsage, UsagePeriod, total
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.ports import Execution
@@ -955,7 +955,7 @@ class UploadRequest(Contract):
     """Body of `POST /tenants/{tenant_id}/uploads`. `metadata` are the document's attributes."""
 
     key: DocumentKey
-    size: int = Field(strict=True)
+    size: WholeNumber = Field(ge=1, le=MAX_DOCUMENT_BYTES)
     content_type: str = ""
     metadata: dict[str, object] = Field(default_factory=dict)
 

@@ -25,6 +25,10 @@ from kbfleet.contracts import (
     SyncBody,
     TenantAskRequest,
     TenantBody,
+    UploadBody,
+    UploadRequest,
+    UsageBody,
+    UsageQuery,
 )
 from kbfleet.domain import errors
 from kbfleet.domain.errors import (
@@ -112,6 +116,18 @@ GATEWAY_PROBLEMS: Mapping[str, GatewayProblem] = {
         errors.Throttled.__name__,
         "Requests come too fast.",
         tuple(Caller),
+    ),
+    "QUOTA_EXCEEDED": GatewayProblem(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "QuotaExceeded",
+        "The tenant has asked as much as it may this month.",
+        (Caller.USER,),
+    ),
+    "INVALID_API_KEY": GatewayProblem(
+        HTTPStatus.FORBIDDEN,
+        "TenantNotProvisioned",
+        "The token is genuine, but its tenant is not provisioned.",
+        (Caller.USER,),
     ),
 }
 
@@ -239,6 +255,33 @@ OPERATIONS: tuple[Operation, ...] = (
         "The newest ingestion jobs: what they read, how they ended and why",
         JobsBody,
         refusals=(InvalidInput, TenantNotFound),
+    ),
+    Operation(
+        HTTPMethod.GET,
+        f"{_TENANTS}/usage",
+        "get_usage",
+        Caller.TRUSTED,
+        "What the tenant has used, by day; of the current month unless other days are asked for",
+        UsageBody,
+        query=UsageQuery,
+        refusals=(InvalidInput, TenantNotFound),
+    ),
+    Operation(
+        HTTPMethod.POST,
+        f"{_TENANTS}/uploads",
+        "post_upload",
+        Caller.TRUSTED,
+        "Gives a form by which one document can be uploaded",
+        UploadBody,
+        HTTPStatus.CREATED,
+        body=UploadRequest,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive),
+        example={
+            "key": "handbook/rental-terms.pdf",
+            "content_type": "application/pdf",
+            "size": 12345,
+            "metadata": {"department": "sales", "year": 2026},
+        },
     ),
     Operation(
         HTTPMethod.GET,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
+from kbfleet.contracts import AskRequest, TenantAskRequest, UploadRequest
 from kbfleet.domain.answer import MAX_QUESTION_LENGTH, Question
 from kbfleet.domain.caller import MAX_USER_ID_LENGTH, UserId
 from kbfleet.domain.metadata_filter import (
@@ -28,6 +29,13 @@ from kbfleet.domain.tenant import (
     DisplayName,
     TenantId,
 )
+from kbfleet.domain.uploads import (
+    CONTENT_TYPES,
+    MAX_KEY_BYTES,
+    METADATA_SUFFIX,
+    RESERVED_ATTRIBUTES,
+    DocumentKey,
+)
 from kbfleet.domain.validated_text import ValidatedText
 
 Schema = dict[str, Any]
@@ -38,6 +46,16 @@ PROBLEM = "Problem"
 METADATA_FILTER = "MetadataFilter"
 _NOT_BLANK = r"\S"
 
+
+def _key_pattern() -> str:
+    """Names between single slashes, none of them `.` or `..`, the last with an ending in letters of any case."""
+    character = r"[^/\u0000-\u001f\u007f-\u009f]"
+    undotted = character.replace("[^/", "[^/.")
+    name = rf"(\.{{0,2}}{undotted}{character}*|\.{{3}}{character}*)"
+    letters = ("".join(f"[{letter}{letter.upper()}]" for letter in ending[1:]) for ending in CONTENT_TYPES)
+    return rf"^({name}/)*{character}+\.({'|'.join(letters)})$"
+
+
 VALIDATED_TEXTS: Mapping[type[ValidatedText], Schema] = {
     TenantId: {
         "minLength": MIN_TENANT_ID_LENGTH,
@@ -47,11 +65,12 @@ VALIDATED_TEXTS: Mapping[type[ValidatedText], Schema] = {
     },
     Question: {"minLength": 1, "maxLength": MAX_QUESTION_LENGTH, "pattern": _NOT_BLANK},
     DisplayName: {"minLength": 1, "maxLength": MAX_NAME_LENGTH, "pattern": _NOT_BLANK},
+    DocumentKey: {"minLength": 1, "maxLength": MAX_KEY_BYTES - len(METADATA_SUFFIX), "pattern": _key_pattern()},
     UserId: {"minLength": 1, "maxLength": MAX_USER_ID_LENGTH, "pattern": r"^[^\u0000-\u001f\u007f-\u00a0]+$"},
 }
 """What the constructors of our value objects let through, as far as JSON Schema can say it. What surrounds a question
-or a name is stripped before it is measured, so a few texts that the schema refuses would be taken; and not only
-control characters cannot be printed."""
+or a name is stripped before it is measured, so a few texts that the schema refuses would be taken; a key is
+measured in bytes; and not only control characters cannot be printed."""
 
 
 class ContractSchemas(GenerateJsonSchema):
@@ -72,9 +91,8 @@ def components(models: Iterable[tuple[type[BaseModel], Mode]]) -> dict[str, Sche
         schema_generator=ContractSchemas,
     )
     found: dict[str, Schema] = definitions["$defs"]
-    for schema in found.values():
-        if "filter" in schema.get("properties", {}):
-            schema["properties"]["filter"] = {"anyOf": [reference(METADATA_FILTER), {"type": "null"}], "default": None}
+    for contract, fields in _BEYOND_CONTRACTS.items():
+        found[contract.__name__]["properties"].update(fields)
     return dict(sorted((found | _metadata_filter() | {PROBLEM: _problem()}).items()))
 
 
@@ -97,6 +115,28 @@ def _parameter(name: str, schema: Schema) -> Schema:
 
 def reference(name: str) -> Schema:
     return {"$ref": REFERENCE.format(model=name)}
+
+
+_FILTER = {"anyOf": [reference(METADATA_FILTER), {"type": "null"}], "default": None}
+_ATTRIBUTES = {
+    "type": "object",
+    "propertyNames": {"pattern": _NOT_BLANK, "not": {"pattern": f"^{RESERVED_ATTRIBUTES}"}},
+    "additionalProperties": {
+        "anyOf": [
+            {"type": "string", "minLength": 1},
+            {"type": "number"},
+            {"type": "boolean"},
+            {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+        ]
+    },
+    "default": {},
+}
+_BEYOND_CONTRACTS: Mapping[type[BaseModel], dict[str, Schema]] = {
+    AskRequest: {"filter": _FILTER},
+    TenantAskRequest: {"filter": _FILTER},
+    UploadRequest: {"metadata": _ATTRIBUTES},
+}
+"""Fields whose grammar is in the domain."""
 
 
 def _metadata_filter() -> dict[str, Schema]:
