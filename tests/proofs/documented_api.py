@@ -19,7 +19,7 @@ from tests.proofs.proof import Row
 from tests.support.api_trials import ApiUnderTrial, trials
 
 TENANT = "acme"
-EXAMPLES = 100
+EXAMPLES = 50
 _KBFLEET = Path(sys.executable).with_name("kbfleet")
 
 

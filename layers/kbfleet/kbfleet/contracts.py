@@ -635,7 +635,7 @@ class ReconciliationDetail(BaseModel):
 class ReconciliationRequest(Contract):
     """Body of `POST /reconciliations`."""
 
-    repair: bool = False
+    repair: bool = Field(default=False, strict=True)
 
 
 class WorkflowFailedDetail(BaseModel):

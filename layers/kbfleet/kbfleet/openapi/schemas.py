@@ -191,4 +191,13 @@ def _problem() -> Schema:
             "field": {"type": "string", "description": "The field of the request that is not acceptable."},
         },
         "required": ["type", "title"],
+        "examples": [
+            {
+                "type": "urn:kbfleet:problem:tenant-not-found",
+                "title": "Not Found",
+                "status": 404,
+                "code": "TenantNotFound",
+                "detail": "No tenant acme is registered. Run `kbfleet provision acme` to add it.",
+            }
+        ],
     }
