@@ -81,13 +81,14 @@ def _stop(message: str, code: int) -> NoReturn:
 
 
 class _Progress:
-    """Says what is going on: a spinner with the elapsed time on a terminal, a line at each change elsewhere."""
+    """Says what is going on: a spinner with the elapsed time on a terminal, a line at each change elsewhere. Not where
+    results go: a program may read those."""
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._began = time.monotonic()
         self._shown = ""
-        self._status = out.status(escape(what)) if out.is_terminal else None
+        self._status = err.status(escape(what)) if err.is_terminal else None
 
     def __enter__(self) -> _Progress:
         if self._status:
@@ -103,7 +104,7 @@ class _Progress:
         if self._status:
             self._status.update(f"{escape(self._what)} · {escape(state)} · {seconds:.0f} s")
         elif state != self._shown:
-            out.print(f"  {escape(self._what)}: {escape(state)}", soft_wrap=True)
+            err.print(f"  {escape(self._what)}: {escape(state)}", soft_wrap=True)
         self._shown = state
 
 

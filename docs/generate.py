@@ -1,4 +1,4 @@
-"""Brings the generated parts of docs/*.md up to date. `--check` only compares, and exits 1 if one is out of date."""
+"""Brings the generated parts of docs/ up to date. `--check` only compares, and exits 1 if one is out of date."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from kbfleet.openapi.document import document
 
 ROOT = Path(__file__).parents[1]
 
@@ -96,13 +98,22 @@ def generated(page: str) -> str:
     return re.sub(pattern, renew, page, flags=re.DOTALL)
 
 
+def openapi() -> str:
+    """What the API's function serves, laid out for readers of changes."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _renewed() -> Iterator[tuple[Path, str]]:
+    yield ROOT / "docs" / "openapi.json", openapi()
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        yield path, generated(path.read_text("utf-8"))
+
+
 def main() -> int:
     """Returns: 1 if `--check` finds a page out of date."""
     stale = 0
-    for path in sorted((ROOT / "docs").glob("*.md")):
-        page = path.read_text("utf-8")
-        renewed = generated(page)
-        if renewed == page:
+    for path, renewed in _renewed():
+        if path.exists() and path.read_text("utf-8") == renewed:
             continue
         stale = 1
         if "--check" not in sys.argv:

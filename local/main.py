@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 
 from kbfleet.bootstrap import KNOWLEDGE_STORES
+from local import api_page, deployment
 from local import demo as demonstration
-from local import deployment
 from local.bedrock import server as bedrock_server
 from local.identity_provider import DEFAULT_LIFETIME, IdentityProvider
 from local.slack_sink import SlackSink, message_as_text
@@ -143,6 +143,8 @@ def up(
     if not deployed.changed:
         console.print("Nothing changed since the last deployment.")
     _print_outputs(deployed.outputs)
+    if api_page.API_URL_OUTPUT in deployed.outputs:
+        console.print(f"\nTo read about the API and try it:  {configuration.aws_url}{api_page.PATH}/")
     console.print('\nFor boto3, the AWS CLI and kbfleet in this shell:  eval "$(kbfleet-local env)"')
 
 

@@ -1,6 +1,7 @@
 """Trigger: `/tenants`, signed with IAM. What the operator does: provision, look, sync, try documents again, suspend,
 resume, offboard."""
 
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +17,7 @@ from kbfleet.contracts import (
     FailedDocumentsQuery,
     JobsBody,
     JobStateChangeDetail,
-    OffboardTenantInput,
+    OffboardTenantQuery,
     ProvisionRequest,
     ProvisionTenantInput,
     SyncBody,
@@ -36,6 +37,7 @@ from kbfleet.usecases.ingestion import request_sync, stop_sync
 from kbfleet.usecases.lifecycle import resume_tenant, suspend_tenant
 from kbfleet.usecases.offboarding import start_offboarding
 from kbfleet.usecases.provisioning import start_provisioning
+from kbfleet.usecases.reservations import can_be_an_execution_of
 
 app = api.resolver()
 _NEWEST_JOBS = 20
@@ -63,17 +65,17 @@ def put_tenant(tenant_id: str) -> Response[str]:
 @app.delete("/tenants/<tenant_id>")
 def delete_tenant(tenant_id: str) -> Response[str]:
     """Takes the tenant out of service and deletes everything of it after the retention period."""
-    settings = read(OffboardingExecutionSettings)
-    wanted = app.current_event.query_string_parameters.get("retention_days", settings.retention_days)
-    request = parse(OffboardTenantInput, {"tenant_id": tenant_id, "retention_days": wanted})
+    valid = TenantId(tenant_id)
+    days = parse(OffboardTenantQuery, app.current_event.query_string_parameters).retention_days
+    retention_days = read(OffboardingExecutionSettings).retention_days if days is None else days
     execution = start_offboarding(
-        request.tenant_id,
-        request.retention,
+        valid,
+        timedelta(days=retention_days),
         registry=bootstrap.registry(),
         executions=bootstrap.offboarding_executions(),
         clock=bootstrap.clock(),
     )
-    logger.info("Offboarding runs", tenant_id=request.tenant_id, execution=execution.name)
+    logger.info("Offboarding runs", tenant_id=valid, execution=execution.name)
     return api.respond(ExecutionBody.from_domain(execution), HTTPStatus.ACCEPTED)
 
 
@@ -120,11 +122,15 @@ def get_offboarding(tenant_id: str, execution: str) -> Response[str]:
 
 
 def _execution(tenant_id: str, execution: str, executions: Executions) -> Response[str]:
-    tenant = bootstrap.registry().find(TenantId(tenant_id))
+    valid = TenantId(tenant_id)
+    unknown = ExecutionNotFound(f"No execution {execution} for tenant {tenant_id} is known.")
+    if not can_be_an_execution_of(valid, execution):
+        raise unknown
+    tenant = bootstrap.registry().find(valid)
     try:
         described = executions.describe(execution)
     except ResourceMissing as error:
-        raise ExecutionNotFound(f"No execution {execution} for tenant {tenant_id} is known.") from error
+        raise unknown from error
     failure = tenant.failure if tenant is not None and tenant.failure is not None else None
     own = failure if failure is not None and failure.execution == described.arn else None
     return api.respond(ExecutionBody.from_domain(described, own))

@@ -50,12 +50,13 @@ async def _serve(configuration: StackConfiguration) -> None:
     # Here, because MiniStack reads its settings when it is imported.
     from ministack import app as ministack
 
-    from local import corrections
+    from local import api_page, corrections
     from local.stack import bedrock
 
     names = corrections.NAMES if configuration.corrections is None else configuration.corrections
     corrections.apply(names, configuration)
     aws: AsgiApplication = bedrock.mount(bedrock.make_emulator(configuration), ministack.app)
+    aws = api_page.mount(configuration, aws)
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

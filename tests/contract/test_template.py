@@ -375,10 +375,11 @@ class TestData:
 
 
 class TestApi:
-    def test_tenants_ask_with_a_token_and_everything_else_is_signed_with_iam(self) -> None:
+    def test_tenants_ask_with_a_token_and_everything_else_that_tells_something_is_signed_with_iam(self) -> None:
         assert properties("Api")["Auth"]["DefaultAuthorizer"] == "TenantToken"
         by_path = {event["Path"]: event.get("Auth", {}).get("Authorizer") for _, event in events("Api")}
         assert by_path.pop("/ask") is None  # the default
+        assert by_path.pop("/openapi.json") == "NONE"
         assert by_path
         assert set(by_path.values()) == {"AWS_IAM"}
 
@@ -419,6 +420,15 @@ class TestApi:
     def test_a_verdict_on_a_token_is_kept_for_a_minute_at_most(self) -> None:
         identity = properties("Api")["Auth"]["Authorizers"]["TenantToken"]["Identity"]
         assert 0 < identity["ReauthorizeEvery"] <= 60
+
+    def test_what_anybody_may_call_cannot_use_up_what_the_account_may_answer(self) -> None:
+        (setting,) = properties("Api")["MethodSettings"]
+        # Slashes are written as ~1. Source: AWS CloudFormation documentation, AWS::ApiGateway::Stage MethodSetting.
+        assert (setting["ResourcePath"], setting["HttpMethod"]) == ("/~1openapi.json", "GET")
+        assert setting["ThrottlingRateLimit"] <= setting["ThrottlingBurstLimit"] <= 10
+
+    def test_what_anybody_may_call_may_do_nothing(self) -> None:
+        assert not list(statements(FUNCTIONS["DescribeApiFunction"]))
 
     def test_the_ask_function_gives_up_before_api_gateway_does(self) -> None:
         # Source: AWS documentation, API Gateway quotas: 29 seconds.

@@ -21,6 +21,7 @@ from kbfleet.usecases.asking import AskableTenants
 from tests.support.aws import client as aws_client
 from tests.support.fakes import RecordingAlertChannel, ScriptedAnswerer
 from tests.support.fleet import Fleet
+from tests.support.openapi import require_as_documented
 from tests.support.samples import ACCOUNT, REGION
 from tests.support.template import REPOSITORY, table_definition
 
@@ -183,14 +184,22 @@ def alerts(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recor
 
 @pytest.fixture
 def handler(environment: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Handler]:
-    """A function by its path, such as `ingestion/tick`, loaded anew as a cold start does."""
+    """A function by its path, such as `ingestion/tick`, loaded anew as a cold start does. What it answers to API
+    Gateway must be as the API's document says."""
 
     def load(path: str) -> Handler:
         module_name = f"functions.{path.replace('/', '.')}"
         monkeypatch.delitem(sys.modules, module_name, raising=False)
         module = importlib.import_module(module_name)
         context = LambdaContext(path.rsplit("/", 1)[-1])
-        return lambda payload: module.handler(payload, context)
+
+        def invoke(payload: Event) -> Any:
+            answer = module.handler(payload, context)
+            if "httpMethod" in payload:
+                require_as_documented(payload, answer)
+            return answer
+
+        return invoke
 
     return load
 

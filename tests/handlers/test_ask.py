@@ -151,6 +151,16 @@ class TestAnswers:
         assert ask({"question": QUESTION, "passages": 7, "filter": department})["statusCode"] == 200
         assert asked.inquiries == [Inquiry(Question(QUESTION), 7, MetadataFilter(department))]
 
+    def test_a_whole_number_may_be_written_with_a_fraction_of_nothing(
+        self, ask: Ask, fleet: Fleet, answerer: Script
+    ) -> None:
+        fleet.registry.create(tenant())
+        asked = answerer(KB00000001=ANSWER)
+        assert ask({"question": QUESTION, "passages": 7.0})["statusCode"] == 200
+        assert [inquiry.passages for inquiry in asked.inquiries] == [7]
+        for wrong in (7.5, True, "7"):
+            assert problem_of(ask({"question": QUESTION, "passages": wrong}))["field"] == "passages"
+
 
 class TestBackEnds:
     def test_a_back_end_asks_for_the_tenant_of_the_path(self, ask: Ask, fleet: Fleet, answerer: Script) -> None:

@@ -112,6 +112,15 @@ class TestGetProvisioning:
         assert (status, body["code"]) == (404, "ExecutionNotFound")
         assert NAME in body["detail"]
 
+    @pytest.mark.parametrize("execution", ["sakura-20261102T090000000000", "acme", "acme-2026:1", "acme-" + "1" * 76])
+    def test_what_cannot_be_one_of_the_tenants_is_not_looked_up(
+        self, send: Send, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, execution: str
+    ) -> None:
+        monkeypatch.setattr(fleet.executions, "describe", lambda name: pytest.fail(f"{name} is looked up"))
+        for sample, path in (("get_provisioning", "provisionings"), ("get_offboarding", "offboardings")):
+            status, body = send(sample, path=f"/tenants/acme/{path}/{execution}")
+            assert (status, body["code"]) == (404, "ExecutionNotFound")
+
 
 class TestDeleteTenant:
     def test_its_offboarding_starts_with_the_days_that_were_asked_for(self, send: Send, fleet: Fleet) -> None:

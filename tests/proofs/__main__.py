@@ -14,6 +14,7 @@ from rich.table import Table
 
 from tests.proofs import (
     crash_points,
+    documented_api,
     emulator_robustness,
     first_provisioning,
     isolation,
@@ -36,6 +37,7 @@ def proofs() -> Iterator[Proof]:
     yield from (partial(first_provisioning.prove, store) for store in stores)
     yield from (partial(slow_aws.prove, store) for store in stores)
     yield from (partial(storms.prove_rivals, store, RIVAL_SEEDS) for store in stores)
+    yield documented_api.prove
     yield emulator_robustness.prove
     yield ledger_protocol.prove
     yield isolation.prove

@@ -120,12 +120,18 @@ def test_provisioning_shows_each_step_once_and_then_that_it_is_done(scripted: Sc
     scripted(provision=[running[0]], provisioning=[*running, done])
     result = run("provision", "acme")
     assert result.exit_code == 0
-    assert result.stdout.splitlines() == [
+    assert result.stderr.splitlines() == [
         "  Provisioning acme: Ensure Bucket",
         "  Provisioning acme: Run First Sync",
         "  Provisioning acme: Tenant Ready",
-        "✓ Tenant acme is active.",
     ]
+    assert result.stdout.splitlines() == ["✓ Tenant acme is active."]
+
+
+def test_a_program_reads_how_a_provisioning_went_and_nothing_else(scripted: Scripted, run: Run) -> None:
+    done = ExecutionBody(execution="run", status="SUCCEEDED", step="Tenant Ready")
+    scripted(provision=[done], provisioning=[done])
+    assert json.loads(run("provision", "acme", "--json").stdout)["status"] == "SUCCEEDED"
 
 
 @pytest.mark.parametrize(("arguments", "tier"), [((), None), (("--tier", "premium"), Tier.PREMIUM)])
@@ -181,7 +187,7 @@ def test_a_sync_waits_for_its_own_generation(scripted: Scripted, run: Run) -> No
     )
     result = run("sync", "acme")
     assert result.exit_code == 0
-    assert "job J3 IN_PROGRESS" in result.stdout
+    assert "job J3 IN_PROGRESS" in result.stderr
     assert "in sync" in result.stdout
 
 

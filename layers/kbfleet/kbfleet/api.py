@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -31,6 +32,16 @@ _STATUS: tuple[tuple[type[errors.KbfleetError], HTTPStatus], ...] = (
 _RETRY_AFTER_SECONDS = "2"
 
 
+def status_of(kind: type[errors.KbfleetError]) -> HTTPStatus:
+    """With what an error of that kind is answered."""
+    return next((status for known, status in _STATUS if issubclass(kind, known)), HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def problem_type(code: str) -> str:
+    """The URI by which a problem is told from others (RFC 9457, section 3.1.1), of the name of its error."""
+    return f"urn:kbfleet:problem:{re.sub(r'(?<!^)(?=[A-Z])', '-', code).lower()}"
+
+
 def respond(body: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> Response[str]:
     return Response(status_code=status, content_type="application/json", body=body.model_dump_json())
 
@@ -38,13 +49,13 @@ def respond(body: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> Response[str
 def problem(error: errors.KbfleetError) -> Response[str]:
     """The problem document of an error. What AWS said stays in the log: it names resources that are not the
     caller's."""
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+    code, status = type(error).__name__, status_of(type(error))
     internal = isinstance(error, errors.Retryable | errors.AwsRefusal | errors.IsolationBreached)
     document: dict[str, object] = {
-        "type": "about:blank",
+        "type": problem_type(code),
         "title": status.phrase,
         "status": int(status),
-        "code": type(error).__name__,
+        "code": code,
         "detail": "The service behind this API could not answer." if internal else str(error),
     }
     if isinstance(error, errors.InvalidInput):

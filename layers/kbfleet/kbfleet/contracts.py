@@ -59,7 +59,7 @@ from kbfleet.domain.tenant import (
     WorkflowFailure,
     describe_failure,
 )
-from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
+from kbfleet.domain.uploads import MAX_DOCUMENT_BYTES, DocumentKey, Upload, UploadForm
 from kbfleet.domain.usage import AnsweredQuestion, AskUsage, DailyUsage, UsagePeriod, total
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.ports import Execution
@@ -635,7 +635,7 @@ class ReconciliationDetail(BaseModel):
 class ReconciliationRequest(Contract):
     """Body of `POST /reconciliations`."""
 
-    repair: bool = False
+    repair: bool = Field(default=False, strict=True)
 
 
 class WorkflowFailedDetail(BaseModel):
@@ -735,6 +735,15 @@ class WorkflowFailedEvent(BaseModel):
 # --- API -----------------------------------------------------------------------------------------
 
 
+def _whole(value: object) -> object:
+    # To JSON Schema, 5.0 is an integer.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WholeNumber = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
+"""A number of JSON without a fraction; no text that reads like one, and no truth value."""
+
+
 class AskRequest(Contract):
     """Body of `POST /ask`. `session` is that of an earlier answer; `filter` is in Bedrock's grammar, see
     `MetadataFilter`."""
@@ -742,7 +751,7 @@ class AskRequest(Contract):
     question: Question
     session: str | None = Field(default=None, min_length=1, max_length=1_000)
     filter: dict[str, Any] | None = None
-    passages: int = Field(default=DEFAULT_PASSAGES, ge=1, le=MAX_PASSAGES, strict=True)
+    passages: WholeNumber = Field(default=DEFAULT_PASSAGES, ge=1, le=MAX_PASSAGES)
 
     def to_domain(self) -> Inquiry:
         """Raises: InvalidInput."""
@@ -815,11 +824,22 @@ class AskResponse(Contract):
 
 
 class ProvisionRequest(Contract):
-    """Body of `PUT /tenants/{tenant_id}`."""
+    """Body of `PUT /tenants/{tenant_id}`. `knowledge_store` is one of those that the stack offers."""
 
     name: DisplayName | None = None
     knowledge_store: str | None = None
     tier: Tier | None = None
+
+
+class OffboardTenantQuery(Contract):
+    """Query of `DELETE /tenants/{tenant_id}`."""
+
+    retention_days: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_RETENTION_DAYS,
+        description="Days for which the tenant's data are kept, out of service. The stack's own if left out.",
+    )
 
 
 class ExecutionBody(Contract):
@@ -935,7 +955,7 @@ class UploadRequest(Contract):
     """Body of `POST /tenants/{tenant_id}/uploads`. `metadata` are the document's attributes."""
 
     key: DocumentKey
-    size: int = Field(strict=True)
+    size: WholeNumber = Field(ge=1, le=MAX_DOCUMENT_BYTES)
     content_type: str = ""
     metadata: dict[str, object] = Field(default_factory=dict)
 

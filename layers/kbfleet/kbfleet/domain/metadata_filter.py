@@ -15,12 +15,12 @@ MAX_DEPTH = 5
 MAX_CONDITIONS = 50
 """Ours: deep enough for any filter that a person writes, shallow enough that checking one costs nothing."""
 
-_GROUPS = ("andAll", "orAll")
-_SCALAR = ("equals", "notEquals")
-_LISTS = ("in", "notIn")
-_NUMERIC = ("greaterThan", "greaterThanOrEquals", "lessThan", "lessThanOrEquals")
-_TEXTUAL = ("startsWith", "stringContains", "listContains")
-OPERATORS = (*_SCALAR, *_NUMERIC, *_LISTS, *_TEXTUAL, *_GROUPS)
+GROUP_OPERATORS = ("andAll", "orAll")
+SCALAR_OPERATORS = ("equals", "notEquals")
+LIST_OPERATORS = ("in", "notIn")
+NUMERIC_OPERATORS = ("greaterThan", "greaterThanOrEquals", "lessThan", "lessThanOrEquals")
+TEXTUAL_OPERATORS = ("startsWith", "stringContains", "listContains")
+OPERATORS = (*SCALAR_OPERATORS, *NUMERIC_OPERATORS, *LIST_OPERATORS, *TEXTUAL_OPERATORS, *GROUP_OPERATORS)
 """Source: AWS documentation, RetrievalFilter. Which of them a knowledge store knows, the store says itself."""
 
 FIELD = "filter"
@@ -52,7 +52,7 @@ def _checked(expression: object, place: str, depth: int) -> int:
     if operator not in OPERATORS:
         raise InvalidInput(place, f"has an unknown operator; there are: {', '.join(OPERATORS)}.")
     place = f"{place}.{operator}"
-    if operator not in _GROUPS:
+    if operator not in GROUP_OPERATORS:
         _check_condition(operator, operand, place)
         return 1
     if not isinstance(operand, list) or not 2 <= len(operand) <= MAX_CONDITIONS:
@@ -66,13 +66,13 @@ def _check_condition(operator: str, operand: object, place: str) -> None:
     key, value = operand["key"], operand["value"]
     if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_LENGTH:
         raise InvalidInput(f"{place}.key", f"must be text of 1 to {MAX_KEY_LENGTH} characters.")
-    if operator in _NUMERIC and not _is_number(value):
+    if operator in NUMERIC_OPERATORS and not _is_number(value):
         raise InvalidInput(f"{place}.value", "must be a number.")
-    if operator in _TEXTUAL and not isinstance(value, str):
+    if operator in TEXTUAL_OPERATORS and not isinstance(value, str):
         raise InvalidInput(f"{place}.value", "must be text.")
-    if operator in _SCALAR and not _is_scalar(value):
+    if operator in SCALAR_OPERATORS and not _is_scalar(value):
         raise InvalidInput(f"{place}.value", "must be text, a number, or true or false.")
-    if operator in _LISTS and not (isinstance(value, list) and value and all(map(_is_scalar, value))):
+    if operator in LIST_OPERATORS and not (isinstance(value, list) and value and all(map(_is_scalar, value))):
         raise InvalidInput(f"{place}.value", "must be a list of texts, numbers, or true or false.")
 
 

@@ -26,7 +26,9 @@ from kbfleet.domain.errors import (
 from kbfleet.domain.usage_plan import Tier, UsageKey
 from kbfleet.domain.validated_text import ValidatedText
 
-_TENANT_ID = re.compile(r"[a-z](-?[a-z0-9])*")
+TENANT_ID_PATTERN = "[a-z](-?[a-z0-9])*"
+MIN_TENANT_ID_LENGTH, MAX_TENANT_ID_LENGTH = 3, 32
+_TENANT_ID = re.compile(TENANT_ID_PATTERN)
 _FLEET_NAME = re.compile(r"[a-z][a-z0-9]*")
 
 MAX_NAME_LENGTH = 100
@@ -52,7 +54,11 @@ class TenantId(ValidatedText):
     __slots__ = ()
 
     def __new__(cls, value: object) -> Self:
-        if not isinstance(value, str) or not 3 <= len(value) <= 32 or not _TENANT_ID.fullmatch(value):
+        if (
+            not isinstance(value, str)
+            or not MIN_TENANT_ID_LENGTH <= len(value) <= MAX_TENANT_ID_LENGTH
+            or not _TENANT_ID.fullmatch(value)
+        ):
             shown = value if isinstance(value, str) and len(value) <= 64 else type(value).__name__
             raise InvalidInput(
                 "tenant_id",

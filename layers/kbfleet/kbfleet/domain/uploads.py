@@ -28,7 +28,7 @@ base."""
 MAX_METADATA_BYTES = 10 * 1024
 """Source: AWS documentation, Connect to Amazon S3 for your knowledge base. Some knowledge stores take less."""
 
-_RESERVED_ATTRIBUTES = "x-amz-bedrock-kb-"
+RESERVED_ATTRIBUTES = "x-amz-bedrock-kb-"
 """What Bedrock's own attributes of a passage begin with, as users report."""
 
 _WORD, _EXCEL = "application/vnd.openxmlformats-officedocument.", "application/vnd.ms-excel"
@@ -143,8 +143,8 @@ class Upload:
 
 def _check_attribute(name: str, value: object) -> None:
     """Source of the forms: AWS documentation, Include metadata in a data source to improve knowledge base query."""
-    if not name.strip() or name.startswith(_RESERVED_ATTRIBUTES):
-        raise InvalidInput("metadata", f"attributes need a name that does not begin with {_RESERVED_ATTRIBUTES}.")
+    if not name.strip() or name.startswith(RESERVED_ATTRIBUTES):
+        raise InvalidInput("metadata", f"attributes need a name that does not begin with {RESERVED_ATTRIBUTES}.")
     texts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
     is_number = isinstance(value, int | float) and math.isfinite(value)  # booleans, too
     if not is_number and not (texts and all(isinstance(text, str) and text for text in texts)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -25,9 +26,20 @@ def store_of(tenant: Tenant, stores: Stores) -> KnowledgeStore:
     return stores[tenant.knowledge_store]
 
 
+EXECUTION_NAME_PATTERN = "[A-Za-z0-9_-]+"
+MAX_EXECUTION_NAME_LENGTH = 80
+"""Characters. Source: AWS documentation, Step Functions API, StartExecution, `name`."""
+
+
 def execution_name(tenant_id: TenantId, now: datetime) -> str:
     """Of an execution that is started for a tenant now."""
     return f"{tenant_id}-{now:%Y%m%dT%H%M%S%f}"
+
+
+def can_be_an_execution_of(tenant_id: TenantId, name: str) -> bool:
+    """Whether an execution for the tenant may have that name. AWS refuses to look up what is no name at all."""
+    well_formed = re.fullmatch(EXECUTION_NAME_PATTERN, name) is not None and len(name) <= MAX_EXECUTION_NAME_LENGTH
+    return well_formed and name.startswith(f"{tenant_id}-")
 
 
 def without_dead_lease(tenant: Tenant, executions: Executions, now: datetime) -> Tenant:

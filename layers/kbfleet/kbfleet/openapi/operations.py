@@ -1,0 +1,326 @@
+"""Every operation of the HTTP API, as a table: whom it serves, what it takes, what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from http import HTTPMethod, HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel
+
+from kbfleet.contracts import (
+    AskRequest,
+    AskResponse,
+    DocumentRetryBody,
+    ExecutionBody,
+    FailedDocumentsBody,
+    FailedDocumentsQuery,
+    JobsBody,
+    OffboardTenantQuery,
+    ProvisionRequest,
+    ReconciliationDetail,
+    ReconciliationRequest,
+    SyncBody,
+    TenantAskRequest,
+    TenantBody,
+    UploadBody,
+    UploadRequest,
+    UsageBody,
+    UsageQuery,
+)
+from kbfleet.domain import errors
+from kbfleet.domain.errors import (
+    ConcurrentUpdate,
+    ExecutionNotFound,
+    InvalidInput,
+    IsolationBreached,
+    KbfleetError,
+    KnowledgeStoreNotOffered,
+    OffboardingBegun,
+    TenantBusy,
+    TenantNotActive,
+    TenantNotFound,
+)
+
+Example = Mapping[str, Any]
+
+
+class Caller(Enum):
+    """Who may call an operation, by the name of the security scheme that says so."""
+
+    USER = "token"
+    TRUSTED = "signature"
+    ANYBODY = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path.
+
+    Args:
+        path: as the template has it.
+        name: the handler's.
+        summary: what it does; Markdown, one line.
+        answer: what it answers with when all goes well; `None` for a JSON object of any kind.
+        refusals: the errors that its handler answers with, beside those of AWS. A class stands for its subclasses.
+        body_optional: whether no body at all means the same as `{}`.
+        example: of the body.
+    """
+
+    method: HTTPMethod
+    path: str
+    name: str
+    caller: Caller
+    summary: str
+    answer: type[BaseModel] | None
+    status: HTTPStatus = HTTPStatus.OK
+    refusals: tuple[type[KbfleetError], ...] = ()
+    query: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    body_optional: bool = False
+    example: Example | None = None
+
+    @property
+    def of_a_tenant(self) -> bool:
+        return "{tenant_id}" in self.path
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayProblem:
+    """What API Gateway answers itself, by its gateway response of that kind. Source of the kinds: AWS documentation,
+    Gateway response types for API Gateway."""
+
+    status: HTTPStatus
+    code: str
+    detail: str
+    callers: tuple[Caller, ...]
+
+
+GATEWAY_PROBLEMS: Mapping[str, GatewayProblem] = {
+    "UNAUTHORIZED": GatewayProblem(
+        HTTPStatus.UNAUTHORIZED,
+        errors.TokenRefused.__name__,
+        "A valid bearer token is required.",
+        (Caller.USER,),
+    ),
+    "ACCESS_DENIED": GatewayProblem(
+        HTTPStatus.FORBIDDEN,
+        "AccessDenied",
+        "The token names no tenant, or the signer may not make this request.",
+        (Caller.USER, Caller.TRUSTED),
+    ),
+    "THROTTLED": GatewayProblem(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        errors.Throttled.__name__,
+        "Requests come too fast.",
+        tuple(Caller),
+    ),
+    "QUOTA_EXCEEDED": GatewayProblem(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "QuotaExceeded",
+        "The tenant has asked as much as it may this month.",
+        (Caller.USER,),
+    ),
+    "INVALID_API_KEY": GatewayProblem(
+        HTTPStatus.FORBIDDEN,
+        "TenantNotProvisioned",
+        "The token is genuine, but its tenant is not provisioned.",
+        (Caller.USER,),
+    ),
+}
+
+AWS_ERRORS: tuple[type[KbfleetError], ...] = (errors.Throttled, errors.NotReadyYet, errors.AwsRefusal)
+"""Of every operation that calls AWS, which is every one with a refusal."""
+
+_TENANTS = "/tenants/{tenant_id}"
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        HTTPMethod.POST,
+        "/ask",
+        "post_ask",
+        Caller.USER,
+        "Answers a question from the documents of the tenant that the token names",
+        AskResponse,
+        body=AskRequest,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, IsolationBreached),
+        example={"question": "How long is the warranty of the tent?"},
+    ),
+    Operation(
+        HTTPMethod.POST,
+        f"{_TENANTS}/ask",
+        "post_tenant_ask",
+        Caller.TRUSTED,
+        "The same for a back end, which may ask for every tenant",
+        AskResponse,
+        body=TenantAskRequest,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, IsolationBreached),
+        example={"question": "How long is the warranty of the tent?", "user_id": "mina"},
+    ),
+    Operation(
+        HTTPMethod.PUT,
+        _TENANTS,
+        "put_tenant",
+        Caller.TRUSTED,
+        "Provisions a tenant, or converges it again",
+        ExecutionBody,
+        HTTPStatus.ACCEPTED,
+        body=ProvisionRequest,
+        body_optional=True,
+        refusals=(InvalidInput, KnowledgeStoreNotOffered, TenantNotActive, TenantBusy),
+        example={"name": "Acme Outdoor", "knowledge_store": "S3_VECTORS"},
+    ),
+    Operation(
+        HTTPMethod.GET,
+        _TENANTS,
+        "get_tenant",
+        Caller.TRUSTED,
+        "The tenant's record, and how fresh its knowledge is",
+        TenantBody,
+        refusals=(InvalidInput, TenantNotFound),
+    ),
+    Operation(
+        HTTPMethod.DELETE,
+        _TENANTS,
+        "delete_tenant",
+        Caller.TRUSTED,
+        "Takes the tenant out of service, and deletes everything of it after the retention period",
+        ExecutionBody,
+        HTTPStatus.ACCEPTED,
+        query=OffboardTenantQuery,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, TenantBusy),
+    ),
+    Operation(
+        HTTPMethod.PUT,
+        f"{_TENANTS}/suspension",
+        "put_suspension",
+        Caller.TRUSTED,
+        "Refuses the tenant's questions and stops its syncs, keeping everything",
+        TenantBody,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, TenantBusy, ConcurrentUpdate),
+    ),
+    Operation(
+        HTTPMethod.DELETE,
+        f"{_TENANTS}/suspension",
+        "delete_suspension",
+        Caller.TRUSTED,
+        "Takes back a suspension, or an offboarding that has not begun to delete",
+        TenantBody,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, TenantBusy, OffboardingBegun, ConcurrentUpdate),
+    ),
+    Operation(
+        HTTPMethod.GET,
+        f"{_TENANTS}/provisionings/{{execution}}",
+        "get_provisioning",
+        Caller.TRUSTED,
+        "How a provisioning goes, or went",
+        ExecutionBody,
+        refusals=(InvalidInput, ExecutionNotFound),
+    ),
+    Operation(
+        HTTPMethod.GET,
+        f"{_TENANTS}/offboardings/{{execution}}",
+        "get_offboarding",
+        Caller.TRUSTED,
+        "How an offboarding goes, or went",
+        ExecutionBody,
+        refusals=(InvalidInput, ExecutionNotFound),
+    ),
+    Operation(
+        HTTPMethod.POST,
+        f"{_TENANTS}/syncs",
+        "post_sync",
+        Caller.TRUSTED,
+        "Queues an ingestion of the tenant's documents",
+        SyncBody,
+        HTTPStatus.ACCEPTED,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, ConcurrentUpdate),
+    ),
+    Operation(
+        HTTPMethod.DELETE,
+        f"{_TENANTS}/syncs",
+        "delete_sync",
+        Caller.TRUSTED,
+        "Stops the running ingestion, and takes the tenant off the queue",
+        SyncBody,
+        refusals=(InvalidInput, TenantNotFound, ConcurrentUpdate),
+    ),
+    Operation(
+        HTTPMethod.GET,
+        f"{_TENANTS}/jobs",
+        "get_jobs",
+        Caller.TRUSTED,
+        "The newest ingestion jobs: what they read, how they ended and why",
+        JobsBody,
+        refusals=(InvalidInput, TenantNotFound),
+    ),
+    Operation(
+        HTTPMethod.GET,
+        f"{_TENANTS}/usage",
+        "get_usage",
+        Caller.TRUSTED,
+        "What the tenant has used, by day; of the current month unless other days are asked for",
+        UsageBody,
+        query=UsageQuery,
+        refusals=(InvalidInput, TenantNotFound),
+    ),
+    Operation(
+        HTTPMethod.POST,
+        f"{_TENANTS}/uploads",
+        "post_upload",
+        Caller.TRUSTED,
+        "Gives a form by which one document can be uploaded",
+        UploadBody,
+        HTTPStatus.CREATED,
+        body=UploadRequest,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive),
+        example={
+            "key": "handbook/rental-terms.pdf",
+            "content_type": "application/pdf",
+            "size": 12345,
+            "metadata": {"department": "sales", "year": 2026},
+        },
+    ),
+    Operation(
+        HTTPMethod.GET,
+        f"{_TENANTS}/documents",
+        "get_documents",
+        Caller.TRUSTED,
+        "The documents that fail, a page of them, and how trying them again goes",
+        FailedDocumentsBody,
+        query=FailedDocumentsQuery,
+        refusals=(InvalidInput, TenantNotFound),
+    ),
+    Operation(
+        HTTPMethod.POST,
+        f"{_TENANTS}/documents/retry",
+        "post_document_retry",
+        Caller.TRUSTED,
+        "Has the documents that fail ingested again, by themselves",
+        DocumentRetryBody,
+        HTTPStatus.ACCEPTED,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, ConcurrentUpdate),
+    ),
+    Operation(
+        HTTPMethod.POST,
+        "/reconciliations",
+        "post_reconciliation",
+        Caller.TRUSTED,
+        "Says where records and resources do not agree, and repairs on demand",
+        ReconciliationDetail,
+        body=ReconciliationRequest,
+        body_optional=True,
+        refusals=(InvalidInput,),
+        example={"repair": True},
+    ),
+    Operation(
+        HTTPMethod.GET,
+        "/openapi.json",
+        "get_openapi",
+        Caller.ANYBODY,
+        "This document",
+        None,
+    ),
+)

@@ -1,0 +1,203 @@
+"""JSON schemas of the contracts, as strict as the code that reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+
+from kbfleet.contracts import AskRequest, TenantAskRequest, UploadRequest
+from kbfleet.domain.answer import MAX_QUESTION_LENGTH, Question
+from kbfleet.domain.caller import MAX_USER_ID_LENGTH, UserId
+from kbfleet.domain.metadata_filter import (
+    GROUP_OPERATORS,
+    LIST_OPERATORS,
+    MAX_CONDITIONS,
+    MAX_DEPTH,
+    MAX_KEY_LENGTH,
+    NUMERIC_OPERATORS,
+    SCALAR_OPERATORS,
+    TEXTUAL_OPERATORS,
+)
+from kbfleet.domain.tenant import (
+    MAX_NAME_LENGTH,
+    MAX_TENANT_ID_LENGTH,
+    MIN_TENANT_ID_LENGTH,
+    TENANT_ID_PATTERN,
+    DisplayName,
+    TenantId,
+)
+from kbfleet.domain.uploads import (
+    CONTENT_TYPES,
+    MAX_KEY_BYTES,
+    METADATA_SUFFIX,
+    RESERVED_ATTRIBUTES,
+    DocumentKey,
+)
+from kbfleet.domain.validated_text import ValidatedText
+
+Schema = dict[str, Any]
+Mode = Literal["validation", "serialization"]
+
+REFERENCE = "#/components/schemas/{model}"
+PROBLEM = "Problem"
+METADATA_FILTER = "MetadataFilter"
+_NOT_BLANK = r"\S"
+
+
+def _key_pattern() -> str:
+    """Names between single slashes, none of them `.` or `..`, the last with an ending in letters of any case."""
+    character = r"[^/\u0000-\u001f\u007f-\u009f]"
+    undotted = character.replace("[^/", "[^/.")
+    name = rf"(\.{{0,2}}{undotted}{character}*|\.{{3}}{character}*)"
+    letters = ("".join(f"[{letter}{letter.upper()}]" for letter in ending[1:]) for ending in CONTENT_TYPES)
+    return rf"^({name}/)*{character}+\.({'|'.join(letters)})$"
+
+
+VALIDATED_TEXTS: Mapping[type[ValidatedText], Schema] = {
+    TenantId: {
+        "minLength": MIN_TENANT_ID_LENGTH,
+        "maxLength": MAX_TENANT_ID_LENGTH,
+        "pattern": f"^{TENANT_ID_PATTERN}$",
+        "examples": ["acme"],
+    },
+    Question: {"minLength": 1, "maxLength": MAX_QUESTION_LENGTH, "pattern": _NOT_BLANK},
+    DisplayName: {"minLength": 1, "maxLength": MAX_NAME_LENGTH, "pattern": _NOT_BLANK},
+    DocumentKey: {"minLength": 1, "maxLength": MAX_KEY_BYTES - len(METADATA_SUFFIX), "pattern": _key_pattern()},
+    UserId: {"minLength": 1, "maxLength": MAX_USER_ID_LENGTH, "pattern": r"^[^\u0000-\u001f\u007f-\u00a0]+$"},
+}
+"""What the constructors of our value objects let through, as far as JSON Schema can say it. What surrounds a question
+or a name is stripped before it is measured, so a few texts that the schema refuses would be taken; a key is
+measured in bytes; and not only control characters cannot be printed."""
+
+
+class ContractSchemas(GenerateJsonSchema):
+    """Pydantic's own sees nothing but text in a value object, and makes a title of each field's name."""
+
+    def function_after_schema(self, schema: Any) -> Schema:
+        return super().function_after_schema(schema) | VALIDATED_TEXTS.get(schema["function"]["function"], {})
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 -- of every field
+        return False
+
+
+def components(models: Iterable[tuple[type[BaseModel], Mode]]) -> dict[str, Schema]:
+    """The schemas of these models and of all that they are made of, by name."""
+    _, definitions = models_json_schema(
+        sorted(set(models), key=lambda each: (each[0].__name__, each[1])),
+        ref_template=REFERENCE,
+        schema_generator=ContractSchemas,
+    )
+    found: dict[str, Schema] = definitions["$defs"]
+    for contract, fields in _BEYOND_CONTRACTS.items():
+        found[contract.__name__]["properties"].update(fields)
+    return dict(sorted((found | _metadata_filter() | {PROBLEM: _problem()}).items()))
+
+
+def parameters(model: type[BaseModel]) -> list[Schema]:
+    """A contract's fields as query parameters, none of which has to be given."""
+    schema = model.model_json_schema(schema_generator=ContractSchemas)
+    return [_parameter(name, dict(field)) for name, field in schema["properties"].items()]
+
+
+def _parameter(name: str, schema: Schema) -> Schema:
+    found = {"name": name, "in": "query", "required": False}
+    if description := schema.pop("description", None):
+        found["description"] = description
+    # A query has no null: what is None in the contract is left out there.
+    alternatives = [each for each in schema.pop("anyOf", []) if each != {"type": "null"}]
+    if schema.get("default", ...) is None:
+        del schema["default"]
+    return {**found, "schema": schema if not alternatives else {**schema, **alternatives[0]}}
+
+
+def reference(name: str) -> Schema:
+    return {"$ref": REFERENCE.format(model=name)}
+
+
+_FILTER = {"anyOf": [reference(METADATA_FILTER), {"type": "null"}], "default": None}
+_ATTRIBUTES = {
+    "type": "object",
+    "propertyNames": {"pattern": _NOT_BLANK, "not": {"pattern": f"^{RESERVED_ATTRIBUTES}"}},
+    "additionalProperties": {
+        "anyOf": [
+            {"type": "string", "minLength": 1},
+            {"type": "number"},
+            {"type": "boolean"},
+            {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+        ]
+    },
+    "default": {},
+}
+_BEYOND_CONTRACTS: Mapping[type[BaseModel], dict[str, Schema]] = {
+    AskRequest: {"filter": _FILTER},
+    TenantAskRequest: {"filter": _FILTER},
+    UploadRequest: {"metadata": _ATTRIBUTES},
+}
+"""Fields whose grammar is in the domain."""
+
+
+def _metadata_filter() -> dict[str, Schema]:
+    """The grammar of `domain.metadata_filter`."""
+    text: Schema = {"type": "string"}
+    number: Schema = {"type": "number"}
+    scalar: Schema = {"anyOf": [text, number, {"type": "boolean"}]}
+    values: dict[tuple[str, ...], Schema] = {
+        SCALAR_OPERATORS: scalar,
+        NUMERIC_OPERATORS: number,
+        LIST_OPERATORS: {"type": "array", "items": scalar, "minItems": 1},
+        TEXTUAL_OPERATORS: text,
+    }
+    group = {"type": "array", "items": reference(METADATA_FILTER), "minItems": 2, "maxItems": MAX_CONDITIONS}
+    operands = {operator: _condition(value) for operators, value in values.items() for operator in operators}
+    return {
+        METADATA_FILTER: {
+            "description": f"A filter on documents' metadata, in Bedrock's own grammar: one operator, nested at most "
+            f"{MAX_DEPTH} deep, with at most {MAX_CONDITIONS} conditions in all. Not every knowledge store knows every "
+            f"operator.",
+            "type": "object",
+            "properties": operands | dict.fromkeys(GROUP_OPERATORS, group),
+            "additionalProperties": False,
+            "minProperties": 1,
+            "maxProperties": 1,
+            "examples": [{"equals": {"key": "department", "value": "sales"}}],
+        }
+    }
+
+
+def _condition(value: Schema) -> Schema:
+    key = {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH}
+    return {
+        "type": "object",
+        "properties": {"key": key, "value": value},
+        "required": ["key", "value"],
+        "additionalProperties": False,
+    }
+
+
+def _problem() -> Schema:
+    return {
+        "description": "Why a request was not served (RFC 9457). Told apart by `type`, or by `code`, which says the "
+        "same in one word. Problems that API Gateway or an unforeseen failure make have the type `about:blank`.",
+        "type": "object",
+        "properties": {
+            "type": {"type": "string", "format": "uri"},
+            "title": {"type": "string", "description": "The status in words."},
+            "status": {"type": "integer", "minimum": 400, "maximum": 599},
+            "code": {"type": "string", "description": "Name of the error."},
+            "detail": {"type": "string", "description": "What happened, and what to do about it."},
+            "field": {"type": "string", "description": "The field of the request that is not acceptable."},
+        },
+        "required": ["type", "title"],
+        "examples": [
+            {
+                "type": "urn:kbfleet:problem:tenant-not-found",
+                "title": "Not Found",
+                "status": 404,
+                "code": "TenantNotFound",
+                "detail": "No tenant acme is registered. Run `kbfleet provision acme` to add it.",
+            }
+        ],
+    }
