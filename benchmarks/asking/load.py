@@ -254,7 +254,7 @@ def _provision(configuration: StackConfiguration, api_url: str, tenants: Sequenc
     session = boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=configuration.region)
     api, s3 = FleetApi(api_url, session), deployment.client(configuration, "s3")
     for tenant in tenants:
-        api.provision(TenantId(tenant), None, None)
+        api.provision(TenantId(tenant), None, None, None)
     for tenant in tenants:
         bucket = _until(partial(_bucket_of_active, api, tenant), f"{tenant} is not active")
         for document in samples.documents("acme"):
