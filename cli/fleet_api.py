@@ -21,6 +21,7 @@ from kbfleet.contracts import (
     AskRequest,
     AskResponse,
     DocumentRetryBody,
+    DocumentTraceBody,
     ExecutionBody,
     FailedDocumentsBody,
     JobsBody,
@@ -30,6 +31,7 @@ from kbfleet.contracts import (
     UploadBody,
     UsageBody,
 )
+from kbfleet.domain.document_trace import ObjectKey
 from kbfleet.domain.tenant import DisplayName, TenantId
 from kbfleet.domain.uploads import Upload
 from kbfleet.domain.usage_plan import Tier
@@ -169,6 +171,10 @@ class FleetApi:
             page = self._signed(FailedDocumentsBody, "GET", path)
             body = page.model_copy(update={"documents": body.documents + page.documents})
         return body
+
+    def why(self, tenant_id: TenantId, key: ObjectKey) -> DocumentTraceBody:
+        """Where a document is on its way into answers."""
+        return self._signed(DocumentTraceBody, "GET", f"/tenants/{tenant_id}/documents/why?key={quote(key, safe='')}")
 
     def document_retry(self, tenant_id: TenantId) -> DocumentRetryBody | None:
         """The last one that was requested."""

@@ -21,6 +21,7 @@ from kbfleet.contracts import (
     AskRequest,
     AskResponse,
     DocumentRetryBody,
+    DocumentTraceBody,
     ExecutionBody,
     FailedDocumentsBody,
     JobsBody,
@@ -32,6 +33,7 @@ from kbfleet.contracts import (
     parse,
 )
 from kbfleet.domain.answer import DEFAULT_PASSAGES
+from kbfleet.domain.document_trace import ObjectKey, Verdict
 from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.errors import InvalidInput, KbfleetError
 from kbfleet.domain.ingestion import FailureReason, Outcome
@@ -544,6 +546,34 @@ def _documents_table(body: FailedDocumentsBody) -> Table:
         aside = "yes" if document.status is FailureStatus.SET_ASIDE else "no"
         table.add_row(escape(document.uri), escape(document.reason), _time(document.since), str(document.times), aside)
     return table
+
+
+@app.command()
+def why(
+    tenant: Tenant,
+    key: Annotated[str, typer.Argument(help="Of the document, such as handbook/rules.pdf.")],
+    as_json: Json = False,
+    stack: Stack = "kbfleet",
+    region: Region = None,
+) -> None:
+    """Say why a document is not found: where it is stuck on its way into answers. Exit code 1 when it is."""
+    with _explained():
+        body = FleetApi.of_stack(stack, region).why(TenantId(tenant), ObjectKey(key))
+        if as_json:
+            out.print_json(body.model_dump_json())
+        else:
+            _print_trace(body)
+        if body.stuck_at is not None:
+            raise typer.Exit(_FAILED)
+
+
+def _print_trace(body: DocumentTraceBody) -> None:
+    signs = {Verdict.PASSED: "[green]✓[/]", Verdict.WAITING: "[yellow]…[/]", Verdict.BROKEN: "[red]✗[/]"}
+    for hop in body.hops:
+        name = hop.hop.lower().replace("_", " ")
+        out.print(f"{signs[hop.verdict]} {name}: {escape(hop.finding)}", soft_wrap=True)
+        if hop.advice:
+            out.print(f"  → {escape(hop.advice)}", soft_wrap=True)
 
 
 @app.command("retry-failed")

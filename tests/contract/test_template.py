@@ -251,7 +251,7 @@ class TestPermissions:
             "ReadJobLogFunction",
         }
 
-    def test_the_tenants_data_are_read_by_ask_and_by_bedrock_only(self) -> None:
+    def test_the_tenants_data_are_read_by_ask_by_bedrock_and_by_a_search_that_shows_none(self) -> None:
         may = {
             name
             for name, resource in template()["Resources"].items()
@@ -259,7 +259,7 @@ class TestPermissions:
             if {"bedrock:Retrieve", "s3:GetObject"}
             & {*([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])}
         }
-        assert may == {"Answering", "KnowledgeBaseRole"}
+        assert may == {"Answering", "KnowledgeBaseRole", "WhyFunction"}
 
     def test_who_reads_for_answers_is_one_role_and_whoever_assumes_it_is_the_ask_function(self) -> None:
         for policy in ("Answering", "Guarding"):

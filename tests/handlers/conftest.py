@@ -151,6 +151,7 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "retry_turns": lambda: fleet.retry_turns,
         "failure_collector": lambda: fleet.failure_collector,
         "retry_step": lambda: fleet.retry_step,
+        "document_tracer": lambda: fleet.document_tracer,
     }
     for name, port in ports.items():
         monkeypatch.setattr(bootstrap, name, port)

@@ -7,10 +7,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from kbfleet.domain.documents import DocumentRetry, FailedDocument, IngestedDocument, IngestedStatus, StoredDocument
+from kbfleet.domain.document_trace import Probe
+from kbfleet.domain.documents import (
+    DocumentObject,
+    DocumentRetry,
+    FailedDocument,
+    IngestedDocument,
+    IngestedStatus,
+    StoredDocument,
+)
 from kbfleet.domain.errors import CapacityExceeded, ConcurrentUpdate, RequestRefused
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import DataSourceReference, TenantId
 from kbfleet.ports import Clock, FailedDocumentPage
+from tests.support.clock import START
 
 PAGE_SIZE = 2
 INDEXING = timedelta(seconds=20)
@@ -91,15 +101,31 @@ class InMemoryStoredDocuments:
 
     def __init__(self) -> None:
         self._objects: dict[str, str] = {}
+        self._described: dict[str, DocumentObject] = {}
 
-    def put(self, uri: str, revision: str = "1") -> None:
+    def put(self, uri: str, revision: str = "1", described: DocumentObject | None = None) -> None:
         self._objects[uri] = revision
+        self._described[uri] = described or DocumentObject(START, size=1_000)
 
     def delete(self, uri: str) -> None:
         self._objects.pop(uri, None)
 
     def find(self, uri: str) -> StoredDocument | None:
         return StoredDocument(uri, self._objects[uri]) if uri in self._objects else None
+
+    def describe(self, uri: str) -> DocumentObject | None:
+        return self._described[uri] if uri in self._objects else None
+
+
+class InMemoryRetrievalProbe:
+    """`kbfleet.ports.RetrievalProbe`. It finds what is in `findable`."""
+
+    def __init__(self) -> None:
+        self.findable: set[str] = set()
+        self.refusal = ""
+
+    def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, uri: str) -> Probe:
+        return Probe(found=not self.refusal and uri in self.findable, refusal=self.refusal)
 
 
 class InMemoryIngestedDocuments:

@@ -7,6 +7,7 @@ from tests.support.failed_documents import (
     InMemoryDocumentRetries,
     InMemoryFailedDocuments,
     InMemoryIngestedDocuments,
+    InMemoryRetrievalProbe,
     InMemoryStoredDocuments,
     RecordingRetryTurns,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "InMemoryKnowledgeBases",
     "InMemoryKnowledgeStore",
     "InMemoryLogDeliveries",
+    "InMemoryRetrievalProbe",
     "InMemoryStoredDocuments",
     "InMemorySyncLedger",
     "InMemoryTenantRecords",

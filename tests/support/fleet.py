@@ -11,6 +11,7 @@ from kbfleet.domain.ingestion import Priority, Sync
 from kbfleet.domain.knowledge_base import KnowledgeBase
 from kbfleet.domain.tenant import DataSourceReference, TenantId
 from kbfleet.ports import Execution, KnowledgeStore
+from kbfleet.usecases.document_tracing import DocumentTracer
 from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
 from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobs
 from kbfleet.usecases.ingestion import Scheduler, TickReport, request_sync
@@ -25,6 +26,7 @@ from tests.support.fakes import (
     InMemoryKnowledgeBases,
     InMemoryKnowledgeStore,
     InMemoryLogDeliveries,
+    InMemoryRetrievalProbe,
     InMemoryStoredDocuments,
     InMemorySyncLedger,
     InMemoryTenantRecords,
@@ -72,6 +74,7 @@ class Fleet:
     retry_turns: RecordingRetryTurns = field(default_factory=RecordingRetryTurns)
     stored_documents: InMemoryStoredDocuments = field(default_factory=InMemoryStoredDocuments)
     ingested_documents: InMemoryIngestedDocuments = field(init=False)
+    retrieval_probe: InMemoryRetrievalProbe = field(default_factory=InMemoryRetrievalProbe)
 
     def __post_init__(self) -> None:
         self.records = InMemoryTenantRecords(self.ledger)
@@ -134,6 +137,21 @@ class Fleet:
             ingested_documents=self.ingested_documents,
             stored_documents=self.stored_documents,
             turns=self.retry_turns,
+            clock=self.clock,
+        )
+
+    @property
+    def document_tracer(self) -> DocumentTracer:
+        return DocumentTracer(
+            registry=self.registry,
+            stores=self.stores,
+            ledger=self.ledger,
+            history=self.history,
+            knowledge_bases=self.knowledge_bases,
+            stored_documents=self.stored_documents,
+            ingested_documents=self.ingested_documents,
+            failed_documents=self.failed_documents,
+            probe=self.retrieval_probe,
             clock=self.clock,
         )
 

@@ -83,6 +83,9 @@ class Lives:
         self.count_usage(tenant_id)
         answer = self.fleet.invoke("UploadsFunction", sample("post_upload", tenant_id))
         assert answer["statusCode"] == 201, answer
+        event = sample("get_why", tenant_id) | {"queryStringParameters": {"key": "rental-terms.md"}}
+        answer = self.fleet.invoke("WhyFunction", event)
+        assert json.loads(answer["body"])["stuck_at"] is None, answer
         self.remove(tenant_id, "rental-terms.md")
         self.tell_of_changes(tenant_id)
         self.fleet.settle(tenant_id)

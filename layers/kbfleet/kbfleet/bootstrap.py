@@ -46,6 +46,7 @@ from kbfleet.ports import (
     KnowledgeBases,
     KnowledgeStore,
     LogDeliveries,
+    RetrievalProbe,
     RetryTurns,
     Sessions,
     StoredDocuments,
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
     from kbfleet.usecases.document_changes import ChangeBatch
+    from kbfleet.usecases.document_tracing import DocumentTracer
     from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
     from kbfleet.usecases.foreign_jobs import ForeignJobs
     from kbfleet.usecases.ingestion import Scheduler
@@ -422,6 +424,31 @@ def retry_step() -> RetryStep:
         ingested_documents=ingested_documents(),
         stored_documents=stored_documents(),
         turns=retry_turns(),
+        clock=clock(),
+    )
+
+
+@cache
+def retrieval_probe() -> RetrievalProbe:
+    from kbfleet.adapters.bedrock_retrieval import BedrockRetrievalProbe
+
+    return BedrockRetrievalProbe(boto3.client("bedrock-agent-runtime", config=_CLIENT))
+
+
+@cache
+def document_tracer() -> DocumentTracer:
+    from kbfleet.usecases.document_tracing import DocumentTracer
+
+    return DocumentTracer(
+        registry=registry(),
+        stores=stores(),
+        ledger=ledger(),
+        history=history(),
+        knowledge_bases=knowledge_bases(),
+        stored_documents=stored_documents(),
+        ingested_documents=ingested_documents(),
+        failed_documents=failed_documents(),
+        probe=retrieval_probe(),
         clock=clock(),
     )
 

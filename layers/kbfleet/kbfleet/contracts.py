@@ -20,6 +20,7 @@ from pydantic import (
 
 from kbfleet.domain.answer import DEFAULT_PASSAGES, MAX_PASSAGES, Answer, Inquiry, Question
 from kbfleet.domain.caller import UserId
+from kbfleet.domain.document_trace import DocumentTrace, HopName, ObjectKey, Verdict
 from kbfleet.domain.documents import (
     DocumentRetry,
     FailedDocument,
@@ -1035,3 +1036,36 @@ class FailedDocumentsBody(Contract):
     documents: tuple[FailedDocumentBody, ...]
     next_token: str | None
     retry: DocumentRetryBody | None
+
+
+class DocumentTraceQuery(Contract):
+    """Query of `GET /tenants/{tenant_id}/documents/why`."""
+
+    key: ObjectKey
+
+
+class HopBody(Contract):
+    hop: HopName
+    verdict: Verdict
+    finding: str
+    advice: str
+
+
+class DocumentTraceBody(Contract):
+    """The hops that a document has passed, and the one at which it is stuck; `stuck_at` is `None` when it is found."""
+
+    tenant_id: TenantId
+    key: str
+    stuck_at: HopName | None
+    hops: tuple[HopBody, ...]
+
+    @classmethod
+    def from_domain(cls, trace: DocumentTrace) -> Self:
+        return cls(
+            tenant_id=trace.tenant_id,
+            key=trace.key,
+            stuck_at=trace.stuck_at.name if trace.stuck_at else None,
+            hops=tuple(
+                HopBody(hop=hop.name, verdict=hop.verdict, finding=hop.finding, advice=hop.advice) for hop in trace.hops
+            ),
+        )

@@ -11,7 +11,15 @@ from typing import Protocol
 from kbfleet.domain.alert import Alert
 from kbfleet.domain.answer import AskableTenant, Asker, GeneratedAnswer, Inquiry, Turn
 from kbfleet.domain.caller import Caller
-from kbfleet.domain.documents import DocumentRetry, FailedDocument, FailureReport, IngestedDocument, StoredDocument
+from kbfleet.domain.document_trace import Probe
+from kbfleet.domain.documents import (
+    DocumentObject,
+    DocumentRetry,
+    FailedDocument,
+    FailureReport,
+    IngestedDocument,
+    StoredDocument,
+)
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import KbfleetError
 from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Priority, Sync
@@ -571,4 +579,17 @@ class IngestedDocuments(Protocol):
 class StoredDocuments(Protocol):
     def find(self, uri: str) -> StoredDocument | None:
         """The document as it is in its bucket; `None` when it is gone."""
+        ...
+
+    def describe(self, uri: str) -> DocumentObject | None:
+        """When it was put there, and how large it is; `None` when it is gone."""
+        ...
+
+
+class RetrievalProbe(Protocol):
+    def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, uri: str) -> Probe:
+        """Searches for that document alone. What the document says is never looked at.
+
+        Raises: AccessRefused, Throttled, NotReadyYet.
+        """
         ...

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.domain.documents import StoredDocument
+from kbfleet.domain.documents import DocumentObject, StoredDocument
 from kbfleet.domain.errors import BucketNameTaken, ResourceMissing
 from kbfleet.domain.tenant import ResourceNames, TenantId
 from kbfleet.domain.uploads import METADATA_SUFFIX
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 REFUSE_UNENCRYPTED_TRANSPORT: Mapping[str, object] = {
     "Sid": "RefuseUnencryptedTransport",
@@ -177,19 +178,36 @@ class S3StoredDocuments:
         self._account = account
 
     def find(self, uri: str) -> StoredDocument | None:
+        document, beside = self._listed(uri)
+        if document is None:
+            return None
+        etags = " ".join(_etag(each) for each in (document, beside) if each is not None)
+        return StoredDocument(uri, etags, f"{uri}{METADATA_SUFFIX}" if beside else None)
+
+    def describe(self, uri: str) -> DocumentObject | None:
+        document, beside = self._listed(uri)
+        if document is None:
+            return None
+        changed_at = max(each["LastModified"] for each in (document, beside) if each is not None)
+        return DocumentObject(changed_at, document["Size"], beside["Size"] if beside is not None else None)
+
+    def _listed(self, uri: str) -> tuple[ObjectTypeDef | None, ObjectTypeDef | None]:
+        """The object, and the metadata file beside it."""
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         try:
             with translated(f"bucket {bucket}"):
-                etag = self._etag(bucket, key)
-                beside = self._etag(bucket, f"{key}{METADATA_SUFFIX}") if etag is not None else None
+                document = self._object(bucket, key)
+                beside = self._object(bucket, f"{key}{METADATA_SUFFIX}") if document is not None else None
         except ResourceMissing:
-            return None
-        if etag is None:
-            return None
-        return StoredDocument(uri, f"{etag} {beside or ''}".strip(), f"{uri}{METADATA_SUFFIX}" if beside else None)
+            return None, None
+        return document, beside
 
-    def _etag(self, bucket: str, key: str) -> str | None:
+    def _object(self, bucket: str, key: str) -> ObjectTypeDef | None:
         # Of all keys that begin with this one, it comes first itself.
         answer = self._client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1, ExpectedBucketOwner=self._account)
         found = next(iter(answer.get("Contents", ())), None)
-        return found["ETag"].strip('"') if found is not None and found["Key"] == key else None
+        return found if found is not None and found["Key"] == key else None
+
+
+def _etag(listed: ObjectTypeDef) -> str:
+    return listed["ETag"].strip('"')

@@ -85,6 +85,21 @@ class StoredDocument:
     metadata_uri: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DocumentObject:
+    """What a bucket says of a document and of the metadata file beside it.
+
+    Args:
+        changed_at: when either of them was last put; whole seconds.
+        size: of the document, in bytes.
+        metadata_bytes: of the metadata file; `None` if there is none.
+    """
+
+    changed_at: datetime
+    size: int
+    metadata_bytes: int | None = None
+
+
 class FailureStatus(StrEnum):
     FAILED = "FAILED"
     SET_ASIDE = "SET_ASIDE"

@@ -1,0 +1,475 @@
+"""The way of one document from its bucket into answers, and the hop at which it got stuck.
+
+A pure decision over facts that were gathered at one moment. The hops are looked at in their order, and the first one
+that is not passed is the answer: what comes behind it could only show the same fault again.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Self, TypeVar
+
+from kbfleet.domain.documents import DocumentObject, FailedDocument, FailureStatus, IngestedDocument, IngestedStatus
+from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.ingestion import JobStateChange, Outcome, Sync, SyncState
+from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseStatus
+from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
+from kbfleet.domain.uploads import MAX_DOCUMENT_BYTES, MAX_KEY_BYTES, METADATA_SUFFIX
+from kbfleet.domain.validated_text import ValidatedText
+
+Fact = TypeVar("Fact")
+
+NOTED_WITHIN = timedelta(minutes=2)
+"""After an upload, until its absence from the ledger means that its event was lost. Ours: S3's events arrive "typically
+in seconds" (Amazon S3 User Guide, Event notifications), and a batch of them is collected for a while."""
+
+SEARCHABLE_WITHIN = timedelta(minutes=5)
+"""After its vectors were written, until not finding a document is a fault. Ours: Bedrock says that it "may take a few
+minutes" (AWS documentation, Sync your data with your knowledge base)."""
+
+TURN_COMES_WITHIN = timedelta(minutes=5)
+"""After it is ready, until a tenant that nothing keeps waiting makes one doubt the scheduler. Ours."""
+
+
+class ObjectKey(ValidatedText):
+    """The key of a document that somebody asks about, whatever it ends with: it may be there because nobody checked it.
+
+    Raises:
+        InvalidInput: naming the field `key`.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, value: object) -> Self:
+        if not isinstance(value, str) or not value.strip():
+            raise InvalidInput("key", "must be the key of a document, such as handbook/rules.pdf.")
+        if any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
+            raise InvalidInput("key", "holds characters that cannot be part of a key.")
+        if len(value.encode()) > MAX_KEY_BYTES:
+            raise InvalidInput("key", f"has more than {MAX_KEY_BYTES} bytes of UTF-8.")
+        if value.endswith(METADATA_SUFFIX):
+            raise InvalidInput("key", "is that of a metadata file.", remedy="Ask for the document beside it.")
+        return super().__new__(cls, value)
+
+
+class HopName(StrEnum):
+    """In the order in which a document takes them."""
+
+    TENANT = "TENANT"
+    KNOWLEDGE_BASE = "KNOWLEDGE_BASE"
+    OBJECT = "OBJECT"
+    METADATA = "METADATA"
+    CHANGE = "CHANGE"
+    TURN = "TURN"
+    JOB = "JOB"
+    DOCUMENT = "DOCUMENT"
+    RETRIEVAL = "RETRIEVAL"
+
+
+class Verdict(StrEnum):
+    PASSED = "PASSED"
+    WAITING = "WAITING"
+    """It goes on by itself."""
+    BROKEN = "BROKEN"
+    """Somebody has to do something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """What was found at one hop, and what to do about it; `advice` is empty where nothing is to be done."""
+
+    name: HopName
+    verdict: Verdict
+    finding: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a search for nothing but the document came to.
+
+    Args:
+        found: whether any passage of it was found.
+        refusal: why nothing could be searched; empty if it could.
+    """
+
+    found: bool
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentFacts:
+    """All that is known of a document at `now`. What is `None` is not there, or could not be looked at for want of what
+    comes before it.
+
+    Args:
+        running_jobs: of the fleet, of the same kind of knowledge base.
+        jobs: those of the tenant that began when the object was as it is now, or later; the newest first.
+        ingested: `None` when the data source is gone.
+        failure: the entry in the list of documents that fail.
+    """
+
+    tenant_id: TenantId
+    key: ObjectKey
+    now: datetime
+    tenant: Tenant | None = None
+    knowledge_base: KnowledgeBase | None = None
+    stored: DocumentObject | None = None
+    max_metadata_bytes: int | None = None
+    sync: Sync | None = None
+    running_jobs: int = 0
+    jobs: tuple[JobStateChange, ...] = ()
+    ingested: IngestedDocument | None = None
+    failure: FailedDocument | None = None
+    probe: Probe | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentTrace:
+    """The hops that were passed, and the one that was not, if any."""
+
+    tenant_id: TenantId
+    key: ObjectKey
+    hops: tuple[Hop, ...]
+
+    @property
+    def stuck_at(self) -> Hop | None:
+        last = self.hops[-1]
+        return last if last.verdict is not Verdict.PASSED else None
+
+
+def trace(facts: DocumentFacts) -> DocumentTrace:
+    """Follows a document up to the first hop that it has not passed."""
+    hops: list[Hop] = []
+    for look in _LOOKS:
+        hops.append(look(facts))
+        if hops[-1].verdict is not Verdict.PASSED:
+            break
+    return DocumentTrace(facts.tenant_id, facts.key, tuple(hops))
+
+
+# --- what the document needs to be there -----------------------------------------------------------
+
+
+def _tenant(facts: DocumentFacts) -> Hop:
+    tenant_id, tenant = facts.tenant_id, facts.tenant
+    name = HopName.TENANT
+    if tenant is None:
+        return Hop(
+            name,
+            Verdict.BROKEN,
+            f"No tenant {tenant_id} is registered.",
+            f"Check the id with `kbfleet tenant list`, or add the tenant with `kbfleet provision {tenant_id}`.",
+        )
+    match tenant.status:
+        case TenantStatus.ACTIVE:
+            return Hop(name, Verdict.PASSED, f"Tenant {tenant_id} is active.")
+        case TenantStatus.PROVISIONING:
+            return Hop(
+                name,
+                Verdict.WAITING,
+                f"Tenant {tenant_id} is being provisioned; its first sync ends that.",
+                f"`kbfleet provision {tenant_id}` shows where it is.",
+            )
+        case TenantStatus.FAILED:
+            why = f" at {tenant.failure.step}: {tenant.failure.reason}" if tenant.failure else "."
+            return Hop(
+                name,
+                Verdict.BROKEN,
+                f"The provisioning of tenant {tenant_id} has failed{why}",
+                f"Mend the cause, then run `kbfleet provision {tenant_id}`.",
+            )
+        case TenantStatus.SUSPENDED:
+            advice = f"Run `kbfleet resume {tenant_id}`."
+        case TenantStatus.OFFBOARDING:
+            advice = f"While nothing is deleted yet, `kbfleet resume {tenant_id}` takes it back."
+        case TenantStatus.OFFBOARDED:
+            advice = f"`kbfleet provision {tenant_id}` begins anew, without its documents."
+    return Hop(name, Verdict.BROKEN, f"Tenant {tenant_id} is {tenant.status}: nothing is synced or answered.", advice)
+
+
+_SERVING = {KnowledgeBaseStatus.ACTIVE, KnowledgeBaseStatus.UPDATING, KnowledgeBaseStatus.UPDATE_UNSUCCESSFUL}
+
+
+def _knowledge_base(facts: DocumentFacts) -> Hop:
+    name, base = HopName.KNOWLEDGE_BASE, facts.knowledge_base
+    again = f"`kbfleet provision {facts.tenant_id}` makes it again and ingests everything."
+    recorded = facts.tenant.knowledge_base_id if facts.tenant else None
+    if base is None:
+        return Hop(name, Verdict.BROKEN, f"Knowledge base {recorded} does not exist any more.", again)
+    if base.status is KnowledgeBaseStatus.CREATING:
+        return Hop(name, Verdict.WAITING, f"Knowledge base {base.knowledge_base_id} is being created.")
+    if base.status not in _SERVING:
+        reasons = "; ".join(base.failure_reasons) or "no reason given"
+        found = f"Knowledge base {base.knowledge_base_id} is {base.status}: {reasons}."
+        return Hop(name, Verdict.BROKEN, found, f"Mend the cause, then run `kbfleet provision {facts.tenant_id}`.")
+    if facts.ingested is None:
+        return Hop(name, Verdict.BROKEN, f"The data source of {base.knowledge_base_id} does not exist any more.", again)
+    return Hop(name, Verdict.PASSED, f"Knowledge base {base.knowledge_base_id} is {base.status}.")
+
+
+def _object(facts: DocumentFacts) -> Hop:
+    name, stored = HopName.OBJECT, facts.stored
+    if stored is None:
+        return Hop(
+            name,
+            Verdict.BROKEN,
+            f"There is no object of that key in {_bucket(facts)}.",
+            f"Compare the key, letter by letter and case by case, with `aws s3 ls --recursive s3://{_bucket(facts)}/`; "
+            f"if it is not there, upload it: `kbfleet upload {facts.tenant_id} FILE --key KEY`.",
+        )
+    if stored.size > MAX_DOCUMENT_BYTES and not _indexed(facts):
+        return Hop(
+            name,
+            Verdict.BROKEN,
+            f"The object has {stored.size:,} bytes; Bedrock reads {MAX_DOCUMENT_BYTES:,} at most.",
+            "Divide the document, and upload its parts.",
+        )
+    return Hop(name, Verdict.PASSED, f"{stored.size:,} bytes, last changed at {_time(stored.changed_at)}.")
+
+
+def _metadata(facts: DocumentFacts) -> Hop:
+    stored, most, name = _there(facts.stored), facts.max_metadata_bytes, HopName.METADATA
+    if stored.metadata_bytes is None:
+        return Hop(name, Verdict.PASSED, "It has no metadata file.")
+    size = f"Its metadata file has {stored.metadata_bytes:,} bytes"
+    # The limits of some stores are only reported by users: where the document was taken all the same, they are wrong.
+    if most is not None and stored.metadata_bytes > most and not _indexed(facts):
+        return Hop(
+            name,
+            Verdict.BROKEN,
+            f"{size}; the tenant's knowledge store takes {most:,}, and the document is ignored with it.",
+            f"Shorten {METADATA_SUFFIX.removeprefix('.')}, or delete it; the document is synced again by itself.",
+        )
+    return Hop(name, Verdict.PASSED, f"{size}.")
+
+
+# --- whether a job has read it ---------------------------------------------------------------------
+
+
+def _change(facts: DocumentFacts) -> Hop:
+    name, sync, changed_at = HopName.CHANGE, _there(facts.sync), _there(facts.stored).changed_at
+    if facts.jobs or _follows_a_job_that_reads_it(facts) or _ingested_since(facts):
+        return Hop(name, Verdict.PASSED, "An ingestion began after it was uploaded.")
+    if sync.pending_changes:
+        since = sync.stale_since()
+        return Hop(name, Verdict.PASSED, f"Changes wait to be synced{f' since {_time(since)}' if since else ''}.")
+    if facts.now - changed_at < NOTED_WITHIN:
+        return Hop(name, Verdict.WAITING, "It was uploaded a moment ago; S3's event about it is on its way.")
+    return Hop(
+        name,
+        Verdict.BROKEN,
+        f"It was uploaded at {_time(changed_at)}, and nobody noted that: S3's event was lost or refused.",
+        f"Run `kbfleet sync {facts.tenant_id}`, which reads the whole bucket. Then look for the cause: `kbfleet dlq "
+        f"list` shows changes that were refused, `kbfleet provision {facts.tenant_id}` repairs the bucket's "
+        "notifications.",
+    )
+
+
+def _turn(facts: DocumentFacts) -> Hop:
+    name, sync = HopName.TURN, _there(facts.sync)
+    if _read_by(facts) or _follows_a_job_that_reads_it(facts) or _ingested_since(facts):
+        return Hop(name, Verdict.PASSED, "The tenant had its turn after the upload.")
+    if sync.state is SyncState.QUEUED:
+        return Hop(name, Verdict.WAITING, *_why_it_waits(facts, sync))
+    if sync.job is not None:
+        return Hop(
+            name,
+            Verdict.WAITING,
+            f"Job {sync.job.ingestion_job_id} began before the upload; the tenant's next turn comes when it has ended.",
+            f"`kbfleet jobs {facts.tenant_id}` shows how it goes.",
+        )
+    if facts.jobs:
+        return Hop(name, Verdict.PASSED, "The tenant had its turn after the upload.")
+    ended = f"ended {sync.result.outcome}" if sync.result else "was called off"
+    return Hop(
+        name,
+        Verdict.BROKEN,
+        f"The tenant is not in the queue although changes are pending: its last sync {ended}, and nothing is started "
+        "until one is requested.",
+        f"Run `kbfleet sync {facts.tenant_id}`.",
+    )
+
+
+def _why_it_waits(facts: DocumentFacts, sync: Sync) -> tuple[str, str]:
+    """What a queued tenant waits for, and what to do."""
+    limit = sync.kind.concurrent_jobs
+    if sync.ready_at is not None and sync.ready_at > facts.now:
+        at = f"Its turn comes at {_time(sync.ready_at)}"
+        if sync.retries:
+            why = f"; {_reasons(facts.jobs[0])}" if facts.jobs else ""
+            return f"{at}: its last job failed for a cause that passes by itself{why}", ""
+        if sync.postponed:
+            refused = f"{at}: its start was refused {sync.postponed} times in a row."
+            return refused, "The log group of the ingestion functions says why: `The tenant's turn is postponed`."
+        return f"{at}, once its documents were left alone for a while.", ""
+    if limit is not None and facts.running_jobs >= limit:
+        return (
+            f"It is queued behind the quota: Bedrock runs {limit} ingestion jobs at once in an account, and "
+            f"{facts.running_jobs} are running.",
+            "Wait: whoever waits longest goes first. If it must not wait, stop another tenant's sync with "
+            "`kbfleet stop-sync`.",
+        )
+    late = sync.ready_at is not None and facts.now - sync.ready_at > TURN_COMES_WITHIN
+    ready = f" since {_time(sync.ready_at)}" if sync.ready_at else ""
+    return (
+        f"It is in the queue{ready}; Bedrock allows one start in ten seconds.",
+        "If others are not waiting, ticks may be failing: see docs/runbook/ticks-failing.md." if late else "",
+    )
+
+
+def _job(facts: DocumentFacts) -> Hop:
+    name, sync = HopName.JOB, _there(facts.sync)
+    if read := _read_by(facts):
+        found = f"Job {read.ingestion_job_id} read the bucket after the upload, and ended {read.outcome}."
+        return Hop(name, Verdict.PASSED, found)
+    if _ingested_since(facts):
+        return Hop(name, Verdict.PASSED, "Bedrock has ingested it since it was uploaded.")
+    if sync.job is not None and _follows_a_job_that_reads_it(facts):
+        return Hop(name, Verdict.WAITING, f"Job {sync.job.ingestion_job_id} is {sync.job.status}.")
+    job = next((job for job in facts.jobs if job.outcome is not None), None)
+    if job is None:
+        return Hop(name, Verdict.WAITING, "A job that began after the upload is running.")
+    if job.outcome is Outcome.STOPPED:
+        return Hop(
+            name,
+            Verdict.BROKEN,
+            f"Job {job.ingestion_job_id} was stopped at {_time(job.occurred_at)}.",
+            f"Run `kbfleet sync {facts.tenant_id}`.",
+        )
+    what = f"Job {job.ingestion_job_id} failed" if job.ingestion_job_id else "Bedrock refused to start a job"
+    return Hop(
+        name, Verdict.BROKEN, f"{what}: {_reasons(job)}", f"Mend the cause, then run `kbfleet sync {facts.tenant_id}`."
+    )
+
+
+# --- what Bedrock has made of it -------------------------------------------------------------------
+
+
+def _document(facts: DocumentFacts) -> Hop:
+    name, document = HopName.DOCUMENT, _there(facts.ingested)
+    again = f"Mend it and upload it again; if it is as it should be, run `kbfleet retry-failed {facts.tenant_id}`."
+    if reason := _named_by_its_job(facts):
+        return Hop(name, Verdict.BROKEN, f"The job left it out: {reason}", again)
+    if document.status.failing:
+        times = f" It has failed {facts.failure.times} times in a row." if facts.failure else ""
+        aside = " It is set aside: no alert tells of it any more." if _set_aside(facts) else ""
+        return Hop(name, Verdict.BROKEN, f"{document.status}: {document.explanation}{times}{aside}", again)
+    match document.status:
+        case IngestedStatus.INDEXED:
+            at = f" at {_time(document.updated_at)}" if document.updated_at else ""
+            return Hop(name, Verdict.PASSED, f"Bedrock has indexed it{at}.")
+        case IngestedStatus.NOT_FOUND if _found(facts):
+            return Hop(name, Verdict.PASSED, "Bedrock tells no status of it.")
+        case IngestedStatus.NOT_FOUND:
+            if facts.failure is not None:
+                return Hop(name, Verdict.BROKEN, f"It could not be ingested: {facts.failure.reason}", again)
+            return Hop(
+                name,
+                Verdict.BROKEN,
+                "A job has read the bucket, and Bedrock does not know the document.",
+                f"Upload it again. If that changes nothing, `kbfleet provision {facts.tenant_id}` repairs a data "
+                "source that reads another bucket or a part of this one.",
+            )
+    return Hop(name, Verdict.WAITING, f"Bedrock is at it: {document.status}.")
+
+
+def _retrieval(facts: DocumentFacts) -> Hop:
+    name, probe, document = HopName.RETRIEVAL, _there(facts.probe), _there(facts.ingested)
+    if probe.refusal:
+        advice = f"`kbfleet reconcile` says whether the vectors of tenant {facts.tenant_id} are there."
+        return Hop(name, Verdict.BROKEN, f"The knowledge base could not be searched: {probe.refusal}", advice)
+    if probe.found:
+        return Hop(name, Verdict.PASSED, "A search for this document alone finds it.")
+    if document.updated_at is not None and facts.now - document.updated_at < SEARCHABLE_WITHIN:
+        return Hop(name, Verdict.WAITING, "It was indexed a moment ago; until it is found may take minutes.")
+    return Hop(
+        name,
+        Verdict.BROKEN,
+        "Bedrock says that it is indexed, and a search for this document alone finds nothing.",
+        f"Upload it again, so that its vectors are written anew: `kbfleet upload {facts.tenant_id} FILE --key KEY`. If "
+        "other documents are not found either, the index was emptied or replaced: offboard the tenant and provision it "
+        "anew.",
+    )
+
+
+_LOOKS: tuple[Callable[[DocumentFacts], Hop], ...] = (
+    _tenant,
+    _knowledge_base,
+    _object,
+    _metadata,
+    _change,
+    _turn,
+    _job,
+    _document,
+    _retrieval,
+)
+
+
+# --- what several hops ask --------------------------------------------------------------------------
+
+
+def _read_by(facts: DocumentFacts) -> JobStateChange | None:
+    """The newest job that began after the upload and went through."""
+    return next((job for job in facts.jobs if job.outcome is not None and job.outcome.usable), None)
+
+
+def _follows_a_job_that_reads_it(facts: DocumentFacts) -> bool:
+    sync, stored = _there(facts.sync), _there(facts.stored)
+    return sync.job is not None and sync.job.started_at >= stored.changed_at
+
+
+def _ingested_since(facts: DocumentFacts) -> bool:
+    """Whether Bedrock took it as it is now without a job of its own: by itself, or by a job that began before the
+    upload and came to it afterwards, which is certain only when no change is pending."""
+    document, stored = _there(facts.ingested), _there(facts.stored)
+    dated = document.updated_at is not None and document.updated_at >= stored.changed_at
+    return dated and _indexed(facts) and not _there(facts.sync).pending_changes
+
+
+def _named_by_its_job(facts: DocumentFacts) -> str:
+    """Why the job that read it left it out, unless Bedrock has indexed it since; empty if it did not."""
+    job, document = _read_by(facts), _there(facts.ingested)
+    if job is None:
+        return ""
+    mended = _indexed(facts) and document.updated_at is not None and document.updated_at > job.occurred_at
+    reasons = (reason.text for reason in job.failure_reasons if document.uri in reason.documents)
+    return "" if mended else next(reasons, "")
+
+
+def _indexed(facts: DocumentFacts) -> bool:
+    document, stored = facts.ingested, _there(facts.stored)
+    if document is None or document.status is not IngestedStatus.INDEXED:
+        return False
+    return document.updated_at is None or document.updated_at >= stored.changed_at or _read_by(facts) is not None
+
+
+def _found(facts: DocumentFacts) -> bool:
+    return facts.probe is not None and facts.probe.found
+
+
+def _set_aside(facts: DocumentFacts) -> bool:
+    return facts.failure is not None and facts.failure.status is FailureStatus.SET_ASIDE
+
+
+def _reasons(job: JobStateChange) -> str:
+    return "; ".join(reason.text for reason in job.failure_reasons) or "Bedrock gives no reason."
+
+
+def _bucket(facts: DocumentFacts) -> str:
+    return str(facts.tenant.bucket_name) if facts.tenant else ""
+
+
+def _there(fact: Fact | None) -> Fact:
+    """A fact that every hop before has made sure of."""
+    if fact is None:
+        raise ValueError("facts are gathered in the order of the hops, and this one was left out")
+    return fact
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,93 @@
+"""What is known of one document, at every place that it passes on its way into answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from kbfleet.domain.document_trace import DocumentFacts, DocumentTrace, ObjectKey, Probe, trace
+from kbfleet.domain.documents import IngestedDocument
+from kbfleet.domain.errors import ResourceMissing
+from kbfleet.domain.ingestion import JobStateChange
+from kbfleet.domain.knowledge_base import KnowledgeBase
+from kbfleet.domain.tenant import Tenant, TenantId
+from kbfleet.ports import (
+    Clock,
+    FailedDocuments,
+    IngestedDocuments,
+    JobHistory,
+    KnowledgeBases,
+    KnowledgeStore,
+    RetrievalProbe,
+    StoredDocuments,
+    SyncLedger,
+    TenantRegistry,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentTracer:
+    """Follows a document from its bucket into answers. It changes nothing, and sees nothing of what a document says."""
+
+    registry: TenantRegistry
+    stores: Mapping[str, KnowledgeStore]
+    ledger: SyncLedger
+    history: JobHistory
+    knowledge_bases: KnowledgeBases
+    stored_documents: StoredDocuments
+    ingested_documents: IngestedDocuments
+    failed_documents: FailedDocuments
+    probe: RetrievalProbe
+    clock: Clock
+
+    def trace(self, tenant_id: TenantId, key: ObjectKey) -> DocumentTrace:
+        """Raises: Throttled, NotReadyYet, AwsRefusal when a place could not be looked at."""
+        return trace(self._facts(tenant_id, key))
+
+    def _facts(self, tenant_id: TenantId, key: ObjectKey) -> DocumentFacts:
+        tenant = self.registry.find(tenant_id)
+        facts = DocumentFacts(tenant_id, key, self.clock.now(), tenant)
+        if tenant is None or tenant.bucket_name is None or tenant.knowledge_base_id is None:
+            return facts
+        uri = f"s3://{tenant.bucket_name}/{key}"
+        store = self.stores.get(tenant.knowledge_store)  # the stack may offer it no more
+        sync = self.ledger.find(tenant_id)
+        facts = replace(
+            facts,
+            sync=sync,
+            stored=self.stored_documents.describe(uri),
+            max_metadata_bytes=store.max_metadata_bytes if store is not None else None,
+            knowledge_base=self.knowledge_bases.get(tenant.knowledge_base_id),
+            ingested=self._ingested(tenant, uri),
+            failure=self.failed_documents.find(tenant_id, uri),
+            running_jobs=sum(other.kind is sync.kind for other in self.ledger.running()),
+        )
+        if facts.knowledge_base is None or facts.stored is None:
+            return facts
+        return replace(
+            facts,
+            jobs=self._jobs_since(tenant, facts),
+            probe=self._probed(facts.knowledge_base, uri),
+        )
+
+    def _jobs_since(self, tenant: Tenant, facts: DocumentFacts) -> tuple[JobStateChange, ...]:
+        """Those that read the bucket as it is now, or were to; the newest first."""
+        since = facts.stored.changed_at if facts.stored else facts.now
+        jobs = self.history.started_since(tenant.tenant_id, since)
+        own = (job for job in jobs if job.data_source.data_source_id == tenant.data_source_id)
+        return tuple(sorted(own, key=lambda job: job.started_at or job.occurred_at, reverse=True))
+
+    def _ingested(self, tenant: Tenant, uri: str) -> IngestedDocument | None:
+        if tenant.data_source_id is None:
+            return None
+        try:
+            (document,) = self.ingested_documents.look_up(tenant.data_source(), [uri])
+        except ResourceMissing:
+            return None
+        return document
+
+    def _probed(self, knowledge_base: KnowledgeBase, uri: str) -> Probe:
+        kind = knowledge_base.kind
+        if kind is None:
+            return Probe(found=False, refusal="It is of a kind that kbfleet does not make.")
+        return self.probe.probe(knowledge_base.knowledge_base_id, kind, uri)

@@ -1,0 +1,308 @@
+"""Why a document is not found: each fault is seeded in a fleet in memory, and the hop that it breaks is named."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from kbfleet.domain.document_trace import DocumentTrace, HopName, ObjectKey, Verdict
+from kbfleet.domain.documents import DocumentObject, FailedDocument, FailureStatus, IngestedStatus
+from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.ingestion import FailureReason, JobStatus, Priority, Statistics
+from kbfleet.domain.tenant import TenantId, TenantStatus
+from kbfleet.usecases.ingestion import stop_sync
+from tests.support.fakes import JobCourse
+from tests.support.fleet import Fleet
+from tests.support.samples import ACME, NAMES, provisioning_failure, tenant
+
+KEY = ObjectKey("規程/就業 規則.pdf")
+URI = f"s3://{NAMES.bucket(ACME)}/{KEY}"
+OTHERS = [TenantId(f"other-{number}") for number in range(5)]
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    """With an active tenant that was synced before."""
+    fleet = Fleet()
+    fleet.add(ACME)
+    fleet.request(ACME)
+    fleet.tick_until_idle()
+    fleet.clock.advance(3600)
+    return fleet
+
+
+def upload(fleet: Fleet, *, size: int = 1_000, metadata_bytes: int | None = None) -> None:
+    fleet.stored_documents.put(URI, "2", DocumentObject(fleet.clock.now(), size, metadata_bytes))
+
+
+def indexed(fleet: Fleet) -> None:
+    fleet.ingested_documents.set(URI, IngestedStatus.INDEXED)
+    fleet.retrieval_probe.findable.add(URI)
+
+
+def plan(fleet: Fleet, course: JobCourse) -> None:
+    fleet.knowledge_bases.plan(str(fleet.registry.get(ACME).knowledge_base_id), course)
+
+
+def traced(fleet: Fleet) -> DocumentTrace:
+    return fleet.document_tracer.trace(ACME, KEY)
+
+
+def stuck(fleet: Fleet) -> tuple[HopName, Verdict, str]:
+    """Where, whether by itself, and all that is said."""
+    hop = traced(fleet).stuck_at
+    assert hop is not None
+    assert hop.verdict is Verdict.WAITING or hop.advice
+    return hop.name, hop.verdict, f"{hop.finding} {hop.advice}"
+
+
+class TestADocumentThatIsFound:
+    def test_has_passed_every_hop_in_order(self, fleet: Fleet) -> None:
+        upload(fleet)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        indexed(fleet)
+        trace = traced(fleet)
+        assert trace.stuck_at is None
+        assert [hop.name for hop in trace.hops] == list(HopName)
+
+    def test_has_passed_though_other_changes_wait_by_now(self, fleet: Fleet) -> None:
+        upload(fleet)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        indexed(fleet)
+        fleet.request(ACME)
+        assert traced(fleet).stuck_at is None
+
+    def test_has_passed_when_it_was_ingested_by_itself(self, fleet: Fleet) -> None:
+        upload(fleet)
+        fleet.clock.advance(3600)
+        indexed(fleet)
+        assert traced(fleet).stuck_at is None
+
+    def test_has_passed_when_bedrock_does_not_tell_its_status(self, fleet: Fleet) -> None:
+        upload(fleet)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        fleet.retrieval_probe.findable.add(URI)
+        assert traced(fleet).stuck_at is None
+
+
+class TestWhatItNeedsToBeThere:
+    def test_the_tenant_is_unknown(self) -> None:
+        name, verdict, said = stuck(Fleet())
+        assert (name, verdict) == (HopName.TENANT, Verdict.BROKEN)
+        assert "kbfleet provision acme" in said
+
+    @pytest.mark.parametrize(
+        ("status", "says"),
+        [
+            (TenantStatus.SUSPENDED, "kbfleet resume acme"),
+            (TenantStatus.OFFBOARDING, "kbfleet resume acme"),
+            (TenantStatus.OFFBOARDED, "kbfleet provision acme"),
+            (TenantStatus.FAILED, "Access denied."),
+        ],
+    )
+    def test_the_tenant_is_out_of_service(self, status: TenantStatus, says: str) -> None:
+        fleet = Fleet()
+        fleet.registry.create(tenant(status=status, failure=provisioning_failure()))
+        name, verdict, said = stuck(fleet)
+        assert (name, verdict) == (HopName.TENANT, Verdict.BROKEN)
+        assert says in said
+
+    def test_the_tenant_is_not_there_yet(self) -> None:
+        fleet = Fleet()
+        fleet.registry.create(tenant(status=TenantStatus.PROVISIONING, knowledge_base_id=None, data_source_id=None))
+        assert stuck(fleet)[:2] == (HopName.TENANT, Verdict.WAITING)
+
+    def test_the_knowledge_base_is_gone(self, fleet: Fleet) -> None:
+        upload(fleet)
+        fleet.knowledge_bases.vanish(str(fleet.registry.get(ACME).knowledge_base_id))
+        assert stuck(fleet)[:2] == (HopName.KNOWLEDGE_BASE, Verdict.BROKEN)
+
+    def test_the_object_is_missing(self, fleet: Fleet) -> None:
+        name, verdict, said = stuck(fleet)
+        assert (name, verdict) == (HopName.OBJECT, Verdict.BROKEN)
+        assert NAMES.bucket(ACME) in said
+
+    def test_the_object_is_too_large(self, fleet: Fleet) -> None:
+        upload(fleet, size=50 * 1024**2 + 1)
+        assert stuck(fleet)[0] is HopName.OBJECT
+
+    def test_the_metadata_file_is_too_large(self, fleet: Fleet) -> None:
+        upload(fleet, metadata_bytes=fleet.store.max_metadata_bytes + 1)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        fleet.ingested_documents.set(URI, IngestedStatus.IGNORED)
+        name, verdict, said = stuck(fleet)
+        assert (name, verdict) == (HopName.METADATA, Verdict.BROKEN)
+        assert f"{fleet.store.max_metadata_bytes:,}" in said
+
+    def test_a_metadata_file_that_was_taken_all_the_same_is_no_fault(self, fleet: Fleet) -> None:
+        upload(fleet, metadata_bytes=fleet.store.max_metadata_bytes + 1)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        indexed(fleet)
+        assert traced(fleet).stuck_at is None
+
+
+class TestWhetherAJobHasReadIt:
+    def test_its_event_is_lost(self, fleet: Fleet) -> None:
+        upload(fleet)
+        assert stuck(fleet)[:2] == (HopName.CHANGE, Verdict.WAITING)
+        fleet.clock.advance(600)
+        name, verdict, said = stuck(fleet)
+        assert (name, verdict) == (HopName.CHANGE, Verdict.BROKEN)
+        assert "kbfleet sync acme" in said
+
+    def test_the_event_of_a_newer_version_is_lost(self, fleet: Fleet) -> None:
+        upload(fleet)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        indexed(fleet)
+        fleet.clock.advance(3600)
+        upload(fleet)
+        fleet.clock.advance(600)
+        assert stuck(fleet)[:2] == (HopName.CHANGE, Verdict.BROKEN)
+
+    def test_it_is_queued_behind_the_quota(self, fleet: Fleet) -> None:
+        for other in OTHERS:
+            fleet.knowledge_bases.plan(
+                fleet.add(other).knowledge_base_id, JobCourse(JobStatus.COMPLETE, running_for=timedelta(hours=9))
+            )
+            fleet.request(other)
+        for _ in range(10):
+            fleet.clock.advance(10)
+            fleet.tick()
+        upload(fleet)
+        fleet.request(ACME, Priority.CHANGED)
+        fleet.tick()
+        name, verdict, said = stuck(fleet)
+        assert (name, verdict) == (HopName.TURN, Verdict.WAITING)
+        assert "5 ingestion jobs" in said
+
+    def test_it_waits_for_its_turn_with_nobody_before_it(self, fleet: Fleet) -> None:
+        upload(fleet)
+        fleet.request(ACME)
+        assert stuck(fleet)[:2] == (HopName.TURN, Verdict.WAITING)
+        fleet.clock.advance(3600)
+        assert "ticks-failing" in stuck(fleet)[2]
+
+    def test_a_job_that_began_before_the_upload_is_running(self, fleet: Fleet) -> None:
+        fleet.request(ACME)
+        fleet.tick()
+        fleet.clock.advance(60)
+        upload(fleet)
+        fleet.request(ACME, Priority.CHANGED)
+        fleet.tick()
+        name, verdict, said = stuck(fleet)
+        assert (name, verdict) == (HopName.TURN, Verdict.WAITING)
+        assert "began before the upload" in said
+
+    def test_its_sync_was_called_off(self, fleet: Fleet) -> None:
+        upload(fleet)
+        fleet.request(ACME)
+        stop_sync(
+            ACME,
+            registry=fleet.registry,
+            ledger=fleet.ledger,
+            knowledge_bases=fleet.knowledge_bases,
+            callbacks=fleet.callbacks,
+            ticks=fleet.ticks,
+        )
+        name, verdict, said = stuck(fleet)
+        assert (name, verdict) == (HopName.TURN, Verdict.BROKEN)
+        assert "kbfleet sync acme" in said
+
+    def test_its_job_is_running(self, fleet: Fleet) -> None:
+        upload(fleet)
+        fleet.request(ACME)
+        fleet.tick()
+        assert stuck(fleet)[:2] == (HopName.JOB, Verdict.WAITING)
+
+    def test_its_job_failed(self, fleet: Fleet) -> None:
+        upload(fleet)
+        plan(fleet, JobCourse(JobStatus.FAILED, failure_reasons=(FailureReason("The role was deleted."),)))
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        name, verdict, said = stuck(fleet)
+        assert (name, verdict) == (HopName.JOB, Verdict.BROKEN)
+        assert "The role was deleted." in said
+
+    def test_its_job_failed_and_is_tried_again(self, fleet: Fleet) -> None:
+        upload(fleet)
+        plan(fleet, JobCourse(JobStatus.FAILED, failure_reasons=(FailureReason("Rate exceeded"),)))
+        fleet.request(ACME)
+        while not fleet.ledger.find(ACME).retries:
+            fleet.tick()
+            fleet.clock.advance(5)
+        name, verdict, said = stuck(fleet)
+        assert (name, verdict) == (HopName.TURN, Verdict.WAITING)
+        assert "Rate exceeded" in said
+
+
+class TestWhatBedrockHasMadeOfIt:
+    @pytest.mark.parametrize("status", [IngestedStatus.FAILED, IngestedStatus.IGNORED])
+    def test_the_document_was_not_ingested(self, fleet: Fleet, status: IngestedStatus) -> None:
+        upload(fleet)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        fleet.ingested_documents.set(URI, status, "No text content found.")
+        known = FailedDocument(URI, "No text", fleet.clock.now(), fleet.clock.now(), 3, FailureStatus.SET_ASIDE)
+        fleet.failed_documents.save(ACME, known)
+        name, verdict, said = stuck(fleet)
+        assert (name, verdict) == (HopName.DOCUMENT, Verdict.BROKEN)
+        for told in ("No text content found.", "3 times", "set aside", "kbfleet retry-failed acme"):
+            assert told in said
+
+    def test_a_newer_version_was_left_out_while_the_older_one_is_indexed(self, fleet: Fleet) -> None:
+        indexed(fleet)
+        fleet.clock.advance(60)
+        upload(fleet)
+        reasons = (FailureReason("no text content found", (URI,)),)
+        plan(fleet, JobCourse(statistics=Statistics(scanned=1, failed=1), failure_reasons=reasons))
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        name, verdict, said = stuck(fleet)
+        assert (name, verdict) == (HopName.DOCUMENT, Verdict.BROKEN)
+        assert "no text content found" in said
+
+    def test_the_job_did_not_come_to_it(self, fleet: Fleet) -> None:
+        upload(fleet)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        assert stuck(fleet)[:2] == (HopName.DOCUMENT, Verdict.BROKEN)
+
+    def test_bedrock_is_at_it(self, fleet: Fleet) -> None:
+        upload(fleet)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        fleet.ingested_documents.set(URI, IngestedStatus.IN_PROGRESS)
+        assert stuck(fleet)[:2] == (HopName.DOCUMENT, Verdict.WAITING)
+
+    def test_it_is_indexed_and_not_found(self, fleet: Fleet) -> None:
+        upload(fleet)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        fleet.ingested_documents.set(URI, IngestedStatus.INDEXED)
+        assert stuck(fleet)[:2] == (HopName.RETRIEVAL, Verdict.WAITING)
+        fleet.clock.advance(600)
+        assert stuck(fleet)[:2] == (HopName.RETRIEVAL, Verdict.BROKEN)
+
+    def test_the_knowledge_base_cannot_be_searched(self, fleet: Fleet) -> None:
+        upload(fleet)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        indexed(fleet)
+        fleet.retrieval_probe.refusal = "The vector index could not be found."
+        name, verdict, said = stuck(fleet)
+        assert (name, verdict) == (HopName.RETRIEVAL, Verdict.BROKEN)
+        assert "could not be found" in said
+
+
+@pytest.mark.parametrize("key", ["", "  ", "a\n.pdf", "あ" * 342, "a.pdf.metadata.json", None])
+def test_what_cannot_be_the_key_of_a_document_is_refused(key: object) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        ObjectKey(key)
+    assert refused.value.field == "key"

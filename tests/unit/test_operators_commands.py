@@ -1,0 +1,67 @@
+"""What the operator's commands for diagnosis print and how they exit, with the API's answers scripted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import cli.main
+from cli.fleet_api import FleetApi
+from kbfleet.contracts import DocumentTraceBody, HopBody
+from kbfleet.domain.document_trace import HopName, Verdict
+from kbfleet.domain.tenant import TenantId
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(FleetApi, "of_stack", lambda *_: FleetApi("https://api.example.com/v1", None))  # type: ignore[arg-type]
+    return lambda *arguments: CliRunner().invoke(cli.main.app, list(arguments))
+
+
+class TestWhy:
+    def traced(self, *hops: HopBody) -> Callable[..., DocumentTraceBody]:
+        stuck = hops[-1].hop if hops[-1].verdict is not Verdict.PASSED else None
+        body = DocumentTraceBody(tenant_id=TenantId("acme"), key="a.pdf", stuck_at=stuck, hops=hops)
+        return lambda *_: body
+
+    def test_each_hop_is_a_line_and_the_last_says_what_to_do(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        passed = HopBody(hop=HopName.KNOWLEDGE_BASE, verdict=Verdict.PASSED, finding="It is [ACTIVE].", advice="")
+        broken = HopBody(hop=HopName.OBJECT, verdict=Verdict.BROKEN, finding="It is gone.", advice="Upload it.")
+        monkeypatch.setattr(FleetApi, "why", self.traced(passed, broken))
+        result = run("why", "acme", "a.pdf")
+        assert result.exit_code == 1
+        assert result.stdout.splitlines() == [
+            "✓ knowledge base: It is [ACTIVE].",
+            "✗ object: It is gone.",
+            "  → Upload it.",
+        ]
+
+    def test_a_document_that_is_found_exits_with_0(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        passed = HopBody(hop=HopName.RETRIEVAL, verdict=Verdict.PASSED, finding="It is found.", advice="")
+        monkeypatch.setattr(FleetApi, "why", self.traced(passed))
+        assert run("why", "acme", "a.pdf").exit_code == 0
+
+    def test_programs_get_json(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        waiting = HopBody(hop=HopName.TURN, verdict=Verdict.WAITING, finding="It is queued.", advice="")
+        monkeypatch.setattr(FleetApi, "why", self.traced(waiting))
+        result = run("why", "acme", "a.pdf", "--json")
+        assert (result.exit_code, json.loads(result.stdout)["stuck_at"]) == (1, "TURN")
+
+    def test_what_is_no_key_is_not_sent(self, run: Run) -> None:
+        assert run("why", "acme", "a.pdf.metadata.json").exit_code == 2
+
+    def test_the_key_is_one_value_of_the_query_whatever_is_in_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sent: list[Any] = []
+        monkeypatch.setattr(FleetApi, "_signed", lambda _self, *call: sent.append(call))
+        FleetApi("https://api.example.com/v1", None).why(TenantId("acme"), "規程/a&b=c +?.pdf")  # type: ignore[arg-type]
+        ((_, method, path),) = sent
+        assert (method, path) == (
+            "GET",
+            "/tenants/acme/documents/why?key=%E8%A6%8F%E7%A8%8B%2Fa%26b%3Dc%20%2B%3F.pdf",
+        )
