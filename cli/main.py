@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -16,7 +17,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cli.dead_letter_queues import QUEUES, named
+from cli.dead_letters import DeadLetters, Waiting
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
+from cli.fleet_stack import FleetStack
 from kbfleet.contracts import (
     AskRequest,
     AskResponse,
@@ -678,6 +682,81 @@ def _print_answer(answer: AskResponse) -> None:
     if answer.freshness.pending_changes:
         out.print("  [yellow]Some changes to the documents are not part of this answer yet.[/]")
     out.print(f"  [dim]To go on: --session {answer.session}[/]", soft_wrap=True)
+
+
+# --- dead-letter queues ---
+
+dead_letter_queues = typer.Typer(help="What could not be handled, and waits for people.", no_args_is_help=True)
+app.add_typer(dead_letter_queues, name="dlq")
+
+
+@dead_letter_queues.command("list")
+def list_dead_letters(as_json: Json = False, stack: Stack = "kbfleet", region: Region = None) -> None:
+    """Show what waits in the dead-letter queues, since when, and why. Exit code 1 when anything does."""
+    with _explained():
+        waiting = list(DeadLetters(FleetStack.named(stack, region)).waiting())
+        if as_json:
+            out.print_json(data=[_waiting_json(each) for each in waiting])
+        elif any(each.messages for each in waiting):
+            out.print(_dead_letters_table(waiting))
+        else:
+            out.print(f"[green]✓[/] Nothing waits in the {len(waiting)} dead-letter queues.")
+        if any(each.messages for each in waiting):
+            raise typer.Exit(_FAILED)
+
+
+def _waiting_json(waiting: Waiting) -> dict[str, object]:
+    return {
+        "queue": waiting.queue.name,
+        "resource": waiting.queue.resource,
+        "messages": waiting.messages,
+        "oldest_sent_at": waiting.oldest_sent_at.isoformat() if waiting.oldest_sent_at else None,
+        "reasons": list(waiting.reasons),
+        "meaning": waiting.queue.meaning,
+        "page": f"docs/runbook/{waiting.queue.page}.md",
+    }
+
+
+def _dead_letters_table(waiting: list[Waiting]) -> Table:
+    table = Table("Queue", "Messages", "Oldest seen", "What it means", "Reasons seen", "Runbook")
+    for each in waiting:
+        if each.messages:
+            oldest = _time(each.oldest_sent_at) if each.oldest_sent_at else "—"
+            reasons = escape("\n".join(each.reasons)) or "—"
+            table.add_row(each.queue.name, str(each.messages), oldest, each.queue.meaning, reasons, each.queue.page)
+    return table
+
+
+@dead_letter_queues.command("redrive")
+def redrive_dead_letters(
+    queue: Annotated[str, typer.Argument(help="Its name, as `kbfleet dlq list` shows it.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    as_json: Json = False,
+    stack: Stack = "kbfleet",
+    region: Region = None,
+) -> None:
+    """Give what waits back to whom it was meant for; remove the cause first. Exit code 1 when some of it stays."""
+    with _explained():
+        wanted = named(queue)
+        if wanted is None:
+            raise InvalidInput("queue", f"there is no {queue!r}; there are: {', '.join(each.name for each in QUEUES)}.")
+        steps = DeadLetters(FleetStack.named(stack, region)).redrive(wanted)
+        state = next(steps)
+        asked = f"Give {state.total} messages back to {wanted.returns_to}?"
+        if not state.ended and not yes and not typer.confirm(asked, err=True):
+            raise InvalidInput("queue", "nothing was done.")
+        with _Progress(f"Redriving {wanted.name}") as progress:
+            while not state.ended:
+                state = next(steps)
+                progress.show(f"{state.moved} of {state.total}")
+                if not state.ended and wanted.returns_to_a_queue:
+                    time.sleep(_POLL_SECONDS)
+        if as_json:
+            out.print_json(data={"queue": wanted.name, **asdict(state)})
+        if state.refused:
+            _stop(f"{state.moved} of {state.total} went back; the others stay: {state.refused}", _FAILED)
+        if not as_json:
+            out.print(f"[green]✓[/] {state.moved} messages of {wanted.name} went back to {wanted.returns_to}.")
 
 
 def main() -> None:

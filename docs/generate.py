@@ -62,6 +62,14 @@ def facts() -> str:
     return _printed_by("tests/local/fact_table.py")
 
 
+def dead_letters() -> str:
+    """Every dead-letter queue, what it means, and where its messages go back to."""
+    sys.path.insert(0, str(ROOT))
+    from cli.dead_letter_queues import table
+
+    return table()
+
+
 def permissions() -> str:
     """What every role of the stack may do."""
     return _printed_by("tests/contract/permission_table.py")
@@ -85,6 +93,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "corrections": corrections,
     "facts": facts,
     "permissions": permissions,
+    "dead letters": dead_letters,
 }
 
 
@@ -105,7 +114,7 @@ def openapi() -> str:
 
 def _renewed() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "openapi.json", openapi()
-    for path in sorted((ROOT / "docs").glob("*.md")):
+    for path in sorted((ROOT / "docs").rglob("*.md")):
         yield path, generated(path.read_text("utf-8"))
 
 
