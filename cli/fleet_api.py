@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 from xml.etree.ElementTree import ParseError, fromstring
 
 import boto3
@@ -28,11 +28,12 @@ from kbfleet.contracts import (
     ReconciliationDetail,
     SyncBody,
     TenantBody,
+    TenantsBody,
     UploadBody,
     UsageBody,
 )
 from kbfleet.domain.document_trace import ObjectKey
-from kbfleet.domain.tenant import DisplayName, TenantId
+from kbfleet.domain.tenant import DisplayName, TenantId, TenantStatus
 from kbfleet.domain.uploads import Upload
 from kbfleet.domain.usage_plan import Tier
 
@@ -121,6 +122,16 @@ class FleetApi:
 
     def reconcile(self, *, repair: bool) -> ReconciliationDetail:
         return self._signed(ReconciliationDetail, "POST", "/reconciliations", {"repair": repair})
+
+    def tenants(self, status: TenantStatus | None) -> TenantsBody:
+        """All of them, over all pages; of one status, if one is given."""
+        wanted = {"limit": "100"} | ({"status": str(status)} if status is not None else {})
+        page = body = self._signed(TenantsBody, "GET", f"/tenants?{urlencode(wanted)}")
+        while page.next_token is not None:
+            following = urlencode(wanted | {"next_token": page.next_token})
+            page = self._signed(TenantsBody, "GET", f"/tenants?{following}")
+            body = page.model_copy(update={"tenants": body.tenants + page.tenants})
+        return body
 
     def tenant(self, tenant_id: TenantId) -> TenantBody:
         return self._signed(TenantBody, "GET", f"/tenants/{tenant_id}")

@@ -32,6 +32,7 @@ from kbfleet.contracts import (
     ReconciliationDetail,
     SyncBody,
     TenantBody,
+    TenantsBody,
     UsageBody,
     UsageCountsBody,
     parse,
@@ -682,6 +683,50 @@ def _print_answer(answer: AskResponse) -> None:
     if answer.freshness.pending_changes:
         out.print("  [yellow]Some changes to the documents are not part of this answer yet.[/]")
     out.print(f"  [dim]To go on: --session {answer.session}[/]", soft_wrap=True)
+
+
+# --- tenants ---
+
+tenants = typer.Typer(help="The fleet's tenants.", no_args_is_help=True)
+app.add_typer(tenants, name="tenant")
+
+
+@tenants.command("list")
+def list_tenants(
+    status: Annotated[
+        TenantStatus | None, typer.Option(case_sensitive=False, help="Only tenants of that status.")
+    ] = None,
+    as_json: Json = False,
+    stack: Stack = "kbfleet",
+    region: Region = None,
+) -> None:
+    """Show all tenants: status, tier, how fresh their knowledge is, and how their last sync ended."""
+    with _explained():
+        body = FleetApi.of_stack(stack, region).tenants(status)
+        if as_json:
+            out.print_json(body.model_dump_json())
+        elif body.tenants:
+            out.print(_tenants_table(body))
+        else:
+            out.print(f"No tenant is {status}." if status else "There are no tenants yet.")
+
+
+def _tenants_table(body: TenantsBody) -> Table:
+    table = Table("Tenant", "Name", "Status", "Tier", "Synced at", "Pending changes", "Last sync")
+    for each in body.tenants:
+        colour = {TenantStatus.ACTIVE: "green", TenantStatus.FAILED: "red"}.get(each.status, "yellow")
+        outcome = {Outcome.SUCCEEDED: "[green]SUCCEEDED[/]", None: "—"}
+        table.add_row(
+            each.tenant_id,
+            escape(each.name),
+            f"[{colour}]{each.status}[/]",
+            each.tier,
+            _time(each.synced_at) if each.synced_at else "never",
+            f"since {_time(each.pending_since)}" if each.pending_since else "none",
+            outcome.get(each.last_outcome, f"[red]{each.last_outcome}[/]"),
+        )
+    table.caption = f"{len(body.tenants)} tenants"
+    return table
 
 
 # --- dead-letter queues ---

@@ -1,5 +1,5 @@
-"""Trigger: `/tenants`, signed with IAM. What the operator does: provision, look, sync, try documents again, suspend,
-resume, offboard."""
+"""Trigger: `/tenants`, signed with IAM. What the operator does: list, provision, look, sync, try documents again,
+suspend, resume, offboard."""
 
 from datetime import timedelta
 from http import HTTPStatus
@@ -22,6 +22,8 @@ from kbfleet.contracts import (
     ProvisionTenantInput,
     SyncBody,
     TenantBody,
+    TenantsBody,
+    TenantsQuery,
     UsageBody,
     UsageQuery,
     parse,
@@ -38,9 +40,24 @@ from kbfleet.usecases.lifecycle import resume_tenant, suspend_tenant
 from kbfleet.usecases.offboarding import start_offboarding
 from kbfleet.usecases.provisioning import start_provisioning
 from kbfleet.usecases.reservations import can_be_an_execution_of
+from kbfleet.usecases.tenant_listing import list_tenants
 
 app = api.resolver()
 _NEWEST_JOBS = 20
+
+
+@app.get("/tenants")
+def get_tenants() -> Response[str]:
+    """The tenants, a page of them."""
+    query = parse(TenantsQuery, app.current_event.query_string_parameters)
+    page = list_tenants(
+        after=query.after,
+        limit=query.limit,
+        status=query.status,
+        registry=bootstrap.registry(),
+        ledger=bootstrap.ledger(),
+    )
+    return api.respond(TenantsBody.from_page([(each.tenant, each.sync) for each in page.tenants], page.last))
 
 
 @app.put("/tenants/<tenant_id>")

@@ -75,6 +75,7 @@ class Lives:
     def of_one_that_stays_well(self, tenant_id: str) -> None:
         provisioning = self.provisioned(tenant_id)
         self.api("get_tenant", tenant_id)
+        assert tenant_id in {each["tenant_id"] for each in self.api("get_tenants", tenant_id)["tenants"]}
         self.api("get_provisioning", tenant_id, execution=provisioning.name)
         self.upload(tenant_id, "rental-terms.md", "A tent is rented for three days at least.")
         self.sync(tenant_id)

@@ -11,9 +11,12 @@ from typer.testing import CliRunner, Result
 
 import cli.main
 from cli.fleet_api import FleetApi
-from kbfleet.contracts import DocumentTraceBody, HopBody
+from kbfleet.contracts import DocumentTraceBody, HopBody, ListedTenantBody, TenantsBody
 from kbfleet.domain.document_trace import HopName, Verdict
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.ingestion import Outcome
+from kbfleet.domain.tenant import TenantId, TenantStatus
+from kbfleet.domain.usage_plan import Tier
+from tests.support.clock import START
 
 Run = Callable[..., Result]
 
@@ -65,3 +68,41 @@ class TestWhy:
             "GET",
             "/tenants/acme/documents/why?key=%E8%A6%8F%E7%A8%8B%2Fa%26b%3Dc%20%2B%3F.pdf",
         )
+
+
+class TestTenantList:
+    def page(self, token: str | None, *ids: str) -> TenantsBody:
+        listed = [
+            ListedTenantBody(
+                tenant_id=TenantId(each),
+                name="Acme [Outdoor]",
+                status=TenantStatus.ACTIVE,
+                status_since=START,
+                tier=Tier.STANDARD,
+                knowledge_store="S3_VECTORS",
+                synced_at=START,
+                pending_since=None,
+                last_outcome=Outcome.DEGRADED,
+            )
+            for each in ids
+        ]
+        return TenantsBody(tenants=tuple(listed), next_token=token)
+
+    def test_all_pages_are_one_table(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        pages = iter([self.page("a+/=", "acme"), self.page(None, "sakura")])
+        asked: list[str] = []
+        monkeypatch.setattr(FleetApi, "_signed", lambda _self, _kind, _method, path: asked.append(path) or next(pages))
+        result = run("tenant", "list", "--status", "active")
+        assert result.exit_code == 0
+        assert asked == ["/tenants?limit=100&status=ACTIVE", "/tenants?limit=100&status=ACTIVE&next_token=a%2B%2F%3D"]
+        for told in ("acme", "sakura", "2 tenants"):
+            assert told in result.stdout
+
+    def test_programs_get_json(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(FleetApi, "_signed", lambda *_: self.page(None, "acme"))
+        listed = json.loads(run("tenant", "list", "--json").stdout)
+        assert [each["last_outcome"] for each in listed["tenants"]] == ["DEGRADED"]
+
+    def test_a_fleet_without_tenants_is_no_failure(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(FleetApi, "_signed", lambda *_: self.page(None))
+        assert run("tenant", "list").stdout == "There are no tenants yet.\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
@@ -1068,4 +1069,65 @@ class DocumentTraceBody(Contract):
             hops=tuple(
                 HopBody(hop=hop.name, verdict=hop.verdict, finding=hop.finding, advice=hop.advice) for hop in trace.hops
             ),
+        )
+
+
+class TenantsQuery(Contract):
+    """Query of `GET /tenants`. `next_token` is of the page before."""
+
+    status: TenantStatus | None = None
+    limit: int = Field(default=50, ge=1, le=100)
+    next_token: str | None = None
+
+    @property
+    def after(self) -> TenantId | None:
+        """Raises: InvalidInput when the token is not one of ours."""
+        if self.next_token is None:
+            return None
+        try:
+            return TenantId(urlsafe_b64decode(self.next_token.encode()).decode())
+        except (ValueError, InvalidInput):
+            raise InvalidInput("next_token", "is not one that was given.") from None
+
+
+class ListedTenantBody(Contract):
+    """`synced_at` and `pending_since` say how fresh its knowledge is, `last_outcome` how its last sync ended."""
+
+    tenant_id: TenantId
+    name: str
+    status: TenantStatus
+    status_since: datetime
+    tier: Tier
+    knowledge_store: str
+    synced_at: datetime | None
+    pending_since: datetime | None
+    last_outcome: Outcome | None
+
+    @classmethod
+    def from_domain(cls, tenant: Tenant, sync: Sync) -> Self:
+        return cls(
+            tenant_id=tenant.tenant_id,
+            name=tenant.name,
+            status=tenant.status,
+            status_since=tenant.status_since,
+            tier=tenant.tier,
+            knowledge_store=tenant.knowledge_store,
+            synced_at=sync.synced_at,
+            pending_since=sync.stale_since(),
+            last_outcome=sync.result.outcome if sync.result else None,
+        )
+
+
+class TenantsBody(Contract):
+    """A page, in the order of the ids; `next_token` is `None` on the last one. A page before it may be short or empty
+    when only tenants of one status are asked for."""
+
+    tenants: tuple[ListedTenantBody, ...]
+    next_token: str | None
+
+    @classmethod
+    def from_page(cls, tenants: Sequence[tuple[Tenant, Sync]], last: TenantId | None) -> Self:
+        return cls(
+            tenants=tuple(ListedTenantBody.from_domain(tenant, sync) for tenant, sync in tenants),
+            next_token=urlsafe_b64encode(last.encode()).decode() if last is not None else None,
         )

@@ -1,0 +1,83 @@
+"""`GET /tenants`: what is answered, and how pages follow each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kbfleet.domain.tenant import TenantId, TenantStatus
+from tests.handlers.conftest import Handler, event
+from tests.support.fleet import Fleet
+from tests.support.samples import ACME, SAKURA, tenant
+
+Send = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def send(fleet: Fleet, handler: Callable[[str], Handler]) -> Send:
+    """Sends the sample request with a query; gives status and body."""
+
+    def to(**query: str) -> tuple[int, dict[str, Any]]:
+        request = event("triggers/get_tenants") | {"queryStringParameters": query or None}
+        answer = handler("admin/tenants")(request)
+        return answer["statusCode"], json.loads(answer["body"])
+
+    return to
+
+
+def test_each_tenant_is_told_with_its_freshness_and_its_last_outcome(send: Send, fleet: Fleet) -> None:
+    fleet.add(ACME)
+    fleet.request(ACME)
+    fleet.tick_until_idle()
+    fleet.registry.create(tenant(SAKURA, status=TenantStatus.FAILED))
+    status, body = send()
+    assert (status, body["next_token"]) == (200, None)
+    acme, sakura = body["tenants"]
+    assert (acme["tenant_id"], acme["status"], acme["tier"], acme["last_outcome"]) == (
+        "acme",
+        "ACTIVE",
+        "STANDARD",
+        "SUCCEEDED",
+    )
+    assert acme["synced_at"]
+    assert (sakura["status"], sakura["synced_at"], sakura["last_outcome"]) == ("FAILED", None, None)
+
+
+def test_pages_follow_each_other_by_their_tokens(send: Send, fleet: Fleet) -> None:
+    for number in range(5):
+        fleet.registry.create(tenant(TenantId(f"tenant-{number}")))
+    listed, query = [], {"limit": "2"}
+    while True:
+        _, body = send(**query)
+        listed += [each["tenant_id"] for each in body["tenants"]]
+        if body["next_token"] is None:
+            break
+        query = {"limit": "2", "next_token": body["next_token"]}
+    assert listed == [f"tenant-{number}" for number in range(5)]
+
+
+def test_only_tenants_of_the_status_that_is_asked_for_are_told(send: Send, fleet: Fleet) -> None:
+    fleet.registry.create(tenant(ACME))
+    fleet.registry.create(tenant(SAKURA, status=TenantStatus.SUSPENDED))
+    _, body = send(status="SUSPENDED")
+    assert [each["tenant_id"] for each in body["tenants"]] == ["sakura"]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"status": "BROKEN"}, "status"),
+        ({"limit": "0"}, "limit"),
+        ({"limit": "101"}, "limit"),
+        ({"next_token": "%%%"}, "next_token"),
+        ({"next_token": "QUNNRQ=="}, "next_token"),
+        ({"next_token": "あ"}, "next_token"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_bad_query_names_the_field(send: Send, query: dict[str, str], field: str) -> None:
+    status, problem = send(**query)
+    assert (status, problem["field"]) == (400, field)
