@@ -60,6 +60,10 @@ class FleetStack:
         return {each["ParameterKey"]: each["ParameterValue"] for each in self.description.get("Parameters", [])}
 
     @cached_property
+    def outputs(self) -> Mapping[str, str]:
+        return {each["OutputKey"]: each["OutputValue"] for each in self.description.get("Outputs", [])}
+
+    @cached_property
     def resources(self) -> Mapping[str, str]:
         """The physical ids of all resources by their names in the template.
 

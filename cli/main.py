@@ -19,6 +19,7 @@ from rich.table import Table
 
 from cli.dead_letter_queues import QUEUES, named
 from cli.dead_letters import DeadLetters, Waiting
+from cli.doctor import Finding, examine
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack
 from kbfleet.contracts import (
@@ -683,6 +684,34 @@ def _print_answer(answer: AskResponse) -> None:
     if answer.freshness.pending_changes:
         out.print("  [yellow]Some changes to the documents are not part of this answer yet.[/]")
     out.print(f"  [dim]To go on: --session {answer.session}[/]", soft_wrap=True)
+
+
+# --- the fleet as a whole ---
+
+
+@app.command()
+def doctor(as_json: Json = False, stack: Stack = "kbfleet", region: Region = None) -> None:
+    """Check the fleet place by place, with your own AWS credentials. Exit code 1 when anything is wrong or unknown."""
+    with _explained():
+        findings: list[Finding] = []
+        for finding in examine(FleetStack.named(stack, region)):
+            findings.append(finding)
+            if not as_json:
+                _print_finding(finding)
+        if as_json:
+            out.print_json(data=[asdict(finding) for finding in findings])
+        wrong = sum(finding.counts for finding in findings)
+        if not as_json:
+            out.print(f"[red]{wrong} things need attention.[/]" if wrong else "[green]The fleet is well.[/]")
+        if wrong:
+            raise typer.Exit(_FAILED)
+
+
+def _print_finding(finding: Finding) -> None:
+    signs = {"WELL": "[green]✓[/]", "NOTE": "[yellow]![/]", "WRONG": "[red]✗[/]", "UNKNOWN": "[red]?[/]"}
+    out.print(f"{signs[finding.verdict]} {finding.check}: {escape(finding.finding)}", soft_wrap=True)
+    if finding.advice:
+        out.print(f"  → {escape(finding.advice)}", soft_wrap=True)
 
 
 # --- tenants ---

@@ -1,0 +1,255 @@
+"""Whether a deployed fleet is well, asked place by place, and what to do where it is not.
+
+It asks AWS with the operator's own credentials, and reads only: a check that may not look says which permission it
+lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from cli.dead_letter_queues import QUEUES
+from cli.dead_letters import DeadLetters
+from cli.fleet_api import FleetApi, FleetUnreachable, Refused
+from cli.fleet_stack import FleetStack, asking
+from kbfleet.contracts import ListedTenantBody
+from kbfleet.domain.ingestion import Outcome
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+from kbfleet.domain.tenant import TenantStatus
+
+_DEPLOYED = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "IMPORT_COMPLETE"}
+_FEW_LEFT = 10
+"""Knowledge bases under the quota that are worth a word: time to prepare another account."""
+_ALARM_NAMES = 100
+"""That one call of DescribeAlarms takes (AWS documentation, DescribeAlarms)."""
+_GEOGRAPHIES = {"us", "us-gov", "eu", "apac", "jp", "au", "ca", "global"}
+"""What the ids of inference profiles begin with. Source: AWS documentation, Supported Regions and models for inference
+profiles."""
+
+
+class Verdict(StrEnum):
+    WELL = "WELL"
+    NOTE = "NOTE"
+    """It works; somebody may want to know."""
+    WRONG = "WRONG"
+    UNKNOWN = "UNKNOWN"
+    """It could not be looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found, and what to do about it; `advice` is empty where nothing is to be done."""
+
+    check: str
+    verdict: Verdict
+    finding: str
+    advice: str = ""
+
+    @property
+    def counts(self) -> bool:
+        """Whether the fleet is not known to be well for it."""
+        return self.verdict in {Verdict.WRONG, Verdict.UNKNOWN}
+
+
+def examine(stack: FleetStack) -> Iterator[Finding]:
+    """Every check's findings, one after the other; a check that cannot look does not keep the others from it."""
+    for check, look in _CHECKS.items():
+        try:
+            for verdict, finding, advice in look(stack):
+                yield Finding(check, verdict, finding, advice)
+        except (FleetUnreachable, Refused) as error:
+            advice = "If a permission is missing, ask for it: docs/runbook/README.md lists those that the doctor needs."
+            yield Finding(check, Verdict.UNKNOWN, str(error), advice)
+
+
+Findings = Iterator[tuple[Verdict, str, str]]
+
+
+def _well(finding: str) -> tuple[Verdict, str, str]:
+    return Verdict.WELL, finding, ""
+
+
+def _stack(stack: FleetStack) -> Findings:
+    if stack.status in _DEPLOYED:
+        yield _well(f"{stack.name} is {stack.status} since {stack.deployed_at:%Y-%m-%d %H:%M} UTC.")
+    elif stack.status.endswith("_IN_PROGRESS"):
+        yield Verdict.WRONG, f"{stack.name} is {stack.status}.", "Wait until it is deployed, and ask again."
+    else:
+        advice = "CloudFormation's events of the stack say why; mend the cause, and deploy again."
+        yield Verdict.WRONG, f"{stack.name} is {stack.status}: what was deployed last is not all in place.", advice
+    drift = stack.description.get("DriftInformation", {}).get("StackDriftStatus")
+    if drift == "DRIFTED":
+        advice = "Compare with `aws cloudformation describe-stack-resource-drifts`, and deploy again."
+        yield Verdict.WRONG, "Resources were changed behind CloudFormation's back, when it last looked.", advice
+    needed = {"WhyFunction", "TenantsFunction", "ReconcileFunction", *(queue.resource for queue in QUEUES)}
+    if missing := sorted(needed - stack.resources.keys()):
+        names = ", ".join(missing)
+        yield Verdict.WRONG, f"The stack is of another release than this command: it lacks {names}.", "Deploy this one."
+
+
+def _parameters(stack: FleetStack) -> Findings:
+    given = stack.parameters
+    store = given.get("KnowledgeStore", "")
+    yield _well(f"New tenants are put on {store}; answers are written by {given.get('GenerationModelId', '')}.")
+    if not given.get("AlarmTopicArn"):
+        advice = "Deploy with AlarmTopicArn, the ARN of an SNS topic that reaches people."
+        yield Verdict.NOTE, "Alarms notify nobody: they only show in CloudWatch.", advice
+    if given.get("ScopedCredentials") == "DISABLED":
+        advice = "Deploy with ScopedCredentials=ENABLED."
+        yield Verdict.NOTE, "Tenants are answered with credentials that open every knowledge base.", advice
+
+
+def _tenants(stack: FleetStack) -> Findings:
+    if "ApiUrl" not in stack.outputs:
+        raise FleetUnreachable(f"Stack {stack.name!r} has no output ApiUrl; is it a kbfleet stack?")
+    listed = FleetApi(stack.outputs["ApiUrl"], stack.session).tenants(None).tenants
+    unwell = [trouble for each in listed if (trouble := _trouble(each, _freshness(stack))) is not None]
+    yield _well(f"The API answers; {len(listed) - len(unwell)} of {len(listed)} tenants are well.")
+    yield from unwell
+
+
+def _freshness(stack: FleetStack) -> timedelta:
+    return timedelta(seconds=float(stack.parameters.get("FreshnessAlarmSeconds", 3_600)))
+
+
+def _trouble(tenant: ListedTenantBody, freshness: timedelta) -> tuple[Verdict, str, str] | None:
+    """What is wrong with a tenant, the worst first."""
+    tenant_id = tenant.tenant_id
+    if tenant.status is TenantStatus.FAILED:
+        advice = f"`kbfleet status {tenant_id}` says why; then `kbfleet provision {tenant_id}`."
+        return Verdict.WRONG, f"Tenant {tenant_id} is FAILED.", advice
+    if tenant.status is not TenantStatus.ACTIVE:
+        return None
+    if tenant.pending_since is not None and datetime.now(UTC) - tenant.pending_since > freshness:
+        since = f"{tenant.pending_since:%Y-%m-%d %H:%M} UTC"
+        advice = "See docs/runbook/changes-waiting.md."
+        return Verdict.WRONG, f"Tenant {tenant_id} is stale: changes wait since {since}.", advice
+    if tenant.last_outcome is Outcome.FAILED:
+        advice = f"`kbfleet status {tenant_id}` says why; then `kbfleet sync {tenant_id}`."
+        return Verdict.WRONG, f"The last sync of tenant {tenant_id} FAILED.", advice
+    if tenant.last_outcome is Outcome.DEGRADED:
+        return Verdict.NOTE, f"Documents of tenant {tenant_id} fail.", f"`kbfleet documents {tenant_id}` says which."
+    return None
+
+
+def _capacity(stack: FleetStack) -> Findings:
+    with asking("Knowledge bases could not be listed (bedrock:ListKnowledgeBases)"):
+        pages = stack.client("bedrock-agent").get_paginator("list_knowledge_bases").paginate()
+        listed = [summary for page in pages for summary in page["knowledgeBaseSummaries"]]
+    # The list does not tell kinds, but the descriptions that provisioning writes do. Others count against the quota
+    # that is scarce.
+    managed = sum(each.get("description", "").endswith(f"({KnowledgeBaseKind.MANAGED})") for each in listed)
+    for kind, used in ((KnowledgeBaseKind.VECTOR, len(listed) - managed), (KnowledgeBaseKind.MANAGED, managed)):
+        left = max(0, kind.quota - used)
+        found = f"{left:,} of {kind.quota:,} knowledge bases of type {kind} are left."
+        if left == 0:
+            yield Verdict.WRONG, found, kind.way_out
+        elif left < _FEW_LEFT:
+            yield Verdict.NOTE, found, kind.way_out
+        else:
+            yield _well(found)
+
+
+def _secrets(stack: FleetStack) -> Findings:
+    secrets = stack.client("secretsmanager")
+    webhook, sessions = (_resource(stack, name) for name in ("SlackWebhookSecret", "SessionSecret"))
+    with asking("The Slack webhook could not be looked at (secretsmanager:GetSecretValue)"):
+        is_url = str(secrets.get_secret_value(SecretId=webhook)["SecretString"]).startswith("https://")
+    if is_url:
+        yield _well("The Slack webhook is set.")
+    else:
+        advice = "Put the URL of a Slack incoming webhook into the secret of the output SlackWebhookSecretArn."
+        yield Verdict.WRONG, "The Slack webhook is not set: no alert reaches anybody.", advice
+    # Its value is nobody's business, here neither.
+    with asking("The secret of sessions could not be looked at (secretsmanager:DescribeSecret)"):
+        described = secrets.describe_secret(SecretId=sessions)
+    if described.get("DeletedDate"):
+        advice = "Take it back with `aws secretsmanager restore-secret`."
+        yield Verdict.WRONG, "The secret that signs sessions is about to be deleted: no conversation goes on.", advice
+    else:
+        yield _well("The secret that signs sessions is there.")
+
+
+def _models(stack: FleetStack) -> Findings:
+    bedrock = stack.client("bedrock")
+    for parameter in ("EmbeddingModelId", "GenerationModelId"):
+        model = stack.parameters[parameter]
+        for each in _models_of(bedrock, model):
+            with asking(f"Access to model {each} could not be looked at (bedrock:GetFoundationModelAvailability)"):
+                lacking = _lacking(bedrock.get_foundation_model_availability(modelId=each))
+            if lacking:
+                advice = "Request access to the model in the console of Amazon Bedrock, or deploy with another one."
+                yield Verdict.WRONG, f"{parameter} {model} cannot be used: {', '.join(lacking)}.", advice
+                break
+        else:
+            yield _well(f"{parameter} {model} can be used.")
+
+
+def _models_of(bedrock: Any, model: str) -> list[str]:
+    """The foundation models behind a model id: itself, or those that an inference profile forwards to."""
+    if model.split(".", 1)[0] not in _GEOGRAPHIES:
+        return [model]
+    with asking(f"Inference profile {model} could not be looked at (bedrock:GetInferenceProfile)"):
+        behind = bedrock.get_inference_profile(inferenceProfileIdentifier=model)["models"]
+    # One model in several Regions.
+    return sorted({each["modelArn"].rpartition("/")[2] for each in behind})
+
+
+def _lacking(availability: Mapping[str, Any]) -> list[str]:
+    """Source: botocore service model of bedrock, GetFoundationModelAvailability."""
+    wanted = {
+        "authorizationStatus": "AUTHORIZED",
+        "entitlementAvailability": "AVAILABLE",
+        "regionAvailability": "AVAILABLE",
+    }
+    lacking = [f"{name} is {availability[name]}" for name, value in wanted.items() if availability[name] != value]
+    agreement = availability["agreementAvailability"]["status"]
+    return [*lacking, *([f"agreementAvailability is {agreement}"] if agreement != "AVAILABLE" else [])]
+
+
+def _alarms(stack: FleetStack) -> Findings:
+    names = sorted(physical for logical, physical in stack.resources.items() if logical.endswith("Alarm"))
+    ringing: list[Mapping[str, Any]] = []
+    with asking("Alarms could not be looked at (cloudwatch:DescribeAlarms)"):
+        for first in range(0, len(names), _ALARM_NAMES):
+            some = names[first : first + _ALARM_NAMES]
+            pages = stack.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNames=some)
+            alarms = (alarm for page in pages for alarm in page["MetricAlarms"])
+            ringing += [alarm for alarm in alarms if alarm["StateValue"] == "ALARM"]
+    for alarm in ringing:
+        what, _, page = str(alarm.get("AlarmDescription", "")).partition(" See ")
+        yield Verdict.WRONG, f"{alarm['AlarmName']}: {what}", f"See {page}." if page else ""
+    if not ringing:
+        yield _well(f"None of {len(names)} alarms is in ALARM.")
+
+
+def _dead_letters(stack: FleetStack) -> Findings:
+    waiting = list(DeadLetters(stack).waiting())
+    for each in waiting:
+        if each.messages:
+            found = f"{each.messages} messages in {each.queue.name}: {each.queue.meaning}"
+            yield Verdict.WRONG, found, f"`kbfleet dlq list`, then docs/runbook/{each.queue.page}.md."
+    if not any(each.messages for each in waiting):
+        yield _well(f"Nothing waits in {len(waiting)} dead-letter queues.")
+
+
+def _resource(stack: FleetStack, name: str) -> str:
+    if name not in stack.resources:
+        raise FleetUnreachable(f"Stack {stack.name} has no {name}; deploy this release first.")
+    return stack.resources[name]
+
+
+_CHECKS: Mapping[str, Callable[[FleetStack], Findings]] = {
+    "stack": _stack,
+    "parameters": _parameters,
+    "tenants": _tenants,
+    "capacity": _capacity,
+    "secrets": _secrets,
+    "models": _models,
+    "alarms": _alarms,
+    "dead letters": _dead_letters,
+}

@@ -1,0 +1,331 @@
+"""`kbfleet doctor`: each thing that can be wrong is made wrong, and found, named and counted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from typer.testing import CliRunner
+
+import cli.main
+from cli.dead_letter_queues import QUEUES
+from cli.doctor import Finding, Verdict, examine
+from cli.fleet_api import FleetApi, FleetUnreachable, Refused
+from cli.fleet_stack import FleetStack
+from kbfleet.contracts import ListedTenantBody, TenantsBody
+from kbfleet.domain.ingestion import Outcome
+from kbfleet.domain.tenant import TenantId, TenantStatus
+from kbfleet.domain.usage_plan import Tier
+from tests.support.aws import client as aws_client
+from tests.support.template import resources
+
+MODELS = {"EmbeddingModelId": "amazon.titan-embed-text-v2:0", "GenerationModelId": "jp.anthropic.claude-haiku-4-5"}
+ALARM = "kbfleet-AlertsUndeliveredAlarm"
+OURS = "Documents of kbfleet-acme, kept in sync by kbfleet"
+
+
+@dataclass
+class Bedrock:
+    """bedrock and bedrock-agent, as the doctor asks them."""
+
+    descriptions: list[str] = field(default_factory=list)
+    unauthorized: set[str] = field(default_factory=set)
+    agreement: str = "AVAILABLE"
+
+    def get_paginator(self, _operation: str) -> Bedrock:
+        return self
+
+    def paginate(self) -> list[dict[str, Any]]:
+        return [{"knowledgeBaseSummaries": [{"description": each}]} for each in self.descriptions]
+
+    def get_inference_profile(self, *, inferenceProfileIdentifier: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        model = inferenceProfileIdentifier.partition(".")[2]
+        regions = ("ap-northeast-1", "ap-northeast-3")
+        return {"models": [{"modelArn": f"arn:aws:bedrock:{each}::foundation-model/{model}"} for each in regions]}
+
+    def get_foundation_model_availability(self, *, modelId: str) -> dict[str, Any]:  # noqa: N803 - as above
+        return {
+            "modelId": modelId,
+            "agreementAvailability": {"status": self.agreement},
+            "authorizationStatus": "NOT_AUTHORIZED" if modelId in self.unauthorized else "AUTHORIZED",
+            "entitlementAvailability": "AVAILABLE",
+            "regionAvailability": "AVAILABLE",
+        }
+
+
+class Denied:
+    """A service whose every call is refused."""
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        def refuse(*_: object, **__: object) -> None:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, operation)
+
+        return refuse
+
+
+class Patient(FleetStack):
+    """A fleet that is well, until a test makes it ill."""
+
+    def __init__(self) -> None:
+        deployed: dict[str, Any] = {
+            "StackStatus": "UPDATE_COMPLETE",
+            "CreationTime": datetime(2026, 11, 2, tzinfo=UTC),
+            "Outputs": [{"OutputKey": "ApiUrl", "OutputValue": "https://api.example.com/v1"}],
+        }
+        super().__init__("kbfleet", deployed, None)  # type: ignore[arg-type] # its clients are made here
+        own = self.__dict__
+        own["bedrock"] = Bedrock()
+        own["denied"] = set()
+        own["parameters"] = {"KnowledgeStore": "S3_VECTORS", "AlarmTopicArn": "arn:aws:sns:a:1:t", **MODELS}
+        sqs, secrets = aws_client("sqs"), aws_client("secretsmanager")
+        queues = {queue.resource: sqs.create_queue(QueueName=queue.resource)["QueueUrl"] for queue in QUEUES}
+        functions = {name: name for name in resources("AWS::Serverless::Function")}
+        for name, value in (("SlackWebhookSecret", "https://hooks.slack.com/services/x"), ("SessionSecret", "k" * 64)):
+            secrets.create_secret(Name=name, SecretString=value)
+        own["resources"] = {
+            **queues,
+            **functions,
+            "SlackWebhookSecret": "SlackWebhookSecret",
+            "SessionSecret": "SessionSecret",
+            "AlertsUndeliveredAlarm": ALARM,
+        }
+        aws_client("cloudwatch").put_metric_alarm(
+            AlarmName=ALARM,
+            AlarmDescription="Alerts did not reach Slack. See docs/runbook/alerts-undelivered.md",
+            MetricName="m",
+            Namespace="n",
+            Statistic="Maximum",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=0,
+            ComparisonOperator="GreaterThanThreshold",
+        )
+
+    def client(self, service: str, config: object = None) -> Any:
+        if service in self.__dict__["denied"]:
+            return Denied()
+        return self.__dict__["bedrock"] if service.startswith("bedrock") else aws_client(service)
+
+    def described(self, **changes: Any) -> None:
+        self.__dict__["resources"] = self.resources  # both are derived from the description
+        object.__setattr__(self, "description", {**self.description, **changes})
+
+
+def listed(name: str, **changes: Any) -> ListedTenantBody:
+    well = ListedTenantBody(
+        tenant_id=TenantId(name),
+        name=name,
+        status=TenantStatus.ACTIVE,
+        status_since=datetime.now(UTC),
+        tier=Tier.STANDARD,
+        knowledge_store="S3_VECTORS",
+        synced_at=None,
+        pending_since=None,
+        last_outcome=Outcome.SUCCEEDED,
+    )
+    return well.model_copy(update=changes)
+
+
+@pytest.fixture
+def tenants(monkeypatch: pytest.MonkeyPatch) -> list[ListedTenantBody]:
+    """What the API lists."""
+    fleet = [listed("acme"), listed("gone-co", status=TenantStatus.OFFBOARDED)]
+    monkeypatch.setattr(FleetApi, "tenants", lambda *_: TenantsBody(tenants=tuple(fleet), next_token=None))
+    return fleet
+
+
+@pytest.fixture
+def patient(aws: None, tenants: list[ListedTenantBody]) -> Patient:
+    return Patient()
+
+
+def troubles(patient: Patient) -> list[Finding]:
+    found = [each for each in examine(patient) if each.verdict is not Verdict.WELL]
+    assert all(each.advice for each in found)
+    return found
+
+
+def only_trouble(patient: Patient) -> tuple[str, Verdict, str]:
+    (found,) = troubles(patient)
+    return found.check, found.verdict, found.finding
+
+
+def test_a_fleet_that_is_well_has_nothing_but_good_findings(patient: Patient) -> None:
+    found = list(examine(patient))
+    assert {each.verdict for each in found} == {Verdict.WELL}
+    assert len({each.check for each in found}) == 8
+
+
+class TestTheStack:
+    @pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_COMPLETE", "UPDATE_FAILED", "UPDATE_IN_PROGRESS"])
+    def test_it_is_not_deployed(self, patient: Patient, status: str) -> None:
+        patient.described(StackStatus=status)
+        check, verdict, finding = only_trouble(patient)
+        assert (check, verdict) == ("stack", Verdict.WRONG)
+        assert status in finding
+
+    def test_it_has_drifted(self, patient: Patient) -> None:
+        patient.described(DriftInformation={"StackDriftStatus": "DRIFTED"})
+        assert only_trouble(patient)[:2] == ("stack", Verdict.WRONG)
+
+    def test_it_is_of_another_release(self, patient: Patient) -> None:
+        del patient.__dict__["resources"]["WhyFunction"]
+        check, verdict, finding = only_trouble(patient)
+        assert (check, verdict) == ("stack", Verdict.WRONG)
+        assert "WhyFunction" in finding
+
+    @pytest.mark.parametrize("parameter", [{"AlarmTopicArn": ""}, {"ScopedCredentials": "DISABLED"}])
+    def test_a_parameter_is_worth_a_word(self, patient: Patient, parameter: dict[str, str]) -> None:
+        patient.__dict__["parameters"] |= parameter
+        assert only_trouble(patient)[:2] == ("parameters", Verdict.NOTE)
+
+
+class TestTenants:
+    @pytest.mark.parametrize(
+        ("changes", "verdict", "says"),
+        [
+            ({"status": TenantStatus.FAILED}, Verdict.WRONG, "FAILED"),
+            ({"pending_since": datetime(2026, 1, 1, tzinfo=UTC)}, Verdict.WRONG, "stale"),
+            ({"last_outcome": Outcome.FAILED}, Verdict.WRONG, "last sync"),
+            ({"last_outcome": Outcome.DEGRADED}, Verdict.NOTE, "Documents"),
+        ],
+    )
+    def test_one_is_not_well(
+        self,
+        patient: Patient,
+        tenants: list[ListedTenantBody],
+        changes: dict[str, Any],
+        verdict: Verdict,
+        says: str,
+    ) -> None:
+        tenants.append(listed("sakura", **changes))
+        check, found, finding = only_trouble(patient)
+        assert (check, found) == ("tenants", verdict)
+        assert "sakura" in finding
+        assert says in finding
+
+    def test_one_whose_changes_have_just_come_is_well(self, patient: Patient, tenants: list[ListedTenantBody]) -> None:
+        tenants.append(listed("sakura", pending_since=datetime.now(UTC) - timedelta(minutes=5)))
+        assert troubles(patient) == []
+
+    @pytest.mark.parametrize("error", [FleetUnreachable("no answer"), Refused(403, "Forbidden", "not yours")])
+    def test_the_api_does_not_answer(self, patient: Patient, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+        def refuse(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(FleetApi, "tenants", refuse)
+        assert only_trouble(patient)[:2] == ("tenants", Verdict.UNKNOWN)
+
+
+class TestWhatTheFleetNeeds:
+    @pytest.mark.parametrize(("used", "verdict"), [(95, Verdict.NOTE), (100, Verdict.WRONG), (101, Verdict.WRONG)])
+    def test_knowledge_bases_run_out(self, patient: Patient, used: int, verdict: Verdict) -> None:
+        patient.__dict__["bedrock"].descriptions = [""] * used
+        assert only_trouble(patient)[:2] == ("capacity", verdict)
+
+    def test_managed_ones_have_a_quota_of_their_own(self, patient: Patient) -> None:
+        patient.__dict__["bedrock"].descriptions = [f"{OURS} (MANAGED)"] * 500
+        assert troubles(patient) == []
+
+    def test_the_webhook_is_not_set(self, patient: Patient) -> None:
+        aws_client("secretsmanager").put_secret_value(SecretId="SlackWebhookSecret", SecretString="not set yet")
+        assert only_trouble(patient)[:2] == ("secrets", Verdict.WRONG)
+
+    def test_the_sessions_secret_is_being_deleted(self, patient: Patient) -> None:
+        aws_client("secretsmanager").delete_secret(SecretId="SessionSecret")
+        assert only_trouble(patient)[:2] == ("secrets", Verdict.WRONG)
+
+    @pytest.mark.parametrize("model", ["amazon.titan-embed-text-v2:0", "anthropic.claude-haiku-4-5"])
+    def test_a_model_is_not_granted(self, patient: Patient, model: str) -> None:
+        patient.__dict__["bedrock"].unauthorized = {model}
+        check, verdict, finding = only_trouble(patient)
+        assert (check, verdict) == ("models", Verdict.WRONG)
+        assert "NOT_AUTHORIZED" in finding
+
+    def test_a_models_agreement_is_pending(self, patient: Patient) -> None:
+        patient.__dict__["bedrock"].agreement = "PENDING"
+        assert [each.check for each in troubles(patient)] == ["models", "models"]
+
+
+class TestWhatCallsForPeople:
+    def test_an_alarm_rings(self, patient: Patient) -> None:
+        aws_client("cloudwatch").set_alarm_state(AlarmName=ALARM, StateValue="ALARM", StateReason="test")
+        (found,) = troubles(patient)
+        assert (found.check, found.verdict) == ("alarms", Verdict.WRONG)
+        assert "docs/runbook/alerts-undelivered.md" in found.advice
+
+    def test_dead_letters_wait(self, patient: Patient) -> None:
+        aws_client("sqs").send_message(QueueUrl=patient.resources["TickDeadLetterQueue"], MessageBody="tick")
+        check, verdict, finding = only_trouble(patient)
+        assert (check, verdict) == ("dead letters", Verdict.WRONG)
+        assert "1 messages in ticks" in finding
+
+
+@pytest.mark.parametrize(
+    ("service", "check"),
+    [
+        ("bedrock-agent", "capacity"),
+        ("secretsmanager", "secrets"),
+        ("bedrock", "models"),
+        ("cloudwatch", "alarms"),
+        ("sqs", "dead letters"),
+    ],
+)
+def test_a_check_that_may_not_look_is_unknown_and_keeps_no_other_from_looking(
+    patient: Patient, service: str, check: str
+) -> None:
+    patient.__dict__["denied"].add(service)
+    assert only_trouble(patient)[:2] == (check, Verdict.UNKNOWN)
+    assert len({each.check for each in examine(patient)}) == 8
+
+
+class TestTheCommand:
+    @pytest.fixture
+    def run(self, patient: Patient, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+        monkeypatch.setattr(FleetStack, "named", lambda *_: patient)
+        return lambda *arguments: CliRunner().invoke(cli.main.app, ["doctor", *arguments])
+
+    def test_a_fleet_that_is_well_exits_with_0(self, run: Callable[..., Any]) -> None:
+        result = run()
+        assert result.exit_code == 0
+        assert result.stdout.endswith("The fleet is well.\n")
+
+    def test_what_is_wrong_comes_with_what_to_do_and_exits_with_1(
+        self, run: Callable[..., Any], patient: Patient
+    ) -> None:
+        aws_client("secretsmanager").put_secret_value(SecretId="SlackWebhookSecret", SecretString="not set yet")
+        result = run()
+        assert result.exit_code == 1
+        assert "✗ secrets: The Slack webhook is not set" in result.stdout
+        assert "SlackWebhookSecretArn" in result.stdout
+        assert "1 things need attention." in result.stdout
+
+    def test_programs_get_json(self, run: Callable[..., Any]) -> None:
+        assert {each["verdict"] for each in json.loads(run("--json").stdout)} == {"WELL"}
+
+    def test_neither_secret_is_printed(self, run: Callable[..., Any]) -> None:
+        assert not [secret for secret in ("hooks.slack.com", "kkkk") if secret in run().output + run("--json").output]
+
+
+class TestFindingTheStack:
+    def test_what_it_is_made_of_is_read_from_cloudformation(self, aws: None) -> None:
+        template = {
+            "Parameters": {"FleetName": {"Type": "String", "Default": "kb"}},
+            "Resources": {"TickQueue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "ticks"}}},
+            "Outputs": {"ApiUrl": {"Value": "https://api.example.com"}},
+        }
+        aws_client("cloudformation").create_stack(StackName="fleet", TemplateBody=json.dumps(template))
+        stack = FleetStack.named("fleet", None)
+        assert stack.status == "CREATE_COMPLETE"
+        assert stack.parameters == {"FleetName": "kb"}
+        assert stack.outputs == {"ApiUrl": "https://api.example.com"}
+        assert stack.resources["TickQueue"].endswith("/ticks")
+
+    def test_one_that_is_not_there_is_said_so(self, aws: None) -> None:
+        with pytest.raises(FleetUnreachable, match="--stack"):
+            FleetStack.named("nowhere", None)
