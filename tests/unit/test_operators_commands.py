@@ -91,7 +91,12 @@ class TestTenantList:
     def test_all_pages_are_one_table(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         pages = iter([self.page("a+/=", "acme"), self.page(None, "sakura")])
         asked: list[str] = []
-        monkeypatch.setattr(FleetApi, "_signed", lambda _self, _kind, _method, path: asked.append(path) or next(pages))
+
+        def answer(_self: FleetApi, _kind: object, _method: str, path: str) -> TenantsBody:
+            asked.append(path)
+            return next(pages)
+
+        monkeypatch.setattr(FleetApi, "_signed", answer)
         result = run("tenant", "list", "--status", "active")
         assert result.exit_code == 0
         assert asked == ["/tenants?limit=100&status=ACTIVE", "/tenants?limit=100&status=ACTIVE&next_token=a%2B%2F%3D"]
