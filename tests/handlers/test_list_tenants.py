@@ -59,6 +59,11 @@ def test_pages_follow_each_other_by_their_tokens(send: Send, fleet: Fleet) -> No
     assert listed == [f"tenant-{number}" for number in range(5)]
 
 
+@pytest.mark.parametrize("tenant_id", ["acm", "a-1", "az09-az09", "a" * 32])
+def test_whatever_a_tenant_is_called_a_page_can_begin_behind_it(send: Send, tenant_id: str) -> None:
+    assert send(next_token=tenant_id.encode().hex())[0] == 200
+
+
 def test_only_tenants_of_the_status_that_is_asked_for_are_told(send: Send, fleet: Fleet) -> None:
     fleet.registry.create(tenant(ACME))
     fleet.registry.create(tenant(SAKURA, status=TenantStatus.SUSPENDED))
@@ -73,7 +78,10 @@ def test_only_tenants_of_the_status_that_is_asked_for_are_told(send: Send, fleet
         ({"limit": "0"}, "limit"),
         ({"limit": "101"}, "limit"),
         ({"next_token": "%%%"}, "next_token"),
-        ({"next_token": "QUNNRQ=="}, "next_token"),
+        ({"next_token": "acme"}, "next_token"),
+        ({"next_token": b"ACME".hex()}, "next_token"),
+        ({"next_token": b"ac".hex()}, "next_token"),
+        ({"next_token": b"acme-".hex()}, "next_token"),
         ({"next_token": "あ"}, "next_token"),
         ({"colour": "red"}, "colour"),
     ],

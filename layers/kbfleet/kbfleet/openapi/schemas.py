@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from kbfleet.contracts import AskRequest, TenantAskRequest, UploadRequest
 from kbfleet.domain.answer import MAX_QUESTION_LENGTH, Question
 from kbfleet.domain.caller import MAX_USER_ID_LENGTH, UserId
+from kbfleet.domain.document_trace import ObjectKey
 from kbfleet.domain.metadata_filter import (
     GROUP_OPERATORS,
     LIST_OPERATORS,
@@ -66,6 +68,12 @@ VALIDATED_TEXTS: Mapping[type[ValidatedText], Schema] = {
     Question: {"minLength": 1, "maxLength": MAX_QUESTION_LENGTH, "pattern": _NOT_BLANK},
     DisplayName: {"minLength": 1, "maxLength": MAX_NAME_LENGTH, "pattern": _NOT_BLANK},
     DocumentKey: {"minLength": 1, "maxLength": MAX_KEY_BYTES - len(METADATA_SUFFIX), "pattern": _key_pattern()},
+    ObjectKey: {
+        "minLength": 1,
+        "maxLength": MAX_KEY_BYTES,
+        "pattern": rf"^(?!.*{re.escape(METADATA_SUFFIX)}$)(?=.*\S)[^\u0000-\u001f\u007f-\u009f]+$",
+        "examples": ["handbook/rules.pdf"],
+    },
     UserId: {"minLength": 1, "maxLength": MAX_USER_ID_LENGTH, "pattern": r"^[^\u0000-\u001f\u007f-\u00a0]+$"},
 }
 """What the constructors of our value objects let through, as far as JSON Schema can say it. What surrounds a question
@@ -97,20 +105,27 @@ def components(models: Iterable[tuple[type[BaseModel], Mode]]) -> dict[str, Sche
 
 
 def parameters(model: type[BaseModel]) -> list[Schema]:
-    """A contract's fields as query parameters, none of which has to be given."""
-    schema = model.model_json_schema(schema_generator=ContractSchemas)
-    return [_parameter(name, dict(field)) for name, field in schema["properties"].items()]
+    """A contract's fields as query parameters."""
+    schema = model.model_json_schema(schema_generator=ContractSchemas, ref_template="{model}")
+    required, definitions = schema.get("required", ()), schema.get("$defs", {})
+    return [
+        _parameter(name, dict(field), definitions, required=name in required)
+        for name, field in schema["properties"].items()
+    ]
 
 
-def _parameter(name: str, schema: Schema) -> Schema:
-    found = {"name": name, "in": "query", "required": False}
+def _parameter(name: str, schema: Schema, definitions: Mapping[str, Schema], *, required: bool) -> Schema:
+    found = {"name": name, "in": "query", "required": required}
     if description := schema.pop("description", None):
         found["description"] = description
     # A query has no null: what is None in the contract is left out there.
     alternatives = [each for each in schema.pop("anyOf", []) if each != {"type": "null"}]
     if schema.get("default", ...) is None:
         del schema["default"]
-    return {**found, "schema": schema if not alternatives else {**schema, **alternatives[0]}}
+    merged = {**schema, **alternatives[0]} if alternatives else schema
+    if model := merged.pop("$ref", None):
+        merged |= {key: value for key, value in definitions[model].items() if key not in {"title", "description"}}
+    return {**found, "schema": merged}
 
 
 def reference(name: str) -> Schema:
