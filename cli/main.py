@@ -1,4 +1,5 @@
-"""Commands of `kbfleet`. Exit codes: 0 it is done; 1 it failed; 2 the input is not acceptable."""
+"""Commands of `kbfleet`. Exit codes: 0 it is done; 1 it failed, or what was asked about is not well; 2 the input is not
+acceptable."""
 
 from __future__ import annotations
 
@@ -803,7 +804,12 @@ def _dead_letters_table(waiting: list[Waiting]) -> Table:
 
 @dead_letter_queues.command("redrive")
 def redrive_dead_letters(
-    queue: Annotated[str, typer.Argument(help="Its name, as `kbfleet dlq list` shows it.")],
+    queue: Annotated[
+        str,
+        typer.Argument(
+            help="Its name, as `kbfleet dlq list` shows it.", autocompletion=lambda: [each.name for each in QUEUES]
+        ),
+    ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
     as_json: Json = False,
     stack: Stack = "kbfleet",

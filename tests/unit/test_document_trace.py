@@ -166,6 +166,16 @@ class TestWhetherAJobHasReadIt:
         fleet.clock.advance(600)
         assert stuck(fleet)[:2] == (HopName.CHANGE, Verdict.BROKEN)
 
+    def test_its_event_is_lost_while_a_job_runs_that_began_before(self, fleet: Fleet) -> None:
+        plan(fleet, JobCourse(JobStatus.COMPLETE, running_for=timedelta(hours=1)))
+        fleet.request(ACME)
+        fleet.tick()
+        fleet.clock.advance(60)
+        upload(fleet)
+        fleet.clock.advance(600)
+        fleet.tick()
+        assert stuck(fleet)[:2] == (HopName.CHANGE, Verdict.BROKEN)
+
     def test_it_is_queued_behind_the_quota(self, fleet: Fleet) -> None:
         for other in OTHERS:
             fleet.knowledge_bases.plan(

@@ -255,7 +255,7 @@ def _change(facts: DocumentFacts) -> Hop:
     name, sync, changed_at = HopName.CHANGE, _there(facts.sync), _there(facts.stored).changed_at
     if facts.jobs or _follows_a_job_that_reads_it(facts) or _ingested_since(facts):
         return Hop(name, Verdict.PASSED, "An ingestion began after it was uploaded.")
-    if sync.pending_changes:
+    if _another_turn_is_due(sync):
         since = sync.stale_since()
         return Hop(name, Verdict.PASSED, f"Changes wait to be synced{f' since {_time(since)}' if since else ''}.")
     if facts.now - changed_at < NOTED_WITHIN:
@@ -416,6 +416,11 @@ _LOOKS: tuple[Callable[[DocumentFacts], Hop], ...] = (
 def _read_by(facts: DocumentFacts) -> JobStateChange | None:
     """The newest job that began after the upload and went through."""
     return next((job for job in facts.jobs if job.outcome is not None and job.outcome.usable), None)
+
+
+def _another_turn_is_due(sync: Sync) -> bool:
+    """Whether anything is requested that the job that is followed, if any, does not contain."""
+    return sync.requested_generation > sync.job.generation if sync.job is not None else sync.pending_changes
 
 
 def _follows_a_job_that_reads_it(facts: DocumentFacts) -> bool:
