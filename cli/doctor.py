@@ -200,15 +200,19 @@ def _models_of(bedrock: Any, model: str) -> list[str]:
 
 
 def _lacking(availability: Mapping[str, Any]) -> list[str]:
-    """Source: botocore service model of bedrock, GetFoundationModelAvailability."""
-    wanted = {
-        "authorizationStatus": "AUTHORIZED",
-        "entitlementAvailability": "AVAILABLE",
-        "regionAvailability": "AVAILABLE",
+    """Source: botocore service model of bedrock, GetFoundationModelAvailability.
+
+    Raises: FleetUnreachable when the answer does not tell, as those of some stand-ins for AWS.
+    """
+    told = {
+        "authorizationStatus": (availability.get("authorizationStatus"), "AUTHORIZED"),
+        "entitlementAvailability": (availability.get("entitlementAvailability"), "AVAILABLE"),
+        "regionAvailability": (availability.get("regionAvailability"), "AVAILABLE"),
+        "agreementAvailability": (availability.get("agreementAvailability", {}).get("status"), "AVAILABLE"),
     }
-    lacking = [f"{name} is {availability[name]}" for name, value in wanted.items() if availability[name] != value]
-    agreement = availability["agreementAvailability"]["status"]
-    return [*lacking, *([f"agreementAvailability is {agreement}"] if agreement != "AVAILABLE" else [])]
+    if untold := [name for name, (value, _) in told.items() if value is None]:
+        raise FleetUnreachable(f"Access to the models could not be looked at: the answer lacks {', '.join(untold)}.")
+    return [f"{name} is {value}" for name, (value, wanted) in told.items() if value != wanted]
 
 
 def _alarms(stack: FleetStack) -> Findings:

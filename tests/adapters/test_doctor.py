@@ -247,6 +247,12 @@ class TestWhatTheFleetNeeds:
         assert (check, verdict) == ("models", Verdict.WRONG)
         assert "NOT_AUTHORIZED" in finding
 
+    def test_an_answer_that_does_not_tell_is_no_good_news(
+        self, patient: Patient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Bedrock, "get_foundation_model_availability", lambda *_, **__: {"modelId": "m"})
+        assert only_trouble(patient)[:2] == ("models", Verdict.UNKNOWN)
+
     def test_a_models_agreement_is_pending(self, patient: Patient) -> None:
         patient.__dict__["bedrock"].agreement = "PENDING"
         assert [each.check for each in troubles(patient)] == ["models", "models"]
