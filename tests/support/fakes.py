@@ -10,12 +10,12 @@ from tests.support.failed_documents import (
     InMemoryStoredDocuments,
     RecordingRetryTurns,
 )
+from tests.support.incidents import InMemoryIncidents, RecordingAlertChannel
 from tests.support.knowledge_bases import InMemoryKnowledgeBases, JobCourse, StartedJob
 from tests.support.log_deliveries import InMemoryLogDeliveries
 from tests.support.recorders import (
     FailedTask,
     InMemoryExecutions,
-    RecordingAlertChannel,
     RecordingAnnouncements,
     RecordingDeadLetters,
     RecordingTaskCallbacks,
@@ -40,6 +40,7 @@ __all__ = [
     "InMemoryDocumentRetries",
     "InMemoryExecutions",
     "InMemoryFailedDocuments",
+    "InMemoryIncidents",
     "InMemoryIndexCatalogue",
     "InMemoryIngestedDocuments",
     "InMemoryJobHistory",
