@@ -364,6 +364,39 @@ def test_a_webhooks_last_word_is_how_it_is_unless_it_said_that_it_comes_and_goes
         assert words[-1].severity is severity or "comes and goes" in words[-1].title or incident.returns >= 3
 
 
+@settings(max_examples=40, deadline=None)
+@given(storms(), st.randoms(use_true_random=False))
+def test_notifiers_that_work_at_once_agree(storm: tuple[list[Signal], list[Signal]], chance: random.Random) -> None:
+    happening, arriving = storm
+    office = Office(RecordingAlertChannel())
+    waiting, left = arriving[:200] + happening, []
+
+    def take(signal: Signal) -> None:
+        try:
+            office.takes(signal)
+        except (AlertNotDelivered, ConcurrentUpdate):
+            left.append(signal)
+
+    def another_goes_first() -> None:
+        if waiting and chance.random() < 0.4:
+            take(waiting.pop())
+        office.incidents.before_writing = another_goes_first
+
+    office.incidents.before_writing = another_goes_first
+    while waiting:
+        take(waiting.pop())
+    office.incidents.before_writing = lambda: None
+    office.clock.advance(180)
+    office.takes(*left)
+    assert {
+        cause: (set(incident.affected), set(incident.still_affected)) for cause, incident in final(office).items()
+    } == expected(happening)
+    assert len(office.channel.roots) == len(office.incidents.all)
+    identities = [alert.identity for alert in office.channel.sent]
+    assert len(set(identities)) == len(identities)
+    assert all(incident.step(DEPLOYMENT) is None for incident in office.incidents.all.values())
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     storms(),
