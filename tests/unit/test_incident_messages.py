@@ -54,6 +54,11 @@ def left_out(tenant: str, minutes: float = 0, new: int = 1) -> Sequence[Signal]:
     return of_documents(FailureReport(job, new=new, again=1 - new, documents=(told,)), DEPLOYMENT)
 
 
+def set_aside(tenant: str, minutes: float) -> Sequence[Signal]:
+    job = replace(_job(tenant, minutes, "-"), status=JobStatus.COMPLETE, outcome=Outcome.DEGRADED)
+    return of_documents(FailureReport(job, set_aside=3), DEPLOYMENT)
+
+
 def _job(tenant: str, minutes: float, reason: str) -> JobStateChange:
     return job_state_change(
         tenant_id=TenantId(tenant),
@@ -228,9 +233,26 @@ class TestSignals:
     def test_a_job_that_neither_failed_nor_succeeded_says_nothing(self, outcome: Outcome | None) -> None:
         assert of_ingestion(job_state_change(outcome=outcome), DEPLOYMENT) == ()
 
-    def test_documents_that_are_set_aside_say_nothing(self) -> None:
-        job = job_state_change(outcome=Outcome.DEGRADED)
-        assert of_documents(FailureReport(job, set_aside=3), DEPLOYMENT) == ()
+    def test_of_documents_that_are_set_aside_nobody_is_told(self) -> None:
+        assert Told().of(set_aside("acme", 0)) == []
+
+    @pytest.mark.parametrize("turned_around", [False, True])
+    def test_a_job_that_leaves_out_only_what_is_set_aside_ends_a_failure_but_not_that_of_documents(
+        self, turned_around: bool
+    ) -> None:
+        told = Told()
+        happened = [failed("acme", 0), set_aside("acme", 10)]
+        told.of(*(reversed(happened) if turned_around else happened))
+        assert told.channel.sent[-1].title == "acme: over: ingestion failed"
+        told = Told()
+        happened = [left_out("acme", 0), set_aside("acme", 10)]
+        told.of(*(reversed(happened) if turned_around else happened), set_aside("acme", 20))
+        assert [alert.title for alert in told.channel.sent] == ["acme: some documents could not be ingested"]
+        told.of(left_out("acme", 0), set_aside("acme", 10), well("acme", 30))
+        assert told.channel.sent[-1].title == "acme: over: some documents could not be ingested"
+
+    def test_a_job_that_failed_says_nothing_of_documents(self) -> None:
+        assert of_documents(FailureReport(_job("acme", 0, "No."), new=1), DEPLOYMENT) == ()
 
 
 def _json(message: object) -> bytes:

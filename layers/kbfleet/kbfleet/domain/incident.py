@@ -64,22 +64,25 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """`identity` is the same for every repetition. Without a `failure`, the subject was well at that time."""
+    """`identity` is the same for every repetition. Without a `failure`, the subject was well at that time; but if it
+    `leaves` a kind of cause, it was so in all other ways: whatever it had of that kind goes on."""
 
     identity: str
     subject: str
     concern: Concern
     at: datetime
     failure: Failure | None = None
+    leaves: str = ""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Entry:
-    """`incident` is empty where the subject was well."""
+    """`incident` is empty where the subject was well; `leaves` is as in the signal."""
 
     at: datetime
     identity: str
     incident: str = ""
+    leaves: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +110,16 @@ class Timeline:
         return len(self.entries) >= SIGNALS_KEPT and signal.at <= self.entries[0].at
 
     def neighbours(self, signal: Signal) -> tuple[Entry, ...]:
-        """The signals before and after it, as far as there are any."""
-        before = [entry for entry in self.entries if (entry.at, entry.identity) < (signal.at, signal.identity)]
-        after = [entry for entry in self.entries[len(before) :] if entry.identity != signal.identity]
+        """The signals before and after it that say of everything how it is, as far as there are any."""
+        place = (signal.at, signal.identity)
+        telling = [entry for entry in self.entries if not entry.leaves]
+        before = [entry for entry in telling if (entry.at, entry.identity) < place]
+        after = [entry for entry in telling if (entry.at, entry.identity) > place]
         return (*before[-1:], *after[:1])
 
     def joined_by(self, signal: Signal, incident: str) -> Timeline:
         entries = list(self.entries)
-        insort(entries, Entry(signal.at, signal.identity, incident))
+        insort(entries, Entry(signal.at, signal.identity, incident, signal.leaves))
         return replace(self, entries=tuple(entries[-SIGNALS_KEPT:]))
 
     def concerned(self, signal: Signal) -> tuple[str, ...]:
@@ -123,14 +128,15 @@ class Timeline:
         own = [entry for entry in self.entries if entry.identity == signal.identity]
         return tuple(dict.fromkeys(entry.incident for entry in (*self.neighbours(signal), *own) if entry.incident))
 
-    def spans(self, incident: str) -> tuple[Span, ...]:
-        """When the subject was in the incident: each span ends with the next signal of something else."""
+    def spans(self, incident: str, kind: str = "") -> tuple[Span, ...]:
+        """When the subject was in the incident: each span ends with the next signal of something else. Args: kind: of
+        the incident's cause."""
         found: list[Span] = []
         began: datetime | None = None
         for entry in self.entries:
             if entry.incident == incident:
                 began = began or entry.at
-            elif began is not None:
+            elif began is not None and not (entry.leaves and entry.leaves == kind):
                 found.append(Span(began, entry.at))
                 began = None
         return (*found, Span(began)) if began is not None else tuple(found)
@@ -138,7 +144,7 @@ class Timeline:
     @property
     def settled(self) -> bool:
         """Whether the subject is well."""
-        return not self.entries or not self.entries[-1].incident
+        return not self.entries or not (self.entries[-1].incident or self.entries[-1].leaves)
 
 
 class NoticeKind(StrEnum):
@@ -274,7 +280,7 @@ class Incident:
 
     def following(self, timeline: Timeline) -> Incident:
         """As a subject's timeline has it now."""
-        spans = timeline.spans(self.identity)
+        spans = timeline.spans(self.identity, self.cause.kind)
         return replace(self, affected={**self.affected, timeline.subject: spans}) if spans else self
 
     # --- what people are told ---

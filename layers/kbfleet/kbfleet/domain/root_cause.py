@@ -12,10 +12,11 @@ MAX_LABEL = 140
 
 @dataclass(frozen=True, slots=True)
 class RootCause:
-    """`key` is the same for failures that have the same cause; `label` says it to people in one line."""
+    """`key` is the same for failures of one kind that have the same cause; `label` says it to people in one line."""
 
     key: str
     label: str
+    kind: str = ""
 
 
 _OWN_TO_A_TENANT = tuple(
@@ -73,10 +74,10 @@ def root_cause(kind: str, reason: str, *, tenant: str = "", error: str = "") -> 
         error: the error's class, where there is one.
     """
     if error in _USED_UP:
-        return RootCause(_key(kind, error), _USED_UP[error])
+        return RootCause(_key(kind, error), _USED_UP[error], kind)
     for pattern, key, label in _WELL_KNOWN:
         if pattern.search(reason):
-            return RootCause(_key(kind, key), label)
+            return RootCause(_key(kind, key), label, kind)
     text = reason
     for own, stands_for in _OWN_TO_A_TENANT:
         text = own.sub(stands_for, text)
@@ -85,7 +86,7 @@ def root_cause(kind: str, reason: str, *, tenant: str = "", error: str = "") -> 
         text = re.sub(rf"(?<![a-z0-9]){re.escape(tenant)}(?![a-z0-9])", "<tenant>", text)
     text = " ".join(text.split()) or error or "no reason was given"
     label = text if len(text) <= MAX_LABEL else f"{text[: MAX_LABEL - 1]}…"
-    return RootCause(_key(kind, error, text), label)
+    return RootCause(_key(kind, error, text), label, kind)
 
 
 def _key(*parts: str) -> str:

@@ -13,6 +13,7 @@ from kbfleet.domain.root_cause import RootCause, root_cause
 from kbfleet.domain.tenant import TenantId, Workflow, WorkflowFailure
 
 _CONCERNS = {Workflow.PROVISION_TENANT: Concern.PROVISIONING, Workflow.OFFBOARD_TENANT: Concern.OFFBOARDING}
+_DOCUMENTS = "documents"
 _VERBS = {Workflow.PROVISION_TENANT: "provision", Workflow.OFFBOARD_TENANT: "offboard"}
 
 
@@ -28,12 +29,15 @@ def of_ingestion(change: JobStateChange, deployment: Deployment) -> tuple[Signal
 
 
 def of_documents(report: FailureReport, deployment: Deployment) -> tuple[Signal, ...]:
-    """Documents that a job left out, if there is news of any."""
+    """Documents that a job left out. Where there is no news of any, because they are set aside, all else is well."""
     alert, job = document_alert(report, deployment), report.job
     if alert is None:
-        return ()
+        if job.outcome is not Outcome.DEGRADED:
+            return ()
+        tenant = str(job.tenant_id)
+        return (Signal(report.identity, tenant, Concern.INGESTION, job.occurred_at, leaves=_DOCUMENTS),)
     texts = [document.reason for document in report.documents] or [reason.text for reason in job.failure_reasons]
-    causes = _causes("documents", texts or [""], str(job.tenant_id))
+    causes = _causes(_DOCUMENTS, texts or [""], str(job.tenant_id))
     news = report.new > 0 or report.set_aside_now > 0
     failure = Failure(causes, alert, "sync", news)
     return (Signal(report.identity, str(job.tenant_id), Concern.INGESTION, job.occurred_at, failure),)
