@@ -1,74 +1,92 @@
-"""Trigger: the alert queue, which a rule on the bus fills. One Slack message an occurrence, however often it is
-delivered."""
+"""Trigger: the alert queue, which rules on both buses fill. All that a batch says is recorded first, and then people
+are told of each incident that it concerns."""
 
 from typing import Any
 
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-from aws_lambda_powertools.utilities.idempotency import (
-    DynamoDBPersistenceLayer,
-    IdempotencyConfig,
-    idempotent_function,
-)
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
 from kbfleet.contracts import (
+    ALARM_STATE_CHANGE,
     DOCUMENT_FAILURES,
+    EXECUTION_STATUS_CHANGE,
     OFFBOARDING_FAILED,
     PROVISIONING_FAILED,
+    AlarmStateChangeEvent,
     DocumentFailuresEvent,
     JobStateChangeEvent,
+    StoppedExecutionInput,
+    SucceededExecutionEvent,
     WorkflowFailedEvent,
     parse,
+    parse_json,
 )
+from kbfleet.domain import signals
+from kbfleet.domain.incident import Signal
 from kbfleet.telemetry import logger, tracer
-from kbfleet.usecases.alerting import alert_documents, alert_ingestion, alert_workflow_failure
+from kbfleet.usecases.incidents import IncidentDesk
 
-_processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-_A_DAY_IN_SECONDS = 86_400
-_delivered = DynamoDBPersistenceLayer(
-    table_name=bootstrap.fleet().table_name,
-    key_attr="PK",
-    sort_key_attr="SK",
-    static_pk_value="DELIVERED_ALERT",
-    expiry_attr="expires_at",
-)
-# EventBridge and SQS both deliver at least once: a day is longer than either can repeat an event.
-_once = IdempotencyConfig(expires_after_seconds=_A_DAY_IN_SECONDS)
+_LONGEST_TELLING_MILLISECONDS = 15_000
+"""Two attempts at Slack with a pause between them."""
 
 
-@idempotent_function(data_keyword_argument="identity", persistence_store=_delivered, config=_once)
-def _deliver(*, identity: str, event: dict[str, Any]) -> None:
-    channel, deployment = bootstrap.alert_channel(), bootstrap.fleet().deployment
-    if event["detail-type"] in {PROVISIONING_FAILED, OFFBOARDING_FAILED}:
+def _signals(event: dict[str, Any]) -> tuple[Signal, ...]:
+    deployment, kind = bootstrap.deployment(), event["detail-type"]
+    if kind in {PROVISIONING_FAILED, OFFBOARDING_FAILED}:
         failed = parse(WorkflowFailedEvent, event).detail
-        alert_workflow_failure(failed.tenant_id, failed.to_domain(), channel=channel, deployment=deployment)
-    elif event["detail-type"] == DOCUMENT_FAILURES:
-        report = parse(DocumentFailuresEvent, event).detail.to_domain()
-        alert_documents(report, channel=channel, deployment=deployment)
-    else:
-        change = parse(JobStateChangeEvent, event).detail
-        alert_ingestion(change.to_domain(), channel=channel, deployment=deployment)
-    logger.info("The alert is delivered", alert=identity)
+        return signals.of_workflow_failure(failed.tenant_id, failed.to_domain(), deployment)
+    if kind == DOCUMENT_FAILURES:
+        return signals.of_documents(parse(DocumentFailuresEvent, event).detail.to_domain(), deployment)
+    if kind == EXECUTION_STATUS_CHANGE:
+        ended = parse(SucceededExecutionEvent, event).detail
+        tenant_id = parse_json(StoppedExecutionInput, ended.input).tenant_id
+        return signals.of_workflow_success(tenant_id, ended.workflow, ended.executionArn, ended.stopDate)
+    if kind == ALARM_STATE_CHANGE:
+        alarm = parse(AlarmStateChangeEvent, event).detail
+        return signals.of_alarm(
+            alarm.alarmName,
+            ringing=alarm.state.value == "ALARM",
+            description=alarm.configuration.description,
+            reason=alarm.state.reason,
+            at=alarm.state.timestamp,
+            deployment=deployment,
+        )
+    return signals.of_ingestion(parse(JobStateChangeEvent, event).detail.to_domain(), deployment)
 
 
-def _record(record: SQSRecord) -> None:
-    identity = "unknown"
-    try:
-        event = record.json_body
-        detail = event["detail"]
-        identity = detail.get("identity") or detail["execution"]
-        _deliver(identity=identity, event=event)
-    except Exception as error:
-        # The batch processor keeps quiet about what it hands back to the queue.
-        logger.warning("The alert is not delivered", alert=identity, error=type(error).__name__, reason=str(error))
-        raise
+def _recorded(desk: IncidentDesk, batch: SQSEvent) -> tuple[dict[str, set[str]], set[str]]:
+    """Returns: identities of the incidents that messages concern, each with those messages; and the messages that could
+    not be recorded."""
+    concerned: dict[str, set[str]] = {}
+    refused = set()
+    for record in batch.records:
+        try:
+            for signal in _signals(record.json_body):
+                for incident in desk.record(signal):
+                    concerned.setdefault(incident, set()).add(record.message_id)
+        except Exception as error:  # noqa: BLE001 -- the queue offers it again, and keeps it in the end
+            logger.warning(
+                "The event is not recorded", message_id=record.message_id, error=type(error).__name__, reason=str(error)
+            )
+            refused.add(record.message_id)
+    return concerned, refused
 
 
 @logger.inject_lambda_context(clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
-def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    _once.register_lambda_context(context)
-    return process_partial_response(event=event, record_handler=_record, processor=_processor, context=context)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dict[str, str]]]:
+    desk = bootstrap.incident_desk()
+    concerned, again = _recorded(desk, SQSEvent(event))
+    for incident, messages in concerned.items():
+        if context.get_remaining_time_in_millis() < _LONGEST_TELLING_MILLISECONDS:
+            logger.warning("People are not told", incident=incident, error="Timeout", reason="No time is left.")
+            again |= messages
+            continue
+        try:
+            if posted := desk.tell(incident):
+                logger.info("People are told", incident=incident, messages=posted)
+        except Exception as error:  # noqa: BLE001 -- as above
+            logger.warning("People are not told", incident=incident, error=type(error).__name__, reason=str(error))
+            again |= messages
+    return {"batchItemFailures": [{"itemIdentifier": message} for message in sorted(again)]}

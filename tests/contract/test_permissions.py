@@ -23,9 +23,6 @@ pytestmark = pytest.mark.timeout(600)
 """The lives take a minute, and several on a busy machine."""
 
 UNSEEN = {
-    # Powertools reads the record when DynamoDB's refusal does not bring it along. Source: Powertools for AWS Lambda,
-    # Idempotency, Required resources.
-    ("SendAlertFunction", "dynamodb:GetItem"),
     # Bedrock looks the profile up on behalf of the caller, if the model is one. Source: AWS documentation,
     # Prerequisites for inference profiles.
     (READER_ROLE, "bedrock:GetInferenceProfile"),

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
-from kbfleet.bootstrap import KNOWLEDGE_STORES
+from kbfleet.bootstrap import ALERT_CHANNELS, KNOWLEDGE_STORES
 from kbfleet.contracts import QUESTION_ANSWERED, JobLogRecord
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.usecases.sync_schedule import RUN_EVERY
@@ -436,6 +436,20 @@ class TestApi:
 
 
 class TestAlarms:
+    def test_people_are_told_of_every_one_but_that_alerts_cannot_be_delivered(self) -> None:
+        told = properties("AlarmRule")["EventPattern"]["detail"]["alarmName"]
+        alarms = set(resources("AWS::CloudWatch::Alarm")) - {"AlertsUndeliveredAlarm"}
+        assert {name["Ref"] for name in told} == alarms
+
+    def test_every_channel_can_be_chosen(self) -> None:
+        assert template()["Parameters"]["AlertChannel"]["AllowedValues"] == list(ALERT_CHANNELS)
+
+    def test_every_kind_of_incident_has_its_page_of_the_runbook(self) -> None:
+        source = (REPOSITORY / "layers" / "kbfleet" / "kbfleet" / "domain" / "alert.py").read_text("utf-8")
+        pages = re.findall(r'runbook_link\("([a-z-]+)"\)', source)
+        for page in (*pages, "provisioning-failed", "offboarding-failed"):
+            assert (REPOSITORY / "docs" / "runbook" / f"{page}.md").is_file()
+
     @pytest.mark.parametrize("name", resources("AWS::CloudWatch::Alarm"))
     def test_every_one_leads_to_its_page_of_the_runbook(self, name: str) -> None:
         page = re.search(r"See (docs/runbook/[a-z-]+\.md)$", properties(name)["AlarmDescription"])

@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moto import mock_aws
 
 from kbfleet import bootstrap, telemetry
 from kbfleet.adapters.sessions import SignedSessions
 from kbfleet.domain.tenant import TenantId
 from kbfleet.usecases.asking import AskableTenants
-from tests.support.aws import client as aws_client
-from tests.support.fakes import RecordingAlertChannel, ScriptedAnswerer
+from kbfleet.usecases.incidents import IncidentDesk
+from tests.support.fakes import FakeClock, InMemoryIncidents, RecordingAlertChannel, ScriptedAnswerer
 from tests.support.fleet import Fleet
 from tests.support.openapi import require_as_documented
-from tests.support.samples import ACCOUNT, REGION
-from tests.support.template import REPOSITORY, table_definition
+from tests.support.samples import ACCOUNT, DEPLOYMENT, REGION
+from tests.support.template import REPOSITORY
 
 SESSIONS = SignedSessions(lambda: "k" * 64)
 EVENTS = REPOSITORY / "events"
@@ -174,13 +173,13 @@ def answerer(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scr
 
 
 @pytest.fixture
-def alerts(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordingAlertChannel]:
-    """A channel that remembers, and the table that remembers what was delivered."""
-    channel = RecordingAlertChannel()
-    monkeypatch.setattr(bootstrap, "alert_channel", lambda: channel)
-    with mock_aws():
-        aws_client("dynamodb").create_table(TableName="kbfleet", **table_definition())
-        yield channel
+def alerts(environment: None, monkeypatch: pytest.MonkeyPatch) -> RecordingAlertChannel:
+    """A channel that remembers, behind a desk that does."""
+    channel = RecordingAlertChannel(threads=False)
+    desk = IncidentDesk(InMemoryIncidents(), channel, FakeClock(), DEPLOYMENT)
+    monkeypatch.setattr(bootstrap, "incident_desk", lambda: desk)
+    monkeypatch.setattr(bootstrap, "deployment", lambda: DEPLOYMENT)
+    return channel
 
 
 @pytest.fixture

@@ -405,22 +405,64 @@ class TestDocumentsThatFail:
 
 class TestSendAlert:
     @pytest.mark.parametrize(
-        ("sample", "tenant_id", "severity"),
+        ("sample", "subject"),
         [
-            ("ingestion_failed", ACME, Severity.BROKEN),
-            ("ingestion_degraded", SAKURA, Severity.BROKEN),
-            ("ingestion_recovered", ACME, Severity.RECOVERED),
-            ("provisioning_failed", ACME, Severity.BROKEN),
-            ("offboarding_failed", ACME, Severity.BROKEN),
+            ("ingestion_failed", "acme"),
+            ("ingestion_degraded", "sakura"),
+            ("provisioning_failed", "acme"),
+            ("offboarding_failed", "acme"),
+            ("alarm", "kbfleet-TicksFailingAlarm-1A2B3C4D5E6F7"),
         ],
     )
     def test_an_event_becomes_an_alert(
-        self, handler: Handlers, alerts: RecordingAlertChannel, sample: str, tenant_id: TenantId, severity: Severity
+        self, handler: Handlers, alerts: RecordingAlertChannel, sample: str, subject: str
     ) -> None:
         answer = handler("notifier/send_alert")(event(f"triggers/send_alert_{sample}"))
         assert answer == {"batchItemFailures": []}
         (sent,) = alerts.sent
-        assert (sent.tenant_id, sent.severity) == (tenant_id, severity)
+        assert (sent.subject, sent.severity) == (subject, Severity.BROKEN)
+
+    @pytest.mark.parametrize(
+        ("failure", "end"),
+        [
+            ("ingestion_failed", "ingestion_recovered"),
+            ("provisioning_failed", "execution_succeeded"),
+            ("alarm", "alarm_over"),
+        ],
+    )
+    def test_the_end_of_what_was_told_is_told_too(
+        self, handler: Handlers, alerts: RecordingAlertChannel, failure: str, end: str
+    ) -> None:
+        for sample in (failure, end):
+            handler("notifier/send_alert")(event(f"triggers/send_alert_{sample}"))
+        assert [sent.severity for sent in alerts.sent] == [Severity.BROKEN, Severity.RECOVERED]
+
+    @pytest.mark.parametrize("end", ["ingestion_recovered", "execution_succeeded", "alarm_over"])
+    def test_the_end_of_nothing_is_no_news(self, handler: Handlers, alerts: RecordingAlertChannel, end: str) -> None:
+        assert handler("notifier/send_alert")(event(f"triggers/send_alert_{end}")) == {"batchItemFailures": []}
+        assert alerts.sent == []
+
+    def test_a_batch_of_failures_for_one_cause_is_one_message(
+        self, handler: Handlers, alerts: RecordingAlertChannel
+    ) -> None:
+        batch = event("triggers/send_alert_ingestion_failed")
+        (record,) = batch["Records"]
+        tenants = [f"tenant-{number}" for number in range(10)]
+        batch["Records"] = [
+            {**record, "messageId": tenant, "body": record["body"].replace("acme", tenant)} for tenant in tenants
+        ]
+        assert handler("notifier/send_alert")(batch) == {"batchItemFailures": []}
+        (sent,) = alerts.sent
+        assert sent.title.startswith("10 tenants: ")
+
+    def test_what_there_is_no_time_left_for_is_offered_again(
+        self, handler: Handlers, alerts: RecordingAlertChannel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tests.handlers.conftest.LambdaContext.get_remaining_time_in_millis", lambda _: 5_000)
+        batch = event("triggers/send_alert_ingestion_failed")
+        answer = handler("notifier/send_alert")(batch)
+        assert answer == {"batchItemFailures": [{"itemIdentifier": batch["Records"][0]["messageId"]}]}
+        assert alerts.sent == []
 
     def test_an_event_that_is_delivered_again_becomes_no_second_alert(
         self, handler: Handlers, alerts: RecordingAlertChannel
@@ -454,9 +496,9 @@ class TestSendAlert:
         alerts.down = True
         handler("notifier/send_alert")(event("triggers/send_alert_ingestion_failed"))
         (line,) = logs.lines
-        assert (line["level"], line["alert"], line["error"], line["reason"]) == (
+        assert line["incident"].endswith("/1")
+        assert (line["level"], line["error"], line["reason"]) == (
             "WARNING",
-            "acme/JOB0000003/FAILED",
             "AlertNotDelivered",
             "The channel is down.",
         )

@@ -11,12 +11,12 @@ from tests.support.failed_documents import (
     InMemoryStoredDocuments,
     RecordingRetryTurns,
 )
+from tests.support.incidents import InMemoryIncidents, RecordingAlertChannel
 from tests.support.knowledge_bases import InMemoryKnowledgeBases, JobCourse, StartedJob
 from tests.support.log_deliveries import InMemoryLogDeliveries
 from tests.support.recorders import (
     FailedTask,
     InMemoryExecutions,
-    RecordingAlertChannel,
     RecordingAnnouncements,
     RecordingDeadLetters,
     RecordingTaskCallbacks,
@@ -41,6 +41,7 @@ __all__ = [
     "InMemoryDocumentRetries",
     "InMemoryExecutions",
     "InMemoryFailedDocuments",
+    "InMemoryIncidents",
     "InMemoryIndexCatalogue",
     "InMemoryIngestedDocuments",
     "InMemoryJobHistory",

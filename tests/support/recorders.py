@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from kbfleet.domain.alert import Alert
 from kbfleet.domain.documents import FailureReport
-from kbfleet.domain.errors import AlertNotDelivered, KbfleetError, NotReadyYet, ResourceConflict, ResourceMissing
+from kbfleet.domain.errors import KbfleetError, NotReadyYet, ResourceConflict, ResourceMissing
 from kbfleet.domain.ingestion import JobStateChange
 from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.tenant import TenantId, TenantStateChange, WorkflowFailure
@@ -145,16 +144,3 @@ class InMemoryExecutions:
 
     def _arn(self, name: str) -> str:
         return f"{self._prefix}:{name}"
-
-
-class RecordingAlertChannel:
-    """`kbfleet.ports.AlertChannel`. It refuses while `down` is set."""
-
-    def __init__(self) -> None:
-        self.sent: list[Alert] = []
-        self.down = False
-
-    def send(self, alert: Alert) -> None:
-        if self.down:
-            raise AlertNotDelivered("The channel is down.")
-        self.sent.append(alert)

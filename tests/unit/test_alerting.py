@@ -1,4 +1,4 @@
-"""Which change makes which alert, and what people read in Slack."""
+"""What an alert says, and what people read in Slack."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kbfleet.adapters.alert_channels.slack import blocks, escaped, summary
+from kbfleet.adapters.alert_channels.slack_message import blocks, escaped, summary
 from kbfleet.domain.alert import Alert, Deployment, Severity, document_alert, ingestion_alert, workflow_alert
 from kbfleet.domain.documents import FailureReport, News, ReportedDocument
-from kbfleet.domain.errors import AlertNotDelivered
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
-from kbfleet.usecases.alerting import alert_documents, alert_ingestion, alert_workflow_failure
-from tests.support.fakes import RecordingAlertChannel
-from tests.support.samples import ACME, DEPLOYMENT, EXECUTION, SAKURA, job_state_change, provisioning_failure
+from tests.support.samples import ACME, DEPLOYMENT, SAKURA, job_state_change, provisioning_failure
 from tests.support.snapshots import assert_matches
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -68,7 +65,6 @@ REFUSED = job_state_change(
     statistics=Statistics(),
     failure_reasons=(FailureReason("StartIngestionJob for data source DS00000002: AccessDeniedException: no."),),
 )
-RECOVERED = job_state_change(previous_outcome=Outcome.FAILED)
 
 
 def alert(change: JobStateChange) -> Alert:
@@ -91,68 +87,13 @@ def rendered(made: Alert) -> list[dict[str, Any]]:
     return [block.to_dict() for block in blocks(made)]
 
 
-class TestWhatIsNews:
-    @pytest.mark.parametrize(
-        ("outcome", "previous", "severity"),
-        [
-            (None, None, None),
-            (None, Outcome.FAILED, None),
-            (Outcome.SUCCEEDED, None, None),
-            (Outcome.SUCCEEDED, Outcome.SUCCEEDED, None),
-            (Outcome.SUCCEEDED, Outcome.STOPPED, None),
-            (Outcome.SUCCEEDED, Outcome.FAILED, Severity.RECOVERED),
-            (Outcome.SUCCEEDED, Outcome.DEGRADED, Severity.RECOVERED),
-            (Outcome.FAILED, None, Severity.BROKEN),
-            (Outcome.FAILED, Outcome.SUCCEEDED, Severity.BROKEN),
-            (Outcome.DEGRADED, None, None),  # told by what is collected of its documents
-            (Outcome.DEGRADED, Outcome.FAILED, None),
-            (Outcome.STOPPED, None, None),
-            (Outcome.STOPPED, Outcome.FAILED, None),
-        ],
-    )
-    def test_failures_and_recoveries_are_and_nothing_else(
-        self, outcome: Outcome | None, previous: Outcome | None, severity: Severity | None
-    ) -> None:
-        made = ingestion_alert(job_state_change(outcome=outcome, previous_outcome=previous), DEPLOYMENT)
-        assert (made.severity if made else None) == severity
-
-    def test_every_repetition_of_a_change_has_the_same_identity(self) -> None:
-        assert alert(FAILED).identity == alert(FAILED).identity == FAILED.identity
-        assert provisioning_failed().identity == EXECUTION
-
-    def test_an_alert_is_sent_and_said_to_be(self) -> None:
-        channel = RecordingAlertChannel()
-        assert alert_ingestion(FAILED, channel=channel, deployment=DEPLOYMENT)
-        assert channel.sent == [alert(FAILED)]
-
-    def test_what_is_no_news_is_not_sent(self) -> None:
-        channel = RecordingAlertChannel()
-        assert not alert_ingestion(job_state_change(), channel=channel, deployment=DEPLOYMENT)
-        assert channel.sent == []
-
-    def test_a_failed_provisioning_is_always_sent(self) -> None:
-        channel = RecordingAlertChannel()
-        alert_workflow_failure(ACME, provisioning_failure(), channel=channel, deployment=DEPLOYMENT)
-        assert channel.sent == [provisioning_failed(provisioning_failure().reason)]
-
-    def test_a_channel_that_is_down_is_the_callers_to_handle(self) -> None:
-        channel = RecordingAlertChannel()
-        channel.down = True
-        with pytest.raises(AlertNotDelivered):
-            alert_ingestion(FAILED, channel=channel, deployment=DEPLOYMENT)
-
-
 class TestDocuments:
     def test_the_message_counts_them_by_what_is_new_about_them(self) -> None:
         facts = dict(left_out().facts)
         assert facts["Left out"] == "1 new, 1 failed before, 1 set aside now, 7 set aside earlier"
 
     def test_only_such_as_are_set_aside_are_no_news(self) -> None:
-        channel = RecordingAlertChannel()
-        quiet = FailureReport(DEGRADED, set_aside=3)
-        assert not alert_documents(quiet, channel=channel, deployment=DEPLOYMENT)
-        assert alert_documents(LEFT_OUT, channel=channel, deployment=DEPLOYMENT)
-        assert channel.sent == [left_out()]
+        assert document_alert(FailureReport(DEGRADED, set_aside=3), DEPLOYMENT) is None
 
     def test_what_could_not_be_named_or_counted_is_said(self) -> None:
         unexplained = left_out(FailureReport(DEGRADED, complete=False))
@@ -183,10 +124,6 @@ class TestWhatMendsIt:
         assert tokyo.links[0].url.startswith("https://ap-northeast-1.console.aws.amazon.com/")
         assert "KB00000001" in tokyo.links[0].url
 
-    def test_a_recovery_needs_no_command(self) -> None:
-        assert alert(RECOVERED).command == ""
-        assert "To mend it" not in json.dumps(rendered(alert(RECOVERED)))
-
 
 class TestSlackMessages:
     @pytest.mark.parametrize(
@@ -195,7 +132,6 @@ class TestSlackMessages:
             ("ingestion_failed", alert(FAILED)),
             ("ingestion_degraded", left_out()),
             ("ingestion_refused", alert(REFUSED)),
-            ("ingestion_recovered", alert(RECOVERED)),
             ("provisioning_failed", provisioning_failed()),
         ],
     )
@@ -215,7 +151,7 @@ class TestSlackMessages:
             identity="x",
             severity=Severity.BROKEN,
             title=evil,
-            tenant_id=ACME,
+            subject="acme",
             facts=((evil, evil),),
             reasons=(FailureReason(evil, (f"s3://b/{evil}",)),),
             advice=evil,
@@ -243,7 +179,7 @@ class TestSlackMessages:
             identity="x",
             severity=Severity.BROKEN,
             title=title,
-            tenant_id=ACME,
+            subject="acme",
             facts=(("Error", title), ("Step", title)),
             reasons=tuple(FailureReason(reason or "-", documents) for reason in reasons),
             advice="Mend it.",

@@ -8,6 +8,7 @@ as long as its imports.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pkgutil import resolve_name
@@ -29,7 +30,7 @@ from kbfleet.adapters.dynamodb_documents import DynamoDBDocumentRetries, DynamoD
 from kbfleet.adapters.dynamodb_usage import DynamoDBUsageRecords
 from kbfleet.adapters.knowledge_stores import StoreResources, StoreType
 from kbfleet.domain.answer import AskableTenant
-from kbfleet.domain.errors import KnowledgeStoreNotOffered
+from kbfleet.domain.errors import AlertNotDelivered, KnowledgeStoreNotOffered
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.ports import (
     AlertChannel,
@@ -41,6 +42,7 @@ from kbfleet.ports import (
     DocumentRetries,
     Executions,
     FailedDocuments,
+    Incidents,
     IngestedDocuments,
     JobHistory,
     KnowledgeBases,
@@ -85,10 +87,12 @@ from kbfleet.usecases.asking import AskableTenants
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
+    from kbfleet.domain.alert import Deployment
     from kbfleet.usecases.document_changes import ChangeBatch
     from kbfleet.usecases.document_tracing import DocumentTracer
     from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
     from kbfleet.usecases.foreign_jobs import ForeignJobs
+    from kbfleet.usecases.incidents import IncidentDesk
     from kbfleet.usecases.ingestion import Scheduler
     from kbfleet.usecases.sync_schedule import SyncSchedule
 
@@ -553,10 +557,54 @@ def token_verifier() -> TokenVerifier:
 
 
 @cache
+def incidents() -> Incidents:
+    from kbfleet.adapters.dynamodb_incidents import DynamoDBIncidents
+
+    return DynamoDBIncidents(_table())
+
+
+ALERT_CHANNELS: Mapping[str, str] = {
+    "SLACK_WEBHOOK": "slack_webhook:SlackWebhookChannel",
+    "SLACK_BOT": "slack_bot:SlackBotChannel",
+    "SNS": "sns:SnsChannel",
+}
+"""Every alert channel that kbfleet has, one line each: its name, and where its class (`ChannelType`) is below
+`kbfleet.adapters.alert_channels`."""
+
+
+@cache
 def alert_channel() -> AlertChannel:
     from aws_lambda_powertools.utilities import parameters
+    from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
-    from kbfleet.adapters.alert_channels.slack import SlackAlertChannel
+    from kbfleet.adapters.alert_channels import ChannelResources, ChannelType
 
-    secret_arn = read(AlertSettings).slack_webhook_secret_arn
-    return SlackAlertChannel(lambda: str(parameters.get_secret(secret_arn, max_age=60)))
+    settings = read(AlertSettings)
+
+    def secret() -> str:
+        try:
+            return str(parameters.get_secret(settings.slack_webhook_secret_arn, max_age=60))
+        except GetParameterError as error:
+            raise AlertNotDelivered("The secret of the alert channel cannot be read.") from error
+
+    kind: type[ChannelType] = resolve_name(f"kbfleet.adapters.alert_channels.{ALERT_CHANNELS[settings.alert_channel]}")
+    return kind.made_of(
+        ChannelResources(
+            secret=secret,
+            slack_channel_id=settings.slack_channel_id,
+            topic_arn=settings.alert_topic_arn,
+            client=_client,
+        )
+    )
+
+
+@cache
+def deployment() -> Deployment:
+    """Which stack speaks to people."""
+    return replace(fleet().deployment, runbook=read(AlertSettings).runbook_url.rstrip("/"))
+
+
+def incident_desk() -> IncidentDesk:
+    from kbfleet.usecases.incidents import IncidentDesk
+
+    return IncidentDesk(incidents(), alert_channel(), clock(), deployment())

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
@@ -322,6 +322,44 @@ class StoppedExecutionDetail(BaseModel):
     def workflow(self) -> Workflow:
         name = self.stateMachineArn.rsplit(":", 1)[-1].replace("-", "_")
         return next(workflow for workflow in Workflow if name.endswith(workflow))
+
+
+EXECUTION_STATUS_CHANGE = "Step Functions Execution Status Change"
+ALARM_STATE_CHANGE = "CloudWatch Alarm State Change"
+
+
+class SucceededExecutionDetail(StoppedExecutionDetail):
+    """The same of an execution that reached its end. Times are in milliseconds since 1970. Source: AWS documentation,
+    EventBridge events of Step Functions."""
+
+    status: Literal["SUCCEEDED"]
+    stopDate: Annotated[datetime, BeforeValidator(lambda value: datetime.fromtimestamp(value / 1_000, UTC))]  # noqa: N815
+
+
+class SucceededExecutionEvent(BaseModel):
+    detail: SucceededExecutionDetail
+
+
+class AlarmState(BaseModel):
+    value: Literal["ALARM", "OK", "INSUFFICIENT_DATA"]
+    reason: str = ""
+    timestamp: AwareDatetime
+
+
+class AlarmConfiguration(BaseModel):
+    description: str = ""
+
+
+class AlarmStateChangeDetail(BaseModel):
+    """`detail` of AWS's event. Source: AWS documentation, Alarm events and EventBridge."""
+
+    alarmName: str  # noqa: N815
+    state: AlarmState
+    configuration: AlarmConfiguration = AlarmConfiguration()
+
+
+class AlarmStateChangeEvent(BaseModel):
+    detail: AlarmStateChangeDetail
 
 
 # --- vended logs ---------------------------------------------------------------------------------

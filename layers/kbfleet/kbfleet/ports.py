@@ -22,9 +22,11 @@ from kbfleet.domain.documents import (
 )
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import KbfleetError
+from kbfleet.domain.incident import Concern, Incident, Timeline
 from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Priority, Sync
 from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseKind
 from kbfleet.domain.reconciliation import Reconciliation
+from kbfleet.domain.root_cause import RootCause
 from kbfleet.domain.tenant import (
     DataSourceReference,
     ResourceNames,
@@ -492,8 +494,43 @@ class TokenVerifier(Protocol):
 
 
 class AlertChannel(Protocol):
-    def send(self, alert: Alert) -> None:
-        """Raises: AlertNotDelivered."""
+    """Where people are told. Each method raises AlertNotDelivered: the channel did not take it; or AlertMaybeDelivered,
+    which is one, too: nobody knows whether it did."""
+
+    def post(self, alert: Alert, *, reply_to: str = "") -> str:
+        """Tells people. Args: reply_to: the name of the message that this one belongs to.
+
+        Returns: a name by which the message can be changed and replied to; empty if the channel can do neither.
+        """
+        ...
+
+    def change(self, message: str, alert: Alert) -> None:
+        """Has a message that was posted show something else. One that people have deleted stays deleted."""
+        ...
+
+    def posted(self, identity: str, *, since: datetime, reply_to: str = "") -> str | None:
+        """The name of the message that was posted of the alert with that identity; `None` if there is none, or if the
+        channel cannot be asked."""
+        ...
+
+
+class Incidents(Protocol):
+    """What is broken, and what people know of it."""
+
+    def timeline(self, subject: str, concern: Concern) -> Timeline: ...
+
+    def find(self, identity: str) -> Incident | None: ...
+
+    def of_cause(self, cause: RootCause) -> Sequence[Incident]:
+        """The newest of them, the one with the highest number first."""
+        ...
+
+    def record(self, timeline: Timeline, incidents: Sequence[Incident]) -> None:
+        """Stores all of them, or none. Raises: ConcurrentUpdate when one was stored since it was read."""
+        ...
+
+    def save(self, incident: Incident) -> Incident:
+        """Returns: the incident with its new version. Raises: ConcurrentUpdate."""
         ...
 
 

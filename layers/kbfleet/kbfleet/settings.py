@@ -188,7 +188,13 @@ class TokenSettings(EnvironmentSettings):
 
 
 class AlertSettings(EnvironmentSettings):
+    """Where people are told. An empty ARN or id is of something that the channel does not need."""
+
+    alert_channel: str
     slack_webhook_secret_arn: str
+    slack_channel_id: str = ""
+    alert_topic_arn: str = ""
+    runbook_url: str = ""
 
 
 Settings = TypeVar("Settings", bound=EnvironmentSettings)

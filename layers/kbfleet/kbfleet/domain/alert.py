@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,6 +10,9 @@ from enum import StrEnum
 from kbfleet.domain.documents import SET_ASIDE_AFTER, FailureReport, News, ReportedDocument
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, Outcome
 from kbfleet.domain.tenant import TenantId, Workflow, WorkflowFailure
+
+MAX_COMMANDED = 60
+"""Tenants in one command: with ids of 32 characters that is as much as one block of a Slack message holds."""
 
 
 class Severity(StrEnum):
@@ -18,18 +22,21 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Link:
+    """`url` is empty for something that has its place in the repository only."""
+
     label: str
     url: str
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One message for people. `identity` is the same for every repetition of the same occurrence."""
+    """One message for people. `identity` is the same for every repetition of the same occurrence; `subject` is the
+    tenant or the alarm that it is about, empty where it is about several."""
 
     identity: str
     severity: Severity
     title: str
-    tenant_id: TenantId
+    subject: str
     facts: tuple[tuple[str, str], ...]
     reasons: tuple[FailureReason, ...] = ()
     advice: str = ""
@@ -44,13 +51,25 @@ class Deployment:
     Args:
         stack: CloudFormation stack name.
         region: AWS Region.
+        runbook: where the runbook's pages are on the web, without a slash at the end; empty if nowhere.
     """
 
     stack: str
     region: str
+    runbook: str = ""
 
-    def command(self, verb: str, tenant_id: TenantId) -> str:
+    def command(self, verb: str, tenant_id: TenantId | str) -> str:
         return f"kbfleet {verb} {tenant_id} --stack {self.stack} --region {self.region}"
+
+    def commands(self, verb: str, tenants: Sequence[str]) -> str:
+        """For a shell: the same for each of the tenants, of whom `MAX_COMMANDED` are named at most."""
+        if len(tenants) == 1:
+            return self.command(verb, tenants[0])
+        named, each = " ".join(tenants[:MAX_COMMANDED]), self.command(verb, '"$tenant"')
+        return f"for tenant in {named}; do {each}; done"
+
+    def runbook_link(self, page: str) -> Link:
+        return Link("Runbook", f"{self.runbook}/{page}.md") if self.runbook else Link(f"docs/runbook/{page}.md", "")
 
     def console(self, path: str) -> str:
         return f"https://{self.region}.console.aws.amazon.com/{path}"
@@ -74,25 +93,19 @@ def _ingestion_facts(change: JobStateChange) -> tuple[tuple[str, str], ...]:
 
 
 def ingestion_alert(change: JobStateChange, deployment: Deployment) -> Alert | None:
-    """What to say about an ingestion: a failed one is news, and so is the first good one after a broken one. Of one
-    that left documents out, `document_alert` speaks, which knows them."""
-    links = (deployment.knowledge_base_link(change.data_source.knowledge_base_id),)
-    if change.outcome is Outcome.SUCCEEDED and change.previous_outcome is not None and change.previous_outcome.broken:
-        return Alert(
-            identity=change.identity,
-            severity=Severity.RECOVERED,
-            title=f"{change.tenant_id}: documents are in sync again",
-            tenant_id=change.tenant_id,
-            facts=_ingestion_facts(change),
-            links=links,
-        )
+    """What to say about an ingestion that failed. Of one that left documents out, `document_alert` speaks, which knows
+    them."""
+    links = (
+        deployment.knowledge_base_link(change.data_source.knowledge_base_id),
+        deployment.runbook_link("ingestion-failed"),
+    )
     if change.outcome is not Outcome.FAILED:
         return None
     return Alert(
         identity=change.identity,
         severity=Severity.BROKEN,
         title=f"{change.tenant_id}: ingestion failed",
-        tenant_id=change.tenant_id,
+        subject=str(change.tenant_id),
         facts=_ingestion_facts(change),
         reasons=change.failure_reasons,
         advice="Answers come from the last good sync. Once the cause is gone, sync again.",
@@ -126,13 +139,16 @@ def document_alert(report: FailureReport, deployment: Deployment) -> Alert | Non
         identity=report.identity,
         severity=Severity.BROKEN,
         title=f"{job.tenant_id}: some documents could not be ingested",
-        tenant_id=job.tenant_id,
+        subject=str(job.tenant_id),
         facts=(*_ingestion_facts(job), ("Left out", left_out + ("" if report.complete else "; there may be more"))),
         reasons=reasons,
         advice="Replace or remove the documents named above, then sync again. If nothing is wrong with them, have only "
         f"them tried again: {deployment.command('retry-failed', job.tenant_id)}",
         command=deployment.command("sync", job.tenant_id),
-        links=(deployment.knowledge_base_link(job.data_source.knowledge_base_id),),
+        links=(
+            deployment.knowledge_base_link(job.data_source.knowledge_base_id),
+            deployment.runbook_link("documents-left-out"),
+        ),
     )
 
 
@@ -162,10 +178,31 @@ def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: De
         identity=failure.execution,
         severity=Severity.BROKEN,
         title=f"{tenant_id}: {done} failed",
-        tenant_id=tenant_id,
+        subject=str(tenant_id),
         facts=(("Tenant", str(tenant_id)), ("Step", failure.step), ("Error", failure.error)),
         reasons=(FailureReason(failure.reason),),
         advice=advice,
         command=deployment.command(verb, tenant_id),
-        links=(deployment.execution_link(failure.execution),),
+        links=(
+            deployment.execution_link(failure.execution),
+            deployment.runbook_link(f"{done}-failed"),
+        ),
     )
+
+
+def alarm_alert(name: str, description: str, reason: str, deployment: Deployment) -> Alert:
+    """What to say when an alarm of the stack goes off. Its description ends with its page of the runbook."""
+    page = _RUNBOOK_PAGE.search(description)
+    links = (Link("Alarm", deployment.console(f"cloudwatch/home?region={deployment.region}#alarmsV2:alarm/{name}")),)
+    return Alert(
+        identity=name,
+        severity=Severity.BROKEN,
+        title=f"{name}: {_RUNBOOK_PAGE.sub('', description).strip() or 'the alarm went off'}",
+        subject=name,
+        facts=(("Alarm", name),),
+        reasons=(FailureReason(reason),),
+        links=(*links, deployment.runbook_link(page[1])) if page else links,
+    )
+
+
+_RUNBOOK_PAGE = re.compile(r"See docs/runbook/([a-z-]+)\.md\.?$")

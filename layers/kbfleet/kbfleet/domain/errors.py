@@ -184,3 +184,7 @@ class IngestionFailed(KbfleetError):
 
 class AlertNotDelivered(KbfleetError):
     """The alert channel did not take the message; the queue will offer it again."""
+
+
+class AlertMaybeDelivered(AlertNotDelivered):
+    """The alert channel did not say whether it took the message."""

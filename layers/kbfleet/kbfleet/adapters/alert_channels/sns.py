@@ -1,0 +1,84 @@
+"""An SNS topic: mail, chat services, pagers and whatever else subscribes to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+from kbfleet.adapters.alert_channels import ChannelResources, SendingChannel
+from kbfleet.adapters.aws_errors import translated
+from kbfleet.domain.alert import Alert, Severity
+from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered, KbfleetError, NotReadyYet
+
+_MAX_SUBJECT = 99
+"""ASCII, in one line, fewer than 100 characters. Source: AWS documentation, Amazon SNS, Publish."""
+_MAX_MESSAGE_BYTES = 200_000
+"""Of 256 KB, which count the attributes, too. Source: as above."""
+
+
+class SnsChannel(SendingChannel):
+    """`kbfleet.ports.AlertChannel` by Publish. Nothing that is published can be changed or looked up.
+
+    A FIFO topic drops what comes again within five minutes, by the alert's identity (AWS documentation, Amazon SNS,
+    Message deduplication for FIFO topics). Subscribers can filter by the attributes `severity` and `subject`.
+    """
+
+    def __init__(self, client: Any, topic_arn: str) -> None:
+        self._client = client
+        self._topic = topic_arn
+
+    @classmethod
+    def made_of(cls, resources: ChannelResources) -> Self:
+        return cls(resources.client("sns"), resources.topic_arn)
+
+    def post(self, alert: Alert, *, reply_to: str = "") -> str:  # noqa: ARG002 -- the port's
+        if not self._topic:
+            raise AlertNotDelivered("There is no topic for alerts.", remedy="Set the parameter AlertTopicArn.")
+        subject = {"subject": {"DataType": "String", "StringValue": alert.subject}} if alert.subject else {}
+        fifo: dict[str, Any] = {}
+        if self._topic.endswith(".fifo"):
+            incident = alert.identity.rpartition("/")[0]
+            fifo = {"MessageGroupId": incident, "MessageDeduplicationId": alert.identity}
+        with _answers():
+            self._client.publish(
+                TopicArn=self._topic,
+                Subject=_subject(alert),
+                Message=plain_text(alert).encode()[:_MAX_MESSAGE_BYTES].decode(errors="ignore"),
+                MessageAttributes={"severity": {"DataType": "String", "StringValue": alert.severity}, **subject},
+                **fifo,
+            )
+        return ""
+
+
+@contextmanager
+def _answers() -> Iterator[None]:
+    """Raises: AlertNotDelivered, AlertMaybeDelivered."""
+    try:
+        with translated("an alert"):
+            yield
+    except NotReadyYet as error:
+        raise AlertMaybeDelivered(error.what) from error
+    except KbfleetError as error:
+        raise AlertNotDelivered(error.what, remedy=error.remedy) from error
+
+
+def _subject(alert: Alert) -> str:
+    line = " ".join(f"{_sign(alert)} {alert.title}".split())
+    return line.encode("ascii", "replace").decode()[:_MAX_SUBJECT]
+
+
+def _sign(alert: Alert) -> str:
+    return "[broken]" if alert.severity is Severity.BROKEN else "[over]"
+
+
+def plain_text(alert: Alert) -> str:
+    """What broke, for whom, why, which documents, how to mend it, where to look: for mail."""
+    lines = [f"{_sign(alert)} {alert.title}", ""]
+    lines += [f"{name}: {value}" for name, value in alert.facts]
+    for reason in alert.reasons:
+        lines += ["", reason.text, *(f"  {document}" for document in reason.documents)]
+    lines += ["", alert.advice] if alert.advice else []
+    lines += ["", f"  {alert.command}"] if alert.command else []
+    lines += ["", *(f"{link.label}: {link.url}" if link.url else f"See {link.label}" for link in alert.links)]
+    return "\n".join(lines).rstrip() + "\n"

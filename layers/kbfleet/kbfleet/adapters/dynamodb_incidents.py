@@ -1,0 +1,123 @@
+"""Incidents in the one DynamoDB table.
+
+Keys: `PK` = `INCIDENT#CAUSE#<key of the root cause>`, `SK` = the incident's number, with leading zeros; and
+`PK` = `INCIDENT#SUBJECT#<tenant or alarm>`, `SK` = the concern, for the timeline. An incident that is over expires, and
+so does the timeline of a subject that is well. Both are written in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeSerializer
+from pydantic import TypeAdapter
+
+from kbfleet.adapters.aws_errors import translated
+from kbfleet.adapters.dynamodb import Table
+from kbfleet.domain.errors import ConcurrentUpdate, Throttled
+from kbfleet.domain.incident import Concern, Incident, Timeline
+from kbfleet.domain.root_cause import RootCause
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+REMEMBERED_FOR = timedelta(days=30)
+"""After the end. Longer than a queue keeps what was not delivered (14 days; AWS documentation, Amazon SQS quotas)."""
+_NEWEST = 10
+"""Incidents of one cause that are looked at: older ones are over, or full."""
+_TOO_FAST = {"ThrottlingError", "ProvisionedThroughputExceeded"}
+_serialize = TypeSerializer().serialize
+_incidents = cache(lambda: TypeAdapter(Incident))
+_timelines = cache(lambda: TypeAdapter(Timeline))
+
+
+class DynamoDBIncidents:
+    """`kbfleet.ports.Incidents` in DynamoDB."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def timeline(self, subject: str, concern: Concern) -> Timeline:
+        record = self._table.item(_timeline_key(subject, concern))
+        return _timelines().validate_python(record) if record else Timeline(subject, concern)
+
+    def find(self, identity: str) -> Incident | None:
+        key, _, number = identity.rpartition("/")
+        record = self._table.item(_incident_key(key, int(number)))
+        return _incidents().validate_python(record) if record else None
+
+    def of_cause(self, cause: RootCause) -> Sequence[Incident]:
+        found = self._table.query(
+            limit=_NEWEST,
+            KeyConditionExpression="PK = :pk",
+            ExpressionAttributeValues={":pk": {"S": _incident_key(cause.key, 0)["PK"]}},
+            ScanIndexForward=False,
+            ConsistentRead=True,
+        )
+        return list(map(_incidents().validate_python, found))
+
+    def record(self, timeline: Timeline, incidents: Sequence[Incident]) -> None:
+        writes = [self._put(_timeline_item(timeline), timeline.version)]
+        writes += [self._put(_incident_item(incident), incident.version) for incident in incidents]
+        client, subject = self._table.client, f"A signal about {timeline.subject}"
+        with translated(subject):
+            try:
+                client.transact_write_items(TransactItems=writes)
+            except client.exceptions.TransactionCanceledException as error:
+                reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", ())}
+                if reasons & {"ConditionalCheckFailed", "TransactionConflict"}:
+                    raise ConcurrentUpdate(f"{subject} met another.") from error
+                if reasons & _TOO_FAST:
+                    raise Throttled(f"TransactWriteItems for {subject}: {reasons}") from error
+                raise
+
+    def save(self, incident: Incident) -> Incident:
+        new = incident.version == 0
+        self._table.put(
+            _incident_item(incident),
+            condition="attribute_not_exists(PK)" if new else "version = :version",
+            values={} if new else {":version": incident.version},
+            subject=f"Incident {incident.identity}",
+        )
+        return replace(incident, version=incident.version + 1)
+
+    def _put(self, item: dict[str, Any], version: int) -> TransactWriteItemTypeDef:
+        put: TransactWriteItemTypeDef = {
+            "Put": {
+                "TableName": self._table.name,
+                "Item": {name: _serialize(value) for name, value in item.items()},
+                "ConditionExpression": "version = :version" if version else "attribute_not_exists(PK)",
+            }
+        }
+        if version:
+            put["Put"]["ExpressionAttributeValues"] = {":version": _serialize(version)}
+        return put
+
+
+def _incident_key(cause: str, number: int) -> dict[str, str]:
+    return {"PK": f"INCIDENT#CAUSE#{cause}", "SK": f"{number:09d}"}
+
+
+def _timeline_key(subject: str, concern: Concern) -> dict[str, str]:
+    return {"PK": f"INCIDENT#SUBJECT#{subject}", "SK": str(concern)}
+
+
+def _incident_item(incident: Incident) -> dict[str, Any]:
+    stored = replace(incident, version=incident.version + 1)
+    fields: dict[str, Any] = _incidents().dump_python(stored, mode="json", exclude_none=True)
+    return _incident_key(incident.cause.key, incident.number) | fields | _expiry(incident.closed_at)
+
+
+def _timeline_item(timeline: Timeline) -> dict[str, Any]:
+    stored = replace(timeline, version=timeline.version + 1)
+    fields: dict[str, Any] = _timelines().dump_python(stored, mode="json", exclude_none=True)
+    over = timeline.entries[-1].at if timeline.settled else None
+    return _timeline_key(timeline.subject, timeline.concern) | fields | _expiry(over)
+
+
+def _expiry(over: datetime | None) -> dict[str, int]:
+    return {} if over is None else {"expires_at": int((over + REMEMBERED_FOR).timestamp())}

@@ -1,0 +1,412 @@
+"""Incidents: what is broken for the same cause is told of once, whoever it hits and however often it is said.
+
+Everything here is pure, and what comes out depends on which signals there were, not on the order in which they came:
+
+- A `Signal` is one thing that was seen: at that time a subject (a tenant, or an alarm) was broken for a cause, or well.
+- A `Timeline` orders a subject's signals by their own times. From it follows from when until when it was broken.
+- An `Incident` joins those spans of all subjects that have one cause. It knows what people were told of it, and so what
+  they have to be told next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import insort
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from kbfleet.domain.alert import Alert, Deployment, Severity
+from kbfleet.domain.root_cause import RootCause
+
+FLAP_WINDOW = timedelta(hours=1)
+"""What begins again so soon after its end is the same incident."""
+FLAPPING_AFTER = 3
+"""From so many returns on it is not told of each one."""
+GROWTH = 20
+"""It is told again when so many times as many are hit as were told of: for 200 tenants that is once."""
+MAX_SUBJECTS = 500
+"""So many go into one record of DynamoDB beside the longest evidence (400 KB; AWS documentation, Quotas in Amazon
+DynamoDB). Whoever is hit beyond that begins another incident of the same cause."""
+SIGNALS_KEPT = 250
+"""Of one subject. What is older than all of them has been told long since."""
+NAMED = 20
+"""Subjects named in one message."""
+
+
+class Concern(StrEnum):
+    """What about a subject is broken or well. One timeline each: a good ingestion does not end a failed offboarding."""
+
+    INGESTION = "INGESTION"
+    PROVISIONING = "PROVISIONING"
+    OFFBOARDING = "OFFBOARDING"
+    ALARM = "ALARM"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something is broken.
+
+    Args:
+        causes: the most likely first. A subject that is in the incident of one of them stays there, so that an incident
+            is not over while its cause is still among the others.
+        evidence: what to show of it when it is the only one.
+        verb: the command of `kbfleet` that mends it, if one does.
+        news: whether people must hear of it although the subject is known to be broken.
+    """
+
+    causes: tuple[RootCause, ...]
+    evidence: Alert
+    verb: str = ""
+    news: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """`identity` is the same for every repetition. Without a `failure`, the subject was well at that time; but if it
+    `leaves` a kind of cause, it was so in all other ways: whatever it had of that kind goes on."""
+
+    identity: str
+    subject: str
+    concern: Concern
+    at: datetime
+    failure: Failure | None = None
+    leaves: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Entry:
+    """`incident` is empty where the subject was well; `leaves` is as in the signal."""
+
+    at: datetime
+    identity: str
+    incident: str = ""
+    leaves: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From when until when a subject was broken for one cause; `ended` is `None` while it is."""
+
+    began: datetime
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A subject's signals of one concern, in the order of their times. `version` is for optimistic locking; 0 means
+    never stored."""
+
+    subject: str
+    concern: Concern
+    entries: tuple[Entry, ...] = ()
+    version: int = 0
+
+    def knows(self, signal: Signal) -> bool:
+        """Whether it is in, or older than all that is kept."""
+        if any(entry.identity == signal.identity for entry in self.entries):
+            return True
+        return len(self.entries) >= SIGNALS_KEPT and signal.at <= self.entries[0].at
+
+    def neighbours(self, signal: Signal) -> tuple[Entry, ...]:
+        """The signals before and after it that say of everything how it is, as far as there are any."""
+        place = (signal.at, signal.identity)
+        telling = [entry for entry in self.entries if not entry.leaves]
+        before = [entry for entry in telling if (entry.at, entry.identity) < place]
+        after = [entry for entry in telling if (entry.at, entry.identity) > place]
+        return (*before[-1:], *after[:1])
+
+    def joined_by(self, signal: Signal, incident: str) -> Timeline:
+        entries = list(self.entries)
+        insort(entries, Entry(signal.at, signal.identity, incident, signal.leaves))
+        return replace(self, entries=tuple(entries[-SIGNALS_KEPT:]))
+
+    def concerned(self, signal: Signal) -> tuple[str, ...]:
+        """Identities of the incidents that a signal which is in may change: the one that it is in, and those beside
+        it."""
+        own = [entry for entry in self.entries if entry.identity == signal.identity]
+        return tuple(dict.fromkeys(entry.incident for entry in (*self.neighbours(signal), *own) if entry.incident))
+
+    def spans(self, incident: str, kind: str = "") -> tuple[Span, ...]:
+        """When the subject was in the incident: each span ends with the next signal of something else. Args: kind: of
+        the incident's cause."""
+        found: list[Span] = []
+        began: datetime | None = None
+        for entry in self.entries:
+            if entry.incident == incident:
+                began = began or entry.at
+            elif began is not None and not (entry.leaves and entry.leaves == kind):
+                found.append(Span(began, entry.at))
+                began = None
+        return (*found, Span(began)) if began is not None else tuple(found)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the subject is well."""
+        return not self.entries or not (self.entries[-1].incident or self.entries[-1].leaves)
+
+
+class NoticeKind(StrEnum):
+    OPENED = "OPENED"
+    GROWN = "GROWN"
+    MORE_FAILURES = "MORE_FAILURES"
+    CAME_BACK = "CAME_BACK"
+    COMES_AND_GOES = "COMES_AND_GOES"
+    OVER = "OVER"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What people know of an incident.
+
+    Args:
+        message: how the channel names the first message; empty if it gives no names.
+        shown: a digest of what the first message shows.
+        notices: how many were sent, the first message among them.
+        open, subjects, returns, news_at: how the incident was when the last of them was made.
+    """
+
+    message: str
+    shown: str
+    notices: int
+    open: bool
+    subjects: int
+    returns: int
+    news_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """To post `alert`, or to have the first message show it; `then` is what people know after that."""
+
+    alert: Alert
+    then: Told
+    post: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to tell people. `posting` is the identity of what is being posted, if anything is."""
+
+    since: datetime
+    until: datetime
+    then: Told
+    posting: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """What is broken for one cause. `number` tells the incidents of one cause apart. `version` is for optimistic
+    locking; 0 means never stored.
+
+    Args:
+        evidence: of the newest failure.
+        news_at: when the newest failure was that people must hear of although they know that the subject is broken.
+        claim: of the notifier that is telling, or that did not live to say whether it has told.
+    """
+
+    cause: RootCause
+    number: int
+    concern: Concern
+    verb: str
+    evidence: Alert
+    evidence_at: tuple[datetime, str]
+    affected: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
+    news_at: datetime | None = None
+    told: Told | None = None
+    claim: Claim | None = None
+    version: int = 0
+
+    @property
+    def identity(self) -> str:
+        return f"{self.cause.key}/{self.number}"
+
+    @staticmethod
+    def opened_by(signal: Signal, failure: Failure, cause: RootCause, number: int) -> Incident:
+        return Incident(
+            cause,
+            number,
+            signal.concern,
+            failure.verb,
+            failure.evidence,
+            (signal.at, signal.identity),
+            news_at=signal.at if failure.news else None,
+        )
+
+    # --- what it consists of ---
+
+    @property
+    def opened_at(self) -> datetime:
+        return min(span.began for spans in self.affected.values() for span in spans)
+
+    @property
+    def closed_at(self) -> datetime | None:
+        """`None` while a subject is broken."""
+        ends = [spans[-1].ended for spans in self.affected.values()]
+        return None if None in ends else max(end for end in ends if end is not None)
+
+    @property
+    def open(self) -> bool:
+        return self.closed_at is None
+
+    @property
+    def returns(self) -> int:
+        """How often all was well, and then it began again."""
+        return len(_united(span for spans in self.affected.values() for span in spans)) - 1
+
+    @property
+    def still_affected(self) -> tuple[str, ...]:
+        return tuple(sorted(subject for subject, spans in self.affected.items() if spans[-1].ended is None))
+
+    def takes_in(self, signal: Signal) -> bool:
+        """Whether a failure of its cause belongs to it."""
+        full = len(self.affected) >= MAX_SUBJECTS and signal.subject not in self.affected
+        closed = self.closed_at
+        too_late = closed is not None and signal.at > closed + FLAP_WINDOW
+        return not full and not too_late and signal.at >= self.opened_at - FLAP_WINDOW
+
+    def joined_by(self, signal: Signal) -> Incident:
+        """Takes what is shown of a failure of its cause, if that is newer."""
+        failure = signal.failure
+        if failure is None:
+            return self
+        joined = self
+        if (signal.at, signal.identity) >= self.evidence_at:
+            joined = replace(self, evidence=failure.evidence, evidence_at=(signal.at, signal.identity))
+        if failure.news and (joined.news_at is None or signal.at > joined.news_at):
+            joined = replace(joined, news_at=signal.at)
+        return joined
+
+    def following(self, timeline: Timeline) -> Incident:
+        """As a subject's timeline has it now."""
+        spans = timeline.spans(self.identity, self.cause.kind)
+        return replace(self, affected={**self.affected, timeline.subject: spans}) if spans else self
+
+    # --- what people are told ---
+
+    def due(self) -> NoticeKind | None:
+        """What people have to hear next, beside what the first message shows."""
+        told = self.told
+        if told is None:
+            return NoticeKind.OPENED
+        if self.open and len(self.affected) >= GROWTH * told.subjects:
+            return NoticeKind.GROWN
+        if self.returns >= FLAPPING_AFTER:
+            more = told.returns < FLAPPING_AFTER or self.returns >= 2 * told.returns
+            return NoticeKind.COMES_AND_GOES if more else None
+        if told.open != self.open:
+            return NoticeKind.CAME_BACK if self.open else NoticeKind.OVER
+        alone = len(self.affected) == 1
+        if alone and self.open and self.news_at and (told.news_at is None or self.news_at > told.news_at):
+            return NoticeKind.MORE_FAILURES
+        return None
+
+    def step(self, deployment: Deployment) -> Step | None:
+        """What to do now, so that people know all that they should; `None` when they do."""
+        told, kind, first = self.told, self.due(), self.message(deployment)
+        if kind is not None:
+            message = first if told is None else self.message(deployment, kind)
+            return Step(
+                replace(message, identity=f"{self.identity}/{told.notices if told else 0}"),
+                Told(
+                    message=told.message if told else "",
+                    shown=told.shown if told else digest(first),
+                    notices=told.notices + 1 if told else 1,
+                    open=self.open,
+                    subjects=len(self.affected),
+                    returns=self.returns,
+                    news_at=self.news_at,
+                ),
+                post=True,
+            )
+        if told and told.message and told.shown != digest(first):
+            return Step(first, replace(told, shown=digest(first)), post=False)
+        return None
+
+    def claimed(self, step: Step, now: datetime, duration: timedelta) -> Incident:
+        return replace(self, claim=Claim(now, now + duration, step.then, step.alert.identity if step.post else ""))
+
+    def settled(self, message: str | None) -> Incident:
+        """The step that was claimed is done. Args: message: how the channel names what was posted."""
+        if self.claim is None:
+            return self
+        told = self.claim.then
+        if not (self.told and self.told.message) and message:
+            told = replace(told, message=message)
+        return replace(self, told=told, claim=None)
+
+    def released(self) -> Incident:
+        """The step that was claimed was not done."""
+        return replace(self, claim=None)
+
+    # --- what it says ---
+
+    def message(self, deployment: Deployment, kind: NoticeKind = NoticeKind.OPENED) -> Alert:
+        """The first message as it should be now, or a later one."""
+        count, evidence, broken = len(self.affected), self.evidence, self.open
+        single = count == 1
+        (first, *_) = sorted(self.affected)
+        who = first if single else f"{count} {'alarms' if self.concern is Concern.ALARM else 'tenants'}"
+        what = evidence.title.removeprefix(f"{evidence.subject}: ") if single else self.cause.label
+        # Of many, one's reason is an example, and its documents are not what all have in common.
+        reasons = evidence.reasons if single else tuple(replace(one, documents=()) for one in evidence.reasons[:1])
+        return Alert(
+            identity=f"{self.identity}/{kind}",
+            severity=Severity.BROKEN if broken else Severity.RECOVERED,
+            title=f"{who}: {self._headline(kind, what)}",
+            subject=first if single else "",
+            facts=(*(evidence.facts if single else ()), *self._facts()),
+            reasons=reasons if broken else (),
+            advice=evidence.advice if broken else "",
+            command=deployment.commands(self.verb, self.still_affected) if self.verb and broken else "",
+            links=evidence.links,
+        )
+
+    def _headline(self, kind: NoticeKind, what: str) -> str:
+        match kind:
+            case NoticeKind.OVER:
+                return f"over: {what}"
+            case NoticeKind.CAME_BACK:
+                return f"again: {what}"
+            case NoticeKind.COMES_AND_GOES:
+                return f"comes and goes: {what}"
+            case NoticeKind.MORE_FAILURES:
+                return f"more of it: {what}"
+            case _:
+                return what if self.open else f"over: {what}"
+
+    def _facts(self) -> Iterable[tuple[str, str]]:
+        if len(self.affected) > 1:
+            broken = self.still_affected
+            named = ", ".join(broken[:NAMED]) + (f" and {len(broken) - NAMED} more" if len(broken) > NAMED else "")
+            yield "Still broken", f"{len(broken)} of {len(self.affected)}: {named}" if broken else "none"
+        closed = self.closed_at
+        yield "Since", _time(self.opened_at)
+        if closed is not None:
+            yield "Over since", _time(closed)
+        if self.returns:
+            often = "once" if self.returns == 1 else f"{self.returns} times"
+            quiet = "; from here on it is told of only when that doubles" if self.returns >= FLAPPING_AFTER else ""
+            yield "Came back", f"{often}{quiet}"
+
+
+def _united(spans: Iterable[Span]) -> list[Span]:
+    """Spans that do not touch one another, in order, covering what the given ones cover."""
+    united: list[Span] = []
+    for span in sorted(spans, key=lambda each: each.began):
+        last = united[-1] if united else None
+        if last is None or (last.ended is not None and last.ended < span.began):
+            united.append(span)
+        elif last.ended is not None and (span.ended is None or span.ended > last.ended):
+            united[-1] = Span(last.began, span.ended)
+    return united
+
+
+def _time(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def digest(alert: Alert) -> str:
+    """The same for messages that show the same."""
+    return hashlib.sha256(repr(alert).encode()).hexdigest()[:32]

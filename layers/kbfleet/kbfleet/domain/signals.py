@@ -1,0 +1,77 @@
+"""What an event says about who is broken or well. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+
+from kbfleet.domain.alert import Deployment, alarm_alert, document_alert, ingestion_alert, workflow_alert
+from kbfleet.domain.documents import FailureReport
+from kbfleet.domain.incident import Concern, Failure, Signal
+from kbfleet.domain.ingestion import JobStateChange, Outcome
+from kbfleet.domain.root_cause import RootCause, root_cause
+from kbfleet.domain.tenant import TenantId, Workflow, WorkflowFailure
+
+_CONCERNS = {Workflow.PROVISION_TENANT: Concern.PROVISIONING, Workflow.OFFBOARD_TENANT: Concern.OFFBOARDING}
+_DOCUMENTS = "documents"
+_VERBS = {Workflow.PROVISION_TENANT: "provision", Workflow.OFFBOARD_TENANT: "offboard"}
+
+
+def of_ingestion(change: JobStateChange, deployment: Deployment) -> tuple[Signal, ...]:
+    """A failed job, or a good one. Of one that left documents out, `of_documents` speaks."""
+    tenant, failure = str(change.tenant_id), None
+    if (alert := ingestion_alert(change, deployment)) is not None:
+        texts = [reason.text for reason in change.failure_reasons] or [""]
+        failure = Failure(_causes("ingestion", texts, tenant), alert, "sync")
+    elif change.outcome is not Outcome.SUCCEEDED:
+        return ()
+    return (Signal(change.identity, tenant, Concern.INGESTION, change.occurred_at, failure),)
+
+
+def of_documents(report: FailureReport, deployment: Deployment) -> tuple[Signal, ...]:
+    """Documents that a job left out. Where there is no news of any, because they are set aside, all else is well."""
+    alert, job = document_alert(report, deployment), report.job
+    if alert is None:
+        if job.outcome is not Outcome.DEGRADED:
+            return ()
+        tenant = str(job.tenant_id)
+        return (Signal(report.identity, tenant, Concern.INGESTION, job.occurred_at, leaves=_DOCUMENTS),)
+    texts = [document.reason for document in report.documents] or [reason.text for reason in job.failure_reasons]
+    causes = _causes(_DOCUMENTS, texts or [""], str(job.tenant_id))
+    news = report.new > 0 or report.set_aside_now > 0
+    failure = Failure(causes, alert, "sync", news)
+    return (Signal(report.identity, str(job.tenant_id), Concern.INGESTION, job.occurred_at, failure),)
+
+
+def of_workflow_failure(tenant_id: TenantId, failed: WorkflowFailure, deployment: Deployment) -> tuple[Signal, ...]:
+    """A provisioning or an offboarding that did not reach its end."""
+    cause = root_cause(failed.workflow, failed.reason, tenant=str(tenant_id), error=failed.error)
+    failure = Failure((cause,), workflow_alert(tenant_id, failed, deployment), _VERBS[failed.workflow])
+    return (Signal(failed.execution, str(tenant_id), _CONCERNS[failed.workflow], failed.at, failure),)
+
+
+def of_workflow_success(
+    tenant_id: TenantId, workflow: Workflow, execution: str, ended_at: datetime
+) -> tuple[Signal, ...]:
+    """A provisioning or an offboarding that reached its end. With its offboarding, all of a tenant's troubles end."""
+    own = _CONCERNS[workflow]
+    ended = (*_CONCERNS.values(), Concern.INGESTION) if own is Concern.OFFBOARDING else (own,)
+    # Step Functions can take an execution up again that has failed: it then has failed and succeeded.
+    return tuple(Signal(f"{execution}/SUCCEEDED", str(tenant_id), concern, ended_at) for concern in ended)
+
+
+def of_alarm(
+    name: str, *, ringing: bool, description: str, reason: str, at: datetime, deployment: Deployment
+) -> tuple[Signal, ...]:
+    """An alarm of the stack that went off, or went back to normal."""
+    failure = None
+    if ringing:
+        alert = alarm_alert(name, description, reason, deployment)
+        failure = Failure((root_cause("alarm", "", error=name),), alert)
+    return (Signal(f"{name}/{at.isoformat()}", name, Concern.ALARM, at, failure),)
+
+
+def _causes(kind: str, reasons: list[str], tenant: str) -> tuple[RootCause, ...]:
+    """The most frequent first; among equals the order of their keys decides."""
+    counted = Counter(root_cause(kind, reason, tenant=tenant) for reason in reasons)
+    return tuple(sorted(counted, key=lambda cause: (-counted[cause], cause.key)))

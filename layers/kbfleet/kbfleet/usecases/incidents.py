@@ -1,0 +1,145 @@
+"""Telling people of incidents: each signal is recorded once, and of each incident people hear once what they must.
+
+Recording and telling are two steps. What is recorded is kept whether or not the channel takes a message; what people
+know is written down beside it. So a message that was not taken is made anew later, of the incident as it is then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TypeVar
+
+from kbfleet.domain.alert import Deployment
+from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered, ConcurrentUpdate
+from kbfleet.domain.incident import Claim, Failure, Incident, Signal, Step, Timeline
+from kbfleet.domain.root_cause import RootCause
+from kbfleet.ports import AlertChannel, Clock, Incidents
+
+CLAIM = timedelta(minutes=1)
+"""For one message: longer than a notifier lives, so that nobody takes its place while it may still be sending."""
+Result = TypeVar("Result")
+_ATTEMPTS = 20
+"""At a record that others write, too. Only the few notifiers that run at once do."""
+
+
+@dataclass(frozen=True)
+class IncidentDesk:
+    """Takes signals and tells people. As many as like may work at once."""
+
+    incidents: Incidents
+    channel: AlertChannel
+    clock: Clock
+    deployment: Deployment
+
+    def record(self, signal: Signal) -> tuple[str, ...]:
+        """Returns: identities of the incidents of which people may have to hear because of it, also when it was known.
+
+        Raises:
+            ConcurrentUpdate: others were faster again and again; offer the signal again.
+        """
+        return _persistently(lambda: self._record(signal))
+
+    def _record(self, signal: Signal) -> tuple[str, ...]:
+        timeline = self.incidents.timeline(signal.subject, signal.concern)
+        if timeline.knows(signal):
+            return timeline.concerned(signal)
+        own = None if signal.failure is None else self._incident_for(signal, signal.failure, timeline)
+        timeline = timeline.joined_by(signal, own.identity if own else "")
+        concerned = timeline.concerned(signal)
+        found = {identity: self.incidents.find(identity) for identity in concerned}
+        if own is not None:
+            found[own.identity] = own.joined_by(signal)
+        changed = [incident.following(timeline) for incident in found.values() if incident is not None]
+        self.incidents.record(timeline, changed)
+        return concerned
+
+    def _incident_for(self, signal: Signal, failure: Failure, timeline: Timeline) -> Incident:
+        """The one that the failure belongs to, which may be a new one."""
+        for neighbour in timeline.neighbours(signal):
+            # Nothing between the two has ended it.
+            incident = self.incidents.find(neighbour.incident) if neighbour.incident else None
+            if incident is not None and incident.cause.key in {cause.key for cause in failure.causes}:
+                return incident
+        cause: RootCause = failure.causes[0]
+        known = self.incidents.of_cause(cause)
+        for incident in known:
+            if incident.takes_in(signal):
+                return incident
+        return Incident.opened_by(signal, failure, cause, known[0].number + 1 if known else 1)
+
+    def tell(self, identity: str) -> int:
+        """Tells people of an incident until they know all that they should. Returns: how many messages were posted.
+
+        Raises:
+            AlertNotDelivered: the channel did not take one, or somebody else is telling of this incident.
+        """
+        posted = 0
+        while (incident := self.incidents.find(identity)) is not None:
+            if incident.claim is not None:
+                self._take_over(incident, incident.claim)
+                continue
+            step = incident.step(self.deployment)
+            if step is None:
+                break
+            try:
+                claimed = self.incidents.save(incident.claimed(step, self.clock.now(), CLAIM))
+            except ConcurrentUpdate:
+                continue
+            self._take(claimed, step)
+            posted += step.post
+        return posted
+
+    def _take_over(self, incident: Incident, claim: Claim) -> None:
+        """Finds out what became of a step whose taker did not say."""
+        if self.clock.now() < claim.until:
+            raise AlertNotDelivered(f"Incident {incident.identity} is being told of by another.")
+        message = None
+        if claim.posting:
+            thread = incident.told.message if incident.told else ""
+            message = self.channel.posted(claim.posting, since=claim.since, reply_to=thread)
+        self._write_down(incident, claim, done=message)
+
+    def _take(self, incident: Incident, step: Step) -> None:
+        thread = incident.told.message if incident.told else ""
+        message = thread
+        claim = incident.claim
+        if claim is None:
+            raise ValueError("a step is taken under a claim")
+        try:
+            if step.post:
+                message = self.channel.post(step.alert, reply_to=thread)
+            else:
+                self.channel.change(thread, step.alert)
+        except AlertMaybeDelivered:
+            # Nobody is sending any more: whoever comes next need not wait to look.
+            self._write(incident, claim, lambda newest: replace(newest, claim=replace(claim, until=self.clock.now())))
+            raise
+        except AlertNotDelivered:
+            self._write_down(incident, claim, done=None)
+            raise
+        self._write_down(incident, claim, done=message)
+
+    def _write_down(self, incident: Incident, claim: Claim, *, done: str | None) -> None:
+        """Args: done: the name of what was posted or changed; `None` if nothing was."""
+        self._write(incident, claim, lambda newest: newest.released() if done is None else newest.settled(done))
+
+    def _write(self, incident: Incident, claim: Claim, change: Callable[[Incident], Incident]) -> None:
+        """Signals may have joined the incident meanwhile: they stay."""
+
+        def attempt() -> None:
+            newest = self.incidents.find(incident.identity)
+            if newest is not None and newest.claim == claim:
+                self.incidents.save(change(newest))
+
+        _persistently(attempt)
+
+
+def _persistently(attempt: Callable[[], Result]) -> Result:
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return attempt()
+        except ConcurrentUpdate:
+            continue
+    return attempt()

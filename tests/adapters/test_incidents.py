@@ -1,0 +1,129 @@
+"""What is stored of incidents comes back as it was, all of it or none, and never over somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from kbfleet.adapters.dynamodb import Table
+from kbfleet.adapters.dynamodb_incidents import REMEMBERED_FOR, DynamoDBIncidents
+from kbfleet.domain.errors import ConcurrentUpdate
+from kbfleet.domain.incident import Concern, Incident, Signal, Timeline
+from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome
+from kbfleet.domain.root_cause import RootCause
+from kbfleet.domain.signals import of_ingestion
+from kbfleet.ports import Incidents
+from tests.support.clock import START
+from tests.support.fakes import InMemoryIncidents
+from tests.support.samples import DEPLOYMENT, job_state_change
+
+
+def signal() -> Signal:
+    failed = job_state_change(
+        status=JobStatus.FAILED, outcome=Outcome.FAILED, failure_reasons=(FailureReason("No.", ("s3://b/議事録.pdf",)),)
+    )
+    (found,) = of_ingestion(failed, DEPLOYMENT)
+    return found
+
+
+def opened(number: int = 1) -> tuple[Timeline, Incident]:
+    """As the first failure of acme leaves it."""
+    failed = signal()
+    assert failed.failure
+    incident = Incident.opened_by(failed, failed.failure, failed.failure.causes[0], number)
+    timeline = Timeline("acme", Concern.INGESTION).joined_by(failed, incident.identity)
+    return timeline, incident.following(timeline)
+
+
+class IncidentsSuite:
+    @pytest.fixture
+    def incidents(self) -> Incidents:
+        raise NotImplementedError
+
+    def test_nothing_is_known_at_first(self, incidents: Incidents) -> None:
+        _, incident = opened()
+        assert incidents.timeline("acme", Concern.INGESTION) == Timeline("acme", Concern.INGESTION)
+        assert incidents.find(incident.identity) is None
+        assert list(incidents.of_cause(incident.cause)) == []
+
+    def test_what_is_recorded_comes_back_as_it_was(self, incidents: Incidents) -> None:
+        timeline, incident = opened()
+        incidents.record(timeline, [incident])
+        assert incidents.timeline("acme", Concern.INGESTION) == replace(timeline, version=1)
+        assert incidents.timeline("acme", Concern.PROVISIONING).version == 0
+        assert incidents.find(incident.identity) == replace(incident, version=1)
+
+    def test_what_people_were_told_comes_back_as_it_was(self, incidents: Incidents) -> None:
+        timeline, incident = opened()
+        incidents.record(timeline, [incident])
+        step = incident.step(DEPLOYMENT)
+        assert step
+        claimed = replace(incident, version=1).claimed(step, START, timedelta(minutes=1))
+        assert incidents.find(incident.identity) != incidents.save(claimed)
+        assert incidents.find(incident.identity) == replace(claimed, version=2)
+        settled = incidents.save(replace(claimed, version=2).settled("1700000000.000100"))
+        assert incidents.find(incident.identity) == settled
+
+    def test_the_newest_of_a_cause_comes_first(self, incidents: Incidents) -> None:
+        for number in (1, 2, 10):
+            _, incident = opened(number)
+            incidents.save(incident)
+        assert [found.number for found in incidents.of_cause(incident.cause)] == [10, 2, 1]
+        assert not incidents.of_cause(RootCause("another", "Another."))
+
+    def test_a_record_that_another_wrote_first_is_kept_and_nothing_is_written(self, incidents: Incidents) -> None:
+        timeline, incident = opened()
+        incidents.record(timeline, [incident])
+        for outdated in ((timeline, replace(incident, version=1)), (replace(timeline, version=1), incident)):
+            with pytest.raises(ConcurrentUpdate):
+                incidents.record(outdated[0], [outdated[1]])
+        assert incidents.timeline("acme", Concern.INGESTION).version == 1
+        found = incidents.find(incident.identity)
+        assert found
+        assert found.version == 1
+
+    def test_an_incident_that_another_wrote_first_is_not_overwritten(self, incidents: Incidents) -> None:
+        _, incident = opened()
+        incidents.save(incident)
+        with pytest.raises(ConcurrentUpdate):
+            incidents.save(incident)
+        incidents.save(replace(incident, version=1))
+        with pytest.raises(ConcurrentUpdate):
+            incidents.save(replace(incident, version=1))
+
+
+class TestInMemory(IncidentsSuite):
+    @pytest.fixture
+    def incidents(self) -> Incidents:
+        return InMemoryIncidents()
+
+
+class TestDynamoDB(IncidentsSuite):
+    @pytest.fixture
+    def incidents(self, table: Table) -> Incidents:
+        return DynamoDBIncidents(table)
+
+    def test_what_is_over_expires_and_what_is_not_stays(self, table: Table, incidents: Incidents) -> None:
+        timeline, incident = opened()
+        incidents.record(timeline, [incident])
+        assert not [item for item in _items(table) if "expires_at" in item]
+        end = Signal("end", "acme", Concern.INGESTION, START + timedelta(hours=1))
+        over = replace(timeline, version=1).joined_by(end, "")
+        incidents.record(over, [replace(incident, version=1).following(over)])
+        expected = str(int((end.at + REMEMBERED_FOR).timestamp()))
+        assert [item["expires_at"]["N"] for item in _items(table)] == [expected, expected]
+
+    def test_the_longest_incident_fits_into_a_record(self, incidents: Incidents) -> None:
+        timeline, incident = opened()
+        spans: Callable[[int], Any] = lambda _: incident.affected["acme"]  # noqa: E731
+        many = {f"{number:032d}": spans(number) for number in range(500)}
+        long = replace(incident.evidence, reasons=(FailureReason("理" * 2_048, ("s3://b/" + "深" * 341,) * 100),))
+        incidents.record(timeline, [replace(incident, affected=many, evidence=long)])
+
+
+def _items(table: Table) -> list[dict[str, Any]]:
+    return table.client.scan(TableName=table.name)["Items"]

@@ -1,0 +1,259 @@
+"""What people read of incidents, in every case; and what is at the bottom of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kbfleet.adapters.alert_channels.slack_message import blocks, summary
+from kbfleet.adapters.alert_channels.sns import plain_text
+from kbfleet.domain.alert import Alert, Deployment
+from kbfleet.domain.documents import FailureReport, News, ReportedDocument
+from kbfleet.domain.incident import Concern, Incident, NoticeKind, Signal, Timeline
+from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.root_cause import MAX_LABEL, root_cause
+from kbfleet.domain.signals import of_alarm, of_documents, of_ingestion, of_workflow_failure, of_workflow_success
+from kbfleet.domain.tenant import TenantId, Workflow
+from kbfleet.usecases.incidents import IncidentDesk
+from local.slack_sink import validate_message
+from tests.support.clock import START
+from tests.support.fakes import FakeClock, InMemoryIncidents, RecordingAlertChannel
+from tests.support.samples import ACME, EXECUTION, job_state_change, provisioning_failure
+from tests.support.snapshots import assert_matches
+
+SNAPSHOTS = Path(__file__).parent / "snapshots" / "incidents"
+DEPLOYMENT = Deployment("kbfleet", "us-east-1", "https://runbook.example")
+UNREADABLE = (
+    "User: arn:aws:sts::123456789012:assumed-role/kbfleet-kb/x is not authorized to perform: s3:GetObject on resource: "
+    "arn:aws:s3:::kbfleet-{tenant}-0123456789/a.pdf (Service: S3, Status Code: 403, Request ID: 3F8A0D2C)"
+)
+
+
+def failed(tenant: str, minutes: float = 0) -> Sequence[Signal]:
+    return of_ingestion(_job(tenant, minutes, UNREADABLE.format(tenant=tenant)), DEPLOYMENT)
+
+
+def well(tenant: str, minutes: float) -> Sequence[Signal]:
+    done = job_state_change(
+        tenant_id=TenantId(tenant), ingestion_job_id=f"WELL{minutes}", occurred_at=START + timedelta(minutes=minutes)
+    )
+    return of_ingestion(done, DEPLOYMENT)
+
+
+def left_out(tenant: str, minutes: float = 0, new: int = 1) -> Sequence[Signal]:
+    job = replace(_job(tenant, minutes, "-"), status=JobStatus.COMPLETE, outcome=Outcome.DEGRADED)
+    uri = f"s3://kbfleet-{tenant}-0123456789/議事録 & <draft> {minutes:g}.pdf"
+    told = ReportedDocument(uri, "Ignored 1 files as no text content found", News.NEW if new else News.AGAIN)
+    return of_documents(FailureReport(job, new=new, again=1 - new, documents=(told,)), DEPLOYMENT)
+
+
+def set_aside(tenant: str, minutes: float) -> Sequence[Signal]:
+    job = replace(_job(tenant, minutes, "-"), status=JobStatus.COMPLETE, outcome=Outcome.DEGRADED)
+    return of_documents(FailureReport(job, set_aside=3), DEPLOYMENT)
+
+
+def _job(tenant: str, minutes: float, reason: str) -> JobStateChange:
+    return job_state_change(
+        tenant_id=TenantId(tenant),
+        ingestion_job_id=f"JOB{minutes:g}",
+        status=JobStatus.FAILED,
+        outcome=Outcome.FAILED,
+        occurred_at=START + timedelta(minutes=minutes),
+        statistics=Statistics(scanned=12, failed=12),
+        failure_reasons=(FailureReason(reason),),
+    )
+
+
+def workflow_failed(workflow: Workflow, error: str = "AccessRefused") -> Sequence[Signal]:
+    failure = replace(provisioning_failure(reason="No."), workflow=workflow, error=error)
+    return of_workflow_failure(ACME, failure, DEPLOYMENT)
+
+
+def alarm(*, ringing: bool, minutes: float) -> Sequence[Signal]:
+    return of_alarm(
+        "kbfleet-TicksFailingAlarm-1A2B3C",
+        ringing=ringing,
+        description="Ticks fail and wait in the dead-letter queue. See docs/runbook/ticks-failing.md",
+        reason="Threshold Crossed: 1 datapoint [3.0] was greater than the threshold (0.0).",
+        at=START + timedelta(minutes=minutes),
+        deployment=DEPLOYMENT,
+    )
+
+
+@dataclass
+class Told:
+    """What is told of signals, message by message."""
+
+    channel: RecordingAlertChannel = field(default_factory=lambda: RecordingAlertChannel(threads=False))
+
+    def of(self, *signals: Sequence[Signal]) -> list[Alert]:
+        desk = IncidentDesk(InMemoryIncidents(), self.channel, FakeClock(), DEPLOYMENT)
+        for one in (signal for some in signals for signal in some):
+            for identity in desk.record(one):
+                desk.tell(identity)
+        return self.channel.sent
+
+
+TENANTS = [f"tenant-{number}" for number in range(25)]
+CASES: dict[str, Callable[[], list[Alert]]] = {
+    "ingestion_opened": lambda: Told().of(failed("acme")),
+    "ingestion_over": lambda: Told().of(failed("acme"), well("acme", 30)),
+    "ingestion_over_when_told": lambda: Told().of(well("acme", 30), failed("acme")),
+    "ingestion_came_back": lambda: Told().of(failed("acme"), well("acme", 30), failed("acme", 40)),
+    "ingestion_comes_and_goes": lambda: Told().of(
+        *(signals for minute in (0, 10, 20, 30) for signals in (failed("acme", minute), well("acme", minute + 5)))
+    ),
+    "ingestion_grown": lambda: Told().of(*map(failed, TENANTS[:20])),
+    "ingestion_of_many_over": lambda: Told().of(*map(failed, TENANTS), *(well(tenant, 30) for tenant in TENANTS)),
+    "documents_opened": lambda: Told().of(left_out("acme")),
+    "documents_more": lambda: Told().of(left_out("acme"), left_out("acme", 10)),
+    "documents_over": lambda: Told().of(left_out("acme"), well("acme", 30)),
+    "provisioning_opened": lambda: Told().of(workflow_failed(Workflow.PROVISION_TENANT)),
+    "provisioning_over": lambda: Told().of(
+        workflow_failed(Workflow.PROVISION_TENANT),
+        of_workflow_success(ACME, Workflow.PROVISION_TENANT, EXECUTION, START + timedelta(hours=1)),
+    ),
+    "quota_opened": lambda: Told().of(workflow_failed(Workflow.PROVISION_TENANT, "CapacityExceeded")),
+    "offboarding_opened": lambda: Told().of(workflow_failed(Workflow.OFFBOARD_TENANT)),
+    "alarm_opened": lambda: Told().of(alarm(ringing=True, minutes=0)),
+    "alarm_over": lambda: Told().of(alarm(ringing=True, minutes=0), alarm(ringing=False, minutes=5)),
+}
+
+
+class TestMessages:
+    @pytest.mark.parametrize("case", CASES)
+    def test_the_message_is_as_reviewed_and_slack_takes_it(self, case: str) -> None:
+        last = CASES[case]()[-1]
+        message = {"text": summary(last), "blocks": [block.to_dict() for block in blocks(last)]}
+        validate_message(_json(message))
+        assert_matches(SNAPSHOTS / f"{case}.json", {**message, "plain": plain_text(last).splitlines()})
+
+    def test_the_first_message_of_many_counts_all_of_them(self) -> None:
+        channel = RecordingAlertChannel()
+        Told(channel).of(*map(failed, TENANTS))
+        shown = channel.roots[0].shown
+        assert_matches(SNAPSHOTS / "ingestion_of_many.json", plain_text(shown).splitlines())
+
+    def test_every_kind_of_notice_is_among_the_cases(self) -> None:
+        headlines = {
+            NoticeKind.OVER: ": over: ",
+            NoticeKind.CAME_BACK: ": again: ",
+            NoticeKind.COMES_AND_GOES: ": comes and goes: ",
+            NoticeKind.MORE_FAILURES: ": more of it: ",
+            NoticeKind.GROWN: "20 tenants: ",
+        }
+        titles = [make()[-1].title for make in CASES.values()]
+        assert set(headlines) | {NoticeKind.OPENED} == set(NoticeKind)
+        assert all(any(headline in title for title in titles) for headline in headlines.values())
+
+    @given(st.integers(2, 500), st.text(max_size=3_000))
+    def test_no_number_of_tenants_and_no_reason_makes_a_message_that_slack_refuses(
+        self, count: int, reason: str
+    ) -> None:
+        tenants = [f"tenant-with-a-very-long-name-{number}" for number in range(count)]
+        (signal,) = of_ingestion(_job("acme", 0, reason), DEPLOYMENT)
+        assert signal.failure
+        incident = Incident.opened_by(signal, signal.failure, signal.failure.causes[0], 1)
+        timeline = Timeline("acme", Concern.INGESTION).joined_by(signal, incident.identity)
+        incident = replace(incident, affected={tenant: timeline.spans(incident.identity) for tenant in tenants})
+        for kind in NoticeKind:
+            alert = incident.message(DEPLOYMENT, kind)
+            validate_message(_json({"text": summary(alert), "blocks": [block.to_dict() for block in blocks(alert)]}))
+
+
+class TestRootCauses:
+    def test_tenants_that_fail_alike_have_one_cause(self) -> None:
+        reasons = {root_cause("ingestion", UNREADABLE.format(tenant=tenant), tenant=tenant) for tenant in TENANTS}
+        assert {cause.label for cause in reasons} == {"the service role cannot read from S3"}
+        assert len(reasons) == 1
+
+    @pytest.mark.parametrize(
+        "reason",
+        [
+            "Index {tenant} of s3://kbfleet-{tenant}-0123456789/x/y.pdf was not found (Request ID: {id})",
+            "Knowledge base KB0{number:07d}A failed at 2026-11-02T09:{number:02d}:00Z",
+            "arn:aws:s3vectors:us-east-1:123456789012:bucket/kbfleet/index/{tenant} cannot hold {number} vectors",
+        ],
+    )
+    def test_what_is_a_tenants_own_makes_no_difference(self, reason: str) -> None:
+        causes = {
+            root_cause("ingestion", reason.format(tenant=name, number=number, id=f"{number:032x}"), tenant=name)
+            for number, name in enumerate(("acme", "sakura", "north"), start=11)
+        }
+        assert len(causes) == 1
+
+    @pytest.mark.parametrize(
+        ("one", "another"),
+        [
+            ("The bucket is gone.", "The index is gone."),
+            (
+                "arn:aws:iam::123456789012:role/one may not do this",
+                "arn:aws:iam::123456789012:role/another may not do this",
+            ),
+        ],
+    )
+    def test_different_reasons_are_different_causes(self, one: str, another: str) -> None:
+        assert root_cause("ingestion", one) != root_cause("ingestion", another)
+
+    def test_different_kinds_are_told_apart(self) -> None:
+        assert root_cause("ingestion", "No.").key != root_cause("documents", "No.").key
+
+    def test_a_quota_is_the_same_wherever_it_is_met(self) -> None:
+        one = root_cause("provision_tenant", "CreateKnowledgeBase for acme: 100 of 100.", error="CapacityExceeded")
+        assert one == root_cause("provision_tenant", "CreateIndex for sakura.", error="CapacityExceeded")
+
+    def test_a_tenants_name_inside_another_word_stays(self) -> None:
+        assert "acmeville" in root_cause("ingestion", "acmeville is down for acme", tenant="acme").label
+
+    @given(st.text())
+    def test_any_reason_has_a_short_label(self, reason: str) -> None:
+        label = root_cause("ingestion", reason).label
+        assert label
+        assert len(label) <= MAX_LABEL
+
+
+class TestSignals:
+    def test_an_offboarded_tenants_troubles_are_over(self) -> None:
+        told = Told()
+        told.of(
+            failed("acme"),
+            workflow_failed(Workflow.OFFBOARD_TENANT),
+            of_workflow_success(ACME, Workflow.OFFBOARD_TENANT, EXECUTION, START + timedelta(hours=1)),
+        )
+        assert [": over: " in alert.title for alert in told.channel.sent] == [False, False, True, True]
+
+    @pytest.mark.parametrize("outcome", [None, Outcome.STOPPED, Outcome.DEGRADED])
+    def test_a_job_that_neither_failed_nor_succeeded_says_nothing(self, outcome: Outcome | None) -> None:
+        assert of_ingestion(job_state_change(outcome=outcome), DEPLOYMENT) == ()
+
+    def test_of_documents_that_are_set_aside_nobody_is_told(self) -> None:
+        assert Told().of(set_aside("acme", 0)) == []
+
+    @pytest.mark.parametrize("turned_around", [False, True])
+    def test_a_job_that_leaves_out_only_what_is_set_aside_ends_a_failure_but_not_that_of_documents(
+        self, turned_around: bool
+    ) -> None:
+        told = Told()
+        happened = [failed("acme", 0), set_aside("acme", 10)]
+        told.of(*(reversed(happened) if turned_around else happened))
+        assert told.channel.sent[-1].title == "acme: over: ingestion failed"
+        told = Told()
+        happened = [left_out("acme", 0), set_aside("acme", 10)]
+        told.of(*(reversed(happened) if turned_around else happened), set_aside("acme", 20))
+        assert [alert.title for alert in told.channel.sent] == ["acme: some documents could not be ingested"]
+        told.of(left_out("acme", 0), set_aside("acme", 10), well("acme", 30))
+        assert told.channel.sent[-1].title == "acme: over: some documents could not be ingested"
+
+    def test_a_job_that_failed_says_nothing_of_documents(self) -> None:
+        assert of_documents(FailureReport(_job("acme", 0, "No."), new=1), DEPLOYMENT) == ()
+
+
+def _json(message: object) -> bytes:
+    return json.dumps(message).encode()

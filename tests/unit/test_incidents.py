@@ -1,0 +1,428 @@
+"""What makes an incident, and what people are told of it: once each, however often and in whatever order it is said."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kbfleet.domain.alert import Alert, Severity
+from kbfleet.domain.errors import AlertNotDelivered, ConcurrentUpdate
+from kbfleet.domain.incident import FLAP_WINDOW, MAX_SUBJECTS, Concern, Failure, Incident, Signal
+from kbfleet.domain.root_cause import RootCause
+from kbfleet.usecases.incidents import CLAIM, IncidentDesk
+from tests.support.clock import START
+from tests.support.fakes import FakeClock, InMemoryIncidents, RecordingAlertChannel
+from tests.support.samples import DEPLOYMENT
+
+S3 = RootCause("s3", "the service role cannot read from S3")
+MODEL = RootCause("model", "the service role may not call the embedding model")
+
+
+def at(minutes: float) -> datetime:
+    return START + timedelta(minutes=minutes)
+
+
+def broken(subject: str, minutes: float, *causes: RootCause, news: bool = False) -> Signal:
+    evidence = Alert(
+        f"{subject}@{minutes}", Severity.BROKEN, f"{subject}: ingestion failed", subject, (("Tenant", subject),)
+    )
+    failure = Failure(causes or (S3,), evidence, "sync", news)
+    return Signal(f"{subject}/{minutes}", subject, Concern.INGESTION, at(minutes), failure)
+
+
+def well(subject: str, minutes: float) -> Signal:
+    return Signal(f"{subject}/{minutes}", subject, Concern.INGESTION, at(minutes))
+
+
+@dataclass
+class Office:
+    """A desk with a channel."""
+
+    channel: RecordingAlertChannel
+    incidents: InMemoryIncidents = field(default_factory=InMemoryIncidents)
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    @property
+    def desk(self) -> IncidentDesk:
+        """Each time as another function instance has it."""
+        return IncidentDesk(self.incidents, self.channel, self.clock, DEPLOYMENT)
+
+    def takes(self, *signals: Signal) -> None:
+        for signal in signals:
+            for identity in self.desk.record(signal):
+                self.desk.tell(identity)
+
+    def takes_until_told(self, signals: Sequence[Signal]) -> None:
+        """As a queue does: what could not be told is offered again."""
+        waiting = list(signals)
+        for _ in range(1_000):
+            left = []
+            for signal in waiting:
+                try:
+                    self.takes(signal)
+                except AlertNotDelivered:
+                    left.append(signal)
+            if not left:
+                return
+            waiting = left
+            self.clock.advance(180)
+        raise AssertionError("never told")
+
+    @property
+    def titles(self) -> list[str]:
+        return [alert.title for alert in self.channel.sent]
+
+
+@pytest.fixture(params=[True, False], ids=["threads", "webhook"])
+def office(request: pytest.FixtureRequest) -> Office:
+    return Office(RecordingAlertChannel(threads=request.param))
+
+
+@pytest.fixture
+def thread() -> Office:
+    return Office(RecordingAlertChannel())
+
+
+@pytest.fixture
+def webhook() -> Office:
+    return Office(RecordingAlertChannel(threads=False))
+
+
+class TestOneTenant:
+    def test_hears_of_a_failure_and_of_its_end(self, office: Office) -> None:
+        office.takes(broken("acme", 0), well("acme", 30))
+        assert office.titles == ["acme: ingestion failed", "acme: over: ingestion failed"]
+        assert [alert.severity for alert in office.channel.sent] == [Severity.BROKEN, Severity.RECOVERED]
+
+    def test_hears_nothing_of_what_was_well_all_the_time(self, office: Office) -> None:
+        office.takes(well("acme", 0), well("acme", 1))
+        assert office.titles == []
+
+    def test_hears_once_of_what_fails_again_and_again(self, office: Office) -> None:
+        office.takes(*(broken("acme", minute) for minute in range(20)))
+        assert len(office.titles) == 1
+
+    def test_hears_once_of_what_is_delivered_twice(self, office: Office) -> None:
+        office.takes(broken("acme", 0), broken("acme", 0), well("acme", 5), well("acme", 5), broken("acme", 0))
+        assert len(office.titles) == 2
+
+    def test_the_first_message_shows_the_end_where_it_can(self, thread: Office) -> None:
+        thread.takes(broken("acme", 0), well("acme", 30))
+        (first,) = thread.channel.roots
+        assert (first.alert.severity, first.shown.severity) == (Severity.BROKEN, Severity.RECOVERED)
+        assert dict(first.shown.facts)["Over since"] == "2026-11-02 09:30:00 UTC"
+
+    def test_what_is_over_when_it_is_heard_of_is_told_in_one_message(self, office: Office) -> None:
+        office.takes(well("acme", 5), broken("acme", 0))
+        assert office.titles == ["acme: over: ingestion failed"]
+
+    def test_another_cause_is_another_incident_and_ends_the_first(self, office: Office) -> None:
+        office.takes(broken("acme", 0), broken("acme", 5, MODEL))
+        first, second = sorted(office.incidents.all.values(), key=lambda incident: incident.opened_at)
+        assert (first.open, second.open) == (False, True)
+
+    def test_an_incident_is_not_over_while_its_cause_is_among_the_others(self, office: Office) -> None:
+        office.takes(broken("acme", 0), broken("acme", 5, MODEL, S3))
+        (incident,) = office.incidents.all.values()
+        assert incident.open
+
+    def test_a_good_ingestion_does_not_end_a_failed_provisioning(self, office: Office) -> None:
+        office.takes(replace(broken("acme", 0), concern=Concern.PROVISIONING), well("acme", 5))
+        assert len(office.titles) == 1
+
+    def test_new_documents_that_fail_are_told_of_although_others_do_already(self, office: Office) -> None:
+        office.takes(broken("acme", 0, news=True), broken("acme", 5), broken("acme", 9, news=True))
+        assert office.titles == ["acme: ingestion failed", "acme: more of it: ingestion failed"]
+
+
+class TestManyTenants:
+    @pytest.mark.parametrize("at_once", [1, 10, 200])
+    def test_two_hundred_for_one_cause_make_three_messages_with_its_end(self, webhook: Office, at_once: int) -> None:
+        tenants = [f"tenant-{number}" for number in range(200)]
+        signals = [broken(tenant, number / 100) for number, tenant in enumerate(tenants)]
+        signals += [well(tenant, 60) for tenant in tenants]
+        for start in range(0, len(signals), at_once):
+            found = {name for signal in signals[start : start + at_once] for name in webhook.desk.record(signal)}
+            for identity in found:
+                webhook.desk.tell(identity)
+        assert len(webhook.titles) <= 3
+        assert webhook.titles[-1] == "200 tenants: over: the service role cannot read from S3"
+
+    def test_the_first_message_counts_them_where_it_can(self, thread: Office) -> None:
+        thread.takes(*(broken(f"tenant-{number}", number) for number in range(14)))
+        (first,) = thread.channel.roots
+        assert first.shown.title == "14 tenants: the service role cannot read from S3"
+        assert len(thread.channel.posts) == 1
+
+    def test_it_is_over_when_the_last_is_well(self, office: Office) -> None:
+        office.takes(broken("acme", 0), broken("sakura", 1), well("acme", 2))
+        assert len(office.titles) == 1
+        office.takes(well("sakura", 3))
+        assert office.titles[-1] == "2 tenants: over: the service role cannot read from S3"
+
+    def test_the_message_names_those_that_are_still_broken_and_mends_only_them(self, thread: Office) -> None:
+        thread.takes(broken("acme", 0), broken("sakura", 1), broken("zen", 1), well("acme", 2))
+        shown = thread.channel.roots[0].shown
+        assert dict(shown.facts)["Still broken"] == "2 of 3: sakura, zen"
+        command = 'for tenant in sakura zen; do kbfleet sync "$tenant" --stack kbfleet --region us-east-1; done'
+        assert shown.command == command
+
+    def test_more_than_a_record_holds_make_another_incident(self, office: Office) -> None:
+        office.takes(*(broken(f"tenant-{number}", 0) for number in range(MAX_SUBJECTS + 1)))
+        assert sorted(len(incident.affected) for incident in office.incidents.all.values()) == [1, MAX_SUBJECTS]
+
+
+class TestComingAndGoing:
+    def test_what_begins_again_within_the_window_is_the_same_and_says_how_often(self, thread: Office) -> None:
+        thread.takes(broken("acme", 0), well("acme", 10), broken("acme", 20))
+        assert thread.titles[-1] == "acme: again: ingestion failed"
+        (first,) = thread.channel.roots
+        assert dict(first.shown.facts)["Came back"] == "once"
+
+    def test_what_begins_again_later_is_another(self, thread: Office) -> None:
+        later = 10 + FLAP_WINDOW / timedelta(minutes=1) + 1
+        thread.takes(broken("acme", 0), well("acme", 10), broken("acme", later))
+        assert len(thread.channel.roots) == 2
+
+    def test_from_the_third_return_on_only_doublings_are_told(self, office: Office) -> None:
+        for number in range(50):
+            office.takes(broken("acme", 4 * number), well("acme", 4 * number + 2))
+        assert len(office.incidents.all) == 1
+        assert len(office.titles) == 6 + 5  # three times there and over; then at 3, 6, 12, 24 and 48 returns
+        assert "comes and goes" in office.titles[-1]
+
+
+class TestTrouble:
+    def test_what_is_not_taken_is_told_when_it_is_offered_again(self, office: Office) -> None:
+        office.channel.down = True
+        with pytest.raises(AlertNotDelivered):
+            office.takes(broken("acme", 0))
+        office.channel.down = False
+        office.takes(broken("acme", 0))
+        assert len(office.titles) == 1
+
+    def test_what_began_and_ended_while_nobody_could_be_told_is_told_at_once_and_whole(self, office: Office) -> None:
+        office.channel.down = True
+        for signal in (broken("acme", 0), well("acme", 5)):
+            with pytest.raises(AlertNotDelivered):
+                office.takes(signal)
+        office.channel.down = False
+        office.takes(well("acme", 5), broken("acme", 0))
+        assert office.titles == ["acme: over: ingestion failed"]
+
+    def test_a_message_that_was_taken_without_an_answer_is_not_posted_again(self, thread: Office) -> None:
+        thread.channel.weather = ["unanswered"]
+        with pytest.raises(AlertNotDelivered):
+            thread.takes(broken("acme", 0))
+        thread.takes(broken("acme", 0), well("acme", 5))
+        assert len(thread.channel.roots) == 1
+        assert thread.channel.posts[1].reply_to == thread.channel.posts[0].name
+
+    def test_a_notifier_that_died_while_posting_is_waited_for_and_then_replaced(self, thread: Office) -> None:
+        class Died(BaseException):
+            pass
+
+        (identity,) = thread.desk.record(broken("acme", 0))
+        posting = thread.channel.post
+
+        def post_and_die(alert: Alert, *, reply_to: str = "") -> str:
+            posting(alert, reply_to=reply_to)
+            raise Died
+
+        with patch.object(thread.channel, "post", post_and_die), pytest.raises(Died):
+            thread.desk.tell(identity)
+        with pytest.raises(AlertNotDelivered, match="by another"):
+            thread.desk.tell(identity)
+        thread.clock.advance(CLAIM.total_seconds())
+        thread.desk.tell(identity)
+        assert len(thread.channel.posts) == 1
+
+    def test_whoever_writes_in_between_is_not_overwritten(self, office: Office) -> None:
+        other = office.desk
+
+        def somebody_else() -> None:
+            other.record(broken("sakura", 0))
+
+        office.incidents.before_writing = somebody_else
+        office.takes(broken("acme", 0))
+        (incident,) = office.incidents.all.values()
+        assert set(incident.affected) == {"acme", "sakura"}
+
+    def test_a_signal_that_arrives_while_one_is_told_of_is_told_next(self, thread: Office) -> None:
+        (identity,) = thread.desk.record(broken("acme", 0))
+        posting = thread.channel.post
+
+        def post(alert: Alert, *, reply_to: str = "") -> str:
+            thread.desk.record(well("acme", 5))
+            return posting(alert, reply_to=reply_to)
+
+        with patch.object(thread.channel, "post", post):
+            thread.desk.tell(identity)
+        assert thread.titles == ["acme: ingestion failed", "acme: over: ingestion failed"]
+
+    def test_contention_that_does_not_end_is_the_callers_to_handle(self, office: Office) -> None:
+        def always() -> None:
+            office.incidents.before_writing = always
+            raise ConcurrentUpdate("Always.")
+
+        office.incidents.before_writing = always
+        with pytest.raises(ConcurrentUpdate):
+            office.desk.record(broken("acme", 0))
+
+
+# --- storms ---
+
+TENANTS = ("acme", "sakura", "zen", "north", "south")
+
+
+@st.composite
+def storms(draw: st.DrawFn) -> tuple[list[Signal], list[Signal]]:
+    """What happens to some tenants within the window, in order; and how it arrives: a thousand deliveries."""
+    count = draw(st.integers(1, 60))
+    happening = []
+    for number in range(count):
+        tenant = draw(st.sampled_from(TENANTS))
+        kind = draw(st.sampled_from(["s3", "model", "well"]))
+        minute = number / 2
+        signal = well(tenant, minute) if kind == "well" else broken(tenant, minute, S3 if kind == "s3" else MODEL)
+        happening.append(signal)
+    shuffler = random.Random(draw(st.integers(0, 2**32)))  # noqa: S311 -- a test's order, no secret
+    arriving = happening + [shuffler.choice(happening) for _ in range(1_000 - count)]
+    shuffler.shuffle(arriving)
+    return happening, arriving
+
+
+def expected(happening: Sequence[Signal]) -> dict[str, tuple[set[str], set[str]]]:
+    """Of each cause: who was ever hit, and who is at the end. An own, simple account of what is right."""
+    hit: dict[str, tuple[set[str], set[str]]] = {}
+    last: dict[str, str] = {}
+    for signal in happening:
+        cause = signal.failure.causes[0].key if signal.failure else ""
+        last[signal.subject] = cause
+        if cause:
+            hit.setdefault(cause, (set(), set()))[0].add(signal.subject)
+    for subject, cause in last.items():
+        if cause:
+            hit[cause][1].add(subject)
+    return hit
+
+
+def final(office: Office) -> dict[str, Incident]:
+    found = {incident.cause.key: incident for incident in office.incidents.all.values()}
+    assert len(found) == len(office.incidents.all)
+    return found
+
+
+def without_course(incident: Incident) -> Incident:
+    """What does not depend on who told of it when, and when it was stored."""
+    return replace(incident, told=None, version=0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(storms())
+def test_a_thousand_deliveries_out_of_order_make_what_the_events_make_once_and_in_order(
+    storm: tuple[list[Signal], list[Signal]],
+) -> None:
+    happening, arriving = storm
+    orderly, stormy = Office(RecordingAlertChannel()), Office(RecordingAlertChannel())
+    orderly.takes(*happening)
+    stormy.takes(*arriving)
+    truth = expected(happening)
+    assert {
+        cause: (set(incident.affected), set(incident.still_affected)) for cause, incident in final(stormy).items()
+    } == truth
+    # One message an incident, and in the end it shows the same.
+    assert len(stormy.channel.roots) == len(orderly.channel.roots) == len(truth)
+    assert {cause: without_course(incident) for cause, incident in final(stormy).items()} == {
+        cause: without_course(incident) for cause, incident in final(orderly).items()
+    }
+    shown = {post.shown.title: post.shown.facts for post in stormy.channel.roots}
+    assert shown == {post.shown.title: post.shown.facts for post in orderly.channel.roots}
+    # What has happened once is told of once.
+    identities = [alert.identity for alert in stormy.channel.sent]
+    assert len(set(identities)) == len(identities)
+
+
+@settings(max_examples=40, deadline=None)
+@given(storms())
+def test_a_webhooks_last_word_is_how_it_is_unless_it_said_that_it_comes_and_goes(
+    storm: tuple[list[Signal], list[Signal]],
+) -> None:
+    _, arriving = storm
+    office = Office(RecordingAlertChannel(threads=False))
+    office.takes(*arriving)
+    for cause, incident in final(office).items():
+        words = [alert for alert in office.channel.sent if alert.identity.startswith(f"{cause}/")]
+        severity = Severity.BROKEN if incident.open else Severity.RECOVERED
+        assert words[-1].severity is severity or "comes and goes" in words[-1].title or incident.returns >= 3
+
+
+@settings(max_examples=40, deadline=None)
+@given(storms(), st.randoms(use_true_random=False))
+def test_notifiers_that_work_at_once_agree(storm: tuple[list[Signal], list[Signal]], chance: random.Random) -> None:
+    happening, arriving = storm
+    office = Office(RecordingAlertChannel())
+    waiting, left = arriving[:200] + happening, []
+
+    def take(signal: Signal) -> None:
+        try:
+            office.takes(signal)
+        except (AlertNotDelivered, ConcurrentUpdate):
+            left.append(signal)
+
+    def another_goes_first() -> None:
+        if waiting and chance.random() < 0.4:
+            take(waiting.pop())
+        office.incidents.before_writing = another_goes_first
+
+    office.incidents.before_writing = another_goes_first
+    while waiting:
+        take(waiting.pop())
+    office.incidents.before_writing = lambda: None
+    office.clock.advance(180)
+    office.takes(*left)
+    assert {
+        cause: (set(incident.affected), set(incident.still_affected)) for cause, incident in final(office).items()
+    } == expected(happening)
+    assert len(office.channel.roots) == len(office.incidents.all)
+    identities = [alert.identity for alert in office.channel.sent]
+    assert len(set(identities)) == len(identities)
+    assert all(incident.step(DEPLOYMENT) is None for incident in office.incidents.all.values())
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    storms(),
+    st.lists(st.sampled_from(["refused", "unanswered", "lost", "ok"]), max_size=150),
+)
+def test_a_channel_that_fails_for_an_hour_in_every_way_loses_and_doubles_nothing(
+    storm: tuple[list[Signal], list[Signal]], weather: list[str]
+) -> None:
+    happening, arriving = storm
+    office = Office(RecordingAlertChannel(weather=weather))
+    office.takes_until_told(arriving[:200] + happening)
+    assert {cause: set(incident.affected) for cause, incident in final(office).items()} == {
+        cause: hit for cause, (hit, _) in expected(happening).items()
+    }
+    assert len(office.channel.roots) == len(office.incidents.all)
+    identities = [alert.identity for alert in office.channel.sent]
+    assert len(set(identities)) == len(identities)
+    for incident in office.incidents.all.values():
+        assert incident.told
+        assert incident.step(DEPLOYMENT) is None
+        (root,) = (post for post in office.channel.roots if post.alert.identity.startswith(f"{incident.identity}/"))
+        assert root.shown.title == incident.message(DEPLOYMENT).title
+        # In order: the notices of an incident are numbered as they were made.
+        numbers = [
+            int(post.alert.identity.rpartition("/")[2])
+            for post in office.channel.posts
+            if post.alert.identity.startswith(f"{incident.identity}/")
+        ]
+        assert numbers == list(range(len(numbers)))
