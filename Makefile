@@ -42,7 +42,7 @@ format: $(INSTALLED) ## Bring the code into shape
 bench: $(INSTALLED) ## Measure against targets, as tables: the emulator, ingestion under several policies, asking; minutes
 	@$(BIN)/python -m benchmarks
 
-prove: $(INSTALLED) ## Crash everywhere, storms, slow AWS: what was tried, as a table; a quarter of an hour
+prove: $(INSTALLED) ## Crash everywhere, storms, slow AWS, isolation: what was tried, as a table; under half an hour
 	@$(BIN)/python -m tests.proofs
 
 up: $(INSTALLED) ## Start the local AWS with the stack deployed, and keep it running
