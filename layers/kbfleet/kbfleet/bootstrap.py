@@ -26,8 +26,6 @@ from kbfleet.adapters.dynamodb import (
     DynamoDBTenantRounds,
     Table,
 )
-from kbfleet.adapters.dynamodb_documents import DynamoDBDocumentRetries, DynamoDBFailedDocuments
-from kbfleet.adapters.dynamodb_usage import DynamoDBUsageRecords
 from kbfleet.adapters.knowledge_stores import StoreResources, StoreType
 from kbfleet.domain.answer import AskableTenant
 from kbfleet.domain.errors import AlertNotDelivered, KnowledgeStoreNotOffered
@@ -374,11 +372,15 @@ def foreign_jobs() -> ForeignJobs:
 
 @cache
 def failed_documents() -> FailedDocuments:
+    from kbfleet.adapters.dynamodb_documents import DynamoDBFailedDocuments
+
     return DynamoDBFailedDocuments(_table())
 
 
 @cache
 def document_retries() -> DocumentRetries:
+    from kbfleet.adapters.dynamodb_documents import DynamoDBDocumentRetries
+
     return DynamoDBDocumentRetries(_table())
 
 
@@ -467,6 +469,8 @@ def uploads() -> Uploads:
 
 @cache
 def usage_records() -> UsageRecords:
+    from kbfleet.adapters.dynamodb_usage import DynamoDBUsageRecords
+
     return DynamoDBUsageRecords(_table())
 
 

@@ -48,7 +48,7 @@ _GIVEN_UP_AFTER_MS = 60_000
 Item = dict[str, Any]
 
 
-def _item(fields: Mapping[str, object]) -> Item:
+def as_item(fields: Mapping[str, object]) -> Item:
     return {name: _serializer.serialize(value) for name, value in fields.items() if value is not None}
 
 
@@ -61,7 +61,8 @@ def _sortable(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
-def _key(tenant_id: TenantId, sort_key: str) -> dict[str, str]:
+def tenant_key(tenant_id: TenantId, sort_key: str) -> dict[str, str]:
+    """Of an item in the tenant's own partition."""
     return {"PK": f"TENANT#{tenant_id}", "SK": sort_key}
 
 
@@ -73,12 +74,12 @@ class Table:
     name: str
 
     def get(self, tenant_id: TenantId, sort_key: str) -> dict[str, Any] | None:
-        return self.item(_key(tenant_id, sort_key))
+        return self.item(tenant_key(tenant_id, sort_key))
 
     def item(self, key: Mapping[str, str]) -> dict[str, Any] | None:
         with translated(f"the record {key['SK']} of {key['PK']}"):
             # Leases and generations are decided on what is read here: it must be the newest.
-            answer = self.client.get_item(TableName=self.name, Key=_item(key), ConsistentRead=True)
+            answer = self.client.get_item(TableName=self.name, Key=as_item(key), ConsistentRead=True)
         return _fields(answer["Item"]) if "Item" in answer else None
 
     def update(
@@ -96,11 +97,11 @@ class Table:
             try:
                 self.client.update_item(
                     TableName=self.name,
-                    Key=_item(key),
+                    Key=as_item(key),
                     UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in present),
                     ConditionExpression=condition,
                     ExpressionAttributeNames={f"#{name}": name for name in present},
-                    ExpressionAttributeValues=_item(
+                    ExpressionAttributeValues=as_item(
                         {**{f":{name}": value for name, value in present.items()}, **values}
                     ),
                 )
@@ -111,11 +112,11 @@ class Table:
 
     def put(self, fields: Mapping[str, object], *, condition: str, values: Mapping[str, object], subject: str) -> None:
         """Raises: ConcurrentUpdate when the condition does not hold."""
-        arguments: dict[str, Any] = {"ExpressionAttributeValues": _item(values)} if values else {}
+        arguments: dict[str, Any] = {"ExpressionAttributeValues": as_item(values)} if values else {}
         with translated(subject):
             try:
                 self.client.put_item(
-                    TableName=self.name, Item=_item(fields), ConditionExpression=condition, **arguments
+                    TableName=self.name, Item=as_item(fields), ConditionExpression=condition, **arguments
                 )
             except ClientError as error:
                 if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
@@ -128,9 +129,9 @@ class Table:
             try:
                 self.client.delete_item(
                     TableName=self.name,
-                    Key=_item(key),
+                    Key=as_item(key),
                     ConditionExpression=condition,
-                    ExpressionAttributeValues=_item(values),
+                    ExpressionAttributeValues=as_item(values),
                 )
             except ClientError as error:
                 if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
@@ -142,7 +143,7 @@ class Table:
         # boto3's writer offers again what the table has left out of a batch.
         with translated(subject), BatchWriter(self.name, self.client) as batch:
             for key in keys:
-                batch.delete_item(Key=_item(key))
+                batch.delete_item(Key=as_item(key))
 
     def of_tenant(
         self, tenant_id: TenantId, prefix: str, *, after: str = "", limit: int | None = None
@@ -153,9 +154,9 @@ class Table:
             limit=limit,
             KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
             # "!" comes before and "~" after every letter and digit.
-            ExpressionAttributeValues=_item(
+            ExpressionAttributeValues=as_item(
                 {
-                    ":pk": _key(tenant_id, "")["PK"],
+                    ":pk": tenant_key(tenant_id, "")["PK"],
                     ":first": f"{prefix}{after}!" if after else prefix,
                     ":last": f"{prefix}~",
                 }
@@ -195,7 +196,7 @@ class DynamoDBTenantRegistry:
         found = self._table.query(
             IndexName="Tenants",
             KeyConditionExpression="listed = :listed",
-            ExpressionAttributeValues=_item({":listed": "TENANT"}),
+            ExpressionAttributeValues=as_item({":listed": "TENANT"}),
         )
         return map(_tenants.validate_python, found)
 
@@ -205,7 +206,7 @@ class DynamoDBTenantRegistry:
             limit=limit,
             IndexName="Tenants",
             KeyConditionExpression="listed = :listed" + (" AND tenant_id > :after" if after else ""),
-            ExpressionAttributeValues=_item({":listed": "TENANT", **after}),
+            ExpressionAttributeValues=as_item({":listed": "TENANT", **after}),
         )
         return [_tenants.validate_python(record) for record in found]
 
@@ -217,7 +218,7 @@ class DynamoDBTenantRegistry:
 
     def _put(self, tenant: Tenant, condition: str, values: Mapping[str, object]) -> None:
         fields = {
-            **_key(tenant.tenant_id, "PROFILE"),
+            **tenant_key(tenant.tenant_id, "PROFILE"),
             "listed": "TENANT",
             **_tenants.dump_python(tenant, mode="json", exclude_none=True),
         }
@@ -233,7 +234,7 @@ class DynamoDBTenantRecords:
     def keep_receipt(self, tenant_id: TenantId, receipt: ErasureReceipt) -> None:
         # An execution that died behind this leaves its receipt beside that of the next one, which verifies anew.
         self._table.put(
-            _key(tenant_id, f"{_RECEIPT}{_sortable(receipt.requested_at)}#{_sortable(receipt.verified_at)}")
+            tenant_key(tenant_id, f"{_RECEIPT}{_sortable(receipt.requested_at)}#{_sortable(receipt.verified_at)}")
             | _receipts().dump_python(receipt, mode="json", exclude_none=True),
             condition="attribute_not_exists(PK) OR execution = :execution",
             values={":execution": receipt.execution},
@@ -250,7 +251,7 @@ class DynamoDBTenantRecords:
         kept = ("PROFILE", _RECEIPT, *([_USAGE] if keep_usage else []))
         found = self._table.query(
             KeyConditionExpression="PK = :pk",
-            ExpressionAttributeValues=_item({":pk": f"TENANT#{tenant_id}"}),
+            ExpressionAttributeValues=as_item({":pk": tenant_key(tenant_id, "")["PK"]}),
             ProjectionExpression="PK, SK",
             ConsistentRead=True,
         )
@@ -278,11 +279,11 @@ class DynamoDBIndexCatalogue:
 
     def remove(self, tenant_id: TenantId) -> None:
         with translated(f"the catalogued index of tenant {tenant_id}"):
-            self._table.client.delete_item(TableName=self._table.name, Key=_item(self._key(tenant_id)))
+            self._table.client.delete_item(TableName=self._table.name, Key=as_item(self._key(tenant_id)))
 
     def tenants(self) -> Iterator[TenantId]:
         found = self._table.query(
-            KeyConditionExpression="PK = :pk", ExpressionAttributeValues=_item({":pk": self._partition})
+            KeyConditionExpression="PK = :pk", ExpressionAttributeValues=as_item({":pk": self._partition})
         )
         return (TenantId(item["SK"].removeprefix("INDEX#")) for item in found)
 
@@ -317,7 +318,7 @@ class DynamoDBSyncLedger:
     def save(self, sync: Sync) -> Sync:
         stored = replace(sync, version=sync.version + 1)
         fields: dict[str, object] = {
-            **_key(sync.tenant_id, "SYNC"),
+            **tenant_key(sync.tenant_id, "SYNC"),
             **_syncs.dump_python(stored, mode="json", exclude_none=True),
         }
         if stored.state is not SyncState.IDLE:
@@ -337,7 +338,7 @@ class DynamoDBSyncLedger:
             limit=limit + 1,
             IndexName="SyncQueue",
             KeyConditionExpression="queue = :queue",
-            ExpressionAttributeValues=_item({":queue": _QUEUE}),
+            ExpressionAttributeValues=as_item({":queue": _QUEUE}),
         )
         entries = list(map(_syncs.validate_python, found))
         return Glance(entries[:limit], complete=len(entries) <= limit)
@@ -346,7 +347,7 @@ class DynamoDBSyncLedger:
         found = self._table.query(
             IndexName="SyncQueue",
             KeyConditionExpression="queue = :queue AND begins_with(queue_position, :running)",
-            ExpressionAttributeValues=_item({":queue": _QUEUE, ":running": "0#"}),
+            ExpressionAttributeValues=as_item({":queue": _QUEUE, ":running": "0#"}),
         )
         return map(_syncs.validate_python, found)
 
@@ -357,7 +358,7 @@ class DynamoDBSyncLedger:
             IndexName="SyncQueue",
             KeyConditionExpression="queue = :queue AND queue_position BETWEEN :first AND :last",
             # "$" comes after "#": the whole moment `ready_by` is within.
-            ExpressionAttributeValues=_item(
+            ExpressionAttributeValues=as_item(
                 {":queue": _QUEUE, ":first": lane, ":last": f"{lane}{_sortable(ready_by)}$"}
             ),
         )
@@ -428,13 +429,13 @@ class DynamoDBJobHistory:
     def _key(self, change: JobStateChange) -> dict[str, str]:
         began = change.started_at or change.occurred_at
         job = change.ingestion_job_id or f"generation-{change.generation}"
-        return _key(change.tenant_id, f"JOB#{_sortable(began)}#{job}")
+        return tenant_key(change.tenant_id, f"JOB#{_sortable(began)}#{job}")
 
     def latest(self, tenant_id: TenantId, limit: int) -> Sequence[JobStateChange]:
         found = self._table.query(
             limit=limit,
             KeyConditionExpression="PK = :pk AND begins_with(SK, :job)",
-            ExpressionAttributeValues=_item({":pk": f"TENANT#{tenant_id}", ":job": "JOB#"}),
+            ExpressionAttributeValues=as_item({":pk": tenant_key(tenant_id, "")["PK"], ":job": "JOB#"}),
             ScanIndexForward=False,
         )
         return [_changes().validate_python(item) for item in found]
@@ -443,8 +444,8 @@ class DynamoDBJobHistory:
         found = self._table.query(
             KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
             # "$" comes after "#": every moment and every job is within.
-            ExpressionAttributeValues=_item(
-                {":pk": f"TENANT#{tenant_id}", ":first": f"JOB#{_sortable(since)}", ":last": "JOB$"}
+            ExpressionAttributeValues=as_item(
+                {":pk": tenant_key(tenant_id, "")["PK"], ":first": f"JOB#{_sortable(since)}", ":last": "JOB$"}
             ),
         )
         return map(_changes().validate_python, found)
@@ -467,4 +468,4 @@ class DynamoDBTenantRounds:
 
     def move(self, to: TenantId | None) -> None:
         with translated(f"the position of {self._key['SK']}"):
-            self._table.client.put_item(TableName=self._table.name, Item=_item({**self._key, "visited": to}))
+            self._table.client.put_item(TableName=self._table.name, Item=as_item({**self._key, "visited": to}))

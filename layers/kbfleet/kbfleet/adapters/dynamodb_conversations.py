@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.adapters.dynamodb import Table
+from kbfleet.adapters.dynamodb import Table, as_item, tenant_key
 from kbfleet.domain.answer import Turn
 from kbfleet.domain.tenant import TenantId
 from kbfleet.ports import Clock
@@ -40,7 +40,7 @@ class DynamoDBConversations:
         with translated(f"a conversation of tenant {tenant_id}"):
             self._table.client.update_item(
                 TableName=self._table.name,
-                Key={"PK": {"S": f"TENANT#{tenant_id}"}, "SK": {"S": _sort_key(conversation)}},
+                Key=as_item(tenant_key(tenant_id, _sort_key(conversation))),
                 UpdateExpression=(
                     "SET turns = list_append(if_not_exists(turns, :none), :turn), "
                     "expires_at = if_not_exists(expires_at, :expires_at)"

@@ -14,7 +14,7 @@ from functools import cache
 
 from pydantic import TypeAdapter
 
-from kbfleet.adapters.dynamodb import Table
+from kbfleet.adapters.dynamodb import Table, tenant_key
 from kbfleet.domain.documents import DocumentRetry, FailedDocument
 from kbfleet.domain.tenant import TenantId
 from kbfleet.ports import FailedDocumentPage
@@ -28,10 +28,6 @@ _RETRY = "DOCUMENT_RETRY"
 
 def _digest(uri: str) -> str:
     return hashlib.sha256(uri.encode()).hexdigest()
-
-
-def _key(tenant_id: TenantId, sort_key: str) -> dict[str, str]:
-    return {"PK": f"TENANT#{tenant_id}", "SK": sort_key}
 
 
 class DynamoDBFailedDocuments:
@@ -56,7 +52,7 @@ class DynamoDBFailedDocuments:
         stored = replace(document, version=document.version + 1)
         new = document.version == 0
         self._table.put(
-            _key(tenant_id, f"{_DOCUMENT}{_digest(document.uri)}")
+            tenant_key(tenant_id, f"{_DOCUMENT}{_digest(document.uri)}")
             | _documents().dump_python(stored, mode="json", exclude_none=True),
             condition="attribute_not_exists(PK)" if new else "version = :version",
             values={} if new else {":version": document.version},
@@ -66,7 +62,7 @@ class DynamoDBFailedDocuments:
 
     def remove(self, tenant_id: TenantId, document: FailedDocument) -> None:
         self._table.delete_if(
-            _key(tenant_id, f"{_DOCUMENT}{_digest(document.uri)}"),
+            tenant_key(tenant_id, f"{_DOCUMENT}{_digest(document.uri)}"),
             condition="attribute_not_exists(PK) OR version = :version",
             values={":version": document.version},
             subject=f"A failed document of tenant {tenant_id}",
@@ -87,7 +83,7 @@ class DynamoDBDocumentRetries:
         stored = replace(retry, version=retry.version + 1)
         new = retry.version == 0
         self._table.put(
-            _key(retry.tenant_id, _RETRY) | _retries().dump_python(stored, mode="json", exclude_none=True),
+            tenant_key(retry.tenant_id, _RETRY) | _retries().dump_python(stored, mode="json", exclude_none=True),
             condition="attribute_not_exists(PK)" if new else "version = :version",
             values={} if new else {":version": retry.version},
             subject=f"The retry of documents of tenant {retry.tenant_id}",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeSerializer
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.adapters.dynamodb import Table
+from kbfleet.adapters.dynamodb import Table, as_item, tenant_key
 from kbfleet.domain.errors import ConcurrentUpdate, Throttled
 from kbfleet.domain.tenant import TenantId
 from kbfleet.domain.usage import DailyUsage, UsageCounts, UsagePeriod
@@ -77,7 +77,7 @@ class DynamoDBUsageRecords:
         return {
             "Update": {
                 "TableName": self._table.name,
-                "Key": {"PK": {"S": f"TENANT#{usage.tenant_id}"}, "SK": {"S": _sort_key(usage.day)}},
+                "Key": as_item(tenant_key(usage.tenant_id, _sort_key(usage.day))),
                 "UpdateExpression": _ADDITION,
                 "ExpressionAttributeValues": {f":{name}": _serialize(counts[name]) for name in _COUNTS},
             }
@@ -87,7 +87,7 @@ class DynamoDBUsageRecords:
         found = self._table.query(
             KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
             ExpressionAttributeValues={
-                ":pk": {"S": f"TENANT#{tenant_id}"},
+                ":pk": {"S": tenant_key(tenant_id, "")["PK"]},
                 ":first": {"S": _sort_key(period.first)},
                 ":last": {"S": _sort_key(period.last)},
             },
