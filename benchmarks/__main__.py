@@ -24,6 +24,7 @@ console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty(
 
 
 _SEED = 1
+_ODDITIES_SHOWN = 5
 
 
 @app.callback(invoke_without_command=True)
@@ -75,6 +76,9 @@ def load(
     with console.status("") as status:
         crowds = load_benchmark.measure(scale, status.update)
     console.print(load_benchmark.table(crowds))
+    for crowd in crowds:
+        for oddity, times in crowd.oddities.most_common(_ODDITIES_SHOWN):
+            console.print(f"{crowd.name}: {times} × {oddity}")
     _exit(show("Asking under load", load_benchmark.measurements(crowds), console))
 
 

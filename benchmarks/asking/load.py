@@ -38,6 +38,7 @@ from local.stack.configuration import ACCESS_KEY, SECRET_KEY, StackConfiguration
 _SPEED = 300
 """Times as fast as AWS, so that tenants are there soon. Rates are set in real time."""
 _OPERATION = "RetrieveAndGenerate"
+_EXPECTED = frozenset({HTTPStatus.OK, HTTPStatus.TOO_MANY_REQUESTS})
 _NO_ANSWER = 0
 _SETTLING_SECONDS = 180.0
 _ANSWER_SECONDS = 35.0
@@ -64,11 +65,16 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question: the HTTP status of what came back, 0 when nothing did."""
+    """One question.
+
+    status: of HTTP, 0 when nothing came back.
+    problem: what came back instead of an answer.
+    """
 
     tenant: str
     status: int
     seconds: float
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,9 +109,9 @@ class Crowd:
         return min(self.answered.values()) * len(self.askers) / max(1, self.answered.total())
 
     @property
-    def unexpected(self) -> int:
-        """How many questions were neither answered nor refused for coming too fast."""
-        return sum(count for status, count in self.statuses.items() if status not in {200, 429})
+    def oddities(self) -> Counter[str]:
+        """What came back of the questions that were neither answered nor refused for coming too fast."""
+        return Counter(f"{one.status} {one.problem}" for one in self.asked if one.status not in _EXPECTED)
 
 
 def measure(scale: Scale, said: Callable[[str], None]) -> Sequence[Crowd]:
@@ -132,10 +138,10 @@ def measure(scale: Scale, said: Callable[[str], None]) -> Sequence[Crowd]:
 def measurements(crowds: Sequence[Crowd]) -> Iterator[Measurement]:
     """What must hold, of what `measure` gave."""
     free, limited, uneven = crowds
-    yield Measurement("no limit: neither 200 nor 429", free.unexpected, "", 0)
-    yield Measurement("limited: neither 200 nor 429", limited.unexpected, "", 0)
+    yield Measurement("no limit: neither 200 nor 429", free.oddities.total(), "", 0)
+    yield Measurement("limited: neither 200 nor 429", limited.oddities.total(), "", 0)
     yield Measurement("limited: fair share ÷ least share of a tenant", 1 / max(limited.least_share, 1e-9), "×", 2)
-    yield Measurement("one tenant asks the most: neither 200 nor 429", uneven.unexpected, "", 0)
+    yield Measurement("one tenant asks the most: neither 200 nor 429", uneven.oddities.total(), "", 0)
 
 
 def table(crowds: Sequence[Crowd]) -> Table:
@@ -152,7 +158,7 @@ def table(crowds: Sequence[Crowd]) -> Table:
             f"{statuses[200]:,}",
             f"{statuses[200] / crowd.seconds:.1f}",
             f"{statuses[429]:,}",
-            f"{crowd.unexpected:,}",
+            f"{crowd.oddities.total():,}",
             f"{statistics.median(taken):,.0f} ms",
             f"{statistics.quantiles(taken, n=100)[98]:,.0f} ms",
             f"{crowd.least_share:.2f}",
@@ -201,20 +207,20 @@ class _Fleet:
         connection = self._connection()
         while (began := time.monotonic()) < end:
             try:
-                status = self._status(connection, tenant, next(questions))
-            except (OSError, http.client.HTTPException):
+                status, problem = self._answer(connection, tenant, next(questions))
+            except (OSError, http.client.HTTPException) as error:
                 connection.close()
-                connection, status = self._connection(), _NO_ANSWER
-            asked.append(Asked(tenant, status, time.monotonic() - began))
+                connection, status, problem = self._connection(), _NO_ANSWER, repr(error)
+            asked.append(Asked(tenant, status, time.monotonic() - began, problem))
         connection.close()
         return asked
 
-    def _status(self, connection: http.client.HTTPConnection, tenant: str, question: str) -> int:
+    def _answer(self, connection: http.client.HTTPConnection, tenant: str, question: str) -> tuple[int, str]:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._tokens[tenant]}"}
         connection.request("POST", self._url.path, json.dumps({"question": question}), headers)
         answer = connection.getresponse()
-        answer.read()
-        return answer.status
+        body = answer.read().decode(errors="replace")
+        return answer.status, "" if answer.status == HTTPStatus.OK else body
 
     def _connection(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(self._url.hostname or "", self._url.port, timeout=_ANSWER_SECONDS)

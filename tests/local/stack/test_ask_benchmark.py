@@ -87,8 +87,8 @@ class TestACrowd:
             *[Asked("acme", 200, 0.1)] * 9,
             *[Asked("sakura", 200, 0.3)] * 3,
             *[Asked("sakura", 429, 0.01)] * 5,
-            Asked("acme", 502, 0.2),
-            Asked("acme", 0, 35.0),
+            Asked("acme", 502, 0.2, "Bad Gateway"),
+            Asked("acme", 0, 35.0, "TimeoutError()"),
         ],
         seconds=2.0,
     )
@@ -101,7 +101,7 @@ class TestACrowd:
         assert Crowd("made up", {"acme": 1, "sakura": 1}, [Asked("acme", 200, 0.1)], 1.0).least_share == 0
 
     def test_tells_what_was_neither_answered_nor_refused(self) -> None:
-        assert self.CROWD.unexpected == 2
+        assert self.CROWD.oddities == {"502 Bad Gateway": 1, "0 TimeoutError()": 1}
 
     def test_is_shown_as_a_row(self) -> None:
         written = io.StringIO()
