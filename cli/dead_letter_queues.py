@@ -53,7 +53,7 @@ QUEUES = (
     DeadLetterQueue(
         "retries",
         "DocumentRetryDeadLetterQueue",
-        "Steps of `kbfleet retry-failed` that failed: the retry of that tenant has come to a halt.",
+        "Steps of `kbfleet sync retry-failed` that failed: the retry of that tenant has come to a halt.",
         "DocumentRetryQueue",
         "document-retries-failing",
     ),

@@ -120,7 +120,7 @@ def _trouble(tenant: ListedTenantBody, freshness: timedelta) -> tuple[Verdict, s
     """What is wrong with a tenant, the worst first."""
     tenant_id = tenant.tenant_id
     if tenant.status is TenantStatus.FAILED:
-        advice = f"`kbfleet status {tenant_id}` says why; then `kbfleet provision {tenant_id}`."
+        advice = f"`kbfleet tenant show {tenant_id}` says why; then `kbfleet tenant add {tenant_id}`."
         return Verdict.WRONG, f"Tenant {tenant_id} is FAILED.", advice
     if tenant.status is not TenantStatus.ACTIVE:
         return None
@@ -129,7 +129,7 @@ def _trouble(tenant: ListedTenantBody, freshness: timedelta) -> tuple[Verdict, s
         advice = "See docs/runbook/changes-waiting.md."
         return Verdict.WRONG, f"Tenant {tenant_id} is stale: changes wait since {since}.", advice
     if tenant.last_outcome is Outcome.FAILED:
-        advice = f"`kbfleet status {tenant_id}` says why; then `kbfleet sync {tenant_id}`."
+        advice = f"`kbfleet tenant show {tenant_id}` says why; then `kbfleet sync start {tenant_id}`."
         return Verdict.WRONG, f"The last sync of tenant {tenant_id} FAILED.", advice
     if tenant.last_outcome is Outcome.DEGRADED:
         return Verdict.NOTE, f"Documents of tenant {tenant_id} fail.", f"`kbfleet documents {tenant_id}` says which."

@@ -59,6 +59,12 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
+tenants = typer.Typer(help="The fleet's tenants.", no_args_is_help=True)
+app.add_typer(tenants, name="tenant")
+syncs = typer.Typer(help="Bringing a tenant's documents into its knowledge base.", no_args_is_help=True)
+app.add_typer(syncs, name="sync")
+ingestion_jobs = typer.Typer(help="What a tenant's ingestion jobs did.", no_args_is_help=True)
+app.add_typer(ingestion_jobs, name="jobs")
 out = Console()
 err = Console(stderr=True)
 
@@ -124,8 +130,8 @@ def _until(look: Callable[[], Result | None]) -> Result:
     return result
 
 
-@app.command()
-def provision(
+@tenants.command("add")
+def add_tenant(
     tenant: Tenant,
     name: Annotated[str | None, typer.Option(help="The tenant's name for people.")] = None,
     knowledge_store: Annotated[
@@ -172,7 +178,7 @@ def _report_provisioning(tenant_id: TenantId, execution: ExecutionBody, *, as_js
         _stop(f"Provisioning {tenant_id} {execution.status} at {execution.step}: {execution.reason}", _FAILED)
 
 
-@app.command()
+@tenants.command()
 def suspend(tenant: Tenant, as_json: Json = False, stack: Stack = "kbfleet", region: Region = None) -> None:
     """Refuse a tenant's questions and stop its syncs. Everything is kept."""
     with _explained():
@@ -180,7 +186,7 @@ def suspend(tenant: Tenant, as_json: Json = False, stack: Stack = "kbfleet", reg
         _report_status(body, "is suspended: no questions, no syncs, everything kept", as_json=as_json)
 
 
-@app.command()
+@tenants.command()
 def resume(tenant: Tenant, as_json: Json = False, stack: Stack = "kbfleet", region: Region = None) -> None:
     """Take back a suspension, or an offboarding that has not begun to delete."""
     with _explained():
@@ -195,7 +201,7 @@ def _report_status(body: TenantBody, what: str, *, as_json: bool) -> None:
         out.print(f"[green]✓[/] Tenant {body.tenant_id} {what}.")
 
 
-@app.command()
+@tenants.command()
 def offboard(
     tenant: Tenant,
     retention_days: Annotated[
@@ -260,7 +266,8 @@ def _report_offboarding(body: TenantBody, *, as_json: bool) -> None:
     elif body.offboarding:
         out.print(
             f"Tenant {body.tenant_id} is out of service. Everything is deleted after "
-            f"{_time(body.offboarding.delete_after)}; until then, `kbfleet resume {body.tenant_id}` takes it back.",
+            f"{_time(body.offboarding.delete_after)}; until then, "
+            f"`kbfleet tenant resume {body.tenant_id}` takes it back.",
             soft_wrap=True,
         )
     else:
@@ -302,8 +309,8 @@ def _time(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S %Z}"
 
 
-@app.command()
-def status(tenant: Tenant, as_json: Json = False, stack: Stack = "kbfleet", region: Region = None) -> None:
+@tenants.command("show")
+def show_tenant(tenant: Tenant, as_json: Json = False, stack: Stack = "kbfleet", region: Region = None) -> None:
     """Show a tenant: lifecycle, resources, how fresh its knowledge is, and how its last sync ended."""
     with _explained():
         tenant_id = TenantId(tenant)
@@ -351,8 +358,8 @@ def _reason_lines(reasons: tuple[FailureReason, ...]) -> Iterator[str]:
         yield from (escape(f"  {uri}") for uri in reason.documents)
 
 
-@app.command()
-def sync(
+@syncs.command("start")
+def start_sync(
     tenant: Tenant, wait: Wait = True, as_json: Json = False, stack: Stack = "kbfleet", region: Region = None
 ) -> None:
     """Ingest the tenant's documents now."""
@@ -370,7 +377,7 @@ def sync(
         _report_sync(tenant_id, body, as_json=as_json)
 
 
-@app.command("stop-sync")
+@syncs.command("stop")
 def stop_sync(tenant: Tenant, as_json: Json = False, stack: Stack = "kbfleet", region: Region = None) -> None:
     """Stop the tenant's running ingestion job and take the tenant off the queue."""
     with _explained():
@@ -412,8 +419,8 @@ def _report_sync(tenant_id: TenantId, body: SyncBody, *, as_json: bool) -> None:
     _stop(f"The sync of tenant {tenant_id} ended {body.result.outcome}:\n  {reasons}", _FAILED)
 
 
-@app.command()
-def jobs(tenant: Tenant, as_json: Json = False, stack: Stack = "kbfleet", region: Region = None) -> None:
+@ingestion_jobs.command("list")
+def list_jobs(tenant: Tenant, as_json: Json = False, stack: Stack = "kbfleet", region: Region = None) -> None:
     """Show the tenant's newest ingestion jobs: what they read, and how they ended."""
     with _explained():
         body = FleetApi.of_stack(stack, region).jobs(TenantId(tenant))
@@ -583,7 +590,7 @@ def _print_trace(body: DocumentTraceBody) -> None:
             out.print(f"  → {escape(hop.advice)}", soft_wrap=True)
 
 
-@app.command("retry-failed")
+@syncs.command("retry-failed")
 def retry_failed(
     tenant: Tenant, wait: Wait = True, as_json: Json = False, stack: Stack = "kbfleet", region: Region = None
 ) -> None:
@@ -716,9 +723,6 @@ def _print_finding(finding: Finding) -> None:
 
 
 # --- tenants ---
-
-tenants = typer.Typer(help="The fleet's tenants.", no_args_is_help=True)
-app.add_typer(tenants, name="tenant")
 
 
 @tenants.command("list")

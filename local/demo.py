@@ -122,7 +122,7 @@ class Demo:
         for tenant, name in samples.TENANTS.items():
             existed = existed and self._tenant(tenant) is not None
             self.emulator("DELETE", "/_emulator/calls")
-            self._succeeds("provision", tenant, "--name", name)
+            self._succeeds("tenant", "add", tenant, "--name", name)
             if existed:
                 self._expect_no_creations()
             expect(
@@ -257,7 +257,7 @@ class Demo:
         expect(ran.returncode == 0, f"`kbfleet {shlex.join(arguments)}` ended with exit code {ran.returncode}")
 
     def _tenant(self, tenant: str) -> TenantBody | None:
-        """What `kbfleet status` would show."""
+        """What `kbfleet tenant show` would show."""
         session = boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=self.configuration.region)
         try:
             return FleetApi(self.outputs["ApiUrl"], session).tenant(TenantId(tenant))

@@ -38,7 +38,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def alert(identity: str = "cause/1/0", title: str = "acme: ingestion failed") -> Alert:
-    return Alert(identity, Severity.BROKEN, title, "acme", (("Tenant", "acme"),), command="kbfleet sync acme")
+    return Alert(identity, Severity.BROKEN, title, "acme", (("Tenant", "acme"),), command="kbfleet sync start acme")
 
 
 class ChannelSuite(ABC):
@@ -57,7 +57,7 @@ class ChannelSuite(ABC):
         channel.post(alert())
         (text,) = said()
         assert "acme: ingestion failed" in text
-        assert "kbfleet sync acme" in text
+        assert "kbfleet sync start acme" in text
 
     def test_a_message_that_was_never_posted_is_not_found(self, channel: AlertChannel) -> None:
         channel.post(alert())

@@ -69,7 +69,7 @@ class Bucket:
 @pytest.fixture(scope="module")
 def bucket(story: Demo, kbfleet: KbFleet) -> Bucket:
     """Of a tenant that has no documents yet, and nothing to be synced."""
-    provisioned = kbfleet("provision", TENANT)
+    provisioned = kbfleet("tenant", "add", TENANT)
     assert provisioned.returncode == 0, provisioned.stderr
     bucket = Bucket(story, str(story.status(TENANT).bucket_name))
     until(bucket.synced, "the first sync has not ended")
@@ -142,7 +142,7 @@ def test_what_happens_in_a_bucket_that_is_no_tenants_is_kept_with_its_reason(sto
 
 def test_the_deletions_of_an_offboarding_wake_nobody(story: Demo, bucket: Bucket, kbfleet: KbFleet) -> None:
     before = len(dead_letters(story))
-    gone = kbfleet("offboard", TENANT, "--retention-days", "0", "--confirm", TENANT, "--wait")
+    gone = kbfleet("tenant", "offboard", TENANT, "--retention-days", "0", "--confirm", TENANT, "--wait")
     assert gone.returncode == 0, gone.stderr
     log = story.configuration.log_file
     counted = r'"ChangesOfLeavingTenants": ?\[[1-9]'

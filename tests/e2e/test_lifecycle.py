@@ -32,7 +32,7 @@ def until(look: Callable[[], Any], what: str, seconds: float = 60) -> Any:
 @pytest.fixture
 def status_of(kbfleet: KbFleet) -> Callable[[str], dict[str, Any]]:
     def look(tenant: str) -> dict[str, Any]:
-        shown = kbfleet("status", tenant, "--json")
+        shown = kbfleet("tenant", "show", tenant, "--json")
         found: dict[str, Any] = json.loads(shown.stdout) if shown.returncode == 0 else {}
         return found
 
@@ -99,23 +99,23 @@ def test_a_tenant_from_its_onboarding_event_to_its_receipt_and_back(
     s3.put_object(Bucket=bucket, Key="prices.md", Body=b"A kokeshi is 4,000 yen.")
     s3.delete_object(Bucket=bucket, Key="prices.md")
 
-    assert kbfleet("suspend", TENANT).returncode == 0
+    assert kbfleet("tenant", "suspend", TENANT).returncode == 0
     until(lambda: ask(TENANT)[1].get("code") == "TenantSuspended", "a suspended tenant is still asked")
-    assert kbfleet("provision", TENANT).returncode == 2
-    assert kbfleet("sync", TENANT).returncode == 2
-    assert kbfleet("resume", TENANT).returncode == 0
+    assert kbfleet("tenant", "add", TENANT).returncode == 2
+    assert kbfleet("sync", "start", TENANT).returncode == 2
+    assert kbfleet("tenant", "resume", TENANT).returncode == 0
     until(lambda: ask(TENANT)[0] == 200, "a resumed tenant is still refused")
 
-    assert kbfleet("offboard", TENANT, "--retention-days", "1", "--confirm", "another").returncode == 2
-    waiting = kbfleet("offboard", TENANT, "--retention-days", "1", "--confirm", TENANT)
-    assert "kbfleet resume kokeshi" in waiting.stdout
+    assert kbfleet("tenant", "offboard", TENANT, "--retention-days", "1", "--confirm", "another").returncode == 2
+    waiting = kbfleet("tenant", "offboard", TENANT, "--retention-days", "1", "--confirm", TENANT)
+    assert "kbfleet tenant resume kokeshi" in waiting.stdout
     until(lambda: ask(TENANT)[1].get("code") == "TenantOffboarding", "a tenant on its way out is still asked")
-    assert kbfleet("resume", TENANT).returncode == 0
+    assert kbfleet("tenant", "resume", TENANT).returncode == 0
     until(lambda: ask(TENANT)[0] == 200, "a tenant that was taken back is still refused")
 
     # Taking it back has started a convergence, which holds the lease for a moment.
     def offboarded() -> bool:
-        ran = kbfleet("offboard", TENANT, "--retention-days", "0", "--confirm", TENANT, "--wait")
+        ran = kbfleet("tenant", "offboard", TENANT, "--retention-days", "0", "--confirm", TENANT, "--wait")
         assert ran.returncode == 0 or "being worked on" in ran.stderr, ran.stderr
         return ran.returncode == 0
 
@@ -131,11 +131,11 @@ def test_a_tenant_from_its_onboarding_event_to_its_receipt_and_back(
         "records",
     ]
     until(lambda: ask(TENANT)[1].get("code") == "TenantNotProvisioned", "an offboarded tenant is still asked")
-    again = kbfleet("offboard", TENANT)
+    again = kbfleet("tenant", "offboard", TENANT)
     assert again.returncode == 0
     assert "is gone" in again.stdout
 
-    assert kbfleet("provision", TENANT).returncode == 0
+    assert kbfleet("tenant", "add", TENANT).returncode == 0
     assert status_of(TENANT)["status"] == "ACTIVE"
     changes = [event["detail"]["status"] for event in published() if event["detail-type"] == "Tenant State Change"]
     assert changes == [

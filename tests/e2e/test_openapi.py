@@ -23,7 +23,7 @@ EXAMPLES = 3
 @pytest.fixture(scope="module")
 def api(configuration: StackConfiguration, kbfleet: Callable[..., subprocess.CompletedProcess[str]]) -> ApiUnderTrial:
     """With a tenant of its own, because what is tried may also suspend and offboard it."""
-    provisioned = kbfleet("provision", TENANT, "--json")
+    provisioned = kbfleet("tenant", "add", TENANT, "--json")
     assert provisioned.returncode == 0, provisioned.stderr
     execution = json.loads(provisioned.stdout)["execution"]
     url = deployment.read_outputs(configuration)["ApiUrl"]

@@ -45,9 +45,9 @@ def test_the_whole_story_of_the_demo_comes_true(story: Demo) -> None:
 
 def test_provisioning_again_creates_nothing(story: Demo, kbfleet: KbFleet) -> None:
     story.emulator("DELETE", "/_emulator/calls")
-    before = json.loads(kbfleet("status", "acme", "--json").stdout)
-    assert kbfleet("provision", "acme").returncode == 0
-    after = json.loads(kbfleet("status", "acme", "--json").stdout)
+    before = json.loads(kbfleet("tenant", "show", "acme", "--json").stdout)
+    assert kbfleet("tenant", "add", "acme").returncode == 0
+    after = json.loads(kbfleet("tenant", "show", "acme", "--json").stdout)
     for resource in ("bucket_name", "knowledge_base_id", "data_source_id"):
         assert after[resource] == before[resource]
     operations = {call["operation"] for call in story.calls()}
@@ -58,12 +58,12 @@ def test_provisioning_again_creates_nothing(story: Demo, kbfleet: KbFleet) -> No
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (("provision", "No-Such-Id"), "tenant_id"),
-        (("provision", "ab"), "tenant_id"),
-        (("provision", "new-tenant", "--name", " "), "name"),
-        (("provision", "new-tenant", "--knowledge-store", "PINECONE"), "PINECONE"),
-        (("status", "nobody"), "nobody"),
-        (("sync", "nobody"), "nobody"),
+        (("tenant", "add", "No-Such-Id"), "tenant_id"),
+        (("tenant", "add", "ab"), "tenant_id"),
+        (("tenant", "add", "new-tenant", "--name", " "), "name"),
+        (("tenant", "add", "new-tenant", "--knowledge-store", "PINECONE"), "PINECONE"),
+        (("tenant", "show", "nobody"), "nobody"),
+        (("sync", "start", "nobody"), "nobody"),
         (("ask", "   ", "--token", "x"), "question"),
         (("ask", "x" * 1001, "--token", "x"), "1001"),
         (("ask", "May I?", "--token", "not.a.token"), "token"),
@@ -135,7 +135,7 @@ def test_no_question_answer_or_token_is_in_the_log(story: Demo) -> None:
 
 def test_a_document_that_failed_is_shown_and_mended_without_a_sync(story: Demo, kbfleet: KbFleet) -> None:
     def tenant() -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(kbfleet("status", "acme", "--json").stdout)
+        found: dict[str, Any] = json.loads(kbfleet("tenant", "show", "acme", "--json").stdout)
         return found
 
     def failing() -> list[str]:
@@ -146,13 +146,13 @@ def test_a_document_that_failed_is_shown_and_mended_without_a_sync(story: Demo, 
     try:
         body = b"Snow shoes are rented by the day."
         deployment.client(story.configuration, "s3").put_object(Bucket=bucket, Key="snow shoes.md", Body=body)
-        assert kbfleet("sync", "acme").returncode == 1
+        assert kbfleet("sync", "start", "acme").returncode == 1
         assert story._until(lambda: failing() or None, "no list") == [f"s3://{bucket}/snow shoes.md"]
         # The upload has asked for a sync of its own.
         story._until(lambda: tenant()["sync"]["state"] == "IDLE" or None, "the tenant is still being synced")
     finally:
         story.emulator("DELETE", "/_emulator/faults")
-    ran = kbfleet("retry-failed", "acme")
+    ran = kbfleet("sync", "retry-failed", "acme")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert failing() == []
-    assert "DEGRADED" in kbfleet("jobs", "acme", "--json").stdout
+    assert "DEGRADED" in kbfleet("jobs", "list", "acme", "--json").stdout

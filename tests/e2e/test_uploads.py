@@ -32,7 +32,7 @@ TEXT = b"# Snow shoes\n\nSnow shoes are rented for eleven days at most, and retu
 @pytest.fixture(scope="module")
 def sender(story: Demo, kbfleet: KbFleet) -> Demo:
     """The fleet, with a tenant that has no documents yet."""
-    ran = kbfleet("provision", TENANT)
+    ran = kbfleet("tenant", "add", TENANT)
     assert ran.returncode == 0, ran.stderr
     return story
 
@@ -110,9 +110,9 @@ def test_the_command_line_uploads_and_names_what_is_wrong(sender: Demo, kbfleet:
     assert ran.returncode == 0, ran.stdout + ran.stderr
     ran = kbfleet("upload", "nobody", str(file))
     assert (ran.returncode, "nobody" in ran.stderr) == (2, True)
-    assert kbfleet("suspend", TENANT).returncode == 0
+    assert kbfleet("tenant", "suspend", TENANT).returncode == 0
     try:
         ran = kbfleet("upload", TENANT, str(file))
         assert (ran.returncode, "suspended" in ran.stderr) == (2, True)
     finally:
-        assert kbfleet("resume", TENANT).returncode == 0
+        assert kbfleet("tenant", "resume", TENANT).returncode == 0

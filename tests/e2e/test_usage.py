@@ -29,7 +29,7 @@ def test_every_answered_question_is_in_its_tenants_usage(story: Demo, kbfleet: K
         counts: dict[str, Any] = json.loads(ran.stdout)["total"]
         return counts
 
-    assert kbfleet("provision", TENANT).returncode == 0
+    assert kbfleet("tenant", "add", TENANT).returncode == 0
     assert total()["questions"] == 0
     token = IdentityProvider.open(story.configuration.token_issuer, story.configuration.signing_key).mint(TENANT)
     assert story.post_ask(b'{"question": ""}', token)[0] == 400

@@ -56,9 +56,9 @@ def move(kbfleet: KbFleet) -> Iterator[Callable[[str], None]]:
     """Gives sakura another tier, until the end."""
 
     def to(tier: str) -> None:
-        moved = kbfleet("provision", "sakura", "--tier", tier)
+        moved = kbfleet("tenant", "add", "sakura", "--tier", tier)
         assert moved.returncode == 0, moved.stdout + moved.stderr
-        assert json.loads(kbfleet("status", "sakura", "--json").stdout)["tier"] == tier
+        assert json.loads(kbfleet("tenant", "show", "sakura", "--json").stdout)["tier"] == tier
 
     yield to
     to("STANDARD")

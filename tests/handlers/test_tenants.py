@@ -377,7 +377,7 @@ class TestPostSync:
         fleet.registry.create(tenant(data_source_id=None))
         status, body = send("post_sync")
         assert (status, body["code"]) == (409, "TenantNotActive")
-        assert "kbfleet provision acme" in body["detail"]
+        assert "kbfleet tenant add acme" in body["detail"]
 
     def test_an_unknown_tenant_is_not_found(self, send: Send) -> None:
         assert send("post_sync")[0] == 404

@@ -63,7 +63,7 @@ def _provision(configuration: StackConfiguration) -> str:
     """Returns: the name of the execution."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     ran = subprocess.run(  # noqa: S603 -- our own program
-        [str(_KBFLEET), "provision", TENANT, "--json"],
+        [str(_KBFLEET), "tenant", "add", TENANT, "--json"],
         env=environment | configuration.client_environment(),
         capture_output=True,
         text=True,

@@ -108,9 +108,9 @@ class TestWhatMendsIt:
     @pytest.mark.parametrize(
         ("made", "command"),
         [
-            (alert(FAILED), "kbfleet sync acme --stack kbfleet --region us-east-1"),
-            (left_out(), "kbfleet sync sakura --stack kbfleet --region us-east-1"),
-            (provisioning_failed(), "kbfleet provision acme --stack kbfleet --region us-east-1"),
+            (alert(FAILED), "kbfleet sync start acme --stack kbfleet --region us-east-1"),
+            (left_out(), "kbfleet sync start sakura --stack kbfleet --region us-east-1"),
+            (provisioning_failed(), "kbfleet tenant add acme --stack kbfleet --region us-east-1"),
         ],
     )
     def test_the_message_has_the_exact_command(self, made: Alert, command: str) -> None:
@@ -120,7 +120,7 @@ class TestWhatMendsIt:
     def test_the_command_and_the_links_are_those_of_the_stack_that_speaks(self) -> None:
         tokyo = ingestion_alert(FAILED, Deployment("kbfleet-prod", "ap-northeast-1"))
         assert tokyo is not None
-        assert tokyo.command == "kbfleet sync acme --stack kbfleet-prod --region ap-northeast-1"
+        assert tokyo.command == "kbfleet sync start acme --stack kbfleet-prod --region ap-northeast-1"
         assert tokyo.links[0].url.startswith("https://ap-northeast-1.console.aws.amazon.com/")
         assert "KB00000001" in tokyo.links[0].url
 
@@ -183,7 +183,7 @@ class TestSlackMessages:
             facts=(("Error", title), ("Step", title)),
             reasons=tuple(FailureReason(reason or "-", documents) for reason in reasons),
             advice="Mend it.",
-            command="kbfleet sync acme",
+            command="kbfleet sync start acme",
         )
         message = rendered(made)
         assert len(message) <= 50

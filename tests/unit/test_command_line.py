@@ -118,7 +118,7 @@ def test_provisioning_shows_each_step_once_and_then_that_it_is_done(scripted: Sc
     running = [ExecutionBody(execution="run", status="RUNNING", step=step) for step in steps]
     done = ExecutionBody(execution="run", status="SUCCEEDED", step="Tenant Ready")
     scripted(provision=[running[0]], provisioning=[*running, done])
-    result = run("provision", "acme")
+    result = run("tenant", "add", "acme")
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
         "  Provisioning acme: Ensure Bucket",
@@ -131,7 +131,7 @@ def test_provisioning_shows_each_step_once_and_then_that_it_is_done(scripted: Sc
 def test_a_program_reads_how_a_provisioning_went_and_nothing_else(scripted: Scripted, run: Run) -> None:
     done = ExecutionBody(execution="run", status="SUCCEEDED", step="Tenant Ready")
     scripted(provision=[done], provisioning=[done])
-    assert json.loads(run("provision", "acme", "--json").stdout)["status"] == "SUCCEEDED"
+    assert json.loads(run("tenant", "add", "acme", "--json").stdout)["status"] == "SUCCEEDED"
 
 
 @pytest.mark.parametrize(("arguments", "tier"), [((), None), (("--tier", "premium"), Tier.PREMIUM)])
@@ -146,12 +146,12 @@ def test_a_tier_is_asked_for_only_if_it_is_given(
 
     scripted()
     monkeypatch.setattr(FleetApi, "provision", provision)
-    assert run("provision", "acme", "--no-wait", *arguments).exit_code == 0
+    assert run("tenant", "add", "acme", "--no-wait", *arguments).exit_code == 0
     assert asked == [("acme", None, None, tier)]
 
 
 def test_a_tier_that_there_is_not_is_refused(run: Run) -> None:
-    result = run("provision", "acme", "--tier", "GOLD")
+    result = run("tenant", "add", "acme", "--tier", "GOLD")
     assert result.exit_code == 2
     assert "premium" in result.output.lower()
 
@@ -162,7 +162,7 @@ def test_a_failed_provisioning_names_the_step_and_the_reason_and_exits_with_1(sc
         execution="run", status="FAILED", step="Ensure Bucket", error="X", reason="It is [not] ours."
     )
     scripted(provision=[started], provisioning=[failed])
-    result = run("provision", "acme")
+    result = run("tenant", "add", "acme")
     assert result.exit_code == 1
     assert "Ensure Bucket" in result.stderr
     assert "It is [not] ours." in result.stderr
@@ -170,7 +170,7 @@ def test_a_failed_provisioning_names_the_step_and_the_reason_and_exits_with_1(sc
 
 def test_without_waiting_the_execution_is_named(scripted: Scripted, run: Run) -> None:
     scripted(provision=[ExecutionBody(execution="acme-1", status="RUNNING")])
-    result = run("provision", "acme", "--no-wait")
+    result = run("tenant", "add", "acme", "--no-wait")
     assert result.exit_code == 0
     assert "acme-1" in result.stdout
 
@@ -185,7 +185,7 @@ def test_a_sync_waits_for_its_own_generation(scripted: Scripted, run: Run) -> No
             tenant(sync(requested=3, ended=3)),
         ],
     )
-    result = run("sync", "acme")
+    result = run("sync", "start", "acme")
     assert result.exit_code == 0
     assert "job J3 IN_PROGRESS" in result.stderr
     assert "in sync" in result.stdout
@@ -194,7 +194,7 @@ def test_a_sync_waits_for_its_own_generation(scripted: Scripted, run: Run) -> No
 @pytest.mark.parametrize("outcome", [Outcome.DEGRADED, Outcome.FAILED, Outcome.STOPPED])
 def test_a_sync_that_did_not_succeed_says_why_and_exits_with_1(scripted: Scripted, run: Run, outcome: Outcome) -> None:
     scripted(request_sync=[sync()], tenant=[tenant(sync(ended=2, outcome=outcome))])
-    result = run("sync", "acme")
+    result = run("sync", "start", "acme")
     assert result.exit_code == 1
     for said in (outcome.value, "no text", "s3://b/a.pdf"):
         assert said in result.stderr
@@ -203,8 +203,8 @@ def test_a_sync_that_did_not_succeed_says_why_and_exits_with_1(scripted: Scripte
 def test_a_status_can_be_read_by_programs_and_by_people(scripted: Scripted, run: Run) -> None:
     body = tenant(sync(ended=2))
     scripted(tenant=[body, body])
-    assert json.loads(run("status", "acme", "--json").stdout)["knowledge_base_id"] == "KB00000001"
-    shown = run("status", "acme").stdout
+    assert json.loads(run("tenant", "show", "acme", "--json").stdout)["knowledge_base_id"] == "KB00000001"
+    shown = run("tenant", "show", "acme").stdout
     assert "Acme [Outdoor] Ltd." in shown
     assert "ACTIVE" in shown
 
@@ -255,13 +255,14 @@ def test_a_refusal_is_one_sentence_and_its_kind_decides_the_exit_code(
     scripted: Scripted, run: Run, failure: Exception, exit_code: int
 ) -> None:
     scripted(tenant=[failure])
-    result = run("status", "acme")
+    result = run("tenant", "show", "acme")
     assert result.exit_code == exit_code
     assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    "arguments", [("provision", "A"), ("status", "a--b"), ("sync", "x" * 33), ("ask", " ", "--token", "t")]
+    "arguments",
+    [("tenant", "add", "A"), ("tenant", "show", "a--b"), ("sync", "start", "x" * 33), ("ask", " ", "--token", "t")],
 )
 def test_what_cannot_be_valid_is_refused_before_anything_is_called(run: Run, arguments: tuple[str, ...]) -> None:
     assert run(*arguments).exit_code == 2
@@ -316,7 +317,7 @@ class TestDocuments:
 
     def test_a_retry_is_watched_to_its_end(self, scripted: Scripted, run: Run) -> None:
         scripted(retry_documents=[self.RETRY], document_retry=[self.RETRY, self.ended(mended=2)])
-        result = run("retry-failed", "acme")
+        result = run("sync", "retry-failed", "acme")
         assert result.exit_code == 0
         assert "2 documents of tenant acme are mended" in result.stdout
 
@@ -332,14 +333,14 @@ class TestDocuments:
         self, scripted: Scripted, run: Run, counts: dict[str, Any], said: str
     ) -> None:
         scripted(retry_documents=[self.RETRY], document_retry=[self.ended(**counts)])
-        result = run("retry-failed", "acme")
+        result = run("sync", "retry-failed", "acme")
         assert result.exit_code == 1
         assert said in result.stderr
 
     def test_it_need_not_be_waited_for(self, scripted: Scripted, run: Run) -> None:
         scripted(retry_documents=[self.RETRY, self.RETRY])
-        assert "are being tried again" in run("retry-failed", "acme", "--no-wait").stdout
-        assert json.loads(run("retry-failed", "acme", "--no-wait", "--json").stdout)["under_way"] == 2
+        assert "are being tried again" in run("sync", "retry-failed", "acme", "--no-wait").stdout
+        assert json.loads(run("sync", "retry-failed", "acme", "--no-wait", "--json").stdout)["under_way"] == 2
 
 
 class TestJobs:
@@ -352,7 +353,7 @@ class TestJobs:
         )
         changes = (failed, job_state_change())
         scripted(jobs=[JobsBody(jobs=tuple(map(JobStateChangeDetail.from_domain, changes)))])
-        result = run("jobs", "acme")
+        result = run("jobs", "list", "acme")
         assert result.exit_code == 0
         first, second = (line for line in result.stdout.splitlines() if "JOB0" in line)
         assert "FAILED" in first
@@ -361,7 +362,7 @@ class TestJobs:
 
     def test_a_tenant_without_jobs_is_told_so(self, scripted: Scripted, run: Run) -> None:
         scripted(jobs=[JobsBody(jobs=())])
-        assert "no ingestion jobs yet" in run("jobs", "acme").stdout
+        assert "no ingestion jobs yet" in run("jobs", "list", "acme").stdout
 
 
 USED = {"questions": 1234, "passages": 4936, "citations": 2468, "input_tokens": 987654, "output_tokens": 12345}

@@ -93,14 +93,14 @@ class TestWhatItNeedsToBeThere:
     def test_the_tenant_is_unknown(self) -> None:
         name, verdict, said = stuck(Fleet())
         assert (name, verdict) == (HopName.TENANT, Verdict.BROKEN)
-        assert "kbfleet provision acme" in said
+        assert "kbfleet tenant add acme" in said
 
     @pytest.mark.parametrize(
         ("status", "says"),
         [
-            (TenantStatus.SUSPENDED, "kbfleet resume acme"),
-            (TenantStatus.OFFBOARDING, "kbfleet resume acme"),
-            (TenantStatus.OFFBOARDED, "kbfleet provision acme"),
+            (TenantStatus.SUSPENDED, "kbfleet tenant resume acme"),
+            (TenantStatus.OFFBOARDING, "kbfleet tenant resume acme"),
+            (TenantStatus.OFFBOARDED, "kbfleet tenant add acme"),
             (TenantStatus.FAILED, "Access denied."),
         ],
     )
@@ -154,7 +154,7 @@ class TestWhetherAJobHasReadIt:
         fleet.clock.advance(600)
         name, verdict, said = stuck(fleet)
         assert (name, verdict) == (HopName.CHANGE, Verdict.BROKEN)
-        assert "kbfleet sync acme" in said
+        assert "kbfleet sync start acme" in said
 
     def test_the_event_of_a_newer_version_is_lost(self, fleet: Fleet) -> None:
         upload(fleet)
@@ -223,7 +223,7 @@ class TestWhetherAJobHasReadIt:
         )
         name, verdict, said = stuck(fleet)
         assert (name, verdict) == (HopName.TURN, Verdict.BROKEN)
-        assert "kbfleet sync acme" in said
+        assert "kbfleet sync start acme" in said
 
     def test_its_job_is_running(self, fleet: Fleet) -> None:
         upload(fleet)
@@ -263,7 +263,7 @@ class TestWhatBedrockHasMadeOfIt:
         fleet.failed_documents.save(ACME, known)
         name, verdict, said = stuck(fleet)
         assert (name, verdict) == (HopName.DOCUMENT, Verdict.BROKEN)
-        for told in ("No text content found.", "3 times", "set aside", "kbfleet retry-failed acme"):
+        for told in ("No text content found.", "3 times", "set aside", "kbfleet sync retry-failed acme"):
             assert told in said
 
     def test_a_newer_version_was_left_out_while_the_older_one_is_indexed(self, fleet: Fleet) -> None:

@@ -33,7 +33,7 @@ def broken(subject: str, minutes: float, *causes: RootCause, news: bool = False)
     evidence = Alert(
         f"{subject}@{minutes}", Severity.BROKEN, f"{subject}: ingestion failed", subject, (("Tenant", subject),)
     )
-    failure = Failure(causes or (S3,), evidence, "sync", news)
+    failure = Failure(causes or (S3,), evidence, "sync start", news)
     return Signal(f"{subject}/{minutes}", subject, Concern.INGESTION, at(minutes), failure)
 
 
@@ -171,7 +171,7 @@ class TestManyTenants:
         thread.takes(broken("acme", 0), broken("sakura", 1), broken("zen", 1), well("acme", 2))
         shown = thread.channel.roots[0].shown
         assert dict(shown.facts)["Still broken"] == "2 of 3: sakura, zen"
-        command = 'for tenant in sakura zen; do kbfleet sync "$tenant" --stack kbfleet --region us-east-1; done'
+        command = 'for tenant in sakura zen; do kbfleet sync start "$tenant" --stack kbfleet --region us-east-1; done'
         assert shown.command == command
 
     def test_more_than_a_record_holds_make_another_incident(self, office: Office) -> None:

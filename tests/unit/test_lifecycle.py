@@ -107,7 +107,7 @@ class TestSuspending:
 
     def test_what_is_wanted_meanwhile_is_refused_and_says_how_to_go_on(self, fleet: Fleet) -> None:
         suspend(fleet)
-        with pytest.raises(TenantSuspended, match="kbfleet resume acme"):
+        with pytest.raises(TenantSuspended, match="kbfleet tenant resume acme"):
             fleet.request(ACME)
 
     def test_a_task_that_waits_for_a_sync_is_told(self, fleet: Fleet) -> None:

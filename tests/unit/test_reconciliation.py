@@ -73,7 +73,7 @@ class TestMissing:
             (MISSING, ResourceKind.VECTOR_INDEX, "acme"),
             (MISSING, ResourceKind.KNOWLEDGE_BASE, record.knowledge_base_id),
         }
-        assert all("kbfleet provision acme" in finding.advice for finding in findings)
+        assert all("kbfleet tenant add acme" in finding.advice for finding in findings)
 
     def test_nothing_is_repaired_unless_told(self, fleet: Fleet) -> None:
         fleet.store.drop(ACME)

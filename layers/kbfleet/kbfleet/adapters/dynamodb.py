@@ -188,7 +188,7 @@ class DynamoDBTenantRegistry:
         tenant = self.find(tenant_id)
         if tenant is None:
             raise TenantNotFound(
-                f"No tenant {tenant_id} is registered.", remedy=f"Run `kbfleet provision {tenant_id}` to add it."
+                f"No tenant {tenant_id} is registered.", remedy=f"Run `kbfleet tenant add {tenant_id}` to add it."
             )
         return tenant
 

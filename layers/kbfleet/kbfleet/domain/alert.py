@@ -109,7 +109,7 @@ def ingestion_alert(change: JobStateChange, deployment: Deployment) -> Alert | N
         facts=_ingestion_facts(change),
         reasons=change.failure_reasons,
         advice="Answers come from the last good sync. Once the cause is gone, sync again.",
-        command=deployment.command("sync", change.tenant_id),
+        command=deployment.command("sync start", change.tenant_id),
         links=links,
     )
 
@@ -143,8 +143,8 @@ def document_alert(report: FailureReport, deployment: Deployment) -> Alert | Non
         facts=(*_ingestion_facts(job), ("Left out", left_out + ("" if report.complete else "; there may be more"))),
         reasons=reasons,
         advice="Replace or remove the documents named above, then sync again. If nothing is wrong with them, have only "
-        f"them tried again: {deployment.command('retry-failed', job.tenant_id)}",
-        command=deployment.command("sync", job.tenant_id),
+        f"them tried again: {deployment.command('sync retry-failed', job.tenant_id)}",
+        command=deployment.command("sync start", job.tenant_id),
         links=(
             deployment.knowledge_base_link(job.data_source.knowledge_base_id),
             deployment.runbook_link("documents-left-out"),
@@ -164,12 +164,12 @@ def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: De
     done, verb, advice = {
         Workflow.PROVISION_TENANT: (
             "provisioning",
-            "provision",
+            "tenant add",
             "Nothing that was made is lost. Once the cause is gone, provision again: it takes up where it stopped.",
         ),
         Workflow.OFFBOARD_TENANT: (
             "offboarding",
-            "offboard",
+            "tenant offboard",
             "The tenant is out of service, but not everything is deleted. Once the cause is gone, offboard again: it "
             "takes up where it stopped.",
         ),

@@ -163,7 +163,7 @@ def _tenant(facts: DocumentFacts) -> Hop:
             name,
             Verdict.BROKEN,
             f"No tenant {tenant_id} is registered.",
-            f"Check the id with `kbfleet tenant list`, or add the tenant with `kbfleet provision {tenant_id}`.",
+            f"Check the id with `kbfleet tenant list`, or add the tenant with `kbfleet tenant add {tenant_id}`.",
         )
     match tenant.status:
         case TenantStatus.ACTIVE:
@@ -173,7 +173,7 @@ def _tenant(facts: DocumentFacts) -> Hop:
                 name,
                 Verdict.WAITING,
                 f"Tenant {tenant_id} is being provisioned; its first sync ends that.",
-                f"`kbfleet provision {tenant_id}` shows where it is.",
+                f"`kbfleet tenant add {tenant_id}` shows where it is.",
             )
         case TenantStatus.FAILED:
             why = f" at {tenant.failure.step}: {tenant.failure.reason}" if tenant.failure else "."
@@ -181,14 +181,14 @@ def _tenant(facts: DocumentFacts) -> Hop:
                 name,
                 Verdict.BROKEN,
                 f"The provisioning of tenant {tenant_id} has failed{why}",
-                f"Mend the cause, then run `kbfleet provision {tenant_id}`.",
+                f"Mend the cause, then run `kbfleet tenant add {tenant_id}`.",
             )
         case TenantStatus.SUSPENDED:
-            advice = f"Run `kbfleet resume {tenant_id}`."
+            advice = f"Run `kbfleet tenant resume {tenant_id}`."
         case TenantStatus.OFFBOARDING:
-            advice = f"While nothing is deleted yet, `kbfleet resume {tenant_id}` takes it back."
+            advice = f"While nothing is deleted yet, `kbfleet tenant resume {tenant_id}` takes it back."
         case TenantStatus.OFFBOARDED:
-            advice = f"`kbfleet provision {tenant_id}` begins anew, without its documents."
+            advice = f"`kbfleet tenant add {tenant_id}` begins anew, without its documents."
     return Hop(name, Verdict.BROKEN, f"Tenant {tenant_id} is {tenant.status}: nothing is synced or answered.", advice)
 
 
@@ -197,7 +197,7 @@ _SERVING = {KnowledgeBaseStatus.ACTIVE, KnowledgeBaseStatus.UPDATING, KnowledgeB
 
 def _knowledge_base(facts: DocumentFacts) -> Hop:
     name, base = HopName.KNOWLEDGE_BASE, facts.knowledge_base
-    again = f"`kbfleet provision {facts.tenant_id}` makes it again and ingests everything."
+    again = f"`kbfleet tenant add {facts.tenant_id}` makes it again and ingests everything."
     recorded = facts.tenant.knowledge_base_id if facts.tenant else None
     if base is None:
         return Hop(name, Verdict.BROKEN, f"Knowledge base {recorded} does not exist any more.", again)
@@ -206,7 +206,7 @@ def _knowledge_base(facts: DocumentFacts) -> Hop:
     if base.status not in _SERVING:
         reasons = "; ".join(base.failure_reasons) or "no reason given"
         found = f"Knowledge base {base.knowledge_base_id} is {base.status}: {reasons}."
-        return Hop(name, Verdict.BROKEN, found, f"Mend the cause, then run `kbfleet provision {facts.tenant_id}`.")
+        return Hop(name, Verdict.BROKEN, found, f"Mend the cause, then run `kbfleet tenant add {facts.tenant_id}`.")
     if facts.ingested is None:
         return Hop(name, Verdict.BROKEN, f"The data source of {base.knowledge_base_id} does not exist any more.", again)
     return Hop(name, Verdict.PASSED, f"Knowledge base {base.knowledge_base_id} is {base.status}.")
@@ -264,9 +264,9 @@ def _change(facts: DocumentFacts) -> Hop:
         name,
         Verdict.BROKEN,
         f"It was uploaded at {_time(changed_at)}, and nobody noted that: S3's event was lost or refused.",
-        f"Run `kbfleet sync {facts.tenant_id}`, which reads the whole bucket. Then look for the cause: `kbfleet dlq "
-        f"list` shows changes that were refused, `kbfleet provision {facts.tenant_id}` repairs the bucket's "
-        "notifications.",
+        f"Run `kbfleet sync start {facts.tenant_id}`, which reads the whole bucket. Then look for the cause: "
+        f"`kbfleet dlq list` shows changes that were refused, `kbfleet tenant add {facts.tenant_id}` repairs the "
+        "bucket's notifications.",
     )
 
 
@@ -281,7 +281,7 @@ def _turn(facts: DocumentFacts) -> Hop:
             name,
             Verdict.WAITING,
             f"Job {sync.job.ingestion_job_id} began before the upload; the tenant's next turn comes when it has ended.",
-            f"`kbfleet jobs {facts.tenant_id}` shows how it goes.",
+            f"`kbfleet jobs list {facts.tenant_id}` shows how it goes.",
         )
     if facts.jobs:
         return Hop(name, Verdict.PASSED, "The tenant had its turn after the upload.")
@@ -291,7 +291,7 @@ def _turn(facts: DocumentFacts) -> Hop:
         Verdict.BROKEN,
         f"The tenant is not in the queue although changes are pending: its last sync {ended}, and nothing is started "
         "until one is requested.",
-        f"Run `kbfleet sync {facts.tenant_id}`.",
+        f"Run `kbfleet sync start {facts.tenant_id}`.",
     )
 
 
@@ -312,7 +312,7 @@ def _why_it_waits(facts: DocumentFacts, sync: Sync) -> tuple[str, str]:
             f"It is queued behind the quota: Bedrock runs {limit} ingestion jobs at once in an account, and "
             f"{facts.running_jobs} are running.",
             "Wait: whoever waits longest goes first. If it must not wait, stop another tenant's sync with "
-            "`kbfleet stop-sync`.",
+            "`kbfleet sync stop`.",
         )
     late = sync.ready_at is not None and facts.now - sync.ready_at > TURN_COMES_WITHIN
     ready = f" since {_time(sync.ready_at)}" if sync.ready_at else ""
@@ -339,11 +339,14 @@ def _job(facts: DocumentFacts) -> Hop:
             name,
             Verdict.BROKEN,
             f"Job {job.ingestion_job_id} was stopped at {_time(job.occurred_at)}.",
-            f"Run `kbfleet sync {facts.tenant_id}`.",
+            f"Run `kbfleet sync start {facts.tenant_id}`.",
         )
     what = f"Job {job.ingestion_job_id} failed" if job.ingestion_job_id else "Bedrock refused to start a job"
     return Hop(
-        name, Verdict.BROKEN, f"{what}: {_reasons(job)}", f"Mend the cause, then run `kbfleet sync {facts.tenant_id}`."
+        name,
+        Verdict.BROKEN,
+        f"{what}: {_reasons(job)}",
+        f"Mend the cause, then run `kbfleet sync start {facts.tenant_id}`.",
     )
 
 
@@ -352,7 +355,7 @@ def _job(facts: DocumentFacts) -> Hop:
 
 def _document(facts: DocumentFacts) -> Hop:
     name, document = HopName.DOCUMENT, _there(facts.ingested)
-    again = f"Mend it and upload it again; if it is as it should be, run `kbfleet retry-failed {facts.tenant_id}`."
+    again = f"Mend it and upload it again; if it is as it should be, run `kbfleet sync retry-failed {facts.tenant_id}`."
     if reason := _named_by_its_job(facts):
         return Hop(name, Verdict.BROKEN, f"The job left it out: {reason}", again)
     if document.status.failing:
@@ -372,7 +375,7 @@ def _document(facts: DocumentFacts) -> Hop:
                 name,
                 Verdict.BROKEN,
                 "A job has read the bucket, and Bedrock does not know the document.",
-                f"Upload it again. If that changes nothing, `kbfleet provision {facts.tenant_id}` repairs a data "
+                f"Upload it again. If that changes nothing, `kbfleet tenant add {facts.tenant_id}` repairs a data "
                 "source that reads another bucket or a part of this one.",
             )
     return Hop(name, Verdict.WAITING, f"Bedrock is at it: {document.status}.")

@@ -34,10 +34,10 @@ class Finding:
     @property
     def advice(self) -> str:
         if self.disagreement is Disagreement.MISSING:
-            return f"`kbfleet provision {self.tenant_id}` makes it again."
+            return f"`kbfleet tenant add {self.tenant_id}` makes it again."
         return (
-            f"`kbfleet provision {self.tenant_id}` takes it up; `kbfleet offboard {self.tenant_id}` after that deletes "
-            "it."
+            f"`kbfleet tenant add {self.tenant_id}` takes it up; `kbfleet tenant offboard {self.tenant_id}` after that "
+            "deletes it."
         )
 
 

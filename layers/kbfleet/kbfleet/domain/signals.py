@@ -14,7 +14,7 @@ from kbfleet.domain.tenant import TenantId, Workflow, WorkflowFailure
 
 _CONCERNS = {Workflow.PROVISION_TENANT: Concern.PROVISIONING, Workflow.OFFBOARD_TENANT: Concern.OFFBOARDING}
 _DOCUMENTS = "documents"
-_VERBS = {Workflow.PROVISION_TENANT: "provision", Workflow.OFFBOARD_TENANT: "offboard"}
+_VERBS = {Workflow.PROVISION_TENANT: "tenant add", Workflow.OFFBOARD_TENANT: "tenant offboard"}
 
 
 def of_ingestion(change: JobStateChange, deployment: Deployment) -> tuple[Signal, ...]:
@@ -22,7 +22,7 @@ def of_ingestion(change: JobStateChange, deployment: Deployment) -> tuple[Signal
     tenant, failure = str(change.tenant_id), None
     if (alert := ingestion_alert(change, deployment)) is not None:
         texts = [reason.text for reason in change.failure_reasons] or [""]
-        failure = Failure(_causes("ingestion", texts, tenant), alert, "sync")
+        failure = Failure(_causes("ingestion", texts, tenant), alert, "sync start")
     elif change.outcome is not Outcome.SUCCEEDED:
         return ()
     return (Signal(change.identity, tenant, Concern.INGESTION, change.occurred_at, failure),)
@@ -39,7 +39,7 @@ def of_documents(report: FailureReport, deployment: Deployment) -> tuple[Signal,
     texts = [document.reason for document in report.documents] or [reason.text for reason in job.failure_reasons]
     causes = _causes(_DOCUMENTS, texts or [""], str(job.tenant_id))
     news = report.new > 0 or report.set_aside_now > 0
-    failure = Failure(causes, alert, "sync", news)
+    failure = Failure(causes, alert, "sync start", news)
     return (Signal(report.identity, str(job.tenant_id), Concern.INGESTION, job.occurred_at, failure),)
 
 

@@ -324,7 +324,7 @@ class Tenant:
         if self.status is not TenantStatus.ACTIVE:
             raise TenantNotActive(
                 f"Tenant {self.tenant_id} is {self.status}; only an active tenant can be suspended.",
-                remedy=f"Look at it with `kbfleet status {self.tenant_id}`.",
+                remedy=f"Look at it with `kbfleet tenant show {self.tenant_id}`.",
             )
         return replace(self, fence=self.fence + 1).turned(TenantStatus.SUSPENDED, now)
 
@@ -351,7 +351,7 @@ class Tenant:
             return released.turned(self.offboarding.status_before, now)
         raise TenantNotActive(
             f"Tenant {self.tenant_id} is {self.status}; there is nothing to resume.",
-            remedy=f"Run `kbfleet provision {self.tenant_id}`.",
+            remedy=f"Run `kbfleet tenant add {self.tenant_id}`.",
         )
 
     # --- offboarding ---
@@ -400,18 +400,19 @@ class Tenant:
         match self.status:
             case TenantStatus.SUSPENDED:
                 raise TenantSuspended(
-                    f"Tenant {self.tenant_id} is suspended.", remedy=f"Run `kbfleet resume {self.tenant_id}` first."
+                    f"Tenant {self.tenant_id} is suspended.",
+                    remedy=f"Run `kbfleet tenant resume {self.tenant_id}` first.",
                 )
             case TenantStatus.OFFBOARDING:
                 raise TenantOffboarding(
                     f"Tenant {self.tenant_id} is being offboarded.",
-                    remedy=f"Run `kbfleet resume {self.tenant_id}` while nothing is deleted yet, or provision the "
-                    "tenant anew once it is offboarded.",
+                    remedy=f"Run `kbfleet tenant resume {self.tenant_id}` while nothing is deleted yet, or provision "
+                    "the tenant anew once it is offboarded.",
                 )
             case TenantStatus.OFFBOARDED:
                 raise TenantOffboarded(
                     f"Tenant {self.tenant_id} is offboarded.",
-                    remedy=f"Run `kbfleet provision {self.tenant_id}` to begin anew.",
+                    remedy=f"Run `kbfleet tenant add {self.tenant_id}` to begin anew.",
                 )
 
     def askable(self) -> str:
@@ -448,7 +449,7 @@ class Tenant:
         if self.knowledge_base_id is None or self.data_source_id is None:
             raise TenantNotActive(
                 f"Tenant {self.tenant_id} has no knowledge base with a data source yet.",
-                remedy=f"Run `kbfleet provision {self.tenant_id}` first.",
+                remedy=f"Run `kbfleet tenant add {self.tenant_id}` first.",
             )
         return DataSourceReference(self.knowledge_base_id, self.data_source_id)
 

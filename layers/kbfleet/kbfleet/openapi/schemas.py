@@ -212,7 +212,7 @@ def _problem() -> Schema:
                 "title": "Not Found",
                 "status": 404,
                 "code": "TenantNotFound",
-                "detail": "No tenant acme is registered. Run `kbfleet provision acme` to add it.",
+                "detail": "No tenant acme is registered. Run `kbfleet tenant add acme` to add it.",
             }
         ],
     }

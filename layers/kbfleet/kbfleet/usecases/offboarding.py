@@ -279,7 +279,7 @@ def verify_erasure(
     if left:
         raise ErasureIncomplete(
             f"Tenant {tenant.tenant_id} is not erased, there still is: {', '.join(left)}.",
-            remedy=f"Run `kbfleet offboard {tenant.tenant_id}` again: it deletes what is left.",
+            remedy=f"Run `kbfleet tenant offboard {tenant.tenant_id}` again: it deletes what is left.",
         )
     requested_at = tenant.offboarding.requested_at if tenant.offboarding else clock.now()
     kept = (USAGE,) if keep_usage else ()

@@ -36,7 +36,7 @@ def grant_upload(
     tenant.in_service()
     if tenant.bucket_name is None:
         raise TenantNotActive(
-            f"Tenant {tenant_id} has no bucket yet.", remedy=f"Run `kbfleet provision {tenant_id}` first."
+            f"Tenant {tenant_id} has no bucket yet.", remedy=f"Run `kbfleet tenant add {tenant_id}` first."
         )
     if upload.metadata:
         metadata = upload.metadata_file(stores[tenant.knowledge_store].max_metadata_bytes)
