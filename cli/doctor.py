@@ -16,7 +16,7 @@ from cli.dead_letter_queues import QUEUES
 from cli.dead_letters import DeadLetters
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack, asking
-from kbfleet.contracts import ListedTenantBody
+from kbfleet.contracts.tenants import ListedTenantBody
 from kbfleet.domain.ingestion import Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import TenantStatus

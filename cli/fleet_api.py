@@ -17,21 +17,11 @@ from botocore.httpsession import URLLib3Session
 from pydantic import BaseModel
 from urllib3.filepost import encode_multipart_formdata
 
-from kbfleet.contracts import (
-    AskRequest,
-    AskResponse,
-    DocumentRetryBody,
-    DocumentTraceBody,
-    ExecutionBody,
-    FailedDocumentsBody,
-    JobsBody,
-    ReconciliationDetail,
-    SyncBody,
-    TenantBody,
-    TenantsBody,
-    UploadBody,
-    UsageBody,
-)
+from kbfleet.contracts.asking import AskRequest, AskResponse
+from kbfleet.contracts.documents import DocumentRetryBody, DocumentTraceBody, FailedDocumentsBody, UploadBody
+from kbfleet.contracts.events import ReconciliationDetail
+from kbfleet.contracts.tenants import ExecutionBody, JobsBody, SyncBody, TenantBody, TenantsBody
+from kbfleet.contracts.usage import UsageBody
 from kbfleet.domain.document_trace import ObjectKey
 from kbfleet.domain.tenant import DisplayName, TenantId, TenantStatus
 from kbfleet.domain.uploads import Upload

@@ -23,22 +23,12 @@ from cli.dead_letters import DeadLetters, Waiting
 from cli.doctor import Finding, examine
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack
-from kbfleet.contracts import (
-    AskRequest,
-    AskResponse,
-    DocumentRetryBody,
-    DocumentTraceBody,
-    ExecutionBody,
-    FailedDocumentsBody,
-    JobsBody,
-    ReconciliationDetail,
-    SyncBody,
-    TenantBody,
-    TenantsBody,
-    UsageBody,
-    UsageCountsBody,
-    parse,
-)
+from kbfleet.contracts import parse
+from kbfleet.contracts.asking import AskRequest, AskResponse
+from kbfleet.contracts.documents import DocumentRetryBody, DocumentTraceBody, FailedDocumentsBody
+from kbfleet.contracts.events import ReconciliationDetail
+from kbfleet.contracts.tenants import ExecutionBody, JobsBody, SyncBody, TenantBody, TenantsBody
+from kbfleet.contracts.usage import UsageBody, UsageCountsBody
 from kbfleet.domain.answer import DEFAULT_PASSAGES
 from kbfleet.domain.document_trace import ObjectKey, Verdict
 from kbfleet.domain.documents import FailureStatus

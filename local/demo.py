@@ -29,7 +29,7 @@ from rich.panel import Panel
 from rich.rule import Rule
 
 from cli.fleet_api import FleetApi, Refused
-from kbfleet.contracts import SyncBody, TenantBody
+from kbfleet.contracts.tenants import SyncBody, TenantBody
 from kbfleet.domain.ingestion import Outcome
 from kbfleet.domain.tenant import TenantId, TenantStatus
 from local import deployment, samples

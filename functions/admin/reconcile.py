@@ -7,7 +7,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import api, bootstrap
-from kbfleet.contracts import ReconciliationDetail, ReconciliationRequest, parse_json
+from kbfleet.contracts import parse_json
+from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
 from kbfleet.domain.reconciliation import Disagreement, Reconciliation
 from kbfleet.telemetry import logger, metrics, tracer
 from kbfleet.usecases.reconciliation import reconcile

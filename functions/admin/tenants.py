@@ -9,26 +9,21 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import api, bootstrap
-from kbfleet.contracts import (
-    DocumentRetryBody,
+from kbfleet.contracts import parse, parse_json
+from kbfleet.contracts.documents import DocumentRetryBody, FailedDocumentBody, FailedDocumentsBody, FailedDocumentsQuery
+from kbfleet.contracts.events import JobStateChangeDetail
+from kbfleet.contracts.tenants import (
     ExecutionBody,
-    FailedDocumentBody,
-    FailedDocumentsBody,
-    FailedDocumentsQuery,
     JobsBody,
-    JobStateChangeDetail,
     OffboardTenantQuery,
     ProvisionRequest,
-    ProvisionTenantInput,
     SyncBody,
     TenantBody,
     TenantsBody,
     TenantsQuery,
-    UsageBody,
-    UsageQuery,
-    parse,
-    parse_json,
 )
+from kbfleet.contracts.usage import UsageBody, UsageQuery
+from kbfleet.contracts.workflows import ProvisionTenantInput
 from kbfleet.domain.errors import ExecutionNotFound, ResourceMissing
 from kbfleet.domain.tenant import Tenant, TenantId
 from kbfleet.ports import Executions

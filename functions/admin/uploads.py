@@ -10,7 +10,8 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import api, bootstrap
-from kbfleet.contracts import UploadBody, UploadRequest, parse_json
+from kbfleet.contracts import parse_json
+from kbfleet.contracts.documents import UploadBody, UploadRequest
 from kbfleet.domain.tenant import TenantId
 from kbfleet.settings import UploadSettings, read
 from kbfleet.telemetry import logger, tracer

@@ -10,7 +10,8 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import api, bootstrap
-from kbfleet.contracts import DocumentTraceBody, DocumentTraceQuery, parse
+from kbfleet.contracts import parse
+from kbfleet.contracts.documents import DocumentTraceBody, DocumentTraceQuery
 from kbfleet.domain.tenant import TenantId
 from kbfleet.telemetry import logger, tracer
 

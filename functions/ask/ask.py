@@ -6,7 +6,8 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import api, bootstrap
-from kbfleet.contracts import AskRequest, AskResponse, TenantAskRequest, parse_json
+from kbfleet.contracts import parse_json
+from kbfleet.contracts.asking import AskRequest, AskResponse, TenantAskRequest
 from kbfleet.domain.answer import Asker
 from kbfleet.domain.caller import UserId
 from kbfleet.domain.tenant import TenantId

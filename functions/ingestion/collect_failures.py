@@ -5,7 +5,8 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
-from kbfleet.contracts import JobStateChangeEvent, parse
+from kbfleet.contracts import parse
+from kbfleet.contracts.events import JobStateChangeEvent
 from kbfleet.telemetry import logger, tracer
 
 

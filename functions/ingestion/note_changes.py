@@ -11,7 +11,8 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
-from kbfleet.contracts import DocumentChangeEvent, parse_json
+from kbfleet.contracts import parse_json
+from kbfleet.contracts.aws_events import DocumentChangeEvent
 from kbfleet.domain.errors import InvalidInput, KbfleetError, TenantNotFound, TenantOffboarded
 from kbfleet.telemetry import logger, metrics, tracer
 from kbfleet.usecases.document_changes import ChangeBatch

@@ -7,7 +7,8 @@ from aws_lambda_powertools.utilities.data_classes import CloudWatchLogsEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
-from kbfleet.contracts import JobLogRecord, parse_json
+from kbfleet.contracts import parse_json
+from kbfleet.contracts.aws_events import JobLogRecord
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion import LoggedJobState
 from kbfleet.telemetry import logger, metrics, report_tick, tracer

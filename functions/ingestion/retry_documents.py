@@ -5,7 +5,8 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
-from kbfleet.contracts import RetryTurn, parse_json
+from kbfleet.contracts import parse_json
+from kbfleet.contracts.documents import RetryTurn
 from kbfleet.telemetry import logger, tracer
 
 

@@ -11,7 +11,8 @@ from aws_lambda_powertools.utilities.data_classes.cloud_watch_logs_event import 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
-from kbfleet.contracts import QuestionAnsweredLine, parse_json
+from kbfleet.contracts import parse_json
+from kbfleet.contracts.usage import QuestionAnsweredLine
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.usage import AnsweredQuestion
 from kbfleet.telemetry import logger, metrics, tracer

@@ -7,20 +7,21 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
-from kbfleet.contracts import (
+from kbfleet.contracts import parse, parse_json
+from kbfleet.contracts.aws_events import (
     ALARM_STATE_CHANGE,
-    DOCUMENT_FAILURES,
     EXECUTION_STATUS_CHANGE,
-    OFFBOARDING_FAILED,
-    PROVISIONING_FAILED,
     AlarmStateChangeEvent,
-    DocumentFailuresEvent,
-    JobStateChangeEvent,
     StoppedExecutionInput,
     SucceededExecutionEvent,
+)
+from kbfleet.contracts.events import (
+    DOCUMENT_FAILURES,
+    OFFBOARDING_FAILED,
+    PROVISIONING_FAILED,
+    DocumentFailuresEvent,
+    JobStateChangeEvent,
     WorkflowFailedEvent,
-    parse,
-    parse_json,
 )
 from kbfleet.domain import signals
 from kbfleet.domain.incident import Signal

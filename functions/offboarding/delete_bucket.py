@@ -1,7 +1,7 @@
 """State "Delete Bucket": documents with their versions, as many as one call may take, then the bucket itself."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import DoneResult, StepInput
+from kbfleet.contracts.workflows import DoneResult, StepInput
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.offboarding import delete_bucket
 

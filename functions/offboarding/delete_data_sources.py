@@ -1,7 +1,7 @@
 """State "Delete Data Sources": runs again until no data source is left."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import DoneResult, StepInput
+from kbfleet.contracts.workflows import DoneResult, StepInput
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.offboarding import delete_data_sources
 

@@ -1,7 +1,7 @@
 """State "Delete Knowledge Base": runs again until no knowledge base of the tenant is left."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import DoneResult, StepInput
+from kbfleet.contracts.workflows import DoneResult, StepInput
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.offboarding import delete_knowledge_base
 

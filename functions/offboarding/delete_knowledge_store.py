@@ -1,7 +1,7 @@
 """State "Delete Knowledge Store": the tenant's vector index is gone."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import DoneResult, StepInput
+from kbfleet.contracts.workflows import DoneResult, StepInput
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.offboarding import delete_knowledge_store
 

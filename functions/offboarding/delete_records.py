@@ -1,7 +1,7 @@
 """State "Delete Records": the table holds no more of the tenant than its tombstone will."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import DoneResult, StepInput
+from kbfleet.contracts.workflows import DoneResult, StepInput
 from kbfleet.settings import OffboardingSettings, read
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.offboarding import delete_records

@@ -1,7 +1,7 @@
 """State "Delete Usage Key": API Gateway lets nobody of the tenant in any more, and counts nothing for it."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import DoneResult, StepInput
+from kbfleet.contracts.workflows import DoneResult, StepInput
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.offboarding import delete_usage_key
 

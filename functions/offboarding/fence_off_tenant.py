@@ -1,7 +1,7 @@
 """State "Fence Off Tenant": the tenant is not asked and not synced any more; the retention period begins."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import FenceOffTenantInput, OffboardingReservation
+from kbfleet.contracts.workflows import FenceOffTenantInput, OffboardingReservation
 from kbfleet.settings import OffboardingSettings, read
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.offboarding import fence_off_tenant

@@ -1,7 +1,7 @@
 """State "Mark Tenant Offboarded": the record becomes a tombstone with the receipt, and the bus is told."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import ActivationResult, MarkTenantOffboardedInput
+from kbfleet.contracts.workflows import ActivationResult, MarkTenantOffboardedInput
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.offboarding import mark_tenant_offboarded
 

@@ -1,7 +1,7 @@
 """State "Refuse Uploads": nobody can put documents into the tenant's bucket any more."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import DoneResult, StepInput
+from kbfleet.contracts.workflows import DoneResult, StepInput
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.offboarding import refuse_uploads
 

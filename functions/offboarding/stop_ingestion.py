@@ -1,7 +1,7 @@
 """State "Stop Ingestion": nothing was deleted before this; runs again until no ingestion job of the tenant runs."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import DoneResult, StepInput
+from kbfleet.contracts.workflows import DoneResult, StepInput
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.offboarding import stop_ingestion
 

@@ -1,7 +1,7 @@
 """State "Verify Erasure": everything is looked up again, and what was found gone is on the receipt."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import ErasureResult, StepInput
+from kbfleet.contracts.workflows import ErasureResult, StepInput
 from kbfleet.settings import OffboardingSettings, read
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.offboarding import verify_erasure

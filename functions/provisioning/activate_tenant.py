@@ -1,7 +1,7 @@
 """State "Activate Tenant": the tenant may be asked, and the lease is given back."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import ActivationResult, StepInput
+from kbfleet.contracts.workflows import ActivationResult, StepInput
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.provisioning import activate_tenant
 

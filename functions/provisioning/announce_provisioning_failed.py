@@ -1,7 +1,7 @@
 """State "Announce Provisioning Failed": the bus learns which step failed and why."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import WorkflowFailedInput
+from kbfleet.contracts.workflows import WorkflowFailedInput
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.provisioning import announce_provisioning_failed
 

@@ -3,7 +3,7 @@
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from kbfleet import bootstrap
-from kbfleet.contracts import CapacityResult, StepInput
+from kbfleet.contracts.workflows import CapacityResult, StepInput
 from kbfleet.telemetry import METRICS_NAMESPACE, workflow_step
 from kbfleet.usecases.provisioning import check_capacity
 

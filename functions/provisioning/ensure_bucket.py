@@ -1,7 +1,7 @@
 """State "Ensure Bucket": the tenant's document bucket exists, with every promised setting."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import BucketResult, StepInput
+from kbfleet.contracts.workflows import BucketResult, StepInput
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.provisioning import ensure_bucket
 

@@ -1,7 +1,7 @@
 """State "Ensure Data Source": the knowledge base reads the tenant's bucket."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import DataSourceResult, StepInput
+from kbfleet.contracts.workflows import DataSourceResult, StepInput
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.provisioning import ensure_data_source
 

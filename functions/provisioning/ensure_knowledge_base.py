@@ -1,7 +1,7 @@
 """State "Ensure Knowledge Base": it exists; runs again until it is ready or the deadline has passed."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import KnowledgeBaseResult, StepInput
+from kbfleet.contracts.workflows import KnowledgeBaseResult, StepInput
 from kbfleet.settings import LogDeliverySettings, ProvisioningSettings, read
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.provisioning import ensure_knowledge_base

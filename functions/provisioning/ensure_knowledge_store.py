@@ -1,7 +1,7 @@
 """State "Ensure Knowledge Store": the tenant's own vector index exists."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import KnowledgeStoreResult, StepInput
+from kbfleet.contracts.workflows import KnowledgeStoreResult, StepInput
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.provisioning import ensure_knowledge_store
 

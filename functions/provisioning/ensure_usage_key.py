@@ -1,7 +1,7 @@
 """State "Ensure Usage Key": what the tenant asks counts against the rate and quota of its tier."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import StepInput, UsageKeyResult
+from kbfleet.contracts.workflows import StepInput, UsageKeyResult
 from kbfleet.settings import UsagePlanSettings, read
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.provisioning import ensure_usage_key

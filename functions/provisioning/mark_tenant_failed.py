@@ -1,7 +1,7 @@
 """State "Mark Tenant Failed": the record says which step failed and why, and the lease is given back."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import WorkflowFailedInput
+from kbfleet.contracts.workflows import WorkflowFailedInput
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.provisioning import mark_tenant_failed
 

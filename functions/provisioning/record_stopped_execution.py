@@ -7,7 +7,8 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
-from kbfleet.contracts import StoppedExecutionDetail, StoppedExecutionInput, parse
+from kbfleet.contracts import parse
+from kbfleet.contracts.aws_events import StoppedExecutionDetail, StoppedExecutionInput
 from kbfleet.domain.tenant import describe_failure
 from kbfleet.telemetry import logger, tracer
 from kbfleet.usecases.provisioning import record_stopped_execution

@@ -1,7 +1,7 @@
 """State "Reserve Tenant": registers the tenant and takes its lease for this execution."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import ReservationPayload, ReserveTenantInput
+from kbfleet.contracts.workflows import ReservationPayload, ReserveTenantInput
 from kbfleet.settings import ProvisioningSettings, read
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.provisioning import reserve_tenant

@@ -2,7 +2,7 @@
 ended."""
 
 from kbfleet import bootstrap
-from kbfleet.contracts import RunFirstSyncInput
+from kbfleet.contracts.workflows import RunFirstSyncInput
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.provisioning import run_first_sync
 

@@ -5,7 +5,8 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
-from kbfleet.contracts import TenantOnboardingRequestedEvent, parse
+from kbfleet.contracts import parse
+from kbfleet.contracts.events import TenantOnboardingRequestedEvent
 from kbfleet.telemetry import logger, tracer
 from kbfleet.usecases.provisioning import start_provisioning
 

@@ -9,7 +9,8 @@ import pytest
 from botocore.stub import Stubber
 
 from kbfleet.adapters.event_bridge import EventBridgeAnnouncements
-from kbfleet.contracts import JobStateChangeEvent, TenantStateChangeEvent, WorkflowFailedEvent, parse
+from kbfleet.contracts import parse
+from kbfleet.contracts.events import JobStateChangeEvent, TenantStateChangeEvent, WorkflowFailedEvent
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics

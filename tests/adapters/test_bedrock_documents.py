@@ -11,7 +11,8 @@ from kbfleet.adapters.bedrock_documents import BedrockDocuments
 from kbfleet.adapters.dynamodb import Table
 from kbfleet.adapters.s3 import S3StoredDocuments
 from kbfleet.adapters.sqs_retry_turns import SqsRetryTurns
-from kbfleet.contracts import RetryTurn, parse_json
+from kbfleet.contracts import parse_json
+from kbfleet.contracts.documents import RetryTurn
 from kbfleet.domain.documents import DocumentRetry, IngestedStatus, StoredDocument
 from kbfleet.domain.errors import RequestRefused, ResourceMissing
 from kbfleet.domain.knowledge_base import client_token

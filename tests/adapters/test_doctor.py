@@ -17,7 +17,7 @@ from cli.dead_letter_queues import QUEUES
 from cli.doctor import Finding, Verdict, examine
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack
-from kbfleet.contracts import ListedTenantBody, TenantsBody
+from kbfleet.contracts.tenants import ListedTenantBody, TenantsBody
 from kbfleet.domain.ingestion import Outcome
 from kbfleet.domain.tenant import TenantId, TenantStatus
 from kbfleet.domain.usage_plan import Tier

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from kbfleet import contracts
-from kbfleet.contracts import (
-    DocumentChangeEvent,
+from kbfleet.contracts import aws_events, events, parse, parse_json
+from kbfleet.contracts.aws_events import DocumentChangeEvent
+from kbfleet.contracts.events import (
     DocumentFailuresDetail,
     DocumentFailuresEvent,
     JobStateChangeDetail,
@@ -19,8 +19,6 @@ from kbfleet.contracts import (
     ReconciliationEvent,
     TenantStateChangeEvent,
     WorkflowFailedEvent,
-    parse,
-    parse_json,
 )
 from kbfleet.domain.documents import FailureReport, News, ReportedDocument
 from tests.support.samples import ACME, NAMES, SAKURA, job_state_change, provisioning_failure
@@ -28,22 +26,22 @@ from tests.support.template import REPOSITORY, properties, resources
 
 TRIGGERS = REPOSITORY / "events" / "triggers"
 PUBLISHED: dict[str, tuple[type[BaseModel], str, str]] = {
-    "ingestion_job_state_change": (JobStateChangeEvent, contracts.INGESTION_SOURCE, contracts.JOB_STATE_CHANGE),
+    "ingestion_job_state_change": (JobStateChangeEvent, events.INGESTION_SOURCE, events.JOB_STATE_CHANGE),
     "document_failures_collected": (
         DocumentFailuresEvent,
-        contracts.INGESTION_SOURCE,
-        contracts.DOCUMENT_FAILURES,
+        events.INGESTION_SOURCE,
+        events.DOCUMENT_FAILURES,
     ),
-    "provisioning_failed": (WorkflowFailedEvent, contracts.TENANT_SOURCE, contracts.PROVISIONING_FAILED),
-    "offboarding_failed": (WorkflowFailedEvent, contracts.TENANT_SOURCE, contracts.OFFBOARDING_FAILED),
-    "reconciliation_report": (ReconciliationEvent, contracts.TENANT_SOURCE, contracts.RECONCILIATION_REPORT),
-    "tenant_state_change": (TenantStateChangeEvent, contracts.TENANT_SOURCE, contracts.TENANT_STATE_CHANGE),
+    "provisioning_failed": (WorkflowFailedEvent, events.TENANT_SOURCE, events.PROVISIONING_FAILED),
+    "offboarding_failed": (WorkflowFailedEvent, events.TENANT_SOURCE, events.OFFBOARDING_FAILED),
+    "reconciliation_report": (ReconciliationEvent, events.TENANT_SOURCE, events.RECONCILIATION_REPORT),
+    "tenant_state_change": (TenantStateChangeEvent, events.TENANT_SOURCE, events.TENANT_STATE_CHANGE),
 }
 
 # What rules may look at in the events that they do not take all of.
 SELECTED_BY = {
-    contracts.JOB_STATE_CHANGE: JobStateChangeDetail.model_fields,
-    contracts.DOCUMENT_FAILURES: DocumentFailuresDetail.model_fields,
+    events.JOB_STATE_CHANGE: JobStateChangeDetail.model_fields,
+    events.DOCUMENT_FAILURES: DocumentFailuresDetail.model_fields,
 }
 
 
@@ -71,10 +69,10 @@ def test_every_sample_is_of_a_trigger_or_an_event_that_exists(path: Path) -> Non
 def test_every_trigger_has_a_sample() -> None:
     samples = {path.stem for path in TRIGGERS.glob("*.json")}
     for name in resources("AWS::Serverless::Function"):
-        events = properties(name).get("Events", {})
+        handled = properties(name).get("Events", {})
         of_a_state_machine = properties(name)["CodeUri"] in {"functions/provisioning/", "functions/offboarding/"}
-        if not of_a_state_machine or events:
-            wanted = {in_snake_case(name.removesuffix("Function")), *map(in_snake_case, events)}
+        if not of_a_state_machine or handled:
+            wanted = {in_snake_case(name.removesuffix("Function")), *map(in_snake_case, handled)}
             assert any(sample.startswith(want) for sample in samples for want in wanted), name
     assert set(map(in_snake_case, properties("TenantsFunction")["Events"])) <= samples
 
@@ -93,8 +91,8 @@ def test_the_alert_queue_carries_published_events_and_such_of_aws(path: Path) ->
     for record in load(path)["Records"]:
         sent = json.loads(record["body"])
         of_aws: dict[str, type[BaseModel]] = {
-            contracts.EXECUTION_STATUS_CHANGE: contracts.SucceededExecutionEvent,
-            contracts.ALARM_STATE_CHANGE: contracts.AlarmStateChangeEvent,
+            aws_events.EXECUTION_STATUS_CHANGE: aws_events.SucceededExecutionEvent,
+            aws_events.ALARM_STATE_CHANGE: aws_events.AlarmStateChangeEvent,
         }
         ours: dict[str, type[BaseModel]] = {kind: model for model, _, kind in PUBLISHED.values()}
         parse({**ours, **of_aws}[sent["detail-type"]], sent)
@@ -119,8 +117,8 @@ def test_what_is_published_comes_back_as_it_was() -> None:
     text = DocumentFailuresDetail.from_domain(report).model_dump_json()
     assert parse_json(DocumentFailuresDetail, text).to_domain() == report
     failure = provisioning_failure()
-    failed = contracts.WorkflowFailedDetail.from_domain(ACME, failure)
-    assert parse_json(contracts.WorkflowFailedDetail, failed.model_dump_json()).to_domain() == failure
+    failed = events.WorkflowFailedDetail.from_domain(ACME, failure)
+    assert parse_json(events.WorkflowFailedDetail, failed.model_dump_json()).to_domain() == failure
 
 
 def test_an_event_about_many_documents_with_long_names_still_fits_on_the_bus() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from kbfleet.contracts import OFFBOARDING_STEPS, PROVISIONING_STEPS, OffboardTenantInput, ProvisionTenantInput
+from kbfleet.contracts.workflows import OFFBOARDING_STEPS, PROVISIONING_STEPS, OffboardTenantInput, ProvisionTenantInput
 from kbfleet.domain.errors import Retryable
 from kbfleet.domain.tenant import MAX_RETENTION_DAYS
 from tests.support.template import (

@@ -10,7 +10,8 @@ from typing import Any, get_args
 import pytest
 
 from kbfleet.bootstrap import ALERT_CHANNELS, KNOWLEDGE_STORES
-from kbfleet.contracts import QUESTION_ANSWERED, JobLogRecord
+from kbfleet.contracts.asking import QUESTION_ANSWERED
+from kbfleet.contracts.aws_events import JobLogRecord
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.usecases.sync_schedule import RUN_EVERY
 from tests.support.samples import ACME, NAMES

@@ -15,7 +15,7 @@ import pytest
 from urllib3.filepost import encode_multipart_formdata
 
 from cli.fleet_api import FleetApi
-from kbfleet.contracts import UploadBody
+from kbfleet.contracts.documents import UploadBody
 from kbfleet.domain.tenant import TenantId
 from kbfleet.domain.uploads import DocumentKey, Upload
 from local.demo import Demo

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from kbfleet.contracts import QuestionAnsweredLine, parse_json
+from kbfleet.contracts import parse_json
+from kbfleet.contracts.usage import QuestionAnsweredLine
 from kbfleet.domain.errors import ConcurrentUpdate, NotReadyYet
 from kbfleet.domain.tenant import TenantId
 from kbfleet.domain.usage import AskUsage, UsageCounts, UsagePeriod

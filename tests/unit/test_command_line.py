@@ -14,25 +14,11 @@ from typer.testing import CliRunner
 
 import cli.main
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
-from kbfleet.contracts import (
-    AskResponse,
-    CitationBody,
-    DailyUsageBody,
-    DocumentRetryBody,
-    ExecutionBody,
-    FailedDocumentBody,
-    FailedDocumentsBody,
-    FreshnessBody,
-    JobsBody,
-    JobStateChangeDetail,
-    SourceBody,
-    SyncBody,
-    SyncResultBody,
-    TenantBody,
-    UploadBody,
-    UsageBody,
-    UsageCountsBody,
-)
+from kbfleet.contracts.asking import AskResponse, CitationBody, FreshnessBody, SourceBody
+from kbfleet.contracts.documents import DocumentRetryBody, FailedDocumentBody, FailedDocumentsBody, UploadBody
+from kbfleet.contracts.events import JobStateChangeDetail
+from kbfleet.contracts.tenants import ExecutionBody, JobsBody, SyncBody, SyncResultBody, TenantBody
+from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome, SyncState
 from kbfleet.domain.tenant import TenantId, TenantStatus

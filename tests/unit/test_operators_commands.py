@@ -11,7 +11,8 @@ from typer.testing import CliRunner, Result
 
 import cli.main
 from cli.fleet_api import FleetApi
-from kbfleet.contracts import DocumentTraceBody, HopBody, ListedTenantBody, TenantsBody
+from kbfleet.contracts.documents import DocumentTraceBody, HopBody
+from kbfleet.contracts.tenants import ListedTenantBody, TenantsBody
 from kbfleet.domain.document_trace import HopName, Verdict
 from kbfleet.domain.ingestion import Outcome
 from kbfleet.domain.tenant import TenantId, TenantStatus

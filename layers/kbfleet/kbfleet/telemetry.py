@@ -13,7 +13,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from kbfleet.contracts import QUESTION_ANSWERED, parse
+from kbfleet.contracts import parse
+from kbfleet.contracts.asking import QUESTION_ANSWERED
 from kbfleet.domain.errors import KbfleetError, Retryable
 from kbfleet.domain.tenant import TenantId
 from kbfleet.domain.usage import AskUsage

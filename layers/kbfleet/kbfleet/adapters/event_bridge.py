@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.contracts import (
+from kbfleet.contracts.events import (
     DOCUMENT_FAILURES,
     INGESTION_SOURCE,
     JOB_STATE_CHANGE,

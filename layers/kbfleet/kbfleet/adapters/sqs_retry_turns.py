@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.contracts import RetryTurn
+from kbfleet.contracts.documents import RetryTurn
 from kbfleet.domain.documents import DocumentRetry
 
 if TYPE_CHECKING:

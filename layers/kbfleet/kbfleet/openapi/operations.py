@@ -10,30 +10,28 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from kbfleet.contracts import (
-    AskRequest,
-    AskResponse,
+from kbfleet.contracts.asking import AskRequest, AskResponse, TenantAskRequest
+from kbfleet.contracts.documents import (
     DocumentRetryBody,
     DocumentTraceBody,
     DocumentTraceQuery,
-    ExecutionBody,
     FailedDocumentsBody,
     FailedDocumentsQuery,
+    UploadBody,
+    UploadRequest,
+)
+from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
+from kbfleet.contracts.tenants import (
+    ExecutionBody,
     JobsBody,
     OffboardTenantQuery,
     ProvisionRequest,
-    ReconciliationDetail,
-    ReconciliationRequest,
     SyncBody,
-    TenantAskRequest,
     TenantBody,
     TenantsBody,
     TenantsQuery,
-    UploadBody,
-    UploadRequest,
-    UsageBody,
-    UsageQuery,
 )
+from kbfleet.contracts.usage import UsageBody, UsageQuery
 from kbfleet.domain import errors
 from kbfleet.domain.errors import (
     ConcurrentUpdate,

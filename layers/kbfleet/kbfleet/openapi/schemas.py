@@ -9,7 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from kbfleet.contracts import AskRequest, TenantAskRequest, UploadRequest
+from kbfleet.contracts.asking import AskRequest, TenantAskRequest
+from kbfleet.contracts.documents import UploadRequest
 from kbfleet.domain.answer import MAX_QUESTION_LENGTH, Question
 from kbfleet.domain.caller import MAX_USER_ID_LENGTH, UserId
 from kbfleet.domain.document_trace import ObjectKey

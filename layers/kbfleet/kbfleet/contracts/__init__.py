@@ -1,0 +1,58 @@
+"""What crosses a process boundary, as pydantic models.
+
+A module for each kind of boundary: a cold start pays for every class that is made, so a function imports only its own.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from kbfleet.domain.errors import InvalidInput
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Contract(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+def parse(model: type[Model], data: object) -> Model:
+    """A contract from decoded JSON.
+
+    Raises:
+        InvalidInput: naming the first field that is wrong.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise _invalid_input(error) from None
+
+
+def parse_json(model: type[Model], text: str | bytes | None) -> Model:
+    """A contract from JSON text, such as the body of an HTTP request.
+
+    Raises:
+        InvalidInput: naming the first field that is wrong, or `body` when it is not JSON.
+    """
+    try:
+        return model.model_validate_json(text or b"")
+    except ValidationError as error:
+        raise _invalid_input(error) from None
+
+
+def _invalid_input(error: ValidationError) -> InvalidInput:
+    # The value itself stays out of the message: it may be a tenant's text, and messages reach logs.
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or "body"
+    return InvalidInput(field, f"{first['msg']}.")
+
+
+def _whole(value: object) -> object:
+    # To JSON Schema, 5.0 is an integer.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WholeNumber = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
+"""A number of JSON without a fraction; no text that reads like one, and no truth value."""

@@ -1,0 +1,94 @@
+"""Bodies of the ask endpoints."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Self
+
+from pydantic import Field
+
+from kbfleet.contracts import Contract, WholeNumber
+from kbfleet.domain.answer import DEFAULT_PASSAGES, MAX_PASSAGES, Answer, Inquiry, Question
+from kbfleet.domain.caller import UserId
+from kbfleet.domain.metadata_filter import MetadataFilter
+
+QUESTION_ANSWERED = "Question answered"
+
+
+class AskRequest(Contract):
+    """Body of `POST /ask`. `session` is that of an earlier answer; `filter` is in Bedrock's grammar, see
+    `MetadataFilter`."""
+
+    question: Question
+    session: str | None = Field(default=None, min_length=1, max_length=1_000)
+    filter: dict[str, Any] | None = None
+    passages: WholeNumber = Field(default=DEFAULT_PASSAGES, ge=1, le=MAX_PASSAGES)
+
+    def to_domain(self) -> Inquiry:
+        """Raises: InvalidInput."""
+        return Inquiry(self.question, self.passages, None if self.filter is None else MetadataFilter(self.filter))
+
+
+class TenantAskRequest(AskRequest):
+    """Body of `POST /tenants/{tenant_id}/ask`. A session is good for the same `user_id` only."""
+
+    user_id: UserId | None = None
+
+
+class SourceBody(Contract):
+    document: str
+    uri: str
+    passage: str
+    page: int | None
+    metadata: dict[str, Any]
+
+
+class CitationBody(Contract):
+    """`start` and `end` count characters of the answer; `end` is the one behind the last."""
+
+    text: str
+    start: int
+    end: int
+    sources: tuple[SourceBody, ...]
+
+
+class FreshnessBody(Contract):
+    synced_at: datetime | None
+    pending_changes: bool
+
+
+class AskResponse(Contract):
+    answer: str
+    citations: tuple[CitationBody, ...]
+    session: str
+    freshness: FreshnessBody
+    request_id: str
+
+    @classmethod
+    def from_domain(cls, answer: Answer, request_id: str) -> Self:
+        return cls(
+            answer=answer.generated.text,
+            citations=tuple(
+                CitationBody(
+                    text=citation.text,
+                    start=citation.start,
+                    end=citation.end,
+                    sources=tuple(
+                        SourceBody(
+                            document=source.document,
+                            uri=source.uri,
+                            passage=source.passage,
+                            page=source.page,
+                            metadata=dict(source.metadata or {}),
+                        )
+                        for source in citation.sources
+                    ),
+                )
+                for citation in answer.generated.citations
+            ),
+            session=answer.session,
+            freshness=FreshnessBody(
+                synced_at=answer.freshness.synced_at, pending_changes=answer.freshness.pending_changes
+            ),
+            request_id=request_id,
+        )

@@ -1,0 +1,121 @@
+"""Events and log records of AWS's own, as far as they matter to us."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
+
+from kbfleet.domain.ingestion import DocumentChange, JobStatus, LoggedJobState
+from kbfleet.domain.tenant import TenantId, Workflow
+
+
+class StoppedExecutionInput(BaseModel):
+    """What the inputs of all state machines have in common."""
+
+    tenant_id: TenantId
+
+
+class StoppedExecutionDetail(BaseModel):
+    """`detail` of AWS's event "Step Functions Execution Status Change"; `input` is JSON text."""
+
+    executionArn: str  # noqa: N815 - AWS's own name
+    stateMachineArn: str  # noqa: N815
+    status: str
+    input: str
+
+    @property
+    def workflow(self) -> Workflow:
+        name = self.stateMachineArn.rsplit(":", 1)[-1].replace("-", "_")
+        return next(workflow for workflow in Workflow if name.endswith(workflow))
+
+
+EXECUTION_STATUS_CHANGE = "Step Functions Execution Status Change"
+
+ALARM_STATE_CHANGE = "CloudWatch Alarm State Change"
+
+
+class SucceededExecutionDetail(StoppedExecutionDetail):
+    """The same of an execution that reached its end. Times are in milliseconds since 1970. Source: AWS documentation,
+    EventBridge events of Step Functions."""
+
+    status: Literal["SUCCEEDED"]
+    stopDate: Annotated[datetime, BeforeValidator(lambda value: datetime.fromtimestamp(value / 1_000, UTC))]  # noqa: N815
+
+
+class SucceededExecutionEvent(BaseModel):
+    detail: SucceededExecutionDetail
+
+
+class AlarmState(BaseModel):
+    value: Literal["ALARM", "OK", "INSUFFICIENT_DATA"]
+    reason: str = ""
+    timestamp: AwareDatetime
+
+
+class AlarmConfiguration(BaseModel):
+    description: str = ""
+
+
+class AlarmStateChangeDetail(BaseModel):
+    """`detail` of AWS's event. Source: AWS documentation, Alarm events and EventBridge."""
+
+    alarmName: str  # noqa: N815
+    state: AlarmState
+    configuration: AlarmConfiguration = AlarmConfiguration()
+
+
+class AlarmStateChangeEvent(BaseModel):
+    detail: AlarmStateChangeDetail
+
+
+JOB_STATUSES: Mapping[str, JobStatus] = {
+    "INGESTION_JOB_STARTED": JobStatus.STARTING,
+    "CRAWLING_COMPLETED": JobStatus.IN_PROGRESS,
+    "COMPLETE": JobStatus.COMPLETE,
+    "FAILED": JobStatus.FAILED,
+    "STOPPED": JobStatus.STOPPED,
+}
+"""What a job is in when its knowledge base logs a state. Source: AWS documentation, Monitor knowledge bases using
+CloudWatch Logs."""
+
+
+class LoggedJob(BaseModel):
+    ingestion_job_id: str = Field(min_length=1)
+    ingestion_job_status: Literal["INGESTION_JOB_STARTED", "CRAWLING_COMPLETED", "COMPLETE", "FAILED", "STOPPED"]
+
+
+class JobLogRecord(BaseModel):
+    """What a knowledge base logs when a job's state changes, as far as it matters to us. Source: AWS documentation,
+    Monitor knowledge bases using CloudWatch Logs."""
+
+    event_type: Literal["StartIngestionJob.StatusChanged"]
+    event: LoggedJob
+
+    def to_domain(self) -> LoggedJobState:
+        return LoggedJobState(self.event.ingestion_job_id, JOB_STATUSES[self.event.ingestion_job_status])
+
+
+class BucketName(BaseModel):
+    name: str
+
+
+class DocumentChangeDetail(BaseModel):
+    """Of the many fields only the bucket is read. `object.key` is not: it is raw there, and not URL-encoded as in the
+    notifications that S3 itself sends to queues (as emulators of S3 have it; AWS's documentation does not say)."""
+
+    bucket: BucketName
+
+
+class DocumentChangeEvent(BaseModel):
+    """S3's own event on the account's default bus. A delete marker is an `Object Deleted`, too; its `deletion-type`
+    tells them apart. Source: AWS documentation, Amazon S3, EventBridge event message structure."""
+
+    source: Literal["aws.s3"]
+    detail_type: Literal["Object Created", "Object Deleted"] = Field(alias="detail-type")
+    detail: DocumentChangeDetail
+
+    def to_domain(self) -> DocumentChange:
+        return DocumentChange(self.detail.bucket.name, deleted=self.detail_type == "Object Deleted")

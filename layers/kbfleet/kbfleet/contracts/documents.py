@@ -1,0 +1,140 @@
+"""Bodies of the API about a tenant's documents, and the message of a retry."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Self
+
+from pydantic import Field
+
+from kbfleet.contracts import Contract, WholeNumber
+from kbfleet.domain.document_trace import DocumentTrace, HopName, ObjectKey, Verdict
+from kbfleet.domain.documents import DocumentRetry, FailedDocument, FailureStatus
+from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.uploads import MAX_DOCUMENT_BYTES, DocumentKey, Upload, UploadForm
+
+
+class RetryTurn(Contract):
+    """The message by which a retry of documents takes its next step."""
+
+    tenant_id: TenantId
+    version: int
+
+
+class UploadRequest(Contract):
+    """Body of `POST /tenants/{tenant_id}/uploads`. `metadata` are the document's attributes."""
+
+    key: DocumentKey
+    size: WholeNumber = Field(ge=1, le=MAX_DOCUMENT_BYTES)
+    content_type: str = ""
+    metadata: dict[str, object] = Field(default_factory=dict)
+
+    def to_domain(self) -> Upload:
+        """Raises: InvalidInput."""
+        return Upload(self.key, self.size, self.content_type, self.metadata)
+
+
+class UploadBody(Contract):
+    """A form, to be sent as `multipart/form-data`: its fields first, and then the document as the field `file`."""
+
+    url: str
+    fields: dict[str, str]
+    expires_at: datetime
+
+    @classmethod
+    def from_domain(cls, form: UploadForm) -> Self:
+        return cls(url=form.url, fields=dict(form.fields), expires_at=form.expires_at)
+
+
+class FailedDocumentBody(Contract):
+    """`since` and `last_seen` are the ends of the first and the last of the `times` jobs in a row that it failed in."""
+
+    uri: str
+    reason: str
+    status: FailureStatus
+    since: datetime
+    last_seen: datetime
+    times: int
+
+    @classmethod
+    def from_domain(cls, document: FailedDocument) -> Self:
+        return cls(
+            uri=document.uri,
+            reason=document.reason,
+            status=document.status,
+            since=document.first_seen,
+            last_seen=document.last_seen,
+            times=document.times,
+        )
+
+
+class DocumentRetryBody(Contract):
+    """`ended_at` is `None` while documents are being tried again; `stopped` says why it ended before its time."""
+
+    requested_at: datetime
+    ended_at: datetime | None
+    under_way: int
+    mended: int
+    failed: int
+    unanswered: int
+    stopped: str
+
+    @classmethod
+    def from_domain(cls, retry: DocumentRetry) -> Self:
+        return cls(
+            requested_at=retry.requested_at,
+            ended_at=retry.ended_at,
+            under_way=len(retry.under_way),
+            mended=retry.mended,
+            failed=retry.failed,
+            unanswered=retry.unanswered,
+            stopped=retry.stopped,
+        )
+
+
+class FailedDocumentsQuery(Contract):
+    """Query of `GET /tenants/{tenant_id}/documents`."""
+
+    limit: int = Field(default=100, ge=1, le=100)
+    next_token: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+
+
+class FailedDocumentsBody(Contract):
+    """A page; `next_token` is `None` on the last one. `retry` is the last one that was requested."""
+
+    documents: tuple[FailedDocumentBody, ...]
+    next_token: str | None
+    retry: DocumentRetryBody | None
+
+
+class DocumentTraceQuery(Contract):
+    """Query of `GET /tenants/{tenant_id}/documents/why`."""
+
+    key: ObjectKey
+
+
+class HopBody(Contract):
+    hop: HopName
+    verdict: Verdict
+    finding: str
+    advice: str
+
+
+class DocumentTraceBody(Contract):
+    """The hops that a document has passed, and the one at which it is stuck; `stuck_at` is `None` when it is found."""
+
+    tenant_id: TenantId
+    key: str
+    stuck_at: HopName | None
+    hops: tuple[HopBody, ...]
+
+    @classmethod
+    def from_domain(cls, trace: DocumentTrace) -> Self:
+        return cls(
+            tenant_id=trace.tenant_id,
+            key=trace.key,
+            stuck_at=trace.stuck_at.name if trace.stuck_at else None,
+            hops=tuple(
+                HopBody(hop=hop.name, verdict=hop.verdict, finding=hop.finding, advice=hop.advice) for hop in trace.hops
+            ),
+        )

@@ -1,0 +1,300 @@
+"""Our own events on the bus."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kbfleet.contracts import Contract
+from kbfleet.contracts.workflows import ProvisionTenantInput
+from kbfleet.domain.documents import FailureReport, News, ReportedDocument
+from kbfleet.domain.erasure import ErasureReceipt
+from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.reconciliation import Disagreement, Reconciliation, ResourceKind
+from kbfleet.domain.tenant import (
+    DataSourceReference,
+    TenantId,
+    TenantStateChange,
+    TenantStatus,
+    Workflow,
+    WorkflowFailure,
+)
+
+INGESTION_SOURCE = "kbfleet.ingestion"
+
+TENANT_SOURCE = "kbfleet.tenants"
+
+JOB_STATE_CHANGE = "Ingestion Job State Change"
+
+TENANT_STATE_CHANGE = "Tenant State Change"
+
+PROVISIONING_FAILED = "Provisioning Failed"
+
+OFFBOARDING_FAILED = "Offboarding Failed"
+
+RECONCILIATION_REPORT = "Reconciliation Report"
+
+DOCUMENT_FAILURES = "Document Failures Collected"
+
+ONBOARDING_REQUESTED = "Tenant Onboarding Requested"
+
+
+class JobStateChangeDetail(BaseModel):
+    """`detail` of our event "Ingestion Job State Change"."""
+
+    model_config = ConfigDict(frozen=True)
+
+    identity: str
+    tenant_id: TenantId
+    knowledge_base_id: str
+    data_source_id: str
+    generation: int
+    status: JobStatus
+    occurred_at: datetime
+    ingestion_job_id: str | None = None
+    started_at: datetime | None = None
+    outcome: Outcome | None = None
+    previous_outcome: Outcome | None = None
+    final: bool = True
+    foreign: bool = False
+    statistics: Statistics = Field(default_factory=Statistics)
+    failure_reasons: tuple[FailureReason, ...] = ()
+
+    @classmethod
+    def from_domain(cls, change: JobStateChange) -> Self:
+        return cls(
+            identity=change.identity,
+            tenant_id=change.tenant_id,
+            knowledge_base_id=change.data_source.knowledge_base_id,
+            data_source_id=change.data_source.data_source_id,
+            generation=change.generation,
+            status=change.status,
+            occurred_at=change.occurred_at,
+            ingestion_job_id=change.ingestion_job_id,
+            started_at=change.started_at,
+            outcome=change.outcome,
+            previous_outcome=change.previous_outcome,
+            final=change.final,
+            foreign=change.foreign,
+            statistics=change.statistics,
+            failure_reasons=change.failure_reasons,
+        )
+
+    def to_domain(self) -> JobStateChange:
+        return JobStateChange(
+            tenant_id=self.tenant_id,
+            data_source=DataSourceReference(self.knowledge_base_id, self.data_source_id),
+            generation=self.generation,
+            status=self.status,
+            occurred_at=self.occurred_at,
+            ingestion_job_id=self.ingestion_job_id,
+            started_at=self.started_at,
+            outcome=self.outcome,
+            previous_outcome=self.previous_outcome,
+            final=self.final,
+            foreign=self.foreign,
+            statistics=self.statistics,
+            failure_reasons=self.failure_reasons,
+        )
+
+
+_REPORTED_DOCUMENTS = 50
+
+_REPORTED_REASON = 500
+"""Characters. An event has at most 256 KB (AWS documentation, PutEvents), and a key alone may have one."""
+
+
+class ReportedDocumentBody(BaseModel):
+    uri: str
+    reason: str
+    news: News
+
+
+class DocumentFailuresDetail(BaseModel):
+    """`detail` of our event "Document Failures Collected". It has the first fifty documents; the counts are of all."""
+
+    model_config = ConfigDict(frozen=True)
+
+    identity: str
+    tenant_id: TenantId
+    newsworthy: bool
+    new: int
+    again: int
+    set_aside_now: int
+    set_aside: int
+    mended: int
+    complete: bool
+    documents: tuple[ReportedDocumentBody, ...]
+    job: JobStateChangeDetail
+
+    @classmethod
+    def from_domain(cls, report: FailureReport) -> Self:
+        return cls(
+            identity=report.identity,
+            tenant_id=report.job.tenant_id,
+            newsworthy=report.newsworthy,
+            new=report.new,
+            again=report.again,
+            set_aside_now=report.set_aside_now,
+            set_aside=report.set_aside,
+            mended=report.mended,
+            complete=report.complete,
+            documents=tuple(
+                ReportedDocumentBody(uri=document.uri, reason=document.reason[:_REPORTED_REASON], news=document.news)
+                for document in report.documents[:_REPORTED_DOCUMENTS]
+            ),
+            job=JobStateChangeDetail.from_domain(report.job),
+        )
+
+    def to_domain(self) -> FailureReport:
+        return FailureReport(
+            self.job.to_domain(),
+            new=self.new,
+            again=self.again,
+            set_aside_now=self.set_aside_now,
+            set_aside=self.set_aside,
+            mended=self.mended,
+            complete=self.complete,
+            documents=tuple(
+                ReportedDocument(document.uri, document.reason, document.news) for document in self.documents
+            ),
+        )
+
+
+class TenantStateChangeDetail(BaseModel):
+    """`detail` of our event "Tenant State Change"."""
+
+    model_config = ConfigDict(frozen=True)
+
+    identity: str
+    tenant_id: TenantId
+    status: TenantStatus
+    previous_status: TenantStatus | None = None
+    occurred_at: datetime
+    receipt: ErasureReceipt | None = None
+
+    @classmethod
+    def from_domain(cls, change: TenantStateChange) -> Self:
+        return cls(
+            identity=change.identity,
+            tenant_id=change.tenant_id,
+            status=change.status,
+            previous_status=change.previous_status,
+            occurred_at=change.occurred_at,
+            receipt=change.receipt,
+        )
+
+
+class FindingBody(BaseModel):
+    disagreement: Disagreement
+    kind: ResourceKind
+    name: str
+    tenant_id: TenantId
+    advice: str
+
+
+class ReconciliationDetail(BaseModel):
+    """`detail` of our event "Reconciliation Report", and body of the API. An event has the first hundred findings."""
+
+    model_config = ConfigDict(frozen=True)
+
+    occurred_at: datetime
+    tenants: int
+    resources: int
+    missing: int
+    unexplained: int
+    findings: tuple[FindingBody, ...]
+    repairs: tuple[TenantId, ...] = ()
+
+    @classmethod
+    def from_domain(cls, report: Reconciliation, at_most: int | None = None) -> Self:
+        return cls(
+            occurred_at=report.at,
+            tenants=report.tenants,
+            resources=report.resources,
+            missing=report.count(Disagreement.MISSING),
+            unexplained=report.count(Disagreement.UNEXPLAINED),
+            findings=tuple(
+                FindingBody(
+                    disagreement=finding.disagreement,
+                    kind=finding.kind,
+                    name=finding.name,
+                    tenant_id=finding.tenant_id,
+                    advice=finding.advice,
+                )
+                for finding in report.findings[:at_most]
+            ),
+            repairs=report.repairs[:at_most],
+        )
+
+
+class ReconciliationRequest(Contract):
+    """Body of `POST /reconciliations`."""
+
+    repair: bool = Field(default=False, strict=True)
+
+
+class WorkflowFailedDetail(BaseModel):
+    """`detail` of our events "Provisioning Failed" and "Offboarding Failed"."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tenant_id: TenantId
+    workflow: Workflow
+    execution: str
+    step: str
+    error: str
+    reason: str
+    occurred_at: datetime
+
+    @classmethod
+    def from_domain(cls, tenant_id: TenantId, failure: WorkflowFailure) -> Self:
+        return cls(
+            tenant_id=tenant_id,
+            workflow=failure.workflow,
+            execution=failure.execution,
+            step=failure.step,
+            error=failure.error,
+            reason=failure.reason,
+            occurred_at=failure.at,
+        )
+
+    def to_domain(self) -> WorkflowFailure:
+        return WorkflowFailure(self.workflow, self.step, self.error, self.reason, self.execution, self.occurred_at)
+
+
+class JobStateChangeEvent(BaseModel):
+    """The envelope of EventBridge around our event; the rest of the envelope does not matter to us."""
+
+    detail_type: Literal["Ingestion Job State Change"] = Field(alias="detail-type")
+    detail: JobStateChangeDetail
+
+
+class DocumentFailuresEvent(BaseModel):
+    detail_type: Literal["Document Failures Collected"] = Field(alias="detail-type")
+    detail: DocumentFailuresDetail
+
+
+class TenantStateChangeEvent(BaseModel):
+    detail_type: Literal["Tenant State Change"] = Field(alias="detail-type")
+    detail: TenantStateChangeDetail
+
+
+class TenantOnboardingRequestedEvent(BaseModel):
+    """The SaaS product's own event, by which it has a tenant provisioned."""
+
+    id: str
+    detail_type: Literal["Tenant Onboarding Requested"] = Field(alias="detail-type")
+    detail: ProvisionTenantInput
+
+
+class ReconciliationEvent(BaseModel):
+    detail_type: Literal["Reconciliation Report"] = Field(alias="detail-type")
+    detail: ReconciliationDetail
+
+
+class WorkflowFailedEvent(BaseModel):
+    detail_type: Literal["Provisioning Failed", "Offboarding Failed"] = Field(alias="detail-type")
+    detail: WorkflowFailedDetail

@@ -1,0 +1,214 @@
+"""Bodies of the API about tenants, their syncs and their jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Self
+
+from pydantic import Field
+
+from kbfleet.contracts import Contract
+from kbfleet.contracts.events import JobStateChangeDetail
+from kbfleet.domain.erasure import ErasureReceipt
+from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome, Sync, SyncState
+from kbfleet.domain.tenant import (
+    MAX_RETENTION_DAYS,
+    DisplayName,
+    Offboarding,
+    Tenant,
+    TenantId,
+    TenantStatus,
+    WorkflowFailure,
+)
+from kbfleet.domain.usage_plan import Tier
+from kbfleet.ports import Execution
+
+
+class ProvisionRequest(Contract):
+    """Body of `PUT /tenants/{tenant_id}`. `knowledge_store` is one of those that the stack offers."""
+
+    name: DisplayName | None = None
+    knowledge_store: str | None = None
+    tier: Tier | None = None
+
+
+class OffboardTenantQuery(Contract):
+    """Query of `DELETE /tenants/{tenant_id}`."""
+
+    retention_days: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_RETENTION_DAYS,
+        description="Days for which the tenant's data are kept, out of service. The stack's own if left out.",
+    )
+
+
+class ExecutionBody(Contract):
+    """A run of a state machine. `step` is the state it is in, or was last in."""
+
+    execution: str
+    status: str
+    step: str | None = None
+    error: str | None = None
+    reason: str | None = None
+
+    @classmethod
+    def from_domain(cls, execution: Execution, failure: WorkflowFailure | None = None) -> Self:
+        return cls(
+            execution=execution.name,
+            status=execution.status,
+            step=failure.step if failure else execution.step,
+            error=failure.error if failure else execution.error,
+            reason=failure.reason if failure else execution.cause,
+        )
+
+
+class SyncResultBody(Contract):
+    outcome: Outcome
+    generation: int
+    ingestion_job_id: str | None
+    ended_at: datetime
+    failure_reasons: tuple[FailureReason, ...]
+
+
+class SyncBody(Contract):
+    state: SyncState
+    requested_generation: int
+    synced_generation: int
+    synced_at: datetime | None
+    pending_changes: bool
+    pending_since: datetime | None
+    retries: int
+    running_job_id: str | None
+    running_job_status: JobStatus | None
+    result: SyncResultBody | None
+
+    @classmethod
+    def from_domain(cls, sync: Sync) -> Self:
+        result = sync.result
+        return cls(
+            state=sync.state,
+            requested_generation=sync.requested_generation,
+            synced_generation=sync.synced_generation,
+            synced_at=sync.synced_at,
+            pending_changes=sync.pending_changes,
+            pending_since=sync.stale_since(),
+            retries=sync.retries,
+            running_job_id=sync.job.ingestion_job_id if sync.job else None,
+            running_job_status=sync.job.status if sync.job else None,
+            result=SyncResultBody(
+                outcome=result.outcome,
+                generation=result.generation,
+                ingestion_job_id=result.ingestion_job_id,
+                ended_at=result.ended_at,
+                failure_reasons=result.failure_reasons,
+            )
+            if result
+            else None,
+        )
+
+
+class TenantBody(Contract):
+    tenant_id: TenantId
+    name: str
+    status: TenantStatus
+    knowledge_store: str
+    tier: Tier
+    bucket_name: str | None
+    knowledge_base_id: str | None
+    data_source_id: str | None
+    created_at: datetime
+    updated_at: datetime
+    status_since: datetime
+    drift: tuple[str, ...]
+    failure: WorkflowFailure | None
+    offboarding: Offboarding | None
+    erasure: ErasureReceipt | None
+    sync: SyncBody
+
+    @classmethod
+    def from_domain(cls, tenant: Tenant, sync: Sync) -> Self:
+        return cls(
+            tenant_id=tenant.tenant_id,
+            name=tenant.name,
+            status=tenant.status,
+            knowledge_store=tenant.knowledge_store,
+            tier=tenant.tier,
+            bucket_name=tenant.bucket_name,
+            knowledge_base_id=tenant.knowledge_base_id,
+            data_source_id=tenant.data_source_id,
+            created_at=tenant.created_at,
+            updated_at=tenant.updated_at,
+            status_since=tenant.status_since,
+            drift=tenant.drift,
+            failure=tenant.failure,
+            offboarding=tenant.offboarding,
+            erasure=tenant.erasure,
+            sync=SyncBody.from_domain(sync),
+        )
+
+
+class JobsBody(Contract):
+    jobs: tuple[JobStateChangeDetail, ...]
+
+
+_LETTER, _DIGIT = "6[1-9a-f]|7[0-9a]", "3[0-9]"
+
+_TENANT_ID_IN_HEX = f"^({_LETTER})((2d)?({_LETTER}|{_DIGIT}))*$"
+"""A page begins behind a tenant; its token is the tenant's id so that nobody takes it for more than a token."""
+
+
+class TenantsQuery(Contract):
+    """Query of `GET /tenants`. `next_token` is of the page before."""
+
+    status: TenantStatus | None = None
+    limit: int = Field(default=50, ge=1, le=100)
+    next_token: str | None = Field(default=None, min_length=6, max_length=64, pattern=_TENANT_ID_IN_HEX)
+
+    @property
+    def after(self) -> TenantId | None:
+        return TenantId(bytes.fromhex(self.next_token).decode()) if self.next_token is not None else None
+
+
+class ListedTenantBody(Contract):
+    """`synced_at` and `pending_since` say how fresh its knowledge is, `last_outcome` how its last sync ended."""
+
+    tenant_id: TenantId
+    name: str
+    status: TenantStatus
+    status_since: datetime
+    tier: Tier
+    knowledge_store: str
+    synced_at: datetime | None
+    pending_since: datetime | None
+    last_outcome: Outcome | None
+
+    @classmethod
+    def from_domain(cls, tenant: Tenant, sync: Sync) -> Self:
+        return cls(
+            tenant_id=tenant.tenant_id,
+            name=tenant.name,
+            status=tenant.status,
+            status_since=tenant.status_since,
+            tier=tenant.tier,
+            knowledge_store=tenant.knowledge_store,
+            synced_at=sync.synced_at,
+            pending_since=sync.stale_since(),
+            last_outcome=sync.result.outcome if sync.result else None,
+        )
+
+
+class TenantsBody(Contract):
+    """A page, in the order of the ids; `next_token` is `None` on the last one. A page before it may be short or empty
+    when only tenants of one status are asked for."""
+
+    tenants: tuple[ListedTenantBody, ...]
+    next_token: str | None
+
+    @classmethod
+    def from_page(cls, tenants: Sequence[tuple[Tenant, Sync]], last: TenantId | None) -> Self:
+        return cls(
+            tenants=tuple(ListedTenantBody.from_domain(tenant, sync) for tenant, sync in tenants),
+            next_token=last.encode().hex() if last is not None else None,
+        )

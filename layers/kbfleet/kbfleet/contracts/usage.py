@@ -1,0 +1,90 @@
+"""A tenant's usage: the log line that it is counted by, and the API's bodies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
+
+from kbfleet.contracts import Contract
+from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.usage import AnsweredQuestion, AskUsage, DailyUsage, UsagePeriod, total
+
+
+class QuestionAnsweredLine(BaseModel):
+    """What the ask function logs of an answered question, as far as it is counted."""
+
+    message: Literal["Question answered"]
+    timestamp: AwareDatetime
+    tenant_id: TenantId
+    passages: int = Field(ge=0)
+    citations: int = Field(ge=0)
+    # Powertools leaves out what is None.
+    input_tokens: int | None = Field(default=None, ge=0)
+    output_tokens: int | None = Field(default=None, ge=0)
+    guarded: bool
+
+    def to_domain(self) -> AnsweredQuestion:
+        usage = AskUsage(self.passages, self.citations, self.input_tokens, self.output_tokens, self.guarded)
+        return AnsweredQuestion(self.tenant_id, self.timestamp, usage)
+
+
+def _day(value: object) -> object:
+    # Pydantic also takes numbers of seconds, and Python other forms of ISO 8601.
+    if isinstance(value, str) and not _DAY.fullmatch(value):
+        raise ValueError("a day is written as 2026-11-30")
+    return value
+
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+Day = Annotated[date, BeforeValidator(_day)]
+
+
+class UsageQuery(Contract):
+    """Query of `GET /tenants/{tenant_id}/usage`: days in UTC, both included."""
+
+    first: Day | None = Field(default=None, alias="from")
+    last: Day | None = Field(default=None, alias="to")
+
+    def to_domain(self, today: date) -> UsagePeriod:
+        """Raises: InvalidInput."""
+        return UsagePeriod.asked_for(self.first, self.last, today)
+
+
+class UsageCountsBody(Contract):
+    questions: int
+    passages: int
+    citations: int
+    input_tokens: int
+    output_tokens: int
+    questions_without_tokens: int
+    guarded: int
+
+
+class DailyUsageBody(UsageCountsBody):
+    day: date
+
+
+class UsageBody(Contract):
+    """A tenant's usage. Days without questions are left out."""
+
+    tenant_id: TenantId
+    first_day: date
+    last_day: date
+    days: tuple[DailyUsageBody, ...]
+    total: UsageCountsBody
+
+    @classmethod
+    def from_domain(cls, tenant_id: TenantId, period: UsagePeriod, days: Sequence[DailyUsage]) -> Self:
+        return cls(
+            tenant_id=tenant_id,
+            first_day=period.first,
+            last_day=period.last,
+            days=tuple(DailyUsageBody(day=each.day, **asdict(each.counts)) for each in days),
+            total=UsageCountsBody(**asdict(total(days))),
+        )

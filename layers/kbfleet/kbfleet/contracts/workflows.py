@@ -1,0 +1,224 @@
+"""Input and results of the steps of `provision_tenant` and `offboard_tenant`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kbfleet.contracts import Contract
+from kbfleet.domain.erasure import ErasureReceipt
+from kbfleet.domain.knowledge_base import KnowledgeBaseState
+from kbfleet.domain.tenant import (
+    MAX_RETENTION_DAYS,
+    DisplayName,
+    ProvisioningRequest,
+    Reservation,
+    TenantId,
+    TenantStatus,
+    Workflow,
+    WorkflowFailure,
+    describe_failure,
+)
+from kbfleet.domain.usage_plan import Tier
+
+
+class ProvisionTenantInput(Contract):
+    """What an execution of `provision_tenant` is started with."""
+
+    tenant_id: TenantId
+    name: DisplayName | None = None
+    knowledge_store: str | None = None
+    tier: Tier | None = None
+
+    def to_domain(self) -> ProvisioningRequest:
+        return ProvisioningRequest(self.tenant_id, self.name, self.knowledge_store, self.tier)
+
+
+class ReserveTenantInput(Contract):
+    request: ProvisionTenantInput
+    execution: str
+
+
+class ReservationPayload(Contract):
+    tenant_id: TenantId
+    fence: int
+    deadline: datetime
+
+    def to_domain(self) -> Reservation:
+        return Reservation(self.tenant_id, self.fence, self.deadline)
+
+    @classmethod
+    def from_domain(cls, reservation: Reservation) -> Self:
+        return cls(tenant_id=reservation.tenant_id, fence=reservation.fence, deadline=reservation.deadline)
+
+
+class StepInput(Contract):
+    """The input of every step after Reserve Tenant; all else is in the tenant's record."""
+
+    reservation: ReservationPayload
+    execution: str
+
+
+class RunFirstSyncInput(StepInput):
+    task_token: str
+
+
+class CapacityResult(Contract):
+    """How many more knowledge bases the account may have; `None` where nobody looked."""
+
+    left: int | None
+
+
+class BucketResult(Contract):
+    bucket_name: str
+
+
+class KnowledgeStoreResult(Contract):
+    reference: str
+
+
+class KnowledgeBaseResult(Contract):
+    """`wait_seconds` is how long to wait before looking again while it is not ready."""
+
+    knowledge_base_id: str
+    status: str
+    done: bool
+    wait_seconds: int
+
+    @classmethod
+    def from_domain(cls, state: KnowledgeBaseState) -> Self:
+        return cls(
+            knowledge_base_id=state.knowledge_base_id,
+            status=state.status,
+            done=state.ready,
+            wait_seconds=math.ceil(state.look_again_after.total_seconds()),
+        )
+
+
+class DataSourceResult(Contract):
+    data_source_id: str
+
+
+class UsageKeyResult(Contract):
+    tier: Tier
+
+
+class ActivationResult(Contract):
+    status: TenantStatus
+
+
+PROVISIONING_STEPS: Mapping[str, str] = {
+    "reservation": "Reserve Tenant",
+    "capacity": "Check Capacity",
+    "bucket": "Ensure Bucket",
+    "index": "Ensure Knowledge Store",
+    "knowledge_base": "Ensure Knowledge Base",
+    "data_source": "Ensure Data Source",
+    "usage_key": "Ensure Usage Key",
+    "first_sync": "Run First Sync",
+    "activation": "Activate Tenant",
+}
+"""Where each step of `provision_tenant` leaves its result, in order. The first that is missing is the step that
+failed."""
+
+OFFBOARDING_STEPS: Mapping[str, str] = {
+    "reservation": "Fence Off Tenant",
+    "uploads": "Refuse Uploads",
+    "ingestion": "Stop Ingestion",
+    "usage_key": "Delete Usage Key",
+    "data_sources": "Delete Data Sources",
+    "knowledge_base": "Delete Knowledge Base",
+    "index": "Delete Knowledge Store",
+    "bucket": "Delete Bucket",
+    "records": "Delete Records",
+    "erasure": "Verify Erasure",
+    "tombstone": "Mark Tenant Offboarded",
+}
+"""The same of `offboard_tenant`."""
+
+_STEPS = {Workflow.PROVISION_TENANT: PROVISIONING_STEPS, Workflow.OFFBOARD_TENANT: OFFBOARDING_STEPS}
+
+
+class TaskFailure(BaseModel):
+    """What a Catch of Step Functions stores. A task that was failed by its token may have no cause."""
+
+    Error: str
+    Cause: str | None = None
+
+
+class ExecutionProgress(BaseModel):
+    """The state data of a state machine when a step has failed: its input, the results so far, and the failure."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    tenant_id: TenantId
+    failure: TaskFailure
+
+    def failed_step(self, workflow: Workflow) -> str:
+        """The first step that has left no result. Those that run again until they are done leave one each time, which
+        says in `done` whether it was the last."""
+        results = self.model_extra or {}
+        steps = _STEPS[workflow]
+        undone = (step for key, step in steps.items() if not _is_done(results.get(key)))
+        return next(undone, list(steps.values())[-1])
+
+
+def _is_done(result: object) -> bool:
+    return result is not None and not (isinstance(result, dict) and result.get("done") is False)
+
+
+class WorkflowFailedInput(Contract):
+    """The input of the states that mark and announce a failure."""
+
+    workflow: Workflow
+    progress: ExecutionProgress
+    execution: str
+
+    def to_domain(self, now: datetime) -> WorkflowFailure:
+        failure = self.progress.failure
+        return describe_failure(
+            self.workflow,
+            execution=self.execution,
+            step=self.progress.failed_step(self.workflow),
+            error=failure.Error,
+            cause=failure.Cause or "",
+            now=now,
+        )
+
+
+class OffboardTenantInput(Contract):
+    """What an execution of `offboard_tenant` is started with."""
+
+    tenant_id: TenantId
+    retention_days: int = Field(ge=0, le=MAX_RETENTION_DAYS)
+
+    @property
+    def retention(self) -> timedelta:
+        return timedelta(days=self.retention_days)
+
+
+class FenceOffTenantInput(Contract):
+    request: OffboardTenantInput
+    execution: str
+
+
+class OffboardingReservation(ReservationPayload):
+    """`deadline` is when the retention period ends: nothing is deleted before."""
+
+
+class DoneResult(Contract):
+    """Of a step that has nothing else to say; `done` is `False` when the step must run again."""
+
+    done: bool = True
+
+
+class ErasureResult(Contract):
+    receipt: ErasureReceipt
+
+
+class MarkTenantOffboardedInput(StepInput):
+    receipt: ErasureReceipt
