@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-from aws_lambda_powertools.event_handler.exceptions import NotFoundError
-from pydantic import BaseModel
 
 from kbfleet.domain import errors
 from kbfleet.telemetry import logger
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+    from pydantic import BaseModel
 
 _STATUS: tuple[tuple[type[errors.KbfleetError], HTTPStatus], ...] = (
     (errors.InvalidInput, HTTPStatus.BAD_REQUEST),

@@ -27,7 +27,6 @@ from kbfleet.adapters.dynamodb import (
     Table,
 )
 from kbfleet.adapters.knowledge_stores import StoreResources, StoreType
-from kbfleet.domain.answer import AskableTenant
 from kbfleet.domain.errors import AlertNotDelivered, KnowledgeStoreNotOffered
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.ports import (
@@ -86,6 +85,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
     from kbfleet.domain.alert import Deployment
+    from kbfleet.domain.answer import AskableTenant
     from kbfleet.usecases.document_changes import ChangeBatch
     from kbfleet.usecases.document_tracing import DocumentTracer
     from kbfleet.usecases.failed_documents import FailureCollector, RetryStep

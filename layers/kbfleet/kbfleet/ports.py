@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from kbfleet.domain.alert import Alert
-from kbfleet.domain.answer import AskableTenant, Asker, GeneratedAnswer, Inquiry, Turn
-from kbfleet.domain.caller import Caller
-from kbfleet.domain.document_trace import Probe
-from kbfleet.domain.documents import (
-    DocumentObject,
-    DocumentRetry,
-    FailedDocument,
-    FailureReport,
-    IngestedDocument,
-    StoredDocument,
-)
-from kbfleet.domain.erasure import ErasureReceipt
-from kbfleet.domain.errors import KbfleetError
-from kbfleet.domain.incident import Concern, Incident, Timeline
-from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Priority, Sync
-from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseKind
-from kbfleet.domain.reconciliation import Reconciliation
-from kbfleet.domain.root_cause import RootCause
-from kbfleet.domain.tenant import (
-    DataSourceReference,
-    ResourceNames,
-    Tenant,
-    TenantId,
-    TenantStateChange,
-    WorkflowFailure,
-)
-from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
-from kbfleet.domain.usage import DailyUsage, UsagePeriod
-from kbfleet.domain.usage_plan import UsageKey
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from kbfleet.domain.alert import Alert
+    from kbfleet.domain.answer import AskableTenant, Asker, GeneratedAnswer, Inquiry, Turn
+    from kbfleet.domain.caller import Caller
+    from kbfleet.domain.document_trace import Probe
+    from kbfleet.domain.documents import (
+        DocumentObject,
+        DocumentRetry,
+        FailedDocument,
+        FailureReport,
+        IngestedDocument,
+        StoredDocument,
+    )
+    from kbfleet.domain.erasure import ErasureReceipt
+    from kbfleet.domain.errors import KbfleetError
+    from kbfleet.domain.incident import Concern, Incident, Timeline
+    from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Priority, Sync
+    from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseKind
+    from kbfleet.domain.reconciliation import Reconciliation
+    from kbfleet.domain.root_cause import RootCause
+    from kbfleet.domain.tenant import (
+        DataSourceReference,
+        ResourceNames,
+        Tenant,
+        TenantId,
+        TenantStateChange,
+        WorkflowFailure,
+    )
+    from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
+    from kbfleet.domain.usage import DailyUsage, UsagePeriod
+    from kbfleet.domain.usage_plan import UsageKey
 
 
 class Clock(Protocol):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from datetime import datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,10 +15,12 @@ from pydantic import BaseModel
 from kbfleet.contracts import parse
 from kbfleet.contracts.asking import QUESTION_ANSWERED
 from kbfleet.domain.errors import KbfleetError, Retryable
-from kbfleet.domain.tenant import TenantId
-from kbfleet.domain.usage import AskUsage
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from kbfleet.domain.tenant import TenantId
+    from kbfleet.domain.usage import AskUsage
     from kbfleet.usecases.ingestion import TickReport
 
 logger = Logger()

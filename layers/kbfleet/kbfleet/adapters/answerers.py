@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from kbfleet.adapters.aws_errors import translated
@@ -22,7 +22,9 @@ from kbfleet.domain.answer import (
 )
 from kbfleet.domain.errors import AccessRefused, InvalidInput, IsolationBreached, RequestRefused, SessionRefused
 from kbfleet.domain.metadata_filter import FIELD
-from kbfleet.ports import Conversations
+
+if TYPE_CHECKING:
+    from kbfleet.ports import Conversations
 
 Clients = Callable[[str, AskableTenant], Any]
 """Gives the boto3 client for an operation on the tenant's knowledge base."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.errors import NotReadyYet, ResourceConflict, ResourceMissing
-from kbfleet.domain.usage_plan import UsageKey
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from kbfleet.domain.usage_plan import UsageKey
 
 _PAGE = 500
 """The most keys that one page of the list has (AWS documentation, GetApiKeys)."""

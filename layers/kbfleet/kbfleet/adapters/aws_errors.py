@@ -3,8 +3,8 @@ codes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as AwsConnectionError
@@ -19,6 +19,9 @@ from kbfleet.domain.errors import (
     ResourceMissing,
     Throttled,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _THROTTLED = {
     "Throttling",

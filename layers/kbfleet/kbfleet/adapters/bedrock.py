@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,8 @@ from kbfleet.domain.knowledge_base import (
 from kbfleet.domain.tenant import DataSourceReference, ResourceNames, TenantId
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from mypy_boto3_bedrock_agent.client import AgentsforBedrockClient
 
 _KNOWLEDGE_BASE_MEMBERS = ("knowledgeBaseConfiguration", "storageConfiguration")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.documents import BATCH, IngestedDocument, IngestedStatus, StoredDocument
 from kbfleet.domain.errors import RequestRefused
-from kbfleet.domain.tenant import DataSourceReference
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from mypy_boto3_bedrock_agent.client import AgentsforBedrockClient
+
+    from kbfleet.domain.tenant import DataSourceReference
 
 _PAGE = 100
 """Documents a page. The model says 1,000 at most; more than 100 are refused (reported by users)."""

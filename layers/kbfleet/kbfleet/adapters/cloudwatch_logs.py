@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.errors import NotReadyYet, ResourceConflict, ResourceMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _LOG_TYPE = "APPLICATION_LOGS"
 """What knowledge bases log. Source: AWS documentation, Monitor knowledge bases using CloudWatch Logs."""

@@ -10,7 +10,6 @@ come.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -26,12 +25,15 @@ from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
 from kbfleet.domain.ingestion import JobStateChange, Priority, Sync, SyncState
-from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import Tenant, TenantId
 from kbfleet.ports import Glance, Recorded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
     from mypy_boto3_dynamodb.client import DynamoDBClient
+
+    from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 
 _serializer = TypeSerializer()
 _deserializer = TypeDeserializer()

@@ -5,14 +5,18 @@ Key: `PK` = `TENANT#<tenant id>`, `SK` = `CONVERSATION#<conversation>`. They exp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.adapters.dynamodb import Table, as_item, tenant_key
 from kbfleet.domain.answer import Turn
-from kbfleet.domain.tenant import TenantId
-from kbfleet.ports import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from kbfleet.domain.tenant import TenantId
+    from kbfleet.ports import Clock
 
 MAX_TURNS = 50
 """A question has 1,000 characters and an answer a few thousand: so many stay far below the 400 KB of an item."""

@@ -8,16 +8,20 @@ and `SK` = `DOCUMENT_RETRY`. They do not expire: a document fails until it is me
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
 from kbfleet.adapters.dynamodb import Table, tenant_key
 from kbfleet.domain.documents import DocumentRetry, FailedDocument
-from kbfleet.domain.tenant import TenantId
 from kbfleet.ports import FailedDocumentPage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kbfleet.domain.tenant import TenantId
 
 # Made when first needed: most functions need neither.
 _documents = cache(lambda: TypeAdapter(FailedDocument))

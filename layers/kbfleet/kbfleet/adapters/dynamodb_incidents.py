@@ -7,7 +7,6 @@ so does the timeline of a subject that is well. Both are written in one transact
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -17,13 +16,16 @@ from boto3.dynamodb.types import TypeSerializer
 from pydantic import TypeAdapter
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.adapters.dynamodb import Table
 from kbfleet.domain.errors import ConcurrentUpdate, Throttled
 from kbfleet.domain.incident import Concern, Incident, Timeline
-from kbfleet.domain.root_cause import RootCause
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+    from kbfleet.adapters.dynamodb import Table
+    from kbfleet.domain.root_cause import RootCause
 
 REMEMBERED_FOR = timedelta(days=30)
 """After the end. Longer than a queue keeps what was not delivered (14 days; AWS documentation, Amazon SQS quotas)."""

@@ -7,7 +7,6 @@ expires. Both are written in one transaction, so that a delivery counts once how
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,11 +16,14 @@ from boto3.dynamodb.types import TypeSerializer
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.adapters.dynamodb import Table, as_item, tenant_key
 from kbfleet.domain.errors import ConcurrentUpdate, Throttled
-from kbfleet.domain.tenant import TenantId
 from kbfleet.domain.usage import DailyUsage, UsageCounts, UsagePeriod
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+    from kbfleet.domain.tenant import TenantId
 
 _USAGE = "USAGE#"
 _COUNTS = [field.name for field in fields(UsageCounts)]

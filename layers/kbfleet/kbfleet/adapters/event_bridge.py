@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
-
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.contracts.events import (
     DOCUMENT_FAILURES,
@@ -22,14 +20,16 @@ from kbfleet.contracts.events import (
     TenantStateChangeDetail,
     WorkflowFailedDetail,
 )
-from kbfleet.domain.documents import FailureReport
 from kbfleet.domain.errors import NotReadyYet
-from kbfleet.domain.ingestion import JobStateChange
-from kbfleet.domain.reconciliation import Reconciliation
-from kbfleet.domain.tenant import TenantId, TenantStateChange, WorkflowFailure
 
 if TYPE_CHECKING:
     from mypy_boto3_events.client import EventBridgeClient
+    from pydantic import BaseModel
+
+    from kbfleet.domain.documents import FailureReport
+    from kbfleet.domain.ingestion import JobStateChange
+    from kbfleet.domain.reconciliation import Reconciliation
+    from kbfleet.domain.tenant import TenantId, TenantStateChange, WorkflowFailure
 
 
 class EventBridgeAnnouncements:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jwt
 
 from kbfleet.domain.caller import Caller, UserId
 from kbfleet.domain.errors import InvalidInput, NotReadyYet, TenantClaimMissing, TokenRefused
 from kbfleet.domain.tenant import TenantId
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _CLOCK_SKEW = timedelta(seconds=30)
 _MAX_TOKEN_LENGTH = 10_240

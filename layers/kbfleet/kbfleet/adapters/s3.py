@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,15 @@ from botocore.exceptions import ClientError
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.documents import DocumentObject, StoredDocument
 from kbfleet.domain.errors import BucketNameTaken, ResourceMissing
-from kbfleet.domain.tenant import ResourceNames, TenantId
 from kbfleet.domain.uploads import METADATA_SUFFIX
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.type_defs import ObjectTypeDef
+
+    from kbfleet.domain.tenant import ResourceNames, TenantId
 
 REFUSE_UNENCRYPTED_TRANSPORT: Mapping[str, object] = {
     "Sid": "RefuseUnencryptedTransport",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
-from kbfleet.ports import Clock
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from mypy_boto3_s3.client import S3Client
+
+    from kbfleet.ports import Clock
 
 
 class S3Uploads:

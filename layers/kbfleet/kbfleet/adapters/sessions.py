@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from kbfleet.domain.answer import Asker
 from kbfleet.domain.errors import SessionRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kbfleet.domain.answer import Asker
 
 LIFETIME = timedelta(hours=24)
 """A conversation that Bedrock keeps cannot last longer. Source: AWS documentation, RetrieveAndGenerate, sessionId."""

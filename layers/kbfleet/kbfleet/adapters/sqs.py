@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.domain.errors import KbfleetError
-from kbfleet.ports import Clock
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from mypy_boto3_sqs.client import SQSClient
+
+    from kbfleet.domain.errors import KbfleetError
+    from kbfleet.ports import Clock
 
 
 class SqsTicks:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.contracts.documents import RetryTurn
-from kbfleet.domain.documents import DocumentRetry
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
+
+    from kbfleet.domain.documents import DocumentRetry
 
 
 class SqsRetryTurns:

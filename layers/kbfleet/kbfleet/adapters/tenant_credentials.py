@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.domain.answer import AskableTenant
-from kbfleet.ports import Clock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mypy_boto3_sts import STSClient
+
+    from kbfleet.domain.answer import AskableTenant
+    from kbfleet.ports import Clock
 
 _DURATION = timedelta(hours=1)
 """The most that a role may have that is assumed by a role. Source: AWS documentation, IAM, role chaining."""

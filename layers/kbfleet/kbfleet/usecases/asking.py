@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from kbfleet.domain.answer import Answer, AskableTenant, Asker, Freshness, Inquiry
-from kbfleet.domain.tenant import ResourceNames, TenantId
-from kbfleet.ports import Answerer, Clock, Sessions, SyncLedger, TenantRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime, timedelta
+
+    from kbfleet.domain.tenant import ResourceNames, TenantId
+    from kbfleet.ports import Answerer, Clock, Sessions, SyncLedger, TenantRegistry
 
 
 @dataclass(slots=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import TenantNotFound, TenantOffboarded, TenantOffboarding
-from kbfleet.domain.ingestion import Debounce, DocumentChange
-from kbfleet.domain.tenant import ResourceNames, TenantId
-from kbfleet.ports import Clock, SyncLedger, TenantRegistry, Ticks
 from kbfleet.usecases.ingestion import note_changes
+
+if TYPE_CHECKING:
+    from kbfleet.domain.ingestion import Debounce, DocumentChange
+    from kbfleet.domain.tenant import ResourceNames, TenantId
+    from kbfleet.ports import Clock, SyncLedger, TenantRegistry, Ticks
 
 
 @dataclass(slots=True)

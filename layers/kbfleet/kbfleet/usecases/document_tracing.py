@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from kbfleet.domain.document_trace import DocumentFacts, DocumentTrace, ObjectKey, Probe, trace
-from kbfleet.domain.documents import IngestedDocument
 from kbfleet.domain.errors import ResourceMissing
-from kbfleet.domain.ingestion import JobStateChange
-from kbfleet.domain.knowledge_base import KnowledgeBase
-from kbfleet.domain.tenant import Tenant, TenantId
-from kbfleet.ports import (
-    Clock,
-    FailedDocuments,
-    IngestedDocuments,
-    JobHistory,
-    KnowledgeBases,
-    KnowledgeStore,
-    RetrievalProbe,
-    StoredDocuments,
-    SyncLedger,
-    TenantRegistry,
-)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kbfleet.domain.documents import IngestedDocument
+    from kbfleet.domain.ingestion import JobStateChange
+    from kbfleet.domain.knowledge_base import KnowledgeBase
+    from kbfleet.domain.tenant import Tenant, TenantId
+    from kbfleet.ports import (
+        Clock,
+        FailedDocuments,
+        IngestedDocuments,
+        JobHistory,
+        KnowledgeBases,
+        KnowledgeStore,
+        RetrievalProbe,
+        StoredDocuments,
+        SyncLedger,
+        TenantRegistry,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from kbfleet.domain.documents import (
     ANSWER_WITHIN,
@@ -31,19 +31,23 @@ from kbfleet.domain.errors import (
     TenantNotActive,
     TenantNotFound,
 )
-from kbfleet.domain.ingestion import JobStateChange
 from kbfleet.domain.knowledge_base import client_token
 from kbfleet.domain.tenant import DataSourceReference, Tenant, TenantId, TenantStatus
-from kbfleet.ports import (
-    Announcements,
-    Clock,
-    DocumentRetries,
-    FailedDocuments,
-    IngestedDocuments,
-    RetryTurns,
-    StoredDocuments,
-    TenantRegistry,
-)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from kbfleet.domain.ingestion import JobStateChange
+    from kbfleet.ports import (
+        Announcements,
+        Clock,
+        DocumentRetries,
+        FailedDocuments,
+        IngestedDocuments,
+        RetryTurns,
+        StoredDocuments,
+        TenantRegistry,
+    )
 
 PAGES = 50
 """Pages of ListKnowledgeBaseDocuments, of 100 documents each, that are looked through after one job: about ten seconds

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import KbfleetError, Throttled
 from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Outcome, SyncResult, SyncState
 from kbfleet.domain.tenant import DataSourceReference, Tenant, TenantId, TenantStatus
-from kbfleet.ports import (
-    Announcements,
-    Clock,
-    JobHistory,
-    KnowledgeBases,
-    SyncLedger,
-    TenantRegistry,
-    TenantRounds,
-    Ticks,
-)
 from kbfleet.usecases.ingestion import publish_once, update_sync
+
+if TYPE_CHECKING:
+    from kbfleet.ports import (
+        Announcements,
+        Clock,
+        JobHistory,
+        KnowledgeBases,
+        SyncLedger,
+        TenantRegistry,
+        TenantRounds,
+        Ticks,
+    )
 
 _SETTLED = {TenantStatus.ACTIVE, TenantStatus.FAILED, TenantStatus.SUSPENDED}
 """Whose knowledge base is neither just being made nor deleted."""

@@ -6,16 +6,19 @@ know is written down beside it. So a message that was not taken is made anew lat
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from kbfleet.domain.alert import Deployment
 from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered, ConcurrentUpdate
 from kbfleet.domain.incident import Claim, Failure, Incident, Signal, Step, Timeline
-from kbfleet.domain.root_cause import RootCause
-from kbfleet.ports import AlertChannel, Clock, Incidents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kbfleet.domain.alert import Deployment
+    from kbfleet.domain.root_cause import RootCause
+    from kbfleet.ports import AlertChannel, Clock, Incidents
 
 CLAIM = timedelta(minutes=1)
 """For one message: longer than a notifier lives, so that nobody takes its place while it may still be sending."""

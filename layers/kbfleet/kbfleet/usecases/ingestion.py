@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import (
     AwsRefusal,
@@ -46,6 +46,9 @@ from kbfleet.ports import (
     TenantRegistry,
     Ticks,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
 
 _ATTEMPTS = 20
 """Writers of one ledger entry are few (ticks, requests); losing this often in a row means something is broken."""

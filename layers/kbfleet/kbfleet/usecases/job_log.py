@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from kbfleet.domain.ingestion import LoggedJobState
-from kbfleet.ports import SyncLedger
-from kbfleet.usecases.ingestion import Scheduler, TickReport
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kbfleet.domain.ingestion import LoggedJobState
+    from kbfleet.ports import SyncLedger
+    from kbfleet.usecases.ingestion import Scheduler, TickReport
 
 
 def tick_on_news(logged: Iterable[LoggedJobState], *, ledger: SyncLedger, scheduler: Scheduler) -> TickReport | None:

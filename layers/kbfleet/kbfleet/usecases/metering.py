@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC
+from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.usage import AnsweredQuestion, DailyUsage, UsageCounts
-from kbfleet.ports import Clock, UsageRecords
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kbfleet.ports import Clock, UsageRecords
 
 _ATTEMPTS = 20
 """Deliveries that meet at one tenant's day are few; losing this often in a row means something is broken."""

@@ -7,6 +7,7 @@ which the state machine retries. Until Stop Ingestion nothing is deleted, and `r
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt
 from kbfleet.domain.errors import (
@@ -25,20 +26,6 @@ from kbfleet.domain.tenant import (
     TenantStatus,
     WorkflowFailure,
 )
-from kbfleet.ports import (
-    Announcements,
-    Clock,
-    DocumentBuckets,
-    Execution,
-    Executions,
-    KnowledgeBases,
-    LogDeliveries,
-    SyncLedger,
-    TaskCallbacks,
-    TenantRecords,
-    TenantRegistry,
-    UsageKeys,
-)
 from kbfleet.usecases.lifecycle import put_sync_on_hold
 from kbfleet.usecases.reservations import (
     Stores,
@@ -53,6 +40,22 @@ from kbfleet.usecases.reservations import (
     store_unless_changed,
     without_dead_lease,
 )
+
+if TYPE_CHECKING:
+    from kbfleet.ports import (
+        Announcements,
+        Clock,
+        DocumentBuckets,
+        Execution,
+        Executions,
+        KnowledgeBases,
+        LogDeliveries,
+        SyncLedger,
+        TaskCallbacks,
+        TenantRecords,
+        TenantRegistry,
+        UsageKeys,
+    )
 
 USAGE = "usage"
 """What a receipt calls usage records that are kept."""

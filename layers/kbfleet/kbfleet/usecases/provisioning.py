@@ -6,9 +6,8 @@ times and from any point of a crash. Nothing is rolled back: what was made stays
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import (
     CapacityExceeded,
@@ -33,21 +32,6 @@ from kbfleet.domain.tenant import (
     Workflow,
     WorkflowFailure,
 )
-from kbfleet.domain.usage_plan import Tier
-from kbfleet.ports import (
-    Announcements,
-    Clock,
-    DocumentBuckets,
-    Execution,
-    Executions,
-    KnowledgeBases,
-    LogDeliveries,
-    SyncLedger,
-    TaskCallbacks,
-    TenantRegistry,
-    Ticks,
-    UsageKeys,
-)
 from kbfleet.usecases.ingestion import update_sync
 from kbfleet.usecases.reservations import (
     Stores,
@@ -62,6 +46,26 @@ from kbfleet.usecases.reservations import (
     store_unless_changed,
     without_dead_lease,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+    from kbfleet.domain.usage_plan import Tier
+    from kbfleet.ports import (
+        Announcements,
+        Clock,
+        DocumentBuckets,
+        Execution,
+        Executions,
+        KnowledgeBases,
+        LogDeliveries,
+        SyncLedger,
+        TaskCallbacks,
+        TenantRegistry,
+        Ticks,
+        UsageKeys,
+    )
 
 # --- before the state machine --------------------------------------------------------------------
 

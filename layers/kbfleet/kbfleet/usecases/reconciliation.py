@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.reconciliation import Disagreement, Finding, Reconciliation, ResourceKind
 from kbfleet.domain.tenant import ProvisioningRequest, ResourceNames, Tenant, TenantId, TenantStatus
-from kbfleet.ports import Announcements, Clock, DocumentBuckets, Executions, KnowledgeBases, TenantRegistry
 from kbfleet.usecases.provisioning import start_provisioning
 from kbfleet.usecases.reservations import Stores, announce_status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from kbfleet.ports import Announcements, Clock, DocumentBuckets, Executions, KnowledgeBases, TenantRegistry
 
 _A_WHILE = timedelta(minutes=5)
 _CHANGING = {TenantStatus.PROVISIONING, TenantStatus.OFFBOARDING}

@@ -6,11 +6,15 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import ConcurrentUpdate, KnowledgeStoreNotOffered, LeaseLost, TenantBusy
-from kbfleet.domain.tenant import Reservation, Tenant, TenantId
 from kbfleet.ports import Announcements, Clock, Execution, Executions, KnowledgeStore, TenantRegistry
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from kbfleet.domain.tenant import Reservation, Tenant, TenantId
 
 Stores = Mapping[str, KnowledgeStore]
 """By type; the first is the stack's default."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from kbfleet.domain.ingestion import Priority, Sync, SyncState
 from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
-from kbfleet.ports import Clock, SyncLedger, TenantRegistry, Ticks
 from kbfleet.usecases.ingestion import update_sync
+
+if TYPE_CHECKING:
+    from kbfleet.ports import Clock, SyncLedger, TenantRegistry, Ticks
 
 RUN_EVERY = timedelta(minutes=15)
 """How often the schedule runs: what one run requests is spread over the time until the next one."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from kbfleet.domain.ingestion import Sync
-from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
-from kbfleet.ports import SyncLedger, TenantRegistry
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kbfleet.domain.ingestion import Sync
+    from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
+    from kbfleet.ports import SyncLedger, TenantRegistry
 
 _BATCH = 100
 MOST_LOOKED_AT = 1_000

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import TenantNotActive
-from kbfleet.domain.tenant import TenantId
-from kbfleet.domain.uploads import Upload, UploadForm
-from kbfleet.ports import KnowledgeStore, TenantRegistry, Uploads
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+    from kbfleet.domain.tenant import TenantId
+    from kbfleet.domain.uploads import Upload, UploadForm
+    from kbfleet.ports import KnowledgeStore, TenantRegistry, Uploads
 
 
 def grant_upload(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from kbfleet.domain.alert import Alert
 from kbfleet.domain.errors import AlertNotDelivered
-from kbfleet.ports import AlertChannel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from kbfleet.domain.alert import Alert
+    from kbfleet.ports import AlertChannel
 
 
 @dataclass(frozen=True, slots=True)

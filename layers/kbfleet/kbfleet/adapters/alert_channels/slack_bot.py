@@ -7,20 +7,23 @@ conversations.replies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.error import URLError
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.models.metadata import Metadata
 
-from kbfleet.adapters.alert_channels import ChannelResources
 from kbfleet.adapters.alert_channels.slack_message import TIMEOUT_SECONDS, ShortRateLimitHandler, blocks, summary
-from kbfleet.domain.alert import Alert
 from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from kbfleet.adapters.alert_channels import ChannelResources
+    from kbfleet.domain.alert import Alert
 
 _EVENT = "kbfleet_notice"
 """Type of the metadata by which a message that was posted is found again. Source: Slack documentation, Message

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.error import URLError
 
 from slack_sdk.webhook import WebhookClient
 
 from kbfleet.adapters.alert_channels import ChannelResources, SendingChannel
 from kbfleet.adapters.alert_channels.slack_message import TIMEOUT_SECONDS, ShortRateLimitHandler, blocks, summary
-from kbfleet.domain.alert import Alert
 from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kbfleet.domain.alert import Alert
 
 
 class SlackWebhookChannel(SendingChannel):

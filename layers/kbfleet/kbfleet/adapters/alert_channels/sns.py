@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from kbfleet.adapters.alert_channels import ChannelResources, SendingChannel
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.alert import Alert, Severity
 from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered, KbfleetError, NotReadyYet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _MAX_SUBJECT = 99
 """ASCII, in one line, fewer than 100 characters. Source: AWS documentation, Amazon SNS, Publish."""

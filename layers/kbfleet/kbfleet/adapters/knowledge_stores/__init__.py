@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kbfleet.domain.errors import InvalidInput
-from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import ResourceNames, TenantId
-from kbfleet.ports import KnowledgeStore
+
+if TYPE_CHECKING:
+    from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+    from kbfleet.ports import KnowledgeStore
 
 EMBEDDING_DIMENSION = 1024
 """Of Titan Text Embeddings V2, the default. Source: AWS documentation, Amazon Titan Text Embeddings models."""

@@ -6,14 +6,17 @@ knowledge bases.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from kbfleet.adapters.knowledge_stores import StoreResources
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.tenant import ResourceNames, TenantId
 from kbfleet.domain.uploads import MAX_METADATA_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from kbfleet.adapters.knowledge_stores import StoreResources
+    from kbfleet.domain.tenant import ResourceNames, TenantId
 
 
 class ManagedKnowledgeStore:

@@ -10,10 +10,9 @@ Amazon OpenSearch Serverless; that the last two are checked for the control plan
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.adapters.knowledge_stores import (
@@ -26,8 +25,12 @@ from kbfleet.adapters.knowledge_stores import (
 )
 from kbfleet.domain.errors import KnowledgeStoreUnusable, NotReadyYet
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.tenant import ResourceNames, TenantId
 from kbfleet.domain.uploads import MAX_METADATA_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from kbfleet.domain.tenant import ResourceNames, TenantId
 
 _VECTOR_FIELD = "bedrock-knowledge-base-default-vector"
 _TEXT_FIELD = "AMAZON_BEDROCK_TEXT_CHUNK"

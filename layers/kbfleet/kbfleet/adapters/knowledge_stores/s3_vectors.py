@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
@@ -18,10 +17,13 @@ from kbfleet.adapters.knowledge_stores import (
 )
 from kbfleet.domain.errors import KnowledgeStoreUnusable, NotReadyYet
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.tenant import ResourceNames, TenantId
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from mypy_boto3_s3vectors.client import S3VectorsClient
+
+    from kbfleet.domain.tenant import ResourceNames, TenantId
 
 _SHAPE: Mapping[str, Any] = {"dataType": "float32", "dimension": EMBEDDING_DIMENSION, "distanceMetric": "cosine"}
 _NOT_FILTERABLE = ("AMAZON_BEDROCK_TEXT", "AMAZON_BEDROCK_METADATA")
