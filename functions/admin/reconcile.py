@@ -10,7 +10,8 @@ from kbfleet import api, bootstrap
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
 from kbfleet.domain.reconciliation import Disagreement, Reconciliation
-from kbfleet.telemetry import logger, metrics, tracer
+from kbfleet.logs import logger
+from kbfleet.telemetry import metrics, tracer
 from kbfleet.usecases.reconciliation import reconcile
 
 app = api.resolver()

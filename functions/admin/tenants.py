@@ -26,9 +26,10 @@ from kbfleet.contracts.usage import UsageBody, UsageQuery
 from kbfleet.contracts.workflows import ProvisionTenantInput
 from kbfleet.domain.errors import ExecutionNotFound, ResourceMissing
 from kbfleet.domain.tenant import Tenant, TenantId
+from kbfleet.logs import logger
 from kbfleet.ports import Executions
 from kbfleet.settings import OffboardingExecutionSettings, read
-from kbfleet.telemetry import logger, tracer
+from kbfleet.telemetry import tracer
 from kbfleet.usecases.failed_documents import request_retry
 from kbfleet.usecases.ingestion import request_sync, stop_sync
 from kbfleet.usecases.lifecycle import resume_tenant, suspend_tenant

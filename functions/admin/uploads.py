@@ -13,8 +13,9 @@ from kbfleet import api, bootstrap
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.documents import UploadBody, UploadRequest
 from kbfleet.domain.tenant import TenantId
+from kbfleet.logs import logger
 from kbfleet.settings import UploadSettings, read
-from kbfleet.telemetry import logger, tracer
+from kbfleet.telemetry import tracer
 from kbfleet.usecases.uploads import grant_upload
 
 app = api.resolver()

@@ -13,7 +13,8 @@ from kbfleet import api, bootstrap
 from kbfleet.contracts import parse
 from kbfleet.contracts.documents import DocumentTraceBody, DocumentTraceQuery
 from kbfleet.domain.tenant import TenantId
-from kbfleet.telemetry import logger, tracer
+from kbfleet.logs import logger
+from kbfleet.telemetry import tracer
 
 app = api.resolver()
 

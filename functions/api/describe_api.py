@@ -8,8 +8,9 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import api
+from kbfleet.logs import logger
 from kbfleet.openapi.document import document
-from kbfleet.telemetry import logger, tracer
+from kbfleet.telemetry import tracer
 
 app = api.resolver()
 _DOCUMENT = json.dumps(document(), ensure_ascii=False)

@@ -13,7 +13,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
 from kbfleet.domain.errors import TenantClaimMissing, TokenRefused
-from kbfleet.telemetry import logger, tracer
+from kbfleet.logs import logger
+from kbfleet.telemetry import tracer
 
 _SCHEME = "bearer "
 

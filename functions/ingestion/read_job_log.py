@@ -11,7 +11,8 @@ from kbfleet.contracts import parse_json
 from kbfleet.contracts.aws_events import JobLogRecord
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion import LoggedJobState
-from kbfleet.telemetry import logger, metrics, report_tick, tracer
+from kbfleet.logs import logger
+from kbfleet.telemetry import metrics, report_tick, tracer
 from kbfleet.usecases.job_log import tick_on_news
 
 

@@ -6,7 +6,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
-from kbfleet.telemetry import logger, metrics, tracer
+from kbfleet.logs import logger
+from kbfleet.telemetry import metrics, tracer
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -7,7 +7,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import bootstrap
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.documents import RetryTurn
-from kbfleet.telemetry import logger, tracer
+from kbfleet.logs import logger
+from kbfleet.telemetry import tracer
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -5,7 +5,8 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
-from kbfleet.telemetry import logger, report_tick, tracer
+from kbfleet.logs import logger
+from kbfleet.telemetry import report_tick, tracer
 
 
 @logger.inject_lambda_context(clear_state=True)

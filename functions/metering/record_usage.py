@@ -15,7 +15,8 @@ from kbfleet.contracts import parse_json
 from kbfleet.contracts.usage import QuestionAnsweredLine
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.usage import AnsweredQuestion
-from kbfleet.telemetry import logger, metrics, tracer
+from kbfleet.logs import logger
+from kbfleet.telemetry import metrics, tracer
 from kbfleet.usecases.metering import count_usage
 
 

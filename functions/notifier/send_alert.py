@@ -25,7 +25,8 @@ from kbfleet.contracts.events import (
 )
 from kbfleet.domain import signals
 from kbfleet.domain.incident import Signal
-from kbfleet.telemetry import logger, tracer
+from kbfleet.logs import logger
+from kbfleet.telemetry import tracer
 from kbfleet.usecases.incidents import IncidentDesk
 
 _LONGEST_TELLING_MILLISECONDS = 15_000

@@ -10,7 +10,8 @@ from kbfleet import bootstrap
 from kbfleet.contracts import parse
 from kbfleet.contracts.aws_events import StoppedExecutionDetail, StoppedExecutionInput
 from kbfleet.domain.tenant import describe_failure
-from kbfleet.telemetry import logger, tracer
+from kbfleet.logs import logger
+from kbfleet.telemetry import tracer
 from kbfleet.usecases.provisioning import record_stopped_execution
 
 

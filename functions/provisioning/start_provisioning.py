@@ -7,7 +7,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import bootstrap
 from kbfleet.contracts import parse
 from kbfleet.contracts.events import TenantOnboardingRequestedEvent
-from kbfleet.telemetry import logger, tracer
+from kbfleet.logs import logger
+from kbfleet.telemetry import tracer
 from kbfleet.usecases.provisioning import start_provisioning
 
 

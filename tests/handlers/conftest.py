@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from kbfleet import bootstrap, telemetry
+from kbfleet import bootstrap
 from kbfleet.adapters.sessions import SignedSessions
 from kbfleet.domain.tenant import TenantId
+from kbfleet.logs import logger
+from kbfleet.metering import usage_logger
 from kbfleet.usecases.asking import AskableTenants
 from kbfleet.usecases.incidents import IncidentDesk
 from tests.support.fakes import FakeClock, InMemoryIncidents, RecordingAlertChannel, ScriptedAnswerer
@@ -207,7 +209,7 @@ def handler(environment: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
 @pytest.fixture
 def logs(monkeypatch: pytest.MonkeyPatch) -> Logs:
     stream = StringIO()
-    for written in (*telemetry.logger.handlers, *telemetry.usage_logger.handlers):
+    for written in (*logger.handlers, *usage_logger.handlers):
         monkeypatch.setattr(written, "stream", stream)
     return Logs(stream)
 

@@ -173,7 +173,7 @@ class TestBackEnds:
 
     def test_an_impossible_tenant_is_refused(self, ask: Ask, answerer: Script) -> None:
         answerer()
-        document = problem_of(ask(sample="ask_for_tenant", path="/tenants/ACME/ask"))
+        document = problem_of(ask(sample="ask_for_tenant", pathParameters={"tenant_id": "ACME"}))
         assert (document["status"], document["field"]) == (400, "tenant_id")
 
     @pytest.mark.parametrize("user_id", ["", "x" * 256, 7])
@@ -284,10 +284,6 @@ class TestRefusals:
         document = problem_of(ask())
         assert (document["status"], document["code"]) == (409, code)
         assert asked.asked == []
-
-    def test_an_unknown_path_is_a_problem_too(self, ask: Ask, answerer: Script) -> None:
-        answerer()
-        assert problem_of(ask(path="/nowhere", resource="/nowhere"))["status"] == 404
 
     def test_an_answer_from_anothers_documents_is_forbidden_and_logged_as_an_error(
         self, ask: Ask, fleet: Fleet, answerer: Script, logs: Logs

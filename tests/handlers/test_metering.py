@@ -16,7 +16,8 @@ from kbfleet.contracts.usage import QuestionAnsweredLine
 from kbfleet.domain.errors import ConcurrentUpdate, NotReadyYet
 from kbfleet.domain.tenant import TenantId
 from kbfleet.domain.usage import AskUsage, UsageCounts, UsagePeriod
-from kbfleet.telemetry import logger, record_usage
+from kbfleet.logs import logger
+from kbfleet.metering import record_usage
 from local.stack import filter_patterns
 from tests.handlers.conftest import Event, Handler, Logs, event
 from tests.support.fleet import Fleet

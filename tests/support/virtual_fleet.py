@@ -577,7 +577,8 @@ def _forget_ports() -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Thousands of runs would write millions of lines of logs and metrics."""
-    from kbfleet.telemetry import logger, usage_logger
+    from kbfleet.logs import logger
+    from kbfleet.metering import usage_logger
 
     levels = {each: each.log_level for each in (logger, usage_logger)}
     for each in levels:

@@ -1,36 +1,29 @@
-"""Logs, traces and metrics, and what every workflow step has in common."""
+"""Traces and metrics, and what every workflow step has in common."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools import Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
 from kbfleet.contracts import parse
-from kbfleet.contracts.asking import QUESTION_ANSWERED
 from kbfleet.domain.errors import KbfleetError, Retryable
+from kbfleet.logs import logger
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from kbfleet.domain.tenant import TenantId
-    from kbfleet.domain.usage import AskUsage
     from kbfleet.usecases.ingestion import TickReport
 
-logger = Logger()
 # Only what makes our calls: by default every module that X-Ray knows is looked for, and imported.
 tracer = Tracer(patch_modules=("botocore",))
 METRICS_NAMESPACE = "kbfleet"
 metrics = Metrics(namespace=METRICS_NAMESPACE)
-# Its lines are what usage is counted by: they are written whatever the level of the others is, with the time in UTC.
-# No dot in its name: the logger above would write its lines, too.
-usage_logger = Logger(service="kbfleet-usage", level="INFO", use_rfc3339=True, utc=True)
 
 Input = TypeVar("Input", bound=BaseModel)
 StepHandler = Callable[[dict[str, Any], LambdaContext], dict[str, Any] | None]
@@ -92,15 +85,3 @@ def report_tick(report: TickReport, *, fleet: str, now: datetime) -> None:
         metrics.add_metric("OldestPendingChangeSeconds", MetricUnit.Seconds, (now - report.stale_since).total_seconds())
     metrics.flush_metrics()
     logger.info("Tick", running=report.running, started=report.started, ended=report.ended, waiting=report.waiting)
-
-
-def record_usage(tenant_id: TenantId, usage: AskUsage, *, request_id: str) -> None:
-    """Writes the line of an answered question that usage is counted by; nothing of question and answer is in it.
-
-    A line on standard output costs the answer nothing. A subscription filter of the log group takes it to
-    RecordUsageFunction.
-
-    Args:
-        request_id: of the API request, to find the line of an answer.
-    """
-    usage_logger.info(QUESTION_ANSWERED, tenant_id=tenant_id, request_id=request_id, **asdict(usage))

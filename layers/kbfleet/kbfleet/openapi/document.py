@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from kbfleet import api
+from kbfleet import responses
 from kbfleet.domain.errors import KbfleetError
 from kbfleet.domain.tenant import TenantId
 from kbfleet.openapi.operations import (
@@ -133,7 +133,7 @@ def _problems(operation: Operation) -> dict[str, Any]:
 
 def _meanings(operation: Operation) -> Iterator[tuple[HTTPStatus, str]]:
     for kind in problem_kinds(operation):
-        yield api.status_of(kind), _typed(kind.__name__, " ".join((inspect.getdoc(kind) or "").split()))
+        yield responses.status_of(kind), _typed(kind.__name__, " ".join((inspect.getdoc(kind) or "").split()))
     for gateway in GATEWAY_PROBLEMS.values():
         if operation.caller in gateway.callers:
             yield gateway.status, _typed(gateway.code, gateway.detail)
@@ -160,7 +160,7 @@ def _family(kind: type[KbfleetError]) -> Iterator[type[KbfleetError]]:
 
 
 def _typed(code: str, meaning: str) -> str:
-    return f"- `{api.problem_type(code)}`: {meaning}"
+    return f"- `{responses.problem_type(code)}`: {meaning}"
 
 
 def _untyped(meaning: str) -> str:

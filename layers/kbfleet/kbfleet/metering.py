@@ -1,0 +1,30 @@
+"""The line that an answered question is counted by."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools import Logger
+
+from kbfleet.contracts.asking import QUESTION_ANSWERED
+
+if TYPE_CHECKING:
+    from kbfleet.domain.tenant import TenantId
+    from kbfleet.domain.usage import AskUsage
+
+# Written whatever the level of the others is, with the time in UTC. No dot in its name: the log of the function would
+# write its lines, too.
+usage_logger = Logger(service="kbfleet-usage", level="INFO", use_rfc3339=True, utc=True)
+
+
+def record_usage(tenant_id: TenantId, usage: AskUsage, *, request_id: str) -> None:
+    """Writes the line of an answered question that usage is counted by; nothing of question and answer is in it.
+
+    A line on standard output costs the answer nothing. A subscription filter of the log group takes it to
+    RecordUsageFunction.
+
+    Args:
+        request_id: of the API request, to find the line of an answer.
+    """
+    usage_logger.info(QUESTION_ANSWERED, tenant_id=tenant_id, request_id=request_id, **asdict(usage))

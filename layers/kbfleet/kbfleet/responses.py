@@ -1,0 +1,118 @@
+"""What our HTTP functions answer: bodies in JSON, and one place from exception to RFC 9457 problem details."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from kbfleet.domain import errors
+from kbfleet.logs import logger
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+_STATUS: tuple[tuple[type[errors.KbfleetError], HTTPStatus], ...] = (
+    (errors.InvalidInput, HTTPStatus.BAD_REQUEST),
+    (errors.KnowledgeStoreNotOffered, HTTPStatus.BAD_REQUEST),
+    (errors.TokenRefused, HTTPStatus.UNAUTHORIZED),
+    (errors.TenantClaimMissing, HTTPStatus.FORBIDDEN),
+    (errors.IsolationBreached, HTTPStatus.FORBIDDEN),
+    (errors.TenantNotFound, HTTPStatus.NOT_FOUND),
+    (errors.ExecutionNotFound, HTTPStatus.NOT_FOUND),
+    (errors.TenantBusy, HTTPStatus.CONFLICT),
+    (errors.TenantNotActive, HTTPStatus.CONFLICT),
+    (errors.OffboardingBegun, HTTPStatus.CONFLICT),
+    (errors.ConcurrentUpdate, HTTPStatus.CONFLICT),
+    (errors.Throttled, HTTPStatus.TOO_MANY_REQUESTS),
+    (errors.NotReadyYet, HTTPStatus.SERVICE_UNAVAILABLE),
+    (errors.AwsRefusal, HTTPStatus.BAD_GATEWAY),
+)
+_RETRY_AFTER_SECONDS = "2"
+
+
+@dataclass(frozen=True)
+class HttpResponse:
+    """As API Gateway takes it from a function."""
+
+    status: HTTPStatus
+    body: str
+    content_type: str = "application/json"
+    retry_after: str | None = None
+
+    @property
+    def headers(self) -> dict[str, list[str]]:
+        """All but the type of the content."""
+        return {} if self.retry_after is None else {"Retry-After": [self.retry_after]}
+
+    @property
+    def proxied(self) -> dict[str, Any]:
+        """Source: AWS documentation, Amazon API Gateway, output format of a Lambda function for proxy integration."""
+        return {
+            "statusCode": int(self.status),
+            "multiValueHeaders": {"Content-Type": [self.content_type], **self.headers},
+            "body": self.body,
+        }
+
+
+def status_of(kind: type[errors.KbfleetError]) -> HTTPStatus:
+    """With what an error of that kind is answered."""
+    return next((status for known, status in _STATUS if issubclass(kind, known)), HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def problem_type(code: str) -> str:
+    """The URI by which a problem is told from others (RFC 9457, section 3.1.1), of the name of its error."""
+    return f"urn:kbfleet:problem:{re.sub(r'(?<!^)(?=[A-Z])', '-', code).lower()}"
+
+
+def respond(body: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> HttpResponse:
+    return HttpResponse(status, body.model_dump_json())
+
+
+def failure(error: Exception) -> HttpResponse:
+    """The problem document of an exception, whatever it is; the log tells more."""
+    if not isinstance(error, errors.KbfleetError):
+        logger.error("The request failed unexpectedly", exc_info=error)
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Unexpected error.")
+    write = logger.error if isinstance(error, errors.IsolationBreached) else logger.warning
+    write("The request was not served", error=type(error).__name__, reason=str(error))
+    code, status = type(error).__name__, status_of(type(error))
+    # What AWS said stays in the log: it names resources that are not the caller's.
+    internal = isinstance(error, errors.Retryable | errors.AwsRefusal | errors.IsolationBreached)
+    return problem(
+        status,
+        "The service behind this API could not answer." if internal else str(error),
+        code,
+        field=error.field if isinstance(error, errors.InvalidInput) else None,
+        retry_after=_RETRY_AFTER_SECONDS if isinstance(error, errors.Retryable) else None,
+    )
+
+
+def problem(
+    status: HTTPStatus,
+    detail: str,
+    code: str | None = None,
+    *,
+    field: str | None = None,
+    retry_after: str | None = None,
+) -> HttpResponse:
+    """A problem document (RFC 9457).
+
+    Args:
+        code: the name of one of our errors; without, the status says all.
+        field: the part of the request that is wrong.
+        retry_after: seconds.
+    """
+    document: dict[str, object] = {
+        "type": "about:blank" if code is None else problem_type(code),
+        "title": status.phrase,
+        "status": int(status),
+    }
+    if code is not None:
+        document["code"] = code
+    document["detail"] = detail
+    if field is not None:
+        document["field"] = field
+    return HttpResponse(status, json.dumps(document, ensure_ascii=False), "application/problem+json", retry_after)
