@@ -18,7 +18,8 @@ from benchmarks.ingestion.ports import History, KnowledgeBases, Ledger, Registry
 from benchmarks.ingestion.ports import active_tenant as active
 from benchmarks.ingestion.service import JOBS_PER_ACCOUNT, START_INTERVAL, Durations, IngestionService
 from benchmarks.ingestion.workloads import tenant
-from kbfleet.adapters.dynamodb import DynamoDBJobHistory, DynamoDBSyncLedger, DynamoDBTenantRegistry, Table
+from kbfleet.adapters.dynamodb import DynamoDBJobHistory, DynamoDBSyncLedger, DynamoDBTenantRegistry
+from kbfleet.adapters.dynamodb_table import Table
 from kbfleet.domain.ingestion import Priority
 from kbfleet.domain.tenant import DataSourceReference, TenantId
 from kbfleet.ports import JobHistory, SyncLedger, TenantRegistry

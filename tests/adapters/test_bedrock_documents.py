@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from kbfleet.adapters.bedrock_documents import BedrockDocuments
-from kbfleet.adapters.dynamodb import Table
+from kbfleet.adapters.dynamodb_table import Table
 from kbfleet.adapters.s3 import S3StoredDocuments
 from kbfleet.adapters.sqs_retry_turns import SqsRetryTurns
 from kbfleet.contracts import parse_json

@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from kbfleet.adapters.dynamodb import DynamoDBTenantRecords, Table
+from kbfleet.adapters.dynamodb import DynamoDBTenantRecords
 from kbfleet.adapters.dynamodb_documents import DynamoDBDocumentRetries, DynamoDBFailedDocuments
+from kbfleet.adapters.dynamodb_table import Table
 from kbfleet.domain.documents import DocumentRetry, FailedDocument, FailureStatus, SentDocument
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.ports import DocumentRetries, FailedDocuments

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from kbfleet.adapters.dynamodb import Table
 from kbfleet.adapters.dynamodb_incidents import REMEMBERED_FOR, DynamoDBIncidents
+from kbfleet.adapters.dynamodb_table import Table
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.incident import Concern, Incident, Signal, Timeline
 from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome

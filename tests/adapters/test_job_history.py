@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from kbfleet.adapters.dynamodb import DynamoDBJobHistory, Table
+from kbfleet.adapters.dynamodb import DynamoDBJobHistory
+from kbfleet.adapters.dynamodb_table import Table
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.ports import JobHistory, Recorded
 from tests.support.clock import START

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from benchmarks.ingestion.ports import Ledger
-from kbfleet.adapters.dynamodb import DynamoDBSyncLedger, Table
+from kbfleet.adapters.dynamodb import DynamoDBSyncLedger
+from kbfleet.adapters.dynamodb_table import Table
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.ingestion import (
     FailureReason,

@@ -20,8 +20,8 @@ from kbfleet.adapters.dynamodb import (
     DynamoDBSyncLedger,
     DynamoDBTenantRecords,
     DynamoDBTenantRegistry,
-    Table,
 )
+from kbfleet.adapters.dynamodb_table import Table
 from kbfleet.adapters.dynamodb_usage import DynamoDBUsageRecords
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from kbfleet.adapters.dynamodb import DynamoDBTenantRegistry, Table
+from kbfleet.adapters.dynamodb import DynamoDBTenantRegistry
+from kbfleet.adapters.dynamodb_table import Table
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
 from kbfleet.domain.tenant import Lease, Offboarding, Tenant, TenantId, TenantStatus

@@ -24,8 +24,8 @@ from kbfleet.adapters.dynamodb import (
     DynamoDBTenantRecords,
     DynamoDBTenantRegistry,
     DynamoDBTenantRounds,
-    Table,
 )
+from kbfleet.adapters.dynamodb_table import Table
 from kbfleet.adapters.knowledge_stores import StoreResources, StoreType
 from kbfleet.domain.errors import AlertNotDelivered, KnowledgeStoreNotOffered
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind

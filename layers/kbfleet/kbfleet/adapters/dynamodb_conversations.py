@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.adapters.dynamodb import Table, as_item, tenant_key
+from kbfleet.adapters.dynamodb_table import Table, as_item, tenant_key
 from kbfleet.domain.answer import Turn
 
 if TYPE_CHECKING:

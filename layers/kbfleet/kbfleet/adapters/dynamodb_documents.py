@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
-from kbfleet.adapters.dynamodb import Table, tenant_key
+from kbfleet.adapters.dynamodb_table import Table, tenant_key
 from kbfleet.domain.documents import DocumentRetry, FailedDocument
 from kbfleet.ports import FailedDocumentPage
 

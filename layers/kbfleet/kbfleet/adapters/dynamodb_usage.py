@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeSerializer
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.adapters.dynamodb import Table, as_item, tenant_key
+from kbfleet.adapters.dynamodb_table import Table, as_item, tenant_key
 from kbfleet.domain.errors import ConcurrentUpdate, Throttled
 from kbfleet.domain.usage import DailyUsage, UsageCounts, UsagePeriod
 

@@ -1,0 +1,146 @@
+"""The one DynamoDB table: reading, conditional writing, and the keys of what belongs to a tenant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.table import BatchWriter
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
+
+from kbfleet.adapters.aws_errors import translated
+from kbfleet.domain.errors import ConcurrentUpdate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+    from kbfleet.domain.tenant import TenantId
+
+_serializer = TypeSerializer()
+_deserializer = TypeDeserializer()
+
+Item = dict[str, Any]
+
+
+def as_item(fields: Mapping[str, object]) -> Item:
+    return {name: _serializer.serialize(value) for name, value in fields.items() if value is not None}
+
+
+def _fields(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _deserializer.deserialize(value) for name, value in item.items()}
+
+
+def tenant_key(tenant_id: TenantId, sort_key: str) -> dict[str, str]:
+    """Of an item in the tenant's own partition."""
+    return {"PK": f"TENANT#{tenant_id}", "SK": sort_key}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A DynamoDB table whose conditional writes raise `ConcurrentUpdate`."""
+
+    client: DynamoDBClient
+    name: str
+
+    def get(self, tenant_id: TenantId, sort_key: str) -> dict[str, Any] | None:
+        return self.item(tenant_key(tenant_id, sort_key))
+
+    def item(self, key: Mapping[str, str]) -> dict[str, Any] | None:
+        with translated(f"the record {key['SK']} of {key['PK']}"):
+            # Leases and generations are decided on what is read here: it must be the newest.
+            answer = self.client.get_item(TableName=self.name, Key=as_item(key), ConsistentRead=True)
+        return _fields(answer["Item"]) if "Item" in answer else None
+
+    def update(
+        self,
+        key: Mapping[str, str],
+        fields: Mapping[str, object],
+        *,
+        condition: str,
+        values: Mapping[str, object],
+        subject: str,
+    ) -> None:
+        """Sets these fields and leaves the others. Raises: ConcurrentUpdate when the condition does not hold."""
+        present = {name: value for name, value in fields.items() if value is not None}
+        with translated(subject):
+            try:
+                self.client.update_item(
+                    TableName=self.name,
+                    Key=as_item(key),
+                    UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in present),
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames={f"#{name}": name for name in present},
+                    ExpressionAttributeValues=as_item(
+                        {**{f":{name}": value for name, value in present.items()}, **values}
+                    ),
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                    raise ConcurrentUpdate(f"{subject} has changed since it was read.") from error
+                raise
+
+    def put(self, fields: Mapping[str, object], *, condition: str, values: Mapping[str, object], subject: str) -> None:
+        """Raises: ConcurrentUpdate when the condition does not hold."""
+        arguments: dict[str, Any] = {"ExpressionAttributeValues": as_item(values)} if values else {}
+        with translated(subject):
+            try:
+                self.client.put_item(
+                    TableName=self.name, Item=as_item(fields), ConditionExpression=condition, **arguments
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                    raise ConcurrentUpdate(f"{subject} has changed since it was read.") from error
+                raise
+
+    def delete_if(self, key: Mapping[str, str], *, condition: str, values: Mapping[str, object], subject: str) -> None:
+        """Raises: ConcurrentUpdate when the condition does not hold."""
+        with translated(subject):
+            try:
+                self.client.delete_item(
+                    TableName=self.name,
+                    Key=as_item(key),
+                    ConditionExpression=condition,
+                    ExpressionAttributeValues=as_item(values),
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                    raise ConcurrentUpdate(f"{subject} has changed since it was read.") from error
+                raise
+
+    def delete(self, keys: Iterable[Mapping[str, object]], *, subject: str) -> None:
+        """An item that is gone already is no error."""
+        # boto3's writer offers again what the table has left out of a batch.
+        with translated(subject), BatchWriter(self.name, self.client) as batch:
+            for key in keys:
+                batch.delete_item(Key=as_item(key))
+
+    def of_tenant(
+        self, tenant_id: TenantId, prefix: str, *, after: str = "", limit: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """The tenant's items whose sort keys begin with `prefix`, in their order; behind `prefix` + `after` if given.
+        What follows the prefix is letters and digits."""
+        return self.query(
+            limit=limit,
+            KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
+            # "!" comes before and "~" after every letter and digit.
+            ExpressionAttributeValues=as_item(
+                {
+                    ":pk": tenant_key(tenant_id, "")["PK"],
+                    ":first": f"{prefix}{after}!" if after else prefix,
+                    ":last": f"{prefix}~",
+                }
+            ),
+            ConsistentRead=True,
+        )
+
+    def query(self, *, limit: int | None = None, **arguments: Any) -> Iterator[dict[str, Any]]:
+        """All pages, up to `limit` items."""
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.name, PaginationConfig={"MaxItems": limit, "PageSize": limit} if limit else {}, **arguments
+        )
+        with translated(f"a query of table {self.name}"):
+            for page in pages:
+                yield from map(_fields, page["Items"])
