@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from kbfleet.adapters.knowledge_stores import IndexCatalogue, StoreResources
-from kbfleet.bootstrap import KNOWLEDGE_STORES, OfferedStores
+from kbfleet.adapters.knowledge_stores.offered_stores import OfferedStores
+from kbfleet.bootstrap import KNOWLEDGE_STORES, store_types
 from kbfleet.domain.errors import KnowledgeStoreNotOffered
 from tests.support.emulator import TITAN, VECTOR_BUCKET
 from tests.support.fakes import InMemoryIndexCatalogue
@@ -41,13 +42,13 @@ class Stack:
 
 @pytest.mark.parametrize("default", KNOWLEDGE_STORES)
 def test_the_stacks_default_comes_first(default: str) -> None:
-    offered = list(OfferedStores(default, Stack(collection_arn=COLLECTION).resources))
+    offered = list(OfferedStores(default, store_types(), Stack(collection_arn=COLLECTION).resources))
     assert offered[0] == default
     assert sorted(offered) == sorted(KNOWLEDGE_STORES)
 
 
 def test_a_stack_without_a_collection_does_not_offer_opensearch_serverless() -> None:
-    offered = OfferedStores("S3_VECTORS", Stack().resources)
+    offered = OfferedStores("S3_VECTORS", store_types(), Stack().resources)
     assert list(offered) == ["S3_VECTORS", "MANAGED"]
     assert "OPENSEARCH_SERVERLESS" not in offered
     with pytest.raises(KeyError):
@@ -56,12 +57,12 @@ def test_a_stack_without_a_collection_does_not_offer_opensearch_serverless() -> 
 
 def test_a_default_that_the_stack_lacks_is_refused_at_once() -> None:
     with pytest.raises(KnowledgeStoreNotOffered, match="OPENSEARCH_SERVERLESS"):
-        OfferedStores("OPENSEARCH_SERVERLESS", Stack().resources)
+        OfferedStores("OPENSEARCH_SERVERLESS", store_types(), Stack().resources)
 
 
 def test_asking_for_names_makes_no_client() -> None:
     stack = Stack(collection_arn=COLLECTION)
-    offered = OfferedStores("S3_VECTORS", stack.resources)
+    offered = OfferedStores("S3_VECTORS", store_types(), stack.resources)
     assert "OPENSEARCH_SERVERLESS" in offered
     assert (len(offered), sorted(offered)) == (3, sorted(KNOWLEDGE_STORES))
     assert stack.made == []
@@ -69,7 +70,7 @@ def test_asking_for_names_makes_no_client() -> None:
 
 def test_a_store_is_made_once_when_it_is_first_used() -> None:
     stack = Stack(collection_arn=COLLECTION)
-    offered = OfferedStores("MANAGED", stack.resources)
+    offered = OfferedStores("MANAGED", store_types(), stack.resources)
     assert offered["S3_VECTORS"] is offered["S3_VECTORS"]
     assert stack.made == ["s3vectors"]
     assert offered["OPENSEARCH_SERVERLESS"].kind == "VECTOR"

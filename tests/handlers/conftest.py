@@ -20,7 +20,13 @@ from kbfleet.logs import logger
 from kbfleet.metering import usage_logger
 from kbfleet.usecases.asking import AskableTenants
 from kbfleet.usecases.incidents import IncidentDesk
-from tests.support.fakes import FakeClock, InMemoryIncidents, RecordingAlertChannel, ScriptedAnswerer
+from tests.support.fakes import (
+    FakeClock,
+    InMemoryAskableTenantRecords,
+    InMemoryIncidents,
+    RecordingAlertChannel,
+    ScriptedAnswerer,
+)
 from tests.support.fleet import Fleet
 from tests.support.openapi import require_as_documented
 from tests.support.samples import ACCOUNT, DEPLOYMENT, REGION
@@ -165,7 +171,8 @@ def answerer(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scr
 
     def script(**answers: Any) -> ScriptedAnswerer:
         scripted = ScriptedAnswerer(answers)
-        tenants = AskableTenants(fleet.registry, fleet.ledger, fleet.clock, fleet.scheduler.start_interval)
+        records = InMemoryAskableTenantRecords(fleet.registry, fleet.ledger)
+        tenants = AskableTenants(records, fleet.clock, fleet.scheduler.start_interval)
         monkeypatch.setattr(bootstrap, "answerer", lambda _knowledge_store: scripted)
         monkeypatch.setattr(bootstrap, "sessions", lambda: SESSIONS)
         monkeypatch.setattr(bootstrap, "askable_tenants", lambda: tenants)

@@ -24,6 +24,7 @@ from tests.support.recorders import (
     SucceededTask,
 )
 from tests.support.records import (
+    InMemoryAskableTenantRecords,
     InMemoryJobHistory,
     InMemorySyncLedger,
     InMemoryTenantRecords,
@@ -37,6 +38,7 @@ from tests.support.usage_keys import InMemoryUsageKeys
 __all__ = [
     "FailedTask",
     "FakeClock",
+    "InMemoryAskableTenantRecords",
     "InMemoryDocumentBuckets",
     "InMemoryDocumentRetries",
     "InMemoryExecutions",

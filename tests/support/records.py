@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
 from kbfleet.domain.ingestion import JobStateChange, Priority, Sync, SyncState
@@ -28,7 +29,7 @@ class InMemoryTenantRegistry:
     def get(self, tenant_id: TenantId) -> Tenant:
         tenant = self.find(tenant_id)
         if tenant is None:
-            raise TenantNotFound(f"No tenant {tenant_id} is registered.")
+            raise TenantNotFound.of(tenant_id)
         return tenant
 
     def all(self) -> Iterator[Tenant]:
@@ -51,6 +52,19 @@ class InMemoryTenantRegistry:
     def _store(self, tenant: Tenant) -> None:
         self._tenants[tenant.tenant_id] = tenant
         self.writes += 1
+
+
+class InMemoryAskableTenantRecords:
+    """`kbfleet.ports.AskableTenantRecords`, from the other two."""
+
+    def __init__(self, registry: InMemoryTenantRegistry, ledger: InMemorySyncLedger) -> None:
+        self._registry = registry
+        self._ledger = ledger
+
+    def get(self, tenant_id: TenantId) -> AskableTenant:
+        tenant, sync = self._registry.get(tenant_id), self._ledger.find(tenant_id)
+        freshness = Freshness(sync.synced_at, sync.pending_changes)
+        return AskableTenant(tenant_id, tenant.askable(), tenant.knowledge_store, freshness)
 
 
 class InMemoryTenantRecords:

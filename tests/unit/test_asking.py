@@ -26,7 +26,13 @@ from kbfleet.domain.errors import (
 from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
 from kbfleet.usecases.asking import AskableTenants, ask
 from tests.support.clock import START
-from tests.support.fakes import FakeClock, InMemorySyncLedger, InMemoryTenantRegistry, ScriptedAnswerer
+from tests.support.fakes import (
+    FakeClock,
+    InMemoryAskableTenantRecords,
+    InMemorySyncLedger,
+    InMemoryTenantRegistry,
+    ScriptedAnswerer,
+)
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, NAMES, SAKURA, tenant
 
@@ -46,7 +52,8 @@ class CountingRegistry(InMemoryTenantRegistry):
 
 
 def askable(registry: InMemoryTenantRegistry, clock: FakeClock | None = None) -> AskableTenants:
-    return AskableTenants(registry, InMemorySyncLedger(), clock or FakeClock(), REMEMBERED_FOR)
+    records = InMemoryAskableTenantRecords(registry, InMemorySyncLedger())
+    return AskableTenants(records, clock or FakeClock(), REMEMBERED_FOR)
 
 
 class TestQuestions:
@@ -159,7 +166,8 @@ class TestRemembering:
 
     def test_a_time_of_nothing_remembers_nothing(self) -> None:
         registry = CountingRegistry(tenant())
-        tenants = AskableTenants(registry, InMemorySyncLedger(), FakeClock(), timedelta(0))
+        records = InMemoryAskableTenantRecords(registry, InMemorySyncLedger())
+        tenants = AskableTenants(records, FakeClock(), timedelta(0))
         tenants.get(ACME)
         tenants.get(ACME)
         assert registry.reads == 2
@@ -197,7 +205,8 @@ class TestFreshness:
         fleet.request(ACME)
         fleet.tick_until_idle()
         synced_at = fleet.ledger.find(ACME).synced_at
-        tenants = AskableTenants(fleet.registry, fleet.ledger, fleet.clock, timedelta(0))
+        records = InMemoryAskableTenantRecords(fleet.registry, fleet.ledger)
+        tenants = AskableTenants(records, fleet.clock, timedelta(0))
         assert tenants.get(ACME).freshness == Freshness(synced_at, False)
         assert synced_at is not None
         assert synced_at > START

@@ -7,7 +7,6 @@ as long as its imports.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -17,49 +16,10 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from kbfleet.adapters.dynamodb import (
-    DynamoDBIndexCatalogue,
-    DynamoDBJobHistory,
-    DynamoDBSyncLedger,
-    DynamoDBTenantRecords,
-    DynamoDBTenantRegistry,
-    DynamoDBTenantRounds,
-)
 from kbfleet.adapters.dynamodb_table import Table
-from kbfleet.adapters.knowledge_stores import StoreResources, StoreType
-from kbfleet.domain.errors import AlertNotDelivered, KnowledgeStoreNotOffered
+from kbfleet.adapters.knowledge_stores import StoreResources
+from kbfleet.domain.errors import AlertNotDelivered
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.ports import (
-    AlertChannel,
-    Announcements,
-    Answerer,
-    Clock,
-    DeadLetters,
-    DocumentBuckets,
-    DocumentRetries,
-    Executions,
-    FailedDocuments,
-    Incidents,
-    IngestedDocuments,
-    JobHistory,
-    KnowledgeBases,
-    KnowledgeStore,
-    LogDeliveries,
-    RetrievalProbe,
-    RetryTurns,
-    Sessions,
-    StoredDocuments,
-    SyncLedger,
-    TaskCallbacks,
-    TenantRecords,
-    TenantRegistry,
-    TenantRounds,
-    Ticks,
-    TokenVerifier,
-    Uploads,
-    UsageKeys,
-    UsageRecords,
-)
 from kbfleet.settings import (
     AlertSettings,
     AnnouncementSettings,
@@ -79,13 +39,48 @@ from kbfleet.settings import (
     TokenSettings,
     read,
 )
-from kbfleet.usecases.asking import AskableTenants
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
+    from kbfleet.adapters.alert_channels import ChannelType
+    from kbfleet.adapters.knowledge_stores import StoreType
     from kbfleet.domain.alert import Deployment
     from kbfleet.domain.answer import AskableTenant
+    from kbfleet.ports import (
+        AlertChannel,
+        Announcements,
+        Answerer,
+        Clock,
+        DeadLetters,
+        DocumentBuckets,
+        DocumentRetries,
+        Executions,
+        FailedDocuments,
+        Incidents,
+        IngestedDocuments,
+        JobHistory,
+        KnowledgeBases,
+        KnowledgeStore,
+        LogDeliveries,
+        RetrievalProbe,
+        RetryTurns,
+        Sessions,
+        StoredDocuments,
+        SyncLedger,
+        TaskCallbacks,
+        TenantRecords,
+        TenantRegistry,
+        TenantRounds,
+        Ticks,
+        TokenVerifier,
+        Uploads,
+        UsageKeys,
+        UsageRecords,
+    )
+    from kbfleet.usecases.asking import AskableTenants
     from kbfleet.usecases.document_changes import ChangeBatch
     from kbfleet.usecases.document_tracing import DocumentTracer
     from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
@@ -128,26 +123,36 @@ def _table() -> Table:
 
 @cache
 def registry() -> TenantRegistry:
+    from kbfleet.adapters.dynamodb import DynamoDBTenantRegistry
+
     return DynamoDBTenantRegistry(_table())
 
 
 @cache
 def ledger() -> SyncLedger:
+    from kbfleet.adapters.dynamodb import DynamoDBSyncLedger
+
     return DynamoDBSyncLedger(_table())
 
 
 @cache
 def history() -> JobHistory:
+    from kbfleet.adapters.dynamodb import DynamoDBJobHistory
+
     return DynamoDBJobHistory(_table(), kept_for=timedelta(days=read(IngestionSettings).job_history_days))
 
 
 @cache
 def foreign_job_rounds() -> TenantRounds:
+    from kbfleet.adapters.dynamodb import DynamoDBTenantRounds
+
     return DynamoDBTenantRounds(_table(), "FOREIGN_JOBS")
 
 
 @cache
 def records() -> TenantRecords:
+    from kbfleet.adapters.dynamodb import DynamoDBTenantRecords
+
     return DynamoDBTenantRecords(_table())
 
 
@@ -175,36 +180,8 @@ def _store_type(name: str) -> type[StoreType]:
     return found
 
 
-class OfferedStores(Mapping[str, KnowledgeStore]):
-    """The stores that the stack offers, the default first. Each is made, with its client, when it is first used."""
-
-    def __init__(self, default: str, resources: StoreResources) -> None:
-        """Raises: KnowledgeStoreNotOffered when the default is not among them; that is a fault of the template."""
-        types = {name: _store_type(name) for name in KNOWLEDGE_STORES}
-        offered = {name: kind for name, kind in types.items() if kind.offered_by(resources)}
-        if default not in offered:
-            raise KnowledgeStoreNotOffered(
-                f"The stack's default knowledge store {default!r} is not among those that it offers.",
-                remedy=f"Set the parameter KnowledgeStore to one of: {', '.join(offered)}.",
-            )
-        self._types = {default: offered.pop(default), **offered}
-        self._resources = resources
-        self._made: dict[str, KnowledgeStore] = {}
-
-    def __getitem__(self, store_type: str) -> KnowledgeStore:
-        if store_type not in self._made:
-            self._made[store_type] = self._types[store_type].made_of(self._resources)
-        return self._made[store_type]
-
-    def __contains__(self, store_type: object) -> bool:
-        # The inherited one asks for the item, and so would make the store.
-        return store_type in self._types
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._types)
-
-    def __len__(self) -> int:
-        return len(self._types)
+def store_types() -> Mapping[str, type[StoreType]]:
+    return {name: _store_type(name) for name in KNOWLEDGE_STORES}
 
 
 def _client(service: str) -> Any:
@@ -213,9 +190,13 @@ def _client(service: str) -> Any:
 
 @cache
 def stores() -> Mapping[str, KnowledgeStore]:
+    from kbfleet.adapters.dynamodb import DynamoDBIndexCatalogue
+    from kbfleet.adapters.knowledge_stores.offered_stores import OfferedStores
+
     settings = read(KnowledgeStoreSettings)
     return OfferedStores(
         settings.knowledge_store,
+        store_types(),
         StoreResources(
             names=fleet().names,
             embedding_model_arn=fleet().model_arn(settings.embedding_model_id),
@@ -484,7 +465,10 @@ def refused_usage() -> DeadLetters:
 
 @cache
 def askable_tenants() -> AskableTenants:
-    return AskableTenants(registry(), ledger(), clock(), read(AskSettings).registry_cache)
+    from kbfleet.adapters.dynamodb_askable_tenants import DynamoDBAskableTenantRecords
+    from kbfleet.usecases.asking import AskableTenants
+
+    return AskableTenants(DynamoDBAskableTenantRecords(_table()), clock(), read(AskSettings).registry_cache)
 
 
 @cache
@@ -581,7 +565,7 @@ def alert_channel() -> AlertChannel:
     from aws_lambda_powertools.utilities import parameters
     from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
-    from kbfleet.adapters.alert_channels import ChannelResources, ChannelType
+    from kbfleet.adapters.alert_channels import ChannelResources
 
     settings = read(AlertSettings)
 

@@ -75,6 +75,14 @@ class TenantRegistry(Protocol):
         ...
 
 
+class AskableTenantRecords(Protocol):
+    """Registry and sync ledger as far as asking needs them, which is little: a question waits for it."""
+
+    def get(self, tenant_id: TenantId) -> AskableTenant:
+        """Raises: TenantNotFound, TenantNotActive and its kin."""
+        ...
+
+
 class TenantRecords(Protocol):
     """All that is stored of a tenant beside its entry in the registry: sync ledger, job history, usage, receipts."""
 

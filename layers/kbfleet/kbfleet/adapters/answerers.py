@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ from kbfleet.domain.answer import (
     AskableTenant,
     Citation,
     GeneratedAnswer,
-    Inquiry,
     Source,
     Turn,
 )
@@ -24,6 +23,11 @@ from kbfleet.domain.errors import AccessRefused, InvalidInput, IsolationBreached
 from kbfleet.domain.metadata_filter import FIELD
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from kbfleet.domain.answer import (
+        Inquiry,
+    )
     from kbfleet.ports import Conversations
 
 Clients = Callable[[str, AskableTenant], Any]

@@ -12,7 +12,6 @@ from botocore.exceptions import ConnectionError as AwsConnectionError
 from kbfleet.domain.errors import (
     AccessRefused,
     CapacityExceeded,
-    KbfleetError,
     NotReadyYet,
     RequestRefused,
     ResourceConflict,
@@ -22,6 +21,10 @@ from kbfleet.domain.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from kbfleet.domain.errors import (
+        KbfleetError,
+    )
 
 _THROTTLED = {
     "Throttling",

@@ -16,12 +16,14 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBaseStatus,
     kind_of,
 )
-from kbfleet.domain.tenant import DataSourceReference, ResourceNames, TenantId
+from kbfleet.domain.tenant import DataSourceReference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from mypy_boto3_bedrock_agent.client import AgentsforBedrockClient
+
+    from kbfleet.domain.tenant import ResourceNames, TenantId
 
 _KNOWLEDGE_BASE_MEMBERS = ("knowledgeBaseConfiguration", "storageConfiguration")
 _DATA_SOURCE_MEMBERS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.domain.documents import BATCH, IngestedDocument, IngestedStatus, StoredDocument
+from kbfleet.domain.documents import BATCH, IngestedDocument, IngestedStatus
 from kbfleet.domain.errors import RequestRefused
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_bedrock_agent.client import AgentsforBedrockClient
 
+    from kbfleet.domain.documents import StoredDocument
     from kbfleet.domain.tenant import DataSourceReference
 
 _PAGE = 100

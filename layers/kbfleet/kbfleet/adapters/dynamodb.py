@@ -12,23 +12,26 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 from functools import cache
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.adapters.dynamodb_table import Table, as_item, tenant_key
+from kbfleet.adapters.dynamodb_table import as_item, tenant_key
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
-from kbfleet.domain.ingestion import JobStateChange, Priority, Sync, SyncState
+from kbfleet.domain.ingestion import JobStateChange, Sync, SyncState
 from kbfleet.domain.tenant import Tenant, TenantId
 from kbfleet.ports import Glance, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime, timedelta
 
+    from kbfleet.adapters.dynamodb_table import Table
+    from kbfleet.domain.ingestion import Priority
     from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 
 _tenants = TypeAdapter(Tenant)
@@ -60,9 +63,7 @@ class DynamoDBTenantRegistry:
     def get(self, tenant_id: TenantId) -> Tenant:
         tenant = self.find(tenant_id)
         if tenant is None:
-            raise TenantNotFound(
-                f"No tenant {tenant_id} is registered.", remedy=f"Run `kbfleet tenant add {tenant_id}` to add it."
-            )
+            raise TenantNotFound.of(tenant_id)
         return tenant
 
     def all(self) -> Iterator[Tenant]:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
-from kbfleet.adapters.dynamodb_table import Table, tenant_key
+from kbfleet.adapters.dynamodb_table import tenant_key
 from kbfleet.domain.documents import DocumentRetry, FailedDocument
 from kbfleet.ports import FailedDocumentPage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kbfleet.adapters.dynamodb_table import Table
     from kbfleet.domain.tenant import TenantId
 
 # Made when first needed: most functions need neither.

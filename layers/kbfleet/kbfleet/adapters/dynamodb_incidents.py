@@ -8,7 +8,7 @@ so does the timeline of a subject that is well. Both are written in one transact
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +17,16 @@ from pydantic import TypeAdapter
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.errors import ConcurrentUpdate, Throttled
-from kbfleet.domain.incident import Concern, Incident, Timeline
+from kbfleet.domain.incident import Incident, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
     from kbfleet.adapters.dynamodb_table import Table
+    from kbfleet.domain.incident import Concern
     from kbfleet.domain.root_cause import RootCause
 
 REMEMBERED_FOR = timedelta(days=30)

@@ -8,22 +8,25 @@ expires. Both are written in one transaction, so that a delivery counts once how
 from __future__ import annotations
 
 from dataclasses import asdict, fields
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeSerializer
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.adapters.dynamodb_table import Table, as_item, tenant_key
+from kbfleet.adapters.dynamodb_table import as_item, tenant_key
 from kbfleet.domain.errors import ConcurrentUpdate, Throttled
-from kbfleet.domain.usage import DailyUsage, UsageCounts, UsagePeriod
+from kbfleet.domain.usage import DailyUsage, UsageCounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
+    from kbfleet.adapters.dynamodb_table import Table
     from kbfleet.domain.tenant import TenantId
+    from kbfleet.domain.usage import UsagePeriod
 
 _USAGE = "USAGE#"
 _COUNTS = [field.name for field in fields(UsageCounts)]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
+from kbfleet.domain.uploads import UploadForm
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from mypy_boto3_s3.client import S3Client
 
+    from kbfleet.domain.uploads import DocumentKey, Upload
     from kbfleet.ports import Clock
 
 

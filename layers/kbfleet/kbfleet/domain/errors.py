@@ -7,6 +7,8 @@ else is permanent and ends the execution.
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class KbfleetError(Exception):
     """Base of all errors that kbfleet raises on purpose.
@@ -42,6 +44,10 @@ class SessionRefused(InvalidInput):
 
 class TenantNotFound(KbfleetError):
     """No tenant with that id is registered."""
+
+    @classmethod
+    def of(cls, tenant_id: str) -> Self:
+        return cls(f"No tenant {tenant_id} is registered.", remedy=f"Run `kbfleet tenant add {tenant_id}` to add it.")
 
 
 class ExecutionNotFound(KbfleetError):

@@ -416,29 +416,8 @@ class Tenant:
                 )
 
     def askable(self) -> str:
-        """The id of the knowledge base that answers.
-
-        Raises:
-            TenantSuspended, TenantOffboarding, TenantOffboarded, TenantFailed, TenantNotActive.
-        """
-        match self.status:
-            case TenantStatus.ACTIVE if self.knowledge_base_id is not None:
-                return self.knowledge_base_id
-            case TenantStatus.SUSPENDED:
-                raise TenantSuspended(f"Tenant {self.tenant_id} is suspended.", remedy="Ask again once it is resumed.")
-            case TenantStatus.OFFBOARDING:
-                raise TenantOffboarding(f"Tenant {self.tenant_id} is being offboarded and cannot be asked any more.")
-            case TenantStatus.OFFBOARDED:
-                raise TenantOffboarded(f"Tenant {self.tenant_id} is offboarded and cannot be asked any more.")
-            case TenantStatus.FAILED:
-                raise TenantFailed(
-                    f"The provisioning of tenant {self.tenant_id} has failed: there is nothing to ask yet.",
-                    remedy="Ask again once it was provisioned again.",
-                )
-        raise TenantNotActive(
-            f"Tenant {self.tenant_id} is {self.status} and cannot be asked.",
-            remedy="Ask again once its provisioning has succeeded.",
-        )
+        """Raises: what `askable_knowledge_base` does."""
+        return askable_knowledge_base(self.tenant_id, self.status, self.knowledge_base_id)
 
     def data_source(self) -> DataSourceReference:
         """Where the tenant's documents are ingested.
@@ -494,3 +473,29 @@ class Reservation:
     tenant_id: TenantId
     fence: int
     deadline: datetime
+
+
+def askable_knowledge_base(tenant_id: TenantId, status: TenantStatus, knowledge_base_id: str | None) -> str:
+    """The id of the knowledge base that answers.
+
+    Raises:
+        TenantSuspended, TenantOffboarding, TenantOffboarded, TenantFailed, TenantNotActive.
+    """
+    match status:
+        case TenantStatus.ACTIVE if knowledge_base_id is not None:
+            return knowledge_base_id
+        case TenantStatus.SUSPENDED:
+            raise TenantSuspended(f"Tenant {tenant_id} is suspended.", remedy="Ask again once it is resumed.")
+        case TenantStatus.OFFBOARDING:
+            raise TenantOffboarding(f"Tenant {tenant_id} is being offboarded and cannot be asked any more.")
+        case TenantStatus.OFFBOARDED:
+            raise TenantOffboarded(f"Tenant {tenant_id} is offboarded and cannot be asked any more.")
+        case TenantStatus.FAILED:
+            raise TenantFailed(
+                f"The provisioning of tenant {tenant_id} has failed: there is nothing to ask yet.",
+                remedy="Ask again once it was provisioned again.",
+            )
+    raise TenantNotActive(
+        f"Tenant {tenant_id} is {status} and cannot be asked.",
+        remedy="Ask again once its provisioning has succeeded.",
+    )

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kbfleet import responses
-from kbfleet.domain.errors import KbfleetError
 from kbfleet.domain.tenant import TenantId
 from kbfleet.openapi.operations import (
     AWS_ERRORS,
     GATEWAY_PROBLEMS,
     OPERATIONS,
     Caller,
-    Operation,
 )
-from kbfleet.openapi.schemas import PROBLEM, VALIDATED_TEXTS, Mode, components, parameters, reference
+from kbfleet.openapi.schemas import PROBLEM, VALIDATED_TEXTS, components, parameters, reference
 from kbfleet.usecases.reservations import EXECUTION_NAME_PATTERN, MAX_EXECUTION_NAME_LENGTH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kbfleet.domain.errors import KbfleetError
+    from kbfleet.openapi.operations import (
+        Operation,
+    )
+    from kbfleet.openapi.schemas import Mode
 
 VERSION = "0.1.0"
 """Of kbfleet."""

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPMethod, HTTPStatus
-from typing import Any
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any
 
 from kbfleet.contracts.asking import AskRequest, AskResponse, TenantAskRequest
 from kbfleet.contracts.documents import (
@@ -38,13 +36,19 @@ from kbfleet.domain.errors import (
     ExecutionNotFound,
     InvalidInput,
     IsolationBreached,
-    KbfleetError,
     KnowledgeStoreNotOffered,
     OffboardingBegun,
     TenantBusy,
     TenantNotActive,
     TenantNotFound,
 )
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from kbfleet.domain.errors import (
+        KbfleetError,
+    )
 
 Example = Mapping[str, Any]
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from kbfleet.contracts.asking import AskRequest, TenantAskRequest
@@ -39,7 +37,13 @@ from kbfleet.domain.uploads import (
     RESERVED_ATTRIBUTES,
     DocumentKey,
 )
-from kbfleet.domain.validated_text import ValidatedText
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pydantic import BaseModel
+
+    from kbfleet.domain.validated_text import ValidatedText
 
 Schema = dict[str, Any]
 Mode = Literal["validation", "serialization"]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from kbfleet.domain.answer import Answer, AskableTenant, Asker, Freshness, Inquiry
+from kbfleet.domain.answer import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime, timedelta
 
+    from kbfleet.domain.answer import AskableTenant, Asker, Inquiry
     from kbfleet.domain.tenant import ResourceNames, TenantId
-    from kbfleet.ports import Answerer, Clock, Sessions, SyncLedger, TenantRegistry
+    from kbfleet.ports import Answerer, AskableTenantRecords, Clock, Sessions
 
 
 @dataclass(slots=True)
@@ -23,8 +24,7 @@ class AskableTenants:
         remembered_for: also the time for which an answer's freshness may lag behind.
     """
 
-    registry: TenantRegistry
-    ledger: SyncLedger
+    records: AskableTenantRecords
     clock: Clock
     remembered_for: timedelta
     _remembered: dict[TenantId, tuple[datetime, AskableTenant]] = field(default_factory=dict)
@@ -34,11 +34,7 @@ class AskableTenants:
         now = self.clock.now()
         if (remembered := self._remembered.get(tenant_id)) and now - remembered[0] < self.remembered_for:
             return remembered[1]
-        tenant = self.registry.get(tenant_id)
-        knowledge_base_id = tenant.askable()
-        sync = self.ledger.find(tenant_id)
-        freshness = Freshness(sync.synced_at, sync.pending_changes)
-        askable = AskableTenant(tenant_id, knowledge_base_id, tenant.knowledge_store, freshness)
+        askable = self.records.get(tenant_id)
         self._remembered[tenant_id] = (now, askable)
         return askable
 

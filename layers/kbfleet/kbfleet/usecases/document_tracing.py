@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kbfleet.domain.document_trace import DocumentFacts, DocumentTrace, ObjectKey, Probe, trace
+from kbfleet.domain.document_trace import DocumentFacts, Probe, trace
 from kbfleet.domain.errors import ResourceMissing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from kbfleet.domain.document_trace import DocumentTrace, ObjectKey
     from kbfleet.domain.documents import IngestedDocument
     from kbfleet.domain.ingestion import JobStateChange
     from kbfleet.domain.knowledge_base import KnowledgeBase

@@ -10,12 +10,9 @@ from kbfleet.domain.documents import (
     ANSWER_WITHIN,
     BATCH,
     DocumentRetry,
-    FailedDocument,
-    FailureReport,
     IngestedDocument,
     IngestedStatus,
     SentDocument,
-    StoredDocument,
     failure_report,
     mended,
     names_all_that_failed,
@@ -32,12 +29,18 @@ from kbfleet.domain.errors import (
     TenantNotFound,
 )
 from kbfleet.domain.knowledge_base import client_token
-from kbfleet.domain.tenant import DataSourceReference, Tenant, TenantId, TenantStatus
+from kbfleet.domain.tenant import TenantStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from kbfleet.domain.documents import (
+        FailedDocument,
+        FailureReport,
+        StoredDocument,
+    )
     from kbfleet.domain.ingestion import JobStateChange
+    from kbfleet.domain.tenant import DataSourceReference, Tenant, TenantId
     from kbfleet.ports import (
         Announcements,
         Clock,

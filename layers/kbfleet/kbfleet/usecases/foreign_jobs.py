@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import KbfleetError, Throttled
-from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Outcome, SyncResult, SyncState
-from kbfleet.domain.tenant import DataSourceReference, Tenant, TenantId, TenantStatus
+from kbfleet.domain.ingestion import JobStateChange, SyncResult, SyncState
+from kbfleet.domain.tenant import TenantStatus
 from kbfleet.usecases.ingestion import publish_once, update_sync
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from kbfleet.domain.ingestion import IngestionJob, Outcome
+    from kbfleet.domain.tenant import DataSourceReference, Tenant, TenantId
     from kbfleet.ports import (
         Announcements,
         Clock,

@@ -11,12 +11,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered, ConcurrentUpdate
-from kbfleet.domain.incident import Claim, Failure, Incident, Signal, Step, Timeline
+from kbfleet.domain.incident import Incident
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kbfleet.domain.alert import Deployment
+    from kbfleet.domain.incident import Claim, Failure, Signal, Step, Timeline
     from kbfleet.domain.root_cause import RootCause
     from kbfleet.ports import AlertChannel, Clock, Incidents
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import (
     AwsRefusal,
     CapacityExceeded,
     ConcurrentUpdate,
-    KbfleetError,
     ResourceConflict,
     ResourceMissing,
     Retryable,
@@ -20,35 +19,45 @@ from kbfleet.domain.errors import (
     Throttled,
 )
 from kbfleet.domain.ingestion import (
-    Debounce,
     FailureReason,
     IngestionJob,
     JobStateChange,
     JobStatus,
     Outcome,
     Priority,
-    RunningJob,
     Sync,
     SyncResult,
     SyncState,
 )
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind, client_token
-from kbfleet.domain.tenant import DataSourceReference, TenantId, TenantStatus
+from kbfleet.domain.tenant import TenantStatus
 from kbfleet.ports import (
-    Announcements,
-    Clock,
-    Glance,
-    JobHistory,
-    KnowledgeBases,
     Recorded,
-    SyncLedger,
-    TaskCallbacks,
-    TenantRegistry,
-    Ticks,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from kbfleet.domain.errors import (
+        KbfleetError,
+    )
+    from kbfleet.domain.ingestion import (
+        Debounce,
+        RunningJob,
+    )
+    from kbfleet.domain.tenant import DataSourceReference, TenantId
+    from kbfleet.ports import (
+        Announcements,
+        Clock,
+        Glance,
+        JobHistory,
+        KnowledgeBases,
+        SyncLedger,
+        TaskCallbacks,
+        TenantRegistry,
+        Ticks,
+    )
 
 _ATTEMPTS = 20
 """Writers of one ledger entry are few (ticks, requests); losing this often in a row means something is broken."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.ingestion import Sync
-from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
+from kbfleet.domain.tenant import TenantStatus
 from kbfleet.usecases.ingestion import update_sync
 from kbfleet.usecases.reservations import announce_left_over, announce_status, execution_name, store_unless_changed
 
 if TYPE_CHECKING:
+    from kbfleet.domain.tenant import Tenant, TenantId
     from kbfleet.ports import (
         Announcements,
         Clock,

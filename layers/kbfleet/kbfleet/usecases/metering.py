@@ -6,11 +6,12 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import ConcurrentUpdate
-from kbfleet.domain.usage import AnsweredQuestion, DailyUsage, UsageCounts
+from kbfleet.domain.usage import DailyUsage, UsageCounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from kbfleet.domain.usage import AnsweredQuestion
     from kbfleet.ports import Clock, UsageRecords
 
 _ATTEMPTS = 20

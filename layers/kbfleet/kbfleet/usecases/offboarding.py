@@ -16,19 +16,14 @@ from kbfleet.domain.errors import (
     NotReadyYet,
     ResourceConflict,
 )
-from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseKind, KnowledgeBaseStatus
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind, KnowledgeBaseStatus
 from kbfleet.domain.tenant import (
     DataSourceReference,
     Reservation,
-    ResourceNames,
-    Tenant,
-    TenantId,
     TenantStatus,
-    WorkflowFailure,
 )
 from kbfleet.usecases.lifecycle import put_sync_on_hold
 from kbfleet.usecases.reservations import (
-    Stores,
     announce_left_over,
     announce_status,
     execution_at_work,
@@ -42,6 +37,13 @@ from kbfleet.usecases.reservations import (
 )
 
 if TYPE_CHECKING:
+    from kbfleet.domain.knowledge_base import KnowledgeBase
+    from kbfleet.domain.tenant import (
+        ResourceNames,
+        Tenant,
+        TenantId,
+        WorkflowFailure,
+    )
     from kbfleet.ports import (
         Announcements,
         Clock,
@@ -55,6 +57,9 @@ if TYPE_CHECKING:
         TenantRecords,
         TenantRegistry,
         UsageKeys,
+    )
+    from kbfleet.usecases.reservations import (
+        Stores,
     )
 
 USAGE = "usage"

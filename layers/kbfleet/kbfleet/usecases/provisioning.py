@@ -19,22 +19,17 @@ from kbfleet.domain.errors import (
     ResourceConflict,
     TenantBusy,
 )
-from kbfleet.domain.ingestion import Priority, Sync
-from kbfleet.domain.knowledge_base import Capacity, KnowledgeBase, KnowledgeBaseState, KnowledgeBaseStatus, client_token
+from kbfleet.domain.ingestion import Priority
+from kbfleet.domain.knowledge_base import Capacity, KnowledgeBaseState, KnowledgeBaseStatus, client_token
 from kbfleet.domain.tenant import (
     DataSourceReference,
-    ProvisioningRequest,
     Reservation,
-    ResourceNames,
     Tenant,
-    TenantId,
     TenantStatus,
     Workflow,
-    WorkflowFailure,
 )
 from kbfleet.usecases.ingestion import update_sync
 from kbfleet.usecases.reservations import (
-    Stores,
     announce_left_over,
     announce_status,
     execution_at_work,
@@ -51,6 +46,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
+    from kbfleet.domain.ingestion import Sync
+    from kbfleet.domain.knowledge_base import KnowledgeBase
+    from kbfleet.domain.tenant import (
+        ProvisioningRequest,
+        ResourceNames,
+        TenantId,
+        WorkflowFailure,
+    )
     from kbfleet.domain.usage_plan import Tier
     from kbfleet.ports import (
         Announcements,
@@ -65,6 +68,9 @@ if TYPE_CHECKING:
         TenantRegistry,
         Ticks,
         UsageKeys,
+    )
+    from kbfleet.usecases.reservations import (
+        Stores,
     )
 
 # --- before the state machine --------------------------------------------------------------------

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.reconciliation import Disagreement, Finding, Reconciliation, ResourceKind
-from kbfleet.domain.tenant import ProvisioningRequest, ResourceNames, Tenant, TenantId, TenantStatus
+from kbfleet.domain.tenant import ProvisioningRequest, TenantStatus
 from kbfleet.usecases.provisioning import start_provisioning
-from kbfleet.usecases.reservations import Stores, announce_status
+from kbfleet.usecases.reservations import announce_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from kbfleet.domain.tenant import ResourceNames, Tenant, TenantId
     from kbfleet.ports import Announcements, Clock, DocumentBuckets, Executions, KnowledgeBases, TenantRegistry
+    from kbfleet.usecases.reservations import Stores
 
 _A_WHILE = timedelta(minutes=5)
 _CHANGING = {TenantStatus.PROVISIONING, TenantStatus.OFFBOARDING}

@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import ConcurrentUpdate, KnowledgeStoreNotOffered, LeaseLost, TenantBusy
-from kbfleet.ports import Announcements, Clock, Execution, Executions, KnowledgeStore, TenantRegistry
+from kbfleet.ports import KnowledgeStore
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from kbfleet.domain.tenant import Reservation, Tenant, TenantId
+    from kbfleet.ports import Announcements, Clock, Execution, Executions, TenantRegistry
 
 Stores = Mapping[str, KnowledgeStore]
 """By type; the first is the stack's default."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from kbfleet.domain.ingestion import Priority, Sync, SyncState
-from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
+from kbfleet.domain.ingestion import Priority, SyncState
+from kbfleet.domain.tenant import TenantStatus
 from kbfleet.usecases.ingestion import update_sync
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from kbfleet.domain.ingestion import Sync
+    from kbfleet.domain.tenant import Tenant, TenantId
     from kbfleet.ports import Clock, SyncLedger, TenantRegistry, Ticks
 
 RUN_EVERY = timedelta(minutes=15)

@@ -8,7 +8,7 @@ conversations.replies.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 from urllib.error import URLError
 
@@ -21,6 +21,7 @@ from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from kbfleet.adapters.alert_channels import ChannelResources
     from kbfleet.domain.alert import Alert

@@ -7,13 +7,14 @@ from urllib.error import URLError
 
 from slack_sdk.webhook import WebhookClient
 
-from kbfleet.adapters.alert_channels import ChannelResources, SendingChannel
+from kbfleet.adapters.alert_channels import SendingChannel
 from kbfleet.adapters.alert_channels.slack_message import TIMEOUT_SECONDS, ShortRateLimitHandler, blocks, summary
 from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kbfleet.adapters.alert_channels import ChannelResources
     from kbfleet.domain.alert import Alert
 
 

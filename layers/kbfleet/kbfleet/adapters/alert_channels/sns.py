@@ -5,13 +5,16 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from kbfleet.adapters.alert_channels import ChannelResources, SendingChannel
+from kbfleet.adapters.alert_channels import SendingChannel
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.domain.alert import Alert, Severity
+from kbfleet.domain.alert import Severity
 from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered, KbfleetError, NotReadyYet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from kbfleet.adapters.alert_channels import ChannelResources
+    from kbfleet.domain.alert import Alert
 
 _MAX_SUBJECT = 99
 """ASCII, in one line, fewer than 100 characters. Source: AWS documentation, Amazon SNS, Publish."""

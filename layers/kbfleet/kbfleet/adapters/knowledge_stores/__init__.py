@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kbfleet.domain.errors import InvalidInput
-from kbfleet.domain.tenant import ResourceNames, TenantId
+from kbfleet.domain.tenant import TenantId
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+    from kbfleet.domain.tenant import ResourceNames
     from kbfleet.ports import KnowledgeStore
 
 EMBEDDING_DIMENSION = 1024

@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any, Self
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.adapters.knowledge_stores import (
     EMBEDDING_DIMENSION,
-    IndexCatalogue,
-    StoreResources,
     differences,
     s3_data_source,
     vector_knowledge_base,
@@ -30,6 +28,10 @@ from kbfleet.domain.uploads import MAX_METADATA_BYTES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from kbfleet.adapters.knowledge_stores import (
+        IndexCatalogue,
+        StoreResources,
+    )
     from kbfleet.domain.tenant import ResourceNames, TenantId
 
 _VECTOR_FIELD = "bedrock-knowledge-base-default-vector"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.adapters.knowledge_stores import (
     EMBEDDING_DIMENSION,
-    StoreResources,
     differences,
     s3_data_source,
     tenant_ids,
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3vectors.client import S3VectorsClient
 
+    from kbfleet.adapters.knowledge_stores import (
+        StoreResources,
+    )
     from kbfleet.domain.tenant import ResourceNames, TenantId
 
 _SHAPE: Mapping[str, Any] = {"dataType": "float32", "dimension": EMBEDDING_DIMENSION, "distanceMetric": "cosine"}

@@ -1,0 +1,39 @@
+"""What asking needs of a tenant's profile and of its entry in the sync ledger.
+
+The two are read field by field: models of the whole items would take a good part of a cold start to build.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from kbfleet.domain.answer import AskableTenant, Freshness
+from kbfleet.domain.errors import TenantNotFound
+from kbfleet.domain.tenant import TenantStatus, askable_knowledge_base
+
+if TYPE_CHECKING:
+    from kbfleet.adapters.dynamodb_table import Table
+    from kbfleet.domain.tenant import TenantId
+
+
+class DynamoDBAskableTenantRecords:
+    """`kbfleet.ports.AskableTenantRecords` in DynamoDB."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def get(self, tenant_id: TenantId) -> AskableTenant:
+        profile = self._table.get(tenant_id, "PROFILE")
+        if profile is None:
+            raise TenantNotFound.of(tenant_id)
+        knowledge_base_id = askable_knowledge_base(
+            tenant_id, TenantStatus(profile["status"]), profile.get("knowledge_base_id")
+        )
+        return AskableTenant(tenant_id, knowledge_base_id, profile["knowledge_store"], self._freshness(tenant_id))
+
+    def _freshness(self, tenant_id: TenantId) -> Freshness:
+        sync = self._table.get(tenant_id, "SYNC") or {}
+        synced_at = sync.get("synced_at")
+        pending_changes = sync.get("requested_generation", 0) > sync.get("synced_generation", 0)
+        return Freshness(datetime.fromisoformat(synced_at) if synced_at else None, pending_changes)
