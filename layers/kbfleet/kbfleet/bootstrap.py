@@ -7,7 +7,6 @@ as long as its imports.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pkgutil import resolve_name
@@ -589,7 +588,9 @@ def alert_channel() -> AlertChannel:
 @cache
 def deployment() -> Deployment:
     """Which stack speaks to people."""
-    return replace(fleet().deployment, runbook=read(AlertSettings).runbook_url.rstrip("/"))
+    from kbfleet.domain.alert import Deployment
+
+    return Deployment(fleet().stack_name, fleet().aws_region, read(AlertSettings).runbook_url.rstrip("/"))
 
 
 def incident_desk() -> IncidentDesk:

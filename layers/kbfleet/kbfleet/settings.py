@@ -6,14 +6,15 @@ import os
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
-from typing import Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from kbfleet.domain.alert import Deployment
-from kbfleet.domain.ingestion import Debounce
 from kbfleet.domain.tenant import MAX_RETENTION_DAYS, ResourceNames
 from kbfleet.domain.usage_plan import Tier
+
+if TYPE_CHECKING:
+    from kbfleet.domain.ingestion import Debounce
 
 
 def _seconds(value: object) -> object:
@@ -61,10 +62,6 @@ class FleetSettings(EnvironmentSettings):
     @property
     def names(self) -> ResourceNames:
         return ResourceNames(self.fleet_name, self.account_id, self.aws_region)
-
-    @property
-    def deployment(self) -> Deployment:
-        return Deployment(self.stack_name, self.aws_region)
 
     def model_arn(self, model_id: str) -> str:
         """The ARN of a foundation model or an inference profile.
@@ -124,6 +121,8 @@ class DocumentChangeSettings(EnvironmentSettings):
 
     @property
     def debounce(self) -> Debounce:
+        from kbfleet.domain.ingestion import Debounce
+
         return Debounce(self.debounce_quiet, self.debounce_at_most)
 
 
