@@ -10,23 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import botocore
+
 from local.deployment import LAYER_VARIABLES
 
 _REPOSITORY = Path(__file__).parents[2]
+_BOTOCORE = Path(botocore.__file__).parent
 _BUILDS = (("dependencies", "DependenciesLayer"), ("kbfleet", "KbfleetLayer"))
-_SERVICES = (
-    *(
-        "bedrock-agent",
-        "bedrock-agent-runtime",
-        "bedrock-runtime",
-        "dynamodb",
-        "events",
-        "logs",
-        "opensearchserverless",
-    ),
-    *("s3", "s3vectors", "secretsmanager", "sqs", "ssm", "stepfunctions", "sts"),
-)
-"""What kbfleet's functions call."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +52,10 @@ def build(directory: Path) -> Layers:
     return Layers(folders)
 
 
-def without_unused_services(layers: Layers, directory: Path) -> Layers:
-    """Copies without what botocore knows of services that kbfleet does not call."""
+def with_all_services(layers: Layers, directory: Path) -> Layers:
+    """Copies with what botocore knows of services that kbfleet does not call, as it is installed."""
     copies = [Path(shutil.copytree(folder, directory / folder.parent.name)) for folder in layers.folders]
-    for service in (copies[0] / "botocore" / "data").iterdir():
-        # Beside the folders, one a service, are files that botocore reads for all.
-        if service.is_dir() and service.name not in _SERVICES:
-            shutil.rmtree(service)
+    shutil.copytree(_BOTOCORE / "data", copies[0] / "botocore" / "data", dirs_exist_ok=True)
     return Layers(copies)
 
 

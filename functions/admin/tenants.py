@@ -28,7 +28,8 @@ from kbfleet.domain.errors import ExecutionNotFound, ResourceMissing
 from kbfleet.domain.tenant import Tenant, TenantId
 from kbfleet.logs import logger
 from kbfleet.ports import Executions
-from kbfleet.settings import OffboardingExecutionSettings, read
+from kbfleet.settings import read
+from kbfleet.settings.provisioning import OffboardingExecutionSettings
 from kbfleet.telemetry import tracer
 from kbfleet.usecases.failed_documents import request_retry
 from kbfleet.usecases.ingestion import request_sync, stop_sync

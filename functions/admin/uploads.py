@@ -14,7 +14,8 @@ from kbfleet.contracts import parse_json
 from kbfleet.contracts.documents import UploadBody, UploadRequest
 from kbfleet.domain.tenant import TenantId
 from kbfleet.logs import logger
-from kbfleet.settings import UploadSettings, read
+from kbfleet.settings import read
+from kbfleet.settings.asking import UploadSettings
 from kbfleet.telemetry import tracer
 from kbfleet.usecases.uploads import grant_upload
 

@@ -2,7 +2,8 @@
 
 from kbfleet import bootstrap
 from kbfleet.contracts.workflows import ErasureResult, StepInput
-from kbfleet.settings import OffboardingSettings, read
+from kbfleet.settings import read
+from kbfleet.settings.provisioning import OffboardingSettings
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.offboarding import verify_erasure
 

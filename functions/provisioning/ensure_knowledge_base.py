@@ -2,7 +2,8 @@
 
 from kbfleet import bootstrap
 from kbfleet.contracts.workflows import KnowledgeBaseResult, StepInput
-from kbfleet.settings import LogDeliverySettings, ProvisioningSettings, read
+from kbfleet.settings import read
+from kbfleet.settings.provisioning import LogDeliverySettings, ProvisioningSettings
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.provisioning import ensure_knowledge_base
 

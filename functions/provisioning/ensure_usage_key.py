@@ -2,7 +2,8 @@
 
 from kbfleet import bootstrap
 from kbfleet.contracts.workflows import StepInput, UsageKeyResult
-from kbfleet.settings import UsagePlanSettings, read
+from kbfleet.settings import read
+from kbfleet.settings.provisioning import UsagePlanSettings
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.provisioning import ensure_usage_key
 

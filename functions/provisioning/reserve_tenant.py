@@ -2,7 +2,8 @@
 
 from kbfleet import bootstrap
 from kbfleet.contracts.workflows import ReservationPayload, ReserveTenantInput
-from kbfleet.settings import ProvisioningSettings, read
+from kbfleet.settings import read
+from kbfleet.settings.provisioning import ProvisioningSettings
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.provisioning import reserve_tenant
 

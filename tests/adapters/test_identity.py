@@ -18,7 +18,8 @@ from kbfleet.domain.caller import Caller, UserId
 from kbfleet.domain.errors import NotReadyYet, TenantClaimMissing, TokenRefused
 from kbfleet.domain.tenant import TenantId
 from kbfleet.ports import TokenVerifier
-from kbfleet.settings import TokenSettings, read
+from kbfleet.settings import read
+from kbfleet.settings.asking import TokenSettings
 from tests.support.http_server import Reply, ScriptedServer, serving
 from tests.support.template import template
 from tests.support.tokens import AUDIENCE, ISSUER, TENANT_CLAIM, claims, key_set, public_jwk, token

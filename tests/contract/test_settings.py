@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import sys
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
@@ -13,8 +16,9 @@ from kbfleet.settings import EnvironmentSettings
 from tests.support.template import REPOSITORY, environment, properties, resources
 
 FUNCTIONS = resources("AWS::Serverless::Function")
+MODULES = [settings, *(import_module(name) for _, name, _ in iter_modules(settings.__path__, f"{settings.__name__}."))]
 SETTINGS: dict[str, type[EnvironmentSettings]] = {
-    kind.__name__: kind for kind in EnvironmentSettings.__subclasses__() if kind.__module__ == settings.__name__
+    kind.__name__: kind for kind in EnvironmentSettings.__subclasses__() if sys.modules[kind.__module__] in MODULES
 }
 # Source: AWS documentation, "Defined runtime environment variables" of Lambda.
 BY_LAMBDA = {"AWS_REGION"}

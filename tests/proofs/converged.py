@@ -11,7 +11,8 @@ from moto.s3.models import s3_backends
 import kbfleet.bootstrap
 from kbfleet.domain.ingestion import SyncState
 from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
-from kbfleet.settings import UsagePlanSettings, read
+from kbfleet.settings import read
+from kbfleet.settings.provisioning import UsagePlanSettings
 from tests.support.virtual_fleet import ACCOUNT, VirtualFleet
 
 _A_MINUTE = 60.0

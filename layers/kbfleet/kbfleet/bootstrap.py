@@ -16,28 +16,8 @@ import boto3
 from botocore.config import Config
 
 from kbfleet.adapters.dynamodb_table import Table
-from kbfleet.adapters.knowledge_stores import StoreResources
 from kbfleet.domain.errors import AlertNotDelivered
-from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.settings import (
-    AlertSettings,
-    AnnouncementSettings,
-    AskSettings,
-    DocumentChangeSettings,
-    DocumentRetrySettings,
-    ExecutionSettings,
-    FleetSettings,
-    ForeignJobSettings,
-    IngestionSettings,
-    KnowledgeStoreSettings,
-    LogDeliverySettings,
-    MeteringSettings,
-    OffboardingExecutionSettings,
-    ProvisioningSettings,
-    SyncScheduleSettings,
-    TokenSettings,
-    read,
-)
+from kbfleet.settings import FleetSettings, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -137,6 +117,7 @@ def ledger() -> SyncLedger:
 @cache
 def history() -> JobHistory:
     from kbfleet.adapters.dynamodb import DynamoDBJobHistory
+    from kbfleet.settings.ingestion import IngestionSettings
 
     return DynamoDBJobHistory(_table(), kept_for=timedelta(days=read(IngestionSettings).job_history_days))
 
@@ -190,7 +171,9 @@ def _client(service: str) -> Any:
 @cache
 def stores() -> Mapping[str, KnowledgeStore]:
     from kbfleet.adapters.dynamodb import DynamoDBIndexCatalogue
+    from kbfleet.adapters.knowledge_stores import StoreResources
     from kbfleet.adapters.knowledge_stores.offered_stores import OfferedStores
+    from kbfleet.settings.provisioning import KnowledgeStoreSettings
 
     settings = read(KnowledgeStoreSettings)
     return OfferedStores(
@@ -210,6 +193,7 @@ def stores() -> Mapping[str, KnowledgeStore]:
 @cache
 def knowledge_bases() -> KnowledgeBases:
     from kbfleet.adapters.bedrock import BedrockKnowledgeBases
+    from kbfleet.settings.provisioning import ProvisioningSettings
 
     return BedrockKnowledgeBases(
         boto3.client("bedrock-agent", config=_CLIENT), role_arn=read(ProvisioningSettings).knowledge_base_role_arn
@@ -226,6 +210,7 @@ def usage_keys() -> UsageKeys:
 @cache
 def log_deliveries() -> LogDeliveries:
     from kbfleet.adapters.cloudwatch_logs import CloudWatchLogDeliveries
+    from kbfleet.settings.provisioning import LogDeliverySettings
 
     return CloudWatchLogDeliveries(
         boto3.client("logs", config=_CLIENT), destination_arn=read(LogDeliverySettings).log_delivery_destination_arn
@@ -235,6 +220,7 @@ def log_deliveries() -> LogDeliveries:
 @cache
 def ticks() -> Ticks:
     from kbfleet.adapters.sqs import SqsTicks
+    from kbfleet.settings.ingestion import IngestionSettings
 
     settings = read(IngestionSettings)
     return SqsTicks(
@@ -248,6 +234,7 @@ def ticks() -> Ticks:
 @cache
 def announcements() -> Announcements:
     from kbfleet.adapters.event_bridge import EventBridgeAnnouncements
+    from kbfleet.settings.alerts import AnnouncementSettings
 
     return EventBridgeAnnouncements(
         boto3.client("events", config=_CLIENT), bus_name=read(AnnouncementSettings).bus_name
@@ -264,6 +251,7 @@ def callbacks() -> TaskCallbacks:
 @cache
 def executions() -> Executions:
     from kbfleet.adapters.step_functions import StepFunctionsExecutions
+    from kbfleet.settings.provisioning import ExecutionSettings
 
     return StepFunctionsExecutions(
         boto3.client("stepfunctions", config=_CLIENT), state_machine_arn=read(ExecutionSettings).provision_tenant_arn
@@ -273,6 +261,7 @@ def executions() -> Executions:
 @cache
 def offboarding_executions() -> Executions:
     from kbfleet.adapters.step_functions import StepFunctionsExecutions
+    from kbfleet.settings.provisioning import OffboardingExecutionSettings
 
     return StepFunctionsExecutions(
         boto3.client("stepfunctions", config=_CLIENT),
@@ -282,6 +271,7 @@ def offboarding_executions() -> Executions:
 
 @cache
 def scheduler() -> Scheduler:
+    from kbfleet.settings.ingestion import IngestionSettings
     from kbfleet.usecases.ingestion import Scheduler
 
     return Scheduler(
@@ -299,6 +289,7 @@ def scheduler() -> Scheduler:
 
 def change_batch() -> ChangeBatch:
     """A new one at each call: it is of one batch."""
+    from kbfleet.settings.ingestion import DocumentChangeSettings
     from kbfleet.usecases.document_changes import ChangeBatch
 
     return ChangeBatch(
@@ -314,12 +305,14 @@ def change_batch() -> ChangeBatch:
 @cache
 def refused_changes() -> DeadLetters:
     from kbfleet.adapters.sqs import SqsDeadLetters
+    from kbfleet.settings.ingestion import DocumentChangeSettings
 
     queue_url = read(DocumentChangeSettings).change_dead_letter_queue_url
     return SqsDeadLetters(boto3.client("sqs", config=_CLIENT), queue_url=queue_url)
 
 
 def sync_schedule() -> SyncSchedule:
+    from kbfleet.settings.ingestion import IngestionSettings, SyncScheduleSettings
     from kbfleet.usecases.sync_schedule import SyncSchedule
 
     return SyncSchedule(
@@ -334,6 +327,7 @@ def sync_schedule() -> SyncSchedule:
 
 @cache
 def foreign_jobs() -> ForeignJobs:
+    from kbfleet.settings.ingestion import ForeignJobSettings, IngestionSettings
     from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobs
 
     return ForeignJobs(
@@ -381,6 +375,7 @@ def stored_documents() -> StoredDocuments:
 @cache
 def retry_turns() -> RetryTurns:
     from kbfleet.adapters.sqs_retry_turns import SqsRetryTurns
+    from kbfleet.settings.ingestion import DocumentRetrySettings
 
     queue_url = read(DocumentRetrySettings).document_retry_queue_url
     return SqsRetryTurns(boto3.client("sqs", config=_CLIENT), queue_url=queue_url)
@@ -457,6 +452,7 @@ def usage_records() -> UsageRecords:
 @cache
 def refused_usage() -> DeadLetters:
     from kbfleet.adapters.sqs import SqsDeadLetters
+    from kbfleet.settings.asking import MeteringSettings
 
     queue_url = read(MeteringSettings).usage_dead_letter_queue_url
     return SqsDeadLetters(boto3.client("sqs", config=_CLIENT), queue_url=queue_url)
@@ -465,6 +461,7 @@ def refused_usage() -> DeadLetters:
 @cache
 def askable_tenants() -> AskableTenants:
     from kbfleet.adapters.dynamodb_askable_tenants import DynamoDBAskableTenantRecords
+    from kbfleet.settings.asking import AskSettings
     from kbfleet.usecases.asking import AskableTenants
 
     return AskableTenants(DynamoDBAskableTenantRecords(_table()), clock(), read(AskSettings).registry_cache)
@@ -474,8 +471,8 @@ def askable_tenants() -> AskableTenants:
 def answerer(knowledge_store: str) -> Answerer:
     """The one for knowledge bases that keep their vectors in that type of store."""
     from kbfleet.adapters.answerers import Generation, RetrieveAndConverseAnswerer, RetrieveAndGenerateAnswerer
-    from kbfleet.adapters.dynamodb_conversations import DynamoDBConversations
-    from kbfleet.adapters.sessions import LIFETIME
+    from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+    from kbfleet.settings.asking import AskSettings
 
     settings = read(AskSettings)
     generation = Generation(
@@ -485,6 +482,9 @@ def answerer(knowledge_store: str) -> Answerer:
         settings.guardrail_version,
     )
     if _store_type(knowledge_store).kind is KnowledgeBaseKind.MANAGED:
+        from kbfleet.adapters.dynamodb_conversations import DynamoDBConversations
+        from kbfleet.adapters.sessions import LIFETIME
+
         conversations = DynamoDBConversations(_table(), clock(), LIFETIME)
         return RetrieveAndConverseAnswerer(_answer_clients(), generation, conversations)
     return RetrieveAndGenerateAnswerer(_answer_clients(), generation)
@@ -492,6 +492,8 @@ def answerer(knowledge_store: str) -> Answerer:
 
 @cache
 def _answer_clients() -> Callable[[str, AskableTenant], Any]:
+    from kbfleet.settings.asking import AskSettings
+
     role_arn = read(AskSettings).knowledge_base_reader_role_arn
     if not role_arn:
         own = cache(_answer_client)
@@ -522,6 +524,7 @@ def sessions() -> Sessions:
     from aws_lambda_powertools.utilities import parameters
 
     from kbfleet.adapters.sessions import SignedSessions
+    from kbfleet.settings.asking import AskSettings
 
     secret_arn = read(AskSettings).session_secret_arn
     secrets = parameters.SecretsProvider(boto3_client=boto3.client("secretsmanager", config=_CLIENT))
@@ -531,6 +534,7 @@ def sessions() -> Sessions:
 @cache
 def token_verifier() -> TokenVerifier:
     from kbfleet.adapters.identity import IssuerKeys, JwksTokenVerifier
+    from kbfleet.settings.asking import TokenSettings
 
     settings = read(TokenSettings)
     keys_url = settings.token_keys_url or f"{settings.token_issuer.rstrip('/')}/.well-known/jwks.json"
@@ -565,6 +569,7 @@ def alert_channel() -> AlertChannel:
     from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
     from kbfleet.adapters.alert_channels import ChannelResources
+    from kbfleet.settings.alerts import AlertSettings
 
     settings = read(AlertSettings)
 
@@ -589,6 +594,7 @@ def alert_channel() -> AlertChannel:
 def deployment() -> Deployment:
     """Which stack speaks to people."""
     from kbfleet.domain.alert import Deployment
+    from kbfleet.settings.alerts import AlertSettings
 
     return Deployment(fleet().stack_name, fleet().aws_region, read(AlertSettings).runbook_url.rstrip("/"))
 

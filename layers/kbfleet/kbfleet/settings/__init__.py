@@ -1,0 +1,70 @@
+"""What a deployment sets through environment variables, typed, and validated at first use.
+
+A module for each part of kbfleet, because a cold start pays for every class that is made.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from functools import cached_property
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from kbfleet.domain.tenant import ResourceNames
+
+
+def _seconds(value: object) -> object:
+    return timedelta(seconds=float(value)) if isinstance(value, str) else value
+
+
+def _hours(value: object) -> object:
+    return timedelta(hours=float(value)) if isinstance(value, str) else value
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+Hours = Annotated[timedelta, BeforeValidator(_hours)]
+
+
+class EnvironmentSettings(BaseModel):
+    """Read from environment variables of the fields' names in capitals."""
+
+    model_config = ConfigDict(
+        frozen=True, alias_generator=str.upper, ignored_types=(cached_property,), extra="ignore", defer_build=True
+    )
+
+
+class FleetSettings(EnvironmentSettings):
+    """Which fleet this is. Every function has these."""
+
+    aws_region: str
+    account_id: str
+    partition: str = "aws"
+    stack_name: str
+    fleet_name: str
+    table_name: str
+
+    @property
+    def names(self) -> ResourceNames:
+        return ResourceNames(self.fleet_name, self.account_id, self.aws_region)
+
+    def model_arn(self, model_id: str) -> str:
+        """The ARN of a foundation model or an inference profile.
+
+        Inference profiles are told by the geography before the first dot (`jp.anthropic.…`), which model ids lack.
+        Source: AWS documentation, Supported Regions and models for inference profiles.
+        """
+        geography = model_id.split(".", 1)[0]
+        if geography in {"us", "us-gov", "eu", "apac", "jp", "au", "ca", "global"}:
+            return f"arn:{self.partition}:bedrock:{self.aws_region}:{self.account_id}:inference-profile/{model_id}"
+        return f"arn:{self.partition}:bedrock:{self.aws_region}::foundation-model/{model_id}"
+
+
+Settings = TypeVar("Settings", bound=EnvironmentSettings)
+
+
+def read(settings: type[Settings]) -> Settings:
+    """Raises: pydantic.ValidationError naming the variables that are missing or wrong; that is a fault of the
+    template."""
+    return settings.model_validate(dict(os.environ))

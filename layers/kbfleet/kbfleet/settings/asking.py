@@ -1,0 +1,45 @@
+"""Of asking, of who may ask, and of what is counted and uploaded."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from kbfleet.settings import EnvironmentSettings, Seconds
+
+
+def _list(value: object) -> object:
+    return value.split(",") if isinstance(value, str) else value
+
+
+TokenAlgorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+"""Asymmetric ones only: with a shared secret, whoever verifies tokens could make them. Source: RFC 7518, RFC 8037."""
+
+
+class MeteringSettings(EnvironmentSettings):
+    usage_dead_letter_queue_url: str
+
+
+class UploadSettings(EnvironmentSettings):
+    upload_valid: Seconds = Field(alias="UPLOAD_VALID_SECONDS")
+
+
+class AskSettings(EnvironmentSettings):
+    """`knowledge_base_reader_role_arn` is empty when the function reads with its own role."""
+
+    generation_model_id: str
+    prompt_template: str = ""
+    guardrail_id: str = ""
+    guardrail_version: str = ""
+    registry_cache: Seconds = Field(alias="REGISTRY_CACHE_SECONDS")
+    knowledge_base_reader_role_arn: str = ""
+    session_secret_arn: str
+
+
+class TokenSettings(EnvironmentSettings):
+    token_issuer: str
+    token_audience: str
+    token_tenant_claim: str
+    token_keys_url: str = ""
+    token_algorithms: Annotated[tuple[TokenAlgorithm, ...], BeforeValidator(_list), Field(min_length=1)]

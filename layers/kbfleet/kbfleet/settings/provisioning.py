@@ -1,0 +1,65 @@
+"""Of provisioning and offboarding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from kbfleet.domain.tenant import MAX_RETENTION_DAYS
+from kbfleet.domain.usage_plan import Tier
+from kbfleet.settings import EnvironmentSettings, Seconds
+
+
+def _switch(value: object) -> object:
+    return {"ENABLED": True, "DISABLED": False}.get(value, value) if isinstance(value, str) else value
+
+
+Switch = Annotated[bool, BeforeValidator(_switch)]
+
+
+class KnowledgeStoreSettings(EnvironmentSettings):
+    """Where vectors live. An empty ARN or name is of a resource that the stack does not have."""
+
+    knowledge_store: str
+    embedding_model_id: str
+    vector_bucket_name: str = ""
+    collection_arn: str = ""
+
+
+class ProvisioningSettings(EnvironmentSettings):
+    knowledge_base_role_arn: str
+    knowledge_base_look: Seconds = Field(alias="KNOWLEDGE_BASE_LOOK_SECONDS")
+    knowledge_base_ready_within: Seconds = Field(alias="KNOWLEDGE_BASE_READY_SECONDS")
+    lease: Seconds = Field(alias="LEASE_SECONDS")
+
+
+class LogDeliverySettings(EnvironmentSettings):
+    """Where the log of every knowledge base goes, if push monitoring is on."""
+
+    log_delivery_destination_arn: str
+    push_monitoring: Switch
+
+
+class UsagePlanSettings(EnvironmentSettings):
+    standard_usage_plan_id: str
+    premium_usage_plan_id: str
+
+    @property
+    def plans(self) -> Mapping[Tier, str]:
+        return {Tier.STANDARD: self.standard_usage_plan_id, Tier.PREMIUM: self.premium_usage_plan_id}
+
+
+class ExecutionSettings(EnvironmentSettings):
+    provision_tenant_arn: str
+
+
+class OffboardingSettings(EnvironmentSettings):
+    lease: Seconds = Field(alias="LEASE_SECONDS")
+    keep_usage: bool
+
+
+class OffboardingExecutionSettings(EnvironmentSettings):
+    offboard_tenant_arn: str
+    retention_days: int = Field(ge=0, le=MAX_RETENTION_DAYS)
