@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
+
+import botocore
+import pytest
+from botocore.session import Session
 
 from kbfleet.adapters.answerers import OPERATIONS
 from tests.support.template import REPOSITORY
+
+LAYER = REPOSITORY / "layers" / "dependencies"
+SERVICES = (LAYER / "services.txt").read_text("utf-8").split()
+REGIONS = ("us-east-1", "ap-northeast-1", "eu-central-1", "us-gov-west-1", "cn-north-1")
 
 
 def services_of(module: ast.Module) -> Iterator[str]:
@@ -19,7 +30,40 @@ def services_of(module: ast.Module) -> Iterator[str]:
 
 
 def test_botocore_is_deployed_with_what_it_knows_of_the_services_that_functions_call_and_no_others() -> None:
-    deployed = (REPOSITORY / "layers" / "dependencies" / "services.txt").read_text("utf-8").split()
     sources = [*(REPOSITORY / "layers" / "kbfleet").rglob("*.py"), *(REPOSITORY / "functions").rglob("*.py")]
     called = {name for source in sources for name in services_of(ast.parse(source.read_text("utf-8")))}
-    assert deployed == sorted(called | {service for service, _ in OPERATIONS.values()})
+    assert sorted(called | {service for service, _ in OPERATIONS.values()}) == SERVICES
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """botocore's data as they are deployed."""
+    data = tmp_path_factory.mktemp("layer") / "data"
+    shutil.copytree(Path(botocore.__file__).parent / "data", data)
+    script = importlib.util.spec_from_file_location("keep_called_services", LAYER / "keep_called_services.py")
+    assert script is not None
+    assert script.loader is not None
+    module = importlib.util.module_from_spec(script)
+    script.loader.exec_module(module)
+    module.keep(data, SERVICES)
+    return data
+
+
+def clients_are_made_for(session: Session, service: str) -> list[tuple[str, str, str]]:
+    """Where a session's clients of a service send their requests in each Region, and how they are described."""
+    made = [
+        session.create_client(service, region_name=region, aws_access_key_id="none", aws_secret_access_key="none")
+        for region in REGIONS
+    ]
+    return [
+        (client.meta.endpoint_url, client.meta.service_model.signing_name, client.meta.service_model.api_version)
+        for client in made
+    ]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_clients_are_the_same_as_with_all_that_it_knows(kept: Path, service: str) -> None:
+    deployed = Session()
+    deployed.get_component("data_loader").search_paths[:] = [str(kept)]
+    assert clients_are_made_for(deployed, service) == clients_are_made_for(Session(), service)
+    assert set(deployed.get_available_services()) == set(SERVICES)
