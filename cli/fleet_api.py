@@ -14,7 +14,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.httpsession import URLLib3Session
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from urllib3.filepost import encode_multipart_formdata
 
 from kbfleet.contracts.asking import AskRequest, AskResponse
@@ -54,6 +54,11 @@ class Refused(Exception):
         self.code = code
         self.detail = detail
         super().__init__(f"{code}: {detail}")
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may be served later; else something is wrong with the request."""
+        return self.status == 429 or not 400 <= self.status < 500
 
 
 @dataclass(frozen=True)
@@ -205,7 +210,12 @@ class FleetApi:
         answer = self._answer(request, _TIMEOUT_SECONDS)
         if answer.status_code >= 400:
             raise _refused(answer.status_code, answer.content)
-        return kind.model_validate_json(answer.content)
+        try:
+            return kind.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise FleetUnreachable(
+                "The fleet answered something else than expected. Is its stack of another release than this command?"
+            ) from error
 
     def _answer(self, request: AWSRequest, timeout: int) -> AWSResponse:
         try:
