@@ -8,14 +8,24 @@ from collections.abc import Callable, Sequence
 import typer
 
 from cli.fleet_api import FleetApi
+from kbfleet.domain.tenant import TenantId
 
 _PATIENCE_SECONDS = 3
+_JOBS = 20
 
 Names = list[str]
 
 
 def tenant_ids(context: typer.Context, incomplete: str) -> Names:
     return _beginning_with(incomplete, lambda: [each.tenant_id for each in _api(context).tenants(None).tenants])
+
+
+def job_names(context: typer.Context, incomplete: str) -> Names:
+    def newest() -> list[str]:
+        jobs = _api(context).jobs(TenantId(context.params["tenant"]), _JOBS).jobs
+        return [job.to_domain().name for job in jobs]
+
+    return _beginning_with(incomplete, newest)
 
 
 def _api(context: typer.Context) -> FleetApi:

@@ -17,7 +17,8 @@ from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from kbfleet.contracts.asking import AskResponse, CitationBody, FreshnessBody, SourceBody
 from kbfleet.contracts.documents import DocumentRetryBody, FailedDocumentBody, FailedDocumentsBody, UploadBody
 from kbfleet.contracts.events import JobStateChangeDetail
-from kbfleet.contracts.tenants import ExecutionBody, JobsBody, SyncBody, SyncResultBody, TenantBody
+from kbfleet.contracts.jobs import JobsBody
+from kbfleet.contracts.tenants import ExecutionBody, SyncBody, SyncResultBody, TenantBody
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome, SyncState
@@ -335,7 +336,7 @@ class TestJobs:
             ingestion_job_id="JOB0000009", outcome=Outcome.FAILED, failure_reasons=(FailureReason("no [role]"),)
         )
         changes = (failed, job_state_change())
-        scripted(jobs=[JobsBody(jobs=tuple(map(JobStateChangeDetail.from_domain, changes)))])
+        scripted(jobs=[JobsBody(jobs=tuple(map(JobStateChangeDetail.from_domain, changes)), next_token=None)])
         result = run("jobs", "list", "acme")
         assert result.exit_code == 0
         first, second = (line for line in result.stdout.splitlines() if "JOB0" in line)
@@ -344,7 +345,7 @@ class TestJobs:
         assert "SUCCEEDED" in second
 
     def test_a_tenant_without_jobs_is_told_so(self, scripted: Scripted, run: Run) -> None:
-        scripted(jobs=[JobsBody(jobs=())])
+        scripted(jobs=[JobsBody(jobs=(), next_token=None)])
         assert "no ingestion jobs yet" in run("jobs", "list", "acme").stdout
 
 
