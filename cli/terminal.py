@@ -6,13 +6,12 @@ Colours are left out where NO_COLOR is set or nobody looks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from pydantic_core import to_json
-from rich import box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
@@ -25,7 +24,8 @@ Result = TypeVar("Result")
 
 DONE = "[green]✓[/]"
 _LEAST_PROSE = 24
-"""Cells that text may be squeezed into before the whole table is turned."""
+"""Cells that prose may be squeezed into."""
+_GAP = 2
 
 
 def present(result: Result, told: Callable[[Result], Iterable[RenderableType]], *, as_json: bool) -> None:
@@ -44,7 +44,12 @@ def present(result: Result, told: Callable[[Result], Iterable[RenderableType]], 
 
 
 def moment(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{moment_in_table(at)} UTC"
+
+
+def moment_in_table(at: datetime) -> str:
+    """Under a heading that says that it is in UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,8 @@ class Details:
 class Listing:
     """A table of rows, a line each where nobody looks, so that other programs can filter them.
 
-    On a terminal, prose is broken between words. Where that is not enough, each row is printed as `Details`.
+    On a terminal, prose is broken between words; where it has no room beside the other columns, it goes below each row;
+    and where these have none either, each row is printed as `Details`.
 
     Args:
         rows: a text in rich's markup for each column.
@@ -95,18 +101,24 @@ class Listing:
     footer: Sequence[str] = ()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        widths = [self._width(number) for number in range(len(self.columns))]
-        gaps = 2 * (len(widths) - 1)
-        least = [
-            min(width, _LEAST_PROSE) if column.prose else width
-            for column, width in zip(self.columns, widths, strict=True)
-        ]
+        if self.title:
+            yield Text.from_markup(f"[bold]{self.title}[/]")
+        numbers = range(len(self.columns))
+        terse = [number for number in numbers if not self.columns[number].prose]
+        widths = {number: self._width(number) for number in numbers}
+        least = {number: widths[number] if number in terse else min(widths[number], _LEAST_PROSE) for number in numbers}
         if not console.is_terminal:
-            yield from self._titled(self._table(widths), sum(widths) + gaps)
-        elif sum(least) + gaps <= options.max_width:
-            yield from self._titled(self._table(least), options.max_width)
+            yield from self._lines(console, options, widths, _with_gaps(widths.values()))
+        elif _with_gaps(least.values()) <= options.max_width:
+            yield from self._lines(console, options, least, options.max_width)
+        elif _with_gaps(widths[number] for number in terse) <= options.max_width:
+            yield from self._with_prose_below(console, options, {number: widths[number] for number in terse})
         else:
-            yield from self._turned()
+            for row in self._all_rows():
+                yield Details([(column.name, text or "—") for column, text in zip(self.columns, row, strict=True)])
+                yield ""
+        if self.caption:
+            yield Text.from_markup(f"[dim]{self.caption}[/]")
 
     def _width(self, number: int) -> int:
         texts = [self.columns[number].name, *(row[number] for row in self._all_rows())]
@@ -115,44 +127,35 @@ class Listing:
     def _all_rows(self) -> list[Sequence[str]]:
         return [*self.rows, *([self.footer] if self.footer else [])]
 
-    def _table(self, least: Sequence[int]) -> Table:
-        table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, show_footer=bool(self.footer))
-        for number, (column, width) in enumerate(zip(self.columns, least, strict=True)):
+    def _with_prose_below(self, console: Console, options: ConsoleOptions, widths: Mapping[int, int]) -> RenderResult:
+        header, *lines = self._lines(console, options, widths, _with_gaps(widths.values()))
+        yield header
+        for line, row in zip(lines, self._all_rows(), strict=True):
+            yield line
+            for column, text in zip(self.columns, row, strict=True):
+                if column.prose and text:
+                    yield from (Text.from_markup(f"  [dim]{column.name}:[/] {part}") for part in text.split("\n"))
+
+    def _lines(self, console: Console, options: ConsoleOptions, widths: Mapping[int, int], room: int) -> Iterator[Text]:
+        """The header and the rows, of these columns with at least these widths."""
+        table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
+        for number, width in widths.items():
+            column = self.columns[number]
             table.add_column(
                 column.name,
-                footer=self.footer[number] if self.footer else "",
                 justify="right" if column.numbers else "left",
                 min_width=width,
                 no_wrap=not column.prose,
                 overflow="fold",
             )
-        for row in self.rows:
-            table.add_row(*row)
-        return table
-
-    def _titled(self, table: Table, width: int) -> RenderResult:
-        if self.title:
-            yield Text.from_markup(f"[bold]{self.title}[/]")
-        yield _Wide(table, width)
-        if self.caption:
-            yield Text.from_markup(f"[dim]{self.caption}[/]")
-
-    def _turned(self) -> RenderResult:
-        if self.title:
-            yield Text.from_markup(f"[bold]{self.title}[/]")
         for row in self._all_rows():
-            yield Details([(column.name, text) for column, text in zip(self.columns, row, strict=True)])
-            yield ""
-        if self.caption:
-            yield Text.from_markup(f"[dim]{self.caption}[/]")
+            table.add_row(*(row[number] for number in widths))
+        for line in console.render_lines(table, options.update(width=room, no_wrap=False, overflow="fold"), pad=False):
+            text = Text.assemble(*((segment.text, segment.style or "") for segment in line))
+            text.rstrip()
+            yield text
 
 
-@dataclass(frozen=True)
-class _Wide:
-    """Something that is given so much room, whatever the console's."""
-
-    content: RenderableType
-    width: int
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from console.render(self.content, options.update(width=self.width, no_wrap=False, overflow="fold"))
+def _with_gaps(widths: Iterable[int]) -> int:
+    given = list(widths)
+    return sum(given) + _GAP * (len(given) - 1)

@@ -87,7 +87,14 @@ def usage(
     """Show what a tenant's questions used, by day; of the current month, unless other days are asked for."""
     days = [day.date() if day else None for day in (first, last)]
     body = FleetApi.of_stack(stack, region).usage(tenant, *days)
-    present(body, lambda body: [_usage_listing(body)], as_json=as_json)
+    present(body, _told_of_usage, as_json=as_json)
+
+
+def _told_of_usage(body: UsageBody) -> Iterator[RenderableType]:
+    if body.days:
+        yield _usage_listing(body)
+    else:
+        yield f"Tenant {body.tenant_id} used nothing from {body.first_day} to {body.last_day}."
 
 
 _COUNTED = ("Questions", "Passages", "Citations", "Tokens in", "Tokens out", "Guarded")

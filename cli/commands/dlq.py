@@ -16,7 +16,7 @@ from cli.dead_letters import DeadLetters, Waiting
 from cli.exit_codes import FAILED, stop
 from cli.fleet_stack import FleetStack
 from cli.progress import Progress, pause
-from cli.terminal import DONE, Column, Listing, moment, present
+from cli.terminal import DONE, Column, Listing, moment_in_table, present
 from kbfleet.domain.errors import InvalidInput
 
 app = typer.Typer(help="What could not be handled, and waits for people.", no_args_is_help=True)
@@ -61,7 +61,7 @@ def _listing(filled: list[Waiting]) -> Listing:
         [
             Column("Queue"),
             Column("Messages", numbers=True),
-            Column("Oldest seen"),
+            Column("Oldest seen (UTC)"),
             Column("What it means", prose=True),
             Column("Reasons seen", prose=True),
             Column("Runbook"),
@@ -70,7 +70,7 @@ def _listing(filled: list[Waiting]) -> Listing:
             (
                 each.queue.name,
                 str(each.messages),
-                moment(each.oldest_sent_at) if each.oldest_sent_at else "—",
+                moment_in_table(each.oldest_sent_at) if each.oldest_sent_at else "—",
                 escape(each.queue.meaning),
                 escape("\n".join(each.reasons)) or "—",
                 _page(each),

@@ -15,7 +15,7 @@ from cli.document_retries import tried
 from cli.exit_codes import FAILED
 from cli.fleet_api import FleetApi
 from cli.progress import Progress
-from cli.terminal import DONE, Column, Listing, moment, present
+from cli.terminal import DONE, Column, Listing, moment, moment_in_table, present
 from kbfleet.contracts.documents import DocumentTraceBody, FailedDocumentsBody
 from kbfleet.domain.document_trace import ObjectKey, Verdict
 from kbfleet.domain.documents import FailureStatus
@@ -45,7 +45,7 @@ def _listing(body: FailedDocumentsBody) -> Listing:
     return Listing(
         [
             Column("Document"),
-            Column("Since"),
+            Column("Since (UTC)"),
             Column("Times", numbers=True),
             Column("Set aside"),
             Column("Reason", prose=True),
@@ -53,7 +53,7 @@ def _listing(body: FailedDocumentsBody) -> Listing:
         [
             (
                 escape(document.uri),
-                moment(document.since),
+                moment_in_table(document.since),
                 str(document.times),
                 "yes" if document.status is FailureStatus.SET_ASIDE else "no",
                 escape(document.reason),
@@ -101,12 +101,19 @@ def _attributes(pairs: list[str]) -> dict[str, str]:
     return attributes
 
 
+def _object_key(text: str) -> ObjectKey:
+    """Also of a URI, as other commands show it. Raises: InvalidInput."""
+    return ObjectKey(text.removeprefix("s3://").partition("/")[2] if text.startswith("s3://") else text)
+
+
 @app.command(rich_help_panel=DOCUMENTS_PANEL)
 def why(
     tenant: Tenant,
     key: Annotated[
         ObjectKey,
-        typer.Argument(parser=ObjectKey, metavar="KEY", help="Of the document, such as handbook/rules.pdf."),
+        typer.Argument(
+            parser=_object_key, metavar="KEY", help="Of the document, such as handbook/rules.pdf; or its s3:// URI."
+        ),
     ],
     as_json: Json = False,
     stack: Stack = DEFAULT_STACK,

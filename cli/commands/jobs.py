@@ -12,7 +12,7 @@ from rich.markup import escape
 from cli.arguments import DEFAULT_STACK, Job, Json, Region, Stack, Tenant
 from cli.failure_reasons import reason_lines
 from cli.fleet_api import FleetApi
-from cli.terminal import Column, Details, Listing, moment, present
+from cli.terminal import Column, Details, Listing, moment, moment_in_table, present
 from kbfleet.contracts.events import JobStateChangeDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.domain.documents import FailureStatus
@@ -42,7 +42,7 @@ def _listing(body: JobsBody) -> Listing:
     return Listing(
         [
             Column("Job"),
-            Column("Started"),
+            Column("Started (UTC)"),
             Column("Status"),
             *(Column(name, numbers=True) for name in ("Read", "Indexed", "Deleted", "Failed")),
             Column("Why", prose=True),
@@ -50,7 +50,7 @@ def _listing(body: JobsBody) -> Listing:
         [
             (
                 job.to_domain().name,
-                moment(job.started_at or job.occurred_at),
+                moment_in_table(job.started_at or job.occurred_at),
                 _state(job),
                 str(job.statistics.scanned),
                 str(job.statistics.new + job.statistics.modified),
@@ -60,7 +60,7 @@ def _listing(body: JobsBody) -> Listing:
             )
             for job in body.jobs
         ],
-        caption=f"The {shown} newest; --limit {shown * 5} shows older ones." if body.next_token else "",
+        caption=f"There are older ones: --limit {shown * 5} shows more." if body.next_token else "",
     )
 
 
@@ -84,9 +84,9 @@ def _told_of_job(body: JobBody) -> Iterator[RenderableType]:
     rows = [
         ("Status", _state(job) + ("" if job.final else ", will be tried again") + refused),
         ("Started", f"{moment(job.started_at)} by {by}" if job.started_at else "never"),
-        ("Ended" if job.outcome else "Seen", moment(job.occurred_at)),
-        ("Generation", f"{job.generation} of what was requested"),
-        ("Job before", str(job.previous_outcome) if job.previous_outcome else "none"),
+        ("Ended" if job.outcome else "Last seen", moment(job.occurred_at) + _after(job)),
+        ("Generation", str(job.generation)),
+        ("Job before it", str(job.previous_outcome) if job.previous_outcome else "none"),
         ("Knowledge base", job.knowledge_base_id),
         ("Data source", job.data_source_id),
         ("Documents", f"{counts.scanned} read: {counts.new} new, {counts.modified} changed, {counts.deleted} deleted, "
@@ -98,6 +98,10 @@ def _told_of_job(body: JobBody) -> Iterator[RenderableType]:
     if body.left_out:
         yield ""
         yield _left_out(body)
+
+
+def _after(job: JobStateChangeDetail) -> str:
+    return f", after {(job.occurred_at - job.started_at).total_seconds():,.0f} s" if job.started_at else ""
 
 
 def _left_out(body: JobBody) -> Listing:

@@ -14,7 +14,7 @@ from cli.exit_codes import stop
 from cli.failure_reasons import reason_lines
 from cli.fleet_api import FleetApi
 from cli.progress import Show, watch
-from cli.terminal import DONE, Column, Details, Listing, moment, present
+from cli.terminal import DONE, Column, Details, Listing, moment, moment_in_table, present
 from kbfleet.contracts.tenants import ExecutionBody, TenantBody, TenantsBody
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion import Outcome
@@ -47,7 +47,7 @@ def add_tenant(
     """Add a tenant, or bring an existing one back to what it should be. Safe to run any number of times."""
     api = FleetApi.of_stack(stack, region)
     execution = api.provision(tenant, name, knowledge_store, tier)
-    _see_it_provisioned(api, tenant, execution, wait=wait, as_json=as_json)
+    _see_it_provisioned(api, tenant, execution, "active", wait=wait, as_json=as_json)
 
 
 @app.command("update")
@@ -65,18 +65,18 @@ def update_tenant(
         raise InvalidInput("update", "nothing to change is given.", remedy="Give --name or --tier.")
     api = FleetApi.of_stack(stack, region)
     execution = api.update(tenant, name, tier)
-    _see_it_provisioned(api, tenant, execution, wait=wait, as_json=as_json)
+    _see_it_provisioned(api, tenant, execution, "updated", wait=wait, as_json=as_json)
 
 
 def _see_it_provisioned(
-    api: FleetApi, tenant: TenantId, execution: ExecutionBody, *, wait: bool, as_json: bool
+    api: FleetApi, tenant: TenantId, execution: ExecutionBody, what: str, *, wait: bool, as_json: bool
 ) -> None:
     if wait:
         execution = _watch_provisioning(api, tenant, execution.execution)
 
     def told(execution: ExecutionBody) -> Iterator[RenderableType]:
         if execution.status == "SUCCEEDED":
-            yield f"{DONE} Tenant {tenant} is active."
+            yield f"{DONE} Tenant {tenant} is {what}."
         elif execution.status == "RUNNING":
             yield f"Tenant {tenant} is being provisioned by execution {execution.execution}."
 
@@ -121,7 +121,7 @@ def _tenants_listing(body: TenantsBody) -> Listing:
             Column("Name", prose=True),
             Column("Status"),
             Column("Tier"),
-            Column("Synced at"),
+            Column("Synced at (UTC)"),
             Column("Pending since"),
             Column("Last sync"),
         ],
@@ -131,8 +131,8 @@ def _tenants_listing(body: TenantsBody) -> Listing:
                 escape(each.name),
                 _status(each.status),
                 each.tier,
-                moment(each.synced_at) if each.synced_at else "never",
-                moment(each.pending_since) if each.pending_since else "—",
+                moment_in_table(each.synced_at) if each.synced_at else "never",
+                moment_in_table(each.pending_since) if each.pending_since else "—",
                 _outcome(each.last_outcome) if each.last_outcome else "—",
             )
             for each in body.tenants

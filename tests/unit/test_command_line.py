@@ -367,7 +367,7 @@ def test_usage_is_a_table_with_a_total(scripted: Scripted, run: Run) -> None:
     scripted(usage=[usage()])
     ran = run("usage", "acme")
     assert ran.exit_code == 0
-    *_, day, _, total = ran.stdout.splitlines()
+    *_, day, total = ran.stdout.splitlines()
     assert "2026-03-01 to 2026-03-14" in ran.stdout
     for line, name in ((day, "2026-03-09"), (total, "Total")):
         assert line.split() == [name, "1,234", "4,936", "2,468", "987,654", "12,345", "3"]
