@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import typer
@@ -31,14 +31,14 @@ def doctor(as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region =
             findings.append(finding)
             yield finding
 
-    def told(found: Iterator[Finding]) -> Iterator[RenderableType]:
+    def told(found: Iterable[Finding]) -> Iterator[RenderableType]:
         for finding in found:  # each is told as soon as it is known
             yield from _told_of_finding(finding)
         wrong = _count_wrong(findings)
         things = "1 thing needs" if wrong == 1 else f"{wrong} things need"
         yield f"[red]{things} attention.[/]" if wrong else "[green]The fleet is well.[/]"
 
-    present(found(), told, as_json=as_json)
+    present(list(found()) if as_json else found(), told, as_json=as_json)
     if _count_wrong(findings):
         raise typer.Exit(FAILED)
 
