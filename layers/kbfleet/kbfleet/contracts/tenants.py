@@ -1,4 +1,4 @@
-"""Bodies of the API about tenants, their syncs and their jobs."""
+"""Bodies of the API about tenants and their syncs."""
 
 from __future__ import annotations
 
