@@ -50,24 +50,6 @@ def add_tenant(
     _see_it_provisioned(api, tenant, execution, "active", wait=wait, as_json=as_json)
 
 
-@app.command("update")
-def update_tenant(
-    tenant: Tenant,
-    name: Name = None,
-    tier: Annotated[Tier | None, typer.Option(case_sensitive=False, help="How much it may ask.")] = None,
-    wait: Wait = True,
-    as_json: Json = False,
-    stack: Stack = DEFAULT_STACK,
-    region: Region = None,
-) -> None:
-    """Change a tenant that there is: its name, or how much it may ask. Its knowledge store cannot be changed."""
-    if name is None and tier is None:
-        raise InvalidInput("update", "nothing to change is given.", remedy="Give --name or --tier.")
-    api = FleetApi.of_stack(stack, region)
-    execution = api.update(tenant, name, tier)
-    _see_it_provisioned(api, tenant, execution, "updated", wait=wait, as_json=as_json)
-
-
 def _see_it_provisioned(
     api: FleetApi, tenant: TenantId, execution: ExecutionBody, what: str, *, wait: bool, as_json: bool
 ) -> None:
@@ -182,6 +164,24 @@ def _details(body: TenantBody) -> Details:
         [(name, value if value is not None else "—") for name, value in rows],
         title=f"{body.tenant_id} · {escape(body.name)}",
     )
+
+
+@app.command("update")
+def update_tenant(
+    tenant: Tenant,
+    name: Name = None,
+    tier: Annotated[Tier | None, typer.Option(case_sensitive=False, help="How much it may ask.")] = None,
+    wait: Wait = True,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+) -> None:
+    """Change a tenant that there is: its name, or how much it may ask. Its knowledge store cannot be changed."""
+    if name is None and tier is None:
+        raise InvalidInput("update", "nothing to change is given.", remedy="Give --name or --tier.")
+    api = FleetApi.of_stack(stack, region)
+    execution = api.update(tenant, name, tier)
+    _see_it_provisioned(api, tenant, execution, "updated", wait=wait, as_json=as_json)
 
 
 @app.command()
