@@ -14,13 +14,14 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.httpsession import URLLib3Session
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from urllib3.filepost import encode_multipart_formdata
 
 from kbfleet.contracts.asking import AskRequest, AskResponse
 from kbfleet.contracts.documents import DocumentRetryBody, DocumentTraceBody, FailedDocumentsBody, UploadBody
 from kbfleet.contracts.events import ReconciliationDetail
-from kbfleet.contracts.tenants import ExecutionBody, JobsBody, SyncBody, TenantBody, TenantsBody
+from kbfleet.contracts.jobs import JobBody, JobsBody
+from kbfleet.contracts.tenants import ExecutionBody, SyncBody, TenantBody, TenantsBody
 from kbfleet.contracts.usage import UsageBody
 from kbfleet.domain.document_trace import ObjectKey
 from kbfleet.domain.tenant import DisplayName, TenantId, TenantStatus
@@ -32,6 +33,9 @@ _TIMEOUT_SECONDS = 35
 
 _UPLOAD_SECONDS = 300
 """Between two signs of life while a document of up to 50 MB goes out."""
+
+_JOBS_IN_A_PAGE = 100
+"""As many as the API gives at once."""
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -54,6 +58,11 @@ class Refused(Exception):
         self.code = code
         self.detail = detail
         super().__init__(f"{code}: {detail}")
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may be served later; else something is wrong with the request."""
+        return self.status == 429 or not 400 <= self.status < 500
 
 
 @dataclass(frozen=True)
@@ -79,8 +88,9 @@ class FleetApi:
             session = boto3.Session(region_name=region)
             described = session.client("cloudformation").describe_stacks(StackName=stack)
         except (BotoCoreError, ClientError) as error:
+            said = str(error).rstrip(".")
             raise FleetUnreachable(
-                f"Stack {stack!r} was not found: {error}. Check --stack, --region and your AWS credentials."
+                f"Stack {stack!r} was not found: {said}. Check --stack, --region and your AWS credentials."
             ) from error
         outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Stacks"][0].get("Outputs", [])}
         if "ApiUrl" not in outputs:
@@ -90,9 +100,18 @@ class FleetApi:
     def provision(
         self, tenant_id: TenantId, name: DisplayName | None, knowledge_store: str | None, tier: Tier | None
     ) -> ExecutionBody:
+        """Adds a tenant, or converges it again."""
         wanted = {"name": name, "knowledge_store": knowledge_store, "tier": tier}
         body = {key: value for key, value in wanted.items() if value is not None}
         return self._signed(ExecutionBody, "PUT", f"/tenants/{tenant_id}", body)
+
+    def update(self, tenant_id: TenantId, name: DisplayName | None, tier: Tier | None) -> ExecutionBody:
+        """Changes a tenant.
+
+        Raises: Refused when there is no such tenant.
+        """
+        body = {key: value for key, value in {"name": name, "tier": tier}.items() if value is not None}
+        return self._signed(ExecutionBody, "PUT", f"/tenants/{tenant_id}", {**body, "must_exist": True})
 
     def provisioning(self, tenant_id: TenantId, execution: str) -> ExecutionBody:
         return self._signed(ExecutionBody, "GET", f"/tenants/{tenant_id}/provisionings/{quote(execution)}")
@@ -132,8 +151,20 @@ class FleetApi:
     def stop_sync(self, tenant_id: TenantId) -> SyncBody:
         return self._signed(SyncBody, "DELETE", f"/tenants/{tenant_id}/syncs")
 
-    def jobs(self, tenant_id: TenantId) -> JobsBody:
-        return self._signed(JobsBody, "GET", f"/tenants/{tenant_id}/jobs")
+    def jobs(self, tenant_id: TenantId, limit: int) -> JobsBody:
+        """The newest ones, up to `limit` over several pages; `next_token` is `None` if that is all of them."""
+        body = JobsBody(jobs=(), next_token=None)
+        while len(body.jobs) < limit:
+            query = {"limit": min(limit - len(body.jobs), _JOBS_IN_A_PAGE)}
+            token = {"next_token": body.next_token} if body.next_token is not None else {}
+            page = self._signed(JobsBody, "GET", f"/tenants/{tenant_id}/jobs?{urlencode(query | token)}")
+            body = page.model_copy(update={"jobs": body.jobs + page.jobs})
+            if page.next_token is None:
+                break
+        return body
+
+    def job(self, tenant_id: TenantId, name: str) -> JobBody:
+        return self._signed(JobBody, "GET", f"/tenants/{tenant_id}/jobs/{quote(name, safe='')}")
 
     def grant_upload(self, tenant_id: TenantId, upload: Upload) -> UploadBody:
         body = {
@@ -205,7 +236,12 @@ class FleetApi:
         answer = self._answer(request, _TIMEOUT_SECONDS)
         if answer.status_code >= 400:
             raise _refused(answer.status_code, answer.content)
-        return kind.model_validate_json(answer.content)
+        try:
+            return kind.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise FleetUnreachable(
+                "The fleet answered something else than expected. Is its stack of another release than this command?"
+            ) from error
 
     def _answer(self, request: AWSRequest, timeout: int) -> AWSResponse:
         try:

@@ -11,10 +11,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import api, bootstrap
 from kbfleet.contracts import parse, parse_json
 from kbfleet.contracts.documents import DocumentRetryBody, FailedDocumentBody, FailedDocumentsBody, FailedDocumentsQuery
-from kbfleet.contracts.events import JobStateChangeDetail
+from kbfleet.contracts.jobs import JobBody, JobsBody, JobsQuery
 from kbfleet.contracts.tenants import (
     ExecutionBody,
-    JobsBody,
     OffboardTenantQuery,
     ProvisionRequest,
     SyncBody,
@@ -24,7 +23,8 @@ from kbfleet.contracts.tenants import (
 )
 from kbfleet.contracts.usage import UsageBody, UsageQuery
 from kbfleet.contracts.workflows import ProvisionTenantInput
-from kbfleet.domain.errors import ExecutionNotFound, ResourceMissing
+from kbfleet.domain.errors import ExecutionNotFound, JobNotFound, ResourceMissing
+from kbfleet.domain.ingestion import can_be_a_job
 from kbfleet.domain.tenant import Tenant, TenantId
 from kbfleet.logs import logger
 from kbfleet.ports import Executions
@@ -40,7 +40,6 @@ from kbfleet.usecases.reservations import can_be_an_execution_of
 from kbfleet.usecases.tenant_listing import list_tenants
 
 app = api.resolver()
-_NEWEST_JOBS = 20
 
 
 @app.get("/tenants")
@@ -71,6 +70,7 @@ def put_tenant(tenant_id: str) -> Response[str]:
         executions=bootstrap.executions(),
         stores=bootstrap.stores(),
         clock=bootstrap.clock(),
+        must_exist=body.must_exist,
     )
     logger.info("Provisioning runs", tenant_id=valid, execution=execution.name)
     return api.respond(ExecutionBody.from_domain(execution), HTTPStatus.ACCEPTED)
@@ -189,9 +189,24 @@ def delete_sync(tenant_id: str) -> Response[str]:
 
 @app.get("/tenants/<tenant_id>/jobs")
 def get_jobs(tenant_id: str) -> Response[str]:
+    """The ingestion jobs, a page of them, the newest first."""
     tenant = bootstrap.registry().get(TenantId(tenant_id))
-    newest = bootstrap.history().latest(tenant.tenant_id, _NEWEST_JOBS)
-    return api.respond(JobsBody(jobs=tuple(JobStateChangeDetail.from_domain(change) for change in newest)))
+    query = parse(JobsQuery, app.current_event.query_string_parameters)
+    return api.respond(JobsBody.from_page(bootstrap.history().page(tenant.tenant_id, query.limit, query.after)))
+
+
+@app.get("/tenants/<tenant_id>/jobs/<job>")
+def get_job(tenant_id: str, job: str) -> Response[str]:
+    """One ingestion job, and the documents that it left out."""
+    tenant = bootstrap.registry().get(TenantId(tenant_id))
+    found = bootstrap.history().find(tenant.tenant_id, job) if can_be_a_job(job) else None
+    if found is None:
+        raise JobNotFound(
+            f"No ingestion job {job} of tenant {tenant_id} is known.",
+            remedy=f"`kbfleet jobs list {tenant_id}` shows those that are.",
+        )
+    left_out = [each for each in bootstrap.failed_documents().all(tenant.tenant_id) if each.failed_in(found)]
+    return api.respond(JobBody.from_domain(found, sorted(left_out, key=lambda each: each.uri)))
 
 
 @app.get("/tenants/<tenant_id>/usage")

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import cli.main
+import cli.progress
 from cli.dead_letter_queues import QUEUES, named
 from cli.dead_letters import DeadLetters, event_of, reason_of
 from cli.fleet_api import FleetUnreachable
@@ -103,7 +104,7 @@ class StackOnMoto(FleetStack):
 def stack(aws: None, monkeypatch: pytest.MonkeyPatch) -> StackOnMoto:
     stack = StackOnMoto()
     monkeypatch.setattr(FleetStack, "named", lambda *_: stack)
-    monkeypatch.setattr(cli.main, "_POLL_SECONDS", 0)
+    monkeypatch.setattr(cli.progress, "POLL_SECONDS", 0)
     return stack
 
 

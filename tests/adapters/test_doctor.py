@@ -309,7 +309,7 @@ class TestTheCommand:
         assert result.exit_code == 1
         assert "✗ secrets: The Slack webhook is not set" in result.stdout
         assert "SlackWebhookSecretArn" in result.stdout
-        assert "1 things need attention." in result.stdout
+        assert "1 thing needs attention." in result.stdout
 
     def test_programs_get_json(self, run: Callable[..., Any]) -> None:
         assert {each["verdict"] for each in json.loads(run("--json").stdout)} == {"WELL"}

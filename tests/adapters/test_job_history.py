@@ -65,6 +65,36 @@ class JobHistorySuite:
             history.record(job(number), START)
         assert list(history.latest(ACME, 3)) == [job(5), job(4), job(3)]
 
+    def test_they_come_in_pages_each_job_once(self, history: JobHistory) -> None:
+        for number in range(5):
+            history.record(job(number), START)
+        history.record(job(9, tenant_id=SAKURA), START)
+        first = history.page(ACME, 2, None)
+        second = history.page(ACME, 2, first.following)
+        third = history.page(ACME, 2, second.following)
+        assert [list(page.jobs) for page in (first, second, third)] == [[job(4), job(3)], [job(2), job(1)], [job(0)]]
+        assert third.following is None
+
+    def test_a_page_that_is_full_by_chance_is_the_last(self, history: JobHistory) -> None:
+        for number in range(2):
+            history.record(job(number), START)
+        assert history.page(ACME, 2, None).following is None
+
+    @pytest.mark.parametrize(("after", "given"), [(" ", 0), ("~", 2)])
+    def test_any_text_is_a_place_to_go_on_from(self, history: JobHistory, after: str, given: int) -> None:
+        for number in range(2):
+            history.record(job(number), START)
+        assert len(history.page(ACME, 5, after).jobs) == given
+
+    def test_a_job_is_found_by_its_name(self, history: JobHistory) -> None:
+        refused = job(3, ingestion_job_id=None, started_at=None, generation=7)
+        for recorded in (job(1), job(2), refused):
+            history.record(recorded, START)
+        assert history.find(ACME, "JOB0000001") == job(1)
+        assert history.find(ACME, "generation-7") == refused
+        assert history.find(ACME, "0000001") is None
+        assert history.find(SAKURA, "JOB0000001") is None
+
     def test_jobs_that_were_started_since_a_moment_are_given_the_one_of_that_moment_too(
         self, history: JobHistory
     ) -> None:

@@ -26,8 +26,10 @@ def api(configuration: StackConfiguration, kbfleet: Callable[..., subprocess.Com
     provisioned = kbfleet("tenant", "add", TENANT, "--json")
     assert provisioned.returncode == 0, provisioned.stderr
     execution = json.loads(provisioned.stdout)["execution"]
+    (job,) = json.loads(kbfleet("jobs", "list", TENANT, "--json").stdout)["jobs"]
+    known = {"tenant_id": [TENANT], "execution": [execution], "job": [job["ingestion_job_id"]]}
     url = deployment.read_outputs(configuration)["ApiUrl"]
-    return ApiUnderTrial(configuration, url, TENANT, {"tenant_id": [TENANT], "execution": [execution]})
+    return ApiUnderTrial(configuration, url, TENANT, known)
 
 
 def test_it_serves_the_document_that_the_docs_show(api: ApiUnderTrial) -> None:

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from kbfleet.domain.documents import FailedDocument
-from kbfleet.domain.ingestion import JobStatus
+from kbfleet.domain.ingestion import JobStatus, Outcome
 from kbfleet.domain.tenant import Lease, Offboarding, TenantStatus, Workflow
 from kbfleet.domain.usage import DailyUsage, UsageCounts
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.clock import START
 from tests.support.fakes import JobCourse
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, EXECUTION, SAKURA, provisioning_failure, tenant
+from tests.support.samples import ACME, EXECUTION, SAKURA, job_state_change, provisioning_failure, tenant
 
 Send = Callable[..., tuple[int, dict[str, Any]]]
 NAME = EXECUTION.rsplit(":", 1)[-1]
@@ -51,7 +51,7 @@ class TestPutTenant:
 
     def test_while_one_runs_it_is_the_answer(self, send: Send, fleet: Fleet) -> None:
         send("put_tenant")
-        fleet.registry.create(tenant(lease=Lease(EXECUTION, START.replace(hour=14))))
+        fleet.registry.create(tenant(name="Acme Outdoor", lease=Lease(EXECUTION, START.replace(hour=14))))
         fleet.clock.advance(60)
         status, body = send("put_tenant")
         assert (status, body["execution"]) == (202, NAME)
@@ -66,6 +66,7 @@ class TestPutTenant:
             ({"body": '{"name": ""}'}, "name"),
             ({"body": '{"colour": "red"}'}, "colour"),
             ({"body": '{"tier": "GOLD"}'}, "tier"),
+            ({"body": '{"must_exist": 1}'}, "must_exist"),
             ({"body": '{"tenant_id": "sakura"}'}, "tenant_id"),
         ],
     )
@@ -78,6 +79,29 @@ class TestPutTenant:
 
     def test_the_tier_is_asked_for(self, send: Send, fleet: Fleet) -> None:
         assert send("put_tenant", body='{"tier": "PREMIUM"}')[0] == 202
+        assert fleet.executions.requests[NAME] == {"tenant_id": "acme", "tier": "PREMIUM"}
+
+    @pytest.mark.parametrize("change", [{"name": "Acme Indoor"}, {"tier": "PREMIUM"}])
+    def test_a_change_is_not_lost_while_another_execution_runs(
+        self, send: Send, fleet: Fleet, change: dict[str, str]
+    ) -> None:
+        send("put_tenant")
+        fleet.registry.create(tenant(lease=Lease(EXECUTION, START.replace(hour=14))))
+        status, body = send("put_tenant", body=json.dumps(change))
+        assert (status, body["code"]) == (409, "TenantBusy")
+
+    @pytest.mark.parametrize("stored", [None, TenantStatus.OFFBOARDED])
+    def test_a_tenant_that_must_exist_is_not_added(self, send: Send, fleet: Fleet, stored: TenantStatus | None) -> None:
+        if stored is not None:
+            fleet.registry.create(tenant(status=stored))
+        status, body = send("put_tenant", body='{"tier": "PREMIUM", "must_exist": true}')
+        assert (status, body["code"]) == (404, "TenantNotFound")
+        assert "kbfleet tenant add acme" in body["detail"]
+        assert fleet.executions.requests == {}
+
+    def test_a_tenant_that_must_exist_and_does_is_changed(self, send: Send, fleet: Fleet) -> None:
+        fleet.registry.create(tenant())
+        assert send("put_tenant", body='{"tier": "PREMIUM", "must_exist": true}')[0] == 202
         assert fleet.executions.requests[NAME] == {"tenant_id": "acme", "tier": "PREMIUM"}
 
     def test_a_store_that_the_stack_does_not_have_is_refused(self, send: Send, fleet: Fleet) -> None:
@@ -395,6 +419,89 @@ class TestGetJobs:
 
     def test_an_unknown_tenant_is_not_found(self, send: Send) -> None:
         assert send("get_jobs")[0] == 404
+
+    def test_they_come_in_pages(self, send: Send, fleet: Fleet) -> None:
+        fleet.add(ACME)
+        for minute in range(5):
+            at = START + timedelta(minutes=minute)
+            job = job_state_change(ingestion_job_id=f"JOB000000{minute}", started_at=at, occurred_at=at)
+            fleet.history.record(job, START)
+        pages: list[list[str]] = []
+        token: str | None = None
+        while token or not pages:
+            query = {"limit": "2"} | ({"next_token": token} if token else {})
+            several = {name: [value] for name, value in query.items()}
+            _, body = send("get_jobs", queryStringParameters=query, multiValueQueryStringParameters=several)
+            pages.append([job["ingestion_job_id"] for job in body["jobs"]])
+            token = body["next_token"]
+        assert pages == [["JOB0000004", "JOB0000003"], ["JOB0000002", "JOB0000001"], ["JOB0000000"]]
+
+    @pytest.mark.parametrize(
+        ("query", "field"),
+        [
+            ({"limit": "0"}, "limit"),
+            ({"limit": "101"}, "limit"),
+            ({"next_token": "x"}, "next_token"),
+            ({"a": "b"}, "a"),
+        ],
+    )
+    def test_a_query_that_makes_no_sense_is_refused_by_its_field(
+        self, send: Send, fleet: Fleet, query: dict[str, str], field: str
+    ) -> None:
+        fleet.add(ACME)
+        several = {name: [value] for name, value in query.items()}
+        status, body = send("get_jobs", queryStringParameters=query, multiValueQueryStringParameters=several)
+        assert (status, body["field"]) == (400, field)
+
+
+class TestGetJob:
+    JOB = job_state_change(ingestion_job_id="JOB0000001", outcome=Outcome.DEGRADED, occurred_at=START)
+
+    def test_it_is_shown_whole_with_what_it_left_out(self, send: Send, fleet: Fleet) -> None:
+        fleet.add(ACME)
+        fleet.history.record(self.JOB, START)
+        before, after = START - timedelta(hours=1), START + timedelta(hours=1)
+        for uri, first, last in (
+            ("s3://b/here.pdf", START, START),
+            ("s3://b/again.pdf", before, after),
+            ("s3://b/later.pdf", after, after),
+            ("s3://b/before.pdf", before, before),
+        ):
+            fleet.failed_documents.save(ACME, FailedDocument(uri, "no text", first, last))
+        status, body = send("get_job")
+        assert (status, body["job"]["outcome"], body["left_out_total"]) == (200, "DEGRADED", 2)
+        assert [document["uri"] for document in body["left_out"]] == ["s3://b/again.pdf", "s3://b/here.pdf"]
+
+    def test_of_a_job_that_failed_as_a_whole_no_document_is_said_to_be_left_out(self, send: Send, fleet: Fleet) -> None:
+        fleet.add(ACME)
+        fleet.history.record(replace(self.JOB, outcome=Outcome.FAILED), START)
+        fleet.failed_documents.save(ACME, FailedDocument("s3://b/a.pdf", "no text", START, START))
+        assert send("get_job")[1]["left_out"] == []
+
+    def test_a_start_that_was_refused_is_found_by_its_generation(self, send: Send, fleet: Fleet) -> None:
+        fleet.add(ACME)
+        fleet.history.record(replace(self.JOB, ingestion_job_id=None, started_at=None, generation=3), START)
+        status, body = send("get_job", path="/tenants/acme/jobs/generation-3")
+        assert (status, body["job"]["ingestion_job_id"], body["job"]["generation"]) == (200, None, 3)
+
+    def test_one_that_is_not_remembered_is_not_found(self, send: Send, fleet: Fleet) -> None:
+        fleet.add(ACME)
+        fleet.history.record(replace(self.JOB, tenant_id=SAKURA), START)
+        status, body = send("get_job")
+        assert (status, body["code"]) == (404, "JobNotFound")
+        assert "kbfleet jobs list acme" in body["detail"]
+
+    @pytest.mark.parametrize("name", ["JOB", "generation-", "JOB-000001", "J" * 11])
+    def test_what_cannot_be_a_job_is_not_looked_up(
+        self, send: Send, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        fleet.add(ACME)
+        monkeypatch.setattr(fleet.history, "find", lambda *_: pytest.fail("it is looked up"))
+        assert send("get_job", path=f"/tenants/acme/jobs/{name}")[0] == 404
+
+    def test_an_unknown_tenant_is_not_found(self, send: Send) -> None:
+        status, body = send("get_job")
+        assert (status, body["code"]) == (404, "TenantNotFound")
 
 
 class TestDocuments:

@@ -300,7 +300,7 @@ class TestStartProvisioning:
         deliver()
         (name,) = fleet.executions.requests
         lease = Lease(fleet.executions.describe(name).arn, START.replace(hour=14))
-        fleet.registry.create(tenant(status=TenantStatus.PROVISIONING, lease=lease))
+        fleet.registry.create(tenant(name="Acme Outdoor", status=TenantStatus.PROVISIONING, lease=lease))
         handler("provisioning/start_provisioning")({**event("triggers/onboarding_requested"), "id": "another"})
         assert list(fleet.executions.requests) == [name]
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from local import deployment
 from local.stack import process
@@ -52,21 +53,21 @@ def _api() -> Iterator[ApiUnderTrial]:
         process.start(configuration)
         try:
             outputs = deployment.deploy(configuration, build_directory=Path(folder) / "build").outputs
-            execution = _provision(configuration)
-            known = {"tenant_id": [TENANT], "execution": [execution]}
+            execution = _kbfleet(configuration, "tenant", "add", TENANT)["execution"]
+            (job,) = _kbfleet(configuration, "jobs", "list", TENANT)["jobs"]
+            known = {"tenant_id": [TENANT], "execution": [execution], "job": [job["ingestion_job_id"]]}
             yield ApiUnderTrial(configuration, outputs["ApiUrl"], TENANT, known)
         finally:
             process.stop(configuration.state_directory)
 
 
-def _provision(configuration: StackConfiguration) -> str:
-    """Returns: the name of the execution."""
+def _kbfleet(configuration: StackConfiguration, *arguments: str) -> Any:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     ran = subprocess.run(  # noqa: S603 -- our own program
-        [str(_KBFLEET), "tenant", "add", TENANT, "--json"],
+        [str(_KBFLEET), *arguments, "--json"],
         env=environment | configuration.client_environment(),
         capture_output=True,
         text=True,
         check=True,
     )
-    return str(json.loads(ran.stdout)["execution"])
+    return json.loads(ran.stdout)

@@ -12,7 +12,7 @@ from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
 from kbfleet.domain.ingestion import JobStateChange, Priority, Sync, SyncState
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import Tenant, TenantId
-from kbfleet.ports import Glance, Recorded
+from kbfleet.ports import Glance, JobPage, Recorded
 
 
 class InMemoryTenantRegistry:
@@ -153,8 +153,7 @@ class InMemoryJobHistory:
         self._published: set[str] = set()
 
     def record(self, change: JobStateChange, now: datetime) -> Recorded:
-        job = change.ingestion_job_id or f"generation-{change.generation}"
-        key = (change.tenant_id, change.started_at or change.occurred_at, job)
+        key = (change.tenant_id, change.started_at or change.occurred_at, change.name)
         stored = self._changes.get(key)
         if stored is None or stored.occurred_at <= change.occurred_at:
             self._changes[key] = change
@@ -170,8 +169,18 @@ class InMemoryJobHistory:
         self._published.add(change.identity)
 
     def latest(self, tenant_id: TenantId, limit: int) -> Sequence[JobStateChange]:
-        own = [(key, change) for key, change in self._changes.items() if key[0] == tenant_id]
-        return [change for _, change in sorted(own, key=lambda item: item[0][1:], reverse=True)][:limit]
+        return self.page(tenant_id, limit, None).jobs
+
+    def page(self, tenant_id: TenantId, limit: int, after: str | None) -> JobPage:
+        own = {f"{key[1].isoformat()}#{key[2]}": change for key, change in self._changes.items() if key[0] == tenant_id}
+        places = [place for place in sorted(own, reverse=True) if after is None or place < after]
+        following = places[limit - 1] if len(places) > limit else None
+        return JobPage([own[place] for place in places[:limit]], following)
+
+    def find(self, tenant_id: TenantId, name: str) -> JobStateChange | None:
+        return next(
+            (change for change in self.page(tenant_id, len(self._changes), None).jobs if change.name == name), None
+        )
 
     def started_since(self, tenant_id: TenantId, since: datetime) -> Iterator[JobStateChange]:
         return iter([change for key, change in self._changes.items() if key[0] == tenant_id and key[1] >= since])

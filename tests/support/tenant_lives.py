@@ -76,10 +76,11 @@ class Lives:
         provisioning = self.provisioned(tenant_id)
         self.api("get_tenant", tenant_id)
         assert tenant_id in {each["tenant_id"] for each in self.api("get_tenants", tenant_id)["tenants"]}
-        self.api("get_provisioning", tenant_id, execution=provisioning.name)
+        self.api("get_provisioning", tenant_id, named=provisioning.name)
         self.upload(tenant_id, "rental-terms.md", "A tent is rented for three days at least.")
         self.sync(tenant_id)
-        self.api("get_jobs", tenant_id)
+        (job, *_) = self.api("get_jobs", tenant_id)["jobs"]
+        self.api("get_job", tenant_id, named=job["ingestion_job_id"])
         self.ask(tenant_id)
         self.count_usage(tenant_id)
         answer = self.fleet.invoke("UploadsFunction", sample("post_upload", tenant_id))
@@ -186,7 +187,7 @@ class Lives:
         open_again = self.before("ListObjectVersions", lambda: self._without_policy(tenant_id))
         with self.fleet.disturbed(late), self.fleet.disturbed(open_again):
             offboarding = self.offboard(tenant_id)
-            self.api("get_offboarding", tenant_id, execution=offboarding.name)
+            self.api("get_offboarding", tenant_id, named=offboarding.name)
             self.until(lambda: "Delete Data Sources" in offboarding.states)
             self.lose_vectors(tenant_id)
             self.fleet.finish(offboarding, within=A_DAY)
@@ -256,12 +257,15 @@ class Lives:
 
     # --- what operators and tenants do ---
 
-    def api(self, request: str, tenant_id: str, *, execution: str = "", **changes: Any) -> dict[str, Any]:
-        """Sends a sample request for that tenant. Returns: the body. Raises: AssertionError when it is refused."""
+    def api(self, request: str, tenant_id: str, *, named: str = "", **changes: Any) -> dict[str, Any]:
+        """Sends a sample request for that tenant, and for what has that name. Returns: the body.
+
+        Raises: AssertionError when it is refused.
+        """
         event = sample(request, tenant_id) | changes
-        if execution:
-            event["pathParameters"]["execution"] = execution
-            event["path"] = f"{event['path'].rpartition('/')[0]}/{execution}"
+        if named:
+            event["pathParameters"][list(event["pathParameters"])[-1]] = named
+            event["path"] = f"{event['path'].rpartition('/')[0]}/{named}"
         answer = self.fleet.invoke("TenantsFunction", event)
         assert answer["statusCode"] < 300, answer
         body: dict[str, Any] = json.loads(answer["body"])

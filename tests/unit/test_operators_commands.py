@@ -57,6 +57,17 @@ class TestWhy:
         result = run("why", "acme", "a.pdf", "--json")
         assert (result.exit_code, json.loads(result.stdout)["stuck_at"]) == (1, "TURN")
 
+    def test_the_uri_that_another_command_shows_is_a_key_too(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        sent: list[Any] = []
+
+        def why(_: FleetApi, *call: Any) -> DocumentTraceBody:
+            sent.append(call)
+            return self.traced(HopBody(hop=HopName.OBJECT, verdict=Verdict.PASSED, finding="There.", advice=""))()
+
+        monkeypatch.setattr(FleetApi, "why", why)
+        assert run("why", "acme", "s3://kbfleet-acme-0123456789/handbook/a b.pdf").exit_code == 0
+        assert sent == [("acme", "handbook/a b.pdf")]
+
     def test_what_is_no_key_is_not_sent(self, run: Run) -> None:
         assert run("why", "acme", "a.pdf.metadata.json").exit_code == 2
 

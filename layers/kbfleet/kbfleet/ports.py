@@ -355,6 +355,14 @@ class SyncLedger(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """`following` is what the next page is asked for with; `None` at the end."""
+
+    jobs: Sequence[JobStateChange]
+    following: str | None
+
+
 class JobHistory(Protocol):
     def record(self, change: JobStateChange, now: datetime) -> Recorded:
         """Stores the newest state of a job, and says who publishes the change."""
@@ -366,6 +374,14 @@ class JobHistory(Protocol):
 
     def latest(self, tenant_id: TenantId, limit: int) -> Sequence[JobStateChange]:
         """The newest first."""
+        ...
+
+    def page(self, tenant_id: TenantId, limit: int, after: str | None) -> JobPage:
+        """The newest first, behind those that were given before."""
+        ...
+
+    def find(self, tenant_id: TenantId, name: str) -> JobStateChange | None:
+        """The newest known state of the job of that name, the newest such job; `None` if none is remembered."""
         ...
 
     def started_since(self, tenant_id: TenantId, since: datetime) -> Iterator[JobStateChange]:

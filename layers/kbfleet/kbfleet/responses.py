@@ -22,6 +22,7 @@ _STATUS: tuple[tuple[type[errors.KbfleetError], HTTPStatus], ...] = (
     (errors.IsolationBreached, HTTPStatus.FORBIDDEN),
     (errors.TenantNotFound, HTTPStatus.NOT_FOUND),
     (errors.ExecutionNotFound, HTTPStatus.NOT_FOUND),
+    (errors.JobNotFound, HTTPStatus.NOT_FOUND),
     (errors.TenantBusy, HTTPStatus.CONFLICT),
     (errors.TenantNotActive, HTTPStatus.CONFLICT),
     (errors.OffboardingBegun, HTTPStatus.CONFLICT),

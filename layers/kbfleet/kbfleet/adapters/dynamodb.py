@@ -24,11 +24,12 @@ from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
 from kbfleet.domain.ingestion import JobStateChange, Sync, SyncState
 from kbfleet.domain.tenant import Tenant, TenantId
-from kbfleet.ports import Glance, Recorded
+from kbfleet.ports import Glance, JobPage, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
+    from typing import Any
 
     from kbfleet.adapters.dynamodb_table import Table
     from kbfleet.domain.ingestion import Priority
@@ -39,6 +40,7 @@ _syncs = TypeAdapter(Sync)
 # Made when first needed: most functions need neither.
 _changes = cache(lambda: TypeAdapter(JobStateChange))
 _receipts = cache(lambda: TypeAdapter(ErasureReceipt))
+_JOB = "JOB#"
 _RECEIPT = "ERASURE#"
 _USAGE = "USAGE#"
 _GIVEN_UP_AFTER_MS = 60_000
@@ -302,24 +304,39 @@ class DynamoDBJobHistory:
 
     def _key(self, change: JobStateChange) -> dict[str, str]:
         began = change.started_at or change.occurred_at
-        job = change.ingestion_job_id or f"generation-{change.generation}"
-        return tenant_key(change.tenant_id, f"JOB#{_sortable(began)}#{job}")
+        return tenant_key(change.tenant_id, f"{_JOB}{_sortable(began)}#{change.name}")
 
     def latest(self, tenant_id: TenantId, limit: int) -> Sequence[JobStateChange]:
-        found = self._table.query(
+        return self.page(tenant_id, limit, None).jobs
+
+    def page(self, tenant_id: TenantId, limit: int, after: str | None) -> JobPage:
+        found = list(self._newest_first(tenant_id, after=after, limit=limit + 1))
+        following = found[limit - 1]["SK"].removeprefix(_JOB) if len(found) > limit else None
+        return JobPage([_changes().validate_python(item) for item in found[:limit]], following)
+
+    def find(self, tenant_id: TenantId, name: str) -> JobStateChange | None:
+        # When a job began is in its key, and not known here: the history of one tenant is looked through.
+        found = (item for item in self._newest_first(tenant_id) if item["SK"].endswith(f"#{name}"))
+        return next(map(_changes().validate_python, found), None)
+
+    def _newest_first(
+        self, tenant_id: TenantId, *, after: str | None = None, limit: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        start = {"ExclusiveStartKey": as_item(tenant_key(tenant_id, f"{_JOB}{after}"))} if after is not None else {}
+        return self._table.query(
             limit=limit,
             KeyConditionExpression="PK = :pk AND begins_with(SK, :job)",
-            ExpressionAttributeValues=as_item({":pk": tenant_key(tenant_id, "")["PK"], ":job": "JOB#"}),
+            ExpressionAttributeValues=as_item({":pk": tenant_key(tenant_id, "")["PK"], ":job": _JOB}),
             ScanIndexForward=False,
+            **start,
         )
-        return [_changes().validate_python(item) for item in found]
 
     def started_since(self, tenant_id: TenantId, since: datetime) -> Iterator[JobStateChange]:
         found = self._table.query(
             KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
             # "$" comes after "#": every moment and every job is within.
             ExpressionAttributeValues=as_item(
-                {":pk": tenant_key(tenant_id, "")["PK"], ":first": f"JOB#{_sortable(since)}", ":last": "JOB$"}
+                {":pk": tenant_key(tenant_id, "")["PK"], ":first": f"{_JOB}{_sortable(since)}", ":last": "JOB$"}
             ),
         )
         return map(_changes().validate_python, found)

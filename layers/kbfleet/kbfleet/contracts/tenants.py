@@ -1,4 +1,4 @@
-"""Bodies of the API about tenants, their syncs and their jobs."""
+"""Bodies of the API about tenants and their syncs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Self
 from pydantic import Field
 
 from kbfleet.contracts import Contract
-from kbfleet.contracts.events import JobStateChangeDetail
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome, Sync, SyncState
 from kbfleet.domain.tenant import (
@@ -26,11 +25,13 @@ from kbfleet.ports import Execution
 
 
 class ProvisionRequest(Contract):
-    """Body of `PUT /tenants/{tenant_id}`. `knowledge_store` is one of those that the stack offers."""
+    """Body of `PUT /tenants/{tenant_id}`. `knowledge_store` is one of those that the stack offers; with `must_exist`,
+    a tenant that there is not is not added."""
 
     name: DisplayName | None = None
     knowledge_store: str | None = None
     tier: Tier | None = None
+    must_exist: bool = Field(default=False, strict=True)
 
 
 class OffboardTenantQuery(Contract):
@@ -147,10 +148,6 @@ class TenantBody(Contract):
             erasure=tenant.erasure,
             sync=SyncBody.from_domain(sync),
         )
-
-
-class JobsBody(Contract):
-    jobs: tuple[JobStateChangeDetail, ...]
 
 
 _LETTER, _DIGIT = "6[1-9a-f]|7[0-9a]", "3[0-9]"

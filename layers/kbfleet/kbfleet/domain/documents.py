@@ -141,6 +141,12 @@ class FailedDocument:
         """Whether the object is another one than the one that failed."""
         return None not in {revision, self.revision} and revision != self.revision
 
+    def failed_in(self, job: JobStateChange) -> bool:
+        """Whether it is known to have been left out by that job. Of jobs that are stopped or fail as a whole, nothing
+        is known."""
+        ended_well = job.outcome is not None and job.outcome.usable
+        return ended_well and self.first_seen <= job.occurred_at <= self.last_seen
+
     def news_of(self, job_ended_at: datetime) -> News:
         """What the job that ended then has to say of it: the same, however often it is asked."""
         if self.last_seen != job_ended_at:

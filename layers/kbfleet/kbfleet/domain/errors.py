@@ -55,6 +55,10 @@ class ExecutionNotFound(KbfleetError):
     documentation, Step Functions service quotas)."""
 
 
+class JobNotFound(KbfleetError):
+    """No ingestion job of that name is in the tenant's history, which is kept for some time only."""
+
+
 class TokenRefused(KbfleetError):
     """The bearer token does not prove who is asking: missing, expired, wrongly signed, or meant for somebody else."""
 

@@ -484,13 +484,25 @@ class JobStateChange:
     @property
     def identity(self) -> str:
         """The same for every observation of the same change, so that repeated deliveries can be told."""
-        job = self.ingestion_job_id or f"generation-{self.generation}"
-        return f"{self.tenant_id}/{job}/{self.status}"
+        return f"{self.tenant_id}/{self.name}/{self.status}"
+
+    @property
+    def name(self) -> str:
+        """Bedrock's id of the job; of one that Bedrock refused to start, the generation that it was for."""
+        return self.ingestion_job_id or f"generation-{self.generation}"
 
     @property
     def documents(self) -> tuple[str, ...]:
         """URIs of the documents that Bedrock names, each once, in order."""
         return tuple(dict.fromkeys(uri for reason in self.failure_reasons for uri in reason.documents))
+
+
+JOB_NAME_PATTERN = "([0-9a-zA-Z]{10}|generation-[0-9]{1,18})"
+"""Of the names of a `JobStateChange`. Source of ids: botocore model of bedrock-agent, shape Id."""
+
+
+def can_be_a_job(name: str) -> bool:
+    return re.fullmatch(JOB_NAME_PATTERN, name) is not None
 
 
 def statistics_from_counts(counts: Mapping[str, int]) -> Statistics:

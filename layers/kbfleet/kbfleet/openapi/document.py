@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from kbfleet import responses
+from kbfleet.domain.ingestion import JOB_NAME_PATTERN
 from kbfleet.domain.tenant import TenantId
 from kbfleet.openapi.operations import (
     AWS_ERRORS,
@@ -58,6 +59,7 @@ _EXECUTION = {
     "maxLength": MAX_EXECUTION_NAME_LENGTH,
     "examples": ["acme-20261102T090000000000"],
 }
+_JOB = {"type": "string", "pattern": f"^{JOB_NAME_PATTERN}$", "examples": ["KPXMDYDLWH"]}
 _TAGS = {Caller.USER: "asking", Caller.TRUSTED: "fleet", Caller.ANYBODY: "api"}
 
 # What API Gateway answers without a gateway response of our own, in words.
@@ -123,6 +125,8 @@ def _path_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
         yield _path_parameter("tenant_id", {"type": "string", **VALIDATED_TEXTS[TenantId]})
     if "{execution}" in operation.path:
         yield _path_parameter("execution", _EXECUTION)
+    if "{job}" in operation.path:
+        yield _path_parameter("job", _JOB)
 
 
 def _path_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from kbfleet.contracts.documents import (
     UploadRequest,
 )
 from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
+from kbfleet.contracts.jobs import JobBody, JobsBody, JobsQuery
 from kbfleet.contracts.tenants import (
     ExecutionBody,
-    JobsBody,
     OffboardTenantQuery,
     ProvisionRequest,
     SyncBody,
@@ -36,6 +36,7 @@ from kbfleet.domain.errors import (
     ExecutionNotFound,
     InvalidInput,
     IsolationBreached,
+    JobNotFound,
     KnowledgeStoreNotOffered,
     OffboardingBegun,
     TenantBusy,
@@ -180,12 +181,12 @@ OPERATIONS: tuple[Operation, ...] = (
         _TENANTS,
         "put_tenant",
         Caller.TRUSTED,
-        "Provisions a tenant, or converges it again",
+        "Provisions a tenant, or converges it again, with the changes that are asked for",
         ExecutionBody,
         HTTPStatus.ACCEPTED,
         body=ProvisionRequest,
         body_optional=True,
-        refusals=(InvalidInput, KnowledgeStoreNotOffered, TenantNotActive, TenantBusy),
+        refusals=(InvalidInput, KnowledgeStoreNotOffered, TenantNotFound, TenantNotActive, TenantBusy),
         example={"name": "Acme Outdoor", "knowledge_store": "S3_VECTORS"},
     ),
     Operation(
@@ -268,9 +269,19 @@ OPERATIONS: tuple[Operation, ...] = (
         f"{_TENANTS}/jobs",
         "get_jobs",
         Caller.TRUSTED,
-        "The newest ingestion jobs: what they read, how they ended and why",
+        "The ingestion jobs, a page of them, the newest first: what they read, how they ended and why",
         JobsBody,
+        query=JobsQuery,
         refusals=(InvalidInput, TenantNotFound),
+    ),
+    Operation(
+        HTTPMethod.GET,
+        f"{_TENANTS}/jobs/{{job}}",
+        "get_job",
+        Caller.TRUSTED,
+        "One ingestion job, and the documents that it left out",
+        JobBody,
+        refusals=(InvalidInput, TenantNotFound, JobNotFound),
     ),
     Operation(
         HTTPMethod.GET,

@@ -18,6 +18,7 @@ from kbfleet.domain.errors import (
     NotReadyYet,
     ResourceConflict,
     TenantBusy,
+    TenantNotFound,
 )
 from kbfleet.domain.ingestion import Priority
 from kbfleet.domain.knowledge_base import Capacity, KnowledgeBaseState, KnowledgeBaseStatus, client_token
@@ -84,27 +85,36 @@ def start_provisioning(
     stores: Stores,
     clock: Clock,
     occurrence: str | None = None,
+    must_exist: bool = False,
 ) -> Execution:
     """Starts an execution, or gives the one that is converging the tenant already.
 
     Args:
         occurrence: what the request is known by, such as an event's id: the same one starts one execution, however
             often it is delivered.
+        must_exist: whether the request is to change a tenant only, not to add one.
 
     Raises:
         KnowledgeStoreNotOffered, TenantSuspended, TenantOffboarding: before anything is written.
-        TenantBusy: the execution that is converging it does so for another tier.
+        TenantNotFound: there is no such tenant, although there must be.
+        TenantBusy: the execution that is converging it does so for another tier or name.
     """
     existing = _provisioned_before(registry.find(request.tenant_id))
+    if existing is None and must_exist:
+        raise TenantNotFound(
+            f"No tenant {request.tenant_id} is registered.",
+            remedy=f"Run `kbfleet tenant add {request.tenant_id}` to add it.",
+        )
     _offered_store(request, existing, stores)
     now = clock.now()
     if existing is not None:
         existing.in_service()
         existing = without_dead_lease(existing, executions, now)
         at_work = execution_at_work(existing, executions, now)
-        if at_work is not None and request.tier not in {None, existing.tier}:
+        another = request.tier not in {None, existing.tier} or request.name not in {None, existing.name}
+        if at_work is not None and another:
             raise TenantBusy(
-                f"Tenant {request.tenant_id} is being provisioned, with tier {existing.tier}.",
+                f"Tenant {request.tenant_id} is being provisioned, with name {existing.name} and tier {existing.tier}.",
                 remedy="Wait for that execution to end, then run the command again.",
             )
         if at_work is not None:

@@ -1,0 +1,1 @@
+"""The verbs of `kbfleet`, a module a group. Each exports `app`, which `cli.main` puts together."""

@@ -1,0 +1,123 @@
+"""`kbfleet ask` and `usage`: questions, and what they used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+from rich.markup import escape
+
+from cli.arguments import DEFAULT_STACK, DOCUMENTS_PANEL, Json, Region, Stack, Tenant
+from cli.fleet_api import FleetApi
+from cli.progress import Progress
+from cli.terminal import Column, Listing, present
+from kbfleet.contracts import parse
+from kbfleet.contracts.asking import AskRequest, AskResponse
+from kbfleet.contracts.usage import UsageBody, UsageCountsBody
+from kbfleet.domain.answer import DEFAULT_PASSAGES
+from kbfleet.domain.errors import InvalidInput
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=DOCUMENTS_PANEL)
+def ask(
+    question: Annotated[str, typer.Argument(help="1 to 1,000 characters.")],
+    token: Annotated[
+        str, typer.Option(help="The user's bearer token; it says which tenant asks.", envvar="KBFLEET_TOKEN")
+    ],
+    session: Annotated[
+        str | None, typer.Option(help="Of an earlier answer to the same user: takes the conversation up.")
+    ] = None,
+    passages: Annotated[int, typer.Option(help="How many the answer may rest on, 1 to 100.")] = DEFAULT_PASSAGES,
+    filter_: Annotated[
+        str | None,
+        typer.Option(
+            "--filter",
+            help="""JSON in Bedrock's grammar, such as '{"equals": {"key": "department", "value": "sales"}}'.""",
+        ),
+    ] = None,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+) -> None:
+    """Ask a question as a tenant's user. The tenant is the one in the token."""
+    told = {"question": question, "session": session, "passages": passages, "filter": _json(filter_, "filter")}
+    asked = parse(AskRequest, told)
+    asked.to_domain()  # says what is wrong before anything is sent
+    api = FleetApi.of_stack(stack, region)
+    with Progress("Asking") as progress:
+        progress.show("waiting for the answer")
+        answer = api.ask(asked, token)
+    present(answer, _told_of_answer, as_json=as_json)
+
+
+def _json(text: str | None, field: str) -> Any:
+    """Raises: InvalidInput."""
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(field, f"is no JSON: {error}.") from None
+
+
+def _told_of_answer(answer: AskResponse) -> Iterator[RenderableType]:
+    yield escape(answer.answer)
+    sources = {source.uri: source for citation in answer.citations for source in citation.sources}
+    for number, source in enumerate(sources.values(), start=1):
+        page = f", page {source.page}" if source.page is not None else ""
+        yield f"  [dim]\\[{number}] {escape(source.document)}{page}[/]"
+    if answer.freshness.pending_changes:
+        yield "  [yellow]Some changes to the documents are not part of this answer yet.[/]"
+    yield f"  [dim]To go on: --session {answer.session}[/]"
+
+
+@app.command(rich_help_panel=DOCUMENTS_PANEL)
+def usage(
+    tenant: Tenant,
+    first: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day, in UTC.")] = None,
+    last: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, in UTC.")] = None,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+) -> None:
+    """Show what a tenant's questions used, by day; of the current month, unless other days are asked for."""
+    days = [day.date() if day else None for day in (first, last)]
+    body = FleetApi.of_stack(stack, region).usage(tenant, *days)
+    present(body, _told_of_usage, as_json=as_json)
+
+
+def _told_of_usage(body: UsageBody) -> Iterator[RenderableType]:
+    if body.days:
+        yield _usage_listing(body)
+    else:
+        yield f"Tenant {body.tenant_id} used nothing from {body.first_day} to {body.last_day}."
+
+
+_COUNTED = ("Questions", "Passages", "Citations", "Tokens in", "Tokens out", "Guarded")
+
+
+def _usage_listing(body: UsageBody) -> Listing:
+    unknown = body.total.questions_without_tokens
+    return Listing(
+        [Column("Day"), *(Column(name, numbers=True) for name in _COUNTED)],
+        [(str(day.day), *_counts(day)) for day in body.days],
+        title=f"{body.tenant_id} · {body.first_day} to {body.last_day}",
+        caption=f"Of {unknown} questions, the service did not tell the tokens." if unknown else "",
+        footer=("Total", *_counts(body.total)),
+    )
+
+
+def _counts(counts: UsageCountsBody) -> list[str]:
+    numbers = (
+        counts.questions,
+        counts.passages,
+        counts.citations,
+        counts.input_tokens,
+        counts.output_tokens,
+        counts.guarded,
+    )
+    return [f"{number:,}" for number in numbers]

@@ -1,0 +1,135 @@
+"""`kbfleet documents`, `upload` and `why`: what a tenant's documents come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.markup import escape
+
+from cli.arguments import DEFAULT_STACK, DOCUMENTS_PANEL, Json, Region, Stack, Tenant
+from cli.document_retries import tried
+from cli.exit_codes import FAILED
+from cli.fleet_api import FleetApi
+from cli.progress import Progress
+from cli.terminal import DONE, Column, Listing, moment, moment_in_table, present
+from kbfleet.contracts.documents import DocumentTraceBody, FailedDocumentsBody
+from kbfleet.domain.document_trace import ObjectKey, Verdict
+from kbfleet.domain.documents import FailureStatus
+from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.uploads import DocumentKey, Upload
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=DOCUMENTS_PANEL)
+def documents(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
+    """Show which of the tenant's documents could not be ingested, since when, and why."""
+
+    def told(body: FailedDocumentsBody) -> Iterator[RenderableType]:
+        if body.documents:
+            yield _listing(body)
+        else:
+            yield f"{DONE} No document of tenant {tenant} is known to have failed."
+        if body.retry and body.retry.ended_at is None:
+            yield f"Documents are being tried again since {moment(body.retry.requested_at)}: {tried(body.retry)}."
+
+    present(FleetApi.of_stack(stack, region).failed_documents(tenant), told, as_json=as_json)
+
+
+def _listing(body: FailedDocumentsBody) -> Listing:
+    newest_first = sorted(body.documents, key=lambda document: (document.since, document.uri), reverse=True)
+    return Listing(
+        [
+            Column("Document"),
+            Column("Since (UTC)"),
+            Column("Times", numbers=True),
+            Column("Set aside"),
+            Column("Reason", prose=True),
+        ],
+        [
+            (
+                escape(document.uri),
+                moment_in_table(document.since),
+                str(document.times),
+                "yes" if document.status is FailureStatus.SET_ASIDE else "no",
+                escape(document.reason),
+            )
+            for document in newest_first
+        ],
+    )
+
+
+@app.command(rich_help_panel=DOCUMENTS_PANEL)
+def upload(
+    tenant: Tenant,
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The document.")],
+    key: Annotated[str | None, typer.Option(help="Where it goes, such as handbook/rules.pdf; its name else.")] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option(help="An attribute as name=value, by which answers can be filtered; repeatable.")
+    ] = None,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+) -> None:
+    """Upload a document of a tenant. It is synced by itself."""
+    wanted = Upload(DocumentKey(key or file.name), file.stat().st_size, metadata=_attributes(metadata or []))
+    api = FleetApi.of_stack(stack, region)
+    with Progress(f"Uploading {file.name}") as progress:
+        progress.show("asking for leave")
+        form = api.grant_upload(tenant, wanted)
+        progress.show(f"sending {wanted.size:,} bytes")
+        api.upload(form, file.read_bytes())
+    present(
+        {"tenant_id": tenant, "key": wanted.key, "size": wanted.size},
+        lambda _: [f"{DONE} {escape(wanted.key)} is uploaded, and will be synced soon."],
+        as_json=as_json,
+    )
+
+
+def _attributes(pairs: list[str]) -> dict[str, str]:
+    """Raises: InvalidInput."""
+    attributes = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise InvalidInput("metadata", f"{pair!r} is not name=value.")
+        attributes[name] = value
+    return attributes
+
+
+def _object_key(text: str) -> ObjectKey:
+    """Also of a URI, as other commands show it. Raises: InvalidInput."""
+    return ObjectKey(text.removeprefix("s3://").partition("/")[2] if text.startswith("s3://") else text)
+
+
+@app.command(rich_help_panel=DOCUMENTS_PANEL)
+def why(
+    tenant: Tenant,
+    key: Annotated[
+        ObjectKey,
+        typer.Argument(
+            parser=_object_key, metavar="KEY", help="Of the document, such as handbook/rules.pdf; or its s3:// URI."
+        ),
+    ],
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+) -> None:
+    """Say why a document is not found: where it is stuck on its way into answers. Exit code 1 when it is."""
+    body = FleetApi.of_stack(stack, region).why(tenant, key)
+    present(body, _told_of_trace, as_json=as_json)
+    if body.stuck_at is not None:
+        raise typer.Exit(FAILED)
+
+
+def _told_of_trace(body: DocumentTraceBody) -> Iterator[RenderableType]:
+    signs = {Verdict.PASSED: DONE, Verdict.WAITING: "[yellow]…[/]", Verdict.BROKEN: "[red]✗[/]"}
+    for hop in body.hops:
+        name = hop.hop.lower().replace("_", " ")
+        yield f"{signs[hop.verdict]} {name}: {escape(hop.finding)}"
+        if hop.advice:
+            yield f"  → {escape(hop.advice)}"

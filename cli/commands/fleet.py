@@ -1,0 +1,81 @@
+"""`kbfleet doctor` and `reconcile`: the fleet as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.markup import escape
+
+from cli.arguments import DEFAULT_STACK, FLEET_PANEL, Json, Region, Stack
+from cli.doctor import Finding, examine
+from cli.exit_codes import FAILED
+from cli.fleet_api import FleetApi
+from cli.fleet_stack import FleetStack
+from cli.progress import Progress
+from cli.terminal import present
+from kbfleet.contracts.events import ReconciliationDetail
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=FLEET_PANEL)
+def doctor(as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
+    """Check the fleet place by place, with your own AWS credentials. Exit code 1 when anything is wrong or unknown."""
+    findings: list[Finding] = []
+
+    def found() -> Iterator[Finding]:
+        for finding in examine(FleetStack.named(stack, region)):
+            findings.append(finding)
+            yield finding
+
+    def told(found: Iterable[Finding]) -> Iterator[RenderableType]:
+        for finding in found:  # each is told as soon as it is known
+            yield from _told_of_finding(finding)
+        wrong = _count_wrong(findings)
+        things = "1 thing needs" if wrong == 1 else f"{wrong} things need"
+        yield f"[red]{things} attention.[/]" if wrong else "[green]The fleet is well.[/]"
+
+    present(list(found()) if as_json else found(), told, as_json=as_json)
+    if _count_wrong(findings):
+        raise typer.Exit(FAILED)
+
+
+def _count_wrong(findings: list[Finding]) -> int:
+    return sum(finding.counts for finding in findings)
+
+
+def _told_of_finding(finding: Finding) -> Iterator[RenderableType]:
+    signs = {"WELL": "[green]✓[/]", "NOTE": "[yellow]![/]", "WRONG": "[red]✗[/]", "UNKNOWN": "[red]?[/]"}
+    yield f"{signs[finding.verdict]} {finding.check}: {escape(finding.finding)}"
+    if finding.advice:
+        yield f"  → {escape(finding.advice)}"
+
+
+@app.command(rich_help_panel=FLEET_PANEL)
+def reconcile(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Provision tenants that miss something. Deletes nothing.")
+    ] = False,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+) -> None:
+    """Compare the tenants' records with the resources that are there. Exit code 1 when they do not agree."""
+    with Progress("Comparing records with resources") as progress:
+        progress.show("looking")
+        report = FleetApi.of_stack(stack, region).reconcile(repair=repair)
+    present(report, _told_of_reconciliation, as_json=as_json)
+    if report.findings and not repair:
+        raise typer.Exit(FAILED)
+
+
+def _told_of_reconciliation(report: ReconciliationDetail) -> Iterator[RenderableType]:
+    found = len(report.findings)
+    verdict = f"[red]{found} disagreement{'s' if found != 1 else ''}.[/]" if found else "[green]they agree.[/]"
+    yield f"{report.tenants} tenants and {report.resources} resources: {verdict}"
+    for finding in report.findings:
+        yield f"  {finding.disagreement} {finding.kind} {escape(finding.name)}: {escape(finding.advice)}"
+    yield from (f"  Provisioning of {tenant} is started." for tenant in report.repairs)

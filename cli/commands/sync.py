@@ -1,0 +1,118 @@
+"""`kbfleet sync`: bringing a tenant's documents into its knowledge base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import typer
+from rich.console import RenderableType
+
+from cli.arguments import DEFAULT_STACK, Json, Region, Stack, Tenant, Wait
+from cli.document_retries import tried
+from cli.exit_codes import stop
+from cli.fleet_api import FleetApi
+from cli.progress import Show, watch
+from cli.terminal import DONE, present
+from kbfleet.contracts.documents import DocumentRetryBody
+from kbfleet.contracts.tenants import SyncBody
+from kbfleet.domain.ingestion import Outcome
+from kbfleet.domain.tenant import TenantId
+
+app = typer.Typer(help="Bringing a tenant's documents into its knowledge base.", no_args_is_help=True)
+
+
+@app.command()
+def start(
+    tenant: Tenant, wait: Wait = True, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None
+) -> None:
+    """Ingest the tenant's documents now. Exit code 1 when some could not be ingested."""
+    api = FleetApi.of_stack(stack, region)
+    sync = api.request_sync(tenant)
+    if wait:
+        sync = _watch(api, tenant, sync.requested_generation)
+    ended = sync.result if wait else None
+    good = ended is not None and ended.outcome is Outcome.SUCCEEDED
+
+    def told(_: SyncBody) -> Iterator[RenderableType]:
+        if ended is None:
+            yield f"A sync of tenant {tenant} is requested."
+        elif good:
+            yield f"{DONE} Tenant {tenant} is in sync (job {ended.ingestion_job_id})."
+
+    present(sync, told, as_json=as_json)
+    if ended is not None and not good:
+        reasons = "".join(
+            f"\n  {line}"
+            for reason in ended.failure_reasons
+            for line in (reason.text, *(f"  {uri}" for uri in reason.documents))
+        )
+        stop(f"The sync of tenant {tenant} ended {ended.outcome}{':' if reasons else '.'}{reasons}")
+
+
+def _watch(api: FleetApi, tenant: TenantId, generation: int) -> SyncBody:
+    def look(show: Show) -> SyncBody | None:
+        sync = api.tenant(tenant).sync
+        if sync.result is not None and sync.result.generation >= generation:
+            return sync
+        running = f"job {sync.running_job_id} {sync.running_job_status}" if sync.running_job_id else None
+        show(running or "waiting for its turn")
+        return None
+
+    return watch(f"Syncing {tenant}", look)
+
+
+@app.command("stop")
+def stop_sync(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
+    """Stop the tenant's running ingestion job and take the tenant off the queue. Nothing is deleted."""
+
+    def told(body: SyncBody) -> Iterator[RenderableType]:
+        stopping = f", job {body.running_job_id} is stopping" if body.running_job_id else ""
+        yield f"{DONE} Nothing is started for tenant {tenant} until a sync is requested{stopping}."
+
+    present(FleetApi.of_stack(stack, region).stop_sync(tenant), told, as_json=as_json)
+
+
+@app.command("retry-failed")
+def retry_failed(
+    tenant: Tenant, wait: Wait = True, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None
+) -> None:
+    """Ingest only the documents that failed again, without syncing everything. Exit code 1 when some still fail."""
+    api = FleetApi.of_stack(stack, region)
+    retry = api.retry_documents(tenant)
+    if wait:
+        retry = _watch_retry(api, tenant, retry)
+    trouble = _trouble(tenant, retry)
+
+    def told(retry: DocumentRetryBody) -> Iterator[RenderableType]:
+        if retry.ended_at is None:
+            yield f"The failed documents of tenant {tenant} are being tried again."
+        elif not trouble:
+            yield f"{DONE} {retry.mended} documents of tenant {tenant} are mended, and none failed."
+
+    present(retry, told, as_json=as_json)
+    if trouble:
+        stop(trouble)
+
+
+def _watch_retry(api: FleetApi, tenant: TenantId, requested: DocumentRetryBody) -> DocumentRetryBody:
+    def look(show: Show) -> DocumentRetryBody | None:
+        retry = api.document_retry(tenant) or requested
+        show(tried(retry))
+        return retry if retry.ended_at is not None else None
+
+    return watch(f"Trying the failed documents of {tenant} again", look)
+
+
+def _trouble(tenant: TenantId, retry: DocumentRetryBody) -> str:
+    """Empty while it goes on, and where all went well."""
+    if retry.ended_at is None:
+        return ""
+    if retry.stopped:
+        return f"The retry ended before its time: {retry.stopped}"
+    if retry.failed or retry.unanswered:
+        unanswered = f", {retry.unanswered} got no answer in time" if retry.unanswered else ""
+        return (
+            f"{retry.mended} documents are mended, {retry.failed} failed again{unanswered}. "
+            f"`kbfleet documents {tenant}` says why."
+        )
+    return ""

@@ -1,0 +1,272 @@
+"""`kbfleet tenant`: the fleet's tenants, from their first provisioning to the receipt of their erasure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.markup import escape
+
+from cli.arguments import DEFAULT_STACK, Json, NewTenant, Region, Stack, Tenant, Wait
+from cli.exit_codes import stop
+from cli.failure_reasons import reason_lines
+from cli.fleet_api import FleetApi
+from cli.progress import Show, watch
+from cli.terminal import DONE, Column, Details, Listing, moment, moment_in_table, present
+from kbfleet.contracts.tenants import ExecutionBody, TenantBody, TenantsBody
+from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.ingestion import Outcome
+from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, TenantId, TenantStatus
+from kbfleet.domain.usage_plan import Tier
+
+app = typer.Typer(help="The fleet's tenants.", no_args_is_help=True)
+
+Name = Annotated[
+    DisplayName | None, typer.Option(parser=DisplayName, metavar="TEXT", help="The tenant's name for people.")
+]
+
+
+@app.command("add")
+def add_tenant(
+    tenant: NewTenant,
+    name: Name = None,
+    knowledge_store: Annotated[
+        str | None, typer.Option(help="Where its vectors live; the stack's default else.")
+    ] = None,
+    tier: Annotated[
+        Tier | None,
+        typer.Option(case_sensitive=False, help="How much it may ask; STANDARD for a new tenant, unchanged else."),
+    ] = None,
+    wait: Wait = True,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+) -> None:
+    """Add a tenant, or bring an existing one back to what it should be. Safe to run any number of times."""
+    api = FleetApi.of_stack(stack, region)
+    execution = api.provision(tenant, name, knowledge_store, tier)
+    _see_it_provisioned(api, tenant, execution, "active", wait=wait, as_json=as_json)
+
+
+def _see_it_provisioned(
+    api: FleetApi, tenant: TenantId, execution: ExecutionBody, what: str, *, wait: bool, as_json: bool
+) -> None:
+    if wait:
+        execution = _watch_provisioning(api, tenant, execution.execution)
+
+    def told(execution: ExecutionBody) -> Iterator[RenderableType]:
+        if execution.status == "SUCCEEDED":
+            yield f"{DONE} Tenant {tenant} is {what}."
+        elif execution.status == "RUNNING":
+            yield f"Tenant {tenant} is being provisioned by execution {execution.execution}."
+
+    present(execution, told, as_json=as_json)
+    if execution.status not in {"SUCCEEDED", "RUNNING"}:
+        stop(f"Provisioning {tenant} {execution.status} at {execution.step}: {execution.reason}")
+
+
+def _watch_provisioning(api: FleetApi, tenant: TenantId, name: str) -> ExecutionBody:
+    def look(show: Show) -> ExecutionBody | None:
+        execution = api.provisioning(tenant, name)
+        show(execution.step or "starting")
+        return execution if execution.status != "RUNNING" else None
+
+    return watch(f"Provisioning {tenant}", look)
+
+
+@app.command("list")
+def list_tenants(
+    status: Annotated[
+        TenantStatus | None, typer.Option(case_sensitive=False, help="Only tenants of that status.")
+    ] = None,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+) -> None:
+    """Show all tenants: status, tier, how fresh their knowledge is, and how their last sync ended."""
+
+    def told(body: TenantsBody) -> Iterator[RenderableType]:
+        if body.tenants:
+            yield _tenants_listing(body)
+        else:
+            yield f"No tenant is {status}." if status else "There are no tenants yet."
+
+    present(FleetApi.of_stack(stack, region).tenants(status), told, as_json=as_json)
+
+
+def _tenants_listing(body: TenantsBody) -> Listing:
+    return Listing(
+        [
+            Column("Tenant"),
+            Column("Name", prose=True),
+            Column("Status"),
+            Column("Tier"),
+            Column("Synced at (UTC)"),
+            Column("Pending since"),
+            Column("Last sync"),
+        ],
+        [
+            (
+                each.tenant_id,
+                escape(each.name),
+                _status(each.status),
+                each.tier,
+                moment_in_table(each.synced_at) if each.synced_at else "never",
+                moment_in_table(each.pending_since) if each.pending_since else "—",
+                _outcome(each.last_outcome) if each.last_outcome else "—",
+            )
+            for each in body.tenants
+        ],
+        caption=f"{len(body.tenants)} tenant{'s' if len(body.tenants) != 1 else ''}",
+    )
+
+
+def _status(status: TenantStatus) -> str:
+    colour = {TenantStatus.ACTIVE: "green", TenantStatus.FAILED: "red"}.get(status, "yellow")
+    return f"[{colour}]{status}[/]"
+
+
+def _outcome(outcome: Outcome) -> str:
+    return f"[{'green' if outcome is Outcome.SUCCEEDED else 'red'}]{outcome}[/]"
+
+
+@app.command("show")
+def show_tenant(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
+    """Show a tenant: lifecycle, resources, how fresh its knowledge is, and how its last sync ended."""
+    present(FleetApi.of_stack(stack, region).tenant(tenant), lambda body: [_details(body)], as_json=as_json)
+
+
+def _details(body: TenantBody) -> Details:
+    rows: list[tuple[str, str | None]] = [
+        ("Status", f"{_status(body.status)} since {moment(body.status_since)}"),
+        ("Tier", body.tier),
+        ("Bucket", body.bucket_name),
+        ("Knowledge base", body.knowledge_base_id),
+        ("Data source", body.data_source_id),
+        ("Knowledge store", body.knowledge_store),
+        ("Synced at", moment(body.sync.synced_at) if body.sync.synced_at else "never"),
+        ("Pending changes", f"since {moment(body.sync.pending_since)}" if body.sync.pending_since else "none"),
+        ("Sync", f"{body.sync.state}" + (f", job {body.sync.running_job_id}" if body.sync.running_job_id else "")),
+    ]
+    if result := body.sync.result:
+        rows.append(("Last sync", f"{_outcome(result.outcome)}, job {result.ingestion_job_id or 'refused'}"))
+        rows += [("", line) for line in reason_lines(result.failure_reasons)]
+    rows += [("Drift", escape(drift)) for drift in body.drift]
+    if body.offboarding:
+        rows.append(("Deleted after", moment(body.offboarding.delete_after)))
+    if body.erasure:
+        rows.append(("Erased", moment(body.erasure.verified_at)))
+    if body.failure:
+        rows.append(("Failed at", escape(f"{body.failure.step}: {body.failure.reason}")))
+    return Details(
+        [(name, value if value is not None else "—") for name, value in rows],
+        title=f"{body.tenant_id} · {escape(body.name)}",
+    )
+
+
+@app.command("update")
+def update_tenant(
+    tenant: Tenant,
+    name: Name = None,
+    tier: Annotated[Tier | None, typer.Option(case_sensitive=False, help="How much it may ask.")] = None,
+    wait: Wait = True,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+) -> None:
+    """Change a tenant that there is: its name, or how much it may ask. Its knowledge store cannot be changed."""
+    if name is None and tier is None:
+        raise InvalidInput("update", "nothing to change is given.", remedy="Give --name or --tier.")
+    api = FleetApi.of_stack(stack, region)
+    execution = api.update(tenant, name, tier)
+    _see_it_provisioned(api, tenant, execution, "updated", wait=wait, as_json=as_json)
+
+
+@app.command()
+def suspend(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
+    """Refuse a tenant's questions and stop its syncs. Everything is kept."""
+    present(
+        FleetApi.of_stack(stack, region).suspend(tenant),
+        lambda _: [f"{DONE} Tenant {tenant} is suspended: no questions, no syncs, everything kept."],
+        as_json=as_json,
+    )
+
+
+@app.command()
+def resume(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
+    """Take back a suspension, or an offboarding that has not begun to delete."""
+    present(
+        FleetApi.of_stack(stack, region).resume(tenant),
+        lambda _: [f"{DONE} Tenant {tenant} is in service again."],
+        as_json=as_json,
+    )
+
+
+@app.command()
+def offboard(
+    tenant: Tenant,
+    retention_days: Annotated[
+        int | None, typer.Option(help="Days until deletion; the stack's setting else.", min=0, max=MAX_RETENTION_DAYS)
+    ] = None,
+    confirm: Annotated[
+        str | None, typer.Option(help="The tenant's id once more, instead of being asked for it.")
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Wait for the receipt, showing progress.")] = False,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+) -> None:
+    """Take a tenant out of service and delete everything of it after the retention period. Ends with a receipt."""
+    api = FleetApi.of_stack(stack, region)
+    body = api.tenant(tenant)
+    if body.status is not TenantStatus.OFFBOARDED:
+        _confirm(tenant, confirm)
+        execution = api.offboard(tenant, retention_days).execution
+        body = _watch_offboarding(api, tenant, execution, to_the_end=wait)
+    present(body, _told_of_offboarding, as_json=as_json)
+
+
+def _confirm(tenant: TenantId, given: str | None) -> None:
+    """Raises: InvalidInput when the answer is not the tenant's id."""
+    try:
+        answer = given or typer.prompt(
+            f"All documents, vectors and records of {tenant} will be deleted. Type its id to go on", err=True
+        )
+    except typer.Abort:
+        raise InvalidInput("confirm", f"nobody answered; nothing was done. Give --confirm {tenant}.") from None
+    if answer != tenant:
+        raise InvalidInput("confirm", f"{answer!r} is not {tenant}; nothing was done.")
+
+
+def _watch_offboarding(api: FleetApi, tenant: TenantId, name: str, *, to_the_end: bool) -> TenantBody:
+    """Until the execution has ended, or the tenant is out of service when that is enough."""
+
+    def look(show: Show) -> TenantBody | None:
+        execution = api.offboarding(tenant, name)
+        if execution.status not in {"RUNNING", "SUCCEEDED"}:
+            stop(f"Offboarding {tenant} {execution.status} at {execution.step}: {execution.reason}")
+        show(execution.step or "starting")
+        body = api.tenant(tenant)
+        out_of_service = body.status is TenantStatus.OFFBOARDING and not to_the_end
+        return body if out_of_service or execution.status == "SUCCEEDED" else None
+
+    return watch(f"Offboarding {tenant}", look)
+
+
+def _told_of_offboarding(body: TenantBody) -> Iterator[RenderableType]:
+    if body.erasure:
+        yield f"{DONE} Tenant {body.tenant_id} is offboarded. Verified at {moment(body.erasure.verified_at)}:"
+        yield from (f"  {resource.kind} {escape(resource.name)} is gone" for resource in body.erasure.erased)
+        yield from (f"  {kind} is kept" for kind in body.erasure.kept)
+    elif body.offboarding and body.offboarding.deletion_began_at:
+        yield f"Tenant {body.tenant_id} is being deleted."
+    elif body.offboarding:
+        yield (
+            f"Tenant {body.tenant_id} is out of service. Everything is deleted after "
+            f"{moment(body.offboarding.delete_after)}; until then, `kbfleet tenant resume {body.tenant_id}` takes it "
+            "back."
+        )
+    else:
+        yield f"Tenant {body.tenant_id} is {body.status}: the offboarding was taken back."

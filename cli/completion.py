@@ -1,0 +1,49 @@
+"""What a shell is told when somebody presses the tab key. It says nothing rather than being slow or failing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+import typer
+
+from cli.fleet_api import FleetApi
+from kbfleet.domain.tenant import TenantId
+
+_PATIENCE_SECONDS = 3
+_JOBS = 20
+
+Names = list[str]
+
+
+def tenant_ids(context: typer.Context, incomplete: str) -> Names:
+    return _beginning_with(incomplete, lambda: [each.tenant_id for each in _api(context).tenants(None).tenants])
+
+
+def job_names(context: typer.Context, incomplete: str) -> Names:
+    def newest() -> list[str]:
+        jobs = _api(context).jobs(TenantId(context.params["tenant"]), _JOBS).jobs
+        return [job.to_domain().name for job in jobs]
+
+    return _beginning_with(incomplete, newest)
+
+
+def _api(context: typer.Context) -> FleetApi:
+    """By the options that stand on the line already, else by the environment, as the command itself."""
+    return FleetApi.of_stack(str(context.params["stack"]), context.params["region"])
+
+
+def _beginning_with(incomplete: str, look: Callable[[], Sequence[str]]) -> Names:
+    found: Names = []
+
+    def search() -> None:
+        try:
+            found.extend(look())
+        except Exception:  # noqa: BLE001 -- whatever it is, a traceback in the middle of somebody's line mends nothing
+            found.clear()
+
+    # Nothing bounds the time in which AWS credentials are found.
+    searching = threading.Thread(target=search, daemon=True)
+    searching.start()
+    searching.join(_PATIENCE_SECONDS)
+    return [name for name in found if name.startswith(incomplete)]

@@ -1,0 +1,9 @@
+"""How it is told how a retry of documents goes."""
+
+from __future__ import annotations
+
+from kbfleet.contracts.documents import DocumentRetryBody
+
+
+def tried(retry: DocumentRetryBody) -> str:
+    return f"{retry.mended} mended, {retry.failed + retry.unanswered} not, {retry.under_way} under way"

@@ -1,0 +1,79 @@
+"""Waiting for something to end, and saying how it goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from rich.markup import escape
+
+from cli.fleet_api import FleetUnreachable, Refused
+from cli.terminal import err
+
+POLL_SECONDS = 1.0
+_UNANSWERED_LOOKS = 10
+"""In a row, after which waiting makes no sense any more."""
+
+Result = TypeVar("Result")
+Show = Callable[[str], None]
+
+
+class Progress:
+    """Says what is going on: a spinner with the elapsed time on a terminal, a line at each change elsewhere. Not where
+    results go: a program may read those."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._began = time.monotonic()
+        self._shown = ""
+        self._status = err.status(escape(what)) if err.is_terminal else None
+
+    def __enter__(self) -> Progress:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def show(self, state: str) -> None:
+        seconds = time.monotonic() - self._began
+        if self._status:
+            self._status.update(f"{escape(self._what)} · {escape(state)} · {seconds:.0f} s")
+        elif state != self._shown:
+            err.print(f"  {escape(self._what)}: {escape(state)}", soft_wrap=True)
+        self._shown = state
+
+
+def watch(what: str, look: Callable[[Show], Result | None]) -> Result:
+    """Looks again every second until there is a result.
+
+    Args:
+        look: is given what shows how it goes.
+
+    Raises:
+        FleetUnreachable, Refused: the fleet has not answered, or only that it is busy, many times in a row; what else
+            it refuses at once.
+    """
+    unanswered = 0
+    with Progress(what) as progress:
+        while True:
+            try:
+                result = look(progress.show)
+            except (FleetUnreachable, Refused) as error:
+                unanswered += 1
+                if unanswered == _UNANSWERED_LOOKS or (isinstance(error, Refused) and not error.passing):
+                    raise
+                progress.show("no answer, looking again")
+            else:
+                unanswered = 0
+                if result is not None:
+                    return result
+            pause()
+
+
+def pause() -> None:
+    """Between two looks."""
+    time.sleep(POLL_SECONDS)

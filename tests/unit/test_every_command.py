@@ -1,0 +1,418 @@
+"""What holds of every command of `kbfleet`: help, JSON, exit codes, refusals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+import typer
+from botocore.exceptions import NoCredentialsError
+from typer.testing import CliRunner, Result
+
+import cli.commands.fleet
+import cli.main
+import cli.progress
+from cli.dead_letter_queues import QUEUES
+from cli.dead_letters import DeadLetters, Redriven, Waiting
+from cli.doctor import Finding, Verdict
+from cli.fleet_api import FleetApi, FleetUnreachable, Refused
+from cli.fleet_stack import FleetStack
+from kbfleet.contracts.asking import AskResponse, FreshnessBody
+from kbfleet.contracts.documents import (
+    DocumentRetryBody,
+    DocumentTraceBody,
+    FailedDocumentBody,
+    FailedDocumentsBody,
+    HopBody,
+    UploadBody,
+)
+from kbfleet.contracts.events import FindingBody, JobStateChangeDetail, ReconciliationDetail
+from kbfleet.contracts.jobs import JobBody, JobsBody
+from kbfleet.contracts.tenants import ExecutionBody, SyncBody, SyncResultBody, TenantBody, TenantsBody
+from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
+from kbfleet.domain import document_trace
+from kbfleet.domain.documents import FailureStatus
+from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.ingestion import Outcome, Sync
+from kbfleet.domain.reconciliation import Disagreement, ResourceKind
+from tests.support.samples import ACME, SAKURA, job_state_change, tenant
+
+NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
+USED = UsageCountsBody(
+    questions=3, passages=9, citations=4, input_tokens=100, output_tokens=20, guarded=0, questions_without_tokens=0
+)
+
+
+def synced() -> SyncBody:
+    result = SyncResultBody(
+        outcome=Outcome.SUCCEEDED, generation=1, ingestion_job_id="JOB0000001", ended_at=NOW, failure_reasons=()
+    )
+    return SyncBody.from_domain(Sync(ACME)).model_copy(update={"result": result, "requested_generation": 1})
+
+
+def shown() -> TenantBody:
+    return TenantBody.from_domain(tenant(), Sync(ACME)).model_copy(update={"sync": synced()})
+
+
+DONE = ExecutionBody(execution="acme-1", status="SUCCEEDED", step="Tenant Ready")
+JOB = JobStateChangeDetail.from_domain(job_state_change())
+FAILED = FailedDocumentBody(
+    uri="s3://b/[a].pdf", reason="no text", status=FailureStatus.FAILED, since=NOW, last_seen=NOW, times=1
+)
+RETRY = DocumentRetryBody(requested_at=NOW, ended_at=NOW, under_way=0, mended=1, failed=0, unanswered=0, stopped="")
+HOP = HopBody(
+    hop=document_trace.HopName.OBJECT, verdict=document_trace.Verdict.BROKEN, finding="It is gone.", advice="Upload it."
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A run of a command.
+
+    Args:
+        arguments: behind the command's name.
+        answers: what methods of the API answer.
+        exit_code: with these answers.
+    """
+
+    arguments: tuple[str, ...] = ("acme",)
+    answers: Mapping[str, object] = field(default_factory=dict)
+    exit_code: int = 0
+
+
+SAMPLES: Mapping[str, Sample] = {
+    "tenant add": Sample(answers={"provision": DONE, "provisioning": DONE}),
+    "tenant list": Sample((), {"tenants": TenantsBody.from_page([(tenant(), Sync(ACME))], None)}),
+    "tenant show": Sample(answers={"tenant": shown()}),
+    "tenant update": Sample(("acme", "--tier", "premium"), {"update": DONE, "provisioning": DONE}),
+    "tenant suspend": Sample(answers={"suspend": shown()}),
+    "tenant resume": Sample(answers={"resume": shown()}),
+    "tenant offboard": Sample(
+        ("acme", "--confirm", "acme"), {"tenant": shown(), "offboard": DONE, "offboarding": DONE}
+    ),
+    "sync start": Sample(answers={"request_sync": synced(), "tenant": shown()}),
+    "sync stop": Sample(answers={"stop_sync": synced()}),
+    "sync retry-failed": Sample(answers={"retry_documents": RETRY, "document_retry": RETRY}),
+    "jobs list": Sample(answers={"jobs": JobsBody(jobs=(JOB,), next_token=None)}),
+    "jobs show": Sample(("acme", "JOB0000001"), {"job": JobBody(job=JOB, left_out=(FAILED,), left_out_total=1)}),
+    "documents": Sample(
+        answers={"failed_documents": FailedDocumentsBody(documents=(FAILED,), next_token=None, retry=None)}
+    ),
+    "upload": Sample(
+        ("acme", __file__, "--key", "a.md"),
+        {"grant_upload": UploadBody(url="https://b.example.com/", fields={}, expires_at=NOW), "upload": None},
+    ),
+    "why": Sample(
+        ("acme", "a.pdf"),
+        {"why": DocumentTraceBody(tenant_id=ACME, key="a.pdf", stuck_at=HOP.hop, hops=(HOP,))},
+        exit_code=1,
+    ),
+    "ask": Sample(
+        ("How long?", "--token", "t"),
+        {
+            "ask": AskResponse(
+                answer="A [year].",
+                citations=(),
+                session="s",
+                freshness=FreshnessBody(synced_at=NOW, pending_changes=False),
+                request_id="r",
+            )
+        },
+    ),
+    "usage": Sample(
+        answers={
+            "usage": UsageBody(
+                tenant_id=ACME,
+                first_day=date(2026, 3, 1),
+                last_day=date(2026, 3, 14),
+                days=(DailyUsageBody(day=date(2026, 3, 9), **USED.model_dump()),),
+                total=USED,
+            )
+        }
+    ),
+    "reconcile": Sample(
+        (),
+        {
+            "reconcile": ReconciliationDetail(
+                occurred_at=NOW,
+                tenants=1,
+                resources=3,
+                missing=1,
+                unexplained=0,
+                findings=(
+                    FindingBody(
+                        disagreement=Disagreement.MISSING,
+                        kind=ResourceKind.BUCKET,
+                        name="kbfleet-acme",
+                        tenant_id=ACME,
+                        advice="`kbfleet tenant add acme` makes it again.",
+                    ),
+                ),
+            )
+        },
+        exit_code=1,
+    ),
+    "doctor": Sample((), exit_code=1),
+    "dlq list": Sample((), exit_code=1),
+    "dlq redrive": Sample((QUEUES[0].name, "--yes")),
+}
+"""Of every command; a new one needs a sample here."""
+
+
+def commands() -> Mapping[str, Any]:
+    def below(group: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+        for name, command in group.commands.items():
+            yield " ".join((*path, name)), command
+            if hasattr(command, "commands"):
+                yield from below(command, (*path, name))
+
+    return dict(below(typer.main.get_command(cli.main.app), ()))
+
+
+LEAVES = {name: command for name, command in commands().items() if not hasattr(command, "commands")}
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(cli.progress, "POLL_SECONDS", 0)
+    return lambda name, *arguments: CliRunner().invoke(cli.main.app, [*name.split(), *arguments])
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fleet that is there."""
+    monkeypatch.setattr(FleetApi, "of_stack", lambda *_: FleetApi("https://api.example.com/v1", None))  # type: ignore[arg-type]
+    monkeypatch.setattr(FleetStack, "named", lambda *_: FleetStack("kbfleet", {}, None))  # type: ignore[arg-type]
+    finding = Finding("secrets", Verdict.WRONG, "The webhook is [not] set.", "Set it.")
+    monkeypatch.setattr(cli.commands.fleet, "examine", lambda _: iter([finding]))
+    monkeypatch.setattr(DeadLetters, "waiting", lambda _: iter([Waiting(QUEUES[0], 2, NOW, ("[x] is missing",))]))
+    moved = [Redriven(0, 2, ended=False), Redriven(2, 2, ended=True)]
+    monkeypatch.setattr(DeadLetters, "redrive", lambda *_: iter(moved))
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, sample: Sample) -> None:
+    for method, given in sample.answers.items():
+        monkeypatch.setattr(FleetApi, method, lambda *_, given=given, **__: given)
+
+
+def test_every_command_has_a_sample() -> None:
+    assert SAMPLES.keys() == LEAVES.keys()
+
+
+@pytest.mark.parametrize("name", ["", *commands()])
+def test_help_is_there(name: str, run: Run) -> None:
+    result = run(name, "--help")
+    assert result.exit_code == 0
+    assert f"Usage: kbfleet {name}".strip() in " ".join(result.stdout.replace("root", "kbfleet").split())
+
+
+@pytest.mark.parametrize("name", commands())
+def test_the_help_says_what_it_does_in_a_sentence(name: str) -> None:
+    assert (commands()[name].help or "").strip().endswith((".", "people."))
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_json_is_all_that_a_program_gets(name: str, run: Run, answering: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(monkeypatch, SAMPLES[name])
+    result = run(name, *SAMPLES[name].arguments, "--json")
+    assert result.exit_code == SAMPLES[name].exit_code, result.output
+    json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_people_get_words(name: str, run: Run, answering: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(monkeypatch, SAMPLES[name])
+    result = run(name, *SAMPLES[name].arguments)
+    assert result.exit_code == SAMPLES[name].exit_code, result.output
+    assert result.stdout.strip()
+    assert not result.stdout.startswith("{")
+    assert "\x1b" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("failure", "exit_code"),
+    [
+        (FleetUnreachable("Stack 'kbfleet' was not found."), 1),
+        (NoCredentialsError(), 1),
+        (Refused(404, "TenantNotFound", "No tenant acme is registered."), 2),
+        (Refused(409, "TenantBusy", "Tenant acme is being worked on."), 2),
+        (Refused(429, "Throttled", "Requests come too fast."), 1),
+        (Refused(500, "HTTP 500", "Unexpected error."), 1),
+        (InvalidInput("name", "is too long."), 2),
+        (KeyboardInterrupt(), 130),
+    ],
+    ids=["unreachable", "credentials", "missing", "conflict", "throttled", "broken", "invalid", "interrupted"],
+)
+@pytest.mark.parametrize("name", LEAVES)
+@pytest.mark.parametrize("as_json", [(), ("--json",)], ids=["people", "json"])
+def test_a_failure_is_one_sentence_and_its_kind_decides_the_exit_code(
+    name: str,
+    run: Run,
+    failure: BaseException,
+    exit_code: int,
+    as_json: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(FleetApi, "of_stack", fail)
+    monkeypatch.setattr(FleetStack, "named", fail)
+    result = run(name, *SAMPLES[name].arguments, *as_json)
+    assert (result.exit_code, result.stdout) == (exit_code, "")
+    (sentence,) = (line for line in result.stderr.splitlines() if not line.startswith("  "))  # others tell the progress
+    assert sentence.startswith("✗ ")
+
+
+@pytest.mark.parametrize("name", [name for name, sample in SAMPLES.items() if sample.arguments[:1] == ("acme",)])
+def test_what_is_no_tenant_id_is_refused_before_anybody_is_asked(name: str, run: Run) -> None:
+    result = run(name, "Not-An-Id", *SAMPLES[name].arguments[1:])
+    assert result.exit_code == 2
+    assert "tenant_id" in result.stderr
+
+
+@pytest.mark.parametrize("name", commands())
+def test_an_option_that_there_is_not_is_bad_input(name: str, run: Run) -> None:
+    assert run(name, "--no-such-option").exit_code == 2
+
+
+class TestWhatDestroys:
+    @pytest.fixture
+    def called(self, answering: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        called: list[str] = []
+        answer(monkeypatch, SAMPLES["tenant offboard"])
+
+        def offboard(*_: object) -> ExecutionBody:
+            called.append("offboard")
+            return DONE
+
+        monkeypatch.setattr(FleetApi, "offboard", offboard)
+        return called
+
+    @pytest.mark.parametrize("given", ["", "sakura\n", "y\n"], ids=["nobody", "another", "yes"])
+    def test_it_is_not_done_without_the_tenants_id(self, called: list[str], given: str) -> None:
+        result = CliRunner().invoke(cli.main.app, ["tenant", "offboard", "acme"], input=given)
+        assert (result.exit_code, called) == (2, [])
+        assert "nothing was done" in result.stderr
+
+    def test_the_id_can_be_typed(self, called: list[str]) -> None:
+        result = CliRunner().invoke(cli.main.app, ["tenant", "offboard", "acme"], input="acme\n")
+        assert (result.exit_code, called) == (0, ["offboard"])
+
+
+class TestCompletion:
+    LISTED = TenantsBody.from_page([(tenant(ACME), Sync(ACME)), (tenant(SAKURA), Sync(ACME))], None)
+
+    def complete(self, *words: str) -> list[str]:
+        environment = {
+            "_KBFLEET_COMPLETE": "complete_bash",
+            "COMP_WORDS": " ".join(("kbfleet", *words)),
+            "COMP_CWORD": str(len(words)),
+        }
+        result = CliRunner().invoke(cli.main.app, [], env=environment, prog_name="kbfleet")
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        assert "Traceback" not in result.output
+        return result.stdout.split()
+
+    def test_tenants_are_completed(self, answering: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(FleetApi, "tenants", lambda *_: self.LISTED)
+        assert self.complete("tenant", "show", "s") == ["sakura"]
+        assert self.complete("sync", "start", "a") == ["acme"]
+
+    def test_jobs_are_those_of_the_tenant(self, answering: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[str] = []
+        jobs = JobsBody(jobs=(JOB,), next_token=None)
+
+        def answer_with_jobs(_: FleetApi, tenant_id: str, _limit: int) -> JobsBody:
+            asked.append(tenant_id)
+            return jobs
+
+        monkeypatch.setattr(FleetApi, "jobs", answer_with_jobs)
+        assert self.complete("jobs", "show", "acme", "") == [JOB.ingestion_job_id]
+        assert asked == ["acme"]
+
+    def test_the_stack_is_the_one_on_the_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[tuple[Any, ...]] = []
+
+        def of_stack(*where: Any) -> FleetApi:
+            asked.append(where)
+            raise FleetUnreachable("It is not there.")
+
+        monkeypatch.setattr(FleetApi, "of_stack", of_stack)
+        assert self.complete("tenant", "show", "--stack", "other", "--region", "eu-west-1", "a") == []
+        assert asked == [("other", "eu-west-1")]
+
+    @pytest.mark.parametrize("failure", [FleetUnreachable("Gone."), ValueError("unforeseen"), NoCredentialsError()])
+    def test_it_says_nothing_rather_than_failing(self, failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> None:
+            raise failure
+
+        monkeypatch.setattr(FleetApi, "of_stack", fail)
+        assert self.complete("tenant", "show", "a") == []
+
+    def test_it_says_nothing_rather_than_being_slow(self, answering: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        late = Event()
+        monkeypatch.setattr("cli.completion._PATIENCE_SECONDS", 0.01)
+        monkeypatch.setattr(FleetApi, "tenants", lambda *_: late.wait(30) and self.LISTED)
+        try:
+            assert self.complete("tenant", "show", "a") == []
+        finally:
+            late.set()
+
+
+class TestWaiting:
+    def test_answers_that_fail_to_come_for_a_while_end_no_waiting(
+        self, run: Run, answering: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        course: Iterator[Exception | TenantBody] = iter(
+            [FleetUnreachable("No."), Refused(503, "NotReadyYet", "Later."), shown()]
+        )
+
+        def look(*_: object) -> TenantBody:
+            following = next(course)
+            if isinstance(following, Exception):
+                raise following
+            return following
+
+        monkeypatch.setattr(FleetApi, "request_sync", lambda *_: synced())
+        monkeypatch.setattr(FleetApi, "tenant", look)
+        result = run("sync", "start", "acme")
+        assert result.exit_code == 0
+        assert "looking again" in result.stderr
+
+    @pytest.mark.parametrize(
+        ("failure", "looks", "exit_code"),
+        [(FleetUnreachable("No."), 10, 1), (Refused(404, "TenantNotFound", "Gone."), 1, 2)],
+    )
+    def test_it_ends_when_there_is_no_hope(
+        self,
+        run: Run,
+        answering: None,
+        monkeypatch: pytest.MonkeyPatch,
+        failure: Exception,
+        looks: int,
+        exit_code: int,
+    ) -> None:
+        looked: list[object] = []
+
+        def look(*_: object) -> None:
+            looked.append(1)
+            raise failure
+
+        monkeypatch.setattr(FleetApi, "request_sync", lambda *_: synced())
+        monkeypatch.setattr(FleetApi, "tenant", look)
+        assert (run("sync", "start", "acme").exit_code, len(looked)) == (exit_code, looks)
+
+
+def test_the_readme_names_every_command() -> None:
+    """A command that nobody reads of is not there."""
+    text = (Path(cli.main.__file__).parents[1] / "README.md").read_text("utf-8")
+    missing = [name for name in LEAVES if f"kbfleet {name}" not in text and f"`{name}`" not in text]
+    assert missing == []
