@@ -70,6 +70,11 @@ def dead_letters() -> str:
     return table()
 
 
+def metrics() -> str:
+    """Every metric that kbfleet writes, and who writes it."""
+    return _printed_by("tests/contract/metric_table.py")
+
+
 def permissions() -> str:
     """What every role of the stack may do."""
     return _printed_by("tests/contract/permission_table.py")
@@ -94,6 +99,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "facts": facts,
     "permissions": permissions,
     "dead letters": dead_letters,
+    "metrics": metrics,
 }
 
 
