@@ -43,7 +43,7 @@ def workflow_step(contract: type[Input]) -> Callable[[Callable[[Input], BaseMode
         @logger.inject_lambda_context(clear_state=True)
         @tracer.capture_lambda_handler(capture_response=False)
         def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any] | None:
-            logger.append_keys(**_identifiers(event))
+            logger.append_keys(**identifiers(event))
             try:
                 result = step(parse(contract, event))
             except Retryable as error:
@@ -60,7 +60,7 @@ def workflow_step(contract: type[Input]) -> Callable[[Callable[[Input], BaseMode
     return decorate
 
 
-def _identifiers(event: Mapping[str, Any]) -> dict[str, object]:
+def identifiers(event: Mapping[str, Any]) -> dict[str, object]:
     for holder in ("reservation", "request", "progress"):
         part = event.get(holder)
         if isinstance(part, dict):
