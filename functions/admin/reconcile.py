@@ -10,8 +10,8 @@ from kbfleet.contracts import parse_json
 from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
 from kbfleet.domain.reconciliation import Disagreement, Reconciliation
 from kbfleet.logs import logger
-from kbfleet.telemetry import tracer
 from kbfleet.metrics import Metric, publish
+from kbfleet.telemetry import tracer
 from kbfleet.usecases.reconciliation import reconcile
 
 app = api.resolver()

@@ -6,8 +6,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
 from kbfleet.logs import logger
-from kbfleet.telemetry import tracer
 from kbfleet.metrics import Metric, publish
+from kbfleet.telemetry import tracer
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -14,8 +14,8 @@ from kbfleet.contracts import parse_json
 from kbfleet.contracts.aws_events import DocumentChangeEvent
 from kbfleet.domain.errors import InvalidInput, KbfleetError, TenantNotFound, TenantOffboarded
 from kbfleet.logs import logger
-from kbfleet.telemetry import tracer
 from kbfleet.metrics import Metric, publish
+from kbfleet.telemetry import tracer
 from kbfleet.usecases.document_changes import ChangeBatch
 
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)

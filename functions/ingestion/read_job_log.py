@@ -11,8 +11,8 @@ from kbfleet.contracts.aws_events import JobLogRecord
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion import LoggedJobState
 from kbfleet.logs import logger
-from kbfleet.telemetry import report_tick, tracer
 from kbfleet.metrics import Metric, publish
+from kbfleet.telemetry import report_tick, tracer
 from kbfleet.usecases.job_log import tick_on_news
 
 

@@ -15,8 +15,8 @@ from kbfleet.contracts.usage import QuestionAnsweredLine
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.usage import AnsweredQuestion
 from kbfleet.logs import logger
-from kbfleet.telemetry import tracer
 from kbfleet.metrics import Metric, publish
+from kbfleet.telemetry import tracer
 from kbfleet.usecases.metering import count_usage
 
 

@@ -12,9 +12,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from kbfleet.metrics import Metric
 from tests.support.template import REPOSITORY, properties, resources
 
+_PACKAGE = REPOSITORY / "layers" / "kbfleet" / "kbfleet"
 _SHARED = {
-    "report_tick": REPOSITORY / "layers" / "kbfleet" / "kbfleet" / "telemetry.py",
-    "resolver": REPOSITORY / "layers" / "kbfleet" / "kbfleet" / "api.py",
+    "report_tick": _PACKAGE / "telemetry.py",
+    "resolver": _PACKAGE / "responses.py",  # through kbfleet.api
+    "responses": _PACKAGE / "responses.py",
 }
 """What writes metrics for the functions that call it, by name, and where it is."""
 
@@ -33,7 +35,8 @@ def _written_by(function: str) -> Iterator[str]:
     tree = ast.parse((REPOSITORY / made["CodeUri"] / f"{made['Handler'].split('.')[0]}.py").read_text("utf-8"))
     yield from _metrics_in(tree)
     names = {node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "") for node in ast.walk(tree)}
-    for shared in names & set(_SHARED):
+    modules = {(node.module or "").split(".")[-1] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    for shared in (names | modules) & set(_SHARED):
         yield from _metrics_in(ast.parse(_SHARED[shared].read_text("utf-8")))
 
 
