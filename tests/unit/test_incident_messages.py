@@ -80,7 +80,8 @@ def alarm(*, ringing: bool, minutes: float) -> Sequence[Signal]:
     return of_alarm(
         "kbfleet-TicksFailingAlarm-1A2B3C",
         ringing=ringing,
-        description="Ticks fail and wait in the dead-letter queue. See docs/runbook/ticks-failing.md",
+        description="Ticks fail and wait in the dead-letter queue. "
+        "Run `kbfleet dlq redrive ticks`. See docs/runbook/ticks-failing.md",
         reason="Threshold Crossed: 1 datapoint [3.0] was greater than the threshold (0.0).",
         at=START + timedelta(minutes=minutes),
         deployment=DEPLOYMENT,

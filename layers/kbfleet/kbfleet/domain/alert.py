@@ -59,7 +59,11 @@ class Deployment:
     runbook: str = ""
 
     def command(self, verb: str, tenant_id: TenantId | str) -> str:
-        return f"kbfleet {verb} {tenant_id} --stack {self.stack} --region {self.region}"
+        return self.qualified(f"kbfleet {verb} {tenant_id}")
+
+    def qualified(self, command: str) -> str:
+        """For whoever has several stacks."""
+        return f"{command} --stack {self.stack} --region {self.region}"
 
     def commands(self, verb: str, tenants: Sequence[str]) -> str:
         """For a shell: the same for each of the tenants, of whom `MAX_COMMANDED` are named at most."""
@@ -191,18 +195,29 @@ def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: De
 
 
 def alarm_alert(name: str, description: str, reason: str, deployment: Deployment) -> Alert:
-    """What to say when an alarm of the stack goes off. Its description ends with its page of the runbook."""
-    page = _RUNBOOK_PAGE.search(description)
+    """What to say when an alarm of the stack goes off. Its description ends with the command that shows or mends what
+    is wrong, and with its page of the runbook, as far as it has them."""
+    ends = _ALARM_ENDS.search(description)
+    command, page = ends.groups("") if ends else ("", "")
+    what = description[: ends.start()] if ends else description
     links = (Link("Alarm", deployment.console(f"cloudwatch/home?region={deployment.region}#alarmsV2:alarm/{name}")),)
     return Alert(
         identity=name,
         severity=Severity.BROKEN,
-        title=f"{name}: {_RUNBOOK_PAGE.sub('', description).strip() or 'the alarm went off'}",
+        title=f"{name}: {what.strip() or 'the alarm went off'}",
         subject=name,
         facts=(("Alarm", name),),
         reasons=(FailureReason(reason),),
-        links=(*links, deployment.runbook_link(page[1])) if page else links,
+        advice=_advice(command),
+        command=deployment.qualified(command) if command else "",
+        links=(*links, deployment.runbook_link(page)) if page else links,
     )
 
 
-_RUNBOOK_PAGE = re.compile(r"See docs/runbook/([a-z-]+)\.md\.?$")
+_ALARM_ENDS = re.compile(r"(?:\bRun `(kbfleet [a-z -]+)`\. )?\bSee docs/runbook/([a-z-]+)\.md\.?$")
+
+
+def _advice(command: str) -> str:
+    if command.startswith("kbfleet dlq redrive "):
+        return "Remove the cause first; the runbook says how to find it. Then give back what waits:"
+    return "This shows what is wrong; the runbook says what to do about it:" if command else ""

@@ -359,9 +359,13 @@ class Incident:
             facts=(*(evidence.facts if single else ()), *self._facts()),
             reasons=reasons if broken else (),
             advice=evidence.advice if broken else "",
-            command=deployment.commands(self.verb, self.still_affected) if self.verb and broken else "",
+            command=self._command(deployment) if broken else "",
             links=evidence.links,
         )
+
+    def _command(self, deployment: Deployment) -> str:
+        """For all who are broken; what has no tenants, as an alarm, brings its own."""
+        return deployment.commands(self.verb, self.still_affected) if self.verb else self.evidence.command
 
     def _headline(self, kind: NoticeKind, what: str) -> str:
         match kind:
