@@ -92,7 +92,10 @@ def _ingestion_facts(change: JobStateChange) -> tuple[tuple[str, str], ...]:
         ("Tenant", str(change.tenant_id)),
         ("Ingestion job", change.ingestion_job_id or "refused before it started"),
         ("Knowledge base", change.data_source.knowledge_base_id),
-        ("Read", f"{counts.scanned} documents: {counts.new + counts.modified} new or changed, {counts.failed} failed"),
+        (
+            "This job",
+            f"{counts.scanned} documents read, {counts.new + counts.modified} indexed, {counts.failed} failed",
+        ),
     )
 
 
@@ -112,7 +115,7 @@ def ingestion_alert(change: JobStateChange, deployment: Deployment) -> Alert | N
         subject=str(change.tenant_id),
         facts=_ingestion_facts(change),
         reasons=change.failure_reasons,
-        advice="Answers come from the last good sync. Once the cause is gone, sync again.",
+        advice="Answers still come, from the last good sync. Remove the cause; then sync again:",
         command=deployment.command("sync start", change.tenant_id),
         links=links,
     )
@@ -146,8 +149,9 @@ def document_alert(report: FailureReport, deployment: Deployment) -> Alert | Non
         subject=str(job.tenant_id),
         facts=(*_ingestion_facts(job), ("Left out", left_out + ("" if report.complete else "; there may be more"))),
         reasons=reasons,
-        advice="Replace or remove the documents named above, then sync again. If nothing is wrong with them, have only "
-        f"them tried again: {deployment.command('sync retry-failed', job.tenant_id)}",
+        advice="Answers come without these documents; all others are up to date. Replace or remove them in the bucket, "
+        "and they are synced by themselves. If nothing is wrong with them, have them tried again by "
+        f"{deployment.command('sync retry-failed', job.tenant_id)}. To sync at once:",
         command=deployment.command("sync start", job.tenant_id),
         links=(
             deployment.knowledge_base_link(job.data_source.knowledge_base_id),
@@ -169,13 +173,13 @@ def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: De
         Workflow.PROVISION_TENANT: (
             "provisioning",
             "tenant add",
-            "Nothing that was made is lost. Once the cause is gone, provision again: it takes up where it stopped.",
+            "Nothing that was made is lost. Remove the cause; then this takes up where it stopped:",
         ),
         Workflow.OFFBOARD_TENANT: (
             "offboarding",
             "tenant offboard",
-            "The tenant is out of service, but not everything is deleted. Once the cause is gone, offboard again: it "
-            "takes up where it stopped.",
+            "The tenant is out of service, but not everything is deleted. Remove the cause; then this takes up where "
+            "it stopped:",
         ),
     }[failure.workflow]
     return Alert(

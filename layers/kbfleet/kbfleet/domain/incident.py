@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kbfleet.domain.alert import Alert, Deployment, Severity
+from kbfleet.domain.ingestion import FailureReason
 from kbfleet.domain.root_cause import RootCause
 
 FLAP_WINDOW = timedelta(hours=1)
@@ -347,14 +348,16 @@ class Incident:
         count, evidence, broken = len(self.affected), self.evidence, self.open
         single = count == 1
         (first, *_) = sorted(self.affected)
-        who = first if single else f"{count} {'alarms' if self.concern is Concern.ALARM else 'tenants'}"
+        alarm = self.concern is Concern.ALARM
+        who = first if single else f"{count} {'alarms' if alarm else 'tenants'}"
         what = evidence.title.removeprefix(f"{evidence.subject}: ") if single else self.cause.label
         # Of many, one's reason is an example, and its documents are not what all have in common.
-        reasons = evidence.reasons if single else tuple(replace(one, documents=()) for one in evidence.reasons[:1])
+        reasons = evidence.reasons if single else _example(evidence)
         return Alert(
             identity=f"{self.identity}/{kind}",
             severity=Severity.BROKEN if broken else Severity.RECOVERED,
-            title=f"{who}: {self._headline(kind, what)}",
+            # What an alarm says is about the fleet; its name, which ends in letters by chance, is among the facts.
+            title=self._headline(kind, what if single and alarm else f"{who}: {what}"),
             subject=first if single else "",
             facts=(*(evidence.facts if single else ()), *self._facts()),
             reasons=reasons if broken else (),
@@ -370,15 +373,15 @@ class Incident:
     def _headline(self, kind: NoticeKind, what: str) -> str:
         match kind:
             case NoticeKind.OVER:
-                return f"over: {what}"
+                return f"Over: {what}"
             case NoticeKind.CAME_BACK:
-                return f"again: {what}"
+                return f"Again: {what}"
             case NoticeKind.COMES_AND_GOES:
-                return f"comes and goes: {what}"
+                return f"Comes and goes: {what}"
             case NoticeKind.MORE_FAILURES:
-                return f"more of it: {what}"
+                return f"More of it: {what}"
             case _:
-                return what if self.open else f"over: {what}"
+                return what if self.open else f"Over: {what}"
 
     def _facts(self) -> Iterable[tuple[str, str]]:
         if len(self.affected) > 1:
@@ -391,8 +394,15 @@ class Incident:
             yield "Over since", _time(closed)
         if self.returns:
             often = "once" if self.returns == 1 else f"{self.returns} times"
-            quiet = "; from here on it is told of only when that doubles" if self.returns >= FLAPPING_AFTER else ""
+            quiet = "; you will hear of it again only when that doubles" if self.returns >= FLAPPING_AFTER else ""
             yield "Came back", f"{often}{quiet}"
+
+
+def _example(evidence: Alert) -> tuple[FailureReason, ...]:
+    """Of one of many, what all have in common: the reason, but not the documents."""
+    return tuple(
+        replace(one, text=f"{evidence.subject}, for example: {one.text}", documents=()) for one in evidence.reasons[:1]
+    )
 
 
 def _united(spans: Iterable[Span]) -> list[Span]:
