@@ -26,6 +26,7 @@ class Link:
 
     label: str
     url: str
+    runbook: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class Deployment:
         return f"for tenant in {named}; do {each}; done"
 
     def runbook_link(self, page: str) -> Link:
-        return Link("Runbook", f"{self.runbook}/{page}.md") if self.runbook else Link(f"docs/runbook/{page}.md", "")
+        url = f"{self.runbook}/{page}.md" if self.runbook else ""
+        return Link("Runbook" if url else f"docs/runbook/{page}.md", url, runbook=True)
 
     def console(self, path: str) -> str:
         return f"https://{self.region}.console.aws.amazon.com/{path}"
@@ -92,10 +94,7 @@ def _ingestion_facts(change: JobStateChange) -> tuple[tuple[str, str], ...]:
         ("Tenant", str(change.tenant_id)),
         ("Ingestion job", change.ingestion_job_id or "refused before it started"),
         ("Knowledge base", change.data_source.knowledge_base_id),
-        (
-            "This job",
-            f"{counts.scanned} documents read, {counts.new + counts.modified} indexed, {counts.failed} failed",
-        ),
+        ("Documents read", f"{counts.scanned}: {counts.new + counts.modified} indexed, {counts.failed} failed"),
     )
 
 
@@ -151,7 +150,7 @@ def document_alert(report: FailureReport, deployment: Deployment) -> Alert | Non
         reasons=reasons,
         advice="Answers come without these documents; all others are up to date. Replace or remove them in the bucket, "
         "and they are synced by themselves. If nothing is wrong with them, have them tried again by "
-        f"{deployment.command('sync retry-failed', job.tenant_id)}. To sync at once:",
+        f"`{deployment.command('sync retry-failed', job.tenant_id)}`. To sync at once:",
         command=deployment.command("sync start", job.tenant_id),
         links=(
             deployment.knowledge_base_link(job.data_source.knowledge_base_id),

@@ -359,12 +359,18 @@ class Incident:
             # What an alarm says is about the fleet; its name, which ends in letters by chance, is among the facts.
             title=self._headline(kind, what if single and alarm else f"{who}: {what}"),
             subject=first if single else "",
-            facts=(*(evidence.facts if single else ()), *self._facts()),
+            facts=(*self._evidence_facts(), *self._facts()),
             reasons=reasons if broken else (),
             advice=evidence.advice if broken else "",
             command=self._command(deployment) if broken else "",
-            links=evidence.links,
+            # One tenant's own resources are not what all have in common.
+            links=evidence.links if single else tuple(link for link in evidence.links if link.runbook),
         )
+
+    def _evidence_facts(self) -> tuple[tuple[str, str], ...]:
+        """What is known of the newest failure; once that is over, only whose it was."""
+        facts = self.evidence.facts if len(self.affected) == 1 else ()
+        return facts if self.open else facts[:1]
 
     def _command(self, deployment: Deployment) -> str:
         """For all who are broken; what has no tenants, as an alarm, brings its own."""
