@@ -436,6 +436,22 @@ class TestApi:
         assert function_property("AskFunction", "Timeout") < 29
 
 
+class TestTraces:
+    def test_the_api_every_function_and_every_execution_is_traced(self) -> None:
+        assert template()["Globals"]["Function"]["Tracing"] == "Active"
+        assert properties("Api")["TracingEnabled"] is True
+        for name in resources("AWS::Serverless::StateMachine"):
+            assert properties(name)["Tracing"] == {"Enabled": True}
+
+    @pytest.mark.parametrize("name", FUNCTIONS)
+    def test_what_a_function_answers_is_in_no_trace(self, name: str) -> None:
+        source = (
+            REPOSITORY / properties(name)["CodeUri"] / f"{properties(name)['Handler'].split('.')[0]}.py"
+        ).read_text("utf-8")
+        assert "capture_method" not in source
+        assert source.count("capture_lambda_handler(") == source.count("capture_lambda_handler(capture_response=False)")
+
+
 class TestAlarms:
     NAMES = tuple(resources("AWS::CloudWatch::Alarm"))
     TOLD_OTHERWISE = frozenset(
