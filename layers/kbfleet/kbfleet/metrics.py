@@ -6,13 +6,15 @@ dimensions, `service` and `fleet`, and never one of a tenant: a metric is paid f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from kbfleet.settings import FleetSettings, read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NAMESPACE = "kbfleet"
 SERVICE = "kbfleet"
