@@ -73,6 +73,13 @@ class Deployment:
         named, each = " ".join(tenants[:MAX_COMMANDED]), self.command(verb, '"$tenant"')
         return f"for tenant in {named}; do {each}; done"
 
+    def logical_name(self, physical: str) -> str:
+        """As the template calls a resource that CloudFormation has named: without the stack and the letters by chance.
+
+        Source: AWS CloudFormation documentation, Name type: `<stack>-<logical id>-<unique id>`.
+        """
+        return re.sub(rf"^{re.escape(self.stack)}-(\w+)-[A-Za-z0-9]+$", r"\1", physical)
+
     def runbook_link(self, page: str) -> Link:
         url = f"{self.runbook}/{page}.md" if self.runbook else ""
         return Link("Runbook" if url else f"docs/runbook/{page}.md", url, runbook=True)

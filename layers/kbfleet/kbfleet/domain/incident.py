@@ -349,28 +349,25 @@ class Incident:
         single = count == 1
         (first, *_) = sorted(self.affected)
         alarm = self.concern is Concern.ALARM
-        who = first if single else f"{count} {'alarms' if alarm else 'tenants'}"
+        named = deployment.logical_name(first) if alarm else first
+        who = named if single else f"{count} {'alarms' if alarm else 'tenants'}"
         what = evidence.title.removeprefix(f"{evidence.subject}: ") if single else self.cause.label
         # Of many, one's reason is an example, and its documents are not what all have in common.
         reasons = evidence.reasons if single else _example(evidence)
+        if not single:
+            # One tenant's own resources are not what all have in common.
+            evidence = replace(evidence, links=tuple(link for link in evidence.links if link.runbook))
         return Alert(
             identity=f"{self.identity}/{kind}",
             severity=Severity.BROKEN if broken else Severity.RECOVERED,
-            # What an alarm says is about the fleet; its name, which ends in letters by chance, is among the facts.
-            title=self._headline(kind, what if single and alarm else f"{who}: {what}"),
+            title=self._headline(kind, f"{who}: {what}"),
             subject=first if single else "",
             facts=(*self._evidence_facts(), *self._facts()),
             reasons=reasons if broken else (),
             advice=evidence.advice if broken else "",
             command=self._command(deployment) if broken else "",
-            # One tenant's own resources are not what all have in common.
-            links=evidence.links if single else tuple(link for link in evidence.links if link.runbook),
+            links=evidence.links,
         )
-
-    def _evidence_facts(self) -> tuple[tuple[str, str], ...]:
-        """What is known of the newest failure; once that is over, only whose it was."""
-        facts = self.evidence.facts if len(self.affected) == 1 else ()
-        return facts if self.open else facts[:1]
 
     def _command(self, deployment: Deployment) -> str:
         """For all who are broken; what has no tenants, as an alarm, brings its own."""
@@ -388,6 +385,11 @@ class Incident:
                 return f"More of it: {what}"
             case _:
                 return what if self.open else f"Over: {what}"
+
+    def _evidence_facts(self) -> tuple[tuple[str, str], ...]:
+        """What is known of the newest failure; once that is over, only whose it was."""
+        facts = self.evidence.facts if len(self.affected) == 1 else ()
+        return facts if self.open else facts[:1]
 
     def _facts(self) -> Iterable[tuple[str, str]]:
         if len(self.affected) > 1:
