@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs format bench prove up down lock clean
+.PHONY: help demo test check docs pictures format bench prove up down lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,6 +34,9 @@ check: $(INSTALLED) ## Format, lint, types, import rule, template: under a minut
 
 docs: $(INSTALLED) ## Bring the generated parts of docs/ up to date
 	@$(BIN)/python docs/generate.py
+
+pictures: $(INSTALLED) ## Draw the messages of docs/alerts.md that have changed; needs Chromium
+	@$(BIN)/python docs/pictures.py
 
 format: $(INSTALLED) ## Bring the code into shape
 	@$(BIN)/ruff format --quiet .

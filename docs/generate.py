@@ -70,6 +70,21 @@ def dead_letters() -> str:
     return table()
 
 
+def metrics() -> str:
+    """Every metric that kbfleet writes, and who writes it."""
+    return _printed_by("tests/contract/metric_table.py")
+
+
+def alarms() -> str:
+    """Every alarm, when it goes off, and its page."""
+    return _printed_by("tests/contract/alarm_table.py")
+
+
+def watching_costs() -> str:
+    """What alarms, dashboard and metrics cost a month."""
+    return _printed_by("tests/contract/watching_cost_table.py")
+
+
 def permissions() -> str:
     """What every role of the stack may do."""
     return _printed_by("tests/contract/permission_table.py")
@@ -94,6 +109,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "facts": facts,
     "permissions": permissions,
     "dead letters": dead_letters,
+    "metrics": metrics,
+    "alarms": alarms,
+    "watching costs": watching_costs,
 }
 
 

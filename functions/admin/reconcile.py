@@ -3,7 +3,6 @@
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import api, bootstrap
@@ -11,7 +10,8 @@ from kbfleet.contracts import parse_json
 from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
 from kbfleet.domain.reconciliation import Disagreement, Reconciliation
 from kbfleet.logs import logger
-from kbfleet.telemetry import metrics, tracer
+from kbfleet.metrics import Metric, publish
+from kbfleet.telemetry import tracer
 from kbfleet.usecases.reconciliation import reconcile
 
 app = api.resolver()
@@ -29,8 +29,12 @@ def _reconcile(*, repair: bool) -> Reconciliation:
         clock=bootstrap.clock(),
         repair=repair,
     )
-    metrics.add_metric("ResourcesMissing", MetricUnit.Count, report.count(Disagreement.MISSING))
-    metrics.add_metric("ResourcesUnexplained", MetricUnit.Count, report.count(Disagreement.UNEXPLAINED))
+    publish(
+        {
+            Metric.RESOURCES_MISSING: report.count(Disagreement.MISSING),
+            Metric.RESOURCES_UNEXPLAINED: report.count(Disagreement.UNEXPLAINED),
+        }
+    )
     for finding in report.findings:
         logger.warning(
             "A record and a resource do not agree",
@@ -50,7 +54,6 @@ def post_reconciliation() -> Response[str]:
 
 @logger.inject_lambda_context(clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
-@metrics.log_metrics(default_dimensions={"fleet": bootstrap.fleet().fleet_name})
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
     if "httpMethod" in event:
         return app.resolve(event, context)

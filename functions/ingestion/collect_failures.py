@@ -7,8 +7,29 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import bootstrap
 from kbfleet.contracts import parse
 from kbfleet.contracts.events import JobStateChangeEvent
+from kbfleet.domain.ingestion import JobStateChange, Outcome
 from kbfleet.logs import logger
+from kbfleet.metrics import Metric, publish
 from kbfleet.telemetry import tracer
+
+_OUTCOMES = {
+    Outcome.SUCCEEDED: Metric.INGESTION_JOBS_SUCCEEDED,
+    Outcome.DEGRADED: Metric.INGESTION_JOBS_DEGRADED,
+    Outcome.FAILED: Metric.INGESTION_JOBS_FAILED,
+    Outcome.STOPPED: Metric.INGESTION_JOBS_STOPPED,
+}
+
+
+def _count(job: JobStateChange) -> None:
+    counts, ended_as = job.statistics, _OUTCOMES.get(job.outcome) if job.outcome else None
+    measured: dict[Metric, float] = {ended_as: 1} if ended_as else {}
+    publish(
+        {
+            **measured,
+            Metric.DOCUMENTS_INDEXED: counts.new + counts.modified,
+            Metric.DOCUMENTS_FAILED: counts.failed,
+        }
+    )
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -17,6 +38,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     job = parse(JobStateChangeEvent, event).detail.to_domain()
     logger.append_keys(tenant_id=job.tenant_id, ingestion_job_id=job.ingestion_job_id)
     report = bootstrap.failure_collector().collect(job)
+    # Behind the collecting: when that fails the event comes again, and the job would be counted twice.
+    _count(job)
     if report is None:
         return
     if not report.complete:

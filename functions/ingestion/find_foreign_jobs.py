@@ -2,20 +2,19 @@
 
 from typing import Any
 
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
 from kbfleet.logs import logger
-from kbfleet.telemetry import metrics, tracer
+from kbfleet.metrics import Metric, publish
+from kbfleet.telemetry import tracer
 
 
 @logger.inject_lambda_context(clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
-@metrics.log_metrics(default_dimensions={"fleet": bootstrap.fleet().fleet_name})
 def handler(_event: dict[str, Any], _context: LambdaContext) -> None:
     report = bootstrap.foreign_jobs().find()
-    metrics.add_metric("ForeignIngestionJobs", MetricUnit.Count, len(report.found) + len(report.adopted))
+    publish({Metric.FOREIGN_INGESTION_JOBS: len(report.found) + len(report.adopted)})
     for change in (*report.found, *report.adopted):
         logger.warning(
             "Somebody else has started an ingestion job",

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes import CloudWatchLogsEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -12,7 +11,8 @@ from kbfleet.contracts.aws_events import JobLogRecord
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion import LoggedJobState
 from kbfleet.logs import logger
-from kbfleet.telemetry import metrics, report_tick, tracer
+from kbfleet.metrics import Metric, publish
+from kbfleet.telemetry import report_tick, tracer
 from kbfleet.usecases.job_log import tick_on_news
 
 
@@ -29,9 +29,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
         except InvalidInput as error:
             logger.warning("A record of a job is malformed", record_id=record.get_id, reason=str(error))
     if malformed := len(batch.log_events) - len(states):
-        metrics.add_dimension("fleet", bootstrap.fleet().fleet_name)
-        metrics.add_metric("JobLogRecordsMalformed", MetricUnit.Count, malformed)
-        metrics.flush_metrics()
+        publish({Metric.JOB_LOG_RECORDS_MALFORMED: malformed})
     report = tick_on_news(states, ledger=bootstrap.ledger(), scheduler=bootstrap.scheduler())
     if report is not None:
-        report_tick(report, fleet=bootstrap.fleet().fleet_name, now=bootstrap.clock().now())
+        report_tick(report, now=bootstrap.clock().now())

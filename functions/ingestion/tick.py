@@ -12,4 +12,4 @@ from kbfleet.telemetry import report_tick, tracer
 @logger.inject_lambda_context(clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(_event: dict[str, Any], _context: LambdaContext) -> None:
-    report_tick(bootstrap.scheduler().tick(), fleet=bootstrap.fleet().fleet_name, now=bootstrap.clock().now())
+    report_tick(bootstrap.scheduler().tick(), now=bootstrap.clock().now())

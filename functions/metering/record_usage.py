@@ -5,7 +5,6 @@ import hashlib
 import json
 from typing import Any
 
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes import CloudWatchLogsEvent
 from aws_lambda_powertools.utilities.data_classes.cloud_watch_logs_event import CloudWatchLogsLogEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -16,7 +15,8 @@ from kbfleet.contracts.usage import QuestionAnsweredLine
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.usage import AnsweredQuestion
 from kbfleet.logs import logger
-from kbfleet.telemetry import metrics, tracer
+from kbfleet.metrics import Metric, publish
+from kbfleet.telemetry import tracer
 from kbfleet.usecases.metering import count_usage
 
 
@@ -39,10 +39,13 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     for line, reason in refused:
         bootstrap.refused_usage().keep(json.dumps(line.raw_event, ensure_ascii=False), reason)
         logger.warning("A line of usage cannot be read and is kept", record_id=line.get_id, reason=str(reason))
-    if refused:
-        metrics.add_dimension("fleet", bootstrap.fleet().fleet_name)
-        metrics.add_metric("UsageLinesRefused", MetricUnit.Count, len(refused))
-        metrics.flush_metrics()
+    publish(
+        {
+            Metric.QUESTIONS_ANSWERED: len(questions),
+            Metric.ANSWERS_GUARDED: sum(question.usage.guarded for question in questions),
+            Metric.USAGE_LINES_REFUSED: len(refused),
+        }
+    )
     logger.info("Usage is counted", delivery=delivery, questions=len(questions), days=len(counted))
 
 

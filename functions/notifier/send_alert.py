@@ -67,6 +67,8 @@ def _recorded(desk: IncidentDesk, batch: SQSEvent) -> tuple[dict[str, set[str]],
             for signal in _signals(record.json_body):
                 for incident in desk.record(signal):
                     concerned.setdefault(incident, set()).add(record.message_id)
+                    # By this line, the incident of a tenant is found, and the tenants of an incident.
+                    logger.info("A signal is recorded", subject=signal.subject, incident=incident)
         except Exception as error:  # noqa: BLE001 -- the queue offers it again, and keeps it in the end
             logger.warning(
                 "The event is not recorded", message_id=record.message_id, error=type(error).__name__, reason=str(error)

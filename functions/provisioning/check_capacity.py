@@ -1,10 +1,9 @@
 """State "Check Capacity": the account has room for one more knowledge base, before anything is made."""
 
-from aws_lambda_powertools.metrics import MetricUnit, single_metric
-
 from kbfleet import bootstrap
 from kbfleet.contracts.workflows import CapacityResult, StepInput
-from kbfleet.telemetry import METRICS_NAMESPACE, workflow_step
+from kbfleet.metrics import Metric, publish
+from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.provisioning import check_capacity
 
 
@@ -19,12 +18,5 @@ def handler(step: StepInput) -> CapacityResult:
     )
     if capacity is None:
         return CapacityResult(left=None)
-    with single_metric(
-        name="KnowledgeBasesLeft",
-        unit=MetricUnit.Count,
-        value=capacity.left,
-        namespace=METRICS_NAMESPACE,
-        default_dimensions={"fleet": bootstrap.fleet().fleet_name, "kind": capacity.kind},
-    ):
-        pass
+    publish({Metric.KNOWLEDGE_BASES_LEFT: capacity.left})
     return CapacityResult(left=capacity.left)

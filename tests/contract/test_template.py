@@ -436,11 +436,59 @@ class TestApi:
         assert function_property("AskFunction", "Timeout") < 29
 
 
+class TestTraces:
+    def test_the_api_every_function_and_every_execution_is_traced(self) -> None:
+        assert template()["Globals"]["Function"]["Tracing"] == "Active"
+        assert properties("Api")["TracingEnabled"] is True
+        for name in resources("AWS::Serverless::StateMachine"):
+            assert properties(name)["Tracing"] == {"Enabled": True}
+
+    @pytest.mark.parametrize("name", FUNCTIONS)
+    def test_what_a_function_answers_is_in_no_trace(self, name: str) -> None:
+        source = (
+            REPOSITORY / properties(name)["CodeUri"] / f"{properties(name)['Handler'].split('.')[0]}.py"
+        ).read_text("utf-8")
+        assert "capture_method" not in source
+        assert source.count("capture_lambda_handler(") == source.count("capture_lambda_handler(capture_response=False)")
+
+
 class TestAlarms:
-    def test_people_are_told_of_every_one_but_that_alerts_cannot_be_delivered(self) -> None:
+    NAMES = tuple(resources("AWS::CloudWatch::Alarm"))
+    TOLD_OTHERWISE = frozenset(
+        {
+            # That alerts cannot be delivered cannot be told by an alert.
+            "AlertsUndeliveredAlarm",
+            "AlertsWaitingAlarm",
+            # Of each failure that they count, people have been told already.
+            "ProvisioningsFailingAlarm",
+            "OffboardingsFailingAlarm",
+        }
+    )
+
+    def test_people_are_told_of_every_one_but_of_those_that_alerts_cannot_or_need_not_tell(self) -> None:
         told = properties("AlarmRule")["EventPattern"]["detail"]["alarmName"]
-        alarms = set(resources("AWS::CloudWatch::Alarm")) - {"AlertsUndeliveredAlarm"}
-        assert {name["Ref"] for name in told} == alarms
+        assert {name["Ref"] for name in told} == set(self.NAMES) - self.TOLD_OTHERWISE
+
+    def test_the_pattern_that_names_them_is_one_that_eventbridge_takes(self) -> None:
+        # Source: AWS documentation, Amazon EventBridge quotas: an event pattern has 2,048 characters at most.
+        pattern = properties("AlarmRule")["EventPattern"]
+        stack = "a-name-of-thirty-two-characters-"
+        assert len(stack) == 32
+        names = [f"{stack}-{name['Ref']}-1A2B3C4D5E6F7" for name in pattern["detail"]["alarmName"]]
+        written = {**pattern, "detail": {**pattern["detail"], "alarmName": names}}
+        assert len(json.dumps(written, separators=(",", ":"))) <= 2_048
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_each_says_when_it_rings_when_it_is_over_and_what_silence_means(self, name: str) -> None:
+        alarm = properties(name)
+        topic = {"Fn::If": ["AlarmsNotify", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+        assert alarm["AlarmActions"] == topic
+        assert alarm["OKActions"] == topic
+        # `missing`, the default, would leave an alarm in INSUFFICIENT_DATA, which tells nobody anything.
+        assert alarm["TreatMissingData"] in {"breaching", "notBreaching", "ignore"}
+        # Source: CloudWatch API reference, PutMetricAlarm: at most a day, or a week for periods of an hour and more.
+        watched_for = alarm["Period"] * alarm["EvaluationPeriods"]
+        assert watched_for <= (7 * 86_400 if alarm["Period"] >= 3_600 else 86_400)
 
     def test_every_channel_can_be_chosen(self) -> None:
         assert template()["Parameters"]["AlertChannel"]["AllowedValues"] == list(ALERT_CHANNELS)
@@ -451,11 +499,15 @@ class TestAlarms:
         for page in (*pages, "provisioning-failed", "offboarding-failed"):
             assert (REPOSITORY / "docs" / "runbook" / f"{page}.md").is_file()
 
-    @pytest.mark.parametrize("name", resources("AWS::CloudWatch::Alarm"))
+    @pytest.mark.parametrize("name", NAMES)
     def test_every_one_leads_to_its_page_of_the_runbook(self, name: str) -> None:
-        page = re.search(r"See (docs/runbook/[a-z-]+\.md)$", properties(name)["AlarmDescription"])
+        page = re.search(r"See (docs/runbook/([a-z-]+)\.md)$", properties(name)["AlarmDescription"])
         assert page is not None
-        assert name in (REPOSITORY / page[1]).read_text("utf-8")
+        text = (REPOSITORY / page[1]).read_text("utf-8")
+        assert name in text
+        for section in ("Symptom", "Check", "Mend", "Verify"):
+            assert section in text
+        assert f"({page[2]}.md)" in (REPOSITORY / "docs" / "runbook" / "README.md").read_text("utf-8")
 
     def test_every_dead_letter_queue_is_watched(self) -> None:
         watched = {
@@ -463,6 +515,7 @@ class TestAlarms:
             for name in resources("AWS::CloudWatch::Alarm")
             for dimension in properties(name)["Dimensions"]
             if dimension["Name"] == "QueueName"
+            and properties(name)["MetricName"] == "ApproximateNumberOfMessagesVisible"
         }
         assert {name for name in QUEUES if "DeadLetter" in name} == watched
 

@@ -65,6 +65,7 @@ ENVIRONMENT = {
     "DEBOUNCE_AT_MOST_SECONDS": "300",
     "CHANGE_DEAD_LETTER_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/changes-dead",
     "SYNC_EVERY_HOURS": "24",
+    "STALE_AFTER_SECONDS": "7200",
     "KNOWLEDGE_STORE": "S3_VECTORS",
     "VECTOR_BUCKET_NAME": "kbfleet-vectors",
     "EMBEDDING_MODEL_ID": "amazon.titan-embed-text-v2:0",

@@ -495,7 +495,7 @@ class TestSendAlert:
     ) -> None:
         alerts.down = True
         handler("notifier/send_alert")(event("triggers/send_alert_ingestion_failed"))
-        (line,) = logs.lines
+        _recorded, line = logs.lines
         assert line["incident"].endswith("/1")
         assert (line["level"], line["error"], line["reason"]) == (
             "WARNING",
@@ -521,4 +521,4 @@ class TestSendAlert:
         answer = handler("notifier/send_alert")(batch)
         assert answer == {"batchItemFailures": [{"itemIdentifier": "broken"}]}
         assert len(alerts.sent) == 1
-        assert [line["level"] for line in logs.lines] == ["WARNING", "INFO"]
+        assert [line["level"] for line in logs.lines] == ["WARNING", "INFO", "INFO"]

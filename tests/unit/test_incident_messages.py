@@ -48,9 +48,16 @@ def well(tenant: str, minutes: float) -> Sequence[Signal]:
 
 
 def left_out(tenant: str, minutes: float = 0, new: int = 1) -> Sequence[Signal]:
-    job = replace(_job(tenant, minutes, "-"), status=JobStatus.COMPLETE, outcome=Outcome.DEGRADED)
     uri = f"s3://kbfleet-{tenant}-0123456789/議事録 & <draft> {minutes:g}.pdf"
-    told = ReportedDocument(uri, "Ignored 1 files as no text content found", News.NEW if new else News.AGAIN)
+    reason = "Ignored 1 files as no text content found"
+    job = replace(
+        _job(tenant, minutes, "-"),
+        status=JobStatus.COMPLETE,
+        outcome=Outcome.DEGRADED,
+        statistics=Statistics(scanned=12, new=11, failed=1),
+        failure_reasons=(FailureReason(reason, (uri,)),),
+    )
+    told = ReportedDocument(uri, reason, News.NEW if new else News.AGAIN)
     return of_documents(FailureReport(job, new=new, again=1 - new, documents=(told,)), DEPLOYMENT)
 
 
@@ -72,7 +79,18 @@ def _job(tenant: str, minutes: float, reason: str) -> JobStateChange:
 
 
 def workflow_failed(workflow: Workflow, error: str = "AccessRefused") -> Sequence[Signal]:
-    failure = replace(provisioning_failure(reason="No."), workflow=workflow, error=error)
+    step, reason = {
+        "CapacityExceeded": (
+            "Check Capacity",
+            "The account has 100 of 100 knowledge bases of type VECTOR: there is no room for tenant acme.",
+        ),
+        "AccessRefused": (
+            "Ensure Knowledge Base" if workflow is Workflow.PROVISION_TENANT else "Delete Bucket",
+            "User: arn:aws:sts::123456789012:assumed-role/kbfleet-step/x is not authorized to perform: "
+            + ("bedrock:CreateKnowledgeBase" if workflow is Workflow.PROVISION_TENANT else "s3:DeleteBucket"),
+        ),
+    }[error]
+    failure = replace(provisioning_failure(reason=reason), workflow=workflow, error=error, step=step)
     return of_workflow_failure(ACME, failure, DEPLOYMENT)
 
 
@@ -80,7 +98,8 @@ def alarm(*, ringing: bool, minutes: float) -> Sequence[Signal]:
     return of_alarm(
         "kbfleet-TicksFailingAlarm-1A2B3C",
         ringing=ringing,
-        description="Ticks fail and wait in the dead-letter queue. See docs/runbook/ticks-failing.md",
+        description="Ticks fail and wait in the dead-letter queue. "
+        "Run `kbfleet dlq redrive ticks`. See docs/runbook/ticks-failing.md",
         reason="Threshold Crossed: 1 datapoint [3.0] was greater than the threshold (0.0).",
         at=START + timedelta(minutes=minutes),
         deployment=DEPLOYMENT,
@@ -139,14 +158,16 @@ class TestMessages:
         channel = RecordingAlertChannel()
         Told(channel).of(*map(failed, TENANTS))
         shown = channel.roots[0].shown
-        assert_matches(SNAPSHOTS / "ingestion_of_many.json", plain_text(shown).splitlines())
+        message = {"text": summary(shown), "blocks": [block.to_dict() for block in blocks(shown)]}
+        validate_message(_json(message))
+        assert_matches(SNAPSHOTS / "ingestion_of_many.json", {**message, "plain": plain_text(shown).splitlines()})
 
     def test_every_kind_of_notice_is_among_the_cases(self) -> None:
         headlines = {
-            NoticeKind.OVER: ": over: ",
-            NoticeKind.CAME_BACK: ": again: ",
-            NoticeKind.COMES_AND_GOES: ": comes and goes: ",
-            NoticeKind.MORE_FAILURES: ": more of it: ",
+            NoticeKind.OVER: "Over: ",
+            NoticeKind.CAME_BACK: "Again: ",
+            NoticeKind.COMES_AND_GOES: "Comes and goes: ",
+            NoticeKind.MORE_FAILURES: "More of it: ",
             NoticeKind.GROWN: "20 tenants: ",
         }
         titles = [make()[-1].title for make in CASES.values()]
@@ -227,7 +248,7 @@ class TestSignals:
             workflow_failed(Workflow.OFFBOARD_TENANT),
             of_workflow_success(ACME, Workflow.OFFBOARD_TENANT, EXECUTION, START + timedelta(hours=1)),
         )
-        assert [": over: " in alert.title for alert in told.channel.sent] == [False, False, True, True]
+        assert [alert.title.startswith("Over: ") for alert in told.channel.sent] == [False, False, True, True]
 
     @pytest.mark.parametrize("outcome", [None, Outcome.STOPPED, Outcome.DEGRADED])
     def test_a_job_that_neither_failed_nor_succeeded_says_nothing(self, outcome: Outcome | None) -> None:
@@ -243,13 +264,13 @@ class TestSignals:
         told = Told()
         happened = [failed("acme", 0), set_aside("acme", 10)]
         told.of(*(reversed(happened) if turned_around else happened))
-        assert told.channel.sent[-1].title == "acme: over: ingestion failed"
+        assert told.channel.sent[-1].title == "Over: acme: ingestion failed"
         told = Told()
         happened = [left_out("acme", 0), set_aside("acme", 10)]
         told.of(*(reversed(happened) if turned_around else happened), set_aside("acme", 20))
         assert [alert.title for alert in told.channel.sent] == ["acme: some documents could not be ingested"]
         told.of(left_out("acme", 0), set_aside("acme", 10), well("acme", 30))
-        assert told.channel.sent[-1].title == "acme: over: some documents could not be ingested"
+        assert told.channel.sent[-1].title == "Over: acme: some documents could not be ingested"
 
     def test_a_job_that_failed_says_nothing_of_documents(self) -> None:
         assert of_documents(FailureReport(_job("acme", 0, "No."), new=1), DEPLOYMENT) == ()

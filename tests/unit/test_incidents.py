@@ -98,7 +98,7 @@ def webhook() -> Office:
 class TestOneTenant:
     def test_hears_of_a_failure_and_of_its_end(self, office: Office) -> None:
         office.takes(broken("acme", 0), well("acme", 30))
-        assert office.titles == ["acme: ingestion failed", "acme: over: ingestion failed"]
+        assert office.titles == ["acme: ingestion failed", "Over: acme: ingestion failed"]
         assert [alert.severity for alert in office.channel.sent] == [Severity.BROKEN, Severity.RECOVERED]
 
     def test_hears_nothing_of_what_was_well_all_the_time(self, office: Office) -> None:
@@ -121,7 +121,7 @@ class TestOneTenant:
 
     def test_what_is_over_when_it_is_heard_of_is_told_in_one_message(self, office: Office) -> None:
         office.takes(well("acme", 5), broken("acme", 0))
-        assert office.titles == ["acme: over: ingestion failed"]
+        assert office.titles == ["Over: acme: ingestion failed"]
 
     def test_another_cause_is_another_incident_and_ends_the_first(self, office: Office) -> None:
         office.takes(broken("acme", 0), broken("acme", 5, MODEL))
@@ -139,7 +139,7 @@ class TestOneTenant:
 
     def test_new_documents_that_fail_are_told_of_although_others_do_already(self, office: Office) -> None:
         office.takes(broken("acme", 0, news=True), broken("acme", 5), broken("acme", 9, news=True))
-        assert office.titles == ["acme: ingestion failed", "acme: more of it: ingestion failed"]
+        assert office.titles == ["acme: ingestion failed", "More of it: acme: ingestion failed"]
 
 
 class TestManyTenants:
@@ -153,7 +153,7 @@ class TestManyTenants:
             for identity in found:
                 webhook.desk.tell(identity)
         assert len(webhook.titles) <= 3
-        assert webhook.titles[-1] == "200 tenants: over: the service role cannot read from S3"
+        assert webhook.titles[-1] == "Over: 200 tenants: the service role cannot read from S3"
 
     def test_the_first_message_counts_them_where_it_can(self, thread: Office) -> None:
         thread.takes(*(broken(f"tenant-{number}", number) for number in range(14)))
@@ -165,7 +165,7 @@ class TestManyTenants:
         office.takes(broken("acme", 0), broken("sakura", 1), well("acme", 2))
         assert len(office.titles) == 1
         office.takes(well("sakura", 3))
-        assert office.titles[-1] == "2 tenants: over: the service role cannot read from S3"
+        assert office.titles[-1] == "Over: 2 tenants: the service role cannot read from S3"
 
     def test_the_message_names_those_that_are_still_broken_and_mends_only_them(self, thread: Office) -> None:
         thread.takes(broken("acme", 0), broken("sakura", 1), broken("zen", 1), well("acme", 2))
@@ -182,7 +182,7 @@ class TestManyTenants:
 class TestComingAndGoing:
     def test_what_begins_again_within_the_window_is_the_same_and_says_how_often(self, thread: Office) -> None:
         thread.takes(broken("acme", 0), well("acme", 10), broken("acme", 20))
-        assert thread.titles[-1] == "acme: again: ingestion failed"
+        assert thread.titles[-1] == "Again: acme: ingestion failed"
         (first,) = thread.channel.roots
         assert dict(first.shown.facts)["Came back"] == "once"
 
@@ -196,7 +196,7 @@ class TestComingAndGoing:
             office.takes(broken("acme", 4 * number), well("acme", 4 * number + 2))
         assert len(office.incidents.all) == 1
         assert len(office.titles) == 6 + 5  # three times there and over; then at 3, 6, 12, 24 and 48 returns
-        assert "comes and goes" in office.titles[-1]
+        assert "Comes and goes" in office.titles[-1]
 
 
 class TestTrouble:
@@ -215,7 +215,7 @@ class TestTrouble:
                 office.takes(signal)
         office.channel.down = False
         office.takes(well("acme", 5), broken("acme", 0))
-        assert office.titles == ["acme: over: ingestion failed"]
+        assert office.titles == ["Over: acme: ingestion failed"]
 
     def test_a_message_that_was_taken_without_an_answer_is_not_posted_again(self, thread: Office) -> None:
         thread.channel.weather = ["unanswered"]
@@ -265,7 +265,7 @@ class TestTrouble:
 
         with patch.object(thread.channel, "post", post):
             thread.desk.tell(identity)
-        assert thread.titles == ["acme: ingestion failed", "acme: over: ingestion failed"]
+        assert thread.titles == ["acme: ingestion failed", "Over: acme: ingestion failed"]
 
     def test_contention_that_does_not_end_is_the_callers_to_handle(self, office: Office) -> None:
         def always() -> None:
@@ -361,7 +361,7 @@ def test_a_webhooks_last_word_is_how_it_is_unless_it_said_that_it_comes_and_goes
     for cause, incident in final(office).items():
         words = [alert for alert in office.channel.sent if alert.identity.startswith(f"{cause}/")]
         severity = Severity.BROKEN if incident.open else Severity.RECOVERED
-        assert words[-1].severity is severity or "comes and goes" in words[-1].title or incident.returns >= 3
+        assert words[-1].severity is severity or "Comes and goes" in words[-1].title or incident.returns >= 3
 
 
 @settings(max_examples=40, deadline=None)

@@ -13,6 +13,7 @@ from tests.support.fleet import START_INTERVAL, Fleet
 from tests.support.samples import ACME, tenant
 
 A_DAY = timedelta(hours=24)
+STALE_AFTER = timedelta(hours=2)
 A_RUN = int(RUN_EVERY / (2 * START_INTERVAL))
 """How many one run requests at most."""
 
@@ -23,7 +24,10 @@ def fleet() -> Fleet:
 
 
 def run(fleet: Fleet, every: timedelta = A_DAY) -> ScheduleReport:
-    return SyncSchedule(fleet.registry, fleet.ledger, fleet.ticks, fleet.clock, every, START_INTERVAL).run()
+    schedule = SyncSchedule(
+        fleet.registry, fleet.ledger, fleet.ticks, fleet.clock, every, START_INTERVAL, stale_after=STALE_AFTER
+    )
+    return schedule.run()
 
 
 def add_idle(fleet: Fleet, count: int) -> list[TenantId]:

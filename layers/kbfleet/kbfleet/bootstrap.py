@@ -322,6 +322,7 @@ def sync_schedule() -> SyncSchedule:
         clock=clock(),
         every=read(SyncScheduleSettings).sync_every,
         start_interval=read(IngestionSettings).start_interval,
+        stale_after=read(SyncScheduleSettings).stale_after,
     )
 
 

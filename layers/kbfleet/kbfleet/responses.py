@@ -79,6 +79,11 @@ def failure(error: Exception) -> HttpResponse:
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Unexpected error.")
     write = logger.error if isinstance(error, errors.IsolationBreached) else logger.warning
     write("The request was not served", error=type(error).__name__, reason=str(error))
+    if isinstance(error, errors.Throttled):
+        # Imported here: it is rare, and no cold start should wait for it.
+        from kbfleet.metrics import Metric, publish
+
+        publish({Metric.REQUESTS_THROTTLED: 1})
     code, status = type(error).__name__, status_of(type(error))
     # What AWS said stays in the log: it names resources that are not the caller's.
     internal = isinstance(error, errors.Retryable | errors.AwsRefusal | errors.IsolationBreached)

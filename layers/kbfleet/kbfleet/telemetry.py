@@ -1,4 +1,4 @@
-"""Traces and metrics, and what every workflow step has in common."""
+"""Traces, and what every workflow step has in common."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aws_lambda_powertools import Metrics, Tracer
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Tracer
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
 from kbfleet.contracts import parse
 from kbfleet.domain.errors import KbfleetError, Retryable
 from kbfleet.logs import logger
+from kbfleet.metrics import Metric, publish
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 # Only what makes our calls: by default every module that X-Ray knows is looked for, and imported.
 tracer = Tracer(patch_modules=("botocore",))
-METRICS_NAMESPACE = "kbfleet"
-metrics = Metrics(namespace=METRICS_NAMESPACE)
 
 Input = TypeVar("Input", bound=BaseModel)
 StepHandler = Callable[[dict[str, Any], LambdaContext], dict[str, Any] | None]
@@ -45,7 +43,7 @@ def workflow_step(contract: type[Input]) -> Callable[[Callable[[Input], BaseMode
         @logger.inject_lambda_context(clear_state=True)
         @tracer.capture_lambda_handler(capture_response=False)
         def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any] | None:
-            logger.append_keys(**_identifiers(event))
+            logger.append_keys(**identifiers(event))
             try:
                 result = step(parse(contract, event))
             except Retryable as error:
@@ -62,7 +60,7 @@ def workflow_step(contract: type[Input]) -> Callable[[Callable[[Input], BaseMode
     return decorate
 
 
-def _identifiers(event: Mapping[str, Any]) -> dict[str, object]:
+def identifiers(event: Mapping[str, Any]) -> dict[str, object]:
     for holder in ("reservation", "request", "progress"):
         part = event.get(holder)
         if isinstance(part, dict):
@@ -70,7 +68,7 @@ def _identifiers(event: Mapping[str, Any]) -> dict[str, object]:
     return {"execution": event.get("execution")}
 
 
-def report_tick(report: TickReport, *, fleet: str, now: datetime) -> None:
+def report_tick(report: TickReport, *, now: datetime) -> None:
     """Logs and counts what a tick did, whatever made it tick; nothing is said of an idle one."""
     for tenant_id, error in report.postponed:
         logger.warning(
@@ -78,11 +76,12 @@ def report_tick(report: TickReport, *, fleet: str, now: datetime) -> None:
         )
     if report.idle:
         return
-    metrics.add_dimension("fleet", fleet)
-    metrics.add_metric("IngestionJobsRunning", MetricUnit.Count, report.running + report.started)
-    metrics.add_metric("IngestionJobsStarted", MetricUnit.Count, report.started)
-    metrics.add_metric("IngestionJobsEnded", MetricUnit.Count, report.ended)
+    measured: dict[Metric, float] = {
+        Metric.INGESTION_JOBS_RUNNING: report.running + report.started,
+        Metric.INGESTION_JOBS_STARTED: report.started,
+        Metric.INGESTION_JOBS_ENDED: report.ended,
+    }
     if report.stale_since is not None:
-        metrics.add_metric("OldestPendingChangeSeconds", MetricUnit.Seconds, (now - report.stale_since).total_seconds())
-    metrics.flush_metrics()
+        measured[Metric.OLDEST_PENDING_CHANGE_SECONDS] = (now - report.stale_since).total_seconds()
+    publish(measured)
     logger.info("Tick", running=report.running, started=report.started, ended=report.ended, waiting=report.waiting)

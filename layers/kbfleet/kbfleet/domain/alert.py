@@ -26,6 +26,7 @@ class Link:
 
     label: str
     url: str
+    runbook: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,11 @@ class Deployment:
     runbook: str = ""
 
     def command(self, verb: str, tenant_id: TenantId | str) -> str:
-        return f"kbfleet {verb} {tenant_id} --stack {self.stack} --region {self.region}"
+        return self.qualified(f"kbfleet {verb} {tenant_id}")
+
+    def qualified(self, command: str) -> str:
+        """For whoever has several stacks."""
+        return f"{command} --stack {self.stack} --region {self.region}"
 
     def commands(self, verb: str, tenants: Sequence[str]) -> str:
         """For a shell: the same for each of the tenants, of whom `MAX_COMMANDED` are named at most."""
@@ -68,8 +73,16 @@ class Deployment:
         named, each = " ".join(tenants[:MAX_COMMANDED]), self.command(verb, '"$tenant"')
         return f"for tenant in {named}; do {each}; done"
 
+    def logical_name(self, physical: str) -> str:
+        """As the template calls a resource that CloudFormation has named: without the stack and the letters by chance.
+
+        Source: AWS CloudFormation documentation, Name type: `<stack>-<logical id>-<unique id>`.
+        """
+        return re.sub(rf"^{re.escape(self.stack)}-(\w+)-[A-Za-z0-9]+$", r"\1", physical)
+
     def runbook_link(self, page: str) -> Link:
-        return Link("Runbook", f"{self.runbook}/{page}.md") if self.runbook else Link(f"docs/runbook/{page}.md", "")
+        url = f"{self.runbook}/{page}.md" if self.runbook else ""
+        return Link("Runbook" if url else f"docs/runbook/{page}.md", url, runbook=True)
 
     def console(self, path: str) -> str:
         return f"https://{self.region}.console.aws.amazon.com/{path}"
@@ -88,7 +101,7 @@ def _ingestion_facts(change: JobStateChange) -> tuple[tuple[str, str], ...]:
         ("Tenant", str(change.tenant_id)),
         ("Ingestion job", change.ingestion_job_id or "refused before it started"),
         ("Knowledge base", change.data_source.knowledge_base_id),
-        ("Read", f"{counts.scanned} documents: {counts.new + counts.modified} new or changed, {counts.failed} failed"),
+        ("Documents read", f"{counts.scanned}: {counts.new + counts.modified} indexed, {counts.failed} failed"),
     )
 
 
@@ -108,7 +121,7 @@ def ingestion_alert(change: JobStateChange, deployment: Deployment) -> Alert | N
         subject=str(change.tenant_id),
         facts=_ingestion_facts(change),
         reasons=change.failure_reasons,
-        advice="Answers come from the last good sync. Once the cause is gone, sync again.",
+        advice="Answers still come, from the last good sync. Remove the cause; then sync again:",
         command=deployment.command("sync start", change.tenant_id),
         links=links,
     )
@@ -142,8 +155,9 @@ def document_alert(report: FailureReport, deployment: Deployment) -> Alert | Non
         subject=str(job.tenant_id),
         facts=(*_ingestion_facts(job), ("Left out", left_out + ("" if report.complete else "; there may be more"))),
         reasons=reasons,
-        advice="Replace or remove the documents named above, then sync again. If nothing is wrong with them, have only "
-        f"them tried again: {deployment.command('sync retry-failed', job.tenant_id)}",
+        advice="Answers come without these documents; all others are up to date. Replace or remove them in the bucket, "
+        "and they are synced by themselves. If nothing is wrong with them, have them tried again by "
+        f"`{deployment.command('sync retry-failed', job.tenant_id)}`. To sync at once:",
         command=deployment.command("sync start", job.tenant_id),
         links=(
             deployment.knowledge_base_link(job.data_source.knowledge_base_id),
@@ -165,13 +179,13 @@ def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: De
         Workflow.PROVISION_TENANT: (
             "provisioning",
             "tenant add",
-            "Nothing that was made is lost. Once the cause is gone, provision again: it takes up where it stopped.",
+            "Nothing that was made is lost. Remove the cause; then this takes up where it stopped:",
         ),
         Workflow.OFFBOARD_TENANT: (
             "offboarding",
             "tenant offboard",
-            "The tenant is out of service, but not everything is deleted. Once the cause is gone, offboard again: it "
-            "takes up where it stopped.",
+            "The tenant is out of service, but not everything is deleted. Remove the cause; then this takes up where "
+            "it stopped:",
         ),
     }[failure.workflow]
     return Alert(
@@ -191,18 +205,29 @@ def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: De
 
 
 def alarm_alert(name: str, description: str, reason: str, deployment: Deployment) -> Alert:
-    """What to say when an alarm of the stack goes off. Its description ends with its page of the runbook."""
-    page = _RUNBOOK_PAGE.search(description)
+    """What to say when an alarm of the stack goes off. Its description ends with the command that shows or mends what
+    is wrong, and with its page of the runbook, as far as it has them."""
+    ends = _ALARM_ENDS.search(description)
+    command, page = ends.groups("") if ends else ("", "")
+    what = description[: ends.start()] if ends else description
     links = (Link("Alarm", deployment.console(f"cloudwatch/home?region={deployment.region}#alarmsV2:alarm/{name}")),)
     return Alert(
         identity=name,
         severity=Severity.BROKEN,
-        title=f"{name}: {_RUNBOOK_PAGE.sub('', description).strip() or 'the alarm went off'}",
+        title=f"{name}: {what.strip() or 'the alarm went off'}",
         subject=name,
         facts=(("Alarm", name),),
         reasons=(FailureReason(reason),),
-        links=(*links, deployment.runbook_link(page[1])) if page else links,
+        advice=_advice(command),
+        command=deployment.qualified(command) if command else "",
+        links=(*links, deployment.runbook_link(page)) if page else links,
     )
 
 
-_RUNBOOK_PAGE = re.compile(r"See docs/runbook/([a-z-]+)\.md\.?$")
+_ALARM_ENDS = re.compile(r"(?:\bRun `(kbfleet [a-z -]+)`\. )?\bSee docs/runbook/([a-z-]+)\.md\.?$")
+
+
+def _advice(command: str) -> str:
+    if command.startswith("kbfleet dlq redrive "):
+        return "Remove the cause first; the runbook says how to find it. Then give back what waits:"
+    return "This shows what is wrong; the runbook says what to do about it:" if command else ""

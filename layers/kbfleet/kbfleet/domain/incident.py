@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kbfleet.domain.alert import Alert, Deployment, Severity
+from kbfleet.domain.ingestion import FailureReason
 from kbfleet.domain.root_cause import RootCause
 
 FLAP_WINDOW = timedelta(hours=1)
@@ -347,34 +348,48 @@ class Incident:
         count, evidence, broken = len(self.affected), self.evidence, self.open
         single = count == 1
         (first, *_) = sorted(self.affected)
-        who = first if single else f"{count} {'alarms' if self.concern is Concern.ALARM else 'tenants'}"
+        alarm = self.concern is Concern.ALARM
+        named = deployment.logical_name(first) if alarm else first
+        who = named if single else f"{count} {'alarms' if alarm else 'tenants'}"
         what = evidence.title.removeprefix(f"{evidence.subject}: ") if single else self.cause.label
         # Of many, one's reason is an example, and its documents are not what all have in common.
-        reasons = evidence.reasons if single else tuple(replace(one, documents=()) for one in evidence.reasons[:1])
+        reasons = evidence.reasons if single else _example(evidence)
+        if not single:
+            # One tenant's own resources are not what all have in common.
+            evidence = replace(evidence, links=tuple(link for link in evidence.links if link.runbook))
         return Alert(
             identity=f"{self.identity}/{kind}",
             severity=Severity.BROKEN if broken else Severity.RECOVERED,
-            title=f"{who}: {self._headline(kind, what)}",
+            title=self._headline(kind, f"{who}: {what}"),
             subject=first if single else "",
-            facts=(*(evidence.facts if single else ()), *self._facts()),
+            facts=(*self._evidence_facts(), *self._facts()),
             reasons=reasons if broken else (),
             advice=evidence.advice if broken else "",
-            command=deployment.commands(self.verb, self.still_affected) if self.verb and broken else "",
+            command=self._command(deployment) if broken else "",
             links=evidence.links,
         )
+
+    def _command(self, deployment: Deployment) -> str:
+        """For all who are broken; what has no tenants, as an alarm, brings its own."""
+        return deployment.commands(self.verb, self.still_affected) if self.verb else self.evidence.command
 
     def _headline(self, kind: NoticeKind, what: str) -> str:
         match kind:
             case NoticeKind.OVER:
-                return f"over: {what}"
+                return f"Over: {what}"
             case NoticeKind.CAME_BACK:
-                return f"again: {what}"
+                return f"Again: {what}"
             case NoticeKind.COMES_AND_GOES:
-                return f"comes and goes: {what}"
+                return f"Comes and goes: {what}"
             case NoticeKind.MORE_FAILURES:
-                return f"more of it: {what}"
+                return f"More of it: {what}"
             case _:
-                return what if self.open else f"over: {what}"
+                return what if self.open else f"Over: {what}"
+
+    def _evidence_facts(self) -> tuple[tuple[str, str], ...]:
+        """What is known of the newest failure; once that is over, only whose it was."""
+        facts = self.evidence.facts if len(self.affected) == 1 else ()
+        return facts if self.open else facts[:1]
 
     def _facts(self) -> Iterable[tuple[str, str]]:
         if len(self.affected) > 1:
@@ -387,8 +402,15 @@ class Incident:
             yield "Over since", _time(closed)
         if self.returns:
             often = "once" if self.returns == 1 else f"{self.returns} times"
-            quiet = "; from here on it is told of only when that doubles" if self.returns >= FLAPPING_AFTER else ""
+            quiet = "; you will hear of it again only when that doubles" if self.returns >= FLAPPING_AFTER else ""
             yield "Came back", f"{often}{quiet}"
+
+
+def _example(evidence: Alert) -> tuple[FailureReason, ...]:
+    """Of one of many, what all have in common: the reason, but not the documents."""
+    return tuple(
+        replace(one, text=f"{evidence.subject}, for example: {one.text}", documents=()) for one in evidence.reasons[:1]
+    )
 
 
 def _united(spans: Iterable[Span]) -> list[Span]:

@@ -36,6 +36,7 @@ class SyncScheduleSettings(EnvironmentSettings):
     """`sync_every` is zero when nothing is synced by schedule."""
 
     sync_every: Hours = Field(alias="SYNC_EVERY_HOURS", ge=timedelta(0))
+    stale_after: Seconds = Field(alias="STALE_AFTER_SECONDS")
 
 
 class ForeignJobSettings(EnvironmentSettings):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -24,11 +24,27 @@ _SHARE = 2
 
 
 @dataclass(frozen=True, slots=True)
+class Census:
+    """How many tenants there are of a kind: a run reads all of them anyway.
+
+    Args:
+        queued, stale: of the active ones, those whose sync waits for its turn, and those with a change that has not
+            been synced for long, whatever the reason.
+    """
+
+    active: int = 0
+    failed: int = 0
+    queued: int = 0
+    stale: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ScheduleReport:
     """What one run did. `left_over` is how many tenants were due and must wait for a later run."""
 
     requested: tuple[TenantId, ...] = ()
     left_over: int = 0
+    census: Census = field(default=Census(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +58,7 @@ class SyncSchedule:
     Args:
         every: after how long without a sync, or a request for one, a tenant is due; zero for never.
         start_interval: least time between two StartIngestionJob calls of the account.
+        stale_after: after how long a change that is not synced makes its tenant stale.
     """
 
     registry: TenantRegistry
@@ -50,20 +67,23 @@ class SyncSchedule:
     clock: Clock
     every: timedelta
     start_interval: timedelta
+    stale_after: timedelta
 
     def run(self) -> ScheduleReport:
-        if not self.every:
-            return ScheduleReport()
         now = self.clock.now()
         due: list[tuple[datetime, TenantId]] = []
-        lined_up = 0
+        active = failed = queued = stale = lined_up = 0
         for tenant in self.registry.all():
+            active += tenant.status is TenantStatus.ACTIVE
+            failed += tenant.status is TenantStatus.FAILED
             if tenant.status is not TenantStatus.ACTIVE or tenant.data_source_id is None:
                 continue
             sync = self.ledger.find(tenant.tenant_id)
+            queued += sync.state is SyncState.QUEUED
+            stale += (waits_since := sync.stale_since()) is not None and waits_since <= now - self.stale_after
             lined_up += sync.state is SyncState.QUEUED and sync.priority is Priority.SCHEDULED
             since = _idle_since(sync, tenant)
-            if since is not None and since <= now - self.every:
+            if self.every and since is not None and since <= now - self.every:
                 due.append((since, tenant.tenant_id))
         spacing = _SHARE * self.start_interval
         room = max(0, int(RUN_EVERY / spacing) - lined_up)
@@ -72,7 +92,7 @@ class SyncSchedule:
             self._request(tenant_id, now, ready_at=now + place * spacing)
         if chosen:
             self.ticks.request()
-        return ScheduleReport(tuple(chosen), len(due) - len(chosen))
+        return ScheduleReport(tuple(chosen), len(due) - len(chosen), Census(active, failed, queued, stale))
 
     def _request(self, tenant_id: TenantId, now: datetime, *, ready_at: datetime) -> None:
         def requested(entry: Sync) -> Sync:

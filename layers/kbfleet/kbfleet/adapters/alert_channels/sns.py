@@ -74,7 +74,7 @@ def _subject(alert: Alert) -> str:
 
 
 def _sign(alert: Alert) -> str:
-    return "[broken]" if alert.severity is Severity.BROKEN else "[over]"
+    return "[broken]" if alert.severity is Severity.BROKEN else "[well]"
 
 
 def plain_text(alert: Alert) -> str:

@@ -1,0 +1,55 @@
+"""Each message that people can be sent has its picture in docs/alerts.md, made of what is sent now."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.support.template import REPOSITORY
+
+DOCS = REPOSITORY / "docs"
+
+
+def _pictures() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("pictures", DOCS / "pictures.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+PICTURES = _pictures()
+MESSAGES: dict[str, str] = dict(PICTURES.messages())
+
+
+def test_every_picture_was_made_of_the_present_message() -> None:
+    digests = json.loads(Path(PICTURES.DIGESTS).read_text("utf-8"))
+    assert digests == {name: PICTURES.digest(drawn) for name, drawn in MESSAGES.items()}, "run: make pictures"
+    assert {path.stem for path in Path(PICTURES.PICTURES).glob("*.png")} == set(MESSAGES)
+
+
+def test_the_page_shows_every_message_once() -> None:
+    shown = re.findall(r"!\[[^\]]+\]\(pictures/(\w+)\.png\)", (DOCS / "alerts.md").read_text("utf-8"))
+    assert sorted(shown) == sorted(MESSAGES)
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_nothing_of_a_message_is_left_as_markup(name: str) -> None:
+    drawn = re.sub(r"<style>.*?</style>|<[^>]*>", "", MESSAGES[name], flags=re.DOTALL)
+    assert not re.search(r"^\*|```|\|Runbook|🔴|🟢", drawn, re.MULTILINE)
+
+
+def test_what_cannot_be_drawn_is_refused() -> None:
+    with pytest.raises(ValueError, match="divider"):
+        PICTURES.page({"blocks": [{"type": "divider"}]})
+
+
+def test_text_of_tenants_makes_no_markup() -> None:
+    drawn = PICTURES.page({"blocks": [{"type": "header", "text": {"text": "<script>alert(1)</script>"}}]})
+    assert "<script>" not in drawn
