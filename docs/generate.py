@@ -70,6 +70,27 @@ def dead_letters() -> str:
     return table()
 
 
+def costs() -> str:
+    """What `kbfleet costs` says of a fleet."""
+    sys.path.insert(0, str(ROOT))
+    from cli.costs.estimate import Workload, estimate
+    from cli.costs.prices import Prices
+    from cli.costs.stack_parts import stack_parts
+    from cli.costs.tables import HEADINGS, described, lines_of, markdown
+
+    made = estimate(Workload(), Prices.read(), stack_parts())
+    return f"{described(made)}:\n\n{markdown(HEADINGS, lines_of(made))}"
+
+
+def prices() -> str:
+    """The prices that costs are calculated from."""
+    sys.path.insert(0, str(ROOT))
+    from cli.costs.prices import Prices
+    from cli.costs.tables import PRICE_HEADINGS, grades, markdown, price_rows
+
+    return f"{grades()}\n\n{markdown(PRICE_HEADINGS, price_rows(Prices.read()))}"
+
+
 def permissions() -> str:
     """What every role of the stack may do."""
     return _printed_by("tests/contract/permission_table.py")
@@ -94,6 +115,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "facts": facts,
     "permissions": permissions,
     "dead letters": dead_letters,
+    "costs": costs,
+    "prices": prices,
 }
 
 
