@@ -70,6 +70,10 @@ def dead_letters() -> str:
     return table()
 
 
+def _file(path: str) -> str:
+    return f"```python\n{(ROOT / path).read_text('utf-8').strip()}\n```"
+
+
 def costs() -> str:
     """What `kbfleet costs` says of a fleet."""
     sys.path.insert(0, str(ROOT))
@@ -115,6 +119,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "facts": facts,
     "permissions": permissions,
     "dead letters": dead_letters,
+    "fastapi app": lambda: _file("examples/fastapi_app.py"),
+    "django views": lambda: _file("examples/django_app/views.py"),
     "costs": costs,
     "prices": prices,
 }
