@@ -141,8 +141,17 @@ def openapi() -> str:
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
 
 
+def deployer_policy() -> str:
+    """What whoever deploys the stack must be allowed to do."""
+    sys.path.insert(0, str(ROOT))
+    from docs import deployer_policy as made
+
+    return made.document()
+
+
 def _renewed() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "openapi.json", openapi()
+    yield ROOT / "docs" / "deployer-policy.json", deployer_policy()
     for path in sorted((ROOT / "docs").rglob("*.md")):
         yield path, generated(path.read_text("utf-8"))
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer.main
+
+import cli.main
+import local.main
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -31,3 +37,64 @@ def test_every_alarm_has_its_runbook_page() -> None:
     pages = re.findall(r"docs/runbook/[\w-]+\.md", (ROOT / "template.yaml").read_text("utf-8"))
     assert pages
     assert [page for page in pages if not (ROOT / page).exists()] == []
+
+
+PROGRAMS = {
+    "kbfleet": typer.main.get_command(cli.main.app),
+    "kbfleet-local": typer.main.get_command(local.main.app),
+}
+
+
+def commands(page: str) -> Iterator[str]:
+    """What a reader would type: code blocks, indented or fenced, and code within the text."""
+    yield from re.findall(r"^ {4,}(?:\$ )?((?:\.venv/bin/)?kbfleet.*)$", page, re.MULTILINE)
+    for block in re.findall(r"^```\w*\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        yield from re.findall(r"^(?:\.venv/bin/)?kbfleet.*$", block, re.MULTILINE)
+    for span in re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL)):
+        if span.startswith(("kbfleet", ".venv/bin/kbfleet")):
+            yield span
+
+
+def stranger(line: str) -> str:
+    """The first word of a command that its program does not know; empty if there is none."""
+    try:
+        words = shlex.split(line, comments=True)
+    except ValueError:
+        words = line.split()
+    program, *words = (word for word in words if not re.search(r"[<>|]$", word))
+    command = PROGRAMS.get(program.removeprefix(".venv/bin/"))
+    if command is None:
+        return "" if re.search(r"[^\w-]", program) else program
+    known = {"--help", "--install-completion", "--show-completion"}
+    for word in words:
+        below = getattr(command, "commands", None)
+        if below is not None and not word.startswith("-"):
+            if word not in below:
+                return word if re.fullmatch(r"[a-z][a-z-]*", word) else ""
+            command = below[word]
+        elif word.startswith("--"):
+            known |= {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+            if word.partition("=")[0] not in known:
+                return word
+    return ""
+
+
+# A changelog tells of what was, too.
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_every_command_that_is_shown_exists(page: Path) -> None:
+    assert [(line, word) for line in commands(page.read_text("utf-8")) if (word := stranger(line))] == []
+
+
+def test_the_check_of_commands_sees_what_is_wrong() -> None:
+    page = (
+        "    kbfleet provision acme\n\n```sh\nkbfleet sync start acme --soon\n```\n\n`kbfleet jobs`, `kbfleet doctor`\n"
+    )
+    assert [stranger(line) for line in commands(page)] == ["provision", "--soon", "", ""]
+
+
+def test_every_state_machine_has_its_diagram() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    for definition in (ROOT / "statemachine").glob("*.asl.json"):
+        assert f"<!-- generated: diagram of {definition.name.removesuffix('.asl.json')} -->" in page
