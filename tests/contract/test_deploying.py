@@ -46,3 +46,9 @@ def test_what_a_first_deployment_asks_for_is_said() -> None:
     asked = [name for name, parameter in template()["Parameters"].items() if "Default" not in parameter]
     deploying = PAGE.partition("## 5. Deploy")[2].partition("##")[0]
     assert [name for name in asked if f"`{name}`" not in deploying] == []
+
+
+def test_every_alert_channel_and_knowledge_store_is_explained() -> None:
+    for parameter in ("AlertChannel", "KnowledgeStore"):
+        for value in template()["Parameters"][parameter]["AllowedValues"]:
+            assert f"| `{value}`" in PAGE, value
