@@ -98,3 +98,52 @@ def test_every_state_machine_has_its_diagram() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     for definition in (ROOT / "statemachine").glob("*.asl.json"):
         assert f"<!-- generated: diagram of {definition.name.removesuffix('.asl.json')} -->" in page
+
+
+ENGLISH, JAPANESE = ((ROOT / name).read_text("utf-8") for name in ("README.md", "README.ja.md"))
+
+
+def typed(page: str) -> list[str]:
+    """The lines of indented blocks, without their comments."""
+    return [
+        line.partition(" #")[0].rstrip()
+        for line in re.findall(r"^ {4}(?!    \S+ -- |\S+ -- )(.*)$", page, re.MULTILINE)
+    ]
+
+
+def test_the_japanese_readme_has_the_same_commands() -> None:
+    english, japanese = (re.sub(r"^```.*?^```", "", page, flags=re.M | re.S) for page in (ENGLISH, JAPANESE))
+    assert typed(japanese) == typed(english)
+    assert set(commands(english)) == set(commands(japanese))
+    assert sorted(re.findall(r"`(?:GET|POST|PUT|DELETE|make|python)[^`]*`", japanese)) == sorted(
+        re.findall(r"`(?:GET|POST|PUT|DELETE|make|python)[^`]*`", english)
+    )
+
+
+def test_the_japanese_readme_has_the_same_sections_tables_and_pictures() -> None:
+    def shape(page: str) -> list[int]:
+        sections = re.split(r"^## ", page, flags=re.MULTILINE)
+        return [len(re.findall(r"^\|", section, re.MULTILINE)) for section in sections]
+
+    assert shape(JAPANESE) == shape(ENGLISH)
+
+    def picture(page: str) -> list[str]:
+        drawn = page.partition("```mermaid")[2].partition("```")[0]
+        return re.findall(r"\b[a-z]+\b(?=[\[({])|-->", drawn)
+
+    assert picture(JAPANESE) == picture(ENGLISH)
+
+
+def test_the_readmes_lead_to_each_other_and_to_the_same_places() -> None:
+    def links(page: str) -> set[str]:
+        return set(re.findall(r"\]\((?!https?:)([^)\s]+)", page))
+
+    assert links(ENGLISH) ^ links(JAPANESE) == {"README.ja.md", "README.md"}
+
+
+def test_the_japanese_readme_says_the_same_numbers() -> None:
+    english, japanese = (
+        set(re.findall(r"\d[\d.,]*\d|\d", re.sub(r"```.*?```", "", page, flags=re.S))) for page in (ENGLISH, JAPANESE)
+    )
+    assert japanese - english <= {"1", "2"}  # counters, such as 1 つ
+    assert english - japanese == set()
