@@ -107,7 +107,7 @@ def typed(page: str) -> list[str]:
     """The lines of indented blocks, without their comments."""
     return [
         line.partition(" #")[0].rstrip()
-        for line in re.findall(r"^ {4}(?!    \S+ -- |\S+ -- )(.*)$", page, re.MULTILINE)
+        for line in re.findall(r"^ {4}(.*)$", page, re.MULTILINE)
     ]
 
 
