@@ -33,6 +33,19 @@ def test_every_link_inside_the_repository_leads_somewhere(page: Path) -> None:
     assert not missing
 
 
+def anchors(page: Path) -> set[str]:
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_heading_finds_it(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)", page.read_text("utf-8"))
+    pages = [((page.parent / path).resolve() if path else page, anchor) for path, anchor in links]
+    assert [anchor for led, anchor in pages if led.suffix == ".md" and anchor not in anchors(led)] == []
+
+
 def test_every_alarm_has_its_runbook_page() -> None:
     pages = re.findall(r"docs/runbook/[\w-]+\.md", (ROOT / "template.yaml").read_text("utf-8"))
     assert pages
@@ -105,10 +118,7 @@ ENGLISH, JAPANESE = ((ROOT / name).read_text("utf-8") for name in ("README.md", 
 
 def typed(page: str) -> list[str]:
     """The lines of indented blocks, without their comments."""
-    return [
-        line.partition(" #")[0].rstrip()
-        for line in re.findall(r"^ {4}(.*)$", page, re.MULTILINE)
-    ]
+    return [line.partition(" #")[0].rstrip() for line in re.findall(r"^ {4}(.*)$", page, re.MULTILINE)]
 
 
 def test_the_japanese_readme_has_the_same_commands() -> None:
