@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from cli.arguments import Json
 from cli.costs.estimate import STORES, Estimate, Workload, estimate
 from cli.costs.prices import GRADES, OURS, Prices
 from cli.costs.ranges import Range
 from cli.costs.stack_parts import stack_parts
 from cli.costs.tables import HEADINGS, PRICE_HEADINGS, described, lines_of, price_rows
+from cli.terminal import present
 from kbfleet.contracts import parse
-from kbfleet.domain.errors import KbfleetError
 
-_BAD_INPUT = 2
 _DEFAULT = Workload()
 
 
@@ -39,37 +39,33 @@ def costs(
     list_prices: Annotated[
         bool, typer.Option("--list-prices", help="Show the prices, and how they are known.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Say what a fleet costs, for each knowledge store. Asks nobody: no AWS credentials are needed."""
-    out, err = Console(), Console(stderr=True)
-    try:
-        known = Prices.read(prices_file).with_given(price or ())
-        workload = parse(
-            Workload,
-            {
-                "tenants": tenants,
-                "documents": documents,
-                "pages": pages,
-                "megabytes": megabytes,
-                "changed": changed,
-                "questions": questions,
-            },
-        )
-    except KbfleetError as error:
-        err.print(f"[red]✗[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(_BAD_INPUT) from None
+    known = Prices.read(prices_file).with_given(price or ())
+    workload = parse(
+        Workload,
+        {
+            "tenants": tenants,
+            "documents": documents,
+            "pages": pages,
+            "megabytes": megabytes,
+            "changed": changed,
+            "questions": questions,
+        },
+    )
     made = estimate(workload, known, stack_parts())
-    if as_json:
-        out.print_json(data=_as_data(made, known))
-    elif list_prices:
-        out.print(_table(PRICE_HEADINGS, price_rows(known)))
-        for grade, meaning in GRADES.items():
-            out.print(f"{grade}: {meaning}", soft_wrap=True)
-    else:
-        out.print(f"{escape(described(made))}. Region {known.region}, prices of {known.looked_up}.", soft_wrap=True)
-        out.print(_table(HEADINGS, lines_of(made)))
-        out.print("Without free tiers, taxes and what leaves AWS. docs/costs.md says what is assumed.", soft_wrap=True)
+
+    def told(_: object) -> Iterator[RenderableType]:
+        if list_prices:
+            yield _table(PRICE_HEADINGS, price_rows(known))
+            yield from (f"{grade}: {meaning}" for grade, meaning in GRADES.items())
+        else:
+            yield f"{escape(described(made))}. Region {known.region}, prices of {known.looked_up}."
+            yield _table(HEADINGS, lines_of(made))
+            yield "Without free tiers, taxes and what leaves AWS. docs/costs.md says what is assumed."
+
+    present(_as_data(made, known), told, as_json=as_json)
 
 
 def _table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
