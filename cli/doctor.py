@@ -154,16 +154,29 @@ def _capacity(stack: FleetStack) -> Findings:
             yield _well(found)
 
 
+_SECRETS_OF_CHANNELS = {
+    "SLACK_WEBHOOK": ("https://", "The Slack webhook", "the URL of a Slack incoming webhook"),
+    "SLACK_BOT": ("xoxb-", "The Slack app's token", "the bot token of a Slack app"),
+}
+"""How the secret of each begins, what it is, and what to put there. Other channels have none."""
+
+
 def _secrets(stack: FleetStack) -> Findings:
     secrets = stack.client("secretsmanager")
-    webhook, sessions = (_resource(stack, name) for name in ("SlackWebhookSecret", "SessionSecret"))
-    with asking("The Slack webhook could not be looked at (secretsmanager:GetSecretValue)"):
-        is_url = str(secrets.get_secret_value(SecretId=webhook)["SecretString"]).startswith("https://")
-    if is_url:
-        yield _well("The Slack webhook is set.")
-    else:
-        advice = "Put the URL of a Slack incoming webhook into the secret of the output SlackWebhookSecretArn."
-        yield Verdict.WRONG, "The Slack webhook is not set: no alert reaches anybody.", advice
+    alerts, sessions = (_resource(stack, name) for name in ("SlackWebhookSecret", "SessionSecret"))
+    channel = stack.parameters.get("AlertChannel", "SLACK_WEBHOOK")
+    if channel in _SECRETS_OF_CHANNELS:
+        beginning, what, wanted = _SECRETS_OF_CHANNELS[channel]
+        with asking(f"{what} could not be looked at (secretsmanager:GetSecretValue)"):
+            is_set = str(secrets.get_secret_value(SecretId=alerts)["SecretString"]).startswith(beginning)
+        if is_set:
+            yield _well(f"{what} is set.")
+        else:
+            advice = f"Put {wanted} into the secret of the output SlackWebhookSecretArn."
+            yield Verdict.WRONG, f"{what} is not set: no alert reaches anybody.", advice
+    elif channel == "SNS" and not stack.parameters.get("AlertTopicArn"):
+        advice = "Deploy with AlertTopicArn, the ARN of an SNS topic that reaches people."
+        yield Verdict.WRONG, "There is no topic for alerts: no alert reaches anybody.", advice
     # Its value is nobody's business, here neither.
     with asking("The secret of sessions could not be looked at (secretsmanager:DescribeSecret)"):
         described = secrets.describe_secret(SecretId=sessions)

@@ -9,6 +9,7 @@ import typer
 
 from cli.arguments import FLEET_PANEL, TENANTS_PANEL
 from cli.commands import asking, dlq, documents, fleet, jobs, sync, tenant
+from cli.costs.command import costs
 from cli.exit_codes import ExplainingGroup
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app.add_typer(jobs.app, name="jobs", rich_help_panel=TENANTS_PANEL)
 app.add_typer(documents.app)
 app.add_typer(asking.app)
 app.add_typer(fleet.app)
+app.command(rich_help_panel=FLEET_PANEL)(costs)
 app.add_typer(dlq.app, name="dlq", rich_help_panel=FLEET_PANEL)
 
 

@@ -85,6 +85,31 @@ def watching_costs() -> str:
     return _printed_by("tests/contract/watching_cost_table.py")
 
 
+def _file(path: str) -> str:
+    return f"```python\n{(ROOT / path).read_text('utf-8').strip()}\n```"
+
+
+def costs() -> str:
+    """What `kbfleet costs` says of a fleet."""
+    sys.path.insert(0, str(ROOT))
+    from cli.costs.estimate import Workload, estimate
+    from cli.costs.prices import Prices
+    from cli.costs.stack_parts import stack_parts
+    from cli.costs.tables import HEADINGS, described, lines_of, markdown
+
+    made = estimate(Workload(), Prices.read(), stack_parts())
+    return f"{described(made)}:\n\n{markdown(HEADINGS, lines_of(made))}"
+
+
+def prices() -> str:
+    """The prices that costs are calculated from."""
+    sys.path.insert(0, str(ROOT))
+    from cli.costs.prices import Prices
+    from cli.costs.tables import PRICE_HEADINGS, grades, markdown, price_rows
+
+    return f"{grades()}\n\n{markdown(PRICE_HEADINGS, price_rows(Prices.read()))}"
+
+
 def permissions() -> str:
     """What every role of the stack may do."""
     return _printed_by("tests/contract/permission_table.py")
@@ -112,6 +137,10 @@ PARTS: dict[str, Callable[[], str]] = {
     "metrics": metrics,
     "alarms": alarms,
     "watching costs": watching_costs,
+    "fastapi app": lambda: _file("examples/fastapi_app.py"),
+    "django views": lambda: _file("examples/django_app/views.py"),
+    "costs": costs,
+    "prices": prices,
 }
 
 
@@ -130,8 +159,17 @@ def openapi() -> str:
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
 
 
+def deployer_policy() -> str:
+    """What whoever deploys the stack must be allowed to do."""
+    sys.path.insert(0, str(ROOT))
+    from docs import deployer_policy as made
+
+    return made.document()
+
+
 def _renewed() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "openapi.json", openapi()
+    yield ROOT / "docs" / "deployer-policy.json", deployer_policy()
     for path in sorted((ROOT / "docs").rglob("*.md")):
         yield path, generated(path.read_text("utf-8"))
 

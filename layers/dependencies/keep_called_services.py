@@ -29,6 +29,8 @@ def keep(data: Path, services: Iterable[str]) -> None:
     document = json.loads(endpoints.read_text("utf-8"))
     for partition in document["partitions"]:
         partition["services"] = {name: found for name, found in partition["services"].items() if name in prefixes}
+    # Not into the file: installers link it from their cache, so it may be every environment's on this machine.
+    endpoints.unlink()
     endpoints.write_text(json.dumps(document), "utf-8")
 
 

@@ -236,6 +236,27 @@ class TestWhatTheFleetNeeds:
         aws_client("secretsmanager").put_secret_value(SecretId="SlackWebhookSecret", SecretString="not set yet")
         assert only_trouble(patient)[:2] == ("secrets", Verdict.WRONG)
 
+    @pytest.mark.parametrize(
+        ("channel", "secret", "well"),
+        [
+            ("SLACK_BOT", "xoxb-1", True),
+            ("SLACK_BOT", "https://hooks.slack.com/services/x", False),
+            ("SLACK_WEBHOOK", "xoxb-1", False),
+        ],
+    )
+    def test_each_channel_has_a_secret_of_its_own_kind(
+        self, patient: Patient, channel: str, secret: str, well: bool
+    ) -> None:
+        patient.__dict__["parameters"] |= {"AlertChannel": channel}
+        aws_client("secretsmanager").put_secret_value(SecretId="SlackWebhookSecret", SecretString=secret)
+        assert [each.verdict for each in troubles(patient)] == ([] if well else [Verdict.WRONG])
+
+    @pytest.mark.parametrize(("topic", "well"), [("arn:aws:sns:a:1:t", True), ("", False)])
+    def test_a_channel_by_topic_needs_the_topic_and_no_secret(self, patient: Patient, topic: str, well: bool) -> None:
+        patient.__dict__["parameters"] |= {"AlertChannel": "SNS", "AlertTopicArn": topic}
+        aws_client("secretsmanager").put_secret_value(SecretId="SlackWebhookSecret", SecretString="not set yet")
+        assert [each.verdict for each in troubles(patient)] == ([] if well else [Verdict.WRONG])
+
     def test_the_sessions_secret_is_being_deleted(self, patient: Patient) -> None:
         aws_client("secretsmanager").delete_secret(SecretId="SessionSecret")
         assert only_trouble(patient)[:2] == ("secrets", Verdict.WRONG)

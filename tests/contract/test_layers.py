@@ -35,18 +35,34 @@ def test_botocore_is_deployed_with_what_it_knows_of_the_services_that_functions_
     assert sorted(called | {service for service, _ in OPERATIONS.values()}) == SERVICES
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """botocore's data as they are deployed."""
-    data = tmp_path_factory.mktemp("layer") / "data"
-    shutil.copytree(Path(botocore.__file__).parent / "data", data)
+def keep(data: Path) -> None:
     script = importlib.util.spec_from_file_location("keep_called_services", LAYER / "keep_called_services.py")
     assert script is not None
     assert script.loader is not None
     module = importlib.util.module_from_spec(script)
     script.loader.exec_module(module)
     module.keep(data, SERVICES)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """botocore's data as they are deployed."""
+    data = tmp_path_factory.mktemp("layer") / "data"
+    shutil.copytree(Path(botocore.__file__).parent / "data", data)
+    keep(data)
     return data
+
+
+def test_files_that_installers_share_between_environments_stay_whole(tmp_path: Path) -> None:
+    """uv links what it installs with its cache; a change in place would be one of every environment."""
+    data, cached = tmp_path / "data", tmp_path / "cached.json"
+    data.mkdir()
+    whole = '{"partitions": [{"services": {"dynamodb": {}, "monitoring": {}}}]}'
+    cached.write_text(whole, "utf-8")
+    (data / "endpoints.json").hardlink_to(cached)
+    keep(data)
+    assert cached.read_text("utf-8") == whole
+    assert "monitoring" not in (data / "endpoints.json").read_text("utf-8")
 
 
 def clients_are_made_for(session: Session, service: str) -> list[tuple[str, str, str]]:

@@ -19,13 +19,17 @@ class Reply:
 
 @dataclass
 class ScriptedServer:
-    """Gives its replies in order, the last one for ever. `bodies` has what was sent."""
+    """Gives its replies in order, the last one for ever. `bodies`, `paths` and `headers` have what was sent."""
 
     url: str
     replies: list[Reply]
     bodies: list[bytes] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    headers: list[Mapping[str, str]] = field(default_factory=list)
 
-    def answer(self, body: bytes) -> Reply:
+    def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        self.paths.append(path)
+        self.headers.append(headers)
         self.bodies.append(body)
         return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
@@ -39,7 +43,8 @@ def serving(*replies: Reply) -> Iterator[ScriptedServer]:
             self.do_POST()
 
         def do_POST(self) -> None:
-            reply = scripted.answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            reply = scripted.answer(self.path, dict(self.headers.items()), body)
             self.send_response(reply.status)
             for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
                 self.send_header(name, value)

@@ -1,0 +1,97 @@
+"""`kbfleet costs`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from cli.arguments import Json
+from cli.costs.estimate import STORES, Estimate, Workload, estimate
+from cli.costs.prices import GRADES, OURS, Prices
+from cli.costs.ranges import Range
+from cli.costs.stack_parts import stack_parts
+from cli.costs.tables import HEADINGS, PRICE_HEADINGS, described, lines_of, price_rows
+from cli.terminal import present
+from kbfleet.contracts import parse
+
+_DEFAULT = Workload()
+
+
+def costs(
+    tenants: Annotated[int, typer.Option(help="In all.")] = _DEFAULT.tenants,
+    documents: Annotated[int, typer.Option(help="Of each tenant.")] = _DEFAULT.documents,
+    pages: Annotated[float, typer.Option(help="Of each document.")] = _DEFAULT.pages,
+    megabytes: Annotated[float, typer.Option(help="Of each document as it is uploaded.")] = _DEFAULT.megabytes,
+    changed: Annotated[float, typer.Option(help="Share of the documents that change in a month.")] = _DEFAULT.changed,
+    questions: Annotated[int, typer.Option(help="Of each tenant in a month.")] = _DEFAULT.questions,
+    prices_file: Annotated[
+        Path, typer.Option("--prices", help="Prices of another Region, as cli/costs/prices.json.", exists=True)
+    ] = OURS,
+    price: Annotated[
+        list[str] | None, typer.Option(help="A price of your own, such as ocu_hour=0.334; can be repeated.")
+    ] = None,
+    list_prices: Annotated[
+        bool, typer.Option("--list-prices", help="Show the prices, and how they are known.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what a fleet costs, for each knowledge store. Asks nobody: no AWS credentials are needed."""
+    known = Prices.read(prices_file).with_given(price or ())
+    workload = parse(
+        Workload,
+        {
+            "tenants": tenants,
+            "documents": documents,
+            "pages": pages,
+            "megabytes": megabytes,
+            "changed": changed,
+            "questions": questions,
+        },
+    )
+    made = estimate(workload, known, stack_parts())
+
+    def told(_: object) -> Iterator[RenderableType]:
+        if list_prices:
+            yield _table(PRICE_HEADINGS, price_rows(known))
+            yield from (f"{grade}: {meaning}" for grade, meaning in GRADES.items())
+        else:
+            yield f"{escape(described(made))}. Region {known.region}, prices of {known.looked_up}."
+            yield _table(HEADINGS, lines_of(made))
+            yield "Without free tiers, taxes and what leaves AWS. docs/costs.md says what is assumed."
+
+    present(_as_data(made, known), told, as_json=as_json)
+
+
+def _table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
+    table = Table(headings[0], *headings[1:])
+    for cells in rows:
+        bold = cells[0].startswith("**")
+        table.add_row(*(f"[bold]{escape(cell.strip('*'))}[/]" if bold else escape(cell) for cell in cells))
+    return table
+
+
+def _as_data(made: Estimate, prices: Prices) -> dict[str, object]:
+    def bounds(cost: Range) -> dict[str, float]:
+        return {"low": cost.low, "high": cost.high}
+
+    return {
+        "workload": made.workload.model_dump(),
+        "region": prices.region,
+        "prices": {name: each.model_dump(exclude_none=True) for name, each in prices.by_name.items()},
+        "fleets": made.fleets,
+        "lines": [
+            {
+                "when": line.when.name,
+                "item": line.item,
+                "usd": {store: bounds(cost) for store, cost in line.by_store.items()},
+            }
+            for line in made.lines
+        ],
+        "monthly": {store: bounds(made.monthly(store)) for store in STORES},
+    }

@@ -1,0 +1,342 @@
+"""What a workload costs on each knowledge store, in USD of a Region, without free tiers and taxes.
+
+Where something is not known, both bounds are carried to the end. What is assumed is a constant here, with its source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from math import ceil
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cli.costs.prices import Prices
+from cli.costs.ranges import NOTHING, Range, total
+from cli.costs.stack_parts import MONTH_MINUTES, StackParts
+from kbfleet.domain.answer import DEFAULT_PASSAGES
+
+STORES = ("S3_VECTORS", "OPENSEARCH_SERVERLESS", "MANAGED")
+KNOWLEDGE_BASES_OF_A_FLEET = {"S3_VECTORS": 100, "OPENSEARCH_SERVERLESS": 100, "MANAGED": 10_000}
+"""Of an account and Region (AWS documentation, Quotas for Amazon Bedrock)."""
+
+TOKENS_OF_A_PAGE = Range(500, 1_000)
+"""Assumed; a page of Japanese is nearer to the upper bound."""
+TOKENS_OF_A_CHUNK = 300
+"""Bedrock's default chunking: about 300 tokens (AWS documentation, How content chunking works for knowledge bases)."""
+BYTES_OF_A_TOKEN = 4
+"""Of text, about; assumed."""
+DIMENSIONS = 1_024
+BYTES_OF_A_VECTOR = DIMENSIONS * 4
+"""32-bit numbers (Amazon S3 User Guide, S3 Vectors)."""
+BYTES_BESIDE_A_VECTOR = Range(200, 1_500)
+"""Its key, and what Bedrock and a metadata file say of it; assumed."""
+SMALLEST_PUT = 128 * 1024
+"""Bytes that a PutVectors is charged for at least. How many vectors Bedrock puts at once is not documented."""
+VECTORS_OF_THE_FIRST_TIER = 100_000
+PASSAGES = DEFAULT_PASSAGES
+PROMPT_TOKENS = Range(300, 1_000)
+"""Of Bedrock's own prompt around the passages; assumed."""
+QUESTION_TOKENS = 50
+ANSWER_TOKENS = Range(100, 400)
+"""Both assumed."""
+ASK_SECONDS = Range(2, 8)
+"""Nearly all of it is the model's time; assumed."""
+ASK_GIGABYTES, GIGABYTES = 1.0, 0.5
+"""Of memory: the ask function's, and the other functions' (template.yaml)."""
+SHORT_SECONDS = Range(0.05, 0.5)
+"""Of a tick, an authorization or a step; assumed, with cold starts in the upper bound."""
+LOG_BYTES = Range(800, 3_000)
+"""Of an invocation; assumed."""
+TRACED = Range(0.05, 1)
+"""X-Ray records the first request of each second and 5 % of the others (AWS documentation, Sampling rules)."""
+POLLERS, POLLS_A_MINUTE = Range(1, 5), 3
+"""Up to five pollers ask an idle queue, for 20 seconds each time (AWS documentation, Using Lambda with Amazon SQS)."""
+CUSTOM_METRICS = Range(5, 30)
+"""A custom metric is paid for in the hours in which it is written; most are written only when something happens."""
+JOB_MINUTES = Range(3, 5)
+"""Of a small ingestion (reported by users)."""
+JOBS_AT_ONCE = 5
+"""Of an account and Region (AWS documentation, Quotas for Amazon Bedrock)."""
+TICK_SECONDS = 5
+"""The parameter's default."""
+TICK_READS, TICK_WRITES = 30, 8
+"""DynamoDB units of a busy tick, about: 22 requests for 37 items, measured (docs/benchmarks.md)."""
+SYNCS_A_MONTH = 30
+"""One a day without a change: SyncEveryHours is 24 by default."""
+OCU_FLOOR = 2
+"""One for indexing and one for search, each with a standby (AWS documentation, Managing capacity limits for Amazon
+OpenSearch Serverless). The template's collection has standbys."""
+BYTES_OF_AN_OCU = 6 * 1024**3
+HNSW_OVERHEAD, HNSW_LINKS_BYTES = 1.1, 8 * 16
+"""Memory of a vector in a graph: 1.1 × (4 × dimensions + 8 × m) bytes, m = 16 (OpenSearch documentation, k-NN)."""
+
+GIGABYTE = 1024**3
+TERABYTE = 1024**4
+
+
+class Workload(BaseModel):
+    """What tenants bring and ask.
+
+    Args:
+        tenants: in all, however many fleets they need.
+        documents: of a tenant.
+        pages: of a document.
+        megabytes: of a document as it is uploaded.
+        changed: the share of a tenant's documents that change in a month.
+        questions: of a tenant and month.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tenants: Annotated[int, Field(ge=1, le=1_000_000)] = 50
+    documents: Annotated[int, Field(ge=0, le=10_000_000)] = 200
+    pages: Annotated[float, Field(ge=0, le=1_000_000)] = 10
+    megabytes: Annotated[float, Field(ge=0, le=50)] = 1
+    changed: Annotated[float, Field(ge=0, le=100)] = 0.1
+    questions: Annotated[int, Field(ge=0, le=1_000_000_000)] = 1_000
+
+    @property
+    def all_documents(self) -> int:
+        return self.tenants * self.documents
+
+    @property
+    def all_questions(self) -> int:
+        return self.tenants * self.questions
+
+    @property
+    def tokens_of_a_document(self) -> Range:
+        return TOKENS_OF_A_PAGE * self.pages
+
+    @property
+    def vectors_of_a_tenant(self) -> Range:
+        return self.tokens_of_a_document * self.documents / TOKENS_OF_A_CHUNK
+
+    @property
+    def gigabytes(self) -> float:
+        return self.all_documents * self.megabytes / 1024
+
+    @property
+    def jobs(self) -> Range:
+        """Ingestion jobs a month. Changes that come together share one; at worst each has its own."""
+        return Range(SYNCS_A_MONTH, SYNCS_A_MONTH + self.changed * self.documents) * self.tenants
+
+
+class When(StrEnum):
+    ALWAYS = "unused, a month"
+    MONTHLY = "by use, a month"
+    ONCE = "once, at the beginning"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One kind of cost.
+
+    Args:
+        by_store: in USD, for every knowledge store.
+    """
+
+    when: When
+    item: str
+    by_store: dict[str, Range]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    workload: Workload
+    fleets: dict[str, int]
+    lines: tuple[Line, ...]
+
+    def total(self, when: When, store: str) -> Range:
+        return total([line.by_store[store] for line in self.lines if line.when is when])
+
+    def monthly(self, store: str) -> Range:
+        return self.total(When.ALWAYS, store) + self.total(When.MONTHLY, store)
+
+    def for_a_tenant(self, store: str) -> Range:
+        """A month, with its share of what is always paid."""
+        return self.monthly(store) / self.workload.tenants
+
+    def for_a_thousand_questions(self, store: str) -> Range:
+        """What one thousand more cost, as the calculation has it."""
+        asked = total([line.by_store[store] for line in self.lines if line.item.startswith(_QUESTIONS)])
+        return asked * 1_000 / self.workload.all_questions if self.workload.all_questions else NOTHING
+
+    def for_a_document(self, store: str) -> Range:
+        """What its coming costs once."""
+        came = total([line.by_store[store] for line in self.lines if line.item.startswith(_DOCUMENTS)])
+        return came / self.workload.all_documents if self.workload.all_documents else NOTHING
+
+
+_QUESTIONS = "questions: "
+_DOCUMENTS = "documents: "
+
+
+def estimate(workload: Workload, prices: Prices, parts: StackParts) -> Estimate:
+    """Pure: the same for the same arguments."""
+    fleets = {store: ceil(workload.tenants / KNOWLEDGE_BASES_OF_A_FLEET[store]) for store in STORES}
+    return Estimate(workload, fleets, tuple(_Calculation(workload, prices, parts, fleets).lines()))
+
+
+@dataclass(frozen=True)
+class _Calculation:
+    workload: Workload
+    prices: Prices
+    parts: StackParts
+    fleets: dict[str, int]
+
+    def lines(self) -> Iterator[Line]:
+        yield from self._always()
+        yield from self._documents_kept()
+        yield from self._ingestion()
+        yield from self._questions()
+        yield from self._once()
+
+    # --- always ---
+
+    def _always(self) -> Iterator[Line]:
+        p, parts = self.prices, self.parts
+        yield self._of_each_fleet("alarms", Range.exactly(parts.alarm_metrics * p["alarm"]))
+        yield self._of_each_fleet("dashboards", Range.exactly(parts.dashboards * p["dashboard"]))
+        yield self._of_each_fleet("custom metrics", CUSTOM_METRICS * p["custom_metric"])
+        yield self._of_each_fleet("secrets", Range.exactly(parts.secrets * p["secret"]))
+        asked = sum(p["sqs_fifo_request" if fifo else "sqs_request"] for fifo in parts.polled_queues)
+        yield self._of_each_fleet("queues that wait for messages", POLLERS * (POLLS_A_MINUTE * MONTH_MINUTES * asked))
+        run = self._invocations(parts.scheduled) + Range.exactly(parts.scheduled * (p["schedule"] + p["dynamodb_read"]))
+        yield self._of_each_fleet("schedules, and what they run", run)
+        yield Line(
+            When.ALWAYS,
+            "capacity of OpenSearch Serverless",
+            self._only("OPENSEARCH_SERVERLESS", self._ocus() * (p["ocu_hour"] * MONTH_MINUTES / 60)),
+        )
+
+    def _ocus(self) -> Range:
+        fleets = self.fleets["OPENSEARCH_SERVERLESS"]
+        memory = HNSW_OVERHEAD * (BYTES_OF_A_VECTOR + HNSW_LINKS_BYTES) * self._vectors().high / fleets
+        # At worst, half of an OCU's memory is left for vectors, for indexing as for search.
+        return Range(OCU_FLOOR, max(OCU_FLOOR, 2 * ceil(memory / (BYTES_OF_AN_OCU / 2)))) * fleets
+
+    # --- as it is used ---
+
+    def _documents_kept(self) -> Iterator[Line]:
+        p = self.prices
+        yield self._of_all(When.MONTHLY, "buckets", Range.exactly(self.workload.gigabytes * p["s3_gb"]))
+        yield Line(
+            When.MONTHLY,
+            "vectors kept",
+            {
+                "S3_VECTORS": self._vector_bytes() * (p["vector_gb"] / GIGABYTE),
+                "OPENSEARCH_SERVERLESS": self._vector_bytes() * (p["opensearch_gb"] / GIGABYTE),
+                "MANAGED": Range.exactly(self.workload.gigabytes * p["managed_gb"]),
+            },
+        )
+
+    def _ingestion(self) -> Iterator[Line]:
+        p, workload = self.prices, self.workload
+        followed = self._invocations(1) + Range.exactly(
+            TICK_READS * p["dynamodb_read"] + TICK_WRITES * p["dynamodb_write"] + 3 * p["sqs_fifo_request"]
+        )
+        by_store = {store: self._ticks(self.fleets[store]) * followed for store in STORES}
+        yield Line(When.MONTHLY, "ingestion: following jobs", by_store)
+        lists = ceil(workload.documents / 1_000) * p["s3_write"]
+        # Started, under way, ended: each is an event, a line of history, and a function that takes note.
+        announced = 3 * (p["event"] + 2 * p["dynamodb_write"])
+        of_a_job = self._invocations(3) + Range.exactly(lists + announced)
+        yield self._of_all(When.MONTHLY, "ingestion: the jobs themselves", workload.jobs * of_a_job)
+        changed = workload.changed * workload.all_documents
+        yield Line(When.MONTHLY, "ingestion: changed documents", self._read_in(changed))
+
+    def _ticks(self, fleets: int) -> Range:
+        """A month. Jobs that run at once share their ticks, and there are no more ticks than fit into a month."""
+        busy = self.workload.jobs * JOB_MINUTES * (60 / TICK_SECONDS)
+        at_most = MONTH_MINUTES * 60 / TICK_SECONDS * fleets
+        return Range(min(busy.low / JOBS_AT_ONCE, at_most), min(busy.high, at_most))
+
+    def _read_in(self, documents: float) -> dict[str, Range]:
+        """Putting them into buckets, embedding them, and keeping their vectors."""
+        p = self.prices
+        stored = documents * (p["s3_write"] + p["s3_read"] + p["event"])
+        tokens = self.workload.tokens_of_a_document * documents
+        vectors = tokens / TOKENS_OF_A_CHUNK
+        # At best many vectors are put at once; at worst each is put alone.
+        put = Range(
+            self._bytes_of_a_vector().low * vectors.low,
+            max(self._bytes_of_a_vector().high, SMALLEST_PUT) * vectors.high,
+        ) * (p["vector_put_gb"] / GIGABYTE)
+        embedded = tokens * p["embedding_token"] + Range.exactly(stored)
+        return {"S3_VECTORS": embedded + put, "OPENSEARCH_SERVERLESS": embedded, "MANAGED": Range.exactly(stored)}
+
+    def _questions(self) -> Iterator[Line]:
+        p, questions = self.prices, self.workload.all_questions
+        yield self._of_all(When.MONTHLY, f"{_QUESTIONS}API Gateway", Range.exactly(questions * p["api_request"]))
+        ran = ASK_SECONDS * (ASK_GIGABYTES * p["lambda_gb_second"]) + Range.exactly(p["lambda_request"])
+        # Authorized at most once each, and counted in a transaction of two writes of one unit, which costs four.
+        beside = self._invocations(1) * Range(0, 2) + Range.exactly(4 * p["dynamodb_write"] + p["dynamodb_read"])
+        told = self._told(1)
+        yield self._of_all(When.MONTHLY, f"{_QUESTIONS}functions and records", (ran + beside + told) * questions)
+        passages = PASSAGES * TOKENS_OF_A_CHUNK + QUESTION_TOKENS
+        read = (PROMPT_TOKENS + Range.exactly(passages)) * p["input_token"]
+        yield self._of_all(When.MONTHLY, f"{_QUESTIONS}model", (read + ANSWER_TOKENS * p["output_token"]) * questions)
+        embedded = QUESTION_TOKENS * p["embedding_token"]
+        yield Line(
+            When.MONTHLY,
+            f"{_QUESTIONS}search",
+            {
+                "S3_VECTORS": (self._searched() + Range.exactly(p["vector_query"] + embedded)) * questions,
+                "OPENSEARCH_SERVERLESS": Range.exactly(embedded * questions),
+                "MANAGED": Range.exactly(p["managed_retrieve"] * questions),
+            },
+        )
+
+    def _searched(self) -> Range:
+        """What looking through one tenant's index costs. Text is no filterable metadata, and not counted."""
+
+        def of(vectors: float, size: float) -> float:
+            first = min(vectors, VECTORS_OF_THE_FIRST_TIER)
+            paid = first * self.prices["vector_scan_tb"] + (vectors - first) * self.prices["vector_scan_further_tb"]
+            return paid * size / TERABYTE
+
+        vectors, beside = self.workload.vectors_of_a_tenant, BYTES_BESIDE_A_VECTOR
+        return Range(of(vectors.low, BYTES_OF_A_VECTOR + beside.low), of(vectors.high, BYTES_OF_A_VECTOR + beside.high))
+
+    # --- once ---
+
+    def _once(self) -> Iterator[Line]:
+        p, states = self.prices, self.parts.provisioning_states
+        of_a_tenant = self._invocations(states) + Range.exactly(
+            states * p["state_transition"] + 2 * states * (p["dynamodb_read"] + p["dynamodb_write"])
+        )
+        yield self._of_all(When.ONCE, "tenants: provisioning", of_a_tenant * self.workload.tenants)
+        came = self._read_in(self.workload.all_documents)
+        yield Line(When.ONCE, f"{_DOCUMENTS}uploaded and read in", came)
+
+    # --- shared ---
+
+    def _invocations(self, count: float) -> Range:
+        """Of functions that are quickly done, with their logs and traces."""
+        ran = SHORT_SECONDS * (GIGABYTES * self.prices["lambda_gb_second"])
+        return (ran + Range.exactly(self.prices["lambda_request"]) + self._told(1)) * count
+
+    def _told(self, invocations: float) -> Range:
+        logged = LOG_BYTES * (self.prices["log_gb"] / GIGABYTE)
+        return (logged + TRACED * self.prices["trace"]) * invocations
+
+    def _vectors(self) -> Range:
+        return self.workload.vectors_of_a_tenant * self.workload.tenants
+
+    def _bytes_of_a_vector(self) -> Range:
+        return BYTES_BESIDE_A_VECTOR + Range.exactly(BYTES_OF_A_VECTOR + TOKENS_OF_A_CHUNK * BYTES_OF_A_TOKEN)
+
+    def _vector_bytes(self) -> Range:
+        return self._vectors() * self._bytes_of_a_vector()
+
+    def _of_each_fleet(self, item: str, cost: Range) -> Line:
+        return Line(When.ALWAYS, item, {store: cost * self.fleets[store] for store in STORES})
+
+    def _of_all(self, when: When, item: str, cost: Range) -> Line:
+        return Line(when, item, dict.fromkeys(STORES, cost))
+
+    def _only(self, store: str, cost: Range) -> dict[str, Range]:
+        return dict.fromkeys(STORES, NOTHING) | {store: cost}

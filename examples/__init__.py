@@ -1,0 +1,1 @@
+"""Back ends that call kbfleet: docs/calling.md."""

@@ -1,0 +1,1 @@
+"""A Django app whose users sign in with Django itself. See docs/calling.md."""
