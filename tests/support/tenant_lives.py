@@ -5,18 +5,12 @@ For audits that ask what the functions do: every path that makes a call of its o
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
-import sys
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
-
-from aws_lambda_powertools.utilities.parameters import SecretsProvider
-from aws_lambda_powertools.utilities.parameters.constants import DEFAULT_PROVIDERS
 
 import kbfleet.bootstrap
 from kbfleet.domain.tenant import TenantId, TenantStatus
@@ -247,13 +241,13 @@ class Lives:
     def of_alerts(self) -> None:
         """A message that Slack refuses and then takes, and that comes again."""
         secret = self.client("secretsmanager")
-        with self.notifier() as deliver, serving(Reply(500), Reply(200)) as slack:
+        with serving(Reply(500), Reply(200)) as slack:
             arn = self.fleet.deployment.value({"Fn::GetAtt": "SlackWebhookSecret.Id"})
             secret.create_secret(Name=arn, SecretString=slack.url)
             batch = sample("send_alert_ingestion_failed", "acme")
-            assert deliver(batch)["batchItemFailures"]
+            assert self.fleet.invoke("SendAlertFunction", batch)["batchItemFailures"]
             for _ in range(2):
-                assert not deliver(batch)["batchItemFailures"]
+                assert not self.fleet.invoke("SendAlertFunction", batch)["batchItemFailures"]
 
     # --- what operators and tenants do ---
 
@@ -460,16 +454,6 @@ class Lives:
                     once()
 
         return disturb
-
-    @contextmanager
-    def notifier(self) -> Any:
-        """The notifier, whose clients are made by Powertools: they are ours while this lasts."""
-        name = "functions.notifier.send_alert"
-        with patch.dict(sys.modules), patch.dict(DEFAULT_PROVIDERS):
-            sys.modules.pop(name, None)
-            importlib.import_module(name)
-            DEFAULT_PROVIDERS["secrets"] = SecretsProvider(boto3_client=self.client("secretsmanager"))
-            yield lambda event: self.fleet.invoke("SendAlertFunction", event)
 
     # --- looking ---
 

@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 
 from kbfleet.adapters.dynamodb_table import Table
-from kbfleet.domain.errors import AlertNotDelivered
+from kbfleet.domain.errors import AlertNotDelivered, KbfleetError
 from kbfleet.settings import FleetSettings, read
 
 if TYPE_CHECKING:
@@ -522,14 +522,17 @@ def _answer_client(operation: str, **credentials: str) -> Any:
 
 @cache
 def sessions() -> Sessions:
-    from aws_lambda_powertools.utilities import parameters
-
     from kbfleet.adapters.sessions import SignedSessions
     from kbfleet.settings.asking import AskSettings
 
-    secret_arn = read(AskSettings).session_secret_arn
-    secrets = parameters.SecretsProvider(boto3_client=boto3.client("secretsmanager", config=_CLIENT))
-    return SignedSessions(lambda: str(secrets.get(secret_arn, max_age=3600)))
+    return SignedSessions(_secret(read(AskSettings).session_secret_arn, timedelta(hours=1)))
+
+
+def _secret(arn: str, remembered_for: timedelta) -> Callable[[], str]:
+    from kbfleet.adapters.secrets import RememberedSecret
+
+    client = boto3.client("secretsmanager", config=_CLIENT)
+    return RememberedSecret(client, arn, clock=clock(), remembered_for=remembered_for)
 
 
 @cache
@@ -566,18 +569,16 @@ ALERT_CHANNELS: Mapping[str, str] = {
 
 @cache
 def alert_channel() -> AlertChannel:
-    from aws_lambda_powertools.utilities import parameters
-    from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
-
     from kbfleet.adapters.alert_channels import ChannelResources
     from kbfleet.settings.alerts import AlertSettings
 
     settings = read(AlertSettings)
+    remembered = _secret(settings.slack_webhook_secret_arn, timedelta(minutes=1))
 
     def secret() -> str:
         try:
-            return str(parameters.get_secret(settings.slack_webhook_secret_arn, max_age=60))
-        except GetParameterError as error:
+            return remembered()
+        except KbfleetError as error:
             raise AlertNotDelivered("The secret of the alert channel cannot be read.") from error
 
     kind: type[ChannelType] = resolve_name(f"kbfleet.adapters.alert_channels.{ALERT_CHANNELS[settings.alert_channel]}")
