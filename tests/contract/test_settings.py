@@ -24,6 +24,8 @@ SETTINGS: dict[str, type[EnvironmentSettings]] = {
 BY_LAMBDA = {"AWS_REGION"}
 # Source: Powertools for AWS Lambda (Python) documentation, "Environment variables".
 FOR_POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
+# Source: Pydantic documentation, "Plugins".
+FOR_PYDANTIC = {"PYDANTIC_DISABLE_PLUGINS"}
 
 
 def names_in(tree: ast.AST) -> set[str]:
@@ -88,7 +90,7 @@ def test_a_function_has_every_variable_that_it_needs(function: str) -> None:
 
 
 def test_every_variable_of_the_template_is_read_by_somebody() -> None:
-    given = set().union(*(environment(function) for function in FUNCTIONS)) - FOR_POWERTOOLS
+    given = set().union(*(environment(function) for function in FUNCTIONS)) - FOR_POWERTOOLS - FOR_PYDANTIC
     assert given <= set().union(*map(variables, SETTINGS))
 
 
