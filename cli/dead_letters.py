@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +20,10 @@ from cli.fleet_stack import FleetStack, asking
 
 _SAMPLE = 10
 """Messages that one call gives at most (AWS documentation, ReceiveMessage)."""
+
+LONG_POLL_SECONDS = 1
+"""Any long poll asks every server that SQS keeps messages on; a short one may miss some (AWS documentation, Amazon SQS
+short and long polling)."""
 
 _LOOK_SECONDS = 60
 """For which messages that are looked at one after the other are hidden from others, at most."""
@@ -91,27 +95,31 @@ class DeadLetters:
             yield from self._moved(queue) if queue.returns_to_a_queue else self._handed_over(queue, total)
 
     def messages(self, queue: DeadLetterQueue) -> tuple[DeadLetter, ...]:
-        """What waits in a queue, the oldest first. Looking takes nothing out, but hides what was seen from others for
-        a moment.
+        """What waits in a queue, the oldest first; of a FIFO queue the first ten of each group, which is what SQS gives
+        out before somebody takes them. Looking takes nothing out, but hides what was seen from others for a moment.
 
         Raises: FleetUnreachable.
         """
         with self._received(queue) as received:
             return tuple(sorted((letter for letter, _ in received), key=lambda letter: letter.sent_at))
 
-    def purge(self, queue: DeadLetterQueue, message_ids: Container[str]) -> int:
-        """Deletes messages for good; those that came after somebody looked are not among them. Returns: how many.
+    def purge(self, queue: DeadLetterQueue, wanted: Callable[[DeadLetter], bool]) -> int:
+        """Deletes the wanted messages for good. Returns: how many.
 
         Raises: FleetUnreachable.
         """
-        sqs, url, deleted = self.stack.client("sqs"), self._url(queue), 0
-        with self._received(queue) as received:
-            for letter, receipt in received:
-                if letter.message_id in message_ids:
-                    with asking(f"A message of {queue.resource} could not be deleted (sqs:DeleteMessage)"):
-                        sqs.delete_message(QueueUrl=url, ReceiptHandle=receipt)
-                    deleted += 1
+        deleted = 0
+        while some := self._purge_some(queue, wanted):
+            deleted += some
         return deleted
+
+    def _purge_some(self, queue: DeadLetterQueue, wanted: Callable[[DeadLetter], bool]) -> int:
+        sqs, url = self.stack.client("sqs"), self._url(queue)
+        with self._received(queue) as received, asking(f"A message of {queue.resource} could not be deleted"):
+            receipts = [receipt for letter, receipt in received if wanted(letter)]
+            for receipt in receipts:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=receipt)
+        return len(receipts)
 
     @contextmanager
     def _received(self, queue: DeadLetterQueue) -> Iterator[list[tuple[DeadLetter, str]]]:
@@ -125,7 +133,7 @@ class DeadLetters:
                         QueueUrl=url,
                         MaxNumberOfMessages=_SAMPLE,
                         VisibilityTimeout=_LOOK_SECONDS,
-                        WaitTimeSeconds=1,  # asks every server of SQS's; a short poll may miss some
+                        WaitTimeSeconds=LONG_POLL_SECONDS,
                         MessageAttributeNames=["All"],
                         MessageSystemAttributeNames=["SentTimestamp"],
                     ).get("Messages", [])
