@@ -1,18 +1,21 @@
-"""Subscription filters select by members of JSON, and delivery sources are as strict as AWS's.
+"""Subscription filters select by members of JSON and lose nothing, and delivery sources are as strict as AWS's.
 
 MiniStack takes every word of a filter pattern for one that the message must hold, the name of the member with its dot
-too: `{ $.event_type = "Done" }` never matches anything. And it lets a delivery source change its resource, two sources
-share one, and a source be deleted while something is delivered from it.
+too: `{ $.event_type = "Done" }` never matches anything. What a subscribed function raises is dropped, and the log
+events with it. And it lets a delivery source change its resource, two sources share one, and a source be deleted while
+something is delivered from it.
 
-AWS compares the member that the selector names ("Filter pattern syntax …", Amazon CloudWatch Logs user guide). A source
-keeps its resource, and a resource has one source of a log type (refused by the texts below, as users report); one that
-has deliveries cannot be deleted (Amazon CloudWatch Logs API reference, DeleteDeliverySource).
+AWS compares the member that the selector names ("Filter pattern syntax …", Amazon CloudWatch Logs user guide). It
+invokes the function asynchronously, with Lambda's retries and dead-letter queue ("Processing CloudWatch Logs with
+Lambda", AWS Lambda developer guide). A source keeps its resource, and a resource has one source of a log type (refused
+by the texts below, as users report); one that has deliveries cannot be deleted (Amazon CloudWatch Logs API reference,
+DeleteDeliverySource).
 """
 
 from typing import Any
 
 from ministack.core.responses import error_response_json
-from ministack.services import cloudwatch_logs
+from ministack.services import cloudwatch_logs, lambda_svc
 
 from local.stack import filter_patterns
 from local.stack.configuration import StackConfiguration
@@ -46,6 +49,14 @@ def apply(configuration: StackConfiguration) -> None:  # noqa: ARG001 -- every c
         used = {delivery["deliverySourceName"] for delivery in cloudwatch_logs._deliveries.values()}
         return _conflict(_IN_USE) if request.get("name") in used else delete(request)
 
+    execute = lambda_svc._execute_function_with_config_scope
+
+    def invoke(function: Any, event: Request) -> Any:
+        if event.keys() == {"awslogs"}:
+            return lambda_svc.invoke_async_with_retry(function, event)
+        return execute(function, event)
+
+    lambda_svc._execute_function_with_config_scope = invoke
     cloudwatch_logs._subscription_pattern_matches = matches
     # The table of operations is made anew for each request, from these names.
     cloudwatch_logs._put_delivery_source = put_source
