@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from botocore.exceptions import ClientError
-
 from local import deployment
+from local.identity_provider import IdentityProvider
 from local.slack_sink import SlackSink, message_as_text
-from local.stack.configuration import LOOPBACK, StackConfiguration
+from local.stack.configuration import StackConfiguration
 
 RUNBOOK = "https://example.com/runbook"
 Seen = TypeVar("Seen")
@@ -96,16 +97,15 @@ class Fleet:
     def no_faults(self) -> None:
         self._emulator("DELETE", None)
 
-    def _emulator(self, method: str, body: object) -> None:
-        import http.client
+    def _emulator(self, method: str, order: object) -> None:
+        url = f"{self.configuration.aws_url}/_emulator/faults"
+        body = None if order is None else json.dumps(order).encode()
+        with urllib.request.urlopen(urllib.request.Request(url, body, method=method), timeout=30):  # noqa: S310 -- ours
+            pass
 
-        connection = http.client.HTTPConnection(LOOPBACK, self.configuration.aws_port, timeout=30)
-        try:
-            connection.request(method, "/_emulator/faults", None if body is None else json.dumps(body))
-            answer = connection.getresponse()
-            assert answer.status < 300, answer.read()
-        finally:
-            connection.close()
+    def ask(self, tenant: str, question: str) -> None:
+        token = IdentityProvider.open(self.configuration.token_issuer, self.configuration.signing_key).mint(tenant)
+        self.succeeds(f"kbfleet ask {shlex.quote(question)} --token {token}")
 
     # --- permissions ---
 
@@ -125,6 +125,11 @@ class Fleet:
     def _role(self, name: str) -> str:
         return self.resources[f"{name}Role"] if name.endswith("Function") else self.resources[name]
 
+    def start_anew(self, function: str) -> None:
+        """Has a function forget what it has kept in memory, as a new environment of it would."""
+        described = {"FunctionName": self.resources[function], "Description": f"anew at {time.time()}"}
+        self.client("lambda").update_function_configuration(**described)
+
     # --- queues and alarms ---
 
     def impatient(self, queue: str, tries: int) -> None:
@@ -135,8 +140,8 @@ class Fleet:
         changed = {"VisibilityTimeout": "1", "RedrivePolicy": json.dumps(redrive)}
         sqs.set_queue_attributes(QueueUrl=url, Attributes=changed)
 
-    def lower(self, alarm: str, threshold: float) -> None:
-        """Has an alarm go off at less than the template says, so that nobody has to wait for hours."""
+    def set_threshold(self, alarm: str, threshold: float) -> None:
+        """Has an alarm go off at less than the template says, so that nobody has to wait for hours, or so again."""
         cloudwatch, name = self.client("cloudwatch"), self.resources[alarm]
         [found] = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
         members = cloudwatch.meta.service_model.operation_model("PutMetricAlarm").input_shape.members
@@ -162,6 +167,3 @@ def until(look: Callable[[], Seen | None], what: Callable[[], str] | str, second
         assert time.monotonic() < end, f"after {seconds} seconds: {what if isinstance(what, str) else what()}"
         time.sleep(0.2)
     return seen
-
-
-__all__ = ["RUNBOOK", "ClientError", "Fleet", "Message", "until"]
