@@ -48,7 +48,7 @@ bench: $(INSTALLED) ## Measure against targets, as tables: the emulator, ingesti
 prove: $(INSTALLED) ## Crash everywhere, storms, slow AWS, isolation: what was tried, as a table; under half an hour
 	@$(BIN)/python -m tests.proofs
 
-drill: $(INSTALLED) ## Break a local fleet in every way of the runbook, and mend it by its pages; about five minutes
+drill: $(INSTALLED) ## Break a local fleet in every way of the runbook, and mend it by its pages; about ten minutes
 	@$(BIN)/pytest -m drill tests/e2e/runbook
 
 up: $(INSTALLED) ## Start the local AWS with the stack deployed, and keep it running

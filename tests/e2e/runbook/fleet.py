@@ -127,8 +127,9 @@ class Fleet:
 
     def start_anew(self, function: str) -> None:
         """Has a function forget what it has kept in memory, as a new environment of it would."""
-        described = {"FunctionName": self.resources[function], "Description": f"anew at {time.time()}"}
-        self.client("lambda").update_function_configuration(**described)
+        functions, name = self.client("lambda"), self.resources[function]
+        timeout = functions.get_function_configuration(FunctionName=name)["Timeout"]
+        functions.update_function_configuration(FunctionName=name, Timeout=timeout)
 
     # --- queues and alarms ---
 
