@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs pictures format bench prove up down lock clean
+.PHONY: help demo test check docs pictures format bench prove drill up down lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -47,6 +47,9 @@ bench: $(INSTALLED) ## Measure against targets, as tables: the emulator, ingesti
 
 prove: $(INSTALLED) ## Crash everywhere, storms, slow AWS, isolation: what was tried, as a table; under half an hour
 	@$(BIN)/python -m tests.proofs
+
+drill: $(INSTALLED) ## Break a local fleet in every way of the runbook, and mend it by its pages; about ten minutes
+	@$(BIN)/pytest -m drill tests/e2e/runbook
 
 up: $(INSTALLED) ## Start the local AWS with the stack deployed, and keep it running
 	@$(BIN)/kbfleet-local up

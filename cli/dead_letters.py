@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from cli.dead_letter_queues import QUEUES, DeadLetterQueue
 from cli.fleet_api import FleetUnreachable
@@ -18,6 +20,13 @@ from cli.fleet_stack import FleetStack, asking
 
 _SAMPLE = 10
 """Messages that one call gives at most (AWS documentation, ReceiveMessage)."""
+
+LONG_POLL_SECONDS = 1
+"""Any long poll asks every server that SQS keeps messages on; a short one may miss some (AWS documentation, Amazon SQS
+short and long polling)."""
+
+_LOOK_SECONDS = 60
+"""For which messages that are looked at one after the other are hidden from others, at most."""
 
 _REDRIVE_SECONDS = 330
 """For which a message that is being given to its function is hidden from others; longer than any of them may run."""
@@ -37,6 +46,16 @@ class Waiting:
     messages: int
     oldest_sent_at: datetime | None = None
     reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One message that waits. `reason` is as `reason_of` has it."""
+
+    message_id: str
+    sent_at: datetime
+    reason: str
+    body: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +93,63 @@ class DeadLetters:
         yield Redriven(0, total, ended=total == 0)
         if total:
             yield from self._moved(queue) if queue.returns_to_a_queue else self._handed_over(queue, total)
+
+    def messages(self, queue: DeadLetterQueue) -> tuple[DeadLetter, ...]:
+        """What waits in a queue, the oldest first; of a FIFO queue the first ten of each group, which is what SQS gives
+        out before somebody takes them. Looking takes nothing out, but hides what was seen from others for a moment.
+
+        Raises: FleetUnreachable.
+        """
+        with self._received(queue) as received:
+            return tuple(sorted((letter for letter, _ in received), key=lambda letter: letter.sent_at))
+
+    def purge(self, queue: DeadLetterQueue, wanted: Callable[[DeadLetter], bool]) -> int:
+        """Deletes the wanted messages for good. Returns: how many.
+
+        Raises: FleetUnreachable.
+        """
+        deleted = 0
+        while some := self._purge_some(queue, wanted):
+            deleted += some
+        return deleted
+
+    def _purge_some(self, queue: DeadLetterQueue, wanted: Callable[[DeadLetter], bool]) -> int:
+        sqs, url = self.stack.client("sqs"), self._url(queue)
+        with self._received(queue) as received, asking(f"A message of {queue.resource} could not be deleted"):
+            receipts = [receipt for letter, receipt in received if wanted(letter)]
+            for receipt in receipts:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=receipt)
+        return len(receipts)
+
+    @contextmanager
+    def _received(self, queue: DeadLetterQueue) -> Iterator[list[tuple[DeadLetter, str]]]:
+        """All messages that are there, with their receipts. They stay hidden from others until the block ends."""
+        sqs, url = self.stack.client("sqs"), self._url(queue)
+        received: dict[str, tuple[DeadLetter, str]] = {}
+        try:
+            with asking(f"The queue {queue.resource} could not be looked at (sqs:ReceiveMessage)"):
+                while True:
+                    some = sqs.receive_message(
+                        QueueUrl=url,
+                        MaxNumberOfMessages=_SAMPLE,
+                        VisibilityTimeout=_LOOK_SECONDS,
+                        WaitTimeSeconds=LONG_POLL_SECONDS,
+                        MessageAttributeNames=["All"],
+                        MessageSystemAttributeNames=["SentTimestamp"],
+                    ).get("Messages", [])
+                    new = [message for message in some if message["MessageId"] not in received]
+                    for message in new:
+                        sent_at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
+                        letter = DeadLetter(message["MessageId"], sent_at, reason_of(message), message["Body"])
+                        received[letter.message_id] = letter, message["ReceiptHandle"]
+                    if not new:
+                        break
+            yield list(received.values())
+        finally:
+            for _, receipt in received.values():
+                # One that was deleted is no longer there to be shown.
+                with suppress(ClientError):
+                    sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=0)
 
     def _url(self, queue: DeadLetterQueue) -> str:
         if queue.resource not in self.stack.resources:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from cli import alert_secret
 from cli.dead_letter_queues import QUEUES
 from cli.dead_letters import DeadLetters
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
@@ -154,27 +155,19 @@ def _capacity(stack: FleetStack) -> Findings:
             yield _well(found)
 
 
-_SECRETS_OF_CHANNELS = {
-    "SLACK_WEBHOOK": ("https://", "The Slack webhook", "the URL of a Slack incoming webhook"),
-    "SLACK_BOT": ("xoxb-", "The Slack app's token", "the bot token of a Slack app"),
-}
-"""How the secret of each begins, what it is, and what to put there. Other channels have none."""
-
-
 def _secrets(stack: FleetStack) -> Findings:
     secrets = stack.client("secretsmanager")
-    alerts, sessions = (_resource(stack, name) for name in ("SlackWebhookSecret", "SessionSecret"))
-    channel = stack.parameters.get("AlertChannel", "SLACK_WEBHOOK")
-    if channel in _SECRETS_OF_CHANNELS:
-        beginning, what, wanted = _SECRETS_OF_CHANNELS[channel]
+    alerts, sessions = (_resource(stack, name) for name in (alert_secret.RESOURCE, "SessionSecret"))
+    if (kind := alert_secret.kind(stack)) is not None:
+        beginning, what, wanted = kind
         with asking(f"{what} could not be looked at (secretsmanager:GetSecretValue)"):
             is_set = str(secrets.get_secret_value(SecretId=alerts)["SecretString"]).startswith(beginning)
         if is_set:
             yield _well(f"{what} is set.")
         else:
-            advice = f"Put {wanted} into the secret of the output SlackWebhookSecretArn."
+            advice = f"`kbfleet alerts connect` stores {wanted}."
             yield Verdict.WRONG, f"{what} is not set: no alert reaches anybody.", advice
-    elif channel == "SNS" and not stack.parameters.get("AlertTopicArn"):
+    elif stack.parameters["AlertChannel"] == "SNS" and not stack.parameters.get("AlertTopicArn"):
         advice = "Deploy with AlertTopicArn, the ARN of an SNS topic that reaches people."
         yield Verdict.WRONG, "There is no topic for alerts: no alert reaches anybody.", advice
     # Its value is nobody's business, here neither.

@@ -24,6 +24,7 @@ NAMES = (
     "policy_conditions",
     "batch_deletes",
     "log_deliveries",
+    "alarms",
 )
 
 

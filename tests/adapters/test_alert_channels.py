@@ -135,7 +135,7 @@ class TestSlackWebhook(SlackSuite):
 
     @pytest.mark.parametrize("secret", ["not set yet", "", "ftp://example.com", "None"])
     def test_a_secret_without_a_url_is_not_posted_to_and_says_how_to_set_it(self, secret: str) -> None:
-        with pytest.raises(AlertNotDelivered, match="put-secret-value"):
+        with pytest.raises(AlertNotDelivered, match="kbfleet alerts connect"):
             SlackWebhookChannel(lambda: secret).post(alert())
 
     def test_a_changed_secret_needs_no_new_deployment(self) -> None:
@@ -187,7 +187,7 @@ class TestSlackBot(SlackSuite):
 
     @pytest.mark.parametrize("secret", ["not set yet", "https://hooks.slack.com/services/T/B/x"])
     def test_a_secret_without_a_bot_token_is_not_sent_anywhere(self, fake: FakeSlack, secret: str) -> None:
-        with pytest.raises(AlertNotDelivered, match="put-secret-value"):
+        with pytest.raises(AlertNotDelivered, match="kbfleet alerts connect"):
             SlackBotChannel(lambda: secret, "C012AB3CD", f"{fake.url}/api/").post(alert())
         assert fake.calls == []
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+import cli.dead_letters
 import cli.main
 import cli.progress
 from cli.dead_letter_queues import QUEUES, named
@@ -105,6 +106,7 @@ def stack(aws: None, monkeypatch: pytest.MonkeyPatch) -> StackOnMoto:
     stack = StackOnMoto()
     monkeypatch.setattr(FleetStack, "named", lambda *_: stack)
     monkeypatch.setattr(cli.progress, "POLL_SECONDS", 0)
+    monkeypatch.setattr(cli.dead_letters, "LONG_POLL_SECONDS", 0)
     return stack
 
 
@@ -232,3 +234,41 @@ class TestRedriving:
         result = run("redrive", "letters", "--yes")
         assert result.exit_code == 2
         assert "usage" in result.stderr
+
+
+class TestSingleMessages:
+    def test_each_is_shown_with_what_it_says_and_stays(self, stack: StackOnMoto) -> None:
+        dead = SqsDeadLetters(stack.client("sqs"), queue_url=stack.resources["ChangeDeadLetterQueue"])
+        for number in range(12):
+            dead.keep(json.dumps({"number": number}), TenantNotFound("No tenant has that bucket."))
+        for _ in range(2):
+            result = run("show", "changes", "--json")
+            assert result.exit_code == 1
+            shown = json.loads(result.stdout)
+            assert sorted(json.loads(each["body"])["number"] for each in shown) == list(range(12))
+            assert {each["reason"] for each in shown} == {"TenantNotFound: No tenant has that bucket."}
+        assert "No tenant has that bucket." in run("show", "changes").stdout
+        assert counts(stack) == {"changes": 12}
+
+    def test_an_empty_queue_is_well(self, stack: StackOnMoto) -> None:
+        assert (run("show", "usage").exit_code, run("purge", "usage").exit_code) == (0, 0)
+
+    def test_one_is_deleted_and_the_others_stay(self, stack: StackOnMoto) -> None:
+        for number in range(3):
+            stack.put("onboarding", {"detail": number})
+        first = json.loads(run("show", "onboarding", "--json").stdout)[0]
+        result = run("purge", "onboarding", "--message", first["message_id"], "--yes")
+        assert result.exit_code == 0, result.output
+        left = json.loads(run("show", "onboarding", "--json").stdout)
+        assert len(left) == 2
+        assert first["message_id"] not in {each["message_id"] for each in left}
+        assert run("purge", "onboarding", "--message", first["message_id"], "--yes").exit_code == 2
+
+    def test_all_are_deleted_once_somebody_says_so(self, stack: StackOnMoto) -> None:
+        for number in range(12):
+            stack.put("alerts", {"alert": number})
+        assert run("purge", "alerts", answer="n\n").exit_code == 2
+        assert counts(stack) == {"alerts": 12}
+        result = run("purge", "alerts", answer="y\n")
+        assert (result.exit_code, counts(stack)) == (0, {})
+        assert "12 messages of alerts are deleted" in result.stdout

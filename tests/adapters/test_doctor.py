@@ -329,7 +329,7 @@ class TestTheCommand:
         result = run()
         assert result.exit_code == 1
         assert "✗ secrets: The Slack webhook is not set" in result.stdout
-        assert "SlackWebhookSecretArn" in result.stdout
+        assert "kbfleet alerts connect" in result.stdout
         assert "1 thing needs attention." in result.stdout
 
     def test_programs_get_json(self, run: Callable[..., Any]) -> None:

@@ -15,11 +15,12 @@ import typer
 from botocore.exceptions import NoCredentialsError
 from typer.testing import CliRunner, Result
 
+import cli.alert_secret
 import cli.commands.fleet
 import cli.main
 import cli.progress
 from cli.dead_letter_queues import QUEUES
-from cli.dead_letters import DeadLetters, Redriven, Waiting
+from cli.dead_letters import DeadLetter, DeadLetters, Redriven, Waiting
 from cli.doctor import Finding, Verdict
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack
@@ -162,6 +163,9 @@ SAMPLES: Mapping[str, Sample] = {
     "costs": Sample(()),
     "dlq list": Sample((), exit_code=1),
     "dlq redrive": Sample((QUEUES[0].name, "--yes")),
+    "dlq show": Sample((QUEUES[0].name,), exit_code=1),
+    "dlq purge": Sample((QUEUES[0].name, "--yes")),
+    "alerts connect": Sample(()),
 }
 """Of every command; a new one needs a sample here."""
 
@@ -196,6 +200,9 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DeadLetters, "waiting", lambda _: iter([Waiting(QUEUES[0], 2, NOW, ("[x] is missing",))]))
     moved = [Redriven(0, 2, ended=False), Redriven(2, 2, ended=True)]
     monkeypatch.setattr(DeadLetters, "redrive", lambda *_: iter(moved))
+    monkeypatch.setattr(DeadLetters, "messages", lambda *_: (DeadLetter("1", NOW, "[x] is missing", "{}"),))
+    monkeypatch.setattr(DeadLetters, "purge", lambda *_: 1)
+    monkeypatch.setattr(cli.alert_secret, "store", lambda *_: "the URL of a [webhook]")
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, sample: Sample) -> None:

@@ -27,26 +27,38 @@ def put_source(aws: Any, name: str, arn: str) -> None:
     aws.client("logs").put_delivery_source(name=name, resourceArn=arn, logType="APPLICATION_LOGS")
 
 
-def test_a_subscription_filter_selects_by_a_member_of_json(aws: Any) -> None:
-    logs, queue = aws.client("logs"), aws.make_queue()
-    group, function = (
-        f"group-{uuid4().hex[:8]}",
-        aws.make_function(FORWARDS, Environment={"Variables": {"QUEUE": queue}}),
-    )
+def log(aws: Any, function: str, messages: list[str], pattern: str = "") -> None:
+    """Logs messages to a group that a function subscribes to."""
+    logs, group = aws.client("logs"), f"group-{uuid4().hex[:8]}"
     logs.create_log_group(logGroupName=group)
     logs.create_log_stream(logGroupName=group, logStreamName="stream")
     arn = f"arn:aws:lambda:{aws.configuration.region}:{aws.configuration.account}:function:{function}"
-    logs.put_subscription_filter(logGroupName=group, filterName="jobs", filterPattern=JOBS_ONLY, destinationArn=arn)
-    kinds = ("StartIngestionJob.ResourceStatusChanged", "StartIngestionJob.StatusChanged")
-    messages = [json.dumps({"event_type": kind, "event": "StartIngestionJob.StatusChanged"}) for kind in kinds]
+    logs.put_subscription_filter(logGroupName=group, filterName="jobs", filterPattern=pattern, destinationArn=arn)
     logs.put_log_events(
         logGroupName=group,
         logStreamName="stream",
         logEvents=[{"timestamp": 1_793_610_180_000, "message": message} for message in messages],
     )
+
+
+def test_a_subscription_filter_selects_by_a_member_of_json(aws: Any) -> None:
+    queue = aws.make_queue()
+    function = aws.make_function(FORWARDS, Environment={"Variables": {"QUEUE": queue}})
+    kinds = ("StartIngestionJob.ResourceStatusChanged", "StartIngestionJob.StatusChanged")
+    messages = [json.dumps({"event_type": kind, "event": "StartIngestionJob.StatusChanged"}) for kind in kinds]
+    log(aws, function, messages, JOBS_ONLY)
     (data,) = aws.receive(queue, within=5)
     batch = json.loads(gzip.decompress(base64.b64decode(data)))
     assert [event["message"] for event in batch["logEvents"]] == messages[1:]
+
+
+def test_log_events_that_a_function_fails_to_take_are_kept_in_its_dead_letter_queue(aws: Any) -> None:
+    dead_letters = aws.make_queue()
+    function = aws.make_function(
+        "def handler(event, context): raise RuntimeError", DeadLetterConfig={"TargetArn": aws.queue_arn(dead_letters)}
+    )
+    log(aws, function, ["lost?"])
+    assert "awslogs" in aws.receive(dead_letters, within=10)[0]
 
 
 @pytest.mark.parametrize("second", ["same name", "same resource"])

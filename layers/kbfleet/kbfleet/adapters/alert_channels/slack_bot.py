@@ -38,8 +38,8 @@ _UNKNOWN_END = {"internal_error", "fatal_error", "request_timeout", "service_una
 """After which "some aspect of the operation" may have succeeded. Source: Slack documentation, chat.postMessage,
 Errors."""
 _REMEDIES = {
-    "invalid_auth": "Store the app's bot token in the secret: `aws secretsmanager put-secret-value`.",
-    "not_authed": "Store the app's bot token in the secret: `aws secretsmanager put-secret-value`.",
+    "invalid_auth": "Store the app's bot token in the secret: `kbfleet alerts connect`.",
+    "not_authed": "Store the app's bot token in the secret: `kbfleet alerts connect`.",
     "not_in_channel": "Invite the app to the channel.",
     "channel_not_found": "Set the parameter SlackChannelId to the id of a channel that the app is in.",
     "missing_scope": "Give the app the scopes chat:write and channels:history.",

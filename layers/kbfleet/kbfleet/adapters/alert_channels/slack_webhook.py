@@ -37,7 +37,7 @@ class SlackWebhookChannel(SendingChannel):
         if not url.startswith(("https://", "http://")):
             raise AlertNotDelivered(
                 "The Slack webhook secret does not hold a URL.",
-                remedy="Store the incoming webhook's URL in it: `aws secretsmanager put-secret-value`.",
+                remedy="Store the incoming webhook's URL in it: `kbfleet alerts connect`.",
             )
         # Nothing but a rate limit is tried again here: Slack may have taken what it did not answer.
         client = WebhookClient(url, timeout=TIMEOUT_SECONDS, retry_handlers=[ShortRateLimitHandler(max_retry_count=1)])

@@ -1,0 +1,40 @@
+"""One fleet for all drills, each of which leaves it well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from local import deployment
+from local.stack import process
+from local.stack.configuration import StackConfiguration, free_port
+from tests.e2e.runbook.fleet import RUNBOOK, Fleet
+from tests.e2e.runbook.troubles import TENANT
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """With a tenant that has a document. Every function may do what its role says, and nothing else."""
+    folder = tmp_path_factory.mktemp("runbook")
+    configuration = StackConfiguration(
+        state_directory=folder, aws_port=free_port(), side_port=free_port(), authorization=True
+    )
+    process.start(configuration)
+    try:
+        parameters = {"RunbookUrl": RUNBOOK}
+        deployed = deployment.deploy(configuration, parameter_overrides=parameters, build_directory=folder / "build")
+        stack = deployment.client(configuration, "cloudformation")
+        pages = stack.get_paginator("list_stack_resources").paginate(StackName=deployed.stack_name)
+        resources = {
+            found["LogicalResourceId"]: found["PhysicalResourceId"]
+            for page in pages
+            for found in page["StackResourceSummaries"]
+        }
+        fleet = Fleet(configuration, deployed.outputs, resources)
+        fleet.succeeds(f"kbfleet tenant add {TENANT}")
+        fleet.upload(TENANT, "tents.md", b"A tent is guaranteed for 24 months.")
+        fleet.succeeds(f"kbfleet sync start {TENANT}")
+        yield fleet
+    finally:
+        process.stop(folder)

@@ -1,0 +1,341 @@
+"""What can go wrong, one kind after the other: how to break the fleet so, and how to take the cause away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from tests.e2e.runbook.fleet import Fleet, until
+
+TENANT = "acme"
+DAMAGED = b"%PDF-1.7\nthe rest of it is lost"
+
+
+class Trouble:
+    """One kind of trouble.
+
+    page: of the runbook.
+    title, cause: what the message must say.
+    also: what titles of messages begin with, and whom they name, that come beside it and its recovery because the
+        mending brings them about.
+    tenant: for `<tenant>` in commands. values: for the other placeholders.
+    """
+
+    page: ClassVar[str]
+    title: ClassVar[str]
+    cause: ClassVar[str]
+    tenant: ClassVar[str] = TENANT
+    values: ClassVar[Mapping[str, str]] = {}
+    also: ClassVar[Sequence[tuple[str, str]]] = ()
+
+    def prepare(self, fleet: Fleet) -> None:
+        """What has to be there before anything is broken."""
+
+    def make(self, fleet: Fleet) -> None:
+        """Breaks something."""
+        raise NotImplementedError
+
+    def take_away(self, fleet: Fleet) -> None:
+        """Takes the cause away, as far as no command of the page does. May be called again."""
+
+    def tidy_up(self, fleet: Fleet) -> None:
+        """Undoes what `prepare` and `make` did, as far as the mending does not."""
+
+
+# --- incidents ---
+
+
+class BucketUnreadable(Trouble):
+    page = "ingestion-failed"
+    title = f"{TENANT}: ingestion failed"
+    cause = "s3:ListBucket"
+
+    def make(self, fleet: Fleet) -> None:
+        fleet.take_away("KnowledgeBaseRole", "s3:*")
+        fleet.upload(TENANT, "kayaks.md", b"A kayak is rented by the hour.")
+
+    def take_away(self, fleet: Fleet) -> None:
+        fleet.give_back("KnowledgeBaseRole")
+
+
+class DocumentDamaged(Trouble):
+    page = "documents-left-out"
+    title = f"{TENANT}: some documents could not be ingested"
+    cause = "terms.pdf"
+    values: ClassVar = {"document": "terms.pdf"}
+
+    def make(self, fleet: Fleet) -> None:
+        fleet.upload(TENANT, "terms.pdf", DAMAGED)
+
+    def take_away(self, fleet: Fleet) -> None:
+        bucket = fleet.tenant(TENANT)["bucket_name"]
+        fleet.client("s3").delete_object(Bucket=bucket, Key="terms.pdf")
+
+
+class ProvisioningRefused(Trouble):
+    page = "provisioning-failed"
+    tenant = "bravo"
+    title = "bravo: provisioning failed"
+    cause = "AccessRefused"
+
+    def make(self, fleet: Fleet) -> None:
+        fleet.take_away("EnsureDataSourceFunction", "bedrock:*")
+        fleet.succeeds(f"kbfleet tenant add {self.tenant} --no-wait")
+
+    def take_away(self, fleet: Fleet) -> None:
+        fleet.give_back("EnsureDataSourceFunction")
+
+
+class QuotaExhausted(Trouble):
+    page = "provisioning-failed"
+    tenant = "charlie"
+    title = "charlie: provisioning failed"
+    cause = "CapacityExceeded"
+
+    def make(self, fleet: Fleet) -> None:
+        text = "The number of knowledge bases has reached the quota of 100."
+        fleet.fault(effect="error", operation="CreateKnowledgeBase", code="ServiceQuotaExceededException", message=text)
+        fleet.succeeds(f"kbfleet tenant add {self.tenant} --no-wait")
+
+    def take_away(self, fleet: Fleet) -> None:
+        fleet.no_faults()
+
+
+class OffboardingRefused(Trouble):
+    page = "offboarding-failed"
+    tenant = "delta"
+    title = "delta: offboarding failed"
+    cause = "AccessRefused"
+
+    def make(self, fleet: Fleet) -> None:
+        fleet.succeeds(f"kbfleet tenant add {self.tenant}")
+        fleet.take_away("DeleteBucketFunction", "s3:DeleteBucket")
+        fleet.succeeds(f"kbfleet tenant offboard {self.tenant} --confirm {self.tenant}")
+
+    def take_away(self, fleet: Fleet) -> None:
+        fleet.give_back("DeleteBucketFunction")
+
+
+# --- alarms ---
+
+
+class JobHangs(Trouble):
+    page = "tenants-stale"
+    title = "TenantsStaleAlarm"
+    cause = "greater than the threshold (3.0)"
+
+    def make(self, fleet: Fleet) -> None:
+        fleet.set_threshold("TenantsStaleAlarm", 3)
+        fleet.fault(effect="job_hangs", count=1)
+        fleet.upload(TENANT, "canoes.md", b"A canoe is rented by the day.")
+
+    def tidy_up(self, fleet: Fleet) -> None:
+        fleet.no_faults()
+        fleet.set_threshold("TenantsStaleAlarm", 7_200)
+
+
+class JobsNotStarted(Trouble):
+    page = "changes-waiting"
+    title = "ChangesWaitingAlarm"
+    cause = "greater than the threshold (3.0)"
+
+    def make(self, fleet: Fleet) -> None:
+        fleet.set_threshold("ChangesWaitingAlarm", 3)
+        fleet.fault(effect="error", operation="StartIngestionJob", code="ThrottlingException", message="Rate exceeded.")
+        fleet.upload(TENANT, "rafts.md", b"A raft is rented by the week.")
+
+    def take_away(self, fleet: Fleet) -> None:
+        fleet.no_faults()
+
+    def tidy_up(self, fleet: Fleet) -> None:
+        fleet.set_threshold("ChangesWaitingAlarm", 3_600)
+
+
+class SomebodysBucket(Trouble):
+    """A bucket with the fleet's prefix that is no tenant's."""
+
+    page = "changes-refused"
+    title = "ChangesRefusedAlarm"
+    cause = "1 datapoint [1.0] was greater than the threshold (0.0)"
+    bucket = "kbfleet-of-somebody-else"
+    values: ClassVar = {"bucket": bucket}
+
+    def make(self, fleet: Fleet) -> None:
+        s3 = fleet.client("s3")
+        s3.create_bucket(Bucket=self.bucket)
+        self._notify(fleet, {"EventBridgeConfiguration": {}})
+        s3.put_object(Bucket=self.bucket, Key="own.md", Body=b"mine")
+
+    def take_away(self, fleet: Fleet) -> None:
+        self._notify(fleet, {})
+
+    def _notify(self, fleet: Fleet, configuration: Mapping[str, object]) -> None:
+        fleet.client("s3").put_bucket_notification_configuration(
+            Bucket=self.bucket, NotificationConfiguration=configuration
+        )
+
+
+class FunctionForbidden(Trouble):
+    """A function may not use the table any more."""
+
+    function: ClassVar[str]
+    queue: ClassVar[str] = ""
+    cause = "was greater than the threshold (0.0)"
+
+    def prepare(self, fleet: Fleet) -> None:
+        if self.queue:
+            fleet.impatient(self.queue, tries=1)
+
+    def make(self, fleet: Fleet) -> None:
+        fleet.take_away(self.function, "dynamodb:*")
+        self.use(fleet)
+
+    def use(self, fleet: Fleet) -> None:
+        """Has the function be called."""
+        raise NotImplementedError
+
+    def take_away(self, fleet: Fleet) -> None:
+        fleet.give_back(self.function)
+
+    def tidy_up(self, fleet: Fleet) -> None:
+        if self.queue:
+            fleet.impatient(self.queue, tries=3)
+
+
+class TicksForbidden(FunctionForbidden):
+    page = "ticks-failing"
+    title = "TicksFailingAlarm"
+    function = "TickFunction"
+    queue = "TickQueue"
+
+    def use(self, fleet: Fleet) -> None:
+        fleet.upload(TENANT, "sails.md", b"A sail is sold by the metre.")
+
+
+class CollectionForbidden(FunctionForbidden):
+    page = "failures-uncollected"
+    title = "FailuresUncollectedAlarm"
+    function = "CollectFailuresFunction"
+
+    def use(self, fleet: Fleet) -> None:
+        fleet.succeeds(f"kbfleet sync start {TENANT}")
+
+
+class RetryForbidden(FunctionForbidden):
+    page = "document-retries-failing"
+    title = "DocumentRetriesFailingAlarm"
+    function = "RetryDocumentsFunction"
+    queue = "DocumentRetryQueue"
+
+    def prepare(self, fleet: Fleet) -> None:
+        super().prepare(fleet)
+        before = len(fleet.messages())
+        fleet.fault(effect="documents_fail", keys=["oars.md"])
+        fleet.upload(TENANT, "oars.md", b"An oar is sold in pairs.")
+        until(lambda: fleet.messages()[before:], "a document that fails is not told of")
+        until(lambda: fleet.tenant(TENANT)["sync"]["state"] == "IDLE", "the tenant is still synced")
+        fleet.no_faults()
+
+    def use(self, fleet: Fleet) -> None:
+        fleet.succeeds(f"kbfleet sync retry-failed {TENANT} --no-wait")
+
+    def tidy_up(self, fleet: Fleet) -> None:
+        super().tidy_up(fleet)
+        before = len(fleet.messages())
+        fleet.succeeds(f"kbfleet sync start {TENANT}")
+        until(lambda: fleet.messages()[before:], "the incident of the documents is not over")
+
+
+class OnboardingMalformed(Trouble):
+    page = "onboarding-refused"
+    tenant = "echo"
+    title = "OnboardingRefusedAlarm"
+    cause = "was greater than the threshold (0.0)"
+
+    def make(self, fleet: Fleet) -> None:
+        entry = {
+            "Source": "example.billing",
+            "DetailType": "Tenant Onboarding Requested",
+            "Detail": '{"tenant": "echo"}',
+        }
+        fleet.client("events").put_events(Entries=[{**entry, "EventBusName": fleet.outputs["BusName"]}])
+
+
+class StoppedUnseen(FunctionForbidden):
+    page = "stopped-executions-unreported"
+    tenant = "foxtrot"
+    title = "StoppedExecutionsUnreportedAlarm"
+    function = "RecordStoppedExecutionFunction"
+    also = (("🔴", "foxtrot"), ("🟢", "foxtrot"))
+
+    def use(self, fleet: Fleet) -> None:
+        fleet.succeeds(f"kbfleet tenant add {self.tenant} --no-wait")
+        states, machine = fleet.client("stepfunctions"), fleet.outputs["ProvisionTenantStateMachineArn"]
+        running = states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
+        states.stop_execution(executionArn=running[0]["executionArn"])
+
+
+class UsageForbidden(FunctionForbidden):
+    page = "usage-uncounted"
+    title = "UsageUncountedAlarm"
+    function = "RecordUsageFunction"
+
+    def use(self, fleet: Fleet) -> None:
+        fleet.ask(TENANT, "For how long is a tent guaranteed?")
+
+
+class AlertsUndelivered(Trouble):
+    """Not among the others: nobody is told of it."""
+
+    page = "alerts-undelivered"
+    title = f"{TENANT}: some documents could not be ingested"
+
+    def prepare(self, fleet: Fleet) -> None:
+        fleet.impatient("AlertQueue", tries=2)
+
+    def make(self, fleet: Fleet) -> None:
+        secret = fleet.outputs["SlackWebhookSecretArn"]
+        fleet.client("secretsmanager").put_secret_value(SecretId=secret, SecretString="not set yet")
+        fleet.start_anew("SendAlertFunction")
+        fleet.upload(TENANT, "terms.pdf", DAMAGED)
+
+    def take_away(self, fleet: Fleet) -> None:
+        # The notifier knows a secret for a minute.
+        fleet.impatient("AlertQueue", tries=100)
+
+    def tidy_up(self, fleet: Fleet) -> None:
+        webhook = fleet.configuration.slack_webhook
+        secret = fleet.outputs["SlackWebhookSecretArn"]
+        fleet.client("secretsmanager").put_secret_value(SecretId=secret, SecretString=webhook)
+        fleet.client("s3").delete_object(Bucket=fleet.tenant(TENANT)["bucket_name"], Key="terms.pdf")
+
+
+TROUBLES: tuple[type[Trouble], ...] = (
+    BucketUnreadable,
+    DocumentDamaged,
+    ProvisioningRefused,
+    QuotaExhausted,
+    OffboardingRefused,
+    JobHangs,
+    JobsNotStarted,
+    SomebodysBucket,
+    TicksForbidden,
+    CollectionForbidden,
+    RetryForbidden,
+    OnboardingMalformed,
+    StoppedUnseen,
+    UsageForbidden,
+)
+
+UNTRIED: Mapping[str, str] = {
+    "alerts-waiting": "the local AWS does not tell how old a queue's oldest message is",
+    "api-failing": "the local AWS has no metrics of API Gateway",
+    "ask-slow": "answers of the local AWS are not slow",
+    "capacity-low": "nobody can mend it by a command: some tenants have to go",
+    "concurrency-exhausted": "the local AWS lets functions wait instead of refusing to run them",
+    "executions-failing": "the local AWS has no metrics of Step Functions; the failures themselves are tried",
+    "queues-stuck": "the local AWS does not tell how old a queue's oldest message is",
+    "requests-throttled": "it passes by itself, or needs a quota of the account",
+    "scheduled-work-failing": "schedules of the local AWS run at their real pace, up to a day apart",
+}
+"""Pages that no drill is about, and why."""
