@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -22,7 +23,7 @@ def clock() -> FakeClock:
 @pytest.fixture
 def secret(aws: None, clock: FakeClock) -> RememberedSecret:
     aws_client("secretsmanager").create_secret(Name="key", SecretString="first")
-    return RememberedSecret(aws_client("secretsmanager"), "key", clock=clock, remembered_for=AN_HOUR)
+    return RememberedSecret(lambda: aws_client("secretsmanager"), "key", clock=clock, remembered_for=AN_HOUR)
 
 
 def test_a_new_text_is_noticed_once_the_time_is_over(secret: RememberedSecret, clock: FakeClock) -> None:
@@ -35,8 +36,38 @@ def test_a_new_text_is_noticed_once_the_time_is_over(secret: RememberedSecret, c
 
 
 def test_one_that_cannot_be_read_is_tried_again_the_next_time(aws: None, clock: FakeClock) -> None:
-    secret = RememberedSecret(aws_client("secretsmanager"), "key", clock=clock, remembered_for=AN_HOUR)
+    secret = RememberedSecret(lambda: aws_client("secretsmanager"), "key", clock=clock, remembered_for=AN_HOUR)
     with pytest.raises(ResourceMissing, match="key"):
         secret()
     aws_client("secretsmanager").create_secret(Name="key", SecretString="there now")
     assert secret() == "there now"
+
+
+class TestReadingItMeanwhile:
+    def test_it_has_been_read_when_the_other_work_is_done(self, secret: RememberedSecret) -> None:
+        with secret.read_meanwhile():
+            pass
+        aws_client("secretsmanager").put_secret_value(SecretId="key", SecretString="second")
+        assert secret() == "first"
+
+    def test_it_is_not_read_again(self, secret: RememberedSecret, clock: FakeClock) -> None:
+        assert secret() == "first"
+        aws_client("secretsmanager").put_secret_value(SecretId="key", SecretString="second")
+        clock.advance(AN_HOUR.total_seconds() - 1)
+        with secret.read_meanwhile():
+            pass
+        assert secret() == "first"
+
+    def test_no_thread_is_left_when_the_other_work_fails(self, secret: RememberedSecret) -> None:
+        before = threading.active_count()
+        with pytest.raises(ValueError, match="the work"), secret.read_meanwhile():
+            raise ValueError("the work")
+        assert threading.active_count() == before
+        assert secret() == "first"
+
+    def test_what_goes_wrong_is_for_whoever_needs_the_text(self, aws: None, clock: FakeClock) -> None:
+        secret = RememberedSecret(lambda: aws_client("secretsmanager"), "key", clock=clock, remembered_for=AN_HOUR)
+        with secret.read_meanwhile():
+            pass
+        with pytest.raises(ResourceMissing):
+            secret()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from kbfleet.adapters.alert_channels import ChannelType
     from kbfleet.adapters.knowledge_stores import StoreType
+    from kbfleet.adapters.secrets import RememberedSecret
     from kbfleet.domain.alert import Deployment
     from kbfleet.domain.answer import AskableTenant
     from kbfleet.ports import (
@@ -476,6 +477,8 @@ def answerer(knowledge_store: str) -> Answerer:
     from kbfleet.settings.asking import AskSettings
 
     settings = read(AskSettings)
+    # A session is signed when there is an answer: time to get the key.
+    meanwhile = _session_secret().read_meanwhile
     generation = Generation(
         fleet().model_arn(settings.generation_model_id),
         settings.prompt_template,
@@ -487,8 +490,8 @@ def answerer(knowledge_store: str) -> Answerer:
         from kbfleet.adapters.sessions import LIFETIME
 
         conversations = DynamoDBConversations(_table(), clock(), LIFETIME)
-        return RetrieveAndConverseAnswerer(_answer_clients(), generation, conversations)
-    return RetrieveAndGenerateAnswerer(_answer_clients(), generation)
+        return RetrieveAndConverseAnswerer(_answer_clients(), generation, conversations, meanwhile)
+    return RetrieveAndGenerateAnswerer(_answer_clients(), generation, meanwhile)
 
 
 @cache
@@ -523,16 +526,23 @@ def _answer_client(operation: str, **credentials: str) -> Any:
 @cache
 def sessions() -> Sessions:
     from kbfleet.adapters.sessions import SignedSessions
+
+    return SignedSessions(_session_secret())
+
+
+@cache
+def _session_secret() -> RememberedSecret:
     from kbfleet.settings.asking import AskSettings
 
-    return SignedSessions(_secret(read(AskSettings).session_secret_arn, timedelta(hours=1)))
+    return _secret(read(AskSettings).session_secret_arn, timedelta(hours=1))
 
 
-def _secret(arn: str, remembered_for: timedelta) -> Callable[[], str]:
+def _secret(arn: str, remembered_for: timedelta) -> RememberedSecret:
     from kbfleet.adapters.secrets import RememberedSecret
 
-    client = boto3.client("secretsmanager", config=_CLIENT)
-    return RememberedSecret(client, arn, clock=clock(), remembered_for=remembered_for)
+    return RememberedSecret(
+        lambda: boto3.client("secretsmanager", config=_CLIENT), arn, clock=clock(), remembered_for=remembered_for
+    )
 
 
 @cache

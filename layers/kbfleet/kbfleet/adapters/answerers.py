@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 Clients = Callable[[str, AskableTenant], Any]
 """Gives the boto3 client for an operation on the tenant's knowledge base."""
+
+Meanwhile = Callable[[], AbstractContextManager[None]]
+"""What is done while Bedrock works; it may not raise."""
 
 OPERATIONS = {
     "RetrieveAndGenerate": ("bedrock-agent-runtime", 25),
@@ -99,9 +102,10 @@ class RetrieveAndGenerateAnswerer:
     """`kbfleet.ports.Answerer` by Bedrock's RetrieveAndGenerate, for knowledge bases of type VECTOR. Bedrock keeps the
     conversation, for 24 hours."""
 
-    def __init__(self, clients: Clients, generation: Generation) -> None:
+    def __init__(self, clients: Clients, generation: Generation, meanwhile: Meanwhile = nullcontext) -> None:
         self._clients = clients
         self._generation = generation
+        self._meanwhile = meanwhile
 
     def answer(self, tenant: AskableTenant, inquiry: Inquiry) -> GeneratedAnswer:
         configuration: dict[str, Any] = {
@@ -113,7 +117,7 @@ class RetrieveAndGenerateAnswerer:
             configuration["generationConfiguration"] = generation
         conversation = {"sessionId": inquiry.conversation} if inquiry.conversation else {}
         client = self._clients("RetrieveAndGenerate", tenant)
-        with _translated(tenant, inquiry):
+        with _translated(tenant, inquiry), self._meanwhile():
             answer = client.retrieve_and_generate(
                 input={"text": str(inquiry.question)},
                 retrieveAndGenerateConfiguration={
@@ -192,10 +196,17 @@ class RetrieveAndConverseAnswerer:
     """`kbfleet.ports.Answerer` by Retrieve and then Converse, for knowledge bases of type MANAGED, which have no
     RetrieveAndGenerate (AWS documentation, Managed knowledge bases). Its answers look like those of the other."""
 
-    def __init__(self, clients: Clients, generation: Generation, conversations: Conversations) -> None:
+    def __init__(
+        self,
+        clients: Clients,
+        generation: Generation,
+        conversations: Conversations,
+        meanwhile: Meanwhile = nullcontext,
+    ) -> None:
         self._clients = clients
         self._generation = generation
         self._conversations = conversations
+        self._meanwhile = meanwhile
 
     def answer(self, tenant: AskableTenant, inquiry: Inquiry) -> GeneratedAnswer:
         conversation = inquiry.conversation or str(uuid4())
@@ -232,7 +243,7 @@ class RetrieveAndConverseAnswerer:
                 "guardrailVersion": generation.guardrail_version,
             }
         client = self._clients("Converse", tenant)
-        with _translated(tenant, inquiry):
+        with _translated(tenant, inquiry), self._meanwhile():
             reply = client.converse(
                 modelId=generation.model_arn,
                 messages=[*_told_again(turns), _message("user", self._prompt(inquiry, references))],

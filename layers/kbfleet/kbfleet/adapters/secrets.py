@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from kbfleet.adapters.aws_errors import translated
+from kbfleet.domain.errors import KbfleetError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from datetime import datetime, timedelta
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -18,11 +22,15 @@ class RememberedSecret:
     """A secret's text, read again once it was read too long ago.
 
     Args:
+        client: makes the client, when the secret is first read.
         remembered_for: also the time for which a new text may go unnoticed.
     """
 
-    def __init__(self, client: SecretsManagerClient, arn: str, *, clock: Clock, remembered_for: timedelta) -> None:
-        self._client = client
+    def __init__(
+        self, client: Callable[[], SecretsManagerClient], arn: str, *, clock: Clock, remembered_for: timedelta
+    ) -> None:
+        self._make_client = client
+        self._client: SecretsManagerClient | None = None
         self._arn = arn
         self._clock = clock
         self._remembered_for = remembered_for
@@ -32,6 +40,25 @@ class RememberedSecret:
         """Raises: Throttled, NotReadyYet, AwsRefusal."""
         now = self._clock.now()
         if self._read is None or now - self._read[0] >= self._remembered_for:
+            self._client = self._client or self._make_client()
             with translated(f"the secret {self._arn}"):
                 self._read = now, self._client.get_secret_value(SecretId=self._arn)["SecretString"]
         return self._read[1]
+
+    @contextmanager
+    def read_meanwhile(self) -> Iterator[None]:
+        """Reads it by a thread, if it was never read, while the caller waits for something else. The thread has ended
+        when the block is left. What goes wrong is for whoever needs the text to learn."""
+        if self._read is not None:
+            yield
+            return
+        thread = Thread(target=self._try)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
+
+    def _try(self) -> None:
+        with suppress(KbfleetError):
+            self()
