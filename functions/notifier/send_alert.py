@@ -42,6 +42,8 @@ def _signals(event: dict[str, Any]) -> tuple[Signal, ...]:
         return signals.of_documents(parse(DocumentFailuresEvent, event).detail.to_domain(), deployment)
     if kind == EXECUTION_STATUS_CHANGE:
         ended = parse(SucceededExecutionEvent, event).detail
+        if ended.superseded:
+            return ()
         tenant_id = parse_json(StoppedExecutionInput, ended.input).tenant_id
         return signals.of_workflow_success(tenant_id, ended.workflow, ended.executionArn, ended.stopDate)
     if kind == ALARM_STATE_CHANGE:

@@ -437,6 +437,17 @@ class TestSendAlert:
             handler("notifier/send_alert")(event(f"triggers/send_alert_{sample}"))
         assert [sent.severity for sent in alerts.sent] == [Severity.BROKEN, Severity.RECOVERED]
 
+    def test_an_offboarding_that_made_way_for_a_resumption_ends_no_trouble(
+        self, handler: Handlers, alerts: RecordingAlertChannel
+    ) -> None:
+        superseded = event("triggers/send_alert_execution_succeeded")
+        told = json.loads(superseded["Records"][0]["body"].replace("provision-tenant", "offboard-tenant"))
+        told["detail"]["output"] = json.dumps({"tenant_id": "acme", "failure": {"Error": "LeaseLost", "Cause": "{}"}})
+        superseded["Records"][0]["body"] = json.dumps(told)
+        for batch in (event("triggers/send_alert_ingestion_failed"), superseded):
+            assert handler("notifier/send_alert")(batch) == {"batchItemFailures": []}
+        assert [sent.severity for sent in alerts.sent] == [Severity.BROKEN]
+
     @pytest.mark.parametrize("end", ["ingestion_recovered", "execution_succeeded", "alarm_over"])
     def test_the_end_of_nothing_is_no_news(self, handler: Handlers, alerts: RecordingAlertChannel, end: str) -> None:
         assert handler("notifier/send_alert")(event(f"triggers/send_alert_{end}")) == {"batchItemFailures": []}

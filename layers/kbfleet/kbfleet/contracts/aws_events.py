@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -38,11 +39,18 @@ ALARM_STATE_CHANGE = "CloudWatch Alarm State Change"
 
 
 class SucceededExecutionDetail(StoppedExecutionDetail):
-    """The same of an execution that reached its end. Times are in milliseconds since 1970. Source: AWS documentation,
-    EventBridge events of Step Functions."""
+    """The same of an execution that reached its end. Times are in milliseconds since 1970; `output` is JSON text, left
+    out when it is too long. Source: AWS documentation, EventBridge events of Step Functions."""
 
     status: Literal["SUCCEEDED"]
+    output: str | None = None
     stopDate: Annotated[datetime, BeforeValidator(lambda value: datetime.fromtimestamp(value / 1_000, UTC))]  # noqa: N815
+
+    @property
+    def superseded(self) -> bool:
+        """Whether it made way for whoever has its tenant now: such an execution has done nothing of its own. What a
+        step has failed with stays in an execution's output."""
+        return "failure" in json.loads(self.output or "{}")
 
 
 class SucceededExecutionEvent(BaseModel):
