@@ -63,6 +63,8 @@ KnowledgeStore = Annotated[
     str,
     typer.Option(callback=_known_store, help=f"Where tenants' vectors live by default: {', '.join(KNOWLEDGE_STORES)}."),
 ]
+_COMMANDS = Path(sys.executable).parent
+"""Of the virtual environment: kbfleet and kbfleet-local."""
 DEFAULT_STATE = REPOSITORY / ".local"
 
 
@@ -145,7 +147,8 @@ def up(
     _print_outputs(deployed.outputs)
     if api_page.API_URL_OUTPUT in deployed.outputs:
         console.print(f"\nTo read about the API and try it:  {configuration.aws_url}{api_page.PATH}/")
-    console.print('\nFor boto3, the AWS CLI and kbfleet in this shell:  eval "$(kbfleet-local env)"')
+    command = shlex.quote(str(_COMMANDS / "kbfleet-local"))
+    console.print(f'\nFor boto3, the AWS CLI and kbfleet in a shell:  eval "$({command} env)"', soft_wrap=True)
 
 
 @app.command()
@@ -169,9 +172,14 @@ def status(state: State = DEFAULT_STATE) -> None:
 
 @app.command()
 def env(state: State = DEFAULT_STATE) -> None:
-    """Print the environment variables that point a shell's AWS clients at the local AWS, to be evaluated."""
-    for name, value in _require_running(state).configuration.client_environment().items():
+    """Print what points a shell's AWS clients at the local AWS, and finds kbfleet's commands, to be evaluated."""
+    configuration = _require_running(state).configuration
+    variables = configuration.client_environment()
+    if api_url := deployment.read_outputs(configuration).get(api_page.API_URL_OUTPUT):
+        variables |= {"API_URL": api_url}
+    for name, value in variables.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
+    typer.echo(f'export PATH={shlex.quote(str(_COMMANDS))}:"$PATH"')
 
 
 @app.command()

@@ -40,7 +40,8 @@ def test_a_tenant_can_be_put_on_another_store_than_the_default_when_it_is_create
 
 def test_a_data_source_that_has_failed_since_ends_the_next_run_with_its_reasons(fleet: Fleet) -> None:
     reasons = ["The bucket cannot be read."]
-    fleet.emulator.faults.add({"effect": "data_source_fails", "seconds": 1_200, "failureReasons": reasons})
+    # Eight seconds here: the first run must have ended before, on a busy machine too.
+    fleet.emulator.faults.add({"effect": "data_source_fails", "seconds": 4_800, "failureReasons": reasons})
     assert fleet.provision({"tenant_id": "acme", "knowledge_store": "MANAGED"})["status"] == "SUCCEEDED"
     tenant = fleet.tenant("acme")
     names = {"knowledgeBaseId": tenant.knowledge_base_id, "dataSourceId": tenant.data_source_id}

@@ -1,7 +1,10 @@
 """What a newcomer types."""
 
 import json
+import os
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -27,6 +30,14 @@ def test_env_is_for_a_shell_to_evaluate(stack: Any) -> None:
     shell = f"{exports}\nprintf %s $AWS_ENDPOINT_URL,$AWS_ACCESS_KEY_ID,$AWS_DISABLE_HOST_PREFIX_INJECTION"
     printed = subprocess.run(["/bin/sh", "-c", shell], capture_output=True, text=True, check=True)  # noqa: S603
     assert printed.stdout == f"{stack.configuration.aws_url},test,true"
+
+
+def test_env_lets_a_shell_find_the_commands(stack: Any) -> None:
+    shell = f"{run('env', stack=stack)}\ncommand -v kbfleet; command -v kbfleet-local"
+    found = subprocess.run(  # noqa: S603
+        ["/bin/sh", "-c", shell], capture_output=True, text=True, check=True, env={"PATH": os.defpath}
+    )
+    assert [Path(command).parent for command in found.stdout.split()] == [Path(sys.executable).parent] * 2
 
 
 def test_token_prints_a_token_for_a_tenant(stack: Any) -> None:
