@@ -143,6 +143,13 @@ class Demo:
             self._until_synced(tenant, generation + 1)
             self._say(f"{tenant}: the uploads themselves have started a sync, and it has ended")
 
+    def _show_message(self, text: str, colour: str) -> None:
+        """A message to Slack, its labels beside their values, and links written out."""
+        readable = re.sub(r"<([^<>|]+)\|([^<>|]+)>", r"\2: \1", re.sub(r"^\*(.+)\*\n", r"\1: ", text, flags=re.M))
+        message = Panel(escape(readable.replace("```", "")), title="Slack", title_align="left", border_style=colour)
+        # Softly wrapped, a box is cut at its edge.
+        self.console.print(message, soft_wrap=False)
+
     def _break_and_mend(self) -> None:
         self._step("A broken ingestion: the alert, and the command that mends it")
         whole = next(path for path in samples.documents(_BROKEN_TENANT) if path.name == _BROKEN_DOCUMENT).read_bytes()
@@ -153,23 +160,21 @@ class Demo:
             lambda: next(iter(self._alerts()[before:]), None), "no alert reached Slack for the broken ingestion"
         )
         text = message_as_text(alert)
-        self.console.print(Panel(escape(text), title="Slack", title_align="left", border_style="red"))
+        self._show_message(text, "red")
         expect(_BROKEN_DOCUMENT in text, "the alert does not name the damaged document")
         command = re.search(r"```(.+?)```", text)
         if command is None:
             raise ExpectationNotMetError("the alert holds no command")
         generation = self.status(_BROKEN_TENANT).sync.requested_generation
         self._upload(_BROKEN_TENANT, _BROKEN_DOCUMENT, whole)
-        self._say(
-            "the whole document is uploaded again; the command from the message, as it is, does not wait for that:"
+        self._say("the whole document is uploaded again, and would be synced in a while; the command from the message does it now:")
+            "the whole document is uploaded again, which is synced in a while; the message's command does it now:"
         )
         self._succeeds(*shlex.split(command[1])[1:])
         recovered = self._until(
             lambda: next(iter(self._alerts()[before + 1 :]), None), "no recovery reached Slack after the mending"
         )
-        self.console.print(
-            Panel(escape(str(recovered["text"])), title="Slack", title_align="left", border_style="green")
-        )
+        self._show_message(message_as_text(recovered), "green")
         expect("🟢" in str(recovered["text"]), "the second message is no recovery: two alerts for one incident")
         # The command has asked for one, and the upload for another.
         sync = self._until_synced(_BROKEN_TENANT, generation + 2)
