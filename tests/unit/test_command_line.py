@@ -490,7 +490,18 @@ def test_usage_is_a_table_with_a_total(scripted: Scripted, run: Run) -> None:
 
 def test_tokens_that_nobody_knows_are_told(scripted: Scripted, run: Run) -> None:
     scripted(usage=[usage(unknown=7)])
-    assert "7 questions" in run("usage", "acme").stdout
+    assert "For 7 questions the service did not tell the tokens." in run("usage", "acme").stdout
+
+
+def test_where_no_question_told_its_tokens_there_is_no_number(scripted: Scripted, run: Run) -> None:
+    untold = {"questions": 9, "questions_without_tokens": 9, "input_tokens": 0, "output_tokens": 0}
+    body = usage()
+    unused = body.days[0].model_copy(update={**untold, "questions": 0, "questions_without_tokens": 0})
+    days = (body.days[0].model_copy(update=untold), unused)
+    scripted(usage=[body.model_copy(update={"days": days, "total": body.total.model_copy(update=untold)})])
+    lines = [line.split() for line in run("usage", "acme").stdout.splitlines() if line.strip()]
+    rows = [line[4:6] for line in lines if line[0] in {"2026-03-09", "Total"}]
+    assert rows == [["—", "—"], ["0", "0"], ["—", "—"]]
 
 
 def test_usage_of_some_days_is_asked_for_and_printed_for_programs(
