@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from kbfleet.contracts.tenants import ExecutionBody, SyncBody, SyncResultBody, T
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome, Statistics, SyncState
-from kbfleet.domain.tenant import TenantId, TenantStatus
+from kbfleet.domain.tenant import Offboarding, TenantId, TenantStatus
 from kbfleet.domain.uploads import DocumentKey, Upload
 from kbfleet.domain.usage_plan import Tier
 from tests.support.http_server import Reply, serving
@@ -283,6 +283,26 @@ def test_a_refusal_is_one_sentence_and_its_kind_decides_the_exit_code(
 )
 def test_what_cannot_be_valid_is_refused_before_anything_is_called(run: Run, arguments: tuple[str, ...]) -> None:
     assert run(*arguments).exit_code == 2
+
+
+class TestOffboardingWithoutWaiting:
+    def told(self, scripted: Scripted, run: Run, requested_at: datetime, retention: timedelta) -> str:
+        plan = Offboarding(requested_at, requested_at + retention, TenantStatus.ACTIVE)
+        leaving = tenant(sync()).model_copy(update={"status": TenantStatus.OFFBOARDING, "offboarding": plan})
+        running = ExecutionBody(execution="run", status="RUNNING", step="Wait For Retention Period")
+        scripted(tenant=[tenant(sync()), leaving], offboard=[running], offboarding=[running])
+        result = run("tenant", "offboard", "acme", "--confirm", "acme")
+        assert result.exit_code == 0
+        return str(result.stdout)
+
+    def test_until_the_retention_period_ends_it_can_be_taken_back(self, scripted: Scripted, run: Run) -> None:
+        told = self.told(scripted, run, datetime.now(UTC), timedelta(days=30))
+        assert "until then, `kbfleet tenant resume acme` takes it back" in told
+
+    @pytest.mark.parametrize("clock_behind", [timedelta(), timedelta(minutes=5)])
+    def test_without_one_it_cannot(self, scripted: Scripted, run: Run, clock_behind: timedelta) -> None:
+        told = self.told(scripted, run, datetime.now(UTC) + clock_behind, timedelta())
+        assert told == "Tenant acme is out of service. It is being deleted now and cannot be taken back.\n"
 
 
 class TestDocuments:
