@@ -80,8 +80,8 @@ def reconcile(
 
 def _told_of_reconciliation(report: ReconciliationDetail) -> Iterator[RenderableType]:
     found = len(report.findings)
-    verdict = f"[red]{found} disagreement{'s' if found != 1 else ''}.[/]" if found else "[green]they agree.[/]"
-    yield f"{report.tenants} tenants and {report.resources} resources: {verdict}"
+    verdict = f"[red]{counted(found, 'disagreement')}.[/]" if found else "[green]they agree.[/]"
+    yield f"{counted(report.tenants, 'tenant')} and {counted(report.resources, 'resource')}: {verdict}"
     for finding in report.findings:
         yield f"  {finding.disagreement} {finding.kind} {escape(finding.name)}: {escape(finding.advice)}"
     yield from (f"  Provisioning of {tenant} is started." for tenant in report.repairs)

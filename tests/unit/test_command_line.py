@@ -16,7 +16,7 @@ import cli.progress
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from kbfleet.contracts.asking import AskResponse, CitationBody, FreshnessBody, SourceBody
 from kbfleet.contracts.documents import DocumentRetryBody, FailedDocumentBody, FailedDocumentsBody, UploadBody
-from kbfleet.contracts.events import JobStateChangeDetail
+from kbfleet.contracts.events import JobStateChangeDetail, ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.tenants import ExecutionBody, SyncBody, SyncResultBody, TenantBody
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
@@ -84,7 +84,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
         for method, given in answers.items():
             remaining: Iterator[Any] = iter(given)
 
-            def answer(*_: Any, remaining: Iterator[Any] = remaining) -> Any:
+            def answer(*_: Any, remaining: Iterator[Any] = remaining, **__: Any) -> Any:
                 following = next(remaining)
                 if isinstance(following, Exception):
                     raise following
@@ -303,6 +303,20 @@ class TestOffboardingWithoutWaiting:
     def test_without_one_it_cannot(self, scripted: Scripted, run: Run, clock_behind: timedelta) -> None:
         told = self.told(scripted, run, datetime.now(UTC) + clock_behind, timedelta())
         assert told == "Tenant acme is out of service. It is being deleted now and cannot be taken back.\n"
+
+
+@pytest.mark.parametrize(
+    ("tenants", "resources", "said"),
+    [(1, 1, "1 tenant and 1 resource: they agree."), (2, 3, "2 tenants and 3 resources: they agree.")],
+)
+def test_a_reconciliation_counts_in_words_that_fit(
+    scripted: Scripted, run: Run, tenants: int, resources: int, said: str
+) -> None:
+    report = ReconciliationDetail(
+        occurred_at=NOW, tenants=tenants, resources=resources, missing=0, unexplained=0, findings=()
+    )
+    scripted(reconcile=[report])
+    assert run("reconcile").stdout.strip() == said
 
 
 class TestDocuments:
