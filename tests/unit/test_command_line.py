@@ -277,6 +277,19 @@ def test_a_refusal_is_one_sentence_and_its_kind_decides_the_exit_code(
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("arguments", [("tenant", "show", "acme"), ("doctor",)])
+def test_without_a_region_it_is_said_how_to_give_one_and_nothing_else(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.endswith("No Region is set. Give --region, or set AWS_REGION.\n")
+    assert len(result.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("tenant", "add", "A"), ("tenant", "show", "a--b"), ("sync", "start", "x" * 33), ("ask", " ", "--token", "t")],
