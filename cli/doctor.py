@@ -108,8 +108,12 @@ def _tenants(stack: FleetStack) -> Findings:
     if "ApiUrl" not in stack.outputs:
         raise FleetUnreachable(f"Stack {stack.name!r} has no output ApiUrl; is it a kbfleet stack?")
     listed = FleetApi(stack.outputs["ApiUrl"], stack.session).tenants(None).tenants
-    unwell = [trouble for each in listed if (trouble := _trouble(each, _freshness(stack))) is not None]
-    yield _well(f"The API answers; {len(listed) - len(unwell)} of {len(listed)} tenants are well.")
+    served = [each for each in listed if each.status is not TenantStatus.OFFBOARDED]
+    unwell = [trouble for each in served if (trouble := _trouble(each, _freshness(stack))) is not None]
+    if well := len(served) - len(unwell):
+        yield _well(f"The API answers; tenants in service that are well: {well} of {len(served)}.")
+    else:  # each of them, if there are any, is told below
+        yield _well(f"The API answers; tenants in service: {len(served)}.")
     yield from unwell
 
 

@@ -12,7 +12,7 @@ from xml.etree.ElementTree import ParseError, fromstring
 import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest, AWSResponse
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoRegionError
 from botocore.httpsession import URLLib3Session
 from pydantic import BaseModel, ValidationError
 from urllib3.filepost import encode_multipart_formdata
@@ -36,6 +36,8 @@ _UPLOAD_SECONDS = 300
 
 _JOBS_IN_A_PAGE = 100
 """As many as the API gives at once."""
+
+NO_REGION = "No Region is set. Give --region, or set AWS_REGION."
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -87,6 +89,8 @@ class FleetApi:
         try:
             session = boto3.Session(region_name=region)
             described = session.client("cloudformation").describe_stacks(StackName=stack)
+        except NoRegionError as error:
+            raise FleetUnreachable(NO_REGION) from error
         except (BotoCoreError, ClientError) as error:
             said = str(error).rstrip(".")
             raise FleetUnreachable(

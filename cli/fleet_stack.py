@@ -11,9 +11,9 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
-from cli.fleet_api import FleetUnreachable
+from cli.fleet_api import NO_REGION, FleetUnreachable
 
 
 @contextmanager
@@ -21,6 +21,8 @@ def asking(what: str) -> Iterator[None]:
     """Raises: FleetUnreachable with what AWS says, in place of botocore's errors."""
     try:
         yield
+    except NoRegionError as error:
+        raise FleetUnreachable(NO_REGION) from error
     except (BotoCoreError, ClientError) as error:
         raise FleetUnreachable(f"{what}: {error}") from error
 

@@ -43,6 +43,11 @@ def present(result: Result, told: Callable[[Result], Iterable[RenderableType]], 
         out.print(each, soft_wrap=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, whose plural ends in s."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def moment(at: datetime) -> str:
     return f"{moment_in_table(at)} UTC"
 

@@ -205,7 +205,10 @@ def slack(
 ) -> None:
     """Print the messages that the Slack sink has taken, oldest first."""
     configuration = _require_running(state).configuration
-    for record in SlackSink(configuration.slack_messages).messages():
+    records = SlackSink(configuration.slack_messages).messages()
+    if not records:
+        errors.print("Slack was sent nothing yet.")
+    for record in records:
         if as_json:
             typer.echo(json.dumps(record, ensure_ascii=False))
             continue

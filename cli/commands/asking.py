@@ -14,7 +14,7 @@ from rich.markup import escape
 from cli.arguments import DEFAULT_STACK, DOCUMENTS_PANEL, Json, Region, Stack, Tenant
 from cli.fleet_api import FleetApi
 from cli.progress import Progress
-from cli.terminal import Column, Listing, present
+from cli.terminal import Column, Listing, counted, present
 from kbfleet.contracts import parse
 from kbfleet.contracts.asking import AskRequest, AskResponse
 from kbfleet.contracts.usage import UsageBody, UsageCountsBody
@@ -106,18 +106,18 @@ def _usage_listing(body: UsageBody) -> Listing:
         [Column("Day"), *(Column(name, numbers=True) for name in _COUNTED)],
         [(str(day.day), *_counts(day)) for day in body.days],
         title=f"{body.tenant_id} · {body.first_day} to {body.last_day}",
-        caption=f"Of {unknown} questions, the service did not tell the tokens." if unknown else "",
+        caption=f"For {counted(unknown, 'question')} the service did not tell the tokens." if unknown else "",
         footer=("Total", *_counts(body.total)),
     )
 
 
 def _counts(counts: UsageCountsBody) -> list[str]:
-    numbers = (
-        counts.questions,
-        counts.passages,
-        counts.citations,
-        counts.input_tokens,
-        counts.output_tokens,
-        counts.guarded,
-    )
-    return [f"{number:,}" for number in numbers]
+    untold = 0 < counts.questions <= counts.questions_without_tokens
+    return [
+        f"{counts.questions:,}",
+        f"{counts.passages:,}",
+        f"{counts.citations:,}",
+        # A question that told only one of the two is among those without tokens, and what it told is shown.
+        *("—" if untold and not tokens else f"{tokens:,}" for tokens in (counts.input_tokens, counts.output_tokens)),
+        f"{counts.guarded:,}",
+    ]

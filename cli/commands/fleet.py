@@ -10,12 +10,12 @@ from rich.console import RenderableType
 from rich.markup import escape
 
 from cli.arguments import DEFAULT_STACK, FLEET_PANEL, Json, Region, Stack
-from cli.doctor import Finding, examine
+from cli.doctor import Finding, Verdict, examine
 from cli.exit_codes import FAILED
 from cli.fleet_api import FleetApi
 from cli.fleet_stack import FleetStack
 from cli.progress import Progress
-from cli.terminal import present
+from cli.terminal import counted, present
 from kbfleet.contracts.events import ReconciliationDetail
 
 app = typer.Typer()
@@ -34,13 +34,19 @@ def doctor(as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region =
     def told(found: Iterable[Finding]) -> Iterator[RenderableType]:
         for finding in found:  # each is told as soon as it is known
             yield from _told_of_finding(finding)
-        wrong = _count_wrong(findings)
-        things = "1 thing needs" if wrong == 1 else f"{wrong} things need"
-        yield f"[red]{things} attention.[/]" if wrong else "[green]The fleet is well.[/]"
+        yield _summary(findings)
 
     present(list(found()) if as_json else found(), told, as_json=as_json)
     if _count_wrong(findings):
         raise typer.Exit(FAILED)
+
+
+def _summary(findings: list[Finding]) -> str:
+    if wrong := _count_wrong(findings):
+        return f"[red]{'1 thing needs' if wrong == 1 else f'{wrong} things need'} attention.[/]"
+    if notes := sum(finding.verdict is Verdict.NOTE for finding in findings):
+        return f"[yellow]Nothing is broken; {counted(notes, 'note')}.[/]"
+    return "[green]The fleet is well.[/]"
 
 
 def _count_wrong(findings: list[Finding]) -> int:
@@ -74,8 +80,8 @@ def reconcile(
 
 def _told_of_reconciliation(report: ReconciliationDetail) -> Iterator[RenderableType]:
     found = len(report.findings)
-    verdict = f"[red]{found} disagreement{'s' if found != 1 else ''}.[/]" if found else "[green]they agree.[/]"
-    yield f"{report.tenants} tenants and {report.resources} resources: {verdict}"
+    verdict = f"[red]{counted(found, 'disagreement')}.[/]" if found else "[green]they agree.[/]"
+    yield f"{counted(report.tenants, 'tenant')} and {counted(report.resources, 'resource')}: {verdict}"
     for finding in report.findings:
         yield f"  {finding.disagreement} {finding.kind} {escape(finding.name)}: {escape(finding.advice)}"
     yield from (f"  Provisioning of {tenant} is started." for tenant in report.repairs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -18,7 +19,7 @@ from cli.terminal import DONE, Column, Details, Listing, moment, moment_in_table
 from kbfleet.contracts.tenants import ExecutionBody, TenantBody, TenantsBody
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion import Outcome
-from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, TenantId, TenantStatus
+from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, Offboarding, TenantId, TenantStatus
 from kbfleet.domain.usage_plan import Tier
 
 app = typer.Typer(help="The fleet's tenants.", no_args_is_help=True)
@@ -255,6 +256,11 @@ def _watch_offboarding(api: FleetApi, tenant: TenantId, name: str, *, to_the_end
     return watch(f"Offboarding {tenant}", look)
 
 
+def _is_due(offboarding: Offboarding) -> bool:
+    # Without a retention period it is due when it is requested, also where this machine's clock is behind.
+    return offboarding.delete_after <= max(datetime.now(UTC), offboarding.requested_at)
+
+
 def _told_of_offboarding(body: TenantBody) -> Iterator[RenderableType]:
     if body.erasure:
         yield f"{DONE} Tenant {body.tenant_id} is offboarded. Verified at {moment(body.erasure.verified_at)}:"
@@ -262,6 +268,8 @@ def _told_of_offboarding(body: TenantBody) -> Iterator[RenderableType]:
         yield from (f"  {kind} is kept" for kind in body.erasure.kept)
     elif body.offboarding and body.offboarding.deletion_began_at:
         yield f"Tenant {body.tenant_id} is being deleted."
+    elif body.offboarding and _is_due(body.offboarding):
+        yield f"Tenant {body.tenant_id} is out of service. It is being deleted now and cannot be taken back."
     elif body.offboarding:
         yield (
             f"Tenant {body.tenant_id} is out of service. Everything is deleted after "

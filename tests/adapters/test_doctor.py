@@ -213,6 +213,27 @@ class TestTenants:
         tenants.append(listed("sakura", pending_since=datetime.now(UTC) - timedelta(minutes=5)))
         assert troubles(patient) == []
 
+    @pytest.mark.parametrize(
+        ("statuses", "said"),
+        [
+            ((), "tenants in service that are well: 1 of 1."),
+            ((TenantStatus.FAILED,), "tenants in service that are well: 1 of 2."),
+            ((TenantStatus.SUSPENDED, TenantStatus.OFFBOARDED), "tenants in service that are well: 2 of 2."),
+        ],
+    )
+    def test_those_in_service_are_counted(
+        self, patient: Patient, tenants: list[ListedTenantBody], statuses: tuple[TenantStatus, ...], said: str
+    ) -> None:
+        tenants.extend(listed(f"tenant{number}", status=status) for number, status in enumerate(statuses))
+        assert f"The API answers; {said}" in [each.finding for each in examine(patient)]
+
+    def test_that_none_is_well_is_not_told_as_something_good(
+        self, patient: Patient, tenants: list[ListedTenantBody]
+    ) -> None:
+        tenants[0] = listed("acme", last_outcome=Outcome.DEGRADED)
+        told = [each.finding for each in examine(patient) if (each.check, each.verdict) == ("tenants", Verdict.WELL)]
+        assert told == ["The API answers; tenants in service: 1."]
+
     @pytest.mark.parametrize("error", [FleetUnreachable("no answer"), Refused(403, "Forbidden", "not yours")])
     def test_the_api_does_not_answer(self, patient: Patient, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
         def refuse(*_: object) -> None:
@@ -321,6 +342,12 @@ class TestTheCommand:
         result = run()
         assert result.exit_code == 0
         assert result.stdout.endswith("The fleet is well.\n")
+
+    def test_a_note_is_counted_and_exits_with_0(self, run: Callable[..., Any], tenants: list[ListedTenantBody]) -> None:
+        tenants.append(listed("sakura", last_outcome=Outcome.DEGRADED))
+        result = run()
+        assert result.exit_code == 0
+        assert result.stdout.endswith("Nothing is broken; 1 note.\n")
 
     def test_what_is_wrong_comes_with_what_to_do_and_exits_with_1(
         self, run: Callable[..., Any], patient: Patient

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ import cli.progress
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from kbfleet.contracts.asking import AskResponse, CitationBody, FreshnessBody, SourceBody
 from kbfleet.contracts.documents import DocumentRetryBody, FailedDocumentBody, FailedDocumentsBody, UploadBody
-from kbfleet.contracts.events import JobStateChangeDetail
+from kbfleet.contracts.events import JobStateChangeDetail, ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.tenants import ExecutionBody, SyncBody, SyncResultBody, TenantBody
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome, Statistics, SyncState
-from kbfleet.domain.tenant import TenantId, TenantStatus
+from kbfleet.domain.tenant import Offboarding, TenantId, TenantStatus
 from kbfleet.domain.uploads import DocumentKey, Upload
 from kbfleet.domain.usage_plan import Tier
 from tests.support.http_server import Reply, serving
@@ -84,7 +84,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
         for method, given in answers.items():
             remaining: Iterator[Any] = iter(given)
 
-            def answer(*_: Any, remaining: Iterator[Any] = remaining) -> Any:
+            def answer(*_: Any, remaining: Iterator[Any] = remaining, **__: Any) -> Any:
                 following = next(remaining)
                 if isinstance(following, Exception):
                     raise following
@@ -277,12 +277,59 @@ def test_a_refusal_is_one_sentence_and_its_kind_decides_the_exit_code(
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("arguments", [("tenant", "show", "acme"), ("doctor",)])
+def test_without_a_region_it_is_said_how_to_give_one_and_nothing_else(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.endswith("No Region is set. Give --region, or set AWS_REGION.\n")
+    assert len(result.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("tenant", "add", "A"), ("tenant", "show", "a--b"), ("sync", "start", "x" * 33), ("ask", " ", "--token", "t")],
 )
 def test_what_cannot_be_valid_is_refused_before_anything_is_called(run: Run, arguments: tuple[str, ...]) -> None:
     assert run(*arguments).exit_code == 2
+
+
+class TestOffboardingWithoutWaiting:
+    def told(self, scripted: Scripted, run: Run, requested_at: datetime, retention: timedelta) -> str:
+        plan = Offboarding(requested_at, requested_at + retention, TenantStatus.ACTIVE)
+        leaving = tenant(sync()).model_copy(update={"status": TenantStatus.OFFBOARDING, "offboarding": plan})
+        running = ExecutionBody(execution="run", status="RUNNING", step="Wait For Retention Period")
+        scripted(tenant=[tenant(sync()), leaving], offboard=[running], offboarding=[running])
+        result = run("tenant", "offboard", "acme", "--confirm", "acme")
+        assert result.exit_code == 0
+        return str(result.stdout)
+
+    def test_until_the_retention_period_ends_it_can_be_taken_back(self, scripted: Scripted, run: Run) -> None:
+        told = self.told(scripted, run, datetime.now(UTC), timedelta(days=30))
+        assert "until then, `kbfleet tenant resume acme` takes it back" in told
+
+    @pytest.mark.parametrize("clock_behind", [timedelta(), timedelta(minutes=5)])
+    def test_without_one_it_cannot(self, scripted: Scripted, run: Run, clock_behind: timedelta) -> None:
+        told = self.told(scripted, run, datetime.now(UTC) + clock_behind, timedelta())
+        assert told == "Tenant acme is out of service. It is being deleted now and cannot be taken back.\n"
+
+
+@pytest.mark.parametrize(
+    ("tenants", "resources", "said"),
+    [(1, 1, "1 tenant and 1 resource: they agree."), (2, 3, "2 tenants and 3 resources: they agree.")],
+)
+def test_a_reconciliation_counts_in_words_that_fit(
+    scripted: Scripted, run: Run, tenants: int, resources: int, said: str
+) -> None:
+    report = ReconciliationDetail(
+        occurred_at=NOW, tenants=tenants, resources=resources, missing=0, unexplained=0, findings=()
+    )
+    scripted(reconcile=[report])
+    assert run("reconcile").stdout.strip() == said
 
 
 class TestDocuments:
@@ -490,7 +537,18 @@ def test_usage_is_a_table_with_a_total(scripted: Scripted, run: Run) -> None:
 
 def test_tokens_that_nobody_knows_are_told(scripted: Scripted, run: Run) -> None:
     scripted(usage=[usage(unknown=7)])
-    assert "7 questions" in run("usage", "acme").stdout
+    assert "For 7 questions the service did not tell the tokens." in run("usage", "acme").stdout
+
+
+def test_where_no_question_told_its_tokens_there_is_no_number(scripted: Scripted, run: Run) -> None:
+    untold = {"questions": 9, "questions_without_tokens": 9, "input_tokens": 0, "output_tokens": 0}
+    body = usage()
+    unused = body.days[0].model_copy(update={**untold, "questions": 0, "questions_without_tokens": 0})
+    days = (body.days[0].model_copy(update=untold), unused)
+    scripted(usage=[body.model_copy(update={"days": days, "total": body.total.model_copy(update=untold)})])
+    lines = [line.split() for line in run("usage", "acme").stdout.splitlines() if line.strip()]
+    rows = [line[4:6] for line in lines if line[0] in {"2026-03-09", "Total"}]
+    assert rows == [["—", "—"], ["0", "0"], ["—", "—"]]
 
 
 def test_usage_of_some_days_is_asked_for_and_printed_for_programs(

@@ -53,6 +53,16 @@ def test_slack_prints_the_messages(stack: Any) -> None:
     assert json.loads(last)["message"] == {"text": "said by [the test]"}
 
 
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_that_slack_was_sent_nothing_is_told_to_people_only(
+    arguments: list[str], stack: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SlackSink, "messages", lambda _: [])
+    state = str(stack.configuration.state_directory)
+    result = runner.invoke(app, ["slack", *arguments, "--state", state])
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "Slack was sent nothing yet.\n")
+
+
 def test_status_says_where_the_stack_is(stack: Any) -> None:
     assert stack.configuration.aws_url in run("status", stack=stack)
 

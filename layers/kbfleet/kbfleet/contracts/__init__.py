@@ -22,7 +22,7 @@ def parse(model: type[Model], data: object) -> Model:
     """A contract from decoded JSON.
 
     Raises:
-        InvalidInput: naming the first field that is wrong.
+        InvalidInput: naming a field that is missing, else the first that is wrong.
     """
     try:
         return model.model_validate(data)
@@ -34,7 +34,7 @@ def parse_json(model: type[Model], text: str | bytes | None) -> Model:
     """A contract from JSON text, such as the body of an HTTP request.
 
     Raises:
-        InvalidInput: naming the first field that is wrong, or `body` when it is not JSON.
+        InvalidInput: naming a field that is missing, else the first that is wrong, or `body` when it is not JSON.
     """
     try:
         return model.model_validate_json(text or b"")
@@ -44,9 +44,11 @@ def parse_json(model: type[Model], text: str | bytes | None) -> Model:
 
 def _invalid_input(error: ValidationError) -> InvalidInput:
     # The value itself stays out of the message: it may be a tenant's text, and messages reach logs.
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"]) or "body"
-    return InvalidInput(field, f"{first['msg']}.")
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    # A misspelt field is both one too many and one that is missing: the latter's name is the one to learn.
+    told = next((each for each in errors if each["type"] == "missing"), errors[0])
+    field = ".".join(str(part) for part in told["loc"]) or "body"
+    return InvalidInput(field, f"{told['msg']}.")
 
 
 def _whole(value: object) -> object:
