@@ -168,8 +168,6 @@ class Demo:
         generation = self.status(_BROKEN_TENANT).sync.requested_generation
         self._upload(_BROKEN_TENANT, _BROKEN_DOCUMENT, whole)
         self._say("the whole document is uploaded again; the command from the message brings it in at once:")
-            "the whole document is uploaded again; instead of waiting for its sync, the command from the message:"
-        )
         self._succeeds(*shlex.split(command[1])[1:])
         recovered = self._until(
             lambda: next(iter(self._alerts()[before + 1 :]), None), "no recovery reached Slack after the mending"
