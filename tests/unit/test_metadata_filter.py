@@ -99,7 +99,7 @@ def test_anything_is_either_a_filter_or_refused(expression: Any) -> None:
         ({"andAll": [DEPARTMENT]}, "filter.andAll"),
         ({"orAll": DEPARTMENT}, "filter.orAll"),
         ({"orAll": [DEPARTMENT, {"equals": {"key": "a", "value": {}}}]}, "filter.orAll.1.equals.value"),
-        (nested(MAX_DEPTH + 1), ".".join(["filter", *["andAll", "0"] * MAX_DEPTH])),
+        (nested(MAX_DEPTH + 1), "filter"),
         ({"andAll": [{"orAll": [DEPARTMENT] * MAX_CONDITIONS}, DEPARTMENT]}, "filter"),
     ],
 )

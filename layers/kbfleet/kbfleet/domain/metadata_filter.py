@@ -45,7 +45,7 @@ class MetadataFilter:
 def _checked(expression: object, place: str, depth: int) -> int:
     """Returns: how many conditions it has."""
     if depth == 0:
-        raise InvalidInput(place, f"is nested more than {MAX_DEPTH} deep.")
+        raise InvalidInput(FIELD, f"is nested more than {MAX_DEPTH} deep.")
     if not isinstance(expression, Mapping) or len(expression) != 1:
         raise InvalidInput(place, f"must have exactly one operator, one of: {', '.join(OPERATORS)}.")
     ((operator, operand),) = expression.items()
