@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kbfleet.domain.errors import InvalidInput
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterQueue:
@@ -89,8 +91,12 @@ QUEUES = (
 """Every dead-letter queue of the template; the runbook's table is made of it."""
 
 
-def named(name: str) -> DeadLetterQueue | None:
-    return next((queue for queue in QUEUES if queue.name == name), None)
+def named(name: str) -> DeadLetterQueue:
+    """Raises: InvalidInput when there is none of that name."""
+    found = next((queue for queue in QUEUES if queue.name == name), None)
+    if found is None:
+        raise InvalidInput("queue", f"there is no {name!r}; there are: {', '.join(each.name for each in QUEUES)}.")
+    return found
 
 
 def table() -> str:

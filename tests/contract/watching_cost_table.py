@@ -7,18 +7,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from cli.costs.prices import Prices
 from kbfleet.metrics import Metric
 from tests.support.template import resources
 
-# USD a month in us-east-1, after the free tier. Source: Amazon CloudWatch pricing.
-ALARM, DASHBOARD, METRIC = 0.10, 3.00, 0.30
-
 
 def table() -> str:
+    """After the free tier, at the prices that `kbfleet costs` calculates with."""
+    prices = Prices.read()
     counted = (
-        ("alarms, of one metric each", len(resources("AWS::CloudWatch::Alarm")), ALARM),
-        ("dashboard", len(resources("AWS::CloudWatch::Dashboard")), DASHBOARD),
-        ("metrics of its own, for the hours in which they are written", len(Metric), METRIC),
+        ("alarms, of one metric each", len(resources("AWS::CloudWatch::Alarm")), prices["alarm"]),
+        ("dashboard", len(resources("AWS::CloudWatch::Dashboard")), prices["dashboard"]),
+        ("metrics of its own, for the hours in which they are written", len(Metric), prices["custom_metric"]),
     )
     rows = ["| what | how many | USD each | USD a month, at most |", "|---|---|---|---|"]
     rows += [f"| {what} | {count} | {price:.2f} | {count * price:.2f} |" for what, count, price in counted]
