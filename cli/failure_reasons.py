@@ -10,7 +10,6 @@ from kbfleet.domain.ingestion import FailureReason
 
 
 def reason_lines(reasons: Iterable[FailureReason]) -> Iterator[str]:
-    """Lines in rich's markup: each reason, and below it the documents that it names."""
+    """Lines in rich's markup: each reason, as Bedrock gives it."""
     for reason in reasons:
-        yield escape(reason.text)
-        yield from (escape(f"  {uri}") for uri in reason.documents)
+        yield escape(reason.whole)

@@ -41,11 +41,7 @@ def start(
 
     present(sync, told, as_json=as_json)
     if ended is not None and not good:
-        reasons = "".join(
-            f"\n  {line}"
-            for reason in ended.failure_reasons
-            for line in (reason.text, *(f"  {uri}" for uri in reason.documents))
-        )
+        reasons = "".join(f"\n  {reason.whole}" for reason in ended.failure_reasons)
         stop(f"The sync of tenant {tenant} ended {ended.outcome}{':' if reasons else '.'}{reasons}")
 
 

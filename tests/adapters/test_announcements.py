@@ -13,13 +13,13 @@ from kbfleet.contracts import parse
 from kbfleet.contracts.events import JobStateChangeEvent, TenantStateChangeEvent, WorkflowFailedEvent
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt
 from kbfleet.domain.errors import NotReadyYet
-from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.ingestion import JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.tenant import TenantStateChange, TenantStatus, Workflow, WorkflowFailure
 from kbfleet.ports import Announcements
 from tests.support.aws import client as aws_client
 from tests.support.clock import START
 from tests.support.fakes import RecordingAnnouncements
-from tests.support.samples import ACME, SAKURA, job_state_change, provisioning_failure
+from tests.support.samples import ACME, SAKURA, failure_reason, job_state_change, provisioning_failure
 from tests.support.template import resources
 
 CHANGES = [
@@ -39,7 +39,7 @@ CHANGES = [
             ingestion_job_id=None,
             started_at=None,
             statistics=Statistics(1, 2, 3, 4, 5, 6, 7, 8),
-            failure_reasons=(FailureReason("無視されました", ("s3://b/議事録, 1.md",)),),
+            failure_reasons=(failure_reason("無視されました", "s3://b/議事録, 1.md"),),
         ),
         False,  # told by what is collected of its documents
     ),

@@ -52,9 +52,9 @@ def put(world: Emulated, key: str, content: str = SENTENCE) -> str:
 
 class TestWhatBedrockKnows:
     def test_what_it_does_not_know_is_not_found(self, documents: BedrockDocuments, source: DataSourceReference) -> None:
-        (found,) = documents.look_up(source, ["s3://b/unknown.md"])
+        (found,) = documents.look_up(source, BUCKET, [f"s3://{BUCKET}/unknown.md"])
         assert found.status is IngestedStatus.NOT_FOUND
-        assert documents.look_up(source, []) == []
+        assert documents.look_up(source, BUCKET, []) == []
 
     def test_more_than_ten_are_looked_up_each_with_its_status_and_reason(
         self, world: Emulated, documents: BedrockDocuments, source: DataSourceReference
@@ -62,7 +62,7 @@ class TestWhatBedrockKnows:
         uris = [put(world, f"{number}.md") for number in range(23)]
         world.aws.emulator.faults.add({"effect": "documents_fail", "keys": ["7.md"]})
         world.ended(source, world.start(source))
-        found = {document.uri: document for document in documents.look_up(source, uris)}
+        found = {document.uri: document for document in documents.look_up(source, BUCKET, uris)}
         assert set(found) == set(uris)
         failed = found.pop(uris[7])
         assert failed.status is IngestedStatus.FAILED
@@ -75,7 +75,7 @@ class TestWhatBedrockKnows:
     ) -> None:
         uris = [put(world, f"{number}.md") for number in range(7)]
         world.ended(source, world.start(source))
-        found = documents.look_up(source, [*uris[:4], "no-uri", *uris[4:]])
+        found = documents.look_up(source, BUCKET, [*uris[:4], f"s3://{BUCKET}/{'long' * 50}.md", *uris[4:]])
         assert [document.status for document in found].count(IngestedStatus.INDEXED) == 7
 
     def test_all_of_them_come_in_pages(
@@ -90,7 +90,7 @@ class TestWhatBedrockKnows:
     def test_a_data_source_that_is_gone_is_missing(self, documents: BedrockDocuments) -> None:
         gone = DataSourceReference("KBUNKNOWN0", "DSUNKNOWN0")
         with pytest.raises(ResourceMissing):
-            documents.look_up(gone, ["s3://b/a.md"])
+            documents.look_up(gone, BUCKET, [f"s3://{BUCKET}/a.md"])
         with pytest.raises(ResourceMissing):
             list(documents.pages(gone))
 
@@ -103,13 +103,13 @@ class TestIngestingThem:
         put(world, "terms.md.metadata.json", json.dumps({"metadataAttributes": {"season": "winter"}}))
         world.aws.emulator.faults.add({"effect": "documents_fail", "keys": ["terms.md"], "count": 1})
         world.ended(source, world.start(source))
-        found = stored.find(uri)
+        found = stored.find(BUCKET, uri)
         assert found is not None
-        (answer,) = documents.ingest(source, [found], client_token=client_token("first try"))
+        (answer,) = documents.ingest(source, BUCKET, [found], client_token=client_token("first try"))
         assert answer.status is IngestedStatus.STARTING
         assert answer.updated_at is not None
         world.advance(60)
-        (after,) = documents.look_up(source, [uri])
+        (after,) = documents.look_up(source, BUCKET, [uri])
         assert after.status is IngestedStatus.INDEXED
         assert after.updated_at is not None
         assert after.updated_at > answer.updated_at
@@ -123,7 +123,7 @@ class TestIngestingThem:
     def test_more_than_ten_are_refused(self, documents: BedrockDocuments, source: DataSourceReference) -> None:
         many = [StoredDocument(f"s3://{BUCKET}/{number}.md", "1") for number in range(11)]
         with pytest.raises(RequestRefused):
-            documents.ingest(source, many, client_token=client_token("eleven"))
+            documents.ingest(source, BUCKET, many, client_token=client_token("eleven"))
 
 
 class TestWhatIsInTheBucket:
@@ -139,7 +139,7 @@ class TestWhatIsInTheBucket:
             ("議事録, 第2版.pdf.metadata.json", "{ }"),
         ):
             put(world, key, content)
-            found = stored.find(uri)
+            found = stored.find(BUCKET, uri)
             assert found is not None
             assert found.metadata_uri == (f"{uri}.metadata.json" if len(revisions) > 1 else None)
             revisions.append(found.revision)
@@ -149,8 +149,8 @@ class TestWhatIsInTheBucket:
         self, world: Emulated, stored: S3StoredDocuments
     ) -> None:
         put(world, "terms.md-draft")
-        assert stored.find(f"s3://{BUCKET}/terms.md") is None
-        assert stored.find("s3://no-such-bucket-of-ours/terms.md") is None
+        assert stored.find(BUCKET, f"s3://{BUCKET}/terms.md") is None
+        assert stored.find("no-such-bucket-of-ours", "s3://no-such-bucket-of-ours/terms.md") is None
 
 
 def test_each_step_of_a_retry_comes_once_and_says_which_it_is(table: Table) -> None:

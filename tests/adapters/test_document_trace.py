@@ -20,7 +20,7 @@ from tests.support.clock import START
 from tests.support.fleet import Fleet
 from tests.support.knowledge_base_worlds import BUCKET, Emulated
 from tests.support.knowledge_store_worlds import Managed, OnS3Vectors, StoreWorld
-from tests.support.samples import ACCOUNT, ACME, job_state_change, tenant
+from tests.support.samples import ACCOUNT, ACME, NAMES, job_state_change, tenant
 
 KEY = ObjectKey("規程/terms & rules.md")
 URI = f"s3://{BUCKET}/{KEY}"
@@ -78,6 +78,7 @@ class TracedWorld:
             failed_documents=self.fleet.failed_documents,
             probe=BedrockRetrievalProbe(self.world.aws.client("bedrock-agent-runtime")),
             clock=self.fleet.clock,
+            names=NAMES,
         )
         hop = tracer.trace(ACME, KEY).stuck_at
         return (hop.name, hop.verdict) if hop else None
@@ -172,11 +173,11 @@ def test_an_object_is_as_new_as_the_newer_of_it_and_its_metadata_file(on_s3_vect
     described = S3StoredDocuments(on_s3_vectors.world.aws.s3, account=ACCOUNT)
     began = on_s3_vectors.fleet.clock.now()
     on_s3_vectors.put("text")
-    assert described.describe(URI) == DocumentObject(began, 4)
+    assert described.describe(BUCKET, URI) == DocumentObject(began, 4)
     on_s3_vectors.world.advance(60)
     on_s3_vectors.put("{}", f"{KEY}.metadata.json")
-    assert described.describe(URI) == DocumentObject(began + timedelta(seconds=60), 4, 2)
-    assert described.describe("s3://no-such-bucket-of-ours/a.md") is None
+    assert described.describe(BUCKET, URI) == DocumentObject(began + timedelta(seconds=60), 4, 2)
+    assert described.describe("no-such-bucket-of-ours", "s3://no-such-bucket-of-ours/a.md") is None
     assert began >= START
 
 
@@ -184,6 +185,6 @@ def test_a_probe_finds_no_other_document(on_s3_vectors: TracedWorld) -> None:
     on_s3_vectors.put()
     on_s3_vectors.sync()
     probe = BedrockRetrievalProbe(on_s3_vectors.world.aws.client("bedrock-agent-runtime"))
-    assert probe.probe(on_s3_vectors.source.knowledge_base_id, KnowledgeBaseKind.VECTOR, URI).found
-    other = probe.probe(on_s3_vectors.source.knowledge_base_id, KnowledgeBaseKind.VECTOR, f"{URI}x")
+    assert probe.probe(on_s3_vectors.source.knowledge_base_id, KnowledgeBaseKind.VECTOR, BUCKET, URI).found
+    other = probe.probe(on_s3_vectors.source.knowledge_base_id, KnowledgeBaseKind.VECTOR, BUCKET, f"{URI}x")
     assert (other.found, other.refusal) == (False, "")

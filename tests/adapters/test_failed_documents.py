@@ -15,10 +15,10 @@ from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.ports import DocumentRetries, FailedDocuments
 from tests.support.clock import START
 from tests.support.fakes import InMemoryDocumentRetries, InMemoryFailedDocuments
-from tests.support.samples import ACME, SAKURA
+from tests.support.samples import ACME, NAMES, SAKURA, uri_of
 
 DOCUMENT = FailedDocument(
-    f"s3://b/{'深' * 341}/議事録, 第2版.pdf",  # a key of more bytes than a sort key takes
+    uri_of(f"{'深' * 341}/議事録, 第2版.pdf"),  # a key of more bytes than a sort key takes
     "no text",
     START,
     START + timedelta(hours=1, microseconds=5),
@@ -32,7 +32,7 @@ RETRY = DocumentRetry(
 
 
 def numbered(number: int) -> FailedDocument:
-    return replace(DOCUMENT, uri=f"s3://b/{number}")
+    return replace(DOCUMENT, uri=uri_of(str(number)))
 
 
 class FailedDocumentsSuite:
@@ -104,7 +104,7 @@ class TestInMemoryFailedDocuments(FailedDocumentsSuite):
 class TestDynamoDBFailedDocuments(FailedDocumentsSuite):
     @pytest.fixture
     def documents(self, table: Table) -> FailedDocuments:
-        return DynamoDBFailedDocuments(table)
+        return DynamoDBFailedDocuments(table, NAMES)
 
     def test_nothing_expires(self, table: Table, documents: FailedDocuments) -> None:
         documents.save(ACME, DOCUMENT)

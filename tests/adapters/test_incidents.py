@@ -11,20 +11,21 @@ import pytest
 
 from kbfleet.adapters.dynamodb_incidents import REMEMBERED_FOR, DynamoDBIncidents
 from kbfleet.adapters.dynamodb_table import Table
+from kbfleet.domain.alert import Reason
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.incident import Concern, Incident, Signal, Timeline
-from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome
+from kbfleet.domain.ingestion import JobStatus, Outcome
 from kbfleet.domain.root_cause import RootCause
 from kbfleet.domain.signals import of_ingestion
 from kbfleet.ports import Incidents
 from tests.support.clock import START
 from tests.support.fakes import InMemoryIncidents
-from tests.support.samples import DEPLOYMENT, job_state_change
+from tests.support.samples import DEPLOYMENT, failure_reason, job_state_change
 
 
 def signal() -> Signal:
     failed = job_state_change(
-        status=JobStatus.FAILED, outcome=Outcome.FAILED, failure_reasons=(FailureReason("No.", ("s3://b/議事録.pdf",)),)
+        status=JobStatus.FAILED, outcome=Outcome.FAILED, failure_reasons=(failure_reason("No.", "s3://b/議事録.pdf"),)
     )
     (found,) = of_ingestion(failed, DEPLOYMENT)
     return found
@@ -121,7 +122,7 @@ class TestDynamoDB(IncidentsSuite):
         timeline, incident = opened()
         spans: Callable[[int], Any] = lambda _: incident.affected["acme"]  # noqa: E731
         many = {f"{number:032d}": spans(number) for number in range(500)}
-        long = replace(incident.evidence, reasons=(FailureReason("理" * 2_048, ("s3://b/" + "深" * 341,) * 100),))
+        long = replace(incident.evidence, reasons=(Reason("理" * 2_048, ("s3://b/" + "深" * 341,) * 100),))
         incidents.record(timeline, [replace(incident, affected=many, evidence=long)])
 
 

@@ -13,7 +13,7 @@ from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, O
 from kbfleet.ports import JobHistory, Recorded
 from tests.support.clock import START
 from tests.support.fakes import InMemoryJobHistory
-from tests.support.samples import ACME, SAKURA, job_state_change
+from tests.support.samples import ACME, SAKURA, failure_reason, job_state_change
 
 KEPT_FOR = timedelta(days=90)
 STARTING = job_state_change(status=JobStatus.STARTING, outcome=None, occurred_at=START, statistics=Statistics())
@@ -21,7 +21,7 @@ COMPLETE = job_state_change(
     outcome=Outcome.DEGRADED,
     statistics=Statistics(1, 2, 3, 4, 5, 6, 7, 8),
     foreign=True,
-    failure_reasons=(FailureReason("無視されました", ("s3://b/議事録, 1.md", "s3://b/2.md")), FailureReason("x")),
+    failure_reasons=(failure_reason("無視されました", "s3://b/議事録, 1.md", "s3://b/2.md"), FailureReason("x")),
 )
 
 

@@ -13,7 +13,6 @@ from kbfleet.adapters.dynamodb import DynamoDBSyncLedger
 from kbfleet.adapters.dynamodb_table import Table
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.ingestion import (
-    FailureReason,
     JobStatus,
     Outcome,
     Priority,
@@ -28,7 +27,7 @@ from kbfleet.domain.tenant import TenantId
 from kbfleet.ports import Glance, SyncLedger
 from tests.support.clock import START
 from tests.support.fakes import InMemorySyncLedger
-from tests.support.samples import ACME, SAKURA, ingestion_job, sync_result
+from tests.support.samples import ACME, SAKURA, failure_reason, ingestion_job, sync_result
 
 INTERVAL = timedelta(seconds=10)
 FULL = Sync(
@@ -46,7 +45,7 @@ FULL = Sync(
     postponed=1,
     job=RunningJob("JOB0000003", 4, JobStatus.IN_PROGRESS, START, START),
     result=SyncResult(
-        Outcome.DEGRADED, 3, START, "JOB0000001", (FailureReason("無視されました", ("s3://b/a, b.md",)),), "DS00000002"
+        Outcome.DEGRADED, 3, START, "JOB0000001", (failure_reason("無視されました", "s3://b/a, b.md"),), "DS00000002"
     ),
     waiters=(Waiter("token-1", 4), Waiter("token-2", 5)),
 )

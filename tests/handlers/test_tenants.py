@@ -18,7 +18,7 @@ from tests.handlers.conftest import Handler, Logs, event
 from tests.support.clock import START
 from tests.support.fakes import JobCourse
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, EXECUTION, SAKURA, job_state_change, provisioning_failure, tenant
+from tests.support.samples import ACME, EXECUTION, SAKURA, job_state_change, provisioning_failure, tenant, uri_of
 
 Send = Callable[..., tuple[int, dict[str, Any]]]
 NAME = EXECUTION.rsplit(":", 1)[-1]
@@ -462,20 +462,20 @@ class TestGetJob:
         fleet.history.record(self.JOB, START)
         before, after = START - timedelta(hours=1), START + timedelta(hours=1)
         for uri, first, last in (
-            ("s3://b/here.pdf", START, START),
-            ("s3://b/again.pdf", before, after),
-            ("s3://b/later.pdf", after, after),
-            ("s3://b/before.pdf", before, before),
+            (uri_of("here.pdf"), START, START),
+            (uri_of("again.pdf"), before, after),
+            (uri_of("later.pdf"), after, after),
+            (uri_of("before.pdf"), before, before),
         ):
             fleet.failed_documents.save(ACME, FailedDocument(uri, "no text", first, last))
         status, body = send("get_job")
         assert (status, body["job"]["outcome"], body["left_out_total"]) == (200, "DEGRADED", 2)
-        assert [document["uri"] for document in body["left_out"]] == ["s3://b/again.pdf", "s3://b/here.pdf"]
+        assert [document["uri"] for document in body["left_out"]] == [uri_of("again.pdf"), uri_of("here.pdf")]
 
     def test_of_a_job_that_failed_as_a_whole_no_document_is_said_to_be_left_out(self, send: Send, fleet: Fleet) -> None:
         fleet.add(ACME)
         fleet.history.record(replace(self.JOB, outcome=Outcome.FAILED), START)
-        fleet.failed_documents.save(ACME, FailedDocument("s3://b/a.pdf", "no text", START, START))
+        fleet.failed_documents.save(ACME, FailedDocument(uri_of("a.pdf"), "no text", START, START))
         assert send("get_job")[1]["left_out"] == []
 
     def test_a_start_that_was_refused_is_found_by_its_generation(self, send: Send, fleet: Fleet) -> None:
@@ -508,7 +508,7 @@ class TestDocuments:
     @pytest.fixture
     def failing(self, fleet: Fleet) -> list[str]:
         fleet.add(ACME)
-        uris = [f"s3://b/{number}.pdf" for number in range(120)]
+        uris = [uri_of(f"{number}.pdf") for number in range(120)]
         for uri in uris:
             fleet.failed_documents.save(ACME, FailedDocument(uri, "no text", START, START, times=2))
             fleet.stored_documents.put(uri)

@@ -27,7 +27,7 @@ from tests.support.clock import START
 from tests.support.document_changes import change_message, sqs_batch
 from tests.support.fakes import RecordingAlertChannel
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, EXECUTION, NAMES, SAKURA, tenant
+from tests.support.samples import ACME, EXECUTION, NAMES, SAKURA, tenant, uri_of
 
 Handlers = Callable[[str], Handler]
 
@@ -359,7 +359,7 @@ class TestDocumentsThatFail:
     def test_an_ended_job_is_collected_and_the_bus_told(self, handler: Handlers, fleet: Fleet, logs: Logs) -> None:
         fleet.add(ACME)
         ended = event("triggers/collect_failures")
-        uris = ended["detail"]["failure_reasons"][0]["documents"]
+        uris = [uri_of("営業会議 議事録, 第2版.pdf"), uri_of("scan.pdf")]
         for uri in uris:
             fleet.stored_documents.put(uri)
         assert handler("ingestion/collect_failures")(ended) is None
@@ -388,8 +388,8 @@ class TestDocumentsThatFail:
 
     def test_a_retry_takes_its_steps_to_its_end(self, handler: Handlers, fleet: Fleet, logs: Logs) -> None:
         fleet.add(ACME)
-        fleet.failed_documents.save(ACME, FailedDocument("s3://b/a.pdf", "no text", START, START))
-        fleet.stored_documents.put("s3://b/a.pdf")
+        fleet.failed_documents.save(ACME, FailedDocument(uri_of("a.pdf"), "no text", START, START))
+        fleet.stored_documents.put(uri_of("a.pdf"))
         fleet.clock.advance(60)
         fleet.retry_turns.request(fleet.document_retries.save(DocumentRetry(ACME, "1", fleet.clock.now())))
         while fleet.retry_turns.waiting:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from kbfleet.domain.document_names import key_in
 from kbfleet.domain.document_trace import Probe
 from kbfleet.domain.documents import (
     DocumentObject,
@@ -18,9 +19,10 @@ from kbfleet.domain.documents import (
 )
 from kbfleet.domain.errors import CapacityExceeded, ConcurrentUpdate, RequestRefused
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.tenant import DataSourceReference, TenantId
+from kbfleet.domain.tenant import DataSourceReference, ResourceNames, TenantId
 from kbfleet.ports import Clock, FailedDocumentPage
 from tests.support.clock import START
+from tests.support.samples import NAMES
 
 PAGE_SIZE = 2
 INDEXING = timedelta(seconds=20)
@@ -34,7 +36,8 @@ def _position(uri: str) -> str:
 class InMemoryFailedDocuments:
     """`kbfleet.ports.FailedDocuments`."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: ResourceNames = NAMES) -> None:
+        self._names = names
         self._documents: dict[tuple[TenantId, str], FailedDocument] = {}
 
     def find(self, tenant_id: TenantId, uri: str) -> FailedDocument | None:
@@ -49,6 +52,7 @@ class InMemoryFailedDocuments:
         return FailedDocumentPage(rest[:limit], _position(rest[limit - 1].uri) if len(rest) > limit else None)
 
     def save(self, tenant_id: TenantId, document: FailedDocument) -> FailedDocument:
+        key_in(self._names.bucket(tenant_id), document.uri)
         self._check(tenant_id, document)
         stored = replace(document, version=document.version + 1)
         self._documents[tenant_id, document.uri] = stored
@@ -110,11 +114,16 @@ class InMemoryStoredDocuments:
     def delete(self, uri: str) -> None:
         self._objects.pop(uri, None)
 
-    def find(self, uri: str) -> StoredDocument | None:
+    def find(self, bucket: str, uri: str) -> StoredDocument | None:
+        key_in(bucket, uri)
         return StoredDocument(uri, self._objects[uri]) if uri in self._objects else None
 
-    def describe(self, uri: str) -> DocumentObject | None:
+    def describe(self, bucket: str, uri: str) -> DocumentObject | None:
+        key_in(bucket, uri)
         return self._described[uri] if uri in self._objects else None
+
+    def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
+        return {key for key in keys if f"s3://{bucket}/{key}" in self._objects}
 
 
 class InMemoryRetrievalProbe:
@@ -124,7 +133,8 @@ class InMemoryRetrievalProbe:
         self.findable: set[str] = set()
         self.refusal = ""
 
-    def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, uri: str) -> Probe:
+    def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, bucket: str, uri: str) -> Probe:
+        key_in(bucket, uri)
         return Probe(found=not self.refusal and uri in self.findable, refusal=self.refusal)
 
 
@@ -150,7 +160,9 @@ class InMemoryIngestedDocuments:
     def forget(self, uri: str) -> None:
         self._known.pop(uri, None)
 
-    def look_up(self, data_source: DataSourceReference, uris: Sequence[str]) -> Sequence[IngestedDocument]:
+    def look_up(self, data_source: DataSourceReference, bucket: str, uris: Sequence[str]) -> Sequence[IngestedDocument]:
+        for uri in uris:
+            key_in(bucket, uri)
         self._finish()
         return [self._known.get(uri) or IngestedDocument(uri, IngestedStatus.NOT_FOUND) for uri in uris]
 
@@ -163,8 +175,10 @@ class InMemoryIngestedDocuments:
             yield known[first : first + PAGE_SIZE]
 
     def ingest(
-        self, data_source: DataSourceReference, documents: Sequence[StoredDocument], *, client_token: str
+        self, data_source: DataSourceReference, bucket: str, documents: Sequence[StoredDocument], *, client_token: str
     ) -> Sequence[IngestedDocument]:
+        for document in documents:
+            key_in(bucket, document.uri)
         if len(documents) > 10:
             raise RequestRefused("documents: Member must have length less than or equal to 10")
         if self.busy:

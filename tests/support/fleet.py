@@ -126,6 +126,7 @@ class Fleet:
             ingested_documents=self.ingested_documents,
             stored_documents=self.stored_documents,
             announcements=self.announcements,
+            names=NAMES,
         )
 
     @property
@@ -138,6 +139,7 @@ class Fleet:
             stored_documents=self.stored_documents,
             turns=self.retry_turns,
             clock=self.clock,
+            names=NAMES,
         )
 
     @property
@@ -153,6 +155,7 @@ class Fleet:
             failed_documents=self.failed_documents,
             probe=self.retrieval_probe,
             clock=self.clock,
+            names=NAMES,
         )
 
     def add(self, tenant_id: TenantId) -> DataSourceReference:

@@ -21,12 +21,12 @@ from kbfleet.ports import KnowledgeBases
 from tests.support.emulator import SERVICE_ROLE, EmulatedAws
 from tests.support.fakes import FakeClock, InMemoryKnowledgeBases, JobCourse
 from tests.support.knowledge_store_worlds import OnS3Vectors, StoreWorld
-from tests.support.samples import NAMES
+from tests.support.samples import ACME, NAMES, failure_reason
 
-BUCKET = "kbfleet-documents"
+BUCKET = NAMES.bucket(ACME)
 REASONS = (
     FailureReason("The role was deleted."),
-    FailureReason("Ignored files", ("s3://b/議事録, 1.md", "s3://b/2.md")),
+    failure_reason("Ignored files", "s3://b/議事録, 1.md", "s3://b/2.md"),
 )
 
 

@@ -36,6 +36,16 @@ DATA_SOURCE = DataSourceReference("KB00000001", "DS00000002")
 EXECUTION = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:kbfleet-provision-tenant:acme-20261102T090000000000"
 
 
+def uri_of(key: str, tenant_id: TenantId = ACME) -> str:
+    """The URI of a document in the tenant's bucket."""
+    return f"s3://{NAMES.bucket(tenant_id)}/{key}"
+
+
+def failure_reason(text: str, *uris: str) -> FailureReason:
+    """As Bedrock names documents with a cause."""
+    return FailureReason(text, f"[Files: {', '.join(uris)}]. Call to Customer Source did not succeed.")
+
+
 def tenant(tenant_id: TenantId = ACME, /, **fields: object) -> Tenant:
     """An active tenant."""
     active = Tenant(

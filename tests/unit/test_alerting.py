@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kbfleet.adapters.alert_channels.slack_message import blocks, escaped, summary
-from kbfleet.domain.alert import Alert, Deployment, Severity, document_alert, ingestion_alert, workflow_alert
+from kbfleet.domain.alert import Alert, Deployment, Reason, Severity, document_alert, ingestion_alert, workflow_alert
 from kbfleet.domain.documents import FailureReport, News, ReportedDocument
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
-from tests.support.samples import ACME, DEPLOYMENT, SAKURA, job_state_change, provisioning_failure
+from tests.support.samples import ACME, DEPLOYMENT, SAKURA, failure_reason, job_state_change, provisioning_failure
 from tests.support.snapshots import assert_matches
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -30,18 +30,16 @@ FAILED = job_state_change(
         ),
     ),
 )
+UNREADABLE = (
+    "s3://kbfleet-sakura-0123456789/営業会議 議事録, 第2版.pdf",
+    "s3://kbfleet-sakura-0123456789/R&D <draft>.pdf",
+)
 DEGRADED = job_state_change(
     tenant_id=SAKURA,
     outcome=Outcome.DEGRADED,
     statistics=Statistics(scanned=14, new=12, failed=2),
     failure_reasons=(
-        FailureReason(
-            "Encountered error: Ignored 2 files as no text content found. Call to Customer Source did not succeed.",
-            (
-                "s3://kbfleet-sakura-0123456789/営業会議 議事録, 第2版.pdf",
-                "s3://kbfleet-sakura-0123456789/R&D <draft>.pdf",
-            ),
-        ),
+        failure_reason("Encountered error: Ignored 2 files as no text content found", *UNREADABLE),
         FailureReason("Filterable metadata must have at most 2048 bytes (Service: S3Vectors, Status Code: 400)"),
     ),
 )
@@ -52,8 +50,8 @@ LEFT_OUT = FailureReport(
     set_aside_now=1,
     set_aside=7,
     documents=(
-        ReportedDocument(DEGRADED.documents[0], DEGRADED.failure_reasons[0].text, News.NEW),
-        ReportedDocument(DEGRADED.documents[1], DEGRADED.failure_reasons[0].text, News.AGAIN),
+        ReportedDocument(UNREADABLE[0], DEGRADED.failure_reasons[0].text, News.NEW),
+        ReportedDocument(UNREADABLE[1], DEGRADED.failure_reasons[0].text, News.AGAIN),
         ReportedDocument("s3://kbfleet-sakura-0123456789/価格表.xls", "Internal error", News.SET_ASIDE_NOW),
     ),
 )
@@ -98,7 +96,7 @@ class TestDocuments:
     def test_what_could_not_be_named_or_counted_is_said(self) -> None:
         unexplained = left_out(FailureReport(DEGRADED, complete=False))
         assert dict(unexplained.facts)["Left out"] == "none that could be named; there may be more"
-        assert unexplained.reasons == DEGRADED.failure_reasons
+        assert unexplained.reasons == tuple(Reason(reason.whole) for reason in DEGRADED.failure_reasons)
 
     def test_a_job_that_failed_as_a_whole_is_told_by_itself(self) -> None:
         assert document_alert(FailureReport(FAILED, new=2), DEPLOYMENT) is None
@@ -153,7 +151,7 @@ class TestSlackMessages:
             title=evil,
             subject="acme",
             facts=((evil, evil),),
-            reasons=(FailureReason(evil, (f"s3://b/{evil}",)),),
+            reasons=(Reason(evil, (f"s3://b/{evil}",)),),
             advice=evil,
             command=evil,
         )
@@ -181,7 +179,7 @@ class TestSlackMessages:
             title=title,
             subject="acme",
             facts=(("Error", title), ("Step", title)),
-            reasons=tuple(FailureReason(reason or "-", documents) for reason in reasons),
+            reasons=tuple(Reason(reason or "-", documents) for reason in reasons),
             advice="Mend it.",
             command="kbfleet sync start acme",
         )
@@ -198,7 +196,7 @@ class TestSlackMessages:
     def test_ten_documents_are_named_and_the_others_counted(self) -> None:
         keys = tuple(f"s3://bucket/{number}.pdf" for number in range(25))
         text = json.dumps(
-            rendered(alert(job_state_change(outcome=Outcome.FAILED, failure_reasons=(FailureReason("x", keys),))))
+            rendered(alert(job_state_change(outcome=Outcome.FAILED, failure_reasons=(failure_reason("x", *keys),))))
         )
         assert "9.pdf" in text
         assert "10.pdf" not in text

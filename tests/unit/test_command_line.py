@@ -26,7 +26,7 @@ from kbfleet.domain.tenant import Offboarding, TenantId, TenantStatus
 from kbfleet.domain.uploads import DocumentKey, Upload
 from kbfleet.domain.usage_plan import Tier
 from tests.support.http_server import Reply, serving
-from tests.support.samples import job_state_change
+from tests.support.samples import failure_reason, job_state_change
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
 Scripted = Callable[..., None]
@@ -36,7 +36,7 @@ Run = Callable[..., Any]
 def sync(
     *, requested: int = 2, ended: int | None = None, outcome: Outcome = Outcome.SUCCEEDED, job: str | None = None
 ) -> SyncBody:
-    reasons = () if outcome is Outcome.SUCCEEDED else (FailureReason(text="no text", documents=("s3://b/a.pdf",)),)
+    reasons = () if outcome is Outcome.SUCCEEDED else (failure_reason("no text", "s3://b/a.pdf"),)
     return SyncBody(
         state=SyncState.RUNNING if job else SyncState.QUEUED if ended is None else SyncState.IDLE,
         requested_generation=requested,
@@ -471,7 +471,7 @@ class TestJobs:
             previous_outcome=Outcome.SUCCEEDED,
             generation=7,
             statistics=Statistics(scanned=9, new=4, modified=2, deleted=1, failed=3),
-            failure_reasons=(FailureReason("no [text]", ("s3://b/[a].pdf",)),),
+            failure_reasons=(failure_reason("no [text]", "s3://b/[a].pdf"),),
         )
         left_out = FailedDocumentBody(
             uri="s3://b/again.pdf",

@@ -14,7 +14,7 @@ from kbfleet.domain.tenant import TenantId, TenantStatus
 from kbfleet.usecases.ingestion import stop_sync
 from tests.support.fakes import JobCourse
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, NAMES, provisioning_failure, tenant
+from tests.support.samples import ACME, NAMES, failure_reason, provisioning_failure, tenant
 
 KEY = ObjectKey("規程/就業 規則.pdf")
 URI = f"s3://{NAMES.bucket(ACME)}/{KEY}"
@@ -270,7 +270,7 @@ class TestWhatBedrockHasMadeOfIt:
         indexed(fleet)
         fleet.clock.advance(60)
         upload(fleet)
-        reasons = (FailureReason("no text content found", (URI,)),)
+        reasons = (failure_reason("no text content found", URI),)
         plan(fleet, JobCourse(statistics=Statistics(scanned=1, failed=1), failure_reasons=reasons))
         fleet.request(ACME)
         fleet.tick_until_idle()

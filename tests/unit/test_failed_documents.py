@@ -21,19 +21,18 @@ from kbfleet.domain.documents import (
     IngestedStatus,
     News,
     Sighting,
-    names_all_that_failed,
     seen_failing,
 )
 from kbfleet.domain.errors import ResourceMissing, TenantNotFound, TenantSuspended
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.tenant import TenantStatus
 from kbfleet.usecases import failed_documents
-from kbfleet.usecases.failed_documents import request_retry
+from kbfleet.usecases.failed_documents import documents_named_by, request_retry
 from tests.support.clock import START
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, job_state_change, tenant
+from tests.support.samples import ACME, NAMES, failure_reason, job_state_change, tenant, uri_of
 
-A, B, C = "s3://b/a.pdf", "s3://b/議事録, 第2版.pdf", "s3://b/c.md"
+A, B, C = map(uri_of, ("a.pdf", "議事録, 第2版.pdf", "c.md"))
 NO_TEXT = "Ignored files as no text content found"
 
 
@@ -62,7 +61,7 @@ class Jobs:
         for uri, reason in failing.items():
             self.fleet.ingested_documents.set(uri, IngestedStatus.FAILED, reason)
         texts = dict.fromkeys(failing.values())
-        named = tuple(FailureReason(text, tuple(u for u, t in failing.items() if t == text)) for text in texts)
+        named = tuple(failure_reason(text, *(u for u, t in failing.items() if t == text)) for text in texts)
         made = outcome or (Outcome.DEGRADED if failing or reasons or failed else Outcome.SUCCEEDED)
         return job_state_change(
             ingestion_job_id=f"JOB{self.number:07}",
@@ -155,7 +154,7 @@ class TestCollecting:
     def test_documents_that_the_job_does_not_name_are_looked_for_on_every_page(self, jobs: Jobs) -> None:
         ingested = jobs.fleet.ingested_documents
         for number in range(9):
-            ingested.set(f"s3://b/{number}", IngestedStatus.INDEXED)
+            ingested.set(uri_of(f"{number}"), IngestedStatus.INDEXED)
         for uri, status in zip((A, B, C), ("PARTIALLY_INDEXED", "METADATA_UPDATE_FAILED", "IGNORED"), strict=True):
             ingested.set(uri, IngestedStatus(status))
         report = jobs.report(reasons=(FailureReason("Something failed."),), failed=3)
@@ -168,7 +167,7 @@ class TestCollecting:
     ) -> None:
         monkeypatch.setattr(failed_documents, "PAGES", 2)
         for number in range(8):
-            jobs.fleet.ingested_documents.set(f"s3://b/{number}", IngestedStatus.INDEXED)
+            jobs.fleet.ingested_documents.set(uri_of(f"{number}"), IngestedStatus.INDEXED)
         jobs.fleet.ingested_documents.set(A, IngestedStatus.FAILED)
         report = jobs.report(failed=1)
         assert (report.complete, report.newsworthy) == (False, True)
@@ -217,18 +216,19 @@ class TestWhetherAJobNamesAll:
     @pytest.mark.parametrize(
         ("failed", "reasons", "all_named"),
         [
-            (2, (FailureReason("Ignored 2 files as no text", (A, B)),), True),
-            (1, (FailureReason("Internal error", (A,)),), True),
-            (0, (FailureReason("Ignored 1 file as its metadata was too large", (A,)),), True),
-            (3, (FailureReason("Ignored 2 files as no text", (A, B)),), False),
-            (0, (FailureReason("Ignored 200 files as no text", (A, B)),), False),
+            (2, (failure_reason("Ignored 2 files as no text", A, B),), True),
+            (1, (failure_reason("Internal error", A),), True),
+            (0, (failure_reason("Ignored 1 file as its metadata was too large", A),), True),
+            (3, (failure_reason("Ignored 2 files as no text", A, B),), False),
+            (0, (failure_reason("Ignored 200 files as no text", A, B),), False),
             (0, (FailureReason("Something failed."),), False),
             (1, (), False),
         ],
     )
     def test_by_its_counts(self, failed: int, reasons: tuple[FailureReason, ...], all_named: bool) -> None:
         job = job_state_change(outcome=Outcome.DEGRADED, statistics=Statistics(failed=failed), failure_reasons=reasons)
-        assert names_all_that_failed(job) is all_named
+        documents = Jobs().fleet.stored_documents
+        assert documents_named_by(job, NAMES.bucket(ACME), documents).all is all_named
 
 
 class TestSettingAside:
@@ -377,7 +377,7 @@ class TestRetrying:
         assert retrying.failing[B].times == 1  # in jobs
 
     def test_many_documents_go_in_tens_and_never_more_than_fifty_are_under_way(self, retrying: Retrying) -> None:
-        uris = [f"s3://b/{number}" for number in range(123)]
+        uris = [uri_of(f"{number}") for number in range(123)]
         retrying.fail(*uris)
         retrying.request()
         first = retrying.step()
@@ -404,7 +404,7 @@ class TestRetrying:
         assert retrying.request().retry_id != first.retry_id
 
     def test_a_document_that_bedrock_will_not_take_does_not_keep_the_others_from_it(self, retrying: Retrying) -> None:
-        uris = [f"s3://b/{number}" for number in range(10)]
+        uris = [uri_of(f"{number}") for number in range(10)]
         retrying.fail(*uris)
         retrying.fleet.ingested_documents.refused = {uris[3]}
         retrying.request()

@@ -25,7 +25,7 @@ from kbfleet.usecases.incidents import IncidentDesk
 from local.slack_sink import validate_message
 from tests.support.clock import START
 from tests.support.fakes import FakeClock, InMemoryIncidents, RecordingAlertChannel
-from tests.support.samples import ACME, EXECUTION, job_state_change, provisioning_failure
+from tests.support.samples import ACME, EXECUTION, failure_reason, job_state_change, provisioning_failure
 from tests.support.snapshots import assert_matches
 
 SNAPSHOTS = Path(__file__).parent / "snapshots" / "incidents"
@@ -55,7 +55,7 @@ def left_out(tenant: str, minutes: float = 0, new: int = 1) -> Sequence[Signal]:
         status=JobStatus.COMPLETE,
         outcome=Outcome.DEGRADED,
         statistics=Statistics(scanned=12, new=11, failed=1),
-        failure_reasons=(FailureReason(reason, (uri,)),),
+        failure_reasons=(failure_reason(reason, uri),),
     )
     told = ReportedDocument(uri, reason, News.NEW if new else News.AGAIN)
     return of_documents(FailureReport(job, new=new, again=1 - new, documents=(told,)), DEPLOYMENT)

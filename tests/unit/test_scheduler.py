@@ -26,7 +26,7 @@ from kbfleet.domain.tenant import DataSourceReference, TenantId
 from kbfleet.usecases.ingestion import update_sync
 from tests.support.fakes import FailedTask, InMemoryKnowledgeBases, JobCourse, SucceededTask
 from tests.support.fleet import START_INTERVAL, Fleet
-from tests.support.samples import ACME, SAKURA, tenant
+from tests.support.samples import ACME, SAKURA, failure_reason, tenant
 
 SEVEN = [TenantId(f"tenant-{number}") for number in range(7)]
 SHORT = JobCourse(running_for=timedelta(seconds=20))
@@ -174,7 +174,7 @@ class TestTicks:
 
 class TestOutcomes:
     def test_a_degraded_job_syncs_its_generation_and_tells_the_reasons(self, fleet: Fleet) -> None:
-        reasons = (FailureReason("Ignored 1 files as no text content found", ("s3://b/scan.pdf",)),)
+        reasons = (failure_reason("Ignored 1 files as no text content found", "s3://b/scan.pdf"),)
         course = JobCourse(statistics=Statistics(scanned=3, new=2), failure_reasons=reasons)
         fleet.knowledge_bases.plan(fleet.add(ACME).knowledge_base_id, course)
         fleet.request(ACME)

@@ -350,7 +350,7 @@ def foreign_jobs() -> ForeignJobs:
 def failed_documents() -> FailedDocuments:
     from kbfleet.adapters.dynamodb_documents import DynamoDBFailedDocuments
 
-    return DynamoDBFailedDocuments(_table())
+    return DynamoDBFailedDocuments(_table(), fleet().names)
 
 
 @cache
@@ -393,6 +393,7 @@ def failure_collector() -> FailureCollector:
         ingested_documents=ingested_documents(),
         stored_documents=stored_documents(),
         announcements=announcements(),
+        names=fleet().names,
     )
 
 
@@ -408,6 +409,7 @@ def retry_step() -> RetryStep:
         stored_documents=stored_documents(),
         turns=retry_turns(),
         clock=clock(),
+        names=fleet().names,
     )
 
 
@@ -433,6 +435,7 @@ def document_tracer() -> DocumentTracer:
         failed_documents=failed_documents(),
         probe=retrieval_probe(),
         clock=clock(),
+        names=fleet().names,
     )
 
 

@@ -573,14 +573,16 @@ class FailedDocuments(Protocol):
 
     def find(self, tenant_id: TenantId, uri: str) -> FailedDocument | None: ...
 
-    def all(self, tenant_id: TenantId) -> Iterator[FailedDocument]: ...
+    def all(self, tenant_id: TenantId) -> Iterator[FailedDocument]:
+        """Those in the tenant's own bucket; what else may be stored is left out."""
+        ...
 
     def page(self, tenant_id: TenantId, limit: int, after: str | None) -> FailedDocumentPage: ...
 
     def save(self, tenant_id: TenantId, document: FailedDocument) -> FailedDocument:
         """Stores it if nobody stored another since it was read. Returns: the document with its new version.
 
-        Raises: ConcurrentUpdate.
+        Raises: ConcurrentUpdate, IsolationBreached when it is not in the tenant's own bucket.
         """
         ...
 
@@ -612,47 +614,54 @@ class RetryTurns(Protocol):
 
 
 class IngestedDocuments(Protocol):
-    """What Bedrock knows of the documents of a data source."""
+    """What Bedrock knows of the documents of a data source. `bucket` is the tenant's own."""
 
-    def look_up(self, data_source: DataSourceReference, uris: Sequence[str]) -> Sequence[IngestedDocument]:
+    def look_up(self, data_source: DataSourceReference, bucket: str, uris: Sequence[str]) -> Sequence[IngestedDocument]:
         """One for each, in any order; NOT_FOUND for those that it does not know, or will not tell of.
 
-        Raises: ResourceMissing when the data source is gone, Throttled, NotReadyYet, AwsRefusal.
+        Raises: ResourceMissing when the data source is gone, IsolationBreached when one is not in the bucket,
+            Throttled, NotReadyYet, AwsRefusal.
         """
         ...
 
     def pages(self, data_source: DataSourceReference) -> Iterator[Sequence[IngestedDocument]]:
-        """All of them, a page at a time, as far as the caller goes on.
+        """All of them, a page at a time, as far as the caller goes on; also those that should not be there.
 
         Raises: RequestRefused when the knowledge base does not list documents, and as `look_up`.
         """
         ...
 
     def ingest(
-        self, data_source: DataSourceReference, documents: Sequence[StoredDocument], *, client_token: str
+        self, data_source: DataSourceReference, bucket: str, documents: Sequence[StoredDocument], *, client_token: str
     ) -> Sequence[IngestedDocument]:
         """Begins to ingest at most ten documents by themselves. Returns: what Bedrock answers about each.
 
         Raises: Throttled, CapacityExceeded, ResourceConflict, NotReadyYet for "not now"; RequestRefused when it will
-            not take one of them.
+            not take one of them; IsolationBreached when one is not in the bucket.
         """
         ...
 
 
 class StoredDocuments(Protocol):
-    def find(self, uri: str) -> StoredDocument | None:
-        """The document as it is in its bucket; `None` when it is gone."""
+    """What is in a tenant's own bucket. Each raises IsolationBreached for a document that is not in it."""
+
+    def find(self, bucket: str, uri: str) -> StoredDocument | None:
+        """The document as it is there; `None` when it is gone."""
         ...
 
-    def describe(self, uri: str) -> DocumentObject | None:
+    def describe(self, bucket: str, uri: str) -> DocumentObject | None:
         """When it was put there, and how large it is; `None` when it is gone."""
+        ...
+
+    def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
+        """Which of these keys are there; of a bucket that is gone, none. Each of them begins with the first one."""
         ...
 
 
 class RetrievalProbe(Protocol):
-    def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, uri: str) -> Probe:
+    def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, bucket: str, uri: str) -> Probe:
         """Searches for that document alone. What the document says is never looked at.
 
-        Raises: AccessRefused, Throttled, NotReadyYet.
+        Raises: IsolationBreached when it is not in the bucket; AccessRefused, Throttled, NotReadyYet.
         """
         ...

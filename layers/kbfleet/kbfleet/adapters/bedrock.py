@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.errors import ResourceMissing
-from kbfleet.domain.ingestion import IngestionJob, JobStatus, parse_failure_reasons, statistics_from_counts
+from kbfleet.domain.ingestion import FailureReason, IngestionJob, JobStatus, Statistics
 from kbfleet.domain.knowledge_base import (
     DataSource,
     DataSourceStatus,
@@ -19,7 +20,7 @@ from kbfleet.domain.knowledge_base import (
 from kbfleet.domain.tenant import DataSourceReference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_bedrock_agent.client import AgentsforBedrockClient
 
@@ -279,6 +280,44 @@ def _ingestion_job(answer: Mapping[str, Any]) -> IngestionJob:
         JobStatus(answer["status"]),
         answer["startedAt"],
         answer["updatedAt"],
-        statistics_from_counts(answer.get("statistics", {})),
-        parse_failure_reasons(answer.get("failureReasons", ())),
+        job_statistics(answer.get("statistics", {})),
+        failure_reasons(answer.get("failureReasons", ())),
     )
+
+
+def job_statistics(counts: Mapping[str, int]) -> Statistics:
+    """The statistics of the API (`numberOf…`) under our names; counts that are missing are 0."""
+    return Statistics(
+        scanned=counts.get("numberOfDocumentsScanned", 0),
+        metadata_scanned=counts.get("numberOfMetadataDocumentsScanned", 0),
+        new=counts.get("numberOfNewDocumentsIndexed", 0),
+        modified=counts.get("numberOfModifiedDocumentsIndexed", 0),
+        metadata_modified=counts.get("numberOfMetadataDocumentsModified", 0),
+        deleted=counts.get("numberOfDocumentsDeleted", 0),
+        failed=counts.get("numberOfDocumentsFailed", 0),
+        skipped=counts.get("numberOfDocumentsSkipped", 0),
+    )
+
+
+def failure_reasons(raw: Iterable[str]) -> tuple[FailureReason, ...]:
+    """Bedrock's `failureReasons`, unwrapped.
+
+    Args:
+        raw: the strings of the API. Each is usually a JSON array inside a string (reported by users); anything else is
+            kept as it is.
+
+    Returns:
+        One reason a text, in order, empty texts left out.
+    """
+    return tuple(FailureReason.of(text) for element in raw for text in _texts(element) if text.strip())
+
+
+def _texts(element: str) -> list[str]:
+    try:
+        value = json.loads(element)
+    except (ValueError, RecursionError):
+        # The text is not ours: it may be anything, also brackets nested a thousand deep.
+        return [element]
+    if isinstance(value, list):
+        return [item if isinstance(item, str) else json.dumps(item, ensure_ascii=False) for item in value]
+    return [value if isinstance(value, str) else element]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
+from kbfleet.domain.document_names import key_in
 from kbfleet.domain.documents import BATCH, IngestedDocument, IngestedStatus
 from kbfleet.domain.errors import RequestRefused
 
@@ -26,7 +27,9 @@ class BedrockDocuments:
     def __init__(self, client: AgentsforBedrockClient) -> None:
         self._client = client
 
-    def look_up(self, data_source: DataSourceReference, uris: Sequence[str]) -> Sequence[IngestedDocument]:
+    def look_up(self, data_source: DataSourceReference, bucket: str, uris: Sequence[str]) -> Sequence[IngestedDocument]:
+        for uri in uris:
+            key_in(bucket, uri)
         batches = (uris[first : first + BATCH] for first in range(0, len(uris), BATCH))
         found = {document.uri: document for batch in batches for document in self._looked_up(data_source, batch)}
         return [found.get(uri) or IngestedDocument(uri, IngestedStatus.NOT_FOUND) for uri in uris]
@@ -59,8 +62,11 @@ class BedrockDocuments:
                 yield list(_documents(page["documentDetails"]))
 
     def ingest(
-        self, data_source: DataSourceReference, documents: Sequence[StoredDocument], *, client_token: str
+        self, data_source: DataSourceReference, bucket: str, documents: Sequence[StoredDocument], *, client_token: str
     ) -> Sequence[IngestedDocument]:
+        for document in documents:
+            key_in(bucket, document.uri)
+            key_in(bucket, document.metadata_uri or document.uri)
         with translated(f"documents of data source {data_source.data_source_id}"):
             answer = self._client.ingest_knowledge_base_documents(
                 knowledgeBaseId=data_source.knowledge_base_id,

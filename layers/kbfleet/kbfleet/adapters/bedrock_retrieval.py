@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.answer import MAX_QUESTION_LENGTH
+from kbfleet.domain.document_names import key_in
 from kbfleet.domain.document_trace import Probe
 from kbfleet.domain.errors import RequestRefused, ResourceMissing
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
@@ -29,7 +30,8 @@ class BedrockRetrievalProbe:
     def __init__(self, client: AgentsforBedrockRuntimeClient) -> None:
         self._client = client
 
-    def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, uri: str) -> Probe:
+    def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, bucket: str, uri: str) -> Probe:
+        key_in(bucket, uri)
         # The filter leaves nothing but the document. There must be words, too; its name is the likeliest to count.
         search = {"numberOfResults": 1, "filter": {"equals": {"key": _SOURCE_URI, "value": uri}}}
         configuration: Any = {_SEARCHES[kind]: search}

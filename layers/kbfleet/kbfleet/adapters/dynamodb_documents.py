@@ -10,19 +10,20 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
 from kbfleet.adapters.dynamodb_table import tenant_key
+from kbfleet.domain.document_names import is_in, key_in
 from kbfleet.domain.documents import DocumentRetry, FailedDocument
 from kbfleet.ports import FailedDocumentPage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from kbfleet.adapters.dynamodb_table import Table
-    from kbfleet.domain.tenant import TenantId
+    from kbfleet.domain.tenant import ResourceNames, TenantId
 
 # Made when first needed: most functions need neither.
 _documents = cache(lambda: TypeAdapter(FailedDocument))
@@ -38,22 +39,29 @@ def _digest(uri: str) -> str:
 class DynamoDBFailedDocuments:
     """`kbfleet.ports.FailedDocuments` in DynamoDB."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, names: ResourceNames) -> None:
         self._table = table
+        self._names = names
 
     def find(self, tenant_id: TenantId, uri: str) -> FailedDocument | None:
         record = self._table.get(tenant_id, f"{_DOCUMENT}{_digest(uri)}")
-        return _documents().validate_python(record) if record else None
+        return next(self._own(tenant_id, [record] if record else ()), None)
 
     def all(self, tenant_id: TenantId) -> Iterator[FailedDocument]:
-        return map(_documents().validate_python, self._table.of_tenant(tenant_id, _DOCUMENT))
+        return self._own(tenant_id, self._table.of_tenant(tenant_id, _DOCUMENT))
 
     def page(self, tenant_id: TenantId, limit: int, after: str | None) -> FailedDocumentPage:
         found = list(self._table.of_tenant(tenant_id, _DOCUMENT, after=after or "", limit=limit + 1))
-        documents = list(map(_documents().validate_python, found[:limit]))
-        return FailedDocumentPage(documents, _digest(documents[-1].uri) if len(found) > limit else None)
+        documents = list(self._own(tenant_id, found[:limit]))
+        return FailedDocumentPage(documents, _digest(found[limit - 1]["uri"]) if len(found) > limit else None)
+
+    def _own(self, tenant_id: TenantId, records: Iterable[Mapping[str, Any]]) -> Iterator[FailedDocument]:
+        """Before names were compared with what is in the bucket, others' could be stored."""
+        documents = map(_documents().validate_python, records)
+        return (document for document in documents if is_in(self._names.bucket(tenant_id), document.uri))
 
     def save(self, tenant_id: TenantId, document: FailedDocument) -> FailedDocument:
+        key_in(self._names.bucket(tenant_id), document.uri)
         stored = replace(document, version=document.version + 1)
         new = document.version == 0
         self._table.put(

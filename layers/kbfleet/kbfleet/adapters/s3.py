@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from kbfleet.adapters.aws_errors import translated
+from kbfleet.domain.document_names import key_in
 from kbfleet.domain.documents import DocumentObject, StoredDocument
 from kbfleet.domain.errors import BucketNameTaken, ResourceMissing
 from kbfleet.domain.uploads import METADATA_SUFFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.type_defs import ObjectTypeDef
@@ -179,23 +180,34 @@ class S3StoredDocuments:
         self._client = client
         self._account = account
 
-    def find(self, uri: str) -> StoredDocument | None:
-        document, beside = self._listed(uri)
+    def find(self, bucket: str, uri: str) -> StoredDocument | None:
+        document, beside = self._listed(bucket, uri)
         if document is None:
             return None
         etags = " ".join(_etag(each) for each in (document, beside) if each is not None)
         return StoredDocument(uri, etags, f"{uri}{METADATA_SUFFIX}" if beside else None)
 
-    def describe(self, uri: str) -> DocumentObject | None:
-        document, beside = self._listed(uri)
+    def describe(self, bucket: str, uri: str) -> DocumentObject | None:
+        document, beside = self._listed(bucket, uri)
         if document is None:
             return None
         changed_at = max(each["LastModified"] for each in (document, beside) if each is not None)
         return DocumentObject(changed_at, document["Size"], beside["Size"] if beside is not None else None)
 
-    def _listed(self, uri: str) -> tuple[ObjectTypeDef | None, ObjectTypeDef | None]:
+    def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
+        try:
+            with translated(f"bucket {bucket}"):
+                answer = self._client.list_objects_v2(Bucket=bucket, Prefix=keys[0], ExpectedBucketOwner=self._account)
+                if not answer["IsTruncated"]:
+                    return {found["Key"] for found in answer.get("Contents", ())} & set(keys)
+                # Many begin like the first one: then each is looked for by itself.
+                return {key for key in keys if self._object(bucket, key) is not None}
+        except ResourceMissing:
+            return ()
+
+    def _listed(self, bucket: str, uri: str) -> tuple[ObjectTypeDef | None, ObjectTypeDef | None]:
         """The object, and the metadata file beside it."""
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        key = key_in(bucket, uri)
         try:
             with translated(f"bucket {bucket}"):
                 document = self._object(bucket, key)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kbfleet.domain.documents import SET_ASIDE_AFTER, FailureReport, News, ReportedDocument
-from kbfleet.domain.ingestion import FailureReason, JobStateChange, Outcome
+from kbfleet.domain.ingestion import JobStateChange, Outcome
 from kbfleet.domain.tenant import TenantId, Workflow, WorkflowFailure
 
 MAX_COMMANDED = 60
@@ -18,6 +18,14 @@ MAX_COMMANDED = 60
 class Severity(StrEnum):
     BROKEN = "BROKEN"
     RECOVERED = "RECOVERED"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something is broken, and which documents that keeps from being answered from."""
+
+    text: str
+    documents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,7 @@ class Alert:
     title: str
     subject: str
     facts: tuple[tuple[str, str], ...]
-    reasons: tuple[FailureReason, ...] = ()
+    reasons: tuple[Reason, ...] = ()
     advice: str = ""
     command: str = ""
     links: tuple[Link, ...] = ()
@@ -120,7 +128,7 @@ def ingestion_alert(change: JobStateChange, deployment: Deployment) -> Alert | N
         title=f"{change.tenant_id}: ingestion failed",
         subject=str(change.tenant_id),
         facts=_ingestion_facts(change),
-        reasons=change.failure_reasons,
+        reasons=tuple(Reason(reason.whole) for reason in change.failure_reasons),
         advice="Answers still come, from the last good sync. Remove the cause; then sync again:",
         command=deployment.command("sync start", change.tenant_id),
         links=links,
@@ -137,10 +145,10 @@ def document_alert(report: FailureReport, deployment: Deployment) -> Alert | Non
     reasons = _by_reason([document for document in report.documents if document.news is not News.SET_ASIDE_NOW])
     if aside_now:
         text = f"Failed {SET_ASIDE_AFTER} times in a row: set aside, not reported again until they change"
-        reasons += (FailureReason(text, tuple(document.uri for document in aside_now)),)
+        reasons += (Reason(text, tuple(document.uri for document in aside_now)),)
     # What names no document may be all that is known.
     named = {uri for reason in reasons for uri in reason.documents}
-    reasons += tuple(reason for reason in job.failure_reasons if not reason.documents or not named)
+    reasons += tuple(Reason(reason.whole) for reason in job.failure_reasons if not reason.names or not named)
     counted = (
         (report.new, "new"),
         (report.again, "failed before"),
@@ -166,10 +174,10 @@ def document_alert(report: FailureReport, deployment: Deployment) -> Alert | Non
     )
 
 
-def _by_reason(documents: Sequence[ReportedDocument]) -> tuple[FailureReason, ...]:
+def _by_reason(documents: Sequence[ReportedDocument]) -> tuple[Reason, ...]:
     texts = dict.fromkeys(document.reason for document in documents)
     return tuple(
-        FailureReason(text, tuple(document.uri for document in documents if document.reason == text)) for text in texts
+        Reason(text, tuple(document.uri for document in documents if document.reason == text)) for text in texts
     )
 
 
@@ -194,7 +202,7 @@ def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: De
         title=f"{tenant_id}: {done} failed",
         subject=str(tenant_id),
         facts=(("Tenant", str(tenant_id)), ("Step", failure.step), ("Error", failure.error)),
-        reasons=(FailureReason(failure.reason),),
+        reasons=(Reason(failure.reason),),
         advice=advice,
         command=deployment.command(verb, tenant_id),
         links=(
@@ -217,7 +225,7 @@ def alarm_alert(name: str, description: str, reason: str, deployment: Deployment
         title=f"{name}: {what.strip() or 'the alarm went off'}",
         subject=name,
         facts=(("Alarm", name),),
-        reasons=(FailureReason(reason),),
+        reasons=(Reason(reason),),
         advice=_advice(command),
         command=deployment.qualified(command) if command else "",
         links=(*links, deployment.runbook_link(page)) if page else links,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
+from kbfleet.domain.document_names import is_in
 from kbfleet.domain.errors import InvalidInput, IsolationBreached
 from kbfleet.domain.metadata_filter import MetadataFilter
 from kbfleet.domain.tenant import TenantId
@@ -122,7 +123,7 @@ class GeneratedAnswer:
     def require_sources_in(self, bucket_name: str, tenant_id: TenantId) -> None:
         """Raises: IsolationBreached when a statement rests on a document that is not in the tenant's own bucket."""
         for source in (source for citation in self.citations for source in citation.sources):
-            if source.uri and not source.uri.startswith(f"s3://{bucket_name}/"):
+            if source.uri and not is_in(bucket_name, source.uri):
                 raise IsolationBreached(
                     f"An answer for tenant {tenant_id} rests on a document that is not in {bucket_name}.",
                     remedy=f"Compare the record of tenant {tenant_id} with the tags of its knowledge base.",

@@ -13,7 +13,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self, TypeVar
 
-from kbfleet.domain.documents import DocumentObject, FailedDocument, FailureStatus, IngestedDocument, IngestedStatus
+from kbfleet.domain.documents import (
+    DocumentObject,
+    FailedDocument,
+    FailureStatus,
+    IngestedDocument,
+    IngestedStatus,
+    NamedDocuments,
+)
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion import JobStateChange, Outcome, Sync, SyncState
 from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseStatus
@@ -109,6 +116,7 @@ class DocumentFacts:
     Args:
         running_jobs: of the fleet, of the same kind of knowledge base.
         jobs: those of the tenant that began when the object was as it is now, or later; the newest first.
+        named: what those of them name that may name this one.
         ingested: `None` when the data source is gone.
         failure: the entry in the list of documents that fail.
     """
@@ -124,6 +132,7 @@ class DocumentFacts:
     running_jobs: int = 0
     jobs: tuple[JobStateChange, ...] = ()
     ingested: IngestedDocument | None = None
+    named: tuple[NamedDocuments, ...] = ()
     failure: FailedDocument | None = None
     probe: Probe | None = None
 
@@ -445,7 +454,7 @@ def _named_by_its_job(facts: DocumentFacts) -> str:
     if job is None:
         return ""
     mended = _indexed(facts) and document.updated_at is not None and document.updated_at > job.occurred_at
-    reasons = (reason.text for reason in job.failure_reasons if document.uri in reason.documents)
+    reasons = (named.reasons.get(document.uri, "") for named in facts.named if named.job == job)
     return "" if mended else next(reasons, "")
 
 
@@ -465,7 +474,7 @@ def _set_aside(facts: DocumentFacts) -> bool:
 
 
 def _reasons(job: JobStateChange) -> str:
-    return "; ".join(reason.text for reason in job.failure_reasons) or "Bedrock gives no reason."
+    return "; ".join(reason.whole for reason in job.failure_reasons) or "Bedrock gives no reason."
 
 
 def _bucket(facts: DocumentFacts) -> str:

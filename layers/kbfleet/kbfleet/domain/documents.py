@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from kbfleet.domain.document_names import counted_in
 from kbfleet.domain.ingestion import JobStateChange, Outcome
 from kbfleet.domain.tenant import TenantId
 
@@ -230,21 +230,37 @@ def mended(
     return document.status is IngestedStatus.NOT_FOUND and later and known.changed_to(stored.revision)
 
 
-_COUNTED = re.compile(r"\bIgnored (\d+) files?\b")
+@dataclass(frozen=True, slots=True)
+class NamedDocuments:
+    """The documents that a job's reasons name, each with the reason, by what is in the tenant's bucket.
 
+    Args:
+        uris: of each reason of the job that was looked at, in their order.
+    """
 
-def names_all_that_failed(job: JobStateChange) -> bool:
-    """Whether a job's reasons name as many documents as failed. They are cut at 2,048 characters each (botocore model),
-    and some name none."""
-    if job.outcome is not Outcome.DEGRADED:
-        return True
-    if job.statistics.failed > len(job.documents) or not job.failure_reasons:
-        return False
-    for reason in job.failure_reasons:
-        counted = _COUNTED.search(reason.text)
-        if not reason.documents or (counted and int(counted[1]) > len(reason.documents)):
-            return False
-    return True
+    job: JobStateChange
+    uris: tuple[tuple[str, ...], ...]
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Why each of them failed, by its URI."""
+        named = zip(self.job.failure_reasons, self.uris, strict=False)
+        return {uri: reason.text for reason, uris in named for uri in uris}
+
+    @property
+    def at_least(self) -> int:
+        """How many documents failed, by all that the job says."""
+        said = sum(counted_in(reason.text) or 0 for reason in self.job.failure_reasons)
+        return max(self.job.statistics.failed, said)
+
+    @property
+    def all(self) -> bool:
+        """Whether they are as many as failed. Reasons are cut at 2,048 characters each (botocore model), some name
+        nothing, and some names cannot be told from others."""
+        if self.job.outcome is not Outcome.DEGRADED:
+            return True
+        nameless = len(self.uris) < len(self.job.failure_reasons) or not all(self.uris) or not self.uris
+        return not nameless and self.at_least <= len(self.reasons)
 
 
 @dataclass(frozen=True, slots=True)

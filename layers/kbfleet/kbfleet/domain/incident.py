@@ -17,8 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from kbfleet.domain.alert import Alert, Deployment, Severity
-from kbfleet.domain.ingestion import FailureReason
+from kbfleet.domain.alert import Alert, Deployment, Reason, Severity
 from kbfleet.domain.root_cause import RootCause
 
 FLAP_WINDOW = timedelta(hours=1)
@@ -406,7 +405,7 @@ class Incident:
             yield "Came back", f"{often}{quiet}"
 
 
-def _example(evidence: Alert) -> tuple[FailureReason, ...]:
+def _example(evidence: Alert) -> tuple[Reason, ...]:
     """Of one of many, what all have in common: the reason, but not the documents."""
     return tuple(
         replace(one, text=f"{evidence.subject}, for example: {one.text}", documents=()) for one in evidence.reasons[:1]

@@ -7,13 +7,12 @@ therefore wait, but it cannot be lost.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 
+from kbfleet.domain.document_names import words_and_names
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import DataSourceReference, TenantId
 
@@ -53,10 +52,24 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FailureReason:
-    """One cause that Bedrock names, and the documents it names with it."""
+    """One cause that Bedrock gives.
+
+    Args:
+        text: its own words.
+        names: what follows them where it lists documents, as it stands. Only `document_names.named_in` looks into it.
+    """
 
     text: str
-    documents: tuple[str, ...] = ()
+    names: str = ""
+
+    @classmethod
+    def of(cls, said: str) -> FailureReason:
+        return cls(*words_and_names(said))
+
+    @property
+    def whole(self) -> str:
+        """For people."""
+        return f"{self.text} {self.names}".strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,43 +127,6 @@ class LoggedJobState:
         if known.ended or self.status.ended:
             return not known.ended
         return _COURSE.index(self.status) > _COURSE.index(known)
-
-
-_FILES = re.compile(r"\s*\[Files: (?P<files>[^\]]*)\]")
-
-
-def parse_failure_reasons(raw: Iterable[str]) -> tuple[FailureReason, ...]:
-    """Bedrock's `failureReasons`, unwrapped.
-
-    Args:
-        raw: the strings of the API. Each is usually a JSON array inside a string, whose texts may end in
-            `[Files: s3://bucket/key, s3://bucket/other key]` (reported by users); anything else is kept as it is.
-
-    Returns:
-        One reason a text, in order, empty texts left out.
-    """
-    return tuple(_reason(text) for element in raw for text in _texts(element) if text.strip())
-
-
-def _texts(element: str) -> list[str]:
-    try:
-        value = json.loads(element)
-    except (
-        ValueError,
-        RecursionError,
-    ):  # the text is not ours: it may be anything, also brackets nested a thousand deep
-        return [element]
-    if isinstance(value, list):
-        return [item if isinstance(item, str) else json.dumps(item, ensure_ascii=False) for item in value]
-    return [value if isinstance(value, str) else element]
-
-
-def _reason(text: str) -> FailureReason:
-    documents: list[str] = []
-    for match in _FILES.finditer(text):
-        # Keys may hold commas and spaces, so the separator is the comma before the next URI.
-        documents += [uri.strip() for uri in re.split(r",\s*(?=s3://)", match["files"]) if uri.strip()]
-    return FailureReason(_FILES.sub("", text).strip(), tuple(documents))
 
 
 class Priority(IntEnum):
@@ -491,10 +467,9 @@ class JobStateChange:
         """Bedrock's id of the job; of one that Bedrock refused to start, the generation that it was for."""
         return self.ingestion_job_id or f"generation-{self.generation}"
 
-    @property
-    def documents(self) -> tuple[str, ...]:
-        """URIs of the documents that Bedrock names, each once, in order."""
-        return tuple(dict.fromkeys(uri for reason in self.failure_reasons for uri in reason.documents))
+    def may_name(self, uri: str) -> bool:
+        """Whether that text is in what Bedrock says; it may be a part of another name."""
+        return any(uri in reason.names for reason in self.failure_reasons)
 
 
 JOB_NAME_PATTERN = "([0-9a-zA-Z]{10}|generation-[0-9]{1,18})"
@@ -503,17 +478,3 @@ JOB_NAME_PATTERN = "([0-9a-zA-Z]{10}|generation-[0-9]{1,18})"
 
 def can_be_a_job(name: str) -> bool:
     return re.fullmatch(JOB_NAME_PATTERN, name) is not None
-
-
-def statistics_from_counts(counts: Mapping[str, int]) -> Statistics:
-    """The statistics of the API (`numberOf…`) under our names; counts that are missing are 0."""
-    return Statistics(
-        scanned=counts.get("numberOfDocumentsScanned", 0),
-        metadata_scanned=counts.get("numberOfMetadataDocumentsScanned", 0),
-        new=counts.get("numberOfNewDocumentsIndexed", 0),
-        modified=counts.get("numberOfModifiedDocumentsIndexed", 0),
-        metadata_modified=counts.get("numberOfMetadataDocumentsModified", 0),
-        deleted=counts.get("numberOfDocumentsDeleted", 0),
-        failed=counts.get("numberOfDocumentsFailed", 0),
-        skipped=counts.get("numberOfDocumentsSkipped", 0),
-    )

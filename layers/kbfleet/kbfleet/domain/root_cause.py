@@ -6,6 +6,8 @@ import hashlib
 import re
 from dataclasses import dataclass
 
+from kbfleet.domain.document_names import words_and_names
+
 MAX_LABEL = 140
 """Characters; a title of a message has to hold it."""
 
@@ -22,7 +24,6 @@ class RootCause:
 _OWN_TO_A_TENANT = tuple(
     (re.compile(pattern), stands_for)
     for pattern, stands_for in (
-        (r"s3://\S+", "<object>"),
         (r"arn:[\w-]*:s3:::[^\s,;)\]\"']+", "<bucket>"),
         # A role, a model and a key are the fleet's or the account's. Bedrock's own resources are a tenant's.
         (r"arn:[\w-]*:(bedrock|s3vectors|aoss|states|lambda|logs):[\w-]*:\d{12}:[^\s,;)\]\"']+", r"<\1>"),
@@ -75,10 +76,12 @@ def root_cause(kind: str, reason: str, *, tenant: str = "", error: str = "") -> 
     """
     if error in _USED_UP:
         return RootCause(_key(kind, error), _USED_UP[error], kind)
+    # What may be part of a document's name must not choose the cause.
+    said, _ = words_and_names(reason)
     for pattern, key, label in _WELL_KNOWN:
-        if pattern.search(reason):
+        if pattern.search(said):
             return RootCause(_key(kind, key), label, kind)
-    text = reason
+    text = said
     for own, stands_for in _OWN_TO_A_TENANT:
         text = own.sub(stands_for, text)
     if tenant:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kbfleet.domain.document_trace import DocumentFacts, Probe, trace
 from kbfleet.domain.errors import ResourceMissing
+from kbfleet.usecases.failed_documents import documents_named_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.documents import IngestedDocument
     from kbfleet.domain.ingestion import JobStateChange
     from kbfleet.domain.knowledge_base import KnowledgeBase
-    from kbfleet.domain.tenant import Tenant, TenantId
+    from kbfleet.domain.tenant import ResourceNames, Tenant, TenantId
     from kbfleet.ports import (
         Clock,
         FailedDocuments,
@@ -44,6 +45,7 @@ class DocumentTracer:
     failed_documents: FailedDocuments
     probe: RetrievalProbe
     clock: Clock
+    names: ResourceNames
 
     def trace(self, tenant_id: TenantId, key: ObjectKey) -> DocumentTrace:
         """Raises: Throttled, NotReadyYet, AwsRefusal when a place could not be looked at."""
@@ -54,25 +56,28 @@ class DocumentTracer:
         facts = DocumentFacts(tenant_id, key, self.clock.now(), tenant)
         if tenant is None or tenant.bucket_name is None or tenant.knowledge_base_id is None:
             return facts
-        uri = f"s3://{tenant.bucket_name}/{key}"
+        bucket = self.names.bucket(tenant_id)
+        uri = f"s3://{bucket}/{key}"
         store = self.stores.get(tenant.knowledge_store)  # the stack may offer it no more
         sync = self.ledger.find(tenant_id)
         facts = replace(
             facts,
             sync=sync,
-            stored=self.stored_documents.describe(uri),
+            stored=self.stored_documents.describe(bucket, uri),
             max_metadata_bytes=store.max_metadata_bytes if store is not None else None,
             knowledge_base=self.knowledge_bases.get(tenant.knowledge_base_id),
-            ingested=self._ingested(tenant, uri),
+            ingested=self._ingested(tenant, bucket, uri),
             failure=self.failed_documents.find(tenant_id, uri),
             running_jobs=sum(other.kind is sync.kind for other in self.ledger.running()),
         )
         if facts.knowledge_base is None or facts.stored is None:
             return facts
+        jobs = self._jobs_since(tenant, facts)
         return replace(
             facts,
-            jobs=self._jobs_since(tenant, facts),
-            probe=self._probed(facts.knowledge_base, uri),
+            jobs=jobs,
+            named=tuple(documents_named_by(job, bucket, self.stored_documents) for job in jobs if job.may_name(uri)),
+            probe=self._probed(facts.knowledge_base, bucket, uri),
         )
 
     def _jobs_since(self, tenant: Tenant, facts: DocumentFacts) -> tuple[JobStateChange, ...]:
@@ -82,17 +87,17 @@ class DocumentTracer:
         own = (job for job in jobs if job.data_source.data_source_id == tenant.data_source_id)
         return tuple(sorted(own, key=lambda job: job.started_at or job.occurred_at, reverse=True))
 
-    def _ingested(self, tenant: Tenant, uri: str) -> IngestedDocument | None:
+    def _ingested(self, tenant: Tenant, bucket: str, uri: str) -> IngestedDocument | None:
         if tenant.data_source_id is None:
             return None
         try:
-            (document,) = self.ingested_documents.look_up(tenant.data_source(), [uri])
+            (document,) = self.ingested_documents.look_up(tenant.data_source(), bucket, [uri])
         except ResourceMissing:
             return None
         return document
 
-    def _probed(self, knowledge_base: KnowledgeBase, uri: str) -> Probe:
+    def _probed(self, knowledge_base: KnowledgeBase, bucket: str, uri: str) -> Probe:
         kind = knowledge_base.kind
         if kind is None:
             return Probe(found=False, refusal="It is of a kind that kbfleet does not make.")
-        return self.probe.probe(knowledge_base.knowledge_base_id, kind, uri)
+        return self.probe.probe(knowledge_base.knowledge_base_id, kind, bucket, uri)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from kbfleet.domain.document_names import is_in, named_in
 from kbfleet.domain.documents import (
     ANSWER_WITHIN,
     BATCH,
     DocumentRetry,
     IngestedDocument,
     IngestedStatus,
+    NamedDocuments,
     SentDocument,
     failure_report,
     mended,
-    names_all_that_failed,
     seen_failing,
     sighted,
 )
 from kbfleet.domain.errors import (
     CapacityExceeded,
+    IsolationBreached,
     RequestRefused,
     ResourceConflict,
     ResourceMissing,
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
         StoredDocument,
     )
     from kbfleet.domain.ingestion import JobStateChange
-    from kbfleet.domain.tenant import DataSourceReference, Tenant, TenantId
+    from kbfleet.domain.tenant import DataSourceReference, ResourceNames, Tenant, TenantId
     from kbfleet.ports import (
         Announcements,
         Clock,
@@ -55,6 +58,8 @@ if TYPE_CHECKING:
 PAGES = 50
 """Pages of ListKnowledgeBaseDocuments, of 100 documents each, that are looked through after one job: about ten seconds
 of the five requests a second that an account has (AWS documentation, Quotas for Amazon Bedrock)."""
+REASONS = 100
+"""Of one job, whose names are compared with what is in the bucket: one or two lists of keys for each name."""
 MOST = 1_000
 """Documents that a tenant's list may hold; all of them are looked up after each job, which takes about a minute. Where
 more fail, the cause is seldom in the documents."""
@@ -76,6 +81,7 @@ class FailureCollector:
     ingested_documents: IngestedDocuments
     stored_documents: StoredDocuments
     announcements: Announcements
+    names: ResourceNames
 
     def collect(self, job: JobStateChange) -> FailureReport | None:
         """Returns: what is published; `None` when the tenant is on its way out, or nothing fails and nothing did.
@@ -83,14 +89,16 @@ class FailureCollector:
         Raises:
             TenantNotFound, ConcurrentUpdate, Throttled, NotReadyYet, AwsRefusal.
         """
-        if _leaves(self.registry.get(job.tenant_id)):
+        tenant = self.registry.get(job.tenant_id)
+        if _leaves(tenant):
             return None
         known = {document.uri: document for document in self.failed_documents.all(job.tenant_id)}
         if not known and (job.outcome is None or not job.outcome.broken):
             return None
-        named = {uri: reason.text for reason in job.failure_reasons for uri in reason.documents}
-        found, complete = self._found(job, known, named)
-        failing = self._brought_up_to_date(job, known, named, found)
+        named = documents_named_by(job, self.names.bucket(job.tenant_id), self.stored_documents)
+        found, complete = self._found(tenant, known, named)
+        failing = self._brought_up_to_date(job, known, named.reasons, found)
+        complete = complete and (named.all or named.at_least <= len(failing))
         report = failure_report(
             job, failing, mended=len(known.keys() - {document.uri for document in failing}), complete=complete
         )
@@ -98,32 +106,36 @@ class FailureCollector:
         return report
 
     def _found(
-        self, job: JobStateChange, known: Mapping[str, FailedDocument], named: Mapping[str, str]
+        self, tenant: Tenant, known: Mapping[str, FailedDocument], named: NamedDocuments
     ) -> tuple[Mapping[str, IngestedDocument], bool]:
         """What Bedrock says of every document that may fail; and whether these are all."""
+        bucket = self.names.bucket(tenant.tenant_id)
         failing: dict[str, IngestedDocument] = {}
         complete = True
         # What is in the list already is always looked up: else it could not be seen to be mended.
-        wanted = list(dict.fromkeys([*known, *named]))
+        wanted = list(dict.fromkeys([*known, *named.reasons]))
         try:
-            if not names_all_that_failed(job):
-                listed, complete = self._listed(job.data_source)
+            data_source = _present_data_source(tenant, named.job)
+            if not named.all:
+                listed, complete = self._listed(data_source, bucket)
                 failing = {document.uri: document for document in listed}
                 wanted = list(dict.fromkeys([*wanted, *failing]))
             complete = complete and len(wanted) <= max(MOST, len(known))
             wanted = wanted[: max(MOST, len(known))]
-            looked_up = self.ingested_documents.look_up(job.data_source, [uri for uri in wanted if uri not in failing])
+            unknown = [uri for uri in wanted if uri not in failing]
+            looked_up = self.ingested_documents.look_up(data_source, bucket, unknown)
             found = {document.uri: document for document in looked_up}
         except ResourceMissing:
             # The data source was deleted since. What the job said still counts.
             found = {uri: IngestedDocument(uri, IngestedStatus.NOT_FOUND) for uri in wanted}
         return {uri: failing.get(uri) or found[uri] for uri in wanted}, complete
 
-    def _listed(self, data_source: DataSourceReference) -> tuple[Sequence[IngestedDocument], bool]:
-        """The failing ones among the documents that are looked through; and whether these are all of them."""
+    def _listed(self, data_source: DataSourceReference, bucket: str) -> tuple[Sequence[IngestedDocument], bool]:
+        """The tenant's own that fail, among the documents that are looked through; and whether these are all."""
         pages = self.ingested_documents.pages(data_source)
         try:
-            failing = [document for page in islice(pages, PAGES) for document in page if document.status.failing]
+            listed = (document for page in islice(pages, PAGES) for document in page)
+            failing = [document for document in listed if document.status.failing and is_in(bucket, document.uri)]
             return failing, next(pages, None) is None
         except RequestRefused:
             return [], False  # whether every kind of knowledge base lists its documents is not said
@@ -137,8 +149,9 @@ class FailureCollector:
     ) -> Sequence[FailedDocument]:
         """Returns: all documents that fail now."""
         failing: list[FailedDocument] = []
+        bucket = self.names.bucket(job.tenant_id)
         for uri, document in found.items():
-            stored, before = self.stored_documents.find(uri), known.get(uri)
+            stored, before = self.stored_documents.find(bucket, uri), known.get(uri)
             sighting = sighted(named.get(uri), document, stored, job)
             if sighting is not None:
                 after = seen_failing(before, sighting, stored.revision if stored else None, job.occurred_at)
@@ -148,6 +161,32 @@ class FailureCollector:
             elif before is not None:
                 failing.append(before)
         return failing
+
+
+def documents_named_by(job: JobStateChange, bucket: str, stored_documents: StoredDocuments) -> NamedDocuments:
+    """The documents that a job names, by what is in the tenant's bucket now.
+
+    Raises:
+        Throttled, NotReadyYet, AwsRefusal.
+    """
+    present = partial(stored_documents.present, bucket)
+    keys = (named_in(reason.text, reason.names, bucket, present) for reason in job.failure_reasons[:REASONS])
+    return NamedDocuments(job, tuple(tuple(f"s3://{bucket}/{key}" for key in named) for named in keys))
+
+
+def _present_data_source(tenant: Tenant, job: JobStateChange) -> DataSourceReference:
+    """The tenant's own, if it is the one that the job read: an event proves nothing of what it names.
+
+    Raises:
+        ResourceMissing.
+    """
+    try:
+        present = tenant.data_source()
+    except TenantNotActive as error:
+        raise ResourceMissing(str(error)) from error
+    if present != job.data_source:
+        raise ResourceMissing(f"Job {job.name} read a data source that tenant {tenant.tenant_id} has no more.")
+    return present
 
 
 def _leaves(tenant: Tenant) -> bool:
@@ -193,6 +232,7 @@ class RetryStep:
     stored_documents: StoredDocuments
     turns: RetryTurns
     clock: Clock
+    names: ResourceNames
 
     def take(self, tenant_id: TenantId, version: int) -> DocumentRetry | None:
         """Takes the step of that version. One that was taken already is only made sure to be followed by the next.
@@ -218,14 +258,15 @@ class RetryStep:
             data_source = tenant.data_source()
             settled = self._settled(retry, data_source)
             return self._filled(settled, data_source).concluded(self.clock.now())
-        except (TenantNotActive, TenantNotFound, ResourceMissing) as error:
+        except (TenantNotActive, TenantNotFound, ResourceMissing, IsolationBreached) as error:
             return retry.given_up(self.clock.now(), str(error))
 
     # --- what was sent ---
 
     def _settled(self, retry: DocumentRetry, data_source: DataSourceReference) -> DocumentRetry:
         sent = {document.uri: document for document in retry.under_way}
-        for document in self.ingested_documents.look_up(data_source, list(sent)):
+        bucket = self.names.bucket(retry.tenant_id)
+        for document in self.ingested_documents.look_up(data_source, bucket, list(sent)):
             if sent[document.uri].answered(document):
                 retry = self._answered(retry, document)
             elif self.clock.now() - sent[document.uri].sent_at >= ANSWER_WITHIN:
@@ -249,9 +290,10 @@ class RetryStep:
     # --- what is to be sent ---
 
     def _filled(self, retry: DocumentRetry, data_source: DataSourceReference) -> DocumentRetry:
+        bucket = self.names.bucket(retry.tenant_id)
         while retry.room:
             page = self.failed_documents.page(retry.tenant_id, BATCH, retry.done_up_to)
-            stored = {document.uri: self.stored_documents.find(document.uri) for document in page.documents}
+            stored = {document.uri: self.stored_documents.find(bucket, document.uri) for document in page.documents}
             present = [document for document in stored.values() if document is not None]
             try:
                 answers = list(self._sent(retry, data_source, present))
@@ -278,7 +320,8 @@ class RetryStep:
             retry.tenant_id, retry.retry_id, str(retry.version), *(document.revision for document in documents)
         )
         try:
-            answers = self.ingested_documents.ingest(data_source, documents, client_token=token)
+            bucket = self.names.bucket(retry.tenant_id)
+            answers = self.ingested_documents.ingest(data_source, bucket, documents, client_token=token)
         except RequestRefused as error:
             if len(documents) == 1:
                 yield _Refusal(documents[0].uri, str(error))

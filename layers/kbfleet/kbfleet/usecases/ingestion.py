@@ -342,7 +342,7 @@ class Scheduler:
             JobStatus.FAILED,
             job.started_at,
             self.clock.now(),
-            failure_reasons=(FailureReason(error.what),),
+            failure_reasons=(FailureReason.of(error.what),),
         )
 
     def _end(self, sync: Sync, result: SyncResult) -> None:
@@ -351,7 +351,9 @@ class Scheduler:
                 output = {"outcome": result.outcome, "ingestion_job_id": result.ingestion_job_id}
                 self.callbacks.succeed(waiter.task_token, output)
             else:
-                cause = "; ".join(reason.text for reason in result.failure_reasons) or f"the job ended {result.outcome}"
+                cause = (
+                    "; ".join(reason.whole for reason in result.failure_reasons) or f"the job ended {result.outcome}"
+                )
                 self.callbacks.fail(
                     waiter.task_token, "IngestionFailed", f"The first sync of tenant {sync.tenant_id} failed: {cause}"
                 )
@@ -390,7 +392,7 @@ class Scheduler:
 
     def _refused(self, sync: Sync, data_source: DataSourceReference, generation: int, error: AwsRefusal) -> None:
         """Bedrock will refuse this start however often it is tried: the sync has failed, and people must know."""
-        reasons = (FailureReason(str(error)),)
+        reasons = (FailureReason.of(str(error)),)
         result = SyncResult(Outcome.FAILED, generation, self.clock.now(), failure_reasons=reasons)
         change = JobStateChange(
             sync.tenant_id,
