@@ -39,7 +39,7 @@ class HostileDocuments:
         return self.lives.bucket(VICTIM)
 
     def fail(self, keys: Sequence[str]) -> dict[str, Any]:
-        """Puts unreadable objects there, syncs, and has the failures collected. Returns: the event of the collection."""
+        """Puts unreadable objects there, syncs, and has the failures collected. Returns: the event of that."""
         for key in keys:
             self.lives.upload(ATTACKER, key, "")
         self.lives.sync(ATTACKER)

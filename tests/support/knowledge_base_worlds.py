@@ -189,7 +189,10 @@ class Emulated(World):
         self.aws.emulator.faults.add({"effect": "role_not_assumable", "seconds": seconds})
 
     def next_job_fails(self, data_source: DataSourceReference) -> None:
-        reasons = ["The role was deleted.", '["Ignored files [Files: s3://b/議事録, 1.md, s3://b/2.md]"]']
+        reasons = [
+            "The role was deleted.",
+            '["Ignored files [Files: s3://b/議事録, 1.md, s3://b/2.md]. Call to Customer Source did not succeed."]',
+        ]
         self.aws.emulator.faults.add({"effect": "job_fails", "failureReasons": reasons, "count": 1})
 
     def delete(self, knowledge_base_id: str) -> None:

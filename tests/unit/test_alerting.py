@@ -194,10 +194,8 @@ class TestSlackMessages:
                 assert all(len(text) <= 2_000 for text in texts)
 
     def test_ten_documents_are_named_and_the_others_counted(self) -> None:
-        keys = tuple(f"s3://bucket/{number}.pdf" for number in range(25))
-        text = json.dumps(
-            rendered(alert(job_state_change(outcome=Outcome.FAILED, failure_reasons=(failure_reason("x", *keys),))))
-        )
+        told = tuple(ReportedDocument(f"s3://bucket/{number}.pdf", "no text", News.NEW) for number in range(25))
+        text = json.dumps(rendered(left_out(FailureReport(DEGRADED, new=25, documents=told))))
         assert "9.pdf" in text
         assert "10.pdf" not in text
         assert "and 15 more" in text
