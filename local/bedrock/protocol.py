@@ -120,7 +120,7 @@ class Protocol:
         headers = self._headers()
         streamed = shape.event_stream_name if operation.has_event_stream_output else None
         checked = {name: value for name, value in output.items() if name != streamed and value is not None}
-        if (complaint := shapes.check(shape, checked, streamed)) is not None:
+        if (complaint := shapes.check(shape, checked, streamed, answer=True)) is not None:
             raise AssertionError(f"{operation.name} answers what its model forbids: {complaint}")
         unknown = checked.keys() - shape.members.keys()
         if unknown:

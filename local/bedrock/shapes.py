@@ -18,17 +18,22 @@ from botocore.model import ListShape, MapShape, Shape, StringShape, StructureSha
 # The model's pattern for this shape cannot match any ARN (it says "/d{12}" for "\d{12}"), so the service cannot be
 # applying it (botocore model of bedrock-agent, shape TaggableResourcesArn).
 _PATTERNS_NOT_APPLIED = frozenset({"TaggableResourcesArn"})
+# A bucket may hold an object whose URI no request may name, by this pattern (128 characters, none of them a line feed)
+# beside a maximum of 2,048; that a service would not list it is not reported.
+_PATTERNS_NOT_APPLIED_TO_ANSWERS = _PATTERNS_NOT_APPLIED | {"S3BucketUri"}
 _MATCHING_SECONDS = 0.5
 _BACKTRACKING_SECONDS = 0.1
 """Of the processor's time: what fits takes microseconds."""
 
 
-def check(shape: Shape, value: Any, streamed: str | None = None) -> str | None:
+def check(shape: Shape, value: Any, streamed: str | None = None, *, answer: bool = False) -> str | None:
     """Judge ``value``, already parsed, against ``shape``. Gives None, or the service's message naming every violation.
 
-    ``streamed`` names a member that is not in ``value`` because it travels as events.
+    ``streamed`` names a member that is not in ``value`` because it travels as events; ``answer`` says that ``value`` is
+    the service's own.
     """
-    found = list(_violations(shape, value, "", streamed))
+    free = _PATTERNS_NOT_APPLIED_TO_ANSWERS if answer else _PATTERNS_NOT_APPLIED
+    found = list(_violations(shape, value, "", free, streamed))
     if not found:
         return None
     noun = "error" if len(found) == 1 else "errors"
@@ -40,7 +45,10 @@ def is_document(shape: Shape) -> bool:
     return isinstance(shape, StructureShape) and shape.is_document_type
 
 
-def _violations(shape: Shape, value: Any, path: str, streamed: str | None = None) -> Iterator[str]:
+def _violations(
+    shape: Shape, value: Any, path: str, free: frozenset[str], streamed: str | None = None
+) -> Iterator[str]:
+    """``free`` are the shapes whose patterns are not applied."""
     if isinstance(shape, StructureShape):
         if is_document(shape):
             return
@@ -49,30 +57,30 @@ def _violations(shape: Shape, value: Any, path: str, streamed: str | None = None
                 yield f"Value null at '{_join(path, name)}' failed to satisfy constraint: Member must not be null"
         for name, member in shape.members.items():
             if value.get(name) is not None:
-                yield from _violations(member, value[name], _join(path, name))
+                yield from _violations(member, value[name], _join(path, name), free)
     elif isinstance(shape, ListShape):
         yield from _length(shape, value, path)
         for position, item in enumerate(value, start=1):
-            yield from _violations(shape.member, item, f"{path}.{position}.member")
+            yield from _violations(shape.member, item, f"{path}.{position}.member", free)
     elif isinstance(shape, MapShape):
         yield from _length(shape, value, path)
         for key, item in value.items():
-            yield from _violations(shape.key, key, path)
-            yield from _violations(shape.value, item, _join(path, key))
+            yield from _violations(shape.key, key, path, free)
+            yield from _violations(shape.value, item, _join(path, key), free)
     elif isinstance(shape, StringShape):
-        yield from _string(shape, value, path)
+        yield from _string(shape, value, path, free)
     elif shape.type_name == "blob":
         yield from _length(shape, value, path)
     elif shape.type_name in ("integer", "long", "float", "double"):
         yield from _range(shape, value, path)
 
 
-def _string(shape: StringShape, value: str, path: str) -> Iterator[str]:
+def _string(shape: StringShape, value: str, path: str, free: frozenset[str]) -> Iterator[str]:
     yield from _length(shape, value, path)
     if shape.enum and value not in shape.enum:
         yield _broken(shape, value, path, f"satisfy enum value set: [{', '.join(shape.enum)}]")
     pattern = shape.metadata.get("pattern")
-    if pattern and shape.name not in _PATTERNS_NOT_APPLIED and not _matches(pattern, value, shape.metadata.get("max")):
+    if pattern and shape.name not in free and not _matches(pattern, value, shape.metadata.get("max")):
         yield _broken(shape, value, path, f"satisfy regular expression pattern: {pattern}")
 
 

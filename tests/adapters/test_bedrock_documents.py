@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from kbfleet.adapters import s3
 from kbfleet.adapters.bedrock_documents import BedrockDocuments
 from kbfleet.adapters.dynamodb_table import Table
 from kbfleet.adapters.s3 import S3StoredDocuments
@@ -14,13 +15,13 @@ from kbfleet.adapters.sqs_retry_turns import SqsRetryTurns
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.documents import RetryTurn
 from kbfleet.domain.documents import DocumentRetry, IngestedStatus, StoredDocument
-from kbfleet.domain.errors import RequestRefused, ResourceMissing
+from kbfleet.domain.errors import IsolationBreached, RequestRefused, ResourceMissing
 from kbfleet.domain.knowledge_base import client_token
 from kbfleet.domain.tenant import DataSourceReference
 from tests.support.aws import client as aws_client
 from tests.support.clock import START
 from tests.support.knowledge_base_worlds import BUCKET, Emulated
-from tests.support.samples import ACCOUNT, ACME
+from tests.support.samples import ACCOUNT, ACME, NAMES, SAKURA
 
 SENTENCE = "A tent is rented for three days at least. "
 
@@ -87,6 +88,28 @@ class TestWhatBedrockKnows:
         assert [len(page) for page in pages] == [100, 5]
         assert sorted(document.uri for page in pages for document in page) == sorted(uris)
 
+    @pytest.mark.parametrize("key", ["line\nfeed.md", "long" * 60 + ".md", "ends in a space ", "[draft].md"])
+    def test_a_document_that_no_request_may_name_is_in_the_list(
+        self, world: Emulated, documents: BedrockDocuments, source: DataSourceReference, key: str
+    ) -> None:
+        uri = put(world, key)
+        world.ended(source, world.start(source))
+        ((document,),) = documents.pages(source)
+        assert document.uri == uri
+
+    def test_a_document_of_another_bucket_is_refused_where_it_is_used(
+        self, documents: BedrockDocuments, stored: S3StoredDocuments, source: DataSourceReference
+    ) -> None:
+        foreign = f"s3://{NAMES.bucket(SAKURA)}/a.md"
+        with pytest.raises(IsolationBreached):
+            documents.look_up(source, BUCKET, [foreign])
+        for document in (StoredDocument(foreign, "1"), StoredDocument(f"s3://{BUCKET}/a.md", "1", foreign)):
+            with pytest.raises(IsolationBreached):
+                documents.ingest(source, BUCKET, [document], client_token=client_token("foreign"))
+        for look in (stored.find, stored.describe):
+            with pytest.raises(IsolationBreached):
+                look(BUCKET, foreign)
+
     def test_a_data_source_that_is_gone_is_missing(self, documents: BedrockDocuments) -> None:
         gone = DataSourceReference("KBUNKNOWN0", "DSUNKNOWN0")
         with pytest.raises(ResourceMissing):
@@ -151,6 +174,16 @@ class TestWhatIsInTheBucket:
         put(world, "terms.md-draft")
         assert stored.find(BUCKET, f"s3://{BUCKET}/terms.md") is None
         assert stored.find("no-such-bucket-of-ours", "s3://no-such-bucket-of-ours/terms.md") is None
+
+    def test_keys_are_found_among_many_that_begin_like_them(
+        self, world: Emulated, stored: S3StoredDocuments, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(s3, "KEYS_A_PAGE", 3)
+        for key in ("a", "a1", "a2", "a3", "a]b"):
+            put(world, key)
+        assert set(stored.present(BUCKET, ["a", "a, c", "a]b"])) == {"a", "a]b"}
+        assert set(stored.present(BUCKET, ["b"])) == set()
+        assert set(stored.present("no-such-bucket-of-ours", ["a"])) == set()
 
 
 def test_each_step_of_a_retry_comes_once_and_says_which_it_is(table: Table) -> None:

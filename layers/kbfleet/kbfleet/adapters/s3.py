@@ -28,6 +28,8 @@ REFUSE_UNENCRYPTED_TRANSPORT: Mapping[str, object] = {
     "Condition": {"Bool": {"aws:SecureTransport": "false"}},
 }
 REFUSE_UPLOADS: Mapping[str, object] = {"Sid": "RefuseUploads", "Action": "s3:PutObject"}
+KEYS_A_PAGE = 1_000
+"""The most. Source: AWS documentation, ListObjectsV2."""
 PAGES_A_CALL = 20
 """Of 1,000 versions each; about ten seconds of deleting."""
 
@@ -197,7 +199,9 @@ class S3StoredDocuments:
     def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
         try:
             with translated(f"bucket {bucket}"):
-                answer = self._client.list_objects_v2(Bucket=bucket, Prefix=keys[0], ExpectedBucketOwner=self._account)
+                answer = self._client.list_objects_v2(
+                    Bucket=bucket, Prefix=keys[0], MaxKeys=KEYS_A_PAGE, ExpectedBucketOwner=self._account
+                )
                 if not answer["IsTruncated"]:
                     return {found["Key"] for found in answer.get("Contents", ())} & set(keys)
                 # Many begin like the first one: then each is looked for by itself.
