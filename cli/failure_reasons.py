@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from rich.markup import escape
 
+from cli.terminal import literal
 from kbfleet.domain.ingestion import FailureReason
 
 
 def reason_lines(reasons: Iterable[FailureReason]) -> Iterator[str]:
-    """Lines in rich's markup: each reason, and below it the documents that it names."""
+    """Lines in markup: each reason, and below it the documents that it names."""
     for reason in reasons:
-        yield escape(reason.text)
-        yield from (escape(f"  {uri}") for uri in reason.documents)
+        yield literal(reason.text)
+        yield from (literal(f"  {uri}") for uri in reason.documents)
