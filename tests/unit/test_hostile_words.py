@@ -104,8 +104,8 @@ class TestPrintable:
     def test_what_acts_or_cannot_be_seen_is_written_out(self, text: str, shown: str) -> None:
         assert printable(text) == shown
 
-    @given(st.recursive(hostile_text(), lambda inner: st.lists(inner) | st.dictionaries(hostile_text(), inner)))
-    def test_json_means_the_same(self, value: Any) -> None:
+    @given(st.dictionaries(hostile_text(), hostile_text(), max_size=2))
+    def test_json_means_the_same(self, value: dict[str, str]) -> None:
         document = printable_json(json.dumps(value, ensure_ascii=False, indent=2))
         assert_printable(document)
         assert json.loads(document) == value
