@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-
 from cli.terminal import literal
 from kbfleet.domain.ingestion import FailureReason
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-
 from cli.fleet_api import FleetUnreachable, Refused
 from cli.terminal import err, literal, marked
 

@@ -31,9 +31,9 @@ err = Console(stderr=True, markup=False, emoji=False)
 Result = TypeVar("Result")
 
 _STAND_INS = {"[": "\ue000", "\\": "\ue001"}
-"""For what rich reads as markup: whether a back slash takes the meaning of a bracket depends on what stands beside them,
-so no way of escaping holds for text that is put between other text. What is printable has no characters of private
-use."""
+"""For what rich reads as markup. Whether a back slash takes the meaning of a bracket depends on what stands beside
+them, so no way of escaping holds for text that is put between other text. What is printable has no characters of
+private use."""
 _HIDING, _SHOWING = str.maketrans(_STAND_INS), str.maketrans({stand_in: own for own, stand_in in _STAND_INS.items()})
 
 
@@ -52,6 +52,7 @@ def marked(markup: str) -> Text:
     text = Text.from_markup(printable(markup, keep=f"\n{stand_ins}"), emoji=False)
     text.plain = text.plain.translate(_SHOWING)
     return text
+
 
 DONE = "[green]✓[/]"
 _LEAST_PROSE = 24

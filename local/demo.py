@@ -235,7 +235,9 @@ class Demo:
 
     def _kbfleet(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs the operator's command line, showing what it prints as it prints it."""
-        self.console.print(marked(f"[bold]$ kbfleet {literal(shlex.join(arguments))}[/]"), highlight=False, soft_wrap=True)
+        self.console.print(
+            marked(f"[bold]$ kbfleet {literal(shlex.join(arguments))}[/]"), highlight=False, soft_wrap=True
+        )
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
             **self.configuration.client_environment(),

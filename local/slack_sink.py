@@ -222,7 +222,7 @@ class SlackSink:
         """What was taken, oldest first: `received_at` (seconds since 1970), `webhook` (path) and `message`."""
         if not self.messages_file.exists():
             return []
-        # Only a line feed ends a line: JSON escapes those inside texts, but none of the others that str.splitlines knows.
+        # Only a line feed ends a record: JSON escapes those in texts, but not all that str.splitlines takes for one.
         with self.messages_file.open(encoding="utf-8", newline="\n") as lines:
             return [json.loads(line) for line in lines]
 

@@ -148,7 +148,10 @@ def _details(body: TenantBody) -> Details:
         ("Knowledge store", _known(body.knowledge_store)),
         ("Synced at", moment(body.sync.synced_at) if body.sync.synced_at else "never"),
         ("Pending changes", f"since {moment(body.sync.pending_since)}" if body.sync.pending_since else "none"),
-        ("Sync", f"{body.sync.state}" + (f", job {literal(body.sync.running_job_id)}" if body.sync.running_job_id else "")),
+        (
+            "Sync",
+            f"{body.sync.state}" + (f", job {literal(body.sync.running_job_id)}" if body.sync.running_job_id else ""),
+        ),
     ]
     if result := body.sync.result:
         rows.append(("Last sync", f"{_outcome(result.outcome)}, job {literal(result.ingestion_job_id or 'refused')}"))

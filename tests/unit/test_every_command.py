@@ -304,7 +304,7 @@ def test_a_sync_that_failed_says_why_in_words(hostile_answers: Callable[..., Res
     body = shown().model_copy(update={"sync": synced().model_copy(update={"result": failed})})
     sample = Sample(answers={"request_sync": synced(), "tenant": body})
     with pytest.MonkeyPatch.context() as patched:
-        patched.setitem(SAMPLES, "sync start", sample)  # type: ignore[arg-type]
+        patched.setitem(SAMPLES, "sync start", sample)
         result = hostile_answers("sync start")
     assert result.exit_code == 1
     assert_printable(result.stderr)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-def _in_ascii(record: dict[str, Any]) -> str:
-    """JSON in which every other character is escaped: none of them acts on what a log is read in. Powertools' own leaves
-    them as they are."""
+def _in_ascii(record: Any) -> str:
+    """JSON in which every other character is escaped, so that none acts on what a log is read in. Powertools' own
+    leaves them as they are."""
     return json.dumps(record, default=str, separators=(",", ":"))
 
 

@@ -354,7 +354,9 @@ class Incident:
         own = evidence.title.removeprefix(f"{evidence.subject}: ")
         what = own if single else self.cause.label
         # An alarm brings its name and its description, and many their cause, in words that may not be ours.
-        noticed = f"{who}: {own}" if not alarm else f"{who if who.isascii() and who.isalnum() else 'An alarm'}: went off"
+        noticed = (
+            f"{who}: {own}" if not alarm else f"{who if who.isascii() and who.isalnum() else 'An alarm'}: went off"
+        )
         # Of many, one's reason is an example, and its documents are not what all have in common.
         reasons = evidence.reasons if single else _example(evidence)
         if not single:

@@ -1,9 +1,9 @@
 """Text from outside, made visible: the one way from what tenants, documents, events and AWS say to whatever shows it.
 
 What moves a cursor, breaks a line, turns the direction of reading around or cannot be seen at all is written as Python
-writes it in a literal, such as `\\n`, `\\x1b` or `\\u202e`. All else stays as it is, in every script: letters, combining
-marks, emoji, and the spaces that stand in a line. Markup is not dealt with here: each device has a way to show text
-without reading any.
+writes it in a literal, such as `\\n`, `\\x1b` or `\\u202e`. All else stays as it is, in every script: letters,
+combining marks, emoji, and the spaces that stand in a line. Markup is not dealt with here: each device has a way to
+show text without reading any.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ object (`plain_text`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 from slack_sdk.models.blocks import (
@@ -44,11 +44,11 @@ _MAX_ENTRY = 1_200
 """Of these, for one fact, one reason or one document: a key of S3 has 1,024 bytes at most."""
 _MAX_ENTRIES = 10
 """Documents, and reasons, in one message; the job history has them all."""
-UNPARSED = {"parse": "none", "link_names": False}
+UNPARSED: dict[str, Any] = {"parse": "none", "link_names": False}
 """Arguments by which Slack neither looks for links nor for names in what notifications show. Source: Slack
 documentation, methods chat.postMessage and chat.update."""
 _NO_PREVIEWS = {"unfurl_links": False, "unfurl_media": False, "mrkdwn": False}
-AS_IT_IS = UNPARSED | _NO_PREVIEWS
+AS_IT_IS: dict[str, Any] = UNPARSED | _NO_PREVIEWS
 """The same, and that no page is looked up for a preview. Source: Slack documentation, chat.postMessage."""
 _Text, _Style = RichTextElementParts.Text, RichTextElementParts.TextStyle
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 from kbfleet.adapters.alert_channels import SendingChannel
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.alert import Severity
-from kbfleet.domain.printable import printable
 from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered, KbfleetError, NotReadyYet
+from kbfleet.domain.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
