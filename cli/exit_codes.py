@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.markup import escape
 from typer.core import TyperGroup
 
 from cli.fleet_api import FleetUnreachable, Refused
-from cli.terminal import err
+from cli.terminal import err, literal, marked
 from kbfleet.domain.errors import KbfleetError
 
 FAILED = 1
@@ -46,6 +45,8 @@ def explained() -> Iterator[None]:
         stop("Stopped watching. What was started goes on; run the same command to watch again.", INTERRUPTED)
 
 
-def stop(message: str, code: int = FAILED) -> NoReturn:
-    err.print(f"[red]✗[/] {escape(message)}", soft_wrap=True)
+def stop(message: str, code: int = FAILED, *, details: Iterable[str] = ()) -> NoReturn:
+    """Args: details: a line each, below the message; in markup, as `cli.terminal.literal` makes it."""
+    for line in (f"[red]✗[/] {literal(message)}", *(f"  {detail}" for detail in details)):
+        err.print(marked(line), soft_wrap=True)
     raise typer.Exit(code)

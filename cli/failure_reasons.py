@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from rich.markup import escape
-
+from cli.terminal import literal
 from kbfleet.domain.ingestion import FailureReason
 
 
 def reason_lines(reasons: Iterable[FailureReason]) -> Iterator[str]:
-    """Lines in rich's markup: each reason, as Bedrock gives it."""
-    for reason in reasons:
-        yield escape(reason.whole)
+    """Lines in markup: each reason, as Bedrock gives it."""
+    return (literal(reason.whole) for reason in reasons)

@@ -6,10 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from rich.markup import escape
-
 from cli.fleet_api import FleetUnreachable, Refused
-from cli.terminal import err
+from cli.terminal import err, literal, marked
 
 POLL_SECONDS = 1.0
 _UNANSWERED_LOOKS = 10
@@ -27,7 +25,7 @@ class Progress:
         self._what = what
         self._began = time.monotonic()
         self._shown = ""
-        self._status = err.status(escape(what)) if err.is_terminal else None
+        self._status = err.status(marked(literal(what))) if err.is_terminal else None
 
     def __enter__(self) -> Progress:
         if self._status:
@@ -41,9 +39,9 @@ class Progress:
     def show(self, state: str) -> None:
         seconds = time.monotonic() - self._began
         if self._status:
-            self._status.update(f"{escape(self._what)} · {escape(state)} · {seconds:.0f} s")
+            self._status.update(marked(literal(f"{self._what} · {state} · {seconds:.0f} s")))
         elif state != self._shown:
-            err.print(f"  {escape(self._what)}: {escape(state)}", soft_wrap=True)
+            err.print(marked(literal(f"  {self._what}: {state}")), soft_wrap=True)
         self._shown = state
 
 

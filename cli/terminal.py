@@ -2,10 +2,14 @@
 
 Nothing that somebody may want to copy is ever cut or broken: ids and commands keep their line whatever the width.
 Colours are left out where NO_COLOR is set or nobody looks.
+
+Text that is not ours goes through `literal` into our markup, and our markup through `marked` to the terminal: so no
+tenant's name, no key and no message of AWS is read as markup or as a terminal's control sequence.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,13 +18,41 @@ from typing import TypeVar
 from pydantic_core import to_json
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.highlighter import JSONHighlighter
 from rich.table import Table
 from rich.text import Text
 
-out = Console()
-err = Console(stderr=True)
+from kbfleet.domain.printable import printable, printable_json
+
+# Text that was not given to `marked` is printed as it is.
+out = Console(markup=False, emoji=False)
+err = Console(stderr=True, markup=False, emoji=False)
 
 Result = TypeVar("Result")
+
+_STAND_INS = {"[": "\ue000", "\\": "\ue001"}
+"""For what rich reads as markup. Whether a back slash takes the meaning of a bracket depends on what stands beside
+them, so no way of escaping holds for text that is put between other text. What is printable has no characters of
+private use."""
+_HIDING, _SHOWING = str.maketrans(_STAND_INS), str.maketrans({stand_in: own for own, stand_in in _STAND_INS.items()})
+
+
+def literal(text: str, *, keep: str = "") -> str:
+    """Text from outside, for a place in markup: it is shown as it is, in one line, with what would act made visible.
+
+    Args:
+        keep: characters that stay although they cannot be seen, such as a line feed in an answer.
+    """
+    return printable(text, keep=keep).translate(_HIDING)
+
+
+def marked(markup: str) -> Text:
+    """Text in rich's markup, with whatever `literal` has put into it. May have several lines."""
+    stand_ins = "".join(_STAND_INS.values())
+    text = Text.from_markup(printable(markup, keep=f"\n{stand_ins}"), emoji=False)
+    text.plain = text.plain.translate(_SHOWING)
+    return text
+
 
 DONE = "[green]✓[/]"
 _LEAST_PROSE = 24
@@ -33,14 +65,15 @@ def present(result: Result, told: Callable[[Result], Iterable[RenderableType]], 
 
     Args:
         result: contracts, data classes, and what JSON has itself.
-        told: what people are told of it; text is in rich's markup.
+        told: what people are told of it; text is in rich's markup, as `marked` takes it.
         as_json: whether a program reads it: standard output then has one JSON document and nothing else.
     """
     if as_json:
-        out.print_json(to_json(result).decode())
+        document = json.dumps(json.loads(to_json(result)), indent=2, ensure_ascii=False)
+        out.print(JSONHighlighter()(printable_json(document)), soft_wrap=True)
         return
     for each in told(result):
-        out.print(each, soft_wrap=True)
+        out.print(marked(each) if isinstance(each, str) else each, soft_wrap=True)
 
 
 def counted(number: int, noun: str) -> str:
@@ -79,12 +112,12 @@ class Details:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self.title:
-            yield Text.from_markup(f"[bold]{self.title}[/]")
+            yield marked(f"[bold]{self.title}[/]")
         width = max((cell_len(name) for name, _ in self.rows), default=0)
         for name, value in self.rows:
             for number, line in enumerate(value.split("\n")):
                 label = "" if number else name
-                yield Text.from_markup(f"[dim]{label}{' ' * (width - cell_len(label))}[/]  {line}")
+                yield marked(f"[dim]{label}{' ' * (width - cell_len(label))}[/]  {line}")
 
 
 @dataclass(frozen=True)
@@ -107,7 +140,7 @@ class Listing:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self.title:
-            yield Text.from_markup(f"[bold]{self.title}[/]")
+            yield marked(f"[bold]{self.title}[/]")
         numbers = range(len(self.columns))
         terse = [number for number in numbers if not self.columns[number].prose]
         widths = {number: self._width(number) for number in numbers}
@@ -123,11 +156,11 @@ class Listing:
                 yield Details([(column.name, text or "—") for column, text in zip(self.columns, row, strict=True)])
                 yield ""
         if self.caption:
-            yield Text.from_markup(f"[dim]{self.caption}[/]")
+            yield marked(f"[dim]{self.caption}[/]")
 
     def _width(self, number: int) -> int:
         texts = [self.columns[number].name, *(row[number] for row in self._all_rows())]
-        return max(cell_len(line) for text in texts for line in Text.from_markup(text).plain.split("\n"))
+        return max(cell_len(line) for text in texts for line in marked(text).plain.split("\n"))
 
     def _all_rows(self) -> list[Sequence[str]]:
         return [*self.rows, *([self.footer] if self.footer else [])]
@@ -139,7 +172,7 @@ class Listing:
             yield line
             for column, text in zip(self.columns, row, strict=True):
                 if column.prose and text:
-                    yield from (Text.from_markup(f"  [dim]{column.name}:[/] {part}") for part in text.split("\n"))
+                    yield from (marked(f"  [dim]{column.name}:[/] {part}") for part in text.split("\n"))
 
     def _lines(self, console: Console, options: ConsoleOptions, widths: Mapping[int, int], room: int) -> Iterator[Text]:
         """The header and the rows, of these columns with at least these widths."""
@@ -154,7 +187,7 @@ class Listing:
                 overflow="fold",
             )
         for row in self._all_rows():
-            table.add_row(*(row[number] for number in widths))
+            table.add_row(*(marked(row[number]) for number in widths))
         for line in console.render_lines(table, options.update(width=room, no_wrap=False, overflow="fold"), pad=False):
             text = Text.assemble(*((segment.text, segment.style or "") for segment in line))
             text.rstrip()

@@ -38,8 +38,7 @@ main { display: flex; gap: 10px; padding: 14px 18px 16px; }
 .sender .app { background: #e8e8e8; border-radius: 2px; font-size: 10px; padding: 1px 3px; }
 h1 { font-size: 18px; line-height: 1.3; margin: 6px 0 4px; overflow-wrap: anywhere; }
 section { margin: 8px 0; overflow-wrap: anywhere; }
-.fields { display: grid; grid-template-columns: 1fr 1fr; gap: 8px 16px; }
-footer { color: #616061; font-size: 13px; margin-top: 8px; }
+ul { padding-left: 24px; } pre { margin-top: 4px; }
 code { background: #f6f6f6; border: 1px solid #ddd; border-radius: 3px; color: #c01343; font-size: 12px;
   padding: 1px 3px; }
 code, pre { font-family: Menlo, "DejaVu Sans Mono", "Noto Sans Mono CJK JP", monospace; }
@@ -66,23 +65,35 @@ def _block(block: Mapping[str, Any]) -> str:
     match block:
         case {"type": "header", "text": {"text": text}}:
             return f"<h1>{_with_emoji(html.escape(text))}</h1>"
-        case {"type": "section", "fields": fields}:
-            cells = "".join(f"<div>{_markup(field['text'])}</div>" for field in fields)
-            return f'<section class="fields">{cells}</section>'
-        case {"type": "section", "text": {"type": "mrkdwn", "text": text}}:
-            return f"<section>{_markup(text)}</section>"
-        case {"type": "context", "elements": elements}:
-            return f"<footer>{' '.join(_markup(each['text']) for each in elements)}</footer>"
+        case {"type": "rich_text", "elements": elements}:
+            return f"<section>{''.join(map(_rich_text, elements))}</section>"
     raise ValueError(f"a block that is not drawn: {block}")
 
 
-def _markup(text: str) -> str:
-    """Slack's mrkdwn, in which &, < and > are escaped as in HTML. Source: Slack documentation, Formatting text."""
-    text = re.sub(r"```(.+?)```", r"<pre>\1</pre>", text, flags=re.DOTALL)
-    text = re.sub(r"`([^`\n]+)`", r"<code>\1</code>", text)
-    text = re.sub(r"<(https?://[^|>]+)\|([^>]+)>", r'<a href="\1">\2</a>', text)
-    text = re.sub(r"^\*([^*\n]+)\*$", r"<b>\1</b>", text, flags=re.MULTILINE)
-    return _with_emoji(text.replace("\n", "<br>"))
+def _rich_text(element: Mapping[str, Any]) -> str:
+    match element:
+        case {"type": "rich_text_section", "elements": parts}:
+            return f"<div>{''.join(map(_part, parts))}</div>"
+        case {"type": "rich_text_list", "style": "bullet", "elements": items}:
+            return f"<ul>{''.join(f'<li>{_rich_text(item)}</li>' for item in items)}</ul>"
+        case {"type": "rich_text_preformatted", "elements": parts}:
+            return f"<pre>{''.join(map(_part, parts))}</pre>"
+    raise ValueError(f"an element that is not drawn: {element}")
+
+
+def _part(part: Mapping[str, Any]) -> str:
+    """Text stays literal: Slack reads no markup in it. Source: Slack documentation, Rich text block."""
+    shown = html.escape(part["text"]).replace("\n", "<br>")
+    match part:
+        case {"type": "link", "url": url}:
+            return f'<a href="{html.escape(url)}">{shown}</a>'
+        case {"type": "text", "style": {"bold": True}}:
+            return f"<b>{shown}</b>"
+        case {"type": "text", "style": {"code": True}}:
+            return f"<code>{shown}</code>"
+        case {"type": "text"} if "style" not in part:
+            return shown
+    raise ValueError(f"a part that is not drawn: {part}")
 
 
 def _with_emoji(text: str) -> str:

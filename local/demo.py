@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -24,17 +23,18 @@ from typing import Any, TypeVar
 
 import boto3
 from rich.console import Console
-from rich.markup import escape
 from rich.panel import Panel
 from rich.rule import Rule
+from rich.text import Text
 
 from cli.fleet_api import FleetApi, Refused
+from cli.terminal import literal, marked
 from kbfleet.contracts.tenants import SyncBody, TenantBody
 from kbfleet.domain.ingestion import Outcome
 from kbfleet.domain.tenant import TenantId, TenantStatus
 from local import deployment, samples
 from local.identity_provider import IdentityProvider
-from local.slack_sink import SlackSink, message_as_text
+from local.slack_sink import SlackSink, commands_of, message_as_text
 from local.stack import process
 from local.stack.configuration import (
     ACCESS_KEY,
@@ -144,9 +144,8 @@ class Demo:
             self._say(f"{tenant}: the uploads themselves have started a sync, and it has ended")
 
     def _show_message(self, text: str, colour: str) -> None:
-        """A message to Slack, its labels beside their values, and links written out."""
-        readable = re.sub(r"<([^<>|]+)\|([^<>|]+)>", r"\2: \1", re.sub(r"^\*(.+)\*\n", r"\1: ", text, flags=re.M))
-        message = Panel(escape(readable.replace("```", "")), title="Slack", title_align="left", border_style=colour)
+        """A message to Slack, as `message_as_text` has it."""
+        message = Panel(Text(text), title="Slack", title_align="left", border_style=colour)
         # Softly wrapped, a box is cut at its edge.
         self.console.print(message, soft_wrap=False)
 
@@ -162,13 +161,12 @@ class Demo:
         text = message_as_text(alert)
         self._show_message(text, "red")
         expect(_BROKEN_DOCUMENT in text, "the alert does not name the damaged document")
-        command = re.search(r"```(.+?)```", text)
-        if command is None:
-            raise ExpectationNotMetError("the alert holds no command")
+        commands = commands_of(alert)
+        expect(len(commands) == 1, f"the alert holds {len(commands)} commands")
         generation = self.status(_BROKEN_TENANT).sync.requested_generation
         self._upload(_BROKEN_TENANT, _BROKEN_DOCUMENT, whole)
         self._say("the whole document is uploaded again; the command from the message brings it in at once:")
-        self._succeeds(*shlex.split(command[1])[1:])
+        self._succeeds(*shlex.split(commands[0])[1:])
         recovered = self._until(
             lambda: next(iter(self._alerts()[before + 1 :]), None), "no recovery reached Slack after the mending"
         )
@@ -230,14 +228,16 @@ class Demo:
 
     def _step(self, title: str) -> None:
         self.console.print()
-        self.console.print(Rule(f"[bold]{escape(title)}", align="left", style="cyan"))
+        self.console.print(Rule(marked(f"[bold]{literal(title)}"), align="left", style="cyan"))
 
     def _say(self, text: str) -> None:
-        self.console.print(f"  {escape(text)}", highlight=False)
+        self.console.print(marked("  " + literal(text, keep="\n")), highlight=False)
 
     def _kbfleet(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs the operator's command line, showing what it prints as it prints it."""
-        self.console.print(f"[bold]$ kbfleet {escape(shlex.join(arguments))}[/]", highlight=False, soft_wrap=True)
+        self.console.print(
+            marked(f"[bold]$ kbfleet {literal(shlex.join(arguments))}[/]"), highlight=False, soft_wrap=True
+        )
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
             **self.configuration.client_environment(),
@@ -252,7 +252,7 @@ class Demo:
         ) as running:
             for line in running.stdout or ():
                 lines.append(line)
-                self.console.print(f"  {escape(line.rstrip())}", highlight=False, soft_wrap=True)
+                self.console.print(marked(f"  {literal(line.rstrip())}"), highlight=False, soft_wrap=True)
         return subprocess.CompletedProcess(arguments, running.returncode, "".join(lines))
 
     def _succeeds(self, *arguments: str) -> None:
@@ -313,14 +313,14 @@ class Demo:
         return {source["uri"] for citation in answer["citations"] for source in citation["sources"]}
 
     def _show_answer(self, tenant: str, question: str, answer: dict[str, Any]) -> None:
-        self.console.print(f"[bold]{tenant}[/] {escape(question)}", highlight=False, soft_wrap=True)
-        self.console.print(f"  {escape(answer['answer'])}", highlight=False, soft_wrap=True)
+        self.console.print(marked(f"[bold]{tenant}[/] {literal(question)}"), highlight=False, soft_wrap=True)
+        self.console.print(marked("  " + literal(answer["answer"], keep="\n")), highlight=False, soft_wrap=True)
         pages = {
             (source["document"], source["page"]) for citation in answer["citations"] for source in citation["sources"]
         }
         for document, page in sorted(pages, key=str):
             at = f", page {page}" if page is not None else ""
-            self.console.print(f"  [dim]from {escape(document)}{at}[/]", highlight=False, soft_wrap=True)
+            self.console.print(marked(f"  [dim]from {literal(document)}{at}[/]"), highlight=False, soft_wrap=True)
 
     def emulator(self, method: str, path: str, body: object = None) -> Any:
         """Calls the control endpoint of the Bedrock emulator."""
@@ -383,7 +383,8 @@ def run(state_directory: Path, console: Console) -> int:
             Demo(configuration, console).tell()
     except ExpectationNotMetError as error:
         log = StackConfiguration(state_directory=state_directory).log_file
-        console.print(f"\n[red]✗ {escape(str(error))}[/]\n  The local AWS's log: {log}", soft_wrap=True)
+        what = literal(str(error), keep="\n")
+        console.print(marked(f"\n[red]✗ {what}[/]\n  The local AWS's log: {literal(str(log))}"), soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         console.print("\nStopped; nothing is left running.")

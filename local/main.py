@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from kbfleet.bootstrap import KNOWLEDGE_STORES
+from kbfleet.domain.printable import printable_json
 from local import api_page, deployment
 from local import demo as demonstration
 from local.bedrock import server as bedrock_server
@@ -210,7 +211,7 @@ def slack(
         errors.print("Slack was sent nothing yet.")
     for record in records:
         if as_json:
-            typer.echo(json.dumps(record, ensure_ascii=False))
+            typer.echo(printable_json(json.dumps(record, ensure_ascii=False)))
             continue
         received = datetime.datetime.fromtimestamp(record["received_at"]).astimezone()
         console.rule(f"{received:%H:%M:%S}", align="left")

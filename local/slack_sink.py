@@ -6,7 +6,7 @@ Kit blocks" (limits). Checked are the limits that a message with long lists of d
 
 import json
 import time
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -17,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from kbfleet.domain.printable import printable
+
 MAXIMUM_BLOCKS = 50
 MAXIMUM_TEXT = 40_000
 MAXIMUM_SECTION_TEXT = 3_000
@@ -24,12 +26,15 @@ MAXIMUM_SECTION_FIELDS = 10
 MAXIMUM_FIELD_TEXT = 2_000
 MAXIMUM_HEADER_TEXT = 150
 MAXIMUM_CONTEXT_ELEMENTS = 10
+MAXIMUM_RICH_TEXT = 3_000
+"""Of a text element. None is documented: this is that of a text object."""
 MAXIMUM_ACTIONS = 25
 MAXIMUM_BUTTON_TEXT = 75
 BLOCK_TYPES = frozenset(
     {"actions", "context", "divider", "file", "header", "image", "input", "markdown", "rich_text", "section", "table"}
     | {"video"}
 )
+RICH_TEXT_TYPES = frozenset({"rich_text_list", "rich_text_preformatted", "rich_text_quote", "rich_text_section"})
 
 
 class RejectedMessageError(Exception):
@@ -64,16 +69,62 @@ def validate_message(body: bytes) -> dict[str, Any]:
 
 
 def message_as_text(message: dict[str, Any]) -> str:
-    """A message as lines of text, for reading in a terminal."""
-    lines: list[str] = []
-    for block in message.get("blocks") or []:
-        texts = [block.get("text"), *(block.get("fields") or [])]
-        for element in block.get("elements") or []:
-            texts.append({"text": f"[{_text_of(element.get('text'))}] {element.get('url', '')}".rstrip()})
-            if isinstance(element.get("text"), str):
-                texts[-1] = element
-        lines += [_text_of(text) for text in texts if text]
-    return "\n".join(lines) or str(message.get("text", ""))
+    """A message as lines of text, for reading in a terminal; nothing that a sender writes acts there."""
+    lines = [line for block in message.get("blocks") or [] for line in _lines_of(block)]
+    return "\n".join(printable(line) for line in lines or str(message.get("text", "")).split("\n"))
+
+
+def commands_of(message: dict[str, Any]) -> list[str]:
+    """What a message shows in boxes of their own, as commands are."""
+    return [
+        _inline(element)
+        for block in message.get("blocks") or []
+        for element in block.get("elements") or []
+        if element.get("type") == "rich_text_preformatted"
+    ]
+
+
+def _lines_of(block: dict[str, Any]) -> Iterator[str]:
+    match block.get("type"):
+        case "rich_text":
+            for element in block["elements"]:
+                yield from _lines_of_rich_text(element)
+            return
+        case "actions":
+            for element in block["elements"]:
+                yield f"[{_text_of(element.get('text'))}] {element.get('url', '')}".rstrip()
+            return
+    texts = [block.get("text"), *(block.get("fields") or []), *(block.get("elements") or [])]
+    for text in texts:
+        yield from _text_of(text).split("\n") if text else ()
+
+
+def _lines_of_rich_text(element: dict[str, Any]) -> Iterator[str]:
+    match element["type"]:
+        case "rich_text_list":
+            yield from (f"• {_inline(item)}" for item in element["elements"])
+        case "rich_text_preformatted":
+            yield f"    {_inline(element)}"
+        case _:
+            # A line feed of ours stands alone; one inside a text is the sender's.
+            line = ""
+            for part in element["elements"]:
+                if part.get("text") == "\n":
+                    yield line
+                    line = ""
+                else:
+                    line += _inline_part(part)
+            yield line
+
+
+def _inline(element: dict[str, Any]) -> str:
+    return "".join(map(_inline_part, element["elements"]))
+
+
+def _inline_part(part: dict[str, Any]) -> str:
+    if part["type"] == "link":
+        return f"{part.get('text') or 'link'}: {part['url']}"
+    return str(part.get("text", ""))
 
 
 def _text_of(text: Any) -> str:
@@ -108,12 +159,33 @@ def _validate_block(block: dict[str, Any], where: str) -> None:
             for element in elements or []:
                 if element.get("type") != "image":
                     _validate_text(element, MAXIMUM_SECTION_TEXT, f"an element of {where}")
+        case "rich_text":
+            elements = block.get("elements")
+            _validate_list(elements, len(elements or ()), where, least=1)
+            for element in elements or []:
+                _validate_rich_text(element, where)
         case "actions":
             elements = block.get("elements")
             _validate_list(elements, MAXIMUM_ACTIONS, where, least=1)
             for element in elements or []:
                 if element.get("type") == "button":
                     _validate_text(element.get("text"), MAXIMUM_BUTTON_TEXT, where, kinds={"plain_text"})
+
+
+def _validate_rich_text(element: dict[str, Any], where: str) -> None:
+    kind, inner = element.get("type"), element.get("elements")
+    _require(kind in RICH_TEXT_TYPES, f"{where} has an element of type {kind}")
+    _require(isinstance(inner, list) and bool(inner), f"a {kind} of {where} is empty")
+    for part in inner or []:
+        if kind == "rich_text_list":
+            _require(part.get("type") == "rich_text_section", f"a list of {where} holds a {part.get('type')}")
+            _validate_rich_text(part, where)
+            continue
+        _require(part.get("type") in {"text", "link"}, f"a {kind} of {where} holds a {part.get('type')}")
+        content = part.get("text")
+        _require(isinstance(content, str) and bool(content), f"{where} has an empty text")
+        _require(len(content) <= MAXIMUM_RICH_TEXT, f"{where} has {len(content)} characters in one text")
+        _require(part["type"] == "text" or bool(part.get("url")), f"{where} has a link to nowhere")
 
 
 def _validate_text(
@@ -150,7 +222,9 @@ class SlackSink:
         """What was taken, oldest first: `received_at` (seconds since 1970), `webhook` (path) and `message`."""
         if not self.messages_file.exists():
             return []
-        return [json.loads(line) for line in self.messages_file.read_text("utf-8").splitlines()]
+        # Only a line feed ends a record: JSON escapes those in texts, but not all that str.splitlines takes for one.
+        with self.messages_file.open(encoding="utf-8", newline="\n") as lines:
+            return [json.loads(line) for line in lines]
 
     def take(self, webhook: str, body: bytes) -> Response:
         """Answers one post as Slack does."""

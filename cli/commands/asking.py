@@ -9,12 +9,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
-from rich.markup import escape
 
 from cli.arguments import DEFAULT_STACK, DOCUMENTS_PANEL, Json, Region, Stack, Tenant
 from cli.fleet_api import FleetApi
 from cli.progress import Progress
-from cli.terminal import Column, Listing, counted, present
+from cli.terminal import Column, Listing, counted, literal, present
 from kbfleet.contracts import parse
 from kbfleet.contracts.asking import AskRequest, AskResponse
 from kbfleet.contracts.usage import UsageBody, UsageCountsBody
@@ -65,14 +64,14 @@ def _json(text: str | None, field: str) -> Any:
 
 
 def _told_of_answer(answer: AskResponse) -> Iterator[RenderableType]:
-    yield escape(answer.answer)
+    yield literal(answer.answer, keep="\n")
     sources = {source.uri: source for citation in answer.citations for source in citation.sources}
     for number, source in enumerate(sources.values(), start=1):
         page = f", page {source.page}" if source.page is not None else ""
-        yield f"  [dim]\\[{number}] {escape(source.document)}{page}[/]"
+        yield f"  [dim]\\[{number}] {literal(source.document)}{page}[/]"
     if answer.freshness.pending_changes:
         yield "  [yellow]Some changes to the documents are not part of this answer yet.[/]"
-    yield f"  [dim]To go on: --session {answer.session}[/]"
+    yield f"  [dim]To go on: --session {literal(answer.session)}[/]"
 
 
 @app.command(rich_help_panel=DOCUMENTS_PANEL)

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 from rich.console import RenderableType
-from rich.markup import escape
 
 from cli.arguments import DEFAULT_STACK, Json, Region, Stack
 from cli.dead_letter_queues import QUEUES, named
@@ -17,7 +16,7 @@ from cli.dead_letters import DeadLetter, DeadLetters, Waiting
 from cli.exit_codes import FAILED, stop
 from cli.fleet_stack import FleetStack
 from cli.progress import Progress, pause
-from cli.terminal import DONE, Column, Listing, moment, moment_in_table, present
+from cli.terminal import DONE, Column, Listing, literal, moment, moment_in_table, present
 from kbfleet.domain.errors import InvalidInput
 
 app = typer.Typer(help="What could not be handled, and waits for people.", no_args_is_help=True)
@@ -80,8 +79,8 @@ def _listing(filled: list[Waiting]) -> Listing:
                 each.queue.name,
                 str(each.messages),
                 moment_in_table(each.oldest_sent_at) if each.oldest_sent_at else "—",
-                escape(each.queue.meaning),
-                escape("\n".join(each.reasons)) or "—",
+                literal(each.queue.meaning),
+                "\n".join(map(literal, each.reasons)) or "—",
                 _page(each),
             )
             for each in filled
@@ -130,9 +129,9 @@ def show_messages(queue: Queue, as_json: Json = False, stack: Stack = DEFAULT_ST
 
     def told(_: object) -> Iterator[RenderableType]:
         for letter in letters:
-            yield f"[bold]{escape(letter.message_id)}[/] since {moment(letter.sent_at)}"
-            yield f"  {escape(letter.reason) or 'It does not tell why it is here.'}"
-            yield f"  [dim]{escape(letter.body)}[/]"
+            yield f"[bold]{literal(letter.message_id)}[/] since {moment(letter.sent_at)}"
+            yield f"  {literal(letter.reason) or 'It does not tell why it is here.'}"
+            yield f"  [dim]{literal(letter.body)}[/]"
         if not letters:
             yield f"{DONE} Nothing waits in {wanted.name}."
 

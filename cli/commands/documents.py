@@ -8,14 +8,13 @@ from typing import Annotated
 
 import typer
 from rich.console import RenderableType
-from rich.markup import escape
 
 from cli.arguments import DEFAULT_STACK, DOCUMENTS_PANEL, Json, Region, Stack, Tenant
 from cli.document_retries import tried
 from cli.exit_codes import FAILED
 from cli.fleet_api import FleetApi
 from cli.progress import Progress
-from cli.terminal import DONE, Column, Listing, moment, moment_in_table, present
+from cli.terminal import DONE, Column, Listing, literal, moment, moment_in_table, present
 from kbfleet.contracts.documents import DocumentTraceBody, FailedDocumentsBody
 from kbfleet.domain.document_trace import ObjectKey, Verdict
 from kbfleet.domain.documents import FailureStatus
@@ -52,11 +51,11 @@ def _listing(body: FailedDocumentsBody) -> Listing:
         ],
         [
             (
-                escape(document.uri),
+                literal(document.uri),
                 moment_in_table(document.since),
                 str(document.times),
                 "yes" if document.status is FailureStatus.SET_ASIDE else "no",
-                escape(document.reason),
+                literal(document.reason),
             )
             for document in newest_first
         ],
@@ -85,7 +84,7 @@ def upload(
         api.upload(form, file.read_bytes())
     present(
         {"tenant_id": tenant, "key": wanted.key, "size": wanted.size},
-        lambda _: [f"{DONE} {escape(wanted.key)} is uploaded, and will be synced soon."],
+        lambda _: [f"{DONE} {literal(wanted.key)} is uploaded, and will be synced soon."],
         as_json=as_json,
     )
 
@@ -130,6 +129,6 @@ def _told_of_trace(body: DocumentTraceBody) -> Iterator[RenderableType]:
     signs = {Verdict.PASSED: DONE, Verdict.WAITING: "[yellow]…[/]", Verdict.BROKEN: "[red]✗[/]"}
     for hop in body.hops:
         name = hop.hop.lower().replace("_", " ")
-        yield f"{signs[hop.verdict]} {name}: {escape(hop.finding)}"
+        yield f"{signs[hop.verdict]} {name}: {literal(hop.finding)}"
         if hop.advice:
-            yield f"  → {escape(hop.advice)}"
+            yield f"  → {literal(hop.advice)}"

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 from rich.console import RenderableType
-from rich.markup import escape
 
 from cli.arguments import DEFAULT_STACK, FLEET_PANEL, Json, Region, Stack
 from cli.doctor import Finding, Verdict, examine
@@ -15,7 +14,7 @@ from cli.exit_codes import FAILED
 from cli.fleet_api import FleetApi
 from cli.fleet_stack import FleetStack
 from cli.progress import Progress
-from cli.terminal import counted, present
+from cli.terminal import counted, literal, present
 from kbfleet.contracts.events import ReconciliationDetail
 
 app = typer.Typer()
@@ -55,9 +54,9 @@ def _count_wrong(findings: list[Finding]) -> int:
 
 def _told_of_finding(finding: Finding) -> Iterator[RenderableType]:
     signs = {"WELL": "[green]✓[/]", "NOTE": "[yellow]![/]", "WRONG": "[red]✗[/]", "UNKNOWN": "[red]?[/]"}
-    yield f"{signs[finding.verdict]} {finding.check}: {escape(finding.finding)}"
+    yield f"{signs[finding.verdict]} {finding.check}: {literal(finding.finding)}"
     if finding.advice:
-        yield f"  → {escape(finding.advice)}"
+        yield f"  → {literal(finding.advice)}"
 
 
 @app.command(rich_help_panel=FLEET_PANEL)
@@ -83,5 +82,5 @@ def _told_of_reconciliation(report: ReconciliationDetail) -> Iterator[Renderable
     verdict = f"[red]{counted(found, 'disagreement')}.[/]" if found else "[green]they agree.[/]"
     yield f"{counted(report.tenants, 'tenant')} and {counted(report.resources, 'resource')}: {verdict}"
     for finding in report.findings:
-        yield f"  {finding.disagreement} {finding.kind} {escape(finding.name)}: {escape(finding.advice)}"
+        yield f"  {finding.disagreement} {finding.kind} {literal(finding.name)}: {literal(finding.advice)}"
     yield from (f"  Provisioning of {tenant} is started." for tenant in report.repairs)

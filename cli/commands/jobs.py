@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 from rich.console import RenderableType
-from rich.markup import escape
 
 from cli.arguments import DEFAULT_STACK, Job, Json, Region, Stack, Tenant
 from cli.failure_reasons import reason_lines
 from cli.fleet_api import FleetApi
-from cli.terminal import Column, Details, Listing, moment, moment_in_table, present
+from cli.terminal import Column, Details, Listing, literal, moment, moment_in_table, present
 from kbfleet.contracts.events import JobStateChangeDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.domain.documents import FailureStatus
@@ -49,14 +48,14 @@ def _listing(body: JobsBody) -> Listing:
         ],
         [
             (
-                job.to_domain().name,
+                literal(job.to_domain().name),
                 moment_in_table(job.started_at or job.occurred_at),
                 _state(job),
                 str(job.statistics.scanned),
                 str(job.statistics.new + job.statistics.modified),
                 str(job.statistics.deleted),
                 str(job.statistics.failed),
-                escape("\n".join(reason.text for reason in job.failure_reasons)),
+                "\n".join(literal(reason.text) for reason in job.failure_reasons),
             )
             for job in body.jobs
         ],
@@ -87,14 +86,14 @@ def _told_of_job(body: JobBody) -> Iterator[RenderableType]:
         ("Ended" if job.outcome else "Last seen", moment(job.occurred_at) + _after(job)),
         ("Generation", str(job.generation)),
         ("Job before it", str(job.previous_outcome) if job.previous_outcome else "none"),
-        ("Knowledge base", job.knowledge_base_id),
-        ("Data source", job.data_source_id),
+        ("Knowledge base", literal(job.knowledge_base_id)),
+        ("Data source", literal(job.data_source_id)),
         ("Documents", f"{counts.scanned} read: {counts.new} new, {counts.modified} changed, {counts.deleted} deleted, "
          f"{counts.failed} failed, {counts.skipped} skipped"),
         ("Metadata files", f"{counts.metadata_scanned} read: {counts.metadata_modified} changed"),
     ]  # fmt: skip
     rows += [("Why", "\n".join(reason_lines(job.failure_reasons)))] if job.failure_reasons else []
-    yield Details(rows, title=f"{job.tenant_id} · {job.to_domain().name}")
+    yield Details(rows, title=f"{job.tenant_id} · {literal(job.to_domain().name)}")
     if body.left_out:
         yield ""
         yield _left_out(body)
@@ -111,9 +110,9 @@ def _left_out(body: JobBody) -> Listing:
         [Column("Left out, and not mended since"), Column("Set aside"), Column("Reason", prose=True)],
         [
             (
-                escape(document.uri),
+                literal(document.uri),
                 "yes" if document.status is FailureStatus.SET_ASIDE else "no",
-                escape(document.reason),
+                literal(document.reason),
             )
             for document in body.left_out
         ],

@@ -10,9 +10,10 @@ from rich.console import RenderableType
 from cli.arguments import DEFAULT_STACK, Json, Region, Stack, Tenant, Wait
 from cli.document_retries import tried
 from cli.exit_codes import stop
+from cli.failure_reasons import reason_lines
 from cli.fleet_api import FleetApi
 from cli.progress import Show, watch
-from cli.terminal import DONE, present
+from cli.terminal import DONE, literal, present
 from kbfleet.contracts.documents import DocumentRetryBody
 from kbfleet.contracts.tenants import SyncBody
 from kbfleet.domain.ingestion import Outcome
@@ -37,12 +38,12 @@ def start(
         if ended is None:
             yield f"A sync of tenant {tenant} is requested."
         elif good:
-            yield f"{DONE} Tenant {tenant} is in sync (job {ended.ingestion_job_id})."
+            yield f"{DONE} Tenant {tenant} is in sync (job {literal(ended.ingestion_job_id or '')})."
 
     present(sync, told, as_json=as_json)
     if ended is not None and not good:
-        reasons = "".join(f"\n  {reason.whole}" for reason in ended.failure_reasons)
-        stop(f"The sync of tenant {tenant} ended {ended.outcome}{':' if reasons else '.'}{reasons}")
+        reasons = list(reason_lines(ended.failure_reasons))
+        stop(f"The sync of tenant {tenant} ended {ended.outcome}{':' if reasons else '.'}", details=reasons)
 
 
 def _watch(api: FleetApi, tenant: TenantId, generation: int) -> SyncBody:
@@ -62,7 +63,7 @@ def stop_sync(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STAC
     """Stop the tenant's running ingestion job and take the tenant off the queue. Nothing is deleted."""
 
     def told(body: SyncBody) -> Iterator[RenderableType]:
-        stopping = f", job {body.running_job_id} is stopping" if body.running_job_id else ""
+        stopping = f", job {literal(body.running_job_id)} is stopping" if body.running_job_id else ""
         yield f"{DONE} Nothing is started for tenant {tenant} until a sync is requested{stopping}."
 
     present(FleetApi.of_stack(stack, region).stop_sync(tenant), told, as_json=as_json)

@@ -8,14 +8,13 @@ from typing import Annotated
 
 import typer
 from rich.console import RenderableType
-from rich.markup import escape
 
 from cli.arguments import DEFAULT_STACK, Json, NewTenant, Region, Stack, Tenant, Wait
 from cli.exit_codes import stop
 from cli.failure_reasons import reason_lines
 from cli.fleet_api import FleetApi
 from cli.progress import Show, watch
-from cli.terminal import DONE, Column, Details, Listing, moment, moment_in_table, present
+from cli.terminal import DONE, Column, Details, Listing, literal, moment, moment_in_table, present
 from kbfleet.contracts.tenants import ExecutionBody, TenantBody, TenantsBody
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion import Outcome
@@ -61,7 +60,7 @@ def _see_it_provisioned(
         if execution.status == "SUCCEEDED":
             yield f"{DONE} Tenant {tenant} is {what}."
         elif execution.status == "RUNNING":
-            yield f"Tenant {tenant} is being provisioned by execution {execution.execution}."
+            yield f"Tenant {tenant} is being provisioned by execution {literal(execution.execution)}."
 
     present(execution, told, as_json=as_json)
     if execution.status not in {"SUCCEEDED", "RUNNING"}:
@@ -111,7 +110,7 @@ def _tenants_listing(body: TenantsBody) -> Listing:
         [
             (
                 each.tenant_id,
-                escape(each.name),
+                literal(each.name),
                 _status(each.status),
                 each.tier,
                 moment_in_table(each.synced_at) if each.synced_at else "never",
@@ -140,31 +139,38 @@ def show_tenant(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_ST
 
 
 def _details(body: TenantBody) -> Details:
-    rows: list[tuple[str, str | None]] = [
+    rows: list[tuple[str, str]] = [
         ("Status", f"{_status(body.status)} since {moment(body.status_since)}"),
         ("Tier", body.tier),
-        ("Bucket", body.bucket_name),
-        ("Knowledge base", body.knowledge_base_id),
-        ("Data source", body.data_source_id),
-        ("Knowledge store", body.knowledge_store),
+        ("Bucket", _known(body.bucket_name)),
+        ("Knowledge base", _known(body.knowledge_base_id)),
+        ("Data source", _known(body.data_source_id)),
+        ("Knowledge store", _known(body.knowledge_store)),
         ("Synced at", moment(body.sync.synced_at) if body.sync.synced_at else "never"),
         ("Pending changes", f"since {moment(body.sync.pending_since)}" if body.sync.pending_since else "none"),
-        ("Sync", f"{body.sync.state}" + (f", job {body.sync.running_job_id}" if body.sync.running_job_id else "")),
+        (
+            "Sync",
+            f"{body.sync.state}" + (f", job {literal(body.sync.running_job_id)}" if body.sync.running_job_id else ""),
+        ),
     ]
     if result := body.sync.result:
-        rows.append(("Last sync", f"{_outcome(result.outcome)}, job {result.ingestion_job_id or 'refused'}"))
+        rows.append(("Last sync", f"{_outcome(result.outcome)}, job {literal(result.ingestion_job_id or 'refused')}"))
         rows += [("", line) for line in reason_lines(result.failure_reasons)]
-    rows += [("Drift", escape(drift)) for drift in body.drift]
+    rows += [("Drift", literal(drift)) for drift in body.drift]
     if body.offboarding:
         rows.append(("Deleted after", moment(body.offboarding.delete_after)))
     if body.erasure:
         rows.append(("Erased", moment(body.erasure.verified_at)))
     if body.failure:
-        rows.append(("Failed at", escape(f"{body.failure.step}: {body.failure.reason}")))
+        rows.append(("Failed at", literal(f"{body.failure.step}: {body.failure.reason}")))
     return Details(
-        [(name, value if value is not None else "—") for name, value in rows],
-        title=f"{body.tenant_id} · {escape(body.name)}",
+        rows,
+        title=f"{body.tenant_id} · {literal(body.name)}",
     )
+
+
+def _known(value: str | None) -> str:
+    return literal(value) if value is not None else "—"
 
 
 @app.command("update")
@@ -264,7 +270,7 @@ def _is_due(offboarding: Offboarding) -> bool:
 def _told_of_offboarding(body: TenantBody) -> Iterator[RenderableType]:
     if body.erasure:
         yield f"{DONE} Tenant {body.tenant_id} is offboarded. Verified at {moment(body.erasure.verified_at)}:"
-        yield from (f"  {resource.kind} {escape(resource.name)} is gone" for resource in body.erasure.erased)
+        yield from (f"  {resource.kind} {literal(resource.name)} is gone" for resource in body.erasure.erased)
         yield from (f"  {kind} is kept" for kind in body.erasure.kept)
     elif body.offboarding and body.offboarding.deletion_began_at:
         yield f"Tenant {body.tenant_id} is being deleted."

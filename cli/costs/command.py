@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from cli.arguments import Json
@@ -17,7 +16,7 @@ from cli.costs.prices import GRADES, OURS, Prices
 from cli.costs.ranges import Range
 from cli.costs.stack_parts import stack_parts
 from cli.costs.tables import HEADINGS, PRICE_HEADINGS, described, lines_of, price_rows
-from cli.terminal import present
+from cli.terminal import literal, marked, present
 from kbfleet.contracts import parse
 
 _DEFAULT = Workload()
@@ -61,7 +60,7 @@ def costs(
             yield _table(PRICE_HEADINGS, price_rows(known))
             yield from (f"{grade}: {meaning}" for grade, meaning in GRADES.items())
         else:
-            yield f"{escape(described(made))}. Region {known.region}, prices of {known.looked_up}."
+            yield f"{literal(described(made))}. Region {known.region}, prices of {known.looked_up}."
             yield _table(HEADINGS, lines_of(made))
             yield "Without free tiers, taxes and what leaves AWS. docs/costs.md says what is assumed."
 
@@ -72,7 +71,8 @@ def _table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
     table = Table(headings[0], *headings[1:])
     for cells in rows:
         bold = cells[0].startswith("**")
-        table.add_row(*(f"[bold]{escape(cell.strip('*'))}[/]" if bold else escape(cell) for cell in cells))
+        shown = (f"[bold]{literal(cell.strip('*'))}[/]" if bold else literal(cell) for cell in cells)
+        table.add_row(*map(marked, shown))
     return table
 
 

@@ -90,6 +90,12 @@ class SlackSuite(ChannelSuite):
         channel.post(alert())
         validate_message(json.dumps(fake.messages[0]).encode())
 
+    def test_slack_looks_for_no_links_names_and_pages(self, channel: AlertChannel, fake: FakeSlack) -> None:
+        channel.post(alert())
+        (sent,) = fake.messages
+        assert sent["parse"] == "none"
+        assert not any(sent[name] for name in ("link_names", "unfurl_links", "unfurl_media", "mrkdwn"))
+
     def test_a_short_rate_limit_is_waited_out_once(self, channel: AlertChannel, fake: FakeSlack) -> None:
         fake.trouble = [429]
         channel.post(alert())

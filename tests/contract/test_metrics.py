@@ -166,6 +166,10 @@ class TestTheDashboard:
         conditional = {name for name, resource in template()["Resources"].items() if "Condition" in resource}
         assert not {name for name in re.findall(r"\$\{(\w+)", DASHBOARD[0]) if name in conditional}
 
+    def test_shows_figures_and_our_own_words_only(self) -> None:
+        """A widget of logs would show what others have written."""
+        assert {widget["type"] for widget in WIDGETS} <= {"alarm", "metric", "text"}
+
     def test_leaves_no_two_widgets_in_one_place(self) -> None:
         # Source: AWS documentation, Dashboard body structure and syntax: the grid is 24 units wide.
         taken: set[tuple[int, int]] = set()

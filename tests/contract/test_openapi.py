@@ -195,8 +195,18 @@ def test_the_schema_of_a_tenant_id_takes_nothing_else(value: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "value"),
-    [(Question, ""), (Question, " "), (Question, "x" * 1_001), (DisplayName, "\n"), (UserId, ""), (UserId, "a\tb")]
-    + [(DocumentKey, key) for key in ("", "a", ".txt", "a/.txt", "/a.txt", "a//b.txt", "a/../b.md", "a\t.md", "a.exe")],
+    [
+        (Question, ""),
+        (Question, " "),
+        (Question, "x" * 1_001),
+        (DisplayName, "\n"),
+        (DisplayName, "a\nb"),
+        (UserId, ""),
+        (UserId, "a\tb"),
+    ]
+    + [(DocumentKey, key) for key in ("", "a", ".txt", "a/.txt", "/a.txt", "a//b.txt", "a/../b.md", "a\t.md", "a.exe")]
+    + [(DocumentKey, key) for key in ("a\u202egpj.md", "a\u2028.md", "a\u2067.md")]
+    + [(DisplayName, name) for name in ("Ac\x1bme", "\u202eemca", "a\u2028b", "\u3164", "ac\u200bme")],
 )
 def test_what_a_value_object_refuses_its_schema_refuses(kind: type[ValidatedText], value: str) -> None:
     assert not taken(kind, value)

@@ -11,6 +11,7 @@ import typer
 
 from cli.dead_letter_queues import QUEUES
 from cli.main import app
+from kbfleet.domain.alert import ALARM_REMEDIES
 from tests.e2e.runbook.troubles import TROUBLES, UNTRIED, AlertsUndelivered
 from tests.support.runbook import FOLDER, SECTIONS, Page, lacking, pages
 from tests.support.template import properties, resources
@@ -66,6 +67,11 @@ def test_the_command_of_an_alarm_is_on_its_page(name: str) -> None:
     command = re.search(r"Run `([^`]+)`\. See docs/runbook/([a-z-]+)\.md$", ALARMS[name])
     assert command is not None
     assert command[1] in set(Page.named(command[2]).commands)
+
+
+def test_commands_that_alerts_propose_for_alarms_are_those_of_the_template() -> None:
+    described = {re.search(r"Run `([^`]+)`\. See docs/runbook/([a-z-]+)\.md$", text) for text in ALARMS.values()}
+    assert {(found[1], found[2]) for found in described if found} == ALARM_REMEDIES
 
 
 @pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: queue.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from threading import Event
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import typer
 from botocore.exceptions import NoCredentialsError
+from pydantic import BaseModel
 from typer.testing import CliRunner, Result
 
 import cli.alert_secret
@@ -40,8 +41,10 @@ from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain import document_trace
 from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.errors import InvalidInput
-from kbfleet.domain.ingestion import Outcome, Sync
+from kbfleet.domain.ingestion import FailureReason, Outcome, Sync
+from kbfleet.domain.printable import printable
 from kbfleet.domain.reconciliation import Disagreement, ResourceKind
+from tests.support.hostile_words import FILLS_THE_CLIPBOARD, assert_printable
 from tests.support.samples import ACME, SAKURA, job_state_change, tenant
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
@@ -242,6 +245,83 @@ def test_people_get_words(name: str, run: Run, answering: None, monkeypatch: pyt
     assert result.stdout.strip()
     assert not result.stdout.startswith("{")
     assert "\x1b" not in result.stdout
+
+
+HOSTILE = f"{FILLS_THE_CLIPBOARD}[bold]a[/bold][link=https://evil.example]b\\\\[/] :bomb: [red\n\u202e\u2028x]"
+
+
+def hostile(value: Any) -> Any:
+    """The same answer, with every text in it that may be an outsider's written by one."""
+    if isinstance(value, BaseModel):
+        return value.model_copy(update={name: hostile(each) for name, each in value})
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{each.name: hostile(getattr(value, each.name)) for each in fields(value)})
+    if isinstance(value, tuple):
+        return tuple(map(hostile, value))
+    # Values of our own types are not texts of outsiders; nor is a status of Step Functions, which decides what is done.
+    return HOSTILE if type(value) is str and value != "SUCCEEDED" else value
+
+
+@pytest.fixture
+def hostile_answers(run: Run, answering: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    finding = Finding("secrets", Verdict.WRONG, HOSTILE, HOSTILE)
+    monkeypatch.setattr(cli.commands.fleet, "examine", lambda _: iter([finding]))
+    monkeypatch.setattr(DeadLetters, "waiting", lambda _: iter([Waiting(QUEUES[0], 2, NOW, (HOSTILE,))]))
+    monkeypatch.setattr(DeadLetters, "messages", lambda *_: (DeadLetter(HOSTILE, NOW, HOSTILE, HOSTILE),))
+
+    def run_it(name: str, *options: str) -> Result:
+        sample = SAMPLES[name]
+        answer(monkeypatch, replace(sample, answers={of: hostile(given) for of, given in sample.answers.items()}))
+        return run(name, *sample.arguments, *options)
+
+    return run_it
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_what_outsiders_write_acts_on_no_terminal(name: str, hostile_answers: Callable[..., Result]) -> None:
+    result = hostile_answers(name)
+    assert not result.exception or isinstance(result.exception, SystemExit), result.exception
+    assert_printable(result.stdout)
+    assert_printable(result.stderr)
+    # Where it stands at all, it stands as it is.
+    shown = result.stdout + result.stderr
+    assert shown.count("evil.example") == shown.count(printable(HOSTILE)) + shown.count(printable(HOSTILE, keep="\n"))
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_what_outsiders_write_acts_on_no_terminal_in_json_either(
+    name: str, hostile_answers: Callable[..., Result]
+) -> None:
+    result = hostile_answers(name, "--json")
+    assert_printable(result.stdout)
+    shown = json.dumps(json.loads(result.stdout), ensure_ascii=False)
+    assert shown.count("evil.example") == shown.count(json.dumps(HOSTILE, ensure_ascii=False)[1:-1])
+
+
+def test_a_sync_that_failed_says_why_in_words(hostile_answers: Callable[..., Result]) -> None:
+    reasons = (FailureReason(HOSTILE), FailureReason("", HOSTILE))
+    failed = synced().result.model_copy(update={"outcome": Outcome.FAILED, "failure_reasons": reasons})  # type: ignore[union-attr]
+    body = shown().model_copy(update={"sync": synced().model_copy(update={"result": failed})})
+    sample = Sample(answers={"request_sync": synced(), "tenant": body})
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(SAMPLES, "sync start", sample)
+        result = hostile_answers("sync start")
+    assert result.exit_code == 1
+    assert_printable(result.stderr)
+    assert [line.strip() for line in result.stderr.splitlines()[-2:]] == [printable(HOSTILE)] * 2
+
+
+@pytest.mark.parametrize("failure", [FleetUnreachable(HOSTILE), Refused(404, "X", HOSTILE), InvalidInput("x", HOSTILE)])
+def test_what_aws_says_of_a_failure_acts_on_no_terminal(
+    failure: Exception, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(FleetApi, "of_stack", fail)
+    result = run("tenant show", "acme")
+    assert_printable(result.stderr)
+    assert printable(HOSTILE) in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from kbfleet.domain.errors import InvalidInput, LeaseLost, TenantBusy, TenantNotActive
 from kbfleet.domain.tenant import DisplayName, Lease, ResourceNames, TenantId, TenantStatus
 from tests.support.clock import START
+from tests.support.hostile_words import FILLS_THE_CLIPBOARD, assert_printable
 from tests.support.samples import ACCOUNT, DATA_SOURCE, NAMES, REGION, provisioning_failure, tenant
 
 LEASE = timedelta(hours=5)
@@ -139,10 +140,39 @@ class TestResourceNames:
 class TestDisplayNames:
     @pytest.mark.parametrize(
         ("text", "name"),
-        [("Acme", "Acme"), ("  桜商事 ", "桜商事"), ("x" * 100, "x" * 100), ("A & B <C>", "A & B <C>")],
+        [
+            ("Acme", "Acme"),
+            ("  桜商事 ", "桜商事"),
+            ("x" * 100, "x" * 100),
+            ("A & B <C>", "A & B <C>"),
+            ("Cafe\u0301", "Café"),
+            ("か\u3099", "が"),
+            ("👩\u200d🚀", "👩\u200d🚀"),
+            ("می\u200cخواهم", "می\u200cخواهم"),
+        ],
     )
     def test_any_short_text_is_a_name_without_the_space_around_it(self, text: str, name: str) -> None:
         assert DisplayName(text) == name
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            FILLS_THE_CLIPBOARD,
+            "a\0b",
+            "a\nb",
+            "\u202eemca",
+            "\u2066a",
+            "a\u2028b",
+            "a\u2029b",
+            "ac\u200dme",
+            "\u3164",
+            "\ufeffa",
+        ],
+    )
+    def test_what_cannot_be_seen_or_acts_on_a_device_is_refused(self, text: str) -> None:
+        with pytest.raises(InvalidInput, match="can be seen") as refused:
+            DisplayName(f"x{text}x")
+        assert_printable(str(refused.value))
 
     @pytest.mark.parametrize("text", ["", "   ", "\n", "x" * 101, None, 5])
     def test_no_text_or_too_long_a_text_is_refused(self, text: object) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -18,13 +17,12 @@ from typing import Any, TypeVar
 
 from local import deployment
 from local.identity_provider import IdentityProvider
-from local.slack_sink import SlackSink, message_as_text
+from local.slack_sink import SlackSink, commands_of, message_as_text
 from local.stack.configuration import StackConfiguration
 
 RUNBOOK = "https://example.com/runbook"
 Seen = TypeVar("Seen")
 _DENIED = "taken-away-by-a-drill"
-_COMMAND = re.compile(r"```(.+?)```", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -33,16 +31,12 @@ class Message:
 
     title: str
     text: str
+    command: str
+    """Empty if it holds none."""
 
     @property
     def over(self) -> bool:
         return self.title.startswith("🟢")
-
-    @property
-    def command(self) -> str:
-        """Empty if it holds none."""
-        found = _COMMAND.search(self.text)
-        return found[1] if found else ""
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,9 @@ class Fleet:
     def messages(self) -> list[Message]:
         """All that Slack was sent, the oldest first."""
         sent = [record["message"] for record in SlackSink(self.configuration.slack_messages).messages()]
-        return [Message(str(message["text"]), message_as_text(message)) for message in sent]
+        return [
+            Message(str(message["text"]), message_as_text(message), "".join(commands_of(message))) for message in sent
+        ]
 
     def tenant(self, tenant: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.succeeds(f"kbfleet tenant show {tenant} --json"))

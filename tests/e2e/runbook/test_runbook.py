@@ -119,7 +119,7 @@ def test_while_nobody_can_be_told_the_doctor_knows_and_all_is_told_later(fleet: 
     try:
         trouble.make(fleet)
         until(lambda: fleet.alarm_state("AlertsUndeliveredAlarm") == "ALARM", "the alarm does not go off", seconds=90)
-        reader = Reader(fleet, trouble, Message("", ""))
+        reader = Reader(fleet, trouble, Message("", "", ""))
         reader.check()
         assert fleet.messages()[before:] == []
         trouble.take_away(fleet)

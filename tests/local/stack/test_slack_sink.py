@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from local.slack_sink import RejectedMessageError, SlackSink, message_as_text, validate_message
+from local.slack_sink import RejectedMessageError, SlackSink, commands_of, message_as_text, validate_message
 
 SECTION = {"type": "section", "text": {"type": "mrkdwn", "text": "failed"}}
 
@@ -65,6 +65,10 @@ def test_a_header_is_short_and_plain() -> None:
         {"type": "section", "fields": [{"type": "mrkdwn", "text": "x"}] * 11},
         {"type": "section", "fields": [{"type": "mrkdwn", "text": "x" * 2001}]},
         {"type": "context", "elements": []},
+        {"type": "rich_text", "elements": []},
+        {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [{"type": "text", "text": ""}]}]},
+        {"type": "rich_text", "elements": [{"type": "rich_text_list", "elements": [{"type": "text", "text": "x"}]}]},
+        {"type": "rich_text", "elements": [{"type": "rich_text_preformatted", "elements": [{"type": "date"}]}]},
         {"type": "context", "elements": [{"type": "mrkdwn", "text": "x"}] * 11},
         {"type": "actions", "elements": [{"type": "button", "text": {"type": "plain_text", "text": "x" * 76}}]},
     ],
@@ -83,6 +87,39 @@ def test_messages_are_kept_in_order(tmp_path: Path) -> None:
     for text in ("first", "二番目"):
         assert sink.take("/slack/services/T/B/x", json.dumps({"text": text}).encode()).body == b"ok"
     assert [record["message"]["text"] for record in sink.messages()] == ["first", "二番目"]
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r"])
+def test_only_a_line_feed_ends_the_record_of_a_message(tmp_path: Path, separator: str) -> None:
+    sink = SlackSink(tmp_path / "messages.jsonl")
+    for text in (f"a{separator}b", "second"):
+        sink.take("/slack/services/T/B/x", json.dumps({"text": text}).encode())
+    assert [record["message"]["text"] for record in sink.messages()] == [f"a{separator}b", "second"]
+
+
+def test_rich_text_reads_as_lines_and_its_command_is_found() -> None:
+    def section(*parts: dict[str, Any]) -> dict[str, Any]:
+        return {"type": "rich_text_section", "elements": [*parts]}
+
+    def text(words: str) -> dict[str, Any]:
+        return {"type": "text", "text": words}
+
+    elements = [
+        section(text("Tenant:"), text(" acme"), text("\n"), text("Job:"), text(" 1")),
+        {"type": "rich_text_list", "style": "bullet", "elements": [section(text("```kbfleet evil```"))]},
+        {"type": "rich_text_preformatted", "elements": [text("kbfleet doctor")]},
+        section({"type": "link", "text": "Runbook", "url": "https://x.example"}),
+    ]
+    message = {"blocks": [{"type": "rich_text", "elements": elements}]}
+    validate_message(json.dumps(message).encode())
+    assert message_as_text(message).split("\n") == [
+        "Tenant: acme",
+        "Job: 1",
+        "• ```kbfleet evil```",
+        "    kbfleet doctor",
+        "Runbook: https://x.example",
+    ]
+    assert commands_of(message) == ["kbfleet doctor"]
 
 
 def test_a_message_reads_as_lines() -> None:

@@ -20,7 +20,7 @@ from kbfleet.domain.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from kbfleet.domain.errors import (
         KbfleetError,
@@ -62,11 +62,12 @@ is really missing, so retries of them must end."""
 
 
 @contextmanager
-def translated(subject: str) -> Iterator[None]:
+def translated(subject: str, *, unsaid: Iterable[str] = ()) -> Iterator[None]:
     """Runs AWS calls; raises kbfleet's errors in place of botocore's.
 
     Args:
         subject: to whom it happens, for the message: `knowledge base kbfleet-acme of tenant acme`.
+        unsaid: names of documents, which AWS may repeat: messages reach logs, and no tenant's text does.
 
     Raises:
         Throttled, NotReadyYet: worth another try.
@@ -75,16 +76,18 @@ def translated(subject: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        raise _from_answer(error, subject) from error
+        raise _from_answer(error, subject, unsaid) from error
     except (AwsConnectionError, HTTPClientError) as error:
         raise NotReadyYet(f"AWS did not answer about {subject}: {type(error).__name__}.") from error
     except BotoCoreError as error:
         raise RequestRefused(f"The call about {subject} could not be made: {error}.") from error
 
 
-def _from_answer(error: ClientError, subject: str) -> KbfleetError:
+def _from_answer(error: ClientError, subject: str, unsaid: Iterable[str]) -> KbfleetError:
     code = error.response.get("Error", {}).get("Code", "")
     message = error.response.get("Error", {}).get("Message", "")
+    for name in sorted(unsaid, key=len, reverse=True):
+        message = message.replace(name, "…")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     what = f"{error.operation_name} for {subject}: {code}: {message}"
     if code in _THROTTLED or status == 429:

@@ -38,7 +38,7 @@ class BedrockDocuments:
         """All but those that Bedrock will not look up: it refuses ten for one. The model allows no more than 128
         characters behind `s3://`, and whether MANAGED knowledge bases tell of documents at all is not said."""
         try:
-            with translated(f"documents of data source {data_source.data_source_id}"):
+            with translated(f"documents of data source {data_source.data_source_id}", unsaid=uris):
                 answer = self._client.get_knowledge_base_documents(
                     knowledgeBaseId=data_source.knowledge_base_id,
                     dataSourceId=data_source.data_source_id,
@@ -67,7 +67,8 @@ class BedrockDocuments:
         for document in documents:
             key_in(bucket, document.uri)
             key_in(bucket, document.metadata_uri or document.uri)
-        with translated(f"documents of data source {data_source.data_source_id}"):
+        uris = [document.uri for document in documents]
+        with translated(f"documents of data source {data_source.data_source_id}", unsaid=uris):
             answer = self._client.ingest_knowledge_base_documents(
                 knowledgeBaseId=data_source.knowledge_base_id,
                 dataSourceId=data_source.data_source_id,

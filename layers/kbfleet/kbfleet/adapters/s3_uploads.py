@@ -48,7 +48,7 @@ class S3Uploads:
         return UploadForm(signed["url"], signed["fields"], expires_at)
 
     def put_metadata(self, bucket: str, key: DocumentKey, content: bytes) -> None:
-        with translated(f"a metadata file in bucket {bucket}"):
+        with translated(f"a metadata file in bucket {bucket}", unsaid=[key]):
             self._client.put_object(
                 Bucket=bucket,
                 Key=key.metadata_key,

@@ -10,6 +10,9 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.printable import printable
+
+_MAX_FIELD = 100
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -47,7 +50,8 @@ def _invalid_input(error: ValidationError) -> InvalidInput:
     errors = error.errors(include_url=False, include_context=False, include_input=False)
     # A misspelt field is both one too many and one that is missing: the latter's name is the one to learn.
     told = next((each for each in errors if each["type"] == "missing"), errors[0])
-    field = ".".join(str(part) for part in told["loc"]) or "body"
+    # So may the name of a field be that there is not.
+    field = printable(".".join(str(part) for part in told["loc"]))[:_MAX_FIELD] or "body"
     return InvalidInput(field, f"{told['msg']}.")
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import quote
 
 from kbfleet.domain.documents import SET_ASIDE_AFTER, FailureReport, News, ReportedDocument
 from kbfleet.domain.ingestion import JobStateChange, Outcome
@@ -40,7 +41,11 @@ class Link:
 @dataclass(frozen=True, slots=True)
 class Alert:
     """One message for people. `identity` is the same for every repetition of the same occurrence; `subject` is the
-    tenant or the alarm that it is about, empty where it is about several."""
+    tenant or the alarm that it is about, empty where it is about several.
+
+    Title, facts and reasons may hold what outsiders have written. `notice`, which says the title as far as that is
+    ours, `advice` and `command` hold nothing of it but ids that were checked.
+    """
 
     identity: str
     severity: Severity
@@ -51,6 +56,7 @@ class Alert:
     advice: str = ""
     command: str = ""
     links: tuple[Link, ...] = ()
+    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,12 @@ class Deployment:
         return f"{command} --stack {self.stack} --region {self.region}"
 
     def commands(self, verb: str, tenants: Sequence[str]) -> str:
-        """For a shell: the same for each of the tenants, of whom `MAX_COMMANDED` are named at most."""
+        """For a shell: the same for each of the tenants, of whom `MAX_COMMANDED` are named at most.
+
+        Raises:
+            InvalidInput: one of them is no tenant's id.
+        """
+        tenants = [TenantId(tenant) for tenant in tenants]
         if len(tenants) == 1:
             return self.command(verb, tenants[0])
         named, each = " ".join(tenants[:MAX_COMMANDED]), self.command(verb, '"$tenant"')
@@ -96,11 +107,19 @@ class Deployment:
         return f"https://{self.region}.console.aws.amazon.com/{path}"
 
     def knowledge_base_link(self, knowledge_base_id: str) -> Link:
-        path = f"bedrock/home?region={self.region}#/knowledge-bases/{knowledge_base_id}"
+        path = f"bedrock/home?region={self.region}#/knowledge-bases/{_in_url(knowledge_base_id)}"
         return Link("Knowledge base", self.console(path))
 
     def execution_link(self, execution: str) -> Link:
-        return Link("Execution", self.console(f"states/home?region={self.region}#/v2/executions/details/{execution}"))
+        path = f"states/home?region={self.region}#/v2/executions/details/{_in_url(execution)}"
+        return Link("Execution", self.console(path))
+
+    def alarm_link(self, name: str) -> Link:
+        return Link("Alarm", self.console(f"cloudwatch/home?region={self.region}#alarmsV2:alarm/{_in_url(name)}"))
+
+
+def _in_url(text: str) -> str:
+    return quote(text, safe=":", errors="replace")
 
 
 def _ingestion_facts(change: JobStateChange) -> tuple[tuple[str, str], ...]:
@@ -214,11 +233,12 @@ def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: De
 
 def alarm_alert(name: str, description: str, reason: str, deployment: Deployment) -> Alert:
     """What to say when an alarm of the stack goes off. Its description ends with the command that shows or mends what
-    is wrong, and with its page of the runbook, as far as it has them."""
-    ends = _ALARM_ENDS.search(description)
-    command, page = ends.groups("") if ends else ("", "")
-    what = description[: ends.start()] if ends else description
-    links = (Link("Alarm", deployment.console(f"cloudwatch/home?region={deployment.region}#alarmsV2:alarm/{name}")),)
+    is wrong, and with its page of the runbook. Whoever changes a description proposes no command by that: only those
+    of `ALARM_REMEDIES` are."""
+    remedy = next((known for known in ALARM_REMEDIES if description.endswith(f" {_as_described(*known)}")), None)
+    command, page = remedy or ("", "")
+    what = description.removesuffix(_as_described(*remedy)) if remedy else description
+    links = (deployment.alarm_link(name),)
     return Alert(
         identity=name,
         severity=Severity.BROKEN,
@@ -232,7 +252,36 @@ def alarm_alert(name: str, description: str, reason: str, deployment: Deployment
     )
 
 
-_ALARM_ENDS = re.compile(r"(?:\bRun `(kbfleet [a-z -]+)`\. )?\bSee docs/runbook/([a-z-]+)\.md\.?$")
+ALARM_REMEDIES: frozenset[tuple[str, str]] = frozenset(
+    {
+        ("kbfleet dlq list", "queues-stuck"),
+        ("kbfleet dlq redrive alerts", "alerts-undelivered"),
+        ("kbfleet dlq redrive executions", "stopped-executions-unreported"),
+        ("kbfleet dlq redrive failures", "failures-uncollected"),
+        ("kbfleet dlq redrive retries", "document-retries-failing"),
+        ("kbfleet dlq redrive ticks", "ticks-failing"),
+        ("kbfleet dlq redrive usage", "usage-uncounted"),
+        ("kbfleet dlq show changes", "changes-refused"),
+        ("kbfleet dlq show onboarding", "onboarding-refused"),
+        ("kbfleet doctor", "alerts-waiting"),
+        ("kbfleet doctor", "api-failing"),
+        ("kbfleet doctor", "ask-slow"),
+        ("kbfleet doctor", "capacity-low"),
+        ("kbfleet doctor", "concurrency-exhausted"),
+        ("kbfleet doctor", "requests-throttled"),
+        ("kbfleet doctor", "scheduled-work-failing"),
+        ("kbfleet reconcile", "scheduled-work-failing"),
+        ("kbfleet tenant list", "changes-waiting"),
+        ("kbfleet tenant list", "executions-failing"),
+        ("kbfleet tenant list", "tenants-stale"),
+    }
+)
+"""Command and page of the runbook, as the descriptions of the stack's alarms name them; a test compares them with the
+template."""
+
+
+def _as_described(command: str, page: str) -> str:
+    return f"Run `{command}`. See docs/runbook/{page}.md"
 
 
 def _advice(command: str) -> str:

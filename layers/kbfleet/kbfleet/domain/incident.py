@@ -350,7 +350,12 @@ class Incident:
         alarm = self.concern is Concern.ALARM
         named = deployment.logical_name(first) if alarm else first
         who = named if single else f"{count} {'alarms' if alarm else 'tenants'}"
-        what = evidence.title.removeprefix(f"{evidence.subject}: ") if single else self.cause.label
+        own = evidence.title.removeprefix(f"{evidence.subject}: ")
+        what = own if single else self.cause.label
+        # An alarm brings its name and its description, and many their cause, in words that may not be ours.
+        noticed = (
+            f"{who}: {own}" if not alarm else f"{who if who.isascii() and who.isalnum() else 'An alarm'}: went off"
+        )
         # Of many, one's reason is an example, and its documents are not what all have in common.
         reasons = evidence.reasons if single else _example(evidence)
         if not single:
@@ -366,6 +371,7 @@ class Incident:
             advice=evidence.advice if broken else "",
             command=self._command(deployment) if broken else "",
             links=evidence.links,
+            notice=self._headline(kind, noticed),
         )
 
     def _command(self, deployment: Deployment) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from kbfleet.domain.errors import (
     TenantOffboarding,
     TenantSuspended,
 )
+from kbfleet.domain.printable import is_printable
 from kbfleet.domain.usage_plan import Tier, UsageKey
 from kbfleet.domain.validated_text import ValidatedText
 
@@ -442,7 +444,10 @@ class DataSourceReference:
 
 
 class DisplayName(ValidatedText):
-    """A tenant's name for people: 1 to 100 characters that are not all white space.
+    """A tenant's name for people: 1 to 100 characters that can all be seen, and are not all white space.
+
+    Accents are joined to their letters (Unicode's NFC), as some keyboards send them apart: a name is for people, who
+    would not know what is wrong with theirs.
 
     Raises:
         InvalidInput: naming the field `name`.
@@ -453,7 +458,10 @@ class DisplayName(ValidatedText):
     def __new__(cls, value: object) -> Self:
         if not isinstance(value, str) or not value.strip() or len(value) > MAX_NAME_LENGTH:
             raise InvalidInput("name", f"must be text of 1 to {MAX_NAME_LENGTH} characters.")
-        return super().__new__(cls, value.strip())
+        name = unicodedata.normalize("NFC", value.strip())
+        if not is_printable(name):
+            raise InvalidInput("name", "must be one line of characters that can be seen.")
+        return super().__new__(cls, name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,10 @@ documentation, Prerequisites for your Amazon Bedrock knowledge base data; the ty
 class DocumentKey(ValidatedText):
     """Where a document is in its tenant's bucket, such as `規程/就業規則.pdf`.
 
-    It has an ending that Bedrock reads, no empty parts, no `.` or `..` among them, no control characters, no
-    `${filename}`, which S3 would replace in a form, and room for the name of the metadata file beside it.
+    It has an ending that Bedrock reads, no empty parts, no `.` or `..` among them, nothing that controls a device,
+    breaks a line or turns the direction of reading around, no `${filename}`, which S3 would replace in a form, and room
+    for the name of the metadata file beside it. Whatever else cannot be seen may be in it, because names of files that
+    people have do hold it: zero-width characters, and those of private use.
 
     Raises:
         InvalidInput: naming the field `key`.
@@ -66,8 +68,8 @@ class DocumentKey(ValidatedText):
             raise InvalidInput("key", "must be text.")
         if not {"", ".", ".."}.isdisjoint(value.split("/")):
             raise InvalidInput("key", "must be names separated by single slashes, without `.` and `..`.")
-        if any(unicodedata.category(character) in {"Cc", "Cs"} or character in "\ufffe\uffff" for character in value):
-            raise InvalidInput("key", "holds characters that cannot be part of a key.")
+        if any(map(_acts, value)):
+            raise InvalidInput("key", "holds characters that break a line, control a device or turn text around.")
         if "${filename}" in value:
             raise InvalidInput("key", "must not hold ${filename}.")
         if value.lower().endswith(METADATA_SUFFIX):
@@ -87,6 +89,16 @@ class DocumentKey(ValidatedText):
     @property
     def metadata_key(self) -> str:
         return f"{self}{METADATA_SUFFIX}"
+
+
+def _acts(character: str) -> bool:
+    """Source of the signs that turn text around: Unicode Standard Annex 9, Directional Formatting Characters; a mark
+    such as U+200E embeds and overrides nothing."""
+    turns_around = unicodedata.bidirectional(character) in _TURNING_AROUND
+    return turns_around or unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} or character in "\ufffe\uffff"
+
+
+_TURNING_AROUND = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 
 def _ending(key: str) -> str:

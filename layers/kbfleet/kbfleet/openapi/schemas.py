@@ -52,11 +52,16 @@ REFERENCE = "#/components/schemas/{model}"
 PROBLEM = "Problem"
 METADATA_FILTER = "MetadataFilter"
 _NOT_BLANK = r"\S"
+_PRINTABLE_NAME = (
+    r"^(?=.*\S)[^\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    r"\u2800\u3164\ue000-\uf8ff\ufeff\uffa0]+$"
+)
+"""JSON Schema knows no categories of characters: of those that cannot be seen, these are the most frequent."""
 
 
 def _key_pattern() -> str:
     """Names between single slashes, none of them `.` or `..`, the last with an ending in letters of any case."""
-    character = r"[^/\u0000-\u001f\u007f-\u009f]"
+    character = r"[^/\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]"
     undotted = character.replace("[^/", "[^/.")
     name = rf"(\.{{0,2}}{undotted}{character}*|\.{{3}}{character}*)"
     letters = ("".join(f"[{letter}{letter.upper()}]" for letter in ending[1:]) for ending in CONTENT_TYPES)
@@ -71,7 +76,7 @@ VALIDATED_TEXTS: Mapping[type[ValidatedText], Schema] = {
         "examples": ["acme"],
     },
     Question: {"minLength": 1, "maxLength": MAX_QUESTION_LENGTH, "pattern": _NOT_BLANK},
-    DisplayName: {"minLength": 1, "maxLength": MAX_NAME_LENGTH, "pattern": _NOT_BLANK},
+    DisplayName: {"minLength": 1, "maxLength": MAX_NAME_LENGTH, "pattern": _PRINTABLE_NAME},
     DocumentKey: {"minLength": 1, "maxLength": MAX_KEY_BYTES - len(METADATA_SUFFIX), "pattern": _key_pattern()},
     ObjectKey: {
         "minLength": 1,

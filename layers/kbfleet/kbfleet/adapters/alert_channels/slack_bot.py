@@ -16,7 +16,14 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.models.metadata import Metadata
 
-from kbfleet.adapters.alert_channels.slack_message import TIMEOUT_SECONDS, ShortRateLimitHandler, blocks, summary
+from kbfleet.adapters.alert_channels.slack_message import (
+    AS_IT_IS,
+    TIMEOUT_SECONDS,
+    UNPARSED,
+    ShortRateLimitHandler,
+    blocks,
+    summary,
+)
 from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered
 
 if TYPE_CHECKING:
@@ -72,14 +79,16 @@ class SlackBotChannel:
                 blocks=blocks(alert),
                 thread_ts=reply_to or None,
                 metadata=Metadata(event_type=_EVENT, event_payload={"identity": alert.identity}),
-                unfurl_links=False,
+                **AS_IT_IS,
             )
         return str(answer["ts"])
 
     def change(self, message: str, alert: Alert) -> None:
         try:
             with _answers():
-                self._client().chat_update(channel=self._channel, ts=message, text=summary(alert), blocks=blocks(alert))
+                self._client().chat_update(
+                    channel=self._channel, ts=message, text=summary(alert), blocks=blocks(alert), **UNPARSED
+                )
         except AlertNotDelivered as error:
             if _word(error.__cause__) not in _UNCHANGEABLE:
                 raise

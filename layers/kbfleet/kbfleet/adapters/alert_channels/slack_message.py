@@ -1,35 +1,56 @@
-"""A message as Slack shows it: pure, and the same for every way of posting it."""
+"""A message as Slack shows it: pure, and the same for every way of posting it.
+
+All of it is in elements whose text Slack shows as it is: nothing that a tenant, a document or AWS says can become
+markup, a link, a mention, or one of our commands. Source: Slack documentation, Block Kit, Rich text block and Text
+object (`plain_text`).
+"""
 
 from __future__ import annotations
 
-import re
-from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
-from slack_sdk.models.blocks import ContextBlock, HeaderBlock, MarkdownTextObject, SectionBlock
+from slack_sdk.models.blocks import (
+    HeaderBlock,
+    PlainTextObject,
+    RichTextBlock,
+    RichTextElementParts,
+    RichTextListElement,
+    RichTextPreformattedElement,
+    RichTextSectionElement,
+)
 
 from kbfleet.domain.alert import Severity
+from kbfleet.domain.printable import ZERO_WIDTH_JOINER, ZERO_WIDTH_NON_JOINER, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from slack_sdk.http_retry.request import HttpRequest
     from slack_sdk.http_retry.response import HttpResponse
     from slack_sdk.http_retry.state import RetryState
-    from slack_sdk.models.blocks import Block
+    from slack_sdk.models.blocks import Block, RichTextElement
 
     from kbfleet.domain.alert import Alert, Link
 
 TIMEOUT_SECONDS = 5
 _LONGEST_PAUSE_SECONDS = 5.0
-# Slack's limits. Source: Slack documentation, Block Kit reference.
 _MAX_HEADER = 150
-_MAX_SECTION = 3_000
-_MAX_FIELD = 2_000
-_MAX_FIELDS = 10
-_MAX_DOCUMENTS = 10
-"""Documents named in one message; the job history has them all."""
+"""Source: Slack documentation, Header block."""
+_MAX_TEXT = 3_000
+"""Characters of a block that come from outside. Source: Slack documentation, Text object; of rich text, no limit is
+documented."""
+_MAX_ENTRY = 1_200
+"""Of these, for one fact, one reason or one document: a key of S3 has 1,024 bytes at most."""
+_MAX_ENTRIES = 10
+"""Documents, and reasons, in one message; the job history has them all."""
+UNPARSED: dict[str, Any] = {"parse": "none", "link_names": False}
+"""Arguments by which Slack neither looks for links nor for names in what notifications show. Source: Slack
+documentation, methods chat.postMessage and chat.update."""
+_NO_PREVIEWS = {"unfurl_links": False, "unfurl_media": False, "mrkdwn": False}
+AS_IT_IS: dict[str, Any] = UNPARSED | _NO_PREVIEWS
+"""The same, and that no page is looked up for a preview. Source: Slack documentation, chat.postMessage."""
+_Text, _Style = RichTextElementParts.Text, RichTextElementParts.TextStyle
 
 
 class ShortRateLimitHandler(RateLimitErrorRetryHandler):
@@ -52,56 +73,102 @@ class ShortRateLimitHandler(RateLimitErrorRetryHandler):
 
 
 def escaped(text: str) -> str:
-    """Text that Slack shows as it is: no mention and no link can be made of tenant data.
+    """Text that Slack shows as it is: no mention and no link can be made of it.
 
     Source: Slack documentation, Formatting text for app surfaces, "Escaping text".
     """
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _cut(text: str, limit: int) -> str:
-    """Args: text: escaped, or for plain text. No escaped character is left in half."""
-    return text if len(text) <= limit else f"{_HALF_AN_ESCAPE.sub('', text[: limit - 1])}…"
-
-
-_HALF_AN_ESCAPE = re.compile(r"&(amp|am|a|lt|l|gt|g)?$")
-
-
 def summary(alert: Alert) -> str:
-    """One line for notifications, where blocks are not shown."""
-    sign = "🔴" if alert.severity is Severity.BROKEN else "🟢"
-    return f"{sign} {escaped(alert.title)}"
+    """One line for notifications, where blocks are not shown. Slack parses it, so nothing from outside is in it."""
+    return escaped(f"{_sign(alert)} {printable(alert.notice or 'kbfleet has news for you.')}")
 
 
 def blocks(alert: Alert) -> Sequence[Block]:
     """The message: what broke, for whom, why, which documents, how to mend it, where to look."""
-    sign = "🔴" if alert.severity is Severity.BROKEN else "🟢"
-    message: list[Block] = [HeaderBlock(text=_cut(f"{sign} {alert.title}", _MAX_HEADER))]
-    fields = iter(
-        MarkdownTextObject(text=_cut(f"*{escaped(name)}*\n{escaped(value)}", _MAX_FIELD)) for name, value in alert.facts
-    )
-    while some := list(islice(fields, _MAX_FIELDS)):
-        message.append(SectionBlock(fields=some))
+    title = _cut(f"{_sign(alert)} {printable(alert.title)}", _MAX_HEADER)
+    message: list[Block] = [HeaderBlock(text=PlainTextObject(text=title, emoji=False))]
+    if alert.facts:
+        message.append(RichTextBlock(elements=[_facts(alert.facts)]))
     if alert.reasons:
-        lines = "\n".join(f"• {escaped(reason.text)}" for reason in alert.reasons)
-        message.append(_section(f"*Why*\n{lines}"))
+        message.append(_listed("Why", [reason.text for reason in alert.reasons]))
     documents = list(dict.fromkeys(uri for reason in alert.reasons for uri in reason.documents))
     if documents:
-        shown = "\n".join(f"`{escaped(uri)}`" for uri in documents[:_MAX_DOCUMENTS])
-        more = f"\n… and {len(documents) - _MAX_DOCUMENTS} more" if len(documents) > _MAX_DOCUMENTS else ""
-        message.append(_section(f"*Documents*\n{shown}{more}"))
+        message.append(_listed("Documents", documents, code=True))
     if alert.advice or alert.command:
-        message.append(_section(f"*To mend it*\n{escaped(alert.advice)}"))
-    if alert.command:
-        message.append(_section(f"```{escaped(alert.command)}```"))
+        message.append(RichTextBlock(elements=list(_remedy(alert))))
     if alert.links:
-        message.append(ContextBlock(elements=[MarkdownTextObject(text=" · ".join(map(_link, alert.links)))]))
+        message.append(RichTextBlock(elements=[_line(*_links(alert.links))]))
     return message
 
 
-def _link(link: Link) -> str:
-    return f"<{link.url}|{escaped(link.label)}>" if link.url else escaped(link.label)
+def _sign(alert: Alert) -> str:
+    return "🔴" if alert.severity is Severity.BROKEN else "🟢"
 
 
-def _section(text: str) -> SectionBlock:
-    return SectionBlock(text=MarkdownTextObject(text=_cut(text, _MAX_SECTION)))
+def _cut(text: str, limit: int) -> str:
+    """Args: text: printable; it stays so: a joiner at its end would join nothing."""
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit - 1].rstrip(ZERO_WIDTH_JOINER + ZERO_WIDTH_NON_JOINER)}…"
+
+
+def _fitting(texts: Iterable[str]) -> Iterator[str]:
+    """As much of the texts as a block has room for, printable, in order."""
+    room = _MAX_TEXT
+    for text in texts:
+        if room <= 0:
+            return
+        shown = _cut(printable(text) or "—", min(room, _MAX_ENTRY))
+        room -= len(shown)
+        yield shown
+
+
+def _line(*parts: RichTextElement) -> RichTextSectionElement:
+    return RichTextSectionElement(elements=list(parts))
+
+
+def _bold(text: str) -> RichTextElement:
+    return _Text(text=text, style=_Style(bold=True))
+
+
+def _code(text: str) -> RichTextElement:
+    return _Text(text=text, style=_Style(code=True))
+
+
+def _facts(facts: Sequence[tuple[str, str]]) -> RichTextSectionElement:
+    parts: list[RichTextElement] = []
+    for (name, _), value in zip(facts, _fitting(value for _, value in facts), strict=False):
+        parts += [_Text(text="\n")] if parts else []
+        parts += [_bold(f"{printable(name) or '—'}:"), _Text(text=f" {value}")]
+    return _line(*parts)
+
+
+def _listed(title: str, texts: Sequence[str], *, code: bool = False) -> RichTextBlock:
+    shown = list(_fitting(texts[:_MAX_ENTRIES]))
+    entries = [_line(_code(text) if code else _Text(text=text)) for text in shown]
+    parts: list[RichTextElement] = [_line(_bold(title)), RichTextListElement(style="bullet", elements=entries)]
+    if len(texts) > len(shown):
+        parts.append(_line(_Text(text=f"… and {len(texts) - len(shown)} more")))
+    return RichTextBlock(elements=parts)
+
+
+def _remedy(alert: Alert) -> Iterator[RichTextElement]:
+    """Advice and command are ours, and hold nothing from outside but checked ids: back ticks in them are markup."""
+    parts: list[RichTextElement] = [_bold("To mend it")]
+    if alert.advice:
+        parts.append(_Text(text="\n"))
+    for place, text in enumerate(printable(alert.advice).split("`")):
+        if text:
+            parts.append(_code(text) if place % 2 else _Text(text=text))
+    yield _line(*parts)
+    if alert.command:
+        yield RichTextPreformattedElement(elements=[_Text(text=printable(alert.command))])
+
+
+def _links(links: Sequence[Link]) -> Iterator[RichTextElement]:
+    for place, link in enumerate(links):
+        if place:
+            yield _Text(text=" · ")
+        yield RichTextElementParts.Link(url=link.url, text=link.label) if link.url else _Text(text=link.label)

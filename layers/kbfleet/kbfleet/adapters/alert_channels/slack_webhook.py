@@ -8,7 +8,13 @@ from urllib.error import URLError
 from slack_sdk.webhook import WebhookClient
 
 from kbfleet.adapters.alert_channels import SendingChannel
-from kbfleet.adapters.alert_channels.slack_message import TIMEOUT_SECONDS, ShortRateLimitHandler, blocks, summary
+from kbfleet.adapters.alert_channels.slack_message import (
+    AS_IT_IS,
+    TIMEOUT_SECONDS,
+    ShortRateLimitHandler,
+    blocks,
+    summary,
+)
 from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered
 
 if TYPE_CHECKING:
@@ -42,7 +48,7 @@ class SlackWebhookChannel(SendingChannel):
         # Nothing but a rate limit is tried again here: Slack may have taken what it did not answer.
         client = WebhookClient(url, timeout=TIMEOUT_SECONDS, retry_handlers=[ShortRateLimitHandler(max_retry_count=1)])
         try:
-            answer = client.send(text=summary(alert), blocks=blocks(alert))
+            answer = client.send_dict({"text": summary(alert), "blocks": blocks(alert), **AS_IT_IS})
         except (URLError, OSError) as error:
             raise AlertMaybeDelivered(f"Slack did not answer: {type(error).__name__}.") from error
         if answer.status_code != 200:

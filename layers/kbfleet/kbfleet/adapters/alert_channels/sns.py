@@ -9,6 +9,7 @@ from kbfleet.adapters.alert_channels import SendingChannel
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.alert import Severity
 from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered, KbfleetError, NotReadyYet
+from kbfleet.domain.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,7 @@ class SnsChannel(SendingChannel):
     def post(self, alert: Alert, *, reply_to: str = "") -> str:  # noqa: ARG002 -- the port's
         if not self._topic:
             raise AlertNotDelivered("There is no topic for alerts.", remedy="Set the parameter AlertTopicArn.")
-        subject = {"subject": {"DataType": "String", "StringValue": alert.subject}} if alert.subject else {}
+        subject = {"subject": {"DataType": "String", "StringValue": printable(alert.subject)}} if alert.subject else {}
         fifo: dict[str, Any] = {}
         if self._topic.endswith(".fifo"):
             incident = alert.identity.rpartition("/")[0]
@@ -49,7 +50,7 @@ class SnsChannel(SendingChannel):
             self._client.publish(
                 TopicArn=self._topic,
                 Subject=_subject(alert),
-                Message=plain_text(alert).encode()[:_MAX_MESSAGE_BYTES].decode(errors="ignore"),
+                Message=plain_text(alert),
                 MessageAttributes={"severity": {"DataType": "String", "StringValue": alert.severity}, **subject},
                 **fifo,
             )
@@ -69,8 +70,8 @@ def _answers() -> Iterator[None]:
 
 
 def _subject(alert: Alert) -> str:
-    line = " ".join(f"{_sign(alert)} {alert.title}".split())
-    return line.encode("ascii", "replace").decode()[:_MAX_SUBJECT]
+    line = f"{_sign(alert)} {printable(alert.title)}"
+    return line.encode("ascii", "replace").decode()[:_MAX_SUBJECT].rstrip()
 
 
 def _sign(alert: Alert) -> str:
@@ -78,12 +79,18 @@ def _sign(alert: Alert) -> str:
 
 
 def plain_text(alert: Alert) -> str:
-    """What broke, for whom, why, which documents, how to mend it, where to look: for mail."""
-    lines = [f"{_sign(alert)} {alert.title}", ""]
-    lines += [f"{name}: {value}" for name, value in alert.facts]
+    """What broke, for whom, why, which documents, how to mend it, where to look: for mail.
+
+    What comes from outside stands behind a word or a dash of ours, each in its own line, and is cut before advice and
+    command are.
+    """
+    lines = [f"{_sign(alert)} {printable(alert.title)}", ""]
+    lines += [f"{printable(name)}: {printable(value)}" for name, value in alert.facts]
     for reason in alert.reasons:
-        lines += ["", reason.text, *(f"  {document}" for document in reason.documents)]
-    lines += ["", alert.advice] if alert.advice else []
-    lines += ["", f"  {alert.command}"] if alert.command else []
-    lines += ["", *(f"{link.label}: {link.url}" if link.url else f"See {link.label}" for link in alert.links)]
-    return "\n".join(lines).rstrip() + "\n"
+        lines += ["", f"Why: {printable(reason.text)}", *(f"  - {printable(uri)}" for uri in reason.documents)]
+    remedy = ["", printable(alert.advice)] if alert.advice else []
+    remedy += ["", f"  {printable(alert.command)}"] if alert.command else []
+    remedy += ["", *(f"{link.label}: {link.url}" if link.url else f"See {link.label}" for link in alert.links)]
+    end = "\n".join(remedy).rstrip() + "\n"
+    room = _MAX_MESSAGE_BYTES - len(end.encode()) - 1
+    return "\n".join(lines).encode()[:room].decode(errors="ignore") + "\n" + end

@@ -1,0 +1,9 @@
+"""What holds for every test."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+# A busy machine takes its time, and that says nothing about the code.
+settings.register_profile("kbfleet", deadline=None)
+settings.load_profile("kbfleet")
