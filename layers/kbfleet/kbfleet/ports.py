@@ -551,6 +551,10 @@ class Incidents(Protocol):
         """The newest of them, the one with the highest number first."""
         ...
 
+    def of_subject(self, subject: str) -> Sequence[Incident]:
+        """Every one that the subject is in, however long ago that was recorded. Not of alarms."""
+        ...
+
     def record(self, timeline: Timeline, incidents: Sequence[Incident]) -> None:
         """Stores all of them, or none. Raises: ConcurrentUpdate when one was stored since it was read."""
         ...
