@@ -95,7 +95,6 @@ class IncidentsSuite:
         with pytest.raises(ConcurrentUpdate):
             incidents.save(replace(incident, version=1))
 
-
     def test_those_of_a_subject_are_found_and_those_that_it_has_left_are_not(self, incidents: Incidents) -> None:
         assert list(incidents.of_subject("acme")) == []
         timeline, incident = opened()

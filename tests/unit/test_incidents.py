@@ -560,6 +560,4 @@ def test_the_others_go_on_as_if_the_one_that_is_forgotten_had_never_been_there(
     for incident in office.incidents.all.values():
         assert incident.step(DEPLOYMENT) is None
         words = [post for post in office.channel.roots if post.alert.identity.startswith(f"{incident.identity}/")]
-        assert [post.shown.severity for post in words] == [
-            Severity.BROKEN if incident.open else Severity.RECOVERED
-        ]
+        assert [post.shown.severity for post in words] == [Severity.BROKEN if incident.open else Severity.RECOVERED]

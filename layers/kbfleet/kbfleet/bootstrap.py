@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         TenantRounds,
         Ticks,
         TokenVerifier,
+        UndeliveredMessages,
         Uploads,
         UsageKeys,
         UsageRecords,
@@ -458,6 +459,15 @@ def refused_usage() -> DeadLetters:
 
     queue_url = read(MeteringSettings).usage_dead_letter_queue_url
     return SqsDeadLetters(boto3.client("sqs", config=_CLIENT), queue_url=queue_url)
+
+
+@cache
+def undelivered_messages() -> UndeliveredMessages:
+    from kbfleet.adapters.sqs import SqsUndeliveredMessages
+    from kbfleet.settings.provisioning import UndeliveredMessageSettings
+
+    queue_urls = read(UndeliveredMessageSettings).dead_letter_queue_urls
+    return SqsUndeliveredMessages(boto3.client("sqs", config=_CLIENT), queue_urls=queue_urls)
 
 
 @cache

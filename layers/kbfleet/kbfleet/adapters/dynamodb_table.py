@@ -82,14 +82,16 @@ class Table:
                     raise ConcurrentUpdate(f"{subject} has changed since it was read.") from error
                 raise
 
-    def put(self, fields: Mapping[str, object], *, condition: str, values: Mapping[str, object], subject: str) -> None:
-        """Raises: ConcurrentUpdate when the condition does not hold."""
-        arguments: dict[str, Any] = {"ExpressionAttributeValues": as_item(values)} if values else {}
+    def put(
+        self, fields: Mapping[str, object], *, condition: str = "", values: Mapping[str, object], subject: str
+    ) -> None:
+        """Raises: ConcurrentUpdate when the condition does not hold, if there is one."""
+        arguments: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
+        if values:
+            arguments["ExpressionAttributeValues"] = as_item(values)
         with translated(subject):
             try:
-                self.client.put_item(
-                    TableName=self.name, Item=as_item(fields), ConditionExpression=condition, **arguments
-                )
+                self.client.put_item(TableName=self.name, Item=as_item(fields), **arguments)
             except ClientError as error:
                 if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
                     raise ConcurrentUpdate(f"{subject} has changed since it was read.") from error

@@ -149,16 +149,17 @@ def forget(tenant_id: TenantId, *, incidents: Incidents, now: datetime) -> None:
     Raises:
         ConcurrentUpdate: others were faster again and again.
     """
-    for concern in _OF_TENANTS:
-        _persistently(lambda concern=concern: _forget(str(tenant_id), concern, incidents, now))  # type: ignore[misc]
+    _persistently(lambda: _forget(str(tenant_id), incidents, now))
 
 
-def _forget(subject: str, concern: Concern, incidents: Incidents, now: datetime) -> None:
+def _forget(subject: str, incidents: Incidents, now: datetime) -> None:
+    """An incident at a time: how many go into one write is limited."""
     for incident in incidents.of_subject(subject):
-        if incident.concern is concern and not incident.says_nothing_of(subject):
-            timeline = incidents.timeline(subject, concern).erased(now, incident)
+        if not incident.says_nothing_of(subject):
+            timeline = incidents.timeline(subject, incident.concern).erased(now, incident)
             incidents.record(timeline, [incident.without(subject, now)])
-    incidents.record(incidents.timeline(subject, concern).erased(now), [])
+    for concern in _OF_TENANTS:
+        incidents.record(incidents.timeline(subject, concern).erased(now), [])
 
 
 def forgotten(tenant_id: TenantId, *, incidents: Incidents) -> bool:
