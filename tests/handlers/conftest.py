@@ -56,6 +56,7 @@ ENVIRONMENT = {
     "OFFBOARD_TENANT_ARN": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:kbfleet-offboard-tenant",
     "RETENTION_DAYS": "30",
     "UPLOAD_VALID_SECONDS": "900",
+    "UPLOADER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/uploader",
     "KNOWLEDGE_BASE_READY_SECONDS": "900",
     "LEASE_SECONDS": "18000",
     "TICK_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/ticks.fifo",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from unittest.mock import patch
@@ -327,7 +327,7 @@ class TestForgetting:
     @pytest.mark.parametrize("newest", ["acme", "sakura"])
     def test_an_incident_that_another_holds_open_goes_on_without_it(self, office: Office, newest: str) -> None:
         first = "sakura" if newest == "acme" else "acme"
-        signals = {"acme": leaking, "sakura": broken}
+        signals: dict[str, Callable[..., Signal]] = {"acme": leaking, "sakura": broken}
         office.takes(signals[first](first, 0), signals[newest](newest, 1))
         office.forgets("acme", 10)
         (incident,) = office.incidents.all.values()

@@ -85,7 +85,8 @@ class SqsUndeliveredMessages:
         self._queue_urls = queue_urls
 
     def delete(self, tenant_id: TenantId, bucket_name: str) -> bool:
-        return all([self._delete_from(url, tenant_id, bucket_name) for url in self._queue_urls])
+        complete = [self._delete_from(url, tenant_id, bucket_name) for url in self._queue_urls]
+        return all(complete)
 
     def _delete_from(self, queue_url: str, tenant_id: TenantId, bucket_name: str) -> bool:
         seen: set[str] = set()
