@@ -115,6 +115,13 @@ def permissions() -> str:
     return _printed_by("tests/contract/permission_table.py")
 
 
+def kept_after_offboarding() -> str:
+    """What remains of a tenant that is gone."""
+    from kbfleet.domain.erasure import table
+
+    return table()
+
+
 def _printed_by(script: str) -> str:
     printed = subprocess.run(  # noqa: S603 -- our own script
         [sys.executable, str(ROOT / script)], capture_output=True, text=True, check=True
@@ -133,6 +140,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "corrections": corrections,
     "facts": facts,
     "permissions": permissions,
+    "kept after offboarding": kept_after_offboarding,
     "dead letters": dead_letters,
     "metrics": metrics,
     "alarms": alarms,

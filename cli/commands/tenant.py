@@ -271,7 +271,10 @@ def _told_of_offboarding(body: TenantBody) -> Iterator[RenderableType]:
     if body.erasure:
         yield f"{DONE} Tenant {body.tenant_id} is offboarded. Verified at {moment(body.erasure.verified_at)}:"
         yield from (f"  {resource.kind} {literal(resource.name)} is gone" for resource in body.erasure.erased)
-        yield from (f"  {kind} is kept" for kind in body.erasure.kept)
+        yield "What remains, and until when:"
+        for left in body.erasure.remaining:
+            until = f"until {moment(left.until)}" if left.until else "for as long as it is there"
+            yield f"  {literal(left.where)}: {literal(left.holds)}; {until}"
     elif body.offboarding and body.offboarding.deletion_began_at:
         yield f"Tenant {body.tenant_id} is being deleted."
     elif body.offboarding and _is_due(body.offboarding):

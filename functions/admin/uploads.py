@@ -1,6 +1,7 @@
 """Trigger: `POST /tenants/{tenant_id}/uploads`, signed with IAM. A form by which one document can be uploaded.
 
-It is a function of its own because a signed form can do what its signer can: put objects, and nothing else.
+It is a function of its own because a signed form can do what its signer can; and its signer is neither its own role nor
+what opens any other document.
 """
 
 from http import HTTPStatus

@@ -11,7 +11,7 @@ from botocore.stub import Stubber
 from kbfleet.adapters.event_bridge import EventBridgeAnnouncements
 from kbfleet.contracts import parse
 from kbfleet.contracts.events import JobStateChangeEvent, TenantStateChangeEvent, WorkflowFailedEvent
-from kbfleet.domain.erasure import ErasedResource, ErasureReceipt
+from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.ingestion import JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.tenant import TenantStateChange, TenantStatus, Workflow, WorkflowFailure
@@ -62,7 +62,13 @@ TENANT_CHANGES = [
         TenantStatus.OFFBOARDED,
         TenantStatus.OFFBOARDING,
         START,
-        ErasureReceipt(START, START, OFFBOARDING_FAILURE.execution, (ErasedResource("bucket", "b"),), ("usage",)),
+        ErasureReceipt(
+            START,
+            START,
+            OFFBOARDING_FAILURE.execution,
+            (ErasedResource("bucket", "b"),),
+            (Remainder("usage", "numbers"),),
+        ),
     ),
 ]
 

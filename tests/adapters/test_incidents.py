@@ -96,6 +96,26 @@ class IncidentsSuite:
         with pytest.raises(ConcurrentUpdate):
             incidents.save(replace(incident, version=1))
 
+    def test_those_of_a_subject_are_found_and_those_that_it_has_left_are_not(self, incidents: Incidents) -> None:
+        assert list(incidents.of_subject("acme")) == []
+        timeline, incident = opened()
+        shared = replace(incident, number=2, affected={**incident.affected, "sakura": incident.affected["acme"]})
+        incidents.record(timeline, [incident, shared])
+        assert {found.identity for found in incidents.of_subject("acme")} == {incident.identity, shared.identity}
+        assert list(incidents.of_subject("sakur")) == []
+        left = replace(shared, version=1).without("acme", START)
+        erased = replace(timeline, version=1).erased(START, incident)
+        incidents.record(erased, [left])
+        assert [found.identity for found in incidents.of_subject("acme")] == [incident.identity]
+        assert incidents.timeline("acme", Concern.INGESTION) == replace(erased, version=2)
+
+    def test_what_ended_with_its_subject_comes_back_as_it_was(self, incidents: Incidents) -> None:
+        timeline, incident = opened()
+        incidents.record(timeline, [incident])
+        erased = replace(incident, version=1).without("acme", START)
+        incidents.record(replace(timeline, version=1).erased(START), [erased])
+        assert incidents.find(incident.identity) == replace(erased, version=2)
+
 
 class TestInMemory(IncidentsSuite):
     @pytest.fixture
@@ -116,7 +136,36 @@ class TestDynamoDB(IncidentsSuite):
         over = replace(timeline, version=1).joined_by(end, "")
         incidents.record(over, [replace(incident, version=1).following(over)])
         expected = str(int((end.at + REMEMBERED_FOR).timestamp()))
-        assert [item["expires_at"]["N"] for item in _items(table)] == [expected, expected]
+        assert [item["expires_at"]["N"] for item in _items(table) if "expires_at" in item] == [expected, expected]
+
+    def test_an_empty_timeline_expires(self, table: Table, incidents: Incidents) -> None:
+        incidents.record(Timeline("acme", Concern.INGESTION).erased(START), [])
+        (item,) = _items(table)
+        assert item["expires_at"]["N"] == str(int((START + REMEMBERED_FOR).timestamp()))
+
+    def test_an_incident_is_found_although_the_timeline_of_its_subject_has_expired(
+        self, table: Table, incidents: Incidents
+    ) -> None:
+        """Another holds it open, for longer than what is well is remembered."""
+        timeline, incident = opened()
+        incidents.record(timeline, [incident])
+        key = {"PK": {"S": "INCIDENT#SUBJECT#acme"}, "SK": {"S": "INGESTION"}}
+        table.client.delete_item(TableName=table.name, Key=key)
+        assert [found.identity for found in incidents.of_subject("acme")] == [incident.identity]
+
+    def test_an_incident_is_found_that_was_recorded_before_those_of_a_subject_were_kept(
+        self, table: Table, incidents: Incidents
+    ) -> None:
+        timeline, incident = opened()
+        incidents.record(timeline, [incident])
+        key = {"PK": {"S": "INCIDENT#SUBJECT#acme"}, "SK": {"S": f"IN#{incident.identity}"}}
+        table.client.delete_item(TableName=table.name, Key=key)
+        assert [found.identity for found in incidents.of_subject("acme")] == [incident.identity]
+
+    def test_which_alarms_were_in_which_incidents_is_not_kept(self, incidents: Incidents, table: Table) -> None:
+        timeline, incident = opened()
+        incidents.record(replace(timeline, concern=Concern.ALARM), [replace(incident, concern=Concern.ALARM)])
+        assert not [item for item in _items(table) if item["SK"]["S"].startswith("IN#")]
 
     def test_the_longest_incident_fits_into_a_record(self, incidents: Incidents) -> None:
         timeline, incident = opened()

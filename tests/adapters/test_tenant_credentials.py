@@ -11,6 +11,7 @@ import pytest
 from ministack.core import iam_evaluator
 
 from kbfleet.adapters.answerers import OPERATIONS
+from kbfleet.adapters.scoped_credentials import ScopedRole
 from kbfleet.adapters.tenant_credentials import TenantClients, session_policy
 from kbfleet.domain.errors import AccessRefused
 from tests.support.answerer import askable
@@ -33,7 +34,7 @@ class World:
         self.sts.meta.events.register("provide-client-params.sts.AssumeRole", self._note)
         self.sts.meta.events.register("after-call.sts.AssumeRole", self._expire)
         self.clients = TenantClients(
-            self.sts, role_arn=ROLE, make=self.make, knowledge_bases=KNOWLEDGE_BASES, clock=self.clock
+            ScopedRole(self.sts, ROLE), make=self.make, knowledge_bases=KNOWLEDGE_BASES, clock=self.clock
         )
 
     def _note(self, params: dict[str, Any], **_: Any) -> None:

@@ -23,7 +23,7 @@ from kbfleet.adapters.dynamodb import (
 )
 from kbfleet.adapters.dynamodb_table import Table
 from kbfleet.adapters.dynamodb_usage import DynamoDBUsageRecords
-from kbfleet.domain.erasure import ErasedResource, ErasureReceipt
+from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.ingestion import Sync
 from kbfleet.domain.tenant import TenantId
@@ -38,7 +38,7 @@ RECEIPT = ErasureReceipt(
     START + timedelta(days=30, microseconds=1),
     "arn:aws:states:us-east-1:123456789012:execution:kbfleet-offboard-tenant:acme-1",
     (ErasedResource("bucket", "kbfleet-acme"), ErasedResource("knowledge base", "KB00000001")),
-    ("usage",),
+    (Remainder("usage", "numbers"), Remainder("logs", "counts", START + timedelta(days=60))),
 )
 MORE_THAN_TWO_BATCHES = 60
 USED = UsageCounts(questions=3)

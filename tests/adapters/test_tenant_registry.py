@@ -9,9 +9,9 @@ import pytest
 
 from kbfleet.adapters.dynamodb import DynamoDBTenantRegistry
 from kbfleet.adapters.dynamodb_table import Table
-from kbfleet.domain.erasure import ErasedResource, ErasureReceipt
+from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
-from kbfleet.domain.tenant import Lease, Offboarding, Tenant, TenantId, TenantStatus
+from kbfleet.domain.tenant import DisplayName, Lease, Offboarding, Tenant, TenantId, TenantStatus
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.ports import TenantRegistry
 from tests.support.clock import START
@@ -29,7 +29,7 @@ FULL = tenant(
     failure=provisioning_failure(reason="権限がありません。"),
     previous_status=TenantStatus.OFFBOARDING,
     offboarding=Offboarding(START, START + timedelta(days=30), TenantStatus.ACTIVE, START + timedelta(days=31)),
-    erasure=ErasureReceipt(START, START, EXECUTION, (ErasedResource("bucket", "b"),), ("usage",)),
+    erasure=ErasureReceipt(START, START, EXECUTION, (ErasedResource("bucket", "b"),), (Remainder("usage", "numbers"),)),
     updated_at=START + timedelta(microseconds=123_456),
 )
 MINIMAL = Tenant(ACME, "acme", TenantStatus.PROVISIONING, "S3_VECTORS", START, START, START)
@@ -70,6 +70,15 @@ class TenantRegistrySuite:
     def test_a_record_comes_back_as_it_was_stored(self, registry: TenantRegistry, stored: Tenant) -> None:
         registry.create(stored)
         assert registry.find(stored.tenant_id) == registry.get(stored.tenant_id) == stored
+
+    def test_the_name_that_was_requested_last_is_known_also_of_a_tenant_that_is_not(
+        self, registry: TenantRegistry
+    ) -> None:
+        assert registry.requested_name(ACME) is None
+        for name in ("アクメ", "桜商事 & Co."):
+            registry.request_name(ACME, DisplayName(name), START)
+        assert registry.requested_name(ACME) == "桜商事 & Co."
+        assert (registry.requested_name(SAKURA), registry.find(ACME), list(registry.all())) == (None, None, [])
 
     def test_a_tenant_is_created_once(self, registry: TenantRegistry) -> None:
         registry.create(MINIMAL)

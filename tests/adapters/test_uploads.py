@@ -5,14 +5,21 @@ from __future__ import annotations
 import base64
 import json
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ministack.core import iam_evaluator
 
 from kbfleet import bootstrap
-from kbfleet.adapters.s3_uploads import S3Uploads
+from kbfleet.adapters.s3_uploads import S3Uploads, upload_policy
+from kbfleet.adapters.scoped_credentials import MAX_POLICY, ScopedRole, serialized
 from kbfleet.domain.errors import ResourceMissing
 from kbfleet.domain.uploads import DocumentKey, Upload
+from local.corrections.policy_conditions import matching
 from tests.support.aws import client as aws_client
 from tests.support.clock import START, FakeClock
 from tests.support.samples import ACCOUNT
@@ -28,9 +35,46 @@ def client(aws: None, request: pytest.FixtureRequest) -> Any:
     return aws_client("s3", region=request.param, config=bootstrap._CLIENT.merge(bootstrap._SIGNED_FOR_ITS_REGION))
 
 
+class World:
+    """Forms, what was asked of STS for them, and the clients that signed them."""
+
+    def __init__(self, client: Any, lasting: timedelta = timedelta(hours=1)) -> None:
+        self.clock = FakeClock()
+        self.assumed: list[dict[str, Any]] = []
+        self.made: list[dict[str, str]] = []
+        self._region = client.meta.region_name
+        sts = aws_client("sts", region=self._region)
+        sts.meta.events.register("provide-client-params.sts.AssumeRole", self._note)
+        sts.meta.events.register("after-call.sts.AssumeRole", partial(self._expire, lasting))
+        self.uploads = S3Uploads(
+            client,
+            uploader=ScopedRole(sts, f"arn:aws:iam::{ACCOUNT}:role/uploader"),
+            make=self._make,
+            objects="arn:aws:s3:::",
+            account=ACCOUNT,
+            clock=self.clock,
+        )
+
+    def _note(self, params: dict[str, Any], **_: Any) -> None:
+        self.assumed.append(params)
+
+    def _expire(self, lasting: timedelta, parsed: dict[str, Any], **_: Any) -> None:
+        parsed["Credentials"]["Expiration"] = self.clock.now() + lasting
+
+    def _make(self, **credentials: str) -> Any:
+        self.made.append(credentials)
+        config = bootstrap._CLIENT.merge(bootstrap._SIGNED_FOR_ITS_REGION)
+        return aws_client("s3", region=self._region, config=config, **credentials)
+
+
 @pytest.fixture
-def uploads(client: Any) -> S3Uploads:
-    return S3Uploads(client, account=ACCOUNT, clock=FakeClock())
+def world(client: Any) -> World:
+    return World(client)
+
+
+@pytest.fixture
+def uploads(world: World) -> S3Uploads:
+    return world.uploads
 
 
 def policy_of(fields: Any) -> dict[str, Any]:
@@ -57,6 +101,88 @@ def test_it_ends_when_it_says(uploads: S3Uploads) -> None:
     ends = datetime.fromisoformat(policy_of(form.fields)["expiration"])
     assert abs((ends - signed_at - timedelta(minutes=15)).total_seconds()) <= 1
     assert form.expires_at == START + timedelta(minutes=15)
+
+
+def test_it_is_signed_with_credentials_of_its_own_for_that_object(world: World) -> None:
+    form = world.uploads.form(BUCKET, UPLOAD, timedelta(minutes=20))
+    ((asked), (credentials)) = (world.assumed[0], world.made[0])
+    assert (asked["RoleSessionName"], asked["DurationSeconds"]) == (BUCKET, 1_200)
+    assert json.loads(asked["Policy"]) == upload_policy(f"arn:aws:s3:::{BUCKET}/", str(KEY))
+    assert form.fields["x-amz-security-token"] == credentials["aws_session_token"]
+    assert form.fields["x-amz-credential"].startswith(f"{credentials['aws_access_key_id']}/")
+    world.uploads.form(BUCKET, UPLOAD, timedelta(minutes=1))
+    assert (len(world.assumed), world.assumed[1]["DurationSeconds"]) == (2, 900)
+
+
+def test_it_ends_with_its_credentials_if_these_end_first(client: Any) -> None:
+    form = World(client, lasting=timedelta(minutes=10)).uploads.form(BUCKET, UPLOAD, timedelta(minutes=15))
+    assert form.expires_at == START + timedelta(minutes=10)
+
+
+def allows(key: str, bucket: str, other: str) -> bool:
+    """Whether the policy for `key` in BUCKET opens that object."""
+    context = iam_evaluator.EvalContext(
+        principal_arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/uploader/{BUCKET}",
+        principal_type="AssumedRole",
+        principal_account=ACCOUNT,
+        action="s3:PutObject",
+        resource_arn=f"arn:aws:s3:::{bucket}/{other}",
+        region="us-east-1",
+        service_context={},
+    )
+    policy = iam_evaluator.parse_policy_document(upload_policy(f"arn:aws:s3:::{BUCKET}/", key))
+    with patch.object(iam_evaluator, "_fnmatch_compile", matching):
+        return bool(iam_evaluator.evaluate(context, [policy]).decision == "Allow")
+
+
+@pytest.mark.parametrize(
+    ("key", "others"),
+    [
+        ("*.pdf", ["a.pdf", ".pdf", "**.pdf", "*.pdf.metadata.json", "${*}.pdf"]),
+        ("*", ["a", "a/b", "**"]),
+        ("a?.pdf", ["ab.pdf", "a.pdf", "a??.pdf"]),
+        ("${aws:username}.pdf", ["root.pdf", "", "$.pdf"]),
+        ("${*}.pdf", ["*.pdf", "a.pdf"]),
+        ("a$b.pdf", ["ab.pdf", "a.pdf", "a${$}b.pdf"]),
+        ('x", "Resource": "*', ["x", "a"]),
+        ("a\\b:c.pdf", ["a", "ab:c.pdf", "a\\b"]),
+        ("A.pdf", ["a.pdf"]),
+    ],
+)
+def test_a_key_that_means_something_in_a_policy_opens_itself_and_nothing_else(key: str, others: list[str]) -> None:
+    assert allows(key, BUCKET, key)
+    assert [other for other in others if allows(key, BUCKET, other)] == []
+
+
+def test_a_key_beyond_ascii_opens_what_is_alike_in_ascii_and_in_its_own_bucket() -> None:
+    key = "規程/就業 規則 v2.pdf"
+    assert allows(key, BUCKET, key)
+    assert not allows(key, BUCKET, "規程/就業 規則 v3.pdf")
+    assert not allows(key, BUCKET, f"{key}.metadata.json")
+    assert not allows(key, "kbfleet-sakura-0123456789", key)
+
+
+LONGEST = ["x" * 1_024, "*" * 1_024, "$" * 1_024, "規" * 341, "規a" * 256, '"' * 1_024, "\\" * 1_024]
+
+
+@pytest.mark.parametrize("key", LONGEST, ids=[key[:2] for key in LONGEST])
+def test_a_key_that_is_too_long_for_a_policy_is_pinned_by_its_beginning(key: str) -> None:
+    policy = upload_policy(f"arn:aws:s3:::{'b' * 63}/", key)
+    assert len(serialized(policy)) <= MAX_POLICY
+    assert serialized(policy).isascii()
+    assert allows(key, BUCKET, key)
+    assert not allows(key, "kbfleet-sakura-0123456789", key)
+    assert not allows(key, f"{BUCKET}x", key)
+
+
+@settings(deadline=None)
+@given(st.text(min_size=1, max_size=60), st.text(min_size=1, max_size=60))
+def test_every_key_opens_itself_and_no_key_another_bucket(key: str, other: str) -> None:
+    assert allows(key, BUCKET, key)
+    assert not allows(key, f"{BUCKET}x", other)
+    assert not allows(key, "kbfleet-sakura", f"../{BUCKET}/{key}")
+    if key.isascii() and key.isprintable() and other != key:
+        assert not allows(key, BUCKET, other)
 
 
 def test_it_is_signed_for_the_buckets_own_region_and_with_version_4(uploads: S3Uploads, client: Any) -> None:

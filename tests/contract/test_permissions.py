@@ -14,7 +14,7 @@ import pytest
 
 from kbfleet.bootstrap import KNOWLEDGE_STORES
 from local.bedrock import Quotas
-from tests.support.granted_permissions import READER_ROLE, SERVICE_ROLE, Grant, Need, Permissions
+from tests.support.granted_permissions import READER_ROLE, SERVICE_ROLE, UPLOADER_ROLE, Grant, Need, Permissions
 from tests.support.needed_permissions import NeededPermissions
 from tests.support.tenant_lives import live_everything, live_on_a_store
 from tests.support.virtual_fleet import VirtualFleet, virtual_fleet
@@ -30,6 +30,8 @@ UNSEEN = {
     ("EnsureUsageKeyFunction", "apigateway:PUT"),
     # Source: AWS documentation, Create a service role for Amazon Bedrock Knowledge Bases. The emulator does not ask.
     (SERVICE_ROLE, "s3vectors:GetVectors"),
+    # What whoever has a form does with it: signing asks nobody.
+    (UPLOADER_ROLE, "s3:PutObject"),
 }
 """What is needed and shows in no call."""
 
@@ -87,7 +89,7 @@ def test_what_shows_in_no_call_is_permitted_and_really_does_not_show(audit: Audi
 
 
 def test_every_function_that_may_do_anything_was_run(audit: Audit) -> None:
-    assert {grant.who for grant in audit.grants} == {need.who for need in audit.needed}
+    assert {grant.who for grant in audit.grants} == {need.who for need in audit.needed} | {UPLOADER_ROLE}
 
 
 def test_no_action_is_a_pattern(audit: Audit) -> None:
@@ -98,6 +100,27 @@ def test_no_action_is_a_pattern(audit: Audit) -> None:
 def permissions() -> Permissions:
     with virtual_fleet() as fleet:
         return Permissions(fleet.deployment)
+
+
+TABLE = "arn:aws:dynamodb:ap-northeast-1:123456789012:table/Table"
+OWN_ACCOUNT = (("aws:resourceaccount", ("123456789012",)),)
+Condition = tuple[str, tuple[str, ...]]
+
+
+def partition(name: str) -> Condition:
+    return ("dynamodb:leadingkeys", (name,))
+
+
+def selected(what: str) -> Condition:
+    return ("dynamodb:select", (what,))
+
+
+def read(of: str, *attributes: str) -> tuple[Condition, ...]:
+    return (partition(of), ("dynamodb:attributes", attributes), selected("SPECIFIC_ATTRIBUTES"))
+
+
+def written(of: str, *attributes: str) -> tuple[Condition, ...]:
+    return (partition(of), ("dynamodb:attributes", ("PK", "SK", *attributes)), ("dynamodb:returnvalues", ("NONE",)))
 
 
 class TestTheAuditItself:
@@ -122,11 +145,37 @@ class TestTheAuditItself:
                 (("dynamodb:leadingkeys", ("TENANT#acme",)),),
             ),
             Need("EnsureKnowledgeBaseFunction", "iam:PassRole", "arn:aws:iam::123456789012:role/admin"),
+            # The ask function writes conversations and nothing else, and reads no whole record.
+            Need("AskFunction", "dynamodb:UpdateItem", TABLE, written("TENANT#acme", "turns")),
+            Need("AskFunction", "dynamodb:UpdateItem", TABLE, written("FLEET", "turns")),
+            Need("AskFunction", "dynamodb:UpdateItem", TABLE, written("CONVERSATION#acme", "turns", "lease")),
+            Need("AskFunction", "dynamodb:PutItem", TABLE, written("CONVERSATION#acme", "turns")),
+            Need("AskFunction", "dynamodb:GetItem", TABLE, read("TENANT#acme", "status", "lease")),
+            Need("AskFunction", "dynamodb:GetItem", TABLE, (partition("TENANT#acme"), selected("ALL_ATTRIBUTES"))),
+            Need("AskFunction", "dynamodb:GetItem", TABLE, read("INCIDENT#SUBJECT#acme", "status")),
+            # What is signed by the function itself opens no document.
+            Need("UploadsFunction", "s3:PutObject", "arn:aws:s3:::kbfleet-acme/terms.pdf", OWN_ACCOUNT),
+            # Nobody reads conversations but who continues them, and who deletes them.
+            Need("TenantsFunction", "dynamodb:GetItem", TABLE, (partition("CONVERSATION#acme"),)),
+            Need("TickFunction", "dynamodb:PutItem", TABLE, (partition("INCIDENT#SUBJECT#acme"),)),
+            Need("DeleteRecordsFunction", "dynamodb:PutItem", TABLE, (partition("TENANT#acme"),)),
         ],
         ids=lambda need: f"{need.who} {need.action} {need.resource}",
     )
     def test_what_no_statement_allows_is_denied(self, permissions: Permissions, need: Need) -> None:
         assert not permissions.allow(need)
+
+    @pytest.mark.parametrize(
+        "need",
+        [
+            Need("AskFunction", "dynamodb:UpdateItem", TABLE, written("CONVERSATION#acme", "turns", "expires_at")),
+            Need("AskFunction", "dynamodb:GetItem", TABLE, read("TENANT#acme", "status", "knowledge_base_id")),
+            Need(UPLOADER_ROLE, "s3:PutObject", "arn:aws:s3:::kbfleet-acme/terms.pdf", OWN_ACCOUNT),
+        ],
+        ids=lambda need: f"{need.who} {need.action} {need.resource}",
+    )
+    def test_what_a_statement_allows_is_not(self, permissions: Permissions, need: Need) -> None:
+        assert permissions.allow(need)
 
     def test_another_source_or_partition_makes_the_difference(self, permissions: Permissions) -> None:
         bus, table = (

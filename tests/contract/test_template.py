@@ -271,6 +271,20 @@ class TestPermissions:
         assert trusted["Principal"] == {"AWS": {"Fn::GetAtt": "AskFunctionRole.Arn"}}
 
 
+class TestTheTable:
+    def test_whoever_uses_it_may_use_the_partitions_that_it_needs(self) -> None:
+        """Queries of an index are of the index's partitions."""
+        unlimited = {
+            (name, statement["Sid"])
+            for name, resource in template()["Resources"].items()
+            for statement in statements(resource)
+            if any(action.startswith("dynamodb:") for action in actions(statement))
+            and "dynamodb:LeadingKeys" not in str(statement.get("Condition"))
+            and "/index/" not in str(statement["Resource"])
+        }
+        assert unlimited == set()
+
+
 class TestPushMonitoring:
     def test_it_is_off_unless_somebody_wants_to_pay_for_it(self) -> None:
         made = PARAMETERS["PushMonitoring"]

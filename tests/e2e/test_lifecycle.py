@@ -129,6 +129,7 @@ def test_a_tenant_from_its_onboarding_event_to_its_receipt_and_back(
         "log delivery",
         "usage key",
         "records",
+        "part in incidents",
     ]
     until(lambda: ask(TENANT)[1].get("code") == "TenantNotProvisioned", "an offboarded tenant is still asked")
     again = kbfleet("tenant", "offboard", TENANT)

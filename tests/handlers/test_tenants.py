@@ -41,9 +41,9 @@ class TestPutTenant:
         assert (status, body["execution"], body["status"]) == (202, NAME, "RUNNING")
         assert fleet.executions.requests[NAME] == {
             "tenant_id": "acme",
-            "name": "Acme Outdoor",
             "knowledge_store": "S3_VECTORS",
         }
+        assert fleet.registry.requested_name(ACME) == "Acme Outdoor"
 
     def test_the_body_may_be_left_out(self, send: Send, fleet: Fleet) -> None:
         assert send("put_tenant", body=None)[0] == 202

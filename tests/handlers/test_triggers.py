@@ -281,7 +281,8 @@ class TestStartProvisioning:
     def test_the_tenants_provisioning_starts(self, deliver: Callable[..., None], fleet: Fleet) -> None:
         deliver()
         name = f"acme-{event('triggers/onboarding_requested')['id']}"
-        assert fleet.executions.requests == {name: {"tenant_id": "acme", "name": "Acme Outdoor"}}
+        assert fleet.executions.requests == {name: {"tenant_id": "acme"}}
+        assert fleet.registry.requested_name(ACME) == "Acme Outdoor"
 
     @pytest.mark.parametrize("status", ["RUNNING", "SUCCEEDED", "FAILED"])
     def test_an_event_that_is_delivered_again_starts_no_second_one_however_far_the_first_is(

@@ -7,12 +7,14 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
 
+from kbfleet.contracts.dead_letters import is_about
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
 from tests.proofs.converged import buckets, indexes, knowledge_bases, log_deliveries, usage_keys
 from tests.support.virtual_fleet import VirtualFleet
 
-_KINDS = {"bucket", "vector index", "knowledge base", "log delivery", "usage key", "records"}
+_KINDS = {"bucket", "vector index", "knowledge base", "log delivery", "usage key", "records", "part in incidents"}
+_WITH_IDS_ONLY = {"TickDeadLetterQueue", "DocumentRetryDeadLetterQueue", "UsageDeadLetterQueue"}
 _deserializer = TypeDeserializer()
 
 
@@ -37,7 +39,22 @@ def _remains(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
     account = fleet.emulator._account
     yield from (f"data source {of} is left" for of in account.data_sources if of[0] not in account.knowledge_bases)
     yield from (f"vectors {key} are left" for key in account.all_contents() if key.endswith(f"/{tenant_id}"))
+    bucket = fleet.names.bucket(tenant_id)
+    for queue in fleet.dead_letters.keys() - _WITH_IDS_ONLY:
+        left = [
+            body
+            for body in fleet.dead_letters[queue].messages
+            if is_about(body, tenant_id=tenant_id, bucket_name=bucket)
+        ]
+        yield from (f"a message in {queue} is left" for _ in left)
     for item in _items(fleet):
+        # Documents are named by the bucket that they are in. A receipt has its name, too.
+        if bucket in repr(item) and not _is_receipt(item) and item["SK"] != "PROFILE":
+            yield f"item {item['PK']} {item['SK']} names a document, or the bucket"
+        if item["PK"].startswith("INCIDENT#CAUSE#") and item["evidence"]["subject"] == tenant_id:
+            yield f"incident {item['PK']} {item['SK']} shows something of it"
+        if item["PK"] == f"INCIDENT#SUBJECT#{tenant_id}" and item.get("entries"):
+            yield f"timeline {item['SK']} has entries"
         catalogued = item["PK"].startswith("KNOWLEDGE_STORE#") and item["SK"] == f"INDEX#{tenant_id}"
         owned = item["PK"] == f"TENANT#{tenant_id}" and item["SK"] != "PROFILE" and not _is_receipt(item)
         if catalogued or owned:

@@ -12,6 +12,7 @@ from kbfleet.domain.tenant import TenantId
 from tests.proofs.converged import departures
 from tests.proofs.erased import remains
 from tests.support.state_machine import Execution
+from tests.support.troubles import tell_of_trouble
 from tests.support.virtual_fleet import VirtualFleet, provisioning_request
 
 TENANT = "acme"
@@ -161,6 +162,7 @@ def _prepare_documents(store: str, fleet: VirtualFleet) -> None:
     synced = {"httpMethod": "POST", "path": f"/tenants/{TENANT}/syncs"}
     assert fleet.invoke("TenantsFunction", synced)["statusCode"] == 202
     fleet.settle(TENANT)
+    tell_of_trouble(fleet, TENANT, NEIGHBOUR)
 
 
 def _start_offboarding(fleet: VirtualFleet) -> Execution:

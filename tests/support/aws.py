@@ -19,6 +19,6 @@ def _session() -> boto3.Session:
     return boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION)
 
 
-def client(service: str, *, region: str = REGION, config: Config | None = None) -> Any:
+def client(service: str, *, region: str = REGION, config: Config | None = None, **credentials: str) -> Any:
     """A client of the one session of this process: a new session would read botocore's models anew, 50 ms each."""
-    return _session().client(service, region_name=region, config=config)  # type: ignore[call-overload]  # not a literal
+    return _session().client(service, region_name=region, config=config, **credentials)  # type: ignore[call-overload]  # not a literal

@@ -17,6 +17,7 @@ from tests.support.log_deliveries import InMemoryLogDeliveries
 from tests.support.recorders import (
     FailedTask,
     InMemoryExecutions,
+    InMemoryUndeliveredMessages,
     RecordingAnnouncements,
     RecordingDeadLetters,
     RecordingTaskCallbacks,
@@ -56,6 +57,7 @@ __all__ = [
     "InMemoryTenantRecords",
     "InMemoryTenantRegistry",
     "InMemoryTenantRounds",
+    "InMemoryUndeliveredMessages",
     "InMemoryUploads",
     "InMemoryUsageKeys",
     "InMemoryUsageRecords",

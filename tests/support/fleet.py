@@ -21,6 +21,7 @@ from tests.support.fakes import (
     InMemoryDocumentRetries,
     InMemoryExecutions,
     InMemoryFailedDocuments,
+    InMemoryIncidents,
     InMemoryIngestedDocuments,
     InMemoryJobHistory,
     InMemoryKnowledgeBases,
@@ -32,6 +33,7 @@ from tests.support.fakes import (
     InMemoryTenantRecords,
     InMemoryTenantRegistry,
     InMemoryTenantRounds,
+    InMemoryUndeliveredMessages,
     InMemoryUploads,
     InMemoryUsageKeys,
     InMemoryUsageRecords,
@@ -65,6 +67,8 @@ class Fleet:
     refused_usage: RecordingDeadLetters = field(default_factory=RecordingDeadLetters)
     uploads: InMemoryUploads = field(init=False)
     ticks: RecordingTicks = field(default_factory=RecordingTicks)
+    incidents: InMemoryIncidents = field(default_factory=InMemoryIncidents)
+    undelivered: InMemoryUndeliveredMessages = field(default_factory=InMemoryUndeliveredMessages)
     refused_changes: RecordingDeadLetters = field(default_factory=RecordingDeadLetters)
     executions: InMemoryExecutions = field(init=False)
     offboarding_executions: InMemoryExecutions = field(init=False)

@@ -17,6 +17,9 @@ SERVICE_ROLE = "KnowledgeBaseRole"
 """The role that every knowledge base assumes; it stands beside the functions."""
 READER_ROLE = "KnowledgeBaseReaderRole"
 """The role that the ask function assumes; it stands beside them, too."""
+UPLOADER_ROLE = "UploaderRole"
+"""The role that the uploads function assumes, too."""
+ROLES = (SERVICE_ROLE, READER_ROLE, UPLOADER_ROLE)
 NO_RESOURCE = "*"
 """The resource of an action that knows none."""
 
@@ -51,7 +54,7 @@ class Permissions:
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
         functions = deployment.made("AWS::Serverless::Function")
-        self._statements = {who: list(self._statements_of(who)) for who in (*functions, SERVICE_ROLE, READER_ROLE)}
+        self._statements = {who: list(self._statements_of(who)) for who in (*functions, *ROLES)}
 
     def allow(self, need: Need) -> bool:
         keys: dict[str, Any] = {key: list(values) for key, values in need.conditions}
@@ -97,7 +100,7 @@ class Permissions:
         if self._deployment.has(who, "Policies"):
             for policy in self._deployment.property(who, "Policies"):
                 yield from policy.get("PolicyDocument", policy)["Statement"]
-        role = who if who in {SERVICE_ROLE, READER_ROLE} else f"{who}Role"
+        role = who if who in ROLES else f"{who}Role"
         for policy in self._deployment.made("AWS::IAM::Policy"):
             if role in self._deployment.property(policy, "Roles"):
                 yield from self._deployment.property(policy, "PolicyDocument")["Statement"]

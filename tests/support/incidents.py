@@ -30,6 +30,10 @@ class InMemoryIncidents:
         alike = [incident for incident in self.all.values() if incident.cause.key == cause.key]
         return sorted(alike, key=lambda incident: -incident.number)
 
+    def of_subject(self, subject: str) -> Sequence[Incident]:
+        tenants = (incident for incident in self.all.values() if incident.concern is not Concern.ALARM)
+        return [incident for incident in tenants if subject in incident.affected]
+
     def record(self, timeline: Timeline, incidents: Sequence[Incident]) -> None:
         self._let_others_go_first()
         current = self.timeline(timeline.subject, timeline.concern)

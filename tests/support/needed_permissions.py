@@ -7,7 +7,6 @@ not know is here.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -17,13 +16,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from botocore.awsrequest import AWSPreparedRequest
 from ministack.core import iam_actions, router
 
+from local.corrections.policy_conditions import item_conditions
 from local.stack import bedrock_permissions
 from tests.support.aws_calls import Call
 from tests.support.granted_permissions import NO_RESOURCE, READER_ROLE, SERVICE_ROLE, Need, Permissions, listed
 from tests.support.virtual_fleet import VirtualFleet
 
 _NAMES_AT_MINISTACK = {"stepfunctions": "states"}
-_PARTITION_OF_A_QUERY = re.compile(r"PK\s*=\s*(:\w+)")
 Context = Mapping[str, str | list[str]]
 
 
@@ -164,20 +163,9 @@ def _conditions(action: str, parameters: Mapping[str, Any]) -> Context:
     if action == "events:PutEvents":
         return {"events:source": sorted({entry["Source"] for entry in parameters["Entries"]})}
     if action.startswith("dynamodb:"):
-        return {"dynamodb:LeadingKeys": sorted(_partitions(parameters))}
+        selected = "SPECIFIC_ATTRIBUTES" if "ProjectionExpression" in parameters else "ALL_ATTRIBUTES"
+        return {"dynamodb:Select": selected, **item_conditions(parameters, "PK")}
     return {}
-
-
-def _partitions(parameters: Mapping[str, Any]) -> Iterator[str]:
-    for items in parameters.get("RequestItems", {}).values():
-        for request in items:
-            ((_, written),) = request.items()
-            yield from _partitions(written)
-    for item in (parameters.get("Key"), parameters.get("Item")):
-        if item is not None:
-            yield item["PK"]["S"]
-    if asked := _PARTITION_OF_A_QUERY.search(parameters.get("KeyConditionExpression", "")):
-        yield parameters["ExpressionAttributeValues"][asked[1]]["S"]
 
 
 def _bytes(body: Any) -> bytes:

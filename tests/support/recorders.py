@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from kbfleet.contracts.dead_letters import is_about
 from kbfleet.domain.documents import FailureReport
 from kbfleet.domain.errors import KbfleetError, NotReadyYet, ResourceConflict, ResourceMissing
 from kbfleet.domain.ingestion import JobStateChange
@@ -34,6 +35,20 @@ class RecordingDeadLetters:
         if self.down:
             raise NotReadyYet("The queue is down.")
         self.kept.append((message, type(error).__name__))
+
+
+class InMemoryUndeliveredMessages:
+    """`kbfleet.ports.UndeliveredMessages`: the bodies of messages, of which at most `within_reach` are looked at."""
+
+    def __init__(self) -> None:
+        self.bodies: list[str] = []
+        self.within_reach = 200
+
+    def delete(self, tenant_id: TenantId, bucket_name: str) -> bool:
+        seen, behind = self.bodies[: self.within_reach], self.bodies[self.within_reach :]
+        self.bodies = [body for body in seen if not is_about(body, tenant_id=tenant_id, bucket_name=bucket_name)]
+        self.bodies += behind
+        return not behind
 
 
 class RecordingAnnouncements:

@@ -11,7 +11,7 @@ from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
 from kbfleet.domain.ingestion import JobStateChange, Priority, Sync, SyncState
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.tenant import Tenant, TenantId
+from kbfleet.domain.tenant import DisplayName, Tenant, TenantId
 from kbfleet.ports import Glance, JobPage, Recorded
 
 
@@ -21,6 +21,7 @@ class InMemoryTenantRegistry:
 
     def __init__(self, *tenants: Tenant) -> None:
         self._tenants = {tenant.tenant_id: tenant for tenant in tenants}
+        self._requested_names: dict[TenantId, DisplayName] = {}
         self.writes = 0
 
     def find(self, tenant_id: TenantId) -> Tenant | None:
@@ -37,6 +38,12 @@ class InMemoryTenantRegistry:
 
     def following(self, tenant_id: TenantId | None, limit: int) -> Sequence[Tenant]:
         return [tenant for tenant in self.all() if tenant_id is None or tenant.tenant_id > tenant_id][:limit]
+
+    def request_name(self, tenant_id: TenantId, name: DisplayName, now: datetime) -> None:
+        self._requested_names[tenant_id] = name
+
+    def requested_name(self, tenant_id: TenantId) -> DisplayName | None:
+        return self._requested_names.get(tenant_id)
 
     def create(self, tenant: Tenant) -> None:
         if tenant.tenant_id in self._tenants:

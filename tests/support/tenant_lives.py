@@ -20,6 +20,7 @@ from tests.support.document_changes import change_message, sqs_batch
 from tests.support.http_server import Reply, serving
 from tests.support.state_machine import Execution, Json
 from tests.support.template import REPOSITORY
+from tests.support.troubles import tell_of_trouble
 from tests.support.virtual_fleet import AN_HOUR, VirtualFleet
 
 A_SHORT_LEASE = 600
@@ -175,6 +176,7 @@ class Lives:
     def of_one_that_leaves(self, tenant_id: str) -> None:
         self.provisioned(tenant_id)
         self.upload(tenant_id, "rental-terms.md", "A tent is rented for three days at least.")
+        tell_of_trouble(self.fleet, tenant_id, "acme")
         self.start_in_console(tenant_id)  # Stop Ingestion finds it
         self.make_namesakes(tenant_id)
         late = self.before("DeleteDataSource", lambda: self.start_in_console(tenant_id))

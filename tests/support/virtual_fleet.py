@@ -71,7 +71,7 @@ class VirtualFleet:
     """A deployed fleet, with every handle that a proof needs.
 
     `events` is what was published, `lost_events` the functions that gave up on one, `stored` every state of every
-    tenant's record, in order.
+    tenant's record, in order; `dead_letters` are the dead-letter queues, by their names in the template.
     """
 
     timeline: Timeline
@@ -85,6 +85,7 @@ class VirtualFleet:
     names: ResourceNames
     functions: Functions
     safety_net_seconds: float
+    dead_letters: dict[str, KeptMessages]
     events: list[dict[str, Any]] = field(default_factory=list)
     lost_events: list[str] = field(default_factory=list)
     stored: list[StoredProfile] = field(default_factory=list)
@@ -319,10 +320,13 @@ def _deployed(
     step_functions = VirtualStepFunctions(machines, timeline, functions, stopped=report, seed=seed)
     ticks = _queue("TickQueue", "TickFunction", deployment, timeline, functions)
     retries = _queue("DocumentRetryQueue", "RetryDocumentsFunction", deployment, timeline, functions)
+    dead_letters = {
+        name: KeptMessages(str(deployment.value({"Ref": name})), timeline)
+        for name in deployment.made("AWS::SQS::Queue")
+        if name.endswith("DeadLetterQueue")
+    }
     queues: dict[str, FifoQueue | KeptMessages] = {ticks.url: ticks, retries.url: retries}
-    for name in ("ChangeDeadLetterQueue", "UsageDeadLetterQueue"):
-        kept = KeptMessages(str(deployment.value({"Ref": name})))
-        queues[kept.url] = kept
+    queues |= {kept.url: kept for kept in dead_letters.values()}
 
     def answer_for_queues(operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         return queues[parameters["QueueUrl"]].answer(operation, parameters)
@@ -343,6 +347,7 @@ def _deployed(
         names,
         functions,
         safety_net_seconds,
+        dead_letters,
     )
     calls.observers.append(partial(_record, fleet))
     emulator.vended_logs.carry_by(_job_log(deployment, timeline, functions))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from tests.support.aws_calls import Refused
@@ -98,15 +99,43 @@ class FifoQueue:
 
 
 class KeptMessages:
-    """A queue that nobody reads."""
+    """A dead-letter queue: nothing reads it by itself."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeline: Timeline) -> None:
         self.url = url
-        self.messages: list[str] = []
+        self._timeline = timeline
+        self._messages: dict[str, Message] = {}
+        self._sent = 0
+
+    @property
+    def messages(self) -> list[str]:
+        return [message.body for message in self._messages.values()]
+
+    def keep(self, body: str) -> str:
+        """Returns: the message's id."""
+        self._sent += 1
+        identity = str(uuid.UUID(int=self._sent))
+        self._messages[identity] = Message(body, self._timeline.now())
+        return identity
 
     def answer(self, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-        """SQS, as far as the product uses it."""
-        if operation != "SendMessage":
-            raise NotImplementedError(f"sqs:{operation} on {self.url}")
-        self.messages.append(parameters["MessageBody"])
-        return {"MessageId": str(uuid.UUID(int=len(self.messages)))}
+        """SQS, as far as the product uses it. A message's id is its receipt, too."""
+        match operation:
+            case "SendMessage":
+                return {"MessageId": self.keep(parameters["MessageBody"])}
+            case "ReceiveMessage":
+                return {"Messages": list(islice(self._receive(parameters["VisibilityTimeout"]), 10))}
+            case "DeleteMessage":
+                self._messages.pop(parameters["ReceiptHandle"], None)
+                return {}
+            case "ChangeMessageVisibility":
+                self._messages[parameters["ReceiptHandle"]].visible_at = self._timeline.now()
+                return {}
+        raise NotImplementedError(f"sqs:{operation} on {self.url}")
+
+    def _receive(self, visibility_timeout: float) -> Iterator[Mapping[str, str]]:
+        now = self._timeline.now()
+        for identity, message in self._messages.items():
+            if message.visible_at <= now:
+                message.visible_at = now + visibility_timeout
+                yield {"MessageId": identity, "ReceiptHandle": identity, "Body": message.body}

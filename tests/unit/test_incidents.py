@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from unittest.mock import patch
@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kbfleet.domain.alert import Alert, Severity
+from kbfleet.domain.alert import Alert, Link, Reason, Severity
 from kbfleet.domain.errors import AlertNotDelivered, ConcurrentUpdate
 from kbfleet.domain.incident import FLAP_WINDOW, MAX_SUBJECTS, Concern, Failure, Incident, Signal
 from kbfleet.domain.root_cause import RootCause
-from kbfleet.usecases.incidents import CLAIM, IncidentDesk
+from kbfleet.domain.tenant import TenantId
+from kbfleet.usecases.incidents import CLAIM, IncidentDesk, forget, forgotten
 from tests.support.clock import START
 from tests.support.fakes import FakeClock, InMemoryIncidents, RecordingAlertChannel
 from tests.support.samples import DEPLOYMENT
@@ -75,6 +76,10 @@ class Office:
             waiting = left
             self.clock.advance(180)
         raise AssertionError("never told")
+
+    def forgets(self, subject: str, minutes: float) -> None:
+        forget(TenantId(subject), incidents=self.incidents, now=at(minutes))
+        assert forgotten(TenantId(subject), incidents=self.incidents)
 
     @property
     def titles(self) -> list[str]:
@@ -278,6 +283,106 @@ class TestTrouble:
             office.desk.record(broken("acme", 0))
 
 
+OWN = RootCause("own", "No text in secret plans.pdf")
+"""A cause that is called by one tenant's words: others have another one."""
+SECRET = "s3://kbfleet-acme/secret plans.pdf"
+
+
+def leaking(subject: str, minutes: float, cause: RootCause = S3) -> Signal:
+    """A failure that shows a tenant's own words."""
+    signal = broken(subject, minutes, cause)
+    assert signal.failure
+    reasons = (Reason("No text in secret plans.pdf.", (SECRET,)),)
+    evidence = replace(
+        signal.failure.evidence,
+        facts=(("Tenant", subject), ("Left out", SECRET)),
+        reasons=reasons,
+        advice=SECRET,
+        command=SECRET,
+        links=(Link("Object", SECRET), Link("Runbook", "https://example.com/page.md", runbook=True)),
+    )
+    return replace(signal, failure=replace(signal.failure, evidence=evidence))
+
+
+class TestForgetting:
+    def test_an_incident_that_only_it_was_in_has_only_whose_it_was_and_is_told_to_be_over(self, office: Office) -> None:
+        office.takes(leaking("acme", 0, OWN))
+        office.forgets("acme", 10)
+        assert "secret" not in repr(office.incidents.all)
+        office.takes(well("acme", 20))  # as its offboarding says when it has reached its end
+        assert office.titles == ["acme: ingestion failed", "Over: acme: ended with the tenant"]
+        (incident,) = office.incidents.all.values()
+        assert (incident.closed_at, incident.open) == (at(10), False)
+
+    def test_what_people_were_shown_of_it_is_taken_back_where_it_can_be(self, thread: Office) -> None:
+        thread.takes(broken("sakura", 0), leaking("acme", 1))
+        thread.forgets("acme", 10)
+        thread.takes(well("acme", 20))
+        (first,) = thread.channel.roots
+        assert "secret" not in repr(first.shown)
+        assert first.shown.title == "sakura: the service role cannot read from S3"
+        assert "acme" not in repr(first.shown)
+
+    @pytest.mark.parametrize("newest", ["acme", "sakura"])
+    def test_an_incident_that_another_holds_open_goes_on_without_it(self, office: Office, newest: str) -> None:
+        first = "sakura" if newest == "acme" else "acme"
+        signals: dict[str, Callable[..., Signal]] = {"acme": leaking, "sakura": broken}
+        office.takes(signals[first](first, 0), signals[newest](newest, 1))
+        office.forgets("acme", 10)
+        (incident,) = office.incidents.all.values()
+        assert (set(incident.affected), incident.open) == ({"sakura"}, True)
+        assert SECRET not in repr(incident)
+        assert (incident.evidence.subject == "sakura") == (newest == "sakura")
+        office.takes(broken("sakura", 12), well("sakura", 30))
+        assert office.titles[-1].startswith("Over: sakura: ")
+
+    def test_an_incident_that_it_alone_held_open_is_over_without_it(self, office: Office) -> None:
+        office.takes(broken("acme", 0), broken("sakura", 1), well("sakura", 2))
+        office.forgets("acme", 10)
+        office.takes(well("acme", 20))
+        assert office.titles[-1] == "Over: sakura: ingestion failed"
+
+    def test_what_was_seen_before_and_comes_late_brings_nothing_back(self, office: Office) -> None:
+        office.forgets("acme", 10)
+        office.takes(leaking("acme", 5), leaking("acme", 10), broken("sakura", 6))
+        (incident,) = office.incidents.all.values()
+        assert set(incident.affected) == {"sakura"}
+
+    def test_a_notifier_that_has_looked_before_is_not_faster(self, office: Office) -> None:
+        """It has read that nothing is known of the tenant, and writes when it is forgotten."""
+        office.incidents.before_writing = lambda: office.forgets("acme", 10)
+        office.takes(leaking("acme", 5))
+        assert office.incidents.all == {}
+
+    def test_a_tenant_that_is_provisioned_anew_is_heard_of(self, office: Office) -> None:
+        office.takes(leaking("acme", 0))
+        office.forgets("acme", 10)
+        office.takes(broken("acme", 11), leaking("acme", 9))
+        new = [incident for incident in office.incidents.all.values() if incident.open]
+        assert [incident.number for incident in new] == [2]  # not in what ended with the other one
+        assert "secret" not in repr(office.incidents.all)
+
+    def test_forgetting_again_changes_nothing(self, office: Office) -> None:
+        office.takes(leaking("acme", 0), broken("sakura", 1))
+        office.forgets("acme", 10)
+        before = {incident: without_course(found) for incident, found in office.incidents.all.items()}
+        office.forgets("acme", 15)
+        assert {incident: without_course(found) for incident, found in office.incidents.all.items()} == before
+        office.takes(well("acme", 20))
+        assert all(incident.step(DEPLOYMENT) is None for incident in office.incidents.all.values())
+
+    def test_an_alarm_of_that_name_is_left_alone(self, office: Office) -> None:
+        office.takes(replace(broken("acme", 0), concern=Concern.ALARM))
+        office.forgets("acme", 10)
+        (incident,) = office.incidents.all.values()
+        assert incident.open
+
+    def test_one_that_was_not_forgotten_is_seen(self, office: Office) -> None:
+        assert not forgotten(TenantId("acme"), incidents=office.incidents)
+        office.takes(broken("acme", 0))
+        assert not forgotten(TenantId("acme"), incidents=office.incidents)
+
+
 # --- storms ---
 
 TENANTS = ("acme", "sakura", "zen", "north", "south")
@@ -428,3 +533,30 @@ def test_a_channel_that_fails_for_an_hour_in_every_way_loses_and_doubles_nothing
             if post.alert.identity.startswith(f"{incident.identity}/")
         ]
         assert numbers == list(range(len(numbers)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(storms(), st.randoms(use_true_random=False))
+def test_the_others_go_on_as_if_the_one_that_is_forgotten_had_never_been_there(
+    storm: tuple[list[Signal], list[Signal]], chance: random.Random
+) -> None:
+    """Whenever it is forgotten, and whatever of it still comes."""
+    happening, arriving = storm
+    office = Office(RecordingAlertChannel())
+    arriving = arriving[:200] + happening
+    forgotten_at = chance.randrange(len(arriving))
+    office.takes(*arriving[:forgotten_at])
+    office.forgets("acme", 60)  # after all that happens
+    office.takes(*arriving[forgotten_at:])
+    office.takes(well("acme", 61))
+    assert forgotten(TenantId("acme"), incidents=office.incidents)
+    left = [signal for signal in happening if signal.subject != "acme"]
+    without = [incident for incident in office.incidents.all.values() if not incident.erased]
+    assert {
+        incident.cause.key: (set(incident.affected), set(incident.still_affected)) for incident in without
+    } == expected(left)
+    assert all(incident.evidence.subject != "acme" for incident in office.incidents.all.values())
+    for incident in office.incidents.all.values():
+        assert incident.step(DEPLOYMENT) is None
+        words = [post for post in office.channel.roots if post.alert.identity.startswith(f"{incident.identity}/")]
+        assert [post.shown.severity for post in words] == [Severity.BROKEN if incident.open else Severity.RECOVERED]

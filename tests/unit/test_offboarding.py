@@ -18,12 +18,23 @@ from kbfleet.domain.errors import (
     TenantOffboarded,
     TenantOffboarding,
 )
-from kbfleet.domain.ingestion import Priority
-from kbfleet.domain.tenant import Reservation, Tenant, TenantStatus, WorkflowFailure
+from kbfleet.domain.ingestion import JobStatus, Outcome, Priority
+from kbfleet.domain.signals import of_ingestion
+from kbfleet.domain.tenant import Lease, Reservation, Tenant, TenantId, TenantStatus, WorkflowFailure
 from kbfleet.usecases import offboarding
-from tests.support.fakes import FailedTask
+from kbfleet.usecases.incidents import IncidentDesk
+from tests.support.fakes import FailedTask, RecordingAlertChannel
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, NAMES, SAKURA, provisioning_failure
+from tests.support.samples import (
+    ACME,
+    DEPLOYMENT,
+    NAMES,
+    SAKURA,
+    failure_reason,
+    job_state_change,
+    provisioning_failure,
+    uri_of,
+)
 from tests.unit.test_lifecycle import resume
 
 LEASE = timedelta(hours=5)
@@ -103,9 +114,16 @@ class Offboarding:
             self.reservation, registry=self.fleet.registry, buckets=self.fleet.buckets, names=NAMES
         )
 
-    def delete_records(self, *, keep_usage: bool = True) -> None:
-        offboarding.delete_records(
-            self.reservation, registry=self.fleet.registry, records=self.fleet.records, keep_usage=keep_usage
+    def delete_records(self, *, keep_usage: bool = True) -> bool:
+        return offboarding.delete_records(
+            self.reservation,
+            registry=self.fleet.registry,
+            records=self.fleet.records,
+            incidents=self.fleet.incidents,
+            undelivered=self.fleet.undelivered,
+            names=NAMES,
+            clock=self.fleet.clock,
+            keep_usage=keep_usage,
         )
 
     def verify(self, *, keep_usage: bool = True) -> ErasureReceipt:
@@ -119,9 +137,11 @@ class Offboarding:
             log_deliveries=self.fleet.log_deliveries,
             usage_keys=self.fleet.usage_keys,
             records=self.fleet.records,
+            incidents=self.fleet.incidents,
             names=NAMES,
             clock=self.fleet.clock,
             keep_usage=keep_usage,
+            logs_kept_for=timedelta(days=60),
         )
 
     def mark(self, receipt: ErasureReceipt) -> Tenant:
@@ -133,6 +153,19 @@ class Offboarding:
             announcements=self.fleet.announcements,
             clock=self.fleet.clock,
         )
+
+    def fail(self, tenant_id: TenantId) -> None:
+        """A job of that tenant fails, and the notifier hears of it."""
+        failed = job_state_change(
+            tenant_id=tenant_id,
+            status=JobStatus.FAILED,
+            outcome=Outcome.FAILED,
+            occurred_at=self.fleet.clock.now(),
+            failure_reasons=(failure_reason("No.", uri_of("議事録.pdf", tenant_id)),),
+        )
+        desk = IncidentDesk(self.fleet.incidents, RecordingAlertChannel(), self.fleet.clock, DEPLOYMENT)
+        for signal in of_ingestion(failed, DEPLOYMENT):
+            desk.record(signal)
 
     def until_done(self, step: str) -> None:
         """As the state machine does: again while it says NotReadyYet, with time going by."""
@@ -193,8 +226,47 @@ class TestTheWholeWay:
             ("log delivery", "kbfleet-acme"),
             ("usage key", "kbfleet-acme"),
             ("records", "acme"),
+            ("part in incidents", "acme"),
         ]
-        assert (receipt.kept, receipt.execution) == (("usage",), EXECUTION)
+        assert receipt.execution == EXECUTION
+
+    @pytest.mark.parametrize("keep", [True, False])
+    def test_the_receipt_says_where_something_remains_and_until_when(self, run: Offboarding, keep: bool) -> None:
+        run.whole()
+        run.fleet.registry.replace(
+            replace(run.record, status=TenantStatus.OFFBOARDING, lease=Lease(EXECUTION, run.fleet.clock.now())),
+            fence=run.record.fence,
+        )
+        run.reservation = Reservation(ACME, run.record.fence, run.fleet.clock.now())
+        receipt = run.verify(keep_usage=keep)
+        until = {left.where: left.until for left in receipt.remaining}
+        now = receipt.verified_at
+        assert until["point-in-time recovery of the table"] == now + timedelta(days=35)
+        assert until["incidents in the table"] == now + timedelta(days=30)
+        assert until["logs"] == now + timedelta(days=60)
+        assert until["alerts and events that were sent"] is None
+        assert ("usage in the table" in until) is keep
+
+    def test_it_leaves_incidents_and_others_stay_in_them(self, run: Offboarding) -> None:
+        for tenant_id in (SAKURA, ACME):
+            run.fail(tenant_id)
+        run.whole()
+        (incident,) = run.fleet.incidents.all.values()
+        assert set(incident.affected) == {"sakura"}
+        assert "acme" not in repr(incident)
+
+    def test_what_is_left_in_incidents_is_named(self, run: Offboarding) -> None:
+        run.fence_off(timedelta(0))
+        run.delete_records()
+        run.fleet.clock.advance(1)
+        run.fail(ACME)
+        with pytest.raises(ErasureIncomplete, match="part in incidents acme"):
+            run.verify()
+
+    def test_dead_letters_about_it_are_deleted_and_those_of_others_are_not(self, run: Offboarding) -> None:
+        run.fleet.undelivered.bodies = ['{"detail": {"tenant_id": "acme"}}', '{"detail": {"tenant_id": "sakura"}}']
+        run.whole()
+        assert run.fleet.undelivered.bodies == ['{"detail": {"tenant_id": "sakura"}}']
 
     def test_the_tombstone_keeps_the_receipt_and_no_name(self, run: Offboarding) -> None:
         receipt = run.whole()

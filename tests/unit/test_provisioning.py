@@ -234,10 +234,24 @@ class TestStart:
         assert name == "acme-20261102T090000000000"
         assert run.fleet.executions.requests[name] == {
             "tenant_id": "acme",
-            "name": "アクメ",
             "knowledge_store": "S3_VECTORS",
             "tier": "PREMIUM",
         }
+
+    def test_its_name_is_not_in_the_executions_input_which_outlives_it_and_gets_into_its_record(
+        self, fleet: Fleet
+    ) -> None:
+        name = Provisioning(fleet).start(ProvisioningRequest(ACME, DisplayName("アクメ")))
+        assert "アクメ" not in repr(fleet.executions.requests)
+        Provisioning(fleet, fleet.executions.describe(name).arn).reserve(ProvisioningRequest(ACME))
+        assert fleet.registry.get(ACME).name == "アクメ"
+
+    def test_a_name_that_is_refused_is_not_kept(self, fleet: Fleet) -> None:
+        first = Provisioning(fleet).start()
+        Provisioning(fleet, fleet.executions.describe(first).arn).reserve()
+        with pytest.raises(TenantBusy):
+            Provisioning(fleet).start(ProvisioningRequest(ACME, DisplayName("another")))
+        assert fleet.registry.requested_name(ACME) is None
 
     def test_what_was_not_asked_for_is_not_sent(self, run: Provisioning) -> None:
         assert run.fleet.executions.requests[run.start()] == {"tenant_id": "acme"}

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         TenantRounds,
         Ticks,
         TokenVerifier,
+        UndeliveredMessages,
         Uploads,
         UsageKeys,
         UsageRecords,
@@ -442,9 +443,22 @@ def document_tracer() -> DocumentTracer:
 @cache
 def uploads() -> Uploads:
     from kbfleet.adapters.s3_uploads import S3Uploads
+    from kbfleet.adapters.scoped_credentials import ScopedRole
+    from kbfleet.settings.asking import UploadSettings
 
-    client = boto3.client("s3", config=_CLIENT.merge(_SIGNED_FOR_ITS_REGION))
-    return S3Uploads(client, account=fleet().account_id, clock=clock())
+    settings = fleet()
+    return S3Uploads(
+        _upload_client(),
+        uploader=ScopedRole(boto3.client("sts", config=_CLIENT), read(UploadSettings).uploader_role_arn),
+        make=_upload_client,
+        objects=f"arn:{settings.partition}:s3:::",
+        account=settings.account_id,
+        clock=clock(),
+    )
+
+
+def _upload_client(**credentials: str) -> Any:
+    return boto3.client("s3", config=_CLIENT.merge(_SIGNED_FOR_ITS_REGION), **credentials)  # type: ignore[call-overload] # as above
 
 
 @cache
@@ -461,6 +475,15 @@ def refused_usage() -> DeadLetters:
 
     queue_url = read(MeteringSettings).usage_dead_letter_queue_url
     return SqsDeadLetters(boto3.client("sqs", config=_CLIENT), queue_url=queue_url)
+
+
+@cache
+def undelivered_messages() -> UndeliveredMessages:
+    from kbfleet.adapters.sqs import SqsUndeliveredMessages
+    from kbfleet.settings.provisioning import UndeliveredMessageSettings
+
+    queue_urls = read(UndeliveredMessageSettings).dead_letter_queue_urls
+    return SqsUndeliveredMessages(boto3.client("sqs", config=_CLIENT), queue_urls=queue_urls)
 
 
 @cache
@@ -505,12 +528,12 @@ def _answer_clients() -> Callable[[str, AskableTenant], Any]:
     if not role_arn:
         own = cache(_answer_client)
         return lambda operation, _tenant: own(operation)
+    from kbfleet.adapters.scoped_credentials import ScopedRole
     from kbfleet.adapters.tenant_credentials import TenantClients
 
     settings = fleet()
     return TenantClients(
-        boto3.client("sts", config=_CLIENT),
-        role_arn=role_arn,
+        ScopedRole(boto3.client("sts", config=_CLIENT), role_arn),
         make=_answer_client,
         knowledge_bases=f"arn:{settings.partition}:bedrock:{settings.aws_region}:{settings.account_id}:knowledge-base",
         clock=clock(),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.root_cause import RootCause
     from kbfleet.domain.tenant import (
         DataSourceReference,
+        DisplayName,
         ResourceNames,
         Tenant,
         TenantId,
@@ -65,6 +66,14 @@ class TenantRegistry(Protocol):
 
     def create(self, tenant: Tenant) -> None:
         """Raises: ConcurrentUpdate when a record of that tenant exists."""
+        ...
+
+    def request_name(self, tenant_id: TenantId, name: DisplayName, now: datetime) -> None:
+        """Keeps the name that a provisioning is to give the tenant, for a day; also of one that is not there yet."""
+        ...
+
+    def requested_name(self, tenant_id: TenantId) -> DisplayName | None:
+        """The last that was requested, as far as it is still kept."""
         ...
 
     def replace(self, tenant: Tenant, *, fence: int) -> None:
@@ -423,6 +432,19 @@ class DeadLetters(Protocol):
         ...
 
 
+class UndeliveredMessages(Protocol):
+    """Those that wait in the fleet's dead-letter queues."""
+
+    def delete(self, tenant_id: TenantId, bucket_name: str) -> bool:
+        """Deletes those that are about the tenant, or about a change in that bucket, which is its own.
+
+        Returns: whether all were looked at that could be seen; `False` if there are too many.
+
+        Raises: Retryable, AwsRefusal.
+        """
+        ...
+
+
 class Ticks(Protocol):
     def request(self) -> None:
         """Asks for a tick of the scheduler soon; requests that fall into the same interval become one tick."""
@@ -549,6 +571,10 @@ class Incidents(Protocol):
 
     def of_cause(self, cause: RootCause) -> Sequence[Incident]:
         """The newest of them, the one with the highest number first."""
+        ...
+
+    def of_subject(self, subject: str) -> Sequence[Incident]:
+        """Every one that the subject is in, however long ago that was recorded. Not of alarms."""
         ...
 
     def record(self, timeline: Timeline, incidents: Sequence[Incident]) -> None:

@@ -1,34 +1,34 @@
 """The tenant registry, the sync ledger and the job history in the one DynamoDB table.
 
 Keys: `PK` = `TENANT#<tenant id>`, `SK` = `PROFILE`, `SYNC`, `JOB#<started at>#<job id>`,
-`ERASURE#<requested at>#<verified at>`. The sparse index `SyncQueue` (`queue`, `queue_position`) holds only tenants that
-are queued or running, so that a tick's cost does not depend on how many tenants there are; `Tenants` (`listed`,
-`tenant_id`) holds the profiles. Beside them: `PK` = `KNOWLEDGE_STORE#<type>`, `SK` = `INDEX#<tenant id>`, for stores
-whose service cannot list its indexes; and `PK` = `FLEET`, `SK` = `ROUND#<walk>`, how far a walk through all tenants has
-come.
+`ERASURE#<requested at>#<verified at>`, and `REQUESTED_NAME` for the next execution. The sparse index `SyncQueue`
+(`queue`, `queue_position`) holds only tenants that are queued or running, so that a tick's cost does not depend on how
+many tenants there are; `Tenants` (`listed`, `tenant_id`) holds the profiles. Beside them: `PK` =
+`KNOWLEDGE_STORE#<type>`, `SK` = `INDEX#<tenant id>`, for stores whose service cannot list its indexes; and `PK` =
+`FLEET`, `SK` = `ROUND#<walk>`, how far a walk through all tenants has come.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC
+from datetime import UTC, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.adapters.dynamodb_table import as_item, tenant_key
+from kbfleet.adapters.dynamodb_table import as_item, conversation_key, tenant_key
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
 from kbfleet.domain.ingestion import JobStateChange, Sync, SyncState
-from kbfleet.domain.tenant import Tenant, TenantId
+from kbfleet.domain.tenant import DisplayName, Tenant, TenantId
 from kbfleet.ports import Glance, JobPage, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from typing import Any
 
     from kbfleet.adapters.dynamodb_table import Table
@@ -43,6 +43,7 @@ _receipts = cache(lambda: TypeAdapter(ErasureReceipt))
 _JOB = "JOB#"
 _RECEIPT = "ERASURE#"
 _USAGE = "USAGE#"
+_NAME_KEPT_FOR = timedelta(days=1)
 _GIVEN_UP_AFTER_MS = 60_000
 """After which whoever wanted to publish a change of a job is taken to have died: as long as a tick may run."""
 
@@ -92,6 +93,19 @@ class DynamoDBTenantRegistry:
     def replace(self, tenant: Tenant, *, fence: int) -> None:
         self._put(tenant, "fence = :fence", {":fence": fence})
 
+    def request_name(self, tenant_id: TenantId, name: DisplayName, now: datetime) -> None:
+        key = tenant_key(tenant_id, "REQUESTED_NAME")
+        expires_at = int((now + _NAME_KEPT_FOR).timestamp())
+        self._table.put(
+            {**key, "name": str(name), "expires_at": expires_at},
+            values={},
+            subject=f"The name of tenant {tenant_id}",
+        )
+
+    def requested_name(self, tenant_id: TenantId) -> DisplayName | None:
+        record = self._table.get(tenant_id, "REQUESTED_NAME")
+        return DisplayName(record["name"]) if record else None
+
     def _put(self, tenant: Tenant, condition: str, values: Mapping[str, object]) -> None:
         fields = {
             **tenant_key(tenant.tenant_id, "PROFILE"),
@@ -102,7 +116,7 @@ class DynamoDBTenantRegistry:
 
 
 class DynamoDBTenantRecords:
-    """`kbfleet.ports.TenantRecords` in DynamoDB: every item of the tenant's partition."""
+    """`kbfleet.ports.TenantRecords` in DynamoDB: every item of the tenant's partition, and of its conversations'."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -125,13 +139,15 @@ class DynamoDBTenantRecords:
 
     def _doomed(self, tenant_id: TenantId, keep_usage: bool) -> Iterator[dict[str, object]]:
         kept = ("PROFILE", _RECEIPT, *([_USAGE] if keep_usage else []))
-        found = self._table.query(
-            KeyConditionExpression="PK = :pk",
-            ExpressionAttributeValues=as_item({":pk": tenant_key(tenant_id, "")["PK"]}),
-            ProjectionExpression="PK, SK",
-            ConsistentRead=True,
-        )
-        return (dict(item) for item in found if not item["SK"].startswith(kept))
+        for key in (tenant_key(tenant_id, ""), conversation_key(tenant_id, "")):
+            found = self._table.query(
+                KeyConditionExpression="PK = :pk",
+                ExpressionAttributeValues=as_item({":pk": key["PK"]}),
+                ProjectionExpression="PK, SK",
+                ConsistentRead=True,
+            )
+            # Only an id of kbfleet's own making is a conversation's: none begins as one of these.
+            yield from (dict(item) for item in found if not item["SK"].startswith(kept))
 
 
 class DynamoDBIndexCatalogue:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from kbfleet.adapters.dynamodb_table import tenant_key
 from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.errors import TenantNotFound
 from kbfleet.domain.tenant import TenantStatus, askable_knowledge_base
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from kbfleet.domain.tenant import TenantId
 
 
+_PROFILE = ("status", "knowledge_base_id", "knowledge_store")
+_SYNC = ("synced_at", "requested_generation", "synced_generation")
+"""The ask function is permitted to read these and no others."""
+
+
 class DynamoDBAskableTenantRecords:
     """`kbfleet.ports.AskableTenantRecords` in DynamoDB."""
 
@@ -24,7 +30,7 @@ class DynamoDBAskableTenantRecords:
         self._table = table
 
     def get(self, tenant_id: TenantId) -> AskableTenant:
-        profile = self._table.get(tenant_id, "PROFILE")
+        profile = self._table.item(tenant_key(tenant_id, "PROFILE"), *_PROFILE)
         if profile is None:
             raise TenantNotFound.of(tenant_id)
         knowledge_base_id = askable_knowledge_base(
@@ -33,7 +39,7 @@ class DynamoDBAskableTenantRecords:
         return AskableTenant(tenant_id, knowledge_base_id, profile["knowledge_store"], self._freshness(tenant_id))
 
     def _freshness(self, tenant_id: TenantId) -> Freshness:
-        sync = self._table.get(tenant_id, "SYNC") or {}
+        sync = self._table.item(tenant_key(tenant_id, "SYNC"), *_SYNC) or {}
         synced_at = sync.get("synced_at")
         pending_changes = sync.get("requested_generation", 0) > sync.get("synced_generation", 0)
         return Freshness(datetime.fromisoformat(synced_at) if synced_at else None, pending_changes)

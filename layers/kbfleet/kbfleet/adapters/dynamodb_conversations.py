@@ -1,6 +1,6 @@
 """Conversations in the one DynamoDB table.
 
-Key: `PK` = `TENANT#<tenant id>`, `SK` = `CONVERSATION#<conversation>`. They expire with the session that leads to them.
+Key: `PK` = `CONVERSATION#<tenant id>`, `SK` = the conversation. They expire with the session that leads to them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.adapters.dynamodb_table import as_item, tenant_key
+from kbfleet.adapters.dynamodb_table import as_item, conversation_key
 from kbfleet.domain.answer import Turn
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class DynamoDBConversations:
         self._lifetime = lifetime
 
     def turns(self, tenant_id: TenantId, conversation: str) -> Sequence[Turn]:
-        record = self._table.get(tenant_id, _sort_key(conversation))
+        record = self._table.item(conversation_key(tenant_id, conversation), "turns", "expires_at")
         # DynamoDB deletes what has expired within days, not at once (AWS documentation, Time to Live).
         if record is None or record["expires_at"] <= self._clock.now().timestamp():
             return ()
@@ -45,7 +45,7 @@ class DynamoDBConversations:
         with translated(f"a conversation of tenant {tenant_id}"):
             self._table.client.update_item(
                 TableName=self._table.name,
-                Key=as_item(tenant_key(tenant_id, _sort_key(conversation))),
+                Key=as_item(conversation_key(tenant_id, conversation)),
                 UpdateExpression=(
                     "SET turns = list_append(if_not_exists(turns, :none), :turn), "
                     "expires_at = if_not_exists(expires_at, :expires_at)"
@@ -56,7 +56,3 @@ class DynamoDBConversations:
                     ":expires_at": {"N": str(expires_at)},
                 },
             )
-
-
-def _sort_key(conversation: str) -> str:
-    return f"CONVERSATION#{conversation}"

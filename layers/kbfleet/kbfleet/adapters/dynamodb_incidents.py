@@ -2,7 +2,9 @@
 
 Keys: `PK` = `INCIDENT#CAUSE#<key of the root cause>`, `SK` = the incident's number, with leading zeros; and
 `PK` = `INCIDENT#SUBJECT#<tenant or alarm>`, `SK` = the concern, for the timeline. An incident that is over expires, and
-so does the timeline of a subject that is well. Both are written in one transaction.
+so does the timeline of a subject that is well. Beside a tenant's timelines, `SK` = `IN#<identity>` says in which
+incidents it is; that does not expire, since others may hold an incident open, and is what its erasure goes by. All are
+written in one transaction.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from pydantic import TypeAdapter
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.errors import ConcurrentUpdate, Throttled
-from kbfleet.domain.incident import Incident, Timeline
+from kbfleet.domain.incident import Concern, Incident, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,13 +28,13 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
     from kbfleet.adapters.dynamodb_table import Table
-    from kbfleet.domain.incident import Concern
     from kbfleet.domain.root_cause import RootCause
 
 REMEMBERED_FOR = timedelta(days=30)
 """After the end. Longer than a queue keeps what was not delivered (14 days; AWS documentation, Amazon SQS quotas)."""
 _NEWEST = 10
 """Incidents of one cause that are looked at: older ones are over, or full."""
+_IN = "IN#"
 _TOO_FAST = {"ThrottlingError", "ProvisionedThroughputExceeded"}
 _serialize = TypeSerializer().serialize
 _incidents = cache(lambda: TypeAdapter(Incident))
@@ -46,7 +48,7 @@ class DynamoDBIncidents:
         self._table = table
 
     def timeline(self, subject: str, concern: Concern) -> Timeline:
-        record = self._table.item(_timeline_key(subject, concern))
+        record = self._table.item(_subject_key(subject, concern))
         return _timelines().validate_python(record) if record else Timeline(subject, concern)
 
     def find(self, identity: str) -> Incident | None:
@@ -64,9 +66,28 @@ class DynamoDBIncidents:
         )
         return list(map(_incidents().validate_python, found))
 
+    def of_subject(self, subject: str) -> Sequence[Incident]:
+        found = self._table.query(
+            KeyConditionExpression="PK = :pk",
+            ExpressionAttributeValues={":pk": {"S": _subject_key(subject, "")["PK"]}},
+            ConsistentRead=True,
+        )
+        identities: dict[str, None] = {}
+        for item in found:
+            if item["SK"].startswith(_IN):
+                identities[item["SK"].removeprefix(_IN)] = None
+            else:
+                # As far as it goes back, it also knows those that were recorded before the items beside it were.
+                entries = _timelines().validate_python(item).entries
+                identities |= dict.fromkeys(entry.incident for entry in entries if entry.incident)
+        incidents = (self.find(identity) for identity in identities)
+        return [incident for incident in incidents if incident is not None and subject in incident.affected]
+
     def record(self, timeline: Timeline, incidents: Sequence[Incident]) -> None:
         writes = [self._put(_timeline_item(timeline), timeline.version)]
         writes += [self._put(_incident_item(incident), incident.version) for incident in incidents]
+        if timeline.concern is not Concern.ALARM:
+            writes += [self._membership(timeline.subject, incident) for incident in incidents]
         client, subject = self._table.client, f"A signal about {timeline.subject}"
         with translated(subject):
             try:
@@ -89,6 +110,12 @@ class DynamoDBIncidents:
         )
         return replace(incident, version=incident.version + 1)
 
+    def _membership(self, subject: str, incident: Incident) -> TransactWriteItemTypeDef:
+        key = {name: _serialize(value) for name, value in _subject_key(subject, f"{_IN}{incident.identity}").items()}
+        if subject in incident.affected:
+            return {"Put": {"TableName": self._table.name, "Item": key}}
+        return {"Delete": {"TableName": self._table.name, "Key": key}}
+
     def _put(self, item: dict[str, Any], version: int) -> TransactWriteItemTypeDef:
         put: TransactWriteItemTypeDef = {
             "Put": {
@@ -106,8 +133,8 @@ def _incident_key(cause: str, number: int) -> dict[str, str]:
     return {"PK": f"INCIDENT#CAUSE#{cause}", "SK": f"{number:09d}"}
 
 
-def _timeline_key(subject: str, concern: Concern) -> dict[str, str]:
-    return {"PK": f"INCIDENT#SUBJECT#{subject}", "SK": str(concern)}
+def _subject_key(subject: str, sort_key: str) -> dict[str, str]:
+    return {"PK": f"INCIDENT#SUBJECT#{subject}", "SK": sort_key}
 
 
 def _incident_item(incident: Incident) -> dict[str, Any]:
@@ -119,8 +146,10 @@ def _incident_item(incident: Incident) -> dict[str, Any]:
 def _timeline_item(timeline: Timeline) -> dict[str, Any]:
     stored = replace(timeline, version=timeline.version + 1)
     fields: dict[str, Any] = _timelines().dump_python(stored, mode="json", exclude_none=True)
-    over = timeline.entries[-1].at if timeline.settled else None
-    return _timeline_key(timeline.subject, timeline.concern) | fields | _expiry(over)
+    over = None
+    if timeline.settled:
+        over = timeline.entries[-1].at if timeline.entries else timeline.erased_at
+    return _subject_key(timeline.subject, timeline.concern) | fields | _expiry(over)
 
 
 def _expiry(over: datetime | None) -> dict[str, int]:

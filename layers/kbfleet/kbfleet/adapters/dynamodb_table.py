@@ -38,6 +38,12 @@ def tenant_key(tenant_id: TenantId, sort_key: str) -> dict[str, str]:
     return {"PK": f"TENANT#{tenant_id}", "SK": sort_key}
 
 
+def conversation_key(tenant_id: TenantId, conversation: str) -> dict[str, str]:
+    """Of a conversation. They have partitions of their own, because what IAM can tell apart is partitions: the ask
+    function writes conversations, and nothing of a tenant's record."""
+    return {"PK": f"CONVERSATION#{tenant_id}", "SK": conversation}
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A DynamoDB table whose conditional writes raise `ConcurrentUpdate`."""
@@ -48,10 +54,16 @@ class Table:
     def get(self, tenant_id: TenantId, sort_key: str) -> dict[str, Any] | None:
         return self.item(tenant_key(tenant_id, sort_key))
 
-    def item(self, key: Mapping[str, str]) -> dict[str, Any] | None:
+    def item(self, key: Mapping[str, str], *fields: str) -> dict[str, Any] | None:
+        """Args: fields: which to read; all if none are named."""
+        arguments: dict[str, Any] = {}
+        if fields:
+            # By placeholders: `status` and others are words of DynamoDB's own.
+            names = {f"#{number}": name for number, name in enumerate(fields)}
+            arguments = {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
         with translated(f"the record {key['SK']} of {key['PK']}"):
             # Leases and generations are decided on what is read here: it must be the newest.
-            answer = self.client.get_item(TableName=self.name, Key=as_item(key), ConsistentRead=True)
+            answer = self.client.get_item(TableName=self.name, Key=as_item(key), ConsistentRead=True, **arguments)
         return _fields(answer["Item"]) if "Item" in answer else None
 
     def update(
@@ -82,14 +94,16 @@ class Table:
                     raise ConcurrentUpdate(f"{subject} has changed since it was read.") from error
                 raise
 
-    def put(self, fields: Mapping[str, object], *, condition: str, values: Mapping[str, object], subject: str) -> None:
-        """Raises: ConcurrentUpdate when the condition does not hold."""
-        arguments: dict[str, Any] = {"ExpressionAttributeValues": as_item(values)} if values else {}
+    def put(
+        self, fields: Mapping[str, object], *, condition: str = "", values: Mapping[str, object], subject: str
+    ) -> None:
+        """Raises: ConcurrentUpdate when the condition does not hold, if there is one."""
+        arguments: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
+        if values:
+            arguments["ExpressionAttributeValues"] = as_item(values)
         with translated(subject):
             try:
-                self.client.put_item(
-                    TableName=self.name, Item=as_item(fields), ConditionExpression=condition, **arguments
-                )
+                self.client.put_item(TableName=self.name, Item=as_item(fields), **arguments)
             except ClientError as error:
                 if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
                     raise ConcurrentUpdate(f"{subject} has changed since it was read.") from error

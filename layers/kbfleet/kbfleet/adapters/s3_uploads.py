@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
+from kbfleet.adapters.scoped_credentials import MAX_POLICY, serialized
 from kbfleet.domain.uploads import UploadForm
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import timedelta
 
     from mypy_boto3_s3.client import S3Client
 
+    from kbfleet.adapters.scoped_credentials import ScopedRole
     from kbfleet.domain.uploads import DocumentKey, Upload
     from kbfleet.ports import Clock
 
@@ -19,31 +23,49 @@ if TYPE_CHECKING:
 class S3Uploads:
     """`kbfleet.ports.Uploads` on S3.
 
-    A form is signed with the credentials of whoever runs this: it can do nothing that they cannot, and ends with them
-    if they end first. A signed PUT would not do: only a form's policy limits the size (Amazon S3 API reference, POST
-    Policy). No field says how to encrypt: buckets do it by themselves.
+    A form can do what the credentials can that it is signed with, and ends with them if they end first. So each form
+    has credentials of its own, which put that one object (decision 28). A signed PUT would not do: only a form's policy
+    limits the size (Amazon S3 API reference, POST Policy). No field says how to encrypt: buckets do it by themselves.
 
     Args:
-        client: signs with version 4 for its Region's own host; by the global one, S3 redirects requests for a bucket
-            in its first hours, which clients do not repeat with a body (Amazon S3 User Guide, Virtual hosting of
-            buckets).
+        client: writes metadata files, with the credentials of whoever runs this.
+        uploader: may put documents into the fleet's buckets; each form has as much of it as it needs.
+        make: makes clients that sign with version 4 for their Region's own host; by the global one, S3 redirects
+            requests for a bucket in its first hours, which clients do not repeat with a body (Amazon S3 User Guide,
+            Virtual hosting of buckets).
+        objects: what ARNs of buckets and objects begin with.
         account: whose buckets are written to, and nobody else's.
     """
 
-    def __init__(self, client: S3Client, *, account: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        client: S3Client,
+        *,
+        uploader: ScopedRole,
+        make: Callable[..., S3Client],
+        objects: str,
+        account: str,
+        clock: Clock,
+    ) -> None:
         self._client = client
+        self._uploader = uploader
+        self._make = make
+        self._objects = objects
         self._account = account
         self._clock = clock
 
     def form(self, bucket: str, upload: Upload, valid_for: timedelta) -> UploadForm:
-        expires_at = self._clock.now() + valid_for
-        with translated(f"an upload into bucket {bucket}"):
-            signed = self._client.generate_presigned_post(
+        policy = upload_policy(f"{self._objects}{bucket}/", str(upload.key))
+        subject = f"an upload into bucket {bucket}"
+        credentials = self._uploader.assume(policy, session=bucket, of=subject, lifetime=valid_for)
+        expires_at = min(self._clock.now() + valid_for, credentials.expires_at)
+        with translated(subject):
+            signed = self._make(**credentials.arguments).generate_presigned_post(
                 bucket,
                 str(upload.key),
                 Fields={"Content-Type": upload.content_type},
                 Conditions=[{"Content-Type": upload.content_type}, ["content-length-range", upload.size, upload.size]],
-                ExpiresIn=int(valid_for.total_seconds()),
+                ExpiresIn=int((expires_at - self._clock.now()).total_seconds()),
             )
         return UploadForm(signed["url"], signed["fields"], expires_at)
 
@@ -56,3 +78,36 @@ class S3Uploads:
                 ContentType="application/json",
                 ExpectedBucketOwner=self._account,
             )
+
+
+def upload_policy(bucket_objects: str, key: str) -> dict[str, Any]:
+    """What is left of the uploader's rights: to put that object.
+
+    Characters beyond ASCII stand as wildcards: a session policy takes none beyond Latin-1, and how IAM compares others
+    is not documented. A key that is too long for a policy is pinned by as much of its beginning as there is room for.
+    Neither leaves the bucket, and the form itself pins the whole key.
+
+    Args:
+        bucket_objects: ARN of all objects of the bucket, without a wildcard.
+    """
+    parts = _as_pattern(key)
+    while len(serialized(policy := _put(bucket_objects + "".join(parts)))) > MAX_POLICY:
+        parts = [*parts[: -2 if parts[-1] == "*" else -1], "*"]
+    return policy
+
+
+def _put(resource: str) -> dict[str, Any]:
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "s3:PutObject", "Resource": resource}],
+    }
+
+
+def _as_pattern(key: str) -> list[str]:
+    """The parts of a pattern of IAM that matches the key. What means something there is written as the variables that
+    stand for it (AWS documentation, IAM policy elements: Variables and tags)."""
+    parts = re.findall(r"[^\x20-\x7e]+|.", key, re.DOTALL)
+    return ["*" if not part[0].isprintable() or not part.isascii() else _LITERALS.get(part, part) for part in parts]
+
+
+_LITERALS = {"*": "${*}", "?": "${?}", "$": "${$}"}

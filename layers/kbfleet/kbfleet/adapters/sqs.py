@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kbfleet.adapters.aws_errors import translated
+from kbfleet.contracts.dead_letters import is_about
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
 
     from mypy_boto3_sqs.client import SQSClient
 
     from kbfleet.domain.errors import KbfleetError
+    from kbfleet.domain.tenant import TenantId
     from kbfleet.ports import Clock
 
 
@@ -61,3 +64,54 @@ class SqsDeadLetters:
                     "Reason": {"DataType": "String", "StringValue": str(error)},
                 },
             )
+
+
+_AT_ONCE = 10
+"""Messages that one call gives at most (AWS documentation, ReceiveMessage)."""
+
+_CALLS = 20
+"""For one queue: what is behind some two hundred messages is left to its expiry, since a function's time is limited."""
+
+_LOOK_SECONDS = 60
+"""For which messages that are looked at are hidden from others at most, if the function dies."""
+
+
+class SqsUndeliveredMessages:
+    """`kbfleet.ports.UndeliveredMessages` in standard queues that no queue stands behind, so that looking at a message
+    moves it nowhere."""
+
+    def __init__(self, client: SQSClient, *, queue_urls: Sequence[str]) -> None:
+        self._client = client
+        self._queue_urls = queue_urls
+
+    def delete(self, tenant_id: TenantId, bucket_name: str) -> bool:
+        complete = [self._delete_from(url, tenant_id, bucket_name) for url in self._queue_urls]
+        return all(complete)
+
+    def _delete_from(self, queue_url: str, tenant_id: TenantId, bucket_name: str) -> bool:
+        seen: set[str] = set()
+        others: list[str] = []
+        with translated("a dead-letter queue"):
+            try:
+                for _ in range(_CALLS):
+                    messages = self._client.receive_message(
+                        QueueUrl=queue_url,
+                        MaxNumberOfMessages=_AT_ONCE,
+                        VisibilityTimeout=_LOOK_SECONDS,
+                        WaitTimeSeconds=1,  # asks every server of SQS (AWS documentation, short and long polling)
+                    ).get("Messages", [])
+                    new = [message for message in messages if message["MessageId"] not in seen]
+                    if not new:
+                        return True
+                    for message in new:
+                        seen.add(message["MessageId"])
+                        if is_about(message["Body"], tenant_id=tenant_id, bucket_name=bucket_name):
+                            self._client.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+                        else:
+                            others.append(message["ReceiptHandle"])
+                return False
+            finally:
+                for receipt in others:
+                    self._client.change_message_visibility(
+                        QueueUrl=queue_url, ReceiptHandle=receipt, VisibilityTimeout=0
+                    )

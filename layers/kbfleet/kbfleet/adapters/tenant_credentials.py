@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from kbfleet.adapters.aws_errors import translated
+from kbfleet.adapters.scoped_credentials import LONGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
-    from mypy_boto3_sts import STSClient
-
+    from kbfleet.adapters.scoped_credentials import ScopedCredentials, ScopedRole
     from kbfleet.domain.answer import AskableTenant
     from kbfleet.ports import Clock
-
-_DURATION = timedelta(hours=1)
-"""The most that a role may have that is assumed by a role. Source: AWS documentation, IAM, role chaining."""
 
 _RENEWED_BEFORE_END = timedelta(minutes=5)
 _MOST_TENANTS = 200
@@ -29,8 +23,7 @@ _MOST_TENANTS = 200
 
 @dataclass(slots=True)
 class _TenantSession:
-    expires_at: datetime
-    credentials: dict[str, str]
+    credentials: ScopedCredentials
     clients: dict[str, Any] = field(default_factory=dict)
 
 
@@ -38,16 +31,13 @@ class TenantClients:
     """boto3 clients that read one tenant's knowledge base, by credentials of a role under a session policy.
 
     Args:
-        role_arn: may read every knowledge base of the fleet.
+        reader: may read every knowledge base of the fleet.
         make: makes the client for an operation with these credentials.
         knowledge_bases: ARN of all knowledge bases of the account, without the `/` and the id.
     """
 
-    def __init__(
-        self, sts: STSClient, *, role_arn: str, make: Callable[..., Any], knowledge_bases: str, clock: Clock
-    ) -> None:
-        self._sts = sts
-        self._role_arn = role_arn
+    def __init__(self, reader: ScopedRole, *, make: Callable[..., Any], knowledge_bases: str, clock: Clock) -> None:
+        self._reader = reader
         self._make = make
         self._knowledge_bases = knowledge_bases
         self._clock = clock
@@ -57,13 +47,13 @@ class TenantClients:
         """Raises: Throttled, NotReadyYet, AwsRefusal."""
         session = self._session(tenant)
         if operation not in session.clients:
-            session.clients[operation] = self._make(operation, **session.credentials)
+            session.clients[operation] = self._make(operation, **session.credentials.arguments)
         return session.clients[operation]
 
     def _session(self, tenant: AskableTenant) -> _TenantSession:
         key = (str(tenant.tenant_id), tenant.knowledge_base_id)
         session = self._sessions.get(key)
-        if session is None or session.expires_at - _RENEWED_BEFORE_END <= self._clock.now():
+        if session is None or session.credentials.expires_at - _RENEWED_BEFORE_END <= self._clock.now():
             session = self._sessions[key] = self._assumed(tenant)
         self._sessions.move_to_end(key)
         if len(self._sessions) > _MOST_TENANTS:
@@ -71,21 +61,10 @@ class TenantClients:
         return session
 
     def _assumed(self, tenant: AskableTenant) -> _TenantSession:
-        with translated(f"the credentials of tenant {tenant.tenant_id}"):
-            credentials = self._sts.assume_role(
-                RoleArn=self._role_arn,
-                RoleSessionName=str(tenant.tenant_id),  # CloudTrail shows it: who read what
-                DurationSeconds=int(_DURATION.total_seconds()),
-                Policy=json.dumps(session_policy(tenant, f"{self._knowledge_bases}/{tenant.knowledge_base_id}")),
-            )["Credentials"]
-        return _TenantSession(
-            credentials["Expiration"],
-            {
-                "aws_access_key_id": credentials["AccessKeyId"],
-                "aws_secret_access_key": credentials["SecretAccessKey"],
-                "aws_session_token": credentials["SessionToken"],
-            },
-        )
+        policy = session_policy(tenant, f"{self._knowledge_bases}/{tenant.knowledge_base_id}")
+        tenant_id = str(tenant.tenant_id)
+        credentials = self._reader.assume(policy, session=tenant_id, of=f"tenant {tenant_id}", lifetime=LONGEST)
+        return _TenantSession(credentials)
 
 
 def session_policy(tenant: AskableTenant, knowledge_base_arn: str) -> dict[str, Any]:

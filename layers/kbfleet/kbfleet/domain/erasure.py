@@ -1,9 +1,9 @@
-"""The proof that nothing of an offboarded tenant is left."""
+"""The proof that nothing of an offboarded tenant is left but what it says is left, and until when."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +20,141 @@ class ErasedResource:
 
 
 @dataclass(frozen=True, slots=True)
+class Remainder:
+    """Something that outlives the tenant.
+
+    Args:
+        where: it is.
+        holds: what of the tenant is in it.
+        until: by when it is gone; `None` where nobody of kbfleet's deletes it.
+    """
+
+    where: str
+    holds: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ErasureReceipt:
-    """What was deleted, when that was verified, and what is kept by policy.
+    """What was deleted, when that was verified, and what remains.
 
     Args:
         requested_at: when the offboarding was asked for.
         verified_at: when every resource was looked up again and found gone.
         execution: ARN of the execution of `offboard_tenant`.
-        kept: kinds of records that are kept, such as usage for invoices.
     """
 
     requested_at: datetime
     verified_at: datetime
     execution: str
     erased: tuple[ErasedResource, ...]
-    kept: tuple[str, ...] = ()
+    remaining: tuple[Remainder, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something remains of every tenant that goes. `kept_for` is `None` where there is no end that kbfleet knows
+    of; `until` says it to people."""
+
+    where: str
+    holds: str
+    until: str
+    kept_for: timedelta | None = None
+
+    def remainder(self, now: datetime) -> Remainder:
+        return Remainder(self.where, self.holds, now + self.kept_for if self.kept_for is not None else None)
+
+
+USAGE = Place(
+    "usage in the table",
+    "its id and numbers, by day",
+    "as long as the table lives, if `UsageAfterOffboarding` is `KEEP`",
+)
+LOGS = "logs"
+PLACES = (
+    Place(
+        "tombstone and receipts in the table", "its id, times, and names of what is gone", "as long as the table lives"
+    ),
+    Place(
+        "incidents in the table",
+        "its id, and when something of it was broken",
+        "30 days",
+        timedelta(days=30),
+    ),
+    Place(
+        "dead-letter queues",
+        "messages about it that came later, or that somebody was looking at",
+        "14 days",
+        timedelta(days=14),
+    ),
+    Place(
+        "point-in-time recovery of the table",
+        "all that the table had of it",
+        "35 days",
+        timedelta(days=35),
+    ),
+    Place(
+        "histories of executions",
+        "its id, names of its resources, reasons of failures, which may name documents",
+        "90 days after their end (Step Functions quotas)",
+        timedelta(days=90),
+    ),
+    Place(
+        "CloudTrail's event history",
+        "its id, and names of its resources",
+        "90 days (AWS CloudTrail user guide, Event history)",
+        timedelta(days=90),
+    ),
+    Place(
+        "traces",
+        "names of its resources, and errors",
+        "30 days (AWS X-Ray FAQs)",
+        timedelta(days=30),
+    ),
+    Place(
+        "log of ingestion jobs",
+        "names of documents, where `PushMonitoring` is on",
+        "1 day",
+        timedelta(days=1),
+    ),
+    Place(
+        "sessions at Bedrock",
+        "conversations with its knowledge base",
+        "24 hours after they began (Amazon Bedrock API reference, RetrieveAndGenerate)",
+        timedelta(days=1),
+    ),
+    Place(
+        "API Gateway's cache",
+        "that a token was of it",
+        "60 seconds",
+        timedelta(seconds=60),
+    ),
+    Place(
+        "alerts and events that were sent",
+        "its id, names of documents, reasons of failures",
+        "with whom they were sent to: nothing of kbfleet reaches them",
+    ),
+    Place(
+        "copies that you made",
+        "what you put into them, such as backups of the table",
+        "with whoever made them: nothing of kbfleet reaches them",
+    ),
+)
+"""Everywhere but in logs, whose time is the stack's, and usage, which is kept by choice."""
+
+
+def logs(kept_for: timedelta) -> Place:
+    return Place(LOGS, "its id, counts, and errors; no text of it", "`LogRetentionDays`", kept_for)
+
+
+def remaining(now: datetime, *, keep_usage: bool, logs_kept_for: timedelta) -> tuple[Remainder, ...]:
+    """What remains of a tenant whose erasure was verified now."""
+    places = (*([USAGE] if keep_usage else ()), *PLACES, logs(logs_kept_for))
+    return tuple(place.remainder(now) for place in places)
+
+
+def table() -> str:
+    """Every place, in Markdown."""
+    rows = ["| where | what of the tenant | until when |", "|---|---|---|"]
+    rows += [f"| {place.where} | {place.holds} | {place.until} |" for place in (USAGE, *PLACES, logs(timedelta()))]
+    return "\n".join(rows)

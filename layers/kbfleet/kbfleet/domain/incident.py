@@ -14,8 +14,9 @@ import hashlib
 from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import TypedDict
 
 from kbfleet.domain.alert import Alert, Deployment, Reason, Severity
 from kbfleet.domain.root_cause import RootCause
@@ -33,6 +34,8 @@ SIGNALS_KEPT = 250
 """Of one subject. What is older than all of them has been told long since."""
 NAMED = 20
 """Subjects named in one message."""
+_ENDED_WITH_ITS_SUBJECT = "ended with the tenant"
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Concern(StrEnum):
@@ -96,15 +99,24 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class Timeline:
     """A subject's signals of one concern, in the order of their times. `version` is for optimistic locking; 0 means
-    never stored."""
+    never stored.
+
+    Args:
+        erased_at: when all was taken out of it. What was seen until then must not come back.
+        ended: identities of incidents that ended with that, of which people may still have to hear.
+    """
 
     subject: str
     concern: Concern
     entries: tuple[Entry, ...] = ()
     version: int = 0
+    erased_at: datetime | None = None
+    ended: tuple[str, ...] = ()
 
     def knows(self, signal: Signal) -> bool:
         """Whether it is in, or older than all that is kept."""
+        if self.erased_at is not None and signal.at <= self.erased_at:
+            return True
         if any(entry.identity == signal.identity for entry in self.entries):
             return True
         return len(self.entries) >= SIGNALS_KEPT and signal.at <= self.entries[0].at
@@ -140,6 +152,17 @@ class Timeline:
                 found.append(Span(began, entry.at))
                 began = None
         return (*found, Span(began)) if began is not None else tuple(found)
+
+    def erased(self, at: datetime, *ended: Incident) -> Timeline:
+        """Nothing of the subject is left in it but when that was done. Args: ended: incidents that it was in."""
+        still_open = (incident.identity for incident in ended if incident.open)
+        return Timeline(
+            self.subject,
+            self.concern,
+            version=self.version,
+            erased_at=max(at, self.erased_at or at),
+            ended=tuple(dict.fromkeys((*self.ended, *still_open))),
+        )
 
     @property
     def settled(self) -> bool:
@@ -204,6 +227,7 @@ class Incident:
         evidence: of the newest failure.
         news_at: when the newest failure was that people must hear of although they know that the subject is broken.
         claim: of the notifier that is telling, or that did not live to say whether it has told.
+        erased: whether the only subject that is left is one of whom nothing may be said any more.
     """
 
     cause: RootCause
@@ -217,6 +241,7 @@ class Incident:
     told: Told | None = None
     claim: Claim | None = None
     version: int = 0
+    erased: bool = False
 
     @property
     def identity(self) -> str:
@@ -261,6 +286,8 @@ class Incident:
 
     def takes_in(self, signal: Signal) -> bool:
         """Whether a failure of its cause belongs to it."""
+        if self.erased:
+            return False
         full = len(self.affected) >= MAX_SUBJECTS and signal.subject not in self.affected
         closed = self.closed_at
         too_late = closed is not None and signal.at > closed + FLAP_WINDOW
@@ -282,6 +309,33 @@ class Incident:
         """As a subject's timeline has it now."""
         spans = timeline.spans(self.identity, self.cause.kind)
         return replace(self, affected={**self.affected, timeline.subject: spans}) if spans else self
+
+    def says_nothing_of(self, subject: str) -> bool:
+        """Whether it has nothing of a subject but, where nobody else was in it, whose it was and when."""
+        return self.erased or (subject not in self.affected and self.evidence.subject != subject)
+
+    def without(self, subject: str, at: datetime) -> Incident:
+        """How it goes on when nothing of a subject may be left.
+
+        If others are in it, the subject leaves it, with what was shown of it. If nobody else is, the incident is over
+        at that time, and has only whose it was: people who were told of it are still to hear of its end.
+        """
+        others = {name: spans for name, spans in self.affected.items() if name != subject}
+        heard_of = self.told.news_at if self.told else None
+        if others:
+            left = replace(self, affected=others, news_at=heard_of)
+            shown = self.evidence.subject == subject
+            return replace(left, **_nothing_to_show(self.evidence, self.cause.label)) if shown else left
+        spans = tuple(Span(span.began, span.ended or at) for span in self.affected.get(subject, ()))
+        return replace(
+            self,
+            # Where it is the cause of one tenant only, its label may hold the tenant's words.
+            cause=replace(self.cause, label=_ENDED_WITH_ITS_SUBJECT),
+            affected={subject: spans},
+            news_at=heard_of,
+            erased=True,
+            **_nothing_to_show(self.evidence, _ENDED_WITH_ITS_SUBJECT),
+        )
 
     # --- what people are told ---
 
@@ -409,6 +463,18 @@ class Incident:
             often = "once" if self.returns == 1 else f"{self.returns} times"
             quiet = "; you will hear of it again only when that doubles" if self.returns >= FLAPPING_AFTER else ""
             yield "Came back", f"{often}{quiet}"
+
+
+class _Shown(TypedDict):
+    evidence: Alert
+    evidence_at: tuple[datetime, str]
+
+
+def _nothing_to_show(evidence: Alert, title: str) -> _Shown:
+    """In the place of evidence of which nothing may be left, until there is some of another subject."""
+    runbook = tuple(link for link in evidence.links if link.runbook)
+    nothing = Alert(identity="", severity=evidence.severity, title=title, subject="", facts=(), links=runbook)
+    return {"evidence": nothing, "evidence_at": (_NEVER, "")}
 
 
 def _example(evidence: Alert) -> tuple[Reason, ...]:

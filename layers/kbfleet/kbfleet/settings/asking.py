@@ -23,6 +23,7 @@ class MeteringSettings(EnvironmentSettings):
 
 class UploadSettings(EnvironmentSettings):
     upload_valid: Seconds = Field(alias="UPLOAD_VALID_SECONDS")
+    uploader_role_arn: str
 
 
 class AskSettings(EnvironmentSettings):

@@ -16,6 +16,10 @@ def _switch(value: object) -> object:
     return {"ENABLED": True, "DISABLED": False}.get(value, value) if isinstance(value, str) else value
 
 
+def _list(value: object) -> object:
+    return value.split(",") if isinstance(value, str) else value
+
+
 Switch = Annotated[bool, BeforeValidator(_switch)]
 
 
@@ -58,6 +62,16 @@ class ExecutionSettings(EnvironmentSettings):
 class OffboardingSettings(EnvironmentSettings):
     lease: Seconds = Field(alias="LEASE_SECONDS")
     keep_usage: bool
+
+
+class UndeliveredMessageSettings(EnvironmentSettings):
+    """The dead-letter queues that hold messages about tenants."""
+
+    dead_letter_queue_urls: Annotated[tuple[str, ...], BeforeValidator(_list)]
+
+
+class ErasureSettings(EnvironmentSettings):
+    log_retention_days: int = Field(ge=1)
 
 
 class OffboardingExecutionSettings(EnvironmentSettings):

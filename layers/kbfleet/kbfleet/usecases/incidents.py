@@ -11,19 +11,22 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered, ConcurrentUpdate
-from kbfleet.domain.incident import Incident
+from kbfleet.domain.incident import Concern, Incident
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from kbfleet.domain.alert import Deployment
     from kbfleet.domain.incident import Claim, Failure, Signal, Step, Timeline
     from kbfleet.domain.root_cause import RootCause
+    from kbfleet.domain.tenant import TenantId
     from kbfleet.ports import AlertChannel, Clock, Incidents
 
 CLAIM = timedelta(minutes=1)
 """For one message: longer than a notifier lives, so that nobody takes its place while it may still be sending."""
 Result = TypeVar("Result")
+_OF_TENANTS = tuple(concern for concern in Concern if concern is not Concern.ALARM)
 _ATTEMPTS = 20
 """At a record that others write, too. Only the few notifiers that run at once do."""
 
@@ -48,7 +51,7 @@ class IncidentDesk:
     def _record(self, signal: Signal) -> tuple[str, ...]:
         timeline = self.incidents.timeline(signal.subject, signal.concern)
         if timeline.knows(signal):
-            return timeline.concerned(signal)
+            return (*timeline.concerned(signal), *timeline.ended)
         own = None if signal.failure is None else self._incident_for(signal, signal.failure, timeline)
         timeline = timeline.joined_by(signal, own.identity if own else "")
         concerned = timeline.concerned(signal)
@@ -57,7 +60,7 @@ class IncidentDesk:
             found[own.identity] = own.joined_by(signal)
         changed = [incident.following(timeline) for incident in found.values() if incident is not None]
         self.incidents.record(timeline, changed)
-        return concerned
+        return (*concerned, *timeline.ended)
 
     def _incident_for(self, signal: Signal, failure: Failure, timeline: Timeline) -> Incident:
         """The one that the failure belongs to, which may be a new one."""
@@ -138,6 +141,34 @@ class IncidentDesk:
                 self.incidents.save(change(newest))
 
         _persistently(attempt)
+
+
+def forget(tenant_id: TenantId, *, incidents: Incidents, now: datetime) -> None:
+    """Incidents have nothing of a tenant any more but that it was there, and signals of before bring nothing back.
+
+    Raises:
+        ConcurrentUpdate: others were faster again and again.
+    """
+    _persistently(lambda: _forget(str(tenant_id), incidents, now))
+
+
+def _forget(subject: str, incidents: Incidents, now: datetime) -> None:
+    """An incident at a time: how many go into one write is limited."""
+    for incident in incidents.of_subject(subject):
+        if not incident.says_nothing_of(subject):
+            timeline = incidents.timeline(subject, incident.concern).erased(now, incident)
+            incidents.record(timeline, [incident.without(subject, now)])
+    for concern in _OF_TENANTS:
+        incidents.record(incidents.timeline(subject, concern).erased(now), [])
+
+
+def forgotten(tenant_id: TenantId, *, incidents: Incidents) -> bool:
+    """Whether `forget` has left nothing."""
+    subject = str(tenant_id)
+    timelines = (incidents.timeline(subject, concern) for concern in _OF_TENANTS)
+    return all(timeline.erased_at is not None for timeline in timelines) and all(
+        incident.says_nothing_of(subject) for incident in incidents.of_subject(subject)
+    )
 
 
 def _persistently(attempt: Callable[[], Result]) -> Result:

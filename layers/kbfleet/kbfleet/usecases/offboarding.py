@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from kbfleet.domain.erasure import ErasedResource, ErasureReceipt
+from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, remaining
 from kbfleet.domain.errors import (
     BucketNameTaken,
     ErasureIncomplete,
@@ -22,6 +22,7 @@ from kbfleet.domain.tenant import (
     Reservation,
     TenantStatus,
 )
+from kbfleet.usecases.incidents import forget, forgotten
 from kbfleet.usecases.lifecycle import put_sync_on_hold
 from kbfleet.usecases.reservations import (
     announce_left_over,
@@ -50,21 +51,19 @@ if TYPE_CHECKING:
         DocumentBuckets,
         Execution,
         Executions,
+        Incidents,
         KnowledgeBases,
         LogDeliveries,
         SyncLedger,
         TaskCallbacks,
         TenantRecords,
         TenantRegistry,
+        UndeliveredMessages,
         UsageKeys,
     )
     from kbfleet.usecases.reservations import (
         Stores,
     )
-
-USAGE = "usage"
-"""What a receipt calls usage records that are kept."""
-
 
 # --- before the state machine --------------------------------------------------------------------
 
@@ -241,11 +240,25 @@ def delete_bucket(
 
 
 def delete_records(
-    reservation: Reservation, *, registry: TenantRegistry, records: TenantRecords, keep_usage: bool
-) -> None:
-    """What the table has of the tenant is gone, but for the entry in the registry and what is kept by policy."""
+    reservation: Reservation,
+    *,
+    registry: TenantRegistry,
+    records: TenantRecords,
+    incidents: Incidents,
+    undelivered: UndeliveredMessages,
+    names: ResourceNames,
+    clock: Clock,
+    keep_usage: bool,
+) -> bool:
+    """What the table has of the tenant is gone, but for the entry in the registry and what is kept by policy; it has
+    left every incident, and what waited in dead-letter queues about it is deleted.
+
+    Returns: whether all dead letters were looked at.
+    """
     tenant = held(reservation, registry)
     records.erase(tenant.tenant_id, keep_usage=keep_usage)
+    forget(tenant.tenant_id, incidents=incidents, now=clock.now())
+    return undelivered.delete(tenant.tenant_id, tenant.bucket_name or names.bucket(tenant.tenant_id))
 
 
 def verify_erasure(
@@ -259,9 +272,11 @@ def verify_erasure(
     log_deliveries: LogDeliveries,
     usage_keys: UsageKeys,
     records: TenantRecords,
+    incidents: Incidents,
     names: ResourceNames,
     clock: Clock,
     keep_usage: bool,
+    logs_kept_for: timedelta,
 ) -> ErasureReceipt:
     """Looks everything up again.
 
@@ -282,6 +297,9 @@ def verify_erasure(
         ErasedResource("log delivery", log_delivery): log_deliveries.exists(log_delivery),
         ErasedResource("usage key", usage_key.name): usage_keys.exists(usage_key),
         ErasedResource("records", str(tenant.tenant_id)): not records.erased(tenant.tenant_id, keep_usage=keep_usage),
+        ErasedResource("part in incidents", str(tenant.tenant_id)): not forgotten(
+            tenant.tenant_id, incidents=incidents
+        ),
     }
     left = [f"{resource.kind} {resource.name}" for resource, there in looked_up.items() if there]
     if left:
@@ -289,9 +307,10 @@ def verify_erasure(
             f"Tenant {tenant.tenant_id} is not erased, there still is: {', '.join(left)}.",
             remedy=f"Run `kbfleet tenant offboard {tenant.tenant_id}` again: it deletes what is left.",
         )
-    requested_at = tenant.offboarding.requested_at if tenant.offboarding else clock.now()
-    kept = (USAGE,) if keep_usage else ()
-    return ErasureReceipt(requested_at, clock.now(), execution, tuple(looked_up), kept)
+    now = clock.now()
+    requested_at = tenant.offboarding.requested_at if tenant.offboarding else now
+    left_over = remaining(now, keep_usage=keep_usage, logs_kept_for=logs_kept_for)
+    return ErasureReceipt(requested_at, now, execution, tuple(looked_up), left_over)
 
 
 def mark_tenant_offboarded(

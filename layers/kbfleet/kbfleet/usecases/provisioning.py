@@ -120,9 +120,11 @@ def start_provisioning(
         if at_work is not None:
             return at_work
     name = f"{request.tenant_id}-{occurrence}" if occurrence else execution_name(request.tenant_id, now)
+    if request.name is not None:
+        # Not by the execution's input: that is kept for 90 days, also when the tenant is erased.
+        registry.request_name(request.tenant_id, request.name, now)
     arguments = {
         "tenant_id": request.tenant_id,
-        "name": request.name,
         "knowledge_store": request.knowledge_store,
         "tier": request.tier,
     }
@@ -178,10 +180,11 @@ def reserve_tenant(
     now = clock.now()
     stored = registry.find(request.tenant_id)
     existing = _provisioned_before(stored)
+    name = request.name or registry.requested_name(request.tenant_id)
     store = _offered_store(request, existing, stores)
     tenant = existing or Tenant(
         tenant_id=request.tenant_id,
-        name=request.name or str(request.tenant_id),
+        name=name or str(request.tenant_id),
         status=TenantStatus.PROVISIONING,
         knowledge_store=store,
         created_at=now,
@@ -194,7 +197,7 @@ def reserve_tenant(
     free = without_dead_lease(tenant, executions, now)
     reserved = replace(
         free.reserved_by(execution, now, lease),
-        name=request.name or tenant.name,
+        name=name or tenant.name,
         tier=request.tier or tenant.tier,
     )
     require_running(execution, executions)
