@@ -535,6 +535,14 @@ def test_a_channel_that_fails_for_an_hour_in_every_way_loses_and_doubles_nothing
         assert numbers == list(range(len(numbers)))
 
 
+def test_what_people_were_shown_of_an_incident_that_is_over_changes_too() -> None:
+    office = Office(RecordingAlertChannel())
+    office.takes(broken("acme", 30, MODEL), broken("acme", 0, S3))
+    office.forgets("acme", 60)
+    office.takes(well("acme", 61))
+    assert all("ended with the tenant" in post.shown.title for post in office.channel.roots)
+
+
 @settings(max_examples=40, deadline=None)
 @given(storms(), st.randoms(use_true_random=False))
 def test_the_others_go_on_as_if_the_one_that_is_forgotten_had_never_been_there(

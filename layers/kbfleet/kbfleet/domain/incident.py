@@ -103,7 +103,7 @@ class Timeline:
 
     Args:
         erased_at: when all was taken out of it. What was seen until then must not come back.
-        ended: identities of incidents that ended with that, of which people may still have to hear.
+        ended: identities of incidents that it was in, of which people may still have to hear.
     """
 
     subject: str
@@ -155,13 +155,14 @@ class Timeline:
 
     def erased(self, at: datetime, *ended: Incident) -> Timeline:
         """Nothing of the subject is left in it but when that was done. Args: ended: incidents that it was in."""
-        still_open = (incident.identity for incident in ended if incident.open)
+        # Of one that is over people know already; but what they were shown of it is still to change, where it can.
+        to_tell = (incident.identity for incident in ended if incident.open or incident.told is not None)
         return Timeline(
             self.subject,
             self.concern,
             version=self.version,
             erased_at=max(at, self.erased_at or at),
-            ended=tuple(dict.fromkeys((*self.ended, *still_open))),
+            ended=tuple(dict.fromkeys((*self.ended, *to_tell))),
         )
 
     @property
