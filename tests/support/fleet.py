@@ -15,12 +15,14 @@ from kbfleet.usecases.document_tracing import DocumentTracer
 from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
 from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobs
 from kbfleet.usecases.ingestion import Scheduler, TickReport, request_sync
+from kbfleet.usecases.isolation import IsolationLook
 from tests.support.fakes import (
     FakeClock,
     InMemoryDocumentBuckets,
     InMemoryDocumentRetries,
     InMemoryExecutions,
     InMemoryFailedDocuments,
+    InMemoryIncidents,
     InMemoryIngestedDocuments,
     InMemoryJobHistory,
     InMemoryKnowledgeBases,
@@ -74,6 +76,8 @@ class Fleet:
     retry_turns: RecordingRetryTurns = field(default_factory=RecordingRetryTurns)
     stored_documents: InMemoryStoredDocuments = field(default_factory=InMemoryStoredDocuments)
     ingested_documents: InMemoryIngestedDocuments = field(init=False)
+    incidents: InMemoryIncidents = field(default_factory=InMemoryIncidents)
+    isolation_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     retrieval_probe: InMemoryRetrievalProbe = field(default_factory=InMemoryRetrievalProbe)
 
     def __post_init__(self) -> None:
@@ -141,6 +145,21 @@ class Fleet:
         )
 
     @property
+    def isolation_look(self) -> IsolationLook:
+        return IsolationLook(
+            registry=self.registry,
+            ledger=self.ledger,
+            stores=self.stores,
+            knowledge_bases=self.knowledge_bases,
+            ingested_documents=self.ingested_documents,
+            incidents=self.incidents,
+            announcements=self.announcements,
+            rounds=self.isolation_rounds,
+            names=NAMES,
+            clock=self.clock,
+        )
+
+    @property
     def document_tracer(self) -> DocumentTracer:
         return DocumentTracer(
             registry=self.registry,
@@ -160,13 +179,16 @@ class Fleet:
         name = NAMES.knowledge_base(tenant_id)
         made = self.knowledge_bases.create(
             name,
-            configuration=self.store.knowledge_base_configuration(str(tenant_id)),
+            configuration=self.store.knowledge_base_configuration(str(tenant(tenant_id).knowledge_store_reference)),
             tags=NAMES.tags(tenant_id),
             client_token=f"kb-{tenant_id}",
         )
         self.clock.advance(83)
         source = self.knowledge_bases.create_data_source(
-            made.knowledge_base_id, "documents", configuration={}, client_token=f"ds-{tenant_id}"
+            made.knowledge_base_id,
+            NAMES.data_source(),
+            configuration=self.store.data_source_configuration(NAMES.bucket(tenant_id)),
+            client_token=f"ds-{tenant_id}",
         )
         reference = DataSourceReference(made.knowledge_base_id, source.data_source_id)
         self.registry.create(

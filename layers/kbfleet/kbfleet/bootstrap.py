@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
     from kbfleet.usecases.foreign_jobs import ForeignJobs
     from kbfleet.usecases.incidents import IncidentDesk
+    from kbfleet.usecases.isolation import IsolationLook
     from kbfleet.usecases.ingestion import Scheduler
     from kbfleet.usecases.sync_schedule import SyncSchedule
 
@@ -558,6 +559,25 @@ def token_verifier() -> TokenVerifier:
         audience=settings.token_audience,
         tenant_claim=settings.token_tenant_claim,
         algorithms=settings.token_algorithms,
+    )
+
+
+@cache
+def isolation_look() -> IsolationLook:
+    from kbfleet.adapters.dynamodb import DynamoDBTenantRounds
+    from kbfleet.usecases.isolation import IsolationLook
+
+    return IsolationLook(
+        registry=registry(),
+        ledger=ledger(),
+        stores=stores(),
+        knowledge_bases=knowledge_bases(),
+        ingested_documents=ingested_documents(),
+        incidents=incidents(),
+        announcements=announcements(),
+        rounds=DynamoDBTenantRounds(_table(), "ISOLATION"),
+        names=fleet().names,
+        clock=clock(),
     )
 
 
