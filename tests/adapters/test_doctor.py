@@ -127,6 +127,7 @@ def listed(name: str, **changes: Any) -> ListedTenantBody:
         synced_at=None,
         pending_since=None,
         last_outcome=Outcome.SUCCEEDED,
+        foreign=(),
     )
     return well.model_copy(update=changes)
 

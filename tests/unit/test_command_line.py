@@ -67,6 +67,8 @@ def tenant(of: SyncBody) -> TenantBody:
         updated_at=NOW,
         status_since=NOW,
         drift=(),
+        foreign=(),
+        breached_since=None,
         offboarding=None,
         erasure=None,
         failure=None,

@@ -40,6 +40,7 @@ from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain import document_trace
 from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.incident import Concern, Timeline
 from kbfleet.domain.ingestion import Outcome, Sync
 from kbfleet.domain.reconciliation import Disagreement, ResourceKind
 from tests.support.samples import ACME, SAKURA, job_state_change, tenant
@@ -58,7 +59,8 @@ def synced() -> SyncBody:
 
 
 def shown() -> TenantBody:
-    return TenantBody.from_domain(tenant(), Sync(ACME)).model_copy(update={"sync": synced()})
+    isolation = Timeline("acme", Concern.ISOLATION)
+    return TenantBody.from_domain(tenant(), Sync(ACME), isolation).model_copy(update={"sync": synced()})
 
 
 DONE = ExecutionBody(execution="acme-1", status="SUCCEEDED", step="Tenant Ready")

@@ -1,4 +1,4 @@
-"""A breach is heard: what is not a tenant's own is found, told of once, taken out, and over when somebody has looked."""
+"""A breach is heard: what is not a tenant's own is found, told of once, and over when somebody has looked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kbfleet.domain.incident import SIGNALS_KEPT, Concern
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus
 from kbfleet.domain.reconciliation import ResourceKind
-from kbfleet.domain.tenant import DataSourceReference, TenantId, TenantStatus
+from kbfleet.domain.tenant import DataSourceReference, TenantId, TenantStatus, Workflow
 from kbfleet.usecases.incidents import IncidentDesk
 from kbfleet.usecases.isolation import MAX_DOCUMENT_PAGES, IsolationRound
 from tests.support.clock import START
@@ -37,9 +37,7 @@ def fleet() -> Fleet:
         source = fleet.add(tenant_id)
         synced = fleet.ledger.find(tenant_id)
         fleet.ledger.save(
-            replace(
-                synced, requested_generation=1, synced_generation=1, synced_data_source_id=source.data_source_id
-            )
+            replace(synced, requested_generation=1, synced_generation=1, synced_data_source_id=source.data_source_id)
         )
     return fleet
 
@@ -180,9 +178,7 @@ class TestARound:
         )
         assert look(fleet) == IsolationRound((), 1, 1, ((ACME, refused),))
 
-    def test_throttling_ends_it_and_the_next_begins_there(
-        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_throttling_ends_it_and_the_next_begins_there(self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
         add_in_console(fleet)
         with monkeypatch.context() as patched:
             patched.setattr(fleet.knowledge_bases, "get", lambda _: _raise(Throttled("too fast")))
@@ -226,7 +222,7 @@ class TestWhenItIsOver:
     def test_a_list_that_was_not_read_to_its_end_ends_nothing(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        pages = [[]] * (MAX_DOCUMENT_PAGES + 1)
+        pages: list[list[object]] = [[]] * (MAX_DOCUMENT_PAGES + 1)
         monkeypatch.setattr(fleet.ingested_documents, "pages", lambda _: iter(pages))
         open_breach(fleet)
         look(fleet)
@@ -345,5 +341,5 @@ class TestTheIncident:
         assert ("was shown" in signal.failure.evidence.advice) is claimed
 
     def test_it_ends_with_the_tenants_offboarding(self) -> None:
-        ended = signals.of_workflow_success(ACME, signals.Workflow.OFFBOARD_TENANT, "run", START)
+        ended = signals.of_workflow_success(ACME, Workflow.OFFBOARD_TENANT, "run", START)
         assert Concern.ISOLATION in {signal.concern for signal in ended}

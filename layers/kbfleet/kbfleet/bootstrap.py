@@ -66,8 +66,8 @@ if TYPE_CHECKING:
     from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
     from kbfleet.usecases.foreign_jobs import ForeignJobs
     from kbfleet.usecases.incidents import IncidentDesk
-    from kbfleet.usecases.isolation import IsolationLook
     from kbfleet.usecases.ingestion import Scheduler
+    from kbfleet.usecases.isolation import IsolationLook
     from kbfleet.usecases.sync_schedule import SyncSchedule
 
 # Timeouts nest: the SDK gives up before the Lambda does, the Lambda before the state, the state before the machine.

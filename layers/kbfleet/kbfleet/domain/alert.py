@@ -236,7 +236,7 @@ def breach_alert(breach: Breach, deployment: Deployment) -> Alert:
         title=f"{breach.tenant_id}: something of somebody else is within its reach",
         subject=str(breach.tenant_id),
         facts=(("Tenant", str(breach.tenant_id)), ("Seen in", where), *([(label, found)] if found else [])),
-        advice=f"{shown} `{looked}` says what is not its own. This takes out what can be taken out, and syncs again; it "
+        advice=f"{shown} `{looked}` says what is not its own. This takes out what can be taken out, and syncs; it "
         "is over once the first command finds nothing any more:",
         command=deployment.command("tenant add", breach.tenant_id),
         links=(deployment.runbook_link("isolation-breached"),),

@@ -50,8 +50,8 @@ def announce_breach(
     told again and again; one tenant has one incident.
 
     Args:
-        resources: what it is, by kind and id, such as `data source ABCDEFGHIJ`. Never a tenant's text, and never the key
-            of somebody else's document.
+        resources: what it is, by kind and id, such as `data source ABCDEFGHIJ`. Never a tenant's text, and never the
+            key of somebody else's document.
 
     Raises: Throttled, NotReadyYet, AwsRefusal.
     """
@@ -93,7 +93,9 @@ class IsolationLook:
     names: ResourceNames
     clock: Clock
 
-    def go_round(self, tenants: Mapping[TenantId, Tenant], *, until: datetime, first: TenantId | None) -> IsolationRound:
+    def go_round(
+        self, tenants: Mapping[TenantId, Tenant], *, until: datetime, first: TenantId | None
+    ) -> IsolationRound:
         """Takes up where the last time stopped.
 
         Args:
