@@ -236,7 +236,9 @@ def test_exchanged_records_are_found_and_put_right_and_nobodys_resources_change_
 ) -> None:
     before = {tenant_id: lives.knowledge_base(tenant_id) for tenant_id in ("alpha", "beta")}
     _exchange(fleet)
-    assert sorted(foreign(reconcile(lives))) == sorted(each["knowledgeBaseId"] for each in before.values())
+    buckets = [f"{lives.bucket(tenant_id)} in its record" for tenant_id in before]
+    ids = [each["knowledgeBaseId"] for each in before.values()]
+    assert sorted(foreign(reconcile(lives))) == sorted([*buckets, *ids])
     for tenant_id in before:
         lives.provisioned(tenant_id)
     assert {tenant_id: lives.knowledge_base(tenant_id) for tenant_id in before} == before
