@@ -169,7 +169,7 @@ class Lives:
         self.provisioned(tenant_id)
         agent, ids = self.client("bedrock-agent"), self.knowledge_base(tenant_id)
         wanted = agent.get_data_source(**self.data_source("acme"))["dataSource"]["dataSourceConfiguration"]
-        self.upload("acme", "kayaks.md", "A kayak is rented by the hour.")
+        self.upload("acme", "warranty.md", "The warranty of the tent is two years long.")
         added = agent.create_data_source(**ids, name="quick-test", dataSourceConfiguration=wanted)["dataSource"]
         self.fleet.timeline.run_for(60)
         agent.start_ingestion_job(**ids, dataSourceId=added["dataSourceId"])
@@ -179,7 +179,7 @@ class Lives:
         self.reconcile()  # also looks at the documents, for the breach is open
         agent.start_ingestion_job(**ids, dataSourceId=added["dataSourceId"])  # which is stopped
         self.provisioned(tenant_id)
-        self.remove("acme", "kayaks.md")
+        self.remove("acme", "warranty.md")
 
     def of_one_that_comes_back(self, tenant_id: str) -> None:
         self.provisioned(tenant_id)
