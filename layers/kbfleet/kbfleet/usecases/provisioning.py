@@ -452,6 +452,8 @@ def ensure_data_source(
 def _removal_problem(knowledge_base_id: str, listed: DataSource, knowledge_bases: KnowledgeBases) -> str:
     """Begins to delete a data source, and its vectors with it. Returns: why it could not be deleted before, if so."""
     data_source = DataSourceReference(knowledge_base_id, listed.data_source_id)
+    if listed.status is DataSourceStatus.DELETING:
+        return ""
     found = knowledge_bases.data_source(data_source)
     if found is None or found.status in {DataSourceStatus.DELETING, DataSourceStatus.UPDATING}:
         return ""
