@@ -124,6 +124,10 @@ def _freshness(stack: FleetStack) -> timedelta:
 def _trouble(tenant: ListedTenantBody, freshness: timedelta) -> tuple[Verdict, str, str] | None:
     """What is wrong with a tenant, the worst first."""
     tenant_id = tenant.tenant_id
+    if tenant.foreign:
+        advice = f"`kbfleet tenant add {tenant_id}`, then `kbfleet reconcile --tenant {tenant_id}`."
+        found = ", ".join(tenant.foreign)
+        return Verdict.WRONG, f"Within reach of tenant {tenant_id} is what is not its own: {found}.", advice
     if tenant.status is TenantStatus.FAILED:
         advice = f"`kbfleet tenant show {tenant_id}` says why; then `kbfleet tenant add {tenant_id}`."
         return Verdict.WRONG, f"Tenant {tenant_id} is FAILED.", advice

@@ -133,8 +133,9 @@ class FleetApi:
     def resume(self, tenant_id: TenantId) -> TenantBody:
         return self._signed(TenantBody, "DELETE", f"/tenants/{tenant_id}/suspension")
 
-    def reconcile(self, *, repair: bool) -> ReconciliationDetail:
-        return self._signed(ReconciliationDetail, "POST", "/reconciliations", {"repair": repair})
+    def reconcile(self, *, repair: bool, first: TenantId | None = None) -> ReconciliationDetail:
+        asked = {"repair": repair} | ({"tenant_id": first} if first else {})
+        return self._signed(ReconciliationDetail, "POST", "/reconciliations", asked)
 
     def tenants(self, status: TenantStatus | None) -> TenantsBody:
         """All of them, over all pages; of one status, if one is given."""

@@ -16,6 +16,7 @@ from cli.fleet_stack import FleetStack
 from cli.progress import Progress
 from cli.terminal import counted, literal, present
 from kbfleet.contracts.events import ReconciliationDetail
+from kbfleet.domain.tenant import TenantId
 
 app = typer.Typer()
 
@@ -64,14 +65,23 @@ def reconcile(
     repair: Annotated[
         bool, typer.Option("--repair", help="Provision tenants that miss something. Deletes nothing.")
     ] = False,
+    tenant: Annotated[
+        TenantId | None,
+        typer.Option(
+            parser=TenantId,
+            metavar="TENANT",
+            help="Look into this tenant first: a large fleet is not looked into whole each time.",
+        ),
+    ] = None,
     as_json: Json = False,
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
 ) -> None:
-    """Compare the tenants' records with the resources that are there. Exit code 1 when they do not agree."""
+    """Compare the tenants' records with the resources that are there, and look for what is not their own. Exit code 1
+    when they do not agree."""
     with Progress("Comparing records with resources") as progress:
         progress.show("looking")
-        report = FleetApi.of_stack(stack, region).reconcile(repair=repair)
+        report = FleetApi.of_stack(stack, region).reconcile(repair=repair, first=tenant)
     present(report, _told_of_reconciliation, as_json=as_json)
     if report.findings and not repair:
         raise typer.Exit(FAILED)
@@ -81,6 +91,9 @@ def _told_of_reconciliation(report: ReconciliationDetail) -> Iterator[Renderable
     found = len(report.findings)
     verdict = f"[red]{counted(found, 'disagreement')}.[/]" if found else "[green]they agree.[/]"
     yield f"{counted(report.tenants, 'tenant')} and {counted(report.resources, 'resource')}: {verdict}"
+    looked = f"{counted(report.looked_into, 'tenant')} looked into for what is not their own"
+    more = f"; [yellow]{report.not_looked_into} not yet: run it again[/]" if report.not_looked_into else ""
+    yield f"{looked}{more}."
     for finding in report.findings:
         yield f"  {finding.disagreement} {finding.kind} {literal(finding.name)}: {literal(finding.advice)}"
     yield from (f"  Provisioning of {tenant} is started." for tenant in report.repairs)

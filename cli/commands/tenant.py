@@ -157,6 +157,9 @@ def _details(body: TenantBody) -> Details:
         rows.append(("Last sync", f"{_outcome(result.outcome)}, job {literal(result.ingestion_job_id or 'refused')}"))
         rows += [("", line) for line in reason_lines(result.failure_reasons)]
     rows += [("Drift", literal(drift)) for drift in body.drift]
+    breached = f"[red]BREACHED[/] since {moment(body.breached_since)}" if body.breached_since else "no breach is known"
+    rows.append(("Isolation", breached))
+    rows += [("Not its own", f"[red]{literal(foreign)}[/]") for foreign in body.foreign]
     if body.offboarding:
         rows.append(("Deleted after", moment(body.offboarding.delete_after)))
     if body.erasure:

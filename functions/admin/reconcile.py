@@ -1,5 +1,6 @@
 """Trigger: a daily schedule, and `POST /reconciliations`. Says where records and resources do not agree."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
@@ -9,6 +10,7 @@ from kbfleet import api, bootstrap
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
 from kbfleet.domain.reconciliation import Disagreement, Reconciliation
+from kbfleet.domain.tenant import TenantId
 from kbfleet.logs import logger
 from kbfleet.metrics import Metric, publish
 from kbfleet.telemetry import tracer
@@ -17,7 +19,12 @@ from kbfleet.usecases.reconciliation import reconcile
 app = api.resolver()
 
 
-def _reconcile(*, repair: bool) -> Reconciliation:
+_ANSWERED_WITHIN = timedelta(seconds=15)
+"""Of the 29 seconds that API Gateway waits: the rest is for one more tenant, and for what comes before."""
+_LEFT_AT_THE_END = timedelta(seconds=60)
+
+
+def _reconcile(until: datetime, *, first: TenantId | None = None, repair: bool = False) -> Reconciliation:
     report = reconcile(
         registry=bootstrap.registry(),
         buckets=bootstrap.buckets(),
@@ -27,12 +34,16 @@ def _reconcile(*, repair: bool) -> Reconciliation:
         announcements=bootstrap.announcements(),
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
+        isolation=bootstrap.isolation_look(),
+        until=until,
+        first=first,
         repair=repair,
     )
     publish(
         {
             Metric.RESOURCES_MISSING: report.count(Disagreement.MISSING),
             Metric.RESOURCES_UNEXPLAINED: report.count(Disagreement.UNEXPLAINED),
+            Metric.ISOLATION_BREACHES: report.count(Disagreement.FOREIGN),
         }
     )
     for finding in report.findings:
@@ -49,7 +60,11 @@ def _reconcile(*, repair: bool) -> Reconciliation:
 @app.post("/reconciliations")
 def post_reconciliation() -> Response[str]:
     request = parse_json(ReconciliationRequest, app.current_event.body or "{}")
-    return api.respond(ReconciliationDetail.from_domain(_reconcile(repair=request.repair)))
+    if request.tenant_id is not None:
+        bootstrap.registry().get(request.tenant_id)
+    until = bootstrap.clock().now() + _ANSWERED_WITHIN
+    report = _reconcile(until, first=request.tenant_id, repair=request.repair)
+    return api.respond(ReconciliationDetail.from_domain(report))
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -57,5 +72,6 @@ def post_reconciliation() -> Response[str]:
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
     if "httpMethod" in event:
         return app.resolve(event, context)
-    _reconcile(repair=False)
+    left = timedelta(milliseconds=context.get_remaining_time_in_millis())
+    _reconcile(bootstrap.clock().now() + left - _LEFT_AT_THE_END)
     return None

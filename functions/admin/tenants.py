@@ -24,6 +24,7 @@ from kbfleet.contracts.tenants import (
 from kbfleet.contracts.usage import UsageBody, UsageQuery
 from kbfleet.contracts.workflows import ProvisionTenantInput
 from kbfleet.domain.errors import ExecutionNotFound, JobNotFound, ResourceMissing
+from kbfleet.domain.incident import Concern
 from kbfleet.domain.ingestion import can_be_a_job
 from kbfleet.domain.tenant import Tenant, TenantId
 from kbfleet.logs import logger
@@ -156,7 +157,9 @@ def get_tenant(tenant_id: str) -> Response[str]:
 
 
 def _tenant(tenant: Tenant) -> Response[str]:
-    return api.respond(TenantBody.from_domain(tenant, bootstrap.ledger().find(tenant.tenant_id)))
+    sync = bootstrap.ledger().find(tenant.tenant_id)
+    isolation = bootstrap.incidents().timeline(str(tenant.tenant_id), Concern.ISOLATION)
+    return api.respond(TenantBody.from_domain(tenant, sync, isolation))
 
 
 @app.post("/tenants/<tenant_id>/syncs")

@@ -7,8 +7,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import bootstrap
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.asking import AskRequest, AskResponse, TenantAskRequest
-from kbfleet.domain.answer import Asker
+from kbfleet.domain.answer import AskableTenant, Asker
 from kbfleet.domain.caller import UserId
+from kbfleet.domain.errors import IsolationBreached
 from kbfleet.domain.tenant import TenantId
 from kbfleet.logs import logger
 from kbfleet.metering import record_usage
@@ -40,10 +41,31 @@ def _answer(asker: Asker, request: AskRequest, event: dict[str, Any]) -> HttpRes
         answerers=bootstrap.answerer,
         sessions=bootstrap.sessions(),
         names=bootstrap.fleet().names,
+        breached=_breached,
     )
     request_id = event["requestContext"]["requestId"]
     record_usage(asker.tenant_id, answer.generated.usage, request_id=request_id)
     return respond(AskResponse.from_domain(answer, request_id))
+
+
+def _breached(tenant: AskableTenant, error: IsolationBreached) -> None:
+    """Counts the refused answer, and has people hear of it. It is rare: no cold start waits for what it needs."""
+    from kbfleet.domain.isolation import SeenIn
+    from kbfleet.metrics import Metric, publish
+    from kbfleet.usecases.isolation import announce_breach
+
+    # First, for its alarm rings also when the event cannot be published.
+    publish({Metric.ISOLATION_BREACHES: 1})
+    try:
+        announce_breach(
+            tenant.tenant_id,
+            SeenIn.CREDENTIALS if error.by_credentials else SeenIn.ANSWER,
+            [f"knowledge base {tenant.knowledge_base_id}"],
+            announcements=bootstrap.announcements(),
+            clock=bootstrap.clock(),
+        )
+    except Exception as failed:  # noqa: BLE001 - whatever it is, the answer stays refused as it was
+        logger.error("The breach is not published", error=type(failed).__name__, reason=str(failed))
 
 
 ROUTES = {"/ask": post_ask, "/tenants/{tenant_id}/ask": post_tenant_ask}

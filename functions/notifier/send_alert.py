@@ -17,9 +17,13 @@ from kbfleet.contracts.aws_events import (
 )
 from kbfleet.contracts.events import (
     DOCUMENT_FAILURES,
+    ISOLATION_BREACHED,
+    ISOLATION_VERIFIED,
     OFFBOARDING_FAILED,
     PROVISIONING_FAILED,
     DocumentFailuresEvent,
+    IsolationBreachedEvent,
+    IsolationVerifiedEvent,
     JobStateChangeEvent,
     WorkflowFailedEvent,
 )
@@ -40,6 +44,10 @@ def _signals(event: dict[str, Any]) -> tuple[Signal, ...]:
         return signals.of_workflow_failure(failed.tenant_id, failed.to_domain(), deployment)
     if kind == DOCUMENT_FAILURES:
         return signals.of_documents(parse(DocumentFailuresEvent, event).detail.to_domain(), deployment)
+    if kind == ISOLATION_BREACHED:
+        return signals.of_breach(parse(IsolationBreachedEvent, event).detail.to_domain(), deployment)
+    if kind == ISOLATION_VERIFIED:
+        return signals.of_isolation_verified(parse(IsolationVerifiedEvent, event).detail.to_domain())
     if kind == EXECUTION_STATUS_CHANGE:
         ended = parse(SucceededExecutionEvent, event).detail
         if ended.superseded:

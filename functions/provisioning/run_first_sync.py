@@ -15,6 +15,7 @@ def handler(step: RunFirstSyncInput) -> None:
         registry=bootstrap.registry(),
         stores=bootstrap.stores(),
         ledger=bootstrap.ledger(),
+        incidents=bootstrap.incidents(),
         callbacks=bootstrap.callbacks(),
         ticks=bootstrap.ticks(),
         clock=bootstrap.clock(),

@@ -127,6 +127,7 @@ def listed(name: str, **changes: Any) -> ListedTenantBody:
         synced_at=None,
         pending_since=None,
         last_outcome=Outcome.SUCCEEDED,
+        foreign=(),
     )
     return well.model_copy(update=changes)
 
@@ -189,6 +190,7 @@ class TestTenants:
     @pytest.mark.parametrize(
         ("changes", "verdict", "says"),
         [
+            ({"foreign": ("data source DS00000009",)}, Verdict.WRONG, "data source DS00000009"),
             ({"status": TenantStatus.FAILED}, Verdict.WRONG, "FAILED"),
             ({"pending_since": datetime(2026, 1, 1, tzinfo=UTC)}, Verdict.WRONG, "stale"),
             ({"last_outcome": Outcome.FAILED}, Verdict.WRONG, "last sync"),

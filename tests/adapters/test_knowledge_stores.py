@@ -47,6 +47,12 @@ class KnowledgeStoreSuite:
         store.delete(ACME)
         assert not store.exists(ACME)
 
+    def test_it_knows_a_knowledge_base_on_the_tenants_own_index(self, store: KnowledgeStore) -> None:
+        assert store.holds(ACME, store.knowledge_base_configuration(store.ensure(ACME)))
+
+    def test_a_knowledge_base_of_another_kind_is_nobodys(self, store: KnowledgeStore) -> None:
+        assert not store.holds(ACME, {"knowledgeBaseConfiguration": {"type": "KENDRA"}})
+
     def test_nobody_is_there_at_first(self, store: KnowledgeStore) -> None:
         assert list(store.tenants()) == []
 
@@ -63,6 +69,10 @@ class IndexedStoreSuite(KnowledgeStoreSuite):
         one, other = store.ensure(ACME), store.ensure(SAKURA)
         assert one in str(store.knowledge_base_configuration(one))
         assert other not in str(store.knowledge_base_configuration(one))
+
+    def test_a_knowledge_base_on_anothers_index_is_not_the_tenants(self, store: KnowledgeStore) -> None:
+        assert not store.holds(ACME, store.knowledge_base_configuration(store.ensure(SAKURA)))
+        assert not store.holds(ACME, store.knowledge_base_configuration(store.ensure(TenantId("acme-2"))))
 
     def test_an_index_that_has_vanished_is_made_again(self, world: StoreWorld) -> None:
         reference = world.store.ensure(ACME)

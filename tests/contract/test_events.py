@@ -14,6 +14,8 @@ from kbfleet.contracts.aws_events import DocumentChangeEvent
 from kbfleet.contracts.events import (
     DocumentFailuresDetail,
     DocumentFailuresEvent,
+    IsolationBreachedEvent,
+    IsolationVerifiedEvent,
     JobStateChangeDetail,
     JobStateChangeEvent,
     ReconciliationEvent,
@@ -21,6 +23,8 @@ from kbfleet.contracts.events import (
     WorkflowFailedEvent,
 )
 from kbfleet.domain.documents import FailureReport, News, ReportedDocument
+from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
+from tests.support.clock import START
 from tests.support.samples import ACME, NAMES, SAKURA, job_state_change, provisioning_failure
 from tests.support.template import REPOSITORY, properties, resources
 
@@ -35,6 +39,8 @@ PUBLISHED: dict[str, tuple[type[BaseModel], str, str]] = {
     "provisioning_failed": (WorkflowFailedEvent, events.TENANT_SOURCE, events.PROVISIONING_FAILED),
     "offboarding_failed": (WorkflowFailedEvent, events.TENANT_SOURCE, events.OFFBOARDING_FAILED),
     "reconciliation_report": (ReconciliationEvent, events.TENANT_SOURCE, events.RECONCILIATION_REPORT),
+    "isolation_breached": (IsolationBreachedEvent, events.TENANT_SOURCE, events.ISOLATION_BREACHED),
+    "isolation_verified": (IsolationVerifiedEvent, events.TENANT_SOURCE, events.ISOLATION_VERIFIED),
     "tenant_state_change": (TenantStateChangeEvent, events.TENANT_SOURCE, events.TENANT_STATE_CHANGE),
 }
 
@@ -119,6 +125,12 @@ def test_what_is_published_comes_back_as_it_was() -> None:
     failure = provisioning_failure()
     failed = events.WorkflowFailedDetail.from_domain(ACME, failure)
     assert parse_json(events.WorkflowFailedDetail, failed.model_dump_json()).to_domain() == failure
+    breach = Breach(ACME, SeenIn.RESOURCES, ("data source DS00000009",), START)
+    breached = events.IsolationBreachedDetail.from_domain(breach)
+    assert parse_json(events.IsolationBreachedDetail, breached.model_dump_json()).to_domain() == breach
+    looked = IsolationVerified(ACME, START)
+    verified = events.IsolationVerifiedDetail.from_domain(looked)
+    assert parse_json(events.IsolationVerifiedDetail, verified.model_dump_json()).to_domain() == looked
 
 
 def test_an_event_about_many_documents_with_long_names_still_fits_on_the_bus() -> None:

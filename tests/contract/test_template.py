@@ -476,6 +476,8 @@ class TestAlarms:
             # Of each failure that they count, people have been told already.
             "ProvisioningsFailingAlarm",
             "OffboardingsFailingAlarm",
+            # As of each breach.
+            "IsolationBreachedAlarm",
         }
     )
 

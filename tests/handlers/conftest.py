@@ -163,6 +163,7 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "retry_turns": lambda: fleet.retry_turns,
         "failure_collector": lambda: fleet.failure_collector,
         "retry_step": lambda: fleet.retry_step,
+        "isolation_look": lambda: fleet.isolation_look,
         "document_tracer": lambda: fleet.document_tracer,
     }
     for name, port in ports.items():

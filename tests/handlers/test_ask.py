@@ -12,12 +12,14 @@ from kbfleet.domain.answer import Citation, GeneratedAnswer, Inquiry, Question, 
 from kbfleet.domain.errors import (
     AccessRefused,
     CapacityExceeded,
+    IsolationBreached,
     KbfleetError,
     NotReadyYet,
     RequestRefused,
     ResourceMissing,
     Throttled,
 )
+from kbfleet.domain.isolation import Breach, SeenIn
 from kbfleet.domain.metadata_filter import MetadataFilter
 from kbfleet.domain.tenant import TenantStatus
 from tests.handlers.conftest import Handler, Logs, event
@@ -298,6 +300,44 @@ class TestRefusals:
         assert "二年間" not in json.dumps(document, ensure_ascii=False)
         assert str(NAMES.bucket(ACME)) not in json.dumps(document)
         assert [line["level"] for line in logs.lines] == ["ERROR"]
+
+    def test_a_refused_answer_is_counted_and_published_without_a_word_of_it(
+        self, ask: Ask, fleet: Fleet, answerer: Script, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        fleet.registry.create(tenant(SAKURA, knowledge_base_id="KB00000001"))
+        answerer(KB00000001=ANSWER)
+        ask(authorizer={"tenant_id": "sakura", "user_id": "mina"})
+        expected = Breach(SAKURA, SeenIn.ANSWER, ("knowledge base KB00000001",), fleet.clock.now())
+        assert fleet.announcements.breaches == [expected]
+        assert json.loads(capsys.readouterr().out)["IsolationBreaches"] == [1.0]
+
+    def test_refused_credentials_are_published_as_that(self, ask: Ask, fleet: Fleet, answerer: Script) -> None:
+        fleet.registry.create(tenant())
+        answerer(KB00000001=IsolationBreached("Not opened.", by_credentials=True))
+        ask()
+        assert [breach.seen_in for breach in fleet.announcements.breaches] == [SeenIn.CREDENTIALS]
+
+    @pytest.mark.parametrize("error", [NotReadyYet("The bus is down."), RuntimeError("no such bus")])
+    def test_an_answer_stays_refused_and_is_counted_when_nobody_can_be_told(
+        self,
+        ask: Ask,
+        fleet: Fleet,
+        answerer: Script,
+        logs: Logs,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        error: Exception,
+    ) -> None:
+        def down(_breach: Breach) -> None:
+            raise error
+
+        monkeypatch.setattr(fleet.announcements, "isolation_breached", down)
+        fleet.registry.create(tenant(SAKURA, knowledge_base_id="KB00000001"))
+        answerer(KB00000001=ANSWER)
+        document = problem_of(ask(authorizer={"tenant_id": "sakura", "user_id": "mina"}))
+        assert (document["status"], document["code"]) == (403, "IsolationBreached")
+        assert "The breach is not published" in [line["message"] for line in logs.lines]
+        assert json.loads(capsys.readouterr().out)["IsolationBreaches"] == [1.0]
 
 
 class TestBedrockRefuses:

@@ -114,7 +114,15 @@ def _prepare_drift(store: str, fleet: VirtualFleet) -> None:
     members = ("knowledgeBaseId", "name", "roleArn", "knowledgeBaseConfiguration", "storageConfiguration")
     kept = {name: described[name] for name in members if name in described}
     agent.update_knowledge_base(**kept, description="Somebody else's words")
+    # What the knowledge base reads is not the tenant's bucket, and not only that.
+    port, names = kbfleet.bootstrap.stores()[store], {"knowledgeBaseId": str(tenant.knowledge_base_id)}
+    foreign = port.data_source_configuration(fleet.names.bucket(TenantId(NEIGHBOUR)))
     fleet.timeline.run_for(60)
+    agent.update_data_source(
+        **names, dataSourceId=tenant.data_source_id, name="documents", dataSourceConfiguration=foreign
+    )
+    agent.create_data_source(**names, name="quick-test", dataSourceConfiguration=foreign)
+    fleet.timeline.run_for(600)
 
 
 def _check_provisioned_again(store: str, fleet: VirtualFleet) -> list[str]:

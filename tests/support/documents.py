@@ -100,9 +100,12 @@ class InMemoryKnowledgeStore:
         if index in self.foreign:
             raise KnowledgeStoreUnusable(f"Index {index} has another dimension.", remedy="Delete it.")
         if index not in self._references:
-            self._references[index] = f"arn:aws:s3vectors:{self._names.region}:{self._names.account}:index/{index}"
+            self._references[index] = self._reference(index)
             self.created.append(index)
         return self._references[index]
+
+    def _reference(self, index: str) -> str:
+        return f"arn:aws:s3vectors:{self._names.region}:{self._names.account}:index/{index}"
 
     def exists(self, tenant_id: TenantId) -> bool:
         return self._names.vector_index(tenant_id) in self._references.keys() | self.foreign
@@ -110,6 +113,12 @@ class InMemoryKnowledgeStore:
     def delete(self, tenant_id: TenantId) -> None:
         self._references.pop(self._names.vector_index(tenant_id), None)
         self.foreign.discard(self._names.vector_index(tenant_id))
+
+    def holds(self, tenant_id: TenantId, configuration: Mapping[str, object]) -> bool:
+        return configuration.get("storageConfiguration") == {
+            "type": "S3_VECTORS",
+            "s3VectorsConfiguration": {"indexArn": self._reference(self._names.vector_index(tenant_id))},
+        }
 
     def tenants(self) -> Iterator[TenantId]:
         return map(TenantId, [*self._references, *self.foreign])

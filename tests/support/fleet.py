@@ -15,6 +15,7 @@ from kbfleet.usecases.document_tracing import DocumentTracer
 from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
 from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobs
 from kbfleet.usecases.ingestion import Scheduler, TickReport, request_sync
+from kbfleet.usecases.isolation import IsolationLook
 from tests.support.fakes import (
     FakeClock,
     InMemoryDocumentBuckets,
@@ -78,6 +79,7 @@ class Fleet:
     retry_turns: RecordingRetryTurns = field(default_factory=RecordingRetryTurns)
     stored_documents: InMemoryStoredDocuments = field(default_factory=InMemoryStoredDocuments)
     ingested_documents: InMemoryIngestedDocuments = field(init=False)
+    isolation_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     retrieval_probe: InMemoryRetrievalProbe = field(default_factory=InMemoryRetrievalProbe)
 
     def __post_init__(self) -> None:
@@ -130,6 +132,7 @@ class Fleet:
             ingested_documents=self.ingested_documents,
             stored_documents=self.stored_documents,
             announcements=self.announcements,
+            clock=self.clock,
             names=NAMES,
         )
 
@@ -144,6 +147,21 @@ class Fleet:
             turns=self.retry_turns,
             clock=self.clock,
             names=NAMES,
+        )
+
+    @property
+    def isolation_look(self) -> IsolationLook:
+        return IsolationLook(
+            registry=self.registry,
+            ledger=self.ledger,
+            stores=self.stores,
+            knowledge_bases=self.knowledge_bases,
+            ingested_documents=self.ingested_documents,
+            incidents=self.incidents,
+            announcements=self.announcements,
+            rounds=self.isolation_rounds,
+            names=NAMES,
+            clock=self.clock,
         )
 
     @property
@@ -167,13 +185,16 @@ class Fleet:
         name = NAMES.knowledge_base(tenant_id)
         made = self.knowledge_bases.create(
             name,
-            configuration=self.store.knowledge_base_configuration(str(tenant_id)),
+            configuration=self.store.knowledge_base_configuration(str(tenant(tenant_id).knowledge_store_reference)),
             tags=NAMES.tags(tenant_id),
             client_token=f"kb-{tenant_id}",
         )
         self.clock.advance(83)
         source = self.knowledge_bases.create_data_source(
-            made.knowledge_base_id, "documents", configuration={}, client_token=f"ds-{tenant_id}"
+            made.knowledge_base_id,
+            NAMES.data_source(),
+            configuration=self.store.data_source_configuration(NAMES.bucket(tenant_id)),
+            client_token=f"ds-{tenant_id}",
         )
         reference = DataSourceReference(made.knowledge_base_id, source.data_source_id)
         self.registry.create(

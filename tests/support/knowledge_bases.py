@@ -245,6 +245,10 @@ class InMemoryKnowledgeBases:
         if job is not None and job.stopped_at is None and not job.seen_at(self._clock.now()).status.ended:
             job.stopped_at = self._clock.now()
 
+    def data_source(self, data_source: DataSourceReference) -> DataSource | None:
+        sources = self.data_sources(data_source.knowledge_base_id)
+        return next((one for one in sources if one.data_source_id == data_source.data_source_id), None)
+
     def find_data_source(self, knowledge_base_id: str, name: str) -> DataSource | None:
         pages = _pages(self.data_sources(knowledge_base_id))
         return next((source for page in pages for source in page if source.name == name), None)

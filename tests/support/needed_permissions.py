@@ -161,7 +161,11 @@ def _conditions(action: str, parameters: Mapping[str, Any]) -> Context:
     """The condition keys that our policies use. Source: service authorization reference, Actions, resources, and
     condition keys for Amazon EventBridge and for Amazon DynamoDB."""
     if action == "events:PutEvents":
-        return {"events:source": sorted({entry["Source"] for entry in parameters["Entries"]})}
+        entries = parameters["Entries"]
+        return {
+            "events:source": sorted({entry["Source"] for entry in entries}),
+            "events:detail-type": sorted({entry["DetailType"] for entry in entries}),
+        }
     if action.startswith("dynamodb:"):
         selected = "SPECIFIC_ATTRIBUTES" if "ProjectionExpression" in parameters else "ALL_ATTRIBUTES"
         return {"dynamodb:Select": selected, **item_conditions(parameters, "PK")}

@@ -9,6 +9,7 @@ from kbfleet.contracts.dead_letters import is_about
 from kbfleet.domain.documents import FailureReport
 from kbfleet.domain.errors import KbfleetError, NotReadyYet, ResourceConflict, ResourceMissing
 from kbfleet.domain.ingestion import JobStateChange
+from kbfleet.domain.isolation import Breach, IsolationVerified
 from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.tenant import TenantId, TenantStateChange, WorkflowFailure
 from kbfleet.ports import Execution
@@ -61,6 +62,8 @@ class RecordingAnnouncements:
         self.tenant_state_changes: list[TenantStateChange] = []
         self.provisioning_failures: list[tuple[TenantId, WorkflowFailure]] = []
         self.offboarding_failures: list[tuple[TenantId, WorkflowFailure]] = []
+        self.breaches: list[Breach] = []
+        self.verifications: list[IsolationVerified] = []
 
     def tenant_state_changed(self, change: TenantStateChange) -> None:
         self.tenant_state_changes.append(change)
@@ -70,6 +73,12 @@ class RecordingAnnouncements:
 
     def offboarding_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None:
         self.offboarding_failures.append((tenant_id, failure))
+
+    def isolation_breached(self, breach: Breach) -> None:
+        self.breaches.append(breach)
+
+    def isolation_verified(self, verified: IsolationVerified) -> None:
+        self.verifications.append(verified)
 
     def failures_collected(self, report: FailureReport) -> None:
         self.failure_reports.append(report)

@@ -42,6 +42,7 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     lives.of_one_whose_execution_dies("stopped")
     lives.of_one_that_is_suspended_while_an_execution_waits("held")
     lives.of_one_whose_knowledge_base_vanishes("bereft")
+    lives.of_one_whose_knowledge_base_others_change("breached")
     lives.of_one_that_comes_back("returning")
     lives.of_one_that_cannot_leave("stuck")
     lives.of_one_that_leaves_while_an_execution_waits("waiting")
@@ -140,6 +141,7 @@ class Lives:
         self.sync(tenant_id)  # which mends it
         self.collect(tenant_id)
         self.upload_that_fails(tenant_id, "prices.md")
+        self.ingest_directly(tenant_id, "s3://somebody-elses/house.md")
         self.collect(tenant_id, failure_reasons=[])  # the job names none: they are looked for
         assert len(self.api("get_documents", tenant_id)["documents"]) == 1
         self.api("post_document_retry", tenant_id)
@@ -163,6 +165,23 @@ class Lives:
         self.client("bedrock-agent").delete_knowledge_base(**self.knowledge_base(tenant_id))
         self.fleet.timeline.run_for(120)
         self.provisioned(tenant_id)
+
+    def of_one_whose_knowledge_base_others_change(self, tenant_id: str) -> None:
+        """Somebody adds a data source that reads another tenant's bucket."""
+        self.provisioned(tenant_id)
+        agent, ids = self.client("bedrock-agent"), self.knowledge_base(tenant_id)
+        wanted = agent.get_data_source(**self.data_source("acme"))["dataSource"]["dataSourceConfiguration"]
+        self.upload("acme", "warranty.md", "The warranty of the tent is two years long.")
+        added = agent.create_data_source(**ids, name="quick-test", dataSourceConfiguration=wanted)["dataSource"]
+        self.fleet.timeline.run_for(60)
+        agent.start_ingestion_job(**ids, dataSourceId=added["dataSourceId"])
+        self.fleet.timeline.run_for(600)
+        assert self.fleet.invoke("AskFunction", sample("ask", tenant_id))["statusCode"] == 403
+        self.fleet.invoke("SendAlertFunction", sample("send_alert_isolation_breached", tenant_id))
+        self.reconcile()  # also looks at the documents, for the breach is open
+        agent.start_ingestion_job(**ids, dataSourceId=added["dataSourceId"])  # which is stopped
+        self.provisioned(tenant_id)
+        self.remove("acme", "warranty.md")
 
     def of_one_that_comes_back(self, tenant_id: str) -> None:
         self.provisioned(tenant_id)
@@ -418,6 +437,13 @@ class Lives:
             records=records,
         )
         return json.loads(json.dumps(event))
+
+    def ingest_directly(self, tenant_id: str, uri: str) -> None:
+        content = {"dataSourceType": "S3", "s3": {"s3Location": {"uri": uri}}}
+        self.client("bedrock-agent").ingest_knowledge_base_documents(
+            **self.data_source(tenant_id), documents=[{"content": content}]
+        )
+        self.fleet.timeline.run_for(60)
 
     def start_in_console(self, tenant_id: str) -> None:
         self.client("bedrock-agent").start_ingestion_job(**self.data_source(tenant_id))

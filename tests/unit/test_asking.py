@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kbfleet.adapters.sessions import SignedSessions
-from kbfleet.domain.answer import Answer, Asker, Citation, Freshness, GeneratedAnswer, Inquiry, Question, Source
+from kbfleet.domain.answer import (
+    Answer,
+    AskableTenant,
+    Asker,
+    Citation,
+    Freshness,
+    GeneratedAnswer,
+    Inquiry,
+    Question,
+    Source,
+)
 from kbfleet.domain.errors import (
     InvalidInput,
     IsolationBreached,
@@ -74,7 +85,11 @@ class TestQuestions:
 
 
 def ask_as(
-    asker: Asker, registry: InMemoryTenantRegistry, answerer: ScriptedAnswerer, session: str | None = None
+    asker: Asker,
+    registry: InMemoryTenantRegistry,
+    answerer: ScriptedAnswerer,
+    session: str | None = None,
+    breached: Callable[[AskableTenant, IsolationBreached], None] = lambda *_: None,
 ) -> Answer:
     return ask(
         asker,
@@ -84,6 +99,7 @@ def ask_as(
         answerers=lambda _knowledge_store: answerer,
         sessions=SESSIONS,
         names=NAMES,
+        breached=breached,
     )
 
 
@@ -129,9 +145,16 @@ class TestAsking:
     def test_an_answer_from_anothers_documents_is_not_given(self) -> None:
         source = Source("a.md", f"s3://{NAMES.bucket(SAKURA)}/a.md", "secret")
         answer = GeneratedAnswer("Secret.", (Citation("Secret.", 0, 7, (source,)),))
+        heard: list[tuple[str, IsolationBreached]] = []
         with pytest.raises(IsolationBreached) as breached:
-            ask_as(MINA, InMemoryTenantRegistry(tenant()), ScriptedAnswerer({"KB00000001": answer}))
+            ask_as(
+                MINA,
+                InMemoryTenantRegistry(tenant()),
+                ScriptedAnswerer({"KB00000001": answer}),
+                breached=lambda of, error: heard.append((of.knowledge_base_id, error)),
+            )
         assert "secret" not in str(breached.value).lower()
+        assert heard == [("KB00000001", breached.value)]
 
 
 class TestSessions:

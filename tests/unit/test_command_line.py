@@ -22,6 +22,7 @@ from kbfleet.contracts.tenants import ExecutionBody, SyncBody, SyncResultBody, T
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome, Statistics, SyncState
+from kbfleet.domain.reconciliation import Disagreement, Finding, Reconciliation, ResourceKind
 from kbfleet.domain.tenant import Offboarding, TenantId, TenantStatus
 from kbfleet.domain.uploads import DocumentKey, Upload
 from kbfleet.domain.usage_plan import Tier
@@ -67,6 +68,8 @@ def tenant(of: SyncBody) -> TenantBody:
         updated_at=NOW,
         status_since=NOW,
         drift=(),
+        foreign=(),
+        breached_since=None,
         offboarding=None,
         erasure=None,
         failure=None,
@@ -329,7 +332,28 @@ def test_a_reconciliation_counts_in_words_that_fit(
         occurred_at=NOW, tenants=tenants, resources=resources, missing=0, unexplained=0, findings=()
     )
     scripted(reconcile=[report])
-    assert run("reconcile").stdout.strip() == said
+    assert run("reconcile").stdout.splitlines()[0] == said
+
+
+def test_a_reconciliation_says_what_is_not_a_tenants_own_and_whom_it_has_not_looked_into(
+    scripted: Scripted, run: Run
+) -> None:
+    found = Finding(Disagreement.FOREIGN, ResourceKind.DATA_SOURCE, "DS00000009", TenantId("acme"))
+    report = Reconciliation(NOW, 3, 9, (found,), looked_into=2, not_looked_into=1)
+    scripted(reconcile=[ReconciliationDetail.from_domain(report)])
+    answer = run("reconcile", "--tenant", "acme")
+    assert answer.exit_code == 1
+    assert "2 tenants looked into for what is not their own; 1 not yet: run it again." in answer.stdout
+    assert "FOREIGN data source DS00000009: `kbfleet tenant add acme` deletes it" in answer.stdout
+
+
+def test_a_tenant_says_what_is_not_its_own(scripted: Scripted, run: Run) -> None:
+    told = tenant(sync()).model_copy(update={"foreign": ("data source DS00000009",), "breached_since": NOW})
+    scripted(tenant=[told, tenant(sync())])
+    shown = run("tenant", "show", "acme").stdout
+    assert "BREACHED since" in shown
+    assert "data source DS00000009" in shown
+    assert "no breach is known" in run("tenant", "show", "acme").stdout
 
 
 class TestDocuments:

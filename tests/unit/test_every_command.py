@@ -41,6 +41,7 @@ from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain import document_trace
 from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.incident import Concern, Timeline
 from kbfleet.domain.ingestion import FailureReason, Outcome, Sync
 from kbfleet.domain.printable import printable
 from kbfleet.domain.reconciliation import Disagreement, ResourceKind
@@ -61,7 +62,8 @@ def synced() -> SyncBody:
 
 
 def shown() -> TenantBody:
-    return TenantBody.from_domain(tenant(), Sync(ACME)).model_copy(update={"sync": synced()})
+    isolation = Timeline("acme", Concern.ISOLATION)
+    return TenantBody.from_domain(tenant(), Sync(ACME), isolation).model_copy(update={"sync": synced()})
 
 
 DONE = ExecutionBody(execution="acme-1", status="SUCCEEDED", step="Tenant Ready")

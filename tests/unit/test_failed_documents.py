@@ -30,7 +30,7 @@ from kbfleet.usecases import failed_documents
 from kbfleet.usecases.failed_documents import documents_named_by, request_retry
 from tests.support.clock import START
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, NAMES, failure_reason, job_state_change, tenant, uri_of
+from tests.support.samples import ACME, NAMES, SAKURA, failure_reason, job_state_change, tenant, uri_of
 
 A, B, C = map(uri_of, ("a.pdf", "議事録, 第2版.pdf", "c.md"))
 NO_TEXT = "Ignored files as no text content found"
@@ -161,6 +161,15 @@ class TestCollecting:
         assert set(jobs.failing) == {A, B, C}
         assert jobs.failing[A].reason == "Bedrock reports PARTIALLY_INDEXED and no reason."
         assert (report.new, report.complete) == (3, True)
+
+    def test_somebody_elses_document_in_the_index_is_a_breach_and_in_no_list(self, jobs: Jobs) -> None:
+        foreign = uri_of("house.md", SAKURA)
+        jobs.fleet.ingested_documents.set(foreign, IngestedStatus.FAILED)
+        jobs.report(reasons=(FailureReason("Something failed."),), failed=1)
+        assert not jobs.failing
+        (breach,) = jobs.fleet.announcements.breaches
+        assert breach.tenant_id == ACME
+        assert foreign not in str(breach)
 
     def test_no_more_pages_are_read_than_promised_and_that_is_said(
         self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch

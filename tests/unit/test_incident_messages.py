@@ -18,8 +18,17 @@ from kbfleet.domain.alert import Alert, Deployment
 from kbfleet.domain.documents import FailureReport, News, ReportedDocument
 from kbfleet.domain.incident import Concern, Incident, NoticeKind, Signal, Timeline
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.root_cause import MAX_LABEL, root_cause
-from kbfleet.domain.signals import of_alarm, of_documents, of_ingestion, of_workflow_failure, of_workflow_success
+from kbfleet.domain.signals import (
+    of_alarm,
+    of_breach,
+    of_documents,
+    of_ingestion,
+    of_isolation_verified,
+    of_workflow_failure,
+    of_workflow_success,
+)
 from kbfleet.domain.tenant import TenantId, Workflow
 from kbfleet.usecases.incidents import IncidentDesk
 from local.slack_sink import validate_message
@@ -94,6 +103,10 @@ def workflow_failed(workflow: Workflow, error: str = "AccessRefused") -> Sequenc
     return of_workflow_failure(ACME, failure, DEPLOYMENT)
 
 
+def breached(seen_in: SeenIn, *resources: str) -> Sequence[Signal]:
+    return of_breach(Breach(ACME, seen_in, resources, START), DEPLOYMENT)
+
+
 def alarm(*, ringing: bool, minutes: float) -> Sequence[Signal]:
     return of_alarm(
         "kbfleet-TicksFailingAlarm-1A2B3C",
@@ -141,6 +154,12 @@ CASES: dict[str, Callable[[], list[Alert]]] = {
     ),
     "quota_opened": lambda: Told().of(workflow_failed(Workflow.PROVISION_TENANT, "CapacityExceeded")),
     "offboarding_opened": lambda: Told().of(workflow_failed(Workflow.OFFBOARD_TENANT)),
+    "isolation_opened": lambda: Told().of(breached(SeenIn.RESOURCES, "data source ABCDEFGHIJ")),
+    "isolation_refused": lambda: Told().of(breached(SeenIn.ANSWER, "knowledge base KLMNOPQRST")),
+    "isolation_over": lambda: Told().of(
+        breached(SeenIn.RESOURCES, "data source ABCDEFGHIJ"),
+        of_isolation_verified(IsolationVerified(ACME, START + timedelta(minutes=30))),
+    ),
     "alarm_opened": lambda: Told().of(alarm(ringing=True, minutes=0)),
     "alarm_over": lambda: Told().of(alarm(ringing=True, minutes=0), alarm(ringing=False, minutes=5)),
 }

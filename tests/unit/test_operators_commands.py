@@ -95,6 +95,7 @@ class TestTenantList:
                 synced_at=START,
                 pending_since=None,
                 last_outcome=Outcome.DEGRADED,
+                foreign=(),
             )
             for each in ids
         ]

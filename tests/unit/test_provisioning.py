@@ -141,8 +141,10 @@ class Provisioning:
         return provisioning.ensure_data_source(
             self.reservation,
             registry=self.fleet.registry,
+            ledger=self.fleet.ledger,
             stores=self.fleet.stores,
             knowledge_bases=self.fleet.knowledge_bases,
+            announcements=self.fleet.announcements,
             names=NAMES,
             clock=self.fleet.clock,
         )
@@ -163,6 +165,7 @@ class Provisioning:
             registry=self.fleet.registry,
             stores=self.fleet.stores,
             ledger=self.fleet.ledger,
+            incidents=self.fleet.incidents,
             callbacks=self.fleet.callbacks,
             ticks=self.fleet.ticks,
             clock=self.fleet.clock,
@@ -398,10 +401,16 @@ class TestEnsureBucket:
         run.bucket()
         assert run.fleet.buckets.settings[name] == BucketSettings(tags=NAMES.tags(ACME))
 
-    def test_the_recorded_bucket_is_kept_even_if_names_are_derived_otherwise_today(self, run: Provisioning) -> None:
-        run.fleet.registry.create(tenant(bucket_name="kbfleet-acme-from-an-older-release"))
+    def test_a_record_that_names_anothers_bucket_is_put_right_and_that_bucket_left_alone(
+        self, run: Provisioning
+    ) -> None:
+        theirs = NAMES.bucket(SAKURA)
+        run.fleet.buckets.ensure(theirs, NAMES.tags(SAKURA))
+        run.fleet.registry.create(tenant(bucket_name=theirs))
         run.reserve()
-        assert run.bucket() == "kbfleet-acme-from-an-older-release"
+        assert run.bucket() == NAMES.bucket(ACME)
+        assert run.record.bucket_name == NAMES.bucket(ACME)
+        assert run.fleet.buckets.settings[theirs].tags == NAMES.tags(SAKURA)
 
     def test_somebody_elses_bucket_is_not_used(self, run: Provisioning) -> None:
         run.fleet.buckets.foreign.add(NAMES.bucket(ACME))

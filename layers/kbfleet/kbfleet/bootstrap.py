@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from kbfleet.usecases.foreign_jobs import ForeignJobs
     from kbfleet.usecases.incidents import IncidentDesk
     from kbfleet.usecases.ingestion import Scheduler
+    from kbfleet.usecases.isolation import IsolationLook
     from kbfleet.usecases.sync_schedule import SyncSchedule
 
 # Timeouts nest: the SDK gives up before the Lambda does, the Lambda before the state, the state before the machine.
@@ -394,6 +395,7 @@ def failure_collector() -> FailureCollector:
         ingested_documents=ingested_documents(),
         stored_documents=stored_documents(),
         announcements=announcements(),
+        clock=clock(),
         names=fleet().names,
     )
 
@@ -584,6 +586,25 @@ def token_verifier() -> TokenVerifier:
         audience=settings.token_audience,
         tenant_claim=settings.token_tenant_claim,
         algorithms=settings.token_algorithms,
+    )
+
+
+@cache
+def isolation_look() -> IsolationLook:
+    from kbfleet.adapters.dynamodb import DynamoDBTenantRounds
+    from kbfleet.usecases.isolation import IsolationLook
+
+    return IsolationLook(
+        registry=registry(),
+        ledger=ledger(),
+        stores=stores(),
+        knowledge_bases=knowledge_bases(),
+        ingested_documents=ingested_documents(),
+        incidents=incidents(),
+        announcements=announcements(),
+        rounds=DynamoDBTenantRounds(_table(), "ISOLATION"),
+        names=fleet().names,
+        clock=clock(),
     )
 
 

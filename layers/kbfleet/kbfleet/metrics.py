@@ -78,6 +78,11 @@ class Metric(StrEnum):
         MetricUnit.Count,
         "requests answered 429 because AWS was called too fast; not those that API Gateway itself refuses",
     )
+    ISOLATION_BREACHES = (
+        "IsolationBreaches",
+        MetricUnit.Count,
+        "answers that were refused, and resources that were found, because they are not the tenant's own",
+    )
     USAGE_LINES_REFUSED = "UsageLinesRefused", MetricUnit.Count, "lines of usage that cannot be read"
 
     # --- resources ---

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.errors import KbfleetError
     from kbfleet.domain.incident import Concern, Incident, Timeline
     from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Priority, Sync
+    from kbfleet.domain.isolation import Breach, IsolationVerified
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseKind
     from kbfleet.domain.reconciliation import Reconciliation
     from kbfleet.domain.root_cause import RootCause
@@ -179,6 +180,15 @@ class KnowledgeStore(Protocol):
         """The tenant's index is gone, with all vectors in it; one that is gone already is fine."""
         ...
 
+    def holds(self, tenant_id: TenantId, configuration: Mapping[str, object]) -> bool:
+        """Whether a knowledge base that is configured so keeps its vectors in that tenant's own index. It is decided by
+        names alone, whatever a record says.
+
+        Args:
+            configuration: with the members of CreateKnowledgeBase.
+        """
+        ...
+
     def tenants(self) -> Iterator[TenantId]:
         """Those whose index exists, over all pages. Names that are no tenant ids are somebody else's and left out."""
         ...
@@ -245,6 +255,10 @@ class KnowledgeBases(Protocol):
 
     def retain_vectors(self, data_source: DataSourceReference) -> None:
         """Makes its deletion leave the vectors alone: the way out when the store or a permission on it is gone."""
+        ...
+
+    def data_source(self, data_source: DataSourceReference) -> DataSource | None:
+        """All that is known of it, which a list does not tell: what it reads, and why it has failed."""
         ...
 
     def find_data_source(self, knowledge_base_id: str, name: str) -> DataSource | None:
@@ -463,6 +477,10 @@ class Announcements(Protocol):
     def provisioning_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None: ...
 
     def failures_collected(self, report: FailureReport) -> None: ...
+
+    def isolation_breached(self, breach: Breach) -> None: ...
+
+    def isolation_verified(self, verified: IsolationVerified) -> None: ...
 
 
 class TaskCallbacks(Protocol):

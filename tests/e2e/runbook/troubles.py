@@ -116,6 +116,22 @@ class OffboardingRefused(Trouble):
         fleet.give_back("DeleteBucketFunction")
 
 
+class ForeignDataSource(Trouble):
+    """A data source, added in the console, that reads a bucket which is not the tenant's."""
+
+    page = "isolation-breached"
+    title = f"{TENANT}: something of somebody else is within its reach"
+    cause = "data source"
+
+    def make(self, fleet: Fleet) -> None:
+        fleet.client("bedrock-agent").create_data_source(
+            knowledgeBaseId=fleet.tenant(TENANT)["knowledge_base_id"],
+            name="quick-test",
+            dataSourceConfiguration={"type": "S3", "s3Configuration": {"bucketArn": "arn:aws:s3:::kbfleet-golf"}},
+        )
+        fleet.run(f"kbfleet reconcile --tenant {TENANT}")  # as it is done each day
+
+
 # --- alarms ---
 
 
@@ -316,6 +332,7 @@ TROUBLES: tuple[type[Trouble], ...] = (
     ProvisioningRefused,
     QuotaExhausted,
     OffboardingRefused,
+    ForeignDataSource,
     JobHangs,
     JobsNotStarted,
     SomebodysBucket,

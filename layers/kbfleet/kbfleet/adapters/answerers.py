@@ -81,7 +81,8 @@ def _translated(tenant: AskableTenant, inquiry: Inquiry) -> Iterator[None]:
         if "bedrock:Retrieve " in f"{error} ":
             raise IsolationBreached(
                 f"The credentials of tenant {tenant.tenant_id} do not open knowledge base {tenant.knowledge_base_id}.",
-                remedy=f"Compare the record of tenant {tenant.tenant_id} with the tags of that knowledge base.",
+                remedy=f"Run `kbfleet reconcile --tenant {tenant.tenant_id}`: it says what is not the tenant's own.",
+                by_credentials=True,
             ) from error
         raise
     except RequestRefused as error:

@@ -144,11 +144,13 @@ class BedrockKnowledgeBases:
         listed = next((found for found in self.data_sources(knowledge_base_id) if found.name == name), None)
         if listed is None:
             return None
+        return self.data_source(DataSourceReference(knowledge_base_id, listed.data_source_id))
+
+    def data_source(self, data_source: DataSourceReference) -> DataSource | None:
         # The summary lacks the configuration and the failure reasons, and is older.
-        reference = DataSourceReference(knowledge_base_id, listed.data_source_id)
         try:
-            with translated(f"data source {name} of knowledge base {knowledge_base_id}"):
-                return _data_source(self._described(reference))
+            with translated(f"data source {data_source.data_source_id} of {data_source.knowledge_base_id}"):
+                return _data_source(self._described(data_source))
         except ResourceMissing:
             return None
 

@@ -8,6 +8,8 @@ from kbfleet.adapters.aws_errors import translated
 from kbfleet.contracts.events import (
     DOCUMENT_FAILURES,
     INGESTION_SOURCE,
+    ISOLATION_BREACHED,
+    ISOLATION_VERIFIED,
     JOB_STATE_CHANGE,
     OFFBOARDING_FAILED,
     PROVISIONING_FAILED,
@@ -15,6 +17,8 @@ from kbfleet.contracts.events import (
     TENANT_SOURCE,
     TENANT_STATE_CHANGE,
     DocumentFailuresDetail,
+    IsolationBreachedDetail,
+    IsolationVerifiedDetail,
     JobStateChangeDetail,
     ReconciliationDetail,
     TenantStateChangeDetail,
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 
     from kbfleet.domain.documents import FailureReport
     from kbfleet.domain.ingestion import JobStateChange
+    from kbfleet.domain.isolation import Breach, IsolationVerified
     from kbfleet.domain.reconciliation import Reconciliation
     from kbfleet.domain.tenant import TenantId, TenantStateChange, WorkflowFailure
 
@@ -58,6 +63,12 @@ class EventBridgeAnnouncements:
 
     def failures_collected(self, report: FailureReport) -> None:
         self._put(INGESTION_SOURCE, DOCUMENT_FAILURES, DocumentFailuresDetail.from_domain(report))
+
+    def isolation_breached(self, breach: Breach) -> None:
+        self._put(TENANT_SOURCE, ISOLATION_BREACHED, IsolationBreachedDetail.from_domain(breach))
+
+    def isolation_verified(self, verified: IsolationVerified) -> None:
+        self._put(TENANT_SOURCE, ISOLATION_VERIFIED, IsolationVerifiedDetail.from_domain(verified))
 
     def _put(self, source: str, detail_type: str, detail: BaseModel) -> None:
         """Raises: NotReadyYet when the bus did not take the event; PutEvents reports that inside a successful

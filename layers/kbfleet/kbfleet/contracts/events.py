@@ -12,6 +12,7 @@ from kbfleet.contracts.workflows import ProvisionTenantInput
 from kbfleet.domain.documents import FailureReport, News, ReportedDocument
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.reconciliation import Disagreement, Reconciliation, ResourceKind
 from kbfleet.domain.tenant import (
     DataSourceReference,
@@ -37,6 +38,10 @@ OFFBOARDING_FAILED = "Offboarding Failed"
 RECONCILIATION_REPORT = "Reconciliation Report"
 
 DOCUMENT_FAILURES = "Document Failures Collected"
+
+ISOLATION_BREACHED = "Isolation Breached"
+
+ISOLATION_VERIFIED = "Isolation Verified"
 
 ONBOARDING_REQUESTED = "Tenant Onboarding Requested"
 
@@ -205,6 +210,9 @@ class ReconciliationDetail(BaseModel):
     resources: int
     missing: int
     unexplained: int
+    foreign: int = 0
+    looked_into: int = 0
+    not_looked_into: int = 0
     findings: tuple[FindingBody, ...]
     repairs: tuple[TenantId, ...] = ()
 
@@ -216,6 +224,9 @@ class ReconciliationDetail(BaseModel):
             resources=report.resources,
             missing=report.count(Disagreement.MISSING),
             unexplained=report.count(Disagreement.UNEXPLAINED),
+            foreign=report.count(Disagreement.FOREIGN),
+            looked_into=report.looked_into,
+            not_looked_into=report.not_looked_into,
             findings=tuple(
                 FindingBody(
                     disagreement=finding.disagreement,
@@ -231,9 +242,53 @@ class ReconciliationDetail(BaseModel):
 
 
 class ReconciliationRequest(Contract):
-    """Body of `POST /reconciliations`."""
+    """Body of `POST /reconciliations`. `tenant_id` is of the tenant that is looked into first: a large fleet is not
+    looked into whole each time."""
 
     repair: bool = Field(default=False, strict=True)
+    tenant_id: TenantId | None = None
+
+
+class IsolationBreachedDetail(BaseModel):
+    """`detail` of our event "Isolation Breached". No text of a tenant is in it, and no key of a document."""
+
+    model_config = ConfigDict(frozen=True)
+
+    identity: str
+    tenant_id: TenantId
+    seen_in: SeenIn
+    resources: tuple[str, ...]
+    occurred_at: datetime
+
+    @classmethod
+    def from_domain(cls, breach: Breach) -> Self:
+        return cls(
+            identity=breach.identity,
+            tenant_id=breach.tenant_id,
+            seen_in=breach.seen_in,
+            resources=breach.resources,
+            occurred_at=breach.occurred_at,
+        )
+
+    def to_domain(self) -> Breach:
+        return Breach(self.tenant_id, self.seen_in, self.resources, self.occurred_at)
+
+
+class IsolationVerifiedDetail(BaseModel):
+    """`detail` of our event "Isolation Verified", which follows a breach, and ends it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    identity: str
+    tenant_id: TenantId
+    occurred_at: datetime
+
+    @classmethod
+    def from_domain(cls, verified: IsolationVerified) -> Self:
+        return cls(identity=verified.identity, tenant_id=verified.tenant_id, occurred_at=verified.occurred_at)
+
+    def to_domain(self) -> IsolationVerified:
+        return IsolationVerified(self.tenant_id, self.occurred_at)
 
 
 class WorkflowFailedDetail(BaseModel):
@@ -298,3 +353,13 @@ class ReconciliationEvent(BaseModel):
 class WorkflowFailedEvent(BaseModel):
     detail_type: Literal["Provisioning Failed", "Offboarding Failed"] = Field(alias="detail-type")
     detail: WorkflowFailedDetail
+
+
+class IsolationBreachedEvent(BaseModel):
+    detail_type: Literal["Isolation Breached"] = Field(alias="detail-type")
+    detail: IsolationBreachedDetail
+
+
+class IsolationVerifiedEvent(BaseModel):
+    detail_type: Literal["Isolation Verified"] = Field(alias="detail-type")
+    detail: IsolationVerifiedDetail

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from kbfleet.contracts import Contract
 from kbfleet.domain.erasure import ErasureReceipt
+from kbfleet.domain.incident import Timeline
 from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome, Sync, SyncState
 from kbfleet.domain.tenant import (
     MAX_RETENTION_DAYS,
@@ -111,6 +112,9 @@ class SyncBody(Contract):
 
 
 class TenantBody(Contract):
+    """`foreign` is what the last look found among its resources that is not its own; `breached_since`, since when an
+    incident of its isolation is open."""
+
     tenant_id: TenantId
     name: str
     status: TenantStatus
@@ -123,13 +127,15 @@ class TenantBody(Contract):
     updated_at: datetime
     status_since: datetime
     drift: tuple[str, ...]
+    foreign: tuple[str, ...]
+    breached_since: datetime | None
     failure: WorkflowFailure | None
     offboarding: Offboarding | None
     erasure: ErasureReceipt | None
     sync: SyncBody
 
     @classmethod
-    def from_domain(cls, tenant: Tenant, sync: Sync) -> Self:
+    def from_domain(cls, tenant: Tenant, sync: Sync, isolation: Timeline) -> Self:
         return cls(
             tenant_id=tenant.tenant_id,
             name=tenant.name,
@@ -143,6 +149,8 @@ class TenantBody(Contract):
             updated_at=tenant.updated_at,
             status_since=tenant.status_since,
             drift=tenant.drift,
+            foreign=tenant.foreign,
+            breached_since=isolation.broken_since,
             failure=tenant.failure,
             offboarding=tenant.offboarding,
             erasure=tenant.erasure,
@@ -169,7 +177,8 @@ class TenantsQuery(Contract):
 
 
 class ListedTenantBody(Contract):
-    """`synced_at` and `pending_since` say how fresh its knowledge is, `last_outcome` how its last sync ended."""
+    """`synced_at` and `pending_since` say how fresh its knowledge is, `last_outcome` how its last sync ended; `foreign`
+    is as in the tenant."""
 
     tenant_id: TenantId
     name: str
@@ -180,6 +189,7 @@ class ListedTenantBody(Contract):
     synced_at: datetime | None
     pending_since: datetime | None
     last_outcome: Outcome | None
+    foreign: tuple[str, ...]
 
     @classmethod
     def from_domain(cls, tenant: Tenant, sync: Sync) -> Self:
@@ -193,6 +203,7 @@ class ListedTenantBody(Contract):
             synced_at=sync.synced_at,
             pending_since=sync.stale_since(),
             last_outcome=sync.result.outcome if sync.result else None,
+            foreign=tenant.foreign,
         )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import quote
 
 from kbfleet.domain.documents import SET_ASIDE_AFTER, FailureReport, News, ReportedDocument
 from kbfleet.domain.ingestion import JobStateChange, Outcome
+from kbfleet.domain.isolation import Breach, SeenIn
 from kbfleet.domain.tenant import TenantId, Workflow, WorkflowFailure
 
 MAX_COMMANDED = 60
@@ -228,6 +229,44 @@ def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: De
             deployment.execution_link(failure.execution),
             deployment.runbook_link(f"{done}-failed"),
         ),
+    )
+
+
+_SEEN: Mapping[SeenIn, tuple[str, str]] = {
+    SeenIn.ANSWER: (
+        "an answer, which was refused",
+        "Nothing of it was shown: the asker was answered 403. The tenant's knowledge base holds a document that is not "
+        "the tenant's.",
+    ),
+    SeenIn.CREDENTIALS: (
+        "a question, which was refused before anything was read",
+        "Nothing was shown: the asker was answered 403. The tenant's record names a knowledge base that its "
+        "credentials do not open.",
+    ),
+    SeenIn.RESOURCES: (
+        "its resources",
+        "An answer that cites a document of another bucket is refused. Whether one was given that cites none is not "
+        "known.",
+    ),
+}
+
+
+def breach_alert(breach: Breach, deployment: Deployment) -> Alert:
+    """What to say when something is in a tenant's reach that is not its own. It claims no more than was looked at."""
+    where, shown = _SEEN[breach.seen_in]
+    found = ", ".join(breach.resources)
+    label = "Not its own" if breach.seen_in is SeenIn.RESOURCES else "Asked of"
+    looked = deployment.command("reconcile --tenant", breach.tenant_id)
+    return Alert(
+        identity=breach.identity,
+        severity=Severity.BROKEN,
+        title=f"{breach.tenant_id}: something of somebody else is within its reach",
+        subject=str(breach.tenant_id),
+        facts=(("Tenant", str(breach.tenant_id)), ("Seen in", where), *([(label, found)] if found else [])),
+        advice=f"{shown} `{looked}` says what is not its own. This takes out what can be taken out, and syncs; it "
+        "is over once the first command finds nothing any more:",
+        command=deployment.command("tenant add", breach.tenant_id),
+        links=(deployment.runbook_link("isolation-breached"),),
     )
 
 

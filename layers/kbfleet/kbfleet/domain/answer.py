@@ -126,7 +126,7 @@ class GeneratedAnswer:
             if source.uri and not is_in(bucket_name, source.uri):
                 raise IsolationBreached(
                     f"An answer for tenant {tenant_id} rests on a document that is not in {bucket_name}.",
-                    remedy=f"Compare the record of tenant {tenant_id} with the tags of its knowledge base.",
+                    remedy=f"Run `kbfleet reconcile --tenant {tenant_id}`: it says what is not the tenant's own.",
                 )
 
 

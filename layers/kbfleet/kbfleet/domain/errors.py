@@ -79,7 +79,15 @@ class LeaseLost(KbfleetError):
 
 
 class IsolationBreached(KbfleetError):
-    """An answer would have come from what is not the tenant's own. It was not given."""
+    """An answer would have come from what is not the tenant's own. It was not given.
+
+    Args:
+        by_credentials: whether the tenant's credentials were refused, before anything was read.
+    """
+
+    def __init__(self, what: str, *, remedy: str = "", by_credentials: bool = False) -> None:
+        super().__init__(what, remedy=remedy)
+        self.by_credentials = by_credentials
 
 
 class TenantNotActive(KbfleetError):

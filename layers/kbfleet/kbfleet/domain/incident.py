@@ -44,6 +44,7 @@ class Concern(StrEnum):
     INGESTION = "INGESTION"
     PROVISIONING = "PROVISIONING"
     OFFBOARDING = "OFFBOARDING"
+    ISOLATION = "ISOLATION"
     ALARM = "ALARM"
 
 
@@ -57,12 +58,14 @@ class Failure:
         evidence: what to show of it when it is the only one.
         verb: the command of `kbfleet` that mends it, if one does.
         news: whether people must hear of it although the subject is known to be broken.
+        weight: how much the evidence tells: what tells less does not take its place.
     """
 
     causes: tuple[RootCause, ...]
     evidence: Alert
     verb: str = ""
     news: bool = False
+    weight: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,8 @@ class Timeline:
     def joined_by(self, signal: Signal, incident: str) -> Timeline:
         entries = list(self.entries)
         insort(entries, Entry(signal.at, signal.identity, incident, signal.leaves))
+        if self.concern is Concern.ISOLATION:
+            entries = _ends_of_runs(entries)
         return replace(self, entries=tuple(entries[-SIGNALS_KEPT:]))
 
     def concerned(self, signal: Signal) -> tuple[str, ...]:
@@ -166,9 +171,30 @@ class Timeline:
         )
 
     @property
+    def broken_since(self) -> datetime | None:
+        """`None` while the subject is well."""
+        if self.settled:
+            return None
+        well = [number for number, entry in enumerate(self.entries) if not (entry.incident or entry.leaves)]
+        return self.entries[well[-1] + 1 if well else 0].at
+
+    @property
     def settled(self) -> bool:
         """Whether the subject is well."""
         return not self.entries or not (self.entries[-1].incident or self.entries[-1].leaves)
+
+
+def _ends_of_runs(entries: list[Entry]) -> list[Entry]:
+    """Of signals in a row that are in one incident, the first and the last. As many breaches can be seen as questions
+    are asked: when the first of them began to be forgotten, so would be since when it goes on."""
+    return [
+        entry
+        for number, entry in enumerate(entries)
+        if not (
+            0 < number < len(entries) - 1
+            and entries[number - 1].incident == entry.incident == entries[number + 1].incident
+        )
+    ]
 
 
 class NoticeKind(StrEnum):
@@ -225,7 +251,7 @@ class Incident:
     locking; 0 means never stored.
 
     Args:
-        evidence: of the newest failure.
+        evidence: of the newest failure, of those that tell most.
         news_at: when the newest failure was that people must hear of although they know that the subject is broken.
         claim: of the notifier that is telling, or that did not live to say whether it has told.
         erased: whether the only subject that is left is one of whom nothing may be said any more.
@@ -237,6 +263,7 @@ class Incident:
     verb: str
     evidence: Alert
     evidence_at: tuple[datetime, str]
+    evidence_weight: int = 0
     affected: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     news_at: datetime | None = None
     told: Told | None = None
@@ -257,6 +284,7 @@ class Incident:
             failure.verb,
             failure.evidence,
             (signal.at, signal.identity),
+            failure.weight,
             news_at=signal.at if failure.news else None,
         )
 
@@ -300,8 +328,9 @@ class Incident:
         if failure is None:
             return self
         joined = self
-        if (signal.at, signal.identity) >= self.evidence_at:
-            joined = replace(self, evidence=failure.evidence, evidence_at=(signal.at, signal.identity))
+        place = (signal.at, signal.identity)
+        if (failure.weight, *place) >= (self.evidence_weight, *self.evidence_at):
+            joined = replace(self, evidence=failure.evidence, evidence_at=place, evidence_weight=failure.weight)
         if failure.news and (joined.news_at is None or signal.at > joined.news_at):
             joined = replace(joined, news_at=signal.at)
         return joined

@@ -243,6 +243,8 @@ class Sync:
         retries: how many jobs in a row failed for a passing cause.
         postponed: how often in a row its turn came to nothing.
         on_hold: the tenant is out of service.
+        distrusted: its data source may read a bucket that is not the tenant's: no sync counts.
+        trusted_from: the first generation whose sync counts since it does not any more.
     """
 
     tenant_id: TenantId
@@ -261,6 +263,8 @@ class Sync:
     retries: int = 0
     postponed: int = 0
     on_hold: bool = False
+    distrusted: bool = False
+    trusted_from: int = 0
     version: int = 0
 
     @property
@@ -320,6 +324,17 @@ class Sync:
     def has_synced(self, data_source_id: str) -> bool:
         """Whether that data source has been ingested at least once."""
         return self.synced_generation > 0 and self.synced_data_source_id == data_source_id
+
+    def not_to_be_trusted(self) -> Sync:
+        """What is in the index may be another tenant's, and so may be whatever is synced until `trusted_again`."""
+        return replace(self, distrusted=True, synced_data_source_id=None)
+
+    def trusted_again(self) -> Sync:
+        """The data source reads the tenant's own bucket: a sync that is requested from here on counts."""
+        return replace(self, distrusted=False, trusted_from=self.requested_generation + 1) if self.distrusted else self
+
+    def _trusts(self, result: SyncResult) -> bool:
+        return not self.distrusted and result.generation >= self.trusted_from
 
     # --- out of service, and back ---
 
@@ -399,7 +414,9 @@ class Sync:
             result=result,
             synced_generation=max(self.synced_generation, result.generation) if usable else self.synced_generation,
             synced_at=now if usable else self.synced_at,
-            synced_data_source_id=result.data_source_id if usable else self.synced_data_source_id,
+            synced_data_source_id=result.data_source_id
+            if usable and self._trusts(result)
+            else self.synced_data_source_id,
             pending_since=oldest or self.pending_since,
             waiters=self.waiters if retry else self._left_waiting(result),
             retries=self.retries + 1 if retry else 0,

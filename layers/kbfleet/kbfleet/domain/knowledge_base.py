@@ -173,10 +173,13 @@ class DataSource:
     configuration: Mapping[str, object] = field(default_factory=dict)
     deletion_policy: str = "DELETE"
 
+    def reads(self, wanted: Mapping[str, object]) -> bool:
+        """Whether it reads what one made with `wanted` (`dataSourceConfiguration`) would."""
+        return _holds(self.configuration, wanted)
+
     def reads_as(self, wanted: Mapping[str, object]) -> bool:
-        """Whether it reads what one made with `wanted` (`dataSourceConfiguration`) would, and takes its vectors along
-        when it is deleted."""
-        return _holds(self.configuration, wanted) and self.deletion_policy == "DELETE"
+        """Whether, beside that, it takes its vectors along when it is deleted."""
+        return self.reads(wanted) and self.deletion_policy == "DELETE"
 
     def require_usable(self) -> None:
         """Documents can be ingested through it.

@@ -14,12 +14,16 @@ class Disagreement(StrEnum):
     """A resource that is tagged or named as this fleet's, and that no tenant's record names."""
     MISSING = "MISSING"
     """A resource that a tenant's record names, and that is not there."""
+    FOREIGN = "FOREIGN"
+    """Something within a tenant's reach that is not the tenant's own, by the names that follow from its id."""
 
 
 class ResourceKind(StrEnum):
     BUCKET = "bucket"
     VECTOR_INDEX = "vector index"
     KNOWLEDGE_BASE = "knowledge base"
+    DATA_SOURCE = "data source"
+    DOCUMENTS = "documents"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +37,33 @@ class Finding:
 
     @property
     def advice(self) -> str:
+        if self.disagreement is Disagreement.FOREIGN:
+            return f"{self._way_out} Then `kbfleet reconcile --tenant {self.tenant_id}` says whether it is over."
         if self.disagreement is Disagreement.MISSING:
             return f"`kbfleet tenant add {self.tenant_id}` makes it again."
         return (
             f"`kbfleet tenant add {self.tenant_id}` takes it up; `kbfleet tenant offboard {self.tenant_id}` after that "
             "deletes it."
         )
+
+    @property
+    def _way_out(self) -> str:
+        match self.kind:
+            case ResourceKind.VECTOR_INDEX:
+                return (
+                    "Delete that knowledge base in the console, for its index cannot be changed; then `kbfleet tenant "
+                    f"add {self.tenant_id}` makes the tenant's own."
+                )
+            case ResourceKind.KNOWLEDGE_BASE:
+                return f"`kbfleet tenant add {self.tenant_id}` gives the tenant its own again."
+            case ResourceKind.BUCKET:
+                return f"`kbfleet tenant add {self.tenant_id}` makes it the tenant's own bucket, and syncs again."
+            case ResourceKind.DOCUMENTS:
+                return f"`kbfleet tenant add {self.tenant_id}` syncs again, which takes out what is not in the bucket."
+        return f"`kbfleet tenant add {self.tenant_id}` deletes it, with what it has brought."
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +74,8 @@ class Reconciliation:
         tenants: how many records were compared.
         resources: how many resources were looked at.
         repairs: tenants whose provisioning was started, because that was asked for.
+        looked_into, not_looked_into: how many tenants' knowledge bases were looked into for what is not the tenant's
+            own, and how many have yet to be: Bedrock takes few calls a second, so a large fleet is done in rounds.
     """
 
     at: datetime
@@ -56,6 +83,8 @@ class Reconciliation:
     resources: int
     findings: tuple[Finding, ...]
     repairs: tuple[TenantId, ...] = ()
+    looked_into: int = 0
+    not_looked_into: int = 0
 
     def count(self, disagreement: Disagreement) -> int:
         return sum(finding.disagreement is disagreement for finding in self.findings)

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime
 
-from kbfleet.domain.alert import Deployment, alarm_alert, document_alert, ingestion_alert, workflow_alert
+from kbfleet.domain.alert import (
+    Deployment,
+    alarm_alert,
+    breach_alert,
+    document_alert,
+    ingestion_alert,
+    workflow_alert,
+)
 from kbfleet.domain.documents import FailureReport
 from kbfleet.domain.incident import Concern, Failure, Signal
 from kbfleet.domain.ingestion import JobStateChange, Outcome
+from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.root_cause import RootCause, root_cause
 from kbfleet.domain.tenant import TenantId, Workflow, WorkflowFailure
 
 _CONCERNS = {Workflow.PROVISION_TENANT: Concern.PROVISIONING, Workflow.OFFBOARD_TENANT: Concern.OFFBOARDING}
 _DOCUMENTS = "documents"
+_ISOLATION = "isolation"
 _VERBS = {Workflow.PROVISION_TENANT: "tenant add", Workflow.OFFBOARD_TENANT: "tenant offboard"}
 
 
@@ -55,9 +64,28 @@ def of_workflow_success(
 ) -> tuple[Signal, ...]:
     """A provisioning or an offboarding that reached its end. With its offboarding, all of a tenant's troubles end."""
     own = _CONCERNS[workflow]
-    ended = (*_CONCERNS.values(), Concern.INGESTION) if own is Concern.OFFBOARDING else (own,)
+    every = (*_CONCERNS.values(), Concern.INGESTION, Concern.ISOLATION)
+    ended = every if own is Concern.OFFBOARDING else (own,)
     # Step Functions can take an execution up again that has failed: it then has failed and succeeded.
     return tuple(Signal(f"{execution}/SUCCEEDED", str(tenant_id), concern, ended_at) for concern in ended)
+
+
+def of_breach(breach: Breach, deployment: Deployment) -> tuple[Signal, ...]:
+    """Something is within a tenant's reach that is not its own. Each tenant has an incident of its own: one's must not
+    hide in another's. Where credentials are refused, it may be their role that is wrong, which hits all tenants at
+    once. Whatever it began as, it stays one incident."""
+    tenant = str(breach.tenant_id)
+    own = root_cause(_ISOLATION, "", error=f"of tenant {tenant}")
+    shared = root_cause(_ISOLATION, "credentials do not open the knowledge bases that the records name")
+    causes = (shared, own) if breach.seen_in is SeenIn.CREDENTIALS else (own, shared)
+    # A look names what is wrong; thousands of refused answers after it do not.
+    weight = 1 if breach.seen_in is SeenIn.RESOURCES else 0
+    failure = Failure(causes, breach_alert(breach, deployment), "tenant add", weight=weight)
+    return (Signal(breach.identity, tenant, Concern.ISOLATION, breach.occurred_at, failure),)
+
+
+def of_isolation_verified(verified: IsolationVerified) -> tuple[Signal, ...]:
+    return (Signal(verified.identity, str(verified.tenant_id), Concern.ISOLATION, verified.occurred_at),)
 
 
 def of_alarm(

@@ -138,6 +138,14 @@ class ResourceNames:
         """Whether these tags prove that a resource is this tenant's. Its name alone proves nothing."""
         return self.tags(tenant_id).items() <= tags.items()
 
+    def owned(self, name: str, tags: Mapping[str, str], tenant_id: TenantId) -> bool:
+        """Whether a knowledge base of that name and with these tags can be this tenant's. Tags that tell decide; where
+        somebody has removed them, the name must be the tenant's."""
+        told = {key: tags[key] for key in self.tags(tenant_id) if key in tags}
+        if told:
+            return told.items() <= self.tags(tenant_id).items()
+        return name == self.knowledge_base(tenant_id)
+
 
 class TenantStatus(StrEnum):
     PROVISIONING = "PROVISIONING"
@@ -223,7 +231,8 @@ class TenantStateChange:
 class Tenant:
     """A tenant's record in the registry. Resource ids are `None` until the resource is known to exist.
 
-    `announced` is whether the bus knows of the present status.
+    `announced` is whether the bus knows of the present status; `foreign`, what the last look found among its resources
+    that is not its own, for people.
     """
 
     tenant_id: TenantId
@@ -243,6 +252,7 @@ class Tenant:
     knowledge_base_id: str | None = None
     data_source_id: str | None = None
     drift: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
     failure: WorkflowFailure | None = None
     offboarding: Offboarding | None = None
     erasure: ErasureReceipt | None = None

@@ -349,7 +349,7 @@ OPERATIONS: tuple[Operation, ...] = (
         ReconciliationDetail,
         body=ReconciliationRequest,
         body_optional=True,
-        refusals=(InvalidInput,),
+        refusals=(InvalidInput, TenantNotFound),
         example={"repair": True},
     ),
     Operation(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.answer import Answer
+from kbfleet.domain.errors import IsolationBreached
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,12 +49,14 @@ def ask(
     answerers: Callable[[str], Answerer],
     sessions: Sessions,
     names: ResourceNames,
+    breached: Callable[[AskableTenant, IsolationBreached], None],
 ) -> Answer:
     """The answer, its citations, how fresh the knowledge behind it is, and the session to go on with.
 
     Args:
         session: of an earlier answer to the same asker, to take the conversation up.
         answerers: gives the answerer for a type of knowledge store.
+        breached: has people hear of an answer that was refused; it may not raise.
 
     Raises:
         TenantNotFound, TenantNotActive, SessionRefused, IsolationBreached, Throttled, NotReadyYet, AwsRefusal.
@@ -61,6 +64,10 @@ def ask(
     tenant = tenants.get(asker.tenant_id)
     if session is not None:
         inquiry = replace(inquiry, conversation=sessions.conversation(session, asker))
-    generated = answerers(tenant.knowledge_store).answer(tenant, inquiry)
-    generated.require_sources_in(names.bucket(asker.tenant_id), asker.tenant_id)
+    try:
+        generated = answerers(tenant.knowledge_store).answer(tenant, inquiry)
+        generated.require_sources_in(names.bucket(asker.tenant_id), asker.tenant_id)
+    except IsolationBreached as error:
+        breached(tenant, error)
+        raise
     return Answer(generated, tenant.freshness, session or sessions.issue(generated.conversation, asker))

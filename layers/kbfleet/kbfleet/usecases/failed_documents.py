@@ -31,8 +31,10 @@ from kbfleet.domain.errors import (
     TenantNotActive,
     TenantNotFound,
 )
+from kbfleet.domain.isolation import SeenIn
 from kbfleet.domain.knowledge_base import client_token
 from kbfleet.domain.tenant import TenantStatus
+from kbfleet.usecases.isolation import announce_breach
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -81,6 +83,7 @@ class FailureCollector:
     ingested_documents: IngestedDocuments
     stored_documents: StoredDocuments
     announcements: Announcements
+    clock: Clock
     names: ResourceNames
 
     def collect(self, job: JobStateChange) -> FailureReport | None:
@@ -117,7 +120,7 @@ class FailureCollector:
         try:
             data_source = _present_data_source(tenant, named.job)
             if not named.all:
-                listed, complete = self._listed(data_source, bucket)
+                listed, complete = self._listed(tenant.tenant_id, data_source)
                 failing = {document.uri: document for document in listed}
                 wanted = list(dict.fromkeys([*wanted, *failing]))
             complete = complete and len(wanted) <= max(MOST, len(known))
@@ -130,15 +133,21 @@ class FailureCollector:
             found = {uri: IngestedDocument(uri, IngestedStatus.NOT_FOUND) for uri in wanted}
         return {uri: failing.get(uri) or found[uri] for uri in wanted}, complete
 
-    def _listed(self, data_source: DataSourceReference, bucket: str) -> tuple[Sequence[IngestedDocument], bool]:
-        """The tenant's own that fail, among the documents that are looked through; and whether these are all."""
+    def _listed(self, tenant_id: TenantId, data_source: DataSourceReference) -> tuple[Sequence[IngestedDocument], bool]:
+        """The tenant's own that fail, among the documents that are looked through; and whether these are all. Others
+        should not be there: that is a breach."""
+        bucket = self.names.bucket(tenant_id)
         pages = self.ingested_documents.pages(data_source)
         try:
-            listed = (document for page in islice(pages, PAGES) for document in page)
-            failing = [document for document in listed if document.status.failing and is_in(bucket, document.uri)]
-            return failing, next(pages, None) is None
+            listed = [document for page in islice(pages, PAGES) for document in page]
+            complete = next(pages, None) is None
         except RequestRefused:
             return [], False  # whether every kind of knowledge base lists its documents is not said
+        own = [document for document in listed if is_in(bucket, document.uri)]
+        if len(own) < len(listed):
+            found = [f"documents of data source {data_source.data_source_id}"]
+            announce_breach(tenant_id, SeenIn.RESOURCES, found, announcements=self.announcements, clock=self.clock)
+        return [document for document in own if document.status.failing], complete
 
     def _brought_up_to_date(
         self,

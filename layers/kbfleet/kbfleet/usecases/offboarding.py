@@ -14,7 +14,6 @@ from kbfleet.domain.errors import (
     BucketNameTaken,
     ErasureIncomplete,
     NotReadyYet,
-    ResourceConflict,
 )
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind, KnowledgeBaseStatus
 from kbfleet.domain.tenant import (
@@ -22,6 +21,7 @@ from kbfleet.domain.tenant import (
     Reservation,
     TenantStatus,
 )
+from kbfleet.usecases.data_sources import delete_data_source
 from kbfleet.usecases.incidents import forget, forgotten
 from kbfleet.usecases.lifecycle import put_sync_on_hold
 from kbfleet.usecases.reservations import (
@@ -183,20 +183,9 @@ def delete_data_sources(
             if found.status == "DELETE_UNSUCCESSFUL" and knowledge_base.kind is KnowledgeBaseKind.VECTOR:
                 knowledge_bases.retain_vectors(reference)
             if found.status != "DELETING":
-                _delete_data_source(reference, knowledge_bases)
+                delete_data_source(reference, knowledge_bases)
     if left:
         raise NotReadyYet(f"Data sources of tenant {tenant.tenant_id} are still being deleted: {', '.join(left)}.")
-
-
-def _delete_data_source(reference: DataSourceReference, knowledge_bases: KnowledgeBases) -> None:
-    try:
-        knowledge_bases.delete_data_source(reference)
-    except ResourceConflict as error:
-        # A job that a console or a tick has started in the meantime.
-        job = knowledge_bases.running_ingestion_job(reference)
-        if job is not None:
-            knowledge_bases.stop_ingestion(reference, job.ingestion_job_id)
-        raise NotReadyYet(f"Data source {reference.data_source_id} is still in use: {error}") from error
 
 
 def delete_knowledge_base(
@@ -284,7 +273,7 @@ def verify_erasure(
         ErasureIncomplete: naming what is left.
     """
     tenant = held(reservation, registry)
-    bucket = tenant.bucket_name or names.bucket(tenant.tenant_id)
+    bucket = names.bucket(tenant.tenant_id)
     knowledge_base = tenant.knowledge_base_id or names.knowledge_base(tenant.tenant_id)
     log_delivery = names.log_delivery(tenant.tenant_id)
     usage_key = names.usage_key(tenant.tenant_id)
@@ -345,7 +334,8 @@ def announce_offboarding_failed(tenant_id: TenantId, failure: WorkflowFailure, *
 
 def _own_bucket(tenant: Tenant, buckets: DocumentBuckets, names: ResourceNames) -> str | None:
     """`None` if there is none, also when its name belongs to somebody else, which is why the tenant never got one."""
-    name = tenant.bucket_name or names.bucket(tenant.tenant_id)
+    # By its id: a record that names another tenant's must not have that deleted.
+    name = names.bucket(tenant.tenant_id)
     try:
         return name if buckets.exists(name) else None
     except BucketNameTaken:
@@ -355,9 +345,11 @@ def _own_bucket(tenant: Tenant, buckets: DocumentBuckets, names: ResourceNames) 
 
 
 def _knowledge_bases(tenant: Tenant, knowledge_bases: KnowledgeBases, names: ResourceNames) -> list[KnowledgeBase]:
-    """The recorded one, and those of its name that carry its tags: one may have been made and never written down."""
+    """The recorded one, unless its tags or its name say that it is another's, and those of the tenant's name that carry
+    its tags: one may have been made and never written down."""
     recorded = knowledge_bases.get(tenant.knowledge_base_id) if tenant.knowledge_base_id else None
-    found = {recorded.knowledge_base_id: recorded} if recorded else {}
+    own = recorded is not None and names.owned(recorded.name, knowledge_bases.tags(recorded), tenant.tenant_id)
+    found = {recorded.knowledge_base_id: recorded} if recorded is not None and own else {}
     for one in knowledge_bases.named(names.knowledge_base(tenant.tenant_id)):
         if one.knowledge_base_id not in found and names.marked(knowledge_bases.tags(one), tenant.tenant_id):
             found[one.knowledge_base_id] = one

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kbfleet.domain.errors import (
     CapacityExceeded,
     ConcurrentUpdate,
+    DataSourceFailed,
     KnowledgeBaseNotOurs,
     KnowledgeStoreNotOffered,
     LeaseLost,
@@ -20,8 +21,16 @@ from kbfleet.domain.errors import (
     TenantBusy,
     TenantNotFound,
 )
+from kbfleet.domain.incident import Concern
 from kbfleet.domain.ingestion import Priority
-from kbfleet.domain.knowledge_base import Capacity, KnowledgeBaseState, KnowledgeBaseStatus, client_token
+from kbfleet.domain.isolation import SeenIn
+from kbfleet.domain.knowledge_base import (
+    Capacity,
+    DataSourceStatus,
+    KnowledgeBaseState,
+    KnowledgeBaseStatus,
+    client_token,
+)
 from kbfleet.domain.tenant import (
     DataSourceReference,
     Reservation,
@@ -29,7 +38,9 @@ from kbfleet.domain.tenant import (
     TenantStatus,
     Workflow,
 )
+from kbfleet.usecases.data_sources import delete_data_source, own_data_source
 from kbfleet.usecases.ingestion import update_sync
+from kbfleet.usecases.isolation import announce_breach
 from kbfleet.usecases.reservations import (
     announce_left_over,
     announce_status,
@@ -48,7 +59,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from kbfleet.domain.ingestion import Sync
-    from kbfleet.domain.knowledge_base import KnowledgeBase
+    from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
     from kbfleet.domain.tenant import (
         ProvisioningRequest,
         ResourceNames,
@@ -62,6 +73,7 @@ if TYPE_CHECKING:
         DocumentBuckets,
         Execution,
         Executions,
+        Incidents,
         KnowledgeBases,
         LogDeliveries,
         SyncLedger,
@@ -250,7 +262,8 @@ def ensure_bucket(
 ) -> str:
     """The tenant's document bucket exists with every promised setting. Returns: its name."""
     tenant = held(reservation, registry)
-    bucket_name = tenant.bucket_name or names.bucket(tenant.tenant_id)
+    # Its name follows from the tenant's id: a record that names another one is wrong.
+    bucket_name = names.bucket(tenant.tenant_id)
     buckets.ensure(bucket_name, names.tags(tenant.tenant_id))
     keep(tenant, replace(tenant, bucket_name=bucket_name), registry=registry, clock=clock)
     return bucket_name
@@ -280,7 +293,8 @@ def ensure_knowledge_base(
     """The tenant's knowledge base exists as it should be; says whether it is ready, and if not, when to look again.
 
     What can be changed in place is (service role, description, tags). What cannot is left as it is, and written into
-    the tenant's record as drift.
+    the tenant's record as drift. A recorded one that is not the tenant's own by its tags and name is left alone, and
+    the tenant gets its own.
 
     Args:
         look_after_at_most: where knowledge bases are made faster than they usually are, the time it takes there.
@@ -296,6 +310,9 @@ def ensure_knowledge_base(
     wanted = store.knowledge_base_configuration(_required(tenant.knowledge_store_reference, tenant, "knowledge store"))
     tags = names.tags(tenant.tenant_id)
     known = knowledge_bases.get(tenant.knowledge_base_id) if tenant.knowledge_base_id else None
+    if known is not None and not names.owned(known.name, knowledge_bases.tags(known), tenant.tenant_id):
+        _breached(tenant.tenant_id, [f"knowledge base {known.knowledge_base_id}"], announcements, clock)
+        known = None
     found = known or _adopt_or_create_knowledge_base(tenant, wanted, knowledge_bases, names)
     if not found.stores_as(wanted):
         raise KnowledgeBaseNotOurs(
@@ -329,6 +346,11 @@ def ensure_knowledge_base(
             log_deliveries.delete(delivery)
     wait = found.look_again_after(now, min(store.usual_creation, look_after_at_most))
     return KnowledgeBaseState(found.knowledge_base_id, found.status, ready, wait)
+
+
+def _breached(tenant_id: TenantId, resources: list[str], announcements: Announcements, clock: Clock) -> None:
+    """What is about to be put right has been wrong: people hear of it."""
+    announce_breach(tenant_id, SeenIn.RESOURCES, resources, announcements=announcements, clock=clock)
 
 
 def _adopt_or_create_knowledge_base(
@@ -368,21 +390,34 @@ def ensure_data_source(
     reservation: Reservation,
     *,
     registry: TenantRegistry,
+    ledger: SyncLedger,
     stores: Stores,
     knowledge_bases: KnowledgeBases,
+    announcements: Announcements,
     names: ResourceNames,
     clock: Clock,
 ) -> str:
     """The knowledge base reads the tenant's bucket, and nothing else. Returns: the data source's id.
 
+    Whatever else it reads is deleted, with what it has brought. A data source of ours that has read another bucket is
+    changed back, and then has not been synced yet: what it has brought stays until it is.
+
     Raises:
-        DataSourceFailed, NotReadyYet: see `DataSource.require_usable`.
+        DataSourceFailed: see `DataSource.require_usable`; or one that should not be there cannot be deleted.
+        NotReadyYet: see `DataSource.require_usable`; or one that should not be there is still being deleted.
     """
     tenant = held(reservation, registry)
     knowledge_base_id = _required(tenant.knowledge_base_id, tenant, "knowledge base")
     name = names.data_source()
-    wanted = store_of(tenant, stores).data_source_configuration(_required(tenant.bucket_name, tenant, "bucket"))
-    found = knowledge_bases.find_data_source(knowledge_base_id, name)
+    wanted = store_of(tenant, stores).data_source_configuration(names.bucket(tenant.tenant_id))
+    listed = knowledge_bases.data_sources(knowledge_base_id)
+    own = own_data_source(listed, tenant, names)
+    foreign = [one for one in listed if one != own]
+    if unheard := [one.data_source_id for one in foreign if one.status is not DataSourceStatus.DELETING]:
+        resources = [f"data source {data_source_id}" for data_source_id in unheard]
+        _breached(tenant.tenant_id, resources, announcements, clock)
+    stuck = [problem for one in foreign if (problem := _removal_problem(knowledge_base_id, one, knowledge_bases))]
+    found = knowledge_bases.data_source(DataSourceReference(knowledge_base_id, own.data_source_id)) if own else None
     if found is None:
         token = client_token(knowledge_base_id, name, str(tenant.fence), configuration=wanted)
         try:
@@ -396,11 +431,45 @@ def ensure_data_source(
     keep(tenant, replace(tenant, data_source_id=found.data_source_id), registry=registry, clock=clock)
     found.require_usable()
     if not found.reads_as(wanted):
+        if not found.reads(wanted):
+            resources = [f"bucket of data source {found.data_source_id}"]
+            _breached(tenant.tenant_id, resources, announcements, clock)
+            # Before it is changed: after a crash in between, nobody could tell any more.
+            update_sync(tenant.tenant_id, lambda sync: sync.not_to_be_trusted(), ledger=ledger)
         knowledge_bases.update_data_source(
             DataSourceReference(knowledge_base_id, found.data_source_id), name, configuration=wanted
         )
         raise NotReadyYet(f"Data source {name} of {knowledge_base_id} is being changed back to what it should be.")
+    if stuck:
+        raise DataSourceFailed(
+            f"Tenant {tenant.tenant_id}'s knowledge base {knowledge_base_id} reads what is not the tenant's: "
+            f"{'; '.join(stuck)}.",
+            remedy="Mend the cause, then provision the tenant again.",
+        )
+    if foreign:
+        ids = ", ".join(one.data_source_id for one in foreign)
+        raise NotReadyYet(f"Data sources of {knowledge_base_id} that should not be there are being deleted: {ids}.")
     return found.data_source_id
+
+
+def _removal_problem(knowledge_base_id: str, listed: DataSource, knowledge_bases: KnowledgeBases) -> str:
+    """Begins to delete a data source, and its vectors with it. Returns: why it could not be deleted before, if so."""
+    data_source = DataSourceReference(knowledge_base_id, listed.data_source_id)
+    if listed.status is DataSourceStatus.DELETING:
+        return ""
+    found = knowledge_bases.data_source(data_source)
+    if found is None or found.status in {DataSourceStatus.DELETING, DataSourceStatus.UPDATING}:
+        return ""
+    problem = ""
+    if found.status is DataSourceStatus.DELETE_UNSUCCESSFUL:
+        reasons = "; ".join(found.failure_reasons) or "no reason given"
+        problem = f"data source {data_source.data_source_id} could not be deleted: {reasons}"
+    if found.deletion_policy != "DELETE":
+        # Else its vectors would outlive it, and nobody could find them any more.
+        knowledge_bases.update_data_source(data_source, found.name, configuration=found.configuration)
+    else:
+        delete_data_source(data_source, knowledge_bases)
+    return problem
 
 
 def _required(value: str | None, tenant: Tenant, what: str) -> str:
@@ -445,14 +514,16 @@ def run_first_sync(
     registry: TenantRegistry,
     stores: Stores,
     ledger: SyncLedger,
+    incidents: Incidents,
     callbacks: TaskCallbacks,
     ticks: Ticks,
     clock: Clock,
 ) -> None:
     """Sees to it that the task is answered once the tenant's documents have been ingested at least once.
 
-    A data source that has been synced answers at once. Else a sync is requested, also while another is under way: that
-    one may belong to a knowledge base that is gone, or fail for a cause that has been mended since.
+    A data source that has been synced answers at once, unless a breach of the tenant's isolation is open: a sync takes
+    out what does not come from its bucket. Else a sync is requested, also while another is under way: that one may
+    belong to a knowledge base that is gone, or fail for a cause that has been mended since.
     """
     tenant = held(reservation, registry)
     data_source_id = _required(tenant.data_source_id, tenant, "data source")
@@ -461,9 +532,10 @@ def run_first_sync(
     def wait_for_first_sync(sync: Sync) -> Sync:
         if any(waiter.task_token == task_token for waiter in sync.waiters):
             return sync
-        return sync.of_kind(kind).requested(clock.now(), Priority.REQUESTED, task_token)
+        return sync.of_kind(kind).trusted_again().requested(clock.now(), Priority.REQUESTED, task_token)
 
-    if ledger.find(tenant.tenant_id).has_synced(data_source_id):
+    well = incidents.timeline(str(tenant.tenant_id), Concern.ISOLATION).settled
+    if well and ledger.find(tenant.tenant_id).has_synced(data_source_id):
         callbacks.succeed(task_token, {"outcome": "ALREADY_SYNCED"})
         return
     update_sync(tenant.tenant_id, wait_for_first_sync, ledger=ledger)

@@ -14,9 +14,11 @@ from kbfleet.usecases.reservations import announce_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from kbfleet.domain.tenant import ResourceNames, Tenant, TenantId
     from kbfleet.ports import Announcements, Clock, DocumentBuckets, Executions, KnowledgeBases, TenantRegistry
+    from kbfleet.usecases.isolation import IsolationLook
     from kbfleet.usecases.reservations import Stores
 
 _A_WHILE = timedelta(minutes=5)
@@ -44,17 +46,22 @@ def reconcile(
     knowledge_bases: KnowledgeBases,
     executions: Executions,
     announcements: Announcements,
+    isolation: IsolationLook,
     names: ResourceNames,
     clock: Clock,
+    until: datetime,
+    first: TenantId | None = None,
     repair: bool = False,
 ) -> Reconciliation:
-    """Looks at every record and every resource of the fleet, and publishes what it found.
+    """Looks at every record and every resource of the fleet, and publishes what it found. Then it goes on looking into
+    tenants' knowledge bases for what is not their own, as long as there is time.
 
     A status that nobody could publish is published. The resources are listed before the records are read: what is
     written down meanwhile explains what was listed.
 
     Args:
-        repair: start the provisioning of tenants that miss something. Nothing is ever deleted.
+        until, first: see `IsolationLook.go_round`.
+        repair: start the provisioning of tenants that miss something. What is there too much stays for people.
     """
     resources = _Resources(
         dict(buckets.of_fleet(names)),
@@ -75,7 +82,17 @@ def reconcile(
         # Whoever has just stored a status is about to publish it.
         if clock.now() - tenant.status_since > _A_WHILE:
             announce_status(tenant, registry=registry, announcements=announcements)
-    report = Reconciliation(clock.now(), len(tenants), len(resources), findings, tuple(repairs))
+    # Last: it writes records as well.
+    looked = isolation.go_round(tenants, until=until, first=first)
+    report = Reconciliation(
+        clock.now(),
+        len(tenants),
+        len(resources),
+        (*looked.findings, *findings),
+        tuple(repairs),
+        looked_into=looked.looked_into,
+        not_looked_into=looked.not_looked_into,
+    )
     announcements.reconciled(report)
     return report
 

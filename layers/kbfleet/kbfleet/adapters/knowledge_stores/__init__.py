@@ -68,6 +68,15 @@ class StoreType(Protocol):
     def made_of(cls, resources: StoreResources) -> KnowledgeStore: ...
 
 
+def storage(configuration: Mapping[str, object], kind: str, member: str) -> Mapping[str, object]:
+    """That member of a `storageConfiguration` of that type; empty if it is of another."""
+    found = configuration.get("storageConfiguration")
+    if not isinstance(found, Mapping) or found.get("type") != kind:
+        return {}
+    own = found.get(member)
+    return own if isinstance(own, Mapping) else {}
+
+
 def vector_knowledge_base(embedding_model_arn: str, storage: Mapping[str, object]) -> Mapping[str, object]:
     """The arguments of CreateKnowledgeBase for a knowledge base of type VECTOR on that `storageConfiguration`."""
     return {

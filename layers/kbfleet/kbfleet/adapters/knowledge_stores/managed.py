@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
-from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind, kind_of
 from kbfleet.domain.uploads import MAX_METADATA_BYTES
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ class ManagedKnowledgeStore:
 
     def delete(self, tenant_id: TenantId) -> None:
         """Nothing to do: deleting the knowledge base deletes its vectors."""
+
+    def holds(self, tenant_id: TenantId, configuration: Mapping[str, object]) -> bool:  # noqa: ARG002 - as above
+        return kind_of(configuration) is KnowledgeBaseKind.MANAGED
 
     def tenants(self) -> Iterator[TenantId]:
         return iter(())

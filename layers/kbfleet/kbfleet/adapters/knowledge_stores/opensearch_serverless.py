@@ -19,6 +19,7 @@ from kbfleet.adapters.knowledge_stores import (
     EMBEDDING_DIMENSION,
     differences,
     s3_data_source,
+    storage,
     vector_knowledge_base,
 )
 from kbfleet.domain.errors import KnowledgeStoreUnusable, NotReadyYet
@@ -120,6 +121,11 @@ class OpenSearchServerlessKnowledgeStore:
         with translated(self._subject(tenant_id)), suppress(self._client.exceptions.ResourceNotFoundException):
             self._client.delete_index(id=self._collection_id, indexName=self._names.vector_index(tenant_id))
         self._catalogue.remove(tenant_id)
+
+    def holds(self, tenant_id: TenantId, configuration: Mapping[str, object]) -> bool:
+        found = storage(configuration, "OPENSEARCH_SERVERLESS", "opensearchServerlessConfiguration")
+        place = (found.get("collectionArn"), found.get("vectorIndexName"))
+        return place == (self._collection_arn, self._names.vector_index(tenant_id))
 
     def tenants(self) -> Iterator[TenantId]:
         return filter(self.exists, self._catalogue.tenants())

@@ -11,6 +11,7 @@ from kbfleet.adapters.knowledge_stores import (
     EMBEDDING_DIMENSION,
     differences,
     s3_data_source,
+    storage,
     tenant_ids,
     vector_knowledge_base,
 )
@@ -77,6 +78,12 @@ class S3VectorsKnowledgeStore:
             self._client.delete_index(
                 vectorBucketName=self._vector_bucket, indexName=self._names.vector_index(tenant_id)
             )
+
+    def holds(self, tenant_id: TenantId, configuration: Mapping[str, object]) -> bool:
+        found = storage(configuration, "S3_VECTORS", "s3VectorsConfiguration").get("indexArn")
+        names = self._names
+        place = f"s3vectors:{names.region}:{names.account}:bucket/{self._vector_bucket}/index"
+        return isinstance(found, str) and found.split(":", 2)[-1] == f"{place}/{names.vector_index(tenant_id)}"
 
     def tenants(self) -> Iterator[TenantId]:
         with translated(f"the indexes of vector bucket {self._vector_bucket}"):

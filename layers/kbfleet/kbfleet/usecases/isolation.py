@@ -1,0 +1,234 @@
+"""Telling of a breach of the walls between tenants, and looking whether there is one (decision 25).
+
+What a tenant may reach follows from its id alone, by `ResourceNames`: a record that is wrong proves nothing.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from kbfleet.domain.document_names import is_in
+from kbfleet.domain.errors import ConcurrentUpdate, KbfleetError, RequestRefused, Throttled
+from kbfleet.domain.incident import Concern
+from kbfleet.domain.isolation import MAX_NAMED, Breach, IsolationVerified, SeenIn
+from kbfleet.domain.reconciliation import Disagreement, Finding, ResourceKind
+from kbfleet.domain.tenant import DataSourceReference, TenantStatus
+from kbfleet.usecases.data_sources import own_data_source
+from kbfleet.usecases.reservations import store_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from kbfleet.domain.knowledge_base import KnowledgeBase
+    from kbfleet.domain.tenant import ResourceNames, Tenant, TenantId
+    from kbfleet.ports import (
+        Announcements,
+        Clock,
+        Incidents,
+        IngestedDocuments,
+        KnowledgeBases,
+        SyncLedger,
+        TenantRegistry,
+        TenantRounds,
+    )
+    from kbfleet.usecases.reservations import Stores
+
+_SETTLED = {TenantStatus.ACTIVE, TenantStatus.FAILED, TenantStatus.SUSPENDED}
+"""Whose knowledge base is neither just being made nor deleted."""
+
+MAX_DOCUMENT_PAGES = 50
+"""Of a hundred documents each, of a tenant whose incident is open. ListKnowledgeBaseDocuments may be called five times
+a second (AWS documentation, Quotas for Amazon Bedrock)."""
+
+
+def announce_breach(
+    tenant_id: TenantId, seen_in: SeenIn, resources: Iterable[str], *, announcements: Announcements, clock: Clock
+) -> None:
+    """Publishes that something is within a tenant's reach that is not its own: the incident follows from it. It may be
+    told again and again; one tenant has one incident.
+
+    Args:
+        resources: what it is, by kind and id, such as `data source ABCDEFGHIJ`. Never a tenant's text, and never the
+            key of somebody else's document.
+
+    Raises: Throttled, NotReadyYet, AwsRefusal.
+    """
+    announcements.isolation_breached(Breach(tenant_id, seen_in, tuple(resources)[:MAX_NAMED], clock.now()))
+
+
+@dataclass(frozen=True, slots=True)
+class IsolationRound:
+    """What one part of a round through the tenants found.
+
+    Args:
+        looked_into, not_looked_into: tenants.
+        troubles: why some of those could not be looked into.
+    """
+
+    findings: tuple[Finding, ...]
+    looked_into: int
+    not_looked_into: int
+    troubles: tuple[tuple[TenantId, KbfleetError], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IsolationLook:
+    """Looks into what tenants have for what is not their own.
+
+    A tenant costs four calls: its knowledge base, the tags and the data sources of that, and what the tenant's own
+    source reads. An account has ten of each a second (AWS documentation, Quotas for Amazon Bedrock), which calls one
+    after the other do not reach. While a breach of a tenant is open, the documents in its index are listed, too.
+    """
+
+    registry: TenantRegistry
+    ledger: SyncLedger
+    stores: Stores
+    knowledge_bases: KnowledgeBases
+    ingested_documents: IngestedDocuments
+    incidents: Incidents
+    announcements: Announcements
+    rounds: TenantRounds
+    names: ResourceNames
+    clock: Clock
+
+    def go_round(
+        self, tenants: Mapping[TenantId, Tenant], *, until: datetime, first: TenantId | None
+    ) -> IsolationRound:
+        """Takes up where the last time stopped.
+
+        Args:
+            until: when to stop; one tenant is looked into at least.
+            first: with which tenant to begin, wherever the round is.
+        """
+        left = self._in_order(tenants)
+        asked = [first] if first in left else []
+        findings: list[Finding] = []
+        troubles: list[tuple[TenantId, KbfleetError]] = []
+        looked_into, last = 0, self.rounds.position()
+        waiting = [*asked, *(tenant_id for tenant_id in left if tenant_id != first)]
+        for number, tenant_id in enumerate(waiting):
+            if number and self.clock.now() >= until:
+                break
+            try:
+                findings += self._look_into(tenants[tenant_id])
+                looked_into += 1
+            except Throttled as error:
+                # Ticks need the request rate more urgently: the next time begins with this tenant.
+                troubles.append((tenant_id, error))
+                break
+            except KbfleetError as error:
+                # One tenant's trouble must not keep the others from their turn.
+                troubles.append((tenant_id, error))
+            if tenant_id not in asked:
+                last = tenant_id
+        else:
+            last = None
+        self.rounds.move(last)
+        return IsolationRound(tuple(findings), looked_into, len(waiting) - looked_into, tuple(troubles))
+
+    def _in_order(self, tenants: Mapping[TenantId, Tenant]) -> list[TenantId]:
+        settled = sorted(
+            tenant_id
+            for tenant_id, tenant in tenants.items()
+            if tenant.status in _SETTLED and tenant.knowledge_base_id is not None
+        )
+        last = self.rounds.position()
+        if last is None:
+            return settled
+        behind = [tenant_id for tenant_id in settled if tenant_id > last]
+        return behind + [tenant_id for tenant_id in settled if tenant_id <= last]
+
+    def _look_into(self, tenant: Tenant) -> tuple[Finding, ...]:
+        began = self.clock.now()
+        well = self.incidents.timeline(str(tenant.tenant_id), Concern.ISOLATION).settled
+        findings, whole = self._found(tenant, thoroughly=not well)
+        if findings:
+            announce_breach(
+                tenant.tenant_id,
+                SeenIn.RESOURCES,
+                map(str, findings),
+                announcements=self.announcements,
+                clock=self.clock,
+            )
+        elif whole and not well:
+            self.announcements.isolation_verified(IsolationVerified(tenant.tenant_id, began))
+        if findings or whole:
+            self._write_down(tenant.tenant_id, tuple(map(str, findings)))
+        return findings
+
+    def _found(self, tenant: Tenant, *, thoroughly: bool) -> tuple[tuple[Finding, ...], bool]:
+        """Returns: what is foreign, and whether that is all there can be."""
+        knowledge_base = self.knowledge_bases.get(str(tenant.knowledge_base_id))
+        if knowledge_base is None:
+            return (), False
+        of_record = self._of_record(tenant, knowledge_base)
+        if any(finding.kind is ResourceKind.KNOWLEDGE_BASE for finding in of_record):
+            # What it reads is somebody else's as well, and all right where it is.
+            return of_record, True
+        own, of_sources = self._of_data_sources(tenant, knowledge_base.knowledge_base_id)
+        findings, whole = of_record + of_sources, own is not None
+        if thoroughly and own is not None:
+            foreign, all_seen = self._of_documents(tenant, own)
+            findings += foreign
+            whole = all_seen and self.ledger.find(tenant.tenant_id).has_synced(own.data_source_id)
+        return findings, whole
+
+    def _of_record(self, tenant: Tenant, knowledge_base: KnowledgeBase) -> tuple[Finding, ...]:
+        tenant_id, found = tenant.tenant_id, list[Finding]()
+        if tenant.bucket_name not in {None, self.names.bucket(tenant_id)}:
+            found.append(_foreign(ResourceKind.BUCKET, f"{tenant.bucket_name} in its record", tenant_id))
+        own_id = knowledge_base.knowledge_base_id
+        if not self.names.owned(knowledge_base.name, self.knowledge_bases.tags(knowledge_base), tenant_id):
+            found.append(_foreign(ResourceKind.KNOWLEDGE_BASE, own_id, tenant_id))
+        elif not store_of(tenant, self.stores).holds(tenant_id, knowledge_base.configuration):
+            found.append(_foreign(ResourceKind.VECTOR_INDEX, f"of knowledge base {own_id}", tenant_id))
+        return tuple(found)
+
+    def _of_data_sources(
+        self, tenant: Tenant, knowledge_base_id: str
+    ) -> tuple[DataSourceReference | None, tuple[Finding, ...]]:
+        """Returns: the tenant's own one, and what is foreign."""
+        tenant_id = tenant.tenant_id
+        listed = self.knowledge_bases.data_sources(knowledge_base_id)
+        own = own_data_source(listed, tenant, self.names)
+        found = [_foreign(ResourceKind.DATA_SOURCE, one.data_source_id, tenant_id) for one in listed if one != own]
+        if own is None:
+            return None, tuple(found)
+        reference = DataSourceReference(knowledge_base_id, own.data_source_id)
+        described = self.knowledge_bases.data_source(reference)
+        if described is None:
+            return None, tuple(found)
+        wanted = store_of(tenant, self.stores).data_source_configuration(self.names.bucket(tenant_id))
+        if not described.reads(wanted):
+            found.append(_foreign(ResourceKind.BUCKET, f"of data source {own.data_source_id}", tenant_id))
+        return reference, tuple(found)
+
+    def _of_documents(self, tenant: Tenant, own: DataSourceReference) -> tuple[tuple[Finding, ...], bool]:
+        """Returns: what is foreign, and whether all documents were seen."""
+        bucket = self.names.bucket(tenant.tenant_id)
+        try:
+            for number, page in enumerate(self.ingested_documents.pages(own)):
+                if number >= MAX_DOCUMENT_PAGES:
+                    return (), False
+                if any(not is_in(bucket, document.uri) for document in page):
+                    name = f"of data source {own.data_source_id}"
+                    return (_foreign(ResourceKind.DOCUMENTS, name, tenant.tenant_id),), True
+        except RequestRefused:
+            # Whether a knowledge base of type MANAGED lists documents is not documented.
+            return (), False
+        return (), True
+
+    def _write_down(self, tenant_id: TenantId, foreign: tuple[str, ...]) -> None:
+        """For whoever looks at the tenant. An execution that has its lease may write the record at this moment."""
+        stored = self.registry.find(tenant_id)
+        if stored is None or stored.lease is not None or stored.foreign == foreign:
+            return
+        with suppress(ConcurrentUpdate):  # somebody else has the tenant: the next look is soon enough
+            self.registry.replace(replace(stored, foreign=foreign), fence=stored.fence)
+
+
+def _foreign(kind: ResourceKind, name: str, tenant_id: TenantId) -> Finding:
+    return Finding(Disagreement.FOREIGN, kind, name, tenant_id)

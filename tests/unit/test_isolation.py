@@ -1,0 +1,345 @@
+"""A breach is heard: what is not a tenant's own is found, told of once, and over when somebody has looked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kbfleet.domain import signals
+from kbfleet.domain.documents import IngestedStatus
+from kbfleet.domain.errors import AccessRefused, Throttled
+from kbfleet.domain.incident import SIGNALS_KEPT, Concern
+from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
+from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus
+from kbfleet.domain.reconciliation import ResourceKind
+from kbfleet.domain.tenant import DataSourceReference, TenantId, TenantStatus, Workflow
+from kbfleet.usecases.incidents import IncidentDesk
+from kbfleet.usecases.isolation import MAX_DOCUMENT_PAGES, IsolationRound
+from tests.support.clock import START
+from tests.support.fakes import InMemoryIncidents, RecordingAlertChannel
+from tests.support.fleet import Fleet
+from tests.support.samples import ACME, DEPLOYMENT, NAMES, SAKURA
+
+A_MINUTE = timedelta(minutes=1)
+ANSWER, CREDENTIALS, RESOURCES = SeenIn.ANSWER, SeenIn.CREDENTIALS, SeenIn.RESOURCES
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    """Two tenants with everything that a provisioning makes, and synced."""
+    fleet = Fleet()
+    for tenant_id in (ACME, SAKURA):
+        fleet.store.ensure(tenant_id)
+        source = fleet.add(tenant_id)
+        synced = fleet.ledger.find(tenant_id)
+        fleet.ledger.save(
+            replace(synced, requested_generation=1, synced_generation=1, synced_data_source_id=source.data_source_id)
+        )
+    return fleet
+
+
+def look(fleet: Fleet, *, first: TenantId | None = None, within: timedelta = A_MINUTE) -> IsolationRound:
+    tenants = {tenant.tenant_id: tenant for tenant in fleet.registry.all()}
+    return fleet.isolation_look.go_round(tenants, until=fleet.clock.now() + within, first=first)
+
+
+def own(fleet: Fleet, tenant_id: TenantId = ACME) -> DataSourceReference:
+    return fleet.registry.get(tenant_id).data_source()
+
+
+def reading(fleet: Fleet, owner: TenantId) -> dict[str, object]:
+    return dict(fleet.store.data_source_configuration(NAMES.bucket(owner)))
+
+
+def add_in_console(fleet: Fleet, name: str = "quick-test") -> DataSource:
+    """A data source of acme's knowledge base that reads sakura's bucket."""
+    return fleet.knowledge_bases.create_data_source(
+        own(fleet).knowledge_base_id, name, configuration=reading(fleet, SAKURA), client_token=f"{name:-<33}"
+    )
+
+
+def told(fleet: Fleet) -> IncidentDesk:
+    """Has everything that was published so far recorded."""
+    desk = IncidentDesk(fleet.incidents, RecordingAlertChannel(), fleet.clock, DEPLOYMENT)
+    for breach in fleet.announcements.breaches:
+        for signal in signals.of_breach(breach, DEPLOYMENT):
+            desk.record(signal)
+    for verified in fleet.announcements.verifications:
+        for signal in signals.of_isolation_verified(verified):
+            desk.record(signal)
+    return desk
+
+
+def open_breach(fleet: Fleet) -> None:
+    fleet.announcements.isolation_breached(Breach(ACME, ANSWER, ("knowledge base KB",), fleet.clock.now()))
+    told(fleet)
+    fleet.clock.advance(1)
+
+
+def is_open(fleet: Fleet) -> bool:
+    told(fleet)
+    return not fleet.incidents.timeline("acme", Concern.ISOLATION).settled
+
+
+class TestALook:
+    def test_a_fleet_in_order_is_well_and_nothing_is_published(self, fleet: Fleet) -> None:
+        assert look(fleet) == IsolationRound((), 2, 0, ())
+        assert not fleet.announcements.breaches
+        assert not fleet.announcements.verifications
+
+    def test_a_second_data_source_is_named_published_and_written_down(self, fleet: Fleet) -> None:
+        added = add_in_console(fleet)
+        (finding,) = look(fleet).findings
+        assert (finding.kind, finding.name, finding.tenant_id) == (
+            ResourceKind.DATA_SOURCE,
+            added.data_source_id,
+            ACME,
+        )
+        assert "kbfleet tenant add acme" in finding.advice
+        (breach,) = fleet.announcements.breaches
+        assert breach.resources == (f"data source {added.data_source_id}",)
+        assert fleet.registry.get(ACME).foreign == breach.resources
+        assert fleet.registry.get(SAKURA).foreign == ()
+
+    def test_every_data_source_on_every_page_is_looked_at(self, fleet: Fleet) -> None:
+        added = {add_in_console(fleet, f"quick-test-{number}").data_source_id for number in range(4)}
+        assert {finding.name for finding in look(fleet).findings} == added
+
+    def test_our_own_data_source_that_reads_anothers_bucket_is_named(self, fleet: Fleet) -> None:
+        fleet.knowledge_bases.update_data_source(own(fleet), "documents", configuration=reading(fleet, SAKURA))
+        (finding,) = look(fleet).findings
+        assert (finding.kind, finding.name) == (ResourceKind.BUCKET, f"of data source {own(fleet).data_source_id}")
+
+    def test_exchanged_records_are_named_and_what_is_right_where_it_is_is_not(self, fleet: Fleet) -> None:
+        records = {tenant_id: fleet.registry.get(tenant_id) for tenant_id in (ACME, SAKURA)}
+        for tenant_id, other in ((ACME, SAKURA), (SAKURA, ACME)):
+            swapped = replace(records[tenant_id], knowledge_base_id=records[other].knowledge_base_id)
+            fleet.registry.replace(swapped, fence=swapped.fence)
+        findings = look(fleet).findings
+        assert {(finding.tenant_id, finding.kind, finding.name) for finding in findings} == {
+            (ACME, ResourceKind.KNOWLEDGE_BASE, records[SAKURA].knowledge_base_id),
+            (SAKURA, ResourceKind.KNOWLEDGE_BASE, records[ACME].knowledge_base_id),
+        }
+
+    def test_an_index_of_somebody_else_is_named(self, fleet: Fleet) -> None:
+        fleet.knowledge_bases.vanish(own(fleet).knowledge_base_id)
+        theirs = fleet.store.knowledge_base_configuration(fleet.store.ensure(SAKURA))
+        made = fleet.make_knowledge_base(ACME, "by hand", configuration=theirs)
+        record = fleet.registry.get(ACME)
+        fleet.registry.replace(replace(record, knowledge_base_id=made.knowledge_base_id), fence=record.fence)
+        (finding,) = look(fleet, first=ACME).findings
+        assert (finding.kind, finding.name) == (
+            ResourceKind.VECTOR_INDEX,
+            f"of knowledge base {made.knowledge_base_id}",
+        )
+
+    def test_a_record_that_names_anothers_bucket_is_named(self, fleet: Fleet) -> None:
+        record = fleet.registry.get(ACME)
+        fleet.registry.replace(replace(record, bucket_name=NAMES.bucket(SAKURA)), fence=record.fence)
+        (finding,) = look(fleet).findings
+        assert (finding.kind, finding.name) == (ResourceKind.BUCKET, f"{NAMES.bucket(SAKURA)} in its record")
+
+    def test_tags_that_somebody_removed_are_no_breach(self, fleet: Fleet) -> None:
+        fleet.knowledge_bases.untag(own(fleet).knowledge_base_id)
+        assert not look(fleet).findings
+
+    @pytest.mark.parametrize("status", [TenantStatus.PROVISIONING, TenantStatus.OFFBOARDING, TenantStatus.OFFBOARDED])
+    def test_tenants_that_are_being_changed_are_left_out(self, fleet: Fleet, status: TenantStatus) -> None:
+        add_in_console(fleet)
+        record = fleet.registry.get(ACME)
+        fleet.registry.replace(replace(record, status=status), fence=record.fence)
+        assert look(fleet) == IsolationRound((), 1, 0, ())
+
+
+class TestARound:
+    def test_what_time_did_not_suffice_for_is_said_and_comes_next(self, fleet: Fleet) -> None:
+        add_in_console(fleet)
+        assert look(fleet, within=timedelta(0)).not_looked_into == 1
+        assert look(fleet, within=timedelta(0)).findings == ()  # sakura's turn
+        assert len(look(fleet, within=timedelta(0)).findings) == 1
+
+    def test_a_tenant_can_be_first_wherever_the_round_is(self, fleet: Fleet) -> None:
+        look(fleet, within=timedelta(0))
+        add_in_console(fleet)
+        found = look(fleet, first=ACME, within=timedelta(0))
+        assert (len(found.findings), found.not_looked_into) == (1, 1)
+
+    def test_one_that_cannot_be_looked_into_keeps_nobody_from_its_turn_and_is_not_called_well(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fleet.clock.advance(1)
+        get, refused = fleet.knowledge_bases.get, AccessRefused("no")
+        monkeypatch.setattr(
+            fleet.knowledge_bases, "get", lambda of: get(of) if of != own(fleet).knowledge_base_id else _raise(refused)
+        )
+        assert look(fleet) == IsolationRound((), 1, 1, ((ACME, refused),))
+
+    def test_throttling_ends_it_and_the_next_begins_there(self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+        add_in_console(fleet)
+        with monkeypatch.context() as patched:
+            patched.setattr(fleet.knowledge_bases, "get", lambda _: _raise(Throttled("too fast")))
+            assert look(fleet).not_looked_into == 2
+        assert len(look(fleet, within=timedelta(0)).findings) == 1
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+class TestWhenItIsOver:
+    def test_a_look_that_finds_nothing_any_more_ends_it(self, fleet: Fleet) -> None:
+        open_breach(fleet)
+        assert is_open(fleet)
+        look(fleet)
+        assert not is_open(fleet)
+
+    def test_silence_ends_nothing(self, fleet: Fleet) -> None:
+        open_breach(fleet)
+        fleet.clock.advance(timedelta(days=60).total_seconds())
+        assert is_open(fleet)
+
+    def test_a_look_before_the_last_sighting_ends_nothing(self, fleet: Fleet) -> None:
+        open_breach(fleet)
+        look(fleet)
+        fleet.clock.advance(1)
+        open_breach(fleet)
+        assert is_open(fleet)
+
+    def test_it_is_open_while_the_index_lists_a_document_of_another_bucket(self, fleet: Fleet) -> None:
+        fleet.ingested_documents.set(f"s3://{NAMES.bucket(ACME)}/own.md", IngestedStatus.INDEXED)
+        fleet.ingested_documents.set(f"s3://{NAMES.bucket(SAKURA)}/secret plans.md", IngestedStatus.INDEXED)
+        assert not look(fleet).findings  # without an open breach, documents are not listed
+        open_breach(fleet)
+        (finding,) = look(fleet).findings
+        assert finding.kind is ResourceKind.DOCUMENTS
+        assert "secret" not in f"{finding} {fleet.announcements.breaches}"
+        assert is_open(fleet)
+
+    def test_a_list_that_was_not_read_to_its_end_ends_nothing(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pages: list[list[object]] = [[]] * (MAX_DOCUMENT_PAGES + 1)
+        monkeypatch.setattr(fleet.ingested_documents, "pages", lambda _: iter(pages))
+        open_breach(fleet)
+        look(fleet)
+        assert is_open(fleet)
+        pages.pop()
+        look(fleet)
+        assert not is_open(fleet)
+
+    def test_a_list_that_cannot_be_had_ends_nothing(self, fleet: Fleet) -> None:
+        fleet.ingested_documents.lists = False
+        open_breach(fleet)
+        look(fleet)
+        assert is_open(fleet)
+
+    def test_an_index_that_was_not_synced_since_it_was_put_right_ends_nothing(self, fleet: Fleet) -> None:
+        fleet.ledger.save(fleet.ledger.find(ACME).not_to_be_trusted())
+        open_breach(fleet)
+        look(fleet)
+        assert is_open(fleet)
+
+    def test_what_the_record_says_is_foreign_stays_until_a_whole_look(self, fleet: Fleet) -> None:
+        added = add_in_console(fleet)
+        look(fleet)
+        gone = replace(added, status=DataSourceStatus.DELETING)
+        fleet.knowledge_bases.set_data_source(own(fleet).knowledge_base_id, gone)
+        fleet.knowledge_bases.delete_data_source(replace(own(fleet), data_source_id=added.data_source_id))
+        assert fleet.registry.get(ACME).foreign
+        fleet.clock.advance(60)
+        look(fleet)
+        assert fleet.registry.get(ACME).foreign == ()
+
+
+class TestTheIncident:
+    def breach(self, second: int, seen_in: SeenIn = ANSWER, tenant_id: TenantId = ACME) -> Breach:
+        return Breach(tenant_id, seen_in, ("knowledge base KB00000001",), START + timedelta(seconds=second))
+
+    def desk(self) -> tuple[IncidentDesk, RecordingAlertChannel, InMemoryIncidents]:
+        fleet, channel, incidents = Fleet(), RecordingAlertChannel(), InMemoryIncidents()
+        return IncidentDesk(incidents, channel, fleet.clock, DEPLOYMENT), channel, incidents
+
+    def hear(self, desk: IncidentDesk, *breaches: Breach) -> set[str]:
+        return {
+            identity
+            for breach in breaches
+            for signal in signals.of_breach(breach, DEPLOYMENT)
+            for identity in desk.record(signal)
+        }
+
+    def test_a_hundred_refused_answers_and_what_a_look_finds_are_one_incident_and_one_message(self) -> None:
+        desk, channel, _ = self.desk()
+        (identity,) = self.hear(desk, *map(self.breach, range(100)), self.breach(100, RESOURCES))
+        desk.tell(identity)
+        assert self.hear(desk, *map(self.breach, range(101, 110))) == {identity}
+        desk.tell(identity)
+        (message,) = channel.sent
+        assert message.title == "acme: something of somebody else is within its reach"
+        assert "kbfleet tenant add acme" in message.command
+
+    def test_more_than_are_kept_neither_move_its_beginning_nor_grow_the_record(self) -> None:
+        desk, _, incidents = self.desk()
+        (identity,) = self.hear(desk, *map(self.breach, range(SIGNALS_KEPT + 50)))
+        incident = incidents.find(identity)
+        assert incident is not None
+        assert incident.opened_at == START
+        assert len(incidents.timeline("acme", Concern.ISOLATION).entries) == 2
+
+    @given(st.permutations([*range(0, 10), 20, 21]), st.integers(0, 10))
+    def test_the_order_in_which_they_are_heard_makes_no_difference_to_whether_it_is_open(
+        self, order: list[int], at: int
+    ) -> None:
+        desk, _, incidents = self.desk()
+        for number, second in enumerate(order):
+            if number == at:
+                for signal in signals.of_isolation_verified(IsolationVerified(ACME, START + timedelta(seconds=15))):
+                    desk.record(signal)
+            self.hear(desk, self.breach(second))
+        timeline = incidents.timeline("acme", Concern.ISOLATION)
+        assert timeline.broken_since is not None
+        assert timeline.broken_since >= START + timedelta(seconds=20)
+
+    def test_what_a_look_has_named_stays_in_the_message(self) -> None:
+        desk, _, incidents = self.desk()
+        found = replace(self.breach(0, RESOURCES), resources=("data source DS00000009",))
+        (identity,) = self.hear(desk, found, self.breach(1))
+        incident = incidents.find(identity)
+        assert incident is not None
+        assert ("Not its own", "data source DS00000009") in incident.evidence.facts
+
+    def test_each_tenant_has_an_incident_of_its_own(self) -> None:
+        desk, _, _ = self.desk()
+        assert len(self.hear(desk, self.breach(0), self.breach(1, tenant_id=SAKURA))) == 2
+
+    def test_credentials_that_open_nothing_for_anybody_are_one_incident(self) -> None:
+        desk, channel, _ = self.desk()
+        (identity,) = self.hear(
+            desk, self.breach(0, CREDENTIALS), self.breach(1, CREDENTIALS, SAKURA), self.breach(2, RESOURCES)
+        )
+        desk.tell(identity)
+        assert channel.sent[0].title == "2 tenants: credentials do not open the knowledge bases that the records name"
+
+    def test_its_end_is_told_once(self) -> None:
+        desk, channel, _ = self.desk()
+        (identity,) = self.hear(desk, self.breach(0))
+        desk.tell(identity)
+        for _ in range(2):
+            for signal in signals.of_isolation_verified(IsolationVerified(ACME, START + timedelta(minutes=5))):
+                desk.record(signal)
+            desk.tell(identity)
+        assert [alert.identity.rsplit("/", 1)[-1] for alert in channel.sent] == ["0", "1"]
+        assert channel.sent[-1].title.startswith("Over: acme")
+
+    @pytest.mark.parametrize(("seen_in", "claimed"), [(ANSWER, True), (CREDENTIALS, True), (RESOURCES, False)])
+    def test_it_claims_that_nothing_was_shown_only_where_that_is_known(self, seen_in: SeenIn, claimed: bool) -> None:
+        (signal,) = signals.of_breach(self.breach(0, seen_in), DEPLOYMENT)
+        assert signal.failure is not None
+        assert ("was shown" in signal.failure.evidence.advice) is claimed
+
+    def test_it_ends_with_the_tenants_offboarding(self) -> None:
+        ended = signals.of_workflow_success(ACME, Workflow.OFFBOARD_TENANT, "run", START)
+        assert Concern.ISOLATION in {signal.concern for signal in ended}

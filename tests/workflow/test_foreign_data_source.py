@@ -1,0 +1,297 @@
+"""Somebody adds a data source to a tenant's knowledge base in the console, one that reads another tenant's bucket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import kbfleet.bootstrap
+from local.bedrock import Quotas
+from tests.support.aws_calls import Call, Moment
+from tests.support.document_changes import sqs_batch
+from tests.support.http_server import Reply, ScriptedServer, serving
+from tests.support.tenant_lives import Lives, sample
+from tests.support.virtual_fleet import VirtualFleet, virtual_fleet
+from tests.support.virtual_step_functions import ExecutionStopped
+
+HOUSE = "The house at the lake has seven rooms."
+TENTS = "A tent is rented for three days at least."
+
+
+@pytest.fixture(params=["S3_VECTORS", "MANAGED"])
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def fleet(store: str) -> Iterator[VirtualFleet]:
+    # Nothing here depends on how soon a tick comes, or on how many calls Bedrock takes.
+    with virtual_fleet(parameters={"TickSeconds": "60"}, quotas=Quotas(requests_per_second={})) as fleet:
+        lives = Lives(fleet, store)
+        executions = [lives.begin(tenant_id) for tenant_id in ("alpha", "beta")]
+        fleet.finish(*executions)
+        for tenant_id, text in (("alpha", TENTS), ("beta", HOUSE)):
+            lives.upload(tenant_id, "doc.md", text)
+            lives.sync(tenant_id, settled=False)
+        fleet.settle("alpha", "beta")
+        yield fleet
+
+
+@pytest.fixture
+def lives(fleet: VirtualFleet, store: str) -> Lives:
+    return Lives(fleet, store)
+
+
+@pytest.fixture
+def slack(fleet: VirtualFleet) -> Iterator[ScriptedServer]:
+    with serving(*[Reply(200)] * 20) as server:
+        arn = fleet.deployment.value({"Fn::GetAtt": "SlackWebhookSecret.Id"})
+        fleet.client("secretsmanager").create_secret(Name=arn, SecretString=server.url)
+        yield server
+
+
+def add_in_console(lives: Lives, tenant_id: str = "alpha", reading: str = "beta", **changes: Any) -> str:
+    """Returns: the id of the new data source, which has been synced."""
+    agent = lives.client("bedrock-agent")
+    model = agent.get_data_source(**lives.data_source(reading))["dataSource"]
+    made = agent.create_data_source(
+        **lives.knowledge_base(tenant_id),
+        name="quick-test",
+        dataSourceConfiguration=model["dataSourceConfiguration"],
+        **changes,
+    )["dataSource"]["dataSourceId"]
+    ids = lives.knowledge_base(tenant_id) | {"dataSourceId": made}
+    lives.until(lambda: agent.get_data_source(**ids)["dataSource"]["status"] == "AVAILABLE")
+    lives.fleet.timeline.run_for(10)
+    agent.start_ingestion_job(**ids)
+    lives.fleet.timeline.run_for(600)
+    return str(made)
+
+
+def data_sources(lives: Lives, tenant_id: str = "alpha") -> list[str]:
+    listed = lives.client("bedrock-agent").list_data_sources(**lives.knowledge_base(tenant_id))
+    return [each["dataSourceId"] for each in listed["dataSourceSummaries"]]
+
+
+def ask(lives: Lives, question: str, tenant_id: str = "alpha") -> dict[str, Any]:
+    body = json.dumps({"question": question})
+    answer = lives.fleet.invoke("AskFunction", sample("ask", tenant_id) | {"body": body})
+    return {"status": answer["statusCode"], **json.loads(answer["body"])}
+
+
+def reconcile(lives: Lives, tenant_id: str = "alpha") -> dict[str, Any]:
+    event = sample("post_reconciliation", tenant_id) | {"body": "{}"}
+    body: dict[str, Any] = json.loads(lives.fleet.invoke("ReconcileFunction", event)["body"])
+    return body
+
+
+def foreign(report: dict[str, Any]) -> list[str]:
+    return [found["name"] for found in report["findings"] if found["disagreement"] == "FOREIGN"]
+
+
+def tell(fleet: VirtualFleet) -> None:
+    """The bus delivers all that was published about isolation to the notifier, as often as before and once more."""
+    told = [event for event in fleet.events if event["DetailType"].startswith("Isolation ")]
+    bodies = [json.dumps({"detail-type": event["DetailType"], "detail": event["Detail"]}) for event in told]
+    for first in range(0, len(bodies), 10):
+        assert not fleet.invoke("SendAlertFunction", sqs_batch(bodies[first : first + 10]))["batchItemFailures"]
+
+
+def messages(slack: ScriptedServer) -> list[str]:
+    return [json.loads(body)["text"] for body in slack.bodies]
+
+
+def test_it_is_refused_named_told_once_taken_out_and_over(
+    fleet: VirtualFleet, lives: Lives, slack: ScriptedServer
+) -> None:
+    own = data_sources(lives)
+    added = add_in_console(lives)
+    for _ in range(5):
+        assert ask(lives, HOUSE)["status"] == 403
+        fleet.timeline.run_for(1)
+    assert foreign(reconcile(lives)) == [added]
+    tell(fleet)
+    assert len(messages(slack)) == 1
+    shown = lives.api("get_tenant", "alpha")
+    assert shown["foreign"] == [f"data source {added}"]
+    assert shown["breached_since"] is not None
+    assert lives.api("get_tenant", "beta")["foreign"] == []
+
+    lives.provisioned("alpha")
+    assert data_sources(lives) == own
+    assert foreign(reconcile(lives)) == []
+    tell(fleet)
+    assert len(messages(slack)) == 2
+    assert "Over" in messages(slack)[1]
+    shown = lives.api("get_tenant", "alpha")
+    assert (shown["foreign"], shown["breached_since"]) == ([], None)
+    assert ask(lives, TENTS)["status"] == 200
+    assert HOUSE not in json.dumps(ask(lives, HOUSE))
+
+
+def test_a_provisioning_that_meets_it_first_tells_of_it(fleet: VirtualFleet, lives: Lives) -> None:
+    own = data_sources(lives)
+    added = add_in_console(lives)
+    lives.provisioned("alpha")
+    assert data_sources(lives) == own
+    (breach, *_) = (event["Detail"] for event in fleet.events if event["DetailType"] == "Isolation Breached")
+    assert (breach["tenant_id"], breach["resources"]) == ("alpha", [f"data source {added}"])
+
+
+@pytest.mark.parametrize("store", ["S3_VECTORS"])  # on MANAGED, data sources know no other deletion policy
+def test_its_vectors_go_with_it_also_where_it_was_made_to_leave_them(lives: Lives) -> None:
+    own = data_sources(lives)
+    add_in_console(lives, dataDeletionPolicy="RETAIN")
+    assert ask(lives, HOUSE)["status"] == 403
+    lives.provisioned("alpha")
+    assert data_sources(lives) == own
+    assert ask(lives, HOUSE)["status"] == 200
+
+
+def test_a_job_that_uses_it_is_stopped_for_it(lives: Lives) -> None:
+    own = data_sources(lives)
+    added = add_in_console(lives)
+    lives.client("bedrock-agent").start_ingestion_job(**lives.knowledge_base("alpha") | {"dataSourceId": added})
+    lives.provisioned("alpha")
+    assert data_sources(lives) == own
+
+
+@pytest.mark.parametrize("store", ["S3_VECTORS"])  # on MANAGED, Bedrock keeps the vectors itself
+def test_one_that_cannot_be_deleted_ends_the_run_with_the_reason_and_goes_once_it_can_be(
+    fleet: VirtualFleet, lives: Lives
+) -> None:
+    own = data_sources(lives)
+    add_in_console(lives)
+    account = fleet.emulator._account
+    (vectors,) = account.vector_buckets.values()
+    index = vectors.indexes["alpha"]
+
+    def lose(call: Call, at: Moment) -> None:
+        # After Ensure Knowledge Store has seen it.
+        if call.operation == "DeleteDataSource" and at is Moment.BEFORE:
+            vectors.indexes.pop("alpha", None)
+
+    with fleet.disturbed(lose):
+        execution = lives.provision("alpha")
+    assert (execution.status, execution.failures[-1]) == ("FAILED", ("Ensure Data Source", "DataSourceFailed"))
+    vectors.indexes["alpha"] = index
+    lives.provisioned("alpha")
+    assert data_sources(lives) == own
+
+
+def test_our_own_data_source_that_was_made_to_read_anothers_bucket_is_put_right_and_synced(
+    fleet: VirtualFleet, lives: Lives, slack: ScriptedServer
+) -> None:
+    _point(lives, "alpha", at="beta")
+    lives.sync("alpha")
+    assert ask(lives, HOUSE)["status"] == 403
+    (name,) = foreign(reconcile(lives))
+    assert name == f"of data source {data_sources(lives)[0]}"
+    tell(fleet)
+    lives.provisioned("alpha")
+    assert ask(lives, TENTS)["status"] == 200
+    assert HOUSE not in json.dumps(ask(lives, HOUSE))
+    reconcile(lives)
+    tell(fleet)
+    assert len(messages(slack)) == 2
+
+
+@pytest.mark.parametrize("moment", [Moment.BEFORE, Moment.AFTER])
+def test_a_run_that_dies_while_it_puts_that_right_is_taken_up_by_the_next(
+    fleet: VirtualFleet, lives: Lives, moment: Moment
+) -> None:
+    _point(lives, "alpha", at="beta")
+    lives.sync("alpha")
+    stopped: list[str] = []
+
+    def die(call: Call, at: Moment) -> None:
+        if call.operation == "UpdateDataSource" and at is moment and not stopped:
+            stopped.append(call.strand)
+            fleet.stop(fleet.step_functions.executions[call.strand])
+            raise ExecutionStopped
+
+    with fleet.disturbed(die):
+        assert lives.provision("alpha").status != "SUCCEEDED"
+    assert stopped
+    lives.provisioned("alpha")
+    assert HOUSE not in json.dumps(ask(lives, HOUSE))
+    assert ask(lives, TENTS)["status"] == 200
+
+
+def _point(lives: Lives, tenant_id: str, *, at: str) -> None:
+    agent = lives.client("bedrock-agent")
+    model = agent.get_data_source(**lives.data_source(at))["dataSource"]["dataSourceConfiguration"]
+    agent.update_data_source(
+        **lives.data_source(tenant_id), name="documents", dataSourceConfiguration=model, dataDeletionPolicy="DELETE"
+    )
+    lives.until(lambda: agent.get_data_source(**lives.data_source(tenant_id))["dataSource"]["status"] == "AVAILABLE")
+
+
+def test_exchanged_records_are_found_and_put_right_and_nobodys_resources_change_hands(
+    fleet: VirtualFleet, lives: Lives, slack: ScriptedServer
+) -> None:
+    before = {tenant_id: lives.knowledge_base(tenant_id) for tenant_id in ("alpha", "beta")}
+    _exchange(fleet)
+    buckets = [f"{lives.bucket(tenant_id)} in its record" for tenant_id in before]
+    ids = [each["knowledgeBaseId"] for each in before.values()]
+    assert sorted(foreign(reconcile(lives))) == sorted([*buckets, *ids])
+    for tenant_id in before:
+        lives.provisioned(tenant_id)
+    assert {tenant_id: lives.knowledge_base(tenant_id) for tenant_id in before} == before
+    fleet.timeline.run_for(60)  # what the ask function remembers of tenants
+    assert ask(lives, TENTS)["status"] == 200
+    assert ask(lives, HOUSE, "beta")["status"] == 200
+    assert foreign(reconcile(lives)) == []
+
+
+def test_offboarding_a_tenant_whose_record_was_exchanged_deletes_nothing_of_the_other(
+    fleet: VirtualFleet, lives: Lives
+) -> None:
+    buckets = {tenant_id: lives.bucket(tenant_id) for tenant_id in ("alpha", "beta")}
+    beta = lives.knowledge_base("beta")
+    _exchange(fleet)
+    fleet.finish(lives.offboard("alpha"), within=100_000)
+    left = {each["Name"] for each in lives.client("s3").list_buckets()["Buckets"]}
+    assert buckets["beta"] in left
+    assert buckets["alpha"] not in left
+    assert lives.client("bedrock-agent").get_knowledge_base(**beta)["knowledgeBase"]["status"] == "ACTIVE"
+
+
+def _exchange(fleet: VirtualFleet) -> None:
+    """The records of alpha and beta name each other's knowledge base, data source and bucket."""
+    registry = kbfleet.bootstrap.registry()
+    alpha, beta = fleet.tenant("alpha"), fleet.tenant("beta")
+    assert alpha is not None
+    assert beta is not None
+    for record, other in ((alpha, beta), (beta, alpha)):
+        exchanged = replace(
+            record,
+            knowledge_base_id=other.knowledge_base_id,
+            data_source_id=other.data_source_id,
+            bucket_name=other.bucket_name,
+        )
+        registry.replace(exchanged, fence=record.fence)
+
+
+def test_a_document_that_somebody_ingested_by_hand_keeps_it_open_until_a_sync_has_taken_it_out(
+    fleet: VirtualFleet, lives: Lives, slack: ScriptedServer
+) -> None:
+    uri = f"s3://{lives.bucket('beta')}/doc.md"
+    content = {"content": {"dataSourceType": "S3", "s3": {"s3Location": {"uri": uri}}}}
+    lives.client("bedrock-agent").ingest_knowledge_base_documents(**lives.data_source("alpha"), documents=[content])
+    fleet.timeline.run_for(120)
+    assert ask(lives, HOUSE)["status"] == 403
+    tell(fleet)
+    assert len(foreign(reconcile(lives))) == 1  # the documents, which are listed now
+    tell(fleet)
+    assert len(messages(slack)) == 1
+    lives.provisioned("alpha")  # syncs, for a breach is open
+    fleet.timeline.run_for(60)
+    assert foreign(reconcile(lives)) == []
+    tell(fleet)
+    assert len(messages(slack)) == 2
+    assert HOUSE not in json.dumps(ask(lives, HOUSE))
