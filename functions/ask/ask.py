@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import bootstrap
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.asking import AskRequest, AskResponse, TenantAskRequest
-from kbfleet.domain.answer import AskableTenant, Asker
+from kbfleet.domain.answer import AskableTenant, Asker, Voucher
 from kbfleet.domain.caller import UserId
 from kbfleet.domain.errors import IsolationBreached
 from kbfleet.domain.tenant import TenantId
@@ -21,14 +21,14 @@ def post_ask(event: dict[str, Any]) -> HttpResponse:
     """A tenant's user asks. The authorizer's verified claims are the only source of tenant and user."""
     verified = event["requestContext"]["authorizer"]
     tenant_id, user_id = TenantId(verified.get("tenant_id")), UserId(verified.get("user_id"))
-    return _answer(Asker(tenant_id, f"user {user_id}"), parse_json(AskRequest, event["body"]), event)
+    return _answer(Asker(tenant_id, Voucher.IDENTITY_PROVIDER, user_id), parse_json(AskRequest, event["body"]), event)
 
 
 def post_tenant_ask(event: dict[str, Any]) -> HttpResponse:
     """A back end asks, which IAM lets ask for every tenant; a session is bound to the user that it names."""
     tenant_id = TenantId(event["pathParameters"]["tenant_id"])
     request = parse_json(TenantAskRequest, event["body"])
-    return _answer(Asker(tenant_id, f"user of the back end {request.user_id or ''}"), request, event)
+    return _answer(Asker(tenant_id, Voucher.BACK_END, request.user_id), request, event)
 
 
 def _answer(asker: Asker, request: AskRequest, event: dict[str, Any]) -> HttpResponse:

@@ -179,6 +179,8 @@ def document_chunks(
     extract = extractor(name)
     if extract is None:
         raise DocumentRejectedError("IGNORED", failure_reasons.FORMAT)
+    if rules.on_s3_vectors and len(attributes.values) > rules.quotas.sidecar_keys_on_s3_vectors:
+        raise DocumentRejectedError("IGNORED", failure_reasons.SIDECAR_INVALID)
     cut = chunker(rules.source.members.get("vectorIngestionConfiguration"))
     try:
         pages = extract(body)

@@ -49,7 +49,10 @@ class Quotas:
     file_bytes: int = 50 * 1024**2
     job_bytes: int = 100 * 1024**3
     query_characters: int = 1_000
-    sidecar_bytes_on_s3_vectors: int = 1_024  # reported by users, not documented
+    # AWS documentation, "Prerequisites for using a vector store". Whether the service's own keys count among the 35 is
+    # not said; here they do not.
+    sidecar_bytes_on_s3_vectors: int = 1_024
+    sidecar_keys_on_s3_vectors: int = 35
     filterable_metadata_bytes: int = 2_048  # AWS documentation, "Limitations and restrictions" of Amazon S3 Vectors
     managed_retrievals_per_minute_per_knowledge_base: float = 600
     managed_retrievals_per_second: float = 100

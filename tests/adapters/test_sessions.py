@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from itsdangerous import TimestampSigner
+from itsdangerous import TimestampSigner, URLSafeTimedSerializer
 
 from kbfleet.adapters.sessions import LIFETIME, SignedSessions
-from kbfleet.domain.answer import Asker
+from kbfleet.domain.answer import Asker, Voucher
+from kbfleet.domain.caller import UserId
 from kbfleet.domain.errors import InvalidInput, SessionRefused
 from tests.support.samples import ACME, SAKURA
 
 SESSIONS = SignedSessions(lambda: "k" * 64)
-MINA = Asker(ACME, "user mina")
+MINA = Asker(ACME, Voucher.IDENTITY_PROVIDER, UserId("mina"))
 
 
 def test_the_asker_takes_the_conversation_up() -> None:
@@ -23,16 +24,41 @@ def test_the_asker_takes_the_conversation_up() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        Asker(SAKURA, "user mina"),
-        Asker(ACME, "user ken"),
-        Asker(ACME, "user of the back end mina"),
-        Asker(ACME, "user mina "),
-        Asker(ACME, ""),
+        Asker(SAKURA, Voucher.IDENTITY_PROVIDER, UserId("mina")),
+        Asker(ACME, Voucher.IDENTITY_PROVIDER, UserId("ken")),
+        Asker(ACME, Voucher.IDENTITY_PROVIDER, UserId("mina ")),
+        Asker(ACME, Voucher.IDENTITY_PROVIDER, UserId('mina"')),
+        Asker(ACME, Voucher.BACK_END, UserId("mina")),
+        Asker(ACME, Voucher.BACK_END, None),
     ],
 )
 def test_nobody_else_does(other: Asker) -> None:
     with pytest.raises(SessionRefused):
         SESSIONS.conversation(SESSIONS.issue("conversation-1", MINA), other)
+
+
+askers = st.builds(
+    Asker,
+    st.sampled_from([ACME, SAKURA]),
+    st.sampled_from(Voucher),
+    st.none() | st.text('mina ,:"\\\u00e9[]', min_size=1, max_size=4).map(UserId),
+)
+
+
+@given(askers, askers)
+def test_of_any_two_askers_each_has_sessions_of_its_own(one: Asker, other: Asker) -> None:
+    session = SESSIONS.issue("conversation-1", one)
+    if one == other:
+        assert SESSIONS.conversation(session, other) == "conversation-1"
+    else:
+        with pytest.raises(SessionRefused):
+            SESSIONS.conversation(session, other)
+
+
+def test_a_session_from_before_a_voucher_was_signed_is_refused_like_one_that_is_over() -> None:
+    old = URLSafeTimedSerializer("k" * 64, salt="kbfleet.session:acme:user mina").dumps("conversation-1")
+    with pytest.raises(SessionRefused):
+        SESSIONS.conversation(str(old), MINA)
 
 
 def test_a_session_of_another_key_is_refused() -> None:

@@ -21,9 +21,9 @@ from kbfleet.domain import errors
 from kbfleet.domain.answer import Question
 from kbfleet.domain.caller import UserId
 from kbfleet.domain.errors import InvalidInput, KbfleetError
-from kbfleet.domain.metadata_filter import OPERATORS, MetadataFilter
+from kbfleet.domain.metadata_filter import MAX_NUMBER, MAX_TEXT_LENGTH, MAX_VALUES, OPERATORS, MetadataFilter
 from kbfleet.domain.tenant import DisplayName, TenantId
-from kbfleet.domain.uploads import DocumentKey
+from kbfleet.domain.uploads import DocumentKey, Upload
 from kbfleet.domain.validated_text import ValidatedText
 from kbfleet.openapi.document import VERSION
 from kbfleet.openapi.operations import GATEWAY_PROBLEMS, OPERATIONS, Caller, Operation
@@ -213,9 +213,24 @@ def test_what_a_value_object_refuses_its_schema_refuses(kind: type[ValidatedText
     assert not validator({"type": "string", **VALIDATED_TEXTS[kind]}).is_valid(value)
 
 
-SCALARS = st.text(max_size=5) | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-CONDITIONS = st.fixed_dictionaries(
-    {"key": st.text(max_size=3)}, optional={"value": SCALARS | st.lists(SCALARS, max_size=3) | st.none()}
+NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+LIMITS = st.sampled_from([MAX_NUMBER, -MAX_NUMBER, MAX_NUMBER + 1, int("9" * 400), "a" * MAX_TEXT_LENGTH])
+SCALARS = st.text(max_size=5) | st.booleans() | NUMBERS | LIMITS | st.just("a" * (MAX_TEXT_LENGTH + 1))
+LISTS = st.lists(SCALARS, max_size=3) | st.sampled_from([["a"] * MAX_VALUES, ["a"] * (MAX_VALUES + 1)])
+CONDITIONS = st.fixed_dictionaries({"key": st.text(max_size=3)}, optional={"value": SCALARS | LISTS | st.none()})
+NAMES = st.text(max_size=5) | st.sampled_from(
+    [
+        "id",
+        "ids",
+        "_source_uri",
+        "a_b",
+        "AMAZON_BEDROCK_TEXT",
+        "x-amz-bedrock-kb-a",
+        "n" * 100,
+        "n" * 101,
+        "a\x00",
+        "\x85",
+    ]
 )
 
 
@@ -242,3 +257,15 @@ def test_the_schema_of_a_filter_takes_what_the_grammar_takes(expression: dict[st
     else:
         valid = True
     assert component("MetadataFilter").is_valid(expression) == valid
+
+
+@given(st.dictionaries(NAMES, SCALARS | LISTS | st.none(), max_size=2))
+def test_the_schema_of_attributes_takes_what_an_upload_takes(attributes: dict[str, Any]) -> None:
+    try:
+        Upload(DocumentKey("a.md"), 1, metadata=attributes)
+    except InvalidInput:
+        valid = False
+    else:
+        valid = True
+    request = {"key": "a.md", "size": 1, "metadata": attributes}
+    assert component("UploadRequest").is_valid(request) == valid

@@ -28,6 +28,7 @@ INPUTS: dict[str, type[BaseModel]] = {"provision_tenant": ProvisionTenantInput, 
 REPORTING = {"Mark Tenant Failed", "Announce Provisioning Failed", "Announce Offboarding Failed"}
 
 # Source: AWS documentation, "Handle transient Lambda service exceptions" among the best practices of Step Functions.
+TIMEOUT = ["States.Timeout"]
 LAMBDAS_OWN = {
     "Lambda.ServiceException",
     "Lambda.AWSLambdaException",
@@ -97,7 +98,7 @@ class TestPaths:
 @pytest.mark.parametrize(("machine", "name"), TASKS)
 class TestEveryTask:
     def test_retries_by_name_exactly_what_passes_by_itself(self, machine: str, name: str) -> None:
-        *ours, lambdas = states_of(machine)[name]["Retry"]
+        *ours, lambdas = (retry for retry in states_of(machine)[name]["Retry"] if retry["ErrorEquals"] != TIMEOUT)
         # Apart, because a crowd is throttled for longer than it takes a role or an index to settle.
         assert [retry["ErrorEquals"] for retry in ours] == [["Throttled"], ["NotReadyYet"]]
         assert {retry["ErrorEquals"][0] for retry in ours} == {error.__name__ for error in Retryable.__subclasses__()}
@@ -137,13 +138,18 @@ class TestEveryTask:
             assert task["ResultSelector"]
 
 
-def test_a_task_that_waits_for_a_token_hands_it_on_and_does_not_wait_for_ever() -> None:
-    states = [states_of(machine)[name] for machine, name in TASKS]
-    waiting = [state for state in states if state["Resource"].endswith(".waitForTaskToken")]
+def test_a_task_that_waits_for_a_token_hands_it_on_and_asks_again_but_not_for_ever() -> None:
+    states = [(machine, states_of(machine)[name]) for machine, name in TASKS]
+    waiting = [(machine, state) for machine, state in states if state["Resource"].endswith(".waitForTaskToken")]
     assert waiting
-    for state in waiting:
+    for machine, state in waiting:
         assert "$$.Task.Token" in state["Parameters"]["Payload"].values()
-        assert state["TimeoutSeconds"]
+        (again,) = [retry for retry in state["Retry"] if retry["ErrorEquals"] == TIMEOUT]
+        longest = (again["MaxAttempts"] + 1) * (state["TimeoutSeconds"] + again["MaxDelaySeconds"])
+        assert longest < definition(machine)["TimeoutSeconds"]
+    assert not any(
+        retry["ErrorEquals"] == TIMEOUT for entry in states if entry not in waiting for retry in entry[1]["Retry"]
+    )
 
 
 def test_provisioning_has_a_timeout_and_the_lease_outlasts_it() -> None:

@@ -220,6 +220,19 @@ class TestSessions:
         assert (document["status"], document["code"], document["field"]) == (400, "SessionRefused", "session")
         assert len(asked.asked) == 1
 
+    @pytest.mark.parametrize("named", ["mina", None])
+    def test_no_subject_of_a_token_reads_as_a_user_of_the_back_end(
+        self, ask: Ask, fleet: Fleet, answerer: Script, named: str | None
+    ) -> None:
+        fleet.registry.create(tenant())
+        asked = answerer(KB00000001=ANSWER)
+        body = {"question": QUESTION, "user_id": named}
+        session = json.loads(ask(body, sample="ask_for_tenant")["body"])["session"]
+        subject = {"tenant_id": "acme", "user_id": f"of the back end {named or ''}"}
+        refused = problem_of(ask({"question": QUESTION, "session": session}, authorizer=subject))
+        assert refused["code"] == "SessionRefused"
+        assert len(asked.asked) == 1
+
 
 class TestRefusals:
     @pytest.mark.parametrize(

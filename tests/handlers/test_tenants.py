@@ -23,6 +23,8 @@ from tests.support.samples import ACME, EXECUTION, SAKURA, job_state_change, pro
 Send = Callable[..., tuple[int, dict[str, Any]]]
 NAME = EXECUTION.rsplit(":", 1)[-1]
 
+STARTED = "20261102T090000000000"
+
 
 @pytest.fixture
 def send(fleet: Fleet, handler: Callable[[str], Handler]) -> Send:
@@ -136,7 +138,10 @@ class TestGetProvisioning:
         assert (status, body["code"]) == (404, "ExecutionNotFound")
         assert NAME in body["detail"]
 
-    @pytest.mark.parametrize("execution", ["sakura-20261102T090000000000", "acme", "acme-2026:1", "acme-" + "1" * 76])
+    @pytest.mark.parametrize(
+        "execution",
+        [f"sakura-{STARTED}", f"acme-west-{STARTED}", "acme", "acme-2026:1", "acme-" + "1" * 76],
+    )
     def test_what_cannot_be_one_of_the_tenants_is_not_looked_up(
         self, send: Send, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, execution: str
     ) -> None:

@@ -19,6 +19,7 @@ from tests.proofs import (
     first_provisioning,
     isolation,
     ledger_protocol,
+    ledger_races,
     life,
     scenarios,
     slow_aws,
@@ -40,6 +41,7 @@ def proofs() -> Iterator[Proof]:
     yield documented_api.prove
     yield emulator_robustness.prove
     yield ledger_protocol.prove
+    yield ledger_races.prove
     yield isolation.prove
     yield partial(life.prove, LIFE_SEEDS)
     yield from (partial(storms.prove_crowd, store, CROWD_SEEDS) for store in stores)

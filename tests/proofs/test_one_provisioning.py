@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from kbfleet import bootstrap
 from tests.proofs import slow_aws
 from tests.proofs.converged import departures
 from tests.proofs.first_provisioning import MOST_TIMES_THE_SERVICE, MOST_TRANSITIONS, cost
 from tests.proofs.scenarios import stores
-from tests.support.virtual_fleet import REGION, virtual_fleet
+from tests.support.virtual_fleet import AN_HOUR, REGION, virtual_fleet
 
 STORES = stores()
 
@@ -43,3 +45,12 @@ def test_what_is_wrong_is_noticed() -> None:
         told = " ".join(departures(fleet, {"acme": STORES[0]}))
         for word in ("buckets should be", "bucket's policy", "knowledge bases should be"):
             assert word in told
+
+
+def test_an_execution_whose_waiter_is_lost_asks_again_within_an_hour() -> None:
+    with virtual_fleet() as fleet:
+        execution = fleet.start("provision_tenant", {"tenant_id": "acme"})
+        fleet.timeline.run_until(lambda: bool(fleet.sync("acme").waiters), within=AN_HOUR)
+        bootstrap.ledger().save(replace(fleet.sync("acme"), waiters=()))
+        fleet.finish(execution, within=AN_HOUR + 600)
+        assert execution.status == "SUCCEEDED"

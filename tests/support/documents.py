@@ -87,6 +87,7 @@ class InMemoryKnowledgeStore:
     kind = KnowledgeBaseKind.VECTOR
     usual_creation = timedelta(seconds=83)
     max_metadata_bytes = 1_024
+    max_metadata_attributes: int | None = 35
 
     def __init__(self, names: ResourceNames) -> None:
         self._names = names

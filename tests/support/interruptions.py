@@ -32,7 +32,7 @@ class PortCalls:
 
     def tick(self, scheduler: Scheduler) -> TickReport:
         ports: dict[str, Any] = {
-            part.name: _Tapped(getattr(scheduler, part.name), self._tap)
+            part.name: Tapped(getattr(scheduler, part.name), self._tap)
             for part in fields(scheduler)
             if part.name not in {"clock", "start_interval"}
         }
@@ -44,7 +44,7 @@ class PortCalls:
             self._act()
 
 
-class _Tapped:
+class Tapped:
     """A port that calls `tap` before each of its calls."""
 
     def __init__(self, port: object, tap: Callable[[], None]) -> None:

@@ -21,7 +21,9 @@ from kbfleet.domain.answer import (
     Inquiry,
     Question,
     Source,
+    Voucher,
 )
+from kbfleet.domain.caller import UserId
 from kbfleet.domain.errors import (
     InvalidInput,
     IsolationBreached,
@@ -50,7 +52,7 @@ from tests.support.samples import ACME, NAMES, SAKURA, tenant
 QUESTION = Question("How long is the warranty?")
 ANSWER = GeneratedAnswer("Two years.", ())
 REMEMBERED_FOR = timedelta(seconds=15)
-MINA = Asker(ACME, "user mina")
+MINA = Asker(ACME, Voucher.IDENTITY_PROVIDER, UserId("mina"))
 SESSIONS = SignedSessions(lambda: "k" * 64)
 
 
@@ -107,7 +109,7 @@ class TestAsking:
     def test_the_question_goes_to_the_tenants_own_knowledge_base(self) -> None:
         registry = InMemoryTenantRegistry(tenant(knowledge_base_id="KBACME"), tenant(SAKURA, knowledge_base_id="KBSAK"))
         answerer = ScriptedAnswerer({"KBACME": ANSWER, "KBSAK": GeneratedAnswer("二年です。", ())})
-        answer = ask_as(Asker(SAKURA, "user mina"), registry, answerer)
+        answer = ask_as(Asker(SAKURA, Voucher.IDENTITY_PROVIDER, UserId("mina")), registry, answerer)
         assert answer.generated.text == "二年です。"
         assert answerer.asked == [("KBSAK", QUESTION)]
 
@@ -165,7 +167,7 @@ class TestSessions:
         assert [inquiry.conversation for inquiry in answerer.inquiries] == [None, "c1"]
         assert second.session == first.session
 
-    @pytest.mark.parametrize("other", [Asker(ACME, "user ken"), Asker(SAKURA, "user mina")])
+    @pytest.mark.parametrize("other", [replace(MINA, user_id=UserId("ken")), replace(MINA, tenant_id=SAKURA)])
     def test_a_session_is_good_for_its_asker_only(self, other: Asker) -> None:
         answerer = ScriptedAnswerer({"KB00000001": replace(ANSWER, conversation="c1")})
         registry = InMemoryTenantRegistry(tenant(), tenant(SAKURA))

@@ -104,15 +104,15 @@ class TestABatch:
 class TestATenantOutOfService:
     def test_is_synced_after_its_suspension(self, fleet: Fleet) -> None:
         fleet.registry.create(tenant(status=TenantStatus.SUSPENDED))
-        fleet.ledger.save(Sync(ACME).put_on_hold())
+        fleet.ledger.save(Sync(ACME).put_on_hold(fence=1))
         assert batch(fleet).note(created())
         sync = fleet.ledger.find(ACME)
         assert (sync.requested_generation, sync.state, sync.on_hold) == (1, SyncState.IDLE, True)
-        assert sync.taken_off_hold(fleet.clock.now()).state is SyncState.QUEUED
+        assert sync.taken_off_hold(fleet.clock.now(), fence=2).state is SyncState.QUEUED
 
     def test_is_synced_when_it_is_taken_back_before_anything_is_deleted(self, fleet: Fleet) -> None:
         fleet.registry.create(leaving(deletion_began=False))
-        fleet.ledger.save(Sync(ACME).put_on_hold())
+        fleet.ledger.save(Sync(ACME).put_on_hold(fence=1))
         assert batch(fleet).note(deleted())
         assert fleet.ledger.find(ACME).requested_generation == 1
 

@@ -95,8 +95,16 @@ class TestLedgerEntries:
     def test_waiters_are_answered_by_the_first_result_that_covers_their_generation(self) -> None:
         entry = Sync(ACME).requested(START, Priority.REQUESTED, "one").requested(START, Priority.REQUESTED, "two")
         result = sync_result(generation=1)
-        assert [waiter.task_token for waiter in entry.answered(result)] == ["one"]
-        assert [waiter.task_token for waiter in entry.ended(result, START).waiters] == ["two"]
+        ended = entry.ended(result, START)
+        assert [waiter.task_token for waiter in entry.dismissed_by(ended)] == ["one"]
+        assert [waiter.task_token for waiter in ended.waiters] == ["two"]
+
+    def test_an_older_record_of_the_tenant_decides_nothing_about_its_service(self) -> None:
+        waiting = Sync(ACME).requested(START, Priority.REQUESTED, "one")
+        assert waiting.put_on_hold(fence=2).taken_off_hold(START, fence=1).on_hold
+        resumed = waiting.put_on_hold(fence=2).taken_off_hold(START, fence=3)
+        assert resumed.state is SyncState.QUEUED
+        assert resumed.put_on_hold(fence=2) == resumed
 
 
 class TestJobStateChanges:

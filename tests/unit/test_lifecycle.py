@@ -153,6 +153,21 @@ class TestResuming:
         assert resumed.fence > waiting.fence  # the waiting execution has lost its lease
         assert [dict(request) for request in fleet.executions.requests.values()] == [{"tenant_id": ACME}]
 
+    def test_one_that_was_suspended_before_is_suspended_again_and_opened_when_that_is_over_too(
+        self, fleet: Fleet
+    ) -> None:
+        fleet.request(ACME)
+        suspend(fleet)
+        record = fleet.registry.get(ACME)
+        waiting = record.fenced_off_by(EXECUTION, fleet.clock.now(), lease=DAYS, retention=DAYS)
+        fleet.registry.replace(waiting, fence=record.fence)
+        assert resume(fleet).status is TenantStatus.SUSPENDED
+        assert fleet.ledger.find(ACME).on_hold
+        assert not fleet.executions.requests
+        assert resume(fleet).status is TenantStatus.ACTIVE
+        assert not fleet.ledger.find(ACME).on_hold
+        assert [dict(request) for request in fleet.executions.requests.values()] == [{"tenant_id": ACME}]
+
     def test_one_whose_data_are_being_deleted_cannot_be_taken_back(self) -> None:
         begun = tenant().fenced_off_by(EXECUTION, START, lease=DAYS, retention=DAYS).deletion_begun(START + DAYS)
         with pytest.raises(OffboardingBegun, match="provision the tenant anew"):

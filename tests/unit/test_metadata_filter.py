@@ -10,11 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kbfleet.domain.errors import InvalidInput
-from kbfleet.domain.metadata_filter import MAX_CONDITIONS, MAX_DEPTH, OPERATORS, MetadataFilter
+from kbfleet.domain.metadata_filter import (
+    MAX_CONDITIONS,
+    MAX_DEPTH,
+    MAX_NUMBER,
+    MAX_TEXT_LENGTH,
+    MAX_VALUES,
+    OPERATORS,
+    MetadataFilter,
+)
 
 KEYS = st.text(min_size=1, max_size=100)
-SCALARS = st.one_of(st.text(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False))
-NUMBERS = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False))
+NUMBERS = st.one_of(st.integers(-MAX_NUMBER, MAX_NUMBER), st.floats(-MAX_NUMBER, MAX_NUMBER))
+SCALARS = st.one_of(st.text(), st.booleans(), NUMBERS)
 VALUES = {
     "equals": SCALARS,
     "notEquals": SCALARS,
@@ -93,6 +101,13 @@ def test_anything_is_either_a_filter_or_refused(expression: Any) -> None:
         ({"lessThan": {"key": "a", "value": True}}, "filter.lessThan.value"),
         ({"lessThan": {"key": "a", "value": float("nan")}}, "filter.lessThan.value"),
         ({"lessThan": {"key": "a", "value": float("inf")}}, "filter.lessThan.value"),
+        ({"lessThan": {"key": "a", "value": int("9" * 400)}}, "filter.lessThan.value"),
+        ({"equals": {"key": "a", "value": -int("9" * 400)}}, "filter.equals.value"),
+        ({"equals": {"key": "a", "value": MAX_NUMBER + 1}}, "filter.equals.value"),
+        ({"equals": {"key": "a", "value": "b" * (MAX_TEXT_LENGTH + 1)}}, "filter.equals.value"),
+        ({"startsWith": {"key": "a", "value": "b" * (MAX_TEXT_LENGTH + 1)}}, "filter.startsWith.value"),
+        ({"in": {"key": "a", "value": [1, int("9" * 400)]}}, "filter.in.value"),
+        ({"notIn": {"key": "a", "value": ["b"] * (MAX_VALUES + 1)}}, "filter.notIn.value"),
         ({"in": {"key": "a", "value": "b"}}, "filter.in.value"),
         ({"notIn": {"key": "a", "value": []}}, "filter.notIn.value"),
         ({"startsWith": {"key": "a", "value": 1}}, "filter.startsWith.value"),

@@ -106,7 +106,7 @@ class TestDebounce:
         assert len(fleet.knowledge_bases.jobs) == 1
 
     def test_changes_before_the_first_sync_and_while_suspended_are_remembered(self, fleet: Fleet) -> None:
-        fleet.ledger.save(fleet.ledger.find(ACME).put_on_hold())
+        fleet.ledger.save(fleet.ledger.find(ACME).put_on_hold(fence=2))
         assert note(fleet).pending_changes
         assert fleet.tick().idle
 

@@ -100,7 +100,7 @@ class TestATenant:
         def suspended_after_the_first_look(wanted: TenantId) -> Sync:
             monkeypatch.setattr(fleet.ledger, "find", find)
             found = find(wanted)
-            fleet.ledger.save(found.put_on_hold())
+            fleet.ledger.save(found.put_on_hold(fence=2))
             return found
 
         monkeypatch.setattr(fleet.ledger, "find", suspended_after_the_first_look)

@@ -91,7 +91,9 @@ class TestDocuments:
     def test_a_type_may_have_parameters(self, content_type: str) -> None:
         assert Upload(DocumentKey("a.txt"), 1, content_type).content_type == content_type
 
-    @pytest.mark.parametrize("content_type", ["text/html", "application/octet-stream", "x", "text/plain\n", "文"])
+    @pytest.mark.parametrize(
+        "content_type", ["text/html", "text/plain;" + "x" * 255, "application/octet-stream", "x", "text/plain\n", "文"]
+    )
     def test_another_type_than_the_keys_is_refused(self, content_type: str) -> None:
         with pytest.raises(InvalidInput) as refused:
             Upload(DocumentKey("a.txt"), 1, content_type)
@@ -111,7 +113,7 @@ class TestDocuments:
 class TestMetadata:
     def test_it_is_written_as_bedrock_reads_it(self) -> None:
         attributes = {"部署": "営業", "year": 2026, "rate": 0.5, "public": False, "tags": ["a", "b"]}
-        assert json.loads(Upload(PDF, 1, metadata=attributes).metadata_file(1_024)) == {
+        assert json.loads(Upload(PDF, 1, metadata=attributes).metadata_file(1_024, None)) == {
             "metadataAttributes": attributes
         }
 
@@ -131,6 +133,16 @@ class TestMetadata:
             {"a": "\ud800"},
             {"\ud800": "a"},
             {"x-amz-bedrock-kb-source-uri": "s3://elsewhere/a.pdf"},
+            {"x-amz-bedrock-other": "a"},
+            {"AMAZON_BEDROCK_TEXT": "a"},
+            {"AMAZON_BEDROCK_METADATA": "{}"},
+            {"_source_uri": "s3://elsewhere/a.pdf"},
+            {"id": "a"},
+            {"n" * 101: "a"},
+            {"a\x00": "b"},
+            {"a": int("9" * 400)},
+            {"a": 2**53 + 1},
+            {"a": ["b"] * 101},
         ],
         ids=repr,
     )
@@ -139,11 +151,21 @@ class TestMetadata:
             Upload(PDF, 1, metadata=metadata)
         assert refused.value.field == "metadata"
 
+    @pytest.mark.parametrize("name", ["identity", "ID", "source_uri", "amazon", "n" * 100, "部署 名"])
+    def test_other_names_are_a_tenants_own(self, name: str) -> None:
+        assert Upload(PDF, 1, metadata={name: "a"}).metadata
+
+    def test_a_document_has_as_many_attributes_as_the_store_takes_and_no_more(self) -> None:
+        attributes = {f"a{number}": number for number in range(35)}
+        assert json.loads(Upload(PDF, 1, metadata=attributes).metadata_file(1_024, 35))
+        with pytest.raises(InvalidInput, match="36 attributes"):
+            Upload(PDF, 1, metadata={**attributes, "one more": 1}).metadata_file(1_024, 35)
+
     def test_a_file_is_as_long_as_the_store_takes_and_no_longer(self) -> None:
-        empty = len(Upload(PDF, 1, metadata={"a": "x"}).metadata_file(1_024)) - 1
-        assert len(Upload(PDF, 1, metadata={"a": "x" * (1_024 - empty)}).metadata_file(1_024)) == 1_024
+        empty = len(Upload(PDF, 1, metadata={"a": "x"}).metadata_file(1_024, None)) - 1
+        assert len(Upload(PDF, 1, metadata={"a": "x" * (1_024 - empty)}).metadata_file(1_024, None)) == 1_024
         with pytest.raises(InvalidInput, match="1025 bytes"):
-            Upload(PDF, 1, metadata={"a": "x" * (1_025 - empty)}).metadata_file(1_024)
+            Upload(PDF, 1, metadata={"a": "x" * (1_025 - empty)}).metadata_file(1_024, None)
 
 
 class TestGranting:
@@ -179,6 +201,12 @@ class TestGranting:
         with pytest.raises(InvalidInput) as refused:
             self.grant(fleet, Upload(PDF, 3, metadata={"a": "x" * fleet.store.max_metadata_bytes}))
         assert refused.value.field == "metadata"
+        assert fleet.uploads.stored == {}
+
+    def test_nor_more_attributes(self, fleet: Fleet) -> None:
+        fleet.registry.create(tenant(bucket_name=self.BUCKET))
+        with pytest.raises(InvalidInput, match="at most 35"):
+            self.grant(fleet, Upload(PDF, 3, metadata={f"a{number}": 1 for number in range(36)}))
         assert fleet.uploads.stored == {}
 
     @pytest.mark.parametrize("status", [TenantStatus.PROVISIONING, TenantStatus.FAILED, TenantStatus.ACTIVE])

@@ -159,11 +159,13 @@ class KnowledgeStore(Protocol):
         kind: of the knowledge bases that are made on this store.
         usual_creation: how long Bedrock usually takes to make such a knowledge base.
         max_metadata_bytes: of the metadata file beside a document.
+        max_metadata_attributes: how many attributes it may give the document; `None` for as many as fit.
     """
 
     kind: KnowledgeBaseKind
     usual_creation: timedelta
     max_metadata_bytes: int
+    max_metadata_attributes: int | None
 
     def ensure(self, tenant_id: TenantId) -> str:
         """The tenant's index exists. Returns: the reference that `knowledge_base_configuration` takes.

@@ -426,6 +426,17 @@ def test_an_invalid_sidecar_makes_its_document_ignored(bench: Any, content: str)
     assert "Ignored 1 file due to invalid metadata attributes." in reasons(ended)[0]
 
 
+@fact("S3 Vectors: a document has at most 35 metadata keys", "D")
+def test_a_document_with_more_attributes_than_a_vector_takes_is_ignored(bench: Any) -> None:
+    base = bench.knowledge_base()
+    source = bench.data_source(base)
+    attributes = {f"a{number}": number for number in range(35)}
+    bench.put("documents", **{"a.txt": "Text.", "a.txt.metadata.json": bench.sidecar(**attributes)})
+    assert bench.sync(base, source)["statistics"]["numberOfNewDocumentsIndexed"] == 1
+    bench.put("documents", **{"b.txt": "Text.", "b.txt.metadata.json": bench.sidecar(**attributes, one_more=1)})
+    assert "Ignored 1 file due to invalid metadata attributes." in reasons(bench.sync(base, source))[0]
+
+
 @fact(
     "an index without AMAZON_BEDROCK_TEXT as non-filterable: `Filterable metadata must have at most 2048 bytes…`", "R"
 )

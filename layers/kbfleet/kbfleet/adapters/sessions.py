@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -38,5 +39,7 @@ class SignedSessions:
             raise SessionRefused from None
 
     def _serializer(self, asker: Asker) -> URLSafeTimedSerializer:
-        # The salt goes into the key: what is signed for one asker is noise to every other. No tenant id has a colon.
-        return URLSafeTimedSerializer(self._secret(), salt=f"kbfleet.session:{asker.tenant_id}:{asker.identity}")
+        # The salt goes into the key: what is signed for one asker is noise to every other. It is JSON, so that no part
+        # of it can be read as another, whatever a subject says.
+        parts = ["kbfleet.session", asker.tenant_id, asker.voucher, asker.user_id]
+        return URLSafeTimedSerializer(self._secret(), salt=json.dumps(parts))

@@ -5,16 +5,17 @@ A module for each kind of boundary: a cold start pays for every class that is ma
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from kbfleet.domain.errors import InvalidInput
-from kbfleet.domain.printable import printable
-
-_MAX_FIELD = 100
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_FIELD = r"[A-Za-z0-9_.-]{1,100}"
+"""What a field may be called to be told of by that name."""
 
 
 class Contract(BaseModel):
@@ -50,8 +51,9 @@ def _invalid_input(error: ValidationError) -> InvalidInput:
     errors = error.errors(include_url=False, include_context=False, include_input=False)
     # A misspelt field is both one too many and one that is missing: the latter's name is the one to learn.
     told = next((each for each in errors if each["type"] == "missing"), errors[0])
-    # So may the name of a field be that there is not.
-    field = printable(".".join(str(part) for part in told["loc"]))[:_MAX_FIELD] or "body"
+    field = ".".join(str(part) for part in told["loc"])
+    # A field that we do not know is a caller's text of any length.
+    field = field if re.fullmatch(_FIELD, field) else "body"
     return InvalidInput(field, f"{told['msg']}.")
 
 

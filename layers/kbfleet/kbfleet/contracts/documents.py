@@ -11,7 +11,7 @@ from kbfleet.contracts import Contract, WholeNumber
 from kbfleet.domain.document_trace import DocumentTrace, HopName, ObjectKey, Verdict
 from kbfleet.domain.documents import DocumentRetry, FailedDocument, FailureStatus
 from kbfleet.domain.tenant import TenantId
-from kbfleet.domain.uploads import MAX_DOCUMENT_BYTES, DocumentKey, Upload, UploadForm
+from kbfleet.domain.uploads import MAX_CONTENT_TYPE_LENGTH, MAX_DOCUMENT_BYTES, DocumentKey, Upload, UploadForm
 
 
 class RetryTurn(Contract):
@@ -26,7 +26,7 @@ class UploadRequest(Contract):
 
     key: DocumentKey
     size: WholeNumber = Field(ge=1, le=MAX_DOCUMENT_BYTES)
-    content_type: str = ""
+    content_type: str = Field(default="", max_length=MAX_CONTENT_TYPE_LENGTH)
     metadata: dict[str, object] = Field(default_factory=dict)
 
     def to_domain(self) -> Upload:

@@ -30,7 +30,7 @@ class ProvisionRequest(Contract):
     a tenant that there is not is not added."""
 
     name: DisplayName | None = None
-    knowledge_store: str | None = None
+    knowledge_store: str | None = Field(default=None, max_length=64)
     tier: Tier | None = None
     must_exist: bool = Field(default=False, strict=True)
 

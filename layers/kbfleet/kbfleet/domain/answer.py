@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Self
 
+from kbfleet.domain.caller import UserId
 from kbfleet.domain.document_names import is_in
 from kbfleet.domain.errors import InvalidInput, IsolationBreached
 from kbfleet.domain.metadata_filter import MetadataFilter
@@ -45,12 +47,24 @@ class Question(ValidatedText):
         return super().__new__(cls, text)
 
 
+class Voucher(StrEnum):
+    """Who says which user asks."""
+
+    IDENTITY_PROVIDER = "IDENTITY_PROVIDER"
+    BACK_END = "BACK_END"
+
+
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks: a tenant, and which of its users. `identity` is what was verified of the user, told apart by how."""
+    """Who asks: a tenant, and which of its users. Users of one name are two when different ones vouch for them.
+
+    Args:
+        user_id: `None` for a back end that names no user.
+    """
 
     tenant_id: TenantId
-    identity: str
+    voucher: Voucher
+    user_id: UserId | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,6 +245,8 @@ class Sync:
         on_hold: the tenant is out of service.
         distrusted: its data source may read a bucket that is not the tenant's: no sync counts.
         trusted_from: the first generation whose sync counts since it does not any more.
+        fence: of the newest record of the tenant that has put the entry on hold or taken it off: what an older record
+            says about that comes too late.
     """
 
     tenant_id: TenantId
@@ -265,6 +267,7 @@ class Sync:
     on_hold: bool = False
     distrusted: bool = False
     trusted_from: int = 0
+    fence: int = 0
     version: int = 0
 
     @property
@@ -338,17 +341,27 @@ class Sync:
 
     # --- out of service, and back ---
 
-    def put_on_hold(self) -> Sync:
+    def put_on_hold(self, fence: int) -> Sync:
         """No job is started from here on; what is requested meanwhile is remembered. A running job is still followed
-        to its end, and whoever waits for a sync has nothing to wait for."""
-        return replace(self._off_the_queue(), on_hold=True, waiters=())
+        to its end, and whoever waits for a sync has nothing to wait for.
 
-    def taken_off_hold(self, now: datetime) -> Sync:
-        """What was requested meanwhile, or was left over before, is requested anew."""
-        if not self.on_hold:
+        Args:
+            fence: of the tenant's record that says so. Unchanged when a newer one has decided.
+        """
+        if fence < self.fence:
             return self
-        released = replace(self, on_hold=False)
-        return released.requested(now, Priority.CHANGED) if self.pending_changes else released
+        return replace(self._off_the_queue(), on_hold=True, waiters=(), fence=fence)
+
+    def taken_off_hold(self, now: datetime, fence: int) -> Sync:
+        """What was requested meanwhile, or was left over before, is requested anew.
+
+        Args:
+            fence: of the record that has the tenant in service. Unchanged when a newer one has decided.
+        """
+        if fence < self.fence:
+            return self
+        released = replace(self, on_hold=False, fence=fence)
+        return released.requested(now, Priority.CHANGED) if self.on_hold and self.pending_changes else released
 
     def called_off(self) -> Sync:
         """Nothing is started until something is requested again; what is pending stays pending."""
@@ -357,6 +370,10 @@ class Sync:
     def _off_the_queue(self) -> Sync:
         left = replace(self, ready_at=None, priority=Priority.SCHEDULED, retries=0, postponed=0)
         return replace(left, state=SyncState.IDLE) if self.state is SyncState.QUEUED else left
+
+    def dismissed_by(self, changed: Sync) -> tuple[Waiter, ...]:
+        """Who waits in this entry, and would not in the changed one."""
+        return tuple(waiter for waiter in self.waiters if waiter not in changed.waiters)
 
     # --- running ---
 
@@ -438,12 +455,6 @@ class Sync:
 
     def _left_waiting(self, result: SyncResult) -> tuple[Waiter, ...]:
         return tuple(waiter for waiter in self.waiters if waiter.generation > result.generation)
-
-    def answered(self, result: SyncResult) -> tuple[Waiter, ...]:
-        """The waiters whom `result` answers: nobody, while it is tried again."""
-        if self.will_retry(result):
-            return ()
-        return tuple(waiter for waiter in self.waiters if waiter.generation <= result.generation)
 
 
 def _pause(times: int) -> timedelta:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,7 +12,15 @@ MAX_KEY_LENGTH = 100
 
 MAX_DEPTH = 5
 MAX_CONDITIONS = 50
-"""Ours: deep enough for any filter that a person writes, shallow enough that checking one costs nothing."""
+MAX_VALUES = 100
+MAX_TEXT_LENGTH = 2_048
+"""Ours: enough for any filter that a person writes, and little enough that checking one costs nothing. No attribute of
+a document can hold a longer text that could be filtered by: S3 Vectors takes 2,048 bytes (Amazon S3 User Guide,
+Limitations of S3 Vectors)."""
+
+MAX_NUMBER = 2**53
+"""Either side of zero. Ours: numbers of metadata are compared as floating point, and whole numbers beyond this one
+would equal their neighbours."""
 
 GROUP_OPERATORS = ("andAll", "orAll")
 SCALAR_OPERATORS = ("equals", "notEquals")
@@ -66,20 +73,32 @@ def _check_condition(operator: str, operand: object, place: str) -> None:
     key, value = operand["key"], operand["value"]
     if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_LENGTH:
         raise InvalidInput(f"{place}.key", f"must be text of 1 to {MAX_KEY_LENGTH} characters.")
-    if operator in NUMERIC_OPERATORS and not _is_number(value):
-        raise InvalidInput(f"{place}.value", "must be a number.")
-    if operator in TEXTUAL_OPERATORS and not isinstance(value, str):
-        raise InvalidInput(f"{place}.value", "must be text.")
+    if operator in NUMERIC_OPERATORS and not is_number(value):
+        raise InvalidInput(f"{place}.value", f"must be a number of {_NUMBERS}.")
+    if operator in TEXTUAL_OPERATORS and not _is_text(value):
+        raise InvalidInput(f"{place}.value", f"must be {_TEXT}.")
     if operator in SCALAR_OPERATORS and not _is_scalar(value):
-        raise InvalidInput(f"{place}.value", "must be text, a number, or true or false.")
-    if operator in LIST_OPERATORS and not (isinstance(value, list) and value and all(map(_is_scalar, value))):
-        raise InvalidInput(f"{place}.value", "must be a list of texts, numbers, or true or false.")
+        raise InvalidInput(f"{place}.value", f"must be {_SCALAR}.")
+    if operator in LIST_OPERATORS and not (
+        isinstance(value, list) and 1 <= len(value) <= MAX_VALUES and all(map(_is_scalar, value))
+    ):
+        raise InvalidInput(f"{place}.value", f"must be a list of 1 to {MAX_VALUES} values, each {_SCALAR}.")
 
 
-def _is_number(value: object) -> bool:
-    # Python reads NaN and Infinity, which JSON does not have, as numbers.
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+_NUMBERS = f"-{MAX_NUMBER} to {MAX_NUMBER}"
+_TEXT = f"text of at most {MAX_TEXT_LENGTH} characters"
+_SCALAR = f"{_TEXT}, a number of {_NUMBERS}, or true or false"
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a number that can be compared: not one of those that Python reads and JSON does not have, NaN and
+    Infinity, nor one with so many digits that no floating point number comes near."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_TEXT_LENGTH
 
 
 def _is_scalar(value: object) -> bool:
-    return isinstance(value, str | bool) or _is_number(value)
+    return isinstance(value, bool) or _is_text(value) or is_number(value)

@@ -405,6 +405,10 @@ class Tenant:
 
     # --- what others need of it ---
 
+    @property
+    def is_in_service(self) -> bool:
+        return self.status not in {TenantStatus.SUSPENDED, TenantStatus.OFFBOARDING, TenantStatus.OFFBOARDED}
+
     def in_service(self) -> None:
         """Raises:
         TenantSuspended, TenantOffboarding, TenantOffboarded: nothing is done for the tenant at present.

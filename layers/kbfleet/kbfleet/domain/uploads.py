@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Self
 
 from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.metadata_filter import MAX_KEY_LENGTH, MAX_NUMBER, MAX_VALUES, is_number
 from kbfleet.domain.validated_text import ValidatedText
 
 MAX_DOCUMENT_BYTES = 50 * 1024**2
@@ -28,8 +29,15 @@ base."""
 MAX_METADATA_BYTES = 10 * 1024
 """Source: AWS documentation, Connect to Amazon S3 for your knowledge base. Some knowledge stores take less."""
 
-RESERVED_ATTRIBUTES = "x-amz-bedrock-kb-"
-"""What Bedrock's own attributes of a passage begin with, as users report."""
+RESERVED_ATTRIBUTES = "^(x-amz-bedrock-|AMAZON_BEDROCK_|_|id$)"
+"""Names that are not a tenant's to give. Bedrock's own attributes of a passage begin with `x-amz-bedrock-kb-`, as users
+report, and in knowledge bases of type MANAGED with `_`, of which its User Guide names `_source_uri` and
+`_data_source_id`; `AMAZON_BEDROCK_TEXT`, `AMAZON_BEDROCK_TEXT_CHUNK` and `AMAZON_BEDROCK_METADATA` are the fields of a
+vector index that hold text and metadata (AWS documentation, Prerequisites for a vector store). `id` is reported to be
+refused. Not each name is known: the beginnings are refused."""
+
+MAX_CONTENT_TYPE_LENGTH = 255
+"""Characters. Ours: the longest acceptable type has 71, and parameters are short."""
 
 _WORD, _EXCEL = "application/vnd.openxmlformats-officedocument.", "application/vnd.ms-excel"
 CONTENT_TYPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -130,6 +138,8 @@ class Upload:
         acceptable = self.key.content_types
         if not self.content_type:
             object.__setattr__(self, "content_type", acceptable[0])
+        if len(self.content_type) > MAX_CONTENT_TYPE_LENGTH:
+            raise InvalidInput("content_type", f"must have at most {MAX_CONTENT_TYPE_LENGTH} characters.")
         if not self.content_type.isascii() or not self.content_type.isprintable():
             raise InvalidInput("content_type", "must be printable ASCII text.")
         if self.content_type.partition(";")[0].strip().lower() not in acceptable:
@@ -137,15 +147,19 @@ class Upload:
         for name, value in self.metadata.items():
             _check_attribute(name, value)
 
-    def metadata_file(self, max_bytes: int) -> bytes:
+    def metadata_file(self, max_bytes: int, max_attributes: int | None) -> bytes:
         """The content of the file beside the document.
 
         Args:
-            max_bytes: that the tenant's knowledge store takes.
+            max_bytes, max_attributes: that the tenant's knowledge store takes; `None` for as many as fit.
 
         Raises:
             InvalidInput: naming `metadata`.
         """
+        if max_attributes is not None and len(self.metadata) > max_attributes:
+            raise InvalidInput(
+                "metadata", f"has {len(self.metadata)} attributes; at most {max_attributes} are allowed."
+            )
         content = json.dumps({"metadataAttributes": dict(self.metadata)}, ensure_ascii=False, separators=(",", ":"))
         encoded = content.encode()
         if len(encoded) > max_bytes:
@@ -155,12 +169,21 @@ class Upload:
 
 def _check_attribute(name: str, value: object) -> None:
     """Source of the forms: AWS documentation, Include metadata in a data source to improve knowledge base query."""
-    if not name.strip() or name.startswith(RESERVED_ATTRIBUTES):
-        raise InvalidInput("metadata", f"attributes need a name that does not begin with {RESERVED_ATTRIBUTES}.")
+    # A longer name could not be asked for in a filter.
+    if not name.strip() or len(name) > MAX_KEY_LENGTH or any(unicodedata.category(each) == "Cc" for each in name):
+        raise InvalidInput("metadata", f"attributes need a name of 1 to {MAX_KEY_LENGTH} characters, no control ones.")
+    if re.search(RESERVED_ATTRIBUTES, name):
+        raise InvalidInput(
+            "metadata", "attributes must not be named id, nor begin with x-amz-bedrock-, AMAZON_BEDROCK_ or _."
+        )
     texts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
-    is_number = isinstance(value, int | float) and math.isfinite(value)  # booleans, too
-    if not is_number and not (texts and all(isinstance(text, str) and text for text in texts)):
-        raise InvalidInput("metadata", "attributes must be text, finite numbers, booleans or lists of text; not empty.")
+    are_texts = 1 <= len(texts) <= MAX_VALUES and all(isinstance(text, str) and text for text in texts)
+    if not isinstance(value, bool) and not is_number(value) and not are_texts:
+        raise InvalidInput(
+            "metadata",
+            f"attributes must be text, booleans, numbers of -{MAX_NUMBER} to {MAX_NUMBER}, or lists of 1 to "
+            f"{MAX_VALUES} texts; no text may be empty.",
+        )
     if any(unicodedata.category(character) == "Cs" for text in (name, *texts) for character in text):
         raise InvalidInput("metadata", "holds characters that cannot be written.")
 

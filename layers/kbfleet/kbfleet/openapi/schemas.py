@@ -18,6 +18,9 @@ from kbfleet.domain.metadata_filter import (
     MAX_CONDITIONS,
     MAX_DEPTH,
     MAX_KEY_LENGTH,
+    MAX_NUMBER,
+    MAX_TEXT_LENGTH,
+    MAX_VALUES,
     NUMERIC_OPERATORS,
     SCALAR_OPERATORS,
     TEXTUAL_OPERATORS,
@@ -33,6 +36,7 @@ from kbfleet.domain.tenant import (
 from kbfleet.domain.uploads import (
     CONTENT_TYPES,
     MAX_KEY_BYTES,
+    MAX_METADATA_BYTES,
     METADATA_SUFFIX,
     RESERVED_ATTRIBUTES,
     DocumentKey,
@@ -143,15 +147,21 @@ def reference(name: str) -> Schema:
 
 
 _FILTER = {"anyOf": [reference(METADATA_FILTER), {"type": "null"}], "default": None}
+_NUMBER = {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER}
+_ATTRIBUTE_TEXT = {"type": "string", "minLength": 1, "maxLength": MAX_METADATA_BYTES}
 _ATTRIBUTES = {
     "type": "object",
-    "propertyNames": {"pattern": _NOT_BLANK, "not": {"pattern": f"^{RESERVED_ATTRIBUTES}"}},
+    "propertyNames": {
+        "maxLength": MAX_KEY_LENGTH,
+        "pattern": rf"(?=.*{_NOT_BLANK})^[^\u0000-\u001f\u007f-\u009f]+$",
+        "not": {"pattern": RESERVED_ATTRIBUTES},
+    },
     "additionalProperties": {
         "anyOf": [
-            {"type": "string", "minLength": 1},
-            {"type": "number"},
+            _ATTRIBUTE_TEXT,
+            _NUMBER,
             {"type": "boolean"},
-            {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+            {"type": "array", "items": _ATTRIBUTE_TEXT, "minItems": 1, "maxItems": MAX_VALUES},
         ]
     },
     "default": {},
@@ -166,13 +176,12 @@ _BEYOND_CONTRACTS: Mapping[type[BaseModel], dict[str, Schema]] = {
 
 def _metadata_filter() -> dict[str, Schema]:
     """The grammar of `domain.metadata_filter`."""
-    text: Schema = {"type": "string"}
-    number: Schema = {"type": "number"}
-    scalar: Schema = {"anyOf": [text, number, {"type": "boolean"}]}
+    text: Schema = {"type": "string", "maxLength": MAX_TEXT_LENGTH}
+    scalar: Schema = {"anyOf": [text, _NUMBER, {"type": "boolean"}]}
     values: dict[tuple[str, ...], Schema] = {
         SCALAR_OPERATORS: scalar,
-        NUMERIC_OPERATORS: number,
-        LIST_OPERATORS: {"type": "array", "items": scalar, "minItems": 1},
+        NUMERIC_OPERATORS: _NUMBER,
+        LIST_OPERATORS: {"type": "array", "items": scalar, "minItems": 1, "maxItems": MAX_VALUES},
         TEXTUAL_OPERATORS: text,
     }
     group = {"type": "array", "items": reference(METADATA_FILTER), "minItems": 2, "maxItems": MAX_CONDITIONS}

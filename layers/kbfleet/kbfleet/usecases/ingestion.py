@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.ingestion import (
         Debounce,
         RunningJob,
+        Waiter,
     )
     from kbfleet.domain.tenant import DataSourceReference, TenantId
     from kbfleet.ports import (
@@ -86,8 +87,41 @@ def _turn(sync: Sync) -> tuple[float, str]:
     return sync.due_at.timestamp() if sync.due_at else 0.0, sync.tenant_id
 
 
-def update_sync(tenant_id: TenantId, change: Callable[[Sync], Sync], *, ledger: SyncLedger) -> Sync:
+def _nobody_is_dismissed(waiter: Waiter) -> None:
+    raise RuntimeError(
+        f"Whoever waits for generation {waiter.generation} must be told before it is taken off the list."
+    )
+
+
+def save_sync(
+    before: Sync, changed: Sync, *, ledger: SyncLedger, tell: Callable[[Waiter], None] = _nobody_is_dismissed
+) -> Sync:
+    """Stores an entry in place of the one that it was made of. The one way by which a waiter leaves an entry.
+
+    Args:
+        tell: tells those why who wait in `before` and no longer do in `changed`. That comes first: whoever dies behind
+            it, or loses to somebody faster, leaves the waiter in the entry, to be told once more, and a task takes the
+            first answer. The other way round, it would wait in vain.
+
+    Raises:
+        ConcurrentUpdate: somebody has stored another since `before` was read.
+    """
+    for waiter in before.dismissed_by(changed):
+        tell(waiter)
+    return ledger.save(changed)
+
+
+def update_sync(
+    tenant_id: TenantId,
+    change: Callable[[Sync], Sync],
+    *,
+    ledger: SyncLedger,
+    tell: Callable[[Waiter], None] = _nobody_is_dismissed,
+) -> Sync:
     """Applies a pure change to a tenant's ledger entry, again on the newer entry when somebody else was faster.
+
+    Args:
+        tell: as `save_sync` does, those who wait in the very entry that is replaced.
 
     Raises:
         ConcurrentUpdate: it lost twenty times in a row.
@@ -98,7 +132,7 @@ def update_sync(tenant_id: TenantId, change: Callable[[Sync], Sync], *, ledger: 
         if changed == sync:
             return sync
         try:
-            return ledger.save(changed)
+            return save_sync(sync, changed, ledger=ledger, tell=tell)
         except ConcurrentUpdate:
             continue
     raise ConcurrentUpdate(f"The ledger entry of tenant {tenant_id} changed {_ATTEMPTS} times while it was updated.")
@@ -121,7 +155,12 @@ def request_sync(
     tenant = registry.get(tenant_id)
     tenant.in_service()
     tenant.data_source()
-    sync = update_sync(tenant_id, lambda entry: entry.requested(clock.now(), priority), ledger=ledger)
+
+    def requested(entry: Sync) -> Sync:
+        # An entry that is on hold by an older record: whoever resumed the tenant has died before writing it here.
+        return entry.taken_off_hold(clock.now(), tenant.fence).requested(clock.now(), priority)
+
+    sync = update_sync(tenant_id, requested, ledger=ledger)
     ticks.request()
     return sync
 
@@ -149,7 +188,8 @@ def note_changes(
 
     def changed(entry: Sync) -> Sync:
         now = clock.now()
-        return entry.requested(now, Priority.CHANGED, ready_at=debounce.ready_at(entry, now))
+        served = entry.taken_off_hold(now, tenant.fence) if tenant.is_in_service else entry
+        return served.requested(now, Priority.CHANGED, ready_at=debounce.ready_at(served, now))
 
     sync = update_sync(tenant_id, changed, ledger=ledger)
     ticks.request()
@@ -172,9 +212,11 @@ def stop_sync(
         TenantNotFound.
     """
     tenant = registry.get(tenant_id)
-    for waiter in ledger.find(tenant_id).waiters:
+
+    def tell(waiter: Waiter) -> None:
         callbacks.fail(waiter.task_token, "IngestionFailed", f"The sync of tenant {tenant_id} was stopped.")
-    sync = update_sync(tenant_id, Sync.called_off, ledger=ledger)
+
+    sync = update_sync(tenant_id, Sync.called_off, ledger=ledger, tell=tell)
     if sync.job is not None:
         knowledge_bases.stop_ingestion(tenant.data_source(), sync.job.ingestion_job_id)
         ticks.request()
@@ -320,7 +362,7 @@ class Scheduler:
             return False
         if job.outcome is None:
             self._publish(sync, data_source, job, sync.job.generation, foreign=sync.job.foreign)
-            self.ledger.save(sync.progressed(job.status))
+            save_sync(sync, sync.progressed(job.status), ledger=self.ledger)
             return False
         result = SyncResult(
             job.outcome,
@@ -346,7 +388,7 @@ class Scheduler:
         )
 
     def _end(self, sync: Sync, result: SyncResult) -> None:
-        for waiter in sync.answered(result):
+        def tell(waiter: Waiter) -> None:
             if result.outcome.usable:
                 output = {"outcome": result.outcome, "ingestion_job_id": result.ingestion_job_id}
                 self.callbacks.succeed(waiter.task_token, output)
@@ -357,7 +399,8 @@ class Scheduler:
                 self.callbacks.fail(
                     waiter.task_token, "IngestionFailed", f"The first sync of tenant {sync.tenant_id} failed: {cause}"
                 )
-        self.ledger.save(sync.ended(result, self.clock.now()))
+
+        save_sync(sync, sync.ended(result, self.clock.now()), ledger=self.ledger, tell=tell)
 
     # --- queued tenants ---
 
@@ -373,7 +416,7 @@ class Scheduler:
             if running is None:
                 raise  # the account's limit, reported as a conflict: the tenant stays queued
             self._publish(sync, data_source, running, sync.synced_generation, foreign=True)
-            self.ledger.save(sync.adopted(running))
+            save_sync(sync, sync.adopted(running), ledger=self.ledger)
             return 1
         except CapacityExceeded:
             raise
@@ -381,12 +424,12 @@ class Scheduler:
             self._refused(sync, data_source, generation, error)
             return 0
         self._publish(sync, data_source, job, generation)
-        self.ledger.save(sync.started(job, generation))
+        save_sync(sync, sync.started(job, generation), ledger=self.ledger)
         return 1
 
     def _give_way(self, sync: Sync, *, crowded: bool) -> None:
         try:
-            self.ledger.save(sync.given_way(self.clock.now(), crowded=crowded))
+            save_sync(sync, sync.given_way(self.clock.now(), crowded=crowded), ledger=self.ledger)
         except ConcurrentUpdate:
             return  # somebody has changed the entry meanwhile: the next tick decides on the newer one
 

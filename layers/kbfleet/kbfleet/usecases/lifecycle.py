@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kbfleet.domain.ingestion import Sync
 from kbfleet.domain.tenant import TenantStatus
 from kbfleet.usecases.ingestion import update_sync
 from kbfleet.usecases.reservations import announce_left_over, announce_status, execution_name, store_unless_changed
 
 if TYPE_CHECKING:
+    from kbfleet.domain.ingestion import Sync, Waiter
     from kbfleet.domain.tenant import Tenant, TenantId
     from kbfleet.ports import (
         Announcements,
@@ -42,10 +42,9 @@ def suspend_tenant(
     announce_left_over(before, announcements=announcements)
     after = before.suspended(clock.now())
     store_unless_changed(before, after, registry)
-    put_sync_on_hold(tenant_id, ledger=ledger, callbacks=callbacks)
-    job = ledger.find(tenant_id).job
-    if job is not None:
-        knowledge_bases.stop_ingestion(after.data_source(), job.ingestion_job_id)
+    sync = put_sync_on_hold(after, ledger=ledger, callbacks=callbacks)
+    if sync.on_hold and sync.job is not None:
+        knowledge_bases.stop_ingestion(after.data_source(), sync.job.ingestion_job_id)
     return announce_status(after, registry=registry, announcements=announcements)
 
 
@@ -60,7 +59,7 @@ def resume_tenant(
     clock: Clock,
 ) -> Tenant:
     """Takes back a suspension, or an offboarding whose retention period still runs. What was requested meanwhile is
-    synced.
+    synced. A tenant that was suspended before it was to be offboarded is suspended again.
 
     Raises:
         TenantNotFound, TenantNotActive, OffboardingBegun.
@@ -70,18 +69,26 @@ def resume_tenant(
     announce_left_over(before, announcements=announcements)
     after = before.resumed(now)
     store_unless_changed(before, after, registry)
-    update_sync(tenant_id, lambda sync: sync.taken_off_hold(now), ledger=ledger)
-    ticks.request()
+    if after.is_in_service:
+        update_sync(tenant_id, lambda sync: sync.taken_off_hold(now, after.fence), ledger=ledger)
+        ticks.request()
     after = announce_status(after, registry=registry, announcements=announcements)
-    if before.status is not TenantStatus.SUSPENDED:
+    only_suspended = before.status is TenantStatus.SUSPENDED and before.previous_status is not TenantStatus.OFFBOARDING
+    if after.is_in_service and not only_suspended:
         # Offboarding has closed the bucket to uploads: converging opens it again, also if this call had died here.
         executions.start(execution_name(tenant_id, now), {"tenant_id": tenant_id})
     return after
 
 
-def put_sync_on_hold(tenant_id: TenantId, *, ledger: SyncLedger, callbacks: TaskCallbacks) -> None:
-    """Nothing is started for the tenant from here on, and tasks that wait for one of its syncs are told so."""
-    waiting = ledger.find(tenant_id).waiters
-    for waiter in waiting:
-        callbacks.fail(waiter.task_token, "TenantNotActive", f"Tenant {tenant_id} is not synced any more.")
-    update_sync(tenant_id, Sync.put_on_hold, ledger=ledger)
+def put_sync_on_hold(tenant: Tenant, *, ledger: SyncLedger, callbacks: TaskCallbacks) -> Sync:
+    """Nothing is started for the tenant from here on, and tasks that wait for one of its syncs are told so. Unless
+    somebody has taken it into service again meanwhile: who has written its record last decides.
+
+    Args:
+        tenant: the record that takes it out of service, as it is stored.
+    """
+
+    def tell(waiter: Waiter) -> None:
+        callbacks.fail(waiter.task_token, "TenantNotActive", f"Tenant {tenant.tenant_id} is not synced any more.")
+
+    return update_sync(tenant.tenant_id, lambda sync: sync.put_on_hold(tenant.fence), ledger=ledger, tell=tell)

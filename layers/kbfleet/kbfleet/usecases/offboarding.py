@@ -116,7 +116,7 @@ def fence_off_tenant(
     after = free.fenced_off_by(execution, clock.now(), lease=lease, retention=retention)
     require_running(execution, executions)
     store_unless_changed(before, after, registry)
-    put_sync_on_hold(tenant_id, ledger=ledger, callbacks=callbacks)
+    put_sync_on_hold(after, ledger=ledger, callbacks=callbacks)
     announce_status(after, registry=registry, announcements=announcements)
     delete_after = after.offboarding.delete_after if after.offboarding else clock.now()
     return Reservation(tenant_id, after.fence, delete_after)

@@ -524,6 +524,10 @@ def run_first_sync(
     A data source that has been synced answers at once, unless a breach of the tenant's isolation is open: a sync takes
     out what does not come from its bucket. Else a sync is requested, also while another is under way: that one may
     belong to a knowledge base that is gone, or fail for a cause that has been mended since.
+
+    Raises:
+        LeaseLost: also when whoever has taken the tenant meanwhile has put its entry on hold, where this task would
+            wait in vain.
     """
     tenant = held(reservation, registry)
     data_source_id = _required(tenant.data_source_id, tenant, "data source")
@@ -532,7 +536,11 @@ def run_first_sync(
     def wait_for_first_sync(sync: Sync) -> Sync:
         if any(waiter.task_token == task_token for waiter in sync.waiters):
             return sync
-        return sync.of_kind(kind).trusted_again().requested(clock.now(), Priority.REQUESTED, task_token)
+        now = clock.now()
+        served = sync.taken_off_hold(now, reservation.fence)
+        if served.on_hold:
+            raise LeaseLost(f"Tenant {tenant.tenant_id} was taken out of service while it was provisioned.")
+        return served.of_kind(kind).trusted_again().requested(now, Priority.REQUESTED, task_token)
 
     well = incidents.timeline(str(tenant.tenant_id), Concern.ISOLATION).settled
     if well and ledger.find(tenant.tenant_id).has_synced(data_source_id):

@@ -36,15 +36,22 @@ MAX_EXECUTION_NAME_LENGTH = 80
 """Characters. Source: AWS documentation, Step Functions API, StartExecution, `name`."""
 
 
+_STARTED = "[0-9]{8}T[0-9]{12}"
+_OCCURRENCE = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+"""What the name of an execution has behind the tenant's id: when it was started, or the id of the event that asked for
+it, which EventBridge makes as a UUID (AWS documentation, Events structure). Neither can end a tenant's id: it has no
+capitals, and no room."""
+
+
 def execution_name(tenant_id: TenantId, now: datetime) -> str:
     """Of an execution that is started for a tenant now."""
     return f"{tenant_id}-{now:%Y%m%dT%H%M%S%f}"
 
 
 def can_be_an_execution_of(tenant_id: TenantId, name: str) -> bool:
-    """Whether an execution for the tenant may have that name. AWS refuses to look up what is no name at all."""
-    well_formed = re.fullmatch(EXECUTION_NAME_PATTERN, name) is not None and len(name) <= MAX_EXECUTION_NAME_LENGTH
-    return well_formed and name.startswith(f"{tenant_id}-")
+    """Whether an execution for the tenant may have that name; not one for a tenant whose id begins like this one's.
+    AWS refuses to look up what is no name at all."""
+    return re.fullmatch(f"{tenant_id}-({_STARTED}|{_OCCURRENCE})", name) is not None
 
 
 def without_dead_lease(tenant: Tenant, executions: Executions, now: datetime) -> Tenant:

@@ -78,7 +78,7 @@ class SyncSchedule:
             failed += tenant.status is TenantStatus.FAILED
             if tenant.status is not TenantStatus.ACTIVE or tenant.data_source_id is None:
                 continue
-            sync = self.ledger.find(tenant.tenant_id)
+            sync = self._served(tenant, now)
             queued += sync.state is SyncState.QUEUED
             stale += (waits_since := sync.stale_since()) is not None and waits_since <= now - self.stale_after
             lined_up += sync.state is SyncState.QUEUED and sync.priority is Priority.SCHEDULED
@@ -93,6 +93,13 @@ class SyncSchedule:
         if chosen:
             self.ticks.request()
         return ScheduleReport(tuple(chosen), len(due) - len(chosen), Census(active, failed, queued, stale))
+
+    def _served(self, tenant: Tenant, now: datetime) -> Sync:
+        """The tenant's entry, taken off hold if whoever resumed the tenant has died before doing that."""
+        sync = self.ledger.find(tenant.tenant_id)
+        if not sync.on_hold:
+            return sync
+        return update_sync(tenant.tenant_id, lambda entry: entry.taken_off_hold(now, tenant.fence), ledger=self.ledger)
 
     def _request(self, tenant_id: TenantId, now: datetime, *, ready_at: datetime) -> None:
         def requested(entry: Sync) -> Sync:

@@ -43,6 +43,7 @@ def grant_upload(
             f"Tenant {tenant_id} has no bucket yet.", remedy=f"Run `kbfleet tenant add {tenant_id}` first."
         )
     if upload.metadata:
-        metadata = upload.metadata_file(stores[tenant.knowledge_store].max_metadata_bytes)
+        store = stores[tenant.knowledge_store]
+        metadata = upload.metadata_file(store.max_metadata_bytes, store.max_metadata_attributes)
         uploads.put_metadata(tenant.bucket_name, upload.key, metadata)
     return uploads.form(tenant.bucket_name, upload, valid_for)

@@ -25,6 +25,7 @@ class ManagedKnowledgeStore:
     kind = KnowledgeBaseKind.MANAGED
     usual_creation = timedelta(seconds=5)  # reported by users
     max_metadata_bytes = MAX_METADATA_BYTES
+    max_metadata_attributes: int | None = None
 
     def __init__(self, *, names: ResourceNames) -> None:
         self._names = names

@@ -70,6 +70,7 @@ class OpenSearchServerlessKnowledgeStore:
     kind = KnowledgeBaseKind.VECTOR
     usual_creation = timedelta(seconds=85)  # reported by users
     max_metadata_bytes = MAX_METADATA_BYTES
+    max_metadata_attributes: int | None = None
 
     def __init__(
         self,

@@ -40,7 +40,11 @@ class S3VectorsKnowledgeStore:
 
     kind = KnowledgeBaseKind.VECTOR
     usual_creation = timedelta(seconds=85)  # reported by users
-    max_metadata_bytes = 1_024  # reported by users: Bedrock ignores longer files, though S3 Vectors takes 2,048 bytes
+    max_metadata_bytes = 1_024
+    max_metadata_attributes: int | None = 35
+    """Source of both: Amazon Bedrock User Guide, Prerequisites for using a vector store: 1 KB and 35 keys. Whether
+    Bedrock's own count among them is not said. A vector has room for 50 (Amazon S3 User Guide, Limitations of S3
+    Vectors): Bedrock's are taken to be among the other 15."""
 
     def __init__(
         self, client: S3VectorsClient, *, vector_bucket: str, names: ResourceNames, embedding_model_arn: str
