@@ -16,7 +16,6 @@ from kbfleet.domain.errors import AccessRefused, InvalidInput
 from kbfleet.logs import logger
 from tests.support.hostile_words import FORGED_KEY, assert_printable, hostile_text
 
-
 UNHURRIED = settings(deadline=None)
 
 
