@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from rich.errors import MarkupError
@@ -42,6 +42,8 @@ from tests.support.hostile_words import (
 )
 from tests.support.samples import ACME, DEPLOYMENT, job_state_change, uri_of
 
+UNHURRIED = settings(deadline=None)
+"""The longest texts take a while on a busy machine."""
 OWN_COMMAND = "kbfleet sync start acme --stack kbfleet --region us-east-1"
 
 
@@ -71,6 +73,7 @@ def told(signal: Any, kind: NoticeKind = NoticeKind.OPENED) -> Alert:
 
 
 class TestPrintable:
+    @UNHURRIED
     @given(hostile_text())
     def test_any_text_becomes_one_line_of_what_can_be_seen(self, text: str) -> None:
         assert_printable(printable(text), keep="")
@@ -106,6 +109,7 @@ class TestPrintable:
     def test_what_acts_or_cannot_be_seen_is_written_out(self, text: str, shown: str) -> None:
         assert printable(text) == shown
 
+    @UNHURRIED
     @given(st.dictionaries(hostile_text(), hostile_text(), max_size=2))
     def test_json_means_the_same(self, value: dict[str, str]) -> None:
         document = printable_json(json.dumps(value, ensure_ascii=False, indent=2))
@@ -114,6 +118,7 @@ class TestPrintable:
 
 
 class TestSlack:
+    @UNHURRIED
     @given(hostile_text(), st.lists(hostile_keys("kbfleet-beta-0123456789"), max_size=3).map(tuple))
     def test_any_text_stays_literal_and_the_command_ours(self, text: str, keys: tuple[str, ...]) -> None:
         payload = slack(alert_of(text, keys))
@@ -147,6 +152,7 @@ class TestSlack:
         assert summary(many) == "🔴 2 tenants: ingestion failed"
         assert "www.evil.example" in many.title
 
+    @UNHURRIED
     @given(hostile_text(), hostile_text())
     def test_a_forged_failure_of_a_workflow_gives_neither_command_nor_address(self, text: str, execution: str) -> None:
         failure = describe_failure(
@@ -191,6 +197,7 @@ class TestAlarms:
 
 
 class TestMail:
+    @UNHURRIED
     @given(hostile_text(), st.lists(hostile_keys("kbfleet-beta-0123456789"), max_size=3).map(tuple))
     def test_any_text_stays_in_its_line(self, text: str, keys: tuple[str, ...]) -> None:
         made, sent = alert_of(text, keys), []
@@ -226,11 +233,13 @@ class TestTerminal:
         )
         return file.getvalue()
 
+    @UNHURRIED
     @given(hostile_text(), hostile_text())
     def test_text_from_outside_is_shown_as_it_is_and_acts_on_nothing(self, one: str, other: str) -> None:
         shown = self.printed(marked(f"[bold]{literal(one)}[/]: [red]{literal(other)}[/] \\[1] {literal(one)}[dim]![/]"))
         assert shown == f"{printable(one)}: {printable(other)} [1] {printable(one)}!\n"
 
+    @UNHURRIED
     @given(hostile_text(), hostile_keys("kbfleet-beta-0123456789"), st.sampled_from([20, 80, 4_000]))
     def test_so_it_is_in_listings_and_details(self, text: str, key: str, width: int) -> None:
         listing = Listing(
@@ -243,6 +252,7 @@ class TestTerminal:
         details = self.printed(Details([("Name", literal(text)), ("Key", literal(key))], title=literal(text)), width)
         assert details == f"{printable(text)}\nName  {printable(text)}\nKey   {printable(key)}\n"
 
+    @UNHURRIED
     @given(hostile_text())
     def test_what_somebody_forgot_to_make_literal_does_not_act_either(self, text: str) -> None:
         """It may be read as markup, but no control character reaches the terminal."""
@@ -252,6 +262,7 @@ class TestTerminal:
     def test_the_clipboard_stays_as_it_is(self) -> None:
         assert self.printed(marked(literal(FILLS_THE_CLIPBOARD))) == "\\x1b]52;c;cm0gLXJmIC8=\\x07\n"
 
+    @UNHURRIED
     @given(hostile_text())
     def test_so_are_slacks_messages_on_the_local_stack(self, text: str) -> None:
         shown = message_as_text(slack(alert_of(text, (text,))))

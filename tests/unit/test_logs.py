@@ -7,7 +7,7 @@ from io import StringIO
 
 import pytest
 from botocore.exceptions import ClientError
-from hypothesis import given
+from hypothesis import given, settings
 from pydantic import ValidationError
 
 from kbfleet.adapters.aws_errors import translated
@@ -15,6 +15,8 @@ from kbfleet.contracts import Contract, parse
 from kbfleet.domain.errors import AccessRefused, InvalidInput
 from kbfleet.logs import logger
 from tests.support.hostile_words import FORGED_KEY, assert_printable, hostile_text
+
+UNHURRIED = settings(deadline=None)
 
 
 @pytest.fixture
@@ -24,6 +26,7 @@ def stream(monkeypatch: pytest.MonkeyPatch) -> StringIO:
     return stream
 
 
+@UNHURRIED
 @given(hostile_text())
 def test_a_line_is_json_that_acts_on_no_device(text: str) -> None:
     with pytest.MonkeyPatch.context() as patched:
@@ -65,6 +68,7 @@ class _Named(Contract):
     name: str = ""
 
 
+@UNHURRIED
 @given(hostile_text())
 def test_the_name_of_a_field_that_there_is_not_is_short_and_acts_on_nothing(name: str) -> None:
     if name in _Named.model_fields:
