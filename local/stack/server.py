@@ -8,11 +8,12 @@ import signal
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
+from local.same_origin import SameOriginOnly, guard_standard_servers
 from local.stack.certificates import issue_server_certificate
 from local.stack.configuration import ACCESS_KEY, LOOPBACK, SECRET_KEY, StackConfiguration
 from local.stack.process import StackLock
@@ -55,6 +56,7 @@ async def _serve(configuration: StackConfiguration) -> None:
 
     names = corrections.NAMES if configuration.corrections is None else configuration.corrections
     corrections.apply(names, configuration)
+    guard_standard_servers()
     aws: AsgiApplication = bedrock.mount(bedrock.make_emulator(configuration), ministack.app)
     aws = api_page.mount(configuration, aws)
 
@@ -78,7 +80,7 @@ async def _serve_until(application: Any, config: Config, stop: asyncio.Event) ->
     async def stopped() -> None:
         await stop.wait()
 
-    await serve(application, config, shutdown_trigger=stopped)
+    await serve(cast("Any", SameOriginOnly(application)), config, shutdown_trigger=stopped)
 
 
 def _server_config(port: int) -> Config:
