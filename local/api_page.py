@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from local import deployment
 from local.identity_provider import IdentityProvider
-from local.stack.configuration import ACCESS_KEY, SECRET_KEY, StackConfiguration
+from local.stack.configuration import ACCESS_KEY, StackConfiguration
 
 PATH = "/_kbfleet/api"
 """Of the AWS endpoint. No bucket has such a name, and MiniStack no such path."""
@@ -96,7 +96,7 @@ class ApiPage:
         if authorization := request.headers.get("Authorization"):
             wanted.headers["Authorization"] = authorization
         else:
-            credentials = Credentials(ACCESS_KEY, SECRET_KEY)
+            credentials = Credentials(ACCESS_KEY, self.configuration.secret_key)
             SigV4Auth(credentials, "execute-api", self.configuration.region).add_auth(wanted)
         answer = URLLib3Session(timeout=_TIMEOUT_SECONDS).send(wanted.prepare())
         kept = {name: value for name, value in answer.headers.items() if name.lower() in _SHOWN_HEADERS}

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 
 from local.api_page import PATH
 from local.bedrock.emulator import Emulator
 from local.bedrock.server import serving
+from local.stack.configuration import ACCESS_KEY
 
 OWN = "{name}:{port}"
 PREFLIGHT = ("Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization")
@@ -29,7 +32,7 @@ SERVERS = (
     ("a function's runtime API", "/2018-06-01/nothing", 404),
     ("the emulator alone", "/_emulator/faults", 200),
 )
-FOREIGN = {
+FOREIGN: dict[str, tuple[str, str | None, *tuple[str, ...]]] = {
     "a page of another site": ("GET {path} HTTP/1.1", OWN, "Origin: https://evil.example"),
     "a page of another port": ("GET {path} HTTP/1.1", OWN, "Origin: {scheme}://127.0.0.1:3000"),
     "a page of another scheme": ("GET {path} HTTP/1.1", OWN, "Origin: {other_scheme}://{name}:{port}"),
@@ -213,7 +216,15 @@ def test_what_a_bucket_holds_cannot_act_in_a_browser(stack: Any) -> None:
     s3 = stack.client("s3")
     s3.create_bucket(Bucket="of-a-tenant")
     s3.put_object(Bucket="of-a-tenant", Key="page.html", Body=b"<script></script>", ContentType="text/html")
-    address = s3.generate_presigned_url("get_object", Params={"Bucket": "of-a-tenant", "Key": "page.html"})
+    signer = boto3.client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url=stack.configuration.aws_url,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=stack.configuration.secret_key,
+        config=Config(signature_version="s3v4"),
+    )
+    address = signer.generate_presigned_url("get_object", Params={"Bucket": "of-a-tenant", "Key": "page.html"})
     server = Server(stack.configuration.aws_port, None, "/" + address.split("/", 3)[3], 200)
     status, head = server.answer("GET {path} HTTP/1.1", f"Host: {OWN}", "Sec-Fetch-Site: none")
     assert status == 200
