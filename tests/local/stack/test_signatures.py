@@ -132,7 +132,14 @@ def test_a_key_that_nobody_gave_out_opens_nothing(stack: Any) -> None:
     assert code(caller.list_functions) in {"InvalidClientTokenId", "UnrecognizedClientException"}
 
 
-def test_keys_of_users_and_roles_open_while_they_are_valid(stack: Any) -> None:
+def test_the_keys_of_accounts_share_the_stacks_secret(stack: Any) -> None:
+    """MiniStack's functions have such keys."""
+    assert stack.client("lambda", stack.configuration.account).list_functions()
+    another = stack.client("lambda", stack.configuration.account, "another")
+    assert code(another.list_functions) in {"SignatureDoesNotMatch", "InvalidSignatureException"}
+
+
+def test_keys_of_users_and_roles_open_with_their_own_secrets(stack: Any) -> None:
     iam, name = stack.client("iam"), f"user-{uuid4().hex[:8]}"
     iam.create_user(UserName=name)
     key = iam.create_access_key(UserName=name)["AccessKey"]
@@ -217,6 +224,51 @@ def test_a_signature_is_valid_for_five_minutes(
     assert send(stack, "GET", LIST_FUNCTIONS, headers)[0] == status
 
 
+@pytest.mark.parametrize("service", ["s3", "sqs", "sns", "dynamodb", "iam", "sts"])
+def test_with_some_services_it_is_valid_for_fifteen(stack: Any, monkeypatch: pytest.MonkeyPatch, service: str) -> None:
+    for minutes, refused in ((-14, False), (14, False), (-16, True), (16, True)):
+        at(monkeypatch, timedelta(minutes=minutes))
+        signer = S3SigV4Auth if service == "s3" else SigV4Auth
+        _, text = send(stack, "GET", "/", signed(stack, "GET", "/", service=service, signer=signer))
+        skewed = ("RequestTimeTooSkewed", "not yet current", "Signature expired")
+        assert any(words in text for words in skewed) is refused, (minutes, text)
+
+
+def test_a_rest_api_decides_which_of_its_methods_are_signed(stack: Any) -> None:
+    mock = {"type": "mock", "requestTemplates": {"application/json": '{"statusCode": 200}'}}
+    answers = {"responses": {"200": {"description": "ok"}}, "x-amazon-apigateway-integration": mock}
+    body = {
+        "openapi": "3.0.1",
+        "info": {"title": "signed", "version": "1"},
+        "paths": {"/open": {"get": answers}, "/closed": {"get": {**answers, "security": [{"sigv4": []}]}}},
+        "components": {
+            "securitySchemes": {
+                "sigv4": {
+                    "type": "apiKey",
+                    "name": "Authorization",
+                    "in": "header",
+                    "x-amazon-apigateway-authtype": "awsSigv4",
+                }
+            }
+        },
+    }
+    resources = {
+        "Api": {"Type": "AWS::ApiGateway::RestApi", "Properties": {"Body": body}},
+        "Deployment": {"Type": "AWS::ApiGateway::Deployment", "Properties": {"RestApiId": {"Ref": "Api"}}},
+        "Stage": {
+            "Type": "AWS::ApiGateway::Stage",
+            "Properties": {"RestApiId": {"Ref": "Api"}, "DeploymentId": {"Ref": "Deployment"}, "StageName": "v1"},
+        },
+    }
+    stage = f"/_aws/execute-api/{stack.deploy(resources, {'Id': {'Ref': 'Api'}}).outputs['Id']}/v1"
+    headers = signed(stack, "GET", f"{stage}/closed", service="execute-api")
+    forged = {**headers, "Authorization": headers["Authorization"][:-64] + "0" * 64}
+    assert send(stack, "GET", f"{stage}/open", {})[0] < 400
+    assert send(stack, "GET", f"{stage}/closed", headers)[0] < 400
+    for proof in ({}, forged, {"Authorization": "Bearer any"}, {"Authorization": "AWS4-HMAC-SHA256 any"}):
+        assert send(stack, "GET", f"{stage}/closed", proof)[0] == 403
+
+
 def test_within_that_time_a_call_can_be_sent_again(stack: Any) -> None:
     """As with AWS."""
     headers = signed(stack, "GET", LIST_FUNCTIONS)
@@ -249,11 +301,11 @@ def test_a_form_uploads_what_its_policy_says_and_is_signed_with_a_known_key(stac
     s3 = s3_of(stack)
     s3.create_bucket(Bucket="forms")
 
-    def upload(change: dict[str, str], path: str = "/forms", **form: Any) -> int:
+    def upload(change: dict[str, str], path: str = "/forms", content: bytes = b"12345", **form: Any) -> int:
         made = s3.generate_presigned_post("forms", "one.txt", Conditions=[["content-length-range", 1, 5]], **form)
         url = f"{stack.configuration.aws_url}{path}"
         fields = {name: value for name, value in (made["fields"] | change).items() if value}
-        return requests.post(url, data=fields, files={"file": b"12345"}, timeout=10).status_code
+        return requests.post(url, data=fields, files={"file": content}, timeout=10).status_code
 
     assert upload({}) == 204
     for change in (
@@ -267,6 +319,7 @@ def test_a_form_uploads_what_its_policy_says_and_is_signed_with_a_known_key(stac
         dict.fromkeys(("policy", "x-amz-credential", "x-amz-signature", "x-amz-algorithm", "x-amz-date"), ""),
     ):
         assert upload(change) in {400, 403}, change
+    assert upload({}, content=b"123456") == 400
     assert upload({}, ExpiresIn=-1) == 403
     # A form is good for its bucket, and for nothing that is not S3.
     assert upload({}, path=LIST_FUNCTIONS) == 403
@@ -285,12 +338,15 @@ def test_a_websocket_is_refused(stack: Any) -> None:
 
 def test_what_is_written_is_for_its_user_only(stack: Any) -> None:
     state: Path = stack.configuration.state_directory
-    written = [state, *state.rglob("*")]
-    assert {"secret-access-key", "server-key.pem", "identity-signing-key.pem", "stack.log", "stack.lock"} <= {
-        path.name for path in written
-    }
-    open_to_others = [str(path) for path in written if not path.is_symlink() and path.stat().st_mode & 0o077]
-    assert open_to_others == []
+    for name in ("secret-access-key", "tls/server-key.pem", "identity-signing-key.pem", "stack.log", "stack.lock"):
+        assert (state / name).stat().st_mode & 0o777 == 0o600, name
+    for name in ("tls", "tmp", "ministack", "python-runtime"):
+        assert (state / name).stat().st_mode & 0o777 == 0o700, name
+
+
+def test_its_folder_is_made_for_its_user_only(tmp_path: Path) -> None:
+    process.make_private(tmp_path / "state")
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_folder_of_another_user_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
