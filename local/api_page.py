@@ -18,16 +18,13 @@ from botocore.credentials import Credentials
 from botocore.httpsession import URLLib3Session
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
-from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from local import deployment
 from local.identity_provider import IdentityProvider
-from local.stack.configuration import ACCESS_KEY, LOOPBACK, SECRET_KEY, StackConfiguration
+from local.stack.configuration import ACCESS_KEY, StackConfiguration
 
 PATH = "/_kbfleet/api"
 """Of the AWS endpoint. No bucket has such a name, and MiniStack no such path."""
@@ -42,6 +39,9 @@ _ASSETS = {
     "swagger-ui-bundle.js": ("swagger-ui-bundle.min.js", "text/javascript"),
 }
 """Where Powertools has what the page needs, so that nothing is fetched from elsewhere."""
+
+_LOADS = "default-src 'self' data: 'unsafe-inline'; frame-ancestors 'none'"
+"""What the page loads and who may show it: itself, and nobody."""
 
 AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -61,15 +61,10 @@ class ApiPage:
                 Route(f"{PATH}{_STAGE}{{path:path}}", self._call, methods=methods),
                 Route(f"{PATH}/{{name}}", self._asset),
             ],
-            # No other page may have the browser act here: not by a link or a form, nor under a name that leads here.
-            middleware=[
-                Middleware(TrustedHostMiddleware, allowed_hosts=[LOOPBACK, "localhost"]),
-                Middleware(_OwnOriginOnly),
-            ],
         )
 
     async def _page(self, _: Request) -> Response:
-        return FileResponse(Path(__file__).with_suffix(".html"))
+        return FileResponse(Path(__file__).with_suffix(".html"), headers={"Content-Security-Policy": _LOADS})
 
     async def _asset(self, request: Request) -> Response:
         if (asset := _ASSETS.get(request.path_params["name"])) is None:
@@ -101,23 +96,11 @@ class ApiPage:
         if authorization := request.headers.get("Authorization"):
             wanted.headers["Authorization"] = authorization
         else:
-            credentials = Credentials(ACCESS_KEY, SECRET_KEY)
+            credentials = Credentials(ACCESS_KEY, self.configuration.secret_key)
             SigV4Auth(credentials, "execute-api", self.configuration.region).add_auth(wanted)
         answer = URLLib3Session(timeout=_TIMEOUT_SECONDS).send(wanted.prepare())
         kept = {name: value for name, value in answer.headers.items() if name.lower() in _SHOWN_HEADERS}
         return Response(answer.content, answer.status_code, kept)
-
-
-class _OwnOriginOnly:
-    """Refuses what a browser says another site has made it send. Source: W3C, Fetch Metadata Request Headers."""
-
-    def __init__(self, application: AsgiApplication) -> None:
-        self._application = application
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        foreign = Headers(scope=scope).get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}
-        refusal = PlainTextResponse("This page is not for other sites.", 403)
-        await (refusal if foreign else self._application)(scope, receive, send)
 
 
 _SHOWN_HEADERS = {"content-type", "retry-after", "www-authenticate", "x-amzn-requestid"}

@@ -40,7 +40,6 @@ from local.stack.configuration import (
     ACCESS_KEY,
     DEFAULT_AWS_PORT,
     DEFAULT_SIDE_PORT,
-    SECRET_KEY,
     StackConfiguration,
     free_port,
     is_listening,
@@ -261,7 +260,7 @@ class Demo:
 
     def _tenant(self, tenant: str) -> TenantBody | None:
         """What `kbfleet tenant show` would show."""
-        session = boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=self.configuration.region)
+        session = boto3.Session(ACCESS_KEY, self.configuration.secret_key, region_name=self.configuration.region)
         try:
             return FleetApi(self.outputs["ApiUrl"], session).tenant(TenantId(tenant))
         except Refused as refusal:

@@ -21,7 +21,6 @@ from rich.console import Console
 from local.stack.configuration import (
     ACCESS_KEY,
     REPOSITORY,
-    SECRET_KEY,
     TENANT_CLAIM,
     TOKEN_AUDIENCE,
     StackConfiguration,
@@ -91,7 +90,7 @@ def client(configuration: StackConfiguration, service: str) -> Any:
         region_name=configuration.region,
         endpoint_url=configuration.aws_url,
         aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
+        aws_secret_access_key=configuration.secret_key,
         config=Config(inject_host_prefix=False),
     )
 

@@ -33,7 +33,7 @@ from kbfleet.domain.tenant import TenantId, TenantStatus
 from local import deployment, samples
 from local.identity_provider import IdentityProvider
 from local.stack import process
-from local.stack.configuration import ACCESS_KEY, SECRET_KEY, StackConfiguration, free_port
+from local.stack.configuration import ACCESS_KEY, StackConfiguration, free_port
 
 _SPEED = 300
 """Times as fast as AWS, so that tenants are there soon. Rates are set in real time."""
@@ -257,7 +257,7 @@ def _fleet(scale: Scale, said: Callable[[str], None]) -> Iterator[_Fleet]:
 
 def _provision(configuration: StackConfiguration, api_url: str, tenants: Sequence[str]) -> None:
     """Each with the English sample documents, synced."""
-    session = boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=configuration.region)
+    session = boto3.Session(ACCESS_KEY, configuration.secret_key, region_name=configuration.region)
     api, s3 = FleetApi(api_url, session), deployment.client(configuration, "s3")
     for tenant in tenants:
         api.provision(TenantId(tenant), None, None, None)

@@ -20,6 +20,7 @@ from local.bedrock.errors import ConnectionBrokenError
 from local.bedrock.messages import Request, Response
 from local.bedrock.protocol import SERVICES, protocol
 from local.bedrock.state import StateError
+from local.same_origin import SameOriginOnly
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -127,7 +128,7 @@ async def serving(emulator: Emulator, bind: str, until: Callable[[], Awaitable[o
     config.bind = [bind]
     config.graceful_timeout = _SHUTDOWN_SECONDS
     # Typed for hypercorn's frameworks; any ASGI 3 application will do.
-    await serve_asgi(cast("Any", Application(emulator)), config, shutdown_trigger=cast("Any", until))
+    await serve_asgi(cast("Any", SameOriginOnly(Application(emulator))), config, shutdown_trigger=cast("Any", until))
 
 
 def serve(port: int, emulator: Emulator) -> None:

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from ministack.services import eventbridge
 from ministack.services.cloudformation import provisioners, stacks
 
-from local.stack.configuration import ACCESS_KEY, SECRET_KEY, StackConfiguration
+from local.stack.configuration import ACCESS_KEY, StackConfiguration
 
 Properties = dict[str, Any]
 # The physical id, which is what Ref gives, and the attributes for Fn::GetAtt.
@@ -34,7 +34,7 @@ def apply(configuration: StackConfiguration) -> None:
             region_name=configuration.region,
             endpoint_url=configuration.aws_url,
             aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
+            aws_secret_access_key=configuration.secret_key,
         )
 
     types: dict[str, ResourceType] = {

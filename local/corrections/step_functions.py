@@ -42,7 +42,7 @@ from moto.stepfunctions.parser.backend.execution import Execution
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.backend.state_machine import StateMachineInstance
 
-from local.stack.configuration import ACCESS_KEY, SECRET_KEY, StackConfiguration
+from local.stack.configuration import ACCESS_KEY, StackConfiguration
 
 logger = logging.getLogger(__name__)
 
@@ -290,7 +290,7 @@ def _send_service_integrations_to(configuration: StackConfiguration) -> None:
                     region_name=region,
                     endpoint_url=configuration.aws_url,
                     aws_access_key_id=ACCESS_KEY,
-                    aws_secret_access_key=SECRET_KEY,
+                    aws_secret_access_key=configuration.secret_key,
                     config=config,
                 )
             return clients[region, name]

@@ -19,7 +19,7 @@ from ministack import app as ministack
 
 from local.bedrock import ConnectionBrokenError, Emulator, Request, Response
 from local.stack import bedrock_permissions, log_deliveries
-from local.stack.configuration import ACCESS_KEY, SECRET_KEY, StackConfiguration
+from local.stack.configuration import ACCESS_KEY, StackConfiguration
 
 SERVICES = ("bedrock-agent", "bedrock-agent-runtime", "bedrock-runtime", "s3vectors", "opensearchserverless")
 Send = Callable[[Any], Awaitable[None]]
@@ -55,7 +55,7 @@ def make_emulator(configuration: StackConfiguration) -> Emulator:
             region_name=configuration.region,
             endpoint_url=configuration.aws_url,
             aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
+            aws_secret_access_key=configuration.secret_key,
             config=Config(max_pool_connections=50),
         )
 

@@ -9,9 +9,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 LOOPBACK = "127.0.0.1"
 DEFAULT_AWS_PORT = 4566
 DEFAULT_SIDE_PORT = 4567
-# MiniStack takes these as the account's root user, also with authorization on.
+# MiniStack takes this as the account's root user, also with authorization on.
 ACCESS_KEY = "test"
-SECRET_KEY = "test"
 TOKEN_AUDIENCE = "kbfleet"
 TENANT_CLAIM = "custom:tenant_id"
 
@@ -27,7 +26,7 @@ class StackConfiguration:
     state_directory: everything that the stack writes (process id, logs, certificates, recorded Slack messages).
     aws_port, side_port: loopback ports of the AWS endpoint (http) and of the side services (https).
     speed: how many times faster than AWS the Bedrock emulator's lifecycles run.
-    authorization: True checks every call against IAM policies, False lets any credentials do anything.
+    authorization: True checks every call against IAM policies, False lets everybody who can sign do anything.
     function_concurrency: most environments of one Lambda function at a time; further invocations wait.
     corrections: names of the corrections to apply (modules of `local.corrections`); None is all of them.
     """
@@ -63,6 +62,15 @@ class StackConfiguration:
         return self.state_directory / "stack.log"
 
     @property
+    def secret_key_file(self) -> Path:
+        return self.state_directory / "secret-access-key"
+
+    @property
+    def secret_key(self) -> str:
+        """What ACCESS_KEY signs with. Raises FileNotFoundError if the stack was never started."""
+        return self.secret_key_file.read_text("ascii")
+
+    @property
     def trust_bundle(self) -> Path:
         """Certificate authorities that a client of the side services has to trust, as one PEM file."""
         return self.state_directory / "tls" / "trust-bundle.pem"
@@ -84,7 +92,7 @@ class StackConfiguration:
         return {
             "AWS_ENDPOINT_URL": self.aws_url,
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_REGION": self.region,
             "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",

@@ -51,7 +51,7 @@ class StackLock:
 
     def take(self, configuration: StackConfiguration) -> None:
         """Takes the lock until this process is gone. Raises StackRunningError if another one has it."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        make_private(self._file.parent)
         file = self._file.open("a+", encoding="utf-8")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -65,7 +65,8 @@ class StackLock:
         self._taken = file
 
     def holder(self) -> RunningStack | None:
-        """Who holds the lock, or None."""
+        """Who holds the lock, or None. Raises StackStartError if the folder is another user's."""
+        _require_own(self._file.parent)
         try:
             file = self._file.open(encoding="utf-8")
         except FileNotFoundError:
@@ -89,6 +90,18 @@ class StackLock:
         return RunningStack(content["process_id"], StackConfiguration(**settings))
 
 
+def make_private(directory: Path) -> None:
+    """Makes a folder for this user only, if there is none. Raises StackStartError if it is another user's."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _require_own(directory)
+
+
+def _require_own(directory: Path) -> None:
+    # What it says is believed: which process to end, which secret to sign with.
+    if directory.exists() and directory.stat().st_uid != os.getuid():
+        raise StackStartError(f"{directory} belongs to another user: choose a folder of your own with --state")
+
+
 def running_stack(state_directory: Path) -> RunningStack | None:
     """The stack that runs in a state directory, or None."""
     return StackLock(state_directory).holder()
@@ -105,7 +118,9 @@ def start(configuration: StackConfiguration, *, timeout: float = START_SECONDS) 
     for port in (configuration.aws_port, configuration.side_port):
         if is_listening(port):
             raise StackStartError(f"port {port} is taken by another program")
-    configuration.state_directory.mkdir(parents=True, exist_ok=True)
+    make_private(configuration.state_directory)
+    configuration.log_file.touch(mode=0o600)
+    configuration.log_file.chmod(0o600)
     with configuration.log_file.open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "local.main", *run_arguments(configuration)],

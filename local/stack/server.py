@@ -3,18 +3,20 @@
 import asyncio
 import logging
 import os
+import secrets
 import shutil
 import signal
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
+from local.same_origin import SameOriginOnly, guard_standard_servers
 from local.stack.certificates import issue_server_certificate
-from local.stack.configuration import ACCESS_KEY, LOOPBACK, SECRET_KEY, StackConfiguration
+from local.stack.configuration import ACCESS_KEY, LOOPBACK, StackConfiguration
 from local.stack.process import StackLock
 from local.stack.side_services import side_services
 
@@ -36,8 +38,11 @@ def run(configuration: StackConfiguration) -> None:
     Raises local.stack.process.StackRunningError if a stack runs in the same state directory, OSError if a port is
     taken.
     """
+    # Everything that is written from here on, by this process and its functions, is for its user only.
+    os.umask(0o077)
     lock = StackLock(configuration.state_directory)
     lock.take(configuration)
+    _make_secret(configuration.secret_key_file)
     temporary = _prepare_directories(configuration.state_directory)
     _set_environment(configuration, temporary)
     try:
@@ -52,10 +57,13 @@ async def _serve(configuration: StackConfiguration) -> None:
 
     from local import api_page, corrections
     from local.stack import bedrock
+    from local.stack.signatures import SignedOnly
 
     names = corrections.NAMES if configuration.corrections is None else configuration.corrections
     corrections.apply(names, configuration)
-    aws: AsgiApplication = bedrock.mount(bedrock.make_emulator(configuration), ministack.app)
+    guard_standard_servers()
+    signed = SignedOnly(ministack.app, configuration.account)
+    aws: AsgiApplication = bedrock.mount(bedrock.make_emulator(configuration), signed)
     aws = api_page.mount(configuration, aws)
 
     stop = asyncio.Event()
@@ -78,7 +86,7 @@ async def _serve_until(application: Any, config: Config, stop: asyncio.Event) ->
     async def stopped() -> None:
         await stop.wait()
 
-    await serve(application, config, shutdown_trigger=stopped)
+    await serve(cast("Any", SameOriginOnly(application)), config, shutdown_trigger=stopped)
 
 
 def _server_config(port: int) -> Config:
@@ -111,6 +119,12 @@ def _prepare_directories(state: Path) -> Path:
     return temporary
 
 
+def _make_secret(file: Path) -> None:
+    """Kept when the stack is started again: a shell's environment stays right."""
+    if not file.exists() or not file.read_text("ascii"):
+        file.write_text(secrets.token_hex(20), "ascii")
+
+
 def _set_environment(configuration: StackConfiguration, temporary: Path) -> None:
     for name in list(os.environ):
         if name.startswith(FOREIGN_VARIABLES):
@@ -133,7 +147,7 @@ def _set_environment(configuration: StackConfiguration, temporary: Path) -> None
         "LOG_LEVEL": "INFO",
         "TMPDIR": str(temporary),
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_SECRET_ACCESS_KEY": configuration.secret_key,
         "AWS_DEFAULT_REGION": configuration.region,
         "AWS_REGION": configuration.region,
     }

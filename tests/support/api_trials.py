@@ -29,7 +29,7 @@ from schemathesis.specs.openapi.checks import (
 
 from kbfleet.domain.errors import InvalidInput
 from local.identity_provider import IdentityProvider
-from local.stack.configuration import ACCESS_KEY, SECRET_KEY, StackConfiguration
+from local.stack.configuration import ACCESS_KEY, StackConfiguration
 
 BEYOND_SCHEMAS = {
     "user_id": "which characters can be printed",
@@ -66,11 +66,12 @@ _TIMEOUT_SECONDS = 35
 class Signature(requests.auth.AuthBase):
     """Signs a request as a caller with AWS credentials does."""
 
-    region: str
+    configuration: StackConfiguration
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         signed = AWSRequest(request.method, request.url, data=request.body)
-        SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "execute-api", self.region).add_auth(signed)
+        credentials = Credentials(ACCESS_KEY, self.configuration.secret_key)
+        SigV4Auth(credentials, "execute-api", self.configuration.region).add_auth(signed)
         request.headers.update(dict(signed.headers.items()))
         return request
 
@@ -113,7 +114,7 @@ class ApiUnderTrial:
         if scheme == "token":
             issuer = IdentityProvider.open(self.configuration.token_issuer, self.configuration.signing_key)
             return Bearer(issuer.mint(self.tenant))
-        return Signature(self.configuration.region) if scheme == "signature" else None
+        return Signature(self.configuration) if scheme == "signature" else None
 
 
 @dataclass

@@ -26,7 +26,7 @@ from kbfleet.domain.tenant import TenantId, TenantStatus
 from local import deployment
 from local.identity_provider import IdentityProvider
 from local.stack import process
-from local.stack.configuration import ACCESS_KEY, SECRET_KEY, TENANT_CLAIM, StackConfiguration, free_port
+from local.stack.configuration import ACCESS_KEY, TENANT_CLAIM, StackConfiguration, free_port
 
 ATTACKER = "maple"
 CANARIES = {
@@ -82,7 +82,7 @@ class Fleet:
 
     @property
     def api(self) -> FleetApi:
-        session = boto3.Session(ACCESS_KEY, SECRET_KEY, region_name=self.configuration.region)
+        session = boto3.Session(ACCESS_KEY, self.configuration.secret_key, region_name=self.configuration.region)
         return FleetApi(self.outputs["ApiUrl"], session)
 
     def token_of(self, tenant_id: str) -> str:
@@ -134,7 +134,7 @@ class Fleet:
             endpoint_url=self.configuration.aws_url,
             region_name=self.configuration.region,
             aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
+            aws_secret_access_key=self.configuration.secret_key,
         ).Table(self.outputs["TableName"])
         keys = [{"PK": f"TENANT#{tenant_id}", "SK": "PROFILE"} for tenant_id in (one, other)]
         ids = [table.get_item(Key=key, ConsistentRead=True)["Item"]["knowledge_base_id"] for key in keys]

@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.stack import process
-from local.stack.configuration import ACCESS_KEY, SECRET_KEY, StackConfiguration, free_port
+from local.stack.configuration import ACCESS_KEY, StackConfiguration, free_port
 
 Found = TypeVar("Found")
 ROLE = "arn:aws:iam::000000000000:role/any"
@@ -28,8 +28,9 @@ class LocalAws:
 
     configuration: StackConfiguration
 
-    def client(self, service: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY) -> Any:
-        return _client(self.configuration, service, access_key, secret_key)
+    def client(self, service: str, access_key: str = ACCESS_KEY, secret_key: str = "") -> Any:
+        """Of the root user, if no keys are given."""
+        return _client(self.configuration, service, access_key, secret_key or self.configuration.secret_key)
 
     def make_function(self, code: str, **settings: Any) -> str:
         """Makes a Python function of one module with a `handler`; gives its name."""

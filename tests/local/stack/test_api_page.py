@@ -57,7 +57,7 @@ def test_before_anything_is_deployed_it_says_what_to_do(stack: Any) -> None:
     [
         ({"Sec_Fetch_Site": "cross-site"}, 403),
         ({"Sec_Fetch_Site": "same-site"}, 403),
-        ({"Host": "rebound.example.com"}, 400),
+        ({"Host": "rebound.example.com"}, 403),
         ({"Sec_Fetch_Site": "same-origin"}, 200),
     ],
 )

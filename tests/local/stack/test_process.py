@@ -96,7 +96,8 @@ def test_the_end_leaves_no_process_no_port_and_no_temporary_file(own_stack: Stac
     functions = child_processes(running.process_id)
     assert functions
     with socket.create_connection(("127.0.0.1", own_stack.aws_port)) as open_connection:
-        open_connection.sendall(b"GET /_ministack/health HTTP/1.1\r\nHost: any\r\n\r\n")
+        host = f"127.0.0.1:{own_stack.aws_port}"
+        open_connection.sendall(f"GET /_ministack/health HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         assert open_connection.recv(12) == b"HTTP/1.1 200"
         assert process.stop(own_stack.state_directory, timeout=10)
     assert not any(Path(f"/proc/{process_id}").exists() for process_id in {running.process_id, *functions})
