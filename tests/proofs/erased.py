@@ -53,6 +53,8 @@ def _remains(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
             yield f"item {item['PK']} {item['SK']} names a document, or the bucket"
         if item["PK"].startswith("INCIDENT#CAUSE#") and item["evidence"]["subject"] == tenant_id:
             yield f"incident {item['PK']} {item['SK']} shows something of it"
+        if item["PK"].startswith("INCIDENT#CAUSE#") and tenant_id in item["affected"] and not item["erased"]:
+            yield f"incident {item['PK']} {item['SK']} still has it"
         if item["PK"] == f"INCIDENT#SUBJECT#{tenant_id}" and item.get("entries"):
             yield f"timeline {item['SK']} has entries"
         catalogued = item["PK"].startswith("KNOWLEDGE_STORE#") and item["SK"] == f"INDEX#{tenant_id}"

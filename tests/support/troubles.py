@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import kbfleet.bootstrap
 from kbfleet.contracts.events import JobStateChangeDetail
@@ -23,14 +24,14 @@ def tell_of_trouble(fleet: VirtualFleet, *tenant_ids: str) -> None:
     clock = ProductClock(fleet.clock)
     deployment = Deployment("kbfleet", "ap-northeast-1")
     desk = IncidentDesk(kbfleet.bootstrap.incidents(), RecordingAlertChannel(), clock, deployment)
-    for tenant_id in reversed(tenant_ids):
+    for seconds, tenant_id in reversed(list(enumerate(tenant_ids))):
         document = f"s3://{fleet.names.bucket(TenantId(tenant_id))}/plans.pdf"
         failed = JobStateChange(
             TenantId(tenant_id),
             DataSourceReference("KB00000000", "DS00000000"),
             generation=1,
             status=JobStatus.FAILED,
-            occurred_at=clock.now(),
+            occurred_at=clock.now() - timedelta(seconds=seconds),
             outcome=Outcome.FAILED,
             failure_reasons=(failure_reason("No text content found.", document),),
         )

@@ -62,6 +62,53 @@ def test_items_may_be_read_of_the_permitted_partition_only(guarded_aws: Any) -> 
     assert code(refused) == "AccessDeniedException"
 
 
+def test_items_may_be_written_with_the_permitted_attributes_only(guarded_aws: Any) -> None:
+    dynamodb, table = guarded_aws.client("dynamodb"), f"table-{uuid4().hex[:8]}"
+    dynamodb.create_table(
+        TableName=table,
+        AttributeDefinitions=[{"AttributeName": "PK", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    condition = {
+        "ForAllValues:StringEquals": {"dynamodb:Attributes": ["PK", "turns"]},
+        "StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"},
+    }
+    user = client_of_user(guarded_aws, {"Action": "dynamodb:*", "Resource": "*", "Condition": condition})("dynamodb")
+
+    def update(expression: str, **arguments: Any) -> None:
+        user.update_item(
+            TableName=table,
+            Key={"PK": {"S": "MINE"}},
+            UpdateExpression=expression,
+            ExpressionAttributeValues={":value": {"L": []}},
+            **arguments,
+        )
+
+    update("SET turns = list_append(if_not_exists(turns, :value), :value)")
+    for expression, arguments in (
+        ("SET lease = :value", {}),
+        ("SET turns = :value, #0 = :value", {"ExpressionAttributeNames": {"#0": "status"}}),
+        ("SET turns = :value REMOVE fence", {}),
+        ("SET turns = :value", {"ReturnValues": "ALL_OLD"}),
+    ):
+        with pytest.raises(ClientError) as refused:
+            update(expression, **arguments)
+        assert code(refused) == "AccessDeniedException", expression
+
+
+def test_a_key_with_wildcards_in_it_can_be_permitted_alone(guarded_aws: Any) -> None:
+    bucket, s3 = f"bucket-{uuid4().hex[:8]}", guarded_aws.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    arn = f"arn:aws:s3:::{bucket}/${{*}}${{?}}${{$}}.md"
+    user = client_of_user(guarded_aws, {"Action": "s3:PutObject", "Resource": arn})("s3")
+    user.put_object(Bucket=bucket, Key="*?$.md", Body=b"text")
+    for other in ("a?$.md", "*b$.md", "abc.md"):
+        with pytest.raises(ClientError) as refused:
+            user.put_object(Bucket=bucket, Key=other, Body=b"text")
+        assert code(refused) == "AccessDenied", other
+
+
 @pytest.mark.parametrize("guarded_aws", ["corrected"], indirect=True)
 def test_a_knowledge_base_may_be_read_by_its_arn_only(guarded_aws: Any) -> None:
     arn = "arn:aws:bedrock:us-east-1:000000000000:knowledge-base/MINE000000"
