@@ -2,19 +2,18 @@
 
 from typing import Any
 
-from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from kbfleet import api, bootstrap
+from kbfleet import bootstrap
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
 from kbfleet.domain.reconciliation import Disagreement, Reconciliation
 from kbfleet.logs import logger
 from kbfleet.metrics import Metric, publish
+from kbfleet.responses import HttpResponse, respond
+from kbfleet.routing import Request, Route, dispatch
 from kbfleet.telemetry import tracer
 from kbfleet.usecases.reconciliation import reconcile
-
-app = api.resolver()
 
 
 def _reconcile(*, repair: bool) -> Reconciliation:
@@ -46,16 +45,18 @@ def _reconcile(*, repair: bool) -> Reconciliation:
     return report
 
 
-@app.post("/reconciliations")
-def post_reconciliation() -> Response[str]:
-    request = parse_json(ReconciliationRequest, app.current_event.body or "{}")
-    return api.respond(ReconciliationDetail.from_domain(_reconcile(repair=request.repair)))
+def post_reconciliation(request: Request) -> HttpResponse:
+    wanted = parse_json(ReconciliationRequest, request["body"] or "{}")
+    return respond(ReconciliationDetail.from_domain(_reconcile(repair=wanted.repair)))
+
+
+ROUTES = {("POST", "/reconciliations"): Route(post_reconciliation)}
 
 
 @logger.inject_lambda_context(clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any] | None:
     if "httpMethod" in event:
-        return app.resolve(event, context)
+        return dispatch(event, ROUTES)
     _reconcile(repair=False)
     return None
