@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ from kbfleet.contracts import events as our_events
 from kbfleet.contracts.events import INGESTION_SOURCE, ONBOARDING_REQUESTED, TENANT_SOURCE
 from kbfleet.openapi.operations import OPERATIONS, Caller
 from tests.support.granted_permissions import listed
-from tests.support.template import REPOSITORY, properties, resources
+from tests.support.template import REPOSITORY, resources
 
 PATH = REPOSITORY / "docs" / "saas-product-policy.json"
 FILLED_IN = {"REGION": "us-east-1", "ACCOUNT": "123456789012", "API": "a1b2c3d4e5", "FLEET": "kbfleet"}
@@ -150,16 +149,3 @@ class TestTheStack:
 def test_the_page_says_how_to_fill_in_every_placeholder(placeholder: str) -> None:
     assert placeholder in PATH.read_text("utf-8")
     assert f"s/{placeholder}/" in (REPOSITORY / "docs" / "calling.md").read_text("utf-8")
-
-
-class TestTheThrottle:
-    SETTINGS = properties("Api")["MethodSettings"]
-
-    def test_every_operation_has_one_which_can_be_set(self) -> None:
-        (of_all,) = [each for each in self.SETTINGS if (each["ResourcePath"], each["HttpMethod"]) == ("/*", "*")]
-        assert of_all["ThrottlingRateLimit"] == {"Ref": "ApiRequestsPerSecond"}
-        assert of_all["ThrottlingBurstLimit"] == {"Ref": "ApiBurst"}
-
-    def test_what_looks_like_no_token_starts_no_function(self) -> None:
-        identity = properties("Api")["Auth"]["Authorizers"]["TenantToken"]["Identity"]
-        assert not re.fullmatch(identity["ValidationExpression"], "Bearer not-a-token")
