@@ -3,21 +3,19 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from kbfleet import api, bootstrap
+from kbfleet import bootstrap
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
 from kbfleet.domain.reconciliation import Disagreement, Reconciliation
 from kbfleet.domain.tenant import TenantId
 from kbfleet.logs import logger
 from kbfleet.metrics import Metric, publish
+from kbfleet.responses import HttpResponse, respond
+from kbfleet.routing import Request, Route, dispatch
 from kbfleet.telemetry import tracer
 from kbfleet.usecases.reconciliation import reconcile
-
-app = api.resolver()
-
 
 _ANSWERED_WITHIN = timedelta(seconds=15)
 """Of the 29 seconds that API Gateway waits: the rest is for one more tenant, and for what comes before."""
@@ -57,21 +55,23 @@ def _reconcile(until: datetime, *, first: TenantId | None = None, repair: bool =
     return report
 
 
-@app.post("/reconciliations")
-def post_reconciliation() -> Response[str]:
-    request = parse_json(ReconciliationRequest, app.current_event.body or "{}")
-    if request.tenant_id is not None:
-        bootstrap.registry().get(request.tenant_id)
+def post_reconciliation(request: Request) -> HttpResponse:
+    wanted = parse_json(ReconciliationRequest, request["body"] or "{}")
+    if wanted.tenant_id is not None:
+        bootstrap.registry().get(wanted.tenant_id)
     until = bootstrap.clock().now() + _ANSWERED_WITHIN
-    report = _reconcile(until, first=request.tenant_id, repair=request.repair)
-    return api.respond(ReconciliationDetail.from_domain(report))
+    report = _reconcile(until, first=wanted.tenant_id, repair=wanted.repair)
+    return respond(ReconciliationDetail.from_domain(report))
+
+
+ROUTES = {("POST", "/reconciliations"): Route(post_reconciliation)}
 
 
 @logger.inject_lambda_context(clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
     if "httpMethod" in event:
-        return app.resolve(event, context)
+        return dispatch(event, ROUTES)
     left = timedelta(milliseconds=context.get_remaining_time_in_millis())
     _reconcile(bootstrap.clock().now() + left - _LEFT_AT_THE_END)
     return None

@@ -6,30 +6,29 @@ never what they say.
 
 from typing import Any
 
-from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from kbfleet import api, bootstrap
-from kbfleet.contracts import parse
+from kbfleet import bootstrap
 from kbfleet.contracts.documents import DocumentTraceBody, DocumentTraceQuery
 from kbfleet.domain.tenant import TenantId
 from kbfleet.logs import logger
+from kbfleet.responses import HttpResponse, respond
+from kbfleet.routing import Request, Route, dispatch, path_parameter
 from kbfleet.telemetry import tracer
 
-app = api.resolver()
 
-
-@app.get("/tenants/<tenant_id>/documents/why")
-def get_why(tenant_id: str) -> Response[str]:
-    valid = TenantId(tenant_id)
-    query = parse(DocumentTraceQuery, app.current_event.query_string_parameters)
+def get_why(request: Request, query: DocumentTraceQuery) -> HttpResponse:
+    valid = TenantId(path_parameter(request, "tenant_id"))
     trace = bootstrap.document_tracer().trace(valid, query.key)
     # A key is the tenant's text, and stays out of the log.
     logger.info("A document is traced", tenant_id=valid, stuck_at=trace.stuck_at.name if trace.stuck_at else None)
-    return api.respond(DocumentTraceBody.from_domain(trace))
+    return respond(DocumentTraceBody.from_domain(trace))
+
+
+ROUTES = {("GET", "/tenants/{tenant_id}/documents/why"): Route(get_why, DocumentTraceQuery)}
 
 
 @logger.inject_lambda_context(clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    return app.resolve(event, context)
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    return dispatch(event, ROUTES)

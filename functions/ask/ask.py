@@ -13,25 +13,26 @@ from kbfleet.domain.errors import IsolationBreached
 from kbfleet.domain.tenant import TenantId
 from kbfleet.logs import logger
 from kbfleet.metering import record_usage
-from kbfleet.responses import HttpResponse, failure, respond
+from kbfleet.responses import HttpResponse, respond
+from kbfleet.routing import Request, Route, dispatch, path_parameter
 from kbfleet.usecases.asking import ask
 
 
-def post_ask(event: dict[str, Any]) -> HttpResponse:
+def post_ask(event: Request) -> HttpResponse:
     """A tenant's user asks. The authorizer's verified claims are the only source of tenant and user."""
     verified = event["requestContext"]["authorizer"]
     tenant_id, user_id = TenantId(verified.get("tenant_id")), UserId(verified.get("user_id"))
     return _answer(Asker(tenant_id, Voucher.IDENTITY_PROVIDER, user_id), parse_json(AskRequest, event["body"]), event)
 
 
-def post_tenant_ask(event: dict[str, Any]) -> HttpResponse:
+def post_tenant_ask(event: Request) -> HttpResponse:
     """A back end asks, which IAM lets ask for every tenant; a session is bound to the user that it names."""
-    tenant_id = TenantId(event["pathParameters"]["tenant_id"])
+    tenant_id = TenantId(path_parameter(event, "tenant_id"))
     request = parse_json(TenantAskRequest, event["body"])
     return _answer(Asker(tenant_id, Voucher.BACK_END, request.user_id), request, event)
 
 
-def _answer(asker: Asker, request: AskRequest, event: dict[str, Any]) -> HttpResponse:
+def _answer(asker: Asker, request: AskRequest, event: Request) -> HttpResponse:
     logger.append_keys(tenant_id=asker.tenant_id)
     answer = ask(
         asker,
@@ -68,14 +69,9 @@ def _breached(tenant: AskableTenant, error: IsolationBreached) -> None:
         logger.error("The breach is not published", error=type(failed).__name__, reason=str(failed))
 
 
-ROUTES = {"/ask": post_ask, "/tenants/{tenant_id}/ask": post_tenant_ask}
-"""By the resource that API Gateway has found. A resolver would find it once more, at a tenth of a cold start."""
+ROUTES = {("POST", "/ask"): Route(post_ask), ("POST", "/tenants/{tenant_id}/ask"): Route(post_tenant_ask)}
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    try:
-        response = ROUTES[event["resource"]](event)
-    except Exception as error:  # noqa: BLE001 - every failure is answered by a problem document
-        response = failure(error)
-    return response.proxied
+    return dispatch(event, ROUTES)

@@ -9,14 +9,14 @@ from kbfleet.contracts import parse
 from kbfleet.contracts.events import TenantOnboardingRequestedEvent
 from kbfleet.logs import logger
 from kbfleet.telemetry import tracer
-from kbfleet.usecases.provisioning import start_provisioning
+from kbfleet.usecases.provisioning import onboard_tenant
 
 
 @logger.inject_lambda_context(clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     requested = parse(TenantOnboardingRequestedEvent, event)
-    execution = start_provisioning(
+    execution, kept = onboard_tenant(
         requested.detail.to_domain(),
         registry=bootstrap.registry(),
         executions=bootstrap.executions(),
@@ -24,4 +24,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
         clock=bootstrap.clock(),
         occurrence=requested.id,
     )
-    logger.info("Provisioning runs", tenant_id=requested.detail.tenant_id, execution=execution.name)
+    logger.append_keys(tenant_id=requested.detail.tenant_id)
+    if kept:
+        # Their values are the product's text, and stay out of the log.
+        logger.warning("The tenant is there already, and keeps what it has", asked_otherwise=kept)
+    logger.info("Provisioning runs", execution=execution.name)

@@ -1,16 +1,19 @@
-"""A REST API honours its gateway responses and takes API keys from its authorizer.
+"""A REST API honours its gateway responses, takes API keys from its authorizer, and takes paths as they are sent.
 
 MiniStack drops `x-amazon-apigateway-gateway-responses` of an imported body, and with it every GatewayResponses of a SAM
 template; and `ApiKeySourceType: AUTHORIZER`, so that a key is looked for in the x-api-key header whatever the API says.
+It decodes a path before it looks for the resource, so that `/tenants/acme%2Fsuspension` becomes another resource.
 
 AWS imports gateway responses with the body (AWS documentation, API Gateway, "x-amazon-apigateway-gateway-responses
 object"). With the key source AUTHORIZER the key is the `usageIdentifierKey` that the authorizer returned, and the
-header is not read (same, "Choose an API key source").
+header is not read (same, "Choose an API key source"). A segment with an encoded slash stays one segment, and a proxy
+integration is given it undecoded (as users report: github.com/aws/aws-sam-cli/issues/3524, about REST APIs).
 """
 
 import contextvars
 from typing import Any
 
+from ministack import app
 from ministack.services import apigateway_v1
 from ministack.services.cloudformation import provisioners
 
@@ -26,6 +29,7 @@ def apply(configuration: StackConfiguration) -> None:  # noqa: ARG001 -- every c
     _import_gateway_responses()
     _keep_key_source()
     _take_key_from_authorizer()
+    _take_paths_as_sent()
 
 
 def _import_gateway_responses() -> None:
@@ -90,3 +94,15 @@ def _take_key_from_authorizer() -> None:
     apigateway_v1._invoke_authorizer_lambda = invoke
     apigateway_v1._authorize_request_v1 = authorize
     apigateway_v1._api_key_from_request = key_of_request
+
+
+def _take_paths_as_sent() -> None:
+    handle = app._handle_execute_api_request
+
+    async def handle_as_sent(host: str, path: str, *arguments: Any, raw_path: str | None = None, **others: Any) -> Any:
+        called = app._parse_execute_api_url(host, path)
+        if called is not None and raw_path is not None and apigateway_v1.find_api_scope(called[0]) is not None:
+            path = raw_path
+        return await handle(host, path, *arguments, raw_path=raw_path, **others)
+
+    app._handle_execute_api_request = handle_as_sent

@@ -13,7 +13,8 @@ import pytest
 from pydantic import ValidationError
 
 from kbfleet import bootstrap
-from kbfleet.adapters.identity import IssuerKeys, JwksTokenVerifier
+from kbfleet.adapters.identity import JwksTokenVerifier
+from kbfleet.adapters.issuer_keys import IssuerKeys
 from kbfleet.domain.caller import Caller, UserId
 from kbfleet.domain.errors import NotReadyYet, TenantClaimMissing, TokenRefused
 from kbfleet.domain.tenant import TenantId
@@ -48,7 +49,7 @@ def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 def verifier_of(url: str, *algorithms: str) -> TokenVerifier:
     return JwksTokenVerifier(
-        IssuerKeys(url),
+        IssuerKeys(url, unusable=lambda _: None),
         issuer=ISSUER,
         audience=AUDIENCE,
         tenant_claim=TENANT_CLAIM,

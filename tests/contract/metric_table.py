@@ -15,7 +15,7 @@ from tests.support.template import REPOSITORY, properties, resources
 _PACKAGE = REPOSITORY / "layers" / "kbfleet" / "kbfleet"
 _SHARED = {
     "report_tick": _PACKAGE / "telemetry.py",
-    "resolver": _PACKAGE / "responses.py",  # through kbfleet.api
+    "dispatch": _PACKAGE / "responses.py",  # through kbfleet.routing
     "responses": _PACKAGE / "responses.py",
 }
 """What writes metrics for the functions that call it, by name, and where it is."""

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
+from pydantic import BaseModel
 
 from kbfleet import responses
 from kbfleet.contracts import Contract
@@ -33,6 +34,8 @@ from tests.support.openapi import component, described, validator
 from tests.support.template import REPOSITORY, properties, resources
 
 Route = tuple[str, str]
+Served = dict[Route, tuple[str, type[BaseModel] | None]]
+"""The routes of a function: the name of what serves each, and the query that it takes."""
 AUTHORIZERS = {Caller.TRUSTED: "AWS_IAM", Caller.ANYBODY: "NONE", Caller.USER: None}
 """What the template says of whom an operation serves; nothing means the default authorizer, the token's."""
 
@@ -51,20 +54,17 @@ def operation_of(event: dict[str, Any]) -> Operation | None:
 
 
 @pytest.fixture
-def handlers(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[Route, str]]:
-    """The routes that each function of the API has, and the names of their handlers."""
+def handlers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Served]:
+    """What each function of the API serves."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
 
-    def routes_of(function: str) -> dict[Route, str]:
+    def routes_of(function: str) -> Served:
         made = properties(function)
         module = importlib.import_module(
             f"{made['CodeUri'].strip('/').replace('/', '.')}.{made['Handler'].removesuffix('.handler')}"
         )
-        if hasattr(module, "ROUTES"):
-            return {("POST", path): route.__name__ for path, route in module.ROUTES.items()}
-        routes = [*module.app._static_routes, *module.app._dynamic_routes]
-        return {(route.method, re.sub(r"<(\w+)>", r"{\1}", route.path)): route.func.__name__ for route in routes}
+        return {key: (route.serve.__name__, route.query) for key, route in module.ROUTES.items()}
 
     return {function: routes_of(function) for function, _ in events()}
 
@@ -74,14 +74,12 @@ class TestOperations:
         deployed = {(event["Method"], event["Path"]) for _, event in events()}
         assert {(operation.method, operation.path) for operation in OPERATIONS} == deployed
 
-    def test_each_is_handled_by_the_function_that_the_template_sends_it_to(
-        self, handlers: dict[str, dict[Route, str]]
-    ) -> None:
-        documented: dict[str, dict[Route, str]] = {function: {} for function in handlers}
+    def test_each_is_handled_by_the_function_that_the_template_sends_it_to(self, handlers: dict[str, Served]) -> None:
+        documented: dict[str, Served] = {function: {} for function in handlers}
         for function, event in events():
             operation = operation_of(event)
             assert operation is not None
-            documented[function][operation.method, operation.path] = operation.name
+            documented[function][operation.method, operation.path] = (operation.name, operation.query)
         assert documented == handlers
 
     @pytest.mark.parametrize("event", [event for _, event in events()], ids=lambda event: event["Path"])

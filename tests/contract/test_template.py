@@ -437,10 +437,21 @@ class TestApi:
         assert 0 < identity["ReauthorizeEvery"] <= 60
 
     def test_what_anybody_may_call_cannot_use_up_what_the_account_may_answer(self) -> None:
-        (setting,) = properties("Api")["MethodSettings"]
+        (setting,) = [each for each in properties("Api")["MethodSettings"] if each["HttpMethod"] != "*"]
         # Slashes are written as ~1. Source: AWS CloudFormation documentation, AWS::ApiGateway::Stage MethodSetting.
         assert (setting["ResourcePath"], setting["HttpMethod"]) == ("/~1openapi.json", "GET")
         assert setting["ThrottlingRateLimit"] <= setting["ThrottlingBurstLimit"] <= 10
+
+    def test_every_operation_has_a_throttle_that_can_be_set(self) -> None:
+        (of_all,) = [each for each in properties("Api")["MethodSettings"] if each["HttpMethod"] == "*"]
+        assert of_all == {
+            "ResourcePath": "/*",
+            "HttpMethod": "*",
+            "ThrottlingRateLimit": {"Ref": "ApiRequestsPerSecond"},
+            "ThrottlingBurstLimit": {"Ref": "ApiBurst"},
+        }
+        for name in ("ApiRequestsPerSecond", "ApiBurst"):
+            assert PARAMETERS[name]["Default"] >= 100
 
     def test_what_anybody_may_call_may_do_nothing(self) -> None:
         assert not list(statements(FUNCTIONS["DescribeApiFunction"]))

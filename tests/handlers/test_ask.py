@@ -109,7 +109,6 @@ class TestAnswers:
         ask(
             authorizer={"tenant_id": "sakura", "user_id": "ken"},
             headers={"X-Tenant-Id": "acme", "tenant_id": "acme"},
-            queryStringParameters={"tenant_id": "acme"},
             pathParameters={"tenant_id": "acme"},
         )
         assert [knowledge_base_id for knowledge_base_id, _ in asked.asked] == ["KBSAKURA01"]
@@ -175,7 +174,9 @@ class TestBackEnds:
 
     def test_an_impossible_tenant_is_refused(self, ask: Ask, answerer: Script) -> None:
         answerer()
-        document = problem_of(ask(sample="ask_for_tenant", pathParameters={"tenant_id": "ACME"}))
+        document = problem_of(
+            ask(sample="ask_for_tenant", path="/tenants/ACME/ask", pathParameters={"tenant_id": "ACME"})
+        )
         assert (document["status"], document["field"]) == (400, "tenant_id")
 
     @pytest.mark.parametrize("user_id", ["", "x" * 256, 7])

@@ -99,6 +99,11 @@ def with_another_signature() -> str:
     return f"{signed}.{part(bytes(changed))}"
 
 
+def signed(content: bytes) -> str:
+    """A genuine token of claims that no JSON library would write."""
+    return jwt.api_jws.encode(content, tokens.private_key(), "RS256", {"kid": "first"})
+
+
 def nested(depth: int) -> str:
     return f"{part(b'[' * depth)}.{part({})}.{part(b'')}"
 
@@ -185,7 +190,64 @@ BAD = {
     "a critical extension": token(crit=["exp"], exp=1),
     "an empty list of critical extensions": token(crit=[]),
     "a detached payload": token(crit=["b64"], b64=False),
+    **{
+        f"the type {kind!r}": token(typ=kind)
+        for kind in (
+            "logout+jwt",
+            "application/logout+jwt",
+            "Logout+JWT",
+            "secevent+jwt",
+            "dpop+jwt",
+            "entity-statement+jwt",
+            "refresh+jwt",
+            "JOSE",
+            "jwt ",
+            "text/jwt",
+            7,
+            ["JWT"],
+            {"JWT": 1},
+        )
+    },
+    "a critical extension that PyJWT knows": token(crit=["b64"], b64=True),
+    "500 critical extensions": token(crit=[f"x{number}" for number in range(500)]),
+    # what a token says that it is for
+    **{
+        f"the use {use!r}": token(claims(token_use=use))
+        for use in ("refresh", "REFRESH", "", "device", 7, ["id"], {"id": 1}, True)
+    },
+    **{
+        f"a refresh token that says so by {name}={value!r}": token(claims(**{name: value}))
+        for name in ("typ", "token_type", "type")
+        for value in ("Refresh", "refresh", "Offline", "Logout")
+    },
+    "a logout token": token(claims(events={"http://schemas.openid.net/event/backchannel-logout": {}})),
     # times
+    **{
+        f"an expiry of {value}": signed(json.dumps(epoch_claims()).encode()[:-1] + f', "exp": {value}}}'.encode())
+        for value in (
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "1e308",
+            "9" * 20,
+            "9" * 5_000,
+            "true",
+            '"99999999999"',
+            '"2099-01-01"',
+            "[99999999999]",
+            "-1",
+        )
+    },
+    **{
+        f"a {name} of {value}": signed(json.dumps(epoch_claims()).encode()[:-1] + f', "{name}": {value}}}'.encode())
+        for name in ("iat", "nbf")
+        for value in ("NaN", "Infinity", "true", '"1"', "-1", "9" * 5_000, "[]")
+    },
+    "claims nested 3,000 deep": signed(b'{"a":' * 1_500 + b"1" + b"}" * 1_500),
+    "claims that are not UTF-8": signed(b'{"sub": "\xff"}'),
+    "1 MB": token(claims(padding="x" * 1_000_000)),
+    "an audience of 2,000, not ours among them": token(claims(aud=["x"] * 2_000)),
+    "an audience of 10,000, ours among them": token(claims(aud=["x"] * 10_000 + [AUDIENCE])),
     "expired": token(claims(exp=in_(seconds=-31))),
     "expired long ago": token(claims(exp=1)),
     "not valid yet": token(claims(nbf=in_(hours=2), exp=in_(hours=3))),
@@ -281,6 +343,21 @@ class TestAGenuineToken:
     def test_may_have_the_scheme_in_any_case(self, authorize: Authorize, scheme: str) -> None:
         assert authorize(f"{scheme} {token()}")["principalId"] == "acme"
 
+    @pytest.mark.parametrize("kind", ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "application/JWT"])
+    def test_may_call_itself_what_it_is(self, authorize: Authorize, kind: str) -> None:
+        assert authorize(f"Bearer {token(typ=kind)}")["principalId"] == "acme"
+
+    def test_need_not_call_itself_anything(self, authorize: Authorize) -> None:
+        assert authorize(f"Bearer {token(typ=None)}")["principalId"] == "acme"
+
+    @pytest.mark.parametrize(
+        "said",
+        [{"token_use": "id"}, {"token_use": "access"}, {"typ": "Bearer"}, {"typ": "ID"}, {"type": 7}],
+        ids=str,
+    )
+    def test_may_say_that_it_proves_who_asks(self, authorize: Authorize, said: dict[str, Any]) -> None:
+        assert authorize(f"Bearer {token(claims(**said))}")["principalId"] == "acme"
+
     def test_is_in_no_log_line(self, authorize: Authorize, logs: Logs) -> None:
         genuine = token(claims(sub=SECRET_SUBJECT))
         authorize(f"Bearer {genuine}")
@@ -304,8 +381,9 @@ class TestAnyOtherToken:
     def test_is_unauthorized_and_in_no_log_line(self, authorize: Authorize, logs: Logs, bad: str) -> None:
         with pytest.raises(Exception, match=r"^Unauthorized$"):
             authorize(f"Bearer {bad}")
-        (line,) = logs.lines
+        *before, line = logs.lines
         assert (line["level"], line["message"]) == ("WARNING", "The token was refused")
+        assert {each["message"] for each in before} <= {"Some of the issuer's keys are not used"}
         assert leaked(logs, bad) == []
 
     @pytest.mark.parametrize("tenant", NO_TENANT.values(), ids=NO_TENANT.keys())
@@ -317,6 +395,16 @@ class TestAnyOtherToken:
         assert policy["policyDocument"]["Statement"][0]["Effect"] == "Deny"
         assert (policy["principalId"], set(policy)) == ("unknown", {"principalId", "policyDocument"})
         assert leaked(logs, genuine) == []
+
+    def test_that_names_a_key_that_is_not_used_leaves_a_line_that_says_why(
+        self, authorize: Authorize, issuer: ScriptedServer, logs: Logs
+    ) -> None:
+        private = tokens.private_jwk()
+        issuer.replies[:] = [Reply(body=key_set(private))]
+        with pytest.raises(Exception, match=r"^Unauthorized$"):
+            authorize(f"Bearer {token()}")
+        assert "the issuer has published a secret" in logs.text
+        assert not [value for name, value in private.items() if len(value) > 8 and value in logs.text]
 
     def test_of_a_key_that_was_withdrawn_is_unauthorized(self, authorize: Authorize, issuer: ScriptedServer) -> None:
         issuer.replies[:] = [Reply(body=key_set("second"))]

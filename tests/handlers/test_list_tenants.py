@@ -10,6 +10,7 @@ import pytest
 
 from kbfleet.domain.tenant import TenantId, TenantStatus
 from tests.handlers.conftest import Handler, event
+from tests.support.api_requests import queried
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, SAKURA, tenant
 
@@ -21,7 +22,7 @@ def send(fleet: Fleet, handler: Callable[[str], Handler]) -> Send:
     """Sends the sample request with a query; gives status and body."""
 
     def to(**query: str) -> tuple[int, dict[str, Any]]:
-        request = event("triggers/get_tenants") | {"queryStringParameters": query or None}
+        request = event("triggers/get_tenants") | queried(**query)
         answer = handler("admin/tenants")(request)
         return answer["statusCode"], json.loads(answer["body"])
 

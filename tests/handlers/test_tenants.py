@@ -147,7 +147,8 @@ class TestGetProvisioning:
     ) -> None:
         monkeypatch.setattr(fleet.executions, "describe", lambda name: pytest.fail(f"{name} is looked up"))
         for sample, path in (("get_provisioning", "provisionings"), ("get_offboarding", "offboardings")):
-            status, body = send(sample, path=f"/tenants/acme/{path}/{execution}")
+            named = {"tenant_id": "acme", "execution": execution}
+            status, body = send(sample, path=f"/tenants/acme/{path}/{execution}", pathParameters=named)
             assert (status, body["code"]) == (404, "ExecutionNotFound")
 
 
@@ -486,7 +487,8 @@ class TestGetJob:
     def test_a_start_that_was_refused_is_found_by_its_generation(self, send: Send, fleet: Fleet) -> None:
         fleet.add(ACME)
         fleet.history.record(replace(self.JOB, ingestion_job_id=None, started_at=None, generation=3), START)
-        status, body = send("get_job", path="/tenants/acme/jobs/generation-3")
+        named = {"tenant_id": "acme", "job": "generation-3"}
+        status, body = send("get_job", path="/tenants/acme/jobs/generation-3", pathParameters=named)
         assert (status, body["job"]["ingestion_job_id"], body["job"]["generation"]) == (200, None, 3)
 
     def test_one_that_is_not_remembered_is_not_found(self, send: Send, fleet: Fleet) -> None:
@@ -502,7 +504,9 @@ class TestGetJob:
     ) -> None:
         fleet.add(ACME)
         monkeypatch.setattr(fleet.history, "find", lambda *_: pytest.fail("it is looked up"))
-        assert send("get_job", path=f"/tenants/acme/jobs/{name}")[0] == 404
+        named = {"tenant_id": "acme", "job": name}
+        status, body = send("get_job", path=f"/tenants/acme/jobs/{name}", pathParameters=named)
+        assert (status, body["code"]) == (404, "JobNotFound")
 
     def test_an_unknown_tenant_is_not_found(self, send: Send) -> None:
         status, body = send("get_job")

@@ -22,6 +22,7 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.ingestion import Sync, SyncState
 from kbfleet.domain.tenant import Lease, TenantId, TenantStatus
+from kbfleet.domain.usage_plan import Tier
 from tests.handlers.conftest import Handler, Logs, behind_bootstrap, event
 from tests.support.clock import START
 from tests.support.document_changes import change_message, sqs_batch
@@ -281,8 +282,52 @@ class TestStartProvisioning:
     def test_the_tenants_provisioning_starts(self, deliver: Callable[..., None], fleet: Fleet) -> None:
         deliver()
         name = f"acme-{event('triggers/onboarding_requested')['id']}"
-        assert fleet.executions.requests == {name: {"tenant_id": "acme"}}
+        assert fleet.executions.requests == {name: {"tenant_id": "acme", "for_a_new_tenant": True}}
         assert fleet.registry.requested_name(ACME) == "Acme Outdoor"
+
+    @pytest.mark.parametrize("status", [TenantStatus.ACTIVE, TenantStatus.FAILED, TenantStatus.PROVISIONING])
+    @pytest.mark.parametrize(
+        "asked",
+        [{"name": "Somebody Else"}, {"tier": "STANDARD"}, {"knowledge_store": "MANAGED"}, {"knowledge_store": "NONE"}],
+        ids=lambda asked: next(iter(asked)),
+    )
+    def test_a_tenant_that_there_is_is_converged_as_it_is_and_the_difference_told(
+        self, deliver: Callable[..., None], fleet: Fleet, logs: Logs, status: TenantStatus, asked: dict[str, str]
+    ) -> None:
+        fleet.registry.create(tenant(name="Acme Outdoor", status=status, tier=Tier.PREMIUM))
+        deliver(**asked)
+        name = f"acme-{event('triggers/onboarding_requested')['id']}"
+        assert fleet.executions.requests == {name: {"tenant_id": "acme"}}
+        (told,) = [line for line in logs.lines if line["level"] == "WARNING"]
+        assert (told["tenant_id"], told["asked_otherwise"]) == ("acme", list(asked))
+        assert next(iter(asked.values())) not in logs.text
+
+    def test_nothing_is_told_of_one_that_is_as_it_is_asked_for(
+        self, deliver: Callable[..., None], fleet: Fleet, logs: Logs
+    ) -> None:
+        fleet.registry.create(tenant(name="Acme Outdoor"))
+        deliver()
+        assert not [line for line in logs.lines if line["level"] == "WARNING"]
+
+    def test_no_event_can_say_that_it_is_for_a_tenant_that_there_is(
+        self, deliver: Callable[..., None], fleet: Fleet
+    ) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            deliver(for_a_new_tenant=False)
+        assert refused.value.field == "detail.for_a_new_tenant"
+        assert fleet.executions.requests == {}
+
+    def test_while_a_tenant_is_being_provisioned_an_event_that_asks_otherwise_finds_that_execution(
+        self, handler: Handlers, deliver: Callable[..., None], fleet: Fleet
+    ) -> None:
+        deliver()
+        (name,) = fleet.executions.requests
+        lease = Lease(fleet.executions.describe(name).arn, START.replace(hour=14))
+        fleet.registry.create(tenant(name="Acme Outdoor", status=TenantStatus.PROVISIONING, lease=lease))
+        other = event("triggers/onboarding_requested") | {"id": "another"}
+        other["detail"] |= {"name": "Somebody Else", "tier": "PREMIUM"}
+        handler("provisioning/start_provisioning")(other)
+        assert list(fleet.executions.requests) == [name]
 
     @pytest.mark.parametrize("status", ["RUNNING", "SUCCEEDED", "FAILED"])
     def test_an_event_that_is_delivered_again_starts_no_second_one_however_far_the_first_is(

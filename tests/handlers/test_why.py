@@ -10,6 +10,7 @@ import pytest
 
 from kbfleet.domain.documents import DocumentObject, IngestedStatus
 from tests.handlers.conftest import Handler, Logs, event
+from tests.support.api_requests import queried
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, NAMES
 
@@ -24,7 +25,7 @@ def send(fleet: Fleet, handler: Callable[[str], Handler]) -> Send:
 
     def to(query: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
         request = event("triggers/get_why")
-        answer = handler("admin/why")(request | ({"queryStringParameters": query} if query is not None else {}))
+        answer = handler("admin/why")(request | (queried(**query) if query is not None else {}))
         return answer["statusCode"], json.loads(answer["body"])
 
     return to

@@ -6,7 +6,6 @@ everything is run again, as operators would, until nothing is left to do, and th
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
@@ -27,6 +26,7 @@ from tests.proofs.converged import buckets, departures, knowledge_bases
 from tests.proofs.erased import remains
 from tests.proofs.proof import Row, Runs, in_processes
 from tests.proofs.scenarios import stores
+from tests.support.api_requests import api_request
 from tests.support.aws_calls import Answered, Call, Disturbance, FunctionDied, Moment
 from tests.support.state_machine import TaskFailed
 from tests.support.virtual_fleet import AN_HOUR, VirtualFleet, virtual_fleet
@@ -90,15 +90,13 @@ class FleetLife(RuleBasedStateMachine):
 
     # --- what operators do ---
 
-    def _operate(self, method: str, path: str, *, body: object = None, **query: str) -> int | None:
+    def _operate(
+        self, method: str, resource: str, tenant_id: str = "", *, body: object = None, **query: str
+    ) -> int | None:
         """Gives the HTTP status; `None` when the function died."""
         self.fleet.timeline.run_for(1)  # executions are named by the time at which they start
-        event = {
-            "httpMethod": method,
-            "path": path,
-            "body": None if body is None else json.dumps(body),
-            "queryStringParameters": query or None,
-        }
+        event = api_request(method, resource, body=body, query=query, **({"tenant_id": tenant_id} if tenant_id else {}))
+        path = event["path"]
         function = "ReconcileFunction" if path == "/reconciliations" else "TenantsFunction"
         try:
             answer = self.fleet.invoke(function, event)
@@ -112,7 +110,7 @@ class FleetLife(RuleBasedStateMachine):
 
     @rule(tenant_id=tenants)
     def provision(self, tenant_id: str) -> None:
-        self._operate("PUT", f"/tenants/{tenant_id}", body={"knowledge_store": self.stores[tenant_id]})
+        self._operate("PUT", "/tenants/{tenant_id}", tenant_id, body={"knowledge_store": self.stores[tenant_id]})
 
     @rule(tenant_id=tenants)
     def provision_to_the_end(self, tenant_id: str) -> None:
@@ -121,19 +119,19 @@ class FleetLife(RuleBasedStateMachine):
 
     @rule(tenant_id=tenants)
     def suspend(self, tenant_id: str) -> None:
-        self._operate("PUT", f"/tenants/{tenant_id}/suspension")
+        self._operate("PUT", "/tenants/{tenant_id}/suspension", tenant_id)
 
     @rule(tenant_id=tenants)
     def resume(self, tenant_id: str) -> None:
-        self._operate("DELETE", f"/tenants/{tenant_id}/suspension")
+        self._operate("DELETE", "/tenants/{tenant_id}/suspension", tenant_id)
 
     @rule(tenant_id=tenants, days=st.sampled_from(("0", "1")))
     def offboard(self, tenant_id: str, days: str) -> None:
-        self._operate("DELETE", f"/tenants/{tenant_id}", retention_days=days)
+        self._operate("DELETE", "/tenants/{tenant_id}", tenant_id, retention_days=days)
 
     @rule(tenant_id=tenants)
     def request_sync(self, tenant_id: str) -> None:
-        self._operate("POST", f"/tenants/{tenant_id}/syncs")
+        self._operate("POST", "/tenants/{tenant_id}/syncs", tenant_id)
 
     @rule(repair=st.booleans())
     def reconcile(self, repair: bool) -> None:

@@ -11,6 +11,7 @@ from kbfleet.domain.errors import TenantNotActive
 from kbfleet.domain.tenant import TenantId
 from tests.proofs.converged import departures
 from tests.proofs.erased import remains
+from tests.support.api_requests import api_request
 from tests.support.state_machine import Execution
 from tests.support.troubles import tell_of_trouble
 from tests.support.virtual_fleet import VirtualFleet, provisioning_request
@@ -167,7 +168,7 @@ def _prepare_documents(store: str, fleet: VirtualFleet) -> None:
         s3.put_object(Bucket=bucket, Key="kept.txt", Body=text)
     s3.put_object(Bucket=bucket, Key="deleted.txt", Body=b"Gone, but for its version.")
     s3.delete_object(Bucket=bucket, Key="deleted.txt")
-    synced = {"httpMethod": "POST", "path": f"/tenants/{TENANT}/syncs"}
+    synced = api_request("POST", "/tenants/{tenant_id}/syncs", query={}, tenant_id=TENANT)
     assert fleet.invoke("TenantsFunction", synced)["statusCode"] == 202
     fleet.settle(TENANT)
     tell_of_trouble(fleet, TENANT, NEIGHBOUR)

@@ -15,6 +15,7 @@ from unittest.mock import patch
 import kbfleet.bootstrap
 from kbfleet.domain.tenant import TenantId, TenantStatus
 from local.bedrock.vended_logs import subscription_event
+from tests.support.api_requests import queried
 from tests.support.aws_calls import Call, Moment
 from tests.support.document_changes import change_message, sqs_batch
 from tests.support.http_server import Reply, serving
@@ -81,7 +82,7 @@ class Lives:
         self.count_usage(tenant_id)
         answer = self.fleet.invoke("UploadsFunction", sample("post_upload", tenant_id))
         assert answer["statusCode"] == 201, answer
-        event = sample("get_why", tenant_id) | {"queryStringParameters": {"key": "rental-terms.md"}}
+        event = sample("get_why", tenant_id) | queried(key="rental-terms.md")
         answer = self.fleet.invoke("WhyFunction", event)
         # moto's S3 has the machine's clock: where the document is found to be stuck has no meaning here.
         assert answer["statusCode"] == 200, answer
@@ -334,9 +335,7 @@ class Lives:
         self.fleet.invoke("CollectFailuresFunction", event)
 
     def offboard(self, tenant_id: str, days: int = 0) -> Execution:
-        query = {"retention_days": str(days)}
-        several = {name: [value] for name, value in query.items()}
-        self.api("delete_tenant", tenant_id, queryStringParameters=query, multiValueQueryStringParameters=several)
+        self.api("delete_tenant", tenant_id, **queried(retention_days=str(days)))
         return self.executions("offboard_tenant", tenant_id)[-1]
 
     def ask(self, tenant_id: str) -> None:

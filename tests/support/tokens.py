@@ -63,6 +63,20 @@ def public_jwk(name: str = "first", algorithm: str = "RS256", **changes: Any) ->
     return {member: value for member, value in made.items() if value is not None}
 
 
+def private_jwk(name: str = "first") -> dict[str, Any]:
+    """An RSA key as nobody should publish it."""
+    key = private_key(name)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return public_jwk(name) | {
+        member: value for member, value in RSAAlgorithm.to_jwk(key, as_dict=True).items() if member != "key_ops"
+    }
+
+
+def rsa_jwk_of_bits(bits: int, **members: Any) -> dict[str, Any]:
+    """An RSA key of that length, for which nobody has a private one."""
+    return public_jwk(n=part(b"\xff" * (bits // 8)), **members)
+
+
 def key_set(*keys: str | dict[str, Any]) -> bytes:
     """The JSON Web Key Set that the issuer publishes, of RSA keys by their names and of any others."""
     return json.dumps({"keys": [public_jwk(key) if isinstance(key, str) else key for key in keys]}).encode()

@@ -307,6 +307,27 @@ class TestReserveTenant:
         run.reserve()
         assert run.record.name == "Acme Corp"
 
+    def test_what_is_for_a_new_tenant_only_changes_none_that_has_come_to_be_meanwhile(self, run: Provisioning) -> None:
+        late = ProvisioningRequest(ACME, DisplayName("Late"), "MANAGED", Tier.STANDARD, for_a_new_tenant=True)
+        run.fleet.registry.create(tenant(name="Acme Corp", tier=Tier.PREMIUM))
+        run.reserve(late)
+        assert (run.record.name, run.record.tier, run.record.knowledge_store) == (
+            "Acme Corp",
+            Tier.PREMIUM,
+            "S3_VECTORS",
+        )
+
+    def test_what_is_for_a_new_tenant_is_the_new_tenants_also_when_the_step_runs_again(self, run: Provisioning) -> None:
+        asked = ProvisioningRequest(ACME, DisplayName("Acme Corp"), tier=Tier.PREMIUM, for_a_new_tenant=True)
+        for _ in range(2):
+            run.reserve(asked)
+            assert (run.record.name, run.record.tier) == ("Acme Corp", Tier.PREMIUM)
+
+    def test_what_is_for_a_new_tenant_counts_for_one_that_was_offboarded(self, run: Provisioning) -> None:
+        run.fleet.registry.create(tenant(name="Acme Corp", status=TenantStatus.OFFBOARDED))
+        run.reserve(ProvisioningRequest(ACME, DisplayName("Acme Again"), for_a_new_tenant=True))
+        assert run.record.name == "Acme Again"
+
     def test_the_lease_of_an_execution_that_was_stopped_is_taken_over(self, run: Provisioning) -> None:
         run.reserve()
         run.fleet.executions.progress(EXECUTION.rsplit(":", 1)[-1], status="ABORTED")

@@ -575,13 +575,18 @@ def _secret(arn: str, remembered_for: timedelta) -> RememberedSecret:
 
 @cache
 def token_verifier() -> TokenVerifier:
-    from kbfleet.adapters.identity import IssuerKeys, JwksTokenVerifier
+    from kbfleet.adapters.identity import JwksTokenVerifier
+    from kbfleet.adapters.issuer_keys import IssuerKeys
+    from kbfleet.logs import logger
     from kbfleet.settings.asking import TokenSettings
+
+    def log_unusable(keys: Mapping[str, int]) -> None:
+        logger.warning("Some of the issuer's keys are not used", reasons=dict(keys))
 
     settings = read(TokenSettings)
     keys_url = settings.token_keys_url or f"{settings.token_issuer.rstrip('/')}/.well-known/jwks.json"
     return JwksTokenVerifier(
-        IssuerKeys(keys_url),
+        IssuerKeys(keys_url, unusable=log_unusable),
         issuer=settings.token_issuer,
         audience=settings.token_audience,
         tenant_claim=settings.token_tenant_claim,

@@ -1,4 +1,5 @@
-"""A REST API answers errors with its own gateway responses and knows callers by their authorizer's key."""
+"""A REST API answers errors with its own gateway responses, knows callers by their authorizer's key, and takes paths as
+they are sent."""
 
 import json
 import urllib.error
@@ -169,3 +170,42 @@ def test_a_missing_or_refused_token_is_a_problem_with_a_challenge(aws: Any, api:
 def test_a_denying_policy_is_a_problem(aws: Any, api: Api) -> None:
     status, headers, body = api.ask("banned")
     assert (status, body.get("title"), headers["Content-Type"]) == (403, "Forbidden", "application/problem+json")
+
+
+ECHO = """
+import json
+def handler(event, context):
+    told = {name: event[name] for name in ("resource", "path", "pathParameters")}
+    return {"statusCode": 200, "body": json.dumps(told)}
+"""
+
+
+def test_a_path_is_taken_as_it_is_sent(aws: Any) -> None:
+    echo = {
+        "get": {
+            "x-amazon-apigateway-integration": {
+                "type": "aws_proxy",
+                "httpMethod": "POST",
+                "uri": function_uri(aws, aws.make_function(ECHO)),
+            }
+        }
+    }
+    paths = {"/tenants/{tenant_id}": echo, "/tenants/{tenant_id}/suspension": echo}
+    body = {"openapi": "3.0.1", "info": {"title": f"api-{uuid4().hex[:8]}", "version": "1"}, "paths": paths}
+    resources = {
+        "Api": {"Type": "AWS::ApiGateway::RestApi", "Properties": {"Body": body}},
+        "Deployment": {"Type": "AWS::ApiGateway::Deployment", "Properties": {"RestApiId": {"Ref": "Api"}}},
+        "Stage": {
+            "Type": "AWS::ApiGateway::Stage",
+            "Properties": {"RestApiId": {"Ref": "Api"}, "DeploymentId": {"Ref": "Deployment"}, "StageName": "v1"},
+        },
+    }
+    identifier = aws.deploy(resources, {"Id": {"Ref": "Api"}}).outputs["Id"]
+    stage = f"{aws.configuration.aws_url}/_aws/execute-api/{identifier}/v1"
+    for tenant_id in ("acme", "acme%2Fsuspension", "acme%0a", "%61cme"):
+        with urllib.request.urlopen(f"{stage}/tenants/{tenant_id}") as response:  # noqa: S310 -- http on loopback
+            assert json.load(response) == {
+                "resource": "/tenants/{tenant_id}",
+                "path": f"/tenants/{tenant_id}",
+                "pathParameters": {"tenant_id": tenant_id},
+            }

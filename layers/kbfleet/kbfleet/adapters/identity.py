@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,72 +12,26 @@ from kbfleet.domain.errors import InvalidInput, NotReadyYet, TenantClaimMissing,
 from kbfleet.domain.tenant import TenantId
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
+
+    from kbfleet.adapters.issuer_keys import IssuerKeys
 
 _CLOCK_SKEW = timedelta(seconds=30)
 _MAX_TOKEN_LENGTH = 10_240
 """API Gateway takes no more than these bytes of headers altogether (AWS documentation, Amazon API Gateway quotas)."""
 
 
-class IssuerKeys(jwt.PyJWKClient):
-    """The issuer's published keys. They are fetched anew when they are old, and when a token names one that is not
-    among them, but for the latter no more often than each `refresh_pause`: whoever sends tokens with random key ids
-    must not make us hammer the issuer. All that is PyJWT's; this class adds what happens while the issuer is down.
-
-    Keys are not cached one by one (`cache_keys`): those would never expire, and one that the issuer has withdrawn would
-    be believed for as long as this environment lives.
-
-    Args:
-        url: of the JSON Web Key Set. Redirects are not followed.
-        fresh_for: how long fetched keys are used before they are fetched again.
-        believed_for: how long they are used while they cannot be fetched again.
-        refresh_pause: least time between a fetch and the next one for the sake of an unknown key id.
-        retry_pause: least time between a fetch that failed and the next one.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        fresh_for: timedelta = timedelta(minutes=5),
-        believed_for: timedelta = timedelta(hours=1),
-        refresh_pause: timedelta = timedelta(seconds=30),
-        retry_pause: timedelta = timedelta(seconds=5),
-    ) -> None:
-        super().__init__(
-            url, lifespan=fresh_for.total_seconds(), cooldown_duration=refresh_pause.total_seconds(), timeout=3
-        )
-        self._believed_for = believed_for.total_seconds()
-        self._retry_pause = retry_pause.total_seconds()
-        self._known: tuple[jwt.PyJWKSet, float] | None = None
-        self._failure: tuple[jwt.PyJWKClientConnectionError, float] | None = None
-
-    def fetch_data(self) -> Any:
-        """The key set; the one known while it cannot be fetched, if that is not too old.
-
-        Raises:
-            jwt.PyJWKClientConnectionError: it cannot be fetched, or is no JSON.
-            jwt.PyJWTError: it holds no usable key. That is an answer: the keys known are withdrawn.
-        """
-        if self._failure and time.monotonic() - self._failure[1] < self._retry_pause:
-            return self._known_set(self._failure[0])
-        try:
-            fetched = jwt.PyJWKSet.from_dict(super().fetch_data())
-        except jwt.PyJWKClientConnectionError as error:
-            return self._failed(error)
-        except ValueError as error:
-            return self._failed(jwt.PyJWKClientConnectionError(f"no JSON: {type(error).__name__}"))
-        self._known, self._failure = (fetched, time.monotonic()), None
-        return fetched
-
-    def _failed(self, error: jwt.PyJWKClientConnectionError) -> jwt.PyJWKSet:
-        self._failure = error, time.monotonic()
-        return self._known_set(error)
-
-    def _known_set(self, error: jwt.PyJWKClientConnectionError) -> jwt.PyJWKSet:
-        if self._known and time.monotonic() - self._known[1] < self._believed_for:
-            return self._known[0]
-        raise error
+_TOKEN_TYPES = ("jwt", "at+jwt")
+"""What a token may call itself in its header, if it does (RFC 7519, section 5.1; RFC 9068, section 2.1). A logout token
+(`logout+jwt`) or a security event (`secevent+jwt`) is signed by the same keys, for the same audience."""
+_USES = ("access", "id")
+"""What Cognito says of a token in its claim `token_use`. Source: AWS documentation, Verifying JSON Web Tokens. Access
+tokens of its have no `aud` unless they are made to, and are refused for that."""
+_NO_PROOFS = ("refresh", "offline", "logout")
+"""What Keycloak says in its claim `typ` of tokens that are for the issuer itself; other providers say it in a claim of
+another name. Source: Keycloak's TokenUtil."""
+_LATEST_TIME = 253_402_300_799
+"""Seconds since 1970 of the last moment of the year 9999. What is later is no time."""
 
 
 class JwksTokenVerifier:
@@ -86,7 +39,8 @@ class JwksTokenVerifier:
 
     A token's header decides nothing but which of those keys to try: its `alg` must be one that is accepted and the
     key's own (a key that the set gives no `alg` counts as RS256, as ES256, ES384 or ES512 by its curve, or as EdDSA);
-    `jku`, `jwk`, `x5u` and `x5c` are not read; `crit` is refused.
+    `jku`, `jwk`, `x5u` and `x5c` are not read; `crit` is refused. A token that says that it is for anything else than
+    proving who asks, such as a refresh token or a logout token, is refused.
 
     Args:
         keys: fetches and caches the key set.
@@ -120,7 +74,7 @@ class JwksTokenVerifier:
 
     def _claims(self, token: str) -> dict[str, Any]:
         try:
-            return jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 self._signing_key(token),
                 algorithms=self._algorithms,
@@ -129,11 +83,14 @@ class JwksTokenVerifier:
                 leeway=_CLOCK_SKEW,
                 options={"require": ["exp", "iss", "aud", "sub"], "enforce_minimum_key_length": True},
             )
+            _require_times(claims)
+            _require_proof(claims)
         except jwt.PyJWKClientConnectionError as error:
             raise NotReadyYet(f"The signing keys of {self._issuer} could not be fetched: {error}.") from error
         except (jwt.PyJWTError, UnicodeError) as error:
             # Its kind only: the message may repeat what the token says.
             raise TokenRefused(f"The token was refused: {type(error).__name__}.") from error
+        return claims
 
     def _signing_key(self, token: str) -> jwt.PyJWK:
         if len(token) > _MAX_TOKEN_LENGTH:
@@ -142,6 +99,33 @@ class JwksTokenVerifier:
         # Before the key is looked up, which may cause a fetch.
         if header.get("alg") not in self._algorithms:
             raise jwt.InvalidAlgorithmError("not accepted")
+        if "crit" in header:
+            raise jwt.InvalidTokenError("critical extensions")
+        if "typ" in header and _media_type(header["typ"]) not in _TOKEN_TYPES:
+            raise jwt.InvalidTokenError("of another type")
         if not header.get("kid"):
             raise jwt.PyJWKClientError("no key id")
         return self._keys.get_signing_key(header["kid"])
+
+
+def _media_type(value: object) -> object:
+    """A media type as it is compared: in any case, and `application/` may be left out (RFC 7515, section 4.1.9)."""
+    return value.casefold().removeprefix("application/") if isinstance(value, str) else value
+
+
+def _require_times(claims: Mapping[str, Any]) -> None:
+    """Times are numbers (RFC 7519, section 2, NumericDate). PyJWT takes text and truth values that can be made one."""
+    for name in {"exp", "nbf", "iat"} & claims.keys():
+        value = claims[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST_TIME:
+            raise jwt.DecodeError(f"{name} is no time")
+
+
+def _require_proof(claims: Mapping[str, Any]) -> None:
+    if claims.get("token_use", "id") not in _USES:
+        raise jwt.InvalidTokenError("for another use")
+    if any(str(claims.get(name)).casefold() in _NO_PROOFS for name in ("typ", "token_type", "type")):
+        raise jwt.InvalidTokenError("for the issuer itself")
+    # Of a logout token, and of every other security event (RFC 8417, section 2.2).
+    if "events" in claims:
+        raise jwt.InvalidTokenError("a security event")

@@ -8,7 +8,6 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from kbfleet.contracts import Contract
-from kbfleet.contracts.workflows import ProvisionTenantInput
 from kbfleet.domain.documents import FailureReport, News, ReportedDocument
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
@@ -16,12 +15,15 @@ from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.reconciliation import Disagreement, Reconciliation, ResourceKind
 from kbfleet.domain.tenant import (
     DataSourceReference,
+    DisplayName,
+    ProvisioningRequest,
     TenantId,
     TenantStateChange,
     TenantStatus,
     Workflow,
     WorkflowFailure,
 )
+from kbfleet.domain.usage_plan import Tier
 
 INGESTION_SOURCE = "kbfleet.ingestion"
 
@@ -337,12 +339,24 @@ class TenantStateChangeEvent(BaseModel):
     detail: TenantStateChangeDetail
 
 
+class TenantOnboardingDetail(Contract):
+    """`detail` of the SaaS product's event "Tenant Onboarding Requested"."""
+
+    tenant_id: TenantId
+    name: DisplayName | None = None
+    knowledge_store: str | None = None
+    tier: Tier | None = None
+
+    def to_domain(self) -> ProvisioningRequest:
+        return ProvisioningRequest(self.tenant_id, self.name, self.knowledge_store, self.tier, for_a_new_tenant=True)
+
+
 class TenantOnboardingRequestedEvent(BaseModel):
-    """The SaaS product's own event, by which it has a tenant provisioned."""
+    """The SaaS product's own event, by which it sees to it that a tenant exists."""
 
     id: str
     detail_type: Literal["Tenant Onboarding Requested"] = Field(alias="detail-type")
-    detail: ProvisionTenantInput
+    detail: TenantOnboardingDetail
 
 
 class ReconciliationEvent(BaseModel):

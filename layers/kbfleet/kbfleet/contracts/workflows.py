@@ -33,9 +33,12 @@ class ProvisionTenantInput(Contract):
     name: DisplayName | None = None
     knowledge_store: str | None = None
     tier: Tier | None = None
+    for_a_new_tenant: bool = False
 
     def to_domain(self) -> ProvisioningRequest:
-        return ProvisioningRequest(self.tenant_id, self.name, self.knowledge_store, self.tier)
+        return ProvisioningRequest(
+            self.tenant_id, self.name, self.knowledge_store, self.tier, for_a_new_tenant=self.for_a_new_tenant
+        )
 
 
 class ReserveTenantInput(Contract):

@@ -480,12 +480,25 @@ class DisplayName(ValidatedText):
 
 @dataclass(frozen=True, slots=True)
 class ProvisioningRequest:
-    """What an execution was started with. What is `None` stays what the record says."""
+    """What an execution was started with. What is `None` stays what the record says.
+
+    `for_a_new_tenant` says that the rest counts only where there is no such tenant: one that there is stays as it is.
+    """
 
     tenant_id: TenantId
     name: DisplayName | None = None
     knowledge_store: str | None = None
     tier: Tier | None = None
+    for_a_new_tenant: bool = False
+
+    def of(self, existing: Tenant | None) -> ProvisioningRequest:
+        """What it asks of the tenant that there is, if there is one."""
+        return ProvisioningRequest(self.tenant_id) if self.for_a_new_tenant and existing is not None else self
+
+    def unlike(self, existing: Tenant) -> tuple[str, ...]:
+        """The names of what it asks for and the tenant has otherwise."""
+        asked = {"name": self.name, "knowledge_store": self.knowledge_store, "tier": self.tier}
+        return tuple(name for name, value in asked.items() if value not in {None, getattr(existing, name)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,10 @@ _DESCRIPTION = """\
 Answers tenants' questions from their own documents, and manages the knowledge bases behind it.
 
 Tenants' users ask with the token of their identity provider; operators and back ends sign with IAM (SigV4, service
-`execute-api`). Everything that is not served is answered with a problem document (RFC 9457)."""
+`execute-api`). Everything that is not served is answered with a problem document (RFC 9457).
+
+Paths are taken as they are written: no id needs percent-encoding, and none is decoded. A query parameter that an
+operation does not list, or that is given twice, is refused."""
 
 _SECURITY_SCHEMES = {
     Caller.USER.value: {
@@ -70,7 +73,7 @@ _UNFORESEEN = {
     HTTPStatus.GATEWAY_TIMEOUT: "The answer took more than 29 seconds.",
 }
 _TOO_LARGE = "The body is larger than API Gateway and Lambda take."
-_NO_SUCH_PATH = "What stands for a parameter in the path has characters that no id or name has."
+_NO_SUCH_PATH = "The path is not written as it is here, or a parameter in it has characters that no id or name has."
 _UNSIGNED = "The request is not signed, or wrongly, or too long ago."
 
 _HEADERS = {
@@ -151,15 +154,14 @@ def _meanings(operation: Operation) -> Iterator[tuple[HTTPStatus, str]]:
         yield status, _untyped(meaning)
     if operation.caller is Caller.TRUSTED:
         yield HTTPStatus.FORBIDDEN, _untyped(_UNSIGNED)
-    if operation.of_a_tenant:
-        yield HTTPStatus.NOT_FOUND, _untyped(_NO_SUCH_PATH)
+    yield HTTPStatus.NOT_FOUND, _untyped(_NO_SUCH_PATH)
     if operation.body:
         yield HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _untyped(_TOO_LARGE)
 
 
 def problem_kinds(operation: Operation) -> set[type[KbfleetError]]:
     """The errors that the handler of an operation may answer with, subclasses included."""
-    declared = operation.refusals + (AWS_ERRORS if operation.refusals else ())
+    declared = operation.refusals + (AWS_ERRORS if operation.caller is not Caller.ANYBODY else ())
     return {kind for each in declared for kind in _family(each)}
 
 

@@ -139,7 +139,7 @@ GATEWAY_PROBLEMS: Mapping[str, GatewayProblem] = {
 }
 
 AWS_ERRORS: tuple[type[KbfleetError], ...] = (errors.Throttled, errors.NotReadyYet, errors.AwsRefusal)
-"""Of every operation that calls AWS, which is every one with a refusal."""
+"""Of every operation that calls AWS: all but this document itself, which anybody may have."""
 
 _TENANTS = "/tenants/{tenant_id}"
 
@@ -359,5 +359,6 @@ OPERATIONS: tuple[Operation, ...] = (
         Caller.ANYBODY,
         "This document",
         None,
+        refusals=(InvalidInput,),
     ),
 )

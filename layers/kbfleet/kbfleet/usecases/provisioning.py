@@ -112,6 +112,7 @@ def start_provisioning(
         TenantBusy: the execution that is converging it does so for another tier or name.
     """
     existing = _provisioned_before(registry.find(request.tenant_id))
+    request = request.of(existing)
     if existing is None and must_exist:
         raise TenantNotFound(
             f"No tenant {request.tenant_id} is registered.",
@@ -123,8 +124,7 @@ def start_provisioning(
         existing.in_service()
         existing = without_dead_lease(existing, executions, now)
         at_work = execution_at_work(existing, executions, now)
-        another = request.tier not in {None, existing.tier} or request.name not in {None, existing.name}
-        if at_work is not None and another:
+        if at_work is not None and request.unlike(existing):
             raise TenantBusy(
                 f"Tenant {request.tenant_id} is being provisioned, with name {existing.name} and tier {existing.tier}.",
                 remedy="Wait for that execution to end, then run the command again.",
@@ -139,11 +139,38 @@ def start_provisioning(
         "tenant_id": request.tenant_id,
         "knowledge_store": request.knowledge_store,
         "tier": request.tier,
+        "for_a_new_tenant": request.for_a_new_tenant or None,
     }
     try:
         return executions.start(name, {key: value for key, value in arguments.items() if value is not None})
     except ResourceConflict:
         return executions.describe(name)  # the occurrence was delivered before, and its execution has ended
+
+
+def onboard_tenant(
+    request: ProvisioningRequest,
+    *,
+    occurrence: str,
+    registry: TenantRegistry,
+    executions: Executions,
+    stores: Stores,
+    clock: Clock,
+) -> tuple[Execution, tuple[str, ...]]:
+    """Sees to it that a tenant exists, for somebody who may not change one that there is: that is converged, as it is.
+
+    Args:
+        request: for a new tenant.
+        occurrence: see `start_provisioning`.
+
+    Returns: the execution, and the names of what was asked for and the tenant has otherwise, and keeps.
+
+    Raises: as `start_provisioning`.
+    """
+    existing = _provisioned_before(registry.find(request.tenant_id))
+    execution = start_provisioning(
+        request, registry=registry, executions=executions, stores=stores, clock=clock, occurrence=occurrence
+    )
+    return execution, request.unlike(existing) if existing is not None else ()
 
 
 def _offered_store(request: ProvisioningRequest, existing: Tenant | None, stores: Stores) -> str:
@@ -192,7 +219,9 @@ def reserve_tenant(
     now = clock.now()
     stored = registry.find(request.tenant_id)
     existing = _provisioned_before(stored)
-    name = request.name or registry.requested_name(request.tenant_id)
+    stays_as_it_is = request.for_a_new_tenant and existing is not None
+    request = request.of(existing)
+    name = request.name or (None if stays_as_it_is else registry.requested_name(request.tenant_id))
     store = _offered_store(request, existing, stores)
     tenant = existing or Tenant(
         tenant_id=request.tenant_id,
