@@ -309,6 +309,7 @@ ALARM_REMEDIES: frozenset[tuple[str, str]] = frozenset(
         ("kbfleet doctor", "concurrency-exhausted"),
         ("kbfleet doctor", "requests-throttled"),
         ("kbfleet doctor", "scheduled-work-failing"),
+        ("kbfleet reconcile", "isolation-breached"),
         ("kbfleet reconcile", "scheduled-work-failing"),
         ("kbfleet tenant list", "changes-waiting"),
         ("kbfleet tenant list", "executions-failing"),
