@@ -66,11 +66,13 @@ def for_tenant(operation: Operation, *, sent: str, given: str) -> dict[str, Any]
     }
 
 
-@pytest.mark.parametrize("given", ["acme%2Fsuspension", "acme/suspension"], ids=["undecoded", "decoded"])
-def test_a_slash_that_is_encoded_makes_no_other_operation(send: Send, fleet: Fleet, given: str) -> None:
+@pytest.mark.parametrize("given", ["acme%2Fsuspension", "acme/suspension"])
+@pytest.mark.parametrize("path", ["acme%2Fsuspension", "acme/suspension"])
+def test_a_slash_that_is_encoded_makes_no_other_operation(send: Send, fleet: Fleet, path: str, given: str) -> None:
+    """However much of it API Gateway decodes."""
     fleet.registry.create(tenant(status=TenantStatus.SUSPENDED))
     operation = named("delete_tenant")
-    status, _ = send(operation, **for_tenant(operation, sent="acme%2Fsuspension", given=given))
+    status, _ = send(operation, **for_tenant(operation, sent=path, given=given))
     assert status in (400, 404)
     assert fleet.registry.get(ACME).status is TenantStatus.SUSPENDED
     assert fleet.offboarding_executions.requests == {}
@@ -79,6 +81,7 @@ def test_a_slash_that_is_encoded_makes_no_other_operation(send: Send, fleet: Fle
 NOT_ACME = {
     "a line feed": ("acme%0a", "acme\n"),
     "a line feed, undecoded": ("acme%0a", "acme%0a"),
+    "a line feed, in a decoded path": ("acme\n", "acme\n"),
     "an encoded letter": ("%61cme", "acme"),
     "an encoded letter, undecoded": ("%61cme", "%61cme"),
     "an encoded twice letter": ("%2561cme", "%61cme"),
