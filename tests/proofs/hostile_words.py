@@ -25,9 +25,10 @@ from kbfleet.adapters.alert_channels.slack_message import blocks, summary
 from kbfleet.adapters.alert_channels.sns import plain_text
 from kbfleet.contracts import parse
 from kbfleet.contracts.documents import FailedDocumentsBody
-from kbfleet.contracts.events import DocumentFailuresEvent, JobStateChangeEvent
+from kbfleet.contracts.events import DocumentFailuresEvent
 from kbfleet.contracts.tenants import TenantBody
 from kbfleet.domain.alert import Alert, document_alert, ingestion_alert
+from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome
 from kbfleet.logs import logger
 from tests.proofs.proof import Row
 from tests.support.hostile_documents import ATTACKER, HostileDocuments
@@ -38,12 +39,12 @@ from tests.support.hostile_words import (
     hostile_keys,
     hostile_text,
 )
-from tests.support.samples import DEPLOYMENT
+from tests.support.samples import DEPLOYMENT, job_state_change
 from tests.support.tenant_lives import sample
 from tests.support.virtual_fleet import virtual_fleet
 
-KEYS, TEXTS = 1_600, 500
-AT_ONCE = 50
+KEYS, TEXTS = 1_600, 450
+AT_ONCE = 200
 """Documents that fail in one job."""
 _RETRY_FAILED = DEPLOYMENT.command("sync retry-failed", ATTACKER)
 
@@ -203,13 +204,13 @@ def _as_an_event(hostile: HostileDocuments, text: str) -> Iterator[str]:
     changes = {"failure_reasons": [{"text": text, "names": victims}], "outcome": "DEGRADED"}
     hostile.lives.collect(ATTACKER, **changes)
     yield from (f"listed by a forged event: {document['uri']!r}" for document in hostile.listed())
-    forged = sample("send_alert_ingestion_failed", ATTACKER)
-    job = parse(JobStateChangeEvent, json.loads(forged["Records"][0]["body"])).detail
-    forged_job = job.model_copy(
-        update={"failure_reasons": ({"text": text, "names": victims},), "ingestion_job_id": text}
+    failed = job_state_change(
+        status=JobStatus.FAILED,
+        outcome=Outcome.FAILED,
+        ingestion_job_id=text,
+        failure_reasons=(FailureReason(text, victims), FailureReason.of(f"{text}{victims}")),
     )
-    change = type(job).model_validate(forged_job.model_dump()).to_domain()
-    yield from _problems_of(ingestion_alert(change, DEPLOYMENT))
+    yield from _problems_of(ingestion_alert(failed, DEPLOYMENT))
 
 
 @contextmanager

@@ -30,18 +30,13 @@ class HostileDocuments:
         self.lives.upload(VICTIM, SECRET, "The canary phrase of the house is: copper violin ninety.")
         self.lives.sync(VICTIM)
 
-    @property
-    def bucket(self) -> str:
-        return self.lives.bucket(ATTACKER)
-
-    @property
-    def victims_bucket(self) -> str:
-        return self.lives.bucket(VICTIM)
+        self.bucket, self.victims_bucket = map(self.lives.bucket, (ATTACKER, VICTIM))
 
     def fail(self, keys: Sequence[str]) -> dict[str, Any]:
         """Puts unreadable objects there, syncs, and has the failures collected. Returns: the event of that."""
+        documents = self.lives.documents(ATTACKER)
         for key in keys:
-            self.lives.upload(ATTACKER, key, "")
+            documents.put_object(Bucket=self.bucket, Key=key, Body=b"")
         self.lives.sync(ATTACKER)
         self.lives.collect(ATTACKER)
         (*_, told) = (event for event in self.fleet.events if event["DetailType"] == "Document Failures Collected")
@@ -49,8 +44,9 @@ class HostileDocuments:
         return told
 
     def remove(self, keys: Collection[str]) -> None:
+        documents = self.lives.documents(ATTACKER)
         for key in keys:
-            self.lives.remove(ATTACKER, key)
+            documents.delete_object(Bucket=self.bucket, Key=key)
         self.lives.sync(ATTACKER)
         self.lives.collect(ATTACKER)
 
