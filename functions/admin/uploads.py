@@ -32,6 +32,7 @@ def post_upload(request: Request) -> HttpResponse:
         registry=bootstrap.registry(),
         stores=bootstrap.stores(),
         uploads=bootstrap.uploads(),
+        names=bootstrap.fleet().names,
     )
     # A key is the tenant's text, and stays out of the log.
     logger.info("An upload is granted", tenant_id=valid, size=upload.size, metadata=bool(upload.metadata))

@@ -17,6 +17,7 @@ from tests.proofs import (
     documented_api,
     emulator_robustness,
     first_provisioning,
+    hostile_words,
     isolation,
     ledger_protocol,
     ledger_races,
@@ -42,6 +43,7 @@ def proofs() -> Iterator[Proof]:
     yield emulator_robustness.prove
     yield ledger_protocol.prove
     yield ledger_races.prove
+    yield hostile_words.prove
     yield isolation.prove
     yield partial(life.prove, LIFE_SEEDS)
     yield from (partial(storms.prove_crowd, store, CROWD_SEEDS) for store in stores)

@@ -14,6 +14,7 @@ from tests.support.virtual_fleet import VirtualFleet
 ATTACKER, VICTIM = "acme", "beta"
 SECRET = "house.md"
 """The victim's document, which the attacker's names point at."""
+CANARY = "copper violin ninety"
 
 
 @dataclass
@@ -27,7 +28,7 @@ class HostileDocuments:
         self.lives = Lives(self.fleet, self.store)
         for tenant_id in (VICTIM, ATTACKER):
             self.lives.provisioned(tenant_id)
-        self.lives.upload(VICTIM, SECRET, "The canary phrase of the house is: copper violin ninety.")
+        self.lives.upload(VICTIM, SECRET, f"The canary phrase of the house is: {CANARY}.")
         self.lives.sync(VICTIM)
 
         self.bucket, self.victims_bucket = map(self.lives.bucket, (ATTACKER, VICTIM))

@@ -183,6 +183,7 @@ class TestGranting:
             registry=fleet.registry,
             stores=fleet.stores,
             uploads=fleet.uploads,
+            names=NAMES,
         )
 
     def test_the_document_ends_in_the_tenants_own_bucket(self, fleet: Fleet) -> None:
@@ -208,6 +209,12 @@ class TestGranting:
         with pytest.raises(InvalidInput, match="at most 35"):
             self.grant(fleet, Upload(PDF, 3, metadata={f"a{number}": 1 for number in range(36)}))
         assert fleet.uploads.stored == {}
+
+    def test_a_record_that_names_anothers_bucket_leads_there_nobody(self, fleet: Fleet) -> None:
+        fleet.registry.create(tenant(bucket_name=NAMES.bucket(SAKURA)))
+        form = self.grant(fleet, Upload(DocumentKey("a.md"), 5, metadata={"season": "winter"}))
+        assert fleet.uploads.use(form, b"12345")
+        assert {bucket for bucket, _ in fleet.uploads.stored} == {self.BUCKET}
 
     @pytest.mark.parametrize("status", [TenantStatus.PROVISIONING, TenantStatus.FAILED, TenantStatus.ACTIVE])
     def test_whoever_has_a_bucket_can_be_given_documents(self, fleet: Fleet, status: TenantStatus) -> None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
 
 import pytest
 
-import kbfleet.bootstrap
 from local.bedrock import Quotas
 from tests.support.aws_calls import Call, Moment
-from tests.support.document_changes import sqs_batch
+from tests.support.breaches import add_in_console, ask, data_sources, exchange, foreign, point, reconcile, tell
 from tests.support.http_server import Reply, ScriptedServer, serving
-from tests.support.tenant_lives import Lives, sample
+from tests.support.tenant_lives import Lives
 from tests.support.virtual_fleet import VirtualFleet, virtual_fleet
 from tests.support.virtual_step_functions import ExecutionStopped
 
@@ -52,53 +49,6 @@ def slack(fleet: VirtualFleet) -> Iterator[ScriptedServer]:
         arn = fleet.deployment.value({"Fn::GetAtt": "SlackWebhookSecret.Id"})
         fleet.client("secretsmanager").create_secret(Name=arn, SecretString=server.url)
         yield server
-
-
-def add_in_console(lives: Lives, tenant_id: str = "alpha", reading: str = "beta", **changes: Any) -> str:
-    """Returns: the id of the new data source, which has been synced."""
-    agent = lives.client("bedrock-agent")
-    model = agent.get_data_source(**lives.data_source(reading))["dataSource"]
-    made = agent.create_data_source(
-        **lives.knowledge_base(tenant_id),
-        name="quick-test",
-        dataSourceConfiguration=model["dataSourceConfiguration"],
-        **changes,
-    )["dataSource"]["dataSourceId"]
-    ids = lives.knowledge_base(tenant_id) | {"dataSourceId": made}
-    lives.until(lambda: agent.get_data_source(**ids)["dataSource"]["status"] == "AVAILABLE")
-    lives.fleet.timeline.run_for(10)
-    agent.start_ingestion_job(**ids)
-    lives.fleet.timeline.run_for(600)
-    return str(made)
-
-
-def data_sources(lives: Lives, tenant_id: str = "alpha") -> list[str]:
-    listed = lives.client("bedrock-agent").list_data_sources(**lives.knowledge_base(tenant_id))
-    return [each["dataSourceId"] for each in listed["dataSourceSummaries"]]
-
-
-def ask(lives: Lives, question: str, tenant_id: str = "alpha") -> dict[str, Any]:
-    body = json.dumps({"question": question})
-    answer = lives.fleet.invoke("AskFunction", sample("ask", tenant_id) | {"body": body})
-    return {"status": answer["statusCode"], **json.loads(answer["body"])}
-
-
-def reconcile(lives: Lives, tenant_id: str = "alpha") -> dict[str, Any]:
-    event = sample("post_reconciliation", tenant_id) | {"body": "{}"}
-    body: dict[str, Any] = json.loads(lives.fleet.invoke("ReconcileFunction", event)["body"])
-    return body
-
-
-def foreign(report: dict[str, Any]) -> list[str]:
-    return [found["name"] for found in report["findings"] if found["disagreement"] == "FOREIGN"]
-
-
-def tell(fleet: VirtualFleet) -> None:
-    """The bus delivers all that was published about isolation to the notifier, as often as before and once more."""
-    told = [event for event in fleet.events if event["DetailType"].startswith("Isolation ")]
-    bodies = [json.dumps({"detail-type": event["DetailType"], "detail": event["Detail"]}) for event in told]
-    for first in range(0, len(bodies), 10):
-        assert not fleet.invoke("SendAlertFunction", sqs_batch(bodies[first : first + 10]))["batchItemFailures"]
 
 
 def messages(slack: ScriptedServer) -> list[str]:
@@ -186,7 +136,7 @@ def test_one_that_cannot_be_deleted_ends_the_run_with_the_reason_and_goes_once_i
 def test_our_own_data_source_that_was_made_to_read_anothers_bucket_is_put_right_and_synced(
     fleet: VirtualFleet, lives: Lives, slack: ScriptedServer
 ) -> None:
-    _point(lives, "alpha", at="beta")
+    point(lives, "alpha", at="beta")
     lives.sync("alpha")
     assert ask(lives, HOUSE)["status"] == 403
     (name,) = foreign(reconcile(lives))
@@ -204,7 +154,7 @@ def test_our_own_data_source_that_was_made_to_read_anothers_bucket_is_put_right_
 def test_a_run_that_dies_while_it_puts_that_right_is_taken_up_by_the_next(
     fleet: VirtualFleet, lives: Lives, moment: Moment
 ) -> None:
-    _point(lives, "alpha", at="beta")
+    point(lives, "alpha", at="beta")
     lives.sync("alpha")
     stopped: list[str] = []
 
@@ -222,20 +172,11 @@ def test_a_run_that_dies_while_it_puts_that_right_is_taken_up_by_the_next(
     assert ask(lives, TENTS)["status"] == 200
 
 
-def _point(lives: Lives, tenant_id: str, *, at: str) -> None:
-    agent = lives.client("bedrock-agent")
-    model = agent.get_data_source(**lives.data_source(at))["dataSource"]["dataSourceConfiguration"]
-    agent.update_data_source(
-        **lives.data_source(tenant_id), name="documents", dataSourceConfiguration=model, dataDeletionPolicy="DELETE"
-    )
-    lives.until(lambda: agent.get_data_source(**lives.data_source(tenant_id))["dataSource"]["status"] == "AVAILABLE")
-
-
 def test_exchanged_records_are_found_and_put_right_and_nobodys_resources_change_hands(
     fleet: VirtualFleet, lives: Lives, slack: ScriptedServer
 ) -> None:
     before = {tenant_id: lives.knowledge_base(tenant_id) for tenant_id in ("alpha", "beta")}
-    _exchange(fleet)
+    exchange(fleet)
     buckets = [f"{lives.bucket(tenant_id)} in its record" for tenant_id in before]
     ids = [each["knowledgeBaseId"] for each in before.values()]
     assert sorted(foreign(reconcile(lives))) == sorted([*buckets, *ids])
@@ -253,28 +194,12 @@ def test_offboarding_a_tenant_whose_record_was_exchanged_deletes_nothing_of_the_
 ) -> None:
     buckets = {tenant_id: lives.bucket(tenant_id) for tenant_id in ("alpha", "beta")}
     beta = lives.knowledge_base("beta")
-    _exchange(fleet)
+    exchange(fleet)
     fleet.finish(lives.offboard("alpha"), within=100_000)
     left = {each["Name"] for each in lives.client("s3").list_buckets()["Buckets"]}
     assert buckets["beta"] in left
     assert buckets["alpha"] not in left
     assert lives.client("bedrock-agent").get_knowledge_base(**beta)["knowledgeBase"]["status"] == "ACTIVE"
-
-
-def _exchange(fleet: VirtualFleet) -> None:
-    """The records of alpha and beta name each other's knowledge base, data source and bucket."""
-    registry = kbfleet.bootstrap.registry()
-    alpha, beta = fleet.tenant("alpha"), fleet.tenant("beta")
-    assert alpha is not None
-    assert beta is not None
-    for record, other in ((alpha, beta), (beta, alpha)):
-        exchanged = replace(
-            record,
-            knowledge_base_id=other.knowledge_base_id,
-            data_source_id=other.data_source_id,
-            bucket_name=other.bucket_name,
-        )
-        registry.replace(exchanged, fence=record.fence)
 
 
 def test_a_document_that_somebody_ingested_by_hand_keeps_it_open_until_a_sync_has_taken_it_out(

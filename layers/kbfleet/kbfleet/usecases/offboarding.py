@@ -247,7 +247,7 @@ def delete_records(
     tenant = held(reservation, registry)
     records.erase(tenant.tenant_id, keep_usage=keep_usage)
     forget(tenant.tenant_id, incidents=incidents, now=clock.now())
-    return undelivered.delete(tenant.tenant_id, tenant.bucket_name or names.bucket(tenant.tenant_id))
+    return undelivered.delete(tenant.tenant_id, names.bucket(tenant.tenant_id))
 
 
 def verify_erasure(

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
-    from kbfleet.domain.tenant import TenantId
+    from kbfleet.domain.tenant import ResourceNames, TenantId
     from kbfleet.domain.uploads import Upload, UploadForm
     from kbfleet.ports import KnowledgeStore, TenantRegistry, Uploads
 
@@ -23,6 +23,7 @@ def grant_upload(
     registry: TenantRegistry,
     stores: Mapping[str, KnowledgeStore],
     uploads: Uploads,
+    names: ResourceNames,
 ) -> UploadForm:
     """The form by which one document can be uploaded. Its metadata file, if there is one, is written at once, so that
     whoever uploads sends one thing only; it also applies to a document that is there already.
@@ -42,8 +43,9 @@ def grant_upload(
         raise TenantNotActive(
             f"Tenant {tenant_id} has no bucket yet.", remedy=f"Run `kbfleet tenant add {tenant_id}` first."
         )
+    bucket = names.bucket(tenant_id)  # what a record says of it proves nothing
     if upload.metadata:
         store = stores[tenant.knowledge_store]
         metadata = upload.metadata_file(store.max_metadata_bytes, store.max_metadata_attributes)
-        uploads.put_metadata(tenant.bucket_name, upload.key, metadata)
-    return uploads.form(tenant.bucket_name, upload, valid_for)
+        uploads.put_metadata(bucket, upload.key, metadata)
+    return uploads.form(bucket, upload, valid_for)

@@ -1,0 +1,220 @@
+"""No tenant reaches another's documents from within: by names, metadata files, events, data sources and records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+import kbfleet.bootstrap
+from kbfleet.domain.incident import Concern
+from tests.proofs.proof import Row
+from tests.support.breaches import add_in_console, ask, exchange, foreign, point, reconcile, tell
+from tests.support.hostile_documents import ATTACKER, CANARY, SECRET, VICTIM, HostileDocuments
+from tests.support.hostile_words import hostile_keys
+from tests.support.http_server import Reply, serving
+from tests.support.virtual_fleet import virtual_fleet
+
+NAMES, METADATA_FILES, EVENTS, RESOURCES = 200, 100, 100, 8
+QUESTION = "What is the canary phrase of the house?"
+_REMEMBERED = 120
+"""Seconds after which the ask function has forgotten what a record said."""
+
+
+def attempt_all(row: Row, store: str, *, parts: int = 1) -> None:
+    """Adds an attempt to the row for each document, event and resource. Args: parts: one in so many is tried."""
+    with virtual_fleet() as fleet, _notified(HostileDocuments(fleet, store)) as hostile:
+        _by_name(row, hostile, NAMES // parts)
+        _by_metadata_file(row, hostile, METADATA_FILES // parts)
+        _each(_events(hostile), EVENTS // parts, lambda forged: row.add(_by_event(hostile, forged)))
+        for number in range(max(1, RESOURCES // parts)):
+            for what, breach in _BREACHES.items():
+                row.add(_by_breach(hostile, what, breach, number))
+    resources = f"{RESOURCES // parts or 1} by each of: {', '.join(_BREACHES)}"
+    row.findings.append(
+        f"{NAMES // parts} by documents' names, {METADATA_FILES // parts} by metadata files, "
+        f"{EVENTS // parts} by forged events, {resources}, each of which made one incident"
+    )
+
+
+@contextmanager
+def _notified(hostile: HostileDocuments) -> Iterator[HostileDocuments]:
+    """There is a Slack that takes messages."""
+    with serving(*[Reply(200)] * 1_000) as slack:
+        arn = hostile.fleet.deployment.value({"Fn::GetAtt": "SlackWebhookSecret.Id"})
+        hostile.fleet.client("secretsmanager").create_secret(Name=arn, SecretString=slack.url)
+        yield hostile
+
+
+def _each(drawn: st.SearchStrategy[Any], number: int, attempt: Callable[[Any], None]) -> None:
+    @hypothesis.seed(0)
+    @settings(
+        max_examples=number,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],  # a failure is told as it is
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(drawn)
+    def run(one: Any) -> None:
+        attempt(one)
+
+    run()
+
+
+def _reached(hostile: HostileDocuments) -> str | None:
+    """What of the victim's is within the attacker's reach, if anything is."""
+    for what in hostile.foreign():
+        return f"in the attacker's knowledge base: {what!r}"
+    if CANARY in json.dumps(ask(hostile.lives, QUESTION, ATTACKER)):
+        return "the victim's canary is in an answer"
+    return None
+
+
+# --- what tenants can do --------------------------------------------------------------------------
+
+
+def _by_name(row: Row, hostile: HostileDocuments, number: int) -> None:
+    names = hostile_keys(hostile.victims_bucket).filter(lambda key: not key.endswith(("/", ".metadata.json")))
+
+    def attempt(keys: list[str]) -> None:
+        hostile.fail(keys)
+        hostile.retried()
+        own = {f"s3://{hostile.bucket}/{key}" for key in keys}
+        others = {document["uri"] for document in hostile.listed()} - own
+        reached = _reached(hostile) or (f"listed as the attacker's: {others}" if others else None)
+        for _ in keys:
+            row.add(reached)
+        hostile.remove(keys)
+
+    _each(st.lists(names, min_size=number, max_size=number, unique=True), 1, attempt)
+
+
+_RESERVED = (
+    "x-amz-bedrock-kb-source-uri",
+    "x-amz-bedrock-kb-data-source-id",
+    "_source_uri",
+    "kbfleet:tenant",
+    "tenant_id",
+)
+
+
+def _by_metadata_file(row: Row, hostile: HostileDocuments, number: int) -> None:
+    """Beside documents of the attacker's that can be read: they claim to be the victim's, or of its data source."""
+    victims = [
+        f"s3://{hostile.victims_bucket}/{SECRET}",
+        hostile.victims_bucket,
+        VICTIM,
+        hostile.lives.data_source(VICTIM)["dataSourceId"],
+        "*",
+    ]
+    documents = hostile.lives.documents(ATTACKER)
+    claims = [(key, value) for key in _RESERVED for value in victims]
+    for position in range(number):
+        key, value = claims[position % len(claims)]
+        name = f"claim {position}.md"
+        documents.put_object(Bucket=hostile.bucket, Key=name, Body=f"House number {position} has a garden.".encode())
+        content = json.dumps({"metadataAttributes": {key: value}})
+        documents.put_object(Bucket=hostile.bucket, Key=f"{name}.metadata.json", Body=content.encode())
+    hostile.lives.sync(ATTACKER)
+    reached = _reached(hostile)
+    for key, value in claims:
+        condition = {"equals": {"key": key, "value": value}}
+        answer = ask(hostile.lives, QUESTION, ATTACKER, filter=condition)
+        if CANARY in json.dumps(answer):
+            reached = f"by the filter {condition}: {answer}"
+    for _ in range(number):
+        row.add(reached)
+
+
+def _events(hostile: HostileDocuments) -> st.SearchStrategy[dict[str, Any]]:
+    """What is different in a forged event about the end of a job of the attacker's."""
+    victims = hostile.lives.data_source(VICTIM)
+    uri = f"s3://{hostile.victims_bucket}/{SECRET}"
+    names = hostile_keys(hostile.victims_bucket).map(lambda key: f"[Files: s3://{hostile.bucket}/{key}]. ")
+    listed = st.one_of(
+        st.sampled_from([f"[Files: {uri}].", f"{uri}", f"[Files: s3://{hostile.bucket}/a, {uri}]"]), names
+    )
+    reasons = listed.map(lambda listing: [{"text": "no text", "names": listing, "documents": [uri]}])
+    ids = {"knowledge_base_id": victims["knowledgeBaseId"], "data_source_id": victims["dataSourceId"]}
+    return st.fixed_dictionaries(
+        {"failure_reasons": st.one_of(reasons, st.just([])), "outcome": st.just("DEGRADED")},
+        optional={name: st.just(value) for name, value in ids.items()},
+    )
+
+
+def _by_event(hostile: HostileDocuments, forged: dict[str, Any]) -> str | None:
+    hostile.lives.collect(ATTACKER, **forged)
+    others = [document["uri"] for document in hostile.listed()]
+    if others:
+        return f"{forged}: listed as the attacker's: {others}"
+    hostile.retried()
+    return next((f"{forged}: {what}" for what in hostile.foreign()), None)
+
+
+# --- what operators may do wrong ------------------------------------------------------------------
+
+
+def _by_breach(
+    hostile: HostileDocuments, what: str, breach: Callable[[HostileDocuments], None], number: int
+) -> str | None:
+    """Nothing is shown; people are told once, and that it is over once it was put right and looked at."""
+    fleet, lives = hostile.fleet, hostile.lives
+    breach(hostile)
+    fleet.timeline.run_for(_REMEMBERED)
+    for _ in range(3):
+        answer = ask(lives, QUESTION, ATTACKER)
+        if answer["status"] != 403 or CANARY in json.dumps(answer):
+            return f"{what}, {number}: {answer}"
+    tell(fleet)
+    found = foreign(reconcile(lives, ATTACKER))
+    tell(fleet)
+    if not found or _open_incidents() != 1:
+        return f"{what}, {number}: found {found}, {_open_incidents()} incidents"
+    for tenant_id in (ATTACKER, VICTIM):
+        lives.provisioned(tenant_id)
+    fleet.timeline.run_for(_REMEMBERED)
+    for tenant_id in (ATTACKER, VICTIM):
+        left = foreign(reconcile(lives, tenant_id))
+        if left:
+            return f"{what}, {number}: {left} is left"
+    tell(fleet)
+    if _open_incidents():
+        return f"{what}, {number}: not over"
+    return _reached(hostile)
+
+
+def _open_incidents() -> int:
+    """Of breaches of the attacker's walls."""
+    found = kbfleet.bootstrap.incidents().of_subject(ATTACKER)
+    return sum(incident.open and incident.concern is Concern.ISOLATION for incident in found)
+
+
+def _add_a_data_source(hostile: HostileDocuments) -> None:
+    add_in_console(hostile.lives, ATTACKER, VICTIM)
+
+
+def _repoint_the_data_source(hostile: HostileDocuments) -> None:
+    point(hostile.lives, ATTACKER, at=VICTIM)
+    hostile.lives.sync(ATTACKER)
+
+
+def _ingest_by_hand(hostile: HostileDocuments) -> None:
+    hostile.lives.ingest_directly(ATTACKER, f"s3://{hostile.victims_bucket}/{SECRET}")
+
+
+def _exchange_records(hostile: HostileDocuments) -> None:
+    exchange(hostile.fleet, ATTACKER, VICTIM)
+
+
+_BREACHES = {
+    "a second data source": _add_a_data_source,
+    "a data source that reads another bucket": _repoint_the_data_source,
+    "a document ingested by hand": _ingest_by_hand,
+    "exchanged records": _exchange_records,
+}
