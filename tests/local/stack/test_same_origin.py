@@ -14,6 +14,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from h2.connection import H2Connection
+from h2.events import ResponseReceived
 
 from local.api_page import PATH
 from local.bedrock.emulator import Emulator
@@ -189,6 +191,33 @@ def test_our_own_requests_are_answered_without_a_word_to_other_pages(
     status, head = server.answer("GET {path} HTTP/1.1", f"Host: {OWN}", *headers, name=name)
     assert status == server.status
     assert "access-control-" not in head.lower()
+
+
+@pytest.mark.parametrize(
+    ("authority", "headers", "status"),
+    [
+        (OWN, (), "200"),
+        ("evil.example:{port}", (), "403"),
+        (OWN, (("origin", "null"),), "403"),
+        (OWN, (("sec-fetch-site", "cross-site"),), "403"),
+    ],
+)
+def test_it_is_the_same_over_http_2(
+    stack: Any, authority: str, headers: tuple[tuple[str, str], ...], status: str
+) -> None:
+    port = stack.configuration.aws_port
+    own = authority.format(name="127.0.0.1", port=port)
+    client = H2Connection()
+    client.initiate_connection()
+    request = ((":method", "GET"), (":scheme", "http"), (":authority", own), (":path", "/_ministack/health"))
+    client.send_headers(1, [*request, *headers], end_stream=True)
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(client.data_to_send())
+        answers: list[ResponseReceived] = []
+        while not answers:
+            events = client.receive_data(connection.recv(65536))
+            answers = [event for event in events if isinstance(event, ResponseReceived)]
+    assert dict(answers[0].headers)[b":status"] == status.encode()
 
 
 def test_a_refusal_says_what_it_refuses(stack: Any) -> None:
