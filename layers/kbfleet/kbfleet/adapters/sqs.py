@@ -92,16 +92,17 @@ class SqsUndeliveredMessages:
 
     def _delete_from(self, queue_url: str, tenant_id: TenantId, bucket_name: str) -> bool:
         others: dict[str, str] = {}
-        wait_seconds, waited = 1, False  # any long poll asks every server of SQS (AWS documentation, long polling)
+        # Any long poll asks every server of SQS (AWS documentation, Amazon SQS short and long polling).
+        wait_seconds, waited = 1, False
         with translated("a dead-letter queue"):
             try:
                 for _ in range(_CALLS):
                     messages = self._receive(queue_url, wait_seconds)
-                    new = [message for message in messages if message["MessageId"] not in others]
-                    if not new and (waited or self._hidden(queue_url) <= len(others)):
+                    if not messages and (waited or self._hidden(queue_url) <= len(others)):
                         return True
-                    wait_seconds, waited = (1, waited) if new else (_LOOK_SECONDS + 1, True)
-                    for message in new:
+                    wait_seconds, waited = (1, waited) if messages else (_LOOK_SECONDS + 1, True)
+                    # One that was hidden for too short a time comes again: only its last receipt shows it.
+                    for message in messages:
                         if is_about(message["Body"], tenant_id=tenant_id, bucket_name=bucket_name):
                             self._client.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
                         else:
