@@ -38,6 +38,12 @@ def test_a_function_that_outlives_its_stopped_execution_takes_no_lease_back(func
     assert crash_points.survive(scenario, [Point(call, Crash.OUTLIVED)]) == [None]
 
 
+def test_a_dead_letter_that_somebody_has_hidden_and_died_is_deleted_by_the_next_run() -> None:
+    scenario = scenarios.offboarding(STORES[0])
+    looks = [call for call in crash_points.recorded(scenario) if call.operation == "ReceiveMessage"]
+    assert crash_points.survive(scenario, [Point(looks[0], Crash.EXECUTION_AFTER)]) == [None]
+
+
 def test_an_offboarding_whose_receipt_was_kept_by_a_stopped_execution_is_brought_to_its_end() -> None:
     scenario = scenarios.offboarding(STORES[0])
     writes = [call for call in crash_points.recorded(scenario) if call.operation == "PutItem"]

@@ -124,7 +124,11 @@ class KeptMessages:
             case "SendMessage":
                 return {"MessageId": self.keep(parameters["MessageBody"])}
             case "ReceiveMessage":
+                self._wait(parameters["WaitTimeSeconds"])
                 return {"Messages": list(islice(self._receive(parameters["VisibilityTimeout"]), 10))}
+            case "GetQueueAttributes":
+                hidden = sum(message.visible_at > self._timeline.now() for message in self._messages.values())
+                return {"Attributes": {"ApproximateNumberOfMessagesNotVisible": str(hidden)}}
             case "DeleteMessage":
                 self._messages.pop(parameters["ReceiptHandle"], None)
                 return {}
@@ -132,6 +136,13 @@ class KeptMessages:
                 self._messages[parameters["ReceiptHandle"]].visible_at = self._timeline.now()
                 return {}
         raise NotImplementedError(f"sqs:{operation} on {self.url}")
+
+    def _wait(self, seconds: float) -> None:
+        """A long poll: until a message can be seen, or the time is over."""
+        now = self._timeline.now()
+        soonest = min((message.visible_at for message in self._messages.values()), default=now + seconds)
+        if self._timeline.current is not None:
+            self._timeline.sleep(max(0.0, min(soonest - now, seconds)))
 
     def _receive(self, visibility_timeout: float) -> Iterator[Mapping[str, str]]:
         now = self._timeline.now()

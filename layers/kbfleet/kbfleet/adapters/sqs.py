@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from mypy_boto3_sqs.client import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
     from kbfleet.domain.errors import KbfleetError
     from kbfleet.domain.tenant import TenantId
@@ -72,8 +73,9 @@ _AT_ONCE = 10
 _CALLS = 20
 """For one queue: what is behind some two hundred messages is left to its expiry, since a function's time is limited."""
 
-_LOOK_SECONDS = 60
-"""For which messages that are looked at are hidden from others at most, if the function dies."""
+_LOOK_SECONDS = 5
+"""For which messages that are looked at are hidden from others at most, if the function dies. Whoever comes next waits
+for so long that they can be seen again."""
 
 
 class SqsUndeliveredMessages:
@@ -89,29 +91,40 @@ class SqsUndeliveredMessages:
         return all(complete)
 
     def _delete_from(self, queue_url: str, tenant_id: TenantId, bucket_name: str) -> bool:
-        seen: set[str] = set()
-        others: list[str] = []
+        others: dict[str, str] = {}
+        # Any long poll asks every server of SQS (AWS documentation, Amazon SQS short and long polling).
+        wait_seconds, waited = 1, False
         with translated("a dead-letter queue"):
             try:
                 for _ in range(_CALLS):
-                    messages = self._client.receive_message(
-                        QueueUrl=queue_url,
-                        MaxNumberOfMessages=_AT_ONCE,
-                        VisibilityTimeout=_LOOK_SECONDS,
-                        WaitTimeSeconds=1,  # asks every server of SQS (AWS documentation, short and long polling)
-                    ).get("Messages", [])
-                    new = [message for message in messages if message["MessageId"] not in seen]
-                    if not new:
+                    messages = self._receive(queue_url, wait_seconds)
+                    if not messages and (waited or self._hidden(queue_url) <= len(others)):
                         return True
-                    for message in new:
-                        seen.add(message["MessageId"])
+                    wait_seconds, waited = (1, waited) if messages else (_LOOK_SECONDS + 1, True)
+                    # One that was hidden for too short a time comes again: only its last receipt shows it.
+                    for message in messages:
                         if is_about(message["Body"], tenant_id=tenant_id, bucket_name=bucket_name):
                             self._client.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
                         else:
-                            others.append(message["ReceiptHandle"])
+                            others[message["MessageId"]] = message["ReceiptHandle"]
                 return False
             finally:
-                for receipt in others:
+                for receipt in others.values():
                     self._client.change_message_visibility(
                         QueueUrl=queue_url, ReceiptHandle=receipt, VisibilityTimeout=0
                     )
+
+    def _receive(self, queue_url: str, wait_seconds: int) -> Sequence[MessageTypeDef]:
+        return self._client.receive_message(
+            QueueUrl=queue_url,
+            MaxNumberOfMessages=_AT_ONCE,
+            VisibilityTimeout=_LOOK_SECONDS,
+            WaitTimeSeconds=wait_seconds,
+        ).get("Messages", [])
+
+    def _hidden(self, queue_url: str) -> int:
+        """Messages that somebody is looking at, approximately, ourselves among them."""
+        answer = self._client.get_queue_attributes(
+            QueueUrl=queue_url, AttributeNames=["ApproximateNumberOfMessagesNotVisible"]
+        )
+        return int(answer["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
