@@ -55,9 +55,9 @@ def _breached(tenant: AskableTenant, error: IsolationBreached) -> None:
     from kbfleet.metrics import Metric, publish
     from kbfleet.usecases.isolation import announce_breach
 
-    # First, for its alarm rings also when the event cannot be published.
-    publish({Metric.ISOLATION_BREACHES: 1})
     try:
+        # First, for its alarm rings also when the event cannot be published.
+        publish({Metric.ISOLATION_BREACHES: 1})
         announce_breach(
             tenant.tenant_id,
             SeenIn.CREDENTIALS if error.by_credentials else SeenIn.ANSWER,

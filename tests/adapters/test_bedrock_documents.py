@@ -181,7 +181,9 @@ class TestWhatIsInTheBucket:
         monkeypatch.setattr(s3, "KEYS_A_PAGE", 3)
         for key in ("a", "a1", "a2", "a3", "a]b"):
             put(world, key)
-        assert set(stored.present(BUCKET, ["a", "a, c", "a]b"])) == {"a", "a]b"}
+        assert set(stored.present(BUCKET, ["a", "a]", "a]b"])) == {"a", "a]b"}
+        monkeypatch.setattr(s3, "LISTINGS", 1)
+        assert set(stored.present(BUCKET, ["a", "a]", "a]b"])) == set()  # nothing is told of what is not looked at
         assert set(stored.present(BUCKET, ["b"])) == set()
         assert set(stored.present("no-such-bucket-of-ours", ["a"])) == set()
 
@@ -198,3 +200,14 @@ def test_each_step_of_a_retry_comes_once_and_says_which_it_is(table: Table) -> N
         RetryTurn(tenant_id=ACME, version=1),
         RetryTurn(tenant_id=ACME, version=2),
     ]
+
+
+def test_a_status_that_nobody_knew_of_concludes_nothing() -> None:
+    class Agent:
+        def get_knowledge_base_documents(self, **_: object) -> dict[str, object]:
+            identifier = {"dataSourceType": "S3", "s3": {"uri": f"s3://{BUCKET}/a.md"}}
+            return {"documentDetails": [{"identifier": identifier, "status": "BRAND_NEW"}]}
+
+    source = DataSourceReference("KB00000001", "DS00000002")
+    (found,) = BedrockDocuments(Agent()).look_up(source, BUCKET, [f"s3://{BUCKET}/a.md"])  # type: ignore[arg-type]  # no more of it is called
+    assert (found.status, found.status.failing) == (IngestedStatus.UNKNOWN, False)

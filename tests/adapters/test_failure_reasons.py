@@ -71,6 +71,10 @@ class TestFailureReasons:
     def test_no_json_whatever_makes_parsing_fail(self, raw: list[object]) -> None:
         failure_reasons([json.dumps(value) for value in raw])
 
+    def test_half_a_pair_of_utf_16_can_be_stored_and_sent_on(self) -> None:
+        (reason,) = failure_reasons(['["Ignored 1 file [Files: s3://b/x\\ud83d]"]'])
+        assert reason.whole.encode()
+
     def test_json_nested_too_deep_to_read_is_kept_as_it_came(self) -> None:
         deep = "[" * 100_000 + "]" * 100_000
         assert failure_reasons([deep]) == (FailureReason(deep),)

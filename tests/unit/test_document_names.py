@@ -87,6 +87,10 @@ def test_a_name_that_was_cut_in_two_names_no_other_document() -> None:
     assert named(f"Ignored 9 files [Files: s3://{BUCKET}/report", {"report", "report-2026.pdf"}) == ()
 
 
+def test_what_stands_behind_a_name_that_is_gone_blames_no_document_that_begins_like_it() -> None:
+    assert named(said("x].pdf"), {"x", "another.md"}) == ()
+
+
 def test_text_that_is_longer_than_bedrock_gives_it_names_nothing() -> None:
     assert named(said(*["a"] * MAX_REASON_LENGTH), {"a"}) == ()
 

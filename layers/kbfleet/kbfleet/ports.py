@@ -700,7 +700,8 @@ class StoredDocuments(Protocol):
         ...
 
     def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
-        """Which of these keys are there; of a bucket that is gone, none. Each of them begins with the first one."""
+        """Which of these keys are there; of a bucket that is gone, none, and none where too many keys begin alike to
+        tell. Each of these keys begins with the one before it."""
         ...
 
 

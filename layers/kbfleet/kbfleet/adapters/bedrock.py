@@ -311,7 +311,13 @@ def failure_reasons(raw: Iterable[str]) -> tuple[FailureReason, ...]:
     Returns:
         One reason a text, in order, empty texts left out.
     """
-    return tuple(FailureReason.of(text) for element in raw for text in _texts(element) if text.strip())
+    texts = (writable(text) for element in raw for text in _texts(element))
+    return tuple(FailureReason.of(text) for text in texts if text.strip())
+
+
+def writable(text: str) -> str:
+    """Text as it can be stored and sent on: half a pair of UTF-16, as of a name that was cut, can be neither."""
+    return text.encode(errors="replace").decode()
 
 
 def _texts(element: str) -> list[str]:

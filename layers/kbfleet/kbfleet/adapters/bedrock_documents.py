@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
+from kbfleet.adapters.bedrock import writable
 from kbfleet.domain.document_names import key_in
 from kbfleet.domain.documents import BATCH, IngestedDocument, IngestedStatus
 from kbfleet.domain.errors import RequestRefused
@@ -90,6 +91,9 @@ def _documents(details: Sequence[Mapping[str, Any]]) -> Iterator[IngestedDocumen
     for detail in details:
         uri = detail["identifier"].get("s3", {}).get("uri")
         if uri is not None:
-            yield IngestedDocument(
-                uri, IngestedStatus(detail["status"]), detail.get("statusReason") or "", detail.get("updatedAt")
-            )
+            reason = writable(detail.get("statusReason") or "")
+            yield IngestedDocument(uri, _status(detail["status"]), reason, detail.get("updatedAt"))
+
+
+def _status(status: str) -> IngestedStatus:
+    return IngestedStatus(status) if status in set(IngestedStatus) else IngestedStatus.UNKNOWN

@@ -12,7 +12,7 @@ from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.document_names import key_in
 from kbfleet.domain.documents import DocumentObject, StoredDocument
 from kbfleet.domain.errors import BucketNameTaken, ResourceMissing
-from kbfleet.domain.uploads import METADATA_SUFFIX
+from kbfleet.domain.uploads import MAX_KEY_BYTES, METADATA_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -30,6 +30,8 @@ REFUSE_UNENCRYPTED_TRANSPORT: Mapping[str, object] = {
 REFUSE_UPLOADS: Mapping[str, object] = {"Sid": "RefuseUploads", "Action": "s3:PutObject"}
 KEYS_A_PAGE = 1_000
 """The most. Source: AWS documentation, ListObjectsV2."""
+LISTINGS = 5
+"""Of keys that begin alike, for one place in a text where a name may begin: a tenant chooses what its keys are."""
 PAGES_A_CALL = 20
 """Of 1,000 versions each; about ten seconds of deleting."""
 
@@ -199,13 +201,17 @@ class S3StoredDocuments:
     def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
         try:
             with translated(f"bucket {bucket}"):
-                answer = self._client.list_objects_v2(
-                    Bucket=bucket, Prefix=keys[0], MaxKeys=KEYS_A_PAGE, ExpectedBucketOwner=self._account
-                )
-                if not answer["IsTruncated"]:
-                    return {found["Key"] for found in answer.get("Contents", ())} & set(keys)
-                # Many begin like the first one: then each is looked for by itself.
-                return {key for key in keys if self._object(bucket, key) is not None}
+                found: set[str] = set()
+                for key in keys[:LISTINGS]:
+                    answer = self._client.list_objects_v2(
+                        Bucket=bucket, Prefix=key, MaxKeys=KEYS_A_PAGE, ExpectedBucketOwner=self._account
+                    )
+                    listed = {each["Key"] for each in answer.get("Contents", ())}
+                    if not answer["IsTruncated"]:
+                        return found | listed & set(keys)
+                    # Many begin like it. It comes first itself; the longer ones are looked for more closely.
+                    found |= listed & {key}
+                return found if len(keys) <= LISTINGS else ()
         except ResourceMissing:
             return ()
 
@@ -215,7 +221,9 @@ class S3StoredDocuments:
         try:
             with translated(f"bucket {bucket}"):
                 document = self._object(bucket, key)
-                beside = self._object(bucket, f"{key}{METADATA_SUFFIX}") if document is not None else None
+                beside_key = f"{key}{METADATA_SUFFIX}"
+                possible = document is not None and len(beside_key.encode()) <= MAX_KEY_BYTES
+                beside = self._object(bucket, beside_key) if possible else None
         except ResourceMissing:
             return None, None
         return document, beside

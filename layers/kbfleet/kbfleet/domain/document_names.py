@@ -88,7 +88,10 @@ class _Readings:
         self._names = names
         self._between = between
         self._present = present
-        self._ends = [match.start() for match in re.finditer(rf"\]|{re.escape(between)}", names)]
+        # What AWS says behind a list holds no bracket; a name may hold many.
+        self._last = names.rfind("]")
+        marks = (match.start() for match in re.finditer(re.escape(between), names[: self._last]))
+        self._ends = [*marks, self._last] if self._last >= 0 else []
         self._known: dict[int, Mapping[int, list[tuple[str, ...]]]] = {}
 
     def readings_from(self, start: int) -> Mapping[int, list[tuple[str, ...]]]:
@@ -112,4 +115,4 @@ class _Readings:
 
     def _rest(self, end: int) -> Mapping[int, list[tuple[str, ...]]]:
         """What may follow a key that ends there: the end of the list, or another key."""
-        return {0: [()]} if self._names[end] == "]" else self.readings_from(end + len(self._between))
+        return {0: [()]} if end == self._last else self.readings_from(end + len(self._between))

@@ -41,6 +41,8 @@ class IngestedStatus(StrEnum):
     IN_PROGRESS = "IN_PROGRESS"
     DELETING = "DELETING"
     DELETE_IN_PROGRESS = "DELETE_IN_PROGRESS"
+    UNKNOWN = "UNKNOWN"
+    """One that Bedrock has come to give since: nothing is concluded from it."""
 
     @property
     def failing(self) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import islice
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.document_names import is_in, named_in
@@ -37,7 +36,7 @@ from kbfleet.domain.tenant import TenantStatus
 from kbfleet.usecases.isolation import announce_breach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from kbfleet.domain.documents import (
         FailedDocument,
@@ -60,8 +59,9 @@ if TYPE_CHECKING:
 PAGES = 50
 """Pages of ListKnowledgeBaseDocuments, of 100 documents each, that are looked through after one job: about ten seconds
 of the five requests a second that an account has (AWS documentation, Quotas for Amazon Bedrock)."""
-REASONS = 100
-"""Of one job, whose names are compared with what is in the bucket: one or two lists of keys for each name."""
+REASONS, LOOKS = 100, 500
+"""Of one job: reasons whose names are compared with what is in the bucket, and names that are looked for there. Beyond
+that, the list of documents is read."""
 MOST = 1_000
 """Documents that a tenant's list may hold; all of them are looked up after each job, which takes about a minute. Where
 more fail, the cause is seldom in the documents."""
@@ -178,7 +178,11 @@ def documents_named_by(job: JobStateChange, bucket: str, stored_documents: Store
     Raises:
         Throttled, NotReadyYet, AwsRefusal.
     """
-    present = partial(stored_documents.present, bucket)
+    looks = count()
+
+    def present(keys: Sequence[str]) -> Collection[str]:
+        return stored_documents.present(bucket, keys) if next(looks) < LOOKS else ()
+
     keys = (named_in(reason.text, reason.names, bucket, present) for reason in job.failure_reasons[:REASONS])
     return NamedDocuments(job, tuple(tuple(f"s3://{bucket}/{key}" for key in named) for named in keys))
 
