@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.domain.document_names import key_in
+from kbfleet.domain.document_names import MAX_KEY_BYTES, key_in
 from kbfleet.domain.documents import DocumentObject, StoredDocument
 from kbfleet.domain.errors import BucketNameTaken, ResourceMissing
-from kbfleet.domain.uploads import MAX_KEY_BYTES, METADATA_SUFFIX
+from kbfleet.domain.uploads import METADATA_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from kbfleet.domain.errors import IsolationBreached
-from kbfleet.domain.uploads import MAX_KEY_BYTES
+
+MAX_KEY_BYTES = 1_024
+"""Of UTF-8. Source: Amazon S3 User Guide, Naming Amazon S3 objects."""
 
 MAX_REASON_LENGTH = 2_048
 """Characters of one failure reason. Source: botocore model of bedrock-agent, shape FailureReason."""

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self, TypeVar
 
+from kbfleet.domain.document_names import MAX_KEY_BYTES
 from kbfleet.domain.documents import (
     DocumentObject,
     FailedDocument,
@@ -25,7 +26,7 @@ from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion import JobStateChange, Outcome, Sync, SyncState
 from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseStatus
 from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
-from kbfleet.domain.uploads import MAX_DOCUMENT_BYTES, MAX_KEY_BYTES, METADATA_SUFFIX
+from kbfleet.domain.uploads import MAX_DOCUMENT_BYTES, METADATA_SUFFIX
 from kbfleet.domain.validated_text import ValidatedText
 
 Fact = TypeVar("Fact")

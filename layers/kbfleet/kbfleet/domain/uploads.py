@@ -12,15 +12,13 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Self
 
+from kbfleet.domain.document_names import MAX_KEY_BYTES
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.metadata_filter import MAX_KEY_LENGTH, MAX_NUMBER, MAX_VALUES, is_number
 from kbfleet.domain.validated_text import ValidatedText
 
 MAX_DOCUMENT_BYTES = 50 * 1024**2
 """Source: AWS documentation, Quotas for Amazon Bedrock, "Ingestion job file size"."""
-
-MAX_KEY_BYTES = 1_024
-"""Of UTF-8. Source: Amazon S3 User Guide, Naming Amazon S3 objects."""
 
 METADATA_SUFFIX = ".metadata.json"
 """Of the file beside a document with its attributes. Source: AWS documentation, Connect to Amazon S3 for your knowledge

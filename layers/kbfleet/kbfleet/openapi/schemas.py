@@ -11,6 +11,7 @@ from kbfleet.contracts.asking import AskRequest, TenantAskRequest
 from kbfleet.contracts.documents import UploadRequest
 from kbfleet.domain.answer import MAX_QUESTION_LENGTH, Question
 from kbfleet.domain.caller import MAX_USER_ID_LENGTH, UserId
+from kbfleet.domain.document_names import MAX_KEY_BYTES
 from kbfleet.domain.document_trace import ObjectKey
 from kbfleet.domain.metadata_filter import (
     GROUP_OPERATORS,
@@ -35,7 +36,6 @@ from kbfleet.domain.tenant import (
 )
 from kbfleet.domain.uploads import (
     CONTENT_TYPES,
-    MAX_KEY_BYTES,
     MAX_METADATA_BYTES,
     METADATA_SUFFIX,
     RESERVED_ATTRIBUTES,
