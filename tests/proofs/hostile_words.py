@@ -14,8 +14,6 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-import hypothesis
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -30,7 +28,7 @@ from kbfleet.contracts.tenants import TenantBody
 from kbfleet.domain.alert import Alert, document_alert, ingestion_alert
 from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome
 from kbfleet.logs import logger
-from tests.proofs.proof import Row
+from tests.proofs.proof import Row, try_each
 from tests.support.hostile_documents import ATTACKER, HostileDocuments
 from tests.support.hostile_words import (
     assert_literal_in_slack,
@@ -58,30 +56,14 @@ def tried(hostile: HostileDocuments, *, keys: int, texts: int, at_once: int = AT
     """That many words, the same ones at each call; a run is one word."""
     row = Row("names, keys, metadata, reasons and events that try to be something else")
     drawn_keys: dict[str, None] = {}
-    _each(_acceptable(hostile), 2 * keys, lambda key: drawn_keys.setdefault(key))
+    try_each(_acceptable(hostile), 2 * keys, lambda key: drawn_keys.setdefault(key))
     distinct = list(drawn_keys)[:keys]
     with _logs() as logs:
         for first in range(0, len(distinct), at_once):
             _try_keys(row, hostile, distinct[first : first + at_once], logs)
-        _each(hostile_text(), texts, lambda drawn: row.add(_problem_of_text(hostile, drawn)))
+        try_each(hostile_text(), texts, lambda drawn: row.add(_problem_of_text(hostile, drawn)))
     row.findings.append(f"{len(distinct)} keys of documents that fail, {texts} texts by other ways in")
     return row
-
-
-def _each(words: st.SearchStrategy[Any], number: int, attempt: Any) -> None:
-    @hypothesis.seed(0)
-    @settings(
-        max_examples=number,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],  # a failure is told as it is
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(words)
-    def run(drawn: Any) -> None:
-        attempt(drawn)
-
-    run()
 
 
 def _acceptable(hostile: HostileDocuments) -> st.SearchStrategy[str]:

@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import hypothesis
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import kbfleet.bootstrap
 from kbfleet.domain.incident import Concern
-from tests.proofs.proof import Row
+from tests.proofs.proof import Row, try_each
 from tests.support.breaches import add_in_console, ask, exchange, foreign, point, reconcile, tell
 from tests.support.hostile_documents import ATTACKER, CANARY, SECRET, VICTIM, HostileDocuments
 from tests.support.hostile_words import hostile_keys
@@ -31,7 +29,7 @@ def attempt_all(row: Row, store: str, *, parts: int = 1) -> None:
     with virtual_fleet() as fleet, _notified(HostileDocuments(fleet, store)) as hostile:
         _by_name(row, hostile, NAMES // parts)
         _by_metadata_file(row, hostile, METADATA_FILES // parts)
-        _each(_events(hostile), EVENTS // parts, lambda forged: row.add(_by_event(hostile, forged)))
+        try_each(_events(hostile), EVENTS // parts, lambda forged: row.add(_by_event(hostile, forged)))
         for number in range(max(1, RESOURCES // parts)):
             for what, breach in _BREACHES.items():
                 row.add(_by_breach(hostile, what, breach, number))
@@ -49,22 +47,6 @@ def _notified(hostile: HostileDocuments) -> Iterator[HostileDocuments]:
         arn = hostile.fleet.deployment.value({"Fn::GetAtt": "SlackWebhookSecret.Id"})
         hostile.fleet.client("secretsmanager").create_secret(Name=arn, SecretString=slack.url)
         yield hostile
-
-
-def _each(drawn: st.SearchStrategy[Any], number: int, attempt: Callable[[Any], None]) -> None:
-    @hypothesis.seed(0)
-    @settings(
-        max_examples=number,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],  # a failure is told as it is
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(drawn)
-    def run(one: Any) -> None:
-        attempt(one)
-
-    run()
 
 
 def _reached(hostile: HostileDocuments) -> str | None:
@@ -92,7 +74,7 @@ def _by_name(row: Row, hostile: HostileDocuments, number: int) -> None:
             row.add(reached)
         hostile.remove(keys)
 
-    _each(st.lists(names, min_size=number, max_size=number, unique=True), 1, attempt)
+    try_each(st.lists(names, min_size=number, max_size=number, unique=True), 1, attempt)
 
 
 _RESERVED = (

@@ -9,6 +9,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+import hypothesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -57,3 +61,21 @@ def in_processes(work: Callable[[Item], Result], items: Iterable[Item]) -> list[
     """One process a core. They are spawned, not forked: the table's progress lives in a thread."""
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
         return list(pool.map(work, items))
+
+
+def try_each(drawn: st.SearchStrategy[Item], number: int, attempt: Callable[[Item], None]) -> None:
+    """Makes so many attempts, the same ones at each call."""
+
+    @hypothesis.seed(0)
+    @settings(
+        max_examples=number,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],  # a failure is told as it is
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(drawn)
+    def run(one: Item) -> None:
+        attempt(one)
+
+    run()

@@ -68,7 +68,7 @@ def named_in(
         words: AWS's own, in front of the names; they may say how many there are.
         names: the rest, as `words_and_names` gives it.
         bucket: the tenant's own.
-        present: of some keys, of which each begins with the first one, those that are in the bucket.
+        present: of some keys, of which each begins with the one before it, those that are in the bucket.
     """
     opening, between = f"[Files: s3://{bucket}/", f", s3://{bucket}/"
     if not names.startswith(opening) or len(names) > MAX_REASON_LENGTH:
