@@ -26,7 +26,7 @@ from kbfleet.adapters.dynamodb_usage import DynamoDBUsageRecords
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.ingestion import Sync
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.tenant import DisplayName, TenantId
 from kbfleet.domain.usage import DailyUsage, UsageCounts
 from kbfleet.ports import SyncLedger, TenantRecords, TenantRegistry
 from tests.support.clock import START
@@ -237,6 +237,12 @@ class TestDynamoDBTenantRecords(TenantRecordsSuite):
         world.records.erase(ACME, keep_usage=False)
         assert world.records.erased(ACME, keep_usage=False)
         assert next(refusals, None) is None
+
+    def test_names_that_were_asked_for_go_too(self, world: OnDynamoDB) -> None:
+        world.registry.request_name(ACME, DisplayName("アクメ"), execution="acme-1", now=START)
+        assert not world.records.erased(ACME, keep_usage=True)
+        world.records.erase(ACME, keep_usage=True)
+        assert world.records.erased(ACME, keep_usage=True)
 
     def test_what_belongs_to_the_fleet_stays(self, world: OnDynamoDB) -> None:
         catalogue = DynamoDBIndexCatalogue(world.table, "OPENSEARCH_SERVERLESS")

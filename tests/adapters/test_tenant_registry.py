@@ -11,7 +11,15 @@ from kbfleet.adapters.dynamodb import DynamoDBTenantRegistry
 from kbfleet.adapters.dynamodb_table import Table
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
-from kbfleet.domain.tenant import DisplayName, Lease, Offboarding, Tenant, TenantId, TenantStatus
+from kbfleet.domain.tenant import (
+    REQUESTED_NAME_KEPT_FOR,
+    DisplayName,
+    Lease,
+    Offboarding,
+    Tenant,
+    TenantId,
+    TenantStatus,
+)
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.ports import TenantRegistry
 from tests.support.clock import START
@@ -71,14 +79,33 @@ class TenantRegistrySuite:
         registry.create(stored)
         assert registry.find(stored.tenant_id) == registry.get(stored.tenant_id) == stored
 
-    def test_the_name_that_was_requested_last_is_known_also_of_a_tenant_that_is_not(
+    def test_a_requested_name_is_for_one_execution_only_also_of_a_tenant_that_is_not_there(
         self, registry: TenantRegistry
     ) -> None:
-        assert registry.requested_name(ACME) is None
-        for name in ("アクメ", "桜商事 & Co."):
-            registry.request_name(ACME, DisplayName(name), START)
-        assert registry.requested_name(ACME) == "桜商事 & Co."
-        assert (registry.requested_name(SAKURA), registry.find(ACME), list(registry.all())) == (None, None, [])
+        registry.request_name(ACME, DisplayName("アクメ"), execution="acme-1", now=START)
+        registry.request_name(ACME, DisplayName("桜商事 & Co."), execution="acme-2", now=START)
+
+        def requested(tenant_id: TenantId, execution: str) -> DisplayName | None:
+            return registry.requested_name(tenant_id, execution=execution, now=START)
+
+        assert requested(ACME, "acme-1") == "アクメ"
+        assert requested(ACME, "acme-2") == "桜商事 & Co."
+        assert (requested(ACME, "acme-3"), requested(ACME, "acme"), requested(SAKURA, "acme-1")) == (None, None, None)
+        assert (registry.find(ACME), list(registry.all())) == (None, [])
+
+    def test_the_same_execution_may_be_asked_for_again(self, registry: TenantRegistry) -> None:
+        for _ in range(2):
+            registry.request_name(ACME, DisplayName("アクメ"), execution="acme-1", now=START)
+        assert registry.requested_name(ACME, execution="acme-1", now=START) == "アクメ"
+
+    def test_a_requested_name_is_kept_for_a_day_and_not_given_after_it(self, registry: TenantRegistry) -> None:
+        registry.request_name(ACME, DisplayName("アクメ"), execution="acme-1", now=START)
+
+        def after(passed: timedelta) -> DisplayName | None:
+            return registry.requested_name(ACME, execution="acme-1", now=START + passed)
+
+        assert after(REQUESTED_NAME_KEPT_FOR - timedelta(seconds=1)) == "アクメ"
+        assert after(REQUESTED_NAME_KEPT_FOR) is None
 
     def test_a_tenant_is_created_once(self, registry: TenantRegistry) -> None:
         registry.create(MINIMAL)

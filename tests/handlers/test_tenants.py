@@ -45,7 +45,7 @@ class TestPutTenant:
             "tenant_id": "acme",
             "knowledge_store": "S3_VECTORS",
         }
-        assert fleet.registry.requested_name(ACME) == "Acme Outdoor"
+        assert fleet.registry.requested_name(ACME, execution=NAME, now=START) == "Acme Outdoor"
 
     def test_the_body_may_be_left_out(self, send: Send, fleet: Fleet) -> None:
         assert send("put_tenant", body=None)[0] == 202

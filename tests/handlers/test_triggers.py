@@ -283,7 +283,7 @@ class TestStartProvisioning:
         deliver()
         name = f"acme-{event('triggers/onboarding_requested')['id']}"
         assert fleet.executions.requests == {name: {"tenant_id": "acme", "for_a_new_tenant": True}}
-        assert fleet.registry.requested_name(ACME) == "Acme Outdoor"
+        assert fleet.registry.requested_name(ACME, execution=name, now=START) == "Acme Outdoor"
 
     @pytest.mark.parametrize("status", [TenantStatus.ACTIVE, TenantStatus.FAILED, TenantStatus.PROVISIONING])
     @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
 from kbfleet.domain.ingestion import JobStateChange, Priority, Sync, SyncState
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.tenant import DisplayName, Tenant, TenantId
+from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Tenant, TenantId
 from kbfleet.ports import Glance, JobPage, Recorded
 
 
@@ -21,7 +21,7 @@ class InMemoryTenantRegistry:
 
     def __init__(self, *tenants: Tenant) -> None:
         self._tenants = {tenant.tenant_id: tenant for tenant in tenants}
-        self._requested_names: dict[TenantId, DisplayName] = {}
+        self._requested_names: dict[tuple[TenantId, str], tuple[DisplayName, datetime]] = {}
         self.writes = 0
 
     def find(self, tenant_id: TenantId) -> Tenant | None:
@@ -39,11 +39,12 @@ class InMemoryTenantRegistry:
     def following(self, tenant_id: TenantId | None, limit: int) -> Sequence[Tenant]:
         return [tenant for tenant in self.all() if tenant_id is None or tenant.tenant_id > tenant_id][:limit]
 
-    def request_name(self, tenant_id: TenantId, name: DisplayName, now: datetime) -> None:
-        self._requested_names[tenant_id] = name
+    def request_name(self, tenant_id: TenantId, name: DisplayName, *, execution: str, now: datetime) -> None:
+        self._requested_names[tenant_id, execution] = (name, now + REQUESTED_NAME_KEPT_FOR)
 
-    def requested_name(self, tenant_id: TenantId) -> DisplayName | None:
-        return self._requested_names.get(tenant_id)
+    def requested_name(self, tenant_id: TenantId, *, execution: str, now: datetime) -> DisplayName | None:
+        name, kept_until = self._requested_names.get((tenant_id, execution), (None, now))
+        return name if kept_until > now else None
 
     def create(self, tenant: Tenant) -> None:
         if tenant.tenant_id in self._tenants:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -21,6 +21,7 @@ from kbfleet.domain.errors import (
     NotReadyYet,
     ResourceConflict,
     TenantBusy,
+    Throttled,
 )
 from kbfleet.domain.ingestion import JobStatus, Priority, Sync, SyncState
 from kbfleet.domain.knowledge_base import (
@@ -44,6 +45,7 @@ from kbfleet.domain.tenant import (
     describe_failure,
 )
 from kbfleet.domain.usage_plan import Tier
+from kbfleet.ports import Execution
 from kbfleet.usecases import provisioning
 from tests.support.clock import START
 from tests.support.documents import BucketSettings
@@ -76,13 +78,14 @@ class Provisioning:
     def record(self) -> Tenant:
         return self.fleet.registry.get(ACME)
 
-    def start(self, request: ProvisioningRequest | None = None) -> str:
+    def start(self, request: ProvisioningRequest | None = None, occurrence: str | None = None) -> str:
         return provisioning.start_provisioning(
             request or ProvisioningRequest(ACME),
             registry=self.fleet.registry,
             executions=self.fleet.executions,
             stores=self.fleet.stores,
             clock=self.fleet.clock,
+            occurrence=occurrence,
         ).name
 
     def reserve(self, request: ProvisioningRequest | None = None) -> Reservation:
@@ -230,6 +233,11 @@ class TestTheWhole:
         assert len(fleet.knowledge_bases.created) == 2
 
 
+def _reserve_as(fleet: Fleet, name: str, request: ProvisioningRequest | None = None) -> None:
+    """What the execution of that name does first."""
+    Provisioning(fleet, fleet.executions.describe(name).arn).reserve(request)
+
+
 class TestStart:
     def test_a_new_tenant_gets_an_execution_named_after_it(self, run: Provisioning) -> None:
         request = ProvisioningRequest(ACME, DisplayName("アクメ"), "S3_VECTORS", Tier.PREMIUM)
@@ -254,7 +262,45 @@ class TestStart:
         Provisioning(fleet, fleet.executions.describe(first).arn).reserve()
         with pytest.raises(TenantBusy):
             Provisioning(fleet).start(ProvisioningRequest(ACME, DisplayName("another")))
-        assert fleet.registry.requested_name(ACME) is None
+        _reserve_as(fleet, first)
+        assert fleet.registry.get(ACME).name == "acme"
+
+    def test_a_name_that_was_kept_for_an_execution_that_never_started_is_given_to_nobody(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def throttled(name: str, request: Mapping[str, object]) -> Execution:
+            raise Throttled("Rate exceeded.")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(fleet.executions, "start", throttled)
+            with pytest.raises(Throttled):
+                Provisioning(fleet).start(ProvisioningRequest(ACME, DisplayName("Mistyped")))
+        fleet.clock.advance(60)
+        _reserve_as(fleet, Provisioning(fleet).start())
+        assert fleet.registry.get(ACME).name == "acme"
+
+    def test_an_onboarding_event_does_not_overwrite_the_name_that_an_operator_has_asked_for(self, fleet: Fleet) -> None:
+        operators = Provisioning(fleet).start(ProvisioningRequest(ACME, DisplayName("Acme Corp")))
+        onboarding = ProvisioningRequest(ACME, DisplayName("Somebody Else"), for_a_new_tenant=True)
+        products = Provisioning(fleet).start(onboarding, occurrence="1b3c6a52-4a51-4f4c-9f57-000000000001")
+        _reserve_as(fleet, operators)
+        assert fleet.registry.get(ACME).name == "Acme Corp"
+        with pytest.raises(TenantBusy):
+            _reserve_as(fleet, products, onboarding)
+
+    def test_a_name_is_not_given_to_a_tenant_that_takes_the_id_of_one_that_is_gone(self, fleet: Fleet) -> None:
+        _reserve_as(fleet, Provisioning(fleet).start(ProvisioningRequest(ACME, DisplayName("Acme Corp"))))
+        gone = replace(fleet.registry.get(ACME), status=TenantStatus.OFFBOARDED, lease=None)
+        fleet.registry.replace(gone, fence=gone.fence)
+        fleet.clock.advance(60)
+        _reserve_as(fleet, Provisioning(fleet).start())
+        assert fleet.registry.get(ACME).name == "acme"
+
+    def test_a_reservation_that_is_made_again_gives_the_same_name(self, fleet: Fleet) -> None:
+        name = Provisioning(fleet).start(ProvisioningRequest(ACME, DisplayName("Acme Corp")))
+        for _ in range(2):
+            _reserve_as(fleet, name)
+            assert fleet.registry.get(ACME).name == "Acme Corp"
 
     def test_what_was_not_asked_for_is_not_sent(self, run: Provisioning) -> None:
         assert run.fleet.executions.requests[run.start()] == {"tenant_id": "acme"}

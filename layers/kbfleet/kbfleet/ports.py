@@ -69,12 +69,17 @@ class TenantRegistry(Protocol):
         """Raises: ConcurrentUpdate when a record of that tenant exists."""
         ...
 
-    def request_name(self, tenant_id: TenantId, name: DisplayName, now: datetime) -> None:
-        """Keeps the name that a provisioning is to give the tenant, for a day; also of one that is not there yet."""
+    def request_name(self, tenant_id: TenantId, name: DisplayName, *, execution: str, now: datetime) -> None:
+        """Keeps the name that one provisioning is to give the tenant, for a day; also of one that is not there yet.
+
+        Args:
+            execution: the name of the execution, which alone is given it: an execution that never starts, or another
+                that starts beside it, changes nothing for anybody else.
+        """
         ...
 
-    def requested_name(self, tenant_id: TenantId) -> DisplayName | None:
-        """The last that was requested, as far as it is still kept."""
+    def requested_name(self, tenant_id: TenantId, *, execution: str, now: datetime) -> DisplayName | None:
+        """The one that was requested with that execution, for a day."""
         ...
 
     def replace(self, tenant: Tenant, *, fence: int) -> None:

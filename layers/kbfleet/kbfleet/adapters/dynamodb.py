@@ -1,7 +1,7 @@
 """The tenant registry, the sync ledger and the job history in the one DynamoDB table.
 
 Keys: `PK` = `TENANT#<tenant id>`, `SK` = `PROFILE`, `SYNC`, `JOB#<started at>#<job id>`,
-`ERASURE#<requested at>#<verified at>`, and `REQUESTED_NAME` for the next execution. The sparse index `SyncQueue`
+`ERASURE#<requested at>#<verified at>`, and `REQUESTED_NAME#<name of the execution>`. The sparse index `SyncQueue`
 (`queue`, `queue_position`) holds only tenants that are queued or running, so that a tick's cost does not depend on how
 many tenants there are; `Tenants` (`listed`, `tenant_id`) holds the profiles. Beside them: `PK` =
 `KNOWLEDGE_STORE#<type>`, `SK` = `INDEX#<tenant id>`, for stores whose service cannot list its indexes; and `PK` =
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, timedelta
+from datetime import UTC
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -23,12 +23,12 @@ from kbfleet.adapters.dynamodb_table import as_item, conversation_key, tenant_ke
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
 from kbfleet.domain.ingestion import JobStateChange, Sync, SyncState
-from kbfleet.domain.tenant import DisplayName, Tenant, TenantId
+from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Tenant, TenantId
 from kbfleet.ports import Glance, JobPage, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from typing import Any
 
     from kbfleet.adapters.dynamodb_table import Table
@@ -43,7 +43,7 @@ _receipts = cache(lambda: TypeAdapter(ErasureReceipt))
 _JOB = "JOB#"
 _RECEIPT = "ERASURE#"
 _USAGE = "USAGE#"
-_NAME_KEPT_FOR = timedelta(days=1)
+_NAME = "REQUESTED_NAME#"
 _GIVEN_UP_AFTER_MS = 60_000
 """After which whoever wanted to publish a change of a job is taken to have died: as long as a tick may run."""
 
@@ -93,18 +93,20 @@ class DynamoDBTenantRegistry:
     def replace(self, tenant: Tenant, *, fence: int) -> None:
         self._put(tenant, "fence = :fence", {":fence": fence})
 
-    def request_name(self, tenant_id: TenantId, name: DisplayName, now: datetime) -> None:
-        key = tenant_key(tenant_id, "REQUESTED_NAME")
-        expires_at = int((now + _NAME_KEPT_FOR).timestamp())
+    def request_name(self, tenant_id: TenantId, name: DisplayName, *, execution: str, now: datetime) -> None:
+        expires_at = int((now + REQUESTED_NAME_KEPT_FOR).timestamp())
         self._table.put(
-            {**key, "name": str(name), "expires_at": expires_at},
+            {**tenant_key(tenant_id, f"{_NAME}{execution}"), "name": str(name), "expires_at": expires_at},
             values={},
             subject=f"The name of tenant {tenant_id}",
         )
 
-    def requested_name(self, tenant_id: TenantId) -> DisplayName | None:
-        record = self._table.get(tenant_id, "REQUESTED_NAME")
-        return DisplayName(record["name"]) if record else None
+    def requested_name(self, tenant_id: TenantId, *, execution: str, now: datetime) -> DisplayName | None:
+        record = self._table.get(tenant_id, f"{_NAME}{execution}")
+        # DynamoDB deletes what has expired within days, not at once (AWS documentation, Using time to live).
+        if record is None or record["expires_at"] <= now.timestamp():
+            return None
+        return DisplayName(record["name"])
 
     def _put(self, tenant: Tenant, condition: str, values: Mapping[str, object]) -> None:
         fields = {

@@ -36,6 +36,9 @@ _FLEET_NAME = re.compile(r"[a-z][a-z0-9]*")
 MAX_NAME_LENGTH = 100
 """Characters of a tenant's display name."""
 
+REQUESTED_NAME_KEPT_FOR = timedelta(days=1)
+"""Far longer than an execution takes from its start to its first state."""
+
 MAX_RETENTION_DAYS = 330
 """An execution lasts a year at most (AWS documentation, Step Functions service quotas); the rest is for deleting."""
 

@@ -48,6 +48,7 @@ from kbfleet.usecases.reservations import (
     execution_name,
     held,
     keep,
+    name_of,
     require_running,
     store_of,
     store_unless_changed,
@@ -134,7 +135,7 @@ def start_provisioning(
     name = f"{request.tenant_id}-{occurrence}" if occurrence else execution_name(request.tenant_id, now)
     if request.name is not None:
         # Not by the execution's input: that is kept for 90 days, also when the tenant is erased.
-        registry.request_name(request.tenant_id, request.name, now)
+        registry.request_name(request.tenant_id, request.name, execution=name, now=now)
     arguments = {
         "tenant_id": request.tenant_id,
         "knowledge_store": request.knowledge_store,
@@ -221,7 +222,9 @@ def reserve_tenant(
     existing = _provisioned_before(stored)
     stays_as_it_is = request.for_a_new_tenant and existing is not None
     request = request.of(existing)
-    name = request.name or (None if stays_as_it_is else registry.requested_name(request.tenant_id))
+    name = request.name
+    if name is None and not stays_as_it_is:
+        name = registry.requested_name(request.tenant_id, execution=name_of(execution), now=now)
     store = _offered_store(request, existing, stores)
     tenant = existing or Tenant(
         tenant_id=request.tenant_id,

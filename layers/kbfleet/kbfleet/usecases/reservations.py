@@ -48,6 +48,11 @@ def execution_name(tenant_id: TenantId, now: datetime) -> str:
     return f"{tenant_id}-{now:%Y%m%dT%H%M%S%f}"
 
 
+def name_of(execution: str) -> str:
+    """Args: execution: its ARN."""
+    return execution.rsplit(":", 1)[-1]
+
+
 def can_be_an_execution_of(tenant_id: TenantId, name: str) -> bool:
     """Whether an execution for the tenant may have that name; not one for a tenant whose id begins like this one's.
     AWS refuses to look up what is no name at all."""
@@ -66,7 +71,7 @@ def execution_at_work(tenant: Tenant, executions: Executions, now: datetime) -> 
     """The one that holds the tenant's lease; a dead one's lease is left out before, by `without_dead_lease`."""
     if tenant.lease is None or not tenant.leased_at(now):
         return None
-    return executions.describe(tenant.lease.holder.rsplit(":", 1)[-1])
+    return executions.describe(name_of(tenant.lease.holder))
 
 
 def require_running(execution: str, executions: Executions) -> None:
