@@ -225,9 +225,11 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
 @contextmanager
-def sending(pieces: Callable[[], Iterator[bytes]], *, pause: float) -> Iterator[tuple[str, Event]]:
-    """An HTTP server that sends those, with a pause after each, until nobody reads; gives its URL, and an event that
-    happens then."""
+def sending(
+    pieces: Callable[[], Iterator[bytes]], *, pause: float, scheme: str = "http"
+) -> Iterator[tuple[str, Event]]:
+    """A server that sends those, with a pause after each, until nobody reads; gives its URL, and an event that happens
+    then."""
     ended = Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -244,7 +246,7 @@ def sending(pieces: Callable[[], Iterator[bytes]], *, pause: float) -> Iterator[
 
         thread = Thread(target=serve, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/keys", ended
+        yield f"{scheme}://127.0.0.1:{listening.getsockname()[1]}/keys", ended
         thread.join(5)
 
 
@@ -272,6 +274,42 @@ def test_an_issuer_that_is_slow_holds_nobody_up(pieces: Callable[[], Iterator[by
         assert time.monotonic() - started < DEADLINE.total_seconds() + 1
         if pieces is not SLOW["nothing"]:
             assert ended.wait(5)
+
+
+def looking_up_takes(monkeypatch: pytest.MonkeyPatch, wait: Callable[[], object]) -> None:
+    """Until `wait` returns."""
+    look_up = socket.getaddrinfo
+
+    def slowly(*arguments: Any, **options: Any) -> Any:
+        wait()
+        return look_up(*arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+
+
+@pytest.mark.parametrize("pieces", SLOW.values(), ids=SLOW.keys())
+def test_a_connection_that_is_there_only_after_the_deadline_is_not_read_from(
+    pieces: Callable[[], Iterator[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_up = Event()
+    looking_up_takes(monkeypatch, lambda: given_up.wait(5))
+    with sending(pieces, pause=0.01) as (url, ended):
+        with pytest.raises(NotReadyYet):
+            verifier_of(url, deadline=DEADLINE).verify(token())
+        given_up.set()
+        if pieces is not SLOW["nothing"]:
+            assert ended.wait(5)
+
+
+def test_a_handshake_that_is_sent_a_byte_at_a_time_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    # By itself it has as long again as looking up the name has taken.
+    looked_up_after, deadline = timedelta(seconds=1.8), timedelta(seconds=2)
+    looking_up_takes(monkeypatch, lambda: time.sleep(looked_up_after.total_seconds()))
+    a_long_record = b"\x16\x03\x03\x40\x00"
+    with sending(endless(a_long_record, b"\x02"), pause=0.01, scheme="https") as (url, ended):
+        with pytest.raises(NotReadyYet):
+            verifier_of(url, deadline=deadline).verify(token())
+        assert ended.wait(looked_up_after.total_seconds() / 2)
 
 
 FAST = {

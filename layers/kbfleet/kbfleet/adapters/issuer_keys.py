@@ -6,12 +6,13 @@ import http.client
 import json
 import re
 import socket
+import ssl
 import time
 from collections import Counter
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import timedelta
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -210,9 +211,10 @@ def _download(url: str, deadline: float) -> bytes:
         jwt.PyJWKClientConnectionError.
     """
     where = urlsplit(url)
-    kind = http.client.HTTPConnection if where.scheme == "http" else http.client.HTTPSConnection
+    kind = http.client.HTTPConnection if where.scheme == "http" else _HttpsConnection
     downloaded: Future[bytes] = Future()
     opened: list[socket.socket] = []
+    given_up = Event()
     try:
         connection = kind(where.hostname or "", where.port, timeout=deadline)
     except (ValueError, http.client.HTTPException) as error:
@@ -222,6 +224,10 @@ def _download(url: str, deadline: float) -> bytes:
         try:
             connection.connect()
             opened.append(connection.sock)  # the connection forgets it when the answer has no length
+            if given_up.is_set():  # perhaps before there was a socket to shut
+                _shut(opened)
+            if isinstance(connection.sock, ssl.SSLSocket):
+                connection.sock.do_handshake()
             downloaded.set_result(_read(connection, f"{where.path or '/'}{where.query and f'?{where.query}'}"))
         except Exception as error:  # noqa: BLE001 - it is raised where the result is waited for
             downloaded.set_exception(error)
@@ -232,11 +238,24 @@ def _download(url: str, deadline: float) -> bytes:
     try:
         return downloaded.result(deadline)
     except TimeoutError as error:
+        given_up.set()
         _shut(opened)
         raise jwt.PyJWKClientConnectionError("it took too long") from error
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         # Its kind only: the message may repeat what the peer has sent.
         raise jwt.PyJWKClientConnectionError(type(error).__name__) from error
+
+
+class _HttpsConnection(http.client.HTTPConnection):
+    """Unlike the library's it gives its socket before the handshake, which a peer can draw out."""
+
+    default_port = http.client.HTTPS_PORT
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = ssl.create_default_context().wrap_socket(
+            self.sock, server_hostname=self.host, do_handshake_on_connect=False
+        )
 
 
 def _read(connection: http.client.HTTPConnection, path: str) -> bytes:
