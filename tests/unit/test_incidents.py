@@ -336,6 +336,27 @@ class TestForgetting:
         office.takes(broken("sakura", 12), well("sakura", 30))
         assert office.titles[-1].startswith("Over: sakura: ")
 
+    def test_its_words_do_not_go_on_as_the_cause_of_an_incident_that_others_are_in(self, thread: Office) -> None:
+        thread.takes(broken("sakura", 0, OWN), broken("fuji", 1, OWN), leaking("acme", 2, OWN))
+        thread.forgets("acme", 10)
+        thread.takes(well("acme", 20))
+        (first,) = thread.channel.roots
+        assert "secret" not in repr((thread.incidents.all, first.shown))
+        assert first.shown.title == "2 tenants: failed"
+
+    def test_the_cause_is_called_by_the_words_of_another_once_it_fails_again(self, thread: Office) -> None:
+        thread.takes(broken("sakura", 0, OWN), broken("fuji", 1, OWN), leaking("acme", 2, OWN))
+        thread.forgets("acme", 10)
+        thread.takes(leaking("acme", 5, OWN), broken("fuji", 12, MODEL, OWN))
+        (first,) = thread.channel.roots
+        assert first.shown.title == f"2 tenants: {OWN.label}"
+
+    def test_words_of_one_that_is_still_in_it_stay(self, office: Office) -> None:
+        office.takes(leaking("acme", 0, OWN), broken("sakura", 1, OWN))
+        office.forgets("acme", 10)
+        (incident,) = office.incidents.all.values()
+        assert (incident.cause, incident.evidence.subject) == (OWN, "sakura")
+
     def test_an_incident_that_it_alone_held_open_is_over_without_it(self, office: Office) -> None:
         office.takes(broken("acme", 0), broken("sakura", 1), well("sakura", 2))
         office.forgets("acme", 10)

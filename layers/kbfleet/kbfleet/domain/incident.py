@@ -35,6 +35,8 @@ SIGNALS_KEPT = 250
 NAMED = 20
 """Subjects named in one message."""
 _ENDED_WITH_ITS_SUBJECT = "ended with the tenant"
+_FAILED = "failed"
+"""What a cause is called for which there are no words any more."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -327,10 +329,11 @@ class Incident:
         failure = signal.failure
         if failure is None:
             return self
-        joined = self
+        # It may have been erased what the cause was called by.
+        joined = replace(self, cause=next((each for each in failure.causes if each.key == self.cause.key), self.cause))
         place = (signal.at, signal.identity)
         if (failure.weight, *place) >= (self.evidence_weight, *self.evidence_at):
-            joined = replace(self, evidence=failure.evidence, evidence_at=place, evidence_weight=failure.weight)
+            joined = replace(joined, evidence=failure.evidence, evidence_at=place, evidence_weight=failure.weight)
         if failure.news and (joined.news_at is None or signal.at > joined.news_at):
             joined = replace(joined, news_at=signal.at)
         return joined
@@ -347,15 +350,18 @@ class Incident:
     def without(self, subject: str, at: datetime) -> Incident:
         """How it goes on when nothing of a subject may be left.
 
-        If others are in it, the subject leaves it, with what was shown of it. If nobody else is, the incident is over
-        at that time, and has only whose it was: people who were told of it are still to hear of its end.
+        If others are in it, the subject leaves it, with what was shown of it, and with its words for the cause: those
+        that are shown are of the evidence's subject. If nobody else is, the incident is over at that time, and has only
+        whose it was: people who were told of it are still to hear of its end.
         """
         others = {name: spans for name, spans in self.affected.items() if name != subject}
         heard_of = self.told.news_at if self.told else None
         if others:
             left = replace(self, affected=others, news_at=heard_of)
-            shown = self.evidence.subject == subject
-            return replace(left, **_nothing_to_show(self.evidence, self.cause.label)) if shown else left
+            if self.evidence.subject != subject:
+                return left
+            cause = self.cause if self.cause.in_our_words else replace(self.cause, label=_FAILED)
+            return replace(left, cause=cause, **_nothing_to_show(self.evidence, cause.label))
         spans = tuple(Span(span.began, span.ended or at) for span in self.affected.get(subject, ()))
         return replace(
             self,

@@ -20,6 +20,11 @@ class RootCause:
     label: str
     kind: str = ""
 
+    @property
+    def in_our_words(self) -> bool:
+        """Whether the label says nothing that a tenant may have said."""
+        return self.label in _OUR_WORDS
+
 
 _OWN_TO_A_TENANT = tuple(
     (re.compile(pattern), stands_for)
@@ -63,6 +68,9 @@ _WELL_KNOWN = tuple(
 
 _USED_UP = {"CapacityExceeded": "a quota of the account is used up", "Throttled": "AWS is called too fast"}
 """Errors that say by their name what is wrong, whichever tenant and whichever step meets them first."""
+
+CREDENTIALS_REFUSED = "credentials do not open the knowledge bases that the records name"
+_OUR_WORDS = {CREDENTIALS_REFUSED, *_USED_UP.values(), *(label for _, _, label in _WELL_KNOWN)}
 
 
 def root_cause(kind: str, reason: str, *, tenant: str = "", error: str = "") -> RootCause:

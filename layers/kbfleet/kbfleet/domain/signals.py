@@ -17,7 +17,7 @@ from kbfleet.domain.documents import FailureReport
 from kbfleet.domain.incident import Concern, Failure, Signal
 from kbfleet.domain.ingestion import JobStateChange, Outcome
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
-from kbfleet.domain.root_cause import RootCause, root_cause
+from kbfleet.domain.root_cause import CREDENTIALS_REFUSED, RootCause, root_cause
 from kbfleet.domain.tenant import TenantId, Workflow, WorkflowFailure
 
 _CONCERNS = {Workflow.PROVISION_TENANT: Concern.PROVISIONING, Workflow.OFFBOARD_TENANT: Concern.OFFBOARDING}
@@ -76,7 +76,7 @@ def of_breach(breach: Breach, deployment: Deployment) -> tuple[Signal, ...]:
     once. Whatever it began as, it stays one incident."""
     tenant = str(breach.tenant_id)
     own = root_cause(_ISOLATION, "", error=f"of tenant {tenant}")
-    shared = root_cause(_ISOLATION, "credentials do not open the knowledge bases that the records name")
+    shared = root_cause(_ISOLATION, CREDENTIALS_REFUSED)
     causes = (shared, own) if breach.seen_in is SeenIn.CREDENTIALS else (own, shared)
     # A look names what is wrong; thousands of refused answers after it do not.
     weight = 1 if breach.seen_in is SeenIn.RESOURCES else 0
