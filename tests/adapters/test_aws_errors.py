@@ -24,6 +24,7 @@ from kbfleet.domain.errors import (
     ResourceConflict,
     ResourceMissing,
     Retryable,
+    SessionPolicyTooLarge,
     Throttled,
 )
 
@@ -51,6 +52,7 @@ ANSWERS = [
     (400, "ValidationException", f"{STORAGE}The specified index could not be found", NotReadyYet),
     (400, "ValidationException", "The knowledge base is not in a valid status", NotReadyYet),
     # what does not
+    (400, "PackedPolicyTooLarge", "Packed policy consumes 112% of allotted space.", SessionPolicyTooLarge),
     (400, "ValidationException", f"{STORAGE}Request failed: [security_exception] 403 Forbidden", RequestRefused),
     (
         400,

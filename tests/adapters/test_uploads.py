@@ -6,6 +6,8 @@ import base64
 import json
 from datetime import datetime, timedelta
 from functools import partial
+from http import HTTPStatus
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -17,8 +19,9 @@ from ministack.core import iam_evaluator
 from kbfleet import bootstrap
 from kbfleet.adapters.s3_uploads import S3Uploads, upload_policy
 from kbfleet.adapters.scoped_credentials import MAX_POLICY, ScopedRole, serialized
-from kbfleet.domain.errors import ResourceMissing
+from kbfleet.domain.errors import InvalidInput, ResourceMissing
 from kbfleet.domain.uploads import DocumentKey, Upload
+from kbfleet.responses import status_of
 from local.corrections.policy_conditions import matching
 from tests.support.aws import client as aws_client
 from tests.support.clock import START, FakeClock
@@ -43,7 +46,7 @@ class World:
         self.assumed: list[dict[str, Any]] = []
         self.made: list[dict[str, str]] = []
         self._region = client.meta.region_name
-        sts = aws_client("sts", region=self._region)
+        self.sts = sts = aws_client("sts", region=self._region)
         sts.meta.events.register("provide-client-params.sts.AssumeRole", self._note)
         sts.meta.events.register("after-call.sts.AssumeRole", partial(self._expire, lasting))
         self.uploads = S3Uploads(
@@ -59,7 +62,8 @@ class World:
         self.assumed.append(params)
 
     def _expire(self, lasting: timedelta, parsed: dict[str, Any], **_: Any) -> None:
-        parsed["Credentials"]["Expiration"] = self.clock.now() + lasting
+        if "Credentials" in parsed:
+            parsed["Credentials"]["Expiration"] = self.clock.now() + lasting
 
     def _make(self, **credentials: str) -> Any:
         self.made.append(credentials)
@@ -173,6 +177,44 @@ def test_a_key_that_is_too_long_for_a_policy_is_pinned_by_its_beginning(key: str
     assert allows(key, BUCKET, key)
     assert not allows(key, "kbfleet-sakura-0123456789", key)
     assert not allows(key, f"{BUCKET}x", key)
+
+
+def packs_at_most(world: World, characters: int) -> None:
+    """STS refuses longer policies, as it does where their packed form is too large: how that is counted is not said."""
+
+    def refuse(params: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]] | None:
+        if len(params["body"]["Policy"]) <= characters:
+            return None
+        message = "Packed policy consumes 112% of allotted space, please use smaller policy."
+        error = {"Code": "PackedPolicyTooLarge", "Message": message}
+        return SimpleNamespace(status_code=400), {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 400}}
+
+    world.sts.meta.events.register("before-call.sts.AssumeRole", refuse)
+
+
+LONG_KEYS = ["x" * 1_006, "規" * 335, "規a" * 251, '"' * 1_006, "*" * 1_006, "$" * 1_006]
+
+
+@pytest.mark.parametrize("key", LONG_KEYS, ids=[key[:2] for key in LONG_KEYS])
+@pytest.mark.parametrize("room", [2_047, 1_500, 512])
+def test_a_key_that_is_too_long_for_a_packed_policy_is_pinned_by_less_of_it(world: World, key: str, room: int) -> None:
+    packs_at_most(world, room)
+    upload = Upload(DocumentKey(f"{key}.pdf"), 12_345)
+    form = world.uploads.form(BUCKET, upload, timedelta(minutes=15))
+    assert {"key": str(upload.key)} in policy_of(form.fields)["conditions"]
+    accepted = world.assumed[-1]["Policy"]
+    assert len(accepted) <= room
+    assert json.loads(accepted) == upload_policy(f"arn:aws:s3:::{BUCKET}/", str(upload.key), len(accepted))
+    (statement,) = json.loads(accepted)["Statement"]
+    assert statement["Resource"].startswith(f"arn:aws:s3:::{BUCKET}/")
+
+
+def test_where_not_even_a_short_policy_is_taken_the_key_is_refused(world: World) -> None:
+    packs_at_most(world, 0)
+    with pytest.raises(InvalidInput) as refused:
+        world.uploads.form(BUCKET, UPLOAD, timedelta(minutes=15))
+    assert (refused.value.field, status_of(type(refused.value))) == ("key", HTTPStatus.BAD_REQUEST)
+    assert len(world.assumed) <= 3
 
 
 @settings(deadline=None)

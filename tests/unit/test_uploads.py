@@ -204,6 +204,19 @@ class TestGranting:
         assert refused.value.field == "metadata"
         assert fleet.uploads.stored == {}
 
+    def test_nor_is_anything_written_for_a_key_that_no_form_can_be_signed_for(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fleet.registry.create(tenant(bucket_name=self.BUCKET))
+
+        def refused(*_: object) -> UploadForm:
+            raise InvalidInput("key", "is too long.")
+
+        monkeypatch.setattr(fleet.uploads, "form", refused)
+        with pytest.raises(InvalidInput, match="too long"):
+            self.grant(fleet, Upload(PDF, 3, metadata={"year": 2026}))
+        assert fleet.uploads.stored == {}
+
     def test_nor_more_attributes(self, fleet: Fleet) -> None:
         fleet.registry.create(tenant(bucket_name=self.BUCKET))
         with pytest.raises(InvalidInput, match="at most 35"):

@@ -16,6 +16,7 @@ from kbfleet.domain.errors import (
     RequestRefused,
     ResourceConflict,
     ResourceMissing,
+    SessionPolicyTooLarge,
     Throttled,
 )
 
@@ -47,6 +48,7 @@ _MISSING = {
 }
 _CONFLICT = {"ConflictException", "ResourceInUseException", "OperationAborted", "ExecutionAlreadyExists", "409"}
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
+_POLICY_TOO_LARGE = {"PackedPolicyTooLarge", "PackedPolicyTooLargeException"}
 _QUOTA = {"ServiceQuotaExceededException", "LimitExceededException", "TooManyBuckets"}
 
 _SETTLING = (
@@ -98,6 +100,8 @@ def _from_answer(error: ClientError, subject: str, unsaid: Iterable[str]) -> Kbf
         return CapacityExceeded(what, remedy="Free capacity, or ask AWS for a higher quota where it is adjustable.")
     if code in _MISSING:
         return ResourceMissing(what)
+    if code in _POLICY_TOO_LARGE:
+        return SessionPolicyTooLarge(what)
     if code in _CONFLICT:
         return ResourceConflict(what)
     if status >= 500 or any(text in message for text in _SETTLING):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.adapters.scoped_credentials import MAX_POLICY, serialized
+from kbfleet.domain.errors import InvalidInput, SessionPolicyTooLarge
 from kbfleet.domain.uploads import UploadForm
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3.client import S3Client
 
-    from kbfleet.adapters.scoped_credentials import ScopedRole
+    from kbfleet.adapters.scoped_credentials import ScopedCredentials, ScopedRole
     from kbfleet.domain.uploads import DocumentKey, Upload
     from kbfleet.ports import Clock
 
@@ -55,9 +57,8 @@ class S3Uploads:
         self._clock = clock
 
     def form(self, bucket: str, upload: Upload, valid_for: timedelta) -> UploadForm:
-        policy = upload_policy(f"{self._objects}{bucket}/", str(upload.key))
         subject = f"an upload into bucket {bucket}"
-        credentials = self._uploader.assume(policy, session=bucket, of=subject, lifetime=valid_for)
+        credentials = self._credentials(bucket, str(upload.key), subject, valid_for)
         expires_at = min(self._clock.now() + valid_for, credentials.expires_at)
         with translated(subject):
             signed = self._make(**credentials.arguments).generate_presigned_post(
@@ -68,6 +69,14 @@ class S3Uploads:
                 ExpiresIn=int((expires_at - self._clock.now()).total_seconds()),
             )
         return UploadForm(signed["url"], signed["fields"], expires_at)
+
+    def _credentials(self, bucket: str, key: str, subject: str, lifetime: timedelta) -> ScopedCredentials:
+        """Raises: InvalidInput: naming `key`, when they cannot be narrowed to it."""
+        policies = [upload_policy(f"{self._objects}{bucket}/", key, room) for room in _ROOMS]
+        for policy in (each for number, each in enumerate(policies) if each not in policies[:number]):
+            with suppress(SessionPolicyTooLarge):
+                return self._uploader.assume(policy, session=bucket, of=subject, lifetime=lifetime)
+        raise InvalidInput("key", "is too long for what a form is signed with.", remedy="Choose a shorter key.")
 
     def put_metadata(self, bucket: str, key: DocumentKey, content: bytes) -> None:
         with translated(f"a metadata file in bucket {bucket}", unsaid=[key]):
@@ -80,7 +89,11 @@ class S3Uploads:
             )
 
 
-def upload_policy(bucket_objects: str, key: str) -> dict[str, Any]:
+_ROOMS = (MAX_POLICY, MAX_POLICY // 2, MAX_POLICY // 4)
+"""Characters of a policy, one after the other until AWS takes it."""
+
+
+def upload_policy(bucket_objects: str, key: str, room: int = MAX_POLICY) -> dict[str, Any]:
     """What is left of the uploader's rights: to put that object.
 
     Characters beyond ASCII stand as wildcards: a session policy takes none beyond Latin-1, and how IAM compares others
@@ -89,9 +102,10 @@ def upload_policy(bucket_objects: str, key: str) -> dict[str, Any]:
 
     Args:
         bucket_objects: ARN of all objects of the bucket, without a wildcard.
+        room: characters that the policy may have; enough for the bucket alone.
     """
     parts = _as_pattern(key)
-    while len(serialized(policy := _put(bucket_objects + "".join(parts)))) > MAX_POLICY:
+    while len(serialized(policy := _put(bucket_objects + "".join(parts)))) > room:
         parts = [*parts[: -2 if parts[-1] == "*" else -1], "*"]
     return policy
 

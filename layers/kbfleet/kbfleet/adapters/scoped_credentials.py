@@ -22,7 +22,8 @@ SHORTEST = timedelta(minutes=15)
 """Source: AWS Security Token Service API reference, AssumeRole."""
 
 MAX_POLICY = 2_048
-"""Characters, of which each is one of Latin-1. Source: AWS Security Token Service API reference, AssumeRole."""
+"""Characters, of which each is one of Latin-1. A shorter one can still be refused: AWS packs it, and what has room then
+is not said in characters. Source: AWS Security Token Service API reference, AssumeRole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,9 @@ class ScopedRole:
             of: whose or what for they are, for an error.
             lifetime: wanted; they last for a quarter of an hour at least, and an hour at most.
 
-        Raises: Throttled, NotReadyYet, AwsRefusal.
+        Raises:
+            Throttled, NotReadyYet, AwsRefusal.
+            SessionPolicyTooLarge: a shorter policy may be taken.
         """
         seconds = int(min(max(lifetime, SHORTEST), LONGEST).total_seconds())
         with translated(f"the credentials of {of}"):

@@ -148,6 +148,10 @@ class RequestRefused(AwsRefusal):
     """AWS finds the request invalid."""
 
 
+class SessionPolicyTooLarge(RequestRefused):
+    """What credentials were to be narrowed by does not fit into them."""
+
+
 class ResourceMissing(AwsRefusal):
     """The resource that the call names does not exist."""
 

@@ -25,7 +25,7 @@ def grant_upload(
     uploads: Uploads,
     names: ResourceNames,
 ) -> UploadForm:
-    """The form by which one document can be uploaded. Its metadata file, if there is one, is written at once, so that
+    """The form by which one document can be uploaded. With it its metadata file, if there is one, is written, so that
     whoever uploads sends one thing only; it also applies to a document that is there already.
 
     A tenant that is still being provisioned may be given documents as soon as it has a bucket: its first sync reads
@@ -34,7 +34,8 @@ def grant_upload(
     Raises:
         TenantNotFound, TenantSuspended, TenantOffboarding, TenantOffboarded.
         TenantNotActive: there is no bucket yet.
-        InvalidInput: naming `metadata`, when it is more than the tenant's knowledge store takes.
+        InvalidInput: naming `metadata`, when it is more than the tenant's knowledge store takes, or `key`, when no form
+            can be signed for it. Nothing is written then.
         Throttled, NotReadyYet, AwsRefusal.
     """
     tenant = registry.get(tenant_id)
@@ -44,8 +45,11 @@ def grant_upload(
             f"Tenant {tenant_id} has no bucket yet.", remedy=f"Run `kbfleet tenant add {tenant_id}` first."
         )
     bucket = names.bucket(tenant_id)  # what a record says of it proves nothing
+    metadata = None
     if upload.metadata:
         store = stores[tenant.knowledge_store]
         metadata = upload.metadata_file(store.max_metadata_bytes, store.max_metadata_attributes)
+    form = uploads.form(bucket, upload, valid_for)
+    if metadata is not None:
         uploads.put_metadata(bucket, upload.key, metadata)
-    return uploads.form(bucket, upload, valid_for)
+    return form
