@@ -98,9 +98,10 @@ class FailureCollector:
         known = {document.uri: document for document in self.failed_documents.all(job.tenant_id)}
         if not known and (job.outcome is None or not job.outcome.broken):
             return None
-        named = documents_named_by(job, self.names.bucket(job.tenant_id), self.stored_documents)
-        found, complete = self._found(tenant, known, named)
-        failing = self._brought_up_to_date(job, known, named.reasons, found)
+        bucket = self.names.bucket(job.tenant_id)
+        named = documents_named_by(job, bucket, self.stored_documents)
+        found, complete = self._found(tenant, bucket, known, named)
+        failing = self._brought_up_to_date(job, bucket, known, named.reasons, found)
         complete = complete and (named.all or named.at_least <= len(failing))
         report = failure_report(
             job, failing, mended=len(known.keys() - {document.uri for document in failing}), complete=complete
@@ -109,10 +110,9 @@ class FailureCollector:
         return report
 
     def _found(
-        self, tenant: Tenant, known: Mapping[str, FailedDocument], named: NamedDocuments
+        self, tenant: Tenant, bucket: str, known: Mapping[str, FailedDocument], named: NamedDocuments
     ) -> tuple[Mapping[str, IngestedDocument], bool]:
         """What Bedrock says of every document that may fail; and whether these are all."""
-        bucket = self.names.bucket(tenant.tenant_id)
         failing: dict[str, IngestedDocument] = {}
         complete = True
         # What is in the list already is always looked up: else it could not be seen to be mended.
@@ -120,7 +120,7 @@ class FailureCollector:
         try:
             data_source = _present_data_source(tenant, named.job)
             if not named.all:
-                listed, complete = self._listed(tenant.tenant_id, data_source)
+                listed, complete = self._listed(tenant.tenant_id, bucket, data_source)
                 failing = {document.uri: document for document in listed}
                 wanted = list(dict.fromkeys([*wanted, *failing]))
             complete = complete and len(wanted) <= max(MOST, len(known))
@@ -133,10 +133,11 @@ class FailureCollector:
             found = {uri: IngestedDocument(uri, IngestedStatus.NOT_FOUND) for uri in wanted}
         return {uri: failing.get(uri) or found[uri] for uri in wanted}, complete
 
-    def _listed(self, tenant_id: TenantId, data_source: DataSourceReference) -> tuple[Sequence[IngestedDocument], bool]:
+    def _listed(
+        self, tenant_id: TenantId, bucket: str, data_source: DataSourceReference
+    ) -> tuple[Sequence[IngestedDocument], bool]:
         """The tenant's own that fail, among the documents that are looked through; and whether these are all. Others
         should not be there: that is a breach."""
-        bucket = self.names.bucket(tenant_id)
         pages = self.ingested_documents.pages(data_source)
         try:
             listed = [document for page in islice(pages, PAGES) for document in page]
@@ -152,13 +153,13 @@ class FailureCollector:
     def _brought_up_to_date(
         self,
         job: JobStateChange,
+        bucket: str,
         known: Mapping[str, FailedDocument],
         named: Mapping[str, str],
         found: Mapping[str, IngestedDocument],
     ) -> Sequence[FailedDocument]:
         """Returns: all documents that fail now."""
         failing: list[FailedDocument] = []
-        bucket = self.names.bucket(job.tenant_id)
         for uri, document in found.items():
             stored, before = self.stored_documents.find(bucket, uri), known.get(uri)
             sighting = sighted(named.get(uri), document, stored, job)
@@ -269,16 +270,16 @@ class RetryStep:
             tenant = self.registry.get(retry.tenant_id)
             tenant.in_service()
             data_source = tenant.data_source()
-            settled = self._settled(retry, data_source)
-            return self._filled(settled, data_source).concluded(self.clock.now())
+            bucket = self.names.bucket(retry.tenant_id)
+            settled = self._settled(retry, data_source, bucket)
+            return self._filled(settled, data_source, bucket).concluded(self.clock.now())
         except (TenantNotActive, TenantNotFound, ResourceMissing, IsolationBreached) as error:
             return retry.given_up(self.clock.now(), str(error))
 
     # --- what was sent ---
 
-    def _settled(self, retry: DocumentRetry, data_source: DataSourceReference) -> DocumentRetry:
+    def _settled(self, retry: DocumentRetry, data_source: DataSourceReference, bucket: str) -> DocumentRetry:
         sent = {document.uri: document for document in retry.under_way}
-        bucket = self.names.bucket(retry.tenant_id)
         for document in self.ingested_documents.look_up(data_source, bucket, list(sent)):
             if sent[document.uri].answered(document):
                 retry = self._answered(retry, document)
@@ -302,14 +303,13 @@ class RetryStep:
 
     # --- what is to be sent ---
 
-    def _filled(self, retry: DocumentRetry, data_source: DataSourceReference) -> DocumentRetry:
-        bucket = self.names.bucket(retry.tenant_id)
+    def _filled(self, retry: DocumentRetry, data_source: DataSourceReference, bucket: str) -> DocumentRetry:
         while retry.room:
             page = self.failed_documents.page(retry.tenant_id, BATCH, retry.done_up_to)
             stored = {document.uri: self.stored_documents.find(bucket, document.uri) for document in page.documents}
             present = [document for document in stored.values() if document is not None]
             try:
-                answers = list(self._sent(retry, data_source, present))
+                answers = list(self._sent(retry, data_source, bucket, present))
             except _NOT_NOW:
                 return retry  # the next step tries again
             for gone in (document for document in page.documents if stored[document.uri] is None):
@@ -323,7 +323,7 @@ class RetryStep:
         return retry
 
     def _sent(
-        self, retry: DocumentRetry, data_source: DataSourceReference, documents: Sequence[StoredDocument]
+        self, retry: DocumentRetry, data_source: DataSourceReference, bucket: str, documents: Sequence[StoredDocument]
     ) -> Iterator[SentDocument | _Refusal]:
         """Bedrock refuses ten documents for one that it does not like, so that one is looked for."""
         if not documents:
@@ -333,7 +333,6 @@ class RetryStep:
             retry.tenant_id, retry.retry_id, str(retry.version), *(document.revision for document in documents)
         )
         try:
-            bucket = self.names.bucket(retry.tenant_id)
             answers = self.ingested_documents.ingest(data_source, bucket, documents, client_token=token)
         except RequestRefused as error:
             if len(documents) == 1:
@@ -341,7 +340,7 @@ class RetryStep:
                 return
             middle = len(documents) // 2
             for half in (documents[:middle], documents[middle:]):
-                yield from self._sent(retry, data_source, half)
+                yield from self._sent(retry, data_source, bucket, half)
             return
         yield from self._accepted(answers)
 
