@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from kbfleet.domain.tenant import TenantId, TenantStatus
 from kbfleet.usecases.ingestion import stop_sync
 from tests.support.fakes import JobCourse
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, NAMES, failure_reason, provisioning_failure, tenant
+from tests.support.samples import ACME, NAMES, SAKURA, failure_reason, provisioning_failure, tenant
 
 KEY = ObjectKey("規程/就業 規則.pdf")
 URI = f"s3://{NAMES.bucket(ACME)}/{KEY}"
@@ -125,6 +126,14 @@ class TestWhatItNeedsToBeThere:
         name, verdict, said = stuck(fleet)
         assert (name, verdict) == (HopName.OBJECT, Verdict.BROKEN)
         assert NAMES.bucket(ACME) in said
+
+    def test_the_object_is_missing_in_the_tenants_own_bucket_whatever_its_record_names(self, fleet: Fleet) -> None:
+        record = fleet.registry.get(ACME)
+        fleet.registry.replace(replace(record, bucket_name=NAMES.bucket(SAKURA)), fence=record.fence)
+        name, _, said = stuck(fleet)
+        assert name is HopName.OBJECT
+        assert f"s3://{NAMES.bucket(ACME)}/" in said
+        assert NAMES.bucket(SAKURA) not in said
 
     def test_the_object_is_too_large(self, fleet: Fleet) -> None:
         upload(fleet, size=50 * 1024**2 + 1)

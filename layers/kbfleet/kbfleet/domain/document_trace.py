@@ -115,6 +115,7 @@ class DocumentFacts:
     comes before it.
 
     Args:
+        bucket: the tenant's own, by its id: what a record says of it proves nothing.
         running_jobs: of the fleet, of the same kind of knowledge base.
         jobs: those of the tenant that began when the object was as it is now, or later; the newest first.
         named: what those of them name that may name this one.
@@ -124,6 +125,7 @@ class DocumentFacts:
 
     tenant_id: TenantId
     key: ObjectKey
+    bucket: str
     now: datetime
     tenant: Tenant | None = None
     knowledge_base: KnowledgeBase | None = None
@@ -228,8 +230,8 @@ def _object(facts: DocumentFacts) -> Hop:
         return Hop(
             name,
             Verdict.BROKEN,
-            f"There is no object of that key in {_bucket(facts)}.",
-            f"Compare the key, letter by letter and case by case, with `aws s3 ls --recursive s3://{_bucket(facts)}/`; "
+            f"There is no object of that key in {facts.bucket}.",
+            f"Compare the key, letter by letter and case by case, with `aws s3 ls --recursive s3://{facts.bucket}/`; "
             f"if it is not there, upload it: `kbfleet upload {facts.tenant_id} FILE --key KEY`.",
         )
     if stored.size > MAX_DOCUMENT_BYTES and not _indexed(facts):
@@ -476,10 +478,6 @@ def _set_aside(facts: DocumentFacts) -> bool:
 
 def _reasons(job: JobStateChange) -> str:
     return "; ".join(reason.whole for reason in job.failure_reasons) or "Bedrock gives no reason."
-
-
-def _bucket(facts: DocumentFacts) -> str:
-    return str(facts.tenant.bucket_name) if facts.tenant else ""
 
 
 def _there(fact: Fact | None) -> Fact:

@@ -53,10 +53,10 @@ class DocumentTracer:
 
     def _facts(self, tenant_id: TenantId, key: ObjectKey) -> DocumentFacts:
         tenant = self.registry.find(tenant_id)
-        facts = DocumentFacts(tenant_id, key, self.clock.now(), tenant)
+        bucket = self.names.bucket(tenant_id)
+        facts = DocumentFacts(tenant_id, key, bucket, self.clock.now(), tenant)
         if tenant is None or tenant.bucket_name is None or tenant.knowledge_base_id is None:
             return facts
-        bucket = self.names.bucket(tenant_id)
         uri = f"s3://{bucket}/{key}"
         store = self.stores.get(tenant.knowledge_store)  # the stack may offer it no more
         sync = self.ledger.find(tenant_id)
