@@ -3,6 +3,7 @@
 import http.client
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -353,3 +354,24 @@ def test_a_folder_of_another_user_is_not_believed(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("os.getuid", lambda: tmp_path.stat().st_uid + 1)
     with pytest.raises(process.StackStartError, match="belongs to another user"):
         process.stop(tmp_path)
+
+
+def test_whoever_finds_a_functions_runtime_api_gets_its_events_and_is_believed(stack: Any) -> None:
+    function = stack.make_function(
+        "import os\ndef handler(event, context): return os.environ['AWS_LAMBDA_RUNTIME_API']"
+    )
+    _, address = stack.invoke(function)
+    invocations = f"http://{address}/2018-06-01/runtime/invocation"
+
+    def take_one() -> object:
+        taken = requests.get(f"{invocations}/next", timeout=30)
+        answer = f"{invocations}/{taken.headers['Lambda-Runtime-Aws-Request-Id']}/response"
+        assert requests.post(answer, json="ours", timeout=30).status_code == 202
+        return taken.json()
+
+    with ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(take_one)
+        # The function asks for events as well: whoever has asked first gets the next one.
+        answers = (stack.invoke(function, {"question": number}) for number in range(1_000))
+        ours = next(number for number, (_, answer) in enumerate(answers) if answer == "ours")
+        assert taken.result(30) == {"question": ours}
