@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from kbfleet.domain.ingestion import Priority, Sync
+from kbfleet.domain.ingestion import Debounce, Priority, Sync
 from kbfleet.domain.knowledge_base import KnowledgeBase
-from kbfleet.domain.tenant import DataSourceReference, TenantId
+from kbfleet.domain.tenant import DataSourceReference, Reservation, Tenant, TenantId
 from kbfleet.ports import Execution, KnowledgeStore
+from kbfleet.usecases import lifecycle, offboarding, provisioning
 from kbfleet.usecases.document_tracing import DocumentTracer
 from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
 from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobs
-from kbfleet.usecases.ingestion import Scheduler, TickReport, request_sync
+from kbfleet.usecases.ingestion import Scheduler, TickReport, note_changes, request_sync, stop_sync
 from kbfleet.usecases.isolation import IsolationLook
 from tests.support.fakes import (
     FakeClock,
@@ -48,6 +49,8 @@ from tests.support.samples import NAMES, tenant
 
 TICK_SECONDS = 5
 START_INTERVAL = timedelta(seconds=10)
+DEBOUNCE = Debounce(quiet=timedelta(seconds=30), at_most=timedelta(minutes=5))
+LEASE = timedelta(hours=5)
 
 
 @dataclass
@@ -221,6 +224,85 @@ class Fleet:
             ticks=self.ticks,
             clock=self.clock,
             priority=priority,
+        )
+
+    def note_changes(self, tenant_id: TenantId) -> Sync:
+        return note_changes(
+            tenant_id,
+            registry=self.registry,
+            ledger=self.ledger,
+            ticks=self.ticks,
+            clock=self.clock,
+            debounce=DEBOUNCE,
+        )
+
+    def stop_sync(self, tenant_id: TenantId) -> Sync:
+        return stop_sync(
+            tenant_id,
+            registry=self.registry,
+            ledger=self.ledger,
+            knowledge_bases=self.knowledge_bases,
+            callbacks=self.callbacks,
+            ticks=self.ticks,
+        )
+
+    def suspend(self, tenant_id: TenantId) -> Tenant:
+        return lifecycle.suspend_tenant(
+            tenant_id,
+            registry=self.registry,
+            ledger=self.ledger,
+            knowledge_bases=self.knowledge_bases,
+            callbacks=self.callbacks,
+            announcements=self.announcements,
+            clock=self.clock,
+        )
+
+    def resume(self, tenant_id: TenantId) -> Tenant:
+        return lifecycle.resume_tenant(
+            tenant_id,
+            registry=self.registry,
+            ledger=self.ledger,
+            ticks=self.ticks,
+            executions=self.executions,
+            announcements=self.announcements,
+            clock=self.clock,
+        )
+
+    def run_first_sync(self, reservation: Reservation, task_token: str) -> None:
+        provisioning.run_first_sync(
+            reservation,
+            task_token=task_token,
+            registry=self.registry,
+            stores=self.stores,
+            ledger=self.ledger,
+            incidents=self.incidents,
+            callbacks=self.callbacks,
+            ticks=self.ticks,
+            clock=self.clock,
+        )
+
+    def fence_off(self, tenant_id: TenantId, execution: str, retention: timedelta) -> Reservation:
+        self.offboarding_executions.begin(execution)
+        return offboarding.fence_off_tenant(
+            tenant_id,
+            retention,
+            execution=execution,
+            registry=self.registry,
+            executions=self.offboarding_executions,
+            ledger=self.ledger,
+            callbacks=self.callbacks,
+            announcements=self.announcements,
+            clock=self.clock,
+            lease=LEASE,
+        )
+
+    def stop_ingestion(self, reservation: Reservation) -> None:
+        offboarding.stop_ingestion(
+            reservation,
+            registry=self.registry,
+            knowledge_bases=self.knowledge_bases,
+            names=NAMES,
+            clock=self.clock,
         )
 
     def tick(self) -> TickReport:

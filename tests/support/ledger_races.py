@@ -14,20 +14,17 @@ from datetime import timedelta
 from typing import Any
 
 from kbfleet.domain.errors import KbfleetError
-from kbfleet.domain.ingestion import Debounce, Priority, Sync, SyncState
+from kbfleet.domain.ingestion import Priority, Sync, SyncState
 from kbfleet.domain.tenant import Lease, Reservation, Tenant, TenantStatus
-from kbfleet.usecases import ingestion, lifecycle, offboarding, provisioning
 from kbfleet.usecases.sync_schedule import SyncSchedule
 from tests.support.fakes import InMemorySyncLedger
 from tests.support.fleet import START_INTERVAL, Fleet
 from tests.support.interleavings import Order, every_order, in_order
 from tests.support.interruptions import Died, Tapped
-from tests.support.samples import ACME, EXECUTION, NAMES
+from tests.support.samples import ACME, EXECUTION
 from tests.support.virtual_time import StrandDied
 
 OFFBOARDING_EXECUTION = EXECUTION.replace("provision", "offboard")
-DEBOUNCE = Debounce(timedelta(seconds=30), timedelta(minutes=5))
-LEASE = timedelta(hours=5)
 RETENTION = timedelta(days=30)
 _IN_SERVICE = {TenantStatus.ACTIVE, TenantStatus.PROVISIONING}
 _A_SYNC_SECONDS = 400
@@ -82,101 +79,17 @@ class Meeting:
         entry = self.ledger.find(ACME).requested(self.fleet.clock.now(), Priority.REQUESTED, token)
         self.ledger.save(entry)
 
-    # --- the use cases ---
+    # --- use cases of executions ---
 
-    def suspend(self) -> None:
-        fleet = self.fleet
-        lifecycle.suspend_tenant(
-            ACME,
-            registry=fleet.registry,
-            ledger=fleet.ledger,
-            knowledge_bases=fleet.knowledge_bases,
-            callbacks=fleet.callbacks,
-            announcements=fleet.announcements,
-            clock=fleet.clock,
-        )
-
-    def resume(self) -> None:
-        fleet = self.fleet
-        lifecycle.resume_tenant(
-            ACME,
-            registry=fleet.registry,
-            ledger=fleet.ledger,
-            ticks=fleet.ticks,
-            executions=fleet.executions,
-            announcements=fleet.announcements,
-            clock=fleet.clock,
-        )
-
-    def stop(self) -> None:
-        fleet = self.fleet
-        ingestion.stop_sync(
-            ACME,
-            registry=fleet.registry,
-            ledger=fleet.ledger,
-            knowledge_bases=fleet.knowledge_bases,
-            callbacks=fleet.callbacks,
-            ticks=fleet.ticks,
-        )
-
-    def fence_off(self, retention: timedelta = RETENTION) -> Reservation:
-        fleet = self.fleet
-        fleet.offboarding_executions.begin(OFFBOARDING_EXECUTION)
-        return offboarding.fence_off_tenant(
-            ACME,
-            retention,
-            execution=OFFBOARDING_EXECUTION,
-            registry=fleet.registry,
-            executions=fleet.offboarding_executions,
-            ledger=fleet.ledger,
-            callbacks=fleet.callbacks,
-            announcements=fleet.announcements,
-            clock=fleet.clock,
-            lease=LEASE,
-        )
+    def fence_off(self) -> None:
+        self.fleet.fence_off(ACME, OFFBOARDING_EXECUTION, RETENTION)
 
     def offboard(self) -> None:
         """Up to the point of no return."""
-        fleet = self.fleet
-        reservation = self.fence_off(timedelta(0))
-        offboarding.stop_ingestion(
-            reservation,
-            registry=fleet.registry,
-            knowledge_bases=fleet.knowledge_bases,
-            names=NAMES,
-            clock=fleet.clock,
-        )
+        self.fleet.stop_ingestion(self.fleet.fence_off(ACME, OFFBOARDING_EXECUTION, timedelta(0)))
 
     def first_sync(self) -> None:
-        fleet = self.fleet
-        provisioning.run_first_sync(
-            self.reservation,
-            task_token="first sync",
-            registry=fleet.registry,
-            stores=fleet.stores,
-            ledger=fleet.ledger,
-            callbacks=fleet.callbacks,
-            incidents=fleet.incidents,
-            ticks=fleet.ticks,
-            clock=fleet.clock,
-        )
-
-    def tick(self) -> None:
-        self.fleet.tick()
-
-    def note_changes(self) -> None:
-        fleet = self.fleet
-        ingestion.note_changes(
-            ACME,
-            registry=fleet.registry,
-            ledger=fleet.ledger,
-            ticks=fleet.ticks,
-            clock=fleet.clock,
-            debounce=DEBOUNCE,
-        )
-
-    def request(self) -> None:
-        self.fleet.request(ACME)
+        self.fleet.run_first_sync(self.reservation, "first sync")
 
     # --- afterwards ---
 
@@ -245,15 +158,15 @@ def _ended(meeting: Meeting) -> None:
 
 
 def _suspended(meeting: Meeting) -> None:
-    meeting.request()
-    meeting.suspend()
-    meeting.note_changes()
+    meeting.fleet.request(ACME)
+    meeting.fleet.suspend(ACME)
+    meeting.fleet.note_changes(ACME)
 
 
 def _in_retention(meeting: Meeting) -> None:
-    meeting.request()
+    meeting.fleet.request(ACME)
     meeting.fence_off()
-    meeting.note_changes()
+    meeting.fleet.note_changes(ACME)
 
 
 def _resumed_half_way(meeting: Meeting) -> None:
@@ -275,15 +188,15 @@ SITUATIONS: Mapping[str, Callable[[Meeting], None]] = {
     HALF_WAY: _resumed_half_way,
 }
 USE_CASES: Mapping[str, Callable[[Meeting], object]] = {
-    "suspend": Meeting.suspend,
-    "resume": Meeting.resume,
-    "stop": Meeting.stop,
+    "suspend": lambda meeting: meeting.fleet.suspend(ACME),
+    "resume": lambda meeting: meeting.fleet.resume(ACME),
+    "stop": lambda meeting: meeting.fleet.stop_sync(ACME),
     "fence off": Meeting.fence_off,
     "offboard": Meeting.offboard,
     "first sync": Meeting.first_sync,
-    "tick": Meeting.tick,
-    "note changes": Meeting.note_changes,
-    "request": Meeting.request,
+    "tick": lambda meeting: meeting.fleet.tick(),
+    "note changes": lambda meeting: meeting.fleet.note_changes(ACME),
+    "request": lambda meeting: meeting.fleet.request(ACME),
 }
 
 

@@ -12,7 +12,6 @@ from kbfleet.domain.documents import DocumentObject, FailedDocument, FailureStat
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion import FailureReason, JobStatus, Priority, Statistics
 from kbfleet.domain.tenant import TenantId, TenantStatus
-from kbfleet.usecases.ingestion import stop_sync
 from tests.support.fakes import JobCourse
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, NAMES, SAKURA, failure_reason, provisioning_failure, tenant
@@ -222,14 +221,7 @@ class TestWhetherAJobHasReadIt:
     def test_its_sync_was_called_off(self, fleet: Fleet) -> None:
         upload(fleet)
         fleet.request(ACME)
-        stop_sync(
-            ACME,
-            registry=fleet.registry,
-            ledger=fleet.ledger,
-            knowledge_bases=fleet.knowledge_bases,
-            callbacks=fleet.callbacks,
-            ticks=fleet.ticks,
-        )
+        fleet.stop_sync(ACME)
         name, verdict, said = stuck(fleet)
         assert (name, verdict) == (HopName.TURN, Verdict.BROKEN)
         assert "kbfleet sync start acme" in said

@@ -49,7 +49,7 @@ class TestWhoeverIsTakenOffTheList:
         meeting.joined()
         meeting.ledger.save = None  # type: ignore[assignment, method-assign]  # the process does not come that far
         with pytest.raises(TypeError):
-            meeting.stop()
+            meeting.fleet.stop_sync(ACME)
         assert isinstance(meeting.fleet.callbacks.answer("token-0"), FailedTask)
         assert meeting.ledger.find(ACME).waiters
 
@@ -75,10 +75,10 @@ class TestAFirstSync:
 
 def test_what_was_resumed_half_way_is_taken_off_hold_by_the_next_request() -> None:
     meeting = Meeting()
-    meeting.suspend()
+    meeting.fleet.suspend(ACME)
     record = meeting.record
     meeting.fleet.registry.replace(record.resumed(meeting.fleet.clock.now()), fence=record.fence)
-    meeting.request()
+    meeting.fleet.request(ACME)
     assert meeting.ledger.find(ACME).state is SyncState.QUEUED
 
 

@@ -19,37 +19,12 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.ingestion import JobStatus, Outcome, SyncState
 from kbfleet.domain.tenant import Lease, Offboarding, Tenant, TenantStatus
-from kbfleet.usecases import lifecycle
 from tests.support.clock import START
 from tests.support.fakes import FailedTask
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, EXECUTION, tenant
 
 DAYS = timedelta(days=30)
-
-
-def suspend(fleet: Fleet) -> Tenant:
-    return lifecycle.suspend_tenant(
-        ACME,
-        registry=fleet.registry,
-        ledger=fleet.ledger,
-        knowledge_bases=fleet.knowledge_bases,
-        callbacks=fleet.callbacks,
-        announcements=fleet.announcements,
-        clock=fleet.clock,
-    )
-
-
-def resume(fleet: Fleet) -> Tenant:
-    return lifecycle.resume_tenant(
-        ACME,
-        registry=fleet.registry,
-        ledger=fleet.ledger,
-        ticks=fleet.ticks,
-        executions=fleet.executions,
-        announcements=fleet.announcements,
-        clock=fleet.clock,
-    )
 
 
 @pytest.fixture
@@ -61,30 +36,30 @@ def fleet() -> Fleet:
 
 class TestSuspending:
     def test_the_status_changes_and_is_published(self, fleet: Fleet) -> None:
-        assert suspend(fleet).status is TenantStatus.SUSPENDED
+        assert fleet.suspend(ACME).status is TenantStatus.SUSPENDED
         (change,) = fleet.announcements.tenant_state_changes
         assert (change.status, change.previous_status) == (TenantStatus.SUSPENDED, TenantStatus.ACTIVE)
 
     def test_doing_it_again_changes_nothing_and_publishes_nothing(self, fleet: Fleet) -> None:
-        first = suspend(fleet)
+        first = fleet.suspend(ACME)
         fleet.clock.advance(60)
-        assert suspend(fleet) == first
+        assert fleet.suspend(ACME) == first
         assert len(fleet.announcements.tenant_state_changes) == 1
 
     def test_what_a_process_that_died_could_not_publish_is_published_by_the_next(self, fleet: Fleet) -> None:
         record = fleet.registry.get(ACME)
         fleet.registry.replace(record.suspended(fleet.clock.now()), fence=record.fence)
-        resume(fleet)
+        fleet.resume(ACME)
         statuses = [change.status for change in fleet.announcements.tenant_state_changes]
         assert statuses == [TenantStatus.SUSPENDED, TenantStatus.ACTIVE]
 
     def test_a_queued_sync_waits_and_is_started_after_resuming(self, fleet: Fleet) -> None:
         fleet.request(ACME)
-        suspend(fleet)
+        fleet.suspend(ACME)
         fleet.clock.advance(3_600)
         assert fleet.tick().idle
         assert not fleet.knowledge_bases.jobs
-        resume(fleet)
+        fleet.resume(ACME)
         fleet.tick_until_idle()
         assert fleet.ledger.find(ACME).pending_changes is False
         assert len(fleet.knowledge_bases.jobs) == 1
@@ -92,12 +67,12 @@ class TestSuspending:
     def test_a_running_sync_is_stopped_and_made_up_for_after_resuming(self, fleet: Fleet) -> None:
         fleet.request(ACME)
         fleet.tick()
-        suspend(fleet)
+        fleet.suspend(ACME)
         fleet.tick_until_idle()
         sync = fleet.ledger.find(ACME)
         assert sync.result is not None
         assert (sync.state, sync.result.outcome, sync.pending_changes) == (SyncState.IDLE, Outcome.STOPPED, True)
-        resume(fleet)
+        fleet.resume(ACME)
         fleet.tick_until_idle()
         assert fleet.ledger.find(ACME).pending_changes is False
         assert [job.seen_at(fleet.clock.now()).status for job in fleet.knowledge_bases.jobs.values()] == [
@@ -106,13 +81,13 @@ class TestSuspending:
         ]
 
     def test_what_is_wanted_meanwhile_is_refused_and_says_how_to_go_on(self, fleet: Fleet) -> None:
-        suspend(fleet)
+        fleet.suspend(ACME)
         with pytest.raises(TenantSuspended, match="kbfleet tenant resume acme"):
             fleet.request(ACME)
 
     def test_a_task_that_waits_for_a_sync_is_told(self, fleet: Fleet) -> None:
         fleet.ledger.save(fleet.ledger.find(ACME).requested(START, 0, "token"))  # type: ignore[arg-type]
-        suspend(fleet)
+        fleet.suspend(ACME)
         assert isinstance(fleet.callbacks.answer("token"), FailedTask)
         assert not fleet.ledger.find(ACME).waiters
 
@@ -121,11 +96,11 @@ class TestSuspending:
         leased = replace(record, lease=Lease(EXECUTION, fleet.clock.now() + DAYS))
         fleet.registry.replace(leased, fence=record.fence)
         with pytest.raises(TenantBusy, match=EXECUTION):
-            suspend(fleet)
+            fleet.suspend(ACME)
 
     def test_an_unknown_tenant_is_told(self) -> None:
         with pytest.raises(TenantNotFound):
-            suspend(Fleet())
+            Fleet().suspend(ACME)
 
     @pytest.mark.parametrize("status", [TenantStatus.PROVISIONING, TenantStatus.FAILED, TenantStatus.OFFBOARDING])
     def test_only_an_active_tenant_can_be_suspended(self, status: TenantStatus) -> None:
@@ -136,11 +111,11 @@ class TestSuspending:
 class TestResuming:
     def test_an_active_tenant_stays_as_it_is(self, fleet: Fleet) -> None:
         before = fleet.registry.get(ACME)
-        assert resume(fleet) == before
+        assert fleet.resume(ACME) == before
 
     def test_a_suspended_one_is_active_again(self, fleet: Fleet) -> None:
-        suspend(fleet)
-        assert resume(fleet).status is TenantStatus.ACTIVE
+        fleet.suspend(ACME)
+        assert fleet.resume(ACME).status is TenantStatus.ACTIVE
         assert not fleet.executions.requests
 
     def test_one_that_waits_to_be_offboarded_is_what_it_was_and_is_converged_again(self, fleet: Fleet) -> None:
@@ -148,7 +123,7 @@ class TestResuming:
         now = fleet.clock.now()
         waiting = record.fenced_off_by(EXECUTION, now, lease=DAYS, retention=DAYS)
         fleet.registry.replace(waiting, fence=record.fence)
-        resumed = resume(fleet)
+        resumed = fleet.resume(ACME)
         assert (resumed.status, resumed.lease, resumed.offboarding) == (TenantStatus.ACTIVE, None, None)
         assert resumed.fence > waiting.fence  # the waiting execution has lost its lease
         assert [dict(request) for request in fleet.executions.requests.values()] == [{"tenant_id": ACME}]
@@ -157,14 +132,14 @@ class TestResuming:
         self, fleet: Fleet
     ) -> None:
         fleet.request(ACME)
-        suspend(fleet)
+        fleet.suspend(ACME)
         record = fleet.registry.get(ACME)
         waiting = record.fenced_off_by(EXECUTION, fleet.clock.now(), lease=DAYS, retention=DAYS)
         fleet.registry.replace(waiting, fence=record.fence)
-        assert resume(fleet).status is TenantStatus.SUSPENDED
+        assert fleet.resume(ACME).status is TenantStatus.SUSPENDED
         assert fleet.ledger.find(ACME).on_hold
         assert not fleet.executions.requests
-        assert resume(fleet).status is TenantStatus.ACTIVE
+        assert fleet.resume(ACME).status is TenantStatus.ACTIVE
         assert not fleet.ledger.find(ACME).on_hold
         assert [dict(request) for request in fleet.executions.requests.values()] == [{"tenant_id": ACME}]
 

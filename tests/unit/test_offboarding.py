@@ -24,7 +24,7 @@ from kbfleet.domain.tenant import Lease, Reservation, Tenant, TenantId, TenantSt
 from kbfleet.usecases import offboarding
 from kbfleet.usecases.incidents import IncidentDesk
 from tests.support.fakes import FailedTask, RecordingAlertChannel
-from tests.support.fleet import Fleet
+from tests.support.fleet import LEASE, Fleet
 from tests.support.samples import (
     ACME,
     DEPLOYMENT,
@@ -35,9 +35,7 @@ from tests.support.samples import (
     provisioning_failure,
     uri_of,
 )
-from tests.unit.test_lifecycle import resume
 
-LEASE = timedelta(hours=5)
 RETENTION = timedelta(days=30)
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:kbfleet-offboard-tenant:acme-1"
 
@@ -55,19 +53,7 @@ class Offboarding:
         return self.fleet.registry.get(ACME)
 
     def fence_off(self, retention: timedelta = RETENTION) -> Reservation:
-        self.fleet.offboarding_executions.begin(self.execution)
-        self.reservation = offboarding.fence_off_tenant(
-            ACME,
-            retention,
-            execution=self.execution,
-            registry=self.fleet.registry,
-            executions=self.fleet.offboarding_executions,
-            ledger=self.fleet.ledger,
-            callbacks=self.fleet.callbacks,
-            announcements=self.fleet.announcements,
-            clock=self.fleet.clock,
-            lease=LEASE,
-        )
+        self.reservation = self.fleet.fence_off(ACME, self.execution, retention)
         return self.reservation
 
     def refuse_uploads(self) -> None:
@@ -76,13 +62,7 @@ class Offboarding:
         )
 
     def stop_ingestion(self) -> None:
-        offboarding.stop_ingestion(
-            self.reservation,
-            registry=self.fleet.registry,
-            knowledge_bases=self.fleet.knowledge_bases,
-            names=NAMES,
-            clock=self.fleet.clock,
-        )
+        self.fleet.stop_ingestion(self.reservation)
 
     def delete_usage_key(self) -> None:
         offboarding.delete_usage_key(
@@ -385,7 +365,7 @@ class TestTakingItBack:
     def test_the_waiting_execution_finds_out_and_deletes_nothing(self, run: Offboarding) -> None:
         run.fence_off()
         run.refuse_uploads()
-        resume(run.fleet)
+        run.fleet.resume(ACME)
         for step in ("stop_ingestion", "delete_data_sources", "delete_knowledge_base", "delete_bucket", "verify"):
             with pytest.raises(LeaseLost):
                 getattr(run, step)()

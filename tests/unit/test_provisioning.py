@@ -50,10 +50,9 @@ from kbfleet.usecases import provisioning
 from tests.support.clock import START
 from tests.support.documents import BucketSettings
 from tests.support.fakes import InMemoryKnowledgeBases, InMemoryTenantRegistry, JobCourse, SucceededTask
-from tests.support.fleet import Fleet
+from tests.support.fleet import LEASE, Fleet
 from tests.support.samples import ACME, EXECUTION, NAMES, SAKURA, provisioning_failure, tenant
 
-LEASE = timedelta(hours=5)
 READY_WITHIN = timedelta(minutes=15)
 OTHER_EXECUTION = EXECUTION.replace("acme-2026", "acme-2027")
 
@@ -162,17 +161,7 @@ class Provisioning:
         )
 
     def first_sync(self, task_token: str = "token") -> None:  # noqa: S107 - not a password
-        provisioning.run_first_sync(
-            self.reservation,
-            task_token=task_token,
-            registry=self.fleet.registry,
-            stores=self.fleet.stores,
-            ledger=self.fleet.ledger,
-            incidents=self.fleet.incidents,
-            callbacks=self.fleet.callbacks,
-            ticks=self.fleet.ticks,
-            clock=self.fleet.clock,
-        )
+        self.fleet.run_first_sync(self.reservation, task_token)
 
     def activate(self) -> Tenant:
         return provisioning.activate_tenant(

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.ingestion import (
     MAX_RETRIES,
-    Debounce,
     FailureReason,
     JobStatus,
     Outcome,
@@ -23,26 +22,13 @@ from kbfleet.domain.ingestion import (
 )
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import TenantId
-from kbfleet.usecases.ingestion import note_changes, stop_sync
 from tests.support.clock import START
 from tests.support.fakes import FailedTask, JobCourse
-from tests.support.fleet import Fleet
+from tests.support.fleet import DEBOUNCE, Fleet
 from tests.support.samples import ACME, SAKURA, ingestion_job, sync_result
 
-DEBOUNCE = Debounce(quiet=timedelta(seconds=30), at_most=timedelta(minutes=5))
 THROTTLED = (FailureReason("Encountered error: Too many requests, please wait before trying again."),)
 REFUSED = (FailureReason("Encountered error: The server encountered an access denied error."),)
-
-
-def note(fleet: Fleet, tenant_id: TenantId = ACME) -> Sync:
-    return note_changes(
-        tenant_id,
-        registry=fleet.registry,
-        ledger=fleet.ledger,
-        ticks=fleet.ticks,
-        clock=fleet.clock,
-        debounce=DEBOUNCE,
-    )
 
 
 def changed(sync: Sync, at: float) -> Sync:
@@ -98,7 +84,7 @@ class TestDebounce:
 
     def test_a_thousand_changes_make_one_job(self, fleet: Fleet) -> None:
         for _ in range(1_000):
-            note(fleet)
+            fleet.note_changes(ACME)
             fleet.clock.advance(0.06)
         while fleet.ledger.find(ACME).pending_changes:
             fleet.tick()
@@ -107,7 +93,7 @@ class TestDebounce:
 
     def test_changes_before_the_first_sync_and_while_suspended_are_remembered(self, fleet: Fleet) -> None:
         fleet.ledger.save(fleet.ledger.find(ACME).put_on_hold(fence=2))
-        assert note(fleet).pending_changes
+        assert fleet.note_changes(ACME).pending_changes
         assert fleet.tick().idle
 
 
@@ -263,25 +249,15 @@ class TestFreshness:
 
     def test_a_tick_says_how_old_the_oldest_change_is(self, fleet: Fleet) -> None:
         began = fleet.clock.now()
-        note(fleet)
+        fleet.note_changes(ACME)
         fleet.clock.advance(31)
         assert fleet.tick().stale_since == began
 
 
 class TestStopping:
-    def stop(self, fleet: Fleet) -> Sync:
-        return stop_sync(
-            ACME,
-            registry=fleet.registry,
-            ledger=fleet.ledger,
-            knowledge_bases=fleet.knowledge_bases,
-            callbacks=fleet.callbacks,
-            ticks=fleet.ticks,
-        )
-
     def test_a_queued_tenant_is_not_started_until_something_is_requested(self, fleet: Fleet) -> None:
         fleet.request(ACME)
-        assert self.stop(fleet).state is SyncState.IDLE
+        assert fleet.stop_sync(ACME).state is SyncState.IDLE
         fleet.clock.advance(60)
         assert fleet.tick().idle
         fleet.request(ACME)
@@ -291,7 +267,7 @@ class TestStopping:
     def test_a_running_job_is_stopped_and_that_is_published(self, fleet: Fleet) -> None:
         fleet.request(ACME)
         fleet.tick()
-        self.stop(fleet)
+        fleet.stop_sync(ACME)
         fleet.tick_until_idle()
         ended = fleet.announcements.job_state_changes[-1]
         assert (ended.status, ended.outcome) == (JobStatus.STOPPED, Outcome.STOPPED)
@@ -300,7 +276,7 @@ class TestStopping:
     def test_a_request_after_a_stop_starts_a_job_of_its_own(self, fleet: Fleet) -> None:
         fleet.request(ACME)
         fleet.tick()
-        self.stop(fleet)
+        fleet.stop_sync(ACME)
         fleet.request(ACME)
         fleet.tick_until_idle()
         assert fleet.ledger.find(ACME).pending_changes is False
@@ -308,8 +284,8 @@ class TestStopping:
 
     def test_whoever_waits_is_told(self, fleet: Fleet) -> None:
         fleet.ledger.save(Sync(ACME).requested(fleet.clock.now(), Priority.REQUESTED, "token"))
-        self.stop(fleet)
+        fleet.stop_sync(ACME)
         assert isinstance(fleet.callbacks.answer("token"), FailedTask)
 
     def test_a_tenant_that_has_nothing_to_stop_is_fine(self, fleet: Fleet) -> None:
-        assert self.stop(fleet).state is SyncState.IDLE
+        assert fleet.stop_sync(ACME).state is SyncState.IDLE
