@@ -34,6 +34,7 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBaseStatus,
 )
 from kbfleet.domain.tenant import (
+    REQUESTED_NAME_KEPT_FOR,
     DisplayName,
     Lease,
     ProvisioningRequest,
@@ -284,6 +285,18 @@ class TestStart:
         fleet.clock.advance(60)
         _reserve_as(fleet, Provisioning(fleet).start())
         assert fleet.registry.get(ACME).name == "acme"
+
+    def test_an_occurrence_that_is_delivered_again_keeps_no_name_of_a_tenant_that_is_gone(self, fleet: Fleet) -> None:
+        onboarding = ProvisioningRequest(ACME, DisplayName("Acme Corp"), for_a_new_tenant=True)
+        occurrence = "1b3c6a52-4a51-4f4c-9f57-000000000001"
+        name = Provisioning(fleet).start(onboarding, occurrence)
+        _reserve_as(fleet, name, onboarding)
+        fleet.executions.progress(name, status="SUCCEEDED")
+        gone = replace(fleet.registry.get(ACME), status=TenantStatus.OFFBOARDED, lease=None)
+        fleet.registry.replace(gone, fence=gone.fence)
+        fleet.clock.advance(REQUESTED_NAME_KEPT_FOR.total_seconds())
+        assert Provisioning(fleet).start(onboarding, occurrence) == name
+        assert fleet.registry.requested_name(ACME, execution=name, now=fleet.clock.now()) is None
 
     def test_a_reservation_that_is_made_again_gives_the_same_name(self, fleet: Fleet) -> None:
         name = Provisioning(fleet).start(ProvisioningRequest(ACME, DisplayName("Acme Corp")))

@@ -6,6 +6,7 @@ times and from any point of a crash. Nothing is rolled back: what was made stays
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from kbfleet.domain.errors import (
     LeaseLost,
     NotReadyYet,
     ResourceConflict,
+    ResourceMissing,
     TenantBusy,
     TenantNotFound,
 )
@@ -133,6 +135,10 @@ def start_provisioning(
         if at_work is not None:
             return at_work
     name = f"{request.tenant_id}-{occurrence}" if occurrence else execution_name(request.tenant_id, now)
+    if occurrence:
+        # Before anything is written: the tenant may be gone by now.
+        with suppress(ResourceMissing):
+            return executions.describe(name)
     if request.name is not None:
         # Not by the execution's input: that is kept for 90 days, also when the tenant is erased.
         registry.request_name(request.tenant_id, request.name, execution=name, now=now)
@@ -145,7 +151,7 @@ def start_provisioning(
     try:
         return executions.start(name, {key: value for key, value in arguments.items() if value is not None})
     except ResourceConflict:
-        return executions.describe(name)  # the occurrence was delivered before, and its execution has ended
+        return executions.describe(name)  # delivered twice at once, and the other's execution has ended already
 
 
 def onboard_tenant(
