@@ -86,8 +86,6 @@ RESOURCES: Mapping[str, tuple[str, ...]] = {
     "logs": (
         _ARN.format(service="logs", resource="log-group:STACK-*"),
         _ARN.format(service="logs", resource="log-group:/aws/vendedlogs/states/STACK-*"),
-        _ARN.format(service="logs", resource="log-group:/aws/vendedlogs/bedrock/FLEET-*"),
-        _ARN.format(service="logs", resource="delivery-destination:FLEET-*"),
     ),
     "s3vectors": (_ARN.format(service="s3vectors", resource="bucket/FLEET-*"),),
     "scheduler": (_ARN.format(service="scheduler", resource="schedule/default/FLEET-*"),),

@@ -22,8 +22,6 @@ SAFETY_NET = 60.0
 DEBOUNCE = Debounce(quiet=timedelta(seconds=30), at_most=timedelta(seconds=300))
 _QUEUE_AND_FUNCTION = 0.5
 """Seconds on top of a message's delay until the tick that it asks for has done its work: our guess."""
-PUSHED_AFTER = 0.5
-"""Seconds from a job's end until a pushed tick has done its work, when its record comes at once."""
 
 
 class TickQueue:
@@ -114,15 +112,6 @@ class Fleet:
                 debounce=DEBOUNCE,
             )
 
-    def tick_after(self, seconds: float) -> None:
-        """As the push path does, when a job's record comes through the vended logs."""
-
-        def ticking() -> Events:
-            yield self._environment.timeout(seconds)
-            self._tick()
-
-        self._environment.process(ticking())
-
     def _tick(self) -> None:
         self._calls["lambda:Invoke"] += 1
         self._scheduler.tick()
@@ -144,17 +133,8 @@ def modelled_fleet(
     calls: Counter[str],
     tenants: Iterable[str],
     *,
-    pushed_after: float | None = None,
     first_syncs: bool = False,
 ) -> Fleet:
-    """kbfleet on the modelled service.
-
-    Args:
-        pushed_after: seconds from a job's end until the tick that its record in the vended logs makes; `None` without
-            that push path.
-    """
+    """kbfleet on the modelled service."""
     data_sources = {TenantId(tenant): DataSourceReference(tenant, f"{tenant}-documents") for tenant in tenants}
-    fleet = Fleet(environment, calls, KnowledgeBases(service, calls), data_sources, first_syncs=first_syncs)
-    if pushed_after is not None:
-        service.when_ended.append(lambda _: fleet.tick_after(pushed_after))
-    return fleet
+    return Fleet(environment, calls, KnowledgeBases(service, calls), data_sources, first_syncs=first_syncs)

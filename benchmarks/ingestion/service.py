@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum, auto
 
@@ -88,7 +87,6 @@ class IngestionService:
     jobs: list[Job] = field(default_factory=list)
     uploads: list[Upload] = field(default_factory=list)
     refusals: Counter[Refusal] = field(default_factory=Counter)
-    when_ended: list[Callable[[Job], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._running: dict[str, Job] = {}
@@ -144,5 +142,3 @@ class IngestionService:
             upload.searchable_at = self.environment.now
         job.ended = True
         del self._running[job.tenant]
-        for tell in self.when_ended:
-            tell(job)

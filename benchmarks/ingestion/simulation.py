@@ -10,32 +10,24 @@ from dataclasses import dataclass
 
 import simpy
 
-from benchmarks.ingestion.fleet import PUSHED_AFTER, modelled_fleet
+from benchmarks.ingestion.fleet import modelled_fleet
 from benchmarks.ingestion.policies import Events, FixedPoll, Policy, StepFunctionsRetry, SyncPerObject
 from benchmarks.ingestion.service import JOBS_PER_ACCOUNT, START_INTERVAL, Durations, IngestionService
 from benchmarks.ingestion.workloads import Workload, tenant
 
-POLLING, PUSHED, PUSHED_LATE = "kbfleet", "kbfleet, push path", "kbfleet, push path 2 s late"
-OURS = (POLLING, PUSHED)
+OURS = "kbfleet"
 
 _Made = Callable[[simpy.Environment, IngestionService, Counter[str], Workload, int], Policy]
 
 
-def _fleet(pushed_after: float | None) -> _Made:
-    return lambda environment, service, calls, workload, _: modelled_fleet(
+_POLICIES: Mapping[str, _Made] = {
+    OURS: lambda environment, service, calls, workload, _: modelled_fleet(
         environment,
         service,
         calls,
         map(tenant, range(workload.tenants)),
-        pushed_after=pushed_after,
         first_syncs=workload.first_syncs,
-    )
-
-
-_POLICIES: Mapping[str, _Made] = {
-    POLLING: _fleet(None),
-    PUSHED: _fleet(PUSHED_AFTER),
-    PUSHED_LATE: _fleet(PUSHED_AFTER + 2),
+    ),
     "sync per object": lambda environment, service, calls, _, seed: SyncPerObject(
         environment, service, calls, seed=seed, max_receives=1
     ),
@@ -48,7 +40,7 @@ _POLICIES: Mapping[str, _Made] = {
     ),
 }
 
-POLICIES = tuple(policy for policy in _POLICIES if policy != PUSHED_LATE)
+POLICIES = tuple(_POLICIES)
 """The names of those that are compared."""
 
 _LONGEST = 10 * 86_400.0

@@ -10,9 +10,6 @@ from benchmarks.ingestion.real_time import DURATIONS, Observed, observe
 from benchmarks.ingestion.service import Durations
 from benchmarks.ingestion.simulation import (
     OURS,
-    POLLING,
-    PUSHED,
-    PUSHED_LATE,
     Result,
     earliest_makespan,
     idle,
@@ -30,7 +27,7 @@ _FEW, _MANY = 100, 10_000
 
 def of_all_workloads(results: Results) -> Iterator[Measurement]:
     """Nothing lost, nothing refused."""
-    ours = [by_policy[policy] for by_policy in results.values() for policy in OURS]
+    ours = [by_policy[OURS] for by_policy in results.values()]
     yield Measurement("uploads lost, all scenarios", sum(result.lost for result in ours), "", 0)
     yield Measurement("starts refused by a quota, all scenarios", sum(result.refused for result in ours), "", 0)
 
@@ -43,19 +40,16 @@ def of_onboarding(results: Results, seed: int) -> Iterator[Measurement]:
     found = results[workload.name]
     subject = "makespan of the 500"
     over = "% over the bound"
-    earliest = earliest_makespan(jobs) / found[POLLING].bound
+    earliest = earliest_makespan(jobs) / found[OURS].bound
     yield Measurement(f"{subject}, each start at the first possible moment", (earliest - 1) * 100, over)
-    yield Measurement(f"{subject}, {POLLING}", _over_bound(found[POLLING]), over, 5)
-    yield Measurement(f"{subject}, {PUSHED}", _over_bound(found[PUSHED]), over, 3)
-    yield Measurement(f"{subject}, {PUSHED_LATE}", _over_bound(simulate(PUSHED_LATE, workload, seed=seed)), over)
+    yield Measurement(f"{subject}, {OURS}", _over_bound(found[OURS]), over, 5)
 
 
 def of_starvation(cases: Mapping[str, Beside]) -> Iterator[Measurement]:
     """How much longer the others wait beside a noisy tenant."""
-    for policy in OURS:
-        for quantile, name in ((0.5, "p50"), (0.99, "p99")):
-            lags = cases[policy].worst(quantile)
-            yield Measurement(f"{name} of the worst tenant beside a noisy one, {policy}", lags, "× alone", 1.5)
+    for quantile, name in ((0.5, "p50"), (0.99, "p99")):
+        lags = cases[OURS].worst(quantile)
+        yield Measurement(f"{name} of the worst tenant beside a noisy one, {OURS}", lags, "× alone", 1.5)
 
 
 def of_idleness() -> Iterator[Measurement]:
@@ -85,7 +79,7 @@ def of_ticks() -> Iterator[Measurement]:
 def in_real_time(seed: int) -> Iterator[Measurement]:
     """The simulation against the Bedrock emulator: figures of both, and how far they are apart."""
     workload = burst(8, 6, 300, seed)
-    simulated = simulate(POLLING, workload, seed=seed, durations=DURATIONS)
+    simulated = simulate(OURS, workload, seed=seed, durations=DURATIONS)
     observed = observe(workload)
     yield Measurement(f"{workload.name}, on the emulator: real time", observed.real_seconds, "s", 60)
     yield Measurement("uploads lost", observed.lost, "", 0)

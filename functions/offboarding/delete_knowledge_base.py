@@ -12,7 +12,6 @@ def handler(step: StepInput) -> DoneResult:
         step.reservation.to_domain(),
         registry=bootstrap.registry(),
         knowledge_bases=bootstrap.knowledge_bases(),
-        log_deliveries=bootstrap.log_deliveries(),
         names=bootstrap.fleet().names,
     )
     return DoneResult()

@@ -20,7 +20,6 @@ def handler(step: StepInput) -> ErasureResult:
         buckets=bootstrap.buckets(),
         stores=bootstrap.stores(),
         knowledge_bases=bootstrap.knowledge_bases(),
-        log_deliveries=bootstrap.log_deliveries(),
         usage_keys=bootstrap.usage_keys(),
         records=bootstrap.records(),
         incidents=bootstrap.incidents(),

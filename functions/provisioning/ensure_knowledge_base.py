@@ -3,7 +3,7 @@
 from kbfleet import bootstrap
 from kbfleet.contracts.workflows import KnowledgeBaseResult, StepInput
 from kbfleet.settings import read
-from kbfleet.settings.provisioning import LogDeliverySettings, ProvisioningSettings
+from kbfleet.settings.provisioning import ProvisioningSettings
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases.provisioning import ensure_knowledge_base
 
@@ -15,11 +15,9 @@ def handler(step: StepInput) -> KnowledgeBaseResult:
         registry=bootstrap.registry(),
         stores=bootstrap.stores(),
         knowledge_bases=bootstrap.knowledge_bases(),
-        log_deliveries=bootstrap.log_deliveries(),
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
         announcements=bootstrap.announcements(),
         look_after_at_most=read(ProvisioningSettings).knowledge_base_look,
-        push_monitoring=read(LogDeliverySettings).push_monitoring,
     )
     return KnowledgeBaseResult.from_domain(state)

@@ -23,7 +23,7 @@ NAMES = (
     "queue_batches",
     "policy_conditions",
     "batch_deletes",
-    "log_deliveries",
+    "subscription_filters",
     "alarms",
 )
 

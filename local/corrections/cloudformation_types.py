@@ -1,9 +1,8 @@
 """CloudFormation makes resource types that MiniStack rejects, and the whole template with them.
 
 `AWS::S3Vectors::VectorBucket` and `::Index` and the OpenSearch Serverless types are made in the Bedrock emulator,
-`AWS::SQS::QueueInlinePolicy`, `AWS::Events::EventBusPolicy` and `AWS::Logs::DeliveryDestination` in MiniStack, all of
-them through their AWS APIs. What `Ref` and `Fn::GetAtt` give is in the CloudFormation template reference of each type,
-under "Return values".
+`AWS::SQS::QueueInlinePolicy` and `AWS::Events::EventBusPolicy` in MiniStack, all of them through their AWS APIs. What
+`Ref` and `Fn::GetAtt` give is in the CloudFormation template reference of each type, under "Return values".
 """
 
 import contextlib
@@ -45,7 +44,6 @@ def apply(configuration: StackConfiguration) -> None:
         "AWS::OpenSearchServerless::AccessPolicy": ServerlessPolicy(clients, "access_policy"),
         "AWS::SQS::QueueInlinePolicy": QueueInlinePolicy(clients),
         "AWS::Events::EventBusPolicy": EventBusPolicy(clients),
-        "AWS::Logs::DeliveryDestination": DeliveryDestination(clients),
     }
     for name, resource_type in types.items():
         provisioners._RESOURCE_HANDLERS[name] = {
@@ -247,29 +245,6 @@ class EventBusPolicy(ResourceType):
         policy["Statement"] = [statement for statement in policy["Statement"] if statement.get("Sid") != identifier]
         statements: list[dict[str, Any]] = policy["Statement"]
         return statements
-
-
-class DeliveryDestination(ResourceType):
-    """Where vended logs are delivered to; its name and format replace it."""
-
-    def create(self, logical_id: str, properties: Properties, stack: str) -> Made:  # noqa: ARG002
-        return self.change(properties["Name"], properties)
-
-    def must_replace(self, old: Properties, new: Properties) -> bool:
-        return any(old.get(key) != new.get(key) for key in ("Name", "OutputFormat"))
-
-    def change(self, physical_id: str, properties: Properties) -> Made:
-        answer = self._clients("logs").put_delivery_destination(
-            name=physical_id,
-            outputFormat=properties.get("OutputFormat", "json"),
-            deliveryDestinationConfiguration={"destinationResourceArn": properties["DestinationResourceArn"]},
-        )
-        made = answer["deliveryDestination"]
-        return physical_id, {"Arn": made["arn"], "DeliveryDestinationType": made["deliveryDestinationType"]}
-
-    def delete(self, physical_id: str, properties: Properties) -> None:  # noqa: ARG002
-        with _missing_is_fine():
-            self._clients("logs").delete_delivery_destination(name=physical_id)
 
 
 def _bus(properties: Properties) -> str:

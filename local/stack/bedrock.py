@@ -18,7 +18,7 @@ from botocore.config import Config
 from ministack import app as ministack
 
 from local.bedrock import ConnectionBrokenError, Emulator, Request, Response
-from local.stack import bedrock_permissions, log_deliveries
+from local.stack import bedrock_permissions
 from local.stack.configuration import ACCESS_KEY, StackConfiguration
 
 SERVICES = ("bedrock-agent", "bedrock-agent-runtime", "bedrock-runtime", "s3vectors", "opensearchserverless")
@@ -66,7 +66,6 @@ def make_emulator(configuration: StackConfiguration) -> Emulator:
         client_factory=client_factory,
         check_roles=True,
     )
-    emulator.vended_logs.carry_by(log_deliveries.carry)
     bedrock_permissions.know_tags(emulator.knowledge_base_tags)
     return emulator
 

@@ -42,8 +42,6 @@ def teach() -> None:
         _, region, account = rest
         if service == "s3vectors":
             return _s3_vectors_arn(_members(body), region, account)
-        if service == "logs" and (delivery := _log_delivery(_operation(headers), _members(body))):
-            return f"arn:aws:logs:{region}:{account}:{delivery}"
         if path.startswith("/tags/") and service == "bedrock-agent":
             return unquote(path.removeprefix("/tags/"))
         if service == "bedrock-runtime":
@@ -99,11 +97,6 @@ def _further_permissions(
         yield "aoss:APIAccessAll", f"arn:aws:aoss:{region}:{account}:collection/{_members(body).get('id')}"
     elif action == "bedrock:IngestKnowledgeBaseDocuments":
         yield "bedrock:StartIngestionJob", f"{knowledge_base}/{path.split('/')[2]}"
-    elif action == "logs:PutDeliverySource":
-        yield "bedrock:AllowVendedLogDeliveryForResource", str(_members(body).get("resourceArn"))
-    elif action == "logs:CreateDelivery":
-        yield action, f"arn:aws:logs:{region}:{account}:delivery:*"
-        yield action, str(_members(body).get("deliveryDestinationArn"))
     elif action in ("bedrock:RetrieveAndGenerate", "bedrock:RetrieveAndGenerateStream"):
         configuration = _members(body).get("retrieveAndGenerateConfiguration") or {}
         asked = configuration.get("knowledgeBaseConfiguration") or {}
@@ -118,22 +111,6 @@ def _s3_vectors_arn(request: dict[str, Any], region: str, account: str) -> str:
     name = request.get("vectorBucketName")
     bucket = request.get("vectorBucketArn") or (f"arn:aws:s3vectors:{region}:{account}:bucket/{name}" if name else "*")
     return f"{bucket}/index/{request['indexName']}" if "indexName" in request else str(bucket)
-
-
-def _operation(headers: Any) -> str:
-    return str(headers.get("x-amz-target", "")).rpartition(".")[2]
-
-
-def _log_delivery(operation: str, request: dict[str, Any]) -> str | None:
-    """The resource of a request about vended logs, as the end of its ARN; None if it is about something else."""
-    match operation:
-        case "PutDeliverySource" | "GetDeliverySource" | "DeleteDeliverySource":
-            return f"delivery-source:{request.get('name')}"
-        case "CreateDelivery":
-            return f"delivery-source:{request.get('deliverySourceName')}"
-        case "GetDelivery" | "DeleteDelivery":
-            return f"delivery:{request.get('id')}"
-    return None
 
 
 def _model_arn(identifier: str, region: str) -> str:

@@ -118,7 +118,6 @@ class TestAMetric:
             Metric.INGESTION_JOBS_STARTED,
             Metric.INGESTION_JOBS_ENDED,  # by how they ended
             Metric.CHANGES_OF_LEAVING_TENANTS,
-            Metric.JOB_LOG_RECORDS_MALFORMED,
             Metric.USAGE_LINES_REFUSED,  # in the dead-letter queue
         }
         assert {name for namespace, name, _ in charted() if namespace == NAMESPACE} == set(Metric) - elsewhere
@@ -145,7 +144,7 @@ class TestWhatIsShownAndWatched:
                 for namespace, name, dimensions in charted()
                 if (namespace, name) == ("AWS/Lambda", metric)
             }
-            assert shown == functions - {"ReadJobLogFunction"} | {"ReadJobLog"}
+            assert shown == functions
 
     def test_every_queue_is_shown(self) -> None:
         shown = {dimensions["QueueName"].split(".")[0] for _, _, dimensions in charted() if "QueueName" in dimensions}

@@ -48,9 +48,7 @@ class Audit:
 @contextmanager
 def audited() -> Iterator[tuple[VirtualFleet, NeededPermissions]]:
     # Ticks every minute make the same calls as ticks every five seconds; request rates add pauses only.
-    with virtual_fleet(
-        parameters={"TickSeconds": "60", "PushMonitoring": "ENABLED"}, quotas=Quotas(requests_per_second={})
-    ) as fleet:
+    with virtual_fleet(parameters={"TickSeconds": "60"}, quotas=Quotas(requests_per_second={})) as fleet:
         needed = NeededPermissions(fleet)
         with needed.collected():
             yield fleet, needed

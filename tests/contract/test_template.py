@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from kbfleet.bootstrap import ALERT_CHANNELS, KNOWLEDGE_STORES
 from kbfleet.contracts.asking import QUESTION_ANSWERED
-from kbfleet.contracts.aws_events import JobLogRecord
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.usecases.sync_schedule import RUN_EVERY
 from tests.support.samples import ACME, NAMES
@@ -249,7 +248,6 @@ class TestPermissions:
             "NoteChangesFunction",
             "RequestScheduledSyncsFunction",
             "FindForeignJobsFunction",
-            "ReadJobLogFunction",
         }
 
     def test_the_tenants_data_are_read_by_ask_by_bedrock_and_by_a_search_that_shows_none(self) -> None:
@@ -283,44 +281,6 @@ class TestTheTable:
             and "/index/" not in str(statement["Resource"])
         }
         assert unlimited == set()
-
-
-class TestPushMonitoring:
-    def test_it_is_off_unless_somebody_wants_to_pay_for_it(self) -> None:
-        made = PARAMETERS["PushMonitoring"]
-        assert (made["Default"], made["AllowedValues"]) == ("DISABLED", ["ENABLED", "DISABLED"])
-
-    def test_only_records_of_jobs_reach_the_function(self) -> None:
-        (event,) = (event for function, event in events("CloudWatchLogs") if function == "ReadJobLogFunction")
-        assert event["LogGroupName"] == {"Ref": "KnowledgeBaseLogGroup"}
-        expected = JobLogRecord.model_fields["event_type"].annotation
-        assert event["FilterPattern"] == f'{{ $.event_type = "{get_args(expected)[0]}" }}'
-
-    def test_the_function_that_reads_them_may_do_what_a_tick_does_and_nothing_else(self) -> None:
-        tick, pushed = (properties(f"{name}Function")["Policies"] for name in ("Tick", "ReadJobLog"))
-        assert pushed == tick
-
-    def test_nobody_may_let_knowledge_bases_log_where_it_is_off(self) -> None:
-        resources = template()["Resources"].items()
-        may = {
-            (name, resource.get("Condition"))
-            for name, resource in resources
-            for statement in statements(resource)
-            if "bedrock:AllowVendedLogDeliveryForResource" in actions(statement)
-        }
-        assert may == {("KnowledgeBaseLogDelivery", "JobsArePushed")}
-
-    def test_the_destination_outlives_the_switch_for_the_deliveries_that_still_use_it(self) -> None:
-        for name in ("KnowledgeBaseLogGroup", "KnowledgeBaseLogPolicy", "KnowledgeBaseLogDestination"):
-            assert "Condition" not in template()["Resources"][name]
-
-    def test_aws_may_write_into_that_log_group_and_no_other(self) -> None:
-        name = properties("KnowledgeBaseLogGroup")["LogGroupName"]["Fn::Sub"]
-        policy = json.loads(properties("KnowledgeBaseLogPolicy")["PolicyDocument"]["Fn::Sub"])
-        (statement,) = policy["Statement"]
-        assert statement["Principal"] == {"Service": "delivery.logs.amazonaws.com"}
-        assert statement["Resource"].endswith(f":log-group:{name}:log-stream:*")
-        assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "${AWS::AccountId}"}
 
 
 class TestMetering:

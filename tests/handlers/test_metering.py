@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -21,20 +19,12 @@ from kbfleet.metering import record_usage
 from local.stack import filter_patterns
 from tests.handlers.conftest import Event, Handler, Logs, event
 from tests.support.fleet import Fleet
+from tests.support.log_batches import opened, packed
 from tests.support.samples import ACME
 from tests.support.template import properties
 
 Count = Callable[[Event], None]
 SECOND, THIRD = date(2026, 11, 2), date(2026, 11, 3)
-
-
-def opened(payload: Event) -> dict[str, Any]:
-    batch: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(payload["awslogs"]["data"])))
-    return batch
-
-
-def packed(batch: dict[str, Any]) -> Event:
-    return {"awslogs": {"data": base64.b64encode(gzip.compress(json.dumps(batch).encode())).decode()}}
 
 
 def counted(fleet: Fleet, tenant_id: TenantId = ACME) -> dict[date, UsageCounts]:

@@ -199,12 +199,6 @@ def buckets(fleet: VirtualFleet) -> list[str]:
     return [bucket["Name"] for page in pages for bucket in page["Buckets"]]
 
 
-def log_deliveries(fleet: VirtualFleet) -> list[str]:
-    """The names of the sources of all there are."""
-    pages = fleet.client("logs").get_paginator("describe_delivery_sources").paginate()
-    return [source["name"] for page in pages for source in page["deliverySources"]]
-
-
 def _s3_vectors_indexes(fleet: VirtualFleet) -> list[str]:
     client = fleet.client("s3vectors")
     pages = client.get_paginator("list_vector_buckets").paginate()

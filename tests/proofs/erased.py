@@ -10,10 +10,10 @@ from boto3.dynamodb.types import TypeDeserializer
 from kbfleet.contracts.dead_letters import is_about
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
-from tests.proofs.converged import buckets, indexes, knowledge_bases, log_deliveries, usage_keys
+from tests.proofs.converged import buckets, indexes, knowledge_bases, usage_keys
 from tests.support.virtual_fleet import VirtualFleet
 
-_KINDS = {"bucket", "vector index", "knowledge base", "log delivery", "usage key", "records", "part in incidents"}
+_KINDS = {"bucket", "vector index", "knowledge base", "usage key", "records", "part in incidents"}
 _WITH_IDS_ONLY = {"TickDeadLetterQueue", "DocumentRetryDeadLetterQueue", "UsageDeadLetterQueue"}
 _deserializer = TypeDeserializer()
 
@@ -31,8 +31,6 @@ def _remains(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
         yield "the index is left"
     if fleet.names.knowledge_base(tenant_id) in [summary["name"] for summary in knowledge_bases(fleet)]:
         yield "the knowledge base is left"
-    if fleet.names.log_delivery(tenant_id) in log_deliveries(fleet):
-        yield "the log delivery is left"
     if fleet.names.usage_key(tenant_id).value in [key["value"] for key in usage_keys(fleet)]:
         yield "the usage key is left"
     # What has no list of its own once its owner is gone.

@@ -22,7 +22,6 @@ _ARNS: Mapping[str, str] = {
     "AWS::SecretsManager::Secret": "arn:aws:secretsmanager:{region}:{account}:secret:{name}",
     "AWS::SNS::Topic": "arn:aws:sns:{region}:{account}:{name}",
     "AWS::Logs::LogGroup": "arn:aws:logs:{region}:{account}:log-group:{name}:*",
-    "AWS::Logs::DeliveryDestination": "arn:aws:logs:{region}:{account}:delivery-destination:{name}",
     "AWS::S3Vectors::VectorBucket": "arn:aws:s3vectors:{region}:{account}:bucket/{name}",
 }
 _REFERENCES: Mapping[str, str] = {

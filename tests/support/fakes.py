@@ -13,7 +13,6 @@ from tests.support.failed_documents import (
 )
 from tests.support.incidents import InMemoryIncidents, RecordingAlertChannel
 from tests.support.knowledge_bases import InMemoryKnowledgeBases, JobCourse, StartedJob
-from tests.support.log_deliveries import InMemoryLogDeliveries
 from tests.support.recorders import (
     FailedTask,
     InMemoryExecutions,
@@ -50,7 +49,6 @@ __all__ = [
     "InMemoryJobHistory",
     "InMemoryKnowledgeBases",
     "InMemoryKnowledgeStore",
-    "InMemoryLogDeliveries",
     "InMemoryRetrievalProbe",
     "InMemoryStoredDocuments",
     "InMemorySyncLedger",

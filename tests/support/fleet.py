@@ -28,7 +28,6 @@ from tests.support.fakes import (
     InMemoryJobHistory,
     InMemoryKnowledgeBases,
     InMemoryKnowledgeStore,
-    InMemoryLogDeliveries,
     InMemoryRetrievalProbe,
     InMemoryStoredDocuments,
     InMemorySyncLedger,
@@ -62,7 +61,6 @@ class Fleet:
     ledger: InMemorySyncLedger = field(default_factory=InMemorySyncLedger)
     records: InMemoryTenantRecords = field(init=False)
     history: InMemoryJobHistory = field(default_factory=InMemoryJobHistory)
-    log_deliveries: InMemoryLogDeliveries = field(default_factory=InMemoryLogDeliveries)
     usage_keys: InMemoryUsageKeys = field(default_factory=InMemoryUsageKeys)
     foreign_job_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     announcements: RecordingAnnouncements = field(default_factory=RecordingAnnouncements)

@@ -14,11 +14,11 @@ from unittest.mock import patch
 
 import kbfleet.bootstrap
 from kbfleet.domain.tenant import TenantId, TenantStatus
-from local.bedrock.vended_logs import subscription_event
 from tests.support.api_requests import queried
 from tests.support.aws_calls import Call, Moment
 from tests.support.document_changes import change_message, sqs_batch
 from tests.support.http_server import Reply, serving
+from tests.support.log_batches import packed
 from tests.support.state_machine import Execution, Json
 from tests.support.template import REPOSITORY
 from tests.support.troubles import tell_of_trouble
@@ -39,7 +39,6 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     lives.of_one_whose_documents_fail("patchy")
     lives.of_one_whose_syncs_go_wrong("broken")
     lives.of_one_whose_jobs_others_start("visited")
-    lives.of_one_that_waits_while_the_job_of_another_is_logged("patient", "acme")
     lives.of_one_whose_execution_dies("stopped")
     lives.of_one_that_is_suspended_while_an_execution_waits("held")
     lives.of_one_whose_knowledge_base_vanishes("bereft")
@@ -91,18 +90,13 @@ class Lives:
         self.fleet.settle(tenant_id)
         self.let_drift(tenant_id)
         self.provisioned(tenant_id)
-        with patch.dict(os.environ, {"PUSH_MONITORING": "DISABLED"}):
-            self.provisioned(tenant_id)  # ends the delivery of its log
         self.move_to_another_tier(tenant_id)
         self.api("put_suspension", tenant_id)
         self.api("delete_suspension", tenant_id)
 
     def of_one_whose_syncs_go_wrong(self, tenant_id: str) -> None:
-        for push_monitoring in ("DISABLED", "ENABLED"):
-            # The end of the job is found by a tick of the queue's, and by one that its log brings about.
-            self.order({"effect": "job_fails", "failureReasons": ["The role was deleted."], "count": 1})
-            with patch.dict(os.environ, {"PUSH_MONITORING": push_monitoring}):
-                assert self.provision(tenant_id).status == "FAILED"
+        self.order({"effect": "job_fails", "failureReasons": ["The role was deleted."], "count": 1})
+        assert self.provision(tenant_id).status == "FAILED"
         self.provisioned(tenant_id)
         self.start_in_console(tenant_id)  # the tick that starts the next one is refused, and follows this one
         self.sync(tenant_id, settled=False)
@@ -123,17 +117,6 @@ class Lives:
         self.fleet.invoke("FindForeignJobsFunction", sample("hourly", ""))  # records the first, adopts the second
         assert self.fleet.sync(tenant_id).job is not None
         self.fleet.settle(tenant_id)
-
-    def of_one_that_waits_while_the_job_of_another_is_logged(self, tenant_id: str, other: str) -> None:
-        self.provisioned(tenant_id)
-        self.sync(other, settled=False)
-        self.until(lambda: self.fleet.sync(other).job is not None)
-        self.fleet.timeline.run_for(10)  # the account's start rate
-        self.start_in_console(tenant_id)
-        self.api("post_sync", tenant_id)
-        self.fleet.invoke("ReadJobLogFunction", self.job_log(other, "COMPLETE"))  # its tick meets the foreign job
-        assert self.fleet.sync(tenant_id).job is not None
-        self.fleet.settle(tenant_id, other)
 
     def of_one_whose_documents_fail(self, tenant_id: str) -> None:
         self.provisioned(tenant_id)
@@ -346,8 +329,12 @@ class Lives:
         """What the ask function logs of an answered question, and a line that cannot be read."""
         counts = {"passages": 4, "citations": 2, "guarded": False}
         line = {"timestamp": "2026-11-02T09:03:00Z", "tenant_id": tenant_id} | counts
-        at = {"event_timestamp": 1_793_610_180_000, "message": "Question answered"}
-        self.fleet.invoke("RecordUsageFunction", self.logged("ask", [at | line, at]))
+        said = {"message": "Question answered"}
+        logged = [
+            {"id": str(number), "timestamp": 1_793_610_180_000, "message": json.dumps(message)}
+            for number, message in enumerate([said | line, said])
+        ]
+        self.fleet.invoke("RecordUsageFunction", packed({"messageType": "DATA_MESSAGE", "logEvents": logged}))
         assert self.api("get_usage", tenant_id)["total"]["questions"] == 1
 
     def reconcile(self) -> None:
@@ -415,28 +402,6 @@ class Lives:
             bucket.indexes.pop(tenant_id, None)
         for key in [key for key in account.collection_indexes if key.endswith(f"/index/{tenant_id}")]:
             del account.collection_indexes[key]
-
-    def job_log(self, tenant_id: str, status: str) -> Json:
-        """What CloudWatch Logs sends when the tenant's running job is said to have come to that status."""
-        job = self.fleet.sync(tenant_id).job
-        assert job is not None
-        record = {
-            "event_timestamp": int(self.fleet.clock.wall_time(self.fleet.clock.now()) * 1000),
-            "event": {"ingestion_job_id": job.ingestion_job_id, "ingestion_job_status": status},
-            "event_type": "StartIngestionJob.StatusChanged",
-        }
-        return self.logged("/aws/vendedlogs/bedrock/kbfleet-knowledge-bases", [record])
-
-    def logged(self, log_group: str, records: list[Json]) -> Json:
-        """What CloudWatch Logs sends to a function that subscribes to that group."""
-        event = subscription_event(
-            owner=self.fleet.deployment.account,
-            log_group=log_group,
-            log_stream="stream",
-            subscription="subscription",
-            records=records,
-        )
-        return json.loads(json.dumps(event))
 
     def ingest_directly(self, tenant_id: str, uri: str) -> None:
         content = {"dataSourceType": "S3", "s3": {"s3Location": {"uri": uri}}}

@@ -14,7 +14,7 @@ import importlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -27,7 +27,6 @@ from botocore.model import Shape
 from moto import mock_aws
 from moto.core.serialize import ResponseSerializer
 from moto.iam.access_control import IAMPolicy, PermissionResult
-from moto.logs.models import logs_backends
 from moto.s3.models import FakeBucket
 
 import kbfleet.bootstrap
@@ -35,8 +34,6 @@ import local.bedrock.account
 from kbfleet.domain.ingestion import Sync, SyncState
 from kbfleet.domain.tenant import ResourceNames, Tenant, TenantId
 from local.bedrock import Emulator, Quotas
-from local.bedrock.vended_logs import Carrier, subscription_event
-from local.stack import filter_patterns
 from tests.support import aws
 from tests.support.aws_calls import Answered, AwsCalls, Call, Disturbance, FunctionDied, Moment
 from tests.support.deployment_values import Deployment
@@ -350,7 +347,6 @@ def _deployed(
         dead_letters,
     )
     calls.observers.append(partial(_record, fleet))
-    emulator.vended_logs.carry_by(_job_log(deployment, timeline, functions))
     return fleet
 
 
@@ -433,41 +429,6 @@ def _queue(
     )
 
 
-def _job_log(deployment: Deployment, timeline: Timeline, functions: Functions) -> Carrier:
-    """CloudWatch Logs: from the deliveries of knowledge bases' logs to the functions that subscribe to them."""
-    subscribers = {
-        function: event["Properties"]
-        for function in deployment.made("AWS::Serverless::Function")
-        if deployment.has(function, "Events")
-        for event in deployment.property(function, "Events").values()
-        if event["Type"] == "CloudWatchLogs"
-    }
-
-    def deliver(function: str, event: Json) -> None:
-        with suppress(TaskFailed):  # the function is not retried: ticks find out by themselves
-            functions(function, event)
-
-    def carry(arn: str, records: list[dict[str, Any]]) -> None:
-        backend = logs_backends[ACCOUNT][REGION]
-        delivered = {delivery.delivery_source_name for delivery in backend.deliveries.values()}
-        if not any(arn in backend.delivery_sources[name].resource_arns for name in delivered):
-            return
-        for function, subscription in subscribers.items():
-            pattern = subscription["FilterPattern"]
-            passing = [record for record in records if filter_patterns.matches(pattern, json.dumps(record))]
-            if passing:
-                event = subscription_event(
-                    owner=ACCOUNT,
-                    log_group=subscription["LogGroupName"],
-                    log_stream=arn.rpartition("/")[2],
-                    subscription=function,
-                    records=passing,
-                )
-                timeline.spawn(f"{function} of {arn}", partial(deliver, function, event))
-
-    return carry
-
-
 def _reporters(deployment: Deployment) -> dict[str, list[str]]:
     """The functions that EventBridge tells of an execution that was stopped, by state machine."""
     found: dict[str, list[str]] = {}
@@ -520,12 +481,6 @@ def _make_resources(fleet: VirtualFleet) -> None:
     fleet.client("dynamodb").create_table(TableName=table, **table_definition())
     for bus in fleet.deployment.made("AWS::Events::EventBus"):
         fleet.client("events").create_event_bus(Name=fleet.deployment.property(bus, "Name"))
-    for destination in fleet.deployment.made("AWS::Logs::DeliveryDestination"):
-        group = fleet.deployment.property(destination, "DestinationResourceArn")
-        fleet.client("logs").put_delivery_destination(
-            name=fleet.deployment.property(destination, "Name"),
-            deliveryDestinationConfiguration={"destinationResourceArn": group},
-        )
     for secret in fleet.deployment.made("AWS::SecretsManager::Secret"):
         fleet.client("secretsmanager").create_secret(Name=secret, SecretString="k" * 64)
     for bucket in fleet.deployment.made("AWS::S3Vectors::VectorBucket"):

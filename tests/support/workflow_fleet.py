@@ -145,8 +145,6 @@ def _environment(queue_url: str) -> dict[str, str]:
         "STANDARD_USAGE_PLAN_ID": "plan-standard",
         "PREMIUM_USAGE_PLAN_ID": "plan-premium",
         "KEEP_USAGE": "true",
-        "PUSH_MONITORING": "DISABLED",
-        "LOG_DELIVERY_DESTINATION_ARN": f"arn:aws:logs:{REGION}:{ACCOUNT}:delivery-destination:kbfleet-knowledge-bases",
         "RETENTION_DAYS": "30",
         "OFFBOARD_TENANT_ARN": OFFBOARD_TENANT_ARN,
         "KNOWLEDGE_BASE_READY_SECONDS": "900",

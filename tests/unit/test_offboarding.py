@@ -82,7 +82,6 @@ class Offboarding:
             self.reservation,
             registry=self.fleet.registry,
             knowledge_bases=self.fleet.knowledge_bases,
-            log_deliveries=self.fleet.log_deliveries,
             names=NAMES,
         )
 
@@ -114,7 +113,6 @@ class Offboarding:
             buckets=self.fleet.buckets,
             stores=self.fleet.stores,
             knowledge_bases=self.fleet.knowledge_bases,
-            log_deliveries=self.fleet.log_deliveries,
             usage_keys=self.fleet.usage_keys,
             records=self.fleet.records,
             incidents=self.fleet.incidents,
@@ -203,7 +201,6 @@ class TestTheWholeWay:
             ("bucket", before.bucket_name),
             ("vector index", "acme"),
             ("knowledge base", before.knowledge_base_id),
-            ("log delivery", "kbfleet-acme"),
             ("usage key", "kbfleet-acme"),
             ("records", "acme"),
             ("part in incidents", "acme"),
@@ -399,17 +396,6 @@ class TestDeleting:
         run.stop_ingestion()
         run.until_done("delete_data_sources")
         assert not run.fleet.knowledge_bases.data_sources(str(run.record.knowledge_base_id))
-
-    def test_what_delivers_its_log_goes_with_the_knowledge_base(self, run: Offboarding) -> None:
-        run.fleet.log_deliveries.ensure(NAMES.log_delivery(ACME), "arn:aws:bedrock:us-east-1:123456789012:x")
-        for step in ("stop_ingestion", "delete_data_sources", "delete_knowledge_base"):
-            run.until_done(step)
-        assert run.fleet.log_deliveries.delivered == {}
-
-    def test_a_log_delivery_that_is_left_is_named(self, run: Offboarding) -> None:
-        run.fleet.log_deliveries.ensure(NAMES.log_delivery(ACME), "arn:aws:bedrock:us-east-1:123456789012:x")
-        with pytest.raises(ErasureIncomplete, match="log delivery kbfleet-acme"):
-            run.verify()
 
     def test_the_usage_key_is_deleted_however_often_and_one_that_is_left_is_named(self, run: Offboarding) -> None:
         key = NAMES.usage_key(ACME)

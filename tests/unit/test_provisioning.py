@@ -66,7 +66,6 @@ class Provisioning:
     def __init__(self, fleet: Fleet, execution: str = EXECUTION) -> None:
         self.fleet = fleet
         self.execution = execution
-        self.push_monitoring = False
         self._reservation: Reservation | None = None
 
     @property
@@ -132,12 +131,10 @@ class Provisioning:
             registry=self.fleet.registry,
             stores=self.fleet.stores,
             knowledge_bases=self.fleet.knowledge_bases,
-            log_deliveries=self.fleet.log_deliveries,
             names=NAMES,
             clock=self.fleet.clock,
             announcements=self.fleet.announcements,
             look_after_at_most=READY_WITHIN,
-            push_monitoring=self.push_monitoring,
         )
 
     def data_source(self) -> str:
@@ -664,47 +661,6 @@ class TestEnsureKnowledgeBase:
         run.fleet.registry.replace(before, fence=before.fence)  # the id never got into the record
         assert run.knowledge_base().knowledge_base_id == first.knowledge_base_id
         assert len(run.fleet.knowledge_bases.created) == 1
-
-    def test_its_log_is_delivered_once_it_is_ready_where_push_monitoring_is_on(self, run: Provisioning) -> None:
-        run.push_monitoring = True
-        made = run.knowledge_base().knowledge_base_id
-        assert run.fleet.log_deliveries.delivered == {}
-        run.fleet.clock.advance(83)
-        for _ in range(2):
-            assert run.knowledge_base().ready
-            (arn,) = run.fleet.log_deliveries.delivered.values()
-            assert (list(run.fleet.log_deliveries.delivered), arn.rpartition("/")[2]) == (["kbfleet-acme"], made)
-
-    def test_what_was_delivered_ends_with_the_next_provisioning_after_push_monitoring_was_turned_off(
-        self, run: Provisioning
-    ) -> None:
-        run.push_monitoring = True
-        run.knowledge_base()
-        run.fleet.clock.advance(83)
-        run.knowledge_base()
-        run.push_monitoring = False
-        assert run.knowledge_base().ready
-        assert run.fleet.log_deliveries.delivered == {}
-
-    def test_the_log_of_another_knowledge_base_takes_the_place_of_one_that_is_gone(self, run: Provisioning) -> None:
-        run.push_monitoring = True
-        for _ in range(2):
-            made = run.knowledge_base().knowledge_base_id
-            run.fleet.clock.advance(83)
-            run.knowledge_base()
-            (arn,) = run.fleet.log_deliveries.delivered.values()
-            assert arn.endswith(made)
-            run.fleet.knowledge_bases.vanish(made)
-
-    def test_a_log_whose_delivery_has_to_wait_is_worth_another_try(self, run: Provisioning) -> None:
-        run.push_monitoring = True
-        run.knowledge_base()
-        run.fleet.clock.advance(83)
-        run.fleet.log_deliveries.busy = True
-        with pytest.raises(NotReadyYet):
-            run.knowledge_base()
-        run.fleet.log_deliveries.busy = False
-        assert run.knowledge_base().ready
 
     def test_one_that_bedrock_gave_up_fails_the_step_with_the_reasons_and_keeps_its_id(self, run: Provisioning) -> None:
         run.fleet.knowledge_bases.creations_fail = ("The vector index does not exist.",)

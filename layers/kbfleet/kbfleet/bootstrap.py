@@ -44,7 +44,6 @@ if TYPE_CHECKING:
         JobHistory,
         KnowledgeBases,
         KnowledgeStore,
-        LogDeliveries,
         RetrievalProbe,
         RetryTurns,
         Sessions,
@@ -208,16 +207,6 @@ def usage_keys() -> UsageKeys:
     from kbfleet.adapters.api_gateway import ApiGatewayUsageKeys
 
     return ApiGatewayUsageKeys(boto3.client("apigateway", config=_CLIENT))
-
-
-@cache
-def log_deliveries() -> LogDeliveries:
-    from kbfleet.adapters.cloudwatch_logs import CloudWatchLogDeliveries
-    from kbfleet.settings.provisioning import LogDeliverySettings
-
-    return CloudWatchLogDeliveries(
-        boto3.client("logs", config=_CLIENT), destination_arn=read(LogDeliverySettings).log_delivery_destination_arn
-    )
 
 
 @cache

@@ -68,7 +68,6 @@ class Metric(StrEnum):
     CHANGES_OF_UNKNOWN_TENANTS = "ChangesOfUnknownTenants", MetricUnit.Count, "changes in buckets of nobody"
     MALFORMED_CHANGES = "MalformedChanges", MetricUnit.Count, "messages that are no change of a document"
     FOREIGN_INGESTION_JOBS = "ForeignIngestionJobs", MetricUnit.Count, "jobs that were started by somebody else"
-    JOB_LOG_RECORDS_MALFORMED = "JobLogRecordsMalformed", MetricUnit.Count, "records of jobs that cannot be read"
 
     # --- questions ---
     QUESTIONS_ANSWERED = "QuestionsAnswered", MetricUnit.Count, "questions that were answered"

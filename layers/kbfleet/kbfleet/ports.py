@@ -318,30 +318,6 @@ class UsageKeys(Protocol):
     def exists(self, key: UsageKey) -> bool: ...
 
 
-class LogDeliveries(Protocol):
-    """Deliveries of what knowledge bases log to the fleet's one log group. A name is taken once in an account."""
-
-    def ensure(self, name: str, knowledge_base_arn: str) -> None:
-        """That knowledge base's log is delivered, under that name; one of another knowledge base is replaced.
-
-        Raises:
-            ResourceConflict: somebody else's delivery source has the knowledge base, and there can be one only.
-            NotReadyYet: another change is under way.
-        """
-        ...
-
-    def delete(self, name: str) -> None:
-        """Nothing is delivered under that name; what is gone already is fine.
-
-        Raises: NotReadyYet: another change is under way.
-        """
-        ...
-
-    def exists(self, name: str) -> bool:
-        """Whether anything of a delivery of that name is there."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Glance:
     """`complete` is whether these are all that are queued or running."""

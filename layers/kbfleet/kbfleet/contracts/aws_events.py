@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
-from kbfleet.domain.ingestion import DocumentChange, JobStatus, LoggedJobState
+from kbfleet.domain.ingestion import DocumentChange
 from kbfleet.domain.tenant import TenantId, Workflow
 
 
@@ -77,33 +76,6 @@ class AlarmStateChangeDetail(BaseModel):
 
 class AlarmStateChangeEvent(BaseModel):
     detail: AlarmStateChangeDetail
-
-
-JOB_STATUSES: Mapping[str, JobStatus] = {
-    "INGESTION_JOB_STARTED": JobStatus.STARTING,
-    "CRAWLING_COMPLETED": JobStatus.IN_PROGRESS,
-    "COMPLETE": JobStatus.COMPLETE,
-    "FAILED": JobStatus.FAILED,
-    "STOPPED": JobStatus.STOPPED,
-}
-"""What a job is in when its knowledge base logs a state. Source: AWS documentation, Monitor knowledge bases using
-CloudWatch Logs."""
-
-
-class LoggedJob(BaseModel):
-    ingestion_job_id: str = Field(min_length=1)
-    ingestion_job_status: Literal["INGESTION_JOB_STARTED", "CRAWLING_COMPLETED", "COMPLETE", "FAILED", "STOPPED"]
-
-
-class JobLogRecord(BaseModel):
-    """What a knowledge base logs when a job's state changes, as far as it matters to us. Source: AWS documentation,
-    Monitor knowledge bases using CloudWatch Logs."""
-
-    event_type: Literal["StartIngestionJob.StatusChanged"]
-    event: LoggedJob
-
-    def to_domain(self) -> LoggedJobState:
-        return LoggedJobState(self.event.ingestion_job_id, JOB_STATUSES[self.event.ingestion_job_status])
 
 
 class BucketName(BaseModel):

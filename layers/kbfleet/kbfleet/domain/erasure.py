@@ -112,12 +112,6 @@ PLACES = (
         timedelta(days=30),
     ),
     Place(
-        "log of ingestion jobs",
-        "names of documents, where `PushMonitoring` is on",
-        "1 day",
-        timedelta(days=1),
-    ),
-    Place(
         "sessions at Bedrock",
         "conversations with its knowledge base",
         "24 hours after they began (Amazon Bedrock API reference, RetrieveAndGenerate)",

@@ -112,23 +112,6 @@ class IngestionJob:
         return None
 
 
-_COURSE = (JobStatus.STARTING, JobStatus.IN_PROGRESS, JobStatus.STOPPING)
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedJobState:
-    """That a job has come to a state, by the log of its knowledge base."""
-
-    ingestion_job_id: str
-    status: JobStatus
-
-    def is_news_to(self, known: JobStatus) -> bool:
-        """Whether it is further on than somebody knows who has seen it as `known`. Records may come late."""
-        if known.ended or self.status.ended:
-            return not known.ended
-        return _COURSE.index(self.status) > _COURSE.index(known)
-
-
 class Priority(IntEnum):
     """Lower goes first, unless the other has waited for longer than the difference of their patience: so nobody
     starves."""

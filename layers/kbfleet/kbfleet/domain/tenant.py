@@ -122,10 +122,6 @@ class ResourceNames:
     def data_source(self) -> str:
         return "documents"
 
-    def log_delivery(self, tenant_id: TenantId) -> str:
-        """At most 60 characters of `[\\w-]` are allowed. Source: botocore model of CloudWatch Logs."""
-        return f"{self.fleet}-{tenant_id}"
-
     def usage_key(self, tenant_id: TenantId) -> UsageKey:
         """Its value is derived, so that the authorizer knows it without looking it up."""
         owner = f"{self.account}/{self.region}/{self.fleet}/{tenant_id}"

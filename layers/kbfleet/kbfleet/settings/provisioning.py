@@ -12,15 +12,8 @@ from kbfleet.domain.usage_plan import Tier
 from kbfleet.settings import EnvironmentSettings, Seconds
 
 
-def _switch(value: object) -> object:
-    return {"ENABLED": True, "DISABLED": False}.get(value, value) if isinstance(value, str) else value
-
-
 def _list(value: object) -> object:
     return value.split(",") if isinstance(value, str) else value
-
-
-Switch = Annotated[bool, BeforeValidator(_switch)]
 
 
 class KnowledgeStoreSettings(EnvironmentSettings):
@@ -37,13 +30,6 @@ class ProvisioningSettings(EnvironmentSettings):
     knowledge_base_look: Seconds = Field(alias="KNOWLEDGE_BASE_LOOK_SECONDS")
     knowledge_base_ready_within: Seconds = Field(alias="KNOWLEDGE_BASE_READY_SECONDS")
     lease: Seconds = Field(alias="LEASE_SECONDS")
-
-
-class LogDeliverySettings(EnvironmentSettings):
-    """Where the log of every knowledge base goes, if push monitoring is on."""
-
-    log_delivery_destination_arn: str
-    push_monitoring: Switch
 
 
 class UsagePlanSettings(EnvironmentSettings):

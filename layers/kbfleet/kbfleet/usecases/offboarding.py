@@ -53,7 +53,6 @@ if TYPE_CHECKING:
         Executions,
         Incidents,
         KnowledgeBases,
-        LogDeliveries,
         SyncLedger,
         TaskCallbacks,
         TenantRecords,
@@ -193,11 +192,9 @@ def delete_knowledge_base(
     *,
     registry: TenantRegistry,
     knowledge_bases: KnowledgeBases,
-    log_deliveries: LogDeliveries,
     names: ResourceNames,
 ) -> None:
-    """No knowledge base of the tenant is left, and nothing that delivers its log, which AWS does not delete along. A
-    deletion that failed is asked for again.
+    """No knowledge base of the tenant is left. A deletion that failed is asked for again.
 
     Raises:
         NotReadyYet: Bedrock is still deleting, or could not; with its reasons.
@@ -210,8 +207,6 @@ def delete_knowledge_base(
     if found:
         states = "; ".join(f"{one.knowledge_base_id} {one.status} {' '.join(one.failure_reasons)}" for one in found)
         raise NotReadyYet(f"Knowledge bases of tenant {tenant.tenant_id} are not deleted yet: {states}.")
-    # Also where push monitoring is off: it may have been on before.
-    log_deliveries.delete(names.log_delivery(tenant.tenant_id))
 
 
 def delete_knowledge_store(reservation: Reservation, *, registry: TenantRegistry, stores: Stores) -> None:
@@ -258,7 +253,6 @@ def verify_erasure(
     buckets: DocumentBuckets,
     stores: Stores,
     knowledge_bases: KnowledgeBases,
-    log_deliveries: LogDeliveries,
     usage_keys: UsageKeys,
     records: TenantRecords,
     incidents: Incidents,
@@ -275,7 +269,6 @@ def verify_erasure(
     tenant = held(reservation, registry)
     bucket = names.bucket(tenant.tenant_id)
     knowledge_base = tenant.knowledge_base_id or names.knowledge_base(tenant.tenant_id)
-    log_delivery = names.log_delivery(tenant.tenant_id)
     usage_key = names.usage_key(tenant.tenant_id)
     looked_up = {
         ErasedResource("bucket", bucket): _own_bucket(tenant, buckets, names) is not None,
@@ -283,7 +276,6 @@ def verify_erasure(
             tenant.tenant_id
         ),
         ErasedResource("knowledge base", knowledge_base): bool(_knowledge_bases(tenant, knowledge_bases, names)),
-        ErasedResource("log delivery", log_delivery): log_deliveries.exists(log_delivery),
         ErasedResource("usage key", usage_key.name): usage_keys.exists(usage_key),
         ErasedResource("records", str(tenant.tenant_id)): not records.erased(tenant.tenant_id, keep_usage=keep_usage),
         ErasedResource("part in incidents", str(tenant.tenant_id)): not forgotten(

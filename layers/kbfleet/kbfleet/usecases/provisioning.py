@@ -78,7 +78,6 @@ if TYPE_CHECKING:
         Executions,
         Incidents,
         KnowledgeBases,
-        LogDeliveries,
         SyncLedger,
         TaskCallbacks,
         TenantRegistry,
@@ -321,12 +320,10 @@ def ensure_knowledge_base(
     registry: TenantRegistry,
     stores: Stores,
     knowledge_bases: KnowledgeBases,
-    log_deliveries: LogDeliveries,
     names: ResourceNames,
     clock: Clock,
     announcements: Announcements,
     look_after_at_most: timedelta,
-    push_monitoring: bool,
 ) -> KnowledgeBaseState:
     """The tenant's knowledge base exists as it should be; says whether it is ready, and if not, when to look again.
 
@@ -336,11 +333,9 @@ def ensure_knowledge_base(
 
     Args:
         look_after_at_most: where knowledge bases are made faster than they usually are, the time it takes there.
-        push_monitoring: whether what it logs is delivered to the fleet's log group.
 
     Raises:
         KnowledgeBaseNotOurs: it does not read the tenant's own index.
-        ResourceConflict: somebody else has its log delivered already, see `LogDeliveries.ensure`.
         KnowledgeBaseFailed, KnowledgeBaseNotReady, NotReadyYet: see `KnowledgeBase.ready`.
     """
     tenant = held(reservation, registry)
@@ -376,12 +371,6 @@ def ensure_knowledge_base(
         if not found.settled and found.status is KnowledgeBaseStatus.ACTIVE and now < reservation.deadline:
             knowledge_bases.update(found)
             ready = False
-    if ready:
-        delivery = names.log_delivery(tenant.tenant_id)
-        if push_monitoring:
-            log_deliveries.ensure(delivery, found.arn)
-        else:
-            log_deliveries.delete(delivery)
     wait = found.look_again_after(now, min(store.usual_creation, look_after_at_most))
     return KnowledgeBaseState(found.knowledge_base_id, found.status, ready, wait)
 
