@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from kbfleet.metrics import Metric
-from tests.support.template import REPOSITORY, properties, resources
+from tests.support.template import REPOSITORY, handler_code, resources
 
 _PACKAGE = REPOSITORY / "layers" / "kbfleet" / "kbfleet"
 _SHARED = {
@@ -31,8 +31,7 @@ def emitters() -> dict[Metric, tuple[str, ...]]:
 
 
 def _written_by(function: str) -> Iterator[str]:
-    made = properties(function)
-    tree = ast.parse((REPOSITORY / made["CodeUri"] / f"{made['Handler'].split('.')[0]}.py").read_text("utf-8"))
+    tree = handler_code(function)
     yield from _metrics_in(tree)
     names = {node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "") for node in ast.walk(tree)}
     modules = {(node.module or "").split(".")[-1] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}

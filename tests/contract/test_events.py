@@ -26,7 +26,7 @@ from kbfleet.domain.documents import FailureReport, News, ReportedDocument
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from tests.support.clock import START
 from tests.support.samples import ACME, NAMES, SAKURA, job_state_change, provisioning_failure
-from tests.support.template import REPOSITORY, properties, resources
+from tests.support.template import REPOSITORY, handler_place, properties, resources
 
 TRIGGERS = REPOSITORY / "events" / "triggers"
 PUBLISHED: dict[str, tuple[type[BaseModel], str, str]] = {
@@ -76,7 +76,7 @@ def test_every_trigger_has_a_sample() -> None:
     samples = {path.stem for path in TRIGGERS.glob("*.json")}
     for name in resources("AWS::Serverless::Function"):
         handled = properties(name).get("Events", {})
-        of_a_state_machine = properties(name)["CodeUri"] in {"functions/provisioning/", "functions/offboarding/"}
+        of_a_state_machine = handler_place(name)[0].endswith("/steps")
         if not of_a_state_machine or handled:
             wanted = {in_snake_case(name.removesuffix("Function")), *map(in_snake_case, handled)}
             assert any(sample.startswith(want) for sample in samples for want in wanted), name

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from kbfleet.usecases import offboarding, provisioning
-from tests.support.template import REPOSITORY, STATE_MACHINES, definition, properties, resources
+from tests.support.template import REPOSITORY, STATE_MACHINES, definition, handler, handler_place, resources
 
 # Where a state's code is: in the folder and the module of what the state machine does. Both end in Mark Tenant Failed.
 HOMES = {"provision_tenant": provisioning, "offboard_tenant": offboarding}
@@ -47,12 +49,11 @@ class TestEveryTask:
         assert parameters["FunctionName"] == f"${{{function}Arn}}"
         assert function in FUNCTIONS
 
-    def test_has_a_handler_module_of_its_name(self, machine: str, state: str) -> None:
-        made_of = properties(f"{camel_case(snake_case(state))}Function")
+    def test_has_a_handler_of_its_name_among_the_steps(self, machine: str, state: str) -> None:
+        function = f"{camel_case(snake_case(state))}Function"
         folder = home(machine, state).__name__.rsplit(".", 1)[-1]
-        assert (made_of["CodeUri"], made_of["Handler"]) == (f"functions/{folder}/", f"{snake_case(state)}.handler")
-        source = (REPOSITORY / "functions" / folder / f"{snake_case(state)}.py").read_text("utf-8")
-        assert source.startswith(f'"""State "{state}":')
+        assert handler_place(function) == (f"functions/{folder}/steps", snake_case(state))
+        assert (handler(function).__doc__ or "").startswith(f'State "{state}":')
 
     def test_has_a_use_case_of_its_name(self, machine: str, state: str) -> None:
         assert inspect.isfunction(getattr(home(machine, state), snake_case(state)))
@@ -63,22 +64,24 @@ class TestEveryTask:
         assert set(sample) == {name.removesuffix(".$") for name in sent}
 
 
+@pytest.mark.parametrize("machine", STATE_MACHINES)
+def test_the_steps_of_a_state_machine_are_in_the_order_of_its_states(machine: str) -> None:
+    folder = HOMES[machine].__name__.rsplit(".", 1)[-1]
+    tree = ast.parse((REPOSITORY / "functions" / folder / "steps.py").read_text("utf-8"))
+    steps = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    own = [snake_case(state) for of, state in TASKS if of == machine and home(of, state) is HOMES[machine]]
+    assert steps == own
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_every_function_is_named_after_its_module(function: str) -> None:
-    folder, module = properties(function)["CodeUri"], properties(function)["Handler"].removesuffix(".handler")
-    assert function == f"{camel_case(module)}Function"
-    assert (REPOSITORY / folder / f"{module}.py").is_file()
+def test_every_function_is_named_after_its_trigger_or_its_state(function: str) -> None:
+    module, name = handler_place(function)
+    assert function == f"{camel_case(module.rsplit('/', 1)[-1] if name == 'handler' else name)}Function"
 
 
-def test_every_module_is_a_function() -> None:
+def test_every_module_has_a_function() -> None:
     modules = {path.relative_to(REPOSITORY) for path in (REPOSITORY / "functions").rglob("*.py")}
-    deployed = {
-        (REPOSITORY / made["Properties"]["CodeUri"] / f"{made['Properties']['Handler'].split('.')[0]}.py").relative_to(
-            REPOSITORY
-        )
-        for made in FUNCTIONS.values()
-    }
-    assert modules == deployed
+    assert modules == {Path(f"{handler_place(function)[0]}.py") for function in FUNCTIONS}
 
 
 def test_every_sample_payload_of_a_step_belongs_to_a_state() -> None:

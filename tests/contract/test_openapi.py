@@ -31,7 +31,7 @@ from kbfleet.openapi.operations import GATEWAY_PROBLEMS, OPERATIONS, Caller, Ope
 from kbfleet.openapi.schemas import VALIDATED_TEXTS
 from tests.handlers.conftest import ENVIRONMENT
 from tests.support.openapi import component, described, validator
-from tests.support.template import REPOSITORY, properties, resources
+from tests.support.template import REPOSITORY, handler_place, properties, resources
 
 Route = tuple[str, str]
 Served = dict[Route, tuple[str, type[BaseModel] | None]]
@@ -60,10 +60,7 @@ def handlers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Served]:
         monkeypatch.setenv(name, value)
 
     def routes_of(function: str) -> Served:
-        made = properties(function)
-        module = importlib.import_module(
-            f"{made['CodeUri'].strip('/').replace('/', '.')}.{made['Handler'].removesuffix('.handler')}"
-        )
+        module = importlib.import_module(handler_place(function)[0].replace("/", "."))
         return {key: (route.serve.__name__, route.query) for key, route in module.ROUTES.items()}
 
     return {function: routes_of(function) for function, _ in events()}

@@ -13,7 +13,7 @@ import pytest
 
 from kbfleet import bootstrap, settings
 from kbfleet.settings import EnvironmentSettings
-from tests.support.template import REPOSITORY, environment, properties, resources
+from tests.support.template import environment, handler_code, properties, resources
 
 FUNCTIONS = resources("AWS::Serverless::Function")
 MODULES = [settings, *(import_module(name) for _, name, _ in iter_modules(settings.__path__, f"{settings.__name__}."))]
@@ -54,9 +54,7 @@ def read_by_port(port: str, seen: frozenset[str] = frozenset()) -> set[str]:
 
 
 def read_by_function(function: str) -> set[str]:
-    made = properties(function)
-    path = REPOSITORY / made["CodeUri"] / f"{made['Handler'].split('.')[0]}.py"
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = handler_code(function)
     ports = {
         node.attr
         for node in ast.walk(tree)

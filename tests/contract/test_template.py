@@ -20,6 +20,7 @@ from tests.support.template import (
     definition,
     environment,
     function_property,
+    handler_place,
     properties,
     resources,
     template,
@@ -430,9 +431,7 @@ class TestTraces:
 
     @pytest.mark.parametrize("name", FUNCTIONS)
     def test_what_a_function_answers_is_in_no_trace(self, name: str) -> None:
-        source = (
-            REPOSITORY / properties(name)["CodeUri"] / f"{properties(name)['Handler'].split('.')[0]}.py"
-        ).read_text("utf-8")
+        source = (REPOSITORY / f"{handler_place(name)[0]}.py").read_text("utf-8")
         assert "capture_method" not in source
         assert source.count("capture_lambda_handler(") == source.count("capture_lambda_handler(capture_response=False)")
 

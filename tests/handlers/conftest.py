@@ -196,17 +196,18 @@ def alerts(environment: None, monkeypatch: pytest.MonkeyPatch) -> RecordingAlert
 
 @pytest.fixture
 def handler(environment: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Handler]:
-    """A function by its path, such as `ingestion/tick`, loaded anew as a cold start does. What it answers to API
-    Gateway must be as the API's document says."""
+    """A function by its place, such as `ingestion/tick` or `provisioning/steps.ensure_bucket`, loaded anew as a cold
+    start does. What it answers to API Gateway must be as the API's document says."""
 
     def load(path: str) -> Handler:
-        module_name = f"functions.{path.replace('/', '.')}"
+        file, _, name = path.partition(".")
+        module_name = f"functions.{file.replace('/', '.')}"
         monkeypatch.delitem(sys.modules, module_name, raising=False)
         module = importlib.import_module(module_name)
-        context = LambdaContext(path.rsplit("/", 1)[-1])
+        context = LambdaContext(name or file.rsplit("/", 1)[-1])
 
         def invoke(payload: Event) -> Any:
-            answer = module.handler(payload, context)
+            answer = getattr(module, name or "handler")(payload, context)
             if "httpMethod" in payload:
                 require_as_documented(payload, answer)
             return answer

@@ -49,7 +49,7 @@ def run(fleet: Fleet, handler: Handlers) -> Run:
     fleet.offboarding_executions.begin(EXECUTION)
 
     def step(name: str, payload: dict[str, Any] | None = None, *, of: str = "offboarding") -> Any:
-        return handler(f"{of}/{name}")(event(f"steps/{name}") if payload is None else payload)
+        return handler(f"{of}/steps.{name}")(event(f"steps/{name}") if payload is None else payload)
 
     return step
 

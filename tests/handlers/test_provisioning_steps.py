@@ -36,7 +36,7 @@ def run(fleet: Fleet, handler: Handlers) -> Callable[..., Any]:
     fleet.executions.begin(EXECUTION)
 
     def step(name: str, payload: dict[str, Any] | None = None) -> Any:
-        return handler(f"provisioning/{name}")(event(f"steps/{name}") if payload is None else payload)
+        return handler(f"provisioning/steps.{name}")(event(f"steps/{name}") if payload is None else payload)
 
     return step
 

@@ -182,7 +182,7 @@ class TestDeleteTenant:
         fleet.registry.create(tenant())
         _, first = send("delete_tenant")
         execution = fleet.offboarding_executions.describe(first["execution"]).arn
-        handler("offboarding/fence_off_tenant")({**event("steps/fence_off_tenant"), "execution": execution})
+        handler("offboarding/steps.fence_off_tenant")({**event("steps/fence_off_tenant"), "execution": execution})
         fleet.clock.advance(60)
         status, second = send("delete_tenant")
         assert (status, second["execution"]) == (202, first["execution"])
@@ -312,7 +312,7 @@ class TestSuspension:
         fleet.add(ACME)
         payload = event("steps/fence_off_tenant")
         fleet.offboarding_executions.begin(payload["execution"])
-        handler("offboarding/fence_off_tenant")(payload)
+        handler("offboarding/steps.fence_off_tenant")(payload)
         status, body = send("delete_suspension")
         assert (status, body["status"]) == (200, "ACTIVE")
         assert list(fleet.executions.requests.values()) == [{"tenant_id": "acme"}]

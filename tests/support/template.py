@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -58,6 +61,29 @@ def environment(logical_id: str) -> dict[str, Any]:
     everywhere = template()["Globals"]["Function"]["Environment"]["Variables"]
     own = properties(logical_id).get("Environment", {}).get("Variables", {})
     return {**everywhere, **own}
+
+
+def handler_place(logical_id: str) -> tuple[str, str]:
+    """Where a function's handler is: the module's path in the repository without its ending, and the handler's name."""
+    module, _, name = properties(logical_id)["Handler"].rpartition(".")
+    return f"{properties(logical_id)['CodeUri']}{module}", name
+
+
+def handler(logical_id: str) -> Callable[..., Any]:
+    """A function's handler, which is imported."""
+    module, name = handler_place(logical_id)
+    found: Callable[..., Any] = getattr(importlib.import_module(module.replace("/", ".")), name)
+    return found
+
+
+def handler_code(logical_id: str) -> ast.Module:
+    """What of its module a function runs: all but the handlers of other functions."""
+    module, name = handler_place(logical_id)
+    tree = ast.parse((REPOSITORY / f"{module}.py").read_text("utf-8"))
+    places = map(handler_place, resources("AWS::Serverless::Function"))
+    others = {other for place, other in places if place == module} - {name}
+    tree.body = [node for node in tree.body if not (isinstance(node, ast.FunctionDef) and node.name in others)]
+    return tree
 
 
 def table_definition() -> dict[str, Any]:

@@ -10,7 +10,6 @@ queues of ticks and of document retries. Everything is deployed as template.yaml
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -38,7 +37,7 @@ from tests.support import aws
 from tests.support.aws_calls import Answered, AwsCalls, Call, Disturbance, FunctionDied, Moment
 from tests.support.deployment_values import Deployment
 from tests.support.state_machine import Execution, Json, StateMachine, TaskFailed
-from tests.support.template import REPOSITORY, table_definition
+from tests.support.template import REPOSITORY, handler, table_definition
 from tests.support.virtual_queue import FifoQueue, KeptMessages
 from tests.support.virtual_step_functions import VirtualStepFunctions
 from tests.support.virtual_time import ProductClock, Strand, Timeline, Unfinished, VirtualClock
@@ -391,8 +390,7 @@ class Functions:
     def _find(self, function: str) -> tuple[Callable[[Json, Any], Json], float]:
         if function not in self._known:
             made = self._deployment.function(function)
-            module = f"{made['CodeUri'].strip('/')}/{made['Handler'].partition('.')[0]}".replace("/", ".")
-            self._known[function] = (importlib.import_module(module).handler, float(made["Timeout"]))
+            self._known[function] = (handler(function), float(made["Timeout"]))
         return self._known[function]
 
     def _context(self, function: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import time
@@ -10,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -25,6 +24,7 @@ import kbfleet.bootstrap
 from kbfleet.domain.tenant import TenantId
 from local.bedrock import Emulator, attach
 from tests.support.knowledge_store_worlds import create_collection
+from tests.support.template import handler, handler_place, resources
 
 REPOSITORY = Path(__file__).parents[2]
 REGION = "ap-northeast-1"
@@ -46,14 +46,6 @@ class Template:
         content = yaml.load((REPOSITORY / "template.yaml").read_text("utf-8"), self._Loader)  # noqa: S506
         self.resources: dict[str, Any] = content["Resources"]
 
-    def handlers(self) -> dict[str, str]:
-        """Logical id of each function to its module under `functions`."""
-        return {
-            name: f"{resource['Properties']['CodeUri'].strip('/')}/{resource['Properties']['Handler'].split('.')[0]}"
-            for name, resource in self.resources.items()
-            if resource["Type"] == "AWS::Serverless::Function"
-        }
-
     def table(self) -> dict[str, Any]:
         properties = self.resources["Table"]["Properties"]
         return {
@@ -67,7 +59,7 @@ class Fleet:
     """A deployed fleet, as an operator sees it."""
 
     emulator: Emulator
-    handlers: dict[str, ModuleType]
+    handlers: dict[str, Callable[..., Any]]
     alerts: Any
     client: Callable[[str], Any]
 
@@ -85,7 +77,7 @@ class Fleet:
             if described["status"] != "RUNNING":
                 return described
             assert time.monotonic() < deadline, f"{arn} did not end: {self.states(arn)}"
-            self.handlers["TickFunction"].handler({}, lambda_context("TickFunction"))
+            self.handlers["TickFunction"]({}, lambda_context("TickFunction"))
             time.sleep(0.05)
 
     def provision(self, request: object, name: str = "run-1") -> dict[str, Any]:
@@ -174,14 +166,14 @@ def deployed_fleet(
         speed: how many times faster than AWS the emulator's lifecycles run.
         knowledge_store: the stack's default.
     """
-    handlers: dict[str, ModuleType] = {}
+    handlers: dict[str, Callable[..., Any]] = {}
 
     def invoke(
         _self: object, function_name: str, _qualifier: str, body: Any, _headers: Any, response_headers: Any
     ) -> bytes:
         name = function_name.rsplit(":", 1)[-1]
         try:
-            result = handlers[name].handler(json.loads(body), lambda_context(name))
+            result = handlers[name](json.loads(body), lambda_context(name))
         except Exception as error:  # noqa: BLE001 - the Lambda runtime reports whatever the handler raises
             response_headers["x-amz-function-error"] = "Unhandled"
             return json.dumps({"errorType": type(error).__name__, "errorMessage": str(error)}).encode()
@@ -221,11 +213,10 @@ def deployed_fleet(
             monkeypatch.setenv("COLLECTION_ARN", _active_collection(client("opensearchserverless")))
         alerts = _deploy_bus(client)
         _forget_ports()
-        for name, module in template.handlers().items():
-            if not module.startswith(("functions/provisioning", "functions/ingestion", "functions/admin")):
-                continue
-            handlers[name] = importlib.import_module(module.replace("/", "."))
-            _deploy_function(client, name)
+        for name in resources("AWS::Serverless::Function"):
+            if handler_place(name)[0].startswith(("functions/provisioning", "functions/ingestion", "functions/admin")):
+                handlers[name] = handler(name)
+                _deploy_function(client, name)
         client("stepfunctions").create_state_machine(
             name="kbfleet-provision-tenant", definition=_definition(), roleArn=f"arn:aws:iam::{ACCOUNT}:role/machine"
         )

@@ -177,7 +177,7 @@ def test_an_aborted_execution_is_recorded_and_its_lease_given_back(fleet: Fleet)
         "status": "ABORTED",
         "input": json.dumps({"tenant_id": "acme"}),
     }
-    fleet.handlers["RecordStoppedExecutionFunction"].handler(
+    fleet.handlers["RecordStoppedExecutionFunction"](
         {"detail": detail}, lambda_context("RecordStoppedExecutionFunction")
     )
     tenant = fleet.tenant("acme")

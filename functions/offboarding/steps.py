@@ -1,0 +1,189 @@
+"""The states of offboard_tenant, in order: each handler parses its input, runs one use case and answers.
+
+Its executions, too, end in `provisioning/steps.mark_tenant_failed` when they fail."""
+
+from datetime import timedelta
+
+from kbfleet import bootstrap
+from kbfleet.contracts.workflows import (
+    ActivationResult,
+    DoneResult,
+    ErasureResult,
+    FenceOffTenantInput,
+    MarkTenantOffboardedInput,
+    OffboardingReservation,
+    StepInput,
+    WorkflowFailedInput,
+)
+from kbfleet.logs import logger
+from kbfleet.settings import read
+from kbfleet.settings.provisioning import ErasureSettings, OffboardingSettings
+from kbfleet.telemetry import workflow_step
+from kbfleet.usecases import offboarding
+
+
+@workflow_step(FenceOffTenantInput)
+def fence_off_tenant(step: FenceOffTenantInput) -> OffboardingReservation:
+    """State "Fence Off Tenant": the tenant is not asked and not synced any more; the retention period begins."""
+    reservation = offboarding.fence_off_tenant(
+        step.request.tenant_id,
+        step.request.retention,
+        execution=step.execution,
+        registry=bootstrap.registry(),
+        executions=bootstrap.executions(),
+        ledger=bootstrap.ledger(),
+        callbacks=bootstrap.callbacks(),
+        announcements=bootstrap.announcements(),
+        clock=bootstrap.clock(),
+        lease=read(OffboardingSettings).lease,
+    )
+    return OffboardingReservation.from_domain(reservation)
+
+
+@workflow_step(StepInput)
+def refuse_uploads(step: StepInput) -> DoneResult:
+    """State "Refuse Uploads": nobody can put documents into the tenant's bucket any more."""
+    offboarding.refuse_uploads(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        buckets=bootstrap.buckets(),
+        names=bootstrap.fleet().names,
+    )
+    return DoneResult()
+
+
+@workflow_step(StepInput)
+def stop_ingestion(step: StepInput) -> DoneResult:
+    """State "Stop Ingestion": nothing was deleted before this; runs again until no ingestion job of the tenant runs."""
+    offboarding.stop_ingestion(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        knowledge_bases=bootstrap.knowledge_bases(),
+        names=bootstrap.fleet().names,
+        clock=bootstrap.clock(),
+    )
+    return DoneResult()
+
+
+@workflow_step(StepInput)
+def delete_usage_key(step: StepInput) -> DoneResult:
+    """State "Delete Usage Key": API Gateway lets nobody of the tenant in any more, and counts nothing for it."""
+    offboarding.delete_usage_key(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        usage_keys=bootstrap.usage_keys(),
+        names=bootstrap.fleet().names,
+    )
+    return DoneResult()
+
+
+@workflow_step(StepInput)
+def delete_data_sources(step: StepInput) -> DoneResult:
+    """State "Delete Data Sources": runs again until no data source is left."""
+    offboarding.delete_data_sources(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        knowledge_bases=bootstrap.knowledge_bases(),
+        names=bootstrap.fleet().names,
+    )
+    return DoneResult()
+
+
+@workflow_step(StepInput)
+def delete_knowledge_base(step: StepInput) -> DoneResult:
+    """State "Delete Knowledge Base": runs again until no knowledge base of the tenant is left."""
+    offboarding.delete_knowledge_base(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        knowledge_bases=bootstrap.knowledge_bases(),
+        names=bootstrap.fleet().names,
+    )
+    return DoneResult()
+
+
+@workflow_step(StepInput)
+def delete_knowledge_store(step: StepInput) -> DoneResult:
+    """State "Delete Knowledge Store": the tenant's vector index is gone."""
+    offboarding.delete_knowledge_store(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        stores=bootstrap.stores(),
+    )
+    return DoneResult()
+
+
+@workflow_step(StepInput)
+def delete_bucket(step: StepInput) -> DoneResult:
+    """State "Delete Bucket": documents with their versions, as many as one call may take, then the bucket itself."""
+    gone = offboarding.delete_bucket(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        buckets=bootstrap.buckets(),
+        names=bootstrap.fleet().names,
+    )
+    return DoneResult(done=gone)
+
+
+@workflow_step(StepInput)
+def delete_records(step: StepInput) -> DoneResult:
+    """State "Delete Records": the table holds no more of the tenant than its tombstone will, and dead-letter queues no
+    message about it."""
+    complete = offboarding.delete_records(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        records=bootstrap.records(),
+        incidents=bootstrap.incidents(),
+        undelivered=bootstrap.undelivered_messages(),
+        names=bootstrap.fleet().names,
+        clock=bootstrap.clock(),
+        keep_usage=read(OffboardingSettings).keep_usage,
+    )
+    if not complete:
+        logger.warning("Not all dead letters were looked at: too many wait")
+    return DoneResult()
+
+
+@workflow_step(StepInput)
+def verify_erasure(step: StepInput) -> ErasureResult:
+    """State "Verify Erasure": everything is looked up again, and what was found gone is on the receipt."""
+    settings = read(OffboardingSettings)
+    receipt = offboarding.verify_erasure(
+        step.reservation.to_domain(),
+        execution=step.execution,
+        registry=bootstrap.registry(),
+        buckets=bootstrap.buckets(),
+        stores=bootstrap.stores(),
+        knowledge_bases=bootstrap.knowledge_bases(),
+        usage_keys=bootstrap.usage_keys(),
+        records=bootstrap.records(),
+        incidents=bootstrap.incidents(),
+        names=bootstrap.fleet().names,
+        clock=bootstrap.clock(),
+        keep_usage=settings.keep_usage,
+        logs_kept_for=timedelta(days=read(ErasureSettings).log_retention_days),
+    )
+    return ErasureResult(receipt=receipt)
+
+
+@workflow_step(MarkTenantOffboardedInput)
+def mark_tenant_offboarded(step: MarkTenantOffboardedInput) -> ActivationResult:
+    """State "Mark Tenant Offboarded": the record becomes a tombstone with the receipt, and the bus is told."""
+    tenant = offboarding.mark_tenant_offboarded(
+        step.reservation.to_domain(),
+        step.receipt,
+        registry=bootstrap.registry(),
+        records=bootstrap.records(),
+        announcements=bootstrap.announcements(),
+        clock=bootstrap.clock(),
+    )
+    return ActivationResult(status=tenant.status)
+
+
+@workflow_step(WorkflowFailedInput)
+def announce_offboarding_failed(step: WorkflowFailedInput) -> None:
+    """State "Announce Offboarding Failed": the bus learns which step failed and why."""
+    offboarding.announce_offboarding_failed(
+        step.progress.tenant_id,
+        step.to_domain(bootstrap.clock().now()),
+        announcements=bootstrap.announcements(),
+    )

@@ -1,0 +1,176 @@
+"""The states of provision_tenant, in order: each handler parses its input, runs one use case and answers."""
+
+from kbfleet import bootstrap
+from kbfleet.contracts.workflows import (
+    ActivationResult,
+    BucketResult,
+    CapacityResult,
+    DataSourceResult,
+    KnowledgeBaseResult,
+    KnowledgeStoreResult,
+    ReservationPayload,
+    ReserveTenantInput,
+    RunFirstSyncInput,
+    StepInput,
+    UsageKeyResult,
+    WorkflowFailedInput,
+)
+from kbfleet.metrics import Metric, publish
+from kbfleet.settings import read
+from kbfleet.settings.provisioning import ProvisioningSettings, UsagePlanSettings
+from kbfleet.telemetry import workflow_step
+from kbfleet.usecases import provisioning
+
+
+@workflow_step(ReserveTenantInput)
+def reserve_tenant(step: ReserveTenantInput) -> ReservationPayload:
+    """State "Reserve Tenant": registers the tenant and takes its lease for this execution."""
+    settings = read(ProvisioningSettings)
+    reservation = provisioning.reserve_tenant(
+        step.request.to_domain(),
+        execution=step.execution,
+        registry=bootstrap.registry(),
+        executions=bootstrap.executions(),
+        stores=bootstrap.stores(),
+        announcements=bootstrap.announcements(),
+        clock=bootstrap.clock(),
+        lease=settings.lease,
+        ready_within=settings.knowledge_base_ready_within,
+    )
+    return ReservationPayload.from_domain(reservation)
+
+
+@workflow_step(StepInput)
+def check_capacity(step: StepInput) -> CapacityResult:
+    """State "Check Capacity": the account has room for one more knowledge base, before anything is made."""
+    capacity = provisioning.check_capacity(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        stores=bootstrap.stores(),
+        knowledge_bases=bootstrap.knowledge_bases(),
+        names=bootstrap.fleet().names,
+    )
+    if capacity is None:
+        return CapacityResult(left=None)
+    publish({Metric.KNOWLEDGE_BASES_LEFT: capacity.left})
+    return CapacityResult(left=capacity.left)
+
+
+@workflow_step(StepInput)
+def ensure_bucket(step: StepInput) -> BucketResult:
+    """State "Ensure Bucket": the tenant's document bucket exists, with every promised setting."""
+    bucket_name = provisioning.ensure_bucket(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        buckets=bootstrap.buckets(),
+        names=bootstrap.fleet().names,
+        clock=bootstrap.clock(),
+    )
+    return BucketResult(bucket_name=bucket_name)
+
+
+@workflow_step(StepInput)
+def ensure_knowledge_store(step: StepInput) -> KnowledgeStoreResult:
+    """State "Ensure Knowledge Store": the tenant's own vector index exists."""
+    reference = provisioning.ensure_knowledge_store(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        stores=bootstrap.stores(),
+        clock=bootstrap.clock(),
+    )
+    return KnowledgeStoreResult(reference=reference)
+
+
+@workflow_step(StepInput)
+def ensure_knowledge_base(step: StepInput) -> KnowledgeBaseResult:
+    """State "Ensure Knowledge Base": it exists; runs again until it is ready or the deadline has passed."""
+    state = provisioning.ensure_knowledge_base(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        stores=bootstrap.stores(),
+        knowledge_bases=bootstrap.knowledge_bases(),
+        names=bootstrap.fleet().names,
+        clock=bootstrap.clock(),
+        announcements=bootstrap.announcements(),
+        look_after_at_most=read(ProvisioningSettings).knowledge_base_look,
+    )
+    return KnowledgeBaseResult.from_domain(state)
+
+
+@workflow_step(StepInput)
+def ensure_data_source(step: StepInput) -> DataSourceResult:
+    """State "Ensure Data Source": the knowledge base reads the tenant's bucket, and nothing else."""
+    data_source_id = provisioning.ensure_data_source(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        ledger=bootstrap.ledger(),
+        stores=bootstrap.stores(),
+        knowledge_bases=bootstrap.knowledge_bases(),
+        announcements=bootstrap.announcements(),
+        names=bootstrap.fleet().names,
+        clock=bootstrap.clock(),
+    )
+    return DataSourceResult(data_source_id=data_source_id)
+
+
+@workflow_step(StepInput)
+def ensure_usage_key(step: StepInput) -> UsageKeyResult:
+    """State "Ensure Usage Key": what the tenant asks counts against the rate and quota of its tier."""
+    tier = provisioning.ensure_usage_key(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        usage_keys=bootstrap.usage_keys(),
+        plans=read(UsagePlanSettings).plans,
+        names=bootstrap.fleet().names,
+    )
+    return UsageKeyResult(tier=tier)
+
+
+@workflow_step(RunFirstSyncInput)
+def run_first_sync(step: RunFirstSyncInput) -> None:
+    """State "Run First Sync": asks for a sync, and leaves the task's token with the ledger, which answers when it has
+    ended."""
+    provisioning.run_first_sync(
+        step.reservation.to_domain(),
+        task_token=step.task_token,
+        registry=bootstrap.registry(),
+        stores=bootstrap.stores(),
+        ledger=bootstrap.ledger(),
+        incidents=bootstrap.incidents(),
+        callbacks=bootstrap.callbacks(),
+        ticks=bootstrap.ticks(),
+        clock=bootstrap.clock(),
+    )
+
+
+@workflow_step(StepInput)
+def activate_tenant(step: StepInput) -> ActivationResult:
+    """State "Activate Tenant": the tenant may be asked, and the lease is given back."""
+    tenant = provisioning.activate_tenant(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        announcements=bootstrap.announcements(),
+        clock=bootstrap.clock(),
+    )
+    return ActivationResult(status=tenant.status)
+
+
+@workflow_step(WorkflowFailedInput)
+def mark_tenant_failed(step: WorkflowFailedInput) -> None:
+    """State "Mark Tenant Failed": the record says which step failed and why, and the lease is given back."""
+    provisioning.mark_tenant_failed(
+        step.progress.tenant_id,
+        step.to_domain(bootstrap.clock().now()),
+        registry=bootstrap.registry(),
+        announcements=bootstrap.announcements(),
+    )
+
+
+@workflow_step(WorkflowFailedInput)
+def announce_provisioning_failed(step: WorkflowFailedInput) -> None:
+    """State "Announce Provisioning Failed": the bus learns which step failed and why."""
+    provisioning.announce_provisioning_failed(
+        step.progress.tenant_id,
+        step.to_domain(bootstrap.clock().now()),
+        announcements=bootstrap.announcements(),
+    )
