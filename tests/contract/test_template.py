@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from samcli.yamlhelper import yaml_dump, yaml_parse
 
 from kbfleet.bootstrap import ALERT_CHANNELS, KNOWLEDGE_STORES
 from kbfleet.contracts.asking import QUESTION_ANSWERED
@@ -504,6 +505,14 @@ class TestAlarms:
             and properties(name)["MetricName"] == "ApproximateNumberOfMessagesVisible"
         }
         assert {name for name in QUEUES if "DeadLetter" in name} == watched
+
+
+def test_what_sam_builds_has_no_aliases_and_says_the_same() -> None:
+    # CloudFormation knows neither aliases nor merges. Source: AWS documentation, CloudFormation template formats.
+    read = yaml_parse(TEMPLATE.read_text("utf-8"))
+    built = yaml_dump(read)
+    assert not re.search(r"(^|[\s\[,])([&*]\w+(\s|$)|<<:)", re.sub(r"'[^']*'|\"[^\"]*\"", "", built), re.MULTILINE)
+    assert yaml_parse(built) == read
 
 
 def test_nothing_deployed_knows_a_local_stack() -> None:
