@@ -13,8 +13,8 @@ from typing import Any
 from unittest.mock import patch
 
 import kbfleet.bootstrap
+from bedrock_emulator.world.vended_logs import subscription_event
 from kbfleet.domain.tenant import TenantId, TenantStatus
-from local.bedrock.vended_logs import subscription_event
 from tests.support.api_requests import queried
 from tests.support.aws_calls import Call, Moment
 from tests.support.document_changes import change_message, sqs_batch

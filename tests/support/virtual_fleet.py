@@ -30,12 +30,12 @@ from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.logs.models import logs_backends
 from moto.s3.models import FakeBucket
 
+import bedrock_emulator.account
 import kbfleet.bootstrap
-import local.bedrock.account
+from bedrock_emulator import Emulator, Quotas
+from bedrock_emulator.world.vended_logs import Carrier, subscription_event
 from kbfleet.domain.ingestion import Sync, SyncState
 from kbfleet.domain.tenant import ResourceNames, Tenant, TenantId
-from local.bedrock import Emulator, Quotas
-from local.bedrock.vended_logs import Carrier, subscription_event
 from local.stack import filter_patterns
 from tests.support import aws
 from tests.support.aws_calls import Answered, AwsCalls, Call, Disturbance, FunctionDied, Moment
@@ -273,7 +273,7 @@ def virtual_fleet(
         stack.enter_context(patch.object(FakeBucket, "get_permission", _permission_over_https))
         stack.enter_context(patch.object(ResponseSerializer, "get_value", _attribute_value))
         identifiers = Random(seed)  # noqa: S311 - repeatable on purpose
-        stack.enter_context(patch.object(local.bedrock.account, "secrets", identifiers))
+        stack.enter_context(patch.object(bedrock_emulator.account, "secrets", identifiers))
         stack.enter_context(_quiet())
         _forget_ports()
         stack.callback(_forget_ports)

@@ -22,8 +22,8 @@ from moto.core.responses import EmptyResult
 from moto.stepfunctions.responses import StepFunctionResponse
 
 import kbfleet.bootstrap
+from bedrock_emulator import Emulator, attach
 from kbfleet.domain.tenant import TenantId
-from local.bedrock import Emulator, attach
 from tests.support.knowledge_store_worlds import create_collection
 
 REPOSITORY = Path(__file__).parents[2]

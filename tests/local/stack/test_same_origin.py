@@ -17,9 +17,9 @@ from botocore.config import Config
 from h2.connection import H2Connection
 from h2.events import ResponseReceived
 
+from bedrock_emulator.emulator import Emulator
+from bedrock_emulator.server import serving
 from local.api_page import PATH
-from local.bedrock.emulator import Emulator
-from local.bedrock.server import serving
 from local.stack.configuration import ACCESS_KEY
 
 OWN = "{name}:{port}"
