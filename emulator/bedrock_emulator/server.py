@@ -25,7 +25,7 @@ from bedrock_emulator.wire.protocol import SERVICES, protocol
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 # <key>/<date>/<region>/<service>/aws4_request (AWS documentation, "Create a signed AWS API request")
 _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/(?P<name>[^/]+)/aws4_request")
@@ -138,7 +138,7 @@ def serve(port: int, emulator: Emulator) -> None:
     asyncio.run(serving(emulator, f"127.0.0.1:{port}"))
 
 
-@_app.command()
+@app.command()
 def command(
     port: Annotated[int, typer.Option(help="The port on 127.0.0.1.")] = 9666,
     speed: Annotated[float, typer.Option(min=0.001, help="Emulated seconds per second.")] = 1.0,
@@ -171,4 +171,4 @@ def command(
 
 def main() -> None:
     """Entry point of the console script."""
-    _app()
+    app()

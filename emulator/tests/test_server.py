@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +20,7 @@ from botocore.exceptions import ConnectionClosedError
 
 from bedrock_emulator import Emulator
 from bedrock_emulator.server import command, serving
+from emulator_support.console_script import Started, started_emulator
 
 
 @pytest.fixture
@@ -150,41 +149,15 @@ RAW = [
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
-    """The emulator as it is started from the command line: its port, and the file with all that it says."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    said = tmp_path_factory.mktemp("emulator") / "said"
-    program = [str(Path(sys.executable).with_name("bedrock-emulator")), "--port", str(port)]
-    with (
-        said.open("wb") as output,
-        subprocess.Popen(  # noqa: S603 - our own program
-            program, stdout=output, stderr=output
-        ) as process,
-    ):
-        deadline = time.monotonic() + 30
-        while not answers(port):
-            assert process.poll() is None, said.read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        yield port, said
-        process.terminate()
-        assert process.wait(20) == 0
-
-
-def answers(port: int) -> bool:
-    try:
-        with urlopen(f"http://127.0.0.1:{port}/_emulator/faults", timeout=10) as response:
-            return bool(response.status == 200)
-    except OSError:
-        return False
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+    with started_emulator(tmp_path_factory.mktemp("emulator") / "said") as started:
+        yield started
 
 
 @pytest.mark.parametrize("sent", RAW, ids=lambda sent: repr(sent[:24]))
-def test_what_is_no_request_does_no_harm(started: tuple[int, Path], sent: bytes) -> None:
-    port, said = started
-    before = len(said.read_text())
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+def test_what_is_no_request_does_no_harm(started: Started, sent: bytes) -> None:
+    before = len(started.said.read_text())
+    with socket.create_connection(("127.0.0.1", started.port), timeout=10) as connection:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
         received = b""
@@ -192,5 +165,5 @@ def test_what_is_no_request_does_no_harm(started: tuple[int, Path], sent: bytes)
             while piece := connection.recv(65_536):
                 received += piece
     assert not received.startswith((b"HTTP/1.1 5", b"HTTP/1.0 5")), received[:200]
-    assert answers(port)
-    assert "Traceback" not in said.read_text()[before:]
+    assert started.answers()
+    assert "Traceback" not in started.said.read_text()[before:]

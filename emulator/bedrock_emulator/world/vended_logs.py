@@ -144,7 +144,7 @@ class VendedLogs:
                 owner=self._account,
                 log_group=subscription.log_group,
                 log_stream=arn.rpartition("/")[2],
-                subscription="kbfleet",
+                subscription="bedrock-emulator",
                 records=records,
             )
             payload = json.dumps(event).encode()

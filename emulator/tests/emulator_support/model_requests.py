@@ -43,7 +43,7 @@ _CANDIDATES = (
     "arn:aws:s3vectors:us-east-1:000000000000:bucket/vectors",
     "arn:aws:kms:us-east-1:000000000000:key/01234567-89ab-cdef-0123-456789abcdef",
     "arn:aws:lambda:us-east-1:000000000000:function:transform",
-    "arn:aws:secretsmanager:us-east-1:000000000000:secret:kbfleet-AbCdEf",
+    "arn:aws:secretsmanager:us-east-1:000000000000:secret:tenant-AbCdEf",
     "arn:aws:aoss:us-east-1:000000000000:collection/abcdefghij0123456789",
     "有給休暇は何日ですか。",
     "$search_results$ How many days of leave are there?",
