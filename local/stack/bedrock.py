@@ -18,10 +18,10 @@ from botocore.config import Config
 from ministack import app as ministack
 
 from bedrock_emulator import ConnectionBrokenError, Emulator, Request, Response
+from bedrock_emulator.wire.protocol import SERVICES
 from local.stack import bedrock_permissions, log_deliveries
 from local.stack.configuration import ACCESS_KEY, StackConfiguration
 
-SERVICES = ("bedrock-agent", "bedrock-agent-runtime", "bedrock-runtime", "s3vectors", "opensearchserverless")
 Send = Callable[[Any], Awaitable[None]]
 AsgiApplication = Callable[[Any, Any, Send], Awaitable[None]]
 
