@@ -59,7 +59,7 @@ down: $(INSTALLED) ## Stop it
 
 lock: $(INSTALLED) ## Pin the newest versions of all dependencies that fit
 	@cd requirements && uv pip compile $(LOCK) bootstrap.in --output-file bootstrap.txt
-	@cd requirements && uv pip compile $(LOCK) development.in --output-file development.txt
+	@cd requirements && uv pip compile $(LOCK) development.in ../emulator/pyproject.toml --output-file development.txt
 	@cd layers/dependencies && uv pip compile $(LOCK) --constraint ../../requirements/development.txt requirements.in --output-file requirements.txt
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
@@ -67,11 +67,11 @@ clean: ## Remove everything that was made here, the local AWS's state too
 	@if [ -x $(BIN)/kbfleet-local ]; then $(BIN)/kbfleet-local down; fi
 	@rm -rf $(VENV) .build .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-$(INSTALLED): requirements/bootstrap.txt requirements/development.txt pyproject.toml
+$(INSTALLED): requirements/bootstrap.txt requirements/development.txt pyproject.toml emulator/pyproject.toml
 	@test -n "$(PYTHON)" || { echo "kbfleet needs Python 3.11 or newer; none was found. Install one, or run: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "Installing into $(VENV) with $(PYTHON) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bootstrap.txt
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/development.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . --editable ./emulator
 	@touch $@

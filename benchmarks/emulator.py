@@ -16,10 +16,10 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from bedrock_emulator import Emulator, ManualClock, Quotas
 from benchmarks.aws import ACCOUNT, REGION, VECTOR_BUCKET, client, create_data_source, create_knowledge_base, moto
 from benchmarks.documents import document, question
 from benchmarks.report import Measurement
-from local.bedrock import Emulator, ManualClock, Quotas
 
 _BUCKET = "documents"
 _STARTING_SECONDS = 60.0
@@ -52,16 +52,16 @@ def measure(scale: Scale) -> Iterator[Measurement]:
 
 
 def start() -> float:
-    """Seconds from starting ``kbfleet-local bedrock`` to its first answer."""
+    """Seconds from starting ``bedrock-emulator`` to its first answer."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    program = [str(Path(sys.executable).with_name("kbfleet-local")), "bedrock", "--port", str(port)]
+    program = [str(Path(sys.executable).with_name("bedrock-emulator")), "--port", str(port)]
     began = time.monotonic()
     with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # noqa: S603 - ours
         try:
             while not _answers(port):
                 if process.poll() is not None or time.monotonic() - began > _STARTING_SECONDS:
-                    raise RuntimeError("kbfleet-local bedrock did not start")
+                    raise RuntimeError("bedrock-emulator did not start")
                 time.sleep(0.01)
             return time.monotonic() - began
         finally:

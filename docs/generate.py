@@ -58,8 +58,13 @@ def corrections() -> str:
 
 
 def facts() -> str:
-    """Which test shows which fact about the service."""
-    return _printed_by("tests/local/fact_table.py")
+    """Which test of the Bedrock emulator shows which fact about the service."""
+    return _printed_by("emulator/tests/fact_table.py")
+
+
+def facts_of_callers() -> str:
+    """Which test of the local AWS shows what a caller of Bedrock needs."""
+    return _printed_by("emulator/tests/fact_table.py", str(ROOT / "tests" / "local" / "stack"))
 
 
 def dead_letters() -> str:
@@ -122,9 +127,9 @@ def kept_after_offboarding() -> str:
     return table()
 
 
-def _printed_by(script: str) -> str:
+def _printed_by(script: str, *arguments: str) -> str:
     printed = subprocess.run(  # noqa: S603 -- our own script
-        [sys.executable, str(ROOT / script)], capture_output=True, text=True, check=True
+        [sys.executable, str(ROOT / script), *arguments], capture_output=True, text=True, check=True
     )
     return printed.stdout.strip()
 
@@ -139,6 +144,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "diagram of offboard_tenant": lambda: _diagram_of("offboard_tenant"),
     "corrections": corrections,
     "facts": facts,
+    "facts of callers": facts_of_callers,
     "permissions": permissions,
     "kept after offboarding": kept_after_offboarding,
     "dead letters": dead_letters,
@@ -178,7 +184,7 @@ def deployer_policy() -> str:
 def _renewed() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "openapi.json", openapi()
     yield ROOT / "docs" / "deployer-policy.json", deployer_policy()
-    for path in sorted((ROOT / "docs").rglob("*.md")):
+    for path in sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "emulator").glob("*.md")]):
         yield path, generated(path.read_text("utf-8"))
 
 

@@ -14,7 +14,6 @@ from kbfleet.bootstrap import KNOWLEDGE_STORES
 from kbfleet.domain.printable import printable_json
 from local import api_page, deployment
 from local import demo as demonstration
-from local.bedrock import server as bedrock_server
 from local.identity_provider import DEFAULT_LIFETIME, IdentityProvider
 from local.slack_sink import SlackSink, message_as_text
 from local.stack import process, server
@@ -222,9 +221,6 @@ def slack(
 def demo(state: State = DEFAULT_STATE) -> None:
     """Tell and check the product's whole story. On a stack that `up` keeps running, or on one of its own."""
     raise typer.Exit(demonstration.run(state, console))
-
-
-app.command("bedrock")(bedrock_server.command)
 
 
 def _print_outputs(outputs: dict[str, str]) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 import simpy
 from simpy.rt import RealtimeEnvironment
 
+from bedrock_emulator import Emulator, Quotas, ScaledClock
+from bedrock_emulator.services.ingestion_jobs import PER_DOCUMENT, SMALL_SYNC
 from benchmarks.aws import (
     ACCOUNT,
     REGION,
@@ -31,8 +33,6 @@ from benchmarks.ingestion.service import Durations, Upload
 from benchmarks.ingestion.workloads import Workload
 from kbfleet.adapters.bedrock import BedrockKnowledgeBases
 from kbfleet.domain.tenant import DataSourceReference, TenantId
-from local.bedrock import Emulator, Quotas, ScaledClock
-from local.bedrock.ingestion_jobs import PER_DOCUMENT, SMALL_SYNC
 
 SPEED = 20.0
 """Emulated seconds per real second. At this speed a call's milliseconds do not count yet."""

@@ -17,11 +17,11 @@ import boto3
 from botocore.config import Config
 from ministack import app as ministack
 
-from local.bedrock import ConnectionBrokenError, Emulator, Request, Response
+from bedrock_emulator import ConnectionBrokenError, Emulator, Request, Response
+from bedrock_emulator.wire.protocol import SERVICES
 from local.stack import bedrock_permissions
 from local.stack.configuration import ACCESS_KEY, StackConfiguration
 
-SERVICES = ("bedrock-agent", "bedrock-agent-runtime", "bedrock-runtime", "s3vectors", "opensearchserverless")
 Send = Callable[[Any], Awaitable[None]]
 AsgiApplication = Callable[[Any, Any, Send], Awaitable[None]]
 
@@ -39,7 +39,7 @@ _http_request: contextvars.ContextVar[_HttpRequest] = contextvars.ContextVar("ht
 
 
 class BedrockEmulator(Protocol):
-    """What is needed of the emulator (`local.bedrock.Emulator`)."""
+    """What is needed of the emulator (`bedrock_emulator.Emulator`)."""
 
     def handle(self, service: str, request: Request) -> Response: ...
     def is_control(self, path: str) -> bool: ...

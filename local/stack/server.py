@@ -14,11 +14,12 @@ from typing import Any, cast
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from local.same_origin import SameOriginOnly, guard_standard_servers
+from bedrock_emulator.same_origin import SameOriginOnly
 from local.stack.certificates import issue_server_certificate
 from local.stack.configuration import ACCESS_KEY, LOOPBACK, StackConfiguration
 from local.stack.process import StackLock
 from local.stack.side_services import side_services
+from local.stack.standard_servers import guard_standard_servers
 
 logger = logging.getLogger(__name__)
 

@@ -14,10 +14,13 @@ import typer.main
 
 import cli.main
 import local.main
+from bedrock_emulator import server as bedrock_emulator
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
-    path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")] if ".venv" not in path.relative_to(ROOT).parts
+    path
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("emulator/*.md")]
+    if ".venv" not in path.relative_to(ROOT).parts
 )
 
 
@@ -55,16 +58,20 @@ def test_every_alarm_has_its_runbook_page() -> None:
 PROGRAMS = {
     "kbfleet": typer.main.get_command(cli.main.app),
     "kbfleet-local": typer.main.get_command(local.main.app),
+    "bedrock-emulator": typer.main.get_command(bedrock_emulator.app),
 }
+
+
+PROGRAM = r"(?:\.venv/bin/)?(?:kbfleet|bedrock-emulator)"
 
 
 def commands(page: str) -> Iterator[str]:
     """What a reader would type: code blocks, indented or fenced, and code within the text."""
-    yield from re.findall(r"^ {4,}(?:\$ )?((?:\.venv/bin/)?kbfleet.*)$", page, re.MULTILINE)
+    yield from re.findall(rf"^ {{4,}}(?:\$ )?({PROGRAM}.*)$", page, re.MULTILINE)
     for block in re.findall(r"^```\w*\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
-        yield from re.findall(r"^(?:\.venv/bin/)?kbfleet.*$", block, re.MULTILINE)
+        yield from re.findall(rf"^{PROGRAM}.*$", block, re.MULTILINE)
     for span in re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL)):
-        if span.startswith(("kbfleet", ".venv/bin/kbfleet")):
+        if re.match(PROGRAM, span):
             yield span
 
 
@@ -103,8 +110,9 @@ def test_every_command_that_is_shown_exists(page: Path) -> None:
 def test_the_check_of_commands_sees_what_is_wrong() -> None:
     page = (
         "    kbfleet provision acme\n\n```sh\nkbfleet sync start acme --soon\n```\n\n`kbfleet jobs`, `kbfleet doctor`\n"
+        "\n    bedrock-emulator --quick\n"
     )
-    assert [stranger(line) for line in commands(page)] == ["provision", "--soon", "", ""]
+    assert [stranger(line) for line in commands(page)] == ["provision", "--quick", "--soon", "", ""]
 
 
 def test_every_state_machine_has_its_diagram() -> None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from bedrock_emulator import Quotas
 from kbfleet.bootstrap import KNOWLEDGE_STORES
-from local.bedrock import Quotas
 from tests.support.granted_permissions import READER_ROLE, SERVICE_ROLE, UPLOADER_ROLE, Grant, Need, Permissions
 from tests.support.needed_permissions import NeededPermissions
 from tests.support.tenant_lives import live_everything, live_on_a_store

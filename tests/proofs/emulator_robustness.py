@@ -11,18 +11,18 @@ from tests.proofs.proof import Row
 from tests.support.template import REPOSITORY
 
 REQUESTS = 10_000
-_SUITE = "tests/local/bedrock/test_robustness.py"
+_SUITE = "emulator/tests/test_robustness.py"
 
 
 def prove() -> Row:
     """Runs the suite with that many requests, in a process of its own."""
     row = Row("the Bedrock emulator answers whatever it is asked as a service does")
     command = [sys.executable, "-m", "pytest", "-s", "-q", _SUITE]
-    told = f"KBFLEET_EMULATOR_REQUESTS={REQUESTS} pytest -s {_SUITE}"
+    told = f"BEDROCK_EMULATOR_REQUESTS={REQUESTS} pytest -s {_SUITE}"
     ran = subprocess.run(  # noqa: S603 - our own interpreter and our own suite
         command,
         cwd=REPOSITORY,
-        env={**os.environ, "KBFLEET_EMULATOR_REQUESTS": str(REQUESTS)},
+        env={**os.environ, "BEDROCK_EMULATOR_REQUESTS": str(REQUESTS)},
         capture_output=True,
         text=True,
         check=False,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from unittest.mock import patch
 
-import local.bedrock.knowledge_bases
+import bedrock_emulator.services.knowledge_bases
+from bedrock_emulator import Quotas
 from kbfleet.domain.tenant import TenantStatus
-from local.bedrock import Quotas
 from tests.proofs.converged import departures, knowledge_bases
 from tests.proofs.proof import Row
 from tests.support.aws_calls import Moment
@@ -49,8 +49,8 @@ def index_visible_late(store: str) -> list[str]:
 def knowledge_base_slow(store: str) -> list[str]:
     """A knowledge base takes ninety seconds."""
     with (
-        patch.object(local.bedrock.knowledge_bases, "VECTOR_CREATION", 90.0),
-        patch.object(local.bedrock.knowledge_bases, "MANAGED_CREATION", 90.0),
+        patch.object(bedrock_emulator.services.knowledge_bases, "VECTOR_CREATION", 90.0),
+        patch.object(bedrock_emulator.services.knowledge_bases, "MANAGED_CREATION", 90.0),
         virtual_fleet() as fleet,
     ):
         return _provisioned(fleet, store) + departures(fleet, {"acme": store})

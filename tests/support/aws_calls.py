@@ -22,7 +22,7 @@ from botocore.config import Config
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
 
-from local.bedrock import Emulator, attach
+from bedrock_emulator import Emulator, attach
 from tests.support import aws
 from tests.support.virtual_time import Timeline
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.config import Config
 
-from local.bedrock import Emulator, ManualClock, Quotas, attach
+from bedrock_emulator import Emulator, ManualClock, Quotas, attach
 from tests.support.aws import client as aws_client
 from tests.support.clock import START, FakeClock
 from tests.support.samples import ACCOUNT, REGION

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from local.bedrock.account import index_key
+from bedrock_emulator.account import index_key
 from tests.support.tenant_lives import Lives
 from tests.support.virtual_fleet import VirtualFleet
 

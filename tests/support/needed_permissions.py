@@ -44,7 +44,7 @@ class NeededPermissions:
             yield
         self._fleet.calls.request_observers.remove(self._note)
 
-    # --- as Bedrock sees the service role: `local.bedrock.service_roles.ServiceRole` ---
+    # --- as Bedrock sees the service role: `bedrock_emulator.world.service_roles.ServiceRole` ---
 
     def assumable(self, _account: str) -> bool:
         return True

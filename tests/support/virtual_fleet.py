@@ -28,11 +28,11 @@ from moto.core.serialize import ResponseSerializer
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.models import FakeBucket
 
+import bedrock_emulator.account
 import kbfleet.bootstrap
-import local.bedrock.account
+from bedrock_emulator import Emulator, Quotas
 from kbfleet.domain.ingestion import Sync, SyncState
 from kbfleet.domain.tenant import ResourceNames, Tenant, TenantId
-from local.bedrock import Emulator, Quotas
 from tests.support import aws
 from tests.support.aws_calls import Answered, AwsCalls, Call, Disturbance, FunctionDied, Moment
 from tests.support.deployment_values import Deployment
@@ -269,7 +269,7 @@ def virtual_fleet(
         stack.enter_context(patch.object(FakeBucket, "get_permission", _permission_over_https))
         stack.enter_context(patch.object(ResponseSerializer, "get_value", _attribute_value))
         identifiers = Random(seed)  # noqa: S311 - repeatable on purpose
-        stack.enter_context(patch.object(local.bedrock.account, "secrets", identifiers))
+        stack.enter_context(patch.object(bedrock_emulator.account, "secrets", identifiers))
         stack.enter_context(_quiet())
         _forget_ports()
         stack.callback(_forget_ports)

@@ -33,7 +33,7 @@ class Cancelled(BaseException):
 
 
 class VirtualClock:
-    """`local.bedrock.clock.Clock` and `kbfleet.ports.Clock` of one world. Only its timeline moves it."""
+    """`bedrock_emulator.world.clock.Clock` and `kbfleet.ports.Clock` of one world. Only its timeline moves it."""
 
     def __init__(self, start: datetime = START) -> None:
         self._now = start.timestamp()

@@ -21,8 +21,8 @@ from moto.core.responses import EmptyResult
 from moto.stepfunctions.responses import StepFunctionResponse
 
 import kbfleet.bootstrap
+from bedrock_emulator import Emulator, attach
 from kbfleet.domain.tenant import TenantId
-from local.bedrock import Emulator, attach
 from tests.support.knowledge_store_worlds import create_collection
 from tests.support.template import handler, handler_place, resources
 

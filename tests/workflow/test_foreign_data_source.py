@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.bedrock import Quotas
+from bedrock_emulator import Quotas
 from tests.support.aws_calls import Call, Moment
 from tests.support.breaches import add_in_console, ask, data_sources, exchange, foreign, point, reconcile, tell
 from tests.support.http_server import Reply, ScriptedServer, serving

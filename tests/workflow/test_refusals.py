@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from bedrock_emulator import Quotas
 from kbfleet.domain.tenant import TenantStatus
-from local.bedrock import Quotas
 from tests.support import aws
 from tests.support.aws_calls import Call, Moment
 from tests.support.virtual_fleet import REGION, VirtualFleet, virtual_fleet

@@ -87,7 +87,7 @@ class Fleet:
         self.client("s3").put_object(Bucket=self.tenant(tenant)["bucket_name"], Key=key, Body=content)
 
     def fault(self, **order: Any) -> None:
-        """Orders a fault of the Bedrock emulator; see local/bedrock/faults.py."""
+        """Orders a fault of the Bedrock emulator; see bedrock_emulator/world/faults.py."""
         self._emulator("POST", order)
 
     def no_faults(self) -> None:

@@ -1,0 +1,282 @@
+"""The emulator: requests in, responses out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import typing
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+import boto3
+from botocore import xform_name
+from botocore.model import OperationModel
+
+from bedrock_emulator.account import Account
+from bedrock_emulator.search.embedding import embedder as embedder_of
+from bedrock_emulator.services.conversation import Conversation
+from bedrock_emulator.services.direct_ingestion import DirectIngestion
+from bedrock_emulator.services.ingestion_jobs import IngestionJobs
+from bedrock_emulator.services.knowledge_bases import KnowledgeBases
+from bedrock_emulator.services.opensearch_serverless import OpenSearchServerless
+from bedrock_emulator.services.retrieval import Retrieval
+from bedrock_emulator.services.s3_vectors import S3Vectors
+from bedrock_emulator.state import keep, kept, restore
+from bedrock_emulator.wire.errors import ConnectionBrokenError, NotEmulatedError, ServiceError
+from bedrock_emulator.wire.messages import Request, Response
+from bedrock_emulator.wire.protocol import Protocol, protocol
+from bedrock_emulator.world.calls import Calls
+from bedrock_emulator.world.clock import Clock, ScaledClock
+from bedrock_emulator.world.faults import Faults
+from bedrock_emulator.world.quotas import Quotas
+from bedrock_emulator.world.vended_logs import Subscription, VendedLogs
+
+_log = logging.getLogger(__name__)
+
+_CONTROL = "/_emulator/"
+# These spend their time on computing, not on the state, and take the lock themselves for as long as they need it.
+_UNLOCKED = frozenset({"bedrock-agent-runtime", "bedrock-runtime"})
+
+
+@typing.runtime_checkable
+class _Resumable(typing.Protocol):
+    def resume(self) -> None: ...
+
+
+class Emulator:
+    """Amazon Bedrock Knowledge Bases and their vector stores, for one account in one Region. Safe for many threads."""
+
+    def __init__(
+        self,
+        *,
+        region: str = "us-east-1",
+        account: str = "000000000000",
+        speed: float = 1.0,
+        embedder: str = "auto",
+        client_factory: Callable[[str], Any] | None = None,
+        clock: Clock | None = None,
+        quotas: Quotas | None = None,
+        check_roles: bool = False,
+        state: Path | None = None,
+    ) -> None:
+        """An account that is empty, or as it was kept in the directory ``state`` when an earlier emulator was closed.
+
+        ``speed`` is emulated seconds per second, unless a ``clock`` is given. ``embedder`` is "multilingual",
+        "character" or "auto". ``client_factory("s3")`` gives the boto3 client that documents are read with.
+        ``check_roles`` has service roles checked against ``client_factory("iam")``: whether they exist, trust Bedrock
+        and may do what is done in their name.
+        """
+        self._state = state
+        earlier = kept(state) if state is not None else None
+        self._clock = clock or ScaledClock(speed, not_before=earlier["now"] if earlier else 0.0)
+        self._quotas = quotas or Quotas()
+        self._request_rates = dict(self._quotas.requests_per_second)
+        self._account = Account(
+            region=region,
+            account=account,
+            clock=self._clock,
+            quotas=self._quotas,
+            client_factory=client_factory or partial(boto3.client, region_name=region),
+            embedder=embedder_of(embedder),
+            check_roles=check_roles,
+        )
+        self.calls = Calls()
+        self._services: Mapping[str, tuple[object, ...]] = {
+            "bedrock-agent": (
+                KnowledgeBases(self._account),
+                IngestionJobs(self._account),
+                DirectIngestion(self._account),
+            ),
+            "bedrock-agent-runtime": (Retrieval(self._account),),
+            "bedrock-runtime": (Conversation(self._account),),
+            "s3vectors": (S3Vectors(self._account),),
+            "opensearchserverless": (OpenSearchServerless(self._account),),
+        }
+
+        if earlier is not None:
+            restore(self._account, earlier)
+            for holder in (holder for holders in self._services.values() for holder in holders):
+                if isinstance(holder, _Resumable):
+                    with self._account.lock:
+                        holder.resume()
+
+    def close(self) -> None:
+        """Keep the state, where a directory for it was given. Nothing else needs closing."""
+        if self._state is not None:
+            keep(self._account, self._state)
+
+    @property
+    def quotas(self) -> Quotas:
+        """The quotas enforced."""
+        return self._quotas
+
+    def emulates(self, service: str, operation: str) -> bool:
+        """Whether an operation is answered, rather than refused with HTTP 501."""
+        return any(hasattr(holder, xform_name(operation)) for holder in self._services.get(service, ()))
+
+    @property
+    def faults(self) -> Faults:
+        """The faults on order."""
+        return self._account.faults
+
+    @property
+    def vended_logs(self) -> VendedLogs:
+        """The vended logs, to subscribe to."""
+        return self._account.vended_logs
+
+    def knowledge_base_tags(self) -> dict[str, dict[str, str]]:
+        """By the knowledge bases' ARNs."""
+        with self._account.lock:
+            return {base.arn: dict(base.tags) for base in self._account.knowledge_bases.values()}
+
+    def handle(self, service: str, request: Request) -> Response:
+        """Answer a request to ``service``, named as botocore names it.
+
+        ConnectionBrokenError when the answer must not reach the caller: then drop the connection. ValueError when the
+        service is none of those emulated.
+        """
+        if service not in self._services:
+            raise ValueError(f"{service} is not emulated")
+        spoken = protocol(service)
+        route = spoken.route(request)
+        if route is None:
+            return spoken.serialise_error(
+                ServiceError(
+                    "UnknownOperationException", f"{request.method} {request.path} is no operation of {service}."
+                )
+            )
+        members: dict[str, Any] = {}
+        status, error = None, None
+        arrived = self._clock.now()
+        try:
+            members = spoken.parse(route, request)
+            response = self._answer(spoken, service, route.operation, members)
+            status = response.status
+        except ServiceError as refusal:
+            response = spoken.serialise_error(refusal)
+            status, error = response.status, refusal.code
+        except ConnectionBrokenError:
+            error = "ConnectionBroken"
+            raise
+        except Exception as fault:  # noqa: BLE001 - answered as the service would, and logged
+            _log.exception("%s failed", route.operation.name)
+            response = spoken.serialise_error(
+                ServiceError("InternalServerException", f"{type(fault).__name__}: {fault}")
+            )
+            status, error = response.status, "InternalServerException"
+        finally:
+            self.calls.add(
+                at=arrived, service=service, operation=route.operation.name, members=members, status=status, error=error
+            )
+        return response
+
+    def is_control(self, path: str) -> bool:
+        """Whether a path belongs to the emulator itself rather than to a service."""
+        return path.startswith(_CONTROL)
+
+    def control(self, request: Request) -> Response:
+        """The emulator's own endpoints, in JSON.
+
+        ``/_emulator/faults`` (GET, POST one or a list, DELETE), ``/_emulator/calls`` (GET, DELETE),
+        ``/_emulator/request-rates`` (GET, PATCH ``{operation: requests a second, or null for no limit}``), and
+        ``/_emulator/log-subscriptions`` (GET, POST ``{"function", "log_group"?, "knowledge_base_arn"?}``, DELETE).
+        """
+        match request.method, request.path.removeprefix(_CONTROL).rstrip("/"):
+            case "GET", "faults":
+                return _json_response(200, self.faults.listed())
+            case "POST", "faults":
+                try:
+                    orders = json.loads(request.body)
+                    for order in orders if isinstance(orders, list) else [orders]:
+                        self.faults.add(order)
+                except (ValueError, RecursionError) as error:
+                    return _json_response(400, {"message": str(error)})
+                return _json_response(201, self.faults.listed())
+            case "DELETE", "faults":
+                self.faults.clear()
+                return _json_response(200, [])
+            case "GET", "request-rates":
+                return _json_response(200, self._request_rates)
+            case "PATCH", "request-rates":
+                try:
+                    self._set_request_rates(json.loads(request.body))
+                except (ValueError, RecursionError) as error:
+                    return _json_response(400, {"message": str(error)})
+                return _json_response(200, self._request_rates)
+            case "GET", "log-subscriptions":
+                return _json_response(200, [asdict(subscription) for subscription in self.vended_logs.subscriptions()])
+            case "POST", "log-subscriptions":
+                try:
+                    self.vended_logs.subscribe(Subscription(**json.loads(request.body)))
+                except (ValueError, TypeError, RecursionError) as error:
+                    return _json_response(400, {"message": str(error)})
+                return _json_response(201, {})
+            case "DELETE", "log-subscriptions":
+                self.vended_logs.unsubscribe_all()
+                return _json_response(200, [])
+            case "GET", "calls":
+                return _json_response(200, list(self.calls))
+            case "DELETE", "calls":
+                self.calls.clear()
+                return _json_response(200, [])
+        return _json_response(404, {"message": f"{request.method} {request.path} is not offered"})
+
+    def _set_request_rates(self, changes: Any) -> None:
+        """ValueError when they are not rates by operation; nothing is changed then."""
+        if not isinstance(changes, dict) or not all(
+            rate is None or (isinstance(rate, (int, float)) and not isinstance(rate, bool) and rate > 0)
+            for rate in changes.values()
+        ):
+            raise ValueError("request rates are a JSON object of positive numbers, or nulls, by operation")
+        merged = {**self._request_rates, **changes}
+        self._request_rates = {operation: rate for operation, rate in merged.items() if rate is not None}
+
+    def _answer(self, spoken: Protocol, service: str, operation: OperationModel, members: dict[str, Any]) -> Response:
+        perform = self._method(service, operation.name)
+        self._account.agenda.run_due()
+        self._spend_rate(operation.name, members)
+        faults = self.faults.striking(operation.name, members)
+        for fault in faults:
+            self._strike_before(fault.effect, fault.seconds, fault.code, fault.message)
+        with nullcontext() if service in _UNLOCKED else self._account.lock:
+            response = spoken.serialise(operation, perform(members), self._clock.wall_time)
+        if any(fault.effect == "broken_after_effect" for fault in faults):
+            raise ConnectionBrokenError
+        return response
+
+    def _strike_before(self, effect: str, seconds: float, code: str, message: str) -> None:
+        if effect == "latency":
+            sleep(self._clock.real_seconds_until(self._clock.now() + seconds) or 0.0)
+        elif effect == "error":
+            raise ServiceError(code, message)
+        elif effect == "broken_before_effect":
+            raise ConnectionBrokenError
+
+    def _method(self, service: str, operation: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        for holder in self._services[service]:
+            method: Callable[[dict[str, Any]], dict[str, Any]] | None = getattr(holder, xform_name(operation), None)
+            if method is not None:
+                return method
+        raise NotEmulatedError(f"{service}:{operation}")
+
+    def _spend_rate(self, operation: str, members: dict[str, Any]) -> None:
+        rate = self._request_rates.get(operation)
+        if rate is None:
+            return
+        base = self._account.knowledge_bases.get(members.get("knowledgeBaseId", "").rpartition("/")[2])
+        if operation == "Retrieve" and base is not None and base.managed:
+            minute = self._quotas.managed_retrievals_per_minute_per_knowledge_base
+            self._account.rates.take(f"Retrieve {base.identifier}", minute / 60, burst=minute)
+            self._account.rates.take("Retrieve MANAGED", self._quotas.managed_retrievals_per_second)
+            return
+        self._account.rates.take(operation, rate)
+
+
+def _json_response(status: int, content: Any) -> Response:
+    body = json.dumps(content, ensure_ascii=False, default=str).encode()
+    return Response(status, {"Content-Type": "application/json"}, body)

@@ -1,0 +1,1 @@
+"""Chunks are embedded, found for a question, and made into an answer."""

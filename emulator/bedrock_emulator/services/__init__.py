@@ -1,0 +1,1 @@
+"""The operations of the services, and the work that ingestion jobs do."""

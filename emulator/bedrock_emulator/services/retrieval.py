@@ -1,0 +1,218 @@
+"""Service ``bedrock-agent-runtime``: passages retrieved, and answers generated from them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bedrock_emulator.account import Account, index_key
+from bedrock_emulator.search.answering import Source, answer
+from bedrock_emulator.search.metadata_filters import predicate
+from bedrock_emulator.search.vector_index import Chunk, Hit
+from bedrock_emulator.wire.errors import NotEmulatedError, not_found, validation
+from bedrock_emulator.wire.paging import page
+from bedrock_emulator.world.records import KnowledgeBase, Session
+
+Members = dict[str, Any]
+
+SESSION_SECONDS = 24 * 3600  # AWS documentation, RetrieveAndGenerate, sessionId
+NO_ANSWER = "Sorry, I am unable to assist you with this request."
+MOST_RESULTS = 100  # over all pages; botocore model, numberOfResults
+DEFAULT_RESULTS = 5  # AWS documentation, "Configure and customize queries": the default maximum of results
+_MANAGED_PROFILE_ONLY = (
+    "anthropic.claude-haiku-4-5",
+    "anthropic.claude-sonnet-4",
+    "anthropic.claude-opus-4",
+    "amazon.nova-premier",
+)
+
+
+class Retrieval:
+    """Operations by their names in the model, in snake case. Called without holding the account's lock."""
+
+    def __init__(self, account: Account) -> None:
+        """``account`` holds the state."""
+        self._account = account
+
+    def retrieve(self, given: Members) -> Members:
+        """The passages nearest to the query, best first."""
+        base = self._knowledge_base(given["knowledgeBaseId"].rpartition("/")[2])
+        query = given["retrievalQuery"]
+        if "image" in query:
+            raise NotEmulatedError("retrievalQuery.image")
+        if "guardrailConfiguration" in given:
+            raise NotEmulatedError("guardrailConfiguration")
+        text = query.get("text", "")
+        self._check_text(text)
+        settings = given.get("retrievalConfiguration", {})
+        hits = self._search(base, text, settings)
+        scope = f"Retrieve {base.identifier} {text} {settings}"
+        shown, token = page(hits, scope, _number_of_results(settings), given.get("nextToken"))
+        results = [
+            {
+                **_reference(hit.chunk),
+                "score": hit.score,
+                **({"documentId": _document_id(hit.chunk)} if base.managed else {}),
+            }
+            for hit in shown
+        ]
+        return {"retrievalResults": results, "nextToken": token}
+
+    def retrieve_and_generate(self, given: Members) -> Members:
+        """An answer in the documents' own sentences, each with its citation."""
+        session, text, citations = self._answer(given)
+        return {"sessionId": session, "output": {"text": text}, "citations": citations}
+
+    def retrieve_and_generate_stream(self, given: Members) -> Members:
+        """The same answer as events."""
+        session, text, citations = self._answer(given)
+
+        def events() -> Iterator[Members]:
+            position = 0
+            for citation in citations:
+                part = citation["generatedResponsePart"]["textResponsePart"]
+                end = part["span"]["end"]
+                yield {"output": {"text": text[position : end + 1]}}
+                yield {"citation": {"citation": citation, **citation}}
+                position = end + 1
+
+        return {"sessionId": session, "stream": events()}
+
+    def _answer(self, given: Members) -> tuple[str, str, list[Members]]:
+        if "retrieveAndGenerateConfiguration" not in given:
+            raise validation("retrieveAndGenerateConfiguration is required.")
+        configuration = given["retrieveAndGenerateConfiguration"]
+        if configuration["type"] != "KNOWLEDGE_BASE":
+            raise NotEmulatedError(f"retrieveAndGenerateConfiguration.type {configuration['type']}")
+        settings = configuration.get("knowledgeBaseConfiguration")
+        if settings is None:
+            raise validation("knowledgeBaseConfiguration is required for type KNOWLEDGE_BASE.")
+        if "guardrailConfiguration" in settings.get("generationConfiguration", {}):
+            raise NotEmulatedError("guardrailConfiguration")
+        if "queryTransformationConfiguration" in settings.get("orchestrationConfiguration", {}):
+            raise NotEmulatedError("orchestrationConfiguration.queryTransformationConfiguration")
+        base = self._knowledge_base(settings["knowledgeBaseId"])
+        if base.managed:
+            # The restriction is documented, its words are not.
+            raise validation("RetrieveAndGenerate is not supported for a knowledge base of type MANAGED.")
+        text = given["input"]["text"]
+        self._check_text(text)
+        check_invocable(settings["modelArn"])
+        template = settings.get("generationConfiguration", {}).get("promptTemplate", {}).get("textPromptTemplate")
+        if template is not None and "$search_results$" not in template:
+            raise validation("The prompt template must contain the placeholder $search_results$.")
+        session = self._session(given.get("sessionId"), base)
+        retrieval = settings.get("retrievalConfiguration", {})
+        hits = self._search(base, text, retrieval)[: _number_of_results(retrieval)]
+        sources = [Source(hit.chunk.passage.statements, hit.score, hit.statement_scores) for hit in hits]
+        found = answer(self._account.embedder, sources)
+        if not found.parts:
+            # A refusal is one citation without references, as responses recorded in public code show.
+            return session, NO_ANSWER, [_citation(NO_ANSWER, 0, len(NO_ANSWER), [])]
+        citations = [
+            _citation(found.text, part.start, part.end, [hits[rank].chunk for rank in part.sources])
+            for part in found.parts
+        ]
+        return session, found.text, citations
+
+    def _search(self, base: KnowledgeBase, text: str, settings: Mapping[str, Any]) -> list[Hit]:
+        wrong = "vectorSearchConfiguration" if base.managed else "managedSearchConfiguration"
+        if wrong in settings:
+            raise validation(f"{wrong} is not supported for a knowledge base of type {base.configuration['type']}.")
+        search = settings.get("managedSearchConfiguration" if base.managed else "vectorSearchConfiguration", {})
+        for unsupported in ("implicitFilterConfiguration", "rerankingConfiguration"):
+            if unsupported in search:
+                raise NotEmulatedError(unsupported)
+        if search.get("overrideSearchType") == "HYBRID" and base.store_type == "S3_VECTORS":
+            raise validation(f"HYBRID search type is not supported for search operation on index {base.identifier}.")
+        let_through = predicate(search.get("filter"), base.store_type)
+        now = self._account.now()
+        key = index_key(base)
+        with self._account.lock:
+            if not base.managed and self._account.index(key) is None:
+                raise validation("The vector index of the knowledge base could not be found.")
+            contents = self._account.contents(key)
+        return contents.search(
+            self._account.embedder,
+            text,
+            lambda chunk: chunk.searchable_from <= now and let_through(chunk.metadata),
+            MOST_RESULTS,
+        )
+
+    def _knowledge_base(self, identifier: str) -> KnowledgeBase:
+        with self._account.lock:
+            base = self._account.knowledge_bases.get(identifier)
+            if base is None:
+                raise not_found(f"Knowledge Base with id {identifier} does not exist.")
+            if base.status in ("CREATING", "DELETING", "FAILED"):
+                raise validation(f"Knowledge base {base.identifier} is not in a valid status: {base.status}")
+            return base
+
+    def _check_text(self, text: str) -> None:
+        if not text.strip():
+            raise validation("Text input is required.")
+        most = self._account.quotas.query_characters
+        if len(text) > most:
+            raise validation(
+                "1 validation error detected: Value at 'text' failed to satisfy constraint: "
+                f"Member must have length less than or equal to {most}"
+            )
+
+    def _session(self, identifier: str | None, base: KnowledgeBase) -> str:
+        now = self._account.now()
+        with self._account.lock:
+            live = {key: session for key, session in self._account.sessions.items() if session.expires_at > now}
+            self._account.sessions = live
+            if identifier is None:
+                identifier = str(uuid.uuid4())
+                live[identifier] = Session(base.identifier, now + SESSION_SECONDS)
+            elif identifier not in live or live[identifier].knowledge_base_id != base.identifier:
+                # What another knowledge base's session is answered is not known; it is surely not let in.
+                raise validation(f"Session with Id {identifier} is not valid. Please check and try again.")
+            return identifier
+
+
+def check_invocable(model: str) -> None:
+    """ValidationException for a model that can be called through an inference profile only.
+
+    Which those are changes; the ones named here are documented ("Supported Regions and models for inference profiles").
+    """
+    name = model.rpartition("/")[2]
+    if "inference-profile" not in model and name.startswith(_MANAGED_PROFILE_ONLY):
+        raise validation(
+            f"Invocation of model ID {name} with on-demand throughput isn't supported. Retry your request with "
+            "the ID or ARN of an inference profile that contains this model."
+        )
+
+
+def _number_of_results(settings: Mapping[str, Any]) -> int:
+    for search in settings.values():
+        if "numberOfResults" in search:
+            return int(search["numberOfResults"])
+    return DEFAULT_RESULTS
+
+
+def _citation(text: str, start: int, end: int, chunks: list[Chunk]) -> Members:
+    return {
+        "generatedResponsePart": {
+            "textResponsePart": {
+                "text": text[start:end],
+                # The end is the last character itself, not the one after it, as in responses recorded in public code.
+                "span": {"start": start, "end": end - 1},
+            }
+        },
+        "retrievedReferences": [_reference(chunk) for chunk in chunks],
+    }
+
+
+def _reference(chunk: Chunk) -> Members:
+    if chunk.document.kind == "S3":
+        location = {"type": "S3", "s3Location": {"uri": chunk.document.reference}}
+    else:
+        location = {"type": "CUSTOM", "customDocumentLocation": {"id": chunk.document.reference}}
+    return {"content": {"type": "TEXT", "text": chunk.text}, "location": location, "metadata": chunk.metadata}
+
+
+def _document_id(chunk: Chunk) -> str:
+    return chunk.document.reference[:1825]

@@ -1,0 +1,76 @@
+"""The S3 side of a data source: which documents and sidecars are there, and their bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from bedrock_emulator.reading import sidecars
+from bedrock_emulator.world.records import DataSource, DocumentIdentifier
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object in the bucket."""
+
+    key: str
+    etag: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The documents by key, and the sidecars by the key of the document they describe."""
+
+    documents: dict[str, StoredObject]
+    sidecars: dict[str, StoredObject]
+
+
+@dataclass(frozen=True)
+class S3Source:
+    """A bucket, or the part of it under ``prefixes``, read with a boto3 S3 client."""
+
+    client: Any
+    bucket: str
+    prefixes: tuple[str, ...]
+
+    def listing(self) -> Listing:
+        """Every object, however many pages the list has. Keys that end in a slash stand for folders, not documents."""
+        documents, described = {}, {}
+        for stored in self._objects():
+            if stored.key.endswith(sidecars.SUFFIX):
+                described[stored.key.removesuffix(sidecars.SUFFIX)] = stored
+            elif not stored.key.endswith("/"):
+                documents[stored.key] = stored
+        return Listing(documents, described)
+
+    def read(self, key: str) -> bytes:
+        """The bytes of an object."""
+        body: bytes = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        return body
+
+    def identifier(self, key: str) -> DocumentIdentifier:
+        """The document of that key."""
+        return DocumentIdentifier("S3", f"s3://{self.bucket}/{key}")
+
+    def _objects(self) -> Iterator[StoredObject]:
+        paginator = self.client.get_paginator("list_objects_v2")
+        for prefix in self.prefixes:
+            for page in paginator.paginate(Bucket=self.bucket, Prefix=prefix):
+                for entry in page.get("Contents", ()):
+                    yield StoredObject(entry["Key"], entry["ETag"], entry["Size"])
+
+
+def s3_source(source: DataSource, client: Any) -> S3Source:
+    """The bucket of a data source of type S3, or of a MANAGED knowledge base's S3 connector."""
+    configuration = source.members["dataSourceConfiguration"]
+    if configuration["type"] == "S3":
+        settings = configuration["s3Configuration"]
+        return S3Source(
+            client, settings["bucketArn"].rpartition(":")[2], tuple(settings.get("inclusionPrefixes", ("",)))
+        )
+    connection = configuration["managedKnowledgeBaseConnectorConfiguration"]["connectorParameters"][
+        "connectionConfiguration"
+    ]
+    return S3Source(client, connection["bucketName"], ("",))

@@ -1,0 +1,1 @@
+"""What the emulator plays in: time, quotas, faults, roles, logs, and the records of what was made."""
