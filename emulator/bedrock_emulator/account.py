@@ -27,7 +27,6 @@ from bedrock_emulator.world.records import (
     VectorBucket,
 )
 from bedrock_emulator.world.service_roles import ServiceRole
-from bedrock_emulator.world.vended_logs import VendedLogs
 
 _ID_CHARACTERS = string.ascii_uppercase + string.digits
 # "Remembered for minutes only", users report; ten is our reading.
@@ -69,7 +68,6 @@ class Account:
         self.agenda = Agenda(clock, self.lock)
         self.faults = Faults()
         self.rates = RateLimiter(clock)
-        self.vended_logs = VendedLogs(account, clock, client_factory)
         self.knowledge_bases: dict[str, KnowledgeBase] = {}
         self.data_sources: dict[tuple[str, str], DataSource] = {}
         self.jobs: dict[tuple[str, str], list[IngestionJob]] = {}

@@ -7,7 +7,6 @@ import logging
 import typing
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from time import sleep
@@ -34,7 +33,6 @@ from bedrock_emulator.world.calls import Calls
 from bedrock_emulator.world.clock import Clock, ScaledClock
 from bedrock_emulator.world.faults import Faults
 from bedrock_emulator.world.quotas import Quotas
-from bedrock_emulator.world.vended_logs import Subscription, VendedLogs
 
 _log = logging.getLogger(__name__)
 
@@ -124,11 +122,6 @@ class Emulator:
         """The faults on order."""
         return self._account.faults
 
-    @property
-    def vended_logs(self) -> VendedLogs:
-        """The vended logs, to subscribe to."""
-        return self._account.vended_logs
-
     def knowledge_base_tags(self) -> dict[str, dict[str, str]]:
         """By the knowledge bases' ARNs."""
         with self._account.lock:
@@ -182,9 +175,8 @@ class Emulator:
     def control(self, request: Request) -> Response:
         """The emulator's own endpoints, in JSON.
 
-        ``/_emulator/faults`` (GET, POST one or a list, DELETE), ``/_emulator/calls`` (GET, DELETE),
-        ``/_emulator/request-rates`` (GET, PATCH ``{operation: requests a second, or null for no limit}``), and
-        ``/_emulator/log-subscriptions`` (GET, POST ``{"function", "log_group"?, "knowledge_base_arn"?}``, DELETE).
+        ``/_emulator/faults`` (GET, POST one or a list, DELETE), ``/_emulator/calls`` (GET, DELETE), and
+        ``/_emulator/request-rates`` (GET, PATCH ``{operation: requests a second, or null for no limit}``).
         """
         match request.method, request.path.removeprefix(_CONTROL).rstrip("/"):
             case "GET", "faults":
@@ -208,17 +200,6 @@ class Emulator:
                 except (ValueError, RecursionError) as error:
                     return _json_response(400, {"message": str(error)})
                 return _json_response(200, self._request_rates)
-            case "GET", "log-subscriptions":
-                return _json_response(200, [asdict(subscription) for subscription in self.vended_logs.subscriptions()])
-            case "POST", "log-subscriptions":
-                try:
-                    self.vended_logs.subscribe(Subscription(**json.loads(request.body)))
-                except (ValueError, TypeError, RecursionError) as error:
-                    return _json_response(400, {"message": str(error)})
-                return _json_response(201, {})
-            case "DELETE", "log-subscriptions":
-                self.vended_logs.unsubscribe_all()
-                return _json_response(200, [])
             case "GET", "calls":
                 return _json_response(200, list(self.calls))
             case "DELETE", "calls":

@@ -72,7 +72,6 @@ class IngestionJobs:
             {effect: account.faults.of_effect(effect, "StartIngestionJob", given) for effect in _FAULTS},
         )
         account.agenda.at(now + STARTING, run.begin)
-        account.vended_logs.job_changed(base, job, "INGESTION_JOB_STARTED")
         return {"ingestionJob": _job(job)}
 
     def get_ingestion_job(self, given: Members) -> Members:
@@ -125,8 +124,6 @@ class IngestionJobs:
 
     def _stopped(self, job: IngestionJob) -> None:
         job.status, job.updated_at = "STOPPED", self._account.now()
-        base = self._account.knowledge_base(job.knowledge_base_id)
-        self._account.vended_logs.job_changed(base, job, "STOPPED")
 
     def _find(self, given: Members) -> IngestionJob:
         source = self._account.data_source(given["knowledgeBaseId"], given["dataSourceId"])
@@ -206,8 +203,6 @@ class _Run:
         with self._account.lock:
             due = self._job.started_at + SMALL_SYNC + PER_DOCUMENT * documents
             self._account.agenda.at(due, end)
-            if self._job.status == "IN_PROGRESS":
-                self._account.vended_logs.job_changed(self._base, self._job, "CRAWLING_COMPLETED")
 
     def _outcome(self, rules: Rules) -> tuple[Callable[[], None], int]:
         fault = self._faults["job_fails"]
@@ -269,15 +264,12 @@ class _Run:
             self._source.documents[identifier] = replace(document, updated_at=now)
         self._job.status, self._job.updated_at = "COMPLETE", now
         self._job.statistics, self._job.failure_reasons = outcome.statistics, outcome.failure_reasons
-        self._account.vended_logs.documents_ended(self._base, self._job, outcome.documents.values())
-        self._account.vended_logs.job_changed(self._base, self._job, "COMPLETE")
 
     def _fail(self, reasons: list[str]) -> None:
         if self._job.status != "IN_PROGRESS":
             return
         self._job.status, self._job.updated_at = "FAILED", self._account.now()
         self._job.failure_reasons = reasons
-        self._account.vended_logs.job_changed(self._base, self._job, "FAILED")
 
 
 def _job(job: IngestionJob) -> Members:
