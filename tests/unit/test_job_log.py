@@ -33,6 +33,7 @@ class TestNews:
             (STARTING, IN_PROGRESS, False),
             (IN_PROGRESS, IN_PROGRESS, False),
             (IN_PROGRESS, STOPPING, False),
+            (STARTING, JobStatus.UNKNOWN, True),
         ],
     )
     def test_a_step_on_the_way_is_news_unless_it_is_behind(

@@ -92,8 +92,4 @@ def _documents(details: Sequence[Mapping[str, Any]]) -> Iterator[IngestedDocumen
         uri = detail["identifier"].get("s3", {}).get("uri")
         if uri is not None:
             reason = writable(detail.get("statusReason") or "")
-            yield IngestedDocument(uri, _status(detail["status"]), reason, detail.get("updatedAt"))
-
-
-def _status(status: str) -> IngestedStatus:
-    return IngestedStatus(status) if status in set(IngestedStatus) else IngestedStatus.UNKNOWN
+            yield IngestedDocument(uri, IngestedStatus(detail["status"]), reason, detail.get("updatedAt"))

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 
+from kbfleet.domain.aws_status import AwsStatus
 from kbfleet.domain.document_names import words_and_names
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import DataSourceReference, TenantId
 
 
-class JobStatus(StrEnum):
+class JobStatus(AwsStatus):
     """Source: botocore service model of bedrock-agent, shape IngestionJobStatus."""
 
     STARTING = "STARTING"
@@ -26,6 +27,7 @@ class JobStatus(StrEnum):
     FAILED = "FAILED"
     STOPPING = "STOPPING"
     STOPPED = "STOPPED"
+    UNKNOWN = "UNKNOWN"
 
     @property
     def ended(self) -> bool:
@@ -112,7 +114,7 @@ class IngestionJob:
         return None
 
 
-_COURSE = (JobStatus.STARTING, JobStatus.IN_PROGRESS, JobStatus.STOPPING)
+_COURSE = (JobStatus.UNKNOWN, JobStatus.STARTING, JobStatus.IN_PROGRESS, JobStatus.STOPPING)
 
 
 @dataclass(frozen=True, slots=True)
