@@ -278,6 +278,23 @@ class KnowledgeBasesSuite:
         assert found.reads_as(wanted)
         assert (found.status, found.deletion_policy) == (DataSourceStatus.AVAILABLE, "DELETE")
 
+    def test_a_data_source_that_somebody_has_renamed_gets_its_name_back_once_nobody_else_has_it(
+        self, world: World
+    ) -> None:
+        data_source = world.data_source()
+        wanted = world.data_source_configuration()
+        world.knowledge_bases.update_data_source(data_source, "renamed", wanted)
+        found = world.knowledge_bases.data_source(data_source)
+        assert found is not None
+        assert found.name == "renamed"
+        other = world.create_data_source(data_source.knowledge_base_id, token="other")
+        with pytest.raises(ResourceConflict, match="documents"):
+            world.knowledge_bases.update_data_source(data_source, "documents", wanted)
+        world.knowledge_bases.delete_data_source(replace(data_source, data_source_id=other))
+        world.advance(60)
+        world.knowledge_bases.update_data_source(data_source, "documents", wanted)
+        assert world.stored_data_source(data_source).reads_as(wanted)
+
     # --- ingestion jobs ---
 
     def test_a_job_starts_runs_and_completes(self, world: World) -> None:

@@ -109,6 +109,16 @@ class TestALook:
         added = {add_in_console(fleet, f"quick-test-{number}").data_source_id for number in range(4)}
         assert {finding.name for finding in look(fleet).findings} == added
 
+    def test_our_own_data_source_that_somebody_has_renamed_is_nobody_elses(self, fleet: Fleet) -> None:
+        fleet.knowledge_bases.update_data_source(own(fleet), "our-manuals", configuration=reading(fleet, ACME))
+        assert not look(fleet).findings
+
+    def test_a_record_that_names_what_reads_anothers_bucket_makes_it_nobodys_own(self, fleet: Fleet) -> None:
+        added = add_in_console(fleet)
+        record = fleet.registry.get(ACME)
+        fleet.registry.replace(replace(record, data_source_id=added.data_source_id), fence=record.fence)
+        assert [finding.name for finding in look(fleet).findings] == [added.data_source_id]
+
     def test_our_own_data_source_that_reads_anothers_bucket_is_named(self, fleet: Fleet) -> None:
         fleet.knowledge_bases.update_data_source(own(fleet), "documents", configuration=reading(fleet, SAKURA))
         (finding,) = look(fleet).findings

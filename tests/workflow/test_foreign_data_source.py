@@ -150,6 +150,27 @@ def test_our_own_data_source_that_was_made_to_read_anothers_bucket_is_put_right_
     assert len(messages(slack)) == 2
 
 
+def test_our_own_data_source_that_was_renamed_is_kept_with_what_it_has_brought_and_named_again(
+    fleet: VirtualFleet, lives: Lives
+) -> None:
+    agent = lives.client("bedrock-agent")
+    own = lives.data_source("alpha")
+    found = agent.get_data_source(**own)["dataSource"]
+    agent.update_data_source(
+        **own, name="our-manuals", dataSourceConfiguration=found["dataSourceConfiguration"], dataDeletionPolicy="DELETE"
+    )
+    assert foreign(reconcile(lives)) == []
+    with fleet.disturbed(lambda call, _: _never("DeleteDataSource", call)):
+        lives.provisioned("alpha")
+    assert lives.data_source("alpha") == own
+    assert agent.get_data_source(**own)["dataSource"]["name"] == found["name"]
+    assert ask(lives, TENTS)["status"] == 200
+
+
+def _never(operation: str, call: Call) -> None:
+    assert call.operation != operation
+
+
 @pytest.mark.parametrize("moment", [Moment.BEFORE, Moment.AFTER])
 def test_a_run_that_dies_while_it_puts_that_right_is_taken_up_by_the_next(
     fleet: VirtualFleet, lives: Lives, moment: Moment

@@ -252,7 +252,10 @@ class KnowledgeBases(Protocol):
     def update_data_source(
         self, data_source: DataSourceReference, name: str, configuration: Mapping[str, object]
     ) -> None:
-        """Makes it read what `configuration` says."""
+        """Makes it read what `configuration` says, and gives it that name.
+
+        Raises: ResourceConflict when another has the name.
+        """
         ...
 
     def retain_vectors(self, data_source: DataSourceReference) -> None:

@@ -11,5 +11,5 @@ class AwsStatus(StrEnum):
     from it."""
 
     @classmethod
-    def _missing_(cls, value: object) -> Self:
+    def _missing_(cls, value: object) -> Self:  # noqa: ARG003 - whatever it is
         return cls["UNKNOWN"]

@@ -15,7 +15,7 @@ from kbfleet.domain.incident import Concern
 from kbfleet.domain.isolation import MAX_NAMED, Breach, IsolationVerified, SeenIn
 from kbfleet.domain.reconciliation import Disagreement, Finding, ResourceKind
 from kbfleet.domain.tenant import DataSourceReference, TenantStatus
-from kbfleet.usecases.data_sources import own_data_source
+from kbfleet.usecases.data_sources import data_sources_of
 from kbfleet.usecases.reservations import store_of
 
 if TYPE_CHECKING:
@@ -192,19 +192,16 @@ class IsolationLook:
     ) -> tuple[DataSourceReference | None, tuple[Finding, ...]]:
         """Returns: the tenant's own one, and what is foreign."""
         tenant_id = tenant.tenant_id
-        listed = self.knowledge_bases.data_sources(knowledge_base_id)
-        own = own_data_source(listed, tenant, self.names)
-        found = [_foreign(ResourceKind.DATA_SOURCE, one.data_source_id, tenant_id) for one in listed if one != own]
-        if own is None:
-            return None, tuple(found)
-        reference = DataSourceReference(knowledge_base_id, own.data_source_id)
-        described = self.knowledge_bases.data_source(reference)
-        if described is None:
-            return None, tuple(found)
         wanted = store_of(tenant, self.stores).data_source_configuration(self.names.bucket(tenant_id))
-        if not described.reads(wanted):
-            found.append(_foreign(ResourceKind.BUCKET, f"of data source {own.data_source_id}", tenant_id))
-        return reference, tuple(found)
+        there = data_sources_of(
+            tenant, knowledge_base_id, wanted, knowledge_bases=self.knowledge_bases, names=self.names
+        )
+        found = [_foreign(ResourceKind.DATA_SOURCE, one.data_source_id, tenant_id) for one in there.foreign]
+        if there.own is None:
+            return None, tuple(found)
+        if not there.own.reads(wanted):
+            found.append(_foreign(ResourceKind.BUCKET, f"of data source {there.own.data_source_id}", tenant_id))
+        return DataSourceReference(knowledge_base_id, there.own.data_source_id), tuple(found)
 
     def _of_documents(self, tenant: Tenant, own: DataSourceReference) -> tuple[tuple[Finding, ...], bool]:
         """Returns: what is foreign, and whether all documents were seen."""

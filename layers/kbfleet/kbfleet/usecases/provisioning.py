@@ -38,7 +38,7 @@ from kbfleet.domain.tenant import (
     TenantStatus,
     Workflow,
 )
-from kbfleet.usecases.data_sources import delete_data_source, own_data_source
+from kbfleet.usecases.data_sources import data_sources_of, delete_data_source
 from kbfleet.usecases.ingestion import update_sync
 from kbfleet.usecases.isolation import announce_breach
 from kbfleet.usecases.reservations import (
@@ -428,6 +428,7 @@ def ensure_data_source(
 ) -> str:
     """The knowledge base reads the tenant's bucket, and nothing else. Returns: the data source's id.
 
+    One of ours that was renamed gets its name back, with all that it has brought.
     Whatever else it reads is deleted, with what it has brought. A data source of ours that has read another bucket is
     changed back, and then has not been synced yet: what it has brought stays until it is.
 
@@ -439,14 +440,13 @@ def ensure_data_source(
     knowledge_base_id = _required(tenant.knowledge_base_id, tenant, "knowledge base")
     name = names.data_source()
     wanted = store_of(tenant, stores).data_source_configuration(names.bucket(tenant.tenant_id))
-    listed = knowledge_bases.data_sources(knowledge_base_id)
-    own = own_data_source(listed, tenant, names)
-    foreign = [one for one in listed if one != own]
-    if unheard := [one.data_source_id for one in foreign if one.status is not DataSourceStatus.DELETING]:
-        resources = [f"data source {data_source_id}" for data_source_id in unheard]
+    there = data_sources_of(tenant, knowledge_base_id, wanted, knowledge_bases=knowledge_bases, names=names)
+    found, foreign = there.own, there.foreign
+    if foreign:
+        # Also of one that is going already: somebody else may have deleted it, and nobody have heard of it.
+        resources = [f"data source {one.data_source_id}" for one in foreign]
         _breached(tenant.tenant_id, resources, announcements, clock)
     stuck = [problem for one in foreign if (problem := _removal_problem(knowledge_base_id, one, knowledge_bases))]
-    found = knowledge_bases.data_source(DataSourceReference(knowledge_base_id, own.data_source_id)) if own else None
     if found is None:
         token = client_token(knowledge_base_id, name, str(tenant.fence), configuration=wanted)
         try:
@@ -459,14 +459,17 @@ def ensure_data_source(
                 raise NotReadyYet(f"Data source {name} of {knowledge_base_id} exists, but is not listed yet.") from None
     keep(tenant, replace(tenant, data_source_id=found.data_source_id), registry=registry, clock=clock)
     found.require_usable()
-    if not found.reads_as(wanted):
+    taken = any(one.name == name for one in foreign)  # until that one is gone, ours can be everything but renamed
+    if not found.reads_as(wanted) or (found.name != name and not taken):
         if not found.reads(wanted):
             resources = [f"bucket of data source {found.data_source_id}"]
             _breached(tenant.tenant_id, resources, announcements, clock)
             # Before it is changed: after a crash in between, nobody could tell any more.
             update_sync(tenant.tenant_id, lambda sync: sync.not_to_be_trusted(), ledger=ledger)
         knowledge_bases.update_data_source(
-            DataSourceReference(knowledge_base_id, found.data_source_id), name, configuration=wanted
+            DataSourceReference(knowledge_base_id, found.data_source_id),
+            found.name if taken else name,
+            configuration=wanted,
         )
         raise NotReadyYet(f"Data source {name} of {knowledge_base_id} is being changed back to what it should be.")
     if stuck:
