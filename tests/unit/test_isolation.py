@@ -11,14 +11,17 @@ from hypothesis import strategies as st
 
 from kbfleet.domain import signals
 from kbfleet.domain.documents import IngestedStatus
-from kbfleet.domain.errors import AccessRefused, Throttled
+from kbfleet.domain.errors import AccessRefused, TenantNotActive, Throttled
 from kbfleet.domain.incident import SIGNALS_KEPT, Concern
+from kbfleet.domain.ingestion import Debounce, Priority, Sync, SyncState
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus
 from kbfleet.domain.reconciliation import ResourceKind
 from kbfleet.domain.tenant import DataSourceReference, TenantId, TenantStatus, Workflow
 from kbfleet.usecases.incidents import IncidentDesk
+from kbfleet.usecases.ingestion import note_changes
 from kbfleet.usecases.isolation import MAX_DOCUMENT_PAGES, IsolationRound
+from kbfleet.usecases.sync_schedule import SyncSchedule
 from tests.support.clock import START
 from tests.support.fakes import InMemoryIncidents, RecordingAlertChannel
 from tests.support.fleet import Fleet
@@ -163,6 +166,88 @@ class TestALook:
         record = fleet.registry.get(ACME)
         fleet.registry.replace(replace(record, status=status), fence=record.fence)
         assert look(fleet) == IsolationRound((), 1, 0, ())
+
+
+class TestADataSourceOfOursThatReadsAnothersBucket:
+    """Nothing is synced from it until provisioning has put it right."""
+
+    @pytest.fixture
+    def fleet(self, fleet: Fleet) -> Fleet:
+        fleet.knowledge_bases.update_data_source(own(fleet), "documents", configuration=reading(fleet, SAKURA))
+        return fleet
+
+    def test_no_job_is_started_any_more_and_what_was_requested_is_remembered(self, fleet: Fleet) -> None:
+        fleet.request(ACME, Priority.CHANGED)
+        look(fleet)
+        assert fleet.ledger.find(ACME).distrusted
+        fleet.tick_until_idle()
+        assert not fleet.knowledge_bases.jobs
+        assert fleet.ledger.find(ACME).pending_changes
+
+    def test_a_job_that_runs_is_followed_to_its_end_and_nothing_comes_behind_it(self, fleet: Fleet) -> None:
+        fleet.request(ACME)
+        fleet.tick()
+        note_changes(
+            ACME,
+            registry=fleet.registry,
+            ledger=fleet.ledger,
+            ticks=fleet.ticks,
+            clock=fleet.clock,
+            debounce=Debounce(A_MINUTE, A_MINUTE),
+        )
+        look(fleet)
+        fleet.clock.advance(600)
+        fleet.tick_until_idle()
+        entry = fleet.ledger.find(ACME)
+        assert (entry.job, entry.state, len(fleet.knowledge_bases.jobs)) == (None, SyncState.IDLE, 1)
+        assert not entry.has_synced(own(fleet).data_source_id)
+
+    def test_whoever_asks_for_a_sync_is_told_what_to_do_and_changes_are_noted(self, fleet: Fleet) -> None:
+        look(fleet)
+        with pytest.raises(TenantNotActive, match="kbfleet tenant add acme"):
+            fleet.request(ACME)
+
+    def test_neither_the_schedule_nor_a_resumption_has_it_synced(self, fleet: Fleet) -> None:
+        look(fleet)
+        schedule = SyncSchedule(
+            fleet.registry, fleet.ledger, fleet.ticks, fleet.clock, timedelta(hours=1), timedelta(seconds=10), A_MINUTE
+        )
+        fleet.clock.advance(timedelta(days=1).total_seconds())
+        assert ACME not in schedule.run().requested
+        entry = fleet.ledger.find(ACME).put_on_hold(fence=5).taken_off_hold(fleet.clock.now(), fence=6)
+        assert entry.requested(fleet.clock.now(), Priority.REQUESTED).state is SyncState.IDLE
+
+    def test_one_that_provisioning_puts_right_at_that_moment_is_not_distrusted_for_it(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wanted, described = reading(fleet, ACME), fleet.knowledge_bases.data_source
+        find = fleet.ledger.find
+
+        def put_right_meanwhile(data_source: DataSourceReference) -> DataSource | None:
+            found = described(data_source)
+            if data_source == own(fleet):
+                fleet.knowledge_bases.update_data_source(data_source, "documents", configuration=wanted)
+            return found
+
+        monkeypatch.setattr(fleet.knowledge_bases, "data_source", put_right_meanwhile)
+        look(fleet)
+        assert not find(ACME).distrusted
+
+    def test_nor_is_one_whose_entry_provisioning_has_written_meanwhile(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        find = fleet.ledger.find
+
+        def trusted_meanwhile(tenant_id: TenantId) -> Sync:
+            monkeypatch.setattr(fleet.ledger, "find", find)
+            read = find(tenant_id)
+            fleet.ledger.save(read.not_to_be_trusted())
+            fleet.ledger.save(find(tenant_id).trusted_again(fleet.clock.now()))
+            return read
+
+        monkeypatch.setattr(fleet.ledger, "find", trusted_meanwhile)
+        look(fleet)
+        assert not find(ACME).distrusted
 
 
 class TestARound:

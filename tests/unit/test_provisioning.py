@@ -826,6 +826,33 @@ class TestEnsureDataSource:
         assert made.data_source_id not in {own.data_source_id, other.data_source_id}
         assert made.reads(run.fleet.store.data_source_configuration(NAMES.bucket(ACME)))
 
+    def test_one_that_was_distrusted_is_trusted_and_synced_once_it_reads_the_tenants_bucket_again(
+        self, run: Provisioning
+    ) -> None:
+        own = self.own(run)
+        run.fleet.knowledge_bases.update_data_source(
+            own, "documents", configuration=run.fleet.store.data_source_configuration(NAMES.bucket(SAKURA))
+        )
+        with pytest.raises(NotReadyYet):
+            run.data_source()
+        assert run.fleet.ledger.find(ACME).distrusted
+        run.data_source()
+        entry = run.fleet.ledger.find(ACME)
+        assert (entry.distrusted, entry.state, entry.trusted_from) == (False, SyncState.QUEUED, 1)
+        run.data_source()
+        assert run.fleet.ledger.find(ACME) == entry
+        run.first_sync()
+        run.fleet.tick_until_idle()
+        assert isinstance(run.fleet.callbacks.answer("token"), SucceededTask)
+        assert run.fleet.ledger.find(ACME).has_synced(own.data_source_id)
+        assert len(run.fleet.knowledge_bases.jobs) == 1
+
+    def test_a_first_sync_does_not_wait_in_vain_for_one_that_is_distrusted_since(self, run: Provisioning) -> None:
+        self.own(run)
+        run.fleet.ledger.save(run.fleet.ledger.find(ACME).not_to_be_trusted())
+        with pytest.raises(DataSourceFailed, match="is not tenant acme"):
+            run.first_sync()
+
     def test_a_recorded_one_that_is_being_deleted_costs_the_one_in_its_place_nothing(self, run: Provisioning) -> None:
         own = self.own(run)
         going = self.add_another(run, "our-manuals", reading=ACME, status="DELETING")

@@ -142,6 +142,11 @@ def test_our_own_data_source_that_was_made_to_read_anothers_bucket_is_put_right_
     (name,) = foreign(reconcile(lives))
     assert name == f"of data source {data_sources(lives)[0]}"
     tell(fleet)
+    jobs = lives.client("bedrock-agent").list_ingestion_jobs
+    before = len(jobs(**lives.data_source("alpha"))["ingestionJobSummaries"])
+    lives.upload("alpha", "another.md", "A canoe is rented for a day at most.")
+    fleet.timeline.run_for(1_200)
+    assert len(jobs(**lives.data_source("alpha"))["ingestionJobSummaries"]) == before
     lives.provisioned("alpha")
     assert ask(lives, TENTS)["status"] == 200
     assert HOUSE not in json.dumps(ask(lives, HOUSE))

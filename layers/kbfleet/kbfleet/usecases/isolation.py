@@ -16,6 +16,7 @@ from kbfleet.domain.isolation import MAX_NAMED, Breach, IsolationVerified, SeenI
 from kbfleet.domain.reconciliation import Disagreement, Finding, ResourceKind
 from kbfleet.domain.tenant import DataSourceReference, TenantStatus
 from kbfleet.usecases.data_sources import data_sources_of
+from kbfleet.usecases.ingestion import save_sync
 from kbfleet.usecases.reservations import store_of
 
 if TYPE_CHECKING:
@@ -199,9 +200,21 @@ class IsolationLook:
         found = [_foreign(ResourceKind.DATA_SOURCE, one.data_source_id, tenant_id) for one in there.foreign]
         if there.own is None:
             return None, tuple(found)
+        reference = DataSourceReference(knowledge_base_id, there.own.data_source_id)
         if not there.own.reads(wanted):
             found.append(_foreign(ResourceKind.BUCKET, f"of data source {there.own.data_source_id}", tenant_id))
-        return DataSourceReference(knowledge_base_id, there.own.data_source_id), tuple(found)
+            self._distrust(tenant_id, reference, wanted)
+        return reference, tuple(found)
+
+    def _distrust(self, tenant_id: TenantId, data_source: DataSourceReference, wanted: Mapping[str, object]) -> None:
+        """Has no job started from it any more, unless somebody has put it right meanwhile."""
+        entry = self.ledger.find(tenant_id)
+        # Looked at once more behind that: whoever puts it right from here on writes the entry, and then this does not.
+        again = self.knowledge_bases.data_source(data_source)
+        if entry.distrusted or again is None or again.reads(wanted):
+            return
+        with suppress(ConcurrentUpdate):
+            save_sync(entry, entry.not_to_be_trusted(), ledger=self.ledger)
 
     def _of_documents(self, tenant: Tenant, own: DataSourceReference) -> tuple[tuple[Finding, ...], bool]:
         """Returns: what is foreign, and whether all documents were seen."""

@@ -430,7 +430,8 @@ def ensure_data_source(
 
     One of ours that was renamed gets its name back, with all that it has brought.
     Whatever else it reads is deleted, with what it has brought. A data source of ours that has read another bucket is
-    changed back, and then has not been synced yet: what it has brought stays until it is.
+    changed back, and then has not been synced yet: what it has brought stays until it is. Until it reads the tenant's,
+    no job is started.
 
     Raises:
         DataSourceFailed: see `DataSource.require_usable`; or one that should not be there cannot be deleted.
@@ -472,6 +473,7 @@ def ensure_data_source(
             configuration=wanted,
         )
         raise NotReadyYet(f"Data source {name} of {knowledge_base_id} is being changed back to what it should be.")
+    update_sync(tenant.tenant_id, lambda sync: sync.trusted_again(clock.now()), ledger=ledger)
     if stuck:
         raise DataSourceFailed(
             f"Tenant {tenant.tenant_id}'s knowledge base {knowledge_base_id} reads what is not the tenant's: "
@@ -560,6 +562,7 @@ def run_first_sync(
     Raises:
         LeaseLost: also when whoever has taken the tenant meanwhile has put its entry on hold, where this task would
             wait in vain.
+        DataSourceFailed: the data source was seen to read another bucket since it was ensured.
     """
     tenant = held(reservation, registry)
     data_source_id = _required(tenant.data_source_id, tenant, "data source")
@@ -572,7 +575,13 @@ def run_first_sync(
         served = sync.taken_off_hold(now, reservation.fence)
         if served.on_hold:
             raise LeaseLost(f"Tenant {tenant.tenant_id} was taken out of service while it was provisioned.")
-        return served.of_kind(kind).trusted_again().requested(now, Priority.REQUESTED, task_token)
+        if served.distrusted:
+            raise DataSourceFailed(
+                f"Data source {data_source_id} was seen to read a bucket that is not tenant {tenant.tenant_id}'s, "
+                "after it had been ensured.",
+                remedy="Find out who changes it, then provision the tenant again.",
+            )
+        return served.of_kind(kind).requested(now, Priority.REQUESTED, task_token)
 
     well = incidents.timeline(str(tenant.tenant_id), Concern.ISOLATION).settled
     if well and ledger.find(tenant.tenant_id).has_synced(data_source_id):
