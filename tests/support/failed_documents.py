@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from kbfleet.domain.answer import AskableTenant
 from kbfleet.domain.document_names import key_in
 from kbfleet.domain.document_trace import Probe
 from kbfleet.domain.documents import (
@@ -17,7 +18,8 @@ from kbfleet.domain.documents import (
     IngestedStatus,
     StoredDocument,
 )
-from kbfleet.domain.errors import CapacityExceeded, ConcurrentUpdate, RequestRefused
+from kbfleet.domain.errors import CapacityExceeded, ConcurrentUpdate, KbfleetError, RequestRefused
+from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import DataSourceReference, ResourceNames, TenantId
 from kbfleet.ports import Clock, FailedDocumentPage
@@ -136,6 +138,21 @@ class InMemoryRetrievalProbe:
     def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, bucket: str, uri: str) -> Probe:
         key_in(bucket, uri)
         return Probe(found=not self.refusal and uri in self.findable, refusal=self.refusal)
+
+
+class InMemoryPassageSearch:
+    """`kbfleet.ports.PassageSearch`, for whichever tenant: it finds `uris`, says that it is `whole`, or raises
+    `refusal`."""
+
+    def __init__(self) -> None:
+        self.uris: list[str] = []
+        self.whole = True
+        self.refusal: KbfleetError | None = None
+
+    def search(self, tenant: AskableTenant, kind: KnowledgeBaseKind, own: DataSourceReference) -> FoundPassages:
+        if self.refusal is not None:
+            raise self.refusal
+        return FoundPassages(tuple(self.uris), self.whole)
 
 
 class InMemoryIngestedDocuments:

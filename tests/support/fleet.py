@@ -28,6 +28,7 @@ from tests.support.fakes import (
     InMemoryKnowledgeBases,
     InMemoryKnowledgeStore,
     InMemoryLogDeliveries,
+    InMemoryPassageSearch,
     InMemoryRetrievalProbe,
     InMemoryStoredDocuments,
     InMemorySyncLedger,
@@ -81,6 +82,7 @@ class Fleet:
     ingested_documents: InMemoryIngestedDocuments = field(init=False)
     isolation_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     retrieval_probe: InMemoryRetrievalProbe = field(default_factory=InMemoryRetrievalProbe)
+    passage_search: InMemoryPassageSearch = field(default_factory=InMemoryPassageSearch)
 
     def __post_init__(self) -> None:
         self.records = InMemoryTenantRecords(self.ledger)
@@ -157,6 +159,7 @@ class Fleet:
             stores=self.stores,
             knowledge_bases=self.knowledge_bases,
             ingested_documents=self.ingested_documents,
+            passage_search=self.passage_search,
             incidents=self.incidents,
             announcements=self.announcements,
             rounds=self.isolation_rounds,

@@ -332,6 +332,35 @@ class TestWhenItIsOver:
         look(fleet)
         assert is_open(fleet)
 
+    def test_credentials_that_still_open_nothing_end_nothing(self, fleet: Fleet) -> None:
+        fleet.announcements.isolation_breached(Breach(ACME, CREDENTIALS, ("knowledge base KB",), fleet.clock.now()))
+        told(fleet)
+        fleet.clock.advance(1)
+        fleet.passage_search.refusal = AccessRefused("not authorized to perform: bedrock:Retrieve")
+        look(fleet)
+        assert is_open(fleet)
+        fleet.passage_search.refusal = None
+        look(fleet)
+        assert not is_open(fleet)
+
+    def test_passages_that_a_data_source_has_left_behind_keep_it_open_and_are_named(self, fleet: Fleet) -> None:
+        fleet.passage_search.uris = [f"s3://{NAMES.bucket(ACME)}/own.md", f"s3://{NAMES.bucket(SAKURA)}/secret.md"]
+        assert not look(fleet).findings  # without an open breach, nothing is searched
+        open_breach(fleet)
+        (finding,) = look(fleet).findings
+        assert (finding.kind, finding.name) == (
+            ResourceKind.PASSAGES,
+            f"of knowledge base {own(fleet).knowledge_base_id}",
+        )
+        assert "secret" not in f"{finding} {fleet.announcements.breaches}"
+        assert is_open(fleet)
+
+    def test_a_search_that_cannot_tell_ends_nothing(self, fleet: Fleet) -> None:
+        fleet.passage_search.whole = False
+        open_breach(fleet)
+        assert not look(fleet).findings
+        assert is_open(fleet)
+
     def test_an_index_that_was_not_synced_since_it_was_put_right_ends_nothing(self, fleet: Fleet) -> None:
         fleet.ledger.save(fleet.ledger.find(ACME).not_to_be_trusted())
         open_breach(fleet)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.errors import KbfleetError
     from kbfleet.domain.incident import Concern, Incident, Timeline
     from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Priority, Sync
-    from kbfleet.domain.isolation import Breach, IsolationVerified
+    from kbfleet.domain.isolation import Breach, FoundPassages, IsolationVerified
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseKind
     from kbfleet.domain.reconciliation import Reconciliation
     from kbfleet.domain.root_cause import RootCause
@@ -713,5 +713,16 @@ class RetrievalProbe(Protocol):
         """Searches for that document alone. What the document says is never looked at.
 
         Raises: IsolationBreached when it is not in the bucket; AccessRefused, Throttled, NotReadyYet.
+        """
+        ...
+
+
+class PassageSearch(Protocol):
+    """By the credentials by which the tenant's questions are answered. What passages say is never looked at."""
+
+    def search(self, tenant: AskableTenant, kind: KnowledgeBaseKind, own: DataSourceReference) -> FoundPassages:
+        """Looks for what the tenant's own data source has not brought, also where no data source is left that has.
+
+        Raises: AccessRefused when the credentials do not open the knowledge base; Throttled, NotReadyYet, AwsRefusal.
         """
         ...

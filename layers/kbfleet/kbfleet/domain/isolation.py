@@ -48,6 +48,19 @@ class Breach:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundPassages:
+    """What a search of a tenant's whole knowledge base has found.
+
+    Args:
+        uris: of the documents that the passages are from.
+        whole: whether what the tenant's own data source has not brought would have been among them.
+    """
+
+    uris: tuple[str, ...]
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
 class IsolationVerified:
     """Somebody has looked into all that a tenant has, and found nothing foreign. `occurred_at` is when they began:
     whatever was seen since then is not answered by it."""

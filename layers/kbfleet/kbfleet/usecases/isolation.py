@@ -9,8 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.document_names import is_in
-from kbfleet.domain.errors import ConcurrentUpdate, KbfleetError, RequestRefused, Throttled
+from kbfleet.domain.errors import AwsRefusal, ConcurrentUpdate, KbfleetError, RequestRefused, Throttled
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.isolation import MAX_NAMED, Breach, IsolationVerified, SeenIn
 from kbfleet.domain.reconciliation import Disagreement, Finding, ResourceKind
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from kbfleet.domain.ingestion import Sync
     from kbfleet.domain.knowledge_base import KnowledgeBase
     from kbfleet.domain.tenant import ResourceNames, Tenant, TenantId
     from kbfleet.ports import (
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
         Incidents,
         IngestedDocuments,
         KnowledgeBases,
+        PassageSearch,
         SyncLedger,
         TenantRegistry,
         TenantRounds,
@@ -81,7 +84,9 @@ class IsolationLook:
 
     A tenant costs four calls: its knowledge base, the tags and the data sources of that, and what the tenant's own
     source reads. An account has ten of each a second (AWS documentation, Quotas for Amazon Bedrock), which calls one
-    after the other do not reach. While a breach of a tenant is open, the documents in its index are listed, too.
+    after the other do not reach. While a breach of a tenant is open, the documents in its index are listed, too, and
+    its knowledge base is searched by the credentials by which its questions are answered: that shows whether they open
+    it, and what a data source has left behind that is gone.
     """
 
     registry: TenantRegistry
@@ -89,6 +94,7 @@ class IsolationLook:
     stores: Stores
     knowledge_bases: KnowledgeBases
     ingested_documents: IngestedDocuments
+    passage_search: PassageSearch
     incidents: Incidents
     announcements: Announcements
     rounds: TenantRounds
@@ -172,9 +178,14 @@ class IsolationLook:
         own, of_sources = self._of_data_sources(tenant, knowledge_base.knowledge_base_id)
         findings, whole = of_record + of_sources, own is not None
         if thoroughly and own is not None:
-            foreign, all_seen = self._of_documents(tenant, own)
-            findings += foreign
-            whole = all_seen and self.ledger.find(tenant.tenant_id).has_synced(own.data_source_id)
+            sync = self.ledger.find(tenant.tenant_id)
+            listed, all_listed = self._of_documents(tenant, own)
+            findings += listed
+            whole = all_listed and sync.has_synced(own.data_source_id)
+            if not findings:
+                # What is known by its name explains what would be found.
+                findings, all_searched = self._of_passages(tenant, knowledge_base, own, sync)
+                whole = whole and all_searched
         return findings, whole
 
     def _of_record(self, tenant: Tenant, knowledge_base: KnowledgeBase) -> tuple[Finding, ...]:
@@ -230,6 +241,25 @@ class IsolationLook:
             # Whether a knowledge base of type MANAGED lists documents is not documented.
             return (), False
         return (), True
+
+    def _of_passages(
+        self, tenant: Tenant, knowledge_base: KnowledgeBase, own: DataSourceReference, sync: Sync
+    ) -> tuple[tuple[Finding, ...], bool]:
+        """Returns: what is foreign, and whether anything foreign would have been found."""
+        if knowledge_base.kind is None:
+            return (), False
+        freshness = Freshness(sync.synced_at, sync.pending_changes)
+        asked = AskableTenant(tenant.tenant_id, own.knowledge_base_id, tenant.knowledge_store, freshness)
+        try:
+            found = self.passage_search.search(asked, knowledge_base.kind, own)
+        except AwsRefusal:
+            # By whatever it is refused: nobody has looked.
+            return (), False
+        bucket = self.names.bucket(tenant.tenant_id)
+        if all(is_in(bucket, uri) for uri in found.uris):
+            return (), found.whole
+        name = f"of knowledge base {own.knowledge_base_id}"
+        return (_foreign(ResourceKind.PASSAGES, name, tenant.tenant_id),), True
 
     def _write_down(self, tenant_id: TenantId, foreign: tuple[str, ...]) -> None:
         """For whoever looks at the tenant. An execution that has its lease may write the record at this moment."""
