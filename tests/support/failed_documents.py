@@ -22,7 +22,7 @@ from kbfleet.domain.errors import CapacityExceeded, ConcurrentUpdate, KbfleetErr
 from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import DataSourceReference, ResourceNames, TenantId
-from kbfleet.ports import Clock, FailedDocumentPage
+from kbfleet.ports import Clock, FailedDocumentPage, IngestedDocumentPage
 from tests.support.clock import START
 from tests.support.samples import NAMES
 
@@ -164,6 +164,7 @@ class InMemoryIngestedDocuments:
         self._known: dict[str, IngestedDocument] = {}
         self._under_way: dict[str, IngestedDocument] = {}
         self.outcomes: dict[str, IngestedStatus] = {}
+        self._pages = 0
         self.refused: set[str] = set()
         self.busy = False
         self.batches: list[list[str]] = []
@@ -183,13 +184,22 @@ class InMemoryIngestedDocuments:
         self._finish()
         return [self._known.get(uri) or IngestedDocument(uri, IngestedStatus.NOT_FOUND) for uri in uris]
 
-    def pages(self, data_source: DataSourceReference) -> Iterator[Sequence[IngestedDocument]]:
+    def pages(self, data_source: DataSourceReference, after: str | None = None) -> Iterator[IngestedDocumentPage]:
         if not self.lists:
             raise RequestRefused("This knowledge base does not list its documents.")
+        generation, _, place = (after or f"{self._pages}/0").partition("/")
+        if generation != str(self._pages):
+            raise RequestRefused("The pagination token is not valid.")
         known = list(self._known.values())
-        for first in range(0, len(known), PAGE_SIZE):
+        for first in range(int(place), len(known), PAGE_SIZE):
             self.pages_read += 1
-            yield known[first : first + PAGE_SIZE]
+            behind = first + PAGE_SIZE
+            following = f"{self._pages}/{behind}" if behind < len(known) else None
+            yield IngestedDocumentPage(known[first:behind], following)
+
+    def forget_pages(self) -> None:
+        """No place in the list is known any more."""
+        self._pages += 1
 
     def ingest(
         self, data_source: DataSourceReference, bucket: str, documents: Sequence[StoredDocument], *, client_token: str

@@ -27,6 +27,7 @@ from tests.support.recorders import (
 )
 from tests.support.records import (
     InMemoryAskableTenantRecords,
+    InMemoryDocumentWalks,
     InMemoryJobHistory,
     InMemorySyncLedger,
     InMemoryTenantRecords,
@@ -43,6 +44,7 @@ __all__ = [
     "InMemoryAskableTenantRecords",
     "InMemoryDocumentBuckets",
     "InMemoryDocumentRetries",
+    "InMemoryDocumentWalks",
     "InMemoryExecutions",
     "InMemoryFailedDocuments",
     "InMemoryIncidents",

@@ -20,6 +20,7 @@ from tests.support.fakes import (
     FakeClock,
     InMemoryDocumentBuckets,
     InMemoryDocumentRetries,
+    InMemoryDocumentWalks,
     InMemoryExecutions,
     InMemoryFailedDocuments,
     InMemoryIncidents,
@@ -82,6 +83,7 @@ class Fleet:
     ingested_documents: InMemoryIngestedDocuments = field(init=False)
     isolation_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     retrieval_probe: InMemoryRetrievalProbe = field(default_factory=InMemoryRetrievalProbe)
+    document_walks: InMemoryDocumentWalks = field(default_factory=InMemoryDocumentWalks)
     passage_search: InMemoryPassageSearch = field(default_factory=InMemoryPassageSearch)
 
     def __post_init__(self) -> None:
@@ -160,6 +162,7 @@ class Fleet:
             knowledge_bases=self.knowledge_bases,
             ingested_documents=self.ingested_documents,
             passage_search=self.passage_search,
+            document_walks=self.document_walks,
             incidents=self.incidents,
             announcements=self.announcements,
             rounds=self.isolation_rounds,

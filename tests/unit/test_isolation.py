@@ -13,7 +13,7 @@ from kbfleet.domain import signals
 from kbfleet.domain.documents import IngestedStatus
 from kbfleet.domain.errors import AccessRefused, TenantNotActive, Throttled
 from kbfleet.domain.incident import SIGNALS_KEPT, Concern
-from kbfleet.domain.ingestion import Debounce, Priority, Sync, SyncState
+from kbfleet.domain.ingestion import Debounce, JobStatus, Priority, Statistics, Sync, SyncState
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus
 from kbfleet.domain.reconciliation import ResourceKind
@@ -23,7 +23,8 @@ from kbfleet.usecases.ingestion import note_changes
 from kbfleet.usecases.isolation import MAX_DOCUMENT_PAGES, IsolationRound
 from kbfleet.usecases.sync_schedule import SyncSchedule
 from tests.support.clock import START
-from tests.support.fakes import InMemoryIncidents, RecordingAlertChannel
+from tests.support.failed_documents import PAGE_SIZE
+from tests.support.fakes import InMemoryIncidents, JobCourse, RecordingAlertChannel
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, DEPLOYMENT, NAMES, SAKURA
 
@@ -314,21 +315,89 @@ class TestWhenItIsOver:
         assert "secret" not in f"{finding} {fleet.announcements.breaches}"
         assert is_open(fleet)
 
-    def test_a_list_that_was_not_read_to_its_end_ends_nothing(
-        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        pages: list[list[object]] = [[]] * (MAX_DOCUMENT_PAGES + 1)
-        monkeypatch.setattr(fleet.ingested_documents, "pages", lambda _: iter(pages))
+    def has_documents(self, fleet: Fleet, pages: int) -> None:
+        for number in range(pages * PAGE_SIZE):
+            fleet.ingested_documents.set(f"s3://{NAMES.bucket(ACME)}/{number}.md", IngestedStatus.INDEXED)
+
+    def looks(self, fleet: Fleet) -> int:
+        """How many it takes until the incident is over."""
+        for number in range(1, 10):
+            look(fleet)
+            fleet.clock.advance(60)
+            if not is_open(fleet):
+                return number
+        raise AssertionError("it does not end")
+
+    def test_a_long_list_is_read_on_where_the_last_look_stopped_and_ends_it_at_its_end(self, fleet: Fleet) -> None:
+        self.has_documents(fleet, 3 * MAX_DOCUMENT_PAGES)
         open_breach(fleet)
+        began = fleet.clock.now()
+        assert self.looks(fleet) == 3
+        assert fleet.ingested_documents.pages_read == 3 * MAX_DOCUMENT_PAGES
+        # What was seen since the list was begun is not answered by it.
+        assert [verified.occurred_at for verified in fleet.announcements.verifications] == [began]
+        assert fleet.document_walks.find(ACME) is None
+
+    def test_whatever_is_seen_while_a_long_list_is_read_begins_it_anew(self, fleet: Fleet) -> None:
+        self.has_documents(fleet, 2 * MAX_DOCUMENT_PAGES)
+        open_breach(fleet)
+        look(fleet)
+        fleet.clock.advance(1)
+        open_breach(fleet)
+        assert self.looks(fleet) == 2
+
+    def test_a_document_of_another_bucket_behind_the_first_pages_is_found(self, fleet: Fleet) -> None:
+        self.has_documents(fleet, MAX_DOCUMENT_PAGES)
+        fleet.ingested_documents.set(f"s3://{NAMES.bucket(SAKURA)}/secret.md", IngestedStatus.INDEXED)
+        open_breach(fleet)
+        assert not look(fleet).findings
+        fleet.clock.advance(60)
+        assert [finding.kind for finding in look(fleet).findings] == [ResourceKind.DOCUMENTS]
+
+    def test_a_list_of_a_data_source_that_is_gone_is_not_read_on(self, fleet: Fleet) -> None:
+        self.has_documents(fleet, 2 * MAX_DOCUMENT_PAGES)
+        open_breach(fleet)
+        look(fleet)
+        walk = fleet.document_walks.find(ACME)
+        assert walk is not None
+        fleet.document_walks.save(ACME, replace(walk, data_source_id="DSANOTHER0"))
+        fleet.clock.advance(60)
+        assert self.looks(fleet) == 2
+
+    def test_a_place_that_is_not_known_any_more_begins_the_list_anew(self, fleet: Fleet) -> None:
+        self.has_documents(fleet, 2 * MAX_DOCUMENT_PAGES)
+        open_breach(fleet)
+        look(fleet)
+        fleet.ingested_documents.forget_pages()
+        fleet.clock.advance(60)
+        assert self.looks(fleet) == 3
+
+    def test_a_list_that_cannot_be_had_is_stood_for_by_a_sync_since(self, fleet: Fleet) -> None:
+        fleet.ingested_documents.lists = False
+        fleet.request(ACME)
+        fleet.tick()  # reads the bucket before it is seen
+        fleet.clock.advance(1)
+        open_breach(fleet)
+        fleet.tick_until_idle()
         look(fleet)
         assert is_open(fleet)
-        pages.pop()
+        fleet.request(ACME)
+        fleet.tick()
+        job = fleet.ledger.find(ACME).job
+        assert job is not None
+        fleet.tick_until_idle()
         look(fleet)
         assert not is_open(fleet)
+        assert fleet.announcements.verifications[-1].occurred_at == job.started_at
 
-    def test_a_list_that_cannot_be_had_ends_nothing(self, fleet: Fleet) -> None:
+    @pytest.mark.parametrize("outcome", [JobStatus.FAILED, JobStatus.STOPPED, JobStatus.COMPLETE])
+    def test_but_not_by_one_that_left_something_undone(self, fleet: Fleet, outcome: JobStatus) -> None:
         fleet.ingested_documents.lists = False
         open_breach(fleet)
+        course = JobCourse(outcome, statistics=Statistics(scanned=2, failed=1))
+        fleet.knowledge_bases.plan(own(fleet).knowledge_base_id, course)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
         look(fleet)
         assert is_open(fleet)
 

@@ -602,7 +602,7 @@ def token_verifier() -> TokenVerifier:
 @cache
 def isolation_look() -> IsolationLook:
     from kbfleet.adapters.bedrock_retrieval import BedrockPassageSearch
-    from kbfleet.adapters.dynamodb import DynamoDBTenantRounds
+    from kbfleet.adapters.dynamodb import DynamoDBDocumentWalks, DynamoDBTenantRounds
     from kbfleet.usecases.isolation import IsolationLook
 
     return IsolationLook(
@@ -612,6 +612,7 @@ def isolation_look() -> IsolationLook:
         knowledge_bases=knowledge_bases(),
         ingested_documents=ingested_documents(),
         passage_search=BedrockPassageSearch(_tenant_clients()),
+        document_walks=DynamoDBDocumentWalks(_table()),
         incidents=incidents(),
         announcements=announcements(),
         rounds=DynamoDBTenantRounds(_table(), "ISOLATION"),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.errors import KbfleetError
     from kbfleet.domain.incident import Concern, Incident, Timeline
     from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Priority, Sync
-    from kbfleet.domain.isolation import Breach, FoundPassages, IsolationVerified
+    from kbfleet.domain.isolation import Breach, DocumentWalk, FoundPassages, IsolationVerified
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseKind
     from kbfleet.domain.reconciliation import Reconciliation
     from kbfleet.domain.root_cause import RootCause
@@ -442,6 +442,16 @@ class TenantRounds(Protocol):
     def move(self, to: TenantId | None) -> None: ...
 
 
+class DocumentWalks(Protocol):
+    """Where lists of tenants' documents are to be read on, while a breach is open."""
+
+    def find(self, tenant_id: TenantId) -> DocumentWalk | None: ...
+
+    def save(self, tenant_id: TenantId, walk: DocumentWalk | None) -> None:
+        """In place of the last one. `None` when there is nothing to be read on."""
+        ...
+
+
 class DeadLetters(Protocol):
     def keep(self, message: str, error: KbfleetError) -> None:
         """Puts a message that cannot be handled aside for people, with the reason.
@@ -662,6 +672,14 @@ class RetryTurns(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class IngestedDocumentPage:
+    """`following` is where the list is to be read on; `None` at its end."""
+
+    documents: Sequence[IngestedDocument]
+    following: str | None
+
+
 class IngestedDocuments(Protocol):
     """What Bedrock knows of the documents of a data source. `bucket` is the tenant's own."""
 
@@ -673,10 +691,14 @@ class IngestedDocuments(Protocol):
         """
         ...
 
-    def pages(self, data_source: DataSourceReference) -> Iterator[Sequence[IngestedDocument]]:
+    def pages(self, data_source: DataSourceReference, after: str | None = None) -> Iterator[IngestedDocumentPage]:
         """All of them, a page at a time, as far as the caller goes on; also those that should not be there.
 
-        Raises: RequestRefused when the knowledge base does not list documents, and as `look_up`.
+        Args:
+            after: where to read on, by an earlier page; from the beginning, if not given.
+
+        Raises: RequestRefused when the knowledge base does not list documents, or does not know that place any more,
+            and as `look_up`.
         """
         ...
 

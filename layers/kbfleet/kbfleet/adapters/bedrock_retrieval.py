@@ -74,9 +74,9 @@ class BedrockPassageSearch:
 
     def search(self, tenant: AskableTenant, kind: KnowledgeBaseKind, own: DataSourceReference) -> FoundPassages:
         nearest = self._results(tenant, kind)
-        if kind is KnowledgeBaseKind.MANAGED or not nearest:
-            others, understood = (), True
-        else:
+        others: Sequence[Mapping[str, Any]] = ()
+        understood = True
+        if kind is not KnowledgeBaseKind.MANAGED and nearest:
             brought = {"key": _DATA_SOURCE_ID, "value": own.data_source_id}
             others = self._results(tenant, kind, filter={"notEquals": brought})
             understood = not others and bool(self._results(tenant, kind, filter={"equals": brought}))

@@ -240,6 +240,7 @@ class Sync:
     Args:
         kind: of the tenant's knowledge base; each has job limits of its own.
         synced_data_source_id: where the synced generation went: a data source that was deleted took it along.
+        whole_since: when the newest job began that counts and left nothing out.
         ready_at: from when on a queued tenant may be started; also the time by which it keeps its place.
         pending_since: when the oldest change was requested that no job has been started for.
         retries: how many jobs in a row failed for a passing cause.
@@ -258,6 +259,7 @@ class Sync:
     synced_generation: int = 0
     synced_at: datetime | None = None
     synced_data_source_id: str | None = None
+    whole_since: datetime | None = None
     priority: Priority = Priority.SCHEDULED
     ready_at: datetime | None = None
     pending_since: datetime | None = None
@@ -338,7 +340,7 @@ class Sync:
     def not_to_be_trusted(self) -> Sync:
         """What is in the index may be another tenant's, and so might be whatever a job brought: none is started until
         `trusted_again`, and one that runs is followed to its end and does not count. Whoever waits waits on."""
-        return replace(self._off_the_queue(), distrusted=True, synced_data_source_id=None)
+        return replace(self._off_the_queue(), distrusted=True, synced_data_source_id=None, whole_since=None)
 
     def trusted_again(self, now: datetime) -> Sync:
         """The data source reads the tenant's own bucket: a sync is requested, and is the first that counts."""
@@ -445,6 +447,9 @@ class Sync:
             synced_data_source_id=result.data_source_id
             if usable and self._trusts(result)
             else self.synced_data_source_id,
+            whole_since=self.job.started_at
+            if self.job and result.outcome is Outcome.SUCCEEDED and self._trusts(result)
+            else self.whole_since,
             pending_since=oldest or self.pending_since,
             waiters=self.waiters if retry else self._left_waiting(result),
             retries=self.retries + 1 if retry else 0,
