@@ -85,8 +85,12 @@ class TestWhatBedrockKnows:
         uris = [put(world, f"{number}.md") for number in range(105)]
         world.ended(source, world.start(source))
         pages = list(documents.pages(source))
-        assert [len(page) for page in pages] == [100, 5]
-        assert sorted(document.uri for page in pages for document in page) == sorted(uris)
+        assert [len(page.documents) for page in pages] == [100, 5]
+        assert sorted(document.uri for page in pages for document in page.documents) == sorted(uris)
+        assert pages[-1].following is None
+        assert list(documents.pages(source, pages[0].following)) == pages[1:]
+        with pytest.raises(RequestRefused):
+            list(documents.pages(source, "a place that never was"))
 
     @pytest.mark.parametrize("key", ["line\nfeed.md", "long" * 60 + ".md", "ends in a space ", "[draft].md"])
     def test_a_document_that_no_request_may_name_is_in_the_list(
@@ -94,7 +98,8 @@ class TestWhatBedrockKnows:
     ) -> None:
         uri = put(world, key)
         world.ended(source, world.start(source))
-        ((document,),) = documents.pages(source)
+        (page,) = documents.pages(source)
+        (document,) = page.documents
         assert document.uri == uri
 
     def test_a_document_of_another_bucket_is_refused_where_it_is_used(

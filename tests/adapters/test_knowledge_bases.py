@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -277,6 +278,23 @@ class KnowledgeBasesSuite:
         assert found.reads_as(wanted)
         assert (found.status, found.deletion_policy) == (DataSourceStatus.AVAILABLE, "DELETE")
 
+    def test_a_data_source_that_somebody_has_renamed_gets_its_name_back_once_nobody_else_has_it(
+        self, world: World
+    ) -> None:
+        data_source = world.data_source()
+        wanted = world.data_source_configuration()
+        world.knowledge_bases.update_data_source(data_source, "renamed", wanted)
+        found = world.knowledge_bases.data_source(data_source)
+        assert found is not None
+        assert found.name == "renamed"
+        other = world.create_data_source(data_source.knowledge_base_id, token="other")
+        with pytest.raises(ResourceConflict, match="documents"):
+            world.knowledge_bases.update_data_source(data_source, "documents", wanted)
+        world.knowledge_bases.delete_data_source(replace(data_source, data_source_id=other))
+        world.advance(60)
+        world.knowledge_bases.update_data_source(data_source, "documents", wanted)
+        assert world.stored_data_source(data_source).reads_as(wanted)
+
     # --- ingestion jobs ---
 
     def test_a_job_starts_runs_and_completes(self, world: World) -> None:
@@ -503,8 +521,30 @@ class TestBedrockKnowledgeBases(KnowledgeBasesSuite):
         with pytest.raises(error):
             world.knowledge_bases.named("kbfleet-11")
 
+    def test_a_status_that_bedrock_has_come_to_give_since_stops_nobody(self, aws: None) -> None:
+        world = Emulated()
+        data_source = world.data_source()
+        job = world.start(data_source)
+        world.agent.meta.events.register("after-call.bedrock-agent", _with_a_status_of_tomorrow)
+        bedrock = world.knowledge_bases
+        found = bedrock.get(data_source.knowledge_base_id)
+        assert found is not None
+        assert found.status is KnowledgeBaseStatus.UNKNOWN
+        assert [one.status for one in bedrock.data_sources(data_source.knowledge_base_id)] == [DataSourceStatus.UNKNOWN]
+        known = bedrock.ingestion_job(data_source, job.ingestion_job_id)
+        assert (known.status, known.status.ended, known.outcome) == (JobStatus.UNKNOWN, False, None)
+        assert bedrock.running_ingestion_job(data_source) == known
+
 
 class TestBedrockKnowledgeBasesOnOpenSearchServerless(KnowledgeBasesSuite):
     @pytest.fixture
     def world(self, aws: None) -> Emulated:
         return Emulated(OnOpenSearchServerless)
+
+
+def _with_a_status_of_tomorrow(parsed: Any, **_: object) -> None:
+    for value in parsed.values() if isinstance(parsed, dict) else parsed:
+        if isinstance(value, dict | list):
+            _with_a_status_of_tomorrow(value)
+    if isinstance(parsed, dict) and "status" in parsed:
+        parsed["status"] = "OF_TOMORROW"

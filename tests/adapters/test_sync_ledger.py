@@ -37,6 +37,7 @@ FULL = Sync(
     synced_generation=3,
     synced_at=START,
     synced_data_source_id="DS00000002",
+    whole_since=START,
     priority=Priority.CHANGED,
     ready_at=START + timedelta(microseconds=123_456),
     pending_since=START + timedelta(seconds=1),

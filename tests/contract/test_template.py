@@ -260,15 +260,20 @@ class TestPermissions:
             if {"bedrock:Retrieve", "s3:GetObject"}
             & {*([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])}
         }
-        assert may == {"Answering", "KnowledgeBaseRole", "WhyFunction"}
+        assert may == {"Searching", "KnowledgeBaseRole", "WhyFunction"}
 
-    def test_who_reads_for_answers_is_one_role_and_whoever_assumes_it_is_the_ask_function(self) -> None:
+    def test_who_reads_for_answers_is_one_role_and_whoever_assumes_it_asks_or_tries_its_credentials(self) -> None:
         for policy in ("Answering", "Guarding"):
             assert properties(policy)["Roles"] == [
                 {"Fn::If": ["CredentialsAreScoped", {"Ref": "KnowledgeBaseReaderRole"}, {"Ref": "AskFunctionRole"}]}
             ]
+        own = [{"Ref": "AskFunctionRole"}, {"Ref": "ReconcileFunctionRole"}]
+        assert properties("Searching")["Roles"] == {
+            "Fn::If": ["CredentialsAreScoped", [{"Ref": "KnowledgeBaseReaderRole"}], own]
+        }
         (trusted,) = properties("KnowledgeBaseReaderRole")["AssumeRolePolicyDocument"]["Statement"]
-        assert trusted["Principal"] == {"AWS": {"Fn::GetAtt": "AskFunctionRole.Arn"}}
+        roles = ("AskFunctionRole", "ReconcileFunctionRole")
+        assert trusted["Principal"] == {"AWS": [{"Fn::GetAtt": f"{role}.Arn"} for role in roles]}
 
 
 class TestTheTable:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from kbfleet.domain.answer import AskableTenant
 from kbfleet.domain.document_names import key_in
 from kbfleet.domain.document_trace import Probe
 from kbfleet.domain.documents import (
@@ -17,10 +18,11 @@ from kbfleet.domain.documents import (
     IngestedStatus,
     StoredDocument,
 )
-from kbfleet.domain.errors import CapacityExceeded, ConcurrentUpdate, RequestRefused
+from kbfleet.domain.errors import CapacityExceeded, ConcurrentUpdate, KbfleetError, RequestRefused
+from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import DataSourceReference, ResourceNames, TenantId
-from kbfleet.ports import Clock, FailedDocumentPage
+from kbfleet.ports import Clock, FailedDocumentPage, IngestedDocumentPage
 from tests.support.clock import START
 from tests.support.samples import NAMES
 
@@ -138,6 +140,21 @@ class InMemoryRetrievalProbe:
         return Probe(found=not self.refusal and uri in self.findable, refusal=self.refusal)
 
 
+class InMemoryPassageSearch:
+    """`kbfleet.ports.PassageSearch`, for whichever tenant: it finds `uris`, says that it is `whole`, or raises
+    `refusal`."""
+
+    def __init__(self) -> None:
+        self.uris: list[str] = []
+        self.whole = True
+        self.refusal: KbfleetError | None = None
+
+    def search(self, tenant: AskableTenant, kind: KnowledgeBaseKind, own: DataSourceReference) -> FoundPassages:
+        if self.refusal is not None:
+            raise self.refusal
+        return FoundPassages(tuple(self.uris), self.whole)
+
+
 class InMemoryIngestedDocuments:
     """`kbfleet.ports.IngestedDocuments`, for whichever data source. A document that is ingested by itself ends as
     `outcomes` says, INDEXED if that says nothing; until a moment after the call, its status is the one from before."""
@@ -147,6 +164,7 @@ class InMemoryIngestedDocuments:
         self._known: dict[str, IngestedDocument] = {}
         self._under_way: dict[str, IngestedDocument] = {}
         self.outcomes: dict[str, IngestedStatus] = {}
+        self._pages = 0
         self.refused: set[str] = set()
         self.busy = False
         self.batches: list[list[str]] = []
@@ -166,13 +184,22 @@ class InMemoryIngestedDocuments:
         self._finish()
         return [self._known.get(uri) or IngestedDocument(uri, IngestedStatus.NOT_FOUND) for uri in uris]
 
-    def pages(self, data_source: DataSourceReference) -> Iterator[Sequence[IngestedDocument]]:
+    def pages(self, data_source: DataSourceReference, after: str | None = None) -> Iterator[IngestedDocumentPage]:
         if not self.lists:
             raise RequestRefused("This knowledge base does not list its documents.")
+        generation, _, place = (after or f"{self._pages}/0").partition("/")
+        if generation != str(self._pages):
+            raise RequestRefused("The pagination token is not valid.")
         known = list(self._known.values())
-        for first in range(0, len(known), PAGE_SIZE):
+        for first in range(int(place), len(known), PAGE_SIZE):
             self.pages_read += 1
-            yield known[first : first + PAGE_SIZE]
+            behind = first + PAGE_SIZE
+            following = f"{self._pages}/{behind}" if behind < len(known) else None
+            yield IngestedDocumentPage(known[first:behind], following)
+
+    def forget_pages(self) -> None:
+        """No place in the list is known any more."""
+        self._pages += 1
 
     def ingest(
         self, data_source: DataSourceReference, bucket: str, documents: Sequence[StoredDocument], *, client_token: str

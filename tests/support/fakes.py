@@ -7,6 +7,7 @@ from tests.support.failed_documents import (
     InMemoryDocumentRetries,
     InMemoryFailedDocuments,
     InMemoryIngestedDocuments,
+    InMemoryPassageSearch,
     InMemoryRetrievalProbe,
     InMemoryStoredDocuments,
     RecordingRetryTurns,
@@ -25,6 +26,7 @@ from tests.support.recorders import (
 )
 from tests.support.records import (
     InMemoryAskableTenantRecords,
+    InMemoryDocumentWalks,
     InMemoryJobHistory,
     InMemorySyncLedger,
     InMemoryTenantRecords,
@@ -41,6 +43,7 @@ __all__ = [
     "InMemoryAskableTenantRecords",
     "InMemoryDocumentBuckets",
     "InMemoryDocumentRetries",
+    "InMemoryDocumentWalks",
     "InMemoryExecutions",
     "InMemoryFailedDocuments",
     "InMemoryIncidents",
@@ -49,6 +52,7 @@ __all__ = [
     "InMemoryJobHistory",
     "InMemoryKnowledgeBases",
     "InMemoryKnowledgeStore",
+    "InMemoryPassageSearch",
     "InMemoryRetrievalProbe",
     "InMemoryStoredDocuments",
     "InMemorySyncLedger",

@@ -21,6 +21,7 @@ from tests.support.fakes import (
     FakeClock,
     InMemoryDocumentBuckets,
     InMemoryDocumentRetries,
+    InMemoryDocumentWalks,
     InMemoryExecutions,
     InMemoryFailedDocuments,
     InMemoryIncidents,
@@ -28,6 +29,7 @@ from tests.support.fakes import (
     InMemoryJobHistory,
     InMemoryKnowledgeBases,
     InMemoryKnowledgeStore,
+    InMemoryPassageSearch,
     InMemoryRetrievalProbe,
     InMemoryStoredDocuments,
     InMemorySyncLedger,
@@ -82,6 +84,8 @@ class Fleet:
     ingested_documents: InMemoryIngestedDocuments = field(init=False)
     isolation_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     retrieval_probe: InMemoryRetrievalProbe = field(default_factory=InMemoryRetrievalProbe)
+    document_walks: InMemoryDocumentWalks = field(default_factory=InMemoryDocumentWalks)
+    passage_search: InMemoryPassageSearch = field(default_factory=InMemoryPassageSearch)
 
     def __post_init__(self) -> None:
         self.records = InMemoryTenantRecords(self.ledger)
@@ -158,6 +162,8 @@ class Fleet:
             stores=self.stores,
             knowledge_bases=self.knowledge_bases,
             ingested_documents=self.ingested_documents,
+            passage_search=self.passage_search,
+            document_walks=self.document_walks,
             incidents=self.incidents,
             announcements=self.announcements,
             rounds=self.isolation_rounds,

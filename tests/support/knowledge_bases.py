@@ -231,6 +231,8 @@ class InMemoryKnowledgeBases:
     ) -> None:
         stored = self._stored(data_source.knowledge_base_id)
         source = stored.data_sources[data_source.data_source_id]
+        if any(one.name == name and one != source for one in stored.data_sources.values()):
+            raise ResourceConflict(f"DataSource with name {name} already exists.")
         updated = replace(source, name=name, configuration=configuration, deletion_policy="DELETE")
         stored.data_sources[data_source.data_source_id] = updated
 

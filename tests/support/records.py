@@ -10,6 +10,7 @@ from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
 from kbfleet.domain.ingestion import JobStateChange, Priority, Sync, SyncState
+from kbfleet.domain.isolation import DocumentWalk
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Tenant, TenantId
 from kbfleet.ports import Glance, JobPage, Recorded
@@ -205,3 +206,19 @@ class InMemoryTenantRounds:
 
     def move(self, to: TenantId | None) -> None:
         self._position = to
+
+
+class InMemoryDocumentWalks:
+    """`kbfleet.ports.DocumentWalks`."""
+
+    def __init__(self) -> None:
+        self._walks: dict[TenantId, DocumentWalk] = {}
+
+    def find(self, tenant_id: TenantId) -> DocumentWalk | None:
+        return self._walks.get(tenant_id)
+
+    def save(self, tenant_id: TenantId, walk: DocumentWalk | None) -> None:
+        if walk is None:
+            self._walks.pop(tenant_id, None)
+        else:
+            self._walks[tenant_id] = walk

@@ -165,6 +165,7 @@ class Lives:
         self.reconcile()  # also looks at the documents, for the breach is open
         agent.start_ingestion_job(**ids, dataSourceId=added["dataSourceId"])  # which is stopped
         self.provisioned(tenant_id)
+        self.reconcile()  # also searches by the tenant's credentials, for nothing else is found any more
         self.remove("acme", "warranty.md")
 
     def of_one_that_comes_back(self, tenant_id: str) -> None:

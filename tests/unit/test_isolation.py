@@ -11,16 +11,20 @@ from hypothesis import strategies as st
 
 from kbfleet.domain import signals
 from kbfleet.domain.documents import IngestedStatus
-from kbfleet.domain.errors import AccessRefused, Throttled
+from kbfleet.domain.errors import AccessRefused, TenantNotActive, Throttled
 from kbfleet.domain.incident import SIGNALS_KEPT, Concern
+from kbfleet.domain.ingestion import Debounce, JobStatus, Priority, Statistics, Sync, SyncState
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus
 from kbfleet.domain.reconciliation import ResourceKind
 from kbfleet.domain.tenant import DataSourceReference, TenantId, TenantStatus, Workflow
 from kbfleet.usecases.incidents import IncidentDesk
+from kbfleet.usecases.ingestion import note_changes
 from kbfleet.usecases.isolation import MAX_DOCUMENT_PAGES, IsolationRound
+from kbfleet.usecases.sync_schedule import SyncSchedule
 from tests.support.clock import START
-from tests.support.fakes import InMemoryIncidents, RecordingAlertChannel
+from tests.support.failed_documents import PAGE_SIZE
+from tests.support.fakes import InMemoryIncidents, JobCourse, RecordingAlertChannel
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, DEPLOYMENT, NAMES, SAKURA
 
@@ -109,6 +113,16 @@ class TestALook:
         added = {add_in_console(fleet, f"quick-test-{number}").data_source_id for number in range(4)}
         assert {finding.name for finding in look(fleet).findings} == added
 
+    def test_our_own_data_source_that_somebody_has_renamed_is_nobody_elses(self, fleet: Fleet) -> None:
+        fleet.knowledge_bases.update_data_source(own(fleet), "our-manuals", configuration=reading(fleet, ACME))
+        assert not look(fleet).findings
+
+    def test_a_record_that_names_what_reads_anothers_bucket_makes_it_nobodys_own(self, fleet: Fleet) -> None:
+        added = add_in_console(fleet)
+        record = fleet.registry.get(ACME)
+        fleet.registry.replace(replace(record, data_source_id=added.data_source_id), fence=record.fence)
+        assert [finding.name for finding in look(fleet).findings] == [added.data_source_id]
+
     def test_our_own_data_source_that_reads_anothers_bucket_is_named(self, fleet: Fleet) -> None:
         fleet.knowledge_bases.update_data_source(own(fleet), "documents", configuration=reading(fleet, SAKURA))
         (finding,) = look(fleet).findings
@@ -153,6 +167,88 @@ class TestALook:
         record = fleet.registry.get(ACME)
         fleet.registry.replace(replace(record, status=status), fence=record.fence)
         assert look(fleet) == IsolationRound((), 1, 0, ())
+
+
+class TestADataSourceOfOursThatReadsAnothersBucket:
+    """Nothing is synced from it until provisioning has put it right."""
+
+    @pytest.fixture
+    def fleet(self, fleet: Fleet) -> Fleet:
+        fleet.knowledge_bases.update_data_source(own(fleet), "documents", configuration=reading(fleet, SAKURA))
+        return fleet
+
+    def test_no_job_is_started_any_more_and_what_was_requested_is_remembered(self, fleet: Fleet) -> None:
+        fleet.request(ACME, Priority.CHANGED)
+        look(fleet)
+        assert fleet.ledger.find(ACME).distrusted
+        fleet.tick_until_idle()
+        assert not fleet.knowledge_bases.jobs
+        assert fleet.ledger.find(ACME).pending_changes
+
+    def test_a_job_that_runs_is_followed_to_its_end_and_nothing_comes_behind_it(self, fleet: Fleet) -> None:
+        fleet.request(ACME)
+        fleet.tick()
+        note_changes(
+            ACME,
+            registry=fleet.registry,
+            ledger=fleet.ledger,
+            ticks=fleet.ticks,
+            clock=fleet.clock,
+            debounce=Debounce(A_MINUTE, A_MINUTE),
+        )
+        look(fleet)
+        fleet.clock.advance(600)
+        fleet.tick_until_idle()
+        entry = fleet.ledger.find(ACME)
+        assert (entry.job, entry.state, len(fleet.knowledge_bases.jobs)) == (None, SyncState.IDLE, 1)
+        assert not entry.has_synced(own(fleet).data_source_id)
+
+    def test_whoever_asks_for_a_sync_is_told_what_to_do_and_changes_are_noted(self, fleet: Fleet) -> None:
+        look(fleet)
+        with pytest.raises(TenantNotActive, match="kbfleet tenant add acme"):
+            fleet.request(ACME)
+
+    def test_neither_the_schedule_nor_a_resumption_has_it_synced(self, fleet: Fleet) -> None:
+        look(fleet)
+        schedule = SyncSchedule(
+            fleet.registry, fleet.ledger, fleet.ticks, fleet.clock, timedelta(hours=1), timedelta(seconds=10), A_MINUTE
+        )
+        fleet.clock.advance(timedelta(days=1).total_seconds())
+        assert ACME not in schedule.run().requested
+        entry = fleet.ledger.find(ACME).put_on_hold(fence=5).taken_off_hold(fleet.clock.now(), fence=6)
+        assert entry.requested(fleet.clock.now(), Priority.REQUESTED).state is SyncState.IDLE
+
+    def test_one_that_provisioning_puts_right_at_that_moment_is_not_distrusted_for_it(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wanted, described = reading(fleet, ACME), fleet.knowledge_bases.data_source
+        find = fleet.ledger.find
+
+        def put_right_meanwhile(data_source: DataSourceReference) -> DataSource | None:
+            found = described(data_source)
+            if data_source == own(fleet):
+                fleet.knowledge_bases.update_data_source(data_source, "documents", configuration=wanted)
+            return found
+
+        monkeypatch.setattr(fleet.knowledge_bases, "data_source", put_right_meanwhile)
+        look(fleet)
+        assert not find(ACME).distrusted
+
+    def test_nor_is_one_whose_entry_provisioning_has_written_meanwhile(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        find = fleet.ledger.find
+
+        def trusted_meanwhile(tenant_id: TenantId) -> Sync:
+            monkeypatch.setattr(fleet.ledger, "find", find)
+            read = find(tenant_id)
+            fleet.ledger.save(read.not_to_be_trusted())
+            fleet.ledger.save(find(tenant_id).trusted_again(fleet.clock.now()))
+            return read
+
+        monkeypatch.setattr(fleet.ledger, "find", trusted_meanwhile)
+        look(fleet)
+        assert not find(ACME).distrusted
 
 
 class TestARound:
@@ -219,22 +315,119 @@ class TestWhenItIsOver:
         assert "secret" not in f"{finding} {fleet.announcements.breaches}"
         assert is_open(fleet)
 
-    def test_a_list_that_was_not_read_to_its_end_ends_nothing(
-        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        pages: list[list[object]] = [[]] * (MAX_DOCUMENT_PAGES + 1)
-        monkeypatch.setattr(fleet.ingested_documents, "pages", lambda _: iter(pages))
+    def has_documents(self, fleet: Fleet, pages: int) -> None:
+        for number in range(pages * PAGE_SIZE):
+            fleet.ingested_documents.set(f"s3://{NAMES.bucket(ACME)}/{number}.md", IngestedStatus.INDEXED)
+
+    def looks(self, fleet: Fleet) -> int:
+        """How many it takes until the incident is over."""
+        for number in range(1, 10):
+            look(fleet)
+            fleet.clock.advance(60)
+            if not is_open(fleet):
+                return number
+        raise AssertionError("it does not end")
+
+    def test_a_long_list_is_read_on_where_the_last_look_stopped_and_ends_it_at_its_end(self, fleet: Fleet) -> None:
+        self.has_documents(fleet, 3 * MAX_DOCUMENT_PAGES)
+        open_breach(fleet)
+        began = fleet.clock.now()
+        assert self.looks(fleet) == 3
+        assert fleet.ingested_documents.pages_read == 3 * MAX_DOCUMENT_PAGES
+        # What was seen since the list was begun is not answered by it.
+        assert [verified.occurred_at for verified in fleet.announcements.verifications] == [began]
+        assert fleet.document_walks.find(ACME) is None
+
+    def test_whatever_is_seen_while_a_long_list_is_read_begins_it_anew(self, fleet: Fleet) -> None:
+        self.has_documents(fleet, 2 * MAX_DOCUMENT_PAGES)
         open_breach(fleet)
         look(fleet)
+        fleet.clock.advance(1)
+        open_breach(fleet)
+        assert self.looks(fleet) == 2
+
+    def test_a_document_of_another_bucket_behind_the_first_pages_is_found(self, fleet: Fleet) -> None:
+        self.has_documents(fleet, MAX_DOCUMENT_PAGES)
+        fleet.ingested_documents.set(f"s3://{NAMES.bucket(SAKURA)}/secret.md", IngestedStatus.INDEXED)
+        open_breach(fleet)
+        assert not look(fleet).findings
+        fleet.clock.advance(60)
+        assert [finding.kind for finding in look(fleet).findings] == [ResourceKind.DOCUMENTS]
+
+    def test_a_list_of_a_data_source_that_is_gone_is_not_read_on(self, fleet: Fleet) -> None:
+        self.has_documents(fleet, 2 * MAX_DOCUMENT_PAGES)
+        open_breach(fleet)
+        look(fleet)
+        walk = fleet.document_walks.find(ACME)
+        assert walk is not None
+        fleet.document_walks.save(ACME, replace(walk, data_source_id="DSANOTHER0"))
+        fleet.clock.advance(60)
+        assert self.looks(fleet) == 2
+
+    def test_a_place_that_is_not_known_any_more_begins_the_list_anew(self, fleet: Fleet) -> None:
+        self.has_documents(fleet, 2 * MAX_DOCUMENT_PAGES)
+        open_breach(fleet)
+        look(fleet)
+        fleet.ingested_documents.forget_pages()
+        fleet.clock.advance(60)
+        assert self.looks(fleet) == 3
+
+    def test_a_list_that_cannot_be_had_is_stood_for_by_a_sync_since(self, fleet: Fleet) -> None:
+        fleet.ingested_documents.lists = False
+        fleet.request(ACME)
+        fleet.tick()  # reads the bucket before it is seen
+        fleet.clock.advance(1)
+        open_breach(fleet)
+        fleet.tick_until_idle()
+        look(fleet)
         assert is_open(fleet)
-        pages.pop()
+        fleet.request(ACME)
+        fleet.tick()
+        job = fleet.ledger.find(ACME).job
+        assert job is not None
+        fleet.tick_until_idle()
+        look(fleet)
+        assert not is_open(fleet)
+        assert fleet.announcements.verifications[-1].occurred_at == job.started_at
+
+    @pytest.mark.parametrize("outcome", [JobStatus.FAILED, JobStatus.STOPPED, JobStatus.COMPLETE])
+    def test_but_not_by_one_that_left_something_undone(self, fleet: Fleet, outcome: JobStatus) -> None:
+        fleet.ingested_documents.lists = False
+        open_breach(fleet)
+        course = JobCourse(outcome, statistics=Statistics(scanned=2, failed=1))
+        fleet.knowledge_bases.plan(own(fleet).knowledge_base_id, course)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        look(fleet)
+        assert is_open(fleet)
+
+    def test_credentials_that_still_open_nothing_end_nothing(self, fleet: Fleet) -> None:
+        fleet.announcements.isolation_breached(Breach(ACME, CREDENTIALS, ("knowledge base KB",), fleet.clock.now()))
+        told(fleet)
+        fleet.clock.advance(1)
+        fleet.passage_search.refusal = AccessRefused("not authorized to perform: bedrock:Retrieve")
+        look(fleet)
+        assert is_open(fleet)
+        fleet.passage_search.refusal = None
         look(fleet)
         assert not is_open(fleet)
 
-    def test_a_list_that_cannot_be_had_ends_nothing(self, fleet: Fleet) -> None:
-        fleet.ingested_documents.lists = False
+    def test_passages_that_a_data_source_has_left_behind_keep_it_open_and_are_named(self, fleet: Fleet) -> None:
+        fleet.passage_search.uris = [f"s3://{NAMES.bucket(ACME)}/own.md", f"s3://{NAMES.bucket(SAKURA)}/secret.md"]
+        assert not look(fleet).findings  # without an open breach, nothing is searched
         open_breach(fleet)
-        look(fleet)
+        (finding,) = look(fleet).findings
+        assert (finding.kind, finding.name) == (
+            ResourceKind.PASSAGES,
+            f"of knowledge base {own(fleet).knowledge_base_id}",
+        )
+        assert "secret" not in f"{finding} {fleet.announcements.breaches}"
+        assert is_open(fleet)
+
+    def test_a_search_that_cannot_tell_ends_nothing(self, fleet: Fleet) -> None:
+        fleet.passage_search.whole = False
+        open_breach(fleet)
+        assert not look(fleet).findings
         assert is_open(fleet)
 
     def test_an_index_that_was_not_synced_since_it_was_put_right_ends_nothing(self, fleet: Fleet) -> None:

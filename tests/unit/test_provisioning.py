@@ -35,11 +35,13 @@ from kbfleet.domain.knowledge_base import (
 )
 from kbfleet.domain.tenant import (
     REQUESTED_NAME_KEPT_FOR,
+    DataSourceReference,
     DisplayName,
     Lease,
     ProvisioningRequest,
     Reservation,
     Tenant,
+    TenantId,
     TenantStatus,
     Workflow,
     WorkflowFailure,
@@ -755,6 +757,121 @@ class TestEnsureDataSource:
         with pytest.raises(DataSourceFailed, match="The bucket cannot be read"):
             run.data_source()
         assert run.record.data_source_id == made
+
+    # --- what is not the tenant's own, and what is although it does not look so ---
+
+    def own(self, run: Provisioning) -> DataSourceReference:
+        run.up_to_data_source()
+        return run.record.data_source()
+
+    def becomes_named(self, run: Provisioning, data_source: DataSourceReference, name: str) -> None:
+        found = run.fleet.knowledge_bases.data_source(data_source)
+        assert found is not None
+        run.fleet.knowledge_bases.set_data_source(data_source.knowledge_base_id, replace(found, name=name))
+
+    def add_another(
+        self, run: Provisioning, name: str, *, reading: TenantId = SAKURA, status: str = "AVAILABLE"
+    ) -> DataSourceReference:
+        knowledge_base_id = run.record.data_source().knowledge_base_id
+        configuration = run.fleet.store.data_source_configuration(NAMES.bucket(reading))
+        another = DataSource("DSOFOTHERS", name, DataSourceStatus(status), configuration=configuration)
+        run.fleet.knowledge_bases.set_data_source(knowledge_base_id, another)
+        return DataSourceReference(knowledge_base_id, another.data_source_id)
+
+    def record_names(self, run: Provisioning, data_source: DataSourceReference) -> None:
+        wrong = replace(run.record, data_source_id=data_source.data_source_id)
+        run.fleet.registry.replace(wrong, fence=wrong.fence)
+
+    def converged(self, run: Provisioning) -> dict[str, DataSource]:
+        """What is there by id, once the step has been tried again as often as the state machine may."""
+        for _ in range(10):
+            try:
+                made = run.data_source()
+            except NotReadyYet:
+                run.fleet.clock.advance(30)
+                continue
+            assert run.record.data_source_id == made
+            listed = run.fleet.knowledge_bases.data_sources(run.record.data_source().knowledge_base_id)
+            return {one.data_source_id: one for one in listed}
+        raise AssertionError("it does not end")
+
+    def test_one_that_somebody_has_renamed_stays_with_all_that_it_has_brought_and_is_named_again(
+        self, run: Provisioning
+    ) -> None:
+        own = self.own(run)
+        self.becomes_named(run, own, "our-manuals")
+        assert {key: one.name for key, one in self.converged(run).items()} == {own.data_source_id: "documents"}
+        assert not run.fleet.announcements.breaches
+        assert not run.fleet.ledger.find(ACME).distrusted
+
+    @pytest.mark.parametrize("reading", [ACME, SAKURA])
+    def test_one_that_was_renamed_and_whose_name_another_has_stays_and_the_other_goes(
+        self, run: Provisioning, reading: TenantId
+    ) -> None:
+        own = self.own(run)
+        self.becomes_named(run, own, "our-manuals")
+        other = self.add_another(run, "documents", reading=reading)
+        assert {key: one.name for key, one in self.converged(run).items()} == {own.data_source_id: "documents"}
+        assert run.fleet.announcements.breaches[0].resources == (f"data source {other.data_source_id}",)
+
+    def test_a_record_that_names_one_of_somebody_else_does_not_make_it_the_tenants(self, run: Provisioning) -> None:
+        own = self.own(run)
+        other = self.add_another(run, "quick-test")
+        self.record_names(run, other)
+        assert list(self.converged(run)) == [own.data_source_id]
+
+    def test_nor_does_it_where_the_tenants_own_is_gone(self, run: Provisioning) -> None:
+        own = self.own(run)
+        other = self.add_another(run, "quick-test")
+        self.record_names(run, other)
+        run.fleet.knowledge_bases.delete_data_source(own)
+        run.fleet.clock.advance(60)
+        (made,) = self.converged(run).values()
+        assert made.data_source_id not in {own.data_source_id, other.data_source_id}
+        assert made.reads(run.fleet.store.data_source_configuration(NAMES.bucket(ACME)))
+
+    def test_one_that_was_distrusted_is_trusted_and_synced_once_it_reads_the_tenants_bucket_again(
+        self, run: Provisioning
+    ) -> None:
+        own = self.own(run)
+        run.fleet.knowledge_bases.update_data_source(
+            own, "documents", configuration=run.fleet.store.data_source_configuration(NAMES.bucket(SAKURA))
+        )
+        with pytest.raises(NotReadyYet):
+            run.data_source()
+        assert run.fleet.ledger.find(ACME).distrusted
+        run.data_source()
+        entry = run.fleet.ledger.find(ACME)
+        assert (entry.distrusted, entry.state, entry.trusted_from) == (False, SyncState.QUEUED, 1)
+        run.data_source()
+        assert run.fleet.ledger.find(ACME) == entry
+        run.first_sync()
+        run.fleet.tick_until_idle()
+        assert isinstance(run.fleet.callbacks.answer("token"), SucceededTask)
+        assert run.fleet.ledger.find(ACME).has_synced(own.data_source_id)
+        assert len(run.fleet.knowledge_bases.jobs) == 1
+
+    def test_a_first_sync_does_not_wait_in_vain_for_one_that_is_distrusted_since(self, run: Provisioning) -> None:
+        self.own(run)
+        run.fleet.ledger.save(run.fleet.ledger.find(ACME).not_to_be_trusted())
+        with pytest.raises(DataSourceFailed, match="is not tenant acme"):
+            run.first_sync()
+
+    def test_a_recorded_one_that_is_being_deleted_costs_the_one_in_its_place_nothing(self, run: Provisioning) -> None:
+        own = self.own(run)
+        going = self.add_another(run, "our-manuals", reading=ACME, status="DELETING")
+        self.record_names(run, going)
+        with pytest.raises(NotReadyYet, match=going.data_source_id):
+            run.data_source()
+        assert run.record.data_source() == own
+
+    def test_one_of_somebody_else_that_is_being_deleted_already_is_told_of(self, run: Provisioning) -> None:
+        self.own(run)
+        other = self.add_another(run, "quick-test", status="DELETING")
+        with pytest.raises(NotReadyYet, match=other.data_source_id):
+            run.data_source()
+        (breach,) = run.fleet.announcements.breaches
+        assert breach.resources == (f"data source {other.data_source_id}",)
 
     def test_it_needs_an_active_knowledge_base(self, run: Provisioning) -> None:
         run.reserve()

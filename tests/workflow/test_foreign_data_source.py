@@ -102,6 +102,37 @@ def test_its_vectors_go_with_it_also_where_it_was_made_to_leave_them(lives: Live
     assert ask(lives, HOUSE)["status"] == 200
 
 
+@pytest.mark.parametrize("store", ["S3_VECTORS"])  # as above
+def test_what_one_has_left_behind_that_somebody_has_deleted_is_seen_and_over_once_the_index_is_made_anew(
+    fleet: VirtualFleet, lives: Lives, slack: ScriptedServer
+) -> None:
+    agent, ids = lives.client("bedrock-agent"), lives.knowledge_base("alpha")
+    added = add_in_console(lives, dataDeletionPolicy="RETAIN")
+    agent.delete_data_source(**ids, dataSourceId=added)
+    lives.until(lambda: added not in data_sources(lives))
+    assert ask(lives, HOUSE)["status"] == 403
+    tell(fleet)
+    for _ in range(2):
+        assert foreign(reconcile(lives)) == [f"of knowledge base {ids['knowledgeBaseId']}"]
+        tell(fleet)
+        assert len(messages(slack)) == 1
+        lives.provisioned("alpha")  # which cannot take it out
+    for each in data_sources(lives):
+        agent.delete_data_source(**ids, dataSourceId=each)
+    lives.until(lambda: not data_sources(lives))
+    agent.delete_knowledge_base(**ids)
+    fleet.timeline.run_for(60)
+    vectors = lives.client("s3vectors")
+    (bucket,) = vectors.list_vector_buckets()["vectorBuckets"]
+    vectors.delete_index(vectorBucketName=bucket["vectorBucketName"], indexName="alpha")
+    lives.provisioned("alpha")
+    fleet.timeline.run_for(60)
+    assert foreign(reconcile(lives)) == []
+    tell(fleet)
+    assert len(messages(slack)) == 2
+    assert ask(lives, TENTS)["status"] == 200
+
+
 def test_a_job_that_uses_it_is_stopped_for_it(lives: Lives) -> None:
     own = data_sources(lives)
     added = add_in_console(lives)
@@ -142,12 +173,38 @@ def test_our_own_data_source_that_was_made_to_read_anothers_bucket_is_put_right_
     (name,) = foreign(reconcile(lives))
     assert name == f"of data source {data_sources(lives)[0]}"
     tell(fleet)
+    jobs = lives.client("bedrock-agent").list_ingestion_jobs
+    before = len(jobs(**lives.data_source("alpha"))["ingestionJobSummaries"])
+    lives.upload("alpha", "another.md", "A canoe is rented for a day at most.")
+    fleet.timeline.run_for(1_200)
+    assert len(jobs(**lives.data_source("alpha"))["ingestionJobSummaries"]) == before
     lives.provisioned("alpha")
     assert ask(lives, TENTS)["status"] == 200
     assert HOUSE not in json.dumps(ask(lives, HOUSE))
     reconcile(lives)
     tell(fleet)
     assert len(messages(slack)) == 2
+
+
+def test_our_own_data_source_that_was_renamed_is_kept_with_what_it_has_brought_and_named_again(
+    fleet: VirtualFleet, lives: Lives
+) -> None:
+    agent = lives.client("bedrock-agent")
+    own = lives.data_source("alpha")
+    found = agent.get_data_source(**own)["dataSource"]
+    agent.update_data_source(
+        **own, name="our-manuals", dataSourceConfiguration=found["dataSourceConfiguration"], dataDeletionPolicy="DELETE"
+    )
+    assert foreign(reconcile(lives)) == []
+    with fleet.disturbed(lambda call, _: _never("DeleteDataSource", call)):
+        lives.provisioned("alpha")
+    assert lives.data_source("alpha") == own
+    assert agent.get_data_source(**own)["dataSource"]["name"] == found["name"]
+    assert ask(lives, TENTS)["status"] == 200
+
+
+def _never(operation: str, call: Call) -> None:
+    assert call.operation != operation
 
 
 @pytest.mark.parametrize("moment", [Moment.BEFORE, Moment.AFTER])

@@ -513,9 +513,14 @@ def answerer(knowledge_store: str) -> Answerer:
 
 @cache
 def _answer_clients() -> Callable[[str, AskableTenant], Any]:
-    from kbfleet.settings.asking import AskSettings
+    return _tenant_clients()
 
-    role_arn = read(AskSettings).knowledge_base_reader_role_arn
+
+def _tenant_clients() -> Callable[[str, AskableTenant], Any]:
+    """A new one at each call: credentials are kept in it, and questions and looks share none."""
+    from kbfleet.settings.asking import ReaderSettings
+
+    role_arn = read(ReaderSettings).knowledge_base_reader_role_arn
     if not role_arn:
         own = cache(_answer_client)
         return lambda operation, _tenant: own(operation)
@@ -585,7 +590,8 @@ def token_verifier() -> TokenVerifier:
 
 @cache
 def isolation_look() -> IsolationLook:
-    from kbfleet.adapters.dynamodb import DynamoDBTenantRounds
+    from kbfleet.adapters.bedrock_retrieval import BedrockPassageSearch
+    from kbfleet.adapters.dynamodb import DynamoDBDocumentWalks, DynamoDBTenantRounds
     from kbfleet.usecases.isolation import IsolationLook
 
     return IsolationLook(
@@ -594,6 +600,8 @@ def isolation_look() -> IsolationLook:
         stores=stores(),
         knowledge_bases=knowledge_bases(),
         ingested_documents=ingested_documents(),
+        passage_search=BedrockPassageSearch(_tenant_clients()),
+        document_walks=DynamoDBDocumentWalks(_table()),
         incidents=incidents(),
         announcements=announcements(),
         rounds=DynamoDBTenantRounds(_table(), "ISOLATION"),

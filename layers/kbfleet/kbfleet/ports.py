@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.errors import KbfleetError
     from kbfleet.domain.incident import Concern, Incident, Timeline
     from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Priority, Sync
-    from kbfleet.domain.isolation import Breach, IsolationVerified
+    from kbfleet.domain.isolation import Breach, DocumentWalk, FoundPassages, IsolationVerified
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseKind
     from kbfleet.domain.reconciliation import Reconciliation
     from kbfleet.domain.root_cause import RootCause
@@ -257,7 +257,10 @@ class KnowledgeBases(Protocol):
     def update_data_source(
         self, data_source: DataSourceReference, name: str, configuration: Mapping[str, object]
     ) -> None:
-        """Makes it read what `configuration` says."""
+        """Makes it read what `configuration` says, and gives it that name.
+
+        Raises: ResourceConflict when another has the name.
+        """
         ...
 
     def retain_vectors(self, data_source: DataSourceReference) -> None:
@@ -418,6 +421,16 @@ class TenantRounds(Protocol):
         ...
 
     def move(self, to: TenantId | None) -> None: ...
+
+
+class DocumentWalks(Protocol):
+    """Where lists of tenants' documents are to be read on, while a breach is open."""
+
+    def find(self, tenant_id: TenantId) -> DocumentWalk | None: ...
+
+    def save(self, tenant_id: TenantId, walk: DocumentWalk | None) -> None:
+        """In place of the last one. `None` when there is nothing to be read on."""
+        ...
 
 
 class DeadLetters(Protocol):
@@ -640,6 +653,14 @@ class RetryTurns(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class IngestedDocumentPage:
+    """`following` is where the list is to be read on; `None` at its end."""
+
+    documents: Sequence[IngestedDocument]
+    following: str | None
+
+
 class IngestedDocuments(Protocol):
     """What Bedrock knows of the documents of a data source. `bucket` is the tenant's own."""
 
@@ -651,10 +672,14 @@ class IngestedDocuments(Protocol):
         """
         ...
 
-    def pages(self, data_source: DataSourceReference) -> Iterator[Sequence[IngestedDocument]]:
+    def pages(self, data_source: DataSourceReference, after: str | None = None) -> Iterator[IngestedDocumentPage]:
         """All of them, a page at a time, as far as the caller goes on; also those that should not be there.
 
-        Raises: RequestRefused when the knowledge base does not list documents, and as `look_up`.
+        Args:
+            after: where to read on, by an earlier page; from the beginning, if not given.
+
+        Raises: RequestRefused when the knowledge base does not list documents, or does not know that place any more,
+            and as `look_up`.
         """
         ...
 
@@ -691,5 +716,16 @@ class RetrievalProbe(Protocol):
         """Searches for that document alone. What the document says is never looked at.
 
         Raises: IsolationBreached when it is not in the bucket; AccessRefused, Throttled, NotReadyYet.
+        """
+        ...
+
+
+class PassageSearch(Protocol):
+    """By the credentials by which the tenant's questions are answered. What passages say is never looked at."""
+
+    def search(self, tenant: AskableTenant, kind: KnowledgeBaseKind, own: DataSourceReference) -> FoundPassages:
+        """Looks for what the tenant's own data source has not brought, also where no data source is left that has.
+
+        Raises: AccessRefused when the credentials do not open the knowledge base; Throttled, NotReadyYet, AwsRefusal.
         """
         ...

@@ -158,7 +158,9 @@ class BedrockKnowledgeBases:
         self, data_source: DataSourceReference, name: str, configuration: Mapping[str, object]
     ) -> None:
         with translated(f"data source {name} of knowledge base {data_source.knowledge_base_id}"):
-            self._replace_data_source(data_source, dataSourceConfiguration=configuration, dataDeletionPolicy="DELETE")
+            self._replace_data_source(
+                data_source, name=name, dataSourceConfiguration=configuration, dataDeletionPolicy="DELETE"
+            )
 
     def retain_vectors(self, data_source: DataSourceReference) -> None:
         with translated(f"data source {data_source.data_source_id}"):

@@ -9,6 +9,7 @@ from kbfleet.adapters.bedrock import writable
 from kbfleet.domain.document_names import key_in
 from kbfleet.domain.documents import BATCH, IngestedDocument, IngestedStatus
 from kbfleet.domain.errors import RequestRefused
+from kbfleet.ports import IngestedDocumentPage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -52,15 +53,22 @@ class BedrockDocuments:
             return
         yield from _documents(answer.get("documentDetails", ()))
 
-    def pages(self, data_source: DataSourceReference) -> Iterator[Sequence[IngestedDocument]]:
+    def pages(self, data_source: DataSourceReference, after: str | None = None) -> Iterator[IngestedDocumentPage]:
         with translated(f"the documents of data source {data_source.data_source_id}"):
-            pages = self._client.get_paginator("list_knowledge_base_documents").paginate(
-                knowledgeBaseId=data_source.knowledge_base_id,
-                dataSourceId=data_source.data_source_id,
-                PaginationConfig={"PageSize": _PAGE},
-            )
-            for page in pages:
-                yield list(_documents(page["documentDetails"]))
+            # Not by boto3's paginator: it takes a token of Bedrock's that looks like one of its own for its own.
+            place: dict[str, Any] = {"nextToken": after} if after else {}
+            while True:
+                page = self._client.list_knowledge_base_documents(
+                    knowledgeBaseId=data_source.knowledge_base_id,
+                    dataSourceId=data_source.data_source_id,
+                    maxResults=_PAGE,
+                    **place,
+                )
+                following = page.get("nextToken") or None
+                yield IngestedDocumentPage(list(_documents(page["documentDetails"])), following)
+                if following is None:
+                    return
+                place = {"nextToken": following}
 
     def ingest(
         self, data_source: DataSourceReference, bucket: str, documents: Sequence[StoredDocument], *, client_token: str
@@ -92,8 +100,4 @@ def _documents(details: Sequence[Mapping[str, Any]]) -> Iterator[IngestedDocumen
         uri = detail["identifier"].get("s3", {}).get("uri")
         if uri is not None:
             reason = writable(detail.get("statusReason") or "")
-            yield IngestedDocument(uri, _status(detail["status"]), reason, detail.get("updatedAt"))
-
-
-def _status(status: str) -> IngestedStatus:
-    return IngestedStatus(status) if status in set(IngestedStatus) else IngestedStatus.UNKNOWN
+            yield IngestedDocument(uri, IngestedStatus(detail["status"]), reason, detail.get("updatedAt"))

@@ -5,18 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.domain.answer import MAX_QUESTION_LENGTH
+from kbfleet.domain.answer import MAX_PASSAGES, MAX_QUESTION_LENGTH
 from kbfleet.domain.document_names import key_in
 from kbfleet.domain.document_trace import Probe
 from kbfleet.domain.errors import RequestRefused, ResourceMissing
+from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from mypy_boto3_bedrock_agent_runtime.client import AgentsforBedrockRuntimeClient
+
+    from kbfleet.domain.answer import AskableTenant
+    from kbfleet.domain.tenant import DataSourceReference
 
 _SOURCE_URI = "x-amz-bedrock-kb-source-uri"
 """The attribute of a passage that names its document, as users report for knowledge bases of type VECTOR; that those of
 type MANAGED have it, too, is inferred."""
+
+_DATA_SOURCE_ID = "x-amz-bedrock-kb-data-source-id"
+"""The attribute that names its data source; AWS itself filters by it (AWS Machine Learning Blog, on Ring)."""
 
 _SEARCHES = {
     KnowledgeBaseKind.VECTOR: "vectorSearchConfiguration",
@@ -45,3 +54,48 @@ class BedrockRetrievalProbe:
         except (RequestRefused, ResourceMissing) as error:
             return Probe(found=False, refusal=str(error))
         return Probe(found=bool(answer["retrievalResults"]))
+
+
+class BedrockPassageSearch:
+    """`kbfleet.ports.PassageSearch` on bedrock-agent-runtime.
+
+    A search gives the nearest passages only, and one of somebody else may be far from every question. So it is searched
+    once more, with a filter that leaves out what the tenant's own data source has brought: whatever comes then is left
+    over from another one. That nothing comes proves something only if the filter is understood, which the same filter
+    the other way round shows. Of a knowledge base of type MANAGED nothing can be left over: its data sources know no
+    other deletion policy than DELETE.
+
+    Args:
+        clients: gives the boto3 client for an operation, by the credentials of the tenant.
+    """
+
+    def __init__(self, clients: Callable[[str, AskableTenant], Any]) -> None:
+        self._clients = clients
+
+    def search(self, tenant: AskableTenant, kind: KnowledgeBaseKind, own: DataSourceReference) -> FoundPassages:
+        nearest = self._results(tenant, kind)
+        others: Sequence[Mapping[str, Any]] = ()
+        understood = True
+        if kind is not KnowledgeBaseKind.MANAGED and nearest:
+            brought = {"key": _DATA_SOURCE_ID, "value": own.data_source_id}
+            others = self._results(tenant, kind, filter={"notEquals": brought})
+            understood = not others and bool(self._results(tenant, kind, filter={"equals": brought}))
+        uris = [_uri(result) for result in (*nearest, *others)]
+        return FoundPassages(tuple(dict.fromkeys(uri for uri in uris if uri)), understood and all(uris))
+
+    def _results(self, tenant: AskableTenant, kind: KnowledgeBaseKind, **filtered: Any) -> Sequence[Mapping[str, Any]]:
+        client = self._clients("Retrieve", tenant)
+        with translated(f"knowledge base {tenant.knowledge_base_id}"):
+            answer = client.retrieve(
+                knowledgeBaseId=tenant.knowledge_base_id,
+                retrievalQuery={"text": "document"},
+                retrievalConfiguration={_SEARCHES[kind]: {"numberOfResults": MAX_PASSAGES, **filtered}},
+            )
+        results: Sequence[Mapping[str, Any]] = answer["retrievalResults"]
+        return results
+
+
+def _uri(result: Mapping[str, Any]) -> str:
+    """Of its document; empty where it does not say."""
+    uri: str = result.get("location", {}).get("s3Location", {}).get("uri", "")
+    return uri or str(result.get("metadata", {}).get(_SOURCE_URI, ""))

@@ -1,7 +1,8 @@
 """The tenant registry, the sync ledger and the job history in the one DynamoDB table.
 
 Keys: `PK` = `TENANT#<tenant id>`, `SK` = `PROFILE`, `SYNC`, `JOB#<started at>#<job id>`,
-`ERASURE#<requested at>#<verified at>`, and `REQUESTED_NAME#<name of the execution>`. The sparse index `SyncQueue`
+`ERASURE#<requested at>#<verified at>`, `REQUESTED_NAME#<name of the execution>`, and `DOCUMENT_WALK` while a
+breach is open. The sparse index `SyncQueue`
 (`queue`, `queue_position`) holds only tenants that are queued or running, so that a tick's cost does not depend on how
 many tenants there are; `Tenants` (`listed`, `tenant_id`) holds the profiles. Beside them: `PK` =
 `KNOWLEDGE_STORE#<type>`, `SK` = `INDEX#<tenant id>`, for stores whose service cannot list its indexes; and `PK` =
@@ -23,6 +24,7 @@ from kbfleet.adapters.dynamodb_table import as_item, conversation_key, tenant_ke
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
 from kbfleet.domain.ingestion import JobStateChange, Sync, SyncState
+from kbfleet.domain.isolation import DocumentWalk
 from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Tenant, TenantId
 from kbfleet.ports import Glance, JobPage, Recorded
 
@@ -40,10 +42,12 @@ _syncs = TypeAdapter(Sync)
 # Made when first needed: most functions need neither.
 _changes = cache(lambda: TypeAdapter(JobStateChange))
 _receipts = cache(lambda: TypeAdapter(ErasureReceipt))
+_walks = cache(lambda: TypeAdapter(DocumentWalk))
 _JOB = "JOB#"
 _RECEIPT = "ERASURE#"
 _USAGE = "USAGE#"
 _NAME = "REQUESTED_NAME#"
+_WALK = "DOCUMENT_WALK"
 _GIVEN_UP_AFTER_MS = 60_000
 """After which whoever wanted to publish a change of a job is taken to have died: as long as a tick may run."""
 
@@ -378,3 +382,19 @@ class DynamoDBTenantRounds:
     def move(self, to: TenantId | None) -> None:
         with translated(f"the position of {self._key['SK']}"):
             self._table.client.put_item(TableName=self._table.name, Item=as_item({**self._key, "visited": to}))
+
+
+class DynamoDBDocumentWalks:
+    """`kbfleet.ports.DocumentWalks` in DynamoDB."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def find(self, tenant_id: TenantId) -> DocumentWalk | None:
+        record = self._table.get(tenant_id, _WALK)
+        return _walks().validate_python(record) if record and "began_at" in record else None
+
+    def save(self, tenant_id: TenantId, walk: DocumentWalk | None) -> None:
+        fields = {} if walk is None else _walks().dump_python(walk, mode="json", exclude_none=True)
+        subject = f"where the documents of tenant {tenant_id} are to be read on"
+        self._table.put({**tenant_key(tenant_id, _WALK), **fields}, values={}, subject=subject)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from kbfleet.domain.aws_status import AwsStatus
 from kbfleet.domain.document_names import counted_in
 from kbfleet.domain.ingestion import JobStateChange, Outcome
 from kbfleet.domain.tenant import TenantId
@@ -26,7 +27,7 @@ ANSWER_WITHIN = timedelta(minutes=15)
 how long Bedrock takes."""
 
 
-class IngestedStatus(StrEnum):
+class IngestedStatus(AwsStatus):
     """Source: botocore service model of bedrock-agent, shape DocumentStatus."""
 
     INDEXED = "INDEXED"
@@ -42,7 +43,6 @@ class IngestedStatus(StrEnum):
     DELETING = "DELETING"
     DELETE_IN_PROGRESS = "DELETE_IN_PROGRESS"
     UNKNOWN = "UNKNOWN"
-    """One that Bedrock has come to give since: nothing is concluded from it."""
 
     @property
     def failing(self) -> bool:

@@ -181,6 +181,11 @@ class Timeline:
         return self.entries[well[-1] + 1 if well else 0].at
 
     @property
+    def last_at(self) -> datetime | None:
+        """When the newest of its signals was."""
+        return self.entries[-1].at if self.entries else None
+
+    @property
     def settled(self) -> bool:
         """Whether the subject is well."""
         return not self.entries or not (self.entries[-1].incident or self.entries[-1].leaves)

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 
+from kbfleet.domain.aws_status import AwsStatus
 from kbfleet.domain.document_names import words_and_names
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import DataSourceReference, TenantId
 
 
-class JobStatus(StrEnum):
+class JobStatus(AwsStatus):
     """Source: botocore service model of bedrock-agent, shape IngestionJobStatus."""
 
     STARTING = "STARTING"
@@ -26,6 +27,7 @@ class JobStatus(StrEnum):
     FAILED = "FAILED"
     STOPPING = "STOPPING"
     STOPPED = "STOPPED"
+    UNKNOWN = "UNKNOWN"
 
     @property
     def ended(self) -> bool:
@@ -221,12 +223,13 @@ class Sync:
     Args:
         kind: of the tenant's knowledge base; each has job limits of its own.
         synced_data_source_id: where the synced generation went: a data source that was deleted took it along.
+        whole_since: when the newest job began that counts and left nothing out.
         ready_at: from when on a queued tenant may be started; also the time by which it keeps its place.
         pending_since: when the oldest change was requested that no job has been started for.
         retries: how many jobs in a row failed for a passing cause.
         postponed: how often in a row its turn came to nothing.
         on_hold: the tenant is out of service.
-        distrusted: its data source may read a bucket that is not the tenant's: no sync counts.
+        distrusted: its data source may read a bucket that is not the tenant's: no job is started, and none counts.
         trusted_from: the first generation whose sync counts since it does not any more.
         fence: of the newest record of the tenant that has put the entry on hold or taken it off: what an older record
             says about that comes too late.
@@ -239,6 +242,7 @@ class Sync:
     synced_generation: int = 0
     synced_at: datetime | None = None
     synced_data_source_id: str | None = None
+    whole_since: datetime | None = None
     priority: Priority = Priority.SCHEDULED
     ready_at: datetime | None = None
     pending_since: datetime | None = None
@@ -291,7 +295,7 @@ class Sync:
         raised = replace(
             self, requested_generation=generation, waiters=waiters, pending_since=self.pending_since or now
         )
-        if self.on_hold:
+        if self.held:
             return raised
         best, ready = self._place(priority, ready_at or now)
         queued = replace(raised, priority=best, ready_at=ready)
@@ -311,13 +315,22 @@ class Sync:
         """Whether that data source has been ingested at least once."""
         return self.synced_generation > 0 and self.synced_data_source_id == data_source_id
 
-    def not_to_be_trusted(self) -> Sync:
-        """What is in the index may be another tenant's, and so may be whatever is synced until `trusted_again`."""
-        return replace(self, distrusted=True, synced_data_source_id=None)
+    @property
+    def held(self) -> bool:
+        """Whether no job may be started. What is requested meanwhile is remembered."""
+        return self.on_hold or self.distrusted
 
-    def trusted_again(self) -> Sync:
-        """The data source reads the tenant's own bucket: a sync that is requested from here on counts."""
-        return replace(self, distrusted=False, trusted_from=self.requested_generation + 1) if self.distrusted else self
+    def not_to_be_trusted(self) -> Sync:
+        """What is in the index may be another tenant's, and so might be whatever a job brought: none is started until
+        `trusted_again`, and one that runs is followed to its end and does not count. Whoever waits waits on."""
+        return replace(self._off_the_queue(), distrusted=True, synced_data_source_id=None, whole_since=None)
+
+    def trusted_again(self, now: datetime) -> Sync:
+        """The data source reads the tenant's own bucket: a sync is requested, and is the first that counts."""
+        if not self.distrusted:
+            return self
+        trusted = replace(self, distrusted=False, trusted_from=self.requested_generation + 1)
+        return trusted.requested(now, Priority.CHANGED)
 
     def _trusts(self, result: SyncResult) -> bool:
         return not self.distrusted and result.generation >= self.trusted_from
@@ -401,7 +414,7 @@ class Sync:
 
     def will_retry(self, result: SyncResult) -> bool:
         """Whether the sync is tried again by itself after that end."""
-        return result.transient and self.retries < MAX_RETRIES and not self.on_hold
+        return result.transient and self.retries < MAX_RETRIES and not self.held
 
     def ended(self, result: SyncResult, now: datetime) -> Sync:
         """The followed job ended, or Bedrock refused to start one for `result.generation`."""
@@ -417,11 +430,14 @@ class Sync:
             synced_data_source_id=result.data_source_id
             if usable and self._trusts(result)
             else self.synced_data_source_id,
+            whole_since=self.job.started_at
+            if self.job and result.outcome is Outcome.SUCCEEDED and self._trusts(result)
+            else self.whole_since,
             pending_since=oldest or self.pending_since,
             waiters=self.waiters if retry else self._left_waiting(result),
             retries=self.retries + 1 if retry else 0,
         )
-        if self.on_hold:
+        if self.held:
             return replace(entry, state=SyncState.IDLE, ready_at=None)
         if retry:
             pause = now + _pause(self.retries)

@@ -48,8 +48,36 @@ class Breach:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundPassages:
+    """What a search of a tenant's whole knowledge base has found.
+
+    Args:
+        uris: of the documents that the passages are from.
+        whole: whether what the tenant's own data source has not brought would have been among them.
+    """
+
+    uris: tuple[str, ...]
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentWalk:
+    """How far the list of a tenant's documents has been read, in which nothing foreign was found so far. A long one is
+    read a part at each look.
+
+    Args:
+        began_at: what was seen since then begins it anew.
+        after: Bedrock's own word for the place; `None` at the beginning.
+    """
+
+    data_source_id: str
+    began_at: datetime
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class IsolationVerified:
-    """Somebody has looked into all that a tenant has, and found nothing foreign. `occurred_at` is when they began:
+    """Somebody has looked into all that a tenant has, and found nothing foreign. `occurred_at` is when that began:
     whatever was seen since then is not answered by it."""
 
     tenant_id: TenantId

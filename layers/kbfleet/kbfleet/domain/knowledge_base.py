@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from kbfleet.domain.aws_status import AwsStatus
 from kbfleet.domain.errors import DataSourceFailed, KnowledgeBaseFailed, KnowledgeBaseNotReady, NotReadyYet
 
 _GROWTH = 0.15
@@ -16,7 +17,7 @@ _LEAST_WAIT = timedelta(seconds=1)
 """The shortest wait that Step Functions knows."""
 
 
-class KnowledgeBaseStatus(StrEnum):
+class KnowledgeBaseStatus(AwsStatus):
     """Source: botocore service model of bedrock-agent, shape KnowledgeBaseStatus."""
 
     CREATING = "CREATING"
@@ -26,6 +27,7 @@ class KnowledgeBaseStatus(StrEnum):
     FAILED = "FAILED"
     DELETE_UNSUCCESSFUL = "DELETE_UNSUCCESSFUL"
     UPDATE_UNSUCCESSFUL = "UPDATE_UNSUCCESSFUL"
+    UNKNOWN = "UNKNOWN"
 
 
 class KnowledgeBaseKind(StrEnum):
@@ -153,7 +155,7 @@ class KnowledgeBaseState:
     look_again_after: timedelta
 
 
-class DataSourceStatus(StrEnum):
+class DataSourceStatus(AwsStatus):
     """Source: botocore service model of bedrock-agent, shape DataSourceStatus."""
 
     CREATING = "CREATING"
@@ -162,6 +164,7 @@ class DataSourceStatus(StrEnum):
     DELETING = "DELETING"
     DELETE_UNSUCCESSFUL = "DELETE_UNSUCCESSFUL"
     FAILED = "FAILED"
+    UNKNOWN = "UNKNOWN"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ class ResourceKind(StrEnum):
     KNOWLEDGE_BASE = "knowledge base"
     DATA_SOURCE = "data source"
     DOCUMENTS = "documents"
+    PASSAGES = "passages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,12 @@ class Finding:
                 return f"`kbfleet tenant add {self.tenant_id}` makes it the tenant's own bucket, and syncs again."
             case ResourceKind.DOCUMENTS:
                 return f"`kbfleet tenant add {self.tenant_id}` syncs again, which takes out what is not in the bucket."
+            case ResourceKind.PASSAGES:
+                return (
+                    f"`kbfleet tenant add {self.tenant_id}` syncs again. What is found even then was left behind by a "
+                    "data source that is gone: delete that knowledge base and its index in the console, then run it "
+                    "once more."
+                )
         return f"`kbfleet tenant add {self.tenant_id}` deletes it, with what it has brought."
 
     def __str__(self) -> str:

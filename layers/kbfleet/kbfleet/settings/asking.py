@@ -26,15 +26,18 @@ class UploadSettings(EnvironmentSettings):
     uploader_role_arn: str
 
 
-class AskSettings(EnvironmentSettings):
+class ReaderSettings(EnvironmentSettings):
     """`knowledge_base_reader_role_arn` is empty when the function reads with its own role."""
 
+    knowledge_base_reader_role_arn: str = ""
+
+
+class AskSettings(EnvironmentSettings):
     generation_model_id: str
     prompt_template: str = ""
     guardrail_id: str = ""
     guardrail_version: str = ""
     registry_cache: Seconds = Field(alias="REGISTRY_CACHE_SECONDS")
-    knowledge_base_reader_role_arn: str = ""
     session_secret_arn: str
 
 

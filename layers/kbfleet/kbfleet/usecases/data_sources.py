@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import NotReadyYet, ResourceConflict
+from kbfleet.domain.knowledge_base import DataSourceStatus
+from kbfleet.domain.tenant import DataSourceReference
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kbfleet.domain.knowledge_base import DataSource
-    from kbfleet.domain.tenant import DataSourceReference, ResourceNames, Tenant
+    from kbfleet.domain.tenant import ResourceNames, Tenant
     from kbfleet.ports import KnowledgeBases
 
 
-def own_data_source(listed: Sequence[DataSource], tenant: Tenant, names: ResourceNames) -> DataSource | None:
-    """The one that reads the tenant's documents, by its name; of several of that name, the recorded one."""
+@dataclass(frozen=True, slots=True)
+class DataSources:
+    """Of a tenant's knowledge base.
+
+    Args:
+        own: the one that reads the tenant's documents, with all that is known of it.
+        foreign: all others, as they are listed.
+    """
+
+    own: DataSource | None
+    foreign: Sequence[DataSource]
+
+
+def data_sources_of(
+    tenant: Tenant,
+    knowledge_base_id: str,
+    wanted: Mapping[str, object],
+    *,
+    knowledge_bases: KnowledgeBases,
+    names: ResourceNames,
+) -> DataSources:
+    """Tells the tenant's own data source from others: it is the recorded one, or else one of its name.
+
+    Somebody may have renamed it: its name alone must not cost the tenant what it has brought. But a record that is
+    wrong proves nothing: a recorded one of another name is the tenant's own only while it reads the tenant's bucket.
+
+    Args:
+        wanted: `dataSourceConfiguration` of one that reads the tenant's bucket.
+    """
+    listed = knowledge_bases.data_sources(knowledge_base_id)
+    recorded = [one for one in listed if one.data_source_id == tenant.data_source_id]
     named = [one for one in listed if one.name == names.data_source()]
-    recorded = (one for one in named if one.data_source_id == tenant.data_source_id)
-    return next(recorded, named[0] if named else None)
+    for one in (*recorded, *named):
+        own = knowledge_bases.data_source(DataSourceReference(knowledge_base_id, one.data_source_id))
+        if one in named or (own is not None and own.reads(wanted) and own.status is not DataSourceStatus.DELETING):
+            return DataSources(own, [other for other in listed if other != one])
+    return DataSources(None, listed)
 
 
 def delete_data_source(data_source: DataSourceReference, knowledge_bases: KnowledgeBases) -> None:

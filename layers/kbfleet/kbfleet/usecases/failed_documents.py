@@ -140,7 +140,7 @@ class FailureCollector:
         should not be there: that is a breach."""
         pages = self.ingested_documents.pages(data_source)
         try:
-            listed = [document for page in islice(pages, PAGES) for document in page]
+            listed = [document for page in islice(pages, PAGES) for document in page.documents]
             complete = next(pages, None) is None
         except RequestRefused:
             return [], False  # whether every kind of knowledge base lists its documents is not said

@@ -150,13 +150,19 @@ def request_sync(
     """Raises the tenant's requested generation. Every call asks for a sync that starts after it.
 
     Raises:
-        TenantNotFound, TenantNotActive: there is nothing to sync, or the tenant is not in service.
+        TenantNotFound, TenantNotActive: there is nothing to sync, the tenant is not in service, or its data source
+            reads another bucket.
     """
     tenant = registry.get(tenant_id)
     tenant.in_service()
     tenant.data_source()
 
     def requested(entry: Sync) -> Sync:
+        if entry.distrusted:
+            raise TenantNotActive(
+                f"The data source of tenant {tenant_id} was seen to read another bucket: nothing is synced from it.",
+                remedy=f"Run `kbfleet tenant add {tenant_id}`: it puts that right, and syncs.",
+            )
         # An entry that is on hold by an older record: whoever resumed the tenant has died before writing it here.
         return entry.taken_off_hold(clock.now(), tenant.fence).requested(clock.now(), priority)
 

@@ -9,27 +9,32 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.document_names import is_in
-from kbfleet.domain.errors import ConcurrentUpdate, KbfleetError, RequestRefused, Throttled
+from kbfleet.domain.errors import AwsRefusal, ConcurrentUpdate, KbfleetError, RequestRefused, Throttled
 from kbfleet.domain.incident import Concern
-from kbfleet.domain.isolation import MAX_NAMED, Breach, IsolationVerified, SeenIn
+from kbfleet.domain.isolation import MAX_NAMED, Breach, DocumentWalk, IsolationVerified, SeenIn
 from kbfleet.domain.reconciliation import Disagreement, Finding, ResourceKind
 from kbfleet.domain.tenant import DataSourceReference, TenantStatus
-from kbfleet.usecases.data_sources import own_data_source
+from kbfleet.usecases.data_sources import data_sources_of
+from kbfleet.usecases.ingestion import save_sync
 from kbfleet.usecases.reservations import store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from kbfleet.domain.ingestion import Sync
     from kbfleet.domain.knowledge_base import KnowledgeBase
     from kbfleet.domain.tenant import ResourceNames, Tenant, TenantId
     from kbfleet.ports import (
         Announcements,
         Clock,
+        DocumentWalks,
         Incidents,
         IngestedDocuments,
         KnowledgeBases,
+        PassageSearch,
         SyncLedger,
         TenantRegistry,
         TenantRounds,
@@ -40,8 +45,8 @@ _SETTLED = {TenantStatus.ACTIVE, TenantStatus.FAILED, TenantStatus.SUSPENDED}
 """Whose knowledge base is neither just being made nor deleted."""
 
 MAX_DOCUMENT_PAGES = 50
-"""Of a hundred documents each, of a tenant whose incident is open. ListKnowledgeBaseDocuments may be called five times
-a second (AWS documentation, Quotas for Amazon Bedrock)."""
+"""Of a hundred documents each, of a tenant whose incident is open; the next look reads on. ListKnowledgeBaseDocuments
+may be called five times a second (AWS documentation, Quotas for Amazon Bedrock)."""
 
 
 def announce_breach(
@@ -80,7 +85,9 @@ class IsolationLook:
 
     A tenant costs four calls: its knowledge base, the tags and the data sources of that, and what the tenant's own
     source reads. An account has ten of each a second (AWS documentation, Quotas for Amazon Bedrock), which calls one
-    after the other do not reach. While a breach of a tenant is open, the documents in its index are listed, too.
+    after the other do not reach. While a breach of a tenant is open, the documents in its index are listed, too, and
+    its knowledge base is searched by the credentials by which its questions are answered: that shows whether they open
+    it, and what a data source has left behind that is gone.
     """
 
     registry: TenantRegistry
@@ -88,6 +95,8 @@ class IsolationLook:
     stores: Stores
     knowledge_bases: KnowledgeBases
     ingested_documents: IngestedDocuments
+    passage_search: PassageSearch
+    document_walks: DocumentWalks
     incidents: Incidents
     announcements: Announcements
     rounds: TenantRounds
@@ -143,8 +152,9 @@ class IsolationLook:
 
     def _look_into(self, tenant: Tenant) -> tuple[Finding, ...]:
         began = self.clock.now()
-        well = self.incidents.timeline(str(tenant.tenant_id), Concern.ISOLATION).settled
-        findings, whole = self._found(tenant, thoroughly=not well)
+        timeline = self.incidents.timeline(str(tenant.tenant_id), Concern.ISOLATION)
+        open_since = None if timeline.settled else timeline.last_at
+        findings, seen_since = self._found(tenant, began, open_since)
         if findings:
             announce_breach(
                 tenant.tenant_id,
@@ -153,28 +163,41 @@ class IsolationLook:
                 announcements=self.announcements,
                 clock=self.clock,
             )
-        elif whole and not well:
-            self.announcements.isolation_verified(IsolationVerified(tenant.tenant_id, began))
-        if findings or whole:
+        elif seen_since is not None and not timeline.settled:
+            self.announcements.isolation_verified(IsolationVerified(tenant.tenant_id, seen_since))
+        if findings or seen_since is not None:
             self._write_down(tenant.tenant_id, tuple(map(str, findings)))
         return findings
 
-    def _found(self, tenant: Tenant, *, thoroughly: bool) -> tuple[tuple[Finding, ...], bool]:
-        """Returns: what is foreign, and whether that is all there can be."""
+    def _found(
+        self, tenant: Tenant, began: datetime, sighted_at: datetime | None
+    ) -> tuple[tuple[Finding, ...], datetime | None]:
+        """
+        Args:
+            began: when this look did.
+            sighted_at: when the breach that is open was last seen; `None` if none is.
+
+        Returns: what is foreign, and since when that is all there can be; `None` while there can be more.
+        """
         knowledge_base = self.knowledge_bases.get(str(tenant.knowledge_base_id))
         if knowledge_base is None:
-            return (), False
+            return (), None
         of_record = self._of_record(tenant, knowledge_base)
         if any(finding.kind is ResourceKind.KNOWLEDGE_BASE for finding in of_record):
             # What it reads is somebody else's as well, and all right where it is.
-            return of_record, True
+            return of_record, began
         own, of_sources = self._of_data_sources(tenant, knowledge_base.knowledge_base_id)
-        findings, whole = of_record + of_sources, own is not None
-        if thoroughly and own is not None:
-            foreign, all_seen = self._of_documents(tenant, own)
-            findings += foreign
-            whole = all_seen and self.ledger.find(tenant.tenant_id).has_synced(own.data_source_id)
-        return findings, whole
+        findings = of_record + of_sources
+        if own is None or sighted_at is None:
+            return findings, began if own is not None else None
+        sync = self.ledger.find(tenant.tenant_id)
+        listed, seen_since = self._of_documents(tenant, own, sync, began, sighted_at)
+        findings += listed
+        if not findings:
+            # What is known by its name explains what would be found.
+            findings, all_searched = self._of_passages(tenant, knowledge_base, own, sync)
+            seen_since = seen_since if all_searched else None
+        return findings, seen_since if sync.has_synced(own.data_source_id) else None
 
     def _of_record(self, tenant: Tenant, knowledge_base: KnowledgeBase) -> tuple[Finding, ...]:
         tenant_id, found = tenant.tenant_id, list[Finding]()
@@ -192,34 +215,77 @@ class IsolationLook:
     ) -> tuple[DataSourceReference | None, tuple[Finding, ...]]:
         """Returns: the tenant's own one, and what is foreign."""
         tenant_id = tenant.tenant_id
-        listed = self.knowledge_bases.data_sources(knowledge_base_id)
-        own = own_data_source(listed, tenant, self.names)
-        found = [_foreign(ResourceKind.DATA_SOURCE, one.data_source_id, tenant_id) for one in listed if one != own]
-        if own is None:
-            return None, tuple(found)
-        reference = DataSourceReference(knowledge_base_id, own.data_source_id)
-        described = self.knowledge_bases.data_source(reference)
-        if described is None:
-            return None, tuple(found)
         wanted = store_of(tenant, self.stores).data_source_configuration(self.names.bucket(tenant_id))
-        if not described.reads(wanted):
-            found.append(_foreign(ResourceKind.BUCKET, f"of data source {own.data_source_id}", tenant_id))
+        there = data_sources_of(
+            tenant, knowledge_base_id, wanted, knowledge_bases=self.knowledge_bases, names=self.names
+        )
+        found = [_foreign(ResourceKind.DATA_SOURCE, one.data_source_id, tenant_id) for one in there.foreign]
+        if there.own is None:
+            return None, tuple(found)
+        reference = DataSourceReference(knowledge_base_id, there.own.data_source_id)
+        if not there.own.reads(wanted):
+            found.append(_foreign(ResourceKind.BUCKET, f"of data source {there.own.data_source_id}", tenant_id))
+            self._distrust(tenant_id, reference, wanted)
         return reference, tuple(found)
 
-    def _of_documents(self, tenant: Tenant, own: DataSourceReference) -> tuple[tuple[Finding, ...], bool]:
-        """Returns: what is foreign, and whether all documents were seen."""
-        bucket = self.names.bucket(tenant.tenant_id)
+    def _distrust(self, tenant_id: TenantId, data_source: DataSourceReference, wanted: Mapping[str, object]) -> None:
+        """Has no job started from it any more, unless somebody has put it right meanwhile."""
+        entry = self.ledger.find(tenant_id)
+        # Looked at once more behind that: whoever puts it right from here on writes the entry, and then this does not.
+        again = self.knowledge_bases.data_source(data_source)
+        if entry.distrusted or again is None or again.reads(wanted):
+            return
+        with suppress(ConcurrentUpdate):
+            save_sync(entry, entry.not_to_be_trusted(), ledger=self.ledger)
+
+    def _of_documents(
+        self, tenant: Tenant, own: DataSourceReference, sync: Sync, began: datetime, sighted_at: datetime
+    ) -> tuple[tuple[Finding, ...], datetime | None]:
+        """Returns: what is foreign, and since when all documents have been seen; `None` while they have not been."""
+        tenant_id, bucket = tenant.tenant_id, self.names.bucket(tenant.tenant_id)
+        stored = self.document_walks.find(tenant_id)
+        goes_on = stored is not None and stored.data_source_id == own.data_source_id and stored.began_at > sighted_at
+        walk = stored if stored is not None and goes_on else DocumentWalk(own.data_source_id, began)
+        findings, seen_since = tuple[Finding, ...](), None
+        left: DocumentWalk | None = None
         try:
-            for number, page in enumerate(self.ingested_documents.pages(own)):
-                if number >= MAX_DOCUMENT_PAGES:
-                    return (), False
-                if any(not is_in(bucket, document.uri) for document in page):
-                    name = f"of data source {own.data_source_id}"
-                    return (_foreign(ResourceKind.DOCUMENTS, name, tenant.tenant_id),), True
+            for number, page in enumerate(self.ingested_documents.pages(own, walk.after), start=1):
+                walk = replace(walk, after=page.following)
+                if any(not is_in(bucket, document.uri) for document in page.documents):
+                    findings = (_foreign(ResourceKind.DOCUMENTS, f"of data source {own.data_source_id}", tenant_id),)
+                    break
+                if number >= MAX_DOCUMENT_PAGES and page.following is not None:
+                    left = walk
+                    break
+            else:
+                seen_since = walk.began_at
         except RequestRefused:
-            # Whether a knowledge base of type MANAGED lists documents is not documented.
+            # Whether a knowledge base of type MANAGED lists documents is not documented. A job takes out what is not in
+            # the bucket (decision 25). Or only the place is not known any more: then the list is begun anew.
+            refused_whole = walk.after is None
+            seen_since = sync.whole_since if refused_whole and _is_after(sync.whole_since, sighted_at) else None
+        if left != stored:
+            self.document_walks.save(tenant_id, left)
+        return findings, seen_since
+
+    def _of_passages(
+        self, tenant: Tenant, knowledge_base: KnowledgeBase, own: DataSourceReference, sync: Sync
+    ) -> tuple[tuple[Finding, ...], bool]:
+        """Returns: what is foreign, and whether anything foreign would have been found."""
+        if knowledge_base.kind is None:
             return (), False
-        return (), True
+        freshness = Freshness(sync.synced_at, sync.pending_changes)
+        asked = AskableTenant(tenant.tenant_id, own.knowledge_base_id, tenant.knowledge_store, freshness)
+        try:
+            found = self.passage_search.search(asked, knowledge_base.kind, own)
+        except AwsRefusal:
+            # By whatever it is refused: nobody has looked.
+            return (), False
+        bucket = self.names.bucket(tenant.tenant_id)
+        if all(is_in(bucket, uri) for uri in found.uris):
+            return (), found.whole
+        name = f"of knowledge base {own.knowledge_base_id}"
+        return (_foreign(ResourceKind.PASSAGES, name, tenant.tenant_id),), True
 
     def _write_down(self, tenant_id: TenantId, foreign: tuple[str, ...]) -> None:
         """For whoever looks at the tenant. An execution that has its lease may write the record at this moment."""
@@ -228,6 +294,10 @@ class IsolationLook:
             return
         with suppress(ConcurrentUpdate):  # somebody else has the tenant: the next look is soon enough
             self.registry.replace(replace(stored, foreign=foreign), fence=stored.fence)
+
+
+def _is_after(time: datetime | None, other: datetime) -> bool:
+    return time is not None and time > other
 
 
 def _foreign(kind: ResourceKind, name: str, tenant_id: TenantId) -> Finding:

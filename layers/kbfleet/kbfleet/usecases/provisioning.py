@@ -40,7 +40,7 @@ from kbfleet.domain.tenant import (
     TenantStatus,
     Workflow,
 )
-from kbfleet.usecases.data_sources import delete_data_source, own_data_source
+from kbfleet.usecases.data_sources import data_sources_of, delete_data_source
 from kbfleet.usecases.ingestion import update_sync
 from kbfleet.usecases.isolation import announce_breach
 from kbfleet.usecases.reservations import (
@@ -426,8 +426,10 @@ def ensure_data_source(
 ) -> str:
     """The knowledge base reads the tenant's bucket, and nothing else. Returns: the data source's id.
 
+    One of ours that was renamed gets its name back, with all that it has brought.
     Whatever else it reads is deleted, with what it has brought. A data source of ours that has read another bucket is
-    changed back, and then has not been synced yet: what it has brought stays until it is.
+    changed back, and then has not been synced yet: what it has brought stays until it is. Until it reads the tenant's,
+    no job is started.
 
     Raises:
         DataSourceFailed: see `DataSource.require_usable`; or one that should not be there cannot be deleted.
@@ -437,14 +439,13 @@ def ensure_data_source(
     knowledge_base_id = _required(tenant.knowledge_base_id, tenant, "knowledge base")
     name = names.data_source()
     wanted = store_of(tenant, stores).data_source_configuration(names.bucket(tenant.tenant_id))
-    listed = knowledge_bases.data_sources(knowledge_base_id)
-    own = own_data_source(listed, tenant, names)
-    foreign = [one for one in listed if one != own]
-    if unheard := [one.data_source_id for one in foreign if one.status is not DataSourceStatus.DELETING]:
-        resources = [f"data source {data_source_id}" for data_source_id in unheard]
+    there = data_sources_of(tenant, knowledge_base_id, wanted, knowledge_bases=knowledge_bases, names=names)
+    found, foreign = there.own, there.foreign
+    if foreign:
+        # Also of one that is going already: somebody else may have deleted it, and nobody have heard of it.
+        resources = [f"data source {one.data_source_id}" for one in foreign]
         _breached(tenant.tenant_id, resources, announcements, clock)
     stuck = [problem for one in foreign if (problem := _removal_problem(knowledge_base_id, one, knowledge_bases))]
-    found = knowledge_bases.data_source(DataSourceReference(knowledge_base_id, own.data_source_id)) if own else None
     if found is None:
         token = client_token(knowledge_base_id, name, str(tenant.fence), configuration=wanted)
         try:
@@ -457,16 +458,20 @@ def ensure_data_source(
                 raise NotReadyYet(f"Data source {name} of {knowledge_base_id} exists, but is not listed yet.") from None
     keep(tenant, replace(tenant, data_source_id=found.data_source_id), registry=registry, clock=clock)
     found.require_usable()
-    if not found.reads_as(wanted):
+    taken = any(one.name == name for one in foreign)  # until that one is gone, ours can be everything but renamed
+    if not found.reads_as(wanted) or (found.name != name and not taken):
         if not found.reads(wanted):
             resources = [f"bucket of data source {found.data_source_id}"]
             _breached(tenant.tenant_id, resources, announcements, clock)
             # Before it is changed: after a crash in between, nobody could tell any more.
             update_sync(tenant.tenant_id, lambda sync: sync.not_to_be_trusted(), ledger=ledger)
         knowledge_bases.update_data_source(
-            DataSourceReference(knowledge_base_id, found.data_source_id), name, configuration=wanted
+            DataSourceReference(knowledge_base_id, found.data_source_id),
+            found.name if taken else name,
+            configuration=wanted,
         )
         raise NotReadyYet(f"Data source {name} of {knowledge_base_id} is being changed back to what it should be.")
+    update_sync(tenant.tenant_id, lambda sync: sync.trusted_again(clock.now()), ledger=ledger)
     if stuck:
         raise DataSourceFailed(
             f"Tenant {tenant.tenant_id}'s knowledge base {knowledge_base_id} reads what is not the tenant's: "
@@ -555,6 +560,7 @@ def run_first_sync(
     Raises:
         LeaseLost: also when whoever has taken the tenant meanwhile has put its entry on hold, where this task would
             wait in vain.
+        DataSourceFailed: the data source was seen to read another bucket since it was ensured.
     """
     tenant = held(reservation, registry)
     data_source_id = _required(tenant.data_source_id, tenant, "data source")
@@ -567,7 +573,13 @@ def run_first_sync(
         served = sync.taken_off_hold(now, reservation.fence)
         if served.on_hold:
             raise LeaseLost(f"Tenant {tenant.tenant_id} was taken out of service while it was provisioned.")
-        return served.of_kind(kind).trusted_again().requested(now, Priority.REQUESTED, task_token)
+        if served.distrusted:
+            raise DataSourceFailed(
+                f"Data source {data_source_id} was seen to read a bucket that is not tenant {tenant.tenant_id}'s, "
+                "after it had been ensured.",
+                remedy="Find out who changes it, then provision the tenant again.",
+            )
+        return served.of_kind(kind).requested(now, Priority.REQUESTED, task_token)
 
     well = incidents.timeline(str(tenant.tenant_id), Concern.ISOLATION).settled
     if well and ledger.find(tenant.tenant_id).has_synced(data_source_id):
