@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.completion import job_names, tenant_ids
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 
 Tenant = Annotated[
     TenantId,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from cli.fleet_api import FleetApi
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 
 _PATIENCE_SECONDS = 3
 _JOBS = 20

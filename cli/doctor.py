@@ -20,7 +20,7 @@ from cli.fleet_stack import FleetStack, asking
 from kbfleet.contracts.tenants import ListedTenantBody
 from kbfleet.domain.ingestion import Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.tenant import TenantStatus
+from kbfleet.domain.tenant_status import TenantStatus
 
 _DEPLOYED = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "IMPORT_COMPLETE"}
 _FEW_LEFT = 10

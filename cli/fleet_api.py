@@ -24,7 +24,9 @@ from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.tenants import ExecutionBody, SyncBody, TenantBody, TenantsBody
 from kbfleet.contracts.usage import UsageBody
 from kbfleet.domain.document_trace import ObjectKey
-from kbfleet.domain.tenant import DisplayName, TenantId, TenantStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import DisplayName
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.uploads import Upload
 from kbfleet.domain.usage_plan import Tier
 

@@ -31,7 +31,8 @@ from cli.fleet_api import FleetApi, Refused
 from cli.terminal import literal, marked
 from kbfleet.contracts.tenants import SyncBody, TenantBody
 from kbfleet.domain.ingestion import Outcome
-from kbfleet.domain.tenant import TenantId, TenantStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant_status import TenantStatus
 from local import deployment, samples
 from local.identity_provider import IdentityProvider
 from local.slack_sink import SlackSink, commands_of, message_as_text

@@ -29,7 +29,8 @@ from rich.table import Table
 
 from benchmarks.report import Measurement
 from cli.fleet_api import FleetApi, Refused
-from kbfleet.domain.tenant import TenantId, TenantStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant_status import TenantStatus
 from local import deployment, samples
 from local.identity_provider import IdentityProvider
 from local.stack import process

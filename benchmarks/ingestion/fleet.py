@@ -14,7 +14,7 @@ from benchmarks.ingestion.ports import History, KnowledgeBases, Ledger, Registry
 from benchmarks.ingestion.service import START_INTERVAL, IngestionService, Upload
 from kbfleet import ports
 from kbfleet.domain.ingestion import Debounce
-from kbfleet.domain.tenant import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, TenantId
 from kbfleet.usecases.ingestion import note_changes, request_sync
 
 TICK_INTERVAL = 5.0

@@ -27,7 +27,9 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.ingestion import IngestionJob, JobStateChange, JobStatus, Priority, Sync, SyncState
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.tenant import DataSourceReference, ResourceNames, Tenant, TenantId, TenantStatus
+from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
+from kbfleet.domain.tenant import Tenant
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.ports import Glance, Recorded
 from kbfleet.usecases.ingestion import Scheduler
 

@@ -32,7 +32,7 @@ from benchmarks.ingestion.policies import Events
 from benchmarks.ingestion.service import Durations, Upload
 from benchmarks.ingestion.workloads import Workload
 from kbfleet.adapters.bedrock import BedrockKnowledgeBases
-from kbfleet.domain.tenant import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, TenantId
 
 SPEED = 20.0
 """Emulated seconds per real second. At this speed a call's milliseconds do not count yet."""

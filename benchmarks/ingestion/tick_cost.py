@@ -21,7 +21,7 @@ from benchmarks.ingestion.workloads import tenant
 from kbfleet.adapters.dynamodb import DynamoDBJobHistory, DynamoDBSyncLedger, DynamoDBTenantRegistry
 from kbfleet.adapters.dynamodb_table import Table
 from kbfleet.domain.ingestion import Priority
-from kbfleet.domain.tenant import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, TenantId
 from kbfleet.ports import JobHistory, SyncLedger, TenantRegistry
 from kbfleet.usecases.ingestion import Scheduler, request_sync
 

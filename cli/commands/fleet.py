@@ -16,7 +16,7 @@ from cli.fleet_stack import FleetStack
 from cli.progress import Progress
 from cli.terminal import counted, literal, present
 from kbfleet.contracts.events import ReconciliationDetail
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 
 app = typer.Typer()
 

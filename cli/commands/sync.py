@@ -17,7 +17,7 @@ from cli.terminal import DONE, literal, present
 from kbfleet.contracts.documents import DocumentRetryBody
 from kbfleet.contracts.tenants import SyncBody
 from kbfleet.domain.ingestion import Outcome
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 
 app = typer.Typer(help="Bringing a tenant's documents into its knowledge base.", no_args_is_help=True)
 

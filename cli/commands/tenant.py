@@ -18,7 +18,9 @@ from cli.terminal import DONE, Column, Details, Listing, literal, moment, moment
 from kbfleet.contracts.tenants import ExecutionBody, TenantBody, TenantsBody
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion import Outcome
-from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, Offboarding, TenantId, TenantStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, Offboarding
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
 
 app = typer.Typer(help="The fleet's tenants.", no_args_is_help=True)

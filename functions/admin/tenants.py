@@ -25,7 +25,8 @@ from kbfleet.contracts.workflows import ProvisionTenantInput
 from kbfleet.domain.errors import ExecutionNotFound, JobNotFound, ResourceMissing
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.ingestion import can_be_a_job
-from kbfleet.domain.tenant import Tenant, TenantId
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import Tenant
 from kbfleet.logs import logger
 from kbfleet.ports import Executions
 from kbfleet.responses import HttpResponse, respond

@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import bootstrap
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.documents import UploadBody, UploadRequest
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 from kbfleet.logs import logger
 from kbfleet.responses import HttpResponse, respond
 from kbfleet.routing import Request, Route, dispatch, path_parameter

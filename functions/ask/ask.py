@@ -10,7 +10,7 @@ from kbfleet.contracts.asking import AskRequest, AskResponse, TenantAskRequest
 from kbfleet.domain.answer import AskableTenant, Asker, Voucher
 from kbfleet.domain.caller import UserId
 from kbfleet.domain.errors import IsolationBreached
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 from kbfleet.logs import logger
 from kbfleet.metering import record_usage
 from kbfleet.responses import HttpResponse, respond

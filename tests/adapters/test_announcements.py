@@ -14,7 +14,8 @@ from kbfleet.contracts.events import JobStateChangeEvent, TenantStateChangeEvent
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.ingestion import JobStateChange, JobStatus, Outcome, Statistics
-from kbfleet.domain.tenant import TenantStateChange, TenantStatus, Workflow, WorkflowFailure
+from kbfleet.domain.tenant import TenantStateChange, Workflow, WorkflowFailure
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.ports import Announcements
 from tests.support.aws import client as aws_client
 from tests.support.clock import START

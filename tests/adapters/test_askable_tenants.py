@@ -12,7 +12,7 @@ from kbfleet.adapters.dynamodb_table import Table
 from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.errors import TenantFailed, TenantNotActive, TenantNotFound, TenantSuspended
 from kbfleet.domain.ingestion import Sync
-from kbfleet.domain.tenant import TenantStatus
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.ports import AskableTenantRecords, SyncLedger, TenantRegistry
 from tests.support.clock import START
 from tests.support.fakes import InMemoryAskableTenantRecords, InMemorySyncLedger, InMemoryTenantRegistry

@@ -17,7 +17,7 @@ from kbfleet.contracts.documents import RetryTurn
 from kbfleet.domain.documents import DocumentRetry, IngestedStatus, StoredDocument
 from kbfleet.domain.errors import IsolationBreached, RequestRefused, ResourceMissing
 from kbfleet.domain.knowledge_base import client_token
-from kbfleet.domain.tenant import DataSourceReference
+from kbfleet.domain.names import DataSourceReference
 from tests.support.aws import client as aws_client
 from tests.support.clock import START
 from tests.support.knowledge_base_worlds import BUCKET, Emulated

@@ -19,7 +19,8 @@ from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack
 from kbfleet.contracts.tenants import ListedTenantBody, TenantsBody
 from kbfleet.domain.ingestion import Outcome
-from kbfleet.domain.tenant import TenantId, TenantStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
 from tests.support.aws import client as aws_client
 from tests.support.template import resources

@@ -14,7 +14,7 @@ from kbfleet.domain.document_trace import HopName, ObjectKey, Verdict
 from kbfleet.domain.documents import DocumentObject
 from kbfleet.domain.ingestion import IngestionJob
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.tenant import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, TenantId
 from kbfleet.usecases.document_tracing import DocumentTracer
 from tests.support.clock import START
 from tests.support.fleet import Fleet

@@ -17,7 +17,7 @@ from kbfleet.adapters.identity import JwksTokenVerifier
 from kbfleet.adapters.issuer_keys import IssuerKeys
 from kbfleet.domain.caller import Caller, UserId
 from kbfleet.domain.errors import NotReadyYet, TenantClaimMissing, TokenRefused
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 from kbfleet.ports import TokenVerifier
 from kbfleet.settings import read
 from kbfleet.settings.asking import TokenSettings

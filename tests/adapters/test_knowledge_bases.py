@@ -19,7 +19,7 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.ingestion import JobStatus, Outcome
 from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, KnowledgeBaseStatus, client_token
-from kbfleet.domain.tenant import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, TenantId
 from tests.support.knowledge_base_worlds import BUCKET, REASONS, Emulated, InMemory, World
 from tests.support.knowledge_store_worlds import OnOpenSearchServerless
 from tests.support.samples import ACCOUNT, NAMES, REGION

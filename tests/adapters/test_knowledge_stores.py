@@ -12,7 +12,7 @@ from kbfleet.adapters.dynamodb_table import Table
 from kbfleet.adapters.knowledge_stores import IndexCatalogue, differences
 from kbfleet.domain.errors import KnowledgeStoreUnusable, NotReadyYet, ResourceMissing
 from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseKind, KnowledgeBaseStatus, client_token
-from kbfleet.domain.tenant import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, TenantId
 from kbfleet.ports import KnowledgeStore
 from tests.support.emulator import SERVICE_ROLE, EmulatedAws
 from tests.support.fakes import InMemoryIndexCatalogue

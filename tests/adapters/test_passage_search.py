@@ -11,7 +11,7 @@ from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.errors import RequestRefused
 from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind, client_token
-from kbfleet.domain.tenant import DataSourceReference
+from kbfleet.domain.names import DataSourceReference
 from tests.support.knowledge_base_worlds import BUCKET, Emulated
 from tests.support.knowledge_store_worlds import Managed, OnOpenSearchServerless, OnS3Vectors, StoreWorld
 from tests.support.samples import ACME, NAMES, SAKURA

@@ -23,7 +23,7 @@ from kbfleet.domain.ingestion import (
     Waiter,
 )
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 from kbfleet.ports import Glance, SyncLedger
 from tests.support.clock import START
 from tests.support.fakes import InMemorySyncLedger

@@ -26,7 +26,8 @@ from kbfleet.adapters.dynamodb_usage import DynamoDBUsageRecords
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.ingestion import Sync
-from kbfleet.domain.tenant import DisplayName, TenantId
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import DisplayName
 from kbfleet.domain.usage import DailyUsage, UsageCounts
 from kbfleet.ports import SyncLedger, TenantRecords, TenantRegistry
 from tests.support.clock import START

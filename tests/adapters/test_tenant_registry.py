@@ -11,15 +11,9 @@ from kbfleet.adapters.dynamodb import DynamoDBTenantRegistry
 from kbfleet.adapters.dynamodb_table import Table
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
-from kbfleet.domain.tenant import (
-    REQUESTED_NAME_KEPT_FOR,
-    DisplayName,
-    Lease,
-    Offboarding,
-    Tenant,
-    TenantId,
-    TenantStatus,
-)
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Lease, Offboarding, Tenant
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.ports import TenantRegistry
 from tests.support.clock import START

@@ -13,7 +13,7 @@ from moto.core.botocore_stubber import MockRawResponse
 from kbfleet.adapters.dynamodb_table import Table
 from kbfleet.adapters.dynamodb_usage import ITEMS_IN_A_TRANSACTION, DynamoDBUsageRecords
 from kbfleet.domain.errors import ConcurrentUpdate, RequestRefused, Throttled
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 from kbfleet.domain.usage import DailyUsage, UsageCounts, UsagePeriod
 from kbfleet.ports import UsageRecords
 from tests.support.clock import START

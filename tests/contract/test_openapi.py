@@ -23,7 +23,8 @@ from kbfleet.domain.answer import Question
 from kbfleet.domain.caller import UserId
 from kbfleet.domain.errors import InvalidInput, KbfleetError
 from kbfleet.domain.metadata_filter import MAX_NUMBER, MAX_TEXT_LENGTH, MAX_VALUES, OPERATORS, MetadataFilter
-from kbfleet.domain.tenant import DisplayName, TenantId
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import DisplayName
 from kbfleet.domain.uploads import DocumentKey, Upload
 from kbfleet.domain.validated_text import ValidatedText
 from kbfleet.openapi.document import VERSION

@@ -16,7 +16,7 @@ from urllib3.filepost import encode_multipart_formdata
 
 from cli.fleet_api import FleetApi
 from kbfleet.contracts.documents import UploadBody
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 from kbfleet.domain.uploads import DocumentKey, Upload
 from local.demo import Demo
 from local.identity_provider import IdentityProvider

@@ -15,7 +15,7 @@ import pytest
 
 from kbfleet import bootstrap
 from kbfleet.adapters.sessions import SignedSessions
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 from kbfleet.logs import logger
 from kbfleet.metering import usage_logger
 from kbfleet.usecases.asking import AskableTenants

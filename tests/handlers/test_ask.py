@@ -21,7 +21,7 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.isolation import Breach, SeenIn
 from kbfleet.domain.metadata_filter import MetadataFilter
-from kbfleet.domain.tenant import TenantStatus
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.fakes import ScriptedAnswerer
 from tests.support.fleet import Fleet

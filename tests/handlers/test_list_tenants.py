@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from kbfleet.domain.tenant import TenantId, TenantStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.handlers.conftest import Handler, event
 from tests.support.api_requests import queried
 from tests.support.fleet import Fleet

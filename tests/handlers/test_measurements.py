@@ -12,7 +12,8 @@ import pytest
 
 from kbfleet.domain.errors import NotReadyYet, Throttled
 from kbfleet.domain.ingestion import Sync, SyncState
-from kbfleet.domain.tenant import TenantId, TenantStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.telemetry import identifiers
 from tests.handlers.conftest import EVENTS, Handler, Logs, event
 from tests.support.fakes import RecordingAlertChannel

@@ -11,9 +11,10 @@ import pytest
 
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.usage import QuestionAnsweredLine
+from kbfleet.domain.answer import AskUsage
 from kbfleet.domain.errors import ConcurrentUpdate, NotReadyYet
-from kbfleet.domain.tenant import TenantId
-from kbfleet.domain.usage import AskUsage, UsageCounts, UsagePeriod
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.usage import UsageCounts, UsagePeriod
 from kbfleet.logs import logger
 from kbfleet.metering import record_usage
 from local.stack import filter_patterns

@@ -18,7 +18,8 @@ from kbfleet.domain.errors import (
     TenantNotFound,
     TenantOffboarded,
 )
-from kbfleet.domain.tenant import TenantStatus, Workflow
+from kbfleet.domain.tenant import Workflow
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.fakes import FailedTask
 from tests.support.fleet import Fleet

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kbfleet.domain.errors import AccessRefused, InvalidInput, KbfleetError, NotReadyYet, TenantBusy, Throttled
-from kbfleet.domain.tenant import TenantStatus
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.fakes import SucceededTask
 from tests.support.fleet import Fleet

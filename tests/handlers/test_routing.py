@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kbfleet.domain.tenant import TenantStatus
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.openapi.operations import OPERATIONS, Operation
 from tests.handlers.conftest import EVENTS, Handler
 from tests.support.api_requests import queried

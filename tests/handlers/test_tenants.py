@@ -12,7 +12,8 @@ import pytest
 
 from kbfleet.domain.documents import FailedDocument
 from kbfleet.domain.ingestion import JobStatus, Outcome
-from kbfleet.domain.tenant import Lease, Offboarding, TenantStatus, Workflow
+from kbfleet.domain.tenant import Lease, Offboarding, Workflow
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage import DailyUsage, UsageCounts
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.clock import START

@@ -21,7 +21,9 @@ from kbfleet.domain.errors import (
     Throttled,
 )
 from kbfleet.domain.ingestion import Sync, SyncState
-from kbfleet.domain.tenant import Lease, TenantId, TenantStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import Lease
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
 from tests.handlers.conftest import Handler, Logs, behind_bootstrap, event
 from tests.support.clock import START

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kbfleet.domain.tenant import TenantStatus
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.clock import START
 from tests.support.fleet import Fleet

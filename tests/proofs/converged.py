@@ -10,7 +10,9 @@ from moto.s3.models import s3_backends
 
 import kbfleet.bootstrap
 from kbfleet.domain.ingestion import SyncState
-from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import Tenant
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.settings import read
 from kbfleet.settings.provisioning import UsagePlanSettings
 from tests.support.virtual_fleet import ACCOUNT, VirtualFleet

@@ -9,7 +9,9 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from kbfleet.contracts.dead_letters import is_about
 from kbfleet.domain.erasure import ErasureReceipt
-from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import Tenant
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.proofs.converged import buckets, indexes, knowledge_bases, usage_keys
 from tests.support.virtual_fleet import VirtualFleet
 

@@ -21,7 +21,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from kbfleet.domain.errors import TenantNotActive
-from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import Tenant
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.proofs.converged import buckets, departures, knowledge_bases
 from tests.proofs.erased import remains
 from tests.proofs.proof import Row, Runs, in_processes

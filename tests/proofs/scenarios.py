@@ -8,7 +8,7 @@ from functools import partial
 
 import kbfleet.bootstrap
 from kbfleet.domain.errors import TenantNotActive
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 from tests.proofs.converged import departures
 from tests.proofs.erased import remains
 from tests.support.api_requests import api_request

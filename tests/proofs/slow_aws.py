@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import bedrock_emulator.services.knowledge_bases
 from bedrock_emulator import Quotas
-from kbfleet.domain.tenant import TenantStatus
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.proofs.converged import departures, knowledge_bases
 from tests.proofs.proof import Row
 from tests.support.aws_calls import Moment

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from kbfleet.domain.answer import AskableTenant, Freshness, GeneratedAnswer, Inquiry, Turn
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 from kbfleet.ports import Clock
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from kbfleet.domain.errors import AccessRefused, BucketNameTaken, KnowledgeStoreUnusable
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.tenant import ResourceNames, TenantId
+from kbfleet.domain.names import ResourceNames, TenantId
 
 
 @dataclass(frozen=True, slots=True)

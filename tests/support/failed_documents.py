@@ -21,7 +21,7 @@ from kbfleet.domain.documents import (
 from kbfleet.domain.errors import CapacityExceeded, ConcurrentUpdate, KbfleetError, RequestRefused
 from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.tenant import DataSourceReference, ResourceNames, TenantId
+from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
 from kbfleet.ports import Clock, FailedDocumentPage, IngestedDocumentPage
 from tests.support.clock import START
 from tests.support.samples import NAMES

@@ -9,7 +9,8 @@ from typing import Any
 
 from kbfleet.domain.ingestion import Debounce, Priority, Sync
 from kbfleet.domain.knowledge_base import KnowledgeBase
-from kbfleet.domain.tenant import DataSourceReference, Reservation, Tenant, TenantId
+from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.tenant import Reservation, Tenant
 from kbfleet.ports import Execution, KnowledgeStore
 from kbfleet.usecases import lifecycle, offboarding, provisioning
 from kbfleet.usecases.document_tracing import DocumentTracer

@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives import serialization
 from hypothesis import strategies as st
 
 from cli.fleet_api import FleetApi, Refused
-from kbfleet.domain.tenant import TenantId, TenantStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant_status import TenantStatus
 from local import deployment
 from local.identity_provider import IdentityProvider
 from local.stack import process

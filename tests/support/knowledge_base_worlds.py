@@ -16,7 +16,7 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBaseStatus,
     client_token,
 )
-from kbfleet.domain.tenant import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, TenantId
 from kbfleet.ports import KnowledgeBases
 from tests.support.emulator import SERVICE_ROLE, EmulatedAws
 from tests.support.fakes import FakeClock, InMemoryKnowledgeBases, JobCourse

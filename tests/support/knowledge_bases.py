@@ -22,7 +22,7 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBaseStatus,
     kind_of,
 )
-from kbfleet.domain.tenant import DataSourceReference, ResourceNames, TenantId
+from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
 from kbfleet.ports import Clock
 
 MAX_DATA_SOURCES = 5

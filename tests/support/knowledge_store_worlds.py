@@ -10,7 +10,7 @@ from kbfleet.adapters.knowledge_stores import EMBEDDING_DIMENSION, IndexCatalogu
 from kbfleet.adapters.knowledge_stores.managed import ManagedKnowledgeStore
 from kbfleet.adapters.knowledge_stores.opensearch_serverless import OpenSearchServerlessKnowledgeStore
 from kbfleet.adapters.knowledge_stores.s3_vectors import S3VectorsKnowledgeStore
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 from kbfleet.ports import KnowledgeStore
 from tests.support.emulator import SERVICE_ROLE, TITAN, VECTOR_BUCKET, EmulatedAws
 from tests.support.fakes import InMemoryIndexCatalogue, InMemoryKnowledgeStore

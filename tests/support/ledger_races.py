@@ -15,7 +15,8 @@ from typing import Any
 
 from kbfleet.domain.errors import KbfleetError
 from kbfleet.domain.ingestion import Priority, Sync, SyncState
-from kbfleet.domain.tenant import Lease, Reservation, Tenant, TenantStatus
+from kbfleet.domain.tenant import Lease, Reservation, Tenant
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.sync_schedule import SyncSchedule
 from tests.support.fakes import InMemorySyncLedger
 from tests.support.fleet import START_INTERVAL, Fleet

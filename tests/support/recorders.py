@@ -10,8 +10,9 @@ from kbfleet.domain.documents import FailureReport
 from kbfleet.domain.errors import KbfleetError, NotReadyYet, ResourceConflict, ResourceMissing
 from kbfleet.domain.ingestion import JobStateChange
 from kbfleet.domain.isolation import Breach, IsolationVerified
+from kbfleet.domain.names import TenantId
 from kbfleet.domain.reconciliation import Reconciliation
-from kbfleet.domain.tenant import TenantId, TenantStateChange, WorkflowFailure
+from kbfleet.domain.tenant import TenantStateChange, WorkflowFailure
 from kbfleet.ports import Execution
 
 

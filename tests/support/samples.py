@@ -15,15 +15,9 @@ from kbfleet.domain.ingestion import (
     Statistics,
     SyncResult,
 )
-from kbfleet.domain.tenant import (
-    DataSourceReference,
-    ResourceNames,
-    Tenant,
-    TenantId,
-    TenantStatus,
-    Workflow,
-    WorkflowFailure,
-)
+from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
+from kbfleet.domain.tenant import Tenant, Workflow, WorkflowFailure
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.clock import START
 
 ACCOUNT = "123456789012"

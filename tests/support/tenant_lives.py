@@ -13,7 +13,8 @@ from typing import Any
 from unittest.mock import patch
 
 import kbfleet.bootstrap
-from kbfleet.domain.tenant import TenantId, TenantStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.api_requests import queried
 from tests.support.aws_calls import Call, Moment
 from tests.support.document_changes import change_message, sqs_batch

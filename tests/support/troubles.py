@@ -9,8 +9,8 @@ import kbfleet.bootstrap
 from kbfleet.contracts.events import JobStateChangeDetail
 from kbfleet.domain.alert import Deployment
 from kbfleet.domain.ingestion import JobStateChange, JobStatus, Outcome
+from kbfleet.domain.names import DataSourceReference, TenantId
 from kbfleet.domain.signals import of_ingestion
-from kbfleet.domain.tenant import DataSourceReference, TenantId
 from kbfleet.usecases.incidents import IncidentDesk
 from tests.support.incidents import RecordingAlertChannel
 from tests.support.samples import failure_reason

@@ -32,7 +32,8 @@ import bedrock_emulator.account
 import kbfleet.bootstrap
 from bedrock_emulator import Emulator, Quotas
 from kbfleet.domain.ingestion import Sync, SyncState
-from kbfleet.domain.tenant import ResourceNames, Tenant, TenantId
+from kbfleet.domain.names import ResourceNames, TenantId
+from kbfleet.domain.tenant import Tenant
 from tests.support import aws
 from tests.support.aws_calls import Answered, AwsCalls, Call, Disturbance, FunctionDied, Moment
 from tests.support.deployment_values import Deployment

@@ -22,7 +22,7 @@ from moto.stepfunctions.responses import StepFunctionResponse
 
 import kbfleet.bootstrap
 from bedrock_emulator import Emulator, attach
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 from tests.support.knowledge_store_worlds import create_collection
 from tests.support.template import handler, handler_place, resources
 

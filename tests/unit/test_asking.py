@@ -36,7 +36,9 @@ from kbfleet.domain.errors import (
     TenantSuspended,
     Throttled,
 )
-from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import Tenant
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.asking import AskableTenants, ask
 from tests.support.clock import START
 from tests.support.fakes import (

@@ -22,8 +22,10 @@ from kbfleet.contracts.tenants import ExecutionBody, SyncBody, SyncResultBody, T
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome, Statistics, SyncState
+from kbfleet.domain.names import TenantId
 from kbfleet.domain.reconciliation import Disagreement, Finding, Reconciliation, ResourceKind
-from kbfleet.domain.tenant import Offboarding, TenantId, TenantStatus
+from kbfleet.domain.tenant import Offboarding
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.uploads import DocumentKey, Upload
 from kbfleet.domain.usage_plan import Tier
 from tests.support.http_server import Reply, serving

@@ -9,7 +9,9 @@ import pytest
 
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound, TenantOffboarded
 from kbfleet.domain.ingestion import Debounce, DocumentChange, Priority, Sync, SyncState
-from kbfleet.domain.tenant import Offboarding, Tenant, TenantId, TenantStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import Offboarding, Tenant
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.document_changes import ChangeBatch
 from tests.support.clock import START
 from tests.support.fleet import Fleet

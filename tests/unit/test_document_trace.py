@@ -11,7 +11,8 @@ from kbfleet.domain.document_trace import DocumentTrace, HopName, ObjectKey, Ver
 from kbfleet.domain.documents import DocumentObject, FailedDocument, FailureStatus, IngestedStatus
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion import FailureReason, JobStatus, Priority, Statistics
-from kbfleet.domain.tenant import TenantId, TenantStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.fakes import JobCourse
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, NAMES, SAKURA, failure_reason, provisioning_failure, tenant

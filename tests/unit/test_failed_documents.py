@@ -25,7 +25,7 @@ from kbfleet.domain.documents import (
 )
 from kbfleet.domain.errors import ResourceMissing, TenantNotFound, TenantSuspended
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
-from kbfleet.domain.tenant import TenantStatus
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases import failed_documents
 from kbfleet.usecases.failed_documents import documents_named_by, request_retry
 from tests.support.clock import START

@@ -10,7 +10,8 @@ import pytest
 
 from kbfleet.domain.errors import NotReadyYet, Throttled
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, SyncState
-from kbfleet.domain.tenant import DataSourceReference, TenantId, TenantStatus
+from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.ports import Recorded
 from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobsReport
 from tests.support.fakes import InMemoryJobHistory, JobCourse

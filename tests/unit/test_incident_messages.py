@@ -19,6 +19,7 @@ from kbfleet.domain.documents import FailureReport, News, ReportedDocument
 from kbfleet.domain.incident import Concern, Incident, NoticeKind, Signal, Timeline
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
+from kbfleet.domain.names import TenantId
 from kbfleet.domain.root_cause import MAX_LABEL, root_cause
 from kbfleet.domain.signals import (
     of_alarm,
@@ -29,7 +30,7 @@ from kbfleet.domain.signals import (
     of_workflow_failure,
     of_workflow_success,
 )
-from kbfleet.domain.tenant import TenantId, Workflow
+from kbfleet.domain.tenant import Workflow
 from kbfleet.usecases.incidents import IncidentDesk
 from local.slack_sink import validate_message
 from tests.support.clock import START

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from kbfleet.domain.alert import Alert, Link, Reason, Severity
 from kbfleet.domain.errors import AlertNotDelivered, ConcurrentUpdate
 from kbfleet.domain.incident import FLAP_WINDOW, MAX_SUBJECTS, Concern, Failure, Incident, Signal
+from kbfleet.domain.names import TenantId
 from kbfleet.domain.root_cause import RootCause
-from kbfleet.domain.tenant import TenantId
 from kbfleet.usecases.incidents import CLAIM, IncidentDesk, forget, forgotten
 from tests.support.clock import START
 from tests.support.fakes import FakeClock, InMemoryIncidents, RecordingAlertChannel

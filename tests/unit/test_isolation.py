@@ -16,8 +16,10 @@ from kbfleet.domain.incident import SIGNALS_KEPT, Concern
 from kbfleet.domain.ingestion import Debounce, JobStatus, Priority, Statistics, Sync, SyncState
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus
+from kbfleet.domain.names import DataSourceReference, TenantId
 from kbfleet.domain.reconciliation import ResourceKind
-from kbfleet.domain.tenant import DataSourceReference, TenantId, TenantStatus, Workflow
+from kbfleet.domain.tenant import Workflow
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.incidents import IncidentDesk
 from kbfleet.usecases.ingestion import note_changes
 from kbfleet.usecases.isolation import MAX_DOCUMENT_PAGES, IsolationRound

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from kbfleet.domain.errors import NotReadyYet, ResourceConflict
 from kbfleet.domain.ingestion import IngestionJob, JobStatus, Outcome, Priority, Statistics, Sync, SyncState
-from kbfleet.domain.tenant import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, TenantId
 from tests.support.fakes import InMemoryKnowledgeBases, InMemorySyncLedger, JobCourse
 from tests.support.fleet import Fleet
 from tests.support.interruptions import Died, PortCalls, die

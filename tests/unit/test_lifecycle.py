@@ -18,7 +18,8 @@ from kbfleet.domain.errors import (
     TenantSuspended,
 )
 from kbfleet.domain.ingestion import JobStatus, Outcome, SyncState
-from kbfleet.domain.tenant import Lease, Offboarding, Tenant, TenantStatus
+from kbfleet.domain.tenant import Lease, Offboarding, Tenant
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.clock import START
 from tests.support.fakes import FailedTask
 from tests.support.fleet import Fleet

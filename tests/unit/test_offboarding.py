@@ -19,8 +19,10 @@ from kbfleet.domain.errors import (
     TenantOffboarding,
 )
 from kbfleet.domain.ingestion import JobStatus, Outcome, Priority
+from kbfleet.domain.names import TenantId
 from kbfleet.domain.signals import of_ingestion
-from kbfleet.domain.tenant import Lease, Reservation, Tenant, TenantId, TenantStatus, WorkflowFailure
+from kbfleet.domain.tenant import Lease, Reservation, Tenant, WorkflowFailure
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases import offboarding
 from kbfleet.usecases.incidents import IncidentDesk
 from tests.support.fakes import FailedTask, RecordingAlertChannel

@@ -33,20 +33,19 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBaseState,
     KnowledgeBaseStatus,
 )
+from kbfleet.domain.names import DataSourceReference, TenantId
 from kbfleet.domain.tenant import (
     REQUESTED_NAME_KEPT_FOR,
-    DataSourceReference,
     DisplayName,
     Lease,
     ProvisioningRequest,
     Reservation,
     Tenant,
-    TenantId,
-    TenantStatus,
     Workflow,
     WorkflowFailure,
     describe_failure,
 )
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.ports import Execution
 from kbfleet.usecases import provisioning

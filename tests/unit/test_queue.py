@@ -21,7 +21,7 @@ from kbfleet.domain.ingestion import (
     SyncState,
 )
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 from tests.support.clock import START
 from tests.support.fakes import FailedTask, JobCourse
 from tests.support.fleet import DEBOUNCE, Fleet

@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from kbfleet.domain.names import TenantId
 from kbfleet.domain.reconciliation import Disagreement, Finding, Reconciliation, ResourceKind
-from kbfleet.domain.tenant import TenantId, TenantStatus
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.reconciliation import reconcile
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, NAMES, SAKURA

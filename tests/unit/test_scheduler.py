@@ -22,7 +22,7 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome, Priority, Statistics, Sync, SyncState
 from kbfleet.domain.knowledge_base import KnowledgeBaseStatus
-from kbfleet.domain.tenant import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, TenantId
 from kbfleet.usecases.ingestion import update_sync
 from tests.support.fakes import FailedTask, InMemoryKnowledgeBases, JobCourse, SucceededTask
 from tests.support.fleet import START_INTERVAL, Fleet

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from kbfleet.domain.ingestion import Outcome, Priority, Sync, SyncResult, SyncState
-from kbfleet.domain.tenant import TenantId, TenantStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.sync_schedule import RUN_EVERY, ScheduleReport, SyncSchedule
 from tests.support.fleet import START_INTERVAL, Fleet
 from tests.support.samples import ACME, tenant

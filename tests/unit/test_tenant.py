@@ -10,7 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kbfleet.domain.errors import InvalidInput, LeaseLost, TenantBusy, TenantNotActive
-from kbfleet.domain.tenant import DisplayName, Lease, ResourceNames, TenantId, TenantStatus
+from kbfleet.domain.names import ResourceNames, TenantId
+from kbfleet.domain.tenant import DisplayName, Lease
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.clock import START
 from tests.support.hostile_words import FILLS_THE_CLIPBOARD, assert_printable
 from tests.support.samples import ACCOUNT, DATA_SOURCE, NAMES, REGION, provisioning_failure, tenant

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from kbfleet.domain.tenant import TenantId, TenantStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.tenant_listing import MOST_LOOKED_AT, TenantPage, list_tenants
 from tests.support.fleet import Fleet
 from tests.support.samples import tenant

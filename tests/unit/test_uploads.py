@@ -17,7 +17,7 @@ from kbfleet.domain.errors import (
     TenantOffboarding,
     TenantSuspended,
 )
-from kbfleet.domain.tenant import TenantStatus
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.uploads import CONTENT_TYPES, MAX_DOCUMENT_BYTES, DocumentKey, Upload, UploadForm
 from kbfleet.usecases.uploads import grant_upload
 from tests.support.fleet import Fleet

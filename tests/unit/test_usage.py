@@ -6,8 +6,9 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
+from kbfleet.domain.answer import AskUsage
 from kbfleet.domain.errors import ConcurrentUpdate, InvalidInput
-from kbfleet.domain.usage import AnsweredQuestion, AskUsage, DailyUsage, UsageCounts, UsagePeriod, total
+from kbfleet.domain.usage import AnsweredQuestion, DailyUsage, UsageCounts, UsagePeriod, total
 from kbfleet.usecases.metering import count_usage
 from tests.support.clock import FakeClock
 from tests.support.fakes import InMemoryUsageRecords

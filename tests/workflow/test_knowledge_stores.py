@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kbfleet.bootstrap import KNOWLEDGE_STORES
-from kbfleet.domain.tenant import TenantStatus
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.workflow_fleet import DEADLINE_SECONDS, Fleet, deployed_fleet
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from kbfleet.domain.tenant import TenantStatus
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.workflow_fleet import STATE_MACHINE_ARN, Fleet, lambda_context
 
 STRAIGHT = [

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from bedrock_emulator import Quotas
-from kbfleet.domain.tenant import TenantStatus
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.support import aws
 from tests.support.aws_calls import Call, Moment
 from tests.support.virtual_fleet import REGION, VirtualFleet, virtual_fleet

@@ -10,8 +10,8 @@ from aws_lambda_powertools import Logger
 from kbfleet.contracts.asking import QUESTION_ANSWERED
 
 if TYPE_CHECKING:
-    from kbfleet.domain.tenant import TenantId
-    from kbfleet.domain.usage import AskUsage
+    from kbfleet.domain.answer import AskUsage
+    from kbfleet.domain.names import TenantId
 
 # Written whatever the level of the others is, with the time in UTC. No dot in its name: the log of the function would
 # write its lines, too.

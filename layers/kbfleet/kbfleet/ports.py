@@ -28,17 +28,10 @@ if TYPE_CHECKING:
     from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Priority, Sync
     from kbfleet.domain.isolation import Breach, DocumentWalk, FoundPassages, IsolationVerified
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseKind
+    from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
     from kbfleet.domain.reconciliation import Reconciliation
     from kbfleet.domain.root_cause import RootCause
-    from kbfleet.domain.tenant import (
-        DataSourceReference,
-        DisplayName,
-        ResourceNames,
-        Tenant,
-        TenantId,
-        TenantStateChange,
-        WorkflowFailure,
-    )
+    from kbfleet.domain.tenant import DisplayName, Tenant, TenantStateChange, WorkflowFailure
     from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
     from kbfleet.domain.usage import DailyUsage, UsagePeriod
     from kbfleet.domain.usage_plan import UsageKey

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_bedrock_agent.client import AgentsforBedrockClient
 
     from kbfleet.domain.documents import StoredDocument
-    from kbfleet.domain.tenant import DataSourceReference
+    from kbfleet.domain.names import DataSourceReference
 
 _PAGE = 100
 """Documents a page. The model says 1,000 at most; more than 100 are refused (reported by users)."""

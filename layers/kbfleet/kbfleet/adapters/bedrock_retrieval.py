@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_bedrock_agent_runtime.client import AgentsforBedrockRuntimeClient
 
     from kbfleet.domain.answer import AskableTenant
-    from kbfleet.domain.tenant import DataSourceReference
+    from kbfleet.domain.names import DataSourceReference
 
 _SOURCE_URI = "x-amz-bedrock-kb-source-uri"
 """The attribute of a passage that names its document, as users report for knowledge bases of type VECTOR; that those of

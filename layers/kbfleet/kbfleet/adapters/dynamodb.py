@@ -25,7 +25,8 @@ from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
 from kbfleet.domain.ingestion import JobStateChange, Sync, SyncState
 from kbfleet.domain.isolation import DocumentWalk
-from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Tenant, TenantId
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Tenant
 from kbfleet.ports import Glance, JobPage, Recorded
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from kbfleet.adapters.dynamodb_table import tenant_key
 from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.errors import TenantNotFound
-from kbfleet.domain.tenant import TenantStatus, askable_knowledge_base
+from kbfleet.domain.tenant_status import TenantStatus, askable_knowledge_base
 
 if TYPE_CHECKING:
     from kbfleet.adapters.dynamodb_table import Table
-    from kbfleet.domain.tenant import TenantId
+    from kbfleet.domain.names import TenantId
 
 
 _PROFILE = ("status", "knowledge_base_id", "knowledge_store")

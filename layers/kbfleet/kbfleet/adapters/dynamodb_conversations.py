@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from kbfleet.adapters.dynamodb_table import Table
-    from kbfleet.domain.tenant import TenantId
+    from kbfleet.domain.names import TenantId
     from kbfleet.ports import Clock
 
 MAX_TURNS = 50

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from kbfleet.adapters.dynamodb_table import Table
-    from kbfleet.domain.tenant import ResourceNames, TenantId
+    from kbfleet.domain.names import ResourceNames, TenantId
 
 # Made when first needed: most functions need neither.
 _documents = cache(lambda: TypeAdapter(FailedDocument))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-    from kbfleet.domain.tenant import TenantId
+    from kbfleet.domain.names import TenantId
 
 _serializer = TypeSerializer()
 _deserializer = TypeDeserializer()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
     from kbfleet.adapters.dynamodb_table import Table
-    from kbfleet.domain.tenant import TenantId
+    from kbfleet.domain.names import TenantId
     from kbfleet.domain.usage import UsagePeriod
 
 _USAGE = "USAGE#"

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from kbfleet.domain.documents import FailureReport
     from kbfleet.domain.ingestion import JobStateChange
     from kbfleet.domain.isolation import Breach, IsolationVerified
+    from kbfleet.domain.names import TenantId
     from kbfleet.domain.reconciliation import Reconciliation
-    from kbfleet.domain.tenant import TenantId, TenantStateChange, WorkflowFailure
+    from kbfleet.domain.tenant import TenantStateChange, WorkflowFailure
 
 
 class EventBridgeAnnouncements:

@@ -9,7 +9,7 @@ import jwt
 
 from kbfleet.domain.caller import Caller, UserId
 from kbfleet.domain.errors import InvalidInput, NotReadyYet, TenantClaimMissing, TokenRefused
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
     from kbfleet.domain.errors import KbfleetError
-    from kbfleet.domain.tenant import TenantId
+    from kbfleet.domain.names import TenantId
     from kbfleet.ports import Clock
 
 

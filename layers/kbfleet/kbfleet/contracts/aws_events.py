@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
 from kbfleet.domain.ingestion import DocumentChange
-from kbfleet.domain.tenant import TenantId, Workflow
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import Workflow
 
 
 class StoppedExecutionInput(BaseModel):

@@ -12,17 +12,10 @@ from kbfleet.domain.documents import FailureReport, News, ReportedDocument
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
+from kbfleet.domain.names import DataSourceReference, TenantId
 from kbfleet.domain.reconciliation import Disagreement, Reconciliation, ResourceKind
-from kbfleet.domain.tenant import (
-    DataSourceReference,
-    DisplayName,
-    ProvisioningRequest,
-    TenantId,
-    TenantStateChange,
-    TenantStatus,
-    Workflow,
-    WorkflowFailure,
-)
+from kbfleet.domain.tenant import DisplayName, ProvisioningRequest, TenantStateChange, Workflow, WorkflowFailure
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
 
 INGESTION_SOURCE = "kbfleet.ingestion"

@@ -12,15 +12,9 @@ from kbfleet.contracts import Contract
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.incident import Timeline
 from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome, Sync, SyncState
-from kbfleet.domain.tenant import (
-    MAX_RETENTION_DAYS,
-    DisplayName,
-    Offboarding,
-    Tenant,
-    TenantId,
-    TenantStatus,
-    WorkflowFailure,
-)
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, Offboarding, Tenant, WorkflowFailure
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.ports import Execution
 

@@ -11,8 +11,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
 from kbfleet.contracts import Contract
-from kbfleet.domain.tenant import TenantId
-from kbfleet.domain.usage import AnsweredQuestion, AskUsage, DailyUsage, UsagePeriod, total
+from kbfleet.domain.answer import AskUsage
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.usage import AnsweredQuestion, DailyUsage, UsagePeriod, total
 
 
 class QuestionAnsweredLine(BaseModel):

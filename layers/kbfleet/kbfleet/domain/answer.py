@@ -12,8 +12,7 @@ from kbfleet.domain.caller import UserId
 from kbfleet.domain.document_names import is_in
 from kbfleet.domain.errors import InvalidInput, IsolationBreached
 from kbfleet.domain.metadata_filter import MetadataFilter
-from kbfleet.domain.tenant import TenantId
-from kbfleet.domain.usage import AskUsage
+from kbfleet.domain.names import TenantId
 from kbfleet.domain.validated_text import ValidatedText
 
 MAX_QUESTION_LENGTH = 1_000
@@ -109,6 +108,25 @@ class Citation:
     start: int
     end: int
     sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AskUsage:
+    """What one answered question used.
+
+    Args:
+        passages: that were given to the model, as far as the answer tells.
+        citations: parts of the answer that rest on passages.
+        input_tokens, output_tokens: of the model; `None` where the service does not tell. Converse does (`usage`),
+            RetrieveAndGenerate does not. Source: botocore models of bedrock-runtime and bedrock-agent-runtime.
+        guarded: whether a guardrail intervened.
+    """
+
+    passages: int
+    citations: int
+    input_tokens: int | None
+    output_tokens: int | None
+    guarded: bool
 
 
 @dataclass(frozen=True, slots=True)

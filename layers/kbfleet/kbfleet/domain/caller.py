@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from kbfleet.domain.errors import InvalidInput
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 from kbfleet.domain.validated_text import ValidatedText
 
 MAX_USER_ID_LENGTH = 255

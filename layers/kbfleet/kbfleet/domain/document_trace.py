@@ -25,7 +25,9 @@ from kbfleet.domain.documents import (
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion import JobStateChange, Outcome, Sync, SyncState
 from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseStatus
-from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import Tenant
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.uploads import MAX_DOCUMENT_BYTES, METADATA_SUFFIX
 from kbfleet.domain.validated_text import ValidatedText
 

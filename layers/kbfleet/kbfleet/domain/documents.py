@@ -11,7 +11,7 @@ from enum import StrEnum
 from kbfleet.domain.aws_status import AwsStatus
 from kbfleet.domain.document_names import counted_in
 from kbfleet.domain.ingestion import JobStateChange, Outcome
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 
 SET_ASIDE_AFTER = 3
 """Jobs in a row in which a document fails until it is set aside. Once may be a passing fault and twice somebody's

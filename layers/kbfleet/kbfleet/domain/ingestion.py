@@ -15,7 +15,7 @@ from enum import IntEnum, StrEnum
 from kbfleet.domain.aws_status import AwsStatus
 from kbfleet.domain.document_names import words_and_names
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.tenant import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, TenantId
 
 
 class JobStatus(AwsStatus):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 
 MAX_NAMED = 20
 """Resources that one event names. Whoever looks again finds all of them."""

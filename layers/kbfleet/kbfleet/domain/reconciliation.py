@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 
 
 class Disagreement(StrEnum):

@@ -7,30 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Self
 
+from kbfleet.domain.answer import AskUsage
 from kbfleet.domain.errors import InvalidInput
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 
 MAX_DAYS = 366
 """Of usage that are given at once: a leap year."""
-
-
-@dataclass(frozen=True, slots=True)
-class AskUsage:
-    """What one answered question used.
-
-    Args:
-        passages: that were given to the model, as far as the answer tells.
-        citations: parts of the answer that rest on passages.
-        input_tokens, output_tokens: of the model; `None` where the service does not tell. Converse does (`usage`),
-            RetrieveAndGenerate does not. Source: botocore models of bedrock-runtime and bedrock-agent-runtime.
-        guarded: whether a guardrail intervened.
-    """
-
-    passages: int
-    citations: int
-    input_tokens: int | None
-    output_tokens: int | None
-    guarded: bool
 
 
 @dataclass(frozen=True, slots=True)

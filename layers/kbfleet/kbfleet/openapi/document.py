@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kbfleet import responses
 from kbfleet.domain.ingestion import JOB_NAME_PATTERN
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 from kbfleet.openapi.operations import (
     AWS_ERRORS,
     GATEWAY_PROBLEMS,

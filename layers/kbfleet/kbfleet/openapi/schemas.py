@@ -26,14 +26,8 @@ from kbfleet.domain.metadata_filter import (
     SCALAR_OPERATORS,
     TEXTUAL_OPERATORS,
 )
-from kbfleet.domain.tenant import (
-    MAX_NAME_LENGTH,
-    MAX_TENANT_ID_LENGTH,
-    MIN_TENANT_ID_LENGTH,
-    TENANT_ID_PATTERN,
-    DisplayName,
-    TenantId,
-)
+from kbfleet.domain.names import MAX_TENANT_ID_LENGTH, MIN_TENANT_ID_LENGTH, TENANT_ID_PATTERN, TenantId
+from kbfleet.domain.tenant import MAX_NAME_LENGTH, DisplayName
 from kbfleet.domain.uploads import (
     CONTENT_TYPES,
     MAX_METADATA_BYTES,

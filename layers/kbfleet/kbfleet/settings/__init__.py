@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from kbfleet.domain.tenant import ResourceNames
+from kbfleet.domain.names import ResourceNames
 
 
 def _seconds(value: object) -> object:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from kbfleet.domain.answer import AskableTenant, Asker, Inquiry
-    from kbfleet.domain.tenant import ResourceNames, TenantId
+    from kbfleet.domain.names import ResourceNames, TenantId
     from kbfleet.ports import Answerer, AskableTenantRecords, Clock, Sessions
 
 

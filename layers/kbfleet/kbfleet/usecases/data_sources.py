@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import NotReadyYet, ResourceConflict
 from kbfleet.domain.knowledge_base import DataSourceStatus
-from kbfleet.domain.tenant import DataSourceReference
+from kbfleet.domain.names import DataSourceReference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kbfleet.domain.knowledge_base import DataSource
-    from kbfleet.domain.tenant import ResourceNames, Tenant
+    from kbfleet.domain.names import ResourceNames
+    from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import KnowledgeBases
 
 

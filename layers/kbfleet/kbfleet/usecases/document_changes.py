@@ -10,7 +10,7 @@ from kbfleet.usecases.ingestion import note_changes
 
 if TYPE_CHECKING:
     from kbfleet.domain.ingestion import Debounce, DocumentChange
-    from kbfleet.domain.tenant import ResourceNames, TenantId
+    from kbfleet.domain.names import ResourceNames, TenantId
     from kbfleet.ports import Clock, SyncLedger, TenantRegistry, Ticks
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from kbfleet.domain.documents import IngestedDocument
     from kbfleet.domain.ingestion import JobStateChange
     from kbfleet.domain.knowledge_base import KnowledgeBase
-    from kbfleet.domain.tenant import ResourceNames, Tenant, TenantId
+    from kbfleet.domain.names import ResourceNames, TenantId
+    from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
         Clock,
         FailedDocuments,

@@ -32,7 +32,7 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.isolation import SeenIn
 from kbfleet.domain.knowledge_base import client_token
-from kbfleet.domain.tenant import TenantStatus
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.isolation import announce_breach
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
         StoredDocument,
     )
     from kbfleet.domain.ingestion import JobStateChange
-    from kbfleet.domain.tenant import DataSourceReference, ResourceNames, Tenant, TenantId
+    from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
+    from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
         Announcements,
         Clock,

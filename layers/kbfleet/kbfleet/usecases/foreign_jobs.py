@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import KbfleetError, Throttled
 from kbfleet.domain.ingestion import JobStateChange, SyncResult, SyncState
-from kbfleet.domain.tenant import TenantStatus
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.ingestion import publish_once, update_sync
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from kbfleet.domain.ingestion import IngestionJob, Outcome
-    from kbfleet.domain.tenant import DataSourceReference, Tenant, TenantId
+    from kbfleet.domain.names import DataSourceReference, TenantId
+    from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
         Announcements,
         Clock,

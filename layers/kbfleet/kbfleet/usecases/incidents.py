@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from kbfleet.domain.alert import Deployment
     from kbfleet.domain.incident import Claim, Failure, Signal, Step, Timeline
+    from kbfleet.domain.names import TenantId
     from kbfleet.domain.root_cause import RootCause
-    from kbfleet.domain.tenant import TenantId
     from kbfleet.ports import AlertChannel, Clock, Incidents
 
 CLAIM = timedelta(minutes=1)

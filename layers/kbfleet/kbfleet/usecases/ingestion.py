@@ -30,7 +30,7 @@ from kbfleet.domain.ingestion import (
     SyncState,
 )
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind, client_token
-from kbfleet.domain.tenant import TenantStatus
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.ports import (
     Recorded,
 )
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         RunningJob,
         Waiter,
     )
-    from kbfleet.domain.tenant import DataSourceReference, TenantId
+    from kbfleet.domain.names import DataSourceReference, TenantId
     from kbfleet.ports import (
         Announcements,
         Clock,

@@ -14,8 +14,9 @@ from kbfleet.domain.document_names import is_in
 from kbfleet.domain.errors import AwsRefusal, ConcurrentUpdate, KbfleetError, RequestRefused, Throttled
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.isolation import MAX_NAMED, Breach, DocumentWalk, IsolationVerified, SeenIn
+from kbfleet.domain.names import DataSourceReference
 from kbfleet.domain.reconciliation import Disagreement, Finding, ResourceKind
-from kbfleet.domain.tenant import DataSourceReference, TenantStatus
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.data_sources import data_sources_of
 from kbfleet.usecases.ingestion import save_sync
 from kbfleet.usecases.reservations import store_of
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
     from kbfleet.domain.ingestion import Sync
     from kbfleet.domain.knowledge_base import KnowledgeBase
-    from kbfleet.domain.tenant import ResourceNames, Tenant, TenantId
+    from kbfleet.domain.names import ResourceNames, TenantId
+    from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
         Announcements,
         Clock,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kbfleet.domain.tenant import TenantStatus
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.ingestion import update_sync
 from kbfleet.usecases.reservations import announce_left_over, announce_status, execution_name, store_unless_changed
 
 if TYPE_CHECKING:
     from kbfleet.domain.ingestion import Sync, Waiter
-    from kbfleet.domain.tenant import Tenant, TenantId
+    from kbfleet.domain.names import TenantId
+    from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
         Announcements,
         Clock,

@@ -16,11 +16,9 @@ from kbfleet.domain.errors import (
     NotReadyYet,
 )
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind, KnowledgeBaseStatus
-from kbfleet.domain.tenant import (
-    DataSourceReference,
-    Reservation,
-    TenantStatus,
-)
+from kbfleet.domain.names import DataSourceReference
+from kbfleet.domain.tenant import Reservation
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.data_sources import delete_data_source
 from kbfleet.usecases.incidents import forget, forgotten
 from kbfleet.usecases.lifecycle import put_sync_on_hold
@@ -39,12 +37,8 @@ from kbfleet.usecases.reservations import (
 
 if TYPE_CHECKING:
     from kbfleet.domain.knowledge_base import KnowledgeBase
-    from kbfleet.domain.tenant import (
-        ResourceNames,
-        Tenant,
-        TenantId,
-        WorkflowFailure,
-    )
+    from kbfleet.domain.names import ResourceNames, TenantId
+    from kbfleet.domain.tenant import Tenant, WorkflowFailure
     from kbfleet.ports import (
         Announcements,
         Clock,

@@ -33,13 +33,9 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBaseStatus,
     client_token,
 )
-from kbfleet.domain.tenant import (
-    DataSourceReference,
-    Reservation,
-    Tenant,
-    TenantStatus,
-    Workflow,
-)
+from kbfleet.domain.names import DataSourceReference
+from kbfleet.domain.tenant import Reservation, Tenant, Workflow
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.data_sources import data_sources_of, delete_data_source
 from kbfleet.usecases.ingestion import update_sync
 from kbfleet.usecases.isolation import announce_breach
@@ -63,12 +59,8 @@ if TYPE_CHECKING:
 
     from kbfleet.domain.ingestion import Sync
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
-    from kbfleet.domain.tenant import (
-        ProvisioningRequest,
-        ResourceNames,
-        TenantId,
-        WorkflowFailure,
-    )
+    from kbfleet.domain.names import ResourceNames, TenantId
+    from kbfleet.domain.tenant import ProvisioningRequest, WorkflowFailure
     from kbfleet.domain.usage_plan import Tier
     from kbfleet.ports import (
         Announcements,

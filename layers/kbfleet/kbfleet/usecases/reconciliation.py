@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.reconciliation import Disagreement, Finding, Reconciliation, ResourceKind
-from kbfleet.domain.tenant import ProvisioningRequest, TenantStatus
+from kbfleet.domain.tenant import ProvisioningRequest
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.provisioning import start_provisioning
 from kbfleet.usecases.reservations import announce_status
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from kbfleet.domain.tenant import ResourceNames, Tenant, TenantId
+    from kbfleet.domain.names import ResourceNames, TenantId
+    from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import Announcements, Clock, DocumentBuckets, Executions, KnowledgeBases, TenantRegistry
     from kbfleet.usecases.isolation import IsolationLook
     from kbfleet.usecases.reservations import Stores

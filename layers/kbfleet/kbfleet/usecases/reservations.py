@@ -14,7 +14,8 @@ from kbfleet.ports import KnowledgeStore
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from kbfleet.domain.tenant import Reservation, Tenant, TenantId
+    from kbfleet.domain.names import TenantId
+    from kbfleet.domain.tenant import Reservation, Tenant
     from kbfleet.ports import Announcements, Clock, Execution, Executions, TenantRegistry
 
 Stores = Mapping[str, KnowledgeStore]

@@ -7,14 +7,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.ingestion import Priority, SyncState
-from kbfleet.domain.tenant import TenantStatus
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.ingestion import update_sync
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from kbfleet.domain.ingestion import Sync
-    from kbfleet.domain.tenant import Tenant, TenantId
+    from kbfleet.domain.names import TenantId
+    from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import Clock, SyncLedger, TenantRegistry, Ticks
 
 RUN_EVERY = timedelta(minutes=15)

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kbfleet.domain.ingestion import Sync
-    from kbfleet.domain.tenant import Tenant, TenantId, TenantStatus
+    from kbfleet.domain.names import TenantId
+    from kbfleet.domain.tenant import Tenant
+    from kbfleet.domain.tenant_status import TenantStatus
     from kbfleet.ports import SyncLedger, TenantRegistry
 
 _BATCH = 100

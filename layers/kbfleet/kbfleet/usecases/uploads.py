@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
-    from kbfleet.domain.tenant import ResourceNames, TenantId
+    from kbfleet.domain.names import ResourceNames, TenantId
     from kbfleet.domain.uploads import Upload, UploadForm
     from kbfleet.ports import KnowledgeStore, TenantRegistry, Uploads
 

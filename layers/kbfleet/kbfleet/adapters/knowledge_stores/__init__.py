@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kbfleet.domain.errors import InvalidInput
-from kbfleet.domain.tenant import TenantId
+from kbfleet.domain.names import TenantId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-    from kbfleet.domain.tenant import ResourceNames
+    from kbfleet.domain.names import ResourceNames
     from kbfleet.ports import KnowledgeStore
 
 EMBEDDING_DIMENSION = 1024

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from kbfleet.adapters.knowledge_stores import StoreResources
-    from kbfleet.domain.tenant import ResourceNames, TenantId
+    from kbfleet.domain.names import ResourceNames, TenantId
 
 
 class ManagedKnowledgeStore:

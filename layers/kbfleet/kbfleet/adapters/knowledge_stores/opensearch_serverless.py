@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         IndexCatalogue,
         StoreResources,
     )
-    from kbfleet.domain.tenant import ResourceNames, TenantId
+    from kbfleet.domain.names import ResourceNames, TenantId
 
 _VECTOR_FIELD = "bedrock-knowledge-base-default-vector"
 _TEXT_FIELD = "AMAZON_BEDROCK_TEXT_CHUNK"

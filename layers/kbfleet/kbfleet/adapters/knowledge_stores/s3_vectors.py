@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kbfleet.adapters.knowledge_stores import (
         StoreResources,
     )
-    from kbfleet.domain.tenant import ResourceNames, TenantId
+    from kbfleet.domain.names import ResourceNames, TenantId
 
 _SHAPE: Mapping[str, Any] = {"dataType": "float32", "dimension": EMBEDDING_DIMENSION, "distanceMetric": "cosine"}
 _NOT_FILTERABLE = ("AMAZON_BEDROCK_TEXT", "AMAZON_BEDROCK_METADATA")
