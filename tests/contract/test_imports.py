@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 import kbfleet.domain
+from tests.support.template import REPOSITORY
 
 DOMAIN = sorted(Path(kbfleet.domain.__path__[0]).glob("*.py"))
 
@@ -24,3 +26,21 @@ def test_the_domain_imports_itself_and_the_standard_library_only(path: Path) -> 
     for module in imported(path):
         own = module == "kbfleet.domain" or module.startswith("kbfleet.domain.")
         assert own or module.split(".")[0] in sys.stdlib_module_names, module
+
+
+def test_asking_starts_without_what_only_others_need() -> None:
+    """Somebody waits for its cold starts, and each class that is made costs half a millisecond (decision 23)."""
+    asked = "import sys, ask; print(*sys.modules)"
+    loaded = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", asked], cwd=REPOSITORY / "functions" / "ask", capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "kbfleet.domain.answer" in loaded
+    assert not set(loaded) & {
+        "boto3.dynamodb.table",
+        "kbfleet.domain.erasure",
+        "kbfleet.domain.knowledge_base",
+        "kbfleet.domain.tenant",
+        "kbfleet.domain.usage",
+        "kbfleet.openapi",
+        "kbfleet.ports",
+    }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.table import BatchWriter
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
@@ -126,7 +125,10 @@ class Table:
 
     def delete(self, keys: Iterable[Mapping[str, object]], *, subject: str) -> None:
         """An item that is gone already is no error."""
-        # boto3's writer offers again what the table has left out of a batch.
+        # Here, because asking starts without it.
+        from boto3.dynamodb.table import BatchWriter
+
+        # It offers again what the table has left out of a batch.
         with translated(subject), BatchWriter(self.name, self.client) as batch:
             for key in keys:
                 batch.delete_item(Key=as_item(key))
