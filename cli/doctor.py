@@ -18,7 +18,7 @@ from cli.dead_letters import DeadLetters
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack, asking
 from kbfleet.contracts.tenants import ListedTenantBody
-from kbfleet.domain.ingestion import Outcome
+from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant_status import TenantStatus
 

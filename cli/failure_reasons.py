@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from cli.terminal import literal
-from kbfleet.domain.ingestion import FailureReason
+from kbfleet.domain.ingestion_job import FailureReason
 
 
 def reason_lines(reasons: Iterable[FailureReason]) -> Iterator[str]:

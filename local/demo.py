@@ -30,7 +30,7 @@ from rich.text import Text
 from cli.fleet_api import FleetApi, Refused
 from cli.terminal import literal, marked
 from kbfleet.contracts.tenants import SyncBody, TenantBody
-from kbfleet.domain.ingestion import Outcome
+from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant_status import TenantStatus
 from local import deployment, samples

@@ -21,8 +21,8 @@ from benchmarks.asking.layers import Layers, build, with_all_services, without_b
 from benchmarks.asking.services import Services, services
 from benchmarks.aws import client, moto
 from benchmarks.report import Measurement
-from kbfleet.adapters.dynamodb import DynamoDBTenantRegistry
-from kbfleet.adapters.dynamodb_table import Table
+from kbfleet.adapters.dynamodb.table import Table
+from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRegistry
 from local.stack.python_runtime import make_runtime_directory
 from tests.support.deployment_values import Deployment
 from tests.support.samples import ACCOUNT, REGION, tenant

@@ -13,8 +13,8 @@ from benchmarks.ingestion.policies import BatchedEvents, Events
 from benchmarks.ingestion.ports import History, KnowledgeBases, Ledger, Registry, VirtualClock, scheduler
 from benchmarks.ingestion.service import START_INTERVAL, IngestionService, Upload
 from kbfleet import ports
-from kbfleet.domain.ingestion import Debounce
 from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.sync import Debounce
 from kbfleet.usecases.ingestion import note_changes, request_sync
 
 TICK_INTERVAL = 5.0

@@ -25,9 +25,10 @@ from kbfleet.domain.errors import (
     TenantNotFound,
     Throttled,
 )
-from kbfleet.domain.ingestion import IngestionJob, JobStateChange, JobStatus, Priority, Sync, SyncState
+from kbfleet.domain.ingestion_job import IngestionJob, JobStateChange, JobStatus
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
+from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.ports import Glance, Recorded

@@ -18,10 +18,12 @@ from benchmarks.ingestion.ports import History, KnowledgeBases, Ledger, Registry
 from benchmarks.ingestion.ports import active_tenant as active
 from benchmarks.ingestion.service import JOBS_PER_ACCOUNT, START_INTERVAL, Durations, IngestionService
 from benchmarks.ingestion.workloads import tenant
-from kbfleet.adapters.dynamodb import DynamoDBJobHistory, DynamoDBSyncLedger, DynamoDBTenantRegistry
-from kbfleet.adapters.dynamodb_table import Table
-from kbfleet.domain.ingestion import Priority
+from kbfleet.adapters.dynamodb.job_history import DynamoDBJobHistory
+from kbfleet.adapters.dynamodb.sync_ledger import DynamoDBSyncLedger
+from kbfleet.adapters.dynamodb.table import Table
+from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRegistry
 from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.sync import Priority
 from kbfleet.ports import JobHistory, SyncLedger, TenantRegistry
 from kbfleet.usecases.ingestion import Scheduler, request_sync
 

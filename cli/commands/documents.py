@@ -17,8 +17,8 @@ from cli.progress import Progress
 from cli.terminal import DONE, Column, Listing, literal, moment, moment_in_table, present
 from kbfleet.contracts.documents import DocumentTraceBody, FailedDocumentsBody
 from kbfleet.domain.document_trace import ObjectKey, Verdict
-from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.failed_documents import FailureStatus
 from kbfleet.domain.uploads import DocumentKey, Upload
 
 app = typer.Typer()

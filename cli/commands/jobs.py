@@ -14,8 +14,8 @@ from cli.fleet_api import FleetApi
 from cli.terminal import Column, Details, Listing, literal, moment, moment_in_table, present
 from kbfleet.contracts.events import JobStateChangeDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
-from kbfleet.domain.documents import FailureStatus
-from kbfleet.domain.ingestion import Outcome
+from kbfleet.domain.failed_documents import FailureStatus
+from kbfleet.domain.ingestion_job import Outcome
 
 app = typer.Typer(help="What a tenant's ingestion jobs did.", no_args_is_help=True)
 

@@ -16,7 +16,7 @@ from cli.progress import Show, watch
 from cli.terminal import DONE, literal, present
 from kbfleet.contracts.documents import DocumentRetryBody
 from kbfleet.contracts.tenants import SyncBody
-from kbfleet.domain.ingestion import Outcome
+from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
 
 app = typer.Typer(help="Bringing a tenant's documents into its knowledge base.", no_args_is_help=True)

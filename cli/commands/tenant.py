@@ -17,7 +17,7 @@ from cli.progress import Show, watch
 from cli.terminal import DONE, Column, Details, Listing, literal, moment, moment_in_table, present
 from kbfleet.contracts.tenants import ExecutionBody, TenantBody, TenantsBody
 from kbfleet.domain.errors import InvalidInput
-from kbfleet.domain.ingestion import Outcome
+from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, Offboarding
 from kbfleet.domain.tenant_status import TenantStatus

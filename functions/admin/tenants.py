@@ -24,7 +24,7 @@ from kbfleet.contracts.usage import UsageBody, UsageQuery
 from kbfleet.contracts.workflows import ProvisionTenantInput
 from kbfleet.domain.errors import ExecutionNotFound, JobNotFound, ResourceMissing
 from kbfleet.domain.incident import Concern
-from kbfleet.domain.ingestion import can_be_a_job
+from kbfleet.domain.ingestion_job import can_be_a_job
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant import Tenant
 from kbfleet.logs import logger

@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import bootstrap
 from kbfleet.contracts import parse
 from kbfleet.contracts.events import JobStateChangeEvent
-from kbfleet.domain.ingestion import JobStateChange, Outcome
+from kbfleet.domain.ingestion_job import JobStateChange, Outcome
 from kbfleet.logs import logger
 from kbfleet.metrics import Metric, publish
 from kbfleet.telemetry import tracer

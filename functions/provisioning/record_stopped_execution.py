@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import bootstrap
 from kbfleet.contracts import parse
 from kbfleet.contracts.aws_events import StoppedExecutionDetail, StoppedExecutionInput
-from kbfleet.domain.tenant import describe_failure
+from kbfleet.domain.workflow import describe_failure
 from kbfleet.logs import logger
 from kbfleet.telemetry import tracer
 from kbfleet.usecases.provisioning import record_stopped_execution

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from moto import mock_aws
 
-from kbfleet.adapters.dynamodb_table import Table
+from kbfleet.adapters.dynamodb.table import Table
 from tests.support.aws import client as aws_client
 from tests.support.samples import REGION
 from tests.support.template import table_definition

@@ -20,7 +20,7 @@ from kbfleet.adapters.alert_channels.slack_webhook import SlackWebhookChannel
 from kbfleet.adapters.alert_channels.sns import SnsChannel
 from kbfleet.domain.alert import Alert, Severity
 from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered
-from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome
+from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome
 from kbfleet.domain.signals import of_ingestion
 from kbfleet.ports import AlertChannel
 from kbfleet.usecases.incidents import IncidentDesk

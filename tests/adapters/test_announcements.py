@@ -13,9 +13,10 @@ from kbfleet.contracts import parse
 from kbfleet.contracts.events import JobStateChangeEvent, TenantStateChangeEvent, WorkflowFailedEvent
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
 from kbfleet.domain.errors import NotReadyYet
-from kbfleet.domain.ingestion import JobStateChange, JobStatus, Outcome, Statistics
-from kbfleet.domain.tenant import TenantStateChange, Workflow, WorkflowFailure
+from kbfleet.domain.ingestion_job import JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.tenant import TenantStateChange
 from kbfleet.domain.tenant_status import TenantStatus
+from kbfleet.domain.workflow import Workflow, WorkflowFailure
 from kbfleet.ports import Announcements
 from tests.support.aws import client as aws_client
 from tests.support.clock import START

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from kbfleet.adapters.dynamodb import DynamoDBSyncLedger, DynamoDBTenantRegistry
-from kbfleet.adapters.dynamodb_askable_tenants import DynamoDBAskableTenantRecords
-from kbfleet.adapters.dynamodb_table import Table
+from kbfleet.adapters.dynamodb.askable_tenants import DynamoDBAskableTenantRecords
+from kbfleet.adapters.dynamodb.sync_ledger import DynamoDBSyncLedger
+from kbfleet.adapters.dynamodb.table import Table
+from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRegistry
 from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.errors import TenantFailed, TenantNotActive, TenantNotFound, TenantSuspended
-from kbfleet.domain.ingestion import Sync
+from kbfleet.domain.sync import Sync
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.ports import AskableTenantRecords, SyncLedger, TenantRegistry
 from tests.support.clock import START

@@ -9,13 +9,13 @@ import pytest
 
 from kbfleet.adapters import s3
 from kbfleet.adapters.bedrock_documents import BedrockDocuments
-from kbfleet.adapters.dynamodb_table import Table
+from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.adapters.s3 import S3StoredDocuments
 from kbfleet.adapters.sqs_retry_turns import SqsRetryTurns
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.documents import RetryTurn
-from kbfleet.domain.documents import DocumentRetry, IngestedStatus, StoredDocument
 from kbfleet.domain.errors import IsolationBreached, RequestRefused, ResourceMissing
+from kbfleet.domain.failed_documents import DocumentRetry, IngestedStatus, StoredDocument
 from kbfleet.domain.knowledge_base import client_token
 from kbfleet.domain.names import DataSourceReference
 from tests.support.aws import client as aws_client

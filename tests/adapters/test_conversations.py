@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 
 import pytest
 
-from kbfleet.adapters.dynamodb_conversations import MAX_TURNS, DynamoDBConversations
-from kbfleet.adapters.dynamodb_table import Table
+from kbfleet.adapters.dynamodb.conversations import MAX_TURNS, DynamoDBConversations
+from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.adapters.sessions import LIFETIME
 from kbfleet.domain.answer import Turn
 from kbfleet.ports import Conversations

@@ -18,7 +18,7 @@ from cli.doctor import Finding, Verdict, examine
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack
 from kbfleet.contracts.tenants import ListedTenantBody, TenantsBody
-from kbfleet.domain.ingestion import Outcome
+from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier

@@ -11,8 +11,8 @@ from kbfleet.adapters.bedrock_documents import BedrockDocuments
 from kbfleet.adapters.bedrock_retrieval import BedrockRetrievalProbe
 from kbfleet.adapters.s3 import S3StoredDocuments
 from kbfleet.domain.document_trace import HopName, ObjectKey, Verdict
-from kbfleet.domain.documents import DocumentObject
-from kbfleet.domain.ingestion import IngestionJob
+from kbfleet.domain.failed_documents import DocumentObject
+from kbfleet.domain.ingestion_job import IngestionJob
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import DataSourceReference, TenantId
 from kbfleet.usecases.document_tracing import DocumentTracer

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kbfleet.adapters.dynamodb import DynamoDBDocumentWalks, DynamoDBTenantRecords
-from kbfleet.adapters.dynamodb_table import Table
+from kbfleet.adapters.dynamodb.table import Table
+from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRecords
+from kbfleet.adapters.dynamodb.walks import DynamoDBDocumentWalks
 from kbfleet.domain.isolation import DocumentWalk
 from kbfleet.ports import DocumentWalks
 from tests.support.clock import START

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from kbfleet.adapters.dynamodb import DynamoDBTenantRecords
-from kbfleet.adapters.dynamodb_documents import DynamoDBDocumentRetries, DynamoDBFailedDocuments
-from kbfleet.adapters.dynamodb_table import Table
-from kbfleet.domain.documents import DocumentRetry, FailedDocument, FailureStatus, SentDocument
+from kbfleet.adapters.dynamodb.documents import DynamoDBDocumentRetries, DynamoDBFailedDocuments
+from kbfleet.adapters.dynamodb.table import Table
+from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRecords
 from kbfleet.domain.errors import ConcurrentUpdate
+from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument, FailureStatus, SentDocument
 from kbfleet.ports import DocumentRetries, FailedDocuments
 from tests.support.clock import START
 from tests.support.fakes import InMemoryDocumentRetries, InMemoryFailedDocuments

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kbfleet.adapters.bedrock import failure_reasons, job_statistics
-from kbfleet.domain.ingestion import FailureReason, Statistics
+from kbfleet.domain.ingestion_job import FailureReason, Statistics
 
 UNSUPPORTED = "Encountered error: Ignored 2 files as their file format was not supported"
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from kbfleet.adapters.dynamodb_incidents import REMEMBERED_FOR, DynamoDBIncidents
-from kbfleet.adapters.dynamodb_table import Table
+from kbfleet.adapters.dynamodb.incidents import REMEMBERED_FOR, DynamoDBIncidents
+from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.domain.alert import Reason
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.incident import Concern, Incident, Signal, Timeline
-from kbfleet.domain.ingestion import JobStatus, Outcome
+from kbfleet.domain.ingestion_job import JobStatus, Outcome
 from kbfleet.domain.root_cause import RootCause
 from kbfleet.domain.signals import of_ingestion
 from kbfleet.ports import Incidents

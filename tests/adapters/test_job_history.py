@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from kbfleet.adapters.dynamodb import DynamoDBJobHistory
-from kbfleet.adapters.dynamodb_table import Table
-from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.adapters.dynamodb.job_history import DynamoDBJobHistory
+from kbfleet.adapters.dynamodb.table import Table
+from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.ports import JobHistory, Recorded
 from tests.support.clock import START
 from tests.support.fakes import InMemoryJobHistory

@@ -17,7 +17,7 @@ from kbfleet.domain.errors import (
     ResourceMissing,
     Throttled,
 )
-from kbfleet.domain.ingestion import JobStatus, Outcome
+from kbfleet.domain.ingestion_job import JobStatus, Outcome
 from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, KnowledgeBaseStatus, client_token
 from kbfleet.domain.names import DataSourceReference, TenantId
 from tests.support.knowledge_base_worlds import BUCKET, REASONS, Emulated, InMemory, World

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from kbfleet.adapters.bedrock import BedrockKnowledgeBases
-from kbfleet.adapters.dynamodb import DynamoDBIndexCatalogue
-from kbfleet.adapters.dynamodb_table import Table
+from kbfleet.adapters.dynamodb.index_catalogue import DynamoDBIndexCatalogue
+from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.adapters.knowledge_stores import IndexCatalogue, differences
 from kbfleet.domain.errors import KnowledgeStoreUnusable, NotReadyYet, ResourceMissing
 from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseKind, KnowledgeBaseStatus, client_token

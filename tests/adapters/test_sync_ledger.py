@@ -9,21 +9,13 @@ from datetime import datetime, timedelta
 import pytest
 
 from benchmarks.ingestion.ports import Ledger
-from kbfleet.adapters.dynamodb import DynamoDBSyncLedger
-from kbfleet.adapters.dynamodb_table import Table
+from kbfleet.adapters.dynamodb.sync_ledger import DynamoDBSyncLedger
+from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.domain.errors import ConcurrentUpdate
-from kbfleet.domain.ingestion import (
-    JobStatus,
-    Outcome,
-    Priority,
-    RunningJob,
-    Sync,
-    SyncResult,
-    SyncState,
-    Waiter,
-)
+from kbfleet.domain.ingestion_job import JobStatus, Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.sync import Priority, RunningJob, Sync, SyncResult, SyncState, Waiter
 from kbfleet.ports import Glance, SyncLedger
 from tests.support.clock import START
 from tests.support.fakes import InMemorySyncLedger

@@ -14,19 +14,16 @@ from botocore.compat import HTTPHeaders
 from moto.core.botocore_stubber import MockRawResponse
 from pydantic import TypeAdapter
 
-from kbfleet.adapters.dynamodb import (
-    DynamoDBIndexCatalogue,
-    DynamoDBJobHistory,
-    DynamoDBSyncLedger,
-    DynamoDBTenantRecords,
-    DynamoDBTenantRegistry,
-)
-from kbfleet.adapters.dynamodb_table import Table
-from kbfleet.adapters.dynamodb_usage import DynamoDBUsageRecords
+from kbfleet.adapters.dynamodb.index_catalogue import DynamoDBIndexCatalogue
+from kbfleet.adapters.dynamodb.job_history import DynamoDBJobHistory
+from kbfleet.adapters.dynamodb.sync_ledger import DynamoDBSyncLedger
+from kbfleet.adapters.dynamodb.table import Table
+from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRecords, DynamoDBTenantRegistry
+from kbfleet.adapters.dynamodb.usage import DynamoDBUsageRecords
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
 from kbfleet.domain.errors import ConcurrentUpdate
-from kbfleet.domain.ingestion import Sync
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.sync import Sync
 from kbfleet.domain.tenant import DisplayName
 from kbfleet.domain.usage import DailyUsage, UsageCounts
 from kbfleet.ports import SyncLedger, TenantRecords, TenantRegistry

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kbfleet.adapters.dynamodb import DynamoDBTenantRounds
-from kbfleet.adapters.dynamodb_table import Table
+from kbfleet.adapters.dynamodb.table import Table
+from kbfleet.adapters.dynamodb.walks import DynamoDBTenantRounds
 from kbfleet.ports import TenantRounds
 from tests.support.fakes import InMemoryTenantRounds
 from tests.support.samples import ACME, SAKURA

@@ -10,8 +10,8 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from moto.core.botocore_stubber import MockRawResponse
 
-from kbfleet.adapters.dynamodb_table import Table
-from kbfleet.adapters.dynamodb_usage import ITEMS_IN_A_TRANSACTION, DynamoDBUsageRecords
+from kbfleet.adapters.dynamodb.table import Table
+from kbfleet.adapters.dynamodb.usage import ITEMS_IN_A_TRANSACTION, DynamoDBUsageRecords
 from kbfleet.domain.errors import ConcurrentUpdate, RequestRefused, Throttled
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.usage import DailyUsage, UsageCounts, UsagePeriod

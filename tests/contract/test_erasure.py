@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from kbfleet.adapters.dynamodb_incidents import REMEMBERED_FOR
+from kbfleet.adapters.dynamodb.incidents import REMEMBERED_FOR
 from kbfleet.adapters.sessions import LIFETIME
 from kbfleet.domain.erasure import PLACES
 from tests.support.template import environment, properties, resources, template

@@ -22,7 +22,7 @@ from kbfleet.contracts.events import (
     TenantStateChangeEvent,
     WorkflowFailedEvent,
 )
-from kbfleet.domain.documents import FailureReport, News, ReportedDocument
+from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from tests.support.clock import START
 from tests.support.samples import ACME, NAMES, SAKURA, job_state_change, provisioning_failure

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from kbfleet.domain.errors import NotReadyYet, Throttled
-from kbfleet.domain.ingestion import Sync, SyncState
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.telemetry import identifiers
 from tests.handlers.conftest import EVENTS, Handler, Logs, event

@@ -18,8 +18,8 @@ from kbfleet.domain.errors import (
     TenantNotFound,
     TenantOffboarded,
 )
-from kbfleet.domain.tenant import Workflow
 from kbfleet.domain.tenant_status import TenantStatus
+from kbfleet.domain.workflow import Workflow
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.fakes import FailedTask
 from tests.support.fleet import Fleet

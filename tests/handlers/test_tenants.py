@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from kbfleet.domain.documents import FailedDocument
-from kbfleet.domain.ingestion import JobStatus, Outcome
-from kbfleet.domain.tenant import Lease, Offboarding, Workflow
+from kbfleet.domain.failed_documents import FailedDocument
+from kbfleet.domain.ingestion_job import JobStatus, Outcome
+from kbfleet.domain.tenant import Lease, Offboarding
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage import DailyUsage, UsageCounts
+from kbfleet.domain.workflow import Workflow
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.clock import START
 from tests.support.fakes import JobCourse

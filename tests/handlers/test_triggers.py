@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kbfleet.domain.alert import Severity
-from kbfleet.domain.documents import DocumentRetry, FailedDocument
 from kbfleet.domain.errors import (
     InvalidInput,
     KnowledgeStoreNotOffered,
@@ -20,8 +19,9 @@ from kbfleet.domain.errors import (
     TenantSuspended,
     Throttled,
 )
-from kbfleet.domain.ingestion import Sync, SyncState
+from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import Lease
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier

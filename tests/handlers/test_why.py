@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kbfleet.domain.documents import DocumentObject, IngestedStatus
+from kbfleet.domain.failed_documents import DocumentObject, IngestedStatus
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.api_requests import queried
 from tests.support.fleet import Fleet

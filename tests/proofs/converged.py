@@ -9,8 +9,8 @@ from typing import Any
 from moto.s3.models import s3_backends
 
 import kbfleet.bootstrap
-from kbfleet.domain.ingestion import SyncState
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.sync import SyncState
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.settings import read

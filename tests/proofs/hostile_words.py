@@ -26,7 +26,7 @@ from kbfleet.contracts.documents import FailedDocumentsBody
 from kbfleet.contracts.events import DocumentFailuresEvent
 from kbfleet.contracts.tenants import TenantBody
 from kbfleet.domain.alert import Alert, document_alert, ingestion_alert
-from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome
+from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome
 from kbfleet.logs import logger
 from tests.proofs.proof import Row, try_each
 from tests.support.hostile_documents import ATTACKER, HostileDocuments

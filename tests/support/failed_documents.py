@@ -10,7 +10,8 @@ from datetime import timedelta
 from kbfleet.domain.answer import AskableTenant
 from kbfleet.domain.document_names import key_in
 from kbfleet.domain.document_trace import Probe
-from kbfleet.domain.documents import (
+from kbfleet.domain.errors import CapacityExceeded, ConcurrentUpdate, KbfleetError, RequestRefused
+from kbfleet.domain.failed_documents import (
     DocumentObject,
     DocumentRetry,
     FailedDocument,
@@ -18,7 +19,6 @@ from kbfleet.domain.documents import (
     IngestedStatus,
     StoredDocument,
 )
-from kbfleet.domain.errors import CapacityExceeded, ConcurrentUpdate, KbfleetError, RequestRefused
 from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId

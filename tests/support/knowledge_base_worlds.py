@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from kbfleet.adapters.bedrock import BedrockKnowledgeBases
-from kbfleet.domain.ingestion import FailureReason, IngestionJob, JobStatus
+from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStatus
 from kbfleet.domain.knowledge_base import (
     DataSource,
     KnowledgeBase,

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from kbfleet.domain.errors import CapacityExceeded, NotReadyYet, ResourceConflict, ResourceMissing, Throttled
-from kbfleet.domain.ingestion import FailureReason, IngestionJob, JobStatus, Statistics
+from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStatus, Statistics
 from kbfleet.domain.knowledge_base import (
     DataSource,
     DataSourceStatus,

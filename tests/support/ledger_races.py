@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from kbfleet.domain.errors import KbfleetError
-from kbfleet.domain.ingestion import Priority, Sync, SyncState
+from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import Lease, Reservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.sync_schedule import SyncSchedule

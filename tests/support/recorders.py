@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from kbfleet.contracts.dead_letters import is_about
-from kbfleet.domain.documents import FailureReport
 from kbfleet.domain.errors import KbfleetError, NotReadyYet, ResourceConflict, ResourceMissing
-from kbfleet.domain.ingestion import JobStateChange
+from kbfleet.domain.failed_documents import FailureReport
+from kbfleet.domain.ingestion_job import JobStateChange
 from kbfleet.domain.isolation import Breach, IsolationVerified
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.reconciliation import Reconciliation
-from kbfleet.domain.tenant import TenantStateChange, WorkflowFailure
+from kbfleet.domain.tenant import TenantStateChange
+from kbfleet.domain.workflow import WorkflowFailure
 from kbfleet.ports import Execution
 
 

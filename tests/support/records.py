@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
-from kbfleet.domain.ingestion import JobStateChange, Priority, Sync, SyncState
+from kbfleet.domain.ingestion_job import JobStateChange
 from kbfleet.domain.isolation import DocumentWalk
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Tenant
 from kbfleet.ports import Glance, JobPage, Recorded
 

@@ -6,18 +6,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from kbfleet.domain.alert import Deployment
-from kbfleet.domain.ingestion import (
-    FailureReason,
-    IngestionJob,
-    JobStateChange,
-    JobStatus,
-    Outcome,
-    Statistics,
-    SyncResult,
-)
+from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
-from kbfleet.domain.tenant import Tenant, Workflow, WorkflowFailure
+from kbfleet.domain.sync import SyncResult
+from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
+from kbfleet.domain.workflow import Workflow, WorkflowFailure
 from tests.support.clock import START
 
 ACCOUNT = "123456789012"

@@ -8,7 +8,7 @@ from datetime import timedelta
 import kbfleet.bootstrap
 from kbfleet.contracts.events import JobStateChangeDetail
 from kbfleet.domain.alert import Deployment
-from kbfleet.domain.ingestion import JobStateChange, JobStatus, Outcome
+from kbfleet.domain.ingestion_job import JobStateChange, JobStatus, Outcome
 from kbfleet.domain.names import DataSourceReference, TenantId
 from kbfleet.domain.signals import of_ingestion
 from kbfleet.usecases.incidents import IncidentDesk

@@ -31,8 +31,8 @@ from moto.s3.models import FakeBucket
 import bedrock_emulator.account
 import kbfleet.bootstrap
 from bedrock_emulator import Emulator, Quotas
-from kbfleet.domain.ingestion import Sync, SyncState
 from kbfleet.domain.names import ResourceNames, TenantId
+from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import Tenant
 from tests.support import aws
 from tests.support.aws_calls import Answered, AwsCalls, Call, Disturbance, FunctionDied, Moment

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from kbfleet.adapters.alert_channels.slack_message import blocks, escaped, summary
 from kbfleet.domain.alert import Alert, Deployment, Reason, Severity, document_alert, ingestion_alert, workflow_alert
-from kbfleet.domain.documents import FailureReport, News, ReportedDocument
-from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument
+from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from tests.support.hostile_words import commands_in_slack, text_elements
 from tests.support.samples import ACME, DEPLOYMENT, SAKURA, failure_reason, job_state_change, provisioning_failure
 from tests.support.snapshots import assert_matches

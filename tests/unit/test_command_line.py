@@ -20,10 +20,11 @@ from kbfleet.contracts.events import JobStateChangeDetail, ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.tenants import ExecutionBody, SyncBody, SyncResultBody, TenantBody
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
-from kbfleet.domain.documents import FailureStatus
-from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome, Statistics, SyncState
+from kbfleet.domain.failed_documents import FailureStatus
+from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome, Statistics
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.reconciliation import Disagreement, Finding, Reconciliation, ResourceKind
+from kbfleet.domain.sync import SyncState
 from kbfleet.domain.tenant import Offboarding
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.uploads import DocumentKey, Upload

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound, TenantOffboarded
-from kbfleet.domain.ingestion import Debounce, DocumentChange, Priority, Sync, SyncState
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.sync import Debounce, DocumentChange, Priority, Sync, SyncState
 from kbfleet.domain.tenant import Offboarding, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.document_changes import ChangeBatch

@@ -8,10 +8,11 @@ from datetime import timedelta
 import pytest
 
 from kbfleet.domain.document_trace import DocumentTrace, HopName, ObjectKey, Verdict
-from kbfleet.domain.documents import DocumentObject, FailedDocument, FailureStatus, IngestedStatus
 from kbfleet.domain.errors import InvalidInput
-from kbfleet.domain.ingestion import FailureReason, JobStatus, Priority, Statistics
+from kbfleet.domain.failed_documents import DocumentObject, FailedDocument, FailureStatus, IngestedStatus
+from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Statistics
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.sync import Priority
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.fakes import JobCourse
 from tests.support.fleet import Fleet

@@ -39,12 +39,13 @@ from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.tenants import ExecutionBody, SyncBody, SyncResultBody, TenantBody, TenantsBody
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain import document_trace
-from kbfleet.domain.documents import FailureStatus
 from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.failed_documents import FailureStatus
 from kbfleet.domain.incident import Concern, Timeline
-from kbfleet.domain.ingestion import FailureReason, Outcome, Sync
+from kbfleet.domain.ingestion_job import FailureReason, Outcome
 from kbfleet.domain.printable import printable
 from kbfleet.domain.reconciliation import Disagreement, ResourceKind
+from kbfleet.domain.sync import Sync
 from tests.support.hostile_words import FILLS_THE_CLIPBOARD, assert_printable
 from tests.support.samples import ACME, SAKURA, job_state_change, tenant
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kbfleet.domain.documents import (
+from kbfleet.domain.errors import ResourceMissing, TenantNotFound, TenantSuspended
+from kbfleet.domain.failed_documents import (
     ANSWER_WITHIN,
     SET_ASIDE_AFTER,
     DocumentRetry,
@@ -23,8 +24,7 @@ from kbfleet.domain.documents import (
     Sighting,
     seen_failing,
 )
-from kbfleet.domain.errors import ResourceMissing, TenantNotFound, TenantSuspended
-from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases import failed_documents
 from kbfleet.usecases.failed_documents import documents_named_by, request_retry

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from kbfleet.domain.errors import NotReadyYet, Throttled
-from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, SyncState
+from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome
 from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.sync import SyncState
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.ports import Recorded
 from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobsReport

@@ -19,13 +19,13 @@ from cli.terminal import Column, Details, Listing, literal, marked
 from kbfleet.adapters.alert_channels.slack_message import blocks, summary
 from kbfleet.adapters.alert_channels.sns import SnsChannel, plain_text
 from kbfleet.domain.alert import Alert, alarm_alert
-from kbfleet.domain.documents import FailureReport, News, ReportedDocument
 from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument
 from kbfleet.domain.incident import Concern, Incident, NoticeKind, Timeline
-from kbfleet.domain.ingestion import FailureReason, Outcome
+from kbfleet.domain.ingestion_job import FailureReason, Outcome
 from kbfleet.domain.printable import is_printable, printable, printable_json
 from kbfleet.domain.signals import of_alarm, of_documents, of_ingestion, of_workflow_failure
-from kbfleet.domain.tenant import Workflow, describe_failure
+from kbfleet.domain.workflow import Workflow, describe_failure
 from local.slack_sink import message_as_text, validate_message
 from tests.support.clock import START
 from tests.support.hostile_words import (

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from kbfleet.adapters.alert_channels.slack_message import blocks, summary
 from kbfleet.adapters.alert_channels.sns import plain_text
 from kbfleet.domain.alert import Alert, Deployment
-from kbfleet.domain.documents import FailureReport, News, ReportedDocument
+from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument
 from kbfleet.domain.incident import Concern, Incident, NoticeKind, Signal, Timeline
-from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.root_cause import MAX_LABEL, root_cause
@@ -30,7 +30,7 @@ from kbfleet.domain.signals import (
     of_workflow_failure,
     of_workflow_success,
 )
-from kbfleet.domain.tenant import Workflow
+from kbfleet.domain.workflow import Workflow
 from kbfleet.usecases.incidents import IncidentDesk
 from local.slack_sink import validate_message
 from tests.support.clock import START

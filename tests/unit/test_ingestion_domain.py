@@ -6,16 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from kbfleet.domain.ingestion import (
-    FailureReason,
-    JobStatus,
-    Outcome,
-    Priority,
-    Statistics,
-    Sync,
-    SyncResult,
-    SyncState,
-)
+from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome, Statistics
+from kbfleet.domain.sync import Priority, Sync, SyncResult, SyncState
 from tests.support.clock import START
 from tests.support.samples import ACME, ingestion_job, job_state_change, sync_result
 

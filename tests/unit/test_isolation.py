@@ -10,16 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kbfleet.domain import signals
-from kbfleet.domain.documents import IngestedStatus
 from kbfleet.domain.errors import AccessRefused, TenantNotActive, Throttled
+from kbfleet.domain.failed_documents import IngestedStatus
 from kbfleet.domain.incident import SIGNALS_KEPT, Concern
-from kbfleet.domain.ingestion import Debounce, JobStatus, Priority, Statistics, Sync, SyncState
+from kbfleet.domain.ingestion_job import JobStatus, Statistics
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus
 from kbfleet.domain.names import DataSourceReference, TenantId
 from kbfleet.domain.reconciliation import ResourceKind
-from kbfleet.domain.tenant import Workflow
+from kbfleet.domain.sync import Debounce, Priority, Sync, SyncState
 from kbfleet.domain.tenant_status import TenantStatus
+from kbfleet.domain.workflow import Workflow
 from kbfleet.usecases.incidents import IncidentDesk
 from kbfleet.usecases.ingestion import note_changes
 from kbfleet.usecases.isolation import MAX_DOCUMENT_PAGES, IsolationRound

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from kbfleet.domain.errors import NotReadyYet, ResourceConflict
-from kbfleet.domain.ingestion import IngestionJob, JobStatus, Outcome, Priority, Statistics, Sync, SyncState
+from kbfleet.domain.ingestion_job import IngestionJob, JobStatus, Outcome, Statistics
 from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.sync import Priority, Sync, SyncState
 from tests.support.fakes import InMemoryKnowledgeBases, InMemorySyncLedger, JobCourse
 from tests.support.fleet import Fleet
 from tests.support.interruptions import Died, PortCalls, die

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from kbfleet.domain.errors import LeaseLost
-from kbfleet.domain.ingestion import Priority, Sync, SyncState
+from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.usecases.ingestion import update_sync
 from tests.support.fakes import FailedTask, SucceededTask
 from tests.support.interleavings import Order, every_order, in_order

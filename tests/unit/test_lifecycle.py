@@ -17,7 +17,8 @@ from kbfleet.domain.errors import (
     TenantOffboarding,
     TenantSuspended,
 )
-from kbfleet.domain.ingestion import JobStatus, Outcome, SyncState
+from kbfleet.domain.ingestion_job import JobStatus, Outcome
+from kbfleet.domain.sync import SyncState
 from kbfleet.domain.tenant import Lease, Offboarding, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.clock import START

@@ -18,11 +18,13 @@ from kbfleet.domain.errors import (
     TenantOffboarded,
     TenantOffboarding,
 )
-from kbfleet.domain.ingestion import JobStatus, Outcome, Priority
+from kbfleet.domain.ingestion_job import JobStatus, Outcome
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.signals import of_ingestion
-from kbfleet.domain.tenant import Lease, Reservation, Tenant, WorkflowFailure
+from kbfleet.domain.sync import Priority
+from kbfleet.domain.tenant import Lease, Reservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
+from kbfleet.domain.workflow import WorkflowFailure
 from kbfleet.usecases import offboarding
 from kbfleet.usecases.incidents import IncidentDesk
 from tests.support.fakes import FailedTask, RecordingAlertChannel

@@ -14,7 +14,7 @@ from cli.fleet_api import FleetApi
 from kbfleet.contracts.documents import DocumentTraceBody, HopBody
 from kbfleet.contracts.tenants import ListedTenantBody, TenantsBody
 from kbfleet.domain.document_trace import HopName, Verdict
-from kbfleet.domain.ingestion import Outcome
+from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier

@@ -23,7 +23,7 @@ from kbfleet.domain.errors import (
     TenantBusy,
     Throttled,
 )
-from kbfleet.domain.ingestion import JobStatus, Priority, Sync, SyncState
+from kbfleet.domain.ingestion_job import JobStatus
 from kbfleet.domain.knowledge_base import (
     Capacity,
     DataSource,
@@ -34,19 +34,11 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBaseStatus,
 )
 from kbfleet.domain.names import DataSourceReference, TenantId
-from kbfleet.domain.tenant import (
-    REQUESTED_NAME_KEPT_FOR,
-    DisplayName,
-    Lease,
-    ProvisioningRequest,
-    Reservation,
-    Tenant,
-    Workflow,
-    WorkflowFailure,
-    describe_failure,
-)
+from kbfleet.domain.sync import Priority, Sync, SyncState
+from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Lease, ProvisioningRequest, Reservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
+from kbfleet.domain.workflow import Workflow, WorkflowFailure, describe_failure
 from kbfleet.ports import Execution
 from kbfleet.usecases import provisioning
 from tests.support.clock import START

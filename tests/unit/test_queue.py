@@ -10,18 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kbfleet.domain.errors import NotReadyYet
-from kbfleet.domain.ingestion import (
-    MAX_RETRIES,
-    FailureReason,
-    JobStatus,
-    Outcome,
-    Priority,
-    Sync,
-    SyncResult,
-    SyncState,
-)
+from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.sync import MAX_RETRIES, Priority, Sync, SyncResult, SyncState
 from tests.support.clock import START
 from tests.support.fakes import FailedTask, JobCourse
 from tests.support.fleet import DEBOUNCE, Fleet

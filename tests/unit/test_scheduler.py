@@ -20,9 +20,10 @@ from kbfleet.domain.errors import (
     TenantNotFound,
     Throttled,
 )
-from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome, Priority, Statistics, Sync, SyncState
+from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome, Statistics
 from kbfleet.domain.knowledge_base import KnowledgeBaseStatus
 from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.usecases.ingestion import update_sync
 from tests.support.fakes import FailedTask, InMemoryKnowledgeBases, JobCourse, SucceededTask
 from tests.support.fleet import START_INTERVAL, Fleet

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from kbfleet.domain.ingestion import Outcome, Priority, Sync, SyncResult, SyncState
+from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.sync import Priority, Sync, SyncResult, SyncState
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.sync_schedule import RUN_EVERY, ScheduleReport, SyncSchedule
 from tests.support.fleet import START_INTERVAL, Fleet

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from kbfleet.adapters.dynamodb_table import Table
+from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.domain.errors import AlertNotDelivered, KbfleetError
 from kbfleet.settings import FleetSettings, read
 
@@ -104,21 +104,21 @@ def _table() -> Table:
 
 @cache
 def registry() -> TenantRegistry:
-    from kbfleet.adapters.dynamodb import DynamoDBTenantRegistry
+    from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRegistry
 
     return DynamoDBTenantRegistry(_table())
 
 
 @cache
 def ledger() -> SyncLedger:
-    from kbfleet.adapters.dynamodb import DynamoDBSyncLedger
+    from kbfleet.adapters.dynamodb.sync_ledger import DynamoDBSyncLedger
 
     return DynamoDBSyncLedger(_table())
 
 
 @cache
 def history() -> JobHistory:
-    from kbfleet.adapters.dynamodb import DynamoDBJobHistory
+    from kbfleet.adapters.dynamodb.job_history import DynamoDBJobHistory
     from kbfleet.settings.ingestion import IngestionSettings
 
     return DynamoDBJobHistory(_table(), kept_for=timedelta(days=read(IngestionSettings).job_history_days))
@@ -126,14 +126,14 @@ def history() -> JobHistory:
 
 @cache
 def foreign_job_rounds() -> TenantRounds:
-    from kbfleet.adapters.dynamodb import DynamoDBTenantRounds
+    from kbfleet.adapters.dynamodb.walks import DynamoDBTenantRounds
 
     return DynamoDBTenantRounds(_table(), "FOREIGN_JOBS")
 
 
 @cache
 def records() -> TenantRecords:
-    from kbfleet.adapters.dynamodb import DynamoDBTenantRecords
+    from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRecords
 
     return DynamoDBTenantRecords(_table())
 
@@ -172,7 +172,7 @@ def _client(service: str) -> Any:
 
 @cache
 def stores() -> Mapping[str, KnowledgeStore]:
-    from kbfleet.adapters.dynamodb import DynamoDBIndexCatalogue
+    from kbfleet.adapters.dynamodb.index_catalogue import DynamoDBIndexCatalogue
     from kbfleet.adapters.knowledge_stores import StoreResources
     from kbfleet.adapters.knowledge_stores.offered_stores import OfferedStores
     from kbfleet.settings.provisioning import KnowledgeStoreSettings
@@ -339,14 +339,14 @@ def foreign_jobs() -> ForeignJobs:
 
 @cache
 def failed_documents() -> FailedDocuments:
-    from kbfleet.adapters.dynamodb_documents import DynamoDBFailedDocuments
+    from kbfleet.adapters.dynamodb.documents import DynamoDBFailedDocuments
 
     return DynamoDBFailedDocuments(_table(), fleet().names)
 
 
 @cache
 def document_retries() -> DocumentRetries:
-    from kbfleet.adapters.dynamodb_documents import DynamoDBDocumentRetries
+    from kbfleet.adapters.dynamodb.documents import DynamoDBDocumentRetries
 
     return DynamoDBDocumentRetries(_table())
 
@@ -454,7 +454,7 @@ def _upload_client(**credentials: str) -> Any:
 
 @cache
 def usage_records() -> UsageRecords:
-    from kbfleet.adapters.dynamodb_usage import DynamoDBUsageRecords
+    from kbfleet.adapters.dynamodb.usage import DynamoDBUsageRecords
 
     return DynamoDBUsageRecords(_table())
 
@@ -479,7 +479,7 @@ def undelivered_messages() -> UndeliveredMessages:
 
 @cache
 def askable_tenants() -> AskableTenants:
-    from kbfleet.adapters.dynamodb_askable_tenants import DynamoDBAskableTenantRecords
+    from kbfleet.adapters.dynamodb.askable_tenants import DynamoDBAskableTenantRecords
     from kbfleet.settings.asking import AskSettings
     from kbfleet.usecases.asking import AskableTenants
 
@@ -503,7 +503,7 @@ def answerer(knowledge_store: str) -> Answerer:
         settings.guardrail_version,
     )
     if _store_type(knowledge_store).kind is KnowledgeBaseKind.MANAGED:
-        from kbfleet.adapters.dynamodb_conversations import DynamoDBConversations
+        from kbfleet.adapters.dynamodb.conversations import DynamoDBConversations
         from kbfleet.adapters.sessions import LIFETIME
 
         conversations = DynamoDBConversations(_table(), clock(), LIFETIME)
@@ -591,7 +591,7 @@ def token_verifier() -> TokenVerifier:
 @cache
 def isolation_look() -> IsolationLook:
     from kbfleet.adapters.bedrock_retrieval import BedrockPassageSearch
-    from kbfleet.adapters.dynamodb import DynamoDBDocumentWalks, DynamoDBTenantRounds
+    from kbfleet.adapters.dynamodb.walks import DynamoDBDocumentWalks, DynamoDBTenantRounds
     from kbfleet.usecases.isolation import IsolationLook
 
     return IsolationLook(
@@ -612,7 +612,7 @@ def isolation_look() -> IsolationLook:
 
 @cache
 def incidents() -> Incidents:
-    from kbfleet.adapters.dynamodb_incidents import DynamoDBIncidents
+    from kbfleet.adapters.dynamodb.incidents import DynamoDBIncidents
 
     return DynamoDBIncidents(_table())
 

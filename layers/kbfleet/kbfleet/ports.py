@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from kbfleet.domain.answer import AskableTenant, Asker, GeneratedAnswer, Inquiry, Turn
     from kbfleet.domain.caller import Caller
     from kbfleet.domain.document_trace import Probe
-    from kbfleet.domain.documents import (
+    from kbfleet.domain.erasure import ErasureReceipt
+    from kbfleet.domain.errors import KbfleetError
+    from kbfleet.domain.failed_documents import (
         DocumentObject,
         DocumentRetry,
         FailedDocument,
@@ -22,19 +24,19 @@ if TYPE_CHECKING:
         IngestedDocument,
         StoredDocument,
     )
-    from kbfleet.domain.erasure import ErasureReceipt
-    from kbfleet.domain.errors import KbfleetError
     from kbfleet.domain.incident import Concern, Incident, Timeline
-    from kbfleet.domain.ingestion import IngestionJob, JobStateChange, Priority, Sync
+    from kbfleet.domain.ingestion_job import IngestionJob, JobStateChange
     from kbfleet.domain.isolation import Breach, DocumentWalk, FoundPassages, IsolationVerified
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseKind
     from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
     from kbfleet.domain.reconciliation import Reconciliation
     from kbfleet.domain.root_cause import RootCause
-    from kbfleet.domain.tenant import DisplayName, Tenant, TenantStateChange, WorkflowFailure
+    from kbfleet.domain.sync import Priority, Sync
+    from kbfleet.domain.tenant import DisplayName, Tenant, TenantStateChange
     from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
     from kbfleet.domain.usage import DailyUsage, UsagePeriod
     from kbfleet.domain.usage_plan import UsageKey
+    from kbfleet.domain.workflow import WorkflowFailure
 
 
 class Clock(Protocol):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.errors import ResourceMissing
-from kbfleet.domain.ingestion import FailureReason, IngestionJob, JobStatus, Statistics
+from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStatus, Statistics
 from kbfleet.domain.knowledge_base import (
     DataSource,
     DataSourceStatus,

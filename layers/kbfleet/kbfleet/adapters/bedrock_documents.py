@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.adapters.bedrock import writable
 from kbfleet.domain.document_names import key_in
-from kbfleet.domain.documents import BATCH, IngestedDocument, IngestedStatus
 from kbfleet.domain.errors import RequestRefused
+from kbfleet.domain.failed_documents import BATCH, IngestedDocument, IngestedStatus
 from kbfleet.ports import IngestedDocumentPage
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_bedrock_agent.client import AgentsforBedrockClient
 
-    from kbfleet.domain.documents import StoredDocument
+    from kbfleet.domain.failed_documents import StoredDocument
     from kbfleet.domain.names import DataSourceReference
 
 _PAGE = 100

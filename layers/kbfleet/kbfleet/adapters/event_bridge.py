@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from mypy_boto3_events.client import EventBridgeClient
     from pydantic import BaseModel
 
-    from kbfleet.domain.documents import FailureReport
-    from kbfleet.domain.ingestion import JobStateChange
+    from kbfleet.domain.failed_documents import FailureReport
+    from kbfleet.domain.ingestion_job import JobStateChange
     from kbfleet.domain.isolation import Breach, IsolationVerified
     from kbfleet.domain.names import TenantId
     from kbfleet.domain.reconciliation import Reconciliation
-    from kbfleet.domain.tenant import TenantStateChange, WorkflowFailure
+    from kbfleet.domain.tenant import TenantStateChange
+    from kbfleet.domain.workflow import WorkflowFailure
 
 
 class EventBridgeAnnouncements:

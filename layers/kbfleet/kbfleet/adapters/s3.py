@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.document_names import MAX_KEY_BYTES, key_in
-from kbfleet.domain.documents import DocumentObject, StoredDocument
 from kbfleet.domain.errors import BucketNameTaken, ResourceMissing
+from kbfleet.domain.failed_documents import DocumentObject, StoredDocument
 from kbfleet.domain.uploads import METADATA_SUFFIX
 
 if TYPE_CHECKING:

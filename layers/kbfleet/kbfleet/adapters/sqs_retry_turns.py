@@ -11,7 +11,7 @@ from kbfleet.contracts.documents import RetryTurn
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
 
-    from kbfleet.domain.documents import DocumentRetry
+    from kbfleet.domain.failed_documents import DocumentRetry
 
 
 class SqsRetryTurns:

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
-from kbfleet.domain.ingestion import DocumentChange
 from kbfleet.domain.names import TenantId
-from kbfleet.domain.tenant import Workflow
+from kbfleet.domain.sync import DocumentChange
+from kbfleet.domain.workflow import Workflow
 
 
 class StoppedExecutionInput(BaseModel):

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from kbfleet.contracts import Contract, WholeNumber
 from kbfleet.domain.document_trace import DocumentTrace, HopName, ObjectKey, Verdict
-from kbfleet.domain.documents import DocumentRetry, FailedDocument, FailureStatus
+from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument, FailureStatus
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.uploads import MAX_CONTENT_TYPE_LENGTH, MAX_DOCUMENT_BYTES, DocumentKey, Upload, UploadForm
 

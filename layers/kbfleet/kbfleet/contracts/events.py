@@ -8,15 +8,16 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from kbfleet.contracts import Contract
-from kbfleet.domain.documents import FailureReport, News, ReportedDocument
 from kbfleet.domain.erasure import ErasureReceipt
-from kbfleet.domain.ingestion import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument
+from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.names import DataSourceReference, TenantId
 from kbfleet.domain.reconciliation import Disagreement, Reconciliation, ResourceKind
-from kbfleet.domain.tenant import DisplayName, ProvisioningRequest, TenantStateChange, Workflow, WorkflowFailure
+from kbfleet.domain.tenant import DisplayName, ProvisioningRequest, TenantStateChange
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
+from kbfleet.domain.workflow import Workflow, WorkflowFailure
 
 INGESTION_SOURCE = "kbfleet.ingestion"
 

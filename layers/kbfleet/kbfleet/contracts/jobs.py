@@ -10,8 +10,8 @@ from pydantic import Field
 from kbfleet.contracts import Contract
 from kbfleet.contracts.documents import FailedDocumentBody
 from kbfleet.contracts.events import JobStateChangeDetail
-from kbfleet.domain.documents import FailedDocument
-from kbfleet.domain.ingestion import JobStateChange
+from kbfleet.domain.failed_documents import FailedDocument
+from kbfleet.domain.ingestion_job import JobStateChange
 from kbfleet.ports import JobPage
 
 LEFT_OUT_DOCUMENTS = 500

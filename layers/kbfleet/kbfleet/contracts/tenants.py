@@ -11,11 +11,13 @@ from pydantic import Field
 from kbfleet.contracts import Contract
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.incident import Timeline
-from kbfleet.domain.ingestion import FailureReason, JobStatus, Outcome, Sync, SyncState
+from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome
 from kbfleet.domain.names import TenantId
-from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, Offboarding, Tenant, WorkflowFailure
+from kbfleet.domain.sync import Sync, SyncState
+from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, Offboarding, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
+from kbfleet.domain.workflow import WorkflowFailure
 from kbfleet.ports import Execution
 
 

@@ -13,17 +13,10 @@ from kbfleet.contracts import Contract
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.knowledge_base import KnowledgeBaseState
 from kbfleet.domain.names import TenantId
-from kbfleet.domain.tenant import (
-    MAX_RETENTION_DAYS,
-    DisplayName,
-    ProvisioningRequest,
-    Reservation,
-    Workflow,
-    WorkflowFailure,
-    describe_failure,
-)
+from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, ProvisioningRequest, Reservation
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
+from kbfleet.domain.workflow import Workflow, WorkflowFailure, describe_failure
 
 
 class ProvisionTenantInput(Contract):

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import quote
 
-from kbfleet.domain.documents import SET_ASIDE_AFTER, FailureReport, News, ReportedDocument
-from kbfleet.domain.ingestion import JobStateChange, Outcome
+from kbfleet.domain.failed_documents import SET_ASIDE_AFTER, FailureReport, News, ReportedDocument
+from kbfleet.domain.ingestion_job import JobStateChange, Outcome
 from kbfleet.domain.isolation import Breach, SeenIn
 from kbfleet.domain.names import TenantId
-from kbfleet.domain.tenant import Workflow, WorkflowFailure
+from kbfleet.domain.workflow import Workflow, WorkflowFailure
 
 MAX_COMMANDED = 60
 """Tenants in one command: with ids of 32 characters that is as much as one block of a Slack message holds."""

@@ -14,7 +14,8 @@ from enum import StrEnum
 from typing import Self, TypeVar
 
 from kbfleet.domain.document_names import MAX_KEY_BYTES
-from kbfleet.domain.documents import (
+from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.failed_documents import (
     DocumentObject,
     FailedDocument,
     FailureStatus,
@@ -22,10 +23,10 @@ from kbfleet.domain.documents import (
     IngestedStatus,
     NamedDocuments,
 )
-from kbfleet.domain.errors import InvalidInput
-from kbfleet.domain.ingestion import JobStateChange, Outcome, Sync, SyncState
+from kbfleet.domain.ingestion_job import JobStateChange, Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseStatus
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.uploads import MAX_DOCUMENT_BYTES, METADATA_SUFFIX

@@ -13,13 +13,13 @@ from kbfleet.domain.alert import (
     ingestion_alert,
     workflow_alert,
 )
-from kbfleet.domain.documents import FailureReport
+from kbfleet.domain.failed_documents import FailureReport
 from kbfleet.domain.incident import Concern, Failure, Signal
-from kbfleet.domain.ingestion import JobStateChange, Outcome
+from kbfleet.domain.ingestion_job import JobStateChange, Outcome
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.root_cause import CREDENTIALS_REFUSED, RootCause, root_cause
-from kbfleet.domain.tenant import Workflow, WorkflowFailure
+from kbfleet.domain.workflow import Workflow, WorkflowFailure
 
 _CONCERNS = {Workflow.PROVISION_TENANT: Concern.PROVISIONING, Workflow.OFFBOARD_TENANT: Concern.OFFBOARDING}
 _DOCUMENTS = "documents"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Self
 
 from kbfleet.domain.erasure import ErasureReceipt
@@ -25,6 +23,7 @@ from kbfleet.domain.printable import is_printable
 from kbfleet.domain.tenant_status import TenantStatus, askable_knowledge_base
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.domain.validated_text import ValidatedText
+from kbfleet.domain.workflow import WorkflowFailure
 
 MAX_NAME_LENGTH = 100
 """Characters of a tenant's display name."""
@@ -35,9 +34,6 @@ REQUESTED_NAME_KEPT_FOR = timedelta(days=1)
 MAX_RETENTION_DAYS = 330
 """An execution lasts a year at most (AWS documentation, Step Functions service quotas); the rest is for deleting."""
 
-_MAX_REASON = 1_000
-"""Characters of a failure's reason that are kept; a cause may have 32,768."""
-
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -45,42 +41,6 @@ class Lease:
 
     holder: str
     expires_at: datetime
-
-
-class Workflow(StrEnum):
-    """The state machines, by the names of their files."""
-
-    PROVISION_TENANT = "provision_tenant"
-    OFFBOARD_TENANT = "offboard_tenant"
-
-
-@dataclass(frozen=True, slots=True)
-class WorkflowFailure:
-    """Why the last execution of a state machine did not reach its end."""
-
-    workflow: Workflow
-    step: str
-    error: str
-    reason: str
-    execution: str
-    at: datetime
-
-
-def describe_failure(
-    workflow: Workflow, *, execution: str, step: str, error: str, cause: str, now: datetime
-) -> WorkflowFailure:
-    """A failure for people, from what Step Functions says.
-
-    Args:
-        cause: a task's `Cause`: the JSON of a Lambda error, whose message is what people want, or plain text.
-    """
-    try:
-        value = json.loads(cause)
-    except ValueError:
-        value = None
-    message = value.get("errorMessage") if isinstance(value, dict) else None
-    reason = message if isinstance(message, str) and message else cause or error
-    return WorkflowFailure(workflow, step, error, reason[:_MAX_REASON], execution, now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pydantic import Field
 from kbfleet.settings import EnvironmentSettings, Hours, Seconds
 
 if TYPE_CHECKING:
-    from kbfleet.domain.ingestion import Debounce
+    from kbfleet.domain.sync import Debounce
 
 
 class IngestionSettings(EnvironmentSettings):
@@ -27,7 +27,7 @@ class DocumentChangeSettings(EnvironmentSettings):
 
     @property
     def debounce(self) -> Debounce:
-        from kbfleet.domain.ingestion import Debounce
+        from kbfleet.domain.sync import Debounce
 
         return Debounce(self.debounce_quiet, self.debounce_at_most)
 

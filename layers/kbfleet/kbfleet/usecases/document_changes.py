@@ -9,8 +9,8 @@ from kbfleet.domain.errors import TenantNotFound, TenantOffboarded, TenantOffboa
 from kbfleet.usecases.ingestion import note_changes
 
 if TYPE_CHECKING:
-    from kbfleet.domain.ingestion import Debounce, DocumentChange
     from kbfleet.domain.names import ResourceNames, TenantId
+    from kbfleet.domain.sync import Debounce, DocumentChange
     from kbfleet.ports import Clock, SyncLedger, TenantRegistry, Ticks
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kbfleet.domain.document_trace import DocumentTrace, ObjectKey
-    from kbfleet.domain.documents import IngestedDocument
-    from kbfleet.domain.ingestion import JobStateChange
+    from kbfleet.domain.failed_documents import IngestedDocument
+    from kbfleet.domain.ingestion_job import JobStateChange
     from kbfleet.domain.knowledge_base import KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
     from kbfleet.domain.tenant import Tenant

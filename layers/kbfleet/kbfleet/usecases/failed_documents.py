@@ -7,7 +7,17 @@ from itertools import count, islice
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.document_names import is_in, named_in
-from kbfleet.domain.documents import (
+from kbfleet.domain.errors import (
+    CapacityExceeded,
+    IsolationBreached,
+    RequestRefused,
+    ResourceConflict,
+    ResourceMissing,
+    Retryable,
+    TenantNotActive,
+    TenantNotFound,
+)
+from kbfleet.domain.failed_documents import (
     ANSWER_WITHIN,
     BATCH,
     DocumentRetry,
@@ -20,16 +30,6 @@ from kbfleet.domain.documents import (
     seen_failing,
     sighted,
 )
-from kbfleet.domain.errors import (
-    CapacityExceeded,
-    IsolationBreached,
-    RequestRefused,
-    ResourceConflict,
-    ResourceMissing,
-    Retryable,
-    TenantNotActive,
-    TenantNotFound,
-)
 from kbfleet.domain.isolation import SeenIn
 from kbfleet.domain.knowledge_base import client_token
 from kbfleet.domain.tenant_status import TenantStatus
@@ -38,12 +38,8 @@ from kbfleet.usecases.isolation import announce_breach
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from kbfleet.domain.documents import (
-        FailedDocument,
-        FailureReport,
-        StoredDocument,
-    )
-    from kbfleet.domain.ingestion import JobStateChange
+    from kbfleet.domain.failed_documents import FailedDocument, FailureReport, StoredDocument
+    from kbfleet.domain.ingestion_job import JobStateChange
     from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (

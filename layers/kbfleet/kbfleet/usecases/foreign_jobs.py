@@ -7,14 +7,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import KbfleetError, Throttled
-from kbfleet.domain.ingestion import JobStateChange, SyncResult, SyncState
+from kbfleet.domain.ingestion_job import JobStateChange
+from kbfleet.domain.sync import SyncResult, SyncState
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.ingestion import publish_once, update_sync
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from kbfleet.domain.ingestion import IngestionJob, Outcome
+    from kbfleet.domain.ingestion_job import IngestionJob, Outcome
     from kbfleet.domain.names import DataSourceReference, TenantId
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (

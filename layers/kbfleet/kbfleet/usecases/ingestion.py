@@ -18,18 +18,9 @@ from kbfleet.domain.errors import (
     TenantNotFound,
     Throttled,
 )
-from kbfleet.domain.ingestion import (
-    FailureReason,
-    IngestionJob,
-    JobStateChange,
-    JobStatus,
-    Outcome,
-    Priority,
-    Sync,
-    SyncResult,
-    SyncState,
-)
+from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStateChange, JobStatus, Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind, client_token
+from kbfleet.domain.sync import Priority, Sync, SyncResult, SyncState
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.ports import (
     Recorded,
@@ -42,12 +33,8 @@ if TYPE_CHECKING:
     from kbfleet.domain.errors import (
         KbfleetError,
     )
-    from kbfleet.domain.ingestion import (
-        Debounce,
-        RunningJob,
-        Waiter,
-    )
     from kbfleet.domain.names import DataSourceReference, TenantId
+    from kbfleet.domain.sync import Debounce, RunningJob, Waiter
     from kbfleet.ports import (
         Announcements,
         Clock,

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from kbfleet.domain.ingestion import Sync
     from kbfleet.domain.knowledge_base import KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
+    from kbfleet.domain.sync import Sync
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
         Announcements,

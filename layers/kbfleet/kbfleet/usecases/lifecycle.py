@@ -9,8 +9,8 @@ from kbfleet.usecases.ingestion import update_sync
 from kbfleet.usecases.reservations import announce_left_over, announce_status, execution_name, store_unless_changed
 
 if TYPE_CHECKING:
-    from kbfleet.domain.ingestion import Sync, Waiter
     from kbfleet.domain.names import TenantId
+    from kbfleet.domain.sync import Sync, Waiter
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
         Announcements,

@@ -38,7 +38,8 @@ from kbfleet.usecases.reservations import (
 if TYPE_CHECKING:
     from kbfleet.domain.knowledge_base import KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
-    from kbfleet.domain.tenant import Tenant, WorkflowFailure
+    from kbfleet.domain.tenant import Tenant
+    from kbfleet.domain.workflow import WorkflowFailure
     from kbfleet.ports import (
         Announcements,
         Clock,

@@ -24,7 +24,6 @@ from kbfleet.domain.errors import (
     TenantNotFound,
 )
 from kbfleet.domain.incident import Concern
-from kbfleet.domain.ingestion import Priority
 from kbfleet.domain.isolation import SeenIn
 from kbfleet.domain.knowledge_base import (
     Capacity,
@@ -34,8 +33,10 @@ from kbfleet.domain.knowledge_base import (
     client_token,
 )
 from kbfleet.domain.names import DataSourceReference
-from kbfleet.domain.tenant import Reservation, Tenant, Workflow
+from kbfleet.domain.sync import Priority
+from kbfleet.domain.tenant import Reservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
+from kbfleet.domain.workflow import Workflow
 from kbfleet.usecases.data_sources import data_sources_of, delete_data_source
 from kbfleet.usecases.ingestion import update_sync
 from kbfleet.usecases.isolation import announce_breach
@@ -57,11 +58,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
-    from kbfleet.domain.ingestion import Sync
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
-    from kbfleet.domain.tenant import ProvisioningRequest, WorkflowFailure
+    from kbfleet.domain.sync import Sync
+    from kbfleet.domain.tenant import ProvisioningRequest
     from kbfleet.domain.usage_plan import Tier
+    from kbfleet.domain.workflow import WorkflowFailure
     from kbfleet.ports import (
         Announcements,
         Clock,

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from kbfleet.domain.ingestion import Priority, SyncState
+from kbfleet.domain.sync import Priority, SyncState
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.ingestion import update_sync
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from kbfleet.domain.ingestion import Sync
     from kbfleet.domain.names import TenantId
+    from kbfleet.domain.sync import Sync
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import Clock, SyncLedger, TenantRegistry, Ticks
 

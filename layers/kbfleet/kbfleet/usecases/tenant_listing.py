@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kbfleet.domain.ingestion import Sync
     from kbfleet.domain.names import TenantId
+    from kbfleet.domain.sync import Sync
     from kbfleet.domain.tenant import Tenant
     from kbfleet.domain.tenant_status import TenantStatus
     from kbfleet.ports import SyncLedger, TenantRegistry

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeSerializer
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.adapters.dynamodb_table import as_item, tenant_key
+from kbfleet.adapters.dynamodb.table import as_item, tenant_key
 from kbfleet.domain.errors import ConcurrentUpdate, Throttled
 from kbfleet.domain.usage import DailyUsage, UsageCounts
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
-    from kbfleet.adapters.dynamodb_table import Table
+    from kbfleet.adapters.dynamodb.table import Table
     from kbfleet.domain.names import TenantId
     from kbfleet.domain.usage import UsagePeriod
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
-    from kbfleet.adapters.dynamodb_table import Table
+    from kbfleet.adapters.dynamodb.table import Table
     from kbfleet.domain.root_cause import RootCause
 
 REMEMBERED_FOR = timedelta(days=30)

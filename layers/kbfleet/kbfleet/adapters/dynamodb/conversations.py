@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.adapters.dynamodb_table import as_item, conversation_key
+from kbfleet.adapters.dynamodb.table import as_item, conversation_key
 from kbfleet.domain.answer import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
-    from kbfleet.adapters.dynamodb_table import Table
+    from kbfleet.adapters.dynamodb.table import Table
     from kbfleet.domain.names import TenantId
     from kbfleet.ports import Clock
 

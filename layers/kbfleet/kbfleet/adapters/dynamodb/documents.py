@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from kbfleet.adapters.dynamodb_table import tenant_key
+from kbfleet.adapters.dynamodb.table import tenant_key
 from kbfleet.domain.document_names import is_in, key_in
-from kbfleet.domain.documents import DocumentRetry, FailedDocument
+from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument
 from kbfleet.ports import FailedDocumentPage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from kbfleet.adapters.dynamodb_table import Table
+    from kbfleet.adapters.dynamodb.table import Table
     from kbfleet.domain.names import ResourceNames, TenantId
 
 # Made when first needed: most functions need neither.

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from kbfleet.domain.aws_status import AwsStatus
 from kbfleet.domain.document_names import counted_in
-from kbfleet.domain.ingestion import JobStateChange, Outcome
+from kbfleet.domain.ingestion_job import JobStateChange, Outcome
 from kbfleet.domain.names import TenantId
 
 SET_ASIDE_AFTER = 3

@@ -8,15 +8,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from kbfleet.adapters.dynamodb_table import tenant_key
+from kbfleet.adapters.dynamodb.table import tenant_key
 from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.errors import TenantNotFound
 from kbfleet.domain.tenant_status import TenantStatus, askable_knowledge_base
 
 if TYPE_CHECKING:
-    from kbfleet.adapters.dynamodb_table import Table
+    from kbfleet.adapters.dynamodb.table import Table
     from kbfleet.domain.names import TenantId
-
 
 _PROFILE = ("status", "knowledge_base_id", "knowledge_store")
 _SYNC = ("synced_at", "requested_generation", "synced_generation")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -13,6 +14,7 @@ from kbfleet.domain.errors import ConcurrentUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
 
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
@@ -160,3 +162,8 @@ class Table:
         with translated(f"a query of table {self.name}"):
             for page in pages:
                 yield from map(_fields, page["Items"])
+
+
+def sortable_time(time: datetime) -> str:
+    """ISO 8601 in UTC with one precision, so that text order is time order."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,110 @@
+"""The sync ledger: one entry a tenant, and the sparse index `SyncQueue` of those that are queued or running."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
+
+from kbfleet.adapters.dynamodb.table import as_item, sortable_time, tenant_key
+from kbfleet.domain.errors import ConcurrentUpdate
+from kbfleet.domain.sync import Sync, SyncState
+from kbfleet.ports import Glance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime, timedelta
+
+    from kbfleet.adapters.dynamodb.table import Table
+    from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+    from kbfleet.domain.names import TenantId
+    from kbfleet.domain.sync import Priority
+
+_syncs = TypeAdapter(Sync)
+
+_QUEUE = "SYNC"
+
+
+def _lane(kind: KnowledgeBaseKind, priority: Priority) -> str:
+    return f"1#{kind}#{priority}#"
+
+
+def _position(sync: Sync) -> str:
+    """The running ones first; then the queued ones by kind, priority and the time from which they are ready."""
+    if sync.state is SyncState.RUNNING:
+        return f"0#{sync.tenant_id}"
+    return f"{_lane(sync.kind, sync.priority)}{sortable_time(sync.ready_at) if sync.ready_at else ''}#{sync.tenant_id}"
+
+
+class DynamoDBSyncLedger:
+    """`kbfleet.ports.SyncLedger` in DynamoDB."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def find(self, tenant_id: TenantId) -> Sync:
+        record = self._table.get(tenant_id, "SYNC")
+        return _syncs.validate_python(record) if record else Sync(tenant_id)
+
+    def save(self, sync: Sync) -> Sync:
+        stored = replace(sync, version=sync.version + 1)
+        fields: dict[str, object] = {
+            **tenant_key(sync.tenant_id, "SYNC"),
+            **_syncs.dump_python(stored, mode="json", exclude_none=True),
+        }
+        if stored.state is not SyncState.IDLE:
+            fields["queue"] = _QUEUE
+            fields["queue_position"] = _position(stored)
+        new = sync.version == 0
+        self._table.put(
+            fields,
+            condition="attribute_not_exists(PK)" if new else "version = :version",
+            values={} if new else {":version": sync.version},
+            subject=f"The ledger entry of tenant {sync.tenant_id}",
+        )
+        return stored
+
+    def glance(self, limit: int) -> Glance:
+        found = self._table.query(
+            limit=limit + 1,
+            IndexName="SyncQueue",
+            KeyConditionExpression="queue = :queue",
+            ExpressionAttributeValues=as_item({":queue": _QUEUE}),
+        )
+        entries = list(map(_syncs.validate_python, found))
+        return Glance(entries[:limit], complete=len(entries) <= limit)
+
+    def running(self) -> Iterator[Sync]:
+        found = self._table.query(
+            IndexName="SyncQueue",
+            KeyConditionExpression="queue = :queue AND begins_with(queue_position, :running)",
+            ExpressionAttributeValues=as_item({":queue": _QUEUE, ":running": "0#"}),
+        )
+        return map(_syncs.validate_python, found)
+
+    def queued(self, kind: KnowledgeBaseKind, priority: Priority, *, ready_by: datetime, limit: int) -> Sequence[Sync]:
+        lane = _lane(kind, priority)
+        found = self._table.query(
+            limit=limit,
+            IndexName="SyncQueue",
+            KeyConditionExpression="queue = :queue AND queue_position BETWEEN :first AND :last",
+            # "$" comes after "#": the whole moment `ready_by` is within.
+            ExpressionAttributeValues=as_item(
+                {":queue": _QUEUE, ":first": lane, ":last": f"{lane}{sortable_time(ready_by)}$"}
+            ),
+        )
+        return list(map(_syncs.validate_python, found))
+
+    def claim_start(self, now: datetime, interval: timedelta) -> bool:
+        at = int(now.timestamp() * 1000)
+        try:
+            self._table.put(
+                {"PK": "FLEET", "SK": "INGESTION_START", "claimed_at": at},
+                condition="attribute_not_exists(PK) OR claimed_at <= :latest",
+                values={":latest": at - int(interval.total_seconds() * 1000)},
+                subject="The right to start an ingestion job",
+            )
+        except ConcurrentUpdate:
+            return False
+        return True

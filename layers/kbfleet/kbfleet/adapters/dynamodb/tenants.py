@@ -1,0 +1,127 @@
+"""The tenants' records, and what is left of them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
+
+from kbfleet.adapters.dynamodb.table import as_item, conversation_key, sortable_time, tenant_key
+from kbfleet.domain.erasure import ErasureReceipt
+from kbfleet.domain.errors import TenantNotFound
+from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Tenant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from kbfleet.adapters.dynamodb.table import Table
+    from kbfleet.domain.names import TenantId
+
+_tenants = TypeAdapter(Tenant)
+_receipts = cache(lambda: TypeAdapter(ErasureReceipt))
+_RECEIPT = "ERASURE#"
+_USAGE = "USAGE#"
+_NAME = "REQUESTED_NAME#"
+
+
+class DynamoDBTenantRegistry:
+    """`kbfleet.ports.TenantRegistry` in DynamoDB."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def find(self, tenant_id: TenantId) -> Tenant | None:
+        record = self._table.get(tenant_id, "PROFILE")
+        return _tenants.validate_python(record) if record else None
+
+    def get(self, tenant_id: TenantId) -> Tenant:
+        tenant = self.find(tenant_id)
+        if tenant is None:
+            raise TenantNotFound.of(tenant_id)
+        return tenant
+
+    def all(self) -> Iterator[Tenant]:
+        found = self._table.query(
+            IndexName="Tenants",
+            KeyConditionExpression="listed = :listed",
+            ExpressionAttributeValues=as_item({":listed": "TENANT"}),
+        )
+        return map(_tenants.validate_python, found)
+
+    def following(self, tenant_id: TenantId | None, limit: int) -> Sequence[Tenant]:
+        after = {} if tenant_id is None else {":after": str(tenant_id)}
+        found = self._table.query(
+            limit=limit,
+            IndexName="Tenants",
+            KeyConditionExpression="listed = :listed" + (" AND tenant_id > :after" if after else ""),
+            ExpressionAttributeValues=as_item({":listed": "TENANT", **after}),
+        )
+        return [_tenants.validate_python(record) for record in found]
+
+    def create(self, tenant: Tenant) -> None:
+        self._put(tenant, "attribute_not_exists(PK)", {})
+
+    def replace(self, tenant: Tenant, *, fence: int) -> None:
+        self._put(tenant, "fence = :fence", {":fence": fence})
+
+    def request_name(self, tenant_id: TenantId, name: DisplayName, *, execution: str, now: datetime) -> None:
+        expires_at = int((now + REQUESTED_NAME_KEPT_FOR).timestamp())
+        self._table.put(
+            {**tenant_key(tenant_id, f"{_NAME}{execution}"), "name": str(name), "expires_at": expires_at},
+            values={},
+            subject=f"The name of tenant {tenant_id}",
+        )
+
+    def requested_name(self, tenant_id: TenantId, *, execution: str, now: datetime) -> DisplayName | None:
+        record = self._table.get(tenant_id, f"{_NAME}{execution}")
+        # DynamoDB deletes what has expired within days, not at once (AWS documentation, Using time to live).
+        if record is None or record["expires_at"] <= now.timestamp():
+            return None
+        return DisplayName(record["name"])
+
+    def _put(self, tenant: Tenant, condition: str, values: Mapping[str, object]) -> None:
+        fields = {
+            **tenant_key(tenant.tenant_id, "PROFILE"),
+            "listed": "TENANT",
+            **_tenants.dump_python(tenant, mode="json", exclude_none=True),
+        }
+        self._table.put(fields, condition=condition, values=values, subject=f"The record of tenant {tenant.tenant_id}")
+
+
+class DynamoDBTenantRecords:
+    """`kbfleet.ports.TenantRecords` in DynamoDB: every item of the tenant's partition, and of its conversations'."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def keep_receipt(self, tenant_id: TenantId, receipt: ErasureReceipt) -> None:
+        # An execution that died behind this leaves its receipt beside that of the next one, which verifies anew.
+        self._table.put(
+            tenant_key(
+                tenant_id, f"{_RECEIPT}{sortable_time(receipt.requested_at)}#{sortable_time(receipt.verified_at)}"
+            )
+            | _receipts().dump_python(receipt, mode="json", exclude_none=True),
+            condition="attribute_not_exists(PK) OR execution = :execution",
+            values={":execution": receipt.execution},
+            subject=f"The receipt of the erasure of tenant {tenant_id}",
+        )
+
+    def erase(self, tenant_id: TenantId, *, keep_usage: bool) -> None:
+        self._table.delete(self._doomed(tenant_id, keep_usage), subject=f"the records of tenant {tenant_id}")
+
+    def erased(self, tenant_id: TenantId, *, keep_usage: bool) -> bool:
+        return next(self._doomed(tenant_id, keep_usage), None) is None
+
+    def _doomed(self, tenant_id: TenantId, keep_usage: bool) -> Iterator[dict[str, object]]:
+        kept = ("PROFILE", _RECEIPT, *([_USAGE] if keep_usage else []))
+        for key in (tenant_key(tenant_id, ""), conversation_key(tenant_id, "")):
+            found = self._table.query(
+                KeyConditionExpression="PK = :pk",
+                ExpressionAttributeValues=as_item({":pk": key["PK"]}),
+                ProjectionExpression="PK, SK",
+                ConsistentRead=True,
+            )
+            # Only an id of kbfleet's own making is a conversation's: none begins as one of these.
+            yield from (dict(item) for item in found if not item["SK"].startswith(kept))

@@ -1,0 +1,56 @@
+"""How far walks through all tenants, and through the documents of one, have come."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
+
+from kbfleet.adapters.aws_errors import translated
+from kbfleet.adapters.dynamodb.table import as_item, tenant_key
+from kbfleet.domain.isolation import DocumentWalk
+from kbfleet.domain.names import TenantId
+
+if TYPE_CHECKING:
+    from kbfleet.adapters.dynamodb.table import Table
+
+_walks = cache(lambda: TypeAdapter(DocumentWalk))
+
+_WALK = "DOCUMENT_WALK"
+
+
+class DynamoDBTenantRounds:
+    """`kbfleet.ports.TenantRounds` in DynamoDB.
+
+    Args:
+        name: of the walk: each has a position of its own.
+    """
+
+    def __init__(self, table: Table, name: str) -> None:
+        self._table = table
+        self._key = {"PK": "FLEET", "SK": f"ROUND#{name}"}
+
+    def position(self) -> TenantId | None:
+        stored = self._table.item(self._key) or {}
+        return TenantId(stored["visited"]) if "visited" in stored else None
+
+    def move(self, to: TenantId | None) -> None:
+        with translated(f"the position of {self._key['SK']}"):
+            self._table.client.put_item(TableName=self._table.name, Item=as_item({**self._key, "visited": to}))
+
+
+class DynamoDBDocumentWalks:
+    """`kbfleet.ports.DocumentWalks` in DynamoDB."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def find(self, tenant_id: TenantId) -> DocumentWalk | None:
+        record = self._table.get(tenant_id, _WALK)
+        return _walks().validate_python(record) if record and "began_at" in record else None
+
+    def save(self, tenant_id: TenantId, walk: DocumentWalk | None) -> None:
+        fields = {} if walk is None else _walks().dump_python(walk, mode="json", exclude_none=True)
+        subject = f"where the documents of tenant {tenant_id} are to be read on"
+        self._table.put({**tenant_key(tenant_id, _WALK), **fields}, values={}, subject=subject)

@@ -1,0 +1,153 @@
+"""Ingestion jobs: what Bedrock says of them, and what is published of their changes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from kbfleet.domain.aws_status import AwsStatus
+from kbfleet.domain.document_names import words_and_names
+from kbfleet.domain.names import DataSourceReference, TenantId
+
+
+class JobStatus(AwsStatus):
+    """Source: botocore service model of bedrock-agent, shape IngestionJobStatus."""
+
+    STARTING = "STARTING"
+    IN_PROGRESS = "IN_PROGRESS"
+    COMPLETE = "COMPLETE"
+    FAILED = "FAILED"
+    STOPPING = "STOPPING"
+    STOPPED = "STOPPED"
+    UNKNOWN = "UNKNOWN"
+
+    @property
+    def ended(self) -> bool:
+        return self in {JobStatus.COMPLETE, JobStatus.FAILED, JobStatus.STOPPED}
+
+
+class Outcome(StrEnum):
+    """What a sync came to, in the tenant's eyes. Bedrock's COMPLETE also covers jobs that indexed nothing."""
+
+    SUCCEEDED = "SUCCEEDED"
+    DEGRADED = "DEGRADED"
+    FAILED = "FAILED"
+    STOPPED = "STOPPED"
+
+    @property
+    def usable(self) -> bool:
+        """Whether the documents that could be read are now searchable."""
+        return self in {Outcome.SUCCEEDED, Outcome.DEGRADED}
+
+    @property
+    def broken(self) -> bool:
+        return self in {Outcome.DEGRADED, Outcome.FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class FailureReason:
+    """One cause that Bedrock gives.
+
+    Args:
+        text: its own words.
+        names: what follows them where it lists documents, as it stands. Only `document_names.named_in` looks into it.
+    """
+
+    text: str
+    names: str = ""
+
+    @classmethod
+    def of(cls, said: str) -> FailureReason:
+        return cls(*words_and_names(said))
+
+    @property
+    def whole(self) -> str:
+        """For people."""
+        return f"{self.text} {self.names}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Counts of one job. Source: botocore service model of bedrock-agent, shape IngestionJobStatistics."""
+
+    scanned: int = 0
+    metadata_scanned: int = 0
+    new: int = 0
+    modified: int = 0
+    metadata_modified: int = 0
+    deleted: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IngestionJob:
+    """A job as Bedrock reports it."""
+
+    ingestion_job_id: str
+    status: JobStatus
+    started_at: datetime
+    updated_at: datetime
+    statistics: Statistics = field(default_factory=Statistics)
+    failure_reasons: tuple[FailureReason, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """`None` while the job runs. COMPLETE is a success only with nothing failed and no reason given: a job can end
+        COMPLETE, failed=0 and skipped=0 and have indexed nothing (reported by users of Bedrock)."""
+        match self.status:
+            case JobStatus.COMPLETE:
+                clean = self.statistics.failed == 0 and not self.failure_reasons
+                return Outcome.SUCCEEDED if clean else Outcome.DEGRADED
+            case JobStatus.FAILED:
+                return Outcome.FAILED
+            case JobStatus.STOPPED:
+                return Outcome.STOPPED
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class JobStateChange:
+    """What is stored in the job history and published on the bus, once for every state that a job was seen in.
+
+    `final` is whether nothing follows by itself: a job that failed for a passing cause is tried again. `foreign` is
+    whether somebody else started the job, in the console for one.
+    """
+
+    tenant_id: TenantId
+    data_source: DataSourceReference
+    generation: int
+    status: JobStatus
+    occurred_at: datetime
+    ingestion_job_id: str | None = None
+    started_at: datetime | None = None
+    outcome: Outcome | None = None
+    previous_outcome: Outcome | None = None
+    final: bool = True
+    statistics: Statistics = field(default_factory=Statistics)
+    failure_reasons: tuple[FailureReason, ...] = ()
+    foreign: bool = False
+
+    @property
+    def identity(self) -> str:
+        """The same for every observation of the same change, so that repeated deliveries can be told."""
+        return f"{self.tenant_id}/{self.name}/{self.status}"
+
+    @property
+    def name(self) -> str:
+        """Bedrock's id of the job; of one that Bedrock refused to start, the generation that it was for."""
+        return self.ingestion_job_id or f"generation-{self.generation}"
+
+    def may_name(self, uri: str) -> bool:
+        """Whether that text is in what Bedrock says; it may be a part of another name."""
+        return any(uri in reason.names for reason in self.failure_reasons)
+
+
+JOB_NAME_PATTERN = "([0-9a-zA-Z]{10}|generation-[0-9]{1,18})"
+"""Of the names of a `JobStateChange`. Source of ids: botocore model of bedrock-agent, shape Id."""
+
+
+def can_be_a_job(name: str) -> bool:
+    return re.fullmatch(JOB_NAME_PATTERN, name) is not None

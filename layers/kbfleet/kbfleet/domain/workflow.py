@@ -1,0 +1,47 @@
+"""Why an execution of a state machine did not reach its end."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+_MAX_REASON = 1_000
+"""Characters of a failure's reason that are kept; a cause may have 32,768."""
+
+
+class Workflow(StrEnum):
+    """The state machines, by the names of their files."""
+
+    PROVISION_TENANT = "provision_tenant"
+    OFFBOARD_TENANT = "offboard_tenant"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowFailure:
+    """Why the last execution of a state machine did not reach its end."""
+
+    workflow: Workflow
+    step: str
+    error: str
+    reason: str
+    execution: str
+    at: datetime
+
+
+def describe_failure(
+    workflow: Workflow, *, execution: str, step: str, error: str, cause: str, now: datetime
+) -> WorkflowFailure:
+    """A failure for people, from what Step Functions says.
+
+    Args:
+        cause: a task's `Cause`: the JSON of a Lambda error, whose message is what people want, or plain text.
+    """
+    try:
+        value = json.loads(cause)
+    except ValueError:
+        value = None
+    message = value.get("errorMessage") if isinstance(value, dict) else None
+    reason = message if isinstance(message, str) and message else cause or error
+    return WorkflowFailure(workflow, step, error, reason[:_MAX_REASON], execution, now)
