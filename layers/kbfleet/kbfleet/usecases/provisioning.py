@@ -452,8 +452,9 @@ def ensure_data_source(
                 raise NotReadyYet(f"Data source {name} of {knowledge_base_id} exists, but is not listed yet.") from None
     keep(tenant, replace(tenant, data_source_id=found.data_source_id), registry=registry, clock=clock)
     found.require_usable()
-    taken = any(one.name == name for one in foreign)  # until that one is gone, ours can be everything but renamed
-    if not found.reads_as(wanted) or (found.name != name and not taken):
+    # Until one of somebody else that has its name is gone, ours can be everything but renamed.
+    right_name = found.name if any(one.name == name for one in foreign) else name
+    if not found.reads_as(wanted) or found.name != right_name:
         if not found.reads(wanted):
             resources = [f"bucket of data source {found.data_source_id}"]
             _breached(tenant.tenant_id, resources, announcements, clock)
@@ -461,7 +462,7 @@ def ensure_data_source(
             update_sync(tenant.tenant_id, lambda sync: sync.not_to_be_trusted(), ledger=ledger)
         knowledge_bases.update_data_source(
             DataSourceReference(knowledge_base_id, found.data_source_id),
-            found.name if taken else name,
+            right_name,
             configuration=wanted,
         )
         raise NotReadyYet(f"Data source {name} of {knowledge_base_id} is being changed back to what it should be.")
