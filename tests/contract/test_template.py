@@ -74,6 +74,22 @@ def queue_of(reference: dict[str, Any]) -> str:
     return str(target).removesuffix(".Arn")
 
 
+def senders_to(queue: str) -> set[str]:
+    """The rules that the policies of a queue let send to it."""
+    allowing = [
+        statement
+        for policy in resources("AWS::SQS::QueuePolicy").values()
+        for statement in statements(policy)
+        if {"Fn::GetAtt": f"{queue}.Arn"} in listed(statement["Resource"])
+    ]
+    sources = [source for each in allowing for source in listed(each["Condition"]["ArnEquals"]["aws:SourceArn"])]
+    return {queue_of(source) for source in sources}
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 class TestParameters:
     @pytest.mark.parametrize("name", PARAMETERS)
     def test_every_one_is_described_in_a_sentence(self, name: str) -> None:
@@ -158,6 +174,13 @@ class TestQueues:
             for target in properties(name)["Targets"]:
                 assert queue_of(target["Arn"]) in QUEUES
                 assert queue_of(target["DeadLetterConfig"]["Arn"]) in QUEUES
+
+    @pytest.mark.parametrize("name", resources("AWS::Events::Rule"))
+    def test_the_queues_that_a_rule_delivers_to_let_it_in(self, name: str) -> None:
+        """Else EventBridge drops what it may not deliver, and says so in its own metrics only."""
+        for target in properties(name)["Targets"]:
+            for queue in (queue_of(target["Arn"]), queue_of(target["DeadLetterConfig"]["Arn"])):
+                assert name in senders_to(queue)
 
     def test_a_function_that_a_rule_invokes_has_a_place_for_what_fails(self) -> None:
         for function, event in events("EventBridgeRule"):
