@@ -69,7 +69,7 @@ def _joined(node: Any) -> str:
         return str(node["Ref"])
     separator, parts = node["Fn::Join"]
     names = parts if isinstance(parts, list) else _joined(parts).split(",")
-    return separator.join(name if isinstance(name, str) else name["Ref"] for name in names)
+    return str(separator).join(name if isinstance(name, str) else name["Ref"] for name in names)
 
 
 WIDGETS = body()["widgets"]

@@ -44,10 +44,10 @@ def main(revision: str) -> None:
     def before(path: str) -> dict[str, Any]:
         shown = ["git", "show", f"{revision}:{path}"]
         printed = subprocess.run(shown, cwd=REPOSITORY, capture_output=True, text=True, check=True)  # noqa: S603
-        return yaml_parse(printed.stdout)
+        return dict(yaml_parse(printed.stdout))
 
     def after(path: str) -> dict[str, Any]:
-        return yaml_parse((REPOSITORY / path).read_text("utf-8"))
+        return dict(yaml_parse((REPOSITORY / path).read_text("utf-8")))
 
     found = list(differences(expanded("template.yaml", before), expanded("template.yaml", after)))
     print(*found, f"{len(found)} differences", sep="\n")  # noqa: T201 - it is what the script is for
