@@ -31,6 +31,7 @@ check: $(INSTALLED) ## Format, lint, types, import rule, template: under a minut
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/sam validate --lint
+	@$(BIN)/sam validate --lint --template-file monitoring/template.yaml
 
 docs: $(INSTALLED) ## Bring the generated parts of docs/ up to date
 	@$(BIN)/python docs/generate.py

@@ -86,7 +86,8 @@ def _stack(stack: FleetStack) -> Findings:
     if drift == "DRIFTED":
         advice = "Compare with `aws cloudformation describe-stack-resource-drifts`, and deploy again."
         yield Verdict.WRONG, "Resources were changed behind CloudFormation's back, when it last looked.", advice
-    needed = {"WhyFunction", "TenantsFunction", "ReconcileFunction", *(queue.resource for queue in QUEUES)}
+    functions = {"WhyFunction", "TenantsFunction", "ReconcileFunction"}
+    needed = functions | {"Monitoring"} | {queue.resource for queue in QUEUES}
     if missing := sorted(needed - stack.resources.keys()):
         names = ", ".join(missing)
         yield Verdict.WRONG, f"The stack is of another release than this command: it lacks {names}.", "Deploy this one."
@@ -230,7 +231,7 @@ def _lacking(availability: Mapping[str, Any]) -> list[str]:
 
 
 def _alarms(stack: FleetStack) -> Findings:
-    names = sorted(physical for logical, physical in stack.resources.items() if logical.endswith("Alarm"))
+    names = sorted(physical for logical, physical in stack.monitoring.items() if logical.endswith("Alarm"))
     ringing: list[Mapping[str, Any]] = []
     with asking("Alarms could not be looked at (cloudwatch:DescribeAlarms)"):
         for first in range(0, len(names), _ALARM_NAMES):

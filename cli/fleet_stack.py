@@ -71,8 +71,21 @@ class FleetStack:
 
         Raises: FleetUnreachable.
         """
-        with asking(f"The resources of stack {self.name} could not be listed"):
-            pages = self.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.name)
+        return self._listed(self.name)
+
+    @cached_property
+    def monitoring(self) -> Mapping[str, str]:
+        """The same of the nested stack that holds alarms and dashboard.
+
+        Raises: FleetUnreachable, also when there is none, as in older releases.
+        """
+        if "Monitoring" not in self.resources:
+            raise FleetUnreachable(f"Stack {self.name} has no Monitoring; deploy this release first.")
+        return self._listed(self.resources["Monitoring"])
+
+    def _listed(self, stack: str) -> Mapping[str, str]:
+        with asking(f"The resources of stack {stack} could not be listed (cloudformation:ListStackResources)"):
+            pages = self.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
             return {
                 found["LogicalResourceId"]: found["PhysicalResourceId"]
                 for page in pages

@@ -53,6 +53,9 @@ UNUSED: Mapping[str, str] = {
     "aoss:AddCollectionToCollectionGroup": "no collection group",
     "logs:CreateLogDelivery": "of log groups it is for delivery to other accounts",
     "logs:PutBearerTokenAuthentication": "log groups take no tokens",
+    "cloudformation:GetStackPolicy": "nested stacks have no policy",
+    "cloudformation:SetStackPolicy": "the same",
+    "cloudformation:UpdateTerminationProtection": "of a nested stack, it is that of the whole",
 }
 """Actions, and services by their prefix, that are left out, each with its reason."""
 
@@ -71,6 +74,7 @@ RESOURCES: Mapping[str, tuple[str, ...]] = {
         _ARN.format(service="cloudwatch", resource="alarm:STACK-*"),
         "arn:aws:cloudwatch::ACCOUNT:dashboard/*",
     ),
+    "cloudformation": (_ARN.format(service="cloudformation", resource="stack/STACK-Monitoring-*/*"),),
     "dynamodb": (_ARN.format(service="dynamodb", resource="table/STACK-*"),),
     "events": (
         _ARN.format(service="events", resource="event-bus/FLEET"),
@@ -98,6 +102,7 @@ RESOURCES: Mapping[str, tuple[str, ...]] = {
 KNOW_NO_RESOURCE = frozenset(
     {
         # By the service authorization reference; asked of the whole account or Region.
+        "cloudformation:ListStacks",
         "cloudwatch:DescribeAlarms",
         "cloudwatch:ListDashboards",
         "dynamodb:ListTables",
@@ -158,17 +163,20 @@ _STACK_ACTIONS = (
 
 
 @cache
-def translated() -> dict[str, Any]:
-    """The template's resources as SAM makes them, under every condition."""
-    source = yaml_parse((_ROOT / "template.yaml").read_text("utf-8"))
+def translated(template: Path = _ROOT / "template.yaml") -> dict[str, Any]:
+    """The resources of a template and of its nested applications as SAM makes them, under every condition."""
+    source = yaml_parse(template.read_text("utf-8"))
+    nested: dict[str, Any] = {}
     for resource in source["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Application":
+            nested |= translated(template.parent / resource["Properties"]["Location"])
         for name in ("CodeUri", "ContentUri", "DefinitionUri"):
             if name in resource.get("Properties", {}):
                 resource["Properties"][name] = "s3://packages/package"
     made: dict[str, Any] = Translator({}, Parser(), boto_session=boto3.Session(region_name="us-east-1")).translate(
         source, parameter_values={}
     )["Resources"]
-    return made
+    return made | nested
 
 
 @cache

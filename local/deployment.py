@@ -31,8 +31,8 @@ DEFAULT_KNOWLEDGE_STORE = "S3_VECTORS"
 BUILD_DIRECTORY = Path(".build/local")
 FINGERPRINT_TAG = "kbfleet-local:fingerprint"
 COMPLETE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
-# Properties of SAM resources that name files beside the template.
-SOURCE_PROPERTIES = {"CodeUri", "ContentUri", "DefinitionUri"}
+# Properties of SAM resources that name files beside the template. Nested applications name none themselves.
+SOURCE_PROPERTIES = {"CodeUri", "ContentUri", "DefinitionUri", "Location"}
 WEBHOOK_SECRET_OUTPUT = "SlackWebhookSecretArn"
 LAYER_TARGET = f"--python {sys.executable}"
 LAYER_VARIABLES = {"LAYER_TARGET": LAYER_TARGET, "LAYER_PYTHON": sys.executable}

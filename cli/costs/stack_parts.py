@@ -1,4 +1,4 @@
-"""What of the stack costs money whether or not anybody uses it, counted in the template and the state machine."""
+"""What of the stack costs money whether or not anybody uses it, counted in its templates and the state machine."""
 
 from __future__ import annotations
 
@@ -56,15 +56,24 @@ _Loader.add_multi_constructor("!", _applied_to)
 
 @cache
 def stack_parts() -> StackParts:
-    """Of this repository's template."""
-    template = yaml.load((_ROOT / "template.yaml").read_text("utf-8"), _Loader)  # noqa: S506 -- a SafeLoader
+    """Of this repository's templates."""
     definition = json.loads((_ROOT / "statemachine" / "provision_tenant.asl.json").read_text("utf-8"))
-    return counted(template["Resources"], definition)
+    return counted(_resources(_ROOT / "template.yaml"), definition)
+
+
+def _resources(template: Path) -> dict[str, Mapping[str, Any]]:
+    """Those of a template and of its nested applications."""
+    loaded = yaml.load(template.read_text("utf-8"), _Loader)  # noqa: S506 -- a SafeLoader
+    found: dict[str, Mapping[str, Any]] = loaded["Resources"]
+    nested = [each for each in found.values() if each["Type"] == "AWS::Serverless::Application"]
+    for application in nested:
+        found |= _resources(template.parent / application["Properties"]["Location"])
+    return found
 
 
 def counted(resources: Mapping[str, Mapping[str, Any]], provisioning: Mapping[str, Any]) -> StackParts:
     """Args:
-    resources: of the template.
+    resources: of the template, and of its nested applications.
     provisioning: the definition of the state machine that provisions.
     """
     kinds = [resource["Type"] for resource in resources.values()]

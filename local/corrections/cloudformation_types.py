@@ -26,8 +26,10 @@ _POLL_SECONDS = 0.1
 MISSING = {"NotFoundException", "ResourceNotFoundException", "AWS.SimpleQueueService.NonExistentQueue"}
 
 
-def apply(configuration: StackConfiguration) -> None:
-    def clients(service: str) -> Any:
+def clients_of(configuration: StackConfiguration) -> Clients:
+    """Clients of this very server, which ask for what a template wants as anybody does."""
+
+    def client(service: str) -> Any:
         return boto3.session.Session().client(  # type: ignore[call-overload]
             service,
             region_name=configuration.region,
@@ -36,6 +38,11 @@ def apply(configuration: StackConfiguration) -> None:
             aws_secret_access_key=configuration.secret_key,
         )
 
+    return client
+
+
+def apply(configuration: StackConfiguration) -> None:
+    clients = clients_of(configuration)
     types: dict[str, ResourceType] = {
         "AWS::S3Vectors::VectorBucket": VectorBucket(clients),
         "AWS::S3Vectors::Index": VectorIndex(clients),

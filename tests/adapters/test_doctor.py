@@ -26,7 +26,17 @@ from tests.support.aws import client as aws_client
 from tests.support.template import resources
 
 MODELS = {"EmbeddingModelId": "amazon.titan-embed-text-v2:0", "GenerationModelId": "jp.anthropic.claude-haiku-4-5"}
-ALARM = "kbfleet-AlertsUndeliveredAlarm"
+MONITORING = "kbfleet-Monitoring-1A2B3C4D5E6F7"
+ALARM = f"{MONITORING}-AlertsUndeliveredAlarm-1A2B3C4D5E6F7"
+ALARM_SETTINGS: dict[str, Any] = {
+    "MetricName": "m",
+    "Namespace": "n",
+    "Statistic": "Maximum",
+    "Period": 60,
+    "EvaluationPeriods": 1,
+    "Threshold": 0,
+    "ComparisonOperator": "GreaterThanThreshold",
+}
 OURS = "Documents of kbfleet-acme, kept in sync by kbfleet"
 
 
@@ -93,18 +103,13 @@ class Patient(FleetStack):
             **functions,
             "SlackWebhookSecret": "SlackWebhookSecret",
             "SessionSecret": "SessionSecret",
-            "AlertsUndeliveredAlarm": ALARM,
+            "Monitoring": f"arn:aws:cloudformation:ap-northeast-1:123456789012:stack/{MONITORING}/1",
         }
+        own["monitoring"] = {"AlertsUndeliveredAlarm": ALARM, "AlarmRule": "rule"}
         aws_client("cloudwatch").put_metric_alarm(
             AlarmName=ALARM,
             AlarmDescription="Alerts did not reach Slack. See docs/runbook/alerts-undelivered.md",
-            MetricName="m",
-            Namespace="n",
-            Statistic="Maximum",
-            Period=60,
-            EvaluationPeriods=1,
-            Threshold=0,
-            ComparisonOperator="GreaterThanThreshold",
+            **ALARM_SETTINGS,
         )
 
     def client(self, service: str, config: object = None) -> Any:
@@ -174,6 +179,12 @@ class TestTheStack:
     def test_it_has_drifted(self, patient: Patient) -> None:
         patient.described(DriftInformation={"StackDriftStatus": "DRIFTED"})
         assert only_trouble(patient)[:2] == ("stack", Verdict.WRONG)
+
+    def test_it_is_of_a_release_whose_alarms_are_in_the_stack_itself(self, patient: Patient) -> None:
+        del patient.__dict__["resources"]["Monitoring"], patient.__dict__["monitoring"]
+        found = troubles(patient)
+        assert [(each.check, each.verdict) for each in found] == [("stack", Verdict.WRONG), ("alarms", Verdict.UNKNOWN)]
+        assert all("Monitoring" in each.finding for each in found)
 
     def test_it_is_of_another_release(self, patient: Patient) -> None:
         del patient.__dict__["resources"]["WhyFunction"]
@@ -382,6 +393,20 @@ class TestFindingTheStack:
         assert stack.parameters == {"FleetName": "kb"}
         assert stack.outputs == {"ApiUrl": "https://api.example.com"}
         assert stack.resources["TickQueue"].endswith("/ticks")
+
+    def test_what_its_nested_stack_is_made_of_is_read_there(self, aws: None) -> None:
+        bucket = {"Bucket": "templates", "CreateBucketConfiguration": {"LocationConstraint": "ap-northeast-1"}}
+        aws_client("s3").create_bucket(**bucket)
+        # moto's CloudFormation makes no alarms.
+        rule = {"Type": "AWS::Events::Rule", "Properties": {"Name": "alarms", "ScheduleExpression": "rate(1 hour)"}}
+        body = json.dumps({"Resources": {"AlarmRule": rule}})
+        aws_client("s3").put_object(Bucket="templates", Key="monitoring", Body=body)
+        nested = {"TemplateURL": "https://templates.s3.amazonaws.com/monitoring"}
+        template = {"Resources": {"Monitoring": {"Type": "AWS::CloudFormation::Stack", "Properties": nested}}}
+        aws_client("cloudformation").create_stack(StackName="fleet", TemplateBody=json.dumps(template))
+        stack = FleetStack.named("fleet", None)
+        assert set(stack.resources) == {"Monitoring"}
+        assert dict(stack.monitoring) == {"AlarmRule": "alarms"}
 
     def test_one_that_is_not_there_is_said_so(self, aws: None) -> None:
         with pytest.raises(FleetUnreachable, match="--stack"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,14 @@ def test_no_name_in_the_template_is_the_same_in_two_fleets() -> None:
         given = [resource["Properties"][each] for each in identifiers if each in resource.get("Properties", {})]
         # Of several, one that refers to something of the stack is enough.
         assert not given or any(isinstance(each, dict) for each in given), f"{name}: {given}"
+
+
+def test_it_reaches_every_stack_within_the_stack() -> None:
+    nested = [name for name, made in translated().items() if made["Type"] == "AWS::CloudFormation::Stack"]
+    assert nested
+    names = [f"arn:aws:cloudformation:REGION:ACCOUNT:stack/STACK-{name}-1A2B3C4D5E6F7/id" for name in nested]
+    (making,) = [each["Resource"] for each in STATEMENTS if "cloudformation:CreateStack" in each["Action"]]
+    assert [name for name in names if not any(fnmatchcase(name, pattern) for pattern in making)] == []
 
 
 def test_the_test_of_names_sees_schedules() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from kbfleet.openapi.operations import OPERATIONS, Caller
-from tests.support.template import template
+from tests.support.template import REPOSITORY, template
 
 PAGE = (Path(__file__).parents[2] / "docs" / "deploying.md").read_text("utf-8")
 
@@ -46,6 +47,15 @@ def test_what_a_first_deployment_asks_for_is_said() -> None:
     asked = [name for name, parameter in template()["Parameters"].items() if "Default" not in parameter]
     deploying = PAGE.partition("## 5. Deploy")[2].partition("##")[0]
     assert [name for name in asked if f"`{name}`" not in deploying] == []
+
+
+def test_every_environment_acknowledges_what_the_stack_takes() -> None:
+    """Else CloudFormation refuses it: roles of its own, and an application within it."""
+    config = tomllib.loads((REPOSITORY / "samconfig.toml").read_text("utf-8"))
+    deploying = {name: each["deploy"]["parameters"] for name, each in config.items() if name != "version"}
+    assert deploying
+    for name, parameters in deploying.items():
+        assert set(parameters["capabilities"].split()) == {"CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"}, name
 
 
 def test_every_alert_channel_and_knowledge_store_is_explained() -> None:

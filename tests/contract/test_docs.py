@@ -50,7 +50,7 @@ def test_every_link_to_a_heading_finds_it(page: Path) -> None:
 
 
 def test_every_alarm_has_its_runbook_page() -> None:
-    pages = re.findall(r"docs/runbook/[\w-]+\.md", (ROOT / "template.yaml").read_text("utf-8"))
+    pages = re.findall(r"docs/runbook/[\w-]+\.md", (ROOT / "monitoring" / "template.yaml").read_text("utf-8"))
     assert pages
     assert [page for page in pages if not (ROOT / page).exists()] == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +17,16 @@ from kbfleet.domain.usage_plan import Tier
 from kbfleet.usecases.sync_schedule import RUN_EVERY
 from tests.support.samples import ACME, NAMES
 from tests.support.template import (
+    MONITORING,
     REPOSITORY,
     TEMPLATE,
+    TEMPLATES,
     definition,
     environment,
     function_property,
     handler_place,
     properties,
+    read,
     resources,
     template,
 )
@@ -72,6 +76,22 @@ def events(kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def queue_of(reference: dict[str, Any]) -> str:
     (target,) = reference.values()
     return str(target).removesuffix(".Arn")
+
+
+def senders_to(queue: str) -> set[str]:
+    """The rules that the policies of a queue let send to it."""
+    allowing = [
+        statement
+        for policy in resources("AWS::SQS::QueuePolicy").values()
+        for statement in statements(policy)
+        if {"Fn::GetAtt": f"{queue}.Arn"} in listed(statement["Resource"])
+    ]
+    sources = [source for each in allowing for source in listed(each["Condition"]["ArnEquals"]["aws:SourceArn"])]
+    return {queue_of(source) for source in sources}
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 class TestParameters:
@@ -158,6 +178,13 @@ class TestQueues:
             for target in properties(name)["Targets"]:
                 assert queue_of(target["Arn"]) in QUEUES
                 assert queue_of(target["DeadLetterConfig"]["Arn"]) in QUEUES
+
+    @pytest.mark.parametrize("name", resources("AWS::Events::Rule"))
+    def test_the_queues_that_a_rule_delivers_to_let_it_in(self, name: str) -> None:
+        """Else EventBridge drops what it may not deliver, and says so in its own metrics only."""
+        for target in properties(name)["Targets"]:
+            for queue in (queue_of(target["Arn"]), queue_of(target["DeadLetterConfig"]["Arn"])):
+                assert name in senders_to(queue)
 
     def test_a_function_that_a_rule_invokes_has_a_place_for_what_fails(self) -> None:
         for function, event in events("EventBridgeRule"):
@@ -458,16 +485,23 @@ class TestAlarms:
     )
 
     def test_people_are_told_of_every_one_but_of_those_that_alerts_cannot_or_need_not_tell(self) -> None:
-        told = properties("AlarmRule")["EventPattern"]["detail"]["alarmName"]
-        assert {name["Ref"] for name in told} == set(self.NAMES) - self.TOLD_OTHERWISE
+        pattern = properties("AlarmRule")["EventPattern"]
+        # All of this application, whose names begin with its stack's, and of no other stack.
+        (of_ours,) = pattern["resources"]
+        assert of_ours["prefix"]["Fn::Sub"].endswith(":alarm:${AWS::StackName}-")
+        assert set(read("monitoring/template.yaml")["Resources"]) >= set(self.NAMES)
+        (told,) = pattern["detail"]["alarmName"]
+        assert {name["Ref"] for name in told["anything-but"]} == self.TOLD_OTHERWISE <= set(self.NAMES)
 
     def test_the_pattern_that_names_them_is_one_that_eventbridge_takes(self) -> None:
-        # Source: AWS documentation, Amazon EventBridge quotas: an event pattern has 2,048 characters at most.
+        # Source: AWS documentation, Amazon EventBridge quotas: an event pattern has 2,048 characters at most. The name
+        # of a stack has 128, and of the names that CloudFormation makes of it for alarms, 255.
         pattern = properties("AlarmRule")["EventPattern"]
-        stack = "a-name-of-thirty-two-characters-"
-        assert len(stack) == 32
-        names = [f"{stack}-{name['Ref']}-1A2B3C4D5E6F7" for name in pattern["detail"]["alarmName"]]
-        written = {**pattern, "detail": {**pattern["detail"], "alarmName": names}}
+        (told,) = pattern["detail"]["alarmName"]
+        names = ["x" * 255 for _ in told["anything-but"]]
+        resource = f"arn:aws-us-gov:cloudwatch:ap-northeast-1:123456789012:alarm:{'x' * 128}-"
+        detail = {**pattern["detail"], "alarmName": [{"anything-but": names}]}
+        written = {**pattern, "resources": [{"prefix": resource}], "detail": detail}
         assert len(json.dumps(written, separators=(",", ":"))) <= 2_048
 
     @pytest.mark.parametrize("name", NAMES)
@@ -512,16 +546,45 @@ class TestAlarms:
         assert {name for name in QUEUES if "DeadLetter" in name} == watched
 
 
-def test_what_sam_builds_has_no_aliases_and_says_the_same() -> None:
+class TestMonitoring:
+    GIVEN = read("template.yaml")["Resources"]["Monitoring"]["Properties"]["Parameters"]
+
+    def test_it_is_given_every_parameter_that_it_has_and_uses_them_all(self) -> None:
+        assert set(self.GIVEN) == set(read("monitoring/template.yaml")["Parameters"])
+        text = MONITORING.read_text("utf-8")
+        for name in self.GIVEN:
+            assert re.search(rf"!Ref {name}\b|\${{{name}}}", text), name
+
+    def test_a_parameter_is_called_as_what_it_is_given(self) -> None:
+        """So that both files can be searched for one name."""
+        otherwise = {"StackName", "ApiStage", "FunctionNames", "AlertQueueArn", "AlertDeadLetterQueueArn"}
+        for name in self.GIVEN.keys() - otherwise:
+            assert self.GIVEN[name] in ({"Ref": name}, {"Fn::GetAtt": f"{name}.QueueName"})
+
+    def test_the_names_of_all_functions_fit_into_a_parameter(self) -> None:
+        # Source: AWS documentation: a parameter's value has 4,096 bytes at most (CloudFormation quotas), a function's
+        # name 64 characters (Lambda API reference).
+        separator, names = self.GIVEN["FunctionNames"]["Fn::Join"]
+        assert separator == ","
+        assert sorted(name["Ref"] for name in names) == sorted(FUNCTIONS)
+        assert len(FUNCTIONS) * 65 <= 4_096
+
+    def test_the_dashboards_name_is_not_the_one_that_it_had_in_the_whole(self) -> None:
+        """CloudFormation deletes that one, in the update that moves it, after this one is made."""
+        assert properties("Dashboard")["DashboardName"] != {"Ref": "AWS::StackName"}
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_what_sam_builds_has_no_aliases_and_says_the_same(path: Path) -> None:
     # CloudFormation knows neither aliases nor merges. Source: AWS documentation, CloudFormation template formats.
-    read = yaml_parse(TEMPLATE.read_text("utf-8"))
+    read = yaml_parse(path.read_text("utf-8"))
     built = yaml_dump(read)
     assert not re.search(r"(^|[\s\[,])([&*]\w+(\s|$)|<<:)", re.sub(r"'[^']*'|\"[^\"]*\"", "", built), re.MULTILINE)
     assert yaml_parse(built) == read
 
 
 def test_nothing_deployed_knows_a_local_stack() -> None:
-    sources = [TEMPLATE, *(REPOSITORY / "statemachine").glob("*.json")]
+    sources = [*TEMPLATES, *(REPOSITORY / "statemachine").glob("*.json")]
     for folder in ("functions", "layers"):
         sources += [path for path in (REPOSITORY / folder).rglob("*") if path.suffix in {".py", ".json", ".yaml"}]
     assert len(sources) > 30

@@ -459,7 +459,7 @@ class TestSendAlert:
             ("ingestion_degraded", "sakura"),
             ("provisioning_failed", "acme"),
             ("offboarding_failed", "acme"),
-            ("alarm", "kbfleet-TicksFailingAlarm-1A2B3C4D5E6F7"),
+            ("alarm", "kbfleet-Monitoring-1A2B3C4D5E6F7-TicksFailingAlarm-1A2B3C4D5E6F7"),
         ],
     )
     def test_an_event_becomes_an_alert(

@@ -1,19 +1,25 @@
-"""template.yaml and the state machines' definitions, as tests read them."""
+"""template.yaml and the state machines' definitions, as tests read them.
+
+What a nested application holds is read as if it stood in template.yaml itself.
+"""
 
 from __future__ import annotations
 
 import ast
 import importlib
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATE = REPOSITORY / "template.yaml"
+MONITORING = REPOSITORY / "monitoring" / "template.yaml"
+TEMPLATES = (TEMPLATE, MONITORING)
 DEFINITIONS = REPOSITORY / "statemachine"
 STATE_MACHINES = tuple(sorted(path.name.removesuffix(".asl.json") for path in DEFINITIONS.glob("*.asl.json")))
 
@@ -35,10 +41,67 @@ def _intrinsic(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
 _Loader.add_multi_constructor("!", _intrinsic)
 
 
+def read(path: str) -> dict[str, Any]:
+    """A template as it is written, by its path in the repository."""
+    loaded: dict[str, Any] = yaml.load((REPOSITORY / path).read_text("utf-8"), _Loader)  # noqa: S506 - a SafeLoader
+    return loaded
+
+
 @cache
 def template() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.load(TEMPLATE.read_text("utf-8"), _Loader)  # noqa: S506 - a SafeLoader
-    return loaded
+    return expanded("template.yaml", read)
+
+
+def expanded(path: str, read: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """The template at `path`, with conditions and resources of its nested applications among its own.
+
+    A reference to a parameter of a nested application becomes what the parameter is given, one to an output what the
+    output is.
+    """
+    whole = read(path)
+    for name, resource in list(whole["Resources"].items()):
+        if resource["Type"] != "AWS::Serverless::Application":
+            continue
+        del whole["Resources"][name]
+        location = str(PurePosixPath(path).parent / resource["Properties"]["Location"])
+        nested = _with(expanded(location, read), resource["Properties"].get("Parameters", {}))
+        outputs = {f"{name}.Outputs.{key}": output["Value"] for key, output in nested.get("Outputs", {}).items()}
+        whole = _with(whole, outputs)
+        for section in ("Conditions", "Resources"):
+            own, added = whole.setdefault(section, {}), nested.get(section, {})
+            assert not own.keys() & added.keys(), f"{own.keys() & added.keys()} are in {path} and in {location}"
+            own |= added
+    return whole
+
+
+def _with(value: Any, meant: Mapping[str, Any]) -> Any:
+    """The value, each reference to a name in `meant` replaced by what is meant by it."""
+    if isinstance(value, list):
+        return [_with(item, meant) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    if (name := _reference(value)) in meant:
+        return meant[str(name)]
+    if "Fn::Sub" in value:
+        return {"Fn::Sub": _sub(value["Fn::Sub"], meant)}
+    return {key: _with(item, meant) for key, item in value.items()}
+
+
+def _sub(argument: Any, meant: Mapping[str, Any]) -> Any:
+    text, own = (argument, None) if isinstance(argument, str) else argument
+    known = {name: said for name, value in meant.items() if (said := _reference(value)) and name not in (own or {})}
+    text = re.sub(r"\$\{([\w.:]+)\}", lambda match: f"${{{known.get(match[1], match[1])}}}", text)
+    return text if own is None else [text, _with(own, meant)]
+
+
+def _reference(value: Any) -> str | None:
+    """What `Fn::Sub` calls that which a `Ref` or a `Fn::GetAtt` refers to."""
+    if not isinstance(value, Mapping) or len(value) != 1:
+        return None
+    ((function, argument),) = value.items()
+    if function == "Fn::GetAtt" and isinstance(argument, list):
+        return ".".join(argument)
+    return argument if function in {"Ref", "Fn::GetAtt"} else None
 
 
 def resources(kind: str) -> dict[str, dict[str, Any]]:

@@ -8,39 +8,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import PurePosixPath
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from samcli.yamlhelper import yaml_parse
 
-from tests.support.template import REPOSITORY
-
-Read = Callable[[str], str]
-"""Gives the text of a file by its path in the repository."""
-
-
-def expanded(path: str, read: Read) -> dict[str, Any]:
-    """The template at `path`, with the resources of its nested applications among its own."""
-    template: dict[str, Any] = yaml_parse(read(path))
-    for name, resource in list(template["Resources"].items()):
-        if resource["Type"] != "AWS::Serverless::Application":
-            continue
-        del template["Resources"][name]
-        location = str(PurePosixPath(path).parent / resource["Properties"]["Location"])
-        nested = expanded(location, read)
-        given = resource["Properties"].get("Parameters", {})
-        template["Resources"] |= {key: _with(value, given) for key, value in nested["Resources"].items()}
-    return template
-
-
-def _with(value: Any, parameters: Mapping[str, Any]) -> Any:
-    """The value, each reference to one of the parameters replaced by what it is given."""
-    if isinstance(value, Mapping):
-        if set(value) == {"Ref"} and value["Ref"] in parameters:
-            return parameters[value["Ref"]]
-        return {key: _with(item, parameters) for key, item in value.items()}
-    return [_with(item, parameters) for item in value] if isinstance(value, list) else value
+from tests.support.template import REPOSITORY, expanded
 
 
 def differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
@@ -68,12 +41,13 @@ def _short(value: Any) -> str:
 
 
 def main(revision: str) -> None:
-    def before(path: str) -> str:
+    def before(path: str) -> dict[str, Any]:
         shown = ["git", "show", f"{revision}:{path}"]
-        return subprocess.run(shown, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout  # noqa: S603
+        printed = subprocess.run(shown, cwd=REPOSITORY, capture_output=True, text=True, check=True)  # noqa: S603
+        return dict(yaml_parse(printed.stdout))
 
-    def after(path: str) -> str:
-        return (REPOSITORY / path).read_text("utf-8")
+    def after(path: str) -> dict[str, Any]:
+        return dict(yaml_parse((REPOSITORY / path).read_text("utf-8")))
 
     found = list(differences(expanded("template.yaml", before), expanded("template.yaml", after)))
     print(*found, f"{len(found)} differences", sep="\n")  # noqa: T201 - it is what the script is for

@@ -120,6 +120,18 @@ def alarm(*, ringing: bool, minutes: float) -> Sequence[Signal]:
     )
 
 
+@pytest.mark.parametrize(
+    ("physical", "logical"),
+    [
+        ("kbfleet-TicksFailingAlarm-1A2B3C4D5E6F7", "TicksFailingAlarm"),
+        ("kbfleet-Monitoring-1A2B3C4D5E6F7-TicksFailingAlarm-1A2B3C4D5E6F7", "TicksFailingAlarm"),
+        ("another-TicksFailingAlarm-1A2B3C4D5E6F7", "another-TicksFailingAlarm-1A2B3C4D5E6F7"),
+    ],
+)
+def test_what_cloudformation_has_named_is_called_as_the_template_calls_it(physical: str, logical: str) -> None:
+    assert Deployment("kbfleet", "us-east-1").logical_name(physical) == logical
+
+
 @dataclass
 class Told:
     """What is told of signals, message by message."""

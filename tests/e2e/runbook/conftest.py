@@ -13,6 +13,16 @@ from tests.e2e.runbook.fleet import RUNBOOK, Fleet
 from tests.e2e.runbook.troubles import TENANT
 
 
+def listed(configuration: StackConfiguration, stack: str) -> dict[str, str]:
+    """The physical ids of a stack's resources by their names in the template."""
+    pages = deployment.client(configuration, "cloudformation").get_paginator("list_stack_resources")
+    return {
+        found["LogicalResourceId"]: found["PhysicalResourceId"]
+        for page in pages.paginate(StackName=stack)
+        for found in page["StackResourceSummaries"]
+    }
+
+
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """With a tenant that has a document. Every function may do what its role says, and nothing else."""
@@ -24,13 +34,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     try:
         parameters = {"RunbookUrl": RUNBOOK}
         deployed = deployment.deploy(configuration, parameter_overrides=parameters, build_directory=folder / "build")
-        stack = deployment.client(configuration, "cloudformation")
-        pages = stack.get_paginator("list_stack_resources").paginate(StackName=deployed.stack_name)
-        resources = {
-            found["LogicalResourceId"]: found["PhysicalResourceId"]
-            for page in pages
-            for found in page["StackResourceSummaries"]
-        }
+        resources = listed(configuration, deployed.stack_name)
+        resources |= listed(configuration, resources["Monitoring"])
         fleet = Fleet(configuration, deployed.outputs, resources)
         fleet.succeeds(f"kbfleet tenant add {TENANT}")
         fleet.upload(TENANT, "tents.md", b"A tent is guaranteed for 24 months.")

@@ -71,7 +71,7 @@ def settled(fleet: Fleet) -> None:
 
 
 def test_a_trouble_is_told_once_and_mended_by_its_page(fleet: Fleet, trouble: Trouble) -> None:
-    page = f"<{RUNBOOK}/{trouble.page}.md|Runbook>"
+    page = f"Runbook: {RUNBOOK}/{trouble.page}.md"
     trouble.prepare(fleet)
     settled(fleet)
     before = len(fleet.messages())

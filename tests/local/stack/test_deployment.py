@@ -168,6 +168,25 @@ def test_a_deployment_without_changes_does_nothing_and_one_with_changes_only_wha
     assert answer["variables"]["GREETING"] == "good evening"
 
 
+def test_a_change_of_a_nested_application_alone_is_deployed(stack: Any, sources: Path) -> None:
+    def deploy() -> Deployment:
+        return deployment.deploy(stack.configuration, template=sources / "template.yaml", stack_name="sample")
+
+    def threshold(deployed: Deployment) -> float:
+        named = {"AlarmNames": [deployed.outputs["AlarmName"]]}
+        [alarm] = stack.client("cloudwatch").describe_alarms(**named)["MetricAlarms"]
+        assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": deployed.outputs["AlertsUrl"].rpartition("/")[2]}]
+        return float(alarm["Threshold"])
+
+    before = deploy()
+    assert threshold(before) == 900
+    nested = sources / "watching" / "template.yaml"
+    nested.write_text(nested.read_text("utf-8").replace("Threshold: 900", "Threshold: 60"), "utf-8")
+    changed = deploy()
+    assert changed.outputs["AlarmName"] == before.outputs["AlarmName"]
+    assert threshold(changed) == 60
+
+
 def test_a_missing_template_is_said(stack: Any, tmp_path: Path) -> None:
     with pytest.raises(DeploymentError, match="there is no template"):
         deployment.deploy(stack.configuration, template=tmp_path / "template.yaml")

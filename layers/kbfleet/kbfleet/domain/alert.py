@@ -97,9 +97,10 @@ class Deployment:
     def logical_name(self, physical: str) -> str:
         """As the template calls a resource that CloudFormation has named: without the stack and the letters by chance.
 
-        Source: AWS CloudFormation documentation, Name type: `<stack>-<logical id>-<unique id>`.
+        Source: AWS CloudFormation documentation, Name type: `<stack>-<logical id>-<unique id>`. A nested stack is named
+        in the same way.
         """
-        return re.sub(rf"^{re.escape(self.stack)}-(\w+)-[A-Za-z0-9]+$", r"\1", physical)
+        return re.sub(rf"^{re.escape(self.stack)}-(?:\w+-[A-Za-z0-9]+-)?(\w+)-[A-Za-z0-9]+$", r"\1", physical)
 
     def runbook_link(self, page: str) -> Link:
         url = f"{self.runbook}/{page}.md" if self.runbook else ""
