@@ -117,7 +117,9 @@ def test_the_check_of_commands_sees_what_is_wrong() -> None:
 
 PACKAGE = ROOT / "layers" / "kbfleet" / "kbfleet"
 CHANGES = re.findall(
-    r"^\| ([^|]+) \| (.+) \|$", (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## I want to change")[2], re.M
+    r"^\| ([^|]+) \| (.+) \|$",
+    (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## Where to change what")[2],
+    re.M,
 )[1:]
 
 
