@@ -115,6 +115,28 @@ def test_the_check_of_commands_sees_what_is_wrong() -> None:
     assert [stranger(line) for line in commands(page)] == ["provision", "--quick", "--soon", "", ""]
 
 
+PACKAGE = ROOT / "layers" / "kbfleet" / "kbfleet"
+CHANGES = re.findall(
+    r"^\| ([^|]+) \| (.+) \|$",
+    (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## Where to change what")[2],
+    re.M,
+)[1:]
+
+
+@pytest.mark.parametrize(("change", "places"), CHANGES, ids=[change for change, _ in CHANGES])
+def test_the_place_of_a_change_is_where_contributing_says(change: str, places: str) -> None:
+    """Files exist, and names stand in one of the row's files."""
+    named = re.findall(r"`([^`]+)`", places)
+    paths = [name for name in named if re.fullmatch(r"[\w*/]*[\w*]\.(py|yaml)|[\w/]+/", name)]
+    found = {path: [*ROOT.glob(path), *PACKAGE.glob(path)] for path in paths}
+    assert [path for path, files in found.items() if not files] == []
+    text = "\n".join(file.read_text("utf-8") for files in found.values() for file in files if file.is_file())
+    words = {
+        word for name in named if re.fullmatch(r"[A-Za-z_.]+", name) and name not in paths for word in name.split(".")
+    }
+    assert [word for word in words if not re.search(rf"\b{word}\b", text)] == []
+
+
 def test_every_state_machine_has_its_diagram() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     for definition in (ROOT / "statemachine").glob("*.asl.json"):

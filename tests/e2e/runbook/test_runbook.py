@@ -33,7 +33,7 @@ class Reader:
             until(lambda step=step: self._shows(step, {0, 1}), lambda: self.said)  # type: ignore[misc]
 
     def mend(self) -> None:
-        for step in self._steps("Mend"):
+        for step in self._steps("Repair"):
             assert self._shows(step, {0}), self.said
 
     def verify(self) -> None:
