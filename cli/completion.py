@@ -39,7 +39,7 @@ def _beginning_with(incomplete: str, look: Callable[[], Sequence[str]]) -> Names
     def search() -> None:
         try:
             found.extend(look())
-        except Exception:  # noqa: BLE001 -- whatever it is, a traceback in the middle of somebody's line mends nothing
+        except Exception:  # noqa: BLE001 -- whatever it is, a traceback in the middle of somebody's line helps nobody
             found.clear()
 
     # Nothing bounds the time in which AWS credentials are found.

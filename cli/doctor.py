@@ -80,7 +80,7 @@ def _stack(stack: FleetStack) -> Findings:
     elif stack.status.endswith("_IN_PROGRESS"):
         yield Verdict.WRONG, f"{stack.name} is {stack.status}.", "Wait until it is deployed, and ask again."
     else:
-        advice = "CloudFormation's events of the stack say why; mend the cause, and deploy again."
+        advice = "CloudFormation's events of the stack say why. Fix the cause, then deploy again."
         yield Verdict.WRONG, f"{stack.name} is {stack.status}: what was deployed last is not all in place.", advice
     drift = stack.description.get("DriftInformation", {}).get("StackDriftStatus")
     if drift == "DRIFTED":

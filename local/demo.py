@@ -1,7 +1,7 @@
 """`make demo`: the product's whole story on the local AWS, told and checked step by step.
 
 Nothing is staged: the real template is deployed, the real command line is run, documents are really read and
-searched, and the command that mends the broken ingestion is the one that the Slack message holds. Each step says what
+searched, and the command that repairs the broken ingestion is the one that the Slack message holds. Each step says what
 it expects; the first that is not met ends the demo with its reason.
 """
 
@@ -100,7 +100,7 @@ class Demo:
         self._deploy()
         existed = self._provision()
         self._ingest()
-        self._break_and_mend()
+        self._break_and_repair()
         self.ask()
         self._keep_apart()
         self._refuse()
@@ -149,8 +149,8 @@ class Demo:
         # Softly wrapped, a box is cut at its edge.
         self.console.print(message, soft_wrap=False)
 
-    def _break_and_mend(self) -> None:
-        self._step("A broken ingestion: the alert, and the command that mends it")
+    def _break_and_repair(self) -> None:
+        self._step("A broken ingestion: the alert, and the command that repairs it")
         whole = next(path for path in samples.documents(_BROKEN_TENANT) if path.name == _BROKEN_DOCUMENT).read_bytes()
         before = len(self._alerts())
         self._upload(_BROKEN_TENANT, _BROKEN_DOCUMENT, whole[:_DAMAGED_BYTES])
@@ -168,7 +168,7 @@ class Demo:
         self._say("the whole document is uploaded again; the command from the message brings it in at once:")
         self._succeeds(*shlex.split(commands[0])[1:])
         recovered = self._until(
-            lambda: next(iter(self._alerts()[before + 1 :]), None), "no recovery reached Slack after the mending"
+            lambda: next(iter(self._alerts()[before + 1 :]), None), "no recovery reached Slack after the repair"
         )
         self._show_message(message_as_text(recovered), "green")
         expect("🟢" in str(recovered["text"]), "the second message is no recovery: two alerts for one incident")

@@ -84,7 +84,7 @@ def retry_failed(
         if retry.ended_at is None:
             yield f"The failed documents of tenant {tenant} are being tried again."
         elif not trouble:
-            yield f"{DONE} {retry.mended} documents of tenant {tenant} are mended, and none failed."
+            yield f"{DONE} {retry.fixed} documents of tenant {tenant} are fixed, and none failed."
 
     present(retry, told, as_json=as_json)
     if trouble:
@@ -109,7 +109,7 @@ def _trouble(tenant: TenantId, retry: DocumentRetryBody) -> str:
     if retry.failed or retry.unanswered:
         unanswered = f", {retry.unanswered} got no answer in time" if retry.unanswered else ""
         return (
-            f"{retry.mended} documents are mended, {retry.failed} failed again{unanswered}. "
+            f"{retry.fixed} documents are fixed, {retry.failed} failed again{unanswered}. "
             f"`kbfleet documents {tenant}` says why."
         )
     return ""

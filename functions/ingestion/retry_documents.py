@@ -22,7 +22,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     if retry is not None and retry.ended_at is not None:
         logger.info(
             "The retry has ended",
-            mended=retry.mended,
+            fixed=retry.fixed,
             failed=retry.failed,
             unanswered=retry.unanswered,
             stopped=retry.stopped,

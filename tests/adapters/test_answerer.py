@@ -201,7 +201,7 @@ class TestRetrieveAndGenerateAnswerer(AnswererSuite):
             lambda operation, _tenant: world.aws.client(OPERATIONS[operation][0]), generation
         )
 
-    def test_a_filter_that_the_knowledge_store_does_not_know_is_the_askers_to_mend(
+    def test_a_filter_that_the_knowledge_store_does_not_know_is_the_askers_to_fix(
         self, emulated: Emulated, answers: Answerer
     ) -> None:
         acme = self.ingested(emulated, **{"tent.md": TENT})

@@ -76,8 +76,8 @@ def test_commands_that_alerts_propose_for_alarms_are_those_of_the_template() -> 
 
 @pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: queue.name)
 def test_the_page_of_a_dead_letter_queue_empties_it(queue: Any) -> None:
-    mended = Page.named(queue.page).sections["Mend"]
-    assert f"kbfleet dlq redrive {queue.name}" in mended or f"kbfleet dlq purge {queue.name}" in mended
+    repair = Page.named(queue.page).sections["Repair"]
+    assert f"kbfleet dlq redrive {queue.name}" in repair or f"kbfleet dlq purge {queue.name}" in repair
 
 
 def test_what_a_page_says_is_printed_is_found_whatever_is_between() -> None:

@@ -497,7 +497,7 @@ class TestAlarms:
         assert page is not None
         text = (REPOSITORY / page[1]).read_text("utf-8")
         assert name in text
-        for section in ("Symptom", "Check", "Mend", "Verify"):
+        for section in ("Symptom", "Check", "Repair", "Verify"):
             assert section in text
         assert f"({page[2]}.md)" in (REPOSITORY / "docs" / "runbook" / "README.md").read_text("utf-8")
 

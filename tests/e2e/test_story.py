@@ -133,7 +133,7 @@ def test_no_question_answer_or_token_is_in_the_log(story: Demo) -> None:
     assert not [line for line in product_lines if "quokka-canary" in line or token in line or "kayak" in line]
 
 
-def test_a_document_that_failed_is_shown_and_mended_without_a_sync(story: Demo, kbfleet: KbFleet) -> None:
+def test_a_document_that_failed_is_shown_and_fixed_without_a_sync(story: Demo, kbfleet: KbFleet) -> None:
     def tenant() -> dict[str, Any]:
         found: dict[str, Any] = json.loads(kbfleet("tenant", "show", "acme", "--json").stdout)
         return found

@@ -126,9 +126,9 @@ class TestRecordUsage:
         whole, batch["logEvents"][0]["message"] = batch["logEvents"][0]["message"], "{}"
         count(packed(batch))
         ((kept, _),) = fleet.refused_usage.kept
-        mended = json.loads(kept) | {"message": whole}
+        corrected = json.loads(kept) | {"message": whole}
         for _ in range(2):
-            count(packed({"messageType": "DATA_MESSAGE", "logEvents": [mended]}))  # as the runbook says
+            count(packed({"messageType": "DATA_MESSAGE", "logEvents": [corrected]}))  # as the runbook says
         assert counted(fleet)[SECOND].questions == 1
 
     def test_a_delivery_whose_refused_line_cannot_be_kept_comes_again(self, count: Count, fleet: Fleet) -> None:

@@ -556,7 +556,7 @@ class TestDocuments:
 
     def test_a_retry_is_accepted_and_seen(self, send: Send, fleet: Fleet, failing: list[str]) -> None:
         status, body = send("post_document_retry")
-        assert (status, body["ended_at"], body["mended"]) == (202, None, 0)
+        assert (status, body["ended_at"], body["fixed"]) == (202, None, 0)
         assert len(fleet.retry_turns.waiting) == 1
         assert send("get_documents")[1]["retry"] == body
 

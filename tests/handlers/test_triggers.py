@@ -448,7 +448,7 @@ class TestDocumentsThatFail:
             fleet.clock.advance(10)
         assert not list(fleet.failed_documents.all(ACME))
         (line,) = logs.lines
-        assert (line["tenant_id"], line["mended"], line["failed"]) == ("acme", 1, 0)
+        assert (line["tenant_id"], line["fixed"], line["failed"]) == ("acme", 1, 0)
 
 
 class TestSendAlert:

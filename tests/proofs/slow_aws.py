@@ -57,7 +57,7 @@ def knowledge_base_slow(store: str) -> list[str]:
 
 
 def knowledge_base_fails(store: str) -> list[str]:
-    """Bedrock gives the knowledge base up: the tenant is marked, people are told, and a later run mends it."""
+    """Bedrock gives the knowledge base up: the tenant is marked, people are alerted, and a later run repairs it."""
     with virtual_fleet() as fleet:
         fleet.emulator.faults.add(
             {"effect": "knowledge_base_fails", "failureReasons": ["The vector store is out of reach."], "count": 1}

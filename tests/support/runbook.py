@@ -1,6 +1,6 @@
 """A page of the runbook, as a machine reads it.
 
-Each page has the sections Symptom, Check, Mend and Verify. What stands in a block fenced as `sh` is run line by line,
+Each page has the sections Symptom, Check, Repair and Verify. What stands in a block fenced as `sh` is run line by line,
 as it is; `<tenant>` and other placeholders are filled in by whoever runs it. A block fenced as `text` right after one
 says what is printed: each of its lines must be found in what was, whatever is between them; `…` stands for anything.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.support.template import REPOSITORY
 
 FOLDER = REPOSITORY / "docs" / "runbook"
-SECTIONS = ("Symptom", "Check", "Mend", "Verify")
+SECTIONS = ("Symptom", "Check", "Repair", "Verify")
 GENERAL = {"README", "dead-letters"}
 """Pages that are about no single kind of trouble."""
 _SECTION = re.compile(rf"^\*\*({'|'.join(SECTIONS)})\.\*\*", re.MULTILINE)

@@ -123,7 +123,7 @@ class Lives:
         self.provisioned(tenant_id)
         self.upload_that_fails(tenant_id, "terms.md")
         self.collect(tenant_id)
-        self.sync(tenant_id)  # which mends it
+        self.sync(tenant_id)  # which repairs it
         self.collect(tenant_id)
         self.upload_that_fails(tenant_id, "prices.md")
         self.ingest_directly(tenant_id, "s3://somebody-elses/house.md")

@@ -103,7 +103,7 @@ class TestDocuments:
         assert document_alert(FailureReport(FAILED, new=2), DEPLOYMENT) is None
 
 
-class TestWhatMendsIt:
+class TestWhatRepairsIt:
     @pytest.mark.parametrize(
         ("made", "command"),
         [
@@ -159,7 +159,7 @@ class TestSlackMessages:
             subject="acme",
             facts=(("Error", title), ("Step", title)),
             reasons=tuple(Reason(reason, documents) for reason in reasons),
-            advice="Mend it.",
+            advice="Fix it.",
             command="kbfleet sync start acme",
         )
         message = rendered(made)

@@ -364,9 +364,7 @@ class TestDocuments:
         uri="s3://b/[draft].pdf", reason="no text", status=FailureStatus.FAILED, since=NOW, last_seen=NOW, times=1
     )
     ASIDE = FAILED.model_copy(update={"uri": "s3://b/old.xls", "status": FailureStatus.SET_ASIDE, "times": 4})
-    RETRY = DocumentRetryBody(
-        requested_at=NOW, ended_at=None, under_way=2, mended=0, failed=0, unanswered=0, stopped=""
-    )
+    RETRY = DocumentRetryBody(requested_at=NOW, ended_at=None, under_way=2, fixed=0, failed=0, unanswered=0, stopped="")
 
     def ended(self, **counts: Any) -> DocumentRetryBody:
         return self.RETRY.model_copy(update={"ended_at": NOW, "under_way": 0, **counts})
@@ -382,7 +380,7 @@ class TestDocuments:
         assert "no text" in failed
         (aside,) = (line for line in result.stdout.splitlines() if "old.xls" in line)
         assert "yes" in aside
-        assert "0 mended, 0 not, 2 under way" in result.stdout
+        assert "0 fixed, 0 not, 2 under way" in result.stdout
 
     def test_an_empty_list_is_said(self, scripted: Scripted, run: Run) -> None:
         scripted(failed_documents=[FailedDocumentsBody(documents=(), next_token=None, retry=None)])
@@ -407,15 +405,15 @@ class TestDocuments:
         assert asked == ["/tenants/acme/documents", "/tenants/acme/documents?next_token=ab"]
 
     def test_a_retry_is_watched_to_its_end(self, scripted: Scripted, run: Run) -> None:
-        scripted(retry_documents=[self.RETRY], document_retry=[self.RETRY, self.ended(mended=2)])
+        scripted(retry_documents=[self.RETRY], document_retry=[self.RETRY, self.ended(fixed=2)])
         result = run("sync", "retry-failed", "acme")
         assert result.exit_code == 0
-        assert "2 documents of tenant acme are mended" in result.stdout
+        assert "2 documents of tenant acme are fixed" in result.stdout
 
     @pytest.mark.parametrize(
         ("counts", "said"),
         [
-            ({"mended": 1, "failed": 1}, "1 failed again"),
+            ({"fixed": 1, "failed": 1}, "1 failed again"),
             ({"unanswered": 3}, "3 got no answer in time"),
             ({"stopped": "Tenant acme is suspended."}, "Tenant acme is suspended."),
         ],

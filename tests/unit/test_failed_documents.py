@@ -108,13 +108,13 @@ class TestCollecting:
         jobs.fleet.ingested_documents.set(A, IngestedStatus.INDEXED)
         report = jobs.report({B: NO_TEXT})
         assert set(jobs.failing) == {B}
-        assert (report.mended, report.again, report.new) == (1, 1, 0)
+        assert (report.fixed, report.again, report.new) == (1, 1, 0)
 
     def test_a_document_that_is_gone_from_the_bucket_leaves_the_list(self, jobs: Jobs) -> None:
         jobs.collected({A: NO_TEXT})
         jobs.fleet.stored_documents.delete(A)
         jobs.fleet.ingested_documents.forget(A)
-        assert jobs.report().mended == 1
+        assert jobs.report().fixed == 1
         assert not jobs.failing
 
     def test_a_document_that_a_later_job_does_not_try_stays_and_is_no_news(self, jobs: Jobs) -> None:
@@ -144,7 +144,7 @@ class TestCollecting:
         assert jobs.fleet.failure_collector.collect(end) == first
         assert jobs.failing == before
 
-    def test_an_end_that_is_told_late_does_not_bring_back_what_was_mended_since(self, jobs: Jobs) -> None:
+    def test_an_end_that_is_reported_late_does_not_bring_back_what_was_fixed_since(self, jobs: Jobs) -> None:
         late = jobs.ended({A: NO_TEXT})
         jobs.fleet.clock.advance(60)
         jobs.fleet.ingested_documents.set(A, IngestedStatus.INDEXED)
@@ -294,14 +294,14 @@ class TestSettingAside:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[tuple[str, str]]:
-    """What happens to documents, in order: one fails in a job, is changed, mended, or deleted."""
-    acts = st.sampled_from(["fail", "change", "mend", "delete", "late", "again", "job"])
+    """What happens to documents, in order: one fails in a job, is changed, fixed, or deleted."""
+    acts = st.sampled_from(["fail", "change", "fix", "delete", "late", "again", "job"])
     return draw(st.lists(st.tuples(acts, st.sampled_from([A, B, C])), max_size=25))
 
 
 @settings(max_examples=150, deadline=None)
 @given(histories())
-def test_whatever_happens_what_fails_is_in_the_list_what_is_mended_is_not_and_nothing_is_told_twice(
+def test_whatever_happens_what_fails_is_in_the_list_what_is_fixed_is_not_and_nothing_is_reported_twice(
     history: list[tuple[str, str]],
 ) -> None:
     jobs = Jobs()
@@ -316,7 +316,7 @@ def test_whatever_happens_what_fails_is_in_the_list_what_is_mended_is_not_and_no
             case "change":
                 revisions[uri] += 1
                 jobs.fleet.stored_documents.put(uri, str(revisions[uri]))
-            case "mend":
+            case "fix":
                 jobs.fleet.clock.advance(1)
                 jobs.fleet.ingested_documents.set(uri, IngestedStatus.INDEXED)
                 failing.discard(uri)
@@ -381,7 +381,7 @@ class TestRetrying:
         retrying.fleet.ingested_documents.outcomes[B] = IngestedStatus.FAILED
         retrying.request()
         retry = retrying.finished()
-        assert (retry.mended, retry.failed, retry.unanswered, retry.stopped) == (1, 1, 0, "")
+        assert (retry.fixed, retry.failed, retry.unanswered, retry.stopped) == (1, 1, 0, "")
         assert {uri: document.reason for uri, document in retrying.failing.items()} == {B: "still"}
         assert retrying.failing[B].times == 1  # in jobs
 
@@ -394,14 +394,14 @@ class TestRetrying:
         assert step is not None
         assert len(step.under_way) == 50
         retry = retrying.finished()
-        assert retry.mended == 123
+        assert retry.fixed == 123
         batches = retrying.fleet.ingested_documents.batches
         assert sorted(uri for batch in batches for uri in batch) == sorted(uris)
         assert max(map(len, batches)) == 10
 
     def test_an_empty_list_is_done_at_once(self, retrying: Retrying) -> None:
         retrying.request()
-        assert retrying.finished().mended == 0
+        assert retrying.finished().fixed == 0
 
     def test_a_request_while_one_is_under_way_joins_it(self, retrying: Retrying) -> None:
         retrying.fail(A)
@@ -419,7 +419,7 @@ class TestRetrying:
         retrying.fleet.ingested_documents.refused = {uris[3]}
         retrying.request()
         retry = retrying.finished()
-        assert (retry.mended, retry.failed) == (9, 1)
+        assert (retry.fixed, retry.failed) == (9, 1)
         assert retrying.failing[uris[3]].reason == "The document is not acceptable."
 
     def test_not_now_is_tried_again_in_the_next_step(self, retrying: Retrying) -> None:
@@ -431,13 +431,13 @@ class TestRetrying:
             assert step is not None
             assert step.ended_at is None
         retrying.fleet.ingested_documents.busy = False
-        assert retrying.finished().mended == 1
+        assert retrying.finished().fixed == 1
 
     def test_a_document_that_is_gone_is_not_sent_and_leaves_the_list(self, retrying: Retrying) -> None:
         retrying.fail(A)
         retrying.fleet.stored_documents.delete(A)
         retrying.request()
-        assert retrying.finished().mended == 1
+        assert retrying.finished().fixed == 1
         assert retrying.fleet.ingested_documents.batches == []
         assert not retrying.failing
 
@@ -447,7 +447,7 @@ class TestRetrying:
         retrying.request()
         began = retrying.fleet.clock.now()
         retry = retrying.finished()
-        assert (retry.mended, retry.failed, retry.unanswered) == (0, 0, 1)
+        assert (retry.fixed, retry.failed, retry.unanswered) == (0, 0, 1)
         assert ANSWER_WITHIN <= retrying.fleet.clock.now() - began < ANSWER_WITHIN + timedelta(minutes=1)
         assert set(retrying.failing) == {A}
 
@@ -479,7 +479,7 @@ class TestRetrying:
             with pytest.raises(ZeroDivisionError):
                 retrying.fleet.retry_step.take(ACME, version)
         retrying.fleet.retry_step.take(ACME, version)
-        assert retrying.finished().mended == 1
+        assert retrying.finished().fixed == 1
 
     def test_nothing_comes_back_after_the_tenants_records_are_deleted(self, retrying: Retrying) -> None:
         assert retrying.fleet.retry_step.take(ACME, 1) is None

@@ -173,7 +173,7 @@ class TestManyTenants:
         office.takes(well("sakura", 3))
         assert office.titles[-1] == "Over: 2 tenants: the service role cannot read from S3"
 
-    def test_the_message_names_those_that_are_still_broken_and_mends_only_them(self, thread: Office) -> None:
+    def test_the_message_names_those_that_are_still_broken_and_repairs_only_them(self, thread: Office) -> None:
         thread.takes(broken("acme", 0), broken("sakura", 1), broken("zen", 1), well("acme", 2))
         shown = thread.channel.roots[0].shown
         assert dict(shown.facts)["Still broken"] == "2 of 3: sakura, zen"

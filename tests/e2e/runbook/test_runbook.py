@@ -32,8 +32,8 @@ class Reader:
         for step in self._steps("Check"):
             until(lambda step=step: self._shows(step, {0, 1}), lambda: self.said)  # type: ignore[misc]
 
-    def mend(self) -> None:
-        for step in self._steps("Mend"):
+    def repair(self) -> None:
+        for step in self._steps("Repair"):
             assert self._shows(step, {0}), self.said
 
     def verify(self) -> None:
@@ -70,7 +70,7 @@ def settled(fleet: Fleet) -> None:
     until(lambda: not fleet.waiting("AlertQueue"), "what is left to be told is not told")
 
 
-def test_a_trouble_is_told_once_and_mended_by_its_page(fleet: Fleet, trouble: Trouble) -> None:
+def test_a_trouble_is_reported_once_and_repaired_by_its_page(fleet: Fleet, trouble: Trouble) -> None:
     page = f"<{RUNBOOK}/{trouble.page}.md|Runbook>"
     trouble.prepare(fleet)
     settled(fleet)
@@ -95,7 +95,7 @@ def test_a_trouble_is_told_once_and_mended_by_its_page(fleet: Fleet, trouble: Tr
         assert news() == [message]
 
         trouble.take_away(fleet)
-        reader.mend()
+        reader.repair()
         assert reader.ran_the_messages_command, f"the page has no {message.command}"
         over = until(recovery, lambda: f"the recovery is not told, only {news()}", seconds=90)
         reader.verify()
@@ -123,7 +123,7 @@ def test_while_nobody_can_be_told_the_doctor_knows_and_all_is_told_later(fleet: 
         reader.check()
         assert fleet.messages()[before:] == []
         trouble.take_away(fleet)
-        reader.mend()
+        reader.repair()
         (message,) = until(lambda: fleet.messages()[before:], "nobody is told", seconds=90)
         assert trouble.title in message.text
         reader.verify()

@@ -17,7 +17,7 @@ class Trouble:
     page: of the runbook.
     title, cause: what the message must say.
     also: what titles of messages begin with, and whom they name, that come beside it and its recovery because the
-        mending brings them about.
+        repair brings them about.
     tenant: for `<tenant>` in commands. values: for the other placeholders.
     """
 
@@ -39,7 +39,7 @@ class Trouble:
         """Takes the cause away, as far as no command of the page does. May be called again."""
 
     def tidy_up(self, fleet: Fleet) -> None:
-        """Undoes what `prepare` and `make` did, as far as the mending does not."""
+        """Undoes what `prepare` and `make` did, as far as the repair does not."""
 
 
 # --- incidents ---
@@ -348,7 +348,7 @@ UNTRIED: Mapping[str, str] = {
     "alerts-waiting": "the local AWS does not tell how old a queue's oldest message is",
     "api-failing": "the local AWS has no metrics of API Gateway",
     "ask-slow": "answers of the local AWS are not slow",
-    "capacity-low": "nobody can mend it by a command: some tenants have to go",
+    "capacity-low": "nobody can repair it by a command: some tenants have to go",
     "concurrency-exhausted": "the local AWS lets functions wait instead of refusing to run them",
     "executions-failing": "the local AWS has no metrics of Step Functions; the failures themselves are tried",
     "queues-stuck": "the local AWS does not tell how old a queue's oldest message is",

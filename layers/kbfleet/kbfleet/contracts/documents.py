@@ -74,7 +74,7 @@ class DocumentRetryBody(Contract):
     requested_at: datetime
     ended_at: datetime | None
     under_way: int
-    mended: int
+    fixed: int
     failed: int
     unanswered: int
     stopped: str
@@ -85,7 +85,7 @@ class DocumentRetryBody(Contract):
             requested_at=retry.requested_at,
             ended_at=retry.ended_at,
             under_way=len(retry.under_way),
-            mended=retry.mended,
+            fixed=retry.fixed,
             failed=retry.failed,
             unanswered=retry.unanswered,
             stopped=retry.stopped,

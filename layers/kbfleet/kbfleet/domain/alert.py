@@ -272,7 +272,7 @@ def breach_alert(breach: Breach, deployment: Deployment) -> Alert:
 
 
 def alarm_alert(name: str, description: str, reason: str, deployment: Deployment) -> Alert:
-    """What to say when an alarm of the stack goes off. Its description ends with the command that shows or mends what
+    """What to say when an alarm of the stack goes off. Its description ends with the command that shows or repairs what
     is wrong, and with its page of the runbook. Whoever changes a description proposes no command by that: only those
     of `ALARM_REMEDIES` are."""
     remedy = next((known for known in ALARM_REMEDIES if description.endswith(f" {_as_described(*known)}")), None)

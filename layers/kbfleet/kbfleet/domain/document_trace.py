@@ -196,7 +196,7 @@ def _tenant(facts: DocumentFacts) -> Hop:
                 name,
                 Verdict.BROKEN,
                 f"The provisioning of tenant {tenant_id} has failed{why}",
-                f"Mend the cause, then run `kbfleet tenant add {tenant_id}`.",
+                f"Fix the cause, then run `kbfleet tenant add {tenant_id}`.",
             )
         case TenantStatus.SUSPENDED:
             advice = f"Run `kbfleet tenant resume {tenant_id}`."
@@ -221,7 +221,7 @@ def _knowledge_base(facts: DocumentFacts) -> Hop:
     if base.status not in _SERVING:
         reasons = "; ".join(base.failure_reasons) or "no reason given"
         found = f"Knowledge base {base.knowledge_base_id} is {base.status}: {reasons}."
-        return Hop(name, Verdict.BROKEN, found, f"Mend the cause, then run `kbfleet tenant add {facts.tenant_id}`.")
+        return Hop(name, Verdict.BROKEN, found, f"Fix the cause, then run `kbfleet tenant add {facts.tenant_id}`.")
     if facts.ingested is None:
         return Hop(name, Verdict.BROKEN, f"The data source of {base.knowledge_base_id} does not exist any more.", again)
     return Hop(name, Verdict.PASSED, f"Knowledge base {base.knowledge_base_id} is {base.status}.")
@@ -361,7 +361,7 @@ def _job(facts: DocumentFacts) -> Hop:
         name,
         Verdict.BROKEN,
         f"{what}: {_reasons(job)}",
-        f"Mend the cause, then run `kbfleet sync start {facts.tenant_id}`.",
+        f"Fix the cause, then run `kbfleet sync start {facts.tenant_id}`.",
     )
 
 
@@ -370,7 +370,9 @@ def _job(facts: DocumentFacts) -> Hop:
 
 def _document(facts: DocumentFacts) -> Hop:
     name, document = HopName.DOCUMENT, _there(facts.ingested)
-    again = f"Mend it and upload it again; if it is as it should be, run `kbfleet sync retry-failed {facts.tenant_id}`."
+    again = (
+        f"Fix it and upload it again. If nothing is wrong with it, run `kbfleet sync retry-failed {facts.tenant_id}`."
+    )
     if reason := _named_by_its_job(facts):
         return Hop(name, Verdict.BROKEN, f"The job left it out: {reason}", again)
     if document.status.failing:
@@ -459,9 +461,9 @@ def _named_by_its_job(facts: DocumentFacts) -> str:
     job, document = _read_by(facts), _there(facts.ingested)
     if job is None:
         return ""
-    mended = _indexed(facts) and document.updated_at is not None and document.updated_at > job.occurred_at
+    fixed = _indexed(facts) and document.updated_at is not None and document.updated_at > job.occurred_at
     reasons = (named.reasons.get(document.uri, "") for named in facts.named if named.job == job)
-    return "" if mended else next(reasons, "")
+    return "" if fixed else next(reasons, "")
 
 
 def _indexed(facts: DocumentFacts) -> bool:

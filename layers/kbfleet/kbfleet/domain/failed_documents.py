@@ -15,7 +15,7 @@ from kbfleet.domain.names import TenantId
 
 SET_ASIDE_AFTER = 3
 """Jobs in a row in which a document fails until it is set aside. Once may be a passing fault and twice somebody's
-attempt to mend it; who is told a third time and does nothing knows, and would read no alert any more."""
+attempt to fix it. Whoever did nothing after three alerts knows, and a fourth would only teach them to read none."""
 BATCH = 10
 """Documents in one IngestKnowledgeBaseDocuments or GetKnowledgeBaseDocuments call. Source: botocore model; the user
 guide of Amazon Bedrock says 25."""
@@ -218,7 +218,7 @@ def sighted(
     return None
 
 
-def mended(
+def fixed(
     known: FailedDocument, document: IngestedDocument, stored: StoredDocument | None, job: JobStateChange
 ) -> bool:
     """Whether a document that the job does not name fails no more: it is indexed, or gone from the bucket.
@@ -281,7 +281,7 @@ class FailureReport:
         again: how many failed in earlier jobs, too, and are not set aside.
         set_aside_now: how many have failed so often with this job that they are set aside from here on.
         set_aside: how many were set aside before, and still fail.
-        mended: how many fail no more.
+        fixed: how many fail no more.
         complete: whether these are all; a tenant may have more documents than are looked through.
         documents: those that the job has news of, the new ones first.
     """
@@ -291,7 +291,7 @@ class FailureReport:
     again: int = 0
     set_aside_now: int = 0
     set_aside: int = 0
-    mended: int = 0
+    fixed: int = 0
     complete: bool = True
     documents: tuple[ReportedDocument, ...] = ()
 
@@ -309,7 +309,7 @@ class FailureReport:
 
 
 def failure_report(
-    job: JobStateChange, failing: Iterable[FailedDocument], *, mended: int, complete: bool
+    job: JobStateChange, failing: Iterable[FailedDocument], *, fixed: int, complete: bool
 ) -> FailureReport:
     """Of all the documents that fail after the job has ended."""
     order = list(News)
@@ -325,7 +325,7 @@ def failure_report(
         again=counts[News.AGAIN],
         set_aside_now=counts[News.SET_ASIDE_NOW],
         set_aside=sum(document.status is FailureStatus.SET_ASIDE for document in quiet),
-        mended=mended,
+        fixed=fixed,
         complete=complete,
         documents=tuple(
             ReportedDocument(document.uri, document.reason, order[place])
@@ -366,7 +366,7 @@ class DocumentRetry:
     Args:
         done_up_to: position in the list; `None` at its beginning.
         exhausted: whether every document was sent.
-        mended: how many are indexed now, or are gone from the bucket.
+        fixed: how many are indexed now, or are gone from the bucket.
         failed: how many failed again, or were refused.
         unanswered: how many have had no final status in time.
         stopped: why it ended before its time; empty if it did not.
@@ -378,7 +378,7 @@ class DocumentRetry:
     done_up_to: str | None = None
     under_way: tuple[SentDocument, ...] = ()
     exhausted: bool = False
-    mended: int = 0
+    fixed: int = 0
     failed: int = 0
     unanswered: int = 0
     ended_at: datetime | None = None
@@ -394,11 +394,11 @@ class DocumentRetry:
             self, under_way=(*self.under_way, *documents), done_up_to=up_to or self.done_up_to, exhausted=exhausted
         )
 
-    def settled(self, uris: Collection[str], *, mended: int = 0, failed: int = 0, unanswered: int = 0) -> DocumentRetry:
+    def settled(self, uris: Collection[str], *, fixed: int = 0, failed: int = 0, unanswered: int = 0) -> DocumentRetry:
         return replace(
             self,
             under_way=tuple(sent for sent in self.under_way if sent.uri not in uris),
-            mended=self.mended + mended,
+            fixed=self.fixed + fixed,
             failed=self.failed + failed,
             unanswered=self.unanswered + unanswered,
         )

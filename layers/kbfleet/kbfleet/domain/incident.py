@@ -58,7 +58,7 @@ class Failure:
         causes: the most likely first. A subject that is in the incident of one of them stays there, so that an incident
             is not over while its cause is still among the others.
         evidence: what to show of it when it is the only one.
-        verb: the command of `kbfleet` that mends it, if one does.
+        verb: the command of `kbfleet` that repairs it, if one does.
         news: whether people must hear of it although the subject is known to be broken.
         weight: how much the evidence tells: what tells less does not take its place.
     """

@@ -26,7 +26,7 @@ from kbfleet.domain.failed_documents import (
     NamedDocuments,
     SentDocument,
     failure_report,
-    mended,
+    fixed,
     seen_failing,
     sighted,
 )
@@ -101,7 +101,7 @@ class FailureCollector:
         failing = self._brought_up_to_date(job, bucket, known, named.reasons, found)
         complete = complete and (named.all or named.at_least <= len(failing))
         report = failure_report(
-            job, failing, mended=len(known.keys() - {document.uri for document in failing}), complete=complete
+            job, failing, fixed=len(known.keys() - {document.uri for document in failing}), complete=complete
         )
         self.announcements.failures_collected(report)
         return report
@@ -112,7 +112,7 @@ class FailureCollector:
         """What Bedrock says of every document that may fail; and whether these are all."""
         failing: dict[str, IngestedDocument] = {}
         complete = True
-        # What is in the list already is always looked up: else it could not be seen to be mended.
+        # What is in the list already is always looked up: else it could not be seen to be fixed.
         wanted = list(dict.fromkeys([*known, *named.reasons]))
         try:
             data_source = _present_data_source(tenant, named.job)
@@ -163,7 +163,7 @@ class FailureCollector:
             if sighting is not None:
                 after = seen_failing(before, sighting, stored.revision if stored else None, job.occurred_at)
                 failing.append(after if after == before else self.failed_documents.save(job.tenant_id, after))
-            elif before is not None and mended(before, document, stored, job):
+            elif before is not None and fixed(before, document, stored, job):
                 self.failed_documents.remove(job.tenant_id, before)
             elif before is not None:
                 failing.append(before)
@@ -290,7 +290,7 @@ class RetryStep:
             return self._failed(retry, known, document.uri, document.explanation)
         if known is not None:
             self.failed_documents.remove(retry.tenant_id, known)
-        return retry.settled({document.uri}, mended=1)
+        return retry.settled({document.uri}, fixed=1)
 
     def _failed(self, retry: DocumentRetry, known: FailedDocument | None, uri: str, reason: str) -> DocumentRetry:
         # Not counted among its failures in a row: those are of jobs, and somebody is at it.
@@ -311,7 +311,7 @@ class RetryStep:
                 return retry  # the next step tries again
             for gone in (document for document in page.documents if stored[document.uri] is None):
                 self.failed_documents.remove(retry.tenant_id, gone)
-                retry = retry.settled((), mended=1)
+                retry = retry.settled((), fixed=1)
             known = {document.uri: document for document in page.documents}
             for refused in (answer for answer in answers if isinstance(answer, _Refusal)):
                 retry = self._failed(retry, known[refused.uri], refused.uri, refused.reason)

@@ -471,7 +471,7 @@ def ensure_data_source(
         raise DataSourceFailed(
             f"Tenant {tenant.tenant_id}'s knowledge base {knowledge_base_id} reads what is not the tenant's: "
             f"{'; '.join(stuck)}.",
-            remedy="Mend the cause, then provision the tenant again.",
+            remedy="Fix the cause, then provision the tenant again.",
         )
     if foreign:
         ids = ", ".join(one.data_source_id for one in foreign)
@@ -550,7 +550,7 @@ def run_first_sync(
 
     A data source that has been synced answers at once, unless a breach of the tenant's isolation is open: a sync takes
     out what does not come from its bucket. Else a sync is requested, also while another is under way: that one may
-    belong to a knowledge base that is gone, or fail for a cause that has been mended since.
+    belong to a knowledge base that is gone, or fail for a cause that has been fixed since.
 
     Raises:
         LeaseLost: also when whoever has taken the tenant meanwhile has put its entry on hold, where this task would
