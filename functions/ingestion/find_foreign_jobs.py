@@ -1,4 +1,4 @@
-"""Trigger: an hourly schedule. Jobs that nobody announced get into the history of the tenants whose turn it is."""
+"""Trigger: an hourly schedule. Jobs that nobody announced get into the history of the tenants that are next."""
 
 from typing import Any
 

@@ -185,7 +185,7 @@ class TestRounds:
     def found(self, fleet: Fleet) -> list[str]:
         return [change.tenant_id for change in find(fleet).found]
 
-    def test_every_tenant_has_its_turn_and_then_it_begins_anew(self, fleet: Fleet, sources: Sources) -> None:
+    def test_every_tenant_is_looked_at_and_then_it_begins_anew(self, fleet: Fleet, sources: Sources) -> None:
         for source in sources.values():
             ran_in_console(fleet, source)
         rounds = [self.found(fleet) for _ in range(3)]
@@ -216,7 +216,7 @@ class TestRounds:
             find(fleet)
         assert fleet.foreign_job_rounds.position() == "tenant-2"
 
-    def test_one_tenants_trouble_keeps_nobody_from_their_turn(self, fleet: Fleet, sources: Sources) -> None:
+    def test_one_tenants_trouble_holds_up_nobody(self, fleet: Fleet, sources: Sources) -> None:
         ran_in_console(fleet, sources[TenantId("tenant-2")])
         fleet.knowledge_bases.vanish(sources[TenantId("tenant-0")].knowledge_base_id)
         fleet.knowledge_bases.refuse_lists(sources[TenantId("tenant-1")].knowledge_base_id, NotReadyYet("500"))

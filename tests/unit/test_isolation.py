@@ -258,7 +258,7 @@ class TestARound:
     def test_what_time_did_not_suffice_for_is_said_and_comes_next(self, fleet: Fleet) -> None:
         add_in_console(fleet)
         assert look(fleet, within=timedelta(0)).not_looked_into == 1
-        assert look(fleet, within=timedelta(0)).findings == ()  # sakura's turn
+        assert look(fleet, within=timedelta(0)).findings == ()  # sakura's
         assert len(look(fleet, within=timedelta(0)).findings) == 1
 
     def test_a_tenant_can_be_first_wherever_the_round_is(self, fleet: Fleet) -> None:
@@ -267,7 +267,7 @@ class TestARound:
         found = look(fleet, first=ACME, within=timedelta(0))
         assert (len(found.findings), found.not_looked_into) == (1, 1)
 
-    def test_one_that_cannot_be_looked_into_keeps_nobody_from_its_turn_and_is_not_called_well(
+    def test_one_that_cannot_be_looked_into_holds_up_nobody_and_is_not_called_well(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fleet.clock.advance(1)

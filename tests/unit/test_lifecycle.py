@@ -181,9 +181,9 @@ class TestStatus:
 
     def test_a_change_of_status_remembers_the_one_before_and_when(self) -> None:
         later = START + timedelta(hours=1)
-        changed = tenant().turned(TenantStatus.SUSPENDED, later)
+        changed = tenant().with_status(TenantStatus.SUSPENDED, later)
         assert (changed.previous_status, changed.status_since) == (TenantStatus.ACTIVE, later)
-        assert changed.turned(TenantStatus.SUSPENDED, later + DAYS) == changed
+        assert changed.with_status(TenantStatus.SUSPENDED, later + DAYS) == changed
 
     def test_an_active_tenant_whose_convergence_fails_stays_active(self) -> None:
         failed = tenant().reserved_by(EXECUTION, START, DAYS)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from kbfleet.domain.alert import Alert
-    from kbfleet.domain.answer import AskableTenant, Asker, GeneratedAnswer, Inquiry, Turn
+    from kbfleet.domain.answer import AskableTenant, Asker, Exchange, GeneratedAnswer, Inquiry
     from kbfleet.domain.caller import Caller
     from kbfleet.domain.document_trace import Probe
     from kbfleet.domain.erasure import ErasureReceipt
@@ -521,11 +521,11 @@ class Answerer(Protocol):
 class Conversations(Protocol):
     """What was said in conversations that Bedrock does not keep."""
 
-    def turns(self, tenant_id: TenantId, conversation: str) -> Sequence[Turn]:
+    def exchanges(self, tenant_id: TenantId, conversation: str) -> Sequence[Exchange]:
         """Oldest first; none when it is over or never was."""
         ...
 
-    def add(self, tenant_id: TenantId, conversation: str, turn: Turn) -> None: ...
+    def add(self, tenant_id: TenantId, conversation: str, exchange: Exchange) -> None: ...
 
 
 class Sessions(Protocol):

@@ -82,7 +82,7 @@ class Inquiry:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Exchange:
     """A question of a conversation, and its answer."""
 
     question: str

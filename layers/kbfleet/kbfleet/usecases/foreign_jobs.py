@@ -95,7 +95,7 @@ class ForeignJobs:
                 throttled = True
                 break
             except KbfleetError as error:
-                # One tenant's trouble must not keep the others from their turn; the next round is soon enough for it.
+                # One tenant's trouble must not hold up the others; the next round is soon enough for it.
                 postponed.append((tenant.tenant_id, error))
             last = tenant.tenant_id
         at_the_end = len(tenants) < self.at_a_time and not throttled

@@ -131,7 +131,7 @@ class IsolationLook:
                 troubles.append((tenant_id, error))
                 break
             except KbfleetError as error:
-                # One tenant's trouble must not keep the others from their turn.
+                # One tenant's trouble must not hold up the others.
                 troubles.append((tenant_id, error))
             if tenant_id not in asked:
                 last = tenant_id

@@ -351,7 +351,7 @@ def ensure_knowledge_base(
     if changed.knowledge_base_id != tenant.knowledge_base_id:
         # A data source belongs to its knowledge base: another knowledge base means the recorded one is gone, and there
         # is nothing to ask until the new one has been synced.
-        changed = replace(changed, data_source_id=None).turned(TenantStatus.PROVISIONING, clock.now())
+        changed = replace(changed, data_source_id=None).with_status(TenantStatus.PROVISIONING, clock.now())
     kept = keep(tenant, changed, registry=registry, clock=clock)
     announce_status(kept, registry=registry, announcements=announcements)
     now = clock.now()
