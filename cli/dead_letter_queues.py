@@ -55,7 +55,7 @@ QUEUES = (
     DeadLetterQueue(
         "retries",
         "DocumentRetryDeadLetterQueue",
-        "Steps of `kbfleet sync retry-failed` that failed: the retry of that tenant has come to a halt.",
+        "A run of `kbfleet sync retry-failed` failed: the retry of that tenant has stopped.",
         "DocumentRetryQueue",
         "document-retries-failing",
     ),

@@ -84,8 +84,8 @@ class DeadLetters:
                 yield self._waiting_in(queue)
 
     def redrive(self, queue: DeadLetterQueue) -> Iterator[Redriven]:
-        """Gives everything that waits back to whom it was meant for. Each step gives how far it has come; the last one
-        has `ended`.
+        """Gives everything that waits back to whom it was meant for. Yields how far it has come, again and again; the
+        last one has `ended`.
 
         Raises: FleetUnreachable.
         """

@@ -98,13 +98,13 @@ def redrive_dead_letters(
 ) -> None:
     """Give what waits back to whom it was meant for; remove the cause first. Exit code 1 when some of it stays."""
     wanted = named(queue)
-    steps = DeadLetters(FleetStack.named(stack, region)).redrive(wanted)
-    state = next(steps)
+    redriving = DeadLetters(FleetStack.named(stack, region)).redrive(wanted)
+    state = next(redriving)
     if not state.ended and not yes:
         _confirm(f"Give {state.total} messages back to {wanted.returns_to}?")
     with Progress(f"Redriving {wanted.name}") as progress:
         while not state.ended:
-            state = next(steps)
+            state = next(redriving)
             progress.show(f"{state.moved} of {state.total}")
             if not state.ended and wanted.returns_to_a_queue:
                 pause()

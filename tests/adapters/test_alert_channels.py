@@ -289,7 +289,7 @@ def test_an_hour_of_429_500_and_timeouts_loses_and_doubles_nothing(kind: str) ->
                 desk = IncidentDesk(incidents, channel, clock, DEPLOYMENT)
                 try:
                     for incident in desk.record(signal):
-                        desk.tell(incident)
+                        desk.notify(incident)
                 except AlertNotDelivered:
                     left.append(signal)
             waiting = left

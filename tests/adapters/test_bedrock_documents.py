@@ -11,9 +11,9 @@ from kbfleet.adapters import s3
 from kbfleet.adapters.bedrock_documents import BedrockDocuments
 from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.adapters.s3 import S3StoredDocuments
-from kbfleet.adapters.sqs_retry_turns import SqsRetryTurns
+from kbfleet.adapters.sqs_retry_runs import SqsRetryRuns
 from kbfleet.contracts import parse_json
-from kbfleet.contracts.documents import RetryTurn
+from kbfleet.contracts.documents import RetryRunRequest
 from kbfleet.domain.errors import IsolationBreached, RequestRefused, ResourceMissing
 from kbfleet.domain.failed_documents import DocumentRetry, IngestedStatus, StoredDocument
 from kbfleet.domain.knowledge_base import client_token
@@ -197,13 +197,13 @@ def test_each_step_of_a_retry_comes_once_and_says_which_it_is(table: Table) -> N
     sqs = aws_client("sqs")
     attributes = {"FifoQueue": "true"}
     url = sqs.create_queue(QueueName="retries.fifo", Attributes=attributes)["QueueUrl"]
-    turns = SqsRetryTurns(sqs, queue_url=url)
+    runs = SqsRetryRuns(sqs, queue_url=url)
     for version in (1, 1, 2, 1):
-        turns.request(DocumentRetry(ACME, "now", START + timedelta(hours=1), version=version))
+        runs.request(DocumentRetry(ACME, "now", START + timedelta(hours=1), version=version))
     received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
-    assert [parse_json(RetryTurn, message["Body"]) for message in received] == [
-        RetryTurn(tenant_id=ACME, version=1),
-        RetryTurn(tenant_id=ACME, version=2),
+    assert [parse_json(RetryRunRequest, message["Body"]) for message in received] == [
+        RetryRunRequest(tenant_id=ACME, version=1),
+        RetryRunRequest(tenant_id=ACME, version=2),
     ]
 
 

@@ -157,9 +157,9 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "scheduler": lambda: fleet.scheduler,
         "failed_documents": lambda: fleet.failed_documents,
         "document_retries": lambda: fleet.document_retries,
-        "retry_turns": lambda: fleet.retry_turns,
+        "retry_runs": lambda: fleet.retry_runs,
         "failure_collector": lambda: fleet.failure_collector,
-        "retry_step": lambda: fleet.retry_step,
+        "retry_runner": lambda: fleet.retry_runner,
         "isolation_look": lambda: fleet.isolation_look,
         "document_tracer": lambda: fleet.document_tracer,
     }

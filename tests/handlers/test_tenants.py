@@ -557,7 +557,7 @@ class TestDocuments:
     def test_a_retry_is_accepted_and_seen(self, send: Send, fleet: Fleet, failing: list[str]) -> None:
         status, body = send("post_document_retry")
         assert (status, body["ended_at"], body["fixed"]) == (202, None, 0)
-        assert len(fleet.retry_turns.waiting) == 1
+        assert len(fleet.retry_runs.waiting) == 1
         assert send("get_documents")[1]["retry"] == body
 
     def test_a_tenant_that_is_out_of_service_has_nothing_tried_again(self, send: Send, fleet: Fleet) -> None:

@@ -439,12 +439,12 @@ class TestDocumentsThatFail:
         fleet.failed_documents.save(ACME, FailedDocument(uri_of("a.pdf"), "no text", START, START))
         fleet.stored_documents.put(uri_of("a.pdf"))
         fleet.clock.advance(60)
-        fleet.retry_turns.request(fleet.document_retries.save(DocumentRetry(ACME, "1", fleet.clock.now())))
-        while fleet.retry_turns.waiting:
-            _, version = fleet.retry_turns.waiting.pop(0)
-            turn = event("triggers/retry_documents")
-            turn["Records"][0]["body"] = json.dumps(json.loads(turn["Records"][0]["body"]) | {"version": version})
-            handler("ingestion/retry_documents")(turn)
+        fleet.retry_runs.request(fleet.document_retries.save(DocumentRetry(ACME, "1", fleet.clock.now())))
+        while fleet.retry_runs.waiting:
+            _, version = fleet.retry_runs.waiting.pop(0)
+            message = event("triggers/retry_documents")
+            message["Records"][0]["body"] = json.dumps(json.loads(message["Records"][0]["body"]) | {"version": version})
+            handler("ingestion/retry_documents")(message)
             fleet.clock.advance(10)
         assert not list(fleet.failed_documents.all(ACME))
         (line,) = logs.lines

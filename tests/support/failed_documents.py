@@ -88,18 +88,18 @@ class InMemoryDocumentRetries:
         return self._retries[retry.tenant_id]
 
 
-class RecordingRetryTurns:
-    """`kbfleet.ports.RetryTurns`. `waiting` has each step once, as the queue's deduplication does."""
+class RecordingRetryRuns:
+    """`kbfleet.ports.RetryRuns`. `waiting` has each run once, as the queue's deduplication does."""
 
     def __init__(self) -> None:
         self._seen: set[tuple[TenantId, int]] = set()
         self.waiting: list[tuple[TenantId, int]] = []
 
     def request(self, retry: DocumentRetry) -> None:
-        turn = (retry.tenant_id, retry.version)
-        if turn not in self._seen:
-            self._seen.add(turn)
-            self.waiting.append(turn)
+        run = (retry.tenant_id, retry.version)
+        if run not in self._seen:
+            self._seen.add(run)
+            self.waiting.append(run)
 
 
 class InMemoryStoredDocuments:

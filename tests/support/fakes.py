@@ -10,7 +10,7 @@ from tests.support.failed_documents import (
     InMemoryPassageSearch,
     InMemoryRetrievalProbe,
     InMemoryStoredDocuments,
-    RecordingRetryTurns,
+    RecordingRetryRuns,
 )
 from tests.support.incidents import InMemoryIncidents, RecordingAlertChannel
 from tests.support.knowledge_bases import InMemoryKnowledgeBases, JobCourse, StartedJob
@@ -67,7 +67,7 @@ __all__ = [
     "RecordingAlertChannel",
     "RecordingAnnouncements",
     "RecordingDeadLetters",
-    "RecordingRetryTurns",
+    "RecordingRetryRuns",
     "RecordingTaskCallbacks",
     "RecordingTicks",
     "ScriptedAnswerer",

@@ -14,7 +14,7 @@ from kbfleet.domain.tenant import Reservation, Tenant
 from kbfleet.ports import Execution, KnowledgeStore
 from kbfleet.usecases import lifecycle, offboarding, provisioning
 from kbfleet.usecases.document_tracing import DocumentTracer
-from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
+from kbfleet.usecases.failed_documents import FailureCollector, RetryRunner
 from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobs
 from kbfleet.usecases.ingestion import Scheduler, TickReport, note_changes, request_sync, stop_sync
 from kbfleet.usecases.isolation import IsolationLook
@@ -43,7 +43,7 @@ from tests.support.fakes import (
     InMemoryUsageRecords,
     RecordingAnnouncements,
     RecordingDeadLetters,
-    RecordingRetryTurns,
+    RecordingRetryRuns,
     RecordingTaskCallbacks,
     RecordingTicks,
 )
@@ -80,7 +80,7 @@ class Fleet:
     knowledge_bases: InMemoryKnowledgeBases = field(init=False)
     failed_documents: InMemoryFailedDocuments = field(default_factory=InMemoryFailedDocuments)
     document_retries: InMemoryDocumentRetries = field(default_factory=InMemoryDocumentRetries)
-    retry_turns: RecordingRetryTurns = field(default_factory=RecordingRetryTurns)
+    retry_runs: RecordingRetryRuns = field(default_factory=RecordingRetryRuns)
     stored_documents: InMemoryStoredDocuments = field(default_factory=InMemoryStoredDocuments)
     ingested_documents: InMemoryIngestedDocuments = field(init=False)
     isolation_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
@@ -143,14 +143,14 @@ class Fleet:
         )
 
     @property
-    def retry_step(self) -> RetryStep:
-        return RetryStep(
+    def retry_runner(self) -> RetryRunner:
+        return RetryRunner(
             registry=self.registry,
             failed_documents=self.failed_documents,
             retries=self.document_retries,
             ingested_documents=self.ingested_documents,
             stored_documents=self.stored_documents,
-            turns=self.retry_turns,
+            runs=self.retry_runs,
             clock=self.clock,
             names=NAMES,
         )

@@ -343,20 +343,20 @@ class Retrying(Jobs):
             ACME,
             registry=self.fleet.registry,
             retries=self.fleet.document_retries,
-            turns=self.fleet.retry_turns,
+            runs=self.fleet.retry_runs,
             clock=self.fleet.clock,
         )
 
-    def step(self) -> DocumentRetry | None:
-        tenant_id, version = self.fleet.retry_turns.waiting.pop(0)
-        return self.fleet.retry_step.take(tenant_id, version)
+    def run(self) -> DocumentRetry | None:
+        tenant_id, version = self.fleet.retry_runs.waiting.pop(0)
+        return self.fleet.retry_runner.run(tenant_id, version)
 
     def finished(self, *, at_most: int = 500) -> DocumentRetry:
         retry = None
         for _ in range(at_most):
-            if not self.fleet.retry_turns.waiting:
+            if not self.fleet.retry_runs.waiting:
                 break
-            retry = self.step()
+            retry = self.run()
             self.fleet.clock.advance(5)
         assert retry is not None
         assert retry.ended_at is not None
@@ -390,9 +390,9 @@ class TestRetrying:
         for first in range(0, len(uris), 30):
             retrying.fail(*uris[first : first + 30])  # as many as one reason has room for
         retrying.request()
-        step = retrying.step()
-        assert step is not None
-        assert len(step.under_way) == 50
+        retry = retrying.run()
+        assert retry is not None
+        assert len(retry.under_way) == 50
         retry = retrying.finished()
         assert retry.fixed == 123
         batches = retrying.fleet.ingested_documents.batches
@@ -406,9 +406,9 @@ class TestRetrying:
     def test_a_request_while_one_is_under_way_joins_it(self, retrying: Retrying) -> None:
         retrying.fail(A)
         first = retrying.request()
-        retrying.step()
+        retrying.run()
         assert retrying.request().retry_id == first.retry_id
-        assert len(retrying.fleet.retry_turns.waiting) == 1
+        assert len(retrying.fleet.retry_runs.waiting) == 1
         retrying.finished()
         retrying.fleet.clock.advance(1)
         assert retrying.request().retry_id != first.retry_id
@@ -427,9 +427,9 @@ class TestRetrying:
         retrying.fleet.ingested_documents.busy = True
         retrying.request()
         for _ in range(3):
-            step = retrying.step()
-            assert step is not None
-            assert step.ended_at is None
+            retry = retrying.run()
+            assert retry is not None
+            assert retry.ended_at is None
         retrying.fleet.ingested_documents.busy = False
         assert retrying.finished().fixed == 1
 
@@ -454,7 +454,7 @@ class TestRetrying:
     def test_a_tenant_that_is_taken_out_of_service_is_left_alone(self, retrying: Retrying) -> None:
         retrying.fail(A)
         retrying.request()
-        retrying.step()
+        retrying.run()
         retrying.fleet.registry.replace(tenant(status=TenantStatus.SUSPENDED), fence=1)
         assert "suspended" in retrying.finished().stopped
         with pytest.raises(TenantSuspended):
@@ -463,9 +463,9 @@ class TestRetrying:
     def test_a_step_that_is_told_twice_is_taken_once(self, retrying: Retrying) -> None:
         retrying.fail(A)
         version = retrying.request().version
-        first = retrying.step()
-        assert retrying.fleet.retry_step.take(ACME, version) == first
-        assert len(retrying.fleet.retry_turns.waiting) == 1
+        first = retrying.run()
+        assert retrying.fleet.retry_runner.run(ACME, version) == first
+        assert len(retrying.fleet.retry_runs.waiting) == 1
         assert len(retrying.fleet.ingested_documents.batches) == 1
 
     def test_a_step_that_died_before_it_asked_for_the_next_one_does_so_when_it_is_repeated(
@@ -473,20 +473,20 @@ class TestRetrying:
     ) -> None:
         retrying.fail(A)
         version = retrying.request().version
-        retrying.fleet.retry_turns.waiting.clear()
+        retrying.fleet.retry_runs.waiting.clear()
         with monkeypatch.context() as dying:
-            dying.setattr(retrying.fleet.retry_turns, "request", lambda _retry: 1 / 0)
+            dying.setattr(retrying.fleet.retry_runs, "request", lambda _retry: 1 / 0)
             with pytest.raises(ZeroDivisionError):
-                retrying.fleet.retry_step.take(ACME, version)
-        retrying.fleet.retry_step.take(ACME, version)
+                retrying.fleet.retry_runner.run(ACME, version)
+        retrying.fleet.retry_runner.run(ACME, version)
         assert retrying.finished().fixed == 1
 
     def test_nothing_comes_back_after_the_tenants_records_are_deleted(self, retrying: Retrying) -> None:
-        assert retrying.fleet.retry_step.take(ACME, 1) is None
+        assert retrying.fleet.retry_runner.run(ACME, 1) is None
         assert retrying.fleet.document_retries.find(ACME) is None
 
     def test_a_retry_that_has_ended_takes_no_more_steps(self, retrying: Retrying) -> None:
         retrying.request()
         ended = retrying.finished()
-        assert retrying.fleet.retry_step.take(ACME, ended.version) == replace(ended)
-        assert not retrying.fleet.retry_turns.waiting
+        assert retrying.fleet.retry_runner.run(ACME, ended.version) == replace(ended)
+        assert not retrying.fleet.retry_runs.waiting

@@ -130,7 +130,7 @@ class Told:
         desk = IncidentDesk(InMemoryIncidents(), self.channel, FakeClock(), DEPLOYMENT)
         for one in (signal for some in signals for signal in some):
             for identity in desk.record(one):
-                desk.tell(identity)
+                desk.notify(identity)
         return self.channel.sent
 
 

@@ -59,7 +59,7 @@ class Office:
     def takes(self, *signals: Signal) -> None:
         for signal in signals:
             for identity in self.desk.record(signal):
-                self.desk.tell(identity)
+                self.desk.notify(identity)
 
     def takes_until_told(self, signals: Sequence[Signal]) -> None:
         """As a queue does: what could not be told is offered again."""
@@ -157,7 +157,7 @@ class TestManyTenants:
         for start in range(0, len(signals), at_once):
             found = {name for signal in signals[start : start + at_once] for name in webhook.desk.record(signal)}
             for identity in found:
-                webhook.desk.tell(identity)
+                webhook.desk.notify(identity)
         assert len(webhook.titles) <= 3
         assert webhook.titles[-1] == "Over: 200 tenants: the service role cannot read from S3"
 
@@ -243,11 +243,11 @@ class TestTrouble:
             raise Died
 
         with patch.object(thread.channel, "post", post_and_die), pytest.raises(Died):
-            thread.desk.tell(identity)
+            thread.desk.notify(identity)
         with pytest.raises(AlertNotDelivered, match="by another"):
-            thread.desk.tell(identity)
+            thread.desk.notify(identity)
         thread.clock.advance(CLAIM.total_seconds())
-        thread.desk.tell(identity)
+        thread.desk.notify(identity)
         assert len(thread.channel.posts) == 1
 
     def test_whoever_writes_in_between_is_not_overwritten(self, office: Office) -> None:
@@ -270,7 +270,7 @@ class TestTrouble:
             return posting(alert, reply_to=reply_to)
 
         with patch.object(thread.channel, "post", post):
-            thread.desk.tell(identity)
+            thread.desk.notify(identity)
         assert thread.titles == ["acme: ingestion failed", "Over: acme: ingestion failed"]
 
     def test_contention_that_does_not_end_is_the_callers_to_handle(self, office: Office) -> None:
@@ -390,7 +390,7 @@ class TestForgetting:
         office.forgets("acme", 15)
         assert {incident: without_course(found) for incident, found in office.incidents.all.items()} == before
         office.takes(well("acme", 20))
-        assert all(incident.step(DEPLOYMENT) is None for incident in office.incidents.all.values())
+        assert all(incident.notice(DEPLOYMENT) is None for incident in office.incidents.all.values())
 
     def test_an_alarm_of_that_name_is_left_alone(self, office: Office) -> None:
         office.takes(replace(broken("acme", 0), concern=Concern.ALARM))
@@ -449,7 +449,7 @@ def final(office: Office) -> dict[str, Incident]:
 
 def without_course(incident: Incident) -> Incident:
     """What does not depend on who told of it when, and when it was stored."""
-    return replace(incident, told=None, version=0)
+    return replace(incident, notified=None, version=0)
 
 
 @settings(max_examples=40, deadline=None)
@@ -522,7 +522,7 @@ def test_notifiers_that_work_at_once_agree(storm: tuple[list[Signal], list[Signa
     assert len(office.channel.roots) == len(office.incidents.all)
     identities = [alert.identity for alert in office.channel.sent]
     assert len(set(identities)) == len(identities)
-    assert all(incident.step(DEPLOYMENT) is None for incident in office.incidents.all.values())
+    assert all(incident.notice(DEPLOYMENT) is None for incident in office.incidents.all.values())
 
 
 @settings(max_examples=30, deadline=None)
@@ -543,8 +543,8 @@ def test_a_channel_that_fails_for_an_hour_in_every_way_loses_and_doubles_nothing
     identities = [alert.identity for alert in office.channel.sent]
     assert len(set(identities)) == len(identities)
     for incident in office.incidents.all.values():
-        assert incident.told
-        assert incident.step(DEPLOYMENT) is None
+        assert incident.notified
+        assert incident.notice(DEPLOYMENT) is None
         (root,) = (post for post in office.channel.roots if post.alert.identity.startswith(f"{incident.identity}/"))
         assert root.shown.title == incident.message(DEPLOYMENT).title
         # In order: the notices of an incident are numbered as they were made.
@@ -586,6 +586,6 @@ def test_the_others_go_on_as_if_the_one_that_is_forgotten_had_never_been_there(
     } == expected(left)
     assert all(incident.evidence.subject != "acme" for incident in office.incidents.all.values())
     for incident in office.incidents.all.values():
-        assert incident.step(DEPLOYMENT) is None
+        assert incident.notice(DEPLOYMENT) is None
         words = [post for post in office.channel.roots if post.alert.identity.startswith(f"{incident.identity}/")]
         assert [post.shown.severity for post in words] == [Severity.BROKEN if incident.open else Severity.RECOVERED]

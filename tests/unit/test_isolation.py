@@ -470,9 +470,9 @@ class TestTheIncident:
     def test_a_hundred_refused_answers_and_what_a_look_finds_are_one_incident_and_one_message(self) -> None:
         desk, channel, _ = self.desk()
         (identity,) = self.hear(desk, *map(self.breach, range(100)), self.breach(100, RESOURCES))
-        desk.tell(identity)
+        desk.notify(identity)
         assert self.hear(desk, *map(self.breach, range(101, 110))) == {identity}
-        desk.tell(identity)
+        desk.notify(identity)
         (message,) = channel.sent
         assert message.title == "acme: something of somebody else is within its reach"
         assert "kbfleet tenant add acme" in message.command
@@ -516,17 +516,17 @@ class TestTheIncident:
         (identity,) = self.hear(
             desk, self.breach(0, CREDENTIALS), self.breach(1, CREDENTIALS, SAKURA), self.breach(2, RESOURCES)
         )
-        desk.tell(identity)
+        desk.notify(identity)
         assert channel.sent[0].title == "2 tenants: credentials do not open the knowledge bases that the records name"
 
     def test_its_end_is_told_once(self) -> None:
         desk, channel, _ = self.desk()
         (identity,) = self.hear(desk, self.breach(0))
-        desk.tell(identity)
+        desk.notify(identity)
         for _ in range(2):
             for signal in signals.of_isolation_verified(IsolationVerified(ACME, START + timedelta(minutes=5))):
                 desk.record(signal)
-            desk.tell(identity)
+            desk.notify(identity)
         assert [alert.identity.rsplit("/", 1)[-1] for alert in channel.sent] == ["0", "1"]
         assert channel.sent[-1].title.startswith("Over: acme")
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         KnowledgeBases,
         KnowledgeStore,
         RetrievalProbe,
-        RetryTurns,
+        RetryRuns,
         Sessions,
         StoredDocuments,
         SyncLedger,
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from kbfleet.usecases.asking import AskableTenants
     from kbfleet.usecases.document_changes import ChangeBatch
     from kbfleet.usecases.document_tracing import DocumentTracer
-    from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
+    from kbfleet.usecases.failed_documents import FailureCollector, RetryRunner
     from kbfleet.usecases.foreign_jobs import ForeignJobs
     from kbfleet.usecases.incidents import IncidentDesk
     from kbfleet.usecases.ingestion import Scheduler
@@ -366,12 +366,12 @@ def stored_documents() -> StoredDocuments:
 
 
 @cache
-def retry_turns() -> RetryTurns:
-    from kbfleet.adapters.sqs_retry_turns import SqsRetryTurns
+def retry_runs() -> RetryRuns:
+    from kbfleet.adapters.sqs_retry_runs import SqsRetryRuns
     from kbfleet.settings.ingestion import DocumentRetrySettings
 
     queue_url = read(DocumentRetrySettings).document_retry_queue_url
-    return SqsRetryTurns(boto3.client("sqs", config=_CLIENT), queue_url=queue_url)
+    return SqsRetryRuns(boto3.client("sqs", config=_CLIENT), queue_url=queue_url)
 
 
 @cache
@@ -390,16 +390,16 @@ def failure_collector() -> FailureCollector:
 
 
 @cache
-def retry_step() -> RetryStep:
-    from kbfleet.usecases.failed_documents import RetryStep
+def retry_runner() -> RetryRunner:
+    from kbfleet.usecases.failed_documents import RetryRunner
 
-    return RetryStep(
+    return RetryRunner(
         registry=registry(),
         failed_documents=failed_documents(),
         retries=document_retries(),
         ingested_documents=ingested_documents(),
         stored_documents=stored_documents(),
-        turns=retry_turns(),
+        runs=retry_runs(),
         clock=clock(),
         names=fleet().names,
     )

@@ -642,9 +642,9 @@ class DocumentRetries(Protocol):
         ...
 
 
-class RetryTurns(Protocol):
+class RetryRuns(Protocol):
     def request(self, retry: DocumentRetry) -> None:
-        """Asks for the retry's next step in a while; once for each version, however often it is asked."""
+        """Asks for the retry's next run, a little later; once for each version, however often it is asked."""
         ...
 
 

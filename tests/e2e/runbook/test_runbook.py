@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.runbook.fleet import RUNBOOK, Fleet, Message, until
 from tests.e2e.runbook.troubles import TROUBLES, AlertsUndelivered, Trouble
-from tests.support.runbook import Page, Step, lacking
+from tests.support.runbook import Block, Page, lacking
 
 pytestmark = [pytest.mark.local_stack, pytest.mark.drill, pytest.mark.timeout(300)]
 
@@ -29,29 +29,29 @@ class Reader:
 
     def check(self) -> None:
         """Every command shows what the page says. Some exit with 1, as what they look at is not well."""
-        for step in self._steps("Check"):
-            until(lambda step=step: self._shows(step, {0, 1}), lambda: self.said)  # type: ignore[misc]
+        for block in self._blocks("Check"):
+            until(lambda block=block: self._shows(block, {0, 1}), lambda: self.said)  # type: ignore[misc]
 
     def repair(self) -> None:
-        for step in self._steps("Repair"):
-            assert self._shows(step, {0}), self.said
+        for block in self._blocks("Repair"):
+            assert self._shows(block, {0}), self.said
 
     def verify(self) -> None:
         """As often as it takes: it is well again when every command shows what the page says, and exits with 0."""
-        for step in self._steps("Verify"):
-            until(lambda step=step: self._shows(step, {0}), lambda: self.said)  # type: ignore[misc]
+        for block in self._blocks("Verify"):
+            until(lambda block=block: self._shows(block, {0}), lambda: self.said)  # type: ignore[misc]
 
-    def _steps(self, section: str) -> list[Step]:
+    def _blocks(self, section: str) -> list[Block]:
         values = {"tenant": self.trouble.tenant, **self.trouble.values}
-        steps = [step.filled(values) for step in self.page.steps(section)]
-        assert steps, f"{section} has nothing to run"
-        return steps
+        blocks = [block.filled(values) for block in self.page.blocks(section)]
+        assert blocks, f"{section} has nothing to run"
+        return blocks
 
-    def _shows(self, step: Step, accepted: set[int]) -> bool:
-        ran = [self.fleet.run(self._as_the_message_has_it(each), self._answer(each)) for each in step.commands]
+    def _shows(self, block: Block, accepted: set[int]) -> bool:
+        ran = [self.fleet.run(self._as_the_message_has_it(each), self._answer(each)) for each in block.commands]
         printed = "".join(each.stdout + each.stderr for each in ran)
-        self.said = "\n".join([*step.commands, printed, f"lacking: {lacking(printed, step.printed)}"])
-        return all(each.returncode in accepted for each in ran) and not lacking(printed, step.printed)
+        self.said = "\n".join([*block.commands, printed, f"lacking: {lacking(printed, block.printed)}"])
+        return all(each.returncode in accepted for each in ran) and not lacking(printed, block.printed)
 
     def _answer(self, command: str) -> str:
         """What is typed when the command asks."""

@@ -14,8 +14,8 @@ from kbfleet.domain.names import TenantId
 from kbfleet.domain.uploads import MAX_CONTENT_TYPE_LENGTH, MAX_DOCUMENT_BYTES, DocumentKey, Upload, UploadForm
 
 
-class RetryTurn(Contract):
-    """The message by which a retry of documents takes its next step."""
+class RetryRunRequest(Contract):
+    """The message by which a retry of documents asks for its next run."""
 
     tenant_id: TenantId
     version: int

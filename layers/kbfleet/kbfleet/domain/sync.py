@@ -307,12 +307,12 @@ class Sync:
         return self if known is not None and known.ended_at >= result.ended_at else replace(self, result=result)
 
     def given_way(self, now: datetime, *, crowded: bool) -> Sync:
-        """A queued tenant whose start came to nothing steps aside for a while: there is one start in ten seconds for
+        """A queued tenant whose start came to nothing gives way for a while: there is one start in ten seconds for
         the whole fleet, and one tenant's trouble must not use them all up.
 
         Args:
             crowded: whether the account seemed to have too many jobs, which is over when any of them ends; else it is
-                the tenant's own trouble, and it steps aside for longer each time.
+                the tenant's own trouble, and it gives way for longer each time.
         """
         pause = CROWDED_PAUSE if crowded else _pause(self.postponed)
         return replace(self, ready_at=now + pause, postponed=self.postponed + (not crowded))

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         DocumentRetries,
         FailedDocuments,
         IngestedDocuments,
-        RetryTurns,
+        RetryRuns,
         StoredDocuments,
         TenantRegistry,
     )
@@ -207,7 +207,7 @@ def _leaves(tenant: Tenant) -> bool:
 
 
 def request_retry(
-    tenant_id: TenantId, *, registry: TenantRegistry, retries: DocumentRetries, turns: RetryTurns, clock: Clock
+    tenant_id: TenantId, *, registry: TenantRegistry, retries: DocumentRetries, runs: RetryRuns, clock: Clock
 ) -> DocumentRetry:
     """Has every document that fails tried again, also those that are set aside. One that is under way is joined, and
     goes on if it had come to a halt.
@@ -225,13 +225,13 @@ def request_retry(
         retry = retries.save(
             DocumentRetry(tenant_id, now.isoformat(), now, version=retry.version if retry is not None else 0)
         )
-    turns.request(retry)
+    runs.request(retry)
     return retry
 
 
 @dataclass(frozen=True, slots=True)
-class RetryStep:
-    """One step of a retry: takes Bedrock's answers about what was sent, sends more, and asks for the next step.
+class RetryRunner:
+    """One run of a retry: takes Bedrock's answers about what was sent, sends more, and asks for the next run.
 
     It may die anywhere and be repeated: a document that is sent twice is ingested twice, to the same effect.
     """
@@ -241,12 +241,12 @@ class RetryStep:
     retries: DocumentRetries
     ingested_documents: IngestedDocuments
     stored_documents: StoredDocuments
-    turns: RetryTurns
+    runs: RetryRuns
     clock: Clock
     names: ResourceNames
 
-    def take(self, tenant_id: TenantId, version: int) -> DocumentRetry | None:
-        """Takes the step of that version. One that was taken already is only made sure to be followed by the next.
+    def run(self, tenant_id: TenantId, version: int) -> DocumentRetry | None:
+        """The run of that version. Where it was made already, only the next one is asked for.
 
         Returns: the retry after it; `None` when there is none.
 
@@ -257,12 +257,12 @@ class RetryStep:
         if retry is None or retry.ended_at is not None:
             return retry
         if retry.version == version:
-            retry = self.retries.save(self._stepped(retry))
+            retry = self.retries.save(self._advanced(retry))
         if retry.ended_at is None:
-            self.turns.request(retry)
+            self.runs.request(retry)
         return retry
 
-    def _stepped(self, retry: DocumentRetry) -> DocumentRetry:
+    def _advanced(self, retry: DocumentRetry) -> DocumentRetry:
         try:
             tenant = self.registry.get(retry.tenant_id)
             tenant.in_service()
@@ -308,7 +308,7 @@ class RetryStep:
             try:
                 answers = list(self._sent(retry, data_source, bucket, present))
             except _NOT_NOW:
-                return retry  # the next step tries again
+                return retry  # the next run tries again
             for gone in (document for document in page.documents if stored[document.uri] is None):
                 self.failed_documents.remove(retry.tenant_id, gone)
                 retry = retry.settled((), fixed=1)

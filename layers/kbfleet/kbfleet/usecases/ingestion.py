@@ -62,7 +62,7 @@ _NOT_THE_TENANTS = (ConcurrentUpdate, Throttled)
 
 _GLANCE = 25
 _HEADS = 5
-"""How many entries of each kind and priority are looked at: a tick starts one job, and a few may step aside."""
+"""How many entries of each kind and priority are looked at: a tick starts one job, and a few may give way."""
 _A_MINUTE = timedelta(minutes=1)
 
 
