@@ -522,7 +522,7 @@ class TestDocuments:
         uris = [uri_of(f"{number}.pdf") for number in range(120)]
         for uri in uris:
             fleet.failed_documents.save(ACME, FailedDocument(uri, "no text", START, START, times=2))
-            fleet.stored_documents.put(uri)
+            fleet.bucket_contents.put(uri)
         return uris
 
     def test_they_come_in_pages(self, send: Send, failing: list[str]) -> None:

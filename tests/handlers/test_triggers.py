@@ -409,7 +409,7 @@ class TestDocumentsThatFail:
         ended = event("triggers/collect_failures")
         uris = [uri_of("営業会議 議事録, 第2版.pdf"), uri_of("scan.pdf")]
         for uri in uris:
-            fleet.stored_documents.put(uri)
+            fleet.bucket_contents.put(uri)
         assert handler("ingestion/collect_failures")(ended) is None
         assert {document.uri for document in fleet.failed_documents.all(ACME)} == set(uris)
         (report,) = fleet.announcements.failure_reports
@@ -437,7 +437,7 @@ class TestDocumentsThatFail:
     def test_a_retry_takes_its_steps_to_its_end(self, handler: Handlers, fleet: Fleet, logs: Logs) -> None:
         fleet.add(ACME)
         fleet.failed_documents.save(ACME, FailedDocument(uri_of("a.pdf"), "no text", START, START))
-        fleet.stored_documents.put(uri_of("a.pdf"))
+        fleet.bucket_contents.put(uri_of("a.pdf"))
         fleet.clock.advance(60)
         fleet.retry_runs.request(fleet.document_retries.save(DocumentRetry(ACME, "1", fleet.clock.now())))
         while fleet.retry_runs.waiting:

@@ -33,7 +33,7 @@ def send(fleet: Fleet, handler: Callable[[str], Handler]) -> Send:
 
 def test_a_document_that_is_found_has_passed_every_hop(send: Send, fleet: Fleet) -> None:
     fleet.add(ACME)
-    fleet.stored_documents.put(URI, "1", DocumentObject(fleet.clock.now(), 1_000))
+    fleet.bucket_contents.put(URI, "1", DocumentObject(fleet.clock.now(), 1_000))
     fleet.request(ACME)
     fleet.tick_until_idle()
     fleet.ingested_documents.set(URI, IngestedStatus.INDEXED)

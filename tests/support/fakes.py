@@ -4,12 +4,12 @@ from tests.support.answerer import ScriptedAnswerer
 from tests.support.clock import FakeClock
 from tests.support.documents import InMemoryDocumentBuckets, InMemoryIndexCatalogue, InMemoryKnowledgeStore
 from tests.support.failed_documents import (
+    InMemoryBucketContents,
     InMemoryDocumentRetries,
     InMemoryFailedDocuments,
     InMemoryIngestedDocuments,
     InMemoryPassageSearch,
     InMemoryRetrievalProbe,
-    InMemoryStoredDocuments,
     RecordingRetryRuns,
 )
 from tests.support.incidents import InMemoryIncidents, RecordingAlertChannel
@@ -41,6 +41,7 @@ __all__ = [
     "FailedTask",
     "FakeClock",
     "InMemoryAskableTenantRecords",
+    "InMemoryBucketContents",
     "InMemoryDocumentBuckets",
     "InMemoryDocumentRetries",
     "InMemoryDocumentWalks",
@@ -54,7 +55,6 @@ __all__ = [
     "InMemoryKnowledgeStore",
     "InMemoryPassageSearch",
     "InMemoryRetrievalProbe",
-    "InMemoryStoredDocuments",
     "InMemorySyncLedger",
     "InMemoryTenantRecords",
     "InMemoryTenantRegistry",

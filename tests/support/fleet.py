@@ -20,6 +20,7 @@ from kbfleet.usecases.ingestion import Scheduler, TickReport, note_changes, requ
 from kbfleet.usecases.isolation import IsolationLook
 from tests.support.fakes import (
     FakeClock,
+    InMemoryBucketContents,
     InMemoryDocumentBuckets,
     InMemoryDocumentRetries,
     InMemoryDocumentWalks,
@@ -32,7 +33,6 @@ from tests.support.fakes import (
     InMemoryKnowledgeStore,
     InMemoryPassageSearch,
     InMemoryRetrievalProbe,
-    InMemoryStoredDocuments,
     InMemorySyncLedger,
     InMemoryTenantRecords,
     InMemoryTenantRegistry,
@@ -81,7 +81,7 @@ class Fleet:
     failed_documents: InMemoryFailedDocuments = field(default_factory=InMemoryFailedDocuments)
     document_retries: InMemoryDocumentRetries = field(default_factory=InMemoryDocumentRetries)
     retry_runs: RecordingRetryRuns = field(default_factory=RecordingRetryRuns)
-    stored_documents: InMemoryStoredDocuments = field(default_factory=InMemoryStoredDocuments)
+    bucket_contents: InMemoryBucketContents = field(default_factory=InMemoryBucketContents)
     ingested_documents: InMemoryIngestedDocuments = field(init=False)
     isolation_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     retrieval_probe: InMemoryRetrievalProbe = field(default_factory=InMemoryRetrievalProbe)
@@ -136,7 +136,7 @@ class Fleet:
             registry=self.registry,
             failed_documents=self.failed_documents,
             ingested_documents=self.ingested_documents,
-            stored_documents=self.stored_documents,
+            bucket_contents=self.bucket_contents,
             announcements=self.announcements,
             clock=self.clock,
             names=NAMES,
@@ -149,7 +149,7 @@ class Fleet:
             failed_documents=self.failed_documents,
             retries=self.document_retries,
             ingested_documents=self.ingested_documents,
-            stored_documents=self.stored_documents,
+            bucket_contents=self.bucket_contents,
             runs=self.retry_runs,
             clock=self.clock,
             names=NAMES,
@@ -180,7 +180,7 @@ class Fleet:
             ledger=self.ledger,
             history=self.history,
             knowledge_bases=self.knowledge_bases,
-            stored_documents=self.stored_documents,
+            bucket_contents=self.bucket_contents,
             ingested_documents=self.ingested_documents,
             failed_documents=self.failed_documents,
             probe=self.retrieval_probe,

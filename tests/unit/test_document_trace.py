@@ -35,7 +35,7 @@ def fleet() -> Fleet:
 
 
 def upload(fleet: Fleet, *, size: int = 1_000, metadata_bytes: int | None = None) -> None:
-    fleet.stored_documents.put(URI, "2", DocumentObject(fleet.clock.now(), size, metadata_bytes))
+    fleet.bucket_contents.put(URI, "2", DocumentObject(fleet.clock.now(), size, metadata_bytes))
 
 
 def indexed(fleet: Fleet) -> None:

@@ -44,7 +44,7 @@ class Jobs:
         self.fleet.registry.create(tenant())
         self.number = 0
         for uri in (A, B, C):
-            self.fleet.stored_documents.put(uri)
+            self.fleet.bucket_contents.put(uri)
 
     def ended(
         self,
@@ -112,7 +112,7 @@ class TestCollecting:
 
     def test_a_document_that_is_gone_from_the_bucket_leaves_the_list(self, jobs: Jobs) -> None:
         jobs.collected({A: NO_TEXT})
-        jobs.fleet.stored_documents.delete(A)
+        jobs.fleet.bucket_contents.delete(A)
         jobs.fleet.ingested_documents.forget(A)
         assert jobs.report().fixed == 1
         assert not jobs.failing
@@ -131,7 +131,7 @@ class TestCollecting:
         jobs.fleet.ingested_documents.forget(A)
         jobs.collected()
         assert set(jobs.failing) == {A}
-        jobs.fleet.stored_documents.put(A, "2")
+        jobs.fleet.bucket_contents.put(A, "2")
         jobs.collected(outcome=Outcome.FAILED)
         assert set(jobs.failing) == {A}
         jobs.collected()
@@ -236,7 +236,7 @@ class TestWhetherAJobNamesAll:
     )
     def test_by_its_counts(self, failed: int, reasons: tuple[FailureReason, ...], all_named: bool) -> None:
         job = job_state_change(outcome=Outcome.DEGRADED, statistics=Statistics(failed=failed), failure_reasons=reasons)
-        documents = Jobs().fleet.stored_documents
+        documents = Jobs().fleet.bucket_contents
         assert documents_named_by(job, NAMES.bucket(ACME), documents).all is all_named
 
 
@@ -256,7 +256,7 @@ class TestSettingAside:
     def test_another_object_in_its_place_is_a_new_chance(self, jobs: Jobs) -> None:
         for _ in range(SET_ASIDE_AFTER):
             jobs.collected({A: NO_TEXT})
-        jobs.fleet.stored_documents.put(A, "2")
+        jobs.fleet.bucket_contents.put(A, "2")
         report = jobs.report({A: NO_TEXT})
         assert (jobs.failing[A].status, jobs.failing[A].times, report.new) == (FailureStatus.FAILED, 1, 1)
 
@@ -311,17 +311,17 @@ def test_whatever_happens_what_fails_is_in_the_list_what_is_fixed_is_not_and_not
     for act, uri in history:
         match act:
             case "fail":
-                jobs.fleet.stored_documents.put(uri, str(revisions[uri]))
+                jobs.fleet.bucket_contents.put(uri, str(revisions[uri]))
                 failing.add(uri)
             case "change":
                 revisions[uri] += 1
-                jobs.fleet.stored_documents.put(uri, str(revisions[uri]))
+                jobs.fleet.bucket_contents.put(uri, str(revisions[uri]))
             case "fix":
                 jobs.fleet.clock.advance(1)
                 jobs.fleet.ingested_documents.set(uri, IngestedStatus.INDEXED)
                 failing.discard(uri)
             case "delete":
-                jobs.fleet.stored_documents.delete(uri)
+                jobs.fleet.bucket_contents.delete(uri)
                 jobs.fleet.ingested_documents.forget(uri)
                 failing.discard(uri)
             case "late":
@@ -364,7 +364,7 @@ class Retrying(Jobs):
 
     def fail(self, *uris: str) -> None:
         for uri in uris:
-            self.fleet.stored_documents.put(uri)
+            self.fleet.bucket_contents.put(uri)
         self.collected(dict.fromkeys(uris, NO_TEXT))
 
 
@@ -435,7 +435,7 @@ class TestRetrying:
 
     def test_a_document_that_is_gone_is_not_sent_and_leaves_the_list(self, retrying: Retrying) -> None:
         retrying.fail(A)
-        retrying.fleet.stored_documents.delete(A)
+        retrying.fleet.bucket_contents.delete(A)
         retrying.request()
         assert retrying.finished().fixed == 1
         assert retrying.fleet.ingested_documents.batches == []

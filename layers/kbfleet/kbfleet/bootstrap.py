@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         AlertChannel,
         Announcements,
         Answerer,
+        BucketContents,
         Clock,
         DeadLetters,
         DocumentBuckets,
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
         RetrievalProbe,
         RetryRuns,
         Sessions,
-        StoredDocuments,
         SyncLedger,
         TaskCallbacks,
         TenantRecords,
@@ -359,10 +359,10 @@ def ingested_documents() -> IngestedDocuments:
 
 
 @cache
-def stored_documents() -> StoredDocuments:
-    from kbfleet.adapters.s3 import S3StoredDocuments
+def bucket_contents() -> BucketContents:
+    from kbfleet.adapters.s3 import S3BucketContents
 
-    return S3StoredDocuments(boto3.client("s3", config=_CLIENT), account=fleet().account_id)
+    return S3BucketContents(boto3.client("s3", config=_CLIENT), account=fleet().account_id)
 
 
 @cache
@@ -382,7 +382,7 @@ def failure_collector() -> FailureCollector:
         registry=registry(),
         failed_documents=failed_documents(),
         ingested_documents=ingested_documents(),
-        stored_documents=stored_documents(),
+        bucket_contents=bucket_contents(),
         announcements=announcements(),
         clock=clock(),
         names=fleet().names,
@@ -398,7 +398,7 @@ def retry_runner() -> RetryRunner:
         failed_documents=failed_documents(),
         retries=document_retries(),
         ingested_documents=ingested_documents(),
-        stored_documents=stored_documents(),
+        bucket_contents=bucket_contents(),
         runs=retry_runs(),
         clock=clock(),
         names=fleet().names,
@@ -422,7 +422,7 @@ def document_tracer() -> DocumentTracer:
         ledger=ledger(),
         history=history(),
         knowledge_bases=knowledge_bases(),
-        stored_documents=stored_documents(),
+        bucket_contents=bucket_contents(),
         ingested_documents=ingested_documents(),
         failed_documents=failed_documents(),
         probe=retrieval_probe(),

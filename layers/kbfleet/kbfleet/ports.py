@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from kbfleet.domain.erasure import ErasureReceipt
     from kbfleet.domain.errors import KbfleetError
     from kbfleet.domain.failed_documents import (
+        BucketDocument,
         DocumentObject,
         DocumentRetry,
         FailedDocument,
         FailureReport,
         IngestedDocument,
-        StoredDocument,
     )
     from kbfleet.domain.incident import Concern, Incident, Timeline
     from kbfleet.domain.ingestion_job import IngestionJob, JobStateChange
@@ -679,7 +679,7 @@ class IngestedDocuments(Protocol):
         ...
 
     def ingest(
-        self, data_source: DataSourceReference, bucket: str, documents: Sequence[StoredDocument], *, client_token: str
+        self, data_source: DataSourceReference, bucket: str, documents: Sequence[BucketDocument], *, client_token: str
     ) -> Sequence[IngestedDocument]:
         """Begins to ingest at most ten documents by themselves. Returns: what Bedrock answers about each.
 
@@ -689,10 +689,10 @@ class IngestedDocuments(Protocol):
         ...
 
 
-class StoredDocuments(Protocol):
+class BucketContents(Protocol):
     """What is in a tenant's own bucket. Each raises IsolationBreached for a document that is not in it."""
 
-    def find(self, bucket: str, uri: str) -> StoredDocument | None:
+    def find(self, bucket: str, uri: str) -> BucketDocument | None:
         """The document as it is there; `None` when it is gone."""
         ...
 

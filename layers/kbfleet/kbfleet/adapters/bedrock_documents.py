@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_bedrock_agent.client import AgentsforBedrockClient
 
-    from kbfleet.domain.failed_documents import StoredDocument
+    from kbfleet.domain.failed_documents import BucketDocument
     from kbfleet.domain.names import DataSourceReference
 
 _PAGE = 100
@@ -71,7 +71,7 @@ class BedrockDocuments:
                 place = {"nextToken": following}
 
     def ingest(
-        self, data_source: DataSourceReference, bucket: str, documents: Sequence[StoredDocument], *, client_token: str
+        self, data_source: DataSourceReference, bucket: str, documents: Sequence[BucketDocument], *, client_token: str
     ) -> Sequence[IngestedDocument]:
         for document in documents:
             key_in(bucket, document.uri)
@@ -87,7 +87,7 @@ class BedrockDocuments:
         return list(_documents(answer.get("documentDetails", ())))
 
 
-def _given(document: StoredDocument) -> Any:
+def _given(document: BucketDocument) -> Any:
     content = {"dataSourceType": "S3", "s3": {"s3Location": {"uri": document.uri}}}
     if document.metadata_uri is None:
         return {"content": content}

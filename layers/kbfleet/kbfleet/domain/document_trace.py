@@ -132,7 +132,7 @@ class DocumentFacts:
     now: datetime
     tenant: Tenant | None = None
     knowledge_base: KnowledgeBase | None = None
-    stored: DocumentObject | None = None
+    in_bucket: DocumentObject | None = None
     max_metadata_bytes: int | None = None
     sync: Sync | None = None
     running_jobs: int = 0
@@ -228,8 +228,8 @@ def _knowledge_base(facts: DocumentFacts) -> Hop:
 
 
 def _object(facts: DocumentFacts) -> Hop:
-    name, stored = HopName.OBJECT, facts.stored
-    if stored is None:
+    name, in_bucket = HopName.OBJECT, facts.in_bucket
+    if in_bucket is None:
         return Hop(
             name,
             Verdict.BROKEN,
@@ -237,23 +237,23 @@ def _object(facts: DocumentFacts) -> Hop:
             f"Compare the key, letter by letter and case by case, with `aws s3 ls --recursive s3://{facts.bucket}/`; "
             f"if it is not there, upload it: `kbfleet upload {facts.tenant_id} FILE --key KEY`.",
         )
-    if stored.size > MAX_DOCUMENT_BYTES and not _indexed(facts):
+    if in_bucket.size > MAX_DOCUMENT_BYTES and not _indexed(facts):
         return Hop(
             name,
             Verdict.BROKEN,
-            f"The object has {stored.size:,} bytes; Bedrock reads {MAX_DOCUMENT_BYTES:,} at most.",
+            f"The object has {in_bucket.size:,} bytes; Bedrock reads {MAX_DOCUMENT_BYTES:,} at most.",
             "Divide the document, and upload its parts.",
         )
-    return Hop(name, Verdict.PASSED, f"{stored.size:,} bytes, last changed at {_time(stored.changed_at)}.")
+    return Hop(name, Verdict.PASSED, f"{in_bucket.size:,} bytes, last changed at {_time(in_bucket.changed_at)}.")
 
 
 def _metadata(facts: DocumentFacts) -> Hop:
-    stored, most, name = _there(facts.stored), facts.max_metadata_bytes, HopName.METADATA
-    if stored.metadata_bytes is None:
+    in_bucket, most, name = _there(facts.in_bucket), facts.max_metadata_bytes, HopName.METADATA
+    if in_bucket.metadata_bytes is None:
         return Hop(name, Verdict.PASSED, "It has no metadata file.")
-    size = f"Its metadata file has {stored.metadata_bytes:,} bytes"
+    size = f"Its metadata file has {in_bucket.metadata_bytes:,} bytes"
     # The limits of some stores are only reported by users: where the document was taken all the same, they are wrong.
-    if most is not None and stored.metadata_bytes > most and not _indexed(facts):
+    if most is not None and in_bucket.metadata_bytes > most and not _indexed(facts):
         return Hop(
             name,
             Verdict.BROKEN,
@@ -267,7 +267,7 @@ def _metadata(facts: DocumentFacts) -> Hop:
 
 
 def _change(facts: DocumentFacts) -> Hop:
-    name, sync, changed_at = HopName.CHANGE, _there(facts.sync), _there(facts.stored).changed_at
+    name, sync, changed_at = HopName.CHANGE, _there(facts.sync), _there(facts.in_bucket).changed_at
     if facts.jobs or _follows_a_job_that_reads_it(facts) or _ingested_since(facts):
         return Hop(name, Verdict.PASSED, "An ingestion began after it was uploaded.")
     if _another_turn_is_due(sync):
@@ -444,15 +444,15 @@ def _another_turn_is_due(sync: Sync) -> bool:
 
 
 def _follows_a_job_that_reads_it(facts: DocumentFacts) -> bool:
-    sync, stored = _there(facts.sync), _there(facts.stored)
-    return sync.job is not None and sync.job.started_at >= stored.changed_at
+    sync, in_bucket = _there(facts.sync), _there(facts.in_bucket)
+    return sync.job is not None and sync.job.started_at >= in_bucket.changed_at
 
 
 def _ingested_since(facts: DocumentFacts) -> bool:
     """Whether Bedrock took it as it is now without a job of its own: by itself, or by a job that began before the
     upload and came to it afterwards, which is certain only when no change is pending."""
-    document, stored = _there(facts.ingested), _there(facts.stored)
-    dated = document.updated_at is not None and document.updated_at >= stored.changed_at
+    document, in_bucket = _there(facts.ingested), _there(facts.in_bucket)
+    dated = document.updated_at is not None and document.updated_at >= in_bucket.changed_at
     return dated and _indexed(facts) and not _there(facts.sync).pending_changes
 
 
@@ -467,10 +467,10 @@ def _named_by_its_job(facts: DocumentFacts) -> str:
 
 
 def _indexed(facts: DocumentFacts) -> bool:
-    document, stored = facts.ingested, _there(facts.stored)
+    document, in_bucket = facts.ingested, _there(facts.in_bucket)
     if document is None or document.status is not IngestedStatus.INDEXED:
         return False
-    return document.updated_at is None or document.updated_at >= stored.changed_at or _read_by(facts) is not None
+    return document.updated_at is None or document.updated_at >= in_bucket.changed_at or _read_by(facts) is not None
 
 
 def _found(facts: DocumentFacts) -> bool:

@@ -74,7 +74,7 @@ class IngestedDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredDocument:
+class BucketDocument:
     """A document as it is in the bucket.
 
     Args:
@@ -200,16 +200,16 @@ def seen_failing(
 
 
 def sighted(
-    named: str | None, document: IngestedDocument, stored: StoredDocument | None, job: JobStateChange
+    named: str | None, document: IngestedDocument, in_bucket: BucketDocument | None, job: JobStateChange
 ) -> Sighting | None:
     """Whether a document fails, by what a job says and what Bedrock says now.
 
     Args:
         named: the reason, if the job names it.
-        stored: what is in the bucket now; a document that is gone is nobody's trouble.
+        in_bucket: what is in the bucket now; a document that is gone is nobody's trouble.
     """
     since = document.updated_at is not None and document.updated_at > job.occurred_at
-    if stored is None or (document.status is IngestedStatus.INDEXED and (named is None or since)):
+    if in_bucket is None or (document.status is IngestedStatus.INDEXED and (named is None or since)):
         return None
     if named is not None:
         return Sighting(document.uri, named)
@@ -219,17 +219,17 @@ def sighted(
 
 
 def fixed(
-    known: FailedDocument, document: IngestedDocument, stored: StoredDocument | None, job: JobStateChange
+    known: FailedDocument, document: IngestedDocument, in_bucket: BucketDocument | None, job: JobStateChange
 ) -> bool:
     """Whether a document that the job does not name fails no more: it is indexed, or gone from the bucket.
 
     Whether Bedrock keeps documents that it ignored is not said; one that it does not know fails no more when another
     object has taken its place, and a later job that did not name it went through.
     """
-    if stored is None or document.status is IngestedStatus.INDEXED:
+    if in_bucket is None or document.status is IngestedStatus.INDEXED:
         return True
     later = job.outcome is not None and job.outcome.usable and job.occurred_at > known.last_seen
-    return document.status is IngestedStatus.NOT_FOUND and later and known.changed_to(stored.revision)
+    return document.status is IngestedStatus.NOT_FOUND and later and known.changed_to(in_bucket.revision)
 
 
 @dataclass(frozen=True, slots=True)

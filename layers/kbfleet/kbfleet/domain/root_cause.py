@@ -57,7 +57,7 @@ _WELL_KNOWN = tuple(
         (
             r"not authorized to perform: (s3vectors|aoss):",
             "vectors-unwritable",
-            "the service role cannot use the vector store",
+            "the service role cannot use the knowledge store",
         ),
         (r"\bkms\b|kms:Decrypt", "key-refused", "an encryption key may not be used"),
         (r"no text content found", "no-text", "documents without text"),

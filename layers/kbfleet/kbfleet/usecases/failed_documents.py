@@ -38,18 +38,18 @@ from kbfleet.usecases.isolation import announce_breach
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from kbfleet.domain.failed_documents import FailedDocument, FailureReport, StoredDocument
+    from kbfleet.domain.failed_documents import BucketDocument, FailedDocument, FailureReport
     from kbfleet.domain.ingestion_job import JobStateChange
     from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
         Announcements,
+        BucketContents,
         Clock,
         DocumentRetries,
         FailedDocuments,
         IngestedDocuments,
         RetryRuns,
-        StoredDocuments,
         TenantRegistry,
     )
 
@@ -78,7 +78,7 @@ class FailureCollector:
     registry: TenantRegistry
     failed_documents: FailedDocuments
     ingested_documents: IngestedDocuments
-    stored_documents: StoredDocuments
+    bucket_contents: BucketContents
     announcements: Announcements
     clock: Clock
     names: ResourceNames
@@ -96,7 +96,7 @@ class FailureCollector:
         if not known and (job.outcome is None or not job.outcome.broken):
             return None
         bucket = self.names.bucket(job.tenant_id)
-        named = documents_named_by(job, bucket, self.stored_documents)
+        named = documents_named_by(job, bucket, self.bucket_contents)
         found, complete = self._found(tenant, bucket, known, named)
         failing = self._brought_up_to_date(job, bucket, known, named.reasons, found)
         complete = complete and (named.all or named.at_least <= len(failing))
@@ -158,19 +158,19 @@ class FailureCollector:
         """Returns: all documents that fail now."""
         failing: list[FailedDocument] = []
         for uri, document in found.items():
-            stored, before = self.stored_documents.find(bucket, uri), known.get(uri)
-            sighting = sighted(named.get(uri), document, stored, job)
+            in_bucket, before = self.bucket_contents.find(bucket, uri), known.get(uri)
+            sighting = sighted(named.get(uri), document, in_bucket, job)
             if sighting is not None:
-                after = seen_failing(before, sighting, stored.revision if stored else None, job.occurred_at)
+                after = seen_failing(before, sighting, in_bucket.revision if in_bucket else None, job.occurred_at)
                 failing.append(after if after == before else self.failed_documents.save(job.tenant_id, after))
-            elif before is not None and fixed(before, document, stored, job):
+            elif before is not None and fixed(before, document, in_bucket, job):
                 self.failed_documents.remove(job.tenant_id, before)
             elif before is not None:
                 failing.append(before)
         return failing
 
 
-def documents_named_by(job: JobStateChange, bucket: str, stored_documents: StoredDocuments) -> NamedDocuments:
+def documents_named_by(job: JobStateChange, bucket: str, bucket_contents: BucketContents) -> NamedDocuments:
     """The documents that a job names, by what is in the tenant's bucket now.
 
     Raises:
@@ -179,7 +179,7 @@ def documents_named_by(job: JobStateChange, bucket: str, stored_documents: Store
     looks = count()
 
     def present(keys: Sequence[str]) -> Collection[str]:
-        return stored_documents.present(bucket, keys) if next(looks) < LOOKS else ()
+        return bucket_contents.present(bucket, keys) if next(looks) < LOOKS else ()
 
     keys = (named_in(reason.text, reason.names, bucket, present) for reason in job.failure_reasons[:REASONS])
     return NamedDocuments(job, tuple(tuple(f"s3://{bucket}/{key}" for key in named) for named in keys))
@@ -240,7 +240,7 @@ class RetryRunner:
     failed_documents: FailedDocuments
     retries: DocumentRetries
     ingested_documents: IngestedDocuments
-    stored_documents: StoredDocuments
+    bucket_contents: BucketContents
     runs: RetryRuns
     clock: Clock
     names: ResourceNames
@@ -303,13 +303,13 @@ class RetryRunner:
     def _filled(self, retry: DocumentRetry, data_source: DataSourceReference, bucket: str) -> DocumentRetry:
         while retry.room:
             page = self.failed_documents.page(retry.tenant_id, BATCH, retry.done_up_to)
-            stored = {document.uri: self.stored_documents.find(bucket, document.uri) for document in page.documents}
-            present = [document for document in stored.values() if document is not None]
+            in_bucket = {document.uri: self.bucket_contents.find(bucket, document.uri) for document in page.documents}
+            present = [document for document in in_bucket.values() if document is not None]
             try:
                 answers = list(self._sent(retry, data_source, bucket, present))
             except _NOT_NOW:
                 return retry  # the next run tries again
-            for gone in (document for document in page.documents if stored[document.uri] is None):
+            for gone in (document for document in page.documents if in_bucket[document.uri] is None):
                 self.failed_documents.remove(retry.tenant_id, gone)
                 retry = retry.settled((), fixed=1)
             known = {document.uri: document for document in page.documents}
@@ -320,7 +320,7 @@ class RetryRunner:
         return retry
 
     def _sent(
-        self, retry: DocumentRetry, data_source: DataSourceReference, bucket: str, documents: Sequence[StoredDocument]
+        self, retry: DocumentRetry, data_source: DataSourceReference, bucket: str, documents: Sequence[BucketDocument]
     ) -> Iterator[SentDocument | _Refusal]:
         """Bedrock refuses ten documents for one that it does not like, so that one is looked for."""
         if not documents:
