@@ -290,7 +290,7 @@ class TestTheTable:
         assert unlimited == set()
 
 
-class TestMetering:
+class TestUsage:
     def test_only_lines_of_answered_questions_reach_the_function_that_counts_them(self) -> None:
         (event,) = (event for function, event in events("CloudWatchLogs") if function == "RecordUsageFunction")
         assert event["LogGroupName"] == properties("AskFunction")["LoggingConfig"]["LogGroup"]

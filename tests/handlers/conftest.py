@@ -17,7 +17,7 @@ from kbfleet import bootstrap
 from kbfleet.adapters.sessions import SignedSessions
 from kbfleet.domain.names import TenantId
 from kbfleet.logs import logger
-from kbfleet.metering import usage_logger
+from kbfleet.usage_log import usage_logger
 from kbfleet.usecases.asking import AskableTenants
 from kbfleet.usecases.incidents import IncidentDesk
 from tests.support.fakes import (

@@ -114,7 +114,7 @@ class TestRequests:
     def test_that_were_answered_are_counted_when_their_usage_is(
         self, handler: Handlers, fleet: Fleet, written: Written
     ) -> None:
-        handler("metering/record_usage")(event("triggers/record_usage"))
+        handler("usage/record_usage")(event("triggers/record_usage"))
         told = written()
         assert (told["QuestionsAnswered"], told["UsageLinesRefused"]) == (3, 0)
 

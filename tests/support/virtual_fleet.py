@@ -536,7 +536,7 @@ def _forget_ports() -> None:
 def _quiet() -> Iterator[None]:
     """Thousands of runs would write millions of lines of logs and metrics."""
     from kbfleet.logs import logger
-    from kbfleet.metering import usage_logger
+    from kbfleet.usage_log import usage_logger
 
     levels = {each: each.log_level for each in (logger, usage_logger)}
     for each in levels:

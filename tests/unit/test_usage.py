@@ -9,7 +9,7 @@ import pytest
 from kbfleet.domain.answer import AskUsage
 from kbfleet.domain.errors import ConcurrentUpdate, InvalidInput
 from kbfleet.domain.usage import AnsweredQuestion, DailyUsage, UsageCounts, UsagePeriod, total
-from kbfleet.usecases.metering import count_usage
+from kbfleet.usecases.usage import count_usage
 from tests.support.clock import FakeClock
 from tests.support.fakes import InMemoryUsageRecords
 from tests.support.samples import ACME, SAKURA

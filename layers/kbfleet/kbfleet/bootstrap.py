@@ -462,9 +462,9 @@ def usage_records() -> UsageRecords:
 @cache
 def refused_usage() -> DeadLetters:
     from kbfleet.adapters.sqs import SqsDeadLetters
-    from kbfleet.settings.asking import MeteringSettings
+    from kbfleet.settings.asking import UsageSettings
 
-    queue_url = read(MeteringSettings).usage_dead_letter_queue_url
+    queue_url = read(UsageSettings).usage_dead_letter_queue_url
     return SqsDeadLetters(boto3.client("sqs", config=_CLIENT), queue_url=queue_url)
 
 

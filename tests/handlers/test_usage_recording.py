@@ -16,7 +16,7 @@ from kbfleet.domain.errors import ConcurrentUpdate, NotReadyYet
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.usage import UsageCounts, UsagePeriod
 from kbfleet.logs import logger
-from kbfleet.metering import record_usage
+from kbfleet.usage_log import log_usage
 from local.stack import filter_patterns
 from tests.handlers.conftest import Event, Handler, Logs, event
 from tests.support.fleet import Fleet
@@ -42,14 +42,14 @@ def metrics_in(text: str) -> dict[str, Any]:
 
 @pytest.fixture
 def count(fleet: Fleet, handler: Callable[[str], Handler]) -> Count:
-    return handler("metering/record_usage")
+    return handler("usage/record_usage")
 
 
 class TestTheLine:
     USAGE = AskUsage(passages=4, citations=2, input_tokens=812, output_tokens=96, guarded=True)
 
     def write(self, logs: Logs, usage: AskUsage = USAGE) -> str:
-        record_usage(ACME, usage, request_id="c6af9ac6")
+        log_usage(ACME, usage, request_id="c6af9ac6")
         (line,) = logs.text.splitlines()
         return line
 
