@@ -79,7 +79,7 @@ def show_job(
 def _told_of_job(body: JobBody) -> Iterator[RenderableType]:
     job, counts = body.job, body.job.statistics
     refused = "" if job.ingestion_job_id else " (Bedrock refused to start it)"
-    by = "somebody else, beside kbfleet" if job.foreign else "kbfleet"
+    by = "somebody else, not by kbfleet" if job.external else "kbfleet"
     rows = [
         ("Status", _state(job) + ("" if job.final else ", will be tried again") + refused),
         ("Started", f"{moment(job.started_at)} by {by}" if job.started_at else "never"),

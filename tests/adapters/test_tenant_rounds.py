@@ -34,8 +34,8 @@ class TestInMemoryTenantRounds(TenantRoundsSuite):
 class TestDynamoDBTenantRounds(TenantRoundsSuite):
     @pytest.fixture
     def rounds(self, table: Table) -> TenantRounds:
-        return DynamoDBTenantRounds(table, "FOREIGN_JOBS")
+        return DynamoDBTenantRounds(table, "EXTERNAL_JOBS")
 
     def test_walks_are_kept_apart(self, table: Table) -> None:
-        DynamoDBTenantRounds(table, "FOREIGN_JOBS").move(ACME)
+        DynamoDBTenantRounds(table, "EXTERNAL_JOBS").move(ACME)
         assert DynamoDBTenantRounds(table, "ANOTHER").position() is None

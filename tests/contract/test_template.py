@@ -249,7 +249,7 @@ class TestPermissions:
             "TenantsFunction",
             "NoteChangesFunction",
             "RequestScheduledSyncsFunction",
-            "FindForeignJobsFunction",
+            "FindExternalJobsFunction",
         }
 
     def test_the_tenants_data_are_read_by_ask_by_bedrock_and_by_a_search_that_shows_none(self) -> None:

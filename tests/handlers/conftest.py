@@ -141,7 +141,7 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "stores": lambda: fleet.stores,
         "knowledge_bases": lambda: fleet.knowledge_bases,
         "usage_keys": lambda: fleet.usage_keys,
-        "foreign_jobs": lambda: fleet.foreign_jobs,
+        "external_jobs": lambda: fleet.external_jobs,
         "ticks": lambda: fleet.ticks,
         "incidents": lambda: fleet.incidents,
         "undelivered_messages": lambda: fleet.undelivered,

@@ -14,8 +14,8 @@ from kbfleet.domain.tenant import Reservation, Tenant
 from kbfleet.ports import Execution, KnowledgeStore
 from kbfleet.usecases import lifecycle, offboarding, provisioning
 from kbfleet.usecases.document_tracing import DocumentTracer
+from kbfleet.usecases.external_jobs import LOOK_BACK, ExternalJobs
 from kbfleet.usecases.failed_documents import FailureCollector, RetryRunner
-from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobs
 from kbfleet.usecases.ingestion import Scheduler, TickReport, note_changes, request_sync, stop_sync
 from kbfleet.usecases.isolation import IsolationLook
 from tests.support.fakes import (
@@ -65,7 +65,7 @@ class Fleet:
     records: InMemoryTenantRecords = field(init=False)
     history: InMemoryJobHistory = field(default_factory=InMemoryJobHistory)
     usage_keys: InMemoryUsageKeys = field(default_factory=InMemoryUsageKeys)
-    foreign_job_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
+    external_job_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     announcements: RecordingAnnouncements = field(default_factory=RecordingAnnouncements)
     callbacks: RecordingTaskCallbacks = field(default_factory=RecordingTaskCallbacks)
     usage_records: InMemoryUsageRecords = field(default_factory=InMemoryUsageRecords)
@@ -116,14 +116,14 @@ class Fleet:
         )
 
     @property
-    def foreign_jobs(self) -> ForeignJobs:
-        return ForeignJobs(
+    def external_jobs(self) -> ExternalJobs:
+        return ExternalJobs(
             registry=self.registry,
             ledger=self.ledger,
             history=self.history,
             knowledge_bases=self.knowledge_bases,
             announcements=self.announcements,
-            rounds=self.foreign_job_rounds,
+            rounds=self.external_job_rounds,
             ticks=self.ticks,
             clock=self.clock,
             at_a_time=3,

@@ -115,7 +115,7 @@ class Lives:
         self.fleet.timeline.run_for(AN_HOUR)
         self.start_in_console(tenant_id)
         self.fleet.timeline.run_for(20)
-        self.fleet.invoke("FindForeignJobsFunction", sample("hourly", ""))  # records the first, adopts the second
+        self.fleet.invoke("FindExternalJobsFunction", sample("hourly", ""))  # records the first, adopts the second
         assert self.fleet.sync(tenant_id).job is not None
         self.fleet.settle(tenant_id)
 

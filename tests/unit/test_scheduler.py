@@ -161,13 +161,13 @@ class TestTicks:
 
     def test_a_job_that_somebody_started_in_the_console_is_adopted_and_followed_by_ours(self, fleet: Fleet) -> None:
         data_source = fleet.add(ACME)
-        foreign = fleet.knowledge_bases.start_in_console(data_source)
+        external = fleet.knowledge_bases.start_in_console(data_source)
         fleet.request(ACME)
         fleet.clock.advance(1)
         assert fleet.tick().started == 1
         adopted = fleet.ledger.find(ACME)
         assert adopted.job is not None
-        assert (adopted.job.ingestion_job_id, adopted.synced_generation) == (foreign.ingestion_job_id, 0)
+        assert (adopted.job.ingestion_job_id, adopted.synced_generation) == (external.ingestion_job_id, 0)
         fleet.tick_until_idle()
         assert len(fleet.knowledge_bases.jobs) == 2
         assert fleet.ledger.find(ACME).synced_generation == 1

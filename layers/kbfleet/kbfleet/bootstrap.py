@@ -63,8 +63,8 @@ if TYPE_CHECKING:
     from kbfleet.usecases.asking import AskableTenants
     from kbfleet.usecases.document_changes import ChangeBatch
     from kbfleet.usecases.document_tracing import DocumentTracer
+    from kbfleet.usecases.external_jobs import ExternalJobs
     from kbfleet.usecases.failed_documents import FailureCollector, RetryRunner
-    from kbfleet.usecases.foreign_jobs import ForeignJobs
     from kbfleet.usecases.incidents import IncidentDesk
     from kbfleet.usecases.ingestion import Scheduler
     from kbfleet.usecases.isolation import IsolationLook
@@ -125,10 +125,10 @@ def history() -> JobHistory:
 
 
 @cache
-def foreign_job_rounds() -> TenantRounds:
+def external_job_rounds() -> TenantRounds:
     from kbfleet.adapters.dynamodb.walks import DynamoDBTenantRounds
 
-    return DynamoDBTenantRounds(_table(), "FOREIGN_JOBS")
+    return DynamoDBTenantRounds(_table(), "EXTERNAL_JOBS")
 
 
 @cache
@@ -319,20 +319,20 @@ def sync_schedule() -> SyncSchedule:
 
 
 @cache
-def foreign_jobs() -> ForeignJobs:
-    from kbfleet.settings.ingestion import ForeignJobSettings, IngestionSettings
-    from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobs
+def external_jobs() -> ExternalJobs:
+    from kbfleet.settings.ingestion import ExternalJobSettings, IngestionSettings
+    from kbfleet.usecases.external_jobs import LOOK_BACK, ExternalJobs
 
-    return ForeignJobs(
+    return ExternalJobs(
         registry=registry(),
         ledger=ledger(),
         history=history(),
         knowledge_bases=knowledge_bases(),
         announcements=announcements(),
-        rounds=foreign_job_rounds(),
+        rounds=external_job_rounds(),
         ticks=ticks(),
         clock=clock(),
-        at_a_time=read(ForeignJobSettings).foreign_job_tenants,
+        at_a_time=read(ExternalJobSettings).external_job_tenants,
         look_back=min(LOOK_BACK, timedelta(days=read(IngestionSettings).job_history_days)),
     )
 

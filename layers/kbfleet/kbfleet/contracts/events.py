@@ -59,7 +59,7 @@ class JobStateChangeDetail(BaseModel):
     outcome: Outcome | None = None
     previous_outcome: Outcome | None = None
     final: bool = True
-    foreign: bool = False
+    external: bool = False
     statistics: Statistics = Field(default_factory=Statistics)
     failure_reasons: tuple[FailureReason, ...] = ()
 
@@ -78,7 +78,7 @@ class JobStateChangeDetail(BaseModel):
             outcome=change.outcome,
             previous_outcome=change.previous_outcome,
             final=change.final,
-            foreign=change.foreign,
+            external=change.external,
             statistics=change.statistics,
             failure_reasons=change.failure_reasons,
         )
@@ -95,7 +95,7 @@ class JobStateChangeDetail(BaseModel):
             outcome=self.outcome,
             previous_outcome=self.previous_outcome,
             final=self.final,
-            foreign=self.foreign,
+            external=self.external,
             statistics=self.statistics,
             failure_reasons=self.failure_reasons,
         )

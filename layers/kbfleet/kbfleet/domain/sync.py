@@ -68,7 +68,7 @@ class SyncState(StrEnum):
 class RunningJob:
     """The job that the ledger follows, and the generation of changes it certainly contains.
 
-    `pending_since` is when the oldest of those changes was requested; `foreign`, whether somebody else started the job.
+    `pending_since` is when the oldest of those changes was requested; `external`, whether somebody else started the job.
     """
 
     ingestion_job_id: str
@@ -76,7 +76,7 @@ class RunningJob:
     status: JobStatus
     started_at: datetime
     pending_since: datetime | None = None
-    foreign: bool = False
+    external: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +298,7 @@ class Sync:
         """A job that somebody else started: it may have read the documents before our changes, so it proves nothing
         newer than what is synced already, and the tenant is queued again when it ends."""
         entry = self.started(job, self.synced_generation)
-        return replace(entry, job=replace(entry.job, foreign=True)) if entry.job else entry
+        return replace(entry, job=replace(entry.job, external=True)) if entry.job else entry
 
     def told_of(self, result: SyncResult) -> Sync:
         """A job that the ledger has not followed ended so. It proves nothing about what is pending; but it is how the

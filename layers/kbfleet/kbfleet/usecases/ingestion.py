@@ -354,7 +354,7 @@ class Scheduler:
         if job.status == sync.job.status and not job.status.ended:
             return False
         if job.outcome is None:
-            self._publish(sync, data_source, job, sync.job.generation, foreign=sync.job.foreign)
+            self._publish(sync, data_source, job, sync.job.generation, external=sync.job.external)
             save_sync(sync, sync.progressed(job.status), ledger=self.ledger)
             return False
         result = SyncResult(
@@ -365,8 +365,8 @@ class Scheduler:
             failure_reasons=job.failure_reasons,
             data_source_id=data_source.data_source_id,
         )
-        final, foreign = not sync.will_retry(result), sync.job.foreign
-        self._publish(sync, data_source, job, sync.job.generation, final=final, foreign=foreign)
+        final, external = not sync.will_retry(result), sync.job.external
+        self._publish(sync, data_source, job, sync.job.generation, final=final, external=external)
         self._end(sync, result)
         return True
 
@@ -408,7 +408,7 @@ class Scheduler:
             running = self.knowledge_bases.running_ingestion_job(data_source)
             if running is None:
                 raise  # the account's limit, reported as a conflict: the tenant stays queued
-            self._publish(sync, data_source, running, sync.synced_generation, foreign=True)
+            self._publish(sync, data_source, running, sync.synced_generation, external=True)
             save_sync(sync, sync.adopted(running), ledger=self.ledger)
             return 1
         except CapacityExceeded:
@@ -451,7 +451,7 @@ class Scheduler:
         generation: int,
         *,
         final: bool = True,
-        foreign: bool = False,
+        external: bool = False,
     ) -> None:
         self._publish_once(
             JobStateChange(
@@ -467,7 +467,7 @@ class Scheduler:
                 final=final,
                 statistics=job.statistics,
                 failure_reasons=job.failure_reasons,
-                foreign=foreign,
+                external=external,
             )
         )
 
