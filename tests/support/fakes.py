@@ -26,7 +26,7 @@ from tests.support.recorders import (
 )
 from tests.support.records import (
     InMemoryAskableTenantRecords,
-    InMemoryDocumentWalks,
+    InMemoryDocumentRounds,
     InMemoryJobHistory,
     InMemorySyncLedger,
     InMemoryTenantRecords,
@@ -44,7 +44,7 @@ __all__ = [
     "InMemoryBucketContents",
     "InMemoryDocumentBuckets",
     "InMemoryDocumentRetries",
-    "InMemoryDocumentWalks",
+    "InMemoryDocumentRounds",
     "InMemoryExecutions",
     "InMemoryFailedDocuments",
     "InMemoryIncidents",

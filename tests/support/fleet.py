@@ -23,7 +23,7 @@ from tests.support.fakes import (
     InMemoryBucketContents,
     InMemoryDocumentBuckets,
     InMemoryDocumentRetries,
-    InMemoryDocumentWalks,
+    InMemoryDocumentRounds,
     InMemoryExecutions,
     InMemoryFailedDocuments,
     InMemoryIncidents,
@@ -85,7 +85,7 @@ class Fleet:
     ingested_documents: InMemoryIngestedDocuments = field(init=False)
     isolation_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     retrieval_probe: InMemoryRetrievalProbe = field(default_factory=InMemoryRetrievalProbe)
-    document_walks: InMemoryDocumentWalks = field(default_factory=InMemoryDocumentWalks)
+    document_rounds: InMemoryDocumentRounds = field(default_factory=InMemoryDocumentRounds)
     passage_search: InMemoryPassageSearch = field(default_factory=InMemoryPassageSearch)
 
     def __post_init__(self) -> None:
@@ -164,7 +164,7 @@ class Fleet:
             knowledge_bases=self.knowledge_bases,
             ingested_documents=self.ingested_documents,
             passage_search=self.passage_search,
-            document_walks=self.document_walks,
+            document_rounds=self.document_rounds,
             incidents=self.incidents,
             announcements=self.announcements,
             rounds=self.isolation_rounds,

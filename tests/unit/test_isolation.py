@@ -339,7 +339,7 @@ class TestWhenItIsOver:
         assert fleet.ingested_documents.pages_read == 3 * MAX_DOCUMENT_PAGES
         # What was seen since the list was begun is not answered by it.
         assert [verified.occurred_at for verified in fleet.announcements.verifications] == [began]
-        assert fleet.document_walks.find(ACME) is None
+        assert fleet.document_rounds.find(ACME) is None
 
     def test_whatever_is_seen_while_a_long_list_is_read_begins_it_anew(self, fleet: Fleet) -> None:
         self.has_documents(fleet, 2 * MAX_DOCUMENT_PAGES)
@@ -361,9 +361,9 @@ class TestWhenItIsOver:
         self.has_documents(fleet, 2 * MAX_DOCUMENT_PAGES)
         open_breach(fleet)
         look(fleet)
-        walk = fleet.document_walks.find(ACME)
-        assert walk is not None
-        fleet.document_walks.save(ACME, replace(walk, data_source_id="DSANOTHER0"))
+        document_round = fleet.document_rounds.find(ACME)
+        assert document_round is not None
+        fleet.document_rounds.save(ACME, replace(document_round, data_source_id="DSANOTHER0"))
         fleet.clock.advance(60)
         assert self.looks(fleet) == 2
 

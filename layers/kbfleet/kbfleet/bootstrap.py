@@ -126,7 +126,7 @@ def history() -> JobHistory:
 
 @cache
 def external_job_rounds() -> TenantRounds:
-    from kbfleet.adapters.dynamodb.walks import DynamoDBTenantRounds
+    from kbfleet.adapters.dynamodb.rounds import DynamoDBTenantRounds
 
     return DynamoDBTenantRounds(_table(), "EXTERNAL_JOBS")
 
@@ -591,7 +591,7 @@ def token_verifier() -> TokenVerifier:
 @cache
 def isolation_look() -> IsolationLook:
     from kbfleet.adapters.bedrock_retrieval import BedrockPassageSearch
-    from kbfleet.adapters.dynamodb.walks import DynamoDBDocumentWalks, DynamoDBTenantRounds
+    from kbfleet.adapters.dynamodb.rounds import DynamoDBDocumentRounds, DynamoDBTenantRounds
     from kbfleet.usecases.isolation import IsolationLook
 
     return IsolationLook(
@@ -601,7 +601,7 @@ def isolation_look() -> IsolationLook:
         knowledge_bases=knowledge_bases(),
         ingested_documents=ingested_documents(),
         passage_search=BedrockPassageSearch(_tenant_clients()),
-        document_walks=DynamoDBDocumentWalks(_table()),
+        document_rounds=DynamoDBDocumentRounds(_table()),
         incidents=incidents(),
         announcements=announcements(),
         rounds=DynamoDBTenantRounds(_table(), "ISOLATION"),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from kbfleet.domain.incident import Concern, Incident, Timeline
     from kbfleet.domain.ingestion_job import IngestionJob, JobStateChange
-    from kbfleet.domain.isolation import Breach, DocumentWalk, FoundPassages, IsolationVerified
+    from kbfleet.domain.isolation import Breach, DocumentRound, FoundPassages, IsolationVerified
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseKind
     from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
     from kbfleet.domain.reconciliation import Reconciliation
@@ -409,7 +409,7 @@ class UsageRecords(Protocol):
 
 
 class TenantRounds(Protocol):
-    """How far a walk through all tenants has come that is done a few of them at a time, again and again."""
+    """How far a round through all tenants has come. It is done a few of them at a time, again and again."""
 
     def position(self) -> TenantId | None:
         """The last tenant that was visited; `None` at the beginning of a round."""
@@ -418,12 +418,12 @@ class TenantRounds(Protocol):
     def move(self, to: TenantId | None) -> None: ...
 
 
-class DocumentWalks(Protocol):
+class DocumentRounds(Protocol):
     """Where lists of tenants' documents are to be read on, while a breach is open."""
 
-    def find(self, tenant_id: TenantId) -> DocumentWalk | None: ...
+    def find(self, tenant_id: TenantId) -> DocumentRound | None: ...
 
-    def save(self, tenant_id: TenantId, walk: DocumentWalk | None) -> None:
+    def save(self, tenant_id: TenantId, document_round: DocumentRound | None) -> None:
         """In place of the last one. `None` when there is nothing to be read on."""
         ...
 

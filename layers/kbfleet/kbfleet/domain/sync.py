@@ -68,7 +68,7 @@ class SyncState(StrEnum):
 class RunningJob:
     """The job that the ledger follows, and the generation of changes it certainly contains.
 
-    `pending_since` is when the oldest of those changes was requested; `external`, whether somebody else started the job.
+    `pending_since` is when the oldest of those changes was requested. `external` is whether somebody else started it.
     """
 
     ingestion_job_id: str

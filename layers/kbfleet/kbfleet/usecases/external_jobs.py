@@ -1,4 +1,4 @@
-"""External jobs: ingestion jobs that somebody else started, in the console for one, while nothing of ours was queued."""
+"""External jobs: ingestion jobs that somebody else started, such as in the console, while nothing was queued."""
 
 from __future__ import annotations
 
