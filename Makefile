@@ -19,7 +19,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(INSTALLED) ## The whole story on a local AWS: provision, ingest, break, alert, mend, ask
+demo: $(INSTALLED) ## The whole story on a local AWS: provision, ingest, break, alert, fix, ask
 	@$(BIN)/kbfleet-local demo
 
 test: check ## Every check and test, offline
@@ -49,7 +49,7 @@ bench: $(INSTALLED) ## Measure against targets, as tables: the emulator, ingesti
 prove: $(INSTALLED) ## Crash everywhere, storms, slow AWS, isolation: what was tried, as a table; under half an hour
 	@$(BIN)/python -m tests.proofs
 
-drill: $(INSTALLED) ## Break a local fleet in every way of the runbook, and mend it by its pages; about ten minutes
+drill: $(INSTALLED) ## Break a local fleet in every way of the runbook, and repair it by its pages; about ten minutes
 	@$(BIN)/pytest -m drill tests/e2e/runbook
 
 up: $(INSTALLED) ## Start the local AWS with the stack deployed, and keep it running

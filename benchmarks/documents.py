@@ -1,4 +1,4 @@
-"""Documents made up for measuring: of a given size, Japanese and English by turns, the same in every run."""
+"""Documents made up for measuring: of a given size, Japanese and English alternating, the same in every run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a shell is told when somebody presses the tab key. It says nothing rather than being slow or failing."""
+"""What a shell gets when somebody presses the tab key. That is nothing where it would be slow or fail."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _beginning_with(incomplete: str, look: Callable[[], Sequence[str]]) -> Names
     def search() -> None:
         try:
             found.extend(look())
-        except Exception:  # noqa: BLE001 -- whatever it is, a traceback in the middle of somebody's line mends nothing
+        except Exception:  # noqa: BLE001 -- whatever it is, a traceback in the middle of somebody's line helps nobody
             found.clear()
 
     # Nothing bounds the time in which AWS credentials are found.

@@ -34,7 +34,7 @@ QUEUES = (
     DeadLetterQueue(
         "alerts",
         "AlertDeadLetterQueue",
-        "Alerts that Slack did not take: something broke, and nobody was told.",
+        "Alerts that were not delivered: something broke, and nobody was notified.",
         "AlertQueue",
         "alerts-undelivered",
     ),
@@ -55,7 +55,7 @@ QUEUES = (
     DeadLetterQueue(
         "retries",
         "DocumentRetryDeadLetterQueue",
-        "Steps of `kbfleet sync retry-failed` that failed: the retry of that tenant has come to a halt.",
+        "A run of `kbfleet sync retry-failed` failed: the retry of that tenant has stopped.",
         "DocumentRetryQueue",
         "document-retries-failing",
     ),
@@ -76,7 +76,7 @@ QUEUES = (
     DeadLetterQueue(
         "executions",
         "StoppedExecutionDeadLetterQueue",
-        "Executions that timed out or were aborted and could not be recorded: their tenants seem to be worked on.",
+        "Executions that timed out or were aborted and could not be recorded: their tenants look busy.",
         "RecordStoppedExecutionFunction",
         "stopped-executions-unreported",
     ),

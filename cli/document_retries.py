@@ -1,4 +1,4 @@
-"""How it is told how a retry of documents goes."""
+"""The words for how a retry of documents goes."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from kbfleet.contracts.documents import DocumentRetryBody
 
 
 def tried(retry: DocumentRetryBody) -> str:
-    return f"{retry.mended} mended, {retry.failed + retry.unanswered} not, {retry.under_way} under way"
+    return f"{retry.fixed} fixed, {retry.failed + retry.unanswered} not, {retry.under_way} under way"

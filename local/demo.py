@@ -1,8 +1,8 @@
-"""`make demo`: the product's whole story on the local AWS, told and checked step by step.
+"""`make demo`: the product's whole story on the local AWS, played and checked scene by scene.
 
 Nothing is staged: the real template is deployed, the real command line is run, documents are really read and
-searched, and the command that mends the broken ingestion is the one that the Slack message holds. Each step says what
-it expects; the first that is not met ends the demo with its reason.
+searched, and the command that repairs the broken ingestion is the one that the Slack message holds. Each scene says
+what it expects; the first that is not met ends the demo with its reason.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ Seen = TypeVar("Seen")
 
 
 class ExpectationNotMetError(Exception):
-    """A step did not do what it should; the message says which and how."""
+    """A scene did not do what it should; the message says which and how."""
 
 
 def expect(met: bool, reason: str) -> None:
@@ -89,27 +89,27 @@ def expect(met: bool, reason: str) -> None:
 
 @dataclass
 class Demo:
-    """One telling. `configuration` is of a stack that runs."""
+    """One performance. `configuration` is of a stack that runs."""
 
     configuration: StackConfiguration
     console: Console
     outputs: dict[str, str] = field(default_factory=dict)
 
-    def tell(self) -> None:
-        """Raises: ExpectationNotMetError at the first step that goes wrong."""
+    def play(self) -> None:
+        """Raises: ExpectationNotMetError at the first scene that goes wrong."""
         self._deploy()
         existed = self._provision()
         self._ingest()
-        self._break_and_mend()
+        self._break_and_repair()
         self.ask()
         self._keep_apart()
         self._refuse()
         self._count_creations(existed)
 
-    # --- the steps ---
+    # --- the scenes ---
 
     def _deploy(self) -> None:
-        self._step("The real template.yaml, deployed with sam to a local AWS")
+        self._scene("The real template.yaml, deployed with sam to a local AWS")
         deployed = deployment.deploy(self.configuration, console=self.console)
         self.outputs = deployed.outputs
         self._say("deployed" if deployed.changed else "deployed already, nothing has changed")
@@ -117,7 +117,7 @@ class Demo:
 
     def _provision(self) -> bool:
         """Returns: whether both tenants existed before."""
-        self._step("Two tenants: bucket, vector index, knowledge base, data source, first ingestion")
+        self._scene("Two tenants: bucket, vector index, knowledge base, data source, first ingestion")
         existed = True
         for tenant, name in samples.TENANTS.items():
             existed = existed and self._tenant(tenant) is not None
@@ -132,7 +132,7 @@ class Demo:
         return existed
 
     def _ingest(self) -> None:
-        self._step("Their documents: uploaded to each tenant's bucket; nobody has to run a command")
+        self._scene("Their documents: uploaded to each tenant's bucket; nobody has to run a command")
         generations = {tenant: self.status(tenant).sync.requested_generation for tenant in samples.TENANTS}
         for tenant in samples.TENANTS:
             documents = samples.documents(tenant)
@@ -149,8 +149,8 @@ class Demo:
         # Softly wrapped, a box is cut at its edge.
         self.console.print(message, soft_wrap=False)
 
-    def _break_and_mend(self) -> None:
-        self._step("A broken ingestion: the alert, and the command that mends it")
+    def _break_and_repair(self) -> None:
+        self._scene("A broken ingestion: the alert, and the command that repairs it")
         whole = next(path for path in samples.documents(_BROKEN_TENANT) if path.name == _BROKEN_DOCUMENT).read_bytes()
         before = len(self._alerts())
         self._upload(_BROKEN_TENANT, _BROKEN_DOCUMENT, whole[:_DAMAGED_BYTES])
@@ -168,7 +168,7 @@ class Demo:
         self._say("the whole document is uploaded again; the command from the message brings it in at once:")
         self._succeeds(*shlex.split(commands[0])[1:])
         recovered = self._until(
-            lambda: next(iter(self._alerts()[before + 1 :]), None), "no recovery reached Slack after the mending"
+            lambda: next(iter(self._alerts()[before + 1 :]), None), "no recovery reached Slack after the repair"
         )
         self._show_message(message_as_text(recovered), "green")
         expect("🟢" in str(recovered["text"]), "the second message is no recovery: two alerts for one incident")
@@ -179,7 +179,7 @@ class Demo:
 
     def ask(self) -> None:
         """Raises: ExpectationNotMetError when an answer does not cite the right document of the right tenant."""
-        self._step("Questions over HTTP, answered from each tenant's own documents")
+        self._scene("Questions over HTTP, answered from each tenant's own documents")
         for question in _QUESTIONS:
             answer = self._answer(question.tenant, question.text)
             cited = self._cited(answer)
@@ -192,7 +192,7 @@ class Demo:
             expect(not foreign, f"the answer cites what is not {question.tenant}'s own: {foreign}")
 
     def _keep_apart(self) -> None:
-        self._step("acme asks what only sakura's documents know")
+        self._scene("acme asks what only sakura's documents know")
         answer = self._answer("acme", _FOREIGN_QUESTION)
         self._show_answer("acme", _FOREIGN_QUESTION, answer)
         bucket = f"s3://{self.status('sakura').bucket_name}/"
@@ -201,7 +201,7 @@ class Demo:
         expect("CN4" not in answer["answer"], "acme's answer holds what only sakura's manual says")
 
     def _refuse(self) -> None:
-        self._step("Whoever cannot prove a tenant is refused, and nothing reaches Bedrock")
+        self._scene("Whoever cannot prove a tenant is refused, and nothing reaches Bedrock")
         issuer = IdentityProvider.open(self.configuration.token_issuer, self.configuration.signing_key)
         forged = issuer.mint("acme").rsplit(".", 1)[0] + "." + issuer.mint("sakura").rsplit(".", 1)[1]
         self.emulator("DELETE", "/_emulator/calls")
@@ -224,9 +224,9 @@ class Demo:
         if existed:
             self._say("\nBoth tenants existed before: this run has created nothing.")
 
-    # --- what the steps are made of ---
+    # --- what the scenes are made of ---
 
-    def _step(self, title: str) -> None:
+    def _scene(self, title: str) -> None:
         self.console.print()
         self.console.print(Rule(marked(f"[bold]{literal(title)}"), align="left", style="cyan"))
 
@@ -376,11 +376,11 @@ def _stack(state_directory: Path, console: Console) -> Iterator[StackConfigurati
 
 
 def run(state_directory: Path, console: Console) -> int:
-    """Tells the story. Returns: the exit code, 0 only if every step did what it should."""
+    """Plays the story. Returns: the exit code, 0 only if every scene did what it should."""
     began = time.monotonic()
     try:
         with _stack(state_directory, console) as configuration:
-            Demo(configuration, console).tell()
+            Demo(configuration, console).play()
     except ExpectationNotMetError as error:
         log = StackConfiguration(state_directory=state_directory).log_file
         what = literal(str(error), keep="\n")

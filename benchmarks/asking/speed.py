@@ -1,6 +1,6 @@
 """What kbfleet's ask function adds to Bedrock's own time, beside the plainest handler that does the job.
 
-Both run under AWS's own Lambda runtime client, and take turns, so that whatever else the machine does hits both.
+Both run under AWS's own Lambda runtime client, and alternate, so that whatever else the machine does hits both.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class _Bench:
             yield Measurement(f"  {package}", taken, "ms")
 
     def _starts(self, starts: int, *functions: Function) -> list[float]:
-        """The median of each, which take turns."""
+        """The median of each; they alternate."""
         taken: list[list[float]] = [[] for _ in functions]
         for number in range(-1, starts):
             for function, of_function in zip(functions, taken, strict=True):

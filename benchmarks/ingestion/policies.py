@@ -122,8 +122,8 @@ class SyncPerObject:
         self._messages -= 1
 
     def _received(self, tenant: str) -> Generator[simpy.Event, None, bool]:
-        with self._functions.request() as turn:
-            yield turn
+        with self._functions.request() as request:
+            yield request
             yield self._environment.timeout(self.FUNCTION_TAKES)
             self._calls["lambda:Invoke"] += 1
             return self._started(tenant)

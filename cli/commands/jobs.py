@@ -30,10 +30,10 @@ def list_jobs(
 ) -> None:
     """Show the tenant's newest ingestion jobs: what they read, and how they ended."""
 
-    def told(body: JobsBody) -> Iterator[RenderableType]:
+    def shown(body: JobsBody) -> Iterator[RenderableType]:
         yield _listing(body) if body.jobs else f"Tenant {tenant} has no ingestion jobs yet."
 
-    present(FleetApi.of_stack(stack, region).jobs(tenant, limit), told, as_json=as_json)
+    present(FleetApi.of_stack(stack, region).jobs(tenant, limit), shown, as_json=as_json)
 
 
 def _listing(body: JobsBody) -> Listing:
@@ -73,13 +73,13 @@ def show_job(
     tenant: Tenant, job: Job, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None
 ) -> None:
     """Show one ingestion job: what it read and did, when, how it ended and why, and which documents it left out."""
-    present(FleetApi.of_stack(stack, region).job(tenant, job), _told_of_job, as_json=as_json)
+    present(FleetApi.of_stack(stack, region).job(tenant, job), _shown_of_job, as_json=as_json)
 
 
-def _told_of_job(body: JobBody) -> Iterator[RenderableType]:
+def _shown_of_job(body: JobBody) -> Iterator[RenderableType]:
     job, counts = body.job, body.job.statistics
     refused = "" if job.ingestion_job_id else " (Bedrock refused to start it)"
-    by = "somebody else, beside kbfleet" if job.foreign else "kbfleet"
+    by = "somebody else, not by kbfleet" if job.external else "kbfleet"
     rows = [
         ("Status", _state(job) + ("" if job.final else ", will be tried again") + refused),
         ("Started", f"{moment(job.started_at)} by {by}" if job.started_at else "never"),
@@ -107,7 +107,7 @@ def _left_out(body: JobBody) -> Listing:
     shown = len(body.left_out)
     more = f"{shown} of {body.left_out_total}; `kbfleet documents {body.job.tenant_id}` shows all."
     return Listing(
-        [Column("Left out, and not mended since"), Column("Set aside"), Column("Reason", prose=True)],
+        [Column("Left out, and not fixed since"), Column("Set aside"), Column("Reason", prose=True)],
         [
             (
                 literal(document.uri),

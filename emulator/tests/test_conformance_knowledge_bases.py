@@ -258,7 +258,7 @@ def test_a_knowledge_base_without_its_store_can_not_be_deleted(bench: Any) -> No
 @fact(
     "a stuck data source: UpdateDataSource with dataDeletionPolicy RETAIN, DeleteDataSource, DeleteKnowledgeBase", "R"
 )
-def test_retain_mends_a_stuck_deletion(bench: Any) -> None:
+def test_retain_frees_a_stuck_deletion(bench: Any) -> None:
     base = bench.knowledge_base("tenant")
     source = bench.data_source(base)
     bench.vectors.delete_index(vectorBucketName="vectors", indexName="index-tenant")

@@ -124,7 +124,7 @@ class Requests(RuleBasedStateMachine):
         return answer
 
     def wait(self, seconds: float) -> None:
-        """Time passes, and each thing that is due happens in its turn: what happens may plan what is next."""
+        """Time passes, and each thing that is due happens in its order: what happens may plan what is next."""
         while seconds > 0:
             self.clock.advance(min(5.0, seconds))
             self.witness.look("bedrock-agent", "ListKnowledgeBases", maxResults=1)

@@ -228,7 +228,7 @@ def post_document_retry(request: Request) -> HttpResponse:
         _tenant_id(request),
         registry=bootstrap.registry(),
         retries=bootstrap.document_retries(),
-        turns=bootstrap.retry_turns(),
+        runs=bootstrap.retry_runs(),
         clock=bootstrap.clock(),
     )
     logger.info("A retry of documents is requested", tenant_id=retry.tenant_id)

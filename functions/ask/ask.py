@@ -12,9 +12,9 @@ from kbfleet.domain.caller import UserId
 from kbfleet.domain.errors import IsolationBreached
 from kbfleet.domain.names import TenantId
 from kbfleet.logs import logger
-from kbfleet.metering import record_usage
 from kbfleet.responses import HttpResponse, respond
 from kbfleet.routing import Request, Route, dispatch, path_parameter
+from kbfleet.usage_log import log_usage
 from kbfleet.usecases.asking import ask
 
 
@@ -45,7 +45,7 @@ def _answer(asker: Asker, request: AskRequest, event: Request) -> HttpResponse:
         breached=_breached,
     )
     request_id = event["requestContext"]["requestId"]
-    record_usage(asker.tenant_id, answer.generated.usage, request_id=request_id)
+    log_usage(asker.tenant_id, answer.generated.usage, request_id=request_id)
     return respond(AskResponse.from_domain(answer, request_id))
 
 

@@ -50,5 +50,5 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
         again=report.again,
         set_aside_now=report.set_aside_now,
         set_aside=report.set_aside,
-        mended=report.mended,
+        fixed=report.fixed,
     )

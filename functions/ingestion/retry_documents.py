@@ -1,4 +1,4 @@
-"""Trigger: the queue of document retries. One step of giving Bedrock the documents that failed, without a sync."""
+"""Trigger: the queue of document retries. One run of giving Bedrock the documents that failed, without a sync."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
 from kbfleet.contracts import parse_json
-from kbfleet.contracts.documents import RetryTurn
+from kbfleet.contracts.documents import RetryRunRequest
 from kbfleet.logs import logger
 from kbfleet.telemetry import tracer
 
@@ -16,13 +16,13 @@ from kbfleet.telemetry import tracer
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     # The queue gives one message at a time.
     (record,) = event["Records"]
-    turn = parse_json(RetryTurn, record["body"])
-    logger.append_keys(tenant_id=turn.tenant_id)
-    retry = bootstrap.retry_step().take(turn.tenant_id, turn.version)
+    request = parse_json(RetryRunRequest, record["body"])
+    logger.append_keys(tenant_id=request.tenant_id)
+    retry = bootstrap.retry_runner().run(request.tenant_id, request.version)
     if retry is not None and retry.ended_at is not None:
         logger.info(
             "The retry has ended",
-            mended=retry.mended,
+            fixed=retry.fixed,
             failed=retry.failed,
             unanswered=retry.unanswered,
             stopped=retry.stopped,

@@ -1,5 +1,5 @@
-"""Trigger: the alert queue, which rules on both buses fill. All that a batch says is recorded first, and then people
-are told of each incident that it concerns."""
+"""Trigger: the alert queue, which rules on both buses fill. All that a batch says is recorded first. Then people are
+notified of each incident that it concerns."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ from kbfleet.logs import logger
 from kbfleet.telemetry import tracer
 from kbfleet.usecases.incidents import IncidentDesk
 
-_LONGEST_TELLING_MILLISECONDS = 15_000
+_LONGEST_NOTIFICATION_MILLISECONDS = 15_000
 """Two attempts at Slack with a pause between them."""
 
 
@@ -93,14 +93,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dic
     desk = bootstrap.incident_desk()
     concerned, again = _recorded(desk, SQSEvent(event))
     for incident, messages in concerned.items():
-        if context.get_remaining_time_in_millis() < _LONGEST_TELLING_MILLISECONDS:
-            logger.warning("People are not told", incident=incident, error="Timeout", reason="No time is left.")
+        if context.get_remaining_time_in_millis() < _LONGEST_NOTIFICATION_MILLISECONDS:
+            logger.warning("People are not notified", incident=incident, error="Timeout", reason="No time is left.")
             again |= messages
             continue
         try:
-            if posted := desk.tell(incident):
-                logger.info("People are told", incident=incident, messages=posted)
+            if posted := desk.notify(incident):
+                logger.info("People are notified", incident=incident, messages=posted)
         except Exception as error:  # noqa: BLE001 -- as above
-            logger.warning("People are not told", incident=incident, error=type(error).__name__, reason=str(error))
+            logger.warning("People are not notified", incident=incident, error=type(error).__name__, reason=str(error))
             again |= messages
     return {"batchItemFailures": [{"itemIdentifier": message} for message in sorted(again)]}

@@ -1,5 +1,5 @@
-"""Alert channels: what they take is delivered, what they do not is offered again, and nobody is told twice who need not
-be."""
+"""Alert channels: what they take is delivered, what they do not is offered again, and nobody gets a message twice
+without need."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ChannelSuite(ABC):
     def said(self) -> Any:
         """A function that gives all that people can read there, message by message."""
 
-    def test_a_message_says_what_broke_and_what_mends_it(self, channel: AlertChannel, said: Any) -> None:
+    def test_a_message_says_what_broke_and_what_repairs_it(self, channel: AlertChannel, said: Any) -> None:
         channel.post(alert())
         (text,) = said()
         assert "acme: ingestion failed" in text
@@ -185,7 +185,7 @@ class TestSlackBot(SlackSuite):
         assert fake.messages == []
 
     @pytest.mark.parametrize("word", ["not_in_channel", "invalid_auth", "channel_not_found", "missing_scope"])
-    def test_a_refusal_that_people_can_mend_says_how(self, channel: AlertChannel, fake: FakeSlack, word: str) -> None:
+    def test_a_refusal_that_people_can_repair_says_how(self, channel: AlertChannel, fake: FakeSlack, word: str) -> None:
         fake.refusal = word
         with pytest.raises(AlertNotDelivered) as raised:
             channel.post(alert())
@@ -277,8 +277,8 @@ def test_an_hour_of_429_500_and_timeouts_loses_and_doubles_nothing(kind: str) ->
             tenant, reason = f"tenant-{number}", FailureReason(f"reason {chr(97 + number)}")
             base = job_state_change(tenant_id=tenant, ingestion_job_id=f"JOB000000{number}")
             failed = replace(base, status=JobStatus.FAILED, outcome=Outcome.FAILED, failure_reasons=(reason,))
-            mended = replace(base, occurred_at=base.occurred_at + timedelta(minutes=30))
-            signals += [*of_ingestion(failed, DEPLOYMENT), *of_ingestion(mended, DEPLOYMENT)]
+            repaired = replace(base, occurred_at=base.occurred_at + timedelta(minutes=30))
+            signals += [*of_ingestion(failed, DEPLOYMENT), *of_ingestion(repaired, DEPLOYMENT)]
         waiting, rounds = list(signals), 0
         while waiting:
             rounds += 1
@@ -289,7 +289,7 @@ def test_an_hour_of_429_500_and_timeouts_loses_and_doubles_nothing(kind: str) ->
                 desk = IncidentDesk(incidents, channel, clock, DEPLOYMENT)
                 try:
                     for incident in desk.record(signal):
-                        desk.tell(incident)
+                        desk.notify(incident)
                 except AlertNotDelivered:
                     left.append(signal)
             waiting = left

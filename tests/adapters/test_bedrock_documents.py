@@ -10,12 +10,12 @@ import pytest
 from kbfleet.adapters import s3
 from kbfleet.adapters.bedrock_documents import BedrockDocuments
 from kbfleet.adapters.dynamodb.table import Table
-from kbfleet.adapters.s3 import S3StoredDocuments
-from kbfleet.adapters.sqs_retry_turns import SqsRetryTurns
+from kbfleet.adapters.s3 import S3BucketContents
+from kbfleet.adapters.sqs_retry_runs import SqsRetryRuns
 from kbfleet.contracts import parse_json
-from kbfleet.contracts.documents import RetryTurn
+from kbfleet.contracts.documents import RetryRunRequest
 from kbfleet.domain.errors import IsolationBreached, RequestRefused, ResourceMissing
-from kbfleet.domain.failed_documents import DocumentRetry, IngestedStatus, StoredDocument
+from kbfleet.domain.failed_documents import BucketDocument, DocumentRetry, IngestedStatus
 from kbfleet.domain.knowledge_base import client_token
 from kbfleet.domain.names import DataSourceReference
 from tests.support.aws import client as aws_client
@@ -42,8 +42,8 @@ def documents(world: Emulated) -> BedrockDocuments:
 
 
 @pytest.fixture
-def stored(world: Emulated) -> S3StoredDocuments:
-    return S3StoredDocuments(world.aws.s3, account=ACCOUNT)
+def contents(world: Emulated) -> S3BucketContents:
+    return S3BucketContents(world.aws.s3, account=ACCOUNT)
 
 
 def put(world: Emulated, key: str, content: str = SENTENCE) -> str:
@@ -103,15 +103,15 @@ class TestWhatBedrockKnows:
         assert document.uri == uri
 
     def test_a_document_of_another_bucket_is_refused_where_it_is_used(
-        self, documents: BedrockDocuments, stored: S3StoredDocuments, source: DataSourceReference
+        self, documents: BedrockDocuments, contents: S3BucketContents, source: DataSourceReference
     ) -> None:
         foreign = f"s3://{NAMES.bucket(SAKURA)}/a.md"
         with pytest.raises(IsolationBreached):
             documents.look_up(source, BUCKET, [foreign])
-        for document in (StoredDocument(foreign, "1"), StoredDocument(f"s3://{BUCKET}/a.md", "1", foreign)):
+        for document in (BucketDocument(foreign, "1"), BucketDocument(f"s3://{BUCKET}/a.md", "1", foreign)):
             with pytest.raises(IsolationBreached):
                 documents.ingest(source, BUCKET, [document], client_token=client_token("foreign"))
-        for look in (stored.find, stored.describe):
+        for look in (contents.find, contents.describe):
             with pytest.raises(IsolationBreached):
                 look(BUCKET, foreign)
 
@@ -125,13 +125,13 @@ class TestWhatBedrockKnows:
 
 class TestIngestingThem:
     def test_a_document_that_failed_is_indexed_with_the_attributes_of_the_file_beside_it(
-        self, world: Emulated, documents: BedrockDocuments, stored: S3StoredDocuments, source: DataSourceReference
+        self, world: Emulated, documents: BedrockDocuments, contents: S3BucketContents, source: DataSourceReference
     ) -> None:
         uri = put(world, "terms.md")
         put(world, "terms.md.metadata.json", json.dumps({"metadataAttributes": {"season": "winter"}}))
         world.aws.emulator.faults.add({"effect": "documents_fail", "keys": ["terms.md"], "count": 1})
         world.ended(source, world.start(source))
-        found = stored.find(BUCKET, uri)
+        found = contents.find(BUCKET, uri)
         assert found is not None
         (answer,) = documents.ingest(source, BUCKET, [found], client_token=client_token("first try"))
         assert answer.status is IngestedStatus.STARTING
@@ -144,19 +144,19 @@ class TestIngestingThem:
         runtime = world.aws.client("bedrock-agent-runtime")
         passages = runtime.retrieve(knowledgeBaseId=source.knowledge_base_id, retrievalQuery={"text": "tent"})
         assert passages["retrievalResults"][0]["metadata"]["season"] == "winter"
-        # The next sync finds nothing to do: it was told of the same objects.
+        # The next sync finds nothing to do: it was given the same objects.
         job = world.ended(source, world.start(source, "second"))
         assert (job.statistics.new, job.statistics.modified, job.statistics.metadata_modified) == (0, 0, 0)
 
     def test_more_than_ten_are_refused(self, documents: BedrockDocuments, source: DataSourceReference) -> None:
-        many = [StoredDocument(f"s3://{BUCKET}/{number}.md", "1") for number in range(11)]
+        many = [BucketDocument(f"s3://{BUCKET}/{number}.md", "1") for number in range(11)]
         with pytest.raises(RequestRefused):
             documents.ingest(source, BUCKET, many, client_token=client_token("eleven"))
 
 
 class TestWhatIsInTheBucket:
     def test_a_document_has_another_revision_whenever_it_or_the_file_beside_it_is_another_one(
-        self, world: Emulated, stored: S3StoredDocuments
+        self, world: Emulated, contents: S3BucketContents
     ) -> None:
         revisions: list[str] = []
         uri = put(world, "議事録, 第2版.pdf")
@@ -167,43 +167,43 @@ class TestWhatIsInTheBucket:
             ("議事録, 第2版.pdf.metadata.json", "{ }"),
         ):
             put(world, key, content)
-            found = stored.find(BUCKET, uri)
+            found = contents.find(BUCKET, uri)
             assert found is not None
             assert found.metadata_uri == (f"{uri}.metadata.json" if len(revisions) > 1 else None)
             revisions.append(found.revision)
         assert len(set(revisions)) == 4
 
     def test_one_that_is_gone_is_not_found_though_others_begin_like_it(
-        self, world: Emulated, stored: S3StoredDocuments
+        self, world: Emulated, contents: S3BucketContents
     ) -> None:
         put(world, "terms.md-draft")
-        assert stored.find(BUCKET, f"s3://{BUCKET}/terms.md") is None
-        assert stored.find("no-such-bucket-of-ours", "s3://no-such-bucket-of-ours/terms.md") is None
+        assert contents.find(BUCKET, f"s3://{BUCKET}/terms.md") is None
+        assert contents.find("no-such-bucket-of-ours", "s3://no-such-bucket-of-ours/terms.md") is None
 
     def test_keys_are_found_among_many_that_begin_like_them(
-        self, world: Emulated, stored: S3StoredDocuments, monkeypatch: pytest.MonkeyPatch
+        self, world: Emulated, contents: S3BucketContents, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(s3, "KEYS_A_PAGE", 3)
         for key in ("a", "a1", "a2", "a3", "a]b"):
             put(world, key)
-        assert set(stored.present(BUCKET, ["a", "a]", "a]b"])) == {"a", "a]b"}
+        assert set(contents.present(BUCKET, ["a", "a]", "a]b"])) == {"a", "a]b"}
         monkeypatch.setattr(s3, "LISTINGS", 1)
-        assert set(stored.present(BUCKET, ["a", "a]", "a]b"])) == set()  # nothing is told of what is not looked at
-        assert set(stored.present(BUCKET, ["b"])) == set()
-        assert set(stored.present("no-such-bucket-of-ours", ["a"])) == set()
+        assert set(contents.present(BUCKET, ["a", "a]", "a]b"])) == set()  # nothing is known of what is not looked at
+        assert set(contents.present(BUCKET, ["b"])) == set()
+        assert set(contents.present("no-such-bucket-of-ours", ["a"])) == set()
 
 
 def test_each_step_of_a_retry_comes_once_and_says_which_it_is(table: Table) -> None:
     sqs = aws_client("sqs")
     attributes = {"FifoQueue": "true"}
     url = sqs.create_queue(QueueName="retries.fifo", Attributes=attributes)["QueueUrl"]
-    turns = SqsRetryTurns(sqs, queue_url=url)
+    runs = SqsRetryRuns(sqs, queue_url=url)
     for version in (1, 1, 2, 1):
-        turns.request(DocumentRetry(ACME, "now", START + timedelta(hours=1), version=version))
+        runs.request(DocumentRetry(ACME, "now", START + timedelta(hours=1), version=version))
     received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
-    assert [parse_json(RetryTurn, message["Body"]) for message in received] == [
-        RetryTurn(tenant_id=ACME, version=1),
-        RetryTurn(tenant_id=ACME, version=2),
+    assert [parse_json(RetryRunRequest, message["Body"]) for message in received] == [
+        RetryRunRequest(tenant_id=ACME, version=1),
+        RetryRunRequest(tenant_id=ACME, version=2),
     ]
 
 

@@ -6,17 +6,17 @@ from abc import ABC, abstractmethod
 
 import pytest
 
-from kbfleet.adapters.dynamodb.conversations import MAX_TURNS, DynamoDBConversations
-from kbfleet.adapters.dynamodb.table import Table
+from kbfleet.adapters.dynamodb.conversations import MAX_EXCHANGES, DynamoDBConversations
+from kbfleet.adapters.dynamodb.table import Table, as_item, conversation_key
 from kbfleet.adapters.sessions import LIFETIME
-from kbfleet.domain.answer import Turn
+from kbfleet.domain.answer import Exchange
 from kbfleet.ports import Conversations
 from tests.support.answerer import InMemoryConversations
 from tests.support.fakes import FakeClock
 from tests.support.samples import ACME, SAKURA
 
-FIRST = Turn("テントの保証は？", "二年間です。")
-SECOND = Turn("And for shoes?", "One year.")
+FIRST = Exchange("テントの保証は？", "二年間です。")
+SECOND = Exchange("And for shoes?", "One year.")
 
 
 class ConversationsSuite(ABC):
@@ -28,25 +28,25 @@ class ConversationsSuite(ABC):
     @abstractmethod
     def conversations(self, clock: FakeClock) -> Conversations: ...
 
-    def test_a_conversation_is_told_in_its_order(self, conversations: Conversations) -> None:
+    def test_a_conversation_is_shown_in_its_order(self, conversations: Conversations) -> None:
         conversations.add(ACME, "c1", FIRST)
         conversations.add(ACME, "c1", SECOND)
-        assert list(conversations.turns(ACME, "c1")) == [FIRST, SECOND]
+        assert list(conversations.exchanges(ACME, "c1")) == [FIRST, SECOND]
 
-    def test_one_that_never_was_has_no_turns(self, conversations: Conversations) -> None:
-        assert list(conversations.turns(ACME, "c1")) == []
+    def test_one_that_never_was_has_no_exchanges(self, conversations: Conversations) -> None:
+        assert list(conversations.exchanges(ACME, "c1")) == []
 
-    def test_no_tenant_is_told_anothers(self, conversations: Conversations) -> None:
+    def test_no_tenant_is_shown_anothers(self, conversations: Conversations) -> None:
         conversations.add(ACME, "c1", FIRST)
-        assert list(conversations.turns(SAKURA, "c1")) == []
+        assert list(conversations.exchanges(SAKURA, "c1")) == []
 
     def test_a_conversation_is_over_a_day_after_it_began(self, conversations: Conversations, clock: FakeClock) -> None:
         conversations.add(ACME, "c1", FIRST)
         clock.advance(LIFETIME.total_seconds() - 1)
         conversations.add(ACME, "c1", SECOND)
-        assert len(conversations.turns(ACME, "c1")) == 2
+        assert len(conversations.exchanges(ACME, "c1")) == 2
         clock.advance(1)
-        assert list(conversations.turns(ACME, "c1")) == []
+        assert list(conversations.exchanges(ACME, "c1")) == []
 
 
 class TestInMemoryConversations(ConversationsSuite):
@@ -61,6 +61,13 @@ class TestDynamoDBConversations(ConversationsSuite):
         return DynamoDBConversations(table, clock, LIFETIME)
 
     def test_one_that_has_become_too_long_to_keep_is_over(self, conversations: Conversations) -> None:
-        for _ in range(MAX_TURNS):
+        for _ in range(MAX_EXCHANGES):
             conversations.add(ACME, "c1", FIRST)
-        assert list(conversations.turns(ACME, "c1")) == []
+        assert list(conversations.exchanges(ACME, "c1")) == []
+
+    def test_one_that_another_release_has_written_is_not_taken_up(
+        self, conversations: Conversations, table: Table, clock: FakeClock
+    ) -> None:
+        written = {"turns": [], "expires_at": int((clock.now() + LIFETIME).timestamp())}
+        table.client.put_item(TableName=table.name, Item=as_item(conversation_key(ACME, "c1") | written))
+        assert list(conversations.exchanges(ACME, "c1")) == []

@@ -9,7 +9,7 @@ import pytest
 
 from kbfleet.adapters.bedrock_documents import BedrockDocuments
 from kbfleet.adapters.bedrock_retrieval import BedrockRetrievalProbe
-from kbfleet.adapters.s3 import S3StoredDocuments
+from kbfleet.adapters.s3 import S3BucketContents
 from kbfleet.domain.document_trace import HopName, ObjectKey, Verdict
 from kbfleet.domain.failed_documents import DocumentObject
 from kbfleet.domain.ingestion_job import IngestionJob
@@ -73,7 +73,7 @@ class TracedWorld:
             ledger=self.fleet.ledger,
             history=self.fleet.history,
             knowledge_bases=self.world.knowledge_bases,
-            stored_documents=S3StoredDocuments(self.world.aws.s3, account=ACCOUNT),
+            bucket_contents=S3BucketContents(self.world.aws.s3, account=ACCOUNT),
             ingested_documents=BedrockDocuments(self.world.agent),
             failed_documents=self.fleet.failed_documents,
             probe=BedrockRetrievalProbe(self.world.aws.client("bedrock-agent-runtime")),
@@ -170,7 +170,7 @@ def test_the_data_source_is_gone(on_s3_vectors: TracedWorld) -> None:
 
 
 def test_an_object_is_as_new_as_the_newer_of_it_and_its_metadata_file(on_s3_vectors: TracedWorld) -> None:
-    described = S3StoredDocuments(on_s3_vectors.world.aws.s3, account=ACCOUNT)
+    described = S3BucketContents(on_s3_vectors.world.aws.s3, account=ACCOUNT)
     began = on_s3_vectors.fleet.clock.now()
     on_s3_vectors.put("text")
     assert described.describe(BUCKET, URI) == DocumentObject(began, 4)

@@ -27,7 +27,7 @@ DOCUMENT = FailedDocument(
     revision="0f343b0931126a20f133d67c2b018a3b",
 )
 RETRY = DocumentRetry(
-    ACME, "now", START, "ab", (SentDocument(DOCUMENT.uri, START),), mended=1, failed=2, unanswered=3, stopped="why"
+    ACME, "now", START, "ab", (SentDocument(DOCUMENT.uri, START),), fixed=1, failed=2, unanswered=3, stopped="why"
 )
 
 

@@ -58,12 +58,12 @@ class IncidentsSuite:
         assert incidents.timeline("acme", Concern.PROVISIONING).version == 0
         assert incidents.find(incident.identity) == replace(incident, version=1)
 
-    def test_what_people_were_told_comes_back_as_it_was(self, incidents: Incidents) -> None:
+    def test_what_people_were_notified_of_comes_back_as_it_was(self, incidents: Incidents) -> None:
         timeline, incident = opened()
         incidents.record(timeline, [incident])
-        step = incident.step(DEPLOYMENT)
-        assert step
-        claimed = replace(incident, version=1).claimed(step, START, timedelta(minutes=1))
+        notice = incident.notice(DEPLOYMENT)
+        assert notice
+        claimed = replace(incident, version=1).claimed(notice, START, timedelta(minutes=1))
         assert incidents.find(incident.identity) != incidents.save(claimed)
         assert incidents.find(incident.identity) == replace(claimed, version=2)
         settled = incidents.save(replace(claimed, version=2).settled("1700000000.000100"))

@@ -20,7 +20,7 @@ STARTING = job_state_change(status=JobStatus.STARTING, outcome=None, occurred_at
 COMPLETE = job_state_change(
     outcome=Outcome.DEGRADED,
     statistics=Statistics(1, 2, 3, 4, 5, 6, 7, 8),
-    foreign=True,
+    external=True,
     failure_reasons=(failure_reason("無視されました", "s3://b/議事録, 1.md", "s3://b/2.md"), FailureReason("x")),
 )
 

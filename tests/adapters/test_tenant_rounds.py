@@ -1,11 +1,11 @@
-"""What every walk through all tenants remembers."""
+"""What every round through all tenants remembers."""
 
 from __future__ import annotations
 
 import pytest
 
+from kbfleet.adapters.dynamodb.rounds import DynamoDBTenantRounds
 from kbfleet.adapters.dynamodb.table import Table
-from kbfleet.adapters.dynamodb.walks import DynamoDBTenantRounds
 from kbfleet.ports import TenantRounds
 from tests.support.fakes import InMemoryTenantRounds
 from tests.support.samples import ACME, SAKURA
@@ -16,7 +16,7 @@ class TenantRoundsSuite:
     def rounds(self) -> TenantRounds:
         raise NotImplementedError
 
-    def test_a_walk_begins_before_the_first_tenant(self, rounds: TenantRounds) -> None:
+    def test_a_round_begins_before_the_first_tenant(self, rounds: TenantRounds) -> None:
         assert rounds.position() is None
 
     def test_it_goes_on_after_the_tenant_that_was_visited_last_and_begins_anew(self, rounds: TenantRounds) -> None:
@@ -34,8 +34,8 @@ class TestInMemoryTenantRounds(TenantRoundsSuite):
 class TestDynamoDBTenantRounds(TenantRoundsSuite):
     @pytest.fixture
     def rounds(self, table: Table) -> TenantRounds:
-        return DynamoDBTenantRounds(table, "FOREIGN_JOBS")
+        return DynamoDBTenantRounds(table, "EXTERNAL_JOBS")
 
-    def test_walks_are_kept_apart(self, table: Table) -> None:
-        DynamoDBTenantRounds(table, "FOREIGN_JOBS").move(ACME)
+    def test_rounds_are_kept_apart(self, table: Table) -> None:
+        DynamoDBTenantRounds(table, "EXTERNAL_JOBS").move(ACME)
         assert DynamoDBTenantRounds(table, "ANOTHER").position() is None

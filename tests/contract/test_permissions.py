@@ -144,10 +144,10 @@ class TestTheAuditItself:
             ),
             Need("EnsureKnowledgeBaseFunction", "iam:PassRole", "arn:aws:iam::123456789012:role/admin"),
             # The ask function writes conversations and nothing else, and reads no whole record.
-            Need("AskFunction", "dynamodb:UpdateItem", TABLE, written("TENANT#acme", "turns")),
-            Need("AskFunction", "dynamodb:UpdateItem", TABLE, written("FLEET", "turns")),
-            Need("AskFunction", "dynamodb:UpdateItem", TABLE, written("CONVERSATION#acme", "turns", "lease")),
-            Need("AskFunction", "dynamodb:PutItem", TABLE, written("CONVERSATION#acme", "turns")),
+            Need("AskFunction", "dynamodb:UpdateItem", TABLE, written("TENANT#acme", "exchanges")),
+            Need("AskFunction", "dynamodb:UpdateItem", TABLE, written("FLEET", "exchanges")),
+            Need("AskFunction", "dynamodb:UpdateItem", TABLE, written("CONVERSATION#acme", "exchanges", "lease")),
+            Need("AskFunction", "dynamodb:PutItem", TABLE, written("CONVERSATION#acme", "exchanges")),
             Need("AskFunction", "dynamodb:GetItem", TABLE, read("TENANT#acme", "status", "lease")),
             Need("AskFunction", "dynamodb:GetItem", TABLE, (partition("TENANT#acme"), selected("ALL_ATTRIBUTES"))),
             Need("AskFunction", "dynamodb:GetItem", TABLE, read("INCIDENT#SUBJECT#acme", "status")),
@@ -166,7 +166,7 @@ class TestTheAuditItself:
     @pytest.mark.parametrize(
         "need",
         [
-            Need("AskFunction", "dynamodb:UpdateItem", TABLE, written("CONVERSATION#acme", "turns", "expires_at")),
+            Need("AskFunction", "dynamodb:UpdateItem", TABLE, written("CONVERSATION#acme", "exchanges", "expires_at")),
             Need("AskFunction", "dynamodb:GetItem", TABLE, read("TENANT#acme", "status", "knowledge_base_id")),
             Need(UPLOADER_ROLE, "s3:PutObject", "arn:aws:s3:::kbfleet-acme/terms.pdf", OWN_ACCOUNT),
         ],

@@ -33,7 +33,7 @@ class TestEveryPage:
 
     @pytest.mark.parametrize("section", SECTIONS[1:])
     def test_can_be_done_as_it_stands(self, name: str, section: str) -> None:
-        assert Page.named(name).steps(section)
+        assert Page.named(name).blocks(section)
 
     def test_is_tried(self, name: str) -> None:
         """`make drill` runs its commands on a fleet that was broken so."""
@@ -46,7 +46,7 @@ class TestEveryPage:
 
     def test_takes_three_commands_or_fewer_at_a_time(self, name: str) -> None:
         page = Page.named(name)
-        assert all(len(step.commands) <= 3 for section in SECTIONS for step in page.steps(section))
+        assert all(len(block.commands) <= 3 for section in SECTIONS for block in page.blocks(section))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

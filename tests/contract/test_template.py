@@ -276,7 +276,7 @@ class TestPermissions:
             "TenantsFunction",
             "NoteChangesFunction",
             "RequestScheduledSyncsFunction",
-            "FindForeignJobsFunction",
+            "FindExternalJobsFunction",
         }
 
     def test_the_tenants_data_are_read_by_ask_by_bedrock_and_by_a_search_that_shows_none(self) -> None:
@@ -317,7 +317,7 @@ class TestTheTable:
         assert unlimited == set()
 
 
-class TestMetering:
+class TestUsage:
     def test_only_lines_of_answered_questions_reach_the_function_that_counts_them(self) -> None:
         (event,) = (event for function, event in events("CloudWatchLogs") if function == "RecordUsageFunction")
         assert event["LogGroupName"] == properties("AskFunction")["LoggingConfig"]["LogGroup"]
@@ -471,12 +471,12 @@ class TestTraces:
 
 class TestAlarms:
     NAMES = tuple(resources("AWS::CloudWatch::Alarm"))
-    TOLD_OTHERWISE = frozenset(
+    REPORTED_OTHERWISE = frozenset(
         {
-            # That alerts cannot be delivered cannot be told by an alert.
+            # That alerts cannot be delivered cannot be reported by an alert.
             "AlertsUndeliveredAlarm",
             "AlertsWaitingAlarm",
-            # Of each failure that they count, people have been told already.
+            # Of each failure that they count, people have been notified already.
             "ProvisioningsFailingAlarm",
             "OffboardingsFailingAlarm",
             # As of each breach.
@@ -484,21 +484,21 @@ class TestAlarms:
         }
     )
 
-    def test_people_are_told_of_every_one_but_of_those_that_alerts_cannot_or_need_not_tell(self) -> None:
+    def test_people_hear_of_every_one_but_of_those_that_alerts_cannot_or_need_not_report(self) -> None:
         pattern = properties("AlarmRule")["EventPattern"]
         # All of this application, whose names begin with its stack's, and of no other stack.
         (of_ours,) = pattern["resources"]
         assert of_ours["prefix"]["Fn::Sub"].endswith(":alarm:${AWS::StackName}-")
         assert set(read("monitoring/template.yaml")["Resources"]) >= set(self.NAMES)
-        (told,) = pattern["detail"]["alarmName"]
-        assert {name["Ref"] for name in told["anything-but"]} == self.TOLD_OTHERWISE <= set(self.NAMES)
+        (reported,) = pattern["detail"]["alarmName"]
+        assert {name["Ref"] for name in reported["anything-but"]} == self.REPORTED_OTHERWISE <= set(self.NAMES)
 
     def test_the_pattern_that_names_them_is_one_that_eventbridge_takes(self) -> None:
         # Source: AWS documentation, Amazon EventBridge quotas: an event pattern has 2,048 characters at most. The name
         # of a stack has 128, and of the names that CloudFormation makes of it for alarms, 255.
         pattern = properties("AlarmRule")["EventPattern"]
-        (told,) = pattern["detail"]["alarmName"]
-        names = ["x" * 255 for _ in told["anything-but"]]
+        (reported,) = pattern["detail"]["alarmName"]
+        names = ["x" * 255 for _ in reported["anything-but"]]
         resource = f"arn:aws-us-gov:cloudwatch:ap-northeast-1:123456789012:alarm:{'x' * 128}-"
         detail = {**pattern["detail"], "alarmName": [{"anything-but": names}]}
         written = {**pattern, "resources": [{"prefix": resource}], "detail": detail}
@@ -510,7 +510,7 @@ class TestAlarms:
         topic = {"Fn::If": ["AlarmsNotify", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
         assert alarm["AlarmActions"] == topic
         assert alarm["OKActions"] == topic
-        # `missing`, the default, would leave an alarm in INSUFFICIENT_DATA, which tells nobody anything.
+        # `missing`, the default, would leave an alarm in INSUFFICIENT_DATA, which says nothing to anybody.
         assert alarm["TreatMissingData"] in {"breaching", "notBreaching", "ignore"}
         # Source: CloudWatch API reference, PutMetricAlarm: at most a day, or a week for periods of an hour and more.
         watched_for = alarm["Period"] * alarm["EvaluationPeriods"]

@@ -15,7 +15,7 @@ from local.identity_provider import IdentityProvider
 
 KbFleet = Callable[..., subprocess.CompletedProcess[str]]
 
-# Starting, deploying and telling it all takes a minute or two.
+# Starting, deploying and playing it all takes a minute or two.
 pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(300)]
 
 
@@ -106,7 +106,7 @@ def test_a_question_that_is_none_is_a_problem_that_names_the_field_and_reaches_n
     assert [call for call in story.calls() if call["service"] == "bedrock-agent-runtime"] == []
 
 
-def test_the_demo_ends_with_the_reason_when_a_step_does_not_do_what_it_should(story: Demo) -> None:
+def test_the_demo_ends_with_the_reason_when_a_scene_does_not_do_what_it_should(story: Demo) -> None:
     fault = {"operation": "RetrieveAndGenerate", "effect": "error", "code": "AccessDeniedException", "message": "no"}
     story.emulator("POST", "/_emulator/faults", fault)
     try:
@@ -133,7 +133,7 @@ def test_no_question_answer_or_token_is_in_the_log(story: Demo) -> None:
     assert not [line for line in product_lines if "quokka-canary" in line or token in line or "kayak" in line]
 
 
-def test_a_document_that_failed_is_shown_and_mended_without_a_sync(story: Demo, kbfleet: KbFleet) -> None:
+def test_a_document_that_failed_is_shown_and_fixed_without_a_sync(story: Demo, kbfleet: KbFleet) -> None:
     def tenant() -> dict[str, Any]:
         found: dict[str, Any] = json.loads(kbfleet("tenant", "show", "acme", "--json").stdout)
         return found

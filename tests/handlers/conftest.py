@@ -17,7 +17,7 @@ from kbfleet import bootstrap
 from kbfleet.adapters.sessions import SignedSessions
 from kbfleet.domain.names import TenantId
 from kbfleet.logs import logger
-from kbfleet.metering import usage_logger
+from kbfleet.usage_log import usage_logger
 from kbfleet.usecases.asking import AskableTenants
 from kbfleet.usecases.incidents import IncidentDesk
 from tests.support.fakes import (
@@ -77,7 +77,7 @@ Handler = Callable[[Event], Any]
 
 @dataclass
 class LambdaContext:
-    """What the runtime tells a function of itself."""
+    """What the runtime gives a function about itself."""
 
     function_name: str
     memory_limit_in_mb: int = 512
@@ -141,7 +141,7 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "stores": lambda: fleet.stores,
         "knowledge_bases": lambda: fleet.knowledge_bases,
         "usage_keys": lambda: fleet.usage_keys,
-        "foreign_jobs": lambda: fleet.foreign_jobs,
+        "external_jobs": lambda: fleet.external_jobs,
         "ticks": lambda: fleet.ticks,
         "incidents": lambda: fleet.incidents,
         "undelivered_messages": lambda: fleet.undelivered,
@@ -157,9 +157,9 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "scheduler": lambda: fleet.scheduler,
         "failed_documents": lambda: fleet.failed_documents,
         "document_retries": lambda: fleet.document_retries,
-        "retry_turns": lambda: fleet.retry_turns,
+        "retry_runs": lambda: fleet.retry_runs,
         "failure_collector": lambda: fleet.failure_collector,
-        "retry_step": lambda: fleet.retry_step,
+        "retry_runner": lambda: fleet.retry_runner,
         "isolation_look": lambda: fleet.isolation_look,
         "document_tracer": lambda: fleet.document_tracer,
     }

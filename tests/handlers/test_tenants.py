@@ -393,7 +393,7 @@ class TestGetTenant:
         _, body = send("get_tenant")
         assert (body["failure"]["step"], body["failure"]["reason"]) == ("Ensure Bucket", "Access denied.")
 
-    def test_an_unknown_tenant_is_not_found_and_the_command_is_told(self, send: Send) -> None:
+    def test_an_unknown_tenant_is_not_found_and_the_command_is_reported(self, send: Send) -> None:
         status, body = send("get_tenant")
         assert (status, body["code"]) == (404, "TenantNotFound")
 
@@ -522,7 +522,7 @@ class TestDocuments:
         uris = [uri_of(f"{number}.pdf") for number in range(120)]
         for uri in uris:
             fleet.failed_documents.save(ACME, FailedDocument(uri, "no text", START, START, times=2))
-            fleet.stored_documents.put(uri)
+            fleet.bucket_contents.put(uri)
         return uris
 
     def test_they_come_in_pages(self, send: Send, failing: list[str]) -> None:
@@ -556,8 +556,8 @@ class TestDocuments:
 
     def test_a_retry_is_accepted_and_seen(self, send: Send, fleet: Fleet, failing: list[str]) -> None:
         status, body = send("post_document_retry")
-        assert (status, body["ended_at"], body["mended"]) == (202, None, 0)
-        assert len(fleet.retry_turns.waiting) == 1
+        assert (status, body["ended_at"], body["fixed"]) == (202, None, 0)
+        assert len(fleet.retry_runs.waiting) == 1
         assert send("get_documents")[1]["retry"] == body
 
     def test_a_tenant_that_is_out_of_service_has_nothing_tried_again(self, send: Send, fleet: Fleet) -> None:

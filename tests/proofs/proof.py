@@ -48,12 +48,12 @@ Proof = Callable[[], Row]
 
 
 class Runs(Protocol):
-    """How a proof's runs are made: `in_processes`, or one after another by `in_turn`."""
+    """How a proof's runs are made: `in_processes`, or one after another by `one_by_one`."""
 
     def __call__(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]: ...
 
 
-def in_turn(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+def one_by_one(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     return [work(item) for item in items]
 
 
@@ -71,7 +71,7 @@ def try_each(drawn: st.SearchStrategy[Item], number: int, attempt: Callable[[Ite
         max_examples=number,
         database=None,
         deadline=None,
-        phases=[Phase.generate],  # a failure is told as it is
+        phases=[Phase.generate],  # a failure is shown as it is
         suppress_health_check=list(HealthCheck),
     )
     @given(drawn)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.proofs import crash_points, scenarios
 from tests.proofs.crash_points import Crash, Point
-from tests.proofs.proof import in_turn
+from tests.proofs.proof import one_by_one
 from tests.proofs.scenarios import Scenario
 
 STORES = scenarios.stores()
@@ -24,7 +24,7 @@ SCENARIOS = [
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.source)
 def test_what_a_crash_anywhere_leaves_behind_is_brought_in_order_by_the_next_run(scenario: Scenario) -> None:
-    assert crash_points.prove(scenario, "", nth=EVERY, run=in_turn).failures == []
+    assert crash_points.prove(scenario, "", nth=EVERY, run=one_by_one).failures == []
 
 
 OUTLIVED = [("ReserveTenantFunction", "PutItem"), ("EnsureBucketFunction", "CreateBucket")]

@@ -1,11 +1,11 @@
-"""An answerer that follows a script, and what it and the real ones are told."""
+"""An answerer that follows a script, and what it and the real ones are given."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from kbfleet.domain.answer import AskableTenant, Freshness, GeneratedAnswer, Inquiry, Turn
+from kbfleet.domain.answer import AskableTenant, Exchange, Freshness, GeneratedAnswer, Inquiry
 from kbfleet.domain.names import TenantId
 from kbfleet.ports import Clock
 
@@ -42,11 +42,11 @@ class InMemoryConversations:
     def __init__(self, clock: Clock, lifetime: timedelta) -> None:
         self._clock = clock
         self._lifetime = lifetime
-        self._told: dict[tuple[TenantId, str], tuple[datetime, list[Turn]]] = {}
+        self._said: dict[tuple[TenantId, str], tuple[datetime, list[Exchange]]] = {}
 
-    def turns(self, tenant_id: TenantId, conversation: str) -> Sequence[Turn]:
-        began, turns = self._told.get((tenant_id, conversation), (self._clock.now(), []))
-        return () if began + self._lifetime <= self._clock.now() else tuple(turns)
+    def exchanges(self, tenant_id: TenantId, conversation: str) -> Sequence[Exchange]:
+        began, exchanges = self._said.get((tenant_id, conversation), (self._clock.now(), []))
+        return () if began + self._lifetime <= self._clock.now() else tuple(exchanges)
 
-    def add(self, tenant_id: TenantId, conversation: str, turn: Turn) -> None:
-        self._told.setdefault((tenant_id, conversation), (self._clock.now(), []))[1].append(turn)
+    def add(self, tenant_id: TenantId, conversation: str, exchange: Exchange) -> None:
+        self._said.setdefault((tenant_id, conversation), (self._clock.now(), []))[1].append(exchange)

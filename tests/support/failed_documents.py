@@ -12,12 +12,12 @@ from kbfleet.domain.document_names import key_in
 from kbfleet.domain.document_trace import Probe
 from kbfleet.domain.errors import CapacityExceeded, ConcurrentUpdate, KbfleetError, RequestRefused
 from kbfleet.domain.failed_documents import (
+    BucketDocument,
     DocumentObject,
     DocumentRetry,
     FailedDocument,
     IngestedDocument,
     IngestedStatus,
-    StoredDocument,
 )
 from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
@@ -88,22 +88,22 @@ class InMemoryDocumentRetries:
         return self._retries[retry.tenant_id]
 
 
-class RecordingRetryTurns:
-    """`kbfleet.ports.RetryTurns`. `waiting` has each step once, as the queue's deduplication does."""
+class RecordingRetryRuns:
+    """`kbfleet.ports.RetryRuns`. `waiting` has each run once, as the queue's deduplication does."""
 
     def __init__(self) -> None:
         self._seen: set[tuple[TenantId, int]] = set()
         self.waiting: list[tuple[TenantId, int]] = []
 
     def request(self, retry: DocumentRetry) -> None:
-        turn = (retry.tenant_id, retry.version)
-        if turn not in self._seen:
-            self._seen.add(turn)
-            self.waiting.append(turn)
+        run = (retry.tenant_id, retry.version)
+        if run not in self._seen:
+            self._seen.add(run)
+            self.waiting.append(run)
 
 
-class InMemoryStoredDocuments:
-    """`kbfleet.ports.StoredDocuments`."""
+class InMemoryBucketContents:
+    """`kbfleet.ports.BucketContents`."""
 
     def __init__(self) -> None:
         self._objects: dict[str, str] = {}
@@ -116,9 +116,9 @@ class InMemoryStoredDocuments:
     def delete(self, uri: str) -> None:
         self._objects.pop(uri, None)
 
-    def find(self, bucket: str, uri: str) -> StoredDocument | None:
+    def find(self, bucket: str, uri: str) -> BucketDocument | None:
         key_in(bucket, uri)
-        return StoredDocument(uri, self._objects[uri]) if uri in self._objects else None
+        return BucketDocument(uri, self._objects[uri]) if uri in self._objects else None
 
     def describe(self, bucket: str, uri: str) -> DocumentObject | None:
         key_in(bucket, uri)
@@ -202,7 +202,7 @@ class InMemoryIngestedDocuments:
         self._pages += 1
 
     def ingest(
-        self, data_source: DataSourceReference, bucket: str, documents: Sequence[StoredDocument], *, client_token: str
+        self, data_source: DataSourceReference, bucket: str, documents: Sequence[BucketDocument], *, client_token: str
     ) -> Sequence[IngestedDocument]:
         for document in documents:
             key_in(bucket, document.uri)

@@ -4,13 +4,13 @@ from tests.support.answerer import ScriptedAnswerer
 from tests.support.clock import FakeClock
 from tests.support.documents import InMemoryDocumentBuckets, InMemoryIndexCatalogue, InMemoryKnowledgeStore
 from tests.support.failed_documents import (
+    InMemoryBucketContents,
     InMemoryDocumentRetries,
     InMemoryFailedDocuments,
     InMemoryIngestedDocuments,
     InMemoryPassageSearch,
     InMemoryRetrievalProbe,
-    InMemoryStoredDocuments,
-    RecordingRetryTurns,
+    RecordingRetryRuns,
 )
 from tests.support.incidents import InMemoryIncidents, RecordingAlertChannel
 from tests.support.knowledge_bases import InMemoryKnowledgeBases, JobCourse, StartedJob
@@ -26,7 +26,7 @@ from tests.support.recorders import (
 )
 from tests.support.records import (
     InMemoryAskableTenantRecords,
-    InMemoryDocumentWalks,
+    InMemoryDocumentRounds,
     InMemoryJobHistory,
     InMemorySyncLedger,
     InMemoryTenantRecords,
@@ -41,9 +41,10 @@ __all__ = [
     "FailedTask",
     "FakeClock",
     "InMemoryAskableTenantRecords",
+    "InMemoryBucketContents",
     "InMemoryDocumentBuckets",
     "InMemoryDocumentRetries",
-    "InMemoryDocumentWalks",
+    "InMemoryDocumentRounds",
     "InMemoryExecutions",
     "InMemoryFailedDocuments",
     "InMemoryIncidents",
@@ -54,7 +55,6 @@ __all__ = [
     "InMemoryKnowledgeStore",
     "InMemoryPassageSearch",
     "InMemoryRetrievalProbe",
-    "InMemoryStoredDocuments",
     "InMemorySyncLedger",
     "InMemoryTenantRecords",
     "InMemoryTenantRegistry",
@@ -67,7 +67,7 @@ __all__ = [
     "RecordingAlertChannel",
     "RecordingAnnouncements",
     "RecordingDeadLetters",
-    "RecordingRetryTurns",
+    "RecordingRetryRuns",
     "RecordingTaskCallbacks",
     "RecordingTicks",
     "ScriptedAnswerer",

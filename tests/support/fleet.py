@@ -14,15 +14,16 @@ from kbfleet.domain.tenant import Reservation, Tenant
 from kbfleet.ports import Execution, KnowledgeStore
 from kbfleet.usecases import lifecycle, offboarding, provisioning
 from kbfleet.usecases.document_tracing import DocumentTracer
-from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
-from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobs
+from kbfleet.usecases.external_jobs import LOOK_BACK, ExternalJobs
+from kbfleet.usecases.failed_documents import FailureCollector, RetryRunner
 from kbfleet.usecases.ingestion import Scheduler, TickReport, note_changes, request_sync, stop_sync
 from kbfleet.usecases.isolation import IsolationLook
 from tests.support.fakes import (
     FakeClock,
+    InMemoryBucketContents,
     InMemoryDocumentBuckets,
     InMemoryDocumentRetries,
-    InMemoryDocumentWalks,
+    InMemoryDocumentRounds,
     InMemoryExecutions,
     InMemoryFailedDocuments,
     InMemoryIncidents,
@@ -32,7 +33,6 @@ from tests.support.fakes import (
     InMemoryKnowledgeStore,
     InMemoryPassageSearch,
     InMemoryRetrievalProbe,
-    InMemoryStoredDocuments,
     InMemorySyncLedger,
     InMemoryTenantRecords,
     InMemoryTenantRegistry,
@@ -43,7 +43,7 @@ from tests.support.fakes import (
     InMemoryUsageRecords,
     RecordingAnnouncements,
     RecordingDeadLetters,
-    RecordingRetryTurns,
+    RecordingRetryRuns,
     RecordingTaskCallbacks,
     RecordingTicks,
 )
@@ -65,7 +65,7 @@ class Fleet:
     records: InMemoryTenantRecords = field(init=False)
     history: InMemoryJobHistory = field(default_factory=InMemoryJobHistory)
     usage_keys: InMemoryUsageKeys = field(default_factory=InMemoryUsageKeys)
-    foreign_job_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
+    external_job_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     announcements: RecordingAnnouncements = field(default_factory=RecordingAnnouncements)
     callbacks: RecordingTaskCallbacks = field(default_factory=RecordingTaskCallbacks)
     usage_records: InMemoryUsageRecords = field(default_factory=InMemoryUsageRecords)
@@ -80,12 +80,12 @@ class Fleet:
     knowledge_bases: InMemoryKnowledgeBases = field(init=False)
     failed_documents: InMemoryFailedDocuments = field(default_factory=InMemoryFailedDocuments)
     document_retries: InMemoryDocumentRetries = field(default_factory=InMemoryDocumentRetries)
-    retry_turns: RecordingRetryTurns = field(default_factory=RecordingRetryTurns)
-    stored_documents: InMemoryStoredDocuments = field(default_factory=InMemoryStoredDocuments)
+    retry_runs: RecordingRetryRuns = field(default_factory=RecordingRetryRuns)
+    bucket_contents: InMemoryBucketContents = field(default_factory=InMemoryBucketContents)
     ingested_documents: InMemoryIngestedDocuments = field(init=False)
     isolation_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     retrieval_probe: InMemoryRetrievalProbe = field(default_factory=InMemoryRetrievalProbe)
-    document_walks: InMemoryDocumentWalks = field(default_factory=InMemoryDocumentWalks)
+    document_rounds: InMemoryDocumentRounds = field(default_factory=InMemoryDocumentRounds)
     passage_search: InMemoryPassageSearch = field(default_factory=InMemoryPassageSearch)
 
     def __post_init__(self) -> None:
@@ -116,14 +116,14 @@ class Fleet:
         )
 
     @property
-    def foreign_jobs(self) -> ForeignJobs:
-        return ForeignJobs(
+    def external_jobs(self) -> ExternalJobs:
+        return ExternalJobs(
             registry=self.registry,
             ledger=self.ledger,
             history=self.history,
             knowledge_bases=self.knowledge_bases,
             announcements=self.announcements,
-            rounds=self.foreign_job_rounds,
+            rounds=self.external_job_rounds,
             ticks=self.ticks,
             clock=self.clock,
             at_a_time=3,
@@ -136,21 +136,21 @@ class Fleet:
             registry=self.registry,
             failed_documents=self.failed_documents,
             ingested_documents=self.ingested_documents,
-            stored_documents=self.stored_documents,
+            bucket_contents=self.bucket_contents,
             announcements=self.announcements,
             clock=self.clock,
             names=NAMES,
         )
 
     @property
-    def retry_step(self) -> RetryStep:
-        return RetryStep(
+    def retry_runner(self) -> RetryRunner:
+        return RetryRunner(
             registry=self.registry,
             failed_documents=self.failed_documents,
             retries=self.document_retries,
             ingested_documents=self.ingested_documents,
-            stored_documents=self.stored_documents,
-            turns=self.retry_turns,
+            bucket_contents=self.bucket_contents,
+            runs=self.retry_runs,
             clock=self.clock,
             names=NAMES,
         )
@@ -164,7 +164,7 @@ class Fleet:
             knowledge_bases=self.knowledge_bases,
             ingested_documents=self.ingested_documents,
             passage_search=self.passage_search,
-            document_walks=self.document_walks,
+            document_rounds=self.document_rounds,
             incidents=self.incidents,
             announcements=self.announcements,
             rounds=self.isolation_rounds,
@@ -180,7 +180,7 @@ class Fleet:
             ledger=self.ledger,
             history=self.history,
             knowledge_bases=self.knowledge_bases,
-            stored_documents=self.stored_documents,
+            bucket_contents=self.bucket_contents,
             ingested_documents=self.ingested_documents,
             failed_documents=self.failed_documents,
             probe=self.retrieval_probe,

@@ -10,7 +10,7 @@ from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
 from kbfleet.domain.ingestion_job import JobStateChange
-from kbfleet.domain.isolation import DocumentWalk
+from kbfleet.domain.isolation import DocumentRound
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.sync import Priority, Sync, SyncState
@@ -19,7 +19,7 @@ from kbfleet.ports import Glance, JobPage, Recorded
 
 
 class InMemoryTenantRegistry:
-    """`kbfleet.ports.TenantRegistry`. `writes` counts what was stored, so that a test can tell a run that changed
+    """`kbfleet.ports.TenantRegistry`. `writes` counts what was stored, so that a test can recognize a run that changed
     nothing."""
 
     def __init__(self, *tenants: Tenant) -> None:
@@ -210,17 +210,17 @@ class InMemoryTenantRounds:
         self._position = to
 
 
-class InMemoryDocumentWalks:
-    """`kbfleet.ports.DocumentWalks`."""
+class InMemoryDocumentRounds:
+    """`kbfleet.ports.DocumentRounds`."""
 
     def __init__(self) -> None:
-        self._walks: dict[TenantId, DocumentWalk] = {}
+        self._rounds: dict[TenantId, DocumentRound] = {}
 
-    def find(self, tenant_id: TenantId) -> DocumentWalk | None:
-        return self._walks.get(tenant_id)
+    def find(self, tenant_id: TenantId) -> DocumentRound | None:
+        return self._rounds.get(tenant_id)
 
-    def save(self, tenant_id: TenantId, walk: DocumentWalk | None) -> None:
-        if walk is None:
-            self._walks.pop(tenant_id, None)
+    def save(self, tenant_id: TenantId, document_round: DocumentRound | None) -> None:
+        if document_round is None:
+            self._rounds.pop(tenant_id, None)
         else:
-            self._walks[tenant_id] = walk
+            self._rounds[tenant_id] = document_round

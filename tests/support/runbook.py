@@ -26,15 +26,15 @@ _PLACEHOLDER = re.compile(r"<[a-z][a-z ]*>")
 
 
 @dataclass(frozen=True)
-class Step:
+class Block:
     """Commands, one a line, and lines that they print."""
 
     commands: tuple[str, ...]
     printed: tuple[str, ...]
 
-    def filled(self, values: Mapping[str, str]) -> Step:
+    def filled(self, values: Mapping[str, str]) -> Block:
         """With placeholders replaced. Raises: ValueError when one is left."""
-        return Step(*(tuple(_filled(line, values) for line in lines) for lines in (self.commands, self.printed)))
+        return Block(*(tuple(_filled(line, values) for line in lines) for lines in (self.commands, self.printed)))
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,15 @@ class Page:
         _, *parts = _SECTION.split(self.text)
         return dict(zip(parts[::2], parts[1::2], strict=True))
 
-    def steps(self, section: str) -> list[Step]:
+    def blocks(self, section: str) -> list[Block]:
         found = _BLOCK.finditer(self.sections[section])
-        return [Step(_lines(match["commands"]), _lines(match["printed"] or "")) for match in found]
+        return [Block(_lines(match["commands"]), _lines(match["printed"] or "")) for match in found]
 
     @property
     def commands(self) -> Iterator[str]:
         for section in SECTIONS:
-            for step in self.steps(section):
-                yield from step.commands
+            for block in self.blocks(section):
+                yield from block.commands
 
 
 def pages() -> list[str]:

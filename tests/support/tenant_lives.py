@@ -115,7 +115,7 @@ class Lives:
         self.fleet.timeline.run_for(AN_HOUR)
         self.start_in_console(tenant_id)
         self.fleet.timeline.run_for(20)
-        self.fleet.invoke("FindForeignJobsFunction", sample("hourly", ""))  # records the first, adopts the second
+        self.fleet.invoke("FindExternalJobsFunction", sample("hourly", ""))  # records the first, adopts the second
         assert self.fleet.sync(tenant_id).job is not None
         self.fleet.settle(tenant_id)
 
@@ -123,7 +123,7 @@ class Lives:
         self.provisioned(tenant_id)
         self.upload_that_fails(tenant_id, "terms.md")
         self.collect(tenant_id)
-        self.sync(tenant_id)  # which mends it
+        self.sync(tenant_id)  # which repairs it
         self.collect(tenant_id)
         self.upload_that_fails(tenant_id, "prices.md")
         self.ingest_directly(tenant_id, "s3://somebody-elses/house.md")
@@ -313,7 +313,7 @@ class Lives:
         self.sync(tenant_id)
 
     def collect(self, tenant_id: str, **changes: Any) -> None:
-        """The bus tells of the tenant's last job."""
+        """The bus reports the tenant's last job."""
         published = [event for event in self.fleet.events if event["Detail"].get("tenant_id") == tenant_id]
         (*_, ended) = (event for event in published if event["Detail"].get("ingestion_job_id"))
         event = {"detail-type": ended["DetailType"], "detail": ended["Detail"] | changes}

@@ -135,7 +135,7 @@ class Strand:
 
     @property
     def wait(self) -> int:
-        """Numbers its waits, so that a wake-up meant for an earlier one can be told."""
+        """Numbers its waits, so that a wake-up meant for an earlier one can be recognized."""
         return self._wait
 
     def join(self) -> bool:
@@ -178,7 +178,7 @@ class Timeline:
         return self.clock.now()
 
     def spawn(self, name: str, work: Callable[[], object]) -> Strand:
-        """Begins a strand; it runs when its turn comes."""
+        """Begins a strand; it runs when it is the next."""
         strand = Strand(name, work, self)
         self._strands.append(strand)
         self._ready.append(strand)

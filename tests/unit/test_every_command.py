@@ -72,7 +72,7 @@ JOB = JobStateChangeDetail.from_domain(job_state_change())
 FAILED = FailedDocumentBody(
     uri="s3://b/[a].pdf", reason="no text", status=FailureStatus.FAILED, since=NOW, last_seen=NOW, times=1
 )
-RETRY = DocumentRetryBody(requested_at=NOW, ended_at=NOW, under_way=0, mended=1, failed=0, unanswered=0, stopped="")
+RETRY = DocumentRetryBody(requested_at=NOW, ended_at=NOW, under_way=0, fixed=1, failed=0, unanswered=0, stopped="")
 HOP = HopBody(
     hop=document_trace.HopName.OBJECT, verdict=document_trace.Verdict.BROKEN, finding="It is gone.", advice="Upload it."
 )
@@ -358,7 +358,7 @@ def test_a_failure_is_one_sentence_and_its_kind_decides_the_exit_code(
     monkeypatch.setattr(FleetStack, "named", fail)
     result = run(name, *SAMPLES[name].arguments, *as_json)
     assert (result.exit_code, result.stdout) == (exit_code, "")
-    (sentence,) = (line for line in result.stderr.splitlines() if not line.startswith("  "))  # others tell the progress
+    (sentence,) = (line for line in result.stderr.splitlines() if not line.startswith("  "))  # others show the progress
     assert sentence.startswith("✗ ")
 
 

@@ -44,7 +44,7 @@ class Jobs:
         self.fleet.registry.create(tenant())
         self.number = 0
         for uri in (A, B, C):
-            self.fleet.stored_documents.put(uri)
+            self.fleet.bucket_contents.put(uri)
 
     def ended(
         self,
@@ -99,7 +99,7 @@ class TestCollecting:
         assert jobs.fleet.announcements.failure_reports == [report]
         assert jobs.fleet.ingested_documents.pages_read == 0  # nothing is looked for that is known
 
-    def test_a_job_without_failures_of_a_tenant_without_any_is_nothing_to_tell(self, jobs: Jobs) -> None:
+    def test_a_job_without_failures_of_a_tenant_without_any_is_nothing_to_report(self, jobs: Jobs) -> None:
         assert jobs.collected() is None
         assert jobs.fleet.announcements.failure_reports == []
 
@@ -108,13 +108,13 @@ class TestCollecting:
         jobs.fleet.ingested_documents.set(A, IngestedStatus.INDEXED)
         report = jobs.report({B: NO_TEXT})
         assert set(jobs.failing) == {B}
-        assert (report.mended, report.again, report.new) == (1, 1, 0)
+        assert (report.fixed, report.again, report.new) == (1, 1, 0)
 
     def test_a_document_that_is_gone_from_the_bucket_leaves_the_list(self, jobs: Jobs) -> None:
         jobs.collected({A: NO_TEXT})
-        jobs.fleet.stored_documents.delete(A)
+        jobs.fleet.bucket_contents.delete(A)
         jobs.fleet.ingested_documents.forget(A)
-        assert jobs.report().mended == 1
+        assert jobs.report().fixed == 1
         assert not jobs.failing
 
     def test_a_document_that_a_later_job_does_not_try_stays_and_is_no_news(self, jobs: Jobs) -> None:
@@ -131,20 +131,20 @@ class TestCollecting:
         jobs.fleet.ingested_documents.forget(A)
         jobs.collected()
         assert set(jobs.failing) == {A}
-        jobs.fleet.stored_documents.put(A, "2")
+        jobs.fleet.bucket_contents.put(A, "2")
         jobs.collected(outcome=Outcome.FAILED)
         assert set(jobs.failing) == {A}
         jobs.collected()
         assert not jobs.failing
 
-    def test_the_same_end_told_again_says_and_changes_nothing_else(self, jobs: Jobs) -> None:
+    def test_the_same_end_reported_again_says_and_changes_nothing_else(self, jobs: Jobs) -> None:
         end = jobs.ended({A: NO_TEXT})
         first = jobs.fleet.failure_collector.collect(end)
         before = jobs.failing
         assert jobs.fleet.failure_collector.collect(end) == first
         assert jobs.failing == before
 
-    def test_an_end_that_is_told_late_does_not_bring_back_what_was_mended_since(self, jobs: Jobs) -> None:
+    def test_an_end_that_is_reported_late_does_not_bring_back_what_was_fixed_since(self, jobs: Jobs) -> None:
         late = jobs.ended({A: NO_TEXT})
         jobs.fleet.clock.advance(60)
         jobs.fleet.ingested_documents.set(A, IngestedStatus.INDEXED)
@@ -236,12 +236,14 @@ class TestWhetherAJobNamesAll:
     )
     def test_by_its_counts(self, failed: int, reasons: tuple[FailureReason, ...], all_named: bool) -> None:
         job = job_state_change(outcome=Outcome.DEGRADED, statistics=Statistics(failed=failed), failure_reasons=reasons)
-        documents = Jobs().fleet.stored_documents
+        documents = Jobs().fleet.bucket_contents
         assert documents_named_by(job, NAMES.bucket(ACME), documents).all is all_named
 
 
 class TestSettingAside:
-    def test_a_document_is_set_aside_after_so_many_jobs_in_a_row_told_once_and_then_no_news(self, jobs: Jobs) -> None:
+    def test_a_document_is_set_aside_after_so_many_jobs_in_a_row_reported_once_and_then_no_news(
+        self, jobs: Jobs
+    ) -> None:
         reports = [jobs.report({A: NO_TEXT}) for _ in range(SET_ASIDE_AFTER + 2)]
         assert [(r.new, r.again, r.set_aside_now, r.set_aside, r.newsworthy) for r in reports] == [
             (1, 0, 0, 0, True),
@@ -256,7 +258,7 @@ class TestSettingAside:
     def test_another_object_in_its_place_is_a_new_chance(self, jobs: Jobs) -> None:
         for _ in range(SET_ASIDE_AFTER):
             jobs.collected({A: NO_TEXT})
-        jobs.fleet.stored_documents.put(A, "2")
+        jobs.fleet.bucket_contents.put(A, "2")
         report = jobs.report({A: NO_TEXT})
         assert (jobs.failing[A].status, jobs.failing[A].times, report.new) == (FailureStatus.FAILED, 1, 1)
 
@@ -270,15 +272,15 @@ class TestSettingAside:
     def test_a_failure_that_nobody_can_explain_is_always_news(self, jobs: Jobs) -> None:
         assert jobs.report(failed=1).newsworthy
 
-    def test_a_job_that_failed_as_a_whole_is_told_by_itself(self, jobs: Jobs) -> None:
+    def test_a_job_that_failed_as_a_whole_is_reported_by_itself(self, jobs: Jobs) -> None:
         assert not jobs.report({A: NO_TEXT}, outcome=Outcome.FAILED).newsworthy
         assert set(jobs.failing) == {A}
 
     @given(st.lists(st.tuples(st.integers(0, 30), st.sampled_from(["1", "2", None])), max_size=30))
-    def test_ends_in_any_order_and_repeated_make_each_news_once(self, told: list[tuple[int, str | None]]) -> None:
+    def test_ends_in_any_order_and_repeated_make_each_news_once(self, reported: list[tuple[int, str | None]]) -> None:
         known: FailedDocument | None = None
         news: dict[datetime, News] = {}
-        for minute, revision in told:
+        for minute, revision in reported:
             at = START + timedelta(minutes=minute)
             after = seen_failing(known, Sighting(A, NO_TEXT), revision, at)
             assert known is None or after.last_seen >= known.last_seen
@@ -294,14 +296,14 @@ class TestSettingAside:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[tuple[str, str]]:
-    """What happens to documents, in order: one fails in a job, is changed, mended, or deleted."""
-    acts = st.sampled_from(["fail", "change", "mend", "delete", "late", "again", "job"])
+    """What happens to documents, in order: one fails in a job, is changed, fixed, or deleted."""
+    acts = st.sampled_from(["fail", "change", "fix", "delete", "late", "again", "job"])
     return draw(st.lists(st.tuples(acts, st.sampled_from([A, B, C])), max_size=25))
 
 
 @settings(max_examples=150, deadline=None)
 @given(histories())
-def test_whatever_happens_what_fails_is_in_the_list_what_is_mended_is_not_and_nothing_is_told_twice(
+def test_whatever_happens_what_fails_is_in_the_list_what_is_fixed_is_not_and_nothing_is_reported_twice(
     history: list[tuple[str, str]],
 ) -> None:
     jobs = Jobs()
@@ -311,17 +313,17 @@ def test_whatever_happens_what_fails_is_in_the_list_what_is_mended_is_not_and_no
     for act, uri in history:
         match act:
             case "fail":
-                jobs.fleet.stored_documents.put(uri, str(revisions[uri]))
+                jobs.fleet.bucket_contents.put(uri, str(revisions[uri]))
                 failing.add(uri)
             case "change":
                 revisions[uri] += 1
-                jobs.fleet.stored_documents.put(uri, str(revisions[uri]))
-            case "mend":
+                jobs.fleet.bucket_contents.put(uri, str(revisions[uri]))
+            case "fix":
                 jobs.fleet.clock.advance(1)
                 jobs.fleet.ingested_documents.set(uri, IngestedStatus.INDEXED)
                 failing.discard(uri)
             case "delete":
-                jobs.fleet.stored_documents.delete(uri)
+                jobs.fleet.bucket_contents.delete(uri)
                 jobs.fleet.ingested_documents.forget(uri)
                 failing.discard(uri)
             case "late":
@@ -331,9 +333,9 @@ def test_whatever_happens_what_fails_is_in_the_list_what_is_mended_is_not_and_no
         ends.append(jobs.ended(dict.fromkeys(sorted(failing), NO_TEXT)))
         jobs.fleet.failure_collector.collect(ends[-1])
         assert set(jobs.failing) == failing
-    told: dict[str, FailureReport] = {}
+    reported: dict[str, FailureReport] = {}
     for report in jobs.fleet.announcements.failure_reports:
-        earlier = told.setdefault(report.identity, report)
+        earlier = reported.setdefault(report.identity, report)
         assert set(report.documents) <= set(earlier.documents)
 
 
@@ -343,20 +345,20 @@ class Retrying(Jobs):
             ACME,
             registry=self.fleet.registry,
             retries=self.fleet.document_retries,
-            turns=self.fleet.retry_turns,
+            runs=self.fleet.retry_runs,
             clock=self.fleet.clock,
         )
 
-    def step(self) -> DocumentRetry | None:
-        tenant_id, version = self.fleet.retry_turns.waiting.pop(0)
-        return self.fleet.retry_step.take(tenant_id, version)
+    def run(self) -> DocumentRetry | None:
+        tenant_id, version = self.fleet.retry_runs.waiting.pop(0)
+        return self.fleet.retry_runner.run(tenant_id, version)
 
     def finished(self, *, at_most: int = 500) -> DocumentRetry:
         retry = None
         for _ in range(at_most):
-            if not self.fleet.retry_turns.waiting:
+            if not self.fleet.retry_runs.waiting:
                 break
-            retry = self.step()
+            retry = self.run()
             self.fleet.clock.advance(5)
         assert retry is not None
         assert retry.ended_at is not None
@@ -364,7 +366,7 @@ class Retrying(Jobs):
 
     def fail(self, *uris: str) -> None:
         for uri in uris:
-            self.fleet.stored_documents.put(uri)
+            self.fleet.bucket_contents.put(uri)
         self.collected(dict.fromkeys(uris, NO_TEXT))
 
 
@@ -381,7 +383,7 @@ class TestRetrying:
         retrying.fleet.ingested_documents.outcomes[B] = IngestedStatus.FAILED
         retrying.request()
         retry = retrying.finished()
-        assert (retry.mended, retry.failed, retry.unanswered, retry.stopped) == (1, 1, 0, "")
+        assert (retry.fixed, retry.failed, retry.unanswered, retry.stopped) == (1, 1, 0, "")
         assert {uri: document.reason for uri, document in retrying.failing.items()} == {B: "still"}
         assert retrying.failing[B].times == 1  # in jobs
 
@@ -390,25 +392,25 @@ class TestRetrying:
         for first in range(0, len(uris), 30):
             retrying.fail(*uris[first : first + 30])  # as many as one reason has room for
         retrying.request()
-        step = retrying.step()
-        assert step is not None
-        assert len(step.under_way) == 50
+        retry = retrying.run()
+        assert retry is not None
+        assert len(retry.under_way) == 50
         retry = retrying.finished()
-        assert retry.mended == 123
+        assert retry.fixed == 123
         batches = retrying.fleet.ingested_documents.batches
         assert sorted(uri for batch in batches for uri in batch) == sorted(uris)
         assert max(map(len, batches)) == 10
 
     def test_an_empty_list_is_done_at_once(self, retrying: Retrying) -> None:
         retrying.request()
-        assert retrying.finished().mended == 0
+        assert retrying.finished().fixed == 0
 
     def test_a_request_while_one_is_under_way_joins_it(self, retrying: Retrying) -> None:
         retrying.fail(A)
         first = retrying.request()
-        retrying.step()
+        retrying.run()
         assert retrying.request().retry_id == first.retry_id
-        assert len(retrying.fleet.retry_turns.waiting) == 1
+        assert len(retrying.fleet.retry_runs.waiting) == 1
         retrying.finished()
         retrying.fleet.clock.advance(1)
         assert retrying.request().retry_id != first.retry_id
@@ -419,7 +421,7 @@ class TestRetrying:
         retrying.fleet.ingested_documents.refused = {uris[3]}
         retrying.request()
         retry = retrying.finished()
-        assert (retry.mended, retry.failed) == (9, 1)
+        assert (retry.fixed, retry.failed) == (9, 1)
         assert retrying.failing[uris[3]].reason == "The document is not acceptable."
 
     def test_not_now_is_tried_again_in_the_next_step(self, retrying: Retrying) -> None:
@@ -427,17 +429,17 @@ class TestRetrying:
         retrying.fleet.ingested_documents.busy = True
         retrying.request()
         for _ in range(3):
-            step = retrying.step()
-            assert step is not None
-            assert step.ended_at is None
+            retry = retrying.run()
+            assert retry is not None
+            assert retry.ended_at is None
         retrying.fleet.ingested_documents.busy = False
-        assert retrying.finished().mended == 1
+        assert retrying.finished().fixed == 1
 
     def test_a_document_that_is_gone_is_not_sent_and_leaves_the_list(self, retrying: Retrying) -> None:
         retrying.fail(A)
-        retrying.fleet.stored_documents.delete(A)
+        retrying.fleet.bucket_contents.delete(A)
         retrying.request()
-        assert retrying.finished().mended == 1
+        assert retrying.finished().fixed == 1
         assert retrying.fleet.ingested_documents.batches == []
         assert not retrying.failing
 
@@ -447,25 +449,25 @@ class TestRetrying:
         retrying.request()
         began = retrying.fleet.clock.now()
         retry = retrying.finished()
-        assert (retry.mended, retry.failed, retry.unanswered) == (0, 0, 1)
+        assert (retry.fixed, retry.failed, retry.unanswered) == (0, 0, 1)
         assert ANSWER_WITHIN <= retrying.fleet.clock.now() - began < ANSWER_WITHIN + timedelta(minutes=1)
         assert set(retrying.failing) == {A}
 
     def test_a_tenant_that_is_taken_out_of_service_is_left_alone(self, retrying: Retrying) -> None:
         retrying.fail(A)
         retrying.request()
-        retrying.step()
+        retrying.run()
         retrying.fleet.registry.replace(tenant(status=TenantStatus.SUSPENDED), fence=1)
         assert "suspended" in retrying.finished().stopped
         with pytest.raises(TenantSuspended):
             retrying.request()
 
-    def test_a_step_that_is_told_twice_is_taken_once(self, retrying: Retrying) -> None:
+    def test_a_run_that_is_requested_twice_is_made_once(self, retrying: Retrying) -> None:
         retrying.fail(A)
         version = retrying.request().version
-        first = retrying.step()
-        assert retrying.fleet.retry_step.take(ACME, version) == first
-        assert len(retrying.fleet.retry_turns.waiting) == 1
+        first = retrying.run()
+        assert retrying.fleet.retry_runner.run(ACME, version) == first
+        assert len(retrying.fleet.retry_runs.waiting) == 1
         assert len(retrying.fleet.ingested_documents.batches) == 1
 
     def test_a_step_that_died_before_it_asked_for_the_next_one_does_so_when_it_is_repeated(
@@ -473,20 +475,20 @@ class TestRetrying:
     ) -> None:
         retrying.fail(A)
         version = retrying.request().version
-        retrying.fleet.retry_turns.waiting.clear()
+        retrying.fleet.retry_runs.waiting.clear()
         with monkeypatch.context() as dying:
-            dying.setattr(retrying.fleet.retry_turns, "request", lambda _retry: 1 / 0)
+            dying.setattr(retrying.fleet.retry_runs, "request", lambda _retry: 1 / 0)
             with pytest.raises(ZeroDivisionError):
-                retrying.fleet.retry_step.take(ACME, version)
-        retrying.fleet.retry_step.take(ACME, version)
-        assert retrying.finished().mended == 1
+                retrying.fleet.retry_runner.run(ACME, version)
+        retrying.fleet.retry_runner.run(ACME, version)
+        assert retrying.finished().fixed == 1
 
     def test_nothing_comes_back_after_the_tenants_records_are_deleted(self, retrying: Retrying) -> None:
-        assert retrying.fleet.retry_step.take(ACME, 1) is None
+        assert retrying.fleet.retry_runner.run(ACME, 1) is None
         assert retrying.fleet.document_retries.find(ACME) is None
 
     def test_a_retry_that_has_ended_takes_no_more_steps(self, retrying: Retrying) -> None:
         retrying.request()
         ended = retrying.finished()
-        assert retrying.fleet.retry_step.take(ACME, ended.version) == replace(ended)
-        assert not retrying.fleet.retry_turns.waiting
+        assert retrying.fleet.retry_runner.run(ACME, ended.version) == replace(ended)
+        assert not retrying.fleet.retry_runs.waiting

@@ -1,4 +1,4 @@
-"""What makes an incident, and what people are told of it: once each, however often and in whatever order it is said."""
+"""What makes an incident, and which notices people get: each once, however often and in whatever order it is seen."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ class Office:
     def takes(self, *signals: Signal) -> None:
         for signal in signals:
             for identity in self.desk.record(signal):
-                self.desk.tell(identity)
+                self.desk.notify(identity)
 
-    def takes_until_told(self, signals: Sequence[Signal]) -> None:
-        """As a queue does: what could not be told is offered again."""
+    def takes_until_reported(self, signals: Sequence[Signal]) -> None:
+        """As a queue does: what could not be delivered is offered again."""
         waiting = list(signals)
         for _ in range(1_000):
             left = []
@@ -75,7 +75,7 @@ class Office:
                 return
             waiting = left
             self.clock.advance(180)
-        raise AssertionError("never told")
+        raise AssertionError("never reported")
 
     def forgets(self, subject: str, minutes: float) -> None:
         forget(TenantId(subject), incidents=self.incidents, now=at(minutes))
@@ -125,7 +125,7 @@ class TestOneTenant:
         assert (first.alert.severity, first.shown.severity) == (Severity.BROKEN, Severity.RECOVERED)
         assert dict(first.shown.facts)["Over since"] == "2026-11-02 09:30:00 UTC"
 
-    def test_what_is_over_when_it_is_heard_of_is_told_in_one_message(self, office: Office) -> None:
+    def test_what_is_over_when_it_is_heard_of_is_reported_in_one_message(self, office: Office) -> None:
         office.takes(well("acme", 5), broken("acme", 0))
         assert office.titles == ["Over: acme: ingestion failed"]
 
@@ -143,7 +143,7 @@ class TestOneTenant:
         office.takes(replace(broken("acme", 0), concern=Concern.PROVISIONING), well("acme", 5))
         assert len(office.titles) == 1
 
-    def test_new_documents_that_fail_are_told_of_although_others_do_already(self, office: Office) -> None:
+    def test_new_documents_that_fail_are_reported_although_others_do_already(self, office: Office) -> None:
         office.takes(broken("acme", 0, news=True), broken("acme", 5), broken("acme", 9, news=True))
         assert office.titles == ["acme: ingestion failed", "More of it: acme: ingestion failed"]
 
@@ -157,7 +157,7 @@ class TestManyTenants:
         for start in range(0, len(signals), at_once):
             found = {name for signal in signals[start : start + at_once] for name in webhook.desk.record(signal)}
             for identity in found:
-                webhook.desk.tell(identity)
+                webhook.desk.notify(identity)
         assert len(webhook.titles) <= 3
         assert webhook.titles[-1] == "Over: 200 tenants: the service role cannot read from S3"
 
@@ -173,7 +173,7 @@ class TestManyTenants:
         office.takes(well("sakura", 3))
         assert office.titles[-1] == "Over: 2 tenants: the service role cannot read from S3"
 
-    def test_the_message_names_those_that_are_still_broken_and_mends_only_them(self, thread: Office) -> None:
+    def test_the_message_names_those_that_are_still_broken_and_repairs_only_them(self, thread: Office) -> None:
         thread.takes(broken("acme", 0), broken("sakura", 1), broken("zen", 1), well("acme", 2))
         shown = thread.channel.roots[0].shown
         assert dict(shown.facts)["Still broken"] == "2 of 3: sakura, zen"
@@ -197,7 +197,7 @@ class TestComingAndGoing:
         thread.takes(broken("acme", 0), well("acme", 10), broken("acme", later))
         assert len(thread.channel.roots) == 2
 
-    def test_from_the_third_return_on_only_doublings_are_told(self, office: Office) -> None:
+    def test_from_the_third_return_on_only_doublings_are_reported(self, office: Office) -> None:
         for number in range(50):
             office.takes(broken("acme", 4 * number), well("acme", 4 * number + 2))
         assert len(office.incidents.all) == 1
@@ -206,7 +206,7 @@ class TestComingAndGoing:
 
 
 class TestTrouble:
-    def test_what_is_not_taken_is_told_when_it_is_offered_again(self, office: Office) -> None:
+    def test_what_is_not_taken_learns_when_it_is_offered_again(self, office: Office) -> None:
         office.channel.down = True
         with pytest.raises(AlertNotDelivered):
             office.takes(broken("acme", 0))
@@ -214,7 +214,9 @@ class TestTrouble:
         office.takes(broken("acme", 0))
         assert len(office.titles) == 1
 
-    def test_what_began_and_ended_while_nobody_could_be_told_is_told_at_once_and_whole(self, office: Office) -> None:
+    def test_what_began_and_ended_while_nobody_could_be_reported_is_reported_at_once_and_whole(
+        self, office: Office
+    ) -> None:
         office.channel.down = True
         for signal in (broken("acme", 0), well("acme", 5)):
             with pytest.raises(AlertNotDelivered):
@@ -243,11 +245,11 @@ class TestTrouble:
             raise Died
 
         with patch.object(thread.channel, "post", post_and_die), pytest.raises(Died):
-            thread.desk.tell(identity)
+            thread.desk.notify(identity)
         with pytest.raises(AlertNotDelivered, match="by another"):
-            thread.desk.tell(identity)
+            thread.desk.notify(identity)
         thread.clock.advance(CLAIM.total_seconds())
-        thread.desk.tell(identity)
+        thread.desk.notify(identity)
         assert len(thread.channel.posts) == 1
 
     def test_whoever_writes_in_between_is_not_overwritten(self, office: Office) -> None:
@@ -261,7 +263,7 @@ class TestTrouble:
         (incident,) = office.incidents.all.values()
         assert set(incident.affected) == {"acme", "sakura"}
 
-    def test_a_signal_that_arrives_while_one_is_told_of_is_told_next(self, thread: Office) -> None:
+    def test_a_signal_that_arrives_while_one_is_reported_is_reported_next(self, thread: Office) -> None:
         (identity,) = thread.desk.record(broken("acme", 0))
         posting = thread.channel.post
 
@@ -270,7 +272,7 @@ class TestTrouble:
             return posting(alert, reply_to=reply_to)
 
         with patch.object(thread.channel, "post", post):
-            thread.desk.tell(identity)
+            thread.desk.notify(identity)
         assert thread.titles == ["acme: ingestion failed", "Over: acme: ingestion failed"]
 
     def test_contention_that_does_not_end_is_the_callers_to_handle(self, office: Office) -> None:
@@ -305,7 +307,9 @@ def leaking(subject: str, minutes: float, cause: RootCause = S3) -> Signal:
 
 
 class TestForgetting:
-    def test_an_incident_that_only_it_was_in_has_only_whose_it_was_and_is_told_to_be_over(self, office: Office) -> None:
+    def test_an_incident_that_only_it_was_in_has_only_whose_it_was_and_is_reported_to_be_over(
+        self, office: Office
+    ) -> None:
         office.takes(leaking("acme", 0, OWN))
         office.forgets("acme", 10)
         assert "secret" not in repr(office.incidents.all)
@@ -390,7 +394,7 @@ class TestForgetting:
         office.forgets("acme", 15)
         assert {incident: without_course(found) for incident, found in office.incidents.all.items()} == before
         office.takes(well("acme", 20))
-        assert all(incident.step(DEPLOYMENT) is None for incident in office.incidents.all.values())
+        assert all(incident.notice(DEPLOYMENT) is None for incident in office.incidents.all.values())
 
     def test_an_alarm_of_that_name_is_left_alone(self, office: Office) -> None:
         office.takes(replace(broken("acme", 0), concern=Concern.ALARM))
@@ -448,8 +452,8 @@ def final(office: Office) -> dict[str, Incident]:
 
 
 def without_course(incident: Incident) -> Incident:
-    """What does not depend on who told of it when, and when it was stored."""
-    return replace(incident, told=None, version=0)
+    """What does not depend on who reported it when, and when it was stored."""
+    return replace(incident, notified=None, version=0)
 
 
 @settings(max_examples=40, deadline=None)
@@ -473,7 +477,7 @@ def test_a_thousand_deliveries_out_of_order_make_what_the_events_make_once_and_i
     # Incidents of two causes can have one title.
     shown = Counter((post.shown.title, post.shown.facts) for post in stormy.channel.roots)
     assert shown == Counter((post.shown.title, post.shown.facts) for post in orderly.channel.roots)
-    # What has happened once is told of once.
+    # What has happened once is reported once.
     identities = [alert.identity for alert in stormy.channel.sent]
     assert len(set(identities)) == len(identities)
 
@@ -522,7 +526,7 @@ def test_notifiers_that_work_at_once_agree(storm: tuple[list[Signal], list[Signa
     assert len(office.channel.roots) == len(office.incidents.all)
     identities = [alert.identity for alert in office.channel.sent]
     assert len(set(identities)) == len(identities)
-    assert all(incident.step(DEPLOYMENT) is None for incident in office.incidents.all.values())
+    assert all(incident.notice(DEPLOYMENT) is None for incident in office.incidents.all.values())
 
 
 @settings(max_examples=30, deadline=None)
@@ -535,7 +539,7 @@ def test_a_channel_that_fails_for_an_hour_in_every_way_loses_and_doubles_nothing
 ) -> None:
     happening, arriving = storm
     office = Office(RecordingAlertChannel(weather=weather))
-    office.takes_until_told(arriving[:200] + happening)
+    office.takes_until_reported(arriving[:200] + happening)
     assert {cause: set(incident.affected) for cause, incident in final(office).items()} == {
         cause: hit for cause, (hit, _) in expected(happening).items()
     }
@@ -543,8 +547,8 @@ def test_a_channel_that_fails_for_an_hour_in_every_way_loses_and_doubles_nothing
     identities = [alert.identity for alert in office.channel.sent]
     assert len(set(identities)) == len(identities)
     for incident in office.incidents.all.values():
-        assert incident.told
-        assert incident.step(DEPLOYMENT) is None
+        assert incident.notified
+        assert incident.notice(DEPLOYMENT) is None
         (root,) = (post for post in office.channel.roots if post.alert.identity.startswith(f"{incident.identity}/"))
         assert root.shown.title == incident.message(DEPLOYMENT).title
         # In order: the notices of an incident are numbered as they were made.
@@ -586,6 +590,6 @@ def test_the_others_go_on_as_if_the_one_that_is_forgotten_had_never_been_there(
     } == expected(left)
     assert all(incident.evidence.subject != "acme" for incident in office.incidents.all.values())
     for incident in office.incidents.all.values():
-        assert incident.step(DEPLOYMENT) is None
+        assert incident.notice(DEPLOYMENT) is None
         words = [post for post in office.channel.roots if post.alert.identity.startswith(f"{incident.identity}/")]
         assert [post.shown.severity for post in words] == [Severity.BROKEN if incident.open else Severity.RECOVERED]

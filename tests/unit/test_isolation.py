@@ -1,4 +1,4 @@
-"""A breach is heard: what is not a tenant's own is found, told of once, and over when somebody has looked."""
+"""A breach is heard: what is not a tenant's own is found, reported once, and over when somebody has looked."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def add_in_console(fleet: Fleet, name: str = "quick-test") -> DataSource:
     )
 
 
-def told(fleet: Fleet) -> IncidentDesk:
+def reported(fleet: Fleet) -> IncidentDesk:
     """Has everything that was published so far recorded."""
     desk = IncidentDesk(fleet.incidents, RecordingAlertChannel(), fleet.clock, DEPLOYMENT)
     for breach in fleet.announcements.breaches:
@@ -83,12 +83,12 @@ def told(fleet: Fleet) -> IncidentDesk:
 
 def open_breach(fleet: Fleet) -> None:
     fleet.announcements.isolation_breached(Breach(ACME, ANSWER, ("knowledge base KB",), fleet.clock.now()))
-    told(fleet)
+    reported(fleet)
     fleet.clock.advance(1)
 
 
 def is_open(fleet: Fleet) -> bool:
-    told(fleet)
+    reported(fleet)
     return not fleet.incidents.timeline("acme", Concern.ISOLATION).settled
 
 
@@ -206,7 +206,7 @@ class TestADataSourceOfOursThatReadsAnothersBucket:
         assert (entry.job, entry.state, len(fleet.knowledge_bases.jobs)) == (None, SyncState.IDLE, 1)
         assert not entry.has_synced(own(fleet).data_source_id)
 
-    def test_whoever_asks_for_a_sync_is_told_what_to_do_and_changes_are_noted(self, fleet: Fleet) -> None:
+    def test_whoever_asks_for_a_sync_learns_what_to_do_and_changes_are_noted(self, fleet: Fleet) -> None:
         look(fleet)
         with pytest.raises(TenantNotActive, match="kbfleet tenant add acme"):
             fleet.request(ACME)
@@ -258,7 +258,7 @@ class TestARound:
     def test_what_time_did_not_suffice_for_is_said_and_comes_next(self, fleet: Fleet) -> None:
         add_in_console(fleet)
         assert look(fleet, within=timedelta(0)).not_looked_into == 1
-        assert look(fleet, within=timedelta(0)).findings == ()  # sakura's turn
+        assert look(fleet, within=timedelta(0)).findings == ()  # sakura's
         assert len(look(fleet, within=timedelta(0)).findings) == 1
 
     def test_a_tenant_can_be_first_wherever_the_round_is(self, fleet: Fleet) -> None:
@@ -267,7 +267,7 @@ class TestARound:
         found = look(fleet, first=ACME, within=timedelta(0))
         assert (len(found.findings), found.not_looked_into) == (1, 1)
 
-    def test_one_that_cannot_be_looked_into_keeps_nobody_from_its_turn_and_is_not_called_well(
+    def test_one_that_cannot_be_looked_into_holds_up_nobody_and_is_not_called_well(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fleet.clock.advance(1)
@@ -339,7 +339,7 @@ class TestWhenItIsOver:
         assert fleet.ingested_documents.pages_read == 3 * MAX_DOCUMENT_PAGES
         # What was seen since the list was begun is not answered by it.
         assert [verified.occurred_at for verified in fleet.announcements.verifications] == [began]
-        assert fleet.document_walks.find(ACME) is None
+        assert fleet.document_rounds.find(ACME) is None
 
     def test_whatever_is_seen_while_a_long_list_is_read_begins_it_anew(self, fleet: Fleet) -> None:
         self.has_documents(fleet, 2 * MAX_DOCUMENT_PAGES)
@@ -361,9 +361,9 @@ class TestWhenItIsOver:
         self.has_documents(fleet, 2 * MAX_DOCUMENT_PAGES)
         open_breach(fleet)
         look(fleet)
-        walk = fleet.document_walks.find(ACME)
-        assert walk is not None
-        fleet.document_walks.save(ACME, replace(walk, data_source_id="DSANOTHER0"))
+        document_round = fleet.document_rounds.find(ACME)
+        assert document_round is not None
+        fleet.document_rounds.save(ACME, replace(document_round, data_source_id="DSANOTHER0"))
         fleet.clock.advance(60)
         assert self.looks(fleet) == 2
 
@@ -406,7 +406,7 @@ class TestWhenItIsOver:
 
     def test_credentials_that_still_open_nothing_end_nothing(self, fleet: Fleet) -> None:
         fleet.announcements.isolation_breached(Breach(ACME, CREDENTIALS, ("knowledge base KB",), fleet.clock.now()))
-        told(fleet)
+        reported(fleet)
         fleet.clock.advance(1)
         fleet.passage_search.refusal = AccessRefused("not authorized to perform: bedrock:Retrieve")
         look(fleet)
@@ -427,7 +427,7 @@ class TestWhenItIsOver:
         assert "secret" not in f"{finding} {fleet.announcements.breaches}"
         assert is_open(fleet)
 
-    def test_a_search_that_cannot_tell_ends_nothing(self, fleet: Fleet) -> None:
+    def test_a_search_that_cannot_answer_ends_nothing(self, fleet: Fleet) -> None:
         fleet.passage_search.whole = False
         open_breach(fleet)
         assert not look(fleet).findings
@@ -470,11 +470,11 @@ class TestTheIncident:
     def test_a_hundred_refused_answers_and_what_a_look_finds_are_one_incident_and_one_message(self) -> None:
         desk, channel, _ = self.desk()
         (identity,) = self.hear(desk, *map(self.breach, range(100)), self.breach(100, RESOURCES))
-        desk.tell(identity)
+        desk.notify(identity)
         assert self.hear(desk, *map(self.breach, range(101, 110))) == {identity}
-        desk.tell(identity)
+        desk.notify(identity)
         (message,) = channel.sent
-        assert message.title == "acme: something of somebody else is within its reach"
+        assert message.title == "acme: something within its reach is not its own"
         assert "kbfleet tenant add acme" in message.command
 
     def test_more_than_are_kept_neither_move_its_beginning_nor_grow_the_record(self) -> None:
@@ -516,17 +516,17 @@ class TestTheIncident:
         (identity,) = self.hear(
             desk, self.breach(0, CREDENTIALS), self.breach(1, CREDENTIALS, SAKURA), self.breach(2, RESOURCES)
         )
-        desk.tell(identity)
+        desk.notify(identity)
         assert channel.sent[0].title == "2 tenants: credentials do not open the knowledge bases that the records name"
 
-    def test_its_end_is_told_once(self) -> None:
+    def test_its_end_is_reported_once(self) -> None:
         desk, channel, _ = self.desk()
         (identity,) = self.hear(desk, self.breach(0))
-        desk.tell(identity)
+        desk.notify(identity)
         for _ in range(2):
             for signal in signals.of_isolation_verified(IsolationVerified(ACME, START + timedelta(minutes=5))):
                 desk.record(signal)
-            desk.tell(identity)
+            desk.notify(identity)
         assert [alert.identity.rsplit("/", 1)[-1] for alert in channel.sent] == ["0", "1"]
         assert channel.sent[-1].title.startswith("Over: acme")
 

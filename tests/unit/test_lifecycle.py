@@ -87,7 +87,7 @@ class TestSuspending:
         with pytest.raises(TenantSuspended, match="kbfleet tenant resume acme"):
             fleet.request(ACME)
 
-    def test_a_task_that_waits_for_a_sync_is_told(self, fleet: Fleet) -> None:
+    def test_a_task_that_waits_for_a_sync_is_reported(self, fleet: Fleet) -> None:
         fleet.ledger.save(fleet.ledger.find(ACME).requested(START, 0, "token"))  # type: ignore[arg-type]
         fleet.suspend(ACME)
         assert isinstance(fleet.callbacks.answer("token"), FailedTask)
@@ -100,7 +100,7 @@ class TestSuspending:
         with pytest.raises(TenantBusy, match=EXECUTION):
             fleet.suspend(ACME)
 
-    def test_an_unknown_tenant_is_told(self) -> None:
+    def test_an_unknown_tenant_is_reported(self) -> None:
         with pytest.raises(TenantNotFound):
             Fleet().suspend(ACME)
 
@@ -181,9 +181,9 @@ class TestStatus:
 
     def test_a_change_of_status_remembers_the_one_before_and_when(self) -> None:
         later = START + timedelta(hours=1)
-        changed = tenant().turned(TenantStatus.SUSPENDED, later)
+        changed = tenant().with_status(TenantStatus.SUSPENDED, later)
         assert (changed.previous_status, changed.status_since) == (TenantStatus.ACTIVE, later)
-        assert changed.turned(TenantStatus.SUSPENDED, later + DAYS) == changed
+        assert changed.with_status(TenantStatus.SUSPENDED, later + DAYS) == changed
 
     def test_an_active_tenant_whose_convergence_fails_stays_active(self) -> None:
         failed = tenant().reserved_by(EXECUTION, START, DAYS)

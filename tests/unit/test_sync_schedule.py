@@ -1,4 +1,4 @@
-"""Tenants that no event has told of are synced by schedule, without ever being a crowd."""
+"""Tenants that no event has reported are synced by schedule, without ever being a crowd."""
 
 from __future__ import annotations
 
@@ -141,17 +141,17 @@ class TestALargeFleet:
         fleet.clock.advance(A_DAY.total_seconds())
         assert set(run(fleet).requested) == set(older)
 
-    def test_is_requested_run_after_run_until_everybody_had_a_turn(self, fleet: Fleet) -> None:
+    def test_is_requested_run_after_run_until_everybody_was_synced(self, fleet: Fleet) -> None:
         tenants = add_idle(fleet, 3000)
         fleet.clock.advance(A_DAY.total_seconds())
-        turns: list[TenantId] = []
+        synced: list[TenantId] = []
         for _ in range(-(-3000 // A_RUN)):
             requested = run(fleet).requested
             assert len(requested) <= A_RUN
-            turns += requested
+            synced += requested
             fleet.clock.advance(RUN_EVERY.total_seconds())
             for tenant_id in requested:  # as the scheduler and Bedrock do meanwhile
                 fleet.ledger.save(
                     Sync(tenant_id, synced_at=fleet.clock.now(), version=fleet.ledger.find(tenant_id).version)
                 )
-        assert sorted(turns) == tenants
+        assert sorted(synced) == tenants

@@ -1,4 +1,4 @@
-"""Bad input and broken surroundings: a named error, a marked tenant, an event; and a run that works once mended."""
+"""Bad input and broken surroundings: a named error, a marked tenant, an event; and a run that works once repaired."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.aws_calls import Call, Moment
 from tests.support.virtual_fleet import REGION, VirtualFleet, virtual_fleet
 
 STORE = "S3_VECTORS"
-Mend = Callable[[], None]
+Repair = Callable[[], None]
 
 
 def buckets() -> list[str]:
@@ -31,24 +31,24 @@ def events_of(fleet: VirtualFleet, kind: str, tenant_id: str) -> list[dict[str, 
     ]
 
 
-# --- surroundings that break a provisioning, each with what mends it ---
+# --- surroundings that break a provisioning, each with what repairs it ---
 
 
 @contextmanager
-def bucket_name_of_somebody_else(fleet: VirtualFleet, tenant_id: str) -> Iterator[Mend]:
-    mended: list[bool] = []
+def bucket_name_of_somebody_else(fleet: VirtualFleet, tenant_id: str) -> Iterator[Repair]:
+    repaired: list[bool] = []
 
     def refuse(call: Call, at: Moment) -> None:
         # moto does not look at ExpectedBucketOwner.
-        if call.operation == "HeadBucket" and at is Moment.BEFORE and not mended:
+        if call.operation == "HeadBucket" and at is Moment.BEFORE and not repaired:
             raise ClientError({"Error": {"Code": "403", "Message": "Forbidden"}}, "HeadBucket")
 
     with fleet.disturbed(refuse):
-        yield lambda: mended.append(True)
+        yield lambda: repaired.append(True)
 
 
 @contextmanager
-def deleted_role(fleet: VirtualFleet, _tenant_id: str) -> Iterator[Mend]:
+def deleted_role(fleet: VirtualFleet, _tenant_id: str) -> Iterator[Repair]:
     refusal = {"code": "ValidationException", "message": "Bedrock Knowledge Base was unable to assume the given role"}
     fleet.emulator.faults.add({"effect": "error", "operation": "CreateKnowledgeBase", **refusal})
     yield fleet.emulator.faults.clear
@@ -56,7 +56,7 @@ def deleted_role(fleet: VirtualFleet, _tenant_id: str) -> Iterator[Mend]:
 
 
 @contextmanager
-def missing_permission(fleet: VirtualFleet, _tenant_id: str) -> Iterator[Mend]:
+def missing_permission(fleet: VirtualFleet, _tenant_id: str) -> Iterator[Repair]:
     refusal = {"code": "AccessDeniedException", "message": "not authorized to perform: bedrock:CreateDataSource"}
     fleet.emulator.faults.add({"effect": "error", "operation": "CreateDataSource", **refusal})
     yield fleet.emulator.faults.clear
@@ -64,7 +64,7 @@ def missing_permission(fleet: VirtualFleet, _tenant_id: str) -> Iterator[Mend]:
 
 
 @contextmanager
-def index_of_another_shape(fleet: VirtualFleet, tenant_id: str) -> Iterator[Mend]:
+def index_of_another_shape(fleet: VirtualFleet, tenant_id: str) -> Iterator[Repair]:
     client = fleet.client("s3vectors")
     bucket = fleet.deployment.property("VectorBucket", "VectorBucketName")
     index = {"vectorBucketName": bucket, "indexName": tenant_id}
@@ -73,7 +73,7 @@ def index_of_another_shape(fleet: VirtualFleet, tenant_id: str) -> Iterator[Mend
 
 
 @contextmanager
-def knowledge_base_of_somebody_else(fleet: VirtualFleet, tenant_id: str) -> Iterator[Mend]:
+def knowledge_base_of_somebody_else(fleet: VirtualFleet, tenant_id: str) -> Iterator[Repair]:
     client = fleet.client("bedrock-agent")
     made = client.create_knowledge_base(
         name=f"kbfleet-{tenant_id}",
@@ -109,11 +109,11 @@ class TestRefusals:
             (knowledge_base_of_somebody_else, "Ensure Knowledge Base", "KnowledgeBaseNotOurs", "lacks the tags"),
         ],
     )
-    def test_the_tenant_is_marked_with_step_and_reason_people_are_told_and_a_mended_run_works(
+    def test_the_tenant_is_marked_with_step_and_reason_people_are_alerted_and_a_later_run_works(
         self, shared: VirtualFleet, surroundings: Any, step: str, error: str, reason: str
     ) -> None:
         tenant_id = surroundings.__name__.replace("_", "-")[:32]
-        with surroundings(shared, tenant_id) as mend:
+        with surroundings(shared, tenant_id) as repair:
             failed = shared.provision(tenant_id, STORE)
             assert (failed.status, failed.error) == ("FAILED", "ProvisioningFailed")
             tenant = shared.tenant(tenant_id)
@@ -122,9 +122,9 @@ class TestRefusals:
             assert tenant.failure is not None
             assert (tenant.failure.step, tenant.failure.error) == (step, error)
             assert reason in tenant.failure.reason
-            (told,) = events_of(shared, "Provisioning Failed", tenant_id)
-            assert (told["step"], told["error"], told["execution"]) == (step, error, failed.arn)
-            mend()
+            (reported,) = events_of(shared, "Provisioning Failed", tenant_id)
+            assert (reported["step"], reported["error"], reported["execution"]) == (step, error, failed.arn)
+            repair()
         again = shared.provision(tenant_id, STORE)
         assert again.status == "SUCCEEDED", again.failures
         shared.settle(tenant_id)
@@ -149,9 +149,9 @@ class TestRefusals:
         failed = shared.provision("on-pinecone", "PINECONE")
         assert failed.failures[0] == ("Reserve Tenant", "KnowledgeStoreNotOffered")
         assert shared.tenant("on-pinecone") is None
-        (told,) = events_of(shared, "Provisioning Failed", "on-pinecone")
-        assert "PINECONE" in told["reason"]
-        assert "MANAGED, OPENSEARCH_SERVERLESS, S3_VECTORS" in told["reason"]
+        (reported,) = events_of(shared, "Provisioning Failed", "on-pinecone")
+        assert "PINECONE" in reported["reason"]
+        assert "MANAGED, OPENSEARCH_SERVERLESS, S3_VECTORS" in reported["reason"]
 
     def test_a_tenant_cannot_move_to_another_store(self, shared: VirtualFleet) -> None:
         assert shared.provision("settled", STORE).status == "SUCCEEDED"
@@ -178,7 +178,7 @@ class TestRefusals:
         assert tenant.status is TenantStatus.ACTIVE
 
 
-def test_an_account_at_its_quota_is_told_before_anything_is_made() -> None:
+def test_an_account_at_its_quota_is_reported_before_anything_is_made() -> None:
     with virtual_fleet(quotas=Quotas(requests_per_second={})) as fleet:
         client = fleet.client("bedrock-agent")
         vectors = fleet.client("s3vectors")

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         AlertChannel,
         Announcements,
         Answerer,
+        BucketContents,
         Clock,
         DeadLetters,
         DocumentBuckets,
@@ -45,9 +46,8 @@ if TYPE_CHECKING:
         KnowledgeBases,
         KnowledgeStore,
         RetrievalProbe,
-        RetryTurns,
+        RetryRuns,
         Sessions,
-        StoredDocuments,
         SyncLedger,
         TaskCallbacks,
         TenantRecords,
@@ -63,8 +63,8 @@ if TYPE_CHECKING:
     from kbfleet.usecases.asking import AskableTenants
     from kbfleet.usecases.document_changes import ChangeBatch
     from kbfleet.usecases.document_tracing import DocumentTracer
-    from kbfleet.usecases.failed_documents import FailureCollector, RetryStep
-    from kbfleet.usecases.foreign_jobs import ForeignJobs
+    from kbfleet.usecases.external_jobs import ExternalJobs
+    from kbfleet.usecases.failed_documents import FailureCollector, RetryRunner
     from kbfleet.usecases.incidents import IncidentDesk
     from kbfleet.usecases.ingestion import Scheduler
     from kbfleet.usecases.isolation import IsolationLook
@@ -125,10 +125,10 @@ def history() -> JobHistory:
 
 
 @cache
-def foreign_job_rounds() -> TenantRounds:
-    from kbfleet.adapters.dynamodb.walks import DynamoDBTenantRounds
+def external_job_rounds() -> TenantRounds:
+    from kbfleet.adapters.dynamodb.rounds import DynamoDBTenantRounds
 
-    return DynamoDBTenantRounds(_table(), "FOREIGN_JOBS")
+    return DynamoDBTenantRounds(_table(), "EXTERNAL_JOBS")
 
 
 @cache
@@ -319,20 +319,20 @@ def sync_schedule() -> SyncSchedule:
 
 
 @cache
-def foreign_jobs() -> ForeignJobs:
-    from kbfleet.settings.ingestion import ForeignJobSettings, IngestionSettings
-    from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobs
+def external_jobs() -> ExternalJobs:
+    from kbfleet.settings.ingestion import ExternalJobSettings, IngestionSettings
+    from kbfleet.usecases.external_jobs import LOOK_BACK, ExternalJobs
 
-    return ForeignJobs(
+    return ExternalJobs(
         registry=registry(),
         ledger=ledger(),
         history=history(),
         knowledge_bases=knowledge_bases(),
         announcements=announcements(),
-        rounds=foreign_job_rounds(),
+        rounds=external_job_rounds(),
         ticks=ticks(),
         clock=clock(),
-        at_a_time=read(ForeignJobSettings).foreign_job_tenants,
+        at_a_time=read(ExternalJobSettings).external_job_tenants,
         look_back=min(LOOK_BACK, timedelta(days=read(IngestionSettings).job_history_days)),
     )
 
@@ -359,19 +359,19 @@ def ingested_documents() -> IngestedDocuments:
 
 
 @cache
-def stored_documents() -> StoredDocuments:
-    from kbfleet.adapters.s3 import S3StoredDocuments
+def bucket_contents() -> BucketContents:
+    from kbfleet.adapters.s3 import S3BucketContents
 
-    return S3StoredDocuments(boto3.client("s3", config=_CLIENT), account=fleet().account_id)
+    return S3BucketContents(boto3.client("s3", config=_CLIENT), account=fleet().account_id)
 
 
 @cache
-def retry_turns() -> RetryTurns:
-    from kbfleet.adapters.sqs_retry_turns import SqsRetryTurns
+def retry_runs() -> RetryRuns:
+    from kbfleet.adapters.sqs_retry_runs import SqsRetryRuns
     from kbfleet.settings.ingestion import DocumentRetrySettings
 
     queue_url = read(DocumentRetrySettings).document_retry_queue_url
-    return SqsRetryTurns(boto3.client("sqs", config=_CLIENT), queue_url=queue_url)
+    return SqsRetryRuns(boto3.client("sqs", config=_CLIENT), queue_url=queue_url)
 
 
 @cache
@@ -382,7 +382,7 @@ def failure_collector() -> FailureCollector:
         registry=registry(),
         failed_documents=failed_documents(),
         ingested_documents=ingested_documents(),
-        stored_documents=stored_documents(),
+        bucket_contents=bucket_contents(),
         announcements=announcements(),
         clock=clock(),
         names=fleet().names,
@@ -390,16 +390,16 @@ def failure_collector() -> FailureCollector:
 
 
 @cache
-def retry_step() -> RetryStep:
-    from kbfleet.usecases.failed_documents import RetryStep
+def retry_runner() -> RetryRunner:
+    from kbfleet.usecases.failed_documents import RetryRunner
 
-    return RetryStep(
+    return RetryRunner(
         registry=registry(),
         failed_documents=failed_documents(),
         retries=document_retries(),
         ingested_documents=ingested_documents(),
-        stored_documents=stored_documents(),
-        turns=retry_turns(),
+        bucket_contents=bucket_contents(),
+        runs=retry_runs(),
         clock=clock(),
         names=fleet().names,
     )
@@ -422,7 +422,7 @@ def document_tracer() -> DocumentTracer:
         ledger=ledger(),
         history=history(),
         knowledge_bases=knowledge_bases(),
-        stored_documents=stored_documents(),
+        bucket_contents=bucket_contents(),
         ingested_documents=ingested_documents(),
         failed_documents=failed_documents(),
         probe=retrieval_probe(),
@@ -462,9 +462,9 @@ def usage_records() -> UsageRecords:
 @cache
 def refused_usage() -> DeadLetters:
     from kbfleet.adapters.sqs import SqsDeadLetters
-    from kbfleet.settings.asking import MeteringSettings
+    from kbfleet.settings.asking import UsageSettings
 
-    queue_url = read(MeteringSettings).usage_dead_letter_queue_url
+    queue_url = read(UsageSettings).usage_dead_letter_queue_url
     return SqsDeadLetters(boto3.client("sqs", config=_CLIENT), queue_url=queue_url)
 
 
@@ -540,7 +540,7 @@ def _answer_client(operation: str, **credentials: str) -> Any:
     from kbfleet.adapters.answerers import OPERATIONS
 
     service, seconds = OPERATIONS[operation]
-    # One attempt: a silent second one would come when the caller has been told that there is no answer.
+    # One attempt: a silent second one would come when the caller knows already that there is no answer.
     config = Config(connect_timeout=2, read_timeout=seconds, retries={"mode": "standard", "total_max_attempts": 1})
     return boto3.client(service, config=config, **credentials)  # type: ignore[call-overload] # as above
 
@@ -591,7 +591,7 @@ def token_verifier() -> TokenVerifier:
 @cache
 def isolation_look() -> IsolationLook:
     from kbfleet.adapters.bedrock_retrieval import BedrockPassageSearch
-    from kbfleet.adapters.dynamodb.walks import DynamoDBDocumentWalks, DynamoDBTenantRounds
+    from kbfleet.adapters.dynamodb.rounds import DynamoDBDocumentRounds, DynamoDBTenantRounds
     from kbfleet.usecases.isolation import IsolationLook
 
     return IsolationLook(
@@ -601,7 +601,7 @@ def isolation_look() -> IsolationLook:
         knowledge_bases=knowledge_bases(),
         ingested_documents=ingested_documents(),
         passage_search=BedrockPassageSearch(_tenant_clients()),
-        document_walks=DynamoDBDocumentWalks(_table()),
+        document_rounds=DynamoDBDocumentRounds(_table()),
         incidents=incidents(),
         announcements=announcements(),
         rounds=DynamoDBTenantRounds(_table(), "ISOLATION"),

@@ -67,7 +67,7 @@ class Metric(StrEnum):
     CHANGES_OF_LEAVING_TENANTS = "ChangesOfLeavingTenants", MetricUnit.Count, "changes of tenants that are offboarded"
     CHANGES_OF_UNKNOWN_TENANTS = "ChangesOfUnknownTenants", MetricUnit.Count, "changes in buckets of nobody"
     MALFORMED_CHANGES = "MalformedChanges", MetricUnit.Count, "messages that are no change of a document"
-    FOREIGN_INGESTION_JOBS = "ForeignIngestionJobs", MetricUnit.Count, "jobs that were started by somebody else"
+    EXTERNAL_INGESTION_JOBS = "ExternalIngestionJobs", MetricUnit.Count, "jobs that were started by somebody else"
 
     # --- questions ---
     QUESTIONS_ANSWERED = "QuestionsAnswered", MetricUnit.Count, "questions that were answered"

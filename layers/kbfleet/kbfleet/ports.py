@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from kbfleet.domain.alert import Alert
-    from kbfleet.domain.answer import AskableTenant, Asker, GeneratedAnswer, Inquiry, Turn
+    from kbfleet.domain.answer import AskableTenant, Asker, Exchange, GeneratedAnswer, Inquiry
     from kbfleet.domain.caller import Caller
     from kbfleet.domain.document_trace import Probe
     from kbfleet.domain.erasure import ErasureReceipt
     from kbfleet.domain.errors import KbfleetError
     from kbfleet.domain.failed_documents import (
+        BucketDocument,
         DocumentObject,
         DocumentRetry,
         FailedDocument,
         FailureReport,
         IngestedDocument,
-        StoredDocument,
     )
     from kbfleet.domain.incident import Concern, Incident, Timeline
     from kbfleet.domain.ingestion_job import IngestionJob, JobStateChange
-    from kbfleet.domain.isolation import Breach, DocumentWalk, FoundPassages, IsolationVerified
+    from kbfleet.domain.isolation import Breach, DocumentRound, FoundPassages, IsolationVerified
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseKind
     from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
     from kbfleet.domain.reconciliation import Reconciliation
@@ -263,7 +263,7 @@ class KnowledgeBases(Protocol):
         ...
 
     def data_source(self, data_source: DataSourceReference) -> DataSource | None:
-        """All that is known of it, which a list does not tell: what it reads, and why it has failed."""
+        """All that is known of it, also what a list leaves out: what it reads, and why it has failed."""
         ...
 
     def find_data_source(self, knowledge_base_id: str, name: str) -> DataSource | None:
@@ -409,7 +409,7 @@ class UsageRecords(Protocol):
 
 
 class TenantRounds(Protocol):
-    """How far a walk through all tenants has come that is done a few of them at a time, again and again."""
+    """How far a round through all tenants has come. It is done a few of them at a time, again and again."""
 
     def position(self) -> TenantId | None:
         """The last tenant that was visited; `None` at the beginning of a round."""
@@ -418,12 +418,12 @@ class TenantRounds(Protocol):
     def move(self, to: TenantId | None) -> None: ...
 
 
-class DocumentWalks(Protocol):
+class DocumentRounds(Protocol):
     """Where lists of tenants' documents are to be read on, while a breach is open."""
 
-    def find(self, tenant_id: TenantId) -> DocumentWalk | None: ...
+    def find(self, tenant_id: TenantId) -> DocumentRound | None: ...
 
-    def save(self, tenant_id: TenantId, walk: DocumentWalk | None) -> None:
+    def save(self, tenant_id: TenantId, document_round: DocumentRound | None) -> None:
         """In place of the last one. `None` when there is nothing to be read on."""
         ...
 
@@ -521,11 +521,11 @@ class Answerer(Protocol):
 class Conversations(Protocol):
     """What was said in conversations that Bedrock does not keep."""
 
-    def turns(self, tenant_id: TenantId, conversation: str) -> Sequence[Turn]:
+    def exchanges(self, tenant_id: TenantId, conversation: str) -> Sequence[Exchange]:
         """Oldest first; none when it is over or never was."""
         ...
 
-    def add(self, tenant_id: TenantId, conversation: str, turn: Turn) -> None: ...
+    def add(self, tenant_id: TenantId, conversation: str, exchange: Exchange) -> None: ...
 
 
 class Sessions(Protocol):
@@ -551,11 +551,11 @@ class TokenVerifier(Protocol):
 
 
 class AlertChannel(Protocol):
-    """Where people are told. Each method raises AlertNotDelivered: the channel did not take it; or AlertMaybeDelivered,
+    """Where alerts go. Each method raises AlertNotDelivered: the channel did not take it; or AlertMaybeDelivered,
     which is one, too: nobody knows whether it did."""
 
     def post(self, alert: Alert, *, reply_to: str = "") -> str:
-        """Tells people. Args: reply_to: the name of the message that this one belongs to.
+        """Posts a message. Args: reply_to: the name of the message that this one belongs to.
 
         Returns: a name by which the message can be changed and replied to; empty if the channel can do neither.
         """
@@ -642,9 +642,9 @@ class DocumentRetries(Protocol):
         ...
 
 
-class RetryTurns(Protocol):
+class RetryRuns(Protocol):
     def request(self, retry: DocumentRetry) -> None:
-        """Asks for the retry's next step in a while; once for each version, however often it is asked."""
+        """Asks for the retry's next run, a little later; once for each version, however often it is asked."""
         ...
 
 
@@ -660,7 +660,7 @@ class IngestedDocuments(Protocol):
     """What Bedrock knows of the documents of a data source. `bucket` is the tenant's own."""
 
     def look_up(self, data_source: DataSourceReference, bucket: str, uris: Sequence[str]) -> Sequence[IngestedDocument]:
-        """One for each, in any order; NOT_FOUND for those that it does not know, or will not tell of.
+        """One for each, in any order; NOT_FOUND for those that it does not know, or says nothing about.
 
         Raises: ResourceMissing when the data source is gone, IsolationBreached when one is not in the bucket,
             Throttled, NotReadyYet, AwsRefusal.
@@ -679,7 +679,7 @@ class IngestedDocuments(Protocol):
         ...
 
     def ingest(
-        self, data_source: DataSourceReference, bucket: str, documents: Sequence[StoredDocument], *, client_token: str
+        self, data_source: DataSourceReference, bucket: str, documents: Sequence[BucketDocument], *, client_token: str
     ) -> Sequence[IngestedDocument]:
         """Begins to ingest at most ten documents by themselves. Returns: what Bedrock answers about each.
 
@@ -689,10 +689,10 @@ class IngestedDocuments(Protocol):
         ...
 
 
-class StoredDocuments(Protocol):
+class BucketContents(Protocol):
     """What is in a tenant's own bucket. Each raises IsolationBreached for a document that is not in it."""
 
-    def find(self, bucket: str, uri: str) -> StoredDocument | None:
+    def find(self, bucket: str, uri: str) -> BucketDocument | None:
         """The document as it is there; `None` when it is gone."""
         ...
 
@@ -701,8 +701,8 @@ class StoredDocuments(Protocol):
         ...
 
     def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
-        """Which of these keys are there; of a bucket that is gone, none, and none where too many keys begin alike to
-        tell. Each of these keys begins with the one before it."""
+        """Which of these keys are there; of a bucket that is gone, none, and none where too many keys begin
+        alike. Each of these keys begins with the one before it."""
         ...
 
 

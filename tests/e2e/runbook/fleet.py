@@ -1,4 +1,4 @@
-"""A fleet on the local AWS that is broken and mended, as the person sees it who is woken by Slack."""
+"""A fleet on the local AWS that is broken and repaired, as the person sees it who is woken by Slack."""
 
 from __future__ import annotations
 

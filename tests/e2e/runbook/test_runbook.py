@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.runbook.fleet import RUNBOOK, Fleet, Message, until
 from tests.e2e.runbook.troubles import TROUBLES, AlertsUndelivered, Trouble
-from tests.support.runbook import Page, Step, lacking
+from tests.support.runbook import Block, Page, lacking
 
 pytestmark = [pytest.mark.local_stack, pytest.mark.drill, pytest.mark.timeout(300)]
 
@@ -29,29 +29,29 @@ class Reader:
 
     def check(self) -> None:
         """Every command shows what the page says. Some exit with 1, as what they look at is not well."""
-        for step in self._steps("Check"):
-            until(lambda step=step: self._shows(step, {0, 1}), lambda: self.said)  # type: ignore[misc]
+        for block in self._blocks("Check"):
+            until(lambda block=block: self._shows(block, {0, 1}), lambda: self.said)  # type: ignore[misc]
 
-    def mend(self) -> None:
-        for step in self._steps("Repair"):
-            assert self._shows(step, {0}), self.said
+    def repair(self) -> None:
+        for block in self._blocks("Repair"):
+            assert self._shows(block, {0}), self.said
 
     def verify(self) -> None:
         """As often as it takes: it is well again when every command shows what the page says, and exits with 0."""
-        for step in self._steps("Verify"):
-            until(lambda step=step: self._shows(step, {0}), lambda: self.said)  # type: ignore[misc]
+        for block in self._blocks("Verify"):
+            until(lambda block=block: self._shows(block, {0}), lambda: self.said)  # type: ignore[misc]
 
-    def _steps(self, section: str) -> list[Step]:
+    def _blocks(self, section: str) -> list[Block]:
         values = {"tenant": self.trouble.tenant, **self.trouble.values}
-        steps = [step.filled(values) for step in self.page.steps(section)]
-        assert steps, f"{section} has nothing to run"
-        return steps
+        blocks = [block.filled(values) for block in self.page.blocks(section)]
+        assert blocks, f"{section} has nothing to run"
+        return blocks
 
-    def _shows(self, step: Step, accepted: set[int]) -> bool:
-        ran = [self.fleet.run(self._as_the_message_has_it(each), self._answer(each)) for each in step.commands]
+    def _shows(self, block: Block, accepted: set[int]) -> bool:
+        ran = [self.fleet.run(self._as_the_message_has_it(each), self._answer(each)) for each in block.commands]
         printed = "".join(each.stdout + each.stderr for each in ran)
-        self.said = "\n".join([*step.commands, printed, f"lacking: {lacking(printed, step.printed)}"])
-        return all(each.returncode in accepted for each in ran) and not lacking(printed, step.printed)
+        self.said = "\n".join([*block.commands, printed, f"lacking: {lacking(printed, block.printed)}"])
+        return all(each.returncode in accepted for each in ran) and not lacking(printed, block.printed)
 
     def _answer(self, command: str) -> str:
         """What is typed when the command asks."""
@@ -67,10 +67,10 @@ class Reader:
 
 
 def settled(fleet: Fleet) -> None:
-    until(lambda: not fleet.waiting("AlertQueue"), "what is left to be told is not told")
+    until(lambda: not fleet.waiting("AlertQueue"), "what is left to be reported is not")
 
 
-def test_a_trouble_is_told_once_and_mended_by_its_page(fleet: Fleet, trouble: Trouble) -> None:
+def test_a_trouble_is_reported_once_and_repaired_by_its_page(fleet: Fleet, trouble: Trouble) -> None:
     page = f"Runbook: {RUNBOOK}/{trouble.page}.md"
     trouble.prepare(fleet)
     settled(fleet)
@@ -84,7 +84,7 @@ def test_a_trouble_is_told_once_and_mended_by_its_page(fleet: Fleet, trouble: Tr
 
     try:
         trouble.make(fleet)
-        message = until(lambda: next(iter(news()), None), "nobody is told", seconds=90)
+        message = until(lambda: next(iter(news()), None), "nobody is notified", seconds=90)
         assert message.title.startswith("🔴")
         assert trouble.title in message.text
         assert trouble.cause in message.text
@@ -95,9 +95,9 @@ def test_a_trouble_is_told_once_and_mended_by_its_page(fleet: Fleet, trouble: Tr
         assert news() == [message]
 
         trouble.take_away(fleet)
-        reader.mend()
+        reader.repair()
         assert reader.ran_the_messages_command, f"the page has no {message.command}"
-        over = until(recovery, lambda: f"the recovery is not told, only {news()}", seconds=90)
+        over = until(recovery, lambda: f"the recovery is not reported, only {news()}", seconds=90)
         reader.verify()
 
         settled(fleet)
@@ -111,7 +111,7 @@ def test_a_trouble_is_told_once_and_mended_by_its_page(fleet: Fleet, trouble: Tr
         trouble.tidy_up(fleet)
 
 
-def test_while_nobody_can_be_told_the_doctor_knows_and_all_is_told_later(fleet: Fleet) -> None:
+def test_while_nobody_can_be_reported_the_doctor_knows_and_all_is_reported_later(fleet: Fleet) -> None:
     trouble = AlertsUndelivered()
     trouble.prepare(fleet)
     settled(fleet)
@@ -123,8 +123,8 @@ def test_while_nobody_can_be_told_the_doctor_knows_and_all_is_told_later(fleet: 
         reader.check()
         assert fleet.messages()[before:] == []
         trouble.take_away(fleet)
-        reader.mend()
-        (message,) = until(lambda: fleet.messages()[before:], "nobody is told", seconds=90)
+        reader.repair()
+        (message,) = until(lambda: fleet.messages()[before:], "nobody is notified", seconds=90)
         assert trouble.title in message.text
         reader.verify()
     finally:

@@ -71,7 +71,7 @@ def test_items_may_be_written_with_the_permitted_attributes_only(guarded_aws: An
         BillingMode="PAY_PER_REQUEST",
     )
     condition = {
-        "ForAllValues:StringEquals": {"dynamodb:Attributes": ["PK", "turns"]},
+        "ForAllValues:StringEquals": {"dynamodb:Attributes": ["PK", "exchanges"]},
         "StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"},
     }
     user = client_of_user(guarded_aws, {"Action": "dynamodb:*", "Resource": "*", "Condition": condition})("dynamodb")
@@ -85,12 +85,12 @@ def test_items_may_be_written_with_the_permitted_attributes_only(guarded_aws: An
             **arguments,
         )
 
-    update("SET turns = list_append(if_not_exists(turns, :value), :value)")
+    update("SET exchanges = list_append(if_not_exists(exchanges, :value), :value)")
     for expression, arguments in (
         ("SET lease = :value", {}),
-        ("SET turns = :value, #0 = :value", {"ExpressionAttributeNames": {"#0": "status"}}),
-        ("SET turns = :value REMOVE fence", {}),
-        ("SET turns = :value", {"ReturnValues": "ALL_OLD"}),
+        ("SET exchanges = :value, #0 = :value", {"ExpressionAttributeNames": {"#0": "status"}}),
+        ("SET exchanges = :value REMOVE fence", {}),
+        ("SET exchanges = :value", {"ReturnValues": "ALL_OLD"}),
     ):
         with pytest.raises(ClientError) as refused:
             update(expression, **arguments)

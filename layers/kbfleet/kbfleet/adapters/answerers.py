@@ -15,9 +15,9 @@ from kbfleet.domain.answer import (
     NOTHING_FOUND,
     AskableTenant,
     Citation,
+    Exchange,
     GeneratedAnswer,
     Source,
-    Turn,
 )
 from kbfleet.domain.errors import AccessRefused, InvalidInput, IsolationBreached, RequestRefused, SessionRefused
 from kbfleet.domain.metadata_filter import FIELD
@@ -50,8 +50,8 @@ OUTPUT_FORMAT = "$output_format_instructions$"
 """Placeholders of prompt templates. Source: AWS documentation, Knowledge base prompt template: Query & response
 generation."""
 
-TURNS_TOLD = 5
-"""How many turns of a conversation the model is told again."""
+EXCHANGES_SHOWN = 5
+"""How many exchanges of a conversation the model is shown again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,18 +211,21 @@ class RetrieveAndConverseAnswerer:
 
     def answer(self, tenant: AskableTenant, inquiry: Inquiry) -> GeneratedAnswer:
         conversation = inquiry.conversation or str(uuid4())
-        turns = self._conversations.turns(tenant.tenant_id, conversation) if inquiry.conversation else ()
-        if inquiry.conversation and not turns:
+        exchanges = self._conversations.exchanges(tenant.tenant_id, conversation) if inquiry.conversation else ()
+        if inquiry.conversation and not exchanges:
             raise SessionRefused
-        references = self._retrieved(tenant, inquiry, turns)
+        references = self._retrieved(tenant, inquiry, exchanges)
         nothing = GeneratedAnswer(NOTHING_FOUND, ())
-        answer = self._written(tenant, inquiry, turns, references) if references else nothing
-        self._conversations.add(tenant.tenant_id, conversation, Turn(str(inquiry.question), answer.text))
+        answer = self._written(tenant, inquiry, exchanges, references) if references else nothing
+        self._conversations.add(tenant.tenant_id, conversation, Exchange(str(inquiry.question), answer.text))
         return replace(answer, conversation=conversation, passages=len(references))
 
-    def _retrieved(self, tenant: AskableTenant, inquiry: Inquiry, turns: Sequence[Turn]) -> list[dict[str, Any]]:
+    def _retrieved(
+        self, tenant: AskableTenant, inquiry: Inquiry, exchanges: Sequence[Exchange]
+    ) -> list[dict[str, Any]]:
         # "And for tents?" finds nothing by itself: what it goes on from is searched for, too.
-        query = "\n".join([*(turn.question for turn in turns[-1:]), str(inquiry.question)])[-MAX_QUESTION_LENGTH:]
+        questions = [*(exchange.question for exchange in exchanges[-1:]), str(inquiry.question)]
+        query = "\n".join(questions)[-MAX_QUESTION_LENGTH:]
         client = self._clients("Retrieve", tenant)
         with _translated(tenant, inquiry):
             pages = client.get_paginator("retrieve").paginate(
@@ -234,7 +237,11 @@ class RetrieveAndConverseAnswerer:
             return [result for page in pages for result in page["retrievalResults"]]
 
     def _written(
-        self, tenant: AskableTenant, inquiry: Inquiry, turns: Sequence[Turn], references: Sequence[Mapping[str, Any]]
+        self,
+        tenant: AskableTenant,
+        inquiry: Inquiry,
+        exchanges: Sequence[Exchange],
+        references: Sequence[Mapping[str, Any]],
     ) -> GeneratedAnswer:
         generation = self._generation
         guardrail: dict[str, Any] = {}
@@ -247,7 +254,7 @@ class RetrieveAndConverseAnswerer:
         with _translated(tenant, inquiry), self._meanwhile():
             reply = client.converse(
                 modelId=generation.model_arn,
-                messages=[*_told_again(turns), _message("user", self._prompt(inquiry, references))],
+                messages=[*_shown_again(exchanges), _message("user", self._prompt(inquiry, references))],
                 **guardrail,
             )
         text = "".join(block.get("text", "") for block in reply["output"]["message"]["content"])
@@ -273,11 +280,11 @@ class RetrieveAndConverseAnswerer:
         return re.sub("|".join(map(re.escape, filled)), lambda found: filled[found[0]], template)
 
 
-def _told_again(turns: Sequence[Turn]) -> list[dict[str, Any]]:
+def _shown_again(exchanges: Sequence[Exchange]) -> list[dict[str, Any]]:
     return [
         message
-        for turn in turns[-TURNS_TOLD:]
-        for message in (_message("user", turn.question), _message("assistant", turn.answer))
+        for exchange in exchanges[-EXCHANGES_SHOWN:]
+        for message in (_message("user", exchange.question), _message("assistant", exchange.answer))
     ]
 
 

@@ -66,14 +66,14 @@ class ApiGatewayUsageKeys:
                 remedy=f"Delete it; or, if it is this tenant's, tag it with {dict(tags)}. Then provision again.",
             )
         drift = {"/enabled": (found["enabled"], True), "/name": (found["name"], key.name)}
-        mended = [
+        repairs = [
             {"op": "replace", "path": path, "value": str(wanted).lower() if wanted is True else wanted}
             for path, (present, wanted) in drift.items()
             if present != wanted
         ]
-        if mended:
+        if repairs:
             with translated(f"usage key {key.name}"):
-                self._client.update_api_key(apiKey=found["id"], patchOperations=mended)
+                self._client.update_api_key(apiKey=found["id"], patchOperations=repairs)
         return str(found["id"])
 
     def _find(self, key: UsageKey, *, name: str | None = None) -> dict[str, Any] | None:

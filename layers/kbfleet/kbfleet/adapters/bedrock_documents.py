@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_bedrock_agent.client import AgentsforBedrockClient
 
-    from kbfleet.domain.failed_documents import StoredDocument
+    from kbfleet.domain.failed_documents import BucketDocument
     from kbfleet.domain.names import DataSourceReference
 
 _PAGE = 100
@@ -38,7 +38,7 @@ class BedrockDocuments:
 
     def _looked_up(self, data_source: DataSourceReference, uris: Sequence[str]) -> Iterator[IngestedDocument]:
         """All but those that Bedrock will not look up: it refuses ten for one. The model allows no more than 128
-        characters behind `s3://`, and whether MANAGED knowledge bases tell of documents at all is not said."""
+        characters behind `s3://`, and whether MANAGED knowledge bases list documents at all is not said."""
         try:
             with translated(f"documents of data source {data_source.data_source_id}", unsaid=uris):
                 answer = self._client.get_knowledge_base_documents(
@@ -71,7 +71,7 @@ class BedrockDocuments:
                 place = {"nextToken": following}
 
     def ingest(
-        self, data_source: DataSourceReference, bucket: str, documents: Sequence[StoredDocument], *, client_token: str
+        self, data_source: DataSourceReference, bucket: str, documents: Sequence[BucketDocument], *, client_token: str
     ) -> Sequence[IngestedDocument]:
         for document in documents:
             key_in(bucket, document.uri)
@@ -87,7 +87,7 @@ class BedrockDocuments:
         return list(_documents(answer.get("documentDetails", ())))
 
 
-def _given(document: StoredDocument) -> Any:
+def _given(document: BucketDocument) -> Any:
     content = {"dataSourceType": "S3", "s3": {"s3Location": {"uri": document.uri}}}
     if document.metadata_uri is None:
         return {"content": content}

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.document_names import MAX_KEY_BYTES, key_in
 from kbfleet.domain.errors import BucketNameTaken, ResourceMissing
-from kbfleet.domain.failed_documents import DocumentObject, StoredDocument
+from kbfleet.domain.failed_documents import BucketDocument, DocumentObject
 from kbfleet.domain.uploads import METADATA_SUFFIX
 
 if TYPE_CHECKING:
@@ -172,8 +172,8 @@ class S3DocumentBuckets:
         return json.dumps({"Version": "2012-10-17", "Statement": denied})
 
 
-class S3StoredDocuments:
-    """`kbfleet.ports.StoredDocuments` on S3. Keys are listed, objects never read: looking a document up needs no right
+class S3BucketContents:
+    """`kbfleet.ports.BucketContents` on S3. Keys are listed, objects never read: looking a document up needs no right
     to see what is in it.
 
     Args:
@@ -184,12 +184,12 @@ class S3StoredDocuments:
         self._client = client
         self._account = account
 
-    def find(self, bucket: str, uri: str) -> StoredDocument | None:
+    def find(self, bucket: str, uri: str) -> BucketDocument | None:
         document, beside = self._listed(bucket, uri)
         if document is None:
             return None
         etags = " ".join(_etag(each) for each in (document, beside) if each is not None)
-        return StoredDocument(uri, etags, f"{uri}{METADATA_SUFFIX}" if beside else None)
+        return BucketDocument(uri, etags, f"{uri}{METADATA_SUFFIX}" if beside else None)
 
     def describe(self, bucket: str, uri: str) -> DocumentObject | None:
         document, beside = self._listed(bucket, uri)

@@ -14,8 +14,8 @@ from kbfleet.domain.names import TenantId
 from kbfleet.domain.uploads import MAX_CONTENT_TYPE_LENGTH, MAX_DOCUMENT_BYTES, DocumentKey, Upload, UploadForm
 
 
-class RetryTurn(Contract):
-    """The message by which a retry of documents takes its next step."""
+class RetryRunRequest(Contract):
+    """The message by which a retry of documents asks for its next run."""
 
     tenant_id: TenantId
     version: int
@@ -69,12 +69,12 @@ class FailedDocumentBody(Contract):
 
 
 class DocumentRetryBody(Contract):
-    """`ended_at` is `None` while documents are being tried again; `stopped` says why it ended before its time."""
+    """`ended_at` is `None` while documents are being tried again; `stopped` says why it stopped early."""
 
     requested_at: datetime
     ended_at: datetime | None
     under_way: int
-    mended: int
+    fixed: int
     failed: int
     unanswered: int
     stopped: str
@@ -85,7 +85,7 @@ class DocumentRetryBody(Contract):
             requested_at=retry.requested_at,
             ended_at=retry.ended_at,
             under_way=len(retry.under_way),
-            mended=retry.mended,
+            fixed=retry.fixed,
             failed=retry.failed,
             unanswered=retry.unanswered,
             stopped=retry.stopped,

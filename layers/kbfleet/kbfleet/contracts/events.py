@@ -59,7 +59,7 @@ class JobStateChangeDetail(BaseModel):
     outcome: Outcome | None = None
     previous_outcome: Outcome | None = None
     final: bool = True
-    foreign: bool = False
+    external: bool = False
     statistics: Statistics = Field(default_factory=Statistics)
     failure_reasons: tuple[FailureReason, ...] = ()
 
@@ -78,7 +78,7 @@ class JobStateChangeDetail(BaseModel):
             outcome=change.outcome,
             previous_outcome=change.previous_outcome,
             final=change.final,
-            foreign=change.foreign,
+            external=change.external,
             statistics=change.statistics,
             failure_reasons=change.failure_reasons,
         )
@@ -95,7 +95,7 @@ class JobStateChangeDetail(BaseModel):
             outcome=self.outcome,
             previous_outcome=self.previous_outcome,
             final=self.final,
-            foreign=self.foreign,
+            external=self.external,
             statistics=self.statistics,
             failure_reasons=self.failure_reasons,
         )
@@ -125,7 +125,7 @@ class DocumentFailuresDetail(BaseModel):
     again: int
     set_aside_now: int
     set_aside: int
-    mended: int
+    fixed: int
     complete: bool
     documents: tuple[ReportedDocumentBody, ...]
     job: JobStateChangeDetail
@@ -140,7 +140,7 @@ class DocumentFailuresDetail(BaseModel):
             again=report.again,
             set_aside_now=report.set_aside_now,
             set_aside=report.set_aside,
-            mended=report.mended,
+            fixed=report.fixed,
             complete=report.complete,
             documents=tuple(
                 ReportedDocumentBody(uri=document.uri, reason=document.reason[:_REPORTED_REASON], news=document.news)
@@ -156,7 +156,7 @@ class DocumentFailuresDetail(BaseModel):
             again=self.again,
             set_aside_now=self.set_aside_now,
             set_aside=self.set_aside,
-            mended=self.mended,
+            fixed=self.fixed,
             complete=self.complete,
             documents=tuple(
                 ReportedDocument(document.uri, document.reason, document.news) for document in self.documents

@@ -45,7 +45,7 @@ class JobsBody(Contract):
 
 class JobBody(Contract):
     """One job. `left_out` are documents that fail since this job or an earlier one, and did so in this one: as many as
-    fit in; `left_out_total` is how many are known. What has been mended since is named in `failure_reasons` at most."""
+    fit in; `left_out_total` is how many are known. What has been fixed since is named in `failure_reasons` at most."""
 
     job: JobStateChangeDetail
     left_out: tuple[FailedDocumentBody, ...]

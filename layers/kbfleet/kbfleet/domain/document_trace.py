@@ -132,7 +132,7 @@ class DocumentFacts:
     now: datetime
     tenant: Tenant | None = None
     knowledge_base: KnowledgeBase | None = None
-    stored: DocumentObject | None = None
+    in_bucket: DocumentObject | None = None
     max_metadata_bytes: int | None = None
     sync: Sync | None = None
     running_jobs: int = 0
@@ -187,7 +187,7 @@ def _tenant(facts: DocumentFacts) -> Hop:
             return Hop(
                 name,
                 Verdict.WAITING,
-                f"Tenant {tenant_id} is being provisioned; its first sync ends that.",
+                f"Tenant {tenant_id} is being provisioned; that ends with its first sync.",
                 f"`kbfleet tenant add {tenant_id}` shows where it is.",
             )
         case TenantStatus.FAILED:
@@ -196,7 +196,7 @@ def _tenant(facts: DocumentFacts) -> Hop:
                 name,
                 Verdict.BROKEN,
                 f"The provisioning of tenant {tenant_id} has failed{why}",
-                f"Mend the cause, then run `kbfleet tenant add {tenant_id}`.",
+                f"Fix the cause, then run `kbfleet tenant add {tenant_id}`.",
             )
         case TenantStatus.SUSPENDED:
             advice = f"Run `kbfleet tenant resume {tenant_id}`."
@@ -221,39 +221,39 @@ def _knowledge_base(facts: DocumentFacts) -> Hop:
     if base.status not in _SERVING:
         reasons = "; ".join(base.failure_reasons) or "no reason given"
         found = f"Knowledge base {base.knowledge_base_id} is {base.status}: {reasons}."
-        return Hop(name, Verdict.BROKEN, found, f"Mend the cause, then run `kbfleet tenant add {facts.tenant_id}`.")
+        return Hop(name, Verdict.BROKEN, found, f"Fix the cause, then run `kbfleet tenant add {facts.tenant_id}`.")
     if facts.ingested is None:
         return Hop(name, Verdict.BROKEN, f"The data source of {base.knowledge_base_id} does not exist any more.", again)
     return Hop(name, Verdict.PASSED, f"Knowledge base {base.knowledge_base_id} is {base.status}.")
 
 
 def _object(facts: DocumentFacts) -> Hop:
-    name, stored = HopName.OBJECT, facts.stored
-    if stored is None:
+    name, in_bucket = HopName.OBJECT, facts.in_bucket
+    if in_bucket is None:
         return Hop(
             name,
             Verdict.BROKEN,
             f"There is no object of that key in {facts.bucket}.",
-            f"Compare the key, letter by letter and case by case, with `aws s3 ls --recursive s3://{facts.bucket}/`; "
+            f"Compare the key, letter by letter, capitals too, with `aws s3 ls --recursive s3://{facts.bucket}/`; "
             f"if it is not there, upload it: `kbfleet upload {facts.tenant_id} FILE --key KEY`.",
         )
-    if stored.size > MAX_DOCUMENT_BYTES and not _indexed(facts):
+    if in_bucket.size > MAX_DOCUMENT_BYTES and not _indexed(facts):
         return Hop(
             name,
             Verdict.BROKEN,
-            f"The object has {stored.size:,} bytes; Bedrock reads {MAX_DOCUMENT_BYTES:,} at most.",
+            f"The object has {in_bucket.size:,} bytes; Bedrock reads {MAX_DOCUMENT_BYTES:,} at most.",
             "Divide the document, and upload its parts.",
         )
-    return Hop(name, Verdict.PASSED, f"{stored.size:,} bytes, last changed at {_time(stored.changed_at)}.")
+    return Hop(name, Verdict.PASSED, f"{in_bucket.size:,} bytes, last changed at {_time(in_bucket.changed_at)}.")
 
 
 def _metadata(facts: DocumentFacts) -> Hop:
-    stored, most, name = _there(facts.stored), facts.max_metadata_bytes, HopName.METADATA
-    if stored.metadata_bytes is None:
+    in_bucket, most, name = _there(facts.in_bucket), facts.max_metadata_bytes, HopName.METADATA
+    if in_bucket.metadata_bytes is None:
         return Hop(name, Verdict.PASSED, "It has no metadata file.")
-    size = f"Its metadata file has {stored.metadata_bytes:,} bytes"
+    size = f"Its metadata file has {in_bucket.metadata_bytes:,} bytes"
     # The limits of some stores are only reported by users: where the document was taken all the same, they are wrong.
-    if most is not None and stored.metadata_bytes > most and not _indexed(facts):
+    if most is not None and in_bucket.metadata_bytes > most and not _indexed(facts):
         return Hop(
             name,
             Verdict.BROKEN,
@@ -267,7 +267,7 @@ def _metadata(facts: DocumentFacts) -> Hop:
 
 
 def _change(facts: DocumentFacts) -> Hop:
-    name, sync, changed_at = HopName.CHANGE, _there(facts.sync), _there(facts.stored).changed_at
+    name, sync, changed_at = HopName.CHANGE, _there(facts.sync), _there(facts.in_bucket).changed_at
     if facts.jobs or _follows_a_job_that_reads_it(facts) or _ingested_since(facts):
         return Hop(name, Verdict.PASSED, "An ingestion began after it was uploaded.")
     if _another_turn_is_due(sync):
@@ -278,7 +278,7 @@ def _change(facts: DocumentFacts) -> Hop:
     return Hop(
         name,
         Verdict.BROKEN,
-        f"It was uploaded at {_time(changed_at)}, and nobody noted that: S3's event was lost or refused.",
+        f"It was uploaded at {_time(changed_at)}, and the upload was not noted: S3's event was lost or refused.",
         f"Run `kbfleet sync start {facts.tenant_id}`, which reads the whole bucket. Then look for the cause: "
         f"`kbfleet dlq list` shows changes that were refused, `kbfleet tenant add {facts.tenant_id}` repairs the "
         "bucket's notifications.",
@@ -361,7 +361,7 @@ def _job(facts: DocumentFacts) -> Hop:
         name,
         Verdict.BROKEN,
         f"{what}: {_reasons(job)}",
-        f"Mend the cause, then run `kbfleet sync start {facts.tenant_id}`.",
+        f"Fix the cause, then run `kbfleet sync start {facts.tenant_id}`.",
     )
 
 
@@ -370,19 +370,21 @@ def _job(facts: DocumentFacts) -> Hop:
 
 def _document(facts: DocumentFacts) -> Hop:
     name, document = HopName.DOCUMENT, _there(facts.ingested)
-    again = f"Mend it and upload it again; if it is as it should be, run `kbfleet sync retry-failed {facts.tenant_id}`."
+    again = (
+        f"Fix it and upload it again. If nothing is wrong with it, run `kbfleet sync retry-failed {facts.tenant_id}`."
+    )
     if reason := _named_by_its_job(facts):
         return Hop(name, Verdict.BROKEN, f"The job left it out: {reason}", again)
     if document.status.failing:
         times = f" It has failed {facts.failure.times} times in a row." if facts.failure else ""
-        aside = " It is set aside: no alert tells of it any more." if _set_aside(facts) else ""
+        aside = " It is set aside: it is in no alert any more." if _set_aside(facts) else ""
         return Hop(name, Verdict.BROKEN, f"{document.status}: {document.explanation}{times}{aside}", again)
     match document.status:
         case IngestedStatus.INDEXED:
             at = f" at {_time(document.updated_at)}" if document.updated_at else ""
             return Hop(name, Verdict.PASSED, f"Bedrock has indexed it{at}.")
         case IngestedStatus.NOT_FOUND if _found(facts):
-            return Hop(name, Verdict.PASSED, "Bedrock tells no status of it.")
+            return Hop(name, Verdict.PASSED, "Bedrock gives no status for it.")
         case IngestedStatus.NOT_FOUND:
             if facts.failure is not None:
                 return Hop(name, Verdict.BROKEN, f"It could not be ingested: {facts.failure.reason}", again)
@@ -393,7 +395,7 @@ def _document(facts: DocumentFacts) -> Hop:
                 f"Upload it again. If that changes nothing, `kbfleet tenant add {facts.tenant_id}` repairs a data "
                 "source that reads another bucket or a part of this one.",
             )
-    return Hop(name, Verdict.WAITING, f"Bedrock is at it: {document.status}.")
+    return Hop(name, Verdict.WAITING, f"Bedrock is working on it: {document.status}.")
 
 
 def _retrieval(facts: DocumentFacts) -> Hop:
@@ -404,7 +406,7 @@ def _retrieval(facts: DocumentFacts) -> Hop:
     if probe.found:
         return Hop(name, Verdict.PASSED, "A search for this document alone finds it.")
     if document.updated_at is not None and facts.now - document.updated_at < SEARCHABLE_WITHIN:
-        return Hop(name, Verdict.WAITING, "It was indexed a moment ago; until it is found may take minutes.")
+        return Hop(name, Verdict.WAITING, "It was indexed a moment ago; it can take minutes until a search finds it.")
     return Hop(
         name,
         Verdict.BROKEN,
@@ -442,15 +444,15 @@ def _another_turn_is_due(sync: Sync) -> bool:
 
 
 def _follows_a_job_that_reads_it(facts: DocumentFacts) -> bool:
-    sync, stored = _there(facts.sync), _there(facts.stored)
-    return sync.job is not None and sync.job.started_at >= stored.changed_at
+    sync, in_bucket = _there(facts.sync), _there(facts.in_bucket)
+    return sync.job is not None and sync.job.started_at >= in_bucket.changed_at
 
 
 def _ingested_since(facts: DocumentFacts) -> bool:
     """Whether Bedrock took it as it is now without a job of its own: by itself, or by a job that began before the
     upload and came to it afterwards, which is certain only when no change is pending."""
-    document, stored = _there(facts.ingested), _there(facts.stored)
-    dated = document.updated_at is not None and document.updated_at >= stored.changed_at
+    document, in_bucket = _there(facts.ingested), _there(facts.in_bucket)
+    dated = document.updated_at is not None and document.updated_at >= in_bucket.changed_at
     return dated and _indexed(facts) and not _there(facts.sync).pending_changes
 
 
@@ -459,16 +461,16 @@ def _named_by_its_job(facts: DocumentFacts) -> str:
     job, document = _read_by(facts), _there(facts.ingested)
     if job is None:
         return ""
-    mended = _indexed(facts) and document.updated_at is not None and document.updated_at > job.occurred_at
+    fixed = _indexed(facts) and document.updated_at is not None and document.updated_at > job.occurred_at
     reasons = (named.reasons.get(document.uri, "") for named in facts.named if named.job == job)
-    return "" if mended else next(reasons, "")
+    return "" if fixed else next(reasons, "")
 
 
 def _indexed(facts: DocumentFacts) -> bool:
-    document, stored = facts.ingested, _there(facts.stored)
+    document, in_bucket = facts.ingested, _there(facts.in_bucket)
     if document is None or document.status is not IngestedStatus.INDEXED:
         return False
-    return document.updated_at is None or document.updated_at >= stored.changed_at or _read_by(facts) is not None
+    return document.updated_at is None or document.updated_at >= in_bucket.changed_at or _read_by(facts) is not None
 
 
 def _found(facts: DocumentFacts) -> bool:

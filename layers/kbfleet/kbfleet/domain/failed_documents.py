@@ -15,7 +15,7 @@ from kbfleet.domain.names import TenantId
 
 SET_ASIDE_AFTER = 3
 """Jobs in a row in which a document fails until it is set aside. Once may be a passing fault and twice somebody's
-attempt to mend it; who is told a third time and does nothing knows, and would read no alert any more."""
+attempt to fix it. Whoever did nothing after three alerts knows, and a fourth would only teach them to read none."""
 BATCH = 10
 """Documents in one IngestKnowledgeBaseDocuments or GetKnowledgeBaseDocuments call. Source: botocore model; the user
 guide of Amazon Bedrock says 25."""
@@ -74,7 +74,7 @@ class IngestedDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredDocument:
+class BucketDocument:
     """A document as it is in the bucket.
 
     Args:
@@ -179,7 +179,7 @@ def seen_failing(
 ) -> FailedDocument:
     """What is known of a document after a job's end has shown that it fails; `known` itself when that is nothing new.
 
-    The ends of jobs may be told out of order, and more than once.
+    The ends of jobs may be reported out of order, and more than once.
     """
     new = FailedDocument(sighting.uri, sighting.reason, job_ended_at, job_ended_at, revision=revision)
     if known is None:
@@ -200,16 +200,16 @@ def seen_failing(
 
 
 def sighted(
-    named: str | None, document: IngestedDocument, stored: StoredDocument | None, job: JobStateChange
+    named: str | None, document: IngestedDocument, in_bucket: BucketDocument | None, job: JobStateChange
 ) -> Sighting | None:
     """Whether a document fails, by what a job says and what Bedrock says now.
 
     Args:
         named: the reason, if the job names it.
-        stored: what is in the bucket now; a document that is gone is nobody's trouble.
+        in_bucket: what is in the bucket now; a document that is gone is nobody's trouble.
     """
     since = document.updated_at is not None and document.updated_at > job.occurred_at
-    if stored is None or (document.status is IngestedStatus.INDEXED and (named is None or since)):
+    if in_bucket is None or (document.status is IngestedStatus.INDEXED and (named is None or since)):
         return None
     if named is not None:
         return Sighting(document.uri, named)
@@ -218,18 +218,18 @@ def sighted(
     return None
 
 
-def mended(
-    known: FailedDocument, document: IngestedDocument, stored: StoredDocument | None, job: JobStateChange
+def fixed(
+    known: FailedDocument, document: IngestedDocument, in_bucket: BucketDocument | None, job: JobStateChange
 ) -> bool:
     """Whether a document that the job does not name fails no more: it is indexed, or gone from the bucket.
 
     Whether Bedrock keeps documents that it ignored is not said; one that it does not know fails no more when another
     object has taken its place, and a later job that did not name it went through.
     """
-    if stored is None or document.status is IngestedStatus.INDEXED:
+    if in_bucket is None or document.status is IngestedStatus.INDEXED:
         return True
     later = job.outcome is not None and job.outcome.usable and job.occurred_at > known.last_seen
-    return document.status is IngestedStatus.NOT_FOUND and later and known.changed_to(stored.revision)
+    return document.status is IngestedStatus.NOT_FOUND and later and known.changed_to(in_bucket.revision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +258,7 @@ class NamedDocuments:
     @property
     def all(self) -> bool:
         """Whether they are as many as failed. Reasons are cut at 2,048 characters each (botocore model), some name
-        nothing, and some names cannot be told from others."""
+        nothing, and some names cannot be distinguished from others."""
         if self.job.outcome is not Outcome.DEGRADED:
             return True
         nameless = len(self.uris) < len(self.job.failure_reasons) or not all(self.uris) or not self.uris
@@ -281,7 +281,7 @@ class FailureReport:
         again: how many failed in earlier jobs, too, and are not set aside.
         set_aside_now: how many have failed so often with this job that they are set aside from here on.
         set_aside: how many were set aside before, and still fail.
-        mended: how many fail no more.
+        fixed: how many fail no more.
         complete: whether these are all; a tenant may have more documents than are looked through.
         documents: those that the job has news of, the new ones first.
     """
@@ -291,7 +291,7 @@ class FailureReport:
     again: int = 0
     set_aside_now: int = 0
     set_aside: int = 0
-    mended: int = 0
+    fixed: int = 0
     complete: bool = True
     documents: tuple[ReportedDocument, ...] = ()
 
@@ -301,35 +301,35 @@ class FailureReport:
 
     @property
     def newsworthy(self) -> bool:
-        """Whether people must be told: not when all that is wrong are documents that are set aside. A job that failed
-        as a whole is told by itself."""
-        told = self.new + self.again + self.set_aside_now
-        unexplained = not self.complete or not (told + self.set_aside)
-        return self.job.outcome is Outcome.DEGRADED and (told > 0 or unexplained)
+        """Whether people must be notified: not when all that is wrong are documents that are set aside. A job that
+        failed as a whole is reported by itself."""
+        reported = self.new + self.again + self.set_aside_now
+        unexplained = not self.complete or not (reported + self.set_aside)
+        return self.job.outcome is Outcome.DEGRADED and (reported > 0 or unexplained)
 
 
 def failure_report(
-    job: JobStateChange, failing: Iterable[FailedDocument], *, mended: int, complete: bool
+    job: JobStateChange, failing: Iterable[FailedDocument], *, fixed: int, complete: bool
 ) -> FailureReport:
     """Of all the documents that fail after the job has ended."""
     order = list(News)
-    told = sorted(
+    ranked = sorted(
         ((order.index(document.news_of(job.occurred_at)), document.uri, document) for document in failing),
         key=lambda entry: entry[:2],
     )
-    counts = Counter(order[place] for place, _, _ in told)
-    quiet = (document for place, _, document in told if order[place] is News.NONE)
+    counts = Counter(order[place] for place, _, _ in ranked)
+    quiet = (document for place, _, document in ranked if order[place] is News.NONE)
     return FailureReport(
         job,
         new=counts[News.NEW],
         again=counts[News.AGAIN],
         set_aside_now=counts[News.SET_ASIDE_NOW],
         set_aside=sum(document.status is FailureStatus.SET_ASIDE for document in quiet),
-        mended=mended,
+        fixed=fixed,
         complete=complete,
         documents=tuple(
             ReportedDocument(document.uri, document.reason, order[place])
-            for place, _, document in told
+            for place, _, document in ranked
             if order[place] is not News.NONE
         ),
     )
@@ -366,7 +366,7 @@ class DocumentRetry:
     Args:
         done_up_to: position in the list; `None` at its beginning.
         exhausted: whether every document was sent.
-        mended: how many are indexed now, or are gone from the bucket.
+        fixed: how many are indexed now, or are gone from the bucket.
         failed: how many failed again, or were refused.
         unanswered: how many have had no final status in time.
         stopped: why it ended before its time; empty if it did not.
@@ -378,7 +378,7 @@ class DocumentRetry:
     done_up_to: str | None = None
     under_way: tuple[SentDocument, ...] = ()
     exhausted: bool = False
-    mended: int = 0
+    fixed: int = 0
     failed: int = 0
     unanswered: int = 0
     ended_at: datetime | None = None
@@ -394,11 +394,11 @@ class DocumentRetry:
             self, under_way=(*self.under_way, *documents), done_up_to=up_to or self.done_up_to, exhausted=exhausted
         )
 
-    def settled(self, uris: Collection[str], *, mended: int = 0, failed: int = 0, unanswered: int = 0) -> DocumentRetry:
+    def settled(self, uris: Collection[str], *, fixed: int = 0, failed: int = 0, unanswered: int = 0) -> DocumentRetry:
         return replace(
             self,
             under_way=tuple(sent for sent in self.under_way if sent.uri not in uris),
-            mended=self.mended + mended,
+            fixed=self.fixed + fixed,
             failed=self.failed + failed,
             unanswered=self.unanswered + unanswered,
         )

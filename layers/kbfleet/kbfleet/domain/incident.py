@@ -1,11 +1,11 @@
-"""Incidents: what is broken for the same cause is told of once, whoever it hits and however often it is said.
+"""Incidents: what is broken for one cause is reported once, whomever it hits and however often it is seen.
 
 Everything here is pure, and what comes out depends on which signals there were, not on the order in which they came:
 
 - A `Signal` is one thing that was seen: at that time a subject (a tenant, or an alarm) was broken for a cause, or well.
 - A `Timeline` orders a subject's signals by their own times. From it follows from when until when it was broken.
-- An `Incident` joins those spans of all subjects that have one cause. It knows what people were told of it, and so what
-  they have to be told next.
+- An `Incident` joins those spans of all subjects that have one cause. It knows which notices people got about it, and
+  so which one is next.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from kbfleet.domain.root_cause import RootCause
 FLAP_WINDOW = timedelta(hours=1)
 """What begins again so soon after its end is the same incident."""
 FLAPPING_AFTER = 3
-"""From so many returns on it is not told of each one."""
+"""From so many returns on, not each one is reported."""
 GROWTH = 20
-"""It is told again when so many times as many are hit as were told of: for 200 tenants that is once."""
+"""It is reported again when so many times as many are hit as the last notice said: for 200 tenants that is once."""
 MAX_SUBJECTS = 500
 """So many go into one record of DynamoDB beside the longest evidence (400 KB; AWS documentation, Quotas in Amazon
 DynamoDB). Whoever is hit beyond that begins another incident of the same cause."""
 SIGNALS_KEPT = 250
-"""Of one subject. What is older than all of them has been told long since."""
+"""Of one subject. What is older than all of them was reported long ago."""
 NAMED = 20
 """Subjects named in one message."""
 _ENDED_WITH_ITS_SUBJECT = "ended with the tenant"
@@ -58,9 +58,9 @@ class Failure:
         causes: the most likely first. A subject that is in the incident of one of them stays there, so that an incident
             is not over while its cause is still among the others.
         evidence: what to show of it when it is the only one.
-        verb: the command of `kbfleet` that mends it, if one does.
+        verb: the command of `kbfleet` that repairs it, if one does.
         news: whether people must hear of it although the subject is known to be broken.
-        weight: how much the evidence tells: what tells less does not take its place.
+        weight: how much the evidence says. What says less does not take its place.
     """
 
     causes: tuple[RootCause, ...]
@@ -129,9 +129,9 @@ class Timeline:
     def neighbours(self, signal: Signal) -> tuple[Entry, ...]:
         """The signals before and after it that say of everything how it is, as far as there are any."""
         place = (signal.at, signal.identity)
-        telling = [entry for entry in self.entries if not entry.leaves]
-        before = [entry for entry in telling if (entry.at, entry.identity) < place]
-        after = [entry for entry in telling if (entry.at, entry.identity) > place]
+        whole = [entry for entry in self.entries if not entry.leaves]
+        before = [entry for entry in whole if (entry.at, entry.identity) < place]
+        after = [entry for entry in whole if (entry.at, entry.identity) > place]
         return (*before[-1:], *after[:1])
 
     def joined_by(self, signal: Signal, incident: str) -> Timeline:
@@ -163,13 +163,13 @@ class Timeline:
     def erased(self, at: datetime, *ended: Incident) -> Timeline:
         """Nothing of the subject is left in it but when that was done. Args: ended: incidents that it was in."""
         # Of one that is over people know already; but what they were shown of it is still to change, where it can.
-        to_tell = (incident.identity for incident in ended if incident.open or incident.told is not None)
+        to_notify = (incident.identity for incident in ended if incident.open or incident.notified is not None)
         return Timeline(
             self.subject,
             self.concern,
             version=self.version,
             erased_at=max(at, self.erased_at or at),
-            ended=tuple(dict.fromkeys((*self.ended, *to_tell))),
+            ended=tuple(dict.fromkeys((*self.ended, *to_notify))),
         )
 
     @property
@@ -214,7 +214,7 @@ class NoticeKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Notified:
     """What people know of an incident.
 
     Args:
@@ -234,33 +234,33 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Notice:
     """To post `alert`, or to have the first message show it; `then` is what people know after that."""
 
     alert: Alert
-    then: Told
+    then: Notified
     post: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to tell people. `posting` is the identity of what is being posted, if anything is."""
+    """The right to send a notice. `posting` is the identity of what is being posted, if anything is."""
 
     since: datetime
     until: datetime
-    then: Told
+    then: Notified
     posting: str
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """What is broken for one cause. `number` tells the incidents of one cause apart. `version` is for optimistic
+    """What is broken for one cause. `number` distinguishes the incidents of one cause. `version` is for optimistic
     locking; 0 means never stored.
 
     Args:
-        evidence: of the newest failure, of those that tell most.
+        evidence: of the newest failure, of those whose evidence says most.
         news_at: when the newest failure was that people must hear of although they know that the subject is broken.
-        claim: of the notifier that is telling, or that did not live to say whether it has told.
+        claim: of the notifier that is sending a notice, or that died before it said whether it had sent it.
         erased: whether the only subject that is left is one of whom nothing may be said any more.
     """
 
@@ -273,7 +273,7 @@ class Incident:
     evidence_weight: int = 0
     affected: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     news_at: datetime | None = None
-    told: Told | None = None
+    notified: Notified | None = None
     claim: Claim | None = None
     version: int = 0
     erased: bool = False
@@ -357,10 +357,10 @@ class Incident:
 
         If others are in it, the subject leaves it, with what was shown of it, and with its words for the cause: those
         that are shown are of the evidence's subject. If nobody else is, the incident is over at that time, and has only
-        whose it was: people who were told of it are still to hear of its end.
+        whose it was: people who were notified of it must still hear of its end.
         """
         others = {name: spans for name, spans in self.affected.items() if name != subject}
-        heard_of = self.told.news_at if self.told else None
+        heard_of = self.notified.news_at if self.notified else None
         if others:
             left = replace(self, affected=others, news_at=heard_of)
             if self.evidence.subject != subject:
@@ -378,36 +378,36 @@ class Incident:
             **_nothing_to_show(self.evidence, _ENDED_WITH_ITS_SUBJECT),
         )
 
-    # --- what people are told ---
+    # --- which notices people get ---
 
     def due(self) -> NoticeKind | None:
         """What people have to hear next, beside what the first message shows."""
-        told = self.told
-        if told is None:
+        notified = self.notified
+        if notified is None:
             return NoticeKind.OPENED
-        if self.open and len(self.affected) >= GROWTH * told.subjects:
+        if self.open and len(self.affected) >= GROWTH * notified.subjects:
             return NoticeKind.GROWN
         if self.returns >= FLAPPING_AFTER:
-            more = told.returns < FLAPPING_AFTER or self.returns >= 2 * told.returns
+            more = notified.returns < FLAPPING_AFTER or self.returns >= 2 * notified.returns
             return NoticeKind.COMES_AND_GOES if more else None
-        if told.open != self.open:
+        if notified.open != self.open:
             return NoticeKind.CAME_BACK if self.open else NoticeKind.OVER
         alone = len(self.affected) == 1
-        if alone and self.open and self.news_at and (told.news_at is None or self.news_at > told.news_at):
+        if alone and self.open and self.news_at and (notified.news_at is None or self.news_at > notified.news_at):
             return NoticeKind.MORE_FAILURES
         return None
 
-    def step(self, deployment: Deployment) -> Step | None:
+    def notice(self, deployment: Deployment) -> Notice | None:
         """What to do now, so that people know all that they should; `None` when they do."""
-        told, kind, first = self.told, self.due(), self.message(deployment)
+        notified, kind, first = self.notified, self.due(), self.message(deployment)
         if kind is not None:
-            message = first if told is None else self.message(deployment, kind)
-            return Step(
-                replace(message, identity=f"{self.identity}/{told.notices if told else 0}"),
-                Told(
-                    message=told.message if told else "",
-                    shown=told.shown if told else digest(first),
-                    notices=told.notices + 1 if told else 1,
+            message = first if notified is None else self.message(deployment, kind)
+            return Notice(
+                replace(message, identity=f"{self.identity}/{notified.notices if notified else 0}"),
+                Notified(
+                    message=notified.message if notified else "",
+                    shown=notified.shown if notified else digest(first),
+                    notices=notified.notices + 1 if notified else 1,
                     open=self.open,
                     subjects=len(self.affected),
                     returns=self.returns,
@@ -415,24 +415,26 @@ class Incident:
                 ),
                 post=True,
             )
-        if told and told.message and told.shown != digest(first):
-            return Step(first, replace(told, shown=digest(first)), post=False)
+        if notified and notified.message and notified.shown != digest(first):
+            return Notice(first, replace(notified, shown=digest(first)), post=False)
         return None
 
-    def claimed(self, step: Step, now: datetime, duration: timedelta) -> Incident:
-        return replace(self, claim=Claim(now, now + duration, step.then, step.alert.identity if step.post else ""))
+    def claimed(self, notice: Notice, now: datetime, duration: timedelta) -> Incident:
+        return replace(
+            self, claim=Claim(now, now + duration, notice.then, notice.alert.identity if notice.post else "")
+        )
 
     def settled(self, message: str | None) -> Incident:
-        """The step that was claimed is done. Args: message: how the channel names what was posted."""
+        """The notice that was claimed is sent. Args: message: how the channel names what was posted."""
         if self.claim is None:
             return self
-        told = self.claim.then
-        if not (self.told and self.told.message) and message:
-            told = replace(told, message=message)
-        return replace(self, told=told, claim=None)
+        notified = self.claim.then
+        if not (self.notified and self.notified.message) and message:
+            notified = replace(notified, message=message)
+        return replace(self, notified=notified, claim=None)
 
     def released(self) -> Incident:
-        """The step that was claimed was not done."""
+        """The notice that was claimed was not sent."""
         return replace(self, claim=None)
 
     # --- what it says ---

@@ -112,7 +112,7 @@ class IngestionJob:
 class JobStateChange:
     """What is stored in the job history and published on the bus, once for every state that a job was seen in.
 
-    `final` is whether nothing follows by itself: a job that failed for a passing cause is tried again. `foreign` is
+    `final` is whether nothing follows by itself: a job that failed for a passing cause is tried again. `external` is
     whether somebody else started the job, in the console for one.
     """
 
@@ -128,11 +128,11 @@ class JobStateChange:
     final: bool = True
     statistics: Statistics = field(default_factory=Statistics)
     failure_reasons: tuple[FailureReason, ...] = ()
-    foreign: bool = False
+    external: bool = False
 
     @property
     def identity(self) -> str:
-        """The same for every observation of the same change, so that repeated deliveries can be told."""
+        """The same for every observation of the same change, so that repeated deliveries can be recognized."""
         return f"{self.tenant_id}/{self.name}/{self.status}"
 
     @property

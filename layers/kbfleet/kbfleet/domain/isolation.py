@@ -61,7 +61,7 @@ class FoundPassages:
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentWalk:
+class DocumentRound:
     """How far the list of a tenant's documents has been read, in which nothing foreign was found so far. A long one is
     read a part at each look.
 

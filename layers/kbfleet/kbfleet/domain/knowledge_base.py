@@ -106,7 +106,7 @@ class KnowledgeBase:
             return ()
         return (
             f"Knowledge base {self.knowledge_base_id} was made with {json.dumps(own, sort_keys=True)}, a new one would "
-            f"be made with {json.dumps(new, sort_keys=True)}. It works on as it is; to change it, offboard the tenant "
+            f"be made with {json.dumps(new, sort_keys=True)}. It works as it is; to change it, offboard the tenant "
             "and provision it anew.",
         )
 
@@ -128,7 +128,7 @@ class KnowledgeBase:
                 reasons = "; ".join(self.failure_reasons) or "no reason given"
                 raise KnowledgeBaseFailed(
                     f"Knowledge base {self.name} ({self.knowledge_base_id}) is {self.status}: {reasons}.",
-                    remedy="Mend the cause, delete that knowledge base, then provision the tenant again.",
+                    remedy="Fix the cause, delete that knowledge base, then provision the tenant again.",
                 )
         if now >= deadline:
             raise KnowledgeBaseNotReady(
@@ -199,7 +199,7 @@ class DataSource:
                 reasons = "; ".join(self.failure_reasons) or "no reason given"
                 raise DataSourceFailed(
                     f"Data source {self.name} ({self.data_source_id}) is {self.status}: {reasons}.",
-                    remedy="Mend the cause, delete that data source, then provision the tenant again.",
+                    remedy="Fix the cause, delete that data source, then provision the tenant again.",
                 )
         raise NotReadyYet(f"Data source {self.name} ({self.data_source_id}) is {self.status}.")
 

@@ -68,7 +68,7 @@ class SyncState(StrEnum):
 class RunningJob:
     """The job that the ledger follows, and the generation of changes it certainly contains.
 
-    `pending_since` is when the oldest of those changes was requested; `foreign`, whether somebody else started the job.
+    `pending_since` is when the oldest of those changes was requested. `external` is whether somebody else started it.
     """
 
     ingestion_job_id: str
@@ -76,7 +76,7 @@ class RunningJob:
     status: JobStatus
     started_at: datetime
     pending_since: datetime | None = None
-    foreign: bool = False
+    external: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,21 +298,21 @@ class Sync:
         """A job that somebody else started: it may have read the documents before our changes, so it proves nothing
         newer than what is synced already, and the tenant is queued again when it ends."""
         entry = self.started(job, self.synced_generation)
-        return replace(entry, job=replace(entry.job, foreign=True)) if entry.job else entry
+        return replace(entry, job=replace(entry.job, external=True)) if entry.job else entry
 
-    def told_of(self, result: SyncResult) -> Sync:
+    def noted(self, result: SyncResult) -> Sync:
         """A job that the ledger has not followed ended so. It proves nothing about what is pending; but it is how the
         newest sync ended, unless a later result is known."""
         known = self.result
         return self if known is not None and known.ended_at >= result.ended_at else replace(self, result=result)
 
     def given_way(self, now: datetime, *, crowded: bool) -> Sync:
-        """A queued tenant whose start came to nothing steps aside for a while: there is one start in ten seconds for
+        """A queued tenant whose start came to nothing gives way for a while: there is one start in ten seconds for
         the whole fleet, and one tenant's trouble must not use them all up.
 
         Args:
             crowded: whether the account seemed to have too many jobs, which is over when any of them ends; else it is
-                the tenant's own trouble, and it steps aside for longer each time.
+                the tenant's own trouble, and it gives way for longer each time.
         """
         pause = CROWDED_PAUSE if crowded else _pause(self.postponed)
         return replace(self, ready_at=now + pause, postponed=self.postponed + (not crowded))

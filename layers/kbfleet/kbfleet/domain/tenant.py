@@ -65,7 +65,7 @@ class TenantStateChange:
 
     @property
     def identity(self) -> str:
-        """The same for every publication of the same change, so that repetitions can be told."""
+        """The same for every publication of the same change, so that repetitions can be recognized."""
         return f"{self.tenant_id}/{self.status}/{self.occurred_at.isoformat()}"
 
 
@@ -107,7 +107,7 @@ class Tenant:
     def leased_at(self, now: datetime) -> bool:
         return self.lease is not None and self.lease.expires_at > now
 
-    def turned(self, status: TenantStatus, now: datetime) -> Tenant:
+    def with_status(self, status: TenantStatus, now: datetime) -> Tenant:
         """The record in another status; unchanged when it is in that status already."""
         if self.status is status:
             return self
@@ -129,7 +129,7 @@ class Tenant:
         """
         self.in_service()
         leased = self._leased_to(holder, now, lease)
-        return leased.turned(TenantStatus.PROVISIONING, now) if self.status is TenantStatus.FAILED else leased
+        return leased.with_status(TenantStatus.PROVISIONING, now) if self.status is TenantStatus.FAILED else leased
 
     def _leased_to(self, holder: str, now: datetime, lease: timedelta) -> Tenant:
         self._not_leased_by_another(holder, now)
@@ -162,13 +162,15 @@ class Tenant:
 
     def activated(self, now: datetime) -> Tenant:
         returned = replace(self, lease=None, fence=self.fence + 1, failure=None, updated_at=now)
-        return returned.turned(TenantStatus.ACTIVE, now)
+        return returned.with_status(TenantStatus.ACTIVE, now)
 
     def failed(self, failure: WorkflowFailure) -> Tenant:
         """The record after an execution that came to nothing. Only a tenant that was being provisioned has failed: one
         that was active before still has its knowledge base, and one that is being offboarded stays so."""
         marked = replace(self, lease=None, fence=self.fence + 1, failure=failure, updated_at=failure.at)
-        return marked.turned(TenantStatus.FAILED, failure.at) if self.status is TenantStatus.PROVISIONING else marked
+        return (
+            marked.with_status(TenantStatus.FAILED, failure.at) if self.status is TenantStatus.PROVISIONING else marked
+        )
 
     def suspended(self, now: datetime) -> Tenant:
         """Raises: TenantBusy, TenantNotActive."""
@@ -180,7 +182,7 @@ class Tenant:
                 f"Tenant {self.tenant_id} is {self.status}; only an active tenant can be suspended.",
                 remedy=f"Look at it with `kbfleet tenant show {self.tenant_id}`.",
             )
-        return replace(self, fence=self.fence + 1).turned(TenantStatus.SUSPENDED, now)
+        return replace(self, fence=self.fence + 1).with_status(TenantStatus.SUSPENDED, now)
 
     def resumed(self, now: datetime) -> Tenant:
         """A suspended tenant is active again; one that waits to be offboarded is what it was before.
@@ -194,15 +196,15 @@ class Tenant:
         # The next fencing token takes the lease from an execution of offboarding that still waits.
         released = replace(self, fence=self.fence + 1, lease=None, offboarding=None, failure=None)
         if self.status is TenantStatus.SUSPENDED:
-            return released.turned(TenantStatus.ACTIVE, now)
+            return released.with_status(TenantStatus.ACTIVE, now)
         if self.status is TenantStatus.OFFBOARDING and self.offboarding is not None:
             if self.offboarding.deletion_began_at is not None:
                 raise OffboardingBegun(
-                    f"The data of tenant {self.tenant_id} are being deleted since "
-                    f"{self.offboarding.deletion_began_at:%Y-%m-%d %H:%M} UTC.",
-                    remedy="Let the offboarding end, then provision the tenant anew.",
+                    f"The deletion of tenant {self.tenant_id}'s data began at "
+                    f"{self.offboarding.deletion_began_at:%Y-%m-%d %H:%M} UTC; the tenant cannot be resumed.",
+                    remedy="Wait until the offboarding has ended, then provision the tenant anew.",
                 )
-            return released.turned(self.offboarding.status_before, now)
+            return released.with_status(self.offboarding.status_before, now)
         raise TenantNotActive(
             f"Tenant {self.tenant_id} is {self.status}; there is nothing to resume.",
             remedy=f"Run `kbfleet tenant add {self.tenant_id}`.",
@@ -222,7 +224,7 @@ class Tenant:
             raise TenantOffboarded(f"Tenant {self.tenant_id} is offboarded already.", remedy="Nothing is left to do.")
         plan = self.offboarding or Offboarding(now, now + retention, self.status)
         leased = self._leased_to(holder, now, max(plan.delete_after - now, timedelta(0)) + lease)
-        return replace(leased, offboarding=plan, failure=None).turned(TenantStatus.OFFBOARDING, now)
+        return replace(leased, offboarding=plan, failure=None).with_status(TenantStatus.OFFBOARDING, now)
 
     def deletion_begun(self, now: datetime) -> Tenant:
         """From here on there is no way back."""
@@ -243,7 +245,7 @@ class Tenant:
             fence=self.fence + 1,
             erasure=receipt,
         )
-        return tombstone.turned(TenantStatus.OFFBOARDED, now)
+        return tombstone.with_status(TenantStatus.OFFBOARDED, now)
 
     # --- what others need of it ---
 
@@ -316,7 +318,7 @@ class DisplayName(ValidatedText):
 class ProvisioningRequest:
     """What an execution was started with. What is `None` stays what the record says.
 
-    `for_a_new_tenant` says that the rest counts only where there is no such tenant: one that there is stays as it is.
+    `for_a_new_tenant` says that the rest counts only where there is no such tenant: an existing one stays as it is.
     """
 
     tenant_id: TenantId
@@ -326,7 +328,7 @@ class ProvisioningRequest:
     for_a_new_tenant: bool = False
 
     def of(self, existing: Tenant | None) -> ProvisioningRequest:
-        """What it asks of the tenant that there is, if there is one."""
+        """What it asks of the existing tenant, if there is one."""
         return ProvisioningRequest(self.tenant_id) if self.for_a_new_tenant and existing is not None else self
 
     def unlike(self, existing: Tenant) -> tuple[str, ...]:

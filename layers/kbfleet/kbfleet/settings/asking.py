@@ -17,7 +17,7 @@ TokenAlgorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "
 """Asymmetric ones only: with a shared secret, whoever verifies tokens could make them. Source: RFC 7518, RFC 8037."""
 
 
-class MeteringSettings(EnvironmentSettings):
+class UsageSettings(EnvironmentSettings):
     usage_dead_letter_queue_url: str
 
 

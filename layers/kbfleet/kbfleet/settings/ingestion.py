@@ -39,8 +39,8 @@ class SyncScheduleSettings(EnvironmentSettings):
     stale_after: Seconds = Field(alias="STALE_AFTER_SECONDS")
 
 
-class ForeignJobSettings(EnvironmentSettings):
-    foreign_job_tenants: int = Field(ge=1)
+class ExternalJobSettings(EnvironmentSettings):
+    external_job_tenants: int = Field(ge=1)
 
 
 class DocumentRetrySettings(EnvironmentSettings):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.names import ResourceNames, TenantId
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
+        BucketContents,
         Clock,
         FailedDocuments,
         IngestedDocuments,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
         KnowledgeBases,
         KnowledgeStore,
         RetrievalProbe,
-        StoredDocuments,
         SyncLedger,
         TenantRegistry,
     )
@@ -41,7 +41,7 @@ class DocumentTracer:
     ledger: SyncLedger
     history: JobHistory
     knowledge_bases: KnowledgeBases
-    stored_documents: StoredDocuments
+    bucket_contents: BucketContents
     ingested_documents: IngestedDocuments
     failed_documents: FailedDocuments
     probe: RetrievalProbe
@@ -64,26 +64,26 @@ class DocumentTracer:
         facts = replace(
             facts,
             sync=sync,
-            stored=self.stored_documents.describe(bucket, uri),
+            in_bucket=self.bucket_contents.describe(bucket, uri),
             max_metadata_bytes=store.max_metadata_bytes if store is not None else None,
             knowledge_base=self.knowledge_bases.get(tenant.knowledge_base_id),
             ingested=self._ingested(tenant, bucket, uri),
             failure=self.failed_documents.find(tenant_id, uri),
             running_jobs=sum(other.kind is sync.kind for other in self.ledger.running()),
         )
-        if facts.knowledge_base is None or facts.stored is None:
+        if facts.knowledge_base is None or facts.in_bucket is None:
             return facts
         jobs = self._jobs_since(tenant, facts)
         return replace(
             facts,
             jobs=jobs,
-            named=tuple(documents_named_by(job, bucket, self.stored_documents) for job in jobs if job.may_name(uri)),
+            named=tuple(documents_named_by(job, bucket, self.bucket_contents) for job in jobs if job.may_name(uri)),
             probe=self._probed(facts.knowledge_base, bucket, uri),
         )
 
     def _jobs_since(self, tenant: Tenant, facts: DocumentFacts) -> tuple[JobStateChange, ...]:
         """Those that read the bucket as it is now, or were to; the newest first."""
-        since = facts.stored.changed_at if facts.stored else facts.now
+        since = facts.in_bucket.changed_at if facts.in_bucket else facts.now
         jobs = self.history.started_since(tenant.tenant_id, since)
         own = (job for job in jobs if job.data_source.data_source_id == tenant.data_source_id)
         return tuple(sorted(own, key=lambda job: job.started_at or job.occurred_at, reverse=True))

@@ -26,7 +26,7 @@ from kbfleet.domain.failed_documents import (
     NamedDocuments,
     SentDocument,
     failure_report,
-    mended,
+    fixed,
     seen_failing,
     sighted,
 )
@@ -38,18 +38,18 @@ from kbfleet.usecases.isolation import announce_breach
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from kbfleet.domain.failed_documents import FailedDocument, FailureReport, StoredDocument
+    from kbfleet.domain.failed_documents import BucketDocument, FailedDocument, FailureReport
     from kbfleet.domain.ingestion_job import JobStateChange
     from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
         Announcements,
+        BucketContents,
         Clock,
         DocumentRetries,
         FailedDocuments,
         IngestedDocuments,
-        RetryTurns,
-        StoredDocuments,
+        RetryRuns,
         TenantRegistry,
     )
 
@@ -78,7 +78,7 @@ class FailureCollector:
     registry: TenantRegistry
     failed_documents: FailedDocuments
     ingested_documents: IngestedDocuments
-    stored_documents: StoredDocuments
+    bucket_contents: BucketContents
     announcements: Announcements
     clock: Clock
     names: ResourceNames
@@ -96,12 +96,12 @@ class FailureCollector:
         if not known and (job.outcome is None or not job.outcome.broken):
             return None
         bucket = self.names.bucket(job.tenant_id)
-        named = documents_named_by(job, bucket, self.stored_documents)
+        named = documents_named_by(job, bucket, self.bucket_contents)
         found, complete = self._found(tenant, bucket, known, named)
         failing = self._brought_up_to_date(job, bucket, known, named.reasons, found)
         complete = complete and (named.all or named.at_least <= len(failing))
         report = failure_report(
-            job, failing, mended=len(known.keys() - {document.uri for document in failing}), complete=complete
+            job, failing, fixed=len(known.keys() - {document.uri for document in failing}), complete=complete
         )
         self.announcements.failures_collected(report)
         return report
@@ -112,7 +112,7 @@ class FailureCollector:
         """What Bedrock says of every document that may fail; and whether these are all."""
         failing: dict[str, IngestedDocument] = {}
         complete = True
-        # What is in the list already is always looked up: else it could not be seen to be mended.
+        # What is in the list already is always looked up: else it could not be seen to be fixed.
         wanted = list(dict.fromkeys([*known, *named.reasons]))
         try:
             data_source = _present_data_source(tenant, named.job)
@@ -158,19 +158,19 @@ class FailureCollector:
         """Returns: all documents that fail now."""
         failing: list[FailedDocument] = []
         for uri, document in found.items():
-            stored, before = self.stored_documents.find(bucket, uri), known.get(uri)
-            sighting = sighted(named.get(uri), document, stored, job)
+            in_bucket, before = self.bucket_contents.find(bucket, uri), known.get(uri)
+            sighting = sighted(named.get(uri), document, in_bucket, job)
             if sighting is not None:
-                after = seen_failing(before, sighting, stored.revision if stored else None, job.occurred_at)
+                after = seen_failing(before, sighting, in_bucket.revision if in_bucket else None, job.occurred_at)
                 failing.append(after if after == before else self.failed_documents.save(job.tenant_id, after))
-            elif before is not None and mended(before, document, stored, job):
+            elif before is not None and fixed(before, document, in_bucket, job):
                 self.failed_documents.remove(job.tenant_id, before)
             elif before is not None:
                 failing.append(before)
         return failing
 
 
-def documents_named_by(job: JobStateChange, bucket: str, stored_documents: StoredDocuments) -> NamedDocuments:
+def documents_named_by(job: JobStateChange, bucket: str, bucket_contents: BucketContents) -> NamedDocuments:
     """The documents that a job names, by what is in the tenant's bucket now.
 
     Raises:
@@ -179,7 +179,7 @@ def documents_named_by(job: JobStateChange, bucket: str, stored_documents: Store
     looks = count()
 
     def present(keys: Sequence[str]) -> Collection[str]:
-        return stored_documents.present(bucket, keys) if next(looks) < LOOKS else ()
+        return bucket_contents.present(bucket, keys) if next(looks) < LOOKS else ()
 
     keys = (named_in(reason.text, reason.names, bucket, present) for reason in job.failure_reasons[:REASONS])
     return NamedDocuments(job, tuple(tuple(f"s3://{bucket}/{key}" for key in named) for named in keys))
@@ -196,7 +196,7 @@ def _present_data_source(tenant: Tenant, job: JobStateChange) -> DataSourceRefer
     except TenantNotActive as error:
         raise ResourceMissing(str(error)) from error
     if present != job.data_source:
-        raise ResourceMissing(f"Job {job.name} read a data source that tenant {tenant.tenant_id} has no more.")
+        raise ResourceMissing(f"Job {job.name} read a data source that tenant {tenant.tenant_id} no longer has.")
     return present
 
 
@@ -207,7 +207,7 @@ def _leaves(tenant: Tenant) -> bool:
 
 
 def request_retry(
-    tenant_id: TenantId, *, registry: TenantRegistry, retries: DocumentRetries, turns: RetryTurns, clock: Clock
+    tenant_id: TenantId, *, registry: TenantRegistry, retries: DocumentRetries, runs: RetryRuns, clock: Clock
 ) -> DocumentRetry:
     """Has every document that fails tried again, also those that are set aside. One that is under way is joined, and
     goes on if it had come to a halt.
@@ -225,13 +225,13 @@ def request_retry(
         retry = retries.save(
             DocumentRetry(tenant_id, now.isoformat(), now, version=retry.version if retry is not None else 0)
         )
-    turns.request(retry)
+    runs.request(retry)
     return retry
 
 
 @dataclass(frozen=True, slots=True)
-class RetryStep:
-    """One step of a retry: takes Bedrock's answers about what was sent, sends more, and asks for the next step.
+class RetryRunner:
+    """One run of a retry: takes Bedrock's answers about what was sent, sends more, and asks for the next run.
 
     It may die anywhere and be repeated: a document that is sent twice is ingested twice, to the same effect.
     """
@@ -240,13 +240,13 @@ class RetryStep:
     failed_documents: FailedDocuments
     retries: DocumentRetries
     ingested_documents: IngestedDocuments
-    stored_documents: StoredDocuments
-    turns: RetryTurns
+    bucket_contents: BucketContents
+    runs: RetryRuns
     clock: Clock
     names: ResourceNames
 
-    def take(self, tenant_id: TenantId, version: int) -> DocumentRetry | None:
-        """Takes the step of that version. One that was taken already is only made sure to be followed by the next.
+    def run(self, tenant_id: TenantId, version: int) -> DocumentRetry | None:
+        """The run of that version. Where it was made already, only the next one is asked for.
 
         Returns: the retry after it; `None` when there is none.
 
@@ -257,12 +257,12 @@ class RetryStep:
         if retry is None or retry.ended_at is not None:
             return retry
         if retry.version == version:
-            retry = self.retries.save(self._stepped(retry))
+            retry = self.retries.save(self._advanced(retry))
         if retry.ended_at is None:
-            self.turns.request(retry)
+            self.runs.request(retry)
         return retry
 
-    def _stepped(self, retry: DocumentRetry) -> DocumentRetry:
+    def _advanced(self, retry: DocumentRetry) -> DocumentRetry:
         try:
             tenant = self.registry.get(retry.tenant_id)
             tenant.in_service()
@@ -290,7 +290,7 @@ class RetryStep:
             return self._failed(retry, known, document.uri, document.explanation)
         if known is not None:
             self.failed_documents.remove(retry.tenant_id, known)
-        return retry.settled({document.uri}, mended=1)
+        return retry.settled({document.uri}, fixed=1)
 
     def _failed(self, retry: DocumentRetry, known: FailedDocument | None, uri: str, reason: str) -> DocumentRetry:
         # Not counted among its failures in a row: those are of jobs, and somebody is at it.
@@ -303,15 +303,15 @@ class RetryStep:
     def _filled(self, retry: DocumentRetry, data_source: DataSourceReference, bucket: str) -> DocumentRetry:
         while retry.room:
             page = self.failed_documents.page(retry.tenant_id, BATCH, retry.done_up_to)
-            stored = {document.uri: self.stored_documents.find(bucket, document.uri) for document in page.documents}
-            present = [document for document in stored.values() if document is not None]
+            in_bucket = {document.uri: self.bucket_contents.find(bucket, document.uri) for document in page.documents}
+            present = [document for document in in_bucket.values() if document is not None]
             try:
                 answers = list(self._sent(retry, data_source, bucket, present))
             except _NOT_NOW:
-                return retry  # the next step tries again
-            for gone in (document for document in page.documents if stored[document.uri] is None):
+                return retry  # the next run tries again
+            for gone in (document for document in page.documents if in_bucket[document.uri] is None):
                 self.failed_documents.remove(retry.tenant_id, gone)
-                retry = retry.settled((), mended=1)
+                retry = retry.settled((), fixed=1)
             known = {document.uri: document for document in page.documents}
             for refused in (answer for answer in answers if isinstance(answer, _Refusal)):
                 retry = self._failed(retry, known[refused.uri], refused.uri, refused.reason)
@@ -320,7 +320,7 @@ class RetryStep:
         return retry
 
     def _sent(
-        self, retry: DocumentRetry, data_source: DataSourceReference, bucket: str, documents: Sequence[StoredDocument]
+        self, retry: DocumentRetry, data_source: DataSourceReference, bucket: str, documents: Sequence[BucketDocument]
     ) -> Iterator[SentDocument | _Refusal]:
         """Bedrock refuses ten documents for one that it does not like, so that one is looked for."""
         if not documents:

@@ -1,6 +1,6 @@
-"""Telling people of incidents: each signal is recorded once, and of each incident people hear once what they must.
+"""Notifying people of incidents: each signal is recorded once, and people get each notice of an incident once.
 
-Recording and telling are two steps. What is recorded is kept whether or not the channel takes a message; what people
+Recording comes first, and by itself. What is recorded is kept whether or not the channel takes a message; what people
 know is written down beside it. So a message that was not taken is made anew later, of the incident as it is then.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kbfleet.domain.alert import Deployment
-    from kbfleet.domain.incident import Claim, Failure, Signal, Step, Timeline
+    from kbfleet.domain.incident import Claim, Failure, Notice, Signal, Timeline
     from kbfleet.domain.names import TenantId
     from kbfleet.domain.root_cause import RootCause
     from kbfleet.ports import AlertChannel, Clock, Incidents
@@ -33,7 +33,7 @@ _ATTEMPTS = 20
 
 @dataclass(frozen=True)
 class IncidentDesk:
-    """Takes signals and tells people. As many as like may work at once."""
+    """Takes signals and notifies people. Any number may work at once."""
 
     incidents: Incidents
     channel: AlertChannel
@@ -76,49 +76,49 @@ class IncidentDesk:
                 return incident
         return Incident.opened_by(signal, failure, cause, known[0].number + 1 if known else 1)
 
-    def tell(self, identity: str) -> int:
-        """Tells people of an incident until they know all that they should. Returns: how many messages were posted.
+    def notify(self, identity: str) -> int:
+        """Notifies people of an incident until they know all that they should. Returns: how many messages were posted.
 
         Raises:
-            AlertNotDelivered: the channel did not take one, or somebody else is telling of this incident.
+            AlertNotDelivered: the channel did not take one, or somebody else is sending a notice of this incident.
         """
         posted = 0
         while (incident := self.incidents.find(identity)) is not None:
             if incident.claim is not None:
                 self._take_over(incident, incident.claim)
                 continue
-            step = incident.step(self.deployment)
-            if step is None:
+            notice = incident.notice(self.deployment)
+            if notice is None:
                 break
             try:
-                claimed = self.incidents.save(incident.claimed(step, self.clock.now(), CLAIM))
+                claimed = self.incidents.save(incident.claimed(notice, self.clock.now(), CLAIM))
             except ConcurrentUpdate:
                 continue
-            self._take(claimed, step)
-            posted += step.post
+            self._send(claimed, notice)
+            posted += notice.post
         return posted
 
     def _take_over(self, incident: Incident, claim: Claim) -> None:
-        """Finds out what became of a step whose taker did not say."""
+        """Finds out what became of a notice whose sender did not say."""
         if self.clock.now() < claim.until:
-            raise AlertNotDelivered(f"Incident {incident.identity} is being told of by another.")
+            raise AlertNotDelivered(f"Incident {incident.identity} is being reported by another notifier.")
         message = None
         if claim.posting:
-            thread = incident.told.message if incident.told else ""
+            thread = incident.notified.message if incident.notified else ""
             message = self.channel.posted(claim.posting, since=claim.since, reply_to=thread)
         self._write_down(incident, claim, done=message)
 
-    def _take(self, incident: Incident, step: Step) -> None:
-        thread = incident.told.message if incident.told else ""
+    def _send(self, incident: Incident, notice: Notice) -> None:
+        thread = incident.notified.message if incident.notified else ""
         message = thread
         claim = incident.claim
         if claim is None:
-            raise ValueError("a step is taken under a claim")
+            raise ValueError("a notice is sent under a claim")
         try:
-            if step.post:
-                message = self.channel.post(step.alert, reply_to=thread)
+            if notice.post:
+                message = self.channel.post(notice.alert, reply_to=thread)
             else:
-                self.channel.change(thread, step.alert)
+                self.channel.change(thread, notice.alert)
         except AlertMaybeDelivered:
             # Nobody is sending any more: whoever comes next need not wait to look.
             self._write(incident, claim, lambda newest: replace(newest, claim=replace(claim, until=self.clock.now())))

@@ -62,7 +62,7 @@ _NOT_THE_TENANTS = (ConcurrentUpdate, Throttled)
 
 _GLANCE = 25
 _HEADS = 5
-"""How many entries of each kind and priority are looked at: a tick starts one job, and a few may step aside."""
+"""How many entries of each kind and priority are looked at: a tick starts one job, and a few may give way."""
 _A_MINUTE = timedelta(minutes=1)
 
 
@@ -76,25 +76,25 @@ def _turn(sync: Sync) -> tuple[float, str]:
 
 def _nobody_is_dismissed(waiter: Waiter) -> None:
     raise RuntimeError(
-        f"Whoever waits for generation {waiter.generation} must be told before it is taken off the list."
+        f"Whoever waits for generation {waiter.generation} must be answered before it is taken off the list."
     )
 
 
 def save_sync(
-    before: Sync, changed: Sync, *, ledger: SyncLedger, tell: Callable[[Waiter], None] = _nobody_is_dismissed
+    before: Sync, changed: Sync, *, ledger: SyncLedger, answer: Callable[[Waiter], None] = _nobody_is_dismissed
 ) -> Sync:
     """Stores an entry in place of the one that it was made of. The one way by which a waiter leaves an entry.
 
     Args:
-        tell: tells those why who wait in `before` and no longer do in `changed`. That comes first: whoever dies behind
-            it, or loses to somebody faster, leaves the waiter in the entry, to be told once more, and a task takes the
-            first answer. The other way round, it would wait in vain.
+        answer: answers each who waits in `before` and no longer does in `changed`. That comes first: whoever dies after
+            it, or loses to somebody faster, leaves the waiter in the entry, to be answered once more, and a task takes
+            the first answer. The other way round, it would wait in vain.
 
     Raises:
         ConcurrentUpdate: somebody has stored another since `before` was read.
     """
     for waiter in before.dismissed_by(changed):
-        tell(waiter)
+        answer(waiter)
     return ledger.save(changed)
 
 
@@ -103,12 +103,12 @@ def update_sync(
     change: Callable[[Sync], Sync],
     *,
     ledger: SyncLedger,
-    tell: Callable[[Waiter], None] = _nobody_is_dismissed,
+    answer: Callable[[Waiter], None] = _nobody_is_dismissed,
 ) -> Sync:
     """Applies a pure change to a tenant's ledger entry, again on the newer entry when somebody else was faster.
 
     Args:
-        tell: as `save_sync` does, those who wait in the very entry that is replaced.
+        answer: as in `save_sync`; those who wait in the very entry that is replaced are answered.
 
     Raises:
         ConcurrentUpdate: it lost twenty times in a row.
@@ -119,7 +119,7 @@ def update_sync(
         if changed == sync:
             return sync
         try:
-            return save_sync(sync, changed, ledger=ledger, tell=tell)
+            return save_sync(sync, changed, ledger=ledger, answer=answer)
         except ConcurrentUpdate:
             continue
     raise ConcurrentUpdate(f"The ledger entry of tenant {tenant_id} changed {_ATTEMPTS} times while it was updated.")
@@ -206,10 +206,10 @@ def stop_sync(
     """
     tenant = registry.get(tenant_id)
 
-    def tell(waiter: Waiter) -> None:
+    def answer(waiter: Waiter) -> None:
         callbacks.fail(waiter.task_token, "IngestionFailed", f"The sync of tenant {tenant_id} was stopped.")
 
-    sync = update_sync(tenant_id, Sync.called_off, ledger=ledger, tell=tell)
+    sync = update_sync(tenant_id, Sync.called_off, ledger=ledger, answer=answer)
     if sync.job is not None:
         knowledge_bases.stop_ingestion(tenant.data_source(), sync.job.ingestion_job_id)
         ticks.request()
@@ -354,7 +354,7 @@ class Scheduler:
         if job.status == sync.job.status and not job.status.ended:
             return False
         if job.outcome is None:
-            self._publish(sync, data_source, job, sync.job.generation, foreign=sync.job.foreign)
+            self._publish(sync, data_source, job, sync.job.generation, external=sync.job.external)
             save_sync(sync, sync.progressed(job.status), ledger=self.ledger)
             return False
         result = SyncResult(
@@ -365,8 +365,8 @@ class Scheduler:
             failure_reasons=job.failure_reasons,
             data_source_id=data_source.data_source_id,
         )
-        final, foreign = not sync.will_retry(result), sync.job.foreign
-        self._publish(sync, data_source, job, sync.job.generation, final=final, foreign=foreign)
+        final, external = not sync.will_retry(result), sync.job.external
+        self._publish(sync, data_source, job, sync.job.generation, final=final, external=external)
         self._end(sync, result)
         return True
 
@@ -381,7 +381,7 @@ class Scheduler:
         )
 
     def _end(self, sync: Sync, result: SyncResult) -> None:
-        def tell(waiter: Waiter) -> None:
+        def answer(waiter: Waiter) -> None:
             if result.outcome.usable:
                 output = {"outcome": result.outcome, "ingestion_job_id": result.ingestion_job_id}
                 self.callbacks.succeed(waiter.task_token, output)
@@ -393,7 +393,7 @@ class Scheduler:
                     waiter.task_token, "IngestionFailed", f"The first sync of tenant {sync.tenant_id} failed: {cause}"
                 )
 
-        save_sync(sync, sync.ended(result, self.clock.now()), ledger=self.ledger, tell=tell)
+        save_sync(sync, sync.ended(result, self.clock.now()), ledger=self.ledger, answer=answer)
 
     # --- queued tenants ---
 
@@ -408,7 +408,7 @@ class Scheduler:
             running = self.knowledge_bases.running_ingestion_job(data_source)
             if running is None:
                 raise  # the account's limit, reported as a conflict: the tenant stays queued
-            self._publish(sync, data_source, running, sync.synced_generation, foreign=True)
+            self._publish(sync, data_source, running, sync.synced_generation, external=True)
             save_sync(sync, sync.adopted(running), ledger=self.ledger)
             return 1
         except CapacityExceeded:
@@ -451,7 +451,7 @@ class Scheduler:
         generation: int,
         *,
         final: bool = True,
-        foreign: bool = False,
+        external: bool = False,
     ) -> None:
         self._publish_once(
             JobStateChange(
@@ -467,7 +467,7 @@ class Scheduler:
                 final=final,
                 statistics=job.statistics,
                 failure_reasons=job.failure_reasons,
-                foreign=foreign,
+                external=external,
             )
         )
 

@@ -1,4 +1,4 @@
-"""Telling of a breach of the walls between tenants, and looking whether there is one (decision 25).
+"""Announcing a breach of the walls between tenants, and looking whether there is one (decision 25).
 
 What a tenant may reach follows from its id alone, by `ResourceNames`: a record that is wrong proves nothing.
 """
@@ -13,7 +13,7 @@ from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.document_names import is_in
 from kbfleet.domain.errors import AwsRefusal, ConcurrentUpdate, KbfleetError, RequestRefused, Throttled
 from kbfleet.domain.incident import Concern
-from kbfleet.domain.isolation import MAX_NAMED, Breach, DocumentWalk, IsolationVerified, SeenIn
+from kbfleet.domain.isolation import MAX_NAMED, Breach, DocumentRound, IsolationVerified, SeenIn
 from kbfleet.domain.names import DataSourceReference
 from kbfleet.domain.reconciliation import Disagreement, Finding, ResourceKind
 from kbfleet.domain.tenant_status import TenantStatus
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from kbfleet.ports import (
         Announcements,
         Clock,
-        DocumentWalks,
+        DocumentRounds,
         Incidents,
         IngestedDocuments,
         KnowledgeBases,
@@ -55,7 +55,7 @@ def announce_breach(
     tenant_id: TenantId, seen_in: SeenIn, resources: Iterable[str], *, announcements: Announcements, clock: Clock
 ) -> None:
     """Publishes that something is within a tenant's reach that is not its own: the incident follows from it. It may be
-    told again and again; one tenant has one incident.
+    announced again and again; one tenant has one incident.
 
     Args:
         resources: what it is, by kind and id, such as `data source ABCDEFGHIJ`. Never a tenant's text, and never the
@@ -98,7 +98,7 @@ class IsolationLook:
     knowledge_bases: KnowledgeBases
     ingested_documents: IngestedDocuments
     passage_search: PassageSearch
-    document_walks: DocumentWalks
+    document_rounds: DocumentRounds
     incidents: Incidents
     announcements: Announcements
     rounds: TenantRounds
@@ -131,7 +131,7 @@ class IsolationLook:
                 troubles.append((tenant_id, error))
                 break
             except KbfleetError as error:
-                # One tenant's trouble must not keep the others from their turn.
+                # One tenant's trouble must not hold up the others.
                 troubles.append((tenant_id, error))
             if tenant_id not in asked:
                 last = tenant_id
@@ -245,29 +245,29 @@ class IsolationLook:
     ) -> tuple[tuple[Finding, ...], datetime | None]:
         """Returns: what is foreign, and since when all documents have been seen; `None` while they have not been."""
         tenant_id, bucket = tenant.tenant_id, self.names.bucket(tenant.tenant_id)
-        stored = self.document_walks.find(tenant_id)
+        stored = self.document_rounds.find(tenant_id)
         goes_on = stored is not None and stored.data_source_id == own.data_source_id and stored.began_at > sighted_at
-        walk = stored if stored is not None and goes_on else DocumentWalk(own.data_source_id, began)
+        document_round = stored if stored is not None and goes_on else DocumentRound(own.data_source_id, began)
         findings, seen_since = tuple[Finding, ...](), None
-        left: DocumentWalk | None = None
+        left: DocumentRound | None = None
         try:
-            for number, page in enumerate(self.ingested_documents.pages(own, walk.after), start=1):
-                walk = replace(walk, after=page.following)
+            for number, page in enumerate(self.ingested_documents.pages(own, document_round.after), start=1):
+                document_round = replace(document_round, after=page.following)
                 if any(not is_in(bucket, document.uri) for document in page.documents):
                     findings = (_foreign(ResourceKind.DOCUMENTS, f"of data source {own.data_source_id}", tenant_id),)
                     break
                 if number >= MAX_DOCUMENT_PAGES and page.following is not None:
-                    left = walk
+                    left = document_round
                     break
             else:
-                seen_since = walk.began_at
+                seen_since = document_round.began_at
         except RequestRefused:
             # Whether a knowledge base of type MANAGED lists documents is not documented. A job takes out what is not in
             # the bucket (decision 25). Or only the place is not known any more: then the list is begun anew.
-            refused_whole = walk.after is None
+            refused_whole = document_round.after is None
             seen_since = sync.whole_since if refused_whole and _is_after(sync.whole_since, sighted_at) else None
         if left != stored:
-            self.document_walks.save(tenant_id, left)
+            self.document_rounds.save(tenant_id, left)
         return findings, seen_since
 
     def _of_passages(

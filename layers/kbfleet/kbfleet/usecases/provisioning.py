@@ -156,7 +156,7 @@ def onboard_tenant(
     stores: Stores,
     clock: Clock,
 ) -> tuple[Execution, tuple[str, ...]]:
-    """Sees to it that a tenant exists, for somebody who may not change one that there is: that is converged, as it is.
+    """Sees to it that a tenant exists, for somebody who may not change an existing one: that is converged, as it is.
 
     Args:
         request: for a new tenant.
@@ -351,7 +351,7 @@ def ensure_knowledge_base(
     if changed.knowledge_base_id != tenant.knowledge_base_id:
         # A data source belongs to its knowledge base: another knowledge base means the recorded one is gone, and there
         # is nothing to ask until the new one has been synced.
-        changed = replace(changed, data_source_id=None).turned(TenantStatus.PROVISIONING, clock.now())
+        changed = replace(changed, data_source_id=None).with_status(TenantStatus.PROVISIONING, clock.now())
     kept = keep(tenant, changed, registry=registry, clock=clock)
     announce_status(kept, registry=registry, announcements=announcements)
     now = clock.now()
@@ -458,7 +458,7 @@ def ensure_data_source(
         if not found.reads(wanted):
             resources = [f"bucket of data source {found.data_source_id}"]
             _breached(tenant.tenant_id, resources, announcements, clock)
-            # Before it is changed: after a crash in between, nobody could tell any more.
+            # Before it is changed: after a crash in between, nobody could know any more.
             update_sync(tenant.tenant_id, lambda sync: sync.not_to_be_trusted(), ledger=ledger)
         knowledge_bases.update_data_source(
             DataSourceReference(knowledge_base_id, found.data_source_id),
@@ -471,7 +471,7 @@ def ensure_data_source(
         raise DataSourceFailed(
             f"Tenant {tenant.tenant_id}'s knowledge base {knowledge_base_id} reads what is not the tenant's: "
             f"{'; '.join(stuck)}.",
-            remedy="Mend the cause, then provision the tenant again.",
+            remedy="Fix the cause, then provision the tenant again.",
         )
     if foreign:
         ids = ", ".join(one.data_source_id for one in foreign)
@@ -550,7 +550,7 @@ def run_first_sync(
 
     A data source that has been synced answers at once, unless a breach of the tenant's isolation is open: a sync takes
     out what does not come from its bucket. Else a sync is requested, also while another is under way: that one may
-    belong to a knowledge base that is gone, or fail for a cause that has been mended since.
+    belong to a knowledge base that is gone, or fail for a cause that has been fixed since.
 
     Raises:
         LeaseLost: also when whoever has taken the tenant meanwhile has put its entry on hold, where this task would

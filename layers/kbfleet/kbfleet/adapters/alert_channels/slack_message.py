@@ -86,7 +86,7 @@ def summary(alert: Alert) -> str:
 
 
 def blocks(alert: Alert) -> Sequence[Block]:
-    """The message: what broke, for whom, why, which documents, how to mend it, where to look."""
+    """The message: what broke, for whom, why, which documents, how to repair it, where to look."""
     title = _cut(f"{_sign(alert)} {printable(alert.title)}", _MAX_HEADER)
     message: list[Block] = [HeaderBlock(text=PlainTextObject(text=title, emoji=False))]
     if alert.facts:
@@ -156,7 +156,7 @@ def _listed(title: str, texts: Sequence[str], *, code: bool = False) -> RichText
 
 def _remedy(alert: Alert) -> Iterator[RichTextElement]:
     """Advice and command are ours, and hold nothing from outside but checked ids: back ticks in them are markup."""
-    parts: list[RichTextElement] = [_bold("To mend it")]
+    parts: list[RichTextElement] = [_bold("To repair it")]
     if alert.advice:
         parts.append(_Text(text="\n"))
     for place, text in enumerate(printable(alert.advice).split("`")):

@@ -79,7 +79,7 @@ def _sign(alert: Alert) -> str:
 
 
 def plain_text(alert: Alert) -> str:
-    """What broke, for whom, why, which documents, how to mend it, where to look: for mail.
+    """What broke, for whom, why, which documents, how to repair it, where to look: for mail.
 
     What comes from outside stands behind a word or a dash of ours, each in its own line, and is cut before advice and
     command are.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.adapters.dynamodb.table import as_item, conversation_key
-from kbfleet.domain.answer import Turn
+from kbfleet.domain.answer import Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.names import TenantId
     from kbfleet.ports import Clock
 
-MAX_TURNS = 50
+MAX_EXCHANGES = 50
 """A question has 1,000 characters and an answer a few thousand: so many stay far below the 400 KB of an item."""
 
 
@@ -31,28 +31,28 @@ class DynamoDBConversations:
         self._clock = clock
         self._lifetime = lifetime
 
-    def turns(self, tenant_id: TenantId, conversation: str) -> Sequence[Turn]:
-        record = self._table.item(conversation_key(tenant_id, conversation), "turns", "expires_at")
+    def exchanges(self, tenant_id: TenantId, conversation: str) -> Sequence[Exchange]:
+        record = self._table.item(conversation_key(tenant_id, conversation), "exchanges", "expires_at")
         # DynamoDB deletes what has expired within days, not at once (AWS documentation, Time to Live).
         if record is None or record["expires_at"] <= self._clock.now().timestamp():
             return ()
-        turns = [Turn(turn["question"], turn["answer"]) for turn in record["turns"]]
-        return () if len(turns) >= MAX_TURNS else turns
+        exchanges = [Exchange(exchange["question"], exchange["answer"]) for exchange in record.get("exchanges", ())]
+        return () if len(exchanges) >= MAX_EXCHANGES else exchanges
 
-    def add(self, tenant_id: TenantId, conversation: str, turn: Turn) -> None:
-        told = {"question": {"S": turn.question}, "answer": {"S": turn.answer}}
+    def add(self, tenant_id: TenantId, conversation: str, exchange: Exchange) -> None:
+        said = {"question": {"S": exchange.question}, "answer": {"S": exchange.answer}}
         expires_at = int((self._clock.now() + self._lifetime).timestamp())
         with translated(f"a conversation of tenant {tenant_id}"):
             self._table.client.update_item(
                 TableName=self._table.name,
                 Key=as_item(conversation_key(tenant_id, conversation)),
                 UpdateExpression=(
-                    "SET turns = list_append(if_not_exists(turns, :none), :turn), "
+                    "SET exchanges = list_append(if_not_exists(exchanges, :none), :exchange), "
                     "expires_at = if_not_exists(expires_at, :expires_at)"
                 ),
                 ExpressionAttributeValues={
                     ":none": {"L": []},
-                    ":turn": {"L": [{"M": told}]},
+                    ":exchange": {"L": [{"M": said}]},
                     ":expires_at": {"N": str(expires_at)},
                 },
             )

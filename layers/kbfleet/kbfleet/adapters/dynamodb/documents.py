@@ -2,7 +2,7 @@
 
 Keys: `PK` = `TENANT#<tenant id>`, `SK` = `DOCUMENT#<SHA-256 of the URI>`, because an object's key may have 1,024 bytes
 and so may a sort key with everything in it (AWS documentation, Creating object key names; Quotas in Amazon DynamoDB);
-and `SK` = `DOCUMENT_RETRY`. They do not expire: a document fails until it is mended or gone.
+and `SK` = `DOCUMENT_RETRY`. They do not expire: a document fails until it is fixed or gone.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 usage_logger = Logger(service="kbfleet-usage", level="INFO", use_rfc3339=True, utc=True)
 
 
-def record_usage(tenant_id: TenantId, usage: AskUsage, *, request_id: str) -> None:
+def log_usage(tenant_id: TenantId, usage: AskUsage, *, request_id: str) -> None:
     """Writes the line of an answered question that usage is counted by; nothing of question and answer is in it.
 
     A line on standard output costs the answer nothing. A subscription filter of the log group takes it to

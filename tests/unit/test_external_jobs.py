@@ -1,4 +1,4 @@
-"""Ingestion jobs that nobody announced get into the history, and onto the bus once."""
+"""External ingestion jobs get into the history, and onto the bus once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kbfleet.domain.names import DataSourceReference, TenantId
 from kbfleet.domain.sync import SyncState
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.ports import Recorded
-from kbfleet.usecases.foreign_jobs import LOOK_BACK, ForeignJobsReport
+from kbfleet.usecases.external_jobs import LOOK_BACK, ExternalJobsReport
 from tests.support.fakes import InMemoryJobHistory, JobCourse
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME
@@ -50,18 +50,18 @@ def ran_in_console(fleet: Fleet, source: DataSourceReference, course: JobCourse 
     return job.ingestion_job_id
 
 
-def find(fleet: Fleet) -> ForeignJobsReport:
-    return fleet.foreign_jobs.find()
+def find(fleet: Fleet) -> ExternalJobsReport:
+    return fleet.external_jobs.find()
 
 
 class TestEnded:
-    def test_one_is_recorded_and_published_once_marked_as_foreign(
+    def test_one_is_recorded_and_published_once_marked_as_external(
         self, fleet: Fleet, source: DataSourceReference
     ) -> None:
         before = len(fleet.announcements.job_state_changes)
         job = ran_in_console(fleet, source)
         (found,) = find(fleet).found
-        assert (found.ingestion_job_id, found.generation, found.foreign) == (job, 0, True)
+        assert (found.ingestion_job_id, found.generation, found.external) == (job, 0, True)
         assert (found.status, found.outcome, found.final) == (JobStatus.COMPLETE, Outcome.SUCCEEDED, True)
         assert fleet.history.latest(ACME, 1) == [found]
         for _ in range(3):
@@ -69,7 +69,7 @@ class TestEnded:
             assert find(fleet).found == ()
         assert fleet.announcements.job_state_changes[before:] == [found]
 
-    def test_the_reasons_of_a_failure_are_told_which_the_list_leaves_out(
+    def test_the_reasons_of_a_failure_are_reported_which_the_list_leaves_out(
         self, fleet: Fleet, source: DataSourceReference
     ) -> None:
         ran_in_console(fleet, source, JobCourse(JobStatus.FAILED, failure_reasons=REASONS))
@@ -89,13 +89,13 @@ class TestEnded:
         assert (sync.result.outcome, sync.result.ingestion_job_id) == (Outcome.SUCCEEDED, job)
         assert (sync.state, sync.synced_generation, sync.pending_changes) == (SyncState.IDLE, 1, True)
 
-    def test_the_recovery_from_it_is_told_by_the_next_sync(self, fleet: Fleet, source: DataSourceReference) -> None:
+    def test_the_recovery_from_it_is_reported_by_the_next_sync(self, fleet: Fleet, source: DataSourceReference) -> None:
         ran_in_console(fleet, source, JobCourse(JobStatus.FAILED))
         find(fleet)
         synced(fleet)
         assert fleet.announcements.job_state_changes[-1].previous_outcome is Outcome.FAILED
 
-    def test_several_are_told_the_oldest_first_each_after_the_outcome_before_it(
+    def test_several_are_reported_the_oldest_first_each_after_the_outcome_before_it(
         self, fleet: Fleet, source: DataSourceReference
     ) -> None:
         courses = (JobCourse(JobStatus.FAILED), JobCourse(), JobCourse(JobStatus.FAILED))
@@ -148,12 +148,12 @@ class TestRunning:
         fleet.clock.advance(20)
         requests = fleet.ticks.requests
         (adopted,) = find(fleet).adopted
-        assert (adopted.ingestion_job_id, adopted.status, adopted.foreign) == (job, JobStatus.IN_PROGRESS, True)
+        assert (adopted.ingestion_job_id, adopted.status, adopted.external) == (job, JobStatus.IN_PROGRESS, True)
         assert fleet.ticks.requests == requests + 1
         assert fleet.ledger.find(ACME).state is SyncState.RUNNING
         fleet.tick_until_idle()
         last = fleet.announcements.job_state_changes[-1]
-        assert (last.ingestion_job_id, last.status, last.foreign) == (job, JobStatus.COMPLETE, True)
+        assert (last.ingestion_job_id, last.status, last.external) == (job, JobStatus.COMPLETE, True)
         assert fleet.ledger.find(ACME).synced_generation == 1
         assert find(fleet).found == ()
 
@@ -164,7 +164,7 @@ class TestRunning:
         fleet.tick()
         followed = fleet.ledger.find(ACME).job
         assert followed is not None
-        assert (followed.ingestion_job_id, followed.foreign) == (job, True)
+        assert (followed.ingestion_job_id, followed.external) == (job, True)
 
     def test_a_job_of_ours_is_none_of_them(self, fleet: Fleet, source: DataSourceReference) -> None:
         fleet.request(ACME)
@@ -185,7 +185,7 @@ class TestRounds:
     def found(self, fleet: Fleet) -> list[str]:
         return [change.tenant_id for change in find(fleet).found]
 
-    def test_every_tenant_has_its_turn_and_then_it_begins_anew(self, fleet: Fleet, sources: Sources) -> None:
+    def test_every_tenant_is_looked_at_and_then_it_begins_anew(self, fleet: Fleet, sources: Sources) -> None:
         for source in sources.values():
             ran_in_console(fleet, source)
         rounds = [self.found(fleet) for _ in range(3)]
@@ -202,10 +202,10 @@ class TestRounds:
         slow = sources[TenantId("tenant-1")].knowledge_base_id
         fleet.knowledge_bases.refuse_lists(slow, Throttled("Your request rate is too high."))
         assert [tenant_id for tenant_id, _ in find(fleet).postponed] == ["tenant-1"]
-        assert fleet.foreign_job_rounds.position() == "tenant-0"
+        assert fleet.external_job_rounds.position() == "tenant-0"
         fleet.knowledge_bases.refuse_lists(slow, None)
         assert find(fleet).postponed == ()
-        assert fleet.foreign_job_rounds.position() == "tenant-3"
+        assert fleet.external_job_rounds.position() == "tenant-3"
 
     def test_where_requests_come_too_fast_for_the_first_tenant_it_begins_there_again(
         self, fleet: Fleet, sources: Sources
@@ -214,9 +214,9 @@ class TestRounds:
         fleet.knowledge_bases.refuse_lists(slow, Throttled("Your request rate is too high."))
         for _ in range(3):
             find(fleet)
-        assert fleet.foreign_job_rounds.position() == "tenant-2"
+        assert fleet.external_job_rounds.position() == "tenant-2"
 
-    def test_one_tenants_trouble_keeps_nobody_from_their_turn(self, fleet: Fleet, sources: Sources) -> None:
+    def test_one_tenants_trouble_holds_up_nobody(self, fleet: Fleet, sources: Sources) -> None:
         ran_in_console(fleet, sources[TenantId("tenant-2")])
         fleet.knowledge_bases.vanish(sources[TenantId("tenant-0")].knowledge_base_id)
         fleet.knowledge_bases.refuse_lists(sources[TenantId("tenant-1")].knowledge_base_id, NotReadyYet("500"))
@@ -248,7 +248,7 @@ class TestRounds:
         fleet.add(ACME)
         record = fleet.registry.get(ACME)
         fleet.registry.replace(replace(record, data_source_id=None), fence=record.fence)
-        assert find(fleet) == ForeignJobsReport(1, (), (), ())
+        assert find(fleet) == ExternalJobsReport(1, (), (), ())
 
 
 def test_a_round_through_the_largest_fleet_is_shorter_than_the_look_back() -> None:

@@ -17,7 +17,7 @@ from kbfleet.domain.usage import AnsweredQuestion
 from kbfleet.logs import logger
 from kbfleet.metrics import Metric, publish
 from kbfleet.telemetry import tracer
-from kbfleet.usecases.metering import count_usage
+from kbfleet.usecases.usage import count_usage
 
 
 @logger.inject_lambda_context(clear_state=True)

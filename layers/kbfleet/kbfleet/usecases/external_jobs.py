@@ -1,4 +1,4 @@
-"""Ingestion jobs that nobody announced: started in the console, say, while nothing of ours was queued."""
+"""External jobs: ingestion jobs that somebody else started, such as in the console, while nothing was queued."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ through the largest fleet takes."""
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignJobsReport:
+class ExternalJobsReport:
     """What one part of a round found.
 
     Args:
@@ -56,7 +56,7 @@ class ForeignJobsReport:
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignJobs:
+class ExternalJobs:
     """Goes round all tenants, a few of them each time, and compares their newest jobs with what the history knows.
 
     Rounds may overlap, repeat, or die anywhere. Publishing comes before storing, as everywhere.
@@ -79,7 +79,7 @@ class ForeignJobs:
     at_a_time: int
     look_back: timedelta
 
-    def find(self) -> ForeignJobsReport:
+    def find(self) -> ExternalJobsReport:
         found: list[JobStateChange] = []
         adopted: list[JobStateChange] = []
         postponed: list[tuple[TenantId, KbfleetError]] = []
@@ -95,14 +95,14 @@ class ForeignJobs:
                 throttled = True
                 break
             except KbfleetError as error:
-                # One tenant's trouble must not keep the others from their turn; the next round is soon enough for it.
+                # One tenant's trouble must not hold up the others; the next round is soon enough for it.
                 postponed.append((tenant.tenant_id, error))
             last = tenant.tenant_id
         at_the_end = len(tenants) < self.at_a_time and not throttled
         self.rounds.move(None if at_the_end else last)
         if adopted:
             self.ticks.request()
-        return ForeignJobsReport(len(tenants), tuple(found), tuple(adopted), tuple(postponed))
+        return ExternalJobsReport(len(tenants), tuple(found), tuple(adopted), tuple(postponed))
 
     def _visit(self, tenant: Tenant, found: list[JobStateChange], adopted: list[JobStateChange]) -> None:
         if tenant.status not in _SETTLED or tenant.data_source_id is None:
@@ -153,7 +153,7 @@ class ForeignJobs:
             previous_outcome=earlier.outcome if earlier else None,
             statistics=job.statistics,
             failure_reasons=job.failure_reasons,
-            foreign=True,
+            external=True,
         )
         publish_once(change, history=self.history, announcements=self.announcements, clock=self.clock)
         result = SyncResult(
@@ -164,7 +164,7 @@ class ForeignJobs:
             failure_reasons=job.failure_reasons,
             data_source_id=data_source.data_source_id,
         )
-        update_sync(tenant_id, lambda sync: sync.told_of(result), ledger=self.ledger)
+        update_sync(tenant_id, lambda sync: sync.noted(result), ledger=self.ledger)
         return change
 
     def _adopt(self, tenant_id: TenantId, data_source: DataSourceReference, job: IngestionJob) -> JobStateChange | None:
@@ -183,7 +183,7 @@ class ForeignJobs:
             previous_outcome=sync.result.outcome if sync.result else None,
             statistics=job.statistics,
             failure_reasons=job.failure_reasons,
-            foreign=True,
+            external=True,
         )
         publish_once(change, history=self.history, announcements=self.announcements, clock=self.clock)
         self.ledger.save(sync.adopted(job))

@@ -16,7 +16,7 @@ from kbfleet.domain.errors import ConcurrentUpdate, NotReadyYet
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.usage import UsageCounts, UsagePeriod
 from kbfleet.logs import logger
-from kbfleet.metering import record_usage
+from kbfleet.usage_log import log_usage
 from local.stack import filter_patterns
 from tests.handlers.conftest import Event, Handler, Logs, event
 from tests.support.fleet import Fleet
@@ -42,14 +42,14 @@ def metrics_in(text: str) -> dict[str, Any]:
 
 @pytest.fixture
 def count(fleet: Fleet, handler: Callable[[str], Handler]) -> Count:
-    return handler("metering/record_usage")
+    return handler("usage/record_usage")
 
 
 class TestTheLine:
     USAGE = AskUsage(passages=4, citations=2, input_tokens=812, output_tokens=96, guarded=True)
 
     def write(self, logs: Logs, usage: AskUsage = USAGE) -> str:
-        record_usage(ACME, usage, request_id="c6af9ac6")
+        log_usage(ACME, usage, request_id="c6af9ac6")
         (line,) = logs.text.splitlines()
         return line
 
@@ -109,7 +109,7 @@ class TestRecordUsage:
             ' "citations": 1, "guarded": false}',
         ],
     )
-    def test_a_line_that_cannot_be_read_is_kept_and_told_and_the_others_are_counted(
+    def test_a_line_that_cannot_be_read_is_kept_and_reported_and_the_others_are_counted(
         self, count: Count, fleet: Fleet, logs: Logs, capsys: pytest.CaptureFixture[str], malformed: str
     ) -> None:
         batch = opened(event("triggers/record_usage"))
@@ -126,9 +126,9 @@ class TestRecordUsage:
         whole, batch["logEvents"][0]["message"] = batch["logEvents"][0]["message"], "{}"
         count(packed(batch))
         ((kept, _),) = fleet.refused_usage.kept
-        mended = json.loads(kept) | {"message": whole}
+        corrected = json.loads(kept) | {"message": whole}
         for _ in range(2):
-            count(packed({"messageType": "DATA_MESSAGE", "logEvents": [mended]}))  # as the runbook says
+            count(packed({"messageType": "DATA_MESSAGE", "logEvents": [corrected]}))  # as the runbook says
         assert counted(fleet)[SECOND].questions == 1
 
     def test_a_delivery_whose_refused_line_cannot_be_kept_comes_again(self, count: Count, fleet: Fleet) -> None:

@@ -1,4 +1,4 @@
-"""The queue of the steps by which documents are tried again."""
+"""The queue of the runs in which documents are tried again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.contracts.documents import RetryTurn
+from kbfleet.contracts.documents import RetryRunRequest
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from kbfleet.domain.failed_documents import DocumentRetry
 
 
-class SqsRetryTurns:
-    """`kbfleet.ports.RetryTurns` on a FIFO queue with a delivery delay.
+class SqsRetryRuns:
+    """`kbfleet.ports.RetryRuns` on a FIFO queue with a delivery delay.
 
-    All are of one message group, so that one step is taken at a time: together they keep within the five requests a
-    second of the account. A step's deduplication id is its version: however often it is asked for, within five minutes
+    All are of one message group, so that there is one run at a time: together they keep within the five requests a
+    second of the account. A run's deduplication id is its version: however often it is asked for, within five minutes
     it comes once (AWS documentation, Amazon SQS, Exactly-once processing).
     """
 
@@ -31,7 +31,7 @@ class SqsRetryTurns:
         with translated("the queue of document retries"):
             self._client.send_message(
                 QueueUrl=self._queue_url,
-                MessageBody=RetryTurn(tenant_id=retry.tenant_id, version=retry.version).model_dump_json(),
+                MessageBody=RetryRunRequest(tenant_id=retry.tenant_id, version=retry.version).model_dump_json(),
                 MessageGroupId="retry",
                 MessageDeduplicationId=hashlib.sha256(identity.encode()).hexdigest(),
             )

@@ -1,4 +1,4 @@
-"""How far walks through all tenants, and through the documents of one, have come."""
+"""How far rounds have come: through all tenants, and through the documents of one."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pydantic import TypeAdapter
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.adapters.dynamodb.table import as_item, tenant_key
-from kbfleet.domain.isolation import DocumentWalk
+from kbfleet.domain.isolation import DocumentRound
 from kbfleet.domain.names import TenantId
 
 if TYPE_CHECKING:
     from kbfleet.adapters.dynamodb.table import Table
 
-_walks = cache(lambda: TypeAdapter(DocumentWalk))
+_rounds = cache(lambda: TypeAdapter(DocumentRound))
 
-_WALK = "DOCUMENT_WALK"
+_ROUND = "DOCUMENT_ROUND"
 
 
 class DynamoDBTenantRounds:
     """`kbfleet.ports.TenantRounds` in DynamoDB.
 
     Args:
-        name: of the walk: each has a position of its own.
+        name: of the round: each has a position of its own.
     """
 
     def __init__(self, table: Table, name: str) -> None:
@@ -40,17 +40,17 @@ class DynamoDBTenantRounds:
             self._table.client.put_item(TableName=self._table.name, Item=as_item({**self._key, "visited": to}))
 
 
-class DynamoDBDocumentWalks:
-    """`kbfleet.ports.DocumentWalks` in DynamoDB."""
+class DynamoDBDocumentRounds:
+    """`kbfleet.ports.DocumentRounds` in DynamoDB."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def find(self, tenant_id: TenantId) -> DocumentWalk | None:
-        record = self._table.get(tenant_id, _WALK)
-        return _walks().validate_python(record) if record and "began_at" in record else None
+    def find(self, tenant_id: TenantId) -> DocumentRound | None:
+        record = self._table.get(tenant_id, _ROUND)
+        return _rounds().validate_python(record) if record and "began_at" in record else None
 
-    def save(self, tenant_id: TenantId, walk: DocumentWalk | None) -> None:
-        fields = {} if walk is None else _walks().dump_python(walk, mode="json", exclude_none=True)
+    def save(self, tenant_id: TenantId, document_round: DocumentRound | None) -> None:
+        fields = {} if document_round is None else _rounds().dump_python(document_round, mode="json", exclude_none=True)
         subject = f"where the documents of tenant {tenant_id} are to be read on"
-        self._table.put({**tenant_key(tenant_id, _WALK), **fields}, values={}, subject=subject)
+        self._table.put({**tenant_key(tenant_id, _ROUND), **fields}, values={}, subject=subject)

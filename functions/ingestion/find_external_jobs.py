@@ -1,4 +1,4 @@
-"""Trigger: an hourly schedule. Jobs that nobody announced get into the history of the tenants whose turn it is."""
+"""Trigger: an hourly schedule. External jobs get into the histories of the tenants that are next."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ from kbfleet.telemetry import tracer
 @logger.inject_lambda_context(clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(_event: dict[str, Any], _context: LambdaContext) -> None:
-    report = bootstrap.foreign_jobs().find()
-    publish({Metric.FOREIGN_INGESTION_JOBS: len(report.found) + len(report.adopted)})
+    report = bootstrap.external_jobs().find()
+    publish({Metric.EXTERNAL_INGESTION_JOBS: len(report.found) + len(report.adopted)})
     for change in (*report.found, *report.adopted):
         logger.warning(
             "Somebody else has started an ingestion job",
