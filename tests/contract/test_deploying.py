@@ -35,7 +35,7 @@ def test_everything_that_outlives_the_stack_is_named() -> None:
 
 def test_every_parameter_that_the_page_names_exists() -> None:
     # First columns of tables, what is given a value, and what stands where a parameter would.
-    reference = PAGE.partition("## Choosing where incidents are told")[2].partition("## Limits")[0]
+    reference = PAGE.partition("## Choosing where incidents are announced")[2].partition("## Limits")[0]
     named = re.findall(r"^\| (`[A-Z][a-z]\w+`(?:, `\w+`)*) \|", reference, re.MULTILINE)
     named += re.findall(r"`([A-Z][a-z]\w+)=\w+`", PAGE) + re.findall(r"`(Token\w+|\w+ModelId|\w+Seconds)`", PAGE)
     parameters = {each for held in named for each in re.findall(r"[A-Z][a-z]\w+", held)}
