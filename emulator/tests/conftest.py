@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
+import botocore.session
 import pytest
 from hypothesis import settings
 from moto import mock_aws
@@ -13,6 +15,9 @@ from emulator_support.workbench import REGION, Workbench, make_workbench
 # A busy machine takes its time, and that says nothing about the code.
 settings.register_profile("bedrock-emulator", deadline=None)
 settings.load_profile("bedrock-emulator")
+
+# moto forgets boto3's session between tests; a new one would read the models of its services again, half of their time.
+botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
 @pytest.fixture

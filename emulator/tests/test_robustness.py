@@ -30,7 +30,7 @@ from bedrock_emulator import Emulator, ManualClock, Quotas
 from emulator_support.model_requests import garbage, members, operations
 from emulator_support.witness import RUNNING, Answer, Witness
 
-USUAL = 1_500
+USUAL = 500
 WANTED = int(os.environ.get("BEDROCK_EMULATOR_REQUESTS", USUAL))
 STEPS = 50
 REGION = "us-east-1"

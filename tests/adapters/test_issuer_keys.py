@@ -232,7 +232,7 @@ def sending(
 ) -> Iterator[tuple[str, Event]]:
     """A server that sends those, with a pause after each, until nobody reads; gives its URL, and an event that happens
     then."""
-    ended = Event()
+    ended, over = Event(), Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
@@ -242,13 +242,15 @@ def sending(
                 try:
                     for piece in pieces():
                         connection.sendall(piece)
-                        time.sleep(pause)
+                        if over.wait(pause):
+                            return
                 except OSError:
                     ended.set()
 
         thread = Thread(target=serve, daemon=True)
         thread.start()
         yield f"{scheme}://127.0.0.1:{listening.getsockname()[1]}/keys", ended
+        over.set()  # who sends nothing does not see that nobody reads
         thread.join(5)
 
 

@@ -38,6 +38,8 @@ RECEIPT = ErasureReceipt(
     (ErasedResource("bucket", "kbfleet-acme"), ErasedResource("knowledge base", "KB00000001")),
     (Remainder("usage", "numbers"), Remainder("logs", "counts", START + timedelta(days=60))),
 )
+A_SMALL_PAGE = 7
+MORE_THAN_A_PAGE = A_SMALL_PAGE + 1
 MORE_THAN_TWO_BATCHES = 60
 USED = UsageCounts(questions=3)
 
@@ -63,10 +65,10 @@ class World(ABC):
     def usage(self, tenant_id: TenantId) -> bool:
         """Whether there is any."""
 
-    def add_everything(self, tenant_id: TenantId) -> None:
+    def add_everything(self, tenant_id: TenantId, *, jobs: int = MORE_THAN_A_PAGE) -> None:
         self.registry.create(tenant(tenant_id))
         self.ledger.save(Sync(tenant_id))
-        self.add_jobs(tenant_id, MORE_THAN_TWO_BATCHES)
+        self.add_jobs(tenant_id, jobs)
         self.add_usage(tenant_id)
 
 
@@ -83,7 +85,7 @@ class TenantRecordsSuite:
         assert world.records.erased(ACME, keep_usage=keep_usage)
 
     def test_everything_goes_however_much_there_is(self, world: World) -> None:
-        world.add_everything(ACME)
+        world.add_everything(ACME, jobs=MORE_THAN_TWO_BATCHES)
         assert not world.records.erased(ACME, keep_usage=False)
         world.records.erase(ACME, keep_usage=False)
         assert world.records.erased(ACME, keep_usage=False)
@@ -206,7 +208,7 @@ class OnDynamoDB(World):
 
 
 def _ask_for_a_small_page(params: dict[str, Any], **_: Any) -> None:
-    params["Limit"] = 7
+    params["Limit"] = A_SMALL_PAGE
 
 
 class TestInMemoryTenantRecords(TenantRecordsSuite):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import botocore
 import pytest
+from botocore.loaders import Loader
 from botocore.session import Session
 
 from kbfleet.adapters.answerers import OPERATIONS
@@ -80,6 +81,6 @@ def clients_are_made_for(session: Session, service: str) -> list[tuple[str, str,
 @pytest.mark.parametrize("service", SERVICES)
 def test_clients_are_the_same_as_with_all_that_it_knows(kept: Path, service: str) -> None:
     deployed = Session()
-    deployed.get_component("data_loader").search_paths[:] = [str(kept)]
+    deployed.register_component("data_loader", Loader([str(kept)], include_default_search_paths=False))
     assert clients_are_made_for(deployed, service) == clients_are_made_for(Session(), service)
     assert set(deployed.get_available_services()) == set(SERVICES)

@@ -45,6 +45,7 @@ class EmulatedAws:
             client_factory=aws_client,
         )
         self.s3: Any = aws_client("s3")
+        self._agent = self.client("bedrock-agent")
 
     def client(self, service: str) -> Any:
         """A client that makes one attempt, so that a test sees each refusal."""
@@ -53,10 +54,9 @@ class EmulatedAws:
 
     def advance(self, seconds: float) -> None:
         """Moves both clocks on, in steps: what the emulator does at one time plans what it does later."""
-        agent = self.client("bedrock-agent")
         while seconds > 0:
             step = min(seconds, 15)
             self.clock.advance(step)
             self._emulated.advance(step)
-            agent.list_knowledge_bases(maxResults=1)
+            self._agent.list_knowledge_bases(maxResults=1)
             seconds -= step

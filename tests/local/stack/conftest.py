@@ -20,13 +20,19 @@ from local.stack.configuration import ACCESS_KEY, StackConfiguration, free_port
 
 Found = TypeVar("Found")
 ROLE = "arn:aws:iam::000000000000:role/any"
+PATIENCE_WITHOUT_CORRECTIONS = 4.0
+"""Seconds: what MiniStack does not do never comes, and what it does by itself takes no longer."""
 
 
 @dataclass(frozen=True)
 class LocalAws:
-    """A running stack, and what tests do with it again and again."""
+    """A running stack, and what tests do with it again and again.
+
+    patience: seconds that anything is waited for at most.
+    """
 
     configuration: StackConfiguration
+    patience: float = 30
 
     def client(self, service: str, access_key: str = ACCESS_KEY, secret_key: str = "") -> Any:
         """Of the root user, if no keys are given."""
@@ -60,12 +66,20 @@ class LocalAws:
         answer = self.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
         return str(answer["Attributes"]["QueueArn"])
 
-    def receive(self, url: str, *, count: int = 1, within: float = 5) -> list[str]:
-        """Bodies of messages, as soon as there are `count` of them. Raises AssertionError after `within` seconds."""
+    def eventually(self, look: Callable[[], Found | None]) -> Found:
+        """What `look` finds, as soon as it is something. Raises AssertionError when patience ends."""
+        deadline = time.monotonic() + self.patience
+        while not (found := look()):
+            assert time.monotonic() < deadline, f"nothing within {self.patience} s"
+            time.sleep(0.05)
+        return found
+
+    def receive(self, url: str, *, count: int = 1) -> list[str]:
+        """Bodies of messages, as soon as there are `count` of them. Raises AssertionError when patience ends."""
         bodies: list[str] = []
-        deadline = time.monotonic() + within
+        deadline = time.monotonic() + self.patience
         while len(bodies) < count:
-            assert time.monotonic() < deadline, f"{len(bodies)} of {count} messages came within {within} s: {bodies}"
+            assert time.monotonic() < deadline, f"{len(bodies)} of {count} messages have come: {bodies}"
             answer = self.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
             for message in answer.get("Messages", []):
                 bodies.append(message["Body"])
@@ -79,7 +93,7 @@ class LocalAws:
         body = json.dumps({"Resources": resources, "Outputs": {k: {"Value": v} for k, v in (outputs or {}).items()}})
         change = cloudformation.update_stack if stack else cloudformation.create_stack
         change(StackName=name, TemplateBody=body)
-        answer = eventually(
+        answer = self.eventually(
             lambda: next(
                 (
                     described
@@ -111,20 +125,6 @@ def _client(configuration: StackConfiguration, service: str, access_key: str, se
         aws_secret_access_key=secret_key,
         config=Config(retries={"total_max_attempts": 1}, inject_host_prefix=False, read_timeout=30),
     )
-
-
-def eventually(look: Callable[[], Found | None], *, within: float = 10) -> Found:
-    """What `look` finds, as soon as it is something. Raises AssertionError after `within` seconds."""
-    deadline = time.monotonic() + within
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"nothing within {within} s"
-        time.sleep(0.05)
-    return found
-
-
-@pytest.fixture(scope="session", name="eventually")
-def _eventually() -> Callable[..., Any]:
-    return eventually
 
 
 @pytest.fixture(scope="session")
@@ -178,5 +178,5 @@ def _running(
         authorization=authorization,
     )
     process.start(configuration)
-    yield LocalAws(configuration)
+    yield LocalAws(configuration) if corrections != () else LocalAws(configuration, PATIENCE_WITHOUT_CORRECTIONS)
     process.stop(configuration.state_directory)

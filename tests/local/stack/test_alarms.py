@@ -71,18 +71,18 @@ def test_an_alarm_goes_off_while_its_queue_holds_a_message(aws: Any, states: Any
     assert json.loads(over)["state"]["value"] == "OK"
 
 
-def test_a_metric_that_a_function_logs_sets_off_the_alarm_on_its_dimensions_only(aws: Any, eventually: Any) -> None:
+def test_a_metric_that_a_function_logs_sets_off_the_alarm_on_its_dimensions_only(aws: Any) -> None:
     fleet = f"fleet-{uuid4().hex[:8]}"
     function = aws.make_function(LOGS_A_METRIC)
     long = {"Period": 300, "TreatMissingData": "missing"}
     own = make_alarm(aws, "shop", "Waiting", Dimensions=[{"Name": "fleet", "Value": fleet}], **long)
     foreign = make_alarm(aws, "shop", "Waiting", Dimensions=[{"Name": "fleet", "Value": "another"}], **long)
     aws.invoke(function, fleet)
-    eventually(lambda: state(aws, own) == "ALARM")
+    aws.eventually(lambda: state(aws, own) == "ALARM")
     assert state(aws, foreign) == "INSUFFICIENT_DATA"
 
 
 @pytest.mark.parametrize(("treatment", "expected"), [("notBreaching", "OK"), ("breaching", "ALARM")])
-def test_missing_data_is_treated_as_the_alarm_says(aws: Any, eventually: Any, treatment: str, expected: str) -> None:
+def test_missing_data_is_treated_as_the_alarm_says(aws: Any, treatment: str, expected: str) -> None:
     alarm = make_alarm(aws, "shop", "NeverPublished", TreatMissingData=treatment)
-    eventually(lambda: state(aws, alarm) == expected)
+    aws.eventually(lambda: state(aws, alarm) == expected)

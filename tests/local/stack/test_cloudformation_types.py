@@ -6,7 +6,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 
-def delete(aws: Any, name: str, eventually: Any) -> None:
+def delete(aws: Any, name: str) -> None:
     cloudformation = aws.client("cloudformation")
     cloudformation.delete_stack(StackName=name)
 
@@ -18,7 +18,7 @@ def delete(aws: Any, name: str, eventually: Any) -> None:
         assert described["StackStatus"] != "DELETE_FAILED"
         return False
 
-    eventually(gone)
+    aws.eventually(gone)
 
 
 def vector_buckets(aws: Any) -> list[str]:
@@ -26,7 +26,7 @@ def vector_buckets(aws: Any) -> list[str]:
     return [bucket["vectorBucketName"] for page in pages for bucket in page["vectorBuckets"]]
 
 
-def test_a_vector_bucket_with_an_index(aws: Any, eventually: Any) -> None:
+def test_a_vector_bucket_with_an_index(aws: Any) -> None:
     bucket = {"Type": "AWS::S3Vectors::VectorBucket", "Properties": {"VectorBucketName": "bucket-of-a-stack"}}
     index = {
         "Type": "AWS::S3Vectors::Index",
@@ -44,11 +44,11 @@ def test_a_vector_bucket_with_an_index(aws: Any, eventually: Any) -> None:
     assert stack.outputs["Bucket"].endswith(":bucket/bucket-of-a-stack")
     found = aws.client("s3vectors").get_index(indexArn=stack.outputs["Index"])["index"]
     assert found["metadataConfiguration"] == {"nonFilterableMetadataKeys": ["AMAZON_BEDROCK_TEXT"]}
-    delete(aws, stack.name, eventually)
+    delete(aws, stack.name)
     assert "bucket-of-a-stack" not in vector_buckets(aws)
 
 
-def test_a_vector_bucket_of_another_name_replaces_the_first(stack: Any, eventually: Any) -> None:
+def test_a_vector_bucket_of_another_name_replaces_the_first(stack: Any) -> None:
     def bucket(name: str) -> dict[str, Any]:
         return {"Bucket": {"Type": "AWS::S3Vectors::VectorBucket", "Properties": {"VectorBucketName": name}}}
 
@@ -56,16 +56,16 @@ def test_a_vector_bucket_of_another_name_replaces_the_first(stack: Any, eventual
     stack.deploy(bucket("bucket-after"), stack=made.name)
     assert "bucket-after" in vector_buckets(stack)
     assert "bucket-before" not in vector_buckets(stack)
-    delete(stack, made.name, eventually)
+    delete(stack, made.name)
 
 
-def test_a_vector_bucket_without_a_name_gets_one(stack: Any, eventually: Any) -> None:
+def test_a_vector_bucket_without_a_name_gets_one(stack: Any) -> None:
     made = stack.deploy({"Bucket": {"Type": "AWS::S3Vectors::VectorBucket"}}, {"Arn": {"Ref": "Bucket"}})
     assert f"/{made.name}-bucket-" in made.outputs["Arn"]
-    delete(stack, made.name, eventually)
+    delete(stack, made.name)
 
 
-def test_a_collection_with_its_policies(aws: Any, eventually: Any) -> None:
+def test_a_collection_with_its_policies(aws: Any) -> None:
     encryption = {"Rules": [{"ResourceType": "collection", "Resource": ["collection/fleet"]}], "AWSOwnedKey": True}
     access = [{"Rules": [{"ResourceType": "index", "Resource": ["index/fleet/*"], "Permission": ["aoss:*"]}]}]
     resources = {
@@ -93,10 +93,10 @@ def test_a_collection_with_its_policies(aws: Any, eventually: Any) -> None:
     # What depends on the collection needs it ACTIVE, so CloudFormation waits for that.
     [found] = aws.client("opensearchserverless").batch_get_collection(ids=[made.outputs["Id"]])["collectionDetails"]
     assert (found["status"], found["type"], found["standbyReplicas"]) == ("ACTIVE", "VECTORSEARCH", "DISABLED")
-    delete(aws, made.name, eventually)
+    delete(aws, made.name)
 
 
-def test_the_policy_of_a_queue_and_of_a_bus(aws: Any, eventually: Any) -> None:
+def test_the_policy_of_a_queue_and_of_a_bus(aws: Any) -> None:
     policy = {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage"}],
@@ -119,4 +119,4 @@ def test_the_policy_of_a_queue_and_of_a_bus(aws: Any, eventually: Any) -> None:
     assert json.loads(attributes["Attributes"]["Policy"]) == policy
     bus = aws.client("events").describe_event_bus(Name="bus-with-a-policy")
     assert json.loads(bus["Policy"])["Statement"] == [{**statement, "Sid": "anyone"}]
-    delete(aws, made.name, eventually)
+    delete(aws, made.name)

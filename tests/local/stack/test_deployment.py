@@ -31,7 +31,7 @@ def application(stack: Any, sources: Path) -> Deployment:
     return deployment.deploy(stack.configuration, template=sources / "template.yaml", stack_name="sample")
 
 
-def run_workflow(stack: Any, application: Deployment, eventually: Any, given: dict[str, Any]) -> dict[str, Any]:
+def run_workflow(stack: Any, application: Deployment, given: dict[str, Any]) -> dict[str, Any]:
     states = stack.client("stepfunctions")
     execution = states.start_execution(
         stateMachineArn=application.outputs["WorkflowArn"],
@@ -49,14 +49,14 @@ def run_workflow(stack: Any, application: Deployment, eventually: Any, given: di
         return None
 
     # A function that is to fail its task must not find it answered.
-    if given.get("wait") != "fail" and (token := eventually(token_or_end)) != "ended":
+    if given.get("wait") != "fail" and (token := stack.eventually(token_or_end)) != "ended":
         states.send_task_success(taskToken=token, output="{}")
 
     def ended() -> dict[str, Any] | None:
         described: dict[str, Any] = states.describe_execution(executionArn=execution)
         return None if described["status"] == "RUNNING" else described
 
-    result: dict[str, Any] = eventually(ended)
+    result: dict[str, Any] = stack.eventually(ended)
     return result
 
 
@@ -89,8 +89,8 @@ def test_the_webhook_is_in_the_secret(stack: Any, application: Deployment) -> No
     assert secret["SecretString"] == stack.configuration.slack_webhook
 
 
-def test_the_workflow_retries_waits_records_and_announces(stack: Any, application: Deployment, eventually: Any) -> None:
-    ended = run_workflow(stack, application, eventually, {"try": "fail once"})
+def test_the_workflow_retries_waits_records_and_announces(stack: Any, application: Deployment) -> None:
+    ended = run_workflow(stack, application, {"try": "fail once"})
     assert ended["status"] == "SUCCEEDED", ended
     name = ended["name"]
     item = stack.client("dynamodb").query(
@@ -106,14 +106,14 @@ def test_the_workflow_retries_waits_records_and_announces(stack: Any, applicatio
     assert json.loads(event)["detail"] == {"outcome": "FAILED", "name": name}
 
 
-def test_the_workflow_ends_in_its_fail_state(stack: Any, application: Deployment, eventually: Any) -> None:
+def test_the_workflow_ends_in_its_fail_state(stack: Any, application: Deployment) -> None:
     for given in ({"try": "fail"}, {"try": "nothing", "wait": "fail"}):
-        ended = run_workflow(stack, application, eventually, given)
+        ended = run_workflow(stack, application, given)
         assert (ended["status"], ended["error"]) == ("FAILED", "WorkflowFailed")
         assert "cannot be done" in ended["cause"]
 
 
-def test_a_function_ticks_itself_through_a_fifo_queue(stack: Any, application: Deployment, eventually: Any) -> None:
+def test_a_function_ticks_itself_through_a_fifo_queue(stack: Any, application: Deployment) -> None:
     stack.client("sqs").send_message(
         QueueUrl=application.outputs["TicksUrl"],
         MessageBody="3",
@@ -127,7 +127,7 @@ def test_a_function_ticks_itself_through_a_fifo_queue(stack: Any, application: D
         )
         return bool(item.get("Item", {}).get("ticks", {}).get("N") == "3")
 
-    assert eventually(ticked, within=15)
+    assert stack.eventually(ticked)
 
 
 def test_the_api_answers_at_its_output(stack: Any, application: Deployment) -> None:

@@ -101,7 +101,7 @@ def test_any_json_value_goes_in_and_comes_out(stack: Any, event: object) -> None
     assert stack.invoke(_echo(stack), event) == (None, event)
 
 
-def test_log_lines_are_in_the_functions_log_group(stack: Any, eventually: Any) -> None:
+def test_log_lines_are_in_the_functions_log_group(stack: Any) -> None:
     function = stack.make_function("def handler(event, context): print('a line of', event)")
     stack.invoke(function, "the test")
     logs = stack.client("logs")
@@ -110,7 +110,7 @@ def test_log_lines_are_in_the_functions_log_group(stack: Any, eventually: Any) -
         answer = logs.filter_log_events(logGroupName=f"/aws/lambda/{function}")
         return [event["message"] for event in answer["events"] if "a line of the test" in event["message"]]
 
-    assert eventually(lines)
+    assert stack.eventually(lines)
 
 
 _echoes: dict[str, str] = {}

@@ -35,12 +35,12 @@ def begin(aws: Any, machine: str, given: object = None, **options: str) -> str:
     return str(started["executionArn"])
 
 
-def end_of(aws: Any, eventually: Any, execution: str, within: float = 8) -> dict[str, Any]:
+def end_of(aws: Any, execution: str) -> dict[str, Any]:
     def ended() -> dict[str, Any] | None:
         described: dict[str, Any] = aws.client("stepfunctions").describe_execution(executionArn=execution)
         return None if described["status"] == "RUNNING" else described
 
-    result: dict[str, Any] = eventually(ended, within=within)
+    result: dict[str, Any] = aws.eventually(ended)
     return result
 
 
@@ -71,29 +71,29 @@ def handler(event, context):
 """
 
 
-def test_a_retry_matches_the_name_of_a_functions_error(aws: Any, eventually: Any) -> None:
+def test_a_retry_matches_the_name_of_a_functions_error(aws: Any) -> None:
     retry = [{"ErrorEquals": ["NotReadyYet"], "IntervalSeconds": 1, "MaxAttempts": 2}]
     machine = make_machine(aws, one_task(aws.make_function(FAILS_ONCE), Retry=retry))
-    ended = end_of(aws, eventually, begin(aws, machine))
+    ended = end_of(aws, begin(aws, machine))
     assert ended["status"] == "SUCCEEDED"
     assert json.loads(ended["output"])["Payload"] == 2
 
 
-def test_an_error_of_another_name_is_not_retried(stack: Any, eventually: Any) -> None:
+def test_an_error_of_another_name_is_not_retried(stack: Any) -> None:
     retry = [{"ErrorEquals": ["Throttled"], "IntervalSeconds": 1, "MaxAttempts": 2}]
     machine = make_machine(stack, one_task(stack.make_function(FAILS_ONCE), Retry=retry))
-    ended = end_of(stack, eventually, begin(stack, machine))
+    ended = end_of(stack, begin(stack, machine))
     assert (ended["status"], ended["error"]) == ("FAILED", "NotReadyYet")
 
 
-def test_a_function_that_raises_fails_the_task_that_waits_for_a_token(aws: Any, eventually: Any) -> None:
+def test_a_function_that_raises_fails_the_task_that_waits_for_a_token(aws: Any) -> None:
     machine = make_machine(aws, token_task(aws.make_function("def handler(e, c): raise ValueError"), TimeoutSeconds=60))
-    ended = end_of(aws, eventually, begin(aws, machine), within=4)
+    ended = end_of(aws, begin(aws, machine))
     assert (ended["status"], ended["error"]) == ("FAILED", "ValueError")
 
 
 @pytest.mark.parametrize("aws", ["corrected"], indirect=True)
-def test_a_token_ends_its_task_with_success_or_failure(aws: Any, token_keeper: Any, eventually: Any) -> None:
+def test_a_token_ends_its_task_with_success_or_failure(aws: Any, token_keeper: Any) -> None:
     function, queue = token_keeper
     machine = make_machine(aws, token_task(function, TimeoutSeconds=20))
     states = aws.client("stepfunctions")
@@ -102,21 +102,21 @@ def test_a_token_ends_its_task_with_success_or_failure(aws: Any, token_keeper: A
     [token] = aws.receive(queue)
     states.send_task_heartbeat(taskToken=token)
     states.send_task_success(taskToken=token, output='{"job": "done"}')
-    assert json.loads(end_of(aws, eventually, execution)["output"]) == {"job": "done"}
+    assert json.loads(end_of(aws, execution)["output"]) == {"job": "done"}
 
     execution = begin(aws, machine)
     [token] = aws.receive(queue)
     states.send_task_failure(taskToken=token, error="IngestionFailed", cause="no documents")
-    ended = end_of(aws, eventually, execution)
+    ended = end_of(aws, execution)
     assert (ended["status"], ended["error"], ended["cause"]) == ("FAILED", "IngestionFailed", "no documents")
 
 
-def test_a_token_cannot_be_used_twice(aws: Any, token_keeper: Any, eventually: Any) -> None:
+def test_a_token_cannot_be_used_twice(aws: Any, token_keeper: Any) -> None:
     function, queue = token_keeper
     execution = begin(aws, make_machine(aws, token_task(function, TimeoutSeconds=20)))
     [token] = aws.receive(queue)
     aws.client("stepfunctions").send_task_success(taskToken=token, output="{}")
-    end_of(aws, eventually, execution)
+    end_of(aws, execution)
     with pytest.raises(ClientError) as refused:
         aws.client("stepfunctions").send_task_success(taskToken=token, output="{}")
     assert refused.value.response["Error"]["Code"] == "TaskTimedOut"
@@ -128,21 +128,21 @@ def test_a_token_that_never_was_is_invalid(aws: Any) -> None:
     assert refused.value.response["Error"]["Code"] == "InvalidToken"
 
 
-def test_a_task_without_an_answer_times_out(stack: Any, eventually: Any) -> None:
+def test_a_task_without_an_answer_times_out(stack: Any) -> None:
     machine = make_machine(stack, token_task(stack.make_function("def handler(e, c): ..."), TimeoutSeconds=1))
-    ended = end_of(stack, eventually, begin(stack, machine))
+    ended = end_of(stack, begin(stack, machine))
     assert (ended["status"], ended["error"]) == ("FAILED", "States.Timeout")
 
 
-def test_a_task_without_a_heartbeat_times_out(aws: Any, eventually: Any) -> None:
+def test_a_task_without_a_heartbeat_times_out(aws: Any) -> None:
     definition = token_task(aws.make_function("def handler(e, c): ..."), HeartbeatSeconds=1, TimeoutSeconds=60)
-    ended = end_of(aws, eventually, begin(aws, make_machine(aws, definition)), within=4)
+    ended = end_of(aws, begin(aws, make_machine(aws, definition)))
     assert ended["status"] == "FAILED"
 
 
-def test_a_machine_has_a_timeout_of_its_own(aws: Any, eventually: Any) -> None:
+def test_a_machine_has_a_timeout_of_its_own(aws: Any) -> None:
     wait = {"StartAt": "Wait", "TimeoutSeconds": 1, "States": {"Wait": {"Type": "Wait", "Seconds": 4, "End": True}}}
-    assert end_of(aws, eventually, begin(aws, make_machine(aws, wait)))["status"] == "TIMED_OUT"
+    assert end_of(aws, begin(aws, make_machine(aws, wait)))["status"] == "TIMED_OUT"
 
 
 def test_starting_the_same_execution_again_gives_the_running_one(aws: Any) -> None:
@@ -151,14 +151,14 @@ def test_starting_the_same_execution_again_gives_the_running_one(aws: Any) -> No
     assert begin(aws, machine, {"tenant": "acme"}, name="provision-acme") == execution
 
 
-def test_another_input_or_an_ended_execution_takes_the_name(stack: Any, eventually: Any) -> None:
+def test_another_input_or_an_ended_execution_takes_the_name(stack: Any) -> None:
     machine = make_machine(stack, {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 1, "End": True}}})
     execution = begin(stack, machine, {"tenant": "acme"}, name="provision-acme")
     for tenant in ("globex", "acme"):
         with pytest.raises(ClientError) as refused:
             begin(stack, machine, {"tenant": tenant}, name="provision-acme")
         assert refused.value.response["Error"]["Code"] == "ExecutionAlreadyExists"
-        end_of(stack, eventually, execution)
+        end_of(stack, execution)
 
 
 @pytest.mark.parametrize(
@@ -182,26 +182,26 @@ def test_an_invalid_definition_in_a_template_fails_the_stack(stack: Any) -> None
         stack.deploy({"Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}})
 
 
-def test_jsonpath_filters_select(aws: Any, eventually: Any) -> None:
+def test_jsonpath_filters_select(aws: Any) -> None:
     select = {"Type": "Pass", "Parameters": {"hit.$": "$.list[?(@.key==2)]"}, "End": True}
     execution = begin(
         aws, make_machine(aws, {"StartAt": "S", "States": {"S": select}}), {"list": [{"key": 1}, {"key": 2}]}
     )
-    assert json.loads(end_of(aws, eventually, execution)["output"]) == {"hit": [{"key": 2}]}
+    assert json.loads(end_of(aws, execution)["output"]) == {"hit": [{"key": 2}]}
 
 
-def test_the_history_can_be_read_while_an_execution_runs(aws: Any, eventually: Any) -> None:
+def test_the_history_can_be_read_while_an_execution_runs(aws: Any) -> None:
     machine = make_machine(aws, token_task(aws.make_function("def handler(e, c): ..."), TimeoutSeconds=20))
     execution = begin(aws, machine)
-    assert eventually(lambda: "TaskSubmitted" in history(aws, execution), within=3)
+    assert aws.eventually(lambda: "TaskSubmitted" in history(aws, execution))
     aws.client("stepfunctions").stop_execution(executionArn=execution, error="Stopped", cause="by hand")
-    ended = end_of(aws, eventually, execution)
+    ended = end_of(aws, execution)
     assert (ended["status"], ended["error"]) == ("ABORTED", "Stopped")
 
 
-def test_the_history_says_what_happened(stack: Any, eventually: Any) -> None:
+def test_the_history_says_what_happened(stack: Any) -> None:
     execution = begin(stack, make_machine(stack, one_task(stack.make_function("def handler(e, c): return 1"))))
-    end_of(stack, eventually, execution)
+    end_of(stack, execution)
     assert history(stack, execution) == [
         *("ExecutionStarted", "TaskStateEntered", "TaskScheduled", "TaskStarted", "TaskSucceeded"),
         *("TaskStateExited", "ExecutionSucceeded"),
