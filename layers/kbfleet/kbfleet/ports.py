@@ -251,8 +251,8 @@ class KnowledgeBases(Protocol):
 
     def update_data_source(
         self, data_source: DataSourceReference, name: str, configuration: Mapping[str, object]
-    ) -> None:
-        """Makes it read what `configuration` says, and gives it that name.
+    ) -> DataSource:
+        """Makes it read what `configuration` says, and nothing else, and gives it that name. Returns: what it is now.
 
         Raises: ResourceConflict when another has the name.
         """

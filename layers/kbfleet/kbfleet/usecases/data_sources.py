@@ -46,12 +46,16 @@ def data_sources_of(
 
     Args:
         wanted: `dataSourceConfiguration` of one that reads the tenant's bucket.
+
+    Raises: NotReadyYet when one that may be the tenant's own does not say what it reads.
     """
     listed = knowledge_bases.data_sources(knowledge_base_id)
     recorded = [one for one in listed if one.data_source_id == tenant.data_source_id]
     named = [one for one in listed if one.name == names.data_source()]
     for one in (*recorded, *named):
         own = knowledge_bases.data_source(DataSourceReference(knowledge_base_id, one.data_source_id))
+        if own is not None:
+            own.require_described(wanted)
         if one in named or (own is not None and own.reads(wanted) and own.status is not DataSourceStatus.DELETING):
             return DataSources(own, [other for other in listed if other != one])
     return DataSources(None, listed)
