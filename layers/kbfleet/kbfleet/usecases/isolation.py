@@ -1,4 +1,4 @@
-"""Telling of a breach of the walls between tenants, and looking whether there is one (decision 25).
+"""Announcing a breach of the walls between tenants, and looking whether there is one (decision 25).
 
 What a tenant may reach follows from its id alone, by `ResourceNames`: a record that is wrong proves nothing.
 """
@@ -55,7 +55,7 @@ def announce_breach(
     tenant_id: TenantId, seen_in: SeenIn, resources: Iterable[str], *, announcements: Announcements, clock: Clock
 ) -> None:
     """Publishes that something is within a tenant's reach that is not its own: the incident follows from it. It may be
-    told again and again; one tenant has one incident.
+    announced again and again; one tenant has one incident.
 
     Args:
         resources: what it is, by kind and id, such as `data source ABCDEFGHIJ`. Never a tenant's text, and never the

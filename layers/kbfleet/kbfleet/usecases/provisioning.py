@@ -156,7 +156,7 @@ def onboard_tenant(
     stores: Stores,
     clock: Clock,
 ) -> tuple[Execution, tuple[str, ...]]:
-    """Sees to it that a tenant exists, for somebody who may not change one that there is: that is converged, as it is.
+    """Sees to it that a tenant exists, for somebody who may not change an existing one: that is converged, as it is.
 
     Args:
         request: for a new tenant.
@@ -458,7 +458,7 @@ def ensure_data_source(
         if found.reads_another(wanted):
             resources = [f"bucket of data source {found.data_source_id}"]
             _breached(tenant.tenant_id, resources, announcements, clock)
-            # Before it is changed: after a crash in between, nobody could tell any more.
+            # Before it is changed: after a crash in between, nobody could know any more.
             update_sync(tenant.tenant_id, lambda sync: sync.not_to_be_trusted(), ledger=ledger)
         changed = knowledge_bases.update_data_source(
             DataSourceReference(knowledge_base_id, found.data_source_id),
