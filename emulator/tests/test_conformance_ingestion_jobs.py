@@ -174,8 +174,8 @@ def test_a_connector_is_described_with_its_defaults(bench: Any) -> None:
     }
     source = bench.data_source(base, configuration=connector)
     described = bench.agent.get_data_source(knowledgeBaseId=base, dataSourceId=source)["dataSource"]
-    told = described["dataSourceConfiguration"]["managedKnowledgeBaseConnectorConfiguration"]
-    assert json.loads(told["connectorParameters"]) == {
+    connector_given = described["dataSourceConfiguration"]["managedKnowledgeBaseConnectorConfiguration"]
+    assert json.loads(connector_given["connectorParameters"]) == {
         "type": "S3",
         "version": "1",
         "connectionConfiguration": {"bucketName": "documents", "bucketArn": "arn:aws:s3:::documents"},
@@ -183,8 +183,8 @@ def test_a_connector_is_described_with_its_defaults(bench: Any) -> None:
         "aclEnabled": False,
     }
     image = {"imageExtractionConfiguration": {"imageExtractionStatus": "ENABLED"}}
-    assert told["mediaExtractionConfiguration"] == image
-    given = {**described["dataSourceConfiguration"], "managedKnowledgeBaseConnectorConfiguration": told}
+    assert connector_given["mediaExtractionConfiguration"] == image
+    given = {**described["dataSourceConfiguration"], "managedKnowledgeBaseConnectorConfiguration": connector_given}
     with pytest.raises(ClientError, match="connectorParameters is required"):
         bench.agent.update_data_source(
             knowledgeBaseId=base, dataSourceId=source, name="documents", dataSourceConfiguration=given

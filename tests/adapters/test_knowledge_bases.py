@@ -474,8 +474,8 @@ class TestBedrockKnowledgeBases(KnowledgeBasesSuite):
         data_source = world.data_source()
         wanted = world.data_source_configuration()
         listed = {"knowledgeBaseId": data_source.knowledge_base_id, "dataSourceId": data_source.data_source_id}
-        told = world.agent.get_data_source(**listed)["dataSource"]["dataSourceConfiguration"]
-        assert isinstance(told["managedKnowledgeBaseConnectorConfiguration"]["connectorParameters"], str)
+        described = world.agent.get_data_source(**listed)["dataSource"]["dataSourceConfiguration"]
+        assert isinstance(described["managedKnowledgeBaseConnectorConfiguration"]["connectorParameters"], str)
         found = world.knowledge_bases.data_source(data_source)
         assert found is not None
         assert found.reads(wanted)

@@ -126,7 +126,7 @@ def test_where_the_filter_is_not_understood_nobody_knows(searched: Searched, mon
         assert not searched.search().whole
 
 
-def test_what_the_tenants_own_former_one_has_left_behind_is_told_of(searched: Searched) -> None:
+def test_what_the_tenants_own_former_one_has_left_behind_is_reported(searched: Searched) -> None:
     left = searched.leave_behind(BUCKET)
     assert searched.search() == FoundPassages((left,), whole=False, left_behind=True)
 
@@ -168,7 +168,7 @@ def test_an_empty_page_is_not_the_end_of_what_there_is() -> None:
     assert Scripted([], [own]).search() == FoundPassages((f"s3://{BUCKET}/0.md",), whole=True)
 
 
-def test_a_search_of_empty_pages_without_an_end_cannot_tell() -> None:
+def test_a_search_of_empty_pages_without_an_end_proves_nothing() -> None:
     endless: tuple[list[dict[str, Any]], ...] = ([],) * 1_000
     assert Scripted(*endless).search() == FoundPassages((), whole=False)
     assert not Scripted([passage(f"s3://{BUCKET}/0.md")], others=endless).search().whole
@@ -182,7 +182,7 @@ def test_a_passage_that_names_its_document_by_an_attribute_only_is_understood(
     assert Scripted([{"metadata": {prefix: THEIRS}}]).search(kind).uris == (THEIRS,)
 
 
-def test_a_passage_of_another_data_source_of_a_managed_knowledge_base_is_told_of() -> None:
+def test_a_passage_of_another_data_source_of_a_managed_knowledge_base_is_reported() -> None:
     found = Scripted([{"metadata": {"_source_uri": THEIRS, "_data_source_id": "DSGONE0000"}}])
     assert found.search(KnowledgeBaseKind.MANAGED).left_behind
 

@@ -8,9 +8,9 @@ from typing import Any
 _CONNECTOR = "managedKnowledgeBaseConnectorConfiguration"
 
 
-def as_sent(told: dict[str, Any]) -> dict[str, Any]:
+def as_sent(described: dict[str, Any]) -> dict[str, Any]:
     """Of a `dataSourceConfiguration` by GetDataSource: a connector's parameters come as JSON in a text."""
-    if _CONNECTOR not in told:
-        return told
-    parameters = json.loads(told[_CONNECTOR]["connectorParameters"])
-    return {**told, _CONNECTOR: {**told[_CONNECTOR], "connectorParameters": parameters}}
+    if _CONNECTOR not in described:
+        return described
+    parameters = json.loads(described[_CONNECTOR]["connectorParameters"])
+    return {**described, _CONNECTOR: {**described[_CONNECTOR], "connectorParameters": parameters}}

@@ -156,7 +156,7 @@ class TestWhatADataSourceReads:
             self.made(other).require_described(wanted)
 
     @BOTH
-    def test_of_one_that_does_not_say_nobody_can_tell(self, wanted: dict[str, object]) -> None:
+    def test_of_one_that_does_not_say_nothing_is_known(self, wanted: dict[str, object]) -> None:
         for silent in ({}, {"type": wanted["type"]}):
             assert not self.made(silent).reads_another(wanted)
             assert not self.made(silent).reads_as(wanted)
@@ -202,13 +202,13 @@ class TestWhatADataSourceReads:
 
     def test_what_the_service_adds_by_itself_is_nothing_else(self) -> None:
         connection = {"bucketName": self.BUCKET, "bucketOwnerAccountId": ACCOUNT}
-        told = self.parameters(
+        parameters = self.parameters(
             aclEnabled=False,
             filterConfiguration={"maxFileSizeInMegaBytes": "500"},
             connectionConfiguration={**connection, "bucketArn": f"arn:aws:s3:::{self.BUCKET}"},
         )
         extraction = {"imageExtractionConfiguration": {"imageExtractionStatus": "ENABLED"}}
-        found = self.connected(connectorParameters=told, mediaExtractionConfiguration=extraction)
+        found = self.connected(connectorParameters=parameters, mediaExtractionConfiguration=extraction)
         assert found.reads_as(self.MANAGED)
 
     def test_ours_says_that_its_jobs_delete(self) -> None:

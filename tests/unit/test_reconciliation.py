@@ -145,7 +145,9 @@ class TestUnexplained:
         assert fleet.buckets.exists(NAMES.bucket(ghost))
 
 
-def test_who_could_not_be_looked_into_is_told_with_the_reason(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_could_not_be_looked_into_is_reported_with_the_reason(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def throttled(*_: object) -> None:
         raise Throttled("ListDataSources: too fast")
 

@@ -481,7 +481,7 @@ def _data_source(source: DataSource) -> Members:
         "status": source.status,
         "description": source.description,
         **source.members,
-        "dataSourceConfiguration": _told(source.members["dataSourceConfiguration"]),
+        "dataSourceConfiguration": _described(source.members["dataSourceConfiguration"]),
         "dataDeletionPolicy": source.deletion_policy,
         "createdAt": source.created_at,
         "updatedAt": source.updated_at,
@@ -489,7 +489,7 @@ def _data_source(source: DataSource) -> Members:
     }
 
 
-def _told(configuration: Members) -> Members:
+def _described(configuration: Members) -> Members:
     """As GetDataSource gives it: a connector's parameters are JSON in a text, with what the service takes by itself."""
     connector = configuration.get("managedKnowledgeBaseConnectorConfiguration")
     if connector is None:
@@ -506,5 +506,5 @@ def _told(configuration: Members) -> Members:
         "imageExtractionConfiguration": {"imageExtractionStatus": "ENABLED"},
         **connector.get("mediaExtractionConfiguration", {}),
     }
-    told = {**connector, "connectorParameters": json.dumps(parameters), "mediaExtractionConfiguration": extraction}
-    return {**configuration, "managedKnowledgeBaseConnectorConfiguration": told}
+    described = {**connector, "connectorParameters": json.dumps(parameters), "mediaExtractionConfiguration": extraction}
+    return {**configuration, "managedKnowledgeBaseConnectorConfiguration": described}

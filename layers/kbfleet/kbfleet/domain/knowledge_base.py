@@ -186,8 +186,7 @@ class DataSource:
         return any(found is not None and found != named for found, named in self._named_beside(wanted))
 
     def require_described(self, wanted: Mapping[str, object]) -> None:
-        """Raises: NotReadyYet when it does not say what it reads, so that nobody can tell whether it is its tenant's
-        own."""
+        """Raises: NotReadyYet when it does not say what it reads, so that it may or may not be its tenant's own."""
         if not self.reads(wanted) and not self.reads_another(wanted):
             raise NotReadyYet(f"AWS does not say what data source {self.data_source_id} reads.")
 

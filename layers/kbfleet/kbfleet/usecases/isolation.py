@@ -114,7 +114,7 @@ class _Times:
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """What the list of a tenant's documents tells.
+    """What the list of a tenant's documents shows.
 
     Args:
         since: since when all documents have been seen; `None` while they have not been.
@@ -383,7 +383,7 @@ class IsolationLook:
             return (_foreign(ResourceKind.PASSAGES, name, tenant.tenant_id),), ""
         if not found.uris and not empty:
             return (), "nothing at all is found in its knowledge base, although there may be documents"
-        return (), "" if found.whole else "nobody can tell whether a search of its knowledge base finds all there is"
+        return (), "" if found.whole else "a search of its knowledge base may not find all there is"
 
     def _write_down(self, tenant_id: TenantId, foreign: tuple[str, ...]) -> None:
         """For whoever looks at the tenant. An execution that has its lease may write the record at this moment."""
