@@ -311,11 +311,17 @@ class TestARound:
         assert found is not None
         silent = replace(found, configuration={})
         fleet.knowledge_bases.set_data_source(own(fleet).knowledge_base_id, silent)
+        added = add_in_console(fleet)
         looked = look(fleet)
-        assert (looked.findings, looked.not_looked_into) == ((), 1)
-        assert [tenant_id for tenant_id, _ in looked.troubles] == [ACME]
+        assert [finding.name for finding in looked.findings] == [added.data_source_id]
+        fleet.knowledge_bases.delete_data_source(replace(own(fleet), data_source_id=added.data_source_id))
+        fleet.clock.advance(60)
+        looked = look(fleet)
+        assert looked.findings == ()
+        assert [(tenant_id, "does not say" in str(why)) for tenant_id, why in looked.troubles] == [(ACME, True)]
+        assert fleet.registry.get(ACME).foreign  # what is known to have been there stays until a whole look
         assert not fleet.ledger.find(ACME).distrusted
-        assert not fleet.announcements.breaches
+        assert len(fleet.announcements.breaches) == 1
 
     def test_one_that_somebody_has_set_otherwise_is_named_and_is_no_breach(self, fleet: Fleet) -> None:
         s3 = {"bucketArn": f"arn:aws:s3:::{NAMES.bucket(ACME)}", "inclusionPrefixes": ["public/"]}

@@ -716,7 +716,7 @@ class RetrievalProbe(Protocol):
 
 
 class PassageSearch(Protocol):
-    """By the credentials by which the tenant's questions are answered. What passages say is never looked at."""
+    """By credentials for the tenant, as its questions are answered. What passages say is never looked at."""
 
     def search(self, tenant: AskableTenant, kind: KnowledgeBaseKind, own: DataSourceReference) -> FoundPassages:
         """Looks for what the tenant's own data source has not brought, also where no data source is left that has.

@@ -182,12 +182,17 @@ class DataSource:
         return all(found == named for found, named in self._named_beside(wanted))
 
     def reads_another(self, wanted: Mapping[str, object]) -> bool:
-        """Whether it names something else to read. One that names nothing cannot be judged: see `require_described`."""
+        """Whether it names something else to read. One that names nothing cannot be judged: see
+        `says_what_it_reads`."""
         return any(found is not None and found != named for found, named in self._named_beside(wanted))
 
+    def says_what_it_reads(self, wanted: Mapping[str, object]) -> bool:
+        """Else it may or may not be its tenant's own."""
+        return self.reads(wanted) or self.reads_another(wanted)
+
     def require_described(self, wanted: Mapping[str, object]) -> None:
-        """Raises: NotReadyYet when it does not say what it reads, so that it may or may not be its tenant's own."""
-        if not self.reads(wanted) and not self.reads_another(wanted):
+        """Raises: NotReadyYet when it does not say what it reads."""
+        if not self.says_what_it_reads(wanted):
             raise NotReadyYet(f"AWS does not say what data source {self.data_source_id} reads.")
 
     def reads_as(self, wanted: Mapping[str, object]) -> bool:

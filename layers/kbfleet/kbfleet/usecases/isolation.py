@@ -87,11 +87,13 @@ class _Own:
 
     Args:
         described: as AWS described it in this look.
+        says_what_it_reads: whether it can be judged.
         as_wanted: whether it is set as kbfleet sets it.
     """
 
     reference: DataSourceReference
     described: DataSource
+    says_what_it_reads: bool
     as_wanted: bool
 
 
@@ -149,8 +151,8 @@ class IsolationLook:
     A tenant costs four calls: its knowledge base, the tags and the data sources of that, and what the tenant's own
     source reads. An account has ten of each a second (AWS documentation, Quotas for Amazon Bedrock), which calls one
     after the other do not reach. While a breach of a tenant is open, the documents in its index are listed, too, and
-    its knowledge base is searched by the credentials by which its questions are answered: that shows whether they open
-    it, and what a data source has left behind that is gone.
+    its knowledge base is searched as its questions are answered: that shows whether credentials for the tenant open it,
+    and what a data source has left behind that is gone.
     """
 
     registry: TenantRegistry
@@ -188,7 +190,7 @@ class IsolationLook:
                 # Also if it is throttled: the next time begins behind it, or it would hold up the others for ever.
                 last = tenant_id
             try:
-                found, unsure = self._look_into(tenants[tenant_id], until)
+                found, trouble = self._look_into(tenants[tenant_id], until)
             except Throttled as error:
                 # Ticks need the request rate more urgently.
                 troubles.append((tenant_id, error))
@@ -199,8 +201,8 @@ class IsolationLook:
                 continue
             findings += found
             looked_into += 1
-            if unsure:
-                troubles.append((tenant_id, NotReadyYet(f"The breach of tenant {tenant_id} stays open: {unsure}.")))
+            if trouble is not None:
+                troubles.append((tenant_id, trouble))
         else:
             last = None
         self.rounds.move(last)
@@ -218,8 +220,8 @@ class IsolationLook:
         behind = [tenant_id for tenant_id in settled if tenant_id > last]
         return behind + [tenant_id for tenant_id in settled if tenant_id <= last]
 
-    def _look_into(self, tenant: Tenant, until: datetime) -> tuple[tuple[Finding, ...], str]:
-        """Returns: what was found; and, of a breach that is open, why nothing that was found says that it is over."""
+    def _look_into(self, tenant: Tenant, until: datetime) -> tuple[tuple[Finding, ...], KbfleetError | None]:
+        """Returns: what was found, and why there can be more where nothing that was found explains it."""
         began = self.clock.now()
         timeline = self.incidents.timeline(str(tenant.tenant_id), Concern.ISOLATION)
         seen = self._seen(tenant, began, until, None if timeline.settled else timeline.last_at)
@@ -232,7 +234,10 @@ class IsolationLook:
             self.announcements.isolation_verified(IsolationVerified(tenant.tenant_id, seen.since))
         if foreign or seen.since is not None:
             self._write_down(tenant.tenant_id, foreign)
-        return seen.findings, "" if foreign or timeline.settled else seen.unsure
+        if not seen.unsure or foreign:
+            return seen.findings, None
+        doubt = "could not be looked into" if timeline.settled else "has a breach that stays open"
+        return seen.findings, NotReadyYet(f"Tenant {tenant.tenant_id} {doubt}: {seen.unsure}.")
 
     def _seen(self, tenant: Tenant, began: datetime, until: datetime, sighted_at: datetime | None) -> _Seen:
         """
@@ -252,6 +257,8 @@ class IsolationLook:
         findings = of_record + of_sources
         if own is None:
             return _Seen(findings, unsure="it has no data source")
+        if not own.says_what_it_reads:
+            return _Seen(findings, unsure="AWS does not say what its data source reads")
         if sighted_at is None:
             return _Seen(findings, began)
         sync = self.ledger.find(tenant.tenant_id)
@@ -289,11 +296,16 @@ class IsolationLook:
         if there.own is None:
             return None, tuple(found)
         own_id = there.own.data_source_id
-        own = _Own(DataSourceReference(knowledge_base_id, own_id), there.own, as_wanted=there.own.reads_as(wanted))
+        own = _Own(
+            DataSourceReference(knowledge_base_id, own_id),
+            there.own,
+            says_what_it_reads=there.own.says_what_it_reads(wanted),
+            as_wanted=there.own.reads_as(wanted),
+        )
         if there.own.reads_another(wanted):
             found.append(_foreign(ResourceKind.BUCKET, f"of data source {own_id}", tenant_id))
             self._distrust(tenant_id, own.reference, wanted)
-        elif not own.as_wanted:
+        elif own.says_what_it_reads and not own.as_wanted:
             found.append(Finding(Disagreement.CHANGED, ResourceKind.DATA_SOURCE, own_id, tenant_id))
         return own, tuple(found)
 

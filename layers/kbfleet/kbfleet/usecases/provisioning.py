@@ -435,6 +435,9 @@ def ensure_data_source(
     wanted = store_of(tenant, stores).data_source_configuration(names.bucket(tenant.tenant_id))
     there = data_sources_of(tenant, knowledge_base_id, wanted, knowledge_bases=knowledge_bases, names=names)
     found, foreign = there.own, there.foreign
+    if found is not None:
+        # Before anything is deleted for it.
+        found.require_described(wanted)
     if foreign:
         # Also of one that is going already: somebody else may have deleted it, and nobody have heard of it.
         resources = [f"data source {one.data_source_id}" for one in foreign]
