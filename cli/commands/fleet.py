@@ -96,4 +96,6 @@ def _shown_of_reconciliation(report: ReconciliationDetail) -> Iterator[Renderabl
     yield f"{looked}{more}."
     for finding in report.findings:
         yield f"  {finding.disagreement} {finding.kind} {literal(finding.name)}: {literal(finding.advice)}"
+    for trouble in report.troubles:
+        yield f"  [yellow]{trouble.tenant_id}[/]: {literal(trouble.reason)}"
     yield from (f"  Provisioning of {tenant} is started." for tenant in report.repairs)

@@ -164,6 +164,50 @@ def test_a_managed_knowledge_base_takes_a_connector(bench: Any) -> None:
     assert bench.sync(base, source)["statistics"]["numberOfNewDocumentsIndexed"] == 1
 
 
+@fact("MANAGED: GetDataSource gives connectorParameters as JSON in a text, with defaults that nobody sent", "R")
+def test_a_connector_is_described_with_its_defaults(bench: Any) -> None:
+    base = bench.managed()
+    parameters = {"type": "S3", "version": "1", "connectionConfiguration": {"bucketName": "documents"}}
+    connector = {
+        "type": "MANAGED_KNOWLEDGE_BASE_CONNECTOR",
+        "managedKnowledgeBaseConnectorConfiguration": {"connectorParameters": parameters},
+    }
+    source = bench.data_source(base, configuration=connector)
+    described = bench.agent.get_data_source(knowledgeBaseId=base, dataSourceId=source)["dataSource"]
+    connector_given = described["dataSourceConfiguration"]["managedKnowledgeBaseConnectorConfiguration"]
+    assert json.loads(connector_given["connectorParameters"]) == {
+        "type": "S3",
+        "version": "1",
+        "connectionConfiguration": {"bucketName": "documents", "bucketArn": "arn:aws:s3:::documents"},
+        "filterConfiguration": {"maxFileSizeInMegaBytes": "500"},
+        "aclEnabled": False,
+    }
+    image = {"imageExtractionConfiguration": {"imageExtractionStatus": "ENABLED"}}
+    assert connector_given["mediaExtractionConfiguration"] == image
+    given = {**described["dataSourceConfiguration"], "managedKnowledgeBaseConnectorConfiguration": connector_given}
+    with pytest.raises(ClientError, match="connectorParameters is required"):
+        bench.agent.update_data_source(
+            knowledgeBaseId=base, dataSourceId=source, name="documents", dataSourceConfiguration=given
+        )
+
+
+@fact("MANAGED: a result's metadata have _source_uri and _data_source_id", "D")
+def test_a_managed_result_tells_where_it_comes_from(bench: Any) -> None:
+    base = bench.managed()
+    parameters = {"type": "S3", "version": "1", "connectionConfiguration": {"bucketName": "documents"}}
+    connector = {
+        "type": "MANAGED_KNOWLEDGE_BASE_CONNECTOR",
+        "managedKnowledgeBaseConnectorConfiguration": {"connectorParameters": parameters},
+    }
+    source = bench.data_source(base, configuration=connector)
+    bench.put("documents", **{"leave.txt": "Paid leave is twenty days."})
+    bench.sync(base, source)
+    bench.clock.advance(600)
+    (result,) = bench.retrieved(base, "paid leave")
+    assert result["metadata"]["_source_uri"] == "s3://documents/leave.txt"
+    assert result["metadata"]["_data_source_id"] == source
+
+
 @fact("on MANAGED, CreateDataSource can answer 200 and the data source later turn FAILED", "R")
 def test_a_data_source_can_turn_failed(bench: Any) -> None:
     bench.emulator.faults.add({"effect": "data_source_fails", "failureReasons": ["Access denied."], "seconds": 30})

@@ -365,6 +365,9 @@ class Requests(RuleBasedStateMachine):
         if found.accepted:
             kept = ("dataSourceConfiguration", "vectorIngestionConfiguration")
             given = {key: value for key, value in found.content["dataSource"].items() if key in kept}
+            connector = given["dataSourceConfiguration"].get("managedKnowledgeBaseConnectorConfiguration")
+            if connector:
+                connector["connectorParameters"] = json.loads(connector["connectorParameters"])
             names = self._names(source)
             self.send("bedrock-agent", "UpdateDataSource", **names, name=name, dataDeletionPolicy=policy, **given)
 

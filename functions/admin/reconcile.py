@@ -52,6 +52,8 @@ def _reconcile(until: datetime, *, first: TenantId | None = None, repair: bool =
             resource=f"{finding.kind} {finding.name}",
             advice=finding.advice,
         )
+    for tenant_id, error in report.troubles:
+        logger.warning("A look into a tenant ended without a verdict", tenant_id=tenant_id, reason=str(error))
     return report
 
 

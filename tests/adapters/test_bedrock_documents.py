@@ -14,6 +14,7 @@ from kbfleet.adapters.s3 import S3BucketContents
 from kbfleet.adapters.sqs_retry_runs import SqsRetryRuns
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.documents import RetryRunRequest
+from kbfleet.domain.document_names import is_in
 from kbfleet.domain.errors import IsolationBreached, RequestRefused, ResourceMissing
 from kbfleet.domain.failed_documents import BucketDocument, DocumentRetry, IngestedStatus
 from kbfleet.domain.knowledge_base import client_token
@@ -56,6 +57,15 @@ class TestWhatBedrockKnows:
         (found,) = documents.look_up(source, BUCKET, [f"s3://{BUCKET}/unknown.md"])
         assert found.status is IngestedStatus.NOT_FOUND
         assert documents.look_up(source, BUCKET, []) == []
+
+    def test_one_that_is_not_in_s3_is_listed_and_is_in_no_bucket(self, source: DataSourceReference) -> None:
+        class Lists:
+            def list_knowledge_base_documents(self, **_: object) -> dict[str, object]:
+                identifier = {"dataSourceType": "CUSTOM", "custom": {"id": "secret"}}
+                return {"documentDetails": [{"identifier": identifier, "status": "INDEXED"}]}
+
+        (page,) = BedrockDocuments(Lists()).pages(source)  # type: ignore[arg-type]  # all that it calls
+        assert [is_in(BUCKET, document.uri) for document in page.documents] == [False]
 
     def test_more_than_ten_are_looked_up_each_with_its_status_and_reason(
         self, world: Emulated, documents: BedrockDocuments, source: DataSourceReference

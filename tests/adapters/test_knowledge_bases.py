@@ -21,7 +21,7 @@ from kbfleet.domain.ingestion_job import JobStatus, Outcome
 from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, KnowledgeBaseStatus, client_token
 from kbfleet.domain.names import DataSourceReference, TenantId
 from tests.support.knowledge_base_worlds import BUCKET, REASONS, Emulated, InMemory, World
-from tests.support.knowledge_store_worlds import OnOpenSearchServerless
+from tests.support.knowledge_store_worlds import Managed, OnOpenSearchServerless
 from tests.support.samples import ACCOUNT, NAMES, REGION
 
 OF_ANOTHER_BUCKET = {"type": "S3", "s3Configuration": {"bucketArn": "arn:aws:s3:::another-bucket"}}
@@ -468,6 +468,40 @@ class TestBedrockKnowledgeBases(KnowledgeBasesSuite):
         members = found["dataSource"]
         assert {member: members.get(member) for member in given} == given
         assert members["dataDeletionPolicy"] == "RETAIN"
+
+    def test_a_connector_is_as_it_was_made_however_aws_tells_of_it(self, aws: None) -> None:
+        world = Emulated(Managed)
+        data_source = world.data_source()
+        wanted = world.data_source_configuration()
+        listed = {"knowledgeBaseId": data_source.knowledge_base_id, "dataSourceId": data_source.data_source_id}
+        described = world.agent.get_data_source(**listed)["dataSource"]["dataSourceConfiguration"]
+        assert isinstance(described["managedKnowledgeBaseConnectorConfiguration"]["connectorParameters"], str)
+        found = world.knowledge_bases.data_source(data_source)
+        assert found is not None
+        assert found.reads(wanted)
+        assert found.reads_as(wanted)
+        # What it says of itself can be sent back.
+        changed = world.knowledge_bases.update_data_source(data_source, "our-manuals", found.configuration)
+        assert changed.reads_as(wanted)
+        assert (changed.name, changed.updated_at) == ("our-manuals", world.aws.clock.now())
+
+    def test_parameters_that_cannot_be_read_say_nothing(self, aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        world = Emulated(Managed)
+        data_source = world.data_source()
+        describe = world.agent.get_data_source
+
+        def garbled(**given: Any) -> Any:
+            answer = describe(**given)
+            connector = answer["dataSource"]["dataSourceConfiguration"]["managedKnowledgeBaseConnectorConfiguration"]
+            connector["connectorParameters"] = "{"
+            return answer
+
+        monkeypatch.setattr(world.agent, "get_data_source", garbled)
+        found = world.knowledge_bases.data_source(data_source)
+        assert found is not None
+        assert not found.reads_another(world.data_source_configuration())
+        with pytest.raises(NotReadyYet):
+            found.require_described(world.data_source_configuration())
 
     def test_a_data_source_that_fails_after_it_was_made_says_why(self, world: Emulated) -> None:
         fault = {"effect": "data_source_fails", "seconds": 30, "failureReasons": ["The bucket cannot be read."]}

@@ -126,19 +126,74 @@ def test_where_the_filter_is_not_understood_nobody_knows(searched: Searched, mon
         assert not searched.search().whole
 
 
-def test_what_the_tenants_own_have_left_behind_is_nobody_elses_but_may_hide_it(searched: Searched) -> None:
+def test_what_the_tenants_own_former_one_has_left_behind_is_reported(searched: Searched) -> None:
     left = searched.leave_behind(BUCKET)
-    found = searched.search()
-    assert (set(found.uris), found.whole) == ({left}, False)
+    assert searched.search() == FoundPassages((left,), whole=False, left_behind=True)
 
 
-def test_a_passage_that_does_not_say_where_it_is_from_proves_nothing(
+class Scripted:
+    """A client whose Retrieve gives these pages, the first one to who names no place; of others than the tenant's own
+    source, `others`."""
+
+    def __init__(self, *pages: list[dict[str, Any]], others: tuple[list[dict[str, Any]], ...] = ([],)) -> None:
+        self.pages = pages
+        self.others = others
+
+    def retrieve(self, *, retrievalConfiguration: Any, nextToken: str = "0", **_: Any) -> dict[str, Any]:  # noqa: N803 - boto3's
+        (search,) = retrievalConfiguration.values()
+        pages = self.others if "notEquals" in search.get("filter", {}) else self.pages
+        place = int(nextToken)
+        following = {"nextToken": str(place + 1)} if place + 1 < len(pages) else {}
+        return {"retrievalResults": pages[place], **following}
+
+    def search(self, kind: KnowledgeBaseKind = KnowledgeBaseKind.VECTOR) -> FoundPassages:
+        tenant = AskableTenant(ACME, "KB00000001", "any", Freshness(None, pending_changes=False))
+        return BedrockPassageSearch(lambda *_: self).search(tenant, kind, DataSourceReference("KB00000001", OWN))
+
+
+OWN = "DS00000002"
+THEIRS = f"s3://{OTHERS}/secret.md"
+
+
+def passage(uri: str, data_source_id: str = OWN) -> dict[str, Any]:
+    return {
+        "location": {"type": "S3", "s3Location": {"uri": uri}},
+        "metadata": {"x-amz-bedrock-kb-data-source-id": data_source_id},
+    }
+
+
+def test_an_empty_page_is_not_the_end_of_what_there_is() -> None:
+    own = passage(f"s3://{BUCKET}/0.md")
+    assert THEIRS in Scripted([own], others=([], [], [passage(THEIRS, "DSGONE0000")])).search().uris
+    assert Scripted([], [own]).search() == FoundPassages((f"s3://{BUCKET}/0.md",), whole=True)
+
+
+def test_a_search_of_empty_pages_without_an_end_proves_nothing() -> None:
+    endless: tuple[list[dict[str, Any]], ...] = ([],) * 1_000
+    assert Scripted(*endless).search() == FoundPassages((), whole=False)
+    assert not Scripted([passage(f"s3://{BUCKET}/0.md")], others=endless).search().whole
+
+
+@pytest.mark.parametrize("kind", KnowledgeBaseKind)
+@pytest.mark.parametrize("prefix", ["x-amz-bedrock-kb-source-uri", "_source_uri"])
+def test_a_passage_that_names_its_document_by_an_attribute_only_is_understood(
+    kind: KnowledgeBaseKind, prefix: str
+) -> None:
+    assert Scripted([{"metadata": {prefix: THEIRS}}]).search(kind).uris == (THEIRS,)
+
+
+def test_a_passage_of_another_data_source_of_a_managed_knowledge_base_is_reported() -> None:
+    found = Scripted([{"metadata": {"_source_uri": THEIRS, "_data_source_id": "DSGONE0000"}}])
+    assert found.search(KnowledgeBaseKind.MANAGED).left_behind
+
+
+def test_a_passage_that_does_not_say_where_it_is_from_has_no_uri(
     searched: Searched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         searched.client, "retrieve", lambda **_: {"retrievalResults": [{"content": {"text": "A house."}}]}
     )
-    assert searched.search() == FoundPassages((), whole=False)
+    assert searched.search() == FoundPassages(("",), whole=False)
 
 
 def test_a_refusal_is_one(searched: Searched) -> None:

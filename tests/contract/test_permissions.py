@@ -14,7 +14,15 @@ import pytest
 
 from bedrock_emulator import Quotas
 from kbfleet.bootstrap import KNOWLEDGE_STORES
-from tests.support.granted_permissions import READER_ROLE, SERVICE_ROLE, UPLOADER_ROLE, Grant, Need, Permissions
+from tests.support.granted_permissions import (
+    READER_ROLE,
+    SEARCHER_ROLE,
+    SERVICE_ROLE,
+    UPLOADER_ROLE,
+    Grant,
+    Need,
+    Permissions,
+)
 from tests.support.needed_permissions import NeededPermissions
 from tests.support.tenant_lives import live_everything, live_on_a_store
 from tests.support.virtual_fleet import VirtualFleet, virtual_fleet
@@ -100,6 +108,7 @@ def permissions() -> Permissions:
         return Permissions(fleet.deployment)
 
 
+ROLES = "arn:aws:iam::123456789012:role"
 TABLE = "arn:aws:dynamodb:ap-northeast-1:123456789012:table/Table"
 OWN_ACCOUNT = (("aws:resourceaccount", ("123456789012",)),)
 Condition = tuple[str, tuple[str, ...]]
@@ -153,6 +162,15 @@ class TestTheAuditItself:
             Need("AskFunction", "dynamodb:GetItem", TABLE, read("INCIDENT#SUBJECT#acme", "status")),
             # What is signed by the function itself opens no document.
             Need("UploadsFunction", "s3:PutObject", "arn:aws:s3:::kbfleet-acme/terms.pdf", OWN_ACCOUNT),
+            # Whoever searches for what is foreign has no answer written of it.
+            Need("ReconcileFunction", "sts:AssumeRole", f"{ROLES}/{READER_ROLE}"),
+            Need("AskFunction", "sts:AssumeRole", f"{ROLES}/{SEARCHER_ROLE}"),
+            Need(SEARCHER_ROLE, "bedrock:RetrieveAndGenerate", "*"),
+            Need(
+                SEARCHER_ROLE,
+                "bedrock:InvokeModel",
+                "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0",
+            ),
             # Nobody reads conversations but who continues them, and who deletes them.
             Need("TenantsFunction", "dynamodb:GetItem", TABLE, (partition("CONVERSATION#acme"),)),
             Need("TickFunction", "dynamodb:PutItem", TABLE, (partition("INCIDENT#SUBJECT#acme"),)),

@@ -289,18 +289,30 @@ class TestPermissions:
         }
         assert may == {"Searching", "KnowledgeBaseRole", "WhyFunction"}
 
-    def test_who_reads_for_answers_is_one_role_and_whoever_assumes_it_asks_or_tries_its_credentials(self) -> None:
+    def test_who_has_answers_written_is_one_role_and_who_searches_for_what_is_foreign_another(self) -> None:
         for policy in ("Answering", "Guarding"):
             assert properties(policy)["Roles"] == [
                 {"Fn::If": ["CredentialsAreScoped", {"Ref": "KnowledgeBaseReaderRole"}, {"Ref": "AskFunctionRole"}]}
             ]
         own = [{"Ref": "AskFunctionRole"}, {"Ref": "ReconcileFunctionRole"}]
         assert properties("Searching")["Roles"] == {
-            "Fn::If": ["CredentialsAreScoped", [{"Ref": "KnowledgeBaseReaderRole"}], own]
+            "Fn::If": [
+                "CredentialsAreScoped",
+                [{"Ref": "KnowledgeBaseReaderRole"}, {"Ref": "KnowledgeBaseSearcherRole"}],
+                own,
+            ]
         }
-        (trusted,) = properties("KnowledgeBaseReaderRole")["AssumeRolePolicyDocument"]["Statement"]
-        roles = ("AskFunctionRole", "ReconcileFunctionRole")
-        assert trusted["Principal"] == {"AWS": [{"Fn::GetAtt": f"{role}.Arn"} for role in roles]}
+
+    @pytest.mark.parametrize(
+        ("role", "by"),
+        [
+            ("KnowledgeBaseReaderRole", "AskFunctionRole"),
+            ("KnowledgeBaseSearcherRole", "ReconcileFunctionRole"),
+        ],
+    )
+    def test_each_of_these_roles_is_assumed_by_one_function(self, role: str, by: str) -> None:
+        (trusted,) = properties(role)["AssumeRolePolicyDocument"]["Statement"]
+        assert trusted["Principal"] == {"AWS": {"Fn::GetAtt": f"{by}.Arn"}}
 
 
 class TestTheTable:

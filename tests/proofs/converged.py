@@ -9,12 +9,14 @@ from typing import Any
 from moto.s3.models import s3_backends
 
 import kbfleet.bootstrap
+from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.sync import SyncState
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.settings import read
 from kbfleet.settings.provisioning import UsagePlanSettings
+from tests.support.data_source_configurations import as_sent
 from tests.support.virtual_fleet import ACCOUNT, VirtualFleet
 
 _A_MINUTE = 60.0
@@ -154,8 +156,9 @@ def _knowledge_base_departures(fleet: VirtualFleet, tenant: Tenant, store: str) 
         yield f"the record names data source {tenant.data_source_id}, and there are {sources}"
         return
     source = {"knowledgeBaseId": tenant.knowledge_base_id, "dataSourceId": tenant.data_source_id}
-    configuration = agent.get_data_source(**source)["dataSource"]["dataSourceConfiguration"]
-    if configuration != port.data_source_configuration(tenant.bucket_name):
+    configuration = as_sent(agent.get_data_source(**source)["dataSource"]["dataSourceConfiguration"])
+    found = DataSource(str(tenant.data_source_id), "", DataSourceStatus.AVAILABLE, configuration=configuration)
+    if not found.reads_as(port.data_source_configuration(tenant.bucket_name)):
         yield f"the data source reads {configuration}"
     pages = agent.get_paginator("list_ingestion_jobs").paginate(**source)
     statuses = [summary["status"] for page in pages for summary in page["ingestionJobSummaries"]]

@@ -30,6 +30,7 @@ from tests.proofs.proof import Row, Runs, in_processes
 from tests.proofs.scenarios import stores
 from tests.support.api_requests import api_request
 from tests.support.aws_calls import Answered, Call, Disturbance, FunctionDied, Moment
+from tests.support.data_source_configurations import as_sent
 from tests.support.state_machine import TaskFailed
 from tests.support.virtual_fleet import AN_HOUR, VirtualFleet, virtual_fleet
 from tests.support.virtual_step_functions import ExecutionStopped
@@ -380,7 +381,7 @@ def _change_data_source(fleet: VirtualFleet, tenant: Tenant) -> None:
     agent = fleet.client("bedrock-agent")
     source = {"knowledgeBaseId": tenant.knowledge_base_id, "dataSourceId": tenant.data_source_id}
     described = agent.get_data_source(**source)["dataSource"]
-    configuration = described["dataSourceConfiguration"]
+    configuration = as_sent(described["dataSourceConfiguration"])
     if configuration["type"] == "S3":
         configuration = {"type": "S3", "s3Configuration": {"bucketArn": "arn:aws:s3:::somebody-elses"}}
     agent.update_data_source(

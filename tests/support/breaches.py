@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import kbfleet.bootstrap
+from tests.support.data_source_configurations import as_sent
 from tests.support.document_changes import sqs_batch
 from tests.support.tenant_lives import Lives, sample
 from tests.support.virtual_fleet import VirtualFleet
@@ -19,7 +20,7 @@ def add_in_console(lives: Lives, tenant_id: str = "alpha", reading: str = "beta"
     made = agent.create_data_source(
         **lives.knowledge_base(tenant_id),
         name="quick-test",
-        dataSourceConfiguration=model["dataSourceConfiguration"],
+        dataSourceConfiguration=as_sent(model["dataSourceConfiguration"]),
         **changes,
     )["dataSource"]["dataSourceId"]
     ids = lives.knowledge_base(tenant_id) | {"dataSourceId": made}
@@ -62,9 +63,12 @@ def notify(fleet: VirtualFleet) -> None:
 def point(lives: Lives, tenant_id: str, *, at: str) -> None:
     """The tenant's own data source is made to read another's bucket."""
     agent = lives.client("bedrock-agent")
-    model = agent.get_data_source(**lives.data_source(at))["dataSource"]["dataSourceConfiguration"]
+    model = as_sent(agent.get_data_source(**lives.data_source(at))["dataSource"]["dataSourceConfiguration"])
     agent.update_data_source(
-        **lives.data_source(tenant_id), name="documents", dataSourceConfiguration=model, dataDeletionPolicy="DELETE"
+        **lives.data_source(tenant_id),
+        name="documents",
+        dataSourceConfiguration=model,
+        dataDeletionPolicy="DELETE",
     )
     lives.until(lambda: agent.get_data_source(**lives.data_source(tenant_id))["dataSource"]["status"] == "AVAILABLE")
 

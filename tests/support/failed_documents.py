@@ -141,18 +141,19 @@ class InMemoryRetrievalProbe:
 
 
 class InMemoryPassageSearch:
-    """`kbfleet.ports.PassageSearch`, for whichever tenant: it finds `uris`, says that it is `whole`, or raises
-    `refusal`."""
+    """`kbfleet.ports.PassageSearch`, for whichever tenant: it finds `uris`, says that it is `whole`, and what was
+    `left_behind`, or raises `refusal`."""
 
     def __init__(self) -> None:
         self.uris: list[str] = []
         self.whole = True
+        self.left_behind = False
         self.refusal: KbfleetError | None = None
 
     def search(self, tenant: AskableTenant, kind: KnowledgeBaseKind, own: DataSourceReference) -> FoundPassages:
         if self.refusal is not None:
             raise self.refusal
-        return FoundPassages(tuple(self.uris), self.whole)
+        return FoundPassages(tuple(self.uris), self.whole, self.left_behind)
 
 
 class InMemoryIngestedDocuments:

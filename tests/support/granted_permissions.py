@@ -19,7 +19,9 @@ READER_ROLE = "KnowledgeBaseReaderRole"
 """The role that the ask function assumes; it stands beside them, too."""
 UPLOADER_ROLE = "UploaderRole"
 """The role that the uploads function assumes, too."""
-ROLES = (SERVICE_ROLE, READER_ROLE, UPLOADER_ROLE)
+SEARCHER_ROLE = "KnowledgeBaseSearcherRole"
+"""The role that the reconcile function assumes, too."""
+ROLES = (SERVICE_ROLE, READER_ROLE, UPLOADER_ROLE, SEARCHER_ROLE)
 NO_RESOURCE = "*"
 """The resource of an action that knows none."""
 

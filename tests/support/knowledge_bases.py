@@ -111,9 +111,9 @@ class InMemoryKnowledgeBases:
 
     Tests script it: `role_assumable_at` (until then no knowledge base can be created), `creations_fail` (reasons with
     which the next ones end FAILED), `uniqueness_lag` (how long after a creation its name and client token are not taken
-    yet), `vectors_cannot_be_deleted`, `plan` (what becomes of a knowledge base's next jobs),
-    `refuse_starts`, `refuse_lists`, `vanish`, `unsettle`, `untag`, `force_status`, `set_data_source`,
-    `start_in_console`. Tests look at `created`, `jobs`, `throttled_starts` and `pages_listed`.
+    yet), `vectors_cannot_be_deleted`, `adds` (to every data source's configuration, by itself), `plan` (what becomes of
+    a knowledge base's next jobs), `refuse_starts`, `refuse_lists`, `vanish`, `unsettle`, `untag`, `force_status`,
+    `set_data_source`, `start_in_console`. Tests look at `created`, `jobs`, `throttled_starts` and `pages_listed`.
     """
 
     def __init__(
@@ -139,6 +139,7 @@ class InMemoryKnowledgeBases:
         self.creations_fail: tuple[str, ...] = ()
         self.uniqueness_lag = timedelta(0)
         self.vectors_cannot_be_deleted = False
+        self.adds: dict[str, object] = {}
         self.created: list[str] = []
         self.jobs: dict[str, StartedJob] = {}
         self.throttled_starts = 0
@@ -228,13 +229,20 @@ class InMemoryKnowledgeBases:
 
     def update_data_source(
         self, data_source: DataSourceReference, name: str, configuration: Mapping[str, object]
-    ) -> None:
+    ) -> DataSource:
         stored = self._stored(data_source.knowledge_base_id)
         source = stored.data_sources[data_source.data_source_id]
         if any(one.name == name and one != source for one in stored.data_sources.values()):
             raise ResourceConflict(f"DataSource with name {name} already exists.")
-        updated = replace(source, name=name, configuration=configuration, deletion_policy="DELETE")
+        updated = replace(
+            source,
+            name=name,
+            configuration={**configuration, **self.adds},
+            deletion_policy="DELETE",
+            updated_at=self._clock.now(),
+        )
         stored.data_sources[data_source.data_source_id] = updated
+        return updated
 
     def retain_vectors(self, data_source: DataSourceReference) -> None:
         stored = self._stored(data_source.knowledge_base_id)
@@ -266,7 +274,13 @@ class InMemoryKnowledgeBases:
             raise ResourceConflict(f"DataSource with name {name} already exists.")
         if len(stored.data_sources) >= MAX_DATA_SOURCES:
             raise CapacityExceeded(f"Knowledge base {knowledge_base_id} has {MAX_DATA_SOURCES} data sources.")
-        source = DataSource(self._new_id("DS"), name, DataSourceStatus.AVAILABLE, configuration=configuration)
+        source = DataSource(
+            self._new_id("DS"),
+            name,
+            DataSourceStatus.AVAILABLE,
+            configuration={**configuration, **self.adds},
+            updated_at=self._clock.now(),
+        )
         stored.data_sources[source.data_source_id] = source
         self._tokens[client_token] = (self._clock.now(), source.data_source_id)
         self.created.append(source.data_source_id)

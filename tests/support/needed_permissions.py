@@ -19,8 +19,19 @@ from ministack.core import iam_actions, router
 from local.corrections.policy_conditions import item_conditions
 from local.stack import bedrock_permissions
 from tests.support.aws_calls import Call
-from tests.support.granted_permissions import NO_RESOURCE, READER_ROLE, SERVICE_ROLE, Need, Permissions, listed
+from tests.support.granted_permissions import (
+    NO_RESOURCE,
+    READER_ROLE,
+    SEARCHER_ROLE,
+    SERVICE_ROLE,
+    Need,
+    Permissions,
+    listed,
+)
 from tests.support.virtual_fleet import VirtualFleet
+
+_ASSUMED_BY = {"ReconcileFunction": SEARCHER_ROLE}
+"""Whichever function is not named here assumes the other one."""
 
 _NAMES_AT_MINISTACK = {"stepfunctions": "states"}
 Context = Mapping[str, str | list[str]]
@@ -58,7 +69,7 @@ class NeededPermissions:
     # --- calls ---
 
     def _note(self, call: Call, parameters: Mapping[str, Any], request: AWSPreparedRequest) -> None:
-        who = READER_ROLE if call.assumed else call.function
+        who = _ASSUMED_BY.get(call.function, READER_ROLE) if call.assumed else call.function
         for action, resource, context in self._needs(call, parameters, request):
             values = {key.lower(): tuple(listed(value)) for key, value in context.items()}
             self.found.setdefault(Need(who, action, resource, tuple(sorted(values.items()))), str(call))

@@ -17,6 +17,7 @@ from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.api_requests import queried
 from tests.support.aws_calls import Call, Moment
+from tests.support.data_source_configurations import as_sent
 from tests.support.document_changes import change_message, sqs_batch
 from tests.support.http_server import Reply, serving
 from tests.support.log_batches import packed
@@ -155,7 +156,7 @@ class Lives:
         """Somebody adds a data source that reads another tenant's bucket."""
         self.provisioned(tenant_id)
         agent, ids = self.client("bedrock-agent"), self.knowledge_base(tenant_id)
-        wanted = agent.get_data_source(**self.data_source("acme"))["dataSource"]["dataSourceConfiguration"]
+        wanted = as_sent(agent.get_data_source(**self.data_source("acme"))["dataSource"]["dataSourceConfiguration"])
         self.upload("acme", "warranty.md", "The warranty of the tent is two years long.")
         added = agent.create_data_source(**ids, name="quick-test", dataSourceConfiguration=wanted)["dataSource"]
         self.fleet.timeline.run_for(60)

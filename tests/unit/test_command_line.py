@@ -20,6 +20,7 @@ from kbfleet.contracts.events import JobStateChangeDetail, ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.tenants import ExecutionBody, SyncBody, SyncResultBody, TenantBody
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
+from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.failed_documents import FailureStatus
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome, Statistics
 from kbfleet.domain.names import TenantId
@@ -342,12 +343,14 @@ def test_a_reconciliation_says_what_is_not_a_tenants_own_and_whom_it_has_not_loo
     scripted: Scripted, run: Run
 ) -> None:
     found = Finding(Disagreement.FOREIGN, ResourceKind.DATA_SOURCE, "DS00000009", TenantId("acme"))
-    report = Reconciliation(NOW, 3, 9, (found,), looked_into=2, not_looked_into=1)
+    trouble = (TenantId("beta"), NotReadyYet("AWS does not say what data source [DS] reads."))
+    report = Reconciliation(NOW, 3, 9, (found,), looked_into=2, not_looked_into=1, troubles=(trouble,))
     scripted(reconcile=[ReconciliationDetail.from_domain(report)])
     answer = run("reconcile", "--tenant", "acme")
     assert answer.exit_code == 1
     assert "2 tenants looked into for what is not their own; 1 not yet: run it again." in answer.stdout
     assert "FOREIGN data source DS00000009: `kbfleet tenant add acme` deletes it" in answer.stdout
+    assert "beta: AWS does not say what data source [DS] reads." in answer.stdout
 
 
 def test_a_tenant_says_what_is_not_its_own(scripted: Scripted, run: Run) -> None:

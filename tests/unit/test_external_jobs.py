@@ -198,23 +198,18 @@ class TestRounds:
             fleet.add(TenantId(f"tenant-{number}"))
         assert [find(fleet).tenants for _ in range(3)] == [3, 0, 3]
 
-    def test_where_requests_come_too_fast_the_next_time_begins(self, fleet: Fleet, sources: Sources) -> None:
-        slow = sources[TenantId("tenant-1")].knowledge_base_id
-        fleet.knowledge_bases.refuse_lists(slow, Throttled("Your request rate is too high."))
-        assert [tenant_id for tenant_id, _ in find(fleet).postponed] == ["tenant-1"]
-        assert fleet.external_job_rounds.position() == "tenant-0"
-        fleet.knowledge_bases.refuse_lists(slow, None)
-        assert find(fleet).postponed == ()
-        assert fleet.external_job_rounds.position() == "tenant-3"
-
-    def test_where_requests_come_too_fast_for_the_first_tenant_it_begins_there_again(
-        self, fleet: Fleet, sources: Sources
+    @pytest.mark.parametrize("number", range(7))
+    def test_one_tenant_for_whom_requests_always_come_too_fast_holds_up_nobody(
+        self, fleet: Fleet, sources: Sources, number: int
     ) -> None:
-        slow = sources[TenantId("tenant-3")].knowledge_base_id
-        fleet.knowledge_bases.refuse_lists(slow, Throttled("Your request rate is too high."))
-        for _ in range(3):
-            find(fleet)
-        assert fleet.external_job_rounds.position() == "tenant-2"
+        slow = TenantId(f"tenant-{number}")
+        for tenant_id, source in sources.items():
+            if tenant_id != slow:
+                ran_in_console(fleet, source)
+        fleet.knowledge_bases.refuse_lists(sources[slow].knowledge_base_id, Throttled("Your request rate is too high."))
+        reports = [find(fleet) for _ in range(2 * len(sources))]
+        assert {change.tenant_id for report in reports for change in report.found} == {*sources} - {slow}
+        assert {tenant_id for report in reports for tenant_id, _ in report.postponed} == {slow}
 
     def test_one_tenants_trouble_holds_up_nobody(self, fleet: Fleet, sources: Sources) -> None:
         ran_in_console(fleet, sources[TenantId("tenant-2")])

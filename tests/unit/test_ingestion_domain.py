@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -90,6 +90,29 @@ class TestLedgerEntries:
         ended = entry.ended(result, START)
         assert [waiter.task_token for waiter in entry.dismissed_by(ended)] == ["one"]
         assert [waiter.task_token for waiter in ended.waiters] == ["two"]
+
+    def whole_since(self, *results: tuple[Outcome, str], external: bool = False) -> datetime | None:
+        """After jobs of these data sources that ended so, an hour after the other."""
+        entry = Sync(ACME)
+        for number, (outcome, data_source_id) in enumerate(results, start=1):
+            job = ingestion_job(JobStatus.STARTING, started_at=START + timedelta(hours=number))
+            queued = entry.requested(START, Priority.CHANGED)
+            running = queued.adopted(job) if external else queued.started(job, number)
+            entry = running.ended(
+                SyncResult(outcome, number, START, "JOB0000001", data_source_id=data_source_id), START
+            )
+        return entry.whole_since
+
+    def test_an_index_is_whole_since_the_newest_job_of_its_data_source_that_left_nothing_out(self) -> None:
+        hour = timedelta(hours=1)
+        whole, degraded, failed = (Outcome.SUCCEEDED, "DS1"), (Outcome.DEGRADED, "DS1"), (Outcome.FAILED, "DS2")
+        assert self.whole_since(whole, whole) == START + 2 * hour
+        assert self.whole_since(whole, degraded) == START + hour
+        assert self.whole_since(whole, failed) == START + hour
+        assert self.whole_since(whole, (Outcome.DEGRADED, "DS2")) is None
+
+    def test_what_somebody_else_started_is_not_known_to_leave_nothing_out(self) -> None:
+        assert self.whole_since((Outcome.SUCCEEDED, "DS1"), external=True) is None
 
     def test_an_older_record_of_the_tenant_decides_nothing_about_its_service(self) -> None:
         waiting = Sync(ACME).requested(START, Priority.REQUESTED, "one")

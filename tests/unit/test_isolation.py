@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from itertools import islice
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kbfleet.domain import signals
-from kbfleet.domain.errors import AccessRefused, TenantNotActive, Throttled
+from kbfleet.domain.errors import AccessRefused, RequestRefused, TenantNotActive, Throttled
 from kbfleet.domain.failed_documents import IngestedStatus
 from kbfleet.domain.incident import SIGNALS_KEPT, Concern
 from kbfleet.domain.ingestion_job import JobStatus, Statistics
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus
 from kbfleet.domain.names import DataSourceReference, TenantId
-from kbfleet.domain.reconciliation import ResourceKind
+from kbfleet.domain.reconciliation import Disagreement, ResourceKind
 from kbfleet.domain.sync import Debounce, Priority, Sync, SyncState
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import Workflow
+from kbfleet.ports import IngestedDocumentPage
 from kbfleet.usecases.incidents import IncidentDesk
 from kbfleet.usecases.ingestion import note_changes
 from kbfleet.usecases.isolation import MAX_DOCUMENT_PAGES, IsolationRound
@@ -277,12 +280,58 @@ class TestARound:
         )
         assert look(fleet) == IsolationRound((), 1, 1, ((ACME, refused),))
 
-    def test_throttling_ends_it_and_the_next_begins_there(self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_throttling_ends_it_and_the_next_begins_behind_that_tenant(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         add_in_console(fleet)
         with monkeypatch.context() as patched:
             patched.setattr(fleet.knowledge_bases, "get", lambda _: _raise(Throttled("too fast")))
             assert look(fleet).not_looked_into == 2
+        assert look(fleet, within=timedelta(0)).findings == ()  # sakura's
         assert len(look(fleet, within=timedelta(0)).findings) == 1
+
+    def test_one_tenant_that_is_throttled_at_each_look_keeps_nobody_from_one(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        open_breach(fleet)
+        monkeypatch.setattr(fleet.ingested_documents, "pages", lambda *_: _raise(Throttled("five a second")))
+        added = fleet.knowledge_bases.create_data_source(
+            own(fleet, SAKURA).knowledge_base_id,
+            "quick-test",
+            configuration=reading(fleet, ACME),
+            client_token="y" * 33,
+        )
+        named = [finding.name for _ in range(3) for finding in look(fleet).findings]
+        assert added.data_source_id in named
+
+    def test_one_whose_data_source_does_not_say_what_it_reads_is_neither_well_nor_distrusted(
+        self, fleet: Fleet
+    ) -> None:
+        found = fleet.knowledge_bases.data_source(own(fleet))
+        assert found is not None
+        silent = replace(found, configuration={})
+        fleet.knowledge_bases.set_data_source(own(fleet).knowledge_base_id, silent)
+        added = add_in_console(fleet)
+        looked = look(fleet)
+        assert [finding.name for finding in looked.findings] == [added.data_source_id]
+        fleet.knowledge_bases.delete_data_source(replace(own(fleet), data_source_id=added.data_source_id))
+        fleet.clock.advance(60)
+        looked = look(fleet)
+        assert looked.findings == ()
+        assert [(tenant_id, "does not say" in str(why)) for tenant_id, why in looked.troubles] == [(ACME, True)]
+        assert fleet.registry.get(ACME).foreign  # what is known to have been there stays until a whole look
+        assert not fleet.ledger.find(ACME).distrusted
+        assert len(fleet.announcements.breaches) == 1
+
+    def test_one_that_somebody_has_set_otherwise_is_named_and_is_no_breach(self, fleet: Fleet) -> None:
+        s3 = {"bucketArn": f"arn:aws:s3:::{NAMES.bucket(ACME)}", "inclusionPrefixes": ["public/"]}
+        narrowed = {"type": "S3", "s3Configuration": s3}
+        fleet.knowledge_bases.update_data_source(own(fleet), "documents", configuration=narrowed)
+        (finding,) = look(fleet).findings
+        assert (finding.disagreement, finding.name) == (Disagreement.CHANGED, own(fleet).data_source_id)
+        assert "kbfleet tenant add acme" in finding.advice
+        assert not fleet.announcements.breaches
+        assert fleet.registry.get(ACME).foreign == ()
 
 
 def _raise(error: Exception) -> None:
@@ -319,8 +368,14 @@ class TestWhenItIsOver:
         assert is_open(fleet)
 
     def has_documents(self, fleet: Fleet, pages: int) -> None:
+        fleet.passage_search.uris = [f"s3://{NAMES.bucket(ACME)}/0.md"]
         for number in range(pages * PAGE_SIZE):
             fleet.ingested_documents.set(f"s3://{NAMES.bucket(ACME)}/{number}.md", IngestedStatus.INDEXED)
+
+    def lists_nothing(self, fleet: Fleet) -> None:
+        """As knowledge bases of type MANAGED may."""
+        fleet.ingested_documents.lists = False
+        fleet.passage_search.uris = [f"s3://{NAMES.bucket(ACME)}/own.md"]
 
     def looks(self, fleet: Fleet) -> int:
         """How many it takes until the incident is over."""
@@ -367,16 +422,70 @@ class TestWhenItIsOver:
         fleet.clock.advance(60)
         assert self.looks(fleet) == 2
 
-    def test_a_place_that_is_not_known_any_more_begins_the_list_anew(self, fleet: Fleet) -> None:
-        self.has_documents(fleet, 2 * MAX_DOCUMENT_PAGES)
+    def test_places_that_do_not_live_until_the_next_look_have_the_list_read_in_one(self, fleet: Fleet) -> None:
+        self.has_documents(fleet, 3 * MAX_DOCUMENT_PAGES)
         open_breach(fleet)
         look(fleet)
         fleet.ingested_documents.forget_pages()
         fleet.clock.advance(60)
-        assert self.looks(fleet) == 3
+        assert self.looks(fleet) == 1
+
+    def test_but_no_longer_than_a_look_may_take(self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.has_documents(fleet, 3 * MAX_DOCUMENT_PAGES)
+        open_breach(fleet)
+        look(fleet)
+        fleet.ingested_documents.forget_pages()
+        pages, read = fleet.ingested_documents.pages, fleet.ingested_documents.pages_read
+
+        def slow(data_source: DataSourceReference, after: str | None = None) -> Iterator[IngestedDocumentPage]:
+            for page in pages(data_source, after):
+                fleet.clock.advance(1)
+                yield page
+
+        monkeypatch.setattr(fleet.ingested_documents, "pages", slow)
+        look(fleet)
+        assert fleet.ingested_documents.pages_read - read == A_MINUTE.total_seconds()
+        assert is_open(fleet)
+
+    def test_throttling_in_the_middle_of_a_list_loses_nothing_that_was_read(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.has_documents(fleet, MAX_DOCUMENT_PAGES)
+        open_breach(fleet)
+        pages = fleet.ingested_documents.pages
+
+        def throttled(data_source: DataSourceReference, after: str | None = None) -> Iterator[IngestedDocumentPage]:
+            yield from islice(pages(data_source, after), MAX_DOCUMENT_PAGES // 2)
+            raise Throttled("five a second")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(fleet.ingested_documents, "pages", throttled)
+            assert look(fleet).not_looked_into > 0
+        fleet.clock.advance(60)
+        look(fleet)
+        assert not is_open(fleet)
+        assert fleet.ingested_documents.pages_read == MAX_DOCUMENT_PAGES
+
+    def test_a_list_that_breaks_off_is_no_list_that_cannot_be_had(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.has_documents(fleet, MAX_DOCUMENT_PAGES)
+        open_breach(fleet)
+        fleet.request(ACME)
+        fleet.tick_until_idle()  # would stand for the list
+        pages = fleet.ingested_documents.pages
+
+        def broken(data_source: DataSourceReference, after: str | None = None) -> Iterator[IngestedDocumentPage]:
+            yield next(pages(data_source, after))
+            raise RequestRefused("The pagination token is not valid.")
+
+        monkeypatch.setattr(fleet.ingested_documents, "pages", broken)
+        fleet.clock.advance(60)
+        look(fleet)
+        assert is_open(fleet)
 
     def test_a_list_that_cannot_be_had_is_stood_for_by_a_sync_since(self, fleet: Fleet) -> None:
-        fleet.ingested_documents.lists = False
+        self.lists_nothing(fleet)
         fleet.request(ACME)
         fleet.tick()  # reads the bucket before it is seen
         fleet.clock.advance(1)
@@ -395,13 +504,55 @@ class TestWhenItIsOver:
 
     @pytest.mark.parametrize("outcome", [JobStatus.FAILED, JobStatus.STOPPED, JobStatus.COMPLETE])
     def test_but_not_by_one_that_left_something_undone(self, fleet: Fleet, outcome: JobStatus) -> None:
-        fleet.ingested_documents.lists = False
+        self.lists_nothing(fleet)
         open_breach(fleet)
         course = JobCourse(outcome, statistics=Statistics(scanned=2, failed=1))
         fleet.knowledge_bases.plan(own(fleet).knowledge_base_id, course)
         fleet.request(ACME)
         fleet.tick_until_idle()
         look(fleet)
+        assert is_open(fleet)
+
+    @pytest.mark.parametrize("by", ["console", "schedule"])
+    def test_nor_by_one_that_read_another_bucket_although_it_was_put_back_since(self, fleet: Fleet, by: str) -> None:
+        self.lists_nothing(fleet)
+        open_breach(fleet)
+        fleet.knowledge_bases.update_data_source(own(fleet), "documents", configuration=reading(fleet, SAKURA))
+        if by == "console":
+            fleet.knowledge_bases.start_in_console(own(fleet))
+            fleet.external_jobs.find()
+        else:
+            fleet.request(ACME, Priority.CHANGED)
+        fleet.tick_until_idle()
+        fleet.knowledge_bases.update_data_source(own(fleet), "documents", configuration=reading(fleet, ACME))
+        fleet.clock.advance(60)
+        (tenant_id, why) = look(fleet).troubles[0]
+        assert is_open(fleet)
+        assert (tenant_id, "no whole job" in str(why)) == (ACME, True)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        fleet.clock.advance(60)
+        look(fleet)
+        assert not is_open(fleet)
+
+    def test_nor_by_one_that_somebody_else_started(self, fleet: Fleet) -> None:
+        self.lists_nothing(fleet)
+        open_breach(fleet)
+        fleet.knowledge_bases.start_in_console(own(fleet))
+        fleet.external_jobs.find()
+        fleet.tick_until_idle()
+        look(fleet)
+        assert is_open(fleet)
+
+    def test_nor_by_one_whose_data_source_deletes_nothing(self, fleet: Fleet) -> None:
+        self.lists_nothing(fleet)
+        open_breach(fleet)
+        kept = {**reading(fleet, ACME), "deletionProtectionConfiguration": {"deletionProtectionStatus": "ENABLED"}}
+        fleet.knowledge_bases.update_data_source(own(fleet), "documents", configuration=kept)
+        fleet.clock.advance(1)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        assert [finding.disagreement for finding in look(fleet).findings] == [Disagreement.CHANGED]
         assert is_open(fleet)
 
     def test_credentials_that_still_open_nothing_end_nothing(self, fleet: Fleet) -> None:
@@ -427,11 +578,36 @@ class TestWhenItIsOver:
         assert "secret" not in f"{finding} {fleet.announcements.breaches}"
         assert is_open(fleet)
 
-    def test_a_search_that_cannot_answer_ends_nothing(self, fleet: Fleet) -> None:
+    def test_a_search_that_cannot_answer_ends_nothing_and_the_look_says_so(self, fleet: Fleet) -> None:
         fleet.passage_search.whole = False
         open_breach(fleet)
-        assert not look(fleet).findings
+        looked = look(fleet)
+        assert not looked.findings
+        assert ["may not find all" in str(why) for _, why in looked.troubles] == [True]
         assert is_open(fleet)
+
+    @pytest.mark.parametrize("uri", [f"s3://{NAMES.bucket(ACME)}/own.md", ""])
+    def test_what_a_former_data_source_has_left_behind_and_what_names_no_document_are_named(
+        self, fleet: Fleet, uri: str
+    ) -> None:
+        fleet.passage_search.uris = [uri]
+        fleet.passage_search.whole, fleet.passage_search.left_behind = False, bool(uri)
+        open_breach(fleet)
+        assert [finding.kind for finding in look(fleet).findings] == [ResourceKind.PASSAGES]
+        assert is_open(fleet)
+
+    @pytest.mark.parametrize("lists", [True, False])
+    def test_that_nothing_is_found_where_there_may_be_documents_ends_nothing(self, fleet: Fleet, lists: bool) -> None:
+        fleet.ingested_documents.set(f"s3://{NAMES.bucket(ACME)}/own.md", IngestedStatus.INDEXED)
+        fleet.ingested_documents.lists = lists
+        open_breach(fleet)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        look(fleet)
+        assert is_open(fleet)
+        fleet.passage_search.uris = [f"s3://{NAMES.bucket(ACME)}/own.md"]
+        look(fleet)
+        assert not is_open(fleet)
 
     def test_an_index_that_was_not_synced_since_it_was_put_right_ends_nothing(self, fleet: Fleet) -> None:
         fleet.ledger.save(fleet.ledger.find(ACME).not_to_be_trusted())

@@ -1,19 +1,30 @@
-"""When a knowledge base counts as ready, and the tokens that make creations idempotent."""
+"""When a knowledge base counts as ready, what a data source reads, and the tokens that make creations idempotent."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kbfleet.adapters.knowledge_stores import s3_data_source
+from kbfleet.adapters.knowledge_stores.managed import ManagedKnowledgeStore
 from kbfleet.domain.errors import KnowledgeBaseFailed, KnowledgeBaseNotReady, NotReadyYet
-from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseStatus, client_token
+from kbfleet.domain.knowledge_base import (
+    DataSource,
+    DataSourceStatus,
+    KnowledgeBase,
+    KnowledgeBaseStatus,
+    client_token,
+)
 from tests.support.clock import START
+from tests.support.samples import ACCOUNT, ACME, NAMES, SAKURA
 
 DEADLINE = START + timedelta(minutes=15)
 
@@ -109,6 +120,100 @@ class TestDrift:
     )
     def test_one_on_another_index_or_of_another_kind_does_not_store_the_same(self, changes: dict[str, object]) -> None:
         assert not self.made_with(**changes).stores_as(self.WANTED)
+
+
+class TestWhatADataSourceReads:
+    """Beside what it should. The members are those of botocore's model of bedrock-agent."""
+
+    BUCKET = NAMES.bucket(ACME)
+    ON_S3: ClassVar[Any] = s3_data_source(BUCKET)
+    MANAGED: ClassVar[Any] = ManagedKnowledgeStore(names=NAMES).data_source_configuration(BUCKET)
+    BOTH = pytest.mark.parametrize("wanted", [ON_S3, MANAGED], ids=["S3", "MANAGED"])
+
+    def made(self, configuration: Mapping[str, object], **changes: Any) -> DataSource:
+        source = DataSource("DS00000002", "documents", DataSourceStatus.AVAILABLE, configuration=configuration)
+        return replace(source, **changes)
+
+    def connected(self, **members: object) -> DataSource:
+        connector = {**self.MANAGED["managedKnowledgeBaseConnectorConfiguration"], **members}
+        return self.made({**self.MANAGED, "managedKnowledgeBaseConnectorConfiguration": connector})
+
+    def parameters(self, **members: object) -> dict[str, object]:
+        return {**self.MANAGED["managedKnowledgeBaseConnectorConfiguration"]["connectorParameters"], **members}
+
+    @BOTH
+    def test_one_that_was_made_so_does(self, wanted: dict[str, object]) -> None:
+        assert self.made(wanted).reads(wanted)
+        assert self.made(wanted).reads_as(wanted)
+        assert not self.made(wanted, deletion_policy="RETAIN").reads_as(wanted)
+
+    @BOTH
+    def test_another_bucket_or_another_kind_of_source_is_another(self, wanted: dict[str, object]) -> None:
+        theirs = json.loads(json.dumps(wanted).replace(self.BUCKET, NAMES.bucket(SAKURA)))
+        for other in (theirs, {"type": "CONFLUENCE", "confluenceConfiguration": {}}):
+            assert self.made(other).reads_another(wanted)
+            assert not self.made(other).reads(wanted)
+            self.made(other).require_described(wanted)
+
+    @BOTH
+    def test_of_one_that_does_not_say_nothing_is_known(self, wanted: dict[str, object]) -> None:
+        for silent in ({}, {"type": wanted["type"]}):
+            assert not self.made(silent).reads_another(wanted)
+            assert not self.made(silent).reads_as(wanted)
+            with pytest.raises(NotReadyYet, match="DS00000002"):
+                self.made(silent).require_described(wanted)
+
+    @pytest.mark.parametrize("beside", [{"inclusionPrefixes": ["public/"]}, {"bucketOwnerAccountId": "999999999999"}])
+    def test_a_part_of_the_bucket_or_a_bucket_of_another_account_is_not_as_it_should_be(
+        self, beside: dict[str, object]
+    ) -> None:
+        narrowed = self.made({"type": "S3", "s3Configuration": {**self.ON_S3["s3Configuration"], **beside}})
+        assert narrowed.reads(self.ON_S3)
+        assert not narrowed.reads_as(self.ON_S3)
+
+    @pytest.mark.parametrize(
+        "members",
+        [
+            # A sync that would delete more than this percentage deletes nothing.
+            {"deletionProtectionConfiguration": {"deletionProtectionStatus": "ENABLED"}},
+            # AWS starts jobs by itself.
+            {"syncSchedule": {"daily": {}}},
+            {"mediaExtractionConfiguration": {"audioExtractionConfiguration": {"audioExtractionStatus": "ENABLED"}}},
+        ],
+        ids=str,
+    )
+    def test_a_connector_that_is_set_otherwise_is_not_as_it_should_be(self, members: dict[str, object]) -> None:
+        assert self.connected(**members).reads(self.MANAGED)
+        assert not self.connected(**members).reads_as(self.MANAGED)
+
+    @pytest.mark.parametrize(
+        "members",
+        [
+            {"filterConfiguration": {"inclusionPrefixes": ["public/"]}},
+            {"filterConfiguration": {"maxFileSizeInMegaBytes": "1"}},
+            {"metadataFilesPrefix": "elsewhere/"},
+            {"aclEnabled": True},
+            {"connectionConfiguration": {"bucketName": BUCKET, "bucketOwnerAccountId": "999999999999"}},
+        ],
+        ids=str,
+    )
+    def test_nor_is_one_whose_parameters_are_others(self, members: dict[str, object]) -> None:
+        assert not self.connected(connectorParameters=self.parameters(**members)).reads_as(self.MANAGED)
+
+    def test_what_the_service_adds_by_itself_is_nothing_else(self) -> None:
+        connection = {"bucketName": self.BUCKET, "bucketOwnerAccountId": ACCOUNT}
+        parameters = self.parameters(
+            aclEnabled=False,
+            filterConfiguration={"maxFileSizeInMegaBytes": "500"},
+            connectionConfiguration={**connection, "bucketArn": f"arn:aws:s3:::{self.BUCKET}"},
+        )
+        extraction = {"imageExtractionConfiguration": {"imageExtractionStatus": "ENABLED"}}
+        found = self.connected(connectorParameters=parameters, mediaExtractionConfiguration=extraction)
+        assert found.reads_as(self.MANAGED)
+
+    def test_ours_says_that_its_jobs_delete(self) -> None:
+        connector = self.MANAGED["managedKnowledgeBaseConnectorConfiguration"]
+        assert connector["deletionProtectionConfiguration"] == {"deletionProtectionStatus": "DISABLED"}
 
 
 @given(st.lists(st.text()), st.dictionaries(st.text(), st.text()))

@@ -842,6 +842,35 @@ class TestEnsureDataSource:
         assert run.fleet.ledger.find(ACME).has_synced(own.data_source_id)
         assert len(run.fleet.knowledge_bases.jobs) == 1
 
+    def test_one_that_somebody_has_set_otherwise_is_set_right_and_is_no_breach(self, run: Provisioning) -> None:
+        own = self.own(run)
+        wanted = run.fleet.store.data_source_configuration(NAMES.bucket(ACME))
+        bucket = {"bucketArn": f"arn:aws:s3:::{NAMES.bucket(ACME)}"}
+        narrowed = {"type": "S3", "s3Configuration": {**bucket, "inclusionPrefixes": ["public/"]}}
+        run.fleet.knowledge_bases.update_data_source(own, "documents", configuration=narrowed)
+        assert self.converged(run)[own.data_source_id].reads_as(wanted)
+        assert not run.fleet.announcements.breaches
+        assert not run.fleet.ledger.find(ACME).distrusted
+
+    def test_what_the_service_has_come_to_add_by_itself_holds_nobody_up(self, run: Provisioning) -> None:
+        run.fleet.knowledge_bases.adds = {"renderingConfiguration": {"mode": "FAST"}}
+        own = self.own(run)
+        assert list(self.converged(run)) == [own.data_source_id]
+
+    def test_one_that_does_not_say_what_it_reads_is_neither_changed_nor_deleted_nor_a_breach(
+        self, run: Provisioning
+    ) -> None:
+        own = self.own(run)
+        found = run.fleet.knowledge_bases.data_source(own)
+        assert found is not None
+        silent = replace(found, name="our-manuals", configuration={})
+        run.fleet.knowledge_bases.set_data_source(own.knowledge_base_id, silent)
+        with pytest.raises(NotReadyYet, match="does not say what"):
+            run.data_source()
+        assert run.fleet.knowledge_bases.data_source(own) == silent
+        assert not run.fleet.announcements.breaches
+        assert not run.fleet.ledger.find(ACME).distrusted
+
     def test_a_first_sync_does_not_wait_in_vain_for_one_that_is_distrusted_since(self, run: Provisioning) -> None:
         self.own(run)
         run.fleet.ledger.save(run.fleet.ledger.find(ACME).not_to_be_trusted())

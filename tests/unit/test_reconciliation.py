@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from kbfleet.contracts.events import ReconciliationDetail
+from kbfleet.domain.errors import Throttled
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.reconciliation import Disagreement, Finding, Reconciliation, ResourceKind
 from kbfleet.domain.tenant_status import TenantStatus
@@ -141,3 +143,17 @@ class TestUnexplained:
         fleet.buckets.ensure(NAMES.bucket(ghost), NAMES.tags(ghost))
         assert look(fleet, repair=True).repairs == ()
         assert fleet.buckets.exists(NAMES.bucket(ghost))
+
+
+def test_who_could_not_be_looked_into_is_reported_with_the_reason(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def throttled(*_: object) -> None:
+        raise Throttled("ListDataSources: too fast")
+
+    monkeypatch.setattr(fleet.knowledge_bases, "data_sources", throttled)
+    report = look(fleet)
+    ((tenant_id, why),) = report.troubles
+    assert (report.looked_into, str(why)) == (0, "ListDataSources: too fast")
+    body = ReconciliationDetail.from_domain(report).troubles[0]
+    assert (body.tenant_id, body.reason) == (tenant_id, str(why))

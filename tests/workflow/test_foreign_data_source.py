@@ -10,6 +10,7 @@ import pytest
 from bedrock_emulator import Quotas
 from tests.support.aws_calls import Call, Moment
 from tests.support.breaches import add_in_console, ask, data_sources, exchange, foreign, notify, point, reconcile
+from tests.support.data_source_configurations import as_sent
 from tests.support.http_server import Reply, ScriptedServer, serving
 from tests.support.tenant_lives import Lives
 from tests.support.virtual_fleet import VirtualFleet, virtual_fleet
@@ -192,9 +193,8 @@ def test_our_own_data_source_that_was_renamed_is_kept_with_what_it_has_brought_a
     agent = lives.client("bedrock-agent")
     own = lives.data_source("alpha")
     found = agent.get_data_source(**own)["dataSource"]
-    agent.update_data_source(
-        **own, name="our-manuals", dataSourceConfiguration=found["dataSourceConfiguration"], dataDeletionPolicy="DELETE"
-    )
+    same = as_sent(found["dataSourceConfiguration"])
+    agent.update_data_source(**own, name="our-manuals", dataSourceConfiguration=same, dataDeletionPolicy="DELETE")
     assert foreign(reconcile(lives)) == []
     with fleet.disturbed(lambda call, _: _never("DeleteDataSource", call)):
         lives.provisioned("alpha")

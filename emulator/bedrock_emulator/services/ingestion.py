@@ -29,9 +29,11 @@ from bedrock_emulator.wire.errors import NotEmulatedError
 from bedrock_emulator.world.quotas import Quotas
 from bedrock_emulator.world.records import STATISTICS, DataSource, Document, DocumentIdentifier, Index
 
-# Keys of the service's own in a chunk's metadata, as users report them.
+# Keys of the service's own in a chunk's metadata, as users report them; of MANAGED ones the User Guide names two.
 SOURCE_URI = "x-amz-bedrock-kb-source-uri"
 DATA_SOURCE_ID = "x-amz-bedrock-kb-data-source-id"
+MANAGED_SOURCE_URI = "_source_uri"
+MANAGED_DATA_SOURCE_ID = "_data_source_id"
 CHUNK_ID = "x-amz-bedrock-kb-chunk-id"
 PAGE_NUMBER = "x-amz-bedrock-kb-document-page-number"
 
@@ -190,13 +192,16 @@ def document_chunks(
     chunks = []
     attributed = "".join(f"{key}: {value}\n" for key, value in attributes.embedded.items())
     headings = title(name)
+    managed = rules.source.members["dataSourceConfiguration"]["type"] == "MANAGED_KNOWLEDGE_BASE_CONNECTOR"
+    data_source_id = MANAGED_DATA_SOURCE_ID if managed else DATA_SOURCE_ID
+    source_uri = MANAGED_SOURCE_URI if managed else SOURCE_URI
     for page in pages:
         for text in cut(page.text):
             identity = str(uuid.uuid4())
             told = passage(text, headings, attributed)
-            own: dict[str, Any] = {CHUNK_ID: identity, DATA_SOURCE_ID: rules.source.identifier}
+            own: dict[str, Any] = {CHUNK_ID: identity, data_source_id: rules.source.identifier}
             if identifier.kind == "S3":
-                own[SOURCE_URI] = identifier.reference
+                own[source_uri] = identifier.reference
             if page.number is not None:
                 own[PAGE_NUMBER] = float(page.number)
             _check_filterable(rules, text, attributes, own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -480,8 +481,30 @@ def _data_source(source: DataSource) -> Members:
         "status": source.status,
         "description": source.description,
         **source.members,
+        "dataSourceConfiguration": _described(source.members["dataSourceConfiguration"]),
         "dataDeletionPolicy": source.deletion_policy,
         "createdAt": source.created_at,
         "updatedAt": source.updated_at,
         "failureReasons": source.failure_reasons or None,
     }
+
+
+def _described(configuration: Members) -> Members:
+    """As GetDataSource gives it: a connector's parameters are JSON in a text, with what the service takes by itself."""
+    connector = configuration.get("managedKnowledgeBaseConnectorConfiguration")
+    if connector is None:
+        return configuration
+    given = connector["connectorParameters"]
+    bucket = given["connectionConfiguration"]["bucketName"]
+    parameters = {
+        "aclEnabled": False,
+        **given,
+        "connectionConfiguration": {"bucketArn": f"arn:aws:s3:::{bucket}", **given["connectionConfiguration"]},
+        "filterConfiguration": {"maxFileSizeInMegaBytes": "500", **given.get("filterConfiguration", {})},
+    }
+    extraction = {
+        "imageExtractionConfiguration": {"imageExtractionStatus": "ENABLED"},
+        **connector.get("mediaExtractionConfiguration", {}),
+    }
+    described = {**connector, "connectorParameters": json.dumps(parameters), "mediaExtractionConfiguration": extraction}
+    return {**configuration, "managedKnowledgeBaseConnectorConfiguration": described}

@@ -336,7 +336,7 @@ class Witness:
         for result in answer.content["retrievalResults"]:
             assert result["metadata"]["x-amz-bedrock-kb-chunk-id"] not in seen
             seen.add(result["metadata"]["x-amz-bedrock-kb-chunk-id"])
-            source = result["metadata"]["x-amz-bedrock-kb-data-source-id"]
+            source = result["metadata"].get("x-amz-bedrock-kb-data-source-id") or result["metadata"]["_data_source_id"]
             if source in self.retained:
                 continue
             location = result["location"]

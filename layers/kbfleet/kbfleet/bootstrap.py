@@ -513,14 +513,22 @@ def answerer(knowledge_store: str) -> Answerer:
 
 @cache
 def _answer_clients() -> Callable[[str, AskableTenant], Any]:
-    return _tenant_clients()
-
-
-def _tenant_clients() -> Callable[[str, AskableTenant], Any]:
-    """A new one at each call: credentials are kept in it, and questions and looks share none."""
     from kbfleet.settings.asking import ReaderSettings
 
-    role_arn = read(ReaderSettings).knowledge_base_reader_role_arn
+    return _tenant_clients(read(ReaderSettings).knowledge_base_reader_role_arn)
+
+
+def _search_clients() -> Callable[[str, AskableTenant], Any]:
+    from kbfleet.settings.asking import SearcherSettings
+
+    return _tenant_clients(read(SearcherSettings).knowledge_base_searcher_role_arn)
+
+
+def _tenant_clients(role_arn: str) -> Callable[[str, AskableTenant], Any]:
+    """
+    Args:
+        role_arn: empty where the function has the right itself.
+    """
     if not role_arn:
         own = cache(_answer_client)
         return lambda operation, _tenant: own(operation)
@@ -600,7 +608,7 @@ def isolation_look() -> IsolationLook:
         stores=stores(),
         knowledge_bases=knowledge_bases(),
         ingested_documents=ingested_documents(),
-        passage_search=BedrockPassageSearch(_tenant_clients()),
+        passage_search=BedrockPassageSearch(_search_clients()),
         document_rounds=DynamoDBDocumentRounds(_table()),
         incidents=incidents(),
         announcements=announcements(),

@@ -251,8 +251,8 @@ class KnowledgeBases(Protocol):
 
     def update_data_source(
         self, data_source: DataSourceReference, name: str, configuration: Mapping[str, object]
-    ) -> None:
-        """Makes it read what `configuration` says, and gives it that name.
+    ) -> DataSource:
+        """Makes it read what `configuration` says, and nothing else, and gives it that name. Returns: what it is now.
 
         Raises: ResourceConflict when another has the name.
         """
@@ -716,7 +716,7 @@ class RetrievalProbe(Protocol):
 
 
 class PassageSearch(Protocol):
-    """By the credentials by which the tenant's questions are answered. What passages say is never looked at."""
+    """By credentials for the tenant, as its questions are answered. What passages say is never looked at."""
 
     def search(self, tenant: AskableTenant, kind: KnowledgeBaseKind, own: DataSourceReference) -> FoundPassages:
         """Looks for what the tenant's own data source has not brought, also where no data source is left that has.

@@ -38,6 +38,8 @@ _DATA_SOURCE_MEMBERS = (
 )
 """What UpdateDataSource takes beside the deletion policy. Source: botocore service model of bedrock-agent."""
 
+_CONNECTOR = "managedKnowledgeBaseConnectorConfiguration"
+
 
 class BedrockKnowledgeBases:
     """`kbfleet.ports.KnowledgeBases` on bedrock-agent.
@@ -156,27 +158,28 @@ class BedrockKnowledgeBases:
 
     def update_data_source(
         self, data_source: DataSourceReference, name: str, configuration: Mapping[str, object]
-    ) -> None:
+    ) -> DataSource:
         with translated(f"data source {name} of knowledge base {data_source.knowledge_base_id}"):
-            self._replace_data_source(
+            changed = self._replace_data_source(
                 data_source, name=name, dataSourceConfiguration=configuration, dataDeletionPolicy="DELETE"
             )
+        return _data_source(changed)
 
     def retain_vectors(self, data_source: DataSourceReference) -> None:
         with translated(f"data source {data_source.data_source_id}"):
             self._replace_data_source(data_source, dataDeletionPolicy="RETAIN")
 
-    def _replace_data_source(self, data_source: DataSourceReference, **changes: object) -> None:
+    def _replace_data_source(self, data_source: DataSourceReference, **changes: object) -> Mapping[str, Any]:
         """UpdateDataSource is a full replacement: every member that the data source has must be sent again."""
         found = self._described(data_source)
         members: dict[str, Any] = {key: found[key] for key in _DATA_SOURCE_MEMBERS if key in found}
-        self._client.update_data_source(**{**members, **changes})
+        return _decoded(self._client.update_data_source(**{**members, **changes})["dataSource"])
 
     def _described(self, data_source: DataSourceReference) -> Mapping[str, Any]:
         answer = self._client.get_data_source(
             knowledgeBaseId=data_source.knowledge_base_id, dataSourceId=data_source.data_source_id
         )
-        return answer["dataSource"]
+        return _decoded(answer["dataSource"])
 
     def delete_data_source(self, data_source: DataSourceReference) -> None:
         with (
@@ -195,7 +198,7 @@ class BedrockKnowledgeBases:
             answer = self._client.create_data_source(
                 knowledgeBaseId=knowledge_base_id, name=name, clientToken=client_token, **arguments
             )
-        return _data_source(answer["dataSource"])
+        return _data_source(_decoded(answer["dataSource"]))
 
     def start_ingestion(self, data_source: DataSourceReference, *, client_token: str) -> IngestionJob:
         with translated(f"data source {data_source.data_source_id}"):
@@ -267,6 +270,22 @@ def _described_kind(description: str) -> KnowledgeBaseKind | None:
     return next(kinds, None)
 
 
+def _decoded(described: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A data source as it would be sent: of one of type MANAGED, Bedrock gives `connectorParameters` as JSON in a text,
+    as users report, and takes them as an object."""
+    configuration = described.get("dataSourceConfiguration", {})
+    connector = configuration.get(_CONNECTOR, {})
+    parameters = connector.get("connectorParameters")
+    if not isinstance(parameters, str):
+        return described
+    try:
+        read = {**connector, "connectorParameters": json.loads(parameters)}
+    except ValueError:
+        # Then it does not say what it reads.
+        return described
+    return {**described, "dataSourceConfiguration": {**configuration, _CONNECTOR: read}}
+
+
 def _data_source(answer: Mapping[str, Any]) -> DataSource:
     return DataSource(
         answer["dataSourceId"],
@@ -275,6 +294,7 @@ def _data_source(answer: Mapping[str, Any]) -> DataSource:
         tuple(answer.get("failureReasons", ())),
         answer.get("dataSourceConfiguration", {}),
         answer.get("dataDeletionPolicy", "DELETE"),
+        answer.get("updatedAt"),
     )
 
 

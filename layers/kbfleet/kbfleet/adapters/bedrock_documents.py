@@ -24,7 +24,7 @@ _PAGE = 100
 
 
 class BedrockDocuments:
-    """`kbfleet.ports.IngestedDocuments` on bedrock-agent. Documents that are not in S3 are nobody's of ours."""
+    """`kbfleet.ports.IngestedDocuments` on bedrock-agent. A document that is not in S3 has no URI."""
 
     def __init__(self, client: AgentsforBedrockClient) -> None:
         self._client = client
@@ -97,7 +97,7 @@ def _given(document: BucketDocument) -> Any:
 
 def _documents(details: Sequence[Mapping[str, Any]]) -> Iterator[IngestedDocument]:
     for detail in details:
-        uri = detail["identifier"].get("s3", {}).get("uri")
-        if uri is not None:
-            reason = writable(detail.get("statusReason") or "")
-            yield IngestedDocument(uri, IngestedStatus(detail["status"]), reason, detail.get("updatedAt"))
+        # Of one that is not in S3 empty, which is in nobody's bucket.
+        uri = detail["identifier"].get("s3", {}).get("uri", "")
+        reason = writable(detail.get("statusReason") or "")
+        yield IngestedDocument(uri, IngestedStatus(detail["status"]), reason, detail.get("updatedAt"))

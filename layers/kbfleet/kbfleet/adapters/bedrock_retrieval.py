@@ -20,12 +20,22 @@ if TYPE_CHECKING:
     from kbfleet.domain.answer import AskableTenant
     from kbfleet.domain.names import DataSourceReference
 
-_SOURCE_URI = "x-amz-bedrock-kb-source-uri"
-"""The attribute of a passage that names its document, as users report for knowledge bases of type VECTOR; that those of
-type MANAGED have it, too, is inferred."""
+_SOURCE_URI = {
+    KnowledgeBaseKind.VECTOR: "x-amz-bedrock-kb-source-uri",
+    KnowledgeBaseKind.MANAGED: "_source_uri",
+}
+"""The attribute of a passage that names its document. Source: users' reports for knowledge bases of type VECTOR; Amazon
+Bedrock User Guide, Managed knowledge bases, for those of type MANAGED. A passage is looked at for both."""
 
-_DATA_SOURCE_ID = "x-amz-bedrock-kb-data-source-id"
-"""The attribute that names its data source; AWS itself filters by it (AWS Machine Learning Blog, on Ring)."""
+_DATA_SOURCE_ID = {
+    KnowledgeBaseKind.VECTOR: "x-amz-bedrock-kb-data-source-id",
+    KnowledgeBaseKind.MANAGED: "_data_source_id",
+}
+"""The attribute that names its data source; AWS itself filters by it (AWS Machine Learning Blog, on Ring; Amazon
+Bedrock User Guide, Managed knowledge bases)."""
+
+_MOST_PAGES = 20
+"""Without a passage, one after the other, of one search."""
 
 _SEARCHES = {
     KnowledgeBaseKind.VECTOR: "vectorSearchConfiguration",
@@ -42,18 +52,15 @@ class BedrockRetrievalProbe:
     def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, bucket: str, uri: str) -> Probe:
         key_in(bucket, uri)
         # The filter leaves nothing but the document. There must be words, too; its name is the likeliest to count.
-        search = {"numberOfResults": 1, "filter": {"equals": {"key": _SOURCE_URI, "value": uri}}}
+        search = {"numberOfResults": 1, "filter": {"equals": {"key": _SOURCE_URI[kind], "value": uri}}}
         configuration: Any = {_SEARCHES[kind]: search}
         try:
             with translated(f"knowledge base {knowledge_base_id}"):
-                answer = self._client.retrieve(
-                    knowledgeBaseId=knowledge_base_id,
-                    retrievalQuery={"text": uri[-MAX_QUESTION_LENGTH:]},
-                    retrievalConfiguration=configuration,
-                )
+                found, whole = _results(self._client, knowledge_base_id, uri[-MAX_QUESTION_LENGTH:], configuration)
         except (RequestRefused, ResourceMissing) as error:
             return Probe(found=False, refusal=str(error))
-        return Probe(found=bool(answer["retrievalResults"]))
+        refusal = "" if found or whole else f"Retrieve gave {_MOST_PAGES} empty pages, and no end of them."
+        return Probe(found=bool(found), refusal=refusal)
 
 
 class BedrockPassageSearch:
@@ -73,29 +80,54 @@ class BedrockPassageSearch:
         self._clients = clients
 
     def search(self, tenant: AskableTenant, kind: KnowledgeBaseKind, own: DataSourceReference) -> FoundPassages:
-        nearest = self._results(tenant, kind)
+        nearest, whole = self._found(tenant, kind)
         others: Sequence[Mapping[str, Any]] = ()
-        understood = True
         if kind is not KnowledgeBaseKind.MANAGED and nearest:
-            brought = {"key": _DATA_SOURCE_ID, "value": own.data_source_id}
-            others = self._results(tenant, kind, filter={"notEquals": brought})
-            understood = not others and bool(self._results(tenant, kind, filter={"equals": brought}))
-        uris = [_uri(result) for result in (*nearest, *others)]
-        return FoundPassages(tuple(dict.fromkeys(uri for uri in uris if uri)), understood and all(uris))
+            brought = {"key": _DATA_SOURCE_ID[kind], "value": own.data_source_id}
+            others, whole = self._found(tenant, kind, filter={"notEquals": brought})
+            whole = whole and not others and bool(self._found(tenant, kind, filter={"equals": brought})[0])
+        found = (*nearest, *others)
+        left_behind = any(_attribute(result, _DATA_SOURCE_ID) not in {"", own.data_source_id} for result in found)
+        uris = tuple(dict.fromkeys(map(_uri, found)))
+        return FoundPassages(uris, whole, left_behind)
 
-    def _results(self, tenant: AskableTenant, kind: KnowledgeBaseKind, **filtered: Any) -> Sequence[Mapping[str, Any]]:
+    def _found(
+        self, tenant: AskableTenant, kind: KnowledgeBaseKind, **filtered: Any
+    ) -> tuple[Sequence[Mapping[str, Any]], bool]:
+        configuration = {_SEARCHES[kind]: {"numberOfResults": MAX_PASSAGES, **filtered}}
         client = self._clients("Retrieve", tenant)
         with translated(f"knowledge base {tenant.knowledge_base_id}"):
-            answer = client.retrieve(
-                knowledgeBaseId=tenant.knowledge_base_id,
-                retrievalQuery={"text": "document"},
-                retrievalConfiguration={_SEARCHES[kind]: {"numberOfResults": MAX_PASSAGES, **filtered}},
-            )
+            return _results(client, tenant.knowledge_base_id, "document", configuration)
+
+
+def _results(
+    client: Any, knowledge_base_id: str, text: str, configuration: Mapping[str, Any]
+) -> tuple[Sequence[Mapping[str, Any]], bool]:
+    """Returns: those of the first page on which there are any; and, where there are none, whether that is all: a page
+    may be empty, and others follow it."""
+    place: dict[str, Any] = {}
+    for _ in range(_MOST_PAGES):
+        answer = client.retrieve(
+            knowledgeBaseId=knowledge_base_id,
+            retrievalQuery={"text": text},
+            retrievalConfiguration=configuration,
+            **place,
+        )
         results: Sequence[Mapping[str, Any]] = answer["retrievalResults"]
-        return results
+        following = answer.get("nextToken")
+        if results or not following:
+            return results, True
+        place = {"nextToken": following}
+    return (), False
 
 
 def _uri(result: Mapping[str, Any]) -> str:
     """Of its document; empty where it does not say."""
     uri: str = result.get("location", {}).get("s3Location", {}).get("uri", "")
-    return uri or str(result.get("metadata", {}).get(_SOURCE_URI, ""))
+    return uri or _attribute(result, _SOURCE_URI)
+
+
+def _attribute(result: Mapping[str, Any], names: Mapping[KnowledgeBaseKind, str]) -> str:
+    """By either name; empty if it has neither."""
+    found = (result.get("metadata", {}).get(name) for name in names.values())
+    return next((str(value) for value in found if value), "")

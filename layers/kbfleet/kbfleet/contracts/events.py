@@ -196,8 +196,16 @@ class FindingBody(BaseModel):
     advice: str
 
 
+class TroubleBody(BaseModel):
+    """Why a tenant could not be looked into, or why its breach stays open although nothing is found."""
+
+    tenant_id: TenantId
+    reason: str
+
+
 class ReconciliationDetail(BaseModel):
-    """`detail` of our event "Reconciliation Report", and body of the API. An event has the first hundred findings."""
+    """`detail` of our event "Reconciliation Report", and body of the API. An event has the first hundred findings and
+    troubles."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -207,10 +215,12 @@ class ReconciliationDetail(BaseModel):
     missing: int
     unexplained: int
     foreign: int = 0
+    changed: int = 0
     looked_into: int = 0
     not_looked_into: int = 0
     findings: tuple[FindingBody, ...]
     repairs: tuple[TenantId, ...] = ()
+    troubles: tuple[TroubleBody, ...] = ()
 
     @classmethod
     def from_domain(cls, report: Reconciliation, at_most: int | None = None) -> Self:
@@ -221,6 +231,7 @@ class ReconciliationDetail(BaseModel):
             missing=report.count(Disagreement.MISSING),
             unexplained=report.count(Disagreement.UNEXPLAINED),
             foreign=report.count(Disagreement.FOREIGN),
+            changed=report.count(Disagreement.CHANGED),
             looked_into=report.looked_into,
             not_looked_into=report.not_looked_into,
             findings=tuple(
@@ -234,6 +245,9 @@ class ReconciliationDetail(BaseModel):
                 for finding in report.findings[:at_most]
             ),
             repairs=report.repairs[:at_most],
+            troubles=tuple(
+                TroubleBody(tenant_id=tenant_id, reason=str(error)) for tenant_id, error in report.troubles[:at_most]
+            ),
         )
 
 

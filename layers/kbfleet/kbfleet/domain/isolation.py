@@ -52,12 +52,14 @@ class FoundPassages:
     """What a search of a tenant's whole knowledge base has found.
 
     Args:
-        uris: of the documents that the passages are from.
+        uris: of the documents that the passages are from; empty of one that does not say.
         whole: whether what the tenant's own data source has not brought would have been among them.
+        left_behind: whether some are from a data source that is not the tenant's own one, or not any more.
     """
 
     uris: tuple[str, ...]
     whole: bool
+    left_behind: bool = False
 
 
 @dataclass(frozen=True, slots=True)

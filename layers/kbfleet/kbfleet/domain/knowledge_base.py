@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -175,14 +175,35 @@ class DataSource:
     failure_reasons: tuple[str, ...] = ()
     configuration: Mapping[str, object] = field(default_factory=dict)
     deletion_policy: str = "DELETE"
+    updated_at: datetime | None = None
 
     def reads(self, wanted: Mapping[str, object]) -> bool:
-        """Whether it reads what one made with `wanted` (`dataSourceConfiguration`) would."""
-        return _holds(self.configuration, wanted)
+        """Whether it says that it reads the bucket that one made with `wanted` (`dataSourceConfiguration`) would."""
+        return all(found == named for found, named in self._named_beside(wanted))
+
+    def reads_another(self, wanted: Mapping[str, object]) -> bool:
+        """Whether it names something else to read. One that names nothing cannot be judged: see
+        `says_what_it_reads`."""
+        return any(found is not None and found != named for found, named in self._named_beside(wanted))
+
+    def says_what_it_reads(self, wanted: Mapping[str, object]) -> bool:
+        """Else it may or may not be its tenant's own."""
+        return self.reads(wanted) or self.reads_another(wanted)
+
+    def require_described(self, wanted: Mapping[str, object]) -> None:
+        """Raises: NotReadyYet when it does not say what it reads."""
+        if not self.says_what_it_reads(wanted):
+            raise NotReadyYet(f"AWS does not say what data source {self.data_source_id} reads.")
 
     def reads_as(self, wanted: Mapping[str, object]) -> bool:
-        """Whether, beside that, it takes its vectors along when it is deleted."""
-        return self.reads(wanted) and self.deletion_policy == "DELETE"
+        """Whether it was made with nothing else than `wanted`, apart from what the service adds by itself, and takes
+        its vectors along when it is deleted."""
+        same = _with_defaults(self.configuration) == _with_defaults(wanted)
+        return same and self.deletion_policy == "DELETE"
+
+    def _named_beside(self, wanted: Mapping[str, object]) -> Iterator[tuple[object, object]]:
+        named = ((_member(self.configuration, path), _member(wanted, path)) for path in _WHAT_IS_READ)
+        return ((found, expected) for found, expected in named if expected is not None)
 
     def require_usable(self) -> None:
         """Documents can be ingested through it.
@@ -213,6 +234,60 @@ def kind_of(configuration: Mapping[str, object]) -> KnowledgeBaseKind | None:
     made_as = configuration.get("knowledgeBaseConfiguration")
     found = made_as.get("type") if isinstance(made_as, Mapping) else None
     return next((kind for kind in KnowledgeBaseKind if kind == found), None)
+
+
+_CONNECTOR = ("managedKnowledgeBaseConnectorConfiguration",)
+_PARAMETERS = (*_CONNECTOR, "connectorParameters")
+
+_WHAT_IS_READ = (
+    ("type",),
+    ("s3Configuration", "bucketArn"),
+    (*_PARAMETERS, "type"),
+    (*_PARAMETERS, "connectionConfiguration", "bucketName"),
+)
+"""Members of `dataSourceConfiguration` that say whose documents are read: a bucket's name is nobody else's. Source:
+botocore service model of bedrock-agent; Amazon Bedrock User Guide, Connect a data source, Amazon S3."""
+
+_DEFAULTS: Mapping[tuple[str, ...], object] = {
+    (*_PARAMETERS, "aclEnabled"): False,
+    (*_PARAMETERS, "filterConfiguration", "maxFileSizeInMegaBytes"): "500",
+    (*_CONNECTOR, "mediaExtractionConfiguration", "imageExtractionConfiguration", "imageExtractionStatus"): "ENABLED",
+    (*_CONNECTOR, "mediaExtractionConfiguration", "audioExtractionConfiguration", "audioExtractionStatus"): "DISABLED",
+    (*_CONNECTOR, "mediaExtractionConfiguration", "videoExtractionConfiguration", "videoExtractionStatus"): "DISABLED",
+    (*_CONNECTOR, "deletionProtectionConfiguration", "deletionProtectionThreshold"): 15,
+}
+"""What the service takes of a MANAGED knowledge base's connector that was not given, and what GetDataSource may then
+say. Source: Amazon Bedrock User Guide, Connect a data source, for 15 percent and 500 megabytes; that images are
+extracted, and that it answers with these and `aclEnabled`, users report; that audio and video are not is inferred. Of
+type S3, GetDataSource adds nothing, as examples of AWS and users show it."""
+
+
+def _with_defaults(configuration: Mapping[str, object]) -> Mapping[str, object]:
+    """A `dataSourceConfiguration` as whole as the service may give it."""
+    if not isinstance(_member(configuration, _CONNECTOR), Mapping):
+        return configuration
+    bucket = _member(configuration, (*_PARAMETERS, "connectionConfiguration", "bucketName"))
+    # Reported by users, too: the bucket is named twice.
+    whole = _filled(configuration, (*_PARAMETERS, "connectionConfiguration", "bucketArn"), f"arn:aws:s3:::{bucket}")
+    for path, value in _DEFAULTS.items():
+        whole = _filled(whole, path, value)
+    return whole
+
+
+def _filled(configuration: Mapping[str, object], path: tuple[str, ...], value: object) -> Mapping[str, object]:
+    """The same with that value there, unless there is one."""
+    name, *rest = path
+    if not rest:
+        return {name: value, **configuration}
+    below = configuration.get(name, {})
+    return {**configuration, name: _filled(below, tuple(rest), value)} if isinstance(below, Mapping) else configuration
+
+
+def _member(configuration: Mapping[str, object], path: tuple[str, ...]) -> object:
+    found: object = configuration
+    for name in path:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
 
 
 def _holds(actual: object, expected: object) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from kbfleet.domain.errors import KbfleetError
 from kbfleet.domain.names import TenantId
 
 
@@ -16,6 +17,8 @@ class Disagreement(StrEnum):
     """A resource that a tenant's record names, and that is not there."""
     FOREIGN = "FOREIGN"
     """Something within a tenant's reach that is not the tenant's own, by the names that follow from its id."""
+    CHANGED = "CHANGED"
+    """Something of the tenant's own that somebody has set otherwise than kbfleet does."""
 
 
 class ResourceKind(StrEnum):
@@ -42,6 +45,8 @@ class Finding:
             return f"{self._way_out} Then `kbfleet reconcile --tenant {self.tenant_id}` says whether it is over."
         if self.disagreement is Disagreement.MISSING:
             return f"`kbfleet tenant add {self.tenant_id}` makes it again."
+        if self.disagreement is Disagreement.CHANGED:
+            return f"`kbfleet tenant add {self.tenant_id}` sets it again as it should be."
         return (
             f"`kbfleet tenant add {self.tenant_id}` takes it up; `kbfleet tenant offboard {self.tenant_id}` after that "
             "deletes it."
@@ -83,6 +88,7 @@ class Reconciliation:
         repairs: tenants whose provisioning was started, because that was asked for.
         looked_into, not_looked_into: how many tenants' knowledge bases were looked into for what is not the tenant's
             own, and how many have yet to be: Bedrock takes few calls a second, so a large fleet is done in rounds.
+        troubles: why some of those could not be looked into, and why breaches stay open in which nothing is found.
     """
 
     at: datetime
@@ -92,6 +98,7 @@ class Reconciliation:
     repairs: tuple[TenantId, ...] = ()
     looked_into: int = 0
     not_looked_into: int = 0
+    troubles: tuple[tuple[TenantId, KbfleetError], ...] = ()
 
     def count(self, disagreement: Disagreement) -> int:
         return sum(finding.disagreement is disagreement for finding in self.findings)

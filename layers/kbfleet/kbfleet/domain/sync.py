@@ -131,7 +131,8 @@ class Sync:
     Args:
         kind: of the tenant's knowledge base; each has job limits of its own.
         synced_data_source_id: where the synced generation went: a data source that was deleted took it along.
-        whole_since: when the newest job began that counts and left nothing out.
+        whole_since: when the newest job of `synced_data_source_id` began that counts, was started by kbfleet, and left
+            nothing out.
         ready_at: from when on a queued tenant may be started; also the time by which it keeps its place.
         pending_since: when the oldest change was requested that no job has been started for.
         retries: how many jobs in a row failed for a passing cause.
@@ -327,6 +328,7 @@ class Sync:
     def ended(self, result: SyncResult, now: datetime) -> Sync:
         """The followed job ended, or Bedrock refused to start one for `result.generation`."""
         usable = result.outcome.usable
+        counts = usable and self._trusts(result)
         retry = self.will_retry(result)
         oldest = self.job.pending_since if self.job and not usable else None
         entry = replace(
@@ -335,12 +337,8 @@ class Sync:
             result=result,
             synced_generation=max(self.synced_generation, result.generation) if usable else self.synced_generation,
             synced_at=now if usable else self.synced_at,
-            synced_data_source_id=result.data_source_id
-            if usable and self._trusts(result)
-            else self.synced_data_source_id,
-            whole_since=self.job.started_at
-            if self.job and result.outcome is Outcome.SUCCEEDED and self._trusts(result)
-            else self.whole_since,
+            synced_data_source_id=result.data_source_id if counts else self.synced_data_source_id,
+            whole_since=self._whole_since(result) if counts else self.whole_since,
             pending_since=oldest or self.pending_since,
             waiters=self.waiters if retry else self._left_waiting(result),
             retries=self.retries + 1 if retry else 0,
@@ -359,6 +357,12 @@ class Sync:
             ready_at=None,
             pending_since=None if usable else entry.pending_since,
         )
+
+    def _whole_since(self, result: SyncResult) -> datetime | None:
+        """After a job that counts. What somebody else started is not known to have been started for this."""
+        if self.job and not self.job.external and result.outcome is Outcome.SUCCEEDED:
+            return self.job.started_at
+        return self.whole_since if result.data_source_id == self.synced_data_source_id else None
 
     def _left_waiting(self, result: SyncResult) -> tuple[Waiter, ...]:
         return tuple(waiter for waiter in self.waiters if waiter.generation > result.generation)

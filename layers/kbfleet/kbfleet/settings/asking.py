@@ -32,6 +32,12 @@ class ReaderSettings(EnvironmentSettings):
     knowledge_base_reader_role_arn: str = ""
 
 
+class SearcherSettings(EnvironmentSettings):
+    """`knowledge_base_searcher_role_arn` is empty when the function searches with its own role."""
+
+    knowledge_base_searcher_role_arn: str = ""
+
+
 class AskSettings(EnvironmentSettings):
     generation_model_id: str
     prompt_template: str = ""

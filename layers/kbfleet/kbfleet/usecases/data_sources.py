@@ -42,7 +42,7 @@ def data_sources_of(
     """Separates the tenant's own data source from others: it is the recorded one, or else one of its name.
 
     Somebody may have renamed it: its name alone must not cost the tenant what it has brought. But a record that is
-    wrong proves nothing: a recorded one of another name is the tenant's own only while it reads the tenant's bucket.
+    wrong proves nothing: a recorded one of another name is the tenant's own only while it names no other bucket.
 
     Args:
         wanted: `dataSourceConfiguration` of one that reads the tenant's bucket.
@@ -52,7 +52,9 @@ def data_sources_of(
     named = [one for one in listed if one.name == names.data_source()]
     for one in (*recorded, *named):
         own = knowledge_bases.data_source(DataSourceReference(knowledge_base_id, one.data_source_id))
-        if one in named or (own is not None and own.reads(wanted) and own.status is not DataSourceStatus.DELETING):
+        if one in named or (
+            own is not None and not own.reads_another(wanted) and own.status is not DataSourceStatus.DELETING
+        ):
             return DataSources(own, [other for other in listed if other != one])
     return DataSources(None, listed)
 

@@ -87,17 +87,17 @@ class ExternalJobs:
         throttled = False
         tenants = self.registry.following(last, self.at_a_time)
         for tenant in tenants:
+            # Whatever comes of it: one tenant's trouble must not hold up the others; the next round is soon enough.
+            last = tenant.tenant_id
             try:
                 self._visit(tenant, found, adopted)
             except Throttled as error:
-                # Ticks need the request rate more urgently: the next time begins with this tenant.
+                # Ticks need the request rate more urgently.
                 postponed.append((tenant.tenant_id, error))
                 throttled = True
                 break
             except KbfleetError as error:
-                # One tenant's trouble must not hold up the others; the next round is soon enough for it.
                 postponed.append((tenant.tenant_id, error))
-            last = tenant.tenant_id
         at_the_end = len(tenants) < self.at_a_time and not throttled
         self.rounds.move(None if at_the_end else last)
         if adopted:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.document_names import is_in
-from kbfleet.domain.errors import AwsRefusal, ConcurrentUpdate, KbfleetError, RequestRefused, Throttled
+from kbfleet.domain.errors import AwsRefusal, ConcurrentUpdate, KbfleetError, NotReadyYet, RequestRefused, Throttled
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.isolation import MAX_NAMED, Breach, DocumentRound, IsolationVerified, SeenIn
 from kbfleet.domain.names import DataSourceReference
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from kbfleet.domain.knowledge_base import KnowledgeBase
+    from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
     from kbfleet.domain.sync import Sync
     from kbfleet.domain.tenant import Tenant
@@ -72,7 +72,7 @@ class IsolationRound:
 
     Args:
         looked_into, not_looked_into: tenants.
-        troubles: why some of those could not be looked into.
+        troubles: why some of those could not be looked into, and why breaches stay open in which nothing is found.
     """
 
     findings: tuple[Finding, ...]
@@ -82,14 +82,77 @@ class IsolationRound:
 
 
 @dataclass(frozen=True, slots=True)
+class _Own:
+    """The tenant's own data source.
+
+    Args:
+        described: as AWS described it in this look.
+        says_what_it_reads: whether it can be judged.
+        as_wanted: whether it is set as kbfleet sets it.
+    """
+
+    reference: DataSourceReference
+    described: DataSource
+    says_what_it_reads: bool
+    as_wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """Of a look.
+
+    Args:
+        began: when it did.
+        until: when it is to end.
+        sighted_at: when the breach that is open was last seen.
+        patient: whether the list of documents is read on until then, and not for a number of pages.
+    """
+
+    began: datetime
+    until: datetime
+    sighted_at: datetime
+    patient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """What the list of a tenant's documents shows.
+
+    Args:
+        since: since when all documents have been seen; `None` while they have not been.
+        empty: whether it is known that there are none.
+        unsure: why they have not been seen.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    since: datetime | None = None
+    empty: bool = False
+    unsure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a look has seen of a tenant.
+
+    Args:
+        since: since when `findings` is all there can be; `None` while there can be more.
+        unsure: why there can be more.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    since: datetime | None = None
+    unsure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class IsolationLook:
     """Looks into what tenants have for what is not their own.
 
     A tenant costs four calls: its knowledge base, the tags and the data sources of that, and what the tenant's own
     source reads. An account has ten of each a second (AWS documentation, Quotas for Amazon Bedrock), which calls one
     after the other do not reach. While a breach of a tenant is open, the documents in its index are listed, too, and
-    its knowledge base is searched by the credentials by which its questions are answered: that shows whether they open
-    it, and what a data source has left behind that is gone.
+    its knowledge base is searched as its questions are answered: that shows whether credentials for the tenant open it,
+    and what a data source has left behind that is gone.
     """
 
     registry: TenantRegistry
@@ -123,18 +186,23 @@ class IsolationLook:
         for number, tenant_id in enumerate(waiting):
             if number and self.clock.now() >= until:
                 break
+            if tenant_id not in asked:
+                # Also if it is throttled: the next time begins behind it, or it would hold up the others for ever.
+                last = tenant_id
             try:
-                findings += self._look_into(tenants[tenant_id])
-                looked_into += 1
+                found, trouble = self._look_into(tenants[tenant_id], until)
             except Throttled as error:
-                # Ticks need the request rate more urgently: the next time begins with this tenant.
+                # Ticks need the request rate more urgently.
                 troubles.append((tenant_id, error))
                 break
             except KbfleetError as error:
                 # One tenant's trouble must not hold up the others.
                 troubles.append((tenant_id, error))
-            if tenant_id not in asked:
-                last = tenant_id
+                continue
+            findings += found
+            looked_into += 1
+            if trouble is not None:
+                troubles.append((tenant_id, trouble))
         else:
             last = None
         self.rounds.move(last)
@@ -152,54 +220,59 @@ class IsolationLook:
         behind = [tenant_id for tenant_id in settled if tenant_id > last]
         return behind + [tenant_id for tenant_id in settled if tenant_id <= last]
 
-    def _look_into(self, tenant: Tenant) -> tuple[Finding, ...]:
+    def _look_into(self, tenant: Tenant, until: datetime) -> tuple[tuple[Finding, ...], KbfleetError | None]:
+        """Returns: what was found, and why there can be more where nothing that was found explains it."""
         began = self.clock.now()
         timeline = self.incidents.timeline(str(tenant.tenant_id), Concern.ISOLATION)
-        open_since = None if timeline.settled else timeline.last_at
-        findings, seen_since = self._found(tenant, began, open_since)
-        if findings:
+        seen = self._seen(tenant, began, until, None if timeline.settled else timeline.last_at)
+        foreign = _foreign_among(seen.findings)
+        if foreign:
             announce_breach(
-                tenant.tenant_id,
-                SeenIn.RESOURCES,
-                map(str, findings),
-                announcements=self.announcements,
-                clock=self.clock,
+                tenant.tenant_id, SeenIn.RESOURCES, foreign, announcements=self.announcements, clock=self.clock
             )
-        elif seen_since is not None and not timeline.settled:
-            self.announcements.isolation_verified(IsolationVerified(tenant.tenant_id, seen_since))
-        if findings or seen_since is not None:
-            self._write_down(tenant.tenant_id, tuple(map(str, findings)))
-        return findings
+        elif seen.since is not None and not timeline.settled:
+            self.announcements.isolation_verified(IsolationVerified(tenant.tenant_id, seen.since))
+        if foreign or seen.since is not None:
+            self._write_down(tenant.tenant_id, foreign)
+        if not seen.unsure or foreign:
+            return seen.findings, None
+        doubt = "could not be looked into" if timeline.settled else "has a breach that stays open"
+        return seen.findings, NotReadyYet(f"Tenant {tenant.tenant_id} {doubt}: {seen.unsure}.")
 
-    def _found(
-        self, tenant: Tenant, began: datetime, sighted_at: datetime | None
-    ) -> tuple[tuple[Finding, ...], datetime | None]:
+    def _seen(self, tenant: Tenant, began: datetime, until: datetime, sighted_at: datetime | None) -> _Seen:
         """
         Args:
             began: when this look did.
+            until: when it is to end.
             sighted_at: when the breach that is open was last seen; `None` if none is.
-
-        Returns: what is foreign, and since when that is all there can be; `None` while there can be more.
         """
         knowledge_base = self.knowledge_bases.get(str(tenant.knowledge_base_id))
         if knowledge_base is None:
-            return (), None
+            return _Seen(unsure="its knowledge base is gone")
         of_record = self._of_record(tenant, knowledge_base)
         if any(finding.kind is ResourceKind.KNOWLEDGE_BASE for finding in of_record):
             # What it reads is somebody else's as well, and all right where it is.
-            return of_record, began
+            return _Seen(of_record, began)
         own, of_sources = self._of_data_sources(tenant, knowledge_base.knowledge_base_id)
         findings = of_record + of_sources
-        if own is None or sighted_at is None:
-            return findings, began if own is not None else None
+        if own is None:
+            return _Seen(findings, unsure="it has no data source")
+        if not own.says_what_it_reads:
+            return _Seen(findings, unsure="AWS does not say what its data source reads")
+        if sighted_at is None:
+            return _Seen(findings, began)
         sync = self.ledger.find(tenant.tenant_id)
-        listed, seen_since = self._of_documents(tenant, own, sync, began, sighted_at)
-        findings += listed
-        if not findings:
+        listed = self._of_documents(tenant, own, sync, _Times(began, until, sighted_at))
+        findings += listed.findings
+        if _foreign_among(findings):
             # What is known by its name explains what would be found.
-            findings, all_searched = self._of_passages(tenant, knowledge_base, own, sync)
-            seen_since = seen_since if all_searched else None
-        return findings, seen_since if sync.has_synced(own.data_source_id) else None
+            return _Seen(findings)
+        passages, unsure = self._of_passages(tenant, knowledge_base, own.reference, sync, empty=listed.empty)
+        findings += passages
+        if not sync.has_synced(own.reference.data_source_id):
+            unsure = "it was not synced since its index was put right"
+        unsure = unsure or listed.unsure
+        return _Seen(findings, None if unsure else listed.since, unsure)
 
     def _of_record(self, tenant: Tenant, knowledge_base: KnowledgeBase) -> tuple[Finding, ...]:
         tenant_id, found = tenant.tenant_id, list[Finding]()
@@ -212,10 +285,8 @@ class IsolationLook:
             found.append(_foreign(ResourceKind.VECTOR_INDEX, f"of knowledge base {own_id}", tenant_id))
         return tuple(found)
 
-    def _of_data_sources(
-        self, tenant: Tenant, knowledge_base_id: str
-    ) -> tuple[DataSourceReference | None, tuple[Finding, ...]]:
-        """Returns: the tenant's own one, and what is foreign."""
+    def _of_data_sources(self, tenant: Tenant, knowledge_base_id: str) -> tuple[_Own | None, tuple[Finding, ...]]:
+        """Returns: the tenant's own one, and what is foreign, or otherwise than it should be."""
         tenant_id = tenant.tenant_id
         wanted = store_of(tenant, self.stores).data_source_configuration(self.names.bucket(tenant_id))
         there = data_sources_of(
@@ -224,70 +295,107 @@ class IsolationLook:
         found = [_foreign(ResourceKind.DATA_SOURCE, one.data_source_id, tenant_id) for one in there.foreign]
         if there.own is None:
             return None, tuple(found)
-        reference = DataSourceReference(knowledge_base_id, there.own.data_source_id)
-        if not there.own.reads(wanted):
-            found.append(_foreign(ResourceKind.BUCKET, f"of data source {there.own.data_source_id}", tenant_id))
-            self._distrust(tenant_id, reference, wanted)
-        return reference, tuple(found)
+        own_id = there.own.data_source_id
+        own = _Own(
+            DataSourceReference(knowledge_base_id, own_id),
+            there.own,
+            says_what_it_reads=there.own.says_what_it_reads(wanted),
+            as_wanted=there.own.reads_as(wanted),
+        )
+        if there.own.reads_another(wanted):
+            found.append(_foreign(ResourceKind.BUCKET, f"of data source {own_id}", tenant_id))
+            self._distrust(tenant_id, own.reference, wanted)
+        elif own.says_what_it_reads and not own.as_wanted:
+            found.append(Finding(Disagreement.CHANGED, ResourceKind.DATA_SOURCE, own_id, tenant_id))
+        return own, tuple(found)
 
     def _distrust(self, tenant_id: TenantId, data_source: DataSourceReference, wanted: Mapping[str, object]) -> None:
         """Has no job started from it any more, unless somebody has put it right meanwhile."""
         entry = self.ledger.find(tenant_id)
         # Looked at once more behind that: whoever puts it right from here on writes the entry, and then this does not.
         again = self.knowledge_bases.data_source(data_source)
-        if entry.distrusted or again is None or again.reads(wanted):
+        if entry.distrusted or again is None or not again.reads_another(wanted):
             return
         with suppress(ConcurrentUpdate):
             save_sync(entry, entry.not_to_be_trusted(), ledger=self.ledger)
 
-    def _of_documents(
-        self, tenant: Tenant, own: DataSourceReference, sync: Sync, began: datetime, sighted_at: datetime
-    ) -> tuple[tuple[Finding, ...], datetime | None]:
-        """Returns: what is foreign, and since when all documents have been seen; `None` while they have not been."""
-        tenant_id, bucket = tenant.tenant_id, self.names.bucket(tenant.tenant_id)
+    def _of_documents(self, tenant: Tenant, own: _Own, sync: Sync, times: _Times) -> _Listed:
+        tenant_id, own_id = tenant.tenant_id, own.reference.data_source_id
         stored = self.document_rounds.find(tenant_id)
-        goes_on = stored is not None and stored.data_source_id == own.data_source_id and stored.began_at > sighted_at
-        document_round = stored if stored is not None and goes_on else DocumentRound(own.data_source_id, began)
-        findings, seen_since = tuple[Finding, ...](), None
-        left: DocumentRound | None = None
+        goes_on = stored is not None and stored.data_source_id == own_id and stored.began_at > times.sighted_at
+        document_round = stored if stored is not None and goes_on else DocumentRound(own_id, times.began)
+        listed = self._read_on(tenant_id, own, document_round, times, stored)
+        if listed is None and document_round.after is not None:
+            # Only the place is not known any more. Places that do not live until the next look lead to no end: so this
+            # one goes on for as long as it may.
+            document_round, times = DocumentRound(own_id, times.began), replace(times, patient=True)
+            listed = self._read_on(tenant_id, own, document_round, times, stored)
+        return self._instead_of_a_list(own, sync, times) if listed is None else listed
+
+    def _read_on(
+        self, tenant_id: TenantId, own: _Own, document_round: DocumentRound, times: _Times, stored: DocumentRound | None
+    ) -> _Listed | None:
+        """Whatever ends it, the place that was reached is kept. Returns: `None` where it is refused to begin with."""
+        bucket, empty, number = self.names.bucket(tenant_id), document_round.after is None, 0
+        place: DocumentRound | None = document_round if document_round.after else None
         try:
-            for number, page in enumerate(self.ingested_documents.pages(own, document_round.after), start=1):
-                document_round = replace(document_round, after=page.following)
+            pages = self.ingested_documents.pages(own.reference, document_round.after)
+            for number, page in enumerate(pages, start=1):
+                place = replace(document_round, after=page.following) if page.following else None
+                empty = empty and not page.documents
                 if any(not is_in(bucket, document.uri) for document in page.documents):
-                    findings = (_foreign(ResourceKind.DOCUMENTS, f"of data source {own.data_source_id}", tenant_id),)
-                    break
-                if number >= MAX_DOCUMENT_PAGES and page.following is not None:
-                    left = document_round
-                    break
-            else:
-                seen_since = document_round.began_at
+                    place = None
+                    name = f"of data source {own.reference.data_source_id}"
+                    return _Listed((_foreign(ResourceKind.DOCUMENTS, name, tenant_id),))
+                go_on = self.clock.now() < times.until if times.patient else number < MAX_DOCUMENT_PAGES
+                if place is not None and not go_on:
+                    return _Listed(unsure="the list of its documents is to be read on")
+            return _Listed(since=document_round.began_at, empty=empty)
         except RequestRefused:
-            # Whether a knowledge base of type MANAGED lists documents is not documented. A job takes out what is not in
-            # the bucket (decision 25). Or only the place is not known any more: then the list is begun anew.
-            refused_whole = document_round.after is None
-            seen_since = sync.whole_since if refused_whole and _is_after(sync.whole_since, sighted_at) else None
-        if left != stored:
-            self.document_rounds.save(tenant_id, left)
-        return findings, seen_since
+            if number:
+                raise
+            return None
+        finally:
+            if place != stored:
+                self.document_rounds.save(tenant_id, place)
+
+    def _instead_of_a_list(self, own: _Own, sync: Sync, times: _Times) -> _Listed:
+        """Whether a knowledge base of type MANAGED lists documents is not documented. A job takes out what is not in
+        the bucket (decision 25), if it read the bucket: the data source is now what it was when the job began."""
+        since, changed_at = sync.whole_since, own.described.updated_at
+        counts = own.as_wanted and changed_at is not None and since is not None and changed_at <= since < times.began
+        if since is None or not counts or since <= times.sighted_at:
+            return _Listed(
+                unsure="its documents are not listed, and no whole job that kbfleet started has begun since its data "
+                "source was last changed and the breach last seen"
+            )
+        return _Listed(since=since)
 
     def _of_passages(
-        self, tenant: Tenant, knowledge_base: KnowledgeBase, own: DataSourceReference, sync: Sync
-    ) -> tuple[tuple[Finding, ...], bool]:
-        """Returns: what is foreign, and whether anything foreign would have been found."""
+        self, tenant: Tenant, knowledge_base: KnowledgeBase, own: DataSourceReference, sync: Sync, *, empty: bool
+    ) -> tuple[tuple[Finding, ...], str]:
+        """
+        Args:
+            empty: whether it is known that there are no documents.
+
+        Returns: what is foreign, and why there can be more than that.
+        """
         if knowledge_base.kind is None:
-            return (), False
+            return (), "its knowledge base is of a kind that kbfleet does not know"
         freshness = Freshness(sync.synced_at, sync.pending_changes)
         asked = AskableTenant(tenant.tenant_id, own.knowledge_base_id, tenant.knowledge_store, freshness)
         try:
             found = self.passage_search.search(asked, knowledge_base.kind, own)
-        except AwsRefusal:
+        except AwsRefusal as error:
             # By whatever it is refused: nobody has looked.
-            return (), False
+            return (), f"its knowledge base could not be searched: {error}"
         bucket = self.names.bucket(tenant.tenant_id)
-        if all(is_in(bucket, uri) for uri in found.uris):
-            return (), found.whole
-        name = f"of knowledge base {own.knowledge_base_id}"
-        return (_foreign(ResourceKind.PASSAGES, name, tenant.tenant_id),), True
+        if found.left_behind or not all(is_in(bucket, uri) for uri in found.uris):
+            name = f"of knowledge base {own.knowledge_base_id}"
+            return (_foreign(ResourceKind.PASSAGES, name, tenant.tenant_id),), ""
+        if not found.uris and not empty:
+            return (), "nothing at all is found in its knowledge base, although there may be documents"
+        return (), "" if found.whole else "a search of its knowledge base may not find all there is"
 
     def _write_down(self, tenant_id: TenantId, foreign: tuple[str, ...]) -> None:
         """For whoever looks at the tenant. An execution that has its lease may write the record at this moment."""
@@ -298,8 +406,8 @@ class IsolationLook:
             self.registry.replace(replace(stored, foreign=foreign), fence=stored.fence)
 
 
-def _is_after(time: datetime | None, other: datetime) -> bool:
-    return time is not None and time > other
+def _foreign_among(findings: Iterable[Finding]) -> tuple[str, ...]:
+    return tuple(str(finding) for finding in findings if finding.disagreement is Disagreement.FOREIGN)
 
 
 def _foreign(kind: ResourceKind, name: str, tenant_id: TenantId) -> Finding:

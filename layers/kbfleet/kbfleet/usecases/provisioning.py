@@ -435,6 +435,9 @@ def ensure_data_source(
     wanted = store_of(tenant, stores).data_source_configuration(names.bucket(tenant.tenant_id))
     there = data_sources_of(tenant, knowledge_base_id, wanted, knowledge_bases=knowledge_bases, names=names)
     found, foreign = there.own, there.foreign
+    if found is not None:
+        # Before anything is deleted for it.
+        found.require_described(wanted)
     if foreign:
         # Also of one that is going already: somebody else may have deleted it, and nobody have heard of it.
         resources = [f"data source {one.data_source_id}" for one in foreign]
@@ -455,17 +458,19 @@ def ensure_data_source(
     # Until one of somebody else that has its name is gone, ours can be everything but renamed.
     right_name = found.name if any(one.name == name for one in foreign) else name
     if not found.reads_as(wanted) or found.name != right_name:
-        if not found.reads(wanted):
+        if found.reads_another(wanted):
             resources = [f"bucket of data source {found.data_source_id}"]
             _breached(tenant.tenant_id, resources, announcements, clock)
             # Before it is changed: after a crash in between, nobody could know any more.
             update_sync(tenant.tenant_id, lambda sync: sync.not_to_be_trusted(), ledger=ledger)
-        knowledge_bases.update_data_source(
+        changed = knowledge_bases.update_data_source(
             DataSourceReference(knowledge_base_id, found.data_source_id),
             right_name,
             configuration=wanted,
         )
-        raise NotReadyYet(f"Data source {name} of {knowledge_base_id} is being changed back to what it should be.")
+        if replace(changed, status=found.status, updated_at=found.updated_at) != found:
+            raise NotReadyYet(f"Data source {name} of {knowledge_base_id} is being changed back to what it should be.")
+        # All of it has just been replaced: what stands beside ours even so, the service has come to add by itself.
     update_sync(tenant.tenant_id, lambda sync: sync.trusted_again(clock.now()), ledger=ledger)
     if stuck:
         raise DataSourceFailed(

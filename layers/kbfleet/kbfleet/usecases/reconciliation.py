@@ -94,6 +94,7 @@ def reconcile(
         tuple(repairs),
         looked_into=looked.looked_into,
         not_looked_into=looked.not_looked_into,
+        troubles=looked.troubles,
     )
     announcements.reconciled(report)
     return report

@@ -66,6 +66,8 @@ class ManagedKnowledgeStore:
         return {
             "type": "MANAGED_KNOWLEDGE_BASE_CONNECTOR",
             "managedKnowledgeBaseConnectorConfiguration": {
+                # With it on, a job that would delete many documents deletes none, and what should not be there stays.
+                "deletionProtectionConfiguration": {"deletionProtectionStatus": "DISABLED"},
                 "connectorParameters": {
                     "type": "S3",
                     "version": "1",
@@ -73,6 +75,6 @@ class ManagedKnowledgeStore:
                         "bucketName": bucket_name,
                         "bucketOwnerAccountId": self._names.account,
                     },
-                }
+                },
             },
         }
