@@ -166,6 +166,7 @@ class Fleet:
             passage_search=self.passage_search,
             document_rounds=self.document_rounds,
             incidents=self.incidents,
+            callbacks=self.callbacks,
             announcements=self.announcements,
             rounds=self.isolation_rounds,
             names=NAMES,

@@ -248,8 +248,8 @@ class InMemoryKnowledgeBases:
             job.stopped_at = self._clock.now()
 
     def data_source(self, data_source: DataSourceReference) -> DataSource | None:
-        sources = self.data_sources(data_source.knowledge_base_id)
-        return next((one for one in sources if one.data_source_id == data_source.data_source_id), None)
+        stored = self._found(data_source.knowledge_base_id)
+        return stored.data_sources.get(data_source.data_source_id) if stored else None
 
     def find_data_source(self, knowledge_base_id: str, name: str) -> DataSource | None:
         pages = _pages(self.data_sources(knowledge_base_id))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome, Statistics
-from kbfleet.domain.sync import Priority, Sync, SyncResult, SyncState
+from kbfleet.domain.sync import Priority, Sync, SyncResult, SyncState, Waiter
 from tests.support.clock import START
 from tests.support.samples import ACME, ingestion_job, job_state_change, sync_result
 
@@ -90,6 +91,20 @@ class TestLedgerEntries:
         ended = entry.ended(result, START)
         assert [waiter.task_token for waiter in entry.dismissed_by(ended)] == ["one"]
         assert [waiter.task_token for waiter in ended.waiters] == ["two"]
+
+    @pytest.mark.parametrize("trusted_again", [False, True])
+    def test_a_job_of_a_time_without_trust_syncs_nothing_and_answers_nobody(self, trusted_again: bool) -> None:
+        running = Sync(ACME).requested(START, Priority.CHANGED).started(ingestion_job(JobStatus.STARTING), 1)
+        distrusted = running.not_to_be_trusted()
+        # As an entry may be that was stored before whoever waits was told.
+        entry = replace(distrusted, waiters=(Waiter("token", 1),))
+        before = entry.trusted_again(START) if trusted_again else entry
+        ended = before.ended(sync_result(generation=1), START)
+        assert (ended.synced_generation, ended.synced_at, ended.synced_data_source_id) == (0, None, None)
+        assert ended.pending_changes
+        assert ended.waiters == before.waiters
+        assert ended.state is (SyncState.QUEUED if trusted_again else SyncState.IDLE)
+        assert ended.stale_since() == START
 
     def test_an_older_record_of_the_tenant_decides_nothing_about_its_service(self) -> None:
         waiting = Sync(ACME).requested(START, Priority.REQUESTED, "one")

@@ -603,6 +603,7 @@ def isolation_look() -> IsolationLook:
         passage_search=BedrockPassageSearch(_tenant_clients()),
         document_rounds=DynamoDBDocumentRounds(_table()),
         incidents=incidents(),
+        callbacks=callbacks(),
         announcements=announcements(),
         rounds=DynamoDBTenantRounds(_table(), "ISOLATION"),
         names=fleet().names,

@@ -230,8 +230,9 @@ class Sync:
 
     def not_to_be_trusted(self) -> Sync:
         """What is in the index may be another tenant's, and so might be whatever a job brought: none is started until
-        `trusted_again`, and one that runs is followed to its end and does not count. Whoever waits waits on."""
-        return replace(self._off_the_queue(), distrusted=True, synced_data_source_id=None, whole_since=None)
+        `trusted_again`, and one that runs is followed to its end and does not count. Whoever waits for a sync has
+        nothing to wait for."""
+        return replace(self._off_the_queue(), distrusted=True, synced_data_source_id=None, whole_since=None, waiters=())
 
     def trusted_again(self, now: datetime) -> Sync:
         """The data source reads the tenant's own bucket: a sync is requested, and is the first that counts."""
@@ -241,6 +242,7 @@ class Sync:
         return trusted.requested(now, Priority.CHANGED)
 
     def _trusts(self, result: SyncResult) -> bool:
+        """Whether it says anything of the tenant's own documents."""
         return not self.distrusted and result.generation >= self.trusted_from
 
     # --- out of service, and back ---
@@ -326,21 +328,18 @@ class Sync:
 
     def ended(self, result: SyncResult, now: datetime) -> Sync:
         """The followed job ended, or Bedrock refused to start one for `result.generation`."""
-        usable = result.outcome.usable
+        counts = result.outcome.usable and self._trusts(result)
         retry = self.will_retry(result)
-        oldest = self.job.pending_since if self.job and not usable else None
+        oldest = self.job.pending_since if self.job and not counts else None
+        whole = counts and result.outcome is Outcome.SUCCEEDED
         entry = replace(
             self,
             job=None,
             result=result,
-            synced_generation=max(self.synced_generation, result.generation) if usable else self.synced_generation,
-            synced_at=now if usable else self.synced_at,
-            synced_data_source_id=result.data_source_id
-            if usable and self._trusts(result)
-            else self.synced_data_source_id,
-            whole_since=self.job.started_at
-            if self.job and result.outcome is Outcome.SUCCEEDED and self._trusts(result)
-            else self.whole_since,
+            synced_generation=max(self.synced_generation, result.generation) if counts else self.synced_generation,
+            synced_at=now if counts else self.synced_at,
+            synced_data_source_id=result.data_source_id if counts else self.synced_data_source_id,
+            whole_since=self.job.started_at if self.job and whole else self.whole_since,
             pending_since=oldest or self.pending_since,
             waiters=self.waiters if retry else self._left_waiting(result),
             retries=self.retries + 1 if retry else 0,
@@ -357,10 +356,12 @@ class Sync:
             state=SyncState.IDLE,
             priority=Priority.SCHEDULED,
             ready_at=None,
-            pending_since=None if usable else entry.pending_since,
+            pending_since=None if counts else entry.pending_since,
         )
 
     def _left_waiting(self, result: SyncResult) -> tuple[Waiter, ...]:
+        if not self._trusts(result):
+            return self.waiters
         return tuple(waiter for waiter in self.waiters if waiter.generation > result.generation)
 
 

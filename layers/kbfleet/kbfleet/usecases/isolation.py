@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.document_names import is_in
-from kbfleet.domain.errors import AwsRefusal, ConcurrentUpdate, KbfleetError, RequestRefused, Throttled
+from kbfleet.domain.errors import (
+    AwsRefusal,
+    ConcurrentUpdate,
+    DataSourceFailed,
+    KbfleetError,
+    RequestRefused,
+    Throttled,
+)
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.isolation import MAX_NAMED, Breach, DocumentRound, IsolationVerified, SeenIn
 from kbfleet.domain.names import DataSourceReference
@@ -22,12 +29,12 @@ from kbfleet.usecases.ingestion import save_sync
 from kbfleet.usecases.reservations import store_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from kbfleet.domain.knowledge_base import KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
-    from kbfleet.domain.sync import Sync
+    from kbfleet.domain.sync import Sync, Waiter
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
         Announcements,
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
         KnowledgeBases,
         PassageSearch,
         SyncLedger,
+        TaskCallbacks,
         TenantRegistry,
         TenantRounds,
     )
@@ -64,6 +72,20 @@ def announce_breach(
     Raises: Throttled, NotReadyYet, AwsRefusal.
     """
     announcements.isolation_breached(Breach(tenant_id, seen_in, tuple(resources)[:MAX_NAMED], clock.now()))
+
+
+def telling_of_distrust(tenant_id: TenantId, callbacks: TaskCallbacks) -> Callable[[Waiter], None]:
+    """For `save_sync` of an entry that is not to be trusted any more: ends the executions that wait in it. What puts
+    that right is a new one, which would only join one that still waits."""
+
+    def tell(waiter: Waiter) -> None:
+        callbacks.fail(
+            waiter.task_token,
+            DataSourceFailed.__name__,
+            f"The data source of tenant {tenant_id} was seen to read another bucket: nothing is synced from it.",
+        )
+
+    return tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +122,7 @@ class IsolationLook:
     passage_search: PassageSearch
     document_rounds: DocumentRounds
     incidents: Incidents
+    callbacks: TaskCallbacks
     announcements: Announcements
     rounds: TenantRounds
     names: ResourceNames
@@ -222,23 +245,26 @@ class IsolationLook:
             tenant, knowledge_base_id, wanted, knowledge_bases=self.knowledge_bases, names=self.names
         )
         found = [_foreign(ResourceKind.DATA_SOURCE, one.data_source_id, tenant_id) for one in there.foreign]
+        if there.recorded is not None and not there.recorded.reads(wanted):
+            reference = DataSourceReference(knowledge_base_id, there.recorded.data_source_id)
+            self._distrust(tenant_id, reference, wanted)
         if there.own is None:
             return None, tuple(found)
-        reference = DataSourceReference(knowledge_base_id, there.own.data_source_id)
         if not there.own.reads(wanted):
             found.append(_foreign(ResourceKind.BUCKET, f"of data source {there.own.data_source_id}", tenant_id))
-            self._distrust(tenant_id, reference, wanted)
-        return reference, tuple(found)
+        return DataSourceReference(knowledge_base_id, there.own.data_source_id), tuple(found)
 
-    def _distrust(self, tenant_id: TenantId, data_source: DataSourceReference, wanted: Mapping[str, object]) -> None:
+    def _distrust(self, tenant_id: TenantId, recorded: DataSourceReference, wanted: Mapping[str, object]) -> None:
         """Has no job started from it any more, unless somebody has put it right meanwhile."""
         entry = self.ledger.find(tenant_id)
         # Looked at once more behind that: whoever puts it right from here on writes the entry, and then this does not.
-        again = self.knowledge_bases.data_source(data_source)
+        named = self.registry.get(tenant_id).data_source_id == recorded.data_source_id
+        again = self.knowledge_bases.data_source(recorded) if named else None
         if entry.distrusted or again is None or again.reads(wanted):
             return
+        tell = telling_of_distrust(tenant_id, self.callbacks)
         with suppress(ConcurrentUpdate):
-            save_sync(entry, entry.not_to_be_trusted(), ledger=self.ledger)
+            save_sync(entry, entry.not_to_be_trusted(), ledger=self.ledger, tell=tell)
 
     def _of_documents(
         self, tenant: Tenant, own: DataSourceReference, sync: Sync, began: datetime, sighted_at: datetime
