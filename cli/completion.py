@@ -1,4 +1,4 @@
-"""What a shell is told when somebody presses the tab key. It says nothing rather than being slow or failing."""
+"""What a shell gets when somebody presses the tab key. That is nothing where it would be slow or fail."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ QUEUES = (
     DeadLetterQueue(
         "alerts",
         "AlertDeadLetterQueue",
-        "Alerts that Slack did not take: something broke, and nobody was told.",
+        "Alerts that were not delivered: something broke, and nobody was notified.",
         "AlertQueue",
         "alerts-undelivered",
     ),
@@ -76,7 +76,7 @@ QUEUES = (
     DeadLetterQueue(
         "executions",
         "StoppedExecutionDeadLetterQueue",
-        "Executions that timed out or were aborted and could not be recorded: their tenants seem to be worked on.",
+        "Executions that timed out or were aborted and could not be recorded: their tenants look busy.",
         "RecordStoppedExecutionFunction",
         "stopped-executions-unreported",
     ),

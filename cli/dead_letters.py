@@ -223,7 +223,7 @@ class DeadLetters:
                 return None
             event = event_of(queue, received[0]["Body"])
             if event is None:
-                return "A message is no JSON object."
+                return "A message is not a JSON object."
             # One attempt: a second one would run beside the first.
             once = Config(read_timeout=_REDRIVE_SECONDS, retries={"total_max_attempts": 1})
             function = self.stack.resources[queue.returns_to]
@@ -235,8 +235,8 @@ class DeadLetters:
 
 
 def reason_of(message: Mapping[str, Any]) -> str:
-    """Why a message is there, as far as it tells: by the attributes that our functions or EventBridge have given it, or
-    by the record that Lambda makes of a failed invocation; empty if it does not tell.
+    """Why a message is there, as far as it says: by the attributes that our functions or EventBridge have given it, or
+    by the record that Lambda makes of a failed invocation; empty if it does not say.
 
     Source: AWS documentation, Using dead-letter queues to process undelivered events (EventBridge); Capturing records
     of Lambda asynchronous invocations.

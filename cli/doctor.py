@@ -78,14 +78,14 @@ def _stack(stack: FleetStack) -> Findings:
     if stack.status in _DEPLOYED:
         yield _well(f"{stack.name} is {stack.status} since {stack.deployed_at:%Y-%m-%d %H:%M} UTC.")
     elif stack.status.endswith("_IN_PROGRESS"):
-        yield Verdict.WRONG, f"{stack.name} is {stack.status}.", "Wait until it is deployed, and ask again."
+        yield Verdict.WRONG, f"{stack.name} is {stack.status}.", "Wait until it is deployed, then run this again."
     else:
         advice = "CloudFormation's events of the stack say why. Fix the cause, then deploy again."
-        yield Verdict.WRONG, f"{stack.name} is {stack.status}: what was deployed last is not all in place.", advice
+        yield Verdict.WRONG, f"{stack.name} is {stack.status}: the last deployment is not complete.", advice
     drift = stack.description.get("DriftInformation", {}).get("StackDriftStatus")
     if drift == "DRIFTED":
         advice = "Compare with `aws cloudformation describe-stack-resource-drifts`, and deploy again."
-        yield Verdict.WRONG, "Resources were changed behind CloudFormation's back, when it last looked.", advice
+        yield Verdict.WRONG, "Resources were changed outside CloudFormation, as its last drift check shows.", advice
     needed = {"WhyFunction", "TenantsFunction", "ReconcileFunction", *(queue.resource for queue in QUEUES)}
     if missing := sorted(needed - stack.resources.keys()):
         names = ", ".join(missing)
@@ -112,7 +112,7 @@ def _tenants(stack: FleetStack) -> Findings:
     unwell = [trouble for each in served if (trouble := _trouble(each, _freshness(stack))) is not None]
     if well := len(served) - len(unwell):
         yield _well(f"The API answers; tenants in service that are well: {well} of {len(served)}.")
-    else:  # each of them, if there are any, is told below
+    else:  # each of them, if there are any, is named below
         yield _well(f"The API answers; tenants in service: {len(served)}.")
     yield from unwell
 
@@ -127,7 +127,7 @@ def _trouble(tenant: ListedTenantBody, freshness: timedelta) -> tuple[Verdict, s
     if tenant.foreign:
         advice = f"`kbfleet tenant add {tenant_id}`, then `kbfleet reconcile --tenant {tenant_id}`."
         found = ", ".join(tenant.foreign)
-        return Verdict.WRONG, f"Within reach of tenant {tenant_id} is what is not its own: {found}.", advice
+        return Verdict.WRONG, f"Tenant {tenant_id} can reach what is not its own: {found}.", advice
     if tenant.status is TenantStatus.FAILED:
         advice = f"`kbfleet tenant show {tenant_id}` says why; then `kbfleet tenant add {tenant_id}`."
         return Verdict.WRONG, f"Tenant {tenant_id} is FAILED.", advice
@@ -149,7 +149,7 @@ def _capacity(stack: FleetStack) -> Findings:
     with asking("Knowledge bases could not be listed (bedrock:ListKnowledgeBases)"):
         pages = stack.client("bedrock-agent").get_paginator("list_knowledge_bases").paginate()
         listed = [summary for page in pages for summary in page["knowledgeBaseSummaries"]]
-    # The list does not tell kinds, but the descriptions that provisioning writes do. Others count against the quota
+    # The list does not name kinds, but the descriptions that provisioning writes do. Others count against the quota
     # that is scarce.
     managed = sum(each.get("description", "").endswith(f"({KnowledgeBaseKind.MANAGED})") for each in listed)
     for kind, used in ((KnowledgeBaseKind.VECTOR, len(listed) - managed), (KnowledgeBaseKind.MANAGED, managed)):
@@ -182,8 +182,12 @@ def _secrets(stack: FleetStack) -> Findings:
     with asking("The secret of sessions could not be looked at (secretsmanager:DescribeSecret)"):
         described = secrets.describe_secret(SecretId=sessions)
     if described.get("DeletedDate"):
-        advice = "Take it back with `aws secretsmanager restore-secret`."
-        yield Verdict.WRONG, "The secret that signs sessions is about to be deleted: no conversation goes on.", advice
+        advice = "Restore it with `aws secretsmanager restore-secret`."
+        yield (
+            Verdict.WRONG,
+            "The secret that signs sessions is about to be deleted: no conversation can continue.",
+            advice,
+        )
     else:
         yield _well("The secret that signs sessions is there.")
 
@@ -216,17 +220,17 @@ def _models_of(bedrock: Any, model: str) -> list[str]:
 def _lacking(availability: Mapping[str, Any]) -> list[str]:
     """Source: botocore service model of bedrock, GetFoundationModelAvailability.
 
-    Raises: FleetUnreachable when the answer does not tell, as those of some stand-ins for AWS.
+    Raises: FleetUnreachable when the answer does not say, as those of some stand-ins for AWS.
     """
-    told = {
+    given = {
         "authorizationStatus": (availability.get("authorizationStatus"), "AUTHORIZED"),
         "entitlementAvailability": (availability.get("entitlementAvailability"), "AVAILABLE"),
         "regionAvailability": (availability.get("regionAvailability"), "AVAILABLE"),
         "agreementAvailability": (availability.get("agreementAvailability", {}).get("status"), "AVAILABLE"),
     }
-    if untold := [name for name, (value, _) in told.items() if value is None]:
-        raise FleetUnreachable(f"Access to the models could not be looked at: the answer lacks {', '.join(untold)}.")
-    return [f"{name} is {value}" for name, (value, wanted) in told.items() if value != wanted]
+    if missing := [name for name, (value, _) in given.items() if value is None]:
+        raise FleetUnreachable(f"Access to the models could not be looked at: the answer lacks {', '.join(missing)}.")
+    return [f"{name} is {value}" for name, (value, wanted) in given.items() if value != wanted]
 
 
 def _alarms(stack: FleetStack) -> Findings:

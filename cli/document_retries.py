@@ -1,4 +1,4 @@
-"""How it is told how a retry of documents goes."""
+"""The words for how a retry of documents goes."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def explained() -> Iterator[None]:
     except (FleetUnreachable, BotoCoreError, ClientError) as error:
         stop(str(error), FAILED)
     except KeyboardInterrupt:
-        stop("Stopped watching. What was started goes on; run the same command to watch again.", INTERRUPTED)
+        stop("Stopped watching. What was started continues; run the same command to watch again.", INTERRUPTED)
 
 
 def stop(message: str, code: int = FAILED, *, details: Iterable[str] = ()) -> NoReturn:

@@ -1,4 +1,4 @@
-"""How it is told why something could not be ingested."""
+"""The words for why something could not be ingested."""
 
 from __future__ import annotations
 

@@ -247,7 +247,7 @@ class FleetApi:
             return kind.model_validate_json(answer.content)
         except ValidationError as error:
             raise FleetUnreachable(
-                "The fleet answered something else than expected. Is its stack of another release than this command?"
+                "This command does not understand the fleet's answer. Is the stack of another release?"
             ) from error
 
     def _answer(self, request: AWSRequest, timeout: int) -> AWSResponse:

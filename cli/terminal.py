@@ -60,19 +60,19 @@ _LEAST_PROSE = 24
 _GAP = 2
 
 
-def present(result: Result, told: Callable[[Result], Iterable[RenderableType]], *, as_json: bool) -> None:
+def present(result: Result, shown: Callable[[Result], Iterable[RenderableType]], *, as_json: bool) -> None:
     """Prints a result.
 
     Args:
         result: contracts, data classes, and what JSON has itself.
-        told: what people are told of it; text is in rich's markup, as `marked` takes it.
+        shown: what people see of it; text is in rich's markup, as `marked` takes it.
         as_json: whether a program reads it: standard output then has one JSON document and nothing else.
     """
     if as_json:
         document = json.dumps(json.loads(to_json(result)), indent=2, ensure_ascii=False)
         out.print(JSONHighlighter()(printable_json(document)), soft_wrap=True)
         return
-    for each in told(result):
+    for each in shown(result):
         out.print(marked(each) if isinstance(each, str) else each, soft_wrap=True)
 
 

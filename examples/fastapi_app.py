@@ -88,7 +88,7 @@ def upload(document: NewDocument, tenant_id: Annotated[str, Depends(tenant_of)],
 
 @app.exception_handler(KbfleetProblem)
 def explained(_request: Request, problem: KbfleetProblem) -> JSONResponse:
-    """What a user is told. Details stay in the logs."""
+    """What a user reads. Details stay in the logs."""
     headers = {} if problem.retry_after is None else {"Retry-After": str(problem.retry_after)}
     if problem.is_("token-refused"):
         return JSONResponse({"error": "Sign in, please."}, 401, headers | {"WWW-Authenticate": "Bearer"})

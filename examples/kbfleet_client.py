@@ -29,7 +29,7 @@ class KbfleetProblem(Exception):
 
     Args:
         status: HTTP status; 503 where nothing answered.
-        type: tells problems from each other, such as `urn:kbfleet:problem:tenant-suspended`; `about:blank` where only
+        type: the kind of problem, such as `urn:kbfleet:problem:tenant-suspended`; `about:blank` where only
             the status says something. docs/openapi.json lists all of them.
         detail: what happened, for logs and developers. Not for users: it may name the tenant.
         retry_after: seconds to wait before the same request is worth another try; none where trying again is of no use.
@@ -154,8 +154,8 @@ class Kbfleet:
                 waited += max(problem.retry_after, 1)
 
     def _call(self, method: str, path: str, body: Mapping[str, Any], token: str | None) -> dict[str, Any]:
-        told = {name: value for name, value in body.items() if value is not None}
-        url, data = self._url + path, json.dumps(told).encode()
+        given = {name: value for name, value in body.items() if value is not None}
+        url, data = self._url + path, json.dumps(given).encode()
         request = AWSRequest(method, url, {"Content-Type": "application/json"}, data)
         if token is not None:
             request.headers["Authorization"] = f"Bearer {token}"
@@ -181,14 +181,14 @@ class Kbfleet:
 
 def _problem(answer: urllib3.BaseHTTPResponse) -> KbfleetProblem:
     try:
-        told = json.loads(answer.data)
+        problem = json.loads(answer.data)
     except ValueError:
-        told = {}
+        problem = {}
     waits = answer.headers.get("Retry-After", "")
     return KbfleetProblem(
         answer.status,
-        told.get("type", "about:blank"),
+        problem.get("type", "about:blank"),
         # AWS itself says `message`, of a signature that it does not accept.
-        told.get("detail") or told.get("message") or told.get("title") or "no reason given",
+        problem.get("detail") or problem.get("message") or problem.get("title") or "no reason given",
         int(waits) if waits.isdecimal() else None,
     )

@@ -87,7 +87,7 @@ class ApiPage:
         url = deployment.read_outputs(self.configuration).get(API_URL_OUTPUT)
         if url is None:
             return PlainTextResponse("No stack is deployed yet: kbfleet-local up", 503)
-        # As it was sent: a decoded path cannot tell what is part of a name.
+        # As it was sent: a decoded path does not show what is part of a name.
         path = request.scope["raw_path"].decode("ascii").partition(f"{PATH}{_STAGE}")[2]
         query = f"?{request.url.query}" if request.url.query else ""
         wanted = AWSRequest(request.method, f"{url}/{path}{query}", data=body or None)

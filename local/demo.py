@@ -89,13 +89,13 @@ def expect(met: bool, reason: str) -> None:
 
 @dataclass
 class Demo:
-    """One telling. `configuration` is of a stack that runs."""
+    """One performance. `configuration` is of a stack that runs."""
 
     configuration: StackConfiguration
     console: Console
     outputs: dict[str, str] = field(default_factory=dict)
 
-    def tell(self) -> None:
+    def play(self) -> None:
         """Raises: ExpectationNotMetError at the first scene that goes wrong."""
         self._deploy()
         existed = self._provision()
@@ -376,11 +376,11 @@ def _stack(state_directory: Path, console: Console) -> Iterator[StackConfigurati
 
 
 def run(state_directory: Path, console: Console) -> int:
-    """Tells the story. Returns: the exit code, 0 only if every scene did what it should."""
+    """Plays the story. Returns: the exit code, 0 only if every scene did what it should."""
     began = time.monotonic()
     try:
         with _stack(state_directory, console) as configuration:
-            Demo(configuration, console).tell()
+            Demo(configuration, console).play()
     except ExpectationNotMetError as error:
         log = StackConfiguration(state_directory=state_directory).log_file
         what = literal(str(error), keep="\n")

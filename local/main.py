@@ -219,7 +219,7 @@ def slack(
 
 @app.command()
 def demo(state: State = DEFAULT_STATE) -> None:
-    """Tell and check the product's whole story. On a stack that `up` keeps running, or on one of its own."""
+    """Play and check the product's whole story. On a stack that `up` keeps running, or on one of its own."""
     raise typer.Exit(demonstration.run(state, console))
 
 

@@ -116,7 +116,7 @@ class Crowd:
 
 
 def measure(scale: Scale, said: Callable[[str], None]) -> Sequence[Crowd]:
-    """What each crowd got. `said` is told what is being done."""
+    """What each crowd got. `said` is called with what is being done."""
     with _fleet(scale, said) as fleet:
         even = dict.fromkeys(fleet.tenants, scale.askers // scale.tenants)
         loud, *others = fleet.tenants

@@ -113,7 +113,7 @@ class _Account:
         }
 
     def wall_time(self) -> float:
-        """The time as the emulator tells it to its callers, in real seconds since 1970."""
+        """The time as the emulator gives it to its callers, in real seconds since 1970."""
         return self._clock.wall_time(self._clock.now())
 
     def put(self, tenant: str, number: int) -> str:

@@ -10,7 +10,7 @@ from benchmarks.ingestion.simulation import percentile, simulate
 from benchmarks.ingestion.workloads import NOISY, noisy
 
 HOURS = 4
-"""A tenant has a dozen uploads in an hour, too few to tell its 99th percentile from chance."""
+"""A tenant has a dozen uploads in an hour, too few to distinguish its 99th percentile from chance."""
 
 Lags = Mapping[str, list[float]]
 """Seconds from upload to searchable, by tenant."""

@@ -16,8 +16,8 @@ app = typer.Typer(help="How alerts reach people.", no_args_is_help=True)
 
 @app.command()
 def connect(as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
-    """Store what alerts are sent with: the URL of a Slack webhook, or the token of a Slack app. It is asked for, or
-    read from standard input, so that no shell remembers it."""
+    """Store what alerts are sent with: the URL of a Slack webhook, or the token of a Slack app. The command asks for
+    it, or reads it from standard input, so that no shell's history has it."""
     fleet = FleetStack.named(stack, region)
     if sys.stdin.isatty():
         secret = str(typer.prompt("Slack webhook URL, or bot token", hide_input=True, err=True))

@@ -30,9 +30,11 @@ def ask(
         str, typer.Option(help="The user's bearer token; it says which tenant asks.", envvar="KBFLEET_TOKEN")
     ],
     session: Annotated[
-        str | None, typer.Option(help="Of an earlier answer to the same user: takes the conversation up.")
+        str | None, typer.Option(help="From an earlier answer to the same user: continues that conversation.")
     ] = None,
-    passages: Annotated[int, typer.Option(help="How many the answer may rest on, 1 to 100.")] = DEFAULT_PASSAGES,
+    passages: Annotated[
+        int, typer.Option(help="How many passages the answer may rest on, 1 to 100.")
+    ] = DEFAULT_PASSAGES,
     filter_: Annotated[
         str | None,
         typer.Option(
@@ -45,14 +47,14 @@ def ask(
     region: Region = None,
 ) -> None:
     """Ask a question as a tenant's user. The tenant is the one in the token."""
-    told = {"question": question, "session": session, "passages": passages, "filter": _json(filter_, "filter")}
-    asked = parse(AskRequest, told)
+    given = {"question": question, "session": session, "passages": passages, "filter": _json(filter_, "filter")}
+    asked = parse(AskRequest, given)
     asked.to_domain()  # says what is wrong before anything is sent
     api = FleetApi.of_stack(stack, region)
     with Progress("Asking") as progress:
         progress.show("waiting for the answer")
         answer = api.ask(asked, token)
-    present(answer, _told_of_answer, as_json=as_json)
+    present(answer, _shown_of_answer, as_json=as_json)
 
 
 def _json(text: str | None, field: str) -> Any:
@@ -60,10 +62,10 @@ def _json(text: str | None, field: str) -> Any:
     try:
         return None if text is None else json.loads(text)
     except ValueError as error:
-        raise InvalidInput(field, f"is no JSON: {error}.") from None
+        raise InvalidInput(field, f"is not JSON: {error}.") from None
 
 
-def _told_of_answer(answer: AskResponse) -> Iterator[RenderableType]:
+def _shown_of_answer(answer: AskResponse) -> Iterator[RenderableType]:
     yield literal(answer.answer, keep="\n")
     sources = {source.uri: source for citation in answer.citations for source in citation.sources}
     for number, source in enumerate(sources.values(), start=1):
@@ -83,13 +85,13 @@ def usage(
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
 ) -> None:
-    """Show what a tenant's questions used, by day; of the current month, unless other days are asked for."""
+    """Show what a tenant's questions used, by day. Without --from and --to, of the current month."""
     days = [day.date() if day else None for day in (first, last)]
     body = FleetApi.of_stack(stack, region).usage(tenant, *days)
-    present(body, _told_of_usage, as_json=as_json)
+    present(body, _shown_of_usage, as_json=as_json)
 
 
-def _told_of_usage(body: UsageBody) -> Iterator[RenderableType]:
+def _shown_of_usage(body: UsageBody) -> Iterator[RenderableType]:
     if body.days:
         yield _usage_listing(body)
     else:
@@ -105,18 +107,18 @@ def _usage_listing(body: UsageBody) -> Listing:
         [Column("Day"), *(Column(name, numbers=True) for name in _COUNTED)],
         [(str(day.day), *_counts(day)) for day in body.days],
         title=f"{body.tenant_id} · {body.first_day} to {body.last_day}",
-        caption=f"For {counted(unknown, 'question')} the service did not tell the tokens." if unknown else "",
+        caption=f"For {counted(unknown, 'question')} the service did not name the tokens." if unknown else "",
         footer=("Total", *_counts(body.total)),
     )
 
 
 def _counts(counts: UsageCountsBody) -> list[str]:
-    untold = 0 < counts.questions <= counts.questions_without_tokens
+    unknown = 0 < counts.questions <= counts.questions_without_tokens
     return [
         f"{counts.questions:,}",
         f"{counts.passages:,}",
         f"{counts.citations:,}",
-        # A question that told only one of the two is among those without tokens, and what it told is shown.
-        *("—" if untold and not tokens else f"{tokens:,}" for tokens in (counts.input_tokens, counts.output_tokens)),
+        # A question with only one of the two is among those without tokens, and the one it has is shown.
+        *("—" if unknown and not tokens else f"{tokens:,}" for tokens in (counts.input_tokens, counts.output_tokens)),
         f"{counts.guarded:,}",
     ]

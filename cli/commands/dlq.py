@@ -1,4 +1,4 @@
-"""`kbfleet dlq`: what could not be handled, and waits for people."""
+"""`kbfleet dlq`: messages that could not be handled, and wait for people."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cli.progress import Progress, pause
 from cli.terminal import DONE, Column, Listing, literal, moment, moment_in_table, present
 from kbfleet.domain.errors import InvalidInput
 
-app = typer.Typer(help="What could not be handled, and waits for people.", no_args_is_help=True)
+app = typer.Typer(help="Messages that could not be handled, and wait for people.", no_args_is_help=True)
 Queue = Annotated[
     str,
     typer.Argument(
@@ -32,18 +32,18 @@ Queue = Annotated[
 
 @app.command("list")
 def list_dead_letters(as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
-    """Show what waits in the dead-letter queues, since when, and why. Exit code 1 when anything does."""
+    """Show what waits in the dead-letter queues, since when, and why. Exit code 1 when anything waits."""
     queues = list(DeadLetters(FleetStack.named(stack, region)).waiting())
     filled = [each for each in queues if each.messages]
 
-    def told(_: object) -> Iterator[RenderableType]:
+    def shown(_: object) -> Iterator[RenderableType]:
         if filled:
             yield _listing(filled)
             yield "Remove the cause, then give them back: kbfleet dlq redrive QUEUE"
         else:
             yield f"{DONE} Nothing waits in the {len(queues)} dead-letter queues."
 
-    present([_for_programs(each) for each in queues], told, as_json=as_json)
+    present([_for_programs(each) for each in queues], shown, as_json=as_json)
     if filled:
         raise typer.Exit(FAILED)
 
@@ -96,7 +96,7 @@ def redrive_dead_letters(
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
 ) -> None:
-    """Give what waits back to whom it was meant for; remove the cause first. Exit code 1 when some of it stays."""
+    """Give messages back to where they were going; remove the cause first. Exit code 1 when some of them stay."""
     wanted = named(queue)
     redriving = DeadLetters(FleetStack.named(stack, region)).redrive(wanted)
     state = next(redriving)
@@ -109,13 +109,13 @@ def redrive_dead_letters(
             if not state.ended and wanted.returns_to_a_queue:
                 pause()
 
-    def told(_: object) -> Iterator[RenderableType]:
+    def shown(_: object) -> Iterator[RenderableType]:
         if not state.total:
             yield f"{DONE} Nothing waits in {wanted.name}."
         elif not state.refused:
             yield f"{DONE} {state.moved} messages of {wanted.name} went back to {wanted.returns_to}."
 
-    present({"queue": wanted.name, **asdict(state)}, told, as_json=as_json)
+    present({"queue": wanted.name, **asdict(state)}, shown, as_json=as_json)
     if state.refused:
         stop(f"{state.moved} of {state.total} went back; the others stay: {state.refused}")
 
@@ -123,19 +123,19 @@ def redrive_dead_letters(
 @app.command("show")
 def show_messages(queue: Queue, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
     """Show each message that waits in a dead-letter queue: since when, why, and what it says. Exit code 1 when one
-    does."""
+    waits."""
     wanted = named(queue)
     letters = DeadLetters(FleetStack.named(stack, region)).messages(wanted)
 
-    def told(_: object) -> Iterator[RenderableType]:
+    def shown(_: object) -> Iterator[RenderableType]:
         for letter in letters:
             yield f"[bold]{literal(letter.message_id)}[/] since {moment(letter.sent_at)}"
-            yield f"  {literal(letter.reason) or 'It does not tell why it is here.'}"
+            yield f"  {literal(letter.reason) or 'It does not say why it is here.'}"
             yield f"  [dim]{literal(letter.body)}[/]"
         if not letters:
             yield f"{DONE} Nothing waits in {wanted.name}."
 
-    present([{"queue": wanted.name, **asdict(letter)} for letter in letters], told, as_json=as_json)
+    present([{"queue": wanted.name, **asdict(letter)} for letter in letters], shown, as_json=as_json)
     if letters:
         raise typer.Exit(FAILED)
 
@@ -151,7 +151,7 @@ def purge_messages(
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
 ) -> None:
-    """Delete what waits in a dead-letter queue for good, for messages that nobody needs any more."""
+    """Delete the messages of a dead-letter queue for good: those that nobody needs any more."""
     wanted, now = named(queue), datetime.now(UTC)
     dead_letters = DeadLetters(FleetStack.named(stack, region))
 
@@ -165,14 +165,14 @@ def purge_messages(
         _confirm(f"Delete {'this message' if message else f'all messages of {wanted.name}'} for good?")
     deleted = dead_letters.purge(wanted, chosen) if seen else 0
 
-    def told(_: object) -> Iterator[RenderableType]:
+    def shown(_: object) -> Iterator[RenderableType]:
         yield (
             f"{DONE} {deleted} messages of {wanted.name} are deleted."
             if seen
             else f"{DONE} Nothing waits in {wanted.name}."
         )
 
-    present({"queue": wanted.name, "deleted": deleted}, told, as_json=as_json)
+    present({"queue": wanted.name, "deleted": deleted}, shown, as_json=as_json)
 
 
 def _confirm(question: str) -> None:

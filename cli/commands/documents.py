@@ -28,15 +28,15 @@ app = typer.Typer()
 def documents(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
     """Show which of the tenant's documents could not be ingested, since when, and why."""
 
-    def told(body: FailedDocumentsBody) -> Iterator[RenderableType]:
+    def shown(body: FailedDocumentsBody) -> Iterator[RenderableType]:
         if body.documents:
             yield _listing(body)
         else:
             yield f"{DONE} No document of tenant {tenant} is known to have failed."
         if body.retry and body.retry.ended_at is None:
-            yield f"Documents are being tried again since {moment(body.retry.requested_at)}: {tried(body.retry)}."
+            yield f"A retry of these documents began at {moment(body.retry.requested_at)}: {tried(body.retry)}."
 
-    present(FleetApi.of_stack(stack, region).failed_documents(tenant), told, as_json=as_json)
+    present(FleetApi.of_stack(stack, region).failed_documents(tenant), shown, as_json=as_json)
 
 
 def _listing(body: FailedDocumentsBody) -> Listing:
@@ -66,9 +66,12 @@ def _listing(body: FailedDocumentsBody) -> Listing:
 def upload(
     tenant: Tenant,
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The document.")],
-    key: Annotated[str | None, typer.Option(help="Where it goes, such as handbook/rules.pdf; its name else.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Where it goes, such as handbook/rules.pdf. By default, its name.")
+    ] = None,
     metadata: Annotated[
-        list[str] | None, typer.Option(help="An attribute as name=value, by which answers can be filtered; repeatable.")
+        list[str] | None,
+        typer.Option(help="An attribute as name=value, by which answers can be filtered. Can be repeated."),
     ] = None,
     as_json: Json = False,
     stack: Stack = DEFAULT_STACK,
@@ -78,7 +81,7 @@ def upload(
     wanted = Upload(DocumentKey(key or file.name), file.stat().st_size, metadata=_attributes(metadata or []))
     api = FleetApi.of_stack(stack, region)
     with Progress(f"Uploading {file.name}") as progress:
-        progress.show("asking for leave")
+        progress.show("asking for a form")
         form = api.grant_upload(tenant, wanted)
         progress.show(f"sending {wanted.size:,} bytes")
         api.upload(form, file.read_bytes())
@@ -118,14 +121,14 @@ def why(
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
 ) -> None:
-    """Say why a document is not found: where it is stuck on its way into answers. Exit code 1 when it is."""
+    """Say why a document is not found: where it is stuck on its way into answers. Exit code 1 when it is stuck."""
     body = FleetApi.of_stack(stack, region).why(tenant, key)
-    present(body, _told_of_trace, as_json=as_json)
+    present(body, _shown_of_trace, as_json=as_json)
     if body.stuck_at is not None:
         raise typer.Exit(FAILED)
 
 
-def _told_of_trace(body: DocumentTraceBody) -> Iterator[RenderableType]:
+def _shown_of_trace(body: DocumentTraceBody) -> Iterator[RenderableType]:
     signs = {Verdict.PASSED: DONE, Verdict.WAITING: "[yellow]…[/]", Verdict.BROKEN: "[red]✗[/]"}
     for hop in body.hops:
         name = hop.hop.lower().replace("_", " ")

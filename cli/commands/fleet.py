@@ -31,12 +31,12 @@ def doctor(as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region =
             findings.append(finding)
             yield finding
 
-    def told(found: Iterable[Finding]) -> Iterator[RenderableType]:
-        for finding in found:  # each is told as soon as it is known
-            yield from _told_of_finding(finding)
+    def shown(found: Iterable[Finding]) -> Iterator[RenderableType]:
+        for finding in found:  # each is shown as soon as it is known
+            yield from _shown_of_finding(finding)
         yield _summary(findings)
 
-    present(list(found()) if as_json else found(), told, as_json=as_json)
+    present(list(found()) if as_json else found(), shown, as_json=as_json)
     if _count_wrong(findings):
         raise typer.Exit(FAILED)
 
@@ -53,7 +53,7 @@ def _count_wrong(findings: list[Finding]) -> int:
     return sum(finding.counts for finding in findings)
 
 
-def _told_of_finding(finding: Finding) -> Iterator[RenderableType]:
+def _shown_of_finding(finding: Finding) -> Iterator[RenderableType]:
     signs = {"WELL": "[green]✓[/]", "NOTE": "[yellow]![/]", "WRONG": "[red]✗[/]", "UNKNOWN": "[red]?[/]"}
     yield f"{signs[finding.verdict]} {finding.check}: {literal(finding.finding)}"
     if finding.advice:
@@ -63,31 +63,31 @@ def _told_of_finding(finding: Finding) -> Iterator[RenderableType]:
 @app.command(rich_help_panel=FLEET_PANEL)
 def reconcile(
     repair: Annotated[
-        bool, typer.Option("--repair", help="Provision tenants that miss something. Deletes nothing.")
+        bool, typer.Option("--repair", help="Provision tenants that lack something. Deletes nothing.")
     ] = False,
     tenant: Annotated[
         TenantId | None,
         typer.Option(
             parser=TenantId,
             metavar="TENANT",
-            help="Look into this tenant first: a large fleet is not looked into whole each time.",
+            help="Look into this tenant first. A large fleet takes several runs.",
         ),
     ] = None,
     as_json: Json = False,
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
 ) -> None:
-    """Compare the tenants' records with the resources that are there, and look for what is not their own. Exit code 1
-    when they do not agree."""
+    """Compare the tenants' records with the resources that exist, and look for what is not a tenant's own. Exit code 1
+    when something is found and not repaired."""
     with Progress("Comparing records with resources") as progress:
         progress.show("looking")
         report = FleetApi.of_stack(stack, region).reconcile(repair=repair, first=tenant)
-    present(report, _told_of_reconciliation, as_json=as_json)
+    present(report, _shown_of_reconciliation, as_json=as_json)
     if report.findings and not repair:
         raise typer.Exit(FAILED)
 
 
-def _told_of_reconciliation(report: ReconciliationDetail) -> Iterator[RenderableType]:
+def _shown_of_reconciliation(report: ReconciliationDetail) -> Iterator[RenderableType]:
     found = len(report.findings)
     verdict = f"[red]{counted(found, 'disagreement')}.[/]" if found else "[green]they agree.[/]"
     yield f"{counted(report.tenants, 'tenant')} and {counted(report.resources, 'resource')}: {verdict}"

@@ -30,10 +30,10 @@ def list_jobs(
 ) -> None:
     """Show the tenant's newest ingestion jobs: what they read, and how they ended."""
 
-    def told(body: JobsBody) -> Iterator[RenderableType]:
+    def shown(body: JobsBody) -> Iterator[RenderableType]:
         yield _listing(body) if body.jobs else f"Tenant {tenant} has no ingestion jobs yet."
 
-    present(FleetApi.of_stack(stack, region).jobs(tenant, limit), told, as_json=as_json)
+    present(FleetApi.of_stack(stack, region).jobs(tenant, limit), shown, as_json=as_json)
 
 
 def _listing(body: JobsBody) -> Listing:
@@ -73,10 +73,10 @@ def show_job(
     tenant: Tenant, job: Job, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None
 ) -> None:
     """Show one ingestion job: what it read and did, when, how it ended and why, and which documents it left out."""
-    present(FleetApi.of_stack(stack, region).job(tenant, job), _told_of_job, as_json=as_json)
+    present(FleetApi.of_stack(stack, region).job(tenant, job), _shown_of_job, as_json=as_json)
 
 
-def _told_of_job(body: JobBody) -> Iterator[RenderableType]:
+def _shown_of_job(body: JobBody) -> Iterator[RenderableType]:
     job, counts = body.job, body.job.statistics
     refused = "" if job.ingestion_job_id else " (Bedrock refused to start it)"
     by = "somebody else, not by kbfleet" if job.external else "kbfleet"

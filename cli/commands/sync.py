@@ -34,13 +34,13 @@ def start(
     ended = sync.result if wait else None
     good = ended is not None and ended.outcome is Outcome.SUCCEEDED
 
-    def told(_: SyncBody) -> Iterator[RenderableType]:
+    def shown(_: SyncBody) -> Iterator[RenderableType]:
         if ended is None:
             yield f"A sync of tenant {tenant} is requested."
         elif good:
             yield f"{DONE} Tenant {tenant} is in sync (job {literal(ended.ingestion_job_id or '')})."
 
-    present(sync, told, as_json=as_json)
+    present(sync, shown, as_json=as_json)
     if ended is not None and not good:
         reasons = list(reason_lines(ended.failure_reasons))
         stop(f"The sync of tenant {tenant} ended {ended.outcome}{':' if reasons else '.'}", details=reasons)
@@ -62,31 +62,31 @@ def _watch(api: FleetApi, tenant: TenantId, generation: int) -> SyncBody:
 def stop_sync(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
     """Stop the tenant's running ingestion job and take the tenant off the queue. Nothing is deleted."""
 
-    def told(body: SyncBody) -> Iterator[RenderableType]:
+    def shown(body: SyncBody) -> Iterator[RenderableType]:
         stopping = f", job {literal(body.running_job_id)} is stopping" if body.running_job_id else ""
         yield f"{DONE} Nothing is started for tenant {tenant} until a sync is requested{stopping}."
 
-    present(FleetApi.of_stack(stack, region).stop_sync(tenant), told, as_json=as_json)
+    present(FleetApi.of_stack(stack, region).stop_sync(tenant), shown, as_json=as_json)
 
 
 @app.command("retry-failed")
 def retry_failed(
     tenant: Tenant, wait: Wait = True, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None
 ) -> None:
-    """Ingest only the documents that failed again, without syncing everything. Exit code 1 when some still fail."""
+    """Retry only the documents that failed; nothing else is synced. Exit code 1 when some still fail."""
     api = FleetApi.of_stack(stack, region)
     retry = api.retry_documents(tenant)
     if wait:
         retry = _watch_retry(api, tenant, retry)
     trouble = _trouble(tenant, retry)
 
-    def told(retry: DocumentRetryBody) -> Iterator[RenderableType]:
+    def shown(retry: DocumentRetryBody) -> Iterator[RenderableType]:
         if retry.ended_at is None:
             yield f"The failed documents of tenant {tenant} are being tried again."
         elif not trouble:
             yield f"{DONE} {retry.fixed} documents of tenant {tenant} are fixed, and none failed."
 
-    present(retry, told, as_json=as_json)
+    present(retry, shown, as_json=as_json)
     if trouble:
         stop(trouble)
 
@@ -105,7 +105,7 @@ def _trouble(tenant: TenantId, retry: DocumentRetryBody) -> str:
     if retry.ended_at is None:
         return ""
     if retry.stopped:
-        return f"The retry ended before its time: {retry.stopped}"
+        return f"The retry stopped early: {retry.stopped}"
     if retry.failed or retry.unanswered:
         unanswered = f", {retry.unanswered} got no answer in time" if retry.unanswered else ""
         return (

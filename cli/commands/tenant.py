@@ -35,11 +35,14 @@ def add_tenant(
     tenant: NewTenant,
     name: Name = None,
     knowledge_store: Annotated[
-        str | None, typer.Option(help="Where its vectors live; the stack's default else.")
+        str | None, typer.Option(help="Where its vectors live. By default, where the stack says.")
     ] = None,
     tier: Annotated[
         Tier | None,
-        typer.Option(case_sensitive=False, help="How much it may ask; STANDARD for a new tenant, unchanged else."),
+        typer.Option(
+            case_sensitive=False,
+            help="How much it may ask. By default, STANDARD for a new tenant, and unchanged for an existing one.",
+        ),
     ] = None,
     wait: Wait = True,
     as_json: Json = False,
@@ -58,13 +61,13 @@ def _see_it_provisioned(
     if wait:
         execution = _watch_provisioning(api, tenant, execution.execution)
 
-    def told(execution: ExecutionBody) -> Iterator[RenderableType]:
+    def shown(execution: ExecutionBody) -> Iterator[RenderableType]:
         if execution.status == "SUCCEEDED":
             yield f"{DONE} Tenant {tenant} is {what}."
         elif execution.status == "RUNNING":
             yield f"Tenant {tenant} is being provisioned by execution {literal(execution.execution)}."
 
-    present(execution, told, as_json=as_json)
+    present(execution, shown, as_json=as_json)
     if execution.status not in {"SUCCEEDED", "RUNNING"}:
         stop(f"Provisioning {tenant} {execution.status} at {execution.step}: {execution.reason}")
 
@@ -89,13 +92,13 @@ def list_tenants(
 ) -> None:
     """Show all tenants: status, tier, how fresh their knowledge is, and how their last sync ended."""
 
-    def told(body: TenantsBody) -> Iterator[RenderableType]:
+    def shown(body: TenantsBody) -> Iterator[RenderableType]:
         if body.tenants:
             yield _tenants_listing(body)
         else:
             yield f"No tenant is {status}." if status else "There are no tenants yet."
 
-    present(FleetApi.of_stack(stack, region).tenants(status), told, as_json=as_json)
+    present(FleetApi.of_stack(stack, region).tenants(status), shown, as_json=as_json)
 
 
 def _tenants_listing(body: TenantsBody) -> Listing:
@@ -188,7 +191,7 @@ def update_tenant(
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
 ) -> None:
-    """Change a tenant that there is: its name, or how much it may ask. Its knowledge store cannot be changed."""
+    """Change an existing tenant: its name, or how much it may ask. Its knowledge store cannot be changed."""
     if name is None and tier is None:
         raise InvalidInput("update", "nothing to change is given.", remedy="Give --name or --tier.")
     api = FleetApi.of_stack(stack, region)
@@ -220,10 +223,11 @@ def resume(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STACK, 
 def offboard(
     tenant: Tenant,
     retention_days: Annotated[
-        int | None, typer.Option(help="Days until deletion; the stack's setting else.", min=0, max=MAX_RETENTION_DAYS)
+        int | None,
+        typer.Option(help="Days until deletion. By default, what the stack says.", min=0, max=MAX_RETENTION_DAYS),
     ] = None,
     confirm: Annotated[
-        str | None, typer.Option(help="The tenant's id once more, instead of being asked for it.")
+        str | None, typer.Option(help="The tenant's id once more. Without it, the command asks.")
     ] = None,
     wait: Annotated[bool, typer.Option(help="Wait for the receipt, showing progress.")] = False,
     as_json: Json = False,
@@ -237,7 +241,7 @@ def offboard(
         _confirm(tenant, confirm)
         execution = api.offboard(tenant, retention_days).execution
         body = _watch_offboarding(api, tenant, execution, to_the_end=wait)
-    present(body, _told_of_offboarding, as_json=as_json)
+    present(body, _shown_of_offboarding, as_json=as_json)
 
 
 def _confirm(tenant: TenantId, given: str | None) -> None:
@@ -272,7 +276,7 @@ def _is_due(offboarding: Offboarding) -> bool:
     return offboarding.delete_after <= max(datetime.now(UTC), offboarding.requested_at)
 
 
-def _told_of_offboarding(body: TenantBody) -> Iterator[RenderableType]:
+def _shown_of_offboarding(body: TenantBody) -> Iterator[RenderableType]:
     if body.erasure:
         yield f"{DONE} Tenant {body.tenant_id} is offboarded. Verified at {moment(body.erasure.verified_at)}:"
         yield from (f"  {resource.kind} {literal(resource.name)} is gone" for resource in body.erasure.erased)

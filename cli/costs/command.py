@@ -30,7 +30,12 @@ def costs(
     changed: Annotated[float, typer.Option(help="Share of the documents that change in a month.")] = _DEFAULT.changed,
     questions: Annotated[int, typer.Option(help="Of each tenant in a month.")] = _DEFAULT.questions,
     prices_file: Annotated[
-        Path, typer.Option("--prices", help="Prices of another Region, as cli/costs/prices.json.", exists=True)
+        Path,
+        typer.Option(
+            "--prices",
+            help="A file with the prices of another Region, in the form of cli/costs/prices.json.",
+            exists=True,
+        ),
     ] = OURS,
     price: Annotated[
         list[str] | None, typer.Option(help="A price of your own, such as ocu_hour=0.334; can be repeated.")
@@ -40,7 +45,7 @@ def costs(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Say what a fleet costs, for each knowledge store. Asks nobody: no AWS credentials are needed."""
+    """Calculate what a fleet costs, for each knowledge store. Nothing is called: no AWS credentials are needed."""
     known = Prices.read(prices_file).with_given(price or ())
     workload = parse(
         Workload,
@@ -55,16 +60,16 @@ def costs(
     )
     made = estimate(workload, known, stack_parts())
 
-    def told(_: object) -> Iterator[RenderableType]:
+    def shown(_: object) -> Iterator[RenderableType]:
         if list_prices:
             yield _table(PRICE_HEADINGS, price_rows(known))
             yield from (f"{grade}: {meaning}" for grade, meaning in GRADES.items())
         else:
             yield f"{literal(described(made))}. Region {known.region}, prices of {known.looked_up}."
             yield _table(HEADINGS, lines_of(made))
-            yield "Without free tiers, taxes and what leaves AWS. docs/costs.md says what is assumed."
+            yield "Not included: free tiers, taxes, and data that leaves AWS. docs/costs.md says what is assumed."
 
-    present(_as_data(made, known), told, as_json=as_json)
+    present(_as_data(made, known), shown, as_json=as_json)
 
 
 def _table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:

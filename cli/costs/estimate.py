@@ -274,8 +274,8 @@ class _Calculation:
         ran = ASK_SECONDS * (ASK_GIGABYTES * p["lambda_gb_second"]) + Range.exactly(p["lambda_request"])
         # Authorized at most once each, and counted in a transaction of two writes of one unit, which costs four.
         beside = self._invocations(1) * Range(0, 2) + Range.exactly(4 * p["dynamodb_write"] + p["dynamodb_read"])
-        told = self._told(1)
-        yield self._of_all(When.MONTHLY, f"{_QUESTIONS}functions and records", (ran + beside + told) * questions)
+        notified = self._notified(1)
+        yield self._of_all(When.MONTHLY, f"{_QUESTIONS}functions and records", (ran + beside + notified) * questions)
         passages = PASSAGES * TOKENS_OF_A_CHUNK + QUESTION_TOKENS
         read = (PROMPT_TOKENS + Range.exactly(passages)) * p["input_token"]
         yield self._of_all(When.MONTHLY, f"{_QUESTIONS}model", (read + ANSWER_TOKENS * p["output_token"]) * questions)
@@ -317,9 +317,9 @@ class _Calculation:
     def _invocations(self, count: float) -> Range:
         """Of functions that are quickly done, with their logs and traces."""
         ran = SHORT_SECONDS * (GIGABYTES * self.prices["lambda_gb_second"])
-        return (ran + Range.exactly(self.prices["lambda_request"]) + self._told(1)) * count
+        return (ran + Range.exactly(self.prices["lambda_request"]) + self._notified(1)) * count
 
-    def _told(self, invocations: float) -> Range:
+    def _notified(self, invocations: float) -> Range:
         logged = LOG_BYTES * (self.prices["log_gb"] / GIGABYTE)
         return (logged + TRACED * self.prices["trace"]) * invocations
 

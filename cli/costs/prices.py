@@ -17,7 +17,7 @@ OURS = Path(__file__).with_name("prices.json")
 GRADES: Mapping[str, str] = {
     "PRICE_LIST": "quoted from AWS's machine-readable price list of that day",
     "QUOTED": "quoted alike by several public sources",
-    "REPORTED": "told by users and by reports of the announcement only",
+    "REPORTED": "named by users and by reports of the announcement only",
     "GIVEN": "given by you",
 }
 

@@ -37,7 +37,7 @@ def tenant_of(request: HttpRequest) -> str:
 
 
 def explained(view: View) -> View:
-    """Answers problems of kbfleet with what a user should be told."""
+    """Answers problems of kbfleet with what a user should read."""
 
     @wraps(view)
     def answered(request: HttpRequest) -> HttpResponse:
@@ -47,8 +47,8 @@ def explained(view: View) -> View:
             if problem.status == 400:
                 response = JsonResponse({"error": problem.detail}, status=400)
             elif problem.status in {429, 503}:
-                told = "Too many ask at present. Try again in a moment."
-                response = JsonResponse({"error": told}, status=problem.status)
+                text = "Too many ask at present. Try again in a moment."
+                response = JsonResponse({"error": text}, status=problem.status)
             elif problem.status in {404, 409}:
                 response = JsonResponse({"error": "Answers are not available to your company at present."}, status=409)
             else:

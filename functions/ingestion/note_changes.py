@@ -1,4 +1,4 @@
-"""Trigger: the change queue, which a rule on the default bus fills with what S3 tells of tenants' buckets."""
+"""Trigger: the change queue, which a rule on the default bus fills with S3's events about tenants' buckets."""
 
 from collections import Counter
 from functools import partial

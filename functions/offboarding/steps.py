@@ -167,7 +167,7 @@ def verify_erasure(step: StepInput) -> ErasureResult:
 
 @workflow_step(MarkTenantOffboardedInput)
 def mark_tenant_offboarded(step: MarkTenantOffboardedInput) -> ActivationResult:
-    """State "Mark Tenant Offboarded": the record becomes a tombstone with the receipt, and the bus is told."""
+    """State "Mark Tenant Offboarded": the record becomes a tombstone with the receipt, and the bus learns of it."""
     tenant = offboarding.mark_tenant_offboarded(
         step.reservation.to_domain(),
         step.receipt,

@@ -1,4 +1,4 @@
-"""Alarms go off, and back, as time goes by, and tell EventBridge so.
+"""Alarms go off, and back, as time goes by, and EventBridge learns of it.
 
 MiniStack looks at an alarm only when somebody puts metric data, takes every metric of its name for the alarm's,
 whatever the dimensions, and never sees that data is missing. Nothing counts what queues hold, nothing reads metrics

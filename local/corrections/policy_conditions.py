@@ -67,7 +67,7 @@ def _of_items(body: bytes) -> dict[str, Any]:
 
 
 def item_conditions(request: Mapping[str, Any], partition: str) -> dict[str, Any]:
-    """What DynamoDB tells policies of a request, by its parameters. Args: partition: name of the partition key."""
+    """What DynamoDB gives policies of a request, by its parameters. Args: partition: name of the partition key."""
     parts = list(_parts(request))
     keys = sorted({key for part in parts for key in _leading_keys(part, partition)})
     attributes = sorted({name for part in parts for name in _attributes(part)})

@@ -30,7 +30,7 @@ AsgiApplication = Callable[[Any, Any, Send], Awaitable[None]]
 class _HttpRequest:
     """What MiniStack does not hand on to a service."""
 
-    raw_path: str = ""  # a decoded path cannot tell a model's ARN from folders
+    raw_path: str = ""  # in a decoded path, a model's ARN looks like folders
     query: str = ""
     must_break: bool = False  # the emulator wants this connection dropped without an answer
 

@@ -28,7 +28,7 @@ CONVERSING = {
 
 
 def teach() -> None:
-    """Tells MiniStack's router and evaluator about S3 Vectors, which it does not have, and about Converse."""
+    """Teaches MiniStack's router and evaluator S3 Vectors, which it does not have, and Converse."""
     router.SERVICE_PATTERNS["s3vectors"] = {"host_patterns": [r"^s3vectors\."], "credential_scope": "s3vectors"}
     iam_actions.SERVICE_TO_IAM_NAMESPACE["s3vectors"] = "s3vectors"
     iam_actions._BOTOCORE_SERVICE_MAP["s3vectors"] = ["s3vectors"]
@@ -53,7 +53,7 @@ def teach() -> None:
 
 
 def know_tags(of_knowledge_bases: Callable[[], dict[str, dict[str, str]]]) -> None:
-    """Lets policies tell knowledge bases by their tags: `aws:ResourceTag`.
+    """Lets policies distinguish knowledge bases by their tags: `aws:ResourceTag`.
 
     Args:
         of_knowledge_bases: gives their tags by their ARNs.

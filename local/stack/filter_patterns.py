@@ -12,7 +12,7 @@ _PATTERN = re.compile(rf"\{{\s*{_COMPARISON}\s*\}}")
 
 
 def is_known(pattern: str) -> bool:
-    """Whether `matches` can tell."""
+    """Whether `matches` can answer."""
     return _PATTERN.fullmatch(pattern.strip()) is not None
 
 

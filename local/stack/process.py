@@ -1,4 +1,4 @@
-"""Starts and stops the server process, and tells whether it runs.
+"""Starts and stops the server process, and says whether it runs.
 
 The process holds a lock on a file in the state directory for as long as it lives, whatever ends it: unlike a process
 id, which another program may have by now, the lock cannot lie.

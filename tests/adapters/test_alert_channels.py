@@ -1,5 +1,5 @@
-"""Alert channels: what they take is delivered, what they do not is offered again, and nobody is told twice who need not
-be."""
+"""Alert channels: what they take is delivered, what they do not is offered again, and nobody gets a message twice
+without need."""
 
 from __future__ import annotations
 

@@ -62,6 +62,6 @@ def test_an_apps_token_is_stored(stack: Stack) -> None:
     assert (connect("xoxb-1").exit_code, stack.secret) == (0, "xoxb-1")
 
 
-def test_a_stack_without_the_secret_is_told_so(stack: Stack) -> None:
+def test_a_stack_without_the_secret_learns_so(stack: Stack) -> None:
     stack.resources.clear()
     assert connect(URL).exit_code == 1

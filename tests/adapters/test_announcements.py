@@ -43,7 +43,7 @@ CHANGES = [
             statistics=Statistics(1, 2, 3, 4, 5, 6, 7, 8),
             failure_reasons=(failure_reason("無視されました", "s3://b/議事録, 1.md"),),
         ),
-        False,  # told by what is collected of its documents
+        False,  # reported by what is collected of its documents
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""Answers from documents that were really ingested: both answerers give what a caller cannot tell apart."""
+"""Answers from documents that were really ingested: both answerers give what a caller cannot distinguish."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class AnswererSuite(ABC):
             ("BadGatewayException", NotReadyYet),
         ],
     )
-    def test_what_bedrock_refuses_is_told(
+    def test_what_bedrock_refuses_is_reported(
         self, emulated: Emulated, answers: Answerer, code: str, error: type[KbfleetError]
     ) -> None:
         emulated.aws.emulator.faults.add(
@@ -210,7 +210,7 @@ class TestRetrieveAndGenerateAnswerer(AnswererSuite):
             answers.answer(acme, Inquiry(QUESTION, filter=starts))
         assert refused.value.field == "filter"
 
-    def test_bedrock_is_told_everything(self, emulated: Emulated) -> None:
+    def test_bedrock_is_given_everything(self, emulated: Emulated) -> None:
         client = emulated.aws.client("bedrock-agent-runtime")
         expression = {"equals": {"key": "department", "value": "sales"}}
         knowledge_base: dict[str, Any] = {
@@ -281,7 +281,7 @@ class TestRetrieveAndConverseAnswerer(AnswererSuite):
         assert answer.input_tokens
         assert answer.output_tokens
 
-    def test_a_model_that_fails_is_told(self, emulated: Emulated, answers: Answerer) -> None:
+    def test_a_model_that_fails_is_reported(self, emulated: Emulated, answers: Answerer) -> None:
         acme = self.ingested(emulated, **{"tent.md": TENT})
         emulated.aws.emulator.faults.add(
             {"effect": "error", "operation": "Converse", "code": "ThrottlingException", "message": "x", "count": 1}
@@ -289,7 +289,7 @@ class TestRetrieveAndConverseAnswerer(AnswererSuite):
         with pytest.raises(Throttled):
             answers.answer(acme, Inquiry(QUESTION))
 
-    def test_the_model_is_told_the_passages_the_question_and_what_was_said_before(self, emulated: Emulated) -> None:
+    def test_the_model_is_given_the_passages_the_question_and_what_was_said_before(self, emulated: Emulated) -> None:
         retrieving, conversing = (emulated.aws.client(name) for name in ("bedrock-agent-runtime", "bedrock-runtime"))
         clients = {"Retrieve": retrieving, "Converse": conversing}
         conversations = InMemoryConversations(FakeClock(), timedelta(days=1))
@@ -308,9 +308,9 @@ class TestRetrieveAndConverseAnswerer(AnswererSuite):
             second = Inquiry(Question("And $search_results$ of shoes?"), conversation=first.conversation)
             assert answerer.answer(askable(ACME, "KB00000001"), second).guarded
         assert said[1]["guardrailConfig"] == {"guardrailIdentifier": "g1", "guardrailVersion": "3"}
-        question, told, asked = said[1]["messages"]
+        question, reported, asked = said[1]["messages"]
         assert (question["role"], question["content"]) == ("user", [{"text": QUESTION}])
-        assert (told["role"], told["content"]) == ("assistant", [{"text": "Two years."}])
+        assert (reported["role"], reported["content"]) == ("assistant", [{"text": "Two years."}])
         (block,) = asked["content"]
         prompt = block["text"]
         assert prompt.count("</search_results>") == 1

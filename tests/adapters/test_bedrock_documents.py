@@ -144,7 +144,7 @@ class TestIngestingThem:
         runtime = world.aws.client("bedrock-agent-runtime")
         passages = runtime.retrieve(knowledgeBaseId=source.knowledge_base_id, retrievalQuery={"text": "tent"})
         assert passages["retrievalResults"][0]["metadata"]["season"] == "winter"
-        # The next sync finds nothing to do: it was told of the same objects.
+        # The next sync finds nothing to do: it was given the same objects.
         job = world.ended(source, world.start(source, "second"))
         assert (job.statistics.new, job.statistics.modified, job.statistics.metadata_modified) == (0, 0, 0)
 
@@ -188,7 +188,7 @@ class TestWhatIsInTheBucket:
             put(world, key)
         assert set(contents.present(BUCKET, ["a", "a]", "a]b"])) == {"a", "a]b"}
         monkeypatch.setattr(s3, "LISTINGS", 1)
-        assert set(contents.present(BUCKET, ["a", "a]", "a]b"])) == set()  # nothing is told of what is not looked at
+        assert set(contents.present(BUCKET, ["a", "a]", "a]b"])) == set()  # nothing is known of what is not looked at
         assert set(contents.present(BUCKET, ["b"])) == set()
         assert set(contents.present("no-such-bucket-of-ours", ["a"])) == set()
 

@@ -28,7 +28,7 @@ class ConversationsSuite(ABC):
     @abstractmethod
     def conversations(self, clock: FakeClock) -> Conversations: ...
 
-    def test_a_conversation_is_told_in_its_order(self, conversations: Conversations) -> None:
+    def test_a_conversation_is_shown_in_its_order(self, conversations: Conversations) -> None:
         conversations.add(ACME, "c1", FIRST)
         conversations.add(ACME, "c1", SECOND)
         assert list(conversations.exchanges(ACME, "c1")) == [FIRST, SECOND]
@@ -36,7 +36,7 @@ class ConversationsSuite(ABC):
     def test_one_that_never_was_has_no_exchanges(self, conversations: Conversations) -> None:
         assert list(conversations.exchanges(ACME, "c1")) == []
 
-    def test_no_tenant_is_told_anothers(self, conversations: Conversations) -> None:
+    def test_no_tenant_is_shown_anothers(self, conversations: Conversations) -> None:
         conversations.add(ACME, "c1", FIRST)
         assert list(conversations.exchanges(SAKURA, "c1")) == []
 

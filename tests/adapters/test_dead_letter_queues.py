@@ -141,7 +141,7 @@ class TestListing:
         result = run("list")
         assert (result.exit_code, result.stdout) == (0, "✓ Nothing waits in the 8 dead-letter queues.\n")
 
-    def test_what_waits_is_told_with_its_reason_and_stays(self, stack: StackOnMoto) -> None:
+    def test_what_waits_is_reported_with_its_reason_and_stays(self, stack: StackOnMoto) -> None:
         dead = SqsDeadLetters(stack.client("sqs"), queue_url=stack.resources["ChangeDeadLetterQueue"])
         for _ in range(2):
             dead.keep("{}", TenantNotFound("No tenant has that bucket."))
@@ -206,7 +206,7 @@ class TestRedriving:
         result = run("redrive", "onboarding", "--yes")
         assert result.exit_code == 1
         assert "2 of 4 went back" in result.stderr
-        for reason in ("Extra inputs", "no JSON object"):
+        for reason in ("Extra inputs", "not a JSON object"):
             assert reason in result.stderr
         invoked = stack.client("lambda").invoked
         assert sorted(event["detail"] for _, event in invoked) == [1, 2]

@@ -23,8 +23,8 @@ def test_a_message_is_kept_with_its_error_and_reason(queue: tuple[Any, str], mes
     SqsDeadLetters(client, queue_url=url).keep(message, InvalidInput("detail.bucket", "Field required."))
     (kept,) = client.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
     assert kept["Body"] == message
-    told = {name: attribute["StringValue"] for name, attribute in kept["MessageAttributes"].items()}
-    assert told == {"Error": "InvalidInput", "Reason": "detail.bucket: Field required."}
+    reported = {name: attribute["StringValue"] for name, attribute in kept["MessageAttributes"].items()}
+    assert reported == {"Error": "InvalidInput", "Reason": "detail.bucket: Field required."}
 
 
 def test_a_queue_that_is_gone_is_an_error_of_ours(queue: tuple[Any, str]) -> None:

@@ -230,12 +230,14 @@ class TestTenants:
         tenants.extend(listed(f"tenant{number}", status=status) for number, status in enumerate(statuses))
         assert f"The API answers; {said}" in [each.finding for each in examine(patient)]
 
-    def test_that_none_is_well_is_not_told_as_something_good(
+    def test_that_none_is_well_is_not_reported_as_something_good(
         self, patient: Patient, tenants: list[ListedTenantBody]
     ) -> None:
         tenants[0] = listed("acme", last_outcome=Outcome.DEGRADED)
-        told = [each.finding for each in examine(patient) if (each.check, each.verdict) == ("tenants", Verdict.WELL)]
-        assert told == ["The API answers; tenants in service: 1."]
+        reported = [
+            each.finding for each in examine(patient) if (each.check, each.verdict) == ("tenants", Verdict.WELL)
+        ]
+        assert reported == ["The API answers; tenants in service: 1."]
 
     @pytest.mark.parametrize("error", [FleetUnreachable("no answer"), Refused(403, "Forbidden", "not yours")])
     def test_the_api_does_not_answer(self, patient: Patient, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
@@ -292,7 +294,7 @@ class TestWhatTheFleetNeeds:
         assert (check, verdict) == ("models", Verdict.WRONG)
         assert "NOT_AUTHORIZED" in finding
 
-    def test_an_answer_that_does_not_tell_is_no_good_news(
+    def test_an_answer_that_does_not_say_is_no_good_news(
         self, patient: Patient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(Bedrock, "get_foundation_model_availability", lambda *_, **__: {"modelId": "m"})

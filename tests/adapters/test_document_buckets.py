@@ -126,7 +126,7 @@ class DocumentBucketsSuite:
         assert [world.buckets.delete(NAME) for _ in range(3)] == [False, False, True]
         assert not world.buckets.exists(NAME)
 
-    def test_documents_that_may_not_be_deleted_are_told_and_the_bucket_stays(self, world: World) -> None:
+    def test_documents_that_may_not_be_deleted_are_reported_and_the_bucket_stays(self, world: World) -> None:
         world.buckets.ensure(NAME, TAGS)
         world.fill(calls=1)
         world.refuse_deletions()

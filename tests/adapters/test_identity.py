@@ -95,7 +95,7 @@ class TestGoodTokens:
                 verifier_of(issuer.url, "RS256", "PS256").verify(token(algorithm="PS256"))
 
     @pytest.mark.parametrize("tenant", [None, "", "ACME", "acme/../sakura", ["acme"], 7, {"id": "acme"}])
-    def test_one_that_names_no_valid_tenant_is_told_apart(self, verifier: TokenVerifier, tenant: object) -> None:
+    def test_one_that_names_no_valid_tenant_is_distinguished(self, verifier: TokenVerifier, tenant: object) -> None:
         with pytest.raises(TenantClaimMissing, match=TENANT_CLAIM):
             verifier.verify(token(claims(**{TENANT_CLAIM: tenant})))
 

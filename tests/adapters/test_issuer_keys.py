@@ -34,13 +34,13 @@ from tests.support.tokens import (
 )
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "EdDSA")
-Told = list[Mapping[str, int]]
+Reported = list[Mapping[str, int]]
 
 
-def verifier_of(url: str, told: Told | None = None, **settings: timedelta) -> TokenVerifier:
+def verifier_of(url: str, reported: Reported | None = None, **settings: timedelta) -> TokenVerifier:
     def unusable(keys: Mapping[str, int]) -> None:
-        if told is not None:
-            told.append(keys)
+        if reported is not None:
+            reported.append(keys)
 
     return JwksTokenVerifier(
         IssuerKeys(url, unusable=unusable, **settings),
@@ -146,10 +146,10 @@ NOT_USABLE: Mapping[str, object] = {
 
 @pytest.mark.parametrize("key", NOT_USABLE.values(), ids=NOT_USABLE.keys())
 def test_such_a_key_is_not_used_and_the_others_are(key: object) -> None:
-    told: Told = []
+    reported: Reported = []
     body = json.dumps({"keys": [key, public_jwk("second")]}).encode()
     with serving(Reply(body=body)) as issuer:
-        verifier = verifier_of(issuer.url, told)
+        verifier = verifier_of(issuer.url, reported)
         started = time.monotonic()
         with pytest.raises(TokenRefused):
             verifier.verify(token())
@@ -158,15 +158,17 @@ def test_such_a_key_is_not_used_and_the_others_are(key: object) -> None:
         assert len(issuer.bodies) == 1
 
 
-TOLD = {name: key for name, key in NOT_USABLE.items() if name not in ("for another algorithm", "of an elliptic curve")}
+REPORTED = {
+    name: key for name, key in NOT_USABLE.items() if name not in ("for another algorithm", "of an elliptic curve")
+}
 
 
-@pytest.mark.parametrize("key", TOLD.values(), ids=TOLD.keys())
-def test_it_is_told_which_keys_are_not_used_and_why_without_a_word_of_them(key: object) -> None:
-    told: Told = []
+@pytest.mark.parametrize("key", REPORTED.values(), ids=REPORTED.keys())
+def test_it_learns_which_keys_are_not_used_and_why_without_a_word_of_them(key: object) -> None:
+    reported: Reported = []
     with serving(Reply(body=json.dumps({"keys": [key]}).encode())) as issuer, pytest.raises(TokenRefused):
-        verifier_of(issuer.url, told).verify(token())
-    ((reason, count),) = told[0].items()
+        verifier_of(issuer.url, reported).verify(token())
+    ((reason, count),) = reported[0].items()
     assert count == 1
     values = [str(value) for value in key.values()] if isinstance(key, dict) else []
     assert not [value for value in values if len(value) > 8 and value in reason]

@@ -510,7 +510,7 @@ class TestBedrockKnowledgeBases(KnowledgeBasesSuite):
     @pytest.mark.parametrize(
         ("code", "error"), [("ThrottlingException", Throttled), ("InternalServerException", NotReadyYet)]
     )
-    def test_errors_in_the_middle_of_a_list_are_told_too(
+    def test_errors_in_the_middle_of_a_list_are_reported_too(
         self, world: Emulated, code: str, error: type[KbfleetError]
     ) -> None:
         for number in range(12):

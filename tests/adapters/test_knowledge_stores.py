@@ -211,7 +211,7 @@ class TestS3VectorsKnowledgeStore(LateIndexSuite):
             ),
         ],
     )
-    def test_what_cannot_be_changed_of_an_index_is_told(
+    def test_what_cannot_be_changed_of_an_index_is_reported(
         self, world: OnS3Vectors, members: dict[str, Any], reason: str
     ) -> None:
         world.create_index("acme", **members)
@@ -253,13 +253,13 @@ class TestOpenSearchServerlessKnowledgeStore(LateIndexSuite):
         assert vector["method"] == {"name": "hnsw", "engine": "faiss", "space_type": "l2"}
         assert (text, metadata) == ({"type": "text"}, {"type": "text", "index": False})
 
-    def test_the_fields_that_bedrock_is_told_are_those_of_the_index(self, world: OnOpenSearchServerless) -> None:
+    def test_the_fields_that_bedrock_is_given_are_those_of_the_index(self, world: OnOpenSearchServerless) -> None:
         name = world.store.ensure(ACME)
         schema = world.client.get_index(id=world.collection_id, indexName=name)["indexSchema"]
         storage: Any = world.store.knowledge_base_configuration(name)["storageConfiguration"]
-        told = storage["opensearchServerlessConfiguration"]
-        assert set(told["fieldMapping"].values()) == set(schema["mappings"]["properties"])
-        assert (told["collectionArn"], told["vectorIndexName"]) == (world.collection_arn, "acme")
+        reported = storage["opensearchServerlessConfiguration"]
+        assert set(reported["fieldMapping"].values()) == set(schema["mappings"]["properties"])
+        assert (reported["collectionArn"], reported["vectorIndexName"]) == (world.collection_arn, "acme")
 
     def test_an_index_is_catalogued_before_it_is_made(self, world: OnOpenSearchServerless, table: Table) -> None:
         def create_index(**_: Any) -> None:

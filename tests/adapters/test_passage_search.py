@@ -108,9 +108,7 @@ def test_what_was_left_behind_is_found_among_many_of_the_tenants_own(searched: S
     assert left in searched.search().uris
 
 
-def test_where_the_filter_is_not_understood_nobody_can_tell(
-    searched: Searched, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_the_filter_is_not_understood_nobody_knows(searched: Searched, monkeypatch: pytest.MonkeyPatch) -> None:
     searched.put(BUCKET, 3)
     searched.sync(searched.own)
     retrieve = searched.client.retrieve

@@ -158,12 +158,12 @@ def _event(number: int, kind: str, state: str | None = None) -> dict[str, Any]:
 
 
 class TestTaskCallbacks:
-    def test_a_waiting_task_goes_on_when_it_is_told_of_success(self, step_functions: StepFunctions) -> None:
+    def test_a_waiting_task_goes_on_when_it_gets_a_success(self, step_functions: StepFunctions) -> None:
         step_functions.executions.start("acme-1", REQUEST)
         StepFunctionsTaskCallbacks(step_functions.client).succeed(step_functions.token(), {"outcome": "SUCCEEDED"})
         assert step_functions.ended("acme-1").status == "SUCCEEDED"
 
-    def test_a_waiting_task_fails_by_the_name_that_it_is_told(self, step_functions: StepFunctions) -> None:
+    def test_a_waiting_task_fails_by_the_name_that_it_is_given(self, step_functions: StepFunctions) -> None:
         step_functions.executions.start("acme-1", REQUEST)
         callbacks = StepFunctionsTaskCallbacks(step_functions.client)
         callbacks.fail(step_functions.token(), "IngestionFailed", "文書を読めません。")

@@ -92,7 +92,7 @@ def test_who_has_not_asked_for_longest_makes_room(world: World) -> None:
     assert len(world.assumed) == 202
 
 
-def test_a_role_that_cannot_be_assumed_is_told(world: World) -> None:
+def test_a_role_that_cannot_be_assumed_is_reported(world: World) -> None:
     def refuse(**_: Any) -> None:
         raise world.sts.exceptions.ClientError(
             {"Error": {"Code": "AccessDenied", "Message": "not authorized to perform: sts:AssumeRole"}}, "AssumeRole"

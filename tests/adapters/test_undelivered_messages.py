@@ -69,7 +69,7 @@ def test_only_what_is_about_the_tenant_is_deleted_and_all_else_is_visible_as_bef
         assert bodies(client, url) == set(others)
 
 
-def test_more_than_it_has_time_for_are_left_and_told(queues: tuple[Any, Sequence[str]]) -> None:
+def test_more_than_it_has_time_for_are_left_and_reported(queues: tuple[Any, Sequence[str]]) -> None:
     client, urls = queues
     for number in range(210):
         client.send_message(QueueUrl=urls[0], MessageBody=str(number))

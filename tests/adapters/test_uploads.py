@@ -242,6 +242,6 @@ def test_metadata_are_stored_beside_the_document(uploads: S3Uploads, client: Any
     assert (stored["Body"].read(), stored["ContentType"]) == (content, "application/json")
 
 
-def test_a_bucket_that_is_gone_is_told(uploads: S3Uploads) -> None:
+def test_a_bucket_that_is_gone_is_reported(uploads: S3Uploads) -> None:
     with pytest.raises(ResourceMissing):
         uploads.put_metadata(BUCKET, KEY, b"{}")

@@ -99,7 +99,7 @@ def stranger(line: str) -> str:
     return ""
 
 
-# A changelog tells of what was, too.
+# A changelog says what was, too.
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT))
 )

@@ -35,7 +35,7 @@ def test_no_queue_keeps_messages_for_longer_than_it_says() -> None:
     assert max(kept.values()) == KEPT_FOR["dead-letter queues"]
 
 
-def test_every_log_is_kept_for_as_long_as_the_stack_is_told() -> None:
+def test_every_log_is_kept_for_as_long_as_the_stack_is_reported() -> None:
     for name, group in resources("AWS::Logs::LogGroup").items():
         assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}, name
     assert environment("VerifyErasureFunction")["LOG_RETENTION_DAYS"] == {"Ref": "LogRetentionDays"}

@@ -118,8 +118,8 @@ def test_what_is_published_comes_back_as_it_was() -> None:
     change = job_state_change()
     text = JobStateChangeDetail.from_domain(change).model_dump_json()
     assert parse_json(JobStateChangeDetail, text).to_domain() == change
-    told = ReportedDocument("s3://b/議事録.pdf", "no text", News.NEW)
-    report = FailureReport(change, 1, 2, 3, 4, 5, complete=False, documents=(told,))
+    reported = ReportedDocument("s3://b/議事録.pdf", "no text", News.NEW)
+    report = FailureReport(change, 1, 2, 3, 4, 5, complete=False, documents=(reported,))
     text = DocumentFailuresDetail.from_domain(report).model_dump_json()
     assert parse_json(DocumentFailuresDetail, text).to_domain() == report
     failure = provisioning_failure()
@@ -134,8 +134,8 @@ def test_what_is_published_comes_back_as_it_was() -> None:
 
 
 def test_an_event_about_many_documents_with_long_names_still_fits_on_the_bus() -> None:
-    told = tuple(ReportedDocument(f"s3://b/{number}" + "深" * 341, "理" * 2048, News.NEW) for number in range(1000))
-    detail = DocumentFailuresDetail.from_domain(FailureReport(job_state_change(), new=1000, documents=told))
+    reported = tuple(ReportedDocument(f"s3://b/{number}" + "深" * 341, "理" * 2048, News.NEW) for number in range(1000))
+    detail = DocumentFailuresDetail.from_domain(FailureReport(job_state_change(), new=1000, documents=reported))
     assert detail.new == 1000
     assert len(detail.model_dump_json().encode()) < 200_000  # of 256 KB; AWS documentation, PutEvents
 

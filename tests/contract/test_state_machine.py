@@ -166,7 +166,7 @@ def test_offboarding_can_wait_for_the_longest_retention_period() -> None:
 
 
 @pytest.mark.parametrize("machine", STATE_MACHINES)
-def test_the_results_that_tell_which_step_failed_are_those_that_the_steps_leave_in_order(machine: str) -> None:
+def test_the_results_that_show_which_step_failed_are_those_that_the_steps_leave_in_order(machine: str) -> None:
     states = states_of(machine)
     order, name = {}, definition(machine)["StartAt"]
     while states[name]["Type"] != "Succeed":

@@ -444,12 +444,12 @@ class TestTraces:
 
 class TestAlarms:
     NAMES = tuple(resources("AWS::CloudWatch::Alarm"))
-    TOLD_OTHERWISE = frozenset(
+    REPORTED_OTHERWISE = frozenset(
         {
-            # That alerts cannot be delivered cannot be told by an alert.
+            # That alerts cannot be delivered cannot be reported by an alert.
             "AlertsUndeliveredAlarm",
             "AlertsWaitingAlarm",
-            # Of each failure that they count, people have been told already.
+            # Of each failure that they count, people have been notified already.
             "ProvisioningsFailingAlarm",
             "OffboardingsFailingAlarm",
             # As of each breach.
@@ -457,9 +457,9 @@ class TestAlarms:
         }
     )
 
-    def test_people_are_told_of_every_one_but_of_those_that_alerts_cannot_or_need_not_tell(self) -> None:
-        told = properties("AlarmRule")["EventPattern"]["detail"]["alarmName"]
-        assert {name["Ref"] for name in told} == set(self.NAMES) - self.TOLD_OTHERWISE
+    def test_people_are_reported_every_one_but_of_those_that_alerts_cannot_or_need_not_report(self) -> None:
+        reported = properties("AlarmRule")["EventPattern"]["detail"]["alarmName"]
+        assert {name["Ref"] for name in reported} == set(self.NAMES) - self.REPORTED_OTHERWISE
 
     def test_the_pattern_that_names_them_is_one_that_eventbridge_takes(self) -> None:
         # Source: AWS documentation, Amazon EventBridge quotas: an event pattern has 2,048 characters at most.
@@ -476,7 +476,7 @@ class TestAlarms:
         topic = {"Fn::If": ["AlarmsNotify", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
         assert alarm["AlarmActions"] == topic
         assert alarm["OKActions"] == topic
-        # `missing`, the default, would leave an alarm in INSUFFICIENT_DATA, which tells nobody anything.
+        # `missing`, the default, would leave an alarm in INSUFFICIENT_DATA, which says nothing to anybody.
         assert alarm["TreatMissingData"] in {"breaching", "notBreaching", "ignore"}
         # Source: CloudWatch API reference, PutMetricAlarm: at most a day, or a week for periods of an hour and more.
         watched_for = alarm["Period"] * alarm["EvaluationPeriods"]

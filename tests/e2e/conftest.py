@@ -38,9 +38,9 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackCon
 
 @pytest.fixture(scope="session")
 def story(configuration: StackConfiguration) -> Demo:
-    """The fleet after the whole story was told on it once."""
+    """The fleet after the whole story was played on it once."""
     demo = Demo(configuration, Console(file=sys.stdout, width=120))
-    demo.tell()
+    demo.play()
     return demo
 
 

@@ -114,7 +114,7 @@ def test_a_django_back_end_puts_files_into_its_users_bucket(client: Kbfleet, sto
     assert kept["Body"].read() == django.CONTENT
 
 
-def test_a_problem_of_the_api_is_told_by_its_type(client: Kbfleet) -> None:
+def test_a_problem_of_the_api_is_reported_by_its_type(client: Kbfleet) -> None:
     with pytest.raises(KbfleetProblem) as raised:
         client.ask_for_tenant("nobody", "Is anybody there?", user_id="7")
     assert (raised.value.status, raised.value.is_("tenant-not-found")) == (404, True)

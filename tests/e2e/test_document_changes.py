@@ -146,7 +146,7 @@ def test_the_deletions_of_an_offboarding_wake_nobody(story: Demo, bucket: Bucket
     assert gone.returncode == 0, gone.stderr
     log = story.configuration.log_file
     counted = r'"ChangesOfLeavingTenants": ?\[[1-9]'
-    until(lambda: re.search(counted, log.read_text("utf-8", errors="replace")), "no deletion was told of")
+    until(lambda: re.search(counted, log.read_text("utf-8", errors="replace")), "no deletion was reported")
     assert len(dead_letters(story)) == before
     client = deployment.client(story.configuration, "dynamodb")
     key = {"PK": {"S": f"TENANT#{TENANT}"}, "SK": {"S": "SYNC"}}

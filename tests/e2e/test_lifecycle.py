@@ -165,7 +165,7 @@ def test_a_malformed_onboarding_is_kept_with_its_reason(story: Demo) -> None:
     assert "tenant_id" in kept["responsePayload"]["errorMessage"]
 
 
-def test_what_went_missing_is_reported_and_made_again_only_when_told(
+def test_what_went_missing_is_reported_and_made_again_only_when_asked(
     story: Demo, kbfleet: KbFleet, status_of: Callable[[str], dict[str, Any]]
 ) -> None:
     assert kbfleet("reconcile").returncode == 0

@@ -15,7 +15,7 @@ from local.identity_provider import IdentityProvider
 
 KbFleet = Callable[..., subprocess.CompletedProcess[str]]
 
-# Starting, deploying and telling it all takes a minute or two.
+# Starting, deploying and playing it all takes a minute or two.
 pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(300)]
 
 

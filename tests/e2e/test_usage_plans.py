@@ -64,7 +64,7 @@ def move(kbfleet: KbFleet) -> Iterator[Callable[[str], None]]:
     to("STANDARD")
 
 
-def test_a_tenant_over_its_limits_is_told_when_to_come_back_while_others_are_served_until_its_tier_changes(
+def test_a_tenant_over_its_limits_learns_when_to_come_back_while_others_are_served_until_its_tier_changes(
     ask: Ask, move: Callable[[str], None]
 ) -> None:
     move("PREMIUM")  # which the configuration of these tests has made tight: three at once, two in a month

@@ -51,9 +51,9 @@ def answered(body: object = ANSWER, status: int = 200) -> Reply:
 
 
 def problem(status: int, name: str, retry_after: str | None = None) -> Reply:
-    told = {"type": f"urn:kbfleet:problem:{name}", "title": "…", "status": status, "detail": "of a tenant, secret"}
+    reported = {"type": f"urn:kbfleet:problem:{name}", "title": "…", "status": status, "detail": "of a tenant, secret"}
     headers = {"Content-Type": "application/problem+json"} | ({"Retry-After": retry_after} if retry_after else {})
-    return Reply(status, json.dumps(told).encode(), headers)
+    return Reply(status, json.dumps(reported).encode(), headers)
 
 
 def client(server: ScriptedServer, waits: list[float] | None = None) -> Kbfleet:
@@ -154,8 +154,8 @@ def test_no_answer_is_a_problem_that_is_not_tried_again() -> None:
 
 
 def token(**claims: Any) -> str:
-    told = {"iss": ISSUER, "aud": AUDIENCE, "sub": "mina", "exp": time.time() + 60, "custom:tenant_id": "acme"}
-    return jwt.encode({name: value for name, value in (told | claims).items() if value is not None}, KEY, "RS256")
+    reported = {"iss": ISSUER, "aud": AUDIENCE, "sub": "mina", "exp": time.time() + 60, "custom:tenant_id": "acme"}
+    return jwt.encode({name: value for name, value in (reported | claims).items() if value is not None}, KEY, "RS256")
 
 
 class _Published:

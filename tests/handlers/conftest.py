@@ -77,7 +77,7 @@ Handler = Callable[[Event], Any]
 
 @dataclass
 class LambdaContext:
-    """What the runtime tells a function of itself."""
+    """What the runtime gives a function about itself."""
 
     function_name: str
     memory_limit_in_mb: int = 512

@@ -332,7 +332,7 @@ class TestRefusals:
         assert [breach.seen_in for breach in fleet.announcements.breaches] == [SeenIn.CREDENTIALS]
 
     @pytest.mark.parametrize("error", [NotReadyYet("The bus is down."), RuntimeError("no such bus")])
-    def test_an_answer_stays_refused_and_is_counted_when_nobody_can_be_told(
+    def test_an_answer_stays_refused_and_is_counted_when_nobody_can_be_reported(
         self,
         ask: Ask,
         fleet: Fleet,

@@ -30,7 +30,7 @@ def send(fleet: Fleet, handler: Callable[[str], Handler]) -> Send:
     return to
 
 
-def test_each_tenant_is_told_with_its_freshness_and_its_last_outcome(send: Send, fleet: Fleet) -> None:
+def test_each_tenant_is_reported_with_its_freshness_and_its_last_outcome(send: Send, fleet: Fleet) -> None:
     fleet.add(ACME)
     fleet.request(ACME)
     fleet.tick_until_idle()
@@ -66,7 +66,7 @@ def test_whatever_a_tenant_is_called_a_page_can_begin_behind_it(send: Send, tena
     assert send(next_token=tenant_id.encode().hex())[0] == 200
 
 
-def test_only_tenants_of_the_status_that_is_asked_for_are_told(send: Send, fleet: Fleet) -> None:
+def test_only_tenants_of_the_status_that_is_asked_for_are_reported(send: Send, fleet: Fleet) -> None:
     fleet.registry.create(tenant(ACME))
     fleet.registry.create(tenant(SAKURA, status=TenantStatus.SUSPENDED))
     _, body = send(status="SUSPENDED")

@@ -1,4 +1,4 @@
-"""What functions tell whoever watches the fleet: numbers, and log lines that say whose they are."""
+"""What functions show to whoever watches the fleet: numbers, and log lines that say whose they are."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ class TestTenants:
         queued = Sync(SAKURA, state=SyncState.QUEUED, requested_generation=1, pending_since=fleet.clock.now())
         fleet.ledger.save(queued)
         handler("ingestion/request_scheduled_syncs")(event("triggers/request_scheduled_syncs"))
-        told = written()
-        assert {name: told[name] for name in told if name.startswith("Tenants")} == {
+        reported = written()
+        assert {name: reported[name] for name in reported if name.startswith("Tenants")} == {
             "TenantsActive": 2,
             "TenantsFailed": 1,
             "TenantsQueued": 1,
@@ -115,8 +115,8 @@ class TestRequests:
         self, handler: Handlers, fleet: Fleet, written: Written
     ) -> None:
         handler("usage/record_usage")(event("triggers/record_usage"))
-        told = written()
-        assert (told["QuestionsAnswered"], told["UsageLinesRefused"]) == (3, 0)
+        reported = written()
+        assert (reported["QuestionsAnswered"], reported["UsageLinesRefused"]) == (3, 0)
 
 
 class TestLogLines:
@@ -140,6 +140,6 @@ class TestLogLines:
     ) -> None:
         handler("notifier/send_alert")(event(f"triggers/{sample}"))
         assert len(alerts.sent) == 1
-        recorded, told = logs.lines
-        assert (recorded["subject"], recorded["incident"]) == (subject, told["incident"])
+        recorded, reported = logs.lines
+        assert (recorded["subject"], recorded["incident"]) == (subject, reported["incident"])
         assert "s3://" not in logs.text

@@ -139,7 +139,7 @@ class TestTheWholeWay:
             assert run("mark_tenant_offboarded") == {"status": "OFFBOARDED"}
 
     @pytest.mark.parametrize("keep", [True, False])
-    def test_usage_is_kept_as_the_stack_is_told(
+    def test_usage_is_kept_as_the_stack_is_reported(
         self, run: Run, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, keep: bool
     ) -> None:
         monkeypatch.setenv("KEEP_USAGE", str(keep).lower())
@@ -158,16 +158,16 @@ class TestTheWholeWay:
         assert any("dead letters" in line["message"] and line["level"] == "WARNING" for line in logs.lines)
 
 
-def test_a_provisioning_that_waits_for_a_sync_is_told(run: Run, fleet: Fleet) -> None:
+def test_a_provisioning_that_waits_for_a_sync_is_reported(run: Run, fleet: Fleet) -> None:
     fleet.add(ACME)
     fleet.executions.begin(event("steps/reserve_tenant")["execution"])
     reservation = run("reserve_tenant", of="provisioning")
     run("run_first_sync", {**event("steps/run_first_sync"), "reservation": reservation}, of="provisioning")
     fleet.clock.set(datetime.fromisoformat(reservation["deadline"]) + timedelta(days=1))  # it died without a word
     run("fence_off_tenant")
-    (told,) = fleet.callbacks.answers
-    assert isinstance(told, FailedTask)
-    assert told.error == "TenantNotActive"
+    (reported,) = fleet.callbacks.answers
+    assert isinstance(reported, FailedTask)
+    assert reported.error == "TenantNotActive"
 
 
 @pytest.mark.usefixtures("acme")
@@ -191,12 +191,12 @@ class TestFailures:
         with pytest.raises(ErasureIncomplete, match="vector index acme"):
             run("verify_erasure")
 
-    def test_another_execution_is_told_that_the_tenant_is_busy(self, run: Run, fleet: Fleet) -> None:
+    def test_another_execution_learns_that_the_tenant_is_busy(self, run: Run, fleet: Fleet) -> None:
         run("fence_off_tenant")
         with pytest.raises(TenantBusy):
             run("fence_off_tenant", {**event("steps/fence_off_tenant"), "execution": f"{EXECUTION}-another"})
 
-    def test_a_tenant_that_is_gone_is_told(self, run: Run, fleet: Fleet) -> None:
+    def test_a_tenant_that_is_gone_is_reported(self, run: Run, fleet: Fleet) -> None:
         run("fence_off_tenant")
         for step in AFTER_THE_RETENTION_PERIOD:
             until_done(run, fleet, step)
@@ -261,7 +261,7 @@ class TestFailures:
 
 
 class TestContracts:
-    def test_an_unknown_tenant_is_told(self, run: Run) -> None:
+    def test_an_unknown_tenant_is_reported(self, run: Run) -> None:
         with pytest.raises(TenantNotFound):
             run("fence_off_tenant")
 

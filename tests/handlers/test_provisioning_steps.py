@@ -208,7 +208,7 @@ class TestErrors:
             run("ensure_bucket")
         assert raised.value is error
 
-    def test_a_busy_tenant_is_told_by_name(self, run: Callable[..., Any], fleet: Fleet) -> None:
+    def test_a_busy_tenant_is_reported_by_name(self, run: Callable[..., Any], fleet: Fleet) -> None:
         run("reserve_tenant")
         with pytest.raises(TenantBusy):
             run("reserve_tenant", {**event("steps/reserve_tenant"), "execution": f"{EXECUTION}-another"})
@@ -235,8 +235,8 @@ class TestLogs:
             run("ensure_bucket")
         with pytest.raises(AccessRefused):
             run("ensure_bucket")
-        told = [(line["level"], line.get("error"), line.get("reason")) for line in logs.lines[1:]]
-        assert told == [("WARNING", "NotReadyYet", "soon"), ("ERROR", "AccessRefused", "no Add it.")]
+        reported = [(line["level"], line.get("error"), line.get("reason")) for line in logs.lines[1:]]
+        assert reported == [("WARNING", "NotReadyYet", "soon"), ("ERROR", "AccessRefused", "no Add it.")]
 
     @pytest.mark.parametrize("step", STEPS)
     def test_one_execution_never_leaves_its_keys_to_the_next(

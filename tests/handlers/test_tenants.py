@@ -393,7 +393,7 @@ class TestGetTenant:
         _, body = send("get_tenant")
         assert (body["failure"]["step"], body["failure"]["reason"]) == ("Ensure Bucket", "Access denied.")
 
-    def test_an_unknown_tenant_is_not_found_and_the_command_is_told(self, send: Send) -> None:
+    def test_an_unknown_tenant_is_not_found_and_the_command_is_reported(self, send: Send) -> None:
         status, body = send("get_tenant")
         assert (status, body["code"]) == (404, "TenantNotFound")
 

@@ -207,15 +207,15 @@ class TestAnyBatch:
 
 
 def owner(message: str) -> str | None:
-    """Whose documents a message tells of, as far as the test has made it sensible."""
+    """Whose documents a message is about, as far as the test has made it sensible."""
     try:
-        told = json.loads(message)
+        reported = json.loads(message)
     except ValueError:
         return None
-    if not isinstance(told, dict) or told.get("source") != "aws.s3":
+    if not isinstance(reported, dict) or reported.get("source") != "aws.s3":
         return None
-    found = NAMES.tenant_of_bucket(told["detail"]["bucket"]["name"])
-    return "deleted in gone" if found == "gone" and told["detail-type"] == "Object Deleted" else found
+    found = NAMES.tenant_of_bucket(reported["detail"]["bucket"]["name"])
+    return "deleted in gone" if found == "gone" and reported["detail-type"] == "Object Deleted" else found
 
 
 class TestRequestScheduledSyncs:
@@ -243,7 +243,7 @@ class TestRequestScheduledSyncs:
 
 
 class TestStoppedExecution:
-    def test_the_tenant_is_marked_and_the_bus_told(self, handler: Handlers, fleet: Fleet) -> None:
+    def test_the_tenant_is_marked_and_the_bus_informed(self, handler: Handlers, fleet: Fleet) -> None:
         fleet.registry.create(
             tenant(
                 status=TenantStatus.PROVISIONING,
@@ -293,18 +293,18 @@ class TestStartProvisioning:
         [{"name": "Somebody Else"}, {"tier": "STANDARD"}, {"knowledge_store": "MANAGED"}, {"knowledge_store": "NONE"}],
         ids=lambda asked: next(iter(asked)),
     )
-    def test_a_tenant_that_there_is_is_converged_as_it_is_and_the_difference_told(
+    def test_a_tenant_that_there_is_is_converged_as_it_is_and_the_difference_reported(
         self, deliver: Callable[..., None], fleet: Fleet, logs: Logs, status: TenantStatus, asked: dict[str, str]
     ) -> None:
         fleet.registry.create(tenant(name="Acme Outdoor", status=status, tier=Tier.PREMIUM))
         deliver(**asked)
         name = f"acme-{event('triggers/onboarding_requested')['id']}"
         assert fleet.executions.requests == {name: {"tenant_id": "acme"}}
-        (told,) = [line for line in logs.lines if line["level"] == "WARNING"]
-        assert (told["tenant_id"], told["asked_otherwise"]) == ("acme", list(asked))
+        (reported,) = [line for line in logs.lines if line["level"] == "WARNING"]
+        assert (reported["tenant_id"], reported["asked_otherwise"]) == ("acme", list(asked))
         assert next(iter(asked.values())) not in logs.text
 
-    def test_nothing_is_told_of_one_that_is_as_it_is_asked_for(
+    def test_nothing_is_reported_one_that_is_as_it_is_asked_for(
         self, deliver: Callable[..., None], fleet: Fleet, logs: Logs
     ) -> None:
         fleet.registry.create(tenant(name="Acme Outdoor"))
@@ -404,7 +404,7 @@ class TestStartProvisioning:
 
 
 class TestDocumentsThatFail:
-    def test_an_ended_job_is_collected_and_the_bus_told(self, handler: Handlers, fleet: Fleet, logs: Logs) -> None:
+    def test_an_ended_job_is_collected_and_the_bus_informed(self, handler: Handlers, fleet: Fleet, logs: Logs) -> None:
         fleet.add(ACME)
         ended = event("triggers/collect_failures")
         uris = [uri_of("営業会議 議事録, 第2版.pdf"), uri_of("scan.pdf")]
@@ -478,7 +478,7 @@ class TestSendAlert:
             ("alarm", "alarm_over"),
         ],
     )
-    def test_the_end_of_what_was_told_is_told_too(
+    def test_the_end_of_what_was_reported_is_reported_too(
         self, handler: Handlers, alerts: RecordingAlertChannel, failure: str, end: str
     ) -> None:
         for sample in (failure, end):
@@ -489,9 +489,11 @@ class TestSendAlert:
         self, handler: Handlers, alerts: RecordingAlertChannel
     ) -> None:
         superseded = event("triggers/send_alert_execution_succeeded")
-        told = json.loads(superseded["Records"][0]["body"].replace("provision-tenant", "offboard-tenant"))
-        told["detail"]["output"] = json.dumps({"tenant_id": "acme", "failure": {"Error": "LeaseLost", "Cause": "{}"}})
-        superseded["Records"][0]["body"] = json.dumps(told)
+        reported = json.loads(superseded["Records"][0]["body"].replace("provision-tenant", "offboard-tenant"))
+        reported["detail"]["output"] = json.dumps(
+            {"tenant_id": "acme", "failure": {"Error": "LeaseLost", "Cause": "{}"}}
+        )
+        superseded["Records"][0]["body"] = json.dumps(reported)
         for batch in (event("triggers/send_alert_ingestion_failed"), superseded):
             assert handler("notifier/send_alert")(batch) == {"batchItemFailures": []}
         assert [sent.severity for sent in alerts.sent] == [Severity.BROKEN]

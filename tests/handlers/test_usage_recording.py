@@ -109,7 +109,7 @@ class TestRecordUsage:
             ' "citations": 1, "guarded": false}',
         ],
     )
-    def test_a_line_that_cannot_be_read_is_kept_and_told_and_the_others_are_counted(
+    def test_a_line_that_cannot_be_read_is_kept_and_reported_and_the_others_are_counted(
         self, count: Count, fleet: Fleet, logs: Logs, capsys: pytest.CaptureFixture[str], malformed: str
     ) -> None:
         batch = opened(event("triggers/record_usage"))

@@ -43,7 +43,7 @@ def test_a_document_that_is_found_has_passed_every_hop(send: Send, fleet: Fleet)
     assert {hop["verdict"] for hop in body["hops"]} == {"PASSED"}
 
 
-def test_one_that_is_not_is_told_where_and_what_to_do(send: Send, fleet: Fleet) -> None:
+def test_one_that_is_not_learns_where_and_what_to_do(send: Send, fleet: Fleet) -> None:
     fleet.add(ACME)
     status, body = send()
     assert (status, body["stuck_at"]) == (200, "OBJECT")

@@ -29,11 +29,11 @@ def test_a_small_scale_is_measured_in_seconds() -> None:
 
 
 @pytest.mark.parametrize(("value", "code"), [(1.9, 0), (2.1, 1)])
-def test_a_missed_target_is_told_by_the_exit_code(monkeypatch: pytest.MonkeyPatch, value: float, code: int) -> None:
+def test_a_missed_target_is_reported_by_the_exit_code(monkeypatch: pytest.MonkeyPatch, value: float, code: int) -> None:
     monkeypatch.setattr(emulator, "measure", lambda _: iter([Measurement("start", value, "s", 2)]))
-    told = CliRunner().invoke(app, ["emulator"])
-    assert told.exit_code == code
-    assert ("FAIL" if code else "PASS") in told.output
+    reported = CliRunner().invoke(app, ["emulator"])
+    assert reported.exit_code == code
+    assert ("FAIL" if code else "PASS") in reported.output
 
 
 def test_the_table_tells_the_machine() -> None:

@@ -99,7 +99,7 @@ def _tried(prove: Proof) -> Row:
     """One that cannot even be tried has failed, and keeps no other from being tried."""
     try:
         return prove()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told in the table
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is shown in the table
         row = Row(getattr(prove, "func", prove).__module__)
         row.add(f"{type(error).__name__}: {error}"[:2_000])
         return row

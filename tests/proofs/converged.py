@@ -68,7 +68,7 @@ def _departures(fleet: VirtualFleet, tenant_id: TenantId, store: str) -> Iterato
     if tenant.lease is not None:
         yield f"the lease is held by {tenant.lease.holder}"
     if tenant.failure is not None:
-        yield f"the record still tells of a failure: {tenant.failure.reason}"
+        yield f"the record still names a failure: {tenant.failure.reason}"
     if tenant.bucket_name != fleet.names.bucket(tenant_id):
         yield f"the record names bucket {tenant.bucket_name}"
     yield from _bucket_departures(fleet, tenant_id)
@@ -86,7 +86,7 @@ def _departures(fleet: VirtualFleet, tenant_id: TenantId, store: str) -> Iterato
 def _bucket_departures(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
     s3, name = fleet.client("s3"), fleet.names.bucket(tenant_id)
     if name not in buckets(fleet):
-        return  # told already
+        return  # reported already
     tags = fleet.names.tags(tenant_id)
     looks: Mapping[str, tuple[Callable[[], Any], Any]] = {
         "versioning": (lambda: s3.get_bucket_versioning(Bucket=name).get("Status"), "Enabled"),

@@ -32,7 +32,7 @@ class Crash(StrEnum):
     FUNCTION_AFTER = "the function dies after its effect"
     EXECUTION_BEFORE = "the whole execution stops before it"
     EXECUTION_AFTER = "the whole execution stops after its effect"
-    EXECUTION_SILENTLY = "the whole execution stops after its effect, and nobody is told"
+    EXECUTION_SILENTLY = "the whole execution stops after its effect, and nobody is notified"
     OUTLIVED = "the execution stops and that is recorded, then its function goes on with it"
     OVERTAKEN = "the execution stops, and its function goes on with it in the midst of the next run"
 

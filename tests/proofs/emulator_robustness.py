@@ -18,7 +18,7 @@ def prove() -> Row:
     """Runs the suite with that many requests, in a process of its own."""
     row = Row("the Bedrock emulator answers whatever it is asked as a service does")
     command = [sys.executable, "-m", "pytest", "-s", "-q", _SUITE]
-    told = f"BEDROCK_EMULATOR_REQUESTS={REQUESTS} pytest -s {_SUITE}"
+    reported = f"BEDROCK_EMULATOR_REQUESTS={REQUESTS} pytest -s {_SUITE}"
     ran = subprocess.run(  # noqa: S603 - our own interpreter and our own suite
         command,
         cwd=REPOSITORY,
@@ -27,7 +27,7 @@ def prove() -> Row:
         text=True,
         check=False,
     )
-    row.add(None if ran.returncode == 0 else f"{told}: {ran.stdout[-2_000:]}{ran.stderr[-500:]}")
+    row.add(None if ran.returncode == 0 else f"{reported}: {ran.stdout[-2_000:]}{ran.stderr[-500:]}")
     counted = re.search(r"([\d,]+) requests", ran.stdout)
     row.findings.append(counted[0] if counted else f"{REQUESTS:,} requests wanted")
     return row

@@ -1,7 +1,7 @@
 """What tenants write stays words: names, keys, metadata, reasons and events that try to be something else.
 
 Every key goes the whole way, through the real functions in virtual time: its document fails in a job, is listed, is
-tried again, and is told of in Slack, by mail and on a terminal; and it is looked for in logs. Other words come in by
+tried again, and is reported in Slack, by mail and on a terminal; and it is looked for in logs. Other words come in by
 every other way that there is.
 """
 
@@ -76,7 +76,7 @@ def _acceptable(hostile: HostileDocuments) -> st.SearchStrategy[str]:
 
 def _try_keys(row: Row, hostile: HostileDocuments, keys: Sequence[str], logs: io.StringIO) -> None:
     before = logs.tell()
-    told = hostile.fail(keys)
+    reported = hostile.fail(keys)
     uris = {f"s3://{hostile.bucket}/{key}": key for key in keys}
     listed = {document["uri"]: document for document in hostile.listed()}
     retry = hostile.retried()
@@ -86,7 +86,7 @@ def _try_keys(row: Row, hostile: HostileDocuments, keys: Sequence[str], logs: io
         *(f"another's document is in the knowledge base: {uri!r}" for uri in hostile.foreign()),
         *(f"listed, and not there: {uri!r}" for uri in (listed.keys() | still) - uris.keys()),
         *([f"the retry stopped: {retry['stopped']}"] if retry["stopped"] else []),
-        *_shown_badly(told, list(listed.values())),
+        *_shown_badly(reported, list(listed.values())),
     ]
     row.failures += shared
     for uri, key in uris.items():
@@ -110,7 +110,7 @@ def _shown_badly(event: dict[str, Any], documents: list[dict[str, Any]]) -> Iter
 
 def _problems_of(alert: Alert | None) -> Iterator[str]:
     if alert is None:
-        yield "nobody is told"
+        yield "nobody is notified"
         return
     payload = {"text": summary(alert), "blocks": [block.to_dict() for block in blocks(alert)]}
     try:

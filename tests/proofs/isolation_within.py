@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import kbfleet.bootstrap
 from kbfleet.domain.incident import Concern
 from tests.proofs.proof import Row, try_each
-from tests.support.breaches import add_in_console, ask, exchange, foreign, point, reconcile, tell
+from tests.support.breaches import add_in_console, ask, exchange, foreign, notify, point, reconcile
 from tests.support.hostile_documents import ATTACKER, CANARY, SECRET, VICTIM, HostileDocuments
 from tests.support.hostile_words import hostile_keys
 from tests.support.http_server import Reply, serving
@@ -145,7 +145,7 @@ def _by_event(hostile: HostileDocuments, forged: dict[str, Any]) -> str | None:
 def _by_breach(
     hostile: HostileDocuments, what: str, breach: Callable[[HostileDocuments], None], number: int
 ) -> str | None:
-    """Nothing is shown; people are told once, and that it is over once it was put right and looked at."""
+    """Nothing is shown; people are notified once, and that it is over once it was put right and looked at."""
     fleet, lives = hostile.fleet, hostile.lives
     breach(hostile)
     fleet.timeline.run_for(_REMEMBERED)
@@ -153,9 +153,9 @@ def _by_breach(
         answer = ask(lives, QUESTION, ATTACKER)
         if answer["status"] != 403 or CANARY in json.dumps(answer):
             return f"{what}, {number}: {answer}"
-    tell(fleet)
+    notify(fleet)
     found = foreign(reconcile(lives, ATTACKER))
-    tell(fleet)
+    notify(fleet)
     if not found or _open_incidents() != 1:
         return f"{what}, {number}: found {found}, {_open_incidents()} incidents"
     for tenant_id in (ATTACKER, VICTIM):
@@ -165,7 +165,7 @@ def _by_breach(
         left = foreign(reconcile(lives, tenant_id))
         if left:
             return f"{what}, {number}: {left} is left"
-    tell(fleet)
+    notify(fleet)
     if _open_incidents():
         return f"{what}, {number}: not over"
     return _reached(hostile)

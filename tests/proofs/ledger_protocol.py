@@ -26,7 +26,7 @@ def prove() -> Row:
     )
     try:
         run_state_machine_as_test(machine, settings=chosen)
-    except Exception as failure:  # noqa: BLE001 - whatever is wrong is what the row has to tell
+    except Exception as failure:  # noqa: BLE001 - whatever is wrong is what the row has to show
         row.add(f"{type(failure).__name__}: {failure}. Repeat by tests.proofs.ledger_protocol.prove()")
     row.runs = HISTORIES
     row.findings.append(f"of {STEPS} steps each")

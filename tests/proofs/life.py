@@ -303,14 +303,14 @@ class FleetLife(RuleBasedStateMachine):
                 yield from remains(self.fleet, tenant.tenant_id)
 
     def _every_change_was_published(self) -> None:
-        told = {
+        reported = {
             event["Detail"]["identity"] for event in self.fleet.events if event["DetailType"] == "Tenant State Change"
         }
         for tenant_id in TENANTS:
             changes = [(one.status, one.status_since) for one in self.fleet.stored if one.tenant_id == tenant_id]
             for status, since in dict.fromkeys(changes):
                 identity = f"{tenant_id}/{status}/{datetime.fromisoformat(since).isoformat()}"
-                assert identity in told, f"{identity} was not published"
+                assert identity in reported, f"{identity} was not published"
 
     # --- what the rules stand on ---
 

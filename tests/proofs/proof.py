@@ -71,7 +71,7 @@ def try_each(drawn: st.SearchStrategy[Item], number: int, attempt: Callable[[Ite
         max_examples=number,
         database=None,
         deadline=None,
-        phases=[Phase.generate],  # a failure is told as it is
+        phases=[Phase.generate],  # a failure is shown as it is
         suppress_health_check=list(HealthCheck),
     )
     @given(drawn)

@@ -71,9 +71,9 @@ def knowledge_base_fails(store: str) -> list[str]:
             wrong.append(f"the record is {tenant}")
         elif tenant.failure is None or "out of reach" not in tenant.failure.reason:
             wrong.append(f"the record gives as the reason {tenant.failure}")
-        told = [event for event in fleet.events if event["DetailType"] == "Provisioning Failed"]
-        if [event["Detail"]["tenant_id"] for event in told] != ["acme"]:
-            wrong.append(f"published was {told}")
+        reported = [event for event in fleet.events if event["DetailType"] == "Provisioning Failed"]
+        if [event["Detail"]["tenant_id"] for event in reported] != ["acme"]:
+            wrong.append(f"published was {reported}")
         for summary in knowledge_bases(fleet):
             fleet.client("bedrock-agent").delete_knowledge_base(knowledgeBaseId=summary["knowledgeBaseId"])
         fleet.timeline.run_for(60)

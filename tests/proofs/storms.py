@@ -40,7 +40,7 @@ def rivals(store: str, seed: int) -> str | None:
             wrong += departures(fleet, {"acme": store})
         except (Unfinished, StrandDied) as error:
             wrong.append(f"{error}: {error.__cause__!r}")
-    return _told("rivals", store, seed, wrong)
+    return _reported("rivals", store, seed, wrong)
 
 
 def crowd(store: str, seed: int, *, tenants: int = TENANTS) -> tuple[str | None, float]:
@@ -69,10 +69,10 @@ def crowd(store: str, seed: int, *, tenants: int = TENANTS) -> tuple[str | None,
             wrong += departures(fleet, wanted)
         except (Unfinished, StrandDied) as error:
             wrong.append(f"{error}: {error.__cause__!r}")
-    return _told("crowd", store, seed, wrong), took
+    return _reported("crowd", store, seed, wrong), took
 
 
-def _told(storm: str, store: str, seed: int, wrong: list[str]) -> str | None:
+def _reported(storm: str, store: str, seed: int, wrong: list[str]) -> str | None:
     return f"tests.proofs.storms.{storm}({store!r}, {seed}): {'; '.join(wrong)}" if wrong else None
 
 

@@ -35,10 +35,10 @@ def test_documents_names_are_listed_as_they_are_and_bring_nobody_elses_in(hostil
         f"one.exe, s3://{hostile.bucket}/two.exe",
         "two.exe",
     ]
-    told = hostile.fail(keys)
+    reported = hostile.fail(keys)
     expected = {f"s3://{hostile.bucket}/{key}" for key in keys}
     assert {document["uri"] for document in hostile.listed()} == expected
-    assert {document["uri"] for document in told["Detail"]["documents"]} == expected
+    assert {document["uri"] for document in reported["Detail"]["documents"]} == expected
     for document in hostile.listed():
         assert re.fullmatch(
             r"Encountered error: Ignored \d+ files? as (no text content found|their file format was not supported)",

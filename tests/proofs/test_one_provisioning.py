@@ -42,9 +42,9 @@ def test_what_is_wrong_is_noticed() -> None:
             Bucket="kbfleet-stray", CreateBucketConfiguration={"LocationConstraint": REGION}
         )
         fleet.client("bedrock-agent").delete_knowledge_base(knowledgeBaseId=tenant.knowledge_base_id)
-        told = " ".join(departures(fleet, {"acme": STORES[0]}))
+        reported = " ".join(departures(fleet, {"acme": STORES[0]}))
         for word in ("buckets should be", "bucket's policy", "knowledge bases should be"):
-            assert word in told
+            assert word in reported
 
 
 def test_an_execution_whose_waiter_is_lost_asks_again_within_an_hour() -> None:

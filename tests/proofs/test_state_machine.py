@@ -222,7 +222,7 @@ def _finished(client: Any, arn: str) -> Seen:
 
 
 def without_run(value: Any) -> Any:
-    """Moto's executions are told apart by a member of their input; causes are worded by each engine."""
+    """Moto's executions are distinguished by a member of their input; causes are worded by each engine."""
     if not isinstance(value, dict):
         return value
     return {name: without_run(part) for name, part in value.items() if name not in {"run", "Cause", "token"}}

@@ -134,18 +134,18 @@ def stopped_while_waiting(fleet: VirtualFleet) -> None:
     assert execution.status == "ABORTED"
 
 
-def failures_told(fleet: VirtualFleet) -> list[str]:
+def failures_reported(fleet: VirtualFleet) -> list[str]:
     return [event["Detail"]["tenant_id"] for event in fleet.events if event["DetailType"] == "Provisioning Failed"]
 
 
-def test_a_stopped_execution_is_told_to_the_function_that_records_it() -> None:
+def test_a_stopped_execution_is_reported_to_the_function_that_records_it() -> None:
     with virtual_fleet() as fleet:
         stopped_while_waiting(fleet)
         tenant = fleet.tenant("acme")
         assert tenant is not None
         assert tenant.failure is not None
         assert (tenant.status, tenant.failure.error, tenant.lease) == ("FAILED", "ABORTED", None)
-        assert failures_told(fleet) == ["acme"]
+        assert failures_reported(fleet) == ["acme"]
 
 
 def test_the_recording_of_a_stopped_execution_is_repeated_when_its_function_dies() -> None:
@@ -153,9 +153,9 @@ def test_the_recording_of_a_stopped_execution_is_repeated_when_its_function_dies
         recorder = "RecordStoppedExecutionFunction"
         with fleet.disturbed(kill_first("PutEvents", Moment.BEFORE, function=recorder)):
             stopped_while_waiting(fleet)
-            assert failures_told(fleet) == []
+            assert failures_reported(fleet) == []
             fleet.timeline.run_for(60)
-        assert failures_told(fleet) == ["acme"]
+        assert failures_reported(fleet) == ["acme"]
         assert fleet.lost_events == []
 
 

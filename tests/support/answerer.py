@@ -1,4 +1,4 @@
-"""An answerer that follows a script, and what it and the real ones are told."""
+"""An answerer that follows a script, and what it and the real ones are given."""
 
 from __future__ import annotations
 

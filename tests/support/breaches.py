@@ -1,4 +1,4 @@
-"""What should not be within a tenant's reach, put there; and how that is asked for, found and told."""
+"""What should not be within a tenant's reach, put there; and how that is asked for, found and reported."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def foreign(report: dict[str, Any]) -> list[str]:
     return [found["name"] for found in report["findings"] if found["disagreement"] == "FOREIGN"]
 
 
-def tell(fleet: VirtualFleet) -> None:
+def notify(fleet: VirtualFleet) -> None:
     """The bus delivers all that was published about isolation to the notifier, as often as before and once more."""
-    told = [event for event in fleet.events if event["DetailType"].startswith("Isolation ")]
-    bodies = [json.dumps({"detail-type": event["DetailType"], "detail": event["Detail"]}) for event in told]
+    reported = [event for event in fleet.events if event["DetailType"].startswith("Isolation ")]
+    bodies = [json.dumps({"detail-type": event["DetailType"], "detail": event["Detail"]}) for event in reported]
     for first in range(0, len(bodies), 10):
         assert not fleet.invoke("SendAlertFunction", sqs_batch(bodies[first : first + 10]))["batchItemFailures"]
 

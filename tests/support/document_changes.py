@@ -1,4 +1,4 @@
-"""What S3 tells of changes in tenants' buckets, and the batches in which a function gets it from its queue."""
+"""S3's events about changes in tenants' buckets, and the batches in which a function gets it from its queue."""
 
 from __future__ import annotations
 

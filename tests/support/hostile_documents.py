@@ -40,9 +40,9 @@ class HostileDocuments:
             documents.put_object(Bucket=self.bucket, Key=key, Body=b"")
         self.lives.sync(ATTACKER)
         self.lives.collect(ATTACKER)
-        (*_, told) = (event for event in self.fleet.events if event["DetailType"] == "Document Failures Collected")
-        assert told["Detail"]["tenant_id"] == ATTACKER
-        return told
+        (*_, reported) = (event for event in self.fleet.events if event["DetailType"] == "Document Failures Collected")
+        assert reported["Detail"]["tenant_id"] == ATTACKER
+        return reported
 
     def remove(self, keys: Collection[str]) -> None:
         documents = self.lives.documents(ATTACKER)

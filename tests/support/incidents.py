@@ -1,4 +1,4 @@
-"""Incidents in memory, and channels that tell nobody."""
+"""Incidents in memory, and channels that reach nobody."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from kbfleet.ports import Glance, JobPage, Recorded
 
 
 class InMemoryTenantRegistry:
-    """`kbfleet.ports.TenantRegistry`. `writes` counts what was stored, so that a test can tell a run that changed
+    """`kbfleet.ports.TenantRegistry`. `writes` counts what was stored, so that a test can recognize a run that changed
     nothing."""
 
     def __init__(self, *tenants: Tenant) -> None:

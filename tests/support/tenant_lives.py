@@ -313,7 +313,7 @@ class Lives:
         self.sync(tenant_id)
 
     def collect(self, tenant_id: str, **changes: Any) -> None:
-        """The bus tells of the tenant's last job."""
+        """The bus reports the tenant's last job."""
         published = [event for event in self.fleet.events if event["Detail"].get("tenant_id") == tenant_id]
         (*_, ended) = (event for event in published if event["Detail"].get("ingestion_job_id"))
         event = {"detail-type": ended["DetailType"], "detail": ended["Detail"] | changes}

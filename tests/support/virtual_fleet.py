@@ -429,7 +429,7 @@ def _queue(
 
 
 def _reporters(deployment: Deployment) -> dict[str, list[str]]:
-    """The functions that EventBridge tells of an execution that was stopped, by state machine."""
+    """The functions that EventBridge calls about an execution that was stopped, by state machine."""
     found: dict[str, list[str]] = {}
     for function in deployment.made("AWS::Serverless::Function"):
         events = deployment.property(function, "Events") if deployment.has(function, "Events") else {}
@@ -488,7 +488,7 @@ def _make_resources(fleet: VirtualFleet) -> None:
 
 
 def _make_collections(fleet: VirtualFleet) -> dict[str, str]:
-    """Collections are told by an id of their own. Returns: their ARNs, by logical id."""
+    """Collections have an id of their own. Returns: their ARNs, by logical id."""
     client, deployment = fleet.client("opensearchserverless"), fleet.deployment
     for kind, create in (("Security", client.create_security_policy), ("Access", client.create_access_policy)):
         for policy in deployment.made(f"AWS::OpenSearchServerless::{kind}Policy"):

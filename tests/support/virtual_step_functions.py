@@ -36,7 +36,7 @@ class VirtualStepFunctions:
 
     Args:
         machines: by ARN.
-        stopped: is told of each execution that ends as TIMED_OUT or ABORTED.
+        stopped: is called about each execution that ends as TIMED_OUT or ABORTED.
         seed: for the jitter of retries.
     """
 

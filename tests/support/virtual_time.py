@@ -135,7 +135,7 @@ class Strand:
 
     @property
     def wait(self) -> int:
-        """Numbers its waits, so that a wake-up meant for an earlier one can be told."""
+        """Numbers its waits, so that a wake-up meant for an earlier one can be recognized."""
         return self._wait
 
     def join(self) -> bool:

@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 class CopyDied(AssertionError):
-    """The work in a copy ended by an error, whose trace this tells, or did not end."""
+    """The work in a copy ended by an error, whose trace this shows, or did not end."""
 
 
 def in_copy(fleet: VirtualFleet, work: Callable[[VirtualFleet], Result], *, within: float) -> Result:
@@ -45,12 +45,12 @@ def in_copy(fleet: VirtualFleet, work: Callable[[VirtualFleet], Result], *, with
             if not select.select([pipe], [], [], within)[0]:
                 os.kill(process, signal.SIGKILL)
                 raise CopyDied(f"not ended after {within:g} real seconds")
-            told = pipe.read()
+            reported = pipe.read()
     finally:
         _, status = os.waitpid(process, 0)
-    if not told:
+    if not reported:
         raise CopyDied(f"the copy ended without a word: {status}")
-    result, trace = pickle.loads(told)  # noqa: S301 - written by our own fork
+    result, trace = pickle.loads(reported)  # noqa: S301 - written by our own fork
     if trace:
         raise CopyDied(trace)
     answered: Result = result
@@ -65,11 +65,11 @@ def _be_the_copy(fleet: VirtualFleet, work: Callable[[VirtualFleet], Result], wr
     try:
         try:
             fleet.wake()
-            told = pickle.dumps((work(fleet), ""))
-        except BaseException:  # noqa: BLE001 - told to the original, which raises
-            told = pickle.dumps((None, traceback.format_exc()))
+            reported = pickle.dumps((work(fleet), ""))
+        except BaseException:  # noqa: BLE001 - reported to the original, which raises
+            reported = pickle.dumps((None, traceback.format_exc()))
         with os.fdopen(writing, "wb") as pipe:
-            pipe.write(told)
+            pipe.write(reported)
         status = 0
     finally:
         os._exit(status)

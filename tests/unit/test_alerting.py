@@ -99,7 +99,7 @@ class TestDocuments:
         assert dict(unexplained.facts)["Left out"] == "none that could be named; there may be more"
         assert unexplained.reasons == tuple(Reason(reason.whole) for reason in DEGRADED.failure_reasons)
 
-    def test_a_job_that_failed_as_a_whole_is_told_by_itself(self) -> None:
+    def test_a_job_that_failed_as_a_whole_is_reported_by_itself(self) -> None:
         assert document_alert(FailureReport(FAILED, new=2), DEPLOYMENT) is None
 
 
@@ -172,8 +172,8 @@ class TestSlackMessages:
         assert commands_in_slack({"blocks": message}) == ["kbfleet sync start acme"]
 
     def test_ten_documents_are_named_and_the_others_counted(self) -> None:
-        told = tuple(ReportedDocument(f"s3://bucket/{number}.pdf", "no text", News.NEW) for number in range(25))
-        text = json.dumps(rendered(left_out(FailureReport(DEGRADED, new=25, documents=told))))
+        reported = tuple(ReportedDocument(f"s3://bucket/{number}.pdf", "no text", News.NEW) for number in range(25))
+        text = json.dumps(rendered(left_out(FailureReport(DEGRADED, new=25, documents=reported))))
         assert "9.pdf" in text
         assert "10.pdf" not in text
         assert "and 15 more" in text

@@ -132,7 +132,7 @@ class TestAsking:
             (tenant(knowledge_base_id=None), TenantNotActive),
         ],
     )
-    def test_a_tenant_that_is_not_active_cannot_ask_and_is_told_why(
+    def test_a_tenant_that_is_not_active_cannot_ask_and_learns_why(
         self, inactive: Tenant, error: type[TenantNotActive]
     ) -> None:
         answerer = ScriptedAnswerer({})

@@ -305,7 +305,7 @@ def test_what_cannot_be_valid_is_refused_before_anything_is_called(run: Run, arg
 
 
 class TestOffboardingWithoutWaiting:
-    def told(self, scripted: Scripted, run: Run, requested_at: datetime, retention: timedelta) -> str:
+    def reported(self, scripted: Scripted, run: Run, requested_at: datetime, retention: timedelta) -> str:
         plan = Offboarding(requested_at, requested_at + retention, TenantStatus.ACTIVE)
         leaving = tenant(sync()).model_copy(update={"status": TenantStatus.OFFBOARDING, "offboarding": plan})
         running = ExecutionBody(execution="run", status="RUNNING", step="Wait For Retention Period")
@@ -315,13 +315,13 @@ class TestOffboardingWithoutWaiting:
         return str(result.stdout)
 
     def test_until_the_retention_period_ends_it_can_be_taken_back(self, scripted: Scripted, run: Run) -> None:
-        told = self.told(scripted, run, datetime.now(UTC), timedelta(days=30))
-        assert "until then, `kbfleet tenant resume acme` takes it back" in told
+        reported = self.reported(scripted, run, datetime.now(UTC), timedelta(days=30))
+        assert "until then, `kbfleet tenant resume acme` takes it back" in reported
 
     @pytest.mark.parametrize("clock_behind", [timedelta(), timedelta(minutes=5)])
     def test_without_one_it_cannot(self, scripted: Scripted, run: Run, clock_behind: timedelta) -> None:
-        told = self.told(scripted, run, datetime.now(UTC) + clock_behind, timedelta())
-        assert told == "Tenant acme is out of service. It is being deleted now and cannot be taken back.\n"
+        reported = self.reported(scripted, run, datetime.now(UTC) + clock_behind, timedelta())
+        assert reported == "Tenant acme is out of service. It is being deleted now and cannot be taken back.\n"
 
 
 @pytest.mark.parametrize(
@@ -351,8 +351,8 @@ def test_a_reconciliation_says_what_is_not_a_tenants_own_and_whom_it_has_not_loo
 
 
 def test_a_tenant_says_what_is_not_its_own(scripted: Scripted, run: Run) -> None:
-    told = tenant(sync()).model_copy(update={"foreign": ("data source DS00000009",), "breached_since": NOW})
-    scripted(tenant=[told, tenant(sync())])
+    reported = tenant(sync()).model_copy(update={"foreign": ("data source DS00000009",), "breached_since": NOW})
+    scripted(tenant=[reported, tenant(sync())])
     shown = run("tenant", "show", "acme").stdout
     assert "BREACHED since" in shown
     assert "data source DS00000009" in shown
@@ -509,7 +509,7 @@ class TestJobs:
         body = JobBody(job=JobStateChangeDetail.from_domain(job), left_out=(left_out,), left_out_total=512)
         scripted(job=[body])
         shown = run("jobs", "show", "acme", "JOB0000009").stdout
-        for told in (
+        for reported in (
             "acme · JOB0000009",
             "DEGRADED",
             "7",
@@ -520,7 +520,7 @@ class TestJobs:
             "too large",
             "1 of 512; `kbfleet documents acme` shows all.",
         ):
-            assert told in shown
+            assert reported in shown
 
     def test_a_start_that_was_refused_is_no_running_job(self, scripted: Scripted, run: Run) -> None:
         refused = job_state_change(ingestion_job_id=None, started_at=None, generation=4, outcome=Outcome.FAILED)
@@ -530,7 +530,7 @@ class TestJobs:
         assert "refused to start it" in shown
         assert "never" in shown
 
-    def test_a_tenant_without_jobs_is_told_so(self, scripted: Scripted, run: Run) -> None:
+    def test_a_tenant_without_jobs_learns_so(self, scripted: Scripted, run: Run) -> None:
         scripted(jobs=[JobsBody(jobs=(), next_token=None)])
         assert "no ingestion jobs yet" in run("jobs", "list", "acme").stdout
 
@@ -557,20 +557,20 @@ def test_usage_is_a_table_with_a_total(scripted: Scripted, run: Run) -> None:
     assert "2026-03-01 to 2026-03-14" in ran.stdout
     for line, name in ((day, "2026-03-09"), (total, "Total")):
         assert line.split() == [name, "1,234", "4,936", "2,468", "987,654", "12,345", "3"]
-    assert "did not tell" not in ran.stdout
+    assert "did not name" not in ran.stdout
 
 
-def test_tokens_that_nobody_knows_are_told(scripted: Scripted, run: Run) -> None:
+def test_tokens_that_nobody_knows_are_reported(scripted: Scripted, run: Run) -> None:
     scripted(usage=[usage(unknown=7)])
-    assert "For 7 questions the service did not tell the tokens." in run("usage", "acme").stdout
+    assert "For 7 questions the service did not name the tokens." in run("usage", "acme").stdout
 
 
-def test_where_no_question_told_its_tokens_there_is_no_number(scripted: Scripted, run: Run) -> None:
-    untold = {"questions": 9, "questions_without_tokens": 9, "input_tokens": 0, "output_tokens": 0}
+def test_where_no_question_reported_its_tokens_there_is_no_number(scripted: Scripted, run: Run) -> None:
+    unreported = {"questions": 9, "questions_without_tokens": 9, "input_tokens": 0, "output_tokens": 0}
     body = usage()
-    unused = body.days[0].model_copy(update={**untold, "questions": 0, "questions_without_tokens": 0})
-    days = (body.days[0].model_copy(update=untold), unused)
-    scripted(usage=[body.model_copy(update={"days": days, "total": body.total.model_copy(update=untold)})])
+    unused = body.days[0].model_copy(update={**unreported, "questions": 0, "questions_without_tokens": 0})
+    days = (body.days[0].model_copy(update=unreported), unused)
+    scripted(usage=[body.model_copy(update={"days": days, "total": body.total.model_copy(update=unreported)})])
     lines = [line.split() for line in run("usage", "acme").stdout.splitlines() if line.strip()]
     rows = [line[4:6] for line in lines if line[0] in {"2026-03-09", "Total"}]
     assert rows == [["—", "—"], ["0", "0"], ["—", "—"]]
@@ -642,7 +642,7 @@ class TestUpload:
             (("--metadata", "=sales"), "metadata"),
         ],
     )
-    def test_what_cannot_be_uploaded_is_told_before_anybody_is_asked(
+    def test_what_cannot_be_uploaded_is_reported_before_anybody_is_asked(
         self, run: Run, scripted: Scripted, file: Path, arguments: tuple[str, ...], named: str
     ) -> None:
         scripted()
@@ -654,13 +654,13 @@ class TestUpload:
         assert run("upload", "acme", str(tmp_path / "nothing.md")).exit_code == 2
 
     @pytest.mark.parametrize(
-        ("body", "told"),
+        ("body", "reported"),
         [
             (b"<Error><Code>EntityTooLarge</Code><Message>Too large.</Message></Error>", "EntityTooLarge: Too large."),
             (b"<html>", "no reason"),
         ],
     )
-    def test_what_s3_refuses_is_told_with_its_reason(self, body: bytes, told: str) -> None:
+    def test_what_s3_refuses_is_reported_with_its_reason(self, body: bytes, reported: str) -> None:
         api = FleetApi("https://api.example.com/v1", None)  # type: ignore[arg-type]  # nothing is signed
-        with serving(Reply(400, body)) as s3, pytest.raises(Refused, match=told):
+        with serving(Reply(400, body)) as s3, pytest.raises(Refused, match=reported):
             api.upload(self.FORM.model_copy(update={"url": s3.url}), b"# Rules")

@@ -200,10 +200,10 @@ def test_the_command_asks_nobody_and_says_what_it_took(monkeypatch: pytest.Monke
 def test_the_command_prints_json_for_programs() -> None:
     code, printed = run("--json", "--tenants", "3", "--price", "ocu_hour=0.334")
     assert code == 0
-    told: Mapping[str, object] = json.loads(printed)
-    assert told["workload"] == Workload(tenants=3).model_dump()
-    assert told["prices"]["ocu_hour"]["grade"] == "GIVEN"  # type: ignore[index] # JSON
-    assert set(told["monthly"]) == set(STORES)  # type: ignore[call-overload] # JSON
+    reported: Mapping[str, object] = json.loads(printed)
+    assert reported["workload"] == Workload(tenants=3).model_dump()
+    assert reported["prices"]["ocu_hour"]["grade"] == "GIVEN"  # type: ignore[index] # JSON
+    assert set(reported["monthly"]) == set(STORES)  # type: ignore[call-overload] # JSON
 
 
 def test_the_command_shows_its_prices() -> None:

@@ -124,7 +124,7 @@ class TestATenantOutOfService:
         assert not any(of_deletions.note(deleted()) for _ in range(1000))
         assert (fleet.ledger.writes, fleet.ticks.requests) == (0, 0)
 
-    def test_is_gone_when_the_last_deletions_are_told(self, fleet: Fleet) -> None:
+    def test_is_gone_when_the_last_deletions_are_reported(self, fleet: Fleet) -> None:
         fleet.registry.create(replace(tenant(), status=TenantStatus.OFFBOARDED))
         assert not batch(fleet).note(deleted())
         assert fleet.ledger.writes == 0

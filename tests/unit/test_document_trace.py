@@ -83,7 +83,7 @@ class TestADocumentThatIsFound:
         indexed(fleet)
         assert traced(fleet).stuck_at is None
 
-    def test_has_passed_when_bedrock_does_not_tell_its_status(self, fleet: Fleet) -> None:
+    def test_has_passed_when_bedrock_does_not_say_its_status(self, fleet: Fleet) -> None:
         upload(fleet)
         fleet.request(ACME)
         fleet.tick_until_idle()
@@ -266,8 +266,8 @@ class TestWhatBedrockHasMadeOfIt:
         fleet.failed_documents.save(ACME, known)
         name, verdict, said = stuck(fleet)
         assert (name, verdict) == (HopName.DOCUMENT, Verdict.BROKEN)
-        for told in ("No text content found.", "3 times", "set aside", "kbfleet sync retry-failed acme"):
-            assert told in said
+        for reported in ("No text content found.", "3 times", "set aside", "kbfleet sync retry-failed acme"):
+            assert reported in said
 
     def test_a_newer_version_was_left_out_while_the_older_one_is_indexed(self, fleet: Fleet) -> None:
         indexed(fleet)

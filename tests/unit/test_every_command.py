@@ -358,7 +358,7 @@ def test_a_failure_is_one_sentence_and_its_kind_decides_the_exit_code(
     monkeypatch.setattr(FleetStack, "named", fail)
     result = run(name, *SAMPLES[name].arguments, *as_json)
     assert (result.exit_code, result.stdout) == (exit_code, "")
-    (sentence,) = (line for line in result.stderr.splitlines() if not line.startswith("  "))  # others tell the progress
+    (sentence,) = (line for line in result.stderr.splitlines() if not line.startswith("  "))  # others show the progress
     assert sentence.startswith("✗ ")
 
 

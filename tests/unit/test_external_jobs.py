@@ -69,7 +69,7 @@ class TestEnded:
             assert find(fleet).found == ()
         assert fleet.announcements.job_state_changes[before:] == [found]
 
-    def test_the_reasons_of_a_failure_are_told_which_the_list_leaves_out(
+    def test_the_reasons_of_a_failure_are_reported_which_the_list_leaves_out(
         self, fleet: Fleet, source: DataSourceReference
     ) -> None:
         ran_in_console(fleet, source, JobCourse(JobStatus.FAILED, failure_reasons=REASONS))
@@ -89,13 +89,13 @@ class TestEnded:
         assert (sync.result.outcome, sync.result.ingestion_job_id) == (Outcome.SUCCEEDED, job)
         assert (sync.state, sync.synced_generation, sync.pending_changes) == (SyncState.IDLE, 1, True)
 
-    def test_the_recovery_from_it_is_told_by_the_next_sync(self, fleet: Fleet, source: DataSourceReference) -> None:
+    def test_the_recovery_from_it_is_reported_by_the_next_sync(self, fleet: Fleet, source: DataSourceReference) -> None:
         ran_in_console(fleet, source, JobCourse(JobStatus.FAILED))
         find(fleet)
         synced(fleet)
         assert fleet.announcements.job_state_changes[-1].previous_outcome is Outcome.FAILED
 
-    def test_several_are_told_the_oldest_first_each_after_the_outcome_before_it(
+    def test_several_are_reported_the_oldest_first_each_after_the_outcome_before_it(
         self, fleet: Fleet, source: DataSourceReference
     ) -> None:
         courses = (JobCourse(JobStatus.FAILED), JobCourse(), JobCourse(JobStatus.FAILED))

@@ -99,7 +99,7 @@ class TestCollecting:
         assert jobs.fleet.announcements.failure_reports == [report]
         assert jobs.fleet.ingested_documents.pages_read == 0  # nothing is looked for that is known
 
-    def test_a_job_without_failures_of_a_tenant_without_any_is_nothing_to_tell(self, jobs: Jobs) -> None:
+    def test_a_job_without_failures_of_a_tenant_without_any_is_nothing_to_report(self, jobs: Jobs) -> None:
         assert jobs.collected() is None
         assert jobs.fleet.announcements.failure_reports == []
 
@@ -137,7 +137,7 @@ class TestCollecting:
         jobs.collected()
         assert not jobs.failing
 
-    def test_the_same_end_told_again_says_and_changes_nothing_else(self, jobs: Jobs) -> None:
+    def test_the_same_end_reported_again_says_and_changes_nothing_else(self, jobs: Jobs) -> None:
         end = jobs.ended({A: NO_TEXT})
         first = jobs.fleet.failure_collector.collect(end)
         before = jobs.failing
@@ -241,7 +241,9 @@ class TestWhetherAJobNamesAll:
 
 
 class TestSettingAside:
-    def test_a_document_is_set_aside_after_so_many_jobs_in_a_row_told_once_and_then_no_news(self, jobs: Jobs) -> None:
+    def test_a_document_is_set_aside_after_so_many_jobs_in_a_row_reported_once_and_then_no_news(
+        self, jobs: Jobs
+    ) -> None:
         reports = [jobs.report({A: NO_TEXT}) for _ in range(SET_ASIDE_AFTER + 2)]
         assert [(r.new, r.again, r.set_aside_now, r.set_aside, r.newsworthy) for r in reports] == [
             (1, 0, 0, 0, True),
@@ -270,15 +272,15 @@ class TestSettingAside:
     def test_a_failure_that_nobody_can_explain_is_always_news(self, jobs: Jobs) -> None:
         assert jobs.report(failed=1).newsworthy
 
-    def test_a_job_that_failed_as_a_whole_is_told_by_itself(self, jobs: Jobs) -> None:
+    def test_a_job_that_failed_as_a_whole_is_reported_by_itself(self, jobs: Jobs) -> None:
         assert not jobs.report({A: NO_TEXT}, outcome=Outcome.FAILED).newsworthy
         assert set(jobs.failing) == {A}
 
     @given(st.lists(st.tuples(st.integers(0, 30), st.sampled_from(["1", "2", None])), max_size=30))
-    def test_ends_in_any_order_and_repeated_make_each_news_once(self, told: list[tuple[int, str | None]]) -> None:
+    def test_ends_in_any_order_and_repeated_make_each_news_once(self, reported: list[tuple[int, str | None]]) -> None:
         known: FailedDocument | None = None
         news: dict[datetime, News] = {}
-        for minute, revision in told:
+        for minute, revision in reported:
             at = START + timedelta(minutes=minute)
             after = seen_failing(known, Sighting(A, NO_TEXT), revision, at)
             assert known is None or after.last_seen >= known.last_seen
@@ -331,9 +333,9 @@ def test_whatever_happens_what_fails_is_in_the_list_what_is_fixed_is_not_and_not
         ends.append(jobs.ended(dict.fromkeys(sorted(failing), NO_TEXT)))
         jobs.fleet.failure_collector.collect(ends[-1])
         assert set(jobs.failing) == failing
-    told: dict[str, FailureReport] = {}
+    reported: dict[str, FailureReport] = {}
     for report in jobs.fleet.announcements.failure_reports:
-        earlier = told.setdefault(report.identity, report)
+        earlier = reported.setdefault(report.identity, report)
         assert set(report.documents) <= set(earlier.documents)
 
 
@@ -460,7 +462,7 @@ class TestRetrying:
         with pytest.raises(TenantSuspended):
             retrying.request()
 
-    def test_a_step_that_is_told_twice_is_taken_once(self, retrying: Retrying) -> None:
+    def test_a_run_that_is_requested_twice_is_made_once(self, retrying: Retrying) -> None:
         retrying.fail(A)
         version = retrying.request().version
         first = retrying.run()

@@ -62,10 +62,10 @@ def alert_of(text: str, keys: tuple[str, ...]) -> Alert:
     )
     documents = tuple(ReportedDocument(uri_of(key), text, News.NEW) for key in keys)
     (signal,) = of_documents(FailureReport(change, new=len(documents), documents=documents), DEPLOYMENT)
-    return told(signal)
+    return reported(signal)
 
 
-def told(signal: Any, kind: NoticeKind = NoticeKind.OPENED) -> Alert:
+def reported(signal: Any, kind: NoticeKind = NoticeKind.OPENED) -> Alert:
     assert signal.failure
     incident = Incident.opened_by(signal, signal.failure, signal.failure.causes[0], 1)
     timeline = Timeline(signal.subject, signal.concern).joined_by(signal, incident.identity)
@@ -136,7 +136,7 @@ class TestSlack:
     @pytest.mark.parametrize("kind", NoticeKind)
     def test_nothing_of_a_reason_is_where_slack_links_and_parses(self, word: str, kind: NoticeKind) -> None:
         (signal,) = of_alarm(word, ringing=True, description=f"{word}!", reason=word, at=START, deployment=DEPLOYMENT)
-        payload = slack(told(signal, kind))
+        payload = slack(reported(signal, kind))
         assert_literal_in_slack(payload, words=word)
         assert word not in payload["text"]
 
@@ -159,7 +159,7 @@ class TestSlack:
             Workflow.PROVISION_TENANT, execution=execution, step=text, error=text, cause=text, now=START
         )
         (signal,) = of_workflow_failure(ACME, failure, DEPLOYMENT)
-        payload = slack(told(signal))
+        payload = slack(reported(signal))
         assert_literal_in_slack(payload, words=text)
         assert commands_in_slack(payload) == ["kbfleet tenant add acme --stack kbfleet --region us-east-1"]
         links = [element["url"] for element in text_elements(payload) if element["type"] == "link"]

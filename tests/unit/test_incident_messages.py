@@ -67,8 +67,8 @@ def left_out(tenant: str, minutes: float = 0, new: int = 1) -> Sequence[Signal]:
         statistics=Statistics(scanned=12, new=11, failed=1),
         failure_reasons=(failure_reason(reason, uri),),
     )
-    told = ReportedDocument(uri, reason, News.NEW if new else News.AGAIN)
-    return of_documents(FailureReport(job, new=new, again=1 - new, documents=(told,)), DEPLOYMENT)
+    reported = ReportedDocument(uri, reason, News.NEW if new else News.AGAIN)
+    return of_documents(FailureReport(job, new=new, again=1 - new, documents=(reported,)), DEPLOYMENT)
 
 
 def set_aside(tenant: str, minutes: float) -> Sequence[Signal]:
@@ -121,8 +121,8 @@ def alarm(*, ringing: bool, minutes: float) -> Sequence[Signal]:
 
 
 @dataclass
-class Told:
-    """What is told of signals, message by message."""
+class Reported:
+    """What is reported of signals, message by message."""
 
     channel: RecordingAlertChannel = field(default_factory=lambda: RecordingAlertChannel(threads=False))
 
@@ -136,33 +136,33 @@ class Told:
 
 TENANTS = [f"tenant-{number}" for number in range(25)]
 CASES: dict[str, Callable[[], list[Alert]]] = {
-    "ingestion_opened": lambda: Told().of(failed("acme")),
-    "ingestion_over": lambda: Told().of(failed("acme"), well("acme", 30)),
-    "ingestion_over_when_told": lambda: Told().of(well("acme", 30), failed("acme")),
-    "ingestion_came_back": lambda: Told().of(failed("acme"), well("acme", 30), failed("acme", 40)),
-    "ingestion_comes_and_goes": lambda: Told().of(
+    "ingestion_opened": lambda: Reported().of(failed("acme")),
+    "ingestion_over": lambda: Reported().of(failed("acme"), well("acme", 30)),
+    "ingestion_over_when_reported": lambda: Reported().of(well("acme", 30), failed("acme")),
+    "ingestion_came_back": lambda: Reported().of(failed("acme"), well("acme", 30), failed("acme", 40)),
+    "ingestion_comes_and_goes": lambda: Reported().of(
         *(signals for minute in (0, 10, 20, 30) for signals in (failed("acme", minute), well("acme", minute + 5)))
     ),
-    "ingestion_grown": lambda: Told().of(*map(failed, TENANTS[:20])),
-    "ingestion_of_many_over": lambda: Told().of(*map(failed, TENANTS), *(well(tenant, 30) for tenant in TENANTS)),
-    "documents_opened": lambda: Told().of(left_out("acme")),
-    "documents_more": lambda: Told().of(left_out("acme"), left_out("acme", 10)),
-    "documents_over": lambda: Told().of(left_out("acme"), well("acme", 30)),
-    "provisioning_opened": lambda: Told().of(workflow_failed(Workflow.PROVISION_TENANT)),
-    "provisioning_over": lambda: Told().of(
+    "ingestion_grown": lambda: Reported().of(*map(failed, TENANTS[:20])),
+    "ingestion_of_many_over": lambda: Reported().of(*map(failed, TENANTS), *(well(tenant, 30) for tenant in TENANTS)),
+    "documents_opened": lambda: Reported().of(left_out("acme")),
+    "documents_more": lambda: Reported().of(left_out("acme"), left_out("acme", 10)),
+    "documents_over": lambda: Reported().of(left_out("acme"), well("acme", 30)),
+    "provisioning_opened": lambda: Reported().of(workflow_failed(Workflow.PROVISION_TENANT)),
+    "provisioning_over": lambda: Reported().of(
         workflow_failed(Workflow.PROVISION_TENANT),
         of_workflow_success(ACME, Workflow.PROVISION_TENANT, EXECUTION, START + timedelta(hours=1)),
     ),
-    "quota_opened": lambda: Told().of(workflow_failed(Workflow.PROVISION_TENANT, "CapacityExceeded")),
-    "offboarding_opened": lambda: Told().of(workflow_failed(Workflow.OFFBOARD_TENANT)),
-    "isolation_opened": lambda: Told().of(breached(SeenIn.RESOURCES, "data source ABCDEFGHIJ")),
-    "isolation_refused": lambda: Told().of(breached(SeenIn.ANSWER, "knowledge base KLMNOPQRST")),
-    "isolation_over": lambda: Told().of(
+    "quota_opened": lambda: Reported().of(workflow_failed(Workflow.PROVISION_TENANT, "CapacityExceeded")),
+    "offboarding_opened": lambda: Reported().of(workflow_failed(Workflow.OFFBOARD_TENANT)),
+    "isolation_opened": lambda: Reported().of(breached(SeenIn.RESOURCES, "data source ABCDEFGHIJ")),
+    "isolation_refused": lambda: Reported().of(breached(SeenIn.ANSWER, "knowledge base KLMNOPQRST")),
+    "isolation_over": lambda: Reported().of(
         breached(SeenIn.RESOURCES, "data source ABCDEFGHIJ"),
         of_isolation_verified(IsolationVerified(ACME, START + timedelta(minutes=30))),
     ),
-    "alarm_opened": lambda: Told().of(alarm(ringing=True, minutes=0)),
-    "alarm_over": lambda: Told().of(alarm(ringing=True, minutes=0), alarm(ringing=False, minutes=5)),
+    "alarm_opened": lambda: Reported().of(alarm(ringing=True, minutes=0)),
+    "alarm_over": lambda: Reported().of(alarm(ringing=True, minutes=0), alarm(ringing=False, minutes=5)),
 }
 
 
@@ -176,7 +176,7 @@ class TestMessages:
 
     def test_the_first_message_of_many_counts_all_of_them(self) -> None:
         channel = RecordingAlertChannel()
-        Told(channel).of(*map(failed, TENANTS))
+        Reported(channel).of(*map(failed, TENANTS))
         shown = channel.roots[0].shown
         message = {"text": summary(shown), "blocks": [block.to_dict() for block in blocks(shown)]}
         validate_message(_json(message))
@@ -243,7 +243,7 @@ class TestRootCauses:
     def test_different_reasons_are_different_causes(self, one: str, another: str) -> None:
         assert root_cause("ingestion", one) != root_cause("ingestion", another)
 
-    def test_different_kinds_are_told_apart(self) -> None:
+    def test_different_kinds_are_kept_apart(self) -> None:
         assert root_cause("ingestion", "No.").key != root_cause("documents", "No.").key
 
     def test_a_quota_is_the_same_wherever_it_is_met(self) -> None:
@@ -262,35 +262,35 @@ class TestRootCauses:
 
 class TestSignals:
     def test_an_offboarded_tenants_troubles_are_over(self) -> None:
-        told = Told()
-        told.of(
+        reported = Reported()
+        reported.of(
             failed("acme"),
             workflow_failed(Workflow.OFFBOARD_TENANT),
             of_workflow_success(ACME, Workflow.OFFBOARD_TENANT, EXECUTION, START + timedelta(hours=1)),
         )
-        assert [alert.title.startswith("Over: ") for alert in told.channel.sent] == [False, False, True, True]
+        assert [alert.title.startswith("Over: ") for alert in reported.channel.sent] == [False, False, True, True]
 
     @pytest.mark.parametrize("outcome", [None, Outcome.STOPPED, Outcome.DEGRADED])
     def test_a_job_that_neither_failed_nor_succeeded_says_nothing(self, outcome: Outcome | None) -> None:
         assert of_ingestion(job_state_change(outcome=outcome), DEPLOYMENT) == ()
 
-    def test_of_documents_that_are_set_aside_nobody_is_told(self) -> None:
-        assert Told().of(set_aside("acme", 0)) == []
+    def test_of_documents_that_are_set_aside_nobody_is_reported(self) -> None:
+        assert Reported().of(set_aside("acme", 0)) == []
 
     @pytest.mark.parametrize("turned_around", [False, True])
     def test_a_job_that_leaves_out_only_what_is_set_aside_ends_a_failure_but_not_that_of_documents(
         self, turned_around: bool
     ) -> None:
-        told = Told()
+        reported = Reported()
         happened = [failed("acme", 0), set_aside("acme", 10)]
-        told.of(*(reversed(happened) if turned_around else happened))
-        assert told.channel.sent[-1].title == "Over: acme: ingestion failed"
-        told = Told()
+        reported.of(*(reversed(happened) if turned_around else happened))
+        assert reported.channel.sent[-1].title == "Over: acme: ingestion failed"
+        reported = Reported()
         happened = [left_out("acme", 0), set_aside("acme", 10)]
-        told.of(*(reversed(happened) if turned_around else happened), set_aside("acme", 20))
-        assert [alert.title for alert in told.channel.sent] == ["acme: some documents could not be ingested"]
-        told.of(left_out("acme", 0), set_aside("acme", 10), well("acme", 30))
-        assert told.channel.sent[-1].title == "Over: acme: some documents could not be ingested"
+        reported.of(*(reversed(happened) if turned_around else happened), set_aside("acme", 20))
+        assert [alert.title for alert in reported.channel.sent] == ["acme: some documents could not be ingested"]
+        reported.of(left_out("acme", 0), set_aside("acme", 10), well("acme", 30))
+        assert reported.channel.sent[-1].title == "Over: acme: some documents could not be ingested"
 
     def test_a_job_that_failed_says_nothing_of_documents(self) -> None:
         assert of_documents(FailureReport(_job("acme", 0, "No."), new=1), DEPLOYMENT) == ()

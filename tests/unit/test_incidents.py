@@ -1,4 +1,4 @@
-"""What makes an incident, and what people are told of it: once each, however often and in whatever order it is said."""
+"""What makes an incident, and which notices people get: each once, however often and in whatever order it is seen."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class Office:
             for identity in self.desk.record(signal):
                 self.desk.notify(identity)
 
-    def takes_until_told(self, signals: Sequence[Signal]) -> None:
-        """As a queue does: what could not be told is offered again."""
+    def takes_until_reported(self, signals: Sequence[Signal]) -> None:
+        """As a queue does: what could not be delivered is offered again."""
         waiting = list(signals)
         for _ in range(1_000):
             left = []
@@ -75,7 +75,7 @@ class Office:
                 return
             waiting = left
             self.clock.advance(180)
-        raise AssertionError("never told")
+        raise AssertionError("never reported")
 
     def forgets(self, subject: str, minutes: float) -> None:
         forget(TenantId(subject), incidents=self.incidents, now=at(minutes))
@@ -125,7 +125,7 @@ class TestOneTenant:
         assert (first.alert.severity, first.shown.severity) == (Severity.BROKEN, Severity.RECOVERED)
         assert dict(first.shown.facts)["Over since"] == "2026-11-02 09:30:00 UTC"
 
-    def test_what_is_over_when_it_is_heard_of_is_told_in_one_message(self, office: Office) -> None:
+    def test_what_is_over_when_it_is_heard_of_is_reported_in_one_message(self, office: Office) -> None:
         office.takes(well("acme", 5), broken("acme", 0))
         assert office.titles == ["Over: acme: ingestion failed"]
 
@@ -143,7 +143,7 @@ class TestOneTenant:
         office.takes(replace(broken("acme", 0), concern=Concern.PROVISIONING), well("acme", 5))
         assert len(office.titles) == 1
 
-    def test_new_documents_that_fail_are_told_of_although_others_do_already(self, office: Office) -> None:
+    def test_new_documents_that_fail_are_reported_although_others_do_already(self, office: Office) -> None:
         office.takes(broken("acme", 0, news=True), broken("acme", 5), broken("acme", 9, news=True))
         assert office.titles == ["acme: ingestion failed", "More of it: acme: ingestion failed"]
 
@@ -197,7 +197,7 @@ class TestComingAndGoing:
         thread.takes(broken("acme", 0), well("acme", 10), broken("acme", later))
         assert len(thread.channel.roots) == 2
 
-    def test_from_the_third_return_on_only_doublings_are_told(self, office: Office) -> None:
+    def test_from_the_third_return_on_only_doublings_are_reported(self, office: Office) -> None:
         for number in range(50):
             office.takes(broken("acme", 4 * number), well("acme", 4 * number + 2))
         assert len(office.incidents.all) == 1
@@ -206,7 +206,7 @@ class TestComingAndGoing:
 
 
 class TestTrouble:
-    def test_what_is_not_taken_is_told_when_it_is_offered_again(self, office: Office) -> None:
+    def test_what_is_not_taken_learns_when_it_is_offered_again(self, office: Office) -> None:
         office.channel.down = True
         with pytest.raises(AlertNotDelivered):
             office.takes(broken("acme", 0))
@@ -214,7 +214,9 @@ class TestTrouble:
         office.takes(broken("acme", 0))
         assert len(office.titles) == 1
 
-    def test_what_began_and_ended_while_nobody_could_be_told_is_told_at_once_and_whole(self, office: Office) -> None:
+    def test_what_began_and_ended_while_nobody_could_be_reported_is_reported_at_once_and_whole(
+        self, office: Office
+    ) -> None:
         office.channel.down = True
         for signal in (broken("acme", 0), well("acme", 5)):
             with pytest.raises(AlertNotDelivered):
@@ -261,7 +263,7 @@ class TestTrouble:
         (incident,) = office.incidents.all.values()
         assert set(incident.affected) == {"acme", "sakura"}
 
-    def test_a_signal_that_arrives_while_one_is_told_of_is_told_next(self, thread: Office) -> None:
+    def test_a_signal_that_arrives_while_one_is_reported_is_reported_next(self, thread: Office) -> None:
         (identity,) = thread.desk.record(broken("acme", 0))
         posting = thread.channel.post
 
@@ -305,7 +307,9 @@ def leaking(subject: str, minutes: float, cause: RootCause = S3) -> Signal:
 
 
 class TestForgetting:
-    def test_an_incident_that_only_it_was_in_has_only_whose_it_was_and_is_told_to_be_over(self, office: Office) -> None:
+    def test_an_incident_that_only_it_was_in_has_only_whose_it_was_and_is_reported_to_be_over(
+        self, office: Office
+    ) -> None:
         office.takes(leaking("acme", 0, OWN))
         office.forgets("acme", 10)
         assert "secret" not in repr(office.incidents.all)
@@ -458,7 +462,7 @@ def final(office: Office) -> dict[str, Incident]:
 
 
 def without_course(incident: Incident) -> Incident:
-    """What does not depend on who told of it when, and when it was stored."""
+    """What does not depend on who reported it when, and when it was stored."""
     return replace(incident, notified=None, version=0)
 
 
@@ -483,7 +487,7 @@ def test_a_thousand_deliveries_out_of_order_make_what_the_events_make_once_and_i
     # Incidents of two causes can have one title.
     shown = Counter((post.shown.title, post.shown.facts) for post in stormy.channel.roots)
     assert shown == Counter((post.shown.title, post.shown.facts) for post in orderly.channel.roots)
-    # What has happened once is told of once.
+    # What has happened once is reported once.
     identities = [alert.identity for alert in stormy.channel.sent]
     assert len(set(identities)) == len(identities)
 
@@ -545,7 +549,7 @@ def test_a_channel_that_fails_for_an_hour_in_every_way_loses_and_doubles_nothing
 ) -> None:
     happening, arriving = storm
     office = Office(RecordingAlertChannel(weather=weather))
-    office.takes_until_told(arriving[:200] + happening)
+    office.takes_until_reported(arriving[:200] + happening)
     assert {cause: set(incident.affected) for cause, incident in final(office).items()} == {
         cause: hit for cause, (hit, _) in expected(happening).items()
     }

@@ -39,7 +39,7 @@ class TestOutcomes:
     def test_documents_are_searchable_after_success_and_degradation_only(self) -> None:
         assert {outcome for outcome in Outcome if outcome.usable} == {Outcome.SUCCEEDED, Outcome.DEGRADED}
 
-    def test_people_are_told_of_failure_and_degradation_only(self) -> None:
+    def test_people_are_reported_failure_and_degradation_only(self) -> None:
         assert {outcome for outcome in Outcome if outcome.broken} == {Outcome.DEGRADED, Outcome.FAILED}
 
 

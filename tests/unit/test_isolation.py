@@ -1,4 +1,4 @@
-"""A breach is heard: what is not a tenant's own is found, told of once, and over when somebody has looked."""
+"""A breach is heard: what is not a tenant's own is found, reported once, and over when somebody has looked."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def add_in_console(fleet: Fleet, name: str = "quick-test") -> DataSource:
     )
 
 
-def told(fleet: Fleet) -> IncidentDesk:
+def reported(fleet: Fleet) -> IncidentDesk:
     """Has everything that was published so far recorded."""
     desk = IncidentDesk(fleet.incidents, RecordingAlertChannel(), fleet.clock, DEPLOYMENT)
     for breach in fleet.announcements.breaches:
@@ -83,12 +83,12 @@ def told(fleet: Fleet) -> IncidentDesk:
 
 def open_breach(fleet: Fleet) -> None:
     fleet.announcements.isolation_breached(Breach(ACME, ANSWER, ("knowledge base KB",), fleet.clock.now()))
-    told(fleet)
+    reported(fleet)
     fleet.clock.advance(1)
 
 
 def is_open(fleet: Fleet) -> bool:
-    told(fleet)
+    reported(fleet)
     return not fleet.incidents.timeline("acme", Concern.ISOLATION).settled
 
 
@@ -216,7 +216,7 @@ class TestADataSourceOfOursThatReadsAnothersBucket:
         assert (entry.pending_changes, entry.synced_at) == (True, None)
 
     @pytest.mark.parametrize("running", [False, True])
-    def test_whoever_waits_for_a_sync_is_told_that_there_is_none(self, fleet: Fleet, running: bool) -> None:
+    def test_an_execution_that_waits_for_a_sync_is_failed(self, fleet: Fleet, running: bool) -> None:
         entry = fleet.ledger.find(ACME).requested(fleet.clock.now(), Priority.REQUESTED, "token")
         fleet.ledger.save(entry)
         if running:
@@ -229,7 +229,7 @@ class TestADataSourceOfOursThatReadsAnothersBucket:
         assert isinstance(answer, FailedTask)
         assert answer.error == "DataSourceFailed"
 
-    def test_whoever_asks_for_a_sync_is_told_what_to_do_and_changes_are_noted(self, fleet: Fleet) -> None:
+    def test_whoever_asks_for_a_sync_learns_what_to_do_and_changes_are_noted(self, fleet: Fleet) -> None:
         look(fleet)
         with pytest.raises(TenantNotActive, match="kbfleet tenant add acme"):
             fleet.request(ACME)
@@ -478,7 +478,7 @@ class TestWhenItIsOver:
 
     def test_credentials_that_still_open_nothing_end_nothing(self, fleet: Fleet) -> None:
         fleet.announcements.isolation_breached(Breach(ACME, CREDENTIALS, ("knowledge base KB",), fleet.clock.now()))
-        told(fleet)
+        reported(fleet)
         fleet.clock.advance(1)
         fleet.passage_search.refusal = AccessRefused("not authorized to perform: bedrock:Retrieve")
         look(fleet)
@@ -499,7 +499,7 @@ class TestWhenItIsOver:
         assert "secret" not in f"{finding} {fleet.announcements.breaches}"
         assert is_open(fleet)
 
-    def test_a_search_that_cannot_tell_ends_nothing(self, fleet: Fleet) -> None:
+    def test_a_search_that_cannot_answer_ends_nothing(self, fleet: Fleet) -> None:
         fleet.passage_search.whole = False
         open_breach(fleet)
         assert not look(fleet).findings
@@ -546,7 +546,7 @@ class TestTheIncident:
         assert self.hear(desk, *map(self.breach, range(101, 110))) == {identity}
         desk.notify(identity)
         (message,) = channel.sent
-        assert message.title == "acme: something of somebody else is within its reach"
+        assert message.title == "acme: something within its reach is not its own"
         assert "kbfleet tenant add acme" in message.command
 
     def test_more_than_are_kept_neither_move_its_beginning_nor_grow_the_record(self) -> None:
@@ -591,7 +591,7 @@ class TestTheIncident:
         desk.notify(identity)
         assert channel.sent[0].title == "2 tenants: credentials do not open the knowledge bases that the records name"
 
-    def test_its_end_is_told_once(self) -> None:
+    def test_its_end_is_reported_once(self) -> None:
         desk, channel, _ = self.desk()
         (identity,) = self.hear(desk, self.breach(0))
         desk.notify(identity)

@@ -2,7 +2,7 @@
 
 Tenants' documents change, ticks come at any time, run beside each other and die between any two calls of their ports,
 jobs end in every way, and people start jobs by hand. Once ticks come again, every change has been ingested by a job
-that started after it, or people were told that it was not.
+that started after it, or people were notified that it was not.
 """
 
 from __future__ import annotations
@@ -209,9 +209,9 @@ class LedgerProtocol(RuleBasedStateMachine):
             else:
                 assert entry.synced_generation == entry.requested_generation
                 assert self._ingested(tenant_id) == self.documents[self.data_sources[tenant_id]] or not entry.version
-        told = {(change.ingestion_job_id, change.status) for change in self.fleet.announcements.job_state_changes}
-        assert self.ledger.followed <= told
-        ended = {job for job, status in told if status.ended}
+        reported = {(change.ingestion_job_id, change.status) for change in self.fleet.announcements.job_state_changes}
+        assert self.ledger.followed <= reported
+        ended = {job for job, status in reported if status.ended}
         assert {job for job, _ in self.ledger.followed} <= ended
         assert {answer.task_token for answer in self.fleet.callbacks.answers} == set(self.tokens)
 

@@ -37,14 +37,14 @@ def test_nobody_waits_in_vain_and_nothing_requested_is_lost(race: Race) -> None:
 
 
 class TestWhoeverIsTakenOffTheList:
-    def test_must_be_told(self) -> None:
+    def test_must_be_reported(self) -> None:
         meeting = Meeting()
         meeting.joined()
-        with pytest.raises(RuntimeError, match="must be told"):
+        with pytest.raises(RuntimeError, match="must be answered"):
             update_sync(ACME, Sync.called_off, ledger=meeting.ledger)
         assert meeting.ledger.find(ACME).waiters
 
-    def test_is_told_before_the_list_is_written(self) -> None:
+    def test_is_reported_before_the_list_is_written(self) -> None:
         meeting = Meeting()
         meeting.joined()
         meeting.ledger.save = None  # type: ignore[assignment, method-assign]  # the process does not come that far
@@ -84,21 +84,21 @@ def test_what_was_resumed_half_way_is_taken_off_hold_by_the_next_request() -> No
 
 def test_every_order_is_tried_once() -> None:
     def run_in(order: Order) -> str:
-        told: list[str] = []
+        reported: list[str] = []
 
         def work(timeline: Timeline) -> list[object]:
             def strand(name: str) -> object:
                 def say() -> None:
                     for number in range(3):
                         timeline.pass_baton()
-                        told.append(f"{name}{number}")
+                        reported.append(f"{name}{number}")
 
                 return say
 
             return [strand("a"), strand("b")]
 
         in_order(order, work)  # type: ignore[arg-type]
-        return "".join(told)
+        return "".join(reported)
 
     found = list(every_order(run_in))
     assert len(set(found)) == 20  # of six calls, which three are whose

@@ -87,7 +87,7 @@ class TestSuspending:
         with pytest.raises(TenantSuspended, match="kbfleet tenant resume acme"):
             fleet.request(ACME)
 
-    def test_a_task_that_waits_for_a_sync_is_told(self, fleet: Fleet) -> None:
+    def test_a_task_that_waits_for_a_sync_is_reported(self, fleet: Fleet) -> None:
         fleet.ledger.save(fleet.ledger.find(ACME).requested(START, 0, "token"))  # type: ignore[arg-type]
         fleet.suspend(ACME)
         assert isinstance(fleet.callbacks.answer("token"), FailedTask)
@@ -100,7 +100,7 @@ class TestSuspending:
         with pytest.raises(TenantBusy, match=EXECUTION):
             fleet.suspend(ACME)
 
-    def test_an_unknown_tenant_is_told(self) -> None:
+    def test_an_unknown_tenant_is_reported(self) -> None:
         with pytest.raises(TenantNotFound):
             Fleet().suspend(ACME)
 

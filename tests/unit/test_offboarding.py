@@ -319,7 +319,7 @@ class TestFencingOff:
         assert run.record.lease is not None
         assert run.record.lease.expires_at == now + RETENTION + LEASE
 
-    def test_nothing_is_synced_any_more_and_whoever_waits_is_told(self, run: Offboarding) -> None:
+    def test_nothing_is_synced_any_more_and_whoever_waits_is_reported(self, run: Offboarding) -> None:
         entry = run.fleet.ledger.find(ACME)
         run.fleet.ledger.save(entry.requested(run.fleet.clock.now(), Priority.REQUESTED, "token"))
         run.fence_off()
@@ -349,12 +349,12 @@ class TestFencingOff:
             run.fence_off()
         assert run.record.status is TenantStatus.ACTIVE
 
-    def test_another_execution_is_told_that_the_tenant_is_busy(self, run: Offboarding) -> None:
+    def test_another_execution_learns_that_the_tenant_is_busy(self, run: Offboarding) -> None:
         run.fence_off()
         with pytest.raises(TenantBusy):
             Offboarding(run.fleet, "another").fence_off()
 
-    def test_an_unknown_tenant_and_one_that_is_gone_are_told(self, run: Offboarding) -> None:
+    def test_an_unknown_tenant_and_one_that_is_gone_are_reported(self, run: Offboarding) -> None:
         with pytest.raises(TenantNotFound):
             Offboarding(Fleet()).fence_off()
         run.whole()
@@ -432,10 +432,10 @@ class TestDeleting:
         assert run.mark(receipt) == run.mark(receipt)
 
     def test_whatever_is_left_is_named_and_there_is_no_receipt(self, run: Offboarding) -> None:
-        with pytest.raises(ErasureIncomplete) as told:
+        with pytest.raises(ErasureIncomplete) as reported:
             run.verify()
         for name in (NAMES.bucket(ACME), "vector index acme", str(run.record.knowledge_base_id), "records acme"):
-            assert name in str(told.value)
+            assert name in str(reported.value)
 
     def test_a_failure_gives_the_lease_back_and_the_tenant_stays_out_of_service(self, run: Offboarding) -> None:
         failure: WorkflowFailure = provisioning_failure(EXECUTION)
@@ -472,7 +472,7 @@ class TestStarting:
         fleet.clock.advance(3_600)
         assert self.start(fleet) != arn
 
-    def test_a_tenant_that_is_gone_already_is_told_before_anything_starts(self, fleet: Fleet) -> None:
+    def test_a_tenant_that_is_gone_already_is_reported_before_anything_starts(self, fleet: Fleet) -> None:
         Offboarding(fleet).whole()
         with pytest.raises(TenantOffboarded):
             self.start(fleet)

@@ -114,8 +114,8 @@ class TestTenantList:
         result = run("tenant", "list", "--status", "active")
         assert result.exit_code == 0
         assert asked == ["/tenants?limit=100&status=ACTIVE", "/tenants?limit=100&status=ACTIVE&next_token=a%2B%2F%3D"]
-        for told in ("acme", "sakura", "2 tenants"):
-            assert told in result.stdout
+        for reported in ("acme", "sakura", "2 tenants"):
+            assert reported in result.stdout
 
     def test_programs_get_json(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(FleetApi, "_signed", lambda *_: self.page(None, "acme"))

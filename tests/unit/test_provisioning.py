@@ -499,7 +499,7 @@ class TestCheckCapacity:
         assert capacity is not None
         assert (capacity.kind, capacity.used, capacity.left) == (KnowledgeBaseKind.VECTOR, 3, 97)
 
-    def test_a_full_account_is_told_before_anything_is_made(self, run: Provisioning) -> None:
+    def test_a_full_account_is_reported_before_anything_is_made(self, run: Provisioning) -> None:
         self.fill(run.fleet, 100)
         run.reserve()
         with pytest.raises(CapacityExceeded, match=r"100 of 100 .*acme.*Offboard tenants.*MANAGED"):
@@ -883,7 +883,7 @@ class TestEnsureDataSource:
         assert states == [True, False]
         assert run.fleet.ledger.find(ACME).state is SyncState.QUEUED
 
-    def test_an_execution_that_waits_for_a_sync_of_one_that_reads_anothers_bucket_is_told(
+    def test_an_execution_that_waits_for_a_sync_of_one_that_reads_anothers_bucket_is_failed(
         self, run: Provisioning
     ) -> None:
         self.own(run)
@@ -896,7 +896,7 @@ class TestEnsureDataSource:
         assert answer.error == "DataSourceFailed"
 
     @pytest.mark.parametrize("status", ["CREATING", "UPDATING", "DELETE_UNSUCCESSFUL"])
-    def test_one_that_reads_anothers_bucket_and_cannot_be_changed_now_is_told_of_and_not_trusted(
+    def test_one_that_reads_anothers_bucket_and_cannot_be_changed_now_is_announced_and_not_trusted(
         self, run: Provisioning, status: str
     ) -> None:
         self.reads_anothers_bucket(run, status=DataSourceStatus(status))
@@ -998,7 +998,7 @@ class TestEnsureDataSource:
             run.data_source()
         assert run.record.data_source() == own
 
-    def test_one_of_somebody_else_that_is_being_deleted_already_is_told_of(self, run: Provisioning) -> None:
+    def test_one_of_somebody_else_that_is_being_deleted_already_is_reported(self, run: Provisioning) -> None:
         self.own(run)
         other = self.add_another(run, "quick-test", status="DELETING")
         with pytest.raises(NotReadyYet, match=other.data_source_id):
@@ -1274,8 +1274,8 @@ class TestReportingFailures:
         run.fleet.registry.replace(replace(run.record, announced=False), fence=run.record.fence)
         run.fleet.announcements.tenant_state_changes.clear()
         run.mark_failed(provisioning_failure())
-        told = [change.status for change in run.fleet.announcements.tenant_state_changes]
-        assert told == [TenantStatus.PROVISIONING, TenantStatus.FAILED]
+        reported = [change.status for change in run.fleet.announcements.tenant_state_changes]
+        assert reported == [TenantStatus.PROVISIONING, TenantStatus.FAILED]
 
     def test_a_failed_run_is_taken_up_by_the_next_one_where_it_stopped(self, fleet: Fleet) -> None:
         first = Provisioning(fleet)

@@ -213,7 +213,7 @@ class TestFailures:
             ("Access denied.", False),
         ],
     )
-    def test_passing_causes_are_told_by_their_texts(self, text: str, transient: bool) -> None:
+    def test_passing_causes_are_reported_by_their_texts(self, text: str, transient: bool) -> None:
         result = SyncResult(Outcome.FAILED, 1, START, "JOB0000001", (FailureReason(text),))
         assert result.transient is transient
 
@@ -274,7 +274,7 @@ class TestStopping:
         assert fleet.ledger.find(ACME).pending_changes is False
         assert len(fleet.knowledge_bases.jobs) == 2
 
-    def test_whoever_waits_is_told(self, fleet: Fleet) -> None:
+    def test_whoever_waits_is_reported(self, fleet: Fleet) -> None:
         fleet.ledger.save(Sync(ACME).requested(fleet.clock.now(), Priority.REQUESTED, "token"))
         fleet.stop_sync(ACME)
         assert isinstance(fleet.callbacks.answer("token"), FailedTask)

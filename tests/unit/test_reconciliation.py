@@ -1,4 +1,4 @@
-"""Where records and resources do not agree, and what is done about it: nothing, unless told."""
+"""Where records and resources do not agree, and what is done about it: nothing, unless asked."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class TestMissing:
         }
         assert all("kbfleet tenant add acme" in finding.advice for finding in findings)
 
-    def test_nothing_is_repaired_unless_told(self, fleet: Fleet) -> None:
+    def test_nothing_is_repaired_unless_asked(self, fleet: Fleet) -> None:
         fleet.store.drop(ACME)
         assert look(fleet).repairs == ()
         assert not fleet.executions.requests

@@ -204,17 +204,17 @@ class TestOutcomes:
         assert (last.outcome, last.previous_outcome) == (Outcome.SUCCEEDED, Outcome.FAILED)
 
     @pytest.mark.parametrize("refusal", [RequestRefused("model not callable"), AccessRefused("no permission")])
-    def test_a_start_that_bedrock_refuses_for_good_has_failed_and_people_are_told(
+    def test_a_start_that_bedrock_refuses_for_good_has_failed_and_people_are_reported(
         self, fleet: Fleet, refusal: KbfleetError
     ) -> None:
         fleet.knowledge_bases.refuse_starts(fleet.add(ACME).knowledge_base_id, refusal)
         fleet.request(ACME)
         fleet.tick_until_idle()
-        told = fleet.announcements.job_state_changes[-1]
-        assert (told.outcome, told.ingestion_job_id) == (Outcome.FAILED, None)
-        assert refusal.what in told.failure_reasons[0].text
+        reported = fleet.announcements.job_state_changes[-1]
+        assert (reported.outcome, reported.ingestion_job_id) == (Outcome.FAILED, None)
+        assert refusal.what in reported.failure_reasons[0].text
         assert fleet.ledger.find(ACME).state is SyncState.IDLE
-        assert fleet.history.latest(ACME, 10) == [told]
+        assert fleet.history.latest(ACME, 10) == [reported]
 
     def test_a_job_whose_knowledge_base_was_deleted_meanwhile_has_failed(self, fleet: Fleet) -> None:
         data_source = fleet.add(ACME)
@@ -236,7 +236,7 @@ class TestOutcomes:
             (JobCourse(JobStatus.STOPPED), False),
         ],
     )
-    def test_who_waits_for_a_sync_is_told_how_it_ended(self, fleet: Fleet, course: JobCourse, succeeds: bool) -> None:
+    def test_who_waits_for_a_sync_learns_how_it_ended(self, fleet: Fleet, course: JobCourse, succeeds: bool) -> None:
         fleet.knowledge_bases.plan(fleet.add(ACME).knowledge_base_id, course)
         fleet.ledger.save(Sync(ACME).requested(fleet.clock.now(), Priority.REQUESTED, "token"))
         fleet.tick_until_idle()

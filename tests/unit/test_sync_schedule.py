@@ -1,4 +1,4 @@
-"""Tenants that no event has told of are synced by schedule, without ever being a crowd."""
+"""Tenants that no event has reported are synced by schedule, without ever being a crowd."""
 
 from __future__ import annotations
 

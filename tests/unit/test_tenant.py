@@ -238,6 +238,6 @@ class TestLifecycle:
         assert tenant().data_source() == DATA_SOURCE
 
     @pytest.mark.parametrize("missing", ["knowledge_base_id", "data_source_id"])
-    def test_a_tenant_without_one_cannot_and_is_told_the_command(self, missing: str) -> None:
+    def test_a_tenant_without_one_cannot_and_is_given_the_command(self, missing: str) -> None:
         with pytest.raises(TenantNotActive, match="kbfleet tenant add acme"):
             tenant(**{missing: None}).data_source()

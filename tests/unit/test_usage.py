@@ -29,7 +29,9 @@ class TestCounting:
     def count(self, records: InMemoryUsageRecords, *questions: AnsweredQuestion, delivery: str = "one") -> None:
         count_usage(questions, delivery=delivery, records=records, clock=FakeClock())
 
-    def test_questions_of_a_day_are_added_up_and_unknown_tokens_are_told(self, records: InMemoryUsageRecords) -> None:
+    def test_questions_of_a_day_are_added_up_and_unknown_tokens_are_reported(
+        self, records: InMemoryUsageRecords
+    ) -> None:
         self.count(records, AnsweredQuestion(ACME, NOON, KNOWN), AnsweredQuestion(ACME, NOON, UNKNOWN))
         (day,) = records.of_tenant(ACME, ALWAYS)
         assert day == DailyUsage(
@@ -46,7 +48,7 @@ class TestCounting:
             ),
         )
 
-    def test_half_known_tokens_are_counted_and_told(self) -> None:
+    def test_half_known_tokens_are_counted_and_reported(self) -> None:
         counts = UsageCounts.of_question(AskUsage(0, 0, 7, None, guarded=False))
         assert (counts.input_tokens, counts.output_tokens, counts.questions_without_tokens) == (7, 0, 1)
 
@@ -59,7 +61,7 @@ class TestCounting:
         )
         assert [day.day for day in records.of_tenant(ACME, ALWAYS)] == [TODAY, TODAY + timedelta(days=1)]
 
-    def test_tenants_are_told_apart(self, records: InMemoryUsageRecords) -> None:
+    def test_tenants_are_kept_apart(self, records: InMemoryUsageRecords) -> None:
         self.count(records, AnsweredQuestion(ACME, NOON, KNOWN), AnsweredQuestion(SAKURA, NOON, UNKNOWN))
         assert [day.counts.passages for day in records.of_tenant(SAKURA, ALWAYS)] == [1]
 
@@ -68,7 +70,7 @@ class TestCounting:
         self.count(crowded, AnsweredQuestion(ACME, NOON, KNOWN))
         assert total(crowded.of_tenant(ACME, ALWAYS)).questions == 1
 
-    def test_losing_every_time_is_told(self) -> None:
+    def test_losing_every_time_is_reported(self) -> None:
         with pytest.raises(ConcurrentUpdate, match="one"):
             self.count(Crowded(times=10_000), AnsweredQuestion(ACME, NOON, KNOWN))
 

@@ -9,7 +9,7 @@ import pytest
 
 from bedrock_emulator import Quotas
 from tests.support.aws_calls import Call, Moment
-from tests.support.breaches import add_in_console, ask, data_sources, exchange, foreign, point, reconcile, tell
+from tests.support.breaches import add_in_console, ask, data_sources, exchange, foreign, notify, point, reconcile
 from tests.support.http_server import Reply, ScriptedServer, serving
 from tests.support.tenant_lives import Lives
 from tests.support.virtual_fleet import VirtualFleet, virtual_fleet
@@ -55,7 +55,7 @@ def messages(slack: ScriptedServer) -> list[str]:
     return [json.loads(body)["text"] for body in slack.bodies]
 
 
-def test_it_is_refused_named_told_once_taken_out_and_over(
+def test_it_is_refused_named_reported_once_taken_out_and_over(
     fleet: VirtualFleet, lives: Lives, slack: ScriptedServer
 ) -> None:
     own = data_sources(lives)
@@ -64,7 +64,7 @@ def test_it_is_refused_named_told_once_taken_out_and_over(
         assert ask(lives, HOUSE)["status"] == 403
         fleet.timeline.run_for(1)
     assert foreign(reconcile(lives)) == [added]
-    tell(fleet)
+    notify(fleet)
     assert len(messages(slack)) == 1
     shown = lives.api("get_tenant", "alpha")
     assert shown["foreign"] == [f"data source {added}"]
@@ -74,7 +74,7 @@ def test_it_is_refused_named_told_once_taken_out_and_over(
     lives.provisioned("alpha")
     assert data_sources(lives) == own
     assert foreign(reconcile(lives)) == []
-    tell(fleet)
+    notify(fleet)
     assert len(messages(slack)) == 2
     assert "Over" in messages(slack)[1]
     shown = lives.api("get_tenant", "alpha")
@@ -111,10 +111,10 @@ def test_what_one_has_left_behind_that_somebody_has_deleted_is_seen_and_over_onc
     agent.delete_data_source(**ids, dataSourceId=added)
     lives.until(lambda: added not in data_sources(lives))
     assert ask(lives, HOUSE)["status"] == 403
-    tell(fleet)
+    notify(fleet)
     for _ in range(2):
         assert foreign(reconcile(lives)) == [f"of knowledge base {ids['knowledgeBaseId']}"]
-        tell(fleet)
+        notify(fleet)
         assert len(messages(slack)) == 1
         lives.provisioned("alpha")  # which cannot take it out
     for each in data_sources(lives):
@@ -128,7 +128,7 @@ def test_what_one_has_left_behind_that_somebody_has_deleted_is_seen_and_over_onc
     lives.provisioned("alpha")
     fleet.timeline.run_for(60)
     assert foreign(reconcile(lives)) == []
-    tell(fleet)
+    notify(fleet)
     assert len(messages(slack)) == 2
     assert ask(lives, TENTS)["status"] == 200
 
@@ -172,7 +172,7 @@ def test_our_own_data_source_that_was_made_to_read_anothers_bucket_is_put_right_
     assert ask(lives, HOUSE)["status"] == 403
     (name,) = foreign(reconcile(lives))
     assert name == f"of data source {data_sources(lives)[0]}"
-    tell(fleet)
+    notify(fleet)
     jobs = lives.client("bedrock-agent").list_ingestion_jobs
     before = len(jobs(**lives.data_source("alpha"))["ingestionJobSummaries"])
     lives.upload("alpha", "another.md", "A canoe is rented for a day at most.")
@@ -182,7 +182,7 @@ def test_our_own_data_source_that_was_made_to_read_anothers_bucket_is_put_right_
     assert ask(lives, TENTS)["status"] == 200
     assert HOUSE not in json.dumps(ask(lives, HOUSE))
     reconcile(lives)
-    tell(fleet)
+    notify(fleet)
     assert len(messages(slack)) == 2
 
 
@@ -267,13 +267,13 @@ def test_a_document_that_somebody_ingested_by_hand_keeps_it_open_until_a_sync_ha
     lives.client("bedrock-agent").ingest_knowledge_base_documents(**lives.data_source("alpha"), documents=[content])
     fleet.timeline.run_for(120)
     assert ask(lives, HOUSE)["status"] == 403
-    tell(fleet)
+    notify(fleet)
     assert len(foreign(reconcile(lives))) == 1  # the documents, which are listed now
-    tell(fleet)
+    notify(fleet)
     assert len(messages(slack)) == 1
     lives.provisioned("alpha")  # syncs, for a breach is open
     fleet.timeline.run_for(60)
     assert foreign(reconcile(lives)) == []
-    tell(fleet)
+    notify(fleet)
     assert len(messages(slack)) == 2
     assert HOUSE not in json.dumps(ask(lives, HOUSE))

@@ -122,8 +122,8 @@ class TestRefusals:
             assert tenant.failure is not None
             assert (tenant.failure.step, tenant.failure.error) == (step, error)
             assert reason in tenant.failure.reason
-            (told,) = events_of(shared, "Provisioning Failed", tenant_id)
-            assert (told["step"], told["error"], told["execution"]) == (step, error, failed.arn)
+            (reported,) = events_of(shared, "Provisioning Failed", tenant_id)
+            assert (reported["step"], reported["error"], reported["execution"]) == (step, error, failed.arn)
             repair()
         again = shared.provision(tenant_id, STORE)
         assert again.status == "SUCCEEDED", again.failures
@@ -149,9 +149,9 @@ class TestRefusals:
         failed = shared.provision("on-pinecone", "PINECONE")
         assert failed.failures[0] == ("Reserve Tenant", "KnowledgeStoreNotOffered")
         assert shared.tenant("on-pinecone") is None
-        (told,) = events_of(shared, "Provisioning Failed", "on-pinecone")
-        assert "PINECONE" in told["reason"]
-        assert "MANAGED, OPENSEARCH_SERVERLESS, S3_VECTORS" in told["reason"]
+        (reported,) = events_of(shared, "Provisioning Failed", "on-pinecone")
+        assert "PINECONE" in reported["reason"]
+        assert "MANAGED, OPENSEARCH_SERVERLESS, S3_VECTORS" in reported["reason"]
 
     def test_a_tenant_cannot_move_to_another_store(self, shared: VirtualFleet) -> None:
         assert shared.provision("settled", STORE).status == "SUCCEEDED"
@@ -178,7 +178,7 @@ class TestRefusals:
         assert tenant.status is TenantStatus.ACTIVE
 
 
-def test_an_account_at_its_quota_is_told_before_anything_is_made() -> None:
+def test_an_account_at_its_quota_is_reported_before_anything_is_made() -> None:
     with virtual_fleet(quotas=Quotas(requests_per_second={})) as fleet:
         client = fleet.client("bedrock-agent")
         vectors = fleet.client("s3vectors")

@@ -540,7 +540,7 @@ def _answer_client(operation: str, **credentials: str) -> Any:
     from kbfleet.adapters.answerers import OPERATIONS
 
     service, seconds = OPERATIONS[operation]
-    # One attempt: a silent second one would come when the caller has been told that there is no answer.
+    # One attempt: a silent second one would come when the caller knows already that there is no answer.
     config = Config(connect_timeout=2, read_timeout=seconds, retries={"mode": "standard", "total_max_attempts": 1})
     return boto3.client(service, config=config, **credentials)  # type: ignore[call-overload] # as above
 

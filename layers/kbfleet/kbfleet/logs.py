@@ -27,11 +27,11 @@ class _Formatter(LambdaPowertoolsFormatter):
         self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
     ) -> str:
         error = ei[1]
-        told = []
+        traces = []
         while error is not None:
-            told.append("".join([*traceback.format_tb(error.__traceback__), type(error).__qualname__]))
+            traces.append("".join([*traceback.format_tb(error.__traceback__), type(error).__qualname__]))
             error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-        return "\n\nThe above followed from:\n\n".join(told)
+        return "\n\nThe above followed from:\n\n".join(traces)
 
 
 logger = Logger(logger_formatter=_Formatter(json_serializer=_in_ascii, serialize_stacktrace=False))

@@ -263,7 +263,7 @@ class KnowledgeBases(Protocol):
         ...
 
     def data_source(self, data_source: DataSourceReference) -> DataSource | None:
-        """All that is known of it, which a list does not tell: what it reads, and why it has failed."""
+        """All that is known of it, also what a list leaves out: what it reads, and why it has failed."""
         ...
 
     def find_data_source(self, knowledge_base_id: str, name: str) -> DataSource | None:
@@ -551,11 +551,11 @@ class TokenVerifier(Protocol):
 
 
 class AlertChannel(Protocol):
-    """Where people are told. Each method raises AlertNotDelivered: the channel did not take it; or AlertMaybeDelivered,
+    """Where alerts go. Each method raises AlertNotDelivered: the channel did not take it; or AlertMaybeDelivered,
     which is one, too: nobody knows whether it did."""
 
     def post(self, alert: Alert, *, reply_to: str = "") -> str:
-        """Tells people. Args: reply_to: the name of the message that this one belongs to.
+        """Posts a message. Args: reply_to: the name of the message that this one belongs to.
 
         Returns: a name by which the message can be changed and replied to; empty if the channel can do neither.
         """
@@ -660,7 +660,7 @@ class IngestedDocuments(Protocol):
     """What Bedrock knows of the documents of a data source. `bucket` is the tenant's own."""
 
     def look_up(self, data_source: DataSourceReference, bucket: str, uris: Sequence[str]) -> Sequence[IngestedDocument]:
-        """One for each, in any order; NOT_FOUND for those that it does not know, or will not tell of.
+        """One for each, in any order; NOT_FOUND for those that it does not know, or says nothing about.
 
         Raises: ResourceMissing when the data source is gone, IsolationBreached when one is not in the bucket,
             Throttled, NotReadyYet, AwsRefusal.
@@ -701,8 +701,8 @@ class BucketContents(Protocol):
         ...
 
     def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
-        """Which of these keys are there; of a bucket that is gone, none, and none where too many keys begin alike to
-        tell. Each of these keys begins with the one before it."""
+        """Which of these keys are there; of a bucket that is gone, none, and none where too many keys begin
+        alike. Each of these keys begins with the one before it."""
         ...
 
 

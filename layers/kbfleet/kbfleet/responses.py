@@ -64,7 +64,7 @@ def status_of(kind: type[errors.KbfleetError]) -> HTTPStatus:
 
 
 def problem_type(code: str) -> str:
-    """The URI by which a problem is told from others (RFC 9457, section 3.1.1), of the name of its error."""
+    """The URI that identifies a kind of problem (RFC 9457, section 3.1.1), of the name of its error."""
     return f"urn:kbfleet:problem:{re.sub(r'(?<!^)(?=[A-Z])', '-', code).lower()}"
 
 
@@ -73,7 +73,7 @@ def respond(body: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> HttpResponse
 
 
 def failure(error: Exception) -> HttpResponse:
-    """The problem document of an exception, whatever it is; the log tells more."""
+    """The problem document of an exception, whatever it is; the log says more."""
     if not isinstance(error, errors.KbfleetError):
         logger.error("The request failed unexpectedly", exc_info=error)
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Unexpected error.")

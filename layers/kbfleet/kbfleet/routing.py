@@ -48,7 +48,7 @@ def dispatch(request: Request, routes: Routes) -> dict[str, Any]:
     """What API Gateway is answered. Every failure is a problem document."""
     try:
         response = _serve(request, routes)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told in the same form
+    except Exception as error:  # noqa: BLE001 - whatever it is, the answer has the same form
         response = failure(error)
     return response.proxied
 

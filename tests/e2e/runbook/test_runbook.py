@@ -67,7 +67,7 @@ class Reader:
 
 
 def settled(fleet: Fleet) -> None:
-    until(lambda: not fleet.waiting("AlertQueue"), "what is left to be told is not told")
+    until(lambda: not fleet.waiting("AlertQueue"), "what is left to be reported is not")
 
 
 def test_a_trouble_is_reported_once_and_repaired_by_its_page(fleet: Fleet, trouble: Trouble) -> None:
@@ -84,7 +84,7 @@ def test_a_trouble_is_reported_once_and_repaired_by_its_page(fleet: Fleet, troub
 
     try:
         trouble.make(fleet)
-        message = until(lambda: next(iter(news()), None), "nobody is told", seconds=90)
+        message = until(lambda: next(iter(news()), None), "nobody is notified", seconds=90)
         assert message.title.startswith("🔴")
         assert trouble.title in message.text
         assert trouble.cause in message.text
@@ -97,7 +97,7 @@ def test_a_trouble_is_reported_once_and_repaired_by_its_page(fleet: Fleet, troub
         trouble.take_away(fleet)
         reader.repair()
         assert reader.ran_the_messages_command, f"the page has no {message.command}"
-        over = until(recovery, lambda: f"the recovery is not told, only {news()}", seconds=90)
+        over = until(recovery, lambda: f"the recovery is not reported, only {news()}", seconds=90)
         reader.verify()
 
         settled(fleet)
@@ -111,7 +111,7 @@ def test_a_trouble_is_reported_once_and_repaired_by_its_page(fleet: Fleet, troub
         trouble.tidy_up(fleet)
 
 
-def test_while_nobody_can_be_told_the_doctor_knows_and_all_is_told_later(fleet: Fleet) -> None:
+def test_while_nobody_can_be_reported_the_doctor_knows_and_all_is_reported_later(fleet: Fleet) -> None:
     trouble = AlertsUndelivered()
     trouble.prepare(fleet)
     settled(fleet)
@@ -124,7 +124,7 @@ def test_while_nobody_can_be_told_the_doctor_knows_and_all_is_told_later(fleet: 
         assert fleet.messages()[before:] == []
         trouble.take_away(fleet)
         reader.repair()
-        (message,) = until(lambda: fleet.messages()[before:], "nobody is told", seconds=90)
+        (message,) = until(lambda: fleet.messages()[before:], "nobody is notified", seconds=90)
         assert trouble.title in message.text
         reader.verify()
     finally:

@@ -120,7 +120,7 @@ class ForeignDataSource(Trouble):
     """A data source, added in the console, that reads a bucket which is not the tenant's."""
 
     page = "isolation-breached"
-    title = f"{TENANT}: something of somebody else is within its reach"
+    title = f"{TENANT}: something within its reach is not its own"
     cause = "data source"
 
     def make(self, fleet: Fleet) -> None:
@@ -248,7 +248,7 @@ class RetryForbidden(FunctionForbidden):
         before = len(fleet.messages())
         fleet.fault(effect="documents_fail", keys=["oars.md"])
         fleet.upload(TENANT, "oars.md", b"An oar is sold in pairs.")
-        until(lambda: fleet.messages()[before:], "a document that fails is not told of")
+        until(lambda: fleet.messages()[before:], "a document that fails is not reported")
         until(lambda: fleet.tenant(TENANT)["sync"]["state"] == "IDLE", "the tenant is still synced")
         fleet.no_faults()
 
@@ -301,7 +301,7 @@ class UsageForbidden(FunctionForbidden):
 
 
 class AlertsUndelivered(Trouble):
-    """Not among the others: nobody is told of it."""
+    """Not among the others: nobody is notified of it."""
 
     page = "alerts-undelivered"
     title = f"{TENANT}: some documents could not be ingested"
@@ -345,13 +345,13 @@ TROUBLES: tuple[type[Trouble], ...] = (
 )
 
 UNTRIED: Mapping[str, str] = {
-    "alerts-waiting": "the local AWS does not tell how old a queue's oldest message is",
+    "alerts-waiting": "the local AWS does not say how old a queue's oldest message is",
     "api-failing": "the local AWS has no metrics of API Gateway",
     "ask-slow": "answers of the local AWS are not slow",
     "capacity-low": "nobody can repair it by a command: some tenants have to go",
     "concurrency-exhausted": "the local AWS lets functions wait instead of refusing to run them",
     "executions-failing": "the local AWS has no metrics of Step Functions; the failures themselves are tried",
-    "queues-stuck": "the local AWS does not tell how old a queue's oldest message is",
+    "queues-stuck": "the local AWS does not say how old a queue's oldest message is",
     "requests-throttled": "it passes by itself, or needs a quota of the account",
     "scheduled-work-failing": "schedules of the local AWS run at their real pace, up to a day apart",
 }

@@ -74,7 +74,7 @@ def test_every_tenant_has_nine_documents_or_more_in_every_format(tenant_id: str)
 
 def test_file_names_are_unique_within_a_tenant_and_among_the_distractors() -> None:
     for paths in (*(documents(tenant_id) for tenant_id in TENANTS), distractors()):
-        # Case does not tell files apart on macOS and Windows.
+        # Case does not distinguish files on macOS and Windows.
         repeated = [name for name, count in Counter(path.name.lower() for path in paths).items() if count > 1]
         assert repeated == []
 

@@ -16,7 +16,7 @@ def handler(event, context):
 
 @pytest.fixture
 def states(aws: Any) -> Any:
-    """The states that EventBridge tells of an alarm, in their order: the queue to receive them from."""
+    """The states of an alarm that EventBridge reports, in their order: the queue to receive them from."""
     queue, rule = aws.make_queue(), f"alarms-{uuid4().hex[:8]}"
 
     def of(alarm: str) -> str:
@@ -58,16 +58,16 @@ def test_an_alarm_goes_off_while_its_queue_holds_a_message(aws: Any, states: Any
     queue = aws.make_queue()
     dimensions = [{"Name": "QueueName", "Value": queue.rpartition("/")[2]}]
     alarm = make_alarm(aws, "AWS/SQS", "ApproximateNumberOfMessagesVisible", Dimensions=dimensions)
-    told = states(alarm)
+    reported = states(alarm)
     aws.client("sqs").send_message(QueueUrl=queue, MessageBody="dead letter")
     seen: list[dict[str, Any]] = []
     while not seen or seen[-1]["state"]["value"] != "ALARM":
-        seen += map(json.loads, aws.receive(told))
+        seen += map(json.loads, aws.receive(reported))
     assert "1 datapoint [1.0] was greater than the threshold" in seen[-1]["state"]["reason"]
     assert seen[-1]["configuration"]["description"] == "Look. See docs/page.md"
     assert seen[-1]["previousState"]["value"] in {"OK", "INSUFFICIENT_DATA"}
     aws.client("sqs").purge_queue(QueueUrl=queue)
-    [over] = aws.receive(told)
+    [over] = aws.receive(reported)
     assert json.loads(over)["state"]["value"] == "OK"
 
 

@@ -43,7 +43,7 @@ def test_a_model_is_named_by_its_arn(stack: Any) -> None:
     assert profile in [call["input"].get("modelId") for call in calls(stack) if call["operation"] == "Converse"]
 
 
-def test_a_connection_breaks_when_the_emulator_is_told_to_break_it(stack: Any) -> None:
+def test_a_connection_breaks_when_the_emulator_is_reported_to_break_it(stack: Any) -> None:
     fault = {"effect": "broken_before_effect", "operation": "ListKnowledgeBases", "count": 1}
     order = urllib.request.Request(  # noqa: S310
         f"{stack.configuration.aws_url}/_emulator/faults", json.dumps(fault).encode(), method="POST"

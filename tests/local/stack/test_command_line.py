@@ -54,7 +54,7 @@ def test_slack_prints_the_messages(stack: Any) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
-def test_that_slack_was_sent_nothing_is_told_to_people_only(
+def test_that_slack_was_sent_nothing_is_said_to_people_only(
     arguments: list[str], stack: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(SlackSink, "messages", lambda _: [])

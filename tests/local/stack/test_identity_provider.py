@@ -1,4 +1,4 @@
-"""A resource server cannot tell the identity provider from a real one; it signs wrong tokens if asked to."""
+"""To a resource server the identity provider is like a real one; it signs wrong tokens if asked to."""
 
 import json
 import ssl

@@ -175,8 +175,8 @@ def test_a_denying_policy_is_a_problem(aws: Any, api: Api) -> None:
 ECHO = """
 import json
 def handler(event, context):
-    told = {name: event[name] for name in ("resource", "path", "pathParameters")}
-    return {"statusCode": 200, "body": json.dumps(told)}
+    given = {name: event[name] for name in ("resource", "path", "pathParameters")}
+    return {"statusCode": 200, "body": json.dumps(given)}
 """
 
 

@@ -1,4 +1,4 @@
-"""The sink takes what Slack takes, refuses what Slack refuses, and fails when told to."""
+"""The sink takes what Slack takes, refuses what Slack refuses, and fails when it should."""
 
 import json
 import ssl
@@ -141,7 +141,7 @@ def request(stack: Any, path: str, body: object = None, method: str | None = Non
         return response.status, dict(response.headers), response.read().decode()
 
 
-def test_the_webhook_answers_in_slacks_words_and_fails_when_told_to(stack: Any) -> None:
+def test_the_webhook_answers_in_slacks_words_and_fails_when_it_should(stack: Any) -> None:
     webhook = stack.configuration.slack_webhook.removeprefix(f"{stack.configuration.side_url}/slack")
     request(stack, "/messages", method="DELETE")
     assert request(stack, webhook, {"text": "one"})[::2] == (200, "ok")

@@ -80,7 +80,7 @@ class BedrockKnowledgeBases:
     def count(self, kind: KnowledgeBaseKind) -> int:
         with translated("the account's knowledge bases"):
             listed = list(self._listed())
-        # The list does not tell kinds. Our own descriptions do; those of others are asked only where it matters.
+        # The list does not name kinds. Our own descriptions do; those of others are asked only where it matters.
         kinds = {summary["knowledgeBaseId"]: _described_kind(summary.get("description", "")) for summary in listed}
         certain = sum(found is kind for found in kinds.values())
         unknown = [knowledge_base_id for knowledge_base_id, found in kinds.items() if found is None]

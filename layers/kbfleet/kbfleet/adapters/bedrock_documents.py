@@ -38,7 +38,7 @@ class BedrockDocuments:
 
     def _looked_up(self, data_source: DataSourceReference, uris: Sequence[str]) -> Iterator[IngestedDocument]:
         """All but those that Bedrock will not look up: it refuses ten for one. The model allows no more than 128
-        characters behind `s3://`, and whether MANAGED knowledge bases tell of documents at all is not said."""
+        characters behind `s3://`, and whether MANAGED knowledge bases list documents at all is not said."""
         try:
             with translated(f"documents of data source {data_source.data_source_id}", unsaid=uris):
                 answer = self._client.get_knowledge_base_documents(

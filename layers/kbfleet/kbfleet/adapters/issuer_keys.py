@@ -55,7 +55,7 @@ class IssuerKeys(jwt.PyJWKClient):
 
     Args:
         url: of the JSON Web Key Set. Redirects are not followed.
-        unusable: is told of keys that are not used: how many for which reason. No part of a key is among that.
+        unusable: is called about keys that are not used: how many for which reason. No part of a key is among that.
         fresh_for: how long fetched keys are used before they are fetched again.
         believed_for: how long they are used while they cannot be fetched again.
         refresh_pause: least time between a fetch and the next one for the sake of an unknown key id.

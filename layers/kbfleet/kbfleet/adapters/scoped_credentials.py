@@ -48,7 +48,7 @@ class ScopedRole:
     def assume(self, policy: Mapping[str, Any], *, session: str, of: str, lifetime: timedelta) -> ScopedCredentials:
         """
         Args:
-            session: a name by which CloudTrail tells who did what.
+            session: a name by which CloudTrail says who did what.
             of: whose or what for they are, for an error.
             lifetime: wanted; they last for a quarter of an hour at least, and an hour at most.
 

@@ -15,7 +15,7 @@ from kbfleet.domain.errors import InvalidInput
 Model = TypeVar("Model", bound=BaseModel)
 
 _FIELD = r"[A-Za-z0-9_.-]{1,100}"
-"""What a field may be called to be told of by that name."""
+"""What a field must be called so that an error may name it."""
 
 
 class Contract(BaseModel):
@@ -50,11 +50,11 @@ def _invalid_input(error: ValidationError) -> InvalidInput:
     # The value itself stays out of the message: it may be a tenant's text, and messages reach logs.
     errors = error.errors(include_url=False, include_context=False, include_input=False)
     # A misspelt field is both one too many and one that is missing: the latter's name is the one to learn.
-    told = next((each for each in errors if each["type"] == "missing"), errors[0])
-    field = ".".join(str(part) for part in told["loc"])
+    first = next((each for each in errors if each["type"] == "missing"), errors[0])
+    field = ".".join(str(part) for part in first["loc"])
     # A field that we do not know is a caller's text of any length.
     field = field if re.fullmatch(_FIELD, field) else "body"
-    return InvalidInput(field, f"{told['msg']}.")
+    return InvalidInput(field, f"{first['msg']}.")
 
 
 def _whole(value: object) -> object:

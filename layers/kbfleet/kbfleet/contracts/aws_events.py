@@ -92,7 +92,7 @@ class DocumentChangeDetail(BaseModel):
 
 class DocumentChangeEvent(BaseModel):
     """S3's own event on the account's default bus. A delete marker is an `Object Deleted`, too; its `deletion-type`
-    tells them apart. Source: AWS documentation, Amazon S3, EventBridge event message structure."""
+    distinguishes them. Source: AWS documentation, Amazon S3, EventBridge event message structure."""
 
     source: Literal["aws.s3"]
     detail_type: Literal["Object Created", "Object Deleted"] = Field(alias="detail-type")

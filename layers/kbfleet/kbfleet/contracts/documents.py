@@ -69,7 +69,7 @@ class FailedDocumentBody(Contract):
 
 
 class DocumentRetryBody(Contract):
-    """`ended_at` is `None` while documents are being tried again; `stopped` says why it ended before its time."""
+    """`ended_at` is `None` while documents are being tried again; `stopped` says why it stopped early."""
 
     requested_at: datetime
     ended_at: datetime | None

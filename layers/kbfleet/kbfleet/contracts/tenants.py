@@ -22,8 +22,8 @@ from kbfleet.ports import Execution
 
 
 class ProvisionRequest(Contract):
-    """Body of `PUT /tenants/{tenant_id}`. `knowledge_store` is one of those that the stack offers; with `must_exist`,
-    a tenant that there is not is not added."""
+    """Body of `PUT /tenants/{tenant_id}`. `knowledge_store` is one of those that the stack offers. With `must_exist`,
+    only an existing tenant is changed, and none is added."""
 
     name: DisplayName | None = None
     knowledge_store: str | None = Field(default=None, max_length=64)
@@ -38,7 +38,7 @@ class OffboardTenantQuery(Contract):
         default=None,
         ge=0,
         le=MAX_RETENTION_DAYS,
-        description="Days for which the tenant's data are kept, out of service. The stack's own if left out.",
+        description="Days for which the tenant's data is kept, out of service. If left out, as many as the stack says.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What people are told when something breaks or recovers. Pure: no channel, no formatting."""
+"""What people read when something breaks or recovers. Pure: no channel, no formatting."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def ingestion_alert(change: JobStateChange, deployment: Deployment) -> Alert | N
 
 
 def document_alert(report: FailureReport, deployment: Deployment) -> Alert | None:
-    """What to say about documents that an ingestion left out. Those that are set aside are told once, and then only
+    """What to say about documents that an ingestion left out. Those that are set aside are reported once, and then only
     counted."""
     if not report.newsworthy:
         return None
@@ -184,8 +184,8 @@ def document_alert(report: FailureReport, deployment: Deployment) -> Alert | Non
         subject=str(job.tenant_id),
         facts=(*_ingestion_facts(job), ("Left out", left_out + ("" if report.complete else "; there may be more"))),
         reasons=reasons,
-        advice="Answers come without these documents; all others are up to date. Replace or remove them in the bucket, "
-        "and they are synced by themselves. If nothing is wrong with them, have them tried again by "
+        advice="Answers come without these documents; all others are up to date. Replace or remove them in the bucket: "
+        "a sync then starts by itself. If nothing is wrong with them, retry them with "
         f"`{deployment.command('sync retry-failed', job.tenant_id)}`. To sync at once:",
         command=deployment.command("sync start", job.tenant_id),
         links=(
@@ -208,7 +208,7 @@ def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: De
         Workflow.PROVISION_TENANT: (
             "provisioning",
             "tenant add",
-            "Nothing that was made is lost. Remove the cause; then this takes up where it stopped:",
+            "Nothing that was made is lost. Remove the cause; then this continues where it stopped:",
         ),
         Workflow.OFFBOARD_TENANT: (
             "offboarding",
@@ -236,18 +236,18 @@ def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: De
 _SEEN: Mapping[SeenIn, tuple[str, str]] = {
     SeenIn.ANSWER: (
         "an answer, which was refused",
-        "Nothing of it was shown: the asker was answered 403. The tenant's knowledge base holds a document that is not "
+        "Nothing of it was shown: the user got status 403. The tenant's knowledge base holds a document that is not "
         "the tenant's.",
     ),
     SeenIn.CREDENTIALS: (
         "a question, which was refused before anything was read",
-        "Nothing was shown: the asker was answered 403. The tenant's record names a knowledge base that its "
+        "Nothing was shown: the user got status 403. The tenant's record names a knowledge base that its "
         "credentials do not open.",
     ),
     SeenIn.RESOURCES: (
         "its resources",
-        "An answer that cites a document of another bucket is refused. Whether one was given that cites none is not "
-        "known.",
+        "An answer that cites a document of another bucket is refused. Whether an answer used one without citing it is "
+        "not known.",
     ),
 }
 
@@ -261,11 +261,11 @@ def breach_alert(breach: Breach, deployment: Deployment) -> Alert:
     return Alert(
         identity=breach.identity,
         severity=Severity.BROKEN,
-        title=f"{breach.tenant_id}: something of somebody else is within its reach",
+        title=f"{breach.tenant_id}: something within its reach is not its own",
         subject=str(breach.tenant_id),
         facts=(("Tenant", str(breach.tenant_id)), ("Seen in", where), *([(label, found)] if found else [])),
-        advice=f"{shown} `{looked}` says what is not its own. This takes out what can be taken out, and syncs; it "
-        "is over once the first command finds nothing any more:",
+        advice=f"{shown} `{looked}` says what is not its own. The command below takes out what it can, and syncs. The "
+        "incident is over once the first command finds nothing any more:",
         command=deployment.command("tenant add", breach.tenant_id),
         links=(deployment.runbook_link("isolation-breached"),),
     )

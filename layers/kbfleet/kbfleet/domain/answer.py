@@ -115,9 +115,9 @@ class AskUsage:
     """What one answered question used.
 
     Args:
-        passages: that were given to the model, as far as the answer tells.
+        passages: that were given to the model, as far as the answer says.
         citations: parts of the answer that rest on passages.
-        input_tokens, output_tokens: of the model; `None` where the service does not tell. Converse does (`usage`),
+        input_tokens, output_tokens: of the model; `None` where the service does not say. Converse does (`usage`),
             RetrieveAndGenerate does not. Source: botocore models of bedrock-runtime and bedrock-agent-runtime.
         guarded: whether a guardrail intervened.
     """
@@ -135,8 +135,8 @@ class GeneratedAnswer:
 
     Args:
         conversation: by which the next question takes this one up.
-        passages: how many were retrieved, or, where nobody tells, how many were cited.
-        input_tokens, output_tokens: of the model, where Bedrock tells.
+        passages: how many were retrieved, or, where that is not known, how many were cited.
+        input_tokens, output_tokens: of the model, where Bedrock names them.
         guarded: a guardrail has stepped in.
     """
 

@@ -187,7 +187,7 @@ def _tenant(facts: DocumentFacts) -> Hop:
             return Hop(
                 name,
                 Verdict.WAITING,
-                f"Tenant {tenant_id} is being provisioned; its first sync ends that.",
+                f"Tenant {tenant_id} is being provisioned; that ends with its first sync.",
                 f"`kbfleet tenant add {tenant_id}` shows where it is.",
             )
         case TenantStatus.FAILED:
@@ -234,7 +234,7 @@ def _object(facts: DocumentFacts) -> Hop:
             name,
             Verdict.BROKEN,
             f"There is no object of that key in {facts.bucket}.",
-            f"Compare the key, letter by letter and case by case, with `aws s3 ls --recursive s3://{facts.bucket}/`; "
+            f"Compare the key, letter by letter, capitals too, with `aws s3 ls --recursive s3://{facts.bucket}/`; "
             f"if it is not there, upload it: `kbfleet upload {facts.tenant_id} FILE --key KEY`.",
         )
     if in_bucket.size > MAX_DOCUMENT_BYTES and not _indexed(facts):
@@ -278,7 +278,7 @@ def _change(facts: DocumentFacts) -> Hop:
     return Hop(
         name,
         Verdict.BROKEN,
-        f"It was uploaded at {_time(changed_at)}, and nobody noted that: S3's event was lost or refused.",
+        f"It was uploaded at {_time(changed_at)}, and the upload was not noted: S3's event was lost or refused.",
         f"Run `kbfleet sync start {facts.tenant_id}`, which reads the whole bucket. Then look for the cause: "
         f"`kbfleet dlq list` shows changes that were refused, `kbfleet tenant add {facts.tenant_id}` repairs the "
         "bucket's notifications.",
@@ -377,14 +377,14 @@ def _document(facts: DocumentFacts) -> Hop:
         return Hop(name, Verdict.BROKEN, f"The job left it out: {reason}", again)
     if document.status.failing:
         times = f" It has failed {facts.failure.times} times in a row." if facts.failure else ""
-        aside = " It is set aside: no alert tells of it any more." if _set_aside(facts) else ""
+        aside = " It is set aside: it is in no alert any more." if _set_aside(facts) else ""
         return Hop(name, Verdict.BROKEN, f"{document.status}: {document.explanation}{times}{aside}", again)
     match document.status:
         case IngestedStatus.INDEXED:
             at = f" at {_time(document.updated_at)}" if document.updated_at else ""
             return Hop(name, Verdict.PASSED, f"Bedrock has indexed it{at}.")
         case IngestedStatus.NOT_FOUND if _found(facts):
-            return Hop(name, Verdict.PASSED, "Bedrock tells no status of it.")
+            return Hop(name, Verdict.PASSED, "Bedrock gives no status for it.")
         case IngestedStatus.NOT_FOUND:
             if facts.failure is not None:
                 return Hop(name, Verdict.BROKEN, f"It could not be ingested: {facts.failure.reason}", again)
@@ -395,7 +395,7 @@ def _document(facts: DocumentFacts) -> Hop:
                 f"Upload it again. If that changes nothing, `kbfleet tenant add {facts.tenant_id}` repairs a data "
                 "source that reads another bucket or a part of this one.",
             )
-    return Hop(name, Verdict.WAITING, f"Bedrock is at it: {document.status}.")
+    return Hop(name, Verdict.WAITING, f"Bedrock is working on it: {document.status}.")
 
 
 def _retrieval(facts: DocumentFacts) -> Hop:
@@ -406,7 +406,7 @@ def _retrieval(facts: DocumentFacts) -> Hop:
     if probe.found:
         return Hop(name, Verdict.PASSED, "A search for this document alone finds it.")
     if document.updated_at is not None and facts.now - document.updated_at < SEARCHABLE_WITHIN:
-        return Hop(name, Verdict.WAITING, "It was indexed a moment ago; until it is found may take minutes.")
+        return Hop(name, Verdict.WAITING, "It was indexed a moment ago; it can take minutes until a search finds it.")
     return Hop(
         name,
         Verdict.BROKEN,

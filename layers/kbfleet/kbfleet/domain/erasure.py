@@ -89,7 +89,7 @@ PLACES = (
     ),
     Place(
         "point-in-time recovery of the table",
-        "all that the table had of it",
+        "all that the table held of it",
         "35 days",
         timedelta(days=35),
     ),
@@ -119,19 +119,19 @@ PLACES = (
     ),
     Place(
         "API Gateway's cache",
-        "that a token was of it",
+        "that a token named it",
         "60 seconds",
         timedelta(seconds=60),
     ),
     Place(
         "alerts and events that were sent",
         "its id, names of documents, reasons of failures",
-        "with whom they were sent to: nothing of kbfleet reaches them",
+        "until their receivers delete them: kbfleet cannot reach them",
     ),
     Place(
         "copies that you made",
         "what you put into them, such as backups of the table",
-        "with whoever made them: nothing of kbfleet reaches them",
+        "until you delete them: kbfleet cannot reach them",
     ),
 )
 """Everywhere but in logs, whose time is the stack's, and usage, which is kept by choice."""

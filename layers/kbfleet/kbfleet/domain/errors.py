@@ -36,7 +36,7 @@ class InvalidInput(KbfleetError):
 
 
 class SessionRefused(InvalidInput):
-    """The session is not this asker's, was tampered with, or is over; which of these is not told."""
+    """The session is not this asker's, was tampered with, or is over; which of these is not said."""
 
     def __init__(self) -> None:
         super().__init__("session", "is not valid, or is over.", remedy="Ask without a session to begin a new one.")
@@ -56,7 +56,7 @@ class ExecutionNotFound(KbfleetError):
 
 
 class JobNotFound(KbfleetError):
-    """No ingestion job of that name is in the tenant's history, which is kept for some time only."""
+    """No ingestion job of that name is in the tenant's history, which is kept for a limited time."""
 
 
 class TokenRefused(KbfleetError):
@@ -75,11 +75,11 @@ class TenantBusy(KbfleetError):
 
 
 class LeaseLost(KbfleetError):
-    """This execution's lease was taken over by a later one; it must not write any more."""
+    """A later execution has taken over the lease of this one, which must not write any more."""
 
 
 class IsolationBreached(KbfleetError):
-    """An answer would have come from what is not the tenant's own. It was not given.
+    """The answer would have rested on what is not the tenant's own. It was not given.
 
     Args:
         by_credentials: whether the tenant's credentials were refused, before anything was read.
@@ -103,7 +103,7 @@ class TenantSuspended(TenantNotActive):
 
 
 class TenantOffboarding(TenantNotActive):
-    """The tenant is on its way out."""
+    """The tenant is being offboarded."""
 
 
 class TenantOffboarded(TenantNotActive):
@@ -149,7 +149,7 @@ class RequestRefused(AwsRefusal):
 
 
 class SessionPolicyTooLarge(RequestRefused):
-    """What credentials were to be narrowed by does not fit into them."""
+    """The policy that credentials were to be narrowed by does not fit into them."""
 
 
 class ResourceMissing(AwsRefusal):

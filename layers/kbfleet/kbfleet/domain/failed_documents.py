@@ -179,7 +179,7 @@ def seen_failing(
 ) -> FailedDocument:
     """What is known of a document after a job's end has shown that it fails; `known` itself when that is nothing new.
 
-    The ends of jobs may be told out of order, and more than once.
+    The ends of jobs may be reported out of order, and more than once.
     """
     new = FailedDocument(sighting.uri, sighting.reason, job_ended_at, job_ended_at, revision=revision)
     if known is None:
@@ -258,7 +258,7 @@ class NamedDocuments:
     @property
     def all(self) -> bool:
         """Whether they are as many as failed. Reasons are cut at 2,048 characters each (botocore model), some name
-        nothing, and some names cannot be told from others."""
+        nothing, and some names cannot be distinguished from others."""
         if self.job.outcome is not Outcome.DEGRADED:
             return True
         nameless = len(self.uris) < len(self.job.failure_reasons) or not all(self.uris) or not self.uris
@@ -301,11 +301,11 @@ class FailureReport:
 
     @property
     def newsworthy(self) -> bool:
-        """Whether people must be told: not when all that is wrong are documents that are set aside. A job that failed
-        as a whole is told by itself."""
-        told = self.new + self.again + self.set_aside_now
-        unexplained = not self.complete or not (told + self.set_aside)
-        return self.job.outcome is Outcome.DEGRADED and (told > 0 or unexplained)
+        """Whether people must be notified: not when all that is wrong are documents that are set aside. A job that
+        failed as a whole is reported by itself."""
+        reported = self.new + self.again + self.set_aside_now
+        unexplained = not self.complete or not (reported + self.set_aside)
+        return self.job.outcome is Outcome.DEGRADED and (reported > 0 or unexplained)
 
 
 def failure_report(
@@ -313,12 +313,12 @@ def failure_report(
 ) -> FailureReport:
     """Of all the documents that fail after the job has ended."""
     order = list(News)
-    told = sorted(
+    ranked = sorted(
         ((order.index(document.news_of(job.occurred_at)), document.uri, document) for document in failing),
         key=lambda entry: entry[:2],
     )
-    counts = Counter(order[place] for place, _, _ in told)
-    quiet = (document for place, _, document in told if order[place] is News.NONE)
+    counts = Counter(order[place] for place, _, _ in ranked)
+    quiet = (document for place, _, document in ranked if order[place] is News.NONE)
     return FailureReport(
         job,
         new=counts[News.NEW],
@@ -329,7 +329,7 @@ def failure_report(
         complete=complete,
         documents=tuple(
             ReportedDocument(document.uri, document.reason, order[place])
-            for place, _, document in told
+            for place, _, document in ranked
             if order[place] is not News.NONE
         ),
     )

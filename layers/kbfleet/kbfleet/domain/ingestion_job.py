@@ -132,7 +132,7 @@ class JobStateChange:
 
     @property
     def identity(self) -> str:
-        """The same for every observation of the same change, so that repeated deliveries can be told."""
+        """The same for every observation of the same change, so that repeated deliveries can be recognized."""
         return f"{self.tenant_id}/{self.name}/{self.status}"
 
     @property

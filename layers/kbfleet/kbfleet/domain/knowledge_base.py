@@ -106,7 +106,7 @@ class KnowledgeBase:
             return ()
         return (
             f"Knowledge base {self.knowledge_base_id} was made with {json.dumps(own, sort_keys=True)}, a new one would "
-            f"be made with {json.dumps(new, sort_keys=True)}. It works on as it is; to change it, offboard the tenant "
+            f"be made with {json.dumps(new, sort_keys=True)}. It works as it is; to change it, offboard the tenant "
             "and provision it anew.",
         )
 

@@ -110,11 +110,11 @@ class ResourceNames:
         return self.tags(tenant_id).items() <= tags.items()
 
     def owned(self, name: str, tags: Mapping[str, str], tenant_id: TenantId) -> bool:
-        """Whether a knowledge base of that name and with these tags can be this tenant's. Tags that tell decide; where
-        somebody has removed them, the name must be the tenant's."""
-        told = {key: tags[key] for key in self.tags(tenant_id) if key in tags}
-        if told:
-            return told.items() <= self.tags(tenant_id).items()
+        """Whether a knowledge base of that name and with these tags can be this tenant's. Its tags
+        decide. Where somebody has removed them, the name must be the tenant's."""
+        known = {key: tags[key] for key in self.tags(tenant_id) if key in tags}
+        if known:
+            return known.items() <= self.tags(tenant_id).items()
         return name == self.knowledge_base(tenant_id)
 
 

@@ -59,7 +59,7 @@ _WELL_KNOWN = tuple(
             "vectors-unwritable",
             "the service role cannot use the knowledge store",
         ),
-        (r"\bkms\b|kms:Decrypt", "key-refused", "an encryption key may not be used"),
+        (r"\bkms\b|kms:Decrypt", "key-refused", "an encryption key cannot be used"),
         (r"no text content found", "no-text", "documents without text"),
         (r"filterable metadata must have", "metadata-too-large", "documents with too much metadata"),
     )
@@ -77,7 +77,7 @@ def root_cause(kind: str, reason: str, *, tenant: str = "", error: str = "") -> 
     """What is at the bottom of a failure.
 
     Args:
-        kind: what failed; failures of different kinds are told apart even when AWS gives the same reason.
+        kind: what failed; failures of different kinds are kept apart even when AWS gives the same reason.
         reason: what AWS or a workflow said, in its words.
         tenant: whose it was; that name is taken out of the reason.
         error: the error's class, where there is one.

@@ -302,7 +302,7 @@ class Sync:
         entry = self.started(job, self.synced_generation)
         return replace(entry, job=replace(entry.job, external=True)) if entry.job else entry
 
-    def told_of(self, result: SyncResult) -> Sync:
+    def noted(self, result: SyncResult) -> Sync:
         """A job that the ledger has not followed ended so. It proves nothing about what is pending; but it is how the
         newest sync ended, unless a later result is known."""
         known = self.result

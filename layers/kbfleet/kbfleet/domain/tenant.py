@@ -65,7 +65,7 @@ class TenantStateChange:
 
     @property
     def identity(self) -> str:
-        """The same for every publication of the same change, so that repetitions can be told."""
+        """The same for every publication of the same change, so that repetitions can be recognized."""
         return f"{self.tenant_id}/{self.status}/{self.occurred_at.isoformat()}"
 
 
@@ -200,9 +200,9 @@ class Tenant:
         if self.status is TenantStatus.OFFBOARDING and self.offboarding is not None:
             if self.offboarding.deletion_began_at is not None:
                 raise OffboardingBegun(
-                    f"The data of tenant {self.tenant_id} are being deleted since "
-                    f"{self.offboarding.deletion_began_at:%Y-%m-%d %H:%M} UTC.",
-                    remedy="Let the offboarding end, then provision the tenant anew.",
+                    f"The deletion of tenant {self.tenant_id}'s data began at "
+                    f"{self.offboarding.deletion_began_at:%Y-%m-%d %H:%M} UTC; the tenant cannot be resumed.",
+                    remedy="Wait until the offboarding has ended, then provision the tenant anew.",
                 )
             return released.with_status(self.offboarding.status_before, now)
         raise TenantNotActive(
@@ -318,7 +318,7 @@ class DisplayName(ValidatedText):
 class ProvisioningRequest:
     """What an execution was started with. What is `None` stays what the record says.
 
-    `for_a_new_tenant` says that the rest counts only where there is no such tenant: one that there is stays as it is.
+    `for_a_new_tenant` says that the rest counts only where there is no such tenant: an existing one stays as it is.
     """
 
     tenant_id: TenantId
@@ -328,7 +328,7 @@ class ProvisioningRequest:
     for_a_new_tenant: bool = False
 
     def of(self, existing: Tenant | None) -> ProvisioningRequest:
-        """What it asks of the tenant that there is, if there is one."""
+        """What it asks of the existing tenant, if there is one."""
         return ProvisioningRequest(self.tenant_id) if self.for_a_new_tenant and existing is not None else self
 
     def unlike(self, existing: Tenant) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def askable_knowledge_base(tenant_id: TenantId, status: TenantStatus, knowledge_
         case TenantStatus.FAILED:
             raise TenantFailed(
                 f"The provisioning of tenant {tenant_id} has failed: there is nothing to ask yet.",
-                remedy="Ask again once it was provisioned again.",
+                remedy="Ask again once its provisioning has succeeded.",
             )
     raise TenantNotActive(
         f"Tenant {tenant_id} is {status} and cannot be asked.",

@@ -169,7 +169,9 @@ def _check_attribute(name: str, value: object) -> None:
     """Source of the forms: AWS documentation, Include metadata in a data source to improve knowledge base query."""
     # A longer name could not be asked for in a filter.
     if not name.strip() or len(name) > MAX_KEY_LENGTH or any(unicodedata.category(each) == "Cc" for each in name):
-        raise InvalidInput("metadata", f"attributes need a name of 1 to {MAX_KEY_LENGTH} characters, no control ones.")
+        raise InvalidInput(
+            "metadata", f"attributes need a name of 1 to {MAX_KEY_LENGTH} characters without control characters."
+        )
     if re.search(RESERVED_ATTRIBUTES, name):
         raise InvalidInput(
             "metadata", "attributes must not be named id, nor begin with x-amz-bedrock-, AMAZON_BEDROCK_ or _."

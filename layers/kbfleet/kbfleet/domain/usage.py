@@ -96,7 +96,7 @@ class UsagePeriod:
             raise InvalidInput("to", f"{self.last} is before {self.first}.")
         days = (self.last - self.first).days + 1
         if days > MAX_DAYS:
-            raise InvalidInput("to", f"{days} days are asked for; at most {MAX_DAYS} are given at once.")
+            raise InvalidInput("to", f"{days} days are asked for; at most {MAX_DAYS} are possible at once.")
 
     @classmethod
     def asked_for(cls, first: date | None, last: date | None, today: date) -> Self:

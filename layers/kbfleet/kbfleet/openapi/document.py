@@ -34,7 +34,7 @@ _DESCRIPTION = """\
 Answers tenants' questions from their own documents, and manages the knowledge bases behind it.
 
 Tenants' users ask with the token of their identity provider; operators and back ends sign with IAM (SigV4, service
-`execute-api`). Everything that is not served is answered with a problem document (RFC 9457).
+`execute-api`). Every request that is not served gets a problem document (RFC 9457).
 
 Paths are taken as they are written: no id needs percent-encoding, and none is decoded. A query parameter that an
 operation does not list, or that is given twice, is refused."""
@@ -44,7 +44,7 @@ _SECURITY_SCHEMES = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "An OpenID Connect token. Nothing but its claims says for which tenant and user it speaks.",
+        "description": "An OpenID Connect token. Only its claims say which tenant and user it is for.",
     },
     Caller.TRUSTED.value: {
         # As API Gateway itself exports it. Source: AWS documentation, OpenAPI extensions, authtype object.
@@ -67,14 +67,14 @@ _TAGS = {Caller.USER: "asking", Caller.TRUSTED: "fleet", Caller.ANYBODY: "api"}
 
 # What API Gateway answers without a gateway response of our own, in words.
 _UNFORESEEN = {
-    HTTPStatus.INTERNAL_SERVER_ERROR: "Something failed that nobody has foreseen.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Something failed in a way that was not foreseen.",
     HTTPStatus.BAD_GATEWAY: "The function behind the API failed.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The function behind the API could not be run.",
     HTTPStatus.GATEWAY_TIMEOUT: "The answer took more than 29 seconds.",
 }
 _TOO_LARGE = "The body is larger than API Gateway and Lambda take."
-_NO_SUCH_PATH = "The path is not written as it is here, or a parameter in it has characters that no id or name has."
-_UNSIGNED = "The request is not signed, or wrongly, or too long ago."
+_NO_SUCH_PATH = "The path is not one of this API, or a parameter in it has characters that no id or name has."
+_UNSIGNED = "The request is not signed, is wrongly signed, or was signed too long ago."
 
 _HEADERS = {
     HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate", "How to prove who asks.", {"type": "string", "const": "Bearer"}),

@@ -207,7 +207,7 @@ def _condition(value: Schema) -> Schema:
 
 def _problem() -> Schema:
     return {
-        "description": "Why a request was not served (RFC 9457). Told apart by `type`, or by `code`, which says the "
+        "description": "Why a request was not served (RFC 9457). Its kind is in `type`, and in `code`, which says the "
         "same in one word. Problems that API Gateway or an unforeseen failure make have the type `about:blank`.",
         "type": "object",
         "properties": {

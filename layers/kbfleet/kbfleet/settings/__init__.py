@@ -52,7 +52,7 @@ class FleetSettings(EnvironmentSettings):
     def model_arn(self, model_id: str) -> str:
         """The ARN of a foundation model or an inference profile.
 
-        Inference profiles are told by the geography before the first dot (`jp.anthropic.…`), which model ids lack.
+        Inference profiles have a geography before the first dot (`jp.anthropic.…`), which model ids lack.
         Source: AWS documentation, Supported Regions and models for inference profiles.
         """
         geography = model_id.split(".", 1)[0]

@@ -1,4 +1,4 @@
-"""Of what people and other systems are told."""
+"""Of alerts to people, and of announcements to other systems."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class AnnouncementSettings(EnvironmentSettings):
 
 
 class AlertSettings(EnvironmentSettings):
-    """Where people are told. An empty ARN or id is of something that the channel does not need."""
+    """Where alerts go. An empty ARN or id is of something that the channel does not need."""
 
     alert_channel: str
     slack_webhook_secret_arn: str

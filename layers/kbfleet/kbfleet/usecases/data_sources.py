@@ -42,7 +42,7 @@ def data_sources_of(
     knowledge_bases: KnowledgeBases,
     names: ResourceNames,
 ) -> DataSources:
-    """Tells the tenant's own data source from others: it is the recorded one, or else one of its name.
+    """Separates the tenant's own data source from others: it is the recorded one, or else one of its name.
 
     Somebody may have renamed it: its name alone must not cost the tenant what it has brought. Nor must a list that does
     not show it at this moment. But a record that is wrong proves nothing: a recorded one of another name is the

@@ -164,7 +164,7 @@ class ExternalJobs:
             failure_reasons=job.failure_reasons,
             data_source_id=data_source.data_source_id,
         )
-        update_sync(tenant_id, lambda sync: sync.told_of(result), ledger=self.ledger)
+        update_sync(tenant_id, lambda sync: sync.noted(result), ledger=self.ledger)
         return change
 
     def _adopt(self, tenant_id: TenantId, data_source: DataSourceReference, job: IngestionJob) -> JobStateChange | None:

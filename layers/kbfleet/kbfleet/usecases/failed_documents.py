@@ -196,7 +196,7 @@ def _present_data_source(tenant: Tenant, job: JobStateChange) -> DataSourceRefer
     except TenantNotActive as error:
         raise ResourceMissing(str(error)) from error
     if present != job.data_source:
-        raise ResourceMissing(f"Job {job.name} read a data source that tenant {tenant.tenant_id} has no more.")
+        raise ResourceMissing(f"Job {job.name} read a data source that tenant {tenant.tenant_id} no longer has.")
     return present
 
 

@@ -76,25 +76,25 @@ def _turn(sync: Sync) -> tuple[float, str]:
 
 def _nobody_is_dismissed(waiter: Waiter) -> None:
     raise RuntimeError(
-        f"Whoever waits for generation {waiter.generation} must be told before it is taken off the list."
+        f"Whoever waits for generation {waiter.generation} must be answered before it is taken off the list."
     )
 
 
 def save_sync(
-    before: Sync, changed: Sync, *, ledger: SyncLedger, tell: Callable[[Waiter], None] = _nobody_is_dismissed
+    before: Sync, changed: Sync, *, ledger: SyncLedger, answer: Callable[[Waiter], None] = _nobody_is_dismissed
 ) -> Sync:
     """Stores an entry in place of the one that it was made of. The one way by which a waiter leaves an entry.
 
     Args:
-        tell: tells those why who wait in `before` and no longer do in `changed`. That comes first: whoever dies behind
-            it, or loses to somebody faster, leaves the waiter in the entry, to be told once more, and a task takes the
-            first answer. The other way round, it would wait in vain.
+        answer: answers each who waits in `before` and no longer does in `changed`. That comes first: whoever dies after
+            it, or loses to somebody faster, leaves the waiter in the entry, to be answered once more, and a task takes
+            the first answer. The other way round, it would wait in vain.
 
     Raises:
         ConcurrentUpdate: somebody has stored another since `before` was read.
     """
     for waiter in before.dismissed_by(changed):
-        tell(waiter)
+        answer(waiter)
     return ledger.save(changed)
 
 
@@ -103,12 +103,12 @@ def update_sync(
     change: Callable[[Sync], Sync],
     *,
     ledger: SyncLedger,
-    tell: Callable[[Waiter], None] = _nobody_is_dismissed,
+    answer: Callable[[Waiter], None] = _nobody_is_dismissed,
 ) -> Sync:
     """Applies a pure change to a tenant's ledger entry, again on the newer entry when somebody else was faster.
 
     Args:
-        tell: as `save_sync` does, those who wait in the very entry that is replaced.
+        answer: as in `save_sync`; those who wait in the very entry that is replaced are answered.
 
     Raises:
         ConcurrentUpdate: it lost twenty times in a row.
@@ -119,7 +119,7 @@ def update_sync(
         if changed == sync:
             return sync
         try:
-            return save_sync(sync, changed, ledger=ledger, tell=tell)
+            return save_sync(sync, changed, ledger=ledger, answer=answer)
         except ConcurrentUpdate:
             continue
     raise ConcurrentUpdate(f"The ledger entry of tenant {tenant_id} changed {_ATTEMPTS} times while it was updated.")
@@ -206,10 +206,10 @@ def stop_sync(
     """
     tenant = registry.get(tenant_id)
 
-    def tell(waiter: Waiter) -> None:
+    def answer(waiter: Waiter) -> None:
         callbacks.fail(waiter.task_token, "IngestionFailed", f"The sync of tenant {tenant_id} was stopped.")
 
-    sync = update_sync(tenant_id, Sync.called_off, ledger=ledger, tell=tell)
+    sync = update_sync(tenant_id, Sync.called_off, ledger=ledger, answer=answer)
     if sync.job is not None:
         knowledge_bases.stop_ingestion(tenant.data_source(), sync.job.ingestion_job_id)
         ticks.request()
@@ -381,7 +381,7 @@ class Scheduler:
         )
 
     def _end(self, sync: Sync, result: SyncResult) -> None:
-        def tell(waiter: Waiter) -> None:
+        def answer(waiter: Waiter) -> None:
             if result.outcome.usable:
                 output = {"outcome": result.outcome, "ingestion_job_id": result.ingestion_job_id}
                 self.callbacks.succeed(waiter.task_token, output)
@@ -393,7 +393,7 @@ class Scheduler:
                     waiter.task_token, "IngestionFailed", f"The first sync of tenant {sync.tenant_id} failed: {cause}"
                 )
 
-        save_sync(sync, sync.ended(result, self.clock.now()), ledger=self.ledger, tell=tell)
+        save_sync(sync, sync.ended(result, self.clock.now()), ledger=self.ledger, answer=answer)
 
     # --- queued tenants ---
 

@@ -1,4 +1,4 @@
-"""Telling of a breach of the walls between tenants, and looking whether there is one (decision 25).
+"""Announcing a breach of the walls between tenants, and looking whether there is one (decision 25).
 
 What a tenant may reach follows from its id alone, by `ResourceNames`: a record that is wrong proves nothing.
 """
@@ -63,7 +63,7 @@ def announce_breach(
     tenant_id: TenantId, seen_in: SeenIn, resources: Iterable[str], *, announcements: Announcements, clock: Clock
 ) -> None:
     """Publishes that something is within a tenant's reach that is not its own: the incident follows from it. It may be
-    told again and again; one tenant has one incident.
+    announced again and again; one tenant has one incident.
 
     Args:
         resources: what it is, by kind and id, such as `data source ABCDEFGHIJ`. Never a tenant's text, and never the
@@ -74,18 +74,18 @@ def announce_breach(
     announcements.isolation_breached(Breach(tenant_id, seen_in, tuple(resources)[:MAX_NAMED], clock.now()))
 
 
-def telling_of_distrust(tenant_id: TenantId, callbacks: TaskCallbacks) -> Callable[[Waiter], None]:
-    """For `save_sync` of an entry that is not to be trusted any more: ends the executions that wait in it. What puts
-    that right is a new one, which would only join one that still waits."""
+def failing_those_who_wait(tenant_id: TenantId, callbacks: TaskCallbacks) -> Callable[[Waiter], None]:
+    """For `save_sync` of an entry that is not to be trusted any more. Their executions end: `tenant add`, which puts it
+    right, would only join one that still waits."""
 
-    def tell(waiter: Waiter) -> None:
+    def answer(waiter: Waiter) -> None:
         callbacks.fail(
             waiter.task_token,
             DataSourceFailed.__name__,
             f"The data source of tenant {tenant_id} was seen to read another bucket: nothing is synced from it.",
         )
 
-    return tell
+    return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,9 +262,9 @@ class IsolationLook:
         again = self.knowledge_bases.data_source(recorded) if named else None
         if entry.distrusted or again is None or again.reads(wanted):
             return
-        tell = telling_of_distrust(tenant_id, self.callbacks)
+        answer = failing_those_who_wait(tenant_id, self.callbacks)
         with suppress(ConcurrentUpdate):
-            save_sync(entry, entry.not_to_be_trusted(), ledger=self.ledger, tell=tell)
+            save_sync(entry, entry.not_to_be_trusted(), ledger=self.ledger, answer=answer)
 
     def _of_documents(
         self, tenant: Tenant, own: DataSourceReference, sync: Sync, began: datetime, sighted_at: datetime

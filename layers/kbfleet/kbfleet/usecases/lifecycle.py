@@ -82,14 +82,14 @@ def resume_tenant(
 
 
 def put_sync_on_hold(tenant: Tenant, *, ledger: SyncLedger, callbacks: TaskCallbacks) -> Sync:
-    """Nothing is started for the tenant from here on, and tasks that wait for one of its syncs are told so. Unless
+    """Nothing is started for the tenant from here on, and tasks that wait for one of its syncs are failed. Unless
     somebody has taken it into service again meanwhile: who has written its record last decides.
 
     Args:
         tenant: the record that takes it out of service, as it is stored.
     """
 
-    def tell(waiter: Waiter) -> None:
+    def answer(waiter: Waiter) -> None:
         callbacks.fail(waiter.task_token, "TenantNotActive", f"Tenant {tenant.tenant_id} is not synced any more.")
 
-    return update_sync(tenant.tenant_id, lambda sync: sync.put_on_hold(tenant.fence), ledger=ledger, tell=tell)
+    return update_sync(tenant.tenant_id, lambda sync: sync.put_on_hold(tenant.fence), ledger=ledger, answer=answer)

@@ -280,7 +280,7 @@ def verify_erasure(
     left = [f"{resource.kind} {resource.name}" for resource, there in looked_up.items() if there]
     if left:
         raise ErasureIncomplete(
-            f"Tenant {tenant.tenant_id} is not erased, there still is: {', '.join(left)}.",
+            f"Tenant {tenant.tenant_id} is not erased yet. These still exist: {', '.join(left)}.",
             remedy=f"Run `kbfleet tenant offboard {tenant.tenant_id}` again: it deletes what is left.",
         )
     now = clock.now()

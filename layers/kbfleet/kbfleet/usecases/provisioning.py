@@ -41,7 +41,7 @@ from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import Workflow
 from kbfleet.usecases.data_sources import data_sources_of, delete_data_source
 from kbfleet.usecases.ingestion import update_sync
-from kbfleet.usecases.isolation import announce_breach, telling_of_distrust
+from kbfleet.usecases.isolation import announce_breach, failing_those_who_wait
 from kbfleet.usecases.reservations import (
     announce_left_over,
     announce_status,
@@ -157,7 +157,7 @@ def onboard_tenant(
     stores: Stores,
     clock: Clock,
 ) -> tuple[Execution, tuple[str, ...]]:
-    """Sees to it that a tenant exists, for somebody who may not change one that there is: that is converged, as it is.
+    """Sees to it that a tenant exists, for somebody who may not change an existing one: that is converged, as it is.
 
     Args:
         request: for a new tenant.
@@ -442,13 +442,13 @@ def ensure_data_source(
         _breached(tenant.tenant_id, resources, announcements, clock)
 
     def distrust() -> None:
-        tell = telling_of_distrust(tenant.tenant_id, callbacks)
-        update_sync(tenant.tenant_id, Sync.not_to_be_trusted, ledger=ledger, tell=tell)
+        answer = failing_those_who_wait(tenant.tenant_id, callbacks)
+        update_sync(tenant.tenant_id, Sync.not_to_be_trusted, ledger=ledger, answer=answer)
 
     def put_right() -> tuple[DataSource, bool]:
         """Returns: ours as it was found, and whether that is as it should be."""
         found = there.own or _create_or_find_data_source(tenant, knowledge_base_id, name, wanted, knowledge_bases)
-        # Both come before anything is changed, or jobs are started from it: after a crash, nobody could tell any more.
+        # Both come before anything is changed, or jobs are started from it: after a crash, nobody could know any more.
         if not found.reads(wanted):
             _breached(tenant.tenant_id, [f"bucket of data source {found.data_source_id}"], announcements, clock)
             distrust()

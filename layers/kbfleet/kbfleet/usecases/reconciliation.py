@@ -1,4 +1,4 @@
-"""Comparing the tenants' records with the resources that are there. It reports, and repairs only when told."""
+"""Comparing the tenants' records with the resources that are there. It reports, and repairs only on request."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _unexplained(
         owner = known.get(tenant_id)
         if owner is not None and (owner.status in _CHANGING or owner.knowledge_base_id == knowledge_base_id):
             continue
-        # Others may have given theirs a name that looks like ours: the tags tell.
+        # Others may have given theirs a name that looks like ours: the tags decide.
         found = knowledge_bases.get(knowledge_base_id)
         if found is not None and names.marked(knowledge_bases.tags(found), tenant_id):
             yield Finding(Disagreement.UNEXPLAINED, ResourceKind.KNOWLEDGE_BASE, knowledge_base_id, tenant_id)

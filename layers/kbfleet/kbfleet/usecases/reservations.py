@@ -84,7 +84,7 @@ def require_running(execution: str, executions: Executions) -> None:
         LeaseLost.
     """
     if not executions.is_running(execution):
-        raise LeaseLost(f"{execution} does not run any more: it takes no lease.")
+        raise LeaseLost(f"Execution {execution} no longer runs: it gets no lease.")
 
 
 def store_unless_changed(before: Tenant | None, after: Tenant, registry: TenantRegistry) -> None:
@@ -131,7 +131,7 @@ def announce_left_over(tenant: Tenant | None, *, announcements: Announcements) -
 def announce_status(tenant: Tenant, *, registry: TenantRegistry, announcements: Announcements) -> Tenant:
     """Publishes the tenant's status, unless the bus knows it already, and writes down that it does.
 
-    It comes after storing: an event never tells of a change that did not happen. A process that dies in between leaves
+    It comes after storing: no event announces a change that did not happen. A process that dies in between leaves
     the record unannounced; whoever works on the tenant next, and the reconciler, publish what they find so.
     """
     if tenant.announced:

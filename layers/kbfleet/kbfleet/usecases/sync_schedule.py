@@ -1,4 +1,4 @@
-"""Syncs by schedule: for what no event has told of."""
+"""Syncs by schedule: for what no event has reported."""
 
 from __future__ import annotations
 

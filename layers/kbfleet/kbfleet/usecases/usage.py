@@ -47,4 +47,4 @@ def count_usage(
         except ConcurrentUpdate:
             continue
         return usage
-    raise ConcurrentUpdate(f"Usage of delivery {delivery} met others {_ATTEMPTS} times while it was added.")
+    raise ConcurrentUpdate(f"Usage of delivery {delivery} collided with others {_ATTEMPTS} times while it was added.")

@@ -40,7 +40,7 @@ def tenant_key(tenant_id: TenantId, sort_key: str) -> dict[str, str]:
 
 
 def conversation_key(tenant_id: TenantId, conversation: str) -> dict[str, str]:
-    """Of a conversation. They have partitions of their own, because what IAM can tell apart is partitions: the ask
+    """Of a conversation. They have partitions of their own, because what IAM can distinguish is partitions: the ask
     function writes conversations, and nothing of a tenant's record."""
     return {"PK": f"CONVERSATION#{tenant_id}", "SK": conversation}
 

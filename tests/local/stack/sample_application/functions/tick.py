@@ -1,4 +1,4 @@
-"""Counts ticks, and sends the next one as long as it is told to."""
+"""Counts ticks, and sends the next one as long as it should."""
 
 import os
 import time
