@@ -244,6 +244,22 @@ class TestADataSourceOfOursThatReadsAnothersBucket:
         entry = fleet.ledger.find(ACME).put_on_hold(fence=5).taken_off_hold(fleet.clock.now(), fence=6)
         assert entry.requested(fleet.clock.now(), Priority.REQUESTED).state is SyncState.IDLE
 
+    def test_one_that_somebody_has_put_right_by_hand_is_named_until_provisioning_trusts_it(self, fleet: Fleet) -> None:
+        look(fleet)
+        fleet.knowledge_bases.update_data_source(own(fleet), "documents", configuration=reading(fleet, ACME))
+        for _ in range(2):
+            (finding,) = look(fleet).findings
+            assert finding.kind is ResourceKind.DOCUMENTS
+            assert own(fleet).data_source_id in finding.name
+            assert "kbfleet tenant add acme" in finding.advice
+            assert fleet.registry.get(ACME).foreign == (str(finding),)
+            fleet.clock.advance(timedelta(days=1).total_seconds())
+            assert is_open(fleet)
+        fleet.ledger.save(fleet.ledger.find(ACME).trusted_again(fleet.clock.now()))
+        fleet.tick_until_idle()
+        assert not look(fleet).findings
+        assert not is_open(fleet)
+
     def test_one_that_provisioning_puts_right_at_that_moment_is_not_distrusted_for_it(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -213,9 +213,13 @@ class IsolationLook:
             return of_record, began
         own, of_sources = self._of_data_sources(tenant, knowledge_base.knowledge_base_id)
         findings = of_record + of_sources
+        sync = self.ledger.find(tenant.tenant_id)
+        if sync.distrusted and not findings:
+            # Somebody has put it right in the console, which nobody else knows: nothing would be synced ever again.
+            name = f"that data source {tenant.data_source_id} may have brought from another bucket"
+            findings = (_foreign(ResourceKind.DOCUMENTS, name, tenant.tenant_id),)
         if own is None or sighted_at is None:
             return findings, began if own is not None else None
-        sync = self.ledger.find(tenant.tenant_id)
         listed, seen_since = self._of_documents(tenant, own, sync, began, sighted_at)
         findings += listed
         if not findings:
