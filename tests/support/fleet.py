@@ -146,6 +146,7 @@ class Fleet:
     def retry_runner(self) -> RetryRunner:
         return RetryRunner(
             registry=self.registry,
+            ledger=self.ledger,
             failed_documents=self.failed_documents,
             retries=self.document_retries,
             ingested_documents=self.ingested_documents,

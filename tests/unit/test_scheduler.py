@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -350,6 +351,21 @@ class TestRepetitions:
         fleet.tick_until_idle()
         assert len(fleet.knowledge_bases.jobs) == 1
         assert fleet.ledger.find(ACME).synced_generation == 1
+
+    @pytest.mark.parametrize("meanwhile", [lambda sync: sync.put_on_hold(9), Sync.not_to_be_trusted, Sync.called_off])
+    def test_a_queue_that_shows_what_was_a_moment_ago_starts_no_job(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[Sync], Sync]
+    ) -> None:
+        fleet.add(ACME)
+        fleet.request(ACME, Priority.CHANGED)
+        earlier = fleet.ledger.glance(25)  # an index is eventually consistent
+        fleet.ledger.save(meanwhile(fleet.ledger.find(ACME)))
+        with monkeypatch.context() as patched:
+            patched.setattr(fleet.ledger, "glance", lambda _: earlier)
+            report = fleet.tick()
+        assert not fleet.knowledge_bases.jobs
+        assert (report.started, [tenant_id for tenant_id, _ in report.postponed]) == (0, [ACME])
+        assert fleet.ledger.find(ACME).postponed == 0
 
     def test_a_tick_that_finds_its_work_done_by_another_changes_nothing(self, fleet: Fleet) -> None:
         fleet.add(ACME)

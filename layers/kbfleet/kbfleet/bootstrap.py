@@ -395,6 +395,7 @@ def retry_runner() -> RetryRunner:
 
     return RetryRunner(
         registry=registry(),
+        ledger=ledger(),
         failed_documents=failed_documents(),
         retries=document_retries(),
         ingested_documents=ingested_documents(),

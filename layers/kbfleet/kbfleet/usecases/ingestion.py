@@ -125,6 +125,19 @@ def update_sync(
     raise ConcurrentUpdate(f"The ledger entry of tenant {tenant_id} changed {_ATTEMPTS} times while it was updated.")
 
 
+def require_trusted(entry: Sync) -> None:
+    """Documents may be ingested into the tenant's data source.
+
+    Raises:
+        TenantNotActive: it was seen to read another bucket.
+    """
+    if entry.distrusted:
+        raise TenantNotActive(
+            f"The data source of tenant {entry.tenant_id} was seen to read another bucket: nothing is ingested.",
+            remedy=f"Run `kbfleet tenant add {entry.tenant_id}`: it puts that right, and syncs.",
+        )
+
+
 def request_sync(
     tenant_id: TenantId,
     *,
@@ -145,11 +158,7 @@ def request_sync(
     tenant.data_source()
 
     def requested(entry: Sync) -> Sync:
-        if entry.distrusted:
-            raise TenantNotActive(
-                f"The data source of tenant {tenant_id} was seen to read another bucket: nothing is synced from it.",
-                remedy=f"Run `kbfleet tenant add {tenant_id}`: it puts that right, and syncs.",
-            )
+        require_trusted(entry)
         # An entry that is on hold by an older record: whoever resumed the tenant has died before writing it here.
         return entry.taken_off_hold(clock.now(), tenant.fence).requested(clock.now(), priority)
 
@@ -399,6 +408,10 @@ class Scheduler:
 
     def _start(self, sync: Sync) -> int:
         """Starts the tenant's job, or adopts the one in its way. Returns: how many jobs run more than before."""
+        # The queue may show an entry as it was a moment ago. Of a job that is started for one that is on hold or
+        # distrusted by now, nobody would know.
+        if self.ledger.find(sync.tenant_id).version != sync.version:
+            raise ConcurrentUpdate(f"The entry of tenant {sync.tenant_id} has changed since the queue was read.")
         data_source = self.registry.get(sync.tenant_id).data_source()
         generation = sync.requested_generation
         token = client_token(data_source.knowledge_base_id, data_source.data_source_id, "ingestion", sync.start_token)
