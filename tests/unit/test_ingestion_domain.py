@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome, Statistics
+from kbfleet.domain.ingestion_job import UNKNOWN_AT_MOST, FailureReason, JobStatus, Outcome, Statistics
 from kbfleet.domain.sync import Priority, Sync, SyncResult, SyncState, Waiter
 from tests.support.clock import START
 from tests.support.samples import ACME, ingestion_job, job_state_change, sync_result
@@ -41,6 +41,29 @@ class TestOutcomes:
 
     def test_people_are_reported_failure_and_degradation_only(self) -> None:
         assert {outcome for outcome in Outcome if outcome.broken} == {Outcome.DEGRADED, Outcome.FAILED}
+
+
+class TestAJobWhoseStatusIsNotKnown:
+    def test_is_followed_for_hours_and_then_given_up(self) -> None:
+        job = ingestion_job(JobStatus.UNKNOWN)
+        assert job.as_of(job.updated_at + UNKNOWN_AT_MOST - timedelta(seconds=1)) == job
+        given_up = job.as_of(job.updated_at + UNKNOWN_AT_MOST)
+        assert (given_up.outcome, given_up.updated_at) == (Outcome.FAILED, job.updated_at)
+        assert "has not changed for 6 hours" in given_up.failure_reasons[-1].text
+
+    def test_is_given_up_at_once_where_it_does_not_run(self) -> None:
+        job = ingestion_job(JobStatus.UNKNOWN)
+        assert job.as_of(job.updated_at, over=True).outcome is Outcome.FAILED
+
+    def test_is_not_tried_again_by_itself(self) -> None:
+        given_up = ingestion_job(JobStatus.UNKNOWN).as_of(START, over=True)
+        result = replace(sync_result(Outcome.FAILED), ingestion_job_id="J", failure_reasons=given_up.failure_reasons)
+        assert not result.transient
+
+    @pytest.mark.parametrize("status", [status for status in JobStatus if status is not JobStatus.UNKNOWN])
+    def test_none_that_is_known_is_given_up(self, status: JobStatus) -> None:
+        job = ingestion_job(status)
+        assert job.as_of(START + timedelta(days=9), over=True) == job
 
 
 class TestLedgerEntries:

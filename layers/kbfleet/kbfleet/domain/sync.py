@@ -68,7 +68,8 @@ class SyncState(StrEnum):
 class RunningJob:
     """The job that the ledger follows, and the generation of changes it certainly contains.
 
-    `pending_since` is when the oldest of those changes was requested. `external` is whether somebody else started it.
+    `pending_since` is when the oldest of those changes was requested. `external` is whether somebody else started it;
+    `stop_refused`, whether Bedrock was asked to stop it and refused, mostly because it has ended.
     """
 
     ingestion_job_id: str
@@ -77,6 +78,7 @@ class RunningJob:
     started_at: datetime
     pending_since: datetime | None = None
     external: bool = False
+    stop_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +323,12 @@ class Sync:
 
     def progressed(self, status: JobStatus) -> Sync:
         return replace(self, job=replace(self.job, status=status)) if self.job else self
+
+    def refused_to_stop(self, ingestion_job_id: str) -> Sync:
+        """Unchanged when another job is followed by now."""
+        if self.job is None or self.job.ingestion_job_id != ingestion_job_id:
+            return self
+        return replace(self, job=replace(self.job, stop_refused=True))
 
     def will_retry(self, result: SyncResult) -> bool:
         """Whether the sync is tried again by itself after that end."""
