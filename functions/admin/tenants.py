@@ -227,6 +227,7 @@ def post_document_retry(request: Request) -> HttpResponse:
     retry = request_retry(
         _tenant_id(request),
         registry=bootstrap.registry(),
+        ledger=bootstrap.ledger(),
         retries=bootstrap.document_retries(),
         runs=bootstrap.retry_runs(),
         clock=bootstrap.clock(),

@@ -106,6 +106,7 @@ def ensure_data_source(step: StepInput) -> DataSourceResult:
         ledger=bootstrap.ledger(),
         stores=bootstrap.stores(),
         knowledge_bases=bootstrap.knowledge_bases(),
+        callbacks=bootstrap.callbacks(),
         announcements=bootstrap.announcements(),
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),

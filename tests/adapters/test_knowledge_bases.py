@@ -371,8 +371,9 @@ class KnowledgeBasesSuite:
         data_source = world.data_source()
         job = world.start(data_source)
         world.advance(30)
-        for _ in range(2):
-            world.knowledge_bases.stop_ingestion(data_source, job.ingestion_job_id)
+        for time in range(2):
+            taken = world.knowledge_bases.stop_ingestion(data_source, job.ingestion_job_id)
+            assert taken or time
             stopping = world.knowledge_bases.ingestion_job(data_source, job.ingestion_job_id)
             assert (stopping.status, stopping.outcome) == (JobStatus.STOPPING, None)
         running = world.knowledge_bases.running_ingestion_job(data_source)
@@ -385,14 +386,14 @@ class KnowledgeBasesSuite:
     def test_a_job_that_has_ended_stays_as_it_ended(self, world: World) -> None:
         data_source = world.data_source()
         ended = world.ended(data_source, world.start(data_source))
-        world.knowledge_bases.stop_ingestion(data_source, ended.ingestion_job_id)
+        assert not world.knowledge_bases.stop_ingestion(data_source, ended.ingestion_job_id)
         assert world.knowledge_bases.ingestion_job(data_source, ended.ingestion_job_id) == ended
 
     def test_a_job_that_is_gone_is_stopped(self, world: World) -> None:
         data_source = world.data_source()
-        world.knowledge_bases.stop_ingestion(data_source, "JOBUNKNOWN")
+        assert not world.knowledge_bases.stop_ingestion(data_source, "JOBUNKNOWN")
         world.delete(data_source.knowledge_base_id)
-        world.knowledge_bases.stop_ingestion(data_source, "JOBUNKNOWN")
+        assert not world.knowledge_bases.stop_ingestion(data_source, "JOBUNKNOWN")
 
     def test_a_job_or_data_source_that_is_gone_is_missing(self, world: World) -> None:
         data_source = world.data_source()
@@ -568,6 +569,22 @@ class TestBedrockKnowledgeBases(KnowledgeBasesSuite):
         known = bedrock.ingestion_job(data_source, job.ingestion_job_id)
         assert (known.status, known.status.ended, known.outcome) == (JobStatus.UNKNOWN, False, None)
         assert bedrock.running_ingestion_job(data_source) == known
+
+    def test_of_a_status_that_bedrock_has_come_to_give_since_only_the_newest_job_may_run(self, aws: None) -> None:
+        world = Emulated()
+        data_source = world.data_source()
+        older = world.ended(data_source, world.start(data_source, "older"))
+        world.ended(data_source, world.start(data_source, "newer"))
+
+        def older_has_a_status_of_tomorrow(parsed: Any, **_: object) -> None:
+            for job in [*parsed.get("ingestionJobSummaries", ()), parsed.get("ingestionJob", {})]:
+                if job.get("ingestionJobId") == older.ingestion_job_id:
+                    job["status"] = "COMPLETE_WITH_WARNINGS"
+
+        world.agent.meta.events.register("after-call.bedrock-agent", older_has_a_status_of_tomorrow)
+        bedrock = world.knowledge_bases
+        assert JobStatus.UNKNOWN in {job.status for job in bedrock.ingestion_jobs(data_source)}
+        assert bedrock.running_ingestion_job(data_source) is None
 
 
 class TestBedrockKnowledgeBasesOnOpenSearchServerless(KnowledgeBasesSuite):

@@ -1,5 +1,5 @@
-"""Suspending, resuming, stopping, offboarding, provisioning, ticks and uploads, each beside each, at one entry of the
-ledger."""
+"""Suspending, resuming, stopping, offboarding, provisioning, ticks, uploads and looks, each beside each, at one entry
+of the ledger."""
 
 from __future__ import annotations
 

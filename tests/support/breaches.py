@@ -60,13 +60,13 @@ def notify(fleet: VirtualFleet) -> None:
         assert not fleet.invoke("SendAlertFunction", sqs_batch(bodies[first : first + 10]))["batchItemFailures"]
 
 
-def point(lives: Lives, tenant_id: str, *, at: str) -> None:
+def point(lives: Lives, tenant_id: str, *, at: str, name: str = "documents") -> None:
     """The tenant's own data source is made to read another's bucket."""
     agent = lives.client("bedrock-agent")
     model = as_sent(agent.get_data_source(**lives.data_source(at))["dataSource"]["dataSourceConfiguration"])
     agent.update_data_source(
         **lives.data_source(tenant_id),
-        name="documents",
+        name=name,
         dataSourceConfiguration=model,
         dataDeletionPolicy="DELETE",
     )

@@ -146,6 +146,7 @@ class Fleet:
     def retry_runner(self) -> RetryRunner:
         return RetryRunner(
             registry=self.registry,
+            ledger=self.ledger,
             failed_documents=self.failed_documents,
             retries=self.document_retries,
             ingested_documents=self.ingested_documents,
@@ -166,6 +167,7 @@ class Fleet:
             passage_search=self.passage_search,
             document_rounds=self.document_rounds,
             incidents=self.incidents,
+            callbacks=self.callbacks,
             announcements=self.announcements,
             rounds=self.isolation_rounds,
             names=NAMES,

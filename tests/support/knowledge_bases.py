@@ -60,10 +60,15 @@ class StartedJob:
     client_token: str
     stopped_at: datetime | None = None
 
+    def has_ended(self, now: datetime) -> bool:
+        """As the service itself knows, whatever it calls that."""
+        if self.stopped_at is not None:
+            return now - self.stopped_at >= STOPPING_FOR
+        return now >= self.started_at + self.course.starting_for + self.course.running_for
+
     def seen_at(self, now: datetime) -> IngestionJob:
         if self.stopped_at is not None:
-            stopped_for = now - self.stopped_at
-            status = JobStatus.STOPPED if stopped_for >= STOPPING_FOR else JobStatus.STOPPING
+            status = JobStatus.STOPPED if self.has_ended(now) else JobStatus.STOPPING
             return self._as(status, self.stopped_at)
         in_progress_at = self.started_at + self.course.starting_for
         ended_at = in_progress_at + self.course.running_for
@@ -220,7 +225,7 @@ class InMemoryKnowledgeBases:
         sources = {one.data_source_id: one for one in self.data_sources(data_source.knowledge_base_id)}
         if data_source.data_source_id not in sources:
             return
-        if self.running_ingestion_job(data_source) is not None:
+        if any(job.data_source == data_source for job in self.running_jobs()):
             raise ResourceConflict("The data source is in use.")
         stored = self._stored(data_source.knowledge_base_id)
         deleting = replace(sources[data_source.data_source_id], status=DataSourceStatus.DELETING)
@@ -250,14 +255,16 @@ class InMemoryKnowledgeBases:
         kept = replace(source, status=DataSourceStatus.AVAILABLE, deletion_policy="RETAIN", failure_reasons=())
         stored.data_sources[data_source.data_source_id] = kept
 
-    def stop_ingestion(self, data_source: DataSourceReference, ingestion_job_id: str) -> None:
+    def stop_ingestion(self, data_source: DataSourceReference, ingestion_job_id: str) -> bool:
         job = self.jobs.get(ingestion_job_id)
-        if job is not None and job.stopped_at is None and not job.seen_at(self._clock.now()).status.ended:
-            job.stopped_at = self._clock.now()
+        if job is None or job.stopped_at is not None or job.has_ended(self._clock.now()):
+            return False
+        job.stopped_at = self._clock.now()
+        return True
 
     def data_source(self, data_source: DataSourceReference) -> DataSource | None:
-        sources = self.data_sources(data_source.knowledge_base_id)
-        return next((one for one in sources if one.data_source_id == data_source.data_source_id), None)
+        stored = self._found(data_source.knowledge_base_id)
+        return stored.data_sources.get(data_source.data_source_id) if stored else None
 
     def find_data_source(self, knowledge_base_id: str, name: str) -> DataSource | None:
         pages = _pages(self.data_sources(knowledge_base_id))
@@ -306,8 +313,8 @@ class InMemoryKnowledgeBases:
         return job.seen_at(self._clock.now())
 
     def running_ingestion_job(self, data_source: DataSourceReference) -> IngestionJob | None:
-        running = (job for job in self.ingestion_jobs(data_source) if not job.status.ended)
-        return next(running, None)
+        newest = next(self.ingestion_jobs(data_source), None)
+        return newest if newest is not None and not newest.status.ended else None
 
     def ingestion_jobs(self, data_source: DataSourceReference) -> Iterator[IngestionJob]:
         self._existing(data_source)
@@ -356,7 +363,7 @@ class InMemoryKnowledgeBases:
 
     def running_jobs(self) -> list[StartedJob]:
         now = self._clock.now()
-        return [job for job in self.jobs.values() if not job.seen_at(now).status.ended]
+        return [job for job in self.jobs.values() if not job.has_ended(now)]
 
     def names(self) -> list[str]:
         return [stored.name for stored in self._present()]

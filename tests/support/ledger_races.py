@@ -22,7 +22,7 @@ from tests.support.fakes import InMemorySyncLedger
 from tests.support.fleet import START_INTERVAL, Fleet
 from tests.support.interleavings import Order, every_order, in_order
 from tests.support.interruptions import Died, Tapped
-from tests.support.samples import ACME, EXECUTION
+from tests.support.samples import ACME, EXECUTION, NAMES, SAKURA
 from tests.support.virtual_time import StrandDied
 
 OFFBOARDING_EXECUTION = EXECUTION.replace("provision", "offboard")
@@ -92,6 +92,16 @@ class Meeting:
     def first_sync(self) -> None:
         self.fleet.run_first_sync(self.reservation, "first sync")
 
+    # --- others ---
+
+    def look(self) -> None:
+        """Somebody has the tenant's data source read another's bucket, and a look sees that."""
+        anothers = self.fleet.store.data_source_configuration(NAMES.bucket(SAKURA))
+        name = NAMES.data_source()
+        self.fleet.knowledge_bases.update_data_source(self.data_source, name, configuration=anothers)
+        found = self.fleet.isolation_look.go_round({ACME: self.record}, until=self.fleet.clock.now(), first=ACME)
+        assert not found.troubles
+
     # --- afterwards ---
 
     def scheduled(self) -> None:
@@ -127,7 +137,8 @@ class Meeting:
         entry, status = self.ledger.find(ACME), self.record.status
         if (status in _IN_SERVICE) is entry.on_hold:
             yield f"the tenant is {status}, and its entry is {'on hold' if entry.on_hold else 'not on hold'}"
-        if status in _IN_SERVICE and entry.pending_changes and not self.ledger.left_alone:
+        left_alone = self.ledger.left_alone or entry.distrusted
+        if status in _IN_SERVICE and entry.pending_changes and not left_alone:
             yield (
                 f"the tenant is {status}: generation {entry.requested_generation} was requested, and only "
                 f"{entry.synced_generation} is synced"
@@ -198,6 +209,7 @@ USE_CASES: Mapping[str, Callable[[Meeting], object]] = {
     "tick": lambda meeting: meeting.fleet.tick(),
     "note changes": lambda meeting: meeting.fleet.note_changes(ACME),
     "request": lambda meeting: meeting.fleet.request(ACME),
+    "look": Meeting.look,
 }
 
 

@@ -45,6 +45,8 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     lives.of_one_that_is_suspended_while_an_execution_waits("held")
     lives.of_one_whose_knowledge_base_vanishes("bereft")
     lives.of_one_whose_knowledge_base_others_change("breached")
+    lives.of_one_whose_data_source_others_change("misled", found_by_a_look=True)
+    lives.of_one_whose_data_source_others_change("astray", found_by_a_look=False)
     lives.of_one_that_comes_back("returning")
     lives.of_one_that_cannot_leave("stuck")
     lives.of_one_that_leaves_while_an_execution_waits("waiting")
@@ -169,6 +171,23 @@ class Lives:
         self.provisioned(tenant_id)
         self.reconcile()  # also searches by the tenant's credentials, for nothing else is found any more
         self.remove("acme", "warranty.md")
+
+    def of_one_whose_data_source_others_change(self, tenant_id: str, *, found_by_a_look: bool) -> None:
+        """Somebody has the tenant's own data source read another tenant's bucket, while an execution waits for a sync
+        from it: whoever sees that first answers the execution."""
+        self.provisioned(tenant_id)
+        self.die_silently_while_waiting_for_a_sync(tenant_id)
+        agent, ids = self.client("bedrock-agent"), self.data_source(tenant_id)
+        anothers = agent.get_data_source(**self.data_source("acme"))["dataSource"]["dataSourceConfiguration"]
+        agent.update_data_source(**ids, name="documents", dataSourceConfiguration=anothers)
+        self.fleet.timeline.run_for(A_SHORT_LEASE)
+        if found_by_a_look:
+            self.reconcile()
+            assert not self.fleet.sync(tenant_id).waiters
+        execution = self.begin(tenant_id)
+        self.until(lambda: "Run First Sync" in execution.states)
+        self.stop_in_console(tenant_id)
+        assert self.fleet.finish(execution).status == "SUCCEEDED"
 
     def of_one_that_comes_back(self, tenant_id: str) -> None:
         self.provisioned(tenant_id)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from kbfleet.domain.errors import NotReadyYet, Throttled
-from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome
+from kbfleet.domain.ingestion_job import UNKNOWN_AT_MOST, FailureReason, JobStateChange, JobStatus, Outcome
 from kbfleet.domain.names import DataSourceReference, TenantId
 from kbfleet.domain.sync import SyncState
 from kbfleet.domain.tenant_status import TenantStatus
@@ -140,6 +140,31 @@ class TestEnded:
         ran_in_console(fleet, source)
         report = find(fleet)
         assert (report.found, [tenant_id for tenant_id, _ in report.postponed]) == ((), [ACME])
+
+
+class TestOfAStatusThatIsNotKnown:
+    UNKNOWN = JobCourse(JobStatus.UNKNOWN)
+
+    def test_one_behind_the_newest_has_ended_somehow(self, fleet: Fleet, source: DataSourceReference) -> None:
+        older, newer = ran_in_console(fleet, source, self.UNKNOWN), ran_in_console(fleet, source)
+        report = find(fleet)
+        assert [(each.ingestion_job_id, each.outcome) for each in report.found] == [
+            (older, Outcome.FAILED),
+            (newer, Outcome.SUCCEEDED),
+        ]
+        assert not report.adopted
+        result = fleet.ledger.find(ACME).result
+        assert result is not None
+        assert result.ingestion_job_id == newer
+
+    def test_the_newest_is_followed_until_it_is_given_up(self, fleet: Fleet, source: DataSourceReference) -> None:
+        newest = ran_in_console(fleet, source, self.UNKNOWN)
+        assert [each.ingestion_job_id for each in find(fleet).adopted] == [newest]
+        fleet.clock.advance(UNKNOWN_AT_MOST.total_seconds())
+        fleet.tick()
+        result = fleet.ledger.find(ACME).result
+        assert result is not None
+        assert (result.ingestion_job_id, result.outcome) == (newest, Outcome.FAILED)
 
 
 class TestRunning:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kbfleet.domain.errors import ResourceMissing, TenantNotFound, TenantSuspended
+from kbfleet.domain.errors import ResourceMissing, TenantNotActive, TenantNotFound, TenantSuspended
 from kbfleet.domain.failed_documents import (
     ANSWER_WITHIN,
     SET_ASIDE_AFTER,
@@ -344,6 +344,7 @@ class Retrying(Jobs):
         return request_retry(
             ACME,
             registry=self.fleet.registry,
+            ledger=self.fleet.ledger,
             retries=self.fleet.document_retries,
             runs=self.fleet.retry_runs,
             clock=self.fleet.clock,
@@ -460,6 +461,17 @@ class TestRetrying:
         retrying.fleet.registry.replace(tenant(status=TenantStatus.SUSPENDED), fence=1)
         assert "suspended" in retrying.finished().stopped
         with pytest.raises(TenantSuspended):
+            retrying.request()
+
+    def test_nothing_is_ingested_into_a_data_source_that_was_seen_to_read_another_bucket(
+        self, retrying: Retrying
+    ) -> None:
+        retrying.fail(A)
+        retrying.request()
+        retrying.fleet.ledger.save(retrying.fleet.ledger.find(ACME).not_to_be_trusted())
+        assert "read another bucket" in retrying.finished().stopped
+        assert not retrying.fleet.ingested_documents.batches
+        with pytest.raises(TenantNotActive, match="kbfleet tenant add acme"):
             retrying.request()
 
     def test_a_run_that_is_requested_twice_is_made_once(self, retrying: Retrying) -> None:

@@ -340,6 +340,16 @@ class TestForgetting:
         office.takes(broken("sakura", 12), well("sakura", 30))
         assert office.titles[-1].startswith("Over: sakura: ")
 
+    def test_what_weighed_more_makes_room_for_what_others_show(self, office: Office) -> None:
+        heavy = leaking("acme", 0, OWN)
+        assert heavy.failure is not None
+        heavy = replace(heavy, failure=replace(heavy.failure, weight=1))
+        office.takes(heavy, broken("sakura", 1, OWN))
+        office.forgets("acme", 10)
+        office.takes(broken("sakura", 12, OWN))
+        (incident,) = office.incidents.all.values()
+        assert incident.evidence.subject == "sakura"
+
     def test_its_words_do_not_go_on_as_the_cause_of_an_incident_that_others_are_in(self, thread: Office) -> None:
         thread.takes(broken("sakura", 0, OWN), broken("fuji", 1, OWN), leaking("acme", 2, OWN))
         thread.forgets("acme", 10)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
-from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome, Statistics
-from kbfleet.domain.sync import Priority, Sync, SyncResult, SyncState
+from kbfleet.domain.ingestion_job import UNKNOWN_AT_MOST, FailureReason, JobStatus, Outcome, Statistics
+from kbfleet.domain.sync import Priority, Sync, SyncResult, SyncState, Waiter
 from tests.support.clock import START
 from tests.support.samples import ACME, ingestion_job, job_state_change, sync_result
 
@@ -40,6 +41,29 @@ class TestOutcomes:
 
     def test_people_are_reported_failure_and_degradation_only(self) -> None:
         assert {outcome for outcome in Outcome if outcome.broken} == {Outcome.DEGRADED, Outcome.FAILED}
+
+
+class TestAJobWhoseStatusIsNotKnown:
+    def test_is_followed_for_hours_and_then_given_up(self) -> None:
+        job = ingestion_job(JobStatus.UNKNOWN)
+        assert job.as_of(job.updated_at + UNKNOWN_AT_MOST - timedelta(seconds=1)) == job
+        given_up = job.as_of(job.updated_at + UNKNOWN_AT_MOST)
+        assert (given_up.outcome, given_up.updated_at) == (Outcome.FAILED, job.updated_at)
+        assert "has not changed for 6 hours" in given_up.failure_reasons[-1].text
+
+    def test_is_given_up_at_once_where_it_does_not_run(self) -> None:
+        job = ingestion_job(JobStatus.UNKNOWN)
+        assert job.as_of(job.updated_at, over=True).outcome is Outcome.FAILED
+
+    def test_is_not_tried_again_by_itself(self) -> None:
+        given_up = ingestion_job(JobStatus.UNKNOWN).as_of(START, over=True)
+        result = replace(sync_result(Outcome.FAILED), ingestion_job_id="J", failure_reasons=given_up.failure_reasons)
+        assert not result.transient
+
+    @pytest.mark.parametrize("status", [status for status in JobStatus if status is not JobStatus.UNKNOWN])
+    def test_none_that_is_known_is_given_up(self, status: JobStatus) -> None:
+        job = ingestion_job(status)
+        assert job.as_of(START + timedelta(days=9), over=True) == job
 
 
 class TestLedgerEntries:
@@ -113,6 +137,20 @@ class TestLedgerEntries:
 
     def test_what_somebody_else_started_is_not_known_to_leave_nothing_out(self) -> None:
         assert self.whole_since((Outcome.SUCCEEDED, "DS1"), external=True) is None
+
+    @pytest.mark.parametrize("trusted_again", [False, True])
+    def test_a_job_of_a_time_without_trust_syncs_nothing_and_answers_nobody(self, trusted_again: bool) -> None:
+        running = Sync(ACME).requested(START, Priority.CHANGED).started(ingestion_job(JobStatus.STARTING), 1)
+        distrusted = running.not_to_be_trusted()
+        # As an entry may be that was stored before whoever waits was told.
+        entry = replace(distrusted, waiters=(Waiter("token", 1),))
+        before = entry.trusted_again(START) if trusted_again else entry
+        ended = before.ended(sync_result(generation=1), START)
+        assert (ended.synced_generation, ended.synced_at, ended.synced_data_source_id) == (0, None, None)
+        assert ended.pending_changes
+        assert ended.waiters == before.waiters
+        assert ended.state is (SyncState.QUEUED if trusted_again else SyncState.IDLE)
+        assert ended.stale_since() == START
 
     def test_an_older_record_of_the_tenant_decides_nothing_about_its_service(self) -> None:
         waiting = Sync(ACME).requested(START, Priority.REQUESTED, "one")

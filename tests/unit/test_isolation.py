@@ -30,7 +30,7 @@ from kbfleet.usecases.isolation import MAX_DOCUMENT_PAGES, IsolationRound
 from kbfleet.usecases.sync_schedule import SyncSchedule
 from tests.support.clock import START
 from tests.support.failed_documents import PAGE_SIZE
-from tests.support.fakes import InMemoryIncidents, JobCourse, RecordingAlertChannel
+from tests.support.fakes import FailedTask, InMemoryIncidents, JobCourse, RecordingAlertChannel
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, DEPLOYMENT, NAMES, SAKURA
 
@@ -209,6 +209,29 @@ class TestADataSourceOfOursThatReadsAnothersBucket:
         assert (entry.job, entry.state, len(fleet.knowledge_bases.jobs)) == (None, SyncState.IDLE, 1)
         assert not entry.has_synced(own(fleet).data_source_id)
 
+    def test_a_job_that_read_anothers_bucket_makes_the_tenant_not_fresh(self, fleet: Fleet) -> None:
+        fleet.request(ACME)
+        fleet.tick()
+        look(fleet)
+        fleet.clock.advance(600)
+        fleet.tick_until_idle()
+        entry = fleet.ledger.find(ACME)
+        assert (entry.pending_changes, entry.synced_at) == (True, None)
+
+    @pytest.mark.parametrize("running", [False, True])
+    def test_an_execution_that_waits_for_a_sync_is_failed(self, fleet: Fleet, running: bool) -> None:
+        entry = fleet.ledger.find(ACME).requested(fleet.clock.now(), Priority.REQUESTED, "token")
+        fleet.ledger.save(entry)
+        if running:
+            fleet.tick()
+        look(fleet)
+        assert fleet.ledger.find(ACME).waiters == ()
+        fleet.clock.advance(600)
+        fleet.tick_until_idle()
+        answer = fleet.callbacks.answer("token")
+        assert isinstance(answer, FailedTask)
+        assert answer.error == "DataSourceFailed"
+
     def test_whoever_asks_for_a_sync_learns_what_to_do_and_changes_are_noted(self, fleet: Fleet) -> None:
         look(fleet)
         with pytest.raises(TenantNotActive, match="kbfleet tenant add acme"):
@@ -223,6 +246,22 @@ class TestADataSourceOfOursThatReadsAnothersBucket:
         assert ACME not in schedule.run().requested
         entry = fleet.ledger.find(ACME).put_on_hold(fence=5).taken_off_hold(fleet.clock.now(), fence=6)
         assert entry.requested(fleet.clock.now(), Priority.REQUESTED).state is SyncState.IDLE
+
+    def test_one_that_somebody_has_put_right_by_hand_is_named_until_provisioning_trusts_it(self, fleet: Fleet) -> None:
+        look(fleet)
+        fleet.knowledge_bases.update_data_source(own(fleet), "documents", configuration=reading(fleet, ACME))
+        for _ in range(2):
+            (finding,) = look(fleet).findings
+            assert finding.kind is ResourceKind.DOCUMENTS
+            assert own(fleet).data_source_id in finding.name
+            assert "kbfleet tenant add acme" in finding.advice
+            assert fleet.registry.get(ACME).foreign == (str(finding),)
+            fleet.clock.advance(timedelta(days=1).total_seconds())
+            assert is_open(fleet)
+        fleet.ledger.save(fleet.ledger.find(ACME).trusted_again(fleet.clock.now()))
+        fleet.tick_until_idle()
+        assert not look(fleet).findings
+        assert not is_open(fleet)
 
     def test_one_that_provisioning_puts_right_at_that_moment_is_not_distrusted_for_it(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
@@ -255,6 +294,55 @@ class TestADataSourceOfOursThatReadsAnothersBucket:
         monkeypatch.setattr(fleet.ledger, "find", trusted_meanwhile)
         look(fleet)
         assert not find(ACME).distrusted
+
+
+class TestARecordedDataSourceThatReadsAnothersBucketAndHasAnotherName:
+    """Jobs are started from what the record names, whatever that is called."""
+
+    @pytest.fixture
+    def fleet(self, fleet: Fleet) -> Fleet:
+        fleet.knowledge_bases.update_data_source(own(fleet), "harmless", configuration=reading(fleet, SAKURA))
+        return fleet
+
+    def beside_a_good_one(self, fleet: Fleet) -> DataSource:
+        return fleet.knowledge_bases.create_data_source(
+            own(fleet).knowledge_base_id, "documents", configuration=reading(fleet, ACME), client_token="x" * 33
+        )
+
+    @pytest.mark.parametrize("beside_a_good_one", [False, True])
+    def test_no_job_is_started_from_it(self, fleet: Fleet, beside_a_good_one: bool) -> None:
+        if beside_a_good_one:
+            self.beside_a_good_one(fleet)
+        (finding,) = look(fleet).findings
+        assert finding.name == own(fleet).data_source_id
+        fleet.note_changes(ACME)
+        with pytest.raises(TenantNotActive, match="kbfleet tenant add acme"):
+            fleet.request(ACME)
+        fleet.clock.advance(400)
+        fleet.tick_until_idle()
+        assert not fleet.knowledge_bases.jobs
+
+    def test_it_is_distrusted_also_where_a_list_does_not_show_it(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(fleet.knowledge_bases, "data_sources", lambda _: [])
+        assert [finding.name for finding in look(fleet).findings] == [own(fleet).data_source_id]
+        assert fleet.ledger.find(ACME).distrusted
+
+    def test_not_where_the_record_has_come_to_name_another_meanwhile(self, fleet: Fleet) -> None:
+        good = self.beside_a_good_one(fleet)
+        seen = {tenant.tenant_id: tenant for tenant in fleet.registry.all()}
+        fleet.registry.replace(replace(seen[ACME], data_source_id=good.data_source_id), fence=seen[ACME].fence)
+        fleet.isolation_look.go_round(seen, until=fleet.clock.now() + A_MINUTE, first=None)
+        assert not fleet.ledger.find(ACME).distrusted
+
+    def test_what_a_list_still_shows_and_is_gone_is_no_breach(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        listed = fleet.knowledge_bases.data_sources(own(fleet).knowledge_base_id)
+        monkeypatch.setattr(fleet.knowledge_bases, "data_sources", lambda _: listed)
+        monkeypatch.setattr(fleet.knowledge_bases, "data_source", lambda _: None)
+        assert not look(fleet, first=ACME, within=timedelta(0)).findings
 
 
 class TestARound:

@@ -27,6 +27,8 @@ from tests.support.virtual_time import Timeline
         Race("in retention", "resume", "fence off"),
         Race("ended", "stop", "tick"),
         Race("ended", "first sync", "tick"),
+        Race("queued", "look", "first sync"),
+        Race("running", "look", "tick"),
     ],
     ids=str,
 )

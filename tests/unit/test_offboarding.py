@@ -27,7 +27,7 @@ from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import WorkflowFailure
 from kbfleet.usecases import offboarding
 from kbfleet.usecases.incidents import IncidentDesk
-from tests.support.fakes import FailedTask, RecordingAlertChannel
+from tests.support.fakes import FailedTask, JobCourse, RecordingAlertChannel
 from tests.support.fleet import LEASE, Fleet
 from tests.support.samples import (
     ACME,
@@ -386,6 +386,29 @@ class TestDeleting:
         run.until_done("stop_ingestion")
         assert run.record.offboarding is not None
         assert run.record.offboarding.deletion_began_at is not None
+
+    def test_a_job_of_an_unknown_status_that_has_ended_does_not_hold_it_up(self, run: Offboarding) -> None:
+        bases, source = run.fleet.knowledge_bases, run.record.data_source()
+        bases.plan(source.knowledge_base_id, JobCourse(JobStatus.UNKNOWN))
+        bases.start_in_console(source)
+        run.fleet.clock.advance(300)
+        run.stop_ingestion()
+        run.until_done("delete_data_sources")
+        assert not bases.data_sources(source.knowledge_base_id)
+
+    def test_a_job_of_an_unknown_status_that_runs_is_stopped_before_its_data_source_is_deleted(
+        self, run: Offboarding, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bases, source = run.fleet.knowledge_bases, run.record.data_source()
+        job = bases.start_in_console(source)
+        seen = replace(job, status=JobStatus.UNKNOWN)
+        with monkeypatch.context() as patched:
+            patched.setattr(bases, "running_ingestion_job", lambda _: seen)
+            run.stop_ingestion()
+            with pytest.raises(NotReadyYet, match="still in use"):
+                run.delete_data_sources()
+        run.until_done("delete_data_sources")
+        assert bases.jobs[job.ingestion_job_id].stopped_at is not None
 
     def test_a_job_that_was_started_in_between_is_stopped_before_its_data_source_is_deleted(
         self, run: Offboarding

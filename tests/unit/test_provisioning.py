@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -13,12 +14,14 @@ from kbfleet.domain.errors import (
     BucketNameTaken,
     CapacityExceeded,
     DataSourceFailed,
+    KbfleetError,
     KnowledgeBaseFailed,
     KnowledgeBaseNotOurs,
     KnowledgeBaseNotReady,
     KnowledgeStoreNotOffered,
     LeaseLost,
     NotReadyYet,
+    RequestRefused,
     ResourceConflict,
     TenantBusy,
     Throttled,
@@ -43,8 +46,9 @@ from kbfleet.ports import Execution
 from kbfleet.usecases import provisioning
 from tests.support.clock import START
 from tests.support.documents import BucketSettings
-from tests.support.fakes import InMemoryKnowledgeBases, InMemoryTenantRegistry, JobCourse, SucceededTask
+from tests.support.fakes import FailedTask, InMemoryKnowledgeBases, InMemoryTenantRegistry, JobCourse, SucceededTask
 from tests.support.fleet import LEASE, Fleet
+from tests.support.knowledge_bases import MAX_DATA_SOURCES, TOKEN_MEMORY
 from tests.support.samples import ACME, EXECUTION, NAMES, SAKURA, provisioning_failure, tenant
 
 READY_WITHIN = timedelta(minutes=15)
@@ -137,6 +141,7 @@ class Provisioning:
             ledger=self.fleet.ledger,
             stores=self.fleet.stores,
             knowledge_bases=self.fleet.knowledge_bases,
+            callbacks=self.fleet.callbacks,
             announcements=self.fleet.announcements,
             names=NAMES,
             clock=self.fleet.clock,
@@ -761,11 +766,18 @@ class TestEnsureDataSource:
         run.fleet.knowledge_bases.set_data_source(data_source.knowledge_base_id, replace(found, name=name))
 
     def add_another(
-        self, run: Provisioning, name: str, *, reading: TenantId = SAKURA, status: str = "AVAILABLE"
+        self,
+        run: Provisioning,
+        name: str,
+        *,
+        reading: TenantId = SAKURA,
+        status: str = "AVAILABLE",
+        deletion_policy: str = "DELETE",
+        data_source_id: str = "DSOFOTHERS",
     ) -> DataSourceReference:
         knowledge_base_id = run.record.data_source().knowledge_base_id
         configuration = run.fleet.store.data_source_configuration(NAMES.bucket(reading))
-        another = DataSource("DSOFOTHERS", name, DataSourceStatus(status), configuration=configuration)
+        another = DataSource(data_source_id, name, DataSourceStatus(status), (), configuration, deletion_policy)
         run.fleet.knowledge_bases.set_data_source(knowledge_base_id, another)
         return DataSourceReference(knowledge_base_id, another.data_source_id)
 
@@ -870,6 +882,136 @@ class TestEnsureDataSource:
         assert run.fleet.knowledge_bases.data_source(own) == silent
         assert not run.fleet.announcements.breaches
         assert not run.fleet.ledger.find(ACME).distrusted
+
+    def reads_anothers_bucket(self, run: Provisioning, name: str = "documents", **changes: Any) -> DataSourceReference:
+        """The recorded one."""
+        own = self.own(run)
+        found = run.fleet.knowledge_bases.data_source(own)
+        assert found is not None
+        configuration = run.fleet.store.data_source_configuration(NAMES.bucket(SAKURA))
+        changed = replace(found, name=name, configuration=configuration, **changes)
+        run.fleet.knowledge_bases.set_data_source(own.knowledge_base_id, changed)
+        return own
+
+    def test_a_recorded_one_that_reads_anothers_bucket_and_was_renamed_is_trusted_no_more_and_the_new_one_is(
+        self, run: Provisioning
+    ) -> None:
+        renamed = self.reads_anothers_bucket(run, "harmless")
+        states: list[bool] = []
+        save = run.fleet.ledger.save
+
+        def saved(sync: Sync) -> Sync:
+            states.append(sync.distrusted)
+            # Never while jobs are started from the wrong one.
+            assert sync.distrusted or run.record.data_source() != renamed
+            return save(sync)
+
+        run.fleet.ledger.save = saved  # type: ignore[method-assign]
+        (made,) = self.converged(run).values()
+        assert made.reads(run.fleet.store.data_source_configuration(NAMES.bucket(ACME)))
+        assert states == [True, False]
+        assert run.fleet.ledger.find(ACME).state is SyncState.QUEUED
+
+    def test_an_execution_that_waits_for_a_sync_of_one_that_reads_anothers_bucket_is_failed(
+        self, run: Provisioning
+    ) -> None:
+        self.own(run)
+        run.first_sync()
+        self.reads_anothers_bucket(run)
+        with pytest.raises(NotReadyYet):
+            run.data_source()
+        answer = run.fleet.callbacks.answer("token")
+        assert isinstance(answer, FailedTask)
+        assert answer.error == "DataSourceFailed"
+
+    @pytest.mark.parametrize("status", ["CREATING", "UPDATING", "DELETE_UNSUCCESSFUL"])
+    def test_one_that_reads_anothers_bucket_and_cannot_be_changed_now_is_announced_and_not_trusted(
+        self, run: Provisioning, status: str
+    ) -> None:
+        self.reads_anothers_bucket(run, status=DataSourceStatus(status))
+        with pytest.raises((NotReadyYet, DataSourceFailed), match=status):
+            run.data_source()
+        assert run.fleet.ledger.find(ACME).distrusted
+        assert run.fleet.announcements.breaches
+
+    def test_one_that_is_not_listed_at_this_moment_is_not_replaced(
+        self, run: Provisioning, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = self.own(run)
+        self.becomes_named(run, own, "our-manuals")
+        run.fleet.clock.advance(TOKEN_MEMORY.total_seconds())
+        with monkeypatch.context() as patched:
+            patched.setattr(run.fleet.knowledge_bases, "data_sources", lambda _: [])
+            with pytest.raises(NotReadyYet):
+                run.data_source()
+        assert run.record.data_source() == own
+        assert {key: one.name for key, one in self.converged(run).items()} == {own.data_source_id: "documents"}
+
+    def refuse(self, run: Provisioning, monkeypatch: pytest.MonkeyPatch, data_source_id: str) -> None:
+        """Nobody can change or delete that one."""
+        bases = run.fleet.knowledge_bases
+        for operation in ("update_data_source", "delete_data_source"):
+            allowed = getattr(bases, operation)
+
+            def refused(of: DataSourceReference, *given: Any, allowed: Any = allowed, **named: Any) -> None:
+                if of.data_source_id == data_source_id:
+                    raise RequestRefused("ValidationException: the secret does not exist")
+                allowed(of, *given, **named)
+
+            monkeypatch.setattr(bases, operation, refused)
+
+    def tried(self, run: Provisioning) -> Exception:
+        """Returns: what it comes to, tried again as often as the state machine may."""
+        for _ in range(10):
+            try:
+                run.data_source()
+            except NotReadyYet:
+                run.fleet.clock.advance(30)
+            except KbfleetError as error:
+                return error
+        raise AssertionError("it does not fail")
+
+    @pytest.mark.parametrize("policy", ["DELETE", "RETAIN"])
+    def test_one_of_somebody_else_that_cannot_be_removed_does_not_keep_ours_from_being_put_right(
+        self, run: Provisioning, monkeypatch: pytest.MonkeyPatch, policy: str
+    ) -> None:
+        own = self.reads_anothers_bucket(run)
+        other = self.add_another(run, "wiki", deletion_policy=policy)
+        self.refuse(run, monkeypatch, other.data_source_id)
+        error = self.tried(run)
+        assert isinstance(error, DataSourceFailed)
+        assert "the secret does not exist" in str(error)
+        source = run.fleet.knowledge_bases.data_source(own)
+        assert source is not None
+        assert source.reads(run.fleet.store.data_source_configuration(NAMES.bucket(ACME)))
+        assert not run.fleet.ledger.find(ACME).distrusted
+
+    def test_nor_does_one_that_a_job_uses(self, run: Provisioning) -> None:
+        own = self.reads_anothers_bucket(run)
+        run.fleet.knowledge_bases.start_in_console(self.add_another(run, "wiki"))
+        with pytest.raises(NotReadyYet):
+            run.data_source()
+        source = run.fleet.knowledge_bases.data_source(own)
+        assert source is not None
+        assert source.reads(run.fleet.store.data_source_configuration(NAMES.bucket(ACME)))
+
+    def test_nor_does_ours_keep_others_from_being_removed(
+        self, run: Provisioning, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = self.reads_anothers_bucket(run)
+        other = self.add_another(run, "wiki")
+        self.refuse(run, monkeypatch, own.data_source_id)
+        assert isinstance(self.tried(run), RequestRefused)
+        run.fleet.clock.advance(60)
+        assert run.fleet.knowledge_bases.data_source(other) is None
+        assert run.fleet.ledger.find(ACME).distrusted
+
+    def test_ours_is_made_once_there_is_room_for_it(self, run: Provisioning) -> None:
+        self.reads_anothers_bucket(run, "harmless")
+        for number in range(MAX_DATA_SOURCES - 1):
+            self.add_another(run, f"wiki-{number}", data_source_id=f"DSOFOTHER{number}")
+        (made,) = self.converged(run).values()
+        assert made.reads(run.fleet.store.data_source_configuration(NAMES.bucket(ACME)))
 
     def test_a_first_sync_does_not_wait_in_vain_for_one_that_is_distrusted_since(self, run: Provisioning) -> None:
         self.own(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -20,7 +21,7 @@ from kbfleet.domain.errors import (
     TenantNotFound,
     Throttled,
 )
-from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome, Statistics
+from kbfleet.domain.ingestion_job import UNKNOWN_AT_MOST, FailureReason, JobStatus, Outcome, Statistics
 from kbfleet.domain.knowledge_base import KnowledgeBaseStatus
 from kbfleet.domain.names import DataSourceReference, TenantId
 from kbfleet.domain.sync import Priority, Sync, SyncState
@@ -30,6 +31,7 @@ from tests.support.fleet import START_INTERVAL, Fleet
 from tests.support.samples import ACME, SAKURA, failure_reason, tenant
 
 SEVEN = [TenantId(f"tenant-{number}") for number in range(7)]
+ENDS_UNKNOWN = JobCourse(JobStatus.UNKNOWN)
 SHORT = JobCourse(running_for=timedelta(seconds=20))
 
 
@@ -337,6 +339,99 @@ class TestNotNow:
         assert fleet.ledger.find(ACME).state is SyncState.RUNNING
 
 
+class TestAJobThatEndsByAStatusThatIsNotKnown:
+    """Bedrock knows that it has ended; nobody else does."""
+
+    @pytest.fixture
+    def sources(self, fleet: Fleet) -> list[DataSourceReference]:
+        sources = [fleet.add(tenant_id) for tenant_id in SEVEN]
+        for source in sources[:5]:
+            fleet.knowledge_bases.plan(source.knowledge_base_id, ENDS_UNKNOWN)
+        return sources
+
+    def test_it_is_given_up_after_hours_and_the_others_have_their_turns(
+        self, fleet: Fleet, sources: list[DataSourceReference]
+    ) -> None:
+        for tenant_id in SEVEN:
+            fleet.request(tenant_id)
+        for _ in range(10):
+            fleet.tick()
+            fleet.clock.advance(60)
+        assert fleet.tick().running == 5
+        fleet.clock.advance(UNKNOWN_AT_MOST.total_seconds())
+        fleet.tick_until_idle()
+        entries = [fleet.ledger.find(tenant_id) for tenant_id in SEVEN]
+        assert [entry.result.outcome for entry in entries if entry.result] == [Outcome.FAILED] * 5 + [
+            Outcome.SUCCEEDED
+        ] * 2
+        (reason,) = entries[0].result.failure_reasons if entries[0].result else ()
+        assert "does not know its status" in reason.text
+
+    def test_it_is_given_up_at_once_when_somebody_stops_it(
+        self, fleet: Fleet, sources: list[DataSourceReference]
+    ) -> None:
+        fleet.request(SEVEN[0])
+        fleet.tick()
+        fleet.clock.advance(300)
+        fleet.tick()
+        fleet.stop_sync(SEVEN[0])
+        fleet.tick()
+        assert fleet.ledger.find(SEVEN[0]).job is None
+        fleet.request(SEVEN[0])
+        fleet.clock.advance(60)
+        fleet.tick_until_idle()
+        assert fleet.ledger.find(SEVEN[0]).synced_at is not None
+
+    def test_it_is_not_given_up_where_it_runs_and_can_be_stopped(
+        self, fleet: Fleet, sources: list[DataSourceReference], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fleet.request(SEVEN[0])
+        fleet.tick()
+        described = fleet.knowledge_bases.ingestion_job
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                fleet.knowledge_bases,
+                "ingestion_job",
+                lambda of, job: replace(described(of, job), status=JobStatus.UNKNOWN),
+            )
+            fleet.tick()
+            fleet.stop_sync(SEVEN[0])
+            fleet.tick()
+            assert fleet.ledger.find(SEVEN[0]).job is not None
+        fleet.tick_until_idle()
+        result = fleet.ledger.find(SEVEN[0]).result
+        assert result is not None
+        assert result.outcome is Outcome.STOPPED
+
+    def test_a_later_job_shows_that_it_has_ended_and_it_is_not_adopted_in_a_full_account(
+        self, fleet: Fleet, sources: list[DataSourceReference]
+    ) -> None:
+        fleet.knowledge_bases.start_in_console(sources[0])
+        fleet.clock.advance(300)
+        fleet.knowledge_bases.start_in_console(sources[0])
+        fleet.clock.advance(300)
+        for source in sources[2:7]:
+            fleet.knowledge_bases.start_in_console(source)
+        fleet.request(SEVEN[0])
+        fleet.tick()
+        assert fleet.ledger.find(SEVEN[0]).state is SyncState.QUEUED
+
+    def test_one_that_was_given_up_is_not_adopted_when_a_start_is_refused(
+        self, fleet: Fleet, sources: list[DataSourceReference]
+    ) -> None:
+        fleet.knowledge_bases.start_in_console(sources[0])
+        fleet.clock.advance(300 + UNKNOWN_AT_MOST.total_seconds())
+        for source in sources[2:7]:
+            fleet.knowledge_bases.start_in_console(source)
+        fleet.request(SEVEN[0])
+        fleet.tick()
+        entry = fleet.ledger.find(SEVEN[0])
+        assert (entry.state, entry.postponed) == (SyncState.QUEUED, 1)
+        fleet.clock.advance(900)
+        fleet.tick_until_idle()
+        assert fleet.ledger.find(SEVEN[0]).synced_at is not None
+
+
 class TestRepetitions:
     def test_a_start_that_was_repeated_after_its_job_had_ended_is_still_brought_to_its_end(self, fleet: Fleet) -> None:
         """The answer to the first start was lost; by the time of the second, Bedrock's answer is the finished job."""
@@ -350,6 +445,21 @@ class TestRepetitions:
         fleet.tick_until_idle()
         assert len(fleet.knowledge_bases.jobs) == 1
         assert fleet.ledger.find(ACME).synced_generation == 1
+
+    @pytest.mark.parametrize("meanwhile", [lambda sync: sync.put_on_hold(9), Sync.not_to_be_trusted, Sync.called_off])
+    def test_a_queue_that_shows_what_was_a_moment_ago_starts_no_job(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[Sync], Sync]
+    ) -> None:
+        fleet.add(ACME)
+        fleet.request(ACME, Priority.CHANGED)
+        earlier = fleet.ledger.glance(25)  # an index is eventually consistent
+        fleet.ledger.save(meanwhile(fleet.ledger.find(ACME)))
+        with monkeypatch.context() as patched:
+            patched.setattr(fleet.ledger, "glance", lambda _: earlier)
+            report = fleet.tick()
+        assert not fleet.knowledge_bases.jobs
+        assert (report.started, [tenant_id for tenant_id, _ in report.postponed]) == (0, [ACME])
+        assert fleet.ledger.find(ACME).postponed == 0
 
     def test_a_tick_that_finds_its_work_done_by_another_changes_nothing(self, fleet: Fleet) -> None:
         fleet.add(ACME)

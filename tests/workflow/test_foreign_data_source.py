@@ -187,6 +187,42 @@ def test_our_own_data_source_that_was_made_to_read_anothers_bucket_is_put_right_
     assert len(messages(slack)) == 2
 
 
+def test_our_own_data_source_that_reads_anothers_bucket_under_another_name_is_not_synced_and_goes(
+    fleet: VirtualFleet, lives: Lives
+) -> None:
+    point(lives, "alpha", at="beta", name="harmless")
+    (renamed,) = data_sources(lives)
+    assert foreign(reconcile(lives)) == [renamed]
+    jobs = lives.client("bedrock-agent").list_ingestion_jobs
+    before = len(jobs(**lives.data_source("alpha"))["ingestionJobSummaries"])
+    lives.upload("alpha", "another.md", "A canoe is rented for a day at most.")
+    fleet.timeline.run_for(1_200)
+    assert len(jobs(**lives.data_source("alpha"))["ingestionJobSummaries"]) == before
+    lives.provisioned("alpha")
+    assert renamed not in data_sources(lives)
+    assert ask(lives, TENTS)["status"] == 200
+    assert HOUSE not in json.dumps(ask(lives, HOUSE))
+
+
+@pytest.mark.parametrize("store", ["S3_VECTORS"])
+def test_an_execution_that_waits_for_a_sync_of_it_ends_and_the_next_one_puts_it_right(
+    fleet: VirtualFleet, lives: Lives, slack: ScriptedServer
+) -> None:
+    add_in_console(lives)
+    assert ask(lives, HOUSE)["status"] == 403
+    notify(fleet)  # while a breach is open, an execution syncs
+    lives.order({"effect": "job_hangs", "count": 1})
+    execution = lives.begin("alpha")
+    lives.until(lambda: fleet.sync("alpha").job is not None)
+    point(lives, "alpha", at="beta")
+    reconcile(lives)
+    fleet.finish(execution)
+    assert (execution.status, execution.failures[-1]) == ("FAILED", ("Run First Sync", "DataSourceFailed"))
+    lives.stop_in_console("alpha")
+    lives.provisioned("alpha")
+    assert HOUSE not in json.dumps(ask(lives, HOUSE))
+
+
 def test_our_own_data_source_that_was_renamed_is_kept_with_what_it_has_brought_and_named_again(
     fleet: VirtualFleet, lives: Lives
 ) -> None:

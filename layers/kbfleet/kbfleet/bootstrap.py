@@ -395,6 +395,7 @@ def retry_runner() -> RetryRunner:
 
     return RetryRunner(
         registry=registry(),
+        ledger=ledger(),
         failed_documents=failed_documents(),
         retries=document_retries(),
         ingested_documents=ingested_documents(),
@@ -611,6 +612,7 @@ def isolation_look() -> IsolationLook:
         passage_search=BedrockPassageSearch(_search_clients()),
         document_rounds=DynamoDBDocumentRounds(_table()),
         incidents=incidents(),
+        callbacks=callbacks(),
         announcements=announcements(),
         rounds=DynamoDBTenantRounds(_table(), "ISOLATION"),
         names=fleet().names,

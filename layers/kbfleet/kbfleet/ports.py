@@ -284,12 +284,15 @@ class KnowledgeBases(Protocol):
         """Raises: ResourceMissing."""
         ...
 
-    def stop_ingestion(self, data_source: DataSourceReference, ingestion_job_id: str) -> None:
-        """Asks for the job's end; one that has ended or is gone is fine."""
+    def stop_ingestion(self, data_source: DataSourceReference, ingestion_job_id: str) -> bool:
+        """Asks for the job's end; one that has ended or is gone is fine.
+
+        Returns: whether there was anything to stop; of one that is stopping already, either.
+        """
         ...
 
     def running_ingestion_job(self, data_source: DataSourceReference) -> IngestionJob | None:
-        """The job that occupies the data source, whoever started it."""
+        """The job that occupies the data source, whoever started it: the newest, unless it has ended."""
         ...
 
     def ingestion_jobs(self, data_source: DataSourceReference) -> Iterator[IngestionJob]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.domain.errors import ResourceMissing
+from kbfleet.domain.errors import ResourceConflict, ResourceMissing
 from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStatus, Statistics
 from kbfleet.domain.knowledge_base import (
     DataSource,
@@ -218,22 +218,25 @@ class BedrockKnowledgeBases:
             )
         return _ingestion_job(answer["ingestionJob"])
 
-    def stop_ingestion(self, data_source: DataSourceReference, ingestion_job_id: str) -> None:
-        with (
-            translated(f"ingestion job {ingestion_job_id} of data source {data_source.data_source_id}"),
-            suppress(self._client.exceptions.ResourceNotFoundException, self._client.exceptions.ConflictException),
-        ):
-            self._client.stop_ingestion_job(
-                knowledgeBaseId=data_source.knowledge_base_id,
-                dataSourceId=data_source.data_source_id,
-                ingestionJobId=ingestion_job_id,
-            )
+    def stop_ingestion(self, data_source: DataSourceReference, ingestion_job_id: str) -> bool:
+        try:
+            with translated(f"ingestion job {ingestion_job_id} of data source {data_source.data_source_id}"):
+                self._client.stop_ingestion_job(
+                    knowledgeBaseId=data_source.knowledge_base_id,
+                    dataSourceId=data_source.data_source_id,
+                    ingestionJobId=ingestion_job_id,
+                )
+        except (ResourceMissing, ResourceConflict):
+            return False
+        return True
 
     def running_ingestion_job(self, data_source: DataSourceReference) -> IngestionJob | None:
         # The filter of ListIngestionJobs takes one status only, and three count as running. At most one job of a data
-        # source runs, and no later one can have started, so the newest comes first and one page nearly always does.
-        running = next((job for job in self.ingestion_jobs(data_source) if not job.status.ended), None)
-        return self.ingestion_job(data_source, running.ingestion_job_id) if running else None
+        # source runs, and no later one can have started: all but the newest have ended, whatever that is called.
+        newest = next(self.ingestion_jobs(data_source), None)
+        if newest is None or newest.status.ended:
+            return None
+        return self.ingestion_job(data_source, newest.ingestion_job_id)
 
     def ingestion_jobs(self, data_source: DataSourceReference) -> Iterator[IngestionJob]:
         with translated(f"data source {data_source.data_source_id}"):

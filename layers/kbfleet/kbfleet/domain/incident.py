@@ -511,13 +511,14 @@ class Incident:
 class _Shown(TypedDict):
     evidence: Alert
     evidence_at: tuple[datetime, str]
+    evidence_weight: int
 
 
 def _nothing_to_show(evidence: Alert, title: str) -> _Shown:
     """In the place of evidence of which nothing may be left, until there is some of another subject."""
     runbook = tuple(link for link in evidence.links if link.runbook)
     nothing = Alert(identity="", severity=evidence.severity, title=title, subject="", facts=(), links=runbook)
-    return {"evidence": nothing, "evidence_at": (_NEVER, "")}
+    return {"evidence": nothing, "evidence_at": (_NEVER, ""), "evidence_weight": 0}
 
 
 def _example(evidence: Alert) -> tuple[Reason, ...]:

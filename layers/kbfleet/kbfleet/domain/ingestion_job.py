@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kbfleet.domain.aws_status import AwsStatus
@@ -82,6 +82,12 @@ class Statistics:
     skipped: int = 0
 
 
+_AN_HOUR = timedelta(hours=1)
+UNKNOWN_AT_MOST = 6 * _AN_HOUR
+"""How long a job is followed whose status is not known and that does not change: it may have ended in a way that AWS
+has come to name since. Small syncs take a few minutes (reported by users); AWS names no longest."""
+
+
 @dataclass(frozen=True, slots=True)
 class IngestionJob:
     """A job as Bedrock reports it."""
@@ -92,6 +98,23 @@ class IngestionJob:
     updated_at: datetime
     statistics: Statistics = field(default_factory=Statistics)
     failure_reasons: tuple[FailureReason, ...] = ()
+
+    def as_of(self, now: datetime, *, over: bool = False) -> IngestionJob:
+        """The job, or, if its status is not known and it does not look as if it still ran, one that has failed.
+
+        Args:
+            over: whether Bedrock shows otherwise that it does not run: it refuses to stop it, or has started a later
+                job of the same data source.
+        """
+        if self.status is not JobStatus.UNKNOWN or not (over or now - self.updated_at >= UNKNOWN_AT_MOST):
+            return self
+        shown = (
+            "Bedrock does not run it any more"
+            if over
+            else f"it has not changed for {UNKNOWN_AT_MOST // _AN_HOUR} hours"
+        )
+        reason = f"The job was given up: kbfleet does not know its status, and {shown}. The console names the status."
+        return replace(self, status=JobStatus.FAILED, failure_reasons=(*self.failure_reasons, FailureReason(reason)))
 
     @property
     def outcome(self) -> Outcome | None:

@@ -68,7 +68,8 @@ class SyncState(StrEnum):
 class RunningJob:
     """The job that the ledger follows, and the generation of changes it certainly contains.
 
-    `pending_since` is when the oldest of those changes was requested. `external` is whether somebody else started it.
+    `pending_since` is when the oldest of those changes was requested. `external` is whether somebody else started it;
+    `stop_refused`, whether Bedrock was asked to stop it and refused, mostly because it has ended.
     """
 
     ingestion_job_id: str
@@ -77,6 +78,7 @@ class RunningJob:
     started_at: datetime
     pending_since: datetime | None = None
     external: bool = False
+    stop_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +233,9 @@ class Sync:
 
     def not_to_be_trusted(self) -> Sync:
         """What is in the index may be another tenant's, and so might be whatever a job brought: none is started until
-        `trusted_again`, and one that runs is followed to its end and does not count. Whoever waits waits on."""
-        return replace(self._off_the_queue(), distrusted=True, synced_data_source_id=None, whole_since=None)
+        `trusted_again`, and one that runs is followed to its end and does not count. Whoever waits for a sync has
+        nothing to wait for."""
+        return replace(self._off_the_queue(), distrusted=True, synced_data_source_id=None, whole_since=None, waiters=())
 
     def trusted_again(self, now: datetime) -> Sync:
         """The data source reads the tenant's own bucket: a sync is requested, and is the first that counts."""
@@ -242,6 +245,7 @@ class Sync:
         return trusted.requested(now, Priority.CHANGED)
 
     def _trusts(self, result: SyncResult) -> bool:
+        """Whether it says anything of the tenant's own documents."""
         return not self.distrusted and result.generation >= self.trusted_from
 
     # --- out of service, and back ---
@@ -321,22 +325,27 @@ class Sync:
     def progressed(self, status: JobStatus) -> Sync:
         return replace(self, job=replace(self.job, status=status)) if self.job else self
 
+    def refused_to_stop(self, ingestion_job_id: str) -> Sync:
+        """Unchanged when another job is followed by now."""
+        if self.job is None or self.job.ingestion_job_id != ingestion_job_id:
+            return self
+        return replace(self, job=replace(self.job, stop_refused=True))
+
     def will_retry(self, result: SyncResult) -> bool:
         """Whether the sync is tried again by itself after that end."""
         return result.transient and self.retries < MAX_RETRIES and not self.held
 
     def ended(self, result: SyncResult, now: datetime) -> Sync:
         """The followed job ended, or Bedrock refused to start one for `result.generation`."""
-        usable = result.outcome.usable
-        counts = usable and self._trusts(result)
+        counts = result.outcome.usable and self._trusts(result)
         retry = self.will_retry(result)
-        oldest = self.job.pending_since if self.job and not usable else None
+        oldest = self.job.pending_since if self.job and not counts else None
         entry = replace(
             self,
             job=None,
             result=result,
-            synced_generation=max(self.synced_generation, result.generation) if usable else self.synced_generation,
-            synced_at=now if usable else self.synced_at,
+            synced_generation=max(self.synced_generation, result.generation) if counts else self.synced_generation,
+            synced_at=now if counts else self.synced_at,
             synced_data_source_id=result.data_source_id if counts else self.synced_data_source_id,
             whole_since=self._whole_since(result) if counts else self.whole_since,
             pending_since=oldest or self.pending_since,
@@ -355,7 +364,7 @@ class Sync:
             state=SyncState.IDLE,
             priority=Priority.SCHEDULED,
             ready_at=None,
-            pending_since=None if usable else entry.pending_since,
+            pending_since=None if counts else entry.pending_since,
         )
 
     def _whole_since(self, result: SyncResult) -> datetime | None:
@@ -365,6 +374,8 @@ class Sync:
         return self.whole_since if result.data_source_id == self.synced_data_source_id else None
 
     def _left_waiting(self, result: SyncResult) -> tuple[Waiter, ...]:
+        if not self._trusts(result):
+            return self.waiters
         return tuple(waiter for waiter in self.waiters if waiter.generation > result.generation)
 
 

@@ -25,10 +25,13 @@ class DataSources:
     Args:
         own: the one that reads the tenant's documents, with all that is known of it.
         foreign: all others, as they are listed.
+        recorded: the one from which jobs are started, with all that is known of it, whichever of them it is; `None` if
+            there is none.
     """
 
     own: DataSource | None
     foreign: Sequence[DataSource]
+    recorded: DataSource | None
 
 
 def data_sources_of(
@@ -41,22 +44,34 @@ def data_sources_of(
 ) -> DataSources:
     """Separates the tenant's own data source from others: it is the recorded one, or else one of its name.
 
-    Somebody may have renamed it: its name alone must not cost the tenant what it has brought. But a record that is
-    wrong proves nothing: a recorded one of another name is the tenant's own only while it names no other bucket.
+    Somebody may have renamed it: its name alone must not cost the tenant what it has brought. Nor must a list that does
+    not show it at this moment. But a record that is wrong proves nothing: a recorded one of another name is the
+    tenant's own only while it names no other bucket.
 
     Args:
         wanted: `dataSourceConfiguration` of one that reads the tenant's bucket.
     """
-    listed = knowledge_bases.data_sources(knowledge_base_id)
-    recorded = [one for one in listed if one.data_source_id == tenant.data_source_id]
-    named = [one for one in listed if one.name == names.data_source()]
-    for one in (*recorded, *named):
-        own = knowledge_bases.data_source(DataSourceReference(knowledge_base_id, one.data_source_id))
-        if one in named or (
-            own is not None and not own.reads_another(wanted) and own.status is not DataSourceStatus.DELETING
-        ):
-            return DataSources(own, [other for other in listed if other != one])
-    return DataSources(None, listed)
+
+    def described(data_source_id: str) -> DataSource | None:
+        return knowledge_bases.data_source(DataSourceReference(knowledge_base_id, data_source_id))
+
+    listed = {one.data_source_id: one for one in knowledge_bases.data_sources(knowledge_base_id)}
+    own_id = tenant.data_source_id
+    own = recorded = described(own_id) if own_id else None
+    if own_id and recorded is None:
+        listed.pop(own_id, None)  # a list may show for a while what is gone
+    elif recorded is not None:
+        listed.setdefault(recorded.data_source_id, recorded)
+    if recorded is None or not _is_own(recorded, wanted, names):
+        others = (one for one in listed.values() if one.data_source_id != tenant.data_source_id)
+        own_id = next((one.data_source_id for one in others if one.name == names.data_source()), None)
+        own = described(own_id) if own_id else None
+    return DataSources(own, [one for one in listed.values() if one.data_source_id != own_id], recorded)
+
+
+def _is_own(recorded: DataSource, wanted: Mapping[str, object], names: ResourceNames) -> bool:
+    going = recorded.status is DataSourceStatus.DELETING
+    return recorded.name == names.data_source() or (not recorded.reads_another(wanted) and not going)
 
 
 def delete_data_source(data_source: DataSourceReference, knowledge_bases: KnowledgeBases) -> None:

@@ -121,9 +121,12 @@ class ExternalJobs:
         if not listed:
             return []
         known = {change.ingestion_job_id for change in self.history.started_since(tenant_id, since)}
+        newest = listed[0].ingestion_job_id
         # As the job itself says: the list leaves out why it failed.
         return [
-            self.knowledge_bases.ingestion_job(data_source, job.ingestion_job_id)
+            self.knowledge_bases.ingestion_job(data_source, job.ingestion_job_id).as_of(
+                self.clock.now(), over=job.ingestion_job_id != newest
+            )
             for job in reversed(listed)
             if job.ingestion_job_id not in known
         ]

@@ -33,6 +33,7 @@ from kbfleet.domain.failed_documents import (
 from kbfleet.domain.isolation import SeenIn
 from kbfleet.domain.knowledge_base import client_token
 from kbfleet.domain.tenant_status import TenantStatus
+from kbfleet.usecases.ingestion import require_trusted
 from kbfleet.usecases.isolation import announce_breach
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         FailedDocuments,
         IngestedDocuments,
         RetryRuns,
+        SyncLedger,
         TenantRegistry,
     )
 
@@ -207,18 +209,26 @@ def _leaves(tenant: Tenant) -> bool:
 
 
 def request_retry(
-    tenant_id: TenantId, *, registry: TenantRegistry, retries: DocumentRetries, runs: RetryRuns, clock: Clock
+    tenant_id: TenantId,
+    *,
+    registry: TenantRegistry,
+    ledger: SyncLedger,
+    retries: DocumentRetries,
+    runs: RetryRuns,
+    clock: Clock,
 ) -> DocumentRetry:
     """Has every document that fails tried again, also those that are set aside. One that is under way is joined, and
     goes on if it had come to a halt.
 
     Raises:
-        TenantNotFound, TenantNotActive: there is nothing to ingest into, or the tenant is not in service.
+        TenantNotFound, TenantNotActive: there is nothing to ingest into, the tenant is not in service, or its data
+            source reads another bucket.
         ConcurrentUpdate: somebody else requested one at the same moment.
     """
     tenant = registry.get(tenant_id)
     tenant.in_service()
     tenant.data_source()
+    require_trusted(ledger.find(tenant_id))
     retry = retries.find(tenant_id)
     if retry is None or retry.ended_at is not None:
         now = clock.now()
@@ -237,6 +247,7 @@ class RetryRunner:
     """
 
     registry: TenantRegistry
+    ledger: SyncLedger
     failed_documents: FailedDocuments
     retries: DocumentRetries
     ingested_documents: IngestedDocuments
@@ -267,6 +278,7 @@ class RetryRunner:
             tenant = self.registry.get(retry.tenant_id)
             tenant.in_service()
             data_source = tenant.data_source()
+            require_trusted(self.ledger.find(retry.tenant_id))
             bucket = self.names.bucket(retry.tenant_id)
             settled = self._settled(retry, data_source, bucket)
             return self._filled(settled, data_source, bucket).concluded(self.clock.now())

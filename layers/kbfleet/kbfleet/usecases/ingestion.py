@@ -11,6 +11,7 @@ from kbfleet.domain.errors import (
     AwsRefusal,
     CapacityExceeded,
     ConcurrentUpdate,
+    NotReadyYet,
     ResourceConflict,
     ResourceMissing,
     Retryable,
@@ -125,6 +126,19 @@ def update_sync(
     raise ConcurrentUpdate(f"The ledger entry of tenant {tenant_id} changed {_ATTEMPTS} times while it was updated.")
 
 
+def require_trusted(entry: Sync) -> None:
+    """Documents may be ingested into the tenant's data source.
+
+    Raises:
+        TenantNotActive: it was seen to read another bucket.
+    """
+    if entry.distrusted:
+        raise TenantNotActive(
+            f"The data source of tenant {entry.tenant_id} was seen to read another bucket: nothing is ingested.",
+            remedy=f"Run `kbfleet tenant add {entry.tenant_id}`: it puts that right, and syncs.",
+        )
+
+
 def request_sync(
     tenant_id: TenantId,
     *,
@@ -145,11 +159,7 @@ def request_sync(
     tenant.data_source()
 
     def requested(entry: Sync) -> Sync:
-        if entry.distrusted:
-            raise TenantNotActive(
-                f"The data source of tenant {tenant_id} was seen to read another bucket: nothing is synced from it.",
-                remedy=f"Run `kbfleet tenant add {tenant_id}`: it puts that right, and syncs.",
-            )
+        require_trusted(entry)
         # An entry that is on hold by an older record: whoever resumed the tenant has died before writing it here.
         return entry.taken_off_hold(clock.now(), tenant.fence).requested(clock.now(), priority)
 
@@ -211,9 +221,27 @@ def stop_sync(
 
     sync = update_sync(tenant_id, Sync.called_off, ledger=ledger, answer=answer)
     if sync.job is not None:
-        knowledge_bases.stop_ingestion(tenant.data_source(), sync.job.ingestion_job_id)
+        sync = stop_job(sync, sync.job, tenant.data_source(), ledger=ledger, knowledge_bases=knowledge_bases)
         ticks.request()
     return sync
+
+
+def stop_job(
+    sync: Sync,
+    job: RunningJob,
+    data_source: DataSourceReference,
+    *,
+    ledger: SyncLedger,
+    knowledge_bases: KnowledgeBases,
+) -> Sync:
+    """Asks for the end of the job that an entry follows. A refusal is written down: if the status is not known, it
+    has ended, and the next tick gives it up.
+
+    Returns: the entry.
+    """
+    if knowledge_bases.stop_ingestion(data_source, job.ingestion_job_id):
+        return sync
+    return update_sync(sync.tenant_id, lambda entry: entry.refused_to_stop(job.ingestion_job_id), ledger=ledger)
 
 
 def publish_once(change: JobStateChange, *, history: JobHistory, announcements: Announcements, clock: Clock) -> None:
@@ -350,6 +378,7 @@ class Scheduler:
             job = self.knowledge_bases.ingestion_job(data_source, sync.job.ingestion_job_id)
         except ResourceMissing as error:
             job = self._vanished(sync.job, error)
+        job = job.as_of(self.clock.now(), over=sync.job.stop_refused)
         # A start that was repeated may have answered with a job that had ended already.
         if job.status == sync.job.status and not job.status.ended:
             return False
@@ -399,6 +428,10 @@ class Scheduler:
 
     def _start(self, sync: Sync) -> int:
         """Starts the tenant's job, or adopts the one in its way. Returns: how many jobs run more than before."""
+        # The queue may show an entry as it was a moment ago. Of a job that is started for one that is on hold or
+        # distrusted by now, nobody would know.
+        if self.ledger.find(sync.tenant_id).version != sync.version:
+            raise ConcurrentUpdate(f"The entry of tenant {sync.tenant_id} has changed since the queue was read.")
         data_source = self.registry.get(sync.tenant_id).data_source()
         generation = sync.requested_generation
         token = client_token(data_source.knowledge_base_id, data_source.data_source_id, "ingestion", sync.start_token)
@@ -408,6 +441,9 @@ class Scheduler:
             running = self.knowledge_bases.running_ingestion_job(data_source)
             if running is None:
                 raise  # the account's limit, reported as a conflict: the tenant stays queued
+            if running.as_of(self.clock.now()) != running:
+                # It was given up, or would be at once. But whether it has ended, nobody knows.
+                raise NotReadyYet(f"Job {running.ingestion_job_id} has a status that is not known.") from None
             self._publish(sync, data_source, running, sync.synced_generation, external=True)
             save_sync(sync, sync.adopted(running), ledger=self.ledger)
             return 1

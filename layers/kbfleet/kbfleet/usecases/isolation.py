@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.document_names import is_in
-from kbfleet.domain.errors import AwsRefusal, ConcurrentUpdate, KbfleetError, NotReadyYet, RequestRefused, Throttled
+from kbfleet.domain.errors import (
+    AwsRefusal,
+    ConcurrentUpdate,
+    DataSourceFailed,
+    KbfleetError,
+    NotReadyYet,
+    RequestRefused,
+    Throttled,
+)
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.isolation import MAX_NAMED, Breach, DocumentRound, IsolationVerified, SeenIn
 from kbfleet.domain.names import DataSourceReference
@@ -22,12 +30,12 @@ from kbfleet.usecases.ingestion import save_sync
 from kbfleet.usecases.reservations import store_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
-    from kbfleet.domain.sync import Sync
+    from kbfleet.domain.sync import Sync, Waiter
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
         Announcements,
@@ -38,6 +46,7 @@ if TYPE_CHECKING:
         KnowledgeBases,
         PassageSearch,
         SyncLedger,
+        TaskCallbacks,
         TenantRegistry,
         TenantRounds,
     )
@@ -64,6 +73,20 @@ def announce_breach(
     Raises: Throttled, NotReadyYet, AwsRefusal.
     """
     announcements.isolation_breached(Breach(tenant_id, seen_in, tuple(resources)[:MAX_NAMED], clock.now()))
+
+
+def failing_those_who_wait(tenant_id: TenantId, callbacks: TaskCallbacks) -> Callable[[Waiter], None]:
+    """For `save_sync` of an entry that is not to be trusted any more. Their executions end: `tenant add`, which puts it
+    right, would only join one that still waits."""
+
+    def answer(waiter: Waiter) -> None:
+        callbacks.fail(
+            waiter.task_token,
+            DataSourceFailed.__name__,
+            f"The data source of tenant {tenant_id} was seen to read another bucket: nothing is synced from it.",
+        )
+
+    return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +186,7 @@ class IsolationLook:
     passage_search: PassageSearch
     document_rounds: DocumentRounds
     incidents: Incidents
+    callbacks: TaskCallbacks
     announcements: Announcements
     rounds: TenantRounds
     names: ResourceNames
@@ -255,13 +279,17 @@ class IsolationLook:
             return _Seen(of_record, began)
         own, of_sources = self._of_data_sources(tenant, knowledge_base.knowledge_base_id)
         findings = of_record + of_sources
+        sync = self.ledger.find(tenant.tenant_id)
+        if sync.distrusted and not _foreign_among(findings):
+            # Somebody has put it right in the console, which nobody else knows: nothing would be synced ever again.
+            name = f"that data source {tenant.data_source_id} may have brought from another bucket"
+            findings += (_foreign(ResourceKind.DOCUMENTS, name, tenant.tenant_id),)
         if own is None:
             return _Seen(findings, unsure="it has no data source")
         if not own.says_what_it_reads:
             return _Seen(findings, unsure="AWS does not say what its data source reads")
         if sighted_at is None:
             return _Seen(findings, began)
-        sync = self.ledger.find(tenant.tenant_id)
         listed = self._of_documents(tenant, own, sync, _Times(began, until, sighted_at))
         findings += listed.findings
         if _foreign_among(findings):
@@ -293,6 +321,9 @@ class IsolationLook:
             tenant, knowledge_base_id, wanted, knowledge_bases=self.knowledge_bases, names=self.names
         )
         found = [_foreign(ResourceKind.DATA_SOURCE, one.data_source_id, tenant_id) for one in there.foreign]
+        if there.recorded is not None and there.recorded.reads_another(wanted):
+            reference = DataSourceReference(knowledge_base_id, there.recorded.data_source_id)
+            self._distrust(tenant_id, reference, wanted)
         if there.own is None:
             return None, tuple(found)
         own_id = there.own.data_source_id
@@ -304,20 +335,21 @@ class IsolationLook:
         )
         if there.own.reads_another(wanted):
             found.append(_foreign(ResourceKind.BUCKET, f"of data source {own_id}", tenant_id))
-            self._distrust(tenant_id, own.reference, wanted)
         elif own.says_what_it_reads and not own.as_wanted:
             found.append(Finding(Disagreement.CHANGED, ResourceKind.DATA_SOURCE, own_id, tenant_id))
         return own, tuple(found)
 
-    def _distrust(self, tenant_id: TenantId, data_source: DataSourceReference, wanted: Mapping[str, object]) -> None:
+    def _distrust(self, tenant_id: TenantId, recorded: DataSourceReference, wanted: Mapping[str, object]) -> None:
         """Has no job started from it any more, unless somebody has put it right meanwhile."""
         entry = self.ledger.find(tenant_id)
         # Looked at once more behind that: whoever puts it right from here on writes the entry, and then this does not.
-        again = self.knowledge_bases.data_source(data_source)
+        named = self.registry.get(tenant_id).data_source_id == recorded.data_source_id
+        again = self.knowledge_bases.data_source(recorded) if named else None
         if entry.distrusted or again is None or not again.reads_another(wanted):
             return
+        answer = failing_those_who_wait(tenant_id, self.callbacks)
         with suppress(ConcurrentUpdate):
-            save_sync(entry, entry.not_to_be_trusted(), ledger=self.ledger)
+            save_sync(entry, entry.not_to_be_trusted(), ledger=self.ledger, answer=answer)
 
     def _of_documents(self, tenant: Tenant, own: _Own, sync: Sync, times: _Times) -> _Listed:
         tenant_id, own_id = tenant.tenant_id, own.reference.data_source_id

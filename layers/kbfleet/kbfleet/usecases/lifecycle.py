@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.tenant_status import TenantStatus
-from kbfleet.usecases.ingestion import update_sync
+from kbfleet.usecases.ingestion import stop_job, update_sync
 from kbfleet.usecases.reservations import announce_left_over, announce_status, execution_name, store_unless_changed
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def suspend_tenant(
     store_unless_changed(before, after, registry)
     sync = put_sync_on_hold(after, ledger=ledger, callbacks=callbacks)
     if sync.on_hold and sync.job is not None:
-        knowledge_bases.stop_ingestion(after.data_source(), sync.job.ingestion_job_id)
+        stop_job(sync, sync.job, after.data_source(), ledger=ledger, knowledge_bases=knowledge_bases)
     return announce_status(after, registry=registry, announcements=announcements)
 
 

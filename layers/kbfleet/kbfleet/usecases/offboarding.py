@@ -15,6 +15,7 @@ from kbfleet.domain.errors import (
     ErasureIncomplete,
     NotReadyYet,
 )
+from kbfleet.domain.ingestion_job import JobStatus
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind, KnowledgeBaseStatus
 from kbfleet.domain.names import DataSourceReference
 from kbfleet.domain.tenant import Reservation
@@ -145,7 +146,9 @@ def stop_ingestion(
         job = knowledge_bases.running_ingestion_job(data_source)
         if job is not None:
             knowledge_bases.stop_ingestion(data_source, job.ingestion_job_id)
-            stopping.append(job.ingestion_job_id)
+            # One whose status is not known may have ended: whether it uses the data source, its deletion shows.
+            if job.status is not JobStatus.UNKNOWN:
+                stopping.append(job.ingestion_job_id)
     if stopping:
         raise NotReadyYet(f"Ingestion jobs of tenant {tenant.tenant_id} are still stopping: {', '.join(stopping)}.")
 

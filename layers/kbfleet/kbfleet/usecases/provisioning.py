@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import (
+    AwsRefusal,
     CapacityExceeded,
     ConcurrentUpdate,
     DataSourceFailed,
@@ -20,6 +21,7 @@ from kbfleet.domain.errors import (
     NotReadyYet,
     ResourceConflict,
     ResourceMissing,
+    Retryable,
     TenantBusy,
     TenantNotFound,
 )
@@ -33,13 +35,13 @@ from kbfleet.domain.knowledge_base import (
     client_token,
 )
 from kbfleet.domain.names import DataSourceReference
-from kbfleet.domain.sync import Priority
+from kbfleet.domain.sync import Priority, Sync
 from kbfleet.domain.tenant import Reservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import Workflow
 from kbfleet.usecases.data_sources import data_sources_of, delete_data_source
 from kbfleet.usecases.ingestion import update_sync
-from kbfleet.usecases.isolation import announce_breach
+from kbfleet.usecases.isolation import announce_breach, failing_those_who_wait
 from kbfleet.usecases.reservations import (
     announce_left_over,
     announce_status,
@@ -55,12 +57,11 @@ from kbfleet.usecases.reservations import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
-    from kbfleet.domain.sync import Sync
     from kbfleet.domain.tenant import ProvisioningRequest
     from kbfleet.domain.usage_plan import Tier
     from kbfleet.domain.workflow import WorkflowFailure
@@ -414,16 +415,17 @@ def ensure_data_source(
     ledger: SyncLedger,
     stores: Stores,
     knowledge_bases: KnowledgeBases,
+    callbacks: TaskCallbacks,
     announcements: Announcements,
     names: ResourceNames,
     clock: Clock,
 ) -> str:
     """The knowledge base reads the tenant's bucket, and nothing else. Returns: the data source's id.
 
-    One of ours that was renamed gets its name back, with all that it has brought.
-    Whatever else it reads is deleted, with what it has brought. A data source of ours that has read another bucket is
-    changed back, and then has not been synced yet: what it has brought stays until it is. Until it reads the tenant's,
-    no job is started.
+    One of ours that was renamed gets its name back, with all that it has brought. One of ours that has read another
+    bucket is changed back, and then has not been synced yet: what it has brought stays until it is.
+    Whatever else it reads is deleted, with what it has brought. While the one from which jobs are started reads another
+    bucket, none is.
 
     Raises:
         DataSourceFailed: see `DataSource.require_usable`; or one that should not be there cannot be deleted.
@@ -434,43 +436,50 @@ def ensure_data_source(
     name = names.data_source()
     wanted = store_of(tenant, stores).data_source_configuration(names.bucket(tenant.tenant_id))
     there = data_sources_of(tenant, knowledge_base_id, wanted, knowledge_bases=knowledge_bases, names=names)
-    found, foreign = there.own, there.foreign
-    if found is not None:
+    if there.own is not None:
         # Before anything is deleted for it.
-        found.require_described(wanted)
-    if foreign:
+        there.own.require_described(wanted)
+    if there.foreign:
         # Also of one that is going already: somebody else may have deleted it, and nobody have heard of it.
-        resources = [f"data source {one.data_source_id}" for one in foreign]
+        resources = [f"data source {one.data_source_id}" for one in there.foreign]
         _breached(tenant.tenant_id, resources, announcements, clock)
-    stuck = [problem for one in foreign if (problem := _removal_problem(knowledge_base_id, one, knowledge_bases))]
-    if found is None:
-        token = client_token(knowledge_base_id, name, str(tenant.fence), configuration=wanted)
-        try:
-            found = knowledge_bases.create_data_source(
-                knowledge_base_id, name, configuration=wanted, client_token=token
-            )
-        except ResourceConflict:
-            found = knowledge_bases.find_data_source(knowledge_base_id, name)
-            if found is None:
-                raise NotReadyYet(f"Data source {name} of {knowledge_base_id} exists, but is not listed yet.") from None
-    keep(tenant, replace(tenant, data_source_id=found.data_source_id), registry=registry, clock=clock)
-    found.require_usable()
-    # Until one of somebody else that has its name is gone, ours can be everything but renamed.
-    right_name = found.name if any(one.name == name for one in foreign) else name
-    if not found.reads_as(wanted) or found.name != right_name:
+
+    def distrust() -> None:
+        answer = failing_those_who_wait(tenant.tenant_id, callbacks)
+        update_sync(tenant.tenant_id, Sync.not_to_be_trusted, ledger=ledger, answer=answer)
+
+    def put_right() -> tuple[DataSource, bool]:
+        """Returns: ours as it was found, and whether that is as it should be."""
+        found = there.own or _create_or_find_data_source(tenant, knowledge_base_id, name, wanted, knowledge_bases)
+        # Both come before anything is changed, or jobs are started from it: after a crash, nobody could know any more.
         if found.reads_another(wanted):
-            resources = [f"bucket of data source {found.data_source_id}"]
-            _breached(tenant.tenant_id, resources, announcements, clock)
-            # Before it is changed: after a crash in between, nobody could know any more.
-            update_sync(tenant.tenant_id, lambda sync: sync.not_to_be_trusted(), ledger=ledger)
-        changed = knowledge_bases.update_data_source(
-            DataSourceReference(knowledge_base_id, found.data_source_id),
-            right_name,
-            configuration=wanted,
-        )
-        if replace(changed, status=found.status, updated_at=found.updated_at) != found:
-            raise NotReadyYet(f"Data source {name} of {knowledge_base_id} is being changed back to what it should be.")
-        # All of it has just been replaced: what stands beside ours even so, the service has come to add by itself.
+            _breached(tenant.tenant_id, [f"bucket of data source {found.data_source_id}"], announcements, clock)
+            distrust()
+        keep(tenant, replace(tenant, data_source_id=found.data_source_id), registry=registry, clock=clock)
+        # Until one of somebody else that has its name is gone, ours can be everything but renamed.
+        right_name = found.name if any(one.name == name for one in there.foreign) else name
+        right = found.reads_as(wanted) and found.name == right_name
+        if not right and found.status is DataSourceStatus.AVAILABLE:
+            reference = DataSourceReference(knowledge_base_id, found.data_source_id)
+            changed = knowledge_bases.update_data_source(reference, right_name, configuration=wanted)
+            # All of it has just been replaced: what stands beside ours even so, the service has come to add by itself.
+            right = replace(changed, status=found.status, updated_at=found.updated_at) == found
+        return found, right
+
+    if there.recorded is not None and there.recorded.reads_another(wanted):
+        distrust()
+    # What cannot be done to ours must not keep the others, nor any of them ours.
+    try:
+        found, right = put_right()
+    except AwsRefusal as error:
+        going, _ = _removed(knowledge_base_id, there.foreign, knowledge_bases)
+        if going and isinstance(error, CapacityExceeded):
+            raise NotReadyYet(f"{error.what} Others are on their way: {'; '.join(going)}.") from error
+        raise
+    going, stuck = _removed(knowledge_base_id, there.foreign, knowledge_bases)
+    found.require_usable()
+    if not right:
+        raise NotReadyYet(f"Data source {name} of {knowledge_base_id} is being changed back to what it should be.")
     update_sync(tenant.tenant_id, lambda sync: sync.trusted_again(clock.now()), ledger=ledger)
     if stuck:
         raise DataSourceFailed(
@@ -478,30 +487,67 @@ def ensure_data_source(
             f"{'; '.join(stuck)}.",
             remedy="Fix the cause, then provision the tenant again.",
         )
-    if foreign:
-        ids = ", ".join(one.data_source_id for one in foreign)
-        raise NotReadyYet(f"Data sources of {knowledge_base_id} that should not be there are being deleted: {ids}.")
+    if going:
+        raise NotReadyYet(
+            f"Data sources of {knowledge_base_id} that should not be there are being deleted: {'; '.join(going)}."
+        )
     return found.data_source_id
 
 
-def _removal_problem(knowledge_base_id: str, listed: DataSource, knowledge_bases: KnowledgeBases) -> str:
-    """Begins to delete a data source, and its vectors with it. Returns: why it could not be deleted before, if so."""
-    data_source = DataSourceReference(knowledge_base_id, listed.data_source_id)
-    if listed.status is DataSourceStatus.DELETING:
-        return ""
+def _create_or_find_data_source(
+    tenant: Tenant,
+    knowledge_base_id: str,
+    name: str,
+    wanted: Mapping[str, object],
+    knowledge_bases: KnowledgeBases,
+) -> DataSource:
+    token = client_token(knowledge_base_id, name, str(tenant.fence), configuration=wanted)
+    try:
+        return knowledge_bases.create_data_source(knowledge_base_id, name, configuration=wanted, client_token=token)
+    except ResourceConflict:
+        found = knowledge_bases.find_data_source(knowledge_base_id, name)
+        if found is None:
+            raise NotReadyYet(f"Data source {name} of {knowledge_base_id} exists, but is not listed yet.") from None
+        return found
+
+
+def _removed(
+    knowledge_base_id: str, foreign: Sequence[DataSource], knowledge_bases: KnowledgeBases
+) -> tuple[list[str], list[str]]:
+    """Begins to delete them. Returns: which are on their way, and why others are not."""
+    going, stuck = list[str](), list[str]()
+    for one in foreign:
+        try:
+            _remove(DataSourceReference(knowledge_base_id, one.data_source_id), one.status, knowledge_bases)
+            going.append(one.data_source_id)
+        except Retryable as error:
+            going.append(error.what)
+        except (AwsRefusal, DataSourceFailed) as error:
+            stuck.append(error.what)
+    return going, stuck
+
+
+def _remove(data_source: DataSourceReference, listed_as: DataSourceStatus, knowledge_bases: KnowledgeBases) -> None:
+    """Begins to delete a data source, and its vectors with it.
+
+    Raises:
+        DataSourceFailed: that has failed before. It is tried again all the same.
+        NotReadyYet: a job still uses it.
+        AwsRefusal, Throttled.
+    """
+    if listed_as is DataSourceStatus.DELETING:
+        return
     found = knowledge_bases.data_source(data_source)
     if found is None or found.status in {DataSourceStatus.DELETING, DataSourceStatus.UPDATING}:
-        return ""
-    problem = ""
-    if found.status is DataSourceStatus.DELETE_UNSUCCESSFUL:
-        reasons = "; ".join(found.failure_reasons) or "no reason given"
-        problem = f"data source {data_source.data_source_id} could not be deleted: {reasons}"
+        return
     if found.deletion_policy != "DELETE":
         # Else its vectors would outlive it, and nobody could find them any more.
         knowledge_bases.update_data_source(data_source, found.name, configuration=found.configuration)
     else:
         delete_data_source(data_source, knowledge_bases)
-    return problem
+    if found.status is DataSourceStatus.DELETE_UNSUCCESSFUL:
+        reasons = "; ".join(found.failure_reasons) or "no reason given"
+        raise DataSourceFailed(f"data source {data_source.data_source_id} could not be deleted: {reasons}")
 
 
 def _required(value: str | None, tenant: Tenant, what: str) -> str:
