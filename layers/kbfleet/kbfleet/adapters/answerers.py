@@ -158,11 +158,10 @@ def _citation(answer: Mapping[str, Any]) -> Citation:
 
 def _source(reference: Mapping[str, Any]) -> Source:
     metadata: Mapping[str, Any] = reference.get("metadata", {})
-    uri = reference.get("location", {}).get("s3Location", {}).get("uri", "") or metadata.get(
-        "x-amz-bedrock-kb-source-uri", ""
-    )
+    located = reference.get("location", {}).get("s3Location", {}).get("uri", "")
+    uri = located or next((str(metadata[key]) for key in _URI_KEYS if key in metadata), "")
     page = metadata.get("x-amz-bedrock-kb-document-page-number")
-    own = {key: value for key, value in metadata.items() if not key.startswith("x-amz-bedrock-")}
+    own = {key: value for key, value in metadata.items() if not _BEDROCKS_OWN.match(key)}
     return Source(
         document=uri.split("/", 3)[-1],
         uri=uri,
@@ -170,6 +169,11 @@ def _source(reference: Mapping[str, Any]) -> Source:
         page=int(page) if page is not None else None,
         metadata=own,
     )
+
+
+_URI_KEYS = ("x-amz-bedrock-kb-source-uri", "_source_uri")
+_BEDROCKS_OWN = re.compile(r"x-amz-bedrock-|_(source_uri|data_source_id)$")
+"""Source: AWS documentation, Retrieve (VECTOR), and Managed knowledge bases, whose keys begin with a line."""
 
 
 # --- knowledge bases of type MANAGED -------------------------------------------------------------
