@@ -17,7 +17,7 @@ from kbfleet.bootstrap import KNOWLEDGE_STORES
 from tests.support.granted_permissions import READER_ROLE, SERVICE_ROLE, UPLOADER_ROLE, Grant, Need, Permissions
 from tests.support.needed_permissions import NeededPermissions
 from tests.support.tenant_lives import live_everything, live_on_a_store
-from tests.support.virtual_fleet import RARE_TICKS, VirtualFleet, virtual_fleet
+from tests.support.virtual_fleet import RARE_SCHEDULE_SECONDS, RARE_TICKS, VirtualFleet, virtual_fleet
 
 pytestmark = pytest.mark.timeout(600)
 """The lives take a minute, and several on a busy machine."""
@@ -48,7 +48,9 @@ class Audit:
 @contextmanager
 def audited() -> Iterator[tuple[VirtualFleet, NeededPermissions]]:
     # Request rates add pauses only.
-    with virtual_fleet(parameters=RARE_TICKS, quotas=Quotas(requests_per_second={})) as fleet:
+    with virtual_fleet(
+        parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS, quotas=Quotas(requests_per_second={})
+    ) as fleet:
         needed = NeededPermissions(fleet)
         with needed.collected():
             yield fleet, needed
