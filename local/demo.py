@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,10 +89,11 @@ def expect(met: bool, reason: str) -> None:
 
 @dataclass
 class Demo:
-    """One performance. `configuration` is of a stack that runs."""
+    """One performance. `configuration` is of a stack that runs, `parameters` are of its template and win over ours."""
 
     configuration: StackConfiguration
     console: Console
+    parameters: Mapping[str, str] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
 
     def play(self) -> None:
@@ -110,7 +111,7 @@ class Demo:
 
     def _deploy(self) -> None:
         self._scene("The real template.yaml, deployed with sam to a local AWS")
-        deployed = deployment.deploy(self.configuration, console=self.console)
+        deployed = deployment.deploy(self.configuration, parameter_overrides=self.parameters, console=self.console)
         self.outputs = deployed.outputs
         self._say("deployed" if deployed.changed else "deployed already, nothing has changed")
         self._say(f"API  {self.outputs['ApiUrl']}")

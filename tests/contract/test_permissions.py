@@ -25,7 +25,7 @@ from tests.support.granted_permissions import (
 )
 from tests.support.needed_permissions import NeededPermissions
 from tests.support.tenant_lives import live_everything, live_on_a_store
-from tests.support.virtual_fleet import VirtualFleet, virtual_fleet
+from tests.support.virtual_fleet import RARE_SCHEDULE_SECONDS, RARE_TICKS, VirtualFleet, virtual_fleet
 
 pytestmark = pytest.mark.timeout(600)
 """The lives take a minute, and several on a busy machine."""
@@ -55,8 +55,10 @@ class Audit:
 
 @contextmanager
 def audited() -> Iterator[tuple[VirtualFleet, NeededPermissions]]:
-    # Ticks every minute make the same calls as ticks every five seconds; request rates add pauses only.
-    with virtual_fleet(parameters={"TickSeconds": "60"}, quotas=Quotas(requests_per_second={})) as fleet:
+    # Request rates add pauses only.
+    with virtual_fleet(
+        parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS, quotas=Quotas(requests_per_second={})
+    ) as fleet:
         needed = NeededPermissions(fleet)
         with needed.collected():
             yield fleet, needed

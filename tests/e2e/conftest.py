@@ -37,9 +37,15 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackCon
 
 
 @pytest.fixture(scope="session")
-def story(configuration: StackConfiguration) -> Demo:
+def demo(configuration: StackConfiguration) -> Demo:
+    """The fleet as it was deployed; other tests may have made tenants of their own."""
+    outputs = deployment.read_outputs(configuration)
+    return Demo(configuration, Console(file=sys.stdout, width=120), TIGHT_PREMIUM, outputs)
+
+
+@pytest.fixture(scope="session")
+def story(demo: Demo) -> Demo:
     """The fleet after the whole story was played on it once."""
-    demo = Demo(configuration, Console(file=sys.stdout, width=120))
     demo.play()
     return demo
 

@@ -35,10 +35,10 @@ def until(look: Callable[[], Any], what: str, seconds: float = 60) -> Any:
 class Bucket:
     """The tenant's own, and what the fleet makes of it."""
 
-    def __init__(self, story: Demo, name: str) -> None:
-        self._story = story
+    def __init__(self, demo: Demo, name: str) -> None:
+        self._demo = demo
         self.name = name
-        self.s3 = deployment.client(story.configuration, "s3")
+        self.s3 = deployment.client(demo.configuration, "s3")
 
     def put(self, key: str, text: str) -> None:
         self.s3.put_object(Bucket=self.name, Key=key, Body=text.encode())
@@ -47,9 +47,9 @@ class Bucket:
         self.s3.delete_object(Bucket=self.name, Key=key)
 
     def ask(self, question: str) -> dict[str, Any]:
-        configuration = self._story.configuration
+        configuration = self._demo.configuration
         token = IdentityProvider.open(configuration.token_issuer, configuration.signing_key).mint(TENANT)
-        status, answer = self._story.post_ask(json.dumps({"question": question}).encode(), token)
+        status, answer = self._demo.post_ask(json.dumps({"question": question}).encode(), token)
         assert status == 200, answer
         return answer
 
@@ -58,30 +58,30 @@ class Bucket:
         return {source["document"] for source in sources}
 
     def synced(self) -> bool:
-        sync = self._story.status(TENANT).sync
+        sync = self._demo.status(TENANT).sync
         return sync.state == "IDLE" and not sync.pending_changes
 
     def starts(self) -> int:
         """How many jobs were started since the emulator's log was emptied."""
-        return sum(call["operation"] == "StartIngestionJob" for call in self._story.calls())
+        return sum(call["operation"] == "StartIngestionJob" for call in self._demo.calls())
 
 
 @pytest.fixture(scope="module")
-def bucket(story: Demo, kbfleet: KbFleet) -> Bucket:
+def bucket(demo: Demo, kbfleet: KbFleet) -> Bucket:
     """Of a tenant that has no documents yet, and nothing to be synced."""
     provisioned = kbfleet("tenant", "add", TENANT)
     assert provisioned.returncode == 0, provisioned.stderr
-    bucket = Bucket(story, str(story.status(TENANT).bucket_name))
+    bucket = Bucket(demo, str(demo.status(TENANT).bucket_name))
     until(bucket.synced, "the first sync has not ended")
     return bucket
 
 
-def dead_letters(story: Demo) -> list[dict[str, Any]]:
-    described = deployment.client(story.configuration, "cloudformation").describe_stack_resource(
+def dead_letters(demo: Demo) -> list[dict[str, Any]]:
+    described = deployment.client(demo.configuration, "cloudformation").describe_stack_resource(
         StackName="kbfleet", LogicalResourceId="ChangeDeadLetterQueue"
     )
     url = described["StackResourceDetail"]["PhysicalResourceId"]
-    answer = deployment.client(story.configuration, "sqs").receive_message(
+    answer = deployment.client(demo.configuration, "sqs").receive_message(
         QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
     )
     return list(answer.get("Messages", []))
@@ -108,8 +108,8 @@ def test_a_document_is_answered_from_a_while_after_it_came_and_not_after_it_went
     until(bucket.synced, "the tenant is not at rest")
 
 
-def test_a_burst_of_uploads_makes_one_or_two_jobs(story: Demo, bucket: Bucket) -> None:
-    story.emulator("DELETE", "/_emulator/calls")
+def test_a_burst_of_uploads_makes_one_or_two_jobs(demo: Demo, bucket: Bucket) -> None:
+    demo.emulator("DELETE", "/_emulator/calls")
     with ThreadPoolExecutor(4) as uploads:
         for _ in uploads.map(
             lambda number: bucket.put(f"log/{number}.txt", f"Entry {number} of the log."), range(BURST)
@@ -120,34 +120,34 @@ def test_a_burst_of_uploads_makes_one_or_two_jobs(story: Demo, bucket: Bucket) -
     assert 1 <= bucket.starts() <= 2
 
 
-def test_a_metadata_file_alone_makes_a_sync(story: Demo, bucket: Bucket) -> None:
-    story.emulator("DELETE", "/_emulator/calls")
+def test_a_metadata_file_alone_makes_a_sync(demo: Demo, bucket: Bucket) -> None:
+    demo.emulator("DELETE", "/_emulator/calls")
     bucket.put("log/1.txt.metadata.json", json.dumps({"metadataAttributes": {"kind": "log"}}))
     until(bucket.starts, "no job was started")
     until(bucket.synced, "the tenant is not at rest")
 
 
-def test_what_happens_in_a_bucket_that_is_no_tenants_is_kept_with_its_reason(story: Demo) -> None:
-    s3 = deployment.client(story.configuration, "s3")
+def test_what_happens_in_a_bucket_that_is_no_tenants_is_kept_with_its_reason(demo: Demo) -> None:
+    s3 = deployment.client(demo.configuration, "s3")
     s3.create_bucket(Bucket="kbfleet-logs")
     s3.put_bucket_notification_configuration(
         Bucket="kbfleet-logs", NotificationConfiguration={"EventBridgeConfiguration": {}}
     )
     s3.put_object(Bucket="kbfleet-logs", Key="today.log", Body=b"")
-    (kept,) = until(lambda: dead_letters(story), "it is not in the dead-letter queue")
+    (kept,) = until(lambda: dead_letters(demo), "it is not in the dead-letter queue")
     assert json.loads(kept["Body"])["detail"]["bucket"]["name"] == "kbfleet-logs"
     assert kept["MessageAttributes"]["Error"]["StringValue"] == "TenantNotFound"
     assert "kbfleet-logs" in kept["MessageAttributes"]["Reason"]["StringValue"]
 
 
-def test_the_deletions_of_an_offboarding_wake_nobody(story: Demo, bucket: Bucket, kbfleet: KbFleet) -> None:
-    before = len(dead_letters(story))
+def test_the_deletions_of_an_offboarding_wake_nobody(demo: Demo, bucket: Bucket, kbfleet: KbFleet) -> None:
+    before = len(dead_letters(demo))
     gone = kbfleet("tenant", "offboard", TENANT, "--retention-days", "0", "--confirm", TENANT, "--wait")
     assert gone.returncode == 0, gone.stderr
-    log = story.configuration.log_file
+    log = demo.configuration.log_file
     counted = r'"ChangesOfLeavingTenants": ?\[[1-9]'
     until(lambda: re.search(counted, log.read_text("utf-8", errors="replace")), "no deletion was reported")
-    assert len(dead_letters(story)) == before
-    client = deployment.client(story.configuration, "dynamodb")
+    assert len(dead_letters(demo)) == before
+    client = deployment.client(demo.configuration, "dynamodb")
     key = {"PK": {"S": f"TENANT#{TENANT}"}, "SK": {"S": "SYNC"}}
-    assert "Item" not in client.get_item(TableName=story.outputs["TableName"], Key=key)
+    assert "Item" not in client.get_item(TableName=demo.outputs["TableName"], Key=key)

@@ -16,7 +16,7 @@ from local.identity_provider import IdentityProvider
 
 KbFleet = Callable[..., subprocess.CompletedProcess[str]]
 
-pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(600)]
 TENANT = "kokeshi"
 
 

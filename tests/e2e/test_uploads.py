@@ -30,11 +30,11 @@ TEXT = b"# Snow shoes\n\nSnow shoes are rented for eleven days at most, and retu
 
 
 @pytest.fixture(scope="module")
-def sender(story: Demo, kbfleet: KbFleet) -> Demo:
+def sender(demo: Demo, kbfleet: KbFleet) -> Demo:
     """The fleet, with a tenant that has no documents yet."""
     ran = kbfleet("tenant", "add", TENANT)
     assert ran.returncode == 0, ran.stderr
-    return story
+    return demo
 
 
 @pytest.fixture(scope="module")

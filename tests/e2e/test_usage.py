@@ -20,7 +20,7 @@ TENANT = "counted"
 QUESTIONS = 5
 
 
-def test_every_answered_question_is_in_its_tenants_usage(story: Demo, kbfleet: KbFleet) -> None:
+def test_every_answered_question_is_in_its_tenants_usage(demo: Demo, kbfleet: KbFleet) -> None:
     yesterday = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()  # whenever midnight comes
 
     def total() -> dict[str, Any]:
@@ -31,10 +31,10 @@ def test_every_answered_question_is_in_its_tenants_usage(story: Demo, kbfleet: K
 
     assert kbfleet("tenant", "add", TENANT).returncode == 0
     assert total()["questions"] == 0
-    token = IdentityProvider.open(story.configuration.token_issuer, story.configuration.signing_key).mint(TENANT)
-    assert story.post_ask(b'{"question": ""}', token)[0] == 400
+    token = IdentityProvider.open(demo.configuration.token_issuer, demo.configuration.signing_key).mint(TENANT)
+    assert demo.post_ask(b'{"question": ""}', token)[0] == 400
     for _ in range(QUESTIONS):
-        assert story.post_ask(b'{"question": "How long is the warranty of a tent?"}', token)[0] == 200
-    story._until(lambda: total()["questions"] >= QUESTIONS or None, "the questions are not counted", 60)
+        assert demo.post_ask(b'{"question": "How long is the warranty of a tent?"}', token)[0] == 200
+    demo._until(lambda: total()["questions"] >= QUESTIONS or None, "the questions are not counted", 60)
     assert total()["questions"] == QUESTIONS
     assert "Total" in kbfleet("usage", TENANT, "--from", yesterday).stdout

@@ -14,15 +14,10 @@ from functools import cache, partial
 from tests.proofs.proof import Row, Runs, in_processes
 from tests.proofs.scenarios import Scenario
 from tests.support.aws_calls import Call, Disturbance, Moment
-from tests.support.virtual_fleet import AN_HOUR, VirtualFleet, kill_at, virtual_fleet
+from tests.support.virtual_fleet import AN_HOUR, RARE_SCHEDULE_SECONDS, RARE_TICKS, VirtualFleet, kill_at, virtual_fleet
 from tests.support.virtual_step_functions import ExecutionStopped
 from tests.support.virtual_time import Signal, StrandDied, Unfinished
 from tests.support.world_copies import CopyDied, in_copy
-
-# Ticks come every minute rather than every five seconds, and the safety net's every five minutes: the same calls in the
-# same order, in a fifth of the time.
-PARAMETERS = {"TickSeconds": "60"}
-SAFETY_NET_SECONDS = 300.0
 
 
 class Crash(StrEnum):
@@ -57,7 +52,7 @@ def recorded(scenario: Scenario) -> list[Call]:
 def _prepared(scenario: Scenario) -> Iterator[VirtualFleet]:
     """A world at rest where the workflow can begin, to be copied for each crash."""
     _load(scenario)
-    with virtual_fleet(parameters=PARAMETERS, safety_net_seconds=SAFETY_NET_SECONDS) as fleet:
+    with virtual_fleet(parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS) as fleet:
         scenario.prepare(fleet)
         fleet.rest()
         yield fleet
@@ -66,7 +61,7 @@ def _prepared(scenario: Scenario) -> Iterator[VirtualFleet]:
 @cache
 def _load(scenario: Scenario) -> None:
     """Handlers and botocore's models are loaded when they are first used: once in the original, not in every copy."""
-    with virtual_fleet(parameters=PARAMETERS, safety_net_seconds=SAFETY_NET_SECONDS) as fleet:
+    with virtual_fleet(parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS) as fleet:
         scenario.prepare(fleet)
         fleet.finish(scenario.start(fleet))
         scenario.check(fleet)

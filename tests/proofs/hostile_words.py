@@ -39,7 +39,7 @@ from tests.support.hostile_words import (
 )
 from tests.support.samples import DEPLOYMENT, job_state_change
 from tests.support.tenant_lives import sample
-from tests.support.virtual_fleet import virtual_fleet
+from tests.support.virtual_fleet import RARE_TICKS, virtual_fleet
 
 KEYS, TEXTS = 1_600, 450
 AT_ONCE = 200
@@ -48,7 +48,7 @@ _RETRY_FAILED = DEPLOYMENT.command("sync retry-failed", ATTACKER)
 
 
 def prove() -> Row:
-    with virtual_fleet() as fleet:
+    with virtual_fleet(parameters=RARE_TICKS) as fleet:
         return tried(HostileDocuments(fleet, "S3_VECTORS"), keys=KEYS, texts=TEXTS)
 
 

@@ -16,7 +16,7 @@ from tests.support.breaches import add_in_console, ask, exchange, foreign, notif
 from tests.support.hostile_documents import ATTACKER, CANARY, SECRET, VICTIM, HostileDocuments
 from tests.support.hostile_words import hostile_keys
 from tests.support.http_server import Reply, serving
-from tests.support.virtual_fleet import virtual_fleet
+from tests.support.virtual_fleet import RARE_TICKS, virtual_fleet
 
 NAMES, METADATA_FILES, EVENTS, RESOURCES = 200, 100, 100, 8
 QUESTION = "What is the canary phrase of the house?"
@@ -26,7 +26,7 @@ _REMEMBERED = 120
 
 def attempt_all(row: Row, store: str, *, parts: int = 1) -> None:
     """Adds an attempt to the row for each document, event and resource. Args: parts: one in so many is tried."""
-    with virtual_fleet() as fleet, _notified(HostileDocuments(fleet, store)) as hostile:
+    with virtual_fleet(parameters=RARE_TICKS) as fleet, _notified(HostileDocuments(fleet, store)) as hostile:
         _by_name(row, hostile, NAMES // parts)
         _by_metadata_file(row, hostile, METADATA_FILES // parts)
         try_each(_events(hostile), EVENTS // parts, lambda forged: row.add(_by_event(hostile, forged)))

@@ -10,12 +10,12 @@ import pytest
 from tests.proofs import hostile_words, isolation_within
 from tests.proofs.proof import Row
 from tests.support.hostile_documents import SECRET, HostileDocuments
-from tests.support.virtual_fleet import virtual_fleet
+from tests.support.virtual_fleet import RARE_TICKS, virtual_fleet
 
 
 @pytest.fixture(params=["S3_VECTORS", "MANAGED"])
 def hostile(request: pytest.FixtureRequest) -> Iterator[HostileDocuments]:
-    with virtual_fleet() as fleet:
+    with virtual_fleet(parameters=RARE_TICKS) as fleet:
         yield HostileDocuments(fleet, request.param)
 
 
@@ -69,7 +69,7 @@ def test_a_forged_event_brings_nobody_elses_document_in(hostile: HostileDocument
 
 
 def test_a_sample_of_hostile_words_stays_words() -> None:
-    with virtual_fleet() as fleet:
+    with virtual_fleet(parameters=RARE_TICKS) as fleet:
         row = hostile_words.tried(HostileDocuments(fleet, "S3_VECTORS"), keys=30, texts=5, at_once=30)
     assert (row.runs, row.failures) == (35, [])
 

@@ -15,7 +15,7 @@ from moto.awslambda_simple.models import LambdaSimpleBackend
 from tests.support.aws import client as aws_client
 from tests.support.aws_calls import Refused
 from tests.support.state_machine import Execution, NotInterpretedError, StateMachine, TaskFailed
-from tests.support.virtual_fleet import virtual_fleet
+from tests.support.virtual_fleet import RARE_TICKS, virtual_fleet
 from tests.support.virtual_step_functions import VirtualStepFunctions
 from tests.support.virtual_time import Timeline, VirtualClock
 from tests.support.workflow_fleet import deployed_fleet
@@ -303,7 +303,7 @@ def test_a_token_is_answered_once() -> None:
 def test_both_engines_provision_alike_when_this_fails(
     fault: dict[str, Any] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with virtual_fleet() as virtual:
+    with virtual_fleet(parameters=RARE_TICKS) as virtual:
         if fault:
             virtual.emulator.faults.add(fault)
         ours = virtual.provision("acme")

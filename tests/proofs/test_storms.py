@@ -7,7 +7,7 @@ import pytest
 from tests.proofs import storms
 from tests.proofs.scenarios import stores
 from tests.support.aws_calls import Call
-from tests.support.virtual_fleet import virtual_fleet
+from tests.support.virtual_fleet import RARE_TICKS, virtual_fleet
 
 STORES = stores()
 SEED = 20
@@ -27,7 +27,7 @@ def test_many_new_tenants_all_become_active_although_bedrock_throttles(store: st
 
 def test_a_run_is_repeated_exactly_by_its_seed() -> None:
     def calls(seed: int) -> list[Call]:
-        with virtual_fleet(seed=seed, interleaved=True, parameters={"TickSeconds": "60"}) as fleet:
+        with virtual_fleet(seed=seed, interleaved=True, parameters=RARE_TICKS) as fleet:
             fleet.calls.throttle("bedrock-agent", 0.3)
             fleet.calls.throttle("dynamodb", 0.1)
             executions = [fleet.start("provision_tenant", {"tenant_id": f"tenant-{number}"}) for number in range(3)]

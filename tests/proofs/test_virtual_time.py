@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from tests.support.aws_calls import Call, FunctionDied, Moment
-from tests.support.virtual_fleet import VirtualFleet, kill_first, virtual_fleet
+from tests.support.virtual_fleet import RARE_TICKS, VirtualFleet, kill_first, virtual_fleet
 from tests.support.virtual_time import Signal, StrandDied, Timeline, Unfinished, VirtualClock
 
 
@@ -107,7 +107,7 @@ def test_a_function_dies_before_a_call_or_after_its_effect(moment: Moment, made:
 
 @pytest.mark.parametrize("service", ["s3", "dynamodb", "sqs", "events", "bedrock-agent"])
 def test_throttled_calls_are_tried_again_in_virtual_time(service: str) -> None:
-    with virtual_fleet(parameters={"TickSeconds": "60"}) as fleet:
+    with virtual_fleet(parameters=RARE_TICKS) as fleet:
         fleet.calls.throttle(service, 0.3)
         assert fleet.provision("acme").status == "SUCCEEDED"
 

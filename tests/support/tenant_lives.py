@@ -104,7 +104,7 @@ class Lives:
         self.provisioned(tenant_id)
         self.start_in_console(tenant_id)  # the tick that starts the next one is refused, and follows this one
         self.sync(tenant_id, settled=False)
-        self.fleet.timeline.run_for(20)
+        self.fleet.timeline.run_for(90)  # it comes within a minute, and a job takes three
         self.stop_in_console(tenant_id)
         self.fleet.settle(tenant_id)
         self.sync(tenant_id, settled=False)

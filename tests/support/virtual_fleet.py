@@ -49,6 +49,11 @@ AN_HOUR = 3600.0
 _A_MINUTE = 60.0
 _EVERY_STORE = {"OfferOpenSearchServerless": "true"}
 """Parameters by which the stack offers every knowledge store."""
+RARE_TICKS = {"TickSeconds": "60"}
+"""Parameters by which the scheduler looks every minute: the same calls as every five seconds but for looks at jobs that
+still run, in a fifth of the time."""
+RARE_SCHEDULE_SECONDS = 300.0
+"""Between two ticks of the schedule, for the same reason."""
 # Source: AWS documentation, How Lambda handles errors and retries with asynchronous invocation.
 _ASYNCHRONOUS_RETRIES = (60.0, 120.0)
 

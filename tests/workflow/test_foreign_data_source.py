@@ -13,7 +13,7 @@ from tests.support.breaches import add_in_console, ask, data_sources, exchange, 
 from tests.support.data_source_configurations import as_sent
 from tests.support.http_server import Reply, ScriptedServer, serving
 from tests.support.tenant_lives import Lives
-from tests.support.virtual_fleet import VirtualFleet, virtual_fleet
+from tests.support.virtual_fleet import RARE_SCHEDULE_SECONDS, RARE_TICKS, VirtualFleet, virtual_fleet
 from tests.support.virtual_step_functions import ExecutionStopped
 
 HOUSE = "The house at the lake has seven rooms."
@@ -27,8 +27,10 @@ def store(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def fleet(store: str) -> Iterator[VirtualFleet]:
-    # Nothing here depends on how soon a tick comes, or on how many calls Bedrock takes.
-    with virtual_fleet(parameters={"TickSeconds": "60"}, quotas=Quotas(requests_per_second={})) as fleet:
+    # Nothing here depends on how many calls Bedrock takes.
+    with virtual_fleet(
+        parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS, quotas=Quotas(requests_per_second={})
+    ) as fleet:
         lives = Lives(fleet, store)
         executions = [lives.begin(tenant_id) for tenant_id in ("alpha", "beta")]
         fleet.finish(*executions)

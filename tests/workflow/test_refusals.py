@@ -13,7 +13,7 @@ from bedrock_emulator import Quotas
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.support import aws
 from tests.support.aws_calls import Call, Moment
-from tests.support.virtual_fleet import REGION, VirtualFleet, virtual_fleet
+from tests.support.virtual_fleet import RARE_TICKS, REGION, VirtualFleet, virtual_fleet
 
 STORE = "S3_VECTORS"
 Repair = Callable[[], None]
@@ -96,7 +96,7 @@ class TestRefusals:
 
     @pytest.fixture(scope="class")
     def shared(self) -> Iterator[VirtualFleet]:
-        with virtual_fleet() as fleet:
+        with virtual_fleet(parameters=RARE_TICKS) as fleet:
             yield fleet
 
     @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ class TestRefusals:
 
 
 def test_an_account_at_its_quota_is_reported_before_anything_is_made() -> None:
-    with virtual_fleet(quotas=Quotas(requests_per_second={})) as fleet:
+    with virtual_fleet(parameters=RARE_TICKS, quotas=Quotas(requests_per_second={})) as fleet:
         client = fleet.client("bedrock-agent")
         vectors = fleet.client("s3vectors")
         bucket = fleet.deployment.property("VectorBucket", "VectorBucketName")

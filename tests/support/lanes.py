@@ -1,0 +1,58 @@
+"""How pytest-xdist shares the tests out: a lane is what one process runs, and the longest lanes start first.
+
+Files are lanes of their own. Those that share a local AWS are one together, since each process would start and deploy
+another; they wait more than they compute, so that more processes than cores are wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+LANES = {
+    "the story": ("lifecycle", "story", "calling", "usage_plans"),
+    "the fleet": ("document_changes", "isolation", "uploads", "openapi", "usage", "watching"),
+}
+"""Of tests/e2e: the files that need the tenants of the demo, and those that make their own."""
+
+_LANES = {f"tests/e2e/test_{name}.py": lane for lane, names in LANES.items() for name in names}
+_LOCAL_STACK = "tests/local/stack/"
+LONGEST = (
+    *LANES,
+    _LOCAL_STACK,
+    "tests/proofs/test_crash_points.py",
+    "tests/contract/test_permissions.py",
+    "tests/workflow/test_foreign_data_source.py",
+    "tests/workflow/test_provision_tenant.py",
+    "tests/local/samples/test_answers.py",
+    "tests/proofs/test_one_provisioning.py",
+    "tests/proofs/test_state_machine.py",
+    "tests/proofs/test_life.py",
+    "tests/unit/test_incidents.py",
+)
+"""The lanes that take more than ten seconds, in this order."""
+
+
+def lane_of(test: str) -> str:
+    """The lane of a test, given its node id."""
+    file = test.split("::", 1)[0]
+    return _LOCAL_STACK if file.startswith(_LOCAL_STACK) else _LANES.get(file, file)
+
+
+def in_order(tests: Iterable[pytest.Item]) -> list[pytest.Item]:
+    """Those of the longest lanes first, all else as it was."""
+    places = {lane: place for place, lane in enumerate(LONGEST)}
+    return sorted(tests, key=lambda test: places.get(lane_of(test.nodeid), len(LONGEST)))
+
+
+class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Lanes in the order in which their tests were collected."""
+
+    def __init__(self, config: pytest.Config, log: object) -> None:
+        config.option.loadscopereorder = False  # else the lane of the most tests is first
+        super().__init__(config, log)
+
+    def _split_scope(self, nodeid: str) -> str:
+        return lane_of(nodeid)
