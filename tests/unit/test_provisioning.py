@@ -953,10 +953,10 @@ class TestEnsureDataSource:
         for operation in ("update_data_source", "delete_data_source"):
             allowed = getattr(bases, operation)
 
-            def refused(of: DataSourceReference, *given: Any, allowed: Any = allowed, **named: Any) -> None:
+            def refused(of: DataSourceReference, *given: Any, allowed: Any = allowed, **named: Any) -> Any:
                 if of.data_source_id == data_source_id:
                     raise RequestRefused("ValidationException: the secret does not exist")
-                allowed(of, *given, **named)
+                return allowed(of, *given, **named)
 
             monkeypatch.setattr(bases, operation, refused)
 
