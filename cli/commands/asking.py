@@ -96,7 +96,7 @@ def _told_of_usage(body: UsageBody) -> Iterator[RenderableType]:
         yield f"Tenant {body.tenant_id} used nothing from {body.first_day} to {body.last_day}."
 
 
-_COUNTED = ("Questions", "Passages", "Citations", "Tokens in", "Tokens out", "Guarded")
+_COUNTED = ("Questions", "Passages", "Citations", "Tokens in", "Tokens out", "Nothing found", "Refused")
 
 
 def _usage_listing(body: UsageBody) -> Listing:
@@ -118,5 +118,6 @@ def _counts(counts: UsageCountsBody) -> list[str]:
         f"{counts.citations:,}",
         # A question that told only one of the two is among those without tokens, and what it told is shown.
         *("—" if untold and not tokens else f"{tokens:,}" for tokens in (counts.input_tokens, counts.output_tokens)),
-        f"{counts.guarded:,}",
+        f"{counts.nothing_found:,}",
+        f"{counts.refused_by_guardrail:,}",
     ]

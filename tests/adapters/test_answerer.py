@@ -16,7 +16,7 @@ from kbfleet.adapters.answerers import (
     RetrieveAndGenerateAnswerer,
     cited,
 )
-from kbfleet.domain.answer import NOTHING_FOUND, AskableTenant, GeneratedAnswer, Inquiry, Question, Source
+from kbfleet.domain.answer import AskableTenant, GeneratedAnswer, Inquiry, Outcome, Question, Source
 from kbfleet.domain.errors import (
     InvalidInput,
     IsolationBreached,
@@ -56,7 +56,7 @@ class AnswererSuite(ABC):
 
     @pytest.fixture
     def answers(self, emulated: Emulated) -> Answerer:
-        return self.answerer(emulated, Generation(NOVA))
+        return self.answerer(emulated, Generation(NOVA, WORDS))
 
     def ingested(self, world: Emulated, **documents: str) -> AskableTenant:
         """A tenant with these documents."""
@@ -70,7 +70,7 @@ class AnswererSuite(ABC):
         self, emulated: Emulated, answers: Answerer
     ) -> None:
         acme = self.ingested(emulated, **{"policies/warranty, 2026.md": TENT})
-        answer = answers.answer(acme, Inquiry(QUESTION))
+        answer = answers.answer(acme, Inquiry(QUESTION), BUCKET)
         assert "two years" in answer.text
         (citation, *_) = answer.citations
         assert answer.text[citation.start : citation.end] == citation.text
@@ -79,17 +79,17 @@ class AnswererSuite(ABC):
         assert source.uri == f"s3://{BUCKET}/policies/warranty, 2026.md"
         assert "two years" in source.passage
         assert answer.passages == 1
-        assert not answer.guarded
+        assert answer.outcome is Outcome.ANSWERED
 
     def test_only_the_tenants_own_attributes_are_shown_as_metadata(self, emulated: Emulated, answers: Answerer) -> None:
         sidecar = '{"metadataAttributes": {"department": "sales"}}'
         acme = self.ingested(emulated, **{"warranty.md": TENT, "warranty.md.metadata.json": sidecar})
-        (citation, *_) = answers.answer(acme, Inquiry(QUESTION)).citations
+        (citation, *_) = answers.answer(acme, Inquiry(QUESTION), BUCKET).citations
         assert citation.sources[0].metadata == {"department": "sales"}
 
     def test_japanese_documents_answer_japanese_questions(self, emulated: Emulated, answers: Answerer) -> None:
         acme = self.ingested(emulated, **{"保証規程.md": "テントの保証期間は、購入日から二年間です。"})
-        answer = answers.answer(acme, Inquiry(Question("テントの保証期間はどのくらいですか。")))
+        answer = answers.answer(acme, Inquiry(Question("テントの保証期間はどのくらいですか。")), BUCKET)
         assert "二年間" in answer.text
         (citation, *_) = answer.citations
         assert answer.text[citation.start : citation.end] == citation.text
@@ -98,7 +98,7 @@ class AnswererSuite(ABC):
     def test_a_knowledge_base_without_documents_answers_without_citations(
         self, emulated: Emulated, answers: Answerer
     ) -> None:
-        answer = answers.answer(self.ingested(emulated), Inquiry(QUESTION))
+        answer = answers.answer(self.ingested(emulated), Inquiry(QUESTION), BUCKET)
         assert (answer.text, answer.citations, answer.passages) == (NOTHING_FOUND, (), 0)
 
     def test_only_what_the_filter_lets_through_is_used(self, emulated: Emulated, answers: Answerer) -> None:
@@ -113,18 +113,20 @@ class AnswererSuite(ABC):
             },
         )
         since = MetadataFilter({"greaterThan": {"key": "year", "value": 2020}})
-        answer = answers.answer(acme, Inquiry(QUESTION, filter=since))
+        answer = answers.answer(acme, Inquiry(QUESTION, filter=since), BUCKET)
         assert {source.document for citation in answer.citations for source in citation.sources} == {"new.md"}
         assert "five" not in answer.text
 
     def test_no_more_passages_are_used_than_asked_for(self, emulated: Emulated, answers: Answerer) -> None:
         acme = self.ingested(emulated, **{f"{number}.md": f"{TENT} Rule {number}." for number in range(4)})
-        assert answers.answer(acme, Inquiry(QUESTION, passages=1)).passages == 1
+        assert answers.answer(acme, Inquiry(QUESTION, passages=1), BUCKET).passages == 1
 
     def test_a_conversation_is_taken_up(self, emulated: Emulated, answers: Answerer) -> None:
         acme = self.ingested(emulated, **{"tent.md": TENT, "shoes.md": SHOES})
-        first = answers.answer(acme, Inquiry(QUESTION))
-        second = answers.answer(acme, Inquiry(Question("And of the hiking shoes?"), conversation=first.conversation))
+        first = answers.answer(acme, Inquiry(QUESTION), BUCKET)
+        second = answers.answer(
+            acme, Inquiry(Question("And of the hiking shoes?"), conversation=first.conversation), BUCKET
+        )
         assert first.conversation
         assert second.conversation == first.conversation
         assert second.text
@@ -132,18 +134,18 @@ class AnswererSuite(ABC):
     def test_a_conversation_that_never_was_is_refused(self, emulated: Emulated, answers: Answerer) -> None:
         acme = self.ingested(emulated, **{"tent.md": TENT})
         with pytest.raises(SessionRefused):
-            answers.answer(acme, Inquiry(QUESTION, conversation="00000000-0000-4000-8000-000000000000"))
+            answers.answer(acme, Inquiry(QUESTION, conversation="00000000-0000-4000-8000-000000000000"), BUCKET)
 
     def test_a_conversation_of_another_tenant_is_refused(self, emulated: Emulated, answers: Answerer) -> None:
         acme = self.ingested(emulated, **{"tent.md": TENT})
         sakura = askable(SAKURA, emulated.active("sakura"))
-        theirs = answers.answer(sakura, Inquiry(QUESTION)).conversation
+        theirs = answers.answer(sakura, Inquiry(QUESTION), BUCKET).conversation
         with pytest.raises(SessionRefused):
-            answers.answer(acme, Inquiry(QUESTION, conversation=theirs))
+            answers.answer(acme, Inquiry(QUESTION, conversation=theirs), BUCKET)
 
     def test_a_knowledge_base_that_is_gone_is_missing(self, answers: Answerer) -> None:
         with pytest.raises(ResourceMissing):
-            answers.answer(askable(ACME, "KBUNKNOWN0"), Inquiry(QUESTION))
+            answers.answer(askable(ACME, "KBUNKNOWN0"), Inquiry(QUESTION), BUCKET)
 
     @pytest.mark.parametrize(
         ("code", "error"),
@@ -160,7 +162,7 @@ class AnswererSuite(ABC):
             {"effect": "error", "operation": self.operation, "code": code, "message": "x", "count": 1}
         )
         with pytest.raises(error):
-            answers.answer(askable(ACME, "KBUNKNOWN0"), Inquiry(QUESTION))
+            answers.answer(askable(ACME, "KBUNKNOWN0"), Inquiry(QUESTION), BUCKET)
 
     def test_a_knowledge_base_that_the_credentials_do_not_open_is_a_breach(
         self, emulated: Emulated, answers: Answerer
@@ -178,14 +180,14 @@ class AnswererSuite(ABC):
             }
         )
         with pytest.raises(IsolationBreached):
-            answers.answer(askable(ACME, "KBUNKNOWN0"), Inquiry(QUESTION))
+            answers.answer(askable(ACME, "KBUNKNOWN0"), Inquiry(QUESTION), BUCKET)
 
     def test_a_prompt_of_ones_own_is_used(self, emulated: Emulated) -> None:
         generation = Generation(
-            NOVA, "Be brief.\n$search_results$\n\n$output_format_instructions$\n\nQuestion: $query$"
+            NOVA, WORDS, "Be brief.\n$search_results$\n\n$output_format_instructions$\n\nQuestion: $query$"
         )
         acme = self.ingested(emulated, **{"tent.md": TENT})
-        answer = self.answerer(emulated, generation).answer(acme, Inquiry(QUESTION))
+        answer = self.answerer(emulated, generation).answer(acme, Inquiry(QUESTION), BUCKET)
         assert "two years" in answer.text
         assert answer.citations
 
@@ -207,7 +209,7 @@ class TestRetrieveAndGenerateAnswerer(AnswererSuite):
         acme = self.ingested(emulated, **{"tent.md": TENT})
         starts = MetadataFilter({"startsWith": {"key": "department", "value": "sa"}})
         with pytest.raises(InvalidInput) as refused:
-            answers.answer(acme, Inquiry(QUESTION, filter=starts))
+            answers.answer(acme, Inquiry(QUESTION, filter=starts), BUCKET)
         assert refused.value.field == "filter"
 
     def test_bedrock_is_told_everything(self, emulated: Emulated) -> None:
@@ -251,11 +253,11 @@ class TestRetrieveAndGenerateAnswerer(AnswererSuite):
                 },
             ],
         }
-        generation = Generation(NOVA, "Be brief. $search_results$", "g1", "3")
+        generation = Generation(NOVA, WORDS, "Be brief. $search_results$", "g1", "3")
         with Stubber(client) as stubber:
             stubber.add_response("retrieve_and_generate", reply, request)
             answer = RetrieveAndGenerateAnswerer(lambda _operation, _tenant: client, generation).answer(
-                askable(ACME, "KB00000001"), Inquiry(QUESTION, 7, MetadataFilter(expression), "session")
+                askable(ACME, "KB00000001"), Inquiry(QUESTION, 7, MetadataFilter(expression), "session"), BUCKET
             )
         (citation,) = answer.citations  # a part of the answer that rests on nothing is not cited
         assert (citation.text, citation.start, citation.end) == ("Two years.", 0, 10)
@@ -277,7 +279,7 @@ class TestRetrieveAndConverseAnswerer(AnswererSuite):
         )
 
     def test_the_models_tokens_are_known(self, emulated: Emulated, answers: Answerer) -> None:
-        answer = answers.answer(self.ingested(emulated, **{"tent.md": TENT}), Inquiry(QUESTION))
+        answer = answers.answer(self.ingested(emulated, **{"tent.md": TENT}), Inquiry(QUESTION), BUCKET)
         assert answer.input_tokens
         assert answer.output_tokens
 
@@ -287,13 +289,13 @@ class TestRetrieveAndConverseAnswerer(AnswererSuite):
             {"effect": "error", "operation": "Converse", "code": "ThrottlingException", "message": "x", "count": 1}
         )
         with pytest.raises(Throttled):
-            answers.answer(acme, Inquiry(QUESTION))
+            answers.answer(acme, Inquiry(QUESTION), BUCKET)
 
     def test_the_model_is_told_the_passages_the_question_and_what_was_said_before(self, emulated: Emulated) -> None:
         retrieving, conversing = (emulated.aws.client(name) for name in ("bedrock-agent-runtime", "bedrock-runtime"))
         clients = {"Retrieve": retrieving, "Converse": conversing}
         conversations = InMemoryConversations(FakeClock(), timedelta(days=1))
-        generation = Generation(NOVA, "", "g1", "3")
+        generation = Generation(NOVA, WORDS, "", "g1", "3")
         answerer = RetrieveAndConverseAnswerer(lambda operation, _tenant: clients[operation], generation, conversations)
         said: list[dict[str, Any]] = []
         conversing.meta.events.register(
@@ -304,9 +306,9 @@ class TestRetrieveAndConverseAnswerer(AnswererSuite):
             for text in ("Two years. [1]", "One year. [1]"):
                 retrieve.add_response("retrieve", {"retrievalResults": [{"content": {"text": hostile}}]})
                 converse.add_response("converse", reply(text, "guardrail_intervened"))
-            first = answerer.answer(askable(ACME, "KB00000001"), Inquiry(QUESTION))
+            first = answerer.answer(askable(ACME, "KB00000001"), Inquiry(QUESTION), BUCKET)
             second = Inquiry(Question("And $search_results$ of shoes?"), conversation=first.conversation)
-            assert answerer.answer(askable(ACME, "KB00000001"), second).guarded
+            assert answerer.answer(askable(ACME, "KB00000001"), second, BUCKET).guarded
         assert said[1]["guardrailConfig"] == {"guardrailIdentifier": "g1", "guardrailVersion": "3"}
         question, told, asked = said[1]["messages"]
         assert (question["role"], question["content"]) == ("user", [{"text": QUESTION}])

@@ -489,7 +489,8 @@ def askable_tenants() -> AskableTenants:
 @cache
 def answerer(knowledge_store: str) -> Answerer:
     """The one for knowledge bases that keep their vectors in that type of store."""
-    from kbfleet.adapters.answerers import Generation, RetrieveAndConverseAnswerer, RetrieveAndGenerateAnswerer
+    from kbfleet.adapters.answerers import Generation, RetrieveAndConverseAnswerer, RetrieveAndGenerateAnswerer, Search
+    from kbfleet.domain.answer import NothingFoundWords
     from kbfleet.domain.knowledge_base import KnowledgeBaseKind
     from kbfleet.settings.asking import AskSettings
 
@@ -498,17 +499,23 @@ def answerer(knowledge_store: str) -> Answerer:
     meanwhile = _session_secret().read_meanwhile
     generation = Generation(
         fleet().model_arn(settings.generation_model_id),
+        NothingFoundWords(settings.nothing_found_english, settings.nothing_found_japanese),
         settings.prompt_template,
         settings.guardrail_id,
         settings.guardrail_version,
     )
-    if _store_type(knowledge_store).kind is KnowledgeBaseKind.MANAGED:
-        from kbfleet.adapters.dynamodb.conversations import DynamoDBConversations
-        from kbfleet.adapters.sessions import LIFETIME
+    store = _store_type(knowledge_store)
+    managed = store.kind is KnowledgeBaseKind.MANAGED
+    member = "managedSearchConfiguration" if managed else "vectorSearchConfiguration"
+    search = Search(member, store.unknown_filter_operators)
+    # Knowledge bases of type MANAGED have no RetrieveAndGenerate. Source: AWS documentation, Managed knowledge bases.
+    if settings.answering == "RETRIEVE_AND_GENERATE" and not managed:
+        return RetrieveAndGenerateAnswerer(_answer_clients(), search, generation, meanwhile)
+    from kbfleet.adapters.dynamodb.conversations import DynamoDBConversations
+    from kbfleet.adapters.sessions import LIFETIME
 
-        conversations = DynamoDBConversations(_table(), clock(), LIFETIME)
-        return RetrieveAndConverseAnswerer(_answer_clients(), generation, conversations, meanwhile)
-    return RetrieveAndGenerateAnswerer(_answer_clients(), generation, meanwhile)
+    conversations = DynamoDBConversations(_table(), clock(), LIFETIME)
+    return RetrieveAndConverseAnswerer(_answer_clients(), search, generation, conversations, meanwhile)
 
 
 @cache

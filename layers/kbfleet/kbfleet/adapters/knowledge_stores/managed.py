@@ -23,6 +23,9 @@ class ManagedKnowledgeStore:
     """`kbfleet.ports.KnowledgeStore` inside Bedrock."""
 
     kind = KnowledgeBaseKind.MANAGED
+    unknown_filter_operators = frozenset({"startsWith", "stringContains"})
+    """Source: AWS documentation, RetrievalFilter: startsWith is for OpenSearch Serverless, stringContains not for Amazon
+    S3 Vectors. What managed storage knows is not documented."""
     usual_creation = timedelta(seconds=5)  # reported by users
     max_metadata_bytes = MAX_METADATA_BYTES
     max_metadata_attributes: int | None = None
