@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import bootstrap
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.usage import QuestionAnsweredLine
-from kbfleet.domain.answer import Outcome
+from kbfleet.domain.answer import AnswerOutcome
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.usage import AnsweredQuestion
 from kbfleet.logs import logger
@@ -45,8 +45,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     publish(
         {
             Metric.QUESTIONS_ANSWERED: len(questions),
-            Metric.QUESTIONS_WITHOUT_ANSWER: outcomes[Outcome.NOTHING_FOUND],
-            Metric.ANSWERS_GUARDED: outcomes[Outcome.REFUSED_BY_GUARDRAIL],
+            Metric.QUESTIONS_WITHOUT_ANSWER: outcomes[AnswerOutcome.NOTHING_FOUND],
+            Metric.ANSWERS_GUARDED: outcomes[AnswerOutcome.REFUSED_BY_GUARDRAIL],
             Metric.USAGE_LINES_REFUSED: len(refused),
         }
     )

@@ -116,7 +116,7 @@ class TestRequests:
     ) -> None:
         handler("usage/record_usage")(event("triggers/record_usage"))
         told = written()
-        assert (told["QuestionsAnswered"], told["UsageLinesRefused"]) == (3, 0)
+        assert (told["QuestionsAnswered"], told["UsageLinesRefused"]) == (4, 0)
 
 
 class TestLogLines:

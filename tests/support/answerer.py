@@ -42,14 +42,19 @@ class InMemoryConversations:
     def __init__(self, clock: Clock, lifetime: timedelta) -> None:
         self._clock = clock
         self._lifetime = lifetime
-        self._said: dict[tuple[TenantId, str], tuple[datetime | None, list[Exchange]]] = {}
+        self._said: dict[tuple[TenantId, str], tuple[datetime, list[Exchange]]] = {}
 
     def exchanges(self, tenant_id: TenantId, conversation: str) -> Sequence[Exchange] | None:
-        began, exchanges = self._said.get((tenant_id, conversation), (None, list[Exchange]()))
-        return None if began is None or began + self._lifetime <= self._clock.now() else tuple(exchanges)
+        expires_at, exchanges = self._said.get((tenant_id, conversation), (self._clock.now(), list[Exchange]()))
+        return None if expires_at <= self._clock.now() else tuple(exchanges)
 
     def add(self, tenant_id: TenantId, conversation: str, *exchanges: Exchange) -> None:
-        self._said.setdefault((tenant_id, conversation), (self._clock.now(), []))[1].extend(exchanges)
+        begun = (self._clock.now() + self._lifetime, list[Exchange]())
+        self._said.setdefault((tenant_id, conversation), begun)[1].extend(exchanges)
 
     def end(self, tenant_id: TenantId, conversation: str) -> None:
-        self._said.pop((tenant_id, conversation), None)
+        self._said[tenant_id, conversation] = (self._clock.now(), [])
+
+    def all_said(self) -> str:
+        """In every conversation of everybody."""
+        return repr(self._said)

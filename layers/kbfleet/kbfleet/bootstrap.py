@@ -505,26 +505,30 @@ def answerer(knowledge_store: str) -> Answerer:
         settings.guardrail_version,
     )
     store = _store_type(knowledge_store)
-    managed = store.kind is KnowledgeBaseKind.MANAGED
-    member = "managedSearchConfiguration" if managed else "vectorSearchConfiguration"
-    search = Search(member, store.unknown_filter_operators)
+    search = Search.of(store)
     # Knowledge bases of type MANAGED have no RetrieveAndGenerate. Source: AWS documentation, Managed knowledge bases.
-    if settings.answering == "RETRIEVE_AND_GENERATE" and not managed:
-        return RetrieveAndGenerateAnswerer(_answer_clients(), search, generation, meanwhile)
+    if settings.answering == "RETRIEVE_AND_GENERATE" and store.kind is not KnowledgeBaseKind.MANAGED:
+        clients = _answer_clients(RetrieveAndGenerateAnswerer.actions)
+        return RetrieveAndGenerateAnswerer(clients, search, generation, meanwhile)
     from kbfleet.adapters.dynamodb.conversations import DynamoDBConversations
     from kbfleet.adapters.sessions import LIFETIME
 
     conversations = DynamoDBConversations(_table(), clock(), LIFETIME)
-    return RetrieveAndConverseAnswerer(_answer_clients(), search, generation, conversations, meanwhile)
+    clients = _answer_clients(RetrieveAndConverseAnswerer.actions)
+    return RetrieveAndConverseAnswerer(clients, search, generation, conversations, meanwhile)
 
 
 @cache
-def _answer_clients() -> Callable[[str, AskableTenant], Any]:
-    return _tenant_clients()
+def _answer_clients(answering: tuple[str, ...]) -> Callable[[str, AskableTenant], Any]:
+    return _tenant_clients(*answering)
 
 
-def _tenant_clients() -> Callable[[str, AskableTenant], Any]:
-    """A new one at each call: credentials are kept in it, and questions and looks share none."""
+def _tenant_clients(*answering: str) -> Callable[[str, AskableTenant], Any]:
+    """A new one at each call: credentials are kept in it, and questions and looks share none.
+
+    Args:
+        answering: actions that are needed beside Retrieve.
+    """
     from kbfleet.settings.asking import ReaderSettings
 
     role_arn = read(ReaderSettings).knowledge_base_reader_role_arn
@@ -539,6 +543,7 @@ def _tenant_clients() -> Callable[[str, AskableTenant], Any]:
         ScopedRole(boto3.client("sts", config=_CLIENT), role_arn),
         make=_answer_client,
         knowledge_bases=f"arn:{settings.partition}:bedrock:{settings.aws_region}:{settings.account_id}:knowledge-base",
+        answering=answering,
         clock=clock(),
     )
 

@@ -6,26 +6,35 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from kbfleet.adapters.aws_errors import translated
+from kbfleet.adapters.passages import SEARCHES, document_uri
 from kbfleet.domain.answer import (
     MAX_QUESTION_LENGTH,
+    AnswerOutcome,
     AskableTenant,
     Citation,
     Exchange,
     GeneratedAnswer,
-    Outcome,
     Source,
     require_own,
 )
-from kbfleet.domain.errors import AccessRefused, InvalidInput, IsolationBreached, RequestRefused, SessionRefused
+from kbfleet.domain.errors import (
+    AccessRefused,
+    InvalidInput,
+    IsolationBreached,
+    KbfleetError,
+    RequestRefused,
+    SessionRefused,
+)
 from kbfleet.domain.metadata_filter import FIELD, OPERATORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from kbfleet.adapters.knowledge_stores import StoreType
     from kbfleet.domain.answer import Inquiry, NothingFoundWords
     from kbfleet.ports import Conversations
 
@@ -42,6 +51,9 @@ OPERATIONS = {
 }
 """Their services, and the seconds that each may take: API Gateway gives up after 29 (AWS documentation, Amazon API
 Gateway quotas), and Converse comes after Retrieve."""
+
+WRITING = ("bedrock:InvokeModel", "bedrock:GetInferenceProfile", "bedrock:ApplyGuardrail")
+"""Actions that every answer needs, beside the search."""
 
 SEARCH_RESULTS = "$search_results$"
 QUERY = "$query$"
@@ -63,8 +75,12 @@ class Search:
             and a filter that is meant to hide would then open.
     """
 
-    member: str = "vectorSearchConfiguration"
-    unknown_operators: frozenset[str] = frozenset()
+    member: str
+    unknown_operators: frozenset[str]
+
+    @classmethod
+    def of(cls, store: type[StoreType]) -> Self:
+        return cls(SEARCHES[store.kind], store.unknown_filter_operators)
 
     def configuration(self, inquiry: Inquiry) -> dict[str, Any]:
         """Raises: InvalidInput, naming the operators that the store does not know, and those that it knows."""
@@ -100,10 +116,10 @@ class Generation:
     def decided(self, answer: GeneratedAnswer, inquiry: Inquiry, *, guarded: bool) -> GeneratedAnswer:
         """The answer with what the question came to. What a model says without resting on a passage is not given."""
         if guarded:
-            return replace(answer, citations=(), outcome=Outcome.REFUSED_BY_GUARDRAIL)
+            return replace(answer, citations=(), outcome=AnswerOutcome.REFUSED_BY_GUARDRAIL)
         if answer.citations:
             return answer
-        return replace(answer, text=self.nothing_found.to(inquiry.question), outcome=Outcome.NOTHING_FOUND)
+        return replace(answer, text=self.nothing_found.to(inquiry.question), outcome=AnswerOutcome.NOTHING_FOUND)
 
 
 @contextmanager
@@ -137,6 +153,8 @@ class RetrieveAndGenerateAnswerer:
     the model has seen everything; Bedrock keeps the conversation for 24 hours, and nobody can end it; nobody says how
     many tokens were used (decision 34).
     """
+
+    actions = (*WRITING, "bedrock:RetrieveAndGenerate")
 
     def __init__(
         self, clients: Clients, search: Search, generation: Generation, meanwhile: Meanwhile = nullcontext
@@ -196,8 +214,7 @@ def _citation(answer: Mapping[str, Any]) -> Citation:
 
 def _source(reference: Mapping[str, Any]) -> Source:
     metadata: Mapping[str, Any] = reference.get("metadata", {})
-    located = reference.get("location", {}).get("s3Location", {}).get("uri", "")
-    uri = located or next((str(metadata[key]) for key in _URI_KEYS if key in metadata), "")
+    uri = document_uri(reference)
     page = metadata.get("x-amz-bedrock-kb-document-page-number")
     own = {key: value for key, value in metadata.items() if not _BEDROCKS_OWN.match(key)}
     score = reference.get("score")
@@ -211,7 +228,6 @@ def _source(reference: Mapping[str, Any]) -> Source:
     )
 
 
-_URI_KEYS = ("x-amz-bedrock-kb-source-uri", "_source_uri")
 _BEDROCKS_OWN = re.compile(r"x-amz-bedrock-|_(source_uri|data_source_id)$")
 """Source: AWS documentation, Retrieve (VECTOR), and Managed knowledge bases, whose keys begin with a line."""
 
@@ -244,6 +260,8 @@ class RetrieveAndConverseAnswerer:
     another tenant is in a prompt, a conversation or an answer (decision 34).
     """
 
+    actions = WRITING
+
     def __init__(
         self,
         clients: Clients,
@@ -266,16 +284,23 @@ class RetrieveAndConverseAnswerer:
         sources = self._retrieved(tenant, inquiry, exchanges)
         try:
             require_own(sources, bucket_name, tenant.tenant_id)
-        except IsolationBreached:
+        except IsolationBreached as breach:
             if inquiry.conversation:
-                self._conversations.end(tenant.tenant_id, conversation)
+                self._end(tenant, inquiry.conversation, breach)
             raise
         answer = self._written(tenant, inquiry, exchanges, sources)
         # What a guardrail has refused would be shown to it again with every question that follows.
         said = Exchange(str(inquiry.question), answer.text)
-        kept = () if answer.outcome is Outcome.REFUSED_BY_GUARDRAIL else (said,)
+        kept = () if answer.outcome is AnswerOutcome.REFUSED_BY_GUARDRAIL else (said,)
         self._conversations.add(tenant.tenant_id, conversation, *kept)
         return replace(answer, conversation=conversation, passages=len(sources))
+
+    def _end(self, tenant: AskableTenant, conversation: str, breach: IsolationBreached) -> None:
+        try:
+            self._conversations.end(tenant.tenant_id, conversation)
+        except KbfleetError as error:
+            # People must hear of the breach. Nothing foreign is in the conversation.
+            raise breach from error
 
     def _retrieved(self, tenant: AskableTenant, inquiry: Inquiry, exchanges: Sequence[Exchange]) -> list[Source]:
         # "And for tents?" finds nothing by itself: what it goes on from is searched for, too.

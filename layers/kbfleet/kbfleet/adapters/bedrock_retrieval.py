@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
+from kbfleet.adapters.passages import SEARCHES, SOURCE_URI, document_uri
 from kbfleet.domain.answer import MAX_PASSAGES, MAX_QUESTION_LENGTH
 from kbfleet.domain.document_names import key_in
 from kbfleet.domain.document_trace import Probe
@@ -20,17 +21,8 @@ if TYPE_CHECKING:
     from kbfleet.domain.answer import AskableTenant
     from kbfleet.domain.names import DataSourceReference
 
-_SOURCE_URI = "x-amz-bedrock-kb-source-uri"
-"""The attribute of a passage that names its document, as users report for knowledge bases of type VECTOR; that those of
-type MANAGED have it, too, is inferred."""
-
 _DATA_SOURCE_ID = "x-amz-bedrock-kb-data-source-id"
 """The attribute that names its data source; AWS itself filters by it (AWS Machine Learning Blog, on Ring)."""
-
-_SEARCHES = {
-    KnowledgeBaseKind.VECTOR: "vectorSearchConfiguration",
-    KnowledgeBaseKind.MANAGED: "managedSearchConfiguration",
-}
 
 
 class BedrockRetrievalProbe:
@@ -42,8 +34,8 @@ class BedrockRetrievalProbe:
     def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, bucket: str, uri: str) -> Probe:
         key_in(bucket, uri)
         # The filter leaves nothing but the document. There must be words, too; its name is the likeliest to count.
-        search = {"numberOfResults": 1, "filter": {"equals": {"key": _SOURCE_URI, "value": uri}}}
-        configuration: Any = {_SEARCHES[kind]: search}
+        search = {"numberOfResults": 1, "filter": {"equals": {"key": SOURCE_URI, "value": uri}}}
+        configuration: Any = {SEARCHES[kind]: search}
         try:
             with translated(f"knowledge base {knowledge_base_id}"):
                 answer = self._client.retrieve(
@@ -80,7 +72,7 @@ class BedrockPassageSearch:
             brought = {"key": _DATA_SOURCE_ID, "value": own.data_source_id}
             others = self._results(tenant, kind, filter={"notEquals": brought})
             understood = not others and bool(self._results(tenant, kind, filter={"equals": brought}))
-        uris = [_uri(result) for result in (*nearest, *others)]
+        uris = [document_uri(result) for result in (*nearest, *others)]
         return FoundPassages(tuple(dict.fromkeys(uri for uri in uris if uri)), understood and all(uris))
 
     def _results(self, tenant: AskableTenant, kind: KnowledgeBaseKind, **filtered: Any) -> Sequence[Mapping[str, Any]]:
@@ -89,13 +81,7 @@ class BedrockPassageSearch:
             answer = client.retrieve(
                 knowledgeBaseId=tenant.knowledge_base_id,
                 retrievalQuery={"text": "document"},
-                retrievalConfiguration={_SEARCHES[kind]: {"numberOfResults": MAX_PASSAGES, **filtered}},
+                retrievalConfiguration={SEARCHES[kind]: {"numberOfResults": MAX_PASSAGES, **filtered}},
             )
         results: Sequence[Mapping[str, Any]] = answer["retrievalResults"]
         return results
-
-
-def _uri(result: Mapping[str, Any]) -> str:
-    """Of its document; empty where it does not say."""
-    uri: str = result.get("location", {}).get("s3Location", {}).get("uri", "")
-    return uri or str(result.get("metadata", {}).get(_SOURCE_URI, ""))

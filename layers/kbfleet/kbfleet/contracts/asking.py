@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from kbfleet.contracts import Contract, WholeNumber
-from kbfleet.domain.answer import DEFAULT_PASSAGES, MAX_PASSAGES, Answer, Inquiry, Outcome, Question
+from kbfleet.domain.answer import DEFAULT_PASSAGES, MAX_PASSAGES, Answer, AnswerOutcome, Inquiry, Question
 from kbfleet.domain.caller import UserId
 from kbfleet.domain.metadata_filter import MetadataFilter
 
@@ -60,10 +60,12 @@ class FreshnessBody(Contract):
 
 
 class AskResponse(Contract):
-    """`outcome` says whether the answer rests on documents, nothing was found, or a guardrail has stepped in."""
+    """`outcome` says whether the answer rests on documents, nothing was found, or a guardrail has stepped in;
+    `stop_reason` why the model stopped, in Bedrock's word, where Bedrock says so."""
 
     answer: str
-    outcome: Outcome
+    outcome: AnswerOutcome
+    stop_reason: str | None
     citations: tuple[CitationBody, ...]
     session: str
     freshness: FreshnessBody
@@ -74,6 +76,7 @@ class AskResponse(Contract):
         return cls(
             answer=answer.generated.text,
             outcome=answer.generated.outcome,
+            stop_reason=answer.generated.stop_reason,
             citations=tuple(
                 CitationBody(
                     text=citation.text,

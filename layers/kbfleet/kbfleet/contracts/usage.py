@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
 from kbfleet.contracts import Contract
-from kbfleet.domain.answer import AskUsage, Outcome
+from kbfleet.domain.answer import AnswerOutcome, AskUsage
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.usage import AnsweredQuestion, DailyUsage, UsagePeriod, total
 
@@ -27,7 +27,7 @@ class QuestionAnsweredLine(BaseModel):
     # Powertools leaves out what is None.
     input_tokens: int | None = Field(default=None, ge=0)
     output_tokens: int | None = Field(default=None, ge=0)
-    outcome: Outcome
+    outcome: AnswerOutcome
 
     def to_domain(self) -> AnsweredQuestion:
         usage = AskUsage(self.passages, self.citations, self.input_tokens, self.output_tokens, self.outcome)

@@ -47,7 +47,7 @@ class Question(ValidatedText):
         return super().__new__(cls, text)
 
 
-class Outcome(StrEnum):
+class AnswerOutcome(StrEnum):
     """What a question came to. kbfleet decides it, not the words of a model."""
 
     ANSWERED = "ANSWERED"
@@ -150,7 +150,7 @@ class AskUsage:
     citations: int
     input_tokens: int | None
     output_tokens: int | None
-    outcome: Outcome
+    outcome: AnswerOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,17 +161,17 @@ class GeneratedAnswer:
         conversation: by which the next question takes this one up.
         passages: how many were retrieved, or, where nobody tells, how many were cited.
         input_tokens, output_tokens: of the model, where Bedrock says; none were used where no model was asked.
-        stop_reason: of the model, in its own word; empty where Bedrock does not say.
+        stop_reason: why the model stopped, in Bedrock's word; `None` where Bedrock does not say, or no model was asked.
     """
 
     text: str
     citations: tuple[Citation, ...]
-    outcome: Outcome = Outcome.ANSWERED
+    outcome: AnswerOutcome = AnswerOutcome.ANSWERED
     conversation: str = ""
     passages: int = 0
     input_tokens: int | None = None
     output_tokens: int | None = None
-    stop_reason: str = ""
+    stop_reason: str | None = None
 
     @property
     def usage(self) -> AskUsage:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Self
 
-from kbfleet.domain.answer import AskUsage, Outcome
+from kbfleet.domain.answer import AnswerOutcome, AskUsage
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import TenantId
 
@@ -47,8 +47,8 @@ class UsageCounts:
             input_tokens=usage.input_tokens or 0,
             output_tokens=usage.output_tokens or 0,
             questions_without_tokens=int(usage.input_tokens is None or usage.output_tokens is None),
-            nothing_found=int(usage.outcome is Outcome.NOTHING_FOUND),
-            refused_by_guardrail=int(usage.outcome is Outcome.REFUSED_BY_GUARDRAIL),
+            nothing_found=int(usage.outcome is AnswerOutcome.NOTHING_FOUND),
+            refused_by_guardrail=int(usage.outcome is AnswerOutcome.REFUSED_BY_GUARDRAIL),
         )
 
     def plus(self, other: UsageCounts) -> UsageCounts:

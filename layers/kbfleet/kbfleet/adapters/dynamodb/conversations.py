@@ -33,10 +33,13 @@ class DynamoDBConversations:
 
     def exchanges(self, tenant_id: TenantId, conversation: str) -> Sequence[Exchange] | None:
         record = self._table.item(conversation_key(tenant_id, conversation), "exchanges", "expires_at")
-        # DynamoDB deletes what has expired within days, not at once (AWS documentation, Time to Live).
-        if record is None or record["expires_at"] <= self._clock.now().timestamp():
+        # Another release may have kept it in another way.
+        if record is None or "exchanges" not in record:
             return None
-        exchanges = [Exchange(exchange["question"], exchange["answer"]) for exchange in record.get("exchanges", ())]
+        # DynamoDB deletes what has expired within days, not at once (AWS documentation, Time to Live).
+        if record["expires_at"] <= self._clock.now().timestamp():
+            return None
+        exchanges = [Exchange(exchange["question"], exchange["answer"]) for exchange in record["exchanges"]]
         return None if len(exchanges) >= MAX_EXCHANGES else exchanges
 
     def add(self, tenant_id: TenantId, conversation: str, *exchanges: Exchange) -> None:

@@ -24,8 +24,7 @@ class ManagedKnowledgeStore:
 
     kind = KnowledgeBaseKind.MANAGED
     unknown_filter_operators = frozenset({"startsWith", "stringContains"})
-    """Source: AWS documentation, RetrievalFilter: startsWith is for OpenSearch Serverless, stringContains not for Amazon
-    S3 Vectors. What managed storage knows is not documented."""
+    """What AWS documents for some stores only (RetrievalFilter); of Bedrock's own storage it says nothing."""
     usual_creation = timedelta(seconds=5)  # reported by users
     max_metadata_bytes = MAX_METADATA_BYTES
     max_metadata_attributes: int | None = None

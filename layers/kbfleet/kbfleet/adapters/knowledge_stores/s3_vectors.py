@@ -40,8 +40,7 @@ class S3VectorsKnowledgeStore:
 
     kind = KnowledgeBaseKind.VECTOR
     unknown_filter_operators = frozenset({"startsWith", "stringContains"})
-    """Source: AWS documentation, RetrievalFilter: startsWith is for OpenSearch Serverless, stringContains not for Amazon
-    S3 Vectors. What managed storage knows is not documented."""
+    """Source: AWS documentation, RetrievalFilter: one is for OpenSearch Serverless, the other not for S3 Vectors."""
     usual_creation = timedelta(seconds=85)  # reported by users
     max_metadata_bytes = 1_024
     max_metadata_attributes: int | None = 35
