@@ -94,7 +94,7 @@ class Kbfleet:
             options: `passages`, `filter`.
 
         Returns:
-            `answer`, `citations`, `session`, `freshness`, `request_id`.
+            `answer`, `outcome`, `citations`, `session`, `freshness`, `stop_reason`, `request_id`.
 
         Raises: KbfleetProblem.
         """

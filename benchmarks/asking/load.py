@@ -38,7 +38,7 @@ from local.stack.configuration import ACCESS_KEY, StackConfiguration, free_port
 
 _SPEED = 300
 """Times as fast as AWS, so that tenants are there soon. Rates are set in real time."""
-_OPERATION = "RetrieveAndGenerate"
+_OPERATION = "Retrieve"
 _EXPECTED = frozenset({HTTPStatus.OK, HTTPStatus.TOO_MANY_REQUESTS})
 _NO_ANSWER = 0
 _SETTLING_SECONDS = 180.0

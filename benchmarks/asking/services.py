@@ -1,4 +1,5 @@
-"""The AWS that the measured functions call: a process of its own that answers at once, and questions after 50 ms.
+"""The AWS that the measured functions call: a process of its own that answers at once, but for Bedrock: a search takes
+10 ms there, and a model's answer 50.
 
 DynamoDB is played, too, because a real one that runs here takes milliseconds for a GetItem, and the plain handler would
 pay for them with every question. Items are what kbfleet's own registry writes; writes are accepted and forgotten.
@@ -7,6 +8,7 @@ pay for them with every question. Items are what kbfleet's own registry writes; 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -18,7 +20,8 @@ from urllib.request import urlopen
 
 from benchmarks.asking.loopback_server import Request, Response, serving
 
-ANSWER_SECONDS = 0.05
+SEARCH_SECONDS = 0.01
+MODEL_SECONDS = 0.05
 _TOOK = "/took"
 _ASSUMED = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult>
 <AssumedRoleUser><AssumedRoleId>AROA:ask</AssumedRoleId><Arn>arn:aws:sts::000000000000:assumed-role/ask/ask</Arn></AssumedRoleUser>
@@ -33,7 +36,7 @@ class Services:
         self.url = f"http://127.0.0.1:{port}"
 
     def last_answer_seconds(self) -> float:
-        """What the last answer to a question took, from the last byte of the request on."""
+        """What Bedrock took for the last answer: its search and its model, from the last byte of each request on."""
         with urlopen(f"{self.url}{_TOOK}", timeout=10) as response:  # noqa: S310 - our own address
             return float(response.read())
 
@@ -60,7 +63,7 @@ def services(items: list[Mapping[str, Any]], folder: Path) -> Iterator[Services]
 class _Account:
     def __init__(self, items: list[Mapping[str, Any]]) -> None:
         (bucket,) = {item["bucket_name"]["S"] for item in items if "bucket_name" in item}
-        self._answer = _answer_from(bucket)
+        self._found = _found_in(bucket)
         self._items = {(item["PK"]["S"], item["SK"]["S"]): item for item in items}
         self._took = 0.0
         self._operations: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -72,8 +75,11 @@ class _Account:
 
     def answer(self, request: Request) -> Response:
         received = time.perf_counter()
-        if request.path == "/retrieveAndGenerate":
-            return self._late(self._answer, received)
+        if re.fullmatch("/knowledgebases/[^/]+/retrieve", request.path):
+            self._took = 0.0
+            return self._late(self._found, received, SEARCH_SECONDS)
+        if re.fullmatch("/model/[^/]+/converse", request.path):
+            return self._late(_SAID, received, MODEL_SECONDS)
         if request.path == _TOOK:
             return Response(200, repr(self._took).encode())
         target = request.headers.get("x-amz-target", "")
@@ -87,10 +93,10 @@ class _Account:
             return Response(200, _ASSUMED.encode(), (("Content-Type", "text/xml"),))
         return Response(501, f"{request.method} {request.path} {target} is not played here".encode())
 
-    def _late(self, answer: Mapping[str, Any], received: float) -> Response:
+    def _late(self, answer: Mapping[str, Any], received: float, seconds: float) -> Response:
         response = _json(answer)
-        time.sleep(max(0.0, received + ANSWER_SECONDS - time.perf_counter()))
-        self._took = time.perf_counter() - received
+        time.sleep(max(0.0, received + seconds - time.perf_counter()))
+        self._took += time.perf_counter() - received
         return response
 
     def _get_item(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -99,23 +105,21 @@ class _Account:
         return {"Item": item} if item else {}
 
 
-def _answer_from(bucket: str) -> Mapping[str, Any]:
-    """Two statements of two passages each, from documents of that bucket."""
-    statements = (("The warranty of the tent is two years.", 0, 38), ("It covers the poles.", 39, 59))
-    return {
-        "sessionId": "b2c1f0de-8f1c-4b8a-9d0e-3f8f0a7d5c11",
-        "output": {"text": " ".join(text for text, _, _ in statements)},
-        "citations": [
-            {
-                "generatedResponsePart": {"textResponsePart": {"text": text, "span": {"start": start, "end": end}}},
-                "retrievedReferences": [
-                    _passage(f"{text} " * 20, f"s3://{bucket}/{document}")
-                    for document in ("warranty.pdf", "tents/manual.pdf")
-                ],
-            }
-            for text, start, end in statements
-        ],
-    }
+_STATEMENTS = ("The warranty of the tent is two years.", "It covers the poles.")
+_SAID: Mapping[str, Any] = {
+    "output": {
+        "message": {"role": "assistant", "content": [{"text": " ".join(f"{each} [1][2]" for each in _STATEMENTS)}]}
+    },
+    "stopReason": "end_turn",
+    "usage": {"inputTokens": 812, "outputTokens": 24, "totalTokens": 836},
+    "metrics": {"latencyMs": 50},
+}
+
+
+def _found_in(bucket: str) -> Mapping[str, Any]:
+    """As many passages as are asked for, from documents of that bucket."""
+    documents = ("warranty.pdf", "tents/manual.pdf", "poles.pdf", "terms.pdf", "prices.pdf")
+    return {"retrievalResults": [_passage(" ".join(_STATEMENTS * 10), f"s3://{bucket}/{name}") for name in documents]}
 
 
 def _passage(text: str, uri: str) -> Mapping[str, Any]:
@@ -127,6 +131,7 @@ def _passage(text: str, uri: str) -> Mapping[str, Any]:
             "x-amz-bedrock-kb-document-page-number": 3,
             "department": "sales",
         },
+        "score": 0.5,
     }
 
 

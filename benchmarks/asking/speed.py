@@ -83,7 +83,7 @@ class _Bench:
         middle, plain_middle = statistics.median(ours), statistics.median(plain)
         yield Measurement("warm overhead, p50", middle, "ms")
         yield Measurement("warm overhead of the plain handler, p50", plain_middle, "ms")
-        yield Measurement("warm overhead, p50, ÷ plain", middle / plain_middle, "×", 0.9)
+        yield Measurement("warm overhead, p50, ÷ plain", middle / plain_middle, "×", 1.2)
         yield Measurement("warm overhead, p99", _p99(ours), "ms")
         yield Measurement("warm overhead of the plain handler, p99", _p99(plain), "ms")
 

@@ -98,7 +98,7 @@ def _shown_of_usage(body: UsageBody) -> Iterator[RenderableType]:
         yield f"Tenant {body.tenant_id} used nothing from {body.first_day} to {body.last_day}."
 
 
-_COUNTED = ("Questions", "Passages", "Citations", "Tokens in", "Tokens out", "Guarded")
+_COUNTED = ("Questions", "Passages", "Citations", "Tokens in", "Tokens out", "Nothing found", "Refused")
 
 
 def _usage_listing(body: UsageBody) -> Listing:
@@ -120,5 +120,6 @@ def _counts(counts: UsageCountsBody) -> list[str]:
         f"{counts.citations:,}",
         # A question with only one of the two is among those without tokens, and the one it has is shown.
         *("—" if unknown and not tokens else f"{tokens:,}" for tokens in (counts.input_tokens, counts.output_tokens)),
-        f"{counts.guarded:,}",
+        f"{counts.nothing_found:,}",
+        f"{counts.refused_by_guardrail:,}",
     ]

@@ -38,10 +38,13 @@ SMALLEST_PUT = 128 * 1024
 VECTORS_OF_THE_FIRST_TIER = 100_000
 PASSAGES = DEFAULT_PASSAGES
 PROMPT_TOKENS = Range(300, 1_000)
-"""Of Bedrock's own prompt around the passages; assumed."""
+"""Of the prompt around the passages, and of what was said before; assumed."""
 QUESTION_TOKENS = 50
 ANSWER_TOKENS = Range(100, 400)
 """Both assumed."""
+CONVERSATION_WRITES, CONVERSATION_READS = Range(1, 10), Range(0, 3)
+"""DynamoDB units of an answer that is kept: a question and its answer are a kilobyte or two, and a change pays for the
+whole conversation; the first question of one reads nothing. Assumed."""
 ASK_SECONDS = Range(2, 8)
 """Nearly all of it is the model's time; assumed."""
 ASK_GIGABYTES, GIGABYTES = 1.0, 0.5
@@ -274,6 +277,7 @@ class _Calculation:
         ran = ASK_SECONDS * (ASK_GIGABYTES * p["lambda_gb_second"]) + Range.exactly(p["lambda_request"])
         # Authorized at most once each, and counted in a transaction of two writes of one unit, which costs four.
         beside = self._invocations(1) * Range(0, 2) + Range.exactly(4 * p["dynamodb_write"] + p["dynamodb_read"])
+        beside += CONVERSATION_WRITES * p["dynamodb_write"] + CONVERSATION_READS * p["dynamodb_read"]
         notified = self._notified(1)
         yield self._of_all(When.MONTHLY, f"{_QUESTIONS}functions and records", (ran + beside + notified) * questions)
         passages = PASSAGES * TOKENS_OF_A_CHUNK + QUESTION_TOKENS

@@ -3,6 +3,7 @@ days."""
 
 import hashlib
 import json
+from collections import Counter
 from typing import Any
 
 from aws_lambda_powertools.utilities.data_classes import CloudWatchLogsEvent
@@ -12,6 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import bootstrap
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.usage import QuestionAnsweredLine
+from kbfleet.domain.answer import AnswerOutcome
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.usage import AnsweredQuestion
 from kbfleet.logs import logger
@@ -39,10 +41,12 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     for line, reason in refused:
         bootstrap.refused_usage().keep(json.dumps(line.raw_event, ensure_ascii=False), reason)
         logger.warning("A line of usage cannot be read and is kept", record_id=line.get_id, reason=str(reason))
+    outcomes = Counter(question.usage.outcome for question in questions)
     publish(
         {
             Metric.QUESTIONS_ANSWERED: len(questions),
-            Metric.ANSWERS_GUARDED: sum(question.usage.guarded for question in questions),
+            Metric.QUESTIONS_WITHOUT_ANSWER: outcomes[AnswerOutcome.NOTHING_FOUND],
+            Metric.ANSWERS_GUARDED: outcomes[AnswerOutcome.REFUSED_BY_GUARDRAIL],
             Metric.USAGE_LINES_REFUSED: len(refused),
         }
     )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ministack.core import iam_evaluator
 
-from kbfleet.adapters.answerers import OPERATIONS
+from kbfleet.adapters.answerers import OPERATIONS, RetrieveAndConverseAnswerer, RetrieveAndGenerateAnswerer
 from kbfleet.adapters.scoped_credentials import ScopedRole
 from kbfleet.adapters.tenant_credentials import TenantClients, session_policy
 from kbfleet.domain.errors import AccessRefused
@@ -34,7 +34,11 @@ class World:
         self.sts.meta.events.register("provide-client-params.sts.AssumeRole", self._note)
         self.sts.meta.events.register("after-call.sts.AssumeRole", self._expire)
         self.clients = TenantClients(
-            ScopedRole(self.sts, ROLE), make=self.make, knowledge_bases=KNOWLEDGE_BASES, clock=self.clock
+            ScopedRole(self.sts, ROLE),
+            make=self.make,
+            knowledge_bases=KNOWLEDGE_BASES,
+            answering=RetrieveAndConverseAnswerer.actions,
+            clock=self.clock,
         )
 
     def _note(self, params: dict[str, Any], **_: Any) -> None:
@@ -116,22 +120,47 @@ def test_a_role_that_cannot_be_assumed_is_reported(world: World) -> None:
 def test_the_policy_opens_the_recorded_knowledge_base_unless_it_is_known_to_be_anothers(
     knowledge_base_id: str, tags: dict[str, str], decision: str
 ) -> None:
+    arn = f"{KNOWLEDGE_BASES}/{knowledge_base_id}"
+    assert decided("bedrock:Retrieve", arn, RetrieveAndConverseAnswerer.actions, tags) == decision
+
+
+@pytest.mark.parametrize(
+    ("action", "by_two_calls", "by_one_call", "by_a_search"),
+    [
+        ("bedrock:Retrieve", "Allow", "Allow", "Allow"),
+        ("bedrock:InvokeModel", "Allow", "Allow", "ImplicitDeny"),
+        ("bedrock:ApplyGuardrail", "Allow", "Allow", "ImplicitDeny"),
+        ("bedrock:RetrieveAndGenerate", "ImplicitDeny", "Allow", "ImplicitDeny"),
+    ],
+)
+def test_the_policy_allows_what_the_way_of_answering_needs_and_no_more(
+    action: str, by_two_calls: str, by_one_call: str, by_a_search: str
+) -> None:
+    resource = f"{KNOWLEDGE_BASES}/KB00000001" if action == "bedrock:Retrieve" else "*"
+    ways = (RetrieveAndConverseAnswerer.actions, RetrieveAndGenerateAnswerer.actions, ())
+    decisions = [decided(action, resource, way, {}) for way in ways]
+    assert decisions == [by_two_calls, by_one_call, by_a_search]
+
+
+def decided(action: str, resource: str, answering: tuple[str, ...], tags: dict[str, str]) -> str:
+    """What IAM says to the tenant's session about it."""
     context = iam_evaluator.EvalContext(
         principal_arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/reader/acme",
         principal_type="AssumedRole",
         principal_account=ACCOUNT,
-        action="bedrock:Retrieve",
-        resource_arn=f"{KNOWLEDGE_BASES}/{knowledge_base_id}",
+        action=action,
+        resource_arn=resource,
         region=REGION,
         service_context={f"aws:resourcetag/{key}": value for key, value in tags.items()},
     )
-    policy = iam_evaluator.parse_policy_document(session_policy(OURS, f"{KNOWLEDGE_BASES}/KB00000001"))
-    assert iam_evaluator.evaluate(context, [policy]).decision == decision
+    document = session_policy(OURS, f"{KNOWLEDGE_BASES}/KB00000001", answering)
+    return str(iam_evaluator.evaluate(context, [iam_evaluator.parse_policy_document(document)]).decision)
 
 
 def test_the_policy_fits_into_a_request() -> None:
     longest = replace(OURS, tenant_id=type(ACME)("a" * 32))
-    assert len(json.dumps(session_policy(longest, f"{KNOWLEDGE_BASES}/KB00000001"))) < 2_048
+    actions = RetrieveAndGenerateAnswerer.actions
+    assert len(json.dumps(session_policy(longest, f"{KNOWLEDGE_BASES}/KB00000001", actions))) < 2_048
 
 
 def test_no_answer_takes_longer_than_api_gateway_waits() -> None:

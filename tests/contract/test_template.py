@@ -290,7 +290,7 @@ class TestPermissions:
         assert may == {"Searching", "KnowledgeBaseRole", "WhyFunction"}
 
     def test_who_has_answers_written_is_one_role_and_who_searches_for_what_is_foreign_another(self) -> None:
-        for policy in ("Answering", "Guarding"):
+        for policy in ("WritingAnswers", "AnsweringByOneCall", "Guarding"):
             assert properties(policy)["Roles"] == [
                 {"Fn::If": ["CredentialsAreScoped", {"Ref": "KnowledgeBaseReaderRole"}, {"Ref": "AskFunctionRole"}]}
             ]
@@ -423,7 +423,7 @@ class TestApi:
         assert given == {"Ref": f"{name}UsagePlan"}
 
     def test_no_tenant_of_any_tier_alone_uses_up_what_bedrock_answers_by_default(self) -> None:
-        # Source: AWS documentation, Quotas for Amazon Bedrock: 20 RetrieveAndGenerate requests a second.
+        # Source: AWS documentation, Quotas for Amazon Bedrock: 20 Retrieve requests a second.
         for tier in Tier:
             assert PARAMETERS[f"{tier.title()}RequestsPerSecond"]["Default"] < 20
 

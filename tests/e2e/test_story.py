@@ -107,7 +107,7 @@ def test_a_question_that_is_none_is_a_problem_that_names_the_field_and_reaches_n
 
 
 def test_the_demo_ends_with_the_reason_when_a_scene_does_not_do_what_it_should(story: Demo) -> None:
-    fault = {"operation": "RetrieveAndGenerate", "effect": "error", "code": "AccessDeniedException", "message": "no"}
+    fault = {"operation": "Retrieve", "effect": "error", "code": "AccessDeniedException", "message": "no"}
     story.emulator("POST", "/_emulator/faults", fault)
     try:
         with pytest.raises(ExpectationNotMetError, match="asking as sakura gave 502"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kbfleet.domain.answer import Citation, GeneratedAnswer, Inquiry, Question, Source
+from kbfleet.domain.answer import AnswerOutcome, Citation, GeneratedAnswer, Inquiry, Question, Source
 from kbfleet.domain.errors import (
     AccessRefused,
     CapacityExceeded,
@@ -34,8 +34,14 @@ SOURCE = Source(
     "保証期間は二年間とする。",
     3,
     {"部署": "営業"},
+    0.75,
 )
-ANSWER = GeneratedAnswer("二年間です。", (Citation("二年間です。", 0, 6, (SOURCE,)),), conversation="conversation-1")
+ANSWER = GeneratedAnswer(
+    "二年間です。",
+    (Citation("二年間です。", 0, 6, (SOURCE,)),),
+    conversation="conversation-1",
+    stop_reason="end_turn",
+)
 Ask = Callable[..., dict[str, Any]]
 Script = Callable[..., ScriptedAnswerer]
 
@@ -79,6 +85,8 @@ class TestAnswers:
         assert body.pop("session")
         assert body == {
             "answer": "二年間です。",
+            "outcome": "ANSWERED",
+            "stop_reason": "end_turn",
             "citations": [
                 {
                     "text": "二年間です。",
@@ -91,6 +99,7 @@ class TestAnswers:
                             "passage": "保証期間は二年間とする。",
                             "page": 3,
                             "metadata": {"部署": "営業"},
+                            "score": 0.75,
                         }
                     ],
                 }
@@ -99,6 +108,18 @@ class TestAnswers:
             "request_id": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
         }
         assert asked.asked == [("KB00000001", QUESTION)]
+
+    @pytest.mark.parametrize("outcome", [AnswerOutcome.NOTHING_FOUND, AnswerOutcome.REFUSED_BY_GUARDRAIL])
+    def test_that_there_is_no_answer_is_told_as_such_and_is_no_error(
+        self, ask: Ask, fleet: Fleet, answerer: Script, logs: Logs, outcome: AnswerOutcome
+    ) -> None:
+        fleet.registry.create(tenant())
+        answerer(KB00000001=GeneratedAnswer("No.", (), outcome, "conversation-1"))
+        answer = ask()
+        body = json.loads(answer["body"])
+        assert (answer["statusCode"], body["outcome"], body["answer"], body["citations"]) == (200, outcome, "No.", [])
+        assert body["stop_reason"] is None
+        assert [line["outcome"] for line in logs.lines] == [outcome]
 
     def test_the_tenant_is_the_authorizers_whatever_else_the_request_says(
         self, ask: Ask, fleet: Fleet, answerer: Script

@@ -116,7 +116,7 @@ class TestRequests:
     ) -> None:
         handler("usage/record_usage")(event("triggers/record_usage"))
         reported = written()
-        assert (reported["QuestionsAnswered"], reported["UsageLinesRefused"]) == (3, 0)
+        assert (reported["QuestionsAnswered"], reported["UsageLinesRefused"]) == (4, 0)
 
 
 class TestLogLines:

@@ -219,7 +219,7 @@ def query(days: str | None) -> dict[str, Any]:
 
 
 class TestUsage:
-    USED = UsageCounts(questions=2, passages=8, citations=4, input_tokens=1452, output_tokens=108, guarded=1)
+    USED = UsageCounts(questions=2, passages=8, citations=4, input_tokens=1452, output_tokens=108, nothing_found=1)
 
     def asked(self, **days: str) -> dict[str, Any]:
         several = {name: [value] for name, value in days.items()}

@@ -11,7 +11,7 @@ import pytest
 
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.usage import QuestionAnsweredLine
-from kbfleet.domain.answer import AskUsage
+from kbfleet.domain.answer import AnswerOutcome, AskUsage
 from kbfleet.domain.errors import ConcurrentUpdate, NotReadyYet
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.usage import UsageCounts, UsagePeriod
@@ -46,14 +46,14 @@ def count(fleet: Fleet, handler: Callable[[str], Handler]) -> Count:
 
 
 class TestTheLine:
-    USAGE = AskUsage(passages=4, citations=2, input_tokens=812, output_tokens=96, guarded=True)
+    USAGE = AskUsage(4, 2, 812, 96, AnswerOutcome.ANSWERED)
 
     def write(self, logs: Logs, usage: AskUsage = USAGE) -> str:
         log_usage(ACME, usage, request_id="c6af9ac6")
         (line,) = logs.text.splitlines()
         return line
 
-    @pytest.mark.parametrize("usage", [USAGE, AskUsage(0, 0, None, None, guarded=False)])
+    @pytest.mark.parametrize("usage", [USAGE, AskUsage(0, 0, None, None, AnswerOutcome.NOTHING_FOUND)])
     def test_what_is_written_is_what_is_counted(self, logs: Logs, usage: AskUsage) -> None:
         read = parse_json(QuestionAnsweredLine, self.write(logs, usage)).to_domain()
         assert (read.tenant_id, read.usage) == (ACME, usage)
@@ -78,13 +78,19 @@ class TestRecordUsage:
         count(event("triggers/record_usage"))
         assert counted(fleet) == {
             SECOND: UsageCounts(questions=1, passages=4, citations=2, questions_without_tokens=1),
-            THIRD: UsageCounts(2, 8, 4, 812 + 640, 96 + 12, 0, 1),
+            THIRD: UsageCounts(3, 8, 4, 812 + 640, 96 + 12, 0, nothing_found=1, refused_by_guardrail=1),
         }
+
+    def test_metrics_tell_what_they_came_to(self, count: Count, capsys: pytest.CaptureFixture[str]) -> None:
+        count(event("triggers/record_usage"))
+        written = metrics_in(capsys.readouterr().out)
+        names = ("QuestionsAnswered", "QuestionsWithoutAnswer", "AnswersGuarded")
+        assert [written[name] for name in names] == [[4.0], [1.0], [1.0]]
 
     def test_a_delivery_that_comes_again_is_counted_once(self, count: Count, fleet: Fleet) -> None:
         for _ in range(3):
             count(event("triggers/record_usage"))
-        assert counted(fleet)[THIRD].questions == 2
+        assert counted(fleet)[THIRD].questions == 3
 
     def test_the_same_answers_to_other_questions_are_counted_too(self, count: Count, fleet: Fleet) -> None:
         batch = opened(event("triggers/record_usage"))
@@ -92,7 +98,7 @@ class TestRecordUsage:
         for line in batch["logEvents"]:
             line["id"] = f"4{line['id']}"
         count(packed(batch))
-        assert counted(fleet)[THIRD].questions == 4
+        assert counted(fleet)[THIRD].questions == 6
 
     @pytest.mark.parametrize(
         "malformed",
@@ -102,11 +108,13 @@ class TestRecordUsage:
             "{}",
             '{"message": "Question answered"}',
             '{"message": "Question answered", "tenant_id": "ACME", "timestamp": "2026-11-03T00:00:00Z", "passages": 1,'
-            ' "citations": 1, "guarded": false}',
+            ' "citations": 1, "outcome": "ANSWERED"}',
             '{"message": "Question answered", "tenant_id": "acme", "timestamp": "2026-11-03T00:00:00", "passages": 1,'
-            ' "citations": 1, "guarded": false}',
+            ' "citations": 1, "outcome": "ANSWERED"}',
+            '{"message": "Question answered", "tenant_id": "acme", "timestamp": "2026-11-03T00:00:00Z", "passages": 1,'
+            ' "citations": 1, "outcome": "WHATEVER"}',
             '{"message": "Question answered", "tenant_id": "acme", "timestamp": "2026-11-03T00:00:00Z", "passages": -1,'
-            ' "citations": 1, "guarded": false}',
+            ' "citations": 1, "outcome": "ANSWERED"}',
         ],
     )
     def test_a_line_that_cannot_be_read_is_kept_and_reported_and_the_others_are_counted(
@@ -116,7 +124,7 @@ class TestRecordUsage:
         line = {"id": "malformed-1", "timestamp": 0, "message": malformed}
         batch["logEvents"].insert(1, line)
         count(packed(batch))
-        assert [usage.questions for usage in counted(fleet).values()] == [1, 2]
+        assert [usage.questions for usage in counted(fleet).values()] == [1, 3]
         assert fleet.refused_usage.kept == [(json.dumps(line), "InvalidInput")]
         assert metrics_in(capsys.readouterr().out)["UsageLinesRefused"] == [1.0]
         assert [each["record_id"] for each in logs.lines if each["level"] == "WARNING"] == ["malformed-1"]
@@ -139,7 +147,7 @@ class TestRecordUsage:
             count(packed(batch))
         fleet.refused_usage.down = False
         count(packed(batch))
-        assert counted(fleet)[THIRD].questions == 2
+        assert counted(fleet)[THIRD].questions == 3
         assert len(fleet.refused_usage.kept) == 1
 
     def test_what_cannot_be_counted_fails_and_keeps_nothing_twice(

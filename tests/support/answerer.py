@@ -27,7 +27,7 @@ class ScriptedAnswerer:
         self.asked: list[tuple[str, str]] = []
         self.inquiries: list[Inquiry] = []
 
-    def answer(self, tenant: AskableTenant, inquiry: Inquiry) -> GeneratedAnswer:
+    def answer(self, tenant: AskableTenant, inquiry: Inquiry, bucket_name: str) -> GeneratedAnswer:
         self.asked.append((tenant.knowledge_base_id, str(inquiry.question)))
         self.inquiries.append(inquiry)
         scripted = self._script[tenant.knowledge_base_id]
@@ -44,9 +44,17 @@ class InMemoryConversations:
         self._lifetime = lifetime
         self._said: dict[tuple[TenantId, str], tuple[datetime, list[Exchange]]] = {}
 
-    def exchanges(self, tenant_id: TenantId, conversation: str) -> Sequence[Exchange]:
-        began, exchanges = self._said.get((tenant_id, conversation), (self._clock.now(), []))
-        return () if began + self._lifetime <= self._clock.now() else tuple(exchanges)
+    def exchanges(self, tenant_id: TenantId, conversation: str) -> Sequence[Exchange] | None:
+        expires_at, exchanges = self._said.get((tenant_id, conversation), (self._clock.now(), list[Exchange]()))
+        return None if expires_at <= self._clock.now() else tuple(exchanges)
 
-    def add(self, tenant_id: TenantId, conversation: str, exchange: Exchange) -> None:
-        self._said.setdefault((tenant_id, conversation), (self._clock.now(), []))[1].append(exchange)
+    def add(self, tenant_id: TenantId, conversation: str, *exchanges: Exchange) -> None:
+        begun = (self._clock.now() + self._lifetime, list[Exchange]())
+        self._said.setdefault((tenant_id, conversation), begun)[1].extend(exchanges)
+
+    def end(self, tenant_id: TenantId, conversation: str) -> None:
+        self._said[tenant_id, conversation] = (self._clock.now(), [])
+
+    def all_said(self) -> str:
+        """In every conversation of everybody."""
+        return repr(self._said)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 ANSWER: dict[str, Any] = {
     "answer": "Two years.",
+    "outcome": "ANSWERED",
+    "stop_reason": "end_turn",
     "citations": [
         {
             "text": "Two years.",
@@ -26,6 +28,7 @@ ANSWER: dict[str, Any] = {
                     "passage": "The warranty is two years.",
                     "page": None,
                     "metadata": {},
+                    "score": 0.5,
                 }
             ],
         }

@@ -349,7 +349,7 @@ class Lives:
 
     def count_usage(self, tenant_id: str) -> None:
         """What the ask function logs of an answered question, and a line that cannot be read."""
-        counts = {"passages": 4, "citations": 2, "guarded": False}
+        counts = {"passages": 4, "citations": 2, "outcome": "ANSWERED"}
         line = {"timestamp": "2026-11-02T09:03:00Z", "tenant_id": tenant_id} | counts
         said = {"message": "Question answered"}
         logged = [

@@ -20,6 +20,7 @@ from kbfleet.contracts.events import JobStateChangeDetail, ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.tenants import ExecutionBody, SyncBody, SyncResultBody, TenantBody
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
+from kbfleet.domain.answer import AnswerOutcome
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.failed_documents import FailureStatus
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome, Statistics
@@ -234,9 +235,11 @@ def test_a_status_can_be_read_by_programs_and_by_people(scripted: Scripted, run:
 
 
 def test_an_answer_names_its_documents_and_says_when_it_may_be_out_of_date(scripted: Scripted, run: Run) -> None:
-    source = SourceBody(document="terms.pdf", uri="s3://b/terms.pdf", passage="…", page=2, metadata={})
+    source = SourceBody(document="terms.pdf", uri="s3://b/terms.pdf", passage="…", page=2, metadata={}, score=None)
     answer = AskResponse(
         answer="At least 21 [years].",
+        outcome=AnswerOutcome.ANSWERED,
+        stop_reason=None,
         citations=(CitationBody(text="At least 21 [years].", start=0, end=20, sources=(source, source)),),
         session="session-1",
         freshness=FreshnessBody(synced_at=NOW, pending_changes=True),
@@ -542,7 +545,7 @@ USED = {"questions": 1234, "passages": 4936, "citations": 2468, "input_tokens": 
 
 
 def usage(*, unknown: int = 0) -> UsageBody:
-    counts = {**USED, "questions_without_tokens": unknown, "guarded": 3}
+    counts = {**USED, "questions_without_tokens": unknown, "nothing_found": 45, "refused_by_guardrail": 3}
     return UsageBody(
         tenant_id=TenantId("acme"),
         first_day=date(2026, 3, 1),
@@ -559,7 +562,7 @@ def test_usage_is_a_table_with_a_total(scripted: Scripted, run: Run) -> None:
     *_, day, total = ran.stdout.splitlines()
     assert "2026-03-01 to 2026-03-14" in ran.stdout
     for line, name in ((day, "2026-03-09"), (total, "Total")):
-        assert line.split() == [name, "1,234", "4,936", "2,468", "987,654", "12,345", "3"]
+        assert line.split() == [name, "1,234", "4,936", "2,468", "987,654", "12,345", "45", "3"]
     assert "did not name" not in ran.stdout
 
 

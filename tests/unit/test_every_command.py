@@ -39,6 +39,7 @@ from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.tenants import ExecutionBody, SyncBody, SyncResultBody, TenantBody, TenantsBody
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain import document_trace
+from kbfleet.domain.answer import AnswerOutcome
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.failed_documents import FailureStatus
 from kbfleet.domain.incident import Concern, Timeline
@@ -51,7 +52,14 @@ from tests.support.samples import ACME, SAKURA, job_state_change, tenant
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
 USED = UsageCountsBody(
-    questions=3, passages=9, citations=4, input_tokens=100, output_tokens=20, guarded=0, questions_without_tokens=0
+    questions=3,
+    passages=9,
+    citations=4,
+    input_tokens=100,
+    output_tokens=20,
+    nothing_found=1,
+    refused_by_guardrail=0,
+    questions_without_tokens=0,
 )
 
 
@@ -125,6 +133,8 @@ SAMPLES: Mapping[str, Sample] = {
         {
             "ask": AskResponse(
                 answer="A [year].",
+                outcome=AnswerOutcome.ANSWERED,
+                stop_reason="end_turn",
                 citations=(),
                 session="s",
                 freshness=FreshnessBody(synced_at=NOW, pending_changes=False),

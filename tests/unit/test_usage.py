@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from kbfleet.domain.answer import AskUsage
+from kbfleet.domain.answer import AnswerOutcome, AskUsage
 from kbfleet.domain.errors import ConcurrentUpdate, InvalidInput
 from kbfleet.domain.usage import AnsweredQuestion, DailyUsage, UsageCounts, UsagePeriod, total
 from kbfleet.usecases.usage import count_usage
@@ -16,8 +16,9 @@ from tests.support.samples import ACME, SAKURA
 
 TODAY = date(2026, 11, 22)
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-KNOWN = AskUsage(passages=4, citations=2, input_tokens=812, output_tokens=96, guarded=False)
-UNKNOWN = AskUsage(passages=1, citations=0, input_tokens=None, output_tokens=None, guarded=True)
+KNOWN = AskUsage(passages=4, citations=2, input_tokens=812, output_tokens=96, outcome=AnswerOutcome.ANSWERED)
+UNKNOWN = AskUsage(1, 0, None, None, AnswerOutcome.REFUSED_BY_GUARDRAIL)
+NOTHING = AskUsage(5, 0, 700, 10, AnswerOutcome.NOTHING_FOUND)
 ALWAYS = UsagePeriod(date(2026, 1, 1), date(2026, 12, 31))
 
 
@@ -44,12 +45,18 @@ class TestCounting:
                 input_tokens=812,
                 output_tokens=96,
                 questions_without_tokens=1,
-                guarded=1,
+                refused_by_guardrail=1,
             ),
         )
 
+    def test_questions_are_counted_by_what_they_came_to(self, records: InMemoryUsageRecords) -> None:
+        questions = [AnsweredQuestion(ACME, NOON, usage) for usage in (KNOWN, NOTHING, NOTHING, UNKNOWN)]
+        self.count(records, *questions)
+        (day,) = records.of_tenant(ACME, ALWAYS)
+        assert (day.counts.questions, day.counts.nothing_found, day.counts.refused_by_guardrail) == (4, 2, 1)
+
     def test_half_known_tokens_are_counted_and_reported(self) -> None:
-        counts = UsageCounts.of_question(AskUsage(0, 0, 7, None, guarded=False))
+        counts = UsageCounts.of_question(AskUsage(0, 0, 7, None, AnswerOutcome.ANSWERED))
         assert (counts.input_tokens, counts.output_tokens, counts.questions_without_tokens) == (7, 0, 1)
 
     def test_a_question_counts_for_the_day_in_utc_on_which_it_was_answered(self, records: InMemoryUsageRecords) -> None:

@@ -490,7 +490,8 @@ def askable_tenants() -> AskableTenants:
 @cache
 def answerer(knowledge_store: str) -> Answerer:
     """The one for knowledge bases that keep their vectors in that type of store."""
-    from kbfleet.adapters.answerers import Generation, RetrieveAndConverseAnswerer, RetrieveAndGenerateAnswerer
+    from kbfleet.adapters.answerers import Generation, RetrieveAndConverseAnswerer, RetrieveAndGenerateAnswerer, Search
+    from kbfleet.domain.answer import NothingFoundWords
     from kbfleet.domain.knowledge_base import KnowledgeBaseKind
     from kbfleet.settings.asking import AskSettings
 
@@ -499,24 +500,30 @@ def answerer(knowledge_store: str) -> Answerer:
     meanwhile = _session_secret().read_meanwhile
     generation = Generation(
         fleet().model_arn(settings.generation_model_id),
+        NothingFoundWords(settings.nothing_found_english, settings.nothing_found_japanese),
         settings.prompt_template,
         settings.guardrail_id,
         settings.guardrail_version,
     )
-    if _store_type(knowledge_store).kind is KnowledgeBaseKind.MANAGED:
-        from kbfleet.adapters.dynamodb.conversations import DynamoDBConversations
-        from kbfleet.adapters.sessions import LIFETIME
+    store = _store_type(knowledge_store)
+    search = Search.of(store)
+    # Knowledge bases of type MANAGED have no RetrieveAndGenerate. Source: AWS documentation, Managed knowledge bases.
+    if settings.answering == "RETRIEVE_AND_GENERATE" and store.kind is not KnowledgeBaseKind.MANAGED:
+        clients = _answer_clients(RetrieveAndGenerateAnswerer.actions)
+        return RetrieveAndGenerateAnswerer(clients, search, generation, meanwhile)
+    from kbfleet.adapters.dynamodb.conversations import DynamoDBConversations
+    from kbfleet.adapters.sessions import LIFETIME
 
-        conversations = DynamoDBConversations(_table(), clock(), LIFETIME)
-        return RetrieveAndConverseAnswerer(_answer_clients(), generation, conversations, meanwhile)
-    return RetrieveAndGenerateAnswerer(_answer_clients(), generation, meanwhile)
+    conversations = DynamoDBConversations(_table(), clock(), LIFETIME)
+    clients = _answer_clients(RetrieveAndConverseAnswerer.actions)
+    return RetrieveAndConverseAnswerer(clients, search, generation, conversations, meanwhile)
 
 
 @cache
-def _answer_clients() -> Callable[[str, AskableTenant], Any]:
+def _answer_clients(answering: tuple[str, ...]) -> Callable[[str, AskableTenant], Any]:
     from kbfleet.settings.asking import ReaderSettings
 
-    return _tenant_clients(read(ReaderSettings).knowledge_base_reader_role_arn)
+    return _tenant_clients(read(ReaderSettings).knowledge_base_reader_role_arn, *answering)
 
 
 def _search_clients() -> Callable[[str, AskableTenant], Any]:
@@ -525,10 +532,11 @@ def _search_clients() -> Callable[[str, AskableTenant], Any]:
     return _tenant_clients(read(SearcherSettings).knowledge_base_searcher_role_arn)
 
 
-def _tenant_clients(role_arn: str) -> Callable[[str, AskableTenant], Any]:
+def _tenant_clients(role_arn: str, *answering: str) -> Callable[[str, AskableTenant], Any]:
     """
     Args:
         role_arn: empty where the function has the right itself.
+        answering: actions that are needed beside Retrieve.
     """
     if not role_arn:
         own = cache(_answer_client)
@@ -541,6 +549,7 @@ def _tenant_clients(role_arn: str) -> Callable[[str, AskableTenant], Any]:
         ScopedRole(boto3.client("sts", config=_CLIENT), role_arn),
         make=_answer_client,
         knowledge_bases=f"arn:{settings.partition}:bedrock:{settings.aws_region}:{settings.account_id}:knowledge-base",
+        answering=answering,
         clock=clock(),
     )
 
@@ -549,8 +558,14 @@ def _answer_client(operation: str, **credentials: str) -> Any:
     from kbfleet.adapters.answerers import OPERATIONS
 
     service, seconds = OPERATIONS[operation]
-    # One attempt: a silent second one would come when the caller knows already that there is no answer.
-    config = Config(connect_timeout=2, read_timeout=seconds, retries={"mode": "standard", "total_max_attempts": 1})
+    # One attempt: a silent second one would come when the caller knows already that there is no answer. And
+    # Bedrock itself checks what it is sent: botocore's check before it would be 0.3 ms of every answer.
+    config = Config(
+        connect_timeout=2,
+        read_timeout=seconds,
+        retries={"mode": "standard", "total_max_attempts": 1},
+        parameter_validation=False,
+    )
     return boto3.client(service, config=config, **credentials)  # type: ignore[call-overload] # as above
 
 

@@ -70,8 +70,17 @@ class Metric(StrEnum):
     EXTERNAL_INGESTION_JOBS = "ExternalIngestionJobs", MetricUnit.Count, "jobs that were started by somebody else"
 
     # --- questions ---
-    QUESTIONS_ANSWERED = "QuestionsAnswered", MetricUnit.Count, "questions that were answered"
-    ANSWERS_GUARDED = "AnswersGuarded", MetricUnit.Count, "answers in which a guardrail intervened"
+    QUESTIONS_ANSWERED = (
+        "QuestionsAnswered",
+        MetricUnit.Count,
+        "questions that were taken and counted, whatever they came to",
+    )
+    QUESTIONS_WITHOUT_ANSWER = (
+        "QuestionsWithoutAnswer",
+        MetricUnit.Count,
+        "of these, the ones to which no document had an answer",
+    )
+    ANSWERS_GUARDED = "AnswersGuarded", MetricUnit.Count, "of these, the ones at which a guardrail stepped in"
     REQUESTS_THROTTLED = (
         "RequestsThrottled",
         MetricUnit.Count,

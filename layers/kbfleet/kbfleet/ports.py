@@ -510,12 +510,16 @@ class Executions(Protocol):
 
 
 class Answerer(Protocol):
-    def answer(self, tenant: AskableTenant, inquiry: Inquiry) -> GeneratedAnswer:
+    def answer(self, tenant: AskableTenant, inquiry: Inquiry, bucket_name: str) -> GeneratedAnswer:
         """
+        Args:
+            bucket_name: the tenant's own: an answer rests on documents in it and on nothing else.
+
         Raises:
             SessionRefused: the conversation that is to be taken up is over.
             InvalidInput: the tenant's knowledge store does not understand the filter.
-            IsolationBreached: the tenant's credentials do not open the knowledge base.
+            IsolationBreached: a passage is from elsewhere, and the conversation is over; or the tenant's credentials do
+                not open the knowledge base.
             Throttled, NotReadyYet, AwsRefusal.
         """
         ...
@@ -524,11 +528,17 @@ class Answerer(Protocol):
 class Conversations(Protocol):
     """What was said in conversations that Bedrock does not keep."""
 
-    def exchanges(self, tenant_id: TenantId, conversation: str) -> Sequence[Exchange]:
-        """Oldest first; none when it is over or never was."""
+    def exchanges(self, tenant_id: TenantId, conversation: str) -> Sequence[Exchange] | None:
+        """Oldest first; `None` when it is over or never was."""
         ...
 
-    def add(self, tenant_id: TenantId, conversation: str, exchange: Exchange) -> None: ...
+    def add(self, tenant_id: TenantId, conversation: str, *exchanges: Exchange) -> None:
+        """Begins it, if it has not begun."""
+        ...
+
+    def end(self, tenant_id: TenantId, conversation: str) -> None:
+        """Nothing that was said in it is kept, and nobody takes it up again."""
+        ...
 
 
 class Sessions(Protocol):

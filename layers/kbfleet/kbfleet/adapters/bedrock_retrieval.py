@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
+from kbfleet.adapters.passages import DATA_SOURCE_ID, SEARCHES, SOURCE_URI, attribute, document_uri
 from kbfleet.domain.answer import MAX_PASSAGES, MAX_QUESTION_LENGTH
 from kbfleet.domain.document_names import key_in
 from kbfleet.domain.document_trace import Probe
@@ -20,27 +21,8 @@ if TYPE_CHECKING:
     from kbfleet.domain.answer import AskableTenant
     from kbfleet.domain.names import DataSourceReference
 
-_SOURCE_URI = {
-    KnowledgeBaseKind.VECTOR: "x-amz-bedrock-kb-source-uri",
-    KnowledgeBaseKind.MANAGED: "_source_uri",
-}
-"""The attribute of a passage that names its document. Source: users' reports for knowledge bases of type VECTOR; Amazon
-Bedrock User Guide, Managed knowledge bases, for those of type MANAGED. A passage is looked at for both."""
-
-_DATA_SOURCE_ID = {
-    KnowledgeBaseKind.VECTOR: "x-amz-bedrock-kb-data-source-id",
-    KnowledgeBaseKind.MANAGED: "_data_source_id",
-}
-"""The attribute that names its data source; AWS itself filters by it (AWS Machine Learning Blog, on Ring; Amazon
-Bedrock User Guide, Managed knowledge bases)."""
-
 _MOST_PAGES = 20
 """Without a passage, one after the other, of one search."""
-
-_SEARCHES = {
-    KnowledgeBaseKind.VECTOR: "vectorSearchConfiguration",
-    KnowledgeBaseKind.MANAGED: "managedSearchConfiguration",
-}
 
 
 class BedrockRetrievalProbe:
@@ -52,8 +34,8 @@ class BedrockRetrievalProbe:
     def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, bucket: str, uri: str) -> Probe:
         key_in(bucket, uri)
         # The filter leaves nothing but the document. There must be words, too; its name is the likeliest to count.
-        search = {"numberOfResults": 1, "filter": {"equals": {"key": _SOURCE_URI[kind], "value": uri}}}
-        configuration: Any = {_SEARCHES[kind]: search}
+        search = {"numberOfResults": 1, "filter": {"equals": {"key": SOURCE_URI[kind], "value": uri}}}
+        configuration: Any = {SEARCHES[kind]: search}
         try:
             with translated(f"knowledge base {knowledge_base_id}"):
                 found, whole = _results(self._client, knowledge_base_id, uri[-MAX_QUESTION_LENGTH:], configuration)
@@ -83,18 +65,18 @@ class BedrockPassageSearch:
         nearest, whole = self._found(tenant, kind)
         others: Sequence[Mapping[str, Any]] = ()
         if kind is not KnowledgeBaseKind.MANAGED and nearest:
-            brought = {"key": _DATA_SOURCE_ID[kind], "value": own.data_source_id}
+            brought = {"key": DATA_SOURCE_ID[kind], "value": own.data_source_id}
             others, whole = self._found(tenant, kind, filter={"notEquals": brought})
             whole = whole and not others and bool(self._found(tenant, kind, filter={"equals": brought})[0])
         found = (*nearest, *others)
-        left_behind = any(_attribute(result, _DATA_SOURCE_ID) not in {"", own.data_source_id} for result in found)
-        uris = tuple(dict.fromkeys(map(_uri, found)))
+        left_behind = any(attribute(result, DATA_SOURCE_ID) not in {"", own.data_source_id} for result in found)
+        uris = tuple(dict.fromkeys(map(document_uri, found)))
         return FoundPassages(uris, whole, left_behind)
 
     def _found(
         self, tenant: AskableTenant, kind: KnowledgeBaseKind, **filtered: Any
     ) -> tuple[Sequence[Mapping[str, Any]], bool]:
-        configuration = {_SEARCHES[kind]: {"numberOfResults": MAX_PASSAGES, **filtered}}
+        configuration = {SEARCHES[kind]: {"numberOfResults": MAX_PASSAGES, **filtered}}
         client = self._clients("Retrieve", tenant)
         with translated(f"knowledge base {tenant.knowledge_base_id}"):
             return _results(client, tenant.knowledge_base_id, "document", configuration)
@@ -119,15 +101,3 @@ def _results(
             return results, True
         place = {"nextToken": following}
     return (), False
-
-
-def _uri(result: Mapping[str, Any]) -> str:
-    """Of its document; empty where it does not say."""
-    uri: str = result.get("location", {}).get("s3Location", {}).get("uri", "")
-    return uri or _attribute(result, _SOURCE_URI)
-
-
-def _attribute(result: Mapping[str, Any], names: Mapping[KnowledgeBaseKind, str]) -> str:
-    """By either name; empty if it has neither."""
-    found = (result.get("metadata", {}).get(name) for name in names.values())
-    return next((str(value) for value in found if value), "")

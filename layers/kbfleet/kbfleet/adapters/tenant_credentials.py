@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kbfleet.adapters.scoped_credentials import LONGEST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from kbfleet.adapters.scoped_credentials import ScopedCredentials, ScopedRole
     from kbfleet.domain.answer import AskableTenant
@@ -34,12 +34,22 @@ class TenantClients:
         reader: may read every knowledge base of the fleet.
         make: makes the client for an operation with these credentials.
         knowledge_bases: ARN of all knowledge bases of the account, without the `/` and the id.
+        answering: actions that are allowed beside the search, as the answerer says; none for whoever only searches.
     """
 
-    def __init__(self, reader: ScopedRole, *, make: Callable[..., Any], knowledge_bases: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        reader: ScopedRole,
+        *,
+        make: Callable[..., Any],
+        knowledge_bases: str,
+        answering: Sequence[str],
+        clock: Clock,
+    ) -> None:
         self._reader = reader
         self._make = make
         self._knowledge_bases = knowledge_bases
+        self._answering = answering
         self._clock = clock
         self._sessions: OrderedDict[tuple[str, str], _TenantSession] = OrderedDict()
 
@@ -61,34 +71,28 @@ class TenantClients:
         return session
 
     def _assumed(self, tenant: AskableTenant) -> _TenantSession:
-        policy = session_policy(tenant, f"{self._knowledge_bases}/{tenant.knowledge_base_id}")
+        arn = f"{self._knowledge_bases}/{tenant.knowledge_base_id}"
+        policy = session_policy(tenant, arn, self._answering)
         tenant_id = str(tenant.tenant_id)
         credentials = self._reader.assume(policy, session=tenant_id, of=f"tenant {tenant_id}", lifetime=LONGEST)
         return _TenantSession(credentials)
 
 
-def session_policy(tenant: AskableTenant, knowledge_base_arn: str) -> dict[str, Any]:
-    """What is left of the role's rights: the tenant's own knowledge base, and the model.
+def session_policy(tenant: AskableTenant, knowledge_base_arn: str, answering: Sequence[str]) -> dict[str, Any]:
+    """What is left of the role's rights: the tenant's own knowledge base, and what an answer is written by.
 
     The denial is for the day when a record names another tenant's knowledge base. It holds only where the tag is known
     to IAM when it decides (the service authorization reference lists `aws:ResourceTag` for knowledge bases; nobody has
     recorded it for Retrieve), and denies nothing where it is not.
     """
     tag = "aws:ResourceTag/kbfleet:tenant"
+    # A statement without actions would be refused. Source: AWS documentation, IAM JSON policy elements: Action.
+    writing = [{"Effect": "Allow", "Action": list(answering), "Resource": "*"}] if answering else []
     return {
         "Version": "2012-10-17",
         "Statement": [
             {"Effect": "Allow", "Action": "bedrock:Retrieve", "Resource": knowledge_base_arn},
-            {
-                "Effect": "Allow",
-                "Action": [
-                    "bedrock:RetrieveAndGenerate",
-                    "bedrock:InvokeModel",
-                    "bedrock:GetInferenceProfile",
-                    "bedrock:ApplyGuardrail",
-                ],
-                "Resource": "*",
-            },
+            *writing,
             {
                 "Effect": "Deny",
                 "Action": "bedrock:Retrieve",

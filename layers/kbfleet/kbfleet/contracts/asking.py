@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from kbfleet.contracts import Contract, WholeNumber
-from kbfleet.domain.answer import DEFAULT_PASSAGES, MAX_PASSAGES, Answer, Inquiry, Question
+from kbfleet.domain.answer import DEFAULT_PASSAGES, MAX_PASSAGES, Answer, AnswerOutcome, Inquiry, Question
 from kbfleet.domain.caller import UserId
 from kbfleet.domain.metadata_filter import MetadataFilter
 
@@ -41,6 +41,8 @@ class SourceBody(Contract):
     passage: str
     page: int | None
     metadata: dict[str, Any]
+    score: float | None
+    """How near the passage is to the question, where Bedrock says so: with RetrieveAndGenerate it does not."""
 
 
 class CitationBody(Contract):
@@ -58,7 +60,12 @@ class FreshnessBody(Contract):
 
 
 class AskResponse(Contract):
+    """`outcome` says whether the answer rests on documents, nothing was found, or a guardrail has stepped in;
+    `stop_reason` why the model stopped, in Bedrock's word, where Bedrock says so."""
+
     answer: str
+    outcome: AnswerOutcome
+    stop_reason: str | None
     citations: tuple[CitationBody, ...]
     session: str
     freshness: FreshnessBody
@@ -68,6 +75,8 @@ class AskResponse(Contract):
     def from_domain(cls, answer: Answer, request_id: str) -> Self:
         return cls(
             answer=answer.generated.text,
+            outcome=answer.generated.outcome,
+            stop_reason=answer.generated.stop_reason,
             citations=tuple(
                 CitationBody(
                     text=citation.text,
@@ -80,6 +89,7 @@ class AskResponse(Contract):
                             passage=source.passage,
                             page=source.page,
                             metadata=dict(source.metadata or {}),
+                            score=source.score,
                         )
                         for source in citation.sources
                     ),

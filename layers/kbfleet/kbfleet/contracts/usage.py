@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
 from kbfleet.contracts import Contract
-from kbfleet.domain.answer import AskUsage
+from kbfleet.domain.answer import AnswerOutcome, AskUsage
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.usage import AnsweredQuestion, DailyUsage, UsagePeriod, total
 
@@ -27,10 +27,10 @@ class QuestionAnsweredLine(BaseModel):
     # Powertools leaves out what is None.
     input_tokens: int | None = Field(default=None, ge=0)
     output_tokens: int | None = Field(default=None, ge=0)
-    guarded: bool
+    outcome: AnswerOutcome
 
     def to_domain(self) -> AnsweredQuestion:
-        usage = AskUsage(self.passages, self.citations, self.input_tokens, self.output_tokens, self.guarded)
+        usage = AskUsage(self.passages, self.citations, self.input_tokens, self.output_tokens, self.outcome)
         return AnsweredQuestion(self.tenant_id, self.timestamp, usage)
 
 
@@ -64,7 +64,8 @@ class UsageCountsBody(Contract):
     input_tokens: int
     output_tokens: int
     questions_without_tokens: int
-    guarded: int
+    nothing_found: int
+    refused_by_guardrail: int
 
 
 class DailyUsageBody(UsageCountsBody):

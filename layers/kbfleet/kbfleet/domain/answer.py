@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -22,8 +23,8 @@ DEFAULT_PASSAGES = 5
 MAX_PASSAGES = 100
 """Source: botocore model of bedrock-agent-runtime, numberOfResults."""
 
-NOTHING_FOUND = "Sorry, I am unable to assist you with this request."
-"""What RetrieveAndGenerate answers when no passage helps, as users have recorded it: every answerer says the same."""
+_JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
+"""Hiragana, katakana and the common ideographs (Unicode Standard, code charts)."""
 
 
 class Question(ValidatedText):
@@ -44,6 +45,29 @@ class Question(ValidatedText):
         if len(text) > MAX_QUESTION_LENGTH:
             raise InvalidInput("question", f"has {len(text)} characters; at most {MAX_QUESTION_LENGTH} are allowed.")
         return super().__new__(cls, text)
+
+
+class AnswerOutcome(StrEnum):
+    """What a question came to. kbfleet decides it, not the words of a model."""
+
+    ANSWERED = "ANSWERED"
+    """At least one statement of the answer rests on a passage of the tenant's documents."""
+    NOTHING_FOUND = "NOTHING_FOUND"
+    """No passage was found, or the model made no statement that rests on one: what it said instead is not given."""
+    REFUSED_BY_GUARDRAIL = "REFUSED_BY_GUARDRAIL"
+    """The guardrail has stepped in; the text is the guardrail's."""
+
+
+@dataclass(frozen=True, slots=True)
+class NothingFoundWords:
+    """What askers read when nothing was found, in the language of their question: Japanese where it has Japanese
+    characters, else English."""
+
+    english: str
+    japanese: str
+
+    def to(self, question: Question) -> str:
+        return self.japanese if _JAPANESE.search(question) else self.english
 
 
 class Voucher(StrEnum):
@@ -91,13 +115,14 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A passage that a statement rests on."""
+    """A passage that a statement rests on. `score` is how near it is to the question, where the service says so."""
 
     document: str
     uri: str
     passage: str
     page: int | None = None
     metadata: Mapping[str, object] | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +144,13 @@ class AskUsage:
         citations: parts of the answer that rest on passages.
         input_tokens, output_tokens: of the model; `None` where the service does not say. Converse does (`usage`),
             RetrieveAndGenerate does not. Source: botocore models of bedrock-runtime and bedrock-agent-runtime.
-        guarded: whether a guardrail intervened.
     """
 
     passages: int
     citations: int
     input_tokens: int | None
     output_tokens: int | None
-    guarded: bool
+    outcome: AnswerOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,30 +160,37 @@ class GeneratedAnswer:
     Args:
         conversation: by which the next question takes this one up.
         passages: how many were retrieved, or, where that is not known, how many were cited.
-        input_tokens, output_tokens: of the model, where Bedrock names them.
-        guarded: a guardrail has stepped in.
+        input_tokens, output_tokens: of the model, where Bedrock names them; none were used where no model was asked.
+        stop_reason: why the model stopped, in Bedrock's word; `None` where Bedrock does not say, or no model was asked.
     """
 
     text: str
     citations: tuple[Citation, ...]
+    outcome: AnswerOutcome = AnswerOutcome.ANSWERED
     conversation: str = ""
     passages: int = 0
     input_tokens: int | None = None
     output_tokens: int | None = None
-    guarded: bool = False
+    stop_reason: str | None = None
 
     @property
     def usage(self) -> AskUsage:
-        return AskUsage(self.passages, len(self.citations), self.input_tokens, self.output_tokens, self.guarded)
+        return AskUsage(self.passages, len(self.citations), self.input_tokens, self.output_tokens, self.outcome)
 
-    def require_sources_in(self, bucket_name: str, tenant_id: TenantId) -> None:
-        """Raises: IsolationBreached when a statement rests on a document that is not in the tenant's own bucket."""
-        for source in (source for citation in self.citations for source in citation.sources):
-            if source.uri and not is_in(bucket_name, source.uri):
-                raise IsolationBreached(
-                    f"An answer for tenant {tenant_id} rests on a document that is not in {bucket_name}.",
-                    remedy=f"Run `kbfleet reconcile --tenant {tenant_id}`: it says what is not the tenant's own.",
-                )
+    @property
+    def sources(self) -> Iterator[Source]:
+        """Of all statements."""
+        return (source for citation in self.citations for source in citation.sources)
+
+
+def require_own(sources: Iterable[Source], bucket_name: str, tenant_id: TenantId) -> None:
+    """Raises: IsolationBreached when one of these passages is not from a document in the tenant's own bucket, or does
+    not say where it is from."""
+    if not all(is_in(bucket_name, source.uri) for source in sources):
+        raise IsolationBreached(
+            f"What was found for tenant {tenant_id} is not all from documents in {bucket_name}.",
+            remedy=f"Run `kbfleet reconcile --tenant {tenant_id}`: it says what is not the tenant's own.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

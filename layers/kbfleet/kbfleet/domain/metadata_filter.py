@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kbfleet.domain.errors import InvalidInput
 
@@ -43,6 +44,11 @@ class MetadataFilter:
 
     expression: Mapping[str, object]
 
+    @property
+    def operators(self) -> frozenset[str]:
+        """All that are used in it, at any depth."""
+        return frozenset(_operators(self.expression))
+
     def __post_init__(self) -> None:
         conditions = _checked(self.expression, FIELD, MAX_DEPTH)
         if conditions > MAX_CONDITIONS:
@@ -65,6 +71,14 @@ def _checked(expression: object, place: str, depth: int) -> int:
     if not isinstance(operand, list) or not 2 <= len(operand) <= MAX_CONDITIONS:
         raise InvalidInput(place, f"must be a list of 2 to {MAX_CONDITIONS} filters.")
     return sum(_checked(each, f"{place}.{position}", depth - 1) for position, each in enumerate(operand))
+
+
+def _operators(expression: Mapping[str, Any]) -> Iterator[str]:
+    for operator, operand in expression.items():
+        yield operator
+        if operator in GROUP_OPERATORS:
+            for each in operand:
+                yield from _operators(each)
 
 
 def _check_condition(operator: str, operand: object, place: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Self
 
-from kbfleet.domain.answer import AskUsage
+from kbfleet.domain.answer import AnswerOutcome, AskUsage
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import TenantId
 
@@ -35,7 +35,8 @@ class UsageCounts:
     input_tokens: int = 0
     output_tokens: int = 0
     questions_without_tokens: int = 0
-    guarded: int = 0
+    nothing_found: int = 0
+    refused_by_guardrail: int = 0
 
     @classmethod
     def of_question(cls, usage: AskUsage) -> Self:
@@ -46,7 +47,8 @@ class UsageCounts:
             input_tokens=usage.input_tokens or 0,
             output_tokens=usage.output_tokens or 0,
             questions_without_tokens=int(usage.input_tokens is None or usage.output_tokens is None),
-            guarded=int(usage.guarded),
+            nothing_found=int(usage.outcome is AnswerOutcome.NOTHING_FOUND),
+            refused_by_guardrail=int(usage.outcome is AnswerOutcome.REFUSED_BY_GUARDRAIL),
         )
 
     def plus(self, other: UsageCounts) -> UsageCounts:
@@ -57,7 +59,8 @@ class UsageCounts:
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
             questions_without_tokens=self.questions_without_tokens + other.questions_without_tokens,
-            guarded=self.guarded + other.guarded,
+            nothing_found=self.nothing_found + other.nothing_found,
+            refused_by_guardrail=self.refused_by_guardrail + other.refused_by_guardrail,
         )
 
 

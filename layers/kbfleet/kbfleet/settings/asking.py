@@ -39,6 +39,9 @@ class SearcherSettings(EnvironmentSettings):
 
 
 class AskSettings(EnvironmentSettings):
+    answering: Literal["RETRIEVE_AND_CONVERSE", "RETRIEVE_AND_GENERATE"]
+    nothing_found_english: str
+    nothing_found_japanese: str
     generation_model_id: str
     prompt_template: str = ""
     guardrail_id: str = ""

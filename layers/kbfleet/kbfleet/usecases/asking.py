@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from kbfleet.domain.answer import Answer
+from kbfleet.domain.answer import Answer, require_own
 from kbfleet.domain.errors import IsolationBreached
 
 if TYPE_CHECKING:
@@ -65,8 +65,10 @@ def ask(
     if session is not None:
         inquiry = replace(inquiry, conversation=sessions.conversation(session, asker))
     try:
-        generated = answerers(tenant.knowledge_store).answer(tenant, inquiry)
-        generated.require_sources_in(names.bucket(asker.tenant_id), asker.tenant_id)
+        bucket_name = names.bucket(asker.tenant_id)
+        generated = answerers(tenant.knowledge_store).answer(tenant, inquiry, bucket_name)
+        # Again, and whoever answers: nothing leaves that rests on anything else.
+        require_own(generated.sources, bucket_name, asker.tenant_id)
     except IsolationBreached as error:
         breached(tenant, error)
         raise

@@ -31,28 +31,44 @@ class DynamoDBConversations:
         self._clock = clock
         self._lifetime = lifetime
 
-    def exchanges(self, tenant_id: TenantId, conversation: str) -> Sequence[Exchange]:
+    def exchanges(self, tenant_id: TenantId, conversation: str) -> Sequence[Exchange] | None:
         record = self._table.item(conversation_key(tenant_id, conversation), "exchanges", "expires_at")
+        # Another release may have kept it in another way.
+        if record is None or "exchanges" not in record:
+            return None
         # DynamoDB deletes what has expired within days, not at once (AWS documentation, Time to Live).
-        if record is None or record["expires_at"] <= self._clock.now().timestamp():
-            return ()
-        exchanges = [Exchange(exchange["question"], exchange["answer"]) for exchange in record.get("exchanges", ())]
-        return () if len(exchanges) >= MAX_EXCHANGES else exchanges
+        if record["expires_at"] <= self._clock.now().timestamp():
+            return None
+        exchanges = [Exchange(exchange["question"], exchange["answer"]) for exchange in record["exchanges"]]
+        return None if len(exchanges) >= MAX_EXCHANGES else exchanges
 
-    def add(self, tenant_id: TenantId, conversation: str, exchange: Exchange) -> None:
-        said = {"question": {"S": exchange.question}, "answer": {"S": exchange.answer}}
+    def add(self, tenant_id: TenantId, conversation: str, *exchanges: Exchange) -> None:
+        said = [{"M": {"question": {"S": one.question}, "answer": {"S": one.answer}}} for one in exchanges]
         expires_at = int((self._clock.now() + self._lifetime).timestamp())
         with translated(f"a conversation of tenant {tenant_id}"):
             self._table.client.update_item(
                 TableName=self._table.name,
                 Key=as_item(conversation_key(tenant_id, conversation)),
                 UpdateExpression=(
-                    "SET exchanges = list_append(if_not_exists(exchanges, :none), :exchange), "
+                    "SET exchanges = list_append(if_not_exists(exchanges, :none), :said), "
                     "expires_at = if_not_exists(expires_at, :expires_at)"
                 ),
                 ExpressionAttributeValues={
                     ":none": {"L": []},
-                    ":exchange": {"L": [{"M": said}]},
+                    ":said": {"L": said},
                     ":expires_at": {"N": str(expires_at)},
+                },
+            )
+
+    def end(self, tenant_id: TenantId, conversation: str) -> None:
+        # It stays as one that has expired: the ask function may change conversations, and delete nothing.
+        with translated(f"a conversation of tenant {tenant_id}"):
+            self._table.client.update_item(
+                TableName=self._table.name,
+                Key=as_item(conversation_key(tenant_id, conversation)),
+                UpdateExpression="SET exchanges = :none, expires_at = :now",
+                ExpressionAttributeValues={
+                    ":none": {"L": []},
+                    ":now": {"N": str(int(self._clock.now().timestamp()))},
                 },
             )

@@ -58,6 +58,8 @@ class StoreType(Protocol):
     """What `bootstrap.KNOWLEDGE_STORES` names: the class of a store."""
 
     kind: KnowledgeBaseKind
+    unknown_filter_operators: frozenset[str]
+    """Of `domain.metadata_filter.OPERATORS`."""
 
     @classmethod
     def offered_by(cls, resources: StoreResources) -> bool:

@@ -23,6 +23,8 @@ class ManagedKnowledgeStore:
     """`kbfleet.ports.KnowledgeStore` inside Bedrock."""
 
     kind = KnowledgeBaseKind.MANAGED
+    unknown_filter_operators = frozenset({"startsWith", "stringContains"})
+    """What AWS documents for some stores only (RetrievalFilter); of Bedrock's own storage it says nothing."""
     usual_creation = timedelta(seconds=5)  # reported by users
     max_metadata_bytes = MAX_METADATA_BYTES
     max_metadata_attributes: int | None = None

@@ -68,6 +68,7 @@ class OpenSearchServerlessKnowledgeStore:
     """
 
     kind = KnowledgeBaseKind.VECTOR
+    unknown_filter_operators = frozenset[str]()
     usual_creation = timedelta(seconds=85)  # reported by users
     max_metadata_bytes = MAX_METADATA_BYTES
     max_metadata_attributes: int | None = None

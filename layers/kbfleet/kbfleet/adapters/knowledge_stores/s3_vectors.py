@@ -39,6 +39,8 @@ class S3VectorsKnowledgeStore:
     """`kbfleet.ports.KnowledgeStore` on S3 Vectors."""
 
     kind = KnowledgeBaseKind.VECTOR
+    unknown_filter_operators = frozenset({"startsWith", "stringContains"})
+    """Source: AWS documentation, RetrievalFilter: one is for OpenSearch Serverless, the other not for S3 Vectors."""
     usual_creation = timedelta(seconds=85)  # reported by users
     max_metadata_bytes = 1_024
     max_metadata_attributes: int | None = 35
