@@ -23,7 +23,7 @@ demo: $(INSTALLED) ## The whole story on a local AWS: provision, ingest, break, 
 	@$(BIN)/kbfleet-local demo
 
 test: check ## Every check and test, offline
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 4
 
 check: $(INSTALLED) ## Format, lint, types, import rule, template: under a minute
 	@$(BIN)/ruff format --check --quiet .

@@ -13,8 +13,8 @@ from tests.proofs.isolation import tried
 from tests.support.isolation_attempts import CANARIES, Fleet, furnished
 
 pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(400)]
-ATTEMPTS = 60
-"""`make prove` makes ten times as many."""
+ATTEMPTS = 30
+"""`make prove` makes twenty times as many."""
 
 
 @pytest.fixture(scope="module")

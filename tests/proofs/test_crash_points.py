@@ -10,7 +10,7 @@ from tests.proofs.proof import one_by_one
 from tests.proofs.scenarios import Scenario
 
 STORES = scenarios.stores()
-EVERY = 67
+EVERY = 151
 """A prime: the chosen points are of every kind."""
 
 

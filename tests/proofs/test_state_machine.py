@@ -296,9 +296,16 @@ def test_a_token_is_answered_once() -> None:
     [
         None,
         {"operation": "CreateKnowledgeBase", "effect": "error", "code": "AccessDeniedException", "message": "no"},
+        {
+            "operation": "CreateKnowledgeBase",
+            "effect": "error",
+            "code": "ThrottlingException",
+            "message": "",
+            "count": 4,
+        },
         {"effect": "job_fails", "failureReasons": ["The role cannot read."]},
     ],
-    ids=["nothing", "the knowledge base is refused", "the first ingestion fails"],
+    ids=["nothing", "the knowledge base is refused", "a call is throttled", "the first ingestion fails"],
 )
 def test_both_engines_provision_alike_when_this_fails(
     fault: dict[str, Any] | None, monkeypatch: pytest.MonkeyPatch
@@ -307,7 +314,7 @@ def test_both_engines_provision_alike_when_this_fails(
         if fault:
             virtual.emulator.faults.add(fault)
         ours = virtual.provision("acme")
-    with deployed_fleet(monkeypatch, speed=600) as real:
+    with deployed_fleet(monkeypatch) as real:
         if fault:
             real.emulator.faults.add(fault)
         arn = real.start({"tenant_id": "acme"})

@@ -19,9 +19,8 @@ def test_of_many_executions_for_one_tenant_one_converges_it_and_the_others_keep_
     assert storms.rivals(store, seed=SEED) is None
 
 
-@pytest.mark.parametrize("store", STORES)
-def test_many_new_tenants_all_become_active_although_bedrock_throttles(store: str) -> None:
-    failure, _ = storms.crowd(store, seed=SEED, tenants=5)
+def test_many_new_tenants_all_become_active_although_bedrock_throttles() -> None:
+    failure, _ = storms.crowd(STORES[0], seed=SEED, tenants=5)
     assert failure is None
 
 

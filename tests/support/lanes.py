@@ -11,26 +11,22 @@ from collections.abc import Iterable
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-LANES = {
-    "the story": ("lifecycle", "story", "calling", "usage_plans"),
-    "the fleet": ("document_changes", "isolation", "uploads", "openapi", "usage", "watching"),
-}
-"""Of tests/e2e: the files that need the tenants of the demo, and those that make their own."""
-
-_LANES = {f"tests/e2e/test_{name}.py": lane for lane, names in LANES.items() for name in names}
-_LOCAL_STACK = "tests/local/stack/"
+THE_STORY = "tests/e2e, told the story of the demo"
+THE_FLEET = "tests/e2e, with tenants of their own"
+LOCAL_STACK = "tests/local/stack"
+NEED_THE_STORY = {f"tests/e2e/test_{name}.py" for name in ("calling", "lifecycle", "story", "usage_plans")}
 LONGEST = (
-    *LANES,
-    _LOCAL_STACK,
-    "tests/proofs/test_crash_points.py",
-    "tests/contract/test_permissions.py",
+    THE_STORY,
+    THE_FLEET,
+    LOCAL_STACK,
     "tests/workflow/test_foreign_data_source.py",
-    "tests/workflow/test_provision_tenant.py",
+    "tests/contract/test_permissions.py",
     "tests/local/samples/test_answers.py",
-    "tests/proofs/test_one_provisioning.py",
-    "tests/proofs/test_state_machine.py",
-    "tests/proofs/test_life.py",
+    "tests/proofs/test_crash_points.py",
     "tests/unit/test_incidents.py",
+    "tests/proofs/test_state_machine.py",
+    "tests/proofs/test_hostile_words.py",
+    "tests/adapters/test_knowledge_bases.py",
 )
 """The lanes that take more than ten seconds, in this order."""
 
@@ -38,7 +34,9 @@ LONGEST = (
 def lane_of(test: str) -> str:
     """The lane of a test, given its node id."""
     file = test.split("::", 1)[0]
-    return _LOCAL_STACK if file.startswith(_LOCAL_STACK) else _LANES.get(file, file)
+    if file.startswith("tests/e2e/test_"):
+        return THE_STORY if file in NEED_THE_STORY else THE_FLEET
+    return LOCAL_STACK if file.startswith(f"{LOCAL_STACK}/") else file
 
 
 def in_order(tests: Iterable[pytest.Item]) -> list[pytest.Item]:

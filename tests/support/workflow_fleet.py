@@ -14,7 +14,6 @@ from typing import Any
 
 import boto3
 import pytest
-import yaml
 from moto import mock_aws
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.core.responses import EmptyResult
@@ -22,36 +21,17 @@ from moto.stepfunctions.responses import StepFunctionResponse
 
 import kbfleet.bootstrap
 from bedrock_emulator import Emulator, attach
-from kbfleet.domain.names import TenantId
-from tests.support.knowledge_store_worlds import create_collection
-from tests.support.template import handler, handler_place, resources
+from tests.support.template import handler, handler_place, resources, table_definition
 
 REPOSITORY = Path(__file__).parents[2]
 REGION = "ap-northeast-1"
 ACCOUNT = "123456789012"
 EMULATED = {"bedrock-agent", "bedrock-agent-runtime", "s3vectors", "opensearchserverless"}
 DEADLINE_SECONDS = 60
+SPEED = 600
+"""Lifecycles are over in an instant: a knowledge base takes 83 seconds on AWS, an ingestion three minutes."""
 STATE_MACHINE_ARN = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:kbfleet-provision-tenant"
 OFFBOARD_TENANT_ARN = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:kbfleet-offboard-tenant"
-
-
-class Template:
-    """What the tests read out of template.yaml, so that they cannot drift from it."""
-
-    class _Loader(yaml.SafeLoader):
-        pass
-
-    def __init__(self) -> None:
-        self._Loader.add_multi_constructor("!", lambda _loader, _suffix, node: node.value)
-        content = yaml.load((REPOSITORY / "template.yaml").read_text("utf-8"), self._Loader)  # noqa: S506
-        self.resources: dict[str, Any] = content["Resources"]
-
-    def table(self) -> dict[str, Any]:
-        properties = self.resources["Table"]["Properties"]
-        return {
-            key: properties[key]
-            for key in ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
-        }
 
 
 @dataclass
@@ -60,12 +40,11 @@ class Fleet:
 
     emulator: Emulator
     handlers: dict[str, Callable[..., Any]]
-    alerts: Any
     client: Callable[[str], Any]
 
-    def start(self, request: object, name: str = "run-1") -> str:
+    def start(self, request: object) -> str:
         answer = self.client("stepfunctions").start_execution(
-            stateMachineArn=STATE_MACHINE_ARN, name=name, input=json.dumps(request)
+            stateMachineArn=STATE_MACHINE_ARN, name="run-1", input=json.dumps(request)
         )
         return str(answer["executionArn"])
 
@@ -80,9 +59,6 @@ class Fleet:
             self.handlers["TickFunction"]({}, lambda_context("TickFunction"))
             time.sleep(0.05)
 
-    def provision(self, request: object, name: str = "run-1") -> dict[str, Any]:
-        return self.finish(self.start(request, name))
-
     def states(self, arn: str) -> list[str]:
         """The states that were entered, in order."""
         pages = self.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
@@ -92,18 +68,6 @@ class Fleet:
             for event in page["events"]
             if "stateEnteredEventDetails" in event
         ]
-
-    def events(self) -> list[dict[str, Any]]:
-        """What was published on the fleet's bus, oldest first."""
-        received = self.client("sqs").receive_message(QueueUrl=self.alerts, MaxNumberOfMessages=10)
-        return [json.loads(message["Body"]) for message in received.get("Messages", [])]
-
-    def tenant(self, tenant_id: str) -> Any:
-        return kbfleet.bootstrap.registry().find(TenantId(tenant_id))
-
-    def knowledge_bases(self) -> list[dict[str, Any]]:
-        pages = self.client("bedrock-agent").get_paginator("list_knowledge_bases").paginate()
-        return [summary for page in pages for summary in page["knowledgeBaseSummaries"]]
 
 
 def lambda_context(name: str) -> Any:
@@ -141,6 +105,7 @@ def _environment(queue_url: str) -> dict[str, str]:
         "OFFBOARD_TENANT_ARN": OFFBOARD_TENANT_ARN,
         "KNOWLEDGE_BASE_READY_SECONDS": "900",
         "LEASE_SECONDS": "18000",
+        "KNOWLEDGE_STORE": "S3_VECTORS",
         "VECTOR_BUCKET_NAME": "kbfleet-vectors",
         "EMBEDDING_MODEL_ID": "amazon.titan-embed-text-v2:0",
         "PROVISION_TENANT_ARN": STATE_MACHINE_ARN,
@@ -157,15 +122,9 @@ def _definition() -> str:
 
 
 @contextmanager
-def deployed_fleet(
-    monkeypatch: pytest.MonkeyPatch, *, speed: float, knowledge_store: str = "S3_VECTORS"
-) -> Iterator[Fleet]:
-    """A fleet deployed to moto.
-
-    Args:
-        speed: how many times faster than AWS the emulator's lifecycles run.
-        knowledge_store: the stack's default.
-    """
+def deployed_fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
+    """A fleet deployed to moto. It waits in real time; `tests.support.virtual_fleet` is for all that needs no other
+    engine than our own."""
     handlers: dict[str, Callable[..., Any]] = {}
 
     def invoke(
@@ -190,7 +149,7 @@ def deployed_fleet(
         emulator = Emulator(
             region=REGION,
             account=ACCOUNT,
-            speed=speed,
+            speed=SPEED,
             embedder="character",
             client_factory=lambda service: original(service, region_name=REGION),  # type: ignore[call-overload]
         )
@@ -205,13 +164,9 @@ def deployed_fleet(
         )["QueueUrl"]
         for key, value in _environment(queue_url).items():
             monkeypatch.setenv(key, value)
-        template = Template()
-        client("dynamodb").create_table(TableName="kbfleet", **template.table())
+        client("dynamodb").create_table(TableName="kbfleet", **table_definition())
         client("s3vectors").create_vector_bucket(vectorBucketName="kbfleet-vectors")
-        monkeypatch.setenv("KNOWLEDGE_STORE", knowledge_store)
-        if knowledge_store == "OPENSEARCH_SERVERLESS":
-            monkeypatch.setenv("COLLECTION_ARN", _active_collection(client("opensearchserverless")))
-        alerts = _deploy_bus(client)
+        client("events").create_event_bus(Name="kbfleet")
         _forget_ports()
         for name in resources("AWS::Serverless::Function"):
             if handler_place(name)[0].startswith(("functions/provisioning", "functions/ingestion", "functions/admin")):
@@ -220,7 +175,7 @@ def deployed_fleet(
         client("stepfunctions").create_state_machine(
             name="kbfleet-provision-tenant", definition=_definition(), roleArn=f"arn:aws:iam::{ACCOUNT}:role/machine"
         )
-        yield Fleet(emulator, handlers, alerts, client)
+        yield Fleet(emulator, handlers, client)
         _forget_ports()
 
 
@@ -235,25 +190,6 @@ def _forget_ports() -> None:
     for port in vars(kbfleet.bootstrap).values():
         if hasattr(port, "cache_clear"):
             port.cache_clear()
-
-
-def _active_collection(client: Any) -> str:
-    arn = create_collection(client)
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while client.batch_get_collection(names=["kbfleet-vectors"])["collectionDetails"][0]["status"] != "ACTIVE":
-        assert time.monotonic() < deadline, "the collection does not become ACTIVE"
-        time.sleep(0.05)
-    return arn
-
-
-def _deploy_bus(client: Callable[[str], Any]) -> str:
-    events, sqs = client("events"), client("sqs")
-    events.create_event_bus(Name="kbfleet")
-    url: str = sqs.create_queue(QueueName="alerts")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    events.put_rule(Name="all", EventBusName="kbfleet", EventPattern=json.dumps({"source": [{"prefix": "kbfleet."}]}))
-    events.put_targets(Rule="all", EventBusName="kbfleet", Targets=[{"Id": "alerts", "Arn": arn}])
-    return url
 
 
 def _deploy_function(client: Callable[[str], Any], name: str) -> None:

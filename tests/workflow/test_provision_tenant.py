@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
+from typing import Any
 
+import pytest
+
+import bedrock_emulator.services.knowledge_bases
+from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
-from tests.support.workflow_fleet import STATE_MACHINE_ARN, Fleet, lambda_context
+from tests.support.virtual_fleet import AN_HOUR, RARE_TICKS, VirtualFleet, virtual_fleet
 
 STRAIGHT = [
     "Reserve Tenant",
@@ -21,166 +26,135 @@ STRAIGHT = [
     "Tenant Ready",
 ]
 FAILURE = ["Mark Tenant Failed", "Announce Provisioning Failed", "Provisioning Failed"]
+WAITING = "Wait For Knowledge Base"
 
 
-def without_waiting(states: list[str]) -> list[str]:
-    """The states in order of their first entry, leaving out the wait for the knowledge base."""
-    return [state for state in dict.fromkeys(states) if state != "Wait For Knowledge Base"]
+@pytest.fixture
+def fleet() -> Iterator[VirtualFleet]:
+    with virtual_fleet(parameters=RARE_TICKS) as fleet:
+        yield fleet
 
 
-def test_a_new_tenant_becomes_active_with_everything_in_place(fleet: Fleet) -> None:
-    arn = fleet.start({"tenant_id": "acme", "name": "Acme Outdoor Ltd."})
-    assert fleet.finish(arn)["status"] == "SUCCEEDED"
-    assert without_waiting(fleet.states(arn)) == STRAIGHT
+def acme(fleet: VirtualFleet) -> Tenant:
     tenant = fleet.tenant("acme")
-    assert tenant.status is TenantStatus.ACTIVE
-    assert tenant.name == "Acme Outdoor Ltd."
-    assert tenant.lease is None
-    [knowledge_base] = fleet.knowledge_bases()
-    assert knowledge_base["knowledgeBaseId"] == tenant.knowledge_base_id
+    assert tenant is not None
+    return tenant
+
+
+def knowledge_bases(fleet: VirtualFleet) -> list[str]:
+    pages = fleet.client("bedrock-agent").get_paginator("list_knowledge_bases").paginate()
+    return [summary["knowledgeBaseId"] for page in pages for summary in page["knowledgeBaseSummaries"]]
+
+
+def refuse_once(fleet: VirtualFleet, operation: str, message: str) -> None:
+    refusal = {"code": "AccessDeniedException", "message": message}
+    fleet.emulator.faults.add({"operation": operation, "effect": "error", "count": 1, **refusal})
+
+
+def test_a_new_tenant_becomes_active_with_everything_in_place(fleet: VirtualFleet) -> None:
+    execution = fleet.finish(fleet.start("provision_tenant", {"tenant_id": "acme", "name": "Acme Outdoor Ltd."}))
+    assert execution.status == "SUCCEEDED"
+    assert [state for state in dict.fromkeys(execution.states) if state != WAITING] == STRAIGHT
+    tenant = acme(fleet)
+    assert (tenant.status, tenant.name, tenant.lease) == (TenantStatus.ACTIVE, "Acme Outdoor Ltd.", None)
+    assert knowledge_bases(fleet) == [tenant.knowledge_base_id]
     assert fleet.client("s3").get_bucket_versioning(Bucket=tenant.bucket_name)["Status"] == "Enabled"
-    statuses = [event["detail"]["status"] for event in fleet.events() if event["source"] == "kbfleet.ingestion"]
-    assert statuses[0] == "STARTING"
-    assert statuses[-1] == "COMPLETE"
+    statuses = [event["Detail"]["status"] for event in fleet.events if event["Source"] == "kbfleet.ingestion"]
+    assert (statuses[0], statuses[-1]) == ("STARTING", "COMPLETE")
 
 
-def test_a_second_run_makes_nothing_new_and_syncs_nothing(fleet: Fleet) -> None:
-    fleet.provision({"tenant_id": "acme"})
-    before = fleet.tenant("acme")
-    fleet.events()
-    assert fleet.provision({"tenant_id": "acme"}, name="run-2")["status"] == "SUCCEEDED"
-    after = fleet.tenant("acme")
+def test_a_second_run_makes_nothing_new_and_syncs_nothing(fleet: VirtualFleet) -> None:
+    fleet.provision("acme")
+    fleet.settle("acme")
+    before, told = acme(fleet), len(fleet.events)
+    assert fleet.provision("acme").status == "SUCCEEDED"
+    after = acme(fleet)
     assert (after.knowledge_base_id, after.data_source_id) == (before.knowledge_base_id, before.data_source_id)
-    assert len(fleet.knowledge_bases()) == 1
-    assert fleet.events() == []
+    assert knowledge_bases(fleet) == [before.knowledge_base_id]
+    assert fleet.events[told:] == []
 
 
-def test_a_slow_knowledge_base_is_waited_for(slow_fleet: Fleet) -> None:
-    arn = slow_fleet.start({"tenant_id": "acme"})
-    assert slow_fleet.finish(arn)["status"] == "SUCCEEDED"
-    states = slow_fleet.states(arn)
-    assert states.count("Wait For Knowledge Base") > 1
-    assert states.count("Ensure Knowledge Base") == states.count("Wait For Knowledge Base") + 1
-    assert len(slow_fleet.knowledge_bases()) == 1
+def test_a_slow_knowledge_base_is_waited_for(fleet: VirtualFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bedrock_emulator.services.knowledge_bases, "VECTOR_CREATION", 300.0)
+    execution = fleet.provision("acme")
+    assert execution.status == "SUCCEEDED"
+    assert execution.states.count(WAITING) > 1
+    assert execution.states.count("Ensure Knowledge Base") == execution.states.count(WAITING) + 1
+    assert len(knowledge_bases(fleet)) == 1
 
 
-def test_a_throttled_call_is_tried_again_by_its_name(fleet: Fleet) -> None:
+def test_a_throttled_call_is_tried_again_by_its_name(fleet: VirtualFleet) -> None:
     # More throttled answers than the SDK's own attempts: only the state machine's retry gets past them.
-    fleet.emulator.faults.add(
-        {
-            "operation": "CreateKnowledgeBase",
-            "effect": "error",
-            "code": "ThrottlingException",
-            "message": "Slow down",
-            "count": 4,
-        }
-    )
-    arn = fleet.start({"tenant_id": "acme"})
-    assert fleet.finish(arn)["status"] == "SUCCEEDED"
-    assert len(fleet.knowledge_bases()) == 1
-    history = fleet.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
-    failed = [event["taskFailedEventDetails"]["error"] for event in history if event["type"] == "TaskFailed"]
-    assert failed == ["Throttled"]
+    throttling: dict[str, Any] = {"effect": "error", "code": "ThrottlingException", "message": "Slow down", "count": 4}
+    fleet.emulator.faults.add({"operation": "CreateKnowledgeBase", **throttling})
+    execution = fleet.provision("acme")
+    assert (execution.status, execution.failures) == ("SUCCEEDED", [("Ensure Knowledge Base", "Throttled")])
+    assert len(knowledge_bases(fleet)) == 1
 
 
-def test_a_permanent_failure_marks_the_tenant_announces_it_and_fails(fleet: Fleet) -> None:
-    fleet.emulator.faults.add(
-        {
-            "operation": "CreateKnowledgeBase",
-            "effect": "error",
-            "code": "AccessDeniedException",
-            "message": "not authorized to perform bedrock:CreateKnowledgeBase",
-            "count": 1,
-        }
-    )
-    arn = fleet.start({"tenant_id": "acme"})
-    described = fleet.finish(arn)
-    assert described["status"] == "FAILED"
-    assert described["error"] == "ProvisioningFailed"
-    assert fleet.states(arn)[-3:] == FAILURE
-    tenant = fleet.tenant("acme")
-    assert tenant.status is TenantStatus.FAILED
-    assert tenant.lease is None
-    assert tenant.failure.step == "Ensure Knowledge Base"
-    assert tenant.failure.error == "AccessRefused"
+def test_a_permanent_failure_marks_the_tenant_announces_it_and_fails(fleet: VirtualFleet) -> None:
+    refuse_once(fleet, "CreateKnowledgeBase", "not authorized to perform bedrock:CreateKnowledgeBase")
+    execution = fleet.provision("acme")
+    assert (execution.status, execution.error) == ("FAILED", "ProvisioningFailed")
+    assert execution.states[-3:] == FAILURE
+    tenant = acme(fleet)
+    assert (tenant.status, tenant.lease) == (TenantStatus.FAILED, None)
+    assert tenant.failure is not None
+    assert (tenant.failure.step, tenant.failure.error) == ("Ensure Knowledge Base", "AccessRefused")
     assert "not authorized" in tenant.failure.reason
-    [event] = [event for event in fleet.events() if event["detail-type"] == "Provisioning Failed"]
-    assert event["detail"]["tenant_id"] == "acme"
-    assert event["detail"]["step"] == "Ensure Knowledge Base"
+    (told,) = (event["Detail"] for event in fleet.events if event["DetailType"] == "Provisioning Failed")
+    assert (told["tenant_id"], told["step"]) == ("acme", "Ensure Knowledge Base")
 
 
-def test_a_run_after_a_failure_takes_up_where_it_stopped(fleet: Fleet) -> None:
+def test_a_run_after_a_failure_takes_up_where_it_stopped(fleet: VirtualFleet) -> None:
+    refuse_once(fleet, "CreateDataSource", "no")
+    assert fleet.provision("acme").status == "FAILED"
+    failed = acme(fleet)
+    assert fleet.provision("acme").status == "SUCCEEDED"
+    tenant = acme(fleet)
+    assert (tenant.status, tenant.failure) == (TenantStatus.ACTIVE, None)
+    assert knowledge_bases(fleet) == [tenant.knowledge_base_id] == [failed.knowledge_base_id]
+
+
+def test_a_failed_first_ingestion_fails_the_provisioning_with_its_reason(fleet: VirtualFleet) -> None:
+    reasons = ['["The knowledge base role cannot read from S3."]']
     fleet.emulator.faults.add(
-        {
-            "operation": "CreateDataSource",
-            "effect": "error",
-            "code": "AccessDeniedException",
-            "message": "no",
-            "count": 1,
-        }
+        {"operation": "StartIngestionJob", "effect": "job_fails", "failureReasons": reasons, "count": 1}
     )
-    assert fleet.provision({"tenant_id": "acme"})["status"] == "FAILED"
-    failed = fleet.tenant("acme")
-    assert fleet.provision({"tenant_id": "acme"}, name="run-2")["status"] == "SUCCEEDED"
-    tenant = fleet.tenant("acme")
-    assert tenant.status is TenantStatus.ACTIVE
-    assert tenant.failure is None
-    assert tenant.knowledge_base_id == failed.knowledge_base_id
-    assert len(fleet.knowledge_bases()) == 1
-
-
-def test_a_failed_first_ingestion_fails_the_provisioning_with_its_reason(fleet: Fleet) -> None:
-    fleet.emulator.faults.add(
-        {
-            "operation": "StartIngestionJob",
-            "effect": "job_fails",
-            "failureReasons": ['["The knowledge base role cannot read from S3."]'],
-            "count": 1,
-        }
-    )
-    assert fleet.provision({"tenant_id": "acme"})["status"] == "FAILED"
-    failure = fleet.tenant("acme").failure
-    assert failure.step == "Run First Sync"
-    assert failure.error == "IngestionFailed"
+    assert fleet.provision("acme").status == "FAILED"
+    failure = acme(fleet).failure
+    assert failure is not None
+    assert (failure.step, failure.error) == ("Run First Sync", "IngestionFailed")
     assert "cannot read from S3" in failure.reason
 
 
-def test_a_second_execution_at_the_same_time_fails_without_touching_the_first(fleet: Fleet) -> None:
-    first = fleet.start({"tenant_id": "acme"}, name="run-1")
-    while fleet.tenant("acme") is None:
-        pass
-    second = fleet.finish(fleet.start({"tenant_id": "acme"}, name="run-2"))
-    assert second["status"] == "FAILED"
-    assert fleet.finish(first)["status"] == "SUCCEEDED"
-    tenant = fleet.tenant("acme")
-    assert tenant.status is TenantStatus.ACTIVE
-    assert tenant.failure is None
-    assert len(fleet.knowledge_bases()) == 1
+def test_a_second_execution_at_the_same_time_fails_without_touching_the_first(fleet: VirtualFleet) -> None:
+    first = fleet.start("provision_tenant", {"tenant_id": "acme"})
+    fleet.timeline.run_until(lambda: fleet.tenant("acme") is not None, within=60)
+    assert fleet.provision("acme").status == "FAILED"
+    assert not first.ended
+    assert fleet.finish(first).status == "SUCCEEDED"
+    tenant = acme(fleet)
+    assert (tenant.status, tenant.failure) == (TenantStatus.ACTIVE, None)
+    assert len(knowledge_bases(fleet)) == 1
 
 
-def test_an_input_that_is_no_tenant_fails_and_writes_nothing(fleet: Fleet) -> None:
-    for number, request in enumerate([{"tenant_id": "No Such Id"}, {"tenant_id": "acme", "colour": "red"}, {}]):
-        assert fleet.provision(request, name=f"run-{number}")["status"] == "FAILED"
-    assert fleet.client("dynamodb").scan(TableName="kbfleet")["Items"] == []
-    assert fleet.knowledge_bases() == []
+def test_an_input_that_is_no_tenant_fails_and_writes_nothing(fleet: VirtualFleet) -> None:
+    requests: list[Any] = [{"tenant_id": "No Such Id"}, {"tenant_id": "acme", "colour": "red"}, {}]
+    for request in requests:
+        assert fleet.finish(fleet.start("provision_tenant", request)).status == "FAILED"
+    table = fleet.deployment.value({"Ref": "Table"})
+    assert fleet.client("dynamodb").scan(TableName=table)["Items"] == []
+    assert knowledge_bases(fleet) == []
     assert fleet.client("s3").list_buckets()["Buckets"] == []
 
 
-def test_an_aborted_execution_is_recorded_and_its_lease_given_back(fleet: Fleet) -> None:
-    arn = fleet.start({"tenant_id": "acme"})
-    while fleet.tenant("acme") is None:
-        pass
-    fleet.client("stepfunctions").stop_execution(executionArn=arn)
-    detail = {
-        "executionArn": arn,
-        "stateMachineArn": STATE_MACHINE_ARN,
-        "status": "ABORTED",
-        "input": json.dumps({"tenant_id": "acme"}),
-    }
-    fleet.handlers["RecordStoppedExecutionFunction"](
-        {"detail": detail}, lambda_context("RecordStoppedExecutionFunction")
-    )
-    tenant = fleet.tenant("acme")
-    assert tenant.status is TenantStatus.FAILED
-    assert tenant.failure.error == "ABORTED"
-    assert fleet.provision({"tenant_id": "acme"}, name="run-2")["status"] == "SUCCEEDED"
+def test_an_aborted_execution_is_recorded_and_its_lease_given_back(fleet: VirtualFleet) -> None:
+    execution = fleet.start("provision_tenant", {"tenant_id": "acme"})
+    fleet.timeline.run_until(lambda: fleet.tenant("acme") is not None, within=60)
+    fleet.stop(execution)
+    fleet.timeline.run_until(lambda: acme(fleet).status is TenantStatus.FAILED, within=AN_HOUR)
+    failure = acme(fleet).failure
+    assert failure is not None
+    assert failure.error == "ABORTED"
+    assert fleet.provision("acme").status == "SUCCEEDED"
