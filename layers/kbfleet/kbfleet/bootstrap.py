@@ -554,8 +554,12 @@ def _answer_client(operation: str, **credentials: str) -> Any:
     service, seconds = OPERATIONS[operation]
     # One attempt: a silent second one would come when the caller has been told that there is no answer. And Bedrock
     # itself checks what it is sent: botocore's check before it would be 0.3 ms of every answer.
-    once: dict[str, Any] = {"mode": "standard", "total_max_attempts": 1}
-    config = Config(connect_timeout=2, read_timeout=seconds, retries=once, parameter_validation=False)
+    config = Config(
+        connect_timeout=2,
+        read_timeout=seconds,
+        retries={"mode": "standard", "total_max_attempts": 1},
+        parameter_validation=False,
+    )
     return boto3.client(service, config=config, **credentials)  # type: ignore[call-overload] # as above
 
 
