@@ -1,4 +1,4 @@
-"""Documents of two invented companies, and questions that they answer.
+"""Documents of two invented companies, questions that they answer, and questions that they do not.
 
 Each company is a tenant of the local stack: さくら精機株式会社 writes in Japanese, Acme Outdoor Ltd. in English.
 Their documents speak of the same topics with different facts, so that an answer shows whose documents it came from.
@@ -29,6 +29,43 @@ class Question:
     expected: str
 
 
+@dataclass(frozen=True, slots=True)
+class UnanswerableQuestion:
+    """A question that an employee or a customer would ask, and that no sample document answers.
+
+    A near miss has the name of the tenant's file that comes nearest as `document`, and says in `why` what that file
+    leaves out. A question off every document's topic has neither.
+    """
+
+    tenant: str
+    question: str
+    document: str | None = None
+    why: str | None = None
+
+    @property
+    def is_near_miss(self) -> bool:
+        """Whether a document touches on what is asked for."""
+        return self.document is not None
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """Two questions of a conversation, of which the second, `then`, only makes sense after the `first`.
+
+    `standalone` is what `then` means, in words that need no conversation. Asked in its place, it shows whether a wrong
+    answer comes from how the follow-up was understood or from the search.
+    """
+
+    first: Question
+    then: Question
+    standalone: str
+
+    @property
+    def tenant(self) -> str:
+        """The tenant whose documents answer both questions."""
+        return self.first.tenant
+
+
 def documents(tenant_id: str) -> list[Path]:
     """Give a sample tenant's files in order of their names, metadata sidecars (`<file>.metadata.json`) included.
 
@@ -43,6 +80,25 @@ def questions() -> list[Question]:
     """Give the evaluation set, in the order of `questions.json`: first the Japanese half, then the English one."""
     rows = json.loads((_FOLDER / "questions.json").read_text(encoding="utf-8"))
     return [Question(**row) for row in rows]
+
+
+def unanswerable_questions() -> list[UnanswerableQuestion]:
+    """Give what no document answers, in the order of `unanswerable.json`: first the Japanese half, then the English."""
+    rows = json.loads((_FOLDER / "unanswerable.json").read_text(encoding="utf-8"))
+    return [UnanswerableQuestion(**row) for row in rows]
+
+
+def follow_ups() -> list[FollowUp]:
+    """Give the conversations, in the order of `follow_ups.json`: first the Japanese half, then the English one."""
+    rows = json.loads((_FOLDER / "follow_ups.json").read_text(encoding="utf-8"))
+    return [
+        FollowUp(
+            first=Question(tenant=row["tenant"], **row["first"]),
+            then=Question(tenant=row["tenant"], **row["then"]),
+            standalone=row["standalone"],
+        )
+        for row in rows
+    ]
 
 
 def distractors() -> list[Path]:

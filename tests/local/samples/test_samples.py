@@ -12,12 +12,28 @@ import pytest
 from bs4 import BeautifulSoup
 from pypdf import PdfReader
 
-from local.samples import TENANTS, Question, distractors, documents, questions
+from bedrock_emulator.reading import outline
+from bedrock_emulator.reading.text_extraction import extractor
+from local.samples import (
+    TENANTS,
+    FollowUp,
+    Question,
+    UnanswerableQuestion,
+    distractors,
+    documents,
+    follow_ups,
+    questions,
+    unanswerable_questions,
+)
 
 SIDECAR_SUFFIX = ".metadata.json"
 # Amazon Bedrock ignores a document whose sidecar is larger (the failure reason of the ingestion job names this limit).
 LARGEST_SIDECAR_BYTES = 1024
 QUESTIONS = questions()
+UNANSWERABLE = unanswerable_questions()
+FOLLOW_UPS = follow_ups()
+NAMING_NOTHING = {"does", "from", "have", "long", "many", "much", "soon", "take", "that", "what", "when", "where"}
+WITH_AN_ANSWER = [*QUESTIONS, *(asked for follow_up in FOLLOW_UPS for asked in (follow_up.first, follow_up.then))]
 
 
 def without_sidecars(tenant_id: str) -> list[Path]:
@@ -62,6 +78,28 @@ def name_of(path: Path) -> str:
 
 def label_of(question: Question) -> str:
     return f"{question.tenant}/{question.document}/{question.expected}"
+
+
+def label_of_follow_up(follow_up: FollowUp) -> str:
+    return label_of(follow_up.then)
+
+
+def label_of_unanswerable(question: UnanswerableQuestion) -> str:
+    return f"{question.tenant}/{question.question}"
+
+
+def statements_of(tenant_id: str, document: str) -> list[str]:
+    """The sentences and the rows of tables of a tenant's document, as the local AWS tells them apart."""
+    [path] = [path for path in without_sidecars(tenant_id) if path.name == document]
+    extract = extractor(path.name)
+    assert extract is not None
+    return [statement.text for page in extract(path.read_bytes()) for statement in outline.read(page.text)[0]]
+
+
+def words_of(text: str) -> set[str]:
+    """What names things: English words of four letters and more, numbers, and runs of kanji, katakana and Latin."""
+    english = set(re.findall(r"[a-z]{4,}|[0-9]+", text.lower())) - NAMING_NOTHING
+    return english | set(re.findall(r"[一-鿿ァ-ヿ]{2,}|[A-Z]+-?[0-9]+", text))
 
 
 @pytest.mark.parametrize("tenant_id", TENANTS)
@@ -147,7 +185,6 @@ def test_each_half_of_the_evaluation_set_has_24_questions_or_more() -> None:
 
     assert set(counts) == set(TENANTS)
     assert min(counts.values()) >= 24
-    assert len({(question.tenant, question.question) for question in QUESTIONS}) == len(QUESTIONS)
 
 
 def test_every_document_is_asked_about() -> None:
@@ -156,7 +193,7 @@ def test_every_document_is_asked_about() -> None:
     assert asked == {(path.parent.name, path.name) for path in DOCUMENTS}
 
 
-@pytest.mark.parametrize("question", QUESTIONS, ids=label_of)
+@pytest.mark.parametrize("question", WITH_AN_ANSWER, ids=label_of)
 def test_the_expected_words_stand_in_the_named_document_and_in_no_other(question: Question) -> None:
     expected = squeezed(question.expected)
 
@@ -165,7 +202,7 @@ def test_the_expected_words_stand_in_the_named_document_and_in_no_other(question
     assert holders == [f"{question.tenant}/{question.document}"]
 
 
-@pytest.mark.parametrize("question", QUESTIONS, ids=label_of)
+@pytest.mark.parametrize("question", WITH_AN_ANSWER, ids=label_of)
 def test_a_question_is_in_the_users_own_words_and_does_not_give_the_answer_away(question: Question) -> None:
     [document] = [path for path in without_sidecars(question.tenant) if path.name == question.document]
 
@@ -173,6 +210,66 @@ def test_a_question_is_in_the_users_own_words_and_does_not_give_the_answer_away(
     assert squeezed(question.expected) not in squeezed(question.question)
     # The FAQ pages hold questions of their own; a copy of one would measure nothing.
     assert squeezed(question.question) not in squeezed(text_of(document))
+
+
+@pytest.mark.parametrize("tenant_id", TENANTS)
+def test_no_document_answers_20_questions_to_a_tenant_and_half_are_near_misses(tenant_id: str) -> None:
+    own = [question for question in UNANSWERABLE if question.tenant == tenant_id]
+
+    assert Counter(question.is_near_miss for question in own) == {True: 10, False: 10}
+
+
+def test_no_question_is_asked_twice_in_any_of_the_files() -> None:
+    asked = [(question.tenant, squeezed(question.question)) for question in QUESTIONS + UNANSWERABLE]
+    asked += [(follow_up.tenant, squeezed(follow_up.first.question)) for follow_up in FOLLOW_UPS]
+    asked += [(follow_up.tenant, squeezed(follow_up.standalone)) for follow_up in FOLLOW_UPS]
+
+    assert [question for question, count in Counter(asked).items() if count > 1] == []
+
+
+@pytest.mark.parametrize("question", UNANSWERABLE, ids=label_of_unanswerable)
+def test_a_question_without_an_answer_is_in_the_tenants_language_and_in_no_document(
+    question: UnanswerableQuestion,
+) -> None:
+    assert is_japanese(question.question) == (question.tenant == "sakura")
+    assert all(squeezed(question.question) not in squeezed(text_of(path)) for path in (*DOCUMENTS, *distractors()))
+
+
+def test_each_near_miss_touches_a_document_of_its_own_and_says_what_that_leaves_out() -> None:
+    near = [question for question in UNANSWERABLE if question.is_near_miss]
+
+    touched = sorted((question.tenant, str(question.document)) for question in near)
+
+    assert touched == sorted((path.parent.name, path.name) for path in DOCUMENTS)
+    assert all(question.why and is_japanese(question.why) == (question.tenant == "sakura") for question in near)
+    assert all(question.why is None for question in UNANSWERABLE if not question.is_near_miss)
+
+
+@pytest.mark.parametrize("tenant_id", TENANTS)
+def test_a_tenant_has_20_follow_ups_or_more_about_all_its_documents(tenant_id: str) -> None:
+    own = [follow_up for follow_up in FOLLOW_UPS if follow_up.tenant == tenant_id]
+
+    assert len({follow_up.first.question for follow_up in own}) == len(own) >= 20
+    about = {asked.document for follow_up in own for asked in (follow_up.first, follow_up.then)}
+    assert about == {path.name for path in without_sidecars(tenant_id)}
+
+
+@pytest.mark.parametrize("follow_up", FOLLOW_UPS, ids=label_of_follow_up)
+def test_a_follow_up_leaves_out_what_the_first_question_named(follow_up: FollowUp) -> None:
+    left_out = words_of(follow_up.standalone) - words_of(follow_up.then.question)
+
+    assert left_out & words_of(follow_up.first.question)
+    assert is_japanese(follow_up.standalone) == (follow_up.tenant == "sakura")
+    assert squeezed(follow_up.then.expected) not in squeezed(follow_up.standalone)
+
+
+@pytest.mark.parametrize("follow_up", FOLLOW_UPS, ids=label_of_follow_up)
+def test_no_statement_answers_both_questions_of_a_conversation(follow_up: FollowUp) -> None:
+    first, then = (squeezed(asked.expected) for asked in (follow_up.first, follow_up.then))
+    statements = [squeezed(text) for text in statements_of(follow_up.tenant, follow_up.then.document)]
+
+    assert any(then in text for text in statements)
+    assert [text for text in statements if first in text and then in text] == []
 
 
 def test_there_are_ten_distractors_in_each_language() -> None:
