@@ -49,12 +49,12 @@ def delay(aws: Any, name: str) -> str:
     return str(answer["Attributes"]["DelaySeconds"])
 
 
-def ended(aws: Any, name: str, eventually: Any) -> dict[str, Any]:
+def ended(aws: Any, name: str) -> dict[str, Any]:
     def look() -> dict[str, Any] | None:
         described: dict[str, Any] = aws.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
         return None if described["StackStatus"].endswith("IN_PROGRESS") else described
 
-    found: dict[str, Any] = eventually(look)
+    found: dict[str, Any] = aws.eventually(look)
     return found
 
 
@@ -103,37 +103,37 @@ def test_it_is_changed_with_the_whole(stack: Any) -> None:
     assert (after["StackStatus"], after["CreationTime"]) == ("UPDATE_COMPLETE", before["CreationTime"])
 
 
-def test_it_is_deleted_with_the_whole_but_for_what_is_to_be_retained(aws: Any, eventually: Any) -> None:
+def test_it_is_deleted_with_the_whole_but_for_what_is_to_be_retained(aws: Any) -> None:
     made = aws.deploy(nested(store(aws, {**queue(), "Kept": {**QUEUE, "DeletionPolicy": "Retain"}})), OUTPUTS)
     aws.client("cloudformation").delete_stack(StackName=made.name)
-    eventually(lambda: gone(aws, made.name))
+    aws.eventually(lambda: gone(aws, made.name))
     assert ["-Kept-" in left for left in queues(aws, f"{made.name}-Nested")] == [True]
-    assert ended(aws, made.outputs["Id"], eventually)["StackStatus"] == "DELETE_COMPLETE"
+    assert ended(aws, made.outputs["Id"])["StackStatus"] == "DELETE_COMPLETE"
 
 
-def test_if_it_cannot_be_made_the_whole_is_not_made_and_nothing_of_it_is_left(aws: Any, eventually: Any) -> None:
+def test_if_it_cannot_be_made_the_whole_is_not_made_and_nothing_of_it_is_left(aws: Any) -> None:
     name = f"stack-{uuid4().hex[:8]}"
     body = json.dumps({"Resources": nested(store(aws, {**queue(), "Fails": FAILS}))})
     aws.client("cloudformation").create_stack(StackName=name, TemplateBody=body)
-    assert ended(aws, name, eventually)["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert ended(aws, name)["StackStatus"] == "ROLLBACK_COMPLETE"
     assert queues(aws, name) == []
 
 
-def test_if_it_cannot_be_changed_all_is_as_before(aws: Any, eventually: Any) -> None:
+def test_if_it_cannot_be_changed_all_is_as_before(aws: Any) -> None:
     made = aws.deploy(nested(store(aws, queue(DelaySeconds={"Ref": "Seconds"})), 7), OUTPUTS)
     url = store(aws, {**queue(DelaySeconds={"Ref": "Seconds"}), "Another": QUEUE, "Fails": FAILS})
     body = json.dumps({"Resources": nested(url, 8)})
     aws.client("cloudformation").update_stack(StackName=made.name, TemplateBody=body)
-    assert ended(aws, made.name, eventually)["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
-    assert ended(aws, made.outputs["Id"], eventually)["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert ended(aws, made.name)["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert ended(aws, made.outputs["Id"])["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
     assert delay(aws, made.outputs["Queue"]) == "7"
     assert queues(aws, f"{made.name}-Nested") == [made.outputs["Queue"]]
 
 
-def test_a_template_that_is_not_there_is_said_so(stack: Any, eventually: Any) -> None:
+def test_a_template_that_is_not_there_is_said_so(stack: Any) -> None:
     name = f"stack-{uuid4().hex[:8]}"
     body = json.dumps({"Resources": nested("https://s3.amazonaws.com/nowhere/nested.template")})
     stack.client("cloudformation").create_stack(StackName=name, TemplateBody=body)
-    assert ended(stack, name, eventually)["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert ended(stack, name)["StackStatus"] == "ROLLBACK_COMPLETE"
     events = stack.client("cloudformation").describe_stack_events(StackName=name)["StackEvents"]
     assert any("nested.template" in event.get("ResourceStatusReason", "") for event in events)
