@@ -95,7 +95,8 @@ class TestRefusals:
     """All in one world, each test with a tenant of its own."""
 
     @pytest.fixture(scope="class")
-    def shared(self) -> Iterator[VirtualFleet]:
+    @classmethod
+    def shared(cls) -> Iterator[VirtualFleet]:
         with virtual_fleet(parameters=RARE_TICKS) as fleet:
             yield fleet
 
