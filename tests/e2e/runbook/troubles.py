@@ -327,14 +327,15 @@ class AlertsUndelivered(Trouble):
 
 
 TROUBLES: tuple[type[Trouble], ...] = (
+    # First, while no change has waited: their alarms look back, with thresholds of seconds, on what came before them.
+    JobHangs,
+    JobsNotStarted,
     BucketUnreadable,
     DocumentDamaged,
     ProvisioningRefused,
     QuotaExhausted,
     OffboardingRefused,
     ForeignDataSource,
-    JobHangs,
-    JobsNotStarted,
     SomebodysBucket,
     TicksForbidden,
     CollectionForbidden,
