@@ -131,6 +131,29 @@ def test_a_connector_must_name_its_bucket(bench: Any, connection: Any) -> None:
         bench.data_source(bench.managed(), configuration=configuration)
 
 
+def test_a_connector_beside_a_bucket_is_left_alone(bench: Any) -> None:
+    """The model takes both; which of them counts, the type says."""
+    configuration = {
+        "type": "S3",
+        "s3Configuration": {"bucketArn": "arn:aws:s3:::documents"},
+        "managedKnowledgeBaseConnectorConfiguration": {},
+    }
+    made = bench.agent.create_data_source(
+        knowledgeBaseId=bench.knowledge_base(), name="documents", dataSourceConfiguration=configuration
+    )["dataSource"]
+    assert made["dataSourceConfiguration"] == configuration
+
+
+def test_a_connectors_filter_is_an_object(bench: Any) -> None:
+    parameters = {"type": "S3", "connectionConfiguration": {"bucketName": "documents"}, "filterConfiguration": 5}
+    configuration = {
+        "type": "MANAGED_KNOWLEDGE_BASE_CONNECTOR",
+        "managedKnowledgeBaseConnectorConfiguration": {"connectorParameters": parameters},
+    }
+    with pytest.raises(ClientError, match=r"filterConfiguration is not an object"):
+        bench.data_source(bench.managed(), configuration=configuration)
+
+
 @pytest.mark.parametrize(
     ("kind", "policy"),
     [

@@ -439,6 +439,8 @@ def _check_connector(configuration: Members) -> None:
     connection = parameters.get("connectionConfiguration")
     if not isinstance(connection, dict) or not isinstance(connection.get("bucketName"), str):
         raise validation("connectorParameters.connectionConfiguration.bucketName is required.")
+    if not isinstance(parameters.get("filterConfiguration", {}), dict):
+        raise validation("connectorParameters.filterConfiguration is not an object.")
 
 
 def _dimension(configuration: Members) -> int | None:
@@ -491,9 +493,9 @@ def _data_source(source: DataSource) -> Members:
 
 def _described(configuration: Members) -> Members:
     """As GetDataSource gives it: a connector's parameters are JSON in a text, with what the service takes by itself."""
-    connector = configuration.get("managedKnowledgeBaseConnectorConfiguration")
-    if connector is None:
-        return configuration
+    if configuration["type"] != "MANAGED_KNOWLEDGE_BASE_CONNECTOR":
+        return configuration  # whatever stands beside it
+    connector = configuration["managedKnowledgeBaseConnectorConfiguration"]
     given = connector["connectorParameters"]
     bucket = given["connectionConfiguration"]["bucketName"]
     parameters = {
