@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs pictures format bench prove drill up down lock clean
+.PHONY: help demo test test-fast check docs pictures format bench prove drill up down lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,13 +17,16 @@ unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## The whole story on a local AWS: provision, ingest, break, alert, fix, ask
 	@$(BIN)/kbfleet-local demo
 
 test: check ## Every check and test, offline
 	@$(BIN)/pytest -n 4
+
+test-fast: $(INSTALLED) ## Units, handlers and contracts: what to run while you work, about a minute
+	@$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/handlers tests/contract
 
 check: $(INSTALLED) ## Format, lint, types, import rule, template: under a minute
 	@$(BIN)/ruff format --check --quiet .
