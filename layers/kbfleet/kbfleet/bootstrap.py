@@ -607,6 +607,7 @@ def token_verifier() -> TokenVerifier:
         IssuerKeys(keys_url, unusable=log_unusable),
         issuer=settings.token_issuer,
         audience=settings.token_audience,
+        audience_claim=settings.token_audience_claim,
         tenant_claim=settings.token_tenant_claim,
         algorithms=settings.token_algorithms,
     )
