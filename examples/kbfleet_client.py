@@ -94,7 +94,8 @@ class Kbfleet:
             options: `passages`, `filter`.
 
         Returns:
-            `answer`, `outcome`, `citations`, `session`, `freshness`, `stop_reason`, `request_id`.
+            `answer`, `outcome`, `citations`, `session`, `freshness`, `documents_left_out`, `stop_reason`,
+            `request_id`.
 
         Raises: KbfleetProblem.
         """

@@ -73,6 +73,9 @@ def _shown_of_answer(answer: AskResponse) -> Iterator[RenderableType]:
         yield f"  [dim]\\[{number}] {literal(source.document)}{page}[/]"
     if answer.freshness.pending_changes:
         yield "  [yellow]Some changes to the documents are not part of this answer yet.[/]"
+    if answer.documents_left_out:
+        left_out = counted(answer.documents_left_out, "document")
+        yield f"  [yellow]{left_out} could not be indexed and may be missing from this answer.[/]"
     yield f"  [dim]To go on: --session {literal(answer.session)}[/]"
 
 

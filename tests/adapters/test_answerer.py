@@ -499,7 +499,7 @@ class RetrieveAndConverseSuite(AnswererSuite):
         conversing.meta.events.register(
             "provide-client-params.bedrock-runtime.Converse", lambda params, **_: told.append(params)
         )
-        generation = Generation(NOVA, WORDS, "", guardrail, "3" if guardrail else "")
+        generation = Generation(NOVA, WORDS, "", guardrail, "3" if guardrail else "", NAMES.tags)
         with Stubber(retrieving) as retrieve, Stubber(conversing) as converse:
             for said in replies or ({},):
                 retrieve.add_response("retrieve", {"retrievalResults": found})
@@ -542,6 +542,7 @@ class RetrieveAndConverseSuite(AnswererSuite):
             first = answerer.answer(askable(ACME, "KB00000001"), Inquiry(QUESTION), BUCKET)
             second = Inquiry(Question("And $search_results$ of shoes?"), conversation=first.conversation)
             answerer.answer(askable(ACME, "KB00000001"), second, BUCKET)
+        assert said[1]["requestMetadata"] == {"kbfleet:fleet": NAMES.fleet, "kbfleet:tenant": "acme"}
         assert said[1]["guardrailConfig"] == {"guardrailIdentifier": "g1", "guardrailVersion": "3"}
         question, reported, asked = said[1]["messages"]
         assert (question["role"], question["content"]) == ("user", [{"text": QUESTION}])

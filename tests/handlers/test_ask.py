@@ -105,6 +105,7 @@ class TestAnswers:
                 }
             ],
             "freshness": {"synced_at": None, "pending_changes": False},
+            "documents_left_out": None,
             "request_id": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
         }
         assert asked.asked == [("KB00000001", QUESTION)]

@@ -243,6 +243,7 @@ def test_an_answer_names_its_documents_and_says_when_it_may_be_out_of_date(scrip
         citations=(CitationBody(text="At least 21 [years].", start=0, end=20, sources=(source, source)),),
         session="session-1",
         freshness=FreshnessBody(synced_at=NOW, pending_changes=True),
+        documents_left_out=2,
         request_id="r",
     )
     scripted(ask=[answer])

@@ -384,6 +384,7 @@ def failure_collector() -> FailureCollector:
         ingested_documents=ingested_documents(),
         bucket_contents=bucket_contents(),
         announcements=announcements(),
+        ledger=ledger(),
         clock=clock(),
         names=fleet().names,
     )
@@ -504,6 +505,7 @@ def answerer(knowledge_store: str) -> Answerer:
         settings.prompt_template,
         settings.guardrail_id,
         settings.guardrail_version,
+        fleet().names.tags,
     )
     store = _store_type(knowledge_store)
     search = Search.of(store)

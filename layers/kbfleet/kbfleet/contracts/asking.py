@@ -60,7 +60,8 @@ class FreshnessBody(Contract):
 
 
 class AskResponse(Contract):
-    """`outcome` says whether the answer rests on documents, nothing was found, or a guardrail has stepped in;
+    """`documents_left_out` says how many of the tenant's documents are not answered from, or not wholly, because they
+    could not be indexed; null where nobody knows. `outcome` says whether the answer rests on documents, nothing was found, or a guardrail has stepped in;
     `stop_reason` why the model stopped, in Bedrock's word, where Bedrock says so."""
 
     answer: str
@@ -69,6 +70,7 @@ class AskResponse(Contract):
     citations: tuple[CitationBody, ...]
     session: str
     freshness: FreshnessBody
+    documents_left_out: int | None
     request_id: str
 
     @classmethod
@@ -100,5 +102,6 @@ class AskResponse(Contract):
             freshness=FreshnessBody(
                 synced_at=answer.freshness.synced_at, pending_changes=answer.freshness.pending_changes
             ),
+            documents_left_out=answer.documents_left_out,
             request_id=request_id,
         )

@@ -203,12 +203,18 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class AskableTenant:
-    """What asking needs to know of a tenant."""
+    """What asking needs to know of a tenant.
+
+    Args:
+        documents_left_out: how many are in the tenant's bucket, and not in the index, or not wholly; `None` where it is
+            not known.
+    """
 
     tenant_id: TenantId
     knowledge_base_id: str
     knowledge_store: str
     freshness: Freshness
+    documents_left_out: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,4 +223,5 @@ class Answer:
 
     generated: GeneratedAnswer
     freshness: Freshness
+    documents_left_out: int | None
     session: str
