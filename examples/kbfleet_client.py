@@ -91,7 +91,7 @@ class Kbfleet:
         Args:
             token: the user's, without `Bearer`.
             session: of an earlier answer to the same user; takes the conversation up.
-            options: `passages`, `filter`.
+            options: `passages`, `filter`, `keep`.
 
         Returns:
             `answer`, `outcome`, `citations`, `session`, `freshness`, `documents_left_out`, `stop_reason`,

@@ -295,7 +295,8 @@ class RetrieveAndConverseAnswerer:
         # What a guardrail has refused would be shown to it again with every question that follows.
         said = Exchange(str(inquiry.question), answer.text)
         kept = () if answer.outcome is AnswerOutcome.REFUSED_BY_GUARDRAIL else (said,)
-        self._conversations.add(tenant.tenant_id, conversation, *kept)
+        if inquiry.kept:
+            self._conversations.add(tenant.tenant_id, conversation, *kept)
         return replace(answer, conversation=conversation, passages=len(sources))
 
     def _end(self, tenant: AskableTenant, conversation: str, breach: IsolationBreached) -> None:

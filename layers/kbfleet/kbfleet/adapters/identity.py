@@ -47,7 +47,7 @@ class JwksTokenVerifier:
         audience: whom a token must be for.
         audience_claim: the claim that says so. With `aud`, a token without it is refused. With `client_id`, nothing is
             accepted but access tokens of Cognito: `token_use` must be `access`, and a token with an `aud` is refused,
-            for that names the resource that it is for, which is another one. ID tokens have an `aud` and no `client_id`.
+            for that names the resource that it is for, which is another one. ID tokens have `aud`, not `client_id`.
             Source: AWS documentation, Understanding the access token, and Resource binding.
         tenant_claim: name of the claim that holds the tenant id.
         algorithms: those accepted, all of them asymmetric.

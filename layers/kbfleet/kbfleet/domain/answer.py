@@ -97,12 +97,14 @@ class Inquiry:
     Args:
         passages: how many the answer may rest on.
         conversation: the one that is taken up, by the answerer's own name for it.
+        kept: whether question and answer are kept, so that a conversation can go on from them.
     """
 
     question: Question
     passages: int = DEFAULT_PASSAGES
     filter: MetadataFilter | None = None
     conversation: str | None = None
+    kept: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,7 @@ class AskableTenant:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`session` is what the caller sends with the next question."""
+    """`session` is what the caller sends with the next question; empty where there is nothing to go on from."""
 
     generated: GeneratedAnswer
     freshness: Freshness

@@ -328,7 +328,7 @@ class Sync:
         """After a job that could be used, so many documents are in the tenant's list of those that fail.
 
         Args:
-            outcome, as_of: of the job, and when it ended. One that ended before the one that was counted changes nothing.
+            outcome, as_of: of the job, and when it ended. One that ended before the counted one changes nothing.
             whole: whether these are all that fail; else nobody knows how many are left out.
         """
         if self.left_out_as_of is not None and as_of < self.left_out_as_of:
