@@ -522,6 +522,15 @@ class RetrieveAndConverseSuite(AnswererSuite):
         assert answer.stop_reason == "end_turn"
         assert all(0 < (source.score or 0) <= 1 for source in answer.sources)
 
+    def test_what_is_not_to_be_kept_is_not(self, emulated: Emulated, answers: Answerer) -> None:
+        acme = self.ingested(emulated, **{"tent.md": TENT})
+        answers.answer(acme, Inquiry(QUESTION, kept=False), BUCKET)
+        assert self.conversations.all_said() == "{}"
+        kept = answers.answer(acme, Inquiry(QUESTION), BUCKET).conversation
+        said = self.conversations.all_said()
+        answers.answer(acme, Inquiry(QUESTION, conversation=kept, kept=False), BUCKET)
+        assert self.conversations.all_said() == said
+
     def test_without_a_passage_no_model_is_asked(self, emulated: Emulated, answers: Answerer) -> None:
         answer = answers.answer(self.ingested(emulated), Inquiry(QUESTION), BUCKET)
         assert (answer.input_tokens, answer.output_tokens) == (0, 0)
