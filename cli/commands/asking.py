@@ -135,14 +135,14 @@ def usage(
         raise InvalidInput("tenant", "is missing: name one, or give --all." if tenant is None else "and --all are two.")
     if as_csv and (not all_ or as_json):
         raise InvalidInput("csv", "goes with --all, and not with --json.")
-    days = [day.date() if day else None for day in (first, last)]
+    first_day, last_day = (day.date() if day else None for day in (first, last))
     api = FleetApi.of_stack(stack, region)
     price = _TokenPrice.of(api)
     if tenant is not None:
-        body = api.usage(tenant, *days)
+        body = api.usage(tenant, first_day, last_day)
         present(body, lambda body: _shown_of_usage(body, price), as_json=as_json)
         return
-    used = _used_by_all(api, *days, price)
+    used = _used_by_all(api, first_day, last_day, price)
     if as_csv:
         columns = [field.name for field in fields(TenantUsage)]
         typer.echo(table(columns, map(astuple, used)), nl=False)

@@ -433,6 +433,7 @@ class TestAnyOtherToken:
         assert len(issuer.bodies) == 1
 
 
+ANY_AUDIENCES: tuple[object, ...] = (AUDIENCE, [AUDIENCE], "https://another.example.com", "", [], {}, 0, False)
 NOT_OF_OUR_CLIENT = {
     "an id token": token(claims(token_use="id")),
     "an id token with a client's id beside": token(claims(token_use="id", client_id=AUDIENCE)),
@@ -457,10 +458,7 @@ NOT_OF_OUR_CLIENT = {
         )
     },
     # for that resource, and for no other
-    **{
-        f"audience {audience!r}": token(access_claims(aud=audience))
-        for audience in (AUDIENCE, [AUDIENCE], "https://another.example.com", "", [], {}, 0, False)
-    },
+    **{f"audience {audience!r}": token(access_claims(aud=audience)) for audience in ANY_AUDIENCES},
     "an audience that is null": signed(
         json.dumps(epoch_claims() | {"aud": None, "client_id": AUDIENCE, "token_use": "access"}).encode()
     ),
