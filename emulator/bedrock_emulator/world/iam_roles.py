@@ -7,7 +7,8 @@ of buckets and service control policies are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -80,8 +81,8 @@ def _matches(patterns: Any, value: str) -> bool:
     return any(fnmatchcase(value.lower(), pattern.lower()) for pattern in _listed(patterns))
 
 
-_OPERATORS = {
-    "StringEquals": str.__eq__,
+_OPERATORS: dict[str, Callable[[str, str], bool]] = {
+    "StringEquals": operator.eq,
     "StringLike": fnmatchcase,
     "ArnEquals": fnmatchcase,
     "ArnLike": fnmatchcase,
@@ -90,8 +91,8 @@ _OPERATORS = {
 
 def _met(conditions: Mapping[str, Mapping[str, Any]], request: Mapping[str, str]) -> bool:
     return all(
-        any(_OPERATORS[operator](request[key.lower()], pattern) for pattern in _listed(patterns))
-        for operator, keys in conditions.items()
+        any(_OPERATORS[name](request[key.lower()], pattern) for pattern in _listed(patterns))
+        for name, keys in conditions.items()
         for key, patterns in keys.items()
-        if operator in _OPERATORS and key.lower() in request
+        if name in _OPERATORS and key.lower() in request
     )

@@ -48,7 +48,7 @@ def test_creating_with_tags_needs_permission_to_tag(guarded_aws: Any) -> None:
         "knowledgeBaseConfiguration": {"type": "VECTOR", "vectorKnowledgeBaseConfiguration": vector},
         "storageConfiguration": {"type": "S3_VECTORS", "s3VectorsConfiguration": storage},
     }
-    needed = {"CreateKnowledgeBase": "*"}
+    needed = {"CreateKnowledgeBase": "*", "iam:PassRole": request["roleArn"]}
     check(guarded_aws, "bedrock-agent", "create_knowledge_base", request, needed)
     tagged = {**request, "tags": {"tenant": "acme"}}
     needed["TagResource"] = f"{ARN}*"
