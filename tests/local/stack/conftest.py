@@ -162,7 +162,11 @@ def aws(request: pytest.FixtureRequest) -> LocalAws:
 @pytest.fixture(scope="session", params=with_and_without_corrections)
 def guarded_aws(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """As `aws`, with IAM policies enforced."""
-    corrections = ("policy_conditions", "role_boundaries", "batch_deletes", "step_functions") if request.param == "corrected" else ()
+    corrections = (
+        ("policy_conditions", "role_boundaries", "batch_deletes", "step_functions")
+        if request.param == "corrected"
+        else ()
+    )
     yield from _running(tmp_path_factory, corrections, authorization=True)
 
 
