@@ -234,10 +234,12 @@ def test_a_knowledge_base_on_ones_own_index_is_made(rig: RoleRig, role: Any) -> 
 
 
 @pytest.fixture
-def late_roles(rig: RoleRig) -> Iterator[None]:
-    """For hours, so that at the rig's speed some seconds are left when the first call comes."""
-    control(rig, "POST", {"effect": "new_role_not_assumable", "seconds": 50_000})
-    yield
+def late_role(rig: RoleRig) -> Iterator[str]:
+    """The name of one that is late for hours: at the rig's speed, seconds."""
+    name = f"late-{uuid4().hex[:8]}"
+    match = {"roleArn": f"arn:aws:iam::{ACCOUNT}:role{ROLE_PATH}{name}"}
+    control(rig, "POST", {"effect": "new_role_not_assumable", "seconds": 50_000, "match": match})
+    yield name
     control(rig, "DELETE")
 
 
@@ -249,9 +251,9 @@ def control(rig: RoleRig, method: str, order: Any = None) -> None:
         pass
 
 
-def test_a_role_just_made_can_not_be_assumed_at_first(rig: RoleRig, tenants: Tenants, late_roles: None) -> None:
+def test_a_role_just_made_can_not_be_assumed_at_first(rig: RoleRig, tenants: Tenants, late_role: str) -> None:
     walls = replace(tenants[0].walls, knowledge_base_arn=ANY)
-    role_arn = rig.make_role(f"late-{uuid4().hex[:8]}", walls)
+    role_arn = rig.make_role(late_role, walls)
 
     def taken() -> bool:
         try:
@@ -268,7 +270,7 @@ def test_a_role_just_made_can_not_be_assumed_at_first(rig: RoleRig, tenants: Ten
 
 def test_only_a_role_that_the_caller_may_pass_to_bedrock_is_taken(rig: RoleRig, tenants: Tenants) -> None:
     tenant = tenants[0]
-    creating = {"Action": "bedrock:*", "Resource": "*"}
+    aws, creating = LocalAws(rig.configuration), {"Action": "bedrock:*", "Resource": "*"}
     request = {
         "knowledgeBaseId": tenant.knowledge_base,
         "name": tenant.bucket,
@@ -282,10 +284,10 @@ def test_only_a_role_that_the_caller_may_pass_to_bedrock_is_taken(rig: RoleRig, 
 
     bedrock, roles = "bedrock.amazonaws.com", f"arn:aws:iam::{ACCOUNT}:role{ROLE_PATH}*"
     for refused in ([], [passing("lambda.amazonaws.com", roles)], [passing(bedrock, roles.replace("proof", "other"))]):
-        agent = client_of_user(rig, creating, *refused)("bedrock-agent")
+        agent = client_of_user(aws, creating, *refused)("bedrock-agent")
         with pytest.raises(ClientError, match="not authorized to perform: iam:PassRole"):
             agent.update_knowledge_base(**request)
-    agent = client_of_user(rig, creating, passing(bedrock, roles))("bedrock-agent")
+    agent = client_of_user(aws, creating, passing(bedrock, roles))("bedrock-agent")
     assert agent.update_knowledge_base(**request)
 
 
