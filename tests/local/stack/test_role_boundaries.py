@@ -42,9 +42,9 @@ def clients_of_role(aws: Any, arn: str) -> Callable[[str], Any]:
     )
 
 
-def refused(call: Callable[[], Any]) -> bool:
+def refused(call: Callable[..., Any], **arguments: Any) -> bool:
     try:
-        call()
+        call(**arguments)
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException"):
             raise
@@ -93,7 +93,7 @@ def test_whoever_makes_roles_is_kept_to_those_with_a_boundary(guarded_aws: Any) 
         {"Path": "/other/", "PermissionsBoundary": boundary},
     ):
         arguments = {"RoleName": name(), "AssumeRolePolicyDocument": TRUST, **wrong}
-        assert refused(lambda arguments=arguments: iam.create_role(**arguments)), wrong
+        assert refused(iam.create_role, **arguments), wrong
     bound, free = name(), name()
     bounded = {"Path": PATH, "PermissionsBoundary": boundary}
     iam.create_role(RoleName=bound, AssumeRolePolicyDocument=TRUST, **bounded)
@@ -110,13 +110,13 @@ def test_whoever_makes_roles_is_kept_to_those_with_a_boundary(guarded_aws: Any) 
         ("put_role_permissions_boundary", {"PermissionsBoundary": boundary}),
     ):
         call = getattr(iam, operation)
-        assert not refused(lambda call=call, given=arguments: call(RoleName=bound, **given)), operation
+        assert not refused(call, RoleName=bound, **arguments), operation
         if operation != "put_role_permissions_boundary":
-            assert refused(lambda call=call, given=arguments: call(RoleName=free, **given)), operation
-    assert refused(lambda: iam.put_role_permissions_boundary(RoleName=bound, PermissionsBoundary=other))
+            assert refused(call, RoleName=free, **arguments), operation
+    assert refused(iam.put_role_permissions_boundary, RoleName=bound, PermissionsBoundary=other)
     for operation in ("delete_role", "delete_role_permissions_boundary"):
-        assert refused(lambda operation=operation: getattr(iam, operation)(RoleName=free)), operation
-        assert not refused(lambda operation=operation: getattr(iam, operation)(RoleName=bound)), operation
+        assert refused(getattr(iam, operation), RoleName=free), operation
+        assert not refused(getattr(iam, operation), RoleName=bound), operation
         root.create_role(RoleName=(bound := name()), AssumeRolePolicyDocument=TRUST, **bounded)
 
 
@@ -126,8 +126,8 @@ def test_only_permitted_policies_may_be_attached(guarded_aws: Any) -> None:
     iam = client_of_user(guarded_aws, {"Action": "iam:*", "Resource": "*", "Condition": condition})("iam")
     name = f"role-{uuid4().hex[:8]}"
     guarded_aws.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)
-    assert not refused(lambda: iam.attach_role_policy(RoleName=name, PolicyArn=permitted))
-    assert refused(lambda: iam.attach_role_policy(RoleName=name, PolicyArn=other))
+    assert not refused(iam.attach_role_policy, RoleName=name, PolicyArn=permitted)
+    assert refused(iam.attach_role_policy, RoleName=name, PolicyArn=other)
 
 
 def test_a_session_is_known_by_its_roles_arn(guarded_aws: Any) -> None:
@@ -144,6 +144,6 @@ def test_a_session_is_known_by_its_roles_arn(guarded_aws: Any) -> None:
         "Condition": {"ArnNotEquals": {"aws:PrincipalArn": arn}, "Null": {"aws:userid": "false"}},
     }
     s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]}))
-    assert not refused(lambda: clients_of_role(guarded_aws, arn)("s3").put_object(Bucket=bucket, Key="a", Body=b""))
+    assert not refused(clients_of_role(guarded_aws, arn)("s3").put_object, Bucket=bucket, Key="a", Body=b"")
     other = client_of_user(guarded_aws, {"Action": "s3:*", "Resource": "*"})
-    assert refused(lambda: other("s3").put_object(Bucket=bucket, Key="a", Body=b""))
+    assert refused(other("s3").put_object, Bucket=bucket, Key="a", Body=b"")
