@@ -13,6 +13,7 @@ from bedrock_emulator.search.embedding import Embedder
 from bedrock_emulator.search.vector_index import VectorIndex
 from bedrock_emulator.wire.errors import ServiceError
 from bedrock_emulator.world.agenda import Agenda
+from bedrock_emulator.world.authority import Authority
 from bedrock_emulator.world.clock import Clock
 from bedrock_emulator.world.faults import Faults
 from bedrock_emulator.world.quotas import Quotas, RateLimiter
@@ -26,7 +27,6 @@ from bedrock_emulator.world.records import (
     Session,
     VectorBucket,
 )
-from bedrock_emulator.world.service_roles import ServiceRole
 
 _ID_CHARACTERS = string.ascii_uppercase + string.digits
 # "Remembered for minutes only", users report; ten is our reading.
@@ -54,10 +54,10 @@ class Account:
         quotas: Quotas,
         client_factory: Callable[[str], Any],
         embedder: Embedder,
-        check_roles: bool,
+        authority: Authority | None,
     ) -> None:
         """Empty. ``client_factory`` makes the boto3 clients of the services that are not emulated here."""
-        self._check_roles = check_roles
+        self.authority = authority
         self.region = region
         self.account = account
         self.clock = clock
@@ -78,6 +78,7 @@ class Account:
         self.sessions: dict[str, Session] = {}
         self._contents: dict[str, VectorIndex] = {}
         self._tokens: dict[tuple[str, str], Remembered] = {}
+        self._roles_made: dict[str, float] = {}
 
     def now(self) -> float:
         """The emulator's time, seconds since 1970."""
@@ -106,9 +107,17 @@ class Account:
         with self.lock:
             self._contents.pop(key, None)
 
-    def service_role(self, arn: str) -> ServiceRole | None:
-        """The role to check for what it may do; None when roles are not checked."""
-        return ServiceRole(self.client_factory("iam"), arn) if self._check_roles else None
+    def role_made(self, arn: str) -> None:
+        """Note that a role was made now."""
+        self._roles_made[arn] = self.now()
+
+    def is_too_new(self, role_arn: str) -> bool:
+        """Whether a role was made so short a time ago that, by a fault on order, nobody can assume it."""
+        made = self._roles_made.get(role_arn)
+        if made is None:
+            return False
+        fault = self.faults.of_effect("new_role_not_assumable", "AssumeRole", {"roleArn": role_arn})
+        return fault is not None and self.now() < made + fault.seconds
 
     def index(self, key: str) -> Index | None:
         """The vector index of that key, or None when there is none."""

@@ -29,6 +29,7 @@ from bedrock_emulator.state import keep, kept, restore
 from bedrock_emulator.wire.errors import ConnectionBrokenError, NotEmulatedError, ServiceError
 from bedrock_emulator.wire.messages import Request, Response
 from bedrock_emulator.wire.protocol import Protocol, protocol
+from bedrock_emulator.world.authority import Authority
 from bedrock_emulator.world.calls import Calls
 from bedrock_emulator.world.clock import Clock, ScaledClock
 from bedrock_emulator.world.faults import Faults
@@ -59,15 +60,15 @@ class Emulator:
         client_factory: Callable[[str], Any] | None = None,
         clock: Clock | None = None,
         quotas: Quotas | None = None,
-        check_roles: bool = False,
+        authority: Authority | None = None,
         state: Path | None = None,
     ) -> None:
         """An account that is empty, or as it was kept in the directory ``state`` when an earlier emulator was closed.
 
         ``speed`` is emulated seconds per second, unless a ``clock`` is given. ``embedder`` is "multilingual",
         "character" or "auto". ``client_factory("s3")`` gives the boto3 client that documents are read with.
-        ``check_roles`` has service roles checked against ``client_factory("iam")``: whether they exist, trust Bedrock
-        and may do what is done in their name.
+        ``authority`` is asked whenever Bedrock acts with the service role of a knowledge base; without one, everything
+        is allowed.
         """
         self._state = state
         earlier = kept(state) if state is not None else None
@@ -81,7 +82,7 @@ class Emulator:
             quotas=self._quotas,
             client_factory=client_factory or partial(boto3.client, region_name=region),
             embedder=embedder_of(embedder),
-            check_roles=check_roles,
+            authority=authority,
         )
         self.calls = Calls()
         self._services: Mapping[str, tuple[object, ...]] = {
@@ -126,6 +127,10 @@ class Emulator:
         """By the knowledge bases' ARNs."""
         with self._account.lock:
             return {base.arn: dict(base.tags) for base in self._account.knowledge_bases.values()}
+
+    def role_made(self, arn: str) -> None:
+        """Say that a role was made just now, so that a fault ``new_role_not_assumable`` knows how new it is."""
+        self._account.role_made(arn)
 
     def handle(self, service: str, request: Request) -> Response:
         """Answer a request to ``service``, named as botocore names it.

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
+import boto3
 import typer
 
 from bedrock_emulator.emulator import Emulator
@@ -21,6 +22,7 @@ from bedrock_emulator.state import StateError
 from bedrock_emulator.wire.errors import ConnectionBrokenError
 from bedrock_emulator.wire.messages import Request, Response
 from bedrock_emulator.wire.protocol import SERVICES, protocol
+from bedrock_emulator.world.iam_roles import IamRoles
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -160,7 +162,8 @@ def command(
         # Never against AWS itself by default: the roles of a local stack are in the local stack's IAM.
         roles = bool({"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_IAM"} & os.environ.keys())
     try:
-        emulator = Emulator(speed=speed, check_roles=roles, state=state)
+        authority = IamRoles(boto3.client("iam")) if roles else None
+        emulator = Emulator(speed=speed, authority=authority, state=state)
     except StateError as error:
         raise typer.BadParameter(str(error), param_hint="--state") from error
     if faults is not None:

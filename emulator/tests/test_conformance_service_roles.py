@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from bedrock_emulator import Quotas
+from bedrock_emulator import IamRoles
 
 fact = pytest.mark.fact
 
@@ -19,8 +20,7 @@ NAME = "knowledge-base"
 @pytest.fixture
 def bench(workbench_of: Any) -> Any:
     """A workbench that checks roles."""
-    # moto's account, so that trust for "this account" can be told from trust for another.
-    return workbench_of(check_roles=True, quotas=Quotas(requests_per_second={}))
+    return workbench_of(authority=IamRoles(boto3.client("iam")))
 
 
 def role(bench: Any, *allowed: str, principal: str = "bedrock.amazonaws.com", account: str = "000000000000") -> None:
@@ -88,7 +88,9 @@ def test_a_missing_model_permission_shows_when_a_job_is_started(bench: Any) -> N
 def test_a_job_needs_permission_to_read_the_bucket(bench: Any) -> None:
     role(bench, *STORE, "bedrock:InvokeModel", "s3:ListBucket")
     base = bench.knowledge_base()
-    ended = bench.sync(base, bench.data_source(base))
+    source = bench.data_source(base)
+    bench.put("documents", **{"leave.txt": "Paid leave."})
+    ended = bench.sync(base, source)
     assert ended["status"] == "FAILED"
     assert "s3:GetObject" in ended["failureReasons"][0]
 

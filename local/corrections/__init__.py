@@ -23,6 +23,7 @@ NAMES = (
     "message_moves",
     "queue_batches",
     "policy_conditions",
+    "role_boundaries",
     "batch_deletes",
     "subscription_filters",
     "alarms",

@@ -19,7 +19,7 @@ from ministack import app as ministack
 
 from bedrock_emulator import ConnectionBrokenError, Emulator, Request, Response
 from bedrock_emulator.wire.protocol import SERVICES
-from local.stack import bedrock_permissions
+from local.stack import bedrock_permissions, service_roles
 from local.stack.configuration import ACCESS_KEY, StackConfiguration
 
 Send = Callable[[Any], Awaitable[None]]
@@ -64,9 +64,10 @@ def make_emulator(configuration: StackConfiguration) -> Emulator:
         account=configuration.account,
         speed=configuration.speed,
         client_factory=client_factory,
-        check_roles=True,
+        authority=service_roles.StackAuthority(configuration),
     )
     bedrock_permissions.know_tags(emulator.knowledge_base_tags)
+    service_roles.tell_of_new_roles(emulator)
     return emulator
 
 

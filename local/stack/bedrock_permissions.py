@@ -2,11 +2,11 @@
 
 MiniStack evaluates one permission a call, named like the operation. Sources: "Actions, resources, and condition keys"
 for Amazon Bedrock, Amazon S3 Vectors and Amazon OpenSearch Serverless (service authorization reference); "Logging that
-requires additional permissions [V2]" (Amazon CloudWatch Logs user guide); "Set up
-permissions for a user or role to create and manage knowledge bases" and "Prerequisites for running model inference"
-(Amazon Bedrock user guide). That a vector index with tags needs TagResource is said by the botocore model; that a
-knowledge base with tags does, that IngestKnowledgeBaseDocuments needs StartIngestionJob, and that the index operations
-of OpenSearch Serverless need APIAccessAll, is reported by users.
+requires additional permissions [V2]" (Amazon CloudWatch Logs user guide); "Set up permissions for a user or role to
+create and manage knowledge bases" and "Prerequisites for running model inference" (Amazon Bedrock user guide); "Grant a
+user permissions to pass a role to an AWS service" (IAM user guide). That a vector index with tags needs TagResource is
+said by the botocore model; that a knowledge base with tags does, that IngestKnowledgeBaseDocuments needs
+StartIngestionJob, and that the index operations of OpenSearch Serverless need APIAccessAll, is reported by users.
 """
 
 import json
@@ -76,7 +76,10 @@ def refusal(
     action = iam_actions.extract_iam_action(service, method, path, headers, body, query_params)
     for needed, resource in _further_permissions(action, path, body, region, responses.get_account_id()):
         key = router.extract_access_key_id(headers, query_params)
-        if denied := iam_evaluator.enforce(key, needed, service, region, resource_arn=resource):
+        context = {"iam:PassedToService": "bedrock.amazonaws.com"} if needed == "iam:PassRole" else None
+        if denied := iam_evaluator.enforce(
+            key, needed, service, region, resource_arn=resource, service_context=context
+        ):
             answer: Answer = iam_actions.access_denied_response(
                 service, needed, denied.principal_arn, str(uuid4()), headers=headers, resource_arn=resource
             )
@@ -89,6 +92,8 @@ def _further_permissions(
 ) -> Iterator[tuple[str, str]]:
     """What a call needs beside the permission of its own name, as (action, resource)."""
     knowledge_base = f"arn:aws:bedrock:{region}:{account}:knowledge-base"
+    if action in ("bedrock:CreateKnowledgeBase", "bedrock:UpdateKnowledgeBase"):
+        yield "iam:PassRole", str(_members(body).get("roleArn"))
     if action == "bedrock:CreateKnowledgeBase" and _members(body).get("tags"):
         yield "bedrock:TagResource", f"{knowledge_base}/*"
     elif action == "s3vectors:CreateIndex" and _members(body).get("tags"):

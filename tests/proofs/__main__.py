@@ -22,6 +22,7 @@ from tests.proofs import (
     ledger_protocol,
     ledger_races,
     life,
+    role_isolation,
     scenarios,
     slow_aws,
     storms,
@@ -44,6 +45,7 @@ def proofs() -> Iterator[Proof]:
     yield ledger_protocol.prove
     yield ledger_races.prove
     yield hostile_words.prove
+    yield role_isolation.prove
     yield isolation.prove
     yield partial(life.prove, LIFE_SEEDS)
     yield from (partial(storms.prove_crowd, store, CROWD_SEEDS) for store in stores)

@@ -6,7 +6,7 @@ What is crashed is a `tests.proofs.scenarios.Scenario`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, partial
@@ -40,6 +40,14 @@ REAL_SECONDS = 120
 _POINTS_A_WORLD = 20
 """A share that is large enough to pay for its world, and small enough to keep every core busy to the end."""
 _READING = ("Get", "Head", "List", "Query", "Describe")
+_LATE_ROLE_SECONDS = 10.0
+"""IAM agrees with itself within seconds, users report."""
+
+
+def _world() -> AbstractContextManager[VirtualFleet]:
+    return virtual_fleet(
+        parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS, late_role_seconds=_LATE_ROLE_SECONDS
+    )
 
 
 def recorded(scenario: Scenario) -> list[Call]:
@@ -52,7 +60,7 @@ def recorded(scenario: Scenario) -> list[Call]:
 def _prepared(scenario: Scenario) -> Iterator[VirtualFleet]:
     """A world at rest where the workflow can begin, to be copied for each crash."""
     _load(scenario)
-    with virtual_fleet(parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS) as fleet:
+    with _world() as fleet:
         scenario.prepare(fleet)
         fleet.rest()
         yield fleet
@@ -61,7 +69,7 @@ def _prepared(scenario: Scenario) -> Iterator[VirtualFleet]:
 @cache
 def _load(scenario: Scenario) -> None:
     """Handlers and botocore's models are loaded when they are first used: once in the original, not in every copy."""
-    with virtual_fleet(parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS) as fleet:
+    with _world() as fleet:
         scenario.prepare(fleet)
         fleet.finish(scenario.start(fleet))
         scenario.check(fleet)

@@ -170,3 +170,14 @@ def test_a_tick_that_dies_is_delivered_again_and_lands_in_the_dead_letter_queue_
             fleet.start("provision_tenant", {"tenant_id": "acme"})
             fleet.timeline.run_for(2_000)
         assert [message.received for message in fleet.ticks.dead_letters] == [3]
+
+
+def test_a_role_can_be_assumed_only_a_while_after_it_was_made() -> None:
+    with virtual_fleet(parameters=RARE_TICKS, late_role_seconds=30) as fleet:
+        arn = str(fleet.deployment.value({"Fn::GetAtt": "KnowledgeBaseRole.Arn"}))
+        path, _, name = arn.partition(":role/")[2].rpartition("/")
+        fleet.client("iam").create_role(RoleName=name, Path=f"/{path}/" if path else "/", AssumeRolePolicyDocument="{}")
+        execution = fleet.provision("acme")
+        attempts = [call for call in fleet.calls.made if call.operation == "CreateKnowledgeBase"]
+    assert execution.status == "SUCCEEDED"
+    assert len(attempts) > 1

@@ -168,6 +168,7 @@ class AwsCalls:
             # botocore asks every handler, also when one has answered: moto must not carry out what is refused here.
             events.unregister("before-send", botocore_stubber)
             events.register_first("before-send", partial(self._answer, service))
+        events.register("after-call.iam.CreateRole", self._tell_of_role)
         events.register("before-parameter-build", partial(self._before, service, bool(credentials)))
         events.register("request-created", self._requested)
         events.register("after-call", self._after)
@@ -206,6 +207,10 @@ class AwsCalls:
                 observe(Answered(call, context["parameters"], parsed))
         for disturb in tuple(self.disturbances):
             disturb(call, Moment.AFTER)
+
+    def _tell_of_role(self, *, parsed: Any, **_: Any) -> None:
+        if "Error" not in parsed:
+            self._emulator.role_made(parsed["Role"]["Arn"])
 
     def pause(self, seconds: float) -> None:
         """Passes virtual time, as the SDK does between two attempts; a function dies at its timeout."""

@@ -231,6 +231,7 @@ def virtual_fleet(
     quotas: Quotas | None = None,
     parameters: Mapping[str, str] | None = None,
     safety_net_seconds: float = _A_MINUTE,
+    late_role_seconds: float = 0.0,
 ) -> Iterator[VirtualFleet]:
     """Deploys a fleet, and takes it down again.
 
@@ -241,6 +242,7 @@ def virtual_fleet(
         parameters: of template.yaml, where they are not to have their defaults.
         safety_net_seconds: between two ticks of the schedule. A day of idle ticks takes seconds: more than its minute
             where days pass.
+        late_role_seconds: after a role was made, for which Bedrock cannot assume it yet.
 
     Raises:
         StrandDied: something failed that nobody waited for, or a thread would outlive its world.
@@ -259,6 +261,8 @@ def virtual_fleet(
             embedder="character",
             client_factory=lambda _service: s3,
         )
+        if late_role_seconds:
+            emulator.faults.add({"effect": "new_role_not_assumable", "seconds": late_role_seconds})
         agenda = emulator._account.agenda  # its next moment is nobody else's business, but time must stop there
         timeline = Timeline(
             clock,

@@ -15,6 +15,8 @@ from bedrock_emulator.reading import sidecars
 from bedrock_emulator.reading.sidecars import NO_ATTRIBUTES, Attributes, InvalidSidecarError
 from bedrock_emulator.search.vector_index import Chunk
 from bedrock_emulator.services.ingestion import DocumentRejectedError, Rules, document_chunks, vectors
+from bedrock_emulator.services.s3_source import read_object
+from bedrock_emulator.services.service_role import DeniedError, IndexUse, ServiceRole, assume, assume_for_call
 from bedrock_emulator.wire.errors import NotEmulatedError, ServiceError, validation
 from bedrock_emulator.wire.paging import page
 from bedrock_emulator.world.records import DataSource, Document, DocumentIdentifier, KnowledgeBase
@@ -29,6 +31,7 @@ INDEXING = 20.0
 DELETION = 10.0
 PAYLOAD_BYTES = 6 * 1024**2  # AWS documentation, "Quotas for Amazon Bedrock"
 _NO_INDEX = "The vector index of the knowledge base could not be found."  # not reported anywhere; our words
+_TASK = "KnowledgeBaseDocuments"  # how the role's session is called; not reported anywhere
 LONGEST_PAGE = 100  # reported by users; the model says 1,000
 
 _ENDINGS = {
@@ -86,6 +89,7 @@ class DirectIngestion:
         if len({document.identifier for document in documents}) < len(documents):
             # What the service makes of it is not known; the order in which it would take them surely isn't promised.
             raise validation("A document is given more than once.")
+        role = assume_for_call(self._account, base, _TASK)
         self._begin()
         details = [_detail(source, document) for document in documents]
         self._account.remember("IngestKnowledgeBaseDocuments", given.get("clientToken"), details)
@@ -97,10 +101,10 @@ class DirectIngestion:
             for document in documents:
                 document.status = "IN_PROGRESS"
                 source.documents[document.identifier] = document
+            arguments = (base, source, role, given["documents"], documents, now + INDEXING)
             if self._account.clock.real_seconds_until(now) is None:
-                self._work(base, source, given["documents"], documents, now + INDEXING)
+                self._work(*arguments)
             else:
-                arguments = (base, source, given["documents"], documents, now + INDEXING)
                 Thread(target=self._work, args=arguments, name="direct-ingestion", daemon=True).start()
 
         self._account.agenda.at(now + REGISTRATION, register)
@@ -145,6 +149,10 @@ class DirectIngestion:
             self._under_way -= 1
             if not self._present(base, source):
                 return
+            if denial := self._denied_deletion(base):
+                for document in leaving:
+                    document.status, document.status_reason = "FAILED", denial
+                return
             # One that was ingested again meanwhile is a new document.
             still = [known.identifier for known in leaving if source.documents.get(known.identifier) is known]
             for identifier in still:
@@ -154,6 +162,13 @@ class DirectIngestion:
 
         self._account.agenda.at(now + DELETION, gone)
         return {"documentDetails": details}
+
+    def _denied_deletion(self, base: KnowledgeBase) -> str | None:
+        try:
+            assume(self._account, base.role_arn, base.arn, _TASK).check_index(index_key(base), IndexUse.DELETION)
+        except DeniedError as denial:
+            return str(denial)
+        return None
 
     def _names(self, given: Members) -> tuple[KnowledgeBase, DataSource]:
         base = self._account.knowledge_base(given["knowledgeBaseId"])
@@ -183,6 +198,7 @@ class DirectIngestion:
         self,
         base: KnowledgeBase,
         source: DataSource,
+        role: ServiceRole,
         given: Sequence[Members],
         documents: Sequence[Document],
         ends_at: float,
@@ -190,7 +206,7 @@ class DirectIngestion:
         account = self._account
         key = index_key(base)
         try:
-            outcomes, chunks = self._outcomes(base, source, given, documents)
+            outcomes, chunks = self._outcomes(base, source, role, given, documents)
             rows = vectors(account.embedder, chunks)
         except Exception as error:  # noqa: BLE001 - documents that died unseen would be IN_PROGRESS for ever
             _log.exception("documents of data source %s failed", source.identifier)
@@ -223,7 +239,12 @@ class DirectIngestion:
             account.agenda.at(ends_at, ended)
 
     def _outcomes(
-        self, base: KnowledgeBase, source: DataSource, given: Sequence[Members], documents: Sequence[Document]
+        self,
+        base: KnowledgeBase,
+        source: DataSource,
+        role: ServiceRole,
+        given: Sequence[Members],
+        documents: Sequence[Document],
     ) -> tuple[list[tuple[Document, str, str | None]], list[Chunk]]:
         """The status and its reason of each document, and the chunks of those that are INDEXED."""
         account = self._account
@@ -233,30 +254,32 @@ class DirectIngestion:
         outcomes: list[tuple[Document, str, str | None]] = []
         for members, document in zip(given, documents, strict=True):
             try:
-                read = self._read(members)
-                chunks.extend(document_chunks(rules, document.identifier, read.name, read.body, read.attributes))
+                read = self._read(members, role)
+                made = document_chunks(rules, document.identifier, read.name, read.body, read.attributes)
+                role.check_index(index_key(base), IndexUse.WRITING)
+                chunks.extend(made)
             except DocumentRejectedError as rejection:
                 outcomes.append((document, rejection.status, rejection.cause))
-            except (InvalidSidecarError, ClientError, BotoCoreError, NotEmulatedError) as error:
+            except (InvalidSidecarError, DeniedError, ClientError, BotoCoreError, NotEmulatedError) as error:
                 outcomes.append((document, "FAILED", str(error)))
             else:
                 document.etag, document.sidecar_etag = read.etag, read.sidecar_etag
                 outcomes.append((document, "INDEXED", None))
         return outcomes, chunks
 
-    def _read(self, given: Members) -> _Read:
+    def _read(self, given: Members, role: ServiceRole) -> _Read:
         content, metadata = given["content"], given.get("metadata")
         sidecar, sidecar_etag = None, None
         attributes = NO_ATTRIBUTES
         if metadata is not None and metadata["type"] == "S3_LOCATION":
-            sidecar, sidecar_etag = self._object(metadata["s3Location"]["uri"])
+            sidecar, sidecar_etag = self._object(metadata["s3Location"]["uri"], role)
             attributes = sidecars.parse(sidecar)
         elif metadata is not None:
             values = {item["key"]: sidecars.typed_value(item["value"]) for item in metadata["inlineAttributes"]}
             attributes = Attributes(values, {})
         uri = _uri(content)
         if uri is not None:
-            body, etag = self._object(uri)
+            body, etag = self._object(uri, role)
             return _Read(body, uri, attributes, etag, sidecar_etag)
         inline = content["custom"]["inlineContent"]
         if inline["type"] == "TEXT":
@@ -264,10 +287,9 @@ class DirectIngestion:
         mime = inline["byteContent"]["mimeType"].partition(";")[0]
         return _Read(inline["byteContent"]["data"], f"document{_ENDINGS.get(mime, '')}", attributes)
 
-    def _object(self, uri: str) -> tuple[bytes, str]:
+    def _object(self, uri: str, role: ServiceRole) -> tuple[bytes, str]:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
-        found = self._account.client_factory("s3").get_object(Bucket=bucket, Key=key)
-        return found["Body"].read(), found["ETag"]
+        return read_object(self._account.client_factory("s3"), role, bucket, key)
 
 
 def _uri(content: Members) -> str | None:

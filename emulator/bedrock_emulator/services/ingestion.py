@@ -25,6 +25,7 @@ from bedrock_emulator.search.relevance import passage
 from bedrock_emulator.search.vector_index import Chunk
 from bedrock_emulator.services import failure_reasons
 from bedrock_emulator.services.s3_source import S3Source, StoredObject
+from bedrock_emulator.services.service_role import DeniedError
 from bedrock_emulator.wire.errors import NotEmulatedError
 from bedrock_emulator.world.quotas import Quotas
 from bedrock_emulator.world.records import STATISTICS, DataSource, Document, DocumentIdentifier, Index
@@ -91,12 +92,15 @@ def synchronise(rules: Rules, bucket: S3Source) -> Outcome:
     """Compare the bucket with what the data source remembers, and index what was added or modified.
 
     Changes are told by the ETags of document and sidecar; the service's own detector is not documented. A document that
-    was ignored or failed is tried again. JobFailedError when the bucket cannot be read or the job is over its limit.
+    was ignored or failed is tried again.
+    JobFailedError when the bucket or a document of it cannot be read, or the job is over its limit.
     """
     try:
         return _synchronise(rules, bucket)
     except (ClientError, BotoCoreError) as error:
         raise JobFailedError(failure_reasons.whole_job(f"Unable to read bucket {bucket.bucket}: {error}.")) from error
+    except DeniedError as denial:
+        raise JobFailedError(failure_reasons.whole_job(f"{denial}.")) from denial
     except NotEmulatedError as error:
         raise JobFailedError(failure_reasons.whole_job(error.message)) from error
 

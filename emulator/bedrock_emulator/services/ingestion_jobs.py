@@ -13,6 +13,7 @@ from bedrock_emulator.account import Account, index_key
 from bedrock_emulator.services import failure_reasons
 from bedrock_emulator.services.ingestion import JobFailedError, Outcome, Rules, synchronise
 from bedrock_emulator.services.s3_source import s3_source
+from bedrock_emulator.services.service_role import DeniedError, IndexUse, ServiceRole, assume, assume_for_call
 from bedrock_emulator.wire.errors import ServiceError, conflict, not_found, validation
 from bedrock_emulator.wire.paging import page
 from bedrock_emulator.world.faults import Fault
@@ -51,7 +52,7 @@ class IngestionJobs:
         if source.members["dataSourceConfiguration"]["type"] == "CUSTOM":
             raise validation("StartIngestionJob is not supported for a data source of type CUSTOM.")
         self._check_running(base)
-        self._check_model(base)
+        assume_for_call(account, base, "StartIngestionJob")
         now = account.now()
         job = IngestionJob(
             identifier=account.new_id(),
@@ -132,18 +133,6 @@ class IngestionJobs:
                 return job
         raise not_found(f"IngestionJob with id {given['ingestionJobId']} does not exist.")
 
-    def _check_model(self, base: KnowledgeBase) -> None:
-        vector = base.configuration.get("vectorKnowledgeBaseConfiguration")
-        role = self._account.service_role(base.role_arn)
-        if vector is None or role is None:
-            return
-        model = vector["embeddingModelArn"]
-        if not role.may("bedrock:InvokeModel", model):
-            raise validation(
-                f"Knowledge base role {base.role_arn} is not able to call specified bedrock embedding model {model}: "
-                "You are not authorized to perform: bedrock:InvokeModel (Service: BedrockRuntime, Status Code: 403)"
-            )
-
     def _check_running(self, base: KnowledgeBase) -> None:
         quotas = self._account.quotas
         running = [job for jobs in self._account.jobs.values() for job in jobs if job.status in RUNNING]
@@ -209,9 +198,9 @@ class _Run:
         if fault is not None:
             return partial(self._fail, fault.failureReasons), 0
         try:
-            self._check_source()
-            outcome = synchronise(rules, s3_source(rules.source, self._account.client_factory("s3")))
-            self._check_deletion(outcome)
+            role = self._assumed_role()
+            outcome = synchronise(rules, s3_source(rules.source, self._account.client_factory("s3"), role))
+            self._check_store(role, outcome)
         except JobFailedError as failure:
             return partial(self._fail, [failure.reason]), 0
         except Exception as error:  # noqa: BLE001 - a job that died unseen would run for ever
@@ -219,31 +208,24 @@ class _Run:
             return partial(self._fail, [failure_reasons.whole_job(f"{type(error).__name__}: {error}.")]), 0
         return partial(self._complete, outcome), len(outcome.touched)
 
-    def _check_source(self) -> None:
-        role = self._account.service_role(self._base.role_arn)
-        bucket = s3_source(self._source, None).bucket
-        needed = (("s3:ListBucket", f"arn:aws:s3:::{bucket}"), ("s3:GetObject", f"arn:aws:s3:::{bucket}/*"))
-        for action, resource in needed if role is not None else ():
-            if role is not None and not role.may(action, resource):
-                raise JobFailedError(
-                    failure_reasons.whole_job(
-                        f"{self._base.role_arn} is not authorized to perform: {action} on {resource}."
-                    )
-                )
+    def _assumed_role(self) -> ServiceRole:
+        try:
+            # Users see sessions of this name; whether the data source's id stands in them or the job's is not known.
+            task = f"DocumentLoaderTask-{self._source.identifier}"
+            return assume(self._account, self._base.role_arn, self._base.arn, task)
+        except DeniedError as denial:
+            raise JobFailedError(failure_reasons.whole_job(f"{denial}.")) from denial
 
-    def _check_deletion(self, outcome: Outcome) -> None:
-        known = [identifier for identifier in outcome.touched if identifier in self._source.documents]
-        role = self._account.service_role(self._base.role_arn)
-        if role is None or not known or self._base.store_type != "S3_VECTORS":
-            return
+    def _check_store(self, role: ServiceRole, outcome: Outcome) -> None:
         key = index_key(self._base)
-        if not role.may("s3vectors:DeleteVectors", key):
-            raise JobFailedError(
-                failure_reasons.whole_job(
-                    f"{self._base.role_arn} is not authorized to perform: s3vectors:DeleteVectors on {key} "
-                    "(Service: S3Vectors, Status Code: 403)."
-                )
-            )
+        try:
+            if outcome.chunks:
+                role.check_model(self._base.configuration)
+                role.check_index(key, IndexUse.WRITING)
+            if any(identifier in self._source.documents for identifier in outcome.touched):
+                role.check_index(key, IndexUse.DELETION)
+        except DeniedError as denial:
+            raise JobFailedError(failure_reasons.whole_job(f"{denial}.")) from denial
 
     def _complete(self, outcome: Outcome) -> None:
         if self._job.status != "IN_PROGRESS":

@@ -9,6 +9,13 @@ from typing import Any
 
 from bedrock_emulator.account import Account, index_key, storage_key
 from bedrock_emulator.services.opensearch_serverless import INVALID_STORAGE, check_store
+from bedrock_emulator.services.service_role import (
+    FORBIDDEN_COLLECTION,
+    NOT_ASSUMABLE,
+    DeniedError,
+    IndexUse,
+    assume,
+)
 from bedrock_emulator.wire.errors import NotEmulatedError, ServiceError, conflict, not_found, validation
 from bedrock_emulator.wire.paging import page
 from bedrock_emulator.world.records import RUNNING, DataSource, KnowledgeBase
@@ -31,8 +38,6 @@ _DIMENSIONS = {
     "cohere.embed-multilingual-v3": 1024,
 }
 
-# What creation needs of the store; a missing s3vectors:DeleteVectors shows in a later sync only, users report.
-_S3_VECTORS_ACTIONS = ("GetIndex", "QueryVectors", "PutVectors")
 _STORES = ("S3_VECTORS", "OPENSEARCH_SERVERLESS")
 
 
@@ -68,17 +73,18 @@ class KnowledgeBases:
             return {"knowledgeBase": _knowledge_base(earlier)}
         self._check_configuration(given)
         self._check_name(given["name"])
-        self._check_role(given)
+        identifier = account.new_id()
+        arn = account.arn("bedrock", f"knowledge-base/{identifier}")
+        self._check_role(given, arn, given.get("storageConfiguration"))
         managed = given["knowledgeBaseConfiguration"]["type"] == "MANAGED"
         self._check_count(managed=managed)
         if not managed:
             self._check_storage(given)
         now = account.now()
-        identifier = account.new_id()
         lag = account.faults.of_effect("uniqueness_lag", "CreateKnowledgeBase", given)
         made = KnowledgeBase(
             identifier=identifier,
-            arn=account.arn("bedrock", f"knowledge-base/{identifier}"),
+            arn=arn,
             name=given["name"],
             role_arn=given["roleArn"],
             configuration=given["knowledgeBaseConfiguration"],
@@ -129,7 +135,7 @@ class KnowledgeBases:
             raise validation("You cannot modify the knowledge base configuration once it is created.")
         if given["name"] != base.name:
             self._check_name(given["name"])
-        self._check_role(given)
+        self._check_role(given, base.arn, storage)
         base.name, base.role_arn = given["name"], given["roleArn"]
         base.description = given.get("description")
         base.status, base.updated_at = "UPDATING", self._account.now()
@@ -276,12 +282,12 @@ class KnowledgeBases:
         account.jobs.pop((base.identifier, source.identifier), None)
 
     def _may_delete_from(self, base: KnowledgeBase, key: str) -> bool:
-        role = self._account.service_role(base.role_arn)
-        if role is None:
-            return True
-        if base.store_type == "S3_VECTORS":
-            return role.may("s3vectors:DeleteVectors", key)
-        return role.may("aoss:APIAccessAll", key.partition("/index/")[0])
+        try:
+            role = assume(self._account, base.role_arn, base.arn, "DeleteDataSource")
+            role.check_index(key, IndexUse.DELETION)
+        except DeniedError:
+            return False
+        return True
 
     # Tags
 
@@ -361,28 +367,26 @@ class KnowledgeBases:
                 f"You have reached the maximum number of knowledge bases per account: {most}",
             )
 
-    def _check_role(self, given: Members) -> None:
-        role, now = given["roleArn"], self._account.now()
-        first = self._role_first_used.setdefault(role, now)
+    def _check_role(self, given: Members, knowledge_base_arn: str, storage: Members | None) -> None:
+        account = self._account
+        role_arn, now = given["roleArn"], account.now()
+        first = self._role_first_used.setdefault(role_arn, now)
 
         def is_past(effect: str) -> bool:
-            fault = self._account.faults.of_effect(effect, "CreateKnowledgeBase", given)
+            fault = account.faults.of_effect(effect, "CreateKnowledgeBase", given)
             return fault is None or now >= first + fault.seconds
 
-        assumable = is_past("role_not_assumable")
-        checked = self._account.service_role(role)
-        if checked is not None and assumable:
-            assumable = checked.assumable(self._account.account)
-            storage = given.get("storageConfiguration", {})
-            if assumable and storage.get("type") == "S3_VECTORS" and (key := storage_key(storage)):
-                # Users report that missing permissions on the store are told in the same words.
-                assumable = all(checked.may(f"s3vectors:{action}", key) for action in _S3_VECTORS_ACTIONS)
-            if assumable and storage.get("type") == "OPENSEARCH_SERVERLESS":
-                arn = storage.get("opensearchServerlessConfiguration", {}).get("collectionArn", "")
-                if not checked.may("aoss:APIAccessAll", arn):
-                    raise validation(f"{INVALID_STORAGE}Request failed: [security_exception] 403 Forbidden")
-        if not assumable:
-            raise validation("Bedrock Knowledge Base was unable to assume the given role")
+        if not is_past("role_not_assumable"):
+            raise validation(NOT_ASSUMABLE)
+        try:
+            role = assume(account, role_arn, knowledge_base_arn, "CreateKnowledgeBase")
+            if key := storage_key(storage):
+                role.check_index(key, IndexUse.CREATION)
+        except DeniedError as denial:
+            if str(denial) == FORBIDDEN_COLLECTION:
+                raise validation(f"{INVALID_STORAGE}{FORBIDDEN_COLLECTION}") from None
+            # Users report that missing permissions on S3 Vectors are told in the same words as a role without trust.
+            raise validation(NOT_ASSUMABLE) from None
         if not is_past("model_not_verifiable"):
             raise validation("Unable to verify the specified embedding model")
 

@@ -312,15 +312,7 @@ def check_store(account: Account, settings: Mapping[str, Any], role_arn: str, di
     ServiceError ValidationException otherwise: 403 when no data access policy names the role, else what is amiss.
     """
     key = f"{settings['collectionArn']}/index/{settings['vectorIndexName']}"
-    collection = next((c for c in account.collections.values() if c.arn == settings["collectionArn"]), None)
-    resource = f"{collection.name if collection else ''}/{settings['vectorIndexName']}"
-    admitted = any(
-        role_arn in rule_set.get("Principal", ()) and _covers(rule_set["Rules"], "index", resource)
-        for policy in account.policies.values()
-        if policy.kind == "data"
-        for rule_set in policy.document
-    )
-    if not admitted:
+    if not admits(account, key, role_arn, "aoss:DescribeIndex"):
         raise validation(f"{INVALID_STORAGE}Request failed: [security_exception] 403 Forbidden")
     index = account.collection_indexes.get(key)
     if index is None or index.visible_from > account.now():
@@ -335,6 +327,26 @@ def check_store(account: Account, settings: Mapping[str, Any], role_arn: str, di
         raise validation(f"{INVALID_STORAGE}The vector field is not of type knn_vector.")
     if dimension and vector.get("dimension") != dimension:
         raise validation(f"{INVALID_STORAGE}The vector field has dimension {vector.get('dimension')}, not {dimension}.")
+
+
+def admits(account: Account, key: str, role_arn: str, permission: str) -> bool:
+    """Whether a data access policy gives the role a permission on the index of that key.
+
+    A rule that names no permissions, which the service does not take, gives all of them here.
+    """
+    arn, _, name = key.partition("/index/")
+    with account.lock:
+        collection = next((c for c in account.collections.values() if c.arn == arn), None)
+        rules = [
+            rule
+            for policy in account.policies.values()
+            if policy.kind == "data"
+            for rule_set in policy.document
+            if role_arn in rule_set.get("Principal", ())
+            for rule in rule_set["Rules"]
+            if any(fnmatchcase(permission, pattern) for pattern in rule.get("Permission", ("*",)))
+        ]
+    return _covers(rules, "index", f"{collection.name if collection else ''}/{name}")
 
 
 def _covers(rules: list[Members], kind: str, name: str) -> bool:

@@ -10,6 +10,7 @@ from bedrock_emulator.account import Account, index_key
 from bedrock_emulator.search.answering import Source, answer
 from bedrock_emulator.search.metadata_filters import predicate
 from bedrock_emulator.search.vector_index import Chunk, Hit
+from bedrock_emulator.services.service_role import check_search
 from bedrock_emulator.wire.errors import NotEmulatedError, not_found, validation
 from bedrock_emulator.wire.paging import page
 from bedrock_emulator.world.records import KnowledgeBase, Session
@@ -133,6 +134,7 @@ class Retrieval:
             if not base.managed and self._account.index(key) is None:
                 raise validation("The vector index of the knowledge base could not be found.")
             contents = self._account.contents(key)
+        check_search(self._account, base)
         return contents.search(
             self._account.embedder,
             text,

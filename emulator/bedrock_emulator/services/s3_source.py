@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bedrock_emulator.reading import sidecars
+from bedrock_emulator.services.service_role import ServiceRole
 from bedrock_emulator.world.records import DataSource, DocumentIdentifier
 
 
@@ -29,14 +30,18 @@ class Listing:
 
 @dataclass(frozen=True)
 class S3Source:
-    """A bucket, or the part of it under ``prefixes``, read with a boto3 S3 client."""
+    """A bucket, or the part of it under ``prefixes``, read with a boto3 S3 client in the name of a role."""
 
     client: Any
     bucket: str
     prefixes: tuple[str, ...]
+    role: ServiceRole
 
     def listing(self) -> Listing:
-        """Every object, however many pages the list has. Keys that end in a slash stand for folders, not documents."""
+        """Every object, however many pages the list has. Keys that end in a slash stand for folders, not documents.
+
+        DeniedError when the role may not list them.
+        """
         documents, described = {}, {}
         for stored in self._objects():
             if stored.key.endswith(sidecars.SUFFIX):
@@ -46,9 +51,8 @@ class S3Source:
         return Listing(documents, described)
 
     def read(self, key: str) -> bytes:
-        """The bytes of an object."""
-        body: bytes = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-        return body
+        """The bytes of an object. DeniedError when the role may not read it."""
+        return read_object(self.client, self.role, self.bucket, key)[0]
 
     def identifier(self, key: str) -> DocumentIdentifier:
         """The document of that key."""
@@ -57,20 +61,28 @@ class S3Source:
     def _objects(self) -> Iterator[StoredObject]:
         paginator = self.client.get_paginator("list_objects_v2")
         for prefix in self.prefixes:
+            self.role.check("s3:ListBucket", f"arn:aws:s3:::{self.bucket}", "S3", {"s3:prefix": prefix})
             for page in paginator.paginate(Bucket=self.bucket, Prefix=prefix):
                 for entry in page.get("Contents", ()):
                     yield StoredObject(entry["Key"], entry["ETag"], entry["Size"])
 
 
-def s3_source(source: DataSource, client: Any) -> S3Source:
+def read_object(client: Any, role: ServiceRole, bucket: str, key: str) -> tuple[bytes, str]:
+    """The bytes of an object and its ETag. DeniedError when the role may not read it."""
+    role.check("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", "S3")
+    found = client.get_object(Bucket=bucket, Key=key)
+    return found["Body"].read(), found["ETag"]
+
+
+def s3_source(source: DataSource, client: Any, role: ServiceRole) -> S3Source:
     """The bucket of a data source of type S3, or of a MANAGED knowledge base's S3 connector."""
     configuration = source.members["dataSourceConfiguration"]
     if configuration["type"] == "S3":
         settings = configuration["s3Configuration"]
         return S3Source(
-            client, settings["bucketArn"].rpartition(":")[2], tuple(settings.get("inclusionPrefixes", ("",)))
+            client, settings["bucketArn"].rpartition(":")[2], tuple(settings.get("inclusionPrefixes", ("",))), role
         )
     connection = configuration["managedKnowledgeBaseConnectorConfiguration"]["connectorParameters"][
         "connectionConfiguration"
     ]
-    return S3Source(client, connection["bucketName"], ("",))
+    return S3Source(client, connection["bucketName"], ("",), role)

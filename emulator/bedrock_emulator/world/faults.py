@@ -23,6 +23,7 @@ EFFECTS: Mapping[str, str] = {
     "knowledge_base_fails": "the knowledge base ends FAILED with `failureReasons` instead of ACTIVE",
     "data_source_fails": "the data source, made all right, turns FAILED with `failureReasons` after `seconds`",
     "role_not_assumable": "a service role cannot be assumed until `seconds` after its first use",
+    "new_role_not_assumable": "a service role cannot be assumed until `seconds` after `Emulator.role_made` told of it",
     "model_not_verifiable": "an embedding model cannot be verified until `seconds` after the first use of a role",
     "index_not_visible": "a vector index is not seen by CreateKnowledgeBase until `seconds` after it was made",
     "vectors_not_searchable": "what an ingestion job indexed is found only `seconds` after it completed",
@@ -38,6 +39,7 @@ _DEFAULT_OPERATIONS = {
     "knowledge_base_fails": "CreateKnowledgeBase",
     "data_source_fails": "CreateDataSource",
     "role_not_assumable": "CreateKnowledgeBase",
+    "new_role_not_assumable": "AssumeRole",
     "model_not_verifiable": "CreateKnowledgeBase",
     "index_not_visible": "CreateIndex",
     "uniqueness_lag": "CreateKnowledgeBase",
@@ -52,6 +54,7 @@ _NEEDS = {
         (
             "latency",
             "role_not_assumable",
+            "new_role_not_assumable",
             "model_not_verifiable",
             "index_not_visible",
             "vectors_not_searchable",

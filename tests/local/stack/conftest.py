@@ -46,9 +46,8 @@ class LocalAws:
         name = f"function-{uuid4().hex[:8]}"
         self.client("lambda").create_function(
             FunctionName=name,
-            Role=ROLE,
             Code={"ZipFile": archive.getvalue()},
-            **{"Runtime": "python3.13", "Handler": "function.handler", "Timeout": 10, **settings},
+            **{"Role": ROLE, "Runtime": "python3.13", "Handler": "function.handler", "Timeout": 10, **settings},
         )
         return name
 
@@ -92,7 +91,7 @@ class LocalAws:
         name = stack or f"stack-{uuid4().hex[:8]}"
         body = json.dumps({"Resources": resources, "Outputs": {k: {"Value": v} for k, v in (outputs or {}).items()}})
         change = cloudformation.update_stack if stack else cloudformation.create_stack
-        change(StackName=name, TemplateBody=body)
+        change(StackName=name, TemplateBody=body, Capabilities=["CAPABILITY_IAM"])
         answer = self.eventually(
             lambda: next(
                 (
@@ -162,7 +161,11 @@ def aws(request: pytest.FixtureRequest) -> LocalAws:
 @pytest.fixture(scope="session", params=with_and_without_corrections)
 def guarded_aws(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """As `aws`, with IAM policies enforced."""
-    corrections = ("policy_conditions", "batch_deletes", "step_functions") if request.param == "corrected" else ()
+    corrections = (
+        ("policy_conditions", "role_boundaries", "batch_deletes", "step_functions")
+        if request.param == "corrected"
+        else ()
+    )
     yield from _running(tmp_path_factory, corrections, authorization=True)
 
 

@@ -40,15 +40,16 @@ def check(aws: Any, service: str, operation: str, request: dict[str, Any], neede
 
 @fact("creating a knowledge base with tags needs bedrock:TagResource", "R")
 def test_creating_with_tags_needs_permission_to_tag(guarded_aws: Any) -> None:
+    role = "arn:aws:iam::000000000000:role/none"
     storage = {"indexArn": "arn:aws:s3vectors:us-east-1:000000000000:bucket/fleet/index/mine"}
     vector = {"embeddingModelArn": TITAN}
     request = {
         "name": "tenant",
-        "roleArn": "arn:aws:iam::000000000000:role/none",
+        "roleArn": role,
         "knowledgeBaseConfiguration": {"type": "VECTOR", "vectorKnowledgeBaseConfiguration": vector},
         "storageConfiguration": {"type": "S3_VECTORS", "s3VectorsConfiguration": storage},
     }
-    needed = {"CreateKnowledgeBase": "*"}
+    needed = {"CreateKnowledgeBase": "*", "iam:PassRole": role}
     check(guarded_aws, "bedrock-agent", "create_knowledge_base", request, needed)
     tagged = {**request, "tags": {"tenant": "acme"}}
     needed["TagResource"] = f"{ARN}*"
