@@ -9,10 +9,11 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from kbfleet.contracts.dead_letters import is_about
 from kbfleet.domain.erasure import ErasureReceipt
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.proofs.converged import buckets, indexes, knowledge_bases, usage_keys
+from tests.support.samples import first_knowledge
 from tests.support.virtual_fleet import VirtualFleet
 
 _KINDS = {"bucket", "vector index", "knowledge base", "usage key", "records", "part in incidents"}
@@ -27,19 +28,21 @@ def remains(fleet: VirtualFleet, tenant_id: str) -> list[str]:
 
 
 def _remains(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
-    if fleet.names.bucket(tenant_id) in buckets(fleet):
+    if fleet.names.bucket(Life(tenant_id)) in buckets(fleet):
         yield "the bucket is left"
-    if fleet.names.vector_index(tenant_id) in indexes(fleet):
+    if fleet.names.vector_index(first_knowledge(tenant_id)) in indexes(fleet):
         yield "the index is left"
-    if fleet.names.knowledge_base(tenant_id) in [summary["name"] for summary in knowledge_bases(fleet)]:
+    if fleet.names.knowledge_base(first_knowledge(tenant_id)) in [
+        summary["name"] for summary in knowledge_bases(fleet)
+    ]:
         yield "the knowledge base is left"
-    if fleet.names.usage_key(tenant_id).value in [key["value"] for key in usage_keys(fleet)]:
+    if fleet.names.usage_key(Life(tenant_id)).value in [key["value"] for key in usage_keys(fleet)]:
         yield "the usage key is left"
     # What has no list of its own once its owner is gone.
     account = fleet.emulator._account
     yield from (f"data source {of} is left" for of in account.data_sources if of[0] not in account.knowledge_bases)
     yield from (f"vectors {key} are left" for key in account.all_contents() if key.endswith(f"/{tenant_id}"))
-    bucket = fleet.names.bucket(tenant_id)
+    bucket = fleet.names.bucket(Life(tenant_id))
     for queue in fleet.dead_letters.keys() - _WITH_IDS_ONLY:
         left = [
             body

@@ -37,6 +37,7 @@ from kbfleet.domain.tenant import Tenant
 from tests.support import aws
 from tests.support.aws_calls import Answered, AwsCalls, Call, Disturbance, FunctionDied, Moment
 from tests.support.deployment_values import Deployment
+from tests.support.samples import first_knowledge
 from tests.support.state_machine import Execution, Json, StateMachine, TaskFailed
 from tests.support.template import REPOSITORY, handler, table_definition
 from tests.support.virtual_queue import FifoQueue, KeptMessages
@@ -184,7 +185,7 @@ class VirtualFleet:
         return kbfleet.bootstrap.registry().find(TenantId(tenant_id))
 
     def sync(self, tenant_id: str) -> Sync:
-        return kbfleet.bootstrap.ledger().find(TenantId(tenant_id))
+        return kbfleet.bootstrap.ledger().find(first_knowledge(TenantId(tenant_id)))
 
     def machine_arn(self, machine: str) -> str:
         for logical_id in self.deployment.made("AWS::Serverless::StateMachine"):

@@ -62,6 +62,7 @@ def sync(
 def tenant(of: SyncBody) -> TenantBody:
     return TenantBody(
         tenant_id=TenantId("acme"),
+        life=1,
         name="Acme [Outdoor] Ltd.",
         status=TenantStatus.ACTIVE,
         knowledge_store="S3_VECTORS",
@@ -548,6 +549,7 @@ def usage(*, unknown: int = 0) -> UsageBody:
     counts = {**USED, "questions_without_tokens": unknown, "nothing_found": 45, "refused_by_guardrail": 3}
     return UsageBody(
         tenant_id=TenantId("acme"),
+        life=1,
         first_day=date(2026, 3, 1),
         last_day=date(2026, 3, 14),
         days=(DailyUsageBody(day=date(2026, 3, 9), **counts),),

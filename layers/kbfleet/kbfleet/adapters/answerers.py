@@ -278,7 +278,7 @@ class RetrieveAndConverseAnswerer:
 
     def answer(self, tenant: AskableTenant, inquiry: Inquiry, bucket_name: str) -> GeneratedAnswer:
         conversation = inquiry.conversation or str(uuid4())
-        exchanges = self._conversations.exchanges(tenant.tenant_id, conversation) if inquiry.conversation else ()
+        exchanges = self._conversations.exchanges(tenant.this_life, conversation) if inquiry.conversation else ()
         if exchanges is None:
             raise SessionRefused
         sources = self._retrieved(tenant, inquiry, exchanges)
@@ -292,12 +292,12 @@ class RetrieveAndConverseAnswerer:
         # What a guardrail has refused would be shown to it again with every question that follows.
         said = Exchange(str(inquiry.question), answer.text)
         kept = () if answer.outcome is AnswerOutcome.REFUSED_BY_GUARDRAIL else (said,)
-        self._conversations.add(tenant.tenant_id, conversation, *kept)
+        self._conversations.add(tenant.this_life, conversation, *kept)
         return replace(answer, conversation=conversation, passages=len(sources))
 
     def _end(self, tenant: AskableTenant, conversation: str, breach: IsolationBreached) -> None:
         try:
-            self._conversations.end(tenant.tenant_id, conversation)
+            self._conversations.end(tenant.this_life, conversation)
         except KbfleetError as error:
             # People must hear of the breach. Nothing foreign is in the conversation.
             raise breach from error
