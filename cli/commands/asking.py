@@ -19,6 +19,7 @@ from kbfleet.contracts.asking import AskRequest, AskResponse
 from kbfleet.contracts.usage import UsageBody, UsageCountsBody
 from kbfleet.domain.answer import DEFAULT_PASSAGES
 from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.names import MAX_LIFE, Life
 
 app = typer.Typer()
 
@@ -81,13 +82,19 @@ def usage(
     tenant: Tenant,
     first: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day, in UTC.")] = None,
     last: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, in UTC.")] = None,
+    life: Annotated[
+        int | None, typer.Option(min=1, max=MAX_LIFE, help="Of an earlier life of that id; 1 is the first.")
+    ] = None,
     as_json: Json = False,
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
 ) -> None:
-    """Show what a tenant's questions used, by day. Without --from and --to, of the current month."""
+    """Show what a tenant's questions used, by day. Without --from and --to, of the current month.
+
+    An id that was offboarded and provisioned again begins with nothing; what it used before is under --life.
+    """
     days = [day.date() if day else None for day in (first, last)]
-    body = FleetApi.of_stack(stack, region).usage(tenant, *days)
+    body = FleetApi.of_stack(stack, region).usage(tenant, *days, life)
     present(body, _shown_of_usage, as_json=as_json)
 
 
@@ -95,7 +102,11 @@ def _shown_of_usage(body: UsageBody) -> Iterator[RenderableType]:
     if body.days:
         yield _usage_listing(body)
     else:
-        yield f"Tenant {body.tenant_id} used nothing from {body.first_day} to {body.last_day}."
+        yield f"Tenant {_of_life(body)} used nothing from {body.first_day} to {body.last_day}."
+
+
+def _of_life(body: UsageBody) -> str:
+    return str(Life(body.tenant_id, body.life))
 
 
 _COUNTED = ("Questions", "Passages", "Citations", "Tokens in", "Tokens out", "Nothing found", "Refused")
@@ -106,7 +117,7 @@ def _usage_listing(body: UsageBody) -> Listing:
     return Listing(
         [Column("Day"), *(Column(name, numbers=True) for name in _COUNTED)],
         [(str(day.day), *_counts(day)) for day in body.days],
-        title=f"{body.tenant_id} · {body.first_day} to {body.last_day}",
+        title=f"{_of_life(body)} · {body.first_day} to {body.last_day}",
         caption=f"For {counted(unknown, 'question')} the service did not name the tokens." if unknown else "",
         footer=("Total", *_counts(body.total)),
     )

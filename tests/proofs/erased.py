@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,6 @@ from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.proofs.converged import buckets, indexes, knowledge_bases, usage_keys
-from tests.support.samples import first_knowledge
 from tests.support.virtual_fleet import VirtualFleet
 
 _KINDS = {"bucket", "vector index", "knowledge base", "usage key", "records", "part in incidents"}
@@ -28,21 +28,16 @@ def remains(fleet: VirtualFleet, tenant_id: str) -> list[str]:
 
 
 def _remains(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
-    if fleet.names.bucket(Life(tenant_id)) in buckets(fleet):
-        yield "the bucket is left"
-    if fleet.names.vector_index(first_knowledge(tenant_id)) in indexes(fleet):
-        yield "the index is left"
-    if fleet.names.knowledge_base(first_knowledge(tenant_id)) in [
-        summary["name"] for summary in knowledge_bases(fleet)
-    ]:
-        yield "the knowledge base is left"
-    if fleet.names.usage_key(Life(tenant_id)).value in [key["value"] for key in usage_keys(fleet)]:
-        yield "the usage key is left"
+    last = fleet.life(tenant_id).number
+    # Of every life that the tenant has had, and of one too many.
+    for life in (Life(tenant_id, number) for number in range(1, last + 2)):
+        yield from _remains_of_life(fleet, life)
     # What has no list of its own once its owner is gone.
     account = fleet.emulator._account
     yield from (f"data source {of} is left" for of in account.data_sources if of[0] not in account.knowledge_bases)
-    yield from (f"vectors {key} are left" for key in account.all_contents() if key.endswith(f"/{tenant_id}"))
-    bucket = fleet.names.bucket(Life(tenant_id))
+    own_index = re.compile(rf".*/{tenant_id}(\.\d+\.\d+)?")
+    yield from (f"vectors {key} are left" for key in account.all_contents() if own_index.fullmatch(key))
+    bucket = fleet.names.bucket(fleet.life(tenant_id))
     for queue in fleet.dead_letters.keys() - _WITH_IDS_ONLY:
         left = [
             body
@@ -60,10 +55,22 @@ def _remains(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
             yield f"incident {item['PK']} {item['SK']} still has it"
         if item["PK"] == f"INCIDENT#SUBJECT#{tenant_id}" and item.get("entries"):
             yield f"timeline {item['SK']} has entries"
-        catalogued = item["PK"].startswith("KNOWLEDGE_STORE#") and item["SK"] == f"INDEX#{tenant_id}"
+        catalogued = item["PK"].startswith("KNOWLEDGE_STORE#") and own_index.fullmatch(item["SK"].replace("#", "/"))
         owned = item["PK"] == f"TENANT#{tenant_id}" and item["SK"] != "PROFILE" and not _is_receipt(item)
         if catalogued or owned:
             yield f"item {item['PK']} {item['SK']} is left"
+
+
+def _remains_of_life(fleet: VirtualFleet, life: Life) -> Iterator[str]:
+    names = fleet.names
+    if names.bucket(life) in buckets(fleet):
+        yield f"the bucket of life {life.number} is left"
+    found = filter(None, map(names.knowledge_of_vector_index, indexes(fleet)))
+    yield from (f"the index of {knowledge} is left" for knowledge in found if knowledge.life == life)
+    listed = (names.knowledge_of_knowledge_base(summary["name"]) for summary in knowledge_bases(fleet))
+    yield from (f"the knowledge base of {each} is left" for each in listed if each is not None and each.life == life)
+    if names.usage_key(life).value in [key["value"] for key in usage_keys(fleet)]:
+        yield f"the usage key of life {life.number} is left"
 
 
 def _wrong_with_tombstone(fleet: VirtualFleet, tenant: Tenant | None) -> Iterator[str]:
@@ -95,6 +102,8 @@ def _wrong_with_receipt(fleet: VirtualFleet, tenant: Tenant, receipt: ErasureRec
     """What it says is gone has been looked for above, by name; here, what it must say."""
     if {erased.kind for erased in receipt.erased} != _KINDS:
         yield f"the receipt names {receipt.erased}"
+    if receipt.life != tenant.life:
+        yield f"the receipt is of life {receipt.life}, and the tombstone of life {tenant.life}"
     if receipt.execution not in fleet.step_functions.executions:
         yield f"the receipt is of an execution {receipt.execution}, which there never was"
     if not receipt.requested_at <= receipt.verified_at <= tenant.status_since:

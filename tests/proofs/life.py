@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from kbfleet.domain.errors import TenantNotActive
-from kbfleet.domain.names import Life, TenantId
+from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.proofs.converged import buckets, departures, knowledge_bases
@@ -31,7 +31,6 @@ from tests.proofs.scenarios import stores
 from tests.support.api_requests import api_request
 from tests.support.aws_calls import Answered, Call, Disturbance, FunctionDied, Moment
 from tests.support.data_source_configurations import as_sent
-from tests.support.samples import first_knowledge
 from tests.support.state_machine import TaskFailed
 from tests.support.virtual_fleet import AN_HOUR, VirtualFleet, virtual_fleet
 from tests.support.virtual_step_functions import ExecutionStopped
@@ -194,7 +193,7 @@ class FleetLife(RuleBasedStateMachine):
     def delete_index(self, tenant_id: str) -> None:
         """Somebody deletes it."""
         index, account = (
-            self.fleet.names.vector_index(first_knowledge(TenantId(tenant_id))),
+            self.fleet.names.vector_index(self.fleet.knowledge(tenant_id)),
             self.fleet.emulator._account,
         )
         for bucket in account.vector_buckets.values():
@@ -211,19 +210,19 @@ class FleetLife(RuleBasedStateMachine):
         account, names = self.fleet.emulator._account, self.fleet.names
         made = list(account.knowledge_bases.values())
         for tenant_id in map(TenantId, TENANTS):
-            own = [one for one in made if one.name == names.knowledge_base(first_knowledge(tenant_id))]
+            own = [one for one in made if one.name == names.knowledge_base(self.fleet.knowledge(tenant_id))]
             assert len(own) <= 1, f"{tenant_id} has {len(own)} knowledge bases"
             for one in own:
                 assert len(account.data_sources_of(one.identifier)) <= 1, f"{tenant_id} has several data sources"
                 assert one.storage is None or _index_of(one.storage) == names.vector_index(
-                    first_knowledge(tenant_id)
+                    self.fleet.knowledge(tenant_id)
                 ), one.storage
             indexes = [
                 *(index for bucket in account.vector_buckets.values() for index in bucket.indexes),
                 *(index.name for index in account.collection_indexes.values()),
             ]
-            assert indexes.count(names.vector_index(first_knowledge(tenant_id))) <= 1, indexes
-        assert set(buckets(self.fleet)) <= {names.bucket(Life(TenantId(each))) for each in TENANTS}
+            assert indexes.count(names.vector_index(self.fleet.knowledge(tenant_id))) <= 1, indexes
+        assert set(buckets(self.fleet)) <= {names.bucket(self.fleet.life(each)) for each in TENANTS}
 
     @invariant()
     def the_fence_never_falls(self) -> None:
@@ -289,11 +288,13 @@ class FleetLife(RuleBasedStateMachine):
         """What an execution's failure asks people to do before it is run again."""
         agent, names = self.fleet.client("bedrock-agent"), self.fleet.names
         for summary in knowledge_bases(self.fleet):
-            if summary["name"] != names.knowledge_base(first_knowledge(tenant.tenant_id)):
+            if summary["name"] != names.knowledge_base(self.fleet.knowledge(tenant.tenant_id)):
                 continue
             identifier = summary["knowledgeBaseId"]
             described = agent.get_knowledge_base(knowledgeBaseId=identifier)["knowledgeBase"]
-            agent.tag_resource(resourceArn=described["knowledgeBaseArn"], tags=names.tags(Life(tenant.tenant_id)))
+            agent.tag_resource(
+                resourceArn=described["knowledgeBaseArn"], tags=names.tags(self.fleet.life(tenant.tenant_id))
+            )
             for source in agent.list_data_sources(knowledgeBaseId=identifier)["dataSourceSummaries"]:
                 if source["status"] in _GIVEN_UP:
                     agent.delete_data_source(knowledgeBaseId=identifier, dataSourceId=source["dataSourceId"])
@@ -335,7 +336,7 @@ class FleetLife(RuleBasedStateMachine):
         return [tenant for tenant in found if tenant is not None]
 
     def _bucket(self, tenant_id: str) -> str | None:
-        name = self.fleet.names.bucket(Life(TenantId(tenant_id)))
+        name = self.fleet.names.bucket(self.fleet.life(tenant_id))
         return name if name in buckets(self.fleet) else None
 
 
@@ -379,7 +380,7 @@ def _remove_tags(fleet: VirtualFleet, tenant: Tenant) -> None:
     agent = fleet.client("bedrock-agent")
     described = agent.get_knowledge_base(knowledgeBaseId=tenant.knowledge_base_id)["knowledgeBase"]
     agent.untag_resource(
-        resourceArn=described["knowledgeBaseArn"], tagKeys=list(fleet.names.tags(Life(tenant.tenant_id)))
+        resourceArn=described["knowledgeBaseArn"], tagKeys=list(fleet.names.tags(fleet.life(tenant.tenant_id)))
     )
 
 

@@ -42,7 +42,7 @@ class ObservedLedger(InMemorySyncLedger):
         self.left_alone = False
 
     def save(self, sync: Sync) -> Sync:
-        before = self.find(first_knowledge(sync.tenant_id))
+        before = self.find(sync.of_knowledge)
         stored = super().save(sync)
         if self.at_work == "stop" and stored.ready_at is None:
             self.left_alone = True

@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 import kbfleet.bootstrap
-from kbfleet.domain.names import Life, TenantId
+from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.api_requests import queried
 from tests.support.aws_calls import Call, Moment
@@ -390,7 +390,9 @@ class Lives:
         tags = agent.list_tags_for_resource(resourceArn=base["knowledgeBaseArn"])["tags"]
         agent.untag_resource(resourceArn=base["knowledgeBaseArn"], tagKeys=list(tags))
         api_gateway = self.client("apigateway")
-        (key,) = api_gateway.get_api_keys(nameQuery=self.fleet.names.usage_key(Life(TenantId(tenant_id))).name)["items"]
+        (key,) = api_gateway.get_api_keys(nameQuery=self.fleet.names.usage_key(self.fleet.life(tenant_id)).name)[
+            "items"
+        ]
         disabled = [{"op": "replace", "path": "/enabled", "value": "false"}]
         api_gateway.update_api_key(apiKey=key["id"], patchOperations=disabled)
         self.fleet.timeline.run_for(60)

@@ -31,7 +31,7 @@ from moto.s3.models import FakeBucket
 import bedrock_emulator.account
 import kbfleet.bootstrap
 from bedrock_emulator import Emulator, Quotas
-from kbfleet.domain.names import ResourceNames, TenantId
+from kbfleet.domain.names import Knowledge, Life, ResourceNames, TenantId
 from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import Tenant
 from tests.support import aws
@@ -185,7 +185,16 @@ class VirtualFleet:
         return kbfleet.bootstrap.registry().find(TenantId(tenant_id))
 
     def sync(self, tenant_id: str) -> Sync:
-        return kbfleet.bootstrap.ledger().find(first_knowledge(TenantId(tenant_id)))
+        return kbfleet.bootstrap.ledger().find(self.knowledge(tenant_id))
+
+    def life(self, tenant_id: str) -> Life:
+        """Its present one, or its last; of a tenant that is not there yet, the first."""
+        return self.knowledge(tenant_id).life
+
+    def knowledge(self, tenant_id: str) -> Knowledge:
+        """What answers in that life."""
+        tenant = self.tenant(tenant_id)
+        return tenant.live_knowledge if tenant is not None else first_knowledge(tenant_id)
 
     def machine_arn(self, machine: str) -> str:
         for logical_id in self.deployment.made("AWS::Serverless::StateMachine"):
