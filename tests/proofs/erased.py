@@ -45,7 +45,7 @@ def _remains(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
             if is_about(body, tenant_id=tenant_id, bucket_name=bucket)
         ]
         yield from (f"a message in {queue} is left" for _ in left)
-    for item in _items(fleet):
+    for item in items(fleet):
         # Documents are named by the bucket that they are in. A receipt has its name, too.
         if bucket in repr(item) and not _is_receipt(item) and item["SK"] != "PROFILE":
             yield f"item {item['PK']} {item['SK']} names a document, or the bucket"
@@ -108,7 +108,7 @@ def _wrong_with_receipt(fleet: VirtualFleet, tenant: Tenant, receipt: ErasureRec
         yield f"the receipt is of an execution {receipt.execution}, which there never was"
     if not receipt.requested_at <= receipt.verified_at <= tenant.status_since:
         yield f"the receipt says {receipt.requested_at} and {receipt.verified_at}, the tombstone {tenant.status_since}"
-    receipts = [item for item in _items(fleet) if item["PK"] == f"TENANT#{tenant.tenant_id}" and _is_receipt(item)]
+    receipts = [item for item in items(fleet) if item["PK"] == f"TENANT#{tenant.tenant_id}" and _is_receipt(item)]
     if receipt.execution not in {item["execution"] for item in receipts}:
         yield "the receipt is not kept beside the tombstone"
     known = set(fleet.emulator._account.knowledge_bases)
@@ -119,7 +119,8 @@ def _is_receipt(item: dict[str, Any]) -> bool:
     return bool(item["SK"].startswith("ERASURE#"))
 
 
-def _items(fleet: VirtualFleet) -> list[dict[str, Any]]:
+def items(fleet: VirtualFleet) -> list[dict[str, Any]]:
+    """All that is in the table."""
     table = fleet.deployment.value({"Ref": "Table"})
     pages = fleet.client("dynamodb").get_paginator("scan").paginate(TableName=table)
     found = (item for page in pages for item in page["Items"])

@@ -23,6 +23,7 @@ from tests.support.http_server import Reply, serving
 from tests.support.log_batches import packed
 from tests.support.state_machine import Execution, Json
 from tests.support.template import REPOSITORY
+from tests.support.tokens import AUDIENCE, ISSUER, TENANT_CLAIM, claims, key_set, token
 from tests.support.troubles import tell_of_trouble
 from tests.support.virtual_fleet import AN_HOUR, VirtualFleet
 
@@ -81,6 +82,7 @@ class Lives:
         self.sync(tenant_id)
         (job, *_) = self.api("get_jobs", tenant_id)["jobs"]
         self.api("get_job", tenant_id, named=job["ingestion_job_id"])
+        self.let_in(tenant_id)
         self.ask(tenant_id)
         self.count_usage(tenant_id)
         answer = self.fleet.invoke("UploadsFunction", sample("post_upload", tenant_id))
@@ -358,6 +360,26 @@ class Lives:
         ]
         self.fleet.invoke("RecordUsageFunction", packed({"messageType": "DATA_MESSAGE", "logEvents": logged}))
         assert self.api("get_usage", tenant_id)["total"]["questions"] == 1
+
+    def let_in(self, tenant_id: str) -> None:
+        """A user of the tenant shows its token."""
+        keys = key_set("first")
+        with serving(Reply(body=keys)) as issuer:
+            settings = {
+                "TOKEN_ISSUER": ISSUER,
+                "TOKEN_AUDIENCE": AUDIENCE,
+                "TOKEN_TENANT_CLAIM": TENANT_CLAIM,
+                "TOKEN_KEYS_URL": issuer.url,
+                "TOKEN_ALGORITHMS": "RS256",
+            }
+            shown = f"Bearer {token(claims(**{TENANT_CLAIM: tenant_id}))}"
+            with patch.dict(os.environ, settings):
+                kbfleet.bootstrap.token_verifier.cache_clear()
+                answer = self.fleet.invoke(
+                    "AuthorizeFunction", sample("authorize", tenant_id) | {"authorizationToken": shown}
+                )
+                kbfleet.bootstrap.token_verifier.cache_clear()
+        assert answer["usageIdentifierKey"] == self.fleet.names.usage_key(self.fleet.life(tenant_id)).value
 
     def reconcile(self) -> None:
         self.fleet.invoke("ReconcileFunction", sample("daily", ""))

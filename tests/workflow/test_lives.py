@@ -105,6 +105,7 @@ def test_nothing_of_the_life_before_is_seen_in_the_next(fleet: VirtualFleet, sto
     assert after.bucket_name not in {before.bucket_name, None}
     assert after.knowledge_base_id not in {before.knowledge_base_id, None}
     assert foreign(reconcile(lives, "acme")) == []
+    lives.let_in("acme")
 
     # The upload form leads nowhere.
     assert use(form) in {403, 404}
