@@ -180,7 +180,7 @@ class Emulated(World):
         self.aws.advance(seconds)
 
     def configuration(self, name: str) -> Mapping[str, object]:
-        return self.store.knowledge_base_configuration(self.store.ensure(first_knowledge(TenantId(name))))
+        return self.store.knowledge_base_configuration(self.store.ensure(first_knowledge(name.replace("_", "-"))))
 
     def data_source_configuration(self) -> Mapping[str, object]:
         return self.store.data_source_configuration(BUCKET)

@@ -352,7 +352,11 @@ class Lives:
     def count_usage(self, tenant_id: str) -> None:
         """What the ask function logs of an answered question, and a line that cannot be read."""
         counts = {"passages": 4, "citations": 2, "outcome": "ANSWERED"}
-        line = {"timestamp": "2026-11-02T09:03:00Z", "tenant_id": tenant_id} | counts
+        line = {
+            "timestamp": "2026-11-02T09:03:00Z",
+            "tenant_id": tenant_id,
+            "life": self.fleet.life(tenant_id).number,
+        } | counts
         said = {"message": "Question answered"}
         logged = [
             {"id": str(number), "timestamp": 1_793_610_180_000, "message": json.dumps(message)}
