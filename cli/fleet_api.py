@@ -203,10 +203,10 @@ class FleetApi:
         if answer.status_code >= 300:
             raise _refused_by_s3(answer.status_code, answer.content)
 
-    def usage(self, tenant_id: TenantId, first: date | None, last: date | None) -> UsageBody:
-        """Of the current month, where no days are given."""
-        days = {"from": first, "to": last}
-        query = "&".join(f"{name}={day.isoformat()}" for name, day in days.items() if day is not None)
+    def usage(self, tenant_id: TenantId, first: date | None, last: date | None, life: int | None) -> UsageBody:
+        """Of the current month, where no days are given; of the present or last life, where none is."""
+        asked = {"from": first, "to": last, "life": life}
+        query = "&".join(f"{name}={value}" for name, value in asked.items() if value is not None)
         return self._signed(UsageBody, "GET", f"/tenants/{tenant_id}/usage" + (f"?{query}" if query else ""))
 
     def failed_documents(self, tenant_id: TenantId) -> FailedDocumentsBody:

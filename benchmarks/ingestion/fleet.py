@@ -13,7 +13,7 @@ from benchmarks.ingestion.policies import BatchedEvents, Events
 from benchmarks.ingestion.ports import History, KnowledgeBases, Ledger, Registry, VirtualClock, scheduler
 from benchmarks.ingestion.service import START_INTERVAL, IngestionService, Upload
 from kbfleet import ports
-from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, Life, TenantId
 from kbfleet.domain.sync import Debounce
 from kbfleet.usecases.ingestion import note_changes, request_sync
 
@@ -104,7 +104,7 @@ class Fleet:
     def _note(self, batch: list[Upload]) -> None:
         for tenant in dict.fromkeys(upload.tenant for upload in batch):
             note_changes(
-                TenantId(tenant),
+                Life(TenantId(tenant)),
                 registry=self._registry,
                 ledger=self._ledger,
                 ticks=self._ticks,

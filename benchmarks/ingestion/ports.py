@@ -27,7 +27,7 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.ingestion_job import IngestionJob, JobStateChange, JobStatus
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
+from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
@@ -61,7 +61,7 @@ def active_tenant(tenant_id: TenantId, data_source: DataSourceReference) -> Tena
         updated_at=EPOCH,
         status_since=EPOCH,
         fence=1,
-        bucket_name=_NAMES.bucket(tenant_id),
+        bucket_name=_NAMES.bucket(Life(tenant_id)),
         knowledge_base_id=data_source.knowledge_base_id,
         data_source_id=data_source.data_source_id,
     )
@@ -89,7 +89,11 @@ _Place = tuple[KnowledgeBaseKind, Priority, float, str]
 
 
 def _place(sync: Sync) -> _Place:
-    return sync.kind, sync.priority, sync.ready_at.timestamp() if sync.ready_at else 0.0, str(sync.tenant_id)
+    return sync.kind, sync.priority, sync.ready_at.timestamp() if sync.ready_at else 0.0, _name(sync)
+
+
+def _name(sync: Sync) -> str:
+    return _NAMES.vector_index(sync.of_knowledge)
 
 
 class Ledger:
@@ -100,8 +104,8 @@ class Ledger:
 
     def __init__(self, calls: Counter[str]) -> None:
         self._calls = calls
-        self._entries: dict[TenantId, Sync] = {}
-        self._running: dict[TenantId, None] = {}
+        self._entries: dict[str, Sync] = {}
+        self._running: dict[str, None] = {}
         self._queue: list[_Place] = []
         self._start_claimed_at: datetime | None = None
         self.items_read = 0
@@ -111,39 +115,39 @@ class Ledger:
         """Whether nobody is queued or running."""
         return not (self._running or self._queue)
 
-    def find(self, tenant_id: TenantId) -> Sync:
+    def find(self, knowledge: Knowledge) -> Sync:
         self._calls["dynamodb:GetItem"] += 1
-        return self._entries.get(tenant_id, Sync(tenant_id))
+        return self._entries.get(_NAMES.vector_index(knowledge), Sync.never_stored(knowledge))
 
     def save(self, sync: Sync) -> Sync:
         self._calls["dynamodb:PutItem"] += 1
-        earlier = self._entries.get(sync.tenant_id, Sync(sync.tenant_id))
+        earlier = self._entries.get(_name(sync), Sync.never_stored(sync.of_knowledge))
         if earlier.version != sync.version:
             raise ConcurrentUpdate(f"The ledger entry of tenant {sync.tenant_id} has changed since it was read.")
         stored = replace(sync, version=sync.version + 1)
         if earlier.state is SyncState.QUEUED:
             del self._queue[bisect_left(self._queue, _place(earlier))]
-        self._running.pop(sync.tenant_id, None)
-        self._entries[sync.tenant_id] = stored
+        self._running.pop(_name(sync), None)
+        self._entries[_name(sync)] = stored
         if stored.state is SyncState.QUEUED:
             insort(self._queue, _place(stored))
         elif stored.state is SyncState.RUNNING:
-            self._running[sync.tenant_id] = None
+            self._running[_name(sync)] = None
         return stored
 
     def glance(self, limit: int) -> Glance:
-        seen = [*sorted(self._running), *(TenantId(place[3]) for place in self._queue[: limit + 1])][: limit + 1]
+        seen = [*sorted(self._running), *(place[3] for place in self._queue[: limit + 1])][: limit + 1]
         self._queried(len(seen))
-        return Glance([self._entries[tenant_id] for tenant_id in seen[:limit]], complete=len(seen) <= limit)
+        return Glance([self._entries[name] for name in seen[:limit]], complete=len(seen) <= limit)
 
     def running(self) -> Iterator[Sync]:
         self._queried(len(self._running))
-        return iter([self._entries[tenant_id] for tenant_id in sorted(self._running)])
+        return iter([self._entries[name] for name in sorted(self._running)])
 
     def queued(self, kind: KnowledgeBaseKind, priority: Priority, *, ready_by: datetime, limit: int) -> Sequence[Sync]:
         first = bisect_left(self._queue, (kind, priority, float("-inf"), ""))
         last = bisect_right(self._queue, (kind, priority, ready_by.timestamp(), "~"))
-        found = [self._entries[TenantId(place[3])] for place in self._queue[first : min(last, first + limit)]]
+        found = [self._entries[place[3]] for place in self._queue[first : min(last, first + limit)]]
         self._queried(len(found))
         return found
 

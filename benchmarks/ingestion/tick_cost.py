@@ -22,7 +22,7 @@ from kbfleet.adapters.dynamodb.job_history import DynamoDBJobHistory
 from kbfleet.adapters.dynamodb.sync_ledger import DynamoDBSyncLedger
 from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRegistry
-from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
 from kbfleet.domain.sync import Priority
 from kbfleet.ports import JobHistory, SyncLedger, TenantRegistry
 from kbfleet.usecases.ingestion import Scheduler, request_sync
@@ -125,7 +125,7 @@ def _add_idle(dynamodb: Any, table: Table, count: int) -> None:
     name = tenant(99_999)
     registry, ledger = DynamoDBTenantRegistry(table), DynamoDBSyncLedger(table)
     registry.create(active(TenantId(name), _data_source(name)))
-    ledger.save(ledger.find(TenantId(name)))
+    ledger.save(ledger.find(Knowledge(Life(TenantId(name)))))
     key = {"PK": {"S": f"TENANT#{name}"}}
     records = [
         dynamodb.get_item(TableName=_TABLE, Key={**key, "SK": {"S": sort_key}})["Item"]

@@ -20,10 +20,11 @@ from cli.spreadsheet import table
 from cli.terminal import Column, Listing, counted, literal, present
 from kbfleet.contracts import parse
 from kbfleet.contracts.asking import AskRequest, AskResponse
+from kbfleet.contracts.tenants import ListedTenantBody
 from kbfleet.contracts.usage import UsageBody, UsageCountsBody
 from kbfleet.domain.answer import DEFAULT_PASSAGES
 from kbfleet.domain.errors import InvalidInput
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import MAX_LIFE, Life, TenantId
 
 app = typer.Typer()
 
@@ -126,20 +127,28 @@ def usage(
     as_csv: Annotated[bool, typer.Option("--csv", help="With --all: print CSV for spreadsheets.")] = False,
     first: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day, in UTC.")] = None,
     last: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, in UTC.")] = None,
+    life: Annotated[
+        int | None, typer.Option(min=1, max=MAX_LIFE, help="Of an earlier life of that id; 1 is the first.")
+    ] = None,
     as_json: Json = False,
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
 ) -> None:
-    """Show what a tenant's questions used, by day; or all tenants'. Without --from and --to, of the current month."""
+    """Show what a tenant's questions used, by day; or all tenants'. Without --from and --to, of the current month.
+
+    An id that was offboarded and provisioned again begins with nothing; what it used before is under --life.
+    """
     if (tenant is None) is not all_:
         raise InvalidInput("tenant", "is missing: name one, or give --all." if tenant is None else "and --all are two.")
     if as_csv and (not all_ or as_json):
         raise InvalidInput("csv", "goes with --all, and not with --json.")
+    if all_ and life is not None:
+        raise InvalidInput("life", "is of one tenant; --all shows all lives.")
     first_day, last_day = (day.date() if day else None for day in (first, last))
     api = FleetApi.of_stack(stack, region)
     price = _TokenPrice.of(api)
     if tenant is not None:
-        body = api.usage(tenant, first_day, last_day)
+        body = api.usage(tenant, first_day, last_day, life)
         present(body, lambda body: _shown_of_usage(body, price), as_json=as_json)
         return
     used = _used_by_all(api, first_day, last_day, price)
@@ -205,6 +214,7 @@ class TenantUsage:
     nothing_found: int
     refused_by_guardrail: int
     tokens_usd: float | None
+    life: int
 
 
 def _used_by_all(api: FleetApi, first: date | None, last: date | None, price: _TokenPrice) -> list[TenantUsage]:
@@ -212,23 +222,28 @@ def _used_by_all(api: FleetApi, first: date | None, last: date | None, price: _T
     with Progress("Usage") as progress:
         for tenant in api.tenants(None).tenants:
             progress.show(f"of {tenant.tenant_id}")
-            body = api.usage(tenant.tenant_id, first, last)
+            newest = api.usage(tenant.tenant_id, first, last, None)
             # The first answer decides: the month may change meanwhile.
-            first, last = body.first_day, body.last_day
-            cost = price.of_usage(body.total)
-            used.append(
-                TenantUsage(
-                    tenant_id=str(tenant.tenant_id),
-                    name=str(tenant.name),
-                    tier=str(tenant.tier),
-                    status=str(tenant.status),
-                    first_day=first,
-                    last_day=last,
-                    **body.total.model_dump(),
-                    tokens_usd=round(cost, 6) if cost is not None else None,
-                )
-            )
+            first, last = newest.first_day, newest.last_day
+            earlier = (api.usage(tenant.tenant_id, first, last, life) for life in range(1, newest.life))
+            # An earlier life counts only if it used something in these days.
+            used += [_row(tenant, body, price) for body in (*(each for each in earlier if each.days), newest)]
     return used
+
+
+def _row(tenant: ListedTenantBody, body: UsageBody, price: _TokenPrice) -> TenantUsage:
+    cost = price.of_usage(body.total)
+    return TenantUsage(
+        tenant_id=str(tenant.tenant_id),
+        name=str(tenant.name),
+        tier=str(tenant.tier),
+        status=str(tenant.status),
+        first_day=body.first_day,
+        last_day=body.last_day,
+        **body.total.model_dump(),
+        tokens_usd=round(cost, 6) if cost is not None else None,
+        life=body.life,
+    )
 
 
 def _shown_of_all(used: Sequence[TenantUsage], price: _TokenPrice) -> Iterator[RenderableType]:
@@ -240,7 +255,10 @@ def _shown_of_all(used: Sequence[TenantUsage], price: _TokenPrice) -> Iterator[R
     )
     yield Listing(
         [Column("Tenant"), *(Column(name, numbers=True) for name in _COUNTED)],
-        [(each.tenant_id, *_counts(UsageCountsBody(**_counts_of(each)))) for each in used],
+        [
+            (str(Life(TenantId(each.tenant_id), each.life)), *_counts(UsageCountsBody(**_counts_of(each))))
+            for each in used
+        ],
         title=f"{used[0].first_day} to {used[0].last_day}",
         footer=("Total", *_counts(totals)),
     )
@@ -264,7 +282,11 @@ def _shown_of_usage(body: UsageBody, price: _TokenPrice) -> Iterator[RenderableT
         yield _usage_listing(body)
         yield _cost_of(body.total, price)
     else:
-        yield f"Tenant {body.tenant_id} used nothing from {body.first_day} to {body.last_day}."
+        yield f"Tenant {_of_life(body)} used nothing from {body.first_day} to {body.last_day}."
+
+
+def _of_life(body: UsageBody) -> str:
+    return str(Life(body.tenant_id, body.life))
 
 
 _COUNTED = ("Questions", "Passages", "Citations", "Tokens in", "Tokens out", "Nothing found", "Refused")
@@ -275,7 +297,7 @@ def _usage_listing(body: UsageBody) -> Listing:
     return Listing(
         [Column("Day"), *(Column(name, numbers=True) for name in _COUNTED)],
         [(str(day.day), *_counts(day)) for day in body.days],
-        title=f"{body.tenant_id} · {body.first_day} to {body.last_day}",
+        title=f"{_of_life(body)} · {body.first_day} to {body.last_day}",
         caption=f"For {counted(unknown, 'question')} the service did not name the tokens." if unknown else "",
         footer=("Total", *_counts(body.total)),
     )

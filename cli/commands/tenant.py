@@ -146,6 +146,7 @@ def show_tenant(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_ST
 def _details(body: TenantBody) -> Details:
     rows: list[tuple[str, str]] = [
         ("Status", f"{_status(body.status)} since {moment(body.status_since)}"),
+        *([("Life", str(body.life))] if body.life > 1 else []),
         ("Tier", body.tier),
         ("Bucket", _known(body.bucket_name)),
         ("Knowledge base", _known(body.knowledge_base_id)),

@@ -25,7 +25,7 @@ from kbfleet.contracts.workflows import ProvisionTenantInput
 from kbfleet.domain.errors import ExecutionNotFound, JobNotFound, ResourceMissing
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.ingestion_job import can_be_a_job
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.tenant import Tenant
 from kbfleet.logs import logger
 from kbfleet.ports import Executions
@@ -150,7 +150,7 @@ def get_tenant(request: Request) -> HttpResponse:
 
 
 def _tenant(tenant: Tenant) -> HttpResponse:
-    sync = bootstrap.ledger().find(tenant.tenant_id)
+    sync = bootstrap.ledger().find(tenant.live_knowledge)
     isolation = bootstrap.incidents().timeline(str(tenant.tenant_id), Concern.ISOLATION)
     return respond(TenantBody.from_domain(tenant, sync, isolation))
 
@@ -184,35 +184,36 @@ def delete_sync(request: Request) -> HttpResponse:
 def get_jobs(request: Request, query: JobsQuery) -> HttpResponse:
     """The ingestion jobs, a page of them, the newest first."""
     tenant = bootstrap.registry().get(_tenant_id(request))
-    return respond(JobsBody.from_page(bootstrap.history().page(tenant.tenant_id, query.limit, query.after)))
+    return respond(JobsBody.from_page(bootstrap.history().page(tenant.this_life, query.limit, query.after)))
 
 
 def get_job(request: Request) -> HttpResponse:
     """One ingestion job, and the documents that it left out."""
     tenant, job = bootstrap.registry().get(_tenant_id(request)), path_parameter(request, "job")
-    found = bootstrap.history().find(tenant.tenant_id, job) if can_be_a_job(job) else None
+    found = bootstrap.history().find(tenant.this_life, job) if can_be_a_job(job) else None
     if found is None:
         raise JobNotFound(
             f"No ingestion job {job} of tenant {tenant.tenant_id} is known.",
             remedy=f"`kbfleet jobs list {tenant.tenant_id}` shows those that are.",
         )
-    left_out = [each for each in bootstrap.failed_documents().all(tenant.tenant_id) if each.failed_in(found)]
+    left_out = [each for each in bootstrap.failed_documents().all(tenant.this_life) if each.failed_in(found)]
     return respond(JobBody.from_domain(found, sorted(left_out, key=lambda each: each.uri)))
 
 
 def get_usage(request: Request, query: UsageQuery) -> HttpResponse:
-    """What the tenant has used, by day; of the current month unless other days are asked for."""
+    """What the tenant has used, by day; of the current month and the present life, unless others are asked for."""
     tenant = bootstrap.registry().get(_tenant_id(request))
     period = query.to_domain(bootstrap.clock().now().date())
-    days = bootstrap.usage_records().of_tenant(tenant.tenant_id, period)
-    return respond(UsageBody.from_domain(tenant.tenant_id, period, days))
+    life = tenant.this_life if query.life is None else Life(tenant.tenant_id, query.life)
+    days = bootstrap.usage_records().of_life(life, period)
+    return respond(UsageBody.from_domain(life, period, days))
 
 
 def get_documents(request: Request, query: FailedDocumentsQuery) -> HttpResponse:
     """The documents that fail, a page of them, and how trying them again goes."""
     tenant = bootstrap.registry().get(_tenant_id(request))
-    page = bootstrap.failed_documents().page(tenant.tenant_id, query.limit, query.next_token)
-    retry = bootstrap.document_retries().find(tenant.tenant_id)
+    page = bootstrap.failed_documents().page(tenant.this_life, query.limit, query.next_token)
+    retry = bootstrap.document_retries().find(tenant.this_life)
     return respond(
         FailedDocumentsBody(
             documents=tuple(map(FailedDocumentBody.from_domain, page.documents)),

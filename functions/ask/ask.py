@@ -45,7 +45,7 @@ def _answer(asker: Asker, request: AskRequest, event: Request) -> HttpResponse:
         breached=_breached,
     )
     request_id = event["requestContext"]["requestId"]
-    log_usage(asker.tenant_id, answer.generated.usage, request_id=request_id)
+    log_usage(answer.life, answer.generated.usage, request_id=request_id)
     return respond(AskResponse.from_domain(answer, request_id))
 
 

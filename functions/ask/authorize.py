@@ -45,8 +45,10 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     except TenantClaimMissing as error:
         logger.warning("The token names no tenant", reason=str(error))
         return _policy("Deny", event["methodArn"], "unknown")
+    # A life has a usage key of its own. Whether the tenant may ask at all, the ask function says.
+    life = bootstrap.askable_tenant_records().life(caller.tenant_id)
     return {
         **_policy("Allow", event["methodArn"], caller.tenant_id),
         "context": {"tenant_id": caller.tenant_id, "user_id": caller.user_id},
-        "usageIdentifierKey": bootstrap.fleet().names.usage_key(caller.tenant_id).value,
+        "usageIdentifierKey": bootstrap.fleet().names.usage_key(life).value,
     }

@@ -7,6 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import bootstrap
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.documents import RetryRunRequest
+from kbfleet.domain.names import Life
 from kbfleet.logs import logger
 from kbfleet.telemetry import tracer
 
@@ -18,7 +19,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     (record,) = event["Records"]
     request = parse_json(RetryRunRequest, record["body"])
     logger.append_keys(tenant_id=request.tenant_id)
-    retry = bootstrap.retry_runner().run(request.tenant_id, request.version)
+    retry = bootstrap.retry_runner().run(Life(request.tenant_id, request.life), request.version)
     if retry is not None and retry.ended_at is not None:
         logger.info(
             "The retry has ended",

@@ -43,7 +43,7 @@ from kbfleet.domain.errors import (
     Throttled,
 )
 from kbfleet.domain.metadata_filter import OPERATORS, MetadataFilter
-from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, Life, TenantId
 from kbfleet.ports import Answerer
 from tests.support.answerer import InMemoryConversations, askable
 from tests.support.emulator import NOVA, SERVICE_ROLE
@@ -57,7 +57,7 @@ TENT = "The warranty of the tent is two years from the day of purchase."
 SHOES = "The warranty of the hiking shoes is one year."
 HOUSE = "The house at the lake has seven rooms."
 ABOUT_THE_HOUSE = Question("How many rooms has the house at the lake?")
-THEIRS = NAMES.bucket(SAKURA)
+THEIRS = NAMES.bucket(Life(SAKURA))
 WORDS = NothingFoundWords("Nothing was found.", "見つかりませんでした。")
 
 
@@ -634,7 +634,7 @@ class RetrieveAndConverseSuite(AnswererSuite):
             answers.answer(acme, Inquiry(QUESTION, conversation=ended), BUCKET)
         with pytest.raises(SessionRefused):
             answers.answer(acme, Inquiry(QUESTION, conversation=ended), BUCKET)
-        assert self.conversations.exchanges(ACME, other)
+        assert self.conversations.exchanges(Life(ACME), other)
 
     def test_a_breach_is_told_also_when_the_conversation_cannot_be_ended(
         self, emulated: Emulated, answers: Answerer, monkeypatch: pytest.MonkeyPatch

@@ -18,7 +18,7 @@ from kbfleet.domain.document_names import is_in
 from kbfleet.domain.errors import IsolationBreached, RequestRefused, ResourceMissing
 from kbfleet.domain.failed_documents import BucketDocument, DocumentRetry, IngestedStatus
 from kbfleet.domain.knowledge_base import client_token
-from kbfleet.domain.names import DataSourceReference
+from kbfleet.domain.names import DataSourceReference, Life
 from tests.support.aws import client as aws_client
 from tests.support.clock import START
 from tests.support.knowledge_base_worlds import BUCKET, Emulated
@@ -115,7 +115,7 @@ class TestWhatBedrockKnows:
     def test_a_document_of_another_bucket_is_refused_where_it_is_used(
         self, documents: BedrockDocuments, contents: S3BucketContents, source: DataSourceReference
     ) -> None:
-        foreign = f"s3://{NAMES.bucket(SAKURA)}/a.md"
+        foreign = f"s3://{NAMES.bucket(Life(SAKURA))}/a.md"
         with pytest.raises(IsolationBreached):
             documents.look_up(source, BUCKET, [foreign])
         for document in (BucketDocument(foreign, "1"), BucketDocument(f"s3://{BUCKET}/a.md", "1", foreign)):

@@ -16,14 +16,15 @@ from moto.s3.models import s3_backends
 
 from kbfleet.adapters.s3 import PAGES_A_CALL, S3DocumentBuckets
 from kbfleet.domain.errors import AccessRefused, BucketNameTaken
+from kbfleet.domain.names import Life
 from kbfleet.ports import DocumentBuckets
 from tests.support.aws import client as aws_client
 from tests.support.documents import BucketSettings
 from tests.support.fakes import InMemoryDocumentBuckets
 from tests.support.samples import ACCOUNT, ACME, NAMES, SAKURA
 
-NAME = NAMES.bucket(ACME)
-TAGS = NAMES.tags(ACME)
+NAME = NAMES.bucket(Life(ACME))
+TAGS = NAMES.tags(Life(ACME))
 FOREIGN_ACCOUNT = "210987654321"
 
 
@@ -66,12 +67,13 @@ class DocumentBucketsSuite:
         world.buckets.ensure(NAME, TAGS)
         assert world.settings() == BucketSettings(tags=TAGS)
 
-    def test_the_fleets_buckets_are_listed_with_their_tenants(self, world: World) -> None:
-        for tenant_id in (ACME, SAKURA):
-            world.buckets.ensure(NAMES.bucket(tenant_id), NAMES.tags(tenant_id))
+    def test_the_fleets_buckets_are_listed_with_the_lives_that_they_are_of(self, world: World) -> None:
+        lives = (Life(ACME), Life(ACME, 2), Life(SAKURA))
+        for life in lives:
+            world.buckets.ensure(NAMES.bucket(life), NAMES.tags(life))
         world.buckets.ensure("kbfleet-reports", {})
         world.buckets.ensure("somebody-elses", {})
-        assert dict(world.buckets.of_fleet(NAMES)) == {NAMES.bucket(ACME): ACME, NAMES.bucket(SAKURA): SAKURA}
+        assert dict(world.buckets.of_fleet(NAMES)) == {NAMES.bucket(life): life for life in lives}
 
     def test_drift_is_repaired(self, world: World) -> None:
         world.buckets.ensure(NAME, TAGS)

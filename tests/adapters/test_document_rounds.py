@@ -8,6 +8,7 @@ from kbfleet.adapters.dynamodb.rounds import DynamoDBDocumentRounds
 from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRecords
 from kbfleet.domain.isolation import DocumentRound
+from kbfleet.domain.names import Life
 from kbfleet.ports import DocumentRounds
 from tests.support.clock import START
 from tests.support.fakes import InMemoryDocumentRounds
@@ -43,6 +44,6 @@ class TestDynamoDBDocumentRounds(DocumentRoundsSuite):
     def test_it_goes_with_the_tenant(self, table: Table, rounds: DocumentRounds) -> None:
         rounds.save(ACME, ROUND)
         records = DynamoDBTenantRecords(table)
-        assert not records.erased(ACME, keep_usage=True)
-        records.erase(ACME, keep_usage=True)
-        assert records.erased(ACME, keep_usage=True)
+        assert not records.erased(Life(ACME), keep_usage=True)
+        records.erase(Life(ACME), keep_usage=True)
+        assert records.erased(Life(ACME), keep_usage=True)

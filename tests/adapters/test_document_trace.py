@@ -20,7 +20,7 @@ from tests.support.clock import START
 from tests.support.fleet import Fleet
 from tests.support.knowledge_base_worlds import BUCKET, Emulated
 from tests.support.knowledge_store_worlds import Managed, OnS3Vectors, StoreWorld
-from tests.support.samples import ACCOUNT, ACME, NAMES, job_state_change, tenant
+from tests.support.samples import ACCOUNT, ACME, NAMES, first_knowledge, job_state_change, tenant
 
 KEY = ObjectKey("規程/terms & rules.md")
 URI = f"s3://{BUCKET}/{KEY}"
@@ -145,7 +145,7 @@ def test_the_vectors_are_gone_though_the_document_is_indexed(on_s3_vectors: Trac
     on_s3_vectors.put()
     on_s3_vectors.sync()
     on_s3_vectors.world.on.drop(TenantId("acme"))
-    on_s3_vectors.world.on.store.ensure(TenantId("acme"))
+    on_s3_vectors.world.on.store.ensure(first_knowledge(TenantId("acme")))
     assert on_s3_vectors.stuck_at() == (HopName.RETRIEVAL, Verdict.BROKEN)
 
 

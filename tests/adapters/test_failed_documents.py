@@ -12,6 +12,7 @@ from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRecords
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument, FailureStatus, SentDocument
+from kbfleet.domain.names import Life
 from kbfleet.ports import DocumentRetries, FailedDocuments
 from tests.support.clock import START
 from tests.support.fakes import InMemoryDocumentRetries, InMemoryFailedDocuments
@@ -41,42 +42,42 @@ class FailedDocumentsSuite:
         raise NotImplementedError
 
     def test_a_document_comes_back_as_it_was_stored(self, documents: FailedDocuments) -> None:
-        assert documents.find(ACME, DOCUMENT.uri) is None
-        stored = documents.save(ACME, DOCUMENT)
+        assert documents.find(Life(ACME), DOCUMENT.uri) is None
+        stored = documents.save(Life(ACME), DOCUMENT)
         assert stored == replace(DOCUMENT, version=1)
-        assert documents.find(ACME, DOCUMENT.uri) == stored
-        assert list(documents.all(ACME)) == [stored]
+        assert documents.find(Life(ACME), DOCUMENT.uri) == stored
+        assert list(documents.all(Life(ACME))) == [stored]
 
     def test_who_read_an_older_one_cannot_store_or_remove_it(self, documents: FailedDocuments) -> None:
-        first = documents.save(ACME, DOCUMENT)
+        first = documents.save(Life(ACME), DOCUMENT)
         with pytest.raises(ConcurrentUpdate):
-            documents.save(ACME, DOCUMENT)
-        documents.save(ACME, first)
+            documents.save(Life(ACME), DOCUMENT)
+        documents.save(Life(ACME), first)
         with pytest.raises(ConcurrentUpdate):
-            documents.save(ACME, first)
+            documents.save(Life(ACME), first)
         with pytest.raises(ConcurrentUpdate):
-            documents.remove(ACME, first)
+            documents.remove(Life(ACME), first)
 
     def test_one_that_was_removed_is_gone_and_stays_so(self, documents: FailedDocuments) -> None:
-        stored = documents.save(ACME, DOCUMENT)
-        documents.remove(ACME, stored)
-        documents.remove(ACME, stored)
-        assert list(documents.all(ACME)) == []
+        stored = documents.save(Life(ACME), DOCUMENT)
+        documents.remove(Life(ACME), stored)
+        documents.remove(Life(ACME), stored)
+        assert list(documents.all(Life(ACME))) == []
         with pytest.raises(ConcurrentUpdate):
-            documents.save(ACME, stored)
+            documents.save(Life(ACME), stored)
 
     def test_tenants_are_kept_apart(self, documents: FailedDocuments) -> None:
-        documents.save(ACME, DOCUMENT)
-        assert list(documents.all(SAKURA)) == []
-        assert documents.find(SAKURA, DOCUMENT.uri) is None
+        documents.save(Life(ACME), DOCUMENT)
+        assert list(documents.all(Life(SAKURA))) == []
+        assert documents.find(Life(SAKURA), DOCUMENT.uri) is None
 
     @pytest.mark.parametrize("number", [0, 1, 9, 10, 11, 25])
     def test_pages_have_each_document_once(self, documents: FailedDocuments, number: int) -> None:
-        stored = {documents.save(ACME, numbered(each)).uri for each in range(number)}
+        stored = {documents.save(Life(ACME), numbered(each)).uri for each in range(number)}
         seen: list[str] = []
         after: str | None = None
         while True:
-            page = documents.page(ACME, 10, after)
+            page = documents.page(Life(ACME), 10, after)
             assert len(page.documents) <= 10
             seen += [document.uri for document in page.documents]
             after = page.following
@@ -86,11 +87,11 @@ class FailedDocumentsSuite:
 
     def test_a_page_goes_on_where_a_document_was_that_is_gone(self, documents: FailedDocuments) -> None:
         for each in range(4):
-            documents.save(ACME, numbered(each))
-        first = documents.page(ACME, 2, None)
+            documents.save(Life(ACME), numbered(each))
+        first = documents.page(Life(ACME), 2, None)
         for document in first.documents:
-            documents.remove(ACME, document)
-        second = documents.page(ACME, 2, first.following)
+            documents.remove(Life(ACME), document)
+        second = documents.page(Life(ACME), 2, first.following)
         assert len(second.documents) == 2
         assert second.following is None
 
@@ -107,15 +108,15 @@ class TestDynamoDBFailedDocuments(FailedDocumentsSuite):
         return DynamoDBFailedDocuments(table, NAMES)
 
     def test_nothing_expires(self, table: Table, documents: FailedDocuments) -> None:
-        documents.save(ACME, DOCUMENT)
+        documents.save(Life(ACME), DOCUMENT)
         assert "expires_at" not in table.client.scan(TableName=table.name)["Items"][0]
 
     def test_offboarding_deletes_all_of_it(self, table: Table, documents: FailedDocuments) -> None:
-        documents.save(ACME, DOCUMENT)
+        documents.save(Life(ACME), DOCUMENT)
         DynamoDBDocumentRetries(table).save(RETRY)
         records = DynamoDBTenantRecords(table)
-        records.erase(ACME, keep_usage=True)
-        assert records.erased(ACME, keep_usage=True)
+        records.erase(Life(ACME), keep_usage=True)
+        assert records.erased(Life(ACME), keep_usage=True)
         assert table.client.scan(TableName=table.name)["Count"] == 0
 
 
@@ -125,11 +126,11 @@ class DocumentRetriesSuite:
         raise NotImplementedError
 
     def test_a_retry_comes_back_as_it_was_stored(self, retries: DocumentRetries) -> None:
-        assert retries.find(ACME) is None
+        assert retries.find(Life(ACME)) is None
         stored = retries.save(RETRY)
         assert stored == replace(RETRY, version=1)
-        assert retries.find(ACME) == stored
-        assert retries.find(SAKURA) is None
+        assert retries.find(Life(ACME)) == stored
+        assert retries.find(Life(SAKURA)) is None
 
     def test_who_read_an_older_one_cannot_store_it(self, retries: DocumentRetries) -> None:
         first = retries.save(RETRY)

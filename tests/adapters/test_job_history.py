@@ -10,6 +10,7 @@ import pytest
 from kbfleet.adapters.dynamodb.job_history import DynamoDBJobHistory
 from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.names import Life
 from kbfleet.ports import JobHistory, Recorded
 from tests.support.clock import START
 from tests.support.fakes import InMemoryJobHistory
@@ -39,61 +40,61 @@ class JobHistorySuite:
         raise NotImplementedError
 
     def test_a_tenant_without_jobs_has_an_empty_history(self, history: JobHistory) -> None:
-        assert list(history.latest(ACME, 10)) == []
+        assert list(history.latest(Life(ACME), 10)) == []
 
     def test_a_change_comes_back_as_it_was_stored(self, history: JobHistory) -> None:
         history.record(COMPLETE, START)
-        assert list(history.latest(ACME, 10)) == [COMPLETE]
+        assert list(history.latest(Life(ACME), 10)) == [COMPLETE]
 
     def test_a_job_has_one_entry_with_its_newest_state(self, history: JobHistory) -> None:
         history.record(STARTING, START)
         history.record(COMPLETE, START)
-        assert list(history.latest(ACME, 10)) == [COMPLETE]
+        assert list(history.latest(Life(ACME), 10)) == [COMPLETE]
 
     def test_a_state_that_was_seen_earlier_does_not_replace_a_later_one(self, history: JobHistory) -> None:
         history.record(COMPLETE, START)
         history.record(STARTING, START)
-        assert list(history.latest(ACME, 10)) == [COMPLETE]
+        assert list(history.latest(Life(ACME), 10)) == [COMPLETE]
 
     def test_a_repetition_changes_nothing(self, history: JobHistory) -> None:
         history.record(COMPLETE, START)
         history.record(COMPLETE, START)
-        assert list(history.latest(ACME, 10)) == [COMPLETE]
+        assert list(history.latest(Life(ACME), 10)) == [COMPLETE]
 
     def test_the_newest_jobs_come_first_and_no_more_than_were_asked_for(self, history: JobHistory) -> None:
         for number in (3, 1, 5, 2, 4):
             history.record(job(number), START)
-        assert list(history.latest(ACME, 3)) == [job(5), job(4), job(3)]
+        assert list(history.latest(Life(ACME), 3)) == [job(5), job(4), job(3)]
 
     def test_they_come_in_pages_each_job_once(self, history: JobHistory) -> None:
         for number in range(5):
             history.record(job(number), START)
         history.record(job(9, tenant_id=SAKURA), START)
-        first = history.page(ACME, 2, None)
-        second = history.page(ACME, 2, first.following)
-        third = history.page(ACME, 2, second.following)
+        first = history.page(Life(ACME), 2, None)
+        second = history.page(Life(ACME), 2, first.following)
+        third = history.page(Life(ACME), 2, second.following)
         assert [list(page.jobs) for page in (first, second, third)] == [[job(4), job(3)], [job(2), job(1)], [job(0)]]
         assert third.following is None
 
     def test_a_page_that_is_full_by_chance_is_the_last(self, history: JobHistory) -> None:
         for number in range(2):
             history.record(job(number), START)
-        assert history.page(ACME, 2, None).following is None
+        assert history.page(Life(ACME), 2, None).following is None
 
     @pytest.mark.parametrize(("after", "given"), [(" ", 0), ("~", 2)])
     def test_any_text_is_a_place_to_go_on_from(self, history: JobHistory, after: str, given: int) -> None:
         for number in range(2):
             history.record(job(number), START)
-        assert len(history.page(ACME, 5, after).jobs) == given
+        assert len(history.page(Life(ACME), 5, after).jobs) == given
 
     def test_a_job_is_found_by_its_name(self, history: JobHistory) -> None:
         refused = job(3, ingestion_job_id=None, started_at=None, generation=7)
         for recorded in (job(1), job(2), refused):
             history.record(recorded, START)
-        assert history.find(ACME, "JOB0000001") == job(1)
-        assert history.find(ACME, "generation-7") == refused
-        assert history.find(ACME, "0000001") is None
-        assert history.find(SAKURA, "JOB0000001") is None
+        assert history.find(Life(ACME), "JOB0000001") == job(1)
+        assert history.find(Life(ACME), "generation-7") == refused
+        assert history.find(Life(ACME), "0000001") is None
+        assert history.find(Life(SAKURA), "JOB0000001") is None
 
     def test_jobs_that_were_started_since_a_moment_are_given_the_one_of_that_moment_too(
         self, history: JobHistory
@@ -102,15 +103,15 @@ class JobHistorySuite:
             history.record(job(number), START)
         history.record(job(4, tenant_id=SAKURA), START)
         since = START + timedelta(minutes=20)
-        given = sorted(history.started_since(ACME, since), key=lambda change: change.occurred_at)
+        given = sorted(history.started_since(Life(ACME), since), key=lambda change: change.occurred_at)
         assert given == [job(2), job(3), job(4)]
-        assert list(history.started_since(ACME, START + timedelta(days=1))) == []
+        assert list(history.started_since(Life(ACME), START + timedelta(days=1))) == []
 
     def test_a_start_that_was_refused_has_an_entry_although_it_has_no_job(self, history: JobHistory) -> None:
         refused = job(9, ingestion_job_id=None, started_at=None, outcome=Outcome.FAILED, status=JobStatus.FAILED)
         history.record(job(1), START)
         history.record(refused, START)
-        assert list(history.latest(ACME, 10)) == [refused, job(1)]
+        assert list(history.latest(Life(ACME), 10)) == [refused, job(1)]
 
     def test_one_observer_publishes_a_change_the_others_wait_and_then_nobody_does(self, history: JobHistory) -> None:
         assert history.record(COMPLETE, START) is Recorded.YOURS
@@ -134,7 +135,7 @@ class JobHistorySuite:
     def test_tenants_are_kept_apart(self, history: JobHistory) -> None:
         history.record(job(1), START)
         history.record(job(2, tenant_id=SAKURA), START)
-        assert list(history.latest(ACME, 10)) == [job(1)]
+        assert list(history.latest(Life(ACME), 10)) == [job(1)]
 
 
 class TestInMemoryJobHistory(JobHistorySuite):

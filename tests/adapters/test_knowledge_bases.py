@@ -19,10 +19,10 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.ingestion_job import JobStatus, Outcome
 from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, KnowledgeBaseStatus, client_token
-from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
 from tests.support.knowledge_base_worlds import BUCKET, REASONS, Emulated, InMemory, World
 from tests.support.knowledge_store_worlds import Managed, OnOpenSearchServerless
-from tests.support.samples import ACCOUNT, NAMES, REGION
+from tests.support.samples import ACCOUNT, ACME, NAMES, REGION, first_knowledge
 
 OF_ANOTHER_BUCKET = {"type": "S3", "s3Configuration": {"bucketArn": "arn:aws:s3:::another-bucket"}}
 
@@ -54,8 +54,10 @@ class KnowledgeBasesSuite:
             assert found.knowledge_base_id == knowledge_base_id
         assert not world.knowledge_bases.named("kbfleet")
 
-    def test_those_named_as_the_fleet_names_its_own_are_listed_with_their_tenants(self, world: World) -> None:
-        made = {world.create(f"kbfleet-tenant-{number}").knowledge_base_id: f"tenant-{number}" for number in range(15)}
+    def test_those_named_as_the_fleet_names_its_own_are_listed_with_what_they_are(self, world: World) -> None:
+        known = [first_knowledge(f"tenant-{number}") for number in range(15)]
+        known += [Knowledge(Life(ACME, 2)), Knowledge(Life(ACME, 2), 2)]
+        made = {world.create(NAMES.knowledge_base(each)).knowledge_base_id: each for each in known}
         world.create("another-tenant-1")
         world.create("kbfleet-2nd")
         assert dict(world.knowledge_bases.of_fleet(NAMES)) == made
@@ -130,7 +132,7 @@ class KnowledgeBasesSuite:
     def test_tags_are_added_to_those_there_are(self, world: World) -> None:
         made = world.create("kbfleet-acme")
         world.knowledge_bases.tag(made, {"by": "hand"})
-        assert world.knowledge_bases.tags(made) == {**NAMES.tags(TenantId("acme")), "by": "hand"}
+        assert world.knowledge_bases.tags(made) == {**NAMES.tags(Life(TenantId("acme"))), "by": "hand"}
         world.knowledge_bases.tag(made, {"by": "kbfleet"})
         assert world.knowledge_bases.tags(made)["by"] == "kbfleet"
 
@@ -149,7 +151,7 @@ class KnowledgeBasesSuite:
         assert found is not None
         assert (found.settled, found.status) == (True, KnowledgeBaseStatus.ACTIVE)
         assert (found.name, found.configuration) == (made.name, made.configuration)
-        assert world.knowledge_bases.tags(found) == NAMES.tags(TenantId("acme"))
+        assert world.knowledge_bases.tags(found) == NAMES.tags(Life(TenantId("acme")))
 
     # --- deleting ---
 
@@ -444,7 +446,7 @@ class TestBedrockKnowledgeBases(KnowledgeBasesSuite):
         assert found["roleArn"] == f"arn:aws:iam::{ACCOUNT}:role/knowledge-base"
         assert 1 <= len(found["description"]) <= 200
         tags = world.agent.list_tags_for_resource(resourceArn=found["knowledgeBaseArn"])["tags"]
-        assert tags == NAMES.tags(TenantId("acme"))
+        assert tags == NAMES.tags(Life(TenantId("acme")))
 
     def test_leaving_vectors_alone_changes_nothing_else_of_the_data_source(self, world: Emulated) -> None:
         knowledge_base_id = world.active("kbfleet-acme")

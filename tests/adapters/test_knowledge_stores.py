@@ -12,12 +12,12 @@ from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.adapters.knowledge_stores import IndexCatalogue, differences
 from kbfleet.domain.errors import KnowledgeStoreUnusable, NotReadyYet, ResourceMissing
 from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseKind, KnowledgeBaseStatus, client_token
-from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
 from kbfleet.ports import KnowledgeStore
 from tests.support.emulator import SERVICE_ROLE, EmulatedAws
 from tests.support.fakes import InMemoryIndexCatalogue
 from tests.support.knowledge_store_worlds import InMemory, Managed, OnOpenSearchServerless, OnS3Vectors, StoreWorld
-from tests.support.samples import ACCOUNT, ACME, NAMES, SAKURA
+from tests.support.samples import ACCOUNT, ACME, NAMES, SAKURA, first_knowledge
 
 BUCKET = "kbfleet-acme-0123456789"
 
@@ -34,27 +34,29 @@ class KnowledgeStoreSuite:
         return world.store
 
     def test_ensuring_it_twice_gives_the_same_reference(self, store: KnowledgeStore) -> None:
-        assert store.ensure(ACME) == store.ensure(ACME)
+        assert store.ensure(first_knowledge(ACME)) == store.ensure(first_knowledge(ACME))
 
     def test_a_data_source_reads_the_tenants_bucket(self, store: KnowledgeStore) -> None:
         assert BUCKET in str(store.data_source_configuration(BUCKET))
 
     def test_a_knowledge_base_is_of_the_stores_kind(self, store: KnowledgeStore) -> None:
-        configuration = store.knowledge_base_configuration(store.ensure(ACME))
+        configuration = store.knowledge_base_configuration(store.ensure(first_knowledge(ACME)))
         assert f"'type': '{store.kind}'" in str(configuration["knowledgeBaseConfiguration"])
 
     def test_deleting_what_is_not_there_is_fine(self, store: KnowledgeStore) -> None:
-        store.delete(ACME)
-        assert not store.exists(ACME)
+        store.delete(first_knowledge(ACME))
+        assert not store.exists(first_knowledge(ACME))
 
     def test_it_knows_a_knowledge_base_on_the_tenants_own_index(self, store: KnowledgeStore) -> None:
-        assert store.holds(ACME, store.knowledge_base_configuration(store.ensure(ACME)))
+        assert store.holds(
+            first_knowledge(ACME), store.knowledge_base_configuration(store.ensure(first_knowledge(ACME)))
+        )
 
     def test_a_knowledge_base_of_another_kind_is_nobodys(self, store: KnowledgeStore) -> None:
-        assert not store.holds(ACME, {"knowledgeBaseConfiguration": {"type": "KENDRA"}})
+        assert not store.holds(first_knowledge(ACME), {"knowledgeBaseConfiguration": {"type": "KENDRA"}})
 
     def test_nobody_is_there_at_first(self, store: KnowledgeStore) -> None:
-        assert list(store.tenants()) == []
+        assert list(store.all_knowledge()) == []
 
 
 class IndexedStoreSuite(KnowledgeStoreSuite):
@@ -62,44 +64,59 @@ class IndexedStoreSuite(KnowledgeStoreSuite):
 
     def test_every_tenant_has_an_index_of_its_own(self, store: KnowledgeStore) -> None:
         tenants = [ACME, SAKURA, TenantId("acme-2")]
-        assert len({store.ensure(tenant_id) for tenant_id in tenants}) == 3
-        assert sorted(store.tenants()) == sorted(tenants)
+        assert len({store.ensure(first_knowledge(tenant_id)) for tenant_id in tenants}) == 3
+        assert set(store.all_knowledge()) == set(map(first_knowledge, tenants))
+
+    def test_every_life_has_an_index_of_its_own_and_so_has_each_knowledge_in_it(self, store: KnowledgeStore) -> None:
+        one, again = first_knowledge(ACME), Knowledge(Life(ACME, 2))
+        other = Knowledge(Life(ACME, 2), 2)
+        assert len({store.ensure(one), store.ensure(again), store.ensure(other)}) == 3
+        assert set(store.all_knowledge()) == {one, again, other}
+        assert store.holds(again, store.knowledge_base_configuration(store.ensure(again)))
+        assert not store.holds(again, store.knowledge_base_configuration(store.ensure(one)))
+        assert not store.holds(one, store.knowledge_base_configuration(store.ensure(other)))
+        store.delete(one)
+        assert set(store.all_knowledge()) == {again, other}
 
     def test_a_knowledge_base_is_bound_to_that_index_and_no_other(self, store: KnowledgeStore) -> None:
-        one, other = store.ensure(ACME), store.ensure(SAKURA)
+        one, other = store.ensure(first_knowledge(ACME)), store.ensure(first_knowledge(SAKURA))
         assert one in str(store.knowledge_base_configuration(one))
         assert other not in str(store.knowledge_base_configuration(one))
 
     def test_a_knowledge_base_on_anothers_index_is_not_the_tenants(self, store: KnowledgeStore) -> None:
-        assert not store.holds(ACME, store.knowledge_base_configuration(store.ensure(SAKURA)))
-        assert not store.holds(ACME, store.knowledge_base_configuration(store.ensure(TenantId("acme-2"))))
+        assert not store.holds(
+            first_knowledge(ACME), store.knowledge_base_configuration(store.ensure(first_knowledge(SAKURA)))
+        )
+        assert not store.holds(
+            first_knowledge(ACME), store.knowledge_base_configuration(store.ensure(first_knowledge(TenantId("acme-2"))))
+        )
 
     def test_an_index_that_has_vanished_is_made_again(self, world: StoreWorld) -> None:
-        reference = world.store.ensure(ACME)
+        reference = world.store.ensure(first_knowledge(ACME))
         world.drop(ACME)
-        assert not world.store.exists(ACME)
-        assert list(world.store.tenants()) == []
-        assert world.store.ensure(ACME) == reference
-        assert world.store.exists(ACME)
+        assert not world.store.exists(first_knowledge(ACME))
+        assert list(world.store.all_knowledge()) == []
+        assert world.store.ensure(first_knowledge(ACME)) == reference
+        assert world.store.exists(first_knowledge(ACME))
 
     def test_only_the_deleted_index_is_gone(self, store: KnowledgeStore) -> None:
-        store.ensure(ACME)
-        store.ensure(SAKURA)
-        store.delete(ACME)
-        assert (store.exists(ACME), store.exists(SAKURA)) == (False, True)
-        assert list(store.tenants()) == [SAKURA]
+        store.ensure(first_knowledge(ACME))
+        store.ensure(first_knowledge(SAKURA))
+        store.delete(first_knowledge(ACME))
+        assert (store.exists(first_knowledge(ACME)), store.exists(first_knowledge(SAKURA))) == (False, True)
+        assert list(store.all_knowledge()) == [first_knowledge(SAKURA)]
 
     def test_an_index_of_another_shape_is_refused_saying_what_is_wrong_and_what_to_do(self, world: StoreWorld) -> None:
         world.take_name(ACME)
         with pytest.raises(KnowledgeStoreUnusable, match="acme") as caught:
-            world.store.ensure(ACME)
+            world.store.ensure(first_knowledge(ACME))
         assert "elete" in caught.value.remedy
 
     def test_such_an_index_counts_as_there_and_can_be_deleted(self, world: StoreWorld) -> None:
         world.take_name(ACME)
-        assert world.store.exists(ACME)
-        world.store.delete(ACME)
-        assert world.store.ensure(ACME)
+        assert world.store.exists(first_knowledge(ACME))
+        world.store.delete(first_knowledge(ACME))
+        assert world.store.ensure(first_knowledge(ACME))
 
 
 class EmulatedStoreSuite(KnowledgeStoreSuite):
@@ -112,8 +129,8 @@ class EmulatedStoreSuite(KnowledgeStoreSuite):
     def create(self, account: EmulatedAws, store: KnowledgeStore) -> KnowledgeBase:
         return self.knowledge_bases(account).create(
             "kbfleet-acme",
-            configuration=store.knowledge_base_configuration(store.ensure(ACME)),
-            tags=NAMES.tags(ACME),
+            configuration=store.knowledge_base_configuration(store.ensure(first_knowledge(ACME))),
+            tags=NAMES.tags(Life(ACME)),
             client_token=client_token("acme"),
         )
 
@@ -168,21 +185,21 @@ class LateIndexSuite(EmulatedStoreSuite, IndexedStoreSuite):
         world.client.get_index = get_index
 
     def test_one_that_another_execution_makes_between_look_and_call_is_adopted(self, world: StoreWorld) -> None:
-        reference = world.store.ensure(ACME)
+        reference = world.store.ensure(first_knowledge(ACME))
         self.look_past(world, 1)
-        assert world.store.ensure(ACME) == reference
+        assert world.store.ensure(first_knowledge(ACME)) == reference
 
     def test_one_that_somebody_makes_between_look_and_call_is_checked_too(self, world: StoreWorld) -> None:
         world.take_name(ACME)
         self.look_past(world, 1)
         with pytest.raises(KnowledgeStoreUnusable):
-            world.store.ensure(ACME)
+            world.store.ensure(first_knowledge(ACME))
 
     def test_one_that_exists_but_cannot_be_looked_at_yet_is_worth_another_try(self, world: StoreWorld) -> None:
-        world.store.ensure(ACME)
+        world.store.ensure(first_knowledge(ACME))
         self.look_past(world, 2)
         with pytest.raises(NotReadyYet, match="not visible yet"):
-            world.store.ensure(ACME)
+            world.store.ensure(first_knowledge(ACME))
 
 
 class TestInMemoryKnowledgeStore(IndexedStoreSuite):
@@ -197,8 +214,8 @@ class TestS3VectorsKnowledgeStore(LateIndexSuite):
         return OnS3Vectors(account)
 
     def test_the_index_tells_whose_it_is(self, world: OnS3Vectors) -> None:
-        reference = world.store.ensure(ACME)
-        assert world.client.list_tags_for_resource(resourceArn=reference)["tags"] == NAMES.tags(ACME)
+        reference = world.store.ensure(first_knowledge(ACME))
+        assert world.client.list_tags_for_resource(resourceArn=reference)["tags"] == NAMES.tags(Life(ACME))
 
     @pytest.mark.parametrize(
         ("members", "reason"),
@@ -216,27 +233,28 @@ class TestS3VectorsKnowledgeStore(LateIndexSuite):
     ) -> None:
         world.create_index("acme", **members)
         with pytest.raises(KnowledgeStoreUnusable, match=reason):
-            world.store.ensure(ACME)
+            world.store.ensure(first_knowledge(ACME))
 
     def test_an_index_with_more_keys_that_are_not_filtered_by_is_good(self, world: OnS3Vectors) -> None:
         keys = ["AMAZON_BEDROCK_TEXT", "AMAZON_BEDROCK_METADATA", "summary"]
         world.create_index("acme", metadataConfiguration={"nonFilterableMetadataKeys": keys})
-        assert world.store.ensure(ACME)
+        assert world.store.ensure(first_knowledge(ACME))
 
     def test_tenants_are_found_on_every_page_and_nobody_elses_index(self, world: OnS3Vectors) -> None:
         tenants = [TenantId(f"tenant-{number}") for number in range(501)]  # a page holds 500
         for tenant_id in tenants:
-            world.create_index(NAMES.vector_index(tenant_id))
-        world.create_index("not.a.tenant")
-        assert sorted(world.store.tenants()) == sorted(tenants)
+            world.create_index(NAMES.vector_index(first_knowledge(tenant_id)))
+        for name in ("not.a.tenant", "acme.1.1", "acme.2", "acme.02.1"):
+            world.create_index(name)
+        assert set(world.store.all_knowledge()) == set(map(first_knowledge, tenants))
 
     def test_without_the_fleets_vector_bucket_it_says_what_is_missing(self, account: EmulatedAws) -> None:
         with pytest.raises(ResourceMissing, match="acme"):
-            OnS3Vectors(account, vector_bucket="gone").store.ensure(ACME)
+            OnS3Vectors(account, vector_bucket="gone").store.ensure(first_knowledge(ACME))
 
     def test_without_the_fleets_vector_bucket_it_cannot_say_who_is_there(self, account: EmulatedAws) -> None:
         with pytest.raises(ResourceMissing, match="gone"):
-            list(OnS3Vectors(account, vector_bucket="gone").store.tenants())
+            list(OnS3Vectors(account, vector_bucket="gone").store.all_knowledge())
 
 
 class TestOpenSearchServerlessKnowledgeStore(LateIndexSuite):
@@ -245,7 +263,7 @@ class TestOpenSearchServerlessKnowledgeStore(LateIndexSuite):
         return OnOpenSearchServerless(account, DynamoDBIndexCatalogue(table, "OPENSEARCH_SERVERLESS"))
 
     def test_the_index_is_what_bedrock_needs(self, world: OnOpenSearchServerless) -> None:
-        name = world.store.ensure(ACME)
+        name = world.store.ensure(first_knowledge(ACME))
         schema = world.client.get_index(id=world.collection_id, indexName=name)["indexSchema"]
         assert schema["settings"] == {"index": {"knn": True}}
         vector, text, metadata = schema["mappings"]["properties"].values()
@@ -254,7 +272,7 @@ class TestOpenSearchServerlessKnowledgeStore(LateIndexSuite):
         assert (text, metadata) == ({"type": "text"}, {"type": "text", "index": False})
 
     def test_the_fields_that_bedrock_is_given_are_those_of_the_index(self, world: OnOpenSearchServerless) -> None:
-        name = world.store.ensure(ACME)
+        name = world.store.ensure(first_knowledge(ACME))
         schema = world.client.get_index(id=world.collection_id, indexName=name)["indexSchema"]
         storage: Any = world.store.knowledge_base_configuration(name)["storageConfiguration"]
         reported = storage["opensearchServerlessConfiguration"]
@@ -267,18 +285,18 @@ class TestOpenSearchServerlessKnowledgeStore(LateIndexSuite):
 
         create, world.client.create_index = world.client.create_index, create_index
         with pytest.raises(KeyboardInterrupt):
-            world.store.ensure(ACME)
-        assert list(DynamoDBIndexCatalogue(table, "OPENSEARCH_SERVERLESS").tenants()) == [ACME]
-        assert list(world.store.tenants()) == []  # it is catalogued, but there is none
+            world.store.ensure(first_knowledge(ACME))
+        assert list(DynamoDBIndexCatalogue(table, "OPENSEARCH_SERVERLESS").index_names()) == ["acme"]
+        assert list(world.store.all_knowledge()) == []  # it is catalogued, but there is none
         world.client.create_index = create
-        world.store.ensure(ACME)
-        assert list(world.store.tenants()) == [ACME]
+        world.store.ensure(first_knowledge(ACME))
+        assert list(world.store.all_knowledge()) == [first_knowledge(ACME)]
 
     def test_without_the_fleets_collection_it_says_what_is_missing(self, world: OnOpenSearchServerless) -> None:
         world.client.delete_collection(id=world.collection_id)
         world.aws.advance(60)
         with pytest.raises(ResourceMissing, match="acme"):
-            world.store.ensure(ACME)
+            world.store.ensure(first_knowledge(ACME))
 
 
 class TestManagedKnowledgeStore(EmulatedStoreSuite):
@@ -287,9 +305,9 @@ class TestManagedKnowledgeStore(EmulatedStoreSuite):
         return Managed(account)
 
     def test_there_is_no_index(self, store: KnowledgeStore) -> None:
-        assert store.ensure(ACME) == store.ensure(SAKURA)
-        assert not store.exists(ACME)
-        assert list(store.tenants()) == []
+        assert store.ensure(first_knowledge(ACME)) == store.ensure(first_knowledge(SAKURA))
+        assert not store.exists(first_knowledge(ACME))
+        assert list(store.all_knowledge()) == []
 
     def test_the_bucket_is_read_only_if_it_is_our_own(self, store: KnowledgeStore) -> None:
         assert f"'bucketOwnerAccountId': '{ACCOUNT}'" in str(store.data_source_configuration(BUCKET))
@@ -301,12 +319,12 @@ class IndexCatalogueSuite:
         raise NotImplementedError
 
     def test_it_holds_each_name_once_until_it_is_removed(self, catalogue: IndexCatalogue) -> None:
-        for tenant_id in (ACME, SAKURA, ACME):
-            catalogue.add(tenant_id)
-        assert sorted(catalogue.tenants()) == [ACME, SAKURA]
-        catalogue.remove(ACME)
-        catalogue.remove(ACME)
-        assert list(catalogue.tenants()) == [SAKURA]
+        for name in ("acme", "sakura", "acme"):
+            catalogue.add(name)
+        assert sorted(catalogue.index_names()) == ["acme", "sakura"]
+        catalogue.remove("acme")
+        catalogue.remove("acme")
+        assert list(catalogue.index_names()) == ["sakura"]
 
 
 class TestInMemoryIndexCatalogue(IndexCatalogueSuite):
@@ -321,8 +339,8 @@ class TestDynamoDBIndexCatalogue(IndexCatalogueSuite):
         return DynamoDBIndexCatalogue(table, "OPENSEARCH_SERVERLESS")
 
     def test_every_store_type_has_its_own(self, catalogue: IndexCatalogue, table: Table) -> None:
-        catalogue.add(ACME)
-        assert list(DynamoDBIndexCatalogue(table, "ANOTHER").tenants()) == []
+        catalogue.add("acme")
+        assert list(DynamoDBIndexCatalogue(table, "ANOTHER").index_names()) == []
 
 
 class TestDifferences:

@@ -11,12 +11,12 @@ from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.errors import RequestRefused
 from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind, client_token
-from kbfleet.domain.names import DataSourceReference
+from kbfleet.domain.names import DataSourceReference, Life
 from tests.support.knowledge_base_worlds import BUCKET, Emulated
 from tests.support.knowledge_store_worlds import Managed, OnOpenSearchServerless, OnS3Vectors, StoreWorld
 from tests.support.samples import ACME, NAMES, SAKURA
 
-OTHERS = NAMES.bucket(SAKURA)
+OTHERS = NAMES.bucket(Life(SAKURA))
 A_PAGE = 100
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,14 +13,16 @@ from kbfleet.adapters.sessions import LIFETIME, SignedSessions
 from kbfleet.domain.answer import Asker, Voucher
 from kbfleet.domain.caller import UserId
 from kbfleet.domain.errors import InvalidInput, SessionRefused
+from kbfleet.domain.names import Life
 from tests.support.samples import ACME, SAKURA
 
 SESSIONS = SignedSessions(lambda: "k" * 64)
+FIRST = Life(ACME)
 MINA = Asker(ACME, Voucher.IDENTITY_PROVIDER, UserId("mina"))
 
 
 def test_the_asker_takes_the_conversation_up() -> None:
-    assert SESSIONS.conversation(SESSIONS.issue("conversation-1", MINA), MINA) == "conversation-1"
+    assert SESSIONS.conversation(SESSIONS.issue("conversation-1", MINA, FIRST), MINA, FIRST) == "conversation-1"
 
 
 @pytest.mark.parametrize(
@@ -34,7 +38,21 @@ def test_the_asker_takes_the_conversation_up() -> None:
 )
 def test_nobody_else_does(other: Asker) -> None:
     with pytest.raises(SessionRefused):
-        SESSIONS.conversation(SESSIONS.issue("conversation-1", MINA), other)
+        SESSIONS.conversation(SESSIONS.issue("conversation-1", MINA, FIRST), other, FIRST)
+
+
+@pytest.mark.parametrize(("given", "presented"), [(1, 2), (2, 1), (2, 3), (12, 1), (1, 12)])
+def test_a_session_of_one_life_is_refused_in_another(given: int, presented: int) -> None:
+    session = SESSIONS.issue("conversation-1", MINA, Life(ACME, given))
+    assert SESSIONS.conversation(session, MINA, Life(ACME, given)) == "conversation-1"
+    with pytest.raises(SessionRefused):
+        SESSIONS.conversation(session, MINA, Life(ACME, presented))
+
+
+def test_a_session_from_before_lives_were_counted_is_one_of_the_first() -> None:
+    salt = json.dumps(["kbfleet.session", "acme", "IDENTITY_PROVIDER", "mina"])
+    old = URLSafeTimedSerializer("k" * 64, salt=salt).dumps("conversation-1")
+    assert SESSIONS.conversation(str(old), MINA, FIRST) == "conversation-1"
 
 
 askers = st.builds(
@@ -47,52 +65,52 @@ askers = st.builds(
 
 @given(askers, askers)
 def test_of_any_two_askers_each_has_sessions_of_its_own(one: Asker, other: Asker) -> None:
-    session = SESSIONS.issue("conversation-1", one)
+    session = SESSIONS.issue("conversation-1", one, FIRST)
     if one == other:
-        assert SESSIONS.conversation(session, other) == "conversation-1"
+        assert SESSIONS.conversation(session, other, FIRST) == "conversation-1"
     else:
         with pytest.raises(SessionRefused):
-            SESSIONS.conversation(session, other)
+            SESSIONS.conversation(session, other, FIRST)
 
 
 def test_a_session_from_before_a_voucher_was_signed_is_refused_like_one_that_is_over() -> None:
     old = URLSafeTimedSerializer("k" * 64, salt="kbfleet.session:acme:user mina").dumps("conversation-1")
     with pytest.raises(SessionRefused):
-        SESSIONS.conversation(str(old), MINA)
+        SESSIONS.conversation(str(old), MINA, FIRST)
 
 
 def test_a_session_of_another_key_is_refused() -> None:
     with pytest.raises(SessionRefused):
-        SESSIONS.conversation(SignedSessions(lambda: "other" * 10).issue("conversation-1", MINA), MINA)
+        SESSIONS.conversation(SignedSessions(lambda: "other" * 10).issue("conversation-1", MINA, FIRST), MINA, FIRST)
 
 
 @given(st.data())
 def test_a_session_that_was_tampered_with_is_refused(data: st.DataObject) -> None:
-    session = SESSIONS.issue("conversation-1", MINA)
+    session = SESSIONS.issue("conversation-1", MINA, FIRST)
     position = data.draw(st.integers(0, len(session) - 1))
     character = data.draw(st.sampled_from("aZ09-_.~ é"))
     changed = session[:position] + character + session[position + 1 :]
     if changed[:-1] == session[:-1]:
         return  # the last character of base64 has bits that say nothing
     with pytest.raises(SessionRefused):
-        SESSIONS.conversation(changed, MINA)
+        SESSIONS.conversation(changed, MINA, FIRST)
 
 
 @given(st.text(max_size=300))
 def test_whatever_is_no_session_is_refused(text: str) -> None:
     with pytest.raises(SessionRefused):
-        SESSIONS.conversation(text, MINA)
+        SESSIONS.conversation(text, MINA, FIRST)
 
 
 def test_a_session_ends_with_its_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_793_610_180
     monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _self: now)
-    session = SESSIONS.issue("conversation-1", MINA)
+    session = SESSIONS.issue("conversation-1", MINA, FIRST)
     now += int(LIFETIME.total_seconds())
-    assert SESSIONS.conversation(session, MINA) == "conversation-1"
+    assert SESSIONS.conversation(session, MINA, FIRST) == "conversation-1"
     now += 1
     with pytest.raises(SessionRefused):
-        SESSIONS.conversation(session, MINA)
+        SESSIONS.conversation(session, MINA, FIRST)
 
 
 def test_a_refusal_is_one_of_the_field_session() -> None:

@@ -19,7 +19,7 @@ from kbfleet.domain.sync import Priority, RunningJob, Sync, SyncResult, SyncStat
 from kbfleet.ports import Glance, SyncLedger
 from tests.support.clock import START
 from tests.support.fakes import InMemorySyncLedger
-from tests.support.samples import ACME, SAKURA, failure_reason, ingestion_job, sync_result
+from tests.support.samples import ACME, SAKURA, failure_reason, first_knowledge, ingestion_job, sync_result
 
 INTERVAL = timedelta(seconds=10)
 FULL = Sync(
@@ -64,12 +64,12 @@ class SyncLedgerSuite:
         raise NotImplementedError
 
     def test_a_tenant_that_never_asked_has_an_empty_entry(self, ledger: SyncLedger) -> None:
-        assert ledger.find(ACME) == Sync(ACME)
+        assert ledger.find(first_knowledge(ACME)) == Sync(ACME)
 
     def test_an_entry_comes_back_as_it_was_stored_under_the_next_version(self, ledger: SyncLedger) -> None:
         stored = ledger.save(FULL)
         assert stored == replace(FULL, version=1)
-        assert ledger.find(ACME) == stored
+        assert ledger.find(first_knowledge(ACME)) == stored
         assert ledger.save(stored).version == 2
 
     def test_who_read_an_older_version_may_not_store(self, ledger: SyncLedger) -> None:
@@ -77,13 +77,13 @@ class SyncLedgerSuite:
         second = ledger.save(first.requested(START, Priority.REQUESTED))
         with pytest.raises(ConcurrentUpdate):
             ledger.save(first.requested(START, Priority.SCHEDULED))
-        assert ledger.find(ACME) == second
+        assert ledger.find(first_knowledge(ACME)) == second
 
     def test_of_two_first_entries_one_is_stored(self, ledger: SyncLedger) -> None:
         first = ledger.save(queued(ACME))
         with pytest.raises(ConcurrentUpdate):
             ledger.save(queued(ACME, Priority.REQUESTED))
-        assert ledger.find(ACME) == first
+        assert ledger.find(first_knowledge(ACME)) == first
 
     def test_of_a_kind_and_priority_the_earliest_are_listed_first(self, ledger: SyncLedger) -> None:
         entries = [

@@ -22,14 +22,14 @@ from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRecords, DynamoDBTen
 from kbfleet.adapters.dynamodb.usage import DynamoDBUsageRecords
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
 from kbfleet.domain.errors import ConcurrentUpdate
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.sync import Sync
 from kbfleet.domain.tenant import DisplayName
 from kbfleet.domain.usage import DailyUsage, UsageCounts
 from kbfleet.ports import SyncLedger, TenantRecords, TenantRegistry
 from tests.support.clock import START
 from tests.support.fakes import InMemorySyncLedger, InMemoryTenantRecords, InMemoryTenantRegistry
-from tests.support.samples import ACME, SAKURA, job_state_change, tenant
+from tests.support.samples import ACME, SAKURA, first_knowledge, job_state_change, tenant
 
 RECEIPT = ErasureReceipt(
     START,
@@ -81,28 +81,28 @@ class TenantRecordsSuite:
 
     @pytest.mark.parametrize("keep_usage", [True, False])
     def test_of_a_tenant_that_has_nothing_nothing_is_left(self, world: World, keep_usage: bool) -> None:
-        world.records.erase(ACME, keep_usage=keep_usage)
-        assert world.records.erased(ACME, keep_usage=keep_usage)
+        world.records.erase(Life(ACME), keep_usage=keep_usage)
+        assert world.records.erased(Life(ACME), keep_usage=keep_usage)
 
     def test_everything_goes_however_much_there_is(self, world: World) -> None:
         world.add_everything(ACME, jobs=MORE_THAN_TWO_BATCHES)
-        assert not world.records.erased(ACME, keep_usage=False)
-        world.records.erase(ACME, keep_usage=False)
-        assert world.records.erased(ACME, keep_usage=False)
-        assert world.ledger.find(ACME) == Sync(ACME)
+        assert not world.records.erased(Life(ACME), keep_usage=False)
+        world.records.erase(Life(ACME), keep_usage=False)
+        assert world.records.erased(Life(ACME), keep_usage=False)
+        assert world.ledger.find(first_knowledge(ACME)) == Sync(ACME)
         assert not world.usage(ACME)
 
     def test_the_entry_in_the_registry_stays(self, world: World) -> None:
         world.add_everything(ACME)
-        world.records.erase(ACME, keep_usage=False)
+        world.records.erase(Life(ACME), keep_usage=False)
         assert world.registry.get(ACME) == tenant(ACME)
 
     def test_usage_is_kept_where_that_is_the_policy(self, world: World) -> None:
         world.add_everything(ACME)
-        world.records.erase(ACME, keep_usage=True)
+        world.records.erase(Life(ACME), keep_usage=True)
         assert world.usage(ACME)
-        assert world.records.erased(ACME, keep_usage=True)
-        assert not world.records.erased(ACME, keep_usage=False)
+        assert world.records.erased(Life(ACME), keep_usage=True)
+        assert not world.records.erased(Life(ACME), keep_usage=False)
 
     @pytest.mark.parametrize("left", ["a ledger entry", "one job"])
     def test_a_single_record_that_is_left_is_seen(self, world: World, left: str) -> None:
@@ -110,24 +110,24 @@ class TenantRecordsSuite:
             world.ledger.save(Sync(ACME))
         else:
             world.add_jobs(ACME, 1)
-        assert not world.records.erased(ACME, keep_usage=True)
+        assert not world.records.erased(Life(ACME), keep_usage=True)
 
     def test_another_tenant_loses_nothing(self, world: World) -> None:
         neighbour = TenantId("acme2")
         for each in (ACME, SAKURA, neighbour):
             world.add_everything(each)
-        world.records.erase(ACME, keep_usage=False)
+        world.records.erase(Life(ACME), keep_usage=False)
         for other in (SAKURA, neighbour):
-            assert not world.records.erased(other, keep_usage=True)
+            assert not world.records.erased(Life(other), keep_usage=True)
             assert world.usage(other)
-            assert world.ledger.find(other).version == 1
+            assert world.ledger.find(first_knowledge(other)).version == 1
 
     # --- receipts ---
 
     def test_a_receipt_outlives_everything(self, world: World) -> None:
         world.records.keep_receipt(ACME, RECEIPT)
-        assert world.records.erased(ACME, keep_usage=False)
-        world.records.erase(ACME, keep_usage=False)
+        assert world.records.erased(Life(ACME), keep_usage=False)
+        world.records.erase(Life(ACME), keep_usage=False)
         assert world.receipts(ACME) == [RECEIPT]
 
     def test_the_same_receipt_is_kept_once_and_a_later_verification_beside_it(self, world: World) -> None:
@@ -157,13 +157,13 @@ class InMemory(World):
         self.records = self.memory = InMemoryTenantRecords(ledger)
 
     def add_jobs(self, tenant_id: TenantId, count: int) -> None:
-        self.memory.others.setdefault(tenant_id, set()).update(f"job {number}" for number in range(count))
+        self.memory.others.setdefault(Life(tenant_id), set()).update(f"job {number}" for number in range(count))
 
     def add_usage(self, tenant_id: TenantId) -> None:
-        self.memory.others.setdefault(tenant_id, set()).add("usage")
+        self.memory.others.setdefault(Life(tenant_id), set()).add("usage")
 
     def usage(self, tenant_id: TenantId) -> bool:
-        return "usage" in self.memory.others.get(tenant_id, set())
+        return "usage" in self.memory.others.get(Life(tenant_id), set())
 
     def receipts(self, tenant_id: TenantId) -> list[ErasureReceipt]:
         own = [receipt for of, receipt in self.memory.receipts if of == tenant_id]
@@ -234,20 +234,20 @@ class TestDynamoDBTenantRecords(TenantRecordsSuite):
 
         client: Any = world.table.client
         client.meta.events.register_first("before-send.dynamodb.BatchWriteItem", leave_all_out)
-        world.records.erase(ACME, keep_usage=False)
-        assert world.records.erased(ACME, keep_usage=False)
+        world.records.erase(Life(ACME), keep_usage=False)
+        assert world.records.erased(Life(ACME), keep_usage=False)
         assert next(refusals, None) is None
 
     def test_names_that_were_asked_for_go_too(self, world: OnDynamoDB) -> None:
         world.registry.request_name(ACME, DisplayName("アクメ"), execution="acme-1", now=START)
-        assert not world.records.erased(ACME, keep_usage=True)
-        world.records.erase(ACME, keep_usage=True)
-        assert world.records.erased(ACME, keep_usage=True)
+        assert not world.records.erased(Life(ACME), keep_usage=True)
+        world.records.erase(Life(ACME), keep_usage=True)
+        assert world.records.erased(Life(ACME), keep_usage=True)
 
     def test_what_belongs_to_the_fleet_stays(self, world: OnDynamoDB) -> None:
         catalogue = DynamoDBIndexCatalogue(world.table, "OPENSEARCH_SERVERLESS")
-        catalogue.add(ACME)
+        catalogue.add("acme")
         DynamoDBSyncLedger(world.table).claim_start(START, timedelta(seconds=10))
-        world.records.erase(ACME, keep_usage=False)
-        assert list(catalogue.tenants()) == [ACME]
+        world.records.erase(Life(ACME), keep_usage=False)
+        assert list(catalogue.index_names()) == ["acme"]
         assert not DynamoDBSyncLedger(world.table).claim_start(START, timedelta(seconds=10))

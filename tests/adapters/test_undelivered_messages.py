@@ -14,10 +14,11 @@ import kbfleet.adapters.sqs
 from kbfleet.adapters.sqs import SqsUndeliveredMessages
 from kbfleet.contracts.dead_letters import is_about
 from kbfleet.domain.errors import ResourceMissing
+from kbfleet.domain.names import Life
 from tests.support.aws import client as aws_client
 from tests.support.samples import ACME, NAMES, SAKURA
 
-BUCKET = NAMES.bucket(ACME)
+BUCKET = NAMES.bucket(Life(ACME))
 OURS = {
     "our event": {"detail": {"tenant_id": "acme", "documents": []}},
     "our event, at a function that failed": {
@@ -34,7 +35,7 @@ OTHERS = {
     "one that names it in text": {"detail": {"tenant_id": "sakura", "reason": "tenant_id: acme", "key": '"acme"'}},
     "one that names it elsewhere": {"detail": {"tenant_id": "sakura", "object": {"tenant_id": "acme"}}, "id": "acme"},
     "a change in a bucket that begins like it": {"detail": {"bucket": {"name": f"{BUCKET}x"}}},
-    "an object of that key": {"detail": {"bucket": {"name": NAMES.bucket(SAKURA)}, "object": {"key": BUCKET}}},
+    "an object of that key": {"detail": {"bucket": {"name": NAMES.bucket(Life(SAKURA))}, "object": {"key": BUCKET}}},
     "an execution for another": {"detail": {"input": '{"tenant_id": "sakura", "name": "acme"}'}},
     "an alarm": {"detail": {"alarmName": "acme", "state": {"value": "ALARM"}}},
     "usage of several": {"requestPayload": {"awslogs": {"data": "acme"}}},

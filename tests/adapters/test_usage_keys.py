@@ -9,13 +9,14 @@ from botocore.stub import Stubber
 
 from kbfleet.adapters.api_gateway import ApiGatewayUsageKeys
 from kbfleet.domain.errors import NotReadyYet, ResourceConflict, Throttled
+from kbfleet.domain.names import Life
 from kbfleet.ports import UsageKeys
 from tests.support.aws import client as aws_client
 from tests.support.fakes import InMemoryUsageKeys
 from tests.support.samples import ACME, NAMES, SAKURA
 
-KEY, ANOTHER = NAMES.usage_key(ACME), NAMES.usage_key(SAKURA)
-TAGS = NAMES.tags(ACME)
+KEY, ANOTHER = NAMES.usage_key(Life(ACME)), NAMES.usage_key(Life(SAKURA))
+TAGS = NAMES.tags(Life(ACME))
 STANDARD, PREMIUM = "plan-standard", "plan-premium"
 
 
@@ -45,7 +46,7 @@ class UsageKeysSuite:
 
     def test_one_that_is_deleted_is_gone_and_the_others_stay(self, keys: UsageKeys) -> None:
         keys.ensure(KEY, TAGS, plan_id=STANDARD, other_plan_ids=[PREMIUM])
-        keys.ensure(ANOTHER, NAMES.tags(SAKURA), plan_id=STANDARD, other_plan_ids=[PREMIUM])
+        keys.ensure(ANOTHER, NAMES.tags(Life(SAKURA)), plan_id=STANDARD, other_plan_ids=[PREMIUM])
         for _ in range(2):
             keys.delete(KEY)
             assert not keys.exists(KEY)
@@ -58,7 +59,7 @@ class UsageKeysSuite:
         assert keys.exists(KEY)
 
     def test_one_with_other_tags_is_not_taken(self, keys: UsageKeys) -> None:
-        keys.ensure(KEY, NAMES.tags(SAKURA), plan_id=STANDARD, other_plan_ids=[PREMIUM])
+        keys.ensure(KEY, NAMES.tags(Life(SAKURA)), plan_id=STANDARD, other_plan_ids=[PREMIUM])
         with pytest.raises(ResourceConflict, match="not its tags"):
             keys.ensure(KEY, TAGS, plan_id=STANDARD, other_plan_ids=[PREMIUM])
 

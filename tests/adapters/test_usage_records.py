@@ -13,7 +13,7 @@ from moto.core.botocore_stubber import MockRawResponse
 from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.adapters.dynamodb.usage import ITEMS_IN_A_TRANSACTION, DynamoDBUsageRecords
 from kbfleet.domain.errors import ConcurrentUpdate, RequestRefused, Throttled
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.usage import DailyUsage, UsageCounts, UsagePeriod
 from kbfleet.ports import UsageRecords
 from tests.support.clock import START
@@ -40,35 +40,35 @@ class UsageRecordsSuite:
 
     def test_a_tenant_that_used_nothing_has_no_days(self, records: UsageRecords) -> None:
         self.add(records, "empty")
-        assert list(records.of_tenant(ACME, NOVEMBER)) == []
+        assert list(records.of_life(Life(ACME), NOVEMBER)) == []
 
     def test_deliveries_of_one_day_add_up(self, records: UsageRecords) -> None:
         self.add(records, "first", on(3, SOME))
         self.add(records, "second", on(3, MORE))
-        assert list(records.of_tenant(ACME, NOVEMBER)) == [on(3, SOME.plus(MORE))]
+        assert list(records.of_life(Life(ACME), NOVEMBER)) == [on(3, SOME.plus(MORE))]
 
     def test_a_delivery_that_comes_again_is_counted_once(self, records: UsageRecords) -> None:
         for _ in range(3):
             self.add(records, "first", on(3), on(4))
-        assert list(records.of_tenant(ACME, NOVEMBER)) == [on(3), on(4)]
+        assert list(records.of_life(Life(ACME), NOVEMBER)) == [on(3), on(4)]
 
     def test_days_are_in_their_order_and_within_the_period(self, records: UsageRecords) -> None:
         self.add(records, "late", on(30), on(31), on(1), on(0))
-        assert list(records.of_tenant(ACME, NOVEMBER)) == [on(1), on(30)]
-        assert list(records.of_tenant(ACME, UsagePeriod(FIRST, FIRST))) == [on(1)]
+        assert list(records.of_life(Life(ACME), NOVEMBER)) == [on(1), on(30)]
+        assert list(records.of_life(Life(ACME), UsagePeriod(FIRST, FIRST))) == [on(1)]
 
     def test_every_tenant_has_its_own(self, records: UsageRecords) -> None:
         neighbour = TenantId("acme2")
         self.add(records, "all", on(3), on(3, MORE, SAKURA), on(3, MORE, neighbour))
-        assert list(records.of_tenant(ACME, NOVEMBER)) == [on(3)]
-        assert list(records.of_tenant(SAKURA, NOVEMBER)) == [on(3, MORE, SAKURA)]
+        assert list(records.of_life(Life(ACME), NOVEMBER)) == [on(3)]
+        assert list(records.of_life(Life(SAKURA), NOVEMBER)) == [on(3, MORE, SAKURA)]
 
     def test_a_delivery_may_be_of_more_tenants_than_a_transaction_takes(self, records: UsageRecords) -> None:
         tenants = [TenantId(f"tenant{number}") for number in range(2 * ITEMS_IN_A_TRANSACTION + 1)]
         usage = [on(3, SOME, tenant_id) for tenant_id in tenants]
         for _ in range(2):
             self.add(records, "large", *usage)
-        assert [list(records.of_tenant(tenant_id, NOVEMBER)) for tenant_id in tenants] == [[each] for each in usage]
+        assert [list(records.of_life(Life(tenant_id), NOVEMBER)) for tenant_id in tenants] == [[each] for each in usage]
 
 
 class TestInMemoryUsageRecords(UsageRecordsSuite):
@@ -97,7 +97,7 @@ class TestDynamoDBUsageRecords(UsageRecordsSuite):
         with pytest.raises(ConcurrentUpdate):
             self.add(records, "large", *usage)
         self.add(records, "large", *usage)
-        assert [list(records.of_tenant(tenant_id, NOVEMBER)) for tenant_id in tenants] == [[each] for each in usage]
+        assert [list(records.of_life(Life(tenant_id), NOVEMBER)) for tenant_id in tenants] == [[each] for each in usage]
 
     @pytest.mark.parametrize(
         ("reasons", "error"),
@@ -116,7 +116,7 @@ class TestDynamoDBUsageRecords(UsageRecordsSuite):
         with pytest.raises(error):
             self.add(records, "first", on(3))
         self.add(records, "first", on(3))
-        assert list(records.of_tenant(ACME, NOVEMBER)) == [on(3)]
+        assert list(records.of_life(Life(ACME), NOVEMBER)) == [on(3)]
 
 
 def cancel(table: Table, reasons: list[str], *, after: int = 0) -> None:

@@ -24,6 +24,7 @@ from kbfleet.contracts.events import (
 )
 from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
+from kbfleet.domain.names import Life
 from tests.support.clock import START
 from tests.support.samples import ACME, NAMES, SAKURA, job_state_change, provisioning_failure
 from tests.support.template import REPOSITORY, handler_place, properties, resources
@@ -110,7 +111,7 @@ def test_the_change_queue_carries_what_its_rule_selects(path: Path) -> None:
     for record in load(path)["Records"]:
         change = json.loads(record["body"])
         assert (change["source"] in pattern["source"], change["detail-type"] in pattern["detail-type"]) == (True, True)
-        assert NAMES.tenant_of_bucket(change["detail"]["bucket"]["name"]) in {ACME, SAKURA}
+        assert NAMES.life_of_bucket(change["detail"]["bucket"]["name"]) in {Life(ACME), Life(SAKURA)}
         parse(DocumentChangeEvent, change)
 
 

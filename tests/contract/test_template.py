@@ -13,6 +13,7 @@ from samcli.yamlhelper import yaml_dump, yaml_parse
 
 from kbfleet.bootstrap import ALERT_CHANNELS, KNOWLEDGE_STORES
 from kbfleet.contracts.asking import QUESTION_ANSWERED
+from kbfleet.domain.names import Life
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.usecases.sync_schedule import RUN_EVERY
 from tests.support.samples import ACME, NAMES
@@ -225,7 +226,7 @@ class TestDocumentChanges:
         assert (pattern["source"], pattern["detail-type"]) == (["aws.s3"], ["Object Created", "Object Deleted"])
         (name,) = pattern["detail"]["bucket"]["name"]
         assert name == {"prefix": {"Fn::Sub": "${FleetName}-"}}
-        assert NAMES.bucket(ACME).startswith(f"{NAMES.fleet}-")
+        assert NAMES.bucket(Life(ACME)).startswith(f"{NAMES.fleet}-")
 
     def test_what_the_rule_cannot_deliver_and_what_the_function_refuses_is_in_one_place(self) -> None:
         (target,) = properties(self.RULE)["Targets"]

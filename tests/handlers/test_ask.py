@@ -21,6 +21,7 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.isolation import Breach, SeenIn
 from kbfleet.domain.metadata_filter import MetadataFilter
+from kbfleet.domain.names import Life
 from kbfleet.domain.sync import Sync
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.handlers.conftest import Handler, Logs, event
@@ -31,7 +32,7 @@ from tests.support.samples import ACME, NAMES, SAKURA, tenant
 QUESTION = "How long is the warranty of the tent?"
 SOURCE = Source(
     "規程/保証.pdf",
-    f"s3://{NAMES.bucket(ACME)}/規程/保証.pdf",
+    f"s3://{NAMES.bucket(Life(ACME))}/規程/保証.pdf",
     "保証期間は二年間とする。",
     3,
     {"部署": "営業"},
@@ -96,7 +97,7 @@ class TestAnswers:
                     "sources": [
                         {
                             "document": "規程/保証.pdf",
-                            "uri": f"s3://{NAMES.bucket(ACME)}/規程/保証.pdf",
+                            "uri": f"s3://{NAMES.bucket(Life(ACME))}/規程/保証.pdf",
                             "passage": "保証期間は二年間とする。",
                             "page": 3,
                             "metadata": {"部署": "営業"},
@@ -356,7 +357,7 @@ class TestRefusals:
         document = problem_of(ask(authorizer={"tenant_id": "sakura", "user_id": "mina"}))
         assert (document["status"], document["code"]) == (403, "IsolationBreached")
         assert "二年間" not in json.dumps(document, ensure_ascii=False)
-        assert str(NAMES.bucket(ACME)) not in json.dumps(document)
+        assert str(NAMES.bucket(Life(ACME))) not in json.dumps(document)
         assert [line["level"] for line in logs.lines] == ["ERROR"]
 
     def test_a_refused_answer_is_counted_and_published_without_a_word_of_it(

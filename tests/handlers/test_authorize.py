@@ -16,6 +16,7 @@ import pytest
 
 from kbfleet import bootstrap
 from kbfleet.domain.errors import NotReadyYet
+from kbfleet.domain.names import Life
 from tests.handlers.conftest import Event, Handler, Logs, event
 from tests.support import tokens
 from tests.support.http_server import Reply, ScriptedServer, serving
@@ -344,7 +345,7 @@ class TestAGenuineToken:
         policy = authorize(f"Bearer {token()}")
         assert policy["principalId"] == "acme"
         assert policy["context"] == {"tenant_id": "acme", "user_id": "user-1"}
-        assert policy["usageIdentifierKey"] == NAMES.usage_key(ACME).value
+        assert policy["usageIdentifierKey"] == NAMES.usage_key(Life(ACME)).value
         (statement,) = policy["policyDocument"]["Statement"]
         assert statement == {
             "Action": "execute-api:Invoke",

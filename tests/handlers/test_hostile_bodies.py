@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kbfleet.domain.answer import GeneratedAnswer
+from kbfleet.domain.names import Life
 from tests.handlers.conftest import Handler, event
 from tests.support.fakes import ScriptedAnswerer
 from tests.support.fleet import Fleet
@@ -100,7 +101,7 @@ def answered(
     fleet: Fleet, handler: Callable[[str], Handler], answerer: Callable[..., ScriptedAnswerer]
 ) -> Callable[[str, object], dict[str, Any]]:
     """What a sample request is answered with another body; text is sent as it is."""
-    fleet.registry.create(tenant(ACME, bucket_name=NAMES.bucket(ACME)))
+    fleet.registry.create(tenant(ACME, bucket_name=NAMES.bucket(Life(ACME))))
     answerer(KB00000001=GeneratedAnswer("Two years.", ()))
     handlers = {sample: handler(function) for sample, function in WITH_BODIES.items()}
 

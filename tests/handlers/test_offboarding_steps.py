@@ -18,12 +18,13 @@ from kbfleet.domain.errors import (
     TenantNotFound,
     TenantOffboarded,
 )
+from kbfleet.domain.names import Life
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import Workflow
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.fakes import FailedTask
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, NAMES
+from tests.support.samples import ACME, NAMES, first_knowledge
 from tests.support.template import definition
 
 Handlers = Callable[[str], Handler]
@@ -59,9 +60,11 @@ def run(fleet: Fleet, handler: Handlers) -> Run:
 def acme(fleet: Fleet) -> None:
     """The tenant of the sample payloads, with everything that a provisioning makes, on the day it is offboarded."""
     fleet.add(ACME)
-    fleet.store.ensure(ACME)
-    fleet.buckets.ensure(NAMES.bucket(ACME), NAMES.tags(ACME))
-    fleet.usage_keys.ensure(NAMES.usage_key(ACME), NAMES.tags(ACME), plan_id="plan-standard", other_plan_ids=[])
+    fleet.store.ensure(first_knowledge(ACME))
+    fleet.buckets.ensure(NAMES.bucket(Life(ACME)), NAMES.tags(Life(ACME)))
+    fleet.usage_keys.ensure(
+        NAMES.usage_key(Life(ACME)), NAMES.tags(Life(ACME)), plan_id="plan-standard", other_plan_ids=[]
+    )
     fleet.request(ACME)
     fleet.tick_until_idle()
     fleet.clock.set(REQUESTED_AT)
@@ -91,7 +94,7 @@ class TestTheWholeWay:
         assert reservation == event("steps/refuse_uploads")["reservation"]
         assert fleet.registry.get(ACME).status is TenantStatus.OFFBOARDING
         assert run("refuse_uploads") == {"done": True}
-        assert not fleet.buckets.settings[NAMES.bucket(ACME)].takes_uploads
+        assert not fleet.buckets.settings[NAMES.bucket(Life(ACME))].takes_uploads
         fleet.clock.set(RETENTION_ENDS_AT)
         for step in AFTER_THE_RETENTION_PERIOD:
             assert until_done(run, fleet, step) == {"done": True}, step
@@ -102,8 +105,8 @@ class TestTheWholeWay:
         tombstone = fleet.registry.get(ACME)
         assert (tombstone.status, tombstone.knowledge_base_id) == (TenantStatus.OFFBOARDED, None)
         assert fleet.records.receipts == [(ACME, tombstone.erasure)]
-        assert not fleet.buckets.exists(NAMES.bucket(ACME))
-        assert not fleet.usage_keys.exists(NAMES.usage_key(ACME))
+        assert not fleet.buckets.exists(NAMES.bucket(Life(ACME)))
+        assert not fleet.usage_keys.exists(NAMES.usage_key(Life(ACME)))
         assert fleet.knowledge_bases.get(str(knowledge_base_id)) is None
 
     def test_every_step_answers_what_the_state_machine_selects(self, run: Run, fleet: Fleet) -> None:
@@ -115,7 +118,7 @@ class TestTheWholeWay:
 
     def test_a_bucket_that_takes_several_calls_is_not_done_until_the_last(self, run: Run, fleet: Fleet) -> None:
         run("fence_off_tenant")
-        fleet.buckets.batches_left[NAMES.bucket(ACME)] = 2
+        fleet.buckets.batches_left[NAMES.bucket(Life(ACME))] = 2
         assert [run("delete_bucket")["done"] for _ in range(3)] == [False, False, True]
 
     def test_a_job_that_runs_is_stopped_and_awaited(self, run: Run, fleet: Fleet) -> None:
@@ -143,11 +146,11 @@ class TestTheWholeWay:
         self, run: Run, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, keep: bool
     ) -> None:
         monkeypatch.setenv("KEEP_USAGE", str(keep).lower())
-        fleet.records.others[ACME] = {"usage", "jobs"}
+        fleet.records.others[Life(ACME)] = {"usage", "jobs"}
         run("fence_off_tenant")
         for step in AFTER_THE_RETENTION_PERIOD:
             until_done(run, fleet, step)
-        assert fleet.records.others[ACME] == ({"usage"} if keep else set())
+        assert fleet.records.others[Life(ACME)] == ({"usage"} if keep else set())
         remaining = {each["where"] for each in run("verify_erasure")["receipt"]["remaining"]}
         assert ("usage in the table" in remaining) is keep
 
@@ -181,13 +184,13 @@ class TestFailures:
             with pytest.raises(LeaseLost):
                 run(step)
         assert fleet.registry.get(ACME).status is TenantStatus.ACTIVE
-        assert fleet.buckets.exists(NAMES.bucket(ACME))
+        assert fleet.buckets.exists(NAMES.bucket(Life(ACME)))
 
     def test_what_is_left_is_named(self, run: Run, fleet: Fleet) -> None:
         run("fence_off_tenant")
         for step in AFTER_THE_RETENTION_PERIOD:
             until_done(run, fleet, step)
-        fleet.store.ensure(ACME)
+        fleet.store.ensure(first_knowledge(ACME))
         with pytest.raises(ErasureIncomplete, match="vector index acme"):
             run("verify_erasure")
 
@@ -206,7 +209,7 @@ class TestFailures:
 
     def test_an_error_leaves_the_function_as_it_is_and_is_logged(self, run: Run, fleet: Fleet, logs: Logs) -> None:
         run("fence_off_tenant")
-        fleet.buckets.undeletable.add(NAMES.bucket(ACME))
+        fleet.buckets.undeletable.add(NAMES.bucket(Life(ACME)))
         with pytest.raises(AccessRefused):
             run("delete_bucket")
         line = logs.lines[-1]

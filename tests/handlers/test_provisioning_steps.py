@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kbfleet.domain.errors import AccessRefused, InvalidInput, KbfleetError, NotReadyYet, TenantBusy, Throttled
+from kbfleet.domain.names import Life
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.fakes import SucceededTask
@@ -50,7 +51,7 @@ def selected_of(state: str) -> set[str]:
 def test_the_sample_payloads_provision_a_tenant_step_by_step(run: Callable[..., Any], fleet: Fleet) -> None:
     reservation = run("reserve_tenant")
     assert reservation == event("steps/ensure_bucket")["reservation"]
-    assert run("ensure_bucket") == {"bucket_name": NAMES.bucket(ACME)}
+    assert run("ensure_bucket") == {"bucket_name": NAMES.bucket(Life(ACME))}
     assert run("ensure_knowledge_store") == {"reference": fleet.registry.get(ACME).knowledge_store_reference}
     made = run("ensure_knowledge_base")
     assert (made["status"], made["done"], made["wait_seconds"]) == ("CREATING", False, 83)
@@ -58,7 +59,7 @@ def test_the_sample_payloads_provision_a_tenant_step_by_step(run: Callable[..., 
     assert run("ensure_knowledge_base")["done"]
     assert run("ensure_data_source") == {"data_source_id": fleet.registry.get(ACME).data_source_id}
     assert run("ensure_usage_key") == {"tier": "STANDARD"}
-    assert fleet.usage_keys.keys[NAMES.usage_key(ACME).value].plans == {"plan-standard"}
+    assert fleet.usage_keys.keys[NAMES.usage_key(Life(ACME)).value].plans == {"plan-standard"}
     assert run("run_first_sync") is None
     fleet.tick_until_idle()
     assert isinstance(fleet.callbacks.answer(event("steps/run_first_sync")["task_token"]), SucceededTask)

@@ -12,6 +12,7 @@ import pytest
 
 from kbfleet.domain.failed_documents import FailedDocument
 from kbfleet.domain.ingestion_job import JobStatus, Outcome
+from kbfleet.domain.names import Life
 from kbfleet.domain.tenant import Lease, Offboarding
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage import DailyUsage, UsageCounts
@@ -475,7 +476,7 @@ class TestGetJob:
             (uri_of("later.pdf"), after, after),
             (uri_of("before.pdf"), before, before),
         ):
-            fleet.failed_documents.save(ACME, FailedDocument(uri, "no text", first, last))
+            fleet.failed_documents.save(Life(ACME), FailedDocument(uri, "no text", first, last))
         status, body = send("get_job")
         assert (status, body["job"]["outcome"], body["left_out_total"]) == (200, "DEGRADED", 2)
         assert [document["uri"] for document in body["left_out"]] == [uri_of("again.pdf"), uri_of("here.pdf")]
@@ -483,7 +484,7 @@ class TestGetJob:
     def test_of_a_job_that_failed_as_a_whole_no_document_is_said_to_be_left_out(self, send: Send, fleet: Fleet) -> None:
         fleet.add(ACME)
         fleet.history.record(replace(self.JOB, outcome=Outcome.FAILED), START)
-        fleet.failed_documents.save(ACME, FailedDocument(uri_of("a.pdf"), "no text", START, START))
+        fleet.failed_documents.save(Life(ACME), FailedDocument(uri_of("a.pdf"), "no text", START, START))
         assert send("get_job")[1]["left_out"] == []
 
     def test_a_start_that_was_refused_is_found_by_its_generation(self, send: Send, fleet: Fleet) -> None:
@@ -521,7 +522,7 @@ class TestDocuments:
         fleet.add(ACME)
         uris = [uri_of(f"{number}.pdf") for number in range(120)]
         for uri in uris:
-            fleet.failed_documents.save(ACME, FailedDocument(uri, "no text", START, START, times=2))
+            fleet.failed_documents.save(Life(ACME), FailedDocument(uri, "no text", START, START, times=2))
             fleet.bucket_contents.put(uri)
         return uris
 

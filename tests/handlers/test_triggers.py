@@ -20,7 +20,7 @@ from kbfleet.domain.errors import (
     Throttled,
 )
 from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import Lease
 from kbfleet.domain.tenant_status import TenantStatus
@@ -30,7 +30,7 @@ from tests.support.clock import START
 from tests.support.document_changes import change_message, sqs_batch
 from tests.support.fakes import RecordingAlertChannel
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, EXECUTION, NAMES, SAKURA, tenant, uri_of
+from tests.support.samples import ACME, EXECUTION, NAMES, SAKURA, first_knowledge, tenant, uri_of
 
 Handlers = Callable[[str], Handler]
 
@@ -43,7 +43,7 @@ class TestTick:
         fleet.add(ACME)
         fleet.request(ACME)
         handler("ingestion/tick")(event(f"triggers/{trigger}"))
-        assert fleet.ledger.find(ACME).state is SyncState.RUNNING
+        assert fleet.ledger.find(first_knowledge(ACME)).state is SyncState.RUNNING
         metrics = json.loads(capsys.readouterr().out)
         assert (metrics["IngestionJobsRunning"], metrics["IngestionJobsStarted"]) == ([1.0], [1.0])
         assert "tenant_id" not in json.dumps(metrics["_aws"])  # a dimension for each tenant would cost for each tenant
@@ -85,7 +85,7 @@ class TestNoteChanges:
         batch = event(f"triggers/note_changes_{sample}")
         assert note(batch) == {"batchItemFailures": []}
         for tenant_id in (ACME, SAKURA):
-            sync = fleet.ledger.find(tenant_id)
+            sync = fleet.ledger.find(first_knowledge(tenant_id))
             assert (sync.requested_generation, sync.state) == (1, SyncState.QUEUED)
             assert sync.ready_at == START + timedelta(seconds=30)
         metrics = json.loads(capsys.readouterr().out)
@@ -94,8 +94,8 @@ class TestNoteChanges:
 
     @pytest.mark.parametrize("key", ["Operations meeting.md", "就業規則.md", "あ" * 341, "a/b/", "%E5+%20", '"\\'])
     def test_no_key_is_in_the_way_or_in_the_log(self, note: Handler, fleet: Fleet, logs: Logs, key: str) -> None:
-        assert note(sqs_batch([change_message(NAMES.bucket(ACME), key=key)])) == {"batchItemFailures": []}
-        assert fleet.ledger.find(ACME).requested_generation == 1
+        assert note(sqs_batch([change_message(NAMES.bucket(Life(ACME)), key=key)])) == {"batchItemFailures": []}
+        assert fleet.ledger.find(first_knowledge(ACME)).requested_generation == 1
         assert key not in logs.text
 
     @pytest.mark.parametrize(
@@ -110,24 +110,24 @@ class TestNoteChanges:
                 "InvalidInput",
             ),
             (change_message("kbfleet-logs"), "TenantNotFound"),
-            (change_message(NAMES.bucket(TenantId("nobody"))), "TenantNotFound"),
+            (change_message(NAMES.bucket(Life(TenantId("nobody")))), "TenantNotFound"),
         ],
         ids=range(7),
     )
     def test_what_cannot_be_noted_is_kept_as_it_was_at_once_and_holds_nothing_up(
         self, note: Handler, fleet: Fleet, logs: Logs, capsys: pytest.CaptureFixture[str], message: str, error: str
     ) -> None:
-        good = change_message(NAMES.bucket(ACME))
+        good = change_message(NAMES.bucket(Life(ACME)))
         assert note(sqs_batch([message, good, message])) == {"batchItemFailures": []}
         assert fleet.refused_changes.kept == [(message, error)] * 2
-        assert fleet.ledger.find(ACME).requested_generation == 1
+        assert fleet.ledger.find(first_knowledge(ACME)).requested_generation == 1
         assert [line["level"] for line in logs.lines] == ["WARNING", "WARNING", "INFO"]
         metrics = json.loads(capsys.readouterr().out)
         assert metrics["MalformedChanges" if error == "InvalidInput" else "ChangesOfUnknownTenants"] == [2.0]
 
     def test_what_cannot_even_be_kept_is_offered_again(self, note: Handler, fleet: Fleet, logs: Logs) -> None:
         fleet.refused_changes.down = True
-        answer = note(sqs_batch(["not json", change_message(NAMES.bucket(ACME))]))
+        answer = note(sqs_batch(["not json", change_message(NAMES.bucket(Life(ACME)))]))
         assert answer == {"batchItemFailures": [{"itemIdentifier": "0"}]}
         assert (logs.lines[0]["level"], logs.lines[0]["error"]) == ("WARNING", "NotReadyYet")
 
@@ -145,16 +145,16 @@ class TestNoteChanges:
         batch = event("triggers/note_changes_uploads")
         failed = note(batch)["batchItemFailures"]
         assert [failure["itemIdentifier"] for failure in failed] == [
-            record["messageId"] for record in batch["Records"] if NAMES.bucket(ACME) in record["body"]
+            record["messageId"] for record in batch["Records"] if NAMES.bucket(Life(ACME)) in record["body"]
         ]
-        assert fleet.ledger.find(SAKURA).requested_generation == 1
+        assert fleet.ledger.find(first_knowledge(SAKURA)).requested_generation == 1
 
     def test_the_last_deletions_of_an_offboarded_tenant_alarm_nobody(
         self, note: Handler, fleet: Fleet, capsys: pytest.CaptureFixture[str]
     ) -> None:
         gone = TenantId("gone")
         fleet.registry.create(tenant(gone, status=TenantStatus.OFFBOARDED))
-        note(sqs_batch([change_message(NAMES.bucket(gone), deleted=True)] * 100))
+        note(sqs_batch([change_message(NAMES.bucket(Life(gone)), deleted=True)] * 100))
         assert (fleet.refused_changes.kept, fleet.ledger.writes) == ([], 0)
         assert json.loads(capsys.readouterr().out)["ChangesOfLeavingTenants"] == [100.0]
 
@@ -165,7 +165,15 @@ class TestAnyBatch:
     MESSAGES = st.one_of(
         st.builds(
             change_message,
-            st.sampled_from([*map(NAMES.bucket, (*KNOWN, GONE, TenantId("nobody"))), "kbfleet-logs"]),
+            st.sampled_from(
+                [
+                    *(
+                        NAMES.bucket(Life(each))
+                        for each in (ACME, SAKURA, TenantId("kokeshi"), TenantId("gone"), TenantId("nobody"))
+                    ),
+                    "kbfleet-logs",
+                ]
+            ),
             deleted=st.booleans(),
             key=st.text(min_size=1, max_size=40),
         ),
@@ -191,7 +199,7 @@ class TestAnyBatch:
         owners = [owner(message) for message in messages]
         for tenant_id in (*self.KNOWN, self.GONE, TenantId("nobody")):
             wanted = 1 if tenant_id in self.KNOWN and tenant_id in owners else 0
-            assert fleet.ledger.find(tenant_id).requested_generation == wanted
+            assert fleet.ledger.find(first_knowledge(tenant_id)).requested_generation == wanted
         fine = {*self.KNOWN, "deleted in gone"}
         assert [message for message, _ in fleet.refused_changes.kept] == [
             message for message, found in zip(messages, owners, strict=True) if found not in fine
@@ -214,7 +222,8 @@ def owner(message: str) -> str | None:
         return None
     if not isinstance(reported, dict) or reported.get("source") != "aws.s3":
         return None
-    found = NAMES.tenant_of_bucket(reported["detail"]["bucket"]["name"])
+    life = NAMES.life_of_bucket(reported["detail"]["bucket"]["name"])
+    found = life.tenant_id if life is not None else None
     return "deleted in gone" if found == "gone" and reported["detail-type"] == "Object Deleted" else found
 
 
@@ -226,7 +235,7 @@ class TestRequestScheduledSyncs:
         fleet.clock.advance(24 * 3600)
         for _ in range(2):  # a schedule delivers at least once
             handler("ingestion/request_scheduled_syncs")(event("triggers/request_scheduled_syncs"))
-        assert fleet.ledger.find(ACME).requested_generation == 1
+        assert fleet.ledger.find(first_knowledge(ACME)).requested_generation == 1
         first, second = map(json.loads, capsys.readouterr().out.splitlines())
         assert (first["ScheduledSyncsRequested"], second["ScheduledSyncsRequested"]) == ([1.0], [0.0])
         (line,) = logs.lines
@@ -411,7 +420,7 @@ class TestDocumentsThatFail:
         for uri in uris:
             fleet.bucket_contents.put(uri)
         assert handler("ingestion/collect_failures")(ended) is None
-        assert {document.uri for document in fleet.failed_documents.all(ACME)} == set(uris)
+        assert {document.uri for document in fleet.failed_documents.all(Life(ACME))} == set(uris)
         (report,) = fleet.announcements.failure_reports
         assert (report.new, report.newsworthy) == (2, True)
         (line,) = logs.lines
@@ -436,7 +445,7 @@ class TestDocumentsThatFail:
 
     def test_a_retry_takes_its_steps_to_its_end(self, handler: Handlers, fleet: Fleet, logs: Logs) -> None:
         fleet.add(ACME)
-        fleet.failed_documents.save(ACME, FailedDocument(uri_of("a.pdf"), "no text", START, START))
+        fleet.failed_documents.save(Life(ACME), FailedDocument(uri_of("a.pdf"), "no text", START, START))
         fleet.bucket_contents.put(uri_of("a.pdf"))
         fleet.clock.advance(60)
         fleet.retry_runs.request(fleet.document_retries.save(DocumentRetry(ACME, "1", fleet.clock.now())))
@@ -446,7 +455,7 @@ class TestDocumentsThatFail:
             message["Records"][0]["body"] = json.dumps(json.loads(message["Records"][0]["body"]) | {"version": version})
             handler("ingestion/retry_documents")(message)
             fleet.clock.advance(10)
-        assert not list(fleet.failed_documents.all(ACME))
+        assert not list(fleet.failed_documents.all(Life(ACME)))
         (line,) = logs.lines
         assert (line["tenant_id"], line["fixed"], line["failed"]) == ("acme", 1, 0)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kbfleet.domain.names import Life
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.clock import START
@@ -17,7 +18,7 @@ from tests.support.samples import ACME, NAMES, tenant
 
 Send = Callable[..., tuple[int, dict[str, Any]]]
 SAMPLE = {"key": "handbook/rental-terms.pdf", "size": 12_345}
-BUCKET = NAMES.bucket(ACME)
+BUCKET = NAMES.bucket(Life(ACME))
 
 
 @pytest.fixture

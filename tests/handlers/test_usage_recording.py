@@ -13,7 +13,7 @@ from kbfleet.contracts import parse_json
 from kbfleet.contracts.usage import QuestionAnsweredLine
 from kbfleet.domain.answer import AnswerOutcome, AskUsage
 from kbfleet.domain.errors import ConcurrentUpdate, NotReadyYet
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.usage import UsageCounts, UsagePeriod
 from kbfleet.logs import logger
 from kbfleet.usage_log import log_usage
@@ -29,7 +29,7 @@ SECOND, THIRD = date(2026, 11, 2), date(2026, 11, 3)
 
 
 def counted(fleet: Fleet, tenant_id: TenantId = ACME) -> dict[date, UsageCounts]:
-    found = fleet.usage_records.of_tenant(tenant_id, UsagePeriod(date(2026, 1, 1), date(2026, 12, 31)))
+    found = fleet.usage_records.of_life(Life(tenant_id), UsagePeriod(date(2026, 1, 1), date(2026, 12, 31)))
     return {each.day: each.counts for each in found}
 
 
@@ -49,7 +49,7 @@ class TestTheLine:
     USAGE = AskUsage(4, 2, 812, 96, AnswerOutcome.ANSWERED)
 
     def write(self, logs: Logs, usage: AskUsage = USAGE) -> str:
-        log_usage(ACME, usage, request_id="c6af9ac6")
+        log_usage(Life(ACME), usage, request_id="c6af9ac6")
         (line,) = logs.text.splitlines()
         return line
 

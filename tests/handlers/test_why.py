@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kbfleet.domain.failed_documents import DocumentObject, IngestedStatus
+from kbfleet.domain.names import Life
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.api_requests import queried
 from tests.support.fleet import Fleet
@@ -16,7 +17,7 @@ from tests.support.samples import ACME, NAMES
 
 Send = Callable[..., tuple[int, dict[str, Any]]]
 KEY = "handbook/rental-terms.pdf"
-URI = f"s3://{NAMES.bucket(ACME)}/{KEY}"
+URI = f"s3://{NAMES.bucket(Life(ACME))}/{KEY}"
 
 
 @pytest.fixture

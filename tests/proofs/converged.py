@@ -42,16 +42,20 @@ def departures(fleet: VirtualFleet, stores: Mapping[str, str], *, foreign: int =
 def _strangers(fleet: VirtualFleet, stores: Mapping[str, str], foreign: int) -> Iterator[str]:
     """What belongs to nobody, or is there twice."""
     tenants = [TenantId(tenant_id) for tenant_id in stores]
-    yield from _difference("buckets", [fleet.names.bucket(tenant_id) for tenant_id in tenants], buckets(fleet))
+    yield from _difference(
+        "buckets", [fleet.names.bucket(fleet.life(tenant_id)) for tenant_id in tenants], buckets(fleet)
+    )
     names = [summary["name"] for summary in knowledge_bases(fleet)]
     ours = [name for name in names if name.startswith(f"{fleet.names.fleet}-")]
-    yield from _difference("knowledge bases", [fleet.names.knowledge_base(tenant_id) for tenant_id in tenants], ours)
+    yield from _difference(
+        "knowledge bases", [fleet.names.knowledge_base(fleet.knowledge(tenant_id)) for tenant_id in tenants], ours
+    )
     if len(names) - len(ours) != foreign:
         yield f"of {foreign} foreign knowledge bases {len(names) - len(ours)} are left"
-    wanted_keys = [fleet.names.usage_key(tenant_id).value for tenant_id in tenants]
+    wanted_keys = [fleet.names.usage_key(fleet.life(tenant_id)).value for tenant_id in tenants]
     yield from _difference("usage keys", wanted_keys, [key["value"] for key in usage_keys(fleet)])
     for store in set(stores.values()):
-        wanted = [fleet.names.vector_index(TenantId(each)) for each, of in stores.items() if of == store]
+        wanted = [fleet.names.vector_index(fleet.knowledge(each)) for each, of in stores.items() if of == store]
         yield from _difference(f"indexes of {store}", wanted if store in _INDEXES else [], _indexes(fleet, store))
 
 
@@ -71,7 +75,7 @@ def _departures(fleet: VirtualFleet, tenant_id: TenantId, store: str) -> Iterato
         yield f"the lease is held by {tenant.lease.holder}"
     if tenant.failure is not None:
         yield f"the record still names a failure: {tenant.failure.reason}"
-    if tenant.bucket_name != fleet.names.bucket(tenant_id):
+    if tenant.bucket_name != fleet.names.bucket(fleet.life(tenant_id)):
         yield f"the record names bucket {tenant.bucket_name}"
     yield from _bucket_departures(fleet, tenant_id)
     yield from _knowledge_base_departures(fleet, tenant, store)
@@ -86,10 +90,10 @@ def _departures(fleet: VirtualFleet, tenant_id: TenantId, store: str) -> Iterato
 
 
 def _bucket_departures(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
-    s3, name = fleet.client("s3"), fleet.names.bucket(tenant_id)
+    s3, name = fleet.client("s3"), fleet.names.bucket(fleet.life(tenant_id))
     if name not in buckets(fleet):
         return  # reported already
-    tags = fleet.names.tags(tenant_id)
+    tags = fleet.names.tags(fleet.life(tenant_id))
     looks: Mapping[str, tuple[Callable[[], Any], Any]] = {
         "versioning": (lambda: s3.get_bucket_versioning(Bucket=name).get("Status"), "Enabled"),
         "encryption": (
@@ -129,7 +133,7 @@ def _notifies_event_bridge(bucket: str) -> bool:
 
 def _knowledge_base_departures(fleet: VirtualFleet, tenant: Tenant, store: str) -> Iterator[str]:
     agent = fleet.client("bedrock-agent")
-    name = fleet.names.knowledge_base(tenant.tenant_id)
+    name = fleet.names.knowledge_base(fleet.knowledge(tenant.tenant_id))
     listed = [summary["knowledgeBaseId"] for summary in knowledge_bases(fleet) if summary["name"] == name]
     if [tenant.knowledge_base_id] != listed:
         yield f"the record names knowledge base {tenant.knowledge_base_id}, and there are {listed}"
@@ -148,7 +152,7 @@ def _knowledge_base_departures(fleet: VirtualFleet, tenant: Tenant, store: str) 
     if described.get("description") != f"Documents of {name}, kept in sync by kbfleet ({kind})":
         yield f"the knowledge base is described as {described.get('description')}"
     tags = agent.list_tags_for_resource(resourceArn=described["knowledgeBaseArn"])["tags"]
-    if tags != fleet.names.tags(tenant.tenant_id):
+    if tags != fleet.names.tags(fleet.life(tenant.tenant_id)):
         yield f"the knowledge base's tags are {tags}"
     pages = agent.get_paginator("list_data_sources").paginate(knowledgeBaseId=tenant.knowledge_base_id)
     sources = [summary["dataSourceId"] for page in pages for summary in page["dataSourceSummaries"]]
@@ -167,11 +171,15 @@ def _knowledge_base_departures(fleet: VirtualFleet, tenant: Tenant, store: str) 
 
 
 def _usage_key_departures(fleet: VirtualFleet, tenant: Tenant) -> Iterator[str]:
-    wanted = fleet.names.usage_key(tenant.tenant_id)
+    wanted = fleet.names.usage_key(fleet.life(tenant.tenant_id))
     for key in usage_keys(fleet):
         if key["value"] != wanted.value:
             continue
-        if (key["name"], key["enabled"], key["tags"]) != (wanted.name, True, fleet.names.tags(tenant.tenant_id)):
+        if (key["name"], key["enabled"], key["tags"]) != (
+            wanted.name,
+            True,
+            fleet.names.tags(fleet.life(tenant.tenant_id)),
+        ):
             yield f"the usage key is {key}"
         plans = read(UsagePlanSettings).plans
         client = fleet.client("apigateway")

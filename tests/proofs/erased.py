@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from kbfleet.contracts.dead_letters import is_about
 from kbfleet.domain.erasure import ErasureReceipt
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.proofs.converged import buckets, indexes, knowledge_bases, usage_keys
@@ -27,19 +28,16 @@ def remains(fleet: VirtualFleet, tenant_id: str) -> list[str]:
 
 
 def _remains(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
-    if fleet.names.bucket(tenant_id) in buckets(fleet):
-        yield "the bucket is left"
-    if fleet.names.vector_index(tenant_id) in indexes(fleet):
-        yield "the index is left"
-    if fleet.names.knowledge_base(tenant_id) in [summary["name"] for summary in knowledge_bases(fleet)]:
-        yield "the knowledge base is left"
-    if fleet.names.usage_key(tenant_id).value in [key["value"] for key in usage_keys(fleet)]:
-        yield "the usage key is left"
+    last = fleet.life(tenant_id).number
+    # Of every life that the tenant has had, and of one too many.
+    for life in (Life(tenant_id, number) for number in range(1, last + 2)):
+        yield from _remains_of_life(fleet, life)
     # What has no list of its own once its owner is gone.
     account = fleet.emulator._account
     yield from (f"data source {of} is left" for of in account.data_sources if of[0] not in account.knowledge_bases)
-    yield from (f"vectors {key} are left" for key in account.all_contents() if key.endswith(f"/{tenant_id}"))
-    bucket = fleet.names.bucket(tenant_id)
+    own_index = re.compile(rf".*/{tenant_id}(\.\d+\.\d+)?")
+    yield from (f"vectors {key} are left" for key in account.all_contents() if own_index.fullmatch(key))
+    bucket = fleet.names.bucket(fleet.life(tenant_id))
     for queue in fleet.dead_letters.keys() - _WITH_IDS_ONLY:
         left = [
             body
@@ -47,7 +45,7 @@ def _remains(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
             if is_about(body, tenant_id=tenant_id, bucket_name=bucket)
         ]
         yield from (f"a message in {queue} is left" for _ in left)
-    for item in _items(fleet):
+    for item in items(fleet):
         # Documents are named by the bucket that they are in. A receipt has its name, too.
         if bucket in repr(item) and not _is_receipt(item) and item["SK"] != "PROFILE":
             yield f"item {item['PK']} {item['SK']} names a document, or the bucket"
@@ -57,10 +55,22 @@ def _remains(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
             yield f"incident {item['PK']} {item['SK']} still has it"
         if item["PK"] == f"INCIDENT#SUBJECT#{tenant_id}" and item.get("entries"):
             yield f"timeline {item['SK']} has entries"
-        catalogued = item["PK"].startswith("KNOWLEDGE_STORE#") and item["SK"] == f"INDEX#{tenant_id}"
+        catalogued = item["PK"].startswith("KNOWLEDGE_STORE#") and own_index.fullmatch(item["SK"].replace("#", "/"))
         owned = item["PK"] == f"TENANT#{tenant_id}" and item["SK"] != "PROFILE" and not _is_receipt(item)
         if catalogued or owned:
             yield f"item {item['PK']} {item['SK']} is left"
+
+
+def _remains_of_life(fleet: VirtualFleet, life: Life) -> Iterator[str]:
+    names = fleet.names
+    if names.bucket(life) in buckets(fleet):
+        yield f"the bucket of life {life.number} is left"
+    found = filter(None, map(names.knowledge_of_vector_index, indexes(fleet)))
+    yield from (f"the index of {knowledge} is left" for knowledge in found if knowledge.life == life)
+    listed = (names.knowledge_of_knowledge_base(summary["name"]) for summary in knowledge_bases(fleet))
+    yield from (f"the knowledge base of {each} is left" for each in listed if each is not None and each.life == life)
+    if names.usage_key(life).value in [key["value"] for key in usage_keys(fleet)]:
+        yield f"the usage key of life {life.number} is left"
 
 
 def _wrong_with_tombstone(fleet: VirtualFleet, tenant: Tenant | None) -> Iterator[str]:
@@ -92,11 +102,13 @@ def _wrong_with_receipt(fleet: VirtualFleet, tenant: Tenant, receipt: ErasureRec
     """What it says is gone has been looked for above, by name; here, what it must say."""
     if {erased.kind for erased in receipt.erased} != _KINDS:
         yield f"the receipt names {receipt.erased}"
+    if receipt.life != tenant.life:
+        yield f"the receipt is of life {receipt.life}, and the tombstone of life {tenant.life}"
     if receipt.execution not in fleet.step_functions.executions:
         yield f"the receipt is of an execution {receipt.execution}, which there never was"
     if not receipt.requested_at <= receipt.verified_at <= tenant.status_since:
         yield f"the receipt says {receipt.requested_at} and {receipt.verified_at}, the tombstone {tenant.status_since}"
-    receipts = [item for item in _items(fleet) if item["PK"] == f"TENANT#{tenant.tenant_id}" and _is_receipt(item)]
+    receipts = [item for item in items(fleet) if item["PK"] == f"TENANT#{tenant.tenant_id}" and _is_receipt(item)]
     if receipt.execution not in {item["execution"] for item in receipts}:
         yield "the receipt is not kept beside the tombstone"
     known = set(fleet.emulator._account.knowledge_bases)
@@ -107,7 +119,8 @@ def _is_receipt(item: dict[str, Any]) -> bool:
     return bool(item["SK"].startswith("ERASURE#"))
 
 
-def _items(fleet: VirtualFleet) -> list[dict[str, Any]]:
+def items(fleet: VirtualFleet) -> list[dict[str, Any]]:
+    """All that is in the table."""
     table = fleet.deployment.value({"Ref": "Table"})
     pages = fleet.client("dynamodb").get_paginator("scan").paginate(TableName=table)
     found = (item for page in pages for item in page["Items"])

@@ -6,32 +6,38 @@ everything is run again, as operators would, until nothing is left to do, and th
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 from unittest.mock import patch
 
 import hypothesis.core
+import requests
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from kbfleet.adapters.dynamodb.table import life_of
 from kbfleet.domain.errors import TenantNotActive
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.proofs.converged import buckets, departures, knowledge_bases
-from tests.proofs.erased import remains
+from tests.proofs.erased import items, remains
 from tests.proofs.proof import Row, Runs, in_processes
 from tests.proofs.scenarios import stores
 from tests.support.api_requests import api_request
 from tests.support.aws_calls import Answered, Call, Disturbance, FunctionDied, Moment
 from tests.support.data_source_configurations import as_sent
+from tests.support.document_changes import change_message, sqs_batch
 from tests.support.state_machine import TaskFailed
+from tests.support.tenant_lives import sample
 from tests.support.virtual_fleet import AN_HOUR, VirtualFleet, virtual_fleet
 from tests.support.virtual_step_functions import ExecutionStopped
 
@@ -43,6 +49,8 @@ _LONGEST = 3 * _A_DAY
 """Virtual seconds within which everything ends that has begun: the longest retention here is a day."""
 _PARAMETERS = {"TickSeconds": "30"}
 _SAFETY_NET_SECONDS = AN_HOUR
+_OF_NO_LIFE = ("PROFILE", "ERASURE#", "USAGE#", "REQUESTED_NAME#", "DOCUMENT_ROUND")
+"""What the table has of a tenant beside what belongs to one of its lives, and what outlives them."""
 _ROUNDS = 6
 """How often operators run everything again before it must be in order: a remedy may uncover the next fault."""
 
@@ -75,6 +83,8 @@ class FleetLife(RuleBasedStateMachine):
         self.fleet: VirtualFleet
         self.stores: Mapping[str, str] = {}
         self._started_out_of_service: list[str] = []
+        self._forms: list[tuple[Life, dict[str, Any]]] = []
+        self._sessions: list[tuple[Life, str]] = []
         self._crashes: list[Disturbance] = []
 
     @initialize(chosen=st.tuples(*(st.sampled_from(stores()) for _ in TENANTS)), active=st.sets(tenants))
@@ -155,6 +165,69 @@ class FleetLife(RuleBasedStateMachine):
         if bucket is not None:
             self.fleet.client("s3").delete_object(Bucket=bucket, Key=key)
 
+    @rule(tenant_id=tenants)
+    def ask_for_an_upload_form(self, tenant_id: str) -> None:
+        answer = self._deliver("UploadsFunction", sample("post_upload", tenant_id))
+        if answer is not None and answer["statusCode"] == HTTPStatus.CREATED:
+            self._forms.append((self.fleet.life(tenant_id), json.loads(answer["body"])))
+
+    @rule(tenant_id=tenants)
+    def ask(self, tenant_id: str) -> None:
+        answer = self._deliver("AskFunction", sample("ask", tenant_id))
+        if answer is not None and answer["statusCode"] == HTTPStatus.OK:
+            self._sessions.append((self.fleet.life(tenant_id), json.loads(answer["body"])["session"]))
+
+    # --- what comes late, from lives that are over ---
+
+    @rule()
+    def use_what_past_lives_were_given(self) -> None:
+        for life, form in self._forms:
+            if life != self.fleet.life(life.tenant_id):
+                files = {"file": ("document", b"x" * 10)}
+                answered = requests.post(form["url"], data=form["fields"], files=files, timeout=10).status_code
+                assert answered in {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}, f"{life}: {answered}"
+        for life, session in self._sessions:
+            if life != self.fleet.life(life.tenant_id):
+                body = json.dumps({"question": "What?", "session": session})
+                answer = self._deliver("AskFunction", sample("ask", life.tenant_id) | {"body": body})
+                assert answer is None or answer["statusCode"] != HTTPStatus.OK, f"{life}: {answer}"
+
+    @rule(tenant_id=tenants, deleted=st.booleans())
+    def hear_of_past_buckets(self, tenant_id: str, deleted: bool) -> None:
+        generation = self._generation(tenant_id)
+        buckets_before = [self.fleet.names.bucket(life) for life in self._past(tenant_id)]
+        messages = [change_message(bucket, deleted=deleted) for bucket in buckets_before]
+        answer = self._deliver("NoteChangesFunction", sqs_batch(messages)) if messages else None
+        assert answer in (None, {"batchItemFailures": []}), answer
+        assert generation in (None, self._generation(tenant_id)), f"{tenant_id} is to be synced"
+
+    @rule(tenant_id=tenants)
+    def hear_of_past_jobs(self, tenant_id: str) -> None:
+        past = {life.number for life in self._past(tenant_id)}
+        ended = [each["Detail"] for each in self.fleet.events if each["DetailType"] == "Ingestion Job State Change"]
+        for detail in [each for each in ended if each["tenant_id"] == tenant_id and each["life"] in past][-2:]:
+            told = len(self.fleet.events)
+            broken = detail | {"outcome": "DEGRADED"}
+            self._deliver("CollectFailuresFunction", {"detail-type": "Ingestion Job State Change", "detail": broken})
+            reports = [each for each in self.fleet.events[told:] if each["DetailType"] == "Document Failures Collected"]
+            assert [each for each in reports if each["Detail"]["tenant_id"] == tenant_id] == []
+
+    def _deliver(self, function: str, event: Any) -> Any:
+        """Gives what the function answers; `None` when it died."""
+        try:
+            return self.fleet.invoke(function, event)
+        except TaskFailed as failure:
+            if failure.error != "Lambda.Unknown":
+                raise AssertionError(f"{function}: {failure.error} {failure.cause}") from failure
+            return None
+
+    def _past(self, tenant_id: str) -> list[Life]:
+        return [Life(TenantId(tenant_id), number) for number in range(1, self.fleet.life(tenant_id).number)]
+
+    def _generation(self, tenant_id: str) -> int | None:
+        """What is requested of the present life; `None` while somebody who is at work may request more."""
+        return self.fleet.sync(tenant_id).requested_generation if self._nothing_runs() else None
+
     # --- what happens ---
 
     @rule(seconds=st.sampled_from((1, 20, 100, 400, 4_000)))
@@ -192,7 +265,10 @@ class FleetLife(RuleBasedStateMachine):
     @rule(tenant_id=tenants)
     def delete_index(self, tenant_id: str) -> None:
         """Somebody deletes it."""
-        index, account = self.fleet.names.vector_index(TenantId(tenant_id)), self.fleet.emulator._account
+        index, account = (
+            self.fleet.names.vector_index(self.fleet.knowledge(tenant_id)),
+            self.fleet.emulator._account,
+        )
         for bucket in account.vector_buckets.values():
             if index in bucket.indexes:
                 self.fleet.client("s3vectors").delete_index(vectorBucketName=bucket.name, indexName=index)
@@ -207,17 +283,31 @@ class FleetLife(RuleBasedStateMachine):
         account, names = self.fleet.emulator._account, self.fleet.names
         made = list(account.knowledge_bases.values())
         for tenant_id in map(TenantId, TENANTS):
-            own = [one for one in made if one.name == names.knowledge_base(tenant_id)]
+            own = [one for one in made if one.name == names.knowledge_base(self.fleet.knowledge(tenant_id))]
             assert len(own) <= 1, f"{tenant_id} has {len(own)} knowledge bases"
             for one in own:
                 assert len(account.data_sources_of(one.identifier)) <= 1, f"{tenant_id} has several data sources"
-                assert one.storage is None or _index_of(one.storage) == names.vector_index(tenant_id), one.storage
+                assert one.storage is None or _index_of(one.storage) == names.vector_index(
+                    self.fleet.knowledge(tenant_id)
+                ), one.storage
             indexes = [
                 *(index for bucket in account.vector_buckets.values() for index in bucket.indexes),
                 *(index.name for index in account.collection_indexes.values()),
             ]
-            assert indexes.count(names.vector_index(tenant_id)) <= 1, indexes
-        assert set(buckets(self.fleet)) <= {names.bucket(TenantId(each)) for each in TENANTS}
+            assert indexes.count(names.vector_index(self.fleet.knowledge(tenant_id))) <= 1, indexes
+        assert set(buckets(self.fleet)) <= {names.bucket(self.fleet.life(each)) for each in TENANTS}
+
+    @invariant()
+    def of_past_lives_only_usage_and_receipts_are_left(self) -> None:
+        if not self._nothing_runs():
+            return
+        for item in items(self.fleet):
+            kind, _, tenant_id = item["PK"].partition("#")
+            if kind not in {"TENANT", "CONVERSATION"} or tenant_id not in TENANTS:
+                continue
+            number, sort_key = life_of(item["SK"])
+            past = number < self.fleet.life(tenant_id).number
+            assert not past or sort_key.startswith(_OF_NO_LIFE), f"{item['PK']} {item['SK']} is left"
 
     @invariant()
     def the_fence_never_falls(self) -> None:
@@ -283,11 +373,13 @@ class FleetLife(RuleBasedStateMachine):
         """What an execution's failure asks people to do before it is run again."""
         agent, names = self.fleet.client("bedrock-agent"), self.fleet.names
         for summary in knowledge_bases(self.fleet):
-            if summary["name"] != names.knowledge_base(tenant.tenant_id):
+            if summary["name"] != names.knowledge_base(self.fleet.knowledge(tenant.tenant_id)):
                 continue
             identifier = summary["knowledgeBaseId"]
             described = agent.get_knowledge_base(knowledgeBaseId=identifier)["knowledgeBase"]
-            agent.tag_resource(resourceArn=described["knowledgeBaseArn"], tags=names.tags(tenant.tenant_id))
+            agent.tag_resource(
+                resourceArn=described["knowledgeBaseArn"], tags=names.tags(self.fleet.life(tenant.tenant_id))
+            )
             for source in agent.list_data_sources(knowledgeBaseId=identifier)["dataSourceSummaries"]:
                 if source["status"] in _GIVEN_UP:
                     agent.delete_data_source(knowledgeBaseId=identifier, dataSourceId=source["dataSourceId"])
@@ -329,7 +421,7 @@ class FleetLife(RuleBasedStateMachine):
         return [tenant for tenant in found if tenant is not None]
 
     def _bucket(self, tenant_id: str) -> str | None:
-        name = self.fleet.names.bucket(TenantId(tenant_id))
+        name = self.fleet.names.bucket(self.fleet.life(tenant_id))
         return name if name in buckets(self.fleet) else None
 
 
@@ -372,7 +464,9 @@ def _change_description(fleet: VirtualFleet, tenant: Tenant) -> None:
 def _remove_tags(fleet: VirtualFleet, tenant: Tenant) -> None:
     agent = fleet.client("bedrock-agent")
     described = agent.get_knowledge_base(knowledgeBaseId=tenant.knowledge_base_id)["knowledgeBase"]
-    agent.untag_resource(resourceArn=described["knowledgeBaseArn"], tagKeys=list(fleet.names.tags(tenant.tenant_id)))
+    agent.untag_resource(
+        resourceArn=described["knowledgeBaseArn"], tagKeys=list(fleet.names.tags(fleet.life(tenant.tenant_id)))
+    )
 
 
 def _change_data_source(fleet: VirtualFleet, tenant: Tenant) -> None:

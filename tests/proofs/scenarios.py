@@ -111,13 +111,13 @@ def _prepare_drift(store: str, fleet: VirtualFleet) -> None:
     s3.delete_bucket_policy(Bucket=tenant.bucket_name)
     s3.delete_bucket_tagging(Bucket=tenant.bucket_name)
     described = agent.get_knowledge_base(knowledgeBaseId=tenant.knowledge_base_id)["knowledgeBase"]
-    agent.untag_resource(resourceArn=described["knowledgeBaseArn"], tagKeys=list(fleet.names.tags(TenantId(TENANT))))
+    agent.untag_resource(resourceArn=described["knowledgeBaseArn"], tagKeys=list(fleet.names.tags(fleet.life(TENANT))))
     members = ("knowledgeBaseId", "name", "roleArn", "knowledgeBaseConfiguration", "storageConfiguration")
     kept = {name: described[name] for name in members if name in described}
     agent.update_knowledge_base(**kept, description="Somebody else's words")
     # What the knowledge base reads is not the tenant's bucket, and not only that.
     port, names = kbfleet.bootstrap.stores()[store], {"knowledgeBaseId": str(tenant.knowledge_base_id)}
-    foreign = port.data_source_configuration(fleet.names.bucket(TenantId(NEIGHBOUR)))
+    foreign = port.data_source_configuration(fleet.names.bucket(fleet.life(NEIGHBOUR)))
     fleet.timeline.run_for(60)
     agent.update_data_source(
         **names, dataSourceId=tenant.data_source_id, name="documents", dataSourceConfiguration=foreign
@@ -163,7 +163,7 @@ def offboarding(store: str) -> Scenario:
 
 def _prepare_documents(store: str, fleet: VirtualFleet) -> None:
     _provisioned(fleet, store, TENANT, NEIGHBOUR)
-    s3, bucket = fleet.client("s3"), fleet.names.bucket(TenantId(TENANT))
+    s3, bucket = fleet.client("s3"), fleet.names.bucket(fleet.life(TENANT))
     for text in (b"The first version.", b"The second version."):
         s3.put_object(Bucket=bucket, Key="kept.txt", Body=text)
     s3.put_object(Bucket=bucket, Key="deleted.txt", Body=b"Gone, but for its version.")

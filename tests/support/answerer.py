@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from kbfleet.domain.answer import AskableTenant, Exchange, Freshness, GeneratedAnswer, Inquiry
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.ports import Clock
 
 
@@ -42,18 +42,18 @@ class InMemoryConversations:
     def __init__(self, clock: Clock, lifetime: timedelta) -> None:
         self._clock = clock
         self._lifetime = lifetime
-        self._said: dict[tuple[TenantId, str], tuple[datetime, list[Exchange]]] = {}
+        self._said: dict[tuple[Life, str], tuple[datetime, list[Exchange]]] = {}
 
-    def exchanges(self, tenant_id: TenantId, conversation: str) -> Sequence[Exchange] | None:
-        expires_at, exchanges = self._said.get((tenant_id, conversation), (self._clock.now(), list[Exchange]()))
+    def exchanges(self, life: Life, conversation: str) -> Sequence[Exchange] | None:
+        expires_at, exchanges = self._said.get((life, conversation), (self._clock.now(), list[Exchange]()))
         return None if expires_at <= self._clock.now() else tuple(exchanges)
 
-    def add(self, tenant_id: TenantId, conversation: str, *exchanges: Exchange) -> None:
+    def add(self, life: Life, conversation: str, *exchanges: Exchange) -> None:
         begun = (self._clock.now() + self._lifetime, list[Exchange]())
-        self._said.setdefault((tenant_id, conversation), begun)[1].extend(exchanges)
+        self._said.setdefault((life, conversation), begun)[1].extend(exchanges)
 
-    def end(self, tenant_id: TenantId, conversation: str) -> None:
-        self._said[tenant_id, conversation] = (self._clock.now(), [])
+    def end(self, life: Life, conversation: str) -> None:
+        self._said[life, conversation] = (self._clock.now(), [])
 
     def all_said(self) -> str:
         """In every conversation of everybody."""

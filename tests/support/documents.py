@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from kbfleet.domain.errors import AccessRefused, BucketNameTaken, KnowledgeStoreUnusable
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.names import ResourceNames, TenantId
+from kbfleet.domain.names import Knowledge, Life, ResourceNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ class InMemoryDocumentBuckets:
         self._look(name)
         return name in self.settings
 
-    def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, TenantId]]:
-        owned = ((name, names.tenant_of_bucket(name)) for name in sorted(self.settings))
-        return ((name, tenant_id) for name, tenant_id in owned if tenant_id is not None)
+    def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, Life]]:
+        owned = ((name, names.life_of_bucket(name)) for name in sorted(self.settings))
+        return ((name, life) for name, life in owned if life is not None)
 
     def delete(self, name: str) -> bool:
         self._refuse_foreign(name)
@@ -96,8 +96,8 @@ class InMemoryKnowledgeStore:
         self.foreign: set[str] = set()
         self.embedding_model = "2025"
 
-    def ensure(self, tenant_id: TenantId) -> str:
-        index = self._names.vector_index(tenant_id)
+    def ensure(self, knowledge: Knowledge) -> str:
+        index = self._names.vector_index(knowledge)
         if index in self.foreign:
             raise KnowledgeStoreUnusable(f"Index {index} has another dimension.", remedy="Delete it.")
         if index not in self._references:
@@ -108,25 +108,26 @@ class InMemoryKnowledgeStore:
     def _reference(self, index: str) -> str:
         return f"arn:aws:s3vectors:{self._names.region}:{self._names.account}:index/{index}"
 
-    def exists(self, tenant_id: TenantId) -> bool:
-        return self._names.vector_index(tenant_id) in self._references.keys() | self.foreign
+    def exists(self, knowledge: Knowledge) -> bool:
+        return self._names.vector_index(knowledge) in self._references.keys() | self.foreign
 
-    def delete(self, tenant_id: TenantId) -> None:
-        self._references.pop(self._names.vector_index(tenant_id), None)
-        self.foreign.discard(self._names.vector_index(tenant_id))
+    def delete(self, knowledge: Knowledge) -> None:
+        self._references.pop(self._names.vector_index(knowledge), None)
+        self.foreign.discard(self._names.vector_index(knowledge))
 
-    def holds(self, tenant_id: TenantId, configuration: Mapping[str, object]) -> bool:
+    def holds(self, knowledge: Knowledge, configuration: Mapping[str, object]) -> bool:
         return configuration.get("storageConfiguration") == {
             "type": "S3_VECTORS",
-            "s3VectorsConfiguration": {"indexArn": self._reference(self._names.vector_index(tenant_id))},
+            "s3VectorsConfiguration": {"indexArn": self._reference(self._names.vector_index(knowledge))},
         }
 
-    def tenants(self) -> Iterator[TenantId]:
-        return map(TenantId, [*self._references, *self.foreign])
+    def all_knowledge(self) -> Iterator[Knowledge]:
+        found = map(self._names.knowledge_of_vector_index, [*self._references, *self.foreign])
+        return (knowledge for knowledge in found if knowledge is not None)
 
-    def drop(self, tenant_id: TenantId) -> None:
+    def drop(self, knowledge: Knowledge) -> None:
         """The index is deleted behind kbfleet's back."""
-        del self._references[self._names.vector_index(tenant_id)]
+        del self._references[self._names.vector_index(knowledge)]
 
     def knowledge_base_configuration(self, reference: str) -> Mapping[str, object]:
         return {
@@ -145,13 +146,13 @@ class InMemoryIndexCatalogue:
     """`kbfleet.adapters.knowledge_stores.IndexCatalogue`."""
 
     def __init__(self) -> None:
-        self._tenants: dict[TenantId, None] = {}
+        self._index_names: dict[str, None] = {}
 
-    def add(self, tenant_id: TenantId) -> None:
-        self._tenants[tenant_id] = None
+    def add(self, index_name: str) -> None:
+        self._index_names[index_name] = None
 
-    def remove(self, tenant_id: TenantId) -> None:
-        self._tenants.pop(tenant_id, None)
+    def remove(self, index_name: str) -> None:
+        self._index_names.pop(index_name, None)
 
-    def tenants(self) -> Iterator[TenantId]:
-        return iter(list(self._tenants))
+    def index_names(self) -> Iterator[str]:
+        return iter(list(self._index_names))

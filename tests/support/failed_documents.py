@@ -21,7 +21,7 @@ from kbfleet.domain.failed_documents import (
 )
 from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
+from kbfleet.domain.names import DataSourceReference, Life, ResourceNames, TenantId
 from kbfleet.ports import Clock, FailedDocumentPage, IngestedDocumentPage
 from tests.support.clock import START
 from tests.support.samples import NAMES
@@ -40,33 +40,33 @@ class InMemoryFailedDocuments:
 
     def __init__(self, names: ResourceNames = NAMES) -> None:
         self._names = names
-        self._documents: dict[tuple[TenantId, str], FailedDocument] = {}
+        self._documents: dict[tuple[Life, str], FailedDocument] = {}
 
-    def find(self, tenant_id: TenantId, uri: str) -> FailedDocument | None:
-        return self._documents.get((tenant_id, uri))
+    def find(self, life: Life, uri: str) -> FailedDocument | None:
+        return self._documents.get((life, uri))
 
-    def all(self, tenant_id: TenantId) -> Iterator[FailedDocument]:
-        own = (document for (of, _), document in self._documents.items() if of == tenant_id)
+    def all(self, life: Life) -> Iterator[FailedDocument]:
+        own = (document for (of, _), document in self._documents.items() if of == life)
         return iter(sorted(own, key=lambda document: _position(document.uri)))
 
-    def page(self, tenant_id: TenantId, limit: int, after: str | None) -> FailedDocumentPage:
-        rest = [document for document in self.all(tenant_id) if _position(document.uri) > (after or "")]
+    def page(self, life: Life, limit: int, after: str | None) -> FailedDocumentPage:
+        rest = [document for document in self.all(life) if _position(document.uri) > (after or "")]
         return FailedDocumentPage(rest[:limit], _position(rest[limit - 1].uri) if len(rest) > limit else None)
 
-    def save(self, tenant_id: TenantId, document: FailedDocument) -> FailedDocument:
-        key_in(self._names.bucket(tenant_id), document.uri)
-        self._check(tenant_id, document)
+    def save(self, life: Life, document: FailedDocument) -> FailedDocument:
+        key_in(self._names.bucket(life), document.uri)
+        self._check(life, document)
         stored = replace(document, version=document.version + 1)
-        self._documents[tenant_id, document.uri] = stored
+        self._documents[life, document.uri] = stored
         return stored
 
-    def remove(self, tenant_id: TenantId, document: FailedDocument) -> None:
-        if (tenant_id, document.uri) in self._documents:
-            self._check(tenant_id, document)
-            del self._documents[tenant_id, document.uri]
+    def remove(self, life: Life, document: FailedDocument) -> None:
+        if (life, document.uri) in self._documents:
+            self._check(life, document)
+            del self._documents[life, document.uri]
 
-    def _check(self, tenant_id: TenantId, document: FailedDocument) -> None:
-        stored = self._documents.get((tenant_id, document.uri))
+    def _check(self, life: Life, document: FailedDocument) -> None:
+        stored = self._documents.get((life, document.uri))
         if (stored.version if stored else 0) != document.version:
             raise ConcurrentUpdate(f"{document.uri} has changed since it was read.")
 
@@ -75,17 +75,17 @@ class InMemoryDocumentRetries:
     """`kbfleet.ports.DocumentRetries`."""
 
     def __init__(self) -> None:
-        self._retries: dict[TenantId, DocumentRetry] = {}
+        self._retries: dict[Life, DocumentRetry] = {}
 
-    def find(self, tenant_id: TenantId) -> DocumentRetry | None:
-        return self._retries.get(tenant_id)
+    def find(self, life: Life) -> DocumentRetry | None:
+        return self._retries.get(life)
 
     def save(self, retry: DocumentRetry) -> DocumentRetry:
-        stored = self._retries.get(retry.tenant_id)
+        stored = self._retries.get(retry.of_life)
         if (stored.version if stored else 0) != retry.version:
-            raise ConcurrentUpdate(f"The retry of tenant {retry.tenant_id} has changed since it was read.")
-        self._retries[retry.tenant_id] = replace(retry, version=retry.version + 1)
-        return self._retries[retry.tenant_id]
+            raise ConcurrentUpdate(f"The retry of tenant {retry.of_life} has changed since it was read.")
+        self._retries[retry.of_life] = replace(retry, version=retry.version + 1)
+        return self._retries[retry.of_life]
 
 
 class RecordingRetryRuns:

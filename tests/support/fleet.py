@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from kbfleet.domain.knowledge_base import KnowledgeBase
-from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, Life, TenantId
 from kbfleet.domain.sync import Debounce, Priority, Sync
 from kbfleet.domain.tenant import Reservation, Tenant
 from kbfleet.ports import Execution, KnowledgeStore
@@ -47,7 +47,7 @@ from tests.support.fakes import (
     RecordingTaskCallbacks,
     RecordingTicks,
 )
-from tests.support.samples import NAMES, tenant
+from tests.support.samples import NAMES, first_knowledge, tenant
 
 TICK_SECONDS = 5
 START_INTERVAL = timedelta(seconds=10)
@@ -193,18 +193,18 @@ class Fleet:
 
     def add(self, tenant_id: TenantId) -> DataSourceReference:
         """An active tenant with a ready knowledge base and a data source, not synced yet."""
-        name = NAMES.knowledge_base(tenant_id)
+        name = NAMES.knowledge_base(first_knowledge(tenant_id))
         made = self.knowledge_bases.create(
             name,
             configuration=self.store.knowledge_base_configuration(str(tenant(tenant_id).knowledge_store_reference)),
-            tags=NAMES.tags(tenant_id),
+            tags=NAMES.tags(Life(tenant_id)),
             client_token=f"kb-{tenant_id}",
         )
         self.clock.advance(83)
         source = self.knowledge_bases.create_data_source(
             made.knowledge_base_id,
             NAMES.data_source(),
-            configuration=self.store.data_source_configuration(NAMES.bucket(tenant_id)),
+            configuration=self.store.data_source_configuration(NAMES.bucket(Life(tenant_id))),
             client_token=f"ds-{tenant_id}",
         )
         reference = DataSourceReference(made.knowledge_base_id, source.data_source_id)
@@ -219,10 +219,14 @@ class Fleet:
 
     def make_knowledge_base(self, tenant_id: TenantId, token: str, **changes: Mapping[str, object]) -> KnowledgeBase:
         """As a step that died after it had made one: on the tenant's index and with its tags, unless changed."""
-        given = {"configuration": self.store.knowledge_base_configuration(self.store.ensure(tenant_id))}
-        tags = NAMES.tags(tenant_id)
+        given = {
+            "configuration": self.store.knowledge_base_configuration(self.store.ensure(first_knowledge(tenant_id)))
+        }
+        tags = NAMES.tags(Life(tenant_id))
         arguments: dict[str, Any] = {**given, "tags": tags, **changes}
-        return self.knowledge_bases.create(NAMES.knowledge_base(tenant_id), client_token=token, **arguments)
+        return self.knowledge_bases.create(
+            NAMES.knowledge_base(first_knowledge(tenant_id)), client_token=token, **arguments
+        )
 
     def request(self, tenant_id: TenantId, priority: Priority = Priority.REQUESTED) -> Sync:
         return request_sync(
@@ -236,7 +240,7 @@ class Fleet:
 
     def note_changes(self, tenant_id: TenantId) -> Sync:
         return note_changes(
-            tenant_id,
+            Life(tenant_id),
             registry=self.registry,
             ledger=self.ledger,
             ticks=self.ticks,

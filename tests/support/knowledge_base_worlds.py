@@ -16,14 +16,14 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBaseStatus,
     client_token,
 )
-from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, Life, TenantId
 from kbfleet.ports import KnowledgeBases
 from tests.support.emulator import SERVICE_ROLE, EmulatedAws
 from tests.support.fakes import FakeClock, InMemoryKnowledgeBases, JobCourse
 from tests.support.knowledge_store_worlds import OnS3Vectors, StoreWorld
-from tests.support.samples import ACME, NAMES, failure_reason
+from tests.support.samples import ACME, NAMES, failure_reason, first_knowledge
 
-BUCKET = NAMES.bucket(ACME)
+BUCKET = NAMES.bucket(Life(ACME))
 REASONS = (
     FailureReason("The role was deleted."),
     failure_reason("Ignored files", "s3://b/議事録, 1.md", "s3://b/2.md"),
@@ -77,7 +77,7 @@ class World(ABC):
         return self.knowledge_bases.create(
             name,
             configuration=self.configuration(name),
-            tags=NAMES.tags(TenantId("acme")),
+            tags=NAMES.tags(Life(TenantId("acme"))),
             client_token=client_token(token or name),
         )
 
@@ -180,7 +180,7 @@ class Emulated(World):
         self.aws.advance(seconds)
 
     def configuration(self, name: str) -> Mapping[str, object]:
-        return self.store.knowledge_base_configuration(self.store.ensure(TenantId(name)))
+        return self.store.knowledge_base_configuration(self.store.ensure(first_knowledge(name.replace("_", "-"))))
 
     def data_source_configuration(self) -> Mapping[str, object]:
         return self.store.data_source_configuration(BUCKET)

@@ -22,7 +22,7 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBaseStatus,
     kind_of,
 )
-from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
+from kbfleet.domain.names import DataSourceReference, Knowledge, ResourceNames
 from kbfleet.ports import Clock
 
 MAX_DATA_SOURCES = 5
@@ -161,12 +161,12 @@ class InMemoryKnowledgeBases:
         listed = [stored for stored in self._present() if stored.created_at + self._listed_after <= now]
         return [self._seen(stored) for page in _pages(listed) for stored in page if stored.name == name]
 
-    def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, TenantId]]:
+    def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, Knowledge]]:
         for page in _pages(self._present()):
             for stored in page:
-                tenant_id = names.tenant_of_knowledge_base(stored.name)
-                if tenant_id is not None:
-                    yield stored.knowledge_base_id, tenant_id
+                knowledge = names.knowledge_of_knowledge_base(stored.name)
+                if knowledge is not None:
+                    yield stored.knowledge_base_id, knowledge
 
     def count(self, kind: KnowledgeBaseKind) -> int:
         return sum(kind_of(stored.configuration) is kind for page in _pages(self._present()) for stored in page)

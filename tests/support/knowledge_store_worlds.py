@@ -14,7 +14,7 @@ from kbfleet.domain.names import TenantId
 from kbfleet.ports import KnowledgeStore
 from tests.support.emulator import SERVICE_ROLE, TITAN, VECTOR_BUCKET, EmulatedAws
 from tests.support.fakes import InMemoryIndexCatalogue, InMemoryKnowledgeStore
-from tests.support.samples import NAMES
+from tests.support.samples import NAMES, first_knowledge
 
 
 def create_collection(client: Any, name: str = "kbfleet-vectors") -> str:
@@ -50,10 +50,10 @@ class InMemory(StoreWorld):
         self.store = self.memory = InMemoryKnowledgeStore(NAMES)
 
     def take_name(self, tenant_id: TenantId) -> None:
-        self.memory.foreign.add(NAMES.vector_index(tenant_id))
+        self.memory.foreign.add(NAMES.vector_index(first_knowledge(tenant_id)))
 
     def drop(self, tenant_id: TenantId) -> None:
-        self.memory.drop(tenant_id)
+        self.memory.drop(first_knowledge(tenant_id))
 
 
 class OnS3Vectors(StoreWorld):
@@ -76,10 +76,12 @@ class OnS3Vectors(StoreWorld):
         self.client.create_index(vectorBucketName=VECTOR_BUCKET, indexName=name, **(needed | members))
 
     def take_name(self, tenant_id: TenantId) -> None:
-        self.create_index(NAMES.vector_index(tenant_id), dimension=256)
+        self.create_index(NAMES.vector_index(first_knowledge(tenant_id)), dimension=256)
 
     def drop(self, tenant_id: TenantId) -> None:
-        self.client.delete_index(vectorBucketName=VECTOR_BUCKET, indexName=NAMES.vector_index(tenant_id))
+        self.client.delete_index(
+            vectorBucketName=VECTOR_BUCKET, indexName=NAMES.vector_index(first_knowledge(tenant_id))
+        )
 
 
 class OnOpenSearchServerless(StoreWorld):
@@ -103,10 +105,12 @@ class OnOpenSearchServerless(StoreWorld):
         self.client.create_index(id=self.collection_id, indexName=name, indexSchema=schema)
 
     def take_name(self, tenant_id: TenantId) -> None:
-        self.create_index(NAMES.vector_index(tenant_id), {"mappings": {"properties": {"text": {"type": "text"}}}})
+        self.create_index(
+            NAMES.vector_index(first_knowledge(tenant_id)), {"mappings": {"properties": {"text": {"type": "text"}}}}
+        )
 
     def drop(self, tenant_id: TenantId) -> None:
-        self.client.delete_index(id=self.collection_id, indexName=NAMES.vector_index(tenant_id))
+        self.client.delete_index(id=self.collection_id, indexName=NAMES.vector_index(first_knowledge(tenant_id)))
 
 
 class Managed(StoreWorld):

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from kbfleet.domain.errors import KbfleetError
+from kbfleet.domain.names import Life
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import Lease, Reservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
@@ -22,7 +23,7 @@ from tests.support.fakes import InMemorySyncLedger
 from tests.support.fleet import START_INTERVAL, Fleet
 from tests.support.interleavings import Order, every_order, in_order
 from tests.support.interruptions import Died, Tapped
-from tests.support.samples import ACME, EXECUTION, NAMES, SAKURA
+from tests.support.samples import ACME, EXECUTION, NAMES, SAKURA, first_knowledge
 from tests.support.virtual_time import StrandDied
 
 OFFBOARDING_EXECUTION = EXECUTION.replace("provision", "offboard")
@@ -41,7 +42,7 @@ class ObservedLedger(InMemorySyncLedger):
         self.left_alone = False
 
     def save(self, sync: Sync) -> Sync:
-        before = self.find(sync.tenant_id)
+        before = self.find(sync.of_knowledge)
         stored = super().save(sync)
         if self.at_work == "stop" and stored.ready_at is None:
             self.left_alone = True
@@ -77,7 +78,7 @@ class Meeting:
         """A task waits for the tenant's next sync."""
         token = f"token-{len(self.waiting)}"
         self.waiting.append(token)
-        entry = self.ledger.find(ACME).requested(self.fleet.clock.now(), Priority.REQUESTED, token)
+        entry = self.ledger.find(first_knowledge(ACME)).requested(self.fleet.clock.now(), Priority.REQUESTED, token)
         self.ledger.save(entry)
 
     # --- use cases of executions ---
@@ -96,7 +97,7 @@ class Meeting:
 
     def look(self) -> None:
         """Somebody has the tenant's data source read another's bucket, and a look sees that."""
-        anothers = self.fleet.store.data_source_configuration(NAMES.bucket(SAKURA))
+        anothers = self.fleet.store.data_source_configuration(NAMES.bucket(Life(SAKURA)))
         name = NAMES.data_source()
         self.fleet.knowledge_bases.update_data_source(self.data_source, name, configuration=anothers)
         found = self.fleet.isolation_look.go_round({ACME: self.record}, until=self.fleet.clock.now(), first=ACME)
@@ -121,20 +122,20 @@ class Meeting:
         """Ticks come until nothing is left to do; the schedule's come every minute."""
         for _ in range(60):
             self.fleet.tick_until_idle()
-            if self.ledger.find(ACME).state is SyncState.IDLE:
+            if self.ledger.find(first_knowledge(ACME)).state is SyncState.IDLE:
                 return
             self.fleet.clock.advance(60)
         raise AssertionError("the tenant never comes to rest")
 
     def unanswered(self) -> Iterator[str]:
-        left = {waiter.task_token for waiter in self.ledger.find(ACME).waiters}
+        left = {waiter.task_token for waiter in self.ledger.find(first_knowledge(ACME)).waiters}
         for token in sorted({*self.waiting, *left}):
             if self.fleet.callbacks.answer(token) is None:
                 yield f"{token} is not answered" + (", it still waits" if token in left else "")
 
     def out_of_order(self) -> Iterator[str]:
         """What else is not as promised."""
-        entry, status = self.ledger.find(ACME), self.record.status
+        entry, status = self.ledger.find(first_knowledge(ACME)), self.record.status
         if (status in _IN_SERVICE) is entry.on_hold:
             yield f"the tenant is {status}, and its entry is {'on hold' if entry.on_hold else 'not on hold'}"
         left_alone = self.ledger.left_alone or entry.distrusted

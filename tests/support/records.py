@@ -12,7 +12,7 @@ from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
 from kbfleet.domain.ingestion_job import JobStateChange
 from kbfleet.domain.isolation import DocumentRound
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Knowledge, Life, TenantId
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Tenant
 from kbfleet.ports import Glance, JobPage, Recorded
@@ -73,18 +73,23 @@ class InMemoryAskableTenantRecords:
         self._ledger = ledger
 
     def get(self, tenant_id: TenantId) -> AskableTenant:
-        tenant, sync = self._registry.get(tenant_id), self._ledger.find(tenant_id)
+        tenant = self._registry.get(tenant_id)
+        sync = self._ledger.find(tenant.live_knowledge)
         freshness = Freshness(sync.synced_at, sync.pending_changes)
         left_out = sync.documents_left_out
-        return AskableTenant(tenant_id, tenant.askable(), tenant.knowledge_store, freshness, left_out)
+        return AskableTenant(tenant_id, tenant.askable(), tenant.knowledge_store, freshness, left_out, tenant.life)
+
+    def life(self, tenant_id: TenantId) -> Life:
+        tenant = self._registry.find(tenant_id)
+        return tenant.this_life if tenant is not None else Life(tenant_id)
 
 
 class InMemoryTenantRecords:
-    """`kbfleet.ports.TenantRecords`: a ledger's entry, and kinds of records that a test puts into `others`."""
+    """`kbfleet.ports.TenantRecords`: a ledger's entries, and kinds of records that a test puts into `others`."""
 
     def __init__(self, ledger: InMemorySyncLedger) -> None:
         self._ledger = ledger
-        self.others: dict[TenantId, set[str]] = {}
+        self.others: dict[Life, set[str]] = {}
         self.receipts: list[tuple[TenantId, ErasureReceipt]] = []
 
     def keep_receipt(self, tenant_id: TenantId, receipt: ErasureReceipt) -> None:
@@ -97,13 +102,17 @@ class InMemoryTenantRecords:
                 return
         self.receipts.append((tenant_id, receipt))
 
-    def erase(self, tenant_id: TenantId, *, keep_usage: bool) -> None:
-        self._ledger.forget(tenant_id)
-        self.others[tenant_id] = self.others.get(tenant_id, set()) & ({"usage"} if keep_usage else set())
+    def erase(self, life: Life, *, keep_usage: bool) -> None:
+        self._ledger.forget(life)
+        for each in self._until(life):
+            self.others[each] &= {"usage"} if keep_usage else set()
 
-    def erased(self, tenant_id: TenantId, *, keep_usage: bool) -> bool:
-        others = self.others.get(tenant_id, set()) - ({"usage"} if keep_usage else set())
-        return not others and self._ledger.find(tenant_id).version == 0
+    def erased(self, life: Life, *, keep_usage: bool) -> bool:
+        others = {kind for each in self._until(life) for kind in self.others[each]}
+        return not others - ({"usage"} if keep_usage else set()) and not self._ledger.remembers(life)
+
+    def _until(self, life: Life) -> list[Life]:
+        return [each for each in self.others if _not_after(each, life)]
 
 
 class InMemorySyncLedger:
@@ -111,22 +120,26 @@ class InMemorySyncLedger:
     caller goes through it."""
 
     def __init__(self) -> None:
-        self._entries: dict[TenantId, Sync] = {}
+        self._entries: dict[Knowledge, Sync] = {}
         self._start_claimed_at: datetime | None = None
         self.writes = 0
 
-    def forget(self, tenant_id: TenantId) -> None:
-        """The entry is gone."""
-        self._entries.pop(tenant_id, None)
+    def forget(self, life: Life) -> None:
+        """The entries of that life, and of those before it, are gone."""
+        self._entries = {each: entry for each, entry in self._entries.items() if not _not_after(each.life, life)}
 
-    def find(self, tenant_id: TenantId) -> Sync:
-        return self._entries.get(tenant_id, Sync(tenant_id))
+    def remembers(self, life: Life) -> bool:
+        """Whether there is any."""
+        return any(_not_after(each.life, life) for each in self._entries)
+
+    def find(self, knowledge: Knowledge) -> Sync:
+        return self._entries.get(knowledge, Sync.never_stored(knowledge))
 
     def save(self, sync: Sync) -> Sync:
-        if self.find(sync.tenant_id).version != sync.version:
+        if self.find(sync.of_knowledge).version != sync.version:
             raise ConcurrentUpdate(f"The ledger entry of tenant {sync.tenant_id} has changed since it was read.")
         stored = replace(sync, version=sync.version + 1)
-        self._entries[sync.tenant_id] = stored
+        self._entries[sync.of_knowledge] = stored
         self.writes += 1
         return stored
 
@@ -152,6 +165,10 @@ class InMemorySyncLedger:
         return True
 
 
+def _not_after(one: Life, other: Life) -> bool:
+    return one.tenant_id == other.tenant_id and one.number <= other.number
+
+
 def _position(sync: Sync) -> tuple[str, int, float, str]:
     return sync.kind, sync.priority, sync.ready_at.timestamp() if sync.ready_at else 0.0, sync.tenant_id
 
@@ -160,12 +177,12 @@ class InMemoryJobHistory:
     """`kbfleet.ports.JobHistory`."""
 
     def __init__(self) -> None:
-        self._changes: dict[tuple[TenantId, datetime, str], JobStateChange] = {}
+        self._changes: dict[tuple[Life, datetime, str], JobStateChange] = {}
         self._claims: dict[str, datetime] = {}
         self._published: set[str] = set()
 
     def record(self, change: JobStateChange, now: datetime) -> Recorded:
-        key = (change.tenant_id, change.started_at or change.occurred_at, change.name)
+        key = (change.of_life, change.started_at or change.occurred_at, change.name)
         stored = self._changes.get(key)
         if stored is None or stored.occurred_at <= change.occurred_at:
             self._changes[key] = change
@@ -180,22 +197,20 @@ class InMemoryJobHistory:
     def published(self, change: JobStateChange) -> None:
         self._published.add(change.identity)
 
-    def latest(self, tenant_id: TenantId, limit: int) -> Sequence[JobStateChange]:
-        return self.page(tenant_id, limit, None).jobs
+    def latest(self, life: Life, limit: int) -> Sequence[JobStateChange]:
+        return self.page(life, limit, None).jobs
 
-    def page(self, tenant_id: TenantId, limit: int, after: str | None) -> JobPage:
-        own = {f"{key[1].isoformat()}#{key[2]}": change for key, change in self._changes.items() if key[0] == tenant_id}
+    def page(self, life: Life, limit: int, after: str | None) -> JobPage:
+        own = {f"{key[1].isoformat()}#{key[2]}": change for key, change in self._changes.items() if key[0] == life}
         places = [place for place in sorted(own, reverse=True) if after is None or place < after]
         following = places[limit - 1] if len(places) > limit else None
         return JobPage([own[place] for place in places[:limit]], following)
 
-    def find(self, tenant_id: TenantId, name: str) -> JobStateChange | None:
-        return next(
-            (change for change in self.page(tenant_id, len(self._changes), None).jobs if change.name == name), None
-        )
+    def find(self, life: Life, name: str) -> JobStateChange | None:
+        return next((change for change in self.page(life, len(self._changes), None).jobs if change.name == name), None)
 
-    def started_since(self, tenant_id: TenantId, since: datetime) -> Iterator[JobStateChange]:
-        return iter([change for key, change in self._changes.items() if key[0] == tenant_id and key[1] >= since])
+    def started_since(self, life: Life, since: datetime) -> Iterator[JobStateChange]:
+        return iter([change for key, change in self._changes.items() if key[0] == life and key[1] >= since])
 
 
 class InMemoryTenantRounds:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from kbfleet.domain.alert import Deployment
 from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStateChange, JobStatus, Outcome, Statistics
-from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
+from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
 from kbfleet.domain.sync import SyncResult
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
@@ -24,9 +24,14 @@ DATA_SOURCE = DataSourceReference("KB00000001", "DS00000002")
 EXECUTION = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:kbfleet-provision-tenant:acme-20261102T090000000000"
 
 
+def first_knowledge(tenant_id: str) -> Knowledge:
+    """What the tenant knows in its first life."""
+    return Knowledge(Life(TenantId(tenant_id)))
+
+
 def uri_of(key: str, tenant_id: TenantId = ACME) -> str:
     """The URI of a document in the tenant's bucket."""
-    return f"s3://{NAMES.bucket(tenant_id)}/{key}"
+    return f"s3://{NAMES.bucket(Life(tenant_id))}/{key}"
 
 
 def failure_reason(text: str, *uris: str) -> FailureReason:
@@ -46,7 +51,7 @@ def tenant(tenant_id: TenantId = ACME, /, **fields: object) -> Tenant:
         status_since=START,
         announced=True,
         fence=1,
-        bucket_name=NAMES.bucket(tenant_id),
+        bucket_name=NAMES.bucket(Life(tenant_id)),
         knowledge_store_reference=f"arn:aws:s3vectors:{REGION}:{ACCOUNT}:index/{tenant_id}",
         knowledge_base_id=DATA_SOURCE.knowledge_base_id,
         data_source_id=DATA_SOURCE.data_source_id,

@@ -23,6 +23,7 @@ from tests.support.http_server import Reply, serving
 from tests.support.log_batches import packed
 from tests.support.state_machine import Execution, Json
 from tests.support.template import REPOSITORY
+from tests.support.tokens import AUDIENCE, ISSUER, TENANT_CLAIM, claims, key_set, token
 from tests.support.troubles import tell_of_trouble
 from tests.support.virtual_fleet import AN_HOUR, VirtualFleet
 
@@ -81,6 +82,7 @@ class Lives:
         self.sync(tenant_id)
         (job, *_) = self.api("get_jobs", tenant_id)["jobs"]
         self.api("get_job", tenant_id, named=job["ingestion_job_id"])
+        self.let_in(tenant_id)
         self.ask(tenant_id)
         self.count_usage(tenant_id)
         answer = self.fleet.invoke("UploadsFunction", sample("post_upload", tenant_id))
@@ -350,7 +352,11 @@ class Lives:
     def count_usage(self, tenant_id: str) -> None:
         """What the ask function logs of an answered question, and a line that cannot be read."""
         counts = {"passages": 4, "citations": 2, "outcome": "ANSWERED"}
-        line = {"timestamp": "2026-11-02T09:03:00Z", "tenant_id": tenant_id} | counts
+        line = {
+            "timestamp": "2026-11-02T09:03:00Z",
+            "tenant_id": tenant_id,
+            "life": self.fleet.life(tenant_id).number,
+        } | counts
         said = {"message": "Question answered"}
         logged = [
             {"id": str(number), "timestamp": 1_793_610_180_000, "message": json.dumps(message)}
@@ -358,6 +364,26 @@ class Lives:
         ]
         self.fleet.invoke("RecordUsageFunction", packed({"messageType": "DATA_MESSAGE", "logEvents": logged}))
         assert self.api("get_usage", tenant_id)["total"]["questions"] == 1
+
+    def let_in(self, tenant_id: str) -> None:
+        """A user of the tenant shows its token."""
+        keys = key_set("first")
+        with serving(Reply(body=keys)) as issuer:
+            settings = {
+                "TOKEN_ISSUER": ISSUER,
+                "TOKEN_AUDIENCE": AUDIENCE,
+                "TOKEN_TENANT_CLAIM": TENANT_CLAIM,
+                "TOKEN_KEYS_URL": issuer.url,
+                "TOKEN_ALGORITHMS": "RS256",
+            }
+            shown = f"Bearer {token(claims(**{TENANT_CLAIM: tenant_id}))}"
+            with patch.dict(os.environ, settings):
+                kbfleet.bootstrap.token_verifier.cache_clear()
+                answer = self.fleet.invoke(
+                    "AuthorizeFunction", sample("authorize", tenant_id) | {"authorizationToken": shown}
+                )
+                kbfleet.bootstrap.token_verifier.cache_clear()
+        assert answer["usageIdentifierKey"] == self.fleet.names.usage_key(self.fleet.life(tenant_id)).value
 
     def reconcile(self) -> None:
         self.fleet.invoke("ReconcileFunction", sample("daily", ""))
@@ -390,7 +416,9 @@ class Lives:
         tags = agent.list_tags_for_resource(resourceArn=base["knowledgeBaseArn"])["tags"]
         agent.untag_resource(resourceArn=base["knowledgeBaseArn"], tagKeys=list(tags))
         api_gateway = self.client("apigateway")
-        (key,) = api_gateway.get_api_keys(nameQuery=self.fleet.names.usage_key(TenantId(tenant_id)).name)["items"]
+        (key,) = api_gateway.get_api_keys(nameQuery=self.fleet.names.usage_key(self.fleet.life(tenant_id)).name)[
+            "items"
+        ]
         disabled = [{"op": "replace", "path": "/enabled", "value": "false"}]
         api_gateway.update_api_key(apiKey=key["id"], patchOperations=disabled)
         self.fleet.timeline.run_for(60)

@@ -25,7 +25,7 @@ def tell_of_trouble(fleet: VirtualFleet, *tenant_ids: str) -> None:
     deployment = Deployment("kbfleet", "ap-northeast-1")
     desk = IncidentDesk(kbfleet.bootstrap.incidents(), RecordingAlertChannel(), clock, deployment)
     for seconds, tenant_id in reversed(list(enumerate(tenant_ids))):
-        document = f"s3://{fleet.names.bucket(TenantId(tenant_id))}/plans.pdf"
+        document = f"s3://{fleet.names.bucket(fleet.life(tenant_id))}/plans.pdf"
         failed = JobStateChange(
             TenantId(tenant_id),
             DataSourceReference("KB00000000", "DS00000000"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life
 from kbfleet.domain.usage import DailyUsage, UsagePeriod
 
 
@@ -13,7 +13,7 @@ class InMemoryUsageRecords:
     """`kbfleet.ports.UsageRecords`."""
 
     def __init__(self) -> None:
-        self._days: dict[tuple[TenantId, date], DailyUsage] = {}
+        self._days: dict[tuple[Life, date], DailyUsage] = {}
         self._delivered: set[str] = set()
 
     def add(self, usage: Sequence[DailyUsage], *, delivery: str, now: datetime) -> None:
@@ -21,11 +21,9 @@ class InMemoryUsageRecords:
             return
         self._delivered.add(delivery)
         for each in usage:
-            known = self._days.get((each.tenant_id, each.day), DailyUsage(each.tenant_id, each.day))
-            self._days[each.tenant_id, each.day] = known.plus(each.counts)
+            known = self._days.get((each.of_life, each.day), DailyUsage(each.tenant_id, each.day, life=each.life))
+            self._days[each.of_life, each.day] = known.plus(each.counts)
 
-    def of_tenant(self, tenant_id: TenantId, period: UsagePeriod) -> Sequence[DailyUsage]:
-        own = [
-            usage for (of, day), usage in self._days.items() if of == tenant_id and period.first <= day <= period.last
-        ]
+    def of_life(self, life: Life, period: UsagePeriod) -> Sequence[DailyUsage]:
+        own = [usage for (of, day), usage in self._days.items() if of == life and period.first <= day <= period.last]
         return sorted(own, key=lambda usage: usage.day)

@@ -31,12 +31,13 @@ from moto.s3.models import FakeBucket
 import bedrock_emulator.account
 import kbfleet.bootstrap
 from bedrock_emulator import Emulator, Quotas
-from kbfleet.domain.names import ResourceNames, TenantId
+from kbfleet.domain.names import Knowledge, Life, ResourceNames, TenantId
 from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import Tenant
 from tests.support import aws
 from tests.support.aws_calls import Answered, AwsCalls, Call, Disturbance, FunctionDied, Moment
 from tests.support.deployment_values import Deployment
+from tests.support.samples import first_knowledge
 from tests.support.state_machine import Execution, Json, StateMachine, TaskFailed
 from tests.support.template import REPOSITORY, handler, table_definition
 from tests.support.virtual_queue import FifoQueue, KeptMessages
@@ -184,7 +185,16 @@ class VirtualFleet:
         return kbfleet.bootstrap.registry().find(TenantId(tenant_id))
 
     def sync(self, tenant_id: str) -> Sync:
-        return kbfleet.bootstrap.ledger().find(TenantId(tenant_id))
+        return kbfleet.bootstrap.ledger().find(self.knowledge(tenant_id))
+
+    def life(self, tenant_id: str) -> Life:
+        """Its present one, or its last; of a tenant that is not there yet, the first."""
+        return self.knowledge(tenant_id).life
+
+    def knowledge(self, tenant_id: str) -> Knowledge:
+        """What answers in that life."""
+        tenant = self.tenant(tenant_id)
+        return tenant.live_knowledge if tenant is not None else first_knowledge(tenant_id)
 
     def machine_arn(self, machine: str) -> str:
         for logical_id in self.deployment.made("AWS::Serverless::StateMachine"):

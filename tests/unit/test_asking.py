@@ -36,7 +36,7 @@ from kbfleet.domain.errors import (
     TenantSuspended,
     Throttled,
 )
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.asking import AskableTenants, ask
@@ -49,7 +49,7 @@ from tests.support.fakes import (
     ScriptedAnswerer,
 )
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, NAMES, SAKURA, tenant
+from tests.support.samples import ACME, NAMES, SAKURA, first_knowledge, tenant
 
 QUESTION = Question("How long is the warranty?")
 ANSWER = GeneratedAnswer("Two years.", ())
@@ -147,7 +147,7 @@ class TestAsking:
             ask_as(MINA, InMemoryTenantRegistry(tenant()), answerer)
 
     def test_an_answer_from_anothers_documents_is_not_given(self) -> None:
-        source = Source("a.md", f"s3://{NAMES.bucket(SAKURA)}/a.md", "secret")
+        source = Source("a.md", f"s3://{NAMES.bucket(Life(SAKURA))}/a.md", "secret")
         answer = GeneratedAnswer("Secret.", (Citation("Secret.", 0, 7, (source,)),))
         heard: list[tuple[str, IsolationBreached]] = []
         with pytest.raises(IsolationBreached) as breached:
@@ -231,7 +231,7 @@ class TestFreshness:
         fleet.add(ACME)
         fleet.request(ACME)
         fleet.tick_until_idle()
-        synced_at = fleet.ledger.find(ACME).synced_at
+        synced_at = fleet.ledger.find(first_knowledge(ACME)).synced_at
         records = InMemoryAskableTenantRecords(fleet.registry, fleet.ledger)
         tenants = AskableTenants(records, fleet.clock, timedelta(0))
         assert tenants.get(ACME).freshness == Freshness(synced_at, False)

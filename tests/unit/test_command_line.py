@@ -78,6 +78,7 @@ def sync(
 def tenant(of: SyncBody) -> TenantBody:
     return TenantBody(
         tenant_id=TenantId("acme"),
+        life=1,
         name="Acme [Outdoor] Ltd.",
         status=TenantStatus.ACTIVE,
         knowledge_store="S3_VECTORS",
@@ -648,6 +649,7 @@ def usage(*, unknown: int = 0) -> UsageBody:
     counts = {**USED, "questions_without_tokens": unknown, "nothing_found": 45, "refused_by_guardrail": 3}
     return UsageBody(
         tenant_id=TenantId("acme"),
+        life=1,
         first_day=date(2026, 3, 1),
         last_day=date(2026, 3, 14),
         days=(DailyUsageBody(day=date(2026, 3, 9), **counts),),
@@ -795,8 +797,15 @@ def test_usage_of_some_days_is_asked_for_and_printed_for_programs(
 
     monkeypatch.setattr(FleetApi, "usage", answer)
     ran = run("usage", "acme", "--from", "2026-03-01", "--to", "2026-03-14", "--json")
-    assert asked == [("acme", date(2026, 3, 1), date(2026, 3, 14))]
+    assert asked == [("acme", date(2026, 3, 1), date(2026, 3, 14), None)]
     assert json.loads(ran.stdout)["total"]["questions"] == 1234
+
+
+def test_usage_of_an_earlier_life_is_asked_for_and_says_which_it_is(run: Run, scripted: Scripted) -> None:
+    scripted(usage=[usage().model_copy(update={"life": 2}), usage().model_copy(update={"life": 2, "days": ()})])
+    assert "acme, life 2 · " in run("usage", "acme", "--life", "2").stdout
+    assert "Tenant acme, life 2 used nothing" in run("usage", "acme", "--life", "2").stdout
+    assert run("usage", "acme", "--life", "0").exit_code == 2
 
 
 def test_a_day_that_is_none_is_bad_input(run: Run, scripted: Scripted) -> None:

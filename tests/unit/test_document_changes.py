@@ -8,24 +8,24 @@ from datetime import timedelta
 import pytest
 
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound, TenantOffboarded
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.sync import Debounce, DocumentChange, Priority, Sync, SyncState
 from kbfleet.domain.tenant import Offboarding, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.document_changes import ChangeBatch
 from tests.support.clock import START
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, NAMES, SAKURA, tenant
+from tests.support.samples import ACME, NAMES, SAKURA, first_knowledge, tenant
 
 DEBOUNCE = Debounce(quiet=timedelta(seconds=30), at_most=timedelta(minutes=5))
 
 
 def created(tenant_id: TenantId = ACME) -> DocumentChange:
-    return DocumentChange(NAMES.bucket(tenant_id), deleted=False)
+    return DocumentChange(NAMES.bucket(Life(tenant_id)), deleted=False)
 
 
 def deleted(tenant_id: TenantId = ACME) -> DocumentChange:
-    return DocumentChange(NAMES.bucket(tenant_id), deleted=True)
+    return DocumentChange(NAMES.bucket(Life(tenant_id)), deleted=True)
 
 
 def batch(fleet: Fleet) -> ChangeBatch:
@@ -54,7 +54,7 @@ class TestABatch:
         fleet.add(ACME)
         of_one = batch(fleet)
         assert all(of_one.note(change) for change in [created()] * 700 + [deleted()] * 300)
-        sync = fleet.ledger.find(ACME)
+        sync = fleet.ledger.find(first_knowledge(ACME))
         assert (sync.requested_generation, sync.state, sync.priority) == (1, SyncState.QUEUED, Priority.CHANGED)
         assert fleet.ledger.writes == 1
 
@@ -76,7 +76,7 @@ class TestABatch:
         fleet.add(ACME)
         batch(fleet).note(created())
         batch(fleet).note(created())
-        assert fleet.ledger.find(ACME).requested_generation == 2
+        assert fleet.ledger.find(first_knowledge(ACME)).requested_generation == 2
 
     def test_offers_every_change_of_a_tenant_again_when_its_entry_cannot_be_written(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
@@ -100,7 +100,7 @@ class TestABatch:
         assert mixed.note(created(SAKURA))
         # Twenty losses in a row are one attempt at the update; it is not made anew for each change.
         assert attempts.count(ACME) == 20
-        assert fleet.ledger.find(SAKURA).requested_generation == 1
+        assert fleet.ledger.find(first_knowledge(SAKURA)).requested_generation == 1
 
 
 class TestATenantOutOfService:
@@ -108,7 +108,7 @@ class TestATenantOutOfService:
         fleet.registry.create(tenant(status=TenantStatus.SUSPENDED))
         fleet.ledger.save(Sync(ACME).put_on_hold(fence=1))
         assert batch(fleet).note(created())
-        sync = fleet.ledger.find(ACME)
+        sync = fleet.ledger.find(first_knowledge(ACME))
         assert (sync.requested_generation, sync.state, sync.on_hold) == (1, SyncState.IDLE, True)
         assert sync.taken_off_hold(fleet.clock.now(), fence=2).state is SyncState.QUEUED
 
@@ -116,7 +116,7 @@ class TestATenantOutOfService:
         fleet.registry.create(leaving(deletion_began=False))
         fleet.ledger.save(Sync(ACME).put_on_hold(fence=1))
         assert batch(fleet).note(deleted())
-        assert fleet.ledger.find(ACME).requested_generation == 1
+        assert fleet.ledger.find(first_knowledge(ACME)).requested_generation == 1
 
     def test_gets_no_entry_in_the_ledger_by_the_deletion_of_its_documents(self, fleet: Fleet) -> None:
         fleet.registry.create(leaving(deletion_began=True))

@@ -11,15 +11,15 @@ from kbfleet.domain.document_trace import DocumentTrace, HopName, ObjectKey, Ver
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.failed_documents import DocumentObject, FailedDocument, FailureStatus, IngestedStatus
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Statistics
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.sync import Priority
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.fakes import JobCourse
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, NAMES, SAKURA, failure_reason, provisioning_failure, tenant
+from tests.support.samples import ACME, NAMES, SAKURA, failure_reason, first_knowledge, provisioning_failure, tenant
 
 KEY = ObjectKey("規程/就業 規則.pdf")
-URI = f"s3://{NAMES.bucket(ACME)}/{KEY}"
+URI = f"s3://{NAMES.bucket(Life(ACME))}/{KEY}"
 OTHERS = [TenantId(f"other-{number}") for number in range(5)]
 
 
@@ -126,15 +126,15 @@ class TestWhatItNeedsToBeThere:
     def test_the_object_is_missing(self, fleet: Fleet) -> None:
         name, verdict, said = stuck(fleet)
         assert (name, verdict) == (HopName.OBJECT, Verdict.BROKEN)
-        assert NAMES.bucket(ACME) in said
+        assert NAMES.bucket(Life(ACME)) in said
 
     def test_the_object_is_missing_in_the_tenants_own_bucket_whatever_its_record_names(self, fleet: Fleet) -> None:
         record = fleet.registry.get(ACME)
-        fleet.registry.replace(replace(record, bucket_name=NAMES.bucket(SAKURA)), fence=record.fence)
+        fleet.registry.replace(replace(record, bucket_name=NAMES.bucket(Life(SAKURA))), fence=record.fence)
         name, _, said = stuck(fleet)
         assert name is HopName.OBJECT
-        assert f"s3://{NAMES.bucket(ACME)}/" in said
-        assert NAMES.bucket(SAKURA) not in said
+        assert f"s3://{NAMES.bucket(Life(ACME))}/" in said
+        assert NAMES.bucket(Life(SAKURA)) not in said
 
     def test_the_object_is_too_large(self, fleet: Fleet) -> None:
         upload(fleet, size=50 * 1024**2 + 1)
@@ -247,7 +247,7 @@ class TestWhetherAJobHasReadIt:
         upload(fleet)
         plan(fleet, JobCourse(JobStatus.FAILED, failure_reasons=(FailureReason("Rate exceeded"),)))
         fleet.request(ACME)
-        while not fleet.ledger.find(ACME).retries:
+        while not fleet.ledger.find(first_knowledge(ACME)).retries:
             fleet.tick()
             fleet.clock.advance(5)
         name, verdict, said = stuck(fleet)
@@ -263,7 +263,7 @@ class TestWhatBedrockHasMadeOfIt:
         fleet.tick_until_idle()
         fleet.ingested_documents.set(URI, status, "No text content found.")
         known = FailedDocument(URI, "No text", fleet.clock.now(), fleet.clock.now(), 3, FailureStatus.SET_ASIDE)
-        fleet.failed_documents.save(ACME, known)
+        fleet.failed_documents.save(Life(ACME), known)
         name, verdict, said = stuck(fleet)
         assert (name, verdict) == (HopName.DOCUMENT, Verdict.BROKEN)
         for reported in ("No text content found.", "3 times", "set aside", "kbfleet sync retry-failed acme"):

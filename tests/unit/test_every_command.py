@@ -147,6 +147,7 @@ SAMPLES: Mapping[str, Sample] = {
         answers={
             "usage": UsageBody(
                 tenant_id=ACME,
+                life=1,
                 first_day=date(2026, 3, 1),
                 last_day=date(2026, 3, 14),
                 days=(DailyUsageBody(day=date(2026, 3, 9), **USED.model_dump()),),

@@ -10,14 +10,14 @@ import pytest
 
 from kbfleet.domain.errors import NotReadyYet, Throttled
 from kbfleet.domain.ingestion_job import UNKNOWN_AT_MOST, FailureReason, JobStateChange, JobStatus, Outcome
-from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, Life, TenantId
 from kbfleet.domain.sync import SyncState
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.ports import Recorded
 from kbfleet.usecases.external_jobs import LOOK_BACK, ExternalJobsReport
 from tests.support.fakes import InMemoryJobHistory, JobCourse
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME
+from tests.support.samples import ACME, first_knowledge
 
 AN_HOUR = 3_600
 REASONS = (FailureReason("The role was deleted."),)
@@ -63,7 +63,7 @@ class TestEnded:
         (found,) = find(fleet).found
         assert (found.ingestion_job_id, found.generation, found.external) == (job, 0, True)
         assert (found.status, found.outcome, found.final) == (JobStatus.COMPLETE, Outcome.SUCCEEDED, True)
-        assert fleet.history.latest(ACME, 1) == [found]
+        assert fleet.history.latest(Life(ACME), 1) == [found]
         for _ in range(3):
             fleet.clock.advance(AN_HOUR)
             assert find(fleet).found == ()
@@ -84,7 +84,7 @@ class TestEnded:
         job = ran_in_console(fleet, source)
         (found,) = find(fleet).found
         assert found.previous_outcome is Outcome.FAILED
-        sync = fleet.ledger.find(ACME)
+        sync = fleet.ledger.find(first_knowledge(ACME))
         assert sync.result is not None
         assert (sync.result.outcome, sync.result.ingestion_job_id) == (Outcome.SUCCEEDED, job)
         assert (sync.state, sync.synced_generation, sync.pending_changes) == (SyncState.IDLE, 1, True)
@@ -109,10 +109,10 @@ class TestEnded:
     ) -> None:
         job = ran_in_console(fleet, source, JobCourse(JobStatus.FAILED))
         synced(fleet)
-        ours = fleet.ledger.find(ACME).result
+        ours = fleet.ledger.find(first_knowledge(ACME)).result
         (found,) = find(fleet).found
         assert (found.ingestion_job_id, found.previous_outcome) == (job, None)
-        assert fleet.ledger.find(ACME).result == ours
+        assert fleet.ledger.find(first_knowledge(ACME)).result == ours
 
     def test_one_that_was_started_too_long_ago_is_left_alone(self, fleet: Fleet, source: DataSourceReference) -> None:
         ran_in_console(fleet, source)
@@ -153,7 +153,7 @@ class TestOfAStatusThatIsNotKnown:
             (newer, Outcome.SUCCEEDED),
         ]
         assert not report.adopted
-        result = fleet.ledger.find(ACME).result
+        result = fleet.ledger.find(first_knowledge(ACME)).result
         assert result is not None
         assert result.ingestion_job_id == newer
 
@@ -162,7 +162,7 @@ class TestOfAStatusThatIsNotKnown:
         assert [each.ingestion_job_id for each in find(fleet).adopted] == [newest]
         fleet.clock.advance(UNKNOWN_AT_MOST.total_seconds())
         fleet.tick()
-        result = fleet.ledger.find(ACME).result
+        result = fleet.ledger.find(first_knowledge(ACME)).result
         assert result is not None
         assert (result.ingestion_job_id, result.outcome) == (newest, Outcome.FAILED)
 
@@ -175,11 +175,11 @@ class TestRunning:
         (adopted,) = find(fleet).adopted
         assert (adopted.ingestion_job_id, adopted.status, adopted.external) == (job, JobStatus.IN_PROGRESS, True)
         assert fleet.ticks.requests == requests + 1
-        assert fleet.ledger.find(ACME).state is SyncState.RUNNING
+        assert fleet.ledger.find(first_knowledge(ACME)).state is SyncState.RUNNING
         fleet.tick_until_idle()
         last = fleet.announcements.job_state_changes[-1]
         assert (last.ingestion_job_id, last.status, last.external) == (job, JobStatus.COMPLETE, True)
-        assert fleet.ledger.find(ACME).synced_generation == 1
+        assert fleet.ledger.find(first_knowledge(ACME)).synced_generation == 1
         assert find(fleet).found == ()
 
     def test_a_tenant_that_is_queued_meets_it_by_itself(self, fleet: Fleet, source: DataSourceReference) -> None:
@@ -187,7 +187,7 @@ class TestRunning:
         fleet.request(ACME)
         assert find(fleet).adopted == ()
         fleet.tick()
-        followed = fleet.ledger.find(ACME).job
+        followed = fleet.ledger.find(first_knowledge(ACME)).job
         assert followed is not None
         assert (followed.ingestion_job_id, followed.external) == (job, True)
 

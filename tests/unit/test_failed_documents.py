@@ -25,6 +25,7 @@ from kbfleet.domain.failed_documents import (
     seen_failing,
 )
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.names import Knowledge, Life
 from kbfleet.domain.sync import Sync, SyncResult
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases import failed_documents
@@ -33,7 +34,7 @@ from kbfleet.usecases.ingestion import update_sync
 from tests.support.clock import START
 from tests.support.fakes import InMemorySyncLedger
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, NAMES, SAKURA, failure_reason, job_state_change, tenant, uri_of
+from tests.support.samples import ACME, NAMES, SAKURA, failure_reason, first_knowledge, job_state_change, tenant, uri_of
 
 A, B, C = map(uri_of, ("a.pdf", "議事録, 第2版.pdf", "c.md"))
 NO_TEXT = "Ignored files as no text content found"
@@ -89,11 +90,11 @@ class Jobs:
     def in_ledger(self, job: JobStateChange) -> None:
         assert job.outcome is not None
         result = SyncResult(job.outcome, 0, job.occurred_at, job.ingestion_job_id)
-        update_sync(ACME, lambda sync: sync.ended(result, job.occurred_at), ledger=self.fleet.ledger)
+        update_sync(Knowledge(Life(ACME)), lambda sync: sync.ended(result, job.occurred_at), ledger=self.fleet.ledger)
 
     @property
     def left_out(self) -> int | None:
-        return self.fleet.ledger.find(ACME).documents_left_out
+        return self.fleet.ledger.find(Knowledge(Life(ACME))).documents_left_out
 
     def report(self, failing: Mapping[str, str] | None = None, **how: object) -> FailureReport:
         report = self.collected(failing, **how)
@@ -102,7 +103,7 @@ class Jobs:
 
     @property
     def failing(self) -> dict[str, FailedDocument]:
-        return {document.uri: document for document in self.fleet.failed_documents.all(ACME)}
+        return {document.uri: document for document in self.fleet.failed_documents.all(Life(ACME))}
 
 
 @pytest.fixture
@@ -200,7 +201,7 @@ class TestHowManyAreLeftOut:
         jobs = Jobs()
         jobs.fleet.ledger = InMemorySyncLedger()
         jobs.collected({A: NO_TEXT})
-        assert jobs.fleet.ledger.find(ACME).version == 0
+        assert jobs.fleet.ledger.find(Knowledge(Life(ACME))).version == 0
 
 
 class TestCollecting:
@@ -351,7 +352,7 @@ class TestWhetherAJobNamesAll:
     def test_by_its_counts(self, failed: int, reasons: tuple[FailureReason, ...], all_named: bool) -> None:
         job = job_state_change(outcome=Outcome.DEGRADED, statistics=Statistics(failed=failed), failure_reasons=reasons)
         documents = Jobs().fleet.bucket_contents
-        assert documents_named_by(job, NAMES.bucket(ACME), documents).all is all_named
+        assert documents_named_by(job, NAMES.bucket(Life(ACME)), documents).all is all_named
 
 
 class TestSettingAside:
@@ -466,7 +467,7 @@ class Retrying(Jobs):
 
     def run(self) -> DocumentRetry | None:
         tenant_id, version = self.fleet.retry_runs.waiting.pop(0)
-        return self.fleet.retry_runner.run(tenant_id, version)
+        return self.fleet.retry_runner.run(Life(tenant_id), version)
 
     def finished(self, *, at_most: int = 500) -> DocumentRetry:
         retry = None
@@ -596,7 +597,7 @@ class TestRetrying:
     ) -> None:
         retrying.fail(A)
         retrying.request()
-        retrying.fleet.ledger.save(retrying.fleet.ledger.find(ACME).not_to_be_trusted())
+        retrying.fleet.ledger.save(retrying.fleet.ledger.find(first_knowledge(ACME)).not_to_be_trusted())
         assert "read another bucket" in retrying.finished().stopped
         assert not retrying.fleet.ingested_documents.batches
         with pytest.raises(TenantNotActive, match="kbfleet tenant add acme"):
@@ -606,7 +607,7 @@ class TestRetrying:
         retrying.fail(A)
         version = retrying.request().version
         first = retrying.run()
-        assert retrying.fleet.retry_runner.run(ACME, version) == first
+        assert retrying.fleet.retry_runner.run(Life(ACME), version) == first
         assert len(retrying.fleet.retry_runs.waiting) == 1
         assert len(retrying.fleet.ingested_documents.batches) == 1
 
@@ -619,16 +620,16 @@ class TestRetrying:
         with monkeypatch.context() as dying:
             dying.setattr(retrying.fleet.retry_runs, "request", lambda _retry: 1 / 0)
             with pytest.raises(ZeroDivisionError):
-                retrying.fleet.retry_runner.run(ACME, version)
-        retrying.fleet.retry_runner.run(ACME, version)
+                retrying.fleet.retry_runner.run(Life(ACME), version)
+        retrying.fleet.retry_runner.run(Life(ACME), version)
         assert retrying.finished().fixed == 1
 
     def test_nothing_comes_back_after_the_tenants_records_are_deleted(self, retrying: Retrying) -> None:
-        assert retrying.fleet.retry_runner.run(ACME, 1) is None
-        assert retrying.fleet.document_retries.find(ACME) is None
+        assert retrying.fleet.retry_runner.run(Life(ACME), 1) is None
+        assert retrying.fleet.document_retries.find(Life(ACME)) is None
 
     def test_a_retry_that_has_ended_takes_no_more_steps(self, retrying: Retrying) -> None:
         retrying.request()
         ended = retrying.finished()
-        assert retrying.fleet.retry_runner.run(ACME, ended.version) == replace(ended)
+        assert retrying.fleet.retry_runner.run(Life(ACME), ended.version) == replace(ended)
         assert not retrying.fleet.retry_runs.waiting

@@ -18,7 +18,7 @@ from kbfleet.domain.incident import SIGNALS_KEPT, Concern
 from kbfleet.domain.ingestion_job import JobStatus, Statistics
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus
-from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, Life, TenantId
 from kbfleet.domain.reconciliation import Disagreement, ResourceKind
 from kbfleet.domain.sync import Debounce, Priority, Sync, SyncState
 from kbfleet.domain.tenant_status import TenantStatus
@@ -32,7 +32,7 @@ from tests.support.clock import START
 from tests.support.failed_documents import PAGE_SIZE
 from tests.support.fakes import FailedTask, InMemoryIncidents, JobCourse, RecordingAlertChannel
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, DEPLOYMENT, NAMES, SAKURA
+from tests.support.samples import ACME, DEPLOYMENT, NAMES, SAKURA, first_knowledge
 
 A_MINUTE = timedelta(minutes=1)
 ANSWER, CREDENTIALS, RESOURCES = SeenIn.ANSWER, SeenIn.CREDENTIALS, SeenIn.RESOURCES
@@ -43,9 +43,9 @@ def fleet() -> Fleet:
     """Two tenants with everything that a provisioning makes, and synced."""
     fleet = Fleet()
     for tenant_id in (ACME, SAKURA):
-        fleet.store.ensure(tenant_id)
+        fleet.store.ensure(first_knowledge(tenant_id))
         source = fleet.add(tenant_id)
-        synced = fleet.ledger.find(tenant_id)
+        synced = fleet.ledger.find(first_knowledge(tenant_id))
         fleet.ledger.save(
             replace(synced, requested_generation=1, synced_generation=1, synced_data_source_id=source.data_source_id)
         )
@@ -62,7 +62,7 @@ def own(fleet: Fleet, tenant_id: TenantId = ACME) -> DataSourceReference:
 
 
 def reading(fleet: Fleet, owner: TenantId) -> dict[str, object]:
-    return dict(fleet.store.data_source_configuration(NAMES.bucket(owner)))
+    return dict(fleet.store.data_source_configuration(NAMES.bucket(Life(owner))))
 
 
 def add_in_console(fleet: Fleet, name: str = "quick-test") -> DataSource:
@@ -147,7 +147,7 @@ class TestALook:
 
     def test_an_index_of_somebody_else_is_named(self, fleet: Fleet) -> None:
         fleet.knowledge_bases.vanish(own(fleet).knowledge_base_id)
-        theirs = fleet.store.knowledge_base_configuration(fleet.store.ensure(SAKURA))
+        theirs = fleet.store.knowledge_base_configuration(fleet.store.ensure(first_knowledge(SAKURA)))
         made = fleet.make_knowledge_base(ACME, "by hand", configuration=theirs)
         record = fleet.registry.get(ACME)
         fleet.registry.replace(replace(record, knowledge_base_id=made.knowledge_base_id), fence=record.fence)
@@ -159,9 +159,9 @@ class TestALook:
 
     def test_a_record_that_names_anothers_bucket_is_named(self, fleet: Fleet) -> None:
         record = fleet.registry.get(ACME)
-        fleet.registry.replace(replace(record, bucket_name=NAMES.bucket(SAKURA)), fence=record.fence)
+        fleet.registry.replace(replace(record, bucket_name=NAMES.bucket(Life(SAKURA))), fence=record.fence)
         (finding,) = look(fleet).findings
-        assert (finding.kind, finding.name) == (ResourceKind.BUCKET, f"{NAMES.bucket(SAKURA)} in its record")
+        assert (finding.kind, finding.name) == (ResourceKind.BUCKET, f"{NAMES.bucket(Life(SAKURA))} in its record")
 
     def test_tags_that_somebody_removed_are_no_breach(self, fleet: Fleet) -> None:
         fleet.knowledge_bases.untag(own(fleet).knowledge_base_id)
@@ -186,16 +186,16 @@ class TestADataSourceOfOursThatReadsAnothersBucket:
     def test_no_job_is_started_any_more_and_what_was_requested_is_remembered(self, fleet: Fleet) -> None:
         fleet.request(ACME, Priority.CHANGED)
         look(fleet)
-        assert fleet.ledger.find(ACME).distrusted
+        assert fleet.ledger.find(first_knowledge(ACME)).distrusted
         fleet.tick_until_idle()
         assert not fleet.knowledge_bases.jobs
-        assert fleet.ledger.find(ACME).pending_changes
+        assert fleet.ledger.find(first_knowledge(ACME)).pending_changes
 
     def test_a_job_that_runs_is_followed_to_its_end_and_nothing_comes_behind_it(self, fleet: Fleet) -> None:
         fleet.request(ACME)
         fleet.tick()
         note_changes(
-            ACME,
+            Life(ACME),
             registry=fleet.registry,
             ledger=fleet.ledger,
             ticks=fleet.ticks,
@@ -205,7 +205,7 @@ class TestADataSourceOfOursThatReadsAnothersBucket:
         look(fleet)
         fleet.clock.advance(600)
         fleet.tick_until_idle()
-        entry = fleet.ledger.find(ACME)
+        entry = fleet.ledger.find(first_knowledge(ACME))
         assert (entry.job, entry.state, len(fleet.knowledge_bases.jobs)) == (None, SyncState.IDLE, 1)
         assert not entry.has_synced(own(fleet).data_source_id)
 
@@ -215,17 +215,17 @@ class TestADataSourceOfOursThatReadsAnothersBucket:
         look(fleet)
         fleet.clock.advance(600)
         fleet.tick_until_idle()
-        entry = fleet.ledger.find(ACME)
+        entry = fleet.ledger.find(first_knowledge(ACME))
         assert (entry.pending_changes, entry.synced_at) == (True, None)
 
     @pytest.mark.parametrize("running", [False, True])
     def test_an_execution_that_waits_for_a_sync_is_failed(self, fleet: Fleet, running: bool) -> None:
-        entry = fleet.ledger.find(ACME).requested(fleet.clock.now(), Priority.REQUESTED, "token")
+        entry = fleet.ledger.find(first_knowledge(ACME)).requested(fleet.clock.now(), Priority.REQUESTED, "token")
         fleet.ledger.save(entry)
         if running:
             fleet.tick()
         look(fleet)
-        assert fleet.ledger.find(ACME).waiters == ()
+        assert fleet.ledger.find(first_knowledge(ACME)).waiters == ()
         fleet.clock.advance(600)
         fleet.tick_until_idle()
         answer = fleet.callbacks.answer("token")
@@ -244,7 +244,7 @@ class TestADataSourceOfOursThatReadsAnothersBucket:
         )
         fleet.clock.advance(timedelta(days=1).total_seconds())
         assert ACME not in schedule.run().requested
-        entry = fleet.ledger.find(ACME).put_on_hold(fence=5).taken_off_hold(fleet.clock.now(), fence=6)
+        entry = fleet.ledger.find(first_knowledge(ACME)).put_on_hold(fence=5).taken_off_hold(fleet.clock.now(), fence=6)
         assert entry.requested(fleet.clock.now(), Priority.REQUESTED).state is SyncState.IDLE
 
     def test_one_that_somebody_has_put_right_by_hand_is_named_until_provisioning_trusts_it(self, fleet: Fleet) -> None:
@@ -258,7 +258,7 @@ class TestADataSourceOfOursThatReadsAnothersBucket:
             assert fleet.registry.get(ACME).foreign == (str(finding),)
             fleet.clock.advance(timedelta(days=1).total_seconds())
             assert is_open(fleet)
-        fleet.ledger.save(fleet.ledger.find(ACME).trusted_again(fleet.clock.now()))
+        fleet.ledger.save(fleet.ledger.find(first_knowledge(ACME)).trusted_again(fleet.clock.now()))
         fleet.tick_until_idle()
         assert not look(fleet).findings
         assert not is_open(fleet)
@@ -277,7 +277,7 @@ class TestADataSourceOfOursThatReadsAnothersBucket:
 
         monkeypatch.setattr(fleet.knowledge_bases, "data_source", put_right_meanwhile)
         look(fleet)
-        assert not find(ACME).distrusted
+        assert not find(first_knowledge(ACME)).distrusted
 
     def test_nor_is_one_whose_entry_provisioning_has_written_meanwhile(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
@@ -286,14 +286,14 @@ class TestADataSourceOfOursThatReadsAnothersBucket:
 
         def trusted_meanwhile(tenant_id: TenantId) -> Sync:
             monkeypatch.setattr(fleet.ledger, "find", find)
-            read = find(tenant_id)
+            read = find(first_knowledge(tenant_id))
             fleet.ledger.save(read.not_to_be_trusted())
-            fleet.ledger.save(find(tenant_id).trusted_again(fleet.clock.now()))
+            fleet.ledger.save(find(first_knowledge(tenant_id)).trusted_again(fleet.clock.now()))
             return read
 
         monkeypatch.setattr(fleet.ledger, "find", trusted_meanwhile)
         look(fleet)
-        assert not find(ACME).distrusted
+        assert not find(first_knowledge(ACME)).distrusted
 
 
 class TestARecordedDataSourceThatReadsAnothersBucketAndHasAnotherName:
@@ -327,14 +327,14 @@ class TestARecordedDataSourceThatReadsAnothersBucketAndHasAnotherName:
     ) -> None:
         monkeypatch.setattr(fleet.knowledge_bases, "data_sources", lambda _: [])
         assert [finding.name for finding in look(fleet).findings] == [own(fleet).data_source_id]
-        assert fleet.ledger.find(ACME).distrusted
+        assert fleet.ledger.find(first_knowledge(ACME)).distrusted
 
     def test_not_where_the_record_has_come_to_name_another_meanwhile(self, fleet: Fleet) -> None:
         good = self.beside_a_good_one(fleet)
         seen = {tenant.tenant_id: tenant for tenant in fleet.registry.all()}
         fleet.registry.replace(replace(seen[ACME], data_source_id=good.data_source_id), fence=seen[ACME].fence)
         fleet.isolation_look.go_round(seen, until=fleet.clock.now() + A_MINUTE, first=None)
-        assert not fleet.ledger.find(ACME).distrusted
+        assert not fleet.ledger.find(first_knowledge(ACME)).distrusted
 
     def test_what_a_list_still_shows_and_is_gone_is_no_breach(
         self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
@@ -408,11 +408,11 @@ class TestARound:
         assert looked.findings == ()
         assert [(tenant_id, "does not say" in str(why)) for tenant_id, why in looked.troubles] == [(ACME, True)]
         assert fleet.registry.get(ACME).foreign  # what is known to have been there stays until a whole look
-        assert not fleet.ledger.find(ACME).distrusted
+        assert not fleet.ledger.find(first_knowledge(ACME)).distrusted
         assert len(fleet.announcements.breaches) == 1
 
     def test_one_that_somebody_has_set_otherwise_is_named_and_is_no_breach(self, fleet: Fleet) -> None:
-        s3 = {"bucketArn": f"arn:aws:s3:::{NAMES.bucket(ACME)}", "inclusionPrefixes": ["public/"]}
+        s3 = {"bucketArn": f"arn:aws:s3:::{NAMES.bucket(Life(ACME))}", "inclusionPrefixes": ["public/"]}
         narrowed = {"type": "S3", "s3Configuration": s3}
         fleet.knowledge_bases.update_data_source(own(fleet), "documents", configuration=narrowed)
         (finding,) = look(fleet).findings
@@ -446,8 +446,8 @@ class TestWhenItIsOver:
         assert is_open(fleet)
 
     def test_it_is_open_while_the_index_lists_a_document_of_another_bucket(self, fleet: Fleet) -> None:
-        fleet.ingested_documents.set(f"s3://{NAMES.bucket(ACME)}/own.md", IngestedStatus.INDEXED)
-        fleet.ingested_documents.set(f"s3://{NAMES.bucket(SAKURA)}/secret plans.md", IngestedStatus.INDEXED)
+        fleet.ingested_documents.set(f"s3://{NAMES.bucket(Life(ACME))}/own.md", IngestedStatus.INDEXED)
+        fleet.ingested_documents.set(f"s3://{NAMES.bucket(Life(SAKURA))}/secret plans.md", IngestedStatus.INDEXED)
         assert not look(fleet).findings  # without an open breach, documents are not listed
         open_breach(fleet)
         (finding,) = look(fleet).findings
@@ -456,14 +456,14 @@ class TestWhenItIsOver:
         assert is_open(fleet)
 
     def has_documents(self, fleet: Fleet, pages: int) -> None:
-        fleet.passage_search.uris = [f"s3://{NAMES.bucket(ACME)}/0.md"]
+        fleet.passage_search.uris = [f"s3://{NAMES.bucket(Life(ACME))}/0.md"]
         for number in range(pages * PAGE_SIZE):
-            fleet.ingested_documents.set(f"s3://{NAMES.bucket(ACME)}/{number}.md", IngestedStatus.INDEXED)
+            fleet.ingested_documents.set(f"s3://{NAMES.bucket(Life(ACME))}/{number}.md", IngestedStatus.INDEXED)
 
     def lists_nothing(self, fleet: Fleet) -> None:
         """As knowledge bases of type MANAGED may."""
         fleet.ingested_documents.lists = False
-        fleet.passage_search.uris = [f"s3://{NAMES.bucket(ACME)}/own.md"]
+        fleet.passage_search.uris = [f"s3://{NAMES.bucket(Life(ACME))}/own.md"]
 
     def looks(self, fleet: Fleet) -> int:
         """How many it takes until the incident is over."""
@@ -494,7 +494,7 @@ class TestWhenItIsOver:
 
     def test_a_document_of_another_bucket_behind_the_first_pages_is_found(self, fleet: Fleet) -> None:
         self.has_documents(fleet, MAX_DOCUMENT_PAGES)
-        fleet.ingested_documents.set(f"s3://{NAMES.bucket(SAKURA)}/secret.md", IngestedStatus.INDEXED)
+        fleet.ingested_documents.set(f"s3://{NAMES.bucket(Life(SAKURA))}/secret.md", IngestedStatus.INDEXED)
         open_breach(fleet)
         assert not look(fleet).findings
         fleet.clock.advance(60)
@@ -583,7 +583,7 @@ class TestWhenItIsOver:
         assert is_open(fleet)
         fleet.request(ACME)
         fleet.tick()
-        job = fleet.ledger.find(ACME).job
+        job = fleet.ledger.find(first_knowledge(ACME)).job
         assert job is not None
         fleet.tick_until_idle()
         look(fleet)
@@ -655,7 +655,10 @@ class TestWhenItIsOver:
         assert not is_open(fleet)
 
     def test_passages_that_a_data_source_has_left_behind_keep_it_open_and_are_named(self, fleet: Fleet) -> None:
-        fleet.passage_search.uris = [f"s3://{NAMES.bucket(ACME)}/own.md", f"s3://{NAMES.bucket(SAKURA)}/secret.md"]
+        fleet.passage_search.uris = [
+            f"s3://{NAMES.bucket(Life(ACME))}/own.md",
+            f"s3://{NAMES.bucket(Life(SAKURA))}/secret.md",
+        ]
         assert not look(fleet).findings  # without an open breach, nothing is searched
         open_breach(fleet)
         (finding,) = look(fleet).findings
@@ -674,7 +677,7 @@ class TestWhenItIsOver:
         assert ["may not find all" in str(why) for _, why in looked.troubles] == [True]
         assert is_open(fleet)
 
-    @pytest.mark.parametrize("uri", [f"s3://{NAMES.bucket(ACME)}/own.md", ""])
+    @pytest.mark.parametrize("uri", [f"s3://{NAMES.bucket(Life(ACME))}/own.md", ""])
     def test_what_a_former_data_source_has_left_behind_and_what_names_no_document_are_named(
         self, fleet: Fleet, uri: str
     ) -> None:
@@ -686,19 +689,19 @@ class TestWhenItIsOver:
 
     @pytest.mark.parametrize("lists", [True, False])
     def test_that_nothing_is_found_where_there_may_be_documents_ends_nothing(self, fleet: Fleet, lists: bool) -> None:
-        fleet.ingested_documents.set(f"s3://{NAMES.bucket(ACME)}/own.md", IngestedStatus.INDEXED)
+        fleet.ingested_documents.set(f"s3://{NAMES.bucket(Life(ACME))}/own.md", IngestedStatus.INDEXED)
         fleet.ingested_documents.lists = lists
         open_breach(fleet)
         fleet.request(ACME)
         fleet.tick_until_idle()
         look(fleet)
         assert is_open(fleet)
-        fleet.passage_search.uris = [f"s3://{NAMES.bucket(ACME)}/own.md"]
+        fleet.passage_search.uris = [f"s3://{NAMES.bucket(Life(ACME))}/own.md"]
         look(fleet)
         assert not is_open(fleet)
 
     def test_an_index_that_was_not_synced_since_it_was_put_right_ends_nothing(self, fleet: Fleet) -> None:
-        fleet.ledger.save(fleet.ledger.find(ACME).not_to_be_trusted())
+        fleet.ledger.save(fleet.ledger.find(first_knowledge(ACME)).not_to_be_trusted())
         open_breach(fleet)
         look(fleet)
         assert is_open(fleet)

@@ -23,6 +23,7 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBaseStatus,
     client_token,
 )
+from kbfleet.domain.names import Life
 from tests.support.clock import START
 from tests.support.samples import ACCOUNT, ACME, NAMES, SAKURA
 
@@ -125,7 +126,7 @@ class TestDrift:
 class TestWhatADataSourceReads:
     """Beside what it should. The members are those of botocore's model of bedrock-agent."""
 
-    BUCKET = NAMES.bucket(ACME)
+    BUCKET = NAMES.bucket(Life(ACME))
     ON_S3: ClassVar[Any] = s3_data_source(BUCKET)
     MANAGED: ClassVar[Any] = ManagedKnowledgeStore(names=NAMES).data_source_configuration(BUCKET)
     BOTH = pytest.mark.parametrize("wanted", [ON_S3, MANAGED], ids=["S3", "MANAGED"])
@@ -149,7 +150,7 @@ class TestWhatADataSourceReads:
 
     @BOTH
     def test_another_bucket_or_another_kind_of_source_is_another(self, wanted: dict[str, object]) -> None:
-        theirs = json.loads(json.dumps(wanted).replace(self.BUCKET, NAMES.bucket(SAKURA)))
+        theirs = json.loads(json.dumps(wanted).replace(self.BUCKET, NAMES.bucket(Life(SAKURA))))
         for other in (theirs, {"type": "CONFLUENCE", "confluenceConfiguration": {}}):
             assert self.made(other).reads_another(wanted)
             assert not self.made(other).reads(wanted)

@@ -24,6 +24,7 @@ from kbfleet.domain.sync import Priority, Sync, SyncState
 from tests.support.fakes import InMemoryKnowledgeBases, InMemorySyncLedger, JobCourse
 from tests.support.fleet import Fleet
 from tests.support.interruptions import Died, PortCalls, die
+from tests.support.samples import first_knowledge
 
 TENANTS = [TenantId(f"tenant-{number}") for number in range(7)]
 FEW = TENANTS[:2]
@@ -110,7 +111,9 @@ class LedgerProtocol(RuleBasedStateMachine):
     def an_execution_waits_for_a_sync(self, tenant_id: TenantId) -> None:
         token = f"token-{len(self.tokens)}"
         self.tokens.append(token)
-        entry = self.ledger.find(tenant_id).requested(self.fleet.clock.now(), Priority.REQUESTED, token)
+        entry = self.ledger.find(first_knowledge(tenant_id)).requested(
+            self.fleet.clock.now(), Priority.REQUESTED, token
+        )
         self._noted(tenant_id, self.ledger.save(entry))
 
     @rule(tenant_id=tenants, course=st.sampled_from(COURSES))
@@ -193,7 +196,7 @@ class LedgerProtocol(RuleBasedStateMachine):
     @invariant()
     def a_generation_counts_as_synced_only_when_a_job_has_read_its_documents(self) -> None:
         for tenant_id, at in self.documents_at.items():
-            synced = self.ledger.find(tenant_id).synced_generation
+            synced = self.ledger.find(first_knowledge(tenant_id)).synced_generation
             if synced:
                 assert self._ingested(tenant_id) >= at[synced]
 
@@ -201,7 +204,7 @@ class LedgerProtocol(RuleBasedStateMachine):
         self.all_knowledge_bases_can_be_used_again()
         self._tick_until_nothing_waits()
         for tenant_id in TENANTS:
-            entry = self.ledger.find(tenant_id)
+            entry = self.ledger.find(first_knowledge(tenant_id))
             assert (entry.state, entry.waiters) == (SyncState.IDLE, ())
             if entry.result is not None and not entry.result.outcome.usable:
                 assert entry.result.generation == entry.requested_generation
@@ -219,7 +222,7 @@ class LedgerProtocol(RuleBasedStateMachine):
         """The queue's ticks end when all that is left is postponed; the schedule's come every minute."""
         for _ in range(60):
             self.fleet.tick_until_idle()
-            if all(self.ledger.find(tenant_id).state is SyncState.IDLE for tenant_id in TENANTS):
+            if all(self.ledger.find(first_knowledge(tenant_id)).state is SyncState.IDLE for tenant_id in TENANTS):
                 return
             self.fleet.clock.advance(60)
 
@@ -269,7 +272,7 @@ def test_documents_may_change_between_any_two_calls_of_a_tick() -> None:
         calls = PortCalls(at, lambda protocol=protocol: protocol.documents_change(FEW[0], Priority.CHANGED))  # type: ignore[misc]
         _tick_until_idle(protocol, calls)
         protocol.teardown()
-        assert protocol.ledger.find(tenant_id).synced_generation == 2 + calls.acted
+        assert protocol.ledger.find(first_knowledge(tenant_id)).synced_generation == 2 + calls.acted
         at, reached = at + 1, calls.acted
     assert at > 20
 

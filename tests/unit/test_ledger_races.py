@@ -11,7 +11,7 @@ from kbfleet.usecases.ingestion import update_sync
 from tests.support.fakes import FailedTask, SucceededTask
 from tests.support.interleavings import Order, every_order, in_order
 from tests.support.ledger_races import Meeting, Race, run
-from tests.support.samples import ACME
+from tests.support.samples import ACME, first_knowledge
 from tests.support.virtual_time import Timeline
 
 
@@ -43,8 +43,8 @@ class TestWhoeverIsTakenOffTheList:
         meeting = Meeting()
         meeting.joined()
         with pytest.raises(RuntimeError, match="must be answered"):
-            update_sync(ACME, Sync.called_off, ledger=meeting.ledger)
-        assert meeting.ledger.find(ACME).waiters
+            update_sync(first_knowledge(ACME), Sync.called_off, ledger=meeting.ledger)
+        assert meeting.ledger.find(first_knowledge(ACME)).waiters
 
     def test_is_reported_before_the_list_is_written(self) -> None:
         meeting = Meeting()
@@ -53,7 +53,7 @@ class TestWhoeverIsTakenOffTheList:
         with pytest.raises(TypeError):
             meeting.fleet.stop_sync(ACME)
         assert isinstance(meeting.fleet.callbacks.answer("token-0"), FailedTask)
-        assert meeting.ledger.find(ACME).waiters
+        assert meeting.ledger.find(first_knowledge(ACME)).waiters
 
 
 class TestAFirstSync:
@@ -64,7 +64,7 @@ class TestAFirstSync:
         meeting.ledger.save(Sync(ACME).put_on_hold(record.fence + 1))
         with pytest.raises(LeaseLost, match="out of service"):
             meeting.first_sync()
-        assert not meeting.ledger.find(ACME).waiters
+        assert not meeting.ledger.find(first_knowledge(ACME)).waiters
 
     def test_comes_although_whoever_resumed_the_tenant_died_half_way(self) -> None:
         meeting = Meeting()
@@ -81,7 +81,7 @@ def test_what_was_resumed_half_way_is_taken_off_hold_by_the_next_request() -> No
     record = meeting.record
     meeting.fleet.registry.replace(record.resumed(meeting.fleet.clock.now()), fence=record.fence)
     meeting.fleet.request(ACME)
-    assert meeting.ledger.find(ACME).state is SyncState.QUEUED
+    assert meeting.ledger.find(first_knowledge(ACME)).state is SyncState.QUEUED
 
 
 def test_every_order_is_tried_once() -> None:

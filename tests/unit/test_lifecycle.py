@@ -24,7 +24,7 @@ from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.clock import START
 from tests.support.fakes import FailedTask
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, EXECUTION, tenant
+from tests.support.samples import ACME, EXECUTION, first_knowledge, tenant
 
 DAYS = timedelta(days=30)
 
@@ -63,7 +63,7 @@ class TestSuspending:
         assert not fleet.knowledge_bases.jobs
         fleet.resume(ACME)
         fleet.tick_until_idle()
-        assert fleet.ledger.find(ACME).pending_changes is False
+        assert fleet.ledger.find(first_knowledge(ACME)).pending_changes is False
         assert len(fleet.knowledge_bases.jobs) == 1
 
     def test_a_running_sync_is_stopped_and_made_up_for_after_resuming(self, fleet: Fleet) -> None:
@@ -71,12 +71,12 @@ class TestSuspending:
         fleet.tick()
         fleet.suspend(ACME)
         fleet.tick_until_idle()
-        sync = fleet.ledger.find(ACME)
+        sync = fleet.ledger.find(first_knowledge(ACME))
         assert sync.result is not None
         assert (sync.state, sync.result.outcome, sync.pending_changes) == (SyncState.IDLE, Outcome.STOPPED, True)
         fleet.resume(ACME)
         fleet.tick_until_idle()
-        assert fleet.ledger.find(ACME).pending_changes is False
+        assert fleet.ledger.find(first_knowledge(ACME)).pending_changes is False
         assert [job.seen_at(fleet.clock.now()).status for job in fleet.knowledge_bases.jobs.values()] == [
             JobStatus.STOPPED,
             JobStatus.COMPLETE,
@@ -88,10 +88,10 @@ class TestSuspending:
             fleet.request(ACME)
 
     def test_a_task_that_waits_for_a_sync_is_reported(self, fleet: Fleet) -> None:
-        fleet.ledger.save(fleet.ledger.find(ACME).requested(START, 0, "token"))  # type: ignore[arg-type]
+        fleet.ledger.save(fleet.ledger.find(first_knowledge(ACME)).requested(START, 0, "token"))  # type: ignore[arg-type]
         fleet.suspend(ACME)
         assert isinstance(fleet.callbacks.answer("token"), FailedTask)
-        assert not fleet.ledger.find(ACME).waiters
+        assert not fleet.ledger.find(first_knowledge(ACME)).waiters
 
     def test_a_tenant_that_an_execution_works_on_is_busy(self, fleet: Fleet) -> None:
         record = fleet.registry.get(ACME)
@@ -139,10 +139,10 @@ class TestResuming:
         waiting = record.fenced_off_by(EXECUTION, fleet.clock.now(), lease=DAYS, retention=DAYS)
         fleet.registry.replace(waiting, fence=record.fence)
         assert fleet.resume(ACME).status is TenantStatus.SUSPENDED
-        assert fleet.ledger.find(ACME).on_hold
+        assert fleet.ledger.find(first_knowledge(ACME)).on_hold
         assert not fleet.executions.requests
         assert fleet.resume(ACME).status is TenantStatus.ACTIVE
-        assert not fleet.ledger.find(ACME).on_hold
+        assert not fleet.ledger.find(first_knowledge(ACME)).on_hold
         assert [dict(request) for request in fleet.executions.requests.values()] == [{"tenant_id": ACME}]
 
     def test_one_whose_data_are_being_deleted_cannot_be_taken_back(self) -> None:

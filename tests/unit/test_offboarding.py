@@ -19,7 +19,7 @@ from kbfleet.domain.errors import (
     TenantOffboarding,
 )
 from kbfleet.domain.ingestion_job import JobStatus, Outcome
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.signals import of_ingestion
 from kbfleet.domain.sync import Priority
 from kbfleet.domain.tenant import Lease, Reservation, Tenant
@@ -35,6 +35,7 @@ from tests.support.samples import (
     NAMES,
     SAKURA,
     failure_reason,
+    first_knowledge,
     job_state_change,
     provisioning_failure,
     uri_of,
@@ -180,8 +181,8 @@ def fleet() -> Fleet:
     """Two tenants with everything that a provisioning makes."""
     fleet = Fleet()
     for tenant_id in (ACME, SAKURA):
-        fleet.store.ensure(tenant_id)
-        fleet.buckets.ensure(NAMES.bucket(tenant_id), NAMES.tags(tenant_id))
+        fleet.store.ensure(first_knowledge(tenant_id))
+        fleet.buckets.ensure(NAMES.bucket(Life(tenant_id)), NAMES.tags(Life(tenant_id)))
         fleet.add(tenant_id)
         fleet.request(tenant_id)
     fleet.tick_until_idle()
@@ -197,10 +198,10 @@ class TestTheWholeWay:
     def test_nothing_is_left_and_the_receipt_says_so(self, run: Offboarding) -> None:
         before = run.record
         receipt = run.whole()
-        assert not run.fleet.buckets.exists(NAMES.bucket(ACME))
-        assert not run.fleet.store.exists(ACME)
-        assert NAMES.knowledge_base(ACME) not in run.fleet.knowledge_bases.names()
-        assert run.fleet.ledger.find(ACME).version == 0
+        assert not run.fleet.buckets.exists(NAMES.bucket(Life(ACME)))
+        assert not run.fleet.store.exists(first_knowledge(ACME))
+        assert NAMES.knowledge_base(first_knowledge(ACME)) not in run.fleet.knowledge_bases.names()
+        assert run.fleet.ledger.find(first_knowledge(ACME)).version == 0
         assert [(erased.kind, erased.name) for erased in receipt.erased] == [
             ("bucket", before.bucket_name),
             ("vector index", "acme"),
@@ -265,9 +266,9 @@ class TestTheWholeWay:
         sakura = run.fleet.registry.get(SAKURA)
         run.whole()
         assert run.fleet.registry.get(SAKURA) == sakura
-        assert run.fleet.store.exists(SAKURA)
-        assert run.fleet.buckets.exists(NAMES.bucket(SAKURA))
-        assert run.fleet.knowledge_bases.names() == [NAMES.knowledge_base(SAKURA)]
+        assert run.fleet.store.exists(first_knowledge(SAKURA))
+        assert run.fleet.buckets.exists(NAMES.bucket(Life(SAKURA)))
+        assert run.fleet.knowledge_bases.names() == [NAMES.knowledge_base(first_knowledge(SAKURA))]
 
     def test_a_tenant_that_was_never_finished_is_offboarded_too(self, run: Offboarding) -> None:
         """Its knowledge base was made, and the id never got into the record."""
@@ -286,27 +287,27 @@ class TestTheWholeWay:
         run.fleet.knowledge_bases.vanish(str(record.knowledge_base_id))
         run.fleet.make_knowledge_base(ACME, "before the crash")
         run.whole()
-        assert run.fleet.knowledge_bases.names() == [NAMES.knowledge_base(SAKURA)]
+        assert run.fleet.knowledge_bases.names() == [NAMES.knowledge_base(first_knowledge(SAKURA))]
 
     def test_a_knowledge_base_of_its_name_that_is_somebody_elses_is_left_alone(self, run: Offboarding) -> None:
         run.fleet.knowledge_bases.vanish(str(run.record.knowledge_base_id))
         run.fleet.make_knowledge_base(ACME, "somebody else's", tags={})
         run.whole()
-        assert NAMES.knowledge_base(ACME) in run.fleet.knowledge_bases.names()
+        assert NAMES.knowledge_base(first_knowledge(ACME)) in run.fleet.knowledge_bases.names()
 
 
 class TestATenantThatNeverGotItsBucket:
     def test_somebody_elses_bucket_of_that_name_is_left_alone(self, fleet: Fleet) -> None:
         record = fleet.registry.get(ACME)
         fleet.registry.replace(replace(record, bucket_name=None), fence=record.fence)
-        del fleet.buckets.settings[NAMES.bucket(ACME)]
-        fleet.buckets.foreign.add(NAMES.bucket(ACME))
+        del fleet.buckets.settings[NAMES.bucket(Life(ACME))]
+        fleet.buckets.foreign.add(NAMES.bucket(Life(ACME)))
         Offboarding(fleet).whole()
         assert fleet.registry.get(ACME).status is TenantStatus.OFFBOARDED
 
     def test_a_bucket_that_was_ours_and_cannot_be_reached_any_more_is_no_success(self, run: Offboarding) -> None:
         run.fence_off(timedelta(0))
-        run.fleet.buckets.foreign.add(NAMES.bucket(ACME))
+        run.fleet.buckets.foreign.add(NAMES.bucket(Life(ACME)))
         with pytest.raises(BucketNameTaken):
             run.delete_bucket()
 
@@ -320,7 +321,7 @@ class TestFencingOff:
         assert run.record.lease.expires_at == now + RETENTION + LEASE
 
     def test_nothing_is_synced_any_more_and_whoever_waits_is_reported(self, run: Offboarding) -> None:
-        entry = run.fleet.ledger.find(ACME)
+        entry = run.fleet.ledger.find(first_knowledge(ACME))
         run.fleet.ledger.save(entry.requested(run.fleet.clock.now(), Priority.REQUESTED, "token"))
         run.fence_off()
         assert isinstance(run.fleet.callbacks.answer("token"), FailedTask)
@@ -332,7 +333,7 @@ class TestFencingOff:
     def test_uploads_are_refused_and_everything_is_still_there(self, run: Offboarding) -> None:
         run.fence_off()
         run.refuse_uploads()
-        assert not run.fleet.buckets.settings[NAMES.bucket(ACME)].takes_uploads
+        assert not run.fleet.buckets.settings[NAMES.bucket(Life(ACME))].takes_uploads
         assert run.fleet.knowledge_bases.get(str(run.record.knowledge_base_id)) is not None
 
     def test_a_repeated_step_keeps_its_lease_and_its_time(self, run: Offboarding) -> None:
@@ -371,7 +372,7 @@ class TestTakingItBack:
             with pytest.raises(LeaseLost):
                 getattr(run, step)()
         assert run.record.status is TenantStatus.ACTIVE
-        assert run.fleet.buckets.exists(NAMES.bucket(ACME))
+        assert run.fleet.buckets.exists(NAMES.bucket(Life(ACME)))
 
 
 class TestDeleting:
@@ -425,8 +426,8 @@ class TestDeleting:
         assert not run.fleet.knowledge_bases.data_sources(str(run.record.knowledge_base_id))
 
     def test_the_usage_key_is_deleted_however_often_and_one_that_is_left_is_named(self, run: Offboarding) -> None:
-        key = NAMES.usage_key(ACME)
-        run.fleet.usage_keys.ensure(key, NAMES.tags(ACME), plan_id="standard-plan", other_plan_ids=[])
+        key = NAMES.usage_key(Life(ACME))
+        run.fleet.usage_keys.ensure(key, NAMES.tags(Life(ACME)), plan_id="standard-plan", other_plan_ids=[])
         with pytest.raises(ErasureIncomplete, match="usage key kbfleet-acme"):
             run.verify()
         for _ in range(2):
@@ -434,14 +435,14 @@ class TestDeleting:
         assert not run.fleet.usage_keys.exists(key)
 
     def test_a_full_bucket_takes_several_calls(self, run: Offboarding) -> None:
-        run.fleet.buckets.batches_left[NAMES.bucket(ACME)] = 2
+        run.fleet.buckets.batches_left[NAMES.bucket(Life(ACME))] = 2
         assert [run.delete_bucket() for _ in range(3)] == [False, False, True]
 
     @pytest.mark.parametrize("keep", [True, False])
     def test_usage_is_kept_or_deleted_by_policy(self, run: Offboarding, keep: bool) -> None:
-        run.fleet.records.others[ACME] = {"usage", "jobs"}
+        run.fleet.records.others[Life(ACME)] = {"usage", "jobs"}
         run.delete_records(keep_usage=keep)
-        assert run.fleet.records.others[ACME] == ({"usage"} if keep else set())
+        assert run.fleet.records.others[Life(ACME)] == ({"usage"} if keep else set())
 
     def test_every_step_can_be_repeated(self, run: Offboarding) -> None:
         for step in ("stop_ingestion", "delete_data_sources", "delete_knowledge_base"):
@@ -457,7 +458,7 @@ class TestDeleting:
     def test_whatever_is_left_is_named_and_there_is_no_receipt(self, run: Offboarding) -> None:
         with pytest.raises(ErasureIncomplete) as reported:
             run.verify()
-        for name in (NAMES.bucket(ACME), "vector index acme", str(run.record.knowledge_base_id), "records acme"):
+        for name in (NAMES.bucket(Life(ACME)), "vector index acme", str(run.record.knowledge_base_id), "records acme"):
             assert name in str(reported.value)
 
     def test_a_failure_gives_the_lease_back_and_the_tenant_stays_out_of_service(self, run: Offboarding) -> None:

@@ -36,7 +36,7 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBaseState,
     KnowledgeBaseStatus,
 )
-from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, Life, TenantId
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Lease, ProvisioningRequest, Reservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
@@ -49,7 +49,7 @@ from tests.support.documents import BucketSettings
 from tests.support.fakes import FailedTask, InMemoryKnowledgeBases, InMemoryTenantRegistry, JobCourse, SucceededTask
 from tests.support.fleet import LEASE, Fleet
 from tests.support.knowledge_bases import MAX_DATA_SOURCES, TOKEN_MEMORY
-from tests.support.samples import ACME, EXECUTION, NAMES, SAKURA, provisioning_failure, tenant
+from tests.support.samples import ACME, EXECUTION, NAMES, SAKURA, first_knowledge, provisioning_failure, tenant
 
 READY_WITHIN = timedelta(minutes=15)
 OTHER_EXECUTION = EXECUTION.replace("acme-2026", "acme-2027")
@@ -448,8 +448,8 @@ class TestEnsureBucket:
     def test_the_bucket_is_made_once_and_recorded(self, run: Provisioning) -> None:
         run.reserve()
         assert run.bucket() == run.bucket() == run.record.bucket_name
-        assert run.fleet.buckets.created == [NAMES.bucket(ACME)]
-        assert run.fleet.buckets.settings[NAMES.bucket(ACME)].tags == NAMES.tags(ACME)
+        assert run.fleet.buckets.created == [NAMES.bucket(Life(ACME))]
+        assert run.fleet.buckets.settings[NAMES.bucket(Life(ACME))].tags == NAMES.tags(Life(ACME))
 
     def test_the_second_run_writes_nothing_into_the_record(self, run: Provisioning) -> None:
         run.reserve()
@@ -463,21 +463,21 @@ class TestEnsureBucket:
         name = run.bucket()
         run.fleet.buckets.settings[name] = BucketSettings(tags={}, versioned=False, tls_only=False)
         run.bucket()
-        assert run.fleet.buckets.settings[name] == BucketSettings(tags=NAMES.tags(ACME))
+        assert run.fleet.buckets.settings[name] == BucketSettings(tags=NAMES.tags(Life(ACME)))
 
     def test_a_record_that_names_anothers_bucket_is_put_right_and_that_bucket_left_alone(
         self, run: Provisioning
     ) -> None:
-        theirs = NAMES.bucket(SAKURA)
-        run.fleet.buckets.ensure(theirs, NAMES.tags(SAKURA))
+        theirs = NAMES.bucket(Life(SAKURA))
+        run.fleet.buckets.ensure(theirs, NAMES.tags(Life(SAKURA)))
         run.fleet.registry.create(tenant(bucket_name=theirs))
         run.reserve()
-        assert run.bucket() == NAMES.bucket(ACME)
-        assert run.record.bucket_name == NAMES.bucket(ACME)
-        assert run.fleet.buckets.settings[theirs].tags == NAMES.tags(SAKURA)
+        assert run.bucket() == NAMES.bucket(Life(ACME))
+        assert run.record.bucket_name == NAMES.bucket(Life(ACME))
+        assert run.fleet.buckets.settings[theirs].tags == NAMES.tags(Life(SAKURA))
 
     def test_somebody_elses_bucket_is_not_used(self, run: Provisioning) -> None:
-        run.fleet.buckets.foreign.add(NAMES.bucket(ACME))
+        run.fleet.buckets.foreign.add(NAMES.bucket(Life(ACME)))
         run.reserve()
         with pytest.raises(BucketNameTaken):
             run.bucket()
@@ -532,7 +532,7 @@ class TestEnsureKnowledgeStore:
     def test_an_index_that_was_deleted_behind_our_back_is_made_again(self, run: Provisioning) -> None:
         run.reserve()
         run.knowledge_store()
-        run.fleet.store.drop(ACME)
+        run.fleet.store.drop(first_knowledge(ACME))
         run.knowledge_store()
         assert run.fleet.store.created == [ACME, ACME]
 
@@ -591,7 +591,7 @@ class TestEnsureKnowledgeBase:
         assert run.record.knowledge_base_id is None
 
     def test_one_on_another_index_is_not_adopted(self, run: Provisioning) -> None:
-        sakuras = run.fleet.store.knowledge_base_configuration(run.fleet.store.ensure(SAKURA))
+        sakuras = run.fleet.store.knowledge_base_configuration(run.fleet.store.ensure(first_knowledge(SAKURA)))
         run.fleet.make_knowledge_base(ACME, "mixed up", configuration=sakuras)
         with pytest.raises(KnowledgeBaseNotOurs, match="acme's own index"):
             run.knowledge_base()
@@ -608,10 +608,10 @@ class TestEnsureKnowledgeBase:
         found = run.fleet.knowledge_bases.get(made)
         assert found is not None
         assert found.settled
-        assert run.fleet.knowledge_bases.tags(found) == NAMES.tags(ACME)
+        assert run.fleet.knowledge_bases.tags(found) == NAMES.tags(Life(ACME))
 
     def test_what_cannot_be_changed_is_left_as_it_is_and_reported_as_drift(self, run: Provisioning) -> None:
-        made = dict(run.fleet.store.knowledge_base_configuration(run.fleet.store.ensure(ACME)))
+        made = dict(run.fleet.store.knowledge_base_configuration(run.fleet.store.ensure(first_knowledge(ACME))))
         made["knowledgeBaseConfiguration"] = {"type": "VECTOR", "vectorKnowledgeBaseConfiguration": {"of": "2025"}}
         older = run.fleet.make_knowledge_base(ACME, "years ago", configuration=made)
         run.fleet.store.embedding_model = "2026"
@@ -729,7 +729,7 @@ class TestEnsureDataSource:
         made, knowledge_base_id = run.record.data_source_id, run.record.knowledge_base_id
         assert made is not None
         assert knowledge_base_id is not None
-        wanted = run.fleet.store.data_source_configuration(NAMES.bucket(ACME))
+        wanted = run.fleet.store.data_source_configuration(NAMES.bucket(Life(ACME)))
         source = DataSource(made, "documents", status, reasons, wanted)
         run.fleet.knowledge_bases.set_data_source(knowledge_base_id, source)
         return made
@@ -776,7 +776,7 @@ class TestEnsureDataSource:
         data_source_id: str = "DSOFOTHERS",
     ) -> DataSourceReference:
         knowledge_base_id = run.record.data_source().knowledge_base_id
-        configuration = run.fleet.store.data_source_configuration(NAMES.bucket(reading))
+        configuration = run.fleet.store.data_source_configuration(NAMES.bucket(Life(reading)))
         another = DataSource(data_source_id, name, DataSourceStatus(status), (), configuration, deletion_policy)
         run.fleet.knowledge_bases.set_data_source(knowledge_base_id, another)
         return DataSourceReference(knowledge_base_id, another.data_source_id)
@@ -805,7 +805,7 @@ class TestEnsureDataSource:
         self.becomes_named(run, own, "our-manuals")
         assert {key: one.name for key, one in self.converged(run).items()} == {own.data_source_id: "documents"}
         assert not run.fleet.announcements.breaches
-        assert not run.fleet.ledger.find(ACME).distrusted
+        assert not run.fleet.ledger.find(first_knowledge(ACME)).distrusted
 
     @pytest.mark.parametrize("reading", [ACME, SAKURA])
     def test_one_that_was_renamed_and_whose_name_another_has_stays_and_the_other_goes(
@@ -831,38 +831,38 @@ class TestEnsureDataSource:
         run.fleet.clock.advance(60)
         (made,) = self.converged(run).values()
         assert made.data_source_id not in {own.data_source_id, other.data_source_id}
-        assert made.reads(run.fleet.store.data_source_configuration(NAMES.bucket(ACME)))
+        assert made.reads(run.fleet.store.data_source_configuration(NAMES.bucket(Life(ACME))))
 
     def test_one_that_was_distrusted_is_trusted_and_synced_once_it_reads_the_tenants_bucket_again(
         self, run: Provisioning
     ) -> None:
         own = self.own(run)
         run.fleet.knowledge_bases.update_data_source(
-            own, "documents", configuration=run.fleet.store.data_source_configuration(NAMES.bucket(SAKURA))
+            own, "documents", configuration=run.fleet.store.data_source_configuration(NAMES.bucket(Life(SAKURA)))
         )
         with pytest.raises(NotReadyYet):
             run.data_source()
-        assert run.fleet.ledger.find(ACME).distrusted
+        assert run.fleet.ledger.find(first_knowledge(ACME)).distrusted
         run.data_source()
-        entry = run.fleet.ledger.find(ACME)
+        entry = run.fleet.ledger.find(first_knowledge(ACME))
         assert (entry.distrusted, entry.state, entry.trusted_from) == (False, SyncState.QUEUED, 1)
         run.data_source()
-        assert run.fleet.ledger.find(ACME) == entry
+        assert run.fleet.ledger.find(first_knowledge(ACME)) == entry
         run.first_sync()
         run.fleet.tick_until_idle()
         assert isinstance(run.fleet.callbacks.answer("token"), SucceededTask)
-        assert run.fleet.ledger.find(ACME).has_synced(own.data_source_id)
+        assert run.fleet.ledger.find(first_knowledge(ACME)).has_synced(own.data_source_id)
         assert len(run.fleet.knowledge_bases.jobs) == 1
 
     def test_one_that_somebody_has_set_otherwise_is_set_right_and_is_no_breach(self, run: Provisioning) -> None:
         own = self.own(run)
-        wanted = run.fleet.store.data_source_configuration(NAMES.bucket(ACME))
-        bucket = {"bucketArn": f"arn:aws:s3:::{NAMES.bucket(ACME)}"}
+        wanted = run.fleet.store.data_source_configuration(NAMES.bucket(Life(ACME)))
+        bucket = {"bucketArn": f"arn:aws:s3:::{NAMES.bucket(Life(ACME))}"}
         narrowed = {"type": "S3", "s3Configuration": {**bucket, "inclusionPrefixes": ["public/"]}}
         run.fleet.knowledge_bases.update_data_source(own, "documents", configuration=narrowed)
         assert self.converged(run)[own.data_source_id].reads_as(wanted)
         assert not run.fleet.announcements.breaches
-        assert not run.fleet.ledger.find(ACME).distrusted
+        assert not run.fleet.ledger.find(first_knowledge(ACME)).distrusted
 
     def test_what_the_service_has_come_to_add_by_itself_holds_nobody_up(self, run: Provisioning) -> None:
         run.fleet.knowledge_bases.adds = {"renderingConfiguration": {"mode": "FAST"}}
@@ -881,14 +881,14 @@ class TestEnsureDataSource:
             run.data_source()
         assert run.fleet.knowledge_bases.data_source(own) == silent
         assert not run.fleet.announcements.breaches
-        assert not run.fleet.ledger.find(ACME).distrusted
+        assert not run.fleet.ledger.find(first_knowledge(ACME)).distrusted
 
     def reads_anothers_bucket(self, run: Provisioning, name: str = "documents", **changes: Any) -> DataSourceReference:
         """The recorded one."""
         own = self.own(run)
         found = run.fleet.knowledge_bases.data_source(own)
         assert found is not None
-        configuration = run.fleet.store.data_source_configuration(NAMES.bucket(SAKURA))
+        configuration = run.fleet.store.data_source_configuration(NAMES.bucket(Life(SAKURA)))
         changed = replace(found, name=name, configuration=configuration, **changes)
         run.fleet.knowledge_bases.set_data_source(own.knowledge_base_id, changed)
         return own
@@ -908,9 +908,9 @@ class TestEnsureDataSource:
 
         run.fleet.ledger.save = saved  # type: ignore[method-assign]
         (made,) = self.converged(run).values()
-        assert made.reads(run.fleet.store.data_source_configuration(NAMES.bucket(ACME)))
+        assert made.reads(run.fleet.store.data_source_configuration(NAMES.bucket(Life(ACME))))
         assert states == [True, False]
-        assert run.fleet.ledger.find(ACME).state is SyncState.QUEUED
+        assert run.fleet.ledger.find(first_knowledge(ACME)).state is SyncState.QUEUED
 
     def test_an_execution_that_waits_for_a_sync_of_one_that_reads_anothers_bucket_is_failed(
         self, run: Provisioning
@@ -931,7 +931,7 @@ class TestEnsureDataSource:
         self.reads_anothers_bucket(run, status=DataSourceStatus(status))
         with pytest.raises((NotReadyYet, DataSourceFailed), match=status):
             run.data_source()
-        assert run.fleet.ledger.find(ACME).distrusted
+        assert run.fleet.ledger.find(first_knowledge(ACME)).distrusted
         assert run.fleet.announcements.breaches
 
     def test_one_that_is_not_listed_at_this_moment_is_not_replaced(
@@ -983,8 +983,8 @@ class TestEnsureDataSource:
         assert "the secret does not exist" in str(error)
         source = run.fleet.knowledge_bases.data_source(own)
         assert source is not None
-        assert source.reads(run.fleet.store.data_source_configuration(NAMES.bucket(ACME)))
-        assert not run.fleet.ledger.find(ACME).distrusted
+        assert source.reads(run.fleet.store.data_source_configuration(NAMES.bucket(Life(ACME))))
+        assert not run.fleet.ledger.find(first_knowledge(ACME)).distrusted
 
     def test_nor_does_one_that_a_job_uses(self, run: Provisioning) -> None:
         own = self.reads_anothers_bucket(run)
@@ -993,7 +993,7 @@ class TestEnsureDataSource:
             run.data_source()
         source = run.fleet.knowledge_bases.data_source(own)
         assert source is not None
-        assert source.reads(run.fleet.store.data_source_configuration(NAMES.bucket(ACME)))
+        assert source.reads(run.fleet.store.data_source_configuration(NAMES.bucket(Life(ACME))))
 
     def test_nor_does_ours_keep_others_from_being_removed(
         self, run: Provisioning, monkeypatch: pytest.MonkeyPatch
@@ -1004,18 +1004,18 @@ class TestEnsureDataSource:
         assert isinstance(self.tried(run), RequestRefused)
         run.fleet.clock.advance(60)
         assert run.fleet.knowledge_bases.data_source(other) is None
-        assert run.fleet.ledger.find(ACME).distrusted
+        assert run.fleet.ledger.find(first_knowledge(ACME)).distrusted
 
     def test_ours_is_made_once_there_is_room_for_it(self, run: Provisioning) -> None:
         self.reads_anothers_bucket(run, "harmless")
         for number in range(MAX_DATA_SOURCES - 1):
             self.add_another(run, f"wiki-{number}", data_source_id=f"DSOFOTHER{number}")
         (made,) = self.converged(run).values()
-        assert made.reads(run.fleet.store.data_source_configuration(NAMES.bucket(ACME)))
+        assert made.reads(run.fleet.store.data_source_configuration(NAMES.bucket(Life(ACME))))
 
     def test_a_first_sync_does_not_wait_in_vain_for_one_that_is_distrusted_since(self, run: Provisioning) -> None:
         self.own(run)
-        run.fleet.ledger.save(run.fleet.ledger.find(ACME).not_to_be_trusted())
+        run.fleet.ledger.save(run.fleet.ledger.find(first_knowledge(ACME)).not_to_be_trusted())
         with pytest.raises(DataSourceFailed, match="is not tenant acme"):
             run.first_sync()
 
@@ -1071,14 +1071,14 @@ class TestEnsureUsageKey:
     def test_its_value_is_what_the_authorizer_says_and_no_other_tenants(self, run: Provisioning) -> None:
         run.usage_key()
         (value,) = run.fleet.usage_keys.keys
-        assert value == NAMES.usage_key(ACME).value
+        assert value == NAMES.usage_key(Life(ACME)).value
         others = [replace(NAMES, **change) for change in ({"fleet": "kb"}, {"account": "1"}, {"region": "eu-west-1"})]
-        values = {names.usage_key(ACME).value for names in others} | {NAMES.usage_key(SAKURA).value}
+        values = {names.usage_key(Life(ACME)).value for names in others} | {NAMES.usage_key(Life(SAKURA)).value}
         assert len(values | {value}) == 5
         assert all(20 <= len(each) <= 128 for each in values)  # AWS documentation, CreateApiKey
 
     def test_a_key_that_is_not_ours_is_not_taken(self, run: Provisioning) -> None:
-        key = NAMES.usage_key(ACME)
+        key = NAMES.usage_key(Life(ACME))
         run.fleet.usage_keys.ensure(key, {}, plan_id="standard-plan", other_plan_ids=[])
         with pytest.raises(ResourceConflict):
             run.usage_key()
@@ -1107,13 +1107,13 @@ class TestRunFirstSync:
         run.up_to_data_source()
         run.first_sync()
         run.first_sync()
-        assert run.fleet.ledger.find(ACME).requested_generation == 1
+        assert run.fleet.ledger.find(first_knowledge(ACME)).requested_generation == 1
 
     def test_a_sync_that_is_queued_already_is_the_one_waited_for_and_goes_first(self, run: Provisioning) -> None:
         run.up_to_data_source()
         run.fleet.request(ACME, Priority.CHANGED)
         run.first_sync()
-        assert run.fleet.ledger.find(ACME).priority is Priority.REQUESTED
+        assert run.fleet.ledger.find(first_knowledge(ACME)).priority is Priority.REQUESTED
         run.fleet.tick_until_idle()
         assert isinstance(run.fleet.callbacks.answer("token"), SucceededTask)
         assert len(run.fleet.knowledge_bases.jobs) == 1
@@ -1194,7 +1194,7 @@ class TestLostLeases:
         assert not fleet.store.created
         assert not fleet.knowledge_bases.created
         assert not fleet.usage_keys.keys
-        assert fleet.ledger.find(ACME) == Sync(ACME)
+        assert fleet.ledger.find(first_knowledge(ACME)) == Sync(ACME)
 
     def test_a_lease_lost_between_reading_and_writing_leaves_the_record_to_the_later_execution(
         self, run: Provisioning
@@ -1318,4 +1318,4 @@ class TestReportingFailures:
             made.knowledge_base_id,
             made.data_source_id,
         )
-        assert fleet.ledger.find(ACME).state is SyncState.IDLE
+        assert fleet.ledger.find(first_knowledge(ACME)).state is SyncState.IDLE

@@ -17,7 +17,7 @@ from kbfleet.domain.sync import MAX_RETRIES, Priority, Sync, SyncResult, SyncSta
 from tests.support.clock import START
 from tests.support.fakes import FailedTask, JobCourse
 from tests.support.fleet import DEBOUNCE, Fleet
-from tests.support.samples import ACME, SAKURA, ingestion_job, sync_result
+from tests.support.samples import ACME, SAKURA, first_knowledge, ingestion_job, sync_result
 
 THROTTLED = (FailureReason("Encountered error: Too many requests, please wait before trying again."),)
 REFUSED = (FailureReason("Encountered error: The server encountered an access denied error."),)
@@ -78,13 +78,13 @@ class TestDebounce:
         for _ in range(1_000):
             fleet.note_changes(ACME)
             fleet.clock.advance(0.06)
-        while fleet.ledger.find(ACME).pending_changes:
+        while fleet.ledger.find(first_knowledge(ACME)).pending_changes:
             fleet.tick()
             fleet.clock.advance(5)
         assert len(fleet.knowledge_bases.jobs) == 1
 
     def test_changes_before_the_first_sync_and_while_suspended_are_remembered(self, fleet: Fleet) -> None:
-        fleet.ledger.save(fleet.ledger.find(ACME).put_on_hold(fence=2))
+        fleet.ledger.save(fleet.ledger.find(first_knowledge(ACME)).put_on_hold(fence=2))
         assert fleet.note_changes(ACME).pending_changes
         assert fleet.tick().idle
 
@@ -107,9 +107,9 @@ class TestTurns:
             fleet.add(other)
         fleet.request(ACME, priority)
         began = fleet.clock.now()
-        while fleet.ledger.find(ACME).state is SyncState.QUEUED:
+        while fleet.ledger.find(first_knowledge(ACME)).state is SyncState.QUEUED:
             for other in others:
-                if fleet.ledger.find(other).state is SyncState.IDLE:
+                if fleet.ledger.find(first_knowledge(other)).state is SyncState.IDLE:
                     fleet.request(other)
             fleet.tick()
             fleet.clock.advance(5)
@@ -122,7 +122,7 @@ class TestTurns:
         pauses = []
         for _ in range(8):
             fleet.tick()
-            sync = fleet.ledger.find(ACME)
+            sync = fleet.ledger.find(first_knowledge(ACME))
             assert sync.ready_at is not None
             pauses.append((sync.ready_at - fleet.clock.now()).total_seconds())
             fleet.clock.advance(pauses[-1] + 10)
@@ -137,7 +137,7 @@ class TestTurns:
             fleet.tick()
         fleet.request(ACME)
         fleet.add(SAKURA)
-        managed = fleet.ledger.find(SAKURA).of_kind(KnowledgeBaseKind.MANAGED)
+        managed = fleet.ledger.find(first_knowledge(SAKURA)).of_kind(KnowledgeBaseKind.MANAGED)
         fleet.ledger.save(managed.requested(fleet.clock.now(), Priority.SCHEDULED))
         fleet.clock.advance(10)
         report = fleet.tick()
@@ -157,7 +157,7 @@ class TestFailures:
         for _ in range(200):
             fleet.tick()
             fleet.clock.advance(5)
-        assert fleet.ledger.find(ACME).pending_changes is False
+        assert fleet.ledger.find(first_knowledge(ACME)).pending_changes is False
         ends = [change for change in fleet.announcements.job_state_changes if change.outcome]
         assert [(change.outcome, change.final) for change in ends] == [
             (Outcome.FAILED, False),
@@ -177,7 +177,7 @@ class TestFailures:
         began = [change.started_at for change in ends if change.started_at]
         pauses = [(later - earlier).total_seconds() for earlier, later in pairwise(began)]
         assert pauses == sorted(pauses)
-        assert fleet.ledger.find(ACME).state is SyncState.IDLE
+        assert fleet.ledger.find(first_knowledge(ACME)).state is SyncState.IDLE
 
     def test_one_that_failed_for_good_waits_for_a_person(self, fleet: Fleet) -> None:
         data_source = fleet.registry.get(ACME).data_source()
@@ -186,7 +186,7 @@ class TestFailures:
         fleet.tick_until_idle()
         (ended,) = (change for change in fleet.announcements.job_state_changes if change.outcome)
         assert (ended.outcome, ended.final) == (Outcome.FAILED, True)
-        assert fleet.ledger.find(ACME).pending_changes
+        assert fleet.ledger.find(first_knowledge(ACME)).pending_changes
 
     def test_whoever_waits_is_answered_by_the_last_attempt(self, fleet: Fleet) -> None:
         data_source = fleet.registry.get(ACME).data_source()
@@ -254,7 +254,7 @@ class TestStopping:
         assert fleet.tick().idle
         fleet.request(ACME)
         fleet.tick_until_idle()
-        assert fleet.ledger.find(ACME).pending_changes is False
+        assert fleet.ledger.find(first_knowledge(ACME)).pending_changes is False
 
     def test_a_running_job_is_stopped_and_that_is_published(self, fleet: Fleet) -> None:
         fleet.request(ACME)
@@ -263,7 +263,7 @@ class TestStopping:
         fleet.tick_until_idle()
         ended = fleet.announcements.job_state_changes[-1]
         assert (ended.status, ended.outcome) == (JobStatus.STOPPED, Outcome.STOPPED)
-        assert fleet.ledger.find(ACME).state is SyncState.IDLE
+        assert fleet.ledger.find(first_knowledge(ACME)).state is SyncState.IDLE
 
     def test_a_request_after_a_stop_starts_a_job_of_its_own(self, fleet: Fleet) -> None:
         fleet.request(ACME)
@@ -271,7 +271,7 @@ class TestStopping:
         fleet.stop_sync(ACME)
         fleet.request(ACME)
         fleet.tick_until_idle()
-        assert fleet.ledger.find(ACME).pending_changes is False
+        assert fleet.ledger.find(first_knowledge(ACME)).pending_changes is False
         assert len(fleet.knowledge_bases.jobs) == 2
 
     def test_whoever_waits_is_reported(self, fleet: Fleet) -> None:

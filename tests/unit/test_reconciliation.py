@@ -9,12 +9,12 @@ import pytest
 
 from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.domain.errors import Throttled
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.reconciliation import Disagreement, Finding, Reconciliation, ResourceKind
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.reconciliation import reconcile
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, NAMES, SAKURA
+from tests.support.samples import ACME, NAMES, SAKURA, first_knowledge
 
 MISSING, UNEXPLAINED = Disagreement.MISSING, Disagreement.UNEXPLAINED
 RECORDED = {ResourceKind.BUCKET, ResourceKind.VECTOR_INDEX, ResourceKind.KNOWLEDGE_BASE}
@@ -41,8 +41,8 @@ def fleet() -> Fleet:
     """Two tenants with everything that a provisioning makes."""
     fleet = Fleet()
     for tenant_id in (ACME, SAKURA):
-        fleet.store.ensure(tenant_id)
-        fleet.buckets.ensure(NAMES.bucket(tenant_id), NAMES.tags(tenant_id))
+        fleet.store.ensure(first_knowledge(tenant_id))
+        fleet.buckets.ensure(NAMES.bucket(Life(tenant_id)), NAMES.tags(Life(tenant_id)))
         fleet.add(tenant_id)
     return fleet
 
@@ -72,7 +72,7 @@ class TestMissing:
     def test_each_resource_that_is_gone_is_named_with_the_command(self, fleet: Fleet) -> None:
         record = fleet.registry.get(ACME)
         fleet.buckets.settings.clear()
-        fleet.store.drop(ACME)
+        fleet.store.drop(first_knowledge(ACME))
         fleet.knowledge_bases.vanish(str(record.knowledge_base_id))
         findings = [finding for finding in look(fleet).findings if finding.tenant_id == ACME]
         assert {(finding.disagreement, finding.kind, finding.name) for finding in findings} == {
@@ -83,7 +83,7 @@ class TestMissing:
         assert all("kbfleet tenant add acme" in finding.advice for finding in findings)
 
     def test_nothing_is_repaired_unless_asked(self, fleet: Fleet) -> None:
-        fleet.store.drop(ACME)
+        fleet.store.drop(first_knowledge(ACME))
         assert look(fleet).repairs == ()
         assert not fleet.executions.requests
         assert look(fleet, repair=True).repairs == (ACME,)
@@ -91,7 +91,7 @@ class TestMissing:
 
     def test_a_suspended_tenant_is_reported_and_not_touched(self, fleet: Fleet) -> None:
         change(fleet, status=TenantStatus.SUSPENDED)
-        fleet.store.drop(ACME)
+        fleet.store.drop(first_knowledge(ACME))
         report = look(fleet, repair=True)
         assert report.count(MISSING) == 1
         assert report.repairs == ()
@@ -99,12 +99,12 @@ class TestMissing:
     @pytest.mark.parametrize("status", [TenantStatus.PROVISIONING, TenantStatus.OFFBOARDING])
     def test_a_tenant_that_is_being_changed_misses_nothing(self, fleet: Fleet, status: TenantStatus) -> None:
         change(fleet, status=status)
-        fleet.store.drop(ACME)
-        fleet.buckets.settings.pop(NAMES.bucket(ACME))
+        fleet.store.drop(first_knowledge(ACME))
+        fleet.buckets.settings.pop(NAMES.bucket(Life(ACME)))
         assert not look(fleet).findings
 
     def test_a_tenant_on_a_store_without_indexes_misses_none(self, fleet: Fleet) -> None:
-        fleet.store.drop(ACME)
+        fleet.store.drop(first_knowledge(ACME))
         change(fleet, knowledge_store="MANAGED")
         assert not look(fleet).findings
 
@@ -112,11 +112,11 @@ class TestMissing:
 class TestUnexplained:
     def test_what_is_left_of_a_tenant_that_nobody_knows_is_named(self, fleet: Fleet) -> None:
         ghost = TenantId("ghost")
-        fleet.store.ensure(ghost)
-        fleet.buckets.ensure(NAMES.bucket(ghost), NAMES.tags(ghost))
+        fleet.store.ensure(first_knowledge(ghost))
+        fleet.buckets.ensure(NAMES.bucket(Life(ghost)), NAMES.tags(Life(ghost)))
         made = fleet.make_knowledge_base(ghost, "before the crash")
         assert set(look(fleet).findings) == {
-            Finding(UNEXPLAINED, ResourceKind.BUCKET, NAMES.bucket(ghost), ghost),
+            Finding(UNEXPLAINED, ResourceKind.BUCKET, NAMES.bucket(Life(ghost)), ghost),
             Finding(UNEXPLAINED, ResourceKind.VECTOR_INDEX, "ghost", ghost),
             Finding(UNEXPLAINED, ResourceKind.KNOWLEDGE_BASE, made.knowledge_base_id, ghost),
         }
@@ -132,17 +132,17 @@ class TestUnexplained:
 
     def test_what_others_named_like_ours_is_left_out(self, fleet: Fleet) -> None:
         ghost = TenantId("ghost")
-        fleet.store.ensure(ghost)
+        fleet.store.ensure(first_knowledge(ghost))
         fleet.make_knowledge_base(ghost, "somebody else's", tags={})
-        fleet.store.drop(ghost)
+        fleet.store.drop(first_knowledge(ghost))
         fleet.buckets.ensure("kbfleet-reports", {})
         assert not look(fleet).findings
 
     def test_nothing_unexplained_is_ever_deleted(self, fleet: Fleet) -> None:
         ghost = TenantId("ghost")
-        fleet.buckets.ensure(NAMES.bucket(ghost), NAMES.tags(ghost))
+        fleet.buckets.ensure(NAMES.bucket(Life(ghost)), NAMES.tags(Life(ghost)))
         assert look(fleet, repair=True).repairs == ()
-        assert fleet.buckets.exists(NAMES.bucket(ghost))
+        assert fleet.buckets.exists(NAMES.bucket(Life(ghost)))
 
 
 def test_who_could_not_be_looked_into_is_reported_with_the_reason(

@@ -23,12 +23,12 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.ingestion_job import UNKNOWN_AT_MOST, FailureReason, JobStatus, Outcome, Statistics
 from kbfleet.domain.knowledge_base import KnowledgeBaseStatus
-from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, Life, TenantId
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.usecases.ingestion import update_sync
 from tests.support.fakes import FailedTask, InMemoryKnowledgeBases, JobCourse, SucceededTask
 from tests.support.fleet import START_INTERVAL, Fleet
-from tests.support.samples import ACME, SAKURA, failure_reason, tenant
+from tests.support.samples import ACME, SAKURA, failure_reason, first_knowledge, tenant
 
 SEVEN = [TenantId(f"tenant-{number}") for number in range(7)]
 ENDS_UNKNOWN = JobCourse(JobStatus.UNKNOWN)
@@ -56,7 +56,7 @@ class TestRequests:
         fleet.registry.create(tenant(data_source_id=None))
         with pytest.raises(TenantNotActive):
             fleet.request(ACME)
-        assert fleet.ledger.find(ACME) == Sync(ACME)
+        assert fleet.ledger.find(first_knowledge(ACME)) == Sync(ACME)
 
     def test_an_update_that_loses_a_race_is_made_again_on_the_newer_entry(self, fleet: Fleet) -> None:
         def raced(entry: Sync) -> Sync:
@@ -64,7 +64,7 @@ class TestRequests:
                 fleet.ledger.save(entry.requested(fleet.clock.now(), Priority.CHANGED))
             return entry.requested(fleet.clock.now(), Priority.REQUESTED)
 
-        assert update_sync(ACME, raced, ledger=fleet.ledger).requested_generation == 2
+        assert update_sync(first_knowledge(ACME), raced, ledger=fleet.ledger).requested_generation == 2
 
     def test_an_update_that_always_loses_gives_up(self, fleet: Fleet) -> None:
         def always_raced(entry: Sync) -> Sync:
@@ -72,10 +72,10 @@ class TestRequests:
             return entry.requested(fleet.clock.now(), Priority.CHANGED)
 
         with pytest.raises(ConcurrentUpdate):
-            update_sync(ACME, always_raced, ledger=fleet.ledger)
+            update_sync(first_knowledge(ACME), always_raced, ledger=fleet.ledger)
 
     def test_an_update_that_changes_nothing_writes_nothing(self, fleet: Fleet) -> None:
-        update_sync(ACME, lambda entry: entry, ledger=fleet.ledger)
+        update_sync(first_knowledge(ACME), lambda entry: entry, ledger=fleet.ledger)
         assert fleet.ledger.writes == 0
 
 
@@ -91,13 +91,13 @@ class TestTicks:
         started = fleet.tick()
         assert (started.started, started.running, started.ended) == (1, 0, 0)
         fleet.tick_until_idle()
-        entry = fleet.ledger.find(ACME)
+        entry = fleet.ledger.find(first_knowledge(ACME))
         assert (entry.state, entry.synced_generation, entry.pending_changes) == (SyncState.IDLE, 1, False)
         assert entry.result is not None
         assert entry.result.outcome is Outcome.SUCCEEDED
         statuses = [change.status for change in fleet.announcements.job_state_changes]
         assert statuses == [JobStatus.STARTING, JobStatus.IN_PROGRESS, JobStatus.COMPLETE]
-        assert [change.status for change in fleet.history.latest(ACME, 10)] == [JobStatus.COMPLETE]
+        assert [change.status for change in fleet.history.latest(Life(ACME), 10)] == [JobStatus.COMPLETE]
 
     def test_every_tick_with_work_asks_for_the_next_one(self, fleet: Fleet) -> None:
         fleet.add(ACME)
@@ -129,7 +129,7 @@ class TestTicks:
                 break
             fleet.clock.advance(5)
         assert most == 5
-        assert all(fleet.ledger.find(tenant_id).synced_generation == 1 for tenant_id in SEVEN)
+        assert all(fleet.ledger.find(first_knowledge(tenant_id)).synced_generation == 1 for tenant_id in SEVEN)
 
     def test_the_better_priority_goes_first_then_the_older_request(self, fleet: Fleet) -> None:
         old_change, new_change, requested = SEVEN[:3]
@@ -151,7 +151,7 @@ class TestTicks:
         fleet.request(ACME)
         fleet.tick_until_idle()
         assert len(fleet.knowledge_bases.jobs) == 2
-        assert fleet.ledger.find(ACME).synced_generation == 2
+        assert fleet.ledger.find(first_knowledge(ACME)).synced_generation == 2
 
     def test_many_requests_before_the_start_share_one_job(self, fleet: Fleet) -> None:
         fleet.add(ACME)
@@ -159,7 +159,7 @@ class TestTicks:
             fleet.request(ACME)
         fleet.tick_until_idle()
         assert len(fleet.knowledge_bases.jobs) == 1
-        assert fleet.ledger.find(ACME).synced_generation == 50
+        assert fleet.ledger.find(first_knowledge(ACME)).synced_generation == 50
 
     def test_a_job_that_somebody_started_in_the_console_is_adopted_and_followed_by_ours(self, fleet: Fleet) -> None:
         data_source = fleet.add(ACME)
@@ -167,12 +167,12 @@ class TestTicks:
         fleet.request(ACME)
         fleet.clock.advance(1)
         assert fleet.tick().started == 1
-        adopted = fleet.ledger.find(ACME)
+        adopted = fleet.ledger.find(first_knowledge(ACME))
         assert adopted.job is not None
         assert (adopted.job.ingestion_job_id, adopted.synced_generation) == (external.ingestion_job_id, 0)
         fleet.tick_until_idle()
         assert len(fleet.knowledge_bases.jobs) == 2
-        assert fleet.ledger.find(ACME).synced_generation == 1
+        assert fleet.ledger.find(first_knowledge(ACME)).synced_generation == 1
 
 
 class TestOutcomes:
@@ -182,7 +182,7 @@ class TestOutcomes:
         fleet.knowledge_bases.plan(fleet.add(ACME).knowledge_base_id, course)
         fleet.request(ACME)
         fleet.tick_until_idle()
-        entry = fleet.ledger.find(ACME)
+        entry = fleet.ledger.find(first_knowledge(ACME))
         assert entry.synced_generation == 1
         assert entry.result is not None
         assert (entry.result.outcome, entry.result.failure_reasons) == (Outcome.DEGRADED, reasons)
@@ -192,7 +192,7 @@ class TestOutcomes:
         fleet.knowledge_bases.plan(fleet.add(ACME).knowledge_base_id, JobCourse(JobStatus.FAILED))
         fleet.request(ACME)
         fleet.tick_until_idle()
-        entry = fleet.ledger.find(ACME)
+        entry = fleet.ledger.find(first_knowledge(ACME))
         assert (entry.state, entry.synced_generation, entry.pending_changes) == (SyncState.IDLE, 0, True)
         assert len(fleet.knowledge_bases.jobs) == 1
 
@@ -215,8 +215,8 @@ class TestOutcomes:
         reported = fleet.announcements.job_state_changes[-1]
         assert (reported.outcome, reported.ingestion_job_id) == (Outcome.FAILED, None)
         assert refusal.what in reported.failure_reasons[0].text
-        assert fleet.ledger.find(ACME).state is SyncState.IDLE
-        assert fleet.history.latest(ACME, 10) == [reported]
+        assert fleet.ledger.find(first_knowledge(ACME)).state is SyncState.IDLE
+        assert fleet.history.latest(Life(ACME), 10) == [reported]
 
     def test_a_job_whose_knowledge_base_was_deleted_meanwhile_has_failed(self, fleet: Fleet) -> None:
         data_source = fleet.add(ACME)
@@ -224,7 +224,7 @@ class TestOutcomes:
         fleet.tick()
         fleet.knowledge_bases.vanish(data_source.knowledge_base_id)
         fleet.tick_until_idle()
-        entry = fleet.ledger.find(ACME)
+        entry = fleet.ledger.find(first_knowledge(ACME))
         assert entry.state is SyncState.IDLE
         assert entry.result is not None
         assert entry.result.outcome is Outcome.FAILED
@@ -268,7 +268,7 @@ class TestNotNow:
         assert [tenant_id for tenant_id, _ in report.postponed] == [ACME]
         assert not report.idle
         fleet.tick_until_idle()
-        assert fleet.ledger.find(ACME).synced_generation == 1
+        assert fleet.ledger.find(first_knowledge(ACME)).synced_generation == 1
 
     @pytest.mark.parametrize("refusal", [NotReadyYet("still settling"), CapacityExceeded("quota"), Throttled("slow")])
     def test_a_refusal_that_passes_leaves_the_tenant_queued_until_it_has_passed(
@@ -280,10 +280,10 @@ class TestNotNow:
         for _ in range(5):
             assert not fleet.tick().idle
             fleet.clock.advance(10)
-        assert fleet.ledger.find(ACME).state is SyncState.QUEUED
+        assert fleet.ledger.find(first_knowledge(ACME)).state is SyncState.QUEUED
         fleet.knowledge_bases.refuse_starts(knowledge_base_id, None)
         fleet.tick_until_idle()
-        assert fleet.ledger.find(ACME).synced_generation == 1
+        assert fleet.ledger.find(first_knowledge(ACME)).synced_generation == 1
 
     def test_a_knowledge_base_that_is_given_up_does_not_keep_the_others_from_their_turns(self, fleet: Fleet) -> None:
         stuck = fleet.add(ACME).knowledge_base_id
@@ -295,8 +295,8 @@ class TestNotNow:
         for _ in range(100):
             fleet.tick()
             fleet.clock.advance(5)
-        assert fleet.ledger.find(SAKURA).synced_generation == 1
-        assert fleet.ledger.find(ACME).state is SyncState.QUEUED
+        assert fleet.ledger.find(first_knowledge(SAKURA)).synced_generation == 1
+        assert fleet.ledger.find(first_knowledge(ACME)).state is SyncState.QUEUED
 
     def test_a_job_of_another_data_source_does_not_keep_the_others_from_their_turns(self, fleet: Fleet) -> None:
         data_source = fleet.add(ACME)
@@ -313,7 +313,7 @@ class TestNotNow:
         for _ in range(100):
             fleet.tick()
             fleet.clock.advance(5)
-        assert fleet.ledger.find(SAKURA).synced_generation == 1
+        assert fleet.ledger.find(first_knowledge(SAKURA)).synced_generation == 1
 
     def test_a_queued_tenant_whose_record_is_gone_does_not_keep_the_others_from_their_turns(self, fleet: Fleet) -> None:
         fleet.ledger.save(Sync(ACME).requested(fleet.clock.now(), Priority.REQUESTED))
@@ -323,7 +323,7 @@ class TestNotNow:
         for _ in range(100):
             fleet.tick()
             fleet.clock.advance(5)
-        assert fleet.ledger.find(SAKURA).synced_generation == 1
+        assert fleet.ledger.find(first_knowledge(SAKURA)).synced_generation == 1
 
     def test_throttling_costs_a_tenant_nothing_of_its_place(self, fleet: Fleet) -> None:
         first = fleet.add(ACME).knowledge_base_id
@@ -336,7 +336,7 @@ class TestNotNow:
         fleet.knowledge_bases.refuse_starts(first, None)
         fleet.clock.advance(10)
         fleet.tick()
-        assert fleet.ledger.find(ACME).state is SyncState.RUNNING
+        assert fleet.ledger.find(first_knowledge(ACME)).state is SyncState.RUNNING
 
 
 class TestAJobThatEndsByAStatusThatIsNotKnown:
@@ -360,7 +360,7 @@ class TestAJobThatEndsByAStatusThatIsNotKnown:
         assert fleet.tick().running == 5
         fleet.clock.advance(UNKNOWN_AT_MOST.total_seconds())
         fleet.tick_until_idle()
-        entries = [fleet.ledger.find(tenant_id) for tenant_id in SEVEN]
+        entries = [fleet.ledger.find(first_knowledge(tenant_id)) for tenant_id in SEVEN]
         assert [entry.result.outcome for entry in entries if entry.result] == [Outcome.FAILED] * 5 + [
             Outcome.SUCCEEDED
         ] * 2
@@ -376,11 +376,11 @@ class TestAJobThatEndsByAStatusThatIsNotKnown:
         fleet.tick()
         fleet.stop_sync(SEVEN[0])
         fleet.tick()
-        assert fleet.ledger.find(SEVEN[0]).job is None
+        assert fleet.ledger.find(first_knowledge(SEVEN[0])).job is None
         fleet.request(SEVEN[0])
         fleet.clock.advance(60)
         fleet.tick_until_idle()
-        assert fleet.ledger.find(SEVEN[0]).synced_at is not None
+        assert fleet.ledger.find(first_knowledge(SEVEN[0])).synced_at is not None
 
     def test_it_is_not_given_up_where_it_runs_and_can_be_stopped(
         self, fleet: Fleet, sources: list[DataSourceReference], monkeypatch: pytest.MonkeyPatch
@@ -397,9 +397,9 @@ class TestAJobThatEndsByAStatusThatIsNotKnown:
             fleet.tick()
             fleet.stop_sync(SEVEN[0])
             fleet.tick()
-            assert fleet.ledger.find(SEVEN[0]).job is not None
+            assert fleet.ledger.find(first_knowledge(SEVEN[0])).job is not None
         fleet.tick_until_idle()
-        result = fleet.ledger.find(SEVEN[0]).result
+        result = fleet.ledger.find(first_knowledge(SEVEN[0])).result
         assert result is not None
         assert result.outcome is Outcome.STOPPED
 
@@ -414,7 +414,7 @@ class TestAJobThatEndsByAStatusThatIsNotKnown:
             fleet.knowledge_bases.start_in_console(source)
         fleet.request(SEVEN[0])
         fleet.tick()
-        assert fleet.ledger.find(SEVEN[0]).state is SyncState.QUEUED
+        assert fleet.ledger.find(first_knowledge(SEVEN[0])).state is SyncState.QUEUED
 
     def test_one_that_was_given_up_is_not_adopted_when_a_start_is_refused(
         self, fleet: Fleet, sources: list[DataSourceReference]
@@ -425,11 +425,11 @@ class TestAJobThatEndsByAStatusThatIsNotKnown:
             fleet.knowledge_bases.start_in_console(source)
         fleet.request(SEVEN[0])
         fleet.tick()
-        entry = fleet.ledger.find(SEVEN[0])
+        entry = fleet.ledger.find(first_knowledge(SEVEN[0]))
         assert (entry.state, entry.postponed) == (SyncState.QUEUED, 1)
         fleet.clock.advance(900)
         fleet.tick_until_idle()
-        assert fleet.ledger.find(SEVEN[0]).synced_at is not None
+        assert fleet.ledger.find(first_knowledge(SEVEN[0])).synced_at is not None
 
 
 class TestRepetitions:
@@ -437,14 +437,14 @@ class TestRepetitions:
         """The answer to the first start was lost; by the time of the second, Bedrock's answer is the finished job."""
         fleet.knowledge_bases.plan(fleet.add(ACME).knowledge_base_id, SHORT)
         fleet.request(ACME)
-        entry = fleet.ledger.find(ACME)
+        entry = fleet.ledger.find(first_knowledge(ACME))
         fleet.tick()
         # The ledger as it was before the crash, under a version that has moved on.
-        fleet.ledger.save(replace(entry, version=fleet.ledger.find(ACME).version))
+        fleet.ledger.save(replace(entry, version=fleet.ledger.find(first_knowledge(ACME)).version))
         fleet.clock.advance(60)
         fleet.tick_until_idle()
         assert len(fleet.knowledge_bases.jobs) == 1
-        assert fleet.ledger.find(ACME).synced_generation == 1
+        assert fleet.ledger.find(first_knowledge(ACME)).synced_generation == 1
 
     @pytest.mark.parametrize("meanwhile", [lambda sync: sync.put_on_hold(9), Sync.not_to_be_trusted, Sync.called_off])
     def test_a_queue_that_shows_what_was_a_moment_ago_starts_no_job(
@@ -453,13 +453,13 @@ class TestRepetitions:
         fleet.add(ACME)
         fleet.request(ACME, Priority.CHANGED)
         earlier = fleet.ledger.glance(25)  # an index is eventually consistent
-        fleet.ledger.save(meanwhile(fleet.ledger.find(ACME)))
+        fleet.ledger.save(meanwhile(fleet.ledger.find(first_knowledge(ACME))))
         with monkeypatch.context() as patched:
             patched.setattr(fleet.ledger, "glance", lambda _: earlier)
             report = fleet.tick()
         assert not fleet.knowledge_bases.jobs
         assert (report.started, [tenant_id for tenant_id, _ in report.postponed]) == (0, [ACME])
-        assert fleet.ledger.find(ACME).postponed == 0
+        assert fleet.ledger.find(first_knowledge(ACME)).postponed == 0
 
     def test_a_tick_that_finds_its_work_done_by_another_changes_nothing(self, fleet: Fleet) -> None:
         fleet.add(ACME)

@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 
 from kbfleet.domain.ingestion_job import Outcome
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Knowledge, TenantId
 from kbfleet.domain.sync import Priority, Sync, SyncResult, SyncState
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.sync_schedule import RUN_EVERY, ScheduleReport, SyncSchedule
 from tests.support.fleet import START_INTERVAL, Fleet
-from tests.support.samples import ACME, tenant
+from tests.support.samples import ACME, first_knowledge, tenant
 
 A_DAY = timedelta(hours=24)
 STALE_AFTER = timedelta(hours=2)
@@ -49,7 +49,7 @@ class TestATenant:
         assert run(fleet) == ScheduleReport()
         fleet.clock.advance(1)
         (requested,) = run(fleet).requested
-        sync = fleet.ledger.find(requested)
+        sync = fleet.ledger.find(first_knowledge(requested))
         assert (sync.state, sync.priority, sync.requested_generation) == (SyncState.QUEUED, Priority.SCHEDULED, 1)
         assert fleet.ticks.requests == 1
 
@@ -59,7 +59,7 @@ class TestATenant:
         run(fleet)
         for _ in range(3):
             assert run(fleet) == ScheduleReport()
-        assert fleet.ledger.find(tenant_id).requested_generation == 1
+        assert fleet.ledger.find(first_knowledge(tenant_id)).requested_generation == 1
 
     def test_that_was_never_synced_is_due_when_it_has_been_active_for_long(self, fleet: Fleet) -> None:
         fleet.registry.create(tenant())
@@ -99,7 +99,7 @@ class TestATenant:
         fleet.clock.advance(A_DAY.total_seconds())
         find = fleet.ledger.find
 
-        def suspended_after_the_first_look(wanted: TenantId) -> Sync:
+        def suspended_after_the_first_look(wanted: Knowledge) -> Sync:
             monkeypatch.setattr(fleet.ledger, "find", find)
             found = find(wanted)
             fleet.ledger.save(found.put_on_hold(fence=2))
@@ -107,7 +107,10 @@ class TestATenant:
 
         monkeypatch.setattr(fleet.ledger, "find", suspended_after_the_first_look)
         run(fleet)
-        assert (find(tenant_id).requested_generation, find(tenant_id).on_hold) == (0, True)
+        assert (find(first_knowledge(tenant_id)).requested_generation, find(first_knowledge(tenant_id)).on_hold) == (
+            0,
+            True,
+        )
 
     def test_is_never_synced_by_schedule_when_that_is_switched_off(self, fleet: Fleet) -> None:
         add_idle(fleet, 1)
@@ -121,7 +124,7 @@ class TestALargeFleet:
         fleet.clock.advance(A_DAY.total_seconds())
         report = run(fleet)
         assert (len(report.requested), report.left_over) == (A_RUN, 1000 - A_RUN)
-        ready = sorted(sync.ready_at for sync in map(fleet.ledger.find, tenants) if sync.ready_at)
+        ready = sorted(sync.ready_at for sync in map(fleet.ledger.find, map(first_knowledge, tenants)) if sync.ready_at)
         assert [time - fleet.clock.now() for time in ready] == [2 * START_INTERVAL * place for place in range(A_RUN)]
         assert ready[-1] < fleet.clock.now() + RUN_EVERY
 
@@ -152,6 +155,10 @@ class TestALargeFleet:
             fleet.clock.advance(RUN_EVERY.total_seconds())
             for tenant_id in requested:  # as the scheduler and Bedrock do meanwhile
                 fleet.ledger.save(
-                    Sync(tenant_id, synced_at=fleet.clock.now(), version=fleet.ledger.find(tenant_id).version)
+                    Sync(
+                        tenant_id,
+                        synced_at=fleet.clock.now(),
+                        version=fleet.ledger.find(first_knowledge(tenant_id)).version,
+                    )
                 )
         assert sorted(synced) == tenants

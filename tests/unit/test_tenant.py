@@ -10,12 +10,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kbfleet.domain.errors import InvalidInput, LeaseLost, TenantBusy, TenantNotActive
-from kbfleet.domain.names import ResourceNames, TenantId
+from kbfleet.domain.names import MAX_LIFE, Knowledge, Life, ResourceNames, TenantId
 from kbfleet.domain.tenant import DisplayName, Lease
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.clock import START
 from tests.support.hostile_words import FILLS_THE_CLIPBOARD, assert_printable
-from tests.support.samples import ACCOUNT, DATA_SOURCE, NAMES, REGION, provisioning_failure, tenant
+from tests.support.samples import ACCOUNT, DATA_SOURCE, NAMES, REGION, first_knowledge, provisioning_failure, tenant
 
 LEASE = timedelta(hours=5)
 
@@ -27,6 +27,7 @@ valid_tenant_ids = (
     .filter(lambda text: 3 <= len(text) <= 32 and text[0].isalpha())
 )
 valid_fleet_names = st.from_regex(r"[a-z][a-z0-9]{1,11}", fullmatch=True)
+numbers = st.integers(1, 3) | st.integers(1, MAX_LIFE)
 regions = st.sampled_from(["us-east-1", "ap-northeast-1", "ap-southeast-4", "us-gov-west-1"])
 
 
@@ -83,22 +84,26 @@ class TestTenantIds:
 
 
 class TestResourceNames:
-    @given(valid_fleet_names, valid_tenant_ids, regions)
-    @example("a" * 12, "b" * 32, "ap-southeast-4")
-    def test_every_name_is_one_that_aws_accepts(self, fleet: str, tenant_id: str, region: str) -> None:
-        names, tenant_id = ResourceNames(fleet, ACCOUNT, region), TenantId(tenant_id)
+    @given(valid_fleet_names, valid_tenant_ids, regions, numbers, numbers)
+    @example("a" * 12, "b" * 32, "ap-southeast-4", 1, 1)
+    @example("a" * 12, "b" * 32, "ap-southeast-4", MAX_LIFE, MAX_LIFE)
+    def test_every_name_is_one_that_aws_accepts(
+        self, fleet: str, tenant_id: str, region: str, life_number: int, number: int
+    ) -> None:
+        names, life = ResourceNames(fleet, ACCOUNT, region), Life(TenantId(tenant_id), life_number)
+        knowledge = Knowledge(life, number)
         # Source: Amazon S3 documentation, "General purpose bucket naming rules".
-        bucket = names.bucket(tenant_id)
+        bucket = names.bucket(life)
         assert re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", bucket)
         assert not bucket.startswith(("xn--", "sthree-", "amzn-s3-demo-"))
         assert not bucket.endswith(("-s3alias", "--ol-s3", "--x-s3", "--table-s3", "-an"))
         # Source: botocore model of bedrock-agent, shape Name.
-        for name in (names.knowledge_base(tenant_id), names.data_source()):
+        for name in (names.knowledge_base(knowledge), names.data_source()):
             assert re.fullmatch(r"([0-9a-zA-Z][_-]?){1,100}", name)
         # Source: Amazon S3 documentation, "Vector index naming rules".
-        assert re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", names.vector_index(tenant_id))
+        assert re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", names.vector_index(knowledge))
         # Source: AWS documentation, "Tag naming limits and requirements".
-        for key, value in names.tags(tenant_id).items():
+        for key, value in names.tags(life).items():
             assert re.fullmatch(r"[\w .:/=+@-]{1,128}", key)
             assert len(value) <= 256
             assert not key.startswith("aws:")
@@ -107,8 +112,10 @@ class TestResourceNames:
     @example("kbfleet", "acme", "acme-2")
     def test_different_tenants_of_a_fleet_never_share_a_name(self, fleet: str, one: str, other: str) -> None:
         names = ResourceNames(fleet, ACCOUNT, REGION)
-        for derive in (names.bucket, names.knowledge_base, names.vector_index):
-            assert (derive(TenantId(one)) == derive(TenantId(other))) == (one == other)
+        mine, theirs = first_knowledge(one), first_knowledge(other)
+        for derive in (names.knowledge_base, names.vector_index):
+            assert (derive(mine) == derive(theirs)) == (one == other)
+        assert (names.bucket(mine.life) == names.bucket(theirs.life)) == (one == other)
 
     @given(valid_fleet_names, valid_tenant_ids, valid_fleet_names, valid_tenant_ids)
     @example("kb", "eu-acme", "kbeu", "acme")
@@ -118,12 +125,12 @@ class TestResourceNames:
         one, other = ResourceNames(fleet, ACCOUNT, REGION), ResourceNames(other_fleet, ACCOUNT, REGION)
         same = (fleet, tenant_id) == (other_fleet, other_tenant_id)
         mine, theirs = TenantId(tenant_id), TenantId(other_tenant_id)
-        assert (one.bucket(mine) == other.bucket(theirs)) == same
-        assert (one.knowledge_base(mine) == other.knowledge_base(theirs)) == same
+        assert (one.bucket(Life(mine)) == other.bucket(Life(theirs))) == same
+        assert (one.knowledge_base(first_knowledge(mine)) == other.knowledge_base(first_knowledge(theirs))) == same
 
     def test_the_same_tenant_has_another_bucket_in_another_account_or_region(self) -> None:
         buckets = {
-            ResourceNames("kbfleet", account, region).bucket(TenantId("acme"))
+            ResourceNames("kbfleet", account, region).bucket(Life(TenantId("acme")))
             for account in (ACCOUNT, "210987654321")
             for region in ("us-east-1", "ap-northeast-1")
         }
@@ -131,7 +138,7 @@ class TestResourceNames:
 
     def test_names_are_the_same_every_time(self) -> None:
         again = ResourceNames("kbfleet", ACCOUNT, REGION)
-        assert again.bucket(TenantId("acme")) == NAMES.bucket(TenantId("acme"))
+        assert again.bucket(Life(TenantId("acme"))) == NAMES.bucket(Life(TenantId("acme")))
 
     @pytest.mark.parametrize("fleet", ["", "k", "a" * 13, "Kb", "1kb", "kb-", "kb-eu", "k_b", "kb\n"])
     def test_an_impossible_fleet_name_is_refused(self, fleet: str) -> None:

@@ -17,6 +17,7 @@ from kbfleet.domain.errors import (
     TenantOffboarding,
     TenantSuspended,
 )
+from kbfleet.domain.names import Life
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.uploads import CONTENT_TYPES, MAX_DOCUMENT_BYTES, DocumentKey, Upload, UploadForm
 from kbfleet.usecases.uploads import grant_upload
@@ -169,7 +170,7 @@ class TestMetadata:
 
 
 class TestGranting:
-    BUCKET = NAMES.bucket(ACME)
+    BUCKET = NAMES.bucket(Life(ACME))
 
     @pytest.fixture
     def fleet(self) -> Fleet:
@@ -188,7 +189,7 @@ class TestGranting:
 
     def test_the_document_ends_in_the_tenants_own_bucket(self, fleet: Fleet) -> None:
         for each in (ACME, SAKURA):
-            fleet.registry.create(tenant(each, bucket_name=NAMES.bucket(each)))
+            fleet.registry.create(tenant(each, bucket_name=NAMES.bucket(Life(each))))
         assert fleet.uploads.use(self.grant(fleet, Upload(PDF, 3)), b"pdf")
         assert fleet.uploads.stored == {(self.BUCKET, PDF): b"pdf"}
 
@@ -224,7 +225,7 @@ class TestGranting:
         assert fleet.uploads.stored == {}
 
     def test_a_record_that_names_anothers_bucket_leads_there_nobody(self, fleet: Fleet) -> None:
-        fleet.registry.create(tenant(bucket_name=NAMES.bucket(SAKURA)))
+        fleet.registry.create(tenant(bucket_name=NAMES.bucket(Life(SAKURA))))
         form = self.grant(fleet, Upload(DocumentKey("a.md"), 5, metadata={"season": "winter"}))
         assert fleet.uploads.use(form, b"12345")
         assert {bucket for bucket, _ in fleet.uploads.stored} == {self.BUCKET}

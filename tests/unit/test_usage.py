@@ -8,6 +8,7 @@ import pytest
 
 from kbfleet.domain.answer import AnswerOutcome, AskUsage
 from kbfleet.domain.errors import ConcurrentUpdate, InvalidInput
+from kbfleet.domain.names import Life
 from kbfleet.domain.usage import AnsweredQuestion, DailyUsage, UsageCounts, UsagePeriod, total
 from kbfleet.usecases.usage import count_usage
 from tests.support.clock import FakeClock
@@ -34,7 +35,7 @@ class TestCounting:
         self, records: InMemoryUsageRecords
     ) -> None:
         self.count(records, AnsweredQuestion(ACME, NOON, KNOWN), AnsweredQuestion(ACME, NOON, UNKNOWN))
-        (day,) = records.of_tenant(ACME, ALWAYS)
+        (day,) = records.of_life(Life(ACME), ALWAYS)
         assert day == DailyUsage(
             ACME,
             TODAY,
@@ -52,7 +53,7 @@ class TestCounting:
     def test_questions_are_counted_by_what_they_came_to(self, records: InMemoryUsageRecords) -> None:
         questions = [AnsweredQuestion(ACME, NOON, usage) for usage in (KNOWN, NOTHING, NOTHING, UNKNOWN)]
         self.count(records, *questions)
-        (day,) = records.of_tenant(ACME, ALWAYS)
+        (day,) = records.of_life(Life(ACME), ALWAYS)
         assert (day.counts.questions, day.counts.nothing_found, day.counts.refused_by_guardrail) == (4, 2, 1)
 
     def test_half_known_tokens_are_counted_and_reported(self) -> None:
@@ -66,16 +67,16 @@ class TestCounting:
             AnsweredQuestion(ACME, datetime(2026, 11, 23, 8, 59, tzinfo=tokyo), KNOWN),
             AnsweredQuestion(ACME, datetime(2026, 11, 23, 9, 0, tzinfo=tokyo), KNOWN),
         )
-        assert [day.day for day in records.of_tenant(ACME, ALWAYS)] == [TODAY, TODAY + timedelta(days=1)]
+        assert [day.day for day in records.of_life(Life(ACME), ALWAYS)] == [TODAY, TODAY + timedelta(days=1)]
 
     def test_tenants_are_kept_apart(self, records: InMemoryUsageRecords) -> None:
         self.count(records, AnsweredQuestion(ACME, NOON, KNOWN), AnsweredQuestion(SAKURA, NOON, UNKNOWN))
-        assert [day.counts.passages for day in records.of_tenant(SAKURA, ALWAYS)] == [1]
+        assert [day.counts.passages for day in records.of_life(Life(SAKURA), ALWAYS)] == [1]
 
     def test_another_delivery_in_the_way_is_tried_again(self, records: InMemoryUsageRecords) -> None:
         crowded = Crowded(times=3)
         self.count(crowded, AnsweredQuestion(ACME, NOON, KNOWN))
-        assert total(crowded.of_tenant(ACME, ALWAYS)).questions == 1
+        assert total(crowded.of_life(Life(ACME), ALWAYS)).questions == 1
 
     def test_losing_every_time_is_reported(self) -> None:
         with pytest.raises(ConcurrentUpdate, match="one"):

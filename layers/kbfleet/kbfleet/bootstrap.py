@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         AlertChannel,
         Announcements,
         Answerer,
+        AskableTenantRecords,
         BucketContents,
         Clock,
         DeadLetters,
@@ -480,12 +481,18 @@ def undelivered_messages() -> UndeliveredMessages:
 
 
 @cache
-def askable_tenants() -> AskableTenants:
+def askable_tenant_records() -> AskableTenantRecords:
     from kbfleet.adapters.dynamodb.askable_tenants import DynamoDBAskableTenantRecords
+
+    return DynamoDBAskableTenantRecords(_table())
+
+
+@cache
+def askable_tenants() -> AskableTenants:
     from kbfleet.settings.asking import AskSettings
     from kbfleet.usecases.asking import AskableTenants
 
-    return AskableTenants(DynamoDBAskableTenantRecords(_table()), clock(), read(AskSettings).registry_cache)
+    return AskableTenants(askable_tenant_records(), clock(), read(AskSettings).registry_cache)
 
 
 @cache

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.ingestion_job import IngestionJob, JobStateChange
     from kbfleet.domain.isolation import Breach, DocumentRound, FoundPassages, IsolationVerified
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseKind
-    from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
+    from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
     from kbfleet.domain.reconciliation import Reconciliation
     from kbfleet.domain.root_cause import RootCause
     from kbfleet.domain.sync import Priority, Sync
@@ -92,6 +92,10 @@ class AskableTenantRecords(Protocol):
         """Raises: TenantNotFound, TenantNotActive and its kin."""
         ...
 
+    def life(self, tenant_id: TenantId) -> Life:
+        """Its present or last one, whatever its status; the first, where there is no such tenant."""
+        ...
+
 
 class TenantRecords(Protocol):
     """All that is stored of a tenant beside its entry in the registry: sync ledger, job history, usage, receipts."""
@@ -101,11 +105,12 @@ class TenantRecords(Protocol):
         several, also of one offboarding: whoever takes it up verifies anew."""
         ...
 
-    def erase(self, tenant_id: TenantId, *, keep_usage: bool) -> None:
-        """Deletes everything but the entry in the registry, receipts, and usage where that is to be kept."""
+    def erase(self, life: Life, *, keep_usage: bool) -> None:
+        """Deletes everything of the tenant but the entry in the registry, receipts, usage where that is to be kept, and
+        what belongs to a later life."""
         ...
 
-    def erased(self, tenant_id: TenantId, *, keep_usage: bool) -> bool:
+    def erased(self, life: Life, *, keep_usage: bool) -> bool:
         """Whether nothing that `erase` deletes is there."""
         ...
 
@@ -131,8 +136,8 @@ class DocumentBuckets(Protocol):
 
     def exists(self, name: str) -> bool: ...
 
-    def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, TenantId]]:
-        """The fleet's buckets, over all pages, each with the tenant that it is named after."""
+    def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, Life]]:
+        """The fleet's buckets, over all pages, each with the life that it is named after."""
         ...
 
 
@@ -153,7 +158,7 @@ class Uploads(Protocol):
 
 
 class KnowledgeStore(Protocol):
-    """Where vectors live. One index a tenant: two knowledge bases on one index would see each other's chunks.
+    """Where vectors live. One index for each knowledge: two knowledge bases on one index would see each other's chunks.
 
     Attributes:
         kind: of the knowledge bases that are made on this store.
@@ -167,32 +172,32 @@ class KnowledgeStore(Protocol):
     max_metadata_bytes: int
     max_metadata_attributes: int | None
 
-    def ensure(self, tenant_id: TenantId) -> str:
-        """The tenant's index exists. Returns: the reference that `knowledge_base_configuration` takes.
+    def ensure(self, knowledge: Knowledge) -> str:
+        """Its index exists. Returns: the reference that `knowledge_base_configuration` takes.
 
         Raises: KnowledgeStoreUnusable when an index of that name has a shape that Bedrock cannot use, NotReadyYet.
         """
         ...
 
-    def exists(self, tenant_id: TenantId) -> bool:
-        """Whether the tenant has an index of its own in this store."""
+    def exists(self, knowledge: Knowledge) -> bool:
+        """Whether it has an index of its own in this store."""
         ...
 
-    def delete(self, tenant_id: TenantId) -> None:
-        """The tenant's index is gone, with all vectors in it; one that is gone already is fine."""
+    def delete(self, knowledge: Knowledge) -> None:
+        """Its index is gone, with all vectors in it; one that is gone already is fine."""
         ...
 
-    def holds(self, tenant_id: TenantId, configuration: Mapping[str, object]) -> bool:
-        """Whether a knowledge base that is configured so keeps its vectors in that tenant's own index. It is decided by
-        names alone, whatever a record says.
+    def holds(self, knowledge: Knowledge, configuration: Mapping[str, object]) -> bool:
+        """Whether a knowledge base that is configured so keeps its vectors in that very index. It is decided by names
+        alone, whatever a record says.
 
         Args:
             configuration: with the members of CreateKnowledgeBase.
         """
         ...
 
-    def tenants(self) -> Iterator[TenantId]:
-        """Those whose index exists, over all pages. Names that are no tenant ids are somebody else's and left out."""
+    def all_knowledge(self) -> Iterator[Knowledge]:
+        """Whose index exists, over all pages. Names that kbfleet never gives are somebody else's and left out."""
         ...
 
     def knowledge_base_configuration(self, reference: str) -> Mapping[str, object]:
@@ -216,8 +221,9 @@ class KnowledgeBases(Protocol):
         quota is near, else at most too many."""
         ...
 
-    def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, TenantId]]:
-        """The ids of those that are named as the fleet names its own, over all pages, each with its tenant."""
+    def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, Knowledge]]:
+        """The ids of those that are named as the fleet names its own, over all pages, each with what its
+        name says that it is."""
         ...
 
     def create(
@@ -338,7 +344,9 @@ class Recorded(Enum):
 
 
 class SyncLedger(Protocol):
-    def find(self, tenant_id: TenantId) -> Sync: ...
+    def find(self, knowledge: Knowledge) -> Sync:
+        """The entry about it; one that was never stored is new."""
+        ...
 
     def save(self, sync: Sync) -> Sync:
         """Stores the entry if nobody stored another since it was read. Returns: the entry with its new version.
@@ -379,19 +387,19 @@ class JobHistory(Protocol):
         """It is on the bus: nobody publishes it again."""
         ...
 
-    def latest(self, tenant_id: TenantId, limit: int) -> Sequence[JobStateChange]:
+    def latest(self, life: Life, limit: int) -> Sequence[JobStateChange]:
         """The newest first."""
         ...
 
-    def page(self, tenant_id: TenantId, limit: int, after: str | None) -> JobPage:
+    def page(self, life: Life, limit: int, after: str | None) -> JobPage:
         """The newest first, behind those that were given before."""
         ...
 
-    def find(self, tenant_id: TenantId, name: str) -> JobStateChange | None:
+    def find(self, life: Life, name: str) -> JobStateChange | None:
         """The newest known state of the job of that name, the newest such job; `None` if none is remembered."""
         ...
 
-    def started_since(self, tenant_id: TenantId, since: datetime) -> Iterator[JobStateChange]:
+    def started_since(self, life: Life, since: datetime) -> Iterator[JobStateChange]:
         """The newest known state of every job that was started then or later."""
         ...
 
@@ -406,7 +414,7 @@ class UsageRecords(Protocol):
         """
         ...
 
-    def of_tenant(self, tenant_id: TenantId, period: UsagePeriod) -> Sequence[DailyUsage]:
+    def of_life(self, life: Life, period: UsagePeriod) -> Sequence[DailyUsage]:
         """The days on which anything was used, the earliest first."""
         ...
 
@@ -528,25 +536,26 @@ class Answerer(Protocol):
 class Conversations(Protocol):
     """What was said in conversations that Bedrock does not keep."""
 
-    def exchanges(self, tenant_id: TenantId, conversation: str) -> Sequence[Exchange] | None:
+    def exchanges(self, life: Life, conversation: str) -> Sequence[Exchange] | None:
         """Oldest first; `None` when it is over or never was."""
         ...
 
-    def add(self, tenant_id: TenantId, conversation: str, *exchanges: Exchange) -> None:
+    def add(self, life: Life, conversation: str, *exchanges: Exchange) -> None:
         """Begins it, if it has not begun."""
         ...
 
-    def end(self, tenant_id: TenantId, conversation: str) -> None:
+    def end(self, life: Life, conversation: str) -> None:
         """Nothing that was said in it is kept, and nobody takes it up again."""
         ...
 
 
 class Sessions(Protocol):
-    """What a caller is given to take a conversation up by; good for the same asker only."""
+    """What a caller is given to take a conversation up by; good for the same asker in the same life of
+    its tenant only."""
 
-    def issue(self, conversation: str, asker: Asker) -> str: ...
+    def issue(self, conversation: str, asker: Asker, life: Life) -> str: ...
 
-    def conversation(self, session: str, asker: Asker) -> str:
+    def conversation(self, session: str, asker: Asker, life: Life) -> str:
         """Raises: SessionRefused, whatever is wrong with it."""
         ...
 
@@ -617,24 +626,24 @@ class FailedDocumentPage:
 
 
 class FailedDocuments(Protocol):
-    """Which of a tenant's documents fail, in an order that has no meaning and does not change."""
+    """Which of a tenant's documents fail in one of its lives, in an order that has no meaning and does not change."""
 
-    def find(self, tenant_id: TenantId, uri: str) -> FailedDocument | None: ...
+    def find(self, life: Life, uri: str) -> FailedDocument | None: ...
 
-    def all(self, tenant_id: TenantId) -> Iterator[FailedDocument]:
-        """Those in the tenant's own bucket; what else may be stored is left out."""
+    def all(self, life: Life) -> Iterator[FailedDocument]:
+        """Those in the bucket of that life; what else may be stored is left out."""
         ...
 
-    def page(self, tenant_id: TenantId, limit: int, after: str | None) -> FailedDocumentPage: ...
+    def page(self, life: Life, limit: int, after: str | None) -> FailedDocumentPage: ...
 
-    def save(self, tenant_id: TenantId, document: FailedDocument) -> FailedDocument:
+    def save(self, life: Life, document: FailedDocument) -> FailedDocument:
         """Stores it if nobody stored another since it was read. Returns: the document with its new version.
 
         Raises: ConcurrentUpdate, IsolationBreached when it is not in the tenant's own bucket.
         """
         ...
 
-    def remove(self, tenant_id: TenantId, document: FailedDocument) -> None:
+    def remove(self, life: Life, document: FailedDocument) -> None:
         """Removes it if nobody stored another since it was read; one that is gone is fine.
 
         Raises: ConcurrentUpdate.
@@ -643,8 +652,8 @@ class FailedDocuments(Protocol):
 
 
 class DocumentRetries(Protocol):
-    def find(self, tenant_id: TenantId) -> DocumentRetry | None:
-        """The tenant's last one."""
+    def find(self, life: Life) -> DocumentRetry | None:
+        """The last one of that life."""
         ...
 
     def save(self, retry: DocumentRetry) -> DocumentRetry:

@@ -11,14 +11,14 @@ from kbfleet.contracts.asking import QUESTION_ANSWERED
 
 if TYPE_CHECKING:
     from kbfleet.domain.answer import AskUsage
-    from kbfleet.domain.names import TenantId
+    from kbfleet.domain.names import Life
 
 # Written whatever the level of the others is, with the time in UTC. No dot in its name: the log of the function would
 # write its lines, too.
 usage_logger = Logger(service="kbfleet-usage", level="INFO", use_rfc3339=True, utc=True)
 
 
-def log_usage(tenant_id: TenantId, usage: AskUsage, *, request_id: str) -> None:
+def log_usage(life: Life, usage: AskUsage, *, request_id: str) -> None:
     """Writes the line of an answered question that usage is counted by; nothing of question and answer is in it.
 
     A line on standard output costs the answer nothing. A subscription filter of the log group takes it to
@@ -27,4 +27,6 @@ def log_usage(tenant_id: TenantId, usage: AskUsage, *, request_id: str) -> None:
     Args:
         request_id: of the API request, to find the line of an answer.
     """
-    usage_logger.info(QUESTION_ANSWERED, tenant_id=tenant_id, request_id=request_id, **asdict(usage))
+    usage_logger.info(
+        QUESTION_ANSWERED, tenant_id=life.tenant_id, life=life.number, request_id=request_id, **asdict(usage)
+    )

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from kbfleet.adapters.knowledge_stores import StoreType
     from kbfleet.domain.answer import Inquiry, NothingFoundWords
-    from kbfleet.domain.names import TenantId
+    from kbfleet.domain.names import Life
     from kbfleet.ports import Conversations
 
 Clients = Callable[[str, AskableTenant], Any]
@@ -114,7 +114,7 @@ class Generation:
     prompt_template: str = ""
     guardrail_id: str = ""
     guardrail_version: str = ""
-    tags: Callable[[TenantId], Mapping[str, str]] | None = None
+    tags: Callable[[Life], Mapping[str, str]] | None = None
 
     def decided(self, answer: GeneratedAnswer, inquiry: Inquiry, *, guarded: bool) -> GeneratedAnswer:
         """The answer with what the question came to. What a model says without resting on a passage is not given."""
@@ -281,7 +281,7 @@ class RetrieveAndConverseAnswerer:
 
     def answer(self, tenant: AskableTenant, inquiry: Inquiry, bucket_name: str) -> GeneratedAnswer:
         conversation = inquiry.conversation or str(uuid4())
-        exchanges = self._conversations.exchanges(tenant.tenant_id, conversation) if inquiry.conversation else ()
+        exchanges = self._conversations.exchanges(tenant.this_life, conversation) if inquiry.conversation else ()
         if exchanges is None:
             raise SessionRefused
         sources = self._retrieved(tenant, inquiry, exchanges)
@@ -296,12 +296,12 @@ class RetrieveAndConverseAnswerer:
         said = Exchange(str(inquiry.question), answer.text)
         kept = () if answer.outcome is AnswerOutcome.REFUSED_BY_GUARDRAIL else (said,)
         if inquiry.kept:
-            self._conversations.add(tenant.tenant_id, conversation, *kept)
+            self._conversations.add(tenant.this_life, conversation, *kept)
         return replace(answer, conversation=conversation, passages=len(sources))
 
     def _end(self, tenant: AskableTenant, conversation: str, breach: IsolationBreached) -> None:
         try:
-            self._conversations.end(tenant.tenant_id, conversation)
+            self._conversations.end(tenant.this_life, conversation)
         except KbfleetError as error:
             # People must hear of the breach. Nothing foreign is in the conversation.
             raise breach from error
@@ -333,7 +333,7 @@ class RetrieveAndConverseAnswerer:
             return generation.decided(GeneratedAnswer("", (), input_tokens=0, output_tokens=0), inquiry, guarded=False)
         further: dict[str, Any] = {}
         if generation.tags is not None:
-            further["requestMetadata"] = generation.tags(tenant.tenant_id)
+            further["requestMetadata"] = generation.tags(tenant.this_life)
         if generation.guardrail_id:
             further["guardrailConfig"] = {
                 "guardrailIdentifier": generation.guardrail_id,

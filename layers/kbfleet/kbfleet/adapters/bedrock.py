@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_bedrock_agent.client import AgentsforBedrockClient
 
-    from kbfleet.domain.names import ResourceNames, TenantId
+    from kbfleet.domain.names import Knowledge, ResourceNames
 
 _KNOWLEDGE_BASE_MEMBERS = ("knowledgeBaseConfiguration", "storageConfiguration")
 _DATA_SOURCE_MEMBERS = (
@@ -72,12 +72,12 @@ class BedrockKnowledgeBases:
         for page in self._client.get_paginator("list_knowledge_bases").paginate():
             yield from page["knowledgeBaseSummaries"]
 
-    def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, TenantId]]:
+    def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, Knowledge]]:
         with translated("the account's knowledge bases"):
             for summary in self._listed():
-                tenant_id = names.tenant_of_knowledge_base(summary["name"])
-                if tenant_id is not None:
-                    yield summary["knowledgeBaseId"], tenant_id
+                knowledge = names.knowledge_of_knowledge_base(summary["name"])
+                if knowledge is not None:
+                    yield summary["knowledgeBaseId"], knowledge
 
     def count(self, kind: KnowledgeBaseKind) -> int:
         with translated("the account's knowledge bases"):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.type_defs import ObjectTypeDef
 
-    from kbfleet.domain.names import ResourceNames, TenantId
+    from kbfleet.domain.names import Life, ResourceNames
 
 REFUSE_UNENCRYPTED_TRANSPORT: Mapping[str, object] = {
     "Sid": "RefuseUnencryptedTransport",
@@ -63,15 +63,15 @@ class S3DocumentBuckets:
         with translated(f"bucket {name}"):
             return self._owned(name)
 
-    def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, TenantId]]:
+    def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, Life]]:
         with translated("the account's buckets"):
             pages = self._client.get_paginator("list_buckets").paginate(
                 Prefix=f"{names.fleet}-", BucketRegion=self._region
             )
             for bucket in (bucket for page in pages for bucket in page.get("Buckets", ())):
-                tenant_id = names.tenant_of_bucket(bucket["Name"])
-                if tenant_id is not None:
-                    yield bucket["Name"], tenant_id
+                life = names.life_of_bucket(bucket["Name"])
+                if life is not None:
+                    yield bucket["Name"], life
 
     def delete(self, name: str) -> bool:
         owner: Any = {"Bucket": name, "ExpectedBucketOwner": self._account}

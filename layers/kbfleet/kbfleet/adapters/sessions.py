@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kbfleet.domain.answer import Asker
+    from kbfleet.domain.names import Life
 
 LIFETIME = timedelta(hours=24)
 """A conversation that Bedrock keeps cannot last longer. Source: AWS documentation, RetrieveAndGenerate, sessionId."""
@@ -29,17 +30,18 @@ class SignedSessions:
     def __init__(self, secret: Callable[[], str]) -> None:
         self._secret = secret
 
-    def issue(self, conversation: str, asker: Asker) -> str:
-        return str(self._serializer(asker).dumps(conversation))
+    def issue(self, conversation: str, asker: Asker, life: Life) -> str:
+        return str(self._serializer(asker, life).dumps(conversation))
 
-    def conversation(self, session: str, asker: Asker) -> str:
+    def conversation(self, session: str, asker: Asker, life: Life) -> str:
         try:
-            return str(self._serializer(asker).loads(session, max_age=int(LIFETIME.total_seconds())))
+            return str(self._serializer(asker, life).loads(session, max_age=int(LIFETIME.total_seconds())))
         except BadData:
             raise SessionRefused from None
 
-    def _serializer(self, asker: Asker) -> URLSafeTimedSerializer:
+    def _serializer(self, asker: Asker, life: Life) -> URLSafeTimedSerializer:
         # The salt goes into the key: what is signed for one asker is noise to every other. It is JSON, so that no part
-        # of it can be read as another, whatever a subject says.
+        # of it can be read as another, whatever a subject says. Sessions of a first life are as old as sessions.
         parts = ["kbfleet.session", asker.tenant_id, asker.voucher, asker.user_id]
+        parts += [] if life.is_first else [str(life.number)]
         return URLSafeTimedSerializer(self._secret(), salt=json.dumps(parts))

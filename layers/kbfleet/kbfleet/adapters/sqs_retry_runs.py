@@ -27,11 +27,13 @@ class SqsRetryRuns:
         self._queue_url = queue_url
 
     def request(self, retry: DocumentRetry) -> None:
-        identity = f"{retry.tenant_id} {retry.version}"
+        identity = f"{retry.of_life} {retry.version}"
         with translated("the queue of document retries"):
             self._client.send_message(
                 QueueUrl=self._queue_url,
-                MessageBody=RetryRunRequest(tenant_id=retry.tenant_id, version=retry.version).model_dump_json(),
+                MessageBody=RetryRunRequest(
+                    tenant_id=retry.tenant_id, version=retry.version, life=retry.life
+                ).model_dump_json(),
                 MessageGroupId="retry",
                 MessageDeduplicationId=hashlib.sha256(identity.encode()).hexdigest(),
             )

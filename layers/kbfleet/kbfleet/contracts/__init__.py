@@ -11,6 +11,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.names import MAX_LIFE
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -64,3 +65,5 @@ def _whole(value: object) -> object:
 
 WholeNumber = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
 """A number of JSON without a fraction; no text that reads like one, and no truth value."""
+
+LifeNumber = Annotated[int, Field(ge=1, le=MAX_LIFE)]

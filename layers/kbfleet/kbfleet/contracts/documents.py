@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import Field
 
-from kbfleet.contracts import Contract, WholeNumber
+from kbfleet.contracts import Contract, LifeNumber, WholeNumber
 from kbfleet.domain.document_trace import DocumentTrace, HopName, ObjectKey, Verdict
 from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument, FailureStatus
 from kbfleet.domain.names import TenantId
@@ -19,6 +19,7 @@ class RetryRunRequest(Contract):
 
     tenant_id: TenantId
     version: int
+    life: LifeNumber = 1
 
 
 class UploadRequest(Contract):

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kbfleet.contracts import Contract
+from kbfleet.contracts import Contract, LifeNumber
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
@@ -62,6 +62,7 @@ class JobStateChangeDetail(BaseModel):
     external: bool = False
     statistics: Statistics = Field(default_factory=Statistics)
     failure_reasons: tuple[FailureReason, ...] = ()
+    life: LifeNumber = 1
 
     @classmethod
     def from_domain(cls, change: JobStateChange) -> Self:
@@ -81,6 +82,7 @@ class JobStateChangeDetail(BaseModel):
             external=change.external,
             statistics=change.statistics,
             failure_reasons=change.failure_reasons,
+            life=change.life,
         )
 
     def to_domain(self) -> JobStateChange:
@@ -98,6 +100,7 @@ class JobStateChangeDetail(BaseModel):
             external=self.external,
             statistics=self.statistics,
             failure_reasons=self.failure_reasons,
+            life=self.life,
         )
 
 
@@ -175,6 +178,7 @@ class TenantStateChangeDetail(BaseModel):
     previous_status: TenantStatus | None = None
     occurred_at: datetime
     receipt: ErasureReceipt | None = None
+    life: LifeNumber = 1
 
     @classmethod
     def from_domain(cls, change: TenantStateChange) -> Self:
@@ -185,6 +189,7 @@ class TenantStateChangeDetail(BaseModel):
             previous_status=change.previous_status,
             occurred_at=change.occurred_at,
             receipt=change.receipt,
+            life=change.life,
         )
 
 

@@ -109,9 +109,10 @@ class SyncBody(Contract):
 
 class TenantBody(Contract):
     """`foreign` is what the last look found among its resources that is not its own; `breached_since`, since when an
-    incident of its isolation is open."""
+    incident of its isolation is open; `life`, how often the id has been provisioned anew, counted from 1."""
 
     tenant_id: TenantId
+    life: int
     name: str
     status: TenantStatus
     knowledge_store: str
@@ -134,6 +135,7 @@ class TenantBody(Contract):
     def from_domain(cls, tenant: Tenant, sync: Sync, isolation: Timeline) -> Self:
         return cls(
             tenant_id=tenant.tenant_id,
+            life=tenant.life,
             name=tenant.name,
             status=tenant.status,
             knowledge_store=tenant.knowledge_store,

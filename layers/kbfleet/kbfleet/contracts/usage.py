@@ -10,9 +10,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
-from kbfleet.contracts import Contract
+from kbfleet.contracts import Contract, LifeNumber
 from kbfleet.domain.answer import AnswerOutcome, AskUsage
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.usage import AnsweredQuestion, DailyUsage, UsagePeriod, total
 
 
@@ -22,6 +22,7 @@ class QuestionAnsweredLine(BaseModel):
     message: Literal["Question answered"]
     timestamp: AwareDatetime
     tenant_id: TenantId
+    life: LifeNumber = 1
     passages: int = Field(ge=0)
     citations: int = Field(ge=0)
     # Powertools leaves out what is None.
@@ -31,7 +32,7 @@ class QuestionAnsweredLine(BaseModel):
 
     def to_domain(self) -> AnsweredQuestion:
         usage = AskUsage(self.passages, self.citations, self.input_tokens, self.output_tokens, self.outcome)
-        return AnsweredQuestion(self.tenant_id, self.timestamp, usage)
+        return AnsweredQuestion(self.tenant_id, self.timestamp, usage, self.life)
 
 
 def _day(value: object) -> object:
@@ -47,10 +48,12 @@ Day = Annotated[date, BeforeValidator(_day)]
 
 
 class UsageQuery(Contract):
-    """Query of `GET /tenants/{tenant_id}/usage`: days in UTC, both included."""
+    """Query of `GET /tenants/{tenant_id}/usage`: days in UTC, both included; of the present life unless another is
+    named."""
 
     first: Day | None = Field(default=None, alias="from")
     last: Day | None = Field(default=None, alias="to")
+    life: LifeNumber | None = None
 
     def to_domain(self, today: date) -> UsagePeriod:
         """Raises: InvalidInput."""
@@ -73,18 +76,20 @@ class DailyUsageBody(UsageCountsBody):
 
 
 class UsageBody(Contract):
-    """A tenant's usage. Days without questions are left out."""
+    """A tenant's usage in one of its lives. Days without questions are left out."""
 
     tenant_id: TenantId
+    life: int
     first_day: date
     last_day: date
     days: tuple[DailyUsageBody, ...]
     total: UsageCountsBody
 
     @classmethod
-    def from_domain(cls, tenant_id: TenantId, period: UsagePeriod, days: Sequence[DailyUsage]) -> Self:
+    def from_domain(cls, life: Life, period: UsagePeriod, days: Sequence[DailyUsage]) -> Self:
         return cls(
-            tenant_id=tenant_id,
+            tenant_id=life.tenant_id,
+            life=life.number,
             first_day=period.first,
             last_day=period.last,
             days=tuple(DailyUsageBody(day=each.day, **asdict(each.counts)) for each in days),

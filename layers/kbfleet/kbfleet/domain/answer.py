@@ -13,7 +13,7 @@ from kbfleet.domain.caller import UserId
 from kbfleet.domain.document_names import is_in
 from kbfleet.domain.errors import InvalidInput, IsolationBreached
 from kbfleet.domain.metadata_filter import MetadataFilter
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.validated_text import ValidatedText
 
 MAX_QUESTION_LENGTH = 1_000
@@ -217,13 +217,20 @@ class AskableTenant:
     knowledge_store: str
     freshness: Freshness
     documents_left_out: int | None = None
+    life: int = 1
+
+    @property
+    def this_life(self) -> Life:
+        return Life(self.tenant_id, self.life)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`session` is what the caller sends with the next question; empty where there is nothing to go on from."""
+    """`session` is what the caller sends with the next question; empty where there is nothing to go on from. `life` is
+    the one whose documents have answered it."""
 
     generated: GeneratedAnswer
     freshness: Freshness
     documents_left_out: int | None
     session: str
+    life: Life

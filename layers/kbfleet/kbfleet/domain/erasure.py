@@ -42,6 +42,7 @@ class ErasureReceipt:
         requested_at: when the offboarding was asked for.
         verified_at: when every resource was looked up again and found gone.
         execution: ARN of the execution of `offboard_tenant`.
+        life: number of the tenant's life that has ended with it.
     """
 
     requested_at: datetime
@@ -49,6 +50,7 @@ class ErasureReceipt:
     execution: str
     erased: tuple[ErasedResource, ...]
     remaining: tuple[Remainder, ...] = ()
+    life: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from kbfleet.domain.aws_status import AwsStatus
 from kbfleet.domain.document_names import counted_in
 from kbfleet.domain.ingestion_job import JobStateChange, Outcome
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 
 SET_ASIDE_AFTER = 3
 """Jobs in a row in which a document fails until it is set aside. Once may be a passing fault and twice somebody's
@@ -384,6 +384,12 @@ class DocumentRetry:
     ended_at: datetime | None = None
     stopped: str = ""
     version: int = 0
+    life: int = 1
+
+    @property
+    def of_life(self) -> Life:
+        """The tenant's, in which it was requested."""
+        return Life(self.tenant_id, self.life)
 
     @property
     def room(self) -> bool:

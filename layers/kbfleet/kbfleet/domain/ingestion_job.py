@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from kbfleet.domain.aws_status import AwsStatus
 from kbfleet.domain.document_names import words_and_names
-from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, Life, TenantId
 
 
 class JobStatus(AwsStatus):
@@ -152,11 +152,19 @@ class JobStateChange:
     statistics: Statistics = field(default_factory=Statistics)
     failure_reasons: tuple[FailureReason, ...] = ()
     external: bool = False
+    life: int = 1
+
+    @property
+    def of_life(self) -> Life:
+        """The tenant's, in which the job was started."""
+        return Life(self.tenant_id, self.life)
 
     @property
     def identity(self) -> str:
         """The same for every observation of the same change, so that repeated deliveries can be recognized."""
-        return f"{self.tenant_id}/{self.name}/{self.status}"
+        # A job that Bedrock refused has a name that comes again in each life.
+        of = self.tenant_id if self.of_life.is_first else f"{self.tenant_id}.{self.life}"
+        return f"{of}/{self.name}/{self.status}"
 
     @property
     def name(self) -> str:

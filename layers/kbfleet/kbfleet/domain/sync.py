@@ -11,10 +11,11 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
+from typing import Self
 
 from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStatus, Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Knowledge, Life, TenantId
 
 
 class Priority(IntEnum):
@@ -142,6 +143,7 @@ class Sync:
         on_hold: the tenant is out of service.
         distrusted: its data source may read a bucket that is not the tenant's: no job is started, and none counts.
         trusted_from: the first generation whose sync counts since it does not any more.
+        life, knowledge: which of the tenant's the entry is about, by their numbers.
         fence: of the newest record of the tenant that has put the entry on hold or taken it off: what an older record
             says about that comes too late.
         documents_left_out: how many are in the bucket and not in the index, or not wholly; `None` while nobody knows.
@@ -173,6 +175,16 @@ class Sync:
     left_out_as_of: datetime | None = None
     left_out_whole: bool = False
     version: int = 0
+    life: int = 1
+    knowledge: int = 1
+
+    @classmethod
+    def never_stored(cls, knowledge: Knowledge) -> Self:
+        return cls(knowledge.tenant_id, life=knowledge.life.number, knowledge=knowledge.number)
+
+    @property
+    def of_knowledge(self) -> Knowledge:
+        return Knowledge(Life(self.tenant_id, self.life), self.knowledge)
 
     @property
     def pending_changes(self) -> bool:
@@ -281,6 +293,10 @@ class Sync:
     def called_off(self) -> Sync:
         """Nothing is started until something is requested again; what is pending stays pending."""
         return replace(self._off_the_queue(), waiters=())
+
+    def laid_to_rest(self) -> Sync:
+        """It is about a life that is over: nothing runs or waits in it any more."""
+        return replace(self._off_the_queue(), state=SyncState.IDLE, job=None, waiters=())
 
     def _off_the_queue(self) -> Sync:
         left = replace(self, ready_at=None, priority=Priority.SCHEDULED, retries=0, postponed=0)

@@ -18,7 +18,7 @@ from kbfleet.domain.errors import (
     TenantOffboarding,
     TenantSuspended,
 )
-from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
 from kbfleet.domain.printable import is_printable
 from kbfleet.domain.tenant_status import TenantStatus, askable_knowledge_base
 from kbfleet.domain.usage_plan import Tier
@@ -62,6 +62,7 @@ class TenantStateChange:
     previous_status: TenantStatus | None
     occurred_at: datetime
     receipt: ErasureReceipt | None = None
+    life: int = 1
 
     @property
     def identity(self) -> str:
@@ -74,7 +75,8 @@ class Tenant:
     """A tenant's record in the registry. Resource ids are `None` until the resource is known to exist.
 
     `announced` is whether the bus knows of the present status; `foreign`, what the last look found among its resources
-    that is not its own, for people.
+    that is not its own, for people. `life` and `knowledge` are the numbers of its present life, and of the knowledge in
+    it that answers.
     """
 
     tenant_id: TenantId
@@ -98,11 +100,25 @@ class Tenant:
     failure: WorkflowFailure | None = None
     offboarding: Offboarding | None = None
     erasure: ErasureReceipt | None = None
+    life: int = 1
+    knowledge: int = 1
+
+    @property
+    def this_life(self) -> Life:
+        """The present one; of a tombstone, the last."""
+        return Life(self.tenant_id, self.life)
+
+    @property
+    def live_knowledge(self) -> Knowledge:
+        """What answers in this life."""
+        return Knowledge(self.this_life, self.knowledge)
 
     @property
     def state_change(self) -> TenantStateChange:
         """How the tenant came to its present status."""
-        return TenantStateChange(self.tenant_id, self.status, self.previous_status, self.status_since, self.erasure)
+        return TenantStateChange(
+            self.tenant_id, self.status, self.previous_status, self.status_since, self.erasure, self.life
+        )
 
     def leased_at(self, now: datetime) -> bool:
         return self.lease is not None and self.lease.expires_at > now
@@ -244,6 +260,7 @@ class Tenant:
             status_since=self.status_since,
             fence=self.fence + 1,
             erasure=receipt,
+            life=self.life,
         )
         return tombstone.with_status(TenantStatus.OFFBOARDED, now)
 
@@ -252,6 +269,18 @@ class Tenant:
     @property
     def is_in_service(self) -> bool:
         return self.status not in {TenantStatus.SUSPENDED, TenantStatus.OFFBOARDING, TenantStatus.OFFBOARDED}
+
+    def is_over(self, life: Life) -> bool:
+        """Whether nothing of that life is left."""
+        return life != self.this_life or self.status is TenantStatus.OFFBOARDED
+
+    def require_life(self, life: Life) -> None:
+        """Raises: TenantOffboarded: that life is over."""
+        if self.is_over(life):
+            raise TenantOffboarded(
+                f"Tenant {life} is offboarded.",
+                remedy=f"Run `kbfleet tenant show {life.tenant_id}`: it may have a new life.",
+            )
 
     def in_service(self) -> None:
         """Raises:

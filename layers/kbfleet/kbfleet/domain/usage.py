@@ -9,7 +9,7 @@ from typing import Self
 
 from kbfleet.domain.answer import AnswerOutcome, AskUsage
 from kbfleet.domain.errors import InvalidInput
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 
 MAX_DAYS = 366
 """Of usage that are given at once: a leap year."""
@@ -22,6 +22,7 @@ class AnsweredQuestion:
     tenant_id: TenantId
     answered_at: datetime
     usage: AskUsage
+    life: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,16 @@ class UsageCounts:
 
 @dataclass(frozen=True, slots=True)
 class DailyUsage:
-    """A tenant's usage of one day in UTC."""
+    """A tenant's usage of one day in UTC, in one of its lives."""
 
     tenant_id: TenantId
     day: date
     counts: UsageCounts = UsageCounts()
+    life: int = 1
+
+    @property
+    def of_life(self) -> Life:
+        return Life(self.tenant_id, self.life)
 
     def plus(self, counts: UsageCounts) -> DailyUsage:
         return replace(self, counts=self.counts.plus(counts))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kbfleet.domain.answer import Answer, require_own
 from kbfleet.domain.errors import IsolationBreached
+from kbfleet.domain.names import Life
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,15 +63,17 @@ def ask(
         TenantNotFound, TenantNotActive, SessionRefused, IsolationBreached, Throttled, NotReadyYet, AwsRefusal.
     """
     tenant = tenants.get(asker.tenant_id)
+    # The record only counts: whichever number it has, this is a life of the asker's tenant.
+    life = Life(asker.tenant_id, tenant.life)
     if session is not None:
-        inquiry = replace(inquiry, conversation=sessions.conversation(session, asker))
+        inquiry = replace(inquiry, conversation=sessions.conversation(session, asker, life))
     try:
-        bucket_name = names.bucket(asker.tenant_id)
+        bucket_name = names.bucket(life)
         generated = answerers(tenant.knowledge_store).answer(tenant, inquiry, bucket_name)
         # Again, and whoever answers: nothing leaves that rests on anything else.
         require_own(generated.sources, bucket_name, asker.tenant_id)
     except IsolationBreached as error:
         breached(tenant, error)
         raise
-    following = session or (sessions.issue(generated.conversation, asker) if inquiry.kept else "")
-    return Answer(generated, tenant.freshness, tenant.documents_left_out, following)
+    following = session or (sessions.issue(generated.conversation, asker, life) if inquiry.kept else "")
+    return Answer(generated, tenant.freshness, tenant.documents_left_out, following, life)

@@ -9,7 +9,7 @@ from kbfleet.domain.errors import TenantNotFound, TenantOffboarded, TenantOffboa
 from kbfleet.usecases.ingestion import note_changes
 
 if TYPE_CHECKING:
-    from kbfleet.domain.names import ResourceNames, TenantId
+    from kbfleet.domain.names import Life, ResourceNames
     from kbfleet.domain.sync import Debounce, DocumentChange
     from kbfleet.ports import Clock, SyncLedger, TenantRegistry, Ticks
 
@@ -29,7 +29,7 @@ class ChangeBatch:
     clock: Clock
     names: ResourceNames
     debounce: Debounce
-    _outcomes: dict[TenantId, Exception | None] = field(default_factory=dict)
+    _outcomes: dict[Life, Exception | None] = field(default_factory=dict)
     _ticked: bool = False
 
     @property
@@ -42,16 +42,16 @@ class ChangeBatch:
 
         Raises:
             TenantNotFound: the bucket is no tenant's.
-            TenantOffboarded: somebody puts documents where a tenant was.
+            TenantOffboarded: somebody puts documents where a tenant was, or was in an earlier life.
             ConcurrentUpdate, Retryable, AwsRefusal: offer this change again.
         """
-        tenant_id = self.names.tenant_of_bucket(change.bucket_name)
-        if tenant_id is None:
+        life = self.names.life_of_bucket(change.bucket_name)
+        if life is None:
             # The name may be anything: as much of it is repeated as a bucket's name can have.
             raise TenantNotFound(f"No tenant of fleet {self.names.fleet} has a bucket {change.bucket_name[:63]!r}.")
-        if tenant_id not in self._outcomes:
-            self._outcomes[tenant_id] = self._note(tenant_id)
-        match self._outcomes[tenant_id]:
+        if life not in self._outcomes:
+            self._outcomes[life] = self._note(life)
+        match self._outcomes[life]:
             case None:
                 return True
             case TenantOffboarding():
@@ -62,10 +62,10 @@ class ChangeBatch:
             case error:
                 raise error
 
-    def _note(self, tenant_id: TenantId) -> Exception | None:
+    def _note(self, life: Life) -> Exception | None:
         try:
             note_changes(
-                tenant_id,
+                life,
                 registry=self.registry,
                 ledger=self.ledger,
                 ticks=self,

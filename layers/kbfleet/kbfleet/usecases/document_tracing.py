@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kbfleet.domain.document_trace import DocumentFacts, Probe, trace
 from kbfleet.domain.errors import ResourceMissing
+from kbfleet.domain.names import Life
 from kbfleet.usecases.failed_documents import documents_named_by
 
 if TYPE_CHECKING:
@@ -54,13 +55,13 @@ class DocumentTracer:
 
     def _facts(self, tenant_id: TenantId, key: ObjectKey) -> DocumentFacts:
         tenant = self.registry.find(tenant_id)
-        bucket = self.names.bucket(tenant_id)
+        bucket = self.names.bucket(tenant.this_life if tenant is not None else Life(tenant_id))
         facts = DocumentFacts(tenant_id, key, bucket, self.clock.now(), tenant)
         if tenant is None or tenant.bucket_name is None or tenant.knowledge_base_id is None:
             return facts
         uri = f"s3://{bucket}/{key}"
         store = self.stores.get(tenant.knowledge_store)  # the stack may offer it no more
-        sync = self.ledger.find(tenant_id)
+        sync = self.ledger.find(tenant.live_knowledge)
         facts = replace(
             facts,
             sync=sync,
@@ -68,7 +69,7 @@ class DocumentTracer:
             max_metadata_bytes=store.max_metadata_bytes if store is not None else None,
             knowledge_base=self.knowledge_bases.get(tenant.knowledge_base_id),
             ingested=self._ingested(tenant, bucket, uri),
-            failure=self.failed_documents.find(tenant_id, uri),
+            failure=self.failed_documents.find(tenant.this_life, uri),
             running_jobs=sum(other.kind is sync.kind for other in self.ledger.running()),
         )
         if facts.knowledge_base is None or facts.in_bucket is None:
@@ -84,7 +85,7 @@ class DocumentTracer:
     def _jobs_since(self, tenant: Tenant, facts: DocumentFacts) -> tuple[JobStateChange, ...]:
         """Those that read the bucket as it is now, or were to; the newest first."""
         since = facts.in_bucket.changed_at if facts.in_bucket else facts.now
-        jobs = self.history.started_since(tenant.tenant_id, since)
+        jobs = self.history.started_since(tenant.this_life, since)
         own = (job for job in jobs if job.data_source.data_source_id == tenant.data_source_id)
         return tuple(sorted(own, key=lambda job: job.started_at or job.occurred_at, reverse=True))
 

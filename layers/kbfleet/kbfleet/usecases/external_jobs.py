@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kbfleet.domain.ingestion_job import IngestionJob, Outcome
-    from kbfleet.domain.names import DataSourceReference, TenantId
+    from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
         Announcements,
@@ -108,19 +108,19 @@ class ExternalJobs:
         if tenant.status not in _SETTLED or tenant.data_source_id is None:
             return
         data_source = tenant.data_source()
-        for job in self._unknown(tenant.tenant_id, data_source):
+        for job in self._unknown(tenant.this_life, data_source):
             if job.outcome is not None:
-                found.append(self._record(tenant.tenant_id, data_source, job, job.outcome))
-            elif change := self._adopt(tenant.tenant_id, data_source, job):
+                found.append(self._record(tenant.live_knowledge, data_source, job, job.outcome))
+            elif change := self._adopt(tenant.live_knowledge, data_source, job):
                 adopted.append(change)
 
-    def _unknown(self, tenant_id: TenantId, data_source: DataSourceReference) -> list[IngestionJob]:
+    def _unknown(self, life: Life, data_source: DataSourceReference) -> list[IngestionJob]:
         """The oldest first, so that each outcome follows the one before it."""
         since = self.clock.now() - self.look_back
         listed = self._listed(data_source, since)
         if not listed:
             return []
-        known = {change.ingestion_job_id for change in self.history.started_since(tenant_id, since)}
+        known = {change.ingestion_job_id for change in self.history.started_since(life, since)}
         newest = listed[0].ingestion_job_id
         # As the job itself says: the list leaves out why it failed.
         return [
@@ -140,12 +140,12 @@ class ExternalJobs:
         return newest
 
     def _record(
-        self, tenant_id: TenantId, data_source: DataSourceReference, job: IngestionJob, outcome: Outcome
+        self, knowledge: Knowledge, data_source: DataSourceReference, job: IngestionJob, outcome: Outcome
     ) -> JobStateChange:
-        before = self.ledger.find(tenant_id)
+        before = self.ledger.find(knowledge)
         earlier = before.result if before.result and before.result.ended_at < job.updated_at else None
         change = JobStateChange(
-            tenant_id,
+            knowledge.tenant_id,
             data_source,
             generation=0,
             status=job.status,
@@ -157,6 +157,7 @@ class ExternalJobs:
             statistics=job.statistics,
             failure_reasons=job.failure_reasons,
             external=True,
+            life=knowledge.life.number,
         )
         publish_once(change, history=self.history, announcements=self.announcements, clock=self.clock)
         result = SyncResult(
@@ -167,16 +168,18 @@ class ExternalJobs:
             failure_reasons=job.failure_reasons,
             data_source_id=data_source.data_source_id,
         )
-        update_sync(tenant_id, lambda sync: sync.noted(result), ledger=self.ledger)
+        update_sync(knowledge, lambda sync: sync.noted(result), ledger=self.ledger)
         return change
 
-    def _adopt(self, tenant_id: TenantId, data_source: DataSourceReference, job: IngestionJob) -> JobStateChange | None:
+    def _adopt(
+        self, knowledge: Knowledge, data_source: DataSourceReference, job: IngestionJob
+    ) -> JobStateChange | None:
         """A tenant that is queued or has a job already meets this one by itself, or the next round does."""
-        sync = self.ledger.find(tenant_id)
+        sync = self.ledger.find(knowledge)
         if sync.state is not SyncState.IDLE:
             return None
         change = JobStateChange(
-            tenant_id,
+            knowledge.tenant_id,
             data_source,
             generation=sync.synced_generation,
             status=job.status,
@@ -187,6 +190,7 @@ class ExternalJobs:
             statistics=job.statistics,
             failure_reasons=job.failure_reasons,
             external=True,
+            life=knowledge.life.number,
         )
         publish_once(change, history=self.history, announcements=self.announcements, clock=self.clock)
         self.ledger.save(sync.adopted(job))

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from kbfleet.domain.failed_documents import BucketDocument, FailedDocument, FailureReport
     from kbfleet.domain.ingestion_job import JobStateChange
-    from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
+    from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
     from kbfleet.domain.sync import Sync
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
@@ -88,28 +88,29 @@ class FailureCollector:
     names: ResourceNames
 
     def collect(self, job: JobStateChange) -> FailureReport | None:
-        """Returns: what is published; `None` when the tenant is on its way out, or nothing fails and nothing did.
+        """Returns: what is published; `None` when the tenant is on its way out or has another life by now, or nothing
+        fails and nothing did.
 
         Raises:
             TenantNotFound, ConcurrentUpdate, Throttled, NotReadyYet, AwsRefusal.
         """
         tenant = self.registry.get(job.tenant_id)
-        if _leaves(tenant):
+        if _leaves(tenant) or job.of_life != tenant.this_life:
             return None
-        known = {document.uri: document for document in self.failed_documents.all(job.tenant_id)}
-        sync = self.ledger.find(job.tenant_id)
+        known = {document.uri: document for document in self.failed_documents.all(job.of_life)}
+        sync = self.ledger.find(tenant.live_knowledge)
         usable = job.outcome is not None and job.outcome.usable
         never_counted = usable and sync.left_out_as_of is None
         if not known and not never_counted and (job.outcome is None or not job.outcome.broken):
-            self._count(job, 0, whole=sync.left_out_whole)
+            self._count(tenant.live_knowledge, job, 0, whole=sync.left_out_whole)
             return None
-        bucket = self.names.bucket(job.tenant_id)
+        bucket = self.names.bucket(job.of_life)
         named = documents_named_by(job, bucket, self.bucket_contents)
         listed = never_counted or not named.all
         found, complete = self._found(tenant, bucket, known, named, listed=listed)
         failing = self._brought_up_to_date(job, bucket, known, named.reasons, found)
         complete = complete and (named.all or named.at_least <= len(failing))
-        self._count(job, len(failing), whole=complete and (listed or sync.left_out_whole))
+        self._count(tenant.live_knowledge, job, len(failing), whole=complete and (listed or sync.left_out_whole))
         if not (known or failing or (job.outcome is not None and job.outcome.broken)):
             return None
         report = failure_report(
@@ -118,13 +119,13 @@ class FailureCollector:
         self.announcements.failures_collected(report)
         return report
 
-    def _count(self, job: JobStateChange, failing: int, *, whole: bool) -> None:
+    def _count(self, knowledge: Knowledge, job: JobStateChange, failing: int, *, whole: bool) -> None:
         """Askers are told how many documents are left out. Of a job that brought nothing, nobody can say."""
         outcome = job.outcome
         if outcome is None or not outcome.usable:
             return
         update_sync(
-            job.tenant_id,
+            knowledge,
             _where_there_is_an_entry(
                 lambda sync: sync.counted_left_out(failing, outcome, job.occurred_at, whole=whole)
             ),
@@ -193,9 +194,9 @@ class FailureCollector:
             sighting = sighted(named.get(uri), document, in_bucket, job)
             if sighting is not None:
                 after = seen_failing(before, sighting, in_bucket.revision if in_bucket else None, job.occurred_at)
-                failing.append(after if after == before else self.failed_documents.save(job.tenant_id, after))
+                failing.append(after if after == before else self.failed_documents.save(job.of_life, after))
             elif before is not None and fixed(before, document, in_bucket, job):
-                self.failed_documents.remove(job.tenant_id, before)
+                self.failed_documents.remove(job.of_life, before)
             elif before is not None:
                 failing.append(before)
         return failing
@@ -262,12 +263,18 @@ def request_retry(
     tenant = registry.get(tenant_id)
     tenant.in_service()
     tenant.data_source()
-    require_trusted(ledger.find(tenant_id))
-    retry = retries.find(tenant_id)
+    require_trusted(ledger.find(tenant.live_knowledge))
+    retry = retries.find(tenant.this_life)
     if retry is None or retry.ended_at is not None:
         now = clock.now()
         retry = retries.save(
-            DocumentRetry(tenant_id, now.isoformat(), now, version=retry.version if retry is not None else 0)
+            DocumentRetry(
+                tenant_id,
+                now.isoformat(),
+                now,
+                version=retry.version if retry is not None else 0,
+                life=tenant.life,
+            )
         )
     runs.request(retry)
     return retry
@@ -290,7 +297,7 @@ class RetryRunner:
     clock: Clock
     names: ResourceNames
 
-    def run(self, tenant_id: TenantId, version: int) -> DocumentRetry | None:
+    def run(self, life: Life, version: int) -> DocumentRetry | None:
         """The run of that version. Where it was made already, only the next one is asked for.
 
         Returns: the retry after it; `None` when there is none.
@@ -298,28 +305,34 @@ class RetryRunner:
         Raises:
             ConcurrentUpdate, Throttled, NotReadyYet, AwsRefusal.
         """
-        retry = self.retries.find(tenant_id)
+        retry = self.retries.find(life)
         if retry is None or retry.ended_at is not None:
             return retry
         if retry.version == version:
             advanced = self._advanced(retry)
             if advanced.ended_at is not None:
-                left = sum(1 for _ in self.failed_documents.all(tenant_id))
-                update_sync(
-                    tenant_id, _where_there_is_an_entry(lambda sync: sync.left_out_fixed(left)), ledger=self.ledger
-                )
+                self._count_left_out(life)
             retry = self.retries.save(advanced)
         if retry.ended_at is None:
             self.runs.request(retry)
         return retry
 
+    def _count_left_out(self, life: Life) -> None:
+        tenant = self.registry.find(life.tenant_id)
+        if tenant is None or tenant.this_life != life:
+            return
+        left = sum(1 for _ in self.failed_documents.all(life))
+        counted = _where_there_is_an_entry(lambda sync: sync.left_out_fixed(left))
+        update_sync(tenant.live_knowledge, counted, ledger=self.ledger)
+
     def _advanced(self, retry: DocumentRetry) -> DocumentRetry:
         try:
             tenant = self.registry.get(retry.tenant_id)
+            tenant.require_life(retry.of_life)
             tenant.in_service()
             data_source = tenant.data_source()
-            require_trusted(self.ledger.find(retry.tenant_id))
-            bucket = self.names.bucket(retry.tenant_id)
+            require_trusted(self.ledger.find(tenant.live_knowledge))
+            bucket = self.names.bucket(retry.of_life)
             settled = self._settled(retry, data_source, bucket)
             return self._filled(settled, data_source, bucket).concluded(self.clock.now())
         except (TenantNotActive, TenantNotFound, ResourceMissing, IsolationBreached) as error:
@@ -337,24 +350,24 @@ class RetryRunner:
         return retry
 
     def _answered(self, retry: DocumentRetry, document: IngestedDocument) -> DocumentRetry:
-        known = self.failed_documents.find(retry.tenant_id, document.uri)
+        known = self.failed_documents.find(retry.of_life, document.uri)
         if document.status.failing:
             return self._failed(retry, known, document.uri, document.explanation)
         if known is not None:
-            self.failed_documents.remove(retry.tenant_id, known)
+            self.failed_documents.remove(retry.of_life, known)
         return retry.settled({document.uri}, fixed=1)
 
     def _failed(self, retry: DocumentRetry, known: FailedDocument | None, uri: str, reason: str) -> DocumentRetry:
         # Not counted among its failures in a row: those are of jobs, and somebody is at it.
         if known is not None and known.reason != reason:
-            self.failed_documents.save(retry.tenant_id, replace(known, reason=reason))
+            self.failed_documents.save(retry.of_life, replace(known, reason=reason))
         return retry.settled({uri}, failed=1)
 
     # --- what is to be sent ---
 
     def _filled(self, retry: DocumentRetry, data_source: DataSourceReference, bucket: str) -> DocumentRetry:
         while retry.room:
-            page = self.failed_documents.page(retry.tenant_id, BATCH, retry.done_up_to)
+            page = self.failed_documents.page(retry.of_life, BATCH, retry.done_up_to)
             in_bucket = {document.uri: self.bucket_contents.find(bucket, document.uri) for document in page.documents}
             present = [document for document in in_bucket.values() if document is not None]
             try:
@@ -362,7 +375,7 @@ class RetryRunner:
             except _NOT_NOW:
                 return retry  # the next run tries again
             for gone in (document for document in page.documents if in_bucket[document.uri] is None):
-                self.failed_documents.remove(retry.tenant_id, gone)
+                self.failed_documents.remove(retry.of_life, gone)
                 retry = retry.settled((), fixed=1)
             known = {document.uri: document for document in page.documents}
             for refused in (answer for answer in answers if isinstance(answer, _Refusal)):

@@ -17,6 +17,7 @@ from kbfleet.domain.errors import (
     Retryable,
     TenantNotActive,
     TenantNotFound,
+    TenantOffboarded,
     Throttled,
 )
 from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStateChange, JobStatus, Outcome
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
     from kbfleet.domain.errors import (
         KbfleetError,
     )
-    from kbfleet.domain.names import DataSourceReference, TenantId
+    from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
     from kbfleet.domain.sync import Debounce, RunningJob, Waiter
+    from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
         Announcements,
         Clock,
@@ -100,13 +102,13 @@ def save_sync(
 
 
 def update_sync(
-    tenant_id: TenantId,
+    knowledge: Knowledge,
     change: Callable[[Sync], Sync],
     *,
     ledger: SyncLedger,
     answer: Callable[[Waiter], None] = _nobody_is_dismissed,
 ) -> Sync:
-    """Applies a pure change to a tenant's ledger entry, again on the newer entry when somebody else was faster.
+    """Applies a pure change to a ledger entry, again on the newer entry when somebody else was faster.
 
     Args:
         answer: as in `save_sync`; those who wait in the very entry that is replaced are answered.
@@ -115,7 +117,7 @@ def update_sync(
         ConcurrentUpdate: it lost twenty times in a row.
     """
     for _ in range(_ATTEMPTS):
-        sync = ledger.find(tenant_id)
+        sync = ledger.find(knowledge)
         changed = change(sync)
         if changed == sync:
             return sync
@@ -123,7 +125,9 @@ def update_sync(
             return save_sync(sync, changed, ledger=ledger, answer=answer)
         except ConcurrentUpdate:
             continue
-    raise ConcurrentUpdate(f"The ledger entry of tenant {tenant_id} changed {_ATTEMPTS} times while it was updated.")
+    raise ConcurrentUpdate(
+        f"The ledger entry of tenant {knowledge.life} changed {_ATTEMPTS} times while it was updated."
+    )
 
 
 def require_trusted(entry: Sync) -> None:
@@ -163,13 +167,13 @@ def request_sync(
         # An entry that is on hold by an older record: whoever resumed the tenant has died before writing it here.
         return entry.taken_off_hold(clock.now(), tenant.fence).requested(clock.now(), priority)
 
-    sync = update_sync(tenant_id, requested, ledger=ledger)
+    sync = update_sync(tenant.live_knowledge, requested, ledger=ledger)
     ticks.request()
     return sync
 
 
 def note_changes(
-    tenant_id: TenantId,
+    life: Life,
     *,
     registry: TenantRegistry,
     ledger: SyncLedger,
@@ -181,10 +185,11 @@ def note_changes(
     the tenant is out of service, or before it has a data source, is synced when that is over.
 
     Raises:
-        TenantNotFound, TenantOffboarded: nobody wants these documents.
+        TenantNotFound, TenantOffboarded: nobody wants these documents, also where the tenant has another life by now.
         TenantOffboarding: the tenant's documents are being deleted, and its entry in the ledger must not come back.
     """
-    tenant = registry.get(tenant_id)
+    tenant = registry.get(life.tenant_id)
+    tenant.require_life(life)
     deletion_began = tenant.offboarding is not None and tenant.offboarding.deletion_began_at is not None
     if tenant.status is TenantStatus.OFFBOARDED or deletion_began:
         tenant.in_service()
@@ -194,7 +199,7 @@ def note_changes(
         served = entry.taken_off_hold(now, tenant.fence) if tenant.is_in_service else entry
         return served.requested(now, Priority.CHANGED, ready_at=debounce.ready_at(served, now))
 
-    sync = update_sync(tenant_id, changed, ledger=ledger)
+    sync = update_sync(tenant.live_knowledge, changed, ledger=ledger)
     ticks.request()
     return sync
 
@@ -219,7 +224,7 @@ def stop_sync(
     def answer(waiter: Waiter) -> None:
         callbacks.fail(waiter.task_token, "IngestionFailed", f"The sync of tenant {tenant_id} was stopped.")
 
-    sync = update_sync(tenant_id, Sync.called_off, ledger=ledger, answer=answer)
+    sync = update_sync(tenant.live_knowledge, Sync.called_off, ledger=ledger, answer=answer)
     if sync.job is not None:
         sync = stop_job(sync, sync.job, tenant.data_source(), ledger=ledger, knowledge_bases=knowledge_bases)
         ticks.request()
@@ -241,7 +246,7 @@ def stop_job(
     """
     if knowledge_bases.stop_ingestion(data_source, job.ingestion_job_id):
         return sync
-    return update_sync(sync.tenant_id, lambda entry: entry.refused_to_stop(job.ingestion_job_id), ledger=ledger)
+    return update_sync(sync.of_knowledge, lambda entry: entry.refused_to_stop(job.ingestion_job_id), ledger=ledger)
 
 
 def publish_once(change: JobStateChange, *, history: JobHistory, announcements: Announcements, clock: Clock) -> None:
@@ -367,13 +372,29 @@ class Scheduler:
         ready = sorted((sync for sync in queued if _ready_by(sync, now)), key=_turn)
         return ready, sum(not _ready_by(sync, now) and _ready_by(sync, now + _A_MINUTE) for sync in queued)
 
+    def _laid_to_rest(self, sync: Sync, tenant: Tenant) -> bool:
+        """Takes what a process that was late has written about a life that is over off the ledger's index: whatever is
+        done for it would be done for the tenant's new life. Returns: whether it is so."""
+        life = sync.of_knowledge.life
+        if not tenant.is_over(life):
+            return False
+
+        def answer(waiter: Waiter) -> None:
+            self.callbacks.fail(waiter.task_token, TenantOffboarded.__name__, f"Tenant {life} is offboarded.")
+
+        save_sync(sync, sync.laid_to_rest(), ledger=self.ledger, answer=answer)
+        return True
+
     # --- running jobs ---
 
     def _follow(self, sync: Sync) -> bool:
-        """Brings the ledger up to the job's present state. Returns: whether the job has ended."""
+        """Brings the ledger up to the job's present state. Returns: whether the job has ended, or its tenant's life."""
         if sync.job is None:
             return False
-        data_source = self.registry.get(sync.tenant_id).data_source()
+        tenant = self.registry.get(sync.tenant_id)
+        if self._laid_to_rest(sync, tenant):
+            return True
+        data_source = tenant.data_source()
         try:
             job = self.knowledge_bases.ingestion_job(data_source, sync.job.ingestion_job_id)
         except ResourceMissing as error:
@@ -430,9 +451,12 @@ class Scheduler:
         """Starts the tenant's job, or adopts the one in its way. Returns: how many jobs run more than before."""
         # The queue may show an entry as it was a moment ago. Of a job that is started for one that is on hold or
         # distrusted by now, nobody would know.
-        if self.ledger.find(sync.tenant_id).version != sync.version:
+        if self.ledger.find(sync.of_knowledge).version != sync.version:
             raise ConcurrentUpdate(f"The entry of tenant {sync.tenant_id} has changed since the queue was read.")
-        data_source = self.registry.get(sync.tenant_id).data_source()
+        tenant = self.registry.get(sync.tenant_id)
+        if self._laid_to_rest(sync, tenant):
+            return 0
+        data_source = tenant.data_source()
         generation = sync.requested_generation
         token = client_token(data_source.knowledge_base_id, data_source.data_source_id, "ingestion", sync.start_token)
         try:
@@ -475,6 +499,7 @@ class Scheduler:
             outcome=Outcome.FAILED,
             previous_outcome=sync.result.outcome if sync.result else None,
             failure_reasons=reasons,
+            life=sync.life,
         )
         self._publish_once(change)
         self._end(sync, result)
@@ -504,6 +529,7 @@ class Scheduler:
                 statistics=job.statistics,
                 failure_reasons=job.failure_reasons,
                 external=external,
+                life=sync.life,
             )
         )
 

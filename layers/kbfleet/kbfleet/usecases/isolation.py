@@ -1,6 +1,7 @@
 """Announcing a breach of the walls between tenants, and looking whether there is one (decision 25).
 
-What a tenant may reach follows from its id alone, by `ResourceNames`: a record that is wrong proves nothing.
+What a tenant may reach follows from its id and the number of its life, by `ResourceNames`: a record that is wrong can
+lead to another life of the same tenant at most, and else proves nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
-    from kbfleet.domain.names import ResourceNames, TenantId
+    from kbfleet.domain.names import Knowledge, Life, ResourceNames, TenantId
     from kbfleet.domain.sync import Sync, Waiter
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
@@ -279,7 +280,7 @@ class IsolationLook:
             return _Seen(of_record, began)
         own, of_sources = self._of_data_sources(tenant, knowledge_base.knowledge_base_id)
         findings = of_record + of_sources
-        sync = self.ledger.find(tenant.tenant_id)
+        sync = self.ledger.find(tenant.live_knowledge)
         if sync.distrusted and not _foreign_among(findings):
             # Somebody has put it right in the console, which nobody else knows: nothing would be synced ever again.
             name = f"that data source {tenant.data_source_id} may have brought from another bucket"
@@ -304,26 +305,26 @@ class IsolationLook:
 
     def _of_record(self, tenant: Tenant, knowledge_base: KnowledgeBase) -> tuple[Finding, ...]:
         tenant_id, found = tenant.tenant_id, list[Finding]()
-        if tenant.bucket_name not in {None, self.names.bucket(tenant_id)}:
+        if tenant.bucket_name not in {None, self.names.bucket(tenant.this_life)}:
             found.append(_foreign(ResourceKind.BUCKET, f"{tenant.bucket_name} in its record", tenant_id))
         own_id = knowledge_base.knowledge_base_id
-        if not self.names.owned(knowledge_base.name, self.knowledge_bases.tags(knowledge_base), tenant_id):
+        if not self.names.owned(knowledge_base.name, self.knowledge_bases.tags(knowledge_base), tenant.this_life):
             found.append(_foreign(ResourceKind.KNOWLEDGE_BASE, own_id, tenant_id))
-        elif not store_of(tenant, self.stores).holds(tenant_id, knowledge_base.configuration):
+        elif not store_of(tenant, self.stores).holds(tenant.live_knowledge, knowledge_base.configuration):
             found.append(_foreign(ResourceKind.VECTOR_INDEX, f"of knowledge base {own_id}", tenant_id))
         return tuple(found)
 
     def _of_data_sources(self, tenant: Tenant, knowledge_base_id: str) -> tuple[_Own | None, tuple[Finding, ...]]:
         """Returns: the tenant's own one, and what is foreign, or otherwise than it should be."""
         tenant_id = tenant.tenant_id
-        wanted = store_of(tenant, self.stores).data_source_configuration(self.names.bucket(tenant_id))
+        wanted = store_of(tenant, self.stores).data_source_configuration(self.names.bucket(tenant.this_life))
         there = data_sources_of(
             tenant, knowledge_base_id, wanted, knowledge_bases=self.knowledge_bases, names=self.names
         )
         found = [_foreign(ResourceKind.DATA_SOURCE, one.data_source_id, tenant_id) for one in there.foreign]
         if there.recorded is not None and there.recorded.reads_another(wanted):
             reference = DataSourceReference(knowledge_base_id, there.recorded.data_source_id)
-            self._distrust(tenant_id, reference, wanted)
+            self._distrust(tenant.live_knowledge, reference, wanted)
         if there.own is None:
             return None, tuple(found)
         own_id = there.own.data_source_id
@@ -339,15 +340,15 @@ class IsolationLook:
             found.append(Finding(Disagreement.CHANGED, ResourceKind.DATA_SOURCE, own_id, tenant_id))
         return own, tuple(found)
 
-    def _distrust(self, tenant_id: TenantId, recorded: DataSourceReference, wanted: Mapping[str, object]) -> None:
+    def _distrust(self, knowledge: Knowledge, recorded: DataSourceReference, wanted: Mapping[str, object]) -> None:
         """Has no job started from it any more, unless somebody has put it right meanwhile."""
-        entry = self.ledger.find(tenant_id)
+        entry = self.ledger.find(knowledge)
         # Looked at once more behind that: whoever puts it right from here on writes the entry, and then this does not.
-        named = self.registry.get(tenant_id).data_source_id == recorded.data_source_id
+        named = self.registry.get(knowledge.tenant_id).data_source_id == recorded.data_source_id
         again = self.knowledge_bases.data_source(recorded) if named else None
         if entry.distrusted or again is None or not again.reads_another(wanted):
             return
-        answer = failing_those_who_wait(tenant_id, self.callbacks)
+        answer = failing_those_who_wait(knowledge.tenant_id, self.callbacks)
         with suppress(ConcurrentUpdate):
             save_sync(entry, entry.not_to_be_trusted(), ledger=self.ledger, answer=answer)
 
@@ -356,19 +357,19 @@ class IsolationLook:
         stored = self.document_rounds.find(tenant_id)
         goes_on = stored is not None and stored.data_source_id == own_id and stored.began_at > times.sighted_at
         document_round = stored if stored is not None and goes_on else DocumentRound(own_id, times.began)
-        listed = self._read_on(tenant_id, own, document_round, times, stored)
+        listed = self._read_on(tenant.this_life, own, document_round, times, stored)
         if listed is None and document_round.after is not None:
             # Only the place is not known any more. Places that do not live until the next look lead to no end: so this
             # one goes on for as long as it may.
             document_round, times = DocumentRound(own_id, times.began), replace(times, patient=True)
-            listed = self._read_on(tenant_id, own, document_round, times, stored)
+            listed = self._read_on(tenant.this_life, own, document_round, times, stored)
         return self._instead_of_a_list(own, sync, times) if listed is None else listed
 
     def _read_on(
-        self, tenant_id: TenantId, own: _Own, document_round: DocumentRound, times: _Times, stored: DocumentRound | None
+        self, life: Life, own: _Own, document_round: DocumentRound, times: _Times, stored: DocumentRound | None
     ) -> _Listed | None:
         """Whatever ends it, the place that was reached is kept. Returns: `None` where it is refused to begin with."""
-        bucket, empty, number = self.names.bucket(tenant_id), document_round.after is None, 0
+        bucket, empty, number = self.names.bucket(life), document_round.after is None, 0
         place: DocumentRound | None = document_round if document_round.after else None
         try:
             pages = self.ingested_documents.pages(own.reference, document_round.after)
@@ -378,7 +379,7 @@ class IsolationLook:
                 if any(not is_in(bucket, document.uri) for document in page.documents):
                     place = None
                     name = f"of data source {own.reference.data_source_id}"
-                    return _Listed((_foreign(ResourceKind.DOCUMENTS, name, tenant_id),))
+                    return _Listed((_foreign(ResourceKind.DOCUMENTS, name, life.tenant_id),))
                 go_on = self.clock.now() < times.until if times.patient else number < MAX_DOCUMENT_PAGES
                 if place is not None and not go_on:
                     return _Listed(unsure="the list of its documents is to be read on")
@@ -389,7 +390,7 @@ class IsolationLook:
             return None
         finally:
             if place != stored:
-                self.document_rounds.save(tenant_id, place)
+                self.document_rounds.save(life.tenant_id, place)
 
     def _instead_of_a_list(self, own: _Own, sync: Sync, times: _Times) -> _Listed:
         """Whether a knowledge base of type MANAGED lists documents is not documented. A job takes out what is not in
@@ -415,13 +416,13 @@ class IsolationLook:
         if knowledge_base.kind is None:
             return (), "its knowledge base is of a kind that kbfleet does not know"
         freshness = Freshness(sync.synced_at, sync.pending_changes)
-        asked = AskableTenant(tenant.tenant_id, own.knowledge_base_id, tenant.knowledge_store, freshness)
+        asked = AskableTenant(tenant.tenant_id, own.knowledge_base_id, tenant.knowledge_store, freshness, tenant.life)
         try:
             found = self.passage_search.search(asked, knowledge_base.kind, own)
         except AwsRefusal as error:
             # By whatever it is refused: nobody has looked.
             return (), f"its knowledge base could not be searched: {error}"
-        bucket = self.names.bucket(tenant.tenant_id)
+        bucket = self.names.bucket(tenant.this_life)
         if found.left_behind or not all(is_in(bucket, uri) for uri in found.uris):
             name = f"of knowledge base {own.knowledge_base_id}"
             return (_foreign(ResourceKind.PASSAGES, name, tenant.tenant_id),), ""

@@ -71,7 +71,7 @@ def resume_tenant(
     after = before.resumed(now)
     store_unless_changed(before, after, registry)
     if after.is_in_service:
-        update_sync(tenant_id, lambda sync: sync.taken_off_hold(now, after.fence), ledger=ledger)
+        update_sync(after.live_knowledge, lambda sync: sync.taken_off_hold(now, after.fence), ledger=ledger)
         ticks.request()
     after = announce_status(after, registry=registry, announcements=announcements)
     only_suspended = before.status is TenantStatus.SUSPENDED and before.previous_status is not TenantStatus.OFFBOARDING
@@ -92,4 +92,4 @@ def put_sync_on_hold(tenant: Tenant, *, ledger: SyncLedger, callbacks: TaskCallb
     def answer(waiter: Waiter) -> None:
         callbacks.fail(waiter.task_token, "TenantNotActive", f"Tenant {tenant.tenant_id} is not synced any more.")
 
-    return update_sync(tenant.tenant_id, lambda sync: sync.put_on_hold(tenant.fence), ledger=ledger, answer=answer)
+    return update_sync(tenant.live_knowledge, lambda sync: sync.put_on_hold(tenant.fence), ledger=ledger, answer=answer)

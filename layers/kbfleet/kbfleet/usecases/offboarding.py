@@ -159,7 +159,7 @@ def delete_usage_key(
     """API Gateway does not know the tenant any more. Not before the point of no return: a tenant that is only fenced
     off is refused by its status, and can be resumed as it was."""
     tenant = held(reservation, registry)
-    usage_keys.delete(names.usage_key(tenant.tenant_id))
+    usage_keys.delete(names.usage_key(tenant.this_life))
 
 
 def delete_data_sources(
@@ -210,7 +210,7 @@ def delete_knowledge_base(
 def delete_knowledge_store(reservation: Reservation, *, registry: TenantRegistry, stores: Stores) -> None:
     """The tenant's index is gone, and all its vectors with it."""
     tenant = held(reservation, registry)
-    store_of(tenant, stores).delete(tenant.tenant_id)
+    store_of(tenant, stores).delete(tenant.live_knowledge)
 
 
 def delete_bucket(
@@ -238,9 +238,9 @@ def delete_records(
     Returns: whether all dead letters were looked at.
     """
     tenant = held(reservation, registry)
-    records.erase(tenant.tenant_id, keep_usage=keep_usage)
+    records.erase(tenant.this_life, keep_usage=keep_usage)
     forget(tenant.tenant_id, incidents=incidents, now=clock.now())
-    return undelivered.delete(tenant.tenant_id, names.bucket(tenant.tenant_id))
+    return undelivered.delete(tenant.tenant_id, names.bucket(tenant.this_life))
 
 
 def verify_erasure(
@@ -265,17 +265,17 @@ def verify_erasure(
         ErasureIncomplete: naming what is left.
     """
     tenant = held(reservation, registry)
-    bucket = names.bucket(tenant.tenant_id)
-    knowledge_base = tenant.knowledge_base_id or names.knowledge_base(tenant.tenant_id)
-    usage_key = names.usage_key(tenant.tenant_id)
+    bucket = names.bucket(tenant.this_life)
+    knowledge_base = tenant.knowledge_base_id or names.knowledge_base(tenant.live_knowledge)
+    usage_key = names.usage_key(tenant.this_life)
     looked_up = {
         ErasedResource("bucket", bucket): _own_bucket(tenant, buckets, names) is not None,
-        ErasedResource("vector index", names.vector_index(tenant.tenant_id)): store_of(tenant, stores).exists(
-            tenant.tenant_id
+        ErasedResource("vector index", names.vector_index(tenant.live_knowledge)): store_of(tenant, stores).exists(
+            tenant.live_knowledge
         ),
         ErasedResource("knowledge base", knowledge_base): bool(_knowledge_bases(tenant, knowledge_bases, names)),
         ErasedResource("usage key", usage_key.name): usage_keys.exists(usage_key),
-        ErasedResource("records", str(tenant.tenant_id)): not records.erased(tenant.tenant_id, keep_usage=keep_usage),
+        ErasedResource("records", str(tenant.tenant_id)): not records.erased(tenant.this_life, keep_usage=keep_usage),
         ErasedResource("part in incidents", str(tenant.tenant_id)): not forgotten(
             tenant.tenant_id, incidents=incidents
         ),
@@ -289,7 +289,7 @@ def verify_erasure(
     now = clock.now()
     requested_at = tenant.offboarding.requested_at if tenant.offboarding else now
     left_over = remaining(now, keep_usage=keep_usage, logs_kept_for=logs_kept_for)
-    return ErasureReceipt(requested_at, now, execution, tuple(looked_up), left_over)
+    return ErasureReceipt(requested_at, now, execution, tuple(looked_up), left_over, tenant.life)
 
 
 def mark_tenant_offboarded(
@@ -324,8 +324,8 @@ def announce_offboarding_failed(tenant_id: TenantId, failure: WorkflowFailure, *
 
 def _own_bucket(tenant: Tenant, buckets: DocumentBuckets, names: ResourceNames) -> str | None:
     """`None` if there is none, also when its name belongs to somebody else, which is why the tenant never got one."""
-    # By its id: a record that names another tenant's must not have that deleted.
-    name = names.bucket(tenant.tenant_id)
+    # By its id and life: a record that names another tenant's must not have that deleted.
+    name = names.bucket(tenant.this_life)
     try:
         return name if buckets.exists(name) else None
     except BucketNameTaken:
@@ -338,10 +338,10 @@ def _knowledge_bases(tenant: Tenant, knowledge_bases: KnowledgeBases, names: Res
     """The recorded one, unless its tags or its name say that it is another's, and those of the tenant's name that carry
     its tags: one may have been made and never written down."""
     recorded = knowledge_bases.get(tenant.knowledge_base_id) if tenant.knowledge_base_id else None
-    own = recorded is not None and names.owned(recorded.name, knowledge_bases.tags(recorded), tenant.tenant_id)
+    own = recorded is not None and names.owned(recorded.name, knowledge_bases.tags(recorded), tenant.this_life)
     found = {recorded.knowledge_base_id: recorded} if recorded is not None and own else {}
-    for one in knowledge_bases.named(names.knowledge_base(tenant.tenant_id)):
-        if one.knowledge_base_id not in found and names.marked(knowledge_bases.tags(one), tenant.tenant_id):
+    for one in knowledge_bases.named(names.knowledge_base(tenant.live_knowledge)):
+        if one.knowledge_base_id not in found and names.marked(knowledge_bases.tags(one), tenant.this_life):
             found[one.knowledge_base_id] = one
     return list(found.values())
 

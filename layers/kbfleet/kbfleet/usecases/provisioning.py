@@ -15,6 +15,7 @@ from kbfleet.domain.errors import (
     CapacityExceeded,
     ConcurrentUpdate,
     DataSourceFailed,
+    InvalidInput,
     KnowledgeBaseNotOurs,
     KnowledgeStoreNotOffered,
     LeaseLost,
@@ -34,7 +35,7 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBaseStatus,
     client_token,
 )
-from kbfleet.domain.names import DataSourceReference
+from kbfleet.domain.names import MAX_LIFE, DataSourceReference
 from kbfleet.domain.sync import Priority, Sync
 from kbfleet.domain.tenant import Reservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
@@ -236,6 +237,7 @@ def reserve_tenant(
         status_since=now,
         previous_status=stored.status if stored else None,
         fence=stored.fence if stored else 0,
+        life=_next_life(stored) if stored else 1,
     )
     announce_left_over(stored, announcements=announcements)
     free = without_dead_lease(tenant, executions, now)
@@ -250,8 +252,19 @@ def reserve_tenant(
     return Reservation(reserved.tenant_id, reserved.fence, now + ready_within)
 
 
+def _next_life(tombstone: Tenant) -> int:
+    """Raises: InvalidInput: its id has been used up."""
+    if tombstone.life == MAX_LIFE:
+        raise InvalidInput(
+            "tenant_id",
+            f"Tenant {tombstone.tenant_id} has been provisioned {MAX_LIFE} times: no names are left for another.",
+            remedy="Use another tenant id.",
+        )
+    return tombstone.life + 1
+
+
 def _provisioned_before(stored: Tenant | None) -> Tenant | None:
-    """The record, unless it is a tombstone: an id that was offboarded starts anew."""
+    """The record, unless it is a tombstone: an id that was offboarded has another life."""
     return stored if stored is not None and stored.status is not TenantStatus.OFFBOARDED else None
 
 
@@ -275,7 +288,7 @@ def check_capacity(
         return None
     kind = store_of(tenant, stores).kind
     capacity = Capacity(kind, knowledge_bases.count(kind))
-    if capacity.left == 0 and not knowledge_bases.named(names.knowledge_base(tenant.tenant_id)):
+    if capacity.left == 0 and not knowledge_bases.named(names.knowledge_base(tenant.live_knowledge)):
         raise CapacityExceeded(
             f"The account has {capacity.used} of {kind.quota} knowledge bases of type {kind}: there is no room for "
             f"tenant {tenant.tenant_id}.",
@@ -294,9 +307,9 @@ def ensure_bucket(
 ) -> str:
     """The tenant's document bucket exists with every promised setting. Returns: its name."""
     tenant = held(reservation, registry)
-    # Its name follows from the tenant's id: a record that names another one is wrong.
-    bucket_name = names.bucket(tenant.tenant_id)
-    buckets.ensure(bucket_name, names.tags(tenant.tenant_id))
+    # Its name follows from the tenant's id and life: a record that names another one is wrong.
+    bucket_name = names.bucket(tenant.this_life)
+    buckets.ensure(bucket_name, names.tags(tenant.this_life))
     keep(tenant, replace(tenant, bucket_name=bucket_name), registry=registry, clock=clock)
     return bucket_name
 
@@ -304,7 +317,7 @@ def ensure_bucket(
 def ensure_knowledge_store(reservation: Reservation, *, registry: TenantRegistry, stores: Stores, clock: Clock) -> str:
     """The tenant's own index exists in its knowledge store. Returns: the store's reference to it."""
     tenant = held(reservation, registry)
-    reference = store_of(tenant, stores).ensure(tenant.tenant_id)
+    reference = store_of(tenant, stores).ensure(tenant.live_knowledge)
     keep(tenant, replace(tenant, knowledge_store_reference=reference), registry=registry, clock=clock)
     return reference
 
@@ -336,9 +349,9 @@ def ensure_knowledge_base(
     tenant = held(reservation, registry)
     store = store_of(tenant, stores)
     wanted = store.knowledge_base_configuration(_required(tenant.knowledge_store_reference, tenant, "knowledge store"))
-    tags = names.tags(tenant.tenant_id)
+    tags = names.tags(tenant.this_life)
     known = knowledge_bases.get(tenant.knowledge_base_id) if tenant.knowledge_base_id else None
-    if known is not None and not names.owned(known.name, knowledge_bases.tags(known), tenant.tenant_id):
+    if known is not None and not names.owned(known.name, knowledge_bases.tags(known), tenant.this_life):
         _breached(tenant.tenant_id, [f"knowledge base {known.knowledge_base_id}"], announcements, clock)
         known = None
     found = known or _adopt_or_create_knowledge_base(tenant, wanted, knowledge_bases, names)
@@ -378,7 +391,7 @@ def _breached(tenant_id: TenantId, resources: list[str], announcements: Announce
 def _adopt_or_create_knowledge_base(
     tenant: Tenant, wanted: Mapping[str, object], knowledge_bases: KnowledgeBases, names: ResourceNames
 ) -> KnowledgeBase:
-    name, tags = names.knowledge_base(tenant.tenant_id), names.tags(tenant.tenant_id)
+    name, tags = names.knowledge_base(tenant.live_knowledge), names.tags(tenant.this_life)
     existing = _adoptable(tenant, knowledge_bases, names)
     if existing is not None:
         return existing
@@ -395,14 +408,14 @@ def _adopt_or_create_knowledge_base(
 
 def _adoptable(tenant: Tenant, knowledge_bases: KnowledgeBases, names: ResourceNames) -> KnowledgeBase | None:
     """The knowledge base that an earlier run made and could not write down. Its tags prove that it is ours."""
-    name = names.knowledge_base(tenant.tenant_id)
+    name = names.knowledge_base(tenant.live_knowledge)
     of_that_name = knowledge_bases.named(name)
-    ours = [one for one in of_that_name if names.marked(knowledge_bases.tags(one), tenant.tenant_id)]
+    ours = [one for one in of_that_name if names.marked(knowledge_bases.tags(one), tenant.this_life)]
     if of_that_name and not ours:
         raise KnowledgeBaseNotOurs(
             f"A knowledge base {name} ({of_that_name[0].knowledge_base_id}) exists that lacks the tags of tenant "
             f"{tenant.tenant_id}.",
-            remedy=f"Delete or rename it; or, if it is this tenant's, tag it with {names.tags(tenant.tenant_id)}. "
+            remedy=f"Delete or rename it; or, if it is this tenant's, tag it with {names.tags(tenant.this_life)}. "
             "Then provision again.",
         )
     return ours[0] if ours else None
@@ -434,7 +447,7 @@ def ensure_data_source(
     tenant = held(reservation, registry)
     knowledge_base_id = _required(tenant.knowledge_base_id, tenant, "knowledge base")
     name = names.data_source()
-    wanted = store_of(tenant, stores).data_source_configuration(names.bucket(tenant.tenant_id))
+    wanted = store_of(tenant, stores).data_source_configuration(names.bucket(tenant.this_life))
     there = data_sources_of(tenant, knowledge_base_id, wanted, knowledge_bases=knowledge_bases, names=names)
     if there.own is not None:
         # Before anything is deleted for it.
@@ -446,7 +459,7 @@ def ensure_data_source(
 
     def distrust() -> None:
         answer = failing_those_who_wait(tenant.tenant_id, callbacks)
-        update_sync(tenant.tenant_id, Sync.not_to_be_trusted, ledger=ledger, answer=answer)
+        update_sync(tenant.live_knowledge, Sync.not_to_be_trusted, ledger=ledger, answer=answer)
 
     def put_right() -> tuple[DataSource, bool]:
         """Returns: ours as it was found, and whether that is as it should be."""
@@ -480,7 +493,7 @@ def ensure_data_source(
     found.require_usable()
     if not right:
         raise NotReadyYet(f"Data source {name} of {knowledge_base_id} is being changed back to what it should be.")
-    update_sync(tenant.tenant_id, lambda sync: sync.trusted_again(clock.now()), ledger=ledger)
+    update_sync(tenant.live_knowledge, lambda sync: sync.trusted_again(clock.now()), ledger=ledger)
     if stuck:
         raise DataSourceFailed(
             f"Tenant {tenant.tenant_id}'s knowledge base {knowledge_base_id} reads what is not the tenant's: "
@@ -577,8 +590,8 @@ def ensure_usage_key(
     """
     tenant = held(reservation, registry)
     usage_keys.ensure(
-        names.usage_key(tenant.tenant_id),
-        names.tags(tenant.tenant_id),
+        names.usage_key(tenant.this_life),
+        names.tags(tenant.this_life),
         plan_id=plans[tenant.tier],
         other_plan_ids=[plan_id for tier, plan_id in plans.items() if tier is not tenant.tier],
     )
@@ -628,10 +641,10 @@ def run_first_sync(
         return served.of_kind(kind).requested(now, Priority.REQUESTED, task_token)
 
     well = incidents.timeline(str(tenant.tenant_id), Concern.ISOLATION).settled
-    if well and ledger.find(tenant.tenant_id).has_synced(data_source_id):
+    if well and ledger.find(tenant.live_knowledge).has_synced(data_source_id):
         callbacks.succeed(task_token, {"outcome": "ALREADY_SYNCED"})
         return
-    update_sync(tenant.tenant_id, wait_for_first_sync, ledger=ledger)
+    update_sync(tenant.live_knowledge, wait_for_first_sync, ledger=ledger)
     ticks.request()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from kbfleet.domain.names import ResourceNames, TenantId
+    from kbfleet.domain.names import Knowledge, Life, ResourceNames, TenantId
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import Announcements, Clock, DocumentBuckets, Executions, KnowledgeBases, TenantRegistry
     from kbfleet.usecases.isolation import IsolationLook
@@ -30,11 +31,11 @@ _CHANGING = {TenantStatus.PROVISIONING, TenantStatus.OFFBOARDING}
 
 @dataclass(frozen=True, slots=True)
 class _Resources:
-    """What is there, each with the tenant that it belongs to by its name."""
+    """What is there, each with what it is by its name."""
 
-    buckets: Mapping[str, TenantId]
-    knowledge_bases: Mapping[str, TenantId]
-    indexes: Mapping[str, set[TenantId]]
+    buckets: Mapping[str, Life]
+    knowledge_bases: Mapping[str, Knowledge]
+    indexes: Mapping[str, set[Knowledge]]
 
     def __len__(self) -> int:
         return len(self.buckets) + len(self.knowledge_bases) + sum(map(len, self.indexes.values()))
@@ -68,7 +69,7 @@ def reconcile(
     resources = _Resources(
         dict(buckets.of_fleet(names)),
         dict(knowledge_bases.of_fleet(names)),
-        {name: set(store.tenants()) for name, store in stores.items() if store.kind is KnowledgeBaseKind.VECTOR},
+        {name: set(store.all_knowledge()) for name, store in stores.items() if store.kind is KnowledgeBaseKind.VECTOR},
     )
     tenants = {tenant.tenant_id: tenant for tenant in registry.all()}
     findings = (
@@ -113,8 +114,11 @@ def _missing(tenants: Mapping[TenantId, Tenant], resources: _Resources, names: R
         if tenant.knowledge_base_id is not None and tenant.knowledge_base_id not in resources.knowledge_bases:
             yield Finding(Disagreement.MISSING, ResourceKind.KNOWLEDGE_BASE, tenant.knowledge_base_id, tenant_id)
         indexes = resources.indexes.get(tenant.knowledge_store)
-        if tenant.knowledge_store_reference is not None and indexes is not None and tenant_id not in indexes:
-            yield Finding(Disagreement.MISSING, ResourceKind.VECTOR_INDEX, names.vector_index(tenant_id), tenant_id)
+        if tenant.knowledge_store_reference is None or indexes is None:
+            continue
+        if tenant.live_knowledge not in indexes:
+            index = names.vector_index(tenant.live_knowledge)
+            yield Finding(Disagreement.MISSING, ResourceKind.VECTOR_INDEX, index, tenant_id)
 
 
 def _unexplained(
@@ -123,21 +127,22 @@ def _unexplained(
     names: ResourceNames,
     knowledge_bases: KnowledgeBases,
 ) -> Iterator[Finding]:
-    known = {tenant_id: tenant for tenant_id, tenant in tenants.items() if tenant.status is not TenantStatus.OFFBOARDED}
-    for name, tenant_id in resources.buckets.items():
-        if tenant_id not in known:
-            yield Finding(Disagreement.UNEXPLAINED, ResourceKind.BUCKET, name, tenant_id)
+    present = [tenant for tenant in tenants.values() if tenant.status is not TenantStatus.OFFBOARDED]
+    lives = {tenant.this_life for tenant in present}
+    known = {tenant.live_knowledge: tenant for tenant in present}
+    for name, life in resources.buckets.items():
+        if life not in lives:
+            yield Finding(Disagreement.UNEXPLAINED, ResourceKind.BUCKET, name, life.tenant_id)
     for store_type, owners in resources.indexes.items():
-        for tenant_id in sorted(owners):
-            owner = known.get(tenant_id)
+        for index, knowledge in sorted(((names.vector_index(one), one) for one in owners), key=itemgetter(0)):
+            owner = known.get(knowledge)
             if owner is None or owner.knowledge_store != store_type:
-                index = names.vector_index(tenant_id)
-                yield Finding(Disagreement.UNEXPLAINED, ResourceKind.VECTOR_INDEX, index, tenant_id)
-    for knowledge_base_id, tenant_id in resources.knowledge_bases.items():
-        owner = known.get(tenant_id)
+                yield Finding(Disagreement.UNEXPLAINED, ResourceKind.VECTOR_INDEX, index, knowledge.tenant_id)
+    for knowledge_base_id, knowledge in resources.knowledge_bases.items():
+        owner = known.get(knowledge)
         if owner is not None and (owner.status in _CHANGING or owner.knowledge_base_id == knowledge_base_id):
             continue
         # Others may have given theirs a name that looks like ours: the tags decide.
         found = knowledge_bases.get(knowledge_base_id)
-        if found is not None and names.marked(knowledge_bases.tags(found), tenant_id):
-            yield Finding(Disagreement.UNEXPLAINED, ResourceKind.KNOWLEDGE_BASE, knowledge_base_id, tenant_id)
+        if found is not None and names.marked(knowledge_bases.tags(found), knowledge.life):
+            yield Finding(Disagreement.UNEXPLAINED, ResourceKind.KNOWLEDGE_BASE, knowledge_base_id, knowledge.tenant_id)

@@ -13,7 +13,7 @@ from kbfleet.usecases.ingestion import update_sync
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from kbfleet.domain.names import TenantId
+    from kbfleet.domain.names import Knowledge, TenantId
     from kbfleet.domain.sync import Sync
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import Clock, SyncLedger, TenantRegistry, Ticks
@@ -72,7 +72,7 @@ class SyncSchedule:
 
     def run(self) -> ScheduleReport:
         now = self.clock.now()
-        due: list[tuple[datetime, TenantId]] = []
+        due: list[tuple[datetime, TenantId, Knowledge]] = []
         active = failed = queued = stale = lined_up = 0
         for tenant in self.registry.all():
             active += tenant.status is TenantStatus.ACTIVE
@@ -85,31 +85,37 @@ class SyncSchedule:
             lined_up += sync.state is SyncState.QUEUED and sync.priority is Priority.SCHEDULED
             since = _idle_since(sync, tenant)
             if self.every and since is not None and since <= now - self.every:
-                due.append((since, tenant.tenant_id))
+                due.append((since, tenant.tenant_id, tenant.live_knowledge))
         spacing = _SHARE * self.start_interval
         room = max(0, int(RUN_EVERY / spacing) - lined_up)
-        chosen = [tenant_id for _, tenant_id in sorted(due)[:room]]
-        for place, tenant_id in enumerate(chosen, start=lined_up):
-            self._request(tenant_id, now, ready_at=now + place * spacing)
+        chosen = [knowledge for _, _, knowledge in sorted(due, key=lambda one: one[:2])[:room]]
+        for place, knowledge in enumerate(chosen, start=lined_up):
+            self._request(knowledge, now, ready_at=now + place * spacing)
         if chosen:
             self.ticks.request()
-        return ScheduleReport(tuple(chosen), len(due) - len(chosen), Census(active, failed, queued, stale))
+        return ScheduleReport(
+            tuple(knowledge.tenant_id for knowledge in chosen),
+            len(due) - len(chosen),
+            Census(active, failed, queued, stale),
+        )
 
     def _served(self, tenant: Tenant, now: datetime) -> Sync:
         """The tenant's entry, taken off hold if whoever resumed the tenant has died before doing that."""
-        sync = self.ledger.find(tenant.tenant_id)
+        sync = self.ledger.find(tenant.live_knowledge)
         if not sync.on_hold:
             return sync
-        return update_sync(tenant.tenant_id, lambda entry: entry.taken_off_hold(now, tenant.fence), ledger=self.ledger)
+        return update_sync(
+            tenant.live_knowledge, lambda entry: entry.taken_off_hold(now, tenant.fence), ledger=self.ledger
+        )
 
-    def _request(self, tenant_id: TenantId, now: datetime, *, ready_at: datetime) -> None:
+    def _request(self, knowledge: Knowledge, now: datetime, *, ready_at: datetime) -> None:
         def requested(entry: Sync) -> Sync:
             # Somebody may have requested a sync, or taken the tenant out of service, since the entry was read.
             if entry.state is not SyncState.IDLE or entry.held:
                 return entry
             return entry.requested(now, Priority.SCHEDULED, ready_at=ready_at)
 
-        update_sync(tenant_id, requested, ledger=self.ledger)
+        update_sync(knowledge, requested, ledger=self.ledger)
 
 
 def _idle_since(sync: Sync, tenant: Tenant) -> datetime | None:

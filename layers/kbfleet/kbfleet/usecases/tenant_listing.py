@@ -60,4 +60,4 @@ def list_tenants(
 
 
 def _page(tenants: Sequence[Tenant], last: TenantId | None, ledger: SyncLedger) -> TenantPage:
-    return TenantPage([ListedTenant(tenant, ledger.find(tenant.tenant_id)) for tenant in tenants], last)
+    return TenantPage([ListedTenant(tenant, ledger.find(tenant.live_knowledge)) for tenant in tenants], last)

@@ -44,7 +44,7 @@ def grant_upload(
         raise TenantNotActive(
             f"Tenant {tenant_id} has no bucket yet.", remedy=f"Run `kbfleet tenant add {tenant_id}` first."
         )
-    bucket = names.bucket(tenant_id)  # what a record says of it proves nothing
+    bucket = names.bucket(tenant.this_life)  # what a record says of it proves nothing
     metadata = None
     if upload.metadata:
         store = stores[tenant.knowledge_store]

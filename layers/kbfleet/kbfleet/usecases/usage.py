@@ -21,24 +21,24 @@ _ATTEMPTS = 20
 def count_usage(
     questions: Iterable[AnsweredQuestion], *, delivery: str, records: UsageRecords, clock: Clock
 ) -> list[DailyUsage]:
-    """Adds questions to their tenants' days; that of a question is the day in UTC on which it was answered, however
-    late its line comes.
+    """Adds questions to the days of their tenants' lives; that of a question is the day in UTC on which it was
+    answered, however late its line comes.
 
     Args:
         delivery: identity of what the questions came with. The same delivery again counts nothing.
 
-    Returns: what the delivery amounts to, by tenant and day.
+    Returns: what the delivery amounts to, by life and day.
 
     Raises:
         ConcurrentUpdate: it lost twenty times in a row against other deliveries.
         Throttled, NotReadyYet, AwsRefusal.
     """
-    days: dict[tuple[str, str], DailyUsage] = {}
+    days: dict[tuple[str, str, int], DailyUsage] = {}
     for question in questions:
         day = question.answered_at.astimezone(UTC).date()
-        key = (question.tenant_id, day.isoformat())
+        key = (question.tenant_id, day.isoformat(), question.life)
         counts = UsageCounts.of_question(question.usage)
-        days[key] = days.get(key, DailyUsage(question.tenant_id, day)).plus(counts)
+        days[key] = days.get(key, DailyUsage(question.tenant_id, day, life=question.life)).plus(counts)
     # In one order, so that the same delivery is divided in the same way each time it comes.
     usage = [days[key] for key in sorted(days)]
     for _ in range(_ATTEMPTS):

@@ -6,18 +6,21 @@ The two are read field by field: models of the whole items would take a good par
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from kbfleet.adapters.dynamodb.table import tenant_key
+from kbfleet.adapters.dynamodb.table import knowledge_key, tenant_key
 from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.errors import TenantNotFound
+from kbfleet.domain.names import Knowledge, Life
 from kbfleet.domain.tenant_status import TenantStatus, askable_knowledge_base
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kbfleet.adapters.dynamodb.table import Table
     from kbfleet.domain.names import TenantId
 
-_PROFILE = ("status", "knowledge_base_id", "knowledge_store")
+_PROFILE = ("status", "knowledge_base_id", "knowledge_store", "life", "knowledge")
 _SYNC = ("synced_at", "requested_generation", "synced_generation", "documents_left_out")
 """The ask function is permitted to read these and no others."""
 
@@ -35,9 +38,18 @@ class DynamoDBAskableTenantRecords:
         knowledge_base_id = askable_knowledge_base(
             tenant_id, TenantStatus(profile["status"]), profile.get("knowledge_base_id")
         )
-        sync = self._table.item(tenant_key(tenant_id, "SYNC"), *_SYNC) or {}
+        life = _life(tenant_id, profile)
+        sync = self._table.item(knowledge_key(Knowledge(life, int(profile.get("knowledge", 1))), "SYNC"), *_SYNC) or {}
         synced_at = sync.get("synced_at")
         pending_changes = sync.get("requested_generation", 0) > sync.get("synced_generation", 0)
         freshness = Freshness(datetime.fromisoformat(synced_at) if synced_at else None, pending_changes)
         left_out = sync.get("documents_left_out")
-        return AskableTenant(tenant_id, knowledge_base_id, profile["knowledge_store"], freshness, left_out)
+        return AskableTenant(tenant_id, knowledge_base_id, profile["knowledge_store"], freshness, left_out, life.number)
+
+    def life(self, tenant_id: TenantId) -> Life:
+        return _life(tenant_id, self._table.item(tenant_key(tenant_id, "PROFILE"), "life") or {})
+
+
+def _life(tenant_id: TenantId, profile: Mapping[str, Any]) -> Life:
+    """A record from before lives were counted is of the first."""
+    return Life(tenant_id, int(profile.get("life", 1)))

@@ -1,6 +1,7 @@
 """Conversations in the one DynamoDB table.
 
-Key: `PK` = `CONVERSATION#<tenant id>`, `SK` = the conversation. They expire with the session that leads to them.
+Key in a tenant's first life: `PK` = `CONVERSATION#<tenant id>`, `SK` = the conversation. They expire with the session
+that leads to them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from kbfleet.adapters.dynamodb.table import Table
-    from kbfleet.domain.names import TenantId
+    from kbfleet.domain.names import Life
     from kbfleet.ports import Clock
 
 MAX_EXCHANGES = 50
@@ -31,8 +32,8 @@ class DynamoDBConversations:
         self._clock = clock
         self._lifetime = lifetime
 
-    def exchanges(self, tenant_id: TenantId, conversation: str) -> Sequence[Exchange] | None:
-        record = self._table.item(conversation_key(tenant_id, conversation), "exchanges", "expires_at")
+    def exchanges(self, life: Life, conversation: str) -> Sequence[Exchange] | None:
+        record = self._table.item(conversation_key(life, conversation), "exchanges", "expires_at")
         # Another release may have kept it in another way.
         if record is None or "exchanges" not in record:
             return None
@@ -42,13 +43,13 @@ class DynamoDBConversations:
         exchanges = [Exchange(exchange["question"], exchange["answer"]) for exchange in record["exchanges"]]
         return None if len(exchanges) >= MAX_EXCHANGES else exchanges
 
-    def add(self, tenant_id: TenantId, conversation: str, *exchanges: Exchange) -> None:
+    def add(self, life: Life, conversation: str, *exchanges: Exchange) -> None:
         said = [{"M": {"question": {"S": one.question}, "answer": {"S": one.answer}}} for one in exchanges]
         expires_at = int((self._clock.now() + self._lifetime).timestamp())
-        with translated(f"a conversation of tenant {tenant_id}"):
+        with translated(f"a conversation of tenant {life}"):
             self._table.client.update_item(
                 TableName=self._table.name,
-                Key=as_item(conversation_key(tenant_id, conversation)),
+                Key=as_item(conversation_key(life, conversation)),
                 UpdateExpression=(
                     "SET exchanges = list_append(if_not_exists(exchanges, :none), :said), "
                     "expires_at = if_not_exists(expires_at, :expires_at)"
@@ -60,12 +61,12 @@ class DynamoDBConversations:
                 },
             )
 
-    def end(self, tenant_id: TenantId, conversation: str) -> None:
+    def end(self, life: Life, conversation: str) -> None:
         # It stays as one that has expired: the ask function may change conversations, and delete nothing.
-        with translated(f"a conversation of tenant {tenant_id}"):
+        with translated(f"a conversation of tenant {life}"):
             self._table.client.update_item(
                 TableName=self._table.name,
-                Key=as_item(conversation_key(tenant_id, conversation)),
+                Key=as_item(conversation_key(life, conversation)),
                 UpdateExpression="SET exchanges = :none, expires_at = :now",
                 ExpressionAttributeValues={
                     ":none": {"L": []},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
-from kbfleet.adapters.dynamodb.table import as_item, sortable_time, tenant_key
+from kbfleet.adapters.dynamodb.table import as_item, life_key, life_of, sortable_time
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.ingestion_job import JobStateChange
 from kbfleet.ports import JobPage, Recorded
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kbfleet.adapters.dynamodb.table import Table
-    from kbfleet.domain.names import TenantId
+    from kbfleet.domain.names import Life
 
 
 # Made when first needed: most functions need neither.
@@ -81,39 +81,41 @@ class DynamoDBJobHistory:
 
     def _key(self, change: JobStateChange) -> dict[str, str]:
         began = change.started_at or change.occurred_at
-        return tenant_key(change.tenant_id, f"{_JOB}{sortable_time(began)}#{change.name}")
+        return life_key(change.of_life, f"{_JOB}{sortable_time(began)}#{change.name}")
 
-    def latest(self, tenant_id: TenantId, limit: int) -> Sequence[JobStateChange]:
-        return self.page(tenant_id, limit, None).jobs
+    def latest(self, life: Life, limit: int) -> Sequence[JobStateChange]:
+        return self.page(life, limit, None).jobs
 
-    def page(self, tenant_id: TenantId, limit: int, after: str | None) -> JobPage:
-        found = list(self._newest_first(tenant_id, after=after, limit=limit + 1))
-        following = found[limit - 1]["SK"].removeprefix(_JOB) if len(found) > limit else None
+    def page(self, life: Life, limit: int, after: str | None) -> JobPage:
+        found = list(self._newest_first(life, after=after, limit=limit + 1))
+        following = life_of(found[limit - 1]["SK"])[1].removeprefix(_JOB) if len(found) > limit else None
         return JobPage([_changes().validate_python(item) for item in found[:limit]], following)
 
-    def find(self, tenant_id: TenantId, name: str) -> JobStateChange | None:
+    def find(self, life: Life, name: str) -> JobStateChange | None:
         # When a job began is in its key, and not known here: the history of one tenant is looked through.
-        found = (item for item in self._newest_first(tenant_id) if item["SK"].endswith(f"#{name}"))
+        found = (item for item in self._newest_first(life) if item["SK"].endswith(f"#{name}"))
         return next(map(_changes().validate_python, found), None)
 
     def _newest_first(
-        self, tenant_id: TenantId, *, after: str | None = None, limit: int | None = None
+        self, life: Life, *, after: str | None = None, limit: int | None = None
     ) -> Iterator[dict[str, Any]]:
-        start = {"ExclusiveStartKey": as_item(tenant_key(tenant_id, f"{_JOB}{after}"))} if after is not None else {}
+        start = {"ExclusiveStartKey": as_item(life_key(life, f"{_JOB}{after}"))} if after is not None else {}
+        partition, begins = life_key(life, _JOB).values()
         return self._table.query(
             limit=limit,
             KeyConditionExpression="PK = :pk AND begins_with(SK, :job)",
-            ExpressionAttributeValues=as_item({":pk": tenant_key(tenant_id, "")["PK"], ":job": _JOB}),
+            ExpressionAttributeValues=as_item({":pk": partition, ":job": begins}),
             ScanIndexForward=False,
             **start,
         )
 
-    def started_since(self, tenant_id: TenantId, since: datetime) -> Iterator[JobStateChange]:
+    def started_since(self, life: Life, since: datetime) -> Iterator[JobStateChange]:
+        partition, first = life_key(life, f"{_JOB}{sortable_time(since)}").values()
         found = self._table.query(
             KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
             # "$" comes after "#": every moment and every job is within.
             ExpressionAttributeValues=as_item(
-                {":pk": tenant_key(tenant_id, "")["PK"], ":first": f"{_JOB}{sortable_time(since)}", ":last": "JOB$"}
+                {":pk": partition, ":first": first, ":last": life_key(life, "JOB$")["SK"]}
             ),
         )
         return map(_changes().validate_python, found)

@@ -1,4 +1,5 @@
-"""The sync ledger: one entry a tenant, and the sparse index `SyncQueue` of those that are queued or running."""
+"""The sync ledger: one entry for each knowledge, and the sparse index `SyncQueue` of those that are queued or
+running."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
-from kbfleet.adapters.dynamodb.table import as_item, sortable_time, tenant_key
+from kbfleet.adapters.dynamodb.table import as_item, knowledge_key, sortable_time
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.ports import Glance
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from kbfleet.adapters.dynamodb.table import Table
     from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-    from kbfleet.domain.names import TenantId
+    from kbfleet.domain.names import Knowledge
     from kbfleet.domain.sync import Priority
 
 _syncs = TypeAdapter(Sync)
@@ -32,9 +33,10 @@ def _lane(kind: KnowledgeBaseKind, priority: Priority) -> str:
 
 def _position(sync: Sync) -> str:
     """The running ones first; then the queued ones by kind, priority and the time from which they are ready."""
+    of = str(sync.tenant_id) if sync.of_knowledge.is_first else f"{sync.tenant_id}.{sync.life}.{sync.knowledge}"
     if sync.state is SyncState.RUNNING:
-        return f"0#{sync.tenant_id}"
-    return f"{_lane(sync.kind, sync.priority)}{sortable_time(sync.ready_at) if sync.ready_at else ''}#{sync.tenant_id}"
+        return f"0#{of}"
+    return f"{_lane(sync.kind, sync.priority)}{sortable_time(sync.ready_at) if sync.ready_at else ''}#{of}"
 
 
 class DynamoDBSyncLedger:
@@ -43,14 +45,14 @@ class DynamoDBSyncLedger:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def find(self, tenant_id: TenantId) -> Sync:
-        record = self._table.get(tenant_id, "SYNC")
-        return _syncs.validate_python(record) if record else Sync(tenant_id)
+    def find(self, knowledge: Knowledge) -> Sync:
+        record = self._table.item(knowledge_key(knowledge, "SYNC"))
+        return _syncs.validate_python(record) if record else Sync.never_stored(knowledge)
 
     def save(self, sync: Sync) -> Sync:
         stored = replace(sync, version=sync.version + 1)
         fields: dict[str, object] = {
-            **tenant_key(sync.tenant_id, "SYNC"),
+            **knowledge_key(sync.of_knowledge, "SYNC"),
             **_syncs.dump_python(stored, mode="json", exclude_none=True),
         }
         if stored.state is not SyncState.IDLE:

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-    from kbfleet.domain.names import TenantId
+    from kbfleet.domain.names import Knowledge, Life, TenantId
 
 _serializer = TypeSerializer()
 _deserializer = TypeDeserializer()
 
 Item = dict[str, Any]
+
+_LIFE = "LIFE#"
 
 
 def as_item(fields: Mapping[str, object]) -> Item:
@@ -39,10 +41,33 @@ def tenant_key(tenant_id: TenantId, sort_key: str) -> dict[str, str]:
     return {"PK": f"TENANT#{tenant_id}", "SK": sort_key}
 
 
-def conversation_key(tenant_id: TenantId, conversation: str) -> dict[str, str]:
+def life_key(life: Life, sort_key: str) -> dict[str, str]:
+    """Of an item in the tenant's partition that belongs to one of its lives. Those of the first have no number: they
+    were there before lives were counted."""
+    return tenant_key(life.tenant_id, f"{_of(life)}{sort_key}")
+
+
+def knowledge_key(knowledge: Knowledge, sort_key: str) -> dict[str, str]:
+    """As `life_key`, of an item that belongs to one knowledge."""
+    number = "" if knowledge.number == 1 else f"#{knowledge.number}"
+    return life_key(knowledge.life, f"{sort_key}{number}")
+
+
+def life_of(sort_key: str) -> tuple[int, str]:
+    """The number of the life that an item belongs to, and what it would be called in the first one. What belongs to
+    none is as what belongs to the first."""
+    number, _, rest = sort_key.removeprefix(_LIFE).partition("#")
+    return (int(number), rest) if sort_key.startswith(_LIFE) else (1, sort_key)
+
+
+def _of(life: Life) -> str:
+    return "" if life.is_first else f"{_LIFE}{life.number}#"
+
+
+def conversation_key(life: Life, conversation: str) -> dict[str, str]:
     """Of a conversation. They have partitions of their own, because what IAM can distinguish is partitions: the ask
     function writes conversations, and nothing of a tenant's record."""
-    return {"PK": f"CONVERSATION#{tenant_id}", "SK": conversation}
+    return {"PK": f"CONVERSATION#{life.tenant_id}", "SK": f"{_of(life)}{conversation}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,20 +160,21 @@ class Table:
             for key in keys:
                 batch.delete_item(Key=as_item(key))
 
-    def of_tenant(
-        self, tenant_id: TenantId, prefix: str, *, after: str = "", limit: int | None = None
+    def of_life(
+        self, life: Life, prefix: str, *, after: str = "", limit: int | None = None
     ) -> Iterator[dict[str, Any]]:
-        """The tenant's items whose sort keys begin with `prefix`, in their order; behind `prefix` + `after` if given.
+        """The items of a life whose sort keys begin with `prefix`, in their order; behind `prefix` + `after` if given.
         What follows the prefix is letters and digits."""
+        partition, begins = life_key(life, prefix).values()
         return self.query(
             limit=limit,
             KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
             # "!" comes before and "~" after every letter and digit.
             ExpressionAttributeValues=as_item(
                 {
-                    ":pk": tenant_key(tenant_id, "")["PK"],
-                    ":first": f"{prefix}{after}!" if after else prefix,
-                    ":last": f"{prefix}~",
+                    ":pk": partition,
+                    ":first": f"{begins}{after}!" if after else begins,
+                    ":last": f"{begins}~",
                 }
             ),
             ConsistentRead=True,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
-from kbfleet.adapters.dynamodb.table import as_item, conversation_key, sortable_time, tenant_key
+from kbfleet.adapters.dynamodb.table import as_item, life_of, sortable_time, tenant_key
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import TenantNotFound
 from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Tenant
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kbfleet.adapters.dynamodb.table import Table
-    from kbfleet.domain.names import TenantId
+    from kbfleet.domain.names import Life, TenantId
 
 _tenants = TypeAdapter(Tenant)
 _receipts = cache(lambda: TypeAdapter(ErasureReceipt))
@@ -108,20 +108,24 @@ class DynamoDBTenantRecords:
             subject=f"The receipt of the erasure of tenant {tenant_id}",
         )
 
-    def erase(self, tenant_id: TenantId, *, keep_usage: bool) -> None:
-        self._table.delete(self._doomed(tenant_id, keep_usage), subject=f"the records of tenant {tenant_id}")
+    def erase(self, life: Life, *, keep_usage: bool) -> None:
+        self._table.delete(self._doomed(life, keep_usage), subject=f"the records of tenant {life}")
 
-    def erased(self, tenant_id: TenantId, *, keep_usage: bool) -> bool:
-        return next(self._doomed(tenant_id, keep_usage), None) is None
+    def erased(self, life: Life, *, keep_usage: bool) -> bool:
+        return next(self._doomed(life, keep_usage), None) is None
 
-    def _doomed(self, tenant_id: TenantId, keep_usage: bool) -> Iterator[dict[str, object]]:
+    def _doomed(self, life: Life, keep_usage: bool) -> Iterator[dict[str, object]]:
         kept = ("PROFILE", _RECEIPT, *([_USAGE] if keep_usage else []))
-        for key in (tenant_key(tenant_id, ""), conversation_key(tenant_id, "")):
+        for partition in (f"TENANT#{life.tenant_id}", f"CONVERSATION#{life.tenant_id}"):
             found = self._table.query(
                 KeyConditionExpression="PK = :pk",
-                ExpressionAttributeValues=as_item({":pk": key["PK"]}),
+                ExpressionAttributeValues=as_item({":pk": partition}),
                 ProjectionExpression="PK, SK",
                 ConsistentRead=True,
             )
-            # Only an id of kbfleet's own making is a conversation's: none begins as one of these.
-            yield from (dict(item) for item in found if not item["SK"].startswith(kept))
+            for item in found:
+                # Only an id of kbfleet's own making is a conversation's: none begins as one of these.
+                number, sort_key = life_of(item["SK"])
+                # Whoever erases may be late: what a later life has is none of its business.
+                if number <= life.number and not sort_key.startswith(kept):
+                    yield dict(item)

@@ -1,8 +1,9 @@
 """What tenants use, in the one DynamoDB table.
 
-Keys: `PK` = `TENANT#<tenant id>`, `SK` = `USAGE#<yyyy-mm-dd>`, one item a tenant and day, to which numbers are added;
-and `PK` = `USAGE_DELIVERY#<identity>`, `SK` = `PART#<number>`, which says that a part of a delivery was added, and
-expires. Both are written in one transaction, so that a delivery counts once however often it comes.
+Keys: in a tenant's first life `PK` = `TENANT#<tenant id>`, `SK` = `USAGE#<yyyy-mm-dd>`, one item a life and day, to
+which numbers are added; and `PK` = `USAGE_DELIVERY#<identity>`, `SK` = `PART#<number>`, which says that a part of a
+delivery was added, and expires. Both are written in one transaction, so that a delivery counts once however often it
+comes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeSerializer
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.adapters.dynamodb.table import as_item, tenant_key
+from kbfleet.adapters.dynamodb.table import as_item, life_key, life_of
 from kbfleet.domain.errors import ConcurrentUpdate, Throttled
 from kbfleet.domain.usage import DailyUsage, UsageCounts
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
     from kbfleet.adapters.dynamodb.table import Table
-    from kbfleet.domain.names import TenantId
+    from kbfleet.domain.names import Life
     from kbfleet.domain.usage import UsagePeriod
 
 _USAGE = "USAGE#"
@@ -82,22 +83,23 @@ class DynamoDBUsageRecords:
         return {
             "Update": {
                 "TableName": self._table.name,
-                "Key": as_item(tenant_key(usage.tenant_id, _sort_key(usage.day))),
+                "Key": as_item(life_key(usage.of_life, _sort_key(usage.day))),
                 "UpdateExpression": _ADDITION,
                 "ExpressionAttributeValues": {f":{name}": _serialize(counts[name]) for name in _COUNTS},
             }
         }
 
-    def of_tenant(self, tenant_id: TenantId, period: UsagePeriod) -> Sequence[DailyUsage]:
+    def of_life(self, life: Life, period: UsagePeriod) -> Sequence[DailyUsage]:
+        partition, first = life_key(life, _sort_key(period.first)).values()
         found = self._table.query(
             KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
             ExpressionAttributeValues={
-                ":pk": {"S": tenant_key(tenant_id, "")["PK"]},
-                ":first": {"S": _sort_key(period.first)},
-                ":last": {"S": _sort_key(period.last)},
+                ":pk": {"S": partition},
+                ":first": {"S": first},
+                ":last": {"S": life_key(life, _sort_key(period.last))["SK"]},
             },
         )
-        return [_daily_usage(tenant_id, item) for item in found]
+        return [_daily_usage(life, item) for item in found]
 
 
 def _parts(usage: Sequence[DailyUsage]) -> Iterator[Sequence[DailyUsage]]:
@@ -111,7 +113,8 @@ def _sort_key(day: date) -> str:
     return f"{_USAGE}{day.isoformat()}"
 
 
-def _daily_usage(tenant_id: TenantId, item: dict[str, Any]) -> DailyUsage:
+def _daily_usage(life: Life, item: dict[str, Any]) -> DailyUsage:
     # A count that was introduced later is missing from earlier days.
     counts = UsageCounts(**{name: int(item.get(name, 0)) for name in _COUNTS})
-    return DailyUsage(tenant_id, date.fromisoformat(item["SK"].removeprefix(_USAGE)), counts)
+    day = date.fromisoformat(life_of(item["SK"])[1].removeprefix(_USAGE))
+    return DailyUsage(life.tenant_id, day, counts, life.number)

@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kbfleet.domain.errors import InvalidInput
-from kbfleet.domain.names import TenantId
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from kbfleet.domain.knowledge_base import KnowledgeBaseKind
     from kbfleet.domain.names import ResourceNames
@@ -23,15 +20,15 @@ EMBEDDING_DIMENSION = 1024
 class IndexCatalogue(Protocol):
     """Names of a store's indexes, for a service that cannot list them."""
 
-    def add(self, tenant_id: TenantId) -> None:
+    def add(self, index_name: str) -> None:
         """Repeating it changes nothing."""
         ...
 
-    def remove(self, tenant_id: TenantId) -> None:
+    def remove(self, index_name: str) -> None:
         """One that is not in it is fine."""
         ...
 
-    def tenants(self) -> Iterator[TenantId]:
+    def index_names(self) -> Iterator[str]:
         """Over all pages."""
         ...
 
@@ -93,16 +90,6 @@ def vector_knowledge_base(embedding_model_arn: str, storage: Mapping[str, object
 def s3_data_source(bucket_name: str) -> Mapping[str, object]:
     """`dataSourceConfiguration` for a knowledge base of type VECTOR: the whole bucket."""
     return {"type": "S3", "s3Configuration": {"bucketArn": f"arn:aws:s3:::{bucket_name}"}}
-
-
-def tenant_ids(index_names: Iterable[str]) -> Iterator[TenantId]:
-    """Those of the names that are tenant ids."""
-    for name in index_names:
-        try:
-            yield TenantId(name)
-        except InvalidInput:
-            # Made by somebody else: kbfleet names an index after its tenant (`ResourceNames.vector_index`).
-            continue
 
 
 def differences(expected: Mapping[str, Any], found: Mapping[str, Any], path: str = "") -> Iterator[str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from kbfleet.adapters.knowledge_stores import StoreResources
-    from kbfleet.domain.names import ResourceNames, TenantId
+    from kbfleet.domain.names import Knowledge, ResourceNames
 
 
 class ManagedKnowledgeStore:
@@ -40,19 +40,19 @@ class ManagedKnowledgeStore:
     def made_of(cls, resources: StoreResources) -> Self:
         return cls(names=resources.names)
 
-    def ensure(self, tenant_id: TenantId) -> str:  # noqa: ARG002 - the same for every tenant
+    def ensure(self, knowledge: Knowledge) -> str:  # noqa: ARG002 - the same everywhere
         return "managed"
 
-    def exists(self, tenant_id: TenantId) -> bool:  # noqa: ARG002 - the same for every tenant
+    def exists(self, knowledge: Knowledge) -> bool:  # noqa: ARG002 - the same everywhere
         return False
 
-    def delete(self, tenant_id: TenantId) -> None:
+    def delete(self, knowledge: Knowledge) -> None:
         """Nothing to do: deleting the knowledge base deletes its vectors."""
 
-    def holds(self, tenant_id: TenantId, configuration: Mapping[str, object]) -> bool:  # noqa: ARG002 - as above
+    def holds(self, knowledge: Knowledge, configuration: Mapping[str, object]) -> bool:  # noqa: ARG002 - as above
         return kind_of(configuration) is KnowledgeBaseKind.MANAGED
 
-    def tenants(self) -> Iterator[TenantId]:
+    def all_knowledge(self) -> Iterator[Knowledge]:
         return iter(())
 
     def knowledge_base_configuration(self, reference: str) -> Mapping[str, object]:  # noqa: ARG002 - there is no index

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         IndexCatalogue,
         StoreResources,
     )
-    from kbfleet.domain.names import ResourceNames, TenantId
+    from kbfleet.domain.names import Knowledge, ResourceNames
 
 _VECTOR_FIELD = "bedrock-knowledge-base-default-vector"
 _TEXT_FIELD = "AMAZON_BEDROCK_TEXT_CHUNK"
@@ -103,65 +103,66 @@ class OpenSearchServerlessKnowledgeStore:
             catalogue=resources.catalogue("OPENSEARCH_SERVERLESS"),
         )
 
-    def ensure(self, tenant_id: TenantId) -> str:
+    def ensure(self, knowledge: Knowledge) -> str:
         """Returns: the index's name."""
         # Before the index is made: a crash in between must not leave one that nobody knows of.
-        self._catalogue.add(tenant_id)
-        with translated(self._subject(tenant_id)):
-            schema = self._schema(tenant_id)
+        self._catalogue.add(self._names.vector_index(knowledge))
+        with translated(self._subject(knowledge)):
+            schema = self._schema(knowledge)
             if schema is None:
-                self._create(tenant_id)
+                self._create(knowledge)
             else:
-                self._check(schema, tenant_id)
-        return self._names.vector_index(tenant_id)
+                self._check(schema, knowledge)
+        return self._names.vector_index(knowledge)
 
-    def exists(self, tenant_id: TenantId) -> bool:
-        with translated(self._subject(tenant_id)):
-            return self._schema(tenant_id) is not None
+    def exists(self, knowledge: Knowledge) -> bool:
+        with translated(self._subject(knowledge)):
+            return self._schema(knowledge) is not None
 
-    def delete(self, tenant_id: TenantId) -> None:
-        with translated(self._subject(tenant_id)), suppress(self._client.exceptions.ResourceNotFoundException):
-            self._client.delete_index(id=self._collection_id, indexName=self._names.vector_index(tenant_id))
-        self._catalogue.remove(tenant_id)
+    def delete(self, knowledge: Knowledge) -> None:
+        with translated(self._subject(knowledge)), suppress(self._client.exceptions.ResourceNotFoundException):
+            self._client.delete_index(id=self._collection_id, indexName=self._names.vector_index(knowledge))
+        self._catalogue.remove(self._names.vector_index(knowledge))
 
-    def holds(self, tenant_id: TenantId, configuration: Mapping[str, object]) -> bool:
+    def holds(self, knowledge: Knowledge, configuration: Mapping[str, object]) -> bool:
         found = storage(configuration, "OPENSEARCH_SERVERLESS", "opensearchServerlessConfiguration")
         place = (found.get("collectionArn"), found.get("vectorIndexName"))
-        return place == (self._collection_arn, self._names.vector_index(tenant_id))
+        return place == (self._collection_arn, self._names.vector_index(knowledge))
 
-    def tenants(self) -> Iterator[TenantId]:
-        return filter(self.exists, self._catalogue.tenants())
+    def all_knowledge(self) -> Iterator[Knowledge]:
+        catalogued = map(self._names.knowledge_of_vector_index, self._catalogue.index_names())
+        return (knowledge for knowledge in catalogued if knowledge is not None and self.exists(knowledge))
 
-    def _subject(self, tenant_id: TenantId) -> str:
-        return f"OpenSearch index {self._names.vector_index(tenant_id)} of tenant {tenant_id}"
+    def _subject(self, knowledge: Knowledge) -> str:
+        return f"OpenSearch index {self._names.vector_index(knowledge)} of tenant {knowledge.tenant_id}"
 
-    def _schema(self, tenant_id: TenantId) -> Mapping[str, Any] | None:
+    def _schema(self, knowledge: Knowledge) -> Mapping[str, Any] | None:
         try:
-            answer = self._client.get_index(id=self._collection_id, indexName=self._names.vector_index(tenant_id))
+            answer = self._client.get_index(id=self._collection_id, indexName=self._names.vector_index(knowledge))
         except self._client.exceptions.ResourceNotFoundException:
             return None
         schema: Mapping[str, Any] = answer["indexSchema"]
         return schema
 
-    def _create(self, tenant_id: TenantId) -> None:
+    def _create(self, knowledge: Knowledge) -> None:
         try:
             self._client.create_index(
-                id=self._collection_id, indexName=self._names.vector_index(tenant_id), indexSchema=_SCHEMA
+                id=self._collection_id, indexName=self._names.vector_index(knowledge), indexSchema=_SCHEMA
             )
         except self._client.exceptions.ConflictException as error:
             # Created between our look and our call, or before it and not visible yet: users report that it takes
             # seconds.
-            schema = self._schema(tenant_id)
+            schema = self._schema(knowledge)
             if schema is None:
-                raise NotReadyYet(f"The {self._subject(tenant_id)} exists, but is not visible yet.") from error
-            self._check(schema, tenant_id)
+                raise NotReadyYet(f"The {self._subject(knowledge)} exists, but is not visible yet.") from error
+            self._check(schema, knowledge)
 
-    def _check(self, schema: Mapping[str, Any], tenant_id: TenantId) -> None:
+    def _check(self, schema: Mapping[str, Any], knowledge: Knowledge) -> None:
         """Raises: KnowledgeStoreUnusable."""
         wrong = list(differences(_SCHEMA["mappings"], schema.get("mappings", {})))
         if wrong:
             raise KnowledgeStoreUnusable(
-                f"The {self._subject(tenant_id)} in collection {self._collection_id} cannot be used: "
+                f"The {self._subject(knowledge)} in collection {self._collection_id} cannot be used: "
                 f"{'; '.join(wrong)}.",
                 remedy="A field's type cannot be changed: delete that index if nothing uses it, then provision the "
                 "tenant again.",

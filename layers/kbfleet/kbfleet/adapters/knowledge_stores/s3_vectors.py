@@ -12,7 +12,6 @@ from kbfleet.adapters.knowledge_stores import (
     differences,
     s3_data_source,
     storage,
-    tenant_ids,
     vector_knowledge_base,
 )
 from kbfleet.domain.errors import KnowledgeStoreUnusable, NotReadyYet
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from kbfleet.adapters.knowledge_stores import (
         StoreResources,
     )
-    from kbfleet.domain.names import ResourceNames, TenantId
+    from kbfleet.domain.names import Knowledge, ResourceNames
 
 _SHAPE: Mapping[str, Any] = {"dataType": "float32", "dimension": EMBEDDING_DIMENSION, "distanceMetric": "cosine"}
 _NOT_FILTERABLE = ("AMAZON_BEDROCK_TEXT", "AMAZON_BEDROCK_METADATA")
@@ -69,63 +68,66 @@ class S3VectorsKnowledgeStore:
             embedding_model_arn=resources.embedding_model_arn,
         )
 
-    def ensure(self, tenant_id: TenantId) -> str:
+    def ensure(self, knowledge: Knowledge) -> str:
         """Returns: the index's ARN."""
-        with translated(self._subject(tenant_id)):
-            found = self._find(tenant_id)
-            return self._checked(found, tenant_id) if found else self._create(tenant_id)
+        with translated(self._subject(knowledge)):
+            found = self._find(knowledge)
+            return self._checked(found, knowledge) if found else self._create(knowledge)
 
-    def exists(self, tenant_id: TenantId) -> bool:
-        with translated(self._subject(tenant_id)):
-            return self._find(tenant_id) is not None
+    def exists(self, knowledge: Knowledge) -> bool:
+        with translated(self._subject(knowledge)):
+            return self._find(knowledge) is not None
 
-    def delete(self, tenant_id: TenantId) -> None:
-        with translated(self._subject(tenant_id)), suppress(self._client.exceptions.NotFoundException):
+    def delete(self, knowledge: Knowledge) -> None:
+        with translated(self._subject(knowledge)), suppress(self._client.exceptions.NotFoundException):
             self._client.delete_index(
-                vectorBucketName=self._vector_bucket, indexName=self._names.vector_index(tenant_id)
+                vectorBucketName=self._vector_bucket, indexName=self._names.vector_index(knowledge)
             )
 
-    def holds(self, tenant_id: TenantId, configuration: Mapping[str, object]) -> bool:
+    def holds(self, knowledge: Knowledge, configuration: Mapping[str, object]) -> bool:
         found = storage(configuration, "S3_VECTORS", "s3VectorsConfiguration").get("indexArn")
         names = self._names
         place = f"s3vectors:{names.region}:{names.account}:bucket/{self._vector_bucket}/index"
-        return isinstance(found, str) and found.split(":", 2)[-1] == f"{place}/{names.vector_index(tenant_id)}"
+        return isinstance(found, str) and found.split(":", 2)[-1] == f"{place}/{names.vector_index(knowledge)}"
 
-    def tenants(self) -> Iterator[TenantId]:
+    def all_knowledge(self) -> Iterator[Knowledge]:
         with translated(f"the indexes of vector bucket {self._vector_bucket}"):
             pages = self._client.get_paginator("list_indexes").paginate(vectorBucketName=self._vector_bucket)
-            yield from tenant_ids(index["indexName"] for page in pages for index in page["indexes"])
+            for name in (index["indexName"] for page in pages for index in page["indexes"]):
+                # Of another name, it was made by somebody else.
+                if knowledge := self._names.knowledge_of_vector_index(name):
+                    yield knowledge
 
-    def _subject(self, tenant_id: TenantId) -> str:
-        return f"vector index {self._names.vector_index(tenant_id)} of tenant {tenant_id}"
+    def _subject(self, knowledge: Knowledge) -> str:
+        return f"vector index {self._names.vector_index(knowledge)} of tenant {knowledge.tenant_id}"
 
-    def _find(self, tenant_id: TenantId) -> Mapping[str, Any] | None:
+    def _find(self, knowledge: Knowledge) -> Mapping[str, Any] | None:
         try:
             answer = self._client.get_index(
-                vectorBucketName=self._vector_bucket, indexName=self._names.vector_index(tenant_id)
+                vectorBucketName=self._vector_bucket, indexName=self._names.vector_index(knowledge)
             )
         except self._client.exceptions.NotFoundException:
             return None
         return answer["index"]
 
-    def _create(self, tenant_id: TenantId) -> str:
+    def _create(self, knowledge: Knowledge) -> str:
         try:
             answer = self._client.create_index(
                 vectorBucketName=self._vector_bucket,
-                indexName=self._names.vector_index(tenant_id),
+                indexName=self._names.vector_index(knowledge),
                 metadataConfiguration={"nonFilterableMetadataKeys": list(_NOT_FILTERABLE)},
-                tags=self._names.tags(tenant_id),
+                tags=self._names.tags(knowledge.life),
                 **_SHAPE,
             )
         except self._client.exceptions.ConflictException as error:
             # Created between our look and our call.
-            found = self._find(tenant_id)
+            found = self._find(knowledge)
             if found is None:
-                raise NotReadyYet(f"The {self._subject(tenant_id)} exists, but is not visible yet.") from error
-            return self._checked(found, tenant_id)
+                raise NotReadyYet(f"The {self._subject(knowledge)} exists, but is not visible yet.") from error
+            return self._checked(found, knowledge)
         return answer["indexArn"]
 
-    def _checked(self, index: Mapping[str, Any], tenant_id: TenantId) -> str:
+    def _checked(self, index: Mapping[str, Any], knowledge: Knowledge) -> str:
         """Raises: KnowledgeStoreUnusable."""
         wrong = list(differences(_SHAPE, index))
         held = set(index.get("metadataConfiguration", {}).get("nonFilterableMetadataKeys", ()))
@@ -133,7 +135,7 @@ class S3VectorsKnowledgeStore:
             wrong.append(f"nonFilterableMetadataKeys lack {' and '.join(missing)}")
         if wrong:
             raise KnowledgeStoreUnusable(
-                f"The {self._subject(tenant_id)} in vector bucket {self._vector_bucket} cannot be used: "
+                f"The {self._subject(knowledge)} in vector bucket {self._vector_bucket} cannot be used: "
                 f"{'; '.join(wrong)}.",
                 remedy="None of this can be changed: delete that index if nothing uses it, then provision the tenant "
                 "again.",
