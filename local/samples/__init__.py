@@ -101,6 +101,14 @@ def follow_ups() -> list[FollowUp]:
     ]
 
 
+def held_out() -> tuple[list[Question], list[UnanswerableQuestion]]:
+    """Give the questions with and without an answer that nothing was tuned to, in the order of `held_out.json`."""
+    rows = json.loads((_FOLDER / "held_out.json").read_text(encoding="utf-8"))
+    return [Question(**row) for row in rows["answerable"]], [
+        UnanswerableQuestion(**row) for row in rows["unanswerable"]
+    ]
+
+
 def distractors() -> list[Path]:
     """Give Markdown documents of other organisations, Japanese and English, that answer none of the questions.
 
