@@ -12,7 +12,7 @@ import pytest
 from botocore.stub import Stubber
 
 from kbfleet.adapters.answerers import (
-    OPERATIONS,
+    CALLS,
     Generation,
     RetrieveAndConverseAnswerer,
     RetrieveAndGenerateAnswerer,
@@ -360,7 +360,7 @@ class RetrieveAndGenerateSuite(OnAnIndex):
 
     def answerer(self, world: Emulated, generation: Generation) -> Answerer:
         return RetrieveAndGenerateAnswerer(
-            lambda operation, _tenant: world.aws.client(OPERATIONS[operation][0]), Search.of(self.store), generation
+            lambda call, _tenant: world.aws.client(CALLS[call][0]), Search.of(self.store), generation
         )
 
     def assert_kept_out(self, world: Emulated) -> None:
@@ -476,7 +476,7 @@ class RetrieveAndConverseSuite(AnswererSuite):
 
     def answerer(self, world: Emulated, generation: Generation) -> Answerer:
         return RetrieveAndConverseAnswerer(
-            lambda operation, _tenant: world.aws.client(OPERATIONS[operation][0]),
+            lambda call, _tenant: world.aws.client(CALLS[call][0]),
             Search.of(self.store),
             generation,
             self.conversations,
@@ -494,7 +494,7 @@ class RetrieveAndConverseSuite(AnswererSuite):
     ) -> Iterator[tuple[Answerer, list[dict[str, Any]]]]:
         """An answerer for which Bedrock finds this and says that; and what the model is told each time."""
         retrieving, conversing = (world.aws.client(name) for name in ("bedrock-agent-runtime", "bedrock-runtime"))
-        clients = {"Retrieve": retrieving, "Converse": conversing}
+        clients = {"Retrieve": retrieving}
         told: list[dict[str, Any]] = []
         conversing.meta.events.register(
             "provide-client-params.bedrock-runtime.Converse", lambda params, **_: told.append(params)
@@ -507,7 +507,7 @@ class RetrieveAndConverseSuite(AnswererSuite):
                     converse.add_response("converse", said)
             yield (
                 RetrieveAndConverseAnswerer(
-                    lambda operation, _tenant: clients[operation],
+                    lambda call, _tenant: clients.get(call, conversing),
                     Search.of(self.store),
                     generation,
                     self.conversations,

@@ -71,7 +71,7 @@ class Conversation:
         prompt = prompts.read(given.get("system", ()), messages)
         if not prompt.question:
             raise validation("The text field in the ContentBlock object is blank. Add text and try again.")
-        content = self._content(prompt)
+        content = [{"text": prompt.question}] if prompt.only_rewrites else self._content(prompt)
         words = "".join(_text(block) for block in content)
         limit = given.get("inferenceConfig", {}).get("maxTokens")
         stopped = "end_turn"

@@ -15,7 +15,7 @@ from moto import mock_aws
 
 from emulator_support.workbench import Workbench, make_workbench
 from kbfleet.adapters.answerers import (
-    OPERATIONS,
+    CALLS,
     Generation,
     RetrieveAndConverseAnswerer,
     RetrieveAndGenerateAnswerer,
@@ -47,13 +47,13 @@ conversation, and when put on their own feet by hand, which is the most that a r
 
 
 def one_call(bench: Workbench) -> Answerer:
-    return RetrieveAndGenerateAnswerer(lambda operation, _: bench.client(OPERATIONS[operation][0]), SEARCH, GENERATION)
+    return RetrieveAndGenerateAnswerer(lambda call, _: bench.client(CALLS[call][0]), SEARCH, GENERATION)
 
 
 def two_calls(bench: Workbench) -> Answerer:
     conversations = InMemoryConversations(FakeClock(), timedelta(days=1))
     return RetrieveAndConverseAnswerer(
-        lambda operation, _: bench.client(OPERATIONS[operation][0]), SEARCH, GENERATION, conversations
+        lambda call, _: bench.client(CALLS[call][0]), SEARCH, GENERATION, conversations
     )
 
 
