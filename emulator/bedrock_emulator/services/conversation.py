@@ -85,7 +85,7 @@ class Conversation:
 
     def _content(self, prompt: Prompt) -> list[Members]:
         ranked = self._ranked(prompt)
-        found = answer(self._account.embedder, [source for _, source in ranked])
+        found = answer(self._account.embedder, prompt.question, [source for _, source in ranked])
         if not found.parts:
             return [{"text": NOTHING_FOUND}]
         rows = [row for row, _ in ranked]

@@ -107,7 +107,7 @@ class Retrieval:
         retrieval = settings.get("retrievalConfiguration", {})
         hits = self._search(base, text, retrieval)[: _number_of_results(retrieval)]
         sources = [Source(hit.chunk.passage.statements, hit.score, hit.statement_scores) for hit in hits]
-        found = answer(self._account.embedder, sources)
+        found = answer(self._account.embedder, text, sources)
         if not found.parts:
             # A refusal is one citation without references, as responses recorded in public code show.
             return session, NO_ANSWER, [_citation(NO_ANSWER, 0, len(NO_ANSWER), [])]
