@@ -22,7 +22,7 @@ from bedrock_emulator.search.lexical import STOP_WORDS, stem
 # How much it counts against a statement that its passage lacks words which other passages have; that no passage has
 # them; and that nothing is known of the kind of thing that is asked for. Chosen on questions with and without an answer,
 # in both languages.
-_ELSEWHERE, _NOWHERE, _OF_NO_KIND = 0.5, 0.2, 0.1
+_ELSEWHERE, _NOWHERE, _OF_NO_KIND = 0.5, 0.16, 0.1
 # A term that is covered by less is missing; one that is covered by more is there.
 _MISSING, _THERE = 0.35, 0.6
 
@@ -88,12 +88,13 @@ _KINDS = (
         re.compile(_MONEY),
     ),
     _Kind(
-        re.compile(r"how (?:heavy|high|tall|big|large|small|wide|deep|warm|cold|far)\b|weigh|重さ|高さ|大きさ|温度|何度|何キロ|何メートル"),
-        re.compile(rf"{_MEASURE}|{_MONEY}|{_NUMBER}[ -]?{_SPAN}"),
+        re.compile(r"how (?:high|tall|big|large|small|wide|deep|warm|cold)\b|高さ|大きさ|温度|何度|何キロ|何メートル"),
+        re.compile(rf"{_MEASURE}|{_MONEY}"),
     ),
+    _Kind(re.compile(r"how heavy\b|weigh|重さ|重量"), re.compile(r"\d\s*(?:kg|g|t)\b|weight\w*: \d|重[さ量]")),
     _Kind(re.compile(r"how (?:many|often)\b"), re.compile(_NUMBER)),
     _Kind(
-        re.compile(r"何(?:日|か月|ヶ月|年|時間|分|週間)(?![にの])|how (?:long|soon)\b|どのくらいの?期間|期間は"),
+        re.compile(r"何(?:日|か月|ヶ月|年|時間|分|週間)(?![にの])|how (?:long|soon|far ahead)\b|どのくらいの?期間|期間は"),
         re.compile(rf"{_NUMBER}[ -]?{_SPAN}|(?:{_POINT_IN_TIME}).*(?:{_LIMIT})|(?:{_LIMIT}).*(?:{_POINT_IN_TIME})"),
     ),
     _Kind(
