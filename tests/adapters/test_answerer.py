@@ -603,9 +603,7 @@ class RetrieveAndConverseSuite(AnswererSuite):
         assert "<question>And of shoes?</question>" in asked["content"][0]["text"]
         assert (answer.outcome, answer.input_tokens) == (AnswerOutcome.ANSWERED, 18)
 
-    @pytest.mark.parametrize(
-        ("code", "error"), [("ModelTimeoutException", None), ("ThrottlingException", Throttled)]
-    )
+    @pytest.mark.parametrize(("code", "error"), [("ModelTimeoutException", None), ("ThrottlingException", Throttled)])
     def test_a_rewriting_that_does_not_come_is_not_waited_for_and_one_that_is_refused_is_reported(
         self, emulated: Emulated, answers: Answerer, code: str, error: type[KbfleetError] | None
     ) -> None:

@@ -36,7 +36,9 @@ _AUXILIARY = (
 )
 _HAS_AUXILIARY = re.compile(rf"\b(?:{_AUXILIARY})\b", re.I)
 # "When I take it for a week?" and "if it had been mine?" have a clause, but ask nothing by themselves.
-_CLAUSE = re.compile(r"^(?:what )?(?:if|when|while|once|after|before|unless)\s+(?:i|you|we|they|he|she|it|the|my|our)\b", re.I)
+_CLAUSE = re.compile(
+    r"^(?:what )?(?:if|when|while|once|after|before|unless)\s+(?:i|you|we|they|he|she|it|the|my|our)\b", re.I
+)
 _PRONOUN = re.compile(
     r"\b(?:it|its|they|them|their|those|these|that(?=\s*[?.,]|\s+(?:is|was|will|would|take|cost|mean|include))"
     r"|this(?=\s*[?.,])|one(?=\s*[?.,]|\s+(?:cost|weigh|take|last|need|have|be)))\b(?!\s+of\b)",
@@ -53,11 +55,17 @@ _NOT_IN_PHRASES = (
     rf"i|you|we|they|he|she|it|not|be|been|get|keep|cost|costs|shine|weigh|last|take|{_AUXILIARY})"
 )
 _WORD = rf"(?!{_NOT_IN_PHRASES}\b)[\w'’-]+"
-_PHRASE = re.compile(rf"\b{_DETERMINER}\s+(?P<words>{_WORD}(?:\s+{_WORD}){{0,4}})(?P<place>\s+(?:in|at)\s+(?:the\s+)?(?-i:[A-Z]\w+))?", re.I)
+_PHRASE = re.compile(
+    rf"\b{_DETERMINER}\s+(?P<words>{_WORD}(?:\s+{_WORD}){{0,4}})(?P<place>\s+(?:in|at)\s+(?:the\s+)?(?-i:[A-Z]\w+))?",
+    re.I,
+)
 _COUNTED = re.compile(rf"^how many (?:of (?:the |these |those )?)?(?P<words>{_WORD}(?:\s+{_WORD}){{0,3}})", re.I)
 _NAMED = re.compile(r"[A-Z]|\d")
 _NUMBERED = re.compile(r"\b(?P<name>[A-Z][\w-]*) (?P<number>\d+)\b")
-_NUMBERS = {word: str(at) for at, word in enumerate("one two three four five six seven eight nine ten".split(), start=1)}  # noqa: SIM905
+_NUMBERS = {
+    word: str(at)
+    for at, word in enumerate(["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"], start=1)
+}
 _PREPOSITION = re.compile(r"^(?P<preposition>for|on|in|at|with|from|by|of|to|during|after|before|under|over)\s", re.I)
 
 
@@ -86,7 +94,7 @@ def _english_after(before: str, question: str) -> str:
 
 
 def _statements_and_question(text: str) -> tuple[str, str]:
-    """"I am off sick. Who must know?": what was said, which holds for the next question, too, and what was asked."""
+    """ "I am off sick. Who must know?": what was said, which holds for the next question, too, and what was asked."""
     said, stop, asked = text.rstrip().rpartition(". ")
     return said + stop, asked
 
@@ -139,17 +147,25 @@ def _in_its_place(asked: str, rest: str) -> str:
 
 # --- Japanese ------------------------------------------------------------------------------------
 
-_BEGINS = re.compile(r"^(?:では|じゃあ?|それでは|それじゃあ?|それなら|ちなみに|また|あと|そして|ところで)(?=[、,\s])[、,\s]*")
-_INTERROGATIVE = re.compile(r"いくら|いつ|どこ|だれ|誰|なぜ|どうして|どれ|どの|どのくらい|どれくらい|どちら|なに|何\w?|どう")
+_BEGINS = re.compile(
+    r"^(?:では|じゃあ?|それでは|それじゃあ?|それなら|ちなみに|また|あと|そして|ところで)(?=[、,\s])[、,\s]*"
+)
+_INTERROGATIVE = re.compile(
+    r"いくら|いつ|どこ|だれ|誰|なぜ|どうして|どれ|どの|どのくらい|どれくらい|どちら|なに|何\w?|どう"
+)
 _ELLIPSIS = re.compile(
     r"^(?P<new>.+?)(?P<joint>のほうは|の場合は|場合は|ときは|時は|だと|なら|であれば|では|でも|は)"
     r"(?:どうなりますか|どうですか|いかがですか|どうなの|大丈夫ですか|いつですか|いくらですか|可能ですか)?[。?？\s]*$"
 )
-_THAT = re.compile(r"(?:それ|これ|あれ|そちら|そいつ)(?=[はがをにのでともかや])|そこ(?=[はがをにでへ])|(?:その|この|あの)(?=ため)?")
+_THAT = re.compile(
+    r"(?:それ|これ|あれ|そちら|そいつ)(?=[はがをにのでともかや])|そこ(?=[はがをにでへ])|(?:その|この|あの)(?=ため)?"
+)
 _CONTENT = re.compile(r"[A-Za-z0-9-]{2,}|[ァ-ヶー]{2,}|[一-鿿々]{2,}")
 # A question with terms of so many characters names what it is about; a shorter one, such as 会社, goes on from another.
 _NAMES_A_TOPIC = 4
-_OF_EVERY_QUESTION = re.compile(r"[何一-九十]?[年月日時分回週間]+|教|必要|可能|無料|大丈夫|場合|予定|新|他|代|全部|値段|価格|料金|金額|金|費用|期間|期限|結果")
+_OF_EVERY_QUESTION = re.compile(
+    r"[何一-九十]?[年月日時分回週間]+|教|必要|可能|無料|大丈夫|場合|予定|新|他|代|全部|値段|価格|料金|金額|金|費用|期間|期限|結果"
+)
 
 
 def _japanese_after(before: str, question: str) -> str:
@@ -177,7 +193,9 @@ def _japanese_topic(before: str, question: str, *, whole: bool) -> str:
     """What a question is about: what stands before the first は, else before the first particle. Unless ``whole``, of
     the length of a thing only the thing."""
     body = before.split("。")[-2 if before.rstrip().endswith("。") and before.count("。") > 1 else 0].rstrip("。?？ ")
-    found = re.match(r"(?P<topic>.+?)(?:に|で|と|へ|から)?は(?![じず])", body) or re.match(r"(?P<topic>.+?)[をがにで]", body)
+    found = re.match(r"(?P<topic>.+?)(?:に|で|と|へ|から)?は(?![じず])", body) or re.match(
+        r"(?P<topic>.+?)[をがにで]", body
+    )
     topic = found["topic"] if found else body
     owner, _, attribute = topic.rpartition("の")
     asked_before, asks = _INTERROGATIVE.search(body), _INTERROGATIVE.search(question)

@@ -20,8 +20,8 @@ from bedrock_emulator.reading.outline import Statement
 from bedrock_emulator.search.lexical import STOP_WORDS, stem
 
 # How much it counts against a statement that its passage lacks words which other passages have; that no passage has
-# them; and that nothing is known of the kind of thing that is asked for. Chosen on questions with and without an answer,
-# in both languages.
+# them; and that nothing is known of the kind of thing that is asked for. Chosen on questions with and without an
+# answer, in both languages.
 _ELSEWHERE, _NOWHERE, _OF_NO_KIND = 0.5, 0.16, 0.1
 # A term that is covered by less is missing; one that is covered by more is there.
 _MISSING, _THERE = 0.35, 0.6
@@ -30,8 +30,9 @@ _MISSING, _THERE = 0.35, 0.6
 _ASKING = frozenset(
     """
     amount back bring buy charge charged come cost costs date day days down extra fast go going happen happens high hour
-    hours keep kind large last latest length let make makes mean minimum minute minutes month months new number off people
-    price put run see set small spend start starts time times turn turned use used want week weeks weigh work year years
+    hours keep kind large last latest length let make makes mean minimum minute minutes month months new number off
+    people price put run see set small spend start starts time times turn turned use used want week weeks weigh work
+    year years
     """.split()  # noqa: SIM905 - a list of words reads better as words
 )
 _ASKING_JAPANESE = re.compile(r"[年月日時分回間週円]+|場合|必要|可能|今年|値段|価格|料金|金額|費用|期間|時間|最低|会社")
@@ -56,16 +57,19 @@ _SPAN = (
     r"(?:(?:day|week|month|year|hour|minute|night|second)s?|(?:営業)?(?:日|週|か月|ヶ月|カ月|年|時間|分|秒))"
 )
 _LIMIT = r"以内|まで|\buntil\b|\bwithin\b|\bby\b"
-_MONEY = r"[£$€¥]\s*\d|\bgbp\s*\d|(?:price|rental)\w*: \d|\d[\d,.]*\s*[万億千]*円|価格[^:]*: ?\d|\d\s*%|\d+p\b|\bfree\b|no charge|\bnothing\b|無料|無償|実費"
+_MONEY = (
+    r"[£$€¥]\s*\d|\bgbp\s*\d|(?:price|rental)\w*: \d|\d[\d,.]*\s*[万億千]*円|価格[^:]*: ?\d|\d\s*%"
+    r"|\d+p\b|\bfree\b|no charge|\bnothing\b|無料|無償|実費"
+)
 _POINT_IN_TIME = (
     r"\d{1,2}:\d\d|\b(?:mon|tues|wednes|thurs|fri|satur|sun)day|\b(?:january|february|march|april|may|june|july|august|"
-    r"september|october|november|december)\b|\d(?:st|nd|rd|th)\b|\d+\s*(?:日|月|時|年)|[月火水木金土日]曜|翌|毎[日週月年]|当日|正午|前日|"
-    r"以内|\bwithin\b|\bsame day\b|\bevery\b|\bafter\b|\bbefore\b|\bonce\b|\bonly when\b|noon"
+    r"september|october|november|december)\b|\d(?:st|nd|rd|th)\b|\d+\s*(?:日|月|時|年)|[月火水木金土日]曜|翌|毎[日週月年]|当日|正午"
+    r"|前日|以内|\bwithin\b|\bsame day\b|\bevery\b|\bafter\b|\bbefore\b|\bonce\b|\bonly when\b|noon"
 )
 _MEASURE = r"\d\s*(?:cm|mm|m\b|km|kg|g\b|l\b|litre|×|square|℃|°|v\b|kw|mpa|文字)|weight\w*: \d"
 _SOMEBODY = re.compile(
-    r"[A-Z][a-z]+ [A-Z][a-z]+|\b(?:manager|team|director|supplier|desk|secretary|bank|lead|head|officer|chair|employees|staff|"
-    r"customers|members|everybody|nobody|person)\b|[部課室]|[長者員氏様]|担当|商会|株式会社|@"
+    r"[A-Z][a-z]+ [A-Z][a-z]+|\b(?:manager|team|director|supplier|desk|secretary|bank|lead|head|officer|chair|employees|"
+    r"staff|customers|members|everybody|nobody|person)\b|[部課室]|[長者員氏様]|担当|商会|株式会社|@"
 )
 # What a counter counts may be counted by another one, too.
 _COUNTED_BY = {"回": "[回度日]", "人": "[人名]", "名": "[人名]", "パーセント": "[%割]"}
@@ -82,8 +86,8 @@ class _Kind:
 _KINDS = (
     _Kind(
         re.compile(
-            r"いくら|値段|価格を|料金|金額|何円|手数料|年額|代は|\b(?:price|cost|fee)s?\b|\bcharged?\b|\ballowance\b|how much "
-            r"(?:is|are|does|do|did|will|would|can|may|could|must|should|am|extra|money)\b(?!.*\b(?:weigh|holiday))"
+            r"いくら|値段|価格を|料金|金額|何円|手数料|年額|代は|\b(?:price|cost|fee)s?\b|\bcharged?\b|\ballowance\b"
+            r"|how much (?:is|are|does|do|did|will|would|can|may|could|must|should|am|extra|money)\b(?!.*\bweigh)"
         ),
         re.compile(_MONEY),
     ),
@@ -94,13 +98,15 @@ _KINDS = (
     _Kind(re.compile(r"how heavy\b|weigh|重さ|重量"), re.compile(r"\d\s*(?:kg|g|t)\b|weight\w*: \d|重[さ量]")),
     _Kind(re.compile(r"how (?:many|often)\b"), re.compile(_NUMBER)),
     _Kind(
-        re.compile(r"何(?:日|か月|ヶ月|年|時間|分|週間)(?![にの])|how (?:long|soon|far ahead)\b|どのくらいの?期間|期間は"),
+        re.compile(
+            r"何(?:日|か月|ヶ月|年|時間|分|週間)(?![にの])|how (?:long|soon|far ahead)\b|どのくらいの?期間|期間は"
+        ),
         re.compile(rf"{_NUMBER}[ -]?{_SPAN}|(?:{_POINT_IN_TIME}).*(?:{_LIMIT})|(?:{_LIMIT}).*(?:{_POINT_IN_TIME})"),
     ),
     _Kind(
         re.compile(
-            r"^(?:\w+ ){0,2}when\b|[.,] when (?:is|are|do|does|did|will|must|can)\b|what time|which day|what are the \w+ hours|"
-            r"in which year|latest day|いつ|何時|何月|何曜|時刻"
+            r"^(?:\w+ ){0,2}when\b|[.,] when (?:is|are|do|does|did|will|must|can)\b|what time|which day|"
+            r"what are the \w+ hours|in which year|latest day|いつ|何時|何月|何曜|時刻"
         ),
         re.compile(rf"{_POINT_IN_TIME}|{_NUMBER}[ -]?{_SPAN}"),
     ),
@@ -223,7 +229,7 @@ class Evidence:
         return all(self._speaks_of(name, passage, position) for name in _NAME.finditer(self._question))
 
     def _speaks_of(self, name: re.Match[str], passage: int, position: int) -> bool:
-        """Whether the name stands in the statement's section, or the statement is on the kind of thing that bears it."""
+        """Whether the name stands in the statement's section, or the statement is on the kind of thing named."""
         wanted = stem(name["name"].casefold())
         headings = self._passages[passage][position].headings
         section = (

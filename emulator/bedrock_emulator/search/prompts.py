@@ -27,7 +27,8 @@ _NUMBERED = re.compile(r"(?:^|\n)\s*\[(?P<label>\d+)\]\s*(?P<text>[\s\S]+?)(?=\n
 # What prompts say that have a question rewritten.
 _REWRITES = re.compile(
     r"stand-?\s?alone (?:question|query|search)|self-contained (?:question|query)|\b(?:rephrase|rewrite|reformulate)\b"
-    r"[^.]{0,60}\b(?:question|query|input)|(?:question|query)[^.]{0,40}stands? on its own|単独で(?:意味|理解)|質問を[^。]{0,20}書き[直換]"
+    r"[^.]{0,60}\b(?:question|query|input)|(?:question|query)[^.]{0,40}stands? on its own"
+    r"|単独で(?:意味|理解)|質問を[^。]{0,20}書き[直換]"
     r"|質問に(?:書き|言い)[直換]",
     re.I,
 )

@@ -34,7 +34,7 @@ QUESTIONS = questions()
 UNANSWERABLE = unanswerable_questions()
 FOLLOW_UPS = follow_ups()
 NAMING_NOTHING = {"does", "from", "have", "long", "many", "much", "soon", "take", "that", "what", "when", "where"}
-HELD_OUT, HELD_OUT_UNANSWERABLE = held_out()
+HELD_OUT, HELD_OUT_UNANSWERABLE, HELD_OUT_FOLLOW_UPS = held_out()
 WITH_AN_ANSWER = [
     *QUESTIONS,
     *HELD_OUT,
@@ -230,6 +230,7 @@ def test_ten_questions_of_each_kind_are_held_out(tenant_id: str) -> None:
     assert sum(question.tenant == tenant_id for question in HELD_OUT) == 10
     held_out_unanswerable = [question for question in HELD_OUT_UNANSWERABLE if question.tenant == tenant_id]
     assert Counter(question.is_near_miss for question in held_out_unanswerable) == {True: 6, False: 4}
+    assert sum(follow_up.tenant == tenant_id for follow_up in HELD_OUT_FOLLOW_UPS) == 5
 
 
 def test_no_question_is_asked_twice_in_any_of_the_files() -> None:
