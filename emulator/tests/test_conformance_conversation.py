@@ -145,12 +145,11 @@ def test_a_question_is_rewritten_where_the_prompt_asks_for_that(bench: Any, inst
 
 
 def test_a_question_is_understood_in_its_conversation(bench: Any) -> None:
+    tent, shoes = "The warranty of the tent is two years.", "The warranty of the shoes is one year."
     messages = [
-        *user("When do travel expenses get reimbursed?"),
-        {"role": "assistant", "content": [{"text": "Within 14 days."}]},
-        *user(
-            f"<passage>{TRAVEL}</passage><passage>{LEAVE}</passage>\n<question>And paid leave, how many days?</question>"
-        ),
+        *user("How long is the warranty of the tent?"),
+        {"role": "assistant", "content": [{"text": "Two years."}]},
+        *user(f"<passage>{tent}</passage><passage>{shoes}</passage>\n<question>And of the shoes?</question>"),
     ]
     answer = bench.client("bedrock-runtime").converse(modelId=MODEL, messages=messages)
-    assert said(answer) == "Employees get 20 days of paid leave."
+    assert said(answer) == shoes

@@ -68,8 +68,8 @@ _POINT_IN_TIME = (
 )
 _MEASURE = r"\d\s*(?:cm|mm|m\b|km|kg|g\b|l\b|litre|×|square|℃|°|v\b|kw|mpa|文字)|weight\w*: \d"
 _SOMEBODY = re.compile(
-    r"[A-Z][a-z]+ [A-Z][a-z]+|\b(?:manager|team|director|supplier|desk|secretary|bank|lead|head|officer|chair|employees|"
-    r"staff|customers|members|everybody|nobody|person)\b|[部課室]|[長者員氏様]|担当|商会|株式会社|@"
+    r"[A-Z][a-z]+ [A-Z][a-z]+|\b(?:manager|team|director|supplier|desk|secretary|bank|lead|head|officer|chair|"
+    r"employees|staff|customers|members|everybody|nobody|person)\b|[部課室]|[長者員氏様]|担当|商会|株式会社|@"
 )
 # What a counter counts may be counted by another one, too.
 _COUNTED_BY = {"回": "[回度日]", "人": "[人名]", "名": "[人名]", "パーセント": "[%割]"}

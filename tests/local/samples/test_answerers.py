@@ -49,10 +49,10 @@ does: how many were said to have no answer. Of 24 follow-ups: how many cited the
 conversation, and when put on their own feet by hand, which is the most that a rewriting could reach."""
 
 HELD_OUT_FLOORS = {
-    ("acme", "one_call"): (0, 0, 0, 0),
-    ("acme", "two_calls"): (0, 0, 0, 0),
-    ("sakura", "one_call"): (0, 0, 0, 0),
-    ("sakura", "two_calls"): (0, 0, 0, 0),
+    ("acme", "one_call"): (10, 10, 6, 5),
+    ("acme", "two_calls"): (10, 10, 6, 5),
+    ("sakura", "one_call"): (10, 10, 6, 5),
+    ("sakura", "two_calls"): (10, 10, 6, 5),
 }
 """Of 10 questions with an answer, 10 without and 5 follow-ups."""
 
