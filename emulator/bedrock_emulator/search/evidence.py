@@ -22,7 +22,11 @@ from bedrock_emulator.search.lexical import STOP_WORDS, stem
 # How much it counts against a statement that its passage lacks words which other passages have; that no passage has
 # them; and that nothing is known of the kind of thing that is asked for. Chosen on questions with and without an
 # answer, in both languages.
-_ELSEWHERE, _NOWHERE, _OF_NO_KIND = 0.5, 0.16, 0.1
+_ELSEWHERE, _NOWHERE, _OF_NO_KIND = 0.5, 0.2, 0.06
+# How much it counts against a passage that it is in another script than the question: then no word can be shared, and
+# nothing but nearness speaks for it.
+_OF_ANOTHER_SCRIPT = 0.12
+_JAPANESE = re.compile(r"[ぁ-ヿ一-鿿]")
 # A term that is covered by less is missing; one that is covered by more is there.
 _MISSING, _THERE = 0.35, 0.6
 
@@ -163,7 +167,9 @@ class Evidence:
 
     def missing(self, passage: int) -> float:
         """How much counts against a statement of that passage, from 0 (nothing) on; to be taken from its relevance."""
-        return float(self._against[passage])
+        written = any(_JAPANESE.search(text.plain) for text in self._statements[passage])
+        same_script = written == bool(_JAPANESE.search(self._plain))
+        return float(self._against[passage]) + (0.0 if same_script else _OF_ANOTHER_SCRIPT)
 
     def holds(self, passage: int, position: int) -> bool:
         """Whether a statement can be the answer: it speaks of what is asked for, and has the kind of thing."""

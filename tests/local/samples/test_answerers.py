@@ -39,10 +39,10 @@ SEARCH = Search.of(S3VectorsKnowledgeStore)
 FIGURES = ("answered", "cited", "nothing found", "followed", "followed standalone")
 HELD_OUT_FIGURES = ("answered", "cited", "nothing found", "followed")
 FLOORS = {
-    ("acme", "one_call"): (36, 35, 9, 20, 19),
-    ("acme", "two_calls"): (36, 35, 11, 19, 20),
-    ("sakura", "one_call"): (34, 33, 12, 18, 23),
-    ("sakura", "two_calls"): (34, 33, 12, 19, 23),
+    ("acme", "one_call"): (35, 34, 9, 20, 19),
+    ("acme", "two_calls"): (35, 34, 10, 19, 20),
+    ("sakura", "one_call"): (34, 33, 14, 19, 23),
+    ("sakura", "two_calls"): (34, 33, 13, 19, 23),
 }
 """Of 36 and 34 questions that documents answer: how many were answered, and from the right document. Of 20 that none
 does: how many were said to have no answer. Of 24 follow-ups: how many cited the right document when asked in their
@@ -51,8 +51,8 @@ conversation, and when put on their own feet by hand, which is the most that a r
 HELD_OUT_FLOORS = {
     ("acme", "one_call"): (10, 10, 6, 5),
     ("acme", "two_calls"): (10, 10, 6, 5),
-    ("sakura", "one_call"): (10, 10, 6, 5),
-    ("sakura", "two_calls"): (10, 10, 6, 5),
+    ("sakura", "one_call"): (10, 10, 5, 5),
+    ("sakura", "two_calls"): (10, 10, 5, 5),
 }
 """Of 10 questions with an answer, 10 without and 5 follow-ups."""
 
