@@ -38,10 +38,15 @@ SMALLEST_PUT = 128 * 1024
 VECTORS_OF_THE_FIRST_TIER = 100_000
 PASSAGES = DEFAULT_PASSAGES
 PROMPT_TOKENS = Range(300, 1_000)
-"""Of the prompt around the passages, and of what was said before; assumed."""
+"""Of the prompt around the passages; assumed."""
 QUESTION_TOKENS = 50
 ANSWER_TOKENS = Range(100, 400)
 """Both assumed."""
+FOLLOW_UPS = Range(0.1, 0.5)
+"""The share of questions that go on from others, so that the model rewrites them first; assumed."""
+EXCHANGES_BEFORE = Range(1, 5)
+"""That are shown to the model for it; it is shown 5 at most (`answerers.EXCHANGES_SHOWN`)."""
+REWRITING_PROMPT_TOKENS = 150
 CONVERSATION_WRITES, CONVERSATION_READS = Range(1, 10), Range(0, 3)
 """DynamoDB units of an answer that is kept: a question and its answer are a kilobyte or two, and a change pays for the
 whole conversation; the first question of one reads nothing. Assumed."""
@@ -293,6 +298,12 @@ class _Calculation:
         passages = PASSAGES * TOKENS_OF_A_CHUNK + QUESTION_TOKENS
         read = (PROMPT_TOKENS + Range.exactly(passages)) * p["input_token"]
         yield self._of_all(When.MONTHLY, f"{_QUESTIONS}model", (read + ANSWER_TOKENS * p["output_token"]) * questions)
+        exchange = ANSWER_TOKENS + Range.exactly(QUESTION_TOKENS)
+        shown = Range(EXCHANGES_BEFORE.low * exchange.low, EXCHANGES_BEFORE.high * exchange.high)
+        rewriting = (shown + Range.exactly(REWRITING_PROMPT_TOKENS + QUESTION_TOKENS)) * p["input_token"]
+        rewriting += Range.exactly(QUESTION_TOKENS * p["output_token"])
+        rewritten = Range(FOLLOW_UPS.low * rewriting.low, FOLLOW_UPS.high * rewriting.high)
+        yield self._of_all(When.MONTHLY, f"{_QUESTIONS}model, rewriting follow-ups", rewritten * questions)
         embedded = QUESTION_TOKENS * p["embedding_token"]
         yield Line(
             When.MONTHLY,

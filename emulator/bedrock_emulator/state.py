@@ -11,7 +11,7 @@ from bedrock_emulator.account import Account
 from bedrock_emulator.services.ingestion import vectors
 
 _FILE = "bedrock.pickle"
-_FORMAT = 2
+_FORMAT = 3
 _KEPT = (
     "knowledge_bases",
     "data_sources",

@@ -144,3 +144,35 @@ def test_tools_are_not_emulated_and_say_so(bench: Any) -> None:
     tool = {"toolSpec": {"name": "search", "inputSchema": {"json": {}}}}
     with pytest.raises(ClientError, match="toolConfig is not emulated"):
         bench.client("bedrock-runtime").converse(modelId=MODEL, messages=user(QUESTION), toolConfig={"tools": [tool]})
+
+
+@pytest.mark.parametrize(
+    "instruction",
+    [
+        "Given the chat history, formulate a standalone question.",
+        "Rephrase the question so that it stands on its own.",
+        "質問を、それだけで意味が通るように書き直してください。",
+    ],
+)
+def test_a_question_is_rewritten_where_the_prompt_asks_for_that(bench: Any, instruction: str) -> None:
+    messages = [
+        *user("How heavy is the green tent?"),
+        {"role": "assistant", "content": [{"text": "Two kilograms."}]},
+        *user("And what does it cost?"),
+    ]
+    answer = bench.client("bedrock-runtime").converse(
+        modelId=MODEL, system=[{"text": instruction}], messages=messages, inferenceConfig={"maxTokens": 100}
+    )
+    assert said(answer) == "what does the green tent cost?"
+    assert answer["stopReason"] == "end_turn"
+
+
+def test_a_question_is_understood_in_its_conversation(bench: Any) -> None:
+    tent, shoes = "The warranty of the tent is two years.", "The warranty of the shoes is one year."
+    messages = [
+        *user("How long is the warranty of the tent?"),
+        {"role": "assistant", "content": [{"text": "Two years."}]},
+        *user(f"<passage>{tent}</passage><passage>{shoes}</passage>\n<question>And of the shoes?</question>"),
+    ]
+    answer = bench.client("bedrock-runtime").converse(modelId=MODEL, messages=messages)
+    assert said(answer) == shoes

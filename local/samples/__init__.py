@@ -7,6 +7,7 @@ Their documents speak of the same topics with different facts, so that an answer
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 TENANTS = {"sakura": "さくら精機株式会社", "acme": "Acme Outdoor Ltd."}
 """The sample tenants: the name of the company by tenant id."""
@@ -90,7 +91,20 @@ def unanswerable_questions() -> list[UnanswerableQuestion]:
 
 def follow_ups() -> list[FollowUp]:
     """Give the conversations, in the order of `follow_ups.json`: first the Japanese half, then the English one."""
-    rows = json.loads((_FOLDER / "follow_ups.json").read_text(encoding="utf-8"))
+    return _follow_ups(json.loads((_FOLDER / "follow_ups.json").read_text(encoding="utf-8")))
+
+
+def held_out() -> tuple[list[Question], list[UnanswerableQuestion], list[FollowUp]]:
+    """Give questions with and without an answer, and follow-ups, that no search or answer was tuned to."""
+    rows = json.loads((_FOLDER / "held_out.json").read_text(encoding="utf-8"))
+    return (
+        [Question(**row) for row in rows["answerable"]],
+        [UnanswerableQuestion(**row) for row in rows["unanswerable"]],
+        _follow_ups(rows["follow_ups"]),
+    )
+
+
+def _follow_ups(rows: list[dict[str, Any]]) -> list[FollowUp]:
     return [
         FollowUp(
             first=Question(tenant=row["tenant"], **row["first"]),

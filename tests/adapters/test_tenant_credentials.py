@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ministack.core import iam_evaluator
 
-from kbfleet.adapters.answerers import OPERATIONS, RetrieveAndConverseAnswerer, RetrieveAndGenerateAnswerer
+from kbfleet.adapters.answerers import CALLS, RetrieveAndConverseAnswerer, RetrieveAndGenerateAnswerer
 from kbfleet.adapters.scoped_credentials import ScopedRole
 from kbfleet.adapters.tenant_credentials import TenantClients, session_policy
 from kbfleet.domain.errors import AccessRefused
@@ -164,6 +164,7 @@ def test_the_policy_fits_into_a_request() -> None:
 
 
 def test_no_answer_takes_longer_than_api_gateway_waits() -> None:
-    seconds = {operation: limit for operation, (_, limit) in OPERATIONS.items()}
+    seconds = {call: limit for call, (_, limit) in CALLS.items()}
     assert seconds["RetrieveAndGenerate"] + 2 < 29
     assert seconds["Retrieve"] + seconds["Converse"] + 2 * 2 <= 29
+    assert seconds["Rewrite"] + seconds["Retrieve"] + seconds["ConverseAfterRewrite"] + 3 * 2 <= 29

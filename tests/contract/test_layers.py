@@ -13,7 +13,7 @@ import pytest
 from botocore.loaders import Loader
 from botocore.session import Session
 
-from kbfleet.adapters.answerers import OPERATIONS
+from kbfleet.adapters.answerers import CALLS
 from tests.support.template import REPOSITORY
 
 LAYER = REPOSITORY / "layers" / "dependencies"
@@ -33,7 +33,7 @@ def services_of(module: ast.Module) -> Iterator[str]:
 def test_botocore_is_deployed_with_what_it_knows_of_the_services_that_functions_call_and_no_others() -> None:
     sources = [*(REPOSITORY / "layers" / "kbfleet").rglob("*.py"), *(REPOSITORY / "functions").rglob("*.py")]
     called = {name for source in sources for name in services_of(ast.parse(source.read_text("utf-8")))}
-    assert sorted(called | {service for service, _ in OPERATIONS.values()}) == SERVICES
+    assert sorted(called | {service for service, _ in CALLS.values()}) == SERVICES
 
 
 def keep(data: Path) -> None:

@@ -17,6 +17,7 @@ QUESTION = "For how many days is a tent rented?"
 TENTS = "A tent is rented for three days at least."
 HOUSE = "The house at the lake has seven rooms."
 TWO_CALLS = {"Retrieve": 1, "Converse": 1, "RetrieveAndGenerate": 0}
+THREE_CALLS = TWO_CALLS | {"Converse": 2}
 ONE_CALL = {"Retrieve": 0, "Converse": 0, "RetrieveAndGenerate": 1}
 
 
@@ -42,16 +43,16 @@ def asked(fleet: VirtualFleet) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    ("way", "store", "calls"),
+    ("way", "store", "calls", "of_a_follow_up"),
     [
-        ("RETRIEVE_AND_CONVERSE", "S3_VECTORS", TWO_CALLS),
-        ("RETRIEVE_AND_CONVERSE", "MANAGED", TWO_CALLS),
-        ("RETRIEVE_AND_GENERATE", "S3_VECTORS", ONE_CALL),
-        ("RETRIEVE_AND_GENERATE", "MANAGED", TWO_CALLS),
+        ("RETRIEVE_AND_CONVERSE", "S3_VECTORS", TWO_CALLS, THREE_CALLS),
+        ("RETRIEVE_AND_CONVERSE", "MANAGED", TWO_CALLS, THREE_CALLS),
+        ("RETRIEVE_AND_GENERATE", "S3_VECTORS", ONE_CALL, ONE_CALL),
+        ("RETRIEVE_AND_GENERATE", "MANAGED", TWO_CALLS, THREE_CALLS),
     ],
 )
 def test_it_decides_by_which_calls_and_by_which_permissions_an_answer_is_written(
-    way: str, store: str, calls: dict[str, int]
+    way: str, store: str, calls: dict[str, int], of_a_follow_up: dict[str, int]
 ) -> None:
     with provisioned(way, store) as (fleet, lives):
         first = ask(lives, QUESTION)
@@ -60,7 +61,7 @@ def test_it_decides_by_which_calls_and_by_which_permissions_an_answer_is_written
         assert asked(fleet) == calls
         again = ask(lives, QUESTION, session=first["session"])
         assert (again["status"], again["session"]) == (200, first["session"])
-        assert asked(fleet) == calls
+        assert asked(fleet) == of_a_follow_up
         permitted = {(grant.who, grant.action) for grant in Permissions(fleet.deployment).grants()}
         may = (READER_ROLE, "bedrock:RetrieveAndGenerate") in permitted
         assert may is (way == "RETRIEVE_AND_GENERATE")

@@ -13,11 +13,14 @@ from typing import NamedTuple
 
 from bedrock_emulator.reading.outline import Statement
 from bedrock_emulator.search.embedding import Embedder
+from bedrock_emulator.search.evidence import Evidence
 from bedrock_emulator.search.relevance import Scores
 
-# A question whose best passage scores less has no answer there. Chosen on questions with and without an answer, in both
-# languages; without an embedding model words alone decide, so less of a share already tells.
-_RELEVANT, _RELEVANT_BY_WORDS = 0.29, 0.24
+# A statement that scores less, with what counts against it taken off, does not answer. Chosen on questions with and
+# without an answer, in both languages; without an embedding model words alone decide, so less of a share already tells.
+_ANSWERS, _ANSWERS_BY_WORDS = 0.07, 0.02
+# Nor does one that scores so much less than the nearest statement: that speaks of what is asked, and does not tell it.
+_AS_NEAR = 0.6
 # How much the passage around a statement counts: what the statement leaves out stands near it.
 _PASSAGE = 0.25
 # Beside the best statement only those nearly as good are given, and the sentence after it unless it is far worse: that
@@ -61,16 +64,16 @@ class _Place(NamedTuple):
     position: int
 
 
-def answer(embedder: Embedder, sources: Sequence[Source]) -> Answer:
-    """The answer that ``sources``, best first, hold; without parts when none of them is relevant enough.
+def answer(embedder: Embedder, question: str, sources: Sequence[Source]) -> Answer:
+    """The answer to ``question`` that ``sources``, best first, hold; without parts when none of them holds one.
 
     ``embedder`` is the one that their scores come from.
     """
     read = sources[:_MOST_SOURCES]
-    least = _RELEVANT if embedder.dimension else _RELEVANT_BY_WORDS
+    least = _ANSWERS if embedder.dimension else _ANSWERS_BY_WORDS
     text = ""
     parts = []
-    for place in _chosen(read, least):
+    for place in _chosen(question, read, least):
         told = read[place.source].statements[place.position].text
         if text and not _WIDE.search(text[-2:]) and not text.endswith("。"):
             text += " "
@@ -81,19 +84,24 @@ def answer(embedder: Embedder, sources: Sequence[Source]) -> Answer:
     return Answer(text, tuple(parts))
 
 
-def _chosen(sources: Sequence[Source], least: float) -> list[_Place]:
+def _chosen(question: str, sources: Sequence[Source], least: float) -> list[_Place]:
     """The statements to answer with, in the order of the sources."""
     scores: dict[_Place, float] = {}
     seen: set[str] = set()
     for at, source in enumerate(sources):
-        if source.score < least:
-            continue
         for position, statement in enumerate(source.statements):
             # Of a statement that stands in several passages the best-placed counts.
             if statement.text not in seen:
                 seen.add(statement.text)
                 single = float(source.statement_scores[position])
                 scores[_Place(at, position)] = (1 - _PASSAGE) * single + _PASSAGE * source.score
+    evidence = Evidence(question, [source.statements for source in sources])
+    nearest = max(scores.values(), default=0.0)
+    scores = {
+        place: score
+        for place, score in scores.items()
+        if score >= _AS_NEAR * nearest and score - evidence.missing(place.source) >= least and evidence.holds(*place)
+    }
     if not scores:
         return []
     ranked = sorted(scores, key=lambda place: -scores[place])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 _RUN = re.compile(r"[぀-ヿ一-鿿㐀-䶿々ー]+|[^\W_぀-ヿ一-鿿㐀-䶿]+")
 _WIDE = re.compile(r"[぀-ヿ一-鿿㐀-䶿々ー]")
 # Words that carry a question, not its subject. In Japanese these are in hiragana, apart from the interrogative 何.
-_STOP_WORDS = frozenset(
+STOP_WORDS = frozenset(
     """
     a about after again all also am an and any are as at be because been before being but by can could did do does doing
     done each every few for from get gets getting give gives got had has have having he her here his how i if in into is
@@ -49,15 +49,22 @@ def _feature_strings(text: str) -> list[str]:
     strings: list[str] = []
     for run in _RUN.findall(unicodedata.normalize("NFKC", text).casefold()):
         if not _WIDE.match(run):
-            if run not in _STOP_WORDS:
-                # Six letters unite "reimburse" with "reimbursement"; a plural's s would part shorter words.
-                strings.append(run[:6] if len(run) > 6 else run.removesuffix("s") if len(run) > 3 else run)
+            if run not in STOP_WORDS:
+                strings.append(stem(run))
         elif len(run) == 1:
             strings.append(run)
         else:
             pairs = (run[start : start + 2] for start in range(len(run) - 1))
             strings.extend(pair for pair in pairs if not _SAYS_NOTHING.fullmatch(pair))
     return strings
+
+
+def stem(word: str) -> str:
+    """A word in small letters without its ending.
+
+    Six letters unite "reimburse" with "reimbursement"; a plural's s would part shorter words.
+    """
+    return word[:6] if len(word) > 6 else word.removesuffix("s") if len(word) > 3 else word
 
 
 class LexicalIndex:

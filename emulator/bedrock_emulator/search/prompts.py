@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bedrock_emulator.reading.follow_ups import standalone
+
 _ELEMENT = re.compile(
     r"<(?P<name>[A-Za-z_][\w-]*)(?P<attributes>(?:\s[^<>]*)?)>(?P<text>(?:(?!</?[A-Za-z_])[\s\S])*)</(?P=name)>"
 )
@@ -21,6 +23,16 @@ _ASKED = re.compile(
     r"(?:^|\n)\s*(?:Question|User question|Query|質問|問い)\s*[:：]\s*(?P<text>[\s\S]+?)\s*(?:\n\s*\n|\Z)", re.I
 )
 _NUMBERED = re.compile(r"(?:^|\n)\s*\[(?P<label>\d+)\]\s*(?P<text>[\s\S]+?)(?=\n\s*\[\d+\]|\n\s*\n|\Z)")
+
+# What prompts say that have a question rewritten.
+_REWRITES = re.compile(
+    r"stand-?\s?alone (?:question|query|search)|self-contained (?:question|query)|\b(?:rephrase|rewrite|reformulate)\b"
+    r"[^.]{0,60}\b(?:question|query|input)|(?:question|query)[^.]{0,40}stands? on its own"
+    r"|単独で(?:意味|理解)|質問を[^。]{0,20}書き[直換]"
+    r"|質問に(?:書き|言い)[直換]",
+    re.I,
+)
+_TURN = re.compile(r"^\s*(?:User|Human|Q|ユーザー|利用者)\s*[:：]\s*(?P<text>\S.*)$", re.M)
 
 
 @dataclass(frozen=True)
@@ -34,10 +46,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Prompt:
-    """The question, and what to answer it from."""
+    """The question, understood in its conversation, and what to answer it from.
+
+    ``only_rewrites`` is true where the question is not to be answered, but to be put so that it stands on its own.
+    """
 
     question: str
     sources: tuple[Source, ...]
+    only_rewrites: bool = False
 
 
 def read(system: Sequence[Mapping[str, Any]], messages: Sequence[Mapping[str, Any]]) -> Prompt:
@@ -49,9 +65,25 @@ def read(system: Sequence[Mapping[str, Any]], messages: Sequence[Mapping[str, An
     sources += [source for text in texts for source in _marked(text)]
     asked = [block["text"] for block in messages[-1]["content"] if "text" in block] if messages else []
     question, rest = _question("\n\n".join(asked))
+    instructions = "\n\n".join([*(block["text"] for block in system if "text" in block), rest])
+    understood = standalone([*_questions_before(messages), *_transcribed(instructions), question]) if question else ""
+    if _REWRITES.search(instructions):
+        return Prompt(understood, (), only_rewrites=True)
     if not sources:
         sources = [Source(paragraph) for paragraph in re.split(r"\n\s*\n", rest) if paragraph.strip()]
-    return Prompt(question, tuple(sources))
+    return Prompt(understood, tuple(sources))
+
+
+def _questions_before(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for message in messages[:-1]:
+        said = "\n\n".join(block["text"] for block in message["content"] if "text" in block)
+        if message["role"] == "user" and said.strip():
+            yield _question(said)[0]
+
+
+def _transcribed(text: str) -> Iterator[str]:
+    """The questions of a conversation that is told in the prompt."""
+    return (turn["text"].strip() for turn in _TURN.finditer(text))
 
 
 def _given_as_block(block: Mapping[str, Any]) -> Iterator[Source]:

@@ -71,7 +71,7 @@ class Conversation:
         prompt = prompts.read(given.get("system", ()), messages)
         if not prompt.question:
             raise validation("The text field in the ContentBlock object is blank. Add text and try again.")
-        content = self._content(prompt)
+        content = [{"text": prompt.question}] if prompt.only_rewrites else self._content(prompt)
         words = "".join(_text(block) for block in content)
         limit = given.get("inferenceConfig", {}).get("maxTokens")
         stopped = "end_turn"
@@ -85,7 +85,7 @@ class Conversation:
 
     def _content(self, prompt: Prompt) -> list[Members]:
         ranked = self._ranked(prompt)
-        found = answer(self._account.embedder, [source for _, source in ranked])
+        found = answer(self._account.embedder, prompt.question, [source for _, source in ranked])
         if not found.parts:
             return [{"text": NOTHING_FOUND}]
         rows = [row for row, _ in ranked]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bedrock_emulator.account import Account, index_key
+from bedrock_emulator.reading.follow_ups import standalone
 from bedrock_emulator.search.answering import Source, answer
 from bedrock_emulator.search.metadata_filters import predicate
 from bedrock_emulator.search.vector_index import Chunk, Hit
@@ -103,11 +104,11 @@ class Retrieval:
         template = settings.get("generationConfiguration", {}).get("promptTemplate", {}).get("textPromptTemplate")
         if template is not None and "$search_results$" not in template:
             raise validation("The prompt template must contain the placeholder $search_results$.")
-        session = self._session(given.get("sessionId"), base)
+        session, text = self._taken_up(given.get("sessionId"), base, text)
         retrieval = settings.get("retrievalConfiguration", {})
         hits = self._search(base, text, retrieval)[: _number_of_results(retrieval)]
         sources = [Source(hit.chunk.passage.statements, hit.score, hit.statement_scores) for hit in hits]
-        found = answer(self._account.embedder, sources)
+        found = answer(self._account.embedder, text, sources)
         if not found.parts:
             # A refusal is one citation without references, as responses recorded in public code show.
             return session, NO_ANSWER, [_citation(NO_ANSWER, 0, len(NO_ANSWER), [])]
@@ -161,18 +162,21 @@ class Retrieval:
                 f"Member must have length less than or equal to {most}"
             )
 
-    def _session(self, identifier: str | None, base: KnowledgeBase) -> str:
+    def _taken_up(self, identifier: str | None, base: KnowledgeBase, text: str) -> tuple[str, str]:
+        """The conversation's identifier, and the question as it is understood in it."""
         now = self._account.now()
         with self._account.lock:
             live = {key: session for key, session in self._account.sessions.items() if session.expires_at > now}
             self._account.sessions = live
             if identifier is None:
                 identifier = str(uuid.uuid4())
-                live[identifier] = Session(base.identifier, now + SESSION_SECONDS)
+                live[identifier] = Session(base.identifier, now + SESSION_SECONDS, text)
             elif identifier not in live or live[identifier].knowledge_base_id != base.identifier:
                 # What another knowledge base's session is answered is not known; it is surely not let in.
                 raise validation(f"Session with Id {identifier} is not valid. Please check and try again.")
-            return identifier
+            session = live[identifier]
+            session.asked = standalone([session.asked, text])
+            return identifier, session.asked
 
 
 def check_invocable(model: str) -> None:

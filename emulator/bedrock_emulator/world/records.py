@@ -155,7 +155,8 @@ class Policy:
 
 @dataclass
 class Session:
-    """A conversation with one knowledge base."""
+    """A conversation with one knowledge base. ``asked`` is its last question, put on its own feet."""
 
     knowledge_base_id: str
     expires_at: float
+    asked: str

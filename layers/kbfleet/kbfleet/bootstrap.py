@@ -549,7 +549,7 @@ def _tenant_clients(role_arn: str, *answering: str) -> Callable[[str, AskableTen
     """
     if not role_arn:
         own = cache(_answer_client)
-        return lambda operation, _tenant: own(operation)
+        return lambda call, _tenant: own(call)
     from kbfleet.adapters.scoped_credentials import ScopedRole
     from kbfleet.adapters.tenant_credentials import TenantClients
 
@@ -563,10 +563,10 @@ def _tenant_clients(role_arn: str, *answering: str) -> Callable[[str, AskableTen
     )
 
 
-def _answer_client(operation: str, **credentials: str) -> Any:
-    from kbfleet.adapters.answerers import OPERATIONS
+def _answer_client(call: str, **credentials: str) -> Any:
+    from kbfleet.adapters.answerers import CALLS
 
-    service, seconds = OPERATIONS[operation]
+    service, seconds = CALLS[call]
     # One attempt: a silent second one would come when the caller knows already that there is no answer. And
     # Bedrock itself checks what it is sent: botocore's check before it would be 0.3 ms of every answer.
     config = Config(

@@ -22,6 +22,7 @@ from local.samples import (
     distractors,
     documents,
     follow_ups,
+    held_out,
     questions,
     unanswerable_questions,
 )
@@ -33,7 +34,12 @@ QUESTIONS = questions()
 UNANSWERABLE = unanswerable_questions()
 FOLLOW_UPS = follow_ups()
 NAMING_NOTHING = {"does", "from", "have", "long", "many", "much", "soon", "take", "that", "what", "when", "where"}
-WITH_AN_ANSWER = [*QUESTIONS, *(asked for follow_up in FOLLOW_UPS for asked in (follow_up.first, follow_up.then))]
+HELD_OUT, HELD_OUT_UNANSWERABLE, HELD_OUT_FOLLOW_UPS = held_out()
+WITH_AN_ANSWER = [
+    *QUESTIONS,
+    *HELD_OUT,
+    *(asked for follow_up in FOLLOW_UPS for asked in (follow_up.first, follow_up.then)),
+]
 
 
 def without_sidecars(tenant_id: str) -> list[Path]:
@@ -219,15 +225,24 @@ def test_no_document_answers_20_questions_to_a_tenant_and_half_are_near_misses(t
     assert Counter(question.is_near_miss for question in own) == {True: 10, False: 10}
 
 
+@pytest.mark.parametrize("tenant_id", TENANTS)
+def test_ten_questions_of_each_kind_are_held_out(tenant_id: str) -> None:
+    assert sum(question.tenant == tenant_id for question in HELD_OUT) == 10
+    held_out_unanswerable = [question for question in HELD_OUT_UNANSWERABLE if question.tenant == tenant_id]
+    assert Counter(question.is_near_miss for question in held_out_unanswerable) == {True: 6, False: 4}
+    assert sum(follow_up.tenant == tenant_id for follow_up in HELD_OUT_FOLLOW_UPS) == 5
+
+
 def test_no_question_is_asked_twice_in_any_of_the_files() -> None:
     asked = [(question.tenant, squeezed(question.question)) for question in QUESTIONS + UNANSWERABLE]
+    asked += [(question.tenant, squeezed(question.question)) for question in HELD_OUT + HELD_OUT_UNANSWERABLE]
     asked += [(follow_up.tenant, squeezed(follow_up.first.question)) for follow_up in FOLLOW_UPS]
     asked += [(follow_up.tenant, squeezed(follow_up.standalone)) for follow_up in FOLLOW_UPS]
 
     assert [question for question, count in Counter(asked).items() if count > 1] == []
 
 
-@pytest.mark.parametrize("question", UNANSWERABLE, ids=label_of_unanswerable)
+@pytest.mark.parametrize("question", UNANSWERABLE + HELD_OUT_UNANSWERABLE, ids=label_of_unanswerable)
 def test_a_question_without_an_answer_is_in_the_tenants_language_and_in_no_document(
     question: UnanswerableQuestion,
 ) -> None:

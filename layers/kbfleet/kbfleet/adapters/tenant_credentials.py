@@ -32,7 +32,7 @@ class TenantClients:
 
     Args:
         reader: may read every knowledge base of the fleet.
-        make: makes the client for an operation with these credentials.
+        make: makes the client for one of `answerers.CALLS` with these credentials.
         knowledge_bases: ARN of all knowledge bases of the account, without the `/` and the id.
         answering: actions that are allowed beside the search, as the answerer says; none for whoever only searches.
     """
@@ -53,12 +53,12 @@ class TenantClients:
         self._clock = clock
         self._sessions: OrderedDict[tuple[str, str], _TenantSession] = OrderedDict()
 
-    def __call__(self, operation: str, tenant: AskableTenant) -> Any:
+    def __call__(self, call: str, tenant: AskableTenant) -> Any:
         """Raises: Throttled, NotReadyYet, AwsRefusal."""
         session = self._session(tenant)
-        if operation not in session.clients:
-            session.clients[operation] = self._make(operation, **session.credentials.arguments)
-        return session.clients[operation]
+        if call not in session.clients:
+            session.clients[call] = self._make(call, **session.credentials.arguments)
+        return session.clients[call]
 
     def _session(self, tenant: AskableTenant) -> _TenantSession:
         key = (str(tenant.tenant_id), tenant.knowledge_base_id)
