@@ -73,6 +73,9 @@ ANSWERS = [
     (400, "ValidationException", "Invocation of model ID X with on-demand throughput isn't supported.", RequestRefused),
     (424, "DependencyFailedException", "There was an issue with a dependency.", RequestRefused),
     (502, "BadGatewayException", "There was an issue with a dependency due to a server issue.", NotReadyYet),
+    # bedrock-runtime
+    (408, "ModelTimeoutException", "The request took too long to process.", NotReadyYet),
+    (424, "ModelErrorException", "The request failed due to an error while processing the model.", NotReadyYet),
     # the other services
     (400, "ProvisionedThroughputExceededException", "slow down", Throttled),
     (503, "SlowDown", "Please reduce your request rate.", Throttled),

@@ -48,6 +48,8 @@ _MISSING = {
 }
 _CONFLICT = {"ConflictException", "ResourceInUseException", "OperationAborted", "ExecutionAlreadyExists", "409"}
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
+_MODEL_FAILED = {"ModelTimeoutException", "ModelErrorException"}
+"""The model's fault, although their statuses are 408 and 424. Source: botocore model of bedrock-runtime."""
 _POLICY_TOO_LARGE = {"PackedPolicyTooLarge", "PackedPolicyTooLargeException"}
 _QUOTA = {"ServiceQuotaExceededException", "LimitExceededException", "TooManyBuckets"}
 
@@ -104,6 +106,6 @@ def _from_answer(error: ClientError, subject: str, unsaid: Iterable[str]) -> Kbf
         return SessionPolicyTooLarge(what)
     if code in _CONFLICT:
         return ResourceConflict(what)
-    if status >= 500 or any(text in message for text in _SETTLING):
+    if status >= 500 or code in _MODEL_FAILED or any(text in message for text in _SETTLING):
         return NotReadyYet(what)
     return RequestRefused(what)
