@@ -9,9 +9,9 @@ from kbfleet.contracts.workflows import (
     ActivationResult,
     DoneResult,
     ErasureResult,
+    FenceOffResult,
     FenceOffTenantInput,
     MarkTenantOffboardedInput,
-    OffboardingReservation,
     StepInput,
     WorkflowFailedInput,
 )
@@ -23,11 +23,10 @@ from kbfleet.usecases import offboarding
 
 
 @workflow_step(FenceOffTenantInput)
-def fence_off_tenant(step: FenceOffTenantInput) -> OffboardingReservation:
-    """State "Fence Off Tenant": the tenant is not asked and not synced any more; the retention period begins."""
+def fence_off_tenant(step: FenceOffTenantInput) -> FenceOffResult:
+    """State "Fence Off Tenant": the retention period is over, and nobody else works on the tenant any more."""
     reservation = offboarding.fence_off_tenant(
         step.request.tenant_id,
-        step.request.retention,
         execution=step.execution,
         registry=bootstrap.registry(),
         executions=bootstrap.executions(),
@@ -37,7 +36,7 @@ def fence_off_tenant(step: FenceOffTenantInput) -> OffboardingReservation:
         clock=bootstrap.clock(),
         lease=read(OffboardingSettings).lease,
     )
-    return OffboardingReservation.from_domain(reservation)
+    return FenceOffResult.from_domain(reservation)
 
 
 @workflow_step(StepInput)

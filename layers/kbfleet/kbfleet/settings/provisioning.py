@@ -62,4 +62,7 @@ class ErasureSettings(EnvironmentSettings):
 
 class OffboardingExecutionSettings(EnvironmentSettings):
     offboard_tenant_arn: str
+
+
+class RetentionSettings(EnvironmentSettings):
     retention_days: int = Field(ge=0, le=MAX_RETENTION_DAYS)
