@@ -17,7 +17,7 @@ from kbfleet.contracts.workflows import (
 )
 from kbfleet.logs import logger
 from kbfleet.settings import read
-from kbfleet.settings.provisioning import ErasureSettings, OffboardingSettings
+from kbfleet.settings.provisioning import ErasureSettings, OffboardingLeaseSettings, OffboardingSettings
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases import offboarding
 
@@ -34,7 +34,7 @@ def fence_off_tenant(step: FenceOffTenantInput) -> FenceOffResult:
         callbacks=bootstrap.callbacks(),
         announcements=bootstrap.announcements(),
         clock=bootstrap.clock(),
-        lease=read(OffboardingSettings).lease,
+        lease=read(OffboardingLeaseSettings).lease,
     )
     return FenceOffResult.from_domain(reservation)
 

@@ -27,6 +27,18 @@ def test_what_a_crash_anywhere_leaves_behind_is_brought_in_order_by_the_next_run
     assert crash_points.prove(scenario, "", nth=EVERY, run=one_by_one).failures == []
 
 
+def test_a_request_and_a_round_that_die_anywhere_are_brought_to_their_end() -> None:
+    """Few enough to be crashed at each of their calls."""
+    for scenario, function in (
+        (scenarios.offboarding(STORES[0]), "TenantsFunction"),
+        (scenarios.offboarding_when_due(STORES[0]), "ReconcileFunction"),
+    ):
+        calls = [call for call in crash_points.recorded(scenario) if call.function == function]
+        crashes = crash_points.points(calls)
+        assert len(crashes) == 2 * len(calls) > 20
+        assert [wrong for wrong in crash_points.survive(scenario, crashes) if wrong] == []
+
+
 OUTLIVED = [("ReserveTenantFunction", "PutItem"), ("EnsureBucketFunction", "CreateBucket")]
 
 

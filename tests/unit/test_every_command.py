@@ -47,6 +47,7 @@ from kbfleet.domain.ingestion_job import FailureReason, Outcome
 from kbfleet.domain.printable import printable
 from kbfleet.domain.reconciliation import Disagreement, ResourceKind
 from kbfleet.domain.sync import Sync
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.hostile_words import FILLS_THE_CLIPBOARD, assert_printable
 from tests.support.samples import ACME, SAKURA, job_state_change, tenant
 

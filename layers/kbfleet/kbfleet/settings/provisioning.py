@@ -45,8 +45,11 @@ class ExecutionSettings(EnvironmentSettings):
     provision_tenant_arn: str
 
 
+class OffboardingLeaseSettings(EnvironmentSettings):
+    lease: Seconds = Field(alias="OFFBOARDING_LEASE_SECONDS")
+
+
 class OffboardingSettings(EnvironmentSettings):
-    lease: Seconds = Field(alias="LEASE_SECONDS")
     keep_usage: bool
 
 
