@@ -43,7 +43,10 @@ _READING = ("Get", "Head", "List", "Query", "Describe")
 
 
 def recorded(scenario: Scenario) -> list[Call]:
-    """The calls of an undisturbed run that are to be crashed at. Raises: AssertionError when even that does not end well."""
+    """The calls of an undisturbed run that are to be crashed at.
+
+    Raises: AssertionError when even that does not end well.
+    """
     with _prepared(scenario) as fleet:
         return in_copy(fleet, partial(_recorded, scenario), within=REAL_SECONDS)
 

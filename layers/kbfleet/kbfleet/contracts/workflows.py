@@ -40,8 +40,8 @@ class ReserveTenantInput(Contract):
 
 
 class ReservationPayload(Contract):
-    """`deadline` comes from provisionings. Offboardings that wait in their execution, as they did up to version 0.1,
-    have one, too (docs/decisions/0038 says until when)."""
+    """`deadline` comes from provisionings. Offboardings that still wait in their execution, as they did before
+    docs/decisions/0038, have one, too; it says until when."""
 
     tenant_id: TenantId
     fence: int
