@@ -73,8 +73,8 @@ class TenantStateChange:
     status: TenantStatus
     previous_status: TenantStatus | None
     occurred_at: datetime
-    delete_after: datetime | None = None
     receipt: ErasureReceipt | None = None
+    delete_after: datetime | None = None
 
     @property
     def identity(self) -> str:
@@ -117,7 +117,7 @@ class Tenant:
         """How the tenant came to its present status."""
         delete_after = self.offboarding.delete_after if self.offboarding is not None else None
         return TenantStateChange(
-            self.tenant_id, self.status, self.previous_status, self.status_since, delete_after, self.erasure
+            self.tenant_id, self.status, self.previous_status, self.status_since, self.erasure, delete_after
         )
 
     def leased_at(self, now: datetime) -> bool:
