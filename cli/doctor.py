@@ -132,6 +132,12 @@ def _trouble(tenant: ListedTenantBody, freshness: timedelta) -> tuple[Verdict, s
     if tenant.status is TenantStatus.FAILED:
         advice = f"`kbfleet tenant show {tenant_id}` says why; then `kbfleet tenant add {tenant_id}`."
         return Verdict.WRONG, f"Tenant {tenant_id} is FAILED.", advice
+    if tenant.offboarding is not None and tenant.offboarding.is_overdue(datetime.now(UTC)):
+        advice = (
+            f"`kbfleet tenant show {tenant_id}` says why if that failed; then `kbfleet tenant offboard {tenant_id}`."
+        )
+        due = f"{tenant.offboarding.delete_after:%Y-%m-%d %H:%M} UTC"
+        return Verdict.WRONG, f"Tenant {tenant_id} should have been deleted on {due}.", advice
     if tenant.status is not TenantStatus.ACTIVE:
         return None
     if tenant.pending_since is not None and datetime.now(UTC) - tenant.pending_since > freshness:

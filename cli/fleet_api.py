@@ -21,7 +21,7 @@ from kbfleet.contracts.asking import AskRequest, AskResponse
 from kbfleet.contracts.documents import DocumentRetryBody, DocumentTraceBody, FailedDocumentsBody, UploadBody
 from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
-from kbfleet.contracts.tenants import ExecutionBody, SyncBody, TenantBody, TenantsBody
+from kbfleet.contracts.tenants import ExecutionBody, OffboardingBody, SyncBody, TenantBody, TenantsBody
 from kbfleet.contracts.usage import UsageBody
 from kbfleet.domain.document_trace import ObjectKey
 from kbfleet.domain.names import TenantId
@@ -129,9 +129,9 @@ class FleetApi:
     def provisioning(self, tenant_id: TenantId, execution: str) -> ExecutionBody:
         return self._signed(ExecutionBody, "GET", f"/tenants/{tenant_id}/provisionings/{quote(execution)}")
 
-    def offboard(self, tenant_id: TenantId, retention_days: int | None) -> ExecutionBody:
+    def offboard(self, tenant_id: TenantId, retention_days: int | None) -> OffboardingBody:
         query = f"?retention_days={retention_days}" if retention_days is not None else ""
-        return self._signed(ExecutionBody, "DELETE", f"/tenants/{tenant_id}{query}")
+        return self._signed(OffboardingBody, "DELETE", f"/tenants/{tenant_id}{query}")
 
     def offboarding(self, tenant_id: TenantId, execution: str) -> ExecutionBody:
         return self._signed(ExecutionBody, "GET", f"/tenants/{tenant_id}/offboardings/{quote(execution)}")

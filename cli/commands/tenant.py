@@ -19,7 +19,7 @@ from kbfleet.contracts.tenants import ExecutionBody, TenantBody, TenantsBody
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
-from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, Offboarding
+from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
 
@@ -166,8 +166,7 @@ def _details(body: TenantBody) -> Details:
     breached = f"[red]BREACHED[/] since {moment(body.breached_since)}" if body.breached_since else "no breach is known"
     rows.append(("Isolation", breached))
     rows += [("Not its own", f"[red]{literal(foreign)}[/]") for foreign in body.foreign]
-    if body.offboarding:
-        rows.append(("Deleted after", moment(body.offboarding.delete_after)))
+    rows += _way_out(body)
     if body.erasure:
         rows.append(("Erased", moment(body.erasure.verified_at)))
     if body.failure:
@@ -176,6 +175,16 @@ def _details(body: TenantBody) -> Details:
         rows,
         title=f"{body.tenant_id} · {literal(body.name)}",
     )
+
+
+def _way_out(body: TenantBody) -> Iterator[tuple[str, str]]:
+    if body.offboarding is None:
+        return
+    yield "Deleted after", moment(body.offboarding.delete_after)
+    if began := body.offboarding.deletion_began_at:
+        yield "Taken back", f"not any more: its deletion began at {moment(began)}"
+    else:
+        yield "Taken back", f"by `kbfleet tenant resume {body.tenant_id}`, until its deletion begins"
 
 
 def _known(value: str | None) -> str:
@@ -230,7 +239,9 @@ def offboard(
     confirm: Annotated[
         str | None, typer.Option(help="The tenant's id once more. Without it, the command asks.")
     ] = None,
-    wait: Annotated[bool, typer.Option(help="Wait for the receipt, showing progress.")] = False,
+    wait: Annotated[
+        bool, typer.Option(help="Wait for the receipt, showing progress, if the retention period is over.")
+    ] = False,
     as_json: Json = False,
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
@@ -241,7 +252,9 @@ def offboard(
     if body.status is not TenantStatus.OFFBOARDED:
         _confirm(tenant, confirm)
         execution = api.offboard(tenant, retention_days).execution
-        body = _watch_offboarding(api, tenant, execution, to_the_end=wait)
+        if wait and execution is not None:
+            _watch_offboarding(api, tenant, execution.execution)
+        body = api.tenant(tenant)
     present(body, _shown_of_offboarding, as_json=as_json)
 
 
@@ -257,24 +270,17 @@ def _confirm(tenant: TenantId, given: str | None) -> None:
         raise InvalidInput("confirm", f"{answer!r} is not {tenant}; nothing was done.")
 
 
-def _watch_offboarding(api: FleetApi, tenant: TenantId, name: str, *, to_the_end: bool) -> TenantBody:
-    """Until the execution has ended, or the tenant is out of service when that is enough."""
+def _watch_offboarding(api: FleetApi, tenant: TenantId, name: str) -> None:
+    """Until the execution has ended."""
 
-    def look(show: Show) -> TenantBody | None:
+    def look(show: Show) -> ExecutionBody | None:
         execution = api.offboarding(tenant, name)
         if execution.status not in {"RUNNING", "SUCCEEDED"}:
             stop(f"Offboarding {tenant} {execution.status} at {execution.step}: {execution.reason}")
         show(execution.step or "starting")
-        body = api.tenant(tenant)
-        out_of_service = body.status is TenantStatus.OFFBOARDING and not to_the_end
-        return body if out_of_service or execution.status == "SUCCEEDED" else None
+        return execution if execution.status == "SUCCEEDED" else None
 
-    return watch(f"Offboarding {tenant}", look)
-
-
-def _is_due(offboarding: Offboarding) -> bool:
-    # Without a retention period it is due when it is requested, also where this machine's clock is behind.
-    return offboarding.delete_after <= max(datetime.now(UTC), offboarding.requested_at)
+    watch(f"Offboarding {tenant}", look)
 
 
 def _shown_of_offboarding(body: TenantBody) -> Iterator[RenderableType]:
@@ -287,7 +293,7 @@ def _shown_of_offboarding(body: TenantBody) -> Iterator[RenderableType]:
             yield f"  {literal(left.where)}: {literal(left.holds)}; {until}"
     elif body.offboarding and body.offboarding.deletion_began_at:
         yield f"Tenant {body.tenant_id} is being deleted."
-    elif body.offboarding and _is_due(body.offboarding):
+    elif body.offboarding and body.offboarding.is_due(datetime.now(UTC)):
         yield f"Tenant {body.tenant_id} is out of service. It is being deleted now and cannot be taken back."
     elif body.offboarding:
         yield (

@@ -1,4 +1,5 @@
-"""Trigger: a daily schedule, and `POST /reconciliations`. Says where records and resources do not agree."""
+"""Trigger: a daily schedule, and `POST /reconciliations`. Says where records and resources do not agree. By the
+schedule, the deletions that are due are started, too: first, so that nothing else keeps them from it."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,11 +16,16 @@ from kbfleet.metrics import Metric, publish
 from kbfleet.responses import HttpResponse, respond
 from kbfleet.routing import Request, Route, dispatch
 from kbfleet.telemetry import tracer
+from kbfleet.usecases.offboarding import start_due_deletions
 from kbfleet.usecases.reconciliation import reconcile
 
 _ANSWERED_WITHIN = timedelta(seconds=15)
 """Of the 29 seconds that API Gateway waits: the rest is for one more tenant, and for what comes before."""
 _LEFT_AT_THE_END = timedelta(seconds=60)
+_DELETIONS_AT_MOST = 100
+"""That a round starts: what they call is throttled for the whole account, and others work there, too."""
+_FOR_DELETIONS = timedelta(seconds=300)
+"""Of the function's 900 seconds, at most; reconciling has the rest."""
 
 
 def _reconcile(until: datetime, *, first: TenantId | None = None, repair: bool = False) -> Reconciliation:
@@ -42,6 +48,7 @@ def _reconcile(until: datetime, *, first: TenantId | None = None, repair: bool =
             Metric.RESOURCES_MISSING: report.count(Disagreement.MISSING),
             Metric.RESOURCES_UNEXPLAINED: report.count(Disagreement.UNEXPLAINED),
             Metric.ISOLATION_BREACHES: report.count(Disagreement.FOREIGN),
+            Metric.DELETIONS_OVERDUE: report.count(Disagreement.OVERDUE),
         }
     )
     for finding in report.findings:
@@ -69,11 +76,35 @@ def post_reconciliation(request: Request) -> HttpResponse:
 ROUTES = {("POST", "/reconciliations"): Route(post_reconciliation)}
 
 
+def _start_due_deletions() -> None:
+    """Raises: why the first of those could not be started that were refused, after all others were tried."""
+    clock = bootstrap.clock()
+    done = start_due_deletions(
+        registry=bootstrap.registry(),
+        executions=bootstrap.offboarding_executions(),
+        clock=clock,
+        at_most=_DELETIONS_AT_MOST,
+        until=clock.now() + _FOR_DELETIONS,
+    )
+    for tenant_id in done.started:
+        logger.info("The retention period is over, and the deletion is started", tenant_id=tenant_id)
+    for tenant_id, error in done.refused:
+        logger.error("A deletion that is due could not be started", tenant_id=tenant_id, reason=str(error))
+    if done.left_over:
+        logger.warning("Deletions that are due are left to the next round", left_over=done.left_over)
+    for _, error in done.refused:
+        raise error
+
+
 @logger.inject_lambda_context(clear_state=True)
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
     if "httpMethod" in event:
         return dispatch(event, ROUTES)
     left = timedelta(milliseconds=context.get_remaining_time_in_millis())
-    _reconcile(bootstrap.clock().now() + left - _LEFT_AT_THE_END)
+    until = bootstrap.clock().now() + left - _LEFT_AT_THE_END
+    try:
+        _start_due_deletions()
+    finally:
+        _reconcile(until)
     return None

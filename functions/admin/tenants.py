@@ -13,6 +13,7 @@ from kbfleet.contracts.documents import DocumentRetryBody, FailedDocumentBody, F
 from kbfleet.contracts.jobs import JobBody, JobsBody, JobsQuery
 from kbfleet.contracts.tenants import (
     ExecutionBody,
+    OffboardingBody,
     OffboardTenantQuery,
     ProvisionRequest,
     SyncBody,
@@ -32,12 +33,12 @@ from kbfleet.ports import Executions
 from kbfleet.responses import HttpResponse, respond
 from kbfleet.routing import Request, Route, dispatch, path_parameter
 from kbfleet.settings import read
-from kbfleet.settings.provisioning import OffboardingExecutionSettings
+from kbfleet.settings.provisioning import RetentionSettings
 from kbfleet.telemetry import tracer
 from kbfleet.usecases.failed_documents import request_retry
 from kbfleet.usecases.ingestion import request_sync, stop_sync
 from kbfleet.usecases.lifecycle import resume_tenant, suspend_tenant
-from kbfleet.usecases.offboarding import start_offboarding
+from kbfleet.usecases.offboarding import request_offboarding
 from kbfleet.usecases.provisioning import start_provisioning
 from kbfleet.usecases.reservations import can_be_an_execution_of
 from kbfleet.usecases.tenant_listing import list_tenants
@@ -77,19 +78,28 @@ def put_tenant(request: Request) -> HttpResponse:
 
 
 def delete_tenant(request: Request, query: OffboardTenantQuery) -> HttpResponse:
-    """Takes the tenant out of service and deletes everything of it after the retention period."""
-    valid = _tenant_id(request)
+    """Takes the tenant out of service, to delete everything of it after the retention period."""
     days = query.retention_days
-    retention_days = read(OffboardingExecutionSettings).retention_days if days is None else days
-    execution = start_offboarding(
+    retention_days = read(RetentionSettings).retention_days if days is None else days
+    valid = _tenant_id(request)
+    tenant, execution = request_offboarding(
         valid,
         timedelta(days=retention_days),
         registry=bootstrap.registry(),
         executions=bootstrap.offboarding_executions(),
+        ledger=bootstrap.ledger(),
+        callbacks=bootstrap.callbacks(),
+        buckets=bootstrap.buckets(),
+        announcements=bootstrap.announcements(),
+        names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
     )
-    logger.info("Offboarding runs", tenant_id=valid, execution=execution.name)
-    return respond(ExecutionBody.from_domain(execution), HTTPStatus.ACCEPTED)
+    logger.info(
+        "The tenant is out of service",
+        tenant_id=valid,
+        execution=execution.name if execution is not None else None,
+    )
+    return respond(OffboardingBody.from_domain(tenant, execution), HTTPStatus.ACCEPTED)
 
 
 def put_suspension(request: Request) -> HttpResponse:

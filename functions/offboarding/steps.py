@@ -9,25 +9,24 @@ from kbfleet.contracts.workflows import (
     ActivationResult,
     DoneResult,
     ErasureResult,
+    FenceOffResult,
     FenceOffTenantInput,
     MarkTenantOffboardedInput,
-    OffboardingReservation,
     StepInput,
     WorkflowFailedInput,
 )
 from kbfleet.logs import logger
 from kbfleet.settings import read
-from kbfleet.settings.provisioning import ErasureSettings, OffboardingSettings
+from kbfleet.settings.provisioning import ErasureSettings, OffboardingLeaseSettings, OffboardingSettings
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases import offboarding
 
 
 @workflow_step(FenceOffTenantInput)
-def fence_off_tenant(step: FenceOffTenantInput) -> OffboardingReservation:
-    """State "Fence Off Tenant": the tenant is not asked and not synced any more; the retention period begins."""
+def fence_off_tenant(step: FenceOffTenantInput) -> FenceOffResult:
+    """State "Fence Off Tenant": the retention period is over, and nobody else works on the tenant any more."""
     reservation = offboarding.fence_off_tenant(
         step.request.tenant_id,
-        step.request.retention,
         execution=step.execution,
         registry=bootstrap.registry(),
         executions=bootstrap.executions(),
@@ -35,9 +34,9 @@ def fence_off_tenant(step: FenceOffTenantInput) -> OffboardingReservation:
         callbacks=bootstrap.callbacks(),
         announcements=bootstrap.announcements(),
         clock=bootstrap.clock(),
-        lease=read(OffboardingSettings).lease,
+        lease=read(OffboardingLeaseSettings).lease,
     )
-    return OffboardingReservation.from_domain(reservation)
+    return FenceOffResult.from_domain(reservation)
 
 
 @workflow_step(StepInput)

@@ -6,9 +6,10 @@ from kbfleet.contracts.workflows import (
     BucketResult,
     CapacityResult,
     DataSourceResult,
+    EnsureKnowledgeBaseInput,
     KnowledgeBaseResult,
     KnowledgeStoreResult,
-    ReservationPayload,
+    ProvisioningReservationPayload,
     ReserveTenantInput,
     RunFirstSyncInput,
     StepInput,
@@ -23,7 +24,7 @@ from kbfleet.usecases import provisioning
 
 
 @workflow_step(ReserveTenantInput)
-def reserve_tenant(step: ReserveTenantInput) -> ReservationPayload:
+def reserve_tenant(step: ReserveTenantInput) -> ProvisioningReservationPayload:
     """State "Reserve Tenant": registers the tenant and takes its lease for this execution."""
     settings = read(ProvisioningSettings)
     reservation = provisioning.reserve_tenant(
@@ -37,7 +38,7 @@ def reserve_tenant(step: ReserveTenantInput) -> ReservationPayload:
         lease=settings.lease,
         ready_within=settings.knowledge_base_ready_within,
     )
-    return ReservationPayload.from_domain(reservation)
+    return ProvisioningReservationPayload.from_domain(reservation)
 
 
 @workflow_step(StepInput)
@@ -81,8 +82,8 @@ def ensure_knowledge_store(step: StepInput) -> KnowledgeStoreResult:
     return KnowledgeStoreResult(reference=reference)
 
 
-@workflow_step(StepInput)
-def ensure_knowledge_base(step: StepInput) -> KnowledgeBaseResult:
+@workflow_step(EnsureKnowledgeBaseInput)
+def ensure_knowledge_base(step: EnsureKnowledgeBaseInput) -> KnowledgeBaseResult:
     """State "Ensure Knowledge Base": it exists; runs again until it is ready or the deadline has passed."""
     state = provisioning.ensure_knowledge_base(
         step.reservation.to_domain(),

@@ -20,6 +20,7 @@ from cli.fleet_stack import FleetStack
 from kbfleet.contracts.tenants import ListedTenantBody, TenantsBody
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import Offboarding
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
 from tests.support.aws import client as aws_client
@@ -134,6 +135,7 @@ def listed(name: str, **changes: Any) -> ListedTenantBody:
         pending_since=None,
         last_outcome=Outcome.SUCCEEDED,
         foreign=(),
+        offboarding=None,
     )
     return well.model_copy(update=changes)
 
@@ -198,6 +200,13 @@ class TestTheStack:
         assert only_trouble(patient)[:2] == ("parameters", Verdict.NOTE)
 
 
+def leaving(*, due: timedelta) -> dict[str, object]:
+    """Its deletion was due so long ago."""
+    then = datetime.now(UTC) - due
+    plan = Offboarding(then - timedelta(days=30), then, TenantStatus.ACTIVE)
+    return {"status": TenantStatus.OFFBOARDING, "offboarding": plan}
+
+
 class TestTenants:
     @pytest.mark.parametrize(
         ("changes", "verdict", "says"),
@@ -207,6 +216,7 @@ class TestTenants:
             ({"pending_since": datetime(2026, 1, 1, tzinfo=UTC)}, Verdict.WRONG, "stale"),
             ({"last_outcome": Outcome.FAILED}, Verdict.WRONG, "last sync"),
             ({"last_outcome": Outcome.DEGRADED}, Verdict.NOTE, "Documents"),
+            (leaving(due=timedelta(days=4)), Verdict.WRONG, "should have been deleted on"),
         ],
     )
     def test_one_is_not_well(
@@ -222,6 +232,13 @@ class TestTenants:
         assert (check, found) == ("tenants", verdict)
         assert "sakura" in finding
         assert says in finding
+
+    @pytest.mark.parametrize("due", [timedelta(days=-9), timedelta(days=2)])
+    def test_one_that_is_to_be_deleted_is_well_in_its_time(
+        self, patient: Patient, tenants: list[ListedTenantBody], due: timedelta
+    ) -> None:
+        tenants.append(listed("sakura", **leaving(due=due)))
+        assert troubles(patient) == []
 
     def test_one_whose_changes_have_just_come_is_well(self, patient: Patient, tenants: list[ListedTenantBody]) -> None:
         tenants.append(listed("sakura", pending_since=datetime.now(UTC) - timedelta(minutes=5)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from pydantic import BaseModel
 
 from kbfleet.contracts.workflows import OFFBOARDING_STEPS, PROVISIONING_STEPS, OffboardTenantInput, ProvisionTenantInput
 from kbfleet.domain.errors import Retryable
-from kbfleet.domain.tenant import MAX_RETENTION_DAYS
+from kbfleet.domain.tenant import MAX_RETENTION_DAYS, OVERDUE_AFTER
 from tests.support.template import (
     STATE_MACHINES,
     definition,
@@ -152,17 +153,37 @@ def test_a_task_that_waits_for_a_token_hands_it_on_and_asks_again_but_not_for_ev
     )
 
 
-def test_provisioning_has_a_timeout_and_the_lease_outlasts_it() -> None:
+@pytest.mark.parametrize(
+    ("machine", "function", "variable"),
+    [
+        ("provision_tenant", "ReserveTenantFunction", "LEASE_SECONDS"),
+        ("offboard_tenant", "FenceOffTenantFunction", "OFFBOARDING_LEASE_SECONDS"),
+    ],
+)
+def test_a_machine_has_a_timeout_and_the_lease_outlasts_it(machine: str, function: str, variable: str) -> None:
     # Else an execution that is still at work could be overtaken by another one.
-    lease = environment("ReserveTenantFunction")["LEASE_SECONDS"]
-    assert lease >= definition("provision_tenant")["TimeoutSeconds"]
+    assert environment(function)[variable] >= definition(machine)["TimeoutSeconds"]
 
 
-def test_offboarding_can_wait_for_the_longest_retention_period() -> None:
-    longest = template()["Parameters"]["OffboardingRetentionDays"]["MaxValue"]
-    assert longest == MAX_RETENTION_DAYS
-    # Source: AWS documentation, Step Functions service quotas: an execution lasts a year at most.
-    assert longest * 86_400 < definition("offboard_tenant")["TimeoutSeconds"] <= 365 * 86_400
+def test_a_bucket_can_be_emptied_for_as_long_as_an_execution_can_last() -> None:
+    # Source: AWS documentation, Step Functions service quotas: the history of an execution has 25,000 events. Each
+    # round of Delete Bucket adds seven: both states are entered and left, and the task scheduled, started and ended.
+    rounds = 25_000 / 7
+    longest = timedelta(seconds=rounds * function_property("DeleteBucketFunction", "Timeout"))
+    timeout = timedelta(seconds=definition("offboard_tenant")["TimeoutSeconds"])
+    assert longest < timeout
+    # The round comes once a day; what is still there after that and a whole execution is overdue.
+    assert timedelta(days=1) + timeout <= OVERDUE_AFTER
+
+
+@pytest.mark.parametrize("machine", STATE_MACHINES)
+def test_no_execution_waits_longer_than_its_work_takes(machine: str) -> None:
+    # One that did would keep the stack from being deleted, and fail where an update renames what it calls.
+    assert definition(machine)["TimeoutSeconds"] <= 2 * 86_400
+
+
+def test_the_stack_takes_as_long_a_retention_period_as_a_request() -> None:
+    assert template()["Parameters"]["OffboardingRetentionDays"]["MaxValue"] == MAX_RETENTION_DAYS
 
 
 @pytest.mark.parametrize("machine", STATE_MACHINES)

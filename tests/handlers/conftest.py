@@ -57,6 +57,7 @@ ENVIRONMENT = {
     "UPLOADER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/uploader",
     "KNOWLEDGE_BASE_READY_SECONDS": "900",
     "LEASE_SECONDS": "18000",
+    "OFFBOARDING_LEASE_SECONDS": "172800",
     "TICK_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/ticks.fifo",
     "TICK_SECONDS": "5",
     "INGESTION_START_INTERVAL_SECONDS": "10",

@@ -1,15 +1,18 @@
-"""`POST /reconciliations`."""
+"""`POST /reconciliations`, and the daily round."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 
 import pytest
 
-from tests.handlers.conftest import Handler, event
+from kbfleet.domain.errors import AccessRefused
+from kbfleet.ports import Execution
+from tests.handlers.conftest import Handler, Logs, event
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, tenant
+from tests.support.samples import ACME, SAKURA, tenant
 
 
 def test_the_sample_request_repairs_what_is_missing(fleet: Fleet, handler: Callable[[str], Handler]) -> None:
@@ -32,3 +35,49 @@ def test_nothing_is_repaired_unless_it_is_wanted(fleet: Fleet, handler: Callable
 def test_what_is_no_truth_value_is_refused(handler: Callable[[str], Handler], fleet: Fleet, repair: str) -> None:
     answer = handler("admin/reconcile")({**event("triggers/post_reconciliation"), "body": f'{{"repair": {repair}}}'})
     assert (answer["statusCode"], json.loads(answer["body"])["field"]) == (400, "repair")
+
+
+class TestTheDailyRound:
+    @pytest.fixture(autouse=True)
+    def leaving(self, fleet: Fleet) -> None:
+        """The retention period of both is over today."""
+        for tenant_id in (ACME, SAKURA):
+            fleet.add(tenant_id)
+            fleet.request_offboarding(tenant_id, timedelta(days=30))
+        fleet.clock.advance(timedelta(days=30).total_seconds())
+
+    def test_it_starts_what_is_due_and_compares(self, fleet: Fleet, handler: Callable[[str], Handler]) -> None:
+        for _ in range(2):
+            assert handler("admin/reconcile")(event("triggers/daily")) is None
+        started = [request["tenant_id"] for request in fleet.offboarding_executions.requests.values()]
+        assert started == [ACME, SAKURA]
+        assert len(fleet.announcements.reconciliations) == 2
+
+    def test_the_api_starts_none(self, fleet: Fleet, handler: Callable[[str], Handler]) -> None:
+        assert handler("admin/reconcile")(event("triggers/post_reconciliation"))["statusCode"] == 200
+        assert fleet.offboarding_executions.requests == {}
+
+    def test_one_that_is_refused_fails_it_after_everything_else_is_done(
+        self, fleet: Fleet, handler: Callable[[str], Handler], logs: Logs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        start = fleet.offboarding_executions.start
+
+        def refuse(name: str, request: Mapping[str, object]) -> Execution:
+            if name.startswith(ACME):
+                raise AccessRefused("no")
+            return start(name, request)
+
+        monkeypatch.setattr(fleet.offboarding_executions, "start", refuse)
+        with pytest.raises(AccessRefused):  # so that the alarm goes off
+            handler("admin/reconcile")(event("triggers/daily"))
+        assert [request["tenant_id"] for request in fleet.offboarding_executions.requests.values()] == [SAKURA]
+        assert len(fleet.announcements.reconciliations) == 1
+        assert any(line["level"] == "ERROR" and line.get("tenant_id") == ACME for line in logs.lines)
+
+    def test_one_that_should_have_been_deleted_long_ago_is_reported(
+        self, fleet: Fleet, handler: Callable[[str], Handler]
+    ) -> None:
+        fleet.clock.advance(timedelta(days=3, seconds=1).total_seconds())
+        body = json.loads(handler("admin/reconcile")(event("triggers/post_reconciliation"))["body"])
+        overdue = {each["tenant_id"] for each in body["findings"] if each["disagreement"] == "OVERDUE"}
+        assert (body["overdue"], overdue) == (2, {ACME, SAKURA})

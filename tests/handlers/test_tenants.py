@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -156,24 +156,28 @@ class TestGetProvisioning:
 
 
 class TestDeleteTenant:
-    def test_its_offboarding_starts_with_the_days_that_were_asked_for(self, send: Send, fleet: Fleet) -> None:
+    def test_it_is_out_of_service_for_the_days_that_were_asked_for_and_nothing_runs(
+        self, send: Send, fleet: Fleet
+    ) -> None:
         fleet.registry.create(tenant())
         status, body = send("delete_tenant")
-        assert (status, body["execution"], body["status"]) == (202, NAME, "RUNNING")
-        assert fleet.offboarding_executions.requests[NAME] == {"tenant_id": "acme", "retention_days": 7}
+        assert (status, body["tenant_id"], body["status"], body["execution"]) == (202, "acme", "OFFBOARDING", None)
+        assert lasting(body) == timedelta(days=7)
+        assert fleet.offboarding_executions.requests == {}
+
+    def test_else_for_those_of_the_stack(self, send: Send, fleet: Fleet) -> None:
+        fleet.registry.create(tenant())
+        _, body = send("delete_tenant", **query(None))
+        assert lasting(body) == timedelta(days=30)
+
+    def test_without_a_day_it_is_deleted_at_once(self, send: Send, fleet: Fleet) -> None:
+        fleet.registry.create(tenant())
+        status, body = send("delete_tenant", **query("0"))
+        assert (status, body["execution"]["execution"], body["execution"]["status"]) == (202, NAME, "RUNNING")
+        assert fleet.offboarding_executions.requests == {NAME: {"tenant_id": "acme"}}
         assert fleet.executions.requests == {}
 
-    def test_else_with_those_of_the_stack(self, send: Send, fleet: Fleet) -> None:
-        fleet.registry.create(tenant())
-        send("delete_tenant", **query(None))
-        assert fleet.offboarding_executions.requests[NAME]["retention_days"] == 30
-
-    def test_no_day_at_all_can_be_asked_for(self, send: Send, fleet: Fleet) -> None:
-        fleet.registry.create(tenant())
-        assert send("delete_tenant", **query("0"))[0] == 202
-        assert fleet.offboarding_executions.requests[NAME]["retention_days"] == 0
-
-    @pytest.mark.parametrize("days", ["-1", "331", "soon", "", "1.5", "NaN"])
+    @pytest.mark.parametrize("days", ["-1", "3651", "soon", "", "1.5", "NaN", "9" * 30])
     def test_any_other_value_names_the_field_and_starts_nothing(self, send: Send, fleet: Fleet, days: str) -> None:
         fleet.registry.create(tenant())
         status, body = send("delete_tenant", **query(days))
@@ -181,14 +185,21 @@ class TestDeleteTenant:
         assert fleet.offboarding_executions.requests == {}
         assert fleet.registry.get(ACME).status is TenantStatus.ACTIVE
 
-    def test_while_one_runs_it_is_the_answer(self, send: Send, fleet: Fleet, handler: Callable[[str], Handler]) -> None:
+    def test_as_long_as_can_be_asked_for(self, send: Send, fleet: Fleet) -> None:
         fleet.registry.create(tenant())
-        _, first = send("delete_tenant")
-        execution = fleet.offboarding_executions.describe(first["execution"]).arn
+        _, body = send("delete_tenant", **query("3650"))
+        assert lasting(body) == timedelta(days=3_650)
+
+    def test_while_an_execution_deletes_it_that_is_the_answer(
+        self, send: Send, fleet: Fleet, handler: Callable[[str], Handler]
+    ) -> None:
+        fleet.registry.create(tenant())
+        _, first = send("delete_tenant", **query("0"))
+        execution = fleet.offboarding_executions.describe(first["execution"]["execution"]).arn
         handler("offboarding/steps.fence_off_tenant")({**event("steps/fence_off_tenant"), "execution": execution})
         fleet.clock.advance(60)
         status, second = send("delete_tenant")
-        assert (status, second["execution"]) == (202, first["execution"])
+        assert (status, second["execution"]["execution"]) == (202, first["execution"]["execution"])
         assert len(fleet.offboarding_executions.requests) == 1
 
     def test_an_unknown_tenant_is_not_found(self, send: Send) -> None:
@@ -210,6 +221,12 @@ class TestDeleteTenant:
         status, body = send("delete_tenant")
         assert (status, body["code"]) == (409, code)
         assert fleet.offboarding_executions.requests == {}
+
+
+def lasting(body: dict[str, Any]) -> timedelta:
+    """How long the retention period is."""
+    plan = body["offboarding"]
+    return datetime.fromisoformat(plan["delete_after"]) - datetime.fromisoformat(plan["requested_at"])
 
 
 def query(days: str | None) -> dict[str, Any]:
@@ -310,12 +327,10 @@ class TestSuspension:
         assert fleet.executions.requests == {}
 
     def test_an_offboarding_that_has_not_begun_to_delete_is_taken_back_and_the_bucket_opened(
-        self, send: Send, fleet: Fleet, handler: Callable[[str], Handler]
+        self, send: Send, fleet: Fleet
     ) -> None:
         fleet.add(ACME)
-        payload = event("steps/fence_off_tenant")
-        fleet.offboarding_executions.begin(payload["execution"])
-        handler("offboarding/steps.fence_off_tenant")(payload)
+        send("delete_tenant")
         status, body = send("delete_suspension")
         assert (status, body["status"]) == (200, "ACTIVE")
         assert list(fleet.executions.requests.values()) == [{"tenant_id": "acme"}]
@@ -351,13 +366,13 @@ class TestGetOffboarding:
     def running(self, fleet: Fleet) -> str:
         """The execution of the sample request. Returns: its name."""
         name = str(event("triggers/get_offboarding")["pathParameters"]["execution"])
-        fleet.offboarding_executions.start(name, {"tenant_id": "acme", "retention_days": 30})
+        fleet.offboarding_executions.start(name, {"tenant_id": "acme"})
         return name
 
     def test_it_says_where_it_is(self, send: Send, fleet: Fleet, running: str) -> None:
-        fleet.offboarding_executions.progress(running, status="RUNNING", step="Wait For Retention Period")
+        fleet.offboarding_executions.progress(running, status="RUNNING", step="Delete Bucket")
         status, body = send("get_offboarding")
-        assert (status, body["execution"], body["step"]) == (200, running, "Wait For Retention Period")
+        assert (status, body["execution"], body["step"]) == (200, running, "Delete Bucket")
 
     def test_a_failed_one_gives_the_reason_that_the_record_keeps(self, send: Send, fleet: Fleet, running: str) -> None:
         arn = fleet.offboarding_executions.describe(running).arn

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import kbfleet.bootstrap
 from kbfleet.domain.errors import TenantNotActive
@@ -12,12 +14,13 @@ from kbfleet.domain.names import TenantId
 from tests.proofs.converged import departures
 from tests.proofs.erased import remains
 from tests.support.api_requests import api_request
-from tests.support.state_machine import Execution
+from tests.support.state_machine import Execution, TaskFailed
 from tests.support.troubles import tell_of_trouble
-from tests.support.virtual_fleet import VirtualFleet, provisioning_request
+from tests.support.virtual_fleet import AN_HOUR, VirtualFleet, provisioning_request
 
 TENANT = "acme"
 NEIGHBOUR = "bolt"
+_A_DAY = 24 * AN_HOUR
 
 
 def _nothing(_fleet: VirtualFleet) -> None:
@@ -38,6 +41,7 @@ class Scenario:
         start: starts an execution of it. The same again must bring everything in order.
         check: what is wrong afterwards, in sentences.
         check_meanwhile: what is wrong between the crash and the next run.
+        crashed: the functions at whose calls it is crashed; all if there are none.
         refusals: failures, by state and error, by which the next run says that nothing is left to do.
     """
 
@@ -49,6 +53,7 @@ class Scenario:
     prepare: Callable[[VirtualFleet], None] = _nothing
     check_meanwhile: Callable[[VirtualFleet], list[str]] = _nothing_wrong
     refusals: frozenset[tuple[str, str]] = frozenset()
+    crashed: frozenset[str] = frozenset()
 
 
 def stores() -> list[str]:
@@ -57,7 +62,7 @@ def stores() -> list[str]:
 
 
 def scenarios(store: str) -> list[Scenario]:
-    return [provisioning(store), provisioning_again(store), offboarding(store)]
+    return [provisioning(store), provisioning_again(store), offboarding(store), offboarding_when_due(store)]
 
 
 # --- a new tenant --------------------------------------------------------------------------------
@@ -161,6 +166,40 @@ def offboarding(store: str) -> Scenario:
     )
 
 
+def offboarding_when_due(store: str) -> Scenario:
+    """The same, whose retention period is over, started by the daily round."""
+    return Scenario(
+        "the round that starts a deletion",
+        f"offboarding_when_due({store!r})",
+        _run_daily_round,
+        partial(_check_offboarded, store),
+        tenants=(TENANT, NEIGHBOUR),
+        prepare=partial(_prepare_leaving, store),
+        crashed=frozenset({"ReconcileFunction"}),
+    )
+
+
+def _prepare_leaving(store: str, fleet: VirtualFleet) -> None:
+    _prepare_documents(store, fleet)
+    assert _request_offboarding(fleet, days=1)["execution"] is None
+    fleet.timeline.run_for(_A_DAY)
+
+
+def _run_daily_round(fleet: VirtualFleet) -> Execution:
+    """As Lambda does, which runs it again where it died."""
+    try:
+        fleet.invoke("ReconcileFunction", {})
+    except TaskFailed:
+        fleet.invoke("ReconcileFunction", {})
+    (execution,) = _offboardings(fleet)
+    return execution
+
+
+def _offboardings(fleet: VirtualFleet) -> list[Execution]:
+    machine = fleet.machine_arn("offboard_tenant")
+    return [each for each in fleet.step_functions.executions.values() if each.machine == machine]
+
+
 def _prepare_documents(store: str, fleet: VirtualFleet) -> None:
     _provisioned(fleet, store, TENANT, NEIGHBOUR)
     s3, bucket = fleet.client("s3"), fleet.names.bucket(fleet.life(TENANT))
@@ -175,7 +214,24 @@ def _prepare_documents(store: str, fleet: VirtualFleet) -> None:
 
 
 def _start_offboarding(fleet: VirtualFleet) -> Execution:
-    return fleet.start("offboard_tenant", {"tenant_id": TENANT, "retention_days": 0})
+    """As an operator does, who runs the command again where it died."""
+    try:
+        requested = _request_offboarding(fleet, days=0)
+    except TaskFailed:
+        requested = _request_offboarding(fleet, days=0)
+    if requested.get("code") == "TenantOffboarded":
+        return fleet.start("offboard_tenant", {"tenant_id": TENANT})  # finds nothing left to do
+    (execution,) = (each for each in _offboardings(fleet) if each.name == requested["execution"]["execution"])
+    return execution
+
+
+def _request_offboarding(fleet: VirtualFleet, *, days: int) -> dict[str, Any]:
+    query = {"retention_days": str(days)}
+    answer = fleet.invoke(
+        "TenantsFunction", api_request("DELETE", "/tenants/{tenant_id}", query=query, tenant_id=TENANT)
+    )
+    body: dict[str, Any] = json.loads(answer["body"])
+    return body
 
 
 def _check_offboarded(store: str, fleet: VirtualFleet) -> list[str]:

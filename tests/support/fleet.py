@@ -293,11 +293,35 @@ class Fleet:
             clock=self.clock,
         )
 
-    def fence_off(self, tenant_id: TenantId, execution: str, retention: timedelta) -> Reservation:
+    def request_offboarding(self, tenant_id: TenantId, retention: timedelta) -> tuple[Tenant, Execution | None]:
+        return offboarding.request_offboarding(
+            tenant_id,
+            retention,
+            registry=self.registry,
+            executions=self.offboarding_executions,
+            ledger=self.ledger,
+            callbacks=self.callbacks,
+            buckets=self.buckets,
+            announcements=self.announcements,
+            names=NAMES,
+            clock=self.clock,
+        )
+
+    def start_due_deletions(
+        self, *, at_most: int = 100, within: timedelta = timedelta(minutes=5)
+    ) -> offboarding.DeletionRound:
+        return offboarding.start_due_deletions(
+            registry=self.registry,
+            executions=self.offboarding_executions,
+            clock=self.clock,
+            at_most=at_most,
+            until=self.clock.now() + within,
+        )
+
+    def fence_off(self, tenant_id: TenantId, execution: str) -> Reservation:
         self.offboarding_executions.begin(execution)
         return offboarding.fence_off_tenant(
             tenant_id,
-            retention,
             execution=execution,
             registry=self.registry,
             executions=self.offboarding_executions,

@@ -59,7 +59,7 @@ class Meeting:
         self.ledger = self.fleet.ledger = ObservedLedger()
         self.fleet.records = type(self.fleet.records)(self.ledger)
         self.data_source = self.fleet.add(ACME)
-        self.reservation = Reservation(ACME, 0, self.fleet.clock.now())
+        self.reservation = Reservation(ACME, 0)
         self.waiting: list[str] = []
 
     @property
@@ -72,7 +72,7 @@ class Meeting:
         record = self.record
         reserved = replace(record, fence=record.fence + 1, lease=Lease(EXECUTION, self.fleet.clock.now()))
         self.fleet.registry.replace(reserved, fence=record.fence)
-        self.reservation = Reservation(ACME, reserved.fence, self.fleet.clock.now())
+        self.reservation = Reservation(ACME, reserved.fence)
 
     def joined(self) -> None:
         """A task waits for the tenant's next sync."""
@@ -83,17 +83,18 @@ class Meeting:
 
     # --- use cases of executions ---
 
-    def fence_off(self) -> None:
-        self.fleet.fence_off(ACME, OFFBOARDING_EXECUTION, RETENTION)
-
     def offboard(self) -> None:
         """Up to the point of no return."""
-        self.fleet.stop_ingestion(self.fleet.fence_off(ACME, OFFBOARDING_EXECUTION, timedelta(0)))
+        self.fleet.request_offboarding(ACME, timedelta(0))
+        self.fleet.stop_ingestion(self.fleet.fence_off(ACME, OFFBOARDING_EXECUTION))
 
     def first_sync(self) -> None:
         self.fleet.run_first_sync(self.reservation, "first sync")
 
     # --- others ---
+
+    def request_offboarding(self) -> None:
+        self.fleet.request_offboarding(ACME, RETENTION)
 
     def look(self) -> None:
         """Somebody has the tenant's data source read another's bucket, and a look sees that."""
@@ -178,7 +179,7 @@ def _suspended(meeting: Meeting) -> None:
 
 def _in_retention(meeting: Meeting) -> None:
     meeting.fleet.request(ACME)
-    meeting.fence_off()
+    meeting.request_offboarding()
     meeting.fleet.note_changes(ACME)
 
 
@@ -204,7 +205,7 @@ USE_CASES: Mapping[str, Callable[[Meeting], object]] = {
     "suspend": lambda meeting: meeting.fleet.suspend(ACME),
     "resume": lambda meeting: meeting.fleet.resume(ACME),
     "stop": lambda meeting: meeting.fleet.stop_sync(ACME),
-    "fence off": Meeting.fence_off,
+    "request offboarding": Meeting.request_offboarding,
     "offboard": Meeting.offboard,
     "first sync": Meeting.first_sync,
     "tick": lambda meeting: meeting.fleet.tick(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
@@ -21,11 +22,11 @@ from tests.support.data_source_configurations import as_sent
 from tests.support.document_changes import change_message, sqs_batch
 from tests.support.http_server import Reply, serving
 from tests.support.log_batches import packed
-from tests.support.state_machine import Execution, Json
+from tests.support.state_machine import Execution, Json, TaskFailed
 from tests.support.template import REPOSITORY
 from tests.support.tokens import AUDIENCE, ISSUER, TENANT_CLAIM, claims, key_set, token
 from tests.support.troubles import tell_of_trouble
-from tests.support.virtual_fleet import AN_HOUR, VirtualFleet
+from tests.support.virtual_fleet import AN_HOUR, VirtualFleet, kill_first
 
 A_SHORT_LEASE = 600
 """Seconds. Thousands of ticks that only watch a job hang would prove nothing."""
@@ -51,6 +52,7 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     lives.of_one_that_comes_back("returning")
     lives.of_one_that_cannot_leave("stuck")
     lives.of_one_that_leaves_while_an_execution_waits("waiting")
+    lives.of_one_whose_request_dies_half_way("halfway")
     lives.of_one_that_the_product_asks_for("requested")
     lives.of_one_that_is_repaired("damaged")
     lives.of_one_that_no_capacity_is_left_for("late")
@@ -193,12 +195,11 @@ class Lives:
 
     def of_one_that_comes_back(self, tenant_id: str) -> None:
         self.provisioned(tenant_id)
-        offboarding = self.offboard(tenant_id, days=30)
-        self.until(lambda: "Wait For Retention Period" in offboarding.states)
+        self.api("delete_tenant", tenant_id, **queried(retention_days="30"))
+        assert self.executions("offboard_tenant", tenant_id) == []
         self.api("delete_suspension", tenant_id)  # starts a provisioning, which opens the bucket again
         self.until(lambda: self.executions("provision_tenant", tenant_id)[-1].ended)
         assert self.status(tenant_id) is TenantStatus.ACTIVE
-        self.fleet.stop(offboarding, announced=False)  # it would find out in a month
 
     def of_one_that_leaves(self, tenant_id: str) -> None:
         self.provisioned(tenant_id)
@@ -227,6 +228,18 @@ class Lives:
         self.provisioned(tenant_id)
         self.die_silently_while_waiting_for_a_sync(tenant_id)
         self.fleet.finish(self.offboard(tenant_id), within=A_DAY)
+
+    def of_one_whose_request_dies_half_way(self, tenant_id: str) -> None:
+        """The record says that the tenant goes; everything else is left to the execution, which a round starts."""
+        self.provisioned(tenant_id)
+        self.die_silently_while_waiting_for_a_sync(tenant_id)
+        death = kill_first("PutItem", Moment.AFTER, function="TenantsFunction")
+        with self.fleet.disturbed(death), suppress(TaskFailed):
+            self.offboard(tenant_id)
+        assert self.executions("offboard_tenant", tenant_id) == []
+        self.reconcile()
+        self.fleet.finish(*self.executions("offboard_tenant", tenant_id), within=A_DAY)
+        assert self.status(tenant_id) is TenantStatus.OFFBOARDED
 
     def of_one_that_the_product_asks_for(self, tenant_id: str) -> None:
         requested = sample("onboarding_requested", tenant_id)
@@ -341,8 +354,8 @@ class Lives:
         event = {"detail-type": ended["DetailType"], "detail": ended["Detail"] | changes}
         self.fleet.invoke("CollectFailuresFunction", event)
 
-    def offboard(self, tenant_id: str, days: int = 0) -> Execution:
-        self.api("delete_tenant", tenant_id, **queried(retention_days=str(days)))
+    def offboard(self, tenant_id: str) -> Execution:
+        self.api("delete_tenant", tenant_id, **queried(retention_days="0"))
         return self.executions("offboard_tenant", tenant_id)[-1]
 
     def ask(self, tenant_id: str) -> None:

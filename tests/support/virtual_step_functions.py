@@ -60,9 +60,15 @@ class VirtualStepFunctions:
         self._newest_token: dict[str, str] = {}
 
     def start(self, machine: str, name: str, request: Json) -> Execution:
-        """Raises: Refused ExecutionAlreadyExists."""
+        """Starting one that runs once more, with the same input, gives that one (AWS documentation, StartExecution).
+
+        Raises: Refused ExecutionAlreadyExists.
+        """
         arn = f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
-        if arn in self.executions:
+        known = self.executions.get(arn)
+        if known is not None and not known.ended and known.input == request:
+            return known
+        if known is not None:
             raise Refused("ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'")
         execution = Execution(machine, name, arn, request, self._timeline.now())
         self.executions[arn] = execution

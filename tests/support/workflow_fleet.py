@@ -105,6 +105,7 @@ def _environment(queue_url: str) -> dict[str, str]:
         "OFFBOARD_TENANT_ARN": OFFBOARD_TENANT_ARN,
         "KNOWLEDGE_BASE_READY_SECONDS": "900",
         "LEASE_SECONDS": "18000",
+        "OFFBOARDING_LEASE_SECONDS": "172800",
         "KNOWLEDGE_STORE": "S3_VECTORS",
         "VECTOR_BUCKET_NAME": "kbfleet-vectors",
         "EMBEDDING_MODEL_ID": "amazon.titan-embed-text-v2:0",

@@ -27,6 +27,7 @@ from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.tenants import (
     ExecutionBody,
     ListedTenantBody,
+    OffboardingBody,
     SyncBody,
     SyncResultBody,
     TenantBody,
@@ -410,18 +411,30 @@ def test_what_cannot_be_valid_is_refused_before_anything_is_called(run: Run, arg
 
 
 class TestOffboardingWithoutWaiting:
-    def reported(self, scripted: Scripted, run: Run, requested_at: datetime, retention: timedelta) -> str:
+    def reported(self, scripted: Scripted, run: Run, requested_at: datetime, retention: timedelta, *more: str) -> str:
         plan = Offboarding(requested_at, requested_at + retention, TenantStatus.ACTIVE)
         leaving = tenant(sync()).model_copy(update={"status": TenantStatus.OFFBOARDING, "offboarding": plan})
-        running = ExecutionBody(execution="run", status="RUNNING", step="Wait For Retention Period")
-        scripted(tenant=[tenant(sync()), leaving], offboard=[running], offboarding=[running])
-        result = run("tenant", "offboard", "acme", "--confirm", "acme")
+        running = ExecutionBody(execution="run", status="RUNNING", step="Delete Bucket") if not retention else None
+        requested = OffboardingBody(
+            tenant_id=leaving.tenant_id, status=leaving.status, offboarding=plan, execution=running
+        )
+        scripted(tenant=[tenant(sync()), leaving], offboard=[requested])
+        result = run("tenant", "offboard", "acme", "--confirm", "acme", *more)
         assert result.exit_code == 0
         return str(result.stdout)
 
+    @pytest.mark.parametrize("begun", [False, True])
+    def test_the_tenant_shows_until_when(self, scripted: Scripted, run: Run, begun: bool) -> None:
+        plan = Offboarding(NOW, NOW + timedelta(days=30), TenantStatus.ACTIVE, NOW if begun else None)
+        scripted(tenant=[tenant(sync()).model_copy(update={"status": TenantStatus.OFFBOARDING, "offboarding": plan})])
+        said = run("tenant", "show", "acme").stdout
+        assert f"Deleted after {NOW + timedelta(days=30):%Y-%m-%d}" in " ".join(said.split())
+        assert ("kbfleet tenant resume acme" in said, "not any more" in said) == (not begun, begun)
+
     def test_until_the_retention_period_ends_it_can_be_taken_back(self, scripted: Scripted, run: Run) -> None:
-        reported = self.reported(scripted, run, datetime.now(UTC), timedelta(days=30))
-        assert "until then, `kbfleet tenant resume acme` takes it back" in reported
+        for more in ((), ("--wait",)):
+            reported = self.reported(scripted, run, datetime.now(UTC), timedelta(days=30), *more)
+            assert "until then, `kbfleet tenant resume acme` takes it back" in reported
 
     @pytest.mark.parametrize("clock_behind", [timedelta(), timedelta(minutes=5)])
     def test_without_one_it_cannot(self, scripted: Scripted, run: Run, clock_behind: timedelta) -> None:

@@ -36,7 +36,7 @@ from kbfleet.contracts.documents import (
 )
 from kbfleet.contracts.events import FindingBody, JobStateChangeDetail, ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
-from kbfleet.contracts.tenants import ExecutionBody, SyncBody, SyncResultBody, TenantBody, TenantsBody
+from kbfleet.contracts.tenants import ExecutionBody, OffboardingBody, SyncBody, SyncResultBody, TenantBody, TenantsBody
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain import document_trace
 from kbfleet.domain.answer import AnswerOutcome
@@ -47,6 +47,7 @@ from kbfleet.domain.ingestion_job import FailureReason, Outcome
 from kbfleet.domain.printable import printable
 from kbfleet.domain.reconciliation import Disagreement, ResourceKind
 from kbfleet.domain.sync import Sync
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.hostile_words import FILLS_THE_CLIPBOARD, assert_printable
 from tests.support.samples import ACME, SAKURA, job_state_change, tenant
 
@@ -76,6 +77,7 @@ def shown() -> TenantBody:
 
 
 DONE = ExecutionBody(execution="acme-1", status="SUCCEEDED", step="Tenant Ready")
+REQUESTED = OffboardingBody(tenant_id=ACME, status=TenantStatus.OFFBOARDING, offboarding=None, execution=DONE)
 JOB = JobStateChangeDetail.from_domain(job_state_change())
 FAILED = FailedDocumentBody(
     uri="s3://b/[a].pdf", reason="no text", status=FailureStatus.FAILED, since=NOW, last_seen=NOW, times=1
@@ -109,7 +111,7 @@ SAMPLES: Mapping[str, Sample] = {
     "tenant suspend": Sample(answers={"suspend": shown()}),
     "tenant resume": Sample(answers={"resume": shown()}),
     "tenant offboard": Sample(
-        ("acme", "--confirm", "acme"), {"tenant": shown(), "offboard": DONE, "offboarding": DONE}
+        ("acme", "--confirm", "acme"), {"tenant": shown(), "offboard": REQUESTED, "offboarding": DONE}
     ),
     "sync start": Sample(answers={"request_sync": synced(), "tenant": shown()}),
     "sync stop": Sample(answers={"stop_sync": synced()}),
@@ -392,9 +394,9 @@ class TestWhatDestroys:
         called: list[str] = []
         answer(monkeypatch, SAMPLES["tenant offboard"])
 
-        def offboard(*_: object) -> ExecutionBody:
+        def offboard(*_: object) -> OffboardingBody:
             called.append("offboard")
-            return DONE
+            return REQUESTED
 
         monkeypatch.setattr(FleetApi, "offboard", offboard)
         return called

@@ -20,11 +20,11 @@ from tests.support.virtual_time import Timeline
     [
         Race("at rest", "stop", "first sync"),
         Race("at rest", "suspend", "first sync"),
-        Race("queued", "fence off", "first sync"),
+        Race("queued", "request offboarding", "first sync"),
         Race("resumed half way", "suspend", "first sync"),
         Race("resumed half way", "request", "note changes"),
         Race("suspended", "suspend", "resume"),
-        Race("in retention", "resume", "fence off"),
+        Race("in retention", "resume", "request offboarding"),
         Race("ended", "stop", "tick"),
         Race("ended", "first sync", "tick"),
         Race("queued", "look", "first sync"),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kbfleet.domain.errors import (
+    KbfleetError,
     OffboardingBegun,
     TenantBusy,
     TenantNotActive,
@@ -19,14 +23,15 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.ingestion_job import JobStatus, Outcome
 from kbfleet.domain.sync import SyncState
-from kbfleet.domain.tenant import Lease, Offboarding, Tenant
+from kbfleet.domain.tenant import OVERDUE_AFTER, Lease, Offboarding, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.clock import START
 from tests.support.fakes import FailedTask
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, EXECUTION, first_knowledge, tenant
+from tests.support.samples import ACME, EXECUTION, first_knowledge, provisioning_failure, tenant
 
 DAYS = timedelta(days=30)
+SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
@@ -123,11 +128,11 @@ class TestResuming:
     def test_one_that_waits_to_be_offboarded_is_what_it_was_and_is_converged_again(self, fleet: Fleet) -> None:
         record = fleet.registry.get(ACME)
         now = fleet.clock.now()
-        waiting = record.fenced_off_by(EXECUTION, now, lease=DAYS, retention=DAYS)
+        waiting = record.offboarding_requested(now, retention=DAYS)
         fleet.registry.replace(waiting, fence=record.fence)
         resumed = fleet.resume(ACME)
         assert (resumed.status, resumed.lease, resumed.offboarding) == (TenantStatus.ACTIVE, None, None)
-        assert resumed.fence > waiting.fence  # the waiting execution has lost its lease
+        assert resumed.fence > waiting.fence  # an execution that was started for it gets no lease
         assert [dict(request) for request in fleet.executions.requests.values()] == [{"tenant_id": ACME}]
 
     def test_one_that_was_suspended_before_is_suspended_again_and_opened_when_that_is_over_too(
@@ -136,7 +141,7 @@ class TestResuming:
         fleet.request(ACME)
         fleet.suspend(ACME)
         record = fleet.registry.get(ACME)
-        waiting = record.fenced_off_by(EXECUTION, fleet.clock.now(), lease=DAYS, retention=DAYS)
+        waiting = record.offboarding_requested(fleet.clock.now(), retention=DAYS)
         fleet.registry.replace(waiting, fence=record.fence)
         assert fleet.resume(ACME).status is TenantStatus.SUSPENDED
         assert fleet.ledger.find(first_knowledge(ACME)).on_hold
@@ -146,7 +151,7 @@ class TestResuming:
         assert [dict(request) for request in fleet.executions.requests.values()] == [{"tenant_id": ACME}]
 
     def test_one_whose_data_are_being_deleted_cannot_be_taken_back(self) -> None:
-        begun = tenant().fenced_off_by(EXECUTION, START, lease=DAYS, retention=DAYS).deletion_begun(START + DAYS)
+        begun = tenant().offboarding_requested(START, retention=DAYS).deletion_begun(START + DAYS)
         with pytest.raises(OffboardingBegun, match="provision the tenant anew"):
             begun.resumed(START + DAYS)
 
@@ -190,9 +195,45 @@ class TestStatus:
         assert failed.status is TenantStatus.ACTIVE
 
 
-def test_offboarding_taken_up_again_keeps_its_time() -> None:
-    first = tenant().fenced_off_by("one", START, lease=DAYS, retention=DAYS)
-    assert first.offboarding == Offboarding(START, START + DAYS, TenantStatus.ACTIVE)
-    failed = replace(first, lease=None)
-    again = failed.fenced_off_by("two", START + timedelta(days=31), lease=DAYS, retention=DAYS)
-    assert again.offboarding == first.offboarding
+class TestOffboarding:
+    def test_it_is_due_when_its_retention_period_is_over_and_not_before(self) -> None:
+        leaving = tenant().offboarding_requested(START, retention=DAYS)
+        assert leaving.offboarding == Offboarding(START, START + DAYS, TenantStatus.ACTIVE)
+        assert [leaving.deletion_is_due(START + DAYS + after) for after in (-SECOND, 0 * SECOND)] == [False, True]
+
+    def test_without_a_retention_period_it_is_due_also_where_a_clock_is_behind(self) -> None:
+        leaving = tenant().offboarding_requested(START, retention=0 * DAYS)
+        assert leaving.deletion_is_due(START - SECOND)
+
+    def test_one_that_failed_is_due_again_only_when_it_is_requested_again_and_keeps_its_time(self) -> None:
+        leaving = tenant().offboarding_requested(START, retention=DAYS)
+        later = START + 2 * DAYS
+        failed = leaving.fenced_off_by("one", later, lease=DAYS).failed(provisioning_failure("one"))
+        assert not failed.deletion_is_due(later)
+        again = failed.offboarding_requested(later, retention=DAYS)
+        assert again.deletion_is_due(later)
+        assert again.offboarding == leaving.offboarding
+
+    def test_it_is_overdue_some_days_later(self) -> None:
+        plan = Offboarding(START, START + DAYS, TenantStatus.ACTIVE)
+        late = plan.delete_after + OVERDUE_AFTER
+        assert [plan.is_overdue(late + after) for after in (0 * SECOND, SECOND)] == [False, True]
+
+    @given(st.lists(st.sampled_from(("request", "resume", "fence off", "fail", "wait")), max_size=12))
+    def test_no_execution_ever_gets_it_before_its_time(self, story: list[str]) -> None:
+        record, now = tenant(), START
+        for number, act in enumerate(story):
+            with suppress(KbfleetError):
+                match act:
+                    case "request":
+                        record = record.offboarding_requested(now, retention=2 * DAYS)
+                    case "resume":
+                        record = record.resumed(now)
+                    case "fence off":
+                        record = record.fenced_off_by(f"{number}", now, lease=DAYS)
+                        assert record.offboarding is not None
+                        assert record.offboarding.requested_at + 2 * DAYS <= now
+                    case "fail":
+                        record = record.failed(provisioning_failure("one"))
+            now += DAYS
+            assert (record.offboarding is not None) == (record.status is TenantStatus.OFFBOARDING)

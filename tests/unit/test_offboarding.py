@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ import pytest
 
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import (
+    AccessRefused,
     BucketNameTaken,
     ErasureIncomplete,
     LeaseLost,
@@ -22,11 +24,14 @@ from kbfleet.domain.ingestion_job import JobStatus, Outcome
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.signals import of_ingestion
 from kbfleet.domain.sync import Priority
-from kbfleet.domain.tenant import Lease, Reservation, Tenant
+from kbfleet.domain.tenant import Lease, Reservation, Tenant, TenantStateChange
+from kbfleet.domain.tenant import Offboarding as Plan
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import WorkflowFailure
+from kbfleet.ports import Execution
 from kbfleet.usecases import offboarding
 from kbfleet.usecases.incidents import IncidentDesk
+from kbfleet.usecases.offboarding import DeletionRound
 from tests.support.fakes import FailedTask, JobCourse, RecordingAlertChannel
 from tests.support.fleet import LEASE, Fleet
 from tests.support.samples import (
@@ -51,15 +56,20 @@ class Offboarding:
     def __init__(self, fleet: Fleet, execution: str = EXECUTION) -> None:
         self.fleet = fleet
         self.execution = execution
-        self.reservation: Reservation = Reservation(ACME, 0, fleet.clock.now())
+        self.reservation: Reservation = Reservation(ACME, 0)
 
     @property
     def record(self) -> Tenant:
         return self.fleet.registry.get(ACME)
 
-    def fence_off(self, retention: timedelta = RETENTION) -> Reservation:
-        self.reservation = self.fleet.fence_off(ACME, self.execution, retention)
+    def fence_off(self) -> Reservation:
+        self.reservation = self.fleet.fence_off(ACME, self.execution)
         return self.reservation
+
+    def begin(self) -> None:
+        """The retention period is over, and the execution has the tenant."""
+        self.fleet.request_offboarding(ACME, timedelta(0))
+        self.fence_off()
 
     def refuse_uploads(self) -> None:
         offboarding.refuse_uploads(
@@ -162,9 +172,10 @@ class Offboarding:
         raise AssertionError(f"{step} is not done after 20 attempts")
 
     def whole(self) -> ErasureReceipt:
+        self.fleet.request_offboarding(ACME, RETENTION)
+        self.fleet.clock.advance(RETENTION.total_seconds())
         self.fence_off()
         self.refuse_uploads()
-        self.fleet.clock.advance(RETENTION.total_seconds())
         for step in ("stop_ingestion", "delete_usage_key", "delete_data_sources", "delete_knowledge_base"):
             self.until_done(step)
         self.delete_knowledge_store()
@@ -219,7 +230,7 @@ class TestTheWholeWay:
             replace(run.record, status=TenantStatus.OFFBOARDING, lease=Lease(EXECUTION, run.fleet.clock.now())),
             fence=run.record.fence,
         )
-        run.reservation = Reservation(ACME, run.record.fence, run.fleet.clock.now())
+        run.reservation = Reservation(ACME, run.record.fence)
         receipt = run.verify(keep_usage=keep)
         until = {left.where: left.until for left in receipt.remaining}
         now = receipt.verified_at
@@ -238,7 +249,7 @@ class TestTheWholeWay:
         assert "acme" not in repr(incident)
 
     def test_what_is_left_in_incidents_is_named(self, run: Offboarding) -> None:
-        run.fence_off(timedelta(0))
+        run.begin()
         run.delete_records()
         run.fleet.clock.advance(1)
         run.fail(ACME)
@@ -306,52 +317,238 @@ class TestATenantThatNeverGotItsBucket:
         assert fleet.registry.get(ACME).status is TenantStatus.OFFBOARDED
 
     def test_a_bucket_that_was_ours_and_cannot_be_reached_any_more_is_no_success(self, run: Offboarding) -> None:
-        run.fence_off(timedelta(0))
+        run.begin()
         run.fleet.buckets.foreign.add(NAMES.bucket(Life(ACME)))
         with pytest.raises(BucketNameTaken):
             run.delete_bucket()
 
 
-class TestFencingOff:
-    def test_the_lease_lasts_until_the_retention_period_is_over_and_the_work_done(self, run: Offboarding) -> None:
-        reservation = run.fence_off()
+class TestRequesting:
+    def test_it_is_out_of_service_at_once_and_nothing_runs(self, run: Offboarding) -> None:
         now = run.fleet.clock.now()
-        assert reservation.deadline == now + RETENTION
-        assert run.record.lease is not None
-        assert run.record.lease.expires_at == now + RETENTION + LEASE
+        requested, execution = run.fleet.request_offboarding(ACME, RETENTION)
+        assert execution is None
+        assert requested == run.record
+        assert (requested.status, requested.lease) == (TenantStatus.OFFBOARDING, None)
+        assert requested.offboarding == Plan(now, now + RETENTION, TenantStatus.ACTIVE)
+        assert run.fleet.offboarding_executions.requests == {}
+        assert run.fleet.knowledge_bases.get(str(requested.knowledge_base_id)) is not None
+
+    def test_what_is_published_says_when_it_is_deleted(self, run: Offboarding) -> None:
+        now = run.fleet.clock.now()
+        run.fleet.request_offboarding(ACME, RETENTION)
+        change = run.fleet.announcements.tenant_state_changes[-1]
+        assert (change.status, change.delete_after) == (TenantStatus.OFFBOARDING, now + RETENTION)
 
     def test_nothing_is_synced_any_more_and_whoever_waits_is_reported(self, run: Offboarding) -> None:
         entry = run.fleet.ledger.find(first_knowledge(ACME))
         run.fleet.ledger.save(entry.requested(run.fleet.clock.now(), Priority.REQUESTED, "token"))
-        run.fence_off()
+        run.fleet.request_offboarding(ACME, RETENTION)
         assert isinstance(run.fleet.callbacks.answer("token"), FailedTask)
         run.fleet.tick_until_idle()
         assert len(run.fleet.knowledge_bases.jobs) == 2  # the two first ones
         with pytest.raises(TenantOffboarding):
             run.fleet.request(ACME)
 
-    def test_uploads_are_refused_and_everything_is_still_there(self, run: Offboarding) -> None:
+    def test_its_bucket_takes_no_uploads(self, run: Offboarding) -> None:
+        run.fleet.request_offboarding(ACME, RETENTION)
+        assert not run.fleet.buckets.settings[NAMES.bucket(Life(ACME))].takes_uploads
+
+    def test_a_bucket_that_was_opened_for_a_tenant_taken_back_meanwhile_stays_open(
+        self, run: Offboarding, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        announcements = run.fleet.announcements
+        publish = announcements.tenant_state_changed
+
+        def taken_back(change: TenantStateChange) -> None:
+            publish(change)
+            monkeypatch.setattr(announcements, "tenant_state_changed", publish)
+            run.fleet.resume(ACME)
+
+        monkeypatch.setattr(announcements, "tenant_state_changed", taken_back)
+        run.fleet.request_offboarding(ACME, RETENTION)
+        assert run.fleet.buckets.settings[NAMES.bucket(Life(ACME))].takes_uploads
+
+    def test_requested_again_it_keeps_its_time_and_its_place(self, run: Offboarding) -> None:
+        first, _ = run.fleet.request_offboarding(ACME, RETENTION)
+        run.fleet.clock.advance(60)
+        assert run.fleet.request_offboarding(ACME, timedelta(days=7)) == (first, None)
+
+    def test_without_a_retention_period_its_deletion_is_started_at_once(self, run: Offboarding) -> None:
+        _, execution = run.fleet.request_offboarding(ACME, timedelta(0))
+        assert execution is not None
+        assert run.fleet.offboarding_executions.requests == {execution.name: {"tenant_id": ACME}}
+
+    def test_an_execution_that_runs_is_given_instead_of_a_second(self, run: Offboarding) -> None:
+        _, first = run.fleet.request_offboarding(ACME, timedelta(0))
+        assert first is not None
+        for before in (lambda: None, lambda: run.fleet.fence_off(ACME, first.arn)):
+            before()
+            run.fleet.clock.advance(60)
+            _, again = run.fleet.request_offboarding(ACME, timedelta(0))
+            assert again == first
+        assert len(run.fleet.offboarding_executions.requests) == 1
+
+    def test_one_that_ended_before_it_had_the_tenant_is_replaced(self, run: Offboarding) -> None:
+        _, first = run.fleet.request_offboarding(ACME, timedelta(0))
+        assert first is not None
+        run.fleet.offboarding_executions.progress(first.name, status="ABORTED")
+        run.fleet.clock.advance(60)
+        _, second = run.fleet.request_offboarding(ACME, timedelta(0))
+        assert second is not None
+        assert second.name != first.name
+
+    def test_one_that_has_failed_is_deleted_at_once_when_it_is_requested_again(self, run: Offboarding) -> None:
+        run.begin()
+        failed = run.record.failed(provisioning_failure(EXECUTION))
+        run.fleet.registry.replace(failed, fence=run.record.fence)
+        _, execution = run.fleet.request_offboarding(ACME, RETENTION)
+        assert execution is not None
+        assert (run.record.failure, run.record.fence) == (None, failed.fence + 1)
+
+    def test_one_that_is_being_provisioned_is_busy(self, run: Offboarding) -> None:
+        record = run.record
+        run.fleet.executions.begin("another")
+        leased = replace(record, lease=Lease("another", run.fleet.clock.now() + LEASE))
+        run.fleet.registry.replace(leased, fence=record.fence)
+        with pytest.raises(TenantBusy):
+            run.fleet.request_offboarding(ACME, RETENTION)
+        assert run.record == leased
+
+    def test_an_unknown_tenant_and_one_that_is_gone_are_reported(self, run: Offboarding) -> None:
+        with pytest.raises(TenantNotFound):
+            Fleet().request_offboarding(ACME, RETENTION)
+        run.whole()
+        with pytest.raises(TenantOffboarded):
+            run.fleet.request_offboarding(ACME, RETENTION)
+        assert run.fleet.offboarding_executions.requests == {}
+
+
+class TestTheRound:
+    @pytest.fixture
+    def leaving(self, fleet: Fleet) -> Fleet:
+        """Both tenants leave, the second an hour after the first."""
+        for tenant_id in (SAKURA, ACME):
+            fleet.request_offboarding(tenant_id, RETENTION)
+            fleet.clock.advance(3_600)
+        return fleet
+
+    def until_due(self, fleet: Fleet) -> None:
+        fleet.clock.advance(RETENTION.total_seconds())
+
+    def test_nothing_is_started_before_its_time(self, leaving: Fleet) -> None:
+        leaving.clock.advance(RETENTION.total_seconds() - 2 * 3_600 - 1)
+        assert leaving.start_due_deletions() == DeletionRound((), (), 0)
+        leaving.clock.advance(1)
+        assert leaving.start_due_deletions().started == (SAKURA,)
+
+    def test_what_is_due_is_started_once_however_often_it_runs(self, leaving: Fleet) -> None:
+        self.until_due(leaving)
+        assert leaving.start_due_deletions() == DeletionRound((SAKURA, ACME), (), 0)
+        for execution in list(leaving.offboarding_executions.requests):
+            tenant_id = TenantId(execution.rpartition("-")[0])
+            leaving.start_due_deletions()  # before the execution has come to take the lease
+            leaving.fence_off(tenant_id, leaving.offboarding_executions.describe(execution).arn)
+        assert leaving.start_due_deletions() == DeletionRound((), (), 0)
+        assert len(leaving.offboarding_executions.requests) == 2
+
+    def test_no_more_than_allowed_are_started_the_longest_overdue_first_and_the_next_round_goes_on(
+        self, leaving: Fleet
+    ) -> None:
+        self.until_due(leaving)
+        assert leaving.start_due_deletions(at_most=1) == DeletionRound((SAKURA,), (), 1)
+        (started,) = leaving.offboarding_executions.requests
+        leaving.fence_off(SAKURA, leaving.offboarding_executions.describe(started).arn)
+        assert leaving.start_due_deletions(at_most=1) == DeletionRound((ACME,), (), 0)
+
+    def test_when_its_time_is_over_the_rest_is_left_to_the_next(self, leaving: Fleet) -> None:
+        self.until_due(leaving)
+        assert leaving.start_due_deletions(within=timedelta(0)) == DeletionRound((), (), 2)
+
+    def test_one_that_is_refused_does_not_keep_the_others_from_it(
+        self, leaving: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.until_due(leaving)
+        start, refusal = leaving.offboarding_executions.start, AccessRefused("no")
+
+        def refuse(name: str, request: Mapping[str, object]) -> Execution:
+            if name.startswith(SAKURA):
+                raise refusal
+            return start(name, request)
+
+        monkeypatch.setattr(leaving.offboarding_executions, "start", refuse)
+        assert leaving.start_due_deletions(at_most=1) == DeletionRound((ACME,), ((SAKURA, refusal),), 0)
+
+    def test_one_that_was_taken_back_is_not_started_although_the_list_is_older(
+        self, leaving: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.until_due(leaving)
+        older = list(leaving.registry.all())
+        leaving.resume(ACME)
+        monkeypatch.setattr(leaving.registry, "all", lambda: iter(older))
+        assert leaving.start_due_deletions().started == (SAKURA,)
+
+    def test_one_whose_deletion_failed_waits_for_people(self, leaving: Fleet) -> None:
+        self.until_due(leaving)
+        leaving.fence_off(ACME, EXECUTION)
+        record = leaving.registry.get(ACME)
+        leaving.registry.replace(record.failed(provisioning_failure(EXECUTION)), fence=record.fence)
+        assert leaving.start_due_deletions().started == (SAKURA,)
+
+    def test_one_whose_execution_died_without_a_word_is_started_again(self, leaving: Fleet) -> None:
+        self.until_due(leaving)
+        leaving.fence_off(ACME, EXECUTION)
+        leaving.stop_ingestion(Reservation(ACME, leaving.registry.get(ACME).fence))
+        leaving.offboarding_executions.progress(EXECUTION.rpartition(":")[2], status="ABORTED")
+        assert leaving.start_due_deletions().started == (SAKURA, ACME)
+
+
+class TestFencingOff:
+    def test_the_lease_lasts_for_an_execution(self, run: Offboarding) -> None:
+        run.begin()
+        assert run.record.lease == Lease(EXECUTION, run.fleet.clock.now() + LEASE)
+
+    def test_what_a_request_that_died_has_left_undone_is_done(self, run: Offboarding) -> None:
+        record = run.record
+        requested = record.offboarding_requested(run.fleet.clock.now(), retention=timedelta(0))
+        run.fleet.registry.replace(requested, fence=record.fence)  # and there it died
         run.fence_off()
         run.refuse_uploads()
+        assert run.fleet.ledger.find(first_knowledge(ACME)).on_hold
         assert not run.fleet.buckets.settings[NAMES.bucket(Life(ACME))].takes_uploads
-        assert run.fleet.knowledge_bases.get(str(run.record.knowledge_base_id)) is not None
+        assert run.record.announced
 
-    def test_a_repeated_step_keeps_its_lease_and_its_time(self, run: Offboarding) -> None:
-        first = run.fence_off()
+    def test_a_repeated_step_keeps_its_lease(self, run: Offboarding) -> None:
+        run.begin()
         run.fleet.clock.advance(60)
-        assert run.fence_off().deadline == first.deadline
+        assert run.fence_off() == Reservation(ACME, run.record.fence)
 
-    def test_a_function_that_comes_to_it_only_after_its_execution_was_stopped_fences_nothing_off(
-        self, run: Offboarding
-    ) -> None:
-        run.fleet.offboarding_executions.begin(EXECUTION)
-        run.fleet.offboarding_executions.progress(EXECUTION.rsplit(":", 1)[-1], status="ABORTED")
+    def test_before_its_time_it_gets_no_lease(self, run: Offboarding) -> None:
+        run.fleet.request_offboarding(ACME, RETENTION)
+        with pytest.raises(LeaseLost):
+            run.fence_off()
+        run.fleet.clock.advance(RETENTION.total_seconds())
+        run.fence_off()
+
+    def test_an_execution_whose_tenant_was_taken_back_meanwhile_gets_no_lease(self, run: Offboarding) -> None:
+        run.fleet.request_offboarding(ACME, timedelta(0))
+        run.fleet.resume(ACME)
         with pytest.raises(LeaseLost):
             run.fence_off()
         assert run.record.status is TenantStatus.ACTIVE
 
+    def test_a_function_that_comes_to_it_only_after_its_execution_was_stopped_fences_nothing_off(
+        self, run: Offboarding
+    ) -> None:
+        requested, _ = run.fleet.request_offboarding(ACME, timedelta(0))
+        run.fleet.offboarding_executions.begin(EXECUTION)
+        run.fleet.offboarding_executions.progress(EXECUTION.rsplit(":", 1)[-1], status="ABORTED")
+        with pytest.raises(LeaseLost):
+            run.fence_off()
+        assert run.record == requested
+
     def test_another_execution_learns_that_the_tenant_is_busy(self, run: Offboarding) -> None:
-        run.fence_off()
+        run.begin()
         with pytest.raises(TenantBusy):
             Offboarding(run.fleet, "another").fence_off()
 
@@ -364,8 +561,8 @@ class TestFencingOff:
 
 
 class TestTakingItBack:
-    def test_the_waiting_execution_finds_out_and_deletes_nothing(self, run: Offboarding) -> None:
-        run.fence_off()
+    def test_an_execution_that_has_not_begun_to_delete_finds_out_and_deletes_nothing(self, run: Offboarding) -> None:
+        run.begin()
         run.refuse_uploads()
         run.fleet.resume(ACME)
         for step in ("stop_ingestion", "delete_data_sources", "delete_knowledge_base", "delete_bucket", "verify"):
@@ -374,11 +571,54 @@ class TestTakingItBack:
         assert run.record.status is TenantStatus.ACTIVE
         assert run.fleet.buckets.exists(NAMES.bucket(Life(ACME)))
 
+    def test_it_can_be_offboarded_again_for_another_time(self, run: Offboarding) -> None:
+        run.fleet.request_offboarding(ACME, RETENTION)
+        run.fleet.resume(ACME)
+        _, execution = run.fleet.request_offboarding(ACME, timedelta(0))
+        assert execution is not None
+
+
+class TestAnExecutionOfTheVersionBefore:
+    """It has fenced the tenant off, and waits for the end of the retention period: docs/decisions/0038."""
+
+    @pytest.fixture
+    def waiting(self, run: Offboarding) -> Offboarding:
+        record, now = run.record, run.fleet.clock.now()
+        requested = record.offboarding_requested(now, retention=RETENTION)
+        fenced_off = replace(requested, lease=Lease(EXECUTION, now + RETENTION + LEASE), fence=record.fence + 1)
+        run.fleet.registry.replace(fenced_off, fence=record.fence)
+        run.fleet.offboarding_executions.begin(EXECUTION)
+        run.reservation = Reservation(ACME, fenced_off.fence)
+        return run
+
+    def test_it_is_the_answer_to_whoever_asks_again(self, waiting: Offboarding) -> None:
+        _, execution = waiting.fleet.request_offboarding(ACME, timedelta(0))
+        assert execution is not None
+        assert execution.arn == EXECUTION
+
+    def test_the_round_leaves_the_tenant_to_it_and_it_deletes_everything(self, waiting: Offboarding) -> None:
+        waiting.fleet.clock.advance(RETENTION.total_seconds())
+        assert waiting.fleet.start_due_deletions() == DeletionRound((), (), 0)
+        waiting.until_done("stop_ingestion")
+        waiting.until_done("delete_data_sources")
+
+    def test_if_it_was_stopped_the_round_takes_the_tenant_over(self, waiting: Offboarding) -> None:
+        waiting.fleet.offboarding_executions.progress(EXECUTION.rpartition(":")[2], status="ABORTED")
+        waiting.fleet.clock.advance(RETENTION.total_seconds())
+        assert waiting.fleet.start_due_deletions().started == (ACME,)
+
+    def test_where_the_new_way_has_the_tenant_it_is_superseded(self, waiting: Offboarding) -> None:
+        waiting.fleet.resume(ACME)
+        waiting.fleet.request_offboarding(ACME, RETENTION)
+        waiting.fleet.clock.advance(RETENTION.total_seconds())
+        with pytest.raises(LeaseLost):
+            waiting.stop_ingestion()
+
 
 class TestDeleting:
     @pytest.fixture(autouse=True)
     def fenced_off(self, run: Offboarding) -> None:
-        run.fence_off(timedelta(0))
+        run.begin()
 
     def test_running_jobs_are_stopped_first(self, run: Offboarding) -> None:
         started = run.fleet.knowledge_bases.start_in_console(run.record.data_source())
@@ -465,39 +705,3 @@ class TestDeleting:
         failure: WorkflowFailure = provisioning_failure(EXECUTION)
         marked = run.record.failed(failure)
         assert (marked.status, marked.lease, marked.failure) == (TenantStatus.OFFBOARDING, None, failure)
-
-
-class TestStarting:
-    def start(self, fleet: Fleet, retention: timedelta = RETENTION) -> str:
-        return offboarding.start_offboarding(
-            ACME,
-            retention,
-            registry=fleet.registry,
-            executions=fleet.offboarding_executions,
-            clock=fleet.clock,
-        ).arn
-
-    def test_an_execution_is_started_with_the_retention_period(self, fleet: Fleet) -> None:
-        self.start(fleet)
-        (request,) = fleet.offboarding_executions.requests.values()
-        assert request == {"tenant_id": ACME, "retention_days": 30}
-
-    def test_the_one_that_runs_is_given_instead_of_a_second(self, fleet: Fleet) -> None:
-        arn = self.start(fleet)
-        Offboarding(fleet, arn).fence_off()
-        fleet.clock.advance(3_600)
-        assert self.start(fleet) == arn
-
-    def test_one_that_has_failed_is_taken_up_by_a_new_one(self, fleet: Fleet) -> None:
-        arn = self.start(fleet)
-        Offboarding(fleet, arn).fence_off()
-        record = fleet.registry.get(ACME)
-        fleet.registry.replace(record.failed(provisioning_failure(arn)), fence=record.fence)
-        fleet.clock.advance(3_600)
-        assert self.start(fleet) != arn
-
-    def test_a_tenant_that_is_gone_already_is_reported_before_anything_starts(self, fleet: Fleet) -> None:
-        Offboarding(fleet).whole()
-        with pytest.raises(TenantOffboarded):
-            self.start(fleet)
-        assert fleet.offboarding_executions.requests == {}

@@ -97,6 +97,7 @@ class TestTenantList:
                 pending_since=None,
                 last_outcome=Outcome.DEGRADED,
                 foreign=(),
+                offboarding=None,
             )
             for each in ids
         ]

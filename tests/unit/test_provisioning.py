@@ -38,7 +38,14 @@ from kbfleet.domain.knowledge_base import (
 )
 from kbfleet.domain.names import DataSourceReference, Life, TenantId
 from kbfleet.domain.sync import Priority, Sync, SyncState
-from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Lease, ProvisioningRequest, Reservation, Tenant
+from kbfleet.domain.tenant import (
+    REQUESTED_NAME_KEPT_FOR,
+    DisplayName,
+    Lease,
+    ProvisioningRequest,
+    ProvisioningReservation,
+    Tenant,
+)
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.domain.workflow import Workflow, WorkflowFailure, describe_failure
@@ -63,10 +70,10 @@ class Provisioning:
     def __init__(self, fleet: Fleet, execution: str = EXECUTION) -> None:
         self.fleet = fleet
         self.execution = execution
-        self._reservation: Reservation | None = None
+        self._reservation: ProvisioningReservation | None = None
 
     @property
-    def reservation(self) -> Reservation:
+    def reservation(self) -> ProvisioningReservation:
         assert self._reservation is not None
         return self._reservation
 
@@ -84,7 +91,7 @@ class Provisioning:
             occurrence=occurrence,
         ).name
 
-    def reserve(self, request: ProvisioningRequest | None = None) -> Reservation:
+    def reserve(self, request: ProvisioningRequest | None = None) -> ProvisioningReservation:
         self.fleet.executions.begin(self.execution)
         self._reservation = provisioning.reserve_tenant(
             request or ProvisioningRequest(ACME),
@@ -339,7 +346,7 @@ class TestReserveTenant:
         reservation = run.reserve(ProvisioningRequest(ACME, DisplayName("Acme Corp")))
         assert (run.record.name, run.record.status) == ("Acme Corp", TenantStatus.PROVISIONING)
         assert run.record.lease == Lease(EXECUTION, START + LEASE)
-        assert reservation == Reservation(ACME, 1, START + READY_WITHIN)
+        assert reservation == ProvisioningReservation(ACME, 1, START + READY_WITHIN)
 
     def test_without_a_name_a_new_tenant_is_called_by_its_id_and_a_known_one_keeps_its_name(
         self, run: Provisioning

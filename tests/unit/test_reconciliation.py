@@ -11,6 +11,7 @@ from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.domain.errors import Throttled
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.reconciliation import Disagreement, Finding, Reconciliation, ResourceKind
+from kbfleet.domain.tenant import OVERDUE_AFTER
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.reconciliation import reconcile
 from tests.support.fleet import Fleet
@@ -66,6 +67,17 @@ def test_a_status_that_nobody_could_publish_is_published_after_a_while(fleet: Fl
     look(fleet)
     look(fleet)
     assert [change.tenant_id for change in fleet.announcements.tenant_state_changes] == [ACME]
+
+
+def test_a_tenant_that_should_have_been_deleted_is_named_with_the_command(fleet: Fleet) -> None:
+    fleet.request_offboarding(ACME, timedelta(days=30))
+    fleet.clock.advance((timedelta(days=30) + OVERDUE_AFTER).total_seconds())
+    assert not look(fleet).findings
+    fleet.clock.advance(1)
+    (finding,) = look(fleet).findings
+    assert (finding.disagreement, str(finding)) == (Disagreement.OVERDUE, "tenant acme")
+    assert "kbfleet tenant offboard acme" in finding.advice
+    assert not fleet.offboarding_executions.requests
 
 
 class TestMissing:

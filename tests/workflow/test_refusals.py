@@ -165,7 +165,7 @@ class TestRefusals:
     def test_a_tenant_on_its_way_out_is_not_provisioned_until_it_is_gone(self, shared: VirtualFleet) -> None:
         shared.provision("leaving", STORE)
         shared.settle("leaving")
-        leaving = shared.start("offboard_tenant", {"tenant_id": "leaving", "retention_days": 0})
+        leaving = shared.start("offboard_tenant", {"tenant_id": "leaving"})
         shared.timeline.run_until(
             lambda: shared.tenant("leaving").status is TenantStatus.OFFBOARDING,  # type: ignore[union-attr]
             within=60,

@@ -101,6 +101,7 @@ class Metric(StrEnum):
     )
     RESOURCES_MISSING = "ResourcesMissing", MetricUnit.Count, "resources that a record names and that are gone"
     RESOURCES_UNEXPLAINED = "ResourcesUnexplained", MetricUnit.Count, "resources of ours that no record names"
+    DELETIONS_OVERDUE = "DeletionsOverdue", MetricUnit.Count, "tenants that should have been deleted by now"
 
 
 def publish(measured: Mapping[Metric, float]) -> None:

@@ -177,6 +177,7 @@ class TenantStateChangeDetail(BaseModel):
     status: TenantStatus
     previous_status: TenantStatus | None = None
     occurred_at: datetime
+    delete_after: datetime | None = None
     receipt: ErasureReceipt | None = None
     life: LifeNumber = 1
 
@@ -188,6 +189,7 @@ class TenantStateChangeDetail(BaseModel):
             status=change.status,
             previous_status=change.previous_status,
             occurred_at=change.occurred_at,
+            delete_after=change.delete_after,
             receipt=change.receipt,
             life=change.life,
         )
@@ -221,6 +223,7 @@ class ReconciliationDetail(BaseModel):
     unexplained: int
     foreign: int = 0
     changed: int = 0
+    overdue: int = 0
     looked_into: int = 0
     not_looked_into: int = 0
     findings: tuple[FindingBody, ...]
@@ -237,6 +240,7 @@ class ReconciliationDetail(BaseModel):
             unexplained=report.count(Disagreement.UNEXPLAINED),
             foreign=report.count(Disagreement.FOREIGN),
             changed=report.count(Disagreement.CHANGED),
+            overdue=report.count(Disagreement.OVERDUE),
             looked_into=report.looked_into,
             not_looked_into=report.not_looked_into,
             findings=tuple(

@@ -62,6 +62,24 @@ class ExecutionBody(Contract):
         )
 
 
+class OffboardingBody(Contract):
+    """A tenant on its way out. `execution` is the one that deletes it, once the time has come."""
+
+    tenant_id: TenantId
+    status: TenantStatus
+    offboarding: Offboarding | None
+    execution: ExecutionBody | None
+
+    @classmethod
+    def from_domain(cls, tenant: Tenant, execution: Execution | None) -> Self:
+        return cls(
+            tenant_id=tenant.tenant_id,
+            status=tenant.status,
+            offboarding=tenant.offboarding,
+            execution=ExecutionBody.from_domain(execution) if execution is not None else None,
+        )
+
+
 class SyncResultBody(Contract):
     outcome: Outcome
     generation: int
@@ -176,7 +194,7 @@ class TenantsQuery(Contract):
 
 class ListedTenantBody(Contract):
     """`synced_at` and `pending_since` say how fresh its knowledge is, `last_outcome` how its last sync ended; `foreign`
-    is as in the tenant."""
+    and `offboarding` are as in the tenant."""
 
     tenant_id: TenantId
     name: str
@@ -188,6 +206,7 @@ class ListedTenantBody(Contract):
     pending_since: datetime | None
     last_outcome: Outcome | None
     foreign: tuple[str, ...]
+    offboarding: Offboarding | None
 
     @classmethod
     def from_domain(cls, tenant: Tenant, sync: Sync) -> Self:
@@ -202,6 +221,7 @@ class ListedTenantBody(Contract):
             pending_since=sync.stale_since(),
             last_outcome=sync.result.outcome if sync.result else None,
             foreign=tenant.foreign,
+            offboarding=tenant.offboarding,
         )
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from kbfleet.contracts import Contract
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.knowledge_base import KnowledgeBaseState
 from kbfleet.domain.names import TenantId
-from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, ProvisioningRequest, Reservation
+from kbfleet.domain.tenant import DisplayName, ProvisioningRequest, ProvisioningReservation, Reservation
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.domain.workflow import Workflow, WorkflowFailure, describe_failure
@@ -40,23 +40,39 @@ class ReserveTenantInput(Contract):
 
 
 class ReservationPayload(Contract):
+    """`deadline` comes from provisionings. Offboardings that still wait in their execution, as they did before
+    docs/decisions/0038, have one, too; it says until when."""
+
     tenant_id: TenantId
     fence: int
-    deadline: datetime
+    deadline: datetime | None = None
 
     def to_domain(self) -> Reservation:
-        return Reservation(self.tenant_id, self.fence, self.deadline)
+        return Reservation(self.tenant_id, self.fence)
+
+
+class ProvisioningReservationPayload(ReservationPayload):
+    """`deadline` is until when the knowledge base must be ready."""
+
+    deadline: datetime
+
+    def to_domain(self) -> ProvisioningReservation:
+        return ProvisioningReservation(self.tenant_id, self.fence, self.deadline)
 
     @classmethod
-    def from_domain(cls, reservation: Reservation) -> Self:
+    def from_domain(cls, reservation: ProvisioningReservation) -> Self:
         return cls(tenant_id=reservation.tenant_id, fence=reservation.fence, deadline=reservation.deadline)
 
 
 class StepInput(Contract):
-    """The input of every step after Reserve Tenant; all else is in the tenant's record."""
+    """The input of every step after Reserve Tenant or Fence Off Tenant; all else is in the tenant's record."""
 
     reservation: ReservationPayload
     execution: str
+
+
+class EnsureKnowledgeBaseInput(StepInput):
+    reservation: ProvisioningReservationPayload
 
 
 class RunFirstSyncInput(StepInput):
@@ -190,11 +206,6 @@ class OffboardTenantInput(Contract):
     """What an execution of `offboard_tenant` is started with."""
 
     tenant_id: TenantId
-    retention_days: int = Field(ge=0, le=MAX_RETENTION_DAYS)
-
-    @property
-    def retention(self) -> timedelta:
-        return timedelta(days=self.retention_days)
 
 
 class FenceOffTenantInput(Contract):
@@ -202,8 +213,13 @@ class FenceOffTenantInput(Contract):
     execution: str
 
 
-class OffboardingReservation(ReservationPayload):
-    """`deadline` is when the retention period ends: nothing is deleted before."""
+class FenceOffResult(Contract):
+    tenant_id: TenantId
+    fence: int
+
+    @classmethod
+    def from_domain(cls, reservation: Reservation) -> Self:
+        return cls(tenant_id=reservation.tenant_id, fence=reservation.fence)
 
 
 class DoneResult(Contract):

@@ -19,9 +19,12 @@ class Disagreement(StrEnum):
     """Something within a tenant's reach that is not the tenant's own, by the names that follow from its id."""
     CHANGED = "CHANGED"
     """Something of the tenant's own that somebody has set otherwise than kbfleet does."""
+    OVERDUE = "OVERDUE"
+    """A tenant that should have been deleted by now."""
 
 
 class ResourceKind(StrEnum):
+    TENANT = "tenant"
     BUCKET = "bucket"
     VECTOR_INDEX = "vector index"
     KNOWLEDGE_BASE = "knowledge base"
@@ -47,6 +50,11 @@ class Finding:
             return f"`kbfleet tenant add {self.tenant_id}` makes it again."
         if self.disagreement is Disagreement.CHANGED:
             return f"`kbfleet tenant add {self.tenant_id}` sets it again as it should be."
+        if self.disagreement is Disagreement.OVERDUE:
+            return (
+                f"It should have been deleted. `kbfleet tenant show {self.tenant_id}` says since when, and why if that "
+                f"failed; `kbfleet tenant offboard {self.tenant_id}` deletes it now."
+            )
         return (
             f"`kbfleet tenant add {self.tenant_id}` takes it up; `kbfleet tenant offboard {self.tenant_id}` after that "
             "deletes it."

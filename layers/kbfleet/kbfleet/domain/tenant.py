@@ -31,8 +31,11 @@ MAX_NAME_LENGTH = 100
 REQUESTED_NAME_KEPT_FOR = timedelta(days=1)
 """Far longer than an execution takes from its start to its first state."""
 
-MAX_RETENTION_DAYS = 330
-"""An execution lasts a year at most (AWS documentation, Step Functions service quotas); the rest is for deleting."""
+MAX_RETENTION_DAYS = 3_650
+"""Ten years. Nothing waits for it but the record: a larger number is taken for a slip."""
+
+OVERDUE_AFTER = timedelta(days=3)
+"""A round starts what is due once a day, and an execution lasts two days at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,19 @@ class Offboarding:
     status_before: TenantStatus
     deletion_began_at: datetime | None = None
 
+    def is_due(self, now: datetime) -> bool:
+        # Without a retention period it is due when it is requested, also where another machine's clock is behind.
+        return self.delete_after <= max(now, self.requested_at)
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Whether the tenant should have been deleted by now, so that somebody has to look."""
+        return now - self.delete_after > OVERDUE_AFTER
+
 
 @dataclass(frozen=True, slots=True)
 class TenantStateChange:
-    """What is published when a tenant's status changes. `receipt` comes with OFFBOARDED."""
+    """What is published when a tenant's status changes. `delete_after` comes with OFFBOARDING: until then it can be
+    taken back; `receipt` comes with OFFBOARDED."""
 
     tenant_id: TenantId
     status: TenantStatus
@@ -63,6 +75,7 @@ class TenantStateChange:
     occurred_at: datetime
     receipt: ErasureReceipt | None = None
     life: int = 1
+    delete_after: datetime | None = None
 
     @property
     def identity(self) -> str:
@@ -116,8 +129,15 @@ class Tenant:
     @property
     def state_change(self) -> TenantStateChange:
         """How the tenant came to its present status."""
+        delete_after = self.offboarding.delete_after if self.offboarding is not None else None
         return TenantStateChange(
-            self.tenant_id, self.status, self.previous_status, self.status_since, self.erasure, self.life
+            self.tenant_id,
+            self.status,
+            self.previous_status,
+            self.status_since,
+            self.erasure,
+            self.life,
+            delete_after,
         )
 
     def leased_at(self, now: datetime) -> bool:
@@ -201,7 +221,7 @@ class Tenant:
         return replace(self, fence=self.fence + 1).with_status(TenantStatus.SUSPENDED, now)
 
     def resumed(self, now: datetime) -> Tenant:
-        """A suspended tenant is active again; one that waits to be offboarded is what it was before.
+        """A suspended tenant is active again; one that is to be deleted is what it was before.
 
         Raises:
             OffboardingBegun: its data are being deleted.
@@ -209,7 +229,7 @@ class Tenant:
         """
         if self.status is TenantStatus.ACTIVE:
             return self
-        # The next fencing token takes the lease from an execution of offboarding that still waits.
+        # The next fencing token takes the lease from an execution of offboarding that has not begun to delete.
         released = replace(self, fence=self.fence + 1, lease=None, offboarding=None, failure=None)
         if self.status is TenantStatus.SUSPENDED:
             return released.with_status(TenantStatus.ACTIVE, now)
@@ -228,19 +248,46 @@ class Tenant:
 
     # --- offboarding ---
 
-    def fenced_off_by(self, holder: str, now: datetime, *, lease: timedelta, retention: timedelta) -> Tenant:
-        """The record with its lease given to an execution of offboarding, which deletes nothing before the retention
-        period is over. An offboarding that is taken up again keeps its time.
+    def offboarding_requested(self, now: datetime, *, retention: timedelta) -> Tenant:
+        """Out of service from now on, and to be deleted once the retention period is over. One that is requested again
+        keeps its time; one that has failed is due again.
+
+        Raises:
+            TenantBusy: an execution holds the lease.
+            TenantOffboarded: nothing is left to delete.
+        """
+        self._not_offboarded()
+        self._not_leased_by_another(None, now)
+        if self.offboarding is not None and self.lease is None and self.failure is None:
+            return self
+        plan = self.offboarding or Offboarding(now, now + retention, self.status)
+        requested = replace(self, fence=self.fence + 1, lease=None, offboarding=plan, failure=None, updated_at=now)
+        return requested.with_status(TenantStatus.OFFBOARDING, now)
+
+    def deletion_is_due(self, now: datetime) -> bool:
+        """Whether an execution is to delete it now. One whose deletion has failed waits for people."""
+        return self.offboarding is not None and self.offboarding.is_due(now) and self.failure is None
+
+    def fenced_off_by(self, holder: str, now: datetime, *, lease: timedelta) -> Tenant:
+        """The record with its lease given to an execution of offboarding.
 
         Raises:
             TenantBusy: another execution holds the lease.
             TenantOffboarded: nothing is left to delete.
+            LeaseLost: the offboarding was taken back, or requested anew for a later time, since the execution was
+                started.
         """
+        self._not_offboarded()
+        if self.offboarding is None or not self.offboarding.is_due(now):
+            raise LeaseLost(
+                f"Tenant {self.tenant_id} is not to be deleted now.",
+                remedy="Nothing to do here: the tenant's record says what is to become of it.",
+            )
+        return replace(self._leased_to(holder, now, lease), failure=None)
+
+    def _not_offboarded(self) -> None:
         if self.status is TenantStatus.OFFBOARDED:
             raise TenantOffboarded(f"Tenant {self.tenant_id} is offboarded already.", remedy="Nothing is left to do.")
-        plan = self.offboarding or Offboarding(now, now + retention, self.status)
-        leased = self._leased_to(holder, now, max(plan.delete_after - now, timedelta(0)) + lease)
-        return replace(leased, offboarding=plan, failure=None).with_status(TenantStatus.OFFBOARDING, now)
 
     def deletion_begun(self, now: datetime) -> Tenant:
         """From here on there is no way back."""
@@ -368,8 +415,14 @@ class ProvisioningRequest:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """The right of one execution to converge one tenant, until a later one takes it."""
+    """The right of one execution to change one tenant, until a later one takes it."""
 
     tenant_id: TenantId
     fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisioningReservation(Reservation):
+    """`deadline` is until when the knowledge base must be ready."""
+
     deadline: datetime

@@ -22,6 +22,7 @@ from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
 from kbfleet.contracts.jobs import JobBody, JobsBody, JobsQuery
 from kbfleet.contracts.tenants import (
     ExecutionBody,
+    OffboardingBody,
     OffboardTenantQuery,
     ProvisionRequest,
     SyncBody,
@@ -204,10 +205,10 @@ OPERATIONS: tuple[Operation, ...] = (
         "delete_tenant",
         Caller.TRUSTED,
         "Takes the tenant out of service, and deletes everything of it after the retention period",
-        ExecutionBody,
+        OffboardingBody,
         HTTPStatus.ACCEPTED,
         query=OffboardTenantQuery,
-        refusals=(InvalidInput, TenantNotFound, TenantNotActive, TenantBusy),
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, TenantBusy, ConcurrentUpdate),
     ),
     Operation(
         HTTPMethod.PUT,

@@ -45,8 +45,11 @@ class ExecutionSettings(EnvironmentSettings):
     provision_tenant_arn: str
 
 
+class OffboardingLeaseSettings(EnvironmentSettings):
+    lease: Seconds = Field(alias="OFFBOARDING_LEASE_SECONDS")
+
+
 class OffboardingSettings(EnvironmentSettings):
-    lease: Seconds = Field(alias="LEASE_SECONDS")
     keep_usage: bool
 
 
@@ -62,4 +65,7 @@ class ErasureSettings(EnvironmentSettings):
 
 class OffboardingExecutionSettings(EnvironmentSettings):
     offboard_tenant_arn: str
+
+
+class RetentionSettings(EnvironmentSettings):
     retention_days: int = Field(ge=0, le=MAX_RETENTION_DAYS)

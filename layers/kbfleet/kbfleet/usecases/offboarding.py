@@ -1,19 +1,23 @@
-"""The steps of `offboard_tenant`, one function a state.
+"""A tenant's way out: the request, the round that starts what is due, and the steps of `offboard_tenant`, one function
+a state.
 
-Every step can run any number of times: what is gone already is fine. Those that wait for Bedrock raise `NotReadyYet`,
-which the state machine retries. Until Stop Ingestion nothing is deleted, and `resume_tenant` takes the tenant back.
+The retention period passes in the tenant's record; no execution waits. Every step can run any number of times: what is
+gone already is fine. Those that wait for Bedrock raise `NotReadyYet`, which the state machine retries. Until Stop
+Ingestion nothing is deleted, and `resume_tenant` takes the tenant back.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, remaining
 from kbfleet.domain.errors import (
     BucketNameTaken,
     ErasureIncomplete,
+    KbfleetError,
     NotReadyYet,
+    ResourceConflict,
 )
 from kbfleet.domain.ingestion_job import JobStatus
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind, KnowledgeBaseStatus
@@ -37,6 +41,8 @@ from kbfleet.usecases.reservations import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from kbfleet.domain.knowledge_base import KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
     from kbfleet.domain.tenant import Tenant
@@ -63,22 +69,113 @@ if TYPE_CHECKING:
 # --- before the state machine --------------------------------------------------------------------
 
 
-def start_offboarding(
-    tenant_id: TenantId, retention: timedelta, *, registry: TenantRegistry, executions: Executions, clock: Clock
-) -> Execution:
-    """Starts an execution, or gives the one that is offboarding the tenant already.
+def request_offboarding(
+    tenant_id: TenantId,
+    retention: timedelta,
+    *,
+    registry: TenantRegistry,
+    executions: Executions,
+    ledger: SyncLedger,
+    callbacks: TaskCallbacks,
+    buckets: DocumentBuckets,
+    announcements: Announcements,
+    names: ResourceNames,
+    clock: Clock,
+) -> tuple[Tenant, Execution | None]:
+    """The tenant is neither asked nor synced any more and takes no documents, from now on. It is deleted once the
+    retention period is over; at once, if there is none. Run again after it died anywhere, it does what is left.
+
+    Returns: the record, and the execution that deletes the tenant if one does by now.
 
     Raises:
         TenantNotFound, TenantBusy, TenantOffboarded: before anything is written.
     """
     now = clock.now()
+    stored = registry.get(tenant_id)
+    before = without_dead_lease(stored, executions, now)
+    if before.status is TenantStatus.OFFBOARDING:
+        at_work = execution_at_work(before, executions, now)
+        if at_work is not None:
+            return before, at_work
+    announce_left_over(stored, announcements=announcements)
+    after = before.offboarding_requested(now, retention=retention)
+    store_unless_changed(stored, after, registry)
+    put_sync_on_hold(after, ledger=ledger, callbacks=callbacks)
+    after = announce_status(after, registry=registry, announcements=announcements)
+    # Whoever has taken the tenant back meanwhile may have opened its bucket again.
+    if registry.get(tenant_id).fence == after.fence:
+        _close_bucket(after, buckets, names)
+    due = after.deletion_is_due(clock.now())
+    return after, _start_deletion(after, executions, clock) if due else None
+
+
+def _start_deletion(tenant: Tenant, executions: Executions, clock: Clock) -> Execution:
+    """Starts one execution for this state of the record, however often it is asked for."""
+    request = {"tenant_id": tenant.tenant_id}
+    try:
+        return executions.start(execution_name(tenant.tenant_id, tenant.updated_at), request)
+    except ResourceConflict:
+        # That one has ended without ever having had the lease.
+        return executions.start(execution_name(tenant.tenant_id, clock.now()), request)
+
+
+# --- the round -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionRound:
+    """What one round did.
+
+    Args:
+        started: tenants whose deletion was started.
+        refused: tenants whose deletion could not be started, with the reason.
+        left_over: how many are due and were not come to.
+    """
+
+    started: tuple[TenantId, ...]
+    refused: tuple[tuple[TenantId, KbfleetError], ...]
+    left_over: int
+
+
+def start_due_deletions(
+    *, registry: TenantRegistry, executions: Executions, clock: Clock, at_most: int, until: datetime
+) -> DeletionRound:
+    """Starts the deletion of those whose retention period is over, the longest overdue first.
+
+    The records say what is left to do: a round that is repeated, or that dies anywhere, starts nothing twice, and the
+    next one goes on. One that is refused does not keep the others from it.
+
+    Args:
+        at_most: how many deletions a round starts.
+        until: after that it starts no more.
+    """
+    now = clock.now()
+    due = sorted(
+        (plan.delete_after, tenant.tenant_id)
+        for tenant in registry.all()
+        if (plan := tenant.offboarding) is not None and tenant.deletion_is_due(now)
+    )
+    started: list[TenantId] = []
+    refused: list[tuple[TenantId, KbfleetError]] = []
+    for visited, (_, tenant_id) in enumerate(due):
+        if len(started) == at_most or clock.now() >= until:
+            return DeletionRound(tuple(started), tuple(refused), len(due) - visited)
+        try:
+            if _start_if_due(tenant_id, registry, executions, clock):
+                started.append(tenant_id)
+        except KbfleetError as error:
+            refused.append((tenant_id, error))
+    return DeletionRound(tuple(started), tuple(refused), 0)
+
+
+def _start_if_due(tenant_id: TenantId, registry: TenantRegistry, executions: Executions, clock: Clock) -> bool:
+    """By the record as it is now: that of the list may be older, and an execution may be at work."""
+    now = clock.now()
     tenant = without_dead_lease(registry.get(tenant_id), executions, now)
-    at_work = execution_at_work(tenant, executions, now) if tenant.status is TenantStatus.OFFBOARDING else None
-    if at_work is not None:
-        return at_work
-    tenant.fenced_off_by("", now, lease=timedelta(0), retention=retention)  # says early what Fence Off Tenant would
-    request = {"tenant_id": tenant_id, "retention_days": retention // timedelta(days=1)}
-    return executions.start(execution_name(tenant_id, now), request)
+    if not tenant.deletion_is_due(now) or tenant.leased_at(now):
+        return False
+    _start_deletion(tenant, executions, clock)
+    return True
 
 
 # --- the states, in order ------------------------------------------------------------------------
@@ -86,7 +183,6 @@ def start_offboarding(
 
 def fence_off_tenant(
     tenant_id: TenantId,
-    retention: timedelta,
     *,
     execution: str,
     registry: TenantRegistry,
@@ -97,33 +193,30 @@ def fence_off_tenant(
     clock: Clock,
     lease: timedelta,
 ) -> Reservation:
-    """The tenant is not asked and not synced any more.
+    """Nobody else works on the tenant any more. What the request has left undone, if it died, is done.
 
-    Returns: the right to offboard it, whose deadline is the end of the retention period.
+    Returns: the right to offboard it.
 
     Raises:
         TenantNotFound, TenantBusy, TenantOffboarded.
-        LeaseLost: this execution was stopped.
+        LeaseLost: this execution was stopped, or the tenant is not to be deleted any more.
     """
     before = registry.get(tenant_id)
     announce_left_over(before, announcements=announcements)
     free = without_dead_lease(before, executions, clock.now())
-    after = free.fenced_off_by(execution, clock.now(), lease=lease, retention=retention)
+    after = free.fenced_off_by(execution, clock.now(), lease=lease)
     require_running(execution, executions)
     store_unless_changed(before, after, registry)
     put_sync_on_hold(after, ledger=ledger, callbacks=callbacks)
     announce_status(after, registry=registry, announcements=announcements)
-    delete_after = after.offboarding.delete_after if after.offboarding else clock.now()
-    return Reservation(tenant_id, after.fence, delete_after)
+    return Reservation(tenant_id, after.fence)
 
 
 def refuse_uploads(
     reservation: Reservation, *, registry: TenantRegistry, buckets: DocumentBuckets, names: ResourceNames
 ) -> None:
     """Nobody can put documents into the tenant's bucket any more."""
-    bucket = _own_bucket(held(reservation, registry), buckets, names)
-    if bucket is not None:
-        buckets.refuse_uploads(bucket)
+    _close_bucket(held(reservation, registry), buckets, names)
 
 
 def stop_ingestion(
@@ -320,6 +413,12 @@ def announce_offboarding_failed(tenant_id: TenantId, failure: WorkflowFailure, *
 
 
 # --- what is the tenant's ------------------------------------------------------------------------
+
+
+def _close_bucket(tenant: Tenant, buckets: DocumentBuckets, names: ResourceNames) -> None:
+    bucket = _own_bucket(tenant, buckets, names)
+    if bucket is not None:
+        buckets.refuse_uploads(bucket)
 
 
 def _own_bucket(tenant: Tenant, buckets: DocumentBuckets, names: ResourceNames) -> str | None:

@@ -37,7 +37,7 @@ from kbfleet.domain.knowledge_base import (
 )
 from kbfleet.domain.names import MAX_LIFE, DataSourceReference
 from kbfleet.domain.sync import Priority, Sync
-from kbfleet.domain.tenant import Reservation, Tenant
+from kbfleet.domain.tenant import ProvisioningReservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import Workflow
 from kbfleet.usecases.data_sources import data_sources_of, delete_data_source
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
-    from kbfleet.domain.tenant import ProvisioningRequest
+    from kbfleet.domain.tenant import ProvisioningRequest, Reservation
     from kbfleet.domain.usage_plan import Tier
     from kbfleet.domain.workflow import WorkflowFailure
     from kbfleet.ports import (
@@ -205,7 +205,7 @@ def reserve_tenant(
     clock: Clock,
     lease: timedelta,
     ready_within: timedelta,
-) -> Reservation:
+) -> ProvisioningReservation:
     """Registers the tenant if it is new, and takes its lease for this execution.
 
     Args:
@@ -249,7 +249,7 @@ def reserve_tenant(
     require_running(execution, executions)
     store_unless_changed(stored, reserved, registry)
     announce_status(reserved, registry=registry, announcements=announcements)
-    return Reservation(reserved.tenant_id, reserved.fence, now + ready_within)
+    return ProvisioningReservation(reserved.tenant_id, reserved.fence, now + ready_within)
 
 
 def _next_life(tombstone: Tenant) -> int:
@@ -323,7 +323,7 @@ def ensure_knowledge_store(reservation: Reservation, *, registry: TenantRegistry
 
 
 def ensure_knowledge_base(
-    reservation: Reservation,
+    reservation: ProvisioningReservation,
     *,
     registry: TenantRegistry,
     stores: Stores,

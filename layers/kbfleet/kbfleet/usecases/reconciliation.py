@@ -73,6 +73,7 @@ def reconcile(
     )
     tenants = {tenant.tenant_id: tenant for tenant in registry.all()}
     findings = (
+        *_overdue(tenants, clock.now()),
         *_missing(tenants, resources, names),
         *_unexplained(tenants, resources, names, knowledge_bases),
     )
@@ -103,6 +104,12 @@ def reconcile(
 
 def _in_service(tenant: Tenant) -> bool:
     return tenant.status in {TenantStatus.ACTIVE, TenantStatus.FAILED}
+
+
+def _overdue(tenants: Mapping[TenantId, Tenant], now: datetime) -> Iterator[Finding]:
+    for tenant_id, tenant in tenants.items():
+        if tenant.offboarding is not None and tenant.offboarding.is_overdue(now):
+            yield Finding(Disagreement.OVERDUE, ResourceKind.TENANT, str(tenant_id), tenant_id)
 
 
 def _missing(tenants: Mapping[TenantId, Tenant], resources: _Resources, names: ResourceNames) -> Iterator[Finding]:
