@@ -34,7 +34,7 @@ TENTS, KAYAKS = b"# Tents\n\nA tent is guaranteed for 24 months.\n", b"# Kayaks\
 SNOW_SHOES = b"# Snow shoes\n\nSnow shoes are rented for eleven days at most.\n"
 DAMAGED = b"%PDF-1.7\nthe rest of it is lost"
 ACTIVE, SUSPENDED, LEAVING, RETURNING, BROKEN, ARRIVING = "acme", "bravo", "charlie", "delta", "echo", "foxtrot"
-SPEED = 10
+SPEED = 20
 """Times as fast as AWS: a job takes long enough to be met by an update."""
 
 
@@ -70,10 +70,15 @@ def usage_keys(fleet: Fleet) -> list[str]:
 
 def with_all_that_can_be_going_on(fleet: Fleet) -> UploadBody:
     """Returns: the form that somebody was granted."""
-    for tenant in (ACTIVE, SUSPENDED, LEAVING, RETURNING, BROKEN):
-        fleet.succeeds(f"kbfleet tenant add {tenant}")
+    tenants = (ACTIVE, SUSPENDED, LEAVING, RETURNING, BROKEN)
+    for tenant in tenants:
+        fleet.succeeds(f"kbfleet tenant add {tenant} --no-wait")
+    for tenant in tenants:
+        until(lambda tenant=tenant: status(fleet, tenant) == "ACTIVE" or None, f"{tenant} is not provisioned", 180)
         fleet.upload(tenant, "tents.md", TENTS)
-        fleet.succeeds(f"kbfleet sync start {tenant}")
+        fleet.succeeds(f"kbfleet sync start {tenant} --no-wait")
+    for tenant in tenants:
+        until(lambda tenant=tenant: synced(fleet, tenant), f"{tenant} is not synced", 180)
     fleet.succeeds(f"kbfleet tenant suspend {SUSPENDED}")
     for tenant in (LEAVING, RETURNING):
         fleet.succeeds(f"kbfleet tenant offboard {tenant} --retention-days 30 --confirm {tenant}")
@@ -115,7 +120,7 @@ def test_an_update_serves_everybody_from_its_first_second(configuration: StackCo
         until(lambda: synced(new, ACTIVE), "the job that the update met has not ended", 120)
         until(lambda: status(new, ARRIVING) == "ACTIVE" or None, "the execution that the update met has not ended", 120)
         assert send(form, SNOW_SHOES)[0] == 204
-        new.upload(BROKEN, "terms.pdf", TENTS)
+        new.client("s3").delete_object(Bucket=new.tenant(BROKEN)["bucket_name"], Key="terms.pdf")
         new.succeeds(f"kbfleet sync start {BROKEN}")
         until(lambda: any(each.over for each in new.messages()) or None, "the incident is not over", 120)
         # Who was out of service is, and can come back.
