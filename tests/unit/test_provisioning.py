@@ -38,7 +38,15 @@ from kbfleet.domain.knowledge_base import (
 )
 from kbfleet.domain.names import DataSourceReference, TenantId
 from kbfleet.domain.sync import Priority, Sync, SyncState
-from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Lease, ProvisioningRequest, Reservation, Tenant
+from kbfleet.domain.tenant import (
+    REQUESTED_NAME_KEPT_FOR,
+    RESOURCES_VERSION,
+    DisplayName,
+    Lease,
+    ProvisioningRequest,
+    Reservation,
+    Tenant,
+)
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.domain.workflow import Workflow, WorkflowFailure, describe_failure
@@ -162,6 +170,7 @@ class Provisioning:
     def activate(self) -> Tenant:
         return provisioning.activate_tenant(
             self.reservation,
+            resources_version=RESOURCES_VERSION,
             registry=self.fleet.registry,
             announcements=self.fleet.announcements,
             clock=self.fleet.clock,

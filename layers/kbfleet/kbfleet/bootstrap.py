@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Answerer,
         BucketContents,
         Clock,
+        ConvergenceRecord,
         DeadLetters,
         DocumentBuckets,
         DocumentRetries,
@@ -129,6 +130,20 @@ def external_job_rounds() -> TenantRounds:
     from kbfleet.adapters.dynamodb.rounds import DynamoDBTenantRounds
 
     return DynamoDBTenantRounds(_table(), "EXTERNAL_JOBS")
+
+
+@cache
+def convergences() -> ConvergenceRecord:
+    from kbfleet.adapters.dynamodb.rounds import DynamoDBConvergenceRecord
+
+    return DynamoDBConvergenceRecord(_table())
+
+
+def resources_version() -> str:
+    """What the stack converges tenants' resources to."""
+    from kbfleet.domain.tenant import RESOURCES_VERSION
+
+    return RESOURCES_VERSION
 
 
 @cache

@@ -34,7 +34,7 @@ TENTS, KAYAKS = b"# Tents\n\nA tent is guaranteed for 24 months.\n", b"# Kayaks\
 SNOW_SHOES = b"# Snow shoes\n\nSnow shoes are rented for eleven days at most.\n"
 DAMAGED = b"%PDF-1.7\nthe rest of it is lost"
 ACTIVE, SUSPENDED, LEAVING, RETURNING, BROKEN, ARRIVING = "acme", "bravo", "charlie", "delta", "echo", "foxtrot"
-SPEED = 20
+SPEED = 10
 """Times as fast as AWS: a job takes long enough to be met by an update."""
 
 
@@ -86,8 +86,8 @@ def with_all_that_can_be_going_on(fleet: Fleet) -> UploadBody:
     until(lambda: fleet.messages() or None, "nobody heard of the damaged document", 120)
     form = api(fleet).grant_upload(TenantId(ACTIVE), Upload(DocumentKey("snow-shoes.md"), len(SNOW_SHOES)))
     fleet.upload(ACTIVE, "kayaks.md", KAYAKS)
-    fleet.succeeds(f"kbfleet sync start {ACTIVE} --no-wait")
     fleet.succeeds(f"kbfleet tenant add {ARRIVING} --no-wait")
+    fleet.succeeds(f"kbfleet sync start {ACTIVE} --no-wait")
     until(lambda: fleet.tenant(ACTIVE)["sync"]["running_job_id"], "no job is running")
     return form
 

@@ -109,7 +109,7 @@ class SyncBody(Contract):
 
 class TenantBody(Contract):
     """`foreign` is what the last look found among its resources that is not its own; `breached_since`, since when an
-    incident of its isolation is open."""
+    incident of its isolation is open; `converged`, whether its resources are what this version makes them."""
 
     tenant_id: TenantId
     name: str
@@ -122,6 +122,7 @@ class TenantBody(Contract):
     created_at: datetime
     updated_at: datetime
     status_since: datetime
+    converged: bool
     drift: tuple[str, ...]
     foreign: tuple[str, ...]
     breached_since: datetime | None
@@ -131,7 +132,8 @@ class TenantBody(Contract):
     sync: SyncBody
 
     @classmethod
-    def from_domain(cls, tenant: Tenant, sync: Sync, isolation: Timeline) -> Self:
+    def from_domain(cls, tenant: Tenant, sync: Sync, isolation: Timeline, resources_version: str) -> Self:
+        """Args: resources_version: that the stack converges tenants to."""
         return cls(
             tenant_id=tenant.tenant_id,
             name=tenant.name,
@@ -144,6 +146,7 @@ class TenantBody(Contract):
             created_at=tenant.created_at,
             updated_at=tenant.updated_at,
             status_since=tenant.status_since,
+            converged=tenant.resources_version == resources_version,
             drift=tenant.drift,
             foreign=tenant.foreign,
             breached_since=isolation.broken_since,
@@ -174,7 +177,7 @@ class TenantsQuery(Contract):
 
 class ListedTenantBody(Contract):
     """`synced_at` and `pending_since` say how fresh its knowledge is, `last_outcome` how its last sync ended; `foreign`
-    is as in the tenant."""
+    and `converged` are as in the tenant."""
 
     tenant_id: TenantId
     name: str
@@ -186,9 +189,10 @@ class ListedTenantBody(Contract):
     pending_since: datetime | None
     last_outcome: Outcome | None
     foreign: tuple[str, ...]
+    converged: bool
 
     @classmethod
-    def from_domain(cls, tenant: Tenant, sync: Sync) -> Self:
+    def from_domain(cls, tenant: Tenant, sync: Sync, resources_version: str) -> Self:
         return cls(
             tenant_id=tenant.tenant_id,
             name=tenant.name,
@@ -200,6 +204,7 @@ class ListedTenantBody(Contract):
             pending_since=sync.stale_since(),
             last_outcome=sync.result.outcome if sync.result else None,
             foreign=tenant.foreign,
+            converged=tenant.resources_version == resources_version,
         )
 
 
@@ -211,8 +216,8 @@ class TenantsBody(Contract):
     next_token: str | None
 
     @classmethod
-    def from_page(cls, tenants: Sequence[tuple[Tenant, Sync]], last: TenantId | None) -> Self:
+    def from_page(cls, tenants: Sequence[tuple[Tenant, Sync]], last: TenantId | None, resources_version: str) -> Self:
         return cls(
-            tenants=tuple(ListedTenantBody.from_domain(tenant, sync) for tenant, sync in tenants),
+            tenants=tuple(ListedTenantBody.from_domain(tenant, sync, resources_version) for tenant, sync in tenants),
             next_token=last.encode().hex() if last is not None else None,
         )
