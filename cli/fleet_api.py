@@ -76,10 +76,12 @@ class FleetApi:
     Args:
         url: the stack's output ApiUrl.
         session: credentials and Region.
+        generation_model: the stack's parameter; empty where it is not known.
     """
 
     url: str
     session: boto3.Session
+    generation_model: str = ""
 
     @classmethod
     def of_stack(cls, stack: str, region: str | None) -> FleetApi:
@@ -99,9 +101,14 @@ class FleetApi:
                 f"Stack {stack!r} was not found: {said}. Check --stack, --region and your AWS credentials."
             ) from error
         outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Stacks"][0].get("Outputs", [])}
+        given = {each["ParameterKey"]: each["ParameterValue"] for each in described["Stacks"][0].get("Parameters", [])}
         if "ApiUrl" not in outputs:
             raise FleetUnreachable(f"Stack {stack!r} has no output ApiUrl; is it a kbfleet stack?")
-        return cls(outputs["ApiUrl"], session)
+        return cls(outputs["ApiUrl"], session, given.get("GenerationModelId", ""))
+
+    @property
+    def region(self) -> str:
+        return str(self.session.region_name) if self.session is not None else ""
 
     def provision(
         self, tenant_id: TenantId, name: DisplayName | None, knowledge_store: str | None, tier: Tier | None
@@ -223,9 +230,13 @@ class FleetApi:
         return self._signed(DocumentRetryBody, "POST", f"/tenants/{tenant_id}/documents/retry", {})
 
     def ask(self, asked: AskRequest, token: str) -> AskResponse:
-        request = self._request("POST", "/ask", asked.model_dump(exclude_none=True))
+        request = self._request("POST", "/ask", _said(asked))
         request.headers["Authorization"] = f"Bearer {token}"
         return self._send(AskResponse, request)
+
+    def ask_for_tenant(self, tenant_id: TenantId, asked: AskRequest) -> AskResponse:
+        """With the operator's own rights, of the documents of any tenant."""
+        return self._signed(AskResponse, "POST", f"/tenants/{tenant_id}/ask", _said(asked))
 
     def _signed(self, kind: type[Body], method: str, path: str, body: dict[str, Any] | None = None) -> Body:
         request = self._request(method, path, body)
@@ -256,6 +267,11 @@ class FleetApi:
         except HTTPClientError as error:
             address = urlsplit(str(request.url))
             raise FleetUnreachable(f"{address.scheme}://{address.netloc} did not answer: {error}.") from error
+
+
+def _said(asked: AskRequest) -> dict[str, Any]:
+    """What is not said has its default: so a fleet of an older release understands what it can do."""
+    return asked.model_dump(exclude_defaults=True)
 
 
 def _refused_by_s3(status: int, content: bytes) -> Refused:

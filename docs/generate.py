@@ -115,6 +115,15 @@ def prices() -> str:
     return f"{grades()}\n\n{markdown(PRICE_HEADINGS, price_rows(Prices.read()))}"
 
 
+def prices_of_tokyo() -> str:
+    """What is known of the prices of Asia Pacific (Tokyo), and what is not."""
+    sys.path.insert(0, str(ROOT))
+    from cli.costs.prices import Prices
+    from cli.costs.tables import PRICE_HEADINGS, markdown, price_rows
+
+    return markdown(PRICE_HEADINGS, price_rows(Prices.of_region("ap-northeast-1")))
+
+
 def permissions() -> str:
     """What every role of the stack may do."""
     return _printed_by("tests/contract/permission_table.py")
@@ -155,6 +164,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "django views": lambda: _file("examples/django_app/views.py"),
     "costs": costs,
     "prices": prices,
+    "prices of Tokyo": prices_of_tokyo,
 }
 
 

@@ -91,10 +91,11 @@ class Kbfleet:
         Args:
             token: the user's, without `Bearer`.
             session: of an earlier answer to the same user; takes the conversation up.
-            options: `passages`, `filter`.
+            options: `passages`, `filter`, `keep`.
 
         Returns:
-            `answer`, `outcome`, `citations`, `session`, `freshness`, `stop_reason`, `request_id`.
+            `answer`, `outcome`, `citations`, `session`, `freshness`, `documents_left_out`, `stop_reason`,
+            `request_id`.
 
         Raises: KbfleetProblem.
         """

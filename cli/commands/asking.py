@@ -1,36 +1,55 @@
-"""`kbfleet ask` and `usage`: questions, and what they used."""
+"""`kbfleet ask` and `usage`: questions, and what they used and cost."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, fields
+from datetime import date, datetime
 from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
 
-from cli.arguments import DEFAULT_STACK, DOCUMENTS_PANEL, Json, Region, Stack, Tenant
+from cli.arguments import DEFAULT_STACK, DOCUMENTS_PANEL, Json, Region, Stack
+from cli.completion import tenant_ids
+from cli.costs.prices import Prices
 from cli.fleet_api import FleetApi
 from cli.progress import Progress
+from cli.spreadsheet import table
 from cli.terminal import Column, Listing, counted, literal, present
 from kbfleet.contracts import parse
 from kbfleet.contracts.asking import AskRequest, AskResponse
 from kbfleet.contracts.usage import UsageBody, UsageCountsBody
 from kbfleet.domain.answer import DEFAULT_PASSAGES
 from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.names import TenantId
 
 app = typer.Typer()
 
 
 @app.command(rich_help_panel=DOCUMENTS_PANEL)
 def ask(
+    context: typer.Context,
     question: Annotated[str, typer.Argument(help="1 to 1,000 characters.")],
     token: Annotated[
-        str, typer.Option(help="The user's bearer token; it says which tenant asks.", envvar="KBFLEET_TOKEN")
-    ],
+        str | None, typer.Option(help="A user's bearer token; it says which tenant asks.", envvar="KBFLEET_TOKEN")
+    ] = None,
+    tenant: Annotated[
+        TenantId | None,
+        typer.Option(
+            parser=TenantId,
+            metavar="TENANT",
+            help="In place of a token: ask for this tenant, with your own AWS rights.",
+            autocompletion=tenant_ids,
+        ),
+    ] = None,
     session: Annotated[
-        str | None, typer.Option(help="From an earlier answer to the same user: continues that conversation.")
+        str | None,
+        typer.Option(
+            help="'new' begins a conversation, and the session that an answer names continues it. "
+            "Without, the question stands alone, and nothing of it is kept."
+        ),
     ] = None,
     passages: Annotated[
         int, typer.Option(help="How many passages the answer may rest on, 1 to 100.")
@@ -46,15 +65,32 @@ def ask(
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
 ) -> None:
-    """Ask a question as a tenant's user. The tenant is the one in the token."""
-    given = {"question": question, "session": session, "passages": passages, "filter": _json(filter_, "filter")}
+    """Ask a question: as a tenant's user, by a token; or for a tenant, with your own rights."""
+    given = {
+        "question": question,
+        "session": None if session == _NEW_SESSION else session,
+        "passages": passages,
+        "filter": _json(filter_, "filter"),
+        "keep": session is not None,
+    }
     asked = parse(AskRequest, given)
     asked.to_domain()  # says what is wrong before anything is sent
+    token_from = context.get_parameter_source("token")
+    if tenant is not None and token_from is not None and token_from.name == "COMMANDLINE":
+        raise InvalidInput("tenant", "cannot be given with --token: the token names its tenant.")
     api = FleetApi.of_stack(stack, region)
     with Progress("Asking") as progress:
         progress.show("waiting for the answer")
-        answer = api.ask(asked, token)
+        if tenant is not None:
+            answer = api.ask_for_tenant(tenant, asked)
+        elif token is not None:
+            answer = api.ask(asked, token)
+        else:
+            raise InvalidInput("tenant", "is missing: give --tenant to ask with your own rights, or a user's --token.")
     present(answer, _shown_of_answer, as_json=as_json)
+
+
+_NEW_SESSION = "new"
 
 
 def _json(text: str | None, field: str) -> Any:
@@ -73,27 +109,160 @@ def _shown_of_answer(answer: AskResponse) -> Iterator[RenderableType]:
         yield f"  [dim]\\[{number}] {literal(source.document)}{page}[/]"
     if answer.freshness.pending_changes:
         yield "  [yellow]Some changes to the documents are not part of this answer yet.[/]"
-    yield f"  [dim]To go on: --session {literal(answer.session)}[/]"
+    if answer.documents_left_out:
+        left_out = counted(answer.documents_left_out, "document")
+        yield f"  [yellow]{left_out} could not be indexed and may be missing from this answer.[/]"
+    if answer.session:
+        yield f"  [dim]To go on: --session {literal(answer.session)}[/]"
 
 
 @app.command(rich_help_panel=DOCUMENTS_PANEL)
 def usage(
-    tenant: Tenant,
+    tenant: Annotated[
+        TenantId | None,
+        typer.Argument(parser=TenantId, metavar="[TENANT]", help="The tenant's id.", autocompletion=tenant_ids),
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Of all tenants, a row each.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="With --all: print CSV for spreadsheets.")] = False,
     first: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day, in UTC.")] = None,
     last: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, in UTC.")] = None,
     as_json: Json = False,
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
 ) -> None:
-    """Show what a tenant's questions used, by day. Without --from and --to, of the current month."""
-    days = [day.date() if day else None for day in (first, last)]
-    body = FleetApi.of_stack(stack, region).usage(tenant, *days)
-    present(body, _shown_of_usage, as_json=as_json)
+    """Show what a tenant's questions used, by day; or all tenants'. Without --from and --to, of the current month."""
+    if (tenant is None) is not all_:
+        raise InvalidInput("tenant", "is missing: name one, or give --all." if tenant is None else "and --all are two.")
+    if as_csv and (not all_ or as_json):
+        raise InvalidInput("csv", "goes with --all, and not with --json.")
+    first_day, last_day = (day.date() if day else None for day in (first, last))
+    api = FleetApi.of_stack(stack, region)
+    price = _TokenPrice.of(api)
+    if tenant is not None:
+        body = api.usage(tenant, first_day, last_day)
+        present(body, lambda body: _shown_of_usage(body, price), as_json=as_json)
+        return
+    used = _used_by_all(api, first_day, last_day, price)
+    if as_csv:
+        columns = [field.name for field in fields(TenantUsage)]
+        typer.echo(table(columns, map(astuple, used)), nl=False)
+    else:
+        present(used, lambda used: _shown_of_all(used, price), as_json=as_json)
 
 
-def _shown_of_usage(body: UsageBody) -> Iterator[RenderableType]:
+@dataclass(frozen=True)
+class _TokenPrice:
+    """What the tokens of the stack's model cost now; before, it may have been another model's.
+
+    Args:
+        of_one: in USD, read and written; `None` where it is not known.
+        known_by: what is known, or is not, for people.
+    """
+
+    of_one: tuple[float, float] | None
+    known_by: str
+
+    @classmethod
+    def of(cls, api: FleetApi) -> _TokenPrice:
+        model, region = api.generation_model, api.region
+        try:
+            prices = Prices.of_region(region)
+        except InvalidInput:
+            prices = None
+        of_one = prices.of_tokens(model) if prices is not None else None
+        if prices is None or of_one is None:
+            return cls(None, f"What tokens of {model or 'the model'} cost in {region or 'its Region'} is not known.")
+        return cls(of_one, f"by prices of {prices.looked_up} for {model} in {region}")
+
+    def of_usage(self, counts: UsageCountsBody) -> float | None:
+        """In USD, of the tokens that are known."""
+        if self.of_one is None:
+            return None
+        read, written = self.of_one
+        return counts.input_tokens * read + counts.output_tokens * written
+
+
+@dataclass(frozen=True)
+class TenantUsage:
+    """A row of all tenants' usage; its fields are the columns, in this order. New ones are added at the end.
+
+    Args:
+        tokens_usd: what the tokens that are known cost, where their price is known.
+    """
+
+    tenant_id: str
+    name: str
+    tier: str
+    status: str
+    first_day: date
+    last_day: date
+    questions: int
+    passages: int
+    citations: int
+    input_tokens: int
+    output_tokens: int
+    questions_without_tokens: int
+    nothing_found: int
+    refused_by_guardrail: int
+    tokens_usd: float | None
+
+
+def _used_by_all(api: FleetApi, first: date | None, last: date | None, price: _TokenPrice) -> list[TenantUsage]:
+    used: list[TenantUsage] = []
+    with Progress("Usage") as progress:
+        for tenant in api.tenants(None).tenants:
+            progress.show(f"of {tenant.tenant_id}")
+            body = api.usage(tenant.tenant_id, first, last)
+            # The first answer decides: the month may change meanwhile.
+            first, last = body.first_day, body.last_day
+            cost = price.of_usage(body.total)
+            used.append(
+                TenantUsage(
+                    tenant_id=str(tenant.tenant_id),
+                    name=str(tenant.name),
+                    tier=str(tenant.tier),
+                    status=str(tenant.status),
+                    first_day=first,
+                    last_day=last,
+                    **body.total.model_dump(),
+                    tokens_usd=round(cost, 6) if cost is not None else None,
+                )
+            )
+    return used
+
+
+def _shown_of_all(used: Sequence[TenantUsage], price: _TokenPrice) -> Iterator[RenderableType]:
+    if not used:
+        yield "There are no tenants."
+        return
+    totals = UsageCountsBody(
+        **{name: sum(getattr(each, name) for each in used) for name in UsageCountsBody.model_fields}
+    )
+    yield Listing(
+        [Column("Tenant"), *(Column(name, numbers=True) for name in _COUNTED)],
+        [(each.tenant_id, *_counts(UsageCountsBody(**_counts_of(each)))) for each in used],
+        title=f"{used[0].first_day} to {used[0].last_day}",
+        footer=("Total", *_counts(totals)),
+    )
+    yield _cost_of(totals, price)
+
+
+def _counts_of(used: TenantUsage) -> dict[str, int]:
+    return {name: getattr(used, name) for name in UsageCountsBody.model_fields}
+
+
+def _cost_of(counts: UsageCountsBody, price: _TokenPrice) -> str:
+    cost = price.of_usage(counts)
+    if cost is None:
+        return f"[dim]{literal(price.known_by)}[/]"
+    least = "at least " if counts.questions_without_tokens else ""
+    return f"[dim]The tokens cost {least}USD {cost:,.4f}, {literal(price.known_by)}.[/]"
+
+
+def _shown_of_usage(body: UsageBody, price: _TokenPrice) -> Iterator[RenderableType]:
     if body.days:
         yield _usage_listing(body)
+        yield _cost_of(body.total, price)
     else:
         yield f"Tenant {body.tenant_id} used nothing from {body.first_day} to {body.last_day}."
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import inf
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from cli.costs.stack_parts import stack_parts
 from cli.costs.tables import HEADINGS, PRICE_HEADINGS, described, lines_of, price_rows
 from cli.terminal import literal, marked, present
 from kbfleet.contracts import parse
+from kbfleet.domain.errors import InvalidInput
 
 _DEFAULT = Workload()
 
@@ -29,14 +31,17 @@ def costs(
     megabytes: Annotated[float, typer.Option(help="Of each document as it is uploaded.")] = _DEFAULT.megabytes,
     changed: Annotated[float, typer.Option(help="Share of the documents that change in a month.")] = _DEFAULT.changed,
     questions: Annotated[int, typer.Option(help="Of each tenant in a month.")] = _DEFAULT.questions,
+    region: Annotated[
+        str | None, typer.Option(help="Region of the prices: us-east-1, which is the default, or ap-northeast-1.")
+    ] = None,
     prices_file: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--prices",
-            help="A file with the prices of another Region, in the form of cli/costs/prices.json.",
+            help="A file with the prices of another Region, in the form of those in cli/costs/regions.",
             exists=True,
         ),
-    ] = OURS,
+    ] = None,
     price: Annotated[
         list[str] | None, typer.Option(help="A price of your own, such as ocu_hour=0.334; can be repeated.")
     ] = None,
@@ -46,7 +51,10 @@ def costs(
     as_json: Json = False,
 ) -> None:
     """Calculate what a fleet costs, for each knowledge store. Nothing is called: no AWS credentials are needed."""
-    known = Prices.read(prices_file).with_given(price or ())
+    if region is not None and prices_file is not None:
+        raise InvalidInput("region", "cannot be given with --prices: the file names its Region.")
+    held = Prices.read(prices_file) if prices_file is not None else Prices.of_region(region or OURS.stem)
+    known = held.with_given(price or ())
     workload = parse(
         Workload,
         {
@@ -65,8 +73,13 @@ def costs(
             yield _table(PRICE_HEADINGS, price_rows(known))
             yield from (f"{grade}: {meaning}" for grade, meaning in GRADES.items())
         else:
-            yield f"{literal(described(made))}. Region {known.region}, prices of {known.looked_up}."
+            yield f"{literal(described(made))}. Region {literal(known.region)}, prices of {known.looked_up}."
             yield _table(HEADINGS, lines_of(made))
+            if known.unknown:
+                yield (
+                    f"Not known for {literal(known.region)}, and taken from nowhere else: {', '.join(known.unknown)}. "
+                    "What they are part of has no upper bound. Give them with --price."
+                )
             yield "Not included: free tiers, taxes, and data that leaves AWS. docs/costs.md says what is assumed."
 
     present(_as_data(made, known), shown, as_json=as_json)
@@ -82,12 +95,13 @@ def _table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
 
 
 def _as_data(made: Estimate, prices: Prices) -> dict[str, object]:
-    def bounds(cost: Range) -> dict[str, float]:
-        return {"low": cost.low, "high": cost.high}
+    def bounds(cost: Range) -> dict[str, float | None]:
+        return {"low": cost.low, "high": None if cost.high == inf else cost.high}
 
     return {
         "workload": made.workload.model_dump(),
         "region": prices.region,
+        "unknown_prices": list(prices.unknown),
         "prices": {name: each.model_dump(exclude_none=True) for name, each in prices.by_name.items()},
         "fleets": made.fleets,
         "lines": [

@@ -6,9 +6,9 @@ Where something is not known, both bounds are carried to the end. What is assume
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import ceil
+from math import ceil, inf
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -178,9 +178,19 @@ _DOCUMENTS = "documents: "
 
 
 def estimate(workload: Workload, prices: Prices, parts: StackParts) -> Estimate:
-    """Pure: the same for the same arguments."""
+    """Pure: the same for the same arguments. What a price is part of that is not known has no upper bound."""
     fleets = {store: ceil(workload.tenants / KNOWLEDGE_BASES_OF_A_FLEET[store]) for store in STORES}
-    return Estimate(workload, fleets, tuple(_Calculation(workload, prices, parts, fleets).lines()))
+    without, beside = (_Calculation(workload, prices.assuming(usd), parts, fleets).lines() for usd in (0, 1))
+    return Estimate(workload, fleets, tuple(map(_bounded, without, beside)))
+
+
+def _bounded(without: Line, beside: Line) -> Line:
+    """The line as it is without the prices that are not known; open where they would change it."""
+    by_store = {
+        store: cost if cost == beside.by_store[store] else Range(cost.low, inf)
+        for store, cost in without.by_store.items()
+    }
+    return replace(without, by_store=by_store)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kbfleet.domain.errors import InvalidInput
 
-OURS = Path(__file__).with_name("prices.json")
+REGIONS = Path(__file__).with_name("regions")
+"""A file of prices for each Region of which some are known."""
+OURS = REGIONS / "us-east-1.json"
+"""Has every price that the calculation needs."""
 
 GRADES: Mapping[str, str] = {
     "PRICE_LIST": "quoted from AWS's machine-readable price list of that day",
@@ -30,6 +33,7 @@ class Price(BaseModel):
         page: where AWS publishes it.
         grade: how it is known, one of `GRADES`.
         dated: of the price list it comes from, where that is known.
+        models: of tokens, the ids by which a stack names the models that cost this.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +43,7 @@ class Price(BaseModel):
     page: str
     grade: str
     dated: str | None = None
+    models: tuple[str, ...] | None = None
 
 
 class _File(BaseModel):
@@ -52,15 +57,26 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class Prices:
-    """All prices that the calculation needs, by name."""
+    """Prices that the calculation needs, by name. One that is not known is never taken from another Region."""
 
     region: str
     looked_up: str
     by_name: Mapping[str, Price]
 
     @classmethod
+    def of_region(cls, region: str) -> Prices:
+        """Raises: InvalidInput, naming the Regions of which prices are known."""
+        files = {path.stem: path for path in sorted(REGIONS.glob("*.json"))}
+        if region not in files:
+            raise InvalidInput(
+                "region",
+                f"no price of {region!r} is known, only of {', '.join(files)}. Give a file of prices: --prices.",
+            )
+        return cls.read(files[region])
+
+    @classmethod
     def read(cls, path: Path = OURS) -> Prices:
-        """Raises: InvalidInput when the file cannot be read, or lacks a price."""
+        """Raises: InvalidInput when the file cannot be read, or names a price that nothing needs."""
         try:
             held = _File.model_validate_json(path.read_text("utf-8"))
         except (OSError, UnicodeDecodeError) as error:
@@ -69,9 +85,8 @@ class Prices:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"
             raise InvalidInput("prices", f"{where}: {first['msg']}.") from error
-        missing = _names() - held.prices.keys()
-        if missing:
-            raise InvalidInput("prices", f"the file lacks {', '.join(sorted(missing))}.")
+        if unneeded := held.prices.keys() - _needed().keys():
+            raise InvalidInput("prices", f"nothing costs {', '.join(sorted(unneeded))}.")
         return cls(held.region, held.looked_up, held.prices)
 
     def with_given(self, given: Iterable[str]) -> Prices:
@@ -85,19 +100,41 @@ class Prices:
         changed = dict(self.by_name)
         for each in given:
             name, _, amount = each.partition("=")
-            if name not in changed:
+            if name not in _needed():
                 raise InvalidInput("price", f"there is no {name!r}; `kbfleet costs --list-prices` shows all.")
             try:
-                usd = Price.model_validate(changed[name].model_dump() | {"usd": amount}).usd
+                usd = Price.model_validate(_needed()[name].model_dump() | {"usd": amount}).usd
             except ValidationError:
                 raise InvalidInput("price", f"{each!r} is not a name, '=' and an amount of USD.") from None
-            changed[name] = changed[name].model_copy(update={"usd": usd, "grade": "GIVEN", "dated": None})
+            price = changed.get(name, _needed()[name])
+            changed[name] = price.model_copy(update={"usd": usd, "grade": "GIVEN", "dated": None, "models": None})
         return replace(self, by_name=changed)
+
+    @property
+    def unknown(self) -> Mapping[str, Price]:
+        """What is needed and not known here; what each is for is said by those of another Region."""
+        return {name: price for name, price in _needed().items() if name not in self.by_name}
+
+    def assuming(self, usd: float) -> Prices:
+        """The same where everything that is not known costs so much, to find out what it is a part of."""
+        assumed = {name: price.model_copy(update={"usd": usd}) for name, price in self.unknown.items()}
+        return replace(self, by_name={**self.by_name, **assumed})
+
+    def of_tokens(self, model: str) -> tuple[float, float] | None:
+        """What a token costs that a model reads, and one that it writes; `None` where that is not known.
+
+        Args:
+            model: foundation model or inference profile, as the stack names it.
+        """
+        both = [self.by_name.get(name) for name in ("input_token", "output_token")]
+        read, written = (price.usd if price and model in (price.models or ()) else None for price in both)
+        return None if read is None or written is None else (read, written)
 
     def __getitem__(self, name: str) -> float:
         """In USD for one unit."""
         return self.by_name[name].usd
 
 
-def _names() -> set[str]:
-    return set(json.loads(OURS.read_text("utf-8"))["prices"])
+@cache
+def _needed() -> Mapping[str, Price]:
+    return _File.model_validate_json(OURS.read_text("utf-8")).prices

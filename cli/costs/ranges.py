@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Range:
-    """An amount, at least `low` and at most `high`; neither is negative."""
+    """An amount, at least `low` and at most `high`, which is infinite where no bound is known; neither is negative."""
 
     low: float
     high: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import inf
 
 from cli.costs.estimate import STORES, Estimate, When
 from cli.costs.prices import GRADES, Prices
@@ -12,7 +13,9 @@ HEADINGS = ("USD", *STORES)
 
 
 def amount(cost: Range) -> str:
-    """A range for people: `3.20`, `1.10 – 5.00`, `0`."""
+    """A range for people: `3.20`, `1.10 – 5.00`, `0`; without an upper bound `≥ 1.10`, or `unknown`."""
+    if cost.high == inf:
+        return f"≥ {_figure(cost.low)}" if cost.low else "unknown"
     low, high = _figure(cost.low), _figure(cost.high)
     return low if low == high else f"{low} – {high}"
 
@@ -50,6 +53,8 @@ def price_rows(prices: Prices) -> Iterable[tuple[str, ...]]:
     for name, price in prices.by_name.items():
         known = price.grade + (f" {price.dated}" if price.dated else "")
         yield name, f"{price.usd:.12f}".rstrip("0").rstrip("."), price.unit, known, price.page
+    for name, price in prices.unknown.items():
+        yield name, "unknown", price.unit, "", price.page
 
 
 PRICE_HEADINGS = ("price", "USD", "for one", "known by", "to be checked on")

@@ -144,11 +144,11 @@ class Emulator:
                 )
             )
         members: dict[str, Any] = {}
-        status, error = None, None
+        status, error, output = None, None, dict[str, Any]()
         arrived = self._clock.now()
         try:
             members = spoken.parse(route, request)
-            response = self._answer(spoken, service, route.operation, members)
+            response, output = self._answer(spoken, service, route.operation, members)
             status = response.status
         except ServiceError as refusal:
             response = spoken.serialise_error(refusal)
@@ -164,7 +164,13 @@ class Emulator:
             status, error = response.status, "InternalServerException"
         finally:
             self.calls.add(
-                at=arrived, service=service, operation=route.operation.name, members=members, status=status, error=error
+                at=arrived,
+                service=service,
+                operation=route.operation.name,
+                members=members,
+                status=status,
+                error=error,
+                usage=_usage(output),
             )
         return response
 
@@ -217,7 +223,9 @@ class Emulator:
         merged = {**self._request_rates, **changes}
         self._request_rates = {operation: rate for operation, rate in merged.items() if rate is not None}
 
-    def _answer(self, spoken: Protocol, service: str, operation: OperationModel, members: dict[str, Any]) -> Response:
+    def _answer(
+        self, spoken: Protocol, service: str, operation: OperationModel, members: dict[str, Any]
+    ) -> tuple[Response, dict[str, Any]]:
         perform = self._method(service, operation.name)
         self._account.agenda.run_due()
         self._spend_rate(operation.name, members)
@@ -225,10 +233,13 @@ class Emulator:
         for fault in faults:
             self._strike_before(fault.effect, fault.seconds, fault.code, fault.message)
         with nullcontext() if service in _UNLOCKED else self._account.lock:
-            response = spoken.serialise(operation, perform(members), self._clock.wall_time)
+            output = perform(members)
+            if "stream" in output:
+                output["stream"] = list(output["stream"])
+            response = spoken.serialise(operation, output, self._clock.wall_time)
         if any(fault.effect == "broken_after_effect" for fault in faults):
             raise ConnectionBrokenError
-        return response
+        return response, output
 
     def _strike_before(self, effect: str, seconds: float, code: str, message: str) -> None:
         if effect == "latency":
@@ -256,6 +267,15 @@ class Emulator:
             self._account.rates.take("Retrieve MANAGED", self._quotas.managed_retrievals_per_second)
             return
         self._account.rates.take(operation, rate)
+
+
+def _usage(output: dict[str, Any]) -> dict[str, int] | None:
+    """The tokens that an answer names, at once or in an event."""
+    for part in (output, *(event.get("metadata", {}) for event in output.get("stream", ()))):
+        if "usage" in part:
+            usage: dict[str, int] = part["usage"]
+            return usage
+    return None
 
 
 def _json_response(status: int, content: Any) -> Response:

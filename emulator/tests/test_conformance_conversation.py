@@ -88,6 +88,29 @@ def test_a_streamed_message_is_the_same(bench: Any) -> None:
     ]
 
 
+@fact("requestMetadata is taken: 1 to 16 texts by name, of `[a-zA-Z0-9\\s:_@$#=/+,-.]`, up to 256 characters", "M")
+def test_a_request_may_say_whose_it_is(bench: Any) -> None:
+    messages = user(f"{LEAVE}\n\n{QUESTION}")
+    runtime = bench.client("bedrock-runtime")
+    named = {"kbfleet:fleet": "kbfleet", "kbfleet:tenant": "acme"}
+    assert said(runtime.converse(modelId=MODEL, messages=messages, requestMetadata=named))
+    (call,) = bench.emulator.calls.of("Converse")
+    assert call["input"]["requestMetadata"] == named
+    for wrong in ({"tenant": "日本"}, {"tenant": "a" * 257}, {f"tag-{number}": "" for number in range(17)}):
+        with pytest.raises(ClientError, match="ValidationException"):
+            runtime.converse(modelId=MODEL, messages=messages, requestMetadata=wrong)
+
+
+def test_the_log_of_calls_has_the_tokens_that_each_answer_names(bench: Any) -> None:
+    runtime, messages = bench.client("bedrock-runtime"), user(f"{LEAVE}\n\n{QUESTION}")
+    plain = runtime.converse(modelId=MODEL, messages=messages)["usage"]
+    events = list(runtime.converse_stream(modelId=MODEL, messages=messages)["stream"])
+    with pytest.raises(ClientError):
+        runtime.converse(modelId=MODEL, messages=[])
+    streamed = next(event["metadata"]["usage"] for event in events if "metadata" in event)
+    assert [call["usage"] for call in bench.emulator.calls] == [plain, streamed, None]
+
+
 @fact("maxTokens ends a message with stopReason max_tokens", "M")
 def test_a_message_can_be_limited(bench: Any) -> None:
     answer = bench.client("bedrock-runtime").converse(

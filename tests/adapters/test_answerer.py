@@ -499,7 +499,7 @@ class RetrieveAndConverseSuite(AnswererSuite):
         conversing.meta.events.register(
             "provide-client-params.bedrock-runtime.Converse", lambda params, **_: told.append(params)
         )
-        generation = Generation(NOVA, WORDS, "", guardrail, "3" if guardrail else "")
+        generation = Generation(NOVA, WORDS, "", guardrail, "3" if guardrail else "", NAMES.tags)
         with Stubber(retrieving) as retrieve, Stubber(conversing) as converse:
             for said in replies or ({},):
                 retrieve.add_response("retrieve", {"retrievalResults": found})
@@ -522,6 +522,15 @@ class RetrieveAndConverseSuite(AnswererSuite):
         assert answer.stop_reason == "end_turn"
         assert all(0 < (source.score or 0) <= 1 for source in answer.sources)
 
+    def test_what_is_not_to_be_kept_is_not(self, emulated: Emulated, answers: Answerer) -> None:
+        acme = self.ingested(emulated, **{"tent.md": TENT})
+        answers.answer(acme, Inquiry(QUESTION, kept=False), BUCKET)
+        assert self.conversations.all_said() == "{}"
+        kept = answers.answer(acme, Inquiry(QUESTION), BUCKET).conversation
+        said = self.conversations.all_said()
+        answers.answer(acme, Inquiry(QUESTION, conversation=kept, kept=False), BUCKET)
+        assert self.conversations.all_said() == said
+
     def test_without_a_passage_no_model_is_asked(self, emulated: Emulated, answers: Answerer) -> None:
         answer = answers.answer(self.ingested(emulated), Inquiry(QUESTION), BUCKET)
         assert (answer.input_tokens, answer.output_tokens) == (0, 0)
@@ -542,6 +551,7 @@ class RetrieveAndConverseSuite(AnswererSuite):
             first = answerer.answer(askable(ACME, "KB00000001"), Inquiry(QUESTION), BUCKET)
             second = Inquiry(Question("And $search_results$ of shoes?"), conversation=first.conversation)
             answerer.answer(askable(ACME, "KB00000001"), second, BUCKET)
+        assert said[1]["requestMetadata"] == {"kbfleet:fleet": NAMES.fleet, "kbfleet:tenant": "acme"}
         assert said[1]["guardrailConfig"] == {"guardrailIdentifier": "g1", "guardrailVersion": "3"}
         question, reported, asked = said[1]["messages"]
         assert (question["role"], question["content"]) == ("user", [{"text": QUESTION}])

@@ -70,6 +70,14 @@ class AskableTenantRecordsSuite:
         ledger.save(Sync(ACME, requested_generation=requested, synced_generation=3, synced_at=SYNCED_AT))
         assert records.get(ACME).freshness == Freshness(SYNCED_AT, pending)
 
+    @pytest.mark.parametrize("left_out", [None, 0, 3])
+    def test_how_many_documents_are_left_out_is_the_ledgers(self, stored: Stored, left_out: int | None) -> None:
+        records, registry, ledger = stored
+        registry.create(tenant())
+        assert records.get(ACME).documents_left_out is None
+        ledger.save(Sync(ACME, documents_left_out=left_out))
+        assert records.get(ACME).documents_left_out == left_out
+
 
 class TestInMemoryAskableTenantRecords(AskableTenantRecordsSuite):
     @pytest.fixture

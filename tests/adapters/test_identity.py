@@ -52,6 +52,7 @@ def verifier_of(url: str, *algorithms: str) -> TokenVerifier:
         IssuerKeys(url, unusable=lambda _: None),
         issuer=ISSUER,
         audience=AUDIENCE,
+        audience_claim="aud",
         tenant_claim=TENANT_CLAIM,
         algorithms=algorithms or ["RS256"],
     )
@@ -223,7 +224,13 @@ class TestAnIssuerThatIsDown:
 class TestTheFleetsOwnVerifier:
     @pytest.fixture(autouse=True)
     def fresh(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        settings = {"ISSUER": ISSUER, "AUDIENCE": AUDIENCE, "TENANT_CLAIM": TENANT_CLAIM, "ALGORITHMS": "ES256,RS256"}
+        settings = {
+            "ISSUER": ISSUER,
+            "AUDIENCE": AUDIENCE,
+            "AUDIENCE_CLAIM": "aud",
+            "TENANT_CLAIM": TENANT_CLAIM,
+            "ALGORITHMS": "ES256,RS256",
+        }
         for name, value in settings.items():
             monkeypatch.setenv(f"TOKEN_{name}", value)
         bootstrap.token_verifier.cache_clear()

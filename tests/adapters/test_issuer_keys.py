@@ -46,6 +46,7 @@ def verifier_of(url: str, reported: Reported | None = None, **settings: timedelt
         IssuerKeys(url, unusable=unusable, **settings),
         issuer=ISSUER,
         audience=AUDIENCE,
+        audience_claim="aud",
         tenant_claim=TENANT_CLAIM,
         algorithms=ALGORITHMS,
     )

@@ -21,6 +21,7 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.isolation import Breach, SeenIn
 from kbfleet.domain.metadata_filter import MetadataFilter
+from kbfleet.domain.sync import Sync
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.fakes import ScriptedAnswerer
@@ -105,9 +106,31 @@ class TestAnswers:
                 }
             ],
             "freshness": {"synced_at": None, "pending_changes": False},
+            "documents_left_out": None,
             "request_id": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
         }
         assert asked.asked == [("KB00000001", QUESTION)]
+
+    @pytest.mark.parametrize("left_out", [0, 3])
+    def test_how_many_documents_are_left_out_is_said_where_it_is_known(
+        self, ask: Ask, fleet: Fleet, answerer: Script, left_out: int
+    ) -> None:
+        fleet.registry.create(tenant())
+        fleet.ledger.save(Sync(ACME, documents_left_out=left_out))
+        answerer(KB00000001=ANSWER)
+        assert json.loads(ask()["body"])["documents_left_out"] == left_out
+
+    @pytest.mark.parametrize("sample", ["ask", "ask_for_tenant"])
+    def test_a_question_of_which_nothing_is_kept_has_no_session_and_may_take_one_up(
+        self, ask: Ask, fleet: Fleet, answerer: Script, sample: str
+    ) -> None:
+        fleet.registry.create(tenant())
+        asked = answerer(KB00000001=ANSWER)
+        session = json.loads(ask(sample=sample)["body"])["session"]
+        body = {**json.loads(event(f"triggers/{sample}")["body"]), "keep": False}
+        assert json.loads(ask(body, sample=sample)["body"])["session"] == ""
+        assert json.loads(ask({**body, "session": session}, sample=sample)["body"])["session"] == session
+        assert [inquiry.kept for inquiry in asked.inquiries] == [True, False, False]
 
     @pytest.mark.parametrize("outcome", [AnswerOutcome.NOTHING_FOUND, AnswerOutcome.REFUSED_BY_GUARDRAIL])
     def test_that_there_is_no_answer_is_told_as_such_and_is_no_error(

@@ -56,6 +56,7 @@ def authorize(
     settings = {
         "ISSUER": ISSUER,
         "AUDIENCE": AUDIENCE,
+        "AUDIENCE_CLAIM": "aud",
         "TENANT_CLAIM": TENANT_CLAIM,
         "KEYS_URL": issuer.url,
         "ALGORITHMS": "RS256",
@@ -70,6 +71,18 @@ def authorize(
 
     yield run
     bootstrap.token_verifier.cache_clear()
+
+
+@pytest.fixture
+def authorize_clients(authorize: Authorize, monkeypatch: pytest.MonkeyPatch) -> Authorize:
+    """The same where the claim client_id says whom a token is for."""
+    monkeypatch.setenv("TOKEN_AUDIENCE_CLAIM", "client_id")
+    return authorize
+
+
+def access_claims(**changes: Any) -> dict[str, Any]:
+    """As Cognito makes them for an access token; a change to `None` leaves the claim out."""
+    return claims(**{"aud": None, "client_id": AUDIENCE, "token_use": "access", **changes})
 
 
 # All tokens are made when the tests are collected, which may be long before they are run.
@@ -418,6 +431,70 @@ class TestAnyOtherToken:
                     authorize(f"Bearer {token(None, **STRANGER, **{name: evil.url})}")
             assert evil.bodies == []
         assert len(issuer.bodies) == 1
+
+
+ANY_AUDIENCES: tuple[object, ...] = (AUDIENCE, [AUDIENCE], "https://another.example.com", "", [], {}, 0, False)
+NOT_OF_OUR_CLIENT = {
+    "an id token": token(claims(token_use="id")),
+    "an id token with a client's id beside": token(claims(token_use="id", client_id=AUDIENCE)),
+    "an id token with a client's id and no audience": token(access_claims(token_use="id")),
+    "no use": token(access_claims(token_use=None)),
+    **{
+        f"the use {use!r}": token(access_claims(token_use=use))
+        for use in ("refresh", "ACCESS", "", 7, ["access"], True)
+    },
+    **{
+        f"client {client!r}": token(access_claims(client_id=client))
+        for client in (
+            None,
+            "another",
+            "",
+            AUDIENCE.upper(),
+            f"{AUDIENCE} ",
+            AUDIENCE[:-1],
+            [AUDIENCE],
+            {AUDIENCE: 1},
+            7,
+        )
+    },
+    # for that resource, and for no other
+    **{f"audience {audience!r}": token(access_claims(aud=audience)) for audience in ANY_AUDIENCES},
+    "an audience that is null": signed(
+        json.dumps(epoch_claims() | {"aud": None, "client_id": AUDIENCE, "token_use": "access"}).encode()
+    ),
+    "expired": token(access_claims(exp=in_(seconds=-31))),
+    "another issuer": token(access_claims(iss="https://evil.example.com/pool")),
+    "no subject": token(access_claims(sub=None)),
+    "the key of another issuer": token(access_claims(), **STRANGER),
+}
+
+
+class TestWhereTheClientSaysWhomATokenIsFor:
+    def test_an_access_token_of_our_client_allows_its_user(self, authorize_clients: Authorize) -> None:
+        policy = authorize_clients(f"Bearer {token(access_claims())}")
+        assert policy["context"] == {"tenant_id": "acme", "user_id": "user-1"}
+
+    def test_a_machine_is_the_user_that_its_subject_names(self, authorize_clients: Authorize) -> None:
+        policy = authorize_clients(f"Bearer {token(access_claims(sub=AUDIENCE, scope='kbfleet/ask'))}")
+        assert policy["context"] == {"tenant_id": "acme", "user_id": AUDIENCE}
+
+    @pytest.mark.parametrize("bad", NOT_OF_OUR_CLIENT.values(), ids=NOT_OF_OUR_CLIENT.keys())
+    def test_any_other_token_is_unauthorized_and_in_no_log_line(
+        self, authorize_clients: Authorize, logs: Logs, bad: str
+    ) -> None:
+        with pytest.raises(Exception, match=r"^Unauthorized$"):
+            authorize_clients(f"Bearer {bad}")
+        assert logs.lines[-1]["message"] == "The token was refused"
+        assert leaked(logs, bad) == []
+
+    @pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
+    def test_nothing_passes_that_is_refused_elsewhere(self, authorize_clients: Authorize, bad: str) -> None:
+        with pytest.raises(Exception, match=r"^Unauthorized$"):
+            authorize_clients(f"Bearer {bad}")
+
+    def test_access_tokens_are_no_passes_where_the_audience_says_it(self, authorize: Authorize) -> None:
+        with pytest.raises(Exception, match=r"^Unauthorized$"):
+            authorize(f"Bearer {token(access_claims())}")
 
 
 class TestTheFirstLook:

@@ -27,8 +27,8 @@ WITH_BODIES = {
 """Sample requests, and the functions that read their bodies."""
 
 FIELDS = {
-    "ask": ["question", "session", "passages"],
-    "ask_for_tenant": ["question", "session", "passages", "user_id"],
+    "ask": ["question", "session", "passages", "keep"],
+    "ask_for_tenant": ["question", "session", "passages", "keep", "user_id"],
     "post_upload": ["key", "size", "content_type"],
     "put_tenant": ["name", "knowledge_store", "tier", "must_exist"],
     "post_reconciliation": ["repair"],

@@ -35,6 +35,7 @@ ANSWER: dict[str, Any] = {
     ],
     "session": "a session",
     "freshness": {"synced_at": "2026-03-14T09:26:53Z", "pending_changes": False},
+    "documents_left_out": None,
     "request_id": "r",
 }
 

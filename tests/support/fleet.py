@@ -140,6 +140,7 @@ class Fleet:
             ingested_documents=self.ingested_documents,
             bucket_contents=self.bucket_contents,
             announcements=self.announcements,
+            ledger=self.ledger,
             clock=self.clock,
             names=NAMES,
         )

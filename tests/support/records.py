@@ -76,7 +76,8 @@ class InMemoryAskableTenantRecords:
     def get(self, tenant_id: TenantId) -> AskableTenant:
         tenant, sync = self._registry.get(tenant_id), self._ledger.find(tenant_id)
         freshness = Freshness(sync.synced_at, sync.pending_changes)
-        return AskableTenant(tenant_id, tenant.askable(), tenant.knowledge_store, freshness)
+        left_out = sync.documents_left_out
+        return AskableTenant(tenant_id, tenant.askable(), tenant.knowledge_store, freshness, left_out)
 
 
 class InMemoryTenantRecords:

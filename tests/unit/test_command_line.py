@@ -2,35 +2,51 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import boto3
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import cli.main
 import cli.progress
+from cli import spreadsheet
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
-from kbfleet.contracts.asking import AskResponse, CitationBody, FreshnessBody, SourceBody
+from kbfleet.contracts.asking import AskRequest, AskResponse, CitationBody, FreshnessBody, SourceBody
 from kbfleet.contracts.documents import DocumentRetryBody, FailedDocumentBody, FailedDocumentsBody, UploadBody
 from kbfleet.contracts.events import JobStateChangeDetail, ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
-from kbfleet.contracts.tenants import ExecutionBody, SyncBody, SyncResultBody, TenantBody
+from kbfleet.contracts.tenants import (
+    ExecutionBody,
+    ListedTenantBody,
+    SyncBody,
+    SyncResultBody,
+    TenantBody,
+    TenantsBody,
+)
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain.answer import AnswerOutcome
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.failed_documents import FailureStatus
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome, Statistics
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.printable import printable
 from kbfleet.domain.reconciliation import Disagreement, Finding, Reconciliation, ResourceKind
-from kbfleet.domain.sync import SyncState
+from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import Offboarding
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.uploads import DocumentKey, Upload
 from kbfleet.domain.usage_plan import Tier
+from tests.support import samples
+from tests.support.hostile_words import assert_printable
 from tests.support.http_server import Reply, serving
 from tests.support.samples import failure_reason, job_state_change
 
@@ -243,6 +259,7 @@ def test_an_answer_names_its_documents_and_says_when_it_may_be_out_of_date(scrip
         citations=(CitationBody(text="At least 21 [years].", start=0, end=20, sources=(source, source)),),
         session="session-1",
         freshness=FreshnessBody(synced_at=NOW, pending_changes=True),
+        documents_left_out=2,
         request_id="r",
     )
     scripted(ask=[answer])
@@ -251,6 +268,89 @@ def test_an_answer_names_its_documents_and_says_when_it_may_be_out_of_date(scrip
     assert result.stdout.count("terms.pdf, page 2") == 1
     assert "not part of this answer yet" in result.stdout
     assert "--session session-1" in result.stdout
+
+
+def answer(**changes: Any) -> AskResponse:
+    given = AskResponse(
+        answer="A year.",
+        outcome=AnswerOutcome.ANSWERED,
+        stop_reason=None,
+        citations=(),
+        session="s",
+        freshness=FreshnessBody(synced_at=NOW, pending_changes=False),
+        documents_left_out=0,
+        request_id="r",
+    )
+    return given.model_copy(update=changes)
+
+
+class TestAsking:
+    @pytest.fixture
+    def sent(self, monkeypatch: pytest.MonkeyPatch, scripted: Scripted) -> list[tuple[Any, ...]]:
+        """By which way each question was asked, for or as whom, and what was sent."""
+        scripted()
+        monkeypatch.delenv("KBFLEET_TOKEN", raising=False)
+        requests: list[tuple[Any, ...]] = []
+
+        def token(_: FleetApi, asked: AskRequest, token: str) -> AskResponse:
+            requests.append(("token", token, asked))
+            return answer()
+
+        def own_rights(_: FleetApi, tenant_id: TenantId, asked: AskRequest) -> AskResponse:
+            requests.append(("own rights", tenant_id, asked))
+            return answer()
+
+        monkeypatch.setattr(FleetApi, "ask", token)
+        monkeypatch.setattr(FleetApi, "ask_for_tenant", own_rights)
+        return requests
+
+    def test_an_operator_asks_for_a_tenant_without_a_token(self, run: Run, sent: list[tuple[Any, ...]]) -> None:
+        assert run("ask", "How long?", "--tenant", "acme").exit_code == 0
+        ((way, whom, asked),) = sent
+        assert (way, whom, asked.question) == ("own rights", "acme", "How long?")
+
+    def test_a_tenant_counts_for_more_than_a_token_of_the_environment(
+        self, run: Run, sent: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("KBFLEET_TOKEN", "t")
+        assert run("ask", "How long?").exit_code == 0
+        assert run("ask", "How long?", "--tenant", "acme").exit_code == 0
+        assert [way for way, *_ in sent] == ["token", "own rights"]
+
+    @pytest.mark.parametrize("arguments", [[], ["--tenant", "acme", "--token", "t"], ["--tenant", "A"]])
+    def test_it_must_be_clear_who_asks(self, run: Run, sent: list[tuple[Any, ...]], arguments: list[str]) -> None:
+        assert run("ask", "How long?", *arguments).exit_code == 2
+        assert sent == []
+
+    @pytest.mark.parametrize("whom", [["--tenant", "acme"], ["--token", "t"]])
+    @pytest.mark.parametrize(
+        ("given", "session", "kept"),
+        [([], None, False), (["--session", "new"], None, True), (["--session", "s1"], "s1", True)],
+    )
+    def test_only_a_session_that_is_asked_for_is_begun_continued_and_kept(
+        self,
+        run: Run,
+        sent: list[tuple[Any, ...]],
+        whom: list[str],
+        given: list[str],
+        session: str | None,
+        *,
+        kept: bool,
+    ) -> None:
+        assert run("ask", "How long?", *whom, *given).exit_code == 0
+        ((*_, asked),) = sent
+        assert (asked.session, asked.keep) == (session, kept)
+
+    def test_an_answer_that_stands_alone_names_no_session(self, scripted: Scripted, run: Run) -> None:
+        scripted(ask_for_tenant=[answer(session="")])
+        assert "--session" not in run("ask", "How long?", "--tenant", "acme").stdout
+
+    @pytest.mark.parametrize(("left_out", "warned"), [(None, False), (0, False), (1, True), (3, True)])
+    def test_documents_that_are_left_out_are_a_warning(
+        self, scripted: Scripted, run: Run, left_out: int | None, *, warned: bool
+    ) -> None:
+        scripted(ask_for_tenant=[answer(documents_left_out=left_out)])
+        assert ("could not be indexed" in run("ask", "How long?", "--tenant", "acme").stdout) == warned
 
 
 @pytest.mark.parametrize(
@@ -559,7 +659,8 @@ def test_usage_is_a_table_with_a_total(scripted: Scripted, run: Run) -> None:
     scripted(usage=[usage()])
     ran = run("usage", "acme")
     assert ran.exit_code == 0
-    *_, day, total = ran.stdout.splitlines()
+    *_, day, total, cost = ran.stdout.splitlines()
+    assert "is not known" in cost
     assert "2026-03-01 to 2026-03-14" in ran.stdout
     for line, name in ((day, "2026-03-09"), (total, "Total")):
         assert line.split() == [name, "1,234", "4,936", "2,468", "987,654", "12,345", "45", "3"]
@@ -580,6 +681,106 @@ def test_where_no_question_reported_its_tokens_there_is_no_number(scripted: Scri
     lines = [line.split() for line in run("usage", "acme").stdout.splitlines() if line.strip()]
     rows = [line[4:6] for line in lines if line[0] in {"2026-03-09", "Total"}]
     assert rows == [["—", "—"], ["0", "0"], ["—", "—"]]
+
+
+def listed(tenant_id: str, name: str) -> ListedTenantBody:
+    named = samples.tenant(TenantId(tenant_id))
+    return ListedTenantBody.from_domain(named, Sync(named.tenant_id)).model_copy(update={"name": name})
+
+
+class TestUsageOfAllTenants:
+    COLUMNS = (
+        "tenant_id,name,tier,status,first_day,last_day,questions,passages,citations,input_tokens,output_tokens,"
+        "questions_without_tokens,nothing_found,refused_by_guardrail,tokens_usd"
+    )
+
+    @pytest.fixture
+    def fleet(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[Any, ...]]]:
+        """Sets the tenants, by their names, and the model and Region. Returns: what is asked for usage."""
+
+        def of(*names: str, model: str = "", region: str = "us-east-1") -> list[tuple[Any, ...]]:
+            asked: list[tuple[Any, ...]] = []
+            tenants = tuple(listed(f"tenant-{number}", name) for number, name in enumerate(names))
+            api = FleetApi("https://api.example.com/v1", boto3.Session(region_name=region), model)
+            monkeypatch.setattr(FleetApi, "of_stack", lambda *_: api)
+            monkeypatch.setattr(FleetApi, "tenants", lambda *_: TenantsBody(tenants=tenants, next_token=None))
+
+            def answer(_: FleetApi, tenant_id: TenantId, *days: date | None) -> UsageBody:
+                asked.append((tenant_id, *days))
+                return usage().model_copy(update={"tenant_id": tenant_id})
+
+            monkeypatch.setattr(FleetApi, "usage", answer)
+            return asked
+
+        return of
+
+    def test_csv_has_a_row_for_each_tenant_under_columns_that_stay(
+        self, run: Run, fleet: Callable[..., list[tuple[Any, ...]]]
+    ) -> None:
+        asked = fleet("Acme, Ltd.", "桜商事")
+        ran = run("usage", "--all", "--csv")
+        assert ran.exit_code == 0
+        header, first, second = ran.stdout.splitlines()
+        assert header == self.COLUMNS
+        counted = "2026-03-01,2026-03-14,1234,4936,2468,987654,12345,0,45,3,"
+        assert first == f'tenant-0,"Acme, Ltd.",STANDARD,ACTIVE,{counted}'
+        assert second == f"tenant-1,桜商事,STANDARD,ACTIVE,{counted}"
+        # All of them for the days of the first.
+        assert asked == [("tenant-0", None, None), ("tenant-1", date(2026, 3, 1), date(2026, 3, 14))]
+
+    @pytest.mark.parametrize(
+        "name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1", '=HYPERLINK("x","y")']
+    )
+    def test_no_name_is_a_formula(self, name: str) -> None:
+        (_, (cell,)) = csv.reader(StringIO(spreadsheet.table(["name"], [[name]])))
+        assert cell.startswith("'")
+
+    @hypothesis.given(st.text())
+    def test_a_cell_is_text_on_one_line_that_acts_nowhere(self, name: str) -> None:
+        written = spreadsheet.table(["name", "count"], [[name, 7]])
+        assert_printable(written)
+        ((*_,), (cell, count)) = csv.reader(StringIO(written))
+        assert cell[:1] not in set("=+-@\t\r")
+        assert (cell.removeprefix("'") == printable(name) or cell == printable(name), count) == (True, "7")
+
+    def test_a_fleet_without_tenants_has_the_header(
+        self, run: Run, fleet: Callable[..., list[tuple[Any, ...]]]
+    ) -> None:
+        fleet()
+        assert run("usage", "--all", "--csv").stdout == f"{self.COLUMNS}\n"
+        assert "no tenants" in run("usage", "--all").stdout
+
+    def test_people_see_a_total_and_programs_all_of_it(
+        self, run: Run, fleet: Callable[..., list[tuple[Any, ...]]]
+    ) -> None:
+        fleet("One", "Two")
+        assert "2,468" in next(line for line in run("usage", "--all").stdout.splitlines() if "Total" in line)
+        rows = json.loads(run("usage", "--all", "--json").stdout)
+        assert [(row["tenant_id"], row["questions"], row["tokens_usd"]) for row in rows] == [
+            ("tenant-0", 1234, None),
+            ("tenant-1", 1234, None),
+        ]
+
+    def test_tokens_have_a_cost_where_the_price_of_the_model_is_known(
+        self, run: Run, fleet: Callable[..., list[tuple[Any, ...]]]
+    ) -> None:
+        fleet("One", model="amazon.nova-lite-v1:0")
+        cost = 987_654 * 6e-8 + 12_345 * 2.4e-7
+        assert run("usage", "--all", "--csv").stdout.splitlines()[1].endswith(f",{cost:.6f}")
+        assert f"USD {cost:,.4f}" in run("usage", "tenant-0").stdout
+        fleet("One", model="amazon.nova-lite-v1:0", region="eu-west-1")
+        assert "amazon.nova-lite-v1:0 cost in eu-west-1 is not known" in run("usage", "tenant-0").stdout
+        assert run("usage", "--all", "--csv").stdout.splitlines()[1].endswith(",")
+
+    @pytest.mark.parametrize(
+        "arguments", [[], ["acme", "--all"], ["acme", "--csv"], ["--csv"], ["--all", "--csv", "--json"]]
+    )
+    def test_what_is_wanted_must_be_clear(
+        self, run: Run, fleet: Callable[..., list[tuple[Any, ...]]], arguments: list[str]
+    ) -> None:
+        asked = fleet("One")
+        assert run("usage", *arguments).exit_code == 2
+        assert asked == []
 
 
 def test_usage_of_some_days_is_asked_for_and_printed_for_programs(

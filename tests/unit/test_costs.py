@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from typer.testing import CliRunner
 
 import cli.main
 from cli.costs.estimate import STORES, Estimate, Line, When, Workload, estimate
-from cli.costs.prices import GRADES, OURS, Prices
+from cli.costs.prices import GRADES, OURS, REGIONS, Prices
 from cli.costs.ranges import Range
 from cli.costs.stack_parts import StackParts, stack_parts
 from cli.costs.tables import HEADINGS, amount, lines_of, markdown
@@ -224,8 +226,72 @@ def test_prices_of_another_region_come_from_a_file(tmp_path: Path) -> None:
     other = tmp_path / "tokyo.json"
     other.write_text(json.dumps(held), "utf-8")
     assert "ap-northeast-1" in run("--prices", str(other))[1]
-    del held["prices"]["alarm"]
+    held["prices"]["gold"] = held["prices"]["alarm"]
     other.write_text(json.dumps(held), "utf-8")
     code, printed = run("--prices", str(other))
     assert code == 2
-    assert "alarm" in printed
+    assert "gold" in printed
+
+
+def test_what_a_price_is_part_of_that_is_not_known_has_no_upper_bound() -> None:
+    known = Prices.read()
+    lacking = replace(known, by_name={name: price for name, price in known.by_name.items() if name != "alarm"})
+    made, whole = of(lacking, tenants=1), of(known, tenants=1)
+    assert line(made, "alarms").by_store["MANAGED"] == Range(0, inf)
+    assert amount(line(made, "alarms").by_store["MANAGED"]) == "unknown"
+    assert line(made, "secrets") == line(whole, "secrets")
+    cost = made.monthly("S3_VECTORS")
+    assert cost.high == inf
+    assert cost.low == pytest.approx(whole.monthly("S3_VECTORS").low - 1.0)
+    assert amount(cost) == f"≥ {cost.low:,.2f}"
+    assert of(lacking.with_given(["alarm=0.1"]), tenants=1) == whole
+
+
+def test_an_unknown_price_of_what_nobody_needs_changes_nothing() -> None:
+    known = Prices.read()
+    lacking = replace(known, by_name={name: price for name, price in known.by_name.items() if name != "input_token"})
+    assert of(lacking, questions=0) == of(known, questions=0)
+
+
+@pytest.mark.parametrize("region", sorted(path.stem for path in REGIONS.glob("*.json")))
+def test_each_regions_prices_are_its_own(region: str) -> None:
+    prices = Prices.of_region(region)
+    assert prices.region == region
+    for name, price in prices.by_name.items():
+        assert price.grade in GRADES
+        assert (price.grade == "PRICE_LIST") == (price.dated is not None), name
+    assert not prices.by_name.keys() & prices.unknown.keys()
+
+
+def test_a_region_is_calculated_with_what_is_known_of_it() -> None:
+    code, printed = run("--region", "ap-northeast-1", "--tenants", "3")
+    assert code == 0
+    assert "ap-northeast-1" in printed
+    assert "unknown" in printed
+    assert "managed_gb" in printed
+    reported = json.loads(run("--region", "ap-northeast-1", "--json")[1])
+    assert reported["monthly"]["OPENSEARCH_SERVERLESS"]["high"] is None
+    assert reported["monthly"]["OPENSEARCH_SERVERLESS"]["low"] > 2 * 0.334 * 730
+    assert "managed_gb" in reported["unknown_prices"]
+    assert "unknown" in run("--region", "ap-northeast-1", "--list-prices")[1]
+
+
+def test_a_region_of_which_nothing_is_known_is_bad_input() -> None:
+    code, printed = run("--region", "eu-west-1")
+    assert code == 2
+    assert "ap-northeast-1" in printed
+    assert run("--region", "us-east-1", "--prices", str(OURS))[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("region", "model", "known"),
+    [
+        ("us-east-1", "amazon.nova-lite-v1:0", True),
+        ("us-east-1", "apac.amazon.nova-lite-v1:0", False),
+        ("us-east-1", "jp.anthropic.claude-haiku-4-5-20251001-v1:0", False),
+        ("ap-northeast-1", "apac.amazon.nova-lite-v1:0", True),
+        ("ap-northeast-1", "amazon.nova-lite-v1:0", False),
+    ],
+)
+def test_tokens_have_a_price_for_the_very_model_only(region: str, model: str, *, known: bool) -> None:
+    assert (Prices.of_region(region).of_tokens(model) is not None) == known

@@ -141,6 +141,7 @@ SAMPLES: Mapping[str, Sample] = {
                 citations=(),
                 session="s",
                 freshness=FreshnessBody(synced_at=NOW, pending_changes=False),
+                documents_left_out=None,
                 request_id="r",
             )
         },

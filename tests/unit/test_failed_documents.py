@@ -25,10 +25,13 @@ from kbfleet.domain.failed_documents import (
     seen_failing,
 )
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.sync import Sync, SyncResult
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases import failed_documents
 from kbfleet.usecases.failed_documents import documents_named_by, request_retry
+from kbfleet.usecases.ingestion import update_sync
 from tests.support.clock import START
+from tests.support.fakes import InMemorySyncLedger
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, NAMES, SAKURA, failure_reason, job_state_change, tenant, uri_of
 
@@ -42,6 +45,7 @@ class Jobs:
     def __init__(self) -> None:
         self.fleet = Fleet()
         self.fleet.registry.create(tenant())
+        self.fleet.ledger.save(Sync(ACME))
         self.number = 0
         for uri in (A, B, C):
             self.fleet.bucket_contents.put(uri)
@@ -76,6 +80,21 @@ class Jobs:
     def collected(self, failing: Mapping[str, str] | None = None, **how: object) -> FailureReport | None:
         return self.fleet.failure_collector.collect(self.ended(failing, **how))  # type: ignore[arg-type]  # as `ended`
 
+    def followed(self, failing: Mapping[str, str] | None = None, **how: object) -> None:
+        """A job ends, the ledger learns of it, and what it left out is collected."""
+        job = self.ended(failing, **how)  # type: ignore[arg-type]  # as `ended`
+        self.in_ledger(job)
+        self.fleet.failure_collector.collect(job)
+
+    def in_ledger(self, job: JobStateChange) -> None:
+        assert job.outcome is not None
+        result = SyncResult(job.outcome, 0, job.occurred_at, job.ingestion_job_id)
+        update_sync(ACME, lambda sync: sync.ended(result, job.occurred_at), ledger=self.fleet.ledger)
+
+    @property
+    def left_out(self) -> int | None:
+        return self.fleet.ledger.find(ACME).documents_left_out
+
     def report(self, failing: Mapping[str, str] | None = None, **how: object) -> FailureReport:
         report = self.collected(failing, **how)
         assert report is not None
@@ -91,13 +110,108 @@ def jobs() -> Jobs:
     return Jobs()
 
 
+class TestHowManyAreLeftOut:
+    """What askers are told: a number where it is known, and never 0 because nobody has looked."""
+
+    def test_before_a_job_has_ended_nobody_knows(self, jobs: Jobs) -> None:
+        assert jobs.left_out is None
+
+    def test_after_a_first_job_that_left_nothing_out_there_are_none(self, jobs: Jobs) -> None:
+        jobs.followed()
+        assert jobs.left_out == 0
+
+    def test_documents_that_failed_before_anybody_counted_are_counted(self, jobs: Jobs) -> None:
+        jobs.fleet.ingested_documents.set(B, IngestedStatus.FAILED, NO_TEXT)
+        jobs.followed()
+        assert jobs.left_out == 1
+        assert set(jobs.failing) == {B}
+
+    def test_the_list_is_looked_through_for_the_first_count_only(self, jobs: Jobs) -> None:
+        jobs.followed()
+        pages_read = jobs.fleet.ingested_documents.pages_read
+        jobs.followed()
+        jobs.followed({A: NO_TEXT})
+        assert (jobs.left_out, jobs.fleet.ingested_documents.pages_read) == (1, pages_read)
+
+    def test_documents_that_fail_are_counted_until_they_are_fixed(self, jobs: Jobs) -> None:
+        jobs.followed({A: NO_TEXT, B: NO_TEXT})
+        assert jobs.left_out == 2
+        jobs.followed({A: NO_TEXT})  # b is not named any more, which proves nothing
+        assert jobs.left_out == 2
+        jobs.fleet.ingested_documents.set(A, IngestedStatus.INDEXED)
+        jobs.followed()
+        assert jobs.left_out == 1
+        jobs.fleet.bucket_contents.delete(B)
+        jobs.fleet.ingested_documents.forget(B)
+        jobs.followed()
+        assert jobs.left_out == 0
+
+    def test_between_the_end_of_a_job_that_left_something_out_and_the_count_nobody_knows(self, jobs: Jobs) -> None:
+        jobs.followed()
+        job = jobs.ended({A: NO_TEXT})
+        jobs.in_ledger(job)
+        assert jobs.left_out is None
+        jobs.fleet.failure_collector.collect(job)
+        assert jobs.left_out == 1
+
+    @pytest.mark.parametrize("before", [{}, {A: NO_TEXT}])
+    def test_a_count_that_is_faster_than_the_ledger_stays(self, jobs: Jobs, before: Mapping[str, str]) -> None:
+        jobs.followed(before)
+        job = jobs.ended({A: NO_TEXT})
+        jobs.fleet.failure_collector.collect(job)
+        jobs.in_ledger(job)
+        assert jobs.left_out == 1
+
+    def test_a_late_count_of_an_earlier_job_changes_nothing(self, jobs: Jobs) -> None:
+        earlier = jobs.ended({A: NO_TEXT}, failed=9)
+        jobs.followed({A: NO_TEXT})
+        jobs.fleet.failure_collector.collect(earlier)
+        assert jobs.left_out == 1
+
+    def test_where_more_failed_than_could_be_found_nobody_knows_also_after_a_job_that_leaves_nothing_out(
+        self, jobs: Jobs
+    ) -> None:
+        jobs.followed()
+        jobs.followed({A: NO_TEXT}, failed=2)
+        assert jobs.left_out is None
+        jobs.fleet.ingested_documents.set(A, IngestedStatus.INDEXED)
+        jobs.followed()
+        assert jobs.left_out is None
+        assert not jobs.failing
+
+    def test_where_the_list_is_longer_than_is_looked_through_nobody_knows(
+        self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(failed_documents, "PAGES", 0)
+        for uri in (A, B, C):
+            jobs.fleet.ingested_documents.set(uri, IngestedStatus.INDEXED)
+        jobs.followed()
+        assert jobs.left_out is None
+
+    @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.STOPPED])
+    def test_after_a_job_that_brought_nothing_nobody_knows_until_the_next(self, jobs: Jobs, outcome: Outcome) -> None:
+        jobs.followed({A: NO_TEXT})
+        jobs.followed(outcome=outcome)
+        assert jobs.left_out is None
+        jobs.followed()
+        assert jobs.left_out == 1
+
+    def test_the_entry_of_a_tenant_that_was_erased_does_not_come_back(self) -> None:
+        jobs = Jobs()
+        jobs.fleet.ledger = InMemorySyncLedger()
+        jobs.collected({A: NO_TEXT})
+        assert jobs.fleet.ledger.find(ACME).version == 0
+
+
 class TestCollecting:
     def test_a_document_that_a_job_names_is_in_the_list_with_its_reason(self, jobs: Jobs) -> None:
+        jobs.collected()
+        pages_read = jobs.fleet.ingested_documents.pages_read
         report = jobs.report({A: NO_TEXT, B: "Internal error"})
         assert {uri: document.reason for uri, document in jobs.failing.items()} == {A: NO_TEXT, B: "Internal error"}
         assert (report.new, report.complete, report.newsworthy) == (2, True, True)
         assert jobs.fleet.announcements.failure_reports == [report]
-        assert jobs.fleet.ingested_documents.pages_read == 0  # nothing is looked for that is known
+        assert jobs.fleet.ingested_documents.pages_read == pages_read  # nothing is looked for that is known
 
     def test_a_job_without_failures_of_a_tenant_without_any_is_nothing_to_report(self, jobs: Jobs) -> None:
         assert jobs.collected() is None
@@ -377,6 +491,20 @@ def retrying() -> Retrying:
 
 
 class TestRetrying:
+    def test_what_is_fixed_is_not_left_out_of_answers_any_more(self, retrying: Retrying) -> None:
+        retrying.followed({A: NO_TEXT, B: NO_TEXT})
+        retrying.fleet.ingested_documents.outcomes[B] = IngestedStatus.FAILED
+        retrying.request()
+        retrying.finished()
+        assert retrying.left_out == 1
+
+    def test_how_many_are_left_out_is_not_known_by_a_retry(self, retrying: Retrying) -> None:
+        retrying.followed({A: NO_TEXT}, failed=2)
+        retrying.request()
+        retrying.finished()
+        assert retrying.left_out is None
+        assert not retrying.failing
+
     def test_what_is_indexed_now_leaves_the_list_and_what_fails_again_has_its_new_reason(
         self, retrying: Retrying
     ) -> None:

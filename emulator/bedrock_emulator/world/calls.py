@@ -11,7 +11,7 @@ _KEPT = 10_000
 
 
 class Calls:
-    """The last 10,000 calls, oldest first: time, service, operation, input members, HTTP status, error code.
+    """The last 10,000 calls, oldest first: time, service, operation, input members, HTTP status, error code, usage.
 
     Safe to use from several threads.
     """
@@ -22,12 +22,26 @@ class Calls:
         self._entries: deque[dict[str, Any]] = deque(maxlen=_KEPT)
 
     def add(
-        self, *, at: float, service: str, operation: str, members: dict[str, Any], status: int | None, error: str | None
+        self,
+        *,
+        at: float,
+        service: str,
+        operation: str,
+        members: dict[str, Any],
+        status: int | None,
+        error: str | None,
+        usage: dict[str, int] | None,
     ) -> None:
-        """Note a call; ``status`` is None when the connection broke."""
+        """Note a call; ``status`` is None when the connection broke, ``usage`` where the answer names no tokens."""
         entry = {
-            "time": at, "service": service, "operation": operation, "input": members, "status": status, "error": error
-        }  # fmt: skip
+            "time": at,
+            "service": service,
+            "operation": operation,
+            "input": members,
+            "status": status,
+            "error": error,
+            "usage": usage,
+        }
         with self._lock:
             self._entries.append(entry)
 

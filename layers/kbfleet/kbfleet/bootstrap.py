@@ -399,6 +399,7 @@ def failure_collector() -> FailureCollector:
         ingested_documents=ingested_documents(),
         bucket_contents=bucket_contents(),
         announcements=announcements(),
+        ledger=ledger(),
         clock=clock(),
         names=fleet().names,
     )
@@ -519,6 +520,7 @@ def answerer(knowledge_store: str) -> Answerer:
         settings.prompt_template,
         settings.guardrail_id,
         settings.guardrail_version,
+        fleet().names.tags,
     )
     store = _store_type(knowledge_store)
     search = Search.of(store)
@@ -622,6 +624,7 @@ def token_verifier() -> TokenVerifier:
         IssuerKeys(keys_url, unusable=log_unusable),
         issuer=settings.token_issuer,
         audience=settings.token_audience,
+        audience_claim=settings.token_audience_claim,
         tenant_claim=settings.token_tenant_claim,
         algorithms=settings.token_algorithms,
     )

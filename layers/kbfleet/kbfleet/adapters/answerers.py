@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from kbfleet.adapters.knowledge_stores import StoreType
     from kbfleet.domain.answer import Inquiry, NothingFoundWords
+    from kbfleet.domain.names import TenantId
     from kbfleet.ports import Conversations
 
 Clients = Callable[[str, AskableTenant], Any]
@@ -105,6 +106,7 @@ class Generation:
         nothing_found: what askers read when nothing was found.
         prompt_template: with at least `$search_results$`; empty for the answerer's own.
         guardrail_id, guardrail_version: empty for none.
+        tags: that a tenant's resources have; a call of Converse has them in the log of the account's invocations, too.
     """
 
     model_arn: str
@@ -112,6 +114,7 @@ class Generation:
     prompt_template: str = ""
     guardrail_id: str = ""
     guardrail_version: str = ""
+    tags: Callable[[TenantId], Mapping[str, str]] | None = None
 
     def decided(self, answer: GeneratedAnswer, inquiry: Inquiry, *, guarded: bool) -> GeneratedAnswer:
         """The answer with what the question came to. What a model says without resting on a passage is not given."""
@@ -292,7 +295,8 @@ class RetrieveAndConverseAnswerer:
         # What a guardrail has refused would be shown to it again with every question that follows.
         said = Exchange(str(inquiry.question), answer.text)
         kept = () if answer.outcome is AnswerOutcome.REFUSED_BY_GUARDRAIL else (said,)
-        self._conversations.add(tenant.tenant_id, conversation, *kept)
+        if inquiry.kept:
+            self._conversations.add(tenant.tenant_id, conversation, *kept)
         return replace(answer, conversation=conversation, passages=len(sources))
 
     def _end(self, tenant: AskableTenant, conversation: str, breach: IsolationBreached) -> None:
@@ -327,9 +331,11 @@ class RetrieveAndConverseAnswerer:
         if not sources:
             # No model is asked, and none can make anything up.
             return generation.decided(GeneratedAnswer("", (), input_tokens=0, output_tokens=0), inquiry, guarded=False)
-        guardrail: dict[str, Any] = {}
+        further: dict[str, Any] = {}
+        if generation.tags is not None:
+            further["requestMetadata"] = generation.tags(tenant.tenant_id)
         if generation.guardrail_id:
-            guardrail["guardrailConfig"] = {
+            further["guardrailConfig"] = {
                 "guardrailIdentifier": generation.guardrail_id,
                 "guardrailVersion": generation.guardrail_version,
             }
@@ -338,7 +344,7 @@ class RetrieveAndConverseAnswerer:
             reply = client.converse(
                 modelId=generation.model_arn,
                 messages=[*_shown_again(exchanges), _message("user", self._prompt(inquiry, sources))],
-                **guardrail,
+                **further,
             )
         text = "".join(block.get("text", "") for block in reply["output"]["message"]["content"])
         answer = replace(

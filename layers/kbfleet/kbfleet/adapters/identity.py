@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jwt
 
@@ -25,8 +25,7 @@ _TOKEN_TYPES = ("jwt", "at+jwt")
 """What a token may call itself in its header, if it does (RFC 7519, section 5.1; RFC 9068, section 2.1). A logout token
 (`logout+jwt`) or a security event (`secevent+jwt`) is signed by the same keys, for the same audience."""
 _USES = ("access", "id")
-"""What Cognito says of a token in its claim `token_use`. Source: AWS documentation, Verifying JSON Web Tokens. Access
-tokens of its have no `aud` unless they are made to, and are refused for that."""
+"""What Cognito says of a token in its claim `token_use`. Source: AWS documentation, Verifying JSON Web Tokens."""
 _NO_PROOFS = ("refresh", "offline", "logout")
 """What Keycloak says in its claim `typ` of tokens that are for the issuer itself; other providers say it in a claim of
 another name. Source: Keycloak's TokenUtil."""
@@ -44,17 +43,30 @@ class JwksTokenVerifier:
 
     Args:
         keys: fetches and caches the key set.
-        issuer, audience: what `iss` and `aud` must be.
+        issuer: what `iss` must be.
+        audience: whom a token must be for.
+        audience_claim: the claim that says so. With `aud`, a token without it is refused. With `client_id`, nothing is
+            accepted but access tokens of Cognito: `token_use` must be `access`, and a token with an `aud` is refused,
+            for that names the resource that it is for, which is another one. ID tokens have `aud`, not `client_id`.
+            Source: AWS documentation, Understanding the access token, and Resource binding.
         tenant_claim: name of the claim that holds the tenant id.
         algorithms: those accepted, all of them asymmetric.
     """
 
     def __init__(
-        self, keys: IssuerKeys, *, issuer: str, audience: str, tenant_claim: str, algorithms: Collection[str]
+        self,
+        keys: IssuerKeys,
+        *,
+        issuer: str,
+        audience: str,
+        audience_claim: Literal["aud", "client_id"],
+        tenant_claim: str,
+        algorithms: Collection[str],
     ) -> None:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
+        self._audience_claim = audience_claim
         self._tenant_claim = tenant_claim
         self._algorithms = tuple(algorithms)
 
@@ -73,18 +85,22 @@ class JwksTokenVerifier:
             ) from error
 
     def _claims(self, token: str) -> dict[str, Any]:
+        by_client = self._audience_claim == "client_id"
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
                 self._signing_key(token),
                 algorithms=self._algorithms,
-                audience=self._audience,
+                # Without an audience to compare it with, PyJWT refuses every token that has an `aud`.
+                audience=None if by_client else self._audience,
                 issuer=self._issuer,
                 leeway=_CLOCK_SKEW,
-                options={"require": ["exp", "iss", "aud", "sub"], "enforce_minimum_key_length": True},
+                options={"require": ["exp", "iss", self._audience_claim, "sub"], "enforce_minimum_key_length": True},
             )
             _require_times(claims)
             _require_proof(claims)
+            if by_client:
+                _require_access_by(self._audience, claims)
         except jwt.PyJWKClientConnectionError as error:
             raise NotReadyYet(f"The signing keys of {self._issuer} could not be fetched: {error}.") from error
         except (jwt.PyJWTError, UnicodeError) as error:
@@ -119,6 +135,13 @@ def _require_times(claims: Mapping[str, Any]) -> None:
         value = claims[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST_TIME:
             raise jwt.DecodeError(f"{name} is no time")
+
+
+def _require_access_by(client_id: str, claims: Mapping[str, Any]) -> None:
+    if "aud" in claims or claims["client_id"] != client_id:
+        raise jwt.InvalidAudienceError("for somebody else")
+    if claims.get("token_use") != "access":
+        raise jwt.InvalidTokenError("no access token")
 
 
 def _require_proof(claims: Mapping[str, Any]) -> None:

@@ -17,16 +17,19 @@ QUESTION_ANSWERED = "Question answered"
 
 class AskRequest(Contract):
     """Body of `POST /ask`. `session` is that of an earlier answer; `filter` is in Bedrock's grammar, see
-    `MetadataFilter`."""
+    `MetadataFilter`. `keep` says whether question and answer are kept for a conversation; without, an answer to a
+    question that takes none up has an empty `session`."""
 
     question: Question
     session: str | None = Field(default=None, min_length=1, max_length=1_000)
     filter: dict[str, Any] | None = None
     passages: WholeNumber = Field(default=DEFAULT_PASSAGES, ge=1, le=MAX_PASSAGES)
+    keep: bool = Field(default=True, strict=True)
 
     def to_domain(self) -> Inquiry:
         """Raises: InvalidInput."""
-        return Inquiry(self.question, self.passages, None if self.filter is None else MetadataFilter(self.filter))
+        metadata_filter = None if self.filter is None else MetadataFilter(self.filter)
+        return Inquiry(self.question, self.passages, metadata_filter, kept=self.keep)
 
 
 class TenantAskRequest(AskRequest):
@@ -60,7 +63,9 @@ class FreshnessBody(Contract):
 
 
 class AskResponse(Contract):
-    """`outcome` says whether the answer rests on documents, nothing was found, or a guardrail has stepped in;
+    """`documents_left_out` says how many of the tenant's documents are not answered from, or not wholly, because they
+    could not be indexed; null where nobody knows. `session` is empty where nothing is kept to go on from. `outcome`
+    says whether the answer rests on documents, nothing was found, or a guardrail has stepped in;
     `stop_reason` why the model stopped, in Bedrock's word, where Bedrock says so."""
 
     answer: str
@@ -69,6 +74,7 @@ class AskResponse(Contract):
     citations: tuple[CitationBody, ...]
     session: str
     freshness: FreshnessBody
+    documents_left_out: int | None
     request_id: str
 
     @classmethod
@@ -100,5 +106,6 @@ class AskResponse(Contract):
             freshness=FreshnessBody(
                 synced_at=answer.freshness.synced_at, pending_changes=answer.freshness.pending_changes
             ),
+            documents_left_out=answer.documents_left_out,
             request_id=request_id,
         )

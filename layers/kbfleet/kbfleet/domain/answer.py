@@ -97,12 +97,14 @@ class Inquiry:
     Args:
         passages: how many the answer may rest on.
         conversation: the one that is taken up, by the answerer's own name for it.
+        kept: whether question and answer are kept, so that a conversation can go on from them.
     """
 
     question: Question
     passages: int = DEFAULT_PASSAGES
     filter: MetadataFilter | None = None
     conversation: str | None = None
+    kept: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,18 +205,25 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class AskableTenant:
-    """What asking needs to know of a tenant."""
+    """What asking needs to know of a tenant.
+
+    Args:
+        documents_left_out: how many are in the tenant's bucket, and not in the index, or not wholly; `None` where it is
+            not known.
+    """
 
     tenant_id: TenantId
     knowledge_base_id: str
     knowledge_store: str
     freshness: Freshness
+    documents_left_out: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`session` is what the caller sends with the next question."""
+    """`session` is what the caller sends with the next question; empty where there is nothing to go on from."""
 
     generated: GeneratedAnswer
     freshness: Freshness
+    documents_left_out: int | None
     session: str

@@ -144,6 +144,9 @@ class Sync:
         trusted_from: the first generation whose sync counts since it does not any more.
         fence: of the newest record of the tenant that has put the entry on hold or taken it off: what an older record
             says about that comes too late.
+        documents_left_out: how many are in the bucket and not in the index, or not wholly; `None` while nobody knows.
+        left_out_as_of: the end of the job after which they were counted.
+        left_out_whole: whether the tenant's list of failing documents had all that fail when they were counted.
     """
 
     tenant_id: TenantId
@@ -166,6 +169,9 @@ class Sync:
     distrusted: bool = False
     trusted_from: int = 0
     fence: int = 0
+    documents_left_out: int | None = None
+    left_out_as_of: datetime | None = None
+    left_out_whole: bool = False
     version: int = 0
 
     @property
@@ -309,7 +315,32 @@ class Sync:
         """A job that the ledger has not followed ended so. It proves nothing about what is pending; but it is how the
         newest sync ended, unless a later result is known."""
         known = self.result
-        return self if known is not None and known.ended_at >= result.ended_at else replace(self, result=result)
+        if known is not None and known.ended_at >= result.ended_at:
+            return self
+        return replace(self, result=result, documents_left_out=self._left_out_after(result))
+
+    def _left_out_after(self, result: SyncResult) -> int | None:
+        """A job that left something out is not counted yet, unless whoever counts was faster than the ledger."""
+        counted = self.left_out_as_of is not None and self.left_out_as_of >= result.ended_at
+        return self.documents_left_out if counted or result.outcome is Outcome.SUCCEEDED else None
+
+    def counted_left_out(self, failing: int, outcome: Outcome, as_of: datetime, *, whole: bool) -> Sync:
+        """After a job that could be used, so many documents are in the tenant's list of those that fail.
+
+        Args:
+            outcome, as_of: of the job, and when it ended. One that ended before the counted one changes nothing.
+            whole: whether these are all that fail; else nobody knows how many are left out.
+        """
+        if self.left_out_as_of is not None and as_of < self.left_out_as_of:
+            return self
+        counted = replace(self, documents_left_out=failing if whole else None, left_out_whole=whole)
+        if counted == self and self.left_out_as_of is not None and outcome is Outcome.SUCCEEDED:
+            return self
+        return replace(counted, left_out_as_of=as_of)
+
+    def left_out_fixed(self, failing: int) -> Sync:
+        """Documents were tried again without a job, and so many are still in the list."""
+        return replace(self, documents_left_out=failing) if self.documents_left_out is not None else self
 
     def given_way(self, now: datetime, *, crowded: bool) -> Sync:
         """A queued tenant whose start came to nothing gives way for a while: there is one start in ten seconds for
@@ -348,6 +379,7 @@ class Sync:
             synced_at=now if counts else self.synced_at,
             synced_data_source_id=result.data_source_id if counts else self.synced_data_source_id,
             whole_since=self._whole_since(result) if counts else self.whole_since,
+            documents_left_out=self._left_out_after(result),
             pending_since=oldest or self.pending_since,
             waiters=self.waiters if retry else self._left_waiting(result),
             retries=self.retries + 1 if retry else 0,

@@ -53,6 +53,7 @@ class AskSettings(EnvironmentSettings):
 class TokenSettings(EnvironmentSettings):
     token_issuer: str
     token_audience: str
+    token_audience_claim: Literal["aud", "client_id"]
     token_tenant_claim: str
     token_keys_url: str = ""
     token_algorithms: Annotated[tuple[TokenAlgorithm, ...], BeforeValidator(_list), Field(min_length=1)]

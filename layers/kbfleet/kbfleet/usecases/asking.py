@@ -72,4 +72,5 @@ def ask(
     except IsolationBreached as error:
         breached(tenant, error)
         raise
-    return Answer(generated, tenant.freshness, session or sessions.issue(generated.conversation, asker))
+    following = session or (sessions.issue(generated.conversation, asker) if inquiry.kept else "")
+    return Answer(generated, tenant.freshness, tenant.documents_left_out, following)

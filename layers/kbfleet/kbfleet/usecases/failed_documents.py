@@ -33,15 +33,16 @@ from kbfleet.domain.failed_documents import (
 from kbfleet.domain.isolation import SeenIn
 from kbfleet.domain.knowledge_base import client_token
 from kbfleet.domain.tenant_status import TenantStatus
-from kbfleet.usecases.ingestion import require_trusted
+from kbfleet.usecases.ingestion import require_trusted, update_sync
 from kbfleet.usecases.isolation import announce_breach
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from kbfleet.domain.failed_documents import BucketDocument, FailedDocument, FailureReport
     from kbfleet.domain.ingestion_job import JobStateChange
     from kbfleet.domain.names import DataSourceReference, ResourceNames, TenantId
+    from kbfleet.domain.sync import Sync
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
         Announcements,
@@ -82,6 +83,7 @@ class FailureCollector:
     ingested_documents: IngestedDocuments
     bucket_contents: BucketContents
     announcements: Announcements
+    ledger: SyncLedger
     clock: Clock
     names: ResourceNames
 
@@ -95,21 +97,48 @@ class FailureCollector:
         if _leaves(tenant):
             return None
         known = {document.uri: document for document in self.failed_documents.all(job.tenant_id)}
-        if not known and (job.outcome is None or not job.outcome.broken):
+        sync = self.ledger.find(job.tenant_id)
+        usable = job.outcome is not None and job.outcome.usable
+        never_counted = usable and sync.left_out_as_of is None
+        if not known and not never_counted and (job.outcome is None or not job.outcome.broken):
+            self._count(job, 0, whole=sync.left_out_whole)
             return None
         bucket = self.names.bucket(job.tenant_id)
         named = documents_named_by(job, bucket, self.bucket_contents)
-        found, complete = self._found(tenant, bucket, known, named)
+        listed = never_counted or not named.all
+        found, complete = self._found(tenant, bucket, known, named, listed=listed)
         failing = self._brought_up_to_date(job, bucket, known, named.reasons, found)
         complete = complete and (named.all or named.at_least <= len(failing))
+        self._count(job, len(failing), whole=complete and (listed or sync.left_out_whole))
+        if not (known or failing or (job.outcome is not None and job.outcome.broken)):
+            return None
         report = failure_report(
             job, failing, fixed=len(known.keys() - {document.uri for document in failing}), complete=complete
         )
         self.announcements.failures_collected(report)
         return report
 
+    def _count(self, job: JobStateChange, failing: int, *, whole: bool) -> None:
+        """Askers are told how many documents are left out. Of a job that brought nothing, nobody can say."""
+        outcome = job.outcome
+        if outcome is None or not outcome.usable:
+            return
+        update_sync(
+            job.tenant_id,
+            _where_there_is_an_entry(
+                lambda sync: sync.counted_left_out(failing, outcome, job.occurred_at, whole=whole)
+            ),
+            ledger=self.ledger,
+        )
+
     def _found(
-        self, tenant: Tenant, bucket: str, known: Mapping[str, FailedDocument], named: NamedDocuments
+        self,
+        tenant: Tenant,
+        bucket: str,
+        known: Mapping[str, FailedDocument],
+        named: NamedDocuments,
+        *,
+        listed: bool,
     ) -> tuple[Mapping[str, IngestedDocument], bool]:
         """What Bedrock says of every document that may fail; and whether these are all."""
         failing: dict[str, IngestedDocument] = {}
@@ -118,9 +147,9 @@ class FailureCollector:
         wanted = list(dict.fromkeys([*known, *named.reasons]))
         try:
             data_source = _present_data_source(tenant, named.job)
-            if not named.all:
-                listed, complete = self._listed(tenant.tenant_id, bucket, data_source)
-                failing = {document.uri: document for document in listed}
+            if listed:
+                in_list, complete = self._listed(tenant.tenant_id, bucket, data_source)
+                failing = {document.uri: document for document in in_list}
                 wanted = list(dict.fromkeys([*wanted, *failing]))
             complete = complete and len(wanted) <= max(MOST, len(known))
             wanted = wanted[: max(MOST, len(known))]
@@ -170,6 +199,11 @@ class FailureCollector:
             elif before is not None:
                 failing.append(before)
         return failing
+
+
+def _where_there_is_an_entry(change: Callable[[Sync], Sync]) -> Callable[[Sync], Sync]:
+    """The entry of a tenant that is being erased must not come back."""
+    return lambda sync: change(sync) if sync.version else sync
 
 
 def documents_named_by(job: JobStateChange, bucket: str, bucket_contents: BucketContents) -> NamedDocuments:
@@ -268,7 +302,13 @@ class RetryRunner:
         if retry is None or retry.ended_at is not None:
             return retry
         if retry.version == version:
-            retry = self.retries.save(self._advanced(retry))
+            advanced = self._advanced(retry)
+            if advanced.ended_at is not None:
+                left = sum(1 for _ in self.failed_documents.all(tenant_id))
+                update_sync(
+                    tenant_id, _where_there_is_an_entry(lambda sync: sync.left_out_fixed(left)), ledger=self.ledger
+                )
+            retry = self.retries.save(advanced)
         if retry.ended_at is None:
             self.runs.request(retry)
         return retry

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.names import TenantId
 
 _PROFILE = ("status", "knowledge_base_id", "knowledge_store")
-_SYNC = ("synced_at", "requested_generation", "synced_generation")
+_SYNC = ("synced_at", "requested_generation", "synced_generation", "documents_left_out")
 """The ask function is permitted to read these and no others."""
 
 
@@ -35,10 +35,9 @@ class DynamoDBAskableTenantRecords:
         knowledge_base_id = askable_knowledge_base(
             tenant_id, TenantStatus(profile["status"]), profile.get("knowledge_base_id")
         )
-        return AskableTenant(tenant_id, knowledge_base_id, profile["knowledge_store"], self._freshness(tenant_id))
-
-    def _freshness(self, tenant_id: TenantId) -> Freshness:
         sync = self._table.item(tenant_key(tenant_id, "SYNC"), *_SYNC) or {}
         synced_at = sync.get("synced_at")
         pending_changes = sync.get("requested_generation", 0) > sync.get("synced_generation", 0)
-        return Freshness(datetime.fromisoformat(synced_at) if synced_at else None, pending_changes)
+        freshness = Freshness(datetime.fromisoformat(synced_at) if synced_at else None, pending_changes)
+        left_out = sync.get("documents_left_out")
+        return AskableTenant(tenant_id, knowledge_base_id, profile["knowledge_store"], freshness, left_out)
