@@ -134,6 +134,7 @@ def listed(name: str, **changes: Any) -> ListedTenantBody:
         pending_since=None,
         last_outcome=Outcome.SUCCEEDED,
         foreign=(),
+        converged=True,
     )
     return well.model_copy(update=changes)
 
@@ -199,6 +200,14 @@ class TestTheStack:
 
 
 class TestTenants:
+    def test_those_that_an_update_has_not_come_to_yet_are_noted(
+        self, patient: Patient, tenants: list[ListedTenantBody]
+    ) -> None:
+        patient.described(LastUpdatedTime=datetime.now(UTC))
+        tenants += [listed("sakura", converged=False), listed("old-co", converged=False, status=TenantStatus.FAILED)]
+        (found,) = [each for each in troubles(patient) if "update" in each.finding]
+        assert (found.verdict, found.finding.split(" tenants")[0]) == (Verdict.NOTE, "After the update 1 of 3")
+
     @pytest.mark.parametrize(
         ("changes", "verdict", "says"),
         [
@@ -207,6 +216,8 @@ class TestTenants:
             ({"pending_since": datetime(2026, 1, 1, tzinfo=UTC)}, Verdict.WRONG, "stale"),
             ({"last_outcome": Outcome.FAILED}, Verdict.WRONG, "last sync"),
             ({"last_outcome": Outcome.DEGRADED}, Verdict.NOTE, "Documents"),
+            ({"converged": False}, Verdict.WRONG, "not converged"),
+            ({"converged": False, "status": TenantStatus.SUSPENDED}, Verdict.WRONG, "not converged"),
         ],
     )
     def test_one_is_not_well(

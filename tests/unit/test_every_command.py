@@ -105,10 +105,10 @@ class Sample:
 
 
 SAMPLES: Mapping[str, Sample] = {
-    "tenant add": Sample(answers={"provision": DONE, "provisioning": DONE}),
+    "tenant add": Sample(answers={"provision": DONE, "provisioning": DONE, "tenant": shown()}),
     "tenant list": Sample((), {"tenants": TenantsBody.from_page([(tenant(), Sync(ACME))], None, RESOURCES_VERSION)}),
     "tenant show": Sample(answers={"tenant": shown()}),
-    "tenant update": Sample(("acme", "--tier", "premium"), {"update": DONE, "provisioning": DONE}),
+    "tenant update": Sample(("acme", "--tier", "premium"), {"update": DONE, "provisioning": DONE, "tenant": shown()}),
     "tenant suspend": Sample(answers={"suspend": shown()}),
     "tenant resume": Sample(answers={"resume": shown()}),
     "tenant offboard": Sample(

@@ -97,6 +97,7 @@ class TestTenantList:
                 pending_since=None,
                 last_outcome=Outcome.DEGRADED,
                 foreign=(),
+                converged=True,
             )
             for each in ids
         ]
