@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check docs pictures format bench prove drill up down lock clean
+.PHONY: help demo test test-fast check docs pictures format bench prove drill upgrade up down lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -54,6 +54,9 @@ prove: $(INSTALLED) ## Crash everywhere, storms, slow AWS, isolation: what was t
 
 drill: $(INSTALLED) ## Break a local fleet in every way of the runbook, and repair it by its pages; about ten minutes
 	@$(BIN)/pytest -m drill tests/e2e/runbook
+
+upgrade: $(INSTALLED) ## Update a local fleet from the last version to this one, back, and again, while users ask; minutes
+	@$(BIN)/pytest -m drill tests/e2e/upgrade
 
 up: $(INSTALLED) ## Start the local AWS with the stack deployed, and keep it running
 	@$(BIN)/kbfleet-local up

@@ -6,7 +6,7 @@ lacks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -18,6 +18,7 @@ from cli.dead_letters import DeadLetters
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack, asking
 from kbfleet.contracts.tenants import ListedTenantBody
+from kbfleet.domain.convergence import CONVERGED_BY_ITSELF
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant_status import TenantStatus
@@ -25,6 +26,8 @@ from kbfleet.domain.tenant_status import TenantStatus
 _DEPLOYED = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "IMPORT_COMPLETE"}
 _FEW_LEFT = 10
 """Knowledge bases under the quota that are worth a word: time to prepare another account."""
+_CONVERGED_WITHIN, _CONVERGED_WITHIN_EACH = timedelta(minutes=30), timedelta(seconds=30)
+"""After an update: twenty tenants are begun every five minutes (`usecases.convergence`), and take some minutes each."""
 _ALARM_NAMES = 100
 """That one call of DescribeAlarms takes (AWS documentation, DescribeAlarms)."""
 _GEOGRAPHIES = {"us", "us-gov", "eu", "apac", "jp", "au", "ca", "global"}
@@ -111,11 +114,25 @@ def _tenants(stack: FleetStack) -> Findings:
     listed = FleetApi(stack.outputs["ApiUrl"], stack.session).tenants(None).tenants
     served = [each for each in listed if each.status is not TenantStatus.OFFBOARDED]
     unwell = [trouble for each in served if (trouble := _trouble(each, _freshness(stack))) is not None]
+    unwell += _being_converged(stack, served)
     if well := len(served) - len(unwell):
         yield _well(f"The API answers; tenants in service that are well: {well} of {len(served)}.")
     else:  # each of them, if there are any, is named below
         yield _well(f"The API answers; tenants in service: {len(served)}.")
     yield from unwell
+
+
+def _being_converged(stack: FleetStack, tenants: Sequence[ListedTenantBody]) -> Findings:
+    """After an update. By itself that takes minutes; a tenant that is still not converged was tried in vain."""
+    left = [each.tenant_id for each in tenants if each.status in CONVERGED_BY_ITSELF and not each.converged]
+    if left and datetime.now(UTC) - stack.deployed_at < _CONVERGED_WITHIN + len(tenants) * _CONVERGED_WITHIN_EACH:
+        found = f"After the update {len(left)} of {len(tenants)} tenants are still to be converged; they are answered."
+        yield Verdict.NOTE, found, "It goes on by itself. Run this again in some minutes."
+    else:
+        for tenant_id in left:
+            found = f"Tenant {tenant_id} was not converged after the last update."
+            advice = f"`kbfleet tenant add {tenant_id}`; if that fails, it says why."
+            yield Verdict.WRONG, found, advice
 
 
 def _freshness(stack: FleetStack) -> timedelta:

@@ -63,7 +63,9 @@ def _see_it_provisioned(
 
     def shown(execution: ExecutionBody) -> Iterator[RenderableType]:
         if execution.status == "SUCCEEDED":
-            yield f"{DONE} Tenant {tenant} is {what}."
+            suspended = api.tenant(tenant).status is TenantStatus.SUSPENDED
+            stays = f", and stays suspended until `kbfleet tenant resume {tenant}`" if suspended else ""
+            yield f"{DONE} Tenant {tenant} is {'converged' if suspended else what}{stays}."
         elif execution.status == "RUNNING":
             yield f"Tenant {tenant} is being provisioned by execution {literal(execution.execution)}."
 
@@ -148,6 +150,7 @@ def _details(body: TenantBody) -> Details:
         ("Status", f"{_status(body.status)} since {moment(body.status_since)}"),
         *([("Life", str(body.life))] if body.life > 1 else []),
         ("Tier", body.tier),
+        ("Resources", "as this version makes them" if body.converged else "[yellow]of another version of kbfleet[/]"),
         ("Bucket", _known(body.bucket_name)),
         ("Knowledge base", _known(body.knowledge_base_id)),
         ("Data source", _known(body.data_source_id)),

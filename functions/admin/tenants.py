@@ -57,7 +57,8 @@ def get_tenants(_request: Request, query: TenantsQuery) -> HttpResponse:
         registry=bootstrap.registry(),
         ledger=bootstrap.ledger(),
     )
-    return respond(TenantsBody.from_page([(each.tenant, each.sync) for each in page.tenants], page.last))
+    tenants = [(each.tenant, each.sync) for each in page.tenants]
+    return respond(TenantsBody.from_page(tenants, page.last, bootstrap.resources_version()))
 
 
 def put_tenant(request: Request) -> HttpResponse:
@@ -162,7 +163,7 @@ def get_tenant(request: Request) -> HttpResponse:
 def _tenant(tenant: Tenant) -> HttpResponse:
     sync = bootstrap.ledger().find(tenant.live_knowledge)
     isolation = bootstrap.incidents().timeline(str(tenant.tenant_id), Concern.ISOLATION)
-    return respond(TenantBody.from_domain(tenant, sync, isolation))
+    return respond(TenantBody.from_domain(tenant, sync, isolation, bootstrap.resources_version()))
 
 
 def post_sync(request: Request) -> HttpResponse:

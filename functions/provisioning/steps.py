@@ -147,9 +147,10 @@ def run_first_sync(step: RunFirstSyncInput) -> None:
 
 @workflow_step(StepInput)
 def activate_tenant(step: StepInput) -> ActivationResult:
-    """State "Activate Tenant": the tenant may be asked, and the lease is given back."""
+    """State "Activate Tenant": the tenant may be asked, unless it is suspended, and the lease is given back."""
     tenant = provisioning.activate_tenant(
         step.reservation.to_domain(),
+        resources_version=bootstrap.resources_version(),
         registry=bootstrap.registry(),
         announcements=bootstrap.announcements(),
         clock=bootstrap.clock(),

@@ -136,6 +136,7 @@ def listed(name: str, **changes: Any) -> ListedTenantBody:
         last_outcome=Outcome.SUCCEEDED,
         foreign=(),
         offboarding=None,
+        converged=True,
     )
     return well.model_copy(update=changes)
 
@@ -208,6 +209,14 @@ def leaving(*, due: timedelta) -> dict[str, object]:
 
 
 class TestTenants:
+    def test_those_that_an_update_has_not_come_to_yet_are_noted(
+        self, patient: Patient, tenants: list[ListedTenantBody]
+    ) -> None:
+        patient.described(LastUpdatedTime=datetime.now(UTC))
+        tenants += [listed("sakura", converged=False), listed("old-co", converged=False, status=TenantStatus.FAILED)]
+        (found,) = [each for each in troubles(patient) if "update" in each.finding]
+        assert (found.verdict, found.finding.split(" tenants")[0]) == (Verdict.NOTE, "After the update 1 of 3")
+
     @pytest.mark.parametrize(
         ("changes", "verdict", "says"),
         [
@@ -217,6 +226,8 @@ class TestTenants:
             ({"last_outcome": Outcome.FAILED}, Verdict.WRONG, "last sync"),
             ({"last_outcome": Outcome.DEGRADED}, Verdict.NOTE, "Documents"),
             (leaving(due=timedelta(days=4)), Verdict.WRONG, "should have been deleted on"),
+            ({"converged": False}, Verdict.WRONG, "not converged"),
+            ({"converged": False, "status": TenantStatus.SUSPENDED}, Verdict.WRONG, "not converged"),
         ],
     )
     def test_one_is_not_well(

@@ -1,13 +1,15 @@
-"""What every round through all tenants remembers."""
+"""What every round through all tenants remembers, and the one after an update."""
 
 from __future__ import annotations
 
 import pytest
 
-from kbfleet.adapters.dynamodb.rounds import DynamoDBTenantRounds
+from kbfleet.adapters.dynamodb.rounds import DynamoDBConvergenceRecord, DynamoDBTenantRounds
 from kbfleet.adapters.dynamodb.table import Table
-from kbfleet.ports import TenantRounds
-from tests.support.fakes import InMemoryTenantRounds
+from kbfleet.domain.convergence import Convergence
+from kbfleet.ports import ConvergenceRecord, TenantRounds
+from tests.support.clock import START
+from tests.support.fakes import InMemoryConvergenceRecord, InMemoryTenantRounds
 from tests.support.samples import ACME, SAKURA
 
 
@@ -39,3 +41,30 @@ class TestDynamoDBTenantRounds(TenantRoundsSuite):
     def test_rounds_are_kept_apart(self, table: Table) -> None:
         DynamoDBTenantRounds(table, "EXTERNAL_JOBS").move(ACME)
         assert DynamoDBTenantRounds(table, "ANOTHER").position() is None
+
+
+class ConvergenceRecordSuite:
+    @pytest.fixture
+    def record(self) -> ConvergenceRecord:
+        raise NotImplementedError
+
+    def test_there_is_none_before_the_first_round(self, record: ConvergenceRecord) -> None:
+        assert record.find() is None
+
+    @pytest.mark.parametrize("ended", [True, False])
+    def test_it_is_found_as_it_was_saved_last(self, record: ConvergenceRecord, ended: bool) -> None:
+        record.save(Convergence("1", START, ended=not ended))
+        record.save(Convergence("2", START, ended=ended))
+        assert record.find() == Convergence("2", START, ended=ended)
+
+
+class TestInMemoryConvergenceRecord(ConvergenceRecordSuite):
+    @pytest.fixture
+    def record(self) -> ConvergenceRecord:
+        return InMemoryConvergenceRecord()
+
+
+class TestDynamoDBConvergenceRecord(ConvergenceRecordSuite):
+    @pytest.fixture
+    def record(self, table: Table) -> ConvergenceRecord:
+        return DynamoDBConvergenceRecord(table)

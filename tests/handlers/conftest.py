@@ -136,6 +136,7 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     ports = {
         "clock": lambda: fleet.clock,
         "registry": lambda: fleet.registry,
+        "convergences": lambda: fleet.convergences,
         "ledger": lambda: fleet.ledger,
         "history": lambda: fleet.history,
         "buckets": lambda: fleet.buckets,

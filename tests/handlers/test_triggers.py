@@ -16,7 +16,6 @@ from kbfleet.domain.errors import (
     KnowledgeStoreNotOffered,
     NotReadyYet,
     TenantOffboarding,
-    TenantSuspended,
     Throttled,
 )
 from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument
@@ -251,6 +250,17 @@ class TestRequestScheduledSyncs:
         assert (fleet.ledger.writes, logs.lines) == (0, [])
 
 
+class TestConvergeTenants:
+    def test_an_update_is_followed_by_provisioning_whoever_is_not_of_its_version(
+        self, handler: Handlers, fleet: Fleet, logs: Logs
+    ) -> None:
+        fleet.registry.create(tenant())
+        for _ in range(2):  # a schedule delivers at least once
+            handler("provisioning/converge_tenants")(event("triggers/converge_tenants"))
+        assert [dict(request) for request in fleet.executions.requests.values()] == [{"tenant_id": ACME}]
+        assert {(line["started"], line["left"]) for line in logs.lines} == {(1, 0)}
+
+
 class TestStoppedExecution:
     def test_the_tenant_is_marked_and_the_bus_informed(self, handler: Handlers, fleet: Fleet) -> None:
         fleet.registry.create(
@@ -387,15 +397,9 @@ class TestStartProvisioning:
         assert refused.value.field == member
         assert fleet.executions.requests == {}
 
-    @pytest.mark.parametrize(
-        ("status", "error"),
-        [(TenantStatus.SUSPENDED, TenantSuspended), (TenantStatus.OFFBOARDING, TenantOffboarding)],
-    )
-    def test_a_tenant_that_is_suspended_or_leaving_is_not_provisioned(
-        self, deliver: Callable[..., None], fleet: Fleet, status: TenantStatus, error: type[Exception]
-    ) -> None:
-        fleet.registry.create(tenant(status=status))
-        with pytest.raises(error):
+    def test_a_tenant_that_is_leaving_is_not_provisioned(self, deliver: Callable[..., None], fleet: Fleet) -> None:
+        fleet.registry.create(tenant(status=TenantStatus.OFFBOARDING))
+        with pytest.raises(TenantOffboarding):
             deliver()
         assert fleet.executions.requests == {}
 

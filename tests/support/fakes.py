@@ -26,6 +26,7 @@ from tests.support.recorders import (
 )
 from tests.support.records import (
     InMemoryAskableTenantRecords,
+    InMemoryConvergenceRecord,
     InMemoryDocumentRounds,
     InMemoryJobHistory,
     InMemorySyncLedger,
@@ -42,6 +43,7 @@ __all__ = [
     "FakeClock",
     "InMemoryAskableTenantRecords",
     "InMemoryBucketContents",
+    "InMemoryConvergenceRecord",
     "InMemoryDocumentBuckets",
     "InMemoryDocumentRetries",
     "InMemoryDocumentRounds",

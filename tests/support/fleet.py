@@ -21,6 +21,7 @@ from kbfleet.usecases.isolation import IsolationLook
 from tests.support.fakes import (
     FakeClock,
     InMemoryBucketContents,
+    InMemoryConvergenceRecord,
     InMemoryDocumentBuckets,
     InMemoryDocumentRetries,
     InMemoryDocumentRounds,
@@ -65,6 +66,7 @@ class Fleet:
     records: InMemoryTenantRecords = field(init=False)
     history: InMemoryJobHistory = field(default_factory=InMemoryJobHistory)
     usage_keys: InMemoryUsageKeys = field(default_factory=InMemoryUsageKeys)
+    convergences: InMemoryConvergenceRecord = field(default_factory=InMemoryConvergenceRecord)
     external_job_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     announcements: RecordingAnnouncements = field(default_factory=RecordingAnnouncements)
     callbacks: RecordingTaskCallbacks = field(default_factory=RecordingTaskCallbacks)

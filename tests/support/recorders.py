@@ -138,8 +138,15 @@ class InMemoryExecutions:
         self._prefix = f"arn:aws:states:us-east-1:123456789012:execution:{state_machine}"
         self._account: dict[str, Execution] = {} if account is None else account
         self.requests: dict[str, Mapping[str, object]] = {}
+        self._refusals: list[KbfleetError] = []
+
+    def refuse_next(self, error: KbfleetError) -> None:
+        """Whoever starts the next execution gets that error."""
+        self._refusals.append(error)
 
     def start(self, name: str, request: Mapping[str, object]) -> Execution:
+        if self._refusals:
+            raise self._refusals.pop()
         arn = self._arn(name)
         if arn in self._account:
             if self._account[arn].status == "RUNNING" and self.requests[name] == request:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from kbfleet.domain.answer import AskableTenant, Freshness
+from kbfleet.domain.convergence import Convergence
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
 from kbfleet.domain.ingestion_job import JobStateChange
@@ -211,6 +212,19 @@ class InMemoryJobHistory:
 
     def started_since(self, life: Life, since: datetime) -> Iterator[JobStateChange]:
         return iter([change for key, change in self._changes.items() if key[0] == life and key[1] >= since])
+
+
+class InMemoryConvergenceRecord:
+    """`kbfleet.ports.ConvergenceRecord`."""
+
+    def __init__(self) -> None:
+        self._stored: Convergence | None = None
+
+    def find(self) -> Convergence | None:
+        return self._stored
+
+    def save(self, convergence: Convergence) -> None:
+        self._stored = convergence
 
 
 class InMemoryTenantRounds:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path, PurePosixPath
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -39,7 +40,7 @@ from tests.support.aws_calls import Answered, AwsCalls, Call, Disturbance, Funct
 from tests.support.deployment_values import Deployment
 from tests.support.samples import first_knowledge
 from tests.support.state_machine import Execution, Json, StateMachine, TaskFailed
-from tests.support.template import REPOSITORY, handler, table_definition
+from tests.support.template import DEFINITIONS, handler, table_definition
 from tests.support.virtual_queue import FifoQueue, KeptMessages
 from tests.support.virtual_step_functions import VirtualStepFunctions
 from tests.support.virtual_time import ProductClock, Strand, Timeline, Unfinished, VirtualClock
@@ -140,6 +141,11 @@ class VirtualFleet:
             raise outcome[0]
         return outcome[0]
 
+    def define(self, machine: str, folder: Path) -> None:
+        """Executions that start from here on go by the definition in that folder; its functions are those of today."""
+        definition = _definition(self.deployment, self._machine(machine), folder)
+        self.step_functions.update(self.machine_arn(machine), StateMachine(definition))
+
     def stop(self, execution: Execution, *, announced: bool = True) -> None:
         """StopExecution; `announced` is whether EventBridge delivers the event of it."""
         self.step_functions.stop(execution, announced=announced)
@@ -197,9 +203,12 @@ class VirtualFleet:
         return tenant.live_knowledge if tenant is not None else first_knowledge(tenant_id)
 
     def machine_arn(self, machine: str) -> str:
+        return str(self.deployment.value({"Ref": self._machine(machine)}))
+
+    def _machine(self, machine: str) -> str:
         for logical_id in self.deployment.made("AWS::Serverless::StateMachine"):
             if self.deployment.property(logical_id, "DefinitionUri").endswith(f"/{machine}.asl.json"):
-                return str(self.deployment.value({"Ref": logical_id}))
+                return logical_id
         raise KeyError(machine)
 
 
@@ -475,8 +484,8 @@ def _stopped_event(execution: Execution) -> dict[str, Any]:
     }
 
 
-def _definition(deployment: Deployment, machine: str) -> dict[str, Any]:
-    text = (REPOSITORY / deployment.property(machine, "DefinitionUri")).read_text("utf-8")
+def _definition(deployment: Deployment, machine: str, folder: Path = DEFINITIONS) -> dict[str, Any]:
+    text = (folder / PurePosixPath(deployment.property(machine, "DefinitionUri")).name).read_text("utf-8")
     for name, value in deployment.property(machine, "DefinitionSubstitutions").items():
         text = text.replace(f"${{{name}}}", str(value))
     definition: dict[str, Any] = json.loads(text)

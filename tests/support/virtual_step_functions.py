@@ -50,7 +50,7 @@ class VirtualStepFunctions:
         seed: int,
     ) -> None:
         self.executions: dict[str, Execution] = {}
-        self._machines = machines
+        self._machines = dict(machines)
         self._timeline = timeline
         self._functions = functions
         self._stopped = stopped
@@ -58,6 +58,10 @@ class VirtualStepFunctions:
         self._strands: dict[str, Strand] = {}
         self._tasks: dict[str, _Task] = {}
         self._newest_token: dict[str, str] = {}
+
+    def update(self, machine: str, definition: StateMachine) -> None:
+        """UpdateStateMachine: executions that run go on by the definition that they began with."""
+        self._machines[machine] = definition
 
     def start(self, machine: str, name: str, request: Json) -> Execution:
         """Starting one that runs once more, with the same input, gives that one (AWS documentation, StartExecution).

@@ -76,12 +76,12 @@ def sync(
     )
 
 
-def tenant(of: SyncBody) -> TenantBody:
+def tenant(of: SyncBody, status: TenantStatus = TenantStatus.ACTIVE) -> TenantBody:
     return TenantBody(
         tenant_id=TenantId("acme"),
         life=1,
         name="Acme [Outdoor] Ltd.",
-        status=TenantStatus.ACTIVE,
+        status=status,
         knowledge_store="S3_VECTORS",
         tier=Tier.STANDARD,
         bucket_name="kbfleet-acme-0123456789",
@@ -90,6 +90,7 @@ def tenant(of: SyncBody) -> TenantBody:
         created_at=NOW,
         updated_at=NOW,
         status_since=NOW,
+        converged=True,
         drift=(),
         foreign=(),
         breached_since=None,
@@ -130,7 +131,7 @@ def test_provisioning_shows_each_step_once_and_then_that_it_is_done(scripted: Sc
     steps = ["Ensure Bucket", "Ensure Bucket", "Run First Sync"]
     running = [ExecutionBody(execution="run", status="RUNNING", step=step) for step in steps]
     done = ExecutionBody(execution="run", status="SUCCEEDED", step="Tenant Ready")
-    scripted(provision=[running[0]], provisioning=[*running, done])
+    scripted(provision=[running[0]], provisioning=[*running, done], tenant=[tenant(sync(ended=2))])
     result = run("tenant", "add", "acme")
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
@@ -139,6 +140,13 @@ def test_provisioning_shows_each_step_once_and_then_that_it_is_done(scripted: Sc
         "  Provisioning acme: Tenant Ready",
     ]
     assert result.stdout.splitlines() == ["✓ Tenant acme is active."]
+
+
+def test_a_suspended_tenant_is_converged_and_not_said_to_be_in_service(scripted: Scripted, run: Run) -> None:
+    done = ExecutionBody(execution="run", status="SUCCEEDED", step="Tenant Ready")
+    scripted(provision=[done], provisioning=[done], tenant=[tenant(sync(ended=2), TenantStatus.SUSPENDED)])
+    (said,) = run("tenant", "add", "acme").stdout.splitlines()
+    assert said == "✓ Tenant acme is converged, and stays suspended until `kbfleet tenant resume acme`."
 
 
 def test_a_program_reads_how_a_provisioning_went_and_nothing_else(scripted: Scripted, run: Run) -> None:
@@ -700,7 +708,7 @@ def test_where_no_question_reported_its_tokens_there_is_no_number(scripted: Scri
 
 def listed(tenant_id: str, name: str) -> ListedTenantBody:
     named = samples.tenant(TenantId(tenant_id))
-    return ListedTenantBody.from_domain(named, Sync(named.tenant_id)).model_copy(update={"name": name})
+    return ListedTenantBody.from_domain(named, Sync(named.tenant_id), "2").model_copy(update={"name": name})
 
 
 class TestUsageOfAllTenants:

@@ -47,6 +47,7 @@ from kbfleet.domain.ingestion_job import FailureReason, Outcome
 from kbfleet.domain.printable import printable
 from kbfleet.domain.reconciliation import Disagreement, ResourceKind
 from kbfleet.domain.sync import Sync
+from kbfleet.domain.tenant import RESOURCES_VERSION
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.hostile_words import FILLS_THE_CLIPBOARD, assert_printable
 from tests.support.samples import ACME, SAKURA, job_state_change, tenant
@@ -73,7 +74,9 @@ def synced() -> SyncBody:
 
 def shown() -> TenantBody:
     isolation = Timeline("acme", Concern.ISOLATION)
-    return TenantBody.from_domain(tenant(), Sync(ACME), isolation).model_copy(update={"sync": synced()})
+    return TenantBody.from_domain(tenant(), Sync(ACME), isolation, RESOURCES_VERSION).model_copy(
+        update={"sync": synced()}
+    )
 
 
 DONE = ExecutionBody(execution="acme-1", status="SUCCEEDED", step="Tenant Ready")
@@ -104,10 +107,10 @@ class Sample:
 
 
 SAMPLES: Mapping[str, Sample] = {
-    "tenant add": Sample(answers={"provision": DONE, "provisioning": DONE}),
-    "tenant list": Sample((), {"tenants": TenantsBody.from_page([(tenant(), Sync(ACME))], None)}),
+    "tenant add": Sample(answers={"provision": DONE, "provisioning": DONE, "tenant": shown()}),
+    "tenant list": Sample((), {"tenants": TenantsBody.from_page([(tenant(), Sync(ACME))], None, RESOURCES_VERSION)}),
     "tenant show": Sample(answers={"tenant": shown()}),
-    "tenant update": Sample(("acme", "--tier", "premium"), {"update": DONE, "provisioning": DONE}),
+    "tenant update": Sample(("acme", "--tier", "premium"), {"update": DONE, "provisioning": DONE, "tenant": shown()}),
     "tenant suspend": Sample(answers={"suspend": shown()}),
     "tenant resume": Sample(answers={"resume": shown()}),
     "tenant offboard": Sample(
@@ -413,7 +416,7 @@ class TestWhatDestroys:
 
 
 class TestCompletion:
-    LISTED = TenantsBody.from_page([(tenant(ACME), Sync(ACME)), (tenant(SAKURA), Sync(ACME))], None)
+    LISTED = TenantsBody.from_page([(tenant(ACME), Sync(ACME)), (tenant(SAKURA), Sync(ACME))], None, RESOURCES_VERSION)
 
     def complete(self, *words: str) -> list[str]:
         environment = {

@@ -121,9 +121,16 @@ class TestResuming:
         assert fleet.resume(ACME) == before
 
     def test_a_suspended_one_is_active_again(self, fleet: Fleet) -> None:
+        fleet.request(ACME)
+        fleet.tick_until_idle()
         fleet.suspend(ACME)
         assert fleet.resume(ACME).status is TenantStatus.ACTIVE
         assert not fleet.executions.requests
+
+    def test_one_that_was_never_synced_is_provisioned_to_the_end(self, fleet: Fleet) -> None:
+        fleet.suspend(ACME)
+        assert fleet.resume(ACME).status is TenantStatus.ACTIVE
+        assert [dict(request) for request in fleet.executions.requests.values()] == [{"tenant_id": ACME}]
 
     def test_one_that_waits_to_be_offboarded_is_what_it_was_and_is_converged_again(self, fleet: Fleet) -> None:
         record = fleet.registry.get(ACME)
@@ -170,14 +177,17 @@ OUT_OF_SERVICE = {
 
 class TestStatus:
     @pytest.mark.parametrize(("status", "error"), OUT_OF_SERVICE.items())
-    @pytest.mark.parametrize(
-        "wanted", [Tenant.askable, Tenant.in_service, lambda of: of.reserved_by("one", START, DAYS)]
-    )
+    @pytest.mark.parametrize("wanted", [Tenant.askable, Tenant.in_service])
     def test_a_tenant_out_of_service_refuses_by_the_name_of_its_status(
         self, status: TenantStatus, error: type[Exception], wanted: Callable[[Tenant], object]
     ) -> None:
         with pytest.raises(error):
             wanted(tenant(status=status))
+
+    @pytest.mark.parametrize("status", [TenantStatus.OFFBOARDING, TenantStatus.OFFBOARDED])
+    def test_a_tenant_that_leaves_or_has_left_is_not_converged(self, status: TenantStatus) -> None:
+        with pytest.raises(OUT_OF_SERVICE[status]):
+            tenant(status=status).reserved_by("one", START, DAYS)
 
     @pytest.mark.parametrize("status", [TenantStatus.PROVISIONING, TenantStatus.FAILED])
     def test_one_that_is_not_ready_cannot_be_asked(self, status: TenantStatus) -> None:

@@ -98,6 +98,7 @@ class TestTenantList:
                 last_outcome=Outcome.DEGRADED,
                 foreign=(),
                 offboarding=None,
+                converged=True,
             )
             for each in ids
         ]

@@ -40,6 +40,7 @@ from kbfleet.domain.names import DataSourceReference, Life, TenantId
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import (
     REQUESTED_NAME_KEPT_FOR,
+    RESOURCES_VERSION,
     DisplayName,
     Lease,
     ProvisioningRequest,
@@ -169,6 +170,7 @@ class Provisioning:
     def activate(self) -> Tenant:
         return provisioning.activate_tenant(
             self.reservation,
+            resources_version=RESOURCES_VERSION,
             registry=self.fleet.registry,
             announcements=self.fleet.announcements,
             clock=self.fleet.clock,

@@ -223,7 +223,7 @@ class TestLeases:
             taken.held_under(old.fence)
 
     def test_a_lease_that_was_given_back_holds_nothing(self) -> None:
-        activated = tenant().reserved_by("one", START, LEASE).activated(START)
+        activated = tenant().reserved_by("one", START, LEASE).converged("2", START)
         with pytest.raises(LeaseLost):
             activated.held_under(activated.fence)
 
@@ -231,8 +231,21 @@ class TestLeases:
 class TestLifecycle:
     def test_activation_gives_the_lease_back_and_forgets_the_last_failure(self) -> None:
         broken = tenant(status=TenantStatus.FAILED, failure=provisioning_failure())
-        activated = broken.reserved_by("one", START, LEASE).activated(START)
+        activated = broken.reserved_by("one", START, LEASE).converged("2", START)
         assert (activated.status, activated.lease, activated.failure) == (TenantStatus.ACTIVE, None, None)
+        assert activated.resources_version == "2"
+
+    def test_a_suspended_tenant_is_converged_and_stays_suspended(self) -> None:
+        reserved = tenant(status=TenantStatus.SUSPENDED).reserved_by("one", START, LEASE)
+        assert reserved.status is TenantStatus.SUSPENDED
+        converged = reserved.converged("2", START)
+        assert (converged.status, converged.lease) == (TenantStatus.SUSPENDED, None)
+        assert converged.resources_version == "2"
+
+    def test_a_suspended_tenant_that_is_being_converged_cannot_be_resumed_yet(self) -> None:
+        reserved = tenant(status=TenantStatus.SUSPENDED).reserved_by("one", START, LEASE)
+        with pytest.raises(TenantBusy, match="one"):
+            reserved.resumed(START)
 
     def test_failure_gives_the_lease_back_and_keeps_what_was_made(self) -> None:
         provisioned = tenant(status=TenantStatus.PROVISIONING)

@@ -105,7 +105,7 @@ def waiting(fleet: VirtualFleet) -> Execution:
     It keeps the definition of that time."""
     plan = offboard(fleet, days=30)["offboarding"]
     arn = fleet.machine_arn("offboard_tenant")
-    machines: dict[str, StateMachine] = fleet.step_functions._machines  # type: ignore[assignment]
+    machines: dict[str, StateMachine] = fleet.step_functions._machines
     now = machines[arn]
     wait = {"Type": "Wait", "TimestampPath": "$.reservation.deadline", "Next": "Stop Ingestion"}
     then = StateMachine({"StartAt": WAIT, "States": {**now._states, WAIT: wait}})

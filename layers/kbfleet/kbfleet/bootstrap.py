@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         AskableTenantRecords,
         BucketContents,
         Clock,
+        ConvergenceRecord,
         DeadLetters,
         DocumentBuckets,
         DocumentRetries,
@@ -130,6 +131,20 @@ def external_job_rounds() -> TenantRounds:
     from kbfleet.adapters.dynamodb.rounds import DynamoDBTenantRounds
 
     return DynamoDBTenantRounds(_table(), "EXTERNAL_JOBS")
+
+
+@cache
+def convergences() -> ConvergenceRecord:
+    from kbfleet.adapters.dynamodb.rounds import DynamoDBConvergenceRecord
+
+    return DynamoDBConvergenceRecord(_table())
+
+
+def resources_version() -> str:
+    """What the stack converges tenants' resources to."""
+    from kbfleet.domain.tenant import RESOURCES_VERSION
+
+    return RESOURCES_VERSION
 
 
 @cache

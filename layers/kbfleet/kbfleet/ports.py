@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.alert import Alert
     from kbfleet.domain.answer import AskableTenant, Asker, Exchange, GeneratedAnswer, Inquiry
     from kbfleet.domain.caller import Caller
+    from kbfleet.domain.convergence import Convergence
     from kbfleet.domain.document_trace import Probe
     from kbfleet.domain.erasure import ErasureReceipt
     from kbfleet.domain.errors import KbfleetError
@@ -427,6 +428,16 @@ class TenantRounds(Protocol):
         ...
 
     def move(self, to: TenantId | None) -> None: ...
+
+
+class ConvergenceRecord(Protocol):
+    """Where the round stands that brings the fleet to what this version makes of it. There is one item of it."""
+
+    def find(self) -> Convergence | None: ...
+
+    def save(self, convergence: Convergence) -> None:
+        """In place of the last one."""
+        ...
 
 
 class DocumentRounds(Protocol):

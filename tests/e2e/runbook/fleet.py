@@ -41,11 +41,12 @@ class Message:
 
 @dataclass(frozen=True)
 class Fleet:
-    """`configuration` is of a running stack with the template deployed."""
+    """`configuration` is of a running stack with the template deployed, `programs` the folder of the command line."""
 
     configuration: StackConfiguration
     outputs: Mapping[str, str]
     resources: Mapping[str, str]
+    programs: Path = Path(sys.executable).parent
 
     def client(self, service: str) -> Any:
         return deployment.client(self.configuration, service)
@@ -53,7 +54,8 @@ class Fleet:
     def run(self, command: str, answers: str = "") -> subprocess.CompletedProcess[str]:
         """Runs one line in a shell whose credentials are the operator's. Args: answers: what is typed when asked."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+        interpreter = str(Path(sys.executable).parent)
+        programs = os.pathsep.join([str(self.programs), interpreter, os.environ.get("PATH", os.defpath)])
         return subprocess.run(  # noqa: S602 -- as it stands in a message or in a page, for a shell
             command,
             shell=True,

@@ -127,7 +127,8 @@ class SyncBody(Contract):
 
 class TenantBody(Contract):
     """`foreign` is what the last look found among its resources that is not its own; `breached_since`, since when an
-    incident of its isolation is open; `life`, how often the id has been provisioned anew, counted from 1."""
+    incident of its isolation is open; `life`, how often the id has been provisioned anew, counted from 1; `converged`,
+    whether its resources are what this version makes them."""
 
     tenant_id: TenantId
     life: int
@@ -141,6 +142,7 @@ class TenantBody(Contract):
     created_at: datetime
     updated_at: datetime
     status_since: datetime
+    converged: bool
     drift: tuple[str, ...]
     foreign: tuple[str, ...]
     breached_since: datetime | None
@@ -150,7 +152,8 @@ class TenantBody(Contract):
     sync: SyncBody
 
     @classmethod
-    def from_domain(cls, tenant: Tenant, sync: Sync, isolation: Timeline) -> Self:
+    def from_domain(cls, tenant: Tenant, sync: Sync, isolation: Timeline, resources_version: str) -> Self:
+        """Args: resources_version: that the stack converges tenants to."""
         return cls(
             tenant_id=tenant.tenant_id,
             life=tenant.life,
@@ -164,6 +167,7 @@ class TenantBody(Contract):
             created_at=tenant.created_at,
             updated_at=tenant.updated_at,
             status_since=tenant.status_since,
+            converged=tenant.resources_version == resources_version,
             drift=tenant.drift,
             foreign=tenant.foreign,
             breached_since=isolation.broken_since,
@@ -193,8 +197,8 @@ class TenantsQuery(Contract):
 
 
 class ListedTenantBody(Contract):
-    """`synced_at` and `pending_since` say how fresh its knowledge is, `last_outcome` how its last sync ended; `foreign`
-    and `offboarding` are as in the tenant."""
+    """`synced_at` and `pending_since` say how fresh its knowledge is, `last_outcome` how its last sync ended;
+    `foreign`, `converged` and `offboarding` are as in the tenant."""
 
     tenant_id: TenantId
     name: str
@@ -207,9 +211,10 @@ class ListedTenantBody(Contract):
     last_outcome: Outcome | None
     foreign: tuple[str, ...]
     offboarding: Offboarding | None
+    converged: bool
 
     @classmethod
-    def from_domain(cls, tenant: Tenant, sync: Sync) -> Self:
+    def from_domain(cls, tenant: Tenant, sync: Sync, resources_version: str) -> Self:
         return cls(
             tenant_id=tenant.tenant_id,
             name=tenant.name,
@@ -222,6 +227,7 @@ class ListedTenantBody(Contract):
             last_outcome=sync.result.outcome if sync.result else None,
             foreign=tenant.foreign,
             offboarding=tenant.offboarding,
+            converged=tenant.resources_version == resources_version,
         )
 
 
@@ -233,8 +239,8 @@ class TenantsBody(Contract):
     next_token: str | None
 
     @classmethod
-    def from_page(cls, tenants: Sequence[tuple[Tenant, Sync]], last: TenantId | None) -> Self:
+    def from_page(cls, tenants: Sequence[tuple[Tenant, Sync]], last: TenantId | None, resources_version: str) -> Self:
         return cls(
-            tenants=tuple(ListedTenantBody.from_domain(tenant, sync) for tenant, sync in tenants),
+            tenants=tuple(ListedTenantBody.from_domain(tenant, sync, resources_version) for tenant, sync in tenants),
             next_token=last.encode().hex() if last is not None else None,
         )

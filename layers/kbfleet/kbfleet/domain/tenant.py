@@ -31,6 +31,10 @@ MAX_NAME_LENGTH = 100
 REQUESTED_NAME_KEPT_FOR = timedelta(days=1)
 """Far longer than an execution takes from its start to its first state."""
 
+RESOURCES_VERSION = "2"
+"""Of what provisioning makes for a tenant, and how: raised with every change that existing tenants must get, too. What
+was made before there was a number is version 1."""
+
 MAX_RETENTION_DAYS = 3_650
 """Ten years. Nothing waits for it but the record: a larger number is taken for a slip."""
 
@@ -89,7 +93,7 @@ class Tenant:
 
     `announced` is whether the bus knows of the present status; `foreign`, what the last look found among its resources
     that is not its own, for people. `life` and `knowledge` are the numbers of its present life, and of the knowledge in
-    it that answers.
+    it that answers; `resources_version` is what its resources were last converged to, if that is known.
     """
 
     tenant_id: TenantId
@@ -115,6 +119,7 @@ class Tenant:
     erasure: ErasureReceipt | None = None
     life: int = 1
     knowledge: int = 1
+    resources_version: str | None = None
 
     @property
     def this_life(self) -> Life:
@@ -157,13 +162,14 @@ class Tenant:
         """The record with its lease given to `holder` and the next fencing token, for provisioning.
 
         The same holder may reserve again: a step that is retried after its answer was lost must not lock itself out.
-        A tenant that is active stays so while it is converged again; one that has failed is being provisioned anew.
+        A tenant that is active or suspended stays so while it is converged again; one that has failed is being
+        provisioned anew.
 
         Raises:
             TenantBusy: another execution holds a lease that has not expired.
-            TenantSuspended, TenantOffboarding: provisioning would undo what somebody wants.
+            TenantOffboarding, TenantOffboarded: provisioning would undo what somebody wants.
         """
-        self.in_service()
+        self.not_leaving()
         leased = self._leased_to(holder, now, lease)
         return leased.with_status(TenantStatus.PROVISIONING, now) if self.status is TenantStatus.FAILED else leased
 
@@ -196,9 +202,17 @@ class Tenant:
     # Whoever gives a lease back raises the fencing token: a function that outlives its execution must not write the
     # record that it has read before, lease and all.
 
-    def activated(self, now: datetime) -> Tenant:
-        returned = replace(self, lease=None, fence=self.fence + 1, failure=None, updated_at=now)
-        return returned.with_status(TenantStatus.ACTIVE, now)
+    def converged(self, resources_version: str, now: datetime) -> Tenant:
+        """The record after an execution that has come to its end: active, unless somebody has suspended the tenant."""
+        returned = replace(
+            self,
+            lease=None,
+            fence=self.fence + 1,
+            failure=None,
+            updated_at=now,
+            resources_version=resources_version,
+        )
+        return returned if self.status is TenantStatus.SUSPENDED else returned.with_status(TenantStatus.ACTIVE, now)
 
     def failed(self, failure: WorkflowFailure) -> Tenant:
         """The record after an execution that came to nothing. Only a tenant that was being provisioned has failed: one
@@ -225,10 +239,13 @@ class Tenant:
 
         Raises:
             OffboardingBegun: its data are being deleted.
+            TenantBusy: it is being converged.
             TenantNotActive: there is nothing to resume.
         """
         if self.status is TenantStatus.ACTIVE:
             return self
+        if self.status is TenantStatus.SUSPENDED:
+            self._not_leased_by_another(None, now)
         # The next fencing token takes the lease from an execution of offboarding that has not begun to delete.
         released = replace(self, fence=self.fence + 1, lease=None, offboarding=None, failure=None)
         if self.status is TenantStatus.SUSPENDED:
@@ -333,12 +350,16 @@ class Tenant:
         """Raises:
         TenantSuspended, TenantOffboarding, TenantOffboarded: nothing is done for the tenant at present.
         """
+        if self.status is TenantStatus.SUSPENDED:
+            raise TenantSuspended(
+                f"Tenant {self.tenant_id} is suspended.",
+                remedy=f"Run `kbfleet tenant resume {self.tenant_id}` first.",
+            )
+        self.not_leaving()
+
+    def not_leaving(self) -> None:
+        """Raises: TenantOffboarding, TenantOffboarded."""
         match self.status:
-            case TenantStatus.SUSPENDED:
-                raise TenantSuspended(
-                    f"Tenant {self.tenant_id} is suspended.",
-                    remedy=f"Run `kbfleet tenant resume {self.tenant_id}` first.",
-                )
             case TenantStatus.OFFBOARDING:
                 raise TenantOffboarding(
                     f"Tenant {self.tenant_id} is being offboarded.",

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.ingestion import stop_job, update_sync
-from kbfleet.usecases.reservations import announce_left_over, announce_status, execution_name, store_unless_changed
+from kbfleet.usecases.reservations import (
+    announce_left_over,
+    announce_status,
+    execution_name,
+    store_unless_changed,
+    without_dead_lease,
+)
 
 if TYPE_CHECKING:
     from kbfleet.domain.names import TenantId
@@ -63,20 +69,23 @@ def resume_tenant(
     synced. A tenant that was suspended before it was to be offboarded is suspended again.
 
     Raises:
-        TenantNotFound, TenantNotActive, OffboardingBegun.
+        TenantNotFound, TenantNotActive, TenantBusy, OffboardingBegun.
     """
     before = registry.get(tenant_id)
     now = clock.now()
     announce_left_over(before, announcements=announcements)
-    after = before.resumed(now)
+    after = without_dead_lease(before, executions, now).resumed(now)
     store_unless_changed(before, after, registry)
+    synced = False
     if after.is_in_service:
-        update_sync(after.live_knowledge, lambda sync: sync.taken_off_hold(now, after.fence), ledger=ledger)
+        sync = update_sync(after.live_knowledge, lambda sync: sync.taken_off_hold(now, after.fence), ledger=ledger)
+        synced = after.data_source_id is not None and sync.has_synced(after.data_source_id)
         ticks.request()
     after = announce_status(after, registry=registry, announcements=announcements)
     only_suspended = before.status is TenantStatus.SUSPENDED and before.previous_status is not TenantStatus.OFFBOARDING
-    if after.is_in_service and not only_suspended:
-        # Offboarding has closed the bucket to uploads: converging opens it again, also if this call had died here.
+    if after.is_in_service and not (only_suspended and synced):
+        # Offboarding has closed the bucket to uploads: converging opens it again, also if this call had died here. And
+        # a tenant that got its knowledge base while it was suspended has not been synced yet.
         executions.start(execution_name(tenant_id, now), {"tenant_id": tenant_id})
     return after
 

@@ -105,7 +105,7 @@ def start_provisioning(
         must_exist: whether the request is to change a tenant only, not to add one.
 
     Raises:
-        KnowledgeStoreNotOffered, TenantSuspended, TenantOffboarding: before anything is written.
+        KnowledgeStoreNotOffered, TenantOffboarding: before anything is written.
         TenantNotFound: there is no such tenant, although there must be.
         TenantBusy: the execution that is converging it does so for another tier or name.
     """
@@ -119,7 +119,7 @@ def start_provisioning(
     _offered_store(request, existing, stores)
     now = clock.now()
     if existing is not None:
-        existing.in_service()
+        existing.not_leaving()
         existing = without_dead_lease(existing, executions, now)
         at_work = execution_at_work(existing, executions, now)
         if at_work is not None and request.unlike(existing):
@@ -365,7 +365,9 @@ def ensure_knowledge_base(
     if changed.knowledge_base_id != tenant.knowledge_base_id:
         # A data source belongs to its knowledge base: another knowledge base means the recorded one is gone, and there
         # is nothing to ask until the new one has been synced.
-        changed = replace(changed, data_source_id=None).with_status(TenantStatus.PROVISIONING, clock.now())
+        changed = replace(changed, data_source_id=None)
+        if tenant.status is not TenantStatus.SUSPENDED:
+            changed = changed.with_status(TenantStatus.PROVISIONING, clock.now())
     kept = keep(tenant, changed, registry=registry, clock=clock)
     announce_status(kept, registry=registry, announcements=announcements)
     now = clock.now()
@@ -613,7 +615,8 @@ def run_first_sync(
     """Sees to it that the task is answered once the tenant's documents have been ingested at least once.
 
     A data source that has been synced answers at once, unless a breach of the tenant's isolation is open: a sync takes
-    out what does not come from its bucket. Else a sync is requested, also while another is under way: that one may
+    out what does not come from its bucket. So does that of a suspended tenant, which is synced once it is resumed.
+    Else a sync is requested, also while another is under way: that one may
     belong to a knowledge base that is gone, or fail for a cause that has been fixed since.
 
     Raises:
@@ -640,6 +643,9 @@ def run_first_sync(
             )
         return served.of_kind(kind).requested(now, Priority.REQUESTED, task_token)
 
+    if tenant.status is TenantStatus.SUSPENDED:
+        callbacks.succeed(task_token, {"outcome": "SUSPENDED"})
+        return
     well = incidents.timeline(str(tenant.tenant_id), Concern.ISOLATION).settled
     if well and ledger.find(tenant.live_knowledge).has_synced(data_source_id):
         callbacks.succeed(task_token, {"outcome": "ALREADY_SYNCED"})
@@ -649,16 +655,25 @@ def run_first_sync(
 
 
 def activate_tenant(
-    reservation: Reservation, *, registry: TenantRegistry, announcements: Announcements, clock: Clock
+    reservation: Reservation,
+    *,
+    resources_version: str,
+    registry: TenantRegistry,
+    announcements: Announcements,
+    clock: Clock,
 ) -> Tenant:
-    """The tenant may be asked; the lease is given back."""
+    """The tenant may be asked, unless it is suspended; the lease is given back.
+
+    Args:
+        resources_version: what the steps before have converged it to.
+    """
     tenant = registry.get(reservation.tenant_id)
     given_back = tenant.lease is None and tenant.fence == reservation.fence + 1
-    if given_back and tenant.status is TenantStatus.ACTIVE:
+    if given_back and tenant.status in {TenantStatus.ACTIVE, TenantStatus.SUSPENDED}:
         # This very step has run before, and its answer was lost.
         return announce_status(tenant, registry=registry, announcements=announcements)
     before = tenant.held_under(reservation.fence)
-    active = keep(before, before.activated(clock.now()), registry=registry, clock=clock)
+    active = keep(before, before.converged(resources_version, clock.now()), registry=registry, clock=clock)
     return announce_status(active, registry=registry, announcements=announcements)
 
 

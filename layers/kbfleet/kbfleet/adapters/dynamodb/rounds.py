@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.adapters.dynamodb.table import as_item, tenant_key
+from kbfleet.domain.convergence import Convergence
 from kbfleet.domain.isolation import DocumentRound
 from kbfleet.domain.names import TenantId
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 _rounds = cache(lambda: TypeAdapter(DocumentRound))
 
+_convergences = cache(lambda: TypeAdapter(Convergence))
+
 _ROUND = "DOCUMENT_ROUND"
+_CONVERGENCE = {"PK": "FLEET", "SK": "CONVERGENCE"}
 
 
 class DynamoDBTenantRounds:
@@ -38,6 +42,21 @@ class DynamoDBTenantRounds:
     def move(self, to: TenantId | None) -> None:
         with translated(f"the position of {self._key['SK']}"):
             self._table.client.put_item(TableName=self._table.name, Item=as_item({**self._key, "visited": to}))
+
+
+class DynamoDBConvergenceRecord:
+    """`kbfleet.ports.ConvergenceRecord` in DynamoDB."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def find(self) -> Convergence | None:
+        record = self._table.item(_CONVERGENCE)
+        return _convergences().validate_python(record) if record else None
+
+    def save(self, convergence: Convergence) -> None:
+        fields = _convergences().dump_python(convergence, mode="json")
+        self._table.put({**_CONVERGENCE, **fields}, values={}, subject="how far the fleet is converged")
 
 
 class DynamoDBDocumentRounds:
