@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from bedrock_emulator import Quotas
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.support import aws
+from tests.support.api_requests import api_request
 from tests.support.aws_calls import Call, Moment
 from tests.support.virtual_fleet import RARE_TICKS, REGION, VirtualFleet, virtual_fleet
 
@@ -165,11 +166,10 @@ class TestRefusals:
     def test_a_tenant_on_its_way_out_is_not_provisioned_until_it_is_gone(self, shared: VirtualFleet) -> None:
         shared.provision("leaving", STORE)
         shared.settle("leaving")
-        leaving = shared.start("offboard_tenant", {"tenant_id": "leaving"})
-        shared.timeline.run_until(
-            lambda: shared.tenant("leaving").status is TenantStatus.OFFBOARDING,  # type: ignore[union-attr]
-            within=60,
-        )
+        request = api_request("DELETE", "/tenants/{tenant_id}", query={"retention_days": "0"}, tenant_id="leaving")
+        assert shared.invoke("TenantsFunction", request)["statusCode"] == 202
+        machine = shared.machine_arn("offboard_tenant")
+        (leaving,) = (each for each in shared.step_functions.executions.values() if each.machine == machine)
         failed = shared.provision("leaving", STORE)
         assert failed.failures[0] == ("Reserve Tenant", "TenantOffboarding")
         assert shared.finish(leaving).status == "SUCCEEDED"
