@@ -10,6 +10,7 @@ from kbfleet.contracts.workflows import (
     DoneResult,
     ErasureResult,
     FenceOffResult,
+    FenceOffResultBefore,
     FenceOffTenantInput,
     MarkTenantOffboardedInput,
     StepInput,
@@ -27,6 +28,7 @@ def fence_off_tenant(step: FenceOffTenantInput) -> FenceOffResult:
     """State "Fence Off Tenant": the retention period is over, and nobody else works on the tenant any more."""
     reservation = offboarding.fence_off_tenant(
         step.request.tenant_id,
+        retention=step.request.retention,
         execution=step.execution,
         registry=bootstrap.registry(),
         executions=bootstrap.executions(),
@@ -36,7 +38,11 @@ def fence_off_tenant(step: FenceOffTenantInput) -> FenceOffResult:
         clock=bootstrap.clock(),
         lease=read(OffboardingLeaseSettings).lease,
     )
-    return FenceOffResult.from_domain(reservation)
+    result = FenceOffResult.from_domain(reservation)
+    if step.request.retention is None:
+        return result
+    # It has the lease, so there is nothing to wait for.
+    return FenceOffResultBefore(**result.model_dump(), deadline=bootstrap.clock().now())
 
 
 @workflow_step(StepInput)

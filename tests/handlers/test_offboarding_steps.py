@@ -270,7 +270,7 @@ class TestContracts:
         ("request_", "field"),
         [
             ({}, "request.tenant_id"),
-            ({"tenant_id": "acme", "retention_days": 30}, "request.retention_days"),
+            ({"tenant_id": "acme", "retention_days": -1}, "request.retention_days"),
             ({"tenant_id": "ACME"}, "tenant_id"),
         ],
     )

@@ -141,9 +141,11 @@ class VirtualFleet:
             raise outcome[0]
         return outcome[0]
 
-    def define(self, machine: str, folder: Path) -> None:
-        """Executions that start from here on go by the definition in that folder; its functions are those of today."""
+    def define(self, machine: str, folder: Path, *, start_at: str | None = None) -> None:
+        """Executions that start from here on go by the definition in that folder, from its first state unless another
+        is named. Its functions are those of today."""
         definition = _definition(self.deployment, self._machine(machine), folder)
+        definition["StartAt"] = start_at or definition["StartAt"]
         self.step_functions.update(self.machine_arn(machine), StateMachine(definition))
 
     def stop(self, execution: Execution, *, announced: bool = True) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +17,15 @@ from kbfleet.domain.tenant_status import TenantStatus
 from tests.proofs.converged import departures
 from tests.proofs.erased import remains
 from tests.support.api_requests import api_request
-from tests.support.state_machine import Execution, StateMachine
+from tests.support.state_machine import Execution
+from tests.support.template import DEFINITIONS
 from tests.support.virtual_fleet import AN_HOUR, RARE_TICKS, VirtualFleet, virtual_fleet
 
 STORE = "S3_VECTORS"
 TENANT = "acme"
 A_DAY = 24 * AN_HOUR
 WAIT = "Wait For Retention Period"
+RELEASED = Path(__file__).with_name("released")
 
 
 @pytest.fixture
@@ -105,20 +108,16 @@ def waiting(fleet: VirtualFleet) -> Execution:
     It keeps the definition of that time."""
     plan = offboard(fleet, days=30)["offboarding"]
     arn = fleet.machine_arn("offboard_tenant")
-    machines: dict[str, StateMachine] = fleet.step_functions._machines
-    now = machines[arn]
-    wait = {"Type": "Wait", "TimestampPath": "$.reservation.deadline", "Next": "Stop Ingestion"}
-    then = StateMachine({"StartAt": WAIT, "States": {**now._states, WAIT: wait}})
+    fleet.define("offboard_tenant", RELEASED, start_at=WAIT)
     requested = record(fleet)
     lease = Lease(f"{arn.replace(':stateMachine:', ':execution:')}:acme-old", requested.updated_at + timedelta(days=31))
     fenced_off = replace(requested, lease=lease, fence=requested.fence + 1)
     kbfleet.bootstrap.registry().replace(fenced_off, fence=requested.fence)
     reservation = {"tenant_id": TENANT, "fence": fenced_off.fence, "deadline": plan["delete_after"]}
     results = {"reservation": reservation, "uploads": {"done": True}}
-    machines[arn] = then
     execution = fleet.start("offboard_tenant", {"tenant_id": TENANT, "retention_days": 30, **results}, name="acme-old")
     fleet.timeline.run_for(1)
-    machines[arn] = now
+    fleet.define("offboard_tenant", DEFINITIONS)
     assert execution.states == [WAIT]
     return execution
 
@@ -127,6 +126,16 @@ def test_an_execution_of_the_version_before_ends_well(fleet: VirtualFleet, waiti
     let_days_pass(fleet, 31)
     assert fleet.finish(waiting).status == "SUCCEEDED"
     assert deletions(fleet) == [waiting]
+    assert remains(fleet, TENANT) == []
+
+
+def test_one_that_has_not_begun_to_wait_leaves_that_to_the_record(fleet: VirtualFleet) -> None:
+    fleet.define("offboard_tenant", RELEASED)
+    execution = fleet.start("offboard_tenant", {"tenant_id": TENANT, "retention_days": 30})
+    assert fleet.finish(execution).states[-1] == "Offboarding Superseded"
+    fleet.define("offboard_tenant", DEFINITIONS)
+    assert record(fleet).status is TenantStatus.OFFBOARDING
+    let_days_pass(fleet, 31)
     assert remains(fleet, TENANT) == []
 
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from kbfleet.contracts import Contract
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.knowledge_base import KnowledgeBaseState
 from kbfleet.domain.names import TenantId
-from kbfleet.domain.tenant import DisplayName, ProvisioningRequest, ProvisioningReservation, Reservation
+from kbfleet.domain.tenant import (
+    MAX_RETENTION_DAYS,
+    DisplayName,
+    ProvisioningRequest,
+    ProvisioningReservation,
+    Reservation,
+)
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.domain.workflow import Workflow, WorkflowFailure, describe_failure
@@ -203,9 +209,15 @@ class WorkflowFailedInput(Contract):
 
 
 class OffboardTenantInput(Contract):
-    """What an execution of `offboard_tenant` is started with."""
+    """What an execution of `offboard_tenant` is started with. `retention_days` comes from an execution that the version
+    before has started: its request is not in the record yet (decision 38)."""
 
     tenant_id: TenantId
+    retention_days: int | None = Field(default=None, ge=0, le=MAX_RETENTION_DAYS)
+
+    @property
+    def retention(self) -> timedelta | None:
+        return timedelta(days=self.retention_days) if self.retention_days is not None else None
 
 
 class FenceOffTenantInput(Contract):
@@ -220,6 +232,12 @@ class FenceOffResult(Contract):
     @classmethod
     def from_domain(cls, reservation: Reservation) -> Self:
         return cls(tenant_id=reservation.tenant_id, fence=reservation.fence)
+
+
+class FenceOffResultBefore(FenceOffResult):
+    """For an execution that the version before has started: it waits until the deadline (decision 38)."""
+
+    deadline: datetime
 
 
 class DoneResult(Contract):

@@ -184,6 +184,7 @@ def _start_if_due(tenant_id: TenantId, registry: TenantRegistry, executions: Exe
 def fence_off_tenant(
     tenant_id: TenantId,
     *,
+    retention: timedelta | None = None,
     execution: str,
     registry: TenantRegistry,
     executions: Executions,
@@ -195,6 +196,9 @@ def fence_off_tenant(
 ) -> Reservation:
     """Nobody else works on the tenant any more. What the request has left undone, if it died, is done.
 
+    Args:
+        retention: of a request that is not in the record yet; see `OffboardTenantInput`.
+
     Returns: the right to offboard it.
 
     Raises:
@@ -203,6 +207,13 @@ def fence_off_tenant(
     """
     before = registry.get(tenant_id)
     announce_left_over(before, announcements=announcements)
+    if retention is not None and before.offboarding is None:
+        requested = without_dead_lease(before, executions, clock.now()).offboarding_requested(
+            clock.now(), retention=retention
+        )
+        store_unless_changed(before, requested, registry)
+        put_sync_on_hold(requested, ledger=ledger, callbacks=callbacks)
+        before = announce_status(requested, registry=registry, announcements=announcements)
     free = without_dead_lease(before, executions, clock.now())
     after = free.fenced_off_by(execution, clock.now(), lease=lease)
     require_running(execution, executions)
