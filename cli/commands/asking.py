@@ -93,8 +93,8 @@ def usage(
 
     An id that was offboarded and provisioned again begins with nothing; what it used before is under --life.
     """
-    days = [day.date() if day else None for day in (first, last)]
-    body = FleetApi.of_stack(stack, region).usage(tenant, *days, life)
+    first_day, last_day = (day.date() if day else None for day in (first, last))
+    body = FleetApi.of_stack(stack, region).usage(tenant, first_day, last_day, life)
     present(body, _shown_of_usage, as_json=as_json)
 
 
