@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRegistry
 from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.errors import TenantFailed, TenantNotActive, TenantNotFound, TenantSuspended
+from kbfleet.domain.names import Knowledge, Life
 from kbfleet.domain.sync import Sync
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.ports import AskableTenantRecords, SyncLedger, TenantRegistry
@@ -78,6 +80,21 @@ class AskableTenantRecordsSuite:
         ledger.save(Sync(ACME, documents_left_out=left_out))
         assert records.get(ACME).documents_left_out == left_out
 
+    def test_it_is_that_of_its_present_life(self, stored: Stored) -> None:
+        records, registry, ledger = stored
+        registry.create(tenant(life=2))
+        ledger.save(Sync(ACME, synced_at=SYNCED_AT))
+        assert records.get(ACME).this_life == records.life(ACME) == Life(ACME, 2)
+        assert records.get(ACME).freshness == Freshness(None, False)
+        ledger.save(replace(Sync.never_stored(Knowledge(Life(ACME, 2))), synced_at=SYNCED_AT))
+        assert records.get(ACME).freshness == Freshness(SYNCED_AT, False)
+
+    def test_a_life_is_known_whatever_the_status(self, stored: Stored) -> None:
+        records, registry, _ = stored
+        assert records.life(ACME) == Life(ACME)
+        registry.create(tenant(life=3, status=TenantStatus.OFFBOARDED))
+        assert records.life(ACME) == Life(ACME, 3)
+
 
 class TestInMemoryAskableTenantRecords(AskableTenantRecordsSuite):
     @pytest.fixture
@@ -90,3 +107,13 @@ class TestDynamoDBAskableTenantRecords(AskableTenantRecordsSuite):
     @pytest.fixture
     def stored(self, table: Table) -> Stored:
         return DynamoDBAskableTenantRecords(table), DynamoDBTenantRegistry(table), DynamoDBSyncLedger(table)
+
+    def test_a_record_from_before_lives_were_counted_is_of_the_first(self, stored: Stored, table: Table) -> None:
+        records, registry, _ = stored
+        registry.create(tenant())
+        table.client.update_item(
+            TableName=table.name,
+            Key={"PK": {"S": "TENANT#acme"}, "SK": {"S": "PROFILE"}},
+            UpdateExpression="REMOVE life, knowledge",
+        )
+        assert records.get(ACME).this_life == records.life(ACME) == registry.get(ACME).this_life == Life(ACME)

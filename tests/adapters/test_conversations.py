@@ -45,6 +45,14 @@ class ConversationsSuite(ABC):
         conversations.add(Life(ACME), "c1", FIRST)
         assert conversations.exchanges(Life(SAKURA), "c1") is None
 
+    def test_nor_is_one_life_shown_anothers(self, conversations: Conversations) -> None:
+        conversations.add(Life(ACME), "c1", FIRST)
+        conversations.add(Life(ACME, 2), "c2", SECOND)
+        assert conversations.exchanges(Life(ACME, 2), "c1") is None
+        assert conversations.exchanges(Life(ACME), "c2") is None
+        conversations.end(Life(ACME), "c2")
+        assert list(conversations.exchanges(Life(ACME, 2), "c2") or ()) == [SECOND]
+
     def test_a_conversation_is_over_a_day_after_it_began(self, conversations: Conversations, clock: FakeClock) -> None:
         conversations.add(Life(ACME), "c1", FIRST)
         clock.advance(LIFETIME.total_seconds() - 1)

@@ -10,7 +10,7 @@ import pytest
 from kbfleet.adapters.dynamodb.documents import DynamoDBDocumentRetries, DynamoDBFailedDocuments
 from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRecords
-from kbfleet.domain.errors import ConcurrentUpdate
+from kbfleet.domain.errors import ConcurrentUpdate, IsolationBreached
 from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument, FailureStatus, SentDocument
 from kbfleet.domain.names import Life
 from kbfleet.ports import DocumentRetries, FailedDocuments
@@ -65,6 +65,22 @@ class FailedDocumentsSuite:
         assert list(documents.all(Life(ACME))) == []
         with pytest.raises(ConcurrentUpdate):
             documents.save(Life(ACME), stored)
+
+    def test_lives_are_kept_apart_and_take_only_what_is_in_their_buckets(self, documents: FailedDocuments) -> None:
+        again = Life(ACME, 2)
+        with pytest.raises(IsolationBreached):
+            documents.save(again, DOCUMENT)
+        documents.save(Life(ACME), DOCUMENT)
+        theirs = [replace(DOCUMENT, uri=f"s3://{NAMES.bucket(again)}/{number}.md") for number in range(3)]
+        stored = [documents.save(again, document) for document in theirs]
+        assert len(list(documents.all(Life(ACME)))) == 1
+        first = documents.page(again, 2, None)
+        rest = documents.page(again, 2, first.following)
+        assert sorted(each.uri for each in (*first.documents, *rest.documents)) == [each.uri for each in theirs]
+        assert rest.following is None
+        documents.remove(again, stored[0])
+        assert documents.find(again, stored[0].uri) is None
+        assert documents.find(again, DOCUMENT.uri) is None
 
     def test_tenants_are_kept_apart(self, documents: FailedDocuments) -> None:
         documents.save(Life(ACME), DOCUMENT)

@@ -46,6 +46,20 @@ class JobHistorySuite:
         history.record(COMPLETE, START)
         assert list(history.latest(Life(ACME), 10)) == [COMPLETE]
 
+    def test_each_life_has_a_history_of_its_own(self, history: JobHistory) -> None:
+        lives = [Life(ACME, number) for number in (1, 2, 12)]
+        for number, life in enumerate(lives):
+            for each in (job(number), job(number + 10), job(99, ingestion_job_id=None, status=JobStatus.FAILED)):
+                assert history.record(replace(each, life=life.number), START) is Recorded.YOURS
+        for number, life in enumerate(lives):
+            first = history.page(life, 2, None)
+            assert [change.of_life for change in first.jobs] == [life, life]
+            (last,) = history.page(life, 2, first.following).jobs
+            assert last == job(number, life=life.number)
+            assert history.find(life, job(number + 10).name) == job(number + 10, life=life.number)
+            assert history.find(life, job((number + 1) % 3).name) is None
+            assert len(list(history.started_since(life, START - timedelta(days=1)))) == 3
+
     def test_a_job_has_one_entry_with_its_newest_state(self, history: JobHistory) -> None:
         history.record(STARTING, START)
         history.record(COMPLETE, START)

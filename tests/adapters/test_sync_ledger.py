@@ -14,7 +14,7 @@ from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.ingestion_job import JobStatus, Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Knowledge, Life, TenantId
 from kbfleet.domain.sync import Priority, RunningJob, Sync, SyncResult, SyncState, Waiter
 from kbfleet.ports import Glance, SyncLedger
 from tests.support.clock import START
@@ -65,6 +65,19 @@ class SyncLedgerSuite:
 
     def test_a_tenant_that_never_asked_has_an_empty_entry(self, ledger: SyncLedger) -> None:
         assert ledger.find(first_knowledge(ACME)) == Sync(ACME)
+
+    def test_each_knowledge_of_each_life_has_an_entry_and_a_place_of_its_own(self, ledger: SyncLedger) -> None:
+        life, again = Life(ACME), Life(ACME, 2)
+        known = [Knowledge(life), Knowledge(life, 2), Knowledge(again), Knowledge(again, 12), Knowledge(Life(ACME, 12))]
+        for number, each in enumerate(known, start=1):
+            assert ledger.find(each) == Sync.never_stored(each)
+            entry = replace(Sync.never_stored(each), synced_generation=number)
+            ledger.save(entry.requested(START - timedelta(seconds=number), Priority.CHANGED))
+        assert [ledger.find(each).synced_generation for each in known] == [1, 2, 3, 4, 5]
+        assert [entry.of_knowledge for entry in ledger.glance(9).entries] == known[::-1]
+        ledger.save(ledger.find(known[2]).started(ingestion_job(JobStatus.STARTING), 9))
+        assert [entry.of_knowledge for entry in ledger.running()] == [known[2]]
+        assert [entry.state for entry in ledger.glance(9).entries].count(SyncState.QUEUED) == 4
 
     def test_an_entry_comes_back_as_it_was_stored_under_the_next_version(self, ledger: SyncLedger) -> None:
         stored = ledger.save(FULL)

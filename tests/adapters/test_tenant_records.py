@@ -14,20 +14,22 @@ from botocore.compat import HTTPHeaders
 from moto.core.botocore_stubber import MockRawResponse
 from pydantic import TypeAdapter
 
+from kbfleet.adapters.dynamodb.conversations import DynamoDBConversations
 from kbfleet.adapters.dynamodb.index_catalogue import DynamoDBIndexCatalogue
 from kbfleet.adapters.dynamodb.job_history import DynamoDBJobHistory
 from kbfleet.adapters.dynamodb.sync_ledger import DynamoDBSyncLedger
 from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRecords, DynamoDBTenantRegistry
 from kbfleet.adapters.dynamodb.usage import DynamoDBUsageRecords
+from kbfleet.domain.answer import Exchange
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
 from kbfleet.domain.errors import ConcurrentUpdate
-from kbfleet.domain.names import Life, TenantId
+from kbfleet.domain.names import Knowledge, Life, TenantId
 from kbfleet.domain.sync import Sync
 from kbfleet.domain.tenant import DisplayName
-from kbfleet.domain.usage import DailyUsage, UsageCounts
+from kbfleet.domain.usage import DailyUsage, UsageCounts, UsagePeriod
 from kbfleet.ports import SyncLedger, TenantRecords, TenantRegistry
-from tests.support.clock import START
+from tests.support.clock import START, FakeClock
 from tests.support.fakes import InMemorySyncLedger, InMemoryTenantRecords, InMemoryTenantRegistry
 from tests.support.samples import ACME, SAKURA, first_knowledge, job_state_change, tenant
 
@@ -121,6 +123,17 @@ class TenantRecordsSuite:
             assert not world.records.erased(Life(other), keep_usage=True)
             assert world.usage(other)
             assert world.ledger.find(first_knowledge(other)).version == 1
+
+    def test_what_is_left_of_a_life_and_of_those_before_goes_and_a_later_one_loses_nothing(self, world: World) -> None:
+        lives = [Life(ACME, number) for number in (1, 2, 3, 12)]
+        for life in lives:
+            world.ledger.save(Sync.never_stored(Knowledge(life)))
+            world.ledger.save(Sync.never_stored(Knowledge(life, 2)))
+        world.records.erase(lives[1], keep_usage=True)
+        for number in (1, 2):
+            left = [world.ledger.find(Knowledge(life, number)).version for life in lives]
+            assert left == [0, 0, 1, 1]
+        assert [world.records.erased(life, keep_usage=True) for life in lives] == [True, True, False, False]
 
     # --- receipts ---
 
@@ -237,6 +250,23 @@ class TestDynamoDBTenantRecords(TenantRecordsSuite):
         world.records.erase(Life(ACME), keep_usage=False)
         assert world.records.erased(Life(ACME), keep_usage=False)
         assert next(refusals, None) is None
+
+    def test_every_kind_of_record_of_a_later_life_goes_or_stays_as_of_the_first(self, world: OnDynamoDB) -> None:
+        again = Life(ACME, 2)
+        world.history.record(job_state_change(life=2), START)
+        day = DailyUsage(ACME, START.date(), USED, life=2)
+        DynamoDBUsageRecords(world.table).add([day], delivery="one", now=START)
+        conversations = DynamoDBConversations(world.table, FakeClock(), timedelta(days=1))
+        conversations.add(again, "c1", Exchange("What?", "This."))
+        world.records.erase(again, keep_usage=True)
+        assert world.records.erased(again, keep_usage=True)
+        assert list(world.history.latest(again, 9)) == []
+        assert conversations.exchanges(again, "c1") is None
+        usage = DynamoDBUsageRecords(world.table).of_life(again, UsagePeriod(day.day, day.day))
+        assert list(usage) == [day]
+        assert not world.records.erased(again, keep_usage=False)
+        world.records.erase(again, keep_usage=False)
+        assert world.records.erased(again, keep_usage=False)
 
     def test_names_that_were_asked_for_go_too(self, world: OnDynamoDB) -> None:
         world.registry.request_name(ACME, DisplayName("アクメ"), execution="acme-1", now=START)

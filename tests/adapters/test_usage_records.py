@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -62,6 +63,15 @@ class UsageRecordsSuite:
         self.add(records, "all", on(3), on(3, MORE, SAKURA), on(3, MORE, neighbour))
         assert list(records.of_life(Life(ACME), NOVEMBER)) == [on(3)]
         assert list(records.of_life(Life(SAKURA), NOVEMBER)) == [on(3, MORE, SAKURA)]
+
+    def test_and_so_has_every_life(self, records: UsageRecords) -> None:
+        again, later = replace(on(3, MORE), life=2), replace(on(4, MORE), life=12)
+        self.add(records, "all", on(3), again, later)
+        self.add(records, "more", again)
+        assert list(records.of_life(Life(ACME), NOVEMBER)) == [on(3)]
+        assert list(records.of_life(Life(ACME, 2), NOVEMBER)) == [again.plus(MORE)]
+        assert list(records.of_life(Life(ACME, 12), NOVEMBER)) == [later]
+        assert list(records.of_life(Life(ACME, 3), NOVEMBER)) == []
 
     def test_a_delivery_may_be_of_more_tenants_than_a_transaction_takes(self, records: UsageRecords) -> None:
         tenants = [TenantId(f"tenant{number}") for number in range(2 * ITEMS_IN_A_TRANSACTION + 1)]

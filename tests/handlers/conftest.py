@@ -133,8 +133,10 @@ def fleet(environment: None, monkeypatch: pytest.MonkeyPatch) -> Fleet:
 
 
 def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    askable = InMemoryAskableTenantRecords(fleet.registry, fleet.ledger)
     ports = {
         "clock": lambda: fleet.clock,
+        "askable_tenant_records": lambda: askable,
         "registry": lambda: fleet.registry,
         "convergences": lambda: fleet.convergences,
         "ledger": lambda: fleet.ledger,
@@ -176,8 +178,7 @@ def answerer(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scr
 
     def script(**answers: Any) -> ScriptedAnswerer:
         scripted = ScriptedAnswerer(answers)
-        records = InMemoryAskableTenantRecords(fleet.registry, fleet.ledger)
-        tenants = AskableTenants(records, fleet.clock, fleet.scheduler.start_interval)
+        tenants = AskableTenants(bootstrap.askable_tenant_records(), fleet.clock, fleet.scheduler.start_interval)
         monkeypatch.setattr(bootstrap, "answerer", lambda _knowledge_store: scripted)
         monkeypatch.setattr(bootstrap, "sessions", lambda: SESSIONS)
         monkeypatch.setattr(bootstrap, "askable_tenants", lambda: tenants)

@@ -17,10 +17,12 @@ import pytest
 from kbfleet import bootstrap
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.names import Life
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.handlers.conftest import Event, Handler, Logs, event
 from tests.support import tokens
+from tests.support.fleet import Fleet
 from tests.support.http_server import Reply, ScriptedServer, serving
-from tests.support.samples import ACME, NAMES
+from tests.support.samples import ACME, NAMES, tenant
 from tests.support.template import properties
 from tests.support.tokens import AUDIENCE, ISSUER, TENANT_CLAIM, claims, epoch_claims, key_set, part, public_jwk, token
 
@@ -48,7 +50,7 @@ def issuer() -> Iterator[ScriptedServer]:
 
 @pytest.fixture
 def authorize(
-    environment: None,
+    fleet: Fleet,
     handler: Callable[[str], Handler],
     issuer: ScriptedServer,
     monkeypatch: pytest.MonkeyPatch,
@@ -353,6 +355,13 @@ class TestAGenuineToken:
             "Resource": "arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/v1/*",
         }
 
+    @pytest.mark.parametrize("status", [TenantStatus.ACTIVE, TenantStatus.SUSPENDED, TenantStatus.OFFBOARDED])
+    def test_counts_against_the_usage_key_of_the_tenants_present_life(
+        self, authorize: Authorize, fleet: Fleet, status: TenantStatus
+    ) -> None:
+        fleet.registry.create(tenant(life=2, status=status))
+        assert authorize(f"Bearer {token()}")["usageIdentifierKey"] == NAMES.usage_key(Life(ACME, 2)).value
+
     @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
     def test_may_have_the_scheme_in_any_case(self, authorize: Authorize, scheme: str) -> None:
         assert authorize(f"{scheme} {token()}")["principalId"] == "acme"
@@ -502,6 +511,13 @@ class TestTheFirstLook:
     """API Gateway's own, at the form of the header."""
 
     EXPRESSION = properties("Api")["Auth"]["Authorizers"]["TenantToken"]["Identity"]["ValidationExpression"]
+
+    @pytest.mark.parametrize("status", [TenantStatus.ACTIVE, TenantStatus.SUSPENDED, TenantStatus.OFFBOARDED])
+    def test_counts_against_the_usage_key_of_the_tenants_present_life(
+        self, authorize: Authorize, fleet: Fleet, status: TenantStatus
+    ) -> None:
+        fleet.registry.create(tenant(life=2, status=status))
+        assert authorize(f"Bearer {token()}")["usageIdentifierKey"] == NAMES.usage_key(Life(ACME, 2)).value
 
     @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
     def test_lets_genuine_tokens_through(self, scheme: str) -> None:

@@ -256,6 +256,7 @@ class TestUsage:
         assert status == 200
         assert body == {
             "tenant_id": "acme",
+            "life": 1,
             "first_day": "2026-11-01",
             "last_day": "2026-11-30",
             "days": [{"day": "2026-11-01", **counts}],
@@ -272,6 +273,19 @@ class TestUsage:
     def test_days_on_which_nothing_was_asked_are_left_out(self, send: Send) -> None:
         _, body = send("get_usage", **self.asked(to="2026-02-28"))
         assert (body["days"], body["total"]["questions"]) == ([], 0)
+
+    def test_it_is_that_of_the_present_life_unless_another_is_asked_for(self, send: Send, fleet: Fleet) -> None:
+        record = fleet.registry.get(ACME)
+        fleet.registry.replace(replace(record, life=2), fence=record.fence)
+        _, body = send("get_usage")
+        assert (body["life"], body["total"]["questions"]) == (2, 0)
+        _, body = send("get_usage", **self.asked(life="1"))
+        assert (body["life"], body["total"]["questions"]) == (1, 2)
+
+    @pytest.mark.parametrize("life", ["0", "-1", "1000000", "one", ""])
+    def test_a_life_that_is_none_is_refused(self, send: Send, life: str) -> None:
+        status, body = send("get_usage", **self.asked(life=life))
+        assert (status, body["field"]) == (400, "life")
 
     def test_a_tenant_that_was_offboarded_is_still_invoiced(self, send: Send, fleet: Fleet) -> None:
         record = fleet.registry.get(ACME)
