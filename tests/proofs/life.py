@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from kbfleet.adapters.dynamodb.table import life_of
+from kbfleet.adapters.secrets import RememberedSecret
 from kbfleet.domain.errors import TenantNotActive
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.tenant import Tenant
@@ -92,6 +93,8 @@ class FleetLife(RuleBasedStateMachine):
         self.stores = dict(zip(TENANTS, chosen, strict=True))
         world = virtual_fleet(parameters=_PARAMETERS, safety_net_seconds=_SAFETY_NET_SECONDS)
         self.fleet = self._world.enter_context(world)
+        # A thread of the function's own would make its call at a moment that no seed decides.
+        self._world.enter_context(patch.object(RememberedSecret, "read_meanwhile", lambda _: nullcontext()))
         self.fleet.calls.observers.append(self._watch_starts)
         for tenant_id in sorted(active):
             self.provision_to_the_end(tenant_id)
