@@ -714,23 +714,25 @@ def listed(tenant_id: str, name: str) -> ListedTenantBody:
 class TestUsageOfAllTenants:
     COLUMNS = (
         "tenant_id,name,tier,status,first_day,last_day,questions,passages,citations,input_tokens,output_tokens,"
-        "questions_without_tokens,nothing_found,refused_by_guardrail,tokens_usd"
+        "questions_without_tokens,nothing_found,refused_by_guardrail,tokens_usd,life"
     )
 
     @pytest.fixture
     def fleet(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[Any, ...]]]:
         """Sets the tenants, by their names, and the model and Region. Returns: what is asked for usage."""
 
-        def of(*names: str, model: str = "", region: str = "us-east-1") -> list[tuple[Any, ...]]:
+        def of(*names: str, model: str = "", region: str = "us-east-1", lives: int = 1) -> list[tuple[Any, ...]]:
             asked: list[tuple[Any, ...]] = []
             tenants = tuple(listed(f"tenant-{number}", name) for number, name in enumerate(names))
             api = FleetApi("https://api.example.com/v1", boto3.Session(region_name=region), model)
             monkeypatch.setattr(FleetApi, "of_stack", lambda *_: api)
             monkeypatch.setattr(FleetApi, "tenants", lambda *_: TenantsBody(tenants=tenants, next_token=None))
 
-            def answer(_: FleetApi, tenant_id: TenantId, *days: date | None) -> UsageBody:
-                asked.append((tenant_id, *days))
-                return usage().model_copy(update={"tenant_id": tenant_id})
+            def answer(
+                _: FleetApi, tenant_id: TenantId, first: date | None, last: date | None, life: int | None
+            ) -> Any:
+                asked.append((tenant_id, first, last))
+                return usage().model_copy(update={"tenant_id": tenant_id, "life": life or lives})
 
             monkeypatch.setattr(FleetApi, "usage", answer)
             return asked
@@ -745,11 +747,19 @@ class TestUsageOfAllTenants:
         assert ran.exit_code == 0
         header, first, second = ran.stdout.splitlines()
         assert header == self.COLUMNS
-        counted = "2026-03-01,2026-03-14,1234,4936,2468,987654,12345,0,45,3,"
+        counted = "2026-03-01,2026-03-14,1234,4936,2468,987654,12345,0,45,3,,1"
         assert first == f'tenant-0,"Acme, Ltd.",STANDARD,ACTIVE,{counted}'
         assert second == f"tenant-1,桜商事,STANDARD,ACTIVE,{counted}"
         # All of them for the days of the first.
         assert asked == [("tenant-0", None, None), ("tenant-1", date(2026, 3, 1), date(2026, 3, 14))]
+
+    def test_earlier_lives_of_an_id_have_rows_of_their_own(
+        self, run: Run, fleet: Callable[..., list[tuple[Any, ...]]]
+    ) -> None:
+        fleet("One", lives=3)
+        rows = json.loads(run("usage", "--all", "--json").stdout)
+        assert [(row["tenant_id"], row["life"]) for row in rows] == [("tenant-0", life) for life in (1, 2, 3)]
+        assert "tenant-0, life 2" in run("usage", "--all").stdout
 
     @pytest.mark.parametrize(
         "name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1", '=HYPERLINK("x","y")']
