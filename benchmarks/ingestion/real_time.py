@@ -61,7 +61,7 @@ def observe(workload: Workload) -> Observed:
         began = time.monotonic()
         calls: Counter[str] = Counter()
         environment = RealtimeEnvironment(factor=1 / SPEED, strict=False)
-        bedrock = BedrockKnowledgeBases(account.agent, role_arn=ROLE)
+        bedrock = BedrockKnowledgeBases(account.agent)
         fleet = Fleet(environment, calls, bedrock, account.data_sources, first_syncs=workload.first_syncs)
         uploaded: dict[str, float] = {}
         feeding = environment.process(_feed(environment, workload, account, fleet, uploaded))

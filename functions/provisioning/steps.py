@@ -6,11 +6,14 @@ from kbfleet.contracts.workflows import (
     BucketResult,
     CapacityResult,
     DataSourceResult,
+    DoneResult,
+    EnsureKnowledgeBaseInput,
     KnowledgeBaseResult,
     KnowledgeStoreResult,
     ReservationPayload,
     ReserveTenantInput,
     RunFirstSyncInput,
+    ServiceRoleResult,
     StepInput,
     UsageKeyResult,
     WorkflowFailedInput,
@@ -48,12 +51,27 @@ def check_capacity(step: StepInput) -> CapacityResult:
         registry=bootstrap.registry(),
         stores=bootstrap.stores(),
         knowledge_bases=bootstrap.knowledge_bases(),
+        service_roles=bootstrap.service_roles(),
         names=bootstrap.fleet().names,
     )
     if capacity is None:
         return CapacityResult(left=None)
     publish({Metric.KNOWLEDGE_BASES_LEFT: capacity.left})
     return CapacityResult(left=capacity.left)
+
+
+@workflow_step(StepInput)
+def ensure_service_role(step: StepInput) -> ServiceRoleResult:
+    """State "Ensure Service Role": there is a role that reads the tenant's documents and vectors, and no others."""
+    changed_at = provisioning.ensure_service_role(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        stores=bootstrap.stores(),
+        knowledge_bases=bootstrap.knowledge_bases(),
+        service_roles=bootstrap.service_roles(),
+        names=bootstrap.fleet().names,
+    )
+    return ServiceRoleResult(changed_at=changed_at)
 
 
 @workflow_step(StepInput)
@@ -81,20 +99,35 @@ def ensure_knowledge_store(step: StepInput) -> KnowledgeStoreResult:
     return KnowledgeStoreResult(reference=reference)
 
 
-@workflow_step(StepInput)
-def ensure_knowledge_base(step: StepInput) -> KnowledgeBaseResult:
+@workflow_step(EnsureKnowledgeBaseInput)
+def ensure_knowledge_base(step: EnsureKnowledgeBaseInput) -> KnowledgeBaseResult:
     """State "Ensure Knowledge Base": it exists; runs again until it is ready or the deadline has passed."""
     state = provisioning.ensure_knowledge_base(
         step.reservation.to_domain(),
         registry=bootstrap.registry(),
         stores=bootstrap.stores(),
         knowledge_bases=bootstrap.knowledge_bases(),
+        service_roles=bootstrap.service_roles(),
+        role_changed_at=step.service_role.changed_at,
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
         announcements=bootstrap.announcements(),
         look_after_at_most=read(ProvisioningSettings).knowledge_base_look,
     )
     return KnowledgeBaseResult.from_domain(state)
+
+
+@workflow_step(StepInput)
+def narrow_service_role(step: StepInput) -> DoneResult:
+    """State "Narrow Service Role": the role is assumed for the tenant's own knowledge base and for no other."""
+    provisioning.narrow_service_role(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        stores=bootstrap.stores(),
+        service_roles=bootstrap.service_roles(),
+        names=bootstrap.fleet().names,
+    )
+    return DoneResult()
 
 
 @workflow_step(StepInput)

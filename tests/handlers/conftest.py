@@ -45,6 +45,8 @@ ENVIRONMENT = {
     "STACK_NAME": "kbfleet",
     "FLEET_NAME": "kbfleet",
     "TABLE_NAME": "kbfleet",
+    "SERVICE_ROLES": "PER_TENANT",
+    "SERVICE_ROLE_BOUNDARY_ARN": f"arn:aws:iam::{ACCOUNT}:policy/ServiceRoleBoundary",
     "KNOWLEDGE_BASE_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/knowledge-base",
     "KNOWLEDGE_BASE_LOOK_SECONDS": "85",
     "STANDARD_USAGE_PLAN_ID": "plan-standard",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from kbfleet.domain.errors import AccessRefused, BucketNameTaken, KnowledgeStoreUnusable
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
@@ -80,7 +80,7 @@ class InMemoryDocumentBuckets:
 class InMemoryKnowledgeStore:
     """`kbfleet.ports.KnowledgeStore`.
 
-    `created` has every index once for each time that it was made; a name in `foreign` is taken by an index of another
+    `created` has every index once for each time that it was made, `admitted` the role of each tenant; a name in `foreign` is taken by an index of another
     shape.
     """
 
@@ -88,6 +88,7 @@ class InMemoryKnowledgeStore:
     usual_creation = timedelta(seconds=83)
     max_metadata_bytes = 1_024
     max_metadata_attributes: int | None = 35
+    role_services = frozenset({"bedrock", "s3vectors"})
 
     def __init__(self, names: ResourceNames) -> None:
         self._names = names
@@ -95,6 +96,7 @@ class InMemoryKnowledgeStore:
         self.created: list[str] = []
         self.foreign: set[str] = set()
         self.embedding_model = "2025"
+        self.admitted: dict[str, str] = {}
 
     def ensure(self, tenant_id: TenantId) -> str:
         index = self._names.vector_index(tenant_id)
@@ -123,6 +125,16 @@ class InMemoryKnowledgeStore:
 
     def tenants(self) -> Iterator[TenantId]:
         return map(TenantId, [*self._references, *self.foreign])
+
+    def admit(self, tenant_id: TenantId, role_arn: str) -> datetime | None:
+        self.admitted[tenant_id] = role_arn
+        return None
+
+    def dismiss(self, tenant_id: TenantId) -> None:
+        self.admitted.pop(tenant_id, None)
+
+    def admits(self, tenant_id: TenantId) -> bool:
+        return tenant_id in self.admitted
 
     def drop(self, tenant_id: TenantId) -> None:
         """The index is deleted behind kbfleet's back."""

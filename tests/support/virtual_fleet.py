@@ -25,6 +25,7 @@ from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import Ama
 from botocore.model import Shape
 from moto import mock_aws
 from moto.core.serialize import ResponseSerializer
+from moto.iam import models as iam_models
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.models import FakeBucket
 
@@ -273,6 +274,7 @@ def virtual_fleet(
         stack.enter_context(patch.dict(os.environ, _environment(deployment)))
         stack.enter_context(patch.object(kbfleet.bootstrap, "clock", lambda: ProductClock(clock)))
         stack.enter_context(patch.object(FakeBucket, "get_permission", _permission_over_https))
+        stack.enter_context(patch.object(iam_models, "utcnow", lambda: clock.datetime().replace(tzinfo=None)))
         stack.enter_context(patch.object(ResponseSerializer, "get_value", _attribute_value))
         identifiers = Random(seed)  # noqa: S311 - repeatable on purpose
         stack.enter_context(patch.object(bedrock_emulator.account, "secrets", identifiers))
@@ -487,6 +489,9 @@ def _make_resources(fleet: VirtualFleet) -> None:
         fleet.client("events").create_event_bus(Name=fleet.deployment.property(bus, "Name"))
     for secret in fleet.deployment.made("AWS::SecretsManager::Secret"):
         fleet.client("secretsmanager").create_secret(Name=secret, SecretString="k" * 64)
+    for policy in fleet.deployment.made("AWS::IAM::ManagedPolicy"):
+        document = json.dumps(fleet.deployment.property(policy, "PolicyDocument"))
+        fleet.client("iam").create_policy(PolicyName=policy, PolicyDocument=document)
     for bucket in fleet.deployment.made("AWS::S3Vectors::VectorBucket"):
         name = fleet.deployment.property(bucket, "VectorBucketName")
         fleet.client("s3vectors").create_vector_bucket(vectorBucketName=name)

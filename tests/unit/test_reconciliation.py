@@ -17,7 +17,12 @@ from tests.support.fleet import Fleet
 from tests.support.samples import ACME, NAMES, SAKURA
 
 MISSING, UNEXPLAINED = Disagreement.MISSING, Disagreement.UNEXPLAINED
-RECORDED = {ResourceKind.BUCKET, ResourceKind.VECTOR_INDEX, ResourceKind.KNOWLEDGE_BASE}
+RECORDED = {
+    ResourceKind.BUCKET,
+    ResourceKind.VECTOR_INDEX,
+    ResourceKind.KNOWLEDGE_BASE,
+    ResourceKind.SERVICE_ROLE,
+}
 
 
 def look(fleet: Fleet, *, repair: bool = False) -> Reconciliation:
@@ -26,6 +31,7 @@ def look(fleet: Fleet, *, repair: bool = False) -> Reconciliation:
         buckets=fleet.buckets,
         stores=fleet.stores,
         knowledge_bases=fleet.knowledge_bases,
+        service_roles=fleet.service_roles,
         executions=fleet.executions,
         announcements=fleet.announcements,
         names=NAMES,
@@ -54,7 +60,7 @@ def change(fleet: Fleet, **fields: object) -> None:
 
 def test_a_fleet_in_order_has_no_findings_and_says_what_was_looked_at(fleet: Fleet) -> None:
     report = look(fleet)
-    assert (report.findings, report.tenants, report.resources) == ((), 2, 6)
+    assert (report.findings, report.tenants, report.resources) == ((), 2, 8)
     assert fleet.announcements.reconciliations == [report]
 
 
@@ -73,12 +79,14 @@ class TestMissing:
         record = fleet.registry.get(ACME)
         fleet.buckets.settings.clear()
         fleet.store.drop(ACME)
+        fleet.service_roles.delete(NAMES.service_role(ACME))
         fleet.knowledge_bases.vanish(str(record.knowledge_base_id))
         findings = [finding for finding in look(fleet).findings if finding.tenant_id == ACME]
         assert {(finding.disagreement, finding.kind, finding.name) for finding in findings} == {
             (MISSING, ResourceKind.BUCKET, record.bucket_name),
             (MISSING, ResourceKind.VECTOR_INDEX, "acme"),
             (MISSING, ResourceKind.KNOWLEDGE_BASE, record.knowledge_base_id),
+            (MISSING, ResourceKind.SERVICE_ROLE, NAMES.service_role(ACME)),
         }
         assert all("kbfleet tenant add acme" in finding.advice for finding in findings)
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         KnowledgeStore,
         RetrievalProbe,
         RetryRuns,
+        ServiceRoles,
         Sessions,
         SyncLedger,
         TaskCallbacks,
@@ -195,11 +196,24 @@ def stores() -> Mapping[str, KnowledgeStore]:
 @cache
 def knowledge_bases() -> KnowledgeBases:
     from kbfleet.adapters.bedrock import BedrockKnowledgeBases
-    from kbfleet.settings.provisioning import ProvisioningSettings
 
-    return BedrockKnowledgeBases(
-        boto3.client("bedrock-agent", config=_CLIENT), role_arn=read(ProvisioningSettings).knowledge_base_role_arn
+    return BedrockKnowledgeBases(boto3.client("bedrock-agent", config=_CLIENT))
+
+
+@cache
+def service_roles() -> ServiceRoles:
+    from kbfleet.adapters.iam import IamServiceRoles, SharedServiceRole
+    from kbfleet.settings.provisioning import ServiceRoleSettings
+
+    settings = read(ServiceRoleSettings)
+    own = IamServiceRoles(
+        boto3.client("iam", config=_CLIENT),
+        names=fleet().names,
+        partition=fleet().partition,
+        boundary_arn=settings.service_role_boundary_arn,
+        clock=clock(),
     )
+    return own if settings.service_roles == "PER_TENANT" else SharedServiceRole(settings.knowledge_base_role_arn, own)
 
 
 @cache
@@ -623,6 +637,7 @@ def isolation_look() -> IsolationLook:
         ledger=ledger(),
         stores=stores(),
         knowledge_bases=knowledge_bases(),
+        service_roles=service_roles(),
         ingested_documents=ingested_documents(),
         passage_search=BedrockPassageSearch(_search_clients()),
         document_rounds=DynamoDBDocumentRounds(_table()),

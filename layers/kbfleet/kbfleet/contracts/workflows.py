@@ -69,6 +69,16 @@ class CapacityResult(Contract):
     left: int | None
 
 
+class ServiceRoleResult(Contract):
+    """When the role was last changed; `None` where all tenants share one."""
+
+    changed_at: datetime | None
+
+
+class EnsureKnowledgeBaseInput(StepInput):
+    service_role: ServiceRoleResult
+
+
 class BucketResult(Contract):
     bucket_name: str
 
@@ -110,9 +120,11 @@ class ActivationResult(Contract):
 PROVISIONING_STEPS: Mapping[str, str] = {
     "reservation": "Reserve Tenant",
     "capacity": "Check Capacity",
+    "service_role": "Ensure Service Role",
     "bucket": "Ensure Bucket",
     "index": "Ensure Knowledge Store",
     "knowledge_base": "Ensure Knowledge Base",
+    "trust": "Narrow Service Role",
     "data_source": "Ensure Data Source",
     "usage_key": "Ensure Usage Key",
     "first_sync": "Run First Sync",
@@ -128,6 +140,7 @@ OFFBOARDING_STEPS: Mapping[str, str] = {
     "usage_key": "Delete Usage Key",
     "data_sources": "Delete Data Sources",
     "knowledge_base": "Delete Knowledge Base",
+    "service_role": "Delete Service Role",
     "index": "Delete Knowledge Store",
     "bucket": "Delete Bucket",
     "records": "Delete Records",

@@ -78,6 +78,19 @@ class ResourceNames:
         digest = hashlib.sha256(f"{self.account}/{self.region}".encode()).hexdigest()[:10]
         return f"{self.fleet}-{tenant_id}-{digest}"
 
+    def service_role(self, tenant_id: TenantId) -> str:
+        """Names of roles are unique in an account, in all Regions, and at most 64 characters: as buckets' names are."""
+        return self.bucket(tenant_id)
+
+    @property
+    def service_role_path(self) -> str:
+        """Below which the fleet's service roles are. Another Region's fleet of the same name has the same one."""
+        return f"/kbfleet/{self.fleet}/"
+
+    def tenant_of_service_role(self, name: str) -> TenantId | None:
+        """As `tenant_of_bucket`."""
+        return self.tenant_of_bucket(name)
+
     def tenant_of_bucket(self, name: str) -> TenantId | None:
         """Whose documents a bucket of that name holds; `None` for a name that this fleet never gives."""
         tenant_id = _tenant_id(name.removeprefix(f"{self.fleet}-").rpartition("-")[0])
@@ -101,6 +114,15 @@ class ResourceNames:
 
     def vector_index(self, tenant_id: TenantId) -> str:
         return str(tenant_id)
+
+    @property
+    def collection(self) -> str:
+        """The collection of OpenSearch Serverless, which comes with the stack."""
+        return f"{self.fleet}-vectors"
+
+    def data_access_policy(self, tenant_id: TenantId) -> str:
+        """At most 32 characters (botocore service model of opensearchserverless), which a tenant's id alone may have."""
+        return f"{self.fleet}-{hashlib.sha256(self.bucket(tenant_id).encode()).hexdigest()[:19]}"
 
     def tags(self, tenant_id: TenantId) -> dict[str, str]:
         return {"kbfleet:fleet": self.fleet, "kbfleet:tenant": str(tenant_id)}

@@ -24,6 +24,7 @@ class Disagreement(StrEnum):
 class ResourceKind(StrEnum):
     BUCKET = "bucket"
     VECTOR_INDEX = "vector index"
+    SERVICE_ROLE = "service role"
     KNOWLEDGE_BASE = "knowledge base"
     DATA_SOURCE = "data source"
     DOCUMENTS = "documents"

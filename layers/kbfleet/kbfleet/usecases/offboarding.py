@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         Executions,
         Incidents,
         KnowledgeBases,
+        ServiceRoles,
         SyncLedger,
         TaskCallbacks,
         TenantRecords,
@@ -207,6 +208,20 @@ def delete_knowledge_base(
         raise NotReadyYet(f"Knowledge bases of tenant {tenant.tenant_id} are not deleted yet: {states}.")
 
 
+def delete_service_role(
+    reservation: Reservation,
+    *,
+    registry: TenantRegistry,
+    stores: Stores,
+    service_roles: ServiceRoles,
+    names: ResourceNames,
+) -> None:
+    """The tenant's service role is gone. Not before its knowledge base: Bedrock deletes vectors in the role's name."""
+    tenant = held(reservation, registry)
+    store_of(tenant, stores).dismiss(tenant.tenant_id)
+    service_roles.delete(names.service_role(tenant.tenant_id))
+
+
 def delete_knowledge_store(reservation: Reservation, *, registry: TenantRegistry, stores: Stores) -> None:
     """The tenant's index is gone, and all its vectors with it."""
     tenant = held(reservation, registry)
@@ -251,6 +266,7 @@ def verify_erasure(
     buckets: DocumentBuckets,
     stores: Stores,
     knowledge_bases: KnowledgeBases,
+    service_roles: ServiceRoles,
     usage_keys: UsageKeys,
     records: TenantRecords,
     incidents: Incidents,
@@ -268,12 +284,15 @@ def verify_erasure(
     bucket = names.bucket(tenant.tenant_id)
     knowledge_base = tenant.knowledge_base_id or names.knowledge_base(tenant.tenant_id)
     usage_key = names.usage_key(tenant.tenant_id)
+    service_role = names.service_role(tenant.tenant_id)
     looked_up = {
         ErasedResource("bucket", bucket): _own_bucket(tenant, buckets, names) is not None,
         ErasedResource("vector index", names.vector_index(tenant.tenant_id)): store_of(tenant, stores).exists(
             tenant.tenant_id
         ),
         ErasedResource("knowledge base", knowledge_base): bool(_knowledge_bases(tenant, knowledge_bases, names)),
+        ErasedResource("service role", service_role): service_roles.exists(service_role)
+        or store_of(tenant, stores).admits(tenant.tenant_id),
         ErasedResource("usage key", usage_key.name): usage_keys.exists(usage_key),
         ErasedResource("records", str(tenant.tenant_id)): not records.erased(tenant.tenant_id, keep_usage=keep_usage),
         ErasedResource("part in incidents", str(tenant.tenant_id)): not forgotten(

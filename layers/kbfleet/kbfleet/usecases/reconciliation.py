@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
     from kbfleet.domain.names import ResourceNames, TenantId
     from kbfleet.domain.tenant import Tenant
-    from kbfleet.ports import Announcements, Clock, DocumentBuckets, Executions, KnowledgeBases, TenantRegistry
+    from kbfleet.ports import (
+        Announcements,
+        Clock,
+        DocumentBuckets,
+        Executions,
+        KnowledgeBases,
+        ServiceRoles,
+        TenantRegistry,
+    )
     from kbfleet.usecases.isolation import IsolationLook
     from kbfleet.usecases.reservations import Stores
 
@@ -34,10 +42,12 @@ class _Resources:
 
     buckets: Mapping[str, TenantId]
     knowledge_bases: Mapping[str, TenantId]
+    service_roles: Mapping[str, TenantId]
     indexes: Mapping[str, set[TenantId]]
 
     def __len__(self) -> int:
-        return len(self.buckets) + len(self.knowledge_bases) + sum(map(len, self.indexes.values()))
+        named = len(self.buckets) + len(self.knowledge_bases) + len(self.service_roles)
+        return named + sum(map(len, self.indexes.values()))
 
 
 def reconcile(
@@ -46,6 +56,7 @@ def reconcile(
     buckets: DocumentBuckets,
     stores: Stores,
     knowledge_bases: KnowledgeBases,
+    service_roles: ServiceRoles,
     executions: Executions,
     announcements: Announcements,
     isolation: IsolationLook,
@@ -68,12 +79,13 @@ def reconcile(
     resources = _Resources(
         dict(buckets.of_fleet(names)),
         dict(knowledge_bases.of_fleet(names)),
+        dict(service_roles.of_fleet(names)),
         {name: set(store.tenants()) for name, store in stores.items() if store.kind is KnowledgeBaseKind.VECTOR},
     )
     tenants = {tenant.tenant_id: tenant for tenant in registry.all()}
     findings = (
-        *_missing(tenants, resources, names),
-        *_unexplained(tenants, resources, names, knowledge_bases),
+        *_missing(tenants, resources, names, service_roles),
+        *_unexplained(tenants, resources, names, knowledge_bases, service_roles),
     )
     missing = {finding.tenant_id for finding in findings if finding.disagreement is Disagreement.MISSING}
     repairs = [tenant_id for tenant_id in sorted(missing) if repair and _in_service(tenants[tenant_id])]
@@ -104,7 +116,9 @@ def _in_service(tenant: Tenant) -> bool:
     return tenant.status in {TenantStatus.ACTIVE, TenantStatus.FAILED}
 
 
-def _missing(tenants: Mapping[TenantId, Tenant], resources: _Resources, names: ResourceNames) -> Iterator[Finding]:
+def _missing(
+    tenants: Mapping[TenantId, Tenant], resources: _Resources, names: ResourceNames, service_roles: ServiceRoles
+) -> Iterator[Finding]:
     for tenant_id, tenant in tenants.items():
         if tenant.status in _CHANGING:
             continue
@@ -112,6 +126,9 @@ def _missing(tenants: Mapping[TenantId, Tenant], resources: _Resources, names: R
             yield Finding(Disagreement.MISSING, ResourceKind.BUCKET, tenant.bucket_name, tenant_id)
         if tenant.knowledge_base_id is not None and tenant.knowledge_base_id not in resources.knowledge_bases:
             yield Finding(Disagreement.MISSING, ResourceKind.KNOWLEDGE_BASE, tenant.knowledge_base_id, tenant_id)
+        role = names.service_role(tenant_id)
+        if service_roles.per_tenant and tenant.knowledge_base_id is not None and role not in resources.service_roles:
+            yield Finding(Disagreement.MISSING, ResourceKind.SERVICE_ROLE, role, tenant_id)
         indexes = resources.indexes.get(tenant.knowledge_store)
         if tenant.knowledge_store_reference is not None and indexes is not None and tenant_id not in indexes:
             yield Finding(Disagreement.MISSING, ResourceKind.VECTOR_INDEX, names.vector_index(tenant_id), tenant_id)
@@ -122,11 +139,15 @@ def _unexplained(
     resources: _Resources,
     names: ResourceNames,
     knowledge_bases: KnowledgeBases,
+    service_roles: ServiceRoles,
 ) -> Iterator[Finding]:
     known = {tenant_id: tenant for tenant_id, tenant in tenants.items() if tenant.status is not TenantStatus.OFFBOARDED}
     for name, tenant_id in resources.buckets.items():
         if tenant_id not in known:
             yield Finding(Disagreement.UNEXPLAINED, ResourceKind.BUCKET, name, tenant_id)
+    for name, tenant_id in resources.service_roles.items():
+        if tenant_id not in known or not (service_roles.per_tenant or known[tenant_id].status in _CHANGING):
+            yield Finding(Disagreement.UNEXPLAINED, ResourceKind.SERVICE_ROLE, name, tenant_id)
     for store_type, owners in resources.indexes.items():
         for tenant_id in sorted(owners):
             owner = known.get(tenant_id)

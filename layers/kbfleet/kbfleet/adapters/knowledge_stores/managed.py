@@ -14,6 +14,7 @@ from kbfleet.domain.uploads import MAX_METADATA_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from kbfleet.adapters.knowledge_stores import StoreResources
     from kbfleet.domain.names import ResourceNames, TenantId
@@ -28,6 +29,8 @@ class ManagedKnowledgeStore:
     usual_creation = timedelta(seconds=5)  # reported by users
     max_metadata_bytes = MAX_METADATA_BYTES
     max_metadata_attributes: int | None = None
+    role_services = frozenset[str]()
+    """Its own models embed and rerank. Source: Amazon Bedrock User Guide, Managed knowledge bases, Prerequisites."""
 
     def __init__(self, *, names: ResourceNames) -> None:
         self._names = names
@@ -54,6 +57,15 @@ class ManagedKnowledgeStore:
 
     def tenants(self) -> Iterator[TenantId]:
         return iter(())
+
+    def admit(self, tenant_id: TenantId, role_arn: str) -> datetime | None:  # noqa: ARG002 - IAM alone decides
+        return None
+
+    def dismiss(self, tenant_id: TenantId) -> None:
+        """Nothing to do: IAM alone decides."""
+
+    def admits(self, tenant_id: TenantId) -> bool:  # noqa: ARG002 - as above
+        return False
 
     def knowledge_base_configuration(self, reference: str) -> Mapping[str, object]:  # noqa: ARG002 - there is no index
         return {

@@ -20,6 +20,7 @@ from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from mypy_boto3_s3vectors.client import S3VectorsClient
 
@@ -47,6 +48,7 @@ class S3VectorsKnowledgeStore:
     """Source of both: Amazon Bedrock User Guide, Prerequisites for using a vector store: 1 KB and 35 keys. Whether
     Bedrock's own count among them is not said. A vector has room for 50 (Amazon S3 User Guide, Limitations of S3
     Vectors): Bedrock's are taken to be among the other 15."""
+    role_services = frozenset({"bedrock", "s3vectors"})
 
     def __init__(
         self, client: S3VectorsClient, *, vector_bucket: str, names: ResourceNames, embedding_model_arn: str
@@ -139,6 +141,15 @@ class S3VectorsKnowledgeStore:
                 "again.",
             )
         return str(index["indexArn"])
+
+    def admit(self, tenant_id: TenantId, role_arn: str) -> datetime | None:  # noqa: ARG002 - IAM alone decides
+        return None
+
+    def dismiss(self, tenant_id: TenantId) -> None:
+        """Nothing to do: IAM alone decides."""
+
+    def admits(self, tenant_id: TenantId) -> bool:  # noqa: ARG002 - as above
+        return False
 
     def knowledge_base_configuration(self, reference: str) -> Mapping[str, object]:
         return vector_knowledge_base(
