@@ -166,7 +166,7 @@ class TestIamServiceRoles(ServiceRolesSuite):
             lambda: iam.put_role_policy(RoleName=name, PolicyName=own, PolicyDocument=everything),
             lambda: iam.put_role_policy(RoleName=name, PolicyName="more", PolicyDocument=everything),
             lambda: iam.delete_role_policy(RoleName=name, PolicyName=own),
-            lambda: iam.attach_role_policy(RoleName=name, PolicyArn="arn:aws:iam::aws:policy/AmazonS3FullAccess"),
+            lambda: iam.attach_role_policy(RoleName=name, PolicyArn=BOUNDARY_ARN),
             lambda: iam.update_assume_role_policy(RoleName=name, PolicyDocument=trusts_all),
             lambda: iam.delete_role_permissions_boundary(RoleName=name),
         ]

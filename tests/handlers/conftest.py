@@ -142,6 +142,7 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "buckets": lambda: fleet.buckets,
         "stores": lambda: fleet.stores,
         "knowledge_bases": lambda: fleet.knowledge_bases,
+        "service_roles": lambda: fleet.service_roles,
         "usage_keys": lambda: fleet.usage_keys,
         "external_jobs": lambda: fleet.external_jobs,
         "ticks": lambda: fleet.ticks,

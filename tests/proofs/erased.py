@@ -12,10 +12,10 @@ from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
-from tests.proofs.converged import buckets, indexes, knowledge_bases, usage_keys
+from tests.proofs.converged import buckets, indexes, knowledge_bases, service_roles, usage_keys
 from tests.support.virtual_fleet import VirtualFleet
 
-_KINDS = {"bucket", "vector index", "knowledge base", "usage key", "records", "part in incidents"}
+_KINDS = {"bucket", "vector index", "knowledge base", "service role", "usage key", "records", "part in incidents"}
 _WITH_IDS_ONLY = {"TickDeadLetterQueue", "DocumentRetryDeadLetterQueue", "UsageDeadLetterQueue"}
 _deserializer = TypeDeserializer()
 
@@ -35,6 +35,10 @@ def _remains(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
         yield "the knowledge base is left"
     if fleet.names.usage_key(tenant_id).value in [key["value"] for key in usage_keys(fleet)]:
         yield "the usage key is left"
+    if fleet.names.service_role(tenant_id) in service_roles(fleet):
+        yield "the service role is left"
+    if ("data", fleet.names.data_access_policy(tenant_id)) in fleet.emulator._account.policies:
+        yield "the data access policy is left"
     # What has no list of its own once its owner is gone.
     account = fleet.emulator._account
     yield from (f"data source {of} is left" for of in account.data_sources if of[0] not in account.knowledge_bases)

@@ -460,6 +460,7 @@ class TestDeleting:
             run.until_done(step)
             run.until_done(step)
         for _ in range(2):
+            run.delete_service_role()
             run.delete_knowledge_store()
             assert run.delete_bucket()
             run.delete_records()

@@ -15,6 +15,7 @@ from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.reconciliation import reconcile
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, NAMES, SAKURA
+from tests.support.service_roles import SHARED_ROLE
 
 MISSING, UNEXPLAINED = Disagreement.MISSING, Disagreement.UNEXPLAINED
 RECORDED = {
@@ -110,6 +111,14 @@ class TestMissing:
         fleet.store.drop(ACME)
         fleet.buckets.settings.pop(NAMES.bucket(ACME))
         assert not look(fleet).findings
+
+    def test_where_one_role_is_shared_none_is_missed_and_those_there_are_too_many(self, fleet: Fleet) -> None:
+        fleet.service_roles.per_tenant = False
+        for tenant_id in (ACME, SAKURA):
+            fleet.knowledge_bases.give_role(str(fleet.registry.get(tenant_id).knowledge_base_id), SHARED_ROLE)
+        fleet.service_roles.delete(NAMES.service_role(SAKURA))
+        (finding,) = look(fleet).findings
+        assert (finding.disagreement, finding.kind, finding.tenant_id) == (UNEXPLAINED, ResourceKind.SERVICE_ROLE, ACME)
 
     def test_a_tenant_on_a_store_without_indexes_misses_none(self, fleet: Fleet) -> None:
         fleet.store.drop(ACME)
