@@ -20,7 +20,6 @@ from bedrock_emulator.services.ingestion_jobs import PER_DOCUMENT, SMALL_SYNC
 from benchmarks.aws import (
     ACCOUNT,
     REGION,
-    ROLE,
     VECTOR_BUCKET,
     client,
     create_data_source,

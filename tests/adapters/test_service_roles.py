@@ -145,7 +145,7 @@ class TestIamServiceRoles(ServiceRolesSuite):
         clock.advance((datetime.now(UTC) - clock.now()).total_seconds())  # moto has no other time
         return IamServiceRoles(self.iam, names=NAMES, partition="aws", boundary_arn=BOUNDARY_ARN, clock=clock)
 
-    def let_drift(self, roles: ServiceRoles, name: str) -> None:  # noqa: ARG002 - the fake needs it
+    def let_drift(self, roles: ServiceRoles, name: str) -> None:
         for change in self.changes(name):
             change()
 
@@ -304,7 +304,9 @@ class TestWhatItMay:
         assert {action.partition(":")[0] for action, _ in self.allowed(wanted(ACME, store=store))} == services
 
     def test_no_statement_of_the_boundary_is_nobodys(self) -> None:
-        granted = {one["Sid"] for store in store_types() for one in wanted(ACME, store=store).policy(BOUNDARY)["Statement"]}
+        granted = {
+            one["Sid"] for store in store_types() for one in wanted(ACME, store=store).policy(BOUNDARY)["Statement"]
+        }
         assert granted == {one["Sid"] for one in BOUNDARY["Statement"]}
 
     def test_it_fits_into_a_role(self) -> None:

@@ -55,12 +55,11 @@ def prove(store: str) -> Row:
 
 
 def _add(row: Row, store: str, late: int) -> None:
-    measured, call = cost(store, role_late_by=late), f"tests.proofs.first_provisioning.cost({store!r}, role_late_by={late})"
-    row.add(
-        None
-        if measured.transitions <= MOST_TRANSITIONS
-        else f"{call}: {measured.transitions} transitions"
+    measured, call = (
+        cost(store, role_late_by=late),
+        f"tests.proofs.first_provisioning.cost({store!r}, role_late_by={late})",
     )
+    row.add(None if measured.transitions <= MOST_TRANSITIONS else f"{call}: {measured.transitions} transitions")
     row.add(
         None
         if measured.times_the_service <= MOST_TIMES_THE_SERVICE

@@ -80,7 +80,7 @@ class InMemoryDocumentBuckets:
 class InMemoryKnowledgeStore:
     """`kbfleet.ports.KnowledgeStore`.
 
-    `created` has every index once for each time that it was made, `admitted` the role of each tenant; a name in `foreign` is taken by an index of another
+    `created` has every index once for each time that it was made, `admitted` each tenant's role; a name in `foreign` is taken by an index of another
     shape.
     """
 

@@ -177,7 +177,7 @@ _BOUNDED = {
     "PutRolePermissionsBoundary",
     "UpdateAssumeRolePolicy",
 }
-"""Of the operations on roles that kbfleet uses to change them, those that know `iam:PermissionsBoundary`. Source: service
+"""Of the operations by which kbfleet changes roles, those that know `iam:PermissionsBoundary`. Source: service
 authorization reference, Actions, resources, and condition keys for AWS Identity and Access Management."""
 
 

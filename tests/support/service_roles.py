@@ -16,8 +16,8 @@ SHARED_ROLE = "arn:aws:iam::123456789012:role/knowledge-base"
 class InMemoryServiceRoles:
     """`kbfleet.ports.ServiceRoles`.
 
-    Tests script it: `quota`, `per_tenant`, and `drift`, which is what somebody has changed of a role, by its name. Tests
-    look at `roles` and at `changes`, how often one was made or changed.
+    Tests script it: `quota`, `per_tenant`, and `drift`, which is what somebody has changed of a role, by its name.
+    Tests look at `roles` and at `changes`, how often one was made or changed.
     """
 
     def __init__(self, clock: Clock, names: ResourceNames) -> None:

@@ -164,8 +164,8 @@ class TestALook:
         (finding,) = look(fleet).findings
         assert (finding.disagreement, finding.kind) == (Disagreement.CHANGED, ResourceKind.SERVICE_ROLE)
         assert finding.name == (
-            f"{role}: its permissions boundary is not the fleet's; knowledge base {own(fleet).knowledge_base_id} assumes "
-            "another one"
+            f"{role}: its permissions boundary is not the fleet's; "
+            f"knowledge base {own(fleet).knowledge_base_id} assumes another one"
         )
         assert "kbfleet tenant add acme" in finding.advice
         assert not fleet.announcements.breaches

@@ -52,8 +52,8 @@ from tests.support.documents import BucketSettings
 from tests.support.fakes import FailedTask, InMemoryKnowledgeBases, InMemoryTenantRegistry, JobCourse, SucceededTask
 from tests.support.fleet import LEASE, Fleet
 from tests.support.knowledge_bases import MAX_DATA_SOURCES, TOKEN_MEMORY
-from tests.support.service_roles import SHARED_ROLE
 from tests.support.samples import ACME, EXECUTION, NAMES, SAKURA, provisioning_failure, tenant
+from tests.support.service_roles import SHARED_ROLE
 
 READY_WITHIN = timedelta(minutes=15)
 OTHER_EXECUTION = EXECUTION.replace("acme-2026", "acme-2027")
@@ -589,7 +589,9 @@ class TestEnsureKnowledgeBase:
 
     def test_one_made_before_a_crash_is_adopted_by_its_name(self, run: Provisioning) -> None:
         for number in range(5):  # so that it is not on the list's first page
-            run.fleet.knowledge_bases.create(f"other-{number}", role_arn="", configuration={}, tags={}, client_token=str(number))
+            run.fleet.knowledge_bases.create(
+                f"other-{number}", role_arn="", configuration={}, tags={}, client_token=str(number)
+            )
         orphan = run.fleet.make_knowledge_base(ACME, "before the crash")
         assert run.knowledge_base().knowledge_base_id == orphan.knowledge_base_id
         assert run.record.knowledge_base_id == orphan.knowledge_base_id

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.domain.errors import CapacityExceeded, NotReadyYet, ResourceConflict, ResourceMissing
-from kbfleet.domain.service_role import WAY_OUT, RoleCapacity, ServiceRole
+from kbfleet.domain.errors import CapacityExceeded, NotReadyYet, ResourceConflict
+from kbfleet.domain.service_role import WAY_OUT, RoleCapacity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_iam.client import IAMClient
 
     from kbfleet.domain.names import ResourceNames, TenantId
+    from kbfleet.domain.service_role import ServiceRole
     from kbfleet.ports import Clock
 
 _POLICY = "read-documents-and-use-vectors"
@@ -130,7 +131,9 @@ class IamServiceRoles:
         if self._unbounded(found):
             repairs.append(("its permissions boundary is not the fleet's", lambda: self._bound(name)))
         if found["AssumeRolePolicyDocument"] != self._trust(role):
-            repairs.append(("it is assumed for others than the tenant's knowledge bases", lambda: self._update_trust(role)))
+            repairs.append(
+                ("it is assumed for others than the tenant's knowledge bases", lambda: self._update_trust(role))
+            )
         wanted = role.policy(self._boundary())
         if self._policy(name) != wanted:
 

@@ -79,7 +79,7 @@ class ResourceNames:
         return f"{self.fleet}-{tenant_id}-{digest}"
 
     def service_role(self, tenant_id: TenantId) -> str:
-        """Names of roles are unique in an account, in all Regions, and at most 64 characters: as buckets' names are."""
+        """Names of roles are unique in an account over all Regions, as buckets' are, and at most 64 characters."""
         return self.bucket(tenant_id)
 
     @property

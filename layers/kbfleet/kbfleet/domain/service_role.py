@@ -83,8 +83,8 @@ WAY_OUT = (
 """What to do when the account can have no more roles."""
 
 WAY_OUT_OF_POLICIES = (
-    "Delete data access policies that nothing uses: an account has 500 in a Region, and no more. Or deploy the stack with "
-    "ServiceRoles=SHARED, where one role, and one policy, serves every tenant."
+    "Delete data access policies that nothing uses: an account has 500 in a Region, and no more. Or deploy the stack "
+    "with ServiceRoles=SHARED, where one role, and one policy, serves every tenant."
 )
 """The same of data access policies of OpenSearch Serverless, of which each tenant's role has one."""
 

@@ -174,10 +174,11 @@ class IsolationLook:
     """Looks into what tenants have for what is not their own.
 
     A tenant costs four calls of Bedrock: its knowledge base, the tags and the data sources of that, and what the
-    tenant's own source reads; and a few of IAM, for its service role. An account has ten of each a second (AWS documentation, Quotas for Amazon Bedrock), which calls one
-    after the other do not reach. While a breach of a tenant is open, the documents in its index are listed, too, and
-    its knowledge base is searched as its questions are answered: that shows whether credentials for the tenant open it,
-    and what a data source has left behind that is gone.
+    tenant's own source reads; and a few of IAM, for its service role. An account has ten of each a second (AWS
+    documentation, Quotas for Amazon Bedrock), which calls one after the other do not reach. While a breach of a tenant
+    is open, the documents in its index are listed, too, and its knowledge base is searched as its questions are
+    answered: that shows whether credentials for the tenant open it, and what a data source has left behind that is
+    gone.
     """
 
     registry: TenantRegistry

@@ -441,8 +441,8 @@ def _role_that_settles(role_arn: str, changed_at: datetime | None, clock: Clock)
             raise
         raise ServiceRoleUnusable(
             f"Bedrock cannot use the service role {role_arn}, and not because it is new: {error.what}",
-            remedy="Look whether the role is there, trusts bedrock.amazonaws.com, and is not denied the tenant's vector "
-            "index, its bucket or the embedding model, also by a service control policy. Then provision again.",
+            remedy="Look whether the role is there, trusts bedrock.amazonaws.com, and is not denied the tenant's "
+            "vector index, its bucket or the embedding model, also by a service control policy. Then provision again.",
         ) from error
 
 
@@ -464,9 +464,7 @@ def _adopt_or_create_knowledge_base(
         return existing
     token = client_token(name, "knowledge-base", str(tenant.fence), role_arn, configuration=wanted)
     try:
-        return knowledge_bases.create(
-            name, role_arn=role_arn, configuration=wanted, tags=tags, client_token=token
-        )
+        return knowledge_bases.create(name, role_arn=role_arn, configuration=wanted, tags=tags, client_token=token)
     except ResourceConflict:
         # Created between our look and our call: the list may need a moment to show it.
         appeared = _adoptable(tenant, knowledge_bases, names)

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from kbfleet.usecases.reservations import Stores
 
 
-def service_role_of(
-    tenant: Tenant, *knowledge_base_ids: str, stores: Stores, names: ResourceNames
-) -> ServiceRole:
+def service_role_of(tenant: Tenant, *knowledge_base_ids: str, stores: Stores, names: ResourceNames) -> ServiceRole:
     """What the tenant's service role should be.
 
     Args:

@@ -184,7 +184,11 @@ class OpenSearchServerlessKnowledgeStore:
     def _access(self, tenant_id: TenantId, role_arn: str) -> list[Mapping[str, object]]:
         """The tenant's part of what the collection's data access policy gives the shared role."""
         index = f"index/{self._names.collection}/{self._names.vector_index(tenant_id)}"
-        rule = {"ResourceType": "index", "Resource": [index, f"{index}.*"], "Permission": list(_PERMISSIONS_OF_THE_ROLE)}
+        rule = {
+            "ResourceType": "index",
+            "Resource": [index, f"{index}.*"],
+            "Permission": list(_PERMISSIONS_OF_THE_ROLE),
+        }
         return [{"Description": "Bedrock keeps and searches vectors", "Principal": [role_arn], "Rules": [rule]}]
 
     def tenants(self) -> Iterator[TenantId]:
