@@ -80,8 +80,8 @@ class InMemoryDocumentBuckets:
 class InMemoryKnowledgeStore:
     """`kbfleet.ports.KnowledgeStore`.
 
-    `created` has every index once for each time that it was made, `admitted` each tenant's role; a name in `foreign` is taken by an index of another
-    shape.
+    `created` has every index once for each time that it was made, `admitted` each tenant's role; a name in `foreign` is
+    taken by an index of another shape.
     """
 
     kind = KnowledgeBaseKind.VECTOR

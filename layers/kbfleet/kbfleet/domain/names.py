@@ -121,7 +121,7 @@ class ResourceNames:
         return f"{self.fleet}-vectors"
 
     def data_access_policy(self, tenant_id: TenantId) -> str:
-        """At most 32 characters (botocore service model of opensearchserverless), which a tenant's id alone may have."""
+        """At most 32 characters (botocore model of opensearchserverless), which a tenant's id alone may have."""
         return f"{self.fleet}-{hashlib.sha256(self.bucket(tenant_id).encode()).hexdigest()[:19]}"
 
     def tags(self, tenant_id: TenantId) -> dict[str, str]:
