@@ -270,6 +270,7 @@ def virtual_fleet(
         fleet = _deployed(deployment, timeline, clock, emulator, seed, safety_net_seconds)
         _make_resources(fleet)
         arns |= _make_collections(fleet)
+        _make_managed_policies(fleet)
         stack.enter_context(fleet.calls.in_place_of_boto3())
         stack.enter_context(patch.dict(os.environ, _environment(deployment)))
         stack.enter_context(patch.object(kbfleet.bootstrap, "clock", lambda: ProductClock(clock)))
@@ -489,12 +490,15 @@ def _make_resources(fleet: VirtualFleet) -> None:
         fleet.client("events").create_event_bus(Name=fleet.deployment.property(bus, "Name"))
     for secret in fleet.deployment.made("AWS::SecretsManager::Secret"):
         fleet.client("secretsmanager").create_secret(Name=secret, SecretString="k" * 64)
-    for policy in fleet.deployment.made("AWS::IAM::ManagedPolicy"):
-        document = json.dumps(fleet.deployment.property(policy, "PolicyDocument"))
-        fleet.client("iam").create_policy(PolicyName=policy, PolicyDocument=document)
     for bucket in fleet.deployment.made("AWS::S3Vectors::VectorBucket"):
         name = fleet.deployment.property(bucket, "VectorBucketName")
         fleet.client("s3vectors").create_vector_bucket(vectorBucketName=name)
+
+
+def _make_managed_policies(fleet: VirtualFleet) -> None:
+    for policy in fleet.deployment.made("AWS::IAM::ManagedPolicy"):
+        document = json.dumps(fleet.deployment.property(policy, "PolicyDocument"))
+        fleet.client("iam").create_policy(PolicyName=policy, PolicyDocument=document)
 
 
 def _make_collections(fleet: VirtualFleet) -> dict[str, str]:
