@@ -188,7 +188,8 @@ def _of_iam(operation: str, parameters: Mapping[str, Any], account: str) -> Iter
         return
     found = iam_backends[account]["aws"].roles.values()
     there = next((each for each in found if each.name == role), None)
-    arn = there.arn if there else f"arn:aws:iam::{account}:role/kbfleet/kbfleet/{role}"
+    # Of one that is not there, nobody knows the path but who makes it: that IAM asks for its bare name is inferred.
+    arn = there.arn if there else f"arn:aws:iam::{account}:role{parameters.get('Path', '/')}{role}"
     boundary = parameters.get("PermissionsBoundary") or (there and there.permissions_boundary_arn)
     known = {"iam:PermissionsBoundary": boundary} if operation in _BOUNDED and boundary else {}
     yield f"iam:{operation}", arn, known
