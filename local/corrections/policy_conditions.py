@@ -7,9 +7,9 @@ them. Of `dynamodb:Attributes` it has those that are read, not those that are wr
 at all. It takes a role's ARN for one without the role's path, and does not give policies `iam:PermissionsBoundary`. And
 it takes `${*}`, `${?}` and `${$}` in a resource for wildcards and text, not for the characters themselves.
 
-AWS has the keys in its service authorization reference (Actions, resources, and condition keys for Amazon EventBridge
-and for Amazon DynamoDB and for IAM, whose actions on roles know the boundary), the three variables in the IAM user guide (Variables and tags). The local endpoint stands for
-AWS's, which is https.
+AWS has the keys in its service authorization reference (Actions, resources, and condition keys for Amazon EventBridge,
+for Amazon DynamoDB, and for AWS Identity and Access Management), the three variables in the IAM user guide (Variables
+and tags). The local endpoint stands for AWS's, which is https.
 """
 
 import json
