@@ -149,6 +149,11 @@ def _knowledge_base_departures(fleet: VirtualFleet, tenant: Tenant, store: str) 
         if described.get(part) != wanted:
             yield f"the knowledge base's {part} is {described.get(part)}"
     kind = described["knowledgeBaseConfiguration"]["type"]
+    service_role = (
+        f"arn:aws:iam::{ACCOUNT}:role{fleet.names.service_role_path}{fleet.names.service_role(tenant.tenant_id)}"
+    )
+    if described["roleArn"] != service_role:
+        yield f"the knowledge base assumes {described['roleArn']}"
     if described.get("description") != f"Documents of {name}, kept in sync by kbfleet ({kind})":
         yield f"the knowledge base is described as {described.get('description')}"
     tags = agent.list_tags_for_resource(resourceArn=described["knowledgeBaseArn"])["tags"]
@@ -196,9 +201,6 @@ def _service_role_departures(fleet: VirtualFleet, tenant: Tenant, store: str) ->
     )
     if policies != [wanted.policy(fleet.deployment.property("ServiceRoleBoundary", "PolicyDocument"))]:
         yield f"the service role may {policies}"
-    base = fleet.client("bedrock-agent").get_knowledge_base(knowledgeBaseId=tenant.knowledge_base_id)["knowledgeBase"]
-    if base["roleArn"] != role["Arn"]:
-        yield f"the knowledge base assumes {base['roleArn']}"
 
 
 def service_roles(fleet: VirtualFleet) -> list[str]:
