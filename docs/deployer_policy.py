@@ -39,7 +39,11 @@ UNUSED: Mapping[str, str] = {
     "dynamodb:AssociateTableReplica": "the same",
     "dynamodb:CreateTableReplica": "the same",
     "dynamodb:ImportTable": "the same",
-    "iam:DeleteGroupPolicy": "policies are of roles only",
+    "iam:AttachGroupPolicy": "policies are of roles only",
+    "iam:DetachGroupPolicy": "the same",
+    "iam:AttachUserPolicy": "the same",
+    "iam:DetachUserPolicy": "the same",
+    "iam:DeleteGroupPolicy": "the same",
     "iam:GetGroupPolicy": "the same",
     "iam:PutGroupPolicy": "the same",
     "iam:DeleteUserPolicy": "the same",
@@ -81,7 +85,7 @@ RESOURCES: Mapping[str, tuple[str, ...]] = {
         _ARN.format(service="events", resource="rule/STACK-*"),
         _ARN.format(service="events", resource="rule/FLEET/STACK-*"),
     ),
-    "iam": ("arn:aws:iam::ACCOUNT:role/STACK-*",),
+    "iam": ("arn:aws:iam::ACCOUNT:role/STACK-*", "arn:aws:iam::ACCOUNT:policy/STACK-*"),
     "lambda": (
         _ARN.format(service="lambda", resource="function:STACK-*"),
         _ARN.format(service="lambda", resource="layer:STACK-*"),
@@ -108,6 +112,7 @@ KNOW_NO_RESOURCE = frozenset(
         "dynamodb:ListTables",
         "events:ListEventBuses",
         "events:ListRules",
+        "iam:ListPolicies",
         "iam:ListRoles",
         "lambda:CreateEventSourceMapping",
         "lambda:ListEventSourceMappings",
@@ -213,9 +218,19 @@ def services_that_are_passed_a_role() -> tuple[str, ...]:
     return tuple(sorted(services - {"bedrock.amazonaws.com"}))
 
 
-def policy() -> dict[str, Any]:
-    """An IAM policy. REGION, ACCOUNT, STACK (the stack's name) and FLEET (the fleet's) are to be replaced."""
-    return {"Version": "2012-10-17", "Statement": list(_statements())}
+_CODE = ("Stacks", "Packages", "WholeAccount", "Cloudformation", "Iam", "Lambda", "PassRoles")
+"""The statements that are about the stack itself, its code and its roles."""
+
+
+def policies() -> Mapping[str, dict[str, Any]]:
+    """IAM policies, by their names, both of which are needed: one alone would be too long. REGION, ACCOUNT, STACK (the
+    stack's name) and FLEET (the fleet's) are to be replaced."""
+    statements = list(_statements())
+    code = [statement for statement in statements if statement["Sid"] in _CODE]
+    resources = [statement for statement in statements if statement["Sid"] not in _CODE]
+    return {
+        name: {"Version": "2012-10-17", "Statement": part} for name, part in (("code", code), ("resources", resources))
+    }
 
 
 def _statements() -> Iterator[dict[str, Any]]:
@@ -235,7 +250,7 @@ def _statements() -> Iterator[dict[str, Any]]:
     for service in sorted({action.partition(":")[0] for action in actions}):
         own = [action for action in actions - KNOW_NO_RESOURCE if action.startswith(f"{service}:")]
         yield _statement(service.capitalize(), own, list(RESOURCES[service]))
-    passing = _statement("PassRoles", ["iam:PassRole"], list(RESOURCES["iam"]))
+    passing = _statement("PassRoles", ["iam:PassRole"], [RESOURCES["iam"][0]])
     yield passing | {"Condition": {"StringEquals": {"iam:PassedToService": list(services_that_are_passed_a_role())}}}
     yield _statement(
         "FirstCollectionOfTheAccount",
@@ -248,6 +263,6 @@ def _statement(sid: str, actions: Iterable[str], resources: list[str]) -> dict[s
     return {"Sid": sid, "Effect": "Allow", "Action": sorted(actions), "Resource": resources}
 
 
-def document() -> str:
-    """The file `docs/deployer-policy.json`."""
-    return json.dumps(policy(), indent=2) + "\n"
+def documents() -> Mapping[str, str]:
+    """The files in `docs/`, by their names."""
+    return {f"deployer-policy-{name}.json": json.dumps(each, indent=2) + "\n" for name, each in policies().items()}

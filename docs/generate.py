@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -183,17 +183,17 @@ def openapi() -> str:
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
 
 
-def deployer_policy() -> str:
-    """What whoever deploys the stack must be allowed to do."""
+def deployer_policies() -> Mapping[str, str]:
+    """What whoever deploys the stack must be allowed to do, by the names of the files."""
     sys.path.insert(0, str(ROOT))
     from docs import deployer_policy as made
 
-    return made.document()
+    return made.documents()
 
 
 def _renewed() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "openapi.json", openapi()
-    yield ROOT / "docs" / "deployer-policy.json", deployer_policy()
+    yield from ((ROOT / "docs" / name, document) for name, document in deployer_policies().items())
     for path in sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "emulator").glob("*.md")]):
         yield path, generated(path.read_text("utf-8"))
 

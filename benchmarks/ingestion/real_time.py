@@ -20,7 +20,6 @@ from bedrock_emulator.services.ingestion_jobs import PER_DOCUMENT, SMALL_SYNC
 from benchmarks.aws import (
     ACCOUNT,
     REGION,
-    ROLE,
     VECTOR_BUCKET,
     client,
     create_data_source,
@@ -61,7 +60,7 @@ def observe(workload: Workload) -> Observed:
         began = time.monotonic()
         calls: Counter[str] = Counter()
         environment = RealtimeEnvironment(factor=1 / SPEED, strict=False)
-        bedrock = BedrockKnowledgeBases(account.agent, role_arn=ROLE)
+        bedrock = BedrockKnowledgeBases(account.agent)
         fleet = Fleet(environment, calls, bedrock, account.data_sources, first_syncs=workload.first_syncs)
         uploaded: dict[str, float] = {}
         feeding = environment.process(_feed(environment, workload, account, fleet, uploaded))

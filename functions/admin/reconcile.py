@@ -34,6 +34,7 @@ def _reconcile(until: datetime, *, first: TenantId | None = None, repair: bool =
         buckets=bootstrap.buckets(),
         stores=bootstrap.stores(),
         knowledge_bases=bootstrap.knowledge_bases(),
+        service_roles=bootstrap.service_roles(),
         executions=bootstrap.executions(),
         announcements=bootstrap.announcements(),
         names=bootstrap.fleet().names,

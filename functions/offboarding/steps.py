@@ -107,6 +107,19 @@ def delete_knowledge_base(step: StepInput) -> DoneResult:
 
 
 @workflow_step(StepInput)
+def delete_service_role(step: StepInput) -> DoneResult:
+    """State "Delete Service Role": nothing can be read in the tenant's name any more."""
+    offboarding.delete_service_role(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        stores=bootstrap.stores(),
+        service_roles=bootstrap.service_roles(),
+        names=bootstrap.fleet().names,
+    )
+    return DoneResult()
+
+
+@workflow_step(StepInput)
 def delete_knowledge_store(step: StepInput) -> DoneResult:
     """State "Delete Knowledge Store": the tenant's vector index is gone."""
     offboarding.delete_knowledge_store(
@@ -159,6 +172,7 @@ def verify_erasure(step: StepInput) -> ErasureResult:
         buckets=bootstrap.buckets(),
         stores=bootstrap.stores(),
         knowledge_bases=bootstrap.knowledge_bases(),
+        service_roles=bootstrap.service_roles(),
         usage_keys=bootstrap.usage_keys(),
         records=bootstrap.records(),
         incidents=bootstrap.incidents(),

@@ -2,20 +2,24 @@
 
 from kbfleet import bootstrap
 from kbfleet.contracts.workflows import (
+    ActivateTenantInput,
     ActivationResult,
     BucketResult,
     CapacityResult,
     DataSourceResult,
+    DoneResult,
     EnsureKnowledgeBaseInput,
     KnowledgeBaseResult,
     KnowledgeStoreResult,
     ProvisioningReservationPayload,
     ReserveTenantInput,
     RunFirstSyncInput,
+    ServiceRoleResult,
     StepInput,
     UsageKeyResult,
     WorkflowFailedInput,
 )
+from kbfleet.domain.tenant import RESOURCES_VERSION
 from kbfleet.metrics import Metric, publish
 from kbfleet.settings import read
 from kbfleet.settings.provisioning import ProvisioningSettings, UsagePlanSettings
@@ -49,12 +53,27 @@ def check_capacity(step: StepInput) -> CapacityResult:
         registry=bootstrap.registry(),
         stores=bootstrap.stores(),
         knowledge_bases=bootstrap.knowledge_bases(),
+        service_roles=bootstrap.service_roles(),
         names=bootstrap.fleet().names,
     )
     if capacity is None:
         return CapacityResult(left=None)
     publish({Metric.KNOWLEDGE_BASES_LEFT: capacity.left})
     return CapacityResult(left=capacity.left)
+
+
+@workflow_step(StepInput)
+def ensure_service_role(step: StepInput) -> ServiceRoleResult:
+    """State "Ensure Service Role": there is a role that reads the tenant's documents and vectors, and no others."""
+    changed_at = provisioning.ensure_service_role(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        stores=bootstrap.stores(),
+        knowledge_bases=bootstrap.knowledge_bases(),
+        service_roles=bootstrap.service_roles(),
+        names=bootstrap.fleet().names,
+    )
+    return ServiceRoleResult(changed_at=changed_at)
 
 
 @workflow_step(StepInput)
@@ -90,12 +109,27 @@ def ensure_knowledge_base(step: EnsureKnowledgeBaseInput) -> KnowledgeBaseResult
         registry=bootstrap.registry(),
         stores=bootstrap.stores(),
         knowledge_bases=bootstrap.knowledge_bases(),
+        service_roles=bootstrap.service_roles() if step.service_role else bootstrap.shared_service_role(),
+        role_changed_at=step.service_role.changed_at if step.service_role else None,
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
         announcements=bootstrap.announcements(),
         look_after_at_most=read(ProvisioningSettings).knowledge_base_look,
     )
     return KnowledgeBaseResult.from_domain(state)
+
+
+@workflow_step(StepInput)
+def narrow_service_role(step: StepInput) -> DoneResult:
+    """State "Narrow Service Role": the role is assumed for the tenant's own knowledge base and for no other."""
+    provisioning.narrow_service_role(
+        step.reservation.to_domain(),
+        registry=bootstrap.registry(),
+        stores=bootstrap.stores(),
+        service_roles=bootstrap.service_roles(),
+        names=bootstrap.fleet().names,
+    )
+    return DoneResult()
 
 
 @workflow_step(StepInput)
@@ -145,12 +179,12 @@ def run_first_sync(step: RunFirstSyncInput) -> None:
     )
 
 
-@workflow_step(StepInput)
-def activate_tenant(step: StepInput) -> ActivationResult:
+@workflow_step(ActivateTenantInput)
+def activate_tenant(step: ActivateTenantInput) -> ActivationResult:
     """State "Activate Tenant": the tenant may be asked, unless it is suspended, and the lease is given back."""
     tenant = provisioning.activate_tenant(
         step.reservation.to_domain(),
-        resources_version=bootstrap.resources_version(),
+        resources_version=bootstrap.resources_version() if step.resources_version == RESOURCES_VERSION else None,
         registry=bootstrap.registry(),
         announcements=bootstrap.announcements(),
         clock=bootstrap.clock(),

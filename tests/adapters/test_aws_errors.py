@@ -24,6 +24,7 @@ from kbfleet.domain.errors import (
     ResourceConflict,
     ResourceMissing,
     Retryable,
+    ServiceRoleRefused,
     SessionPolicyTooLarge,
     Throttled,
 )
@@ -46,14 +47,15 @@ ANSWERS = [
     (409, "ConflictException", "…maximum number of concurrent ingestion jobs per knowledge base: 1", ResourceConflict),
     (409, "ConflictException", "…maximum number of concurrent ingestion jobs per account: 5", ResourceConflict),
     # what passes by itself
-    (400, "ValidationException", "Bedrock Knowledge Base was unable to assume the given role", NotReadyYet),
+    (400, "ValidationException", "Bedrock Knowledge Base was unable to assume the given role", ServiceRoleRefused),
+    (400, "ValidationException", f"{STORAGE}Request failed: [security_exception] 403 Forbidden", ServiceRoleRefused),
+    (409, "ConcurrentModification", "The role is being changed by somebody else.", NotReadyYet),
     (400, "ValidationException", "Unable to verify the specified embedding model", NotReadyYet),
     (400, "ValidationException", f"{STORAGE}status code: 404, error message: no such index [acme]", NotReadyYet),
     (400, "ValidationException", f"{STORAGE}The specified index could not be found", NotReadyYet),
     (400, "ValidationException", "The knowledge base is not in a valid status", NotReadyYet),
     # what does not
     (400, "PackedPolicyTooLarge", "Packed policy consumes 112% of allotted space.", SessionPolicyTooLarge),
-    (400, "ValidationException", f"{STORAGE}Request failed: [security_exception] 403 Forbidden", RequestRefused),
     (
         400,
         "ValidationException",

@@ -15,15 +15,18 @@ from kbfleet.domain.errors import (
     NotReadyYet,
     ResourceConflict,
     ResourceMissing,
+    ServiceRoleRefused,
     Throttled,
 )
 from kbfleet.domain.ingestion_job import JobStatus, Outcome
 from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, KnowledgeBaseStatus, client_token
 from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
+from tests.support.emulator import SERVICE_ROLE
 from tests.support.knowledge_base_worlds import BUCKET, REASONS, Emulated, InMemory, World
 from tests.support.knowledge_store_worlds import Managed, OnOpenSearchServerless
 from tests.support.samples import ACCOUNT, ACME, NAMES, REGION, first_knowledge
 
+OTHER_ROLE = f"arn:aws:iam::{ACCOUNT}:role/kbfleet/kbfleet/acme"
 OF_ANOTHER_BUCKET = {"type": "S3", "s3Configuration": {"bucketArn": "arn:aws:s3:::another-bucket"}}
 
 
@@ -72,7 +75,7 @@ class KnowledgeBasesSuite:
 
     def test_a_role_that_cannot_be_assumed_yet_is_worth_another_try(self, world: World) -> None:
         world.role_is_assumable_after(30)
-        with pytest.raises(NotReadyYet):
+        with pytest.raises(ServiceRoleRefused):
             world.create("kbfleet-acme")
         world.advance(30)
         assert world.create("kbfleet-acme").status is KnowledgeBaseStatus.CREATING
@@ -140,16 +143,17 @@ class KnowledgeBasesSuite:
         knowledge_base_id = world.active("kbfleet-acme")
         made = world.knowledge_bases.get(knowledge_base_id)
         assert made is not None
-        assert made.settled
+        assert made.described
         world.unsettle(knowledge_base_id)
         changed = world.knowledge_bases.get(knowledge_base_id)
         assert changed is not None
-        assert not changed.settled
-        world.knowledge_bases.update(changed)
+        assert not changed.described
+        world.knowledge_bases.update(changed, role_arn=OTHER_ROLE)
         world.advance(60)
         found = world.knowledge_bases.get(knowledge_base_id)
         assert found is not None
-        assert (found.settled, found.status) == (True, KnowledgeBaseStatus.ACTIVE)
+        assert (found.described, found.status) == (True, KnowledgeBaseStatus.ACTIVE)
+        assert (made.role_arn, found.role_arn) == (SERVICE_ROLE, OTHER_ROLE)
         assert (found.name, found.configuration) == (made.name, made.configuration)
         assert world.knowledge_bases.tags(found) == NAMES.tags(Life(TenantId("acme")))
 
@@ -440,7 +444,7 @@ class TestBedrockKnowledgeBases(KnowledgeBasesSuite):
         with pytest.raises(error):
             world.start(sources[5])
 
-    def test_a_knowledge_base_is_tagged_described_and_given_the_fleets_role(self, world: Emulated) -> None:
+    def test_a_knowledge_base_is_tagged_described_and_given_its_role(self, world: Emulated) -> None:
         made = world.create("kbfleet-acme")
         found = world.agent.get_knowledge_base(knowledgeBaseId=made.knowledge_base_id)["knowledgeBase"]
         assert found["roleArn"] == f"arn:aws:iam::{ACCOUNT}:role/knowledge-base"

@@ -55,6 +55,20 @@ class KnowledgeStoreSuite:
     def test_a_knowledge_base_of_another_kind_is_nobodys(self, store: KnowledgeStore) -> None:
         assert not store.holds(first_knowledge(ACME), {"knowledgeBaseConfiguration": {"type": "KENDRA"}})
 
+    def test_nobody_is_admitted_at_first_and_dismissing_is_fine(self, store: KnowledgeStore) -> None:
+        assert not store.admits(Life(ACME))
+        store.dismiss(Life(ACME))
+
+    def test_whoever_is_admitted_again_or_dismissed_leaves_the_others_alone(self, store: KnowledgeStore) -> None:
+        alone = store.admits(Life(SAKURA))
+        store.admit(Life(SAKURA), SERVICE_ROLE)
+        store.admit(Life(ACME), SERVICE_ROLE)
+        assert store.admit(Life(ACME), SERVICE_ROLE) == store.admit(Life(ACME), SERVICE_ROLE)
+        decides = store.admits(Life(ACME))
+        store.dismiss(Life(ACME))
+        assert not store.admits(Life(ACME))
+        assert (store.admits(Life(SAKURA)), alone) == (decides, False)
+
     def test_nobody_is_there_at_first(self, store: KnowledgeStore) -> None:
         assert list(store.all_knowledge()) == []
 
@@ -129,13 +143,14 @@ class EmulatedStoreSuite(KnowledgeStoreSuite):
     def create(self, account: EmulatedAws, store: KnowledgeStore) -> KnowledgeBase:
         return self.knowledge_bases(account).create(
             "kbfleet-acme",
+            role_arn=SERVICE_ROLE,
             configuration=store.knowledge_base_configuration(store.ensure(first_knowledge(ACME))),
             tags=NAMES.tags(Life(ACME)),
             client_token=client_token("acme"),
         )
 
     def knowledge_bases(self, account: EmulatedAws) -> BedrockKnowledgeBases:
-        return BedrockKnowledgeBases(account.client("bedrock-agent"), role_arn=SERVICE_ROLE)
+        return BedrockKnowledgeBases(account.client("bedrock-agent"))
 
     def test_a_document_is_ingested_and_found_again(self, account: EmulatedAws, store: KnowledgeStore) -> None:
         bases = self.knowledge_bases(account)

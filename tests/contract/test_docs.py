@@ -67,6 +67,8 @@ PROGRAM = r"(?:\.venv/bin/)?(?:kbfleet|bedrock-emulator)"
 
 def commands(page: str) -> Iterator[str]:
     """What a reader would type: code blocks, indented or fenced, and code within the text."""
+    # Its names begin as the program's does, and nobody types them.
+    page = re.sub("<!-- generated: permissions -->.*?<!-- end -->", "", page, flags=re.DOTALL)
     yield from re.findall(rf"^ {{4,}}(?:\$ )?({PROGRAM}.*)$", page, re.MULTILINE)
     for block in re.findall(r"^```\w*\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
         yield from re.findall(rf"^{PROGRAM}.*$", block, re.MULTILINE)

@@ -73,9 +73,9 @@ def test_the_ports_of_the_composition_root_are_understood() -> None:
     assert read_by_port("scheduler") == {
         "FleetSettings",
         "IngestionSettings",
-        "ProvisioningSettings",
         "AnnouncementSettings",
     }
+    assert read_by_port("service_roles") == {"FleetSettings", "ServiceRoleSettings"}
     assert read_by_port("stores") == {"KnowledgeStoreSettings", "FleetSettings"}
     assert read_by_port("token_verifier") == {"TokenSettings"}
 

@@ -10,8 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from kbfleet.contracts.workflows import OFFBOARDING_STEPS, PROVISIONING_STEPS, OffboardTenantInput, ProvisionTenantInput
-from kbfleet.domain.errors import Retryable
-from kbfleet.domain.tenant import MAX_RETENTION_DAYS, OVERDUE_AFTER
+from kbfleet.domain.errors import NotReadyYet, Retryable
+from kbfleet.domain.tenant import MAX_RETENTION_DAYS, OVERDUE_AFTER, RESOURCES_VERSION
 from tests.support.template import (
     STATE_MACHINES,
     definition,
@@ -26,6 +26,7 @@ EVERY_STATE = [(machine, name) for machine in STATE_MACHINES for name in definit
 TASKS = [(machine, name) for machine, name in EVERY_STATE if definition(machine)["States"][name]["Type"] == "Task"]
 STEPS = {"provision_tenant": PROVISIONING_STEPS, "offboard_tenant": OFFBOARDING_STEPS}
 INPUTS: dict[str, type[BaseModel]] = {"provision_tenant": ProvisionTenantInput, "offboard_tenant": OffboardTenantInput}
+USING_A_ROLE = {"Ensure Knowledge Base"}
 REPORTING = {"Mark Tenant Failed", "Announce Provisioning Failed", "Announce Offboarding Failed"}
 
 # Source: AWS documentation, "Handle transient Lambda service exceptions" among the best practices of Step Functions.
@@ -101,8 +102,10 @@ class TestEveryTask:
     def test_retries_by_name_exactly_what_passes_by_itself(self, machine: str, name: str) -> None:
         *ours, lambdas = (retry for retry in states_of(machine)[name]["Retry"] if retry["ErrorEquals"] != TIMEOUT)
         # Apart, because a crowd is throttled for longer than it takes a role or an index to settle.
-        assert [retry["ErrorEquals"] for retry in ours] == [["Throttled"], ["NotReadyYet"]]
-        assert {retry["ErrorEquals"][0] for retry in ours} == {error.__name__ for error in Retryable.__subclasses__()}
+        names = [retry["ErrorEquals"] for retry in ours]
+        assert names == [["Throttled"], ["NotReadyYet"], *([["ServiceRoleRefused"]] if name in USING_A_ROLE else [])]
+        assert {error.__name__ for error in Retryable.__subclasses__()} == {"Throttled", "NotReadyYet"}
+        assert {error.__name__ for error in NotReadyYet.__subclasses__()} == {"ServiceRoleRefused"}
         assert set(lambdas["ErrorEquals"]) == LAMBDAS_OWN
 
     def test_retries_end_and_are_spread(self, machine: str, name: str) -> None:
@@ -110,7 +113,8 @@ class TestEveryTask:
             assert retry["MaxAttempts"] >= 1
             assert retry["MaxDelaySeconds"] >= retry["IntervalSeconds"] >= 1
             assert retry["BackoffRate"] > 1
-            assert retry["JitterStrategy"] == "FULL"
+            # A role is one tenant's own: there is no crowd to be spread, and it is known everywhere after some seconds.
+            assert retry["JitterStrategy"] == ("NONE" if retry["ErrorEquals"] == ["ServiceRoleRefused"] else "FULL")
 
     def test_catches_everything_else(self, machine: str, name: str) -> None:
         *by_name, everything = states_of(machine)[name]["Catch"]
@@ -184,6 +188,12 @@ def test_no_execution_waits_longer_than_its_work_takes(machine: str) -> None:
 
 def test_the_stack_takes_as_long_a_retention_period_as_a_request() -> None:
     assert template()["Parameters"]["OffboardingRetentionDays"]["MaxValue"] == MAX_RETENTION_DAYS
+
+
+def test_a_tenant_is_said_to_be_of_the_version_whose_steps_it_went_through() -> None:
+    # An execution goes on by the definition that it began with: only the definition can say what it has converged to.
+    payload = states_of("provision_tenant")["Activate Tenant"]["Parameters"]["Payload"]
+    assert payload["resources_version"] == RESOURCES_VERSION
 
 
 @pytest.mark.parametrize("machine", STATE_MACHINES)

@@ -58,7 +58,9 @@ def walk(value: object) -> Iterator[tuple[str, object]]:
 def statements(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for name, value in walk(resource):
         if name == "Statement" and isinstance(value, list):
-            yield from value
+            for statement in value:
+                _, *branches = statement.get("Fn::If", [None, statement])
+                yield from (branch for branch in branches if branch != {"Ref": "AWS::NoValue"})
 
 
 def actions(statement: dict[str, Any]) -> set[str]:
@@ -288,7 +290,7 @@ class TestPermissions:
             if {"bedrock:Retrieve", "s3:GetObject"}
             & {*([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])}
         }
-        assert may == {"Searching", "KnowledgeBaseRole", "WhyFunction"}
+        assert may == {"Searching", "ServiceRoleBoundary", "WhyFunction"}
 
     def test_who_has_answers_written_is_one_role_and_who_searches_for_what_is_foreign_another(self) -> None:
         for policy in ("WritingAnswers", "AnsweringByOneCall", "Guarding"):
@@ -371,7 +373,12 @@ class TestKnowledgeStores:
         principals = [name for rules in json.loads(policy) for name in rules["Principal"]]
         named = {name.removeprefix("${").removesuffix(".Arn}") for name in principals if name != "${Makers}"}
         named |= {maker["Fn::GetAtt"].removesuffix(".Arn") for maker in makers}
-        assert named == {role["Ref"] for role in properties("CollectionUse")["Roles"]}
+        bounded = [name for name in resources("AWS::IAM::Role") if "ManagedPolicyArns" in properties(name)]
+        assert bounded == ["KnowledgeBaseRole"]
+        assert "aoss:APIAccessAll" in {
+            action for each in statements(properties("ServiceRoleBoundary")) for action in actions(each)
+        }
+        assert named == {role["Ref"] for role in properties("CollectionUse")["Roles"]} | {*bounded}
 
     def test_bedrock_keeps_and_searches_vectors_but_makes_no_index(self) -> None:
         bedrock, *others = json.loads(properties("CollectionAccess")["Policy"]["Fn::Sub"][0])

@@ -38,6 +38,7 @@ DELETING = [
     "delete_usage_key",
     "delete_data_sources",
     "delete_knowledge_base",
+    "delete_service_role",
     "delete_knowledge_store",
     "delete_bucket",
     "delete_records",
@@ -107,6 +108,7 @@ class TestTheWholeWay:
         assert not fleet.buckets.exists(NAMES.bucket(Life(ACME)))
         assert not fleet.usage_keys.exists(NAMES.usage_key(Life(ACME)))
         assert fleet.knowledge_bases.get(str(knowledge_base_id)) is None
+        assert not fleet.service_roles.exists(NAMES.service_role(Life(ACME)))
 
     def test_every_step_answers_what_the_state_machine_selects(self, run: Run, fleet: Fleet) -> None:
         assert set(run("fence_off_tenant")) == selected_of("Fence Off Tenant")

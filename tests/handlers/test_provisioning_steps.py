@@ -19,9 +19,11 @@ from tests.support.template import definition
 Handlers = Callable[[str], Handler]
 STEPS = [
     "reserve_tenant",
+    "ensure_service_role",
     "ensure_bucket",
     "ensure_knowledge_store",
     "ensure_knowledge_base",
+    "narrow_service_role",
     "ensure_data_source",
     "ensure_usage_key",
     "run_first_sync",
@@ -51,12 +53,14 @@ def selected_of(state: str) -> set[str]:
 def test_the_sample_payloads_provision_a_tenant_step_by_step(run: Callable[..., Any], fleet: Fleet) -> None:
     reservation = run("reserve_tenant")
     assert reservation == event("steps/ensure_bucket")["reservation"]
+    assert run("ensure_service_role") == {"changed_at": "2026-11-02T09:00:00Z"}
     assert run("ensure_bucket") == {"bucket_name": NAMES.bucket(Life(ACME))}
     assert run("ensure_knowledge_store") == {"reference": fleet.registry.get(ACME).knowledge_store_reference}
     made = run("ensure_knowledge_base")
     assert (made["status"], made["done"], made["wait_seconds"]) == ("CREATING", False, 83)
     fleet.clock.advance(83)
     assert run("ensure_knowledge_base")["done"]
+    assert run("narrow_service_role") == {"done": True}
     assert run("ensure_data_source") == {"data_source_id": fleet.registry.get(ACME).data_source_id}
     assert run("ensure_usage_key") == {"tier": "STANDARD"}
     assert fleet.usage_keys.keys[NAMES.usage_key(Life(ACME)).value].plans == {"plan-standard"}
@@ -70,10 +74,12 @@ def test_the_sample_payloads_provision_a_tenant_step_by_step(run: Callable[..., 
 
 def test_every_step_answers_what_the_state_machine_selects(run: Callable[..., Any], fleet: Fleet) -> None:
     assert set(run("reserve_tenant")) == selected_of("Reserve Tenant")
+    assert set(run("ensure_service_role")) == selected_of("Ensure Service Role")
     assert set(run("ensure_bucket")) == selected_of("Ensure Bucket")
     assert set(run("ensure_knowledge_store")) == selected_of("Ensure Knowledge Store")
     assert set(run("ensure_knowledge_base")) == selected_of("Ensure Knowledge Base")
     fleet.clock.advance(83)
+    assert set(run("narrow_service_role")) == selected_of("Narrow Service Role")
     assert set(run("ensure_data_source")) == selected_of("Ensure Data Source")
     assert set(run("ensure_usage_key")) == selected_of("Ensure Usage Key")
     assert set(run("activate_tenant")) == selected_of("Activate Tenant")

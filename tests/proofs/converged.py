@@ -11,6 +11,7 @@ from moto.s3.models import s3_backends
 import kbfleet.bootstrap
 from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.service_role import ServiceRole
 from kbfleet.domain.sync import SyncState
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
@@ -52,6 +53,8 @@ def _strangers(fleet: VirtualFleet, stores: Mapping[str, str], foreign: int) -> 
     )
     if len(names) - len(ours) != foreign:
         yield f"of {foreign} foreign knowledge bases {len(names) - len(ours)} are left"
+    wanted_roles = [fleet.names.service_role(fleet.life(tenant_id)) for tenant_id in tenants]
+    yield from _difference("service roles", wanted_roles, service_roles(fleet))
     wanted_keys = [fleet.names.usage_key(fleet.life(tenant_id)).value for tenant_id in tenants]
     yield from _difference("usage keys", wanted_keys, [key["value"] for key in usage_keys(fleet)])
     for store in set(stores.values()):
@@ -79,6 +82,7 @@ def _departures(fleet: VirtualFleet, tenant_id: TenantId, store: str) -> Iterato
         yield f"the record names bucket {tenant.bucket_name}"
     yield from _bucket_departures(fleet, tenant_id)
     yield from _knowledge_base_departures(fleet, tenant, store)
+    yield from _service_role_departures(fleet, tenant, store)
     yield from _usage_key_departures(fleet, tenant)
     sync = fleet.sync(tenant_id)
     if sync.waiters:
@@ -149,6 +153,11 @@ def _knowledge_base_departures(fleet: VirtualFleet, tenant: Tenant, store: str) 
         if described.get(part) != wanted:
             yield f"the knowledge base's {part} is {described.get(part)}"
     kind = described["knowledgeBaseConfiguration"]["type"]
+    service_role = (
+        f"arn:aws:iam::{ACCOUNT}:role{fleet.names.service_role_path}{fleet.names.service_role(tenant.this_life)}"
+    )
+    if described["roleArn"] != service_role:
+        yield f"the knowledge base assumes {described['roleArn']}"
     if described.get("description") != f"Documents of {name}, kept in sync by kbfleet ({kind})":
         yield f"the knowledge base is described as {described.get('description')}"
     tags = agent.list_tags_for_resource(resourceArn=described["knowledgeBaseArn"])["tags"]
@@ -168,6 +177,40 @@ def _knowledge_base_departures(fleet: VirtualFleet, tenant: Tenant, store: str) 
     statuses = [summary["status"] for page in pages for summary in page["ingestionJobSummaries"]]
     if "COMPLETE" not in statuses:
         yield f"no ingestion has completed: {statuses}"
+
+
+def _service_role_departures(fleet: VirtualFleet, tenant: Tenant, store: str) -> Iterator[str]:
+    iam, name = fleet.client("iam"), fleet.names.service_role(tenant.this_life)
+    if name not in service_roles(fleet):
+        return  # reported already
+    role = iam.get_role(RoleName=name)["Role"]
+    boundary = fleet.deployment.value({"Ref": "ServiceRoleBoundary"})
+    if role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn") != boundary:
+        yield f"the service role is bounded by {role.get('PermissionsBoundary')}"
+    (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+    place = f"arn:aws:bedrock:{fleet.names.region}:{ACCOUNT}:knowledge-base/{tenant.knowledge_base_id}"
+    trusted = {"StringEquals": {"aws:SourceAccount": ACCOUNT}, "ArnLike": {"aws:SourceArn": [place]}}
+    if statement["Condition"] != trusted:
+        yield f"the service role is assumed for {statement['Condition']}"
+    attached = iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
+    if attached:
+        yield f"attached to the service role are {attached}"
+    policies = [
+        iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+        for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]
+    ]
+    described = kbfleet.bootstrap.stores()[store]
+    wanted = ServiceRole(
+        name, str(tenant.bucket_name), fleet.names.vector_indexes(tenant.this_life), described.role_services
+    )
+    if policies != [wanted.policy(fleet.deployment.property("ServiceRoleBoundary", "PolicyDocument"))]:
+        yield f"the service role may {policies}"
+
+
+def service_roles(fleet: VirtualFleet) -> list[str]:
+    """The names of all there are on the fleet's path."""
+    pages = fleet.client("iam").get_paginator("list_roles").paginate(PathPrefix=fleet.names.service_role_path)
+    return [role["RoleName"] for page in pages for role in page["Roles"]]
 
 
 def _usage_key_departures(fleet: VirtualFleet, tenant: Tenant) -> Iterator[str]:

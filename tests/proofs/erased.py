@@ -13,10 +13,10 @@ from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
-from tests.proofs.converged import buckets, indexes, knowledge_bases, usage_keys
+from tests.proofs.converged import buckets, indexes, knowledge_bases, service_roles, usage_keys
 from tests.support.virtual_fleet import VirtualFleet
 
-_KINDS = {"bucket", "vector index", "knowledge base", "usage key", "records", "part in incidents"}
+_KINDS = {"bucket", "vector index", "knowledge base", "service role", "usage key", "records", "part in incidents"}
 _WITH_IDS_ONLY = {"TickDeadLetterQueue", "DocumentRetryDeadLetterQueue", "UsageDeadLetterQueue"}
 _deserializer = TypeDeserializer()
 
@@ -71,6 +71,10 @@ def _remains_of_life(fleet: VirtualFleet, life: Life) -> Iterator[str]:
     yield from (f"the knowledge base of {each} is left" for each in listed if each is not None and each.life == life)
     if names.usage_key(life).value in [key["value"] for key in usage_keys(fleet)]:
         yield f"the usage key of life {life.number} is left"
+    if names.service_role(life) in service_roles(fleet):
+        yield f"the service role of life {life.number} is left"
+    if ("data", names.data_access_policy(life)) in fleet.emulator._account.policies:
+        yield f"the data access policy of life {life.number} is left"
 
 
 def _wrong_with_tombstone(fleet: VirtualFleet, tenant: Tenant | None) -> Iterator[str]:

@@ -16,6 +16,7 @@ _ARNS: Mapping[str, str] = {
     "AWS::Serverless::StateMachine": "arn:aws:states:{region}:{account}:stateMachine:{name}",
     "AWS::DynamoDB::Table": "arn:aws:dynamodb:{region}:{account}:table/{name}",
     "AWS::SQS::Queue": "arn:aws:sqs:{region}:{account}:{name}",
+    "AWS::IAM::ManagedPolicy": "arn:aws:iam::{account}:policy/{name}",
     "AWS::IAM::Role": "arn:aws:iam::{account}:role/{name}",
     "AWS::Events::EventBus": "arn:aws:events:{region}:{account}:event-bus/{name}",
     "AWS::OpenSearchServerless::Collection": "arn:aws:aoss:{region}:{account}:collection/{name}",
@@ -29,6 +30,7 @@ _REFERENCES: Mapping[str, str] = {
     "AWS::Serverless::StateMachine": _ARNS["AWS::Serverless::StateMachine"],
     "AWS::SecretsManager::Secret": _ARNS["AWS::SecretsManager::Secret"],
     "AWS::SNS::Topic": _ARNS["AWS::SNS::Topic"],
+    "AWS::IAM::ManagedPolicy": _ARNS["AWS::IAM::ManagedPolicy"],
 }
 _NAMES = ("Name", "TableName", "QueueName", "FunctionName", "VectorBucketName", "LogGroupName")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from kbfleet.domain.errors import AccessRefused, BucketNameTaken, KnowledgeStoreUnusable
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
@@ -80,14 +80,15 @@ class InMemoryDocumentBuckets:
 class InMemoryKnowledgeStore:
     """`kbfleet.ports.KnowledgeStore`.
 
-    `created` has every index once for each time that it was made; a name in `foreign` is taken by an index of another
-    shape.
+    `created` has every index once for each time that it was made, `admitted` each tenant's role; a name in `foreign` is
+    taken by an index of another shape.
     """
 
     kind = KnowledgeBaseKind.VECTOR
     usual_creation = timedelta(seconds=83)
     max_metadata_bytes = 1_024
     max_metadata_attributes: int | None = 35
+    role_services = frozenset({"bedrock", "s3vectors"})
 
     def __init__(self, names: ResourceNames) -> None:
         self._names = names
@@ -95,6 +96,7 @@ class InMemoryKnowledgeStore:
         self.created: list[str] = []
         self.foreign: set[str] = set()
         self.embedding_model = "2025"
+        self.admitted: dict[Life, str] = {}
 
     def ensure(self, knowledge: Knowledge) -> str:
         index = self._names.vector_index(knowledge)
@@ -124,6 +126,16 @@ class InMemoryKnowledgeStore:
     def all_knowledge(self) -> Iterator[Knowledge]:
         found = map(self._names.knowledge_of_vector_index, [*self._references, *self.foreign])
         return (knowledge for knowledge in found if knowledge is not None)
+
+    def admit(self, life: Life, role_arn: str) -> datetime | None:
+        self.admitted[life] = role_arn
+        return None
+
+    def dismiss(self, life: Life) -> None:
+        self.admitted.pop(life, None)
+
+    def admits(self, life: Life) -> bool:
+        return life in self.admitted
 
     def drop(self, knowledge: Knowledge) -> None:
         """The index is deleted behind kbfleet's back."""

@@ -34,6 +34,7 @@ from tests.support.records import (
     InMemoryTenantRegistry,
     InMemoryTenantRounds,
 )
+from tests.support.service_roles import InMemoryServiceRoles
 from tests.support.uploads import InMemoryUploads
 from tests.support.usage import InMemoryUsageRecords
 from tests.support.usage_keys import InMemoryUsageKeys
@@ -57,6 +58,7 @@ __all__ = [
     "InMemoryKnowledgeStore",
     "InMemoryPassageSearch",
     "InMemoryRetrievalProbe",
+    "InMemoryServiceRoles",
     "InMemorySyncLedger",
     "InMemoryTenantRecords",
     "InMemoryTenantRegistry",

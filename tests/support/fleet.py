@@ -18,6 +18,7 @@ from kbfleet.usecases.external_jobs import LOOK_BACK, ExternalJobs
 from kbfleet.usecases.failed_documents import FailureCollector, RetryRunner
 from kbfleet.usecases.ingestion import Scheduler, TickReport, note_changes, request_sync, stop_sync
 from kbfleet.usecases.isolation import IsolationLook
+from kbfleet.usecases.service_roles import service_role_of
 from tests.support.fakes import (
     FakeClock,
     InMemoryBucketContents,
@@ -34,6 +35,7 @@ from tests.support.fakes import (
     InMemoryKnowledgeStore,
     InMemoryPassageSearch,
     InMemoryRetrievalProbe,
+    InMemoryServiceRoles,
     InMemorySyncLedger,
     InMemoryTenantRecords,
     InMemoryTenantRegistry,
@@ -65,6 +67,7 @@ class Fleet:
     ledger: InMemorySyncLedger = field(default_factory=InMemorySyncLedger)
     records: InMemoryTenantRecords = field(init=False)
     history: InMemoryJobHistory = field(default_factory=InMemoryJobHistory)
+    service_roles: InMemoryServiceRoles = field(init=False)
     usage_keys: InMemoryUsageKeys = field(default_factory=InMemoryUsageKeys)
     convergences: InMemoryConvergenceRecord = field(default_factory=InMemoryConvergenceRecord)
     external_job_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
@@ -91,6 +94,7 @@ class Fleet:
     passage_search: InMemoryPassageSearch = field(default_factory=InMemoryPassageSearch)
 
     def __post_init__(self) -> None:
+        self.service_roles = InMemoryServiceRoles(self.clock, NAMES)
         self.records = InMemoryTenantRecords(self.ledger)
         self.uploads = InMemoryUploads(self.clock)
         self.knowledge_bases = InMemoryKnowledgeBases(self.clock)
@@ -166,6 +170,7 @@ class Fleet:
             ledger=self.ledger,
             stores=self.stores,
             knowledge_bases=self.knowledge_bases,
+            service_roles=self.service_roles,
             ingested_documents=self.ingested_documents,
             passage_search=self.passage_search,
             document_rounds=self.document_rounds,
@@ -198,6 +203,7 @@ class Fleet:
         name = NAMES.knowledge_base(first_knowledge(tenant_id))
         made = self.knowledge_bases.create(
             name,
+            role_arn=self.service_roles.arn(NAMES.service_role(Life(tenant_id))),
             configuration=self.store.knowledge_base_configuration(str(tenant(tenant_id).knowledge_store_reference)),
             tags=NAMES.tags(Life(tenant_id)),
             client_token=f"kb-{tenant_id}",
@@ -210,6 +216,8 @@ class Fleet:
             client_token=f"ds-{tenant_id}",
         )
         reference = DataSourceReference(made.knowledge_base_id, source.data_source_id)
+        role = service_role_of(tenant(tenant_id), made.knowledge_base_id, stores=self.stores, names=NAMES)
+        self.service_roles.ensure(role)
         self.registry.create(
             tenant(
                 tenant_id,
@@ -225,7 +233,8 @@ class Fleet:
             "configuration": self.store.knowledge_base_configuration(self.store.ensure(first_knowledge(tenant_id)))
         }
         tags = NAMES.tags(Life(tenant_id))
-        arguments: dict[str, Any] = {**given, "tags": tags, **changes}
+        role_arn = self.service_roles.arn(NAMES.service_role(Life(tenant_id)))
+        arguments: dict[str, Any] = {**given, "tags": tags, "role_arn": role_arn, **changes}
         return self.knowledge_bases.create(
             NAMES.knowledge_base(first_knowledge(tenant_id)), client_token=token, **arguments
         )

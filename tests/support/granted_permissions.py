@@ -102,6 +102,10 @@ class Permissions:
         if self._deployment.has(who, "Policies"):
             for policy in self._deployment.property(who, "Policies"):
                 yield from policy.get("PolicyDocument", policy)["Statement"]
+        if self._deployment.has(who, "ManagedPolicyArns"):
+            for policy in self._deployment.made("AWS::IAM::ManagedPolicy"):
+                if self._deployment.value({"Ref": policy}) in self._deployment.property(who, "ManagedPolicyArns"):
+                    yield from self._deployment.property(policy, "PolicyDocument")["Statement"]
         role = who if who in ROLES else f"{who}Role"
         for policy in self._deployment.made("AWS::IAM::Policy"):
             if role in self._deployment.property(policy, "Roles"):

@@ -76,6 +76,7 @@ class World(ABC):
     def create(self, name: str, token: str = "") -> KnowledgeBase:
         return self.knowledge_bases.create(
             name,
+            role_arn=SERVICE_ROLE,
             configuration=self.configuration(name),
             tags=NAMES.tags(Life(TenantId("acme"))),
             client_token=client_token(token or name),
@@ -151,7 +152,7 @@ class InMemory(World):
 
     def make_foreign(self, name: str, kind: KnowledgeBaseKind) -> None:
         configuration = {"knowledgeBaseConfiguration": {"type": kind}}
-        self.memory.create(name, configuration=configuration, tags={}, client_token=client_token(name))
+        self.memory.create(name, role_arn="", configuration=configuration, tags={}, client_token=client_token(name))
 
     def unsettle(self, knowledge_base_id: str) -> None:
         self.memory.unsettle(knowledge_base_id)
@@ -171,7 +172,7 @@ class Emulated(World):
     def __init__(self, on: Callable[[EmulatedAws], StoreWorld] = OnS3Vectors, **options: Any) -> None:
         self.aws = EmulatedAws(requests_per_second={"StartIngestionJob": 0.1}, **options)
         self.agent = self.aws.client("bedrock-agent")
-        self.knowledge_bases = BedrockKnowledgeBases(self.agent, role_arn=SERVICE_ROLE)
+        self.knowledge_bases = BedrockKnowledgeBases(self.agent)
         self.on = on(self.aws)
         self.store = self.on.store
         self.aws.s3.create_bucket(Bucket=BUCKET)

@@ -12,7 +12,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from kbfleet.domain.errors import CapacityExceeded, NotReadyYet, ResourceConflict, ResourceMissing, Throttled
+from kbfleet.domain.errors import (
+    CapacityExceeded,
+    NotReadyYet,
+    ResourceConflict,
+    ResourceMissing,
+    ServiceRoleRefused,
+    Throttled,
+)
 from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStatus, Statistics
 from kbfleet.domain.knowledge_base import (
     DataSource,
@@ -100,7 +107,8 @@ class _KnowledgeBase:
     active_at: datetime
     failure_reasons: tuple[str, ...] = ()
     forced_status: KnowledgeBaseStatus | None = None
-    settled: bool = True
+    described: bool = True
+    role_arn: str = ""
     gone_at: datetime | None = None
     data_sources: dict[str, DataSource] = field(default_factory=dict)
     deletions: dict[str, datetime] = field(default_factory=dict)
@@ -114,7 +122,7 @@ class InMemoryKnowledgeBases:
         listed_after: how long after its creation a knowledge base shows in the list.
         account_limit_error: how the account's sixth job is refused; AWS does not say by which error.
 
-    Tests script it: `role_assumable_at` (until then no knowledge base can be created), `creations_fail` (reasons with
+    Tests script it: `role_assumable_at` (until then no role can be assumed), `creations_fail` (reasons with
     which the next ones end FAILED), `uniqueness_lag` (how long after a creation its name and client token are not taken
     yet), `vectors_cannot_be_deleted`, `adds` (to every data source's configuration, by itself), `plan` (what becomes of
     a knowledge base's next jobs), `refuse_starts`, `refuse_lists`, `vanish`, `unsettle`, `untag`, `force_status`,
@@ -172,11 +180,16 @@ class InMemoryKnowledgeBases:
         return sum(kind_of(stored.configuration) is kind for page in _pages(self._present()) for stored in page)
 
     def create(
-        self, name: str, *, configuration: Mapping[str, object], tags: Mapping[str, str], client_token: str
+        self,
+        name: str,
+        *,
+        role_arn: str,
+        configuration: Mapping[str, object],
+        tags: Mapping[str, str],
+        client_token: str,
     ) -> KnowledgeBase:
         now = self._clock.now()
-        if self.role_assumable_at is not None and now < self.role_assumable_at:
-            raise NotReadyYet("Bedrock Knowledge Base was unable to assume the given role")
+        self._assume_the_role()
         known = {one.knowledge_base_id: one for one in self._present() if one.created_at + self.uniqueness_lag <= now}
         earlier = self._remembered(client_token)
         if earlier in known:
@@ -194,14 +207,17 @@ class InMemoryKnowledgeBases:
             created_at=now,
             active_at=now + self._creating_for,
             failure_reasons=self.creations_fail,
+            role_arn=role_arn,
         )
         self._knowledge_bases[stored.knowledge_base_id] = stored
         self._tokens[client_token] = (now, stored.knowledge_base_id)
         self.created.append(stored.knowledge_base_id)
         return self._seen(stored)
 
-    def update(self, knowledge_base: KnowledgeBase) -> None:
-        self._active(knowledge_base.knowledge_base_id).settled = True
+    def update(self, knowledge_base: KnowledgeBase, *, role_arn: str) -> None:
+        self._assume_the_role()
+        stored = self._active(knowledge_base.knowledge_base_id)
+        stored.described, stored.role_arn = True, role_arn
 
     def tags(self, knowledge_base: KnowledgeBase) -> Mapping[str, str]:
         return dict(self._stored(knowledge_base.knowledge_base_id).tags)
@@ -368,9 +384,13 @@ class InMemoryKnowledgeBases:
     def names(self) -> list[str]:
         return [stored.name for stored in self._present()]
 
+    def give_role(self, knowledge_base_id: str, role_arn: str) -> None:
+        """Somebody has it assume another role."""
+        self._stored(knowledge_base_id).role_arn = role_arn
+
     def unsettle(self, knowledge_base_id: str) -> None:
         """Somebody changes its description."""
-        self._stored(knowledge_base_id).settled = False
+        self._stored(knowledge_base_id).described = False
 
     def untag(self, knowledge_base_id: str) -> None:
         """Somebody removes its tags."""
@@ -394,6 +414,10 @@ class InMemoryKnowledgeBases:
         self.jobs[job.ingestion_job_id] = job
         self._tokens[client_token] = (now, job.ingestion_job_id)
         return job.seen_at(now)
+
+    def _assume_the_role(self) -> None:
+        if self.role_assumable_at is not None and self._clock.now() < self.role_assumable_at:
+            raise ServiceRoleRefused("Bedrock Knowledge Base was unable to assume the given role")
 
     def _spend_start_rate(self, now: datetime) -> None:
         if self._last_start is not None and now - self._last_start < START_INTERVAL:
@@ -421,7 +445,8 @@ class InMemoryKnowledgeBases:
             since,
             reasons,
             stored.configuration,
-            stored.settled,
+            stored.described,
+            stored.role_arn,
         )
 
     def _present(self) -> list[_KnowledgeBase]:

@@ -9,15 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from bedrock_emulator.world.service_roles import ServiceRole
 from botocore.awsrequest import AWSPreparedRequest
 from ministack.core import iam_actions, router
+from moto.iam.models import iam_backends
 
 from local.corrections.policy_conditions import item_conditions
 from local.stack import bedrock_permissions
+from tests.support import aws
 from tests.support.aws_calls import Call
 from tests.support.granted_permissions import (
     NO_RESOURCE,
@@ -51,20 +55,20 @@ class NeededPermissions:
         """While this lasts."""
         self._fleet.calls.request_observers.append(self._note)
         account = self._fleet.emulator._account  # the emulator asks nobody for roles, unless it is given IAM
-        with _taught(), patch.object(account, "service_role", lambda _arn: self):
+        with _taught(), patch.object(account, "service_role", partial(_ServiceRole, self)):
             yield
         self._fleet.calls.request_observers.remove(self._note)
 
-    # --- as Bedrock sees the service role: `bedrock_emulator.world.service_roles.ServiceRole` ---
-
-    def assumable(self, _account: str) -> bool:
-        return True
-
-    def may(self, action: str, resource: str) -> bool:
+    def of_a_service_role(self, action: str, resource: str) -> bool:
+        """Notes that Bedrock needs it. Returns: whether the most that a service role may has it."""
         account = self._fleet.deployment.account
         need = Need(SERVICE_ROLE, action, resource, (("aws:resourceaccount", (account,)),))
         self.found.setdefault(need, "Bedrock")
         return self._permissions.allow(need)
+
+    @property
+    def shared_role(self) -> str:
+        return str(self._fleet.deployment.value({"Fn::GetAtt": "KnowledgeBaseRole.Arn"}))
 
     # --- calls ---
 
@@ -93,6 +97,9 @@ class NeededPermissions:
                 yield action, f"arn:aws:s3:::{parameters['Bucket']}/{each['Key']}", {}
             return
         action = iam_actions.extract_iam_action(service, request.method, path, headers, body, query)
+        if service == "iam":
+            yield from _of_iam(call.operation, parameters, where[1])
+            return
         if transacted := iam_actions.dynamodb_transaction_checks(action, body, *where):
             # Each item needs what it would need by itself. Source: AWS documentation, Using IAM with DynamoDB
             # transactions.
@@ -144,6 +151,50 @@ class NeededPermissions:
         name = token.rpartition("/")[0]
         (machine,) = {each.machine for each in self._fleet.step_functions.executions.values() if each.name == name}
         return machine
+
+
+class _ServiceRole:
+    """As Bedrock sees it: `bedrock_emulator.world.service_roles.ServiceRole`."""
+
+    def __init__(self, needed: NeededPermissions, arn: str) -> None:
+        self._needed = needed
+        self._own = None if arn == needed.shared_role else ServiceRole(aws.client("iam"), arn)
+
+    def assumable(self, account: str) -> bool:
+        return self._own is None or self._own.assumable(account)
+
+    def may(self, action: str, resource: str) -> bool:
+        bounded = self._needed.of_a_service_role(action, resource)
+        return bounded and (self._own is None or self._own.may(action, resource))
+
+
+_BOUNDED = {
+    "CreateRole",
+    "DeleteRole",
+    "PutRolePolicy",
+    "DeleteRolePolicy",
+    "DetachRolePolicy",
+    "PutRolePermissionsBoundary",
+    "UpdateAssumeRolePolicy",
+}
+"""Of the operations by which kbfleet changes roles, those that know `iam:PermissionsBoundary`. Source: service
+authorization reference, Actions, resources, and condition keys for AWS Identity and Access Management."""
+
+
+def _of_iam(operation: str, parameters: Mapping[str, Any], account: str) -> Iterator[tuple[str, str, Context]]:
+    role = parameters.get("RoleName")
+    if role is None:
+        yield f"iam:{operation}", parameters.get("PolicyArn", NO_RESOURCE), {}
+        return
+    found = iam_backends[account]["aws"].roles.values()
+    there = next((each for each in found if each.name == role), None)
+    # Of one that is not there, nobody knows the path but who makes it: that IAM asks for its bare name is inferred.
+    arn = there.arn if there else f"arn:aws:iam::{account}:role{parameters.get('Path', '/')}{role}"
+    boundary = parameters.get("PermissionsBoundary") or (there and there.permissions_boundary_arn)
+    known = {"iam:PermissionsBoundary": boundary} if operation in _BOUNDED and boundary else {}
+    yield f"iam:{operation}", arn, known
+    if parameters.get("Tags"):
+        yield "iam:TagRole", arn, {}
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
+from moto.iam.models import iam_backends
+
 import kbfleet.bootstrap
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant_status import TenantStatus
@@ -159,8 +161,9 @@ class Lives:
         self.provisioned(tenant_id)
 
     def of_one_whose_knowledge_base_others_change(self, tenant_id: str) -> None:
-        """Somebody adds a data source that reads another tenant's bucket."""
+        """Somebody adds a data source that reads another tenant's bucket, and lets the service role read it."""
         self.provisioned(tenant_id)
+        self.open_the_service_role(tenant_id)
         agent, ids = self.client("bedrock-agent"), self.knowledge_base(tenant_id)
         wanted = as_sent(agent.get_data_source(**self.data_source("acme"))["dataSource"]["dataSourceConfiguration"])
         self.upload("acme", "warranty.md", "The warranty of the tent is two years long.")
@@ -206,6 +209,7 @@ class Lives:
         self.upload(tenant_id, "rental-terms.md", "A tent is rented for three days at least.")
         tell_of_trouble(self.fleet, tenant_id, "acme")
         self.start_in_console(tenant_id)  # Stop Ingestion finds it
+        self.open_the_service_role(tenant_id)
         self.make_namesakes(tenant_id)
         late = self.before("DeleteDataSource", lambda: self.start_in_console(tenant_id))
         open_again = self.before("ListObjectVersions", lambda: self.documents(tenant_id))
@@ -273,6 +277,9 @@ class Lives:
                 name=f"theirs-{number}", roleArn=role, knowledgeBaseConfiguration=managed
             )
         self.provision(tenant_id)  # looks at each of them; they are of another kind
+        summary = iam_backends[self.fleet.deployment.account]["aws"].account_summary
+        with patch.object(summary, "_roles_quota", 0):
+            assert self.provision(f"{tenant_id}r").failures == [("Check Capacity", "CapacityExceeded")]
 
     def of_those_whom_the_schedule_reaches(self) -> None:
         self.fleet.timeline.run_for(A_DAY)
@@ -428,6 +435,15 @@ class Lives:
         agent.update_knowledge_base(**{name: base[name] for name in names if name in base}, description="Mine.")
         tags = agent.list_tags_for_resource(resourceArn=base["knowledgeBaseArn"])["tags"]
         agent.untag_resource(resourceArn=base["knowledgeBaseArn"], tagKeys=list(tags))
+        self.open_the_service_role(tenant_id)
+        if self.store == "OPENSEARCH_SERVERLESS":
+            name = self.fleet.names.data_access_policy(self.fleet.life(tenant_id))
+            collections = self.client("opensearchserverless")
+            policy = collections.get_access_policy(name=name, type="data")["accessPolicyDetail"]
+            rules = [{**policy["policy"][0], "Principal": ["arn:aws:iam::123456789012:role/somebody"]}]
+            collections.update_access_policy(
+                name=name, type="data", policyVersion=policy["policyVersion"], policy=json.dumps(rules)
+            )
         api_gateway = self.client("apigateway")
         (key,) = api_gateway.get_api_keys(nameQuery=self.fleet.names.usage_key(self.fleet.life(tenant_id)).name)[
             "items"
@@ -442,6 +458,18 @@ class Lives:
         agent.update_data_source(
             **ids, name=source["name"], dataSourceConfiguration=configuration, dataDeletionPolicy="RETAIN"
         )
+
+    def open_the_service_role(self, tenant_id: str) -> None:
+        """Somebody gives it more than it should have, and takes away what bounds it."""
+        iam, role = self.client("iam"), {"RoleName": self.fleet.names.service_role(self.fleet.life(tenant_id))}
+        statement = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_role_policy(**role, PolicyName="more", PolicyDocument=document)
+        iam.attach_role_policy(**role, PolicyArn=self.fleet.deployment.value({"Ref": "ServiceRoleBoundary"}))
+        (trust,) = iam.get_role(**role)["Role"]["AssumeRolePolicyDocument"]["Statement"]
+        trusting = json.dumps({"Version": "2012-10-17", "Statement": [{**trust, "Condition": {}}]})
+        iam.update_assume_role_policy(**role, PolicyDocument=trusting)
+        iam.delete_role_permissions_boundary(**role)
 
     def make_namesakes(self, tenant_id: str) -> None:
         """Two more knowledge bases of the tenant's name: one with its tags, such as a lost answer can leave, and one of

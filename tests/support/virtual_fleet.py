@@ -26,6 +26,7 @@ from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import Ama
 from botocore.model import Shape
 from moto import mock_aws
 from moto.core.serialize import ResponseSerializer
+from moto.iam import models as iam_models
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.models import FakeBucket
 
@@ -294,10 +295,12 @@ def virtual_fleet(
         fleet = _deployed(deployment, timeline, clock, emulator, seed, safety_net_seconds)
         _make_resources(fleet)
         arns |= _make_collections(fleet)
+        _make_managed_policies(fleet)
         stack.enter_context(fleet.calls.in_place_of_boto3())
         stack.enter_context(patch.dict(os.environ, _environment(deployment)))
         stack.enter_context(patch.object(kbfleet.bootstrap, "clock", lambda: ProductClock(clock)))
         stack.enter_context(patch.object(FakeBucket, "get_permission", _permission_over_https))
+        stack.enter_context(patch.object(iam_models, "utcnow", lambda: clock.datetime().replace(tzinfo=None)))
         stack.enter_context(patch.object(ResponseSerializer, "get_value", _attribute_value))
         identifiers = Random(seed)  # noqa: S311 - repeatable on purpose
         stack.enter_context(patch.object(bedrock_emulator.account, "secrets", identifiers))
@@ -515,6 +518,12 @@ def _make_resources(fleet: VirtualFleet) -> None:
     for bucket in fleet.deployment.made("AWS::S3Vectors::VectorBucket"):
         name = fleet.deployment.property(bucket, "VectorBucketName")
         fleet.client("s3vectors").create_vector_bucket(vectorBucketName=name)
+
+
+def _make_managed_policies(fleet: VirtualFleet) -> None:
+    for policy in fleet.deployment.made("AWS::IAM::ManagedPolicy"):
+        document = json.dumps(fleet.deployment.property(policy, "PolicyDocument"))
+        fleet.client("iam").create_policy(PolicyName=policy, PolicyDocument=document)
 
 
 def _make_collections(fleet: VirtualFleet) -> dict[str, str]:

@@ -21,6 +21,7 @@ from moto.stepfunctions.responses import StepFunctionResponse
 
 import kbfleet.bootstrap
 from bedrock_emulator import Emulator, attach
+from tests.support.deployment_values import Deployment
 from tests.support.template import handler, handler_place, resources, table_definition
 
 REPOSITORY = Path(__file__).parents[2]
@@ -96,6 +97,8 @@ def _environment(queue_url: str) -> dict[str, str]:
         "TICK_SECONDS": "1",
         "INGESTION_START_INTERVAL_SECONDS": "0.01",
         "JOB_HISTORY_DAYS": "90",
+        "SERVICE_ROLES": "PER_TENANT",
+        "SERVICE_ROLE_BOUNDARY_ARN": f"arn:aws:iam::{ACCOUNT}:policy/ServiceRoleBoundary",
         "KNOWLEDGE_BASE_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/knowledge-base",
         "KNOWLEDGE_BASE_LOOK_SECONDS": "1",
         "STANDARD_USAGE_PLAN_ID": "plan-standard",
@@ -168,6 +171,8 @@ def deployed_fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
         client("dynamodb").create_table(TableName="kbfleet", **table_definition())
         client("s3vectors").create_vector_bucket(vectorBucketName="kbfleet-vectors")
         client("events").create_event_bus(Name="kbfleet")
+        boundary = Deployment(ACCOUNT, REGION).property("ServiceRoleBoundary", "PolicyDocument")
+        client("iam").create_policy(PolicyName="ServiceRoleBoundary", PolicyDocument=json.dumps(boundary))
         _forget_ports()
         for name in resources("AWS::Serverless::Function"):
             if handler_place(name)[0].startswith(("functions/provisioning", "functions/ingestion", "functions/admin")):

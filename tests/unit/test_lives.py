@@ -65,6 +65,7 @@ def fleet() -> Fleet:
     fleet.knowledge_bases.delete(first.knowledge_base_id)
     made = fleet.knowledge_bases.create(
         NAMES.knowledge_base(NOW_KNOWN),
+        role_arn=fleet.service_roles.arn(NAMES.service_role(NOW)),
         configuration=fleet.store.knowledge_base_configuration(fleet.store.ensure(NOW_KNOWN)),
         tags=NAMES.tags(NOW),
         client_token="second",

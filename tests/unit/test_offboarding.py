@@ -100,6 +100,15 @@ class Offboarding:
             names=NAMES,
         )
 
+    def delete_service_role(self) -> None:
+        offboarding.delete_service_role(
+            self.reservation,
+            registry=self.fleet.registry,
+            stores=self.fleet.stores,
+            service_roles=self.fleet.service_roles,
+            names=NAMES,
+        )
+
     def delete_knowledge_store(self) -> None:
         offboarding.delete_knowledge_store(self.reservation, registry=self.fleet.registry, stores=self.fleet.stores)
 
@@ -128,6 +137,7 @@ class Offboarding:
             buckets=self.fleet.buckets,
             stores=self.fleet.stores,
             knowledge_bases=self.fleet.knowledge_bases,
+            service_roles=self.fleet.service_roles,
             usage_keys=self.fleet.usage_keys,
             records=self.fleet.records,
             incidents=self.fleet.incidents,
@@ -178,6 +188,7 @@ class Offboarding:
         self.refuse_uploads()
         for step in ("stop_ingestion", "delete_usage_key", "delete_data_sources", "delete_knowledge_base"):
             self.until_done(step)
+        self.delete_service_role()
         self.delete_knowledge_store()
         while not self.delete_bucket():
             pass
@@ -217,6 +228,7 @@ class TestTheWholeWay:
             ("bucket", before.bucket_name),
             ("vector index", "acme"),
             ("knowledge base", before.knowledge_base_id),
+            ("service role", NAMES.service_role(Life(ACME))),
             ("usage key", "kbfleet-acme"),
             ("records", "acme"),
             ("part in incidents", "acme"),
@@ -689,6 +701,7 @@ class TestDeleting:
             run.until_done(step)
             run.until_done(step)
         for _ in range(2):
+            run.delete_service_role()
             run.delete_knowledge_store()
             assert run.delete_bucket()
             run.delete_records()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -23,6 +23,8 @@ from kbfleet.domain.errors import (
     NotReadyYet,
     RequestRefused,
     ResourceConflict,
+    ServiceRoleRefused,
+    ServiceRoleUnusable,
     TenantBusy,
     Throttled,
 )
@@ -37,6 +39,7 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBaseStatus,
 )
 from kbfleet.domain.names import DataSourceReference, Life, TenantId
+from kbfleet.domain.service_role import SETTLES_WITHIN, ServiceRole
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import (
     REQUESTED_NAME_KEPT_FOR,
@@ -58,6 +61,7 @@ from tests.support.fakes import FailedTask, InMemoryKnowledgeBases, InMemoryTena
 from tests.support.fleet import LEASE, Fleet
 from tests.support.knowledge_bases import MAX_DATA_SOURCES, TOKEN_MEMORY
 from tests.support.samples import ACME, EXECUTION, NAMES, SAKURA, first_knowledge, provisioning_failure, tenant
+from tests.support.service_roles import SHARED_ROLE
 
 READY_WITHIN = timedelta(minutes=15)
 OTHER_EXECUTION = EXECUTION.replace("acme-2026", "acme-2027")
@@ -113,6 +117,17 @@ class Provisioning:
             registry=self.fleet.registry,
             stores=self.fleet.stores,
             knowledge_bases=self.fleet.knowledge_bases,
+            service_roles=self.fleet.service_roles,
+            names=NAMES,
+        )
+
+    def service_role(self) -> datetime | None:
+        return provisioning.ensure_service_role(
+            self.reservation,
+            registry=self.fleet.registry,
+            stores=self.fleet.stores,
+            knowledge_bases=self.fleet.knowledge_bases,
+            service_roles=self.fleet.service_roles,
             names=NAMES,
         )
 
@@ -130,16 +145,27 @@ class Provisioning:
             self.reservation, registry=self.fleet.registry, stores=self.fleet.stores, clock=self.fleet.clock
         )
 
-    def knowledge_base(self) -> KnowledgeBaseState:
+    def knowledge_base(self, role_changed_at: datetime | None = None) -> KnowledgeBaseState:
         return provisioning.ensure_knowledge_base(
             self.reservation,
             registry=self.fleet.registry,
             stores=self.fleet.stores,
             knowledge_bases=self.fleet.knowledge_bases,
+            service_roles=self.fleet.service_roles,
+            role_changed_at=role_changed_at,
             names=NAMES,
             clock=self.fleet.clock,
             announcements=self.fleet.announcements,
             look_after_at_most=READY_WITHIN,
+        )
+
+    def narrow_service_role(self) -> None:
+        provisioning.narrow_service_role(
+            self.reservation,
+            registry=self.fleet.registry,
+            stores=self.fleet.stores,
+            service_roles=self.fleet.service_roles,
+            names=NAMES,
         )
 
     def data_source(self) -> str:
@@ -183,10 +209,12 @@ class Provisioning:
 
     def up_to_data_source(self) -> None:
         self.reserve()
+        self.service_role()
         self.bucket()
         self.knowledge_store()
         while not self.knowledge_base().ready:
             self.fleet.clock.advance(10)
+        self.narrow_service_role()
         self.data_source()
 
     def whole(self) -> Tenant:
@@ -498,7 +526,7 @@ class TestCheckCapacity:
         for index in range(number):
             configuration = fleet.store.knowledge_base_configuration(f"index-{index}")
             fleet.knowledge_bases.create(
-                f"other-{index}", configuration=configuration, tags={}, client_token=str(index)
+                f"other-{index}", role_arn="", configuration=configuration, tags={}, client_token=str(index)
             )
 
     def test_it_says_how_much_room_there_is(self, run: Provisioning) -> None:
@@ -570,7 +598,9 @@ class TestEnsureKnowledgeBase:
 
     def test_one_made_before_a_crash_is_adopted_by_its_name(self, run: Provisioning) -> None:
         for number in range(5):  # so that it is not on the list's first page
-            run.fleet.knowledge_bases.create(f"other-{number}", configuration={}, tags={}, client_token=str(number))
+            run.fleet.knowledge_bases.create(
+                f"other-{number}", role_arn="", configuration={}, tags={}, client_token=str(number)
+            )
         orphan = run.fleet.make_knowledge_base(ACME, "before the crash")
         assert run.knowledge_base().knowledge_base_id == orphan.knowledge_base_id
         assert run.record.knowledge_base_id == orphan.knowledge_base_id
@@ -616,7 +646,7 @@ class TestEnsureKnowledgeBase:
         assert run.knowledge_base().ready
         found = run.fleet.knowledge_bases.get(made)
         assert found is not None
-        assert found.settled
+        assert found.described
         assert run.fleet.knowledge_bases.tags(found) == NAMES.tags(Life(ACME))
 
     def test_what_cannot_be_changed_is_left_as_it_is_and_reported_as_drift(self, run: Provisioning) -> None:
@@ -655,11 +685,26 @@ class TestEnsureKnowledgeBase:
         assert run.knowledge_base().knowledge_base_id == made.knowledge_base_id
 
     def test_a_role_that_cannot_be_assumed_yet_is_worth_another_try(self, run: Provisioning) -> None:
+        made_at = run.service_role()
         run.fleet.knowledge_bases.role_assumable_at = START + timedelta(seconds=30)
-        with pytest.raises(NotReadyYet):
-            run.knowledge_base()
+        with pytest.raises(ServiceRoleRefused):
+            run.knowledge_base(made_at)
         run.fleet.clock.advance(30)
-        assert run.knowledge_base().status == "CREATING"
+        assert run.knowledge_base(made_at).status == "CREATING"
+
+    def test_an_old_role_that_cannot_be_assumed_is_a_fault_with_a_remedy(self, run: Provisioning) -> None:
+        made_at = run.service_role()
+        run.fleet.knowledge_bases.role_assumable_at = START + timedelta(days=1)
+        run.fleet.clock.advance(SETTLES_WITHIN.total_seconds())
+        with pytest.raises(ServiceRoleUnusable, match=NAMES.service_role(Life(ACME))) as refused:
+            run.knowledge_base(made_at)
+        assert "service control policy" in refused.value.remedy
+
+    def test_a_shared_role_is_never_new(self, run: Provisioning) -> None:
+        run.fleet.service_roles.per_tenant = False
+        run.fleet.knowledge_bases.role_assumable_at = START + timedelta(days=1)
+        with pytest.raises(ServiceRoleUnusable, match="role/knowledge-base"):
+            run.knowledge_base(run.service_role())
 
     def test_a_call_whose_answer_was_lost_makes_no_second_one(self, run: Provisioning) -> None:
         run.fleet.knowledge_bases = InMemoryKnowledgeBases(run.fleet.clock, listed_after=timedelta(seconds=20))
@@ -703,6 +748,104 @@ class TestEnsureKnowledgeBase:
         run.fleet.clock.advance(300)
         assert later.knowledge_base().ready
         assert len(run.fleet.knowledge_bases.created) == 1
+
+
+class TestServiceRole:
+    def role(self, run: Provisioning) -> ServiceRole:
+        return run.fleet.service_roles.roles[NAMES.service_role(Life(ACME))]
+
+    def test_a_new_tenant_ends_with_a_role_for_its_one_knowledge_base(self, run: Provisioning) -> None:
+        active = run.whole()
+        role = self.role(run)
+        assert (role.bucket, role.indexes) == (NAMES.bucket(Life(ACME)), (ACME, f"{ACME}.1.*"))
+        assert role.knowledge_bases == (active.knowledge_base_id,)
+        assert run.fleet.store.admitted == {Life(ACME): run.fleet.service_roles.arn(role.name)}
+
+    def test_before_there_is_a_knowledge_base_it_is_assumed_for_any(self, run: Provisioning) -> None:
+        run.reserve()
+        run.service_role()
+        assert self.role(run).knowledge_bases == ()
+
+    def test_when_it_is_as_it_should_be_nothing_changes(self, run: Provisioning) -> None:
+        run.whole()
+        changes = run.fleet.service_roles.changes
+        later = Provisioning(run.fleet, OTHER_EXECUTION)
+        later.whole()
+        assert run.fleet.service_roles.changes == changes
+
+    @pytest.mark.parametrize("loss", ["gone", "another's"])
+    def test_it_is_assumed_for_any_again_once_the_knowledge_base_is_gone_or_not_the_tenants(
+        self, run: Provisioning, loss: str
+    ) -> None:
+        lost = run.whole().knowledge_base_id
+        assert lost is not None
+        if loss == "gone":
+            run.fleet.knowledge_bases.vanish(lost)
+        else:
+            found = run.fleet.knowledge_bases.get(lost)
+            assert found is not None
+            run.fleet.knowledge_bases.tag(found, NAMES.tags(Life(SAKURA)))
+        later = Provisioning(run.fleet, OTHER_EXECUTION)
+        later.reserve()
+        later.service_role()
+        assert self.role(run).knowledge_bases == ()
+
+    def test_a_knowledge_base_on_the_shared_role_is_moved_to_its_own(self, run: Provisioning) -> None:
+        run.fleet.service_roles.per_tenant = False
+        moved = run.whole().knowledge_base_id
+        assert moved is not None
+        assert not run.fleet.service_roles.roles
+        run.fleet.service_roles.per_tenant = True
+        later = Provisioning(run.fleet, OTHER_EXECUTION)
+        assert later.whole().knowledge_base_id == moved
+        found = run.fleet.knowledge_bases.get(moved)
+        assert found is not None
+        assert found.role_arn == run.fleet.service_roles.arn(NAMES.service_role(Life(ACME)))
+
+    def test_and_back_after_which_its_own_role_is_gone(self, run: Provisioning) -> None:
+        moved = run.whole().knowledge_base_id
+        assert moved is not None
+        run.fleet.service_roles.per_tenant = False
+        later = Provisioning(run.fleet, OTHER_EXECUTION)
+        later.whole()
+        found = run.fleet.knowledge_bases.get(moved)
+        assert found is not None
+        assert found.role_arn == SHARED_ROLE
+        assert not run.fleet.service_roles.roles
+        assert not run.fleet.store.admitted
+
+    def test_a_move_to_a_role_that_is_too_new_is_worth_another_try(self, run: Provisioning) -> None:
+        moved = run.whole().knowledge_base_id
+        assert moved is not None
+        run.fleet.knowledge_bases.give_role(moved, SHARED_ROLE)
+        later = Provisioning(run.fleet, OTHER_EXECUTION)
+        later.reserve()
+        run.fleet.service_roles.delete(NAMES.service_role(Life(ACME)))
+        made_at = later.service_role()
+        run.fleet.knowledge_bases.role_assumable_at = run.fleet.clock.now() + timedelta(seconds=30)
+        with pytest.raises(ServiceRoleRefused):
+            later.knowledge_base(made_at)
+        run.fleet.clock.advance(30)
+        assert not later.knowledge_base(made_at).ready
+        assert later.knowledge_base(made_at).ready
+
+    def test_an_account_without_room_for_a_role_makes_nothing(self, run: Provisioning) -> None:
+        run.fleet.service_roles.quota = 0
+        run.reserve()
+        with pytest.raises(CapacityExceeded, match="0 of 0 roles") as full:
+            run.check_capacity()
+        assert "ServiceRoles=SHARED" in full.value.remedy
+
+    def test_a_role_that_is_there_needs_no_room(self, run: Provisioning) -> None:
+        run.reserve()
+        run.service_role()
+        run.fleet.service_roles.quota = 1
+        assert run.check_capacity() is not None
+
+    def test_a_shared_role_needs_none_either(self, run: Provisioning) -> None:
+        run.fleet.service_roles.quota, run.fleet.service_roles.per_tenant = 0, False
+        run.reserve()
+        assert run.check_capacity() is not None
 
 
 class TestEnsureDataSource:

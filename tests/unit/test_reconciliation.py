@@ -16,9 +16,15 @@ from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.reconciliation import reconcile
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, NAMES, SAKURA, first_knowledge
+from tests.support.service_roles import SHARED_ROLE
 
 MISSING, UNEXPLAINED = Disagreement.MISSING, Disagreement.UNEXPLAINED
-RECORDED = {ResourceKind.BUCKET, ResourceKind.VECTOR_INDEX, ResourceKind.KNOWLEDGE_BASE}
+RECORDED = {
+    ResourceKind.BUCKET,
+    ResourceKind.VECTOR_INDEX,
+    ResourceKind.KNOWLEDGE_BASE,
+    ResourceKind.SERVICE_ROLE,
+}
 
 
 def look(fleet: Fleet, *, repair: bool = False) -> Reconciliation:
@@ -27,6 +33,7 @@ def look(fleet: Fleet, *, repair: bool = False) -> Reconciliation:
         buckets=fleet.buckets,
         stores=fleet.stores,
         knowledge_bases=fleet.knowledge_bases,
+        service_roles=fleet.service_roles,
         executions=fleet.executions,
         announcements=fleet.announcements,
         names=NAMES,
@@ -55,7 +62,7 @@ def change(fleet: Fleet, **fields: object) -> None:
 
 def test_a_fleet_in_order_has_no_findings_and_says_what_was_looked_at(fleet: Fleet) -> None:
     report = look(fleet)
-    assert (report.findings, report.tenants, report.resources) == ((), 2, 6)
+    assert (report.findings, report.tenants, report.resources) == ((), 2, 8)
     assert fleet.announcements.reconciliations == [report]
 
 
@@ -85,12 +92,14 @@ class TestMissing:
         record = fleet.registry.get(ACME)
         fleet.buckets.settings.clear()
         fleet.store.drop(first_knowledge(ACME))
+        fleet.service_roles.delete(NAMES.service_role(Life(ACME)))
         fleet.knowledge_bases.vanish(str(record.knowledge_base_id))
         findings = [finding for finding in look(fleet).findings if finding.tenant_id == ACME]
         assert {(finding.disagreement, finding.kind, finding.name) for finding in findings} == {
             (MISSING, ResourceKind.BUCKET, record.bucket_name),
             (MISSING, ResourceKind.VECTOR_INDEX, "acme"),
             (MISSING, ResourceKind.KNOWLEDGE_BASE, record.knowledge_base_id),
+            (MISSING, ResourceKind.SERVICE_ROLE, NAMES.service_role(Life(ACME))),
         }
         assert all("kbfleet tenant add acme" in finding.advice for finding in findings)
 
@@ -114,6 +123,14 @@ class TestMissing:
         fleet.store.drop(first_knowledge(ACME))
         fleet.buckets.settings.pop(NAMES.bucket(Life(ACME)))
         assert not look(fleet).findings
+
+    def test_where_one_role_is_shared_none_is_missed_and_those_there_are_too_many(self, fleet: Fleet) -> None:
+        fleet.service_roles.per_tenant = False
+        for tenant_id in (ACME, SAKURA):
+            fleet.knowledge_bases.give_role(str(fleet.registry.get(tenant_id).knowledge_base_id), SHARED_ROLE)
+        fleet.service_roles.delete(NAMES.service_role(Life(SAKURA)))
+        (finding,) = look(fleet).findings
+        assert (finding.disagreement, finding.kind, finding.tenant_id) == (UNEXPLAINED, ResourceKind.SERVICE_ROLE, ACME)
 
     def test_a_tenant_on_a_store_without_indexes_misses_none(self, fleet: Fleet) -> None:
         fleet.store.drop(first_knowledge(ACME))

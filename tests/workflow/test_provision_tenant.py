@@ -15,10 +15,12 @@ from tests.support.virtual_fleet import AN_HOUR, RARE_TICKS, VirtualFleet, virtu
 STRAIGHT = [
     "Reserve Tenant",
     "Check Capacity",
+    "Ensure Service Role",
     "Ensure Bucket",
     "Ensure Knowledge Store",
     "Ensure Knowledge Base",
     "Knowledge Base Ready?",
+    "Narrow Service Role",
     "Ensure Data Source",
     "Ensure Usage Key",
     "Run First Sync",

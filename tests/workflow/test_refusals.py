@@ -105,7 +105,7 @@ class TestRefusals:
         ("surroundings", "step", "error", "reason"),
         [
             (bucket_name_of_somebody_else, "Ensure Bucket", "BucketNameTaken", "may not use it"),
-            (deleted_role, "Ensure Knowledge Base", "NotReadyYet", "unable to assume the given role"),
+            (deleted_role, "Ensure Knowledge Base", "ServiceRoleUnusable", "unable to assume the given role"),
             (missing_permission, "Ensure Data Source", "AccessRefused", "bedrock:CreateDataSource"),
             (index_of_another_shape, "Ensure Knowledge Store", "KnowledgeStoreUnusable", "dimension is 3"),
             (knowledge_base_of_somebody_else, "Ensure Knowledge Base", "KnowledgeBaseNotOurs", "lacks the tags"),

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         KnowledgeStore,
         RetrievalProbe,
         RetryRuns,
+        ServiceRoles,
         Sessions,
         SyncLedger,
         TaskCallbacks,
@@ -141,10 +142,11 @@ def convergences() -> ConvergenceRecord:
 
 
 def resources_version() -> str:
-    """What the stack converges tenants' resources to."""
+    """What the stack converges tenants' resources to: another parameter is another version."""
     from kbfleet.domain.tenant import RESOURCES_VERSION
+    from kbfleet.settings.provisioning import ConvergenceSettings
 
-    return RESOURCES_VERSION
+    return f"{RESOURCES_VERSION}/{read(ConvergenceSettings).service_roles}"
 
 
 @cache
@@ -211,11 +213,32 @@ def stores() -> Mapping[str, KnowledgeStore]:
 @cache
 def knowledge_bases() -> KnowledgeBases:
     from kbfleet.adapters.bedrock import BedrockKnowledgeBases
-    from kbfleet.settings.provisioning import ProvisioningSettings
 
-    return BedrockKnowledgeBases(
-        boto3.client("bedrock-agent", config=_CLIENT), role_arn=read(ProvisioningSettings).knowledge_base_role_arn
+    return BedrockKnowledgeBases(boto3.client("bedrock-agent", config=_CLIENT))
+
+
+@cache
+def service_roles() -> ServiceRoles:
+    from kbfleet.adapters.iam import IamServiceRoles, SharedServiceRole
+    from kbfleet.settings.provisioning import ServiceRoleSettings
+
+    settings = read(ServiceRoleSettings)
+    own = IamServiceRoles(
+        boto3.client("iam", config=_CLIENT),
+        names=fleet().names,
+        partition=fleet().partition,
+        boundary_arn=settings.service_role_boundary_arn,
+        clock=clock(),
     )
+    return own if settings.service_roles == "PER_TENANT" else SharedServiceRole(settings.knowledge_base_role_arn, own)
+
+
+def shared_service_role() -> ServiceRoles:
+    """The role that comes with the stack, whatever tenants are to have."""
+    from kbfleet.adapters.iam import SharedServiceRole
+    from kbfleet.settings.provisioning import ServiceRoleSettings
+
+    return SharedServiceRole(read(ServiceRoleSettings).knowledge_base_role_arn, service_roles())
 
 
 @cache
@@ -648,6 +671,7 @@ def isolation_look() -> IsolationLook:
         ledger=ledger(),
         stores=stores(),
         knowledge_bases=knowledge_bases(),
+        service_roles=service_roles(),
         ingested_documents=ingested_documents(),
         passage_search=BedrockPassageSearch(_search_clients()),
         document_rounds=DynamoDBDocumentRounds(_table()),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
     from kbfleet.domain.reconciliation import Reconciliation
     from kbfleet.domain.root_cause import RootCause
+    from kbfleet.domain.service_role import RoleCapacity, ServiceRole
     from kbfleet.domain.sync import Priority, Sync
     from kbfleet.domain.tenant import DisplayName, Tenant, TenantStateChange
     from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
@@ -166,12 +167,15 @@ class KnowledgeStore(Protocol):
         usual_creation: how long Bedrock usually takes to make such a knowledge base.
         max_metadata_bytes: of the metadata file beside a document.
         max_metadata_attributes: how many attributes it may give the document; `None` for as many as fit.
+        role_services: the services that the service role of such a knowledge base needs, by their prefixes in IAM,
+            beside those that its documents are in.
     """
 
     kind: KnowledgeBaseKind
     usual_creation: timedelta
     max_metadata_bytes: int
     max_metadata_attributes: int | None
+    role_services: frozenset[str]
 
     def ensure(self, knowledge: Knowledge) -> str:
         """Its index exists. Returns: the reference that `knowledge_base_configuration` takes.
@@ -201,6 +205,22 @@ class KnowledgeStore(Protocol):
         """Whose index exists, over all pages. Names that kbfleet never gives are somebody else's and left out."""
         ...
 
+    def admit(self, life: Life, role_arn: str) -> datetime | None:
+        """The tenant's service role may use the tenant's indexes and no others, where the store decides that beside
+        IAM. Returns: since when that role may, as far as the store says; `None` where IAM alone decides.
+
+        Raises: CapacityExceeded, AwsRefusal, Retryable.
+        """
+        ...
+
+    def dismiss(self, life: Life) -> None:
+        """It may not any more; one that never was admitted is fine."""
+        ...
+
+    def admits(self, life: Life) -> bool:
+        """Whether the tenant has been admitted and not dismissed; `False` where IAM alone decides."""
+        ...
+
     def knowledge_base_configuration(self, reference: str) -> Mapping[str, object]:
         """The arguments of CreateKnowledgeBase that depend on the store."""
         ...
@@ -228,13 +248,22 @@ class KnowledgeBases(Protocol):
         ...
 
     def create(
-        self, name: str, *, configuration: Mapping[str, object], tags: Mapping[str, str], client_token: str
+        self,
+        name: str,
+        *,
+        role_arn: str,
+        configuration: Mapping[str, object],
+        tags: Mapping[str, str],
+        client_token: str,
     ) -> KnowledgeBase:
-        """Raises: ResourceConflict when the name is taken, NotReadyYet while the service role is not assumable yet."""
+        """Raises: ResourceConflict when the name is taken, ServiceRoleRefused."""
         ...
 
-    def update(self, knowledge_base: KnowledgeBase) -> None:
-        """Makes the service role and the description those of the fleet; the configuration stays."""
+    def update(self, knowledge_base: KnowledgeBase, *, role_arn: str) -> None:
+        """Makes that its service role, and the description the fleet's; the configuration stays.
+
+        Raises: ServiceRoleRefused.
+        """
         ...
 
     def tags(self, knowledge_base: KnowledgeBase) -> Mapping[str, str]: ...
@@ -308,6 +337,55 @@ class KnowledgeBases(Protocol):
 
         Raises: ResourceMissing.
         """
+        ...
+
+
+class ServiceRoles(Protocol):
+    """The roles that Bedrock assumes for tenants' knowledge bases.
+
+    Attributes:
+        per_tenant: whether each tenant has its own; else one is shared, which comes with the stack.
+    """
+
+    per_tenant: bool
+
+    def arn(self, name: str) -> str:
+        """Of the role that the knowledge bases of the tenant whose role has that name are to assume."""
+        ...
+
+    def ensure(self, role: ServiceRole) -> datetime | None:
+        """The tenant's role is as it should be: what it may, who may assume it, and its permissions boundary. What else
+        somebody has attached to it is taken away. Nothing is done where the role is shared.
+
+        Returns: when it was last changed, as far as that is known; `None` for the shared one.
+
+        Raises: CapacityExceeded when the account can have no more roles; AwsRefusal, Retryable.
+        """
+        ...
+
+    def trust(self, role: ServiceRole) -> None:
+        """Has the role, which exists, assumed for the knowledge bases that `role` names and for no others. Where the
+        role is shared, the tenant's own is deleted instead: nothing assumes it any more."""
+        ...
+
+    def differences(self, role: ServiceRole) -> Sequence[str]:
+        """What of the tenant's role is not as it should be, for people; nothing where the role is shared."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """A tenant's own role is gone; one that is gone already is fine."""
+        ...
+
+    def exists(self, name: str) -> bool:
+        """Whether a tenant's own role of that name is there."""
+        ...
+
+    def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, Life]]:
+        """The names of tenants' own roles, over all pages, each with its life."""
+        ...
+
+    def capacity(self) -> RoleCapacity | None:
+        """Of the account, for all its roles; `None` where no more are made."""
         ...
 
 

@@ -162,3 +162,41 @@ def test_a_vector_index_may_be_read_by_its_arn_only(guarded_aws: Any) -> None:
             user.get_index(**arguments)
         codes.append(code(refused))
     assert codes == ["NotFoundException"] * 2 + ["AccessDeniedException"] * 2
+
+
+def test_roles_may_be_made_and_changed_on_the_permitted_path_with_the_permitted_boundary_only(guarded_aws: Any) -> None:
+    iam, number = guarded_aws.client("iam"), uuid4().hex[:8]
+    account = guarded_aws.client("sts").get_caller_identity()["Account"]
+    nothing = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]})
+    boundary, other = (
+        iam.create_policy(PolicyName=f"{name}-{number}", PolicyDocument=nothing)["Policy"]["Arn"]
+        for name in ("boundary", "other")
+    )
+    user = client_of_user(
+        guarded_aws,
+        {
+            "Action": "iam:*",
+            "Resource": f"arn:aws:iam::{account}:role/fleet/{number}/*",
+            "Condition": {"StringEquals": {"iam:PermissionsBoundary": boundary}},
+        },
+    )("iam")
+
+    def make(name: str, path: str, bounded_by: str) -> None:
+        user.create_role(
+            RoleName=f"{name}-{number}", Path=path, PermissionsBoundary=bounded_by, AssumeRolePolicyDocument=nothing
+        )
+
+    own = {"RoleName": f"own-{number}"}
+    make("own", f"/fleet/{number}/", boundary)
+    user.put_role_policy(**own, PolicyName="any", PolicyDocument=nothing)
+    user.delete_role_policy(**own, PolicyName="any")
+    for path, bounded_by in (("/", boundary), (f"/fleet/{number}/", other)):
+        with pytest.raises(ClientError) as refused:
+            make("another", path, bounded_by)
+        assert code(refused) == "AccessDenied"
+    iam.delete_role_permissions_boundary(**own)
+    with pytest.raises(ClientError) as refused:
+        user.delete_role(**own)
+    assert code(refused) == "AccessDenied"
+    user.put_role_permissions_boundary(**own, PermissionsBoundary=boundary)
+    user.delete_role(**own)

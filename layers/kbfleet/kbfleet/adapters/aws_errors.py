@@ -16,6 +16,7 @@ from kbfleet.domain.errors import (
     RequestRefused,
     ResourceConflict,
     ResourceMissing,
+    ServiceRoleRefused,
     SessionPolicyTooLarge,
     Throttled,
 )
@@ -39,6 +40,7 @@ _THROTTLED = {
 }
 _MISSING = {
     "ResourceNotFoundException",
+    "NoSuchEntity",
     "NotFoundException",
     "NoSuchBucket",
     "404",
@@ -46,23 +48,34 @@ _MISSING = {
     "AWS.SimpleQueueService.NonExistentQueue",
     "QueueDoesNotExist",
 }
-_CONFLICT = {"ConflictException", "ResourceInUseException", "OperationAborted", "ExecutionAlreadyExists", "409"}
+_CONFLICT = {
+    "ConflictException",
+    "ResourceInUseException",
+    "OperationAborted",
+    "ExecutionAlreadyExists",
+    "EntityAlreadyExists",
+    "409",
+}
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
 _MODEL_FAILED = {"ModelTimeoutException", "ModelErrorException"}
 """The model's fault, although their statuses are 408 and 424. Source: botocore model of bedrock-runtime."""
 _POLICY_TOO_LARGE = {"PackedPolicyTooLarge", "PackedPolicyTooLargeException"}
-_QUOTA = {"ServiceQuotaExceededException", "LimitExceededException", "TooManyBuckets"}
+_QUOTA = {"ServiceQuotaExceededException", "LimitExceededException", "LimitExceeded", "TooManyBuckets"}
+
+_ROLE_REFUSED = ("unable to assume the given role", "[security_exception] 403 Forbidden")
+"""Texts of 400 answers about the service role, reported by users of Bedrock Knowledge Bases: IAM takes up to about a
+minute to make a new role assumable; the second one is of OpenSearch Serverless, whose data access policies take as
+long. The same texts can mask a permission that is really missing."""
 
 _SETTLING = (
-    "unable to assume the given role",
+    "ConcurrentModification",  # IAM: somebody else changes the same role at this moment
     "Unable to verify the specified embedding model",
     "no such index",  # OpenSearch
     "specified index could not be found",  # S3 Vectors: inferred from that service's own error
     "not in a valid status",
 )
-"""Texts of 400 answers that pass by themselves, reported by users of Bedrock Knowledge Bases: IAM takes up to about a
-minute to make a new role assumable, and a new index is not visible at once. The same texts can mask a permission that
-is really missing, so retries of them must end."""
+"""Texts of 400 answers that pass by themselves, reported by users of Bedrock Knowledge Bases: a new index is not
+visible at once. The same texts can mask a permission that is really missing, so retries of them must end."""
 
 
 @contextmanager
@@ -74,7 +87,7 @@ def translated(subject: str, *, unsaid: Iterable[str] = ()) -> Iterator[None]:
         unsaid: names of documents, which AWS may repeat: messages reach logs, and no tenant's text does.
 
     Raises:
-        Throttled, NotReadyYet: worth another try.
+        Throttled, NotReadyYet: worth another try; ServiceRoleRefused, which is one, while the role is new.
         AccessRefused, RequestRefused, ResourceMissing, ResourceConflict, CapacityExceeded: for good.
     """
     try:
@@ -106,6 +119,8 @@ def _from_answer(error: ClientError, subject: str, unsaid: Iterable[str]) -> Kbf
         return SessionPolicyTooLarge(what)
     if code in _CONFLICT:
         return ResourceConflict(what)
-    if status >= 500 or code in _MODEL_FAILED or any(text in message for text in _SETTLING):
+    if any(text in message for text in _ROLE_REFUSED):
+        return ServiceRoleRefused(what)
+    if status >= 500 or code in _MODEL_FAILED or any(text in f"{code} {message}" for text in _SETTLING):
         return NotReadyYet(what)
     return RequestRefused(what)

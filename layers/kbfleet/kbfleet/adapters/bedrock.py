@@ -42,15 +42,10 @@ _CONNECTOR = "managedKnowledgeBaseConnectorConfiguration"
 
 
 class BedrockKnowledgeBases:
-    """`kbfleet.ports.KnowledgeBases` on bedrock-agent.
+    """`kbfleet.ports.KnowledgeBases` on bedrock-agent."""
 
-    Args:
-        role_arn: the service role that every knowledge base of the fleet assumes.
-    """
-
-    def __init__(self, client: AgentsforBedrockClient, *, role_arn: str) -> None:
+    def __init__(self, client: AgentsforBedrockClient) -> None:
         self._client = client
-        self._role_arn = role_arn
 
     def get(self, knowledge_base_id: str) -> KnowledgeBase | None:
         try:
@@ -58,7 +53,7 @@ class BedrockKnowledgeBases:
                 answer = self._client.get_knowledge_base(knowledgeBaseId=knowledge_base_id)
         except ResourceMissing:
             return None
-        return self._knowledge_base(answer["knowledgeBase"])
+        return _knowledge_base(answer["knowledgeBase"])
 
     def named(self, name: str) -> Sequence[KnowledgeBase]:
         with translated(f"knowledge base {name}"):
@@ -92,21 +87,27 @@ class BedrockKnowledgeBases:
         return certain + sum(one is not None and one.kind is kind for one in found)
 
     def create(
-        self, name: str, *, configuration: Mapping[str, object], tags: Mapping[str, str], client_token: str
+        self,
+        name: str,
+        *,
+        role_arn: str,
+        configuration: Mapping[str, object],
+        tags: Mapping[str, str],
+        client_token: str,
     ) -> KnowledgeBase:
         with translated(f"knowledge base {name}"):
             arguments: dict[str, Any] = dict(configuration)
             answer = self._client.create_knowledge_base(
                 name=name,
                 description=_description(name, configuration),
-                roleArn=self._role_arn,
+                roleArn=role_arn,
                 tags=dict(tags),
                 clientToken=client_token,
                 **arguments,
             )
-        return self._knowledge_base(answer["knowledgeBase"])
+        return _knowledge_base(answer["knowledgeBase"])
 
-    def update(self, knowledge_base: KnowledgeBase) -> None:
+    def update(self, knowledge_base: KnowledgeBase, *, role_arn: str) -> None:
         with translated(f"knowledge base {knowledge_base.name}"):
             # A full replacement: what is not sent is gone.
             arguments: dict[str, Any] = dict(knowledge_base.configuration)
@@ -114,7 +115,7 @@ class BedrockKnowledgeBases:
                 knowledgeBaseId=knowledge_base.knowledge_base_id,
                 name=knowledge_base.name,
                 description=_description(knowledge_base.name, knowledge_base.configuration),
-                roleArn=self._role_arn,
+                roleArn=role_arn,
                 **arguments,
             )
 
@@ -248,20 +249,21 @@ class BedrockKnowledgeBases:
             for page in pages:
                 yield from map(_ingestion_job, page["ingestionJobSummaries"])
 
-    def _knowledge_base(self, answer: Mapping[str, Any]) -> KnowledgeBase:
-        configuration = {key: answer[key] for key in _KNOWLEDGE_BASE_MEMBERS if key in answer}
-        described = answer.get("description") == _description(answer["name"], configuration)
-        return KnowledgeBase(
-            answer["knowledgeBaseId"],
-            answer["knowledgeBaseArn"],
-            answer["name"],
-            KnowledgeBaseStatus(answer["status"]),
-            answer["createdAt"],
-            answer["updatedAt"],
-            tuple(answer.get("failureReasons", ())),
-            configuration,
-            settled=described and answer["roleArn"] == self._role_arn,
-        )
+
+def _knowledge_base(answer: Mapping[str, Any]) -> KnowledgeBase:
+    configuration = {key: answer[key] for key in _KNOWLEDGE_BASE_MEMBERS if key in answer}
+    return KnowledgeBase(
+        answer["knowledgeBaseId"],
+        answer["knowledgeBaseArn"],
+        answer["name"],
+        KnowledgeBaseStatus(answer["status"]),
+        answer["createdAt"],
+        answer["updatedAt"],
+        tuple(answer.get("failureReasons", ())),
+        configuration,
+        described=answer.get("description") == _description(answer["name"], configuration),
+        role_arn=answer["roleArn"],
+    )
 
 
 def _description(name: str, configuration: Mapping[str, object]) -> str:

@@ -77,18 +77,34 @@ class StepInput(Contract):
     execution: str
 
 
-class EnsureKnowledgeBaseInput(StepInput):
-    reservation: ProvisioningReservationPayload
-
-
 class RunFirstSyncInput(StepInput):
     task_token: str
+
+
+class ActivateTenantInput(StepInput):
+    """`resources_version` is that of the definition by which the execution goes; one of a version before has none, and
+    has converged the tenant to nothing that is known."""
+
+    resources_version: str | None = None
 
 
 class CapacityResult(Contract):
     """How many more knowledge bases the account may have; `None` where nobody looked."""
 
     left: int | None
+
+
+class ServiceRoleResult(Contract):
+    """When the role was last changed; `None` where all tenants share one."""
+
+    changed_at: datetime | None
+
+
+class EnsureKnowledgeBaseInput(StepInput):
+    """An execution that a version before service roles has started has no `service_role`."""
+
+    reservation: ProvisioningReservationPayload
+    service_role: ServiceRoleResult | None = None
 
 
 class BucketResult(Contract):
@@ -132,9 +148,11 @@ class ActivationResult(Contract):
 PROVISIONING_STEPS: Mapping[str, str] = {
     "reservation": "Reserve Tenant",
     "capacity": "Check Capacity",
+    "service_role": "Ensure Service Role",
     "bucket": "Ensure Bucket",
     "index": "Ensure Knowledge Store",
     "knowledge_base": "Ensure Knowledge Base",
+    "trust": "Narrow Service Role",
     "data_source": "Ensure Data Source",
     "usage_key": "Ensure Usage Key",
     "first_sync": "Run First Sync",
@@ -150,6 +168,7 @@ OFFBOARDING_STEPS: Mapping[str, str] = {
     "usage_key": "Delete Usage Key",
     "data_sources": "Delete Data Sources",
     "knowledge_base": "Delete Knowledge Base",
+    "service_role": "Delete Service Role",
     "index": "Delete Knowledge Store",
     "bucket": "Delete Bucket",
     "records": "Delete Records",

@@ -1,8 +1,8 @@
 """Every error of kbfleet, as one tree.
 
 Each error says what happened and to whom (`str(error)`), and what to do (`error.remedy`). The class names are part of
-the contract with Step Functions: `Throttled` and `NotReadyYet` are the two that a state machine retries, everything
-else is permanent and ends the execution.
+the contract with Step Functions: `Throttled` and `NotReadyYet` are the two that a state machine retries, and
+`ServiceRoleRefused` where a knowledge base is made; everything else is permanent and ends the execution.
 """
 
 from __future__ import annotations
@@ -133,6 +133,11 @@ class NotReadyYet(Retryable):
     """A dependency is still settling: a role not yet assumable, an index not yet visible, a service briefly down."""
 
 
+class ServiceRoleRefused(NotReadyYet):
+    """Bedrock could not assume the service role, or the knowledge store did not let it in. AWS answers so while a role
+    is new, but also when it is gone, and when a permission is missing."""
+
+
 # --- AWS refused, for good -----------------------------------------------------------------------
 
 
@@ -158,6 +163,10 @@ class ResourceMissing(AwsRefusal):
 
 class ResourceConflict(AwsRefusal):
     """The resource exists already, or is busy with something else."""
+
+
+class ServiceRoleUnusable(AwsRefusal):
+    """A service role that has been there for a while is refused: see `ServiceRoleRefused`."""
 
 
 class CapacityExceeded(AwsRefusal):

@@ -76,7 +76,8 @@ class KnowledgeBase:
     Args:
         configuration: `knowledgeBaseConfiguration` and, unless it is of type MANAGED, `storageConfiguration`, in the
             API's own words. Neither can be changed once it is made.
-        settled: whether service role and description are those of the fleet.
+        described: whether its description is the fleet's.
+        role_arn: the service role that it assumes.
         status_since: when its status last changed.
     """
 
@@ -88,7 +89,8 @@ class KnowledgeBase:
     status_since: datetime
     failure_reasons: tuple[str, ...] = ()
     configuration: Mapping[str, object] = field(default_factory=dict)
-    settled: bool = True
+    described: bool = True
+    role_arn: str = ""
 
     @property
     def kind(self) -> KnowledgeBaseKind | None:

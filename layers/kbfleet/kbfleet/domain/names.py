@@ -148,6 +148,19 @@ class ResourceNames:
             place, name = f"{place}/{life.tenant_id}/{life.number}", f"{name}-{life.number}"
         return f"{name}-{hashlib.sha256(place.encode()).hexdigest()[:10]}"
 
+    def service_role(self, life: Life) -> str:
+        """Names of roles are unique in an account over all Regions, as buckets' are, and at most 64 characters."""
+        return self.bucket(life)
+
+    @property
+    def service_role_path(self) -> str:
+        """Below which the fleet's service roles are. Another Region's fleet of the same name has the same one."""
+        return f"/kbfleet/{self.fleet}/"
+
+    def life_of_service_role(self, name: str) -> Life | None:
+        """As `life_of_bucket`."""
+        return self.life_of_bucket(name)
+
     def life_of_bucket(self, name: str) -> Life | None:
         """Whose documents a bucket of that name holds; `None` for a name that this fleet never gives."""
         body = name.removeprefix(f"{self.fleet}-").rpartition("-")[0]
@@ -182,10 +195,24 @@ class ResourceNames:
         tenant_id = str(knowledge.tenant_id)
         return tenant_id if knowledge.is_first else f"{tenant_id}.{knowledge.life.number}.{knowledge.number}"
 
+    def vector_indexes(self, life: Life) -> tuple[str, ...]:
+        """Patterns, with `*` for any text, of all indexes that a life can have, and of nobody else's."""
+        first = (str(life.tenant_id),) if life.is_first else ()
+        return (*first, f"{life.tenant_id}.{life.number}.*")
+
     def knowledge_of_vector_index(self, name: str) -> Knowledge | None:
         """As `life_of_bucket`; an index that somebody else has made may have such a name, too."""
         found = _knowledge(name, ".")
         return found if found is not None and self.vector_index(found) == name else None
+
+    @property
+    def collection(self) -> str:
+        """The collection of OpenSearch Serverless, which comes with the stack."""
+        return f"{self.fleet}-vectors"
+
+    def data_access_policy(self, life: Life) -> str:
+        """At most 32 characters (botocore model of opensearchserverless), which a tenant's id alone may have."""
+        return f"{self.fleet}-{hashlib.sha256(self.bucket(life).encode()).hexdigest()[:19]}"
 
     def tags(self, life: Life) -> dict[str, str]:
         """What carries no life's tag is of the first: it may be older than that tag."""

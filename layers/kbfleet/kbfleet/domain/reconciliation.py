@@ -27,6 +27,7 @@ class ResourceKind(StrEnum):
     TENANT = "tenant"
     BUCKET = "bucket"
     VECTOR_INDEX = "vector index"
+    SERVICE_ROLE = "service role"
     KNOWLEDGE_BASE = "knowledge base"
     DATA_SOURCE = "data source"
     DOCUMENTS = "documents"

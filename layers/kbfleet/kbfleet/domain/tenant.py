@@ -202,7 +202,7 @@ class Tenant:
     # Whoever gives a lease back raises the fencing token: a function that outlives its execution must not write the
     # record that it has read before, lease and all.
 
-    def converged(self, resources_version: str, now: datetime) -> Tenant:
+    def converged(self, resources_version: str | None, now: datetime) -> Tenant:
         """The record after an execution that has come to its end: active, unless somebody has suspended the tenant."""
         returned = replace(
             self,

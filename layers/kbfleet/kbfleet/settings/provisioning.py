@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -26,10 +26,20 @@ class KnowledgeStoreSettings(EnvironmentSettings):
 
 
 class ProvisioningSettings(EnvironmentSettings):
-    knowledge_base_role_arn: str
     knowledge_base_look: Seconds = Field(alias="KNOWLEDGE_BASE_LOOK_SECONDS")
     knowledge_base_ready_within: Seconds = Field(alias="KNOWLEDGE_BASE_READY_SECONDS")
     lease: Seconds = Field(alias="LEASE_SECONDS")
+
+
+class ConvergenceSettings(EnvironmentSettings):
+    service_roles: Literal["PER_TENANT", "SHARED"]
+
+
+class ServiceRoleSettings(ConvergenceSettings):
+    """`knowledge_base_role_arn` is of the role that all tenants' knowledge bases assume where it is shared."""
+
+    service_role_boundary_arn: str
+    knowledge_base_role_arn: str
 
 
 class UsagePlanSettings(EnvironmentSettings):

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         Executions,
         Incidents,
         KnowledgeBases,
+        ServiceRoles,
         SyncLedger,
         TaskCallbacks,
         TenantRecords,
@@ -311,6 +312,20 @@ def delete_knowledge_base(
         raise NotReadyYet(f"Knowledge bases of tenant {tenant.tenant_id} are not deleted yet: {states}.")
 
 
+def delete_service_role(
+    reservation: Reservation,
+    *,
+    registry: TenantRegistry,
+    stores: Stores,
+    service_roles: ServiceRoles,
+    names: ResourceNames,
+) -> None:
+    """The tenant's service role is gone. Not before its knowledge base: Bedrock deletes vectors in the role's name."""
+    tenant = held(reservation, registry)
+    store_of(tenant, stores).dismiss(tenant.this_life)
+    service_roles.delete(names.service_role(tenant.this_life))
+
+
 def delete_knowledge_store(reservation: Reservation, *, registry: TenantRegistry, stores: Stores) -> None:
     """The tenant's index is gone, and all its vectors with it."""
     tenant = held(reservation, registry)
@@ -355,6 +370,7 @@ def verify_erasure(
     buckets: DocumentBuckets,
     stores: Stores,
     knowledge_bases: KnowledgeBases,
+    service_roles: ServiceRoles,
     usage_keys: UsageKeys,
     records: TenantRecords,
     incidents: Incidents,
@@ -372,12 +388,15 @@ def verify_erasure(
     bucket = names.bucket(tenant.this_life)
     knowledge_base = tenant.knowledge_base_id or names.knowledge_base(tenant.live_knowledge)
     usage_key = names.usage_key(tenant.this_life)
+    service_role = names.service_role(tenant.this_life)
     looked_up = {
         ErasedResource("bucket", bucket): _own_bucket(tenant, buckets, names) is not None,
         ErasedResource("vector index", names.vector_index(tenant.live_knowledge)): store_of(tenant, stores).exists(
             tenant.live_knowledge
         ),
         ErasedResource("knowledge base", knowledge_base): bool(_knowledge_bases(tenant, knowledge_bases, names)),
+        ErasedResource("service role", service_role): service_roles.exists(service_role)
+        or store_of(tenant, stores).admits(tenant.this_life),
         ErasedResource("usage key", usage_key.name): usage_keys.exists(usage_key),
         ErasedResource("records", str(tenant.tenant_id)): not records.erased(tenant.this_life, keep_usage=keep_usage),
         ErasedResource("part in incidents", str(tenant.tenant_id)): not forgotten(

@@ -6,7 +6,7 @@ times and from any point of a crash. Nothing is rolled back: what was made stays
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,8 @@ from kbfleet.domain.errors import (
     ResourceConflict,
     ResourceMissing,
     Retryable,
+    ServiceRoleRefused,
+    ServiceRoleUnusable,
     TenantBusy,
     TenantNotFound,
 )
@@ -36,6 +38,7 @@ from kbfleet.domain.knowledge_base import (
     client_token,
 )
 from kbfleet.domain.names import MAX_LIFE, DataSourceReference
+from kbfleet.domain.service_role import WAY_OUT, settling
 from kbfleet.domain.sync import Priority, Sync
 from kbfleet.domain.tenant import ProvisioningReservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
@@ -56,10 +59,11 @@ from kbfleet.usecases.reservations import (
     store_unless_changed,
     without_dead_lease,
 )
+from kbfleet.usecases.service_roles import service_role_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import timedelta
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime, timedelta
 
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
@@ -74,6 +78,7 @@ if TYPE_CHECKING:
         Executions,
         Incidents,
         KnowledgeBases,
+        ServiceRoles,
         SyncLedger,
         TaskCallbacks,
         TenantRegistry,
@@ -274,9 +279,10 @@ def check_capacity(
     registry: TenantRegistry,
     stores: Stores,
     knowledge_bases: KnowledgeBases,
+    service_roles: ServiceRoles,
     names: ResourceNames,
 ) -> Capacity | None:
-    """The account has room for the tenant's knowledge base, before anything is made for it.
+    """The account has room for the tenant's knowledge base and its service role, before anything is made for it.
 
     Returns: how much room; `None` for a tenant that has its knowledge base already.
 
@@ -294,7 +300,53 @@ def check_capacity(
             f"tenant {tenant.tenant_id}.",
             remedy=kind.way_out,
         )
+    roles = service_roles.capacity()
+    if roles is not None and roles.left == 0 and not service_roles.exists(names.service_role(tenant.this_life)):
+        raise CapacityExceeded(
+            f"The account has {roles.used} of {roles.quota} roles: there is no room for that of tenant "
+            f"{tenant.tenant_id}.",
+            remedy=WAY_OUT,
+        )
     return capacity
+
+
+def ensure_service_role(
+    reservation: Reservation,
+    *,
+    registry: TenantRegistry,
+    stores: Stores,
+    knowledge_bases: KnowledgeBases,
+    service_roles: ServiceRoles,
+    names: ResourceNames,
+) -> datetime | None:
+    """There is a role for the tenant's knowledge bases, which may read the tenant's own documents and vectors.
+
+    A tenant that has its knowledge base has it assumed for that one only. It comes before what takes longer: a role is
+    known everywhere some seconds after it was made.
+
+    Returns: when it was last changed; `None` where all tenants share one.
+
+    Raises:
+        CapacityExceeded: the account can have no more roles, or no more policies of theirs.
+    """
+    tenant = held(reservation, registry)
+    known = _recorded_knowledge_base(tenant, knowledge_bases, names)
+    ids = [known.knowledge_base_id] if known is not None else []
+    role = service_role_of(tenant, *ids, stores=stores, names=names)
+    changed_at = service_roles.ensure(role)
+    if not service_roles.per_tenant:
+        return None
+    admitted_at = store_of(tenant, stores).admit(tenant.this_life, service_roles.arn(role.name))
+    return max((at for at in (changed_at, admitted_at) if at is not None), default=None)
+
+
+def _recorded_knowledge_base(
+    tenant: Tenant, knowledge_bases: KnowledgeBases, names: ResourceNames
+) -> KnowledgeBase | None:
+    """The one in the tenant's record, if it is there and the tenant's own."""
+    known = knowledge_bases.get(tenant.knowledge_base_id) if tenant.knowledge_base_id else None
+    own = known is not None and names.owned(known.name, knowledge_bases.tags(known), tenant.this_life)
+    return known if own else None
 
 
 def ensure_bucket(
@@ -328,6 +380,8 @@ def ensure_knowledge_base(
     registry: TenantRegistry,
     stores: Stores,
     knowledge_bases: KnowledgeBases,
+    service_roles: ServiceRoles,
+    role_changed_at: datetime | None,
     names: ResourceNames,
     clock: Clock,
     announcements: Announcements,
@@ -340,11 +394,14 @@ def ensure_knowledge_base(
     the tenant gets its own.
 
     Args:
+        role_changed_at: see `ensure_service_role`.
         look_after_at_most: where knowledge bases are made faster than they usually are, the time it takes there.
 
     Raises:
         KnowledgeBaseNotOurs: it does not read the tenant's own index.
         KnowledgeBaseFailed, KnowledgeBaseNotReady, NotReadyYet: see `KnowledgeBase.ready`.
+        ServiceRoleRefused: the role is too new.
+        ServiceRoleUnusable: it is not.
     """
     tenant = held(reservation, registry)
     store = store_of(tenant, stores)
@@ -354,7 +411,9 @@ def ensure_knowledge_base(
     if known is not None and not names.owned(known.name, knowledge_bases.tags(known), tenant.this_life):
         _breached(tenant.tenant_id, [f"knowledge base {known.knowledge_base_id}"], announcements, clock)
         known = None
-    found = known or _adopt_or_create_knowledge_base(tenant, wanted, knowledge_bases, names)
+    role_arn = service_roles.arn(names.service_role(tenant.this_life))
+    with _role_that_settles(role_arn, role_changed_at, clock):
+        found = known or _adopt_or_create_knowledge_base(tenant, wanted, role_arn, knowledge_bases, names)
     if not found.stores_as(wanted):
         raise KnowledgeBaseNotOurs(
             f"Knowledge base {found.name} ({found.knowledge_base_id}) does not keep its vectors in tenant "
@@ -378,11 +437,28 @@ def ensure_knowledge_base(
         if missing:
             knowledge_bases.tag(found, missing)
         # A knowledge base that has refused an update works on with what it has: it is not asked again and again.
-        if not found.settled and found.status is KnowledgeBaseStatus.ACTIVE and now < reservation.deadline:
-            knowledge_bases.update(found)
+        as_wanted = found.described and found.role_arn == role_arn
+        if not as_wanted and found.status is KnowledgeBaseStatus.ACTIVE and now < reservation.deadline:
+            with _role_that_settles(role_arn, role_changed_at, clock):
+                knowledge_bases.update(found, role_arn=role_arn)
             ready = False
     wait = found.look_again_after(now, min(store.usual_creation, look_after_at_most))
     return KnowledgeBaseState(found.knowledge_base_id, found.status, ready, wait)
+
+
+@contextmanager
+def _role_that_settles(role_arn: str, changed_at: datetime | None, clock: Clock) -> Iterator[None]:
+    """Raises: ServiceRoleRefused, ServiceRoleUnusable."""
+    try:
+        yield
+    except ServiceRoleRefused as error:
+        if settling(changed_at, clock.now()):
+            raise
+        raise ServiceRoleUnusable(
+            f"Bedrock cannot use the service role {role_arn}, and not because it is new: {error.what}",
+            remedy="Look whether the role is there, trusts bedrock.amazonaws.com, and is not denied the tenant's "
+            "vector index, its bucket or the embedding model, also by a service control policy. Then provision again.",
+        ) from error
 
 
 def _breached(tenant_id: TenantId, resources: list[str], announcements: Announcements, clock: Clock) -> None:
@@ -391,15 +467,19 @@ def _breached(tenant_id: TenantId, resources: list[str], announcements: Announce
 
 
 def _adopt_or_create_knowledge_base(
-    tenant: Tenant, wanted: Mapping[str, object], knowledge_bases: KnowledgeBases, names: ResourceNames
+    tenant: Tenant,
+    wanted: Mapping[str, object],
+    role_arn: str,
+    knowledge_bases: KnowledgeBases,
+    names: ResourceNames,
 ) -> KnowledgeBase:
     name, tags = names.knowledge_base(tenant.live_knowledge), names.tags(tenant.this_life)
     existing = _adoptable(tenant, knowledge_bases, names)
     if existing is not None:
         return existing
-    token = client_token(name, "knowledge-base", str(tenant.fence), configuration=wanted)
+    token = client_token(name, "knowledge-base", str(tenant.fence), role_arn, configuration=wanted)
     try:
-        return knowledge_bases.create(name, configuration=wanted, tags=tags, client_token=token)
+        return knowledge_bases.create(name, role_arn=role_arn, configuration=wanted, tags=tags, client_token=token)
     except ResourceConflict:
         # Created between our look and our call: the list may need a moment to show it.
         appeared = _adoptable(tenant, knowledge_bases, names)
@@ -421,6 +501,23 @@ def _adoptable(tenant: Tenant, knowledge_bases: KnowledgeBases, names: ResourceN
             "Then provision again.",
         )
     return ours[0] if ours else None
+
+
+def narrow_service_role(
+    reservation: Reservation,
+    *,
+    registry: TenantRegistry,
+    stores: Stores,
+    service_roles: ServiceRoles,
+    names: ResourceNames,
+) -> None:
+    """The tenant's service role is assumed for its own knowledge base and for no other. Where all tenants share one, a
+    role that the tenant had before is deleted: its knowledge base does not assume it any more."""
+    tenant = held(reservation, registry)
+    knowledge_base_id = _required(tenant.knowledge_base_id, tenant, "knowledge base")
+    service_roles.trust(service_role_of(tenant, knowledge_base_id, stores=stores, names=names))
+    if not service_roles.per_tenant:
+        store_of(tenant, stores).dismiss(tenant.this_life)
 
 
 def ensure_data_source(
@@ -657,7 +754,7 @@ def run_first_sync(
 def activate_tenant(
     reservation: Reservation,
     *,
-    resources_version: str,
+    resources_version: str | None,
     registry: TenantRegistry,
     announcements: Announcements,
     clock: Clock,
@@ -665,7 +762,7 @@ def activate_tenant(
     """The tenant may be asked, unless it is suspended; the lease is given back.
 
     Args:
-        resources_version: what the steps before have converged it to.
+        resources_version: what the steps before have converged it to; `None` where that is not known.
     """
     tenant = registry.get(reservation.tenant_id)
     given_back = tenant.lease is None and tenant.fence == reservation.fence + 1

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
     from kbfleet.domain.names import Knowledge, Life, ResourceNames, TenantId
     from kbfleet.domain.tenant import Tenant
-    from kbfleet.ports import Announcements, Clock, DocumentBuckets, Executions, KnowledgeBases, TenantRegistry
+    from kbfleet.ports import (
+        Announcements,
+        Clock,
+        DocumentBuckets,
+        Executions,
+        KnowledgeBases,
+        ServiceRoles,
+        TenantRegistry,
+    )
     from kbfleet.usecases.isolation import IsolationLook
     from kbfleet.usecases.reservations import Stores
 
@@ -35,10 +43,12 @@ class _Resources:
 
     buckets: Mapping[str, Life]
     knowledge_bases: Mapping[str, Knowledge]
+    service_roles: Mapping[str, Life]
     indexes: Mapping[str, set[Knowledge]]
 
     def __len__(self) -> int:
-        return len(self.buckets) + len(self.knowledge_bases) + sum(map(len, self.indexes.values()))
+        named = len(self.buckets) + len(self.knowledge_bases) + len(self.service_roles)
+        return named + sum(map(len, self.indexes.values()))
 
 
 def reconcile(
@@ -47,6 +57,7 @@ def reconcile(
     buckets: DocumentBuckets,
     stores: Stores,
     knowledge_bases: KnowledgeBases,
+    service_roles: ServiceRoles,
     executions: Executions,
     announcements: Announcements,
     isolation: IsolationLook,
@@ -69,13 +80,14 @@ def reconcile(
     resources = _Resources(
         dict(buckets.of_fleet(names)),
         dict(knowledge_bases.of_fleet(names)),
+        dict(service_roles.of_fleet(names)),
         {name: set(store.all_knowledge()) for name, store in stores.items() if store.kind is KnowledgeBaseKind.VECTOR},
     )
     tenants = {tenant.tenant_id: tenant for tenant in registry.all()}
     findings = (
         *_overdue(tenants, clock.now()),
-        *_missing(tenants, resources, names),
-        *_unexplained(tenants, resources, names, knowledge_bases),
+        *_missing(tenants, resources, names, service_roles),
+        *_unexplained(tenants, resources, names, knowledge_bases, service_roles),
     )
     missing = {finding.tenant_id for finding in findings if finding.disagreement is Disagreement.MISSING}
     repairs = [tenant_id for tenant_id in sorted(missing) if repair and _in_service(tenants[tenant_id])]
@@ -112,7 +124,9 @@ def _overdue(tenants: Mapping[TenantId, Tenant], now: datetime) -> Iterator[Find
             yield Finding(Disagreement.OVERDUE, ResourceKind.TENANT, str(tenant_id), tenant_id)
 
 
-def _missing(tenants: Mapping[TenantId, Tenant], resources: _Resources, names: ResourceNames) -> Iterator[Finding]:
+def _missing(
+    tenants: Mapping[TenantId, Tenant], resources: _Resources, names: ResourceNames, service_roles: ServiceRoles
+) -> Iterator[Finding]:
     for tenant_id, tenant in tenants.items():
         if tenant.status in _CHANGING:
             continue
@@ -120,6 +134,9 @@ def _missing(tenants: Mapping[TenantId, Tenant], resources: _Resources, names: R
             yield Finding(Disagreement.MISSING, ResourceKind.BUCKET, tenant.bucket_name, tenant_id)
         if tenant.knowledge_base_id is not None and tenant.knowledge_base_id not in resources.knowledge_bases:
             yield Finding(Disagreement.MISSING, ResourceKind.KNOWLEDGE_BASE, tenant.knowledge_base_id, tenant_id)
+        role = names.service_role(tenant.this_life)
+        if service_roles.per_tenant and tenant.knowledge_base_id is not None and role not in resources.service_roles:
+            yield Finding(Disagreement.MISSING, ResourceKind.SERVICE_ROLE, role, tenant_id)
         indexes = resources.indexes.get(tenant.knowledge_store)
         if tenant.knowledge_store_reference is None or indexes is None:
             continue
@@ -133,6 +150,7 @@ def _unexplained(
     resources: _Resources,
     names: ResourceNames,
     knowledge_bases: KnowledgeBases,
+    service_roles: ServiceRoles,
 ) -> Iterator[Finding]:
     present = [tenant for tenant in tenants.values() if tenant.status is not TenantStatus.OFFBOARDED]
     lives = {tenant.this_life for tenant in present}
@@ -140,6 +158,10 @@ def _unexplained(
     for name, life in resources.buckets.items():
         if life not in lives:
             yield Finding(Disagreement.UNEXPLAINED, ResourceKind.BUCKET, name, life.tenant_id)
+    wanted = {tenant.this_life for tenant in present if service_roles.per_tenant or tenant.status in _CHANGING}
+    for name, life in resources.service_roles.items():
+        if life not in wanted:
+            yield Finding(Disagreement.UNEXPLAINED, ResourceKind.SERVICE_ROLE, name, life.tenant_id)
     for store_type, owners in resources.indexes.items():
         for index, knowledge in sorted(((names.vector_index(one), one) for one in owners), key=itemgetter(0)):
             owner = known.get(knowledge)

@@ -55,6 +55,7 @@ class StoreType(Protocol):
     """What `bootstrap.KNOWLEDGE_STORES` names: the class of a store."""
 
     kind: KnowledgeBaseKind
+    role_services: frozenset[str]
     unknown_filter_operators: frozenset[str]
     """Of `domain.metadata_filter.OPERATORS`."""
 

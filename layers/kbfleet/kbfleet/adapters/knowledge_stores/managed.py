@@ -14,9 +14,10 @@ from kbfleet.domain.uploads import MAX_METADATA_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from kbfleet.adapters.knowledge_stores import StoreResources
-    from kbfleet.domain.names import Knowledge, ResourceNames
+    from kbfleet.domain.names import Knowledge, Life, ResourceNames
 
 
 class ManagedKnowledgeStore:
@@ -28,6 +29,8 @@ class ManagedKnowledgeStore:
     usual_creation = timedelta(seconds=5)  # reported by users
     max_metadata_bytes = MAX_METADATA_BYTES
     max_metadata_attributes: int | None = None
+    role_services = frozenset[str]()
+    """Its own models embed and rerank. Source: Amazon Bedrock User Guide, Managed knowledge bases, Prerequisites."""
 
     def __init__(self, *, names: ResourceNames) -> None:
         self._names = names
@@ -54,6 +57,15 @@ class ManagedKnowledgeStore:
 
     def all_knowledge(self) -> Iterator[Knowledge]:
         return iter(())
+
+    def admit(self, life: Life, role_arn: str) -> datetime | None:  # noqa: ARG002 - IAM alone decides
+        return None
+
+    def dismiss(self, life: Life) -> None:
+        """Nothing to do: IAM alone decides."""
+
+    def admits(self, life: Life) -> bool:  # noqa: ARG002 - as above
+        return False
 
     def knowledge_base_configuration(self, reference: str) -> Mapping[str, object]:  # noqa: ARG002 - there is no index
         return {

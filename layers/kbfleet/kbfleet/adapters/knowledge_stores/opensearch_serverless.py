@@ -10,8 +10,9 @@ Amazon OpenSearch Serverless; that the last two are checked for the control plan
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from kbfleet.adapters.aws_errors import translated
@@ -22,18 +23,19 @@ from kbfleet.adapters.knowledge_stores import (
     storage,
     vector_knowledge_base,
 )
-from kbfleet.domain.errors import KnowledgeStoreUnusable, NotReadyYet
+from kbfleet.domain.errors import CapacityExceeded, KnowledgeStoreUnusable, NotReadyYet, ResourceConflict
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+from kbfleet.domain.service_role import WAY_OUT_OF_POLICIES
 from kbfleet.domain.uploads import MAX_METADATA_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from kbfleet.adapters.knowledge_stores import (
         IndexCatalogue,
         StoreResources,
     )
-    from kbfleet.domain.names import Knowledge, ResourceNames
+    from kbfleet.domain.names import Knowledge, Life, ResourceNames
 
 _VECTOR_FIELD = "bedrock-knowledge-base-default-vector"
 _TEXT_FIELD = "AMAZON_BEDROCK_TEXT_CHUNK"
@@ -58,6 +60,10 @@ searched, and a metadata field that is not. The field names are those of the ind
 AWS documentation, Prerequisites for using a vector store you created for a knowledge base."""
 
 
+_PERMISSIONS_OF_THE_ROLE = ("aoss:DescribeIndex", "aoss:ReadDocument", "aoss:WriteDocument")
+"""Source: Amazon Bedrock User Guide, Set up security configurations for your knowledge base."""
+
+
 class OpenSearchServerlessKnowledgeStore:
     """`kbfleet.ports.KnowledgeStore` on OpenSearch Serverless.
 
@@ -72,6 +78,7 @@ class OpenSearchServerlessKnowledgeStore:
     usual_creation = timedelta(seconds=85)  # reported by users
     max_metadata_bytes = MAX_METADATA_BYTES
     max_metadata_attributes: int | None = None
+    role_services = frozenset({"bedrock", "aoss"})
 
     def __init__(
         self,
@@ -128,6 +135,61 @@ class OpenSearchServerlessKnowledgeStore:
         found = storage(configuration, "OPENSEARCH_SERVERLESS", "opensearchServerlessConfiguration")
         place = (found.get("collectionArn"), found.get("vectorIndexName"))
         return place == (self._collection_arn, self._names.vector_index(knowledge))
+
+    def admit(self, life: Life, role_arn: str) -> datetime | None:
+        wanted = self._access(life, role_arn)
+        with translated(f"data access policy of tenant {life}"):
+            found = self._access_policy(life)
+            if found is None:
+                found = self._create_access_policy(life, wanted)
+            elif found["policy"] != wanted:
+                found = self._client.update_access_policy(
+                    name=found["name"], type="data", policyVersion=found["policyVersion"], policy=json.dumps(wanted)
+                )["accessPolicyDetail"]
+        return datetime.fromtimestamp(found["lastModifiedDate"] / 1000, UTC)
+
+    def dismiss(self, life: Life) -> None:
+        name = self._names.data_access_policy(life)
+        with (
+            translated(f"data access policy of tenant {life}"),
+            suppress(self._client.exceptions.ResourceNotFoundException),
+        ):
+            self._client.delete_access_policy(name=name, type="data")
+
+    def admits(self, life: Life) -> bool:
+        with translated(f"data access policy of tenant {life}"):
+            return self._access_policy(life) is not None
+
+    def _create_access_policy(self, life: Life, wanted: Sequence[Mapping[str, object]]) -> Mapping[str, Any]:
+        name, policy = self._names.data_access_policy(life), json.dumps(wanted)
+        try:
+            with translated(f"data access policy of tenant {life}"):
+                made: Mapping[str, Any] = self._client.create_access_policy(name=name, type="data", policy=policy)
+        except ResourceConflict as error:
+            raise NotReadyYet(f"Data access policy {name} has just been made by somebody else.") from error
+        except CapacityExceeded as error:
+            # 500 an account and Region, not adjustable. Source: AWS documentation, OpenSearch Serverless quotas.
+            raise CapacityExceeded(error.what, remedy=WAY_OUT_OF_POLICIES) from error
+        found: Mapping[str, Any] = made["accessPolicyDetail"]
+        return found
+
+    def _access_policy(self, life: Life) -> Mapping[str, Any] | None:
+        try:
+            answer = self._client.get_access_policy(name=self._names.data_access_policy(life), type="data")
+        except self._client.exceptions.ResourceNotFoundException:
+            return None
+        found: Mapping[str, Any] = answer["accessPolicyDetail"]
+        return found
+
+    def _access(self, life: Life, role_arn: str) -> list[Mapping[str, object]]:
+        """The tenant's part of what the collection's data access policy gives the shared role."""
+        indexes = [f"index/{self._names.collection}/{pattern}" for pattern in self._names.vector_indexes(life)]
+        rule = {
+            "ResourceType": "index",
+            "Resource": indexes,
+            "Permission": list(_PERMISSIONS_OF_THE_ROLE),
+        }
+        return [{"Description": "Bedrock keeps and searches vectors", "Principal": [role_arn], "Rules": [rule]}]
 
     def all_knowledge(self) -> Iterator[Knowledge]:
         catalogued = map(self._names.knowledge_of_vector_index, self._catalogue.index_names())

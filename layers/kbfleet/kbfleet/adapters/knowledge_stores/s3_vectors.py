@@ -19,13 +19,14 @@ from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from mypy_boto3_s3vectors.client import S3VectorsClient
 
     from kbfleet.adapters.knowledge_stores import (
         StoreResources,
     )
-    from kbfleet.domain.names import Knowledge, ResourceNames
+    from kbfleet.domain.names import Knowledge, Life, ResourceNames
 
 _SHAPE: Mapping[str, Any] = {"dataType": "float32", "dimension": EMBEDDING_DIMENSION, "distanceMetric": "cosine"}
 _NOT_FILTERABLE = ("AMAZON_BEDROCK_TEXT", "AMAZON_BEDROCK_METADATA")
@@ -46,6 +47,7 @@ class S3VectorsKnowledgeStore:
     """Source of both: Amazon Bedrock User Guide, Prerequisites for using a vector store: 1 KB and 35 keys. Whether
     Bedrock's own count among them is not said. A vector has room for 50 (Amazon S3 User Guide, Limitations of S3
     Vectors): Bedrock's are taken to be among the other 15."""
+    role_services = frozenset({"bedrock", "s3vectors"})
 
     def __init__(
         self, client: S3VectorsClient, *, vector_bucket: str, names: ResourceNames, embedding_model_arn: str
@@ -141,6 +143,15 @@ class S3VectorsKnowledgeStore:
                 "again.",
             )
         return str(index["indexArn"])
+
+    def admit(self, life: Life, role_arn: str) -> datetime | None:  # noqa: ARG002 - IAM alone decides
+        return None
+
+    def dismiss(self, life: Life) -> None:
+        """Nothing to do: IAM alone decides."""
+
+    def admits(self, life: Life) -> bool:  # noqa: ARG002 - as above
+        return False
 
     def knowledge_base_configuration(self, reference: str) -> Mapping[str, object]:
         return vector_knowledge_base(

@@ -1,0 +1,105 @@
+"""The role that Bedrock assumes for a tenant's knowledge bases, and what it may."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Any
+
+SETTLES_WITHIN = timedelta(minutes=2)
+"""After which a role that was made or changed is known everywhere. Users report ten seconds, and up to a minute; the
+data access policies of OpenSearch Serverless take about a minute (AWS documentation, Data access control for Amazon
+OpenSearch Serverless)."""
+
+USED_BY_EVERY_STORE = frozenset({"s3", "kms"})
+"""Services whose actions are about documents, whatever store the vectors live in."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRole:
+    """What a tenant's service role should be.
+
+    Args:
+        name: of the role.
+        bucket: whose documents it reads.
+        indexes: patterns of the vector indexes that are the tenant's, now and later.
+        store_services: the services that its knowledge store needs, by their prefixes in IAM.
+        knowledge_bases: ids of those for which it may be assumed; for any of the account while there are none.
+    """
+
+    name: str
+    bucket: str
+    indexes: tuple[str, ...]
+    store_services: frozenset[str]
+    tags: Mapping[str, str] = field(default_factory=dict)
+    knowledge_bases: tuple[str, ...] = ()
+
+    def policy(self, boundary: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the role may: of what its permissions boundary allows for the fleet, the tenant's own part.
+
+        Args:
+            boundary: the policy document.
+        """
+        used = USED_BY_EVERY_STORE | self.store_services
+        statements = [self._narrowed(one) for one in boundary["Statement"] if _services(one) <= used]
+        return {"Version": boundary["Version"], "Statement": statements}
+
+    def _narrowed(self, statement: Mapping[str, Any]) -> Mapping[str, Any]:
+        resources = [own for resource in _listed(statement["Resource"]) for own in self._own(resource)]
+        return {**statement, "Resource": resources}
+
+    def _own(self, resource: str) -> Iterator[str]:
+        """The tenant's part of a resource that a statement names."""
+        arn, _, last = resource.rpartition(":")
+        bucket, slash, objects = last.partition("/")
+        store, _, index = resource.rpartition("/index/")
+        if ":s3:" in arn and fnmatchcase(self.bucket, bucket):
+            yield f"{arn}:{self.bucket}{slash}{objects}"
+        elif ":s3vectors:" in arn and index == "*":
+            yield from (f"{store}/index/{pattern}" for pattern in self.indexes)
+        else:
+            yield resource
+
+
+@dataclass(frozen=True, slots=True)
+class RoleCapacity:
+    """How many roles the account has, and how many it may have."""
+
+    used: int
+    quota: int
+
+    @property
+    def left(self) -> int:
+        return max(0, self.quota - self.used)
+
+
+WAY_OUT = (
+    "Ask AWS for more roles (up to 10,000 are granted without a review), or deploy the stack with ServiceRoles=SHARED, "
+    "where one role serves every tenant."
+)
+"""What to do when the account can have no more roles."""
+
+WAY_OUT_OF_POLICIES = (
+    "Delete data access policies that nothing uses: an account has 500 in a Region, and no more. Or deploy the stack "
+    "with ServiceRoles=SHARED, where one role, and one policy, serves every tenant."
+)
+"""The same of data access policies of OpenSearch Serverless, of which each tenant's role has one."""
+
+
+def settling(changed_at: datetime | None, now: datetime) -> bool:
+    """Whether a refusal can still come from a change of the role that is not known everywhere.
+
+    Args:
+        changed_at: when the role was last seen to be changed; `None` for one that nobody has changed.
+    """
+    return changed_at is not None and now - changed_at < SETTLES_WITHIN
+
+
+def _services(statement: Mapping[str, Any]) -> set[str]:
+    return {action.partition(":")[0] for action in _listed(statement["Action"])}
+
+
+def _listed(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
