@@ -120,6 +120,15 @@ def _prepare_drift(store: str, fleet: VirtualFleet) -> None:
     members = ("knowledgeBaseId", "name", "roleArn", "knowledgeBaseConfiguration", "storageConfiguration")
     kept = {name: described[name] for name in members if name in described}
     agent.update_knowledge_base(**kept, description="Somebody else's words")
+    # Its service role is nobody's business any more: without a boundary, and trusting Bedrock for all of the account.
+    iam, role = fleet.client("iam"), {"RoleName": fleet.names.service_role(TenantId(TENANT))}
+    (trust,) = iam.get_role(**role)["Role"]["AssumeRolePolicyDocument"]["Statement"]
+    opened = json.dumps({"Version": "2012-10-17", "Statement": [{**trust, "Condition": {}}]})
+    iam.update_assume_role_policy(**role, PolicyDocument=opened)
+    boundary = fleet.deployment.property("ServiceRoleBoundary", "PolicyDocument")
+    iam.put_role_policy(**role, PolicyName="more", PolicyDocument=json.dumps(boundary))
+    iam.attach_role_policy(**role, PolicyArn=fleet.deployment.value({"Ref": "ServiceRoleBoundary"}))
+    iam.delete_role_permissions_boundary(**role)
     # What the knowledge base reads is not the tenant's bucket, and not only that.
     port, names = kbfleet.bootstrap.stores()[store], {"knowledgeBaseId": str(tenant.knowledge_base_id)}
     foreign = port.data_source_configuration(fleet.names.bucket(fleet.life(NEIGHBOUR)))

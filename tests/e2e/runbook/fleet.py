@@ -108,7 +108,7 @@ class Fleet:
     # --- permissions ---
 
     def take_away(self, role: str, *actions: str) -> None:
-        """Args: role: by the name in the template of the role, or of the function whose role it is."""
+        """Args: role: by the name in the template of the role, or of the function whose role it is, else its own."""
         policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": [*actions], "Resource": "*"}]}
         self.client("iam").put_role_policy(
             RoleName=self._role(role), PolicyName=_DENIED, PolicyDocument=json.dumps(policy)
@@ -121,7 +121,7 @@ class Fleet:
             iam.delete_role_policy(RoleName=self._role(role), PolicyName=_DENIED)
 
     def _role(self, name: str) -> str:
-        return self.resources[f"{name}Role"] if name.endswith("Function") else self.resources[name]
+        return self.resources.get(f"{name}Role" if name.endswith("Function") else name, name)
 
     def start_anew(self, function: str) -> None:
         """Has a function forget what it has kept in memory, as a new environment of it would."""

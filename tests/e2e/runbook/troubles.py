@@ -51,11 +51,11 @@ class BucketUnreadable(Trouble):
     cause = "s3:ListBucket"
 
     def make(self, fleet: Fleet) -> None:
-        fleet.take_away("KnowledgeBaseRole", "s3:*")
+        fleet.take_away(fleet.tenant(TENANT)["bucket_name"], "s3:*")  # its service role has the same name
         fleet.upload(TENANT, "kayaks.md", b"A kayak is rented by the hour.")
 
     def take_away(self, fleet: Fleet) -> None:
-        fleet.give_back("KnowledgeBaseRole")
+        fleet.give_back(fleet.tenant(TENANT)["bucket_name"])
 
 
 class DocumentDamaged(Trouble):
