@@ -53,7 +53,7 @@ prove: $(INSTALLED) ## Crash everywhere, storms, slow AWS, isolation: what was t
 	@$(BIN)/python -m tests.proofs
 
 drill: $(INSTALLED) ## Break a local fleet in every way of the runbook, and repair it by its pages; about ten minutes
-	@$(BIN)/pytest -m drill tests/e2e/runbook
+	@$(BIN)/pytest -m drill tests/e2e
 
 up: $(INSTALLED) ## Start the local AWS with the stack deployed, and keep it running
 	@$(BIN)/kbfleet-local up

@@ -150,6 +150,13 @@ def deploy(
     return Deployment(stack_name, outputs, changed=True)
 
 
+def delete(configuration: StackConfiguration, *, stack_name: str = STACK_NAME) -> None:
+    """Runs `sam delete`, as docs/deploying.md has it. Raises DeploymentError if it fails."""
+    _Sam(configuration, REPOSITORY).run(
+        "delete", "--stack-name", stack_name, "--no-prompts", "--region", configuration.region
+    )
+
+
 def read_outputs(configuration: StackConfiguration, stack_name: str = STACK_NAME) -> dict[str, str]:
     """Outputs of a deployed stack; none if it is not deployed."""
     stack = _stack(configuration, stack_name)

@@ -30,14 +30,23 @@ class ResourceKind(StrEnum):
     PASSAGES = "passages"
 
 
+NOWHERE = ""
+"""Where a knowledge base keeps its vectors that names an index of no store of this stack."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One disagreement, and what to do about it."""
+    """One disagreement, and what to do about it.
+
+    Args:
+        left_on: the store on which an unexplained resource's tenant has vectors, `NOWHERE`, or `None` if it has none.
+    """
 
     disagreement: Disagreement
     kind: ResourceKind
     name: str
     tenant_id: TenantId
+    left_on: str | None = None
 
     @property
     def advice(self) -> str:
@@ -47,9 +56,16 @@ class Finding:
             return f"`kbfleet tenant add {self.tenant_id}` makes it again."
         if self.disagreement is Disagreement.CHANGED:
             return f"`kbfleet tenant add {self.tenant_id}` sets it again as it should be."
+        if self.left_on == NOWHERE:
+            return (
+                f"Tenant {self.tenant_id}'s knowledge base keeps its vectors where this stack has no index, which "
+                "cannot be changed. Delete it in the console, its data source with deletion policy RETAIN; then `kbfleet "
+                f"tenant add {self.tenant_id}` takes up what else there is, and ingests the documents anew."
+            )
+        store = f" --knowledge-store {self.left_on}" if self.left_on else ""
         return (
-            f"`kbfleet tenant add {self.tenant_id}` takes it up; `kbfleet tenant offboard {self.tenant_id}` after that "
-            "deletes it."
+            f"`kbfleet tenant add {self.tenant_id}{store}` takes it up; `kbfleet tenant offboard {self.tenant_id}` "
+            "after that deletes it."
         )
 
     @property

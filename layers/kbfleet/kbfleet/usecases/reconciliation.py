@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.reconciliation import Disagreement, Finding, Reconciliation, ResourceKind
+from kbfleet.domain.reconciliation import NOWHERE, Disagreement, Finding, Reconciliation, ResourceKind
 from kbfleet.domain.tenant import ProvisioningRequest
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.provisioning import start_provisioning
@@ -73,7 +73,7 @@ def reconcile(
     tenants = {tenant.tenant_id: tenant for tenant in registry.all()}
     findings = (
         *_missing(tenants, resources, names),
-        *_unexplained(tenants, resources, names, knowledge_bases),
+        *_unexplained(tenants, resources, names, knowledge_bases, stores),
     )
     missing = {finding.tenant_id for finding in findings if finding.disagreement is Disagreement.MISSING}
     repairs = [tenant_id for tenant_id in sorted(missing) if repair and _in_service(tenants[tenant_id])]
@@ -122,17 +122,11 @@ def _unexplained(
     resources: _Resources,
     names: ResourceNames,
     knowledge_bases: KnowledgeBases,
+    stores: Stores,
 ) -> Iterator[Finding]:
     known = {tenant_id: tenant for tenant_id, tenant in tenants.items() if tenant.status is not TenantStatus.OFFBOARDED}
-    for name, tenant_id in resources.buckets.items():
-        if tenant_id not in known:
-            yield Finding(Disagreement.UNEXPLAINED, ResourceKind.BUCKET, name, tenant_id)
-    for store_type, owners in resources.indexes.items():
-        for tenant_id in sorted(owners):
-            owner = known.get(tenant_id)
-            if owner is None or owner.knowledge_store != store_type:
-                index = names.vector_index(tenant_id)
-                yield Finding(Disagreement.UNEXPLAINED, ResourceKind.VECTOR_INDEX, index, tenant_id)
+    left_on = {owner: store_type for store_type, owners in resources.indexes.items() for owner in owners}
+    found_bases: list[tuple[str, TenantId]] = []
     for knowledge_base_id, tenant_id in resources.knowledge_bases.items():
         owner = known.get(tenant_id)
         if owner is not None and (owner.status in _CHANGING or owner.knowledge_base_id == knowledge_base_id):
@@ -140,4 +134,20 @@ def _unexplained(
         # Others may have given theirs a name that looks like ours: the tags decide.
         found = knowledge_bases.get(knowledge_base_id)
         if found is not None and names.marked(knowledge_bases.tags(found), tenant_id):
-            yield Finding(Disagreement.UNEXPLAINED, ResourceKind.KNOWLEDGE_BASE, knowledge_base_id, tenant_id)
+            found_bases.append((knowledge_base_id, tenant_id))
+            holding = (name for name, store in stores.items() if store.holds(tenant_id, found.configuration))
+            left_on[tenant_id] = next(holding, NOWHERE)
+
+    def unexplained(kind: ResourceKind, name: str, tenant_id: TenantId) -> Finding:
+        return Finding(Disagreement.UNEXPLAINED, kind, name, tenant_id, left_on.get(tenant_id))
+
+    for name, tenant_id in resources.buckets.items():
+        if tenant_id not in known:
+            yield unexplained(ResourceKind.BUCKET, name, tenant_id)
+    for store_type, owners in resources.indexes.items():
+        for tenant_id in sorted(owners):
+            owner = known.get(tenant_id)
+            if owner is None or owner.knowledge_store != store_type:
+                yield unexplained(ResourceKind.VECTOR_INDEX, names.vector_index(tenant_id), tenant_id)
+    for knowledge_base_id, tenant_id in found_bases:
+        yield unexplained(ResourceKind.KNOWLEDGE_BASE, knowledge_base_id, tenant_id)
