@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from cli.fleet_api import FleetUnreachable
 from cli.fleet_stack import asking
+from cli.terminal import counted
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.tenant_status import TenantStatus
 
@@ -216,7 +217,7 @@ class StackImport:
                 remedy="Give --fleet the FleetName that the older stack had.",
             )
         gone = sum(record["status"]["S"] == TenantStatus.OFFBOARDED for record in records)
-        return f"{len(records) - gone} tenants, {gone} offboarded; made on {made_at:%Y-%m-%d %H:%M}"
+        return f"{counted(len(records) - gone, 'tenant')}, {gone} offboarded; made on {made_at:%Y-%m-%d %H:%M}"
 
     def _vector_bucket(self) -> Iterator[Kept]:
         vectors = self._client("s3vectors")

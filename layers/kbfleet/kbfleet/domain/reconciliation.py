@@ -59,8 +59,8 @@ class Finding:
         if self.left_on == NOWHERE:
             return (
                 f"Tenant {self.tenant_id}'s knowledge base keeps its vectors where this stack has no index, which "
-                "cannot be changed. Delete it in the console, its data source with deletion policy RETAIN; then `kbfleet "
-                f"tenant add {self.tenant_id}` takes up what else there is, and ingests the documents anew."
+                "cannot be changed. Delete it in the console, its data source with deletion policy RETAIN; then "
+                f"`kbfleet tenant add {self.tenant_id}` takes up what else there is, and ingests the documents anew."
             )
         store = f" --knowledge-store {self.left_on}" if self.left_on else ""
         return (
