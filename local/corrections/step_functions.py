@@ -26,7 +26,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
@@ -84,7 +84,7 @@ def apply(configuration: StackConfiguration) -> None:
         return create_by_template(logical_id, properties, stack)
 
     def delete_state_machine_with_its_stack(arn: str, properties: dict[str, Any]) -> None:
-        _end_executions(arn)
+        _end_executions(arn, stop)
         delete_by_template(arn, properties)
 
     def start(request: dict[str, Any]) -> Any:
@@ -236,21 +236,26 @@ def _deleting(request: dict[str, Any]) -> Any:
     return stepfunctions.error_response_json("StateMachineDeleting", f"State Machine is being deleted: '{arn}'", 400)
 
 
-def _end_executions(machine: str) -> None:
+def _end_executions(machine: str, stop: Callable[[dict[str, Any]], Any]) -> None:
     """Starts no execution of a state machine any more, ends each where it enters its next state, and waits for all."""
     if machine in stepfunctions._state_machines:
         stepfunctions._state_machines[machine]["status"] = "DELETING"
     entered: dict[str, int] = {}
-    while left := [arn for arn, execution in list(_running.items()) if execution.state_machine.arn == machine]:
+    while left := list(_executions_under_way(machine)):
         for arn in left:
-            execution = _running.get(arn)
-            if execution is None or (environment := _environment(execution)) is None:
+            if (execution := _running.get(arn)) is None:
                 continue
             events = _plain(execution.to_history_output()["events"])
             states = sum(event["type"].endswith("StateEntered") for event in events)
             if entered.setdefault(arn, states) != states:
-                environment.set_stop(stop_date=_now(), error=None, cause=None)
+                stop({"executionArn": arn})
         time.sleep(_POLL_SECONDS)
+
+
+def _executions_under_way(machine: str) -> Iterator[str]:
+    for arn, record in list(stepfunctions._executions.items()):
+        if record["stateMachineArn"] == machine and record["status"] == ExecutionStatus.RUNNING:
+            yield arn
 
 
 def _definition_problem(definition: str) -> str | None:
