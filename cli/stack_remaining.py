@@ -107,7 +107,9 @@ def _advice(tenant: TenantBody) -> str:
     erase = f"Delete it by `kbfleet tenant offboard {tenant.tenant_id} --retention-days 0 --wait`"
     match tenant.status:
         case TenantStatus.OFFBOARDING:
-            return "Its deletion waits or runs, and ends with the stack: wait for the receipt, or keep it."
+            return (
+                f"Its retention period or its deletion runs: wait for the receipt. {erase} at once; or leave it, too."
+            )
         case TenantStatus.PROVISIONING:
             return "Wait until it is provisioned, then look again."
         case TenantStatus.FAILED if tenant.offboarding is not None:
