@@ -154,7 +154,7 @@ def deploy(
 def delete(configuration: StackConfiguration, *, stack_name: str = STACK_NAME) -> None:
     """Deletes a stack, and waits for it. Raises DeploymentError if it cannot be deleted, or there is none.
 
-    It is what `sam delete` does once it has deleted its packages. That itself fails here: it takes the nested template's
+    It is what `sam delete` does once it has deleted its packages. That fails here: it takes the nested template's
     address for no address in S3, since it is one of the local AWS.
     """
     stack = _stack(configuration, stack_name)
