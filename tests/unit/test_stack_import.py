@@ -14,7 +14,6 @@ from typer.testing import CliRunner, Result
 
 import cli.main
 import cli.progress
-from cli import stack_import
 from cli.fleet_api import FleetUnreachable
 from cli.stack_import import StackImport, chosen, retained_resources, template_of
 from kbfleet.domain.errors import InvalidInput
@@ -134,7 +133,7 @@ class Account:
 
 
 def run(account: Account, monkeypatch: pytest.MonkeyPatch, *options: str) -> Result:
-    monkeypatch.setattr(stack_import.boto3, "Session", lambda **_: account)
+    monkeypatch.setattr("cli.stack_import.boto3.Session", lambda **_: account)
     monkeypatch.setattr(cli.progress, "POLL_SECONDS", 0)
     return CliRunner().invoke(cli.main.app, ["stack", "import", *options])
 
