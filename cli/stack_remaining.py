@@ -108,7 +108,8 @@ def _advice(tenant: TenantBody) -> str:
     match tenant.status:
         case TenantStatus.OFFBOARDING:
             return (
-                f"Its retention period or its deletion runs: wait for the receipt. {erase} at once; or leave it, too."
+                "Wait for its receipt, or leave it, too. To erase it before its time, take it back by `kbfleet tenant "
+                f"resume {tenant.tenant_id}`. Then: {erase}."
             )
         case TenantStatus.PROVISIONING:
             return "Wait until it is provisioned, then look again."

@@ -135,8 +135,9 @@ def test_a_stack_that_is_deployed_again_finds_its_tenants(removed: Removed) -> N
         fleet.succeeds(f"kbfleet tenant add {tenant}")
         assert removed.answered(tenant), tenant
     assert {tenant: removed.jobs(tenant) for tenant in STORES} == jobs, "documents were ingested again"
-    # The one that was to go can go.
-    fleet.succeeds(f"kbfleet tenant offboard {LEAVING} --retention-days 0 --confirm {LEAVING} --wait")
+    # Its retention period has not ended meanwhile.
+    fleet.succeeds(f"kbfleet tenant resume {LEAVING}")
+    until(lambda: removed.answered(LEAVING), f"{LEAVING} is not taken back", seconds=120)
     fleet.succeeds("kbfleet reconcile")
     fleet.succeeds("kbfleet doctor")
 
@@ -153,7 +154,7 @@ def test_without_its_table_a_new_stack_takes_up_what_tenants_have_left(removed: 
     removed.deploy()
     assert removed.statuses() == {}
     assert fleet.run("kbfleet reconcile").returncode == 1
-    for tenant, store in {**STORES, SUSPENDED: "S3_VECTORS"}.items():
+    for tenant, store in {**STORES, SUSPENDED: "S3_VECTORS", LEAVING: "S3_VECTORS"}.items():
         before = {
             each["knowledgeBaseId"]
             for each in fleet.client("bedrock-agent").list_knowledge_bases()["knowledgeBaseSummaries"]
