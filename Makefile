@@ -52,8 +52,8 @@ bench: $(INSTALLED) ## Measure against targets, as tables: the emulator, ingesti
 prove: $(INSTALLED) ## Crash everywhere, storms, slow AWS, isolation: what was tried, as a table; under half an hour
 	@$(BIN)/python -m tests.proofs
 
-drill: $(INSTALLED) ## Break a local fleet in every way of the runbook, and repair it by its pages; about ten minutes
-	@$(BIN)/pytest -m drill tests/e2e/runbook
+drill: $(INSTALLED) ## Remove a local fleet and deploy it again; break one in every way of the runbook, and repair it by its pages; minutes
+	@$(BIN)/pytest -m drill tests/e2e
 
 upgrade: $(INSTALLED) ## Update a local fleet from the last version to this one, back, and again, while users ask; minutes
 	@$(BIN)/pytest -m drill tests/e2e/upgrade

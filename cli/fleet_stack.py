@@ -71,7 +71,7 @@ class FleetStack:
 
         Raises: FleetUnreachable.
         """
-        return self._listed(self.name)
+        return self.listed(self.name)
 
     @cached_property
     def monitoring(self) -> Mapping[str, str]:
@@ -81,9 +81,13 @@ class FleetStack:
         """
         if "Monitoring" not in self.resources:
             raise FleetUnreachable(f"Stack {self.name} has no Monitoring; deploy this release first.")
-        return self._listed(self.resources["Monitoring"])
+        return self.listed(self.resources["Monitoring"])
 
-    def _listed(self, stack: str) -> Mapping[str, str]:
+    def listed(self, stack: str) -> Mapping[str, str]:
+        """The physical ids of the resources of a stack, this one or one within it, by their names in its template.
+
+        Raises: FleetUnreachable.
+        """
         with asking(f"The resources of stack {stack} could not be listed (cloudformation:ListStackResources)"):
             pages = self.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
             return {

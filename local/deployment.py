@@ -30,6 +30,7 @@ STACK_NAME = "kbfleet"
 DEFAULT_KNOWLEDGE_STORE = "S3_VECTORS"
 BUILD_DIRECTORY = Path(".build/local")
 FINGERPRINT_TAG = "kbfleet-local:fingerprint"
+_DELETION_POLL_SECONDS = 0.5
 COMPLETE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 # Properties of SAM resources that name files beside the template. Nested applications name none themselves.
 SOURCE_PROPERTIES = {"CodeUri", "ContentUri", "DefinitionUri", "Location"}
@@ -148,6 +149,24 @@ def deploy(
     outputs = _outputs(after)
     _store_webhook(configuration, outputs)
     return Deployment(stack_name, outputs, changed=True)
+
+
+def delete(configuration: StackConfiguration, *, stack_name: str = STACK_NAME) -> None:
+    """Deletes a stack, and waits for it. Raises DeploymentError if it cannot be deleted, or there is none.
+
+    It is what `sam delete` does once it has deleted its packages. That fails here: it takes the nested template's
+    address for no address in S3, since it is one of the local AWS.
+    """
+    stack = _stack(configuration, stack_name)
+    if stack is None:
+        raise DeploymentError(f"there is no stack {stack_name}")
+    cloudformation = client(configuration, "cloudformation")
+    cloudformation.delete_stack(StackName=stack_name)
+    # By its id: a deleted stack has no name.
+    while (found := _stack(configuration, stack["StackId"])) and found["StackStatus"] == "DELETE_IN_PROGRESS":
+        time.sleep(_DELETION_POLL_SECONDS)
+    if found is None or found["StackStatus"] != "DELETE_COMPLETE":
+        raise DeploymentError(f"stack {stack_name} was not deleted: {found and found.get('StackStatusReason')}")
 
 
 def read_outputs(configuration: StackConfiguration, stack_name: str = STACK_NAME) -> dict[str, str]:

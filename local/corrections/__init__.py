@@ -18,6 +18,7 @@ NAMES = (
     "event_rules",
     "rest_api",
     "cloudformation_types",
+    "resource_imports",
     "nested_stacks",
     "stack_outputs",
     "message_moves",

@@ -10,6 +10,11 @@ What AWS does: "StartExecution is idempotent for STANDARD workflows" for the sam
 ExecutionAlreadyExists; CreateStateMachine answers InvalidDefinition; SendTaskSuccess with a token whose task has ended
 answers TaskTimedOut, with a token that never was InvalidToken (AWS Step Functions API reference).
 
+A state machine that goes with its stack "is deleted only when all its executions are completed. On the next state
+transition, the state machine's executions are terminated" (DeleteStateMachine, the same reference); meanwhile no new
+one is started (StateMachineDeleting). MiniStack forgets it at once, with its executions. That the stack waits for it is
+inferred.
+
 MiniStack keeps the records (state machines, executions, the `aws.states` events); only what runs an execution is
 replaced.
 """
@@ -20,7 +25,8 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
@@ -28,7 +34,7 @@ from botocore.client import BaseClient
 from botocore.config import Config
 from ministack.core import iam_actions
 from ministack.services import stepfunctions
-from ministack.services.cloudformation import provisioners
+from ministack.services.cloudformation import provisioners, stacks
 from moto.stepfunctions.parser.api import ExecutionStatus, StateMachineType
 from moto.stepfunctions.parser.asl.eval.callback.callback import (
     CallbackEndpoint,
@@ -48,6 +54,8 @@ logger = logging.getLogger(__name__)
 
 # The longest that a Lambda function runs (AWS documentation, Lambda quotas) and a little.
 LONGEST_CALL = 15 * 60 + 10
+_POLL_SECONDS = 0.1
+_STATE_MACHINE = "AWS::StepFunctions::StateMachine"
 CLIENT_NAMES = {"sfn": "stepfunctions", "states": "stepfunctions"}
 _running: dict[str, Execution] = {}
 # State machines by the tokens of tasks that are over.
@@ -62,8 +70,9 @@ def apply(configuration: StackConfiguration) -> None:
     get_execution_history = stepfunctions._get_execution_history
     find_definition_problem = stepfunctions._validate_definition_jsonata
     extract_resource_arn = iam_actions.extract_resource_arn
-    state_machine_type = provisioners._RESOURCE_HANDLERS["AWS::StepFunctions::StateMachine"]
-    create_by_template = state_machine_type["create"]
+    state_machine_type = provisioners._RESOURCE_HANDLERS[_STATE_MACHINE]
+    create_by_template, delete_by_template = state_machine_type["create"], state_machine_type["delete"]
+    blocks_event_loop = stacks._runs_on_worker_thread
 
     def definition_problem(definition: str | None) -> str | None:
         problem: str | None = find_definition_problem(definition)
@@ -74,8 +83,12 @@ def apply(configuration: StackConfiguration) -> None:
             raise provisioners._sfn_handler_error(problem)
         return create_by_template(logical_id, properties, stack)
 
+    def delete_state_machine_with_its_stack(arn: str, properties: dict[str, Any]) -> None:
+        _end_executions(arn, stop)
+        delete_by_template(arn, properties)
+
     def start(request: dict[str, Any]) -> Any:
-        return _same_running_execution(request) or start_execution(request)
+        return _deleting(request) or _same_running_execution(request) or start_execution(request)
 
     def stop(request: dict[str, Any]) -> Any:
         response = stop_execution(request)
@@ -108,6 +121,9 @@ def apply(configuration: StackConfiguration) -> None:
     )
     stepfunctions._send_task_heartbeat = _heartbeat
     state_machine_type["create"] = create_state_machine_by_template
+    state_machine_type["delete"] = delete_state_machine_with_its_stack
+    # It waits for executions, whose functions this very event loop runs.
+    stacks._runs_on_worker_thread = lambda name: name == _STATE_MACHINE or blocks_event_loop(name)
 
 
 class _Worker(ExecutionWorker):  # type: ignore[misc]
@@ -210,6 +226,36 @@ def _same_running_execution(request: dict[str, Any]) -> Any:
     if not record or record["status"] != ExecutionStatus.RUNNING or record["input"] != request.get("input", "{}"):
         return None
     return stepfunctions.json_response({"executionArn": arn, "startDate": record["startDate"]})
+
+
+def _deleting(request: dict[str, Any]) -> Any:
+    machine = stepfunctions._state_machines.get(request.get("stateMachineArn"), {})
+    if machine.get("status") != "DELETING":
+        return None
+    arn = machine["stateMachineArn"]
+    return stepfunctions.error_response_json("StateMachineDeleting", f"State Machine is being deleted: '{arn}'", 400)
+
+
+def _end_executions(machine: str, stop: Callable[[dict[str, Any]], Any]) -> None:
+    """Starts no execution of a state machine any more, ends each where it enters its next state, and waits for all."""
+    if machine in stepfunctions._state_machines:
+        stepfunctions._state_machines[machine]["status"] = "DELETING"
+    entered: dict[str, int] = {}
+    while left := list(_executions_under_way(machine)):
+        for arn in left:
+            if (execution := _running.get(arn)) is None:
+                continue
+            events = _plain(execution.to_history_output()["events"])
+            states = sum(event["type"].endswith("StateEntered") for event in events)
+            if entered.setdefault(arn, states) != states:
+                stop({"executionArn": arn})
+        time.sleep(_POLL_SECONDS)
+
+
+def _executions_under_way(machine: str) -> Iterator[str]:
+    for arn, record in list(stepfunctions._executions.items()):
+        if record["stateMachineArn"] == machine and record["status"] == ExecutionStatus.RUNNING:
+            yield arn
 
 
 def _definition_problem(definition: str) -> str | None:

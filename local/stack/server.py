@@ -57,6 +57,7 @@ async def _serve(configuration: StackConfiguration) -> None:
     from ministack import app as ministack
 
     from local import api_page, corrections
+    from local.corrections import resource_imports
     from local.stack import bedrock
     from local.stack.signatures import SignedOnly
 
@@ -64,7 +65,9 @@ async def _serve(configuration: StackConfiguration) -> None:
     corrections.apply(names, configuration)
     guard_standard_servers()
     signed = SignedOnly(ministack.app, configuration.account)
-    aws: AsgiApplication = bedrock.mount(bedrock.make_emulator(configuration), signed)
+    emulator = bedrock.make_emulator(configuration)
+    resource_imports.look_into(emulator)
+    aws: AsgiApplication = bedrock.mount(emulator, signed)
     aws = api_page.mount(configuration, aws)
 
     stop = asyncio.Event()

@@ -10,7 +10,7 @@ import pytest
 from tests.support.template import REPOSITORY
 
 _PAGE = (REPOSITORY / "docs" / "glossary.md").read_text("utf-8")
-_PLACES = re.findall(r"^\| ([a-z ]+) \| .+ \| `([\w.]+)` \|$", _PAGE, re.MULTILINE)
+_PLACES = re.findall(r"^\| ([a-z -]+) \| .+ \| `([\w.]+)` \|$", _PAGE, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("word", "place"), _PLACES, ids=[word for word, _ in _PLACES])

@@ -121,7 +121,7 @@ def _prepare_drift(store: str, fleet: VirtualFleet) -> None:
     kept = {name: described[name] for name in members if name in described}
     agent.update_knowledge_base(**kept, description="Somebody else's words")
     # Its service role is nobody's business any more: without a boundary, and trusting Bedrock for all of the account.
-    iam, role = fleet.client("iam"), {"RoleName": fleet.names.service_role(TenantId(TENANT))}
+    iam, role = fleet.client("iam"), {"RoleName": fleet.names.service_role(fleet.life(TENANT))}
     (trust,) = iam.get_role(**role)["Role"]["AssumeRolePolicyDocument"]["Statement"]
     opened = json.dumps({"Version": "2012-10-17", "Statement": [{**trust, "Condition": {}}]})
     iam.update_assume_role_policy(**role, PolicyDocument=opened)

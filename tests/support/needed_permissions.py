@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from bedrock_emulator.world.service_roles import ServiceRole
 from botocore.awsrequest import AWSPreparedRequest
 from ministack.core import iam_actions, router
 from moto.iam.models import iam_backends
 
+from bedrock_emulator import IamRoles
+from bedrock_emulator.world.authority import RoleSession
 from local.corrections.policy_conditions import item_conditions
 from local.stack import bedrock_permissions
 from tests.support import aws
@@ -54,8 +54,8 @@ class NeededPermissions:
     def collected(self) -> Iterator[None]:
         """While this lasts."""
         self._fleet.calls.request_observers.append(self._note)
-        account = self._fleet.emulator._account  # the emulator asks nobody for roles, unless it is given IAM
-        with _taught(), patch.object(account, "service_role", partial(_ServiceRole, self)):
+        account = self._fleet.emulator._account  # the emulator asks nobody for roles, unless it is given an authority
+        with _taught(), patch.object(account, "authority", _Authority(self)):
             yield
         self._fleet.calls.request_observers.remove(self._note)
 
@@ -153,19 +153,28 @@ class NeededPermissions:
         return machine
 
 
-class _ServiceRole:
-    """As Bedrock sees it: `bedrock_emulator.world.service_roles.ServiceRole`."""
+class _Authority:
+    """`bedrock_emulator.world.authority.Authority`: the shared role may what the most of a service role may; a tenant's
+    own, what its policies say besides."""
 
-    def __init__(self, needed: NeededPermissions, arn: str) -> None:
+    def __init__(self, needed: NeededPermissions) -> None:
         self._needed = needed
-        self._own = None if arn == needed.shared_role else ServiceRole(aws.client("iam"), arn)
 
-    def assumable(self, account: str) -> bool:
-        return self._own is None or self._own.assumable(account)
+    def assume(self, role_arn: str, source_arn: str, source_account: str) -> RoleSession | None:
+        if role_arn == self._needed.shared_role:
+            return _Session(self._needed, None)
+        own = IamRoles(aws.client("iam")).assume(role_arn, source_arn, source_account)
+        return _Session(self._needed, own) if own is not None else None
 
-    def may(self, action: str, resource: str) -> bool:
+
+class _Session:
+    def __init__(self, needed: NeededPermissions, own: RoleSession | None) -> None:
+        self._needed = needed
+        self._own = own
+
+    def may(self, action: str, resource: str, conditions: Mapping[str, str]) -> bool:
         bounded = self._needed.of_a_service_role(action, resource)
-        return bounded and (self._own is None or self._own.may(action, resource))
+        return bounded and (self._own is None or self._own.may(action, resource, conditions))
 
 
 _BOUNDED = {

@@ -799,11 +799,11 @@ class TestUsageOfAllTenants:
     ) -> None:
         fleet("One", model="amazon.nova-lite-v1:0")
         cost = 987_654 * 6e-8 + 12_345 * 2.4e-7
-        assert run("usage", "--all", "--csv").stdout.splitlines()[1].endswith(f",{cost:.6f}")
+        assert run("usage", "--all", "--csv").stdout.splitlines()[1].endswith(f",{cost:.6f},1")
         assert f"USD {cost:,.4f}" in run("usage", "tenant-0").stdout
         fleet("One", model="amazon.nova-lite-v1:0", region="eu-west-1")
         assert "amazon.nova-lite-v1:0 cost in eu-west-1 is not known" in run("usage", "tenant-0").stdout
-        assert run("usage", "--all", "--csv").stdout.splitlines()[1].endswith(",")
+        assert run("usage", "--all", "--csv").stdout.splitlines()[1].endswith(",,1")
 
     @pytest.mark.parametrize(
         "arguments", [[], ["acme", "--all"], ["acme", "--csv"], ["--csv"], ["--all", "--csv", "--json"]]

@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 import cli.alert_secret
 import cli.commands.fleet
+import cli.commands.stack
 import cli.main
 import cli.progress
 from cli.dead_letter_queues import QUEUES
@@ -25,6 +26,8 @@ from cli.dead_letters import DeadLetter, DeadLetters, Redriven, Waiting
 from cli.doctor import Finding, Verdict
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack
+from cli.stack_import import Kept, StackImport
+from cli.stack_remaining import Remaining, ResourceLeft, TenantLeft
 from kbfleet.contracts.asking import AskResponse, FreshnessBody
 from kbfleet.contracts.documents import (
     DocumentRetryBody,
@@ -189,6 +192,8 @@ SAMPLES: Mapping[str, Sample] = {
     "dlq show": Sample((QUEUES[0].name,), exit_code=1),
     "dlq purge": Sample((QUEUES[0].name, "--yes")),
     "alerts connect": Sample(()),
+    "stack remaining": Sample((), exit_code=1),
+    "stack import": Sample(()),
 }
 """Of every command; a new one needs a sample here."""
 
@@ -226,6 +231,17 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DeadLetters, "messages", lambda *_: (DeadLetter("1", NOW, "[x] is missing", "{}"),))
     monkeypatch.setattr(DeadLetters, "purge", lambda *_: 1)
     monkeypatch.setattr(cli.alert_secret, "store", lambda *_: "the URL of a [webhook]")
+    leave(monkeypatch, "[x]")
+
+
+def leave(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    """What stays of a stack."""
+    left = Remaining((TenantLeft("acme", said, (said,), said, said),), (ResourceLeft(said, said, said, said),), (said,))
+    monkeypatch.setattr(cli.commands.stack, "remaining", lambda *_: left)
+    monkeypatch.setattr(StackImport, "of", lambda *_: StackImport("kbfleet", "kbfleet", None))  # type: ignore[arg-type]
+    kept = (Kept("Table", said, {"TableName": said}, said),)
+    monkeypatch.setattr(StackImport, "kept", lambda *_: kept)
+    monkeypatch.setattr(StackImport, "take_in", lambda *_: None)
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, sample: Sample) -> None:
@@ -288,6 +304,7 @@ def hostile_answers(run: Run, answering: None, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(cli.commands.fleet, "examine", lambda _: iter([finding]))
     monkeypatch.setattr(DeadLetters, "waiting", lambda _: iter([Waiting(QUEUES[0], 2, NOW, (HOSTILE,))]))
     monkeypatch.setattr(DeadLetters, "messages", lambda *_: (DeadLetter(HOSTILE, NOW, HOSTILE, HOSTILE),))
+    leave(monkeypatch, HOSTILE)
 
     def run_it(name: str, *options: str) -> Result:
         sample = SAMPLES[name]
@@ -373,6 +390,7 @@ def test_a_failure_is_one_sentence_and_its_kind_decides_the_exit_code(
 
     monkeypatch.setattr(FleetApi, "of_stack", fail)
     monkeypatch.setattr(FleetStack, "named", fail)
+    monkeypatch.setattr(StackImport, "of", fail)
     result = run(name, *SAMPLES[name].arguments, *as_json)
     assert (result.exit_code, result.stdout) == (exit_code, "")
     (sentence,) = (line for line in result.stderr.splitlines() if not line.startswith("  "))  # others show the progress

@@ -10,7 +10,7 @@ import pytest
 from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.domain.errors import Throttled
 from kbfleet.domain.names import Life, TenantId
-from kbfleet.domain.reconciliation import Disagreement, Finding, Reconciliation, ResourceKind
+from kbfleet.domain.reconciliation import NOWHERE, Disagreement, Finding, Reconciliation, ResourceKind
 from kbfleet.domain.tenant import OVERDUE_AFTER
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.reconciliation import reconcile
@@ -145,10 +145,30 @@ class TestUnexplained:
         fleet.buckets.ensure(NAMES.bucket(Life(ghost)), NAMES.tags(Life(ghost)))
         made = fleet.make_knowledge_base(ghost, "before the crash")
         assert set(look(fleet).findings) == {
-            Finding(UNEXPLAINED, ResourceKind.BUCKET, NAMES.bucket(Life(ghost)), ghost),
-            Finding(UNEXPLAINED, ResourceKind.VECTOR_INDEX, "ghost", ghost),
-            Finding(UNEXPLAINED, ResourceKind.KNOWLEDGE_BASE, made.knowledge_base_id, ghost),
+            Finding(UNEXPLAINED, ResourceKind.BUCKET, NAMES.bucket(Life(ghost)), ghost, "S3_VECTORS"),
+            Finding(UNEXPLAINED, ResourceKind.VECTOR_INDEX, "ghost", ghost, "S3_VECTORS"),
+            Finding(UNEXPLAINED, ResourceKind.KNOWLEDGE_BASE, made.knowledge_base_id, ghost, "S3_VECTORS"),
         }
+        assert all(
+            "`kbfleet tenant add ghost --knowledge-store S3_VECTORS`" in each.advice for each in look(fleet).findings
+        )
+
+    def test_a_knowledge_base_on_what_this_stack_has_not_is_not_said_to_be_taken_up(self, fleet: Fleet) -> None:
+        """As one of an OpenSearch Serverless collection that was deleted and made again."""
+        ghost = TenantId("ghost")
+        fleet.store.ensure(first_knowledge(ghost))
+        elsewhere = fleet.store.knowledge_base_configuration("an index of an older collection")
+        fleet.make_knowledge_base(ghost, "before", configuration=elsewhere)
+        fleet.buckets.ensure(NAMES.bucket(Life(ghost)), NAMES.tags(Life(ghost)))
+        findings = look(fleet).findings
+        assert {finding.left_on for finding in findings} == {NOWHERE}
+        assert all("Delete it in the console" in finding.advice for finding in findings)
+
+    def test_a_bucket_alone_is_taken_up_on_any_store(self, fleet: Fleet) -> None:
+        ghost = TenantId("ghost")
+        fleet.buckets.ensure(NAMES.bucket(Life(ghost)), NAMES.tags(Life(ghost)))
+        (finding,) = look(fleet).findings
+        assert "`kbfleet tenant add ghost` takes it up" in finding.advice
 
     def test_a_tombstone_explains_nothing(self, fleet: Fleet) -> None:
         change(fleet, status=TenantStatus.OFFBOARDED)

@@ -106,6 +106,8 @@ def test_taken_back_on_the_last_day_it_is_as_it_was_and_stays(fleet: VirtualFlee
 def waiting(fleet: VirtualFleet) -> Execution:
     """An execution of the version before, which has the tenant's lease and waits for thirty days: docs/decisions/0038.
     It keeps the definition of that time."""
+    # That version gave no tenant a service role.
+    kbfleet.bootstrap.service_roles().delete(fleet.names.service_role(record(fleet).this_life))
     plan = offboard(fleet, days=30)["offboarding"]
     arn = fleet.machine_arn("offboard_tenant")
     fleet.define("offboard_tenant", RELEASED, start_at=WAIT)

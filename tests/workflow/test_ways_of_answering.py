@@ -75,7 +75,8 @@ def test_a_breach_shows_no_model_anything_and_ends_the_session_in_which_it_was_s
         fleet.emulator.calls.clear()
         assert ask(lives, QUESTION, session=ended)["code"] == "IsolationBreached"
         assert ask(lives, QUESTION)["code"] == "IsolationBreached"
-        assert asked(fleet) == {"Retrieve": 2, "Converse": 0, "RetrieveAndGenerate": 0}
+        # The one call of the model was about the question and what was said before, and saw no passage.
+        assert asked(fleet) == {"Retrieve": 2, "Converse": 1, "RetrieveAndGenerate": 0}
         lives.provisioned("alpha")
         assert ask(lives, QUESTION, session=ended)["code"] == "SessionRefused"
         assert ask(lives, QUESTION, session=other)["outcome"] == "ANSWERED"

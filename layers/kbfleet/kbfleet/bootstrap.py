@@ -144,9 +144,9 @@ def convergences() -> ConvergenceRecord:
 def resources_version() -> str:
     """What the stack converges tenants' resources to: another parameter is another version."""
     from kbfleet.domain.tenant import RESOURCES_VERSION
-    from kbfleet.settings.provisioning import ConvergenceSettings
+    from kbfleet.settings.provisioning import ServiceRoleSettings
 
-    return f"{RESOURCES_VERSION}/{read(ConvergenceSettings).service_roles}"
+    return f"{RESOURCES_VERSION}/{read(ServiceRoleSettings).service_roles}"
 
 
 @cache

@@ -220,3 +220,43 @@ def test_status_changes_are_events_on_the_default_bus(stack: Any) -> None:
     details = [json.loads(body)["detail"] for body in stack.receive(queue, count=2)]
     assert sorted(detail["status"] for detail in details) == ["FAILED", "RUNNING"]
     assert {detail.get("error") for detail in details} == {None, "E"}
+
+
+class TestAStateMachineThatGoesWithItsStack:
+    @staticmethod
+    def deployed(aws: Any, definition: dict[str, Any]) -> tuple[str, str]:
+        """Its stack, and its ARN."""
+        properties = {"DefinitionString": json.dumps(definition), "RoleArn": ROLE}
+        made = aws.deploy(
+            {"Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}},
+            {"Machine": {"Ref": "Machine"}},
+        )
+        return made.name, made.outputs["Machine"]
+
+    @staticmethod
+    def status(aws: Any, stack_id: str) -> str:
+        return str(aws.client("cloudformation").describe_stacks(StackName=stack_id)["Stacks"][0]["StackStatus"])
+
+    def test_it_ends_executions_where_they_enter_their_next_state(self, aws: Any) -> None:
+        states = {
+            "First": {"Type": "Wait", "Seconds": 2, "Next": "Second"},
+            "Second": {"Type": "Wait", "Seconds": 3600, "End": True},
+        }
+        stack, machine = self.deployed(aws, {"StartAt": "First", "States": states})
+        cloudformation = aws.client("cloudformation")
+        identifier = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackId"]
+        execution = begin(aws, machine)
+        cloudformation.delete_stack(StackName=stack)
+
+        def refused() -> bool:
+            try:
+                begin(aws, machine)
+            except ClientError as error:
+                return error.response["Error"]["Code"] == "StateMachineDeleting"
+            return False
+
+        aws.eventually(refused)
+        assert self.status(aws, identifier) == "DELETE_IN_PROGRESS"
+        described = aws.client("stepfunctions").describe_execution(executionArn=execution)
+        assert described["status"] == "RUNNING"
+        aws.eventually(lambda: self.status(aws, identifier) == "DELETE_COMPLETE")

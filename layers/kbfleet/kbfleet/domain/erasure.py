@@ -70,12 +70,14 @@ class Place:
 USAGE = Place(
     "usage in the table",
     "its id and numbers, by day",
-    "as long as the table lives, if `UsageAfterOffboarding` is `KEEP`",
+    "as long as the table lives, which outlives the stack, if `UsageAfterOffboarding` is `KEEP`",
 )
 LOGS = "logs"
 PLACES = (
     Place(
-        "tombstone and receipts in the table", "its id, times, and names of what is gone", "as long as the table lives"
+        "tombstone and receipts in the table",
+        "its id, times, and names of what is gone",
+        "as long as the table lives, which outlives the stack",
     ),
     Place(
         "incidents in the table",

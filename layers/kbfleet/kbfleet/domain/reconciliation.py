@@ -34,14 +34,23 @@ class ResourceKind(StrEnum):
     PASSAGES = "passages"
 
 
+NOWHERE = ""
+"""Where a knowledge base keeps its vectors that names an index of no store of this stack."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One disagreement, and what to do about it."""
+    """One disagreement, and what to do about it.
+
+    Args:
+        left_on: the store on which an unexplained resource's tenant has vectors, `NOWHERE`, or `None` if it has none.
+    """
 
     disagreement: Disagreement
     kind: ResourceKind
     name: str
     tenant_id: TenantId
+    left_on: str | None = None
 
     @property
     def advice(self) -> str:
@@ -56,9 +65,16 @@ class Finding:
                 f"It should have been deleted. `kbfleet tenant show {self.tenant_id}` says since when, and why if that "
                 f"failed; `kbfleet tenant offboard {self.tenant_id}` deletes it now."
             )
+        if self.left_on == NOWHERE:
+            return (
+                f"Tenant {self.tenant_id}'s knowledge base keeps its vectors where this stack has no index, which "
+                "cannot be changed. Delete it in the console, its data source with deletion policy RETAIN; then "
+                f"`kbfleet tenant add {self.tenant_id}` takes up what else there is, and ingests the documents anew."
+            )
+        store = f" --knowledge-store {self.left_on}" if self.left_on else ""
         return (
-            f"`kbfleet tenant add {self.tenant_id}` takes it up; `kbfleet tenant offboard {self.tenant_id}` after that "
-            "deletes it."
+            f"`kbfleet tenant add {self.tenant_id}{store}` takes it up; `kbfleet tenant offboard {self.tenant_id}` "
+            "after that deletes it."
         )
 
     @property

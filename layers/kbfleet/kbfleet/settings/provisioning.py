@@ -31,13 +31,10 @@ class ProvisioningSettings(EnvironmentSettings):
     lease: Seconds = Field(alias="LEASE_SECONDS")
 
 
-class ConvergenceSettings(EnvironmentSettings):
-    service_roles: Literal["PER_TENANT", "SHARED"]
-
-
-class ServiceRoleSettings(ConvergenceSettings):
+class ServiceRoleSettings(EnvironmentSettings):
     """`knowledge_base_role_arn` is of the role that all tenants' knowledge bases assume where it is shared."""
 
+    service_roles: Literal["PER_TENANT", "SHARED"]
     service_role_boundary_arn: str
     knowledge_base_role_arn: str
 

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.reconciliation import Disagreement, Finding, Reconciliation, ResourceKind
+from kbfleet.domain.reconciliation import NOWHERE, Disagreement, Finding, Reconciliation, ResourceKind
 from kbfleet.domain.tenant import ProvisioningRequest
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.provisioning import start_provisioning
@@ -87,7 +87,7 @@ def reconcile(
     findings = (
         *_overdue(tenants, clock.now()),
         *_missing(tenants, resources, names, service_roles),
-        *_unexplained(tenants, resources, names, knowledge_bases, service_roles),
+        *_unexplained(tenants, resources, names, knowledge_bases, service_roles, stores),
     )
     missing = {finding.tenant_id for finding in findings if finding.disagreement is Disagreement.MISSING}
     repairs = [tenant_id for tenant_id in sorted(missing) if repair and _in_service(tenants[tenant_id])]
@@ -151,22 +151,13 @@ def _unexplained(
     names: ResourceNames,
     knowledge_bases: KnowledgeBases,
     service_roles: ServiceRoles,
+    stores: Stores,
 ) -> Iterator[Finding]:
     present = [tenant for tenant in tenants.values() if tenant.status is not TenantStatus.OFFBOARDED]
     lives = {tenant.this_life for tenant in present}
     known = {tenant.live_knowledge: tenant for tenant in present}
-    for name, life in resources.buckets.items():
-        if life not in lives:
-            yield Finding(Disagreement.UNEXPLAINED, ResourceKind.BUCKET, name, life.tenant_id)
-    wanted = {tenant.this_life for tenant in present if service_roles.per_tenant or tenant.status in _CHANGING}
-    for name, life in resources.service_roles.items():
-        if life not in wanted:
-            yield Finding(Disagreement.UNEXPLAINED, ResourceKind.SERVICE_ROLE, name, life.tenant_id)
-    for store_type, owners in resources.indexes.items():
-        for index, knowledge in sorted(((names.vector_index(one), one) for one in owners), key=itemgetter(0)):
-            owner = known.get(knowledge)
-            if owner is None or owner.knowledge_store != store_type:
-                yield Finding(Disagreement.UNEXPLAINED, ResourceKind.VECTOR_INDEX, index, knowledge.tenant_id)
+    left_on = {one.life: store_type for store_type, owners in resources.indexes.items() for one in owners}
+    found_bases: list[tuple[str, Life]] = []
     for knowledge_base_id, knowledge in resources.knowledge_bases.items():
         owner = known.get(knowledge)
         if owner is not None and (owner.status in _CHANGING or owner.knowledge_base_id == knowledge_base_id):
@@ -174,4 +165,24 @@ def _unexplained(
         # Others may have given theirs a name that looks like ours: the tags decide.
         found = knowledge_bases.get(knowledge_base_id)
         if found is not None and names.marked(knowledge_bases.tags(found), knowledge.life):
-            yield Finding(Disagreement.UNEXPLAINED, ResourceKind.KNOWLEDGE_BASE, knowledge_base_id, knowledge.tenant_id)
+            found_bases.append((knowledge_base_id, knowledge.life))
+            holding = (name for name, store in stores.items() if store.holds(knowledge, found.configuration))
+            left_on[knowledge.life] = next(holding, NOWHERE)
+
+    def unexplained(kind: ResourceKind, name: str, life: Life) -> Finding:
+        return Finding(Disagreement.UNEXPLAINED, kind, name, life.tenant_id, left_on.get(life))
+
+    for name, life in resources.buckets.items():
+        if life not in lives:
+            yield unexplained(ResourceKind.BUCKET, name, life)
+    wanted = {tenant.this_life for tenant in present if service_roles.per_tenant or tenant.status in _CHANGING}
+    for name, life in resources.service_roles.items():
+        if life not in wanted:
+            yield unexplained(ResourceKind.SERVICE_ROLE, name, life)
+    for store_type, owners in resources.indexes.items():
+        for index, knowledge in sorted(((names.vector_index(one), one) for one in owners), key=itemgetter(0)):
+            owner = known.get(knowledge)
+            if owner is None or owner.knowledge_store != store_type:
+                yield unexplained(ResourceKind.VECTOR_INDEX, index, knowledge.life)
+    for knowledge_base_id, life in found_bases:
+        yield unexplained(ResourceKind.KNOWLEDGE_BASE, knowledge_base_id, life)
