@@ -95,7 +95,7 @@ def _left(tenant: TenantBody) -> TenantLeft:
         *([f"bucket {tenant.bucket_name}"] if tenant.bucket_name else []),
         *([f"knowledge base {tenant.knowledge_base_id}"] if tenant.knowledge_base_id else []),
         *([index] if tenant.knowledge_base_id and not managed else []),
-        *(["its usage key"] if tenant.bucket_name else []),
+        *(["its usage key, and its service role if it has one of its own"] if tenant.bucket_name else []),
     )
     costs = "the storage of its documents, and " + (
         "about 5 USD for each GB of them in its knowledge base" if managed else "of their vectors"

@@ -4,12 +4,11 @@ With authorization on, MiniStack takes every call for one without TLS, because i
 that demands TLS then denies everything. It gives policies neither `events:source` nor `dynamodb:LeadingKeys`: a
 permission for events of one source permits nothing, one for items of one partition (`ForAllValues`) permits all of
 them. Of `dynamodb:Attributes` it has those that are read, not those that are written, and `dynamodb:ReturnValues` not
-at all. It takes a role's ARN for one without the role's path, and does not give policies `iam:PermissionsBoundary`. And
-it takes `${*}`, `${?}` and `${$}` in a resource for wildcards and text, not for the characters themselves.
+at all. And it takes `${*}`, `${?}` and `${$}` in a resource for wildcards and text, not for the characters themselves.
 
-AWS has the keys in its service authorization reference (Actions, resources, and condition keys for Amazon EventBridge,
-for Amazon DynamoDB, and for AWS Identity and Access Management), the three variables in the IAM user guide (Variables
-and tags). The local endpoint stands for AWS's, which is https.
+AWS has the keys in its service authorization reference (Actions, resources, and condition keys for Amazon EventBridge
+and for Amazon DynamoDB), the three variables in the IAM user guide (Variables and tags). The local endpoint stands for
+AWS's, which is https.
 """
 
 import json
@@ -20,7 +19,7 @@ from typing import Any
 
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator
-from ministack.services import dynamodb, iam
+from ministack.services import dynamodb
 
 from local.stack.configuration import StackConfiguration
 
@@ -31,21 +30,13 @@ def apply(configuration: StackConfiguration) -> None:  # noqa: ARG001 -- every c
     pin_request_origin = app.pin_request_origin
     request_tag_context = iam_actions.request_tag_context
     dynamodb_service_context = iam_actions.dynamodb_service_context
-    extract_resource_arn = iam_actions.extract_resource_arn
 
     def pin_safe_origin(address: str, _secure: bool) -> None:
         pin_request_origin(address, True)
 
     def with_event_sources(service: str, action: str, body: bytes, parameters: dict[str, Any]) -> dict[str, Any]:
         context: dict[str, Any] = request_tag_context(service, action, body, parameters)
-        if service == "iam":
-            return context | _boundary(action, parameters)
         return context | _event_sources(body) if action == "events:PutEvents" else context
-
-    def with_paths(service: str, method: str, path: str, headers: Any, body: bytes, query: Any, *where: Any) -> str:
-        role = iam_actions._query_param(query, "RoleName") if service == "iam" else ""
-        found = str(extract_resource_arn(service, method, path, headers, body, query, *where))
-        return _role_arn(found, role, iam_actions._query_param(query, "Path")) if role else found
 
     def with_items(body: bytes) -> dict[str, Any]:
         return {**dynamodb_service_context(body), **_of_items(body)}
@@ -53,37 +44,7 @@ def apply(configuration: StackConfiguration) -> None:  # noqa: ARG001 -- every c
     app.pin_request_origin = pin_safe_origin
     iam_actions.request_tag_context = with_event_sources
     iam_actions.dynamodb_service_context = with_items
-    iam_actions.extract_resource_arn = with_paths
     iam_evaluator._fnmatch_compile = matching
-
-
-def _role_arn(bare: str, role: str, path: str) -> str:
-    """Of one that is not there, nobody knows the path but who makes it."""
-    there = iam._roles.get(role)
-    return str(there["Arn"]) if there else bare.replace(f"role/{role}", f"role{path or '/'}{role}")
-
-
-_BOUNDED = {
-    "iam:CreateRole",
-    "iam:DeleteRole",
-    "iam:GetRole",
-    "iam:UpdateRole",
-    "iam:UpdateRoleDescription",
-    "iam:PutRolePolicy",
-    "iam:DeleteRolePolicy",
-    "iam:AttachRolePolicy",
-    "iam:DetachRolePolicy",
-    "iam:PutRolePermissionsBoundary",
-    "iam:DeleteRolePermissionsBoundary",
-    "iam:UpdateAssumeRolePolicy",
-}
-
-
-def _boundary(action: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The one that a request gives a role, else the role's own."""
-    role = iam._roles.get(iam_actions._query_param(dict(parameters), "RoleName")) or {}
-    given = iam_actions._query_param(dict(parameters), "PermissionsBoundary") or role.get("PermissionsBoundary")
-    return {"iam:PermissionsBoundary": given} if action in _BOUNDED and given else {}
 
 
 def _event_sources(body: bytes) -> dict[str, Any]:
