@@ -7,23 +7,49 @@ import tempfile
 from itertools import permutations
 from pathlib import Path
 
+from kbfleet.bootstrap import store_types
+from kbfleet.domain.service_role import ServiceRole
 from tests.proofs.proof import Row
+from tests.support.deployment_values import Deployment
 from tests.support.tenant_roles import (
     CROSSINGS,
     STORES,
+    VECTOR_BUCKET,
     WORDS,
+    RoleDocuments,
     RoleDocumentsOf,
     RoleRig,
     TenantOnStore,
+    TenantWalls,
     breach,
-    narrow_roles,
     role_rig,
 )
 
 TENANTS = ("maple", "maple-1", "maples", "mapl")
 
 
-def prove(documents_of: RoleDocumentsOf = narrow_roles) -> Row:
+def kbfleets_roles(walls: TenantWalls) -> RoleDocuments:
+    """The roles that provisioning makes, bounded as template.yaml bounds them."""
+    store = "S3_VECTORS" if walls.index_arn else "OPENSEARCH_SERVERLESS" if walls.collection_arn else "MANAGED"
+    place, _, knowledge_base = walls.knowledge_base_arn.rpartition("/")
+    index = walls.index_arn.rpartition("/")[2]
+    known = () if knowledge_base == "*" else (knowledge_base,)
+    role = ServiceRole(
+        walls.bucket, walls.bucket, (index, f"{index}.1.*"), store_types()[store].role_services, {}, known
+    )
+    region = place.split(":")[3]
+    arns = {
+        "VectorBucket": f"arn:aws:s3vectors:{region}:{walls.account}:bucket/{VECTOR_BUCKET}",
+        # Which of its indexes a role reaches, data access policies say.
+        "Collection": f"arn:aws:aoss:{region}:{walls.account}:collection/*",
+    }
+    parameters = {"FleetName": "proof", "OfferOpenSearchServerless": "true"}
+    deployment = Deployment(walls.account, region, parameters, arns=arns)
+    boundary = deployment.property("ServiceRoleBoundary", "PolicyDocument")
+    return RoleDocuments(dict(role.trust_policy(place, walls.account)), dict(role.policy(boundary)), boundary)
+
+
+def prove(documents_of: RoleDocumentsOf = kbfleets_roles) -> Row:
     """Every attempt is one run, and so is each tenant's finding of its own document, before and after."""
     row = Row("attempts to cross service roles through Bedrock")
     with tempfile.TemporaryDirectory(prefix="kbfleet-roles-") as folder, role_rig(Path(folder), documents_of) as rig:

@@ -32,7 +32,7 @@ OUTSIDE = "somebody-elses-bucket"
 """A bucket of the account that is no tenant's."""
 _TITAN = "amazon.titan-embed-text-v2:0"
 _PATIENCE = 60.0
-_VECTOR_BUCKET = "proof-vectors"
+VECTOR_BUCKET = "proof-vectors"
 _COLLECTION = "proof-vectors"
 
 Document = dict[str, Any]
@@ -107,7 +107,7 @@ def fleet_boundary(walls: TenantWalls) -> Document:
     return _policy(
         _allow("bedrock:InvokeModel", walls.model_arn),
         _allow(["s3:ListBucket", "s3:GetObject"], ["arn:aws:s3:::proof-*", "arn:aws:s3:::proof-*/*"]),
-        _allow(["s3vectors:*"], f"arn:aws:s3vectors:*:*:bucket/{_VECTOR_BUCKET}/*"),
+        _allow(["s3vectors:*"], f"arn:aws:s3vectors:*:*:bucket/{VECTOR_BUCKET}/*"),
         _allow("aoss:APIAccessAll", "*"),
     )
 
@@ -176,7 +176,7 @@ class RoleRig:
 
     def build(self) -> None:
         """What tenants share."""
-        self.client("s3vectors").create_vector_bucket(vectorBucketName=_VECTOR_BUCKET)
+        self.client("s3vectors").create_vector_bucket(vectorBucketName=VECTOR_BUCKET)
         self.client("s3").create_bucket(Bucket=OUTSIDE)
         self.put(OUTSIDE, "house.md", f"The canary phrase of the house is: {OUTSIDE}.")
         search = self.client("opensearchserverless")
@@ -317,7 +317,7 @@ class RoleRig:
             knowledge_base_arn=f"arn:aws:bedrock:{region}:{account}:knowledge-base/*",
             bucket=name,
             model_arn=self.model_arn,
-            index_arn=f"arn:aws:s3vectors:{region}:{account}:bucket/{_VECTOR_BUCKET}/index/{name}"
+            index_arn=f"arn:aws:s3vectors:{region}:{account}:bucket/{VECTOR_BUCKET}/index/{name}"
             if store == "S3_VECTORS"
             else "",
             collection_arn=self._collection_arn if store == "OPENSEARCH_SERVERLESS" else "",
@@ -328,7 +328,7 @@ class RoleRig:
         if tenant.store == "S3_VECTORS":
             keys = {"nonFilterableMetadataKeys": ["AMAZON_BEDROCK_TEXT", "AMAZON_BEDROCK_METADATA"]}
             self.client("s3vectors").create_index(
-                vectorBucketName=_VECTOR_BUCKET,
+                vectorBucketName=VECTOR_BUCKET,
                 indexName=name,
                 dataType="float32",
                 dimension=1024,

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _POLICY = "read-documents-and-use-vectors"
 """The one inline policy of a role."""
-_PRINCIPAL = "bedrock.amazonaws.com"
 
 
 class IamServiceRoles:
@@ -187,24 +186,9 @@ class IamServiceRoles:
         self._client.update_assume_role_policy(RoleName=role.name, PolicyDocument=json.dumps(self._trust(role)))
 
     def _trust(self, role: ServiceRole) -> Mapping[str, Any]:
-        """Without these conditions Bedrock could be made to use the role for somebody else. Source: Amazon Bedrock User
-        Guide, Create a service role for Amazon Bedrock Knowledge Bases."""
         names = self._names
         place = f"arn:{self._partition}:bedrock:{names.region}:{names.account}:knowledge-base"
-        return {
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Effect": "Allow",
-                    "Principal": {"Service": _PRINCIPAL},
-                    "Action": "sts:AssumeRole",
-                    "Condition": {
-                        "StringEquals": {"aws:SourceAccount": names.account},
-                        "ArnLike": {"aws:SourceArn": [f"{place}/{one}" for one in role.knowledge_bases or ("*",)]},
-                    },
-                }
-            ],
-        }
+        return role.trust_policy(place, names.account)
 
 
 class SharedServiceRole:

@@ -13,6 +13,8 @@ SETTLES_WITHIN = timedelta(minutes=2)
 data access policies of OpenSearch Serverless take about a minute (AWS documentation, Data access control for Amazon
 OpenSearch Serverless)."""
 
+_PRINCIPAL = "bedrock.amazonaws.com"
+
 USED_BY_EVERY_STORE = frozenset({"s3", "kms"})
 """Services whose actions are about documents, whatever store the vectors live in."""
 
@@ -45,6 +47,29 @@ class ServiceRole:
         used = USED_BY_EVERY_STORE | self.store_services
         statements = [self._narrowed(one) for one in boundary["Statement"] if _services(one) <= used]
         return {"Version": boundary["Version"], "Statement": statements}
+
+    def trust_policy(self, knowledge_bases_arn: str, account: str) -> Mapping[str, Any]:
+        """Who may assume it. Without these conditions Bedrock could be made to use it for somebody else. Source: Amazon
+        Bedrock User Guide, Create a service role for Amazon Bedrock Knowledge Bases.
+
+        Args:
+            knowledge_bases_arn: the ARN of a knowledge base without the id and the slash before it.
+        """
+        own = [f"{knowledge_bases_arn}/{one}" for one in self.knowledge_bases or ("*",)]
+        return {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Service": _PRINCIPAL},
+                    "Action": "sts:AssumeRole",
+                    "Condition": {
+                        "StringEquals": {"aws:SourceAccount": account},
+                        "ArnLike": {"aws:SourceArn": own},
+                    },
+                }
+            ],
+        }
 
     def _narrowed(self, statement: Mapping[str, Any]) -> Mapping[str, Any]:
         resources = [own for resource in _listed(statement["Resource"]) for own in self._own(resource)]
