@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from kbfleet.domain.convergence import LOOKED_AGAIN_AFTER
 from kbfleet.domain.errors import Throttled
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant import Lease, Tenant
@@ -105,17 +106,44 @@ def test_one_whose_execution_failed_is_left_to_people_and_the_round_ends(fleet: 
     assert started(fleet) == ["acme"]
 
 
-def test_a_fleet_that_is_converged_is_not_read_again_until_the_next_update(fleet: Fleet) -> None:
+def test_a_fleet_that_is_converged_is_read_once_an_hour(fleet: Fleet) -> None:
     add(fleet, "acme")
     converge(fleet)
     execution_ends(fleet, "acme")
     assert converge(fleet) == ConvergenceReport()
-    stored = fleet.convergences.find()
-    assert stored is not None
-    assert stored.ended
-    add(fleet, "from-a-backup")  # whoever brings a record in by hand has `tenant add`
+    add(fleet, "from-a-backup")
+    fleet.clock.advance(LOOKED_AGAIN_AFTER.total_seconds() - 1)
     assert converge(fleet).started == ()
+    fleet.clock.advance(1)
+    assert converge(fleet).started == ("from-a-backup",)
     assert set(converge(fleet, "3").started) == {"acme", "from-a-backup"}
+
+
+def test_one_that_the_version_before_goes_on_to_provision_when_the_round_has_ended_is_converged(fleet: Fleet) -> None:
+    # Its first sync may take hours.
+    add(fleet, "arriving", TenantStatus.PROVISIONING)
+    assert converge(fleet) == ConvergenceReport()
+    write(fleet, "arriving", status=TenantStatus.ACTIVE)
+    fleet.clock.advance(LOOKED_AGAIN_AFTER.total_seconds())
+    assert converge(fleet).started == ("arriving",)
+
+
+def test_one_that_is_taken_back_into_suspension_when_the_round_has_ended_is_converged(fleet: Fleet) -> None:
+    add(fleet, "returning", TenantStatus.OFFBOARDING)
+    assert converge(fleet) == ConvergenceReport()
+    write(fleet, "returning", status=TenantStatus.SUSPENDED)
+    fleet.clock.advance(LOOKED_AGAIN_AFTER.total_seconds())
+    assert converge(fleet).started == ("returning",)
+
+
+def test_what_the_version_before_wrote_between_two_deployments_of_this_one_is_converged(fleet: Fleet) -> None:
+    add(fleet, "acme", version=NEW)
+    assert converge(fleet) == ConvergenceReport()
+    # The older version knows neither the number, which it drops, nor the round.
+    write(fleet, "acme", resources_version=None)
+    add(fleet, "of-the-older-version")
+    fleet.clock.advance(LOOKED_AGAIN_AFTER.total_seconds())
+    assert set(converge(fleet).started) == {"acme", "of-the-older-version"}
 
 
 def test_an_update_that_is_taken_back_is_a_new_round(fleet: Fleet) -> None:

@@ -39,7 +39,7 @@ def converge_tenants(
     clock: Clock,
 ) -> ConvergenceReport:
     """Starts `provision_tenant` for some of those who are not of that version yet. Run again, it goes on where it was;
-    when nobody is left, it reads one item and no tenant.
+    when nobody is left, it reads one item, and the tenants once an hour.
 
     A tenant whose execution fails is not tried again: the alert of it says what to do.
 
@@ -49,7 +49,7 @@ def converge_tenants(
     now = clock.now()
     stored = convergences.find()
     convergence = Convergence.to(resources_version, stored, now)
-    if convergence.ended:
+    if convergence.rests(now):
         return ConvergenceReport()
     if convergence != stored:
         convergences.save(convergence)
@@ -76,5 +76,5 @@ def converge_tenants(
             # The next look tries again: one tenant must not keep the others.
             refused.append((tenant.tenant_id, error))
     if not waiting:
-        convergences.save(replace(convergence, ended=True))
+        convergences.save(replace(convergence, ended_at=now))
     return ConvergenceReport(tuple(started), tuple(refused), len(waiting) - len(started))
