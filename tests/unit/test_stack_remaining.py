@@ -103,7 +103,7 @@ def test_a_tenant_is_named_with_what_outlives_the_stack(monkeypatch: pytest.Monk
     assert f"bucket {record.bucket_name}" in left.resources
     assert f"knowledge base {record.knowledge_base_id}" in left.resources
     assert "its index in S3_VECTORS" in left.resources
-    assert "its usage key" in left.resources
+    assert "its usage key, and its service role if it has one of its own" in left.resources
     assert "kbfleet tenant offboard acme --retention-days 0" in left.advice
 
 
