@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from kbfleet.domain.convergence import LOOKED_AGAIN_AFTER
-from kbfleet.domain.errors import Throttled
+from kbfleet.domain.errors import AccessRefused, KbfleetError, Throttled
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant import Lease, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
@@ -93,6 +93,23 @@ def test_one_that_cannot_be_started_keeps_nobody_else_and_is_tried_again(fleet: 
     assert [tenant_id for tenant_id, _ in report.refused] == ["first"]
     assert report.started == ("second",)
     assert "first" in converge(fleet).started
+
+
+@pytest.mark.parametrize("error", [Throttled("too often"), AccessRefused("not permitted")])
+def test_a_large_fleet_is_not_gone_through_while_aws_refuses(fleet: Fleet, error: KbfleetError) -> None:
+    for number in range(5 * AT_ONCE):
+        add(fleet, f"tenant-{number:03}")
+        fleet.executions.refuse_next(error)
+    assert len(converge(fleet).refused) == AT_ONCE
+
+
+def test_those_whose_store_is_not_offered_keep_nobody_else(fleet: Fleet) -> None:
+    for number in range(2 * AT_ONCE):
+        add(fleet, f"a-{number:03}")
+        write(fleet, f"a-{number:03}", knowledge_store="NOT_OFFERED")
+    add(fleet, "acme")
+    report = converge(fleet)
+    assert (report.started, len(report.refused)) == (("acme",), 2 * AT_ONCE)
 
 
 def test_one_whose_execution_failed_is_left_to_people_and_the_round_ends(fleet: Fleet) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import NAMESPACE_OID, uuid5
 
 from kbfleet.domain.convergence import Convergence
-from kbfleet.domain.errors import KbfleetError
+from kbfleet.domain.errors import AwsRefusal, KbfleetError, Retryable
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant import ProvisioningRequest
 from kbfleet.usecases.provisioning import start_provisioning
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 20
 """Executions that converge tenants at a time: they share the rates of Bedrock and IAM with all else."""
+
+_OF_AWS = (AwsRefusal, Retryable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ def converge_tenants(
     free = AT_ONCE - sum(tenant.leased_at(now) for tenant in waiting)
     started, refused = list[TenantId](), list[tuple[TenantId, KbfleetError]]()
     for tenant in waiting:
-        if len(started) >= free:
+        # AWS that refuses so many refuses all of a large fleet, and each refusal takes seconds.
+        if len(started) >= free or sum(isinstance(error, _OF_AWS) for _, error in refused) >= AT_ONCE:
             break
         if tenant.leased_at(now):
             continue
