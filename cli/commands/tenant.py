@@ -235,8 +235,8 @@ def resume(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STACK, 
 def _shown_of_resumption(body: TenantBody) -> Iterator[RenderableType]:
     if body.status is TenantStatus.SUSPENDED:
         yield (
-            f"{DONE} Tenant {body.tenant_id} is not deleted, and stays suspended, as it was before, until `kbfleet tenant "
-            f"resume {body.tenant_id}`."
+            f"{DONE} Tenant {body.tenant_id} is not deleted, and stays suspended, as it was before, until "
+            f"`kbfleet tenant resume {body.tenant_id}`."
         )
     else:
         yield f"{DONE} Tenant {body.tenant_id} is in service again."
