@@ -112,6 +112,17 @@ def test_those_whose_store_is_not_offered_keep_nobody_else(fleet: Fleet) -> None
     assert (report.started, len(report.refused)) == (("acme",), 2 * AT_ONCE)
 
 
+def test_executions_that_came_to_nothing_take_nobody_s_place(fleet: Fleet) -> None:
+    # They never had their tenants' leases, so that no record says that they failed.
+    for number in range(AT_ONCE):
+        add(fleet, f"a-{number:02}")
+    add(fleet, "acme")
+    converge(fleet)
+    for name in list(fleet.executions.requests):
+        fleet.executions.progress(name, status="FAILED")
+    assert converge(fleet).started == ("acme",)
+
+
 def test_one_whose_execution_failed_is_left_to_people_and_the_round_ends(fleet: Fleet) -> None:
     add(fleet, "acme")
     write(fleet, "acme", failure=provisioning_failure())  # of long ago

@@ -65,7 +65,7 @@ def converge_tenants(
         if tenant.leased_at(now):
             continue
         try:
-            start_provisioning(
+            execution = start_provisioning(
                 ProvisioningRequest(tenant.tenant_id),
                 registry=registry,
                 executions=executions,
@@ -74,7 +74,9 @@ def converge_tenants(
                 # Who looks again before that execution has the tenant's lease starts no second one.
                 occurrence=str(uuid5(NAMESPACE_OID, f"{tenant.tenant_id}/{resources_version}/{now:%Y-%m-%dT%H}")),
             )
-            started.append(tenant.tenant_id)
+            # One that has ended has come to nothing, and is tried again in the next hour: it takes nobody's place.
+            if execution.status == "RUNNING":
+                started.append(tenant.tenant_id)
         except KbfleetError as error:
             # The next look tries again: one tenant must not keep the others.
             refused.append((tenant.tenant_id, error))
