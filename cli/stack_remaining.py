@@ -24,6 +24,7 @@ COSTS: Mapping[str, str] = {
     "AWS::OpenSearchServerless::Collection": "2 OCU for each hour, about 350 USD a month, used or not",
     "AWS::OpenSearchServerless::SecurityPolicy": "nothing",
     "AWS::Lambda::LayerVersion": "nothing",
+    "AWS::IAM::ManagedPolicy": "nothing",
 }
 """A month, of a resource that is left behind, by its type. docs/costs.md has the prices and where they are from."""
 UNKNOWN_COST = "unknown: look its price up"

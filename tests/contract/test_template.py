@@ -624,6 +624,12 @@ def test_the_state_machines_name_is_the_one_that_its_own_task_may_answer() -> No
     assert definition("provision_tenant")["StartAt"] == "Reserve Tenant"
 
 
+def test_no_boundary_goes_while_roles_that_are_no_part_of_the_stack_have_it() -> None:
+    # "DeleteConflict: Cannot delete a policy attached to entities": the deletion of the stack would fail.
+    boundary = template()["Resources"]["ServiceRoleBoundary"]
+    assert (boundary["DeletionPolicy"], boundary["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
 def test_somebody_hears_when_work_on_a_schedule_fails() -> None:
     alarmed = {
         str(dimension["Value"])
