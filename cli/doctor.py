@@ -21,6 +21,7 @@ from kbfleet.contracts.tenants import ListedTenantBody
 from kbfleet.domain.convergence import CONVERGED_BY_ITSELF
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant_status import TenantStatus
 
 _DEPLOYED = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "IMPORT_COMPLETE"}
@@ -113,20 +114,21 @@ def _tenants(stack: FleetStack) -> Findings:
         raise FleetUnreachable(f"Stack {stack.name!r} has no output ApiUrl; is it a kbfleet stack?")
     listed = FleetApi(stack.outputs["ApiUrl"], stack.session).tenants(None).tenants
     served = [each for each in listed if each.status is not TenantStatus.OFFBOARDED]
-    unwell = [trouble for each in served if (trouble := _trouble(each, _freshness(stack))) is not None]
-    unwell += _being_converged(stack, served)
-    if well := len(served) - len(unwell):
+    troubles = {each.tenant_id: _trouble(each, _freshness(stack)) for each in served}
+    left = [each.tenant_id for each in served if each.status in CONVERGED_BY_ITSELF and not each.converged]
+    unconverged = set(left)
+    if well := sum(trouble is None and tenant_id not in unconverged for tenant_id, trouble in troubles.items()):
         yield _well(f"The API answers; tenants in service that are well: {well} of {len(served)}.")
     else:  # each of them, if there are any, is named below
         yield _well(f"The API answers; tenants in service: {len(served)}.")
-    yield from unwell
+    yield from filter(None, troubles.values())
+    yield from _being_converged(stack, left, of=len(served))
 
 
-def _being_converged(stack: FleetStack, tenants: Sequence[ListedTenantBody]) -> Findings:
+def _being_converged(stack: FleetStack, left: Sequence[TenantId], of: int) -> Findings:
     """After an update. By itself that takes minutes; a tenant that is still not converged was tried in vain."""
-    left = [each.tenant_id for each in tenants if each.status in CONVERGED_BY_ITSELF and not each.converged]
-    if left and datetime.now(UTC) - stack.deployed_at < _CONVERGED_WITHIN + len(tenants) * _CONVERGED_WITHIN_EACH:
-        found = f"After the update {len(left)} of {len(tenants)} tenants are still to be converged; they are answered."
+    if left and datetime.now(UTC) - stack.deployed_at < _CONVERGED_WITHIN + of * _CONVERGED_WITHIN_EACH:
+        found = f"After the update {len(left)} of {of} tenants are still to be converged; they are answered."
         yield Verdict.NOTE, found, "It goes on by itself. Run this again in some minutes."
     else:
         for tenant_id in left:

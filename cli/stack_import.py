@@ -28,6 +28,9 @@ _PENDING = {"CREATE_PENDING", "CREATE_IN_PROGRESS"}
 _MISSING = {"NotFoundException", "ResourceNotFoundException"}
 RETAINING = {"Retain", "RetainExceptOnCreate"}
 """Deletion policies by which a resource outlives its stack (AWS CloudFormation template reference)."""
+MADE_ANEW = {"ServiceRoleBoundary"}
+"""What is retained because tenants' roles have it, and holds nothing: the next deployment makes another, which those
+roles get when their tenants are converged."""
 Show = Callable[[str], None]
 
 
@@ -54,14 +57,15 @@ class Kept:
 
 @cache
 def retained_resources() -> Mapping[str, Mapping[str, Any]]:
-    """Those of template.yaml that outlive the stack, by their names in it; without conditions, since they are there."""
+    """Those of template.yaml that outlive the stack and are taken in, by their names in it; without conditions, since
+    they are there."""
     from samtranslator.yaml_helper import yaml_parse
 
     resources = yaml_parse(_TEMPLATE.read_text("utf-8"))["Resources"]
     return {
         name: {member: value for member, value in resource.items() if member != "Condition"}
         for name, resource in resources.items()
-        if resource.get("DeletionPolicy") in RETAINING
+        if resource.get("DeletionPolicy") in RETAINING and name not in MADE_ANEW
     }
 
 

@@ -24,6 +24,7 @@ COSTS: Mapping[str, str] = {
     "AWS::OpenSearchServerless::Collection": "2 OCU for each hour, about 350 USD a month, used or not",
     "AWS::OpenSearchServerless::SecurityPolicy": "nothing",
     "AWS::Lambda::LayerVersion": "nothing",
+    "AWS::IAM::ManagedPolicy": "nothing",
 }
 """A month, of a resource that is left behind, by its type. docs/costs.md has the prices and where they are from."""
 UNKNOWN_COST = "unknown: look its price up"
@@ -106,6 +107,10 @@ def _left(tenant: TenantBody) -> TenantLeft:
 def _advice(tenant: TenantBody) -> str:
     erase = f"Delete it by `kbfleet tenant offboard {tenant.tenant_id} --retention-days 0 --wait`"
     match tenant.status:
+        case TenantStatus.OFFBOARDING if tenant.failure is not None:
+            return f"Its deletion has failed: `kbfleet tenant show {tenant.tenant_id}` says why. {erase}."
+        case TenantStatus.OFFBOARDING if tenant.offboarding is not None and tenant.offboarding.deletion_began_at:
+            return "It is being deleted: wait for its receipt, then look again."
         case TenantStatus.OFFBOARDING:
             return (
                 "Wait for its receipt, or leave it, too. To erase it before its time, take it back by `kbfleet tenant "
@@ -113,8 +118,6 @@ def _advice(tenant: TenantBody) -> str:
             )
         case TenantStatus.PROVISIONING:
             return "Wait until it is provisioned, then look again."
-        case TenantStatus.FAILED if tenant.offboarding is not None:
-            return f"Its deletion has failed. {erase}."
     return f"{erase}; or leave it, for a stack that is made anew of what was kept."
 
 

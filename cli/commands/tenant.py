@@ -227,9 +227,19 @@ def resume(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STACK, 
     """Take back a suspension, or an offboarding that has not begun to delete."""
     present(
         FleetApi.of_stack(stack, region).resume(tenant),
-        lambda _: [f"{DONE} Tenant {tenant} is in service again."],
+        _shown_of_resumption,
         as_json=as_json,
     )
+
+
+def _shown_of_resumption(body: TenantBody) -> Iterator[RenderableType]:
+    if body.status is TenantStatus.SUSPENDED:
+        yield (
+            f"{DONE} Tenant {body.tenant_id} is not deleted, and stays suspended, as it was before, until "
+            f"`kbfleet tenant resume {body.tenant_id}`."
+        )
+    else:
+        yield f"{DONE} Tenant {body.tenant_id} is in service again."
 
 
 @app.command()

@@ -19,7 +19,6 @@ from kbfleet.contracts.workflows import (
     UsageKeyResult,
     WorkflowFailedInput,
 )
-from kbfleet.domain.tenant import RESOURCES_VERSION
 from kbfleet.metrics import Metric, publish
 from kbfleet.settings import read
 from kbfleet.settings.provisioning import ProvisioningSettings, UsagePlanSettings
@@ -182,9 +181,11 @@ def run_first_sync(step: RunFirstSyncInput) -> None:
 @workflow_step(ActivateTenantInput)
 def activate_tenant(step: ActivateTenantInput) -> ActivationResult:
     """State "Activate Tenant": the tenant may be asked, unless it is suspended, and the lease is given back."""
+    # Where an update has come since the execution began, some steps were of one version and some of another.
+    of_one_version = step.resources_version == bootstrap.resources_version()
     tenant = provisioning.activate_tenant(
         step.reservation.to_domain(),
-        resources_version=bootstrap.resources_version() if step.resources_version == RESOURCES_VERSION else None,
+        resources_version=step.resources_version if of_one_version else None,
         registry=bootstrap.registry(),
         announcements=bootstrap.announcements(),
         clock=bootstrap.clock(),

@@ -217,6 +217,16 @@ class TestTenants:
         (found,) = [each for each in troubles(patient) if "update" in each.finding]
         assert (found.verdict, found.finding.split(" tenants")[0]) == (Verdict.NOTE, "After the update 1 of 3")
 
+    @pytest.mark.parametrize("lately", [True, False])
+    def test_each_tenant_is_counted_once_whatever_is_wrong_with_it(
+        self, patient: Patient, tenants: list[ListedTenantBody], lately: bool
+    ) -> None:
+        if lately:
+            patient.described(LastUpdatedTime=datetime.now(UTC))
+        tenants += [listed(each, converged=False, last_outcome=Outcome.DEGRADED) for each in ("sakura", "old-co")]
+        (found,) = [each.finding for each in examine(patient) if "that are well" in each.finding]
+        assert found == "The API answers; tenants in service that are well: 1 of 3."
+
     @pytest.mark.parametrize(
         ("changes", "verdict", "says"),
         [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
 from kbfleet.adapters.dynamodb.rounds import DynamoDBConvergenceRecord, DynamoDBTenantRounds
@@ -51,11 +53,13 @@ class ConvergenceRecordSuite:
     def test_there_is_none_before_the_first_round(self, record: ConvergenceRecord) -> None:
         assert record.find() is None
 
-    @pytest.mark.parametrize("ended", [True, False])
-    def test_it_is_found_as_it_was_saved_last(self, record: ConvergenceRecord, ended: bool) -> None:
-        record.save(Convergence("1", START, ended=not ended))
-        record.save(Convergence("2", START, ended=ended))
-        assert record.find() == Convergence("2", START, ended=ended)
+    @pytest.mark.parametrize(("before", "last"), [(None, START), (START, None)])
+    def test_it_is_found_as_it_was_saved_last(
+        self, record: ConvergenceRecord, before: datetime | None, last: datetime | None
+    ) -> None:
+        record.save(Convergence("1", START, before))
+        record.save(Convergence("2", START, last))
+        assert record.find() == Convergence("2", START, last)
 
 
 class TestInMemoryConvergenceRecord(ConvergenceRecordSuite):

@@ -622,3 +622,27 @@ def test_the_state_machines_name_is_the_one_that_its_own_task_may_answer() -> No
     )
     assert answering["Resource"]["Fn::Sub"].endswith(f":stateMachine:{named}")
     assert definition("provision_tenant")["StartAt"] == "Reserve Tenant"
+
+
+def test_no_boundary_goes_while_roles_that_are_no_part_of_the_stack_have_it() -> None:
+    # "DeleteConflict: Cannot delete a policy attached to entities": the deletion of the stack would fail.
+    boundary = template()["Resources"]["ServiceRoleBoundary"]
+    assert (boundary["DeletionPolicy"], boundary["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+def test_somebody_hears_when_work_on_a_schedule_fails() -> None:
+    alarmed = {
+        str(dimension["Value"])
+        for alarm in resources("AWS::CloudWatch::Alarm")
+        if properties(alarm).get("MetricName") == "Errors"
+        for dimension in properties(alarm)["Dimensions"]
+    }
+    scheduled = {
+        name
+        for name in FUNCTIONS
+        for event in properties(name).get("Events", {}).values()
+        if event["Type"] in {"Schedule", "ScheduleV2"}
+    }
+    assert scheduled
+    # A tick is also what changes wait for, which have an alarm of their own.
+    assert {str({"Ref": name}) for name in scheduled - {"TickFunction"}} <= alarmed

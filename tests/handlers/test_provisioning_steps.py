@@ -9,11 +9,12 @@ import pytest
 
 from kbfleet.domain.errors import AccessRefused, InvalidInput, KbfleetError, NotReadyYet, TenantBusy, Throttled
 from kbfleet.domain.names import Life
+from kbfleet.domain.tenant import Lease
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.fakes import SucceededTask
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, EXECUTION, NAMES
+from tests.support.samples import ACME, EXECUTION, NAMES, tenant
 from tests.support.template import definition
 
 Handlers = Callable[[str], Handler]
@@ -69,7 +70,17 @@ def test_the_sample_payloads_provision_a_tenant_step_by_step(run: Callable[..., 
     assert isinstance(fleet.callbacks.answer(event("steps/run_first_sync")["task_token"]), SucceededTask)
     assert run("activate_tenant") == {"status": "ACTIVE"}
     assert fleet.registry.get(ACME).status is TenantStatus.ACTIVE
+    assert fleet.registry.get(ACME).resources_version == "2/PER_TENANT"
     assert fleet.registry.get(ACME).name == "Acme Outdoor"
+
+
+@pytest.mark.parametrize("began_with", ["2/SHARED", "1/PER_TENANT", "2", None])
+def test_who_was_begun_by_another_version_or_for_other_roles_is_of_no_version(
+    run: Callable[..., Any], fleet: Fleet, began_with: str | None
+) -> None:
+    fleet.registry.create(tenant(lease=Lease(EXECUTION, fleet.clock.now()), fence=1))
+    run("activate_tenant", event("steps/activate_tenant") | {"resources_version": began_with})
+    assert fleet.registry.get(ACME).resources_version is None
 
 
 def test_every_step_answers_what_the_state_machine_selects(run: Callable[..., Any], fleet: Fleet) -> None:

@@ -149,6 +149,16 @@ def test_a_suspended_tenant_is_converged_and_not_said_to_be_in_service(scripted:
     assert said == "✓ Tenant acme is converged, and stays suspended until `kbfleet tenant resume acme`."
 
 
+def test_a_tenant_that_is_suspended_again_is_not_said_to_be_in_service(scripted: Scripted, run: Run) -> None:
+    scripted(resume=[tenant(sync(ended=2), TenantStatus.SUSPENDED), tenant(sync(ended=2))])
+    said = " ".join(run("tenant", "resume", "acme").stdout.split())
+    assert (
+        said
+        == "✓ Tenant acme is not deleted, and stays suspended, as it was before, until `kbfleet tenant resume acme`."
+    )
+    assert run("tenant", "resume", "acme").stdout.splitlines() == ["✓ Tenant acme is in service again."]
+
+
 def test_a_program_reads_how_a_provisioning_went_and_nothing_else(scripted: Scripted, run: Run) -> None:
     done = ExecutionBody(execution="run", status="SUCCEEDED", step="Tenant Ready")
     scripted(provision=[done], provisioning=[done])

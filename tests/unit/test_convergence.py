@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from kbfleet.domain.errors import Throttled
+from kbfleet.domain.convergence import LOOKED_AGAIN_AFTER
+from kbfleet.domain.errors import AccessRefused, KbfleetError, Throttled
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant import Lease, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
@@ -94,6 +95,34 @@ def test_one_that_cannot_be_started_keeps_nobody_else_and_is_tried_again(fleet: 
     assert "first" in converge(fleet).started
 
 
+@pytest.mark.parametrize("error", [Throttled("too often"), AccessRefused("not permitted")])
+def test_a_large_fleet_is_not_gone_through_while_aws_refuses(fleet: Fleet, error: KbfleetError) -> None:
+    for number in range(5 * AT_ONCE):
+        add(fleet, f"tenant-{number:03}")
+        fleet.executions.refuse_next(error)
+    assert len(converge(fleet).refused) == AT_ONCE
+
+
+def test_those_whose_store_is_not_offered_keep_nobody_else(fleet: Fleet) -> None:
+    for number in range(2 * AT_ONCE):
+        add(fleet, f"a-{number:03}")
+        write(fleet, f"a-{number:03}", knowledge_store="NOT_OFFERED")
+    add(fleet, "acme")
+    report = converge(fleet)
+    assert (report.started, len(report.refused)) == (("acme",), 2 * AT_ONCE)
+
+
+def test_executions_that_came_to_nothing_take_nobody_s_place(fleet: Fleet) -> None:
+    # They never had their tenants' leases, so that no record says that they failed.
+    for number in range(AT_ONCE):
+        add(fleet, f"a-{number:02}")
+    add(fleet, "acme")
+    converge(fleet)
+    for name in list(fleet.executions.requests):
+        fleet.executions.progress(name, status="FAILED")
+    assert converge(fleet).started == ("acme",)
+
+
 def test_one_whose_execution_failed_is_left_to_people_and_the_round_ends(fleet: Fleet) -> None:
     add(fleet, "acme")
     write(fleet, "acme", failure=provisioning_failure())  # of long ago
@@ -105,17 +134,44 @@ def test_one_whose_execution_failed_is_left_to_people_and_the_round_ends(fleet: 
     assert started(fleet) == ["acme"]
 
 
-def test_a_fleet_that_is_converged_is_not_read_again_until_the_next_update(fleet: Fleet) -> None:
+def test_a_fleet_that_is_converged_is_read_once_an_hour(fleet: Fleet) -> None:
     add(fleet, "acme")
     converge(fleet)
     execution_ends(fleet, "acme")
     assert converge(fleet) == ConvergenceReport()
-    stored = fleet.convergences.find()
-    assert stored is not None
-    assert stored.ended
-    add(fleet, "from-a-backup")  # whoever brings a record in by hand has `tenant add`
+    add(fleet, "from-a-backup")
+    fleet.clock.advance(LOOKED_AGAIN_AFTER.total_seconds() - 1)
     assert converge(fleet).started == ()
+    fleet.clock.advance(1)
+    assert converge(fleet).started == ("from-a-backup",)
     assert set(converge(fleet, "3").started) == {"acme", "from-a-backup"}
+
+
+def test_one_that_the_version_before_goes_on_to_provision_when_the_round_has_ended_is_converged(fleet: Fleet) -> None:
+    # Its first sync may take hours.
+    add(fleet, "arriving", TenantStatus.PROVISIONING)
+    assert converge(fleet) == ConvergenceReport()
+    write(fleet, "arriving", status=TenantStatus.ACTIVE)
+    fleet.clock.advance(LOOKED_AGAIN_AFTER.total_seconds())
+    assert converge(fleet).started == ("arriving",)
+
+
+def test_one_that_is_taken_back_into_suspension_when_the_round_has_ended_is_converged(fleet: Fleet) -> None:
+    add(fleet, "returning", TenantStatus.OFFBOARDING)
+    assert converge(fleet) == ConvergenceReport()
+    write(fleet, "returning", status=TenantStatus.SUSPENDED)
+    fleet.clock.advance(LOOKED_AGAIN_AFTER.total_seconds())
+    assert converge(fleet).started == ("returning",)
+
+
+def test_what_the_version_before_wrote_between_two_deployments_of_this_one_is_converged(fleet: Fleet) -> None:
+    add(fleet, "acme", version=NEW)
+    assert converge(fleet) == ConvergenceReport()
+    # The older version knows neither the number, which it drops, nor the round.
+    write(fleet, "acme", resources_version=None)
+    add(fleet, "of-the-older-version")
+    fleet.clock.advance(LOOKED_AGAIN_AFTER.total_seconds())
+    assert set(converge(fleet).started) == {"acme", "of-the-older-version"}
 
 
 def test_an_update_that_is_taken_back_is_a_new_round(fleet: Fleet) -> None:

@@ -16,8 +16,11 @@ from kbfleet.contracts.tenants import TenantBody, TenantsBody
 from kbfleet.domain.incident import Concern, Timeline
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.sync import Sync
+from kbfleet.domain.tenant import Offboarding, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
-from tests.support.samples import tenant
+from tests.support.samples import provisioning_failure, tenant
+
+NOW = datetime(2026, 3, 14, tzinfo=UTC)
 
 NESTED = "arn:aws:cloudformation:ap-northeast-1:123456789012:stack/kbfleet-Monitoring-1A2B/1"
 TEMPLATES: dict[str, dict[str, Any]] = {
@@ -72,12 +75,12 @@ class Aws:
         return Pages
 
 
-def look(monkeypatch: pytest.MonkeyPatch, aws: Aws, **statuses: TenantStatus) -> Remaining:
-    """Args: statuses: of tenants by their ids."""
+def look(monkeypatch: pytest.MonkeyPatch, aws: Aws, **tenants: TenantStatus | Tenant) -> Remaining:
+    """Args: tenants: or their statuses, by their ids."""
     bodies = {}
     listed = []
-    for name, status in statuses.items():
-        record = tenant(TenantId(name)).with_status(status, datetime(2026, 3, 14, tzinfo=UTC))
+    for name, found in tenants.items():
+        record = found if isinstance(found, Tenant) else tenant(TenantId(name)).with_status(found, NOW)
         sync = Sync(record.tenant_id)
         bodies[name] = TenantBody.from_domain(record, sync, Timeline(name, Concern.ISOLATION), "2")
         listed.append((record, sync))
@@ -85,6 +88,11 @@ def look(monkeypatch: pytest.MonkeyPatch, aws: Aws, **statuses: TenantStatus) ->
     monkeypatch.setattr(FleetApi, "tenant", lambda _, tenant_id: bodies[tenant_id])
     stack = FleetStack("kbfleet", {}, aws)  # type: ignore[arg-type] # its clients are made here
     return remaining(stack, FleetApi("https://api.example.com/v1", None))  # type: ignore[arg-type]
+
+
+def offboarding(*, began: bool, failed: bool) -> Tenant:
+    plan = Offboarding(NOW, NOW, TenantStatus.ACTIVE, deletion_began_at=NOW if began else None)
+    return tenant(status=TenantStatus.OFFBOARDING, offboarding=plan, failure=provisioning_failure() if failed else None)
 
 
 EVERY_STATUS = {f"tenant-{status.lower()}": status for status in TenantStatus}
@@ -95,6 +103,25 @@ def test_every_tenant_that_is_not_erased_is_named_whatever_its_status(monkeypatc
     assert {each.status for each in found.tenants} == set(TenantStatus) - {TenantStatus.OFFBOARDED}
     assert all(each.resources and each.costs and each.advice for each in found.tenants)
     assert not found.ready
+
+
+@pytest.mark.parametrize("began", [True, False])
+def test_one_whose_deletion_failed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, began: bool) -> None:
+    (left,) = look(monkeypatch, Aws(), acme=offboarding(began=began, failed=True)).tenants
+    assert "Its deletion has failed" in left.advice
+    assert "kbfleet tenant offboard acme" in left.advice
+    assert "Wait" not in left.advice
+
+
+def test_one_that_is_being_deleted_is_not_to_be_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    (left,) = look(monkeypatch, Aws(), acme=offboarding(began=True, failed=False)).tenants
+    assert "wait for its receipt" in left.advice
+    assert "resume" not in left.advice
+
+
+def test_one_in_its_retention_period_can_be_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    (left,) = look(monkeypatch, Aws(), acme=offboarding(began=False, failed=False)).tenants
+    assert "kbfleet tenant resume acme" in left.advice
 
 
 def test_a_tenant_is_named_with_what_outlives_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:

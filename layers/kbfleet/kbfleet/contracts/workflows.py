@@ -82,8 +82,8 @@ class RunFirstSyncInput(StepInput):
 
 
 class ActivateTenantInput(StepInput):
-    """`resources_version` is that of the definition by which the execution goes; one of a version before has none, and
-    has converged the tenant to nothing that is known."""
+    """`resources_version` is that of the definition by which the execution goes, with the kind of service roles; one of
+    a version before has none, and has converged the tenant to nothing that is known."""
 
     resources_version: str | None = None
 
