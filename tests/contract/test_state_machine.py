@@ -193,10 +193,9 @@ def test_the_stack_takes_as_long_a_retention_period_as_a_request() -> None:
 def test_a_tenant_is_said_to_be_of_the_version_whose_steps_it_went_through() -> None:
     # An execution goes on by the definition that it began with: only the definition can say what it has converged to.
     payload = states_of("provision_tenant")["Activate Tenant"]["Parameters"]["Payload"]
-    assert payload["resources_version"] == f"{RESOURCES_VERSION}/${{ServiceRoles}}"
-    assert properties(resource_of("provision_tenant"))["DefinitionSubstitutions"]["ServiceRoles"] == {
-        "Ref": "ServiceRoles"
-    }
+    assert payload["resources_version"] == f"{RESOURCES_VERSION}/${{ServiceRoles}}/${{StackId}}"
+    given = properties(resource_of("provision_tenant"))["DefinitionSubstitutions"]
+    assert (given["ServiceRoles"], given["StackId"]) == ({"Ref": "ServiceRoles"}, {"Ref": "AWS::StackId"})
 
 
 @pytest.mark.parametrize("machine", STATE_MACHINES)

@@ -34,6 +34,7 @@ from tests.support.template import REPOSITORY
 
 SESSIONS = SignedSessions(lambda: "k" * 64)
 EVENTS = REPOSITORY / "events"
+STACK_ID = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/kbfleet/1"
 ENVIRONMENT = {
     "AWS_REGION": REGION,
     "AWS_DEFAULT_REGION": REGION,
@@ -46,6 +47,7 @@ ENVIRONMENT = {
     "FLEET_NAME": "kbfleet",
     "TABLE_NAME": "kbfleet",
     "SERVICE_ROLES": "PER_TENANT",
+    "STACK_ID": STACK_ID,
     "SERVICE_ROLE_BOUNDARY_ARN": f"arn:aws:iam::{ACCOUNT}:policy/ServiceRoleBoundary",
     "KNOWLEDGE_BASE_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/knowledge-base",
     "KNOWLEDGE_BASE_LOOK_SECONDS": "85",

@@ -11,7 +11,7 @@ from kbfleet.domain.errors import AccessRefused, InvalidInput, KbfleetError, Not
 from kbfleet.domain.names import Life
 from kbfleet.domain.tenant import Lease
 from kbfleet.domain.tenant_status import TenantStatus
-from tests.handlers.conftest import Handler, Logs, event
+from tests.handlers.conftest import STACK_ID, Handler, Logs, event
 from tests.support.fakes import SucceededTask
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, EXECUTION, NAMES, tenant
@@ -70,11 +70,13 @@ def test_the_sample_payloads_provision_a_tenant_step_by_step(run: Callable[..., 
     assert isinstance(fleet.callbacks.answer(event("steps/run_first_sync")["task_token"]), SucceededTask)
     assert run("activate_tenant") == {"status": "ACTIVE"}
     assert fleet.registry.get(ACME).status is TenantStatus.ACTIVE
-    assert fleet.registry.get(ACME).resources_version == "2/PER_TENANT"
+    assert fleet.registry.get(ACME).resources_version == f"2/PER_TENANT/{STACK_ID}"
     assert fleet.registry.get(ACME).name == "Acme Outdoor"
 
 
-@pytest.mark.parametrize("began_with", ["2/SHARED", "1/PER_TENANT", "2", None])
+@pytest.mark.parametrize(
+    "began_with", [f"2/SHARED/{STACK_ID}", f"1/PER_TENANT/{STACK_ID}", "2/PER_TENANT/another stack", "2", None]
+)
 def test_who_was_begun_by_another_version_or_for_other_roles_is_of_no_version(
     run: Callable[..., Any], fleet: Fleet, began_with: str | None
 ) -> None:

@@ -132,6 +132,7 @@ class Deployment:
             "AWS::Region": self.region,
             "AWS::Partition": "aws",
             "AWS::StackName": self.stack,
+            "AWS::StackId": f"arn:aws:cloudformation:{self.region}:{self.account}:stack/{self.stack}/1",
             "AWS::NoValue": _ABSENT,
         }
         if name in pseudo:

@@ -98,6 +98,7 @@ def _environment(queue_url: str) -> dict[str, str]:
         "INGESTION_START_INTERVAL_SECONDS": "0.01",
         "JOB_HISTORY_DAYS": "90",
         "SERVICE_ROLES": "PER_TENANT",
+        "STACK_ID": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/kbfleet/1",
         "SERVICE_ROLE_BOUNDARY_ARN": f"arn:aws:iam::{ACCOUNT}:policy/ServiceRoleBoundary",
         "KNOWLEDGE_BASE_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/knowledge-base",
         "KNOWLEDGE_BASE_LOOK_SECONDS": "1",

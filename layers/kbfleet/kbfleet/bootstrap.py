@@ -142,11 +142,13 @@ def convergences() -> ConvergenceRecord:
 
 
 def resources_version() -> str:
-    """What the stack converges tenants' resources to: another parameter is another version."""
+    """What the stack converges tenants' resources to. Another parameter is another version; so is another stack, which
+    was made anew of what an older one has left: its usage plans and roles are new."""
     from kbfleet.domain.tenant import RESOURCES_VERSION
     from kbfleet.settings.provisioning import ServiceRoleSettings
 
-    return f"{RESOURCES_VERSION}/{read(ServiceRoleSettings).service_roles}"
+    settings = read(ServiceRoleSettings)
+    return f"{RESOURCES_VERSION}/{settings.service_roles}/{settings.stack_id}"
 
 
 @cache

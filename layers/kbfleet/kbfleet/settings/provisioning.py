@@ -35,6 +35,7 @@ class ServiceRoleSettings(EnvironmentSettings):
     """`knowledge_base_role_arn` is of the role that all tenants' knowledge bases assume where it is shared."""
 
     service_roles: Literal["PER_TENANT", "SHARED"]
+    stack_id: str
     service_role_boundary_arn: str
     knowledge_base_role_arn: str
 
