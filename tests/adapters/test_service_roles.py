@@ -209,6 +209,26 @@ class TestIamServiceRoles(ServiceRolesSuite):
         place = f"arn:aws:bedrock:{REGION}:{ACCOUNT}:knowledge-base"
         assert trust()["Statement"][0]["Condition"]["ArnLike"] == {"aws:SourceArn": [f"{place}/KB00000001"]}
 
+    def test_what_iam_gives_back_in_another_form_is_no_difference(self, roles: IamServiceRoles) -> None:
+        """A list of one as its only member, reported of trust policies; the members of a list in another order."""
+
+        def in_another_form(part: Any) -> Any:
+            if isinstance(part, dict):
+                return {name: in_another_form(part[name]) for name in reversed(part)}
+            if isinstance(part, list):
+                return in_another_form(part[0]) if len(part) == 1 else [in_another_form(one) for one in reversed(part)]
+            return part
+
+        narrowed = replace(ROLE, knowledge_bases=("KB00000001",))
+        roles.ensure(narrowed)
+        (own,) = self.iam.list_role_policies(RoleName=ROLE.name)["PolicyNames"]
+        trust = self.iam.get_role(RoleName=ROLE.name)["Role"]["AssumeRolePolicyDocument"]
+        policy = self.iam.get_role_policy(RoleName=ROLE.name, PolicyName=own)["PolicyDocument"]
+        self.iam.update_assume_role_policy(RoleName=ROLE.name, PolicyDocument=json.dumps(in_another_form(trust)))
+        self.iam.put_role_policy(RoleName=ROLE.name, PolicyName=own, PolicyDocument=json.dumps(in_another_form(policy)))
+        assert not roles.differences(narrowed)
+        assert len(roles.differences(ROLE)) == 1
+
     def test_another_regions_roles_are_not_listed(self, roles: IamServiceRoles) -> None:
         other = replace(NAMES, region="eu-west-1").service_role(Life(ACME))
         roles.ensure(replace(ROLE, name=other))

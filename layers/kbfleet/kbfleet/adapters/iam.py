@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.errors import CapacityExceeded, NotReadyYet, ResourceConflict
-from kbfleet.domain.service_role import WAY_OUT, RoleCapacity
+from kbfleet.domain.service_role import WAY_OUT, RoleCapacity, same_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -130,12 +130,12 @@ class IamServiceRoles:
         repairs: list[tuple[str, Callable[[], object]]] = []
         if self._unbounded(found):
             repairs.append(("its permissions boundary is not the fleet's", lambda: self._bound(name)))
-        if found["AssumeRolePolicyDocument"] != self._trust(role):
+        if not same_policy(found["AssumeRolePolicyDocument"], self._trust(role)):
             repairs.append(
                 ("it is assumed for others than the tenant's knowledge bases", lambda: self._update_trust(role))
             )
         wanted = role.policy(self._boundary())
-        if self._policy(name) != wanted:
+        if not same_policy(self._policy(name), wanted):
 
             def permit() -> object:
                 return client.put_role_policy(RoleName=name, PolicyName=_POLICY, PolicyDocument=json.dumps(wanted))
