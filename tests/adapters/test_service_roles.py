@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from kbfleet.adapters.iam import IamServiceRoles, SharedServiceRole
@@ -241,6 +242,26 @@ class TestIamServiceRoles(ServiceRolesSuite):
         monkeypatch.setattr(roles, "_find", lambda _: None)
         with pytest.raises(NotReadyYet, match="somebody else"):
             roles.ensure(ROLE)
+
+    @pytest.mark.parametrize("call", ["put_role_policy", "list_role_policies", "list_attached_role_policies"])
+    def test_one_that_iam_does_not_find_at_once_is_worth_another_try(
+        self, roles: IamServiceRoles, monkeypatch: pytest.MonkeyPatch, call: str
+    ) -> None:
+        operation = "".join(word.title() for word in call.split("_"))
+        unseen = ClientError({"Error": {"Code": "NoSuchEntity", "Message": "cannot be found"}}, operation)
+        called = self.iam._make_api_call
+
+        def not_seen_yet(name: str, arguments: Any) -> Any:
+            if name == operation:
+                raise unseen
+            return called(name, arguments)
+
+        with monkeypatch.context() as early:
+            early.setattr(self.iam, "_make_api_call", not_seen_yet)
+            with pytest.raises(NotReadyYet, match="cannot be found"):
+                roles.ensure(ROLE)
+        roles.ensure(ROLE)
+        assert not roles.differences(ROLE)
 
     def test_a_full_account_says_what_to_do(self, clock: FakeClock) -> None:
         iam = aws_client("iam")

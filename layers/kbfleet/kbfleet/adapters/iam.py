@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.domain.errors import CapacityExceeded, NotReadyYet, ResourceConflict
+from kbfleet.domain.errors import CapacityExceeded, NotReadyYet, ResourceConflict, ResourceMissing
 from kbfleet.domain.service_role import WAY_OUT, RoleCapacity, same_policy
 
 if TYPE_CHECKING:
@@ -49,13 +49,18 @@ class IamServiceRoles:
         return f"arn:{self._partition}:iam::{self._names.account}:role{path}{name}"
 
     def ensure(self, role: ServiceRole) -> datetime | None:
-        with translated(f"service role {role.name}"):
-            found = self._find(role.name)
-            if found is None:
-                found = self._create(role)
-            repairs = self._repairs(role, found)
-            for _, repair in repairs:
-                repair()
+        try:
+            with translated(f"service role {role.name}"):
+                found = self._find(role.name)
+                if found is None:
+                    found = self._create(role)
+                repairs = self._repairs(role, found)
+                for _, repair in repairs:
+                    repair()
+        except ResourceMissing as error:
+            # IAM may not find for some seconds what it has just made (IAM user guide, Troubleshoot IAM, Changes that I
+            # make are not always immediately visible).
+            raise NotReadyYet(error.what) from error
         return self._clock.now() if repairs else found["CreateDate"]
 
     def trust(self, role: ServiceRole) -> None:
