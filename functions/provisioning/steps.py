@@ -126,6 +126,7 @@ def narrow_service_role(step: StepInput) -> DoneResult:
         step.reservation.to_domain(),
         registry=bootstrap.registry(),
         stores=bootstrap.stores(),
+        knowledge_bases=bootstrap.knowledge_bases(),
         service_roles=bootstrap.service_roles(),
         names=bootstrap.fleet().names,
     )

@@ -164,6 +164,7 @@ class Provisioning:
             self.reservation,
             registry=self.fleet.registry,
             stores=self.fleet.stores,
+            knowledge_bases=self.fleet.knowledge_bases,
             service_roles=self.fleet.service_roles,
             names=NAMES,
         )
@@ -813,6 +814,24 @@ class TestServiceRole:
         assert found.role_arn == SHARED_ROLE
         assert not run.fleet.service_roles.roles
         assert not run.fleet.store.admitted
+
+    @pytest.mark.parametrize("late", [False, True], ids=["it has refused an update", "at the deadline"])
+    def test_a_role_that_is_still_assumed_stays_where_all_share_one(self, run: Provisioning, late: bool) -> None:
+        made = run.whole().knowledge_base_id
+        assert made is not None
+        run.fleet.service_roles.per_tenant = False
+        later = Provisioning(run.fleet, OTHER_EXECUTION)
+        later.reserve()
+        if late:
+            run.fleet.clock.advance(READY_WITHIN.total_seconds())
+        else:
+            run.fleet.knowledge_bases.force_status(made, KnowledgeBaseStatus.UPDATE_UNSUCCESSFUL)
+        assert later.knowledge_base().ready
+        later.narrow_service_role()
+        found = run.fleet.knowledge_bases.get(made)
+        assert found is not None
+        (role,) = run.fleet.service_roles.roles
+        assert found.role_arn.endswith(role)
 
     def test_a_move_to_a_role_that_is_too_new_is_worth_another_try(self, run: Provisioning) -> None:
         moved = run.whole().knowledge_base_id

@@ -508,14 +508,20 @@ def narrow_service_role(
     *,
     registry: TenantRegistry,
     stores: Stores,
+    knowledge_bases: KnowledgeBases,
     service_roles: ServiceRoles,
     names: ResourceNames,
 ) -> None:
     """The tenant's service role is assumed for its own knowledge base and for no other. Where all tenants share one, a
-    role that the tenant had before is deleted: its knowledge base does not assume it any more."""
+    role that the tenant had before is deleted, unless its knowledge base has refused to change and assumes it still."""
     tenant = held(reservation, registry)
     knowledge_base_id = _required(tenant.knowledge_base_id, tenant, "knowledge base")
-    service_roles.trust(service_role_of(tenant, knowledge_base_id, stores=stores, names=names))
+    role = service_role_of(tenant, knowledge_base_id, stores=stores, names=names)
+    if not service_roles.per_tenant:
+        found = knowledge_bases.get(knowledge_base_id)
+        if found is not None and found.role_arn != service_roles.arn(role.name):
+            return
+    service_roles.trust(role)
     if not service_roles.per_tenant:
         store_of(tenant, stores).dismiss(tenant.this_life)
 
