@@ -19,7 +19,6 @@ from kbfleet.contracts.workflows import (
     UsageKeyResult,
     WorkflowFailedInput,
 )
-from kbfleet.domain.tenant import RESOURCES_VERSION
 from kbfleet.metrics import Metric, publish
 from kbfleet.settings import read
 from kbfleet.settings.provisioning import ProvisioningSettings, UsagePlanSettings
@@ -183,9 +182,11 @@ def run_first_sync(step: RunFirstSyncInput) -> None:
 @workflow_step(ActivateTenantInput)
 def activate_tenant(step: ActivateTenantInput) -> ActivationResult:
     """State "Activate Tenant": the tenant may be asked, unless it is suspended, and the lease is given back."""
+    # What the stack was changed to meanwhile, the steps before have not converged the tenant to, or not all of them.
+    converged = step.resources_version == bootstrap.resources_version()
     tenant = provisioning.activate_tenant(
         step.reservation.to_domain(),
-        resources_version=bootstrap.resources_version() if step.resources_version == RESOURCES_VERSION else None,
+        resources_version=step.resources_version if converged else None,
         registry=bootstrap.registry(),
         announcements=bootstrap.announcements(),
         clock=bootstrap.clock(),
