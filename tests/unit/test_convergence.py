@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -116,6 +117,25 @@ def test_a_fleet_that_is_converged_is_not_read_again_until_the_next_update(fleet
     add(fleet, "from-a-backup")  # whoever brings a record in by hand has `tenant add`
     assert converge(fleet).started == ()
     assert set(converge(fleet, "3").started) == {"acme", "from-a-backup"}
+
+
+def test_one_that_is_being_provisioned_during_the_update_is_waited_for(fleet: Fleet) -> None:
+    add(fleet, "acme", TenantStatus.PROVISIONING)
+    write(fleet, "acme", lease=Lease("execution", fleet.clock.now() + timedelta(hours=5)))
+    assert converge(fleet) == ConvergenceReport()
+    # Its execution goes by the definition of before, and says nothing of this version.
+    write(fleet, "acme", lease=None, status=TenantStatus.ACTIVE)
+    assert converge(fleet).started == ("acme",)
+
+
+def test_one_whose_execution_has_died_is_not_waited_for_for_ever(fleet: Fleet) -> None:
+    add(fleet, "acme", TenantStatus.PROVISIONING)
+    write(fleet, "acme", lease=Lease("execution", fleet.clock.now() + timedelta(hours=5)))
+    fleet.clock.advance(5 * 3_600)
+    converge(fleet)
+    stored = fleet.convergences.find()
+    assert stored is not None
+    assert stored.ended
 
 
 def test_an_update_that_is_taken_back_is_a_new_round(fleet: Fleet) -> None:

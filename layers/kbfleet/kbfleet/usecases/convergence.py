@@ -10,6 +10,7 @@ from kbfleet.domain.convergence import Convergence
 from kbfleet.domain.errors import KbfleetError
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant import ProvisioningRequest
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.provisioning import start_provisioning
 
 if TYPE_CHECKING:
@@ -53,7 +54,10 @@ def converge_tenants(
         return ConvergenceReport()
     if convergence != stored:
         convergences.save(convergence)
-    waiting = [tenant for tenant in registry.all() if convergence.waits_for(tenant)]
+    tenants = list(registry.all())
+    waiting = [tenant for tenant in tenants if convergence.waits_for(tenant)]
+    # One whose provisioning began before the update ends as one of no version.
+    under_way = any(tenant.status is TenantStatus.PROVISIONING and tenant.leased_at(now) for tenant in tenants)
     free = AT_ONCE - sum(tenant.leased_at(now) for tenant in waiting)
     started, refused = list[TenantId](), list[tuple[TenantId, KbfleetError]]()
     for tenant in waiting:
@@ -75,6 +79,6 @@ def converge_tenants(
         except KbfleetError as error:
             # The next look tries again: one tenant must not keep the others.
             refused.append((tenant.tenant_id, error))
-    if not waiting:
+    if not waiting and not under_way:
         convergences.save(replace(convergence, ended=True))
     return ConvergenceReport(tuple(started), tuple(refused), len(waiting) - len(started))
