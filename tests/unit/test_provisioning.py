@@ -803,6 +803,19 @@ class TestServiceRole:
         assert found is not None
         assert found.role_arn == run.fleet.service_roles.arn(NAMES.service_role(Life(ACME)))
 
+    def test_a_role_is_narrowed_once_the_knowledge_base_has_moved_to_it(self, run: Provisioning) -> None:
+        run.fleet.service_roles.per_tenant = False
+        moved = run.whole().knowledge_base_id
+        run.fleet.service_roles.per_tenant = True
+        later = Provisioning(run.fleet, OTHER_EXECUTION)
+        later.reserve()
+        later.service_role()
+        assert self.role(run).knowledge_bases == ()
+        while not later.knowledge_base().ready:
+            run.fleet.clock.advance(10)
+        later.narrow_service_role()
+        assert self.role(run).knowledge_bases == (moved,)
+
     def test_and_back_after_which_its_own_role_is_gone(self, run: Provisioning) -> None:
         moved = run.whole().knowledge_base_id
         assert moved is not None

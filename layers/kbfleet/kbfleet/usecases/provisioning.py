@@ -321,8 +321,8 @@ def ensure_service_role(
 ) -> datetime | None:
     """There is a role for the tenant's knowledge bases, which may read the tenant's own documents and vectors.
 
-    A tenant that has its knowledge base has it assumed for that one only. It comes before what takes longer: a role is
-    known everywhere some seconds after it was made.
+    A tenant whose knowledge base assumes it has it assumed for that one only. It comes before what takes longer: a role
+    is known everywhere some seconds after it was made.
 
     Returns: when it was last changed; `None` where all tenants share one.
 
@@ -331,12 +331,14 @@ def ensure_service_role(
     """
     tenant = held(reservation, registry)
     known = _recorded_knowledge_base(tenant, knowledge_bases, names)
-    ids = [known.knowledge_base_id] if known is not None else []
+    role_arn = service_roles.arn(names.service_role(tenant.this_life))
+    # While one is moved to the role, it is as while one is made: in whose name Bedrock then tries it, is not documented.
+    ids = [known.knowledge_base_id] if known is not None and known.role_arn == role_arn else []
     role = service_role_of(tenant, *ids, stores=stores, names=names)
     changed_at = service_roles.ensure(role)
     if not service_roles.per_tenant:
         return None
-    admitted_at = store_of(tenant, stores).admit(tenant.this_life, service_roles.arn(role.name))
+    admitted_at = store_of(tenant, stores).admit(tenant.this_life, role_arn)
     return max((at for at in (changed_at, admitted_at) if at is not None), default=None)
 
 
