@@ -332,7 +332,7 @@ def ensure_service_role(
     tenant = held(reservation, registry)
     known = _recorded_knowledge_base(tenant, knowledge_bases, names)
     role_arn = service_roles.arn(names.service_role(tenant.this_life))
-    # While one is moved to the role, it is as while one is made: in whose name Bedrock then tries it, is not documented.
+    # While one is moved to the role, it is as while one is made: as whom Bedrock then tries it, is not documented.
     ids = [known.knowledge_base_id] if known is not None and known.role_arn == role_arn else []
     role = service_role_of(tenant, *ids, stores=stores, names=names)
     changed_at = service_roles.ensure(role)
@@ -388,6 +388,7 @@ def ensure_knowledge_base(
     clock: Clock,
     announcements: Announcements,
     look_after_at_most: timedelta,
+    ready_within: timedelta,
 ) -> KnowledgeBaseState:
     """The tenant's knowledge base exists as it should be; says whether it is ready, and if not, when to look again.
 
@@ -398,6 +399,7 @@ def ensure_knowledge_base(
     Args:
         role_changed_at: see `ensure_service_role`.
         look_after_at_most: where knowledge bases are made faster than they usually are, the time it takes there.
+        ready_within: as `reserve_tenant` was given it.
 
     Raises:
         KnowledgeBaseNotOurs: it does not read the tenant's own index.
@@ -438,9 +440,12 @@ def ensure_knowledge_base(
         missing = {key: value for key, value in tags.items() if present.get(key) != value}
         if missing:
             knowledge_bases.tag(found, missing)
-        # A knowledge base that has refused an update works on with what it has: it is not asked again and again.
+        # A knowledge base that has refused an update works on with what it has: each execution asks it once.
         as_wanted = found.described and found.role_arn == role_arn
-        if not as_wanted and found.status is KnowledgeBaseStatus.ACTIVE and now < reservation.deadline:
+        asked = (
+            found.status is not KnowledgeBaseStatus.ACTIVE and found.status_since >= reservation.deadline - ready_within
+        )
+        if not as_wanted and not asked and now < reservation.deadline:
             with _role_that_settles(role_arn, role_changed_at, clock):
                 knowledge_bases.update(found, role_arn=role_arn)
             ready = False
