@@ -25,6 +25,7 @@ from kbfleet.contracts.usage import UsageBody, UsageCountsBody
 from kbfleet.domain.answer import DEFAULT_PASSAGES
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import MAX_LIFE, Life, TenantId
+from kbfleet.domain.tenant_status import TenantStatus
 
 app = typer.Typer()
 
@@ -227,8 +228,14 @@ def _used_by_all(api: FleetApi, first: date | None, last: date | None, price: _T
             first, last = newest.first_day, newest.last_day
             earlier = (api.usage(tenant.tenant_id, first, last, life) for life in range(1, newest.life))
             # An earlier life counts only if it used something in these days.
-            used += [_row(tenant, body, price) for body in (*(each for each in earlier if each.days), newest)]
+            used += [_row(_before(tenant), body, price) for body in earlier if body.days]
+            used.append(_row(tenant, newest, price))
     return used
+
+
+def _before(tenant: ListedTenantBody) -> ListedTenantBody:
+    """What is left of an earlier life of that id, which was somebody else's: its name and tier are erased."""
+    return tenant.model_copy(update={"name": tenant.tenant_id, "tier": "", "status": TenantStatus.OFFBOARDED})
 
 
 def _row(tenant: ListedTenantBody, body: UsageBody, price: _TokenPrice) -> TenantUsage:

@@ -103,6 +103,7 @@ def ensure_knowledge_store(step: StepInput) -> KnowledgeStoreResult:
 @workflow_step(EnsureKnowledgeBaseInput)
 def ensure_knowledge_base(step: EnsureKnowledgeBaseInput) -> KnowledgeBaseResult:
     """State "Ensure Knowledge Base": it exists; runs again until it is ready or the deadline has passed."""
+    settings = read(ProvisioningSettings)
     state = provisioning.ensure_knowledge_base(
         step.reservation.to_domain(),
         registry=bootstrap.registry(),
@@ -113,7 +114,8 @@ def ensure_knowledge_base(step: EnsureKnowledgeBaseInput) -> KnowledgeBaseResult
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
         announcements=bootstrap.announcements(),
-        look_after_at_most=read(ProvisioningSettings).knowledge_base_look,
+        look_after_at_most=settings.knowledge_base_look,
+        ready_within=settings.knowledge_base_ready_within,
     )
     return KnowledgeBaseResult.from_domain(state)
 
@@ -125,6 +127,7 @@ def narrow_service_role(step: StepInput) -> DoneResult:
         step.reservation.to_domain(),
         registry=bootstrap.registry(),
         stores=bootstrap.stores(),
+        knowledge_bases=bootstrap.knowledge_bases(),
         service_roles=bootstrap.service_roles(),
         names=bootstrap.fleet().names,
     )

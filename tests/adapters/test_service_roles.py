@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from kbfleet.adapters.iam import IamServiceRoles, SharedServiceRole
@@ -209,6 +210,26 @@ class TestIamServiceRoles(ServiceRolesSuite):
         place = f"arn:aws:bedrock:{REGION}:{ACCOUNT}:knowledge-base"
         assert trust()["Statement"][0]["Condition"]["ArnLike"] == {"aws:SourceArn": [f"{place}/KB00000001"]}
 
+    def test_what_iam_gives_back_in_another_form_is_no_difference(self, roles: IamServiceRoles) -> None:
+        """A list of one as its only member, reported of trust policies; the members of a list in another order."""
+
+        def in_another_form(part: Any) -> Any:
+            if isinstance(part, dict):
+                return {name: in_another_form(part[name]) for name in reversed(part)}
+            if isinstance(part, list):
+                return in_another_form(part[0]) if len(part) == 1 else [in_another_form(one) for one in reversed(part)]
+            return part
+
+        narrowed = replace(ROLE, knowledge_bases=("KB00000001",))
+        roles.ensure(narrowed)
+        (own,) = self.iam.list_role_policies(RoleName=ROLE.name)["PolicyNames"]
+        trust = self.iam.get_role(RoleName=ROLE.name)["Role"]["AssumeRolePolicyDocument"]
+        policy = self.iam.get_role_policy(RoleName=ROLE.name, PolicyName=own)["PolicyDocument"]
+        self.iam.update_assume_role_policy(RoleName=ROLE.name, PolicyDocument=json.dumps(in_another_form(trust)))
+        self.iam.put_role_policy(RoleName=ROLE.name, PolicyName=own, PolicyDocument=json.dumps(in_another_form(policy)))
+        assert not roles.differences(narrowed)
+        assert len(roles.differences(ROLE)) == 1
+
     def test_another_regions_roles_are_not_listed(self, roles: IamServiceRoles) -> None:
         other = replace(NAMES, region="eu-west-1").service_role(Life(ACME))
         roles.ensure(replace(ROLE, name=other))
@@ -221,6 +242,26 @@ class TestIamServiceRoles(ServiceRolesSuite):
         monkeypatch.setattr(roles, "_find", lambda _: None)
         with pytest.raises(NotReadyYet, match="somebody else"):
             roles.ensure(ROLE)
+
+    @pytest.mark.parametrize("call", ["put_role_policy", "list_role_policies", "list_attached_role_policies"])
+    def test_one_that_iam_does_not_find_at_once_is_worth_another_try(
+        self, roles: IamServiceRoles, monkeypatch: pytest.MonkeyPatch, call: str
+    ) -> None:
+        operation = "".join(word.title() for word in call.split("_"))
+        unseen = ClientError({"Error": {"Code": "NoSuchEntity", "Message": "cannot be found"}}, operation)
+        called = self.iam._make_api_call
+
+        def not_seen_yet(name: str, arguments: Any) -> Any:
+            if name == operation:
+                raise unseen
+            return called(name, arguments)
+
+        with monkeypatch.context() as early:
+            early.setattr(self.iam, "_make_api_call", not_seen_yet)
+            with pytest.raises(NotReadyYet, match="cannot be found"):
+                roles.ensure(ROLE)
+        roles.ensure(ROLE)
+        assert not roles.differences(ROLE)
 
     def test_a_full_account_says_what_to_do(self, clock: FakeClock) -> None:
         iam = aws_client("iam")

@@ -123,6 +123,7 @@ def _definition() -> str:
     substituted = re.sub(
         r"\$\{(\w+)Arn\}", lambda match: f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{match[1]}", text
     )
+    substituted = substituted.replace("${ServiceRoles}", "PER_TENANT")
     return re.sub(r'"(IntervalSeconds|MaxDelaySeconds)": \d+', r'"\1": 1', substituted)
 
 

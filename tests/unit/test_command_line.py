@@ -771,6 +771,16 @@ class TestUsageOfAllTenants:
         assert [(row["tenant_id"], row["life"]) for row in rows] == [("tenant-0", life) for life in (1, 2, 3)]
         assert "tenant-0, life 2" in run("usage", "--all").stdout
 
+    def test_what_an_earlier_life_used_is_not_put_down_to_who_has_the_id_now(
+        self, run: Run, fleet: Callable[..., list[tuple[Any, ...]]]
+    ) -> None:
+        fleet("One", lives=2)
+        rows = json.loads(run("usage", "--all", "--json").stdout)
+        assert [(row["name"], row["tier"], row["status"]) for row in rows] == [
+            ("tenant-0", "", "OFFBOARDED"),
+            ("One", "STANDARD", "ACTIVE"),
+        ]
+
     @pytest.mark.parametrize(
         "name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1", '=HYPERLINK("x","y")']
     )

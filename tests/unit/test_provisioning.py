@@ -157,6 +157,7 @@ class Provisioning:
             clock=self.fleet.clock,
             announcements=self.fleet.announcements,
             look_after_at_most=READY_WITHIN,
+            ready_within=READY_WITHIN,
         )
 
     def narrow_service_role(self) -> None:
@@ -164,6 +165,7 @@ class Provisioning:
             self.reservation,
             registry=self.fleet.registry,
             stores=self.fleet.stores,
+            knowledge_bases=self.fleet.knowledge_bases,
             service_roles=self.fleet.service_roles,
             names=NAMES,
         )
@@ -802,6 +804,19 @@ class TestServiceRole:
         assert found is not None
         assert found.role_arn == run.fleet.service_roles.arn(NAMES.service_role(Life(ACME)))
 
+    def test_a_role_is_narrowed_once_the_knowledge_base_has_moved_to_it(self, run: Provisioning) -> None:
+        run.fleet.service_roles.per_tenant = False
+        moved = run.whole().knowledge_base_id
+        run.fleet.service_roles.per_tenant = True
+        later = Provisioning(run.fleet, OTHER_EXECUTION)
+        later.reserve()
+        later.service_role()
+        assert self.role(run).knowledge_bases == ()
+        while not later.knowledge_base().ready:
+            run.fleet.clock.advance(10)
+        later.narrow_service_role()
+        assert self.role(run).knowledge_bases == (moved,)
+
     def test_and_back_after_which_its_own_role_is_gone(self, run: Provisioning) -> None:
         moved = run.whole().knowledge_base_id
         assert moved is not None
@@ -813,6 +828,56 @@ class TestServiceRole:
         assert found.role_arn == SHARED_ROLE
         assert not run.fleet.service_roles.roles
         assert not run.fleet.store.admitted
+
+    def test_one_that_has_refused_an_update_is_asked_once_more_by_each_execution(
+        self, run: Provisioning, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = run.whole().knowledge_base_id
+        assert made is not None
+        run.fleet.knowledge_bases.give_role(made, SHARED_ROLE)
+        asked: list[str] = []
+
+        def refuse(knowledge_base: KnowledgeBase, *, role_arn: str) -> None:
+            asked.append(role_arn)
+            refused_at.append(run.fleet.clock.now())
+
+        get, refused_at = run.fleet.knowledge_bases.get, [run.fleet.clock.now()]
+
+        def refused(knowledge_base_id: str) -> KnowledgeBase | None:
+            found = get(knowledge_base_id)
+            assert found is not None
+            return replace(found, status=KnowledgeBaseStatus.UPDATE_UNSUCCESSFUL, status_since=refused_at[-1])
+
+        monkeypatch.setattr(run.fleet.knowledge_bases, "update", refuse)
+        monkeypatch.setattr(run.fleet.knowledge_bases, "get", refused)
+        for number in (1, 2):
+            run.fleet.clock.advance(3_600)
+            Provisioning(run.fleet, f"{OTHER_EXECUTION}-{number}").whole()
+            assert asked == [run.fleet.service_roles.arn(NAMES.service_role(Life(ACME)))] * number
+
+    @pytest.mark.parametrize("late", [False, True], ids=["it has refused an update", "at the deadline"])
+    def test_a_role_that_is_still_assumed_stays_where_all_share_one(
+        self, run: Provisioning, late: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = run.whole().knowledge_base_id
+        assert made is not None
+        run.fleet.service_roles.per_tenant = False
+        later = Provisioning(run.fleet, OTHER_EXECUTION)
+        later.reserve()
+        if late:
+            run.fleet.clock.advance(READY_WITHIN.total_seconds())
+        else:
+            run.fleet.clock.advance(10)
+            found = run.fleet.knowledge_bases.get(made)
+            assert found is not None
+            refused = replace(found, status=KnowledgeBaseStatus.UPDATE_UNSUCCESSFUL, status_since=run.fleet.clock.now())
+            monkeypatch.setattr(run.fleet.knowledge_bases, "get", lambda _: refused)
+        assert later.knowledge_base().ready
+        later.narrow_service_role()
+        found = run.fleet.knowledge_bases.get(made)
+        assert found is not None
+        (role,) = run.fleet.service_roles.roles
+        assert found.role_arn.endswith(role)
 
     def test_a_move_to_a_role_that_is_too_new_is_worth_another_try(self, run: Provisioning) -> None:
         moved = run.whole().knowledge_base_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from kbfleet.domain.tenant import OVERDUE_AFTER
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.reconciliation import reconcile
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, NAMES, SAKURA, first_knowledge
+from tests.support.samples import ACME, NAMES, SAKURA, first_knowledge, tenant
 from tests.support.service_roles import SHARED_ROLE
 
 MISSING, UNEXPLAINED = Disagreement.MISSING, Disagreement.UNEXPLAINED
@@ -169,6 +170,35 @@ class TestUnexplained:
         fleet.buckets.ensure(NAMES.bucket(Life(ghost)), NAMES.tags(Life(ghost)))
         (finding,) = look(fleet).findings
         assert "`kbfleet tenant add ghost` takes it up" in finding.advice
+
+    @pytest.mark.parametrize(
+        ("life", "record"),
+        [
+            (1, {"life": 2}),
+            (1, {"life": 2, "status": TenantStatus.FAILED}),
+            (1, {"life": 1, "status": TenantStatus.OFFBOARDED}),
+            (2, None),
+        ],
+        ids=["a tenant's in service", "a failed one's", "a tombstone's", "an id's without a record"],
+    )
+    def test_what_another_life_has_left_is_not_said_to_be_taken_up(
+        self, life: int, record: dict[str, Any] | None
+    ) -> None:
+        """Whoever followed that advice would offboard the tenant that there is now, and find it there still."""
+        fleet, left = Fleet(), Life(ACME, life)
+        fleet.buckets.ensure(NAMES.bucket(left), NAMES.tags(left))
+        if record is not None:
+            fleet.registry.create(tenant(**record, bucket_name=None, knowledge_base_id=None))
+        (finding,) = [each for each in look(fleet).findings if each.kind is ResourceKind.BUCKET]
+        assert finding.name == NAMES.bucket(left)
+        assert "kbfleet" not in finding.advice
+        assert "by hand" in finding.advice
+
+    def test_nobody_is_told_to_offboard_a_tenant_in_service_for_a_role_that_it_does_not_use(self, fleet: Fleet) -> None:
+        fleet.service_roles.per_tenant = False
+        roles = [each for each in look(fleet).findings if each.disagreement is UNEXPLAINED]
+        assert {each.kind for each in roles} == {ResourceKind.SERVICE_ROLE}
+        assert all("offboard" not in each.advice and "deletes it" in each.advice for each in roles)
 
     def test_a_tombstone_explains_nothing(self, fleet: Fleet) -> None:
         change(fleet, status=TenantStatus.OFFBOARDED)

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.domain.errors import CapacityExceeded, NotReadyYet, ResourceConflict
-from kbfleet.domain.service_role import WAY_OUT, RoleCapacity
+from kbfleet.domain.errors import CapacityExceeded, NotReadyYet, ResourceConflict, ResourceMissing
+from kbfleet.domain.service_role import WAY_OUT, RoleCapacity, same_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,13 +48,18 @@ class IamServiceRoles:
         return f"arn:{self._partition}:iam::{self._names.account}:role{path}{name}"
 
     def ensure(self, role: ServiceRole) -> datetime | None:
-        with translated(f"service role {role.name}"):
-            found = self._find(role.name)
-            if found is None:
-                found = self._create(role)
-            repairs = self._repairs(role, found)
-            for _, repair in repairs:
-                repair()
+        try:
+            with translated(f"service role {role.name}"):
+                found = self._find(role.name)
+                if found is None:
+                    found = self._create(role)
+                repairs = self._repairs(role, found)
+                for _, repair in repairs:
+                    repair()
+        except ResourceMissing as error:
+            # IAM may not find for some seconds what it has just made (IAM user guide, Troubleshoot IAM, Changes that I
+            # make are not always immediately visible).
+            raise NotReadyYet(error.what) from error
         return self._clock.now() if repairs else found["CreateDate"]
 
     def trust(self, role: ServiceRole) -> None:
@@ -129,12 +134,12 @@ class IamServiceRoles:
         repairs: list[tuple[str, Callable[[], object]]] = []
         if self._unbounded(found):
             repairs.append(("its permissions boundary is not the fleet's", lambda: self._bound(name)))
-        if found["AssumeRolePolicyDocument"] != self._trust(role):
+        if not same_policy(found["AssumeRolePolicyDocument"], self._trust(role)):
             repairs.append(
                 ("it is assumed for others than the tenant's knowledge bases", lambda: self._update_trust(role))
             )
         wanted = role.policy(self._boundary())
-        if self._policy(name) != wanted:
+        if not same_policy(self._policy(name), wanted):
 
             def permit() -> object:
                 return client.put_role_policy(RoleName=name, PolicyName=_POLICY, PolicyDocument=json.dumps(wanted))

@@ -44,6 +44,8 @@ class Finding:
 
     Args:
         left_on: the store on which an unexplained resource's tenant has vectors, `NOWHERE`, or `None` if it has none.
+        taken_up: whether an unexplained resource is of the life that `tenant add` would provision. What another life
+            has left is not, nor what a tenant that is in service does not use.
     """
 
     disagreement: Disagreement
@@ -51,6 +53,7 @@ class Finding:
     name: str
     tenant_id: TenantId
     left_on: str | None = None
+    taken_up: bool = True
 
     @property
     def advice(self) -> str:
@@ -64,6 +67,13 @@ class Finding:
             return (
                 f"It should have been deleted. `kbfleet tenant show {self.tenant_id}` says since when, and why if that "
                 f"failed; `kbfleet tenant offboard {self.tenant_id}` deletes it now."
+            )
+        if not self.taken_up and self.kind is ResourceKind.SERVICE_ROLE:
+            return f"`kbfleet tenant add {self.tenant_id}` deletes it, if it is the tenant's; else delete it by hand."
+        if not self.taken_up:
+            return (
+                f"Tenant {self.tenant_id} does not use it, as the tenant is now, and no command takes it up or deletes "
+                "it. Look what it is, and delete it by hand before that id is provisioned again."
             )
         if self.left_on == NOWHERE:
             return (

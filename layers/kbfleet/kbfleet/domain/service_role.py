@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -120,6 +121,24 @@ def settling(changed_at: datetime | None, now: datetime) -> bool:
         changed_at: when the role was last seen to be changed; `None` for one that nobody has changed.
     """
     return changed_at is not None and now - changed_at < SETTLES_WITHIN
+
+
+def same_policy(found: object, wanted: object) -> bool:
+    """Whether two policy documents say the same. IAM may give a list of one back as its only member, and lists in
+    another order (reported by users of trust policies: hashicorp/terraform-provider-aws, issue 28835)."""
+    return _in_one_form(found) == _in_one_form(wanted)
+
+
+def _in_one_form(part: object) -> object:
+    members = part if isinstance(part, list | tuple) else [part]
+    named = (
+        {name: _in_one_form(own) for name, own in one.items()} if isinstance(one, Mapping) else one for one in members
+    )
+    return sorted(named, key=_text)
+
+
+def _text(part: object) -> str:
+    return json.dumps(part, sort_keys=True)
 
 
 def _services(statement: Mapping[str, Any]) -> set[str]:

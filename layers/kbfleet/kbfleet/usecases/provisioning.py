@@ -321,8 +321,8 @@ def ensure_service_role(
 ) -> datetime | None:
     """There is a role for the tenant's knowledge bases, which may read the tenant's own documents and vectors.
 
-    A tenant that has its knowledge base has it assumed for that one only. It comes before what takes longer: a role is
-    known everywhere some seconds after it was made.
+    A tenant whose knowledge base assumes it has it assumed for that one only. It comes before what takes longer: a role
+    is known everywhere some seconds after it was made.
 
     Returns: when it was last changed; `None` where all tenants share one.
 
@@ -331,12 +331,14 @@ def ensure_service_role(
     """
     tenant = held(reservation, registry)
     known = _recorded_knowledge_base(tenant, knowledge_bases, names)
-    ids = [known.knowledge_base_id] if known is not None else []
+    role_arn = service_roles.arn(names.service_role(tenant.this_life))
+    # While one is moved to the role, it is as while one is made: as whom Bedrock then tries it, is not documented.
+    ids = [known.knowledge_base_id] if known is not None and known.role_arn == role_arn else []
     role = service_role_of(tenant, *ids, stores=stores, names=names)
     changed_at = service_roles.ensure(role)
     if not service_roles.per_tenant:
         return None
-    admitted_at = store_of(tenant, stores).admit(tenant.this_life, service_roles.arn(role.name))
+    admitted_at = store_of(tenant, stores).admit(tenant.this_life, role_arn)
     return max((at for at in (changed_at, admitted_at) if at is not None), default=None)
 
 
@@ -386,6 +388,7 @@ def ensure_knowledge_base(
     clock: Clock,
     announcements: Announcements,
     look_after_at_most: timedelta,
+    ready_within: timedelta,
 ) -> KnowledgeBaseState:
     """The tenant's knowledge base exists as it should be; says whether it is ready, and if not, when to look again.
 
@@ -396,6 +399,7 @@ def ensure_knowledge_base(
     Args:
         role_changed_at: see `ensure_service_role`.
         look_after_at_most: where knowledge bases are made faster than they usually are, the time it takes there.
+        ready_within: as `reserve_tenant` was given it.
 
     Raises:
         KnowledgeBaseNotOurs: it does not read the tenant's own index.
@@ -436,9 +440,12 @@ def ensure_knowledge_base(
         missing = {key: value for key, value in tags.items() if present.get(key) != value}
         if missing:
             knowledge_bases.tag(found, missing)
-        # A knowledge base that has refused an update works on with what it has: it is not asked again and again.
+        # A knowledge base that has refused an update works on with what it has: each execution asks it once.
         as_wanted = found.described and found.role_arn == role_arn
-        if not as_wanted and found.status is KnowledgeBaseStatus.ACTIVE and now < reservation.deadline:
+        asked = (
+            found.status is not KnowledgeBaseStatus.ACTIVE and found.status_since >= reservation.deadline - ready_within
+        )
+        if not as_wanted and not asked and now < reservation.deadline:
             with _role_that_settles(role_arn, role_changed_at, clock):
                 knowledge_bases.update(found, role_arn=role_arn)
             ready = False
@@ -508,14 +515,20 @@ def narrow_service_role(
     *,
     registry: TenantRegistry,
     stores: Stores,
+    knowledge_bases: KnowledgeBases,
     service_roles: ServiceRoles,
     names: ResourceNames,
 ) -> None:
     """The tenant's service role is assumed for its own knowledge base and for no other. Where all tenants share one, a
-    role that the tenant had before is deleted: its knowledge base does not assume it any more."""
+    role that the tenant had before is deleted, unless its knowledge base has refused to change and assumes it still."""
     tenant = held(reservation, registry)
     knowledge_base_id = _required(tenant.knowledge_base_id, tenant, "knowledge base")
-    service_roles.trust(service_role_of(tenant, knowledge_base_id, stores=stores, names=names))
+    role = service_role_of(tenant, knowledge_base_id, stores=stores, names=names)
+    if not service_roles.per_tenant:
+        found = knowledge_bases.get(knowledge_base_id)
+        if found is not None and found.role_arn != service_roles.arn(role.name):
+            return
+    service_roles.trust(role)
     if not service_roles.per_tenant:
         store_of(tenant, stores).dismiss(tenant.this_life)
 

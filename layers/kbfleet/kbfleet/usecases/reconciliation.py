@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+from kbfleet.domain.names import MAX_LIFE, Life
 from kbfleet.domain.reconciliation import NOWHERE, Disagreement, Finding, Reconciliation, ResourceKind
 from kbfleet.domain.tenant import ProvisioningRequest
 from kbfleet.domain.tenant_status import TenantStatus
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from kbfleet.domain.names import Knowledge, Life, ResourceNames, TenantId
+    from kbfleet.domain.names import Knowledge, ResourceNames, TenantId
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
         Announcements,
@@ -114,6 +115,17 @@ def reconcile(
     return report
 
 
+def _life_to_provision(tenant_id: TenantId, tenants: Mapping[TenantId, Tenant]) -> Life | None:
+    """Of what `tenant add` takes up what there is; `None` where the tenant has all that it uses."""
+    tenant = tenants.get(tenant_id)
+    if tenant is None:
+        return Life(tenant_id)
+    if tenant.status in {TenantStatus.ACTIVE, TenantStatus.SUSPENDED}:
+        return None
+    over = tenant.status is TenantStatus.OFFBOARDED and tenant.life < MAX_LIFE
+    return Life(tenant_id, tenant.life + 1) if over else tenant.this_life
+
+
 def _in_service(tenant: Tenant) -> bool:
     return tenant.status in {TenantStatus.ACTIVE, TenantStatus.FAILED}
 
@@ -170,7 +182,8 @@ def _unexplained(
             left_on[knowledge.life] = next(holding, NOWHERE)
 
     def unexplained(kind: ResourceKind, name: str, life: Life) -> Finding:
-        return Finding(Disagreement.UNEXPLAINED, kind, name, life.tenant_id, left_on.get(life))
+        taken_up = _life_to_provision(life.tenant_id, tenants) == life
+        return Finding(Disagreement.UNEXPLAINED, kind, name, life.tenant_id, left_on.get(life), taken_up)
 
     for name, life in resources.buckets.items():
         if life not in lives:
