@@ -101,7 +101,8 @@ def test_a_tenant_from_its_onboarding_event_to_its_receipt_and_back(
 
     assert kbfleet("tenant", "suspend", TENANT).returncode == 0
     until(lambda: ask(TENANT)[1].get("code") == "TenantSuspended", "a suspended tenant is still asked")
-    assert kbfleet("tenant", "add", TENANT).returncode == 2
+    assert "stays suspended" in kbfleet("tenant", "add", TENANT).stdout
+    assert status_of(TENANT)["status"] == "SUSPENDED"
     assert kbfleet("sync", "start", TENANT).returncode == 2
     assert kbfleet("tenant", "resume", TENANT).returncode == 0
     until(lambda: ask(TENANT)[0] == 200, "a resumed tenant is still refused")

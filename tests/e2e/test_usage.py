@@ -64,7 +64,8 @@ def test_a_tenants_usage_is_to_the_token_what_its_model_calls_gave_out(demo: Dem
         assert (counts["questions"], counts["questions_without_tokens"]) == (3, 0)
         assert counts["input_tokens"] == sum(usage["inputTokens"] for usage in own)
         assert counts["output_tokens"] == sum(usage["outputTokens"] for usage in own)
-    assert total("empty")["input_tokens"] == 0 < total("tents")["input_tokens"]
+    # Without documents the model is asked for no answer, and still puts what goes on from others on its own feet.
+    assert 0 < total("empty")["input_tokens"] < total("tents")["input_tokens"]
 
 
 def test_every_answered_question_is_in_its_tenants_usage(demo: Demo, kbfleet: KbFleet) -> None:

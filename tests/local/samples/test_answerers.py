@@ -143,4 +143,4 @@ def counted(
 
 
 def in_japanese(text: str) -> bool:
-    return bool(re.search("[ぁ-ヿ]", text))
+    return bool(re.search("[ぁ-ヿ一-鿿]", text))
