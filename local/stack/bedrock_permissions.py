@@ -76,15 +76,20 @@ def refusal(
     action = iam_actions.extract_iam_action(service, method, path, headers, body, query_params)
     for needed, resource in _further_permissions(action, path, body, region, responses.get_account_id()):
         key = router.extract_access_key_id(headers, query_params)
-        context = {"iam:PassedToService": "bedrock.amazonaws.com"} if needed == "iam:PassRole" else None
         if denied := iam_evaluator.enforce(
-            key, needed, service, region, resource_arn=resource, service_context=context
+            key, needed, service, region, resource_arn=resource, service_context=context_of(needed)
         ):
             answer: Answer = iam_actions.access_denied_response(
                 service, needed, denied.principal_arn, str(uuid4()), headers=headers, resource_arn=resource
             )
             return answer
     return None
+
+
+def context_of(needed: str) -> dict[str, str]:
+    """Condition keys of a permission that a call needs beside that of its own name. Source: Amazon Bedrock user guide,
+    Set up permissions for a user or role to create and manage knowledge bases."""
+    return {"iam:PassedToService": "bedrock.amazonaws.com"} if needed == "iam:PassRole" else {}
 
 
 def _further_permissions(

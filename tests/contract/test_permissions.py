@@ -17,7 +17,6 @@ from kbfleet.bootstrap import KNOWLEDGE_STORES
 from tests.support.granted_permissions import (
     READER_ROLE,
     SEARCHER_ROLE,
-    SERVICE_ROLE,
     UPLOADER_ROLE,
     Grant,
     Need,
@@ -36,8 +35,6 @@ UNSEEN = {
     (READER_ROLE, "bedrock:GetInferenceProfile"),
     # As users report: whoever makes an API key with tags needs it, also without calling TagResource.
     ("EnsureUsageKeyFunction", "apigateway:PUT"),
-    # Source: AWS documentation, Create a service role for Amazon Bedrock Knowledge Bases. The emulator does not ask.
-    (SERVICE_ROLE, "s3vectors:GetVectors"),
     # What whoever has a form does with it: signing asks nobody.
     (UPLOADER_ROLE, "s3:PutObject"),
 }

@@ -60,11 +60,14 @@ class NeededPermissions:
         self._fleet.calls.request_observers.remove(self._note)
 
     def of_a_service_role(self, action: str, resource: str) -> bool:
-        """Notes that Bedrock needs it. Returns: whether the most that a service role may has it."""
+        """Notes that Bedrock needs it. Returns: whether the most that a service role may has it: what it has not is a
+        wall, and whoever should have come through it would have failed."""
         account = self._fleet.deployment.account
         need = Need(SERVICE_ROLE, action, resource, (("aws:resourceaccount", (account,)),))
+        if not self._permissions.allow(need):
+            return False
         self.found.setdefault(need, "Bedrock")
-        return self._permissions.allow(need)
+        return True
 
     @property
     def shared_role(self) -> str:
@@ -116,11 +119,7 @@ class NeededPermissions:
             for further, resource in iam_actions.s3_additional_checks(request.method, path, headers, body, query):
                 yield further, resource, {}
         for further, resource in bedrock_permissions._further_permissions(action, path, body, *where):
-            yield further, resource, {}
-        if action in {"bedrock:CreateKnowledgeBase", "bedrock:UpdateKnowledgeBase"}:
-            # Source: Amazon Bedrock user guide, Set up permissions for a user or role to create and manage knowledge
-            # bases.
-            yield "iam:PassRole", parameters["roleArn"], {"iam:PassedToService": "bedrock.amazonaws.com"}
+            yield further, resource, bedrock_permissions.context_of(further)
 
     def _resources(
         self, service: str, method: str, path: str, headers: Mapping[str, str], body: bytes, query: Any

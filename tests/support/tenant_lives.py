@@ -57,6 +57,7 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     lives.of_one_whose_request_dies_half_way("halfway")
     lives.of_one_that_the_product_asks_for("requested")
     lives.of_one_that_is_repaired("damaged")
+    lives.of_one_that_an_update_finds("outdated")
     lives.of_one_that_no_capacity_is_left_for("late")
     lives.of_alerts()
     lives.of_those_whom_the_schedule_reaches()
@@ -268,6 +269,17 @@ class Lives:
         repairing = sample("post_reconciliation", tenant_id) | {"body": '{"repair": true}'}
         answer = self.fleet.invoke("ReconcileFunction", repairing)
         assert json.loads(answer["body"])["repairs"] == [tenant_id]
+
+    def of_one_that_an_update_finds(self, tenant_id: str) -> None:
+        """Its record is of the version before."""
+        self.provisioned(tenant_id)
+        registry = kbfleet.bootstrap.registry()
+        record = registry.get(TenantId(tenant_id))
+        registry.replace(replace(record, resources_version=None), fence=record.fence)
+        for _ in range(2):  # a schedule delivers at least once
+            self.fleet.invoke("ConvergeTenantsFunction", sample("converge_tenants", ""))
+        self.fleet.timeline.run_for(301)
+        assert registry.get(TenantId(tenant_id)).resources_version is not None
 
     def of_one_that_no_capacity_is_left_for(self, tenant_id: str) -> None:
         role = self.fleet.deployment.value({"Fn::GetAtt": "KnowledgeBaseRole.Arn"})
