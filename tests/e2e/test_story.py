@@ -31,11 +31,7 @@ def everything_written(story: Demo) -> list[str]:
 def is_by_events(item: dict[str, Any]) -> bool:
     """Usage, incidents, and what the round after an update has looked at."""
     partition, sort_key = str(item["PK"]["S"]), str(item["SK"]["S"])
-    return (
-        sort_key.startswith("USAGE#")
-        or sort_key == "CONVERGENCE"
-        or partition.startswith(("USAGE_DELIVERY#", "INCIDENT#"))
-    )
+    return sort_key.startswith(("USAGE#", "CONVERGENCE")) or partition.startswith(("USAGE_DELIVERY#", "INCIDENT#"))
 
 
 def token_of(story: Demo, tenant: str) -> str:
