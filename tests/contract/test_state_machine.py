@@ -221,8 +221,10 @@ def test_everything_that_is_left_open_is_filled_in_and_nothing_more(machine: str
     given = properties(resource_of(machine))["DefinitionSubstitutions"]
     assert wanted == set(given)
     for name, value in given.items():
-        function = name.removesuffix("Arn")
-        assert value == ({"Fn::GetAtt": f"{function}.Arn"} if function != name else {"Ref": name})
+        if name.endswith("Arn"):
+            assert value == {"Fn::GetAtt": f"{name.removesuffix('Arn')}.Arn"}
+        else:
+            assert value["Ref"].removeprefix("AWS::") == name
 
 
 @pytest.mark.parametrize("machine", STATE_MACHINES)
