@@ -100,14 +100,26 @@ def request_offboarding(
             return before, at_work
     announce_left_over(stored, announcements=announcements)
     after = before.offboarding_requested(now, retention=retention)
-    store_unless_changed(stored, after, registry)
-    put_sync_on_hold(after, ledger=ledger, callbacks=callbacks)
-    after = announce_status(after, registry=registry, announcements=announcements)
+    after = _take_out_of_service(stored, after, registry, ledger, callbacks, announcements)
     # Whoever has taken the tenant back meanwhile may have opened its bucket again.
     if registry.get(tenant_id).fence == after.fence:
         _close_bucket(after, buckets, names)
     due = after.deletion_is_due(clock.now())
     return after, _start_deletion(after, executions, clock) if due else None
+
+
+def _take_out_of_service(
+    before: Tenant,
+    after: Tenant,
+    registry: TenantRegistry,
+    ledger: SyncLedger,
+    callbacks: TaskCallbacks,
+    announcements: Announcements,
+) -> Tenant:
+    """Stores the record, then sees to what follows from it. Returns: the record, announced."""
+    store_unless_changed(before, after, registry)
+    put_sync_on_hold(after, ledger=ledger, callbacks=callbacks)
+    return announce_status(after, registry=registry, announcements=announcements)
 
 
 def _start_deletion(tenant: Tenant, executions: Executions, clock: Clock) -> Execution:
@@ -212,15 +224,11 @@ def fence_off_tenant(
         requested = without_dead_lease(before, executions, clock.now()).offboarding_requested(
             clock.now(), retention=retention
         )
-        store_unless_changed(before, requested, registry)
-        put_sync_on_hold(requested, ledger=ledger, callbacks=callbacks)
-        before = announce_status(requested, registry=registry, announcements=announcements)
+        before = _take_out_of_service(before, requested, registry, ledger, callbacks, announcements)
     free = without_dead_lease(before, executions, clock.now())
     after = free.fenced_off_by(execution, clock.now(), lease=lease)
     require_running(execution, executions)
-    store_unless_changed(before, after, registry)
-    put_sync_on_hold(after, ledger=ledger, callbacks=callbacks)
-    announce_status(after, registry=registry, announcements=announcements)
+    _take_out_of_service(before, after, registry, ledger, callbacks, announcements)
     return Reservation(tenant_id, after.fence)
 
 
