@@ -2,11 +2,13 @@
 
 MiniStack runs them with a worker script of its own: every exception becomes `Runtime.HandlerError`, so that a `Retry`
 on a named error never matches; an exception ends the worker; each call waits 50 ms for log lines; the environment and
-the site-packages of the server leak into functions; and a burst starts one process for each waiting event.
+the site-packages of the server leak into functions; a burst starts one process for each waiting event; and replacing a
+function kills its invocations at work.
 
 AWS runs them with awslambdaric, which reports the exception's class as `errorType` and goes on with the next event (AWS
 documentation, Lambda, "Using the Lambda runtime API"), in an environment that holds the defined variables only (same,
 "Defined runtime environment variables"). Beside the standard library the managed runtime has boto3 and nothing else.
+Invocations go on with the code that they began with while a function is updated (same, "Lambda function states").
 
 MiniStack's worker for custom runtimes speaks the runtime API: here it starts awslambdaric.
 """
@@ -18,6 +20,7 @@ import sys
 import tempfile
 import threading
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,8 @@ def apply(configuration: StackConfiguration) -> None:
     worker_class_of = lambda_runtime._worker_class_for
     environment_of = lambda_svc._provided_worker_env
     execute = lambda_svc._execute_function_warm
+    kill = lambda_runtime.kill_workers
+    reset = lambda_runtime.reset
 
     def worker_class_for(config: dict[str, Any]) -> type:
         return RuntimeClientWorker if _is_python(config) else worker_class_of(config)
@@ -62,6 +67,18 @@ def apply(configuration: StackConfiguration) -> None:
             result: dict[str, Any] = lambda_svc._execute_function_provided_warm(function, event, request_id)
             return result
 
+    def kill_workers(workers: Iterable[Any]) -> None:
+        kill([worker for worker in workers if not isinstance(worker, RuntimeClientWorker) or worker.retire()])
+
+    def reset_at_once() -> None:
+        lambda_runtime.kill_workers = kill
+        try:
+            reset()
+        finally:
+            lambda_runtime.kill_workers = kill_workers
+
+    lambda_runtime.kill_workers = kill_workers
+    lambda_runtime.reset = reset_at_once
     lambda_runtime._worker_class_for = worker_class_for
     lambda_svc._provided_worker_env = worker_environment
     lambda_svc._execute_function_warm = execute_warm
@@ -69,6 +86,29 @@ def apply(configuration: StackConfiguration) -> None:
 
 class RuntimeClientWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
     """One environment of a Python function: MiniStack's runtime API, and awslambdaric as its client."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._invocations = 0
+        self._retired = False
+        self._retirement = threading.Lock()
+
+    def retire(self) -> bool:
+        """Nothing new comes to an environment of replaced code. Gives whether it can end now, or does so by itself."""
+        with self._retirement:
+            self._retired = True
+            return self._invocations == 0
+
+    def invoke(self, *arguments: Any, **named: Any) -> dict[str, Any]:
+        with self._retirement:
+            self._invocations += 1
+        try:
+            return super().invoke(*arguments, **named)  # type: ignore[no-any-return]
+        finally:
+            with self._retirement:
+                self._invocations -= 1
+            if self._retired:
+                self.kill()
 
     def _spawn(self, init_timeout: float | None = None) -> None:
         _place_bootstrap(Path(lambda_svc._provided_runtime_code_dir(self.code_zip)))
@@ -103,7 +143,10 @@ class RuntimeClientWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
 
 
 class _Layers:
-    """Extracted layers, by layer version (which never changes)."""
+    """Extracted layers, by layer version (which never changes).
+
+    Kept as code is: MiniStack would delete those of a deleted version below the invocations that still import from it.
+    """
 
     def __init__(self) -> None:
         self._directories: dict[str, Path] = {}
@@ -127,7 +170,7 @@ class _Layers:
         archive = lambda_svc._resolve_layer_zip(layer)
         if archive is None:
             return None
-        self._directories[arn] = Path(lambda_svc._docker_extracted_dir(archive, "layer"))
+        self._directories[arn] = Path(lambda_svc._provided_runtime_code_dir(archive))
         return self._directories[arn]
 
 

@@ -1,8 +1,11 @@
 """Python functions run as on AWS: under its own client, in a clean environment, with errors by name."""
 
 import io
+import os
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -58,15 +61,7 @@ def test_of_the_servers_packages_only_those_of_the_runtime_can_be_imported(aws: 
 
 
 def test_the_later_layer_wins(stack: Any) -> None:
-    layers = []
-    for answer in ("first", "second"):
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w") as file:
-            file.writestr("python/layered.py", f"ANSWER = {answer!r}")
-        layer = stack.client("lambda").publish_layer_version(
-            LayerName=f"layer-{uuid4().hex[:8]}", Content={"ZipFile": archive.getvalue()}
-        )
-        layers.append(layer["LayerVersionArn"])
+    layers = [_layer(stack, "first"), _layer(stack, "second")]
     code = "import layered\ndef handler(event, context): return layered.ANSWER"
     assert stack.invoke(stack.make_function(code, Layers=layers)) == (None, "second")
 
@@ -94,6 +89,54 @@ def test_a_burst_shares_a_limited_number_of_environments(aws: Any) -> None:
         caller.join()
     assert all(error is None for error, _ in answers)
     assert len({process_id for _, process_id in answers}) <= aws.configuration.function_concurrency
+
+
+WAITING = """
+import os, pathlib, time
+def handler(event, context):
+    begun, go_on = map(pathlib.Path, event)
+    begun.write_text(str(os.getpid()))
+    while not go_on.exists(): time.sleep(.01)
+    import layered
+    return layered.ANSWER
+"""
+
+
+def test_an_invocation_at_work_ends_in_its_own_environment_when_the_function_is_replaced(
+    stack: Any, tmp_path: Path
+) -> None:
+    begun, go_on = tmp_path / "begun", tmp_path / "go-on"
+    layer = _layer(stack, "before")
+    function = stack.make_function(WAITING, Layers=[layer])
+    with ThreadPoolExecutor() as pool:
+        at_work = pool.submit(stack.invoke, function, [str(begun), str(go_on)])
+        process_id = int(stack.eventually(lambda: begun.exists() and begun.read_text()))
+        lambda_ = stack.client("lambda")
+        lambda_.update_function_configuration(FunctionName=function, Layers=[_layer(stack, "after")])
+        lambda_.delete_layer_version(LayerName=layer.split(":")[-2], VersionNumber=int(layer.split(":")[-1]))
+        go_on.touch()
+        assert at_work.result() == (None, "before")
+    stack.eventually(lambda: not _is_running(process_id))
+    assert stack.invoke(function, [str(begun), str(go_on)]) == (None, "after")
+
+
+def _is_running(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _layer(stack: Any, answer: str) -> str:
+    """Publishes a layer with a module `layered`; gives the ARN of its version."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("python/layered.py", f"ANSWER = {answer!r}")
+    layer = stack.client("lambda").publish_layer_version(
+        LayerName=f"layer-{uuid4().hex[:8]}", Content={"ZipFile": archive.getvalue()}
+    )
+    return str(layer["LayerVersionArn"])
 
 
 @pytest.mark.parametrize("event", [None, "text", 7, [1, 2], {"キー": "値"}])
