@@ -1,6 +1,8 @@
 """Where a local stack lives and how it is reached. Everything that differs between two stacks is here."""
 
+import contextlib
 import os
+import secrets
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,10 +104,16 @@ class StackConfiguration:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now. Another process may take it before the caller does."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody listens on now.
+
+    Another process may take it before the caller does. So it is none of those that systems give to clients, which come
+    and go all the time: 32768 and more on Linux (`ip_local_port_range`), 49152 and more elsewhere (RFC 6335).
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_768)  # nobody has seeded it
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            return port
 
 
 def is_listening(port: int) -> bool:
