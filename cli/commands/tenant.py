@@ -307,7 +307,7 @@ def _shown_of_offboarding(body: TenantBody) -> Iterator[RenderableType]:
     elif body.offboarding and body.offboarding.deletion_began_at:
         yield f"Tenant {body.tenant_id} is being deleted."
     elif body.offboarding and body.offboarding.is_due(datetime.now(UTC)):
-        yield f"Tenant {body.tenant_id} is out of service. Its deletion begins now; from then on it cannot be taken back."
+        yield f"Tenant {body.tenant_id} is out of service. Its deletion begins now; then it cannot be taken back."
     elif body.offboarding:
         yield (
             f"Tenant {body.tenant_id} is out of service. Everything is deleted after "

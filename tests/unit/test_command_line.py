@@ -457,7 +457,7 @@ class TestOffboardingWithoutWaiting:
     @pytest.mark.parametrize("clock_behind", [timedelta(), timedelta(minutes=5)])
     def test_without_one_it_cannot(self, scripted: Scripted, run: Run, clock_behind: timedelta) -> None:
         reported = self.reported(scripted, run, datetime.now(UTC) + clock_behind, timedelta())
-        assert reported == "Tenant acme is out of service. Its deletion begins now; from then on it cannot be taken back.\n"
+        assert reported == "Tenant acme is out of service. Its deletion begins now; then it cannot be taken back.\n"
 
 
 @pytest.mark.parametrize(
