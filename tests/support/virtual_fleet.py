@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -120,11 +120,15 @@ class VirtualFleet:
         end = self.timeline.now() + within
         while True:
             self.timeline.run_for(10)
-            waiting = [tenant_id for tenant_id in tenant_ids if self.sync(tenant_id).state is not SyncState.IDLE]
-            if not waiting and self.ticks.empty:
+            # Whoever waits for a sync has a tick on its way, and looking into the table takes longer than a tick.
+            if self.ticks.empty and not self._waiting(tenant_ids):
                 return
             if self.timeline.now() > end:
+                waiting = self._waiting(tenant_ids)
                 raise Unfinished(f"after {within:g} virtual seconds these still wait for a sync: {waiting}")
+
+    def _waiting(self, tenant_ids: Sequence[str]) -> list[str]:
+        return [tenant_id for tenant_id in tenant_ids if self.sync(tenant_id).state is not SyncState.IDLE]
 
     def invoke(self, function: str, event: Json) -> Json:
         """Runs a function at once, beside whatever else goes on. Raises: TaskFailed."""
