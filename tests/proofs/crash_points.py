@@ -50,13 +50,14 @@ def _world() -> AbstractContextManager[VirtualFleet]:
     )
 
 
-def recorded(scenario: Scenario) -> list[Call]:
-    """The calls of an undisturbed run that are to be crashed at.
+@cache
+def recorded(scenario: Scenario) -> Sequence[Call]:
+    """The calls of an undisturbed run that are to be crashed at; they are the same in every run.
 
     Raises: AssertionError when even that does not end well.
     """
     with _prepared(scenario) as fleet:
-        return in_copy(fleet, partial(_recorded, scenario), within=REAL_SECONDS)
+        return tuple(in_copy(fleet, partial(_recorded, scenario), within=REAL_SECONDS))
 
 
 @contextmanager

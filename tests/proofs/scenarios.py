@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import kbfleet.bootstrap
@@ -68,6 +68,7 @@ def scenarios(store: str) -> list[Scenario]:
 # --- a new tenant --------------------------------------------------------------------------------
 
 
+@cache
 def provisioning(store: str) -> Scenario:
     """A new tenant on that knowledge store."""
     return Scenario(
@@ -96,6 +97,7 @@ def _provisioned(fleet: VirtualFleet, store: str, *tenant_ids: str) -> None:
 # --- an active tenant ----------------------------------------------------------------------------
 
 
+@cache
 def provisioning_again(store: str) -> Scenario:
     """An active tenant whose resources are not any more what they should be."""
     return Scenario(
@@ -162,6 +164,7 @@ def _not_in_service(fleet: VirtualFleet) -> list[str]:
 # --- a tenant that goes --------------------------------------------------------------------------
 
 
+@cache
 def offboarding(store: str) -> Scenario:
     """A tenant with documents and a history, deleted at once beside a neighbour that stays."""
     return Scenario(
@@ -175,6 +178,7 @@ def offboarding(store: str) -> Scenario:
     )
 
 
+@cache
 def offboarding_when_due(store: str) -> Scenario:
     """The same, whose retention period is over, started by the daily round."""
     return Scenario(
