@@ -298,6 +298,12 @@ class TestPermissions:
         }
         assert may == {"Searching", "ServiceRoleBoundary", "WhyFunction"}
 
+    def test_a_guardrail_of_the_standard_tier_may_work_in_the_regions_of_its_profile(self) -> None:
+        # Source: AWS documentation, Permissions for using cross-Region inference with Amazon Bedrock Guardrails.
+        (statement,) = statements(properties("Guarding"))
+        suffixes = {each["Fn::Sub"].rpartition(":")[2] for each in statement["Resource"]}
+        assert suffixes == {"guardrail/${GuardrailId}", "guardrail-profile/*"}
+
     def test_who_has_answers_written_is_one_role_and_who_searches_for_what_is_foreign_another(self) -> None:
         for policy in ("WritingAnswers", "AnsweringByOneCall", "Guarding"):
             assert properties(policy)["Roles"] == [
