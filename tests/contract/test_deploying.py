@@ -58,6 +58,13 @@ def test_every_environment_acknowledges_what_the_stack_takes() -> None:
         assert set(parameters["capabilities"].split()) == {"CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"}, name
 
 
+def test_no_environment_says_what_a_command_line_would_take_away() -> None:
+    """What --parameter-overrides gives takes the place of all of a file's, and the next deployment brings it back."""
+    config = tomllib.loads((REPOSITORY / "samconfig.toml").read_text("utf-8"))
+    deploying = [each["deploy"]["parameters"] for name, each in config.items() if name != "version"]
+    assert [each["parameter_overrides"] for each in deploying if "parameter_overrides" in each] == []
+
+
 def test_every_alert_channel_and_knowledge_store_is_explained() -> None:
     for parameter in ("AlertChannel", "KnowledgeStore"):
         for value in template()["Parameters"][parameter]["AllowedValues"]:

@@ -50,11 +50,10 @@ def longest(name: str) -> str:
         return max(map(str, made["AllowedValues"]), key=len)
     if made["Type"] == "Number":
         return str(made.get("MaxValue", 10**9))
-    pattern, length = made["AllowedPattern"], made["MaxLength"]
-    wide = re.fullmatch(pattern.replace("(?s)", "(?s:") + ")" * pattern.count("(?s)"), WIDEST * 3) is not None
-    # A pattern that takes no such character may still take one after a beginning that it asks for.
-    wide = wide or any(re.fullmatch(pattern, f"{begun}{WIDEST * 3}") for begun in ("https://", "$search_results$"))
-    return (WIDEST if wide else "x") * length
+    # A pattern that does not take such a character alone may take it after a beginning that it asks for.
+    tried = (f"{begun}{WIDEST}" for begun in ("", "https://", "$search_results$"))
+    wide = any(re.fullmatch(made["AllowedPattern"], text) for text in tried)
+    return (WIDEST if wide else "x") * int(made["MaxLength"])
 
 
 def valued(node: Any) -> str:
