@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from cli import alert_secret
 from cli.dead_letter_queues import QUEUES
 from cli.dead_letters import DeadLetters
@@ -222,25 +224,112 @@ def _models(stack: FleetStack) -> Findings:
     bedrock = stack.client("bedrock")
     for parameter in ("EmbeddingModelId", "GenerationModelId"):
         model = stack.parameters[parameter]
-        for each in _models_of(bedrock, model):
+        behind, refusal = _models_of(bedrock, parameter, model)
+        if refusal is not None:
+            yield refusal
+        for each in behind:
             with asking(f"Access to model {each} could not be looked at (bedrock:GetFoundationModelAvailability)"):
                 lacking = _lacking(bedrock.get_foundation_model_availability(modelId=each))
             if lacking:
-                advice = "Request access to the model in the console of Amazon Bedrock, or deploy with another one."
-                yield Verdict.WRONG, f"{parameter} {model} cannot be used: {', '.join(lacking)}.", advice
+                yield Verdict.WRONG, f"{parameter} {model} cannot be used: {', '.join(lacking)}.", _FIRST_CALL
                 break
         else:
-            yield _well(f"{parameter} {model} can be used.")
+            if refusal is None:
+                yield _well(f"{parameter} {model} can be used.")
 
 
-def _models_of(bedrock: Any, model: str) -> list[str]:
-    """The foundation models behind a model id: itself, or those that an inference profile forwards to."""
-    if model.split(".", 1)[0] not in _GEOGRAPHIES:
-        return [model]
-    with asking(f"Inference profile {model} could not be looked at (bedrock:GetInferenceProfile)"):
-        behind = bedrock.get_inference_profile(inferenceProfileIdentifier=model)["models"]
-    # One model in several Regions.
-    return sorted({each["modelArn"].rpartition("/")[2] for each in behind})
+_FIRST_CALL = (
+    "There is no page to request access any more. Somebody who may aws-marketplace:Subscribe and ViewSubscriptions "
+    "calls the model once, in the console's playground; for Anthropic's models, its form is filled in before. Or "
+    'deploy with another model. See "3. Models" in docs/deploying.md.'
+)
+"""Source: AWS documentation, Request access to models."""
+
+
+def _models_of(bedrock: Any, parameter: str, model: str) -> tuple[list[str], tuple[Verdict, str, str] | None]:
+    """The foundation models behind a model id, itself or those that an inference profile forwards to; and why the id
+    cannot be called from here, if so.
+
+    Raises: FleetUnreachable.
+    """
+    if model.split(".", 1)[0] in _GEOGRAPHIES:
+        with asking(f"Inference profile {model} could not be looked at (bedrock:GetInferenceProfile)"):
+            try:
+                found = bedrock.get_inference_profile(inferenceProfileIdentifier=model)
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in _NOT_HERE:
+                    raise
+                return [], _uncallable(
+                    bedrock, parameter, model, model.split(".", 1)[1], "is no profile of this Region"
+                )
+        # One model in several Regions.
+        return sorted({each["modelArn"].rpartition("/")[2] for each in found["models"]}), None
+    with asking(f"Model {model} could not be looked at (bedrock:GetFoundationModel)"):
+        try:
+            details = bedrock.get_foundation_model(modelIdentifier=model)["modelDetails"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _NOT_HERE:
+                raise
+            return [], _uncallable(bedrock, parameter, model, model, "is no model of this Region")
+    if "ON_DEMAND" in details.get("inferenceTypesSupported", ()):
+        return [model], None
+    return [model], _uncallable(bedrock, parameter, model, model, "cannot be called on demand in this Region")
+
+
+_NOT_HERE = {"ResourceNotFoundException", "ValidationException"}
+
+
+def _uncallable(bedrock: Any, parameter: str, given: str, model: str, why: str) -> tuple[Verdict, str, str]:
+    """Proposes the profiles of the model that there are, those of a geography before the global one."""
+    with asking("Inference profiles could not be listed (bedrock:ListInferenceProfiles)"):
+        pages = bedrock.get_paginator("list_inference_profiles").paginate(typeEquals="SYSTEM_DEFINED")
+        listed = [each["inferenceProfileId"] for page in pages for each in page["inferenceProfileSummaries"]]
+    profiles = sorted(
+        (each for each in listed if each.partition(".")[2] == model), key=lambda each: each[:7] == "global."
+    )
+    if profiles and parameter == "GenerationModelId":
+        advice = f"Deploy with {parameter}={profiles[0]}."
+        if others := profiles[1:]:
+            advice += f" Or: {', '.join(others)}."
+    else:
+        advice = f'Deploy with another {parameter}: "3. Models" in docs/deploying.md has a table of Regions.'
+    return Verdict.WRONG, f"{parameter} {given} {why}: every call of it is refused.", advice
+
+
+def _who_did_it(stack: FleetStack) -> Findings:
+    """Whether CloudTrail keeps what a trail does not keep unless it is told to: who searched which knowledge base, and
+    who wrote to the table. The runbook's page of a breach asks it. Source: AWS documentation, Logging data events."""
+    cloudtrail = stack.client("cloudtrail")
+    lacking = set(_TOLD_BY_CLOUDTRAIL)
+    with asking("Trails could not be looked at (cloudtrail:DescribeTrails and GetEventSelectors)"):
+        for trail in cloudtrail.describe_trails()["trailList"]:
+            if lacking:
+                lacking -= _data_events(cloudtrail.get_event_selectors(TrailName=trail["TrailARN"]))
+    if lacking:
+        unknown = ", and ".join(_TOLD_BY_CLOUDTRAIL[each] for each in sorted(lacking))
+        advice = 'See "Who did it" in docs/security.md: data events are off by default, and cost.'
+        yield Verdict.NOTE, f"No trail of this account says {unknown}.", advice
+    else:
+        yield _well("CloudTrail keeps who searches knowledge bases and who writes to the table.")
+
+
+_TOLD_BY_CLOUDTRAIL = {
+    "AWS::Bedrock::KnowledgeBase": "who searched which knowledge base",
+    "AWS::DynamoDB::Table": "who wrote to the table",
+}
+"""By types of resources, as selectors of data events name them."""
+
+
+def _data_events(selectors: Mapping[str, Any]) -> set[str]:
+    """The types of resources whose data events a trail keeps, all or some."""
+    basic = {kept["Type"] for each in selectors.get("EventSelectors", ()) for kept in each.get("DataResources", ())}
+    advanced = (
+        {field["Field"]: field.get("Equals", []) for field in each["FieldSelectors"]}
+        for each in selectors.get("AdvancedEventSelectors", ())
+    )
+    return basic.union(
+        *(each.get("resources.type", []) for each in advanced if "Data" in each.get("eventCategory", []))
+    )
 
 
 def _lacking(availability: Mapping[str, Any]) -> list[str]:
@@ -298,6 +387,7 @@ _CHECKS: Mapping[str, Callable[[FleetStack], Findings]] = {
     "capacity": _capacity,
     "secrets": _secrets,
     "models": _models,
+    "CloudTrail": _who_did_it,
     "alarms": _alarms,
     "dead letters": _dead_letters,
 }

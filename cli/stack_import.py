@@ -73,7 +73,8 @@ def template_of(kept: Sequence[Kept], fleet: str) -> str:
     """A template of nothing but these resources, as template.yaml has them. It has no outputs, which an import may not
     add (AWS CloudFormation user guide, "Import AWS resources into a CloudFormation stack")."""
     names = [each.logical_id for each in kept]
-    resources = {name: dict(retained_resources()[name]) for name in names}
+    # Whether a rolled back import is one that created them (RetainExceptOnCreate) is not documented: nothing is risked.
+    resources = {name: {**retained_resources()[name], "DeletionPolicy": "Retain"} for name in names}
     for resource in resources.values():
         if "DependsOn" in resource:
             resource["DependsOn"] = [name for name in resource["DependsOn"] if name in names]

@@ -28,6 +28,8 @@ from local.stack.configuration import (
 
 STACK_NAME = "kbfleet"
 DEFAULT_KNOWLEDGE_STORE = "S3_VECTORS"
+GENERATION_MODEL_ID = "amazon.nova-lite-v1:0"
+"""Can be called on demand in the Region of the local AWS, us-east-1 (docs/deploying.md, "Models")."""
 BUILD_DIRECTORY = Path(".build/local")
 FINGERPRINT_TAG = "kbfleet-local:fingerprint"
 _DELETION_POLL_SECONDS = 0.5
@@ -66,7 +68,9 @@ def local_parameters(
 
     return {
         "FleetName": STACK_NAME,
+        "ConfirmedFleetName": STACK_NAME,
         "KnowledgeStore": knowledge_store,
+        "GenerationModelId": GENERATION_MODEL_ID,
         "TokenIssuer": configuration.token_issuer,
         "TokenAudience": TOKEN_AUDIENCE,
         "TokenTenantClaim": TENANT_CLAIM,

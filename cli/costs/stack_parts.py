@@ -80,7 +80,9 @@ def counted(resources: Mapping[str, Mapping[str, Any]], provisioning: Mapping[st
     return StackParts(
         alarm_metrics=sum(_alarm_metrics(each) for each in resources.values()),
         dashboards=kinds.count("AWS::CloudWatch::Dashboard"),
-        secrets=kinds.count("AWS::SecretsManager::Secret"),
+        secrets=sum(
+            each["Type"] == "AWS::SecretsManager::Secret" and "Condition" not in each for each in resources.values()
+        ),
         polled_queues=tuple(_polled_queues(resources)),
         scheduled=sum(MONTH_MINUTES / _every_minutes(event) for event in _events(resources, "ScheduleV2")),
         provisioning_states=_states_on_the_way(provisioning),

@@ -15,7 +15,6 @@ from kbfleet.logs import logger
 from kbfleet.metrics import Metric, publish
 from kbfleet.responses import HttpResponse, respond
 from kbfleet.routing import Request, Route, dispatch
-from kbfleet.telemetry import tracer
 from kbfleet.usecases.offboarding import start_due_deletions
 from kbfleet.usecases.reconciliation import reconcile
 
@@ -98,7 +97,6 @@ def _start_due_deletions() -> None:
 
 
 @logger.inject_lambda_context(clear_state=True)
-@tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
     if "httpMethod" in event:
         return dispatch(event, ROUTES)

@@ -18,7 +18,6 @@ from kbfleet.responses import HttpResponse, respond
 from kbfleet.routing import Request, Route, dispatch, path_parameter
 from kbfleet.settings import read
 from kbfleet.settings.asking import UploadSettings
-from kbfleet.telemetry import tracer
 from kbfleet.usecases.uploads import grant_upload
 
 
@@ -43,6 +42,5 @@ ROUTES = {("POST", "/tenants/{tenant_id}/uploads"): Route(post_upload)}
 
 
 @logger.inject_lambda_context(clear_state=True)
-@tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     return dispatch(event, ROUTES)

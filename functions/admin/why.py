@@ -14,7 +14,6 @@ from kbfleet.domain.names import TenantId
 from kbfleet.logs import logger
 from kbfleet.responses import HttpResponse, respond
 from kbfleet.routing import Request, Route, dispatch, path_parameter
-from kbfleet.telemetry import tracer
 
 
 def get_why(request: Request, query: DocumentTraceQuery) -> HttpResponse:
@@ -29,6 +28,5 @@ ROUTES = {("GET", "/tenants/{tenant_id}/documents/why"): Route(get_why, Document
 
 
 @logger.inject_lambda_context(clear_state=True)
-@tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     return dispatch(event, ROUTES)

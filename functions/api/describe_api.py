@@ -10,7 +10,6 @@ from kbfleet.logs import logger
 from kbfleet.openapi.document import document
 from kbfleet.responses import HttpResponse
 from kbfleet.routing import Request, Route, dispatch
-from kbfleet.telemetry import tracer
 
 _DOCUMENT = json.dumps(document(), ensure_ascii=False)
 
@@ -23,6 +22,5 @@ ROUTES = {("GET", "/openapi.json"): Route(get_openapi)}
 
 
 @logger.inject_lambda_context(clear_state=True)
-@tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     return dispatch(event, ROUTES)

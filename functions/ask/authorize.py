@@ -14,7 +14,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import bootstrap
 from kbfleet.domain.errors import TenantClaimMissing, TokenRefused
 from kbfleet.logs import logger
-from kbfleet.telemetry import tracer
 
 _SCHEME = "bearer "
 
@@ -32,7 +31,6 @@ def _policy(effect: str, method_arn: str, principal: str) -> dict[str, Any]:
 
 
 @logger.inject_lambda_context(clear_state=True)
-@tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     header: str = event.get("authorizationToken", "")
     token = header[len(_SCHEME) :] if header.lower().startswith(_SCHEME) else ""

@@ -10,7 +10,6 @@ from kbfleet.contracts.events import JobStateChangeEvent
 from kbfleet.domain.ingestion_job import JobStateChange, Outcome
 from kbfleet.logs import logger
 from kbfleet.metrics import Metric, publish
-from kbfleet.telemetry import tracer
 
 _OUTCOMES = {
     Outcome.SUCCEEDED: Metric.INGESTION_JOBS_SUCCEEDED,
@@ -33,7 +32,6 @@ def _count(job: JobStateChange) -> None:
 
 
 @logger.inject_lambda_context(clear_state=True)
-@tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     job = parse(JobStateChangeEvent, event).detail.to_domain()
     logger.append_keys(tenant_id=job.tenant_id, ingestion_job_id=job.ingestion_job_id)

@@ -15,7 +15,6 @@ from kbfleet.contracts.aws_events import DocumentChangeEvent
 from kbfleet.domain.errors import InvalidInput, KbfleetError, TenantNotFound, TenantOffboarded
 from kbfleet.logs import logger
 from kbfleet.metrics import Metric, publish
-from kbfleet.telemetry import tracer
 from kbfleet.usecases.document_changes import ChangeBatch
 
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
@@ -55,7 +54,6 @@ def _record(record: SQSRecord, *, batch: ChangeBatch, counted: Counter[Metric]) 
 
 
 @logger.inject_lambda_context(clear_state=True)
-@tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     batch, counted = bootstrap.change_batch(), Counter[Metric]()
     record_handler = partial(_record, batch=batch, counted=counted)

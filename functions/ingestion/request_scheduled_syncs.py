@@ -7,11 +7,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import bootstrap
 from kbfleet.logs import logger
 from kbfleet.metrics import Metric, publish
-from kbfleet.telemetry import tracer
 
 
 @logger.inject_lambda_context(clear_state=True)
-@tracer.capture_lambda_handler(capture_response=False)
 def handler(_event: dict[str, Any], _context: LambdaContext) -> None:
     report = bootstrap.sync_schedule().run()
     publish(

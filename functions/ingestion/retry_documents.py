@@ -9,11 +9,9 @@ from kbfleet.contracts import parse_json
 from kbfleet.contracts.documents import RetryRunRequest
 from kbfleet.domain.names import Life
 from kbfleet.logs import logger
-from kbfleet.telemetry import tracer
 
 
 @logger.inject_lambda_context(clear_state=True)
-@tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     # The queue gives one message at a time.
     (record,) = event["Records"]

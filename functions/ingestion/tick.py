@@ -6,10 +6,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
 from kbfleet.logs import logger
-from kbfleet.telemetry import report_tick, tracer
+from kbfleet.telemetry import report_tick
 
 
 @logger.inject_lambda_context(clear_state=True)
-@tracer.capture_lambda_handler(capture_response=False)
 def handler(_event: dict[str, Any], _context: LambdaContext) -> None:
     report_tick(bootstrap.scheduler().tick(), now=bootstrap.clock().now())

@@ -30,7 +30,6 @@ from kbfleet.contracts.events import (
 from kbfleet.domain import signals
 from kbfleet.domain.incident import Signal
 from kbfleet.logs import logger
-from kbfleet.telemetry import tracer
 from kbfleet.usecases.incidents import IncidentDesk
 
 _LONGEST_NOTIFICATION_MILLISECONDS = 15_000
@@ -88,7 +87,6 @@ def _recorded(desk: IncidentDesk, batch: SQSEvent) -> tuple[dict[str, set[str]],
 
 
 @logger.inject_lambda_context(clear_state=True)
-@tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dict[str, str]]]:
     desk = bootstrap.incident_desk()
     concerned, again = _recorded(desk, SQSEvent(event))

@@ -6,12 +6,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
 from kbfleet.logs import logger
-from kbfleet.telemetry import tracer
 from kbfleet.usecases.convergence import converge_tenants
 
 
 @logger.inject_lambda_context(clear_state=True)
-@tracer.capture_lambda_handler(capture_response=False)
 def handler(_event: dict[str, Any], _context: LambdaContext) -> None:
     report = converge_tenants(
         resources_version=bootstrap.resources_version(),

@@ -11,12 +11,10 @@ from kbfleet.contracts import parse
 from kbfleet.contracts.aws_events import StoppedExecutionDetail, StoppedExecutionInput
 from kbfleet.domain.workflow import describe_failure
 from kbfleet.logs import logger
-from kbfleet.telemetry import tracer
 from kbfleet.usecases.provisioning import record_stopped_execution
 
 
 @logger.inject_lambda_context(clear_state=True)
-@tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     detail = parse(StoppedExecutionDetail, event["detail"])
     tenant_id = parse(StoppedExecutionInput, json.loads(detail.input)).tenant_id

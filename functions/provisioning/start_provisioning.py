@@ -8,12 +8,10 @@ from kbfleet import bootstrap
 from kbfleet.contracts import parse
 from kbfleet.contracts.events import TenantOnboardingRequestedEvent
 from kbfleet.logs import logger
-from kbfleet.telemetry import tracer
 from kbfleet.usecases.provisioning import onboard_tenant
 
 
 @logger.inject_lambda_context(clear_state=True)
-@tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     requested = parse(TenantOnboardingRequestedEvent, event)
     execution, kept = onboard_tenant(

@@ -18,12 +18,10 @@ from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.usage import AnsweredQuestion
 from kbfleet.logs import logger
 from kbfleet.metrics import Metric, publish
-from kbfleet.telemetry import tracer
 from kbfleet.usecases.usage import count_usage
 
 
 @logger.inject_lambda_context(clear_state=True)
-@tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     batch = CloudWatchLogsEvent(event).parse_logs_data()
     if batch.message_type != "DATA_MESSAGE":

@@ -229,9 +229,8 @@ class AnswererSuite(ABC):
             answers.answer(askable(ACME, "KBUNKNOWN0"), Inquiry(QUESTION), BUCKET)
 
     def test_a_prompt_of_ones_own_is_used(self, emulated: Emulated) -> None:
-        generation = Generation(
-            NOVA, WORDS, "Be brief.\n$search_results$\n\n$output_format_instructions$\n\nQuestion: $query$"
-        )
+        prompt = "Be brief.\n$search_results$\n\n$output_format_instructions$\n\nQuestion: $query$"
+        generation = Generation(NOVA, WORDS, lambda: prompt)
         acme = self.ingested(emulated, **{"tent.md": TENT})
         answer = self.answerer(emulated, generation).answer(acme, Inquiry(QUESTION), BUCKET)
         assert "two years" in answer.text
@@ -439,7 +438,7 @@ class TestRetrieveAndGenerateOnS3Vectors(RetrieveAndGenerateSuite, OnNotKnowingS
                 },
             ],
         }
-        generation = Generation(NOVA, WORDS, "Be brief. $search_results$", "g1", "3")
+        generation = Generation(NOVA, WORDS, lambda: "Be brief. $search_results$", "g1", "3")
         with Stubber(client) as stubber:
             stubber.add_response("retrieve_and_generate", reply, request)
             answerer = RetrieveAndGenerateAnswerer(
@@ -514,7 +513,7 @@ class RetrieveAndConverseSuite(AnswererSuite):
         conversing.meta.events.register(
             "provide-client-params.bedrock-runtime.Converse", lambda params, **_: told.append(params)
         )
-        generation = Generation(NOVA, WORDS, "", guardrail, "3" if guardrail else "", NAMES.tags)
+        generation = Generation(NOVA, WORDS, None, guardrail, "3" if guardrail else "", NAMES.tags)
         with Stubber(retrieving) as retrieve, Stubber(conversing) as converse:
             for said in replies or ({},):
                 retrieve.add_response("retrieve", {"retrievalResults": found})

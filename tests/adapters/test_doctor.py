@@ -27,6 +27,8 @@ from tests.support.aws import client as aws_client
 from tests.support.template import resources
 
 MODELS = {"EmbeddingModelId": "amazon.titan-embed-text-v2:0", "GenerationModelId": "jp.anthropic.claude-haiku-4-5"}
+PROFILES = ("global.amazon.nova-lite-v1:0", "apac.amazon.nova-pro-v1:0", "apac.amazon.nova-lite-v1:0")
+TRAIL = "arn:aws:cloudtrail:ap-northeast-1:123456789012:trail/everything"
 MONITORING = "kbfleet-Monitoring-1A2B3C4D5E6F7"
 ALARM = f"{MONITORING}-AlertsUndeliveredAlarm-1A2B3C4D5E6F7"
 ALARM_SETTINGS: dict[str, Any] = {
@@ -48,14 +50,29 @@ class Bedrock:
     descriptions: list[str] = field(default_factory=list)
     unauthorized: set[str] = field(default_factory=set)
     agreement: str = "AVAILABLE"
+    profile_only: set[str] = field(default_factory=set)
+    missing: set[str] = field(default_factory=set)
 
     def get_paginator(self, _operation: str) -> Bedrock:
         return self
 
-    def paginate(self) -> list[dict[str, Any]]:
+    def paginate(self, typeEquals: str = "") -> list[dict[str, Any]]:  # noqa: N803 - boto3's names
+        """Each with one on a page: nobody may take the first page for all."""
+        if typeEquals:
+            return [{"inferenceProfileSummaries": [{"inferenceProfileId": each}]} for each in PROFILES]
         return [{"knowledgeBaseSummaries": [{"description": each}]} for each in self.descriptions]
 
+    def get_foundation_model(self, *, modelIdentifier: str) -> dict[str, Any]:  # noqa: N803 - as above
+        self._look_for(modelIdentifier)
+        kind = "INFERENCE_PROFILE" if modelIdentifier in self.profile_only else "ON_DEMAND"
+        return {"modelDetails": {"modelId": modelIdentifier, "inferenceTypesSupported": [kind]}}
+
+    def _look_for(self, identifier: str) -> None:
+        if identifier in self.missing:
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": "no"}}, "Operation")
+
     def get_inference_profile(self, *, inferenceProfileIdentifier: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        self._look_for(inferenceProfileIdentifier)
         model = inferenceProfileIdentifier.partition(".")[2]
         regions = ("ap-northeast-1", "ap-northeast-3")
         return {"models": [{"modelArn": f"arn:aws:bedrock:{each}::foundation-model/{model}"} for each in regions]}
@@ -68,6 +85,30 @@ class Bedrock:
             "entitlementAvailability": "AVAILABLE",
             "regionAvailability": "AVAILABLE",
         }
+
+
+@dataclass
+class CloudTrail:
+    """One trail, with these selectors."""
+
+    selectors: dict[str, Any]
+
+    def describe_trails(self) -> dict[str, Any]:
+        return {"trailList": [{"TrailARN": TRAIL}] if self.selectors else []}
+
+    def get_event_selectors(self, *, TrailName: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        assert TrailName == TRAIL
+        return self.selectors
+
+
+def of_data(*types: str, category: str = "Data") -> dict[str, Any]:
+    """Advanced selectors, which keep the data events of these types."""
+    fields = [{"Field": "eventCategory", "Equals": [category]}]
+    return {
+        "AdvancedEventSelectors": [
+            {"FieldSelectors": [*fields, {"Field": "resources.type", "Equals": [each]}]} for each in types
+        ]
+    }
 
 
 class Denied:
@@ -92,6 +133,7 @@ class Patient(FleetStack):
         super().__init__("kbfleet", deployed, None)  # type: ignore[arg-type] # its clients are made here
         own = self.__dict__
         own["bedrock"] = Bedrock()
+        own["cloudtrail"] = CloudTrail(of_data("AWS::Bedrock::KnowledgeBase", "AWS::DynamoDB::Table"))
         own["denied"] = set()
         own["parameters"] = {"KnowledgeStore": "S3_VECTORS", "AlarmTopicArn": "arn:aws:sns:a:1:t", **MODELS}
         sqs, secrets = aws_client("sqs"), aws_client("secretsmanager")
@@ -116,6 +158,8 @@ class Patient(FleetStack):
     def client(self, service: str, config: object = None) -> Any:
         if service in self.__dict__["denied"]:
             return Denied()
+        if service == "cloudtrail":
+            return self.__dict__["cloudtrail"]
         return self.__dict__["bedrock"] if service.startswith("bedrock") else aws_client(service)
 
     def described(self, **changes: Any) -> None:
@@ -168,7 +212,7 @@ def only_trouble(patient: Patient) -> tuple[str, Verdict, str]:
 def test_a_fleet_that_is_well_has_nothing_but_good_findings(patient: Patient) -> None:
     found = list(examine(patient))
     assert {each.verdict for each in found} == {Verdict.WELL}
-    assert len({each.check for each in found}) == 8
+    assert len({each.check for each in found}) == 9
 
 
 class TestTheStack:
@@ -343,6 +387,40 @@ class TestWhatTheFleetNeeds:
         assert (check, verdict) == ("models", Verdict.WRONG)
         assert "NOT_AUTHORIZED" in finding
 
+    @pytest.mark.parametrize("parameter", ["GenerationModelId", "EmbeddingModelId"])
+    def test_a_model_is_callable_by_a_profile_only(self, patient: Patient, parameter: str) -> None:
+        patient.__dict__["parameters"][parameter] = "amazon.nova-lite-v1:0"
+        patient.__dict__["bedrock"].profile_only = {"amazon.nova-lite-v1:0"}
+        (found,) = troubles(patient)
+        assert (found.check, found.verdict) == ("models", Verdict.WRONG)
+        assert "cannot be called on demand" in found.finding
+        if parameter == "GenerationModelId":  # the nearest first
+            proposed = "GenerationModelId=apac.amazon.nova-lite-v1:0. Or: global.amazon.nova-lite-v1:0."
+            assert found.advice == f"Deploy with {proposed}"
+        else:  # knowledge bases take models only
+            assert "apac" not in found.advice
+
+    @pytest.mark.parametrize("model", ["eu.amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0"])
+    def test_a_model_is_not_there_from_this_region(self, patient: Patient, model: str) -> None:
+        patient.__dict__["parameters"]["GenerationModelId"] = model
+        patient.__dict__["bedrock"].missing = {model}
+        (found,) = troubles(patient)
+        assert (found.check, found.verdict) == ("models", Verdict.WRONG)
+        assert "of this Region" in found.finding
+        assert "apac.amazon.nova-lite-v1:0" in found.advice
+
+    def test_there_is_no_profile_to_propose(self, patient: Patient) -> None:
+        patient.__dict__["bedrock"].missing = {"jp.anthropic.claude-haiku-4-5"}
+        (found,) = troubles(patient)
+        assert "has a table of Regions" in found.advice
+
+    def test_what_a_first_call_needs_is_said_and_no_page_that_is_gone(self, patient: Patient) -> None:
+        patient.__dict__["bedrock"].agreement = "NOT_AVAILABLE"
+        for found in troubles(patient):
+            assert "aws-marketplace:Subscribe" in found.advice
+            assert "form" in found.advice
+            assert "Request access" not in found.advice
+
     def test_an_answer_that_does_not_say_is_no_good_news(
         self, patient: Patient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -352,6 +430,28 @@ class TestWhatTheFleetNeeds:
     def test_a_models_agreement_is_pending(self, patient: Patient) -> None:
         patient.__dict__["bedrock"].agreement = "PENDING"
         assert [each.check for each in troubles(patient)] == ["models", "models"]
+
+
+class TestWhoDidIt:
+    @pytest.mark.parametrize(
+        ("selectors", "unknown"),
+        [
+            ({}, ("searched", "wrote")),
+            # What a trail has when nothing is said.
+            ({"EventSelectors": [{"ReadWriteType": "All", "DataResources": []}]}, ("searched", "wrote")),
+            ({"EventSelectors": [{"DataResources": [{"Type": "AWS::DynamoDB::Table"}]}]}, ("searched",)),
+            (of_data("AWS::Bedrock::KnowledgeBase"), ("wrote",)),
+            (of_data("AWS::S3::Object"), ("searched", "wrote")),
+            (of_data("AWS::Bedrock::KnowledgeBase", category="Management"), ("searched", "wrote")),
+        ],
+    )
+    def test_what_no_trail_keeps_is_noted(
+        self, patient: Patient, selectors: dict[str, Any], unknown: tuple[str, ...]
+    ) -> None:
+        patient.__dict__["cloudtrail"] = CloudTrail(selectors)
+        check, verdict, finding = only_trouble(patient)
+        assert (check, verdict) == ("CloudTrail", Verdict.NOTE)
+        assert tuple(each for each in ("searched", "wrote") if each in finding) == unknown
 
 
 class TestWhatCallsForPeople:
@@ -374,6 +474,7 @@ class TestWhatCallsForPeople:
         ("bedrock-agent", "capacity"),
         ("secretsmanager", "secrets"),
         ("bedrock", "models"),
+        ("cloudtrail", "CloudTrail"),
         ("cloudwatch", "alarms"),
         ("sqs", "dead letters"),
     ],
@@ -383,7 +484,7 @@ def test_a_check_that_may_not_look_is_unknown_and_keeps_no_other_from_looking(
 ) -> None:
     patient.__dict__["denied"].add(service)
     assert only_trouble(patient)[:2] == (check, Verdict.UNKNOWN)
-    assert len({each.check for each in examine(patient)}) == 8
+    assert len({each.check for each in examine(patient)}) == 9
 
 
 class TestTheCommand:

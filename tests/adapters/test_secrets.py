@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from kbfleet import bootstrap
 from kbfleet.adapters.secrets import RememberedSecret
 from kbfleet.domain.errors import ResourceMissing
 from tests.support.aws import client as aws_client
@@ -41,6 +42,18 @@ def test_one_that_cannot_be_read_is_tried_again_the_next_time(aws: None, clock: 
         secret()
     aws_client("secretsmanager").create_secret(Name="key", SecretString="there now")
     assert secret() == "there now"
+
+
+def test_a_prompt_of_ones_own_is_read_where_there_is_one(aws: None) -> None:
+    """The longest that CloudFormation takes, which a function's environment does not."""
+    prompt = f"{'検索結果だけから答えてください。' * 84}$search_results$"
+    arn = aws_client("secretsmanager").create_secret(Name="prompt", SecretString=prompt)["ARN"]
+    bootstrap._secrets.cache_clear()
+    read = bootstrap._prompt_template(arn)
+    assert read is not None
+    assert read() == prompt
+    assert bootstrap._prompt_template("") is None
+    bootstrap._secrets.cache_clear()
 
 
 class TestReadingItMeanwhile:

@@ -11,5 +11,5 @@ from tests.support.deployment_values import Deployment
 from tests.support.granted_permissions import Permissions
 
 if __name__ == "__main__":
-    everything = {"OfferOpenSearchServerless": "true"}
+    everything = {"OfferOpenSearchServerless": "true", "GenerationModelId": "model"}
     print(Permissions(Deployment("account", "region", everything)).table())  # noqa: T201 - it is what the script is for

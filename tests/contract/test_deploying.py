@@ -27,7 +27,7 @@ def test_an_operator_who_is_permitted_what_the_page_says_may_call_every_operatio
 
 
 def test_everything_that_outlives_the_stack_is_named() -> None:
-    kept = [name for name, resource in template()["Resources"].items() if resource.get("DeletionPolicy") == "Retain"]
+    kept = [name for name, resource in template()["Resources"].items() if "DeletionPolicy" in resource]
     removing = PAGE.partition("## Removing it")[2]
     assert kept
     assert [name for name in kept if f"`{name}`" not in removing] == []
@@ -56,6 +56,13 @@ def test_every_environment_acknowledges_what_the_stack_takes() -> None:
     assert deploying
     for name, parameters in deploying.items():
         assert set(parameters["capabilities"].split()) == {"CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"}, name
+
+
+def test_no_environment_says_what_a_command_line_would_take_away() -> None:
+    """What --parameter-overrides gives takes the place of all of a file's, and the next deployment brings it back."""
+    config = tomllib.loads((REPOSITORY / "samconfig.toml").read_text("utf-8"))
+    deploying = [each["deploy"]["parameters"] for name, each in config.items() if name != "version"]
+    assert [each["parameter_overrides"] for each in deploying if "parameter_overrides" in each] == []
 
 
 def test_every_alert_channel_and_knowledge_store_is_explained() -> None:

@@ -36,6 +36,13 @@ def test_botocore_is_deployed_with_what_it_knows_of_the_services_that_functions_
     assert sorted(called | {service for service, _ in CALLS.values()}) == SERVICES
 
 
+def test_no_function_brings_the_sdk_of_x_ray() -> None:
+    """AWS mends nothing in it any more but security (docs/decisions/0047)."""
+    brought = (LAYER / "requirements.txt").read_text("utf-8")
+    assert "aws-lambda-powertools==" in brought
+    assert "aws-xray-sdk" not in brought
+
+
 def keep(data: Path) -> None:
     script = importlib.util.spec_from_file_location("keep_called_services", LAYER / "keep_called_services.py")
     assert script is not None

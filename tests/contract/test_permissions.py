@@ -109,12 +109,18 @@ def permissions() -> Permissions:
 
 ROLES = "arn:aws:iam::123456789012:role"
 TABLE = "arn:aws:dynamodb:ap-northeast-1:123456789012:table/Table"
+PROFILES = "arn:aws:bedrock:ap-northeast-1:123456789012:inference-profile"
+NOVA_IN_MUMBAI = "arn:aws:bedrock:ap-south-1::foundation-model/amazon.nova-lite-v1:0"
 OWN_ACCOUNT = (("aws:resourceaccount", ("123456789012",)),)
 Condition = tuple[str, tuple[str, ...]]
 
 
 def partition(name: str) -> Condition:
     return ("dynamodb:leadingkeys", (name,))
+
+
+def through(profile: str) -> tuple[Condition]:
+    return (("bedrock:inferenceprofilearn", (f"{PROFILES}/{profile}",)),)
 
 
 def selected(what: str) -> Condition:
@@ -170,6 +176,10 @@ class TestTheAuditItself:
                 "bedrock:InvokeModel",
                 "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0",
             ),
+            # Answers are written by the model that was given, and by what its profile forwards to.
+            Need(READER_ROLE, "bedrock:InvokeModel", "arn:aws:bedrock:ap-northeast-1::foundation-model/any"),
+            Need(READER_ROLE, "bedrock:InvokeModel", f"{PROFILES}/apac.amazon.nova-pro-v1:0"),
+            Need(READER_ROLE, "bedrock:InvokeModel", NOVA_IN_MUMBAI, through("apac.amazon.nova-pro-v1:0")),
             # Nobody reads conversations but who continues them, and who deletes them.
             Need("TenantsFunction", "dynamodb:GetItem", TABLE, (partition("CONVERSATION#acme"),)),
             Need("TickFunction", "dynamodb:PutItem", TABLE, (partition("INCIDENT#SUBJECT#acme"),)),
@@ -186,6 +196,8 @@ class TestTheAuditItself:
             Need("AskFunction", "dynamodb:UpdateItem", TABLE, written("CONVERSATION#acme", "exchanges", "expires_at")),
             Need("AskFunction", "dynamodb:GetItem", TABLE, read("TENANT#acme", "status", "knowledge_base_id")),
             Need(UPLOADER_ROLE, "s3:PutObject", "arn:aws:s3:::kbfleet-acme/terms.pdf", OWN_ACCOUNT),
+            Need(READER_ROLE, "bedrock:InvokeModel", f"{PROFILES}/apac.amazon.nova-lite-v1:0"),
+            Need(READER_ROLE, "bedrock:InvokeModel", NOVA_IN_MUMBAI, through("apac.amazon.nova-lite-v1:0")),
         ],
         ids=lambda need: f"{need.who} {need.action} {need.resource}",
     )

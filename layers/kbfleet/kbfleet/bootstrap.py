@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from kbfleet.adapters.alert_channels import ChannelType
     from kbfleet.adapters.knowledge_stores import StoreType
@@ -549,7 +550,7 @@ def answerer(knowledge_store: str) -> Answerer:
     generation = Generation(
         fleet().model_arn(settings.generation_model_id),
         NothingFoundWords(settings.nothing_found_english, settings.nothing_found_japanese),
-        settings.prompt_template,
+        _prompt_template(settings.prompt_template_secret_arn),
         settings.guardrail_id,
         settings.guardrail_version,
         fleet().names.tags,
@@ -566,6 +567,10 @@ def answerer(knowledge_store: str) -> Answerer:
     conversations = DynamoDBConversations(_table(), clock(), LIFETIME)
     clients = _answer_clients(RetrieveAndConverseAnswerer.actions)
     return RetrieveAndConverseAnswerer(clients, search, generation, conversations, meanwhile)
+
+
+def _prompt_template(secret_arn: str) -> Callable[[], str] | None:
+    return _secret(secret_arn, timedelta(minutes=5)) if secret_arn else None
 
 
 @cache
@@ -635,9 +640,12 @@ def _session_secret() -> RememberedSecret:
 def _secret(arn: str, remembered_for: timedelta) -> RememberedSecret:
     from kbfleet.adapters.secrets import RememberedSecret
 
-    return RememberedSecret(
-        lambda: boto3.client("secretsmanager", config=_CLIENT), arn, clock=clock(), remembered_for=remembered_for
-    )
+    return RememberedSecret(_secrets, arn, clock=clock(), remembered_for=remembered_for)
+
+
+@cache
+def _secrets() -> SecretsManagerClient:
+    return boto3.client("secretsmanager", config=_CLIENT)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Traces, and what every workflow step has in common."""
+"""What every workflow step has in common, and what is told of a tick."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aws_lambda_powertools import Tracer
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kbfleet.usecases.ingestion import TickReport
-
-# Only what makes our calls: by default every module that X-Ray knows is looked for, and imported.
-tracer = Tracer(patch_modules=("botocore",))
 
 Input = TypeVar("Input", bound=BaseModel)
 StepHandler = Callable[[dict[str, Any], LambdaContext], dict[str, Any] | None]
@@ -41,7 +37,6 @@ def workflow_step(contract: type[Input]) -> Callable[[Callable[[Input], BaseMode
     def decorate(step: Callable[[Input], BaseModel | None]) -> StepHandler:
         @wraps(step)
         @logger.inject_lambda_context(clear_state=True)
-        @tracer.capture_lambda_handler(capture_response=False)
         def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any] | None:
             logger.append_keys(**identifiers(event))
             try:

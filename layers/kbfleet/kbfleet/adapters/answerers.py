@@ -110,14 +110,14 @@ class Generation:
     Args:
         model_arn: foundation model or inference profile.
         nothing_found: what askers read when nothing was found.
-        prompt_template: with at least `$search_results$`; empty for the answerer's own.
+        prompt_template: gives the text, with at least `$search_results$`; None for the answerer's own.
         guardrail_id, guardrail_version: empty for none.
         tags: that a tenant's resources have; a call of Converse has them in the log of the account's invocations, too.
     """
 
     model_arn: str
     nothing_found: NothingFoundWords
-    prompt_template: str = ""
+    prompt_template: Callable[[], str] | None = None
     guardrail_id: str = ""
     guardrail_version: str = ""
     tags: Callable[[Life], Mapping[str, str]] | None = None
@@ -203,8 +203,8 @@ class RetrieveAndGenerateAnswerer:
 
     def _generation_configuration(self) -> dict[str, Any]:
         generation, configuration = self._generation, dict[str, Any]()
-        if generation.prompt_template:
-            configuration["promptTemplate"] = {"textPromptTemplate": generation.prompt_template}
+        if generation.prompt_template is not None:
+            configuration["promptTemplate"] = {"textPromptTemplate": generation.prompt_template()}
         if generation.guardrail_id:
             configuration["guardrailConfiguration"] = {
                 "guardrailId": generation.guardrail_id,
@@ -392,10 +392,12 @@ class RetrieveAndConverseAnswerer:
             unsaid = GeneratedAnswer("", (), input_tokens=asked.input_tokens, output_tokens=asked.output_tokens)
             return generation.decided(unsaid, inquiry, guarded=False)
         client = self._clients(asked.call, tenant)
+        # Before the thread begins: both may read a secret, and make the client for it.
+        prompt = self._prompt(asked.question, sources)
         with _translated(tenant, inquiry), self._meanwhile():
             reply = client.converse(
                 modelId=generation.model_arn,
-                messages=[*_shown_again(asked.exchanges), _message("user", self._prompt(asked.question, sources))],
+                messages=[*_shown_again(asked.exchanges), _message("user", prompt)],
                 **self._beside_the_messages(tenant),
             )
         answer = replace(
@@ -407,7 +409,8 @@ class RetrieveAndConverseAnswerer:
         return generation.decided(answer, inquiry, guarded=reply["stopReason"] == "guardrail_intervened")
 
     def _prompt(self, question: str, sources: Sequence[Source]) -> str:
-        template = self._generation.prompt_template or _TEMPLATE
+        own = self._generation.prompt_template
+        template = _TEMPLATE if own is None else own()
         # A template may leave out what every answer needs.
         for placeholder in (OUTPUT_FORMAT, QUERY):
             if placeholder not in template:

@@ -39,11 +39,13 @@ class SearcherSettings(EnvironmentSettings):
 
 
 class AskSettings(EnvironmentSettings):
+    """`prompt_template_secret_arn` is empty where answers are written by the answerer's own prompt."""
+
     answering: Literal["RETRIEVE_AND_CONVERSE", "RETRIEVE_AND_GENERATE"]
     nothing_found_english: str
     nothing_found_japanese: str
     generation_model_id: str
-    prompt_template: str = ""
+    prompt_template_secret_arn: str = ""
     guardrail_id: str = ""
     guardrail_version: str = ""
     registry_cache: Seconds = Field(alias="REGISTRY_CACHE_SECONDS")
