@@ -341,10 +341,15 @@ def delete_knowledge_store(reservation: Reservation, *, registry: TenantRegistry
 
 
 def delete_bucket(
-    reservation: Reservation, *, registry: TenantRegistry, buckets: DocumentBuckets, names: ResourceNames
+    reservation: Reservation, *, registry: TenantRegistry, buckets: DocumentBuckets, names: ResourceNames, clock: Clock
 ) -> bool:
-    """Deletes documents, with all versions, and then the bucket. Returns: whether it is gone; else run again."""
-    bucket = _own_bucket(held(reservation, registry), buckets, names)
+    """Deletes documents, with all versions, and then the bucket. Returns: whether it is gone; else run again.
+
+    Raises:
+        NotReadyYet: there is none, but one that was made just before the tenant was taken out of service might not show
+            yet; also where this has just deleted it and its answer was lost.
+    """
+    bucket = _own_bucket(held(reservation, registry), buckets, names, now=clock.now())
     return bucket is None or buckets.delete(bucket)
 
 
@@ -459,16 +464,26 @@ def _close_bucket(tenant: Tenant, buckets: DocumentBuckets, names: ResourceNames
         buckets.refuse_uploads(bucket)
 
 
-def _own_bucket(tenant: Tenant, buckets: DocumentBuckets, names: ResourceNames) -> str | None:
-    """`None` if there is none, also when its name belongs to somebody else, which is why the tenant never got one."""
+def _own_bucket(
+    tenant: Tenant, buckets: DocumentBuckets, names: ResourceNames, *, now: datetime | None = None
+) -> str | None:
+    """`None` if there is none, also when its name belongs to somebody else, which is why the tenant never got one.
+
+    Raises:
+        NotReadyYet: as of `now`, if it is given, one that does not show may have been made all the same.
+    """
     # By its id and life: a record that names another tenant's must not have that deleted.
     name = names.bucket(tenant.this_life)
     try:
-        return name if buckets.exists(name) else None
+        if buckets.exists(name):
+            return name
     except BucketNameTaken:
         if tenant.bucket_name is not None:
             raise
         return None
+    if now is not None and tenant.bucket_may_appear(now):
+        raise NotReadyYet(f"Bucket {name} of tenant {tenant.tenant_id} might not show yet.")
+    return None
 
 
 def _knowledge_bases(tenant: Tenant, knowledge_bases: KnowledgeBases, names: ResourceNames) -> list[KnowledgeBase]:
