@@ -21,6 +21,7 @@ class BucketSettings:
     public_access_blocked: bool = True
     tls_only: bool = True
     notifies_event_bridge: bool = True
+    aborts_incomplete_uploads: bool = True
     takes_uploads: bool = True
 
 
@@ -43,7 +44,8 @@ class InMemoryDocumentBuckets:
         self._look(name)
         if name not in self.settings:
             self.created.append(name)
-        self.settings[name] = BucketSettings(tags=dict(tags))
+        before = self.settings[name].tags if name in self.settings else {}
+        self.settings[name] = BucketSettings(tags={**before, **tags})
 
     def refuse_uploads(self, name: str) -> None:
         self._refuse_foreign(name)
