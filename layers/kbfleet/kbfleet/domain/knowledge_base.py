@@ -37,6 +37,12 @@ class KnowledgeBaseStatus(AwsStatus):
     UPDATE_UNSUCCESSFUL = "UPDATE_UNSUCCESSFUL"
     UNKNOWN = "UNKNOWN"
 
+    @property
+    def changing(self) -> bool:
+        """Whether it may become another by itself. What Bedrock refuses meanwhile, it may take later."""
+        passing = {KnowledgeBaseStatus.CREATING, KnowledgeBaseStatus.UPDATING, KnowledgeBaseStatus.DELETING}
+        return self in passing | {KnowledgeBaseStatus.UNKNOWN}
+
 
 class KnowledgeBaseKind(StrEnum):
     """Source: botocore service model of bedrock-agent, shape KnowledgeBaseType; only the kinds that kbfleet makes."""
@@ -187,6 +193,12 @@ class DataSourceStatus(AwsStatus):
     DELETE_UNSUCCESSFUL = "DELETE_UNSUCCESSFUL"
     FAILED = "FAILED"
     UNKNOWN = "UNKNOWN"
+
+    @property
+    def changing(self) -> bool:
+        """Whether it may become another by itself. What Bedrock refuses meanwhile, it may take later."""
+        passing = {DataSourceStatus.CREATING, DataSourceStatus.UPDATING, DataSourceStatus.DELETING}
+        return self in passing | {DataSourceStatus.UNKNOWN}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,11 @@ from kbfleet.domain.errors import (
     ErasureIncomplete,
     KbfleetError,
     NotReadyYet,
+    RequestRefused,
     ResourceConflict,
 )
 from kbfleet.domain.ingestion_job import JobStatus
-from kbfleet.domain.knowledge_base import KnowledgeBaseKind, KnowledgeBaseStatus
+from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, KnowledgeBaseStatus
 from kbfleet.domain.names import DataSourceReference
 from kbfleet.domain.tenant import Reservation
 from kbfleet.domain.tenant_status import TenantStatus
@@ -290,10 +291,11 @@ def delete_data_sources(
         for found in knowledge_bases.data_sources(knowledge_base.knowledge_base_id):
             left.append(found.data_source_id)
             reference = DataSourceReference(knowledge_base.knowledge_base_id, found.data_source_id)
-            if found.status == "DELETE_UNSUCCESSFUL" and knowledge_base.kind is KnowledgeBaseKind.VECTOR:
+            unsuccessful = found.status is DataSourceStatus.DELETE_UNSUCCESSFUL
+            if unsuccessful and knowledge_base.kind is KnowledgeBaseKind.VECTOR:
                 knowledge_bases.retain_vectors(reference)
-            if found.status != "DELETING":
-                delete_data_source(reference, knowledge_bases)
+            if found.status is not DataSourceStatus.DELETING:
+                delete_data_source(reference, found.status, knowledge_bases)
     if left:
         raise NotReadyYet(f"Data sources of tenant {tenant.tenant_id} are still being deleted: {', '.join(left)}.")
 
@@ -314,7 +316,11 @@ def delete_knowledge_base(
     found = _knowledge_bases(tenant, knowledge_bases, names)
     for knowledge_base in found:
         if knowledge_base.status is not KnowledgeBaseStatus.DELETING:
-            knowledge_bases.delete(knowledge_base.knowledge_base_id)
+            try:
+                knowledge_bases.delete(knowledge_base.knowledge_base_id)
+            except (ResourceConflict, RequestRefused):
+                if not knowledge_base.status.changing:
+                    raise
     if found:
         states = "; ".join(f"{one.knowledge_base_id} {one.status} {' '.join(one.failure_reasons)}" for one in found)
         raise NotReadyYet(f"Knowledge bases of tenant {tenant.tenant_id} are not deleted yet: {states}.")

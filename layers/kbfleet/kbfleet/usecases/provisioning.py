@@ -678,11 +678,13 @@ def _remove(data_source: DataSourceReference, listed_as: DataSourceStatus, knowl
     found = knowledge_bases.data_source(data_source)
     if found is None or found.status in {DataSourceStatus.DELETING, DataSourceStatus.UPDATING}:
         return
+    if found.deletion_policy != "DELETE" and found.status.changing:
+        raise NotReadyYet(f"data source {data_source.data_source_id} is {found.status}")
     if found.deletion_policy != "DELETE":
         # Else its vectors would outlive it, and nobody could find them any more.
         knowledge_bases.update_data_source(data_source, found.name, configuration=found.configuration)
     else:
-        delete_data_source(data_source, knowledge_bases)
+        delete_data_source(data_source, found.status, knowledge_bases)
     if found.status is DataSourceStatus.DELETE_UNSUCCESSFUL:
         reasons = "; ".join(found.failure_reasons) or "no reason given"
         raise DataSourceFailed(f"data source {data_source.data_source_id} could not be deleted: {reasons}")
