@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kbfleet.adapters.knowledge_stores import StoreResources
-from kbfleet.bootstrap import KNOWLEDGE_STORES
+from kbfleet.bootstrap import KNOWLEDGE_STORES, store_types
 from kbfleet.domain.names import ResourceNames
 from tests.support.aws import client
 from tests.support.samples import ACCOUNT
@@ -55,7 +55,7 @@ def test_tasks_are_those_of_the_stacks_own_partition(machine: str) -> None:
 )
 @pytest.mark.parametrize("store_type", KNOWLEDGE_STORES)
 def test_a_data_source_reads_a_bucket_of_the_regions_partition(store_type: str, region: str, partition: str) -> None:
-    store = KNOWLEDGE_STORES[store_type].made_of(
+    store = store_types()[store_type].made_of(
         StoreResources(
             ResourceNames("kbfleet", ACCOUNT, region),
             f"arn:{partition}:bedrock:{region}::foundation-model/m",
