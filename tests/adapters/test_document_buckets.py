@@ -530,7 +530,12 @@ class TestS3DocumentBuckets(DocumentBucketsSuite):
         own = setting.look(world.client)
         assert own
         # Its way of writing leaves nothing of ours in the setting.
-        for change in (lambda: None, lambda: setting.make(world.client), lambda: world.buckets.refuse_uploads(NAME)):
+        changes: list[Callable[[], object]] = [
+            lambda: None,
+            lambda: setting.make(world.client),
+            lambda: world.buckets.refuse_uploads(NAME),
+        ]
+        for change in changes:
             change()
             world.buckets.ensure(NAME, TAGS)
             assert setting.look(world.client) == own

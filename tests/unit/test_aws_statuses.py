@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from cli.doctor import _DEPLOYED
 from kbfleet.adapters.step_functions import StepFunctionsExecutions
 from kbfleet.domain.aws_status import AwsStatus
-from kbfleet.domain.document_trace import HopName, Verdict
+from kbfleet.domain.document_trace import HopName, ObjectKey, Verdict
 from kbfleet.domain.errors import (
     DataSourceFailed,
     DataSourceNotReady,
@@ -35,7 +35,6 @@ from kbfleet.domain.ingestion_job import UNKNOWN_AT_MOST, IngestionJob, JobStatu
 from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus, KnowledgeBase, KnowledgeBaseStatus
 from kbfleet.domain.names import DataSourceReference, Life
 from kbfleet.domain.sync import SyncState
-from kbfleet.domain.uploads import DocumentKey
 from kbfleet.usecases import offboarding
 from tests.support.aws import client
 from tests.support.clock import START
@@ -74,7 +73,7 @@ def test_kbfleet_knows_every_status_that_the_model_has_and_takes_the_others_as_u
 @pytest.mark.parametrize("kind", OF_BEDROCK.values())
 @given(value=st.one_of(st.text(), st.none(), st.integers()))
 def test_no_word_of_awss_is_an_error(kind: type[AwsStatus], value: object) -> None:
-    assert kind(value) in kind
+    assert kind(value) in kind  # type: ignore[arg-type] # whatever it is
 
 
 # --- making ----------------------------------------------------------------------------------------
@@ -104,7 +103,8 @@ def source_as(status: str) -> DataSource:
 
 @pytest.mark.parametrize("status", KNOWLEDGE_BASE)
 def test_each_status_of_a_knowledge_base_leads_somewhere(status: str) -> None:
-    ready, waiting = [True, True], [False, KnowledgeBaseNotReady]
+    ready: list[object] = [True, True]
+    waiting: list[object] = [False, KnowledgeBaseNotReady]
     expected: dict[str, list[object]] = {
         "ACTIVE": ready,
         "UPDATE_UNSUCCESSFUL": ready,
@@ -120,7 +120,7 @@ def test_each_status_of_a_knowledge_base_leads_somewhere(status: str) -> None:
 
 @pytest.mark.parametrize("status", DATA_SOURCE)
 def test_each_status_of_a_data_source_leads_somewhere(status: str) -> None:
-    waiting = [False, DataSourceNotReady]
+    waiting: list[object] = [False, DataSourceNotReady]
     expected: dict[str, list[object]] = {
         "AVAILABLE": [True, True],
         "CREATING": waiting,
@@ -349,7 +349,7 @@ def test_where_a_document_is_stuck_can_be_said_whatever_its_knowledge_base_is(st
         assert (name, verdict) == (HopName.KNOWLEDGE_BASE, Verdict.WAITING if waiting else Verdict.BROKEN)
 
 
-KEY = "handbook.pdf"
+KEY = ObjectKey("handbook.pdf")
 URI = f"s3://{NAMES.bucket(Life(ACME))}/{KEY}"
 
 
@@ -364,7 +364,7 @@ def traceable() -> Fleet:
 
 
 def stuck_at(fleet: Fleet) -> tuple[HopName, Verdict]:
-    hop = fleet.document_tracer.trace(ACME, DocumentKey(KEY)).stuck_at
+    hop = fleet.document_tracer.trace(ACME, KEY).stuck_at
     assert hop is not None
     return hop.name, hop.verdict
 

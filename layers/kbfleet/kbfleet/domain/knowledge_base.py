@@ -329,8 +329,8 @@ def _with_defaults(configuration: Mapping[str, object]) -> Mapping[str, object]:
         return configuration
     bucket = _member(configuration, (*_PARAMETERS, "connectionConfiguration", "bucketName"))
     # Reported by users, too: the bucket is named twice. Beside its name, its ARN has AWS's partition only.
-    path, resource = (*_PARAMETERS, "connectionConfiguration", "bucketArn"), f":s3:::{bucket}"
-    whole = _filled(configuration, path, resource, over=str(_member(configuration, path)).endswith(resource))
+    arn, resource = (*_PARAMETERS, "connectionConfiguration", "bucketArn"), f":s3:::{bucket}"
+    whole = _filled(configuration, arn, resource, over=str(_member(configuration, arn)).endswith(resource))
     for path, value in _DEFAULTS.items():
         whole = _filled(whole, path, value)
     return whole
