@@ -138,6 +138,7 @@ def delete_bucket(step: StepInput) -> DoneResult:
         registry=bootstrap.registry(),
         buckets=bootstrap.buckets(),
         names=bootstrap.fleet().names,
+        clock=bootstrap.clock(),
     )
     return DoneResult(done=gone)
 

@@ -8,6 +8,7 @@ from kbfleet.contracts.workflows import (
     CapacityResult,
     DataSourceResult,
     DoneResult,
+    EnsureDataSourceInput,
     EnsureKnowledgeBaseInput,
     KnowledgeBaseResult,
     KnowledgeStoreResult,
@@ -19,6 +20,7 @@ from kbfleet.contracts.workflows import (
     UsageKeyResult,
     WorkflowFailedInput,
 )
+from kbfleet.domain.errors import NotReadyYet
 from kbfleet.metrics import Metric, publish
 from kbfleet.settings import read
 from kbfleet.settings.provisioning import ProvisioningSettings, UsagePlanSettings
@@ -134,10 +136,11 @@ def narrow_service_role(step: StepInput) -> DoneResult:
     return DoneResult()
 
 
-@workflow_step(StepInput)
-def ensure_data_source(step: StepInput) -> DataSourceResult:
-    """State "Ensure Data Source": the knowledge base reads the tenant's bucket, and nothing else."""
-    data_source_id = provisioning.ensure_data_source(
+@workflow_step(EnsureDataSourceInput)
+def ensure_data_source(step: EnsureDataSourceInput) -> DataSourceResult:
+    """State "Ensure Data Source": the knowledge base reads the tenant's bucket, and nothing else; runs again until the
+    data source is ready or the deadline has passed."""
+    state = provisioning.ensure_data_source(
         step.reservation.to_domain(),
         registry=bootstrap.registry(),
         ledger=bootstrap.ledger(),
@@ -147,8 +150,11 @@ def ensure_data_source(step: StepInput) -> DataSourceResult:
         announcements=bootstrap.announcements(),
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
+        look_after_at_most=read(ProvisioningSettings).knowledge_base_look,
     )
-    return DataSourceResult(data_source_id=data_source_id)
+    if not state.ready and not step.looks_again:
+        raise NotReadyYet(f"Data source {state.data_source_id} is {state.status}.")
+    return DataSourceResult.from_domain(state)
 
 
 @workflow_step(StepInput)

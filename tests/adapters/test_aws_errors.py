@@ -90,7 +90,7 @@ ANSWERS = [
     (400, "AWS.SimpleQueueService.NonExistentQueue", "no queue", ResourceMissing),
     (400, "ExecutionDoesNotExist", "no execution", ResourceMissing),
     (400, "ExecutionAlreadyExists", "there is one with another input", ResourceConflict),
-    (409, "OperationAborted", "A conflicting conditional operation is in progress", ResourceConflict),
+    (409, "OperationAborted", "A conflicting conditional operation is in progress", NotReadyYet),
     (400, "TooManyBuckets", "too many", CapacityExceeded),
     (404, "NotFoundException", "The specified index could not be found", ResourceMissing),
     (418, "", "", RequestRefused),

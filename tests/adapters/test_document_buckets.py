@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import boto3
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
+from botocore.exceptions import ClientError
+from moto import mock_aws
 from moto.core.botocore_stubber import MockRawResponse
+from moto.core.models import botocore_stubber
 from moto.s3.models import s3_backends
 
 from kbfleet.adapters.s3 import PAGES_A_CALL, S3DocumentBuckets
-from kbfleet.domain.errors import AccessRefused, BucketNameTaken
+from kbfleet.domain.errors import AccessRefused, BucketNameTaken, NotReadyYet
 from kbfleet.domain.names import Life
 from kbfleet.ports import DocumentBuckets
 from tests.support.aws import client as aws_client
@@ -39,6 +43,10 @@ class World(ABC):
     @abstractmethod
     def let_drift(self) -> None:
         """Every promised setting is undone."""
+
+    @abstractmethod
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """The customer adds tags of its own."""
 
     @abstractmethod
     def take(self) -> None:
@@ -82,6 +90,13 @@ class DocumentBucketsSuite:
         world.buckets.ensure(NAME, TAGS)
         assert world.settings() == BucketSettings(tags=TAGS)
 
+    def test_a_customers_own_tags_stay(self, world: World) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        own = {"cost-center": "4711", "aws:cloudformation:stack-name": "theirs"}
+        world.tag(own)
+        world.buckets.ensure(NAME, TAGS)
+        assert world.settings() == BucketSettings(tags={**own, **TAGS})
+
     def test_a_name_that_belongs_to_somebody_else_is_refused(self, world: World) -> None:
         world.take()
         with pytest.raises(BucketNameTaken, match=NAME):
@@ -101,8 +116,9 @@ class DocumentBucketsSuite:
         world.buckets.ensure(NAME, TAGS)
         assert world.settings() == BucketSettings(tags=TAGS)
 
-    def test_a_bucket_that_does_not_exist_refuses_uploads_anyway(self, world: World) -> None:
-        world.buckets.refuse_uploads(NAME)
+    def test_whether_one_that_does_not_show_refuses_uploads_is_worth_another_look(self, world: World) -> None:
+        with pytest.raises(NotReadyYet, match=NAME):
+            world.buckets.refuse_uploads(NAME)
         assert not world.buckets.exists(NAME)
 
     # --- deleting ---
@@ -114,8 +130,9 @@ class DocumentBucketsSuite:
         assert world.buckets.delete(NAME)
         assert not world.buckets.exists(NAME)
 
-    def test_a_bucket_that_is_gone_is_deleted(self, world: World) -> None:
-        assert world.buckets.delete(NAME)
+    def test_whether_one_that_does_not_show_is_gone_is_worth_another_look(self, world: World) -> None:
+        with pytest.raises(NotReadyYet, match=NAME):
+            world.buckets.delete(NAME)
 
     def test_a_closed_bucket_can_be_deleted(self, world: World) -> None:
         world.buckets.ensure(NAME, TAGS)
@@ -154,7 +171,11 @@ class InMemory(World):
         return self.memory.settings[NAME]
 
     def let_drift(self) -> None:
-        self.memory.settings[NAME] = BucketSettings({}, False, False, False, False, False)
+        self.memory.settings[NAME] = BucketSettings({}, False, False, False, False, False, False)
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        found = self.memory.settings[NAME]
+        self.memory.settings[NAME] = replace(found, tags={**found.tags, **tags})
 
     def fill(self, calls: int) -> None:
         self.memory.batches_left[NAME] = calls - 1
@@ -175,10 +196,16 @@ class S3(World):
         self.region = region
         self.buckets = S3DocumentBuckets(self.client, account=ACCOUNT, region=region)
         self.operations: list[str] = []
-        self.client.meta.events.register("before-call.s3", self._note)
+        events = self.client.meta.events
+        events.register("before-call.s3", self._note)
+        events.register("after-call.s3.GetBucketNotificationConfiguration", _show_event_bridge)
 
     def _note(self, model: Any, **_: Any) -> None:
         self.operations.append(model.name)
+
+    @property
+    def written(self) -> list[str]:
+        return [operation for operation in self.operations if operation.startswith(("Put", "Delete"))]
 
     def settings(self) -> BucketSettings:
         policy = json.loads(self.client.get_bucket_policy(Bucket=NAME)["Policy"])
@@ -192,14 +219,29 @@ class S3(World):
                 self.client.get_public_access_block(Bucket=NAME)["PublicAccessBlockConfiguration"].values()
             ),
             tls_only=any(_refuses_plain_http(statement) for statement in policy["Statement"]),
-            notifies_event_bridge=self._notifies_event_bridge(),
+            notifies_event_bridge=_notifies_event_bridge(),
+            aborts_incomplete_uploads=self._aborts_incomplete_uploads(),
             takes_uploads=not any(_refuses_uploads(statement) for statement in policy["Statement"]),
         )
 
-    def _notifies_event_bridge(self) -> bool:
-        # moto keeps this setting and acts on it, but leaves it out of GetBucketNotificationConfiguration.
-        notifications = s3_backends[ACCOUNT]["aws"].buckets[NAME].notification_configuration
-        return notifications is not None and notifications.event_bridge is not None
+    def _aborts_incomplete_uploads(self) -> bool:
+        try:
+            rules = self.client.get_bucket_lifecycle_configuration(Bucket=NAME)["Rules"]
+        except ClientError:
+            return False
+        return any(
+            rule["Status"] == "Enabled"
+            and rule.get("Filter") in ({}, {"Prefix": ""})
+            and rule.get("AbortIncompleteMultipartUpload") == {"DaysAfterInitiation": 7}
+            for rule in rules
+        )
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        found = {tag["Key"]: tag["Value"] for tag in self.client.get_bucket_tagging(Bucket=NAME)["TagSet"]}
+        # moto, as S3, lets nobody make a system tag: CloudFormation's are put where they would be.
+        s3_backends[ACCOUNT]["aws"].tagger.tag_resource(
+            f"arn:aws:s3:::{NAME}", [{"Key": key, "Value": value} for key, value in {**found, **tags}.items()]
+        )
 
     def let_drift(self) -> None:
         client = self.client
@@ -207,7 +249,9 @@ class S3(World):
         client.put_public_access_block(Bucket=NAME, PublicAccessBlockConfiguration={"BlockPublicAcls": False})
         client.put_bucket_policy(Bucket=NAME, Policy=json.dumps({"Version": "2012-10-17", "Statement": []}))
         client.put_bucket_notification_configuration(Bucket=NAME, NotificationConfiguration={})
-        client.put_bucket_tagging(Bucket=NAME, Tagging={"TagSet": [{"Key": "by", "Value": "hand"}]})
+        wrong = [{"Key": next(iter(TAGS)), "Value": "by hand"}]
+        client.put_bucket_tagging(Bucket=NAME, Tagging={"TagSet": wrong})
+        client.delete_bucket_lifecycle(Bucket=NAME)
 
     def fill(self, calls: int) -> None:
         self.client.meta.events.register("before-parameter-build.s3.ListObjectVersions", _ask_for_a_small_page)
@@ -241,6 +285,17 @@ class S3(World):
 
 
 SMALL_PAGE = 2
+
+
+def _notifies_event_bridge() -> bool:
+    notifications = s3_backends[ACCOUNT]["aws"].buckets[NAME].notification_configuration
+    return notifications is not None and notifications.event_bridge is not None
+
+
+def _show_event_bridge(parsed: dict[str, Any], **_: Any) -> None:
+    # moto keeps this setting and acts on it, but leaves it out.
+    if "Error" not in parsed and _notifies_event_bridge():
+        parsed["EventBridgeConfiguration"] = {}
 
 
 def _ask_for_a_small_page(params: dict[str, Any], **_: Any) -> None:
@@ -298,6 +353,118 @@ def _refuses_uploads(statement: dict[str, Any]) -> bool:
     )
 
 
+def refuse_once(client: Any, operation: str, status: int, code: str) -> Iterator[str]:
+    """The first call of that operation is answered so. Returns: what is still to be answered."""
+    answers = iter([f"<Error><Code>{code}</Code><Message>Try again</Message></Error>"])
+
+    def give(event_name: str, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
+        for body in answers if event_name.endswith(f".{operation}") else ():
+            return AWSResponse(request.url, status, HTTPHeaders(), MockRawResponse(body.encode()))
+        answered: AWSResponse | None = botocore_stubber(event_name, request)
+        return answered
+
+    # botocore asks every handler, also when one has answered: moto must not carry out what is refused here.
+    client.meta.events.unregister("before-send", botocore_stubber)
+    client.meta.events.register_first("before-send", give)
+    return answers
+
+
+@dataclass(frozen=True)
+class Own:
+    """A customer's own part of a setting that S3 only takes as a whole: how it is made, and what is there of it."""
+
+    operation: str
+    make: Callable[[Any], object]
+    look: Callable[[Any], object]
+
+
+def _made(client: Any, operation: str, **arguments: Any) -> None:
+    getattr(client, operation)(Bucket=NAME, **arguments)
+
+
+_THEIR_STATEMENT = {
+    "Sid": "LetTheAuditorsRead",
+    "Effect": "Allow",
+    "Principal": {"AWS": f"arn:aws:iam::{FOREIGN_ACCOUNT}:root"},
+    "Action": "s3:GetObject",
+    "Resource": f"arn:aws:s3:::{NAME}/*",
+}
+
+
+def _their_queue(client: Any) -> dict[str, Any]:
+    return {
+        "Id": "theirs",
+        "QueueArn": f"arn:aws:sqs:{client.meta.region_name}:{ACCOUNT}:theirs",
+        "Events": ["s3:ObjectCreated:*"],
+        "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "invoices/"}]}},
+    }
+
+
+_THEIR_RULES: list[dict[str, Any]] = [
+    {"ID": "archive", "Status": "Enabled", "Filter": {"Prefix": "old/"}, "Expiration": {"Days": 400}},
+    {
+        "ID": "versions",
+        "Status": "Disabled",
+        "Filter": {"Prefix": ""},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": 9},
+    },
+]
+_THEIR_KEY = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": f"arn:aws:kms:us-east-1:{ACCOUNT}:key/theirs"}
+OWN = [
+    Own(
+        "PutBucketTagging",
+        lambda client: _made(client, "put_bucket_tagging", Tagging={"TagSet": [{"Key": "cost", "Value": "4711"}]}),
+        lambda client: [tag for tag in client.get_bucket_tagging(Bucket=NAME)["TagSet"] if tag["Key"] not in TAGS],
+    ),
+    Own(
+        "PutBucketPolicy",
+        lambda client: _made(
+            client,
+            "put_bucket_policy",
+            Policy=json.dumps({"Version": "2008-10-17", "Id": "theirs", "Statement": [_THEIR_STATEMENT]}),
+        ),
+        lambda client: [
+            (policy["Id"], policy["Version"], statement)
+            for policy in [json.loads(client.get_bucket_policy(Bucket=NAME)["Policy"])]
+            for statement in policy["Statement"]
+            if statement["Sid"] == _THEIR_STATEMENT["Sid"]
+        ],
+    ),
+    Own(
+        "PutBucketNotificationConfiguration",
+        lambda client: _made(
+            client,
+            "put_bucket_notification_configuration",
+            NotificationConfiguration={"QueueConfigurations": [_their_queue(client)]},
+            SkipDestinationValidation=True,
+        ),
+        lambda client: client.get_bucket_notification_configuration(Bucket=NAME)["QueueConfigurations"],
+    ),
+    Own(
+        "PutBucketEncryption",
+        lambda client: _made(
+            client,
+            "put_bucket_encryption",
+            ServerSideEncryptionConfiguration={
+                "Rules": [{"ApplyServerSideEncryptionByDefault": _THEIR_KEY, "BucketKeyEnabled": True}]
+            },
+        ),
+        lambda client: client.get_bucket_encryption(Bucket=NAME)["ServerSideEncryptionConfiguration"]["Rules"],
+    ),
+    Own(
+        "PutBucketLifecycleConfiguration",
+        lambda client: _made(
+            client, "put_bucket_lifecycle_configuration", LifecycleConfiguration={"Rules": _THEIR_RULES}
+        ),
+        lambda client: [
+            rule
+            for rule in client.get_bucket_lifecycle_configuration(Bucket=NAME)["Rules"]
+            if rule["ID"] in {their["ID"] for their in _THEIR_RULES}
+        ],
+    ),
+]
+
+
 class TestInMemoryDocumentBuckets(DocumentBucketsSuite):
     @pytest.fixture
     def world(self) -> World:
@@ -353,3 +520,120 @@ class TestS3DocumentBuckets(DocumentBucketsSuite):
         answer_head(world.client, 404)
         world.buckets.ensure(NAME, TAGS)
         assert replace(world.settings(), tags={}) == BucketSettings(tags={})
+
+    # --- what else a customer has set on its bucket ---
+
+    @pytest.mark.parametrize("setting", OWN, ids=lambda setting: setting.operation)
+    def test_what_is_a_customers_own_in_a_setting_stays(self, world: S3, setting: Own) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        setting.make(world.client)
+        own = setting.look(world.client)
+        assert own
+        # Its way of writing leaves nothing of ours in the setting.
+        changes: list[Callable[[], object]] = [
+            lambda: None,
+            lambda: setting.make(world.client),
+            lambda: world.buckets.refuse_uploads(NAME),
+        ]
+        for change in changes:
+            change()
+            world.buckets.ensure(NAME, TAGS)
+            assert setting.look(world.client) == own
+            assert world.settings() == BucketSettings(tags=world.settings().tags)
+            assert world.settings().tags.items() >= TAGS.items()
+
+    def test_every_setting_that_is_written_is_wholly_ours_or_tried_for_what_is_a_customers_own(self, world: S3) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        world.client.delete_bucket_encryption(Bucket=NAME)
+        world.buckets.ensure(NAME, TAGS)
+        wholly_ours = {"PutPublicAccessBlock", "PutBucketVersioning"}
+        puts = {operation for operation in world.operations if operation.startswith("Put")}
+        assert puts == wholly_ours | {setting.operation for setting in OWN}
+
+    def test_what_is_as_it_should_be_is_not_written(self, world: S3) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        world.operations.clear()
+        world.buckets.ensure(NAME, TAGS)
+        assert world.written == []
+        world.buckets.refuse_uploads(NAME)
+        world.operations.clear()
+        world.buckets.refuse_uploads(NAME)
+        assert world.written == []
+
+    def test_a_policy_that_s3_gives_back_in_other_words_is_the_same(self, world: S3) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        policy = json.loads(world.client.get_bucket_policy(Bucket=NAME)["Policy"])
+        (statement,) = policy["Statement"]
+        reworded = {
+            **statement,
+            "Action": ["s3:*"],
+            "Principal": {"AWS": "*"},
+            "Resource": statement["Resource"][::-1],
+        }
+        document = json.dumps({**policy, "Statement": reworded})
+        world.client.put_bucket_policy(Bucket=NAME, Policy=document)
+        world.operations.clear()
+        world.buckets.ensure(NAME, TAGS)
+        assert world.written == []
+
+    def test_arns_are_of_the_regions_own_partition_of_aws(self) -> None:
+        with mock_aws():
+            client = aws_client("s3", region="us-gov-west-1")
+            S3DocumentBuckets(client, account=ACCOUNT, region="us-gov-west-1").ensure(NAME, TAGS)
+            policy = json.loads(client.get_bucket_policy(Bucket=NAME)["Policy"])
+        assert policy["Statement"][0]["Resource"] == [f"arn:aws-us-gov:s3:::{NAME}", f"arn:aws-us-gov:s3:::{NAME}/*"]
+
+    # --- a bucket that was just made ---
+
+    @pytest.mark.parametrize(
+        "refusal", [(404, "NoSuchBucket"), (409, "OperationAborted")], ids=lambda refusal: refusal[1]
+    )
+    def test_every_call_can_meet_a_bucket_that_does_not_show_everywhere_yet(
+        self,
+        aws: None,
+        refusal: tuple[int, str],
+    ) -> None:
+        """Each call of each method is refused once: never for good, and the method repeated does its work."""
+        uses: dict[str, Callable[[DocumentBuckets], object]] = {
+            "ensure": lambda buckets: buckets.ensure(NAME, TAGS),
+            "refuse_uploads": lambda buckets: buckets.refuse_uploads(NAME),
+            "delete": lambda buckets: buckets.delete(NAME),
+        }
+        world = S3("ap-northeast-1")
+        for method, use in uses.items():
+            for operation in self.calls_of(method, use, world):
+                self.prepare(method, world)
+                fresh = S3(world.region)
+                answers = refuse_once(fresh.client, operation, *refusal)
+                with pytest.raises(NotReadyYet, match=NAME):
+                    use(fresh.buckets)
+                assert next(answers, None) is None, f"{method} has not called {operation}"
+                use(fresh.buckets)
+                if method == "delete":
+                    assert not fresh.buckets.exists(NAME)
+                else:
+                    assert fresh.settings() == BucketSettings(tags=TAGS, takes_uploads=method == "ensure")
+
+    def prepare(self, method: str, world: S3) -> None:
+        """Nothing is there, for `ensure`; else the bucket, as it was made."""
+        if world.buckets.exists(NAME):
+            world.client.delete_bucket_policy(Bucket=NAME)
+            world.client.delete_bucket_tagging(Bucket=NAME)  # moto keeps them for the next bucket of that name
+            world.buckets.delete(NAME)
+        if method != "ensure":
+            world.buckets.ensure(NAME, TAGS)
+
+    def calls_of(self, method: str, use: Callable[[DocumentBuckets], object], world: S3) -> list[str]:
+        """Those that can be refused so; HeadBucket answers 404, which is what it is there for."""
+        self.prepare(method, world)
+        world.operations.clear()
+        use(world.buckets)
+        return sorted(set(world.operations) - {"HeadBucket"})
+
+    def test_a_name_that_is_not_free_yet_is_worth_another_try(self, world: S3) -> None:
+        answers = refuse_once(world.client, "CreateBucket", 409, "OperationAborted")
+        with pytest.raises(NotReadyYet, match="OperationAborted"):
+            world.buckets.ensure(NAME, TAGS)
+        assert next(answers, None) is None
+        world.buckets.ensure(NAME, TAGS)
+        assert world.settings() == BucketSettings(tags=TAGS)

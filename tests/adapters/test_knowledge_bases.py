@@ -21,6 +21,7 @@ from kbfleet.domain.errors import (
 from kbfleet.domain.ingestion_job import JobStatus, Outcome
 from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, KnowledgeBaseStatus, client_token
 from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
+from tests.support.clock import START
 from tests.support.emulator import SERVICE_ROLE
 from tests.support.knowledge_base_worlds import BUCKET, REASONS, Emulated, InMemory, World
 from tests.support.knowledge_store_worlds import Managed, OnOpenSearchServerless
@@ -520,7 +521,7 @@ class TestBedrockKnowledgeBases(KnowledgeBasesSuite):
         assert found is not None
         assert (found.status, found.failure_reasons) == (DataSourceStatus.FAILED, ("The bucket cannot be read.",))
         with pytest.raises(DataSourceFailed, match="cannot be read"):
-            found.require_usable()
+            found.ready(now=START, deadline=START)
 
     def test_documents_that_were_ignored_are_counted_and_named(self, world: Emulated) -> None:
         world.aws.s3.put_object(Bucket=BUCKET, Key="就業規則 第2版.md", Body="有給休暇は20日です。".encode())

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from kbfleet.contracts.workflows import OFFBOARDING_STEPS, PROVISIONING_STEPS, OffboardTenantInput, ProvisionTenantInput
 from kbfleet.domain.errors import NotReadyYet, Retryable
-from kbfleet.domain.tenant import MAX_RETENTION_DAYS, OVERDUE_AFTER, RESOURCES_VERSION
+from kbfleet.domain.tenant import BUCKET_SETTLES_WITHIN, MAX_RETENTION_DAYS, OVERDUE_AFTER, RESOURCES_VERSION
 from tests.support.template import (
     STATE_MACHINES,
     definition,
@@ -31,7 +31,12 @@ REPORTING = {"Mark Tenant Failed", "Announce Provisioning Failed", "Announce Off
 
 # Source: AWS documentation, "Handle transient Lambda service exceptions" among the best practices of Step Functions.
 TIMEOUT = ["States.Timeout"]
+# That a function's time is over, or its process, Step Functions calls Lambda.Unknown, or Sandbox.Timedout, as users
+# report: one slow answer of AWS must not cost a tenant its provisioning, and every step can be repeated.
 LAMBDAS_OWN = {
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.Unknown",
+    "Sandbox.Timedout",
     "Lambda.ServiceException",
     "Lambda.AWSLambdaException",
     "Lambda.SdkClientException",
@@ -141,6 +146,34 @@ class TestEveryTask:
         task = states_of(machine)[name]
         if name not in REPORTING and not task["Resource"].endswith(".waitForTaskToken"):
             assert task["ResultSelector"]
+
+
+WITH_A_BUCKET = {
+    "provision_tenant": {"Ensure Bucket"},
+    "offboard_tenant": {"Refuse Uploads", "Delete Bucket"},
+}
+"""The states that meet a bucket which was just made, or a name that is not free yet."""
+
+
+@pytest.mark.parametrize("machine", STATE_MACHINES)
+def test_a_bucket_that_was_just_made_is_waited_for_long_enough(machine: str) -> None:
+    assert set(WITH_A_BUCKET[machine]) <= set(states_of(machine))
+    for name in WITH_A_BUCKET[machine]:
+        (retry,) = (each for each in states_of(machine)[name]["Retry"] if each["ErrorEquals"] == ["NotReadyYet"])
+        delays = (retry["IntervalSeconds"] * retry["BackoffRate"] ** number for number in range(retry["MaxAttempts"]))
+        # Each is anything from nothing to its whole length.
+        usual = sum(min(delay, retry["MaxDelaySeconds"]) for delay in delays) / 2
+        assert timedelta(seconds=usual) >= 2 * BUCKET_SETTLES_WITHIN
+
+
+@pytest.mark.parametrize("name", ["Ensure Knowledge Base", "Ensure Data Source"])
+def test_what_bedrock_makes_for_minutes_is_waited_for_by_the_answers_of_the_step(name: str) -> None:
+    states = states_of("provision_tenant")
+    result, choice = states[name]["ResultPath"], states[states[name]["Next"]]
+    (done,) = choice["Choices"]
+    assert (done["Variable"], done["BooleanEquals"]) == (f"{result}.done", True)
+    wait = states[choice["Default"]]
+    assert (wait["Type"], wait["SecondsPath"], wait["Next"]) == ("Wait", f"{result}.wait_seconds", name)
 
 
 def test_a_task_that_waits_for_a_token_hands_it_on_and_asks_again_but_not_for_ever() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from kbfleet.domain.errors import AccessRefused, InvalidInput, KbfleetError, NotReadyYet, TenantBusy, Throttled
+from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus
 from kbfleet.domain.names import Life
 from kbfleet.domain.tenant import Lease
 from kbfleet.domain.tenant_status import TenantStatus
@@ -62,7 +64,9 @@ def test_the_sample_payloads_provision_a_tenant_step_by_step(run: Callable[..., 
     fleet.clock.advance(83)
     assert run("ensure_knowledge_base")["done"]
     assert run("narrow_service_role") == {"done": True}
-    assert run("ensure_data_source") == {"data_source_id": fleet.registry.get(ACME).data_source_id}
+    source = run("ensure_data_source")
+    assert source["data_source_id"] == fleet.registry.get(ACME).data_source_id
+    assert (source["status"], source["done"]) == ("AVAILABLE", True)
     assert run("ensure_usage_key") == {"tier": "STANDARD"}
     assert fleet.usage_keys.keys[NAMES.usage_key(Life(ACME)).value].plans == {"plan-standard"}
     assert run("run_first_sync") is None
@@ -96,6 +100,42 @@ def test_every_step_answers_what_the_state_machine_selects(run: Callable[..., An
     assert set(run("ensure_data_source")) == selected_of("Ensure Data Source")
     assert set(run("ensure_usage_key")) == selected_of("Ensure Usage Key")
     assert set(run("activate_tenant")) == selected_of("Activate Tenant")
+
+
+@pytest.fixture
+def creating(run: Callable[..., Any], fleet: Fleet) -> DataSource:
+    """A tenant's data source that takes its time."""
+    for step in STEPS[: STEPS.index("ensure_data_source")]:
+        run(step)
+        fleet.clock.advance(83)
+    run("ensure_data_source")
+    own = fleet.registry.get(ACME).data_source()
+    found = fleet.knowledge_bases.data_source(own)
+    assert found is not None
+    creating = replace(found, status=DataSourceStatus.CREATING, updated_at=fleet.clock.now())
+    fleet.knowledge_bases.set_data_source(own.knowledge_base_id, creating)
+    return creating
+
+
+def test_a_data_source_in_the_making_is_waited_for_as_the_definition_says(
+    run: Callable[..., Any], creating: DataSource
+) -> None:
+    waiting = run("ensure_data_source")
+    assert waiting == {
+        "data_source_id": creating.data_source_id,
+        "status": "CREATING",
+        "done": False,
+        "wait_seconds": 85,  # what the stack looks after at most
+    }
+
+
+def test_an_execution_of_a_version_before_repeats_the_step_instead(
+    run: Callable[..., Any], creating: DataSource
+) -> None:
+    payload = event("steps/ensure_data_source")
+    del payload["looks_again"]
+    with pytest.raises(NotReadyYet, match=f"{creating.data_source_id} is CREATING"):
+        run("ensure_data_source", payload)
 
 
 class TestFailures:

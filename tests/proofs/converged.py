@@ -117,6 +117,13 @@ def _bucket_departures(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str
             ],
             [("Deny", {"Bool": {"aws:SecureTransport": "false"}})],
         ),
+        "lifecycle": (
+            lambda: [
+                (rule["Status"], rule["AbortIncompleteMultipartUpload"])
+                for rule in s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
+            ],
+            [("Enabled", {"DaysAfterInitiation": 7})],
+        ),
         "notifications": (lambda: _notifies_event_bridge(name), True),
         "tags": (lambda: {tag["Key"]: tag["Value"] for tag in s3.get_bucket_tagging(Bucket=name)["TagSet"]}, tags),
     }

@@ -44,9 +44,12 @@ _LATE_ROLE_SECONDS = 10.0
 """IAM agrees with itself within seconds, users report."""
 
 
-def _world() -> AbstractContextManager[VirtualFleet]:
+def _world(scenario: Scenario) -> AbstractContextManager[VirtualFleet]:
     return virtual_fleet(
-        parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS, late_role_seconds=_LATE_ROLE_SECONDS
+        parameters=RARE_TICKS,
+        safety_net_seconds=RARE_SCHEDULE_SECONDS,
+        late_role_seconds=_LATE_ROLE_SECONDS,
+        slowness=scenario.slowness,
     )
 
 
@@ -64,7 +67,7 @@ def recorded(scenario: Scenario) -> Sequence[Call]:
 def _prepared(scenario: Scenario) -> Iterator[VirtualFleet]:
     """A world at rest where the workflow can begin, to be copied for each crash."""
     _load(scenario)
-    with _world() as fleet:
+    with _world(scenario) as fleet:
         scenario.prepare(fleet)
         fleet.rest()
         yield fleet
@@ -73,7 +76,7 @@ def _prepared(scenario: Scenario) -> Iterator[VirtualFleet]:
 @cache
 def _load(scenario: Scenario) -> None:
     """Handlers and botocore's models are loaded when they are first used: once in the original, not in every copy."""
-    with _world() as fleet:
+    with _world(scenario) as fleet:
         scenario.prepare(fleet)
         fleet.finish(scenario.start(fleet))
         scenario.check(fleet)

@@ -14,6 +14,7 @@ from kbfleet.domain.names import TenantId
 from tests.proofs.converged import departures
 from tests.proofs.erased import remains
 from tests.support.api_requests import api_request
+from tests.support.slowness import AS_REPORTED, Slowness
 from tests.support.state_machine import Execution, TaskFailed
 from tests.support.troubles import tell_of_trouble
 from tests.support.virtual_fleet import AN_HOUR, VirtualFleet, provisioning_request
@@ -42,6 +43,7 @@ class Scenario:
         check: what is wrong afterwards, in sentences.
         check_meanwhile: what is wrong between the crash and the next run.
         crashed: the functions at whose calls it is crashed; all if there are none.
+        slowness: of AWS.
         refusals: failures, by state and error, by which the next run says that nothing is left to do.
     """
 
@@ -54,6 +56,7 @@ class Scenario:
     check_meanwhile: Callable[[VirtualFleet], list[str]] = _nothing_wrong
     refusals: frozenset[tuple[str, str]] = frozenset()
     crashed: frozenset[str] = frozenset()
+    slowness: Slowness = AS_REPORTED
 
 
 def stores() -> list[str]:
@@ -64,6 +67,8 @@ def stores() -> list[str]:
 def scenarios(store: str) -> list[Scenario]:
     return [provisioning(store), provisioning_again(store), offboarding(store), offboarding_when_due(store)]
 
+
+LONGEST = Slowness(managed_knowledge_base=(124.0, 124.0), managed_data_source=(300.0, 300.0))
 
 # --- a new tenant --------------------------------------------------------------------------------
 
@@ -76,6 +81,7 @@ def provisioning(store: str) -> Scenario:
         f"provisioning({store!r})",
         partial(_start_provisioning, store),
         partial(_check_provisioned, {TENANT: store}),
+        slowness=LONGEST,
     )
 
 

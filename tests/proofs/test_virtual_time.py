@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from tests.support.aws_calls import Call, FunctionDied, Moment
+from tests.support.slowness import PROMPT_BUCKETS, Slowness
 from tests.support.virtual_fleet import RARE_TICKS, VirtualFleet, kill_first, virtual_fleet
 from tests.support.virtual_time import Signal, StrandDied, Timeline, Unfinished, VirtualClock
 
@@ -96,13 +97,14 @@ def test_who_runs_next_is_decided_by_the_seed() -> None:
     assert len({order(seed) for seed in range(5)}) > 1
 
 
-@pytest.mark.parametrize(("moment", "made"), [(Moment.BEFORE, 0), (Moment.AFTER, 1)])
-def test_a_function_dies_before_a_call_or_after_its_effect(moment: Moment, made: int) -> None:
-    with virtual_fleet() as fleet:
+@pytest.mark.parametrize(("moment", "calls"), [(Moment.BEFORE, 2), (Moment.AFTER, 1)])
+def test_a_function_dies_before_a_call_or_after_its_effect_and_is_run_again(moment: Moment, calls: int) -> None:
+    with virtual_fleet(parameters=RARE_TICKS, slowness=PROMPT_BUCKETS) as fleet:
         with fleet.disturbed(kill_first("CreateBucket", moment)):
             execution = fleet.provision("acme")
         assert execution.failures == [("Ensure Bucket", "Lambda.Unknown")]
-        assert len(fleet.client("s3").list_buckets()["Buckets"]) == made
+        assert execution.status == "SUCCEEDED"
+        assert len([call for call in fleet.calls.made if call.operation == "CreateBucket"]) == calls
 
 
 @pytest.mark.parametrize("service", ["s3", "dynamodb", "sqs", "events", "bedrock-agent"])
@@ -113,17 +115,49 @@ def test_throttled_calls_are_tried_again_in_virtual_time(service: str) -> None:
 
 
 def test_a_function_that_runs_too_long_dies_at_its_timeout() -> None:
-    with virtual_fleet() as fleet:
+    with virtual_fleet(parameters=RARE_TICKS, slowness=PROMPT_BUCKETS) as fleet:
         timeout = fleet.deployment.function("EnsureBucketFunction")["Timeout"]
+        began = list[float]()
 
         def hang(call: Call, at: Moment) -> None:
             if call.operation == "HeadBucket" and at is Moment.BEFORE:
-                fleet.calls.pause(10 * timeout)
+                began.append(fleet.timeline.now())
+                if len(began) == 1:
+                    fleet.calls.pause(10 * timeout)
 
         with fleet.disturbed(hang):
             execution = fleet.provision("acme")
         assert execution.failures == [("Ensure Bucket", "Lambda.Unknown")]
-        assert execution.seconds == timeout
+        pause_before_a_retry = 2
+        assert timeout <= began[1] - began[0] <= timeout + pause_before_a_retry
+
+
+def test_a_bucket_that_was_just_made_does_not_show_everywhere_and_a_name_is_not_free_at_once() -> None:
+    with virtual_fleet(parameters=RARE_TICKS, slowness=Slowness(buckets=90)) as fleet:
+        execution = fleet.provision("acme")
+        assert execution.status == "SUCCEEDED"
+        assert set(execution.failures) == {("Ensure Bucket", "NotReadyYet")}
+        made = [call for call in fleet.calls.made if call.operation == "CreateBucket"]
+        assert made
+        name = fleet.names.bucket(fleet.life("acme"))
+        for version in fleet.client("s3").list_object_versions(Bucket=name).get("Versions", ()):
+            fleet.client("s3").delete_object(Bucket=name, Key=version["Key"], VersionId=version["VersionId"])
+        fleet.client("s3").delete_bucket(Bucket=name)
+        deleted_at = fleet.timeline.now()
+        again = fleet.provision("acme")
+        assert again.status == "SUCCEEDED", again.failures
+        assert again.ended_at is not None
+        assert again.ended_at >= deleted_at + 90
+
+
+def test_what_is_made_for_a_managed_knowledge_base_takes_its_time() -> None:
+    slowness = Slowness(managed_knowledge_base=(124, 124), managed_data_source=(300, 300))
+    with virtual_fleet(parameters=RARE_TICKS, slowness=slowness) as fleet:
+        execution = fleet.provision("acme", "MANAGED")
+        assert execution.status == "SUCCEEDED", execution.failures
+        assert {state for state, _ in execution.failures} <= {"Ensure Bucket"}
+        assert "Wait For Data Source" in execution.states
+        assert execution.seconds >= 124 + 300
 
 
 def stopped_while_waiting(fleet: VirtualFleet) -> None:

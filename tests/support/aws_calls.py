@@ -24,6 +24,7 @@ from moto.core.models import botocore_stubber
 
 from bedrock_emulator import Emulator, attach
 from tests.support import aws
+from tests.support.slowness import FreshBuckets
 from tests.support.virtual_time import Timeline
 
 EMULATED = frozenset({"bedrock-agent", "bedrock-agent-runtime", "bedrock-runtime", "s3vectors", "opensearchserverless"})
@@ -116,6 +117,7 @@ class AwsCalls:
         self.disturbances: list[Disturbance] = []
         self.observers: list[Callable[[Answered], None]] = []
         self.request_observers: list[Callable[[Call, Mapping[str, Any], AWSPreparedRequest], None]] = []
+        self.fresh_buckets: FreshBuckets | None = None
         self._timeline = timeline
         self._emulator = emulator
         self._services = services
@@ -169,6 +171,9 @@ class AwsCalls:
             events.unregister("before-send", botocore_stubber)
             events.register_first("before-send", partial(self._answer, service))
         events.register("after-call.iam.CreateRole", self._tell_of_role)
+        for operation in ("CreateBucket", "DeleteBucket"):
+            events.register(f"before-parameter-build.s3.{operation}", _keep_bucket)
+            events.register(f"after-call.s3.{operation}", self._tell_of_bucket)
         events.register("before-parameter-build", partial(self._before, service, bool(credentials)))
         events.register("request-created", self._requested)
         events.register("after-call", self._after)
@@ -212,6 +217,10 @@ class AwsCalls:
         if "Error" not in parsed:
             self._emulator.role_made(parsed["Role"]["Arn"])
 
+    def _tell_of_bucket(self, *, parsed: Any, model: Any, context: dict[str, Any], **_: Any) -> None:
+        if "Error" not in parsed and self.fresh_buckets is not None:
+            self.fresh_buckets.note(model.name, context["bucket"])
+
     def pause(self, seconds: float) -> None:
         """Passes virtual time, as the SDK does between two attempts; a function dies at its timeout."""
         strand = self._timeline.current
@@ -223,6 +232,12 @@ class AwsCalls:
     def _answer(self, service: str, *, event_name: str, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
         if self._random.random() < self._throttled.get(service, 0.0):
             return _throttled(service, request)
+        # Who only looks at the world sees it as it is.
+        strand = self._timeline.current
+        if service == "s3" and self.fresh_buckets is not None and strand is not None and strand.function is not None:
+            refusal = self.fresh_buckets.refusal(event_name.rpartition(".")[2], request)
+            if refusal is not None:
+                return refusal
         if service not in self._services:
             answered: AWSResponse | None = botocore_stubber(event_name, request)
             return answered
@@ -231,6 +246,10 @@ class AwsCalls:
             return _response(request, 200, self._services[service](operation, json.loads(_text(request.body))))
         except Refused as refusal:
             return _response(request, 400, {"__type": refusal.code, "message": refusal.message})
+
+
+def _keep_bucket(*, params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
+    context["bucket"] = params["Bucket"]
 
 
 def _throttled(service: str, request: AWSPreparedRequest) -> AWSResponse:

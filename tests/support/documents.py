@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from kbfleet.domain.errors import AccessRefused, BucketNameTaken, KnowledgeStoreUnusable
+from kbfleet.domain.errors import AccessRefused, BucketNameTaken, KnowledgeStoreUnusable, NotReadyYet
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import Knowledge, Life, ResourceNames
 
@@ -21,6 +21,7 @@ class BucketSettings:
     public_access_blocked: bool = True
     tls_only: bool = True
     notifies_event_bridge: bool = True
+    aborts_incomplete_uploads: bool = True
     takes_uploads: bool = True
 
 
@@ -43,12 +44,13 @@ class InMemoryDocumentBuckets:
         self._look(name)
         if name not in self.settings:
             self.created.append(name)
-        self.settings[name] = BucketSettings(tags=dict(tags))
+        before = self.settings[name].tags if name in self.settings else {}
+        self.settings[name] = BucketSettings(tags={**before, **tags})
 
     def refuse_uploads(self, name: str) -> None:
         self._refuse_foreign(name)
-        if name in self.settings:
-            self.settings[name] = replace(self.settings[name], takes_uploads=False)
+        self._require(name)
+        self.settings[name] = replace(self.settings[name], takes_uploads=False)
 
     def exists(self, name: str) -> bool:
         self._look(name)
@@ -62,11 +64,16 @@ class InMemoryDocumentBuckets:
         self._refuse_foreign(name)
         if name in self.undeletable:
             raise AccessRefused(f"DeleteObjects for bucket {name}: AccessDenied")
+        self._require(name)
         if self.batches_left.get(name):
             self.batches_left[name] -= 1
             return False
-        self.settings.pop(name, None)
+        del self.settings[name]
         return True
+
+    def _require(self, name: str) -> None:
+        if name not in self.settings:
+            raise NotReadyYet(f"Bucket {name} does not show.")
 
     def _look(self, name: str) -> None:
         if name in self.foreign:
@@ -86,6 +93,7 @@ class InMemoryKnowledgeStore:
 
     kind = KnowledgeBaseKind.VECTOR
     usual_creation = timedelta(seconds=83)
+    usual_data_source_creation = timedelta(seconds=120)
     max_metadata_bytes = 1_024
     max_metadata_attributes: int | None = 35
     role_services = frozenset({"bedrock", "s3vectors"})

@@ -23,8 +23,10 @@ from typing import Any
 from unittest.mock import patch
 
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.model import Shape
 from moto import mock_aws
+from moto.core.models import botocore_stubber
 from moto.core.serialize import ResponseSerializer
 from moto.iam import models as iam_models
 from moto.iam.access_control import IAMPolicy, PermissionResult
@@ -40,6 +42,7 @@ from tests.support import aws
 from tests.support.aws_calls import Answered, AwsCalls, Call, Disturbance, FunctionDied, Moment
 from tests.support.deployment_values import Deployment
 from tests.support.samples import first_knowledge
+from tests.support.slowness import AS_REPORTED, FreshBuckets, Slowness, managed_takes
 from tests.support.state_machine import Execution, Json, StateMachine, TaskFailed
 from tests.support.template import DEFINITIONS, handler, table_definition
 from tests.support.virtual_queue import FifoQueue, KeptMessages
@@ -258,6 +261,7 @@ def virtual_fleet(
     parameters: Mapping[str, str] | None = None,
     safety_net_seconds: float = _A_MINUTE,
     late_role_seconds: float = 0.0,
+    slowness: Slowness = AS_REPORTED,
 ) -> Iterator[VirtualFleet]:
     """Deploys a fleet, and takes it down again.
 
@@ -269,6 +273,7 @@ def virtual_fleet(
         safety_net_seconds: between two ticks of the schedule. A day of idle ticks takes seconds: more than its minute
             where days pass.
         late_role_seconds: after a role was made, for which Bedrock cannot assume it yet.
+        slowness: of what takes its time otherwise.
 
     Raises:
         StrandDied: something failed that nobody waited for, or a thread would outlive its world.
@@ -297,6 +302,10 @@ def virtual_fleet(
             run_due=agenda.run_due,
         )
         fleet = _deployed(deployment, timeline, clock, emulator, seed, safety_net_seconds)
+        fleet.calls.fresh_buckets = fresh_buckets = FreshBuckets(slowness, clock, seed=seed)
+        s3.meta.events.unregister("before-send", botocore_stubber)
+        s3.meta.events.register_first("before-send", partial(_answer_bedrock, fresh_buckets))
+        stack.enter_context(managed_takes(slowness, seed=seed))
         _make_resources(fleet)
         arns |= _make_collections(fleet)
         _make_managed_policies(fleet)
@@ -543,6 +552,14 @@ def _make_collections(fleet: VirtualFleet) -> dict[str, str]:
     while any(summary["status"] != "ACTIVE" for summary in client.list_collections()["collectionSummaries"]):
         fleet.timeline.run_for(_A_MINUTE)
     return arns
+
+
+def _answer_bedrock(
+    fresh_buckets: FreshBuckets, event_name: str, request: AWSPreparedRequest, **_: Any
+) -> AWSResponse | None:
+    """As `AwsCalls` answers the product."""
+    answered: AWSResponse | None = fresh_buckets.refusal_to_bedrock(request) or botocore_stubber(event_name, request)
+    return answered
 
 
 def _permission_over_https(bucket: FakeBucket, action: str, resource: str) -> PermissionResult:

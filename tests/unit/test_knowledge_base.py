@@ -40,7 +40,9 @@ def test_a_knowledge_base_in_force_is_ready_even_past_the_deadline(status: Knowl
     assert knowledge_base(status).ready(now=DEADLINE, deadline=DEADLINE)
 
 
-@pytest.mark.parametrize("status", [KnowledgeBaseStatus.CREATING, KnowledgeBaseStatus.UPDATING])
+@pytest.mark.parametrize(
+    "status", [KnowledgeBaseStatus.CREATING, KnowledgeBaseStatus.UPDATING, KnowledgeBaseStatus.UNKNOWN]
+)
 def test_one_in_the_making_is_not_ready_until_the_deadline(status: KnowledgeBaseStatus) -> None:
     assert not knowledge_base(status).ready(now=DEADLINE - timedelta(seconds=1), deadline=DEADLINE)
     with pytest.raises(KnowledgeBaseNotReady, match=f"KB00000001.*{status}"):
@@ -68,7 +70,8 @@ class TestLookingAgain:
         at = [0.0]
         one = knowledge_base(KnowledgeBaseStatus.CREATING)
         while at[-1] < ready_after:
-            at.append(at[-1] + one.look_again_after(START + timedelta(seconds=at[-1]), self.USUAL).total_seconds())
+            now = START + timedelta(seconds=at[-1])
+            at.append(at[-1] + one.look_again_after(now, self.USUAL, DEADLINE + timedelta(hours=1)).total_seconds())
         return at
 
     def test_one_that_takes_the_usual_time_is_looked_at_once(self) -> None:
@@ -81,9 +84,20 @@ class TestLookingAgain:
     def test_a_slow_one_costs_few_looks(self) -> None:
         assert len(self.looks(170)) <= 7
 
-    def test_the_shortest_wait_is_a_second(self) -> None:
-        one = knowledge_base(KnowledgeBaseStatus.UPDATING)
-        assert one.look_again_after(START, timedelta(0)) == timedelta(seconds=1)
+    @pytest.mark.parametrize("late", [0, 1, 3600])
+    def test_the_shortest_wait_is_a_second(self, late: int) -> None:
+        one = knowledge_base(KnowledgeBaseStatus.CREATING)
+        now = START + timedelta(seconds=late)
+        assert one.look_again_after(now, timedelta(0), now) == timedelta(seconds=1)
+
+    @pytest.mark.parametrize("status", KnowledgeBaseStatus)
+    def test_the_last_look_is_at_the_deadline_however_old_it_is(self, status: KnowledgeBaseStatus) -> None:
+        one = replace(knowledge_base(status), status_since=START - timedelta(days=400))
+        assert one.look_again_after(START, self.USUAL, DEADLINE) <= DEADLINE - START
+
+    def test_an_update_is_looked_at_soon_however_old_it_is(self) -> None:
+        one = replace(knowledge_base(KnowledgeBaseStatus.ACTIVE), status_since=START - timedelta(days=400))
+        assert one.look_again_after(START, self.USUAL, DEADLINE) == timedelta(seconds=5)
 
 
 class TestDrift:
@@ -127,7 +141,7 @@ class TestWhatADataSourceReads:
     """Beside what it should. The members are those of botocore's model of bedrock-agent."""
 
     BUCKET = NAMES.bucket(Life(ACME))
-    ON_S3: ClassVar[Any] = s3_data_source(BUCKET)
+    ON_S3: ClassVar[Any] = s3_data_source(BUCKET, "aws")
     MANAGED: ClassVar[Any] = ManagedKnowledgeStore(names=NAMES).data_source_configuration(BUCKET)
     BOTH = pytest.mark.parametrize("wanted", [ON_S3, MANAGED], ids=["S3", "MANAGED"])
 
@@ -201,16 +215,21 @@ class TestWhatADataSourceReads:
     def test_nor_is_one_whose_parameters_are_others(self, members: dict[str, object]) -> None:
         assert not self.connected(connectorParameters=self.parameters(**members)).reads_as(self.MANAGED)
 
-    def test_what_the_service_adds_by_itself_is_nothing_else(self) -> None:
+    @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+    def test_what_the_service_adds_by_itself_is_nothing_else(self, partition: str) -> None:
         connection = {"bucketName": self.BUCKET, "bucketOwnerAccountId": ACCOUNT}
         parameters = self.parameters(
             aclEnabled=False,
             filterConfiguration={"maxFileSizeInMegaBytes": "500"},
-            connectionConfiguration={**connection, "bucketArn": f"arn:aws:s3:::{self.BUCKET}"},
+            connectionConfiguration={**connection, "bucketArn": f"arn:{partition}:s3:::{self.BUCKET}"},
         )
         extraction = {"imageExtractionConfiguration": {"imageExtractionStatus": "ENABLED"}}
         found = self.connected(connectorParameters=parameters, mediaExtractionConfiguration=extraction)
         assert found.reads_as(self.MANAGED)
+        theirs = {**connection, "bucketArn": f"arn:{partition}:s3:::{NAMES.bucket(Life(SAKURA))}"}
+        assert not self.connected(connectorParameters={**parameters, "connectionConfiguration": theirs}).reads_as(
+            self.MANAGED
+        )
 
     def test_ours_says_that_its_jobs_delete(self) -> None:
         connector = self.MANAGED["managedKnowledgeBaseConnectorConfiguration"]

@@ -24,7 +24,7 @@ from kbfleet.domain.ingestion_job import JobStatus, Outcome
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.signals import of_ingestion
 from kbfleet.domain.sync import Priority
-from kbfleet.domain.tenant import Lease, Reservation, Tenant, TenantStateChange
+from kbfleet.domain.tenant import BUCKET_SETTLES_WITHIN, Lease, Reservation, Tenant, TenantStateChange
 from kbfleet.domain.tenant import Offboarding as Plan
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import WorkflowFailure
@@ -114,7 +114,11 @@ class Offboarding:
 
     def delete_bucket(self) -> bool:
         return offboarding.delete_bucket(
-            self.reservation, registry=self.fleet.registry, buckets=self.fleet.buckets, names=NAMES
+            self.reservation,
+            registry=self.fleet.registry,
+            buckets=self.fleet.buckets,
+            names=NAMES,
+            clock=self.fleet.clock,
         )
 
     def delete_records(self, *, keep_usage: bool = True) -> bool:
@@ -327,6 +331,24 @@ class TestATenantThatNeverGotItsBucket:
         fleet.buckets.foreign.add(NAMES.bucket(Life(ACME)))
         Offboarding(fleet).whole()
         assert fleet.registry.get(ACME).status is TenantStatus.OFFBOARDED
+
+    def test_a_bucket_that_was_made_a_moment_ago_and_does_not_show_yet_is_waited_for(self, run: Offboarding) -> None:
+        name = NAMES.bucket(Life(ACME))
+        run.begin()
+        unseen = run.fleet.buckets.settings.pop(name)
+        run.refuse_uploads()
+        with pytest.raises(NotReadyYet, match=name):
+            run.delete_bucket()
+        run.fleet.clock.advance(BUCKET_SETTLES_WITHIN.total_seconds() - 1)
+        run.fleet.buckets.settings[name] = unseen
+        assert run.delete_bucket()
+        assert name not in run.fleet.buckets.settings
+
+    def test_a_bucket_that_never_shows_was_never_made(self, run: Offboarding) -> None:
+        run.begin()
+        del run.fleet.buckets.settings[NAMES.bucket(Life(ACME))]
+        run.fleet.clock.advance(BUCKET_SETTLES_WITHIN.total_seconds())
+        assert run.delete_bucket()
 
     def test_a_bucket_that_was_ours_and_cannot_be_reached_any_more_is_no_success(self, run: Offboarding) -> None:
         run.begin()
@@ -705,6 +727,8 @@ class TestDeleting:
             run.delete_knowledge_store()
             assert run.delete_bucket()
             run.delete_records()
+            # Whoever repeats it at once cannot know that the bucket was deleted by itself.
+            run.fleet.clock.advance(BUCKET_SETTLES_WITHIN.total_seconds())
         receipt = run.verify()
         assert run.mark(receipt) == run.mark(receipt)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from kbfleet.domain.errors import (
     BucketNameTaken,
     CapacityExceeded,
     DataSourceFailed,
+    DataSourceNotReady,
     KbfleetError,
     KnowledgeBaseFailed,
     KnowledgeBaseNotOurs,
@@ -32,6 +34,7 @@ from kbfleet.domain.ingestion_job import JobStatus
 from kbfleet.domain.knowledge_base import (
     Capacity,
     DataSource,
+    DataSourceState,
     DataSourceStatus,
     KnowledgeBase,
     KnowledgeBaseKind,
@@ -170,7 +173,7 @@ class Provisioning:
             names=NAMES,
         )
 
-    def data_source(self) -> str:
+    def look_at_data_source(self) -> DataSourceState:
         return provisioning.ensure_data_source(
             self.reservation,
             registry=self.fleet.registry,
@@ -181,7 +184,14 @@ class Provisioning:
             announcements=self.fleet.announcements,
             names=NAMES,
             clock=self.fleet.clock,
+            look_after_at_most=READY_WITHIN,
         )
+
+    def data_source(self) -> str:
+        """Of one that is ready."""
+        state = self.look_at_data_source()
+        assert state.ready, state
+        return state.data_source_id
 
     def usage_key(self) -> Tier:
         return provisioning.ensure_usage_key(
@@ -644,7 +654,11 @@ class TestEnsureKnowledgeBase:
         assert made is not None
         run.fleet.knowledge_bases.unsettle(made)
         run.fleet.knowledge_bases.untag(made)
-        assert not run.knowledge_base().ready
+        run.fleet.clock.advance(timedelta(days=90).total_seconds())
+        run.reserve()
+        state = run.knowledge_base()
+        assert not state.ready
+        assert state.look_again_after < timedelta(minutes=1), "its age says nothing of how long an update takes"
         assert run.knowledge_base().ready
         found = run.fleet.knowledge_bases.get(made)
         assert found is not None
@@ -951,14 +965,28 @@ class TestEnsureDataSource:
         run.fleet.knowledge_bases.set_data_source(knowledge_base_id, source)
         return made
 
-    @pytest.mark.parametrize("status", ["CREATING", "UPDATING", "DELETING"])
-    def test_one_that_is_still_being_worked_on_is_worth_another_try(self, run: Provisioning, status: str) -> None:
+    @pytest.mark.parametrize("status", ["CREATING", "UPDATING", "UNKNOWN"])
+    def test_one_that_is_still_being_worked_on_is_looked_at_again_until_the_deadline(
+        self, run: Provisioning, status: str
+    ) -> None:
         run.up_to_data_source()
         made = self.becomes(run, DataSourceStatus(status))
-        with pytest.raises(NotReadyYet, match=status):
-            run.data_source()
+        state = run.look_at_data_source()
+        assert (state.data_source_id, state.status, state.ready) == (made, status, False)
+        assert run.record.data_source_id == made
+        usual = run.fleet.store.usual_data_source_creation if status == "CREATING" else timedelta(seconds=5)
+        assert state.look_again_after == usual
+        run.fleet.clock.advance(READY_WITHIN.total_seconds())
+        with pytest.raises(DataSourceNotReady, match=f"{made}.*{status}"):
+            run.look_at_data_source()
         self.becomes(run, DataSourceStatus.AVAILABLE)
         assert run.data_source() == made
+
+    def test_the_name_of_one_that_is_being_deleted_is_worth_another_try(self, run: Provisioning) -> None:
+        run.up_to_data_source()
+        self.becomes(run, DataSourceStatus.DELETING)
+        with pytest.raises(NotReadyYet, match="is being deleted"):
+            run.look_at_data_source()
 
     @pytest.mark.parametrize("status", ["FAILED", "DELETE_UNSUCCESSFUL"])
     def test_one_that_bedrock_gave_up_fails_the_step_with_the_reasons_and_keeps_its_id(
@@ -1146,8 +1174,8 @@ class TestEnsureDataSource:
         self, run: Provisioning, status: str
     ) -> None:
         self.reads_anothers_bucket(run, status=DataSourceStatus(status))
-        with pytest.raises((NotReadyYet, DataSourceFailed), match=status):
-            run.data_source()
+        with nullcontext() if status in {"CREATING", "UPDATING"} else pytest.raises(DataSourceFailed, match=status):
+            assert not run.look_at_data_source().ready
         assert run.fleet.ledger.find(first_knowledge(ACME)).distrusted
         assert run.fleet.announcements.breaches
 

@@ -208,6 +208,9 @@ class TestFailures:
             ("The server encountered an internal error while processing the request.", True),
             ("Service Unavailable (Service: S3Vectors, Status Code: 503)", True),
             ("Connection timed out", True),
+            # A bucket that was just made: S3's own words, as Bedrock passes them on.
+            ("The specified bucket does not exist (Service: S3, Status Code: 404)", True),
+            ("An error occurred (NoSuchBucket) when calling the ListObjectsV2 operation", True),
             ("Knowledge base role is not able to call specified bedrock embedding model", False),
             ("Ignored 429 files as their file format was not supported", False),
             ("Access denied.", False),

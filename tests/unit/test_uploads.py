@@ -11,6 +11,8 @@ import pytest
 
 from kbfleet.domain.errors import (
     InvalidInput,
+    NotReadyYet,
+    ResourceMissing,
     TenantNotActive,
     TenantNotFound,
     TenantOffboarded,
@@ -197,6 +199,21 @@ class TestGranting:
         fleet.registry.create(tenant(bucket_name=self.BUCKET))
         self.grant(fleet, Upload(PDF, 3, metadata={"year": 2026}))
         assert fleet.uploads.stored == {(self.BUCKET, PDF.metadata_key): b'{"metadataAttributes":{"year":2026}}'}
+
+    @pytest.mark.parametrize(
+        ("status", "refusal"), [(TenantStatus.PROVISIONING, NotReadyYet), (TenantStatus.ACTIVE, ResourceMissing)]
+    )
+    def test_a_bucket_that_does_not_show_is_worth_another_try_while_the_tenant_is_new(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, status: TenantStatus, refusal: type[Exception]
+    ) -> None:
+        fleet.registry.create(tenant(bucket_name=self.BUCKET, status=status))
+
+        def missing(*_: object) -> None:
+            raise ResourceMissing("PutObject: NoSuchBucket")
+
+        monkeypatch.setattr(fleet.uploads, "put_metadata", missing)
+        with pytest.raises(refusal, match="NoSuchBucket"):
+            self.grant(fleet, Upload(PDF, 3, metadata={"year": 2026}))
 
     def test_more_metadata_than_the_tenants_store_takes_are_refused_and_nothing_is_written(self, fleet: Fleet) -> None:
         fleet.registry.create(tenant(bucket_name=self.BUCKET))

@@ -119,24 +119,36 @@ class TenantRecords(Protocol):
 
 class DocumentBuckets(Protocol):
     def ensure(self, name: str, tags: Mapping[str, str]) -> None:
-        """The bucket exists, is ours, and has every setting that kbfleet promises; drift is repaired.
+        """The bucket exists, is ours, and has every setting that kbfleet promises; drift is repaired. What else is set
+        on it stays.
 
-        Raises: BucketNameTaken, AwsRefusal, Retryable.
+        Raises: BucketNameTaken, AwsRefusal, Retryable; NotReadyYet among them also where a bucket that was just made
+            does not show everywhere yet, or its name is not free yet.
         """
         ...
 
     def refuse_uploads(self, name: str) -> None:
-        """Nobody can put objects any more, until `ensure` is called again. A missing bucket is fine."""
+        """Nobody can put objects any more, until `ensure` is called again.
+
+        Raises: NotReadyYet where the bucket does not show; and as `ensure`.
+        """
         ...
 
     def delete(self, name: str) -> bool:
         """Deletes objects with all their versions, as many as a call may take, and the bucket once it is empty.
 
         Returns: whether the bucket is gone; `False` means call again.
+
+        Raises: NotReadyYet where the bucket does not show; and as `ensure`.
         """
         ...
 
-    def exists(self, name: str) -> bool: ...
+    def exists(self, name: str) -> bool:
+        """Whether it shows, which one that was just made may not.
+
+        Raises: BucketNameTaken, AwsRefusal, Retryable.
+        """
+        ...
 
     def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, Life]]:
         """The fleet's buckets, over all pages, each with the life that it is named after."""
@@ -165,6 +177,7 @@ class KnowledgeStore(Protocol):
     Attributes:
         kind: of the knowledge bases that are made on this store.
         usual_creation: how long Bedrock usually takes to make such a knowledge base.
+        usual_data_source_creation: how long it then usually takes to make its data source.
         max_metadata_bytes: of the metadata file beside a document.
         max_metadata_attributes: how many attributes it may give the document; `None` for as many as fit.
         role_services: the services that the service role of such a knowledge base needs, by their prefixes in IAM,
@@ -173,6 +186,7 @@ class KnowledgeStore(Protocol):
 
     kind: KnowledgeBaseKind
     usual_creation: timedelta
+    usual_data_source_creation: timedelta
     max_metadata_bytes: int
     max_metadata_attributes: int | None
     role_services: frozenset[str]

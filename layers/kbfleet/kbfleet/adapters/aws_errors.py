@@ -51,7 +51,6 @@ _MISSING = {
 _CONFLICT = {
     "ConflictException",
     "ResourceInUseException",
-    "OperationAborted",
     "ExecutionAlreadyExists",
     "EntityAlreadyExists",
     "409",
@@ -68,6 +67,12 @@ minute to make a new role assumable; the second one is of OpenSearch Serverless,
 long. The same texts can mask a permission that is really missing."""
 
 _SETTLING = (
+    # S3: somebody changes the same bucket at this moment, or its name is not free again yet; also of a bucket that was
+    # just made (terraform-provider-aws #7628, aws-cli #2593).
+    "OperationAborted",
+    # Of a bucket that S3 does not know: its own word is NoSuchBucket, which only who calls can judge. This is Bedrock,
+    # which passes on what S3 has told it of a bucket that was just made.
+    "The specified bucket does not exist",
     "ConcurrentModification",  # IAM: somebody else changes the same role at this moment
     "Unable to verify the specified embedding model",
     "no such index",  # OpenSearch

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.document_names import MAX_KEY_BYTES, key_in
-from kbfleet.domain.errors import BucketNameTaken, ResourceMissing
+from kbfleet.domain.errors import BucketNameTaken, NotReadyYet, ResourceMissing
 from kbfleet.domain.failed_documents import BucketDocument, DocumentObject
 from kbfleet.domain.uploads import METADATA_SUFFIX
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from mypy_boto3_s3.client import S3Client
-    from mypy_boto3_s3.type_defs import ObjectTypeDef
+    from mypy_boto3_s3.type_defs import ObjectTypeDef, PublicAccessBlockConfigurationTypeDef
 
     from kbfleet.domain.names import Life, ResourceNames
 
@@ -28,6 +28,16 @@ REFUSE_UNENCRYPTED_TRANSPORT: Mapping[str, object] = {
     "Condition": {"Bool": {"aws:SecureTransport": "false"}},
 }
 REFUSE_UPLOADS: Mapping[str, object] = {"Sid": "RefuseUploads", "Action": "s3:PutObject"}
+_OUR_STATEMENTS = {REFUSE_UNENCRYPTED_TRANSPORT["Sid"], REFUSE_UPLOADS["Sid"]}
+_PUBLIC_ACCESS_BLOCKED: PublicAccessBlockConfigurationTypeDef = {
+    "BlockPublicAcls": True,
+    "IgnorePublicAcls": True,
+    "BlockPublicPolicy": True,
+    "RestrictPublicBuckets": True,
+}
+_ABORT_UPLOADS = "kbfleet-abort-incomplete-uploads"
+_UPLOAD_DAYS = 7
+"""After which what an upload in parts has left unfinished is deleted: nobody sees it, and it costs."""
 KEYS_A_PAGE = 1_000
 """The most. Source: AWS documentation, ListObjectsV2."""
 LISTINGS = 5
@@ -39,8 +49,10 @@ PAGES_A_CALL = 20
 class S3DocumentBuckets:
     """`kbfleet.ports.DocumentBuckets` on S3.
 
-    Every setting is written on every run, not compared first: each call is idempotent, and a setting that was read as
-    right a moment ago proves nothing. That is also what repairs drift.
+    Every setting is read on every run, and written only where it is not what kbfleet promises: most of S3's settings
+    can be written only as a whole, and what else stands in them is the customer's own (tags, policy statements,
+    notifications, lifecycle rules, the key of the default encryption). Nothing locks a bucket between reading and
+    writing: who changes a setting in that very moment may have to do so again.
     """
 
     def __init__(self, client: S3Client, *, account: str, region: str) -> None:
@@ -49,15 +61,14 @@ class S3DocumentBuckets:
         self._region = region
 
     def ensure(self, name: str, tags: Mapping[str, str]) -> None:
-        with translated(f"bucket {name}"):
+        with _there(name):
             if not self._owned(name):
                 self._create(name)
             self._converge(name, tags)
 
     def refuse_uploads(self, name: str) -> None:
-        with translated(f"bucket {name}"), suppress(self._client.exceptions.NoSuchBucket):
-            policy = self._policy(name, REFUSE_UNENCRYPTED_TRANSPORT, REFUSE_UPLOADS)
-            self._client.put_bucket_policy(Bucket=name, ExpectedBucketOwner=self._account, Policy=policy)
+        with _there(name):
+            self._converge_policy(self._owner(name), REFUSE_UNENCRYPTED_TRANSPORT, REFUSE_UPLOADS)
 
     def exists(self, name: str) -> bool:
         with translated(f"bucket {name}"):
@@ -74,23 +85,25 @@ class S3DocumentBuckets:
                     yield bucket["Name"], life
 
     def delete(self, name: str) -> bool:
-        owner: Any = {"Bucket": name, "ExpectedBucketOwner": self._account}
-        with translated(f"bucket {name}"):
+        owner = self._owner(name)
+        with _there(name):
+            pages = self._client.get_paginator("list_object_versions").paginate(**owner)
+            for number, page in enumerate(pages):
+                if number == PAGES_A_CALL:
+                    return False
+                self._delete_versions(owner, [*page.get("Versions", ()), *page.get("DeleteMarkers", ())])
             try:
-                pages = self._client.get_paginator("list_object_versions").paginate(**owner)
-                for number, page in enumerate(pages):
-                    if number == PAGES_A_CALL:
-                        return False
-                    self._delete_versions(owner, [*page.get("Versions", ()), *page.get("DeleteMarkers", ())])
                 self._client.delete_bucket(**owner)
-            except self._client.exceptions.NoSuchBucket:
-                return True
             except ClientError as error:
-                if error.response["Error"]["Code"] != "BucketNotEmpty":
+                if _code(error) != "BucketNotEmpty":
                     raise
                 # An upload that had begun before uploads were refused has come in behind the listing.
                 return False
         return True
+
+    def _owner(self, name: str) -> Any:
+        """What every call about a bucket is made with, so that it is about no other account's."""
+        return {"Bucket": name, "ExpectedBucketOwner": self._account}
 
     def _delete_versions(self, owner: Any, versions: list[Any]) -> None:
         if not versions:
@@ -109,9 +122,9 @@ class S3DocumentBuckets:
         """Whether the bucket exists and is ours. HeadBucket comes before CreateBucket because creating one's own bucket
         again answers 200 in us-east-1 and resets its ACLs (AWS documentation of CreateBucket)."""
         try:
-            self._client.head_bucket(Bucket=name, ExpectedBucketOwner=self._account)
+            self._client.head_bucket(**self._owner(name))
         except ClientError as error:
-            code = error.response["Error"]["Code"]
+            code = _code(error)
             if code in {"404", "NoSuchBucket"}:
                 return False
             if code in {"403", "AccessDenied"}:
@@ -127,7 +140,7 @@ class S3DocumentBuckets:
         try:
             self._client.create_bucket(Bucket=name, **location)
         except ClientError as error:
-            match error.response["Error"]["Code"]:
+            match _code(error):
                 case "BucketAlreadyOwnedByYou":
                     return
                 case "BucketAlreadyExists":
@@ -141,35 +154,136 @@ class S3DocumentBuckets:
         )
 
     def _converge(self, name: str, tags: Mapping[str, str]) -> None:
-        owner: Any = {"Bucket": name, "ExpectedBucketOwner": self._account}
-        self._client.put_public_access_block(
-            **owner,
-            PublicAccessBlockConfiguration={
-                "BlockPublicAcls": True,
-                "IgnorePublicAcls": True,
-                "BlockPublicPolicy": True,
-                "RestrictPublicBuckets": True,
-            },
-        )
-        self._client.put_bucket_encryption(
-            **owner,
-            ServerSideEncryptionConfiguration={
-                "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
-            },
-        )
-        self._client.put_bucket_versioning(**owner, VersioningConfiguration={"Status": "Enabled"})
-        self._client.put_bucket_policy(**owner, Policy=self._policy(name, REFUSE_UNENCRYPTED_TRANSPORT))
-        self._client.put_bucket_notification_configuration(
-            **owner, NotificationConfiguration={"EventBridgeConfiguration": {}}
-        )
-        self._client.put_bucket_tagging(
-            **owner, Tagging={"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}
-        )
+        owner = self._owner(name)
+        # First: S3 refuses a public policy only after it.
+        self._converge_public_access(owner)
+        self._converge_encryption(owner)
+        self._converge_versioning(owner)
+        self._converge_policy(owner, REFUSE_UNENCRYPTED_TRANSPORT)
+        self._converge_notifications(owner)
+        self._converge_tags(owner, tags)
+        self._converge_lifecycle(owner)
 
-    def _policy(self, name: str, *statements: Mapping[str, object]) -> str:
-        resource = [f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"]
-        denied = [{**statement, "Effect": "Deny", "Principal": "*", "Resource": resource} for statement in statements]
-        return json.dumps({"Version": "2012-10-17", "Statement": denied})
+    def _converge_public_access(self, owner: Any) -> None:
+        try:
+            found: Any = self._client.get_public_access_block(**owner)["PublicAccessBlockConfiguration"]
+        except ClientError as error:
+            found = _nothing(error, "NoSuchPublicAccessBlockConfiguration", {})
+        if found != _PUBLIC_ACCESS_BLOCKED:
+            self._client.put_public_access_block(**owner, PublicAccessBlockConfiguration=_PUBLIC_ACCESS_BLOCKED)
+
+    def _converge_encryption(self, owner: Any) -> None:
+        """A customer's own key stays: that the default is encrypted is all that is promised."""
+        try:
+            found = self._client.get_bucket_encryption(**owner)["ServerSideEncryptionConfiguration"]["Rules"]
+        except ClientError as error:
+            found = _nothing(error, "ServerSideEncryptionConfigurationNotFoundError", [])
+        if not any("ApplyServerSideEncryptionByDefault" in rule for rule in found):
+            by_s3: Any = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+            self._client.put_bucket_encryption(**owner, ServerSideEncryptionConfiguration={"Rules": [by_s3]})
+
+    def _converge_versioning(self, owner: Any) -> None:
+        if self._client.get_bucket_versioning(**owner).get("Status") != "Enabled":
+            self._client.put_bucket_versioning(**owner, VersioningConfiguration={"Status": "Enabled"})
+
+    def _converge_policy(self, owner: Any, *ours: Mapping[str, object]) -> None:
+        """Those of our statements, and no other of ours; whatever else is in the policy stays."""
+        try:
+            found = json.loads(self._client.get_bucket_policy(**owner)["Policy"])
+        except ClientError as error:
+            found = _nothing(error, "NoSuchBucketPolicy", {"Version": "2012-10-17", "Statement": []})
+        arn = f"arn:{self._client.meta.partition}:s3:::{owner['Bucket']}"
+        resource = [arn, f"{arn}/*"]
+        statements = _listed(found.get("Statement", []))
+        own = [each for each in statements if each.get("Sid") in _OUR_STATEMENTS]
+        wanted = [{**statement, "Effect": "Deny", "Principal": "*", "Resource": resource} for statement in ours]
+        if [_comparable(each) for each in own] != [_comparable(each) for each in wanted]:
+            others = [each for each in statements if each not in own]
+            policy = {**found, "Statement": [*others, *wanted]}
+            self._client.put_bucket_policy(**owner, Policy=json.dumps(policy))
+
+    def _converge_notifications(self, owner: Any) -> None:
+        found = self._client.get_bucket_notification_configuration(**owner)
+        if "EventBridgeConfiguration" not in found:
+            whole: Any = {key: value for key, value in found.items() if key != "ResponseMetadata"}
+            # Whether a customer's own queue is still there is no reason not to.
+            self._client.put_bucket_notification_configuration(
+                **owner,
+                NotificationConfiguration={**whole, "EventBridgeConfiguration": {}},
+                SkipDestinationValidation=True,
+            )
+
+    def _converge_tags(self, owner: Any, tags: Mapping[str, str]) -> None:
+        try:
+            listed = self._client.get_bucket_tagging(**owner)["TagSet"]
+        except ClientError as error:
+            listed = _nothing(error, "NoSuchTagSet", [])
+        found = {tag["Key"]: tag["Value"] for tag in listed}
+        wanted = {**found, **tags}
+        if wanted != found:
+            tag_set: Any = [{"Key": key, "Value": value} for key, value in wanted.items()]
+            self._client.put_bucket_tagging(**owner, Tagging={"TagSet": tag_set})
+
+    def _converge_lifecycle(self, owner: Any) -> None:
+        try:
+            found: Any = self._client.get_bucket_lifecycle_configuration(**owner)
+        except ClientError as error:
+            found = _nothing(error, "NoSuchLifecycleConfiguration", {})
+        own = [rule for rule in found.get("Rules", []) if rule.get("ID") == _ABORT_UPLOADS]
+        others = [rule for rule in found.get("Rules", []) if rule not in own]
+        wanted: Any = {
+            "ID": _ABORT_UPLOADS,
+            "Status": "Enabled",
+            "Filter": {"Prefix": ""},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": _UPLOAD_DAYS},
+        }
+        # S3 may give a filter that filters nothing as an empty one.
+        if [{**rule, "Filter": rule.get("Filter") or wanted["Filter"]} for rule in own] != [wanted]:
+            # Belongs to the whole, too: what is not sent is set to the default.
+            sizes = "TransitionDefaultMinimumObjectSize"
+            kept: Any = {sizes: found[sizes]} if sizes in found else {}
+            self._client.put_bucket_lifecycle_configuration(
+                **owner, LifecycleConfiguration={"Rules": [*others, wanted]}, **kept
+            )
+
+
+@contextmanager
+def _there(name: str) -> Iterator[None]:
+    """Runs calls about a bucket that was seen or made a moment ago. For seconds or minutes after it was made, parts of
+    S3 do not know it (terraform-provider-aws #7803, #372, #49853).
+
+    Raises: NotReadyYet where S3 does not know it; and as `translated`.
+    """
+    try:
+        with translated(f"bucket {name}"):
+            yield
+    except ResourceMissing as error:
+        raise NotReadyYet(f"{error.what} It may not show everywhere yet.") from error
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response["Error"]["Code"])
+
+
+_Setting = TypeVar("_Setting")
+
+
+def _nothing(error: ClientError, code: str, empty: _Setting) -> _Setting:
+    """What to take for a setting that was never made. Raises: the error, if it says anything else."""
+    if _code(error) != code:
+        raise error
+    return empty
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _comparable(statement: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A statement of a policy, however S3 gives it back: what is alone in a list may stand without one."""
+    lists = {name: sorted(_listed(statement[name])) for name in ("Action", "Resource") if name in statement}
+    principal = statement.get("Principal")
+    return {**statement, **lists, "Principal": "*" if principal == {"AWS": "*"} else principal}
 
 
 class S3BucketContents:

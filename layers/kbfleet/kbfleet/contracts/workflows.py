@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kbfleet.contracts import Contract
 from kbfleet.domain.erasure import ErasureReceipt
-from kbfleet.domain.knowledge_base import KnowledgeBaseState
+from kbfleet.domain.knowledge_base import DataSourceState, KnowledgeBaseState
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant import (
     MAX_RETENTION_DAYS,
@@ -58,7 +58,7 @@ class ReservationPayload(Contract):
 
 
 class ProvisioningReservationPayload(ReservationPayload):
-    """`deadline` is until when the knowledge base must be ready."""
+    """`deadline` is until when the knowledge base and its data source must be ready."""
 
     deadline: datetime
 
@@ -107,6 +107,14 @@ class EnsureKnowledgeBaseInput(StepInput):
     service_role: ServiceRoleResult | None = None
 
 
+class EnsureDataSourceInput(StepInput):
+    """`looks_again` says that the definition by which the execution goes waits for a data source that is not ready; one
+    of a version before only repeats the step by its retry of `NotReadyYet`."""
+
+    reservation: ProvisioningReservationPayload
+    looks_again: bool = False
+
+
 class BucketResult(Contract):
     bucket_name: str
 
@@ -134,7 +142,21 @@ class KnowledgeBaseResult(Contract):
 
 
 class DataSourceResult(Contract):
+    """`wait_seconds` is how long to wait before looking again while it is not ready."""
+
     data_source_id: str
+    status: str
+    done: bool
+    wait_seconds: int
+
+    @classmethod
+    def from_domain(cls, state: DataSourceState) -> Self:
+        return cls(
+            data_source_id=state.data_source_id,
+            status=state.status,
+            done=state.ready,
+            wait_seconds=math.ceil(state.look_again_after.total_seconds()),
+        )
 
 
 class UsageKeyResult(Contract):

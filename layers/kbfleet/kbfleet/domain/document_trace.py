@@ -218,6 +218,11 @@ def _knowledge_base(facts: DocumentFacts) -> Hop:
         return Hop(name, Verdict.BROKEN, f"Knowledge base {recorded} does not exist any more.", again)
     if base.status is KnowledgeBaseStatus.CREATING:
         return Hop(name, Verdict.WAITING, f"Knowledge base {base.knowledge_base_id} is being created.")
+    if base.status is KnowledgeBaseStatus.UNKNOWN:
+        found = (
+            f"Knowledge base {base.knowledge_base_id} has a status that kbfleet does not know; the console names it."
+        )
+        return Hop(name, Verdict.WAITING, found)
     if base.status not in _SERVING:
         reasons = "; ".join(base.failure_reasons) or "no reason given"
         found = f"Knowledge base {base.knowledge_base_id} is {base.status}: {reasons}."

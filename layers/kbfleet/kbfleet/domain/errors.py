@@ -209,6 +209,10 @@ class DataSourceFailed(KbfleetError):
     """Bedrock gave the data source up: FAILED or DELETE_UNSUCCESSFUL."""
 
 
+class DataSourceNotReady(KbfleetError):
+    """The data source did not become AVAILABLE before the execution's deadline."""
+
+
 class IngestionFailed(KbfleetError):
     """The ingestion that a workflow waited for did not succeed."""
 

@@ -10,11 +10,19 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kbfleet.domain.aws_status import AwsStatus
-from kbfleet.domain.errors import DataSourceFailed, KnowledgeBaseFailed, KnowledgeBaseNotReady, NotReadyYet
+from kbfleet.domain.errors import (
+    DataSourceFailed,
+    DataSourceNotReady,
+    KnowledgeBaseFailed,
+    KnowledgeBaseNotReady,
+    NotReadyYet,
+)
 
 _GROWTH = 0.15
 _LEAST_WAIT = timedelta(seconds=1)
 """The shortest wait that Step Functions knows."""
+_USUAL_UPDATE = timedelta(seconds=5)
+"""Of a knowledge base or a data source; a guess."""
 
 
 class KnowledgeBaseStatus(AwsStatus):
@@ -28,6 +36,12 @@ class KnowledgeBaseStatus(AwsStatus):
     DELETE_UNSUCCESSFUL = "DELETE_UNSUCCESSFUL"
     UPDATE_UNSUCCESSFUL = "UPDATE_UNSUCCESSFUL"
     UNKNOWN = "UNKNOWN"
+
+    @property
+    def changing(self) -> bool:
+        """Whether it may become another by itself. What Bedrock refuses meanwhile, it may take later."""
+        passing = {KnowledgeBaseStatus.CREATING, KnowledgeBaseStatus.UPDATING, KnowledgeBaseStatus.DELETING}
+        return self in passing | {KnowledgeBaseStatus.UNKNOWN}
 
 
 class KnowledgeBaseKind(StrEnum):
@@ -122,7 +136,6 @@ class KnowledgeBase:
         """
         match self.status:
             case KnowledgeBaseStatus.ACTIVE | KnowledgeBaseStatus.UPDATE_UNSUCCESSFUL:
-                # A failed update leaves the former configuration in force and the knowledge base usable.
                 return True
             case KnowledgeBaseStatus.DELETING:
                 raise NotReadyYet(f"Knowledge base {self.name} ({self.knowledge_base_id}) is being deleted.")
@@ -139,14 +152,27 @@ class KnowledgeBase:
             )
         return False
 
-    def look_again_after(self, now: datetime, usual: timedelta) -> timedelta:
-        """How long to wait before looking at it again while it is not ready.
+    def look_again_after(self, now: datetime, usual: timedelta, deadline: datetime) -> timedelta:
+        """How long to wait before looking at it again while it is not ready; see `_look_again_after`.
 
-        Its first look is due when it is `usual`ly ready; after that the time grows with the time that has gone by, so
-        that a slow one costs few looks, and is found ready at most 15 % late.
+        Args:
+            usual: how long it usually takes to be created.
+            deadline: as of `ready`.
         """
-        elapsed = now - self.status_since
-        return max(usual - elapsed, elapsed * _GROWTH, _LEAST_WAIT)
+        # One that is ready has just been asked to change, and does not say so yet.
+        elapsed = timedelta() if self.status in _READY else now - self.status_since
+        creating = self.status is KnowledgeBaseStatus.CREATING
+        return _look_again_after(elapsed, usual if creating else _USUAL_UPDATE, deadline - now)
+
+
+_READY = {KnowledgeBaseStatus.ACTIVE, KnowledgeBaseStatus.UPDATE_UNSUCCESSFUL}
+"""A failed update leaves the former configuration in force and the knowledge base usable."""
+
+
+def _look_again_after(elapsed: timedelta, usual: timedelta, left: timedelta) -> timedelta:
+    """The first look is due when it is `usual`ly over; after that the time grows with the time that has gone by, so
+    that what is slow costs few looks, and is found ready at most 15 % late. The last look is at the deadline."""
+    return max(min(max(usual - elapsed, elapsed * _GROWTH), left), _LEAST_WAIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +193,12 @@ class DataSourceStatus(AwsStatus):
     DELETE_UNSUCCESSFUL = "DELETE_UNSUCCESSFUL"
     FAILED = "FAILED"
     UNKNOWN = "UNKNOWN"
+
+    @property
+    def changing(self) -> bool:
+        """Whether it may become another by itself. What Bedrock refuses meanwhile, it may take later."""
+        passing = {DataSourceStatus.CREATING, DataSourceStatus.UPDATING, DataSourceStatus.DELETING}
+        return self in passing | {DataSourceStatus.UNKNOWN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,24 +239,51 @@ class DataSource:
         named = ((_member(self.configuration, path), _member(wanted, path)) for path in _WHAT_IS_READ)
         return ((found, expected) for found, expected in named if expected is not None)
 
-    def require_usable(self) -> None:
-        """Documents can be ingested through it.
+    def ready(self, *, now: datetime, deadline: datetime) -> bool:
+        """Whether documents can be ingested through it; `False` means look again later.
 
         Raises:
-            NotReadyYet: it is being created, changed or deleted.
+            NotReadyYet: it is being deleted, so its name is not free yet either.
             DataSourceFailed: Bedrock gave it up; one of a MANAGED knowledge base can do so after it was created without
                 an error (reported by users).
+            DataSourceNotReady: the deadline has passed.
         """
         match self.status:
             case DataSourceStatus.AVAILABLE:
-                return
+                return True
+            case DataSourceStatus.DELETING:
+                raise NotReadyYet(f"Data source {self.name} ({self.data_source_id}) is being deleted.")
             case DataSourceStatus.FAILED | DataSourceStatus.DELETE_UNSUCCESSFUL:
                 reasons = "; ".join(self.failure_reasons) or "no reason given"
                 raise DataSourceFailed(
                     f"Data source {self.name} ({self.data_source_id}) is {self.status}: {reasons}.",
                     remedy="Fix the cause, delete that data source, then provision the tenant again.",
                 )
-        raise NotReadyYet(f"Data source {self.name} ({self.data_source_id}) is {self.status}.")
+        if now >= deadline:
+            raise DataSourceNotReady(
+                f"Data source {self.name} ({self.data_source_id}) is still {self.status} at the deadline.",
+                remedy="Provision the tenant again: it takes up where this execution stopped.",
+            )
+        return False
+
+    def look_again_after(self, now: datetime, usual: timedelta, deadline: datetime) -> timedelta:
+        """How long to wait before looking at it again while it is not ready; see `_look_again_after`.
+
+        Args:
+            usual: how long it usually takes to be created.
+            deadline: as of `ready`.
+        """
+        elapsed = now - self.updated_at if self.updated_at is not None else timedelta()
+        creating = self.status is DataSourceStatus.CREATING
+        return _look_again_after(elapsed, usual if creating else _USUAL_UPDATE, deadline - now)
+
+
+@dataclass(frozen=True, slots=True)
+class DataSourceState:
+    data_source_id: str
+    status: str
+    ready: bool
+    look_again_after: timedelta
 
 
 def kind_of(configuration: Mapping[str, object]) -> KnowledgeBaseKind | None:
@@ -269,20 +328,25 @@ def _with_defaults(configuration: Mapping[str, object]) -> Mapping[str, object]:
     if not isinstance(_member(configuration, _CONNECTOR), Mapping):
         return configuration
     bucket = _member(configuration, (*_PARAMETERS, "connectionConfiguration", "bucketName"))
-    # Reported by users, too: the bucket is named twice.
-    whole = _filled(configuration, (*_PARAMETERS, "connectionConfiguration", "bucketArn"), f"arn:aws:s3:::{bucket}")
+    # Reported by users, too: the bucket is named twice. Beside its name, its ARN has AWS's partition only.
+    arn, resource = (*_PARAMETERS, "connectionConfiguration", "bucketArn"), f":s3:::{bucket}"
+    whole = _filled(configuration, arn, resource, over=str(_member(configuration, arn)).endswith(resource))
     for path, value in _DEFAULTS.items():
         whole = _filled(whole, path, value)
     return whole
 
 
-def _filled(configuration: Mapping[str, object], path: tuple[str, ...], value: object) -> Mapping[str, object]:
-    """The same with that value there, unless there is one."""
+def _filled(
+    configuration: Mapping[str, object], path: tuple[str, ...], value: object, *, over: bool = False
+) -> Mapping[str, object]:
+    """The same with that value there, unless there is one; `over` it, if need be."""
     name, *rest = path
     if not rest:
-        return {name: value, **configuration}
+        return {**configuration, name: value} if over else {name: value, **configuration}
     below = configuration.get(name, {})
-    return {**configuration, name: _filled(below, tuple(rest), value)} if isinstance(below, Mapping) else configuration
+    if not isinstance(below, Mapping):
+        return configuration
+    return {**configuration, name: _filled(below, tuple(rest), value, over=over)}
 
 
 def _member(configuration: Mapping[str, object], path: tuple[str, ...]) -> object:

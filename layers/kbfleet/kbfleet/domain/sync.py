@@ -102,7 +102,9 @@ class SyncResult:
 
 _TRANSIENT = re.compile(
     r"throttl|too many requests|rate exceeded|slow ?down|internal (server )?(error|failure)|internalserver"
-    r"|service ?unavailable|temporarily|timed? ?out|try again|status code:? *(429|50[0234])",
+    r"|service ?unavailable|temporarily|timed? ?out|try again|status code:? *(429|50[0234])"
+    # A bucket that was just made may not show everywhere yet. One that is gone fails the job after MAX_RETRIES.
+    r"|NoSuchBucket|specified bucket does not exist",
     re.IGNORECASE,
 )
 

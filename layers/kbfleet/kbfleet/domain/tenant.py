@@ -38,6 +38,10 @@ was made before there was a number is version 1."""
 MAX_RETENTION_DAYS = 3_650
 """Ten years. Nothing waits for it but the record: a larger number is taken for a slip."""
 
+BUCKET_SETTLES_WITHIN = timedelta(minutes=5)
+"""Within which a bucket that was made shows everywhere, and so does that it was deleted. Terraform's provider waits for
+two minutes; users report seconds as a rule, and now and then many minutes."""
+
 OVERDUE_AFTER = timedelta(days=3)
 """A round starts what is due once a day, and an execution lasts two days at most."""
 
@@ -306,6 +310,11 @@ class Tenant:
         if self.status is TenantStatus.OFFBOARDED:
             raise TenantOffboarded(f"Tenant {self.tenant_id} is offboarded already.", remedy="Nothing is left to do.")
 
+    def bucket_may_appear(self, now: datetime) -> bool:
+        """Whether a bucket that nobody sees may have been made so late that it does not show yet. Nothing is made for a
+        tenant any more once its offboarding is requested."""
+        return self.offboarding is not None and now < self.offboarding.requested_at + BUCKET_SETTLES_WITHIN
+
     def deletion_begun(self, now: datetime) -> Tenant:
         """From here on there is no way back."""
         if self.offboarding is None or self.offboarding.deletion_began_at is not None:
@@ -444,6 +453,6 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class ProvisioningReservation(Reservation):
-    """`deadline` is until when the knowledge base must be ready."""
+    """`deadline` is until when the knowledge base and its data source must be ready."""
 
     deadline: datetime

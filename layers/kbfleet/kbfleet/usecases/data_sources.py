@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kbfleet.domain.errors import NotReadyYet, ResourceConflict
+from kbfleet.domain.errors import NotReadyYet, RequestRefused, ResourceConflict
 from kbfleet.domain.knowledge_base import DataSourceStatus
 from kbfleet.domain.names import DataSourceReference
 
@@ -74,14 +74,20 @@ def _is_own(recorded: DataSource, wanted: Mapping[str, object], names: ResourceN
     return recorded.name == names.data_source() or (not recorded.reads_another(wanted) and not going)
 
 
-def delete_data_source(data_source: DataSourceReference, knowledge_bases: KnowledgeBases) -> None:
+def delete_data_source(
+    data_source: DataSourceReference, listed_as: DataSourceStatus, knowledge_bases: KnowledgeBases
+) -> None:
     """Begins to delete it; a job that uses it is stopped first.
 
     Raises:
-        NotReadyYet: a job still uses it.
+        NotReadyYet: a job still uses it; or Bedrock refuses it in its present status, which passes.
     """
     try:
         knowledge_bases.delete_data_source(data_source)
+    except RequestRefused as error:
+        if not listed_as.changing:
+            raise
+        raise NotReadyYet(f"Data source {data_source.data_source_id} is {listed_as}: {error.what}") from error
     except ResourceConflict as error:
         # A job that a console or a tick has started in the meantime.
         job = knowledge_bases.running_ingestion_job(data_source)

@@ -17,10 +17,11 @@ from kbfleet.domain.errors import (
     ErasureIncomplete,
     KbfleetError,
     NotReadyYet,
+    RequestRefused,
     ResourceConflict,
 )
 from kbfleet.domain.ingestion_job import JobStatus
-from kbfleet.domain.knowledge_base import KnowledgeBaseKind, KnowledgeBaseStatus
+from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, KnowledgeBaseStatus
 from kbfleet.domain.names import DataSourceReference
 from kbfleet.domain.tenant import Reservation
 from kbfleet.domain.tenant_status import TenantStatus
@@ -290,10 +291,11 @@ def delete_data_sources(
         for found in knowledge_bases.data_sources(knowledge_base.knowledge_base_id):
             left.append(found.data_source_id)
             reference = DataSourceReference(knowledge_base.knowledge_base_id, found.data_source_id)
-            if found.status == "DELETE_UNSUCCESSFUL" and knowledge_base.kind is KnowledgeBaseKind.VECTOR:
+            unsuccessful = found.status is DataSourceStatus.DELETE_UNSUCCESSFUL
+            if unsuccessful and knowledge_base.kind is KnowledgeBaseKind.VECTOR:
                 knowledge_bases.retain_vectors(reference)
-            if found.status != "DELETING":
-                delete_data_source(reference, knowledge_bases)
+            if found.status is not DataSourceStatus.DELETING:
+                delete_data_source(reference, found.status, knowledge_bases)
     if left:
         raise NotReadyYet(f"Data sources of tenant {tenant.tenant_id} are still being deleted: {', '.join(left)}.")
 
@@ -314,7 +316,11 @@ def delete_knowledge_base(
     found = _knowledge_bases(tenant, knowledge_bases, names)
     for knowledge_base in found:
         if knowledge_base.status is not KnowledgeBaseStatus.DELETING:
-            knowledge_bases.delete(knowledge_base.knowledge_base_id)
+            try:
+                knowledge_bases.delete(knowledge_base.knowledge_base_id)
+            except (ResourceConflict, RequestRefused):
+                if not knowledge_base.status.changing:
+                    raise
     if found:
         states = "; ".join(f"{one.knowledge_base_id} {one.status} {' '.join(one.failure_reasons)}" for one in found)
         raise NotReadyYet(f"Knowledge bases of tenant {tenant.tenant_id} are not deleted yet: {states}.")
@@ -341,10 +347,15 @@ def delete_knowledge_store(reservation: Reservation, *, registry: TenantRegistry
 
 
 def delete_bucket(
-    reservation: Reservation, *, registry: TenantRegistry, buckets: DocumentBuckets, names: ResourceNames
+    reservation: Reservation, *, registry: TenantRegistry, buckets: DocumentBuckets, names: ResourceNames, clock: Clock
 ) -> bool:
-    """Deletes documents, with all versions, and then the bucket. Returns: whether it is gone; else run again."""
-    bucket = _own_bucket(held(reservation, registry), buckets, names)
+    """Deletes documents, with all versions, and then the bucket. Returns: whether it is gone; else run again.
+
+    Raises:
+        NotReadyYet: there is none, but one that was made just before the tenant was taken out of service might not show
+            yet; also where this has just deleted it and its answer was lost.
+    """
+    bucket = _own_bucket(held(reservation, registry), buckets, names, now=clock.now())
     return bucket is None or buckets.delete(bucket)
 
 
@@ -459,16 +470,26 @@ def _close_bucket(tenant: Tenant, buckets: DocumentBuckets, names: ResourceNames
         buckets.refuse_uploads(bucket)
 
 
-def _own_bucket(tenant: Tenant, buckets: DocumentBuckets, names: ResourceNames) -> str | None:
-    """`None` if there is none, also when its name belongs to somebody else, which is why the tenant never got one."""
+def _own_bucket(
+    tenant: Tenant, buckets: DocumentBuckets, names: ResourceNames, *, now: datetime | None = None
+) -> str | None:
+    """`None` if there is none, also when its name belongs to somebody else, which is why the tenant never got one.
+
+    Raises:
+        NotReadyYet: as of `now`, if it is given, one that does not show may have been made all the same.
+    """
     # By its id and life: a record that names another tenant's must not have that deleted.
     name = names.bucket(tenant.this_life)
     try:
-        return name if buckets.exists(name) else None
+        if buckets.exists(name):
+            return name
     except BucketNameTaken:
         if tenant.bucket_name is not None:
             raise
         return None
+    if now is not None and tenant.bucket_may_appear(now):
+        raise NotReadyYet(f"Bucket {name} of tenant {tenant.tenant_id} might not show yet.")
+    return None
 
 
 def _knowledge_bases(tenant: Tenant, knowledge_bases: KnowledgeBases, names: ResourceNames) -> list[KnowledgeBase]:

@@ -32,6 +32,7 @@ from kbfleet.domain.incident import Concern
 from kbfleet.domain.isolation import SeenIn
 from kbfleet.domain.knowledge_base import (
     Capacity,
+    DataSourceState,
     DataSourceStatus,
     KnowledgeBaseState,
     KnowledgeBaseStatus,
@@ -216,7 +217,7 @@ def reserve_tenant(
     Args:
         execution: ARN of the execution; it becomes the lease's holder.
         lease: how long the lease lasts if the execution dies; longer than any execution can run.
-        ready_within: how long this execution waits for the knowledge base.
+        ready_within: how long this execution waits for the knowledge base and its data source.
 
     Raises:
         TenantBusy: another execution holds the lease.
@@ -449,7 +450,8 @@ def ensure_knowledge_base(
             with _role_that_settles(role_arn, role_changed_at, clock):
                 knowledge_bases.update(found, role_arn=role_arn)
             ready = False
-    wait = found.look_again_after(now, min(store.usual_creation, look_after_at_most))
+    usual = min(store.usual_creation, look_after_at_most)
+    wait = found.look_again_after(now, usual, reservation.deadline)
     return KnowledgeBaseState(found.knowledge_base_id, found.status, ready, wait)
 
 
@@ -534,7 +536,7 @@ def narrow_service_role(
 
 
 def ensure_data_source(
-    reservation: Reservation,
+    reservation: ProvisioningReservation,
     *,
     registry: TenantRegistry,
     ledger: SyncLedger,
@@ -544,22 +546,29 @@ def ensure_data_source(
     announcements: Announcements,
     names: ResourceNames,
     clock: Clock,
-) -> str:
-    """The knowledge base reads the tenant's bucket, and nothing else. Returns: the data source's id.
+    look_after_at_most: timedelta,
+) -> DataSourceState:
+    """The knowledge base reads the tenant's bucket, and nothing else; says whether its data source is ready, and if
+    not, when to look again.
 
     One of ours that was renamed gets its name back, with all that it has brought. One of ours that has read another
     bucket is changed back, and then has not been synced yet: what it has brought stays until it is.
     Whatever else it reads is deleted, with what it has brought. While the one from which jobs are started reads another
     bucket, none is.
 
+    Args:
+        look_after_at_most: where data sources are made faster than they usually are, the time it takes there.
+
     Raises:
-        DataSourceFailed: see `DataSource.require_usable`; or one that should not be there cannot be deleted.
-        NotReadyYet: see `DataSource.require_usable`; or one that should not be there is still being deleted.
+        DataSourceFailed: see `DataSource.ready`; or one that should not be there cannot be deleted.
+        NotReadyYet: see `DataSource.ready`; or one that should not be there is still being deleted.
+        DataSourceNotReady: see `DataSource.ready`.
     """
     tenant = held(reservation, registry)
+    store = store_of(tenant, stores)
     knowledge_base_id = _required(tenant.knowledge_base_id, tenant, "knowledge base")
     name = names.data_source()
-    wanted = store_of(tenant, stores).data_source_configuration(names.bucket(tenant.this_life))
+    wanted = store.data_source_configuration(names.bucket(tenant.this_life))
     there = data_sources_of(tenant, knowledge_base_id, wanted, knowledge_bases=knowledge_bases, names=names)
     if there.own is not None:
         # Before anything is deleted for it.
@@ -602,7 +611,11 @@ def ensure_data_source(
             raise NotReadyYet(f"{error.what} Others are on their way: {'; '.join(going)}.") from error
         raise
     going, stuck = _removed(knowledge_base_id, there.foreign, knowledge_bases)
-    found.require_usable()
+    now = clock.now()
+    usual = min(store.usual_data_source_creation, look_after_at_most)
+    wait = found.look_again_after(now, usual, reservation.deadline)
+    if not found.ready(now=now, deadline=reservation.deadline):
+        return DataSourceState(found.data_source_id, found.status, ready=False, look_again_after=wait)
     if not right:
         raise NotReadyYet(f"Data source {name} of {knowledge_base_id} is being changed back to what it should be.")
     update_sync(tenant.live_knowledge, lambda sync: sync.trusted_again(clock.now()), ledger=ledger)
@@ -616,7 +629,7 @@ def ensure_data_source(
         raise NotReadyYet(
             f"Data sources of {knowledge_base_id} that should not be there are being deleted: {'; '.join(going)}."
         )
-    return found.data_source_id
+    return DataSourceState(found.data_source_id, found.status, ready=True, look_again_after=wait)
 
 
 def _create_or_find_data_source(
@@ -665,11 +678,13 @@ def _remove(data_source: DataSourceReference, listed_as: DataSourceStatus, knowl
     found = knowledge_bases.data_source(data_source)
     if found is None or found.status in {DataSourceStatus.DELETING, DataSourceStatus.UPDATING}:
         return
+    if found.deletion_policy != "DELETE" and found.status.changing:
+        raise NotReadyYet(f"data source {data_source.data_source_id} is {found.status}")
     if found.deletion_policy != "DELETE":
         # Else its vectors would outlive it, and nobody could find them any more.
         knowledge_bases.update_data_source(data_source, found.name, configuration=found.configuration)
     else:
-        delete_data_source(data_source, knowledge_bases)
+        delete_data_source(data_source, found.status, knowledge_bases)
     if found.status is DataSourceStatus.DELETE_UNSUCCESSFUL:
         reasons = "; ".join(found.failure_reasons) or "no reason given"
         raise DataSourceFailed(f"data source {data_source.data_source_id} could not be deleted: {reasons}")

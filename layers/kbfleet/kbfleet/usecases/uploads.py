@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kbfleet.domain.errors import TenantNotActive
+from kbfleet.domain.errors import NotReadyYet, ResourceMissing, TenantNotActive
+from kbfleet.domain.tenant_status import TenantStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +37,8 @@ def grant_upload(
         TenantNotActive: there is no bucket yet.
         InvalidInput: naming `metadata`, when it is more than the tenant's knowledge store takes, or `key`, when no form
             can be signed for it. Nothing is written then.
-        Throttled, NotReadyYet, AwsRefusal.
+        Throttled, NotReadyYet, AwsRefusal. NotReadyYet also where the bucket of a tenant that is still being
+            provisioned does not show everywhere yet.
     """
     tenant = registry.get(tenant_id)
     tenant.in_service()
@@ -51,5 +53,10 @@ def grant_upload(
         metadata = upload.metadata_file(store.max_metadata_bytes, store.max_metadata_attributes)
     form = uploads.form(bucket, upload, valid_for)
     if metadata is not None:
-        uploads.put_metadata(bucket, upload.key, metadata)
+        try:
+            uploads.put_metadata(bucket, upload.key, metadata)
+        except ResourceMissing as error:
+            if tenant.status is not TenantStatus.PROVISIONING:
+                raise
+            raise NotReadyYet(error.what, remedy="Try again in a minute: the bucket has just been made.") from error
     return form

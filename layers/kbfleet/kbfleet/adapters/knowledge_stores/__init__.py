@@ -88,9 +88,13 @@ def vector_knowledge_base(embedding_model_arn: str, storage: Mapping[str, object
     }
 
 
-def s3_data_source(bucket_name: str) -> Mapping[str, object]:
-    """`dataSourceConfiguration` for a knowledge base of type VECTOR: the whole bucket."""
-    return {"type": "S3", "s3Configuration": {"bucketArn": f"arn:aws:s3:::{bucket_name}"}}
+def s3_data_source(bucket_name: str, partition: str) -> Mapping[str, object]:
+    """`dataSourceConfiguration` for a knowledge base of type VECTOR: the whole bucket.
+
+    Args:
+        partition: of AWS, as ARNs name it; a client knows that of its Region.
+    """
+    return {"type": "S3", "s3Configuration": {"bucketArn": f"arn:{partition}:s3:::{bucket_name}"}}
 
 
 def differences(expected: Mapping[str, Any], found: Mapping[str, Any], path: str = "") -> Iterator[str]:

@@ -76,6 +76,7 @@ class OpenSearchServerlessKnowledgeStore:
     kind = KnowledgeBaseKind.VECTOR
     unknown_filter_operators = frozenset[str]()
     usual_creation = timedelta(seconds=85)  # reported by users
+    usual_data_source_creation = timedelta()  # AVAILABLE in the answer to its creation, as users report
     max_metadata_bytes = MAX_METADATA_BYTES
     max_metadata_attributes: int | None = None
     role_services = frozenset({"bedrock", "aoss"})
@@ -248,4 +249,4 @@ class OpenSearchServerlessKnowledgeStore:
         )
 
     def data_source_configuration(self, bucket_name: str) -> Mapping[str, object]:
-        return s3_data_source(bucket_name)
+        return s3_data_source(bucket_name, self._client.meta.partition)

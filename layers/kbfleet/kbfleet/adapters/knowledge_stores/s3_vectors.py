@@ -42,6 +42,7 @@ class S3VectorsKnowledgeStore:
     unknown_filter_operators = frozenset({"startsWith", "stringContains"})
     """Source: AWS documentation, RetrievalFilter: one is for OpenSearch Serverless, the other not for S3 Vectors."""
     usual_creation = timedelta(seconds=85)  # reported by users
+    usual_data_source_creation = timedelta()  # AVAILABLE in the answer to its creation, as users report
     max_metadata_bytes = 1_024
     max_metadata_attributes: int | None = 35
     """Source of both: Amazon Bedrock User Guide, Prerequisites for using a vector store: 1 KB and 35 keys. Whether
@@ -160,4 +161,4 @@ class S3VectorsKnowledgeStore:
         )
 
     def data_source_configuration(self, bucket_name: str) -> Mapping[str, object]:
-        return s3_data_source(bucket_name)
+        return s3_data_source(bucket_name, self._client.meta.partition)
