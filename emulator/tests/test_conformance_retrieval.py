@@ -279,8 +279,8 @@ def test_some_models_need_an_inference_profile(bench: Any) -> None:
     base = bench.knowledge_base()
     model = "anthropic.claude-haiku-4-5-20251001-v1:0"
     with pytest.raises(ClientError, match=f"Invocation of model ID {model} with on-demand throughput isn't supported."):
-        bench.ask(base, "leave", model=f"arn:aws:bedrock:ap-northeast-1::foundation-model/{model}")
-    profile = f"arn:aws:bedrock:ap-northeast-1:000000000000:inference-profile/jp.{model}"
+        bench.ask(base, "leave", model=f"arn:aws:bedrock:us-east-1::foundation-model/{model}")
+    profile = f"arn:aws:bedrock:us-east-1:000000000000:inference-profile/us.{model}"
     assert bench.ask(base, "leave", model=profile)
 
 

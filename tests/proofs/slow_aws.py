@@ -50,7 +50,7 @@ def knowledge_base_slow(store: str) -> list[str]:
     """A knowledge base takes ninety seconds."""
     with (
         patch.object(bedrock_emulator.services.knowledge_bases, "VECTOR_CREATION", 90.0),
-        patch.object(bedrock_emulator.services.knowledge_bases, "MANAGED_CREATION", 90.0),
+        patch.object(bedrock_emulator.services.knowledge_bases, "MANAGED_CREATION", (90.0, 90.0)),
         virtual_fleet() as fleet,
     ):
         return _provisioned(fleet, store) + departures(fleet, {"acme": store})
