@@ -50,8 +50,8 @@ ACCOUNT = "123456789012"
 REGION = "ap-northeast-1"
 AN_HOUR = 3600.0
 _A_MINUTE = 60.0
-_EVERY_STORE = {"OfferOpenSearchServerless": "true"}
-"""Parameters by which the stack offers every knowledge store."""
+_EVERY_STORE = {"OfferOpenSearchServerless": "true", "GenerationModelId": "apac.amazon.nova-lite-v1:0"}
+"""Parameters by which the stack offers every knowledge store, and asks a model as Tokyo lets it be asked."""
 RARE_TICKS = {"TickSeconds": "60"}
 """Parameters by which the scheduler looks every minute: the same calls as every five seconds but for looks at jobs that
 still run, in a fifth of the time."""
