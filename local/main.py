@@ -60,7 +60,8 @@ AccountConcurrency = Annotated[
     ),
 ]
 Slow = Annotated[
-    bool, typer.Option("--slow/--no-slow", help="Let things take the time that they take on AWS, or do them at once.")
+    bool | None,
+    typer.Option("--slow/--no-slow", help="Let things take the time that they take on AWS, or do them at once."),
 ]
 Delay = Annotated[
     list[str] | None,
@@ -68,7 +69,8 @@ Delay = Annotated[
 ]
 
 
-def _delays(slow: bool, changes: list[str] | None) -> delays.Delays:
+def _delays(slow: bool | None, changes: list[str] | None) -> delays.Delays:
+    chosen = {None: delays.DEFAULT, True: delays.AS_ON_AWS, False: delays.AT_ONCE}[slow]
     seconds = {}
     for change in changes or []:
         name, _, value = change.partition("=")
@@ -77,7 +79,7 @@ def _delays(slow: bool, changes: list[str] | None) -> delays.Delays:
         except ValueError:
             raise typer.BadParameter(f"{change!r} is not NAME=SECONDS", param_hint="--delay") from None
     try:
-        return (delays.AS_ON_AWS if slow else delays.AT_ONCE).changed(seconds)
+        return chosen.changed(seconds)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--delay") from error
 
@@ -106,7 +108,7 @@ def run(
     speed: Speed = 60.0,
     concurrency: Concurrency = 8,
     account_concurrency: AccountConcurrency = None,
-    slow: Slow = delays.DEFAULT == delays.AS_ON_AWS,
+    slow: Slow = None,
     delay: Delay = None,
     authorization: Authorization = False,
     corrections: Annotated[
@@ -139,7 +141,7 @@ def up(
     speed: Speed = 60.0,
     concurrency: Concurrency = 8,
     account_concurrency: AccountConcurrency = None,
-    slow: Slow = delays.DEFAULT == delays.AS_ON_AWS,
+    slow: Slow = None,
     delay: Delay = None,
     authorization: Authorization = False,
     knowledge_store: KnowledgeStore = deployment.DEFAULT_KNOWLEDGE_STORE,

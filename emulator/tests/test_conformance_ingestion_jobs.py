@@ -291,7 +291,7 @@ def test_a_second_job_in_a_knowledge_base_is_a_conflict(bench: Any) -> None:
         )
 
 
-@fact("5 jobs at once per account; the text ends in `per account: 5`, the class is not known", "I")
+@fact("5 jobs at once per account; the text ends in `per account: 5`, the class is not known", "U")
 @pytest.mark.parametrize("code", ["ConflictException", "ServiceQuotaExceededException", "ThrottlingException"])
 def test_a_sixth_job_in_the_account_is_refused(workbench_of: Any, code: str) -> None:
     bench = workbench_of(quotas=Quotas(requests_per_second={}, jobs_per_account_error=code))

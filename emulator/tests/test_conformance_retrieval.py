@@ -245,7 +245,7 @@ def test_an_invented_session_is_refused(bench: Any) -> None:
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
-@fact("a session reused with another knowledge base: not known, refused here", "I")
+@fact("a session reused with another knowledge base: refused here", "U")
 def test_a_session_belongs_to_its_knowledge_base(bench: Any) -> None:
     first, second = bench.knowledge_base("first"), bench.knowledge_base("second")
     session = bench.ask(first, "leave")["sessionId"]

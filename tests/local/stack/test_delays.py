@@ -6,16 +6,19 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from botocore.exceptions import ClientError
 from ministack.services import apigateway_v1, eventbridge, s3
+from typer.testing import CliRunner
 
 from bedrock_emulator import ManualClock
 from local import delays
 from local.delays import AS_ON_AWS, AT_ONCE, Delays
-from local.stack import process
+from local.main import app
+from local.stack import process, server
 from local.stack.configuration import StackConfiguration, free_port
 from tests.local.stack.conftest import LocalAws
 
@@ -156,6 +159,35 @@ def test_a_delay_can_be_changed_alone() -> None:
         AT_ONCE.changed({"coffee": 1})
     with pytest.raises(ValueError, match="cannot be -1 seconds"):
         AT_ONCE.changed({"role": -1})
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen"),
+    [
+        ([], delays.DEFAULT),
+        (["--slow"], AS_ON_AWS),
+        (["--no-slow"], AT_ONCE),
+        (["--no-slow", "--delay", "role=60", "--delay=usage_key=0.5"], Delays(role=60, usage_key=0.5)),
+    ],
+)
+def test_the_command_line_chooses_the_delays(
+    options: list[str], chosen: Delays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[StackConfiguration] = []
+    monkeypatch.setattr(server, "run", ran.append)
+    answer = CliRunner().invoke(app, ["run", "--state", str(tmp_path), "--account-concurrency", "10", *options])
+    assert answer.exit_code == 0, answer.output
+    assert [(configuration.delays, configuration.account_concurrency) for configuration in ran] == [(chosen, 10)]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [("coffee=1", "coffee"), ("role=long", "role=long"), ("role", "NAME=SECONDS"), ("role=-1", "-1")],
+)
+def test_a_delay_that_is_none_is_refused(change: str, named: str, tmp_path: Path) -> None:
+    answer = CliRunner().invoke(app, ["run", "--state", str(tmp_path), "--delay", change])
+    assert answer.exit_code == 2
+    assert named in answer.output
 
 
 # --- on a running stack, where nothing that is waited for ever comes ---

@@ -102,7 +102,19 @@ def test_the_caller_of_an_api_is_not_told_that_the_function_was_throttled(
     monkeypatch.setattr(apigateway_v1, "_invoke_lambda_proxy_v1", apigateway_v1._invoke_lambda_proxy_v1)
     if corrected:
         throttled_functions._hide_from_callers()
-    request = ({"uri": "any"}, "api", "v1", {}, {"id": "any", "path": "/ask"}, "/ask", "POST", {}, b"", {}, {})
+    request: tuple[Any, ...] = (
+        {"uri": "any"},
+        "api",
+        "v1",
+        {},
+        {"id": "any", "path": "/ask"},
+        "/ask",
+        "POST",
+        {},
+        b"",
+        {},
+        {},
+    )
     answer = asyncio.run(apigateway_v1._invoke_lambda_proxy_v1(*request))
     assert isinstance(answer, apigateway_v1._GatewayError)
     assert (answer.response_type, answer.message) == ("API_CONFIGURATION_ERROR", "Internal server error")
