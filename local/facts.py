@@ -98,7 +98,7 @@ FACTS = (
         f"{_DELAYS}test_the_name_of_a_bucket_just_deleted_is_not_free_yet",
     ),
     Fact(
-        "upload-at-once-noticed",
+        "events-begin",
         "EventBridge is told of a bucket's changes about five minutes after it was switched on",
         D,
         "Amazon S3 user guide, Enabling Amazon EventBridge",
@@ -107,7 +107,7 @@ FACTS = (
         f"{_DELAYS}test_event_bridge_is_told_of_changes_after_five_minutes_and_never_of_those_before",
     ),
     Fact(
-        "upload-after-six-minutes-noticed",
+        "events-before",
         "it is never told of what changed before that, and switching it on again begins nothing anew",
         I,
         "the same",
@@ -247,6 +247,15 @@ FACTS = (
         Speed.SCALED,
         f"{_EMULATED}direct_ingestion.py::test_a_document_is_indexed_after_a_while",
     ),
+    Fact(
+        "knowledge-base-deletion",
+        "how long a knowledge base is DELETING",
+        U,
+        "nobody has reported it",
+        "ten seconds, a guess",
+        Speed.SCALED,
+        f"{_EMULATED}knowledge_bases.py::test_a_deleted_knowledge_base_goes_away",
+    ),
     # --- what Bedrock answers, where kbfleet acts by it ---
     Fact(
         "sixth-job",
@@ -364,6 +373,33 @@ FACTS = (
         "as it is",
         Speed.NONE,
         f"{_EMULATED}retrieval.py::test_an_empty_query_is_refused",
+    ),
+    Fact(
+        "starts-with-filter",
+        "whether a filter that S3 Vectors does not know, such as startsWith, is refused or silently ignored",
+        R,
+        f"documented as not supported; {_USERS} conflict",
+        "400 ValidationException",
+        Speed.NONE,
+        f"{_EMULATED}retrieval.py::test_some_operators_are_not_for_s3_vectors",
+    ),
+    Fact(
+        "ingestion-during-a-job",
+        "what IngestKnowledgeBaseDocuments is answered while a job runs",
+        U,
+        "documented as not to be done; nobody has reported the answer",
+        "it is accepted",
+        Speed.NONE,
+        f"{_EMULATED}direct_ingestion.py::test_documents_are_taken_while_a_job_runs",
+    ),
+    Fact(
+        "long-uri",
+        "whether IngestKnowledgeBaseDocuments takes a URI over 128 characters",
+        U,
+        "the pattern of botocore's model is not anchored",
+        "400 ValidationException",
+        Speed.NONE,
+        f"{_EMULATED}direct_ingestion.py::test_a_long_uri_is_refused",
     ),
     Fact(
         "long-page-of-documents",

@@ -193,15 +193,16 @@ class KnowledgeBases:
                 "ServiceQuotaExceededException",
                 f"You have reached the maximum number of data sources per knowledge base: {most}",
             )
-        now = account.now()
+        now, identifier = account.now(), account.new_id()
+        creating = _between(MANAGED_DATA_SOURCE_CREATION, identifier) if base.managed else 0.0
         made = DataSource(
-            identifier=account.new_id(),
+            identifier=identifier,
             knowledge_base_id=base.identifier,
             name=given["name"],
             description=given.get("description"),
             members=_configurations(given),
             deletion_policy=given.get("dataDeletionPolicy", "DELETE"),
-            status="CREATING" if base.managed else "AVAILABLE",
+            status="CREATING" if creating else "AVAILABLE",
             created_at=now,
             updated_at=now,
         )
@@ -210,8 +211,8 @@ class KnowledgeBases:
         fault = account.faults.of_effect("data_source_fails", "CreateDataSource", given)
         if fault is not None:
             account.agenda.at(now + fault.seconds, partial(self._fail_data_source, made, fault.failureReasons))
-        if made.status == "CREATING":
-            self._becomes(made, "AVAILABLE", _between(MANAGED_DATA_SOURCE_CREATION, made.identifier))
+        if creating:
+            self._becomes(made, "AVAILABLE", creating)
         return {"dataSource": _data_source(made)}
 
     def _fail_data_source(self, source: DataSource, reasons: list[str]) -> None:
