@@ -213,10 +213,10 @@ FACTS = (
     ),
     Fact(
         "creating-data-source",
-        "what a data source answers that is CREATING: no job, no document, no change",
+        "a data source that is CREATING takes no job and no documents, and can be neither changed nor deleted",
         I,
         "from what a knowledge base answers that is CREATING",
-        "400 ValidationException, 409 ConflictException for a change",
+        "400 ValidationException, or 409 ConflictException for changing and deleting",
         Speed.NONE,
         f"{_EMULATED}ingestion_jobs.py::test_a_data_source_that_is_creating_takes_nothing",
     ),

@@ -226,7 +226,7 @@ def test_a_data_source_of_a_managed_knowledge_base_is_creating_for_minutes(bench
     assert available() == 20
 
 
-@fact("a data source that is CREATING takes no job, no documents and no change", "I")
+@fact("a data source that is CREATING takes no job and no documents, and can be neither changed nor deleted", "I")
 def test_a_data_source_that_is_creating_takes_nothing(bench: Any) -> None:
     bench.s3.create_bucket(Bucket="documents")
     base, configuration = bench.managed(), connector("documents")
@@ -237,6 +237,7 @@ def test_a_data_source_that_is_creating_takes_nothing(bench: Any) -> None:
     assert refusal(bench.agent.ingest_knowledge_base_documents, **names, documents=[{"content": uri}])[0] == 400
     change = {"name": "documents", "dataSourceConfiguration": configuration}
     assert refusal(bench.agent.update_data_source, **names, **change)[:2] == (409, "ConflictException")
+    assert refusal(bench.agent.delete_data_source, **names)[:2] == (409, "ConflictException")
     bench.clock.advance(300)
     bench.agent.update_data_source(**names, **change)
     bench.agent.start_ingestion_job(**names)

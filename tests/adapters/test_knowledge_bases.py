@@ -487,8 +487,7 @@ class TestBedrockKnowledgeBases(KnowledgeBasesSuite):
         assert found is not None
         assert found.reads(wanted)
         assert found.reads_as(wanted)
-        # What it says of itself can be sent back, as soon as it is no longer CREATING.
-        world.aws.advance(300)
+        # What it says of itself can be sent back.
         changed = world.knowledge_bases.update_data_source(data_source, "our-manuals", found.configuration)
         assert changed.reads_as(wanted)
         assert (changed.name, changed.updated_at) == ("our-manuals", world.aws.clock.now())

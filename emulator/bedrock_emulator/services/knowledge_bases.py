@@ -250,9 +250,7 @@ class KnowledgeBases:
         source = account.data_source(base.identifier, given["dataSourceId"])
         if source.status == "DELETING":
             raise conflict(f"DataSource with id {source.identifier} is being deleted.")
-        if source.status == "CREATING":
-            # What the service answers is not known; a knowledge base that is CREATING can't be changed either.
-            raise conflict(f"DataSource with id {source.identifier} is not in a valid status: {source.status}")
+        self._check_made(source)
         self._check_data_source(base, given)
         if _chunking(given) != _chunking(source.members):
             raise validation("You cannot modify the chunking configuration of a data source once it is created.")
@@ -269,6 +267,7 @@ class KnowledgeBases:
         account = self._account
         base = account.knowledge_base(given["knowledgeBaseId"])
         source = account.data_source(base.identifier, given["dataSourceId"])
+        self._check_made(source)
         self._check_idle(base.identifier, source.identifier)
         if source.status != "DELETING":
             source.status, source.updated_at = "DELETING", account.now()
@@ -342,6 +341,11 @@ class KnowledgeBases:
     def _check_settled(self, base: KnowledgeBase) -> None:
         if base.status in ("CREATING", "UPDATING", "DELETING"):
             raise conflict(f"KnowledgeBase with id {base.identifier} is not in a valid status: {base.status}")
+
+    def _check_made(self, source: DataSource) -> None:
+        if source.status == "CREATING":
+            # What the service answers is not known; a knowledge base that is CREATING can't be changed either.
+            raise conflict(f"DataSource with id {source.identifier} is not in a valid status: {source.status}")
 
     def _check_idle(self, knowledge_base_id: str, data_source_id: str | None = None) -> None:
         for (of_base, of_source), jobs in self._account.jobs.items():
