@@ -139,7 +139,7 @@ FACTS = (
         "a new account has room for ten Lambda invocations at a time: 429 TooManyRequestsException",
         R,
         "Lambda quotas: \u201creduced\u201d for new accounts; ten, by users' reports",
-        "`--account-concurrency 10`; off by default, since all invocations come faster here",
+        "`--account-concurrency 10`; on in the end-to-end tests only, since all invocations come faster here",
         Speed.DENSER,
         f"{_DELAYS}test_an_account_has_room_for_so_many_invocations",
     ),
