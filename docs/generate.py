@@ -67,6 +67,11 @@ def facts_of_callers() -> str:
     return _printed_by("emulator/tests/fact_table.py", str(ROOT / "tests" / "local" / "stack"))
 
 
+def facts_of_aws() -> str:
+    """What is known of AWS that decides how kbfleet fares there, and how the local AWS plays it."""
+    return _printed_by("local/facts.py")
+
+
 def dead_letters() -> str:
     """Every dead-letter queue, what it means, and where its messages go back to."""
     sys.path.insert(0, str(ROOT))
@@ -154,6 +159,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "corrections": corrections,
     "facts": facts,
     "facts of callers": facts_of_callers,
+    "facts of AWS": facts_of_aws,
     "permissions": permissions,
     "kept after offboarding": kept_after_offboarding,
     "dead letters": dead_letters,

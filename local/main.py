@@ -12,7 +12,7 @@ from rich.console import Console
 
 from kbfleet.bootstrap import KNOWLEDGE_STORES
 from kbfleet.domain.printable import printable_json
-from local import api_page, deployment
+from local import api_page, delays, deployment
 from local import demo as demonstration
 from local.identity_provider import DEFAULT_LIFETIME, IdentityProvider
 from local.slack_sink import SlackSink, message_as_text
@@ -51,6 +51,37 @@ Concurrency = Annotated[int, typer.Option("--concurrency", help="Most environmen
 Authorization = Annotated[
     bool, typer.Option("--authorization/--no-authorization", help="Check every call against IAM policies.")
 ]
+AccountConcurrency = Annotated[
+    int | None,
+    typer.Option(
+        "--account-concurrency",
+        min=1,
+        help="Most invocations of all functions at a time, as a new account's 10. More are throttled.",
+    ),
+]
+Slow = Annotated[
+    bool | None,
+    typer.Option("--slow/--no-slow", help="Let things take the time that they take on AWS, or do them at once."),
+]
+Delay = Annotated[
+    list[str] | None,
+    typer.Option("--delay", help=f"NAME=SECONDS of AWS's time, of one thing: {', '.join(delays.AT_ONCE.listed())}."),
+]
+
+
+def _delays(slow: bool | None, changes: list[str] | None) -> delays.Delays:
+    chosen = {None: delays.DEFAULT, True: delays.AS_ON_AWS, False: delays.AT_ONCE}[slow]
+    seconds = {}
+    for change in changes or []:
+        name, _, value = change.partition("=")
+        try:
+            seconds[name] = float(value)
+        except ValueError:
+            raise typer.BadParameter(f"{change!r} is not NAME=SECONDS", param_hint="--delay") from None
+    try:
+        return chosen.changed(seconds)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--delay") from error
 
 
 def _known_store(value: str) -> str:
@@ -76,6 +107,9 @@ def run(
     region: Region = "us-east-1",
     speed: Speed = 60.0,
     concurrency: Concurrency = 8,
+    account_concurrency: AccountConcurrency = None,
+    slow: Slow = None,
+    delay: Delay = None,
     authorization: Authorization = False,
     corrections: Annotated[
         str | None, typer.Option(help="Names of the corrections to apply, with commas; all if not given.")
@@ -90,6 +124,8 @@ def run(
             region=region,
             speed=speed,
             function_concurrency=concurrency,
+            account_concurrency=account_concurrency,
+            delays=_delays(slow, delay),
             authorization=authorization,
             corrections=None if corrections is None else tuple(filter(None, corrections.split(","))),
         )
@@ -104,6 +140,9 @@ def up(
     region: Region = "us-east-1",
     speed: Speed = 60.0,
     concurrency: Concurrency = 8,
+    account_concurrency: AccountConcurrency = None,
+    slow: Slow = None,
+    delay: Delay = None,
     authorization: Authorization = False,
     knowledge_store: KnowledgeStore = deployment.DEFAULT_KNOWLEDGE_STORE,
     template: Annotated[Path, typer.Option(help="Template to deploy.", resolve_path=True)] = REPOSITORY
@@ -125,6 +164,8 @@ def up(
             region=region,
             speed=speed,
             function_concurrency=concurrency,
+            account_concurrency=account_concurrency,
+            delays=_delays(slow, delay),
             authorization=authorization,
         )
     )

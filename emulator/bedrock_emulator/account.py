@@ -55,6 +55,7 @@ class Account:
         client_factory: Callable[[str], Any],
         embedder: Embedder,
         authority: Authority | None,
+        role_propagation: float,
     ) -> None:
         """Empty. ``client_factory`` makes the boto3 clients of the services that are not emulated here."""
         self.authority = authority
@@ -78,6 +79,7 @@ class Account:
         self.sessions: dict[str, Session] = {}
         self._contents: dict[str, VectorIndex] = {}
         self._tokens: dict[tuple[str, str], Remembered] = {}
+        self._role_propagation = role_propagation
         self._roles_made: dict[str, float] = {}
 
     def now(self) -> float:
@@ -112,12 +114,12 @@ class Account:
         self._roles_made[arn] = self.now()
 
     def is_too_new(self, role_arn: str) -> bool:
-        """Whether a role was made so short a time ago that, by a fault on order, nobody can assume it."""
+        """Whether a role was made so short a time ago that nobody can assume it."""
         made = self._roles_made.get(role_arn)
         if made is None:
             return False
         fault = self.faults.of_effect("new_role_not_assumable", "AssumeRole", {"roleArn": role_arn})
-        return fault is not None and self.now() < made + fault.seconds
+        return self.now() < made + max(self._role_propagation, fault.seconds if fault else 0.0)
 
     def index(self, key: str) -> Index | None:
         """The vector index of that key, or None when there is none."""

@@ -61,6 +61,7 @@ class Emulator:
         clock: Clock | None = None,
         quotas: Quotas | None = None,
         authority: Authority | None = None,
+        role_propagation: float = 0.0,
         state: Path | None = None,
     ) -> None:
         """An account that is empty, or as it was kept in the directory ``state`` when an earlier emulator was closed.
@@ -68,7 +69,7 @@ class Emulator:
         ``speed`` is emulated seconds per second, unless a ``clock`` is given. ``embedder`` is "multilingual",
         "character" or "auto". ``client_factory("s3")`` gives the boto3 client that documents are read with.
         ``authority`` is asked whenever Bedrock acts with the service role of a knowledge base; without one, everything
-        is allowed.
+        is allowed. ``role_propagation`` is for how many seconds nobody can assume a role after `role_made` told of it.
         """
         self._state = state
         earlier = kept(state) if state is not None else None
@@ -83,6 +84,7 @@ class Emulator:
             client_factory=client_factory or partial(boto3.client, region_name=region),
             embedder=embedder_of(embedder),
             authority=authority,
+            role_propagation=role_propagation,
         )
         self.calls = Calls()
         self._services: Mapping[str, tuple[object, ...]] = {
@@ -129,7 +131,7 @@ class Emulator:
             return {base.arn: dict(base.tags) for base in self._account.knowledge_bases.values()}
 
     def role_made(self, arn: str) -> None:
-        """Say that a role was made just now, so that a fault ``new_role_not_assumable`` knows how new it is."""
+        """Say that a role was made just now: for a while nobody can assume it, by ``role_propagation`` or a fault."""
         self._account.role_made(arn)
 
     def handle(self, service: str, request: Request) -> Response:

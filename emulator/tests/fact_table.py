@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-SOURCES = {"D": "AWS documentation", "M": "botocore model", "R": "reported by users", "I": "inferred"}
+SOURCES = {"D": "AWS documentation", "M": "botocore model", "R": "reported by users", "I": "inferred", "U": "not known"}
 
 
 def facts(folder: Path) -> Iterator[tuple[str, str, str]]:

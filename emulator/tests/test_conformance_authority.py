@@ -296,9 +296,11 @@ def test_each_use_of_a_collection_is_checked(bench: Workbench, authority: Strict
 
 
 @fact("IAM agrees with itself late: a role made seconds ago can't be assumed yet", "R")
-def test_a_role_just_made_can_not_be_assumed(workbench_of: Any) -> None:
-    bench = workbench_of()
-    bench.emulator.faults.add({"effect": "new_role_not_assumable", "seconds": 20})
+@pytest.mark.parametrize("way", ["role_propagation", "fault"])
+def test_a_role_just_made_can_not_be_assumed(workbench_of: Any, way: str) -> None:
+    bench = workbench_of(role_propagation=20.0 if way == "role_propagation" else 0.0)
+    if way == "fault":
+        bench.emulator.faults.add({"effect": "new_role_not_assumable", "seconds": 20})
     assert bench.create("old")
     bench.emulator.role_made(ROLE)
     request = bench.knowledge_base_request("tenant", bench.index("tenant"))

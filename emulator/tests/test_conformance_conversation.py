@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -129,8 +130,42 @@ def test_some_models_need_an_inference_profile(bench: Any) -> None:
         bench.client("bedrock-runtime").converse(
             modelId="anthropic.claude-haiku-4-5-20251001-v1:0", messages=user(f"{LEAVE}\n\n{QUESTION}")
         )
-    profile = "jp.anthropic.claude-haiku-4-5-20251001-v1:0"
+    profile = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
     assert bench.client("bedrock-runtime").converse(modelId=profile, messages=user(f"{LEAVE}\n\n{QUESTION}"))
+
+
+@pytest.mark.parametrize(
+    ("region", "model", "refused"),
+    [
+        ("us-east-1", "amazon.nova-lite-v1:0", None),
+        ("us-east-1", "us.amazon.nova-lite-v1:0", None),
+        ("us-west-2", "amazon.nova-lite-v1:0", "on-demand throughput isn't supported"),
+        ("us-west-2", "us.amazon.nova-lite-v1:0", None),
+        ("eu-central-1", "amazon.nova-lite-v1:0", "on-demand throughput isn't supported"),
+        ("eu-central-1", "eu.amazon.nova-lite-v1:0", None),
+        ("eu-central-1", "us.amazon.nova-lite-v1:0", "model identifier is invalid"),
+        ("ap-northeast-1", "jp.anthropic.claude-haiku-4-5-20251001-v1:0", None),
+        ("ap-northeast-1", "us.anthropic.claude-haiku-4-5-20251001-v1:0", "model identifier is invalid"),
+        ("ap-northeast-1", "global.anthropic.claude-haiku-4-5-20251001-v1:0", None),
+        ("eu-central-1", "amazon.nova-premier-v1:0", "model identifier is invalid"),
+        ("eu-central-1", "amazon.nova-2-lite-v1:0", "on-demand throughput isn't supported"),
+        ("eu-central-1", "mistral.unheard-of-v1:0", None),
+    ],
+)
+@fact("in many Regions, Amazon Nova can be called through an inference profile of the Region's geography only", "R")
+def test_a_model_is_callable_by_region(
+    workbench_of: Callable[..., Any], region: str, model: str, refused: str | None
+) -> None:
+    def call() -> object:
+        runtime = workbench_of(region=region).client("bedrock-runtime")
+        return runtime.converse(modelId=model, messages=user(f"{LEAVE}\n\n{QUESTION}"))
+
+    if refused is None:
+        assert call()
+    else:
+        with pytest.raises(ClientError, match=refused) as caught:
+            call()
+        assert caught.value.response["Error"]["Code"] == "ValidationException"
 
 
 def test_a_question_without_an_answer_is_said_to_have_none(bench: Any) -> None:

@@ -157,3 +157,19 @@ def test_a_faulty_document_tells_its_reason(bench: Any) -> None:
 def test_a_custom_data_source_has_no_jobs(bench: Any) -> None:
     with pytest.raises(ClientError, match="not supported for a data source of type CUSTOM"):
         bench.agent.start_ingestion_job(**names_of(bench))
+
+
+@fact("IngestKnowledgeBaseDocuments while a job runs: accepted here", "U")
+def test_documents_are_taken_while_a_job_runs(bench: Any) -> None:
+    names = names_of(bench, "S3")
+    bench.put("documents", **{"leave.md": LEAVE})
+    bench.start(names["knowledgeBaseId"], names["dataSourceId"])
+    answer = bench.agent.ingest_knowledge_base_documents(**names, documents=[in_s3("leave.md")])
+    assert [detail["status"] for detail in answer["documentDetails"]] == ["STARTING"]
+
+
+@fact("a URI over 128 characters: refused here by the pattern of the model, which is not anchored", "U")
+def test_a_long_uri_is_refused(bench: Any) -> None:
+    names = names_of(bench, "S3")
+    with pytest.raises(ClientError, match="must satisfy regular expression pattern"):
+        bench.agent.ingest_knowledge_base_documents(**names, documents=[in_s3(f"{'x' * 200}.md")])

@@ -25,6 +25,15 @@ NOTHING = {
 }
 
 
+def connector(bucket: str) -> dict[str, Any]:
+    """The configuration of a data source of a MANAGED knowledge base."""
+    parameters = {"type": "S3", "version": "1", "connectionConfiguration": {"bucketName": bucket}}
+    return {
+        "type": "MANAGED_KNOWLEDGE_BASE_CONNECTOR",
+        "managedKnowledgeBaseConnectorConfiguration": {"connectorParameters": parameters},
+    }
+
+
 def refusal(call: Callable[..., Any], **members: Any) -> tuple[int, str, str]:
     """The HTTP status, code and message of the error that a call is answered."""
     with pytest.raises(ClientError) as caught:
@@ -148,18 +157,11 @@ def test_the_deletion_policy_decides_about_the_vectors(bench: Any, policy: str, 
 @fact("MANAGED: the only dataDeletionPolicy is DELETE; the data source is a MANAGED_KNOWLEDGE_BASE_CONNECTOR", "M")
 def test_a_managed_knowledge_base_takes_a_connector(bench: Any) -> None:
     base = bench.managed()
-    connection = {"bucketName": "documents", "bucketOwnerAccountId": "000000000000"}
-    connector = {
-        "type": "MANAGED_KNOWLEDGE_BASE_CONNECTOR",
-        "managedKnowledgeBaseConnectorConfiguration": {
-            "connectorParameters": {"type": "S3", "version": "1", "connectionConfiguration": connection}
-        },
-    }
     with pytest.raises(ClientError, match="not supported"):
         bench.data_source(base)
     with pytest.raises(ClientError, match="RETAIN is not supported"):
-        bench.data_source(base, configuration=connector, dataDeletionPolicy="RETAIN")
-    source = bench.data_source(base, configuration=connector)
+        bench.data_source(base, configuration=connector("documents"), dataDeletionPolicy="RETAIN")
+    source = bench.data_source(base, configuration=connector("documents"))
     bench.put("documents", **{"leave.txt": "Paid leave is twenty days."})
     assert bench.sync(base, source)["statistics"]["numberOfNewDocumentsIndexed"] == 1
 
@@ -167,12 +169,7 @@ def test_a_managed_knowledge_base_takes_a_connector(bench: Any) -> None:
 @fact("MANAGED: GetDataSource gives connectorParameters as JSON in a text, with defaults that nobody sent", "R")
 def test_a_connector_is_described_with_its_defaults(bench: Any) -> None:
     base = bench.managed()
-    parameters = {"type": "S3", "version": "1", "connectionConfiguration": {"bucketName": "documents"}}
-    connector = {
-        "type": "MANAGED_KNOWLEDGE_BASE_CONNECTOR",
-        "managedKnowledgeBaseConnectorConfiguration": {"connectorParameters": parameters},
-    }
-    source = bench.data_source(base, configuration=connector)
+    source = bench.data_source(base, configuration=connector("documents"))
     described = bench.agent.get_data_source(knowledgeBaseId=base, dataSourceId=source)["dataSource"]
     connector_given = described["dataSourceConfiguration"]["managedKnowledgeBaseConnectorConfiguration"]
     assert json.loads(connector_given["connectorParameters"]) == {
@@ -194,12 +191,7 @@ def test_a_connector_is_described_with_its_defaults(bench: Any) -> None:
 @fact("MANAGED: a result's metadata have _source_uri and _data_source_id", "D")
 def test_a_managed_result_tells_where_it_comes_from(bench: Any) -> None:
     base = bench.managed()
-    parameters = {"type": "S3", "version": "1", "connectionConfiguration": {"bucketName": "documents"}}
-    connector = {
-        "type": "MANAGED_KNOWLEDGE_BASE_CONNECTOR",
-        "managedKnowledgeBaseConnectorConfiguration": {"connectorParameters": parameters},
-    }
-    source = bench.data_source(base, configuration=connector)
+    source = bench.data_source(base, configuration=connector("documents"))
     bench.put("documents", **{"leave.txt": "Paid leave is twenty days."})
     bench.sync(base, source)
     bench.clock.advance(600)
@@ -208,16 +200,54 @@ def test_a_managed_result_tells_where_it_comes_from(bench: Any) -> None:
     assert result["metadata"]["_data_source_id"] == source
 
 
+@fact("on MANAGED, a data source is CREATING for two to five minutes", "R")
+def test_a_data_source_of_a_managed_knowledge_base_is_creating_for_minutes(bench: Any) -> None:
+    bench.s3.create_bucket(Bucket="documents")
+    base = bench.managed()
+
+    def make(number: int) -> str:
+        made = bench.agent.create_data_source(
+            knowledgeBaseId=base, name=f"source-{number}", dataSourceConfiguration=connector("documents")
+        )
+        assert made["dataSource"]["status"] == "CREATING"
+        return str(made["dataSource"]["dataSourceId"])
+
+    sources = [make(number) for number in range(20)]
+
+    def available() -> int:
+        found = (bench.agent.get_data_source(knowledgeBaseId=base, dataSourceId=source) for source in sources)
+        return sum(each["dataSource"]["status"] == "AVAILABLE" for each in found)
+
+    bench.clock.advance(119.9)
+    assert available() == 0
+    bench.clock.advance(90.1)
+    assert 0 < available() < 20
+    bench.clock.advance(90.1)
+    assert available() == 20
+
+
+@fact("a data source that is CREATING takes no job and no documents, and can be neither changed nor deleted", "I")
+def test_a_data_source_that_is_creating_takes_nothing(bench: Any) -> None:
+    bench.s3.create_bucket(Bucket="documents")
+    base, configuration = bench.managed(), connector("documents")
+    made = bench.agent.create_data_source(knowledgeBaseId=base, name="documents", dataSourceConfiguration=configuration)
+    names = {"knowledgeBaseId": base, "dataSourceId": made["dataSource"]["dataSourceId"]}
+    uri = {"dataSourceType": "S3", "s3": {"s3Location": {"uri": "s3://documents/leave.txt"}}}
+    assert refusal(bench.agent.start_ingestion_job, **names)[0] == 400
+    assert refusal(bench.agent.ingest_knowledge_base_documents, **names, documents=[{"content": uri}])[0] == 400
+    change = {"name": "documents", "dataSourceConfiguration": configuration}
+    assert refusal(bench.agent.update_data_source, **names, **change)[:2] == (409, "ConflictException")
+    assert refusal(bench.agent.delete_data_source, **names)[:2] == (409, "ConflictException")
+    bench.clock.advance(300)
+    bench.agent.update_data_source(**names, **change)
+    bench.agent.start_ingestion_job(**names)
+
+
 @fact("on MANAGED, CreateDataSource can answer 200 and the data source later turn FAILED", "R")
 def test_a_data_source_can_turn_failed(bench: Any) -> None:
     bench.emulator.faults.add({"effect": "data_source_fails", "failureReasons": ["Access denied."], "seconds": 30})
     base = bench.managed()
-    parameters = {"type": "S3", "version": "1", "connectionConfiguration": {"bucketName": "documents"}}
-    connector = {
-        "type": "MANAGED_KNOWLEDGE_BASE_CONNECTOR",
-        "managedKnowledgeBaseConnectorConfiguration": {"connectorParameters": parameters},
-    }
-    source = bench.data_source(base, configuration=connector)
+    source = bench.data_source(base, configuration=connector("documents"))
     bench.clock.advance(31)
     found = bench.agent.get_data_source(knowledgeBaseId=base, dataSourceId=source)["dataSource"]
     assert (found["status"], found["failureReasons"]) == ("FAILED", ["Access denied."])
@@ -262,7 +292,7 @@ def test_a_second_job_in_a_knowledge_base_is_a_conflict(bench: Any) -> None:
         )
 
 
-@fact("5 jobs at once per account; the text ends in `per account: 5`, the class is not known", "I")
+@fact("5 jobs at once per account; the text ends in `per account: 5`, the class is not known", "U")
 @pytest.mark.parametrize("code", ["ConflictException", "ServiceQuotaExceededException", "ThrottlingException"])
 def test_a_sixth_job_in_the_account_is_refused(workbench_of: Any, code: str) -> None:
     bench = workbench_of(quotas=Quotas(requests_per_second={}, jobs_per_account_error=code))

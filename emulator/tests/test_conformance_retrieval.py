@@ -245,7 +245,7 @@ def test_an_invented_session_is_refused(bench: Any) -> None:
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
-@fact("a session reused with another knowledge base: not known, refused here", "I")
+@fact("a session reused with another knowledge base: refused here", "U")
 def test_a_session_belongs_to_its_knowledge_base(bench: Any) -> None:
     first, second = bench.knowledge_base("first"), bench.knowledge_base("second")
     session = bench.ask(first, "leave")["sessionId"]
@@ -279,8 +279,8 @@ def test_some_models_need_an_inference_profile(bench: Any) -> None:
     base = bench.knowledge_base()
     model = "anthropic.claude-haiku-4-5-20251001-v1:0"
     with pytest.raises(ClientError, match=f"Invocation of model ID {model} with on-demand throughput isn't supported."):
-        bench.ask(base, "leave", model=f"arn:aws:bedrock:ap-northeast-1::foundation-model/{model}")
-    profile = f"arn:aws:bedrock:ap-northeast-1:000000000000:inference-profile/jp.{model}"
+        bench.ask(base, "leave", model=f"arn:aws:bedrock:us-east-1::foundation-model/{model}")
+    profile = f"arn:aws:bedrock:us-east-1:000000000000:inference-profile/us.{model}"
     assert bench.ask(base, "leave", model=profile)
 
 

@@ -28,6 +28,8 @@ NAMES = (
     "batch_deletes",
     "subscription_filters",
     "alarms",
+    "throttled_functions",
+    "foundation_models",
 )
 
 

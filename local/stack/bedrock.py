@@ -17,7 +17,7 @@ import boto3
 from botocore.config import Config
 from ministack import app as ministack
 
-from bedrock_emulator import ConnectionBrokenError, Emulator, Request, Response
+from bedrock_emulator import Clock, ConnectionBrokenError, Emulator, Request, Response
 from bedrock_emulator.wire.protocol import SERVICES
 from local.stack import bedrock_permissions, service_roles
 from local.stack.configuration import ACCESS_KEY, StackConfiguration
@@ -46,7 +46,7 @@ class BedrockEmulator(Protocol):
     def control(self, request: Request) -> Response: ...
 
 
-def make_emulator(configuration: StackConfiguration) -> Emulator:
+def make_emulator(configuration: StackConfiguration, clock: Clock) -> Emulator:
     """The emulator, reading documents from the stack's own S3."""
 
     def client_factory(service: str) -> Any:
@@ -62,9 +62,10 @@ def make_emulator(configuration: StackConfiguration) -> Emulator:
     emulator = Emulator(
         region=configuration.region,
         account=configuration.account,
-        speed=configuration.speed,
+        clock=clock,
         client_factory=client_factory,
         authority=service_roles.StackAuthority(configuration),
+        role_propagation=configuration.delays.role,
     )
     bedrock_permissions.know_tags(emulator.knowledge_base_tags)
     service_roles.tell_of_new_roles(emulator)

@@ -7,6 +7,9 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from local.delays import DEFAULT as DEFAULT_DELAYS
+from local.delays import Delays
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOOPBACK = "127.0.0.1"
 DEFAULT_AWS_PORT = 4566
@@ -30,6 +33,9 @@ class StackConfiguration:
     speed: how many times faster than AWS the Bedrock emulator's lifecycles run.
     authorization: True checks every call against IAM policies, False lets everybody who can sign do anything.
     function_concurrency: most environments of one Lambda function at a time; further invocations wait.
+    account_concurrency: most invocations at a time of all functions together; further ones are throttled. None is as
+        many as the machine bears.
+    delays: how long things take that MiniStack does at once.
     corrections: names of the corrections to apply (modules of `local.corrections`); None is all of them.
     """
 
@@ -41,6 +47,8 @@ class StackConfiguration:
     speed: float = 60.0
     authorization: bool = False
     function_concurrency: int = 8
+    account_concurrency: int | None = None
+    delays: Delays = DEFAULT_DELAYS
     corrections: tuple[str, ...] | None = None
 
     @property

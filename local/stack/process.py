@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from local.delays import Delays
 from local.stack.configuration import REPOSITORY, StackConfiguration, is_listening
 
 START_SECONDS = 60
@@ -85,6 +86,7 @@ class StackLock:
         content: dict[str, Any] = json.loads(text)
         settings = content["configuration"]
         settings["state_directory"] = Path(settings["state_directory"])
+        settings["delays"] = Delays(**settings["delays"])
         if settings["corrections"] is not None:
             settings["corrections"] = tuple(settings["corrections"])
         return RunningStack(content["process_id"], StackConfiguration(**settings))
@@ -193,7 +195,11 @@ def run_arguments(configuration: StackConfiguration) -> list[str]:
         *("--region", configuration.region, "--speed", str(configuration.speed)),
         *("--concurrency", str(configuration.function_concurrency)),
         "--authorization" if configuration.authorization else "--no-authorization",
+        "--no-slow",
+        *(f"--delay={name}={seconds}" for name, seconds in configuration.delays.listed().items() if seconds),
     ]
+    if configuration.account_concurrency is not None:
+        arguments += ["--account-concurrency", str(configuration.account_concurrency)]
     if configuration.corrections is not None:
         arguments += ["--corrections", ",".join(configuration.corrections)]
     return arguments

@@ -14,6 +14,7 @@ from typing import Any, cast
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
+from bedrock_emulator import ScaledClock
 from bedrock_emulator.same_origin import SameOriginOnly
 from local.stack.certificates import issue_server_certificate
 from local.stack.configuration import ACCESS_KEY, LOOPBACK, StackConfiguration
@@ -56,7 +57,7 @@ async def _serve(configuration: StackConfiguration) -> None:
     # Here, because MiniStack reads its settings when it is imported.
     from ministack import app as ministack
 
-    from local import api_page, corrections
+    from local import api_page, corrections, delays
     from local.corrections import resource_imports
     from local.stack import bedrock
     from local.stack.signatures import SignedOnly
@@ -65,7 +66,9 @@ async def _serve(configuration: StackConfiguration) -> None:
     corrections.apply(names, configuration)
     guard_standard_servers()
     signed = SignedOnly(ministack.app, configuration.account)
-    emulator = bedrock.make_emulator(configuration)
+    clock = ScaledClock(configuration.speed)
+    delays.apply(configuration.delays, clock.now)
+    emulator = bedrock.make_emulator(configuration, clock)
     resource_imports.look_into(emulator)
     aws: AsgiApplication = bedrock.mount(emulator, signed)
     aws = api_page.mount(configuration, aws)
@@ -129,6 +132,12 @@ def _make_secret(file: Path) -> None:
         file.write_text(secrets.token_hex(20), "ascii")
 
 
+def _account_concurrency(configuration: StackConfiguration) -> dict[str, str]:
+    if configuration.account_concurrency is None:
+        return {}
+    return {"LAMBDA_ACCOUNT_CONCURRENCY": str(configuration.account_concurrency)}
+
+
 def _set_environment(configuration: StackConfiguration, temporary: Path) -> None:
     for name in list(os.environ):
         if name.startswith(FOREIGN_VARIABLES):
@@ -146,6 +155,7 @@ def _set_environment(configuration: StackConfiguration, temporary: Path) -> None
         "S3_DATA_DIR": str(configuration.state_directory / "ministack" / "s3"),
         "AUTH": str(configuration.authorization).lower(),
         "LAMBDA_EXECUTOR": "local",
+        **_account_concurrency(configuration),
         "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "1",
         "DOCKER_HOST": "unix:///nonexistent",
         "LOG_LEVEL": "INFO",

@@ -12,7 +12,7 @@ from kbfleet.domain.errors import RequestRefused
 from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind, client_token
 from kbfleet.domain.names import DataSourceReference, Life
-from tests.support.knowledge_base_worlds import BUCKET, Emulated
+from tests.support.knowledge_base_worlds import BUCKET, LONGEST_DATA_SOURCE_CREATION_SECONDS, Emulated
 from tests.support.knowledge_store_worlds import Managed, OnOpenSearchServerless, OnS3Vectors, StoreWorld
 from tests.support.samples import ACME, NAMES, SAKURA
 
@@ -46,6 +46,7 @@ class Searched:
             configuration=self.world.store.data_source_configuration(bucket),
             client_token=client_token(self.own.knowledge_base_id, "quick-test"),
         )
+        self.world.advance(LONGEST_DATA_SOURCE_CREATION_SECONDS)
         return DataSourceReference(self.own.knowledge_base_id, made.data_source_id)
 
     def leave_behind(self, bucket: str) -> str:

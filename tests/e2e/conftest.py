@@ -18,6 +18,8 @@ from local.stack.configuration import StackConfiguration, free_port
 
 # So few that tests can use them up, and come back so slowly that they stay used up.
 TIGHT_PREMIUM = {"PremiumRequestsPerSecond": "0.01", "PremiumBurst": "3", "PremiumRequestsPerMonth": "2"}
+ROOM_OF_A_NEW_ACCOUNT = 10
+"""Lambda invocations at a time."""
 KBFLEET = Path(sys.executable).with_name("kbfleet")
 
 
@@ -26,7 +28,11 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackCon
     """Of a running local AWS with the template deployed. Every function may do what its role says, and nothing else."""
     folder = tmp_path_factory.mktemp("local-aws")
     configuration = StackConfiguration(
-        state_directory=folder, aws_port=free_port(), side_port=free_port(), authorization=True
+        state_directory=folder,
+        aws_port=free_port(),
+        side_port=free_port(),
+        authorization=True,
+        account_concurrency=ROOM_OF_A_NEW_ACCOUNT,
     )
     process.start(configuration)
     try:

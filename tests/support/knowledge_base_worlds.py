@@ -30,6 +30,11 @@ REASONS = (
 )
 
 
+LONGEST_CREATION_SECONDS = 124
+LONGEST_DATA_SOURCE_CREATION_SECONDS = 300
+"""Those of the kind MANAGED, as users report."""
+
+
 class World(ABC):
     """Knowledge bases, and what tests do to them from outside."""
 
@@ -84,7 +89,7 @@ class World(ABC):
 
     def active(self, name: str) -> str:
         made = self.create(name).knowledge_base_id
-        self.advance(90)
+        self.advance(LONGEST_CREATION_SECONDS)
         return made
 
     def create_data_source(self, knowledge_base_id: str, name: str = "documents", token: str = "") -> str:
@@ -97,7 +102,9 @@ class World(ABC):
 
     def data_source(self, name: str = "kbfleet-acme") -> DataSourceReference:
         knowledge_base_id = self.active(name)
-        return DataSourceReference(knowledge_base_id, self.create_data_source(knowledge_base_id))
+        made = DataSourceReference(knowledge_base_id, self.create_data_source(knowledge_base_id))
+        self.advance(LONGEST_DATA_SOURCE_CREATION_SECONDS)
+        return made
 
     def start(self, data_source: DataSourceReference, token: str = "first") -> IngestionJob:  # noqa: S107 - not a password
         self.advance(10)  # the account's start rate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -14,9 +14,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from moto.core.botocore_stubber import MockRawResponse
 
-import bedrock_emulator.services.knowledge_bases
-from bedrock_emulator.services.knowledge_bases import KnowledgeBases
-from bedrock_emulator.wire.errors import conflict
+from bedrock_emulator.services import knowledge_bases
 from tests.support.virtual_time import VirtualClock
 
 Seconds = tuple[float, float]
@@ -37,8 +35,8 @@ class Slowness:
 
     buckets: float = 20.0
     buckets_to_bedrock: float = 20.0
-    managed_knowledge_base: Seconds = (47.0, 124.0)
-    managed_data_source: Seconds = (120.0, 300.0)
+    managed_knowledge_base: Seconds = knowledge_bases.MANAGED_CREATION
+    managed_data_source: Seconds = knowledge_bases.MANAGED_DATA_SOURCE_CREATION
 
 
 AS_REPORTED = Slowness()
@@ -99,53 +97,10 @@ def _refused(request: AWSPreparedRequest, status: int, code: str) -> AWSResponse
 
 
 @contextmanager
-def managed_takes(slowness: Slowness, *, seed: int) -> Iterator[None]:
-    """While this lasts, Bedrock takes that long for what it makes for knowledge bases of type MANAGED. A data source
-    that is CREATING can neither be changed nor deleted: what the service answers is not known."""
-    random = Random(seed)  # noqa: S311 - repeatable on purpose
-    module = bedrock_emulator.services.knowledge_bases
-    create_base, create_source = KnowledgeBases.create_knowledge_base, KnowledgeBases.create_data_source
-
-    def create_knowledge_base(self: KnowledgeBases, given: dict[str, Any]) -> dict[str, Any]:
-        seconds = random.uniform(*slowness.managed_knowledge_base)
-        with patch.object(module, "MANAGED_CREATION", seconds):
-            return create_base(self, given)
-
-    def create_data_source(self: KnowledgeBases, given: dict[str, Any]) -> dict[str, Any]:
-        account = self._account
-        before = set(account.data_sources)
-        answer = create_source(self, given)
-        identity = given["knowledgeBaseId"], answer["dataSource"]["dataSourceId"]
-        if identity in before or not account.knowledge_base(given["knowledgeBaseId"]).managed:
-            return answer
-        made, available_at = (
-            account.data_sources[identity],
-            account.now() + random.uniform(*slowness.managed_data_source),
-        )
-        made.status = "CREATING"
-
-        def settle() -> None:
-            if made.status == "CREATING":
-                made.status, made.updated_at = "AVAILABLE", available_at
-
-        account.agenda.at(available_at, settle)
-        return {"dataSource": {**answer["dataSource"], "status": made.status}}
-
-    def unless_creating(operation: Any) -> Any:
-        def checked(self: KnowledgeBases, given: dict[str, Any]) -> Any:
-            source = self._account.data_sources.get((given["knowledgeBaseId"], given["dataSourceId"]))
-            if source is not None and source.status == "CREATING":
-                raise conflict(f"DataSource with id {source.identifier} is being created.")
-            return operation(self, given)
-
-        return checked
-
-    with ExitStack() as stack:
-        for name, instead in (
-            ("create_knowledge_base", create_knowledge_base),
-            ("create_data_source", create_data_source),
-            ("update_data_source", unless_creating(KnowledgeBases.update_data_source)),
-            ("delete_data_source", unless_creating(KnowledgeBases.delete_data_source)),
-        ):
-            stack.enter_context(patch.object(KnowledgeBases, name, instead))
+def managed_takes(slowness: Slowness) -> Iterator[None]:
+    """While this lasts, Bedrock takes that long for what it makes for knowledge bases of type MANAGED."""
+    with (
+        patch.object(knowledge_bases, "MANAGED_CREATION", slowness.managed_knowledge_base),
+        patch.object(knowledge_bases, "MANAGED_DATA_SOURCE_CREATION", slowness.managed_data_source),
+    ):
         yield

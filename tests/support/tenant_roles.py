@@ -19,6 +19,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from local.delays import AT_ONCE
 from local.stack import process
 from local.stack.configuration import ACCESS_KEY, StackConfiguration, free_port
 
@@ -542,7 +543,13 @@ def _status(rig: RoleRig, tenant: TenantOnStore) -> str:
 def role_rig(folder: Path, documents_of: RoleDocumentsOf = narrow_roles) -> Iterator[RoleRig]:
     """Starts a local AWS in the folder, and ends it."""
     configuration = StackConfiguration(
-        state_directory=folder, aws_port=free_port(), side_port=free_port(), authorization=True, speed=SPEED
+        state_directory=folder,
+        aws_port=free_port(),
+        side_port=free_port(),
+        authorization=True,
+        speed=SPEED,
+        # What is tried is what roles may do, not when.
+        delays=AT_ONCE,
     )
     process.start(configuration)
     try:

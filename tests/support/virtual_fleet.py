@@ -53,8 +53,8 @@ ACCOUNT = "123456789012"
 REGION = "ap-northeast-1"
 AN_HOUR = 3600.0
 _A_MINUTE = 60.0
-_EVERY_STORE = {"OfferOpenSearchServerless": "true"}
-"""Parameters by which the stack offers every knowledge store."""
+_EVERY_STORE = {"OfferOpenSearchServerless": "true", "GenerationModelId": "apac.amazon.nova-lite-v1:0"}
+"""Parameters by which the stack offers every knowledge store, and asks a model as Tokyo lets it be asked."""
 RARE_TICKS = {"TickSeconds": "60"}
 """Parameters by which the scheduler looks every minute: the same calls as every five seconds but for looks at jobs that
 still run, in a fifth of the time."""
@@ -305,7 +305,7 @@ def virtual_fleet(
         fleet.calls.fresh_buckets = fresh_buckets = FreshBuckets(slowness, clock, seed=seed)
         s3.meta.events.unregister("before-send", botocore_stubber)
         s3.meta.events.register_first("before-send", partial(_answer_bedrock, fresh_buckets))
-        stack.enter_context(managed_takes(slowness, seed=seed))
+        stack.enter_context(managed_takes(slowness))
         _make_resources(fleet)
         arns |= _make_collections(fleet)
         _make_managed_policies(fleet)

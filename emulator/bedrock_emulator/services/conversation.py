@@ -12,8 +12,8 @@ from bedrock_emulator.search.answering import Answer, Source, answer
 from bedrock_emulator.search.embedding import passage_vectors
 from bedrock_emulator.search.prompts import Prompt
 from bedrock_emulator.search.relevance import RelevanceIndex, passage
-from bedrock_emulator.services.retrieval import check_invocable
 from bedrock_emulator.wire.errors import NotEmulatedError, validation
+from bedrock_emulator.world.models import check_invocable
 
 Members = dict[str, Any]
 
@@ -61,7 +61,7 @@ class Conversation:
 
     def _reply(self, given: Members) -> tuple[list[Members], Members, str]:
         began = self._account.now()
-        check_invocable(given["modelId"])
+        check_invocable(given["modelId"], self._account.region)
         for unsupported in ("toolConfig", "guardrailConfig", "outputConfig", "promptVariables"):
             if unsupported in given:
                 raise NotEmulatedError(unsupported)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -22,9 +23,12 @@ from bedrock_emulator.world.records import RUNNING, DataSource, KnowledgeBase
 
 Members = dict[str, Any]
 
-# How long things take, in seconds at speed 1. Users report the first two; the others are our guess.
+# How long things take, in seconds at speed 1; a pair is the shortest and the longest. Users report the first three (the
+# console of a MANAGED knowledge base says two to five minutes for its data source, and AWS's own sample waits two); the
+# others are our guess.
 VECTOR_CREATION = 83.0
-MANAGED_CREATION = 4.0
+MANAGED_CREATION = (47.0, 124.0)
+MANAGED_DATA_SOURCE_CREATION = (120.0, 300.0)
 UPDATE = 5.0
 DELETION = 10.0
 DATA_SOURCE_DELETION = 15.0
@@ -53,7 +57,7 @@ class KnowledgeBases:
         """Carry on with what was under way when the state was kept."""
         for base in self._account.knowledge_bases.values():
             if base.status == "CREATING":
-                self._becomes(base, "ACTIVE", MANAGED_CREATION if base.managed else VECTOR_CREATION)
+                self._becomes(base, "ACTIVE", _creation(base))
             elif base.status == "UPDATING":
                 self._becomes(base, "ACTIVE", UPDATE)
             elif base.status == "DELETING":
@@ -63,11 +67,13 @@ class KnowledgeBases:
                 base = self._account.knowledge_bases[source.knowledge_base_id]
                 when = self._account.now() + DATA_SOURCE_DELETION
                 self._account.agenda.at(when, partial(self._delete_data_source, base, source))
+            elif source.status == "CREATING":
+                self._becomes(source, "AVAILABLE", _between(MANAGED_DATA_SOURCE_CREATION, source.identifier))
 
     # Knowledge bases
 
     def create_knowledge_base(self, given: Members) -> Members:
-        """Status CREATING, for 83 seconds (VECTOR) or 4 (MANAGED)."""
+        """Status CREATING, for 83 seconds (VECTOR) or 47 to 124 (MANAGED)."""
         account = self._account
         if earlier := account.remembered("CreateKnowledgeBase", given.get("clientToken")):
             return {"knowledgeBase": _knowledge_base(earlier)}
@@ -99,11 +105,10 @@ class KnowledgeBases:
         account.knowledge_bases[identifier] = made
         account.remember("CreateKnowledgeBase", given.get("clientToken"), made, lag.seconds if lag else 0.0)
         fault = account.faults.of_effect("knowledge_base_fails", "CreateKnowledgeBase", given)
-        duration = MANAGED_CREATION if managed else VECTOR_CREATION
         if fault is not None:
-            self._becomes(made, "FAILED", duration, fault.failureReasons)
+            self._becomes(made, "FAILED", _creation(made), fault.failureReasons)
         else:
-            self._becomes(made, "ACTIVE", duration)
+            self._becomes(made, "ACTIVE", _creation(made))
         return {"knowledgeBase": _knowledge_base(made)}
 
     def get_knowledge_base(self, given: Members) -> Members:
@@ -167,7 +172,7 @@ class KnowledgeBases:
     # Data sources
 
     def create_data_source(self, given: Members) -> Members:
-        """Status AVAILABLE at once."""
+        """Status AVAILABLE at once, but for one of a MANAGED knowledge base: CREATING, for two to five minutes."""
         account = self._account
         base = account.knowledge_base(given["knowledgeBaseId"])
         if earlier := account.remembered("CreateDataSource", given.get("clientToken")):
@@ -188,15 +193,16 @@ class KnowledgeBases:
                 "ServiceQuotaExceededException",
                 f"You have reached the maximum number of data sources per knowledge base: {most}",
             )
-        now = account.now()
+        now, identifier = account.now(), account.new_id()
+        creating = _between(MANAGED_DATA_SOURCE_CREATION, identifier) if base.managed else 0.0
         made = DataSource(
-            identifier=account.new_id(),
+            identifier=identifier,
             knowledge_base_id=base.identifier,
             name=given["name"],
             description=given.get("description"),
             members=_configurations(given),
             deletion_policy=given.get("dataDeletionPolicy", "DELETE"),
-            status="AVAILABLE",
+            status="CREATING" if creating else "AVAILABLE",
             created_at=now,
             updated_at=now,
         )
@@ -205,10 +211,12 @@ class KnowledgeBases:
         fault = account.faults.of_effect("data_source_fails", "CreateDataSource", given)
         if fault is not None:
             account.agenda.at(now + fault.seconds, partial(self._fail_data_source, made, fault.failureReasons))
+        if creating:
+            self._becomes(made, "AVAILABLE", creating)
         return {"dataSource": _data_source(made)}
 
     def _fail_data_source(self, source: DataSource, reasons: list[str]) -> None:
-        if source.status == "AVAILABLE":
+        if source.status in ("CREATING", "AVAILABLE"):
             source.status, source.updated_at, source.failure_reasons = "FAILED", self._account.now(), reasons
 
     def get_data_source(self, given: Members) -> Members:
@@ -242,6 +250,7 @@ class KnowledgeBases:
         source = account.data_source(base.identifier, given["dataSourceId"])
         if source.status == "DELETING":
             raise conflict(f"DataSource with id {source.identifier} is being deleted.")
+        self._check_made(source)
         self._check_data_source(base, given)
         if _chunking(given) != _chunking(source.members):
             raise validation("You cannot modify the chunking configuration of a data source once it is created.")
@@ -258,6 +267,7 @@ class KnowledgeBases:
         account = self._account
         base = account.knowledge_base(given["knowledgeBaseId"])
         source = account.data_source(base.identifier, given["dataSourceId"])
+        self._check_made(source)
         self._check_idle(base.identifier, source.identifier)
         if source.status != "DELETING":
             source.status, source.updated_at = "DELETING", account.now()
@@ -316,19 +326,26 @@ class KnowledgeBases:
 
     # Checks
 
-    def _becomes(self, base: KnowledgeBase, status: str, seconds: float, reasons: Sequence[str] = ()) -> None:
-        expected, when = base.status, self._account.now() + seconds
+    def _becomes(
+        self, record: KnowledgeBase | DataSource, status: str, seconds: float, reasons: Sequence[str] = ()
+    ) -> None:
+        expected, when = record.status, self._account.now() + seconds
 
         def settle() -> None:
-            # Deleted meanwhile: the deletion decides.
-            if base.status == expected:
-                base.status, base.updated_at, base.failure_reasons = status, when, list(reasons)
+            # Deleted or failed meanwhile: that decides.
+            if record.status == expected:
+                record.status, record.updated_at, record.failure_reasons = status, when, list(reasons)
 
         self._account.agenda.at(when, settle)
 
     def _check_settled(self, base: KnowledgeBase) -> None:
         if base.status in ("CREATING", "UPDATING", "DELETING"):
             raise conflict(f"KnowledgeBase with id {base.identifier} is not in a valid status: {base.status}")
+
+    def _check_made(self, source: DataSource) -> None:
+        if source.status == "CREATING":
+            # What the service answers is not known; a knowledge base that is CREATING can't be changed either.
+            raise conflict(f"DataSource with id {source.identifier} is not in a valid status: {source.status}")
 
     def _check_idle(self, knowledge_base_id: str, data_source_id: str | None = None) -> None:
         for (of_base, of_source), jobs in self._account.jobs.items():
@@ -432,6 +449,16 @@ class KnowledgeBases:
             raise validation("s3Configuration is required for a data source of type S3.")
         if kind != "S3":
             _check_connector(configuration)
+
+
+def _creation(base: KnowledgeBase) -> float:
+    return _between(MANAGED_CREATION, base.identifier) if base.managed else VECTOR_CREATION
+
+
+def _between(bounds: tuple[float, float], identifier: str) -> float:
+    """Seconds between the two, the same for the same resource, also after a restart."""
+    shortest, longest = bounds
+    return shortest + (longest - shortest) * zlib.crc32(identifier.encode()) / 0xFFFF_FFFF
 
 
 def _check_connector(configuration: Members) -> None:

@@ -14,6 +14,7 @@ from bedrock_emulator.search.vector_index import Chunk, Hit
 from bedrock_emulator.services.service_role import check_search
 from bedrock_emulator.wire.errors import NotEmulatedError, not_found, validation
 from bedrock_emulator.wire.paging import page
+from bedrock_emulator.world.models import check_invocable
 from bedrock_emulator.world.records import KnowledgeBase, Session
 
 Members = dict[str, Any]
@@ -22,12 +23,6 @@ SESSION_SECONDS = 24 * 3600  # AWS documentation, RetrieveAndGenerate, sessionId
 NO_ANSWER = "Sorry, I am unable to assist you with this request."
 MOST_RESULTS = 100  # over all pages; botocore model, numberOfResults
 DEFAULT_RESULTS = 5  # AWS documentation, "Configure and customize queries": the default maximum of results
-_MANAGED_PROFILE_ONLY = (
-    "anthropic.claude-haiku-4-5",
-    "anthropic.claude-sonnet-4",
-    "anthropic.claude-opus-4",
-    "amazon.nova-premier",
-)
 
 
 class Retrieval:
@@ -100,7 +95,7 @@ class Retrieval:
             raise validation("RetrieveAndGenerate is not supported for a knowledge base of type MANAGED.")
         text = given["input"]["text"]
         self._check_text(text)
-        check_invocable(settings["modelArn"])
+        check_invocable(settings["modelArn"], self._account.region)
         template = settings.get("generationConfiguration", {}).get("promptTemplate", {}).get("textPromptTemplate")
         if template is not None and "$search_results$" not in template:
             raise validation("The prompt template must contain the placeholder $search_results$.")
@@ -177,19 +172,6 @@ class Retrieval:
             session = live[identifier]
             session.asked = standalone([session.asked, text])
             return identifier, session.asked
-
-
-def check_invocable(model: str) -> None:
-    """ValidationException for a model that can be called through an inference profile only.
-
-    Which those are changes; the ones named here are documented ("Supported Regions and models for inference profiles").
-    """
-    name = model.rpartition("/")[2]
-    if "inference-profile" not in model and name.startswith(_MANAGED_PROFILE_ONLY):
-        raise validation(
-            f"Invocation of model ID {name} with on-demand throughput isn't supported. Retry your request with "
-            "the ID or ARN of an inference profile that contains this model."
-        )
 
 
 def _number_of_results(settings: Mapping[str, Any]) -> int:

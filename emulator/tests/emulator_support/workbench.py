@@ -109,11 +109,11 @@ class Workbench:
                 "managedKnowledgeBaseConfiguration": {"embeddingModelType": "MANAGED"},
             },
         )
-        self.clock.advance(5)
+        self.clock.advance(124)
         return str(made["knowledgeBase"]["knowledgeBaseId"])
 
     def data_source(self, knowledge_base: str, bucket: str = "documents", name: str = "documents", **more: Any) -> str:
-        """A data source on a bucket, which is made when it is missing; gives its id."""
+        """An AVAILABLE data source on a bucket, which is made when it is missing; gives its id."""
         if bucket not in {known["Name"] for known in self.s3.list_buckets()["Buckets"]}:
             self.s3.create_bucket(Bucket=bucket)
         made = self.agent.create_data_source(
@@ -124,6 +124,8 @@ class Workbench:
             ),
             **more,
         )
+        if made["dataSource"]["status"] == "CREATING":
+            self.clock.advance(300)
         return str(made["dataSource"]["dataSourceId"])
 
     def start(self, knowledge_base: str, source: str) -> str:
@@ -186,5 +188,5 @@ class Workbench:
 def make_workbench(**arguments: Any) -> Workbench:
     """Without request rates and without an embedding model. Takes the emulator's own arguments in their place."""
     clock = arguments.pop("clock", None) or ManualClock()
-    settings = {"quotas": Quotas(requests_per_second={}), "embedder": "character", **arguments}
-    return Workbench(Emulator(region=REGION, account=ACCOUNT, clock=clock, **settings), clock)
+    settings = {"region": REGION, "quotas": Quotas(requests_per_second={}), "embedder": "character", **arguments}
+    return Workbench(Emulator(account=ACCOUNT, clock=clock, **settings), clock)

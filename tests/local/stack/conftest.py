@@ -15,6 +15,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from local.delays import AT_ONCE
 from local.stack import process
 from local.stack.configuration import ACCESS_KEY, StackConfiguration, free_port
 
@@ -128,7 +129,7 @@ def _client(configuration: StackConfiguration, service: str, access_key: str, se
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
-    """The local AWS as a newcomer gets it."""
+    """The local AWS as a newcomer gets it, but that nothing takes its time."""
     yield from _running(tmp_path_factory, None)
 
 
@@ -177,6 +178,7 @@ def _running(
         aws_port=free_port(),
         side_port=free_port(),
         corrections=corrections,
+        delays=AT_ONCE,
         function_concurrency=4,
         authorization=authorization,
     )

@@ -1,5 +1,6 @@
 """What a caller must be permitted, beside the permission of the call's own name."""
 
+import json
 from typing import Any
 
 import pytest
@@ -102,3 +103,28 @@ def test_indexes_of_a_collection_need_access_to_it(guarded_aws: Any, operation: 
     action = f"aoss:{operation.title().replace('_', '')}"
     needed = {action: "*", "aoss:APIAccessAll": "arn:aws:aoss:us-east-1:000000000000:collection/mine0"}
     check(guarded_aws, "opensearchserverless", operation, {"id": "mine0", "indexName": "acme"}, needed)
+
+
+@fact("aws:ResourceTag decides about Retrieve on a knowledge base", "U")
+def test_a_tag_of_the_knowledge_base_decides_who_may_retrieve(guarded_aws: Any) -> None:
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "bedrock.amazonaws.com"}}
+    role = guarded_aws.client("iam").create_role(
+        RoleName="tagged", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    )["Role"]["Arn"]
+    managed = {"type": "MANAGED", "managedKnowledgeBaseConfiguration": {"embeddingModelType": "MANAGED"}}
+    mine, yours = (
+        guarded_aws.client("bedrock-agent").create_knowledge_base(
+            name=tenant, roleArn=role, knowledgeBaseConfiguration=managed, tags={"tenant": tenant}
+        )["knowledgeBase"]["knowledgeBaseId"]
+        for tenant in ("mine", "yours")
+    )
+    condition = {"StringEquals": {"aws:ResourceTag/tenant": "mine"}}
+    user = client_of_user(guarded_aws, {"Action": "bedrock:Retrieve", "Resource": "*", "Condition": condition})
+
+    def answer(identifier: str) -> str:
+        with pytest.raises(ClientError) as refused:
+            # It is still CREATING: whoever is let through learns that.
+            user("bedrock-agent-runtime").retrieve(knowledgeBaseId=identifier, retrievalQuery={"text": "leave"})
+        return str(refused.value.response["Error"]["Code"])
+
+    assert (answer(mine), answer(yours)) == ("ValidationException", "AccessDeniedException")

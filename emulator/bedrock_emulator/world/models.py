@@ -1,0 +1,104 @@
+"""Which models can be called on demand in a Region, and which only through an inference profile.
+
+From the AWS documentation, "Supported Regions and models for inference profiles" and "for batch inference", which name
+the Regions of profiles, and from refusals that users report: Amazon Nova outside us-east-1 (aws-solutions-library-
+samples/qnabot-on-aws#823, about us-west-2), Nova 2 and Claude 4 everywhere (langchain-ai/langchain-aws#1019). A Region
+for which neither says that Nova can be called on demand is taken for one where it can't.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bedrock_emulator.wire.errors import ServiceError, validation
+
+_US = ("us-east-1", "us-east-2", "us-west-2")
+_EUROPE = ("eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3")
+_ASIA = ("ap-northeast-1", "ap-northeast-2", "ap-south-1", "ap-southeast-1", "ap-southeast-2")
+_JAPAN = ("ap-northeast-1", "ap-northeast-3")
+_AUSTRALIA = ("ap-southeast-2", "ap-southeast-4")
+_GEOGRAPHIES = ("us", "us-gov", "eu", "apac", "jp", "au", "ca", "global")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A foundation model.
+
+    ``on_demand`` are the Regions in which its id alone can be called. ``profiles`` are the Regions from which an
+    inference profile can be called, by the geography that its id begins with; requests go to any of them.
+    """
+
+    identifier: str
+    name: str
+    provider: str
+    on_demand: tuple[str, ...] = ()
+    profiles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def inference_types(self, region: str) -> list[str]:
+        """``inferenceTypesSupported`` of GetFoundationModel; empty where the Region does not have the model.
+
+        The service says INFERENCE_PROFILE, which the enumeration of botocore's model lacks (users report:
+        aws-samples/artifacts-and-tools-for-bedrock#13).
+        """
+        types = ["ON_DEMAND"] if region in self.on_demand else []
+        return types + (["INFERENCE_PROFILE"] if self.profiles_in(region) else [])
+
+    def profiles_in(self, region: str) -> dict[str, tuple[str, ...]]:
+        """The Regions behind each inference profile that can be called from a Region, by the profile's id."""
+        return {
+            f"{geography}.{self.identifier}": regions
+            for geography, regions in self.profiles.items()
+            if region in regions
+        }
+
+
+_NOVA = {"us": _US, "eu": _EUROPE, "apac": _ASIA}
+_CLAUDE = {"us": _US, "eu": _EUROPE, "jp": _JAPAN, "au": _AUSTRALIA}
+MODELS = (
+    Model("amazon.nova-micro-v1:0", "Nova Micro", "Amazon", ("us-east-1", "us-gov-west-1"), _NOVA),
+    Model("amazon.nova-lite-v1:0", "Nova Lite", "Amazon", ("us-east-1", "us-gov-west-1"), _NOVA),
+    Model("amazon.nova-pro-v1:0", "Nova Pro", "Amazon", ("us-east-1", "us-gov-west-1"), _NOVA),
+    Model("amazon.nova-premier-v1:0", "Nova Premier", "Amazon", profiles={"us": _US}),
+    Model("anthropic.claude-haiku-4-5-20251001-v1:0", "Claude Haiku 4.5", "Anthropic", profiles=_CLAUDE),
+    Model("anthropic.claude-sonnet-4-5-20250929-v1:0", "Claude Sonnet 4.5", "Anthropic", profiles=_CLAUDE),
+)
+"""Those whose Regions are known here. Any other model can be called, but for the families below."""
+_PROFILE_ONLY = ("anthropic.claude-haiku-4", "anthropic.claude-sonnet-4", "anthropic.claude-opus-4", "amazon.nova-2")
+
+
+def known(identifier: str) -> Model | None:
+    """The model of that id, if its Regions are known."""
+    return next((model for model in MODELS if model.identifier == identifier), None)
+
+
+def check_invocable(model: str, region: str) -> None:
+    """ValidationException for a model, by its id or ARN, that can't be called so from a Region."""
+    name = model.rpartition("/")[2]
+    geography, _, behind = name.partition(".")
+    if geography in _GEOGRAPHIES:
+        if (of := known(behind)) is not None and geography != "global" and name not in of.profiles_in(region):
+            raise _invalid()
+        return
+    of = known(name)
+    if of is None:
+        if name.startswith(_PROFILE_ONLY):
+            raise _needs_profile(name)
+        return
+    types = of.inference_types(region)
+    if not types:
+        raise _invalid()
+    if "ON_DEMAND" not in types:
+        raise _needs_profile(name)
+
+
+def _needs_profile(name: str) -> ServiceError:
+    return validation(
+        f"Invocation of model ID {name} with on-demand throughput isn't supported. Retry your request with "
+        "the ID or ARN of an inference profile that contains this model."
+    )
+
+
+def _invalid() -> ServiceError:
+    """As users report of models and profiles that a Region does not have."""
+    return validation("The provided model identifier is invalid.")
