@@ -70,8 +70,8 @@ _NAMES = (
     "TableName",
     "VectorBucketName",
 )
-_BEYOND_ASCII = 3
-"""Bytes in UTF-8, at most, of what CloudFormation counts as one character, if it counts as Java does."""
+WIDEST = "𠮷"
+"""A character of four bytes, which is as many as UTF-8 has for one."""
 
 
 def written(value: Any) -> str:
@@ -221,11 +221,12 @@ class Values:
         given = next((made["Properties"][name] for name in _NAMES if name in made.get("Properties", {})), None)
         if given is not None:
             return str(self.value(given))
-        suffix = limits.RANDOM_SUFFIX_CHARACTERS
-        if made["Type"] == "AWS::CloudFormation::Stack":
-            suffix = limits.RANDOM_SUFFIX_OF_A_STACK_CHARACTERS
-        whole = f"{STACK}-{logical_id}-{'R' * (suffix - 1)}"
-        return whole[: limits.NAMES_MADE_BY_CLOUDFORMATION[made["Type"]]]
+        kind = made["Type"]
+        most = limits.NAMES_MADE_BY_CLOUDFORMATION[kind]
+        suffix = limits.RANDOM_SUFFIXES.get(kind, limits.RANDOM_SUFFIX_CHARACTERS)
+        own = f"{logical_id}-{'R' * suffix}"
+        stack = "" if kind in limits.NAMED_WITHOUT_THE_STACK else f"{STACK[: most - len(own) - 1]}-"
+        return f"{stack}{own}"[-most:]
 
     @staticmethod
     def _arn(kind: str, name: str) -> str:
@@ -243,7 +244,5 @@ def longest_parameter(declared: Mapping[str, Any]) -> str:
     # What a pattern allows outside a set of characters: anything, or anything that is no white space.
     pattern = re.sub(r"\[[^\]]*\]", "", declared.get("AllowedPattern", "."))
     wide = re.search(r"(?<!\\)\.|\\S", pattern) is not None
-    return ("あ" if wide else "x") * int(declared["MaxLength"])
+    return (WIDEST if wide else "x") * int(declared["MaxLength"])
 
-
-assert len("あ".encode()) == _BEYOND_ASCII

@@ -48,12 +48,15 @@ STACK_NAME_CHARACTERS = 128
 """Source: AWS CloudFormation API Reference, CreateStack."""
 FLEET_NAME_CHARACTERS = 12
 """Source: `FleetName` in template.yaml."""
-RANDOM_SUFFIX_CHARACTERS = 13
-"""With its hyphen; CloudFormation ends the names that it makes with it. Nested stacks have one more, as users show."""
-RANDOM_SUFFIX_OF_A_STACK_CHARACTERS = 14
-
+RANDOM_SUFFIX_CHARACTERS = 12
+"""At the end of the names that CloudFormation makes."""
+RANDOM_SUFFIXES: Mapping[str, int] = {"AWS::CloudFormation::Stack": 13}
+"""Of those types that have another one (reported by users)."""
+NAMED_WITHOUT_THE_STACK = frozenset({"AWS::SecretsManager::Secret"})
+"""Types whose made names begin with the logical id, as users' ARNs show."""
 NAMES_MADE_BY_CLOUDFORMATION: Mapping[str, int] = {
-    "AWS::ApiGateway::RestApi": 10,  # an id
+    "AWS::ApiGateway::Deployment": 10,  # an id
+    "AWS::ApiGateway::RestApi": 10,  # the same
     "AWS::ApiGateway::UsagePlan": 10,  # the same
     "AWS::CloudFormation::Stack": STACK_NAME_CHARACTERS,
     "AWS::CloudWatch::Alarm": 255,  # CloudWatch API Reference, PutMetricAlarm
