@@ -103,9 +103,13 @@ def longest(path: str) -> Values:
     return Values(document(path), given=given)
 
 
-def all_branches(path: str) -> tuple[Values, Values]:
-    """The values of a template where every condition is met, and where none is."""
-    given = longest(path).given
+def all_branches(path: str, given: Mapping[str, str]) -> tuple[Values, Values]:
+    """The values of a template where every condition is met, and where none is.
+
+    Args:
+        given: values of parameters; of the others they are the longest.
+    """
+    given = {**longest(path).given, **given}
     return (
         Values(document(path), given=given, choose=lambda met, _: met),
         Values(document(path), given=given, choose=lambda _, unmet: unmet),
@@ -167,7 +171,7 @@ class Values:
             case "Fn::Sub":
                 text, own = (argument, {}) if isinstance(argument, str) else argument
                 own = {name: self.value(part) for name, part in own.items()}
-                return re.sub(r"\$\{([^!}]+)\}", lambda match: str(own.get(match[1]) or self._named(match[1])), text)
+                return re.sub(r"\$\{([^!}]+)\}", lambda match: str(self._substituted(match[1], own)), text)
             case "Fn::If":
                 _, met, unmet = argument
                 return self._choose(self.value(met), self.value(unmet))
@@ -176,7 +180,9 @@ class Values:
                 return separator.join(map(str, self.value(parts)))
         raise NotImplementedError(f"{name} of {argument!r}")
 
-    def _named(self, name: str) -> Any:
+    def _substituted(self, name: str, own: Mapping[str, Any]) -> Any:
+        if name in own:
+            return own[name]
         return self._attribute(*name.split(".", 1)) if "." in name else self._reference(name)
 
     def _reference(self, name: str) -> Any:
@@ -245,4 +251,3 @@ def longest_parameter(declared: Mapping[str, Any]) -> str:
     pattern = re.sub(r"\[[^\]]*\]", "", declared.get("AllowedPattern", "."))
     wide = re.search(r"(?<!\\)\.|\\S", pattern) is not None
     return (WIDEST if wide else "x") * int(declared["MaxLength"])
-
