@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ ACCEPTED: Mapping[str, str] = {
 """Beginnings of what is found and stays, each with its reason."""
 
 
+@cache
 def found() -> list[tuple[str, str]]:
     return sorted({(where, finding) for where, statement in STATEMENTS for finding in findings(statement)})
 
