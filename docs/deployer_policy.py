@@ -54,6 +54,10 @@ UNUSED: Mapping[str, str] = {
     "secretsmanager:RemoveRegionsFromReplication": "no replicas",
     "secretsmanager:ReplicateSecretToRegions": "the same",
     "lambda:PassCapacityProvider": "no capacity provider",
+    "events:PutPermission": "no policy of a bus",
+    "events:RemovePermission": "the same",
+    "logs:DeleteIndexPolicy": "no field indexes",
+    "logs:PutIndexPolicy": "the same",
     "aoss:AddCollectionToCollectionGroup": "no collection group",
     "logs:CreateLogDelivery": "of log groups it is for delivery to other accounts",
     "logs:PutBearerTokenAuthentication": "log groups take no tokens",
@@ -168,20 +172,26 @@ _STACK_ACTIONS = (
 
 
 @cache
-def translated(template: Path = _ROOT / "template.yaml") -> dict[str, Any]:
-    """The resources of a template and of its nested applications as SAM makes them, under every condition."""
+def expanded_by_sam(template: Path) -> dict[str, Any]:
+    """A template as SAM's own translator makes it, under every condition. Nested applications stay resources."""
     source = yaml_parse(template.read_text("utf-8"))
-    nested: dict[str, Any] = {}
     for resource in source["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Application":
-            nested |= translated(template.parent / resource["Properties"]["Location"])
         for name in ("CodeUri", "ContentUri", "DefinitionUri"):
             if name in resource.get("Properties", {}):
                 resource["Properties"][name] = "s3://packages/package"
-    made: dict[str, Any] = Translator({}, Parser(), boto_session=boto3.Session(region_name="us-east-1")).translate(
-        source, parameter_values={}
-    )["Resources"]
-    return made | nested
+    session = boto3.Session(region_name="us-east-1")
+    made: dict[str, Any] = Translator({}, Parser(), boto_session=session).translate(source, parameter_values={})
+    return made
+
+
+@cache
+def translated(template: Path = _ROOT / "template.yaml") -> dict[str, Any]:
+    """The resources of a template and of its nested applications as SAM makes them, under every condition."""
+    made = dict(expanded_by_sam(template)["Resources"])
+    for resource in expanded_by_sam(template)["Resources"].values():
+        if resource["Type"] == "AWS::CloudFormation::Stack":
+            made |= translated(template.parent / resource["Properties"]["TemplateURL"])
+    return made
 
 
 @cache
