@@ -21,7 +21,7 @@ from kbfleet.contracts.workflows import (
 )
 from kbfleet.metrics import Metric, publish
 from kbfleet.settings import read
-from kbfleet.settings.provisioning import ProvisioningSettings, UsagePlanSettings
+from kbfleet.settings.provisioning import ProvisioningSettings, ServiceRoleSettings, UsagePlanSettings
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases import provisioning
 
@@ -84,6 +84,7 @@ def ensure_bucket(step: StepInput) -> BucketResult:
         buckets=bootstrap.buckets(),
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
+        stack_id=read(ServiceRoleSettings).stack_id,
     )
     return BucketResult(bucket_name=bucket_name)
 

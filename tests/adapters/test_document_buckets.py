@@ -12,7 +12,6 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from moto.core.botocore_stubber import MockRawResponse
-from moto.s3.models import s3_backends
 
 from kbfleet.adapters.s3 import PAGES_A_CALL, S3DocumentBuckets
 from kbfleet.domain.errors import AccessRefused, BucketNameTaken
@@ -87,6 +86,15 @@ class DocumentBucketsSuite:
         with pytest.raises(BucketNameTaken, match=NAME):
             world.buckets.ensure(NAME, TAGS)
 
+    # --- telling of changes ---
+
+    def test_its_changes_are_told_of_once_it_is_converged_until_somebody_switches_that_off(self, world: World) -> None:
+        assert not world.buckets.tells_of_changes(NAME)
+        world.buckets.ensure(NAME, TAGS)
+        assert world.buckets.tells_of_changes(NAME)
+        world.let_drift()
+        assert not world.buckets.tells_of_changes(NAME)
+
     # --- refusing uploads ---
 
     def test_a_bucket_that_refuses_uploads_keeps_every_other_setting(self, world: World) -> None:
@@ -144,6 +152,8 @@ class DocumentBucketsSuite:
             world.buckets.delete(NAME)
         with pytest.raises(BucketNameTaken):
             world.buckets.exists(NAME)
+        with pytest.raises(BucketNameTaken):
+            world.buckets.tells_of_changes(NAME)
 
 
 class InMemory(World):
@@ -197,9 +207,7 @@ class S3(World):
         )
 
     def _notifies_event_bridge(self) -> bool:
-        # moto keeps this setting and acts on it, but leaves it out of GetBucketNotificationConfiguration.
-        notifications = s3_backends[ACCOUNT]["aws"].buckets[NAME].notification_configuration
-        return notifications is not None and notifications.event_bridge is not None
+        return "EventBridgeConfiguration" in self.client.get_bucket_notification_configuration(Bucket=NAME)
 
     def let_drift(self) -> None:
         client = self.client

@@ -29,12 +29,11 @@ from tests.support.fakes import (
 )
 from tests.support.fleet import Fleet
 from tests.support.openapi import require_as_documented
-from tests.support.samples import ACCOUNT, DEPLOYMENT, REGION
+from tests.support.samples import ACCOUNT, DEPLOYMENT, REGION, STACK_ID
 from tests.support.template import REPOSITORY
 
 SESSIONS = SignedSessions(lambda: "k" * 64)
 EVENTS = REPOSITORY / "events"
-STACK_ID = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/kbfleet/1"
 ENVIRONMENT = {
     "AWS_REGION": REGION,
     "AWS_DEFAULT_REGION": REGION,
@@ -57,6 +56,7 @@ ENVIRONMENT = {
     "LOG_RETENTION_DAYS": "30",
     "OFFBOARD_TENANT_ARN": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:kbfleet-offboard-tenant",
     "RETENTION_DAYS": "30",
+    "CHANGE_EVENTS_AFTER_SECONDS": "600",
     "UPLOAD_VALID_SECONDS": "900",
     "UPLOADER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/uploader",
     "KNOWLEDGE_BASE_READY_SECONDS": "900",

@@ -115,6 +115,7 @@ class AwsCalls:
         self.made: list[Call] = []
         self.disturbances: list[Disturbance] = []
         self.observers: list[Callable[[Answered], None]] = []
+        self.s3_observers: list[Callable[[str, Mapping[str, Any]], None]] = []
         self.request_observers: list[Callable[[Call, Mapping[str, Any], AWSPreparedRequest], None]] = []
         self._timeline = timeline
         self._emulator = emulator
@@ -169,6 +170,9 @@ class AwsCalls:
             events.unregister("before-send", botocore_stubber)
             events.register_first("before-send", partial(self._answer, service))
         events.register("after-call.iam.CreateRole", self._tell_of_role)
+        if service == "s3":
+            events.register("before-parameter-build", _keep_parameters)
+            events.register("after-call", self._tell_of_s3)
         events.register("before-parameter-build", partial(self._before, service, bool(credentials)))
         events.register("request-created", self._requested)
         events.register("after-call", self._after)
@@ -207,6 +211,11 @@ class AwsCalls:
                 observe(Answered(call, context["parameters"], parsed))
         for disturb in tuple(self.disturbances):
             disturb(call, Moment.AFTER)
+
+    def _tell_of_s3(self, *, parsed: Any, model: Any, context: dict[str, Any], **_: Any) -> None:
+        if "Error" not in parsed:
+            for observe in self.s3_observers:
+                observe(model.name, context["given"])
 
     def _tell_of_role(self, *, parsed: Any, **_: Any) -> None:
         if "Error" not in parsed:
@@ -252,3 +261,7 @@ def _raw_response(request: AWSPreparedRequest, status: int, content_type: str, b
 
 def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _keep_parameters(*, params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
+    context["given"] = params

@@ -45,6 +45,10 @@ class InMemoryDocumentBuckets:
             self.created.append(name)
         self.settings[name] = BucketSettings(tags=dict(tags))
 
+    def tells_of_changes(self, name: str) -> bool:
+        self._look(name)
+        return name in self.settings and self.settings[name].notifies_event_bridge
+
     def refuse_uploads(self, name: str) -> None:
         self._refuse_foreign(name)
         if name in self.settings:

@@ -28,6 +28,7 @@ from moto import mock_aws
 from moto.core.serialize import ResponseSerializer
 from moto.iam import models as iam_models
 from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.s3 import models as s3_models
 from moto.s3.models import FakeBucket
 
 import bedrock_emulator.account
@@ -36,12 +37,15 @@ from bedrock_emulator import Emulator, Quotas
 from kbfleet.domain.names import Knowledge, Life, ResourceNames, TenantId
 from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import Tenant
+from kbfleet.usecases.sync_schedule import RUN_EVERY
 from tests.support import aws
 from tests.support.aws_calls import Answered, AwsCalls, Call, Disturbance, FunctionDied, Moment
 from tests.support.deployment_values import Deployment
+from tests.support.document_changes import sqs_batch
 from tests.support.samples import first_knowledge
 from tests.support.state_machine import Execution, Json, StateMachine, TaskFailed
 from tests.support.template import DEFINITIONS, handler, table_definition
+from tests.support.virtual_bucket_events import BucketEvents
 from tests.support.virtual_queue import FifoQueue, KeptMessages
 from tests.support.virtual_step_functions import VirtualStepFunctions
 from tests.support.virtual_time import ProductClock, Strand, Timeline, Unfinished, VirtualClock
@@ -91,6 +95,7 @@ class VirtualFleet:
     functions: Functions
     safety_net_seconds: float
     dead_letters: dict[str, KeptMessages]
+    bucket_events: BucketEvents | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
     lost_events: list[str] = field(default_factory=list)
     stored: list[StoredProfile] = field(default_factory=list)
@@ -121,7 +126,7 @@ class VirtualFleet:
         while True:
             self.timeline.run_for(10)
             waiting = [tenant_id for tenant_id in tenant_ids if self.sync(tenant_id).state is not SyncState.IDLE]
-            if not waiting and self.ticks.empty:
+            if not waiting and self.ticks.empty and (self.bucket_events is None or self.bucket_events.empty):
                 return
             if self.timeline.now() > end:
                 raise Unfinished(f"after {within:g} virtual seconds these still wait for a sync: {waiting}")
@@ -171,6 +176,11 @@ class VirtualFleet:
             self.timeline.spawn("document retry queue", self.retries.deliver),
             self.timeline.spawn("tick schedule", self._tick_by_schedule),
         ]
+        if self.bucket_events is not None:
+            self._background += [
+                self.timeline.spawn("change queue", self.bucket_events.deliver),
+                self.timeline.spawn("sync schedule", self._request_scheduled_syncs),
+            ]
 
     def rest(self) -> None:
         """Nothing goes on by itself any more. Raises: RuntimeError when something else does."""
@@ -184,6 +194,18 @@ class VirtualFleet:
                 self.functions("TickFunction", {})
             except TaskFailed:
                 continue
+
+    def _request_scheduled_syncs(self) -> None:
+        """One run that fails is tried twice more; the next one comes soon enough."""
+        while True:
+            self.timeline.sleep(RUN_EVERY.total_seconds())
+            for pause in (*_ASYNCHRONOUS_RETRIES, None):
+                try:
+                    self.functions("RequestScheduledSyncsFunction", {})
+                    break
+                except TaskFailed:
+                    if pause is not None:
+                        self.timeline.sleep(pause)
 
     # --- looking ---
 
@@ -254,6 +276,7 @@ def virtual_fleet(
     parameters: Mapping[str, str] | None = None,
     safety_net_seconds: float = _A_MINUTE,
     late_role_seconds: float = 0.0,
+    late_event_seconds: float | None = None,
 ) -> Iterator[VirtualFleet]:
     """Deploys a fleet, and takes it down again.
 
@@ -265,6 +288,8 @@ def virtual_fleet(
         safety_net_seconds: between two ticks of the schedule. A day of idle ticks takes seconds: more than its minute
             where days pass.
         late_role_seconds: after a role was made, for which Bedrock cannot assume it yet.
+        late_event_seconds: after a bucket's notification was switched on, for which S3 tells of no change. Without it,
+            S3 never tells, and nothing is synced by schedule.
 
     Raises:
         StrandDied: something failed that nobody waited for, or a thread would outlive its world.
@@ -293,6 +318,9 @@ def virtual_fleet(
             run_due=agenda.run_due,
         )
         fleet = _deployed(deployment, timeline, clock, emulator, seed, safety_net_seconds)
+        if late_event_seconds is not None:
+            fleet.bucket_events = _bucket_events(fleet, late_event_seconds)
+            fleet.calls.s3_observers.append(fleet.bucket_events.observe)
         _make_resources(fleet)
         arns |= _make_collections(fleet)
         _make_managed_policies(fleet)
@@ -300,7 +328,8 @@ def virtual_fleet(
         stack.enter_context(patch.dict(os.environ, _environment(deployment)))
         stack.enter_context(patch.object(kbfleet.bootstrap, "clock", lambda: ProductClock(clock)))
         stack.enter_context(patch.object(FakeBucket, "get_permission", _permission_over_https))
-        stack.enter_context(patch.object(iam_models, "utcnow", lambda: clock.datetime().replace(tzinfo=None)))
+        for models in (iam_models, s3_models):
+            stack.enter_context(patch.object(models, "utcnow", lambda: clock.datetime().replace(tzinfo=None)))
         stack.enter_context(patch.object(ResponseSerializer, "get_value", _attribute_value))
         identifiers = Random(seed)  # noqa: S311 - repeatable on purpose
         stack.enter_context(patch.object(bedrock_emulator.account, "secrets", identifiers))
@@ -457,6 +486,26 @@ def _queue(
         delay=float(deployment.property(logical_id, "DelaySeconds")),
         visibility_timeout=float(deployment.property(logical_id, "VisibilityTimeout")),
         max_receives=int(deployment.property(logical_id, "RedrivePolicy")["maxReceiveCount"]),
+        deal=deal,
+    )
+
+
+def _bucket_events(fleet: VirtualFleet, late: float) -> BucketEvents:
+    deployment, function = fleet.deployment, "NoteChangesFunction"
+
+    def deal(messages: list[str]) -> list[str]:
+        try:
+            failures = fleet.functions(function, sqs_batch(messages))["batchItemFailures"]
+        except TaskFailed:
+            return messages
+        return [messages[int(failure["itemIdentifier"])] for failure in failures]
+
+    (mapping,) = deployment.property(function, "Events").values()
+    return BucketEvents(
+        fleet.timeline,
+        late=late,
+        gathered=float(mapping["Properties"]["MaximumBatchingWindowInSeconds"]),
+        visibility_timeout=float(deployment.property("ChangeQueue", "VisibilityTimeout")),
         deal=deal,
     )
 

@@ -96,6 +96,7 @@ def tenant(of: SyncBody, status: TenantStatus = TenantStatus.ACTIVE) -> TenantBo
         breached_since=None,
         offboarding=None,
         erasure=None,
+        changes_unnoticed_until=None,
         failure=None,
         sync=of,
     )
