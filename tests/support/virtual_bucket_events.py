@@ -36,8 +36,10 @@ class BucketEvents:
         visibility_timeout: float,
         deal: Callable[[list[str]], list[str]],
     ) -> None:
-        self.untold: list[str] = []
-        """Buckets of whose changes nobody was told, once for each change."""
+        self.changed_at: dict[str, float] = {}
+        """When a document of each bucket was last changed."""
+        self.untold = 0
+        """How many changes nobody was told of."""
         self._timeline = timeline
         self._late = late
         self._gathered = gathered
@@ -62,13 +64,15 @@ class BucketEvents:
                 self._told_since.pop(bucket, None)
         elif operation == "DeleteBucket":
             self._told_since.pop(bucket, None)
+            self.changed_at.pop(bucket, None)
         elif operation in _PUT | _DELETED:
             self._changed(bucket, deleted=operation in _DELETED)
 
     def _changed(self, bucket: str, *, deleted: bool) -> None:
+        self.changed_at[bucket] = self._timeline.now()
         since = self._told_since.get(bucket)
         if since is None or self._timeline.now() < since + self._late:
-            self.untold.append(bucket)
+            self.untold += 1
             return
         self._messages.append(change_message(bucket, deleted=deleted))
         self._arrival.set()

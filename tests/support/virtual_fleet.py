@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path, PurePosixPath
 from random import Random
@@ -96,6 +97,7 @@ class VirtualFleet:
     safety_net_seconds: float
     dead_letters: dict[str, KeptMessages]
     bucket_events: BucketEvents | None = None
+    sync_schedule_seconds: float = RUN_EVERY.total_seconds()
     events: list[dict[str, Any]] = field(default_factory=list)
     lost_events: list[str] = field(default_factory=list)
     stored: list[StoredProfile] = field(default_factory=list)
@@ -198,7 +200,7 @@ class VirtualFleet:
     def _request_scheduled_syncs(self) -> None:
         """One run that fails is tried twice more; the next one comes soon enough."""
         while True:
-            self.timeline.sleep(RUN_EVERY.total_seconds())
+            self.timeline.sleep(self.sync_schedule_seconds)
             for pause in (*_ASYNCHRONOUS_RETRIES, None):
                 try:
                     self.functions("RequestScheduledSyncsFunction", {})
@@ -277,6 +279,7 @@ def virtual_fleet(
     safety_net_seconds: float = _A_MINUTE,
     late_role_seconds: float = 0.0,
     late_event_seconds: float | None = None,
+    sync_schedule_seconds: float = RUN_EVERY.total_seconds(),
 ) -> Iterator[VirtualFleet]:
     """Deploys a fleet, and takes it down again.
 
@@ -290,6 +293,7 @@ def virtual_fleet(
         late_role_seconds: after a role was made, for which Bedrock cannot assume it yet.
         late_event_seconds: after a bucket's notification was switched on, for which S3 tells of no change. Without it,
             S3 never tells, and nothing is synced by schedule.
+        sync_schedule_seconds: between two runs of the schedule of syncs. More than its own where days pass, as above.
 
     Raises:
         StrandDied: something failed that nobody waited for, or a thread would outlive its world.
@@ -321,6 +325,7 @@ def virtual_fleet(
         if late_event_seconds is not None:
             fleet.bucket_events = _bucket_events(fleet, late_event_seconds)
             fleet.calls.s3_observers.append(fleet.bucket_events.observe)
+            fleet.sync_schedule_seconds = sync_schedule_seconds
         _make_resources(fleet)
         arns |= _make_collections(fleet)
         _make_managed_policies(fleet)
@@ -328,8 +333,8 @@ def virtual_fleet(
         stack.enter_context(patch.dict(os.environ, _environment(deployment)))
         stack.enter_context(patch.object(kbfleet.bootstrap, "clock", lambda: ProductClock(clock)))
         stack.enter_context(patch.object(FakeBucket, "get_permission", _permission_over_https))
-        for models in (iam_models, s3_models):
-            stack.enter_context(patch.object(models, "utcnow", lambda: clock.datetime().replace(tzinfo=None)))
+        stack.enter_context(patch.object(iam_models, "utcnow", lambda: clock.datetime().replace(tzinfo=None)))
+        stack.enter_context(patch.object(s3_models, "utcnow", _one_after_another(clock)))
         stack.enter_context(patch.object(ResponseSerializer, "get_value", _attribute_value))
         identifiers = Random(seed)  # noqa: S311 - repeatable on purpose
         stack.enter_context(patch.object(bedrock_emulator.account, "secrets", identifiers))
@@ -600,6 +605,18 @@ def _permission_over_https(bucket: FakeBucket, action: str, resource: str) -> Pe
     if not statements:
         return PermissionResult.NEUTRAL
     return IAMPolicy(json.dumps({**policy, "Statement": statements})).is_action_permitted(action, resource)
+
+
+def _one_after_another(clock: VirtualClock) -> Callable[[], datetime]:
+    """moto knows the order of versions by their times alone, and virtual time stands still while somebody acts."""
+    last = datetime.min
+
+    def now() -> datetime:
+        nonlocal last
+        last = max(clock.datetime().replace(tzinfo=None), last + timedelta(milliseconds=1))
+        return last
+
+    return now
 
 
 _ATTRIBUTE_TYPES = frozenset({"S", "N", "B", "SS", "NS", "BS", "M", "L", "NULL", "BOOL"})
