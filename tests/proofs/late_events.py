@@ -112,9 +112,7 @@ def _after_a_repair(fleet: VirtualFleet, store: str, change: Callable[[VirtualFl
     change(fleet, bucket)
 
 
-def _after_the_first_provisioning(
-    fleet: VirtualFleet, store: str, change: Callable[[VirtualFleet, str], None]
-) -> None:
+def _after_the_first_provisioning(fleet: VirtualFleet, store: str, change: Callable[[VirtualFleet, str], None]) -> None:
     """A new tenant's documents come while its first job runs."""
     execution = fleet.start("provision_tenant", provisioning_request(TENANT, store))
     fleet.timeline.run_until(lambda: fleet.sync(TENANT).state is SyncState.RUNNING, within=AN_HOUR)

@@ -388,7 +388,8 @@ class FleetLife(RuleBasedStateMachine):
         self._every_change_was_published()
         self.fleet.timeline.run_for(2 * _SYNC_SCHEDULE_SECONDS)  # events come for certain, and the bucket is surveyed
         self._finish()
-        assert list(lost_changes(self.fleet, *(one for one in self._tenants() if not _gone(one)))) == []
+        lost = [*lost_changes(self.fleet, *(one for one in self._tenants() if not _gone(one)))]
+        assert lost == [], lost
 
     def _run_again(self, tenant: Tenant) -> None:
         match tenant.status:

@@ -115,7 +115,7 @@ class AwsCalls:
         self.made: list[Call] = []
         self.disturbances: list[Disturbance] = []
         self.observers: list[Callable[[Answered], None]] = []
-        self.s3_observers: list[Callable[[str, Mapping[str, Any]], None]] = []
+        self.s3_observers: list[Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]] = []
         self.request_observers: list[Callable[[Call, Mapping[str, Any], AWSPreparedRequest], None]] = []
         self._timeline = timeline
         self._emulator = emulator
@@ -215,7 +215,7 @@ class AwsCalls:
     def _tell_of_s3(self, *, parsed: Any, model: Any, context: dict[str, Any], **_: Any) -> None:
         if "Error" not in parsed:
             for observe in self.s3_observers:
-                observe(model.name, context["given"])
+                observe(model.name, context["given"], parsed)
 
     def _tell_of_role(self, *, parsed: Any, **_: Any) -> None:
         if "Error" not in parsed:

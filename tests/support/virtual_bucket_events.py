@@ -14,7 +14,6 @@ from tests.support.document_changes import change_message
 from tests.support.virtual_time import Signal, Timeline
 
 _PUT = {"PutObject", "CompleteMultipartUpload", "CopyObject"}
-_DELETED = {"DeleteObject", "DeleteObjects"}
 
 
 class BucketEvents:
@@ -54,7 +53,7 @@ class BucketEvents:
     def empty(self) -> bool:
         return not self._messages and not self._under_way
 
-    def observe(self, operation: str, parameters: Mapping[str, Any]) -> None:
+    def observe(self, operation: str, parameters: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
         """S3 has carried out a call, whoever made it."""
         bucket = parameters.get("Bucket", "")
         if operation == "PutBucketNotificationConfiguration":
@@ -65,8 +64,11 @@ class BucketEvents:
         elif operation == "DeleteBucket":
             self._told_since.pop(bucket, None)
             self.changed_at.pop(bucket, None)
-        elif operation in _PUT | _DELETED:
-            self._changed(bucket, deleted=operation in _DELETED)
+        elif operation in _PUT:
+            self._changed(bucket, deleted=False)
+        elif operation == "DeleteObjects" or (operation == "DeleteObject" and "VersionId" in answer):
+            # moto makes no delete marker, and names no version, where there was nothing to be deleted.
+            self._changed(bucket, deleted=True)
 
     def _changed(self, bucket: str, *, deleted: bool) -> None:
         self.changed_at[bucket] = self._timeline.now()

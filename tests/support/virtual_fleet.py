@@ -609,12 +609,12 @@ def _permission_over_https(bucket: FakeBucket, action: str, resource: str) -> Pe
 
 def _one_after_another(clock: VirtualClock) -> Callable[[], datetime]:
     """moto knows the order of versions by their times alone, and virtual time stands still while somebody acts."""
-    last = datetime.min
+    last = clock.datetime()
 
     def now() -> datetime:
         nonlocal last
-        last = max(clock.datetime().replace(tzinfo=None), last + timedelta(milliseconds=1))
-        return last
+        last = max(clock.datetime(), last + timedelta(milliseconds=1))
+        return last.replace(tzinfo=None)
 
     return now
 

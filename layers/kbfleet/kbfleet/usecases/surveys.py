@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kbfleet.ports import BucketContents, Clock, JobHistory, SyncLedger, Ticks
 
 PAGES_A_RUN = 100
-"""Of a thousand versions each, that are listed of one bucket before it is the next one's turn: some twenty seconds."""
+"""Of a thousand versions each, that are listed of one bucket before it is the next one's turn."""
 
 
 @dataclass(frozen=True, slots=True)
