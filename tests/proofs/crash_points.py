@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, partial
 
+from tests.proofs.late_events import LATE_SECONDS
 from tests.proofs.proof import Row, Runs, in_processes
 from tests.proofs.scenarios import Scenario
 from tests.support.aws_calls import Call, Disturbance, Moment
@@ -46,7 +47,10 @@ _LATE_ROLE_SECONDS = 10.0
 
 def _world() -> AbstractContextManager[VirtualFleet]:
     return virtual_fleet(
-        parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS, late_role_seconds=_LATE_ROLE_SECONDS
+        parameters=RARE_TICKS,
+        safety_net_seconds=RARE_SCHEDULE_SECONDS,
+        late_role_seconds=_LATE_ROLE_SECONDS,
+        late_event_seconds=LATE_SECONDS,
     )
 
 
