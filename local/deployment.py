@@ -78,6 +78,7 @@ def local_parameters(
         "IngestionStartIntervalSeconds": shortened(10),
         "DebounceQuietSeconds": shortened(30),
         "DebounceAtMostSeconds": shortened(300),
+        "ChangeEventsAfterSeconds": shortened(600),
         "KnowledgeBaseLookSeconds": shortened(85),
         "OffboardingRetentionDays": "0",
         "RegistryCacheSeconds": shortened(15),

@@ -157,6 +157,7 @@ def _details(body: TenantBody) -> Details:
         ("Knowledge store", _known(body.knowledge_store)),
         ("Synced at", moment(body.sync.synced_at) if body.sync.synced_at else "never"),
         ("Pending changes", f"since {moment(body.sync.pending_since)}" if body.sync.pending_since else "none"),
+        *([("Unnoticed changes", _unnoticed(body.changes_unnoticed_until))] if body.changes_unnoticed_until else []),
         (
             "Sync",
             f"{body.sync.state}" + (f", job {literal(body.sync.running_job_id)}" if body.sync.running_job_id else ""),
@@ -178,6 +179,10 @@ def _details(body: TenantBody) -> Details:
         rows,
         title=f"{body.tenant_id} · {literal(body.name)}",
     )
+
+
+def _unnoticed(until: datetime) -> str:
+    return f"possible until {moment(until)}: from then on S3 tells of all, and the bucket is listed for those before"
 
 
 def _way_out(body: TenantBody) -> Iterator[tuple[str, str]]:

@@ -33,6 +33,7 @@ from kbfleet.ports import Executions
 from kbfleet.responses import HttpResponse, respond
 from kbfleet.routing import Request, Route, dispatch, path_parameter
 from kbfleet.settings import read
+from kbfleet.settings.ingestion import ChangeEventSettings
 from kbfleet.settings.provisioning import RetentionSettings
 from kbfleet.usecases.failed_documents import request_retry
 from kbfleet.usecases.ingestion import request_sync, stop_sync
@@ -162,7 +163,8 @@ def get_tenant(request: Request) -> HttpResponse:
 def _tenant(tenant: Tenant) -> HttpResponse:
     sync = bootstrap.ledger().find(tenant.live_knowledge)
     isolation = bootstrap.incidents().timeline(str(tenant.tenant_id), Concern.ISOLATION)
-    return respond(TenantBody.from_domain(tenant, sync, isolation, bootstrap.resources_version()))
+    events_after = read(ChangeEventSettings).events_after
+    return respond(TenantBody.from_domain(tenant, sync, isolation, bootstrap.resources_version(), events_after))
 
 
 def post_sync(request: Request) -> HttpResponse:

@@ -23,7 +23,7 @@ from kbfleet.contracts.workflows import (
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.metrics import Metric, publish
 from kbfleet.settings import read
-from kbfleet.settings.provisioning import ProvisioningSettings, UsagePlanSettings
+from kbfleet.settings.provisioning import ProvisioningSettings, ServiceRoleSettings, UsagePlanSettings
 from kbfleet.telemetry import workflow_step
 from kbfleet.usecases import provisioning
 
@@ -86,6 +86,7 @@ def ensure_bucket(step: StepInput) -> BucketResult:
         buckets=bootstrap.buckets(),
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
+        stack_id=read(ServiceRoleSettings).stack_id,
     )
     return BucketResult(bucket_name=bucket_name)
 

@@ -55,7 +55,7 @@ class Delays:
 
 AT_ONCE = Delays()
 AS_ON_AWS = Delays(bucket_visible=30, bucket_settings=30, bucket_name=120, bucket_events=300, usage_key=10, role=15)
-DEFAULT = AS_ON_AWS.changed({"bucket_visible": 0, "bucket_settings": 0, "bucket_events": 0})
+DEFAULT = AS_ON_AWS
 """Of every local AWS that is not told otherwise: `make up`, the demo, the end-to-end tests and the drills."""
 
 

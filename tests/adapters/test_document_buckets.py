@@ -102,6 +102,15 @@ class DocumentBucketsSuite:
         with pytest.raises(BucketNameTaken, match=NAME):
             world.buckets.ensure(NAME, TAGS)
 
+    # --- telling of changes ---
+
+    def test_its_changes_are_told_of_once_it_is_converged_until_somebody_switches_that_off(self, world: World) -> None:
+        assert not world.buckets.tells_of_changes(NAME)
+        world.buckets.ensure(NAME, TAGS)
+        assert world.buckets.tells_of_changes(NAME)
+        world.let_drift()
+        assert not world.buckets.tells_of_changes(NAME)
+
     # --- refusing uploads ---
 
     def test_a_bucket_that_refuses_uploads_keeps_every_other_setting(self, world: World) -> None:
@@ -161,6 +170,8 @@ class DocumentBucketsSuite:
             world.buckets.delete(NAME)
         with pytest.raises(BucketNameTaken):
             world.buckets.exists(NAME)
+        with pytest.raises(BucketNameTaken):
+            world.buckets.tells_of_changes(NAME)
 
 
 class InMemory(World):
@@ -198,7 +209,6 @@ class S3(World):
         self.operations: list[str] = []
         events = self.client.meta.events
         events.register("before-call.s3", self._note)
-        events.register("after-call.s3.GetBucketNotificationConfiguration", _show_event_bridge)
 
     def _note(self, model: Any, **_: Any) -> None:
         self.operations.append(model.name)
@@ -219,7 +229,7 @@ class S3(World):
                 self.client.get_public_access_block(Bucket=NAME)["PublicAccessBlockConfiguration"].values()
             ),
             tls_only=any(_refuses_plain_http(statement) for statement in policy["Statement"]),
-            notifies_event_bridge=_notifies_event_bridge(),
+            notifies_event_bridge=self._notifies_event_bridge(),
             aborts_incomplete_uploads=self._aborts_incomplete_uploads(),
             takes_uploads=not any(_refuses_uploads(statement) for statement in policy["Statement"]),
         )
@@ -242,6 +252,9 @@ class S3(World):
         s3_backends[ACCOUNT]["aws"].tagger.tag_resource(
             f"arn:aws:s3:::{NAME}", [{"Key": key, "Value": value} for key, value in {**found, **tags}.items()]
         )
+
+    def _notifies_event_bridge(self) -> bool:
+        return "EventBridgeConfiguration" in self.client.get_bucket_notification_configuration(Bucket=NAME)
 
     def let_drift(self) -> None:
         client = self.client
@@ -285,17 +298,6 @@ class S3(World):
 
 
 SMALL_PAGE = 2
-
-
-def _notifies_event_bridge() -> bool:
-    notifications = s3_backends[ACCOUNT]["aws"].buckets[NAME].notification_configuration
-    return notifications is not None and notifications.event_bridge is not None
-
-
-def _show_event_bridge(parsed: dict[str, Any], **_: Any) -> None:
-    # moto keeps this setting and acts on it, but leaves it out.
-    if "Error" not in parsed and _notifies_event_bridge():
-        parsed["EventBridgeConfiguration"] = {}
 
 
 def _ask_for_a_small_page(params: dict[str, Any], **_: Any) -> None:

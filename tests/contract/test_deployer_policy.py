@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from docs.deployer_policy import KNOW_NO_RESOURCE, UNUSED, declared_actions, is_unused, policies, schemas, translated
+from tests.oracles.limits import MANAGED_POLICY_CHARACTERS
 
-MANAGED_POLICY_CHARACTERS = 6_144
-"""Of a managed policy, without white space; a role has ten of them at most (IAM User Guide, IAM and AWS STS quotas)."""
 STATEMENTS = [statement for policy in policies().values() for statement in policy["Statement"]]
 
 

@@ -531,17 +531,6 @@ class TestAlarms:
         (reported,) = pattern["detail"]["alarmName"]
         assert {name["Ref"] for name in reported["anything-but"]} == self.REPORTED_OTHERWISE <= set(self.NAMES)
 
-    def test_the_pattern_that_names_them_is_one_that_eventbridge_takes(self) -> None:
-        # Source: AWS documentation, Amazon EventBridge quotas: an event pattern has 2,048 characters at most. The name
-        # of a stack has 128, and of the names that CloudFormation makes of it for alarms, 255.
-        pattern = properties("AlarmRule")["EventPattern"]
-        (reported,) = pattern["detail"]["alarmName"]
-        names = ["x" * 255 for _ in reported["anything-but"]]
-        resource = f"arn:aws-us-gov:cloudwatch:ap-northeast-1:123456789012:alarm:{'x' * 128}-"
-        detail = {**pattern["detail"], "alarmName": [{"anything-but": names}]}
-        written = {**pattern, "resources": [{"prefix": resource}], "detail": detail}
-        assert len(json.dumps(written, separators=(",", ":"))) <= 2_048
-
     @pytest.mark.parametrize("name", NAMES)
     def test_each_says_when_it_rings_when_it_is_over_and_what_silence_means(self, name: str) -> None:
         alarm = properties(name)

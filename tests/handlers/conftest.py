@@ -29,12 +29,11 @@ from tests.support.fakes import (
 )
 from tests.support.fleet import Fleet
 from tests.support.openapi import require_as_documented
-from tests.support.samples import ACCOUNT, DEPLOYMENT, REGION
+from tests.support.samples import ACCOUNT, DEPLOYMENT, REGION, STACK_ID
 from tests.support.template import REPOSITORY
 
 SESSIONS = SignedSessions(lambda: "k" * 64)
 EVENTS = REPOSITORY / "events"
-STACK_ID = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/kbfleet/1"
 ENVIRONMENT = {
     "AWS_REGION": REGION,
     "AWS_DEFAULT_REGION": REGION,
@@ -57,6 +56,7 @@ ENVIRONMENT = {
     "LOG_RETENTION_DAYS": "30",
     "OFFBOARD_TENANT_ARN": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:kbfleet-offboard-tenant",
     "RETENTION_DAYS": "30",
+    "CHANGE_EVENTS_AFTER_SECONDS": "600",
     "UPLOAD_VALID_SECONDS": "900",
     "UPLOADER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/uploader",
     "KNOWLEDGE_BASE_READY_SECONDS": "900",
@@ -164,6 +164,7 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "offboarding_executions": lambda: fleet.offboarding_executions,
         "records": lambda: fleet.records,
         "scheduler": lambda: fleet.scheduler,
+        "bucket_contents": lambda: fleet.bucket_contents,
         "failed_documents": lambda: fleet.failed_documents,
         "document_retries": lambda: fleet.document_retries,
         "retry_runs": lambda: fleet.retry_runs,

@@ -13,10 +13,10 @@ from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus
 from kbfleet.domain.names import Life
 from kbfleet.domain.tenant import Lease
 from kbfleet.domain.tenant_status import TenantStatus
-from tests.handlers.conftest import STACK_ID, Handler, Logs, event
+from tests.handlers.conftest import Handler, Logs, event
 from tests.support.fakes import SucceededTask
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, EXECUTION, NAMES, tenant
+from tests.support.samples import ACME, EXECUTION, NAMES, STACK_ID, tenant
 from tests.support.template import definition
 
 Handlers = Callable[[str], Handler]

@@ -13,6 +13,7 @@ import pytest
 from kbfleet.domain.failed_documents import FailedDocument
 from kbfleet.domain.ingestion_job import JobStatus, Outcome
 from kbfleet.domain.names import Life
+from kbfleet.domain.survey import Survey
 from kbfleet.domain.tenant import Lease, Offboarding
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage import DailyUsage, UsageCounts
@@ -21,7 +22,16 @@ from tests.handlers.conftest import Handler, Logs, event
 from tests.support.clock import START
 from tests.support.fakes import JobCourse
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, EXECUTION, SAKURA, job_state_change, provisioning_failure, tenant, uri_of
+from tests.support.samples import (
+    ACME,
+    EXECUTION,
+    SAKURA,
+    first_knowledge,
+    job_state_change,
+    provisioning_failure,
+    tenant,
+    uri_of,
+)
 
 Send = Callable[..., tuple[int, dict[str, Any]]]
 NAME = EXECUTION.rsplit(":", 1)[-1]
@@ -420,6 +430,14 @@ class TestGetTenant:
         )
         sync = body["sync"]
         assert (sync["state"], sync["pending_changes"], sync["running_job_status"]) == ("RUNNING", True, "STARTING")
+
+    def test_it_is_shown_until_when_changes_may_go_unnoticed(self, send: Send, fleet: Fleet) -> None:
+        fleet.registry.create(tenant(events_since=fleet.clock.now()))
+        until = fleet.clock.now() + timedelta(minutes=10)
+        assert datetime.fromisoformat(send("get_tenant")[1]["changes_unnoticed_until"]) == until
+        survey = Survey(fleet.clock.now(), ended=True)
+        fleet.ledger.save(replace(fleet.ledger.find(first_knowledge(ACME)), survey=survey))
+        assert send("get_tenant")[1]["changes_unnoticed_until"] is None
 
     def test_a_failure_is_shown(self, send: Send, fleet: Fleet) -> None:
         fleet.registry.create(tenant(status=TenantStatus.FAILED, failure=provisioning_failure()))

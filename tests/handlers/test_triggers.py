@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from kbfleet.domain.alert import Severity
 from kbfleet.domain.errors import (
+    AccessRefused,
     InvalidInput,
     KnowledgeStoreNotOffered,
     NotReadyYet,
@@ -20,11 +22,12 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument
 from kbfleet.domain.names import Life, TenantId
+from kbfleet.domain.survey import PresentVersion
 from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import Lease
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
-from tests.handlers.conftest import Handler, Logs, behind_bootstrap, event
+from tests.handlers.conftest import Handler, LambdaContext, Logs, behind_bootstrap, event
 from tests.support.clock import START
 from tests.support.document_changes import change_message, sqs_batch
 from tests.support.fakes import RecordingAlertChannel
@@ -248,6 +251,41 @@ class TestRequestScheduledSyncs:
         monkeypatch.setenv("SYNC_EVERY_HOURS", "0")
         handler("ingestion/request_scheduled_syncs")(event("triggers/request_scheduled_syncs"))
         assert (fleet.ledger.writes, logs.lines) == (0, [])
+
+    def test_a_bucket_that_holds_what_no_event_told_of_is_synced_in_the_time_that_is_left(
+        self, handler: Handlers, fleet: Fleet, logs: Logs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fleet.add(ACME)
+        record = fleet.registry.get(ACME)
+        fleet.registry.replace(replace(record, events_since=fleet.clock.now()), fence=record.fence)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        fleet.bucket_contents.pages = [[PresentVersion(fleet.clock.now())]]
+        fleet.clock.advance(600)
+        requested = []
+        for seconds in (30, 300):
+            monkeypatch.setattr(LambdaContext, "get_remaining_time_in_millis", lambda _, left=seconds: left * 1000)
+            handler("ingestion/request_scheduled_syncs")(event("triggers/request_scheduled_syncs"))
+            requested.append(fleet.ledger.find(first_knowledge(ACME)).requested_generation)
+        assert requested == [1, 2]
+        (line,) = logs.lines
+        assert line["tenant_id"] == ACME
+
+    def test_a_bucket_that_cannot_be_listed_is_logged(
+        self, handler: Handlers, fleet: Fleet, logs: Logs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fleet.add(ACME)
+        record = fleet.registry.get(ACME)
+        fleet.registry.replace(replace(record, events_since=fleet.clock.now()), fence=record.fence)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        fleet.bucket_contents.refusal = AccessRefused("ListObjectVersions: AccessDenied")
+        fleet.clock.advance(600)
+        monkeypatch.setattr(LambdaContext, "get_remaining_time_in_millis", lambda _: 300_000)
+        handler("ingestion/request_scheduled_syncs")(event("triggers/request_scheduled_syncs"))
+        (line,) = logs.lines
+        assert (line["level"], line["tenant_id"]) == ("WARNING", ACME)
+        assert "AccessDenied" in line["reason"]
 
 
 class TestConvergeTenants:

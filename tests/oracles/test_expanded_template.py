@@ -82,6 +82,10 @@ class TestWhatIsMade:
         assert any(setting["ResourcePath"] == "/*" for setting in stage["MethodSettings"])
         assert stage["TracingEnabled"] is True
 
+    def test_no_older_layer_is_kept(self) -> None:
+        layers = resources(MAIN, "AWS::Lambda::LayerVersion").values()
+        assert [made["DeletionPolicy"] for made in layers] == ["Delete", "Delete"]
+
     def test_no_queue_has_two_policies(self) -> None:
         """A queue has one, and the last that is made is it."""
         policies = [longest(MAIN).properties(name) for name in resources(MAIN, "AWS::SQS::QueuePolicy")]

@@ -19,6 +19,7 @@ from tests.proofs import (
     first_provisioning,
     hostile_words,
     isolation,
+    late_events,
     ledger_protocol,
     ledger_races,
     life,
@@ -40,6 +41,7 @@ def proofs() -> Iterator[Proof]:
     yield from (partial(first_provisioning.prove, store) for store in stores)
     yield from (partial(slow_aws.prove, store) for store in stores)
     yield from (partial(storms.prove_rivals, store, RIVAL_SEEDS) for store in stores)
+    yield from (partial(late_events.prove, store) for store in stores)
     yield documented_api.prove
     yield emulator_robustness.prove
     yield ledger_protocol.prove

@@ -6,8 +6,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from moto.s3.models import s3_backends
-
 import kbfleet.bootstrap
 from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus
 from kbfleet.domain.names import TenantId
@@ -124,7 +122,10 @@ def _bucket_departures(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str
             ],
             [("Enabled", {"DaysAfterInitiation": 7})],
         ),
-        "notifications": (lambda: _notifies_event_bridge(name), True),
+        "notifications": (
+            lambda: "EventBridgeConfiguration" in s3.get_bucket_notification_configuration(Bucket=name),
+            True,
+        ),
         "tags": (lambda: {tag["Key"]: tag["Value"] for tag in s3.get_bucket_tagging(Bucket=name)["TagSet"]}, tags),
     }
     for setting, (look, wanted) in looks.items():
@@ -134,12 +135,6 @@ def _bucket_departures(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str
             found = error.response["Error"]["Code"]
         if found != wanted:
             yield f"the bucket's {setting} is {found}"
-
-
-def _notifies_event_bridge(bucket: str) -> bool:
-    # moto keeps this setting and acts on it, but leaves it out of GetBucketNotificationConfiguration.
-    configuration = s3_backends[ACCOUNT]["aws"].buckets[bucket].notification_configuration
-    return configuration is not None and configuration.event_bridge is not None
 
 
 def _knowledge_base_departures(fleet: VirtualFleet, tenant: Tenant, store: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, partial
 
+from tests.proofs.late_events import LATE_SECONDS
 from tests.proofs.proof import Row, Runs, in_processes
 from tests.proofs.scenarios import Scenario
 from tests.support.aws_calls import Call, Disturbance, Moment
@@ -50,6 +51,7 @@ def _world(scenario: Scenario) -> AbstractContextManager[VirtualFleet]:
         safety_net_seconds=RARE_SCHEDULE_SECONDS,
         late_role_seconds=_LATE_ROLE_SECONDS,
         slowness=scenario.slowness,
+        late_event_seconds=LATE_SECONDS,
     )
 
 

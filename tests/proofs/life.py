@@ -31,6 +31,7 @@ from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.proofs.converged import buckets, departures, knowledge_bases
 from tests.proofs.erased import items, remains
+from tests.proofs.late_events import LATE_SECONDS, NOTHING_BY_SCHEDULE, lost_changes
 from tests.proofs.proof import Row, Runs, in_processes
 from tests.proofs.scenarios import stores
 from tests.support.api_requests import api_request
@@ -48,8 +49,9 @@ _OUT_OF_SERVICE = {TenantStatus.SUSPENDED, TenantStatus.OFFBOARDING, TenantStatu
 _A_DAY = 24 * AN_HOUR
 _LONGEST = 2 * _A_DAY
 """Virtual seconds within which everything ends that has begun."""
-_PARAMETERS = {"TickSeconds": "30"}
+_PARAMETERS = {"TickSeconds": "30"} | NOTHING_BY_SCHEDULE
 _SAFETY_NET_SECONDS = AN_HOUR
+_SYNC_SCHEDULE_SECONDS = AN_HOUR
 _OF_NO_LIFE = ("PROFILE", "ERASURE#", "USAGE#", "REQUESTED_NAME#", "DOCUMENT_ROUND")
 """What the table has of a tenant beside what belongs to one of its lives, and what outlives them."""
 _ROUNDS = 6
@@ -91,7 +93,12 @@ class FleetLife(RuleBasedStateMachine):
     @initialize(chosen=st.tuples(*(st.sampled_from(stores()) for _ in TENANTS)), active=st.sets(tenants))
     def deploy(self, chosen: tuple[str, ...], active: set[str]) -> None:
         self.stores = dict(zip(TENANTS, chosen, strict=True))
-        world = virtual_fleet(parameters=_PARAMETERS, safety_net_seconds=_SAFETY_NET_SECONDS)
+        world = virtual_fleet(
+            parameters=_PARAMETERS,
+            safety_net_seconds=_SAFETY_NET_SECONDS,
+            late_event_seconds=LATE_SECONDS,
+            sync_schedule_seconds=_SYNC_SCHEDULE_SECONDS,
+        )
         self.fleet = self._world.enter_context(world)
         # A thread of the function's own would make its call at a moment that no seed decides.
         self._world.enter_context(patch.object(RememberedSecret, "read_meanwhile", lambda _: nullcontext()))
@@ -379,6 +386,10 @@ class FleetLife(RuleBasedStateMachine):
         self.fleet.timeline.run_for(600)
         self.reconcile(repair=False)  # publishes what a process that died could not
         self._every_change_was_published()
+        self.fleet.timeline.run_for(2 * _SYNC_SCHEDULE_SECONDS)  # events come for certain, and the bucket is surveyed
+        self._finish()
+        lost = [*lost_changes(self.fleet, *(one for one in self._tenants() if not _gone(one)))]
+        assert lost == [], lost
 
     def _run_again(self, tenant: Tenant) -> None:
         match tenant.status:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partialmethod
 from typing import Any
+from unittest.mock import patch
 
 import boto3
 
 # Registers moto's hooks with botocore before the first client is made.
 import moto.core  # noqa: F401
 from botocore.config import Config
+from moto.core.common_types import TYPE_RESPONSE
+from moto.core.responses import ActionResult
+from moto.s3.responses import S3Response
 
 from tests.support.samples import REGION
 
@@ -22,3 +27,21 @@ def _session() -> boto3.Session:
 def client(service: str, *, region: str = REGION, config: Config | None = None, **credentials: str) -> Any:
     """A client of the one session of this process: a new session would read botocore's models anew, 50 ms each."""
     return _session().client(service, region_name=region, config=config, **credentials)  # type: ignore[call-overload]  # not a literal
+
+
+def _with_event_bridge(response: S3Response, give: Callable[[S3Response], TYPE_RESPONSE]) -> TYPE_RESPONSE:
+    """moto keeps whether a bucket's changes are told to EventBridge, and acts on it, but leaves it out of
+    GetBucketNotificationConfiguration."""
+    kept = response.backend.get_bucket_notification_configuration(response.bucket_name)
+    if kept is None or kept.event_bridge is None:
+        return give(response)
+
+    def serialized(result: ActionResult) -> TYPE_RESPONSE:
+        result.result["EventBridgeConfiguration"] = {}
+        return type(response).serialized(response, result)
+
+    with patch.object(response, "serialized", serialized):
+        return give(response)
+
+
+S3Response.get_bucket_notification = partialmethod(_with_event_bridge, S3Response.get_bucket_notification)

@@ -116,6 +116,7 @@ class AwsCalls:
         self.made: list[Call] = []
         self.disturbances: list[Disturbance] = []
         self.observers: list[Callable[[Answered], None]] = []
+        self.s3_observers: list[Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]] = []
         self.request_observers: list[Callable[[Call, Mapping[str, Any], AWSPreparedRequest], None]] = []
         self.fresh_buckets: FreshBuckets | None = None
         self._timeline = timeline
@@ -171,9 +172,9 @@ class AwsCalls:
             events.unregister("before-send", botocore_stubber)
             events.register_first("before-send", partial(self._answer, service))
         events.register("after-call.iam.CreateRole", self._tell_of_role)
-        for operation in ("CreateBucket", "DeleteBucket"):
-            events.register(f"before-parameter-build.s3.{operation}", _keep_bucket)
-            events.register(f"after-call.s3.{operation}", self._tell_of_bucket)
+        if service == "s3":
+            events.register("before-parameter-build", _keep_parameters)
+            events.register("after-call", self._tell_of_s3)
         events.register("before-parameter-build", partial(self._before, service, bool(credentials)))
         events.register("request-created", self._requested)
         events.register("after-call", self._after)
@@ -213,13 +214,14 @@ class AwsCalls:
         for disturb in tuple(self.disturbances):
             disturb(call, Moment.AFTER)
 
+    def _tell_of_s3(self, *, parsed: Any, model: Any, context: dict[str, Any], **_: Any) -> None:
+        if "Error" not in parsed:
+            for observe in self.s3_observers:
+                observe(model.name, context["given"], parsed)
+
     def _tell_of_role(self, *, parsed: Any, **_: Any) -> None:
         if "Error" not in parsed:
             self._emulator.role_made(parsed["Role"]["Arn"])
-
-    def _tell_of_bucket(self, *, parsed: Any, model: Any, context: dict[str, Any], **_: Any) -> None:
-        if "Error" not in parsed and self.fresh_buckets is not None:
-            self.fresh_buckets.note(model.name, context["bucket"])
 
     def pause(self, seconds: float) -> None:
         """Passes virtual time, as the SDK does between two attempts; a function dies at its timeout."""
@@ -248,10 +250,6 @@ class AwsCalls:
             return _response(request, 400, {"__type": refusal.code, "message": refusal.message})
 
 
-def _keep_bucket(*, params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
-    context["bucket"] = params["Bucket"]
-
-
 def _throttled(service: str, request: AWSPreparedRequest) -> AWSResponse:
     if service == "s3":
         body = "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
@@ -271,3 +269,7 @@ def _raw_response(request: AWSPreparedRequest, status: int, content_type: str, b
 
 def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _keep_parameters(*, params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
+    context["given"] = params

@@ -47,6 +47,10 @@ class InMemoryDocumentBuckets:
         before = self.settings[name].tags if name in self.settings else {}
         self.settings[name] = BucketSettings(tags={**before, **tags})
 
+    def tells_of_changes(self, name: str) -> bool:
+        self._look(name)
+        return name in self.settings and self.settings[name].notifies_event_bridge
+
     def refuse_uploads(self, name: str) -> None:
         self._refuse_foreign(name)
         self._require(name)

@@ -22,7 +22,8 @@ from kbfleet.domain.failed_documents import (
 from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import DataSourceReference, Life, ResourceNames, TenantId
-from kbfleet.ports import Clock, FailedDocumentPage, IngestedDocumentPage
+from kbfleet.domain.survey import PresentVersion
+from kbfleet.ports import Clock, FailedDocumentPage, IngestedDocumentPage, VersionPage
 from tests.support.clock import START
 from tests.support.samples import NAMES
 
@@ -103,11 +104,15 @@ class RecordingRetryRuns:
 
 
 class InMemoryBucketContents:
-    """`kbfleet.ports.BucketContents`."""
+    """`kbfleet.ports.BucketContents`. `pages` are those of the list of versions of every bucket, `listed` how often one
+    was given, and `refusal` what the list is refused with."""
 
     def __init__(self) -> None:
         self._objects: dict[str, str] = {}
         self._described: dict[str, DocumentObject] = {}
+        self.pages: list[list[PresentVersion]] = [[]]
+        self.listed = 0
+        self.refusal: KbfleetError | None = None
 
     def put(self, uri: str, revision: str = "1", described: DocumentObject | None = None) -> None:
         self._objects[uri] = revision
@@ -126,6 +131,13 @@ class InMemoryBucketContents:
 
     def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
         return {key for key in keys if f"s3://{bucket}/{key}" in self._objects}
+
+    def versions(self, bucket: str, after: str | None) -> VersionPage:
+        if self.refusal is not None:
+            raise self.refusal
+        self.listed += 1
+        number = int(after or 0)
+        return VersionPage(self.pages[number], str(number + 1) if number + 1 < len(self.pages) else None)
 
 
 class InMemoryRetrievalProbe:

@@ -19,6 +19,7 @@ from kbfleet.usecases.failed_documents import FailureCollector, RetryRunner
 from kbfleet.usecases.ingestion import Scheduler, TickReport, note_changes, request_sync, stop_sync
 from kbfleet.usecases.isolation import IsolationLook
 from kbfleet.usecases.service_roles import service_role_of
+from kbfleet.usecases.surveys import Surveys
 from tests.support.fakes import (
     FakeClock,
     InMemoryBucketContents,
@@ -56,6 +57,7 @@ TICK_SECONDS = 5
 START_INTERVAL = timedelta(seconds=10)
 DEBOUNCE = Debounce(quiet=timedelta(seconds=30), at_most=timedelta(minutes=5))
 LEASE = timedelta(hours=5)
+EVENTS_AFTER = timedelta(minutes=10)
 
 
 @dataclass
@@ -134,6 +136,18 @@ class Fleet:
             clock=self.clock,
             at_a_time=3,
             look_back=LOOK_BACK,
+        )
+
+    @property
+    def surveys(self) -> Surveys:
+        return Surveys(
+            ledger=self.ledger,
+            history=self.history,
+            bucket_contents=self.bucket_contents,
+            ticks=self.ticks,
+            clock=self.clock,
+            names=NAMES,
+            events_after=EVENTS_AFTER,
         )
 
     @property

@@ -20,7 +20,7 @@ from kbfleet.domain.tenant import Lease, Reservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.sync_schedule import SyncSchedule
 from tests.support.fakes import InMemorySyncLedger
-from tests.support.fleet import START_INTERVAL, Fleet
+from tests.support.fleet import EVENTS_AFTER, START_INTERVAL, Fleet
 from tests.support.interleavings import Order, every_order, in_order
 from tests.support.interruptions import Died, Tapped
 from tests.support.samples import ACME, EXECUTION, NAMES, SAKURA, first_knowledge
@@ -117,6 +117,7 @@ class Meeting:
             every=timedelta(0),
             start_interval=START_INTERVAL,
             stale_after=timedelta(hours=1),
+            events_after=EVENTS_AFTER,
         ).run()
 
     def rest(self) -> None:

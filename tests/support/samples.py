@@ -16,6 +16,7 @@ from tests.support.clock import START
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
+STACK_ID = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/kbfleet/1"
 ACME = TenantId("acme")
 SAKURA = TenantId("sakura")
 NAMES = ResourceNames("kbfleet", ACCOUNT, REGION)

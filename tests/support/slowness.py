@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
@@ -54,8 +54,9 @@ class FreshBuckets:
         self._made: dict[str, float] = {}
         self._deleted: dict[str, float] = {}
 
-    def note(self, operation: str, bucket: str) -> None:
+    def note(self, operation: str, parameters: Mapping[str, Any], _answer: Mapping[str, Any]) -> None:
         """That call has taken effect."""
+        bucket = parameters.get("Bucket", "")
         if operation == "CreateBucket":
             self._made.setdefault(bucket, self._clock.now())
         elif operation == "DeleteBucket":

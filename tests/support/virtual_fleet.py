@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path, PurePosixPath
 from random import Random
@@ -30,6 +31,7 @@ from moto.core.models import botocore_stubber
 from moto.core.serialize import ResponseSerializer
 from moto.iam import models as iam_models
 from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.s3 import models as s3_models
 from moto.s3.models import FakeBucket
 
 import bedrock_emulator.account
@@ -38,13 +40,16 @@ from bedrock_emulator import Emulator, Quotas
 from kbfleet.domain.names import Knowledge, Life, ResourceNames, TenantId
 from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import Tenant
+from kbfleet.usecases.sync_schedule import RUN_EVERY
 from tests.support import aws
 from tests.support.aws_calls import Answered, AwsCalls, Call, Disturbance, FunctionDied, Moment
 from tests.support.deployment_values import Deployment
+from tests.support.document_changes import sqs_batch
 from tests.support.samples import first_knowledge
 from tests.support.slowness import AS_REPORTED, FreshBuckets, Slowness, managed_takes
 from tests.support.state_machine import Execution, Json, StateMachine, TaskFailed
 from tests.support.template import DEFINITIONS, handler, table_definition
+from tests.support.virtual_bucket_events import BucketEvents
 from tests.support.virtual_queue import FifoQueue, KeptMessages
 from tests.support.virtual_step_functions import VirtualStepFunctions
 from tests.support.virtual_time import ProductClock, Strand, Timeline, Unfinished, VirtualClock
@@ -94,6 +99,8 @@ class VirtualFleet:
     functions: Functions
     safety_net_seconds: float
     dead_letters: dict[str, KeptMessages]
+    bucket_events: BucketEvents | None = None
+    sync_schedule_seconds: float = RUN_EVERY.total_seconds()
     events: list[dict[str, Any]] = field(default_factory=list)
     lost_events: list[str] = field(default_factory=list)
     stored: list[StoredProfile] = field(default_factory=list)
@@ -124,7 +131,8 @@ class VirtualFleet:
         while True:
             self.timeline.run_for(10)
             # Whoever waits for a sync has a tick on its way, and looking into the table takes longer than a tick.
-            if self.ticks.empty and not self._waiting(tenant_ids):
+            told = self.bucket_events is None or self.bucket_events.empty
+            if told and self.ticks.empty and not self._waiting(tenant_ids):
                 return
             if self.timeline.now() > end:
                 waiting = self._waiting(tenant_ids)
@@ -178,6 +186,11 @@ class VirtualFleet:
             self.timeline.spawn("document retry queue", self.retries.deliver),
             self.timeline.spawn("tick schedule", self._tick_by_schedule),
         ]
+        if self.bucket_events is not None:
+            self._background += [
+                self.timeline.spawn("change queue", self.bucket_events.deliver),
+                self.timeline.spawn("sync schedule", self._request_scheduled_syncs),
+            ]
 
     def rest(self) -> None:
         """Nothing goes on by itself any more. Raises: RuntimeError when something else does."""
@@ -191,6 +204,18 @@ class VirtualFleet:
                 self.functions("TickFunction", {})
             except TaskFailed:
                 continue
+
+    def _request_scheduled_syncs(self) -> None:
+        """One run that fails is tried twice more; the next one comes soon enough."""
+        while True:
+            self.timeline.sleep(self.sync_schedule_seconds)
+            for pause in (*_ASYNCHRONOUS_RETRIES, None):
+                try:
+                    self.functions("RequestScheduledSyncsFunction", {})
+                    break
+                except TaskFailed:
+                    if pause is not None:
+                        self.timeline.sleep(pause)
 
     # --- looking ---
 
@@ -262,6 +287,8 @@ def virtual_fleet(
     safety_net_seconds: float = _A_MINUTE,
     late_role_seconds: float = 0.0,
     slowness: Slowness = AS_REPORTED,
+    late_event_seconds: float | None = None,
+    sync_schedule_seconds: float = RUN_EVERY.total_seconds(),
 ) -> Iterator[VirtualFleet]:
     """Deploys a fleet, and takes it down again.
 
@@ -274,6 +301,9 @@ def virtual_fleet(
             where days pass.
         late_role_seconds: after a role was made, for which Bedrock cannot assume it yet.
         slowness: of what takes its time otherwise.
+        late_event_seconds: after a bucket's notification was switched on, for which S3 tells of no change. Without it,
+            S3 never tells, and nothing is synced by schedule.
+        sync_schedule_seconds: between two runs of the schedule of syncs. More than its own where days pass, as above.
 
     Raises:
         StrandDied: something failed that nobody waited for, or a thread would outlive its world.
@@ -303,9 +333,14 @@ def virtual_fleet(
         )
         fleet = _deployed(deployment, timeline, clock, emulator, seed, safety_net_seconds)
         fleet.calls.fresh_buckets = fresh_buckets = FreshBuckets(slowness, clock, seed=seed)
+        fleet.calls.s3_observers.append(fresh_buckets.note)
         s3.meta.events.unregister("before-send", botocore_stubber)
         s3.meta.events.register_first("before-send", partial(_answer_bedrock, fresh_buckets))
         stack.enter_context(managed_takes(slowness))
+        if late_event_seconds is not None:
+            fleet.bucket_events = _bucket_events(fleet, late_event_seconds)
+            fleet.calls.s3_observers.append(fleet.bucket_events.observe)
+            fleet.sync_schedule_seconds = sync_schedule_seconds
         _make_resources(fleet)
         arns |= _make_collections(fleet)
         _make_managed_policies(fleet)
@@ -314,6 +349,7 @@ def virtual_fleet(
         stack.enter_context(patch.object(kbfleet.bootstrap, "clock", lambda: ProductClock(clock)))
         stack.enter_context(patch.object(FakeBucket, "get_permission", _permission_over_https))
         stack.enter_context(patch.object(iam_models, "utcnow", lambda: clock.datetime().replace(tzinfo=None)))
+        stack.enter_context(patch.object(s3_models, "utcnow", _one_after_another(clock)))
         stack.enter_context(patch.object(ResponseSerializer, "get_value", _attribute_value))
         identifiers = Random(seed)  # noqa: S311 - repeatable on purpose
         stack.enter_context(patch.object(bedrock_emulator.account, "secrets", identifiers))
@@ -474,6 +510,26 @@ def _queue(
     )
 
 
+def _bucket_events(fleet: VirtualFleet, late: float) -> BucketEvents:
+    deployment, function = fleet.deployment, "NoteChangesFunction"
+
+    def deal(messages: list[str]) -> list[str]:
+        try:
+            failures = fleet.functions(function, sqs_batch(messages))["batchItemFailures"]
+        except TaskFailed:
+            return messages
+        return [messages[int(failure["itemIdentifier"])] for failure in failures]
+
+    (mapping,) = deployment.property(function, "Events").values()
+    return BucketEvents(
+        fleet.timeline,
+        late=late,
+        gathered=float(mapping["Properties"]["MaximumBatchingWindowInSeconds"]),
+        visibility_timeout=float(deployment.property("ChangeQueue", "VisibilityTimeout")),
+        deal=deal,
+    )
+
+
 def _reporters(deployment: Deployment) -> dict[str, list[str]]:
     """The functions that EventBridge calls about an execution that was stopped, by state machine."""
     found: dict[str, list[str]] = {}
@@ -572,6 +628,18 @@ def _permission_over_https(bucket: FakeBucket, action: str, resource: str) -> Pe
     if not statements:
         return PermissionResult.NEUTRAL
     return IAMPolicy(json.dumps({**policy, "Statement": statements})).is_action_permitted(action, resource)
+
+
+def _one_after_another(clock: VirtualClock) -> Callable[[], datetime]:
+    """moto knows the order of versions by their times alone, and virtual time stands still while somebody acts."""
+    last = clock.datetime()
+
+    def now() -> datetime:
+        nonlocal last
+        last = max(clock.datetime(), last + timedelta(milliseconds=1))
+        return last.replace(tzinfo=None)
+
+    return now
 
 
 _ATTRIBUTE_TYPES = frozenset({"S", "N", "B", "SS", "NS", "BS", "M", "L", "NULL", "BOOL"})

@@ -96,6 +96,7 @@ def tenant(of: SyncBody, status: TenantStatus = TenantStatus.ACTIVE) -> TenantBo
         breached_since=None,
         offboarding=None,
         erasure=None,
+        changes_unnoticed_until=None,
         failure=None,
         sync=of,
     )
@@ -486,6 +487,15 @@ def test_a_reconciliation_says_what_is_not_a_tenants_own_and_whom_it_has_not_loo
     assert "2 tenants looked into for what is not their own; 1 not yet: run it again." in answer.stdout
     assert "FOREIGN data source DS00000009: `kbfleet tenant add acme` deletes it" in answer.stdout
     assert "beta: AWS does not say what data source [DS] reads." in answer.stdout
+
+
+def test_a_tenant_says_until_when_changes_may_go_unnoticed(scripted: Scripted, run: Run) -> None:
+    unnoticed = tenant(sync()).model_copy(update={"changes_unnoticed_until": NOW})
+    scripted(tenant=[unnoticed, unnoticed, tenant(sync())])
+    assert "Unnoticed changes" in run("tenant", "show", "acme").stdout
+    said = json.loads(run("tenant", "show", "acme", "--json").stdout)["changes_unnoticed_until"]
+    assert datetime.fromisoformat(said) == NOW
+    assert "Unnoticed changes" not in run("tenant", "show", "acme").stdout
 
 
 def test_a_tenant_says_what_is_not_its_own(scripted: Scripted, run: Run) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -77,7 +77,7 @@ def synced() -> SyncBody:
 
 def shown() -> TenantBody:
     isolation = Timeline("acme", Concern.ISOLATION)
-    return TenantBody.from_domain(tenant(), Sync(ACME), isolation, RESOURCES_VERSION).model_copy(
+    return TenantBody.from_domain(tenant(), Sync(ACME), isolation, RESOURCES_VERSION, timedelta(minutes=10)).model_copy(
         update={"sync": synced()}
     )
 

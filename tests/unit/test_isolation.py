@@ -31,7 +31,7 @@ from kbfleet.usecases.sync_schedule import SyncSchedule
 from tests.support.clock import START
 from tests.support.failed_documents import PAGE_SIZE
 from tests.support.fakes import FailedTask, InMemoryIncidents, JobCourse, RecordingAlertChannel
-from tests.support.fleet import Fleet
+from tests.support.fleet import EVENTS_AFTER, Fleet
 from tests.support.samples import ACME, DEPLOYMENT, NAMES, SAKURA, first_knowledge
 
 A_MINUTE = timedelta(minutes=1)
@@ -253,7 +253,14 @@ class TestADataSourceOfOursThatReadsAnothersBucket:
     def test_neither_the_schedule_nor_a_resumption_has_it_synced(self, fleet: Fleet) -> None:
         look(fleet)
         schedule = SyncSchedule(
-            fleet.registry, fleet.ledger, fleet.ticks, fleet.clock, timedelta(hours=1), timedelta(seconds=10), A_MINUTE
+            fleet.registry,
+            fleet.ledger,
+            fleet.ticks,
+            fleet.clock,
+            timedelta(hours=1),
+            timedelta(seconds=10),
+            A_MINUTE,
+            EVENTS_AFTER,
         )
         fleet.clock.advance(timedelta(days=1).total_seconds())
         assert ACME not in schedule.run().requested

@@ -63,7 +63,16 @@ from tests.support.documents import BucketSettings
 from tests.support.fakes import FailedTask, InMemoryKnowledgeBases, InMemoryTenantRegistry, JobCourse, SucceededTask
 from tests.support.fleet import LEASE, Fleet
 from tests.support.knowledge_bases import MAX_DATA_SOURCES, TOKEN_MEMORY
-from tests.support.samples import ACME, EXECUTION, NAMES, SAKURA, first_knowledge, provisioning_failure, tenant
+from tests.support.samples import (
+    ACME,
+    EXECUTION,
+    NAMES,
+    SAKURA,
+    STACK_ID,
+    first_knowledge,
+    provisioning_failure,
+    tenant,
+)
 from tests.support.service_roles import SHARED_ROLE
 
 READY_WITHIN = timedelta(minutes=15)
@@ -78,6 +87,7 @@ class Provisioning:
     def __init__(self, fleet: Fleet, execution: str = EXECUTION) -> None:
         self.fleet = fleet
         self.execution = execution
+        self.stack_id = STACK_ID
         self._reservation: ProvisioningReservation | None = None
 
     @property
@@ -141,6 +151,7 @@ class Provisioning:
             buckets=self.fleet.buckets,
             names=NAMES,
             clock=self.fleet.clock,
+            stack_id=self.stack_id,
         )
 
     def knowledge_store(self) -> str:
@@ -208,7 +219,7 @@ class Provisioning:
     def activate(self) -> Tenant:
         return provisioning.activate_tenant(
             self.reservation,
-            resources_version=RESOURCES_VERSION,
+            resources_version=f"{RESOURCES_VERSION}/PER_TENANT/{self.stack_id}",
             registry=self.fleet.registry,
             announcements=self.fleet.announcements,
             clock=self.fleet.clock,
@@ -506,6 +517,66 @@ class TestEnsureBucket:
         writes = run.fleet.registry.writes
         run.bucket()
         assert run.fleet.registry.writes == writes
+
+    # --- since when S3 tells of changes ---
+
+    def test_the_record_says_since_when_a_new_bucket_tells_of_changes_and_keeps_it(self, run: Provisioning) -> None:
+        run.reserve()
+        began = run.fleet.clock.now()
+        run.bucket()
+        run.fleet.clock.advance(3600)
+        run.bucket()
+        assert run.record.events_since == began
+
+    def test_that_begins_anew_when_somebody_had_switched_it_off(self, run: Provisioning) -> None:
+        run.reserve()
+        name = run.bucket()
+        run.fleet.clock.advance(3600)
+        run.fleet.buckets.settings[name] = replace(run.fleet.buckets.settings[name], notifies_event_bridge=False)
+        run.bucket()
+        assert run.record.events_since == run.fleet.clock.now()
+
+    def test_that_is_written_before_it_is_switched_on_so_that_a_crash_between_loses_nothing(
+        self, run: Provisioning, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run.reserve()
+        name, buckets = run.bucket(), run.fleet.buckets
+        buckets.settings[name] = replace(buckets.settings[name], notifies_event_bridge=False)
+        run.fleet.clock.advance(3600)
+        switched_on, ensure = run.fleet.clock.now(), buckets.ensure
+
+        def switched_on_and_died(name: str, tags: Mapping[str, str]) -> None:
+            ensure(name, tags)
+            raise RuntimeError("Process exited before completing request")
+
+        monkeypatch.setattr(buckets, "ensure", switched_on_and_died)
+        with pytest.raises(RuntimeError):
+            run.bucket()
+        monkeypatch.setattr(buckets, "ensure", ensure)
+        run.fleet.clock.advance(3600)
+        run.bucket()
+        assert run.record.events_since == switched_on
+
+    def test_that_begins_anew_under_another_stack_which_heard_nothing_before(self, run: Provisioning) -> None:
+        run.reserve()
+        run.bucket()
+        run.knowledge_store()
+        run.activate()
+        run.fleet.clock.advance(3600)
+        again = Provisioning(run.fleet)
+        again.reserve()
+        again.bucket()
+        assert again.record.events_since != run.fleet.clock.now()
+        again.stack_id = f"{STACK_ID}-made-anew"
+        again.bucket()
+        assert again.record.events_since == run.fleet.clock.now()
+
+    def test_a_bucket_that_told_of_changes_before_that_was_kept_goes_on_as_it_is(self, run: Provisioning) -> None:
+        run.fleet.buckets.ensure(NAMES.bucket(Life(ACME)), NAMES.tags(Life(ACME)))
+        run.fleet.registry.create(tenant())
+        run.reserve()
+        run.bucket()
+        assert run.record.events_since is None
 
     def test_drift_is_repaired(self, run: Provisioning) -> None:
         run.reserve()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -82,7 +82,8 @@ def look(monkeypatch: pytest.MonkeyPatch, aws: Aws, **tenants: TenantStatus | Te
     for name, found in tenants.items():
         record = found if isinstance(found, Tenant) else tenant(TenantId(name)).with_status(found, NOW)
         sync = Sync(record.tenant_id)
-        bodies[name] = TenantBody.from_domain(record, sync, Timeline(name, Concern.ISOLATION), "2")
+        isolation = Timeline(name, Concern.ISOLATION)
+        bodies[name] = TenantBody.from_domain(record, sync, isolation, "2", timedelta(minutes=10))
         listed.append((record, sync))
     monkeypatch.setattr(FleetApi, "tenants", lambda *_: TenantsBody.from_page(listed, None, "2"))
     monkeypatch.setattr(FleetApi, "tenant", lambda _, tenant_id: bodies[tenant_id])

@@ -11,7 +11,7 @@ from kbfleet.domain.names import Knowledge, TenantId
 from kbfleet.domain.sync import Priority, Sync, SyncResult, SyncState
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.sync_schedule import RUN_EVERY, ScheduleReport, SyncSchedule
-from tests.support.fleet import START_INTERVAL, Fleet
+from tests.support.fleet import EVENTS_AFTER, START_INTERVAL, Fleet
 from tests.support.samples import ACME, first_knowledge, tenant
 
 A_DAY = timedelta(hours=24)
@@ -27,7 +27,7 @@ def fleet() -> Fleet:
 
 def run(fleet: Fleet, every: timedelta = A_DAY) -> ScheduleReport:
     schedule = SyncSchedule(
-        fleet.registry, fleet.ledger, fleet.ticks, fleet.clock, every, START_INTERVAL, stale_after=STALE_AFTER
+        fleet.registry, fleet.ledger, fleet.ticks, fleet.clock, every, START_INTERVAL, STALE_AFTER, EVENTS_AFTER
     )
     return schedule.run()
 

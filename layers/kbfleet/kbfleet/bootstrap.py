@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from kbfleet.usecases.incidents import IncidentDesk
     from kbfleet.usecases.ingestion import Scheduler
     from kbfleet.usecases.isolation import IsolationLook
+    from kbfleet.usecases.surveys import Surveys
     from kbfleet.usecases.sync_schedule import SyncSchedule
 
 # Timeouts nest: the SDK gives up before the Lambda does, the Lambda before the state, the state before the machine.
@@ -346,7 +347,7 @@ def refused_changes() -> DeadLetters:
 
 
 def sync_schedule() -> SyncSchedule:
-    from kbfleet.settings.ingestion import IngestionSettings, SyncScheduleSettings
+    from kbfleet.settings.ingestion import ChangeEventSettings, IngestionSettings, SyncScheduleSettings
     from kbfleet.usecases.sync_schedule import SyncSchedule
 
     return SyncSchedule(
@@ -357,6 +358,22 @@ def sync_schedule() -> SyncSchedule:
         every=read(SyncScheduleSettings).sync_every,
         start_interval=read(IngestionSettings).start_interval,
         stale_after=read(SyncScheduleSettings).stale_after,
+        events_after=read(ChangeEventSettings).events_after,
+    )
+
+
+def surveys() -> Surveys:
+    from kbfleet.settings.ingestion import ChangeEventSettings
+    from kbfleet.usecases.surveys import Surveys
+
+    return Surveys(
+        ledger=ledger(),
+        history=history(),
+        bucket_contents=bucket_contents(),
+        ticks=ticks(),
+        clock=clock(),
+        names=fleet().names,
+        events_after=read(ChangeEventSettings).events_after,
     )
 
 

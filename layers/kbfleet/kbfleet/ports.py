@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.reconciliation import Reconciliation
     from kbfleet.domain.root_cause import RootCause
     from kbfleet.domain.service_role import RoleCapacity, ServiceRole
+    from kbfleet.domain.survey import PresentVersion
     from kbfleet.domain.sync import Priority, Sync
     from kbfleet.domain.tenant import DisplayName, Tenant, TenantStateChange
     from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
@@ -124,6 +125,13 @@ class DocumentBuckets(Protocol):
 
         Raises: BucketNameTaken, AwsRefusal, Retryable; NotReadyYet among them also where a bucket that was just made
             does not show everywhere yet, or its name is not free yet.
+        """
+        ...
+
+    def tells_of_changes(self, name: str) -> bool:
+        """Whether EventBridge is told of its changes, or will be soon; not of a missing bucket's.
+
+        Raises: BucketNameTaken, AwsRefusal, Retryable.
         """
         ...
 
@@ -814,6 +822,14 @@ class IngestedDocuments(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class VersionPage:
+    """`following` is where the list is to be read on; `None` at its end. A page may be empty."""
+
+    versions: Sequence[PresentVersion]
+    following: str | None
+
+
 class BucketContents(Protocol):
     """What is in a tenant's own bucket. Each raises IsolationBreached for a document that is not in it."""
 
@@ -828,6 +844,16 @@ class BucketContents(Protocol):
     def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
         """Which of these keys are there; of a bucket that is gone, none, and none where too many keys begin
         alike. Each of these keys begins with the one before it."""
+        ...
+
+    def versions(self, bucket: str, after: str | None) -> VersionPage:
+        """What is, or was last, under each key, a page of it.
+
+        Args:
+            after: where to read on, by the page before; `None` for the beginning.
+
+        Raises: ResourceMissing, Throttled, NotReadyYet, AwsRefusal.
+        """
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
@@ -12,7 +12,9 @@ from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.document_names import MAX_KEY_BYTES, key_in
 from kbfleet.domain.errors import BucketNameTaken, NotReadyYet, ResourceMissing
 from kbfleet.domain.failed_documents import BucketDocument, DocumentObject
+from kbfleet.domain.survey import PresentVersion
 from kbfleet.domain.uploads import METADATA_SUFFIX
+from kbfleet.ports import VersionPage
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -65,6 +67,15 @@ class S3DocumentBuckets:
             if not self._owned(name):
                 self._create(name)
             self._converge(name, tags)
+
+    def tells_of_changes(self, name: str) -> bool:
+        with translated(f"bucket {name}"), suppress(self._client.exceptions.NoSuchBucket):
+            if self._owned(name):
+                told = self._client.get_bucket_notification_configuration(
+                    Bucket=name, ExpectedBucketOwner=self._account
+                )
+                return "EventBridgeConfiguration" in told
+        return False
 
     def refuse_uploads(self, name: str) -> None:
         with _there(name):
@@ -328,6 +339,31 @@ class S3BucketContents:
                 return found if len(keys) <= LISTINGS else ()
         except ResourceMissing:
             return ()
+
+    def versions(self, bucket: str, after: str | None) -> VersionPage:
+        key, version = json.loads(after) if after is not None else (None, None)
+        place: Any = {"KeyMarker": key, "VersionIdMarker": version} if key is not None else {}
+        with translated(f"bucket {bucket}"):
+            page = self._client.list_object_versions(Bucket=bucket, ExpectedBucketOwner=self._account, **place)
+        versions = [
+            PresentVersion(
+                each["LastModified"],
+                each["Size"],
+                # Its ETag ends in the number of its parts. Source: AWS documentation, Checking object integrity.
+                in_parts="-" in each["ETag"],
+                folder=each["Key"].endswith("/"),
+            )
+            for each in page.get("Versions", ())
+            if each["IsLatest"]
+        ]
+        gone = [
+            PresentVersion(each["LastModified"], deleted=True)
+            for each in page.get("DeleteMarkers", ())
+            if each["IsLatest"]
+        ]
+        more = page["IsTruncated"]
+        following = json.dumps([page["NextKeyMarker"], page["NextVersionIdMarker"]]) if more else None
+        return VersionPage([*versions, *gone], following)
 
     def _listed(self, bucket: str, uri: str) -> tuple[ObjectTypeDef | None, ObjectTypeDef | None]:
         """The object, and the metadata file beside it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from pydantic import Field
@@ -13,6 +13,7 @@ from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.incident import Timeline
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.survey import unnoticed_until
 from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, Offboarding, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
@@ -128,7 +129,8 @@ class SyncBody(Contract):
 class TenantBody(Contract):
     """`foreign` is what the last look found among its resources that is not its own; `breached_since`, since when an
     incident of its isolation is open; `life`, how often the id has been provisioned anew, counted from 1; `converged`,
-    whether its resources are what this version makes them."""
+    whether its resources are what this version makes them; `changes_unnoticed_until`, until when changes of its
+    documents may go unnoticed: the bucket is listed after that, and it is `null` once it was."""
 
     tenant_id: TenantId
     life: int
@@ -149,11 +151,18 @@ class TenantBody(Contract):
     failure: WorkflowFailure | None
     offboarding: Offboarding | None
     erasure: ErasureReceipt | None
+    changes_unnoticed_until: datetime | None
     sync: SyncBody
 
     @classmethod
-    def from_domain(cls, tenant: Tenant, sync: Sync, isolation: Timeline, resources_version: str) -> Self:
-        """Args: resources_version: that the stack converges tenants to."""
+    def from_domain(
+        cls, tenant: Tenant, sync: Sync, isolation: Timeline, resources_version: str, events_after: timedelta
+    ) -> Self:
+        """
+        Args:
+            resources_version: that the stack converges tenants to.
+            events_after: how long after S3 was asked for events they come for certain.
+        """
         return cls(
             tenant_id=tenant.tenant_id,
             life=tenant.life,
@@ -174,6 +183,7 @@ class TenantBody(Contract):
             failure=tenant.failure,
             offboarding=tenant.offboarding,
             erasure=tenant.erasure,
+            changes_unnoticed_until=unnoticed_until(tenant, sync, events_after),
             sync=SyncBody.from_domain(sync),
         )
 

@@ -16,6 +16,7 @@ from typing import Self
 from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStatus, Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import Knowledge, Life, TenantId
+from kbfleet.domain.survey import Survey
 
 
 class Priority(IntEnum):
@@ -151,6 +152,7 @@ class Sync:
         documents_left_out: how many are in the bucket and not in the index, or not wholly; `None` while nobody knows.
         left_out_as_of: the end of the job after which they were counted.
         left_out_whole: whether the tenant's list of failing documents had all that fail when they were counted.
+        survey: the last one of the tenant's bucket, or how far it has come.
     """
 
     tenant_id: TenantId
@@ -176,6 +178,7 @@ class Sync:
     documents_left_out: int | None = None
     left_out_as_of: datetime | None = None
     left_out_whole: bool = False
+    survey: Survey | None = None
     version: int = 0
     life: int = 1
     knowledge: int = 1
@@ -245,6 +248,23 @@ class Sync:
     def has_synced(self, data_source_id: str) -> bool:
         """Whether that data source has been ingested at least once."""
         return self.synced_generation > 0 and self.synced_data_source_id == data_source_id
+
+    # --- what no event has told of ---
+
+    def has_surveyed(self, events_since: datetime) -> bool:
+        """Whether the bucket was listed since the events that were asked for then come for certain."""
+        return self.survey is not None and self.survey.ended and self.survey.events_since == events_since
+
+    def surveyed(self, survey: Survey) -> Sync:
+        """So far the bucket was listed, and nothing was found in it that no job has seen."""
+        return self if self.has_surveyed(survey.events_since) else replace(self, survey=survey)
+
+    def found_unnoticed(self, events_since: datetime, now: datetime) -> Sync:
+        """There is, or may be, something in the bucket that no job has seen: it is synced, once for each survey.
+        Unchanged while a sync is queued or runs, or must not: what becomes of that says whether there still is."""
+        if self.has_surveyed(events_since) or self.state is not SyncState.IDLE or self.held:
+            return self
+        return replace(self, survey=Survey(events_since, ended=True)).requested(now, Priority.CHANGED)
 
     @property
     def held(self) -> bool:

@@ -97,7 +97,9 @@ class Tenant:
 
     `announced` is whether the bus knows of the present status; `foreign`, what the last look found among its resources
     that is not its own, for people. `life` and `knowledge` are the numbers of its present life, and of the knowledge in
-    it that answers; `resources_version` is what its resources were last converged to, if that is known.
+    it that answers; `resources_version` is what its resources were last converged to, if that is known. `events_since`
+    is when S3 was last asked to tell of the bucket's changes, which it does some minutes later; `None` where that was
+    before it was kept.
     """
 
     tenant_id: TenantId
@@ -124,6 +126,7 @@ class Tenant:
     life: int = 1
     knowledge: int = 1
     resources_version: str | None = None
+    events_since: datetime | None = None
 
     @property
     def this_life(self) -> Life:
@@ -338,6 +341,10 @@ class Tenant:
         return tombstone.with_status(TenantStatus.OFFBOARDED, now)
 
     # --- what others need of it ---
+
+    def of_another_stack(self, stack_id: str) -> bool:
+        """Whether it was last converged by a stack that is gone: nobody has heard the events since then."""
+        return self.resources_version is not None and not self.resources_version.endswith(f"/{stack_id}")
 
     @property
     def is_in_service(self) -> bool:

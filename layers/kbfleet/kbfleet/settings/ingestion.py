@@ -32,6 +32,12 @@ class DocumentChangeSettings(EnvironmentSettings):
         return Debounce(self.debounce_quiet, self.debounce_at_most)
 
 
+class ChangeEventSettings(EnvironmentSettings):
+    """`events_after` is how long after S3 was asked for a bucket's events they come for certain."""
+
+    events_after: Seconds = Field(alias="CHANGE_EVENTS_AFTER_SECONDS")
+
+
 class SyncScheduleSettings(EnvironmentSettings):
     """`sync_every` is zero when nothing is synced by schedule."""
 

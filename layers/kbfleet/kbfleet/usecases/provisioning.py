@@ -359,11 +359,19 @@ def ensure_bucket(
     buckets: DocumentBuckets,
     names: ResourceNames,
     clock: Clock,
+    stack_id: str,
 ) -> str:
-    """The tenant's document bucket exists with every promised setting. Returns: its name."""
+    """The tenant's document bucket exists with every promised setting. Returns: its name.
+
+    Args:
+        stack_id: of the stack that hears of the bucket's changes.
+    """
     tenant = held(reservation, registry)
     # Its name follows from the tenant's id and life: a record that names another one is wrong.
     bucket_name = names.bucket(tenant.this_life)
+    if tenant.of_another_stack(stack_id) or not buckets.tells_of_changes(bucket_name):
+        # Before it is switched on: whoever dies behind that finds it on, and would not know since when.
+        tenant = keep(tenant, replace(tenant, events_since=clock.now()), registry=registry, clock=clock)
     buckets.ensure(bucket_name, names.tags(tenant.this_life))
     keep(tenant, replace(tenant, bucket_name=bucket_name), registry=registry, clock=clock)
     return bucket_name

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from kbfleet.domain.survey import unnoticed_until
 from kbfleet.domain.sync import Priority, SyncState
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.ingestion import update_sync
@@ -41,10 +42,12 @@ class Census:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleReport:
-    """What one run did. `left_over` is how many tenants were due and must wait for a later run."""
+    """What one run did. `left_over` is how many tenants were due and must wait for a later run; `unsurveyed`, whose
+    bucket may hold changes that no event has told of, and is to be listed."""
 
     requested: tuple[TenantId, ...] = ()
     left_over: int = 0
+    unsurveyed: tuple[Tenant, ...] = ()
     census: Census = field(default=Census(), compare=False)
 
 
@@ -60,6 +63,7 @@ class SyncSchedule:
         every: after how long without a sync, or a request for one, a tenant is due; zero for never.
         start_interval: least time between two StartIngestionJob calls of the account.
         stale_after: after how long a change that is not synced makes its tenant stale.
+        events_after: how long after S3 was asked for events they come for certain.
     """
 
     registry: TenantRegistry
@@ -69,10 +73,12 @@ class SyncSchedule:
     every: timedelta
     start_interval: timedelta
     stale_after: timedelta
+    events_after: timedelta
 
     def run(self) -> ScheduleReport:
         now = self.clock.now()
         due: list[tuple[datetime, TenantId, Knowledge]] = []
+        unsurveyed: list[Tenant] = []
         active = failed = queued = stale = lined_up = 0
         for tenant in self.registry.all():
             active += tenant.status is TenantStatus.ACTIVE
@@ -84,6 +90,8 @@ class SyncSchedule:
             stale += (waits_since := sync.stale_since()) is not None and waits_since <= now - self.stale_after
             lined_up += sync.state is SyncState.QUEUED and sync.priority is Priority.SCHEDULED
             since = _idle_since(sync, tenant)
+            if since is not None and self._may_be_surveyed(tenant, sync, now):
+                unsurveyed.append(tenant)
             if self.every and since is not None and since <= now - self.every:
                 due.append((since, tenant.tenant_id, tenant.live_knowledge))
         spacing = _SHARE * self.start_interval
@@ -96,8 +104,13 @@ class SyncSchedule:
         return ScheduleReport(
             tuple(knowledge.tenant_id for knowledge in chosen),
             len(due) - len(chosen),
+            tuple(unsurveyed),
             Census(active, failed, queued, stale),
         )
+
+    def _may_be_surveyed(self, tenant: Tenant, sync: Sync, now: datetime) -> bool:
+        until = unnoticed_until(tenant, sync, self.events_after)
+        return until is not None and until <= now
 
     def _served(self, tenant: Tenant, now: datetime) -> Sync:
         """The tenant's entry, taken off hold if whoever resumed the tenant has died before doing that."""
