@@ -99,7 +99,8 @@ class KnowledgeBases:
         account.knowledge_bases[identifier] = made
         account.remember("CreateKnowledgeBase", given.get("clientToken"), made, lag.seconds if lag else 0.0)
         fault = account.faults.of_effect("knowledge_base_fails", "CreateKnowledgeBase", given)
-        duration = MANAGED_CREATION if managed else VECTOR_CREATION
+        usual = MANAGED_CREATION if managed else VECTOR_CREATION
+        duration = account.duration("CreateKnowledgeBase", given, usual)
         if fault is not None:
             self._becomes(made, "FAILED", duration, fault.failureReasons)
         else:
@@ -149,7 +150,8 @@ class KnowledgeBases:
         self._check_idle(base.identifier)
         if base.status != "DELETING":
             base.status, base.updated_at = "DELETING", account.now()
-            account.agenda.at(account.now() + DELETION, partial(self._delete_knowledge_base, base))
+            seconds = account.duration("DeleteKnowledgeBase", given, DELETION)
+            account.agenda.at(account.now() + seconds, partial(self._delete_knowledge_base, base))
         return {"knowledgeBaseId": base.identifier, "status": base.status}
 
     def _delete_knowledge_base(self, base: KnowledgeBase) -> None:
@@ -196,16 +198,22 @@ class KnowledgeBases:
             description=given.get("description"),
             members=_configurations(given),
             deletion_policy=given.get("dataDeletionPolicy", "DELETE"),
-            status="AVAILABLE",
+            status="CREATING" if (creating := account.duration("CreateDataSource", given, 0.0)) else "AVAILABLE",
             created_at=now,
             updated_at=now,
         )
         account.data_sources[base.identifier, made.identifier] = made
+        if creating:
+            account.agenda.at(now + creating, partial(self._make_data_source_available, made))
         account.remember("CreateDataSource", given.get("clientToken"), made)
         fault = account.faults.of_effect("data_source_fails", "CreateDataSource", given)
         if fault is not None:
             account.agenda.at(now + fault.seconds, partial(self._fail_data_source, made, fault.failureReasons))
         return {"dataSource": _data_source(made)}
+
+    def _make_data_source_available(self, source: DataSource) -> None:
+        if source.status == "CREATING":
+            source.status, source.updated_at = "AVAILABLE", self._account.now()
 
     def _fail_data_source(self, source: DataSource, reasons: list[str]) -> None:
         if source.status == "AVAILABLE":
