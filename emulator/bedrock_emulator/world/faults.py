@@ -76,7 +76,7 @@ _NEEDS = {
 class Fault:
     """One ordered fault. It strikes ``count`` times, or with ``probability`` for ever; with neither, every time.
 
-    Which calls: those of ``operation`` whose members equal ``match`` and have the text ``containing`` in them somewhere.
+    It strikes calls of ``operation`` whose members equal ``match`` and have the text ``containing`` in them somewhere.
     """
 
     effect: str

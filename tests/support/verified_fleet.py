@@ -1,0 +1,306 @@
+"""A virtual fleet as `kbfleet verify` reaches it: its API is the real functions, its services moto and the emulator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from moto.iam.models import iam_backends
+
+from cli.fleet_api import Body, FleetApi, Refused
+from cli.fleet_stack import FleetStack
+from cli.verify.under_test import FleetUnderTest
+from kbfleet.adapters.secrets import RememberedSecret
+from tests.support.api_requests import api_request
+from tests.support.aws_calls import Answered
+from tests.support.document_changes import change_message, sqs_batch
+from tests.support.virtual_fleet import ACCOUNT, RARE_SCHEDULE_SECONDS, RARE_TICKS, REGION, VirtualFleet, virtual_fleet
+
+AS_AWS: tuple[Mapping[str, Any], ...] = (
+    {"effect": "takes", "operation": "CreateKnowledgeBase", "containing": '"type": "MANAGED"', "seconds": 73},
+    {"effect": "takes", "operation": "CreateDataSource", "containing": "MANAGED_KNOWLEDGE_BASE", "seconds": 150},
+)
+"""Faults by which the emulator is as slow as AWS is expected to be."""
+_GATHERED_SECONDS = 5.0
+"""For which a queue gathers changes."""
+
+
+@dataclass
+class Bends:
+    """How the rest of AWS, and kbfleet, differ from what is expected of them.
+
+    Args:
+        faults: of the emulator, before those by which it is like AWS.
+        events_late_seconds: by which S3's events come later.
+        events_lost_seconds: since the first upload, in which S3 sends no event.
+        key_late_seconds: after which a user of a tenant is let in.
+        undelivered: alerts that did not reach anybody.
+        leaks: whether a filter gets hold of another tenant's document.
+        unsaid: a word that no answer has.
+        forgets_suspension, forgets_receipts, forgets_failures: what the API answers as if it had never been.
+    """
+
+    faults: tuple[Mapping[str, Any], ...] = ()
+    events_late_seconds: float = 0.0
+    events_lost_seconds: float = 0.0
+    key_late_seconds: float = 10.0
+    undelivered: int = 0
+    leaks: bool = False
+    unsaid: str = ""
+    forgets_suspension: bool = False
+    forgets_receipts: bool = False
+    forgets_failures: bool = False
+
+
+@dataclass(frozen=True)
+class VirtualFleetApi(FleetApi):
+    """Its requests reach the functions, not a network."""
+
+    fleet: VirtualFleet = field(kw_only=True)
+    bends: Bends = field(kw_only=True)
+
+    @property
+    def region(self) -> str:
+        return REGION
+
+    def _signed(self, kind: type[Body], method: str, path: str, body: dict[str, Any] | None = None) -> Body:
+        url = urlsplit(path)
+        parts = [unquote(part) for part in url.path.strip("/").split("/")]
+        names: dict[str, str] = {}
+        if len(parts) > 1 and parts[0] == "tenants":
+            names["tenant_id"], parts[1] = parts[1], "{tenant_id}"
+        if len(parts) > 3 and parts[2] in {"provisionings", "offboardings", "jobs"}:
+            name = {"provisionings": "execution", "offboardings": "execution", "jobs": "job"}[parts[2]]
+            names[name], parts[3] = parts[3], f"{{{name}}}"
+        resource = "/" + "/".join(parts)
+        function = "AskFunction" if parts[-1] == "ask" else "TenantsFunction"
+        event = api_request(method, resource, body=body, query=dict(parse_qsl(url.query)), **names)
+        self.fleet.timeline.run_for(1)  # executions are named by the time at which they start
+        answer = self.fleet.invoke(function, event | {"requestContext": {"requestId": "r"}})
+        document = self._bent(parts, names, body or {}, json.loads(answer["body"] or "{}"), answer["statusCode"])
+        if answer["statusCode"] >= 400 and "answer" not in document:
+            raise Refused(answer["statusCode"], document.get("code", ""), document.get("detail", ""))
+        return kind.model_validate(document)
+
+    def _bent(
+        self, parts: list[str], names: Mapping[str, str], body: Mapping[str, Any], document: Any, status: int
+    ) -> Any:
+        if parts[-1] == "ask" and self.bends.leaks and "equals" in body.get("filter", {}):
+            return document | self.an_answer("walrus lantern forty, copper violin ninety")
+        if parts[-1] == "ask" and self.bends.forgets_suspension and document.get("code") == "TenantSuspended":
+            return self.an_answer("Nobody knows.")
+        if parts[-1] == "ask" and self.bends.unsaid and status == 200:
+            return document | {"answer": document["answer"].replace(self.bends.unsaid, "…")}
+        if parts[-1] == "documents" and self.bends.forgets_failures:
+            return document | {"documents": []}
+        if parts == ["tenants", "{tenant_id}"] and self.bends.forgets_receipts and document.get("erasure"):
+            return document | {"erasure": document["erasure"] | {"erased": []}}
+        return document
+
+    @staticmethod
+    def an_answer(text: str) -> dict[str, Any]:
+        return {
+            "answer": text,
+            "outcome": "ANSWERED",
+            "stop_reason": None,
+            "citations": [],
+            "session": "",
+            "freshness": {"synced_at": None, "pending_changes": False},
+            "documents_left_out": None,
+            "request_id": "r",
+        }
+
+    def ask(self, asked: Any, token: str) -> Any:
+        """As API Gateway lets a user in: by the usage key of the tenant."""
+        active = next(each for each in reversed(self.fleet.stored) if each.status == "ACTIVE")
+        since = datetime.fromisoformat(active.status_since).timestamp()
+        if self.fleet.timeline.now() < since + self.bends.key_late_seconds:
+            raise Refused(403, "HTTP 403", "Forbidden")
+        from kbfleet.domain.names import TenantId
+
+        return self.ask_for_tenant(TenantId(token), asked)
+
+
+@dataclass(frozen=True)
+class VirtualFleetUnderTest(FleetUnderTest):
+    fleet: VirtualFleet = field(kw_only=True)
+    bends: Bends = field(kw_only=True)
+
+    def made(self, service: str, config: Config) -> Any:
+        return _with_events(self.fleet.calls.client(service, config=config), self)
+
+    def client_as(self, credentials: Mapping[str, str], service: str) -> Any:
+        client = self.fleet.calls.client(service, aws_access_key_id="assumed")
+        client.meta.events.register("before-parameter-build.*.Retrieve", self._decide)
+        return client
+
+    def _decide(self, *, params: Mapping[str, Any], **_: Any) -> None:
+        """Of the one role that a probe has: whether its policy lets it search that knowledge base."""
+        roles = iam_backends[ACCOUNT]["aws"].roles.values()
+        (role,) = (role for role in roles if role.name == "kbfleet-verify-probe")
+        statements = json.loads(role.policies["probe"])["Statement"]
+        (statement,) = (each for each in statements if each["Action"] == "bedrock:Retrieve")
+        arn = f"arn:aws:bedrock:{REGION}:{ACCOUNT}:knowledge-base/{params['knowledgeBaseId']}"
+        tags = self.fleet.emulator.knowledge_base_tags().get(arn, {})
+        wanted = statement["Condition"]["StringEquals"]
+        held = all(tags.get(key.partition("/")[2]) == value for key, value in wanted.items())
+        if arn not in statement["Resource"] or not held:
+            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": f"not on {arn}"}}, "Retrieve")
+
+    def now(self) -> float:
+        return self.fleet.timeline.now()
+
+    def sleep(self, seconds: float) -> None:
+        self.fleet.timeline.run_for(seconds)
+
+    def undelivered_alerts(self) -> int:
+        return self.bends.undelivered
+
+
+def _with_events(client: Any, under_test: VirtualFleetUnderTest) -> Any:
+    """S3 tells of what is put into a bucket."""
+    fleet, bends = under_test.fleet, under_test.bends
+
+    def tell(bucket: str) -> None:
+        fleet.timeline.sleep(_GATHERED_SECONDS + bends.events_late_seconds)
+        fleet.functions("NoteChangesFunction", sqs_batch([change_message(bucket)]))
+
+    def put(*, params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
+        context["bucket"] = params["Bucket"]
+
+    def taken(*, parsed: Any, context: Mapping[str, Any], **_: Any) -> None:
+        first = fleet.__dict__.setdefault("first_upload", fleet.timeline.now())
+        if "Error" not in parsed and fleet.timeline.now() >= first + bends.events_lost_seconds:
+            bucket = context["bucket"]
+            fleet.timeline.spawn(f"event of {bucket}", lambda: tell(bucket))
+
+    client.meta.events.register("before-parameter-build.s3.PutObject", put)
+    client.meta.events.register("after-call.s3.PutObject", taken)
+    return client
+
+
+def _collect(fleet: VirtualFleet, answered: Answered) -> None:
+    """The bus has a function collect the failing documents of each job that has ended."""
+    if answered.call.operation != "PutEvents":
+        return
+    for entry in answered.parameters["Entries"]:
+        detail = json.loads(entry["Detail"])
+        if entry["DetailType"] == "Ingestion Job State Change" and detail["final"]:
+            event = {"detail-type": entry["DetailType"], "detail": detail}
+            fleet.timeline.spawn("collection", lambda event=event: fleet.functions("CollectFailuresFunction", event))  # type: ignore[misc]
+
+
+@contextmanager
+def verified_fleet(bends: Bends | None = None) -> Iterator[VirtualFleetUnderTest]:
+    bent = bends or Bends()
+    with ExitStack() as stack:
+        fleet = stack.enter_context(virtual_fleet(parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS))
+        stack.enter_context(patch.object(RememberedSecret, "read_meanwhile", lambda _: ExitStack()))
+        fleet.calls.observers.append(lambda answered: _collect(fleet, answered))
+        for fault in (*bent.faults, *AS_AWS):
+            fleet.emulator.faults.add(fault)
+        parameters = {
+            name: str(fleet.deployment.value({"Ref": name}))
+            for name in (
+                "KnowledgeStore",
+                "OfferOpenSearchServerless",
+                "GenerationModelId",
+                "EmbeddingModelId",
+                "FleetName",
+                "ServiceRoles",
+            )
+        }
+        arn = fleet.deployment.value({"Fn::GetAtt": "VectorBucket.VectorBucketArn"})
+        described = {
+            "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+            "Outputs": [{"OutputKey": "VectorBucketArn", "OutputValue": arn}],
+        }
+        api = VirtualFleetApi("https://api.example.com/v1", None, fleet=fleet, bends=bent)  # type: ignore[arg-type]
+        yield VirtualFleetUnderTest(
+            FleetStack("kbfleet", described, SimpleNamespace(region_name=REGION)),  # type: ignore[arg-type]
+            api,
+            fleet=fleet,
+            bends=bent,
+        )
+
+
+def _refused(operation: str, code: str = "ServiceUnavailableException", **which: Any) -> Bends:
+    order = {"effect": "error", "operation": operation, "code": code, "message": "For another reason."}
+    return Bends((order | which,))
+
+
+def _takes(operation: str, seconds: float, **which: Any) -> Bends:
+    return Bends(({"effect": "takes", "operation": operation, "seconds": seconds} | which,))
+
+
+def _start(fact: str, code: str) -> Bends:
+    return _refused("StartIngestionJob", code, match={"description": f"kbfleet verify: {fact}"})
+
+
+def _unlimited(fact: str) -> Bends:
+    match = {"description": f"kbfleet verify: {fact}"}
+    return Bends(({"effect": "no_request_rate", "operation": "StartIngestionJob", "match": match},))
+
+
+BENDS: Mapping[str, Bends] = {
+    "vector-knowledge-base-creation": _takes("CreateKnowledgeBase", 300, containing='"type": "VECTOR"'),
+    "managed-knowledge-base-creation": _takes("CreateKnowledgeBase", 4, containing='"type": "MANAGED"'),
+    "managed-data-source-creation": _takes("CreateDataSource", 20, containing="MANAGED_KNOWLEDGE_BASE"),
+    "service-role-taken": Bends(({"effect": "new_role_not_assumable", "seconds": 110},)),
+    "first-ingestion-job": _takes("StartIngestionJob", 600),
+    "events-begin": Bends(events_lost_seconds=400),
+    "upload-noticed": Bends(events_late_seconds=80),
+    "usage-key-counts": Bends(key_late_seconds=200),
+    "vectors-searchable": Bends(({"effect": "vectors_not_searchable", "seconds": 500},)),
+    "knowledge-base-deletion": _takes("DeleteKnowledgeBase", 200),
+    "duplicate-name": _refused("CreateKnowledgeBase", match={"name": "kbfleet-verify-one"}, containing="verify-probe"),
+    "missing-index": _refused("CreateKnowledgeBase", containing="index/verify-probe"),
+    "hybrid-search": _refused("Retrieve", containing='"HYBRID"'),
+    "empty-query": _refused("Retrieve", match={"retrievalQuery": {"text": " "}}),
+    "starts-with-filter": _refused("Retrieve", containing="startsWith"),
+    "long-page-of-documents": _refused("ListKnowledgeBaseDocuments", match={"maxResults": 101}),
+    "foreign-session": _refused("RetrieveAndGenerate", containing='"sessionId"'),
+    "resource-tag-on-retrieve": Bends(({"effect": "tags_not_seen"},)),
+    "second-job": _start("second-job", "ThrottlingException"),
+    "sixth-job": _start("sixth-job", "ServiceQuotaExceededException"),
+    "start-rate": _unlimited("start-rate"),
+    "start-rate-on-managed": _unlimited("start-rate-on-managed"),
+    "client-token-remembered": Bends(
+        (
+            {
+                "effect": "token_forgotten",
+                "operation": "StartIngestionJob",
+                "containing": "kbfleet-verify",
+                "seconds": 60,
+            },
+        )
+    ),
+    "unreadable-document": Bends(
+        ({"effect": "job_fails", "containing": "verify: unreadable-document", "failureReasons": ["No text."]},)
+    ),
+    "ingestion-during-a-job": _refused("IngestKnowledgeBaseDocuments", containing="ingestion-during-a-job"),
+    "long-uri": _refused("IngestKnowledgeBaseDocuments", containing="long-uri"),
+    "document-indexed": _takes("IngestKnowledgeBaseDocuments", 500, containing="document-indexed"),
+    "data-source-with-a-job": _refused("DeleteDataSource", "ValidationException", count=1),
+    "tenants-provisioned": Bends(
+        ({"effect": "knowledge_base_fails", "containing": "verify-two", "failureReasons": ["No."], "count": 1},)
+    ),
+    "question-answered": Bends(unsaid="violin"),
+    "broken-document-named": Bends(forgets_failures=True),
+    "alert-delivered": Bends(undelivered=1),
+    "document-repaired": Bends(unsaid="saffron"),
+    "tenants-kept-apart": Bends(leaks=True),
+    "suspended-tenant": Bends(forgets_suspension=True),
+    "tenants-erased": Bends(forgets_receipts=True),
+}
+"""How the world differs where a fact, and no other, is not as expected. Where the emulator plays the fact, it is a
+fault on order, good for `--faults`, too."""
