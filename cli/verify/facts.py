@@ -178,6 +178,34 @@ _FACTS = (
         f"STARTING and SMALL_SYNC in {_JOBS}",
     ),
     Fact(
+        "new-bucket-missing",
+        "a bucket just made is answered to be missing",
+        Within(0, 180),
+        Mark.REPORTED,
+        "hashicorp/terraform-provider-aws#372, #7803",
+        "HeadBucket after CreateBucket",
+        "the local AWS's buckets",
+    ),
+    Fact(
+        "new-bucket-busy",
+        "the settings of a bucket just made cannot be changed",
+        Within(0, 180),
+        Mark.REPORTED,
+        "hashicorp/terraform-provider-aws#7628",
+        "PutBucketVersioning and PutBucketTagging, one upon the other",
+        "the local AWS's buckets",
+    ),
+    Fact(
+        "deleted-bucket-name",
+        "the name of a bucket just deleted is not free",
+        Within(0, 900),
+        Mark.REPORTED,
+        "aws/aws-cli#2411: minutes, in one report an hour",
+        "CreateBucket after DeleteBucket, for a quarter of an hour",
+        "the local AWS's buckets",
+        limits=True,
+    ),
+    Fact(
         "events-begin",
         "after a tenant is ACTIVE, S3 tells of uploads since",
         Within(0, 320),
@@ -474,3 +502,36 @@ _FACTS = (
 
 FACTS: Mapping[str, Fact] = {fact.identity: fact for fact in _FACTS}
 """By their identities, in the order in which they are shown."""
+
+NOT_PROBED: Mapping[str, str] = {
+    "events-before": "it would take a bucket's whole first day, and kbfleet relies on neither reading",
+    "account-concurrency": "Lambda says it itself: GetAccountSettings; `kbfleet doctor` is the place for it",
+    "asynchronous-throttling": "it would take all room for invocations from everybody in the account",
+    "throttled-behind-an-api": "the same",
+    "model-by-region": "it depends on the stack's model, of which `kbfleet doctor` tells",
+    "inference-types": "the same",
+    "creating-data-source": "kbfleet waits until it is AVAILABLE, whatever the answer would be",
+    "ongoing-documents": "the emulator does not play yet how a job is refused because of direct ingestion",
+}
+"""Facts of the list in docs/local-aws.md that are left out, and why."""
+
+
+def table() -> str:
+    """Markdown: what is observed, how, and what a report changes that refutes it."""
+    rows = [
+        "| fact | what | expected | known | source | observed by | if refuted, change |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for fact in FACTS.values():
+        limits = ", with `--probe-limits`" if fact.limits else ""
+        rows.append(
+            f"| {fact.identity} | {fact.says} | {fact.expected} | {fact.mark} | {fact.source} | "
+            f"{fact.observed_by}{limits} | {fact.plays} |"
+        )
+    return "\n".join(rows)
+
+
+def table_of_others() -> str:
+    """Markdown: what is not observed, and why."""
+    rows = ["| fact | why it is left out |", "|---|---|"]
+    return "\n".join([*rows, *(f"| {identity} | {why} |" for identity, why in NOT_PROBED.items())])

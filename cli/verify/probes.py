@@ -16,16 +16,19 @@ from cli.verify.facts import Took, Word
 from cli.verify.story import LIMITS, MANAGED, ONE, QUESTION, TWO, put
 from cli.verify.under_test import FleetUnderTest, Late, Trial, answered, code_of
 from kbfleet.contracts.tenants import TenantBody
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, ResourceNames, TenantId
 
 _ROLE_SECONDS = 180.0
 _START_SECONDS = 11.0
 """Between two starts of jobs: one in ten seconds is documented."""
 _BUSY = ("ThrottlingException", "ConflictException")
 _JOB_SECONDS = 1_200.0
+_NAME_SECONDS = 900.0
 _NOT_ASSUMED = "unable to assume the given role"
 TOKEN_CHECKS = (240.0, 420.0, 660.0, 960.0, 1_380.0, 1_860.0)
 """Seconds after its first use at which a client token is used once more; its job has ended by then."""
+_PROBE = TenantId("verify-probe")
+"""No tenant: what buckets of probes are named after."""
 _ENDED = frozenset({"COMPLETE", "FAILED", "STOPPED"})
 _GEOGRAPHIES = frozenset({"us", "us-gov", "eu", "apac", "jp", "au", "ca", "global"})
 
@@ -42,6 +45,49 @@ class Probe:
     seconds: float
     run: Callable[[Trial], None]
     limits: bool = False
+
+
+def _bucket(trial: Trial) -> None:
+    s3, name = trial.fleet.client("s3"), probe_bucket(trial.fleet)
+    remove_probe_bucket(trial.fleet)
+    _make_bucket(s3, name)
+    trial.note("new-bucket-missing", _until_accepted(trial, lambda: s3.head_bucket(Bucket=name)))
+    tags = {"TagSet": [{"Key": "kbfleet", "Value": "verify"}]}
+
+    def change() -> None:
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        s3.put_bucket_tagging(Bucket=name, Tagging=tags)
+
+    trial.note("new-bucket-busy", _until_accepted(trial, change))
+
+
+def _bucket_name(trial: Trial) -> None:
+    s3, name = trial.fleet.client("s3"), probe_bucket(trial.fleet)
+    if not remove_probe_bucket(trial.fleet):
+        raise Late("there was no bucket to delete")
+    try:
+        trial.note(
+            "deleted-bucket-name", _until_accepted(trial, lambda: _make_bucket(s3, name), given_up=_NAME_SECONDS)
+        )
+    finally:
+        remove_probe_bucket(trial.fleet)
+
+
+def _make_bucket(s3: Any, name: str) -> None:
+    # "us-east-1" is no LocationConstraint (Amazon S3 API reference, CreateBucket).
+    region = s3.meta.region_name
+    where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    s3.create_bucket(Bucket=name, **where)
+
+
+def _until_accepted(trial: Trial, call: Callable[[], object], *, given_up: float = inf) -> Took:
+    since, last = trial.fleet.now(), 0.0
+    while answered(call) != "accepted":
+        last = trial.fleet.now() - since
+        if last > given_up:
+            return Took(last, inf)
+        trial.pause(2, "it was not accepted")
+    return Took(last, trial.fleet.now() - since)
 
 
 def _duplicate_name(trial: Trial) -> None:
@@ -390,6 +436,26 @@ def probe_role(trial: Trial) -> Iterator[str]:
         remove_probe_role(fleet)
 
 
+def probe_bucket(fleet: FleetUnderTest) -> str:
+    """Its name, which nobody else in the world has."""
+    names = ResourceNames(
+        fleet.parameters.get("FleetName", "kbfleet"), _caller(fleet).account, fleet.client("s3").meta.region_name
+    )
+    return names.bucket(Life(_PROBE))
+
+
+def remove_probe_bucket(fleet: FleetUnderTest) -> bool:
+    """Returns: whether there was one."""
+    s3 = fleet.client("s3", patient=True)
+    try:
+        s3.delete_bucket(Bucket=probe_bucket(fleet))
+    except ClientError as error:
+        if code_of(error) != "NoSuchBucket":
+            raise
+        return False
+    return True
+
+
 def remove_probe_role(fleet: FleetUnderTest) -> bool:
     """Returns: whether there was one."""
     iam = fleet.client("iam", patient=True)
@@ -417,6 +483,8 @@ def _policy(statements: list[dict[str, Any]]) -> str:
 
 
 PROBES = (
+    Probe(("new-bucket-missing", "new-bucket-busy"), 600, _bucket),
+    Probe(("deleted-bucket-name",), _NAME_SECONDS + 60, _bucket_name, limits=True),
     Probe(("duplicate-name",), 300, _duplicate_name),
     Probe(("missing-index",), 300, _missing_index),
     Probe(

@@ -15,7 +15,7 @@ from cli.costs.stack_parts import stack_parts
 from cli.costs.tables import amount
 from cli.verify import story
 from cli.verify.facts import CROSSING_ATTEMPTS, FACTS, NotObserved
-from cli.verify.probes import PROBES, remove_probe_knowledge_base, remove_probe_role
+from cli.verify.probes import PROBES, remove_probe_bucket, remove_probe_knowledge_base, remove_probe_role
 from cli.verify.report import Line, Report
 from cli.verify.under_test import FleetUnderTest, Trial
 from kbfleet.contracts.tenants import ListedTenantBody
@@ -26,6 +26,7 @@ from kbfleet.domain.tenant_status import TenantStatus
 _QUESTIONS = CROSSING_ATTEMPTS + 40
 """Of a tenant, more than are asked."""
 _DOCUMENTS = 10
+_SUSPENDING_SECONDS = 300.0
 _STORY_SECONDS = story.PROVISIONING_SECONDS + story.UPLOAD_SECONDS + 4 * story.SYNC_SECONDS + story.OFFBOARDING_SECONDS
 
 
@@ -104,33 +105,50 @@ def verify(trial: Trial, tenants: Sequence[TenantId], *, limits: bool) -> Report
     something could not be taken back.
     """
     try:
-        story.provision(trial, tenants)
-        if all(trial.tenants.get(each) and trial.tenants[each].status is TenantStatus.ACTIVE for each in tenants):
-            story.use_key(trial)
-            story.upload(trial)
-            story.search(trial)
-            story.ask(trial)
-            story.break_and_repair(trial)
-            story.cross(trial)
-            _probe(trial, limits=limits)
-            story.suspend(trial)
-        story.offboard(trial, tenants)
+        if tell(trial, tenants):
+            probe(trial, limits=limits)
+        end(trial, tenants)
     finally:
         clean_up(trial)
     return written(trial, limits=limits)
 
 
-def _probe(trial: Trial, *, limits: bool) -> None:
+def tell(trial: Trial, tenants: Sequence[TenantId]) -> bool:
+    """The story, up to where the tenants are to go. Returns: whether there are tenants to probe on."""
+    story.provision(trial, tenants)
+    there = all(each in trial.tenants and trial.tenants[each].status is TenantStatus.ACTIVE for each in tenants)
+    if there:
+        for scene in (
+            story.use_key,
+            story.upload,
+            story.search,
+            story.ask,
+            story.break_and_repair,
+            story.cross,
+        ):
+            scene(trial)
+    return there
+
+
+def probe(trial: Trial, *, limits: bool) -> None:
+    """Every probe; those of the limits, too, if they are wanted."""
     if limits:
-        with trial.within(story.OFFBOARDING_SECONDS):
+        with trial.within(_SUSPENDING_SECONDS):
             # So that kbfleet starts no job of its own for what the probes upload.
             for tenant_id in story.LIMITS:
                 trial.fleet.api.suspend(tenant_id)
-    for probe in PROBES:
-        if limits or not probe.limits:
-            with trial.within(probe.seconds, *probe.facts):
-                trial.say(f"probing {', '.join(probe.facts)}")
-                probe.run(trial)
+    for each in PROBES:
+        if limits or not each.limits:
+            with trial.within(each.seconds, *each.facts):
+                trial.say(f"probing {', '.join(each.facts)}")
+                each.run(trial)
+
+
+def end(trial: Trial, tenants: Sequence[TenantId]) -> None:
+    """The end of the story."""
+    if story.ONE in trial.tenants:
+        story.suspend(trial)
+    story.offboard(trial, [each for each in tenants if each in trial.tenants])
 
 
 def clean_up(trial: Trial) -> list[str]:
@@ -139,17 +157,25 @@ def clean_up(trial: Trial) -> list[str]:
     Raises: Late, Refused, FleetUnreachable when something stays.
     """
     fleet = trial.fleet
-    found = [*_probes_left(fleet)]
-    ours, _ = _in_service(fleet)
-    if ours:
-        with trial.limited(story.OFFBOARDING_SECONDS):
-            story.erase(trial, [each.tenant_id for each in ours])
-    return found + [f"tenant {each.tenant_id}" for each in ours]
+    found: list[str] = []
+    try:
+        # What was requested a moment ago is not listed yet.
+        trial.eventually(lambda: trial.requested <= {each.tenant_id for each in fleet.api.tenants(None).tenants}, 60)
+        ours, _ = _in_service(fleet)
+        if ours:
+            with trial.limited(story.OFFBOARDING_SECONDS):
+                story.erase(trial, [each.tenant_id for each in ours])
+        found += [f"tenant {each.tenant_id}" for each in ours]
+    finally:
+        found += _probes_left(fleet)
+    return found
 
 
 def _probes_left(fleet: FleetUnderTest) -> Iterator[str]:
     if remove_probe_role(fleet):
         yield "a role for probes"
+    if remove_probe_bucket(fleet):
+        yield "a bucket for probes"
     if remove_probe_knowledge_base(fleet):
         yield "a knowledge base that should have been refused"
 

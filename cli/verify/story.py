@@ -120,6 +120,7 @@ def provision(trial: Trial, tenant_ids: Sequence[TenantId]) -> None:
         trial.say(f"provisioning {len(tenant_ids)} tenants")
         for tenant_id, store in stores(trial, tenant_ids).items():
             trial.fleet.api.provision(tenant_id, NAME, store, None)
+            trial.requested.add(tenant_id)
         sightings = Sightings()
 
         def ended() -> list[TenantStatus] | None:
@@ -388,6 +389,8 @@ def _reaches(trial: Trial, asker: TenantId, other: TenantId, attempt: TenantAskR
 def suspend(trial: Trial) -> None:
     """A suspended tenant is refused."""
     with trial.within(_ASKING_SECONDS, "suspended-tenant"):
+        if trial.tenants[ONE].status is not TenantStatus.ACTIVE:
+            raise Late("the tenant was not ACTIVE")
         trial.say("suspending")
         trial.until(lambda: _when_free(lambda: trial.fleet.api.suspend(ONE)), "the tenant could not be suspended")
         seen = "answered"

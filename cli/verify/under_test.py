@@ -98,6 +98,7 @@ class Trial:
     say: Callable[[str], None]
     user_token: str | None = None
     tenants: dict[TenantId, TenantBody] = field(default_factory=dict)
+    requested: set[TenantId] = field(default_factory=set)
     observed: dict[str, Observation] = field(default_factory=dict)
     took: dict[str, float] = field(default_factory=dict)
     _deadline: float = float("inf")

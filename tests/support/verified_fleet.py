@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,7 +18,11 @@ from moto.iam.models import iam_backends
 
 from cli.fleet_api import Body, FleetApi, Refused
 from cli.fleet_stack import FleetStack
-from cli.verify.under_test import FleetUnderTest
+from cli.verify.facts import Verdict
+from cli.verify.probes import PROBES
+from cli.verify.report import Report
+from cli.verify.story import ONE
+from cli.verify.under_test import FleetUnderTest, Trial
 from kbfleet.adapters.secrets import RememberedSecret
 from tests.support.api_requests import api_request
 from tests.support.aws_calls import Answered
@@ -43,6 +47,8 @@ class Bends:
         events_late_seconds: by which S3's events come later.
         events_lost_seconds: since the first upload, in which S3 sends no event.
         key_late_seconds: after which a user of a tenant is let in.
+        bucket_missing_seconds, bucket_busy_seconds: after a bucket was made.
+        bucket_name_taken_seconds: after a bucket was deleted.
         undelivered: alerts that did not reach anybody.
         leaks: whether a filter gets hold of another tenant's document.
         unsaid: a word that no answer has.
@@ -53,6 +59,9 @@ class Bends:
     events_late_seconds: float = 0.0
     events_lost_seconds: float = 0.0
     key_late_seconds: float = 10.0
+    bucket_missing_seconds: float = 0.0
+    bucket_busy_seconds: float = 0.0
+    bucket_name_taken_seconds: float = 0.0
     undelivered: int = 0
     leaks: bool = False
     unsaid: str = ""
@@ -183,6 +192,21 @@ def _with_events(client: Any, under_test: VirtualFleetUnderTest) -> Any:
             bucket = context["bucket"]
             fleet.timeline.spawn(f"event of {bucket}", lambda: tell(bucket))
 
+    changed: dict[str, float] = fleet.__dict__.setdefault("buckets_changed", {})
+
+    def refuse(*, params: Mapping[str, Any], model: Any, **_: Any) -> None:
+        ago = fleet.timeline.now() - changed.get(params["Bucket"], float("-inf"))
+        for operations, seconds, code in (
+            (("HeadBucket",), bends.bucket_missing_seconds, "NoSuchBucket"),
+            (("PutBucketVersioning", "PutBucketTagging"), bends.bucket_busy_seconds, "OperationAborted"),
+            (("CreateBucket",), bends.bucket_name_taken_seconds, "OperationAborted"),
+        ):
+            if model.name in operations and ago < seconds:
+                raise ClientError({"Error": {"Code": code, "Message": "Not now."}}, model.name)
+        if model.name in {"CreateBucket", "DeleteBucket"}:
+            changed[params["Bucket"]] = fleet.timeline.now()
+
+    client.meta.events.register("before-parameter-build.s3", refuse)
     client.meta.events.register("before-parameter-build.s3.PutObject", put)
     client.meta.events.register("after-call.s3.PutObject", taken)
     return client
@@ -199,6 +223,26 @@ def _collect(fleet: VirtualFleet, answered: Answered) -> None:
             fleet.timeline.spawn("collection", lambda event=event: fleet.functions("CollectFailuresFunction", event))  # type: ignore[misc]
 
 
+PROBED = frozenset(fact for probe in PROBES for fact in probe.facts)
+"""The other facts are of the story."""
+
+
+def a_trial(under_test: FleetUnderTest, say: Callable[[str], None] = lambda _: None) -> Trial:
+    return Trial(under_test, say, user_token=str(ONE))
+
+
+def refuted(report: Report) -> set[str]:
+    return {line.fact for line in report.facts if line.verdict is Verdict.REFUTED}
+
+
+def bend(fleet: VirtualFleetUnderTest, bends: Bends) -> None:
+    """From here on."""
+    vars(fleet.bends).update(vars(bends))
+    fleet.fleet.emulator.faults.clear()
+    for fault in (*bends.faults, *AS_AWS):
+        fleet.fleet.emulator.faults.add(fault)
+
+
 @contextmanager
 def verified_fleet(bends: Bends | None = None) -> Iterator[VirtualFleetUnderTest]:
     bent = bends or Bends()
@@ -206,8 +250,6 @@ def verified_fleet(bends: Bends | None = None) -> Iterator[VirtualFleetUnderTest
         fleet = stack.enter_context(virtual_fleet(parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS))
         stack.enter_context(patch.object(RememberedSecret, "read_meanwhile", lambda _: ExitStack()))
         fleet.calls.observers.append(lambda answered: _collect(fleet, answered))
-        for fault in (*bent.faults, *AS_AWS):
-            fleet.emulator.faults.add(fault)
         parameters = {
             name: str(fleet.deployment.value({"Ref": name}))
             for name in (
@@ -225,12 +267,15 @@ def verified_fleet(bends: Bends | None = None) -> Iterator[VirtualFleetUnderTest
             "Outputs": [{"OutputKey": "VectorBucketArn", "OutputValue": arn}],
         }
         api = VirtualFleetApi("https://api.example.com/v1", None, fleet=fleet, bends=bent)  # type: ignore[arg-type]
-        yield VirtualFleetUnderTest(
-            FleetStack("kbfleet", described, SimpleNamespace(region_name=REGION)),  # type: ignore[arg-type]
+        session = SimpleNamespace(region_name=REGION)
+        under_test = VirtualFleetUnderTest(
+            FleetStack("kbfleet", described, session),  # type: ignore[arg-type]
             api,
             fleet=fleet,
             bends=bent,
         )
+        bend(under_test, bent)
+        yield under_test
 
 
 def _refused(operation: str, code: str = "ServiceUnavailableException", **which: Any) -> Bends:
@@ -257,6 +302,9 @@ BENDS: Mapping[str, Bends] = {
     "managed-data-source-creation": _takes("CreateDataSource", 20, containing="MANAGED_KNOWLEDGE_BASE"),
     "service-role-taken": Bends(({"effect": "new_role_not_assumable", "seconds": 110},)),
     "first-ingestion-job": _takes("StartIngestionJob", 600),
+    "new-bucket-missing": Bends(bucket_missing_seconds=250),
+    "new-bucket-busy": Bends(bucket_busy_seconds=250),
+    "deleted-bucket-name": Bends(bucket_name_taken_seconds=5_000),
     "events-begin": Bends(events_lost_seconds=400),
     "upload-noticed": Bends(events_late_seconds=80),
     "usage-key-counts": Bends(key_late_seconds=200),
