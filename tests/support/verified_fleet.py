@@ -143,9 +143,13 @@ class VirtualFleetApi(FleetApi):
 class VirtualFleetUnderTest(FleetUnderTest):
     fleet: VirtualFleet = field(kw_only=True)
     bends: Bends = field(kw_only=True)
+    called: set[tuple[str, str]] = field(default_factory=set)
+    """Services and operations."""
 
     def made(self, service: str, config: Config) -> Any:
-        return _with_events(self.fleet.calls.client(service, config=config), self)
+        client = self.fleet.calls.client(service, config=config)
+        client.meta.events.register("before-call", lambda *, model, **_: self.called.add((service, model.name)))
+        return _with_events(client, self)
 
     def client_as(self, credentials: Mapping[str, str], service: str) -> Any:
         client = self.fleet.calls.client(service, aws_access_key_id="assumed")
@@ -195,7 +199,7 @@ def _with_events(client: Any, under_test: VirtualFleetUnderTest) -> Any:
     changed: dict[str, float] = fleet.__dict__.setdefault("buckets_changed", {})
 
     def refuse(*, params: Mapping[str, Any], model: Any, **_: Any) -> None:
-        ago = fleet.timeline.now() - changed.get(params["Bucket"], float("-inf"))
+        ago = fleet.timeline.now() - changed.get(params.get("Bucket", ""), float("-inf"))
         for operations, seconds, code in (
             (("HeadBucket",), bends.bucket_missing_seconds, "NoSuchBucket"),
             (("PutBucketVersioning", "PutBucketTagging"), bends.bucket_busy_seconds, "OperationAborted"),

@@ -8,13 +8,14 @@ import pytest
 from moto.iam.models import iam_backends
 
 from cli.verify import run, story
-from cli.verify.probes import probe_name, probe_role
+from cli.verify.probes import probe_bucket, probe_name
 from cli.verify.under_test import Late, Trial
 from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant import DisplayName
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.verified_fleet import VirtualFleetUnderTest, a_trial, verified_fleet
-from tests.support.virtual_fleet import ACCOUNT
+from tests.support.virtual_fleet import ACCOUNT, REGION
 
 pytestmark = pytest.mark.timeout(600)
 TWO_TENANTS = (story.ONE, story.TWO)
@@ -62,8 +63,10 @@ def test_what_was_made_is_taken_back_after_an_interruption(under_test: VirtualFl
 def test_what_a_crash_has_left_is_taken_back(under_test: VirtualFleetUnderTest) -> None:
     crashed = a_trial(under_test)
     story.provision(crashed, TWO_TENANTS)
-    role = probe_role(crashed)
-    role.__enter__()  # and never left
+    under_test.client("iam").create_role(RoleName=probe_name(under_test), AssumeRolePolicyDocument="{}")
+    under_test.client("s3").create_bucket(
+        Bucket=probe_bucket(under_test), CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
     known = under_test.client("bedrock-agent").get_knowledge_base(
         knowledgeBaseId=crashed.tenants[story.TWO].knowledge_base_id
     )["knowledgeBase"]
@@ -79,6 +82,7 @@ def test_what_a_crash_has_left_is_taken_back(under_test: VirtualFleetUnderTest) 
         "tenant verify-one",
         "tenant verify-two",
         "a role for probes",
+        "a bucket for probes",
         "a knowledge base that should have been refused",
     ]
     under_test.sleep(60)
@@ -87,15 +91,18 @@ def test_what_a_crash_has_left_is_taken_back(under_test: VirtualFleetUnderTest) 
 
 
 def test_a_tenant_of_somebody_keeps_its_id(under_test: VirtualFleetUnderTest) -> None:
-    execution = under_test.api.provision(story.ONE, DisplayName("Verify One Ltd."), None, None)
-    while under_test.api.provisioning(story.ONE, execution.execution).status == "RUNNING":
-        under_test.sleep(30)
+    under_test.api.provision(TenantId("acme"), None, None, None)
+    under_test.sleep(30)
+    assert run.plan(under_test, limits=False).tenants == TWO_TENANTS
+    with pytest.raises(InvalidInput, match="1 other tenants are in service"):
+        run.plan(under_test, limits=True)
+    under_test.api.provision(story.ONE, DisplayName("Verify One Ltd."), None, None)
+    under_test.sleep(30)
     with pytest.raises(InvalidInput, match="somebody's"):
         run.plan(under_test, limits=False)
     assert run.clean_up(a_trial(under_test)) == []
+    under_test.sleep(600)
     assert under_test.api.tenant(story.ONE).status is TenantStatus.ACTIVE
-    with pytest.raises(InvalidInput, match="other tenants are in service"):
-        run.plan(under_test, limits=True)
 
 
 def test_what_cannot_be_taken_back_is_told_in_time(under_test: VirtualFleetUnderTest) -> None:
