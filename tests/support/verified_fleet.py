@@ -149,7 +149,7 @@ class VirtualFleetUnderTest(FleetUnderTest):
     def made(self, service: str, config: Config) -> Any:
         client = self.fleet.calls.client(service, config=config)
         client.meta.events.register("before-call", lambda *, model, **_: self.called.add((service, model.name)))
-        return _with_events(client, self)
+        return _as_s3(client, self)
 
     def client_as(self, credentials: Mapping[str, str], service: str) -> Any:
         client = self.fleet.calls.client(service, aws_access_key_id="assumed")
@@ -179,8 +179,8 @@ class VirtualFleetUnderTest(FleetUnderTest):
         return self.bends.undelivered
 
 
-def _with_events(client: Any, under_test: VirtualFleetUnderTest) -> Any:
-    """S3 tells of what is put into a bucket."""
+def _as_s3(client: Any, under_test: VirtualFleetUnderTest) -> Any:
+    """S3 tells of what is put into a bucket, and takes its time with buckets."""
     fleet, bends = under_test.fleet, under_test.bends
 
     def tell(bucket: str) -> None:
@@ -207,9 +207,14 @@ def _with_events(client: Any, under_test: VirtualFleetUnderTest) -> Any:
         ):
             if model.name in operations and ago < seconds:
                 raise ClientError({"Error": {"Code": code, "Message": "Not now."}}, model.name)
-        if model.name in {"CreateBucket", "DeleteBucket"}:
-            changed[params["Bucket"]] = fleet.timeline.now()
 
+    def changed_now(*, parsed: Any, context: Mapping[str, Any], **_: Any) -> None:
+        if "Error" not in parsed:
+            changed[context["bucket"]] = fleet.timeline.now()
+
+    for operation in ("CreateBucket", "DeleteBucket"):
+        client.meta.events.register(f"before-parameter-build.s3.{operation}", put)
+        client.meta.events.register(f"after-call.s3.{operation}", changed_now)
     client.meta.events.register("before-parameter-build.s3", refuse)
     client.meta.events.register("before-parameter-build.s3.PutObject", put)
     client.meta.events.register("after-call.s3.PutObject", taken)

@@ -11,6 +11,7 @@ import pytest
 from cli.verify import run, story
 from tests.support.template import REPOSITORY
 from tests.support.verified_fleet import VirtualFleetUnderTest, a_trial, verified_fleet
+from tests.support.virtual_fleet import AN_HOUR
 
 _NAMESPACES = {"bedrock-agent": "bedrock", "bedrock-agent-runtime": "bedrock"}
 _NAMED_OTHERWISE = {"s3:HeadBucket": "s3:ListBucket"}
@@ -32,7 +33,9 @@ def under_test() -> Iterator[VirtualFleetUnderTest]:
 
 @pytest.mark.timeout(600)
 def test_the_permissions_in_the_docs_are_those_that_are_needed(under_test: VirtualFleetUnderTest) -> None:
+    began = under_test.now()
     run.verify(a_trial(under_test), story.IDS, limits=True)
+    assert under_test.now() - began < AN_HOUR
     called = {f"{_NAMESPACES.get(service, service)}:{operation}" for service, operation in under_test.called}
     needed = {_NAMED_OTHERWISE.get(action, action) for action in called} | _BESIDE
     page = (REPOSITORY / "docs" / "verifying.md").read_text("utf-8")
