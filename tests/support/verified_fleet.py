@@ -49,6 +49,7 @@ class Bends:
         key_late_seconds: after which a user of a tenant is let in.
         bucket_missing_seconds, bucket_busy_seconds: after a bucket was made.
         bucket_name_taken_seconds: after a bucket was deleted.
+        takes_long_uris: whether documents of long URIs are accepted, which the emulator refuses before any fault.
         undelivered: alerts that did not reach anybody.
         leaks: whether a filter gets hold of another tenant's document.
         unsaid: a word that no answer has.
@@ -62,6 +63,7 @@ class Bends:
     bucket_missing_seconds: float = 0.0
     bucket_busy_seconds: float = 0.0
     bucket_name_taken_seconds: float = 0.0
+    takes_long_uris: bool = False
     undelivered: int = 0
     leaks: bool = False
     unsaid: str = ""
@@ -149,7 +151,13 @@ class VirtualFleetUnderTest(FleetUnderTest):
     def made(self, service: str, config: Config) -> Any:
         client = self.fleet.calls.client(service, config=config)
         client.meta.events.register("before-call", lambda *, model, **_: self.called.add((service, model.name)))
+        client.meta.events.register("before-call.bedrock-agent.IngestKnowledgeBaseDocuments", self._take)
         return _as_s3(client, self)
+
+    def _take(self, *, params: Mapping[str, Any], **_: Any) -> tuple[Any, Mapping[str, Any]] | None:
+        if self.bends.takes_long_uris and b"long-uri" in params["body"]:
+            return SimpleNamespace(status_code=202), {"documentDetails": []}
+        return None
 
     def client_as(self, credentials: Mapping[str, str], service: str) -> Any:
         client = self.fleet.calls.client(service, aws_access_key_id="assumed")
@@ -345,7 +353,7 @@ BENDS: Mapping[str, Bends] = {
         ({"effect": "job_fails", "containing": "verify: unreadable-document", "failureReasons": ["No text."]},)
     ),
     "ingestion-during-a-job": _refused("IngestKnowledgeBaseDocuments", containing="ingestion-during-a-job"),
-    "long-uri": _refused("IngestKnowledgeBaseDocuments", containing="long-uri"),
+    "long-uri": Bends(takes_long_uris=True),
     "document-indexed": _takes("IngestKnowledgeBaseDocuments", 500, containing="document-indexed"),
     "data-source-with-a-job": _refused("DeleteDataSource", "ValidationException", count=1),
     "tenants-provisioned": Bends(
