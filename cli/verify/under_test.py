@@ -109,9 +109,10 @@ class Trial:
 
     @contextmanager
     def limited(self, seconds: float) -> Iterator[None]:
-        """What waits in here gives up after so many seconds. Raises: Late."""
+        """What waits in here gives up after so many seconds, which are those of whoever waits: a stand-in that lives
+        faster is given no less of them. Raises: Late."""
         before = self._deadline
-        self._deadline = min(before, self.fleet.now() + seconds)
+        self._deadline = min(before, self.fleet.now() + seconds * self.fleet.speed)
         try:
             yield
         finally:
@@ -147,8 +148,8 @@ class Trial:
         return seen
 
     def eventually(self, holds: Callable[[], bool], seconds: float) -> bool:
-        """Whether it comes to hold within so many seconds. Raises: Late, at the deadline."""
-        end = self.fleet.now() + seconds
+        """Whether it comes to hold within so many seconds, as in `limited`. Raises: Late, at the deadline."""
+        end = self.fleet.now() + seconds * self.fleet.speed
         while not holds():
             if self.fleet.now() + LOOK_SECONDS > end:
                 return False

@@ -109,6 +109,8 @@ def test_a_report_holds_nothing_that_others_have_said(secret: str) -> None:
 
 
 class _Fleet:
+    speed = 1.0
+
     def now(self) -> float:
         return 0.0
 

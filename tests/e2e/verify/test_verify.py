@@ -20,7 +20,7 @@ from tests.e2e.conftest import KBFLEET
 from tests.support.verified_fleet import AS_AWS
 
 pytestmark = [pytest.mark.drill, pytest.mark.local_stack, pytest.mark.timeout(1_800)]
-SPEED = 20.0
+SPEED = 6.0
 """Faster, and the machine's own seconds count for too many of AWS's."""
 
 
