@@ -21,7 +21,7 @@ from tests.support.verified_fleet import AS_AWS
 
 pytestmark = [pytest.mark.drill, pytest.mark.local_stack, pytest.mark.timeout(1_800)]
 SPEED = 6.0
-"""Faster, and the machine's own seconds count for too many of AWS's."""
+"""Faster, and the machine's own seconds (cold starts, five in which a queue gathers changes) count for too many."""
 
 
 @pytest.fixture(scope="module")
