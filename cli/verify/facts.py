@@ -161,11 +161,11 @@ _FACTS = (
     ),
     Fact(
         "service-role-taken",
-        "from the creation of a service role until Bedrock has taken it; bucket and index are made meanwhile",
+        "from the creation of a service role until Bedrock takes it",
         Within(0, 80),
         Mark.REPORTED,
         "users' reports, about a minute",
-        "CreateDate of GetRole, createdAt of GetKnowledgeBase",
+        "CreateDate of GetRole, creationTime of GetIndex, createdAt of GetKnowledgeBase",
         "fault new_role_not_assumable",
     ),
     Fact(

@@ -185,18 +185,26 @@ def _note_times_told(trial: Trial) -> None:
         )
         ended = [job for page in pages for job in page["ingestionJobSummaries"] if job["status"] == "COMPLETE"]
         jobs += [trial.fleet.between(job["startedAt"], job["updatedAt"]) for job in ended]
-    longest = max(jobs, default=None)
     none = NotObserved("no ingestion job has ended COMPLETE")
-    trial.note("first-ingestion-job", none if longest is None else Took(longest, longest))
+    trial.note("first-ingestion-job", Took(max(jobs), max(jobs)) if jobs else none)
     if trial.fleet.parameters.get("ServiceRoles") == "SHARED":
         trial.note("service-role-taken", NotObserved("the stack has one service role for all tenants"))
         return
+    # When Bedrock could have taken it is not told. It was first tried when the index was there, which the functions may
+    # have taken long to make.
     waits = []
+    vectors = trial.fleet.client("s3vectors", patient=True)
     for tenant in trial.tenants.values():
         base = agent.get_knowledge_base(knowledgeBaseId=tenant.knowledge_base_id)["knowledgeBase"]
-        role = iam.get_role(RoleName=base["roleArn"].rpartition("/")[2])["Role"]
-        waits.append(trial.fleet.between(role["CreateDate"], base["createdAt"]))
-    trial.note("service-role-taken", Took(max(waits), max(waits)))
+        if arn := base.get("storageConfiguration", {}).get("s3VectorsConfiguration", {}).get("indexArn"):
+            role = iam.get_role(RoleName=base["roleArn"].rpartition("/")[2])["Role"]
+            index = vectors.get_index(indexArn=arn)["index"]
+            tried, made = (
+                trial.fleet.between(since, base["createdAt"]) for since in (index["creationTime"], role["CreateDate"])
+            )
+            waits.append(Took(max(0.0, tried), max(0.0, made)))
+    longest = max(waits, key=lambda wait: wait.at_least, default=None)
+    trial.note("service-role-taken", longest or NotObserved("no tenant is on S3 Vectors"))
 
 
 def upload(trial: Trial) -> None:
