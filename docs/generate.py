@@ -129,6 +129,22 @@ def prices_of_tokyo() -> str:
     return markdown(PRICE_HEADINGS, price_rows(Prices.of_region("ap-northeast-1")))
 
 
+def facts_to_verify() -> str:
+    """What `kbfleet verify` observes, and what a report that refutes it changes."""
+    sys.path.insert(0, str(ROOT))
+    from cli.verify.facts import table
+
+    return table()
+
+
+def not_probed() -> str:
+    """What `kbfleet verify` leaves out."""
+    sys.path.insert(0, str(ROOT))
+    from cli.verify.facts import table_of_others
+
+    return table_of_others()
+
+
 def permissions() -> str:
     """What every role of the stack may do."""
     return _printed_by("tests/contract/permission_table.py")
@@ -169,6 +185,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "fastapi app": lambda: _file("examples/fastapi_app.py"),
     "django views": lambda: _file("examples/django_app/views.py"),
     "costs": costs,
+    "facts to verify": facts_to_verify,
+    "not probed": not_probed,
     "prices": prices,
     "prices of Tokyo": prices_of_tokyo,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import RLock
 from typing import Any
@@ -141,7 +141,14 @@ class Account:
         now = self.now()
         self._tokens = {key: known for key, known in self._tokens.items() if known.expires_at > now}
         if token is not None:
-            self._tokens[(operation, token)] = Remembered(made, now + lag, now + CLIENT_TOKEN_SECONDS)
+            fault = self.faults.of_effect("token_forgotten", operation, {"clientToken": token})
+            seconds = fault.seconds if fault else CLIENT_TOKEN_SECONDS
+            self._tokens[(operation, token)] = Remembered(made, now + lag, now + seconds)
+
+    def duration(self, operation: str, given: Mapping[str, Any], usual: float) -> float:
+        """Seconds that what a call begins takes: as usual, or as a fault on order says."""
+        fault = self.faults.of_effect("takes", operation, given)
+        return fault.seconds if fault else usual
 
     def knowledge_base(self, identifier: str) -> KnowledgeBase:
         """ServiceError ResourceNotFoundException when there is none."""

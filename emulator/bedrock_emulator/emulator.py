@@ -127,6 +127,8 @@ class Emulator:
 
     def knowledge_base_tags(self) -> dict[str, dict[str, str]]:
         """By the knowledge bases' ARNs."""
+        if self.faults.of_effect("tags_not_seen", "Retrieve", {}) is not None:
+            return {}
         with self._account.lock:
             return {base.arn: dict(base.tags) for base in self._account.knowledge_bases.values()}
 
@@ -265,7 +267,7 @@ class Emulator:
 
     def _spend_rate(self, operation: str, members: dict[str, Any]) -> None:
         rate = self._request_rates.get(operation)
-        if rate is None:
+        if rate is None or self.faults.of_effect("no_request_rate", operation, members) is not None:
             return
         base = self._account.knowledge_bases.get(members.get("knowledgeBaseId", "").rpartition("/")[2])
         if operation == "Retrieve" and base is not None and base.managed:

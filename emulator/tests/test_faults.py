@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from bedrock_emulator import Request
+from bedrock_emulator import Quotas, Request
 
 
 def control(bench: Any, method: str, what: str, content: Any = None) -> tuple[int, Any]:
@@ -174,3 +174,93 @@ def test_request_rates_can_be_changed_while_it_runs(bench: Any) -> None:
 def test_request_rates_that_make_no_sense_are_refused(bench: Any, rates: object) -> None:
     assert control(bench, "PATCH", "request-rates", rates)[0] == 400
     assert control(bench, "GET", "request-rates") == (200, {})
+
+
+def test_a_fault_strikes_only_the_calls_that_contain_its_text(bench: Any) -> None:
+    order = {"operation": "CreateKnowledgeBase", "effect": "error", "code": "ConflictException", "message": "No."}
+    bench.emulator.faults.add({**order, "containing": "index/index-struck"})
+    assert bench.create("spared")
+    with pytest.raises(ClientError, match="Conflict"):
+        bench.create("struck")
+
+
+def test_what_a_call_begins_takes_as_long_as_ordered(bench: Any) -> None:
+    for operation in ("CreateKnowledgeBase", "CreateDataSource", "StartIngestionJob", "DeleteKnowledgeBase"):
+        bench.emulator.faults.add({"effect": "takes", "operation": operation, "seconds": 400})
+    base = bench.create("tenant")["knowledgeBaseId"]
+
+    def status() -> str:
+        return str(bench.agent.get_knowledge_base(knowledgeBaseId=base)["knowledgeBase"]["status"])
+
+    bench.clock.advance(399)
+    assert status() == "CREATING"
+    bench.clock.advance(1)
+    assert status() == "ACTIVE"
+    source = bench.data_source(base)
+    names = {"knowledgeBaseId": base, "dataSourceId": source}
+    assert bench.agent.get_data_source(**names)["dataSource"]["status"] == "CREATING"
+    with pytest.raises(ClientError, match="not in a valid status"):
+        bench.agent.start_ingestion_job(**names)
+    bench.clock.advance(400)
+    assert bench.agent.get_data_source(**names)["dataSource"]["status"] == "AVAILABLE"
+    job = bench.start(base, source)
+    for seconds, expected in ((10, "IN_PROGRESS"), (389, "IN_PROGRESS"), (1, "COMPLETE")):
+        bench.clock.advance(seconds)
+        assert bench.job(base, source, job)["status"] == expected
+    bench.agent.delete_knowledge_base(knowledgeBaseId=base)
+    bench.clock.advance(399)
+    assert status() == "DELETING"
+    bench.clock.advance(1)
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        status()
+
+
+def test_an_ingestion_of_documents_takes_as_long_as_ordered(bench: Any) -> None:
+    base, source = bench.stocked(**{"a.md": "A tent."})
+    bench.emulator.faults.add({"effect": "takes", "operation": "IngestKnowledgeBaseDocuments", "seconds": 500})
+    identifier = {"dataSourceType": "S3", "s3": {"uri": "s3://documents/a.md"}}
+    names = {"knowledgeBaseId": base, "dataSourceId": source}
+    content = {"dataSourceType": "S3", "s3": {"s3Location": {"uri": "s3://documents/a.md"}}}
+    bench.agent.ingest_knowledge_base_documents(**names, documents=[{"content": content}])
+
+    def status() -> str:
+        found = bench.agent.get_knowledge_base_documents(**names, documentIdentifiers=[identifier])
+        return str(found["documentDetails"][0]["status"])
+
+    for seconds, expected in ((2, "IN_PROGRESS"), (497, "IN_PROGRESS"), (1, "INDEXED")):
+        bench.clock.advance(seconds)
+        assert status() == expected
+
+
+def test_a_client_token_is_forgotten_as_soon_as_ordered(bench: Any) -> None:
+    base, source = bench.stocked()
+    bench.emulator.faults.add({"effect": "token_forgotten", "operation": "StartIngestionJob", "seconds": 300})
+    request = {"knowledgeBaseId": base, "dataSourceId": source, "clientToken": "t" * 33}
+
+    def started() -> str:
+        return str(bench.agent.start_ingestion_job(**request)["ingestionJob"]["ingestionJobId"])
+
+    first = started()
+    bench.clock.advance(10)
+    bench.agent.get_knowledge_base(knowledgeBaseId=base)
+    bench.clock.advance(289)
+    assert started() == first
+    bench.clock.advance(1)
+    assert started() != first
+
+
+def test_a_call_is_spared_its_request_rate(workbench_of: Any) -> None:
+    bench = workbench_of(quotas=Quotas(requests_per_second={"ListKnowledgeBases": 0.1}))
+    order = {"effect": "no_request_rate", "operation": "ListKnowledgeBases", "match": {"maxResults": 7}}
+    bench.emulator.faults.add(order)
+    bench.agent.list_knowledge_bases()
+    with pytest.raises(ClientError, match="Throttling"):
+        bench.agent.list_knowledge_bases()
+    assert bench.agent.list_knowledge_bases(maxResults=7)
+
+
+def test_tags_can_go_unseen(bench: Any) -> None:
+    bench.create("tenant", tags={"team": "tents"})
+    assert list(bench.emulator.knowledge_base_tags().values()) == [{"team": "tents"}]
+    bench.emulator.faults.add({"effect": "tags_not_seen"})
+    assert bench.emulator.knowledge_base_tags() == {}

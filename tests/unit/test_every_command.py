@@ -21,6 +21,7 @@ import cli.commands.fleet
 import cli.commands.stack
 import cli.main
 import cli.progress
+import cli.verify.run
 from cli.dead_letter_queues import QUEUES
 from cli.dead_letters import DeadLetter, DeadLetters, Redriven, Waiting
 from cli.doctor import Finding, Verdict
@@ -28,6 +29,9 @@ from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack
 from cli.stack_import import Kept, StackImport
 from cli.stack_remaining import Remaining, ResourceLeft, TenantLeft
+from cli.verify.facts import FACTS, Took
+from cli.verify.report import Line, Report
+from cli.verify.run import Plan
 from kbfleet.contracts.asking import AskResponse, FreshnessBody
 from kbfleet.contracts.documents import (
     DocumentRetryBody,
@@ -91,6 +95,13 @@ FAILED = FailedDocumentBody(
 RETRY = DocumentRetryBody(requested_at=NOW, ended_at=NOW, under_way=0, fixed=1, failed=0, unanswered=0, stopped="")
 HOP = HopBody(
     hop=document_trace.HopName.OBJECT, verdict=document_trace.Verdict.BROKEN, finding="It is gone.", advice="Upload it."
+)
+
+REPORT = Report(
+    kbfleet="0.1.0",
+    region="us-east-1",
+    made_on=NOW.date(),
+    facts=(Line.of(FACTS["vector-knowledge-base-creation"], Took(400, 410), 500),),
 )
 
 
@@ -194,6 +205,7 @@ SAMPLES: Mapping[str, Sample] = {
     "alerts connect": Sample(()),
     "stack remaining": Sample((), exit_code=1),
     "stack import": Sample(()),
+    "verify": Sample(("--yes",), exit_code=1),
 }
 """Of every command; a new one needs a sample here."""
 
@@ -232,6 +244,8 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DeadLetters, "purge", lambda *_: 1)
     monkeypatch.setattr(cli.alert_secret, "store", lambda *_: "the URL of a [webhook]")
     leave(monkeypatch, "[x]")
+    monkeypatch.setattr(cli.verify.run, "plan", lambda *_, **__: Plan((ACME,), "at most 1 USD", 60))
+    monkeypatch.setattr(cli.verify.run, "verify", lambda *_, **__: REPORT)
 
 
 def leave(monkeypatch: pytest.MonkeyPatch, said: str) -> None:

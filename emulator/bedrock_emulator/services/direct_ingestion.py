@@ -91,6 +91,7 @@ class DirectIngestion:
             raise validation("A document is given more than once.")
         role = assume_for_call(self._account, base, _TASK)
         self._begin()
+        seconds = self._account.duration("IngestKnowledgeBaseDocuments", given, INDEXING)
         details = [_detail(source, document) for document in documents]
         self._account.remember("IngestKnowledgeBaseDocuments", given.get("clientToken"), details)
 
@@ -101,7 +102,7 @@ class DirectIngestion:
             for document in documents:
                 document.status = "IN_PROGRESS"
                 source.documents[document.identifier] = document
-            arguments = (base, source, role, given["documents"], documents, now + INDEXING)
+            arguments = (base, source, role, given["documents"], documents, now + seconds)
             if self._account.clock.real_seconds_until(now) is None:
                 self._work(*arguments)
             else:

@@ -71,6 +71,7 @@ class IngestionJobs:
             source,
             job,
             {effect: account.faults.of_effect(effect, "StartIngestionJob", given) for effect in _FAULTS},
+            account.duration("StartIngestionJob", given, SMALL_SYNC),
         )
         account.agenda.at(now + STARTING, run.begin)
         return {"ingestionJob": _job(job)}
@@ -157,12 +158,14 @@ class _Run:
         source: DataSource,
         job: IngestionJob,
         faults: dict[str, Fault | None],
+        seconds: float = SMALL_SYNC,
     ) -> None:
         self._account = account
         self._base = base
         self._source = source
         self._job = job
         self._faults = faults
+        self._seconds = seconds
 
     def begin(self) -> None:
         """The time for STARTING is over: read the bucket, in a thread where time runs by itself."""
@@ -190,7 +193,7 @@ class _Run:
     def _work(self, rules: Rules) -> None:
         end, documents = self._outcome(rules)
         with self._account.lock:
-            due = self._job.started_at + SMALL_SYNC + PER_DOCUMENT * documents
+            due = self._job.started_at + self._seconds + PER_DOCUMENT * documents
             self._account.agenda.at(due, end)
 
     def _outcome(self, rules: Rules) -> tuple[Callable[[], None], int]:

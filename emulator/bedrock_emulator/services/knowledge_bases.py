@@ -105,10 +105,11 @@ class KnowledgeBases:
         account.knowledge_bases[identifier] = made
         account.remember("CreateKnowledgeBase", given.get("clientToken"), made, lag.seconds if lag else 0.0)
         fault = account.faults.of_effect("knowledge_base_fails", "CreateKnowledgeBase", given)
+        duration = account.duration("CreateKnowledgeBase", given, _creation(made))
         if fault is not None:
-            self._becomes(made, "FAILED", _creation(made), fault.failureReasons)
+            self._becomes(made, "FAILED", duration, fault.failureReasons)
         else:
-            self._becomes(made, "ACTIVE", _creation(made))
+            self._becomes(made, "ACTIVE", duration)
         return {"knowledgeBase": _knowledge_base(made)}
 
     def get_knowledge_base(self, given: Members) -> Members:
@@ -154,7 +155,8 @@ class KnowledgeBases:
         self._check_idle(base.identifier)
         if base.status != "DELETING":
             base.status, base.updated_at = "DELETING", account.now()
-            account.agenda.at(account.now() + DELETION, partial(self._delete_knowledge_base, base))
+            seconds = account.duration("DeleteKnowledgeBase", given, DELETION)
+            account.agenda.at(account.now() + seconds, partial(self._delete_knowledge_base, base))
         return {"knowledgeBaseId": base.identifier, "status": base.status}
 
     def _delete_knowledge_base(self, base: KnowledgeBase) -> None:
@@ -194,7 +196,8 @@ class KnowledgeBases:
                 f"You have reached the maximum number of data sources per knowledge base: {most}",
             )
         now, identifier = account.now(), account.new_id()
-        creating = _between(MANAGED_DATA_SOURCE_CREATION, identifier) if base.managed else 0.0
+        usual = _between(MANAGED_DATA_SOURCE_CREATION, identifier) if base.managed else 0.0
+        creating = account.duration("CreateDataSource", given, usual)
         made = DataSource(
             identifier=identifier,
             knowledge_base_id=base.identifier,

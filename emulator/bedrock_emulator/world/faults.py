@@ -28,6 +28,10 @@ EFFECTS: Mapping[str, str] = {
     "index_not_visible": "a vector index is not seen by CreateKnowledgeBase until `seconds` after it was made",
     "vectors_not_searchable": "what an ingestion job indexed is found only `seconds` after it completed",
     "uniqueness_lag": "a knowledge base's name and client token are taken only `seconds` after its creation",
+    "takes": "what the call begins (a creation, a job, an ingestion, a deletion) is over after `seconds`",
+    "token_forgotten": "the client token of the call is forgotten after `seconds`",
+    "no_request_rate": "the call is not held to its request rate",
+    "tags_not_seen": "whoever decides about calls sees no tags of knowledge bases",
 }
 
 _CALL_EFFECTS = ("error", "latency", "broken_before_effect", "broken_after_effect")
@@ -43,6 +47,7 @@ _DEFAULT_OPERATIONS = {
     "model_not_verifiable": "CreateKnowledgeBase",
     "index_not_visible": "CreateIndex",
     "uniqueness_lag": "CreateKnowledgeBase",
+    "tags_not_seen": "Retrieve",
 }
 _NEEDS = {
     "error": ("code", "message"),
@@ -59,6 +64,8 @@ _NEEDS = {
             "index_not_visible",
             "vectors_not_searchable",
             "uniqueness_lag",
+            "takes",
+            "token_forgotten",
         ),
         ("seconds",),
     ),
@@ -67,11 +74,15 @@ _NEEDS = {
 
 @dataclass
 class Fault:
-    """One ordered fault. It strikes ``count`` times, or with ``probability`` for ever; with neither, every time."""
+    """One ordered fault. It strikes ``count`` times, or with ``probability`` for ever; with neither, every time.
+
+    It strikes calls of ``operation`` whose members equal ``match`` and have the text ``containing`` in them somewhere.
+    """
 
     effect: str
     operation: str
     match: dict[str, Any] = field(default_factory=dict)
+    containing: str = ""
     count: Annotated[int, Ge(0)] | None = None
     probability: Annotated[float, Interval(ge=0, le=1)] | None = None
     seed: int = 0
@@ -108,6 +119,8 @@ class Fault:
     def strikes(self, operation: str, members: Mapping[str, Any]) -> bool:
         """Whether it strikes this call; spends one of ``count`` if so."""
         if self.operation != operation or any(members.get(name) != value for name, value in self.match.items()):
+            return False
+        if self.containing and self.containing not in json.dumps(members, default=str, ensure_ascii=False):
             return False
         if self.probability is not None:
             return self._random.random() < self.probability
