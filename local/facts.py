@@ -402,6 +402,15 @@ FACTS = (
         f"{_EMULATED}direct_ingestion.py::test_a_long_uri_is_refused",
     ),
     Fact(
+        "ongoing-documents",
+        "StartIngestionJob while documents of the knowledge base are ingested one by one: 400 ValidationException",
+        R,
+        "HatmanStack/RAGStack-Lambda",
+        "as it is, until the documents have ended",
+        Speed.SCALED,
+        f"{_EMULATED}direct_ingestion.py::test_no_job_starts_while_documents_are_ingested",
+    ),
+    Fact(
         "long-page-of-documents",
         "ListKnowledgeBaseDocuments with maxResults over 100: 400",
         R,

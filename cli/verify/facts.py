@@ -511,7 +511,7 @@ NOT_PROBED: Mapping[str, str] = {
     "model-by-region": "it depends on the stack's model, of which `kbfleet doctor` tells",
     "inference-types": "the same",
     "creating-data-source": "kbfleet waits until it is AVAILABLE, whatever the answer would be",
-    "ongoing-documents": "the emulator does not play yet how a job is refused because of direct ingestion",
+    "ongoing-documents": "kbfleet tries again later, whatever the refusal says",
 }
 """Facts of the list in docs/local-aws.md that are left out, and why."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import string
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import RLock
@@ -72,6 +73,7 @@ class Account:
         self.knowledge_bases: dict[str, KnowledgeBase] = {}
         self.data_sources: dict[tuple[str, str], DataSource] = {}
         self.jobs: dict[tuple[str, str], list[IngestionJob]] = {}
+        self.document_requests: Counter[str] = Counter()  # that are worked on, by knowledge base
         self.vector_buckets: dict[str, VectorBucket] = {}
         self.collections: dict[str, Collection] = {}
         self.collection_indexes: dict[str, Index] = {}

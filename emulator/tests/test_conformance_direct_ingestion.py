@@ -111,13 +111,16 @@ def test_calls_have_limits(bench: Any) -> None:
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
-@fact("concurrent Ingest and DeleteKnowledgeBaseDocuments calls: 10", "D")
+@fact(
+    "more than 10 Ingest and DeleteKnowledgeBaseDocuments requests at work in the account: 400 `…can't exceed (10)`",
+    "R",
+)
 def test_only_so_many_calls_are_worked_on_at_once(workbench_of: Any) -> None:
     bench = workbench_of(quotas=Quotas(requests_per_second={}, direct_ingestion_calls=2))
     names = names_of(bench)
     for number in range(2):
         bench.agent.ingest_knowledge_base_documents(**names, documents=[custom(str(number))])
-    with pytest.raises(ClientError, match="ServiceQuotaExceeded"):
+    with pytest.raises(ClientError, match=r"ValidationException.*can't exceed \(2\)"):
         bench.agent.ingest_knowledge_base_documents(**names, documents=[custom("one more")])
     bench.clock.advance(60)
     assert bench.agent.ingest_knowledge_base_documents(**names, documents=[custom("one more")])
@@ -157,6 +160,17 @@ def test_a_faulty_document_tells_its_reason(bench: Any) -> None:
 def test_a_custom_data_source_has_no_jobs(bench: Any) -> None:
     with pytest.raises(ClientError, match="not supported for a data source of type CUSTOM"):
         bench.agent.start_ingestion_job(**names_of(bench))
+
+
+@fact("StartIngestionJob while documents are ingested: 400 `…ongoing KnowledgeBaseDocuments API request…`", "R")
+def test_no_job_starts_while_documents_are_ingested(bench: Any) -> None:
+    names = names_of(bench, "S3")
+    bench.put("documents", **{"leave.md": LEAVE})
+    bench.agent.ingest_knowledge_base_documents(**names, documents=[in_s3("leave.md")])
+    with pytest.raises(ClientError, match=r"ValidationException.*ongoing KnowledgeBaseDocuments API request"):
+        bench.start(names["knowledgeBaseId"], names["dataSourceId"])
+    bench.clock.advance(60)
+    assert bench.start(names["knowledgeBaseId"], names["dataSourceId"])
 
 
 @fact("IngestKnowledgeBaseDocuments while a job runs: accepted here", "U")

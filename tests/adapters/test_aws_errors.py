@@ -54,6 +54,13 @@ ANSWERS = [
     (400, "ValidationException", f"{STORAGE}status code: 404, error message: no such index [acme]", NotReadyYet),
     (400, "ValidationException", f"{STORAGE}The specified index could not be found", NotReadyYet),
     (400, "ValidationException", "The knowledge base is not in a valid status", NotReadyYet),
+    (400, "ValidationException", "There is an ongoing KnowledgeBaseDocuments API request.", NotReadyYet),
+    (
+        400,
+        "ValidationException",
+        "The sum of concurrent IngestKnowledgeBaseDocuments and DeleteKnowledgeBaseDocuments requests can't exceed 10",
+        NotReadyYet,
+    ),
     # what does not
     (400, "PackedPolicyTooLarge", "Packed policy consumes 112% of allotted space.", SessionPolicyTooLarge),
     (

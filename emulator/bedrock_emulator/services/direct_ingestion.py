@@ -17,7 +17,7 @@ from bedrock_emulator.search.vector_index import Chunk
 from bedrock_emulator.services.ingestion import DocumentRejectedError, Rules, document_chunks, vectors
 from bedrock_emulator.services.s3_source import read_object
 from bedrock_emulator.services.service_role import DeniedError, IndexUse, ServiceRole, assume, assume_for_call
-from bedrock_emulator.wire.errors import NotEmulatedError, ServiceError, validation
+from bedrock_emulator.wire.errors import NotEmulatedError, validation
 from bedrock_emulator.wire.paging import page
 from bedrock_emulator.world.records import DataSource, Document, DocumentIdentifier, KnowledgeBase
 
@@ -62,7 +62,6 @@ class DirectIngestion:
     def __init__(self, account: Account) -> None:
         """``account`` holds the state."""
         self._account = account
-        self._under_way = 0
 
     def resume(self) -> None:
         """What was under way when the state was kept is lost: its documents say so, and those in deletion stay."""
@@ -90,14 +89,14 @@ class DirectIngestion:
             # What the service makes of it is not known; the order in which it would take them surely isn't promised.
             raise validation("A document is given more than once.")
         role = assume_for_call(self._account, base, _TASK)
-        self._begin()
+        self._begin(base)
         seconds = self._account.duration("IngestKnowledgeBaseDocuments", given, INDEXING)
         details = [_detail(source, document) for document in documents]
         self._account.remember("IngestKnowledgeBaseDocuments", given.get("clientToken"), details)
 
         def register() -> None:
             if not self._present(base, source):
-                self._under_way -= 1
+                self._account.document_requests[base.identifier] -= 1
                 return
             for document in documents:
                 document.status = "IN_PROGRESS"
@@ -136,7 +135,7 @@ class DirectIngestion:
         identifiers = [_given_identifier(identifier) for identifier in given["documentIdentifiers"]]
         self._check_kind(source, [identifier.kind for identifier in identifiers])
         now = self._account.now()
-        self._begin()
+        self._begin(base)
         details = []
         leaving = []
         for identifier in identifiers:
@@ -147,7 +146,7 @@ class DirectIngestion:
             details.append(_detail(source, document))
 
         def gone() -> None:
-            self._under_way -= 1
+            self._account.document_requests[base.identifier] -= 1
             if not self._present(base, source):
                 return
             if denial := self._denied_deletion(base):
@@ -186,14 +185,14 @@ class DirectIngestion:
         if any(given != kind for given in kinds):
             raise validation(f"The dataSourceType of every document must match the type of the data source: {kind}")
 
-    def _begin(self) -> None:
-        most = self._account.quotas.direct_ingestion_calls
-        if self._under_way >= most:
-            raise ServiceError(
-                "ServiceQuotaExceededException",
-                f"You have reached the maximum number of concurrent document ingestion and deletion requests: {most}",
+    def _begin(self, base: KnowledgeBase) -> None:
+        requests, most = self._account.document_requests, self._account.quotas.direct_ingestion_calls
+        if requests.total() >= most:
+            raise validation(
+                "The sum of concurrent IngestKnowledgeBaseDocuments and DeleteKnowledgeBaseDocuments requests can't "
+                f"exceed ({most})."
             )
-        self._under_way += 1
+        requests[base.identifier] += 1
 
     def _work(
         self,
@@ -215,7 +214,7 @@ class DirectIngestion:
             rows = vectors(account.embedder, chunks)
 
         def ended() -> None:
-            self._under_way -= 1
+            self._account.document_requests[base.identifier] -= 1
             if not self._present(base, source):
                 return
             # Left out are those that were deleted meanwhile, or replaced by a later call or job.

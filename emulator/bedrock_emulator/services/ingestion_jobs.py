@@ -135,6 +135,8 @@ class IngestionJobs:
         raise not_found(f"IngestionJob with id {given['ingestionJobId']} does not exist.")
 
     def _check_running(self, base: KnowledgeBase) -> None:
+        if self._account.document_requests[base.identifier]:
+            raise validation(f"There is an ongoing KnowledgeBaseDocuments API request for {base.identifier}.")
         quotas = self._account.quotas
         running = [job for jobs in self._account.jobs.values() for job in jobs if job.status in RUNNING]
         here = [job for job in running if job.knowledge_base_id == base.identifier]

@@ -78,6 +78,11 @@ _SETTLING = (
     "no such index",  # OpenSearch
     "specified index could not be found",  # S3 Vectors: inferred from that service's own error
     "not in a valid status",
+    # Documents are ingested one by one at this moment: no job starts beside them (HatmanStack/RAGStack-Lambda), and an
+    # account has room for ten such requests (Amazon Bedrock quotas; the second text is of users' scripts).
+    "ongoing KnowledgeBaseDocuments API request",
+    "sum of concurrent IngestKnowledgeBaseDocuments",
+    "reached max number",
 )
 """Texts of 400 answers that pass by themselves, reported by users of Bedrock Knowledge Bases: a new index is not
 visible at once. The same texts can mask a permission that is really missing, so retries of them must end."""
