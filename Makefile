@@ -58,8 +58,8 @@ bench: $(INSTALLED) ## Measure against targets, as tables: the emulator, ingesti
 prove: $(INSTALLED) ## Crash everywhere, storms, slow AWS, isolation: what was tried, as a table; under half an hour
 	@$(BIN)/python -m tests.proofs
 
-drill: $(INSTALLED) ## Remove a local fleet and deploy it again; break one in every way of the runbook, and repair it by its pages; minutes
-	@$(BIN)/pytest -m drill tests/e2e
+drill: $(INSTALLED) ## Remove a local fleet and deploy it again; break one in every way of the runbook, and repair it by its pages; verify it; minutes
+	@$(BIN)/pytest -m drill tests/e2e tests/verify
 
 upgrade: $(INSTALLED) ## Update a local fleet from the last version to this one, back, and again, while users ask; minutes
 	@$(BIN)/pytest -m drill tests/e2e/upgrade

@@ -56,6 +56,7 @@ def test_every_fact_is_confirmed_of_a_world_that_is_as_expected(told: tuple[Virt
     assert {line.fact: line.verdict for line in report.facts} == dict.fromkeys(FACTS, Verdict.CONFIRMED)
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("fact", sorted(PROBED))
 def test_a_bend_refutes_its_fact_alone(told: tuple[VirtualFleetUnderTest, Trial], fact: str) -> None:
     report = probed(told, BENDS[fact])

@@ -30,7 +30,10 @@ def test_every_fact_has_a_bend() -> None:
     assert list(BENDS) == list(FACTS)
 
 
-@pytest.mark.parametrize("fact", [fact for fact in FACTS if fact not in PROBED])
+TOLD = [fact for fact in FACTS if fact not in PROBED]
+
+
+@pytest.mark.parametrize("fact", [TOLD[0], *(pytest.param(fact, marks=pytest.mark.drill) for fact in TOLD[1:])])
 def test_a_bend_refutes_its_fact_alone(fresh: VirtualFleetUnderTest, fact: str) -> None:
     def work(_: VirtualFleet) -> Report:
         bend(fresh, BENDS[fact])
