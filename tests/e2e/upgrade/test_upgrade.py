@@ -20,6 +20,7 @@ from kbfleet.contracts.documents import UploadBody
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.uploads import DocumentKey, Upload
 from local.deployment import STACK_NAME
+from local.delays import AT_ONCE
 from local.stack import process
 from local.stack.configuration import ACCESS_KEY, StackConfiguration, free_port
 from tests.e2e.runbook.conftest import listed
@@ -43,7 +44,12 @@ SPEED = 10
 def configuration(tmp_path: Path) -> Iterator[StackConfiguration]:
     folder = tmp_path / "local-aws"
     configuration = StackConfiguration(
-        state_directory=folder, aws_port=free_port(), side_port=free_port(), authorization=True, speed=SPEED
+        state_directory=folder,
+        aws_port=free_port(),
+        side_port=free_port(),
+        authorization=True,
+        speed=SPEED,
+        delays=AT_ONCE,  # the version before takes a bucket that is not there yet for one that never comes
     )
     process.start(configuration)
     try:
