@@ -19,8 +19,8 @@ from cli.fleet_api import FleetApi
 from kbfleet.contracts.documents import UploadBody
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.uploads import DocumentKey, Upload
-from local.deployment import STACK_NAME
 from local.delays import AT_ONCE
+from local.deployment import STACK_NAME
 from local.stack import process
 from local.stack.configuration import ACCESS_KEY, StackConfiguration, free_port
 from tests.e2e.runbook.conftest import listed
