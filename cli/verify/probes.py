@@ -4,7 +4,7 @@ taken back at once."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import inf
@@ -386,24 +386,42 @@ def _missing_index_arn(trial: Trial) -> str:
     return f"{trial.fleet.stack.outputs['VectorBucketArn']}/index/verify-probe"
 
 
+def probe_role_policies(
+    partition: str, account: str, knowledge_bases: Sequence[str], tagged: Mapping[str, str], model: str, index: str
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Who may assume the probes' role, and what it may.
+
+    Args:
+        knowledge_bases, model, index: ARNs.
+        tagged: the tags of knowledge bases that it may search, as conditions.
+    """
+    trust = [
+        {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:{partition}:iam::{account}:root"}},
+        {
+            "Effect": "Allow",
+            "Action": "sts:AssumeRole",
+            "Principal": {"Service": "bedrock.amazonaws.com"},
+            "Condition": {"StringEquals": {"aws:SourceAccount": account}},
+        },
+    ]
+    searched = {"Resource": list(knowledge_bases), "Condition": {"StringEquals": dict(tagged)}}
+    rights = [
+        {"Effect": "Allow", "Action": "bedrock:Retrieve", **searched},
+        {"Effect": "Allow", "Action": "bedrock:InvokeModel", "Resource": model},
+        {
+            "Effect": "Allow",
+            "Action": ["s3vectors:GetIndex", "s3vectors:QueryVectors", "s3vectors:PutVectors"],
+            "Resource": index,
+        },
+    ]
+    return {"Version": "2012-10-17", "Statement": trust}, {"Version": "2012-10-17", "Statement": rights}
+
+
 @contextmanager
 def probe_role(trial: Trial) -> Iterator[str]:
     """The ARN of a role that the operator and Bedrock can assume; it is gone afterwards."""
     fleet = trial.fleet
     iam, caller = fleet.client("iam", patient=True), _caller(fleet)
-    trust = [
-        {
-            "Effect": "Allow",
-            "Action": "sts:AssumeRole",
-            "Principal": {"AWS": f"arn:{caller.partition}:iam::{caller.account}:root"},
-        },
-        {
-            "Effect": "Allow",
-            "Action": "sts:AssumeRole",
-            "Principal": {"Service": "bedrock.amazonaws.com"},
-            "Condition": {"StringEquals": {"aws:SourceAccount": caller.account}},
-        },
-    ]
     agent = fleet.client("bedrock-agent", patient=True)
     bases = [
         agent.get_knowledge_base(knowledgeBaseId=trial.tenants[tenant_id].knowledge_base_id)["knowledgeBase"]
@@ -414,23 +432,14 @@ def probe_role(trial: Trial) -> Iterator[str]:
     tags = agent.list_tags_for_resource(resourceArn=arns[0])["tags"]
     tagged = {f"aws:ResourceTag/{key}": value for key, value in tags.items() if key == "kbfleet:tenant"}
     models = f"arn:{caller.partition}:bedrock:{agent.meta.region_name}::foundation-model"
-    rights: list[dict[str, Any]] = [
-        {"Effect": "Allow", "Action": "bedrock:Retrieve", "Resource": arns, "Condition": {"StringEquals": tagged}},
-        {
-            "Effect": "Allow",
-            "Action": "bedrock:InvokeModel",
-            "Resource": f"{models}/{fleet.parameters['EmbeddingModelId']}",
-        },
-        {
-            "Effect": "Allow",
-            "Action": ["s3vectors:GetIndex", "s3vectors:QueryVectors", "s3vectors:PutVectors"],
-            "Resource": _missing_index_arn(trial),
-        },
-    ]
+    model = f"{models}/{fleet.parameters['EmbeddingModelId']}"
+    trust, rights = probe_role_policies(
+        caller.partition, caller.account, arns, tagged, model, _missing_index_arn(trial)
+    )
     remove_probe_role(fleet)
-    made = iam.create_role(RoleName=probe_name(fleet), AssumeRolePolicyDocument=_policy(trust))
+    made = iam.create_role(RoleName=probe_name(fleet), AssumeRolePolicyDocument=json.dumps(trust))
     try:
-        iam.put_role_policy(RoleName=probe_name(fleet), PolicyName="probe", PolicyDocument=_policy(rights))
+        iam.put_role_policy(RoleName=probe_name(fleet), PolicyName="probe", PolicyDocument=json.dumps(rights))
         yield str(made["Role"]["Arn"])
     finally:
         remove_probe_role(fleet)
@@ -476,10 +485,6 @@ def remove_probe_knowledge_base(fleet: FleetUnderTest) -> bool:
     for each in left:
         agent.delete_knowledge_base(knowledgeBaseId=each["knowledgeBaseId"])
     return bool(left)
-
-
-def _policy(statements: list[dict[str, Any]]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
 PROBES = (

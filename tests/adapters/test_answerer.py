@@ -50,7 +50,7 @@ from kbfleet.ports import Answerer
 from tests.support.answerer import InMemoryConversations, askable
 from tests.support.emulator import NOVA, SERVICE_ROLE
 from tests.support.fakes import FakeClock
-from tests.support.knowledge_base_worlds import BUCKET, Emulated
+from tests.support.knowledge_base_worlds import BUCKET, LONGEST_DATA_SOURCE_CREATION_SECONDS, Emulated
 from tests.support.knowledge_store_worlds import Managed, OnOpenSearchServerless, OnS3Vectors
 from tests.support.samples import ACME, NAMES, SAKURA
 
@@ -295,7 +295,7 @@ class AnswererSuite(ABC):
             dataSourceConfiguration=world.store.data_source_configuration(THEIRS),
         )["dataSource"]["dataSourceId"]
         added = DataSourceReference(beside.knowledge_base_id, made)
-        world.advance(60)
+        world.advance(LONGEST_DATA_SOURCE_CREATION_SECONDS)
         world.ended(added, world.start(added, "second"))
 
 

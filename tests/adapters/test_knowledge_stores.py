@@ -16,6 +16,7 @@ from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
 from kbfleet.ports import KnowledgeStore
 from tests.support.emulator import SERVICE_ROLE, EmulatedAws
 from tests.support.fakes import InMemoryIndexCatalogue
+from tests.support.knowledge_base_worlds import LONGEST_CREATION_SECONDS, LONGEST_DATA_SOURCE_CREATION_SECONDS
 from tests.support.knowledge_store_worlds import InMemory, Managed, OnOpenSearchServerless, OnS3Vectors, StoreWorld
 from tests.support.samples import ACCOUNT, ACME, NAMES, SAKURA, first_knowledge
 
@@ -157,7 +158,7 @@ class EmulatedStoreSuite(KnowledgeStoreSuite):
         made = self.create(account, store)
         account.s3.create_bucket(Bucket=BUCKET)
         account.s3.put_object(Bucket=BUCKET, Key="leave.md", Body=b"Paid leave is twenty days a year.")
-        account.advance(store.usual_creation.total_seconds())
+        account.advance(LONGEST_CREATION_SECONDS)
         active = bases.get(made.knowledge_base_id)
         assert active is not None
         assert active.status is KnowledgeBaseStatus.ACTIVE
@@ -167,6 +168,7 @@ class EmulatedStoreSuite(KnowledgeStoreSuite):
             configuration=store.data_source_configuration(BUCKET),
             client_token=client_token("documents"),
         )
+        account.advance(LONGEST_DATA_SOURCE_CREATION_SECONDS)
         reference = DataSourceReference(made.knowledge_base_id, source.data_source_id)
         job = bases.start_ingestion(reference, client_token=client_token("job"))
         account.advance(600)

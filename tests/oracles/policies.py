@@ -9,6 +9,7 @@ from typing import Any
 
 from moto import mock_aws
 
+from cli.verify.probes import probe_role_policies
 from functions.ask import authorize
 from kbfleet.adapters.answerers import RetrieveAndConverseAnswerer, RetrieveAndGenerateAnswerer
 from kbfleet.adapters.s3 import S3DocumentBuckets
@@ -24,6 +25,7 @@ from tests.support.samples import ACCOUNT, ACME, NAMES, REGION
 from tests.support.template import REPOSITORY
 
 MADE_BY_CODE = {
+    "cli/verify/probes.py",
     "functions/ask/authorize.py",
     "layers/kbfleet/kbfleet/adapters/s3.py",
     "layers/kbfleet/kbfleet/adapters/s3_uploads.py",
@@ -94,6 +96,15 @@ def _made_by_code() -> Iterator[tuple[str, Mapping[str, Any]]]:
     method = f"arn:aws:execute-api:{REGION}:{ACCOUNT}:a1b2c3d4e5/v1/POST/ask"
     for effect in ("Allow", "Deny"):
         yield "authorize.py", authorize._policy(effect, method, "acme")["policyDocument"]
+    for policy in probe_role_policies(
+        "aws",
+        ACCOUNT,
+        [f"{_KNOWLEDGE_BASES}/KB00000001"],
+        {"aws:ResourceTag/kbfleet:tenant": "acme"},
+        f"arn:aws:bedrock:{REGION}::foundation-model/amazon.titan-embed-text-v2:0",
+        f"arn:aws:s3vectors:{REGION}:{ACCOUNT}:bucket/kbfleet-vectors/index/verify-probe",
+    ):
+        yield "probes.py", policy
     yield from _of_buckets(bucket)
     yield from _of_service_roles(bucket)
 
