@@ -1,13 +1,15 @@
-"""A REST API honours its gateway responses, takes API keys from its authorizer, and takes paths as they are sent.
+"""A REST API keeps its id, honours its gateway responses, takes keys from its authorizer, and paths as they are sent.
 
 MiniStack drops `x-amazon-apigateway-gateway-responses` of an imported body, and with it every GatewayResponses of a SAM
 template; and `ApiKeySourceType: AUTHORIZER`, so that a key is looked for in the x-api-key header whatever the API says.
-It decodes a path before it looks for the resource, so that `/tenants/acme%2Fsuspension` becomes another resource.
+It decodes a path before it looks for the resource, so that `/tenants/acme%2Fsuspension` becomes another resource. And
+an update of the stack that changes the body makes another API, at another address.
 
 AWS imports gateway responses with the body (AWS documentation, API Gateway, "x-amazon-apigateway-gateway-responses
 object"). With the key source AUTHORIZER the key is the `usageIdentifierKey` that the authorizer returned, and the
 header is not read (same, "Choose an API key source"). A segment with an encoded slash stays one segment, and a proxy
-integration is given it undecoded (as users report: github.com/aws/aws-sam-cli/issues/3524, about REST APIs).
+integration is given it undecoded (as users report: github.com/aws/aws-sam-cli/issues/3524, about REST APIs). A changed
+body is an update without interruption (AWS CloudFormation documentation, AWS::ApiGateway::RestApi, Body).
 """
 
 import contextvars
@@ -19,6 +21,15 @@ from ministack.services.cloudformation import provisioners
 
 from local.stack.configuration import StackConfiguration
 
+PARTS = (
+    apigateway_v1._resources,
+    apigateway_v1._authorizers_v1,
+    apigateway_v1._models,
+    apigateway_v1._gateway_responses,
+    apigateway_v1._documentation_parts,
+    apigateway_v1._request_validators,
+)
+"""What the body says of an API; stages and deployments are not of it."""
 # The authorizer's context is the one part of its answer that MiniStack keeps in its cache.
 HIDDEN_CONTEXT_KEY = "x-usage-identifier-key"
 _uses_authorizer_key: contextvars.ContextVar[bool] = contextvars.ContextVar("uses_authorizer_key", default=False)
@@ -27,7 +38,7 @@ _authorizer_key: contextvars.ContextVar[str | None] = contextvars.ContextVar("au
 
 def apply(configuration: StackConfiguration) -> None:  # noqa: ARG001 -- every correction takes it
     _import_gateway_responses()
-    _keep_key_source()
+    _keep_key_source_and_id()
     _take_key_from_authorizer()
     _take_paths_as_sent()
 
@@ -48,7 +59,7 @@ def _import_gateway_responses() -> None:
     apigateway_v1._import_rest_api = import_with_gateway_responses
 
 
-def _keep_key_source() -> None:
+def _keep_key_source_and_id() -> None:
     handlers = provisioners._RESOURCE_HANDLERS["AWS::ApiGateway::RestApi"]
     create, update = handlers["create"], handlers["update"]
 
@@ -60,12 +71,19 @@ def _keep_key_source() -> None:
     def create_with_key_source(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
         return keep(create(logical_id, properties, stack), properties)
 
-    def update_with_key_source(physical_id: str, old: dict[str, Any], new: dict[str, Any], *names: str) -> Any:
-        return keep(update(physical_id, old, new, *names), new)
+    def update_in_place(physical_id: str, old: dict[str, Any], new: dict[str, Any], stack: str, *names: str) -> Any:
+        if new.get("Body") == old.get("Body"):
+            return keep(update(physical_id, old, new, stack, *names), new)
+        imported, _ = create_with_key_source(physical_id, new, stack)
+        for parts in PARTS:
+            parts[physical_id] = parts.pop(imported, {})
+        tags, arn = apigateway_v1._v1_tags, apigateway_v1._rest_api_arn
+        tags[arn(physical_id)] = tags.pop(arn(imported), {})
+        apis = apigateway_v1._rest_apis
+        apis[physical_id] = {**apis.pop(imported), "id": physical_id, "createdDate": apis[physical_id]["createdDate"]}
+        return physical_id, provisioners._apigw_rest_api_attrs(physical_id)
 
-    handlers["create"], handlers["update"] = create_with_key_source, update_with_key_source
-    # An update with another body calls this one.
-    provisioners._apigw_rest_api_create = create_with_key_source
+    handlers["create"], handlers["update"] = create_with_key_source, update_in_place
 
 
 def _take_key_from_authorizer() -> None:

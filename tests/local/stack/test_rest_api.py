@@ -180,19 +180,13 @@ def handler(event, context):
 """
 
 
-def test_a_path_is_taken_as_it_is_sent(aws: Any) -> None:
-    echo = {
-        "get": {
-            "x-amazon-apigateway-integration": {
-                "type": "aws_proxy",
-                "httpMethod": "POST",
-                "uri": function_uri(aws, aws.make_function(ECHO)),
-            }
-        }
-    }
-    paths = {"/tenants/{tenant_id}": echo, "/tenants/{tenant_id}/suspension": echo}
-    body = {"openapi": "3.0.1", "info": {"title": f"api-{uuid4().hex[:8]}", "version": "1"}, "paths": paths}
-    resources = {
+def api_of_paths(aws: Any, *paths: str) -> dict[str, Any]:
+    """The resources of an API that echoes at these paths."""
+    integration = {"type": "aws_proxy", "httpMethod": "POST", "uri": function_uri(aws, aws.make_function(ECHO))}
+    echo = {"get": {"x-amazon-apigateway-integration": integration}}
+    title = f"api-{uuid4().hex[:8]}"
+    body = {"openapi": "3.0.1", "info": {"title": title, "version": "1"}, "paths": dict.fromkeys(paths, echo)}
+    return {
         "Api": {"Type": "AWS::ApiGateway::RestApi", "Properties": {"Body": body}},
         "Deployment": {"Type": "AWS::ApiGateway::Deployment", "Properties": {"RestApiId": {"Ref": "Api"}}},
         "Stage": {
@@ -200,6 +194,10 @@ def test_a_path_is_taken_as_it_is_sent(aws: Any) -> None:
             "Properties": {"RestApiId": {"Ref": "Api"}, "DeploymentId": {"Ref": "Deployment"}, "StageName": "v1"},
         },
     }
+
+
+def test_a_path_is_taken_as_it_is_sent(aws: Any) -> None:
+    resources = api_of_paths(aws, "/tenants/{tenant_id}", "/tenants/{tenant_id}/suspension")
     identifier = aws.deploy(resources, {"Id": {"Ref": "Api"}}).outputs["Id"]
     stage = f"{aws.configuration.aws_url}/_aws/execute-api/{identifier}/v1"
     for tenant_id in ("acme", "acme%2Fsuspension", "acme%0a", "%61cme"):
@@ -209,3 +207,13 @@ def test_a_path_is_taken_as_it_is_sent(aws: Any) -> None:
                 "path": f"/tenants/{tenant_id}",
                 "pathParameters": {"tenant_id": tenant_id},
             }
+
+
+def test_an_update_leaves_the_api_at_its_address(aws: Any) -> None:
+    made = aws.deploy(api_of_paths(aws, "/before"), {"Id": {"Ref": "Api"}})
+    changed = aws.deploy(api_of_paths(aws, "/before", "/after"), {"Id": {"Ref": "Api"}}, stack=made.name)
+    assert changed.outputs == made.outputs
+    stage = f"{aws.configuration.aws_url}/_aws/execute-api/{made.outputs['Id']}/v1"
+    for path in ("/before", "/after"):
+        with urllib.request.urlopen(f"{stage}{path}") as response:  # noqa: S310 -- http on loopback
+            assert json.load(response)["path"] == path
