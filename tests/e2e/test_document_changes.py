@@ -130,9 +130,22 @@ def test_a_metadata_file_alone_makes_a_sync(demo: Demo, bucket: Bucket) -> None:
 def test_what_happens_in_a_bucket_that_is_no_tenants_is_kept_with_its_reason(demo: Demo) -> None:
     s3 = deployment.client(demo.configuration, "s3")
     s3.create_bucket(Bucket="kbfleet-logs")
-    s3.put_bucket_notification_configuration(
-        Bucket="kbfleet-logs", NotificationConfiguration={"EventBridgeConfiguration": {}}
-    )
+
+    def switched_on() -> bool:
+        """A bucket that was just made is not there for a while."""
+        try:
+            s3.put_bucket_notification_configuration(
+                Bucket="kbfleet-logs", NotificationConfiguration={"EventBridgeConfiguration": {}}
+            )
+        except s3.exceptions.ClientError as refused:
+            assert refused.response["Error"]["Code"] in {"NoSuchBucket", "OperationAborted"}
+            return False
+        return True
+
+    until(switched_on, "the bucket is not there")
+    # Nothing says when S3 begins to tell of changes, which it does only after a while.
+    began, configuration = time.monotonic(), demo.configuration
+    until(lambda: time.monotonic() > began + configuration.delays.bucket_events / configuration.speed, "")
     s3.put_object(Bucket="kbfleet-logs", Key="today.log", Body=b"")
     (kept,) = until(lambda: dead_letters(demo), "it is not in the dead-letter queue")
     assert json.loads(kept["Body"])["detail"]["bucket"]["name"] == "kbfleet-logs"

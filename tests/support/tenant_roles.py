@@ -201,7 +201,7 @@ class RoleRig:
         self.client("iam").update_assume_role_policy(
             RoleName=name, PolicyDocument=json.dumps(self._documents_of(tenant.walls).trust)
         )
-        tenant.data_source = self.make_data_source(tenant, "documents", tenant.bucket)
+        tenant.data_source = self.make_data_source(tenant, "documents", source_of(tenant.store, tenant.bucket))
         ended = self.sync(tenant.knowledge_base, tenant.data_source)
         assert ended["status"] == "COMPLETE", ended
         return tenant
@@ -243,12 +243,15 @@ class RoleRig:
         vector = {"vectorKnowledgeBaseConfiguration": {"embeddingModelArn": self.model_arn}}
         return {"knowledgeBaseConfiguration": {"type": "VECTOR", **vector}, "storageConfiguration": storage}
 
-    def make_data_source(self, tenant: TenantOnStore, name: str, bucket: str) -> str:
-        """Gives its id."""
-        made = self.client("bedrock-agent").create_data_source(
-            knowledgeBaseId=tenant.knowledge_base, name=name, dataSourceConfiguration=source_of(tenant.store, bucket)
+    def make_data_source(self, tenant: TenantOnStore, name: str, configuration: Document) -> str:
+        """Gives its id, once it is AVAILABLE."""
+        agent = self.client("bedrock-agent")
+        made = agent.create_data_source(
+            knowledgeBaseId=tenant.knowledge_base, name=name, dataSourceConfiguration=configuration
         )
-        return str(made["dataSource"]["dataSourceId"])
+        names = {"knowledgeBaseId": tenant.knowledge_base, "dataSourceId": str(made["dataSource"]["dataSourceId"])}
+        _until(lambda: agent.get_data_source(**names)["dataSource"]["status"] == "AVAILABLE")
+        return names["dataSourceId"]
 
     def sync(self, knowledge_base: str, data_source: str) -> Document:
         """An ingestion job that has ended. Raises: ClientError when it may not start."""
@@ -398,9 +401,7 @@ def _name_a_metadata_file(rig: RoleRig, attacker: TenantOnStore, victim: TenantO
 
 
 def _name_a_custom_document(rig: RoleRig, attacker: TenantOnStore, victim: TenantOnStore) -> str | None:
-    made = rig.client("bedrock-agent").create_data_source(
-        knowledgeBaseId=attacker.knowledge_base, name="custom", dataSourceConfiguration={"type": "CUSTOM"}
-    )["dataSource"]["dataSourceId"]
+    made = rig.make_data_source(attacker, "custom", {"type": "CUSTOM"})
     custom = {
         "customDocumentIdentifier": {"id": "house"},
         "sourceType": "S3_LOCATION",
@@ -427,7 +428,7 @@ def _repoint_the_data_source(rig: RoleRig, attacker: TenantOnStore, victim: Tena
 
 
 def _add_a_data_source(rig: RoleRig, attacker: TenantOnStore, victim: TenantOnStore) -> str | None:
-    added = rig.make_data_source(attacker, "more", victim.bucket)
+    added = rig.make_data_source(attacker, "more", source_of(attacker.store, victim.bucket))
     try:
         return _unless_failed(rig.sync(attacker.knowledge_base, added)) or _canary(rig, attacker, victim)
     finally:
