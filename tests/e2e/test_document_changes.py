@@ -138,7 +138,8 @@ def test_what_happens_in_a_bucket_that_is_no_tenants_is_kept_with_its_reason(dem
                 Bucket="kbfleet-logs", NotificationConfiguration={"EventBridgeConfiguration": {}}
             )
         except s3.exceptions.ClientError as refused:
-            assert refused.response["Error"]["Code"] in {"NoSuchBucket", "OperationAborted"}
+            if refused.response["Error"]["Code"] not in {"NoSuchBucket", "OperationAborted"}:
+                raise
             return False
         return True
 
