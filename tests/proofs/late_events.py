@@ -15,6 +15,7 @@ from tests.proofs.converged import departures
 from tests.proofs.proof import Row, Runs, in_processes
 from tests.support.api_requests import api_request
 from tests.support.aws_calls import Call, Moment
+from tests.support.slowness import Slowness
 from tests.support.state_machine import TaskFailed
 from tests.support.virtual_fleet import (
     AN_HOUR,
@@ -30,6 +31,8 @@ from tests.support.world_copies import CopyDied, in_copy
 TENANT = "acme"
 LATE_SECONDS = 300.0
 """Source: AWS documentation, Amazon S3 User Guide, Enabling Amazon EventBridge."""
+ACTIVE_BEFORE_EVENTS = Slowness(managed_knowledge_base=(5.0, 5.0), managed_data_source=(5.0, 5.0))
+"""On MANAGED, too, there is time to upload before S3 begins to tell of changes."""
 NOTHING_BY_SCHEDULE = {"SyncEveryHours": "0"}
 """Parameters by which nothing but events and surveys has documents synced."""
 REAL_SECONDS = 120
@@ -143,6 +146,7 @@ def _when_events_come(store: str, occasion: str, change: str) -> Iterator[Virtua
         safety_net_seconds=RARE_SCHEDULE_SECONDS,
         late_event_seconds=LATE_SECONDS,
         sync_schedule_seconds=10 * AN_HOUR,  # the survey is ours to run
+        slowness=ACTIVE_BEFORE_EVENTS,
     ) as fleet:
         prepare(fleet, store, CHANGES[change])
         tenant = fleet.tenant(TENANT)

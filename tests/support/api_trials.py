@@ -33,6 +33,7 @@ from local.stack.configuration import ACCESS_KEY, StackConfiguration
 
 BEYOND_SCHEMAS = {
     "user_id": "which characters can be printed",
+    "name": "which characters can be printed, for Unicode has not assigned all",
     "key": "how many bytes a text has",
     "content_type": "which types go with a key",
     "metadata": "how large the file becomes",
