@@ -7,6 +7,7 @@ from datetime import timedelta
 from kbfleet import bootstrap
 from kbfleet.contracts.workflows import (
     ActivationResult,
+    DeleteBucketInput,
     DoneResult,
     ErasureResult,
     FenceOffResult,
@@ -130,8 +131,8 @@ def delete_knowledge_store(step: StepInput) -> DoneResult:
     return DoneResult()
 
 
-@workflow_step(StepInput)
-def delete_bucket(step: StepInput) -> DoneResult:
+@workflow_step(DeleteBucketInput)
+def delete_bucket(step: DeleteBucketInput) -> DoneResult:
     """State "Delete Bucket": documents with their versions, as many as one call may take, then the bucket itself."""
     gone = offboarding.delete_bucket(
         step.reservation.to_domain(),
@@ -139,6 +140,7 @@ def delete_bucket(step: StepInput) -> DoneResult:
         buckets=bootstrap.buckets(),
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
+        waits=step.waits,
     )
     return DoneResult(done=gone)
 

@@ -19,7 +19,7 @@ from moto.core.models import botocore_stubber
 from moto.s3.models import s3_backends
 
 from kbfleet.adapters.s3 import PAGES_A_CALL, S3DocumentBuckets
-from kbfleet.domain.errors import AccessRefused, BucketNameTaken, NotReadyYet
+from kbfleet.domain.errors import AccessRefused, BucketNameTaken, NotReadyYet, PolicyNotTaken
 from kbfleet.domain.names import Life
 from kbfleet.ports import DocumentBuckets
 from tests.support.aws import client as aws_client
@@ -300,6 +300,11 @@ class S3(World):
 SMALL_PAGE = 2
 
 
+def _put_policy(client: Any, *statements: dict[str, Any]) -> None:
+    policy = {"Version": "2012-10-17", "Statement": statements}
+    client.put_bucket_policy(Bucket=NAME, Policy=json.dumps(policy))
+
+
 def _ask_for_a_small_page(params: dict[str, Any], **_: Any) -> None:
     params["MaxKeys"] = SMALL_PAGE
     # moto looks for the very version behind which the page begins, and leaves versions out when it has been deleted.
@@ -489,6 +494,48 @@ class TestS3DocumentBuckets(DocumentBucketsSuite):
         world.buckets.ensure(NAME, TAGS)
         assert "HeadBucket" in world.operations
         assert "CreateBucket" not in world.operations
+
+    @pytest.mark.parametrize("code", ["MalformedPolicy", "AccessDenied"])
+    def test_what_s3_does_not_take_of_a_customers_policy_is_said_and_keeps_no_bucket_from_its_end(
+        self, world: S3, code: str
+    ) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        _put_policy(world.client, _THEIR_STATEMENT)
+
+        def refuse(params: dict[str, Any], **_: Any) -> None:
+            # A role that is gone in S3's own words, or something public where our bucket takes nothing public.
+            if _THEIR_STATEMENT["Sid"] in params["Policy"]:
+                raise ClientError({"Error": {"Code": code, "Message": "it is refused"}}, "PutBucketPolicy")
+
+        world.client.meta.events.register("provide-client-params.s3.PutBucketPolicy", refuse)
+        with pytest.raises(PolicyNotTaken) as refused:
+            world.buckets.ensure(NAME, TAGS)
+        assert "roles that are gone" in refused.value.remedy
+        world.buckets.refuse_uploads(NAME)
+        statements = json.loads(world.client.get_bucket_policy(Bucket=NAME)["Policy"])["Statement"]
+        assert [statement["Sid"] for statement in statements] == ["RefuseUnencryptedTransport", "RefuseUploads"]
+
+    def test_a_customers_statement_may_be_called_like_ours(self, world: S3) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        theirs = {**_THEIR_STATEMENT, "Sid": "RefuseUploads", "Effect": "Deny", "Action": "s3:DeleteObject"}
+        _put_policy(world.client, theirs)
+        world.buckets.ensure(NAME, TAGS)
+        statements = json.loads(world.client.get_bucket_policy(Bucket=NAME)["Policy"])["Statement"]
+        assert theirs in statements
+        assert len(statements) == 2
+
+    def test_a_rule_of_the_first_version_of_lifecycles_has_ours_beside_it(self, world: S3) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        theirs = {"ID": "old", "Status": "Enabled", "Prefix": "old/", "Expiration": {"Days": 400}}
+        world.client.put_bucket_lifecycle_configuration(Bucket=NAME, LifecycleConfiguration={"Rules": [theirs]})
+        sent: list[dict[str, Any]] = []
+        world.client.meta.events.register(
+            "provide-client-params.s3.PutBucketLifecycleConfiguration",
+            lambda params, **_: sent.extend(params["LifecycleConfiguration"]["Rules"]),
+        )
+        world.buckets.ensure(NAME, TAGS)
+        assert [rule.get("Filter") for rule in sent] == [None, None]
+        assert sent[1]["Prefix"] == ""
 
     def test_a_document_that_comes_in_behind_the_listing_takes_another_call(self, world: S3) -> None:
         world.buckets.ensure(NAME, TAGS)

@@ -49,6 +49,19 @@ def test_a_tenant_is_provisioned_to_the_end(fleet: VirtualFleet) -> None:
     assert (tenant.status, tenant.lease) == (TenantStatus.ACTIVE, None)
 
 
+def test_a_tenant_whose_bucket_is_gone_is_offboarded_to_the_end(fleet: VirtualFleet) -> None:
+    """The definition of before does not wait for one that may not show yet."""
+    fleet.provision("acme")
+    tenant = fleet.tenant("acme")
+    assert tenant is not None
+    s3 = fleet.client("s3")
+    versions = s3.list_object_versions(Bucket=tenant.bucket_name)
+    assert not versions.get("Versions")
+    s3.delete_bucket(Bucket=tenant.bucket_name)
+    execution = fleet.start("offboard_tenant", {"tenant_id": "acme", "retention_days": 0})
+    assert fleet.finish(execution, within=100_000).status == "SUCCEEDED"
+
+
 def test_a_tenant_is_offboarded_to_the_end(fleet: VirtualFleet) -> None:
     fleet.provision("acme")
     execution = fleet.start("offboard_tenant", {"tenant_id": "acme", "retention_days": 0})

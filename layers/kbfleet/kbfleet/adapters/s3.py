@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.document_names import MAX_KEY_BYTES, key_in
-from kbfleet.domain.errors import BucketNameTaken, NotReadyYet, ResourceMissing
+from kbfleet.domain.errors import BucketNameTaken, NotReadyYet, PolicyNotTaken, ResourceMissing
 from kbfleet.domain.failed_documents import BucketDocument, DocumentObject
 from kbfleet.domain.survey import PresentVersion
 from kbfleet.domain.uploads import METADATA_SUFFIX
@@ -78,8 +78,13 @@ class S3DocumentBuckets:
         return False
 
     def refuse_uploads(self, name: str) -> None:
+        owner, ours = self._owner(name), (REFUSE_UNENCRYPTED_TRANSPORT, REFUSE_UPLOADS)
         with _there(name):
-            self._converge_policy(self._owner(name), REFUSE_UNENCRYPTED_TRANSPORT, REFUSE_UPLOADS)
+            try:
+                self._converge_policy(owner, *ours)
+            except PolicyNotTaken:
+                # The bucket is about to be deleted: what S3 does not take in its policy must not keep it.
+                self._put_policy(owner, {"Version": "2012-10-17", "Statement": self._statements(owner, ours)})
 
     def exists(self, name: str) -> bool:
         with translated(f"bucket {name}"):
@@ -203,15 +208,31 @@ class S3DocumentBuckets:
             found = json.loads(self._client.get_bucket_policy(**owner)["Policy"])
         except ClientError as error:
             found = _nothing(error, "NoSuchBucketPolicy", {"Version": "2012-10-17", "Statement": []})
+        statements = _listed(found.get("Statement", []))
+        own, wanted = [each for each in statements if _is_ours(each)], self._statements(owner, ours)
+        if [_comparable(each) for each in own] == [_comparable(each) for each in wanted]:
+            return
+        others = [each for each in statements if each not in own]
+        try:
+            self._put_policy(owner, {**found, "Statement": [*others, *wanted]})
+        except ClientError as error:
+            # A role that a statement names may be gone (S3 then gives its principal back as an id, and takes it no
+            # more), or the statement be public, which our bucket does not allow.
+            if not others or _code(error) not in {"MalformedPolicy", "AccessDenied"}:
+                raise
+            raise PolicyNotTaken(
+                f"S3 does not take the policy of bucket {owner['Bucket']}, probably for what others have put into it: "
+                f"{_code(error)}.",
+                remedy="Take out of it what names roles that are gone, and what is public; then run the command again.",
+            ) from error
+
+    def _statements(self, owner: Any, ours: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
         arn = f"arn:{self._client.meta.partition}:s3:::{owner['Bucket']}"
         resource = [arn, f"{arn}/*"]
-        statements = _listed(found.get("Statement", []))
-        own = [each for each in statements if each.get("Sid") in _OUR_STATEMENTS]
-        wanted = [{**statement, "Effect": "Deny", "Principal": "*", "Resource": resource} for statement in ours]
-        if [_comparable(each) for each in own] != [_comparable(each) for each in wanted]:
-            others = [each for each in statements if each not in own]
-            policy = {**found, "Statement": [*others, *wanted]}
-            self._client.put_bucket_policy(**owner, Policy=json.dumps(policy))
+        return [{**statement, "Effect": "Deny", "Principal": "*", "Resource": resource} for statement in ours]
+
+    def _put_policy(self, owner: Any, policy: Mapping[str, object]) -> None:
+        self._client.put_bucket_policy(**owner, Policy=json.dumps(policy))
 
     def _converge_notifications(self, owner: Any) -> None:
         found = self._client.get_bucket_notification_configuration(**owner)
@@ -242,20 +263,29 @@ class S3DocumentBuckets:
             found = _nothing(error, "NoSuchLifecycleConfiguration", {})
         own = [rule for rule in found.get("Rules", []) if rule.get("ID") == _ABORT_UPLOADS]
         others = [rule for rule in found.get("Rules", []) if rule not in own]
+        # Where one rule has a prefix of the first version of lifecycles, S3 takes none with a filter ("Filter element
+        # can only be used in Lifecycle V2", as users report: aws-sdk-ruby #1653).
+        whole: Any = {"Prefix": ""}
         wanted: Any = {
             "ID": _ABORT_UPLOADS,
             "Status": "Enabled",
-            "Filter": {"Prefix": ""},
+            **(whole if any("Prefix" in rule for rule in others) else {"Filter": whole}),
             "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": _UPLOAD_DAYS},
         }
         # S3 may give a filter that filters nothing as an empty one.
-        if [{**rule, "Filter": rule.get("Filter") or wanted["Filter"]} for rule in own] != [wanted]:
+        if [{**rule, "Filter": whole} if rule.get("Filter") == {} else rule for rule in own] != [wanted]:
             # Belongs to the whole, too: what is not sent is set to the default.
             sizes = "TransitionDefaultMinimumObjectSize"
             kept: Any = {sizes: found[sizes]} if sizes in found else {}
             self._client.put_bucket_lifecycle_configuration(
                 **owner, LifecycleConfiguration={"Rules": [*others, wanted]}, **kept
             )
+
+
+def _is_ours(statement: Mapping[str, Any]) -> bool:
+    """Whether it is one of those that kbfleet puts into a policy; others may have called theirs alike."""
+    denies_all = statement.get("Effect") == "Deny" and statement.get("Principal") in ("*", {"AWS": "*"})
+    return denies_all and statement.get("Sid") in _OUR_STATEMENTS
 
 
 @contextmanager

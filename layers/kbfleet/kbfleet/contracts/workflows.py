@@ -115,6 +115,13 @@ class EnsureDataSourceInput(StepInput):
     looks_again: bool = False
 
 
+class DeleteBucketInput(StepInput):
+    """`waits` says that the definition by which the execution goes waits long enough for a bucket that may not show
+    yet; one of a version before does not."""
+
+    waits: bool = False
+
+
 class BucketResult(Contract):
     bucket_name: str
 

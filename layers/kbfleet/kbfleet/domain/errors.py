@@ -173,6 +173,10 @@ class CapacityExceeded(AwsRefusal):
     """A quota of the account is used up."""
 
 
+class PolicyNotTaken(AwsRefusal):
+    """S3 refuses a bucket's policy for the statements in it that are not kbfleet's."""
+
+
 class BucketNameTaken(AwsRefusal):
     """The bucket name derived for the tenant belongs to somebody else."""
 

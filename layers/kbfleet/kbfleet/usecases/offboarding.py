@@ -347,15 +347,24 @@ def delete_knowledge_store(reservation: Reservation, *, registry: TenantRegistry
 
 
 def delete_bucket(
-    reservation: Reservation, *, registry: TenantRegistry, buckets: DocumentBuckets, names: ResourceNames, clock: Clock
+    reservation: Reservation,
+    *,
+    registry: TenantRegistry,
+    buckets: DocumentBuckets,
+    names: ResourceNames,
+    clock: Clock,
+    waits: bool = True,
 ) -> bool:
     """Deletes documents, with all versions, and then the bucket. Returns: whether it is gone; else run again.
+
+    Args:
+        waits: whether the execution waits for a bucket that may not show yet.
 
     Raises:
         NotReadyYet: there is none, but one that was made just before the tenant was taken out of service might not show
             yet; also where this has just deleted it and its answer was lost.
     """
-    bucket = _own_bucket(held(reservation, registry), buckets, names, now=clock.now())
+    bucket = _own_bucket(held(reservation, registry), buckets, names, now=clock.now() if waits else None)
     return bucket is None or buckets.delete(bucket)
 
 
