@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from unittest.mock import patch
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from kbfleet import bootstrap
-from kbfleet.adapters.secrets import RememberedSecret
+from kbfleet.adapters.secrets import AGAIN_AFTER, RememberedSecret
 from kbfleet.domain.errors import ResourceMissing
 from tests.support.aws import client as aws_client
 from tests.support.fakes import FakeClock
@@ -42,6 +44,26 @@ def test_one_that_cannot_be_read_is_tried_again_the_next_time(aws: None, clock: 
         secret()
     aws_client("secretsmanager").create_secret(Name="key", SecretString="there now")
     assert secret() == "there now"
+
+
+def test_the_old_text_is_kept_while_aws_does_not_answer_but_not_where_it_refuses(aws: None, clock: FakeClock) -> None:
+    client = aws_client("secretsmanager")
+    client.create_secret(Name="key", SecretString="first")
+    secret = RememberedSecret(lambda: client, "key", clock=clock, remembered_for=AN_HOUR)
+    assert secret() == "first"
+    client.put_secret_value(SecretId="key", SecretString="second")
+    clock.advance(AN_HOUR.total_seconds())
+    with patch.object(client, "get_secret_value", side_effect=EndpointConnectionError(endpoint_url="there")) as asked:
+        assert secret() == "first"
+        clock.advance(AGAIN_AFTER.total_seconds() - 1)
+        assert secret() == "first"
+        assert asked.call_count == 1
+    clock.advance(1)
+    assert secret() == "second"
+    client.delete_secret(SecretId="key", ForceDeleteWithoutRecovery=True)
+    clock.advance(AN_HOUR.total_seconds())
+    with pytest.raises(ResourceMissing):
+        secret()
 
 
 def test_a_prompt_of_ones_own_is_read_where_there_is_one(aws: None) -> None:

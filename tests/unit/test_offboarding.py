@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 
@@ -412,6 +413,14 @@ class TestRequesting:
         _, execution = run.fleet.request_offboarding(ACME, timedelta(0))
         assert execution is not None
         assert run.fleet.offboarding_executions.requests == {execution.name: {"tenant_id": ACME}}
+
+    def test_its_deletion_is_started_even_if_its_bucket_cannot_be_closed_now(
+        self, run: Offboarding, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        refused = AccessRefused("The bucket's policy cannot be written.")
+        monkeypatch.setattr(run.fleet.buckets, "refuse_uploads", Mock(side_effect=refused))
+        _, execution = run.fleet.request_offboarding(ACME, timedelta(0))
+        assert execution is not None
 
     def test_an_execution_that_runs_is_given_instead_of_a_second(self, run: Offboarding) -> None:
         _, first = run.fleet.request_offboarding(ACME, timedelta(0))

@@ -21,7 +21,15 @@ from kbfleet.usecases.surveys import PAGES_A_RUN, SurveyReport
 from kbfleet.usecases.sync_schedule import RUN_EVERY, SyncSchedule
 from tests.support.clock import START
 from tests.support.fleet import EVENTS_AFTER, START_INTERVAL, Fleet
-from tests.support.samples import ACME, DATA_SOURCE, SAKURA, first_knowledge, job_state_change, tenant
+from tests.support.samples import (
+    ACME,
+    DATA_SOURCE,
+    SAKURA,
+    first_knowledge,
+    job_state_change,
+    provisioning_failure,
+    tenant,
+)
 
 A_SECOND = timedelta(seconds=1)
 A_MINUTE = timedelta(minutes=1)
@@ -405,6 +413,8 @@ class TestWhoLooks:
         earlier = Sync(ACME, survey=Survey(START - A_DAY, ended=True))
         assert unnoticed_until(record, earlier, EVENTS_AFTER) == START + EVENTS_AFTER
         assert unnoticed_until(tenant(), Sync(ACME), EVENTS_AFTER) is None
+        failed = tenant(status=TenantStatus.PROVISIONING, events_since=START).failed(provisioning_failure())
+        assert unnoticed_until(failed, Sync(ACME), EVENTS_AFTER) is None
 
 
 def test_an_entry_of_the_last_version_is_read() -> None:

@@ -206,7 +206,8 @@ class KnowledgeBaseNotOurs(KbfleetError):
 
 
 class ErasureIncomplete(KbfleetError):
-    """Something of an offboarded tenant was found after it should have been deleted."""
+    """Something of an offboarded tenant was found after it should have been deleted. It may only show for a while yet,
+    so the step that verifies is tried again some times."""
 
 
 class DataSourceFailed(KbfleetError):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from kbfleet.domain.tenant_status import TenantStatus
+
 if TYPE_CHECKING:
     from kbfleet.domain.ingestion_job import JobStateChange
     from kbfleet.domain.sync import Sync
@@ -17,6 +19,7 @@ _SLOWEST_UPLOAD = 64 * 1024
 """Bytes a second, of an upload in one part."""
 _TO_THE_SECOND = timedelta(seconds=2)
 """S3 gives times in whole seconds, and two services' clocks are not the same."""
+_SURVEYED = {TenantStatus.PROVISIONING, TenantStatus.ACTIVE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +73,10 @@ def unnoticed_until(tenant: Tenant, sync: Sync, events_after: timedelta) -> date
         events_after: how long after S3 was asked for events they come for certain.
 
     Returns: `None` if events come and the bucket was surveyed since, or where events were asked for before kbfleet kept
-        since when.
+        since when; and of a tenant that is not synced, of which no survey comes.
     """
     since = tenant.events_since
-    if since is None or sync.has_surveyed(since):
+    if since is None or sync.has_surveyed(since) or tenant.status not in _SURVEYED:
         return None
     return since + events_after
 

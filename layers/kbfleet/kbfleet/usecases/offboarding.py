@@ -102,11 +102,13 @@ def request_offboarding(
     announce_left_over(stored, announcements=announcements)
     after = before.offboarding_requested(now, retention=retention)
     after = _take_out_of_service(stored, after, registry, ledger, callbacks, announcements)
+    if after.deletion_is_due(clock.now()):
+        # It closes the bucket itself, and tries again where that is refused.
+        return after, _start_deletion(after, executions, clock)
     # Whoever has taken the tenant back meanwhile may have opened its bucket again.
     if registry.get(tenant_id).fence == after.fence:
         _close_bucket(after, buckets, names)
-    due = after.deletion_is_due(clock.now())
-    return after, _start_deletion(after, executions, clock) if due else None
+    return after, None
 
 
 def _take_out_of_service(
