@@ -1,0 +1,39 @@
+"""How askers are hurt by what is broken. It is the severity of a finding and of an incident, wherever it is told."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Harm(StrEnum):
+    """From the worst to the least."""
+
+    NO_ANSWERS = "NO_ANSWERS"
+    """Every question fails, or finds nothing."""
+    WRONG_ANSWERS = "WRONG_ANSWERS"
+    """Answers come from what the tenant's documents do not say, or say no more."""
+    DOCUMENTS_MISSING = "DOCUMENTS_MISSING"
+    """Answers come, but some documents are in none of them."""
+    MACHINERY_ONLY = "MACHINERY_ONLY"
+    """Answers come from every document, as they should; what works on that is broken."""
+    UNKNOWN = "UNKNOWN"
+    """Nobody has looked. It is told as that, and never as well."""
+
+    @property
+    def sentence(self) -> str:
+        """What is true of the tenant's answers meanwhile."""
+        return _SENTENCES[self]
+
+    @property
+    def rank(self) -> int:
+        """0 for the worst."""
+        return list(Harm).index(self)
+
+
+_SENTENCES = {
+    Harm.NO_ANSWERS: "No question is answered meanwhile.",
+    Harm.WRONG_ANSWERS: "Answers may be wrong or old meanwhile.",
+    Harm.DOCUMENTS_MISSING: "Answers come, but not from all documents.",
+    Harm.MACHINERY_ONLY: "Answers come from all documents.",
+    Harm.UNKNOWN: "Nobody has looked yet whether answers come.",
+}
