@@ -9,8 +9,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import bootstrap
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
+from kbfleet.domain.finding import Disagreement
 from kbfleet.domain.names import TenantId
-from kbfleet.domain.reconciliation import Disagreement, Reconciliation
+from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.logs import logger
 from kbfleet.metrics import Metric, publish
 from kbfleet.responses import HttpResponse, respond

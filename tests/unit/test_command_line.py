@@ -37,10 +37,11 @@ from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain.answer import AnswerOutcome
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.failed_documents import FailureStatus
+from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome, Statistics
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.printable import printable
-from kbfleet.domain.reconciliation import Disagreement, Finding, Reconciliation, ResourceKind
+from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import Offboarding
 from kbfleet.domain.tenant_status import TenantStatus

@@ -49,10 +49,10 @@ from kbfleet.domain import document_trace
 from kbfleet.domain.answer import AnswerOutcome
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.failed_documents import FailureStatus
+from kbfleet.domain.finding import Disagreement, ResourceKind
 from kbfleet.domain.incident import Concern, Timeline
 from kbfleet.domain.ingestion_job import FailureReason, Outcome
 from kbfleet.domain.printable import printable
-from kbfleet.domain.reconciliation import Disagreement, ResourceKind
 from kbfleet.domain.sync import Sync
 from kbfleet.domain.tenant import RESOURCES_VERSION
 from kbfleet.domain.tenant_status import TenantStatus

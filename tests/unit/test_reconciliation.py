@@ -10,8 +10,9 @@ import pytest
 
 from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.domain.errors import Throttled
+from kbfleet.domain.finding import NOWHERE, Disagreement, Finding, ResourceKind
 from kbfleet.domain.names import Life, TenantId
-from kbfleet.domain.reconciliation import NOWHERE, Disagreement, Finding, Reconciliation, ResourceKind
+from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.tenant import OVERDUE_AFTER
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.reconciliation import reconcile

@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from kbfleet.contracts import Contract, LifeNumber
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument
+from kbfleet.domain.finding import Disagreement, ResourceKind
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.names import DataSourceReference, TenantId
-from kbfleet.domain.reconciliation import Disagreement, Reconciliation, ResourceKind
+from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.tenant import DisplayName, ProvisioningRequest, TenantStateChange
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier

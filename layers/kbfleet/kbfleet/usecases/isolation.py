@@ -21,10 +21,10 @@ from kbfleet.domain.errors import (
     RequestRefused,
     Throttled,
 )
+from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.isolation import MAX_NAMED, Breach, DocumentRound, IsolationVerified, SeenIn
 from kbfleet.domain.names import DataSourceReference
-from kbfleet.domain.reconciliation import Disagreement, Finding, ResourceKind
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.data_sources import data_sources_of
 from kbfleet.usecases.ingestion import save_sync

@@ -7,9 +7,10 @@ from datetime import timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from kbfleet.domain.finding import NOWHERE, Disagreement, Finding, ResourceKind
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import MAX_LIFE, Life
-from kbfleet.domain.reconciliation import NOWHERE, Disagreement, Finding, Reconciliation, ResourceKind
+from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.tenant import ProvisioningRequest
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.provisioning import start_provisioning
