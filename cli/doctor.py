@@ -127,6 +127,21 @@ def _tenants(stack: FleetStack) -> Findings:
     yield from _being_converged(stack, left, of=len(served))
 
 
+def _knowledge(stack: FleetStack) -> Findings:
+    """What the tenants' answers rest on, looked at now."""
+    report = FleetApi(stack.outputs["ApiUrl"], stack.session).reconcile(repair=False)
+    for finding in report.findings:
+        what = f"{finding.disagreement} {finding.kind} {finding.name} of tenant {finding.tenant_id}"
+        yield Verdict.WRONG, f"{what}: {finding.harm.sentence}", finding.advice
+    for trouble in report.troubles:
+        yield Verdict.UNKNOWN, f"Tenant {trouble.tenant_id} could not be looked into: {trouble.reason}", ""
+    if not report.findings:
+        yield _well(f"Every bucket, index, knowledge base and role that a record names is there: {report.resources}.")
+    looked = f"{report.looked_into} of {report.looked_into + report.not_looked_into} tenants were looked into whole"
+    if report.not_looked_into:
+        yield Verdict.NOTE, f"{looked} just now.", "The daily round looks into all; `kbfleet tenant show` into one."
+
+
 def _being_converged(stack: FleetStack, left: Sequence[TenantId], of: int) -> Findings:
     """After an update. By itself that takes minutes; a tenant that is still not converged was tried in vain."""
     if left and datetime.now(UTC) - stack.deployed_at < _CONVERGED_WITHIN + of * _CONVERGED_WITHIN_EACH:
@@ -384,6 +399,7 @@ _CHECKS: Mapping[str, Callable[[FleetStack], Findings]] = {
     "stack": _stack,
     "parameters": _parameters,
     "tenants": _tenants,
+    "knowledge": _knowledge,
     "capacity": _capacity,
     "secrets": _secrets,
     "models": _models,

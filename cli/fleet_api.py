@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from urllib3.filepost import encode_multipart_formdata
 
 from kbfleet.contracts.asking import AskRequest, AskResponse
+from kbfleet.contracts.diagnosis import DiagnosisBody
 from kbfleet.contracts.documents import DocumentRetryBody, DocumentTraceBody, FailedDocumentsBody, UploadBody
 from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
@@ -145,6 +146,9 @@ class FleetApi:
     def reconcile(self, *, repair: bool, first: TenantId | None = None) -> ReconciliationDetail:
         asked = {"repair": repair} | ({"tenant_id": first} if first else {})
         return self._signed(ReconciliationDetail, "POST", "/reconciliations", asked)
+
+    def diagnosis(self, tenant_id: TenantId) -> DiagnosisBody:
+        return self._signed(DiagnosisBody, "GET", f"/tenants/{tenant_id}/diagnosis")
 
     def tenants(self, status: TenantStatus | None) -> TenantsBody:
         """All of them, over all pages; of one status, if one is given."""

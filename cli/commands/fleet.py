@@ -9,6 +9,7 @@ import typer
 from rich.console import RenderableType
 
 from cli.arguments import DEFAULT_STACK, FLEET_PANEL, Json, Region, Stack
+from cli.diagnosis import shown_of_findings
 from cli.doctor import Finding, Verdict, examine
 from cli.exit_codes import FAILED
 from cli.fleet_api import FleetApi
@@ -94,8 +95,7 @@ def _shown_of_reconciliation(report: ReconciliationDetail) -> Iterator[Renderabl
     looked = f"{counted(report.looked_into, 'tenant')} looked into for what is not their own"
     more = f"; [yellow]{report.not_looked_into} not yet: run it again[/]" if report.not_looked_into else ""
     yield f"{looked}{more}."
-    for finding in report.findings:
-        yield f"  {finding.disagreement} {finding.kind} {literal(finding.name)}: {literal(finding.advice)}"
+    yield from shown_of_findings(report.findings)
     for trouble in report.troubles:
         yield f"  [yellow]{trouble.tenant_id}[/]: {literal(trouble.reason)}"
     yield from (f"  Provisioning of {tenant} is started." for tenant in report.repairs)

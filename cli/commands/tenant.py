@@ -10,6 +10,7 @@ import typer
 from rich.console import RenderableType
 
 from cli.arguments import DEFAULT_STACK, Json, NewTenant, Region, Stack, Tenant, Wait
+from cli.diagnosis import shown_of_diagnosis
 from cli.exit_codes import stop
 from cli.failure_reasons import reason_lines
 from cli.fleet_api import FleetApi
@@ -142,7 +143,19 @@ def _outcome(outcome: Outcome) -> str:
 @app.command("show")
 def show_tenant(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
     """Show a tenant: lifecycle, resources, how fresh its knowledge is, and how its last sync ended."""
-    present(FleetApi.of_stack(stack, region).tenant(tenant), lambda body: [_details(body)], as_json=as_json)
+    api = FleetApi.of_stack(stack, region)
+    body = api.tenant(tenant)
+
+    def shown(body: TenantBody) -> Iterator[RenderableType]:
+        yield _details(body)
+        if body.status in _EXAMINED:
+            yield from shown_of_diagnosis(api.diagnosis(tenant))
+
+    present(body, shown, as_json=as_json)
+
+
+_EXAMINED = {TenantStatus.ACTIVE, TenantStatus.SUSPENDED, TenantStatus.FAILED}
+"""The resources of others come and go."""
 
 
 def _details(body: TenantBody) -> Details:

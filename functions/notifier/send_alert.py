@@ -21,10 +21,12 @@ from kbfleet.contracts.events import (
     ISOLATION_VERIFIED,
     OFFBOARDING_FAILED,
     PROVISIONING_FAILED,
+    TENANT_DIAGNOSED,
     DocumentFailuresEvent,
     IsolationBreachedEvent,
     IsolationVerifiedEvent,
     JobStateChangeEvent,
+    TenantDiagnosedEvent,
     WorkflowFailedEvent,
 )
 from kbfleet.domain import signals
@@ -45,6 +47,8 @@ def _signals(event: dict[str, Any]) -> tuple[Signal, ...]:
         return signals.of_documents(parse(DocumentFailuresEvent, event).detail.to_domain(), deployment)
     if kind == ISOLATION_BREACHED:
         return signals.of_breach(parse(IsolationBreachedEvent, event).detail.to_domain(), deployment)
+    if kind == TENANT_DIAGNOSED:
+        return signals.of_diagnosis(parse(TenantDiagnosedEvent, event).detail.to_domain(), deployment)
     if kind == ISOLATION_VERIFIED:
         return signals.of_isolation_verified(parse(IsolationVerifiedEvent, event).detail.to_domain())
     if kind == EXECUTION_STATUS_CHANGE:

@@ -73,6 +73,7 @@ class TracedWorld:
             ledger=self.fleet.ledger,
             history=self.fleet.history,
             knowledge_bases=self.world.knowledge_bases,
+            buckets=self.fleet.buckets,
             bucket_contents=S3BucketContents(self.world.aws.s3, account=ACCOUNT),
             ingested_documents=BedrockDocuments(self.world.agent),
             failed_documents=self.fleet.failed_documents,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from kbfleet.domain.answer import AskableTenant
+from kbfleet.domain.diagnosis import Search
 from kbfleet.domain.document_names import key_in
 from kbfleet.domain.document_trace import Probe
 from kbfleet.domain.errors import CapacityExceeded, ConcurrentUpdate, KbfleetError, RequestRefused
@@ -150,6 +151,11 @@ class InMemoryRetrievalProbe:
     def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, bucket: str, uri: str) -> Probe:
         key_in(bucket, uri)
         return Probe(found=not self.refusal and uri in self.findable, refusal=self.refusal)
+
+    def anything(self, knowledge_base_id: str, kind: KnowledgeBaseKind) -> Search:
+        if self.refusal:
+            return Search.REFUSED
+        return Search.FOUND if self.findable else Search.NOTHING
 
 
 class InMemoryPassageSearch:

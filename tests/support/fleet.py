@@ -14,6 +14,7 @@ from kbfleet.domain.tenant import Reservation, Tenant
 from kbfleet.ports import Execution, KnowledgeStore
 from kbfleet.usecases import lifecycle, offboarding, provisioning
 from kbfleet.usecases.document_tracing import DocumentTracer
+from kbfleet.usecases.examination import TenantExamination
 from kbfleet.usecases.external_jobs import LOOK_BACK, ExternalJobs
 from kbfleet.usecases.failed_documents import FailureCollector, RetryRunner
 from kbfleet.usecases.ingestion import Scheduler, TickReport, note_changes, request_sync, stop_sync
@@ -197,6 +198,22 @@ class Fleet:
         )
 
     @property
+    def examination(self) -> TenantExamination:
+        return TenantExamination(
+            registry=self.registry,
+            buckets=self.buckets,
+            stores=self.stores,
+            knowledge_bases=self.knowledge_bases,
+            service_roles=self.service_roles,
+            usage_keys=self.usage_keys,
+            history=self.history,
+            probe=self.retrieval_probe,
+            announcements=self.announcements,
+            names=NAMES,
+            clock=self.clock,
+        )
+
+    @property
     def document_tracer(self) -> DocumentTracer:
         return DocumentTracer(
             registry=self.registry,
@@ -204,6 +221,7 @@ class Fleet:
             ledger=self.ledger,
             history=self.history,
             knowledge_bases=self.knowledge_bases,
+            buckets=self.buckets,
             bucket_contents=self.bucket_contents,
             ingested_documents=self.ingested_documents,
             failed_documents=self.failed_documents,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from kbfleet.contracts.dead_letters import is_about
+from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.errors import KbfleetError, NotReadyYet, ResourceConflict, ResourceMissing
 from kbfleet.domain.failed_documents import FailureReport
 from kbfleet.domain.ingestion_job import JobStateChange
@@ -66,6 +67,7 @@ class RecordingAnnouncements:
         self.offboarding_failures: list[tuple[TenantId, WorkflowFailure]] = []
         self.breaches: list[Breach] = []
         self.verifications: list[IsolationVerified] = []
+        self.diagnoses: list[Diagnosis] = []
 
     def tenant_state_changed(self, change: TenantStateChange) -> None:
         self.tenant_state_changes.append(change)
@@ -81,6 +83,9 @@ class RecordingAnnouncements:
 
     def isolation_verified(self, verified: IsolationVerified) -> None:
         self.verifications.append(verified)
+
+    def diagnosed(self, diagnosis: Diagnosis) -> None:
+        self.diagnoses.append(diagnosis)
 
     def failures_collected(self, report: FailureReport) -> None:
         self.failure_reports.append(report)

@@ -50,6 +50,7 @@ from kbfleet.domain.answer import AnswerOutcome
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.failed_documents import FailureStatus
 from kbfleet.domain.finding import Disagreement, ResourceKind
+from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern, Timeline
 from kbfleet.domain.ingestion_job import FailureReason, Outcome
 from kbfleet.domain.printable import printable
@@ -189,6 +190,8 @@ SAMPLES: Mapping[str, Sample] = {
                         kind=ResourceKind.BUCKET,
                         name="kbfleet-acme",
                         tenant_id=ACME,
+                        harm=Harm.WRONG_ANSWERS,
+                        command="kbfleet tenant add acme",
                         advice="`kbfleet tenant add acme` makes it again.",
                     ),
                 ),

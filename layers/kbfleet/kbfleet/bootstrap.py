@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from kbfleet.usecases.asking import AskableTenants
     from kbfleet.usecases.document_changes import ChangeBatch
     from kbfleet.usecases.document_tracing import DocumentTracer
+    from kbfleet.usecases.examination import TenantExamination
     from kbfleet.usecases.external_jobs import ExternalJobs
     from kbfleet.usecases.failed_documents import FailureCollector, RetryRunner
     from kbfleet.usecases.incidents import IncidentDesk
@@ -483,6 +484,7 @@ def document_tracer() -> DocumentTracer:
         ledger=ledger(),
         history=history(),
         knowledge_bases=knowledge_bases(),
+        buckets=buckets(),
         bucket_contents=bucket_contents(),
         ingested_documents=ingested_documents(),
         failed_documents=failed_documents(),
@@ -706,6 +708,25 @@ def isolation_look() -> IsolationLook:
         callbacks=callbacks(),
         announcements=announcements(),
         rounds=DynamoDBTenantRounds(_table(), "ISOLATION"),
+        names=fleet().names,
+        clock=clock(),
+    )
+
+
+@cache
+def examination() -> TenantExamination:
+    from kbfleet.usecases.examination import TenantExamination
+
+    return TenantExamination(
+        registry=registry(),
+        buckets=buckets(),
+        stores=stores(),
+        knowledge_bases=knowledge_bases(),
+        service_roles=service_roles(),
+        usage_keys=usage_keys(),
+        history=history(),
+        probe=retrieval_probe(),
+        announcements=announcements(),
         names=fleet().names,
         clock=clock(),
     )

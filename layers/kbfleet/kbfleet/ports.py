@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.answer import AskableTenant, Asker, Exchange, GeneratedAnswer, Inquiry
     from kbfleet.domain.caller import Caller
     from kbfleet.domain.convergence import Convergence
+    from kbfleet.domain.diagnosis import Diagnosis, Search
     from kbfleet.domain.document_trace import Probe
     from kbfleet.domain.erasure import ErasureReceipt
     from kbfleet.domain.errors import KbfleetError
@@ -595,6 +596,8 @@ class Announcements(Protocol):
 
     def isolation_verified(self, verified: IsolationVerified) -> None: ...
 
+    def diagnosed(self, diagnosis: Diagnosis) -> None: ...
+
 
 class TaskCallbacks(Protocol):
     """Answers to a state machine's task that waits by token. A task that no longer waits is not an error."""
@@ -862,6 +865,13 @@ class RetrievalProbe(Protocol):
         """Searches for that document alone. What the document says is never looked at.
 
         Raises: IsolationBreached when it is not in the bucket; AccessRefused, Throttled, NotReadyYet.
+        """
+        ...
+
+    def anything(self, knowledge_base_id: str, kind: KnowledgeBaseKind) -> Search:
+        """Whether a search finds any passage at all.
+
+        Raises: AccessRefused, Throttled, NotReadyYet.
         """
         ...
 

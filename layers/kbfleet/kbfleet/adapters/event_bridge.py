@@ -14,6 +14,7 @@ from kbfleet.contracts.events import (
     OFFBOARDING_FAILED,
     PROVISIONING_FAILED,
     RECONCILIATION_REPORT,
+    TENANT_DIAGNOSED,
     TENANT_SOURCE,
     TENANT_STATE_CHANGE,
     DocumentFailuresDetail,
@@ -21,6 +22,7 @@ from kbfleet.contracts.events import (
     IsolationVerifiedDetail,
     JobStateChangeDetail,
     ReconciliationDetail,
+    TenantDiagnosedDetail,
     TenantStateChangeDetail,
     WorkflowFailedDetail,
 )
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from mypy_boto3_events.client import EventBridgeClient
     from pydantic import BaseModel
 
+    from kbfleet.domain.diagnosis import Diagnosis
     from kbfleet.domain.failed_documents import FailureReport
     from kbfleet.domain.ingestion_job import JobStateChange
     from kbfleet.domain.isolation import Breach, IsolationVerified
@@ -71,6 +74,9 @@ class EventBridgeAnnouncements:
 
     def isolation_verified(self, verified: IsolationVerified) -> None:
         self._put(TENANT_SOURCE, ISOLATION_VERIFIED, IsolationVerifiedDetail.from_domain(verified))
+
+    def diagnosed(self, diagnosis: Diagnosis) -> None:
+        self._put(TENANT_SOURCE, TENANT_DIAGNOSED, TenantDiagnosedDetail.from_domain(diagnosis))
 
     def _put(self, source: str, detail_type: str, detail: BaseModel) -> None:
         """Raises: NotReadyYet when the bus did not take the event; PutEvents reports that inside a successful

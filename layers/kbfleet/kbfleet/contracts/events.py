@@ -8,9 +8,11 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from kbfleet.contracts import Contract, LifeNumber
+from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument
-from kbfleet.domain.finding import Disagreement, ResourceKind
+from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
+from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.names import DataSourceReference, TenantId
@@ -39,6 +41,8 @@ DOCUMENT_FAILURES = "Document Failures Collected"
 ISOLATION_BREACHED = "Isolation Breached"
 
 ISOLATION_VERIFIED = "Isolation Verified"
+
+TENANT_DIAGNOSED = "Tenant Diagnosed"
 
 ONBOARDING_REQUESTED = "Tenant Onboarding Requested"
 
@@ -197,11 +201,28 @@ class TenantStateChangeDetail(BaseModel):
 
 
 class FindingBody(BaseModel):
+    """What is wrong, how askers are hurt by it, and what to do. `command` is one of `kbfleet`, empty where none repairs
+    it by itself; `advice` says the whole, with what must be done before."""
+
     disagreement: Disagreement
     kind: ResourceKind
     name: str
     tenant_id: TenantId
+    harm: Harm
+    command: str
     advice: str
+
+    @classmethod
+    def from_domain(cls, finding: Finding) -> Self:
+        return cls(
+            disagreement=finding.disagreement,
+            kind=finding.kind,
+            name=finding.name,
+            tenant_id=finding.tenant_id,
+            harm=finding.harm,
+            command=f"kbfleet {finding.command} {finding.tenant_id}" if finding.command else "",
+            advice=finding.advice,
+        )
 
 
 class TroubleBody(BaseModel):
@@ -244,16 +265,7 @@ class ReconciliationDetail(BaseModel):
             overdue=report.count(Disagreement.OVERDUE),
             looked_into=report.looked_into,
             not_looked_into=report.not_looked_into,
-            findings=tuple(
-                FindingBody(
-                    disagreement=finding.disagreement,
-                    kind=finding.kind,
-                    name=finding.name,
-                    tenant_id=finding.tenant_id,
-                    advice=finding.advice,
-                )
-                for finding in report.findings[:at_most]
-            ),
+            findings=tuple(map(FindingBody.from_domain, report.findings[:at_most])),
             repairs=report.repairs[:at_most],
             troubles=tuple(
                 TroubleBody(tenant_id=tenant_id, reason=str(error)) for tenant_id, error in report.troubles[:at_most]
@@ -309,6 +321,59 @@ class IsolationVerifiedDetail(BaseModel):
 
     def to_domain(self) -> IsolationVerified:
         return IsolationVerified(self.tenant_id, self.occurred_at)
+
+
+class LossDetail(BaseModel):
+    """Something that a tenant's answers rest on, and what is wrong with it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    disagreement: Disagreement
+    kind: ResourceKind
+    name: str
+    harm: Harm
+
+    @classmethod
+    def from_domain(cls, finding: Finding) -> Self:
+        return cls(disagreement=finding.disagreement, kind=finding.kind, name=finding.name, harm=finding.harm)
+
+    def to_domain(self, tenant_id: TenantId) -> Finding:
+        return Finding(self.disagreement, self.kind, self.name, tenant_id, seen=self.harm)
+
+
+class TenantDiagnosedDetail(BaseModel):
+    """`detail` of our event "Tenant Diagnosed": somebody has looked at what a tenant's answers rest on. Without
+    `losses`, and if all could be `seen`, what had been wrong is over. `failed_job` is of the ingestion whose failure
+    was the reason to look, and `harm` then how askers are hurt by that."""
+
+    model_config = ConfigDict(frozen=True)
+
+    identity: str
+    tenant_id: TenantId
+    occurred_at: datetime
+    losses: tuple[LossDetail, ...] = ()
+    seen: bool = True
+    harm: Harm
+    failed_job: JobStateChangeDetail | None = None
+
+    @classmethod
+    def from_domain(cls, diagnosis: Diagnosis) -> Self:
+        job = diagnosis.failed_job
+        return cls(
+            identity=diagnosis.identity,
+            tenant_id=diagnosis.tenant_id,
+            occurred_at=diagnosis.at,
+            losses=tuple(map(LossDetail.from_domain, diagnosis.losses)),
+            seen=not diagnosis.unseen,
+            harm=diagnosis.harm,
+            failed_job=JobStateChangeDetail.from_domain(job) if job is not None else None,
+        )
+
+    def to_domain(self) -> Diagnosis:
+        losses = tuple(loss.to_domain(self.tenant_id) for loss in self.losses)
+        job = self.failed_job.to_domain() if self.failed_job is not None else None
+        unseen = () if self.seen else ("Something could not be looked at.",)
+        return Diagnosis(self.tenant_id, self.occurred_at, losses, unseen, self.harm, job)
 
 
 class WorkflowFailedDetail(BaseModel):
@@ -390,6 +455,11 @@ class WorkflowFailedEvent(BaseModel):
 class IsolationBreachedEvent(BaseModel):
     detail_type: Literal["Isolation Breached"] = Field(alias="detail-type")
     detail: IsolationBreachedDetail
+
+
+class TenantDiagnosedEvent(BaseModel):
+    detail_type: Literal["Tenant Diagnosed"] = Field(alias="detail-type")
+    detail: TenantDiagnosedDetail
 
 
 class IsolationVerifiedEvent(BaseModel):

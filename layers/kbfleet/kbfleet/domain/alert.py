@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import quote
 
+from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.failed_documents import SET_ASIDE_AFTER, FailureReport, News, ReportedDocument
+from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import JobStateChange, Outcome
 from kbfleet.domain.isolation import Breach, SeenIn
 from kbfleet.domain.names import TenantId
@@ -135,9 +137,9 @@ def _ingestion_facts(change: JobStateChange) -> tuple[tuple[str, str], ...]:
     )
 
 
-def ingestion_alert(change: JobStateChange, deployment: Deployment) -> Alert | None:
+def ingestion_alert(change: JobStateChange, deployment: Deployment, harm: Harm = Harm.UNKNOWN) -> Alert | None:
     """What to say about an ingestion that failed. Of one that left documents out, `document_alert` speaks, which knows
-    them."""
+    them. Args: harm: how askers are hurt, as far as anybody has looked."""
     links = (
         deployment.knowledge_base_link(change.data_source.knowledge_base_id),
         deployment.runbook_link("ingestion-failed"),
@@ -151,7 +153,7 @@ def ingestion_alert(change: JobStateChange, deployment: Deployment) -> Alert | N
         subject=str(change.tenant_id),
         facts=_ingestion_facts(change),
         reasons=tuple(Reason(reason.whole) for reason in change.failure_reasons),
-        advice="Answers still come, from the last good sync. Remove the cause; then sync again:",
+        advice=f"{harm.sentence} Remove the cause; then sync again:",
         command=deployment.command("sync start", change.tenant_id),
         links=links,
     )
@@ -251,6 +253,27 @@ _SEEN: Mapping[SeenIn, tuple[str, str]] = {
         "not known.",
     ),
 }
+
+
+def loss_alert(diagnosis: Diagnosis, deployment: Deployment) -> Alert:
+    """What to say when something is lost that a tenant's answers rest on."""
+    losses = diagnosis.losses
+    worst = losses[0]
+    job = diagnosis.failed_job
+    return Alert(
+        identity=diagnosis.identity,
+        severity=Severity.BROKEN,
+        title=f"{diagnosis.tenant_id}: {worst.cause}",
+        subject=str(diagnosis.tenant_id),
+        facts=(
+            ("Tenant", str(diagnosis.tenant_id)),
+            *((loss.cause.capitalize(), loss.name) for loss in losses),
+            *((("Ingestion job", job.name),) if job is not None else ()),
+        ),
+        advice=" ".join(filter(None, (worst.harm.sentence, *(loss.before for loss in losses), worst.outcome))),
+        command=deployment.command(worst.command, diagnosis.tenant_id),
+        links=(deployment.runbook_link("knowledge-lost"),),
+    )
 
 
 def breach_alert(breach: Breach, deployment: Deployment) -> Alert:

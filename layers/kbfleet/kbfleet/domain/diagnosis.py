@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from kbfleet.domain.finding import LOSSES, Disagreement, Finding, ResourceKind
+from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.harm import Harm
+from kbfleet.domain.ingestion_job import JobStateChange
 from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus, KnowledgeBase, KnowledgeBaseStatus
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant import Tenant
@@ -68,8 +69,8 @@ def diagnose(facts: TenantFacts) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda finding: finding.harm.rank))
 
 
-_GIVEN_UP = {KnowledgeBaseStatus.FAILED, KnowledgeBaseStatus.DELETE_UNSUCCESSFUL, KnowledgeBaseStatus.DELETING}
-_GIVEN_UP_SOURCES = {DataSourceStatus.FAILED, DataSourceStatus.DELETE_UNSUCCESSFUL, DataSourceStatus.DELETING}
+_GIVEN_UP = {KnowledgeBaseStatus.FAILED, KnowledgeBaseStatus.DELETE_UNSUCCESSFUL}
+_GIVEN_UP_SOURCES = {DataSourceStatus.FAILED, DataSourceStatus.DELETE_UNSUCCESSFUL}
 
 
 def _wrong(facts: TenantFacts) -> Iterator[Finding]:
@@ -85,10 +86,17 @@ def _wrong(facts: TenantFacts) -> Iterator[Finding]:
         ResourceKind.VECTOR_INDEX: facts.vector_index,
         ResourceKind.USAGE_KEY: facts.usage_key,
     }
+    never_made = {
+        ResourceKind.BUCKET: tenant.bucket_name is None,
+        ResourceKind.SERVICE_ROLE: tenant.knowledge_base_id is None,
+        ResourceKind.VECTOR_INDEX: tenant.knowledge_store_reference is None,
+        # It is among the last that a provisioning makes, and no record names it.
+        ResourceKind.USAGE_KEY: tenant.status is TenantStatus.FAILED,
+    }
     for kind, name in names.items():
-        if facts.is_gone(kind):
+        if facts.is_gone(kind) and not never_made.get(kind):
             yield finding(Disagreement.MISSING, kind, name)
-    if facts.tells_of_changes is False and not facts.is_gone(ResourceKind.BUCKET):
+    if facts.tells_of_changes is False and tenant.bucket_name is not None:
         yield finding(Disagreement.CHANGED, ResourceKind.BUCKET, facts.bucket)
     if facts.content_lost and not facts.is_gone(ResourceKind.VECTOR_INDEX):
         yield finding(Disagreement.EMPTIED, ResourceKind.VECTOR_INDEX, facts.vector_index)
@@ -130,17 +138,12 @@ def _seen_harm(finding: Finding, facts: TenantFacts) -> Harm | None:
     return None
 
 
-def harm_of(findings: tuple[Finding, ...], search: Search | None) -> Harm:
-    """How askers of a tenant are hurt whose last sync failed.
-
-    Args:
-        findings: the worst first.
-        search: `None` if nobody has searched.
-    """
-    if findings:
-        return findings[0].harm
-    usual = {Search.FOUND: Harm.DOCUMENTS_MISSING, Search.REFUSED: Harm.NO_ANSWERS}
-    return usual.get(search, Harm.UNKNOWN) if search else Harm.UNKNOWN
+def harm_while_syncs_fail(facts: TenantFacts) -> Harm:
+    """How askers are hurt while the tenant's documents are not read, as far as a search shows."""
+    if facts.tenant.status is not TenantStatus.ACTIVE:
+        return Harm.NO_ANSWERS
+    usual = {Search.FOUND: Harm.DOCUMENTS_MISSING, Search.NOTHING: Harm.NO_ANSWERS, Search.REFUSED: Harm.NO_ANSWERS}
+    return usual[facts.search] if facts.search is not None else Harm.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +152,28 @@ class Diagnosis:
 
     Args:
         at: when it began.
+        findings: the worst first.
         unseen: what could not be looked at, each with the reason. As long as there is any, a tenant without findings is
             not known to be well.
+        seen: how askers are hurt, by a search; `UNKNOWN` where none was made.
+        failed_job: the ingestion whose failure was the reason to look.
     """
 
     tenant_id: TenantId
     at: datetime
     findings: tuple[Finding, ...] = ()
     unseen: tuple[str, ...] = ()
-    search: Search | None = None
+    seen: Harm = Harm.UNKNOWN
+    failed_job: JobStateChange | None = None
+
+    @property
+    def identity(self) -> str:
+        """The same for every repetition of the same event."""
+        return f"{self.tenant_id}/DIAGNOSED/{self.at.isoformat()}"
+
+    @property
+    def harm(self) -> Harm:
+        return self.findings[0].harm if self.findings else self.seen
 
     @property
     def well(self) -> bool:
@@ -165,4 +181,4 @@ class Diagnosis:
 
     @property
     def losses(self) -> tuple[Finding, ...]:
-        return tuple(finding for finding in self.findings if finding.disagreement in LOSSES)
+        return tuple(finding for finding in self.findings if finding.hurts)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self, TypeVar
 
+from kbfleet.domain.diagnosis import Search
 from kbfleet.domain.document_names import MAX_KEY_BYTES
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.failed_documents import (
@@ -23,6 +24,7 @@ from kbfleet.domain.failed_documents import (
     IngestedStatus,
     NamedDocuments,
 )
+from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.ingestion_job import JobStateChange, Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseStatus
 from kbfleet.domain.names import TenantId
@@ -124,6 +126,7 @@ class DocumentFacts:
         named: what those of them name that may name this one.
         ingested: `None` when the data source is gone.
         failure: the entry in the list of documents that fail.
+        anything: what a search for any document came to, where one for this one found nothing.
     """
 
     tenant_id: TenantId
@@ -132,6 +135,7 @@ class DocumentFacts:
     now: datetime
     tenant: Tenant | None = None
     knowledge_base: KnowledgeBase | None = None
+    bucket_is_there: bool = True
     in_bucket: DocumentObject | None = None
     max_metadata_bytes: int | None = None
     sync: Sync | None = None
@@ -141,6 +145,7 @@ class DocumentFacts:
     named: tuple[NamedDocuments, ...] = ()
     failure: FailedDocument | None = None
     probe: Probe | None = None
+    anything: Search | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,10 +217,10 @@ _SERVING = {KnowledgeBaseStatus.ACTIVE, KnowledgeBaseStatus.UPDATING, KnowledgeB
 
 def _knowledge_base(facts: DocumentFacts) -> Hop:
     name, base = HopName.KNOWLEDGE_BASE, facts.knowledge_base
-    again = f"`kbfleet tenant add {facts.tenant_id}` makes it again and ingests everything."
     recorded = facts.tenant.knowledge_base_id if facts.tenant else None
     if base is None:
-        return Hop(name, Verdict.BROKEN, f"Knowledge base {recorded} does not exist any more.", again)
+        found = f"Knowledge base {recorded} does not exist any more."
+        return _hop_of(name, found, facts, Disagreement.MISSING, ResourceKind.KNOWLEDGE_BASE)
     if base.status is KnowledgeBaseStatus.CREATING:
         return Hop(name, Verdict.WAITING, f"Knowledge base {base.knowledge_base_id} is being created.")
     if base.status is KnowledgeBaseStatus.UNKNOWN:
@@ -226,14 +231,23 @@ def _knowledge_base(facts: DocumentFacts) -> Hop:
     if base.status not in _SERVING:
         reasons = "; ".join(base.failure_reasons) or "no reason given"
         found = f"Knowledge base {base.knowledge_base_id} is {base.status}: {reasons}."
-        return Hop(name, Verdict.BROKEN, found, f"Fix the cause, then run `kbfleet tenant add {facts.tenant_id}`.")
+        return _hop_of(name, found, facts, Disagreement.BROKEN, ResourceKind.KNOWLEDGE_BASE)
     if facts.ingested is None:
-        return Hop(name, Verdict.BROKEN, f"The data source of {base.knowledge_base_id} does not exist any more.", again)
+        found = f"The data source of {base.knowledge_base_id} does not exist any more."
+        return _hop_of(name, found, facts, Disagreement.MISSING, ResourceKind.DATA_SOURCE)
     return Hop(name, Verdict.PASSED, f"Knowledge base {base.knowledge_base_id} is {base.status}.")
+
+
+def _hop_of(name: HopName, found: str, facts: DocumentFacts, disagreement: Disagreement, kind: ResourceKind) -> Hop:
+    """What hits all of a tenant's documents has the advice of the finding that it is."""
+    return Hop(name, Verdict.BROKEN, found, Finding(disagreement, kind, "", facts.tenant_id).advice)
 
 
 def _object(facts: DocumentFacts) -> Hop:
     name, in_bucket = HopName.OBJECT, facts.in_bucket
+    if not facts.bucket_is_there:
+        found = f"Bucket {facts.bucket} does not exist any more."
+        return _hop_of(name, found, facts, Disagreement.MISSING, ResourceKind.BUCKET)
     if in_bucket is None:
         return Hop(
             name,
@@ -406,19 +420,20 @@ def _document(facts: DocumentFacts) -> Hop:
 def _retrieval(facts: DocumentFacts) -> Hop:
     name, probe, document = HopName.RETRIEVAL, _there(facts.probe), _there(facts.ingested)
     if probe.refusal:
-        advice = f"`kbfleet reconcile` says whether the vectors of tenant {facts.tenant_id} are there."
-        return Hop(name, Verdict.BROKEN, f"The knowledge base could not be searched: {probe.refusal}", advice)
+        found = f"The knowledge base could not be searched: {probe.refusal}"
+        return _hop_of(name, found, facts, Disagreement.BROKEN, ResourceKind.KNOWLEDGE_BASE)
     if probe.found:
         return Hop(name, Verdict.PASSED, "A search for this document alone finds it.")
     if document.updated_at is not None and facts.now - document.updated_at < SEARCHABLE_WITHIN:
         return Hop(name, Verdict.WAITING, "It was indexed a moment ago; it can take minutes until a search finds it.")
+    if facts.anything is Search.NOTHING:
+        found = "Bedrock says that it is indexed, and a search finds no document at all."
+        return _hop_of(name, found, facts, Disagreement.EMPTIED, ResourceKind.VECTOR_INDEX)
     return Hop(
         name,
         Verdict.BROKEN,
         "Bedrock says that it is indexed, and a search for this document alone finds nothing.",
-        f"Upload it again, so that its vectors are written anew: `kbfleet upload {facts.tenant_id} FILE --key KEY`. If "
-        "other documents are not found either, the index was emptied or replaced: offboard the tenant and provision it "
-        "anew.",
+        f"Upload it again, so that its vectors are written anew: `kbfleet upload {facts.tenant_id} FILE --key KEY`.",
     )
 
 

@@ -42,9 +42,6 @@ class ResourceKind(StrEnum):
     PASSAGES = "passages"
 
 
-LOSSES = frozenset({Disagreement.MISSING, Disagreement.EMPTIED, Disagreement.BROKEN})
-"""What hurts askers, or will with the next change of a document. People are told of it."""
-
 NOWHERE = ""
 """Where a knowledge base keeps its vectors that names an index of no store of this stack."""
 
@@ -90,7 +87,12 @@ class Finding:
     @property
     def command(self) -> str:
         """The command of `kbfleet` that repairs it, before the tenant's id; empty if none does by itself."""
-        return "tenant add" if self.disagreement in LOSSES | {Disagreement.CHANGED} else ""
+        return "tenant add" if self.disagreement in _REPAIRED_BY_ADDING else ""
+
+    @property
+    def hurts(self) -> bool:
+        """Whether askers are, or may be, for want of something that the command brings back. People are told of it."""
+        return bool(self.command) and self.harm is not Harm.MACHINERY_ONLY
 
     @property
     def advice(self) -> str:
@@ -102,24 +104,34 @@ class Finding:
         match self.disagreement:
             case Disagreement.FOREIGN:
                 return f"{self._way_out} Then `kbfleet reconcile --tenant {self.tenant_id}` says whether it is over."
-            case Disagreement.MISSING if self.kind is ResourceKind.BUCKET:
-                return f"{add} makes it again, empty, and takes nothing out of the answers; then upload the documents."
-            case Disagreement.MISSING if self.kind in _HOLDING_CONTENT:
-                return f"{add} makes it again, and reads all documents anew."
-            case Disagreement.MISSING:
-                return f"{add} makes it again."
-            case Disagreement.EMPTIED:
-                return f"{add} reads all documents anew."
-            case Disagreement.BROKEN:
-                return f"{add} repairs it, or says what has to be done before."
-            case Disagreement.CHANGED:
-                return f"{add} sets it again as it should be."
             case Disagreement.OVERDUE:
                 return (
                     f"It should have been deleted. `kbfleet tenant show {self.tenant_id}` says since when, and why if "
                     f"that failed; `kbfleet tenant offboard {self.tenant_id}` deletes it now."
                 )
+        if self.command:
+            return f"{add} {self._does}."
         return self._of_what_is_left
+
+    @property
+    def outcome(self) -> str:
+        """What the command does, as an introduction to it."""
+        return f"This {self._does}:"
+
+    @property
+    def _does(self) -> str:
+        match self.disagreement:
+            case Disagreement.MISSING if self.kind is ResourceKind.BUCKET:
+                return "makes it again, empty, and takes nothing out of the answers; then upload the documents"
+            case Disagreement.MISSING if self.kind in _HOLDING_CONTENT:
+                return "makes it again, and reads all documents anew"
+            case Disagreement.MISSING:
+                return "makes it again"
+            case Disagreement.EMPTIED:
+                return "reads all documents anew"
+            case Disagreement.CHANGED:
+                return "sets it again as it should be"
+        return "repairs it, or says what has to be done before"
 
     @property
     def _of_what_is_left(self) -> str:
@@ -177,6 +189,11 @@ _IS = {
     Disagreement.CHANGED: "is set otherwise than it should be",
     Disagreement.OVERDUE: "should have been deleted",
 }
+
+CAUSES = frozenset(f"the {kind} {said}" for kind in ResourceKind for said in _IS.values())
+"""All that `Finding.cause` can say."""
+
+_REPAIRED_BY_ADDING = {Disagreement.MISSING, Disagreement.EMPTIED, Disagreement.BROKEN, Disagreement.CHANGED}
 
 _HOLDING_CONTENT = {ResourceKind.VECTOR_INDEX, ResourceKind.KNOWLEDGE_BASE, ResourceKind.DATA_SOURCE}
 """What was read of the documents goes with them."""

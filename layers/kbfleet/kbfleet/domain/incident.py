@@ -47,7 +47,11 @@ class Concern(StrEnum):
     PROVISIONING = "PROVISIONING"
     OFFBOARDING = "OFFBOARDING"
     ISOLATION = "ISOLATION"
+    KNOWLEDGE = "KNOWLEDGE"
     ALARM = "ALARM"
+
+
+_SEEN_AGAIN_AND_AGAIN = {Concern.ISOLATION, Concern.KNOWLEDGE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,7 @@ class Timeline:
     def joined_by(self, signal: Signal, incident: str) -> Timeline:
         entries = list(self.entries)
         insort(entries, Entry(signal.at, signal.identity, incident, signal.leaves))
-        if self.concern is Concern.ISOLATION:
+        if self.concern in _SEEN_AGAIN_AND_AGAIN:
             entries = _ends_of_runs(entries)
         return replace(self, entries=tuple(entries[-SIGNALS_KEPT:]))
 
@@ -193,7 +197,8 @@ class Timeline:
 
 def _ends_of_runs(entries: list[Entry]) -> list[Entry]:
     """Of signals in a row that are in one incident, the first and the last. As many breaches can be seen as questions
-    are asked: when the first of them began to be forgotten, so would be since when it goes on."""
+    are asked, and a loss is seen in every round: when the first of them began to be forgotten, so would be since when
+    it goes on."""
     return [
         entry
         for number, entry in enumerate(entries)

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from kbfleet.domain.document_names import words_and_names
+from kbfleet.domain.finding import CAUSES
 
 MAX_LABEL = 140
 """Characters; a title of a message has to hold it."""
@@ -70,7 +71,7 @@ _USED_UP = {"CapacityExceeded": "a quota of the account is used up", "Throttled"
 """Errors that say by their name what is wrong, whichever tenant and whichever step meets them first."""
 
 CREDENTIALS_REFUSED = "credentials do not open the knowledge bases that the records name"
-_OUR_WORDS = {CREDENTIALS_REFUSED, *_USED_UP.values(), *(label for _, _, label in _WELL_KNOWN)}
+_OUR_WORDS = {CREDENTIALS_REFUSED, *CAUSES, *_USED_UP.values(), *(label for _, _, label in _WELL_KNOWN)}
 
 
 def root_cause(kind: str, reason: str, *, tenant: str = "", error: str = "") -> RootCause:

@@ -11,9 +11,12 @@ from kbfleet.domain.alert import (
     breach_alert,
     document_alert,
     ingestion_alert,
+    loss_alert,
     workflow_alert,
 )
+from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.failed_documents import FailureReport
+from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern, Failure, Signal
 from kbfleet.domain.ingestion_job import JobStateChange, Outcome
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
@@ -24,13 +27,15 @@ from kbfleet.domain.workflow import Workflow, WorkflowFailure
 _CONCERNS = {Workflow.PROVISION_TENANT: Concern.PROVISIONING, Workflow.OFFBOARD_TENANT: Concern.OFFBOARDING}
 _DOCUMENTS = "documents"
 _ISOLATION = "isolation"
+_KNOWLEDGE = "knowledge"
 _VERBS = {Workflow.PROVISION_TENANT: "tenant add", Workflow.OFFBOARD_TENANT: "tenant offboard"}
 
 
-def of_ingestion(change: JobStateChange, deployment: Deployment) -> tuple[Signal, ...]:
-    """A failed job, or a good one. Of one that left documents out, `of_documents` speaks."""
+def of_ingestion(change: JobStateChange, deployment: Deployment, harm: Harm = Harm.UNKNOWN) -> tuple[Signal, ...]:
+    """A failed job, or a good one. Of one that left documents out, `of_documents` speaks. Args: harm: as somebody has
+    seen it since."""
     tenant, failure = str(change.tenant_id), None
-    if (alert := ingestion_alert(change, deployment)) is not None:
+    if (alert := ingestion_alert(change, deployment, harm)) is not None:
         texts = [reason.text for reason in change.failure_reasons] or [""]
         failure = Failure(_causes("ingestion", texts, tenant), alert, "sync start")
     elif change.outcome is not Outcome.SUCCEEDED:
@@ -65,7 +70,7 @@ def of_workflow_success(
 ) -> tuple[Signal, ...]:
     """A provisioning or an offboarding that reached its end. With its offboarding, all of a tenant's troubles end."""
     own = _CONCERNS[workflow]
-    every = (*_CONCERNS.values(), Concern.INGESTION, Concern.ISOLATION)
+    every = (*_CONCERNS.values(), Concern.INGESTION, Concern.ISOLATION, Concern.KNOWLEDGE)
     ended = every if own is Concern.OFFBOARDING else (own,)
     # Step Functions can take an execution up again that has failed: it then has failed and succeeded.
     return tuple(Signal(f"{execution}/SUCCEEDED", str(tenant_id), concern, ended_at) for concern in ended)
@@ -87,6 +92,20 @@ def of_breach(breach: Breach, deployment: Deployment) -> tuple[Signal, ...]:
 
 def of_isolation_verified(verified: IsolationVerified) -> tuple[Signal, ...]:
     return (Signal(verified.identity, str(verified.tenant_id), Concern.ISOLATION, verified.occurred_at),)
+
+
+def of_diagnosis(diagnosis: Diagnosis, deployment: Deployment) -> tuple[Signal, ...]:
+    """Somebody has looked at what a tenant's answers rest on. What is lost explains why an ingestion failed, and its
+    repair is another one: then nothing else is said of that."""
+    tenant, losses, job = str(diagnosis.tenant_id), diagnosis.losses, diagnosis.failed_job
+    told = of_ingestion(job, deployment, diagnosis.harm) if job is not None and not losses else ()
+    if diagnosis.unseen and not losses:
+        return told
+    failure = None
+    if losses:
+        causes = tuple(root_cause(_KNOWLEDGE, loss.cause) for loss in losses)
+        failure = Failure(causes, loss_alert(diagnosis, deployment), "tenant add")
+    return (*told, Signal(diagnosis.identity, tenant, Concern.KNOWLEDGE, diagnosis.at, failure))
 
 
 def of_alarm(

@@ -13,6 +13,7 @@ from kbfleet.usecases.failed_documents import documents_named_by
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from kbfleet.domain.diagnosis import Search
     from kbfleet.domain.document_trace import DocumentTrace, ObjectKey
     from kbfleet.domain.failed_documents import IngestedDocument
     from kbfleet.domain.ingestion_job import JobStateChange
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from kbfleet.ports import (
         BucketContents,
         Clock,
+        DocumentBuckets,
         FailedDocuments,
         IngestedDocuments,
         JobHistory,
@@ -42,6 +44,7 @@ class DocumentTracer:
     ledger: SyncLedger
     history: JobHistory
     knowledge_bases: KnowledgeBases
+    buckets: DocumentBuckets
     bucket_contents: BucketContents
     ingested_documents: IngestedDocuments
     failed_documents: FailedDocuments
@@ -72,14 +75,18 @@ class DocumentTracer:
             failure=self.failed_documents.find(tenant.this_life, uri),
             running_jobs=sum(other.kind is sync.kind for other in self.ledger.running()),
         )
-        if facts.knowledge_base is None or facts.in_bucket is None:
+        if facts.in_bucket is None:
+            return replace(facts, bucket_is_there=self.buckets.exists(bucket))
+        if facts.knowledge_base is None:
             return facts
         jobs = self._jobs_since(tenant, facts)
+        probe = self._probed(facts.knowledge_base, bucket, uri)
         return replace(
             facts,
             jobs=jobs,
             named=tuple(documents_named_by(job, bucket, self.bucket_contents) for job in jobs if job.may_name(uri)),
-            probe=self._probed(facts.knowledge_base, bucket, uri),
+            probe=probe,
+            anything=self._any_probed(facts.knowledge_base) if not probe.found and not probe.refusal else None,
         )
 
     def _jobs_since(self, tenant: Tenant, facts: DocumentFacts) -> tuple[JobStateChange, ...]:
@@ -103,3 +110,7 @@ class DocumentTracer:
         if kind is None:
             return Probe(found=False, refusal="It is of a kind that kbfleet does not make.")
         return self.probe.probe(knowledge_base.knowledge_base_id, kind, bucket, uri)
+
+    def _any_probed(self, knowledge_base: KnowledgeBase) -> Search | None:
+        kind = knowledge_base.kind
+        return self.probe.anything(knowledge_base.knowledge_base_id, kind) if kind is not None else None
