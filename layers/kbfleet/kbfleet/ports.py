@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         DocumentRetry,
         FailedDocument,
         FailureReport,
+        RetryReport,
         IngestedDocument,
     )
     from kbfleet.domain.incident import Concern, Incident, Timeline
@@ -590,6 +591,8 @@ class Announcements(Protocol):
     def provisioning_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None: ...
 
     def failures_collected(self, report: FailureReport) -> None: ...
+
+    def retry_ended(self, report: RetryReport) -> None: ...
 
     def isolation_breached(self, breach: Breach) -> None: ...
 
