@@ -58,6 +58,19 @@ class IncidentsSuite:
         assert incidents.timeline("acme", Concern.PROVISIONING).version == 0
         assert incidents.find(incident.identity) == replace(incident, version=1)
 
+    def test_those_of_documents_have_a_timeline_of_their_own(self, incidents: Incidents) -> None:
+        timeline, incident = opened()
+        timeline, incident = (replace(each, concern=Concern.DOCUMENTS) for each in (timeline, incident))
+        incidents.record(timeline, [incident])
+        assert incidents.timeline("acme", Concern.DOCUMENTS) == replace(timeline, version=1)
+        assert incidents.timeline("acme", Concern.INGESTION).version == 0
+        assert incidents.find(incident.identity) == replace(incident, version=1)
+        assert (
+            list(incidents.of_subject("acme"))
+            == list(incidents.of_cause(incident.cause))
+            == [replace(incident, version=1)]
+        )
+
     def test_what_people_were_notified_of_comes_back_as_it_was(self, incidents: Incidents) -> None:
         timeline, incident = opened()
         incidents.record(timeline, [incident])

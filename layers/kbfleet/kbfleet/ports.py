@@ -23,8 +23,8 @@ if TYPE_CHECKING:
         DocumentRetry,
         FailedDocument,
         FailureReport,
-        RetryReport,
         IngestedDocument,
+        RetryReport,
     )
     from kbfleet.domain.incident import Concern, Incident, Timeline
     from kbfleet.domain.ingestion_job import IngestionJob, JobStateChange

@@ -47,8 +47,8 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Concern(StrEnum):
-    """What about a subject is broken or well. One timeline each: a good ingestion does not end a failed offboarding, nor
-    a failed ingestion what is wrong with documents."""
+    """What about a subject is broken or well. One timeline each: a good ingestion does not end a failed offboarding,
+    nor a failed ingestion what is wrong with documents."""
 
     INGESTION = "INGESTION"
     DOCUMENTS = "DOCUMENTS"

@@ -108,8 +108,8 @@ class IngestionJob:
     failure_reasons: tuple[FailureReason, ...] = ()
 
     def as_of(self, now: datetime, *, over: bool = False) -> IngestionJob:
-        """The job, or, if its status is not known and it does not look as if it still ran, one that has failed. One that
-        says by its counts alone that it left documents out has that as its reason.
+        """The job, or, if its status is not known and it does not look as if it still ran, one that has failed. One
+        that says by its counts alone that it left documents out has that as its reason.
 
         Args:
             over: whether Bedrock shows otherwise that it does not run: it refuses to stop it, or has started a later
@@ -129,9 +129,10 @@ class IngestionJob:
 
     @property
     def outcome(self) -> Outcome | None:
-        """`None` while the job runs. COMPLETE is a success only with nothing failed or skipped and no reason given: a job
-        can end COMPLETE, failed=0 and skipped=0 and have indexed nothing (reported by users of Bedrock). What `skipped`
-        counts AWS does not say more of than that it "were skipped during ingestion" (botocore model)."""
+        """`None` while the job runs. COMPLETE is a success only with nothing failed or skipped and no reason given: a
+        job can end COMPLETE, failed=0 and skipped=0 and have indexed nothing (reported by users of Bedrock). Of what is
+        skipped, AWS says only that these are "source documents that were skipped during ingestion" (botocore model):
+        whether unchanged ones are among them is not known, so they are taken for left out until somebody has looked."""
         match self.status:
             case JobStatus.COMPLETE:
                 clean = not (self.statistics.failed or self.statistics.skipped or self.failure_reasons)
@@ -148,8 +149,8 @@ class JobStateChange:
     """What is stored in the job history and published on the bus, once for every state that a job was seen in.
 
     `final` is whether nothing follows by itself: a job that failed for a passing cause is tried again. `external` is
-    whether somebody else started the job, in the console for one. `harm` is how askers are hurt by a failure, as whoever
-    announces it has seen.
+    whether somebody else started the job, in the console for one. `harm` is how askers are hurt by a failure, as
+    whoever announces it has seen.
     """
 
     tenant_id: TenantId

@@ -74,8 +74,8 @@ _WELL_KNOWN = tuple(
     )
 )
 """Causes that AWS words in several ways, and whether each is shared: models, keys and what service roles may do are the
-fleet's or the account's; what is in a file is its tenant's. The texts are as users of Bedrock report them; AWS documents
-none of them."""
+fleet's or the account's; what is in a file is its tenant's. The texts are as users of Bedrock report them; AWS
+documents none of them."""
 
 _USED_UP = {"CapacityExceeded": "a quota of the account is used up", "Throttled": "AWS is called too fast"}
 """Errors that say by their name what is wrong, whichever tenant and whichever step meets them first."""

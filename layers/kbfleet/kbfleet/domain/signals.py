@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 
 from kbfleet.domain.alert import (
+    Alert,
     Deployment,
     alarm_alert,
     breach_alert,
@@ -25,7 +27,7 @@ from kbfleet.domain.workflow import Workflow, WorkflowFailure
 
 _CONCERNS = {Workflow.PROVISION_TENANT: Concern.PROVISIONING, Workflow.OFFBOARD_TENANT: Concern.OFFBOARDING}
 _DOCUMENTS = "documents"
-_OF_DOCUMENTS = "sync start"
+_RETRY = "sync retry-failed"
 _ISOLATION = "isolation"
 _VERBS = {Workflow.PROVISION_TENANT: "tenant add", Workflow.OFFBOARD_TENANT: "tenant offboard"}
 
@@ -56,7 +58,7 @@ def of_documents(report: FailureReport, deployment: Deployment) -> tuple[Signal,
     if alert is not None:
         texts = [document.reason for document in report.documents] or [reason.text for reason in job.failure_reasons]
         news = report.new > 0 or report.set_aside_now > 0
-        failure = Failure(_causes_of_documents(texts, tenant), alert, _OF_DOCUMENTS, news)
+        failure = _failure_of_documents(alert, texts, tenant, deployment, news=news)
         signals.append(Signal(report.identity, tenant, Concern.DOCUMENTS, job.occurred_at, failure))
     elif report.well:
         signals.append(Signal(report.identity, tenant, Concern.DOCUMENTS, job.occurred_at))
@@ -67,19 +69,26 @@ def of_retry(report: RetryReport, deployment: Deployment) -> tuple[Signal, ...]:
     """The end of a retry of documents: which are left, or that none is."""
     tenant, failure = str(report.tenant_id), None
     if (alert := retry_alert(report, deployment)) is not None:
-        causes = _causes_of_documents([document.reason for document in report.documents], tenant)
-        failure = Failure(causes, alert, _OF_DOCUMENTS, news=True)
+        texts = [document.reason for document in report.documents]
+        failure = _failure_of_documents(alert, texts, tenant, deployment, news=True)
     elif not report.well:
         return ()
     return (Signal(report.identity, tenant, Concern.DOCUMENTS, report.ended_at, failure),)
 
 
-def _causes_of_documents(reasons: list[str], tenant: str) -> tuple[RootCause, ...]:
+def _failure_of_documents(
+    alert: Alert, reasons: list[str], tenant: str, deployment: Deployment, *, news: bool
+) -> Failure:
     """Each tenant has an incident of its own: what is wrong with one's files must not hide in another's. Only where all
     that is wrong is known to lie in what tenants share, one incident is about all of them."""
     found = _causes(_DOCUMENTS, reasons or [""], tenant)
     own = own_documents(_DOCUMENTS, tenant)
-    return (*found, own) if all(cause.shared for cause in found) else (own,)
+    if not all(cause.shared for cause in found):
+        return Failure((own,), alert, "sync start", news)
+    # Nothing is wrong with these documents, and a sync reads only what has changed.
+    advice = "The cause is not in the documents. Remove it; then retry them:"
+    retried = replace(alert, advice=advice, command=deployment.command(_RETRY, tenant))
+    return Failure((*found, own), retried, _RETRY, news)
 
 
 def of_workflow_failure(tenant_id: TenantId, failed: WorkflowFailure, deployment: Deployment) -> tuple[Signal, ...]:
