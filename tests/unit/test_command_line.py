@@ -542,17 +542,17 @@ class TestDocuments:
         body = FailedDocumentsBody(documents=documents, next_token=None, retry=None, not_known=self.NOT_KNOWN)
         scripted(failed_documents=[body])
         shown = run("documents", "acme").stdout
-        assert "Whether documents have failed is not known since 2026-11-02 09:00" in shown
+        assert "Whether documents have failed is not known since 2026-03-14 09:26:53 UTC" in shown
         assert "It is not [collected]." in shown
         assert "→ `kbfleet dlq list`" in shown
         assert "✓" not in shown
 
     def test_a_tenant_of_which_it_is_not_known_is_not_shown_as_well(self, scripted: Scripted, run: Run) -> None:
         body = tenant(sync())
-        sync = body.sync.model_copy(update={"documents_left_out": None, "left_out_not_known": self.NOT_KNOWN})
+        unknown = body.sync.model_copy(update={"documents_left_out": None, "left_out_not_known": self.NOT_KNOWN})
         known = body.sync.model_copy(update={"documents_left_out": 3, "left_out_not_known": None})
         none = body.sync.model_copy(update={"documents_left_out": 0, "left_out_not_known": None})
-        scripted(tenant=[body.model_copy(update={"sync": each}) for each in (sync, known, none)])
+        scripted(tenant=[body.model_copy(update={"sync": each}) for each in (unknown, known, none)])
         assert "not known since" in run("tenant", "show", "acme").stdout
         for count in ("3", "none"):
             (line,) = (line for line in run("tenant", "show", "acme").stdout.splitlines() if "left out" in line)

@@ -297,16 +297,14 @@ class TestWhetherItIsKnown:
     def test_documents_that_were_skipped_are_looked_for(self, jobs: Jobs) -> None:
         jobs.followed()
         jobs.fleet.ingested_documents.set(B, IngestedStatus.IGNORED)
-        report = jobs.report(
-            reasons=Statistics(scanned=3, skipped=1).reasons, statistics=Statistics(scanned=3, skipped=1)
-        )
+        counts = Statistics(scanned=3, skipped=1)
+        report = jobs.report(reasons=counts.reasons, statistics=counts)
         assert (set(jobs.failing), report.new, report.newsworthy) == ({B}, 1, True)
 
     def test_where_some_were_skipped_and_none_fails_nobody_is_alarmed(self, jobs: Jobs) -> None:
         jobs.followed()
-        report = jobs.report(
-            reasons=Statistics(scanned=3, skipped=1).reasons, statistics=Statistics(scanned=3, skipped=1)
-        )
+        counts = Statistics(scanned=3, skipped=1)
+        report = jobs.report(reasons=counts.reasons, statistics=counts)
         assert (report.newsworthy, report.well) == (False, True)
 
     def test_whoever_died_before_the_end_was_told_tells_it_when_it_is_repeated(
