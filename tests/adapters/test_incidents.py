@@ -60,7 +60,10 @@ class IncidentsSuite:
 
     def test_those_of_documents_have_a_timeline_of_their_own(self, incidents: Incidents) -> None:
         timeline, incident = opened()
-        timeline, incident = (replace(each, concern=Concern.DOCUMENTS) for each in (timeline, incident))
+        timeline, incident = (
+            replace(timeline, concern=Concern.DOCUMENTS),
+            replace(incident, concern=Concern.DOCUMENTS),
+        )
         incidents.record(timeline, [incident])
         assert incidents.timeline("acme", Concern.DOCUMENTS) == replace(timeline, version=1)
         assert incidents.timeline("acme", Concern.INGESTION).version == 0

@@ -302,8 +302,8 @@ def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: De
 _SEEN: Mapping[SeenIn, tuple[str, str, Harm]] = {
     SeenIn.ANSWER: (
         "an answer, which was refused",
-        "What was seen was not shown: the user got status 403. The tenant's knowledge base holds a document that is "
-        "not the tenant's.",
+        "Nothing of what was seen was shown: the user got status 403. The tenant's knowledge base holds a document "
+        "that is not the tenant's.",
         Harm.WRONG_ANSWERS,
     ),
     SeenIn.CREDENTIALS: (
