@@ -11,6 +11,7 @@ from rich.console import RenderableType
 
 from cli.arguments import DEFAULT_STACK, DOCUMENTS_PANEL, Json, Region, Stack, Tenant
 from cli.document_retries import tried
+from cli.documents_left_out import not_known_lines
 from cli.exit_codes import FAILED
 from cli.fleet_api import FleetApi
 from cli.progress import Progress
@@ -31,8 +32,10 @@ def documents(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STAC
     def shown(body: FailedDocumentsBody) -> Iterator[RenderableType]:
         if body.documents:
             yield _listing(body)
-        else:
+        elif body.not_known is None:
             yield f"{DONE} No document of tenant {tenant} is known to have failed."
+        if body.not_known is not None:
+            yield from not_known_lines(body.not_known)
         if body.retry and body.retry.ended_at is None:
             yield f"A retry of these documents began at {moment(body.retry.requested_at)}: {tried(body.retry)}."
 

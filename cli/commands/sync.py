@@ -13,7 +13,7 @@ from cli.exit_codes import stop
 from cli.failure_reasons import reason_lines
 from cli.fleet_api import FleetApi
 from cli.progress import Show, watch
-from cli.terminal import DONE, literal, present
+from cli.terminal import DONE, counted, literal, present
 from kbfleet.contracts.documents import DocumentRetryBody
 from kbfleet.contracts.tenants import SyncBody
 from kbfleet.domain.ingestion_job import Outcome
@@ -83,8 +83,14 @@ def retry_failed(
     def shown(retry: DocumentRetryBody) -> Iterator[RenderableType]:
         if retry.ended_at is None:
             yield f"The failed documents of tenant {tenant} are being tried again."
+        elif not trouble and retry.fixed:
+            fixed = counted(retry.fixed, "document")
+            yield f"{DONE} {fixed} of tenant {tenant} {'is' if retry.fixed == 1 else 'are'} fixed, and none failed."
         elif not trouble:
-            yield f"{DONE} {retry.fixed} documents of tenant {tenant} are fixed, and none failed."
+            yield (
+                f"Nothing was retried: no document of tenant {tenant} is in the list of those that failed. "
+                f"`kbfleet documents {tenant}` says whether all are known."
+            )
 
     present(retry, shown, as_json=as_json)
     if trouble:
@@ -109,7 +115,7 @@ def _trouble(tenant: TenantId, retry: DocumentRetryBody) -> str:
     if retry.failed or retry.unanswered:
         unanswered = f", {retry.unanswered} got no answer in time" if retry.unanswered else ""
         return (
-            f"{retry.fixed} documents are fixed, {retry.failed} failed again{unanswered}. "
+            f"Of the documents that were retried, {retry.fixed} are fixed, {retry.failed} failed again{unanswered}. "
             f"`kbfleet documents {tenant}` says why."
         )
     return ""

@@ -11,6 +11,7 @@ from rich.console import RenderableType
 
 from cli.arguments import DEFAULT_STACK, Json, NewTenant, Region, Stack, Tenant, Wait
 from cli.diagnosis import shown_of_diagnosis
+from cli.documents_left_out import left_out
 from cli.exit_codes import stop
 from cli.failure_reasons import reason_lines
 from cli.fleet_api import FleetApi
@@ -179,6 +180,7 @@ def _details(body: TenantBody) -> Details:
     if result := body.sync.result:
         rows.append(("Last sync", f"{_outcome(result.outcome)}, job {literal(result.ingestion_job_id or 'refused')}"))
         rows += [("", line) for line in reason_lines(result.failure_reasons)]
+    rows += zip(["Documents left out", ""], left_out(body.sync), strict=False)
     rows += [("Drift", literal(drift)) for drift in body.drift]
     breached = f"[red]BREACHED[/] since {moment(body.breached_since)}" if body.breached_since else "no breach is known"
     rows.append(("Isolation", breached))

@@ -576,6 +576,12 @@ class TestDocuments:
             fleet.bucket_contents.put(uri)
         return uris
 
+    def test_where_it_is_not_known_what_failed_an_empty_list_says_so(self, send: Send, fleet: Fleet) -> None:
+        fleet.add(ACME)
+        status, body = send("get_documents")
+        assert (status, body["documents"], body["not_known"]["why"]) == (200, [], "NEVER_SYNCED")
+        assert send("get_tenant")[1]["sync"]["left_out_not_known"] == body["not_known"]
+
     def test_they_come_in_pages(self, send: Send, failing: list[str]) -> None:
         status, first = send("get_documents")
         assert (status, len(first["documents"]), first["retry"]) == (200, 100, None)

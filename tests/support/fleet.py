@@ -174,6 +174,7 @@ class Fleet:
             ingested_documents=self.ingested_documents,
             bucket_contents=self.bucket_contents,
             runs=self.retry_runs,
+            announcements=self.announcements,
             clock=self.clock,
             names=NAMES,
         )

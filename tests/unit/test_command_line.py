@@ -39,6 +39,7 @@ from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.failed_documents import FailureStatus
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome, Statistics
+from kbfleet.domain.left_out import LeftOutNotKnown, NotKnown
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.printable import printable
 from kbfleet.domain.reconciliation import Reconciliation
@@ -530,6 +531,39 @@ class TestDocuments:
         (aside,) = (line for line in result.stdout.splitlines() if "old.xls" in line)
         assert "yes" in aside
         assert "0 fixed, 0 not, 2 under way" in result.stdout
+
+    NOT_KNOWN = LeftOutNotKnown(
+        NotKnown.NOT_COLLECTED, NOW, "JOB0000007", "It is not [collected].", "`kbfleet dlq list`"
+    )
+
+    @pytest.mark.parametrize("documents", [(), (FAILED,)])
+    def test_where_it_is_not_known_what_failed_nothing_is_well(
+        self, scripted: Scripted, run: Run, documents: tuple[FailedDocumentBody, ...]
+    ) -> None:
+        body = FailedDocumentsBody(documents=documents, next_token=None, retry=None, not_known=self.NOT_KNOWN)
+        scripted(failed_documents=[body])
+        shown = run("documents", "acme").stdout
+        assert "Whether documents have failed is not known since 2026-03-14 09:26:53 UTC" in shown
+        assert "It is not [collected]." in shown
+        assert "→ `kbfleet dlq list`" in shown
+        assert "✓" not in shown
+
+    def test_a_tenant_of_which_it_is_not_known_is_not_shown_as_well(self, scripted: Scripted, run: Run) -> None:
+        body = tenant(sync())
+        unknown = body.sync.model_copy(update={"documents_left_out": None, "left_out_not_known": self.NOT_KNOWN})
+        known = body.sync.model_copy(update={"documents_left_out": 3, "left_out_not_known": None})
+        none = body.sync.model_copy(update={"documents_left_out": 0, "left_out_not_known": None})
+        scripted(tenant=[body.model_copy(update={"sync": each}) for each in (unknown, known, none)])
+        assert "not known since" in run("tenant", "show", "acme").stdout
+        for count in ("3", "none"):
+            (line,) = (line for line in run("tenant", "show", "acme").stdout.splitlines() if "left out" in line)
+            assert line.split()[-1] == count
+
+    def test_a_retry_of_nothing_is_not_told_as_well(self, scripted: Scripted, run: Run) -> None:
+        scripted(retry_documents=[self.RETRY], document_retry=[self.ended()])
+        result = run("sync", "retry-failed", "acme")
+        assert "Nothing was retried" in result.stdout
+        assert "✓" not in result.stdout
 
     def test_an_empty_list_is_said(self, scripted: Scripted, run: Run) -> None:
         scripted(failed_documents=[FailedDocumentsBody(documents=(), next_token=None, retry=None)])

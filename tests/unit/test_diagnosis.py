@@ -89,6 +89,20 @@ def lose_the_bucket(fleet: Fleet) -> None:
     del fleet.buckets.settings[NAMES.bucket(Life(ACME))]
 
 
+def lose_the_service_role(fleet: Fleet) -> None:
+    fleet.service_roles.delete(NAMES.service_role(Life(ACME)))
+    search_is_refused(fleet)
+
+
+def lose_the_data_source(fleet: Fleet) -> None:
+    fleet.knowledge_bases.delete_data_source(fleet.registry.get(ACME).data_source())
+
+
+def lose_the_data_source_with_its_vectors(fleet: Fleet) -> None:
+    lose_the_data_source(fleet)
+    nothing_is_found(fleet)
+
+
 LOSSES: dict[str, tuple[Callable[[Fleet], object], Loss]] = {
     "index": (lose_the_index, (Disagreement.MISSING, ResourceKind.VECTOR_INDEX, Harm.NO_ANSWERS)),
     "content": (nothing_is_found, (Disagreement.EMPTIED, ResourceKind.VECTOR_INDEX, Harm.NO_ANSWERS)),
@@ -99,7 +113,7 @@ LOSSES: dict[str, tuple[Callable[[Fleet], object], Loss]] = {
     ),
     "bucket": (lose_the_bucket, (Disagreement.MISSING, ResourceKind.BUCKET, Harm.WRONG_ANSWERS)),
     "service role": (
-        lambda fleet: (fleet.service_roles.delete(NAMES.service_role(Life(ACME))), search_is_refused(fleet)),
+        lose_the_service_role,
         (Disagreement.MISSING, ResourceKind.SERVICE_ROLE, Harm.NO_ANSWERS),
     ),
     "usage key": (
@@ -107,14 +121,11 @@ LOSSES: dict[str, tuple[Callable[[Fleet], object], Loss]] = {
         (Disagreement.MISSING, ResourceKind.USAGE_KEY, Harm.NO_ANSWERS),
     ),
     "data source": (
-        lambda fleet: fleet.knowledge_bases.delete_data_source(fleet.registry.get(ACME).data_source()),
+        lose_the_data_source,
         (Disagreement.MISSING, ResourceKind.DATA_SOURCE, Harm.WRONG_ANSWERS),
     ),
     "data source that took its vectors along": (
-        lambda fleet: (
-            fleet.knowledge_bases.delete_data_source(fleet.registry.get(ACME).data_source()),
-            nothing_is_found(fleet),
-        ),
+        lose_the_data_source_with_its_vectors,
         (Disagreement.MISSING, ResourceKind.DATA_SOURCE, Harm.NO_ANSWERS),
     ),
 }
@@ -147,7 +158,7 @@ class TestEachLoss:
         assert {signal.concern for signal in signals} == {Concern.KNOWLEDGE}
         evidence = signals[0].failure
         assert evidence is not None
-        assert harm.sentence in evidence.evidence.advice
+        assert evidence.harm is harm
         assert evidence.evidence.command == "kbfleet tenant add acme --stack kbfleet --region us-east-1"
 
     def test_stands_in_the_record_until_it_is_over(self, fleet: Fleet, loss: str) -> None:
@@ -244,7 +255,7 @@ class TestAFailedIngestion:
         told = [signal for signal in of_diagnosis(diagnosis, DEPLOYMENT) if signal.concern is Concern.INGESTION]
         (signal,) = told
         assert signal.failure is not None
-        assert signal.failure.evidence.advice.startswith(harm.sentence)
+        assert signal.failure.harm is harm
         assert signal.failure.evidence.command.startswith("kbfleet sync start acme")
 
     def test_for_something_that_is_lost_is_that_loss_and_nothing_else(self, fleet: Fleet) -> None:

@@ -25,6 +25,7 @@ from kbfleet.domain.failed_documents import (
     seen_failing,
 )
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.left_out import NotKnown, left_out_not_known
 from kbfleet.domain.names import Knowledge, Life
 from kbfleet.domain.sync import Sync, SyncResult
 from kbfleet.domain.tenant_status import TenantStatus
@@ -58,6 +59,7 @@ class Jobs:
         outcome: Outcome | None = None,
         reasons: tuple[FailureReason, ...] | None = None,
         failed: int | None = None,
+        statistics: Statistics | None = None,
     ) -> JobStateChange:
         """A job ends now, and names these documents with their reasons."""
         failing = failing or {}
@@ -74,7 +76,7 @@ class Jobs:
             outcome=made,
             occurred_at=self.fleet.clock.now(),
             started_at=self.fleet.clock.now() - timedelta(seconds=50),
-            statistics=Statistics(scanned=3, failed=len(failing) if failed is None else failed),
+            statistics=statistics or Statistics(scanned=3, failed=len(failing) if failed is None else failed),
             failure_reasons=named if reasons is None else reasons,
         )
 
@@ -202,6 +204,124 @@ class TestHowManyAreLeftOut:
         jobs.fleet.ledger = InMemorySyncLedger()
         jobs.collected({A: NO_TEXT})
         assert jobs.fleet.ledger.find(Knowledge(Life(ACME))).version == 0
+
+
+class TestWhetherItIsKnown:
+    """That nothing is in the list is told as well only where it was looked at."""
+
+    def why(self, jobs: Jobs) -> NotKnown | None:
+        not_known = left_out_not_known(jobs.fleet.ledger.find(Knowledge(Life(ACME))))
+        return not_known.why if not_known else None
+
+    def test_before_a_job_has_ended_it_is_not(self, jobs: Jobs) -> None:
+        assert self.why(jobs) is NotKnown.NEVER_SYNCED
+
+    def test_after_a_job_that_was_collected_it_is(self, jobs: Jobs) -> None:
+        jobs.followed()
+        assert self.why(jobs) is None
+
+    def test_while_a_job_is_not_collected_it_is_not_and_the_job_is_named(self, jobs: Jobs) -> None:
+        jobs.followed()
+        job = jobs.ended({A: NO_TEXT})
+        jobs.in_ledger(job)
+        not_known = left_out_not_known(jobs.fleet.ledger.find(Knowledge(Life(ACME))))
+        assert not_known is not None
+        assert (not_known.why, not_known.since, not_known.job) == (
+            NotKnown.NOT_COLLECTED,
+            job.occurred_at,
+            job.ingestion_job_id,
+        )
+        assert "kbfleet dlq redrive failures" in not_known.advice
+
+    @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.STOPPED])
+    def test_after_a_job_that_brought_nothing_it_is_not(self, jobs: Jobs, outcome: Outcome) -> None:
+        jobs.followed()
+        jobs.followed(outcome=outcome)
+        assert self.why(jobs) is NotKnown.JOB_BROUGHT_NOTHING
+
+    def test_where_more_failed_than_could_be_found_it_is_not(self, jobs: Jobs) -> None:
+        jobs.followed({A: NO_TEXT}, failed=2)
+        assert self.why(jobs) is NotKnown.NOT_ALL_FOUND
+        jobs.followed()
+        assert self.why(jobs) is NotKnown.NOT_ALL_FOUND
+
+    def test_what_a_job_left_out_whose_collection_was_lost_is_found_and_told_after_the_next(self, jobs: Jobs) -> None:
+        jobs.followed()
+        jobs.in_ledger(jobs.ended({A: NO_TEXT}))  # its collection ends in the dead-letter queue
+        good = jobs.ended()
+        jobs.in_ledger(good)
+        assert self.why(jobs) is NotKnown.NOT_COLLECTED
+        report = jobs.fleet.failure_collector.collect(good)
+        assert set(jobs.failing) == {A}
+        assert report is not None
+        assert (report.new, report.newsworthy, jobs.left_out, self.why(jobs)) == (1, True, 1, None)
+
+    def test_a_lost_collection_that_is_redriven_makes_it_known(self, jobs: Jobs) -> None:
+        jobs.followed()
+        lost = jobs.ended({A: NO_TEXT})
+        jobs.in_ledger(lost)
+        jobs.fleet.failure_collector.collect(lost)
+        assert (jobs.left_out, self.why(jobs)) == (1, None)
+
+    def test_one_collection_does_not_stand_for_a_later_job(self, jobs: Jobs) -> None:
+        jobs.followed()
+        first, second = jobs.ended({A: NO_TEXT}), jobs.ended({B: NO_TEXT})
+        jobs.in_ledger(first)
+        jobs.in_ledger(second)
+        jobs.fleet.failure_collector.collect(first)
+        assert self.why(jobs) is NotKnown.NOT_COLLECTED
+        jobs.fleet.failure_collector.collect(second)
+        assert (jobs.left_out, self.why(jobs)) == (2, None)
+
+    def test_an_entry_of_the_last_version_is_read(self, jobs: Jobs) -> None:
+        jobs.in_ledger(jobs.ended({A: NO_TEXT}))
+        old = jobs.fleet.ledger.find(Knowledge(Life(ACME)))
+        jobs.fleet.ledger.save(replace(old, uncounted_since=None))
+        assert self.why(jobs) is NotKnown.NOT_COLLECTED
+
+    @given(st.lists(st.tuples(st.sampled_from([*Outcome]), st.booleans()), min_size=1, max_size=12))
+    def test_it_is_said_to_be_known_only_after_every_job_that_may_have_left_something_out_was_collected(
+        self, happened: list[tuple[Outcome, bool]]
+    ) -> None:
+        jobs = Jobs()
+        for outcome, collected in happened:
+            failing = {A: NO_TEXT} if outcome is Outcome.DEGRADED else {}
+            job = jobs.ended(failing, outcome=outcome)
+            jobs.in_ledger(job)
+            if collected:
+                jobs.fleet.failure_collector.collect(job)
+        if self.why(jobs) is None:
+            assert jobs.left_out == len(jobs.failing)
+            assert (A in jobs.failing) == any(outcome is Outcome.DEGRADED for outcome, _ in happened)
+
+    def test_documents_that_were_skipped_are_looked_for(self, jobs: Jobs) -> None:
+        jobs.followed()
+        jobs.fleet.ingested_documents.set(B, IngestedStatus.IGNORED)
+        counts = Statistics(scanned=3, skipped=1)
+        report = jobs.report(reasons=counts.reasons, statistics=counts)
+        assert (set(jobs.failing), report.new, report.newsworthy) == ({B}, 1, True)
+
+    def test_where_some_were_skipped_and_none_fails_nobody_is_alarmed(self, jobs: Jobs) -> None:
+        jobs.followed()
+        counts = Statistics(scanned=3, skipped=1)
+        report = jobs.report(reasons=counts.reasons, statistics=counts)
+        assert (report.newsworthy, report.well) == (False, True)
+
+    def test_whoever_died_before_the_end_was_told_tells_it_when_it_is_repeated(
+        self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        jobs.followed({A: NO_TEXT})
+        jobs.fleet.ingested_documents.set(A, IngestedStatus.INDEXED)
+        good = jobs.ended()
+        jobs.in_ledger(good)
+        with monkeypatch.context() as dying:
+            dying.setattr(jobs.fleet.announcements, "failures_collected", lambda _report: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                jobs.fleet.failure_collector.collect(good)
+        assert not jobs.failing
+        report = jobs.fleet.failure_collector.collect(good)
+        assert report is not None
+        assert report.well
 
 
 class TestCollecting:
@@ -498,6 +618,44 @@ class TestRetrying:
         retrying.request()
         retrying.finished()
         assert retrying.left_out == 1
+
+    def test_its_end_says_what_is_left(self, retrying: Retrying) -> None:
+        retrying.followed({A: NO_TEXT, B: NO_TEXT})
+        retrying.fleet.ingested_documents.outcomes[B] = IngestedStatus.FAILED
+        retrying.request()
+        retry = retrying.finished()
+        (report,) = retrying.fleet.announcements.retry_reports
+        assert (report.ended_at, report.fixed, report.failed, report.left) == (retry.ended_at, 1, 1, 1)
+        assert [document.uri for document in report.documents] == [B]
+        assert not report.well
+
+    def test_its_end_is_told_before_it_is_stored(self, retrying: Retrying, monkeypatch: pytest.MonkeyPatch) -> None:
+        retrying.followed({A: NO_TEXT})
+        retrying.request()
+        retrying.run()
+        retrying.fleet.clock.advance(60)
+        with monkeypatch.context() as dying:
+            dying.setattr(retrying.fleet.ledger, "save", lambda _sync: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                retrying.run()
+        life = Life(ACME)
+        under_way = retrying.fleet.document_retries.find(life)
+        assert under_way is not None
+        ended = retrying.fleet.retry_runner.run(life, under_way.version)
+        assert ended is not None
+        assert ended.ended_at is not None
+        reports = retrying.fleet.announcements.retry_reports
+        assert len({report.identity for report in reports}) == 1
+        assert [report.well for report in reports] == [True, True]
+        assert retrying.left_out == 0
+
+    def test_that_nothing_is_left_in_the_list_is_no_end_while_a_job_is_uncollected(self, retrying: Retrying) -> None:
+        retrying.followed({A: NO_TEXT})
+        retrying.in_ledger(retrying.ended({B: NO_TEXT}))
+        retrying.request()
+        retrying.finished()
+        (report,) = retrying.fleet.announcements.retry_reports
+        assert (report.left, report.well) == (0, False)
 
     def test_how_many_are_left_out_is_not_known_by_a_retry(self, retrying: Retrying) -> None:
         retrying.followed({A: NO_TEXT}, failed=2)

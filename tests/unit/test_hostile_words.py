@@ -61,7 +61,7 @@ def alert_of(text: str, keys: tuple[str, ...]) -> Alert:
         failure_reasons=(FailureReason(text), FailureReason(f"{text}{text}")),
     )
     documents = tuple(ReportedDocument(uri_of(key), text, News.NEW) for key in keys)
-    (signal,) = of_documents(FailureReport(change, new=len(documents), documents=documents), DEPLOYMENT)
+    *_, signal = of_documents(FailureReport(change, new=len(documents), documents=documents), DEPLOYMENT)
     return reported(signal)
 
 

@@ -462,6 +462,7 @@ def retry_runner() -> RetryRunner:
         ingested_documents=ingested_documents(),
         bucket_contents=bucket_contents(),
         runs=retry_runs(),
+        announcements=announcements(),
         clock=clock(),
         names=fleet().names,
     )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         FailedDocument,
         FailureReport,
         IngestedDocument,
+        RetryReport,
     )
     from kbfleet.domain.incident import Concern, Incident, Timeline
     from kbfleet.domain.ingestion_job import IngestionJob, JobStateChange
@@ -591,6 +592,8 @@ class Announcements(Protocol):
     def provisioning_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None: ...
 
     def failures_collected(self, report: FailureReport) -> None: ...
+
+    def retry_ended(self, report: RetryReport) -> None: ...
 
     def isolation_breached(self, breach: Breach) -> None: ...
 

@@ -242,6 +242,7 @@ class RetryForbidden(FunctionForbidden):
     title = "DocumentRetriesFailingAlarm"
     function = "RetryDocumentsFunction"
     queue = "DocumentRetryQueue"
+    also = (("🟢", f"{TENANT}: some documents could not be ingested"),)  # the retry that goes on repairs the last one
 
     def prepare(self, fleet: Fleet) -> None:
         super().prepare(fleet)
@@ -254,12 +255,6 @@ class RetryForbidden(FunctionForbidden):
 
     def use(self, fleet: Fleet) -> None:
         fleet.succeeds(f"kbfleet sync retry-failed {TENANT} --no-wait")
-
-    def tidy_up(self, fleet: Fleet) -> None:
-        super().tidy_up(fleet)
-        before = len(fleet.messages())
-        fleet.succeeds(f"kbfleet sync start {TENANT}")
-        until(lambda: fleet.messages()[before:], "the incident of the documents is not over")
 
 
 class OnboardingMalformed(Trouble):

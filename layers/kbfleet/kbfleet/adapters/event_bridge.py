@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.contracts.events import (
     DOCUMENT_FAILURES,
+    DOCUMENT_RETRY_ENDED,
     INGESTION_SOURCE,
     ISOLATION_BREACHED,
     ISOLATION_VERIFIED,
@@ -18,6 +19,7 @@ from kbfleet.contracts.events import (
     TENANT_SOURCE,
     TENANT_STATE_CHANGE,
     DocumentFailuresDetail,
+    DocumentRetryEndedDetail,
     IsolationBreachedDetail,
     IsolationVerifiedDetail,
     JobStateChangeDetail,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from kbfleet.domain.diagnosis import Diagnosis
-    from kbfleet.domain.failed_documents import FailureReport
+    from kbfleet.domain.failed_documents import FailureReport, RetryReport
     from kbfleet.domain.ingestion_job import JobStateChange
     from kbfleet.domain.isolation import Breach, IsolationVerified
     from kbfleet.domain.names import TenantId
@@ -68,6 +70,9 @@ class EventBridgeAnnouncements:
 
     def failures_collected(self, report: FailureReport) -> None:
         self._put(INGESTION_SOURCE, DOCUMENT_FAILURES, DocumentFailuresDetail.from_domain(report))
+
+    def retry_ended(self, report: RetryReport) -> None:
+        self._put(INGESTION_SOURCE, DOCUMENT_RETRY_ENDED, DocumentRetryEndedDetail.from_domain(report))
 
     def isolation_breached(self, breach: Breach) -> None:
         self._put(TENANT_SOURCE, ISOLATION_BREACHED, IsolationBreachedDetail.from_domain(breach))

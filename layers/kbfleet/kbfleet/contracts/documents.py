@@ -10,6 +10,7 @@ from pydantic import Field
 from kbfleet.contracts import Contract, LifeNumber, WholeNumber
 from kbfleet.domain.document_trace import DocumentTrace, HopName, ObjectKey, Verdict
 from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument, FailureStatus
+from kbfleet.domain.left_out import LeftOutNotKnown
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.uploads import MAX_CONTENT_TYPE_LENGTH, MAX_DOCUMENT_BYTES, DocumentKey, Upload, UploadForm
 
@@ -101,11 +102,13 @@ class FailedDocumentsQuery(Contract):
 
 
 class FailedDocumentsBody(Contract):
-    """A page; `next_token` is `None` on the last one. `retry` is the last one that was requested."""
+    """A page; `next_token` is `None` on the last one. `retry` is the last one that was requested. `not_known` is why
+    these may not be all; it is `null` where they are."""
 
     documents: tuple[FailedDocumentBody, ...]
     next_token: str | None
     retry: DocumentRetryBody | None
+    not_known: LeftOutNotKnown | None = None
 
 
 class DocumentTraceQuery(Contract):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kbfleet.contracts import Contract, LifeNumber
 from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.erasure import ErasureReceipt
-from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument
+from kbfleet.domain.failed_documents import FailureReport, LeftDocument, News, ReportedDocument, RetryReport
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
@@ -37,6 +37,8 @@ OFFBOARDING_FAILED = "Offboarding Failed"
 RECONCILIATION_REPORT = "Reconciliation Report"
 
 DOCUMENT_FAILURES = "Document Failures Collected"
+
+DOCUMENT_RETRY_ENDED = "Document Retry Ended"
 
 ISOLATION_BREACHED = "Isolation Breached"
 
@@ -68,6 +70,7 @@ class JobStateChangeDetail(BaseModel):
     statistics: Statistics = Field(default_factory=Statistics)
     failure_reasons: tuple[FailureReason, ...] = ()
     life: LifeNumber = 1
+    harm: Harm = Harm.UNKNOWN
 
     @classmethod
     def from_domain(cls, change: JobStateChange) -> Self:
@@ -88,6 +91,7 @@ class JobStateChangeDetail(BaseModel):
             statistics=change.statistics,
             failure_reasons=change.failure_reasons,
             life=change.life,
+            harm=change.harm,
         )
 
     def to_domain(self) -> JobStateChange:
@@ -106,6 +110,7 @@ class JobStateChangeDetail(BaseModel):
             statistics=self.statistics,
             failure_reasons=self.failure_reasons,
             life=self.life,
+            harm=self.harm,
         )
 
 
@@ -137,6 +142,7 @@ class DocumentFailuresDetail(BaseModel):
     complete: bool
     documents: tuple[ReportedDocumentBody, ...]
     job: JobStateChangeDetail
+    failing: int | None = None
 
     @classmethod
     def from_domain(cls, report: FailureReport) -> Self:
@@ -155,6 +161,7 @@ class DocumentFailuresDetail(BaseModel):
                 for document in report.documents[:_REPORTED_DOCUMENTS]
             ),
             job=JobStateChangeDetail.from_domain(report.job),
+            failing=report.failing,
         )
 
     def to_domain(self) -> FailureReport:
@@ -169,6 +176,66 @@ class DocumentFailuresDetail(BaseModel):
             documents=tuple(
                 ReportedDocument(document.uri, document.reason, document.news) for document in self.documents
             ),
+            failing=self.failing,
+        )
+
+
+class LeftDocumentBody(BaseModel):
+    uri: str
+    reason: str
+
+
+class DocumentRetryEndedDetail(BaseModel):
+    """`detail` of our event "Document Retry Ended". `left` is how many documents fail now; it has the first fifty."""
+
+    model_config = ConfigDict(frozen=True)
+
+    identity: str
+    tenant_id: TenantId
+    retry_id: str
+    occurred_at: datetime
+    fixed: int
+    failed: int
+    unanswered: int
+    stopped: str
+    left: int
+    documents: tuple[LeftDocumentBody, ...]
+    complete: bool
+    life: LifeNumber = 1
+
+    @classmethod
+    def from_domain(cls, report: RetryReport) -> Self:
+        return cls(
+            identity=report.identity,
+            tenant_id=report.tenant_id,
+            retry_id=report.retry_id,
+            occurred_at=report.ended_at,
+            fixed=report.fixed,
+            failed=report.failed,
+            unanswered=report.unanswered,
+            stopped=report.stopped,
+            left=report.left,
+            documents=tuple(
+                LeftDocumentBody(uri=document.uri, reason=document.reason[:_REPORTED_REASON])
+                for document in report.documents[:_REPORTED_DOCUMENTS]
+            ),
+            complete=report.complete,
+            life=report.life,
+        )
+
+    def to_domain(self) -> RetryReport:
+        return RetryReport(
+            self.tenant_id,
+            self.retry_id,
+            self.occurred_at,
+            self.fixed,
+            self.failed,
+            self.unanswered,
+            self.stopped,
+            self.left,
+            tuple(LeftDocument(document.uri, document.reason) for document in self.documents),
+            self.complete,
+            self.life,
         )
 
 
@@ -415,6 +482,11 @@ class JobStateChangeEvent(BaseModel):
 class DocumentFailuresEvent(BaseModel):
     detail_type: Literal["Document Failures Collected"] = Field(alias="detail-type")
     detail: DocumentFailuresDetail
+
+
+class DocumentRetryEndedEvent(BaseModel):
+    detail_type: Literal["Document Retry Ended"] = Field(alias="detail-type")
+    detail: DocumentRetryEndedDetail
 
 
 class TenantStateChangeEvent(BaseModel):

@@ -284,6 +284,7 @@ class FailureReport:
         fixed: how many fail no more.
         complete: whether these are all; a tenant may have more documents than are looked through.
         documents: those that the job has news of, the new ones first.
+        failing: how many fail in all, also those that this job did not try; `None` in reports of before there was that.
     """
 
     job: JobStateChange
@@ -294,18 +295,29 @@ class FailureReport:
     fixed: int = 0
     complete: bool = True
     documents: tuple[ReportedDocument, ...] = ()
+    failing: int | None = None
 
     @property
     def identity(self) -> str:
         return f"{self.job.identity}/failed-documents"
 
     @property
+    def usable(self) -> bool:
+        return self.job.outcome is not None and self.job.outcome.usable
+
+    @property
     def newsworthy(self) -> bool:
-        """Whether people must be notified: not when all that is wrong are documents that are set aside. A job that
-        failed as a whole is reported by itself."""
+        """Whether people must be notified: not when all that is wrong are documents that are set aside, nor when all
+        documents were looked at because some were skipped, and none fails. A job that failed as a whole is reported by
+        itself."""
         reported = self.new + self.again + self.set_aside_now
-        unexplained = not self.complete or not (reported + self.set_aside)
-        return self.job.outcome is Outcome.DEGRADED and (reported > 0 or unexplained)
+        explained = self.complete and (reported + self.set_aside > 0 or self.job.merely_skipped)
+        return self.usable and (reported > 0 or (self.job.outcome is Outcome.DEGRADED and not explained))
+
+    @property
+    def well(self) -> bool:
+        """Whether it was looked at, and no document fails."""
+        return self.usable and self.complete and self.failing == 0
 
 
 def failure_report(
@@ -332,6 +344,7 @@ def failure_report(
             for place, _, document in ranked
             if order[place] is not News.NONE
         ),
+        failing=len(ranked),
     )
 
 
@@ -391,6 +404,33 @@ class DocumentRetry:
         """The tenant's, in which it was requested."""
         return Life(self.tenant_id, self.life)
 
+    def report(self, left: Iterable[FailedDocument], *, complete: bool) -> RetryReport:
+        """What it came to.
+
+        Args:
+            left: all that fail once it has ended.
+            complete: whether what every job left out had been collected.
+
+        Raises:
+            ValueError: it has not ended.
+        """
+        if self.ended_at is None:
+            raise ValueError("a retry has nothing to report before its end")
+        documents = sorted(left, key=lambda document: document.uri)
+        return RetryReport(
+            self.tenant_id,
+            self.retry_id,
+            self.ended_at,
+            self.fixed,
+            self.failed,
+            self.unanswered,
+            self.stopped,
+            left=len(documents),
+            documents=tuple(LeftDocument(document.uri, document.reason) for document in documents),
+            complete=complete,
+            life=self.life,
+        )
+
     @property
     def room(self) -> bool:
         return not self.exhausted and len(self.under_way) <= BATCH * (BATCHES_UNDER_WAY - 1)
@@ -415,3 +455,44 @@ class DocumentRetry:
 
     def given_up(self, now: datetime, why: str) -> DocumentRetry:
         return replace(self, ended_at=now, stopped=why, under_way=())
+
+
+@dataclass(frozen=True, slots=True)
+class LeftDocument:
+    """One that still fails after a retry."""
+
+    uri: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetryReport:
+    """What a retry has come to.
+
+    Args:
+        fixed, failed, unanswered, stopped: as in the retry.
+        left: how many documents fail now, also those that it did not come to.
+        documents: those.
+        complete: whether what every job left out had been collected.
+    """
+
+    tenant_id: TenantId
+    retry_id: str
+    ended_at: datetime
+    fixed: int
+    failed: int
+    unanswered: int
+    stopped: str
+    left: int
+    documents: tuple[LeftDocument, ...] = ()
+    complete: bool = True
+    life: int = 1
+
+    @property
+    def identity(self) -> str:
+        return f"{self.tenant_id}.{self.life}/{self.retry_id}/retried"
+
+    @property
+    def well(self) -> bool:
+        """Whether it was looked at, and no document fails."""
+        return self.complete and not self.left

@@ -100,26 +100,33 @@ class FailureCollector:
         known = {document.uri: document for document in self.failed_documents.all(job.of_life)}
         sync = self.ledger.find(tenant.live_knowledge)
         usable = job.outcome is not None and job.outcome.usable
+        broken = job.outcome is not None and job.outcome.broken
         never_counted = usable and sync.left_out_as_of is None
-        if not known and not never_counted and (job.outcome is None or not job.outcome.broken):
+        look_through = never_counted or (usable and sync.missed_before(job.occurred_at))
+        # Whoever has died between taking the last document off the list and saying so has not counted either.
+        nothing_to_end = not usable or sync.documents_left_out == 0
+        if not known and not look_through and not broken and nothing_to_end:
             self._count(tenant.live_knowledge, job, 0, whole=sync.left_out_whole)
             return None
         bucket = self.names.bucket(job.of_life)
         named = documents_named_by(job, bucket, self.bucket_contents)
-        listed = never_counted or not named.all
+        listed = look_through or not named.all
         found, complete = self._found(tenant, bucket, known, named, listed=listed)
         failing = self._brought_up_to_date(job, bucket, known, named.reasons, found)
         complete = complete and (named.all or named.at_least <= len(failing))
-        self._count(tenant.live_knowledge, job, len(failing), whole=complete and (listed or sync.left_out_whole))
-        if not (known or failing or (job.outcome is not None and job.outcome.broken)):
-            return None
-        report = failure_report(
-            job, failing, fixed=len(known.keys() - {document.uri for document in failing}), complete=complete
-        )
-        self.announcements.failures_collected(report)
+        report = None
+        if known or failing or broken or not (nothing_to_end or never_counted):
+            report = failure_report(
+                job, failing, fixed=len(known.keys() - {document.uri for document in failing}), complete=complete
+            )
+            self.announcements.failures_collected(report)
+        whole = complete and (listed or sync.left_out_whole)
+        self._count(tenant.live_knowledge, job, len(failing), whole=whole, looked_through=listed)
         return report
 
-    def _count(self, knowledge: Knowledge, job: JobStateChange, failing: int, *, whole: bool) -> None:
+    def _count(
+        self, knowledge: Knowledge, job: JobStateChange, failing: int, *, whole: bool, looked_through: bool = False
+    ) -> None:
         """Askers are told how many documents are left out. Of a job that brought nothing, nobody can say."""
         outcome = job.outcome
         if outcome is None or not outcome.usable:
@@ -127,7 +134,9 @@ class FailureCollector:
         update_sync(
             knowledge,
             _where_there_is_an_entry(
-                lambda sync: sync.counted_left_out(failing, outcome, job.occurred_at, whole=whole)
+                lambda sync: sync.counted_left_out(
+                    failing, outcome, job.occurred_at, whole=whole, looked_through=looked_through
+                )
             ),
             ledger=self.ledger,
         )
@@ -294,6 +303,7 @@ class RetryRunner:
     ingested_documents: IngestedDocuments
     bucket_contents: BucketContents
     runs: RetryRuns
+    announcements: Announcements
     clock: Clock
     names: ResourceNames
 
@@ -311,18 +321,21 @@ class RetryRunner:
         if retry.version == version:
             advanced = self._advanced(retry)
             if advanced.ended_at is not None:
-                self._count_left_out(life)
+                self._tell(advanced)
             retry = self.retries.save(advanced)
         if retry.ended_at is None:
             self.runs.request(retry)
         return retry
 
-    def _count_left_out(self, life: Life) -> None:
-        tenant = self.registry.find(life.tenant_id)
-        if tenant is None or tenant.this_life != life:
+    def _tell(self, ended: DocumentRetry) -> None:
+        """Before its end is stored: whoever dies in between comes here again."""
+        tenant = self.registry.find(ended.tenant_id)
+        if tenant is None or tenant.this_life != ended.of_life or _leaves(tenant):
             return
-        left = sum(1 for _ in self.failed_documents.all(life))
-        counted = _where_there_is_an_entry(lambda sync: sync.left_out_fixed(left))
+        complete = self.ledger.find(tenant.live_knowledge).uncounted_since is None
+        report = ended.report(self.failed_documents.all(ended.of_life), complete=complete)
+        self.announcements.retry_ended(report)
+        counted = _where_there_is_an_entry(lambda sync: sync.left_out_fixed(report.left))
         update_sync(tenant.live_knowledge, counted, ledger=self.ledger)
 
     def _advanced(self, retry: DocumentRetry) -> DocumentRetry:
