@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from kbfleet.contracts import Contract, LifeNumber
+from kbfleet.contracts.document_findings import DocumentFindingBody
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
@@ -111,9 +112,26 @@ _REPORTED_REASON = 500
 
 
 class ReportedDocumentBody(BaseModel):
+    """`reason` is Bedrock's; `finding` is what kbfleet has seen by itself, if anything."""
+
     uri: str
     reason: str
     news: News
+    finding: DocumentFindingBody | None = None
+
+    @classmethod
+    def from_domain(cls, document: ReportedDocument) -> Self:
+        return cls(
+            uri=document.uri,
+            reason=document.reason[:_REPORTED_REASON],
+            news=document.news,
+            finding=DocumentFindingBody.from_domain(document.finding) if document.finding else None,
+        )
+
+    def to_domain(self) -> ReportedDocument:
+        return ReportedDocument(
+            self.uri, self.reason, self.news, self.finding.to_domain() if self.finding is not None else None
+        )
 
 
 class DocumentFailuresDetail(BaseModel):
@@ -145,10 +163,7 @@ class DocumentFailuresDetail(BaseModel):
             set_aside=report.set_aside,
             fixed=report.fixed,
             complete=report.complete,
-            documents=tuple(
-                ReportedDocumentBody(uri=document.uri, reason=document.reason[:_REPORTED_REASON], news=document.news)
-                for document in report.documents[:_REPORTED_DOCUMENTS]
-            ),
+            documents=tuple(map(ReportedDocumentBody.from_domain, report.documents[:_REPORTED_DOCUMENTS])),
             job=JobStateChangeDetail.from_domain(report.job),
         )
 
@@ -161,9 +176,7 @@ class DocumentFailuresDetail(BaseModel):
             set_aside=self.set_aside,
             fixed=self.fixed,
             complete=self.complete,
-            documents=tuple(
-                ReportedDocument(document.uri, document.reason, document.news) for document in self.documents
-            ),
+            documents=tuple(document.to_domain() for document in self.documents),
         )
 
 

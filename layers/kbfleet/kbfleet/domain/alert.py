@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import quote
 
@@ -165,9 +165,8 @@ def document_alert(report: FailureReport, deployment: Deployment) -> Alert | Non
     job = report.job
     aside_now = [document for document in report.documents if document.news is News.SET_ASIDE_NOW]
     reasons = _by_reason([document for document in report.documents if document.news is not News.SET_ASIDE_NOW])
-    if aside_now:
-        text = f"Failed {SET_ASIDE_AFTER} times in a row: set aside, not reported again until they change"
-        reasons += (Reason(text, tuple(document.uri for document in aside_now)),)
+    aside = f"Failed {SET_ASIDE_AFTER} times in a row: set aside, not reported again until they change. "
+    reasons += tuple(replace(reason, text=aside + reason.text) for reason in _by_reason(aside_now))
     # What names no document may be all that is known.
     named = {uri for reason in reasons for uri in reason.documents}
     reasons += tuple(Reason(reason.whole) for reason in job.failure_reasons if not reason.names or not named)
@@ -177,6 +176,7 @@ def document_alert(report: FailureReport, deployment: Deployment) -> Alert | Non
         (report.set_aside_now, "set aside now"),
         (report.set_aside, "set aside earlier"),
     )
+    advice, command = _repair_of_documents(report, deployment)
     left_out = ", ".join(f"{count} {what}" for count, what in counted if count) or "none that could be named"
     return Alert(
         identity=report.identity,
@@ -185,10 +185,8 @@ def document_alert(report: FailureReport, deployment: Deployment) -> Alert | Non
         subject=str(job.tenant_id),
         facts=(*_ingestion_facts(job), ("Left out", left_out + ("" if report.complete else "; there may be more"))),
         reasons=reasons,
-        advice="Answers come without these documents; all others are up to date. Replace or remove them in the bucket: "
-        "a sync then starts by itself. If nothing is wrong with them, retry them with "
-        f"`{deployment.command('sync retry-failed', job.tenant_id)}`. To sync at once:",
-        command=deployment.command("sync start", job.tenant_id),
+        advice=f"Answers come without these documents; all others are up to date. {advice}",
+        command=command,
         links=(
             deployment.knowledge_base_link(job.data_source.knowledge_base_id),
             deployment.runbook_link("documents-left-out"),
@@ -196,10 +194,31 @@ def document_alert(report: FailureReport, deployment: Deployment) -> Alert | Non
     )
 
 
+def _repair_of_documents(report: FailureReport, deployment: Deployment) -> tuple[str, str]:
+    """What to do, and the command for it. A sync is never it: one starts by itself when a document is uploaded or
+    deleted, and until then it fails again."""
+    tenant = report.job.tenant_id
+    upload = deployment.qualified(f"kbfleet upload {tenant} FILE --key KEY")
+    hopeless = [document for document in report.documents if not document.retry_may_help]
+    if report.documents and len(hopeless) == len(report.documents):
+        return (
+            "No retry helps. Fix each as its reason says, and upload it again under its key, or delete it in the bucket; "
+            "a sync then starts by itself:",
+            upload,
+        )
+    those = "Those that can never be read as they are, it leaves out; the others" if hopeless else "Them alone,"
+    return (
+        f"What is wrong with a document is to be fixed: upload it again with `{upload}`, or delete it in the bucket; a "
+        f"sync then starts by itself. If nothing is wrong with them, a retry may help. {those} it gives to Bedrock once "
+        "more:",
+        deployment.command("sync retry-failed", tenant),
+    )
+
+
 def _by_reason(documents: Sequence[ReportedDocument]) -> tuple[Reason, ...]:
-    texts = dict.fromkeys(document.reason for document in documents)
+    texts = dict.fromkeys(document.for_people for document in documents)
     return tuple(
-        Reason(text, tuple(document.uri for document in documents if document.reason == text)) for text in texts
+        Reason(text, tuple(document.uri for document in documents if document.for_people == text)) for text in texts
     )
 
 

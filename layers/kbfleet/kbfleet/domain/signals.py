@@ -49,7 +49,8 @@ def of_documents(report: FailureReport, deployment: Deployment) -> tuple[Signal,
     texts = [document.reason for document in report.documents] or [reason.text for reason in job.failure_reasons]
     causes = _causes(_DOCUMENTS, texts or [""], str(job.tenant_id))
     news = report.new > 0 or report.set_aside_now > 0
-    failure = Failure(causes, alert, "sync start", news)
+    # The command is of what these documents have: no verb repairs those of several tenants.
+    failure = Failure(causes, alert, news=news)
     return (Signal(report.identity, str(job.tenant_id), Concern.INGESTION, job.occurred_at, failure),)
 
 
