@@ -82,8 +82,9 @@ def upload(
     region: Region = None,
 ) -> None:
     """Upload a document of a tenant. It is synced by itself. One that Bedrock can never read is refused."""
-    _check(file, key or file.name, although=force)
-    wanted = Upload(DocumentKey(key or file.name), file.stat().st_size, metadata=_attributes(metadata or []))
+    given = DocumentKey(key) if key is not None else None
+    _check(file, given or file.name, although=force)
+    wanted = Upload(given or DocumentKey(file.name), file.stat().st_size, metadata=_attributes(metadata or []))
     api = FleetApi.of_stack(stack, region)
     with Progress(f"Uploading {file.name}") as progress:
         progress.show("asking for a form")

@@ -106,9 +106,9 @@ class RecordingRetryRuns:
 
 
 class InMemoryBucketContents:
-    """`kbfleet.ports.BucketContents` and `DocumentSamples`; what no `content` was given of, may not be read. `sampled` is
-    how often an object was looked into. `pages` are those of the list of versions of every bucket, `listed` how often one
-    was given, and `refusal` what the list is refused with."""
+    """`kbfleet.ports.BucketContents` and `DocumentSamples`; what no `content` was given of, may not be read. `sampled`
+    is how often an object was looked into. `pages` are those of the list of versions of every bucket, `listed` how
+    often one was given, and `refusal` what the list is refused with."""
 
     def __init__(self) -> None:
         self._objects: dict[str, str] = {}

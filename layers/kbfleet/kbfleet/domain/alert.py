@@ -196,21 +196,26 @@ def document_alert(report: FailureReport, deployment: Deployment) -> Alert | Non
 
 def _repair_of_documents(report: FailureReport, deployment: Deployment) -> tuple[str, str]:
     """What to do, and the command for it. A sync is never it: one starts by itself when a document is uploaded or
-    deleted, and until then it fails again."""
+    deleted, and until then the same documents fail again."""
     tenant = report.job.tenant_id
+    if not report.documents:
+        return (
+            "Which ones, could not be seen. This lists those that are known to fail, and what helps:",
+            deployment.command("documents", tenant),
+        )
     upload = deployment.qualified(f"kbfleet upload {tenant} FILE --key KEY")
     hopeless = [document for document in report.documents if not document.retry_may_help]
-    if report.documents and len(hopeless) == len(report.documents):
+    if len(hopeless) == len(report.documents):
         return (
-            "No retry helps. Fix each as its reason says, and upload it again under its key, or delete it in the bucket; "
-            "a sync then starts by itself:",
+            "No retry helps. Fix each as its reason says, and upload it again under its key, or delete it in the "
+            "bucket. A sync then starts by itself:",
             upload,
         )
-    those = "Those that can never be read as they are, it leaves out; the others" if hopeless else "Them alone,"
+    left_out = ", without those that can never be read as they are" if hopeless else ""
     return (
-        f"What is wrong with a document is to be fixed: upload it again with `{upload}`, or delete it in the bucket; a "
-        f"sync then starts by itself. If nothing is wrong with them, a retry may help. {those} it gives to Bedrock once "
-        "more:",
+        f"Fix what is wrong with a document, and upload it again with `{upload}`, or delete it in the bucket. A sync "
+        "then starts by itself. Where nothing is wrong with a document, a retry may help. This gives them to Bedrock "
+        f"once more{left_out}:",
         deployment.command("sync retry-failed", tenant),
     )
 

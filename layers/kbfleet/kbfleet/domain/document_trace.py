@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self, TypeVar
 
-from kbfleet.domain.document_examination import DocumentFinding, DocumentSample, examine
+from kbfleet.domain.document_examination import DocumentFinding, DocumentSample, examine, explained
 from kbfleet.domain.document_names import MAX_KEY_BYTES
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.failed_documents import (
@@ -377,9 +377,10 @@ def _job(facts: DocumentFacts) -> Hop:
 
 def _document(facts: DocumentFacts) -> Hop:
     name, document = HopName.DOCUMENT, _there(facts.ingested)
-    finding = _seen_by_ourselves(facts)
+    named = _named_by_its_job(facts)
+    finding = _seen_by_ourselves(facts, named or document.reason)
     again = _again(facts, finding)
-    if reason := _named_by_its_job(facts):
+    if reason := named:
         return Hop(name, Verdict.BROKEN, f"The job left it out: {reason_for_people(reason, finding)}", again)
     if document.status.failing:
         times = f" It has failed {facts.failure.times} times in a row." if facts.failure else ""
@@ -406,12 +407,14 @@ def _document(facts: DocumentFacts) -> Hop:
     return Hop(name, Verdict.WAITING, f"Bedrock is working on it: {document.status}.")
 
 
-def _seen_by_ourselves(facts: DocumentFacts) -> DocumentFinding | None:
-    """What was seen of the object that is there now; at least what its name and its size say."""
+def _seen_by_ourselves(facts: DocumentFacts, words: str) -> DocumentFinding | None:
+    """What was seen of the object that is there now, and Bedrock says; at least what its name and its size say."""
     in_bucket, failure = _there(facts.in_bucket), facts.failure
-    if failure is not None and not failure.changed_to(in_bucket.revision) and failure.finding is not None:
-        return failure.finding
-    return examine(DocumentSample(facts.key, in_bucket.size), kind=_there(facts.sync).kind)
+    if failure is not None and failure.changed_to(in_bucket.revision):
+        failure = None
+    seen, known = (failure.examination, failure.reason) if failure is not None else (None, "")
+    by_name = examine(DocumentSample(facts.key, in_bucket.size), kind=_there(facts.sync).kind)
+    return explained(seen, f"{words} {known}", facts.key) or by_name
 
 
 def _again(facts: DocumentFacts, finding: DocumentFinding | None) -> str:

@@ -83,8 +83,9 @@ class FailureCollector:
     """Brings a tenant's list of failing documents up to what a job's end shows.
 
     Bedrock's statuses decide, a job's own words say why; and because these are of many documents at once, or of none,
-    kbfleet looks at each that fails by itself: `EXAMINED` of them after one job, the rest after the next. It may run for the same job again, also after it died half
-    way, and for jobs out of order: the list is the same, and so is what the report says of documents that fail.
+    kbfleet looks at each that fails by itself: at `EXAMINED` of them after one job, at the rest after the next. It may
+    run for the same job again, also after it died half way, and for jobs out of order: the list is the same, and so is
+    what the report says of documents that fail.
     """
 
     registry: TenantRegistry

@@ -145,7 +145,7 @@ def _facts(facts: Sequence[tuple[str, str]]) -> RichTextSectionElement:
 def _why(reasons: Sequence[Reason]) -> RichTextBlock:
     """Each reason with its documents below it, so that of each document it shows why; of each reason one at least."""
     named = reasons[:_MAX_ENTRIES]
-    each = max(1, _MAX_ENTRIES // len(named))
+    each = _MAX_ENTRIES // max(1, sum(bool(reason.documents) for reason in named))
     fitting = _fitting(text for reason in named for text in (reason.text, *reason.documents[:each]))
     entries: list[RichTextElement] = []
     shown = 0
