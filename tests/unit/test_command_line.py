@@ -946,9 +946,7 @@ class TestUpload:
         assert said in ran.stderr
         assert "Nothing was sent" in ran.stderr
 
-    def test_it_is_sent_all_the_same_when_that_is_asked_for(
-        self, run: Run, scripted: Scripted, tmp_path: Path
-    ) -> None:
+    def test_it_is_sent_all_the_same_when_that_is_asked_for(self, run: Run, scripted: Scripted, tmp_path: Path) -> None:
         scripted(grant_upload=[self.FORM], upload=[None])
         (tmp_path / "cut.pdf").write_bytes(b"%PDF-1.4 1 0 obj")
         ran = run("upload", "acme", str(tmp_path / "cut.pdf"), "--force")

@@ -301,9 +301,7 @@ class TestWords:
 
 MAGIC = [b"%PDF-1.7", b"PK\x03\x04", b"PK\x05\x06", OLE[:8], b"/Encrypt", b"/Linearized /L 9", b"%%EOF", b"startxref"]
 PIECES = st.lists(st.one_of(st.binary(max_size=200), st.sampled_from([*MAGIC, b" " * 300, b"9" * 50])), max_size=30)
-KEYS = st.one_of(
-    st.text(max_size=30), st.sampled_from([*CONTENT_TYPES, ".pptx", ""]).map(lambda ending: f"a{ending}")
-)
+KEYS = st.one_of(st.text(max_size=30), st.sampled_from([*CONTENT_TYPES, ".pptx", ""]).map(lambda ending: f"a{ending}"))
 
 
 class TestWhateverIsInThem:

@@ -36,7 +36,17 @@ from kbfleet.usecases.ingestion import update_sync
 from tests.support.clock import START
 from tests.support.fakes import InMemorySyncLedger
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, DEPLOYMENT, NAMES, SAKURA, failure_reason, first_knowledge, job_state_change, tenant, uri_of
+from tests.support.samples import (
+    ACME,
+    DEPLOYMENT,
+    NAMES,
+    SAKURA,
+    failure_reason,
+    first_knowledge,
+    job_state_change,
+    tenant,
+    uri_of,
+)
 
 A, B, C = map(uri_of, ("a.pdf", "議事録, 第2版.pdf", "c.md"))
 NO_TEXT = "Ignored files as no text content found"
@@ -412,9 +422,7 @@ class TestSettingAside:
         assert counts[News.SET_ASIDE_NOW] <= counts[News.NEW]  # once for each object that fails
 
 
-PICTURES = (
-    b"%PDF-1.4 4 0 obj<</Type /XObject /Subtype /Image>>stream endstream endobj trailer<<>> startxref 0 %%EOF"
-)
+PICTURES = b"%PDF-1.4 4 0 obj<</Type /XObject /Subtype /Image>>stream endstream endobj trailer<<>> startxref 0 %%EOF"
 DEFECTS: Mapping[str, tuple[bytes, DocumentFault]] = {
     uri_of("scan.pdf"): (PICTURES, DocumentFault.SCAN),
     uri_of("locked.pdf"): (PICTURES.replace(b"<<>>", b"<</Encrypt 9 0 R>>"), DocumentFault.ENCRYPTED),
