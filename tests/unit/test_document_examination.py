@@ -10,12 +10,11 @@ import zipfile
 import docx
 import openpyxl  # type: ignore[import-untyped]
 import pytest
-from bedrock_emulator.reading.text_extraction import UnreadableError, extractor
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from local import samples
 from pypdf import PdfWriter
 
+from bedrock_emulator.reading.text_extraction import UnreadableError, extractor
 from kbfleet.domain.document_examination import (
     EDGE_BYTES,
     DocumentFault,
@@ -28,6 +27,7 @@ from kbfleet.domain.document_examination import (
 )
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.uploads import CONTENT_TYPES, MAX_DOCUMENT_BYTES, MAX_METADATA_BYTES
+from local import samples
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(40)

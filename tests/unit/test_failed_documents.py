@@ -21,6 +21,7 @@ from kbfleet.domain.failed_documents import (
     FailedDocument,
     FailureReport,
     FailureStatus,
+    IngestedDocument,
     IngestedStatus,
     News,
     Sighting,
@@ -682,7 +683,7 @@ class TestRetrying:
     ) -> None:
         retrying.collected({C: "Encountered error: Internal error of the parser"})
         retrying.fleet.ingested_documents.outcomes[C] = IngestedStatus.FAILED
-        monkeypatch.setattr(failed_documents.IngestedDocument, "explanation", "internal error")
+        monkeypatch.setattr(IngestedDocument, "explanation", "internal error")
         retrying.request()
         assert retrying.finished().failed == 1
         assert retrying.failing[C].reason == "Encountered error: Internal error of the parser"

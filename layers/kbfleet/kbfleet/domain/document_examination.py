@@ -1,8 +1,8 @@
 """Why a document cannot be read, by what shows from outside: its name, its size, its first and its last bytes.
 
 Nothing is parsed and nothing unpacked. A sample has at most 2 x `EDGE_BYTES` and `MAX_METADATA_BYTES`, each of its
-bytes is looked at a fixed number of times, and whatever is in them, nothing is raised. What is found is said in words of
-ours; no word of a document is among them.
+bytes is looked at a fixed number of times, and whatever is in them, nothing is raised. What is found is said in words
+of ours; no word of a document is among them.
 """
 
 from __future__ import annotations

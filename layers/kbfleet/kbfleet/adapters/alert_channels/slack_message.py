@@ -158,7 +158,7 @@ def _why(reasons: Sequence[Reason]) -> RichTextBlock:
             parts += [_Text(text="\n"), _code(uri)]
         shown += 1
         if more := len(reason.documents) - (len(parts) - 1) // 2:
-            parts.append(_Text(text=f"\n… and {more} more documents"))
+            parts += [_Text(text="\n"), _Text(text=f"… and {more} more documents")]
         entries.append(_line(*parts))
     message: list[RichTextElement] = [_line(_bold("Why")), RichTextListElement(style="bullet", elements=entries)]
     if len(reasons) > shown:
