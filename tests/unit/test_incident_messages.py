@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from kbfleet.adapters.alert_channels.slack_message import blocks, summary
 from kbfleet.adapters.alert_channels.sns import plain_text
 from kbfleet.domain.alert import Alert, Deployment
+from kbfleet.domain.document_examination import DocumentFault, DocumentFinding
 from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument
 from kbfleet.domain.incident import Concern, Incident, NoticeKind, Signal, Timeline
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
@@ -67,7 +68,8 @@ def left_out(tenant: str, minutes: float = 0, new: int = 1) -> Sequence[Signal]:
         statistics=Statistics(scanned=12, new=11, failed=1),
         failure_reasons=(failure_reason(reason, uri),),
     )
-    reported = ReportedDocument(uri, reason, News.NEW if new else News.AGAIN)
+    finding = DocumentFinding(DocumentFault.SCAN)
+    reported = ReportedDocument(uri, reason, News.NEW if new else News.AGAIN, finding)
     return of_documents(FailureReport(job, new=new, again=1 - new, documents=(reported,)), DEPLOYMENT)
 
 
