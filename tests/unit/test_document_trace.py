@@ -294,6 +294,16 @@ class TestWhatBedrockHasMadeOfIt:
         fleet.failed_documents.save(Life(ACME), replace(known, revision="1", examination=replace(seen, revision="1")))
         assert "It is encrypted" not in stuck(fleet)[2]
 
+    def test_a_metadata_file_that_cannot_be_read_is_to_be_corrected(self, fleet: Fleet) -> None:
+        upload(fleet)
+        reasons = (failure_reason("Ignored 1 file due to invalid metadata attributes.", URI),)
+        plan(fleet, JobCourse(statistics=Statistics(scanned=1, failed=1), failure_reasons=reasons))
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        said = stuck(fleet)[2]
+        assert "correct its metadata file" in said
+        assert "kbfleet" not in said
+
     def test_what_the_size_says_is_told_before_anybody_has_looked(self, fleet: Fleet) -> None:
         upload(fleet, size=0)
         fleet.request(ACME)

@@ -306,6 +306,15 @@ class TestSignals:
         reported.of(left_out("acme", 0), set_aside("acme", 10), well("acme", 30))
         assert reported.channel.sent[-1].title == "Over: acme: some documents could not be ingested"
 
+    def test_an_incident_of_an_older_version_proposes_what_its_newest_evidence_does(self) -> None:
+        (older,), (newer,) = left_out("acme"), left_out("acme", 10)
+        assert older.failure
+        cause = older.failure.causes[0]
+        incident = Incident.opened_by(older, replace(older.failure, verb="sync start"), cause, 1).joined_by(newer)
+        timeline = Timeline("acme", Concern.INGESTION).joined_by(older, incident.identity)
+        command = incident.following(timeline).message(DEPLOYMENT).command
+        assert command == "kbfleet upload acme FILE --key KEY --stack kbfleet --region us-east-1"
+
     def test_a_job_that_failed_says_nothing_of_documents(self) -> None:
         assert of_documents(FailureReport(_job("acme", 0, "No."), new=1), DEPLOYMENT) == ()
 

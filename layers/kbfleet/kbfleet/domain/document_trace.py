@@ -419,6 +419,8 @@ def _seen_by_ourselves(facts: DocumentFacts, words: str) -> DocumentFinding | No
 
 def _again(facts: DocumentFacts, finding: DocumentFinding | None) -> str:
     upload = f"`kbfleet upload {facts.tenant_id} FILE --key KEY`"
+    if finding is not None and finding.in_metadata:
+        return "No retry helps: correct its metadata file, or delete it. The document is then synced by itself."
     if finding is not None and finding.certain:
         return f"No retry helps: fix it, and upload it again with {upload}."
     return (
