@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kbfleet.domain.alert import document_alert
-from kbfleet.domain.document_examination import DocumentFault
-from kbfleet.domain.errors import ResourceMissing, TenantNotActive, TenantNotFound, TenantSuspended
+from kbfleet.domain.document_examination import DocumentFault, DocumentSample
+from kbfleet.domain.errors import ResourceMissing, TenantNotActive, TenantNotFound, TenantSuspended, Throttled
 from kbfleet.domain.failed_documents import (
     ANSWER_WITHIN,
     SET_ASIDE_AFTER,
@@ -518,6 +518,31 @@ class TestWhatIsWrongWithADocument:
         assert not examination.looked_into
         assert finding is not None
         assert finding.fault is DocumentFault.FORMAT
+
+    def test_a_collection_that_dies_while_it_looks_comes_to_the_same_when_it_is_repeated(
+        self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        contents, end = jobs.fleet.bucket_contents, jobs.ended(dict.fromkeys(DEFECTS, NO_TEXT))
+        for uri, (content, _) in DEFECTS.items():
+            contents.put(uri, content=content)
+        look, looks = contents.sample, iter([True, True, False])
+
+        def throttled(bucket: str, uri: str) -> DocumentSample | None:
+            if next(looks):
+                return look(bucket, uri)
+            raise Throttled("SlowDown")
+
+        with monkeypatch.context() as dying:
+            dying.setattr(contents, "sample", throttled)
+            with pytest.raises(Throttled):
+                jobs.fleet.failure_collector.collect(end)
+        assert len(jobs.failing) == 2
+        report = jobs.fleet.failure_collector.collect(end)
+        assert report is not None
+        assert report.new == len(DEFECTS)
+        assert {document.finding.fault for document in report.documents if document.finding} == {
+            fault for _, fault in DEFECTS.values()
+        }
 
     def test_one_that_is_replaced_at_that_moment_is_left_to_the_next_job(
         self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
