@@ -12,11 +12,12 @@ from rich.console import RenderableType
 from cli.arguments import DEFAULT_STACK, DOCUMENTS_PANEL, Json, Region, Stack, Tenant
 from cli.document_retries import tried
 from cli.documents_left_out import not_known_lines
-from cli.exit_codes import FAILED
+from cli.exit_codes import BAD_INPUT, FAILED, stop
 from cli.fleet_api import FleetApi
 from cli.progress import Progress
-from cli.terminal import DONE, Column, Listing, literal, moment, moment_in_table, present
+from cli.terminal import DONE, Column, Listing, err, literal, marked, moment, moment_in_table, present
 from kbfleet.contracts.documents import DocumentTraceBody, FailedDocumentsBody
+from kbfleet.domain.document_examination import EDGE_BYTES, DocumentFault, DocumentSample, examine
 from kbfleet.domain.document_trace import ObjectKey, Verdict
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.failed_documents import FailureStatus
@@ -58,7 +59,7 @@ def _listing(body: FailedDocumentsBody) -> Listing:
                 moment_in_table(document.since),
                 str(document.times),
                 "yes" if document.status is FailureStatus.SET_ASIDE else "no",
-                literal(document.reason),
+                literal(document.for_people),
             )
             for document in newest_first
         ],
@@ -76,12 +77,17 @@ def upload(
         list[str] | None,
         typer.Option(help="An attribute as name=value, by which answers can be filtered. Can be repeated."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Send it although it seems that Bedrock cannot read it.")
+    ] = False,
     as_json: Json = False,
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
 ) -> None:
-    """Upload a document of a tenant. It is synced by itself."""
-    wanted = Upload(DocumentKey(key or file.name), file.stat().st_size, metadata=_attributes(metadata or []))
+    """Upload a document of a tenant. It is synced by itself. One that Bedrock can never read is refused."""
+    given = DocumentKey(key) if key is not None else None
+    _check(file, given or file.name, although=force)
+    wanted = Upload(given or DocumentKey(file.name), file.stat().st_size, metadata=_attributes(metadata or []))
     api = FleetApi.of_stack(stack, region)
     with Progress(f"Uploading {file.name}") as progress:
         progress.show("asking for a form")
@@ -93,6 +99,29 @@ def upload(
         lambda _: [f"{DONE} {literal(wanted.key)} is uploaded, and will be synced soon."],
         as_json=as_json,
     )
+
+
+def _check(file: Path, key: str, *, although: bool) -> None:
+    """Looks at a file as kbfleet looks at a document that failed. Nothing is sent if it can never be read; what only
+    seems so is said."""
+    finding = examine(_sample(file, key))
+    if finding is None:
+        return
+    said = f"{file.name}: {finding.explanation} {finding.remedy}"
+    never_taken = {DocumentFault.EMPTY, DocumentFault.TOO_LARGE, DocumentFault.FORMAT}
+    if finding.fault in never_taken:
+        stop(f"{said} Nothing was sent.", BAD_INPUT)
+    if finding.certain and not although:
+        stop(f"{said} Nothing was sent; --force sends it all the same.", BAD_INPUT)
+    err.print(marked(f"[yellow]![/] {literal(said)}"), soft_wrap=True)
+
+
+def _sample(file: Path, key: str) -> DocumentSample:
+    size = file.stat().st_size
+    with file.open("rb") as content:
+        head = content.read(EDGE_BYTES)
+        content.seek(max(EDGE_BYTES, size - EDGE_BYTES))
+        return DocumentSample(key, size, head, content.read(EDGE_BYTES))
 
 
 def _attributes(pairs: list[str]) -> dict[str, str]:

@@ -73,7 +73,8 @@ def stop_sync(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STAC
 def retry_failed(
     tenant: Tenant, wait: Wait = True, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None
 ) -> None:
-    """Retry only the documents that failed; nothing else is synced. Exit code 1 when some still fail."""
+    """Retry only the documents that failed; nothing else is synced. Those that can never be read as they are, are left
+    out. Exit code 1 when some still fail."""
     api = FleetApi.of_stack(stack, region)
     retry = api.retry_documents(tenant)
     if wait:
@@ -112,10 +113,16 @@ def _trouble(tenant: TenantId, retry: DocumentRetryBody) -> str:
         return ""
     if retry.stopped:
         return f"The retry stopped early: {retry.stopped}"
-    if retry.failed or retry.unanswered:
+    if retry.failed or retry.unanswered or retry.skipped:
         unanswered = f", {retry.unanswered} got no answer in time" if retry.unanswered else ""
+        skipped = (
+            f", {retry.skipped} were not tried: no retry helps, they have to be fixed and uploaded again"
+            if retry.skipped
+            else ""
+        )
         return (
-            f"Of the documents that were retried, {retry.fixed} are fixed, {retry.failed} failed again{unanswered}. "
+            f"Of the documents that were retried, {retry.fixed} are fixed, {retry.failed} failed again"
+            f"{unanswered}{skipped}. "
             f"`kbfleet documents {tenant}` says why."
         )
     return ""

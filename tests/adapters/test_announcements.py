@@ -18,7 +18,7 @@ from kbfleet.contracts.events import (
 )
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
 from kbfleet.domain.errors import NotReadyYet
-from kbfleet.domain.failed_documents import LeftDocument, RetryReport
+from kbfleet.domain.failed_documents import News, ReportedDocument, RetryReport
 from kbfleet.domain.ingestion_job import JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.tenant import TenantStateChange
 from kbfleet.domain.tenant_status import TenantStatus
@@ -124,7 +124,7 @@ def test_what_breaks_or_recovers_reaches_the_alert_queue_as_it_was(
 
 
 def test_what_a_retry_came_to_reaches_the_alert_queue_as_it_was(bus: Bus) -> None:
-    left = LeftDocument("s3://b/議事録.pdf", "no text")
+    left = ReportedDocument("s3://b/議事録.pdf", "no text", News.AGAIN)
     report = RetryReport(ACME, "1", START, 2, 1, 0, "", 1, (left,), complete=True, life=2)
     EventBridgeAnnouncements(bus.events, bus_name="kbfleet").retry_ended(report)
     (event,) = bus.delivered()

@@ -25,7 +25,7 @@ from kbfleet.contracts.events import (
     TenantStateChangeEvent,
     WorkflowFailedEvent,
 )
-from kbfleet.domain.failed_documents import FailureReport, LeftDocument, News, ReportedDocument, RetryReport
+from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument, RetryReport
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.names import Life
@@ -129,7 +129,7 @@ def test_what_is_published_comes_back_as_it_was() -> None:
     report = FailureReport(change, 1, 2, 3, 4, 5, complete=False, documents=(reported,), failing=6)
     text = DocumentFailuresDetail.from_domain(report).model_dump_json()
     assert parse_json(DocumentFailuresDetail, text).to_domain() == report
-    left = LeftDocument("s3://b/議事録.pdf", "no text")
+    left = ReportedDocument("s3://b/議事録.pdf", "no text", News.AGAIN)
     retry = RetryReport(ACME, "1", START, 1, 2, 3, "suspended", 1, (left,), complete=False, life=2)
     retried = events.DocumentRetryEndedDetail.from_domain(retry).model_dump_json()
     assert parse_json(events.DocumentRetryEndedDetail, retried).to_domain() == retry

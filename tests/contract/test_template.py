@@ -288,7 +288,7 @@ class TestPermissions:
             "FindExternalJobsFunction",
         }
 
-    def test_the_tenants_data_are_read_by_ask_by_bedrock_and_by_a_search_that_shows_none(self) -> None:
+    def test_the_tenants_data_are_read_by_ask_by_bedrock_and_by_who_shows_nothing_of_them(self) -> None:
         may = {
             name
             for name, resource in template()["Resources"].items()
@@ -296,7 +296,7 @@ class TestPermissions:
             if {"bedrock:Retrieve", "s3:GetObject"}
             & {*([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])}
         }
-        assert may == {"Searching", "ServiceRoleBoundary", "WhyFunction"}
+        assert may == {"Searching", "ServiceRoleBoundary", "WhyFunction", "CollectFailuresFunction"}
 
     def test_a_guardrail_of_the_standard_tier_may_work_in_the_regions_of_its_profile(self) -> None:
         # Source: AWS documentation, Permissions for using cross-Region inference with Amazon Bedrock Guardrails.

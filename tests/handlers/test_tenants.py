@@ -594,6 +594,7 @@ class TestDocuments:
         assert documents[0] | {"uri": ""} == {
             "uri": "",
             "reason": "no text",
+            "finding": None,
             "status": "FAILED",
             "since": "2026-11-02T09:00:00Z",
             "last_seen": "2026-11-02T09:00:00Z",

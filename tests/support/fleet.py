@@ -158,6 +158,8 @@ class Fleet:
             failed_documents=self.failed_documents,
             ingested_documents=self.ingested_documents,
             bucket_contents=self.bucket_contents,
+            samples=self.bucket_contents,
+            stores=self.stores,
             announcements=self.announcements,
             ledger=self.ledger,
             clock=self.clock,

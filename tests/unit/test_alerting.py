@@ -123,7 +123,7 @@ class TestWhatRepairsIt:
         ("made", "command"),
         [
             (alert(FAILED), "kbfleet sync start acme --stack kbfleet --region us-east-1"),
-            (left_out(), "kbfleet sync start sakura --stack kbfleet --region us-east-1"),
+            (left_out(), "kbfleet sync retry-failed sakura --stack kbfleet --region us-east-1"),
             (provisioning_failed(), "kbfleet tenant add acme --stack kbfleet --region us-east-1"),
         ],
     )

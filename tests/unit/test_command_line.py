@@ -962,6 +962,44 @@ class TestUpload:
         assert ran.exit_code == 2
         assert named in ran.stderr
 
+    @pytest.mark.parametrize(
+        ("name", "content", "said"),
+        [
+            ("empty.md", b"", "empty.md: It is empty."),
+            ("deck.pptx", b"PK", "deck.pptx: Bedrock does not read files of its format."),
+            ("cut.pdf", b"%PDF-1.4 1 0 obj", "cut.pdf: Its end is missing"),
+            ("page.pdf", b"<html>", "page.pdf: It is not what its ending says: it looks like a web page."),
+        ],
+    )
+    def test_what_can_never_be_read_is_refused_by_the_name_of_the_file(
+        self, run: Run, scripted: Scripted, tmp_path: Path, name: str, content: bytes, said: str
+    ) -> None:
+        scripted()
+        (tmp_path / name).write_bytes(content)
+        ran = run("upload", "acme", str(tmp_path / name))
+        assert ran.exit_code == 2
+        assert said in ran.stderr
+        assert "Nothing was sent" in ran.stderr
+
+    def test_it_is_sent_all_the_same_when_that_is_asked_for(self, run: Run, scripted: Scripted, tmp_path: Path) -> None:
+        scripted(grant_upload=[self.FORM], upload=[None])
+        (tmp_path / "cut.pdf").write_bytes(b"%PDF-1.4 1 0 obj")
+        ran = run("upload", "acme", str(tmp_path / "cut.pdf"), "--force")
+        assert ran.exit_code == 0
+        assert "Its end is missing" in ran.stderr
+
+    def test_what_may_yet_be_read_is_sent_and_said(self, run: Run, scripted: Scripted, tmp_path: Path) -> None:
+        scripted(grant_upload=[self.FORM], upload=[None])
+        (tmp_path / "prices.csv").write_bytes("価格".encode("cp932"))
+        ran = run("upload", "acme", str(tmp_path / "prices.csv"))
+        assert ran.exit_code == 0
+        assert "does not seem to be UTF-8" in ran.stderr
+
+    def test_a_large_file_is_judged_by_its_end(self, run: Run, scripted: Scripted, tmp_path: Path) -> None:
+        scripted(grant_upload=[self.FORM], upload=[None])
+        (tmp_path / "large.pdf").write_bytes(b"%PDF-1.4" + bytes(300_000) + b"startxref 0 %%EOF")
+        assert run("upload", "acme", str(tmp_path / "large.pdf")).exit_code == 0
+
     def test_a_file_that_is_not_there_is_bad_input(self, run: Run, tmp_path: Path) -> None:
         assert run("upload", "acme", str(tmp_path / "nothing.md")).exit_code == 2
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from kbfleet.domain.document_examination import DocumentFault, DocumentFinding, Examination
 from kbfleet.domain.document_trace import DocumentTrace, HopName, ObjectKey, Verdict
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.failed_documents import DocumentObject, FailedDocument, FailureStatus, IngestedStatus
@@ -266,8 +267,49 @@ class TestWhatBedrockHasMadeOfIt:
         fleet.failed_documents.save(Life(ACME), known)
         name, verdict, said = stuck(fleet)
         assert (name, verdict) == (HopName.DOCUMENT, Verdict.BROKEN)
-        for reported in ("No text content found.", "3 times", "set aside", "kbfleet sync retry-failed acme"):
+        for reported in ("No text content found.", "3 times", "set aside", "kbfleet upload acme FILE --key KEY"):
             assert reported in said
+        assert "retry-failed" not in said
+
+    def test_a_retry_is_told_where_nothing_is_seen_to_be_wrong(self, fleet: Fleet) -> None:
+        upload(fleet)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        fleet.ingested_documents.set(URI, IngestedStatus.FAILED, "Internal error.")
+        assert "kbfleet sync retry-failed acme" in stuck(fleet)[2]
+
+    def test_what_was_seen_of_the_object_that_failed_is_told_until_another_takes_its_place(self, fleet: Fleet) -> None:
+        upload(fleet)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        fleet.ingested_documents.set(URI, IngestedStatus.FAILED, "Internal error.")
+        seen = Examination("2", DocumentFinding(DocumentFault.ENCRYPTED))
+        now = fleet.clock.now()
+        known = FailedDocument(URI, "Internal error.", now, now, revision="2", examination=seen)
+        known = fleet.failed_documents.save(Life(ACME), known)
+        said = stuck(fleet)[2]
+        assert "It is encrypted" in said
+        assert "Bedrock says: Internal error." in said
+        assert "retry-failed" not in said
+        fleet.failed_documents.save(Life(ACME), replace(known, revision="1", examination=replace(seen, revision="1")))
+        assert "It is encrypted" not in stuck(fleet)[2]
+
+    def test_a_metadata_file_that_cannot_be_read_is_to_be_corrected(self, fleet: Fleet) -> None:
+        upload(fleet)
+        reasons = (failure_reason("Ignored 1 file due to invalid metadata attributes.", URI),)
+        plan(fleet, JobCourse(statistics=Statistics(scanned=1, failed=1), failure_reasons=reasons))
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        said = stuck(fleet)[2]
+        assert "correct its metadata file" in said
+        assert "kbfleet" not in said
+
+    def test_what_the_size_says_is_told_before_anybody_has_looked(self, fleet: Fleet) -> None:
+        upload(fleet, size=0)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        fleet.ingested_documents.set(URI, IngestedStatus.FAILED, "Internal error.")
+        assert "It is empty." in stuck(fleet)[2]
 
     def test_a_newer_version_was_left_out_while_the_older_one_is_indexed(self, fleet: Fleet) -> None:
         indexed(fleet)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from kbfleet.adapters.alert_channels.slack_message import blocks, summary
 from kbfleet.adapters.alert_channels.sns import plain_text
 from kbfleet.domain.alert import Alert, Deployment, Severity
-from kbfleet.domain.failed_documents import FailureReport, LeftDocument, News, ReportedDocument, RetryReport
+from kbfleet.domain.document_examination import DocumentFault, DocumentFinding
+from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument, RetryReport
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern, Incident, NoticeKind, Signal, Timeline
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
@@ -69,7 +70,8 @@ def left_out(tenant: str, minutes: float = 0, new: int = 1) -> Sequence[Signal]:
         statistics=Statistics(scanned=12, new=11, failed=1),
         failure_reasons=(failure_reason(reason, uri),),
     )
-    reported = ReportedDocument(uri, reason, News.NEW if new else News.AGAIN)
+    finding = DocumentFinding(DocumentFault.SCAN)
+    reported = ReportedDocument(uri, reason, News.NEW if new else News.AGAIN, finding)
     return of_documents(FailureReport(job, new=new, again=1 - new, documents=(reported,)), DEPLOYMENT)
 
 
@@ -94,7 +96,9 @@ def nothing_left_out(tenant: str, minutes: float) -> Sequence[Signal]:
 
 def retried(tenant: str, minutes: float, *left: str, complete: bool = True) -> Sequence[Signal]:
     documents = tuple(
-        LeftDocument(f"s3://kbfleet-{tenant}-0123456789/{name}", "Ignored 1 files as no text content found")
+        ReportedDocument(
+            f"s3://kbfleet-{tenant}-0123456789/{name}", "Ignored 1 files as no text content found", News.AGAIN
+        )
         for name in left
     )
     at = START + timedelta(minutes=minutes)
@@ -390,6 +394,15 @@ class TestSignals:
     def test_a_job_after_which_documents_may_still_fail_ends_nothing(self, failing: int | None) -> None:
         done = job_state_change(occurred_at=START)
         assert of_documents(FailureReport(done, failing=failing), DEPLOYMENT) == ()
+
+    def test_an_incident_of_an_older_version_proposes_what_its_newest_evidence_does(self) -> None:
+        (_, older), (_, newer) = left_out("acme"), left_out("acme", 10)
+        assert older.failure
+        cause = older.failure.causes[0]
+        incident = Incident.opened_by(older, replace(older.failure, verb="sync start"), cause, 1).joined_by(newer)
+        timeline = Timeline("acme", Concern.DOCUMENTS).joined_by(older, incident.identity)
+        command = incident.following(timeline).message(DEPLOYMENT).command
+        assert command == "kbfleet upload acme FILE --key KEY --stack kbfleet --region us-east-1"
 
     def test_a_job_that_failed_says_nothing_of_documents(self) -> None:
         assert of_documents(FailureReport(_job("acme", 0, "No."), new=1), DEPLOYMENT) == ()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from kbfleet.adapters.alert_channels import ChannelType
     from kbfleet.adapters.knowledge_stores import StoreType
+    from kbfleet.adapters.s3 import S3BucketContents
     from kbfleet.adapters.secrets import RememberedSecret
     from kbfleet.domain.alert import Deployment
     from kbfleet.domain.answer import AskableTenant
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
         Announcements,
         Answerer,
         AskableTenantRecords,
-        BucketContents,
         Clock,
         ConvergenceRecord,
         DeadLetters,
@@ -419,7 +419,7 @@ def ingested_documents() -> IngestedDocuments:
 
 
 @cache
-def bucket_contents() -> BucketContents:
+def bucket_contents() -> S3BucketContents:
     from kbfleet.adapters.s3 import S3BucketContents
 
     return S3BucketContents(boto3.client("s3", config=_CLIENT), account=fleet().account_id)
@@ -443,6 +443,8 @@ def failure_collector() -> FailureCollector:
         failed_documents=failed_documents(),
         ingested_documents=ingested_documents(),
         bucket_contents=bucket_contents(),
+        samples=bucket_contents(),
+        stores=stores(),
         announcements=announcements(),
         ledger=ledger(),
         clock=clock(),

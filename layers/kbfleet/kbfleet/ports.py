@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.caller import Caller
     from kbfleet.domain.convergence import Convergence
     from kbfleet.domain.diagnosis import Diagnosis, Search
+    from kbfleet.domain.document_examination import DocumentSample
     from kbfleet.domain.document_trace import Probe
     from kbfleet.domain.erasure import ErasureReceipt
     from kbfleet.domain.errors import KbfleetError
@@ -859,6 +860,17 @@ class BucketContents(Protocol):
             after: where to read on, by the page before; `None` for the beginning.
 
         Raises: ResourceMissing, Throttled, NotReadyYet, AwsRefusal.
+        """
+        ...
+
+
+class DocumentSamples(Protocol):
+    def sample(self, bucket: str, uri: str) -> DocumentSample | None:
+        """The name, size and edges of a document, and its metadata file, all of one revision; without the bytes that
+        may not be read, such as those that are encrypted with somebody's own key. `None` when it is gone, or becomes
+        another one at this moment.
+
+        Raises: IsolationBreached when it is not in the bucket; Throttled, NotReadyYet.
         """
         ...
 

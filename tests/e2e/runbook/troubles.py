@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from local import samples
 from tests.e2e.runbook.fleet import Fleet, until
 
 TENANT = "acme"
@@ -62,14 +63,13 @@ class DocumentDamaged(Trouble):
     page = "documents-left-out"
     title = f"{TENANT}: some documents could not be ingested"
     cause = "terms.pdf"
-    values: ClassVar = {"document": "terms.pdf"}
+    values: ClassVar = {
+        "document": "terms.pdf",
+        "file": next(str(path) for path in samples.documents(TENANT) if path.suffix == ".pdf"),
+    }
 
     def make(self, fleet: Fleet) -> None:
         fleet.upload(TENANT, "terms.pdf", DAMAGED)
-
-    def take_away(self, fleet: Fleet) -> None:
-        bucket = fleet.tenant(TENANT)["bucket_name"]
-        fleet.client("s3").delete_object(Bucket=bucket, Key="terms.pdf")
 
 
 class ProvisioningRefused(Trouble):

@@ -8,9 +8,10 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from kbfleet.contracts import Contract, LifeNumber
+from kbfleet.contracts.document_findings import DocumentFindingBody
 from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.erasure import ErasureReceipt
-from kbfleet.domain.failed_documents import FailureReport, LeftDocument, News, ReportedDocument, RetryReport
+from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument, RetryReport
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
@@ -121,9 +122,26 @@ _REPORTED_REASON = 500
 
 
 class ReportedDocumentBody(BaseModel):
+    """`reason` is Bedrock's; `finding` is what kbfleet has seen by itself, if anything."""
+
     uri: str
     reason: str
     news: News
+    finding: DocumentFindingBody | None = None
+
+    @classmethod
+    def from_domain(cls, document: ReportedDocument) -> Self:
+        return cls(
+            uri=document.uri,
+            reason=document.reason[:_REPORTED_REASON],
+            news=document.news,
+            finding=DocumentFindingBody.from_domain(document.finding) if document.finding else None,
+        )
+
+    def to_domain(self) -> ReportedDocument:
+        return ReportedDocument(
+            self.uri, self.reason, self.news, self.finding.to_domain() if self.finding is not None else None
+        )
 
 
 class DocumentFailuresDetail(BaseModel):
@@ -156,10 +174,7 @@ class DocumentFailuresDetail(BaseModel):
             set_aside=report.set_aside,
             fixed=report.fixed,
             complete=report.complete,
-            documents=tuple(
-                ReportedDocumentBody(uri=document.uri, reason=document.reason[:_REPORTED_REASON], news=document.news)
-                for document in report.documents[:_REPORTED_DOCUMENTS]
-            ),
+            documents=tuple(map(ReportedDocumentBody.from_domain, report.documents[:_REPORTED_DOCUMENTS])),
             job=JobStateChangeDetail.from_domain(report.job),
             failing=report.failing,
         )
@@ -173,16 +188,9 @@ class DocumentFailuresDetail(BaseModel):
             set_aside=self.set_aside,
             fixed=self.fixed,
             complete=self.complete,
-            documents=tuple(
-                ReportedDocument(document.uri, document.reason, document.news) for document in self.documents
-            ),
+            documents=tuple(document.to_domain() for document in self.documents),
             failing=self.failing,
         )
-
-
-class LeftDocumentBody(BaseModel):
-    uri: str
-    reason: str
 
 
 class DocumentRetryEndedDetail(BaseModel):
@@ -199,7 +207,7 @@ class DocumentRetryEndedDetail(BaseModel):
     unanswered: int
     stopped: str
     left: int
-    documents: tuple[LeftDocumentBody, ...]
+    documents: tuple[ReportedDocumentBody, ...]
     complete: bool
     life: LifeNumber = 1
 
@@ -215,10 +223,7 @@ class DocumentRetryEndedDetail(BaseModel):
             unanswered=report.unanswered,
             stopped=report.stopped,
             left=report.left,
-            documents=tuple(
-                LeftDocumentBody(uri=document.uri, reason=document.reason[:_REPORTED_REASON])
-                for document in report.documents[:_REPORTED_DOCUMENTS]
-            ),
+            documents=tuple(map(ReportedDocumentBody.from_domain, report.documents[:_REPORTED_DOCUMENTS])),
             complete=report.complete,
             life=report.life,
         )
@@ -233,7 +238,7 @@ class DocumentRetryEndedDetail(BaseModel):
             self.unanswered,
             self.stopped,
             self.left,
-            tuple(LeftDocument(document.uri, document.reason) for document in self.documents),
+            tuple(document.to_domain() for document in self.documents),
             self.complete,
             self.life,
         )

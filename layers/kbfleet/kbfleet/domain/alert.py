@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import quote
 
@@ -12,7 +12,6 @@ from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.failed_documents import (
     SET_ASIDE_AFTER,
     FailureReport,
-    LeftDocument,
     News,
     ReportedDocument,
     RetryReport,
@@ -184,12 +183,12 @@ def document_alert(report: FailureReport, deployment: Deployment) -> Alert | Non
     job = report.job
     aside_now = [document for document in report.documents if document.news is News.SET_ASIDE_NOW]
     reasons = _by_reason([document for document in report.documents if document.news is not News.SET_ASIDE_NOW])
-    if aside_now:
-        text = f"Failed {SET_ASIDE_AFTER} times in a row: set aside, not reported again until they change"
-        reasons += (Reason(text, tuple(document.uri for document in aside_now)),)
+    aside = f"Failed {SET_ASIDE_AFTER} times in a row: set aside, not reported again until they change. "
+    reasons += tuple(replace(reason, text=aside + reason.text) for reason in _by_reason(aside_now))
     # What names no document may be all that is known.
     named = {uri for reason in reasons for uri in reason.documents}
     reasons += tuple(Reason(reason.whole) for reason in job.failure_reasons if not reason.names or not named)
+    advice, command = _repair_of_documents(job.tenant_id, report.documents, deployment)
     return Alert(
         identity=report.identity,
         severity=Severity.BROKEN,
@@ -197,10 +196,8 @@ def document_alert(report: FailureReport, deployment: Deployment) -> Alert | Non
         subject=str(job.tenant_id),
         facts=(*_ingestion_facts(job), ("Left out", _left_out(report))),
         reasons=reasons,
-        advice="Replace or remove them in the bucket: "
-        "a sync then starts by itself. If nothing is wrong with them, retry them with "
-        f"`{deployment.command('sync retry-failed', job.tenant_id)}`. To sync at once:",
-        command=deployment.command("sync start", job.tenant_id),
+        advice=advice,
+        command=command,
         links=(
             deployment.knowledge_base_link(job.data_source.knowledge_base_id),
             deployment.runbook_link("documents-left-out"),
@@ -238,6 +235,7 @@ def retry_alert(report: RetryReport, deployment: Deployment) -> Alert | None:
         (report.failed, "failed again"),
         (report.unanswered, "without an answer in time"),
     )
+    advice, command = _repair_of_documents(report.tenant_id, report.documents, deployment)
     came_to = ", ".join(f"{count} {what}" for count, what in counted if count) or "nothing was tried"
     return Alert(
         identity=report.identity,
@@ -251,18 +249,44 @@ def retry_alert(report: RetryReport, deployment: Deployment) -> Alert | None:
             ("Left out", f"{report.left} {'document' if one else 'documents'}"),
         ),
         reasons=_by_reason(report.documents),
-        advice=f"Replace or remove {'it' if one else 'them'} in the bucket: a sync then starts by itself. To sync at "
-        "once:",
-        command=deployment.command("sync start", tenant),
+        advice=advice,
+        command=command,
         links=(deployment.runbook_link("documents-left-out"),),
         harm=Harm.DOCUMENTS_MISSING,
     )
 
 
-def _by_reason(documents: Sequence[ReportedDocument] | Sequence[LeftDocument]) -> tuple[Reason, ...]:
-    texts = dict.fromkeys(document.reason for document in documents)
+def _repair_of_documents(
+    tenant: TenantId, documents: Sequence[ReportedDocument], deployment: Deployment
+) -> tuple[str, str]:
+    """What to do, and the command for it. A sync is never it: one starts by itself when a document is uploaded or
+    deleted, and until then the same documents fail again."""
+    if not documents:
+        return (
+            "Which ones, could not be seen. This lists those that are known to fail, and what helps:",
+            deployment.command("documents", tenant),
+        )
+    upload = deployment.qualified(f"kbfleet upload {tenant} FILE --key KEY")
+    hopeless = [document for document in documents if not document.retry_may_help]
+    if len(hopeless) == len(documents):
+        return (
+            "No retry helps. Fix each as its reason says, and upload it again under its key, or delete it in the "
+            "bucket. A sync then starts by itself:",
+            upload,
+        )
+    left_out = ", without those that can never be read as they are" if hopeless else ""
+    return (
+        f"Fix what is wrong with a document, and upload it again with `{upload}`, or delete it in the bucket. A sync "
+        "then starts by itself. Where nothing is wrong with a document, a retry may help. This gives them to Bedrock "
+        f"once more{left_out}:",
+        deployment.command("sync retry-failed", tenant),
+    )
+
+
+def _by_reason(documents: Sequence[ReportedDocument]) -> tuple[Reason, ...]:
+    texts = dict.fromkeys(document.for_people for document in documents)
     return tuple(
-        Reason(text, tuple(document.uri for document in documents if document.reason == text)) for text in texts
+        Reason(text, tuple(document.uri for document in documents if document.for_people == text)) for text in texts
     )
 
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Self, TypeVar
 
 from kbfleet.domain.diagnosis import Search
+from kbfleet.domain.document_examination import DocumentFinding, DocumentSample, examine, explained
 from kbfleet.domain.document_names import MAX_KEY_BYTES
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.failed_documents import (
@@ -23,6 +24,7 @@ from kbfleet.domain.failed_documents import (
     IngestedDocument,
     IngestedStatus,
     NamedDocuments,
+    reason_for_people,
 )
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.ingestion_job import JobStateChange, Outcome
@@ -389,15 +391,16 @@ def _job(facts: DocumentFacts) -> Hop:
 
 def _document(facts: DocumentFacts) -> Hop:
     name, document = HopName.DOCUMENT, _there(facts.ingested)
-    again = (
-        f"Fix it and upload it again. If nothing is wrong with it, run `kbfleet sync retry-failed {facts.tenant_id}`."
-    )
-    if reason := _named_by_its_job(facts):
-        return Hop(name, Verdict.BROKEN, f"The job left it out: {reason}", again)
+    named = _named_by_its_job(facts)
+    finding = _seen_by_ourselves(facts, named or document.reason)
+    again = _again(facts, finding)
+    if reason := named:
+        return Hop(name, Verdict.BROKEN, f"The job left it out: {reason_for_people(reason, finding)}", again)
     if document.status.failing:
         times = f" It has failed {facts.failure.times} times in a row." if facts.failure else ""
         aside = " It is set aside: it is in no alert any more." if _set_aside(facts) else ""
-        return Hop(name, Verdict.BROKEN, f"{document.status}: {document.explanation}{times}{aside}", again)
+        reason = reason_for_people(document.explanation, finding)
+        return Hop(name, Verdict.BROKEN, f"{document.status}: {reason}{times}{aside}", again)
     match document.status:
         case IngestedStatus.INDEXED:
             at = f" at {_time(document.updated_at)}" if document.updated_at else ""
@@ -406,7 +409,8 @@ def _document(facts: DocumentFacts) -> Hop:
             return Hop(name, Verdict.PASSED, "Bedrock gives no status for it.")
         case IngestedStatus.NOT_FOUND:
             if facts.failure is not None:
-                return Hop(name, Verdict.BROKEN, f"It could not be ingested: {facts.failure.reason}", again)
+                reason = reason_for_people(facts.failure.reason, finding)
+                return Hop(name, Verdict.BROKEN, f"It could not be ingested: {reason}", again)
             return Hop(
                 name,
                 Verdict.BROKEN,
@@ -415,6 +419,28 @@ def _document(facts: DocumentFacts) -> Hop:
                 "source that reads another bucket or a part of this one.",
             )
     return Hop(name, Verdict.WAITING, f"Bedrock is working on it: {document.status}.")
+
+
+def _seen_by_ourselves(facts: DocumentFacts, words: str) -> DocumentFinding | None:
+    """What was seen of the object that is there now, and Bedrock says; at least what its name and its size say."""
+    in_bucket, failure = _there(facts.in_bucket), facts.failure
+    if failure is not None and failure.changed_to(in_bucket.revision):
+        failure = None
+    seen, known = (failure.examination, failure.reason) if failure is not None else (None, "")
+    by_name = examine(DocumentSample(facts.key, in_bucket.size), kind=_there(facts.sync).kind)
+    return explained(seen, f"{words} {known}", facts.key) or by_name
+
+
+def _again(facts: DocumentFacts, finding: DocumentFinding | None) -> str:
+    upload = f"`kbfleet upload {facts.tenant_id} FILE --key KEY`"
+    if finding is not None and finding.in_metadata:
+        return "No retry helps: correct its metadata file, or delete it. The document is then synced by itself."
+    if finding is not None and finding.certain:
+        return f"No retry helps: fix it, and upload it again with {upload}."
+    return (
+        f"Fix it and upload it again with {upload}. If nothing is wrong with it, run "
+        f"`kbfleet sync retry-failed {facts.tenant_id}`."
+    )
 
 
 def _retrieval(facts: DocumentFacts) -> Hop:

@@ -374,7 +374,13 @@ class Incident:
         joined = replace(self, cause=next((each for each in failure.causes if each.key == self.cause.key), self.cause))
         place = (signal.at, signal.identity)
         if (failure.weight, *place) >= (self.evidence_weight, *self.evidence_at):
-            joined = replace(joined, evidence=failure.evidence, evidence_at=place, evidence_weight=failure.weight)
+            joined = replace(
+                joined,
+                verb=failure.verb,
+                evidence=failure.evidence,
+                evidence_at=place,
+                evidence_weight=failure.weight,
+            )
         if failure.news and (joined.news_at is None or signal.at > joined.news_at):
             joined = replace(joined, news_at=signal.at)
         return joined

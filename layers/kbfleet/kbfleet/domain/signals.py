@@ -87,7 +87,8 @@ def _failure_of_documents(
     found = _causes(_DOCUMENTS, reasons or [""], tenant)
     own = own_documents(_DOCUMENTS, tenant)
     if not all(cause.shared for cause in found):
-        return Failure((own,), alert, "sync start", news)
+        # The command is of what these documents have.
+        return Failure((own,), alert, news=news)
     # Nothing is wrong with these documents, and a sync reads only what has changed.
     advice = "The cause is not in the documents. Remove it; then retry them:"
     retried = replace(alert, advice=advice, command=deployment.command(_RETRY, tenant))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import count, islice
 from typing import TYPE_CHECKING
 
+from kbfleet.domain.document_examination import Examination, examine
 from kbfleet.domain.document_names import is_in, named_in
 from kbfleet.domain.errors import (
     CapacityExceeded,
@@ -33,6 +34,7 @@ from kbfleet.domain.failed_documents import (
 from kbfleet.domain.isolation import SeenIn
 from kbfleet.domain.knowledge_base import client_token
 from kbfleet.domain.tenant_status import TenantStatus
+from kbfleet.domain.uploads import MAX_METADATA_BYTES
 from kbfleet.usecases.ingestion import require_trusted, update_sync
 from kbfleet.usecases.isolation import announce_breach
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
     from kbfleet.domain.failed_documents import BucketDocument, FailedDocument, FailureReport
     from kbfleet.domain.ingestion_job import JobStateChange
+    from kbfleet.domain.knowledge_base import KnowledgeBaseKind
     from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
     from kbfleet.domain.sync import Sync
     from kbfleet.domain.tenant import Tenant
@@ -49,8 +52,10 @@ if TYPE_CHECKING:
         BucketContents,
         Clock,
         DocumentRetries,
+        DocumentSamples,
         FailedDocuments,
         IngestedDocuments,
+        KnowledgeStore,
         RetryRuns,
         SyncLedger,
         TenantRegistry,
@@ -62,6 +67,9 @@ of the five requests a second that an account has (AWS documentation, Quotas for
 REASONS, LOOKS = 100, 500
 """Of one job: reasons whose names are compared with what is in the bucket, and names that are looked for there. Beyond
 that, the list of documents is read."""
+EXAMINED = 200
+"""Documents that are looked at after one job, each by up to three reads and two listings of its own: together less than
+a minute, and 28 MB."""
 MOST = 1_000
 """Documents that a tenant's list may hold; all of them are looked up after each job, which takes about a minute. Where
 more fail, the cause is seldom in the documents."""
@@ -74,14 +82,18 @@ _NOT_NOW = (CapacityExceeded, ResourceConflict, Retryable)
 class FailureCollector:
     """Brings a tenant's list of failing documents up to what a job's end shows.
 
-    Bedrock's statuses decide, a job's own words say why. It may run for the same job again, also after it died half
-    way, and for jobs out of order: the list is the same, and so is what the report says of documents that fail.
+    Bedrock's statuses decide, a job's own words say why; and because these are of many documents at once, or of none,
+    kbfleet looks at each that fails by itself: at `EXAMINED` of them after one job, at the rest after the next. It may
+    run for the same job again, also after it died half way, and for jobs out of order: the list is the same, and so is
+    what the report says of documents that fail.
     """
 
     registry: TenantRegistry
     failed_documents: FailedDocuments
     ingested_documents: IngestedDocuments
     bucket_contents: BucketContents
+    samples: DocumentSamples
+    stores: Mapping[str, KnowledgeStore]
     announcements: Announcements
     ledger: SyncLedger
     clock: Clock
@@ -112,7 +124,7 @@ class FailureCollector:
         named = documents_named_by(job, bucket, self.bucket_contents)
         listed = look_through or not named.all
         found, complete = self._found(tenant, bucket, known, named, listed=listed)
-        failing = self._brought_up_to_date(job, bucket, known, named.reasons, found)
+        failing = self._brought_up_to_date(job, bucket, known, named.reasons, found, self._examiner(tenant, sync))
         complete = complete and (named.all or named.at_least <= len(failing))
         report = None
         if known or failing or broken or not (nothing_to_end or never_counted):
@@ -195,6 +207,7 @@ class FailureCollector:
         known: Mapping[str, FailedDocument],
         named: Mapping[str, str],
         found: Mapping[str, IngestedDocument],
+        examiner: _Examiner,
     ) -> Sequence[FailedDocument]:
         """Returns: all documents that fail now."""
         failing: list[FailedDocument] = []
@@ -203,12 +216,40 @@ class FailureCollector:
             sighting = sighted(named.get(uri), document, in_bucket, job)
             if sighting is not None:
                 after = seen_failing(before, sighting, in_bucket.revision if in_bucket else None, job.occurred_at)
-                failing.append(after if after == before else self.failed_documents.save(job.of_life, after))
             elif before is not None and fixed(before, document, in_bucket, job):
                 self.failed_documents.remove(job.of_life, before)
+                continue
             elif before is not None:
-                failing.append(before)
+                after = before
+            else:
+                continue
+            after = examiner.examined(bucket, after, in_bucket)
+            failing.append(after if after == before else self.failed_documents.save(job.of_life, after))
         return failing
+
+    def _examiner(self, tenant: Tenant, sync: Sync) -> _Examiner:
+        store = self.stores.get(tenant.knowledge_store)  # the stack may offer it no more
+        return _Examiner(self.samples, sync.kind, store.max_metadata_bytes if store is not None else MAX_METADATA_BYTES)
+
+
+@dataclass(slots=True)
+class _Examiner:
+    """Looks at documents that failed, `EXAMINED` at most."""
+
+    samples: DocumentSamples
+    kind: KnowledgeBaseKind
+    max_metadata_bytes: int
+    looked: int = 0
+
+    def examined(self, bucket: str, document: FailedDocument, in_bucket: BucketDocument | None) -> FailedDocument:
+        if self.looked >= EXAMINED or not document.to_be_examined(in_bucket):
+            return document
+        self.looked += 1
+        sample = self.samples.sample(bucket, document.uri)
+        if sample is None or document.changed_to(sample.revision):
+            return document  # it is another one by now, which will be synced
+        finding = examine(sample, kind=self.kind, max_metadata_bytes=self.max_metadata_bytes)
+        return replace(document, examination=Examination(sample.revision, finding, sample.head is not None))
 
 
 def _where_there_is_an_entry(change: Callable[[Sync], Sync]) -> Callable[[Sync], Sync]:
@@ -261,8 +302,8 @@ def request_retry(
     runs: RetryRuns,
     clock: Clock,
 ) -> DocumentRetry:
-    """Has every document that fails tried again, also those that are set aside. One that is under way is joined, and
-    goes on if it had come to a halt.
+    """Has every document that fails tried again, also those that are set aside, but not those that can never be read
+    as they are. A retry that is under way is joined, and goes on if it had come to a halt.
 
     Raises:
         TenantNotFound, TenantNotActive: there is nothing to ingest into, the tenant is not in service, or its data
@@ -372,8 +413,8 @@ class RetryRunner:
 
     def _failed(self, retry: DocumentRetry, known: FailedDocument | None, uri: str, reason: str) -> DocumentRetry:
         # Not counted among its failures in a row: those are of jobs, and somebody is at it.
-        if known is not None and known.reason != reason:
-            self.failed_documents.save(retry.of_life, replace(known, reason=reason))
+        if known is not None and (told := known.told(reason)) != known:
+            self.failed_documents.save(retry.of_life, told)
         return retry.settled({uri}, failed=1)
 
     # --- what is to be sent ---
@@ -382,20 +423,31 @@ class RetryRunner:
         while retry.room:
             page = self.failed_documents.page(retry.of_life, BATCH, retry.done_up_to)
             in_bucket = {document.uri: self.bucket_contents.find(bucket, document.uri) for document in page.documents}
-            present = [document for document in in_bucket.values() if document is not None]
+            known = {each.uri: self._as_it_is_now(retry, each, in_bucket[each.uri]) for each in page.documents}
+            there = [document for document in in_bucket.values() if document is not None]
+            hopeless = {document.uri for document in there if known[document.uri].hopeless(document)}
+            present = [document for document in there if document.uri not in hopeless]
             try:
                 answers = list(self._sent(retry, data_source, bucket, present))
             except _NOT_NOW:
                 return retry  # the next run tries again
-            for gone in (document for document in page.documents if in_bucket[document.uri] is None):
+            for gone in (document for document in known.values() if in_bucket[document.uri] is None):
                 self.failed_documents.remove(retry.of_life, gone)
                 retry = retry.settled((), fixed=1)
-            known = {document.uri: document for document in page.documents}
+            retry = retry.settled((), skipped=len(hopeless))
             for refused in (answer for answer in answers if isinstance(answer, _Refusal)):
                 retry = self._failed(retry, known[refused.uri], refused.uri, refused.reason)
             under_way = [answer for answer in answers if isinstance(answer, SentDocument)]
             retry = retry.sent(under_way, up_to=page.following, exhausted=page.following is None)
         return retry
+
+    def _as_it_is_now(
+        self, retry: DocumentRetry, known: FailedDocument, in_bucket: BucketDocument | None
+    ) -> FailedDocument:
+        """What was seen of an object is not said of the one that has taken its place."""
+        if known.examination is None or in_bucket is None or known.examination.revision == in_bucket.revision:
+            return known
+        return self.failed_documents.save(retry.of_life, replace(known, examination=None))
 
     def _sent(
         self, retry: DocumentRetry, data_source: DataSourceReference, bucket: str, documents: Sequence[BucketDocument]
