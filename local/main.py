@@ -188,8 +188,10 @@ def up(
     _print_outputs(deployed.outputs)
     if api_page.API_URL_OUTPUT in deployed.outputs:
         console.print(f"\nTo read about the API and try it:  {configuration.aws_url}{api_page.PATH}/")
-    command = shlex.quote(str(_COMMANDS / "kbfleet-local"))
-    console.print(f'\nFor boto3, the AWS CLI and kbfleet in a shell:  eval "$({command} env)"', soft_wrap=True)
+    command = f"{shlex.quote(str(_COMMANDS / 'kbfleet-local'))} env{_of(state)}"
+    console.print(
+        f'\nFor boto3, the AWS CLI and kbfleet in a shell:  eval "$({command})"', soft_wrap=True, markup=False
+    )
 
 
 @app.command()
@@ -273,9 +275,14 @@ def _print_outputs(outputs: dict[str, str]) -> None:
 def _require_running(state: Path) -> process.RunningStack:
     running = process.running_stack(state)
     if running is None:
-        errors.print("The local AWS does not run. Start it with: kbfleet-local up")
+        errors.print(f"The local AWS does not run. Start it with: kbfleet-local up{_of(state)}", markup=False)
         raise typer.Exit(1)
     return running
+
+
+def _of(state: Path) -> str:
+    """What the other commands need to find the same stack, also in a shell without KBFLEET_LOCAL_STATE."""
+    return "" if state == DEFAULT_STATE else f" --state {shlex.quote(str(state))}"
 
 
 def _parse_parameters(assignments: list[str] | None) -> dict[str, str]:
