@@ -175,6 +175,7 @@ def up(
     console.print(f"Local AWS   {configuration.aws_url} (process {running.process_id}, log {configuration.log_file})")
     console.print(f"Side port   {configuration.side_url} (identity provider, Slack sink)")
     if not deploy:
+        _print_way_in(state)
         return
     deployed = deployment.deploy(
         configuration,
@@ -188,15 +189,12 @@ def up(
     _print_outputs(deployed.outputs)
     if api_page.API_URL_OUTPUT in deployed.outputs:
         console.print(f"\nTo read about the API and try it:  {configuration.aws_url}{api_page.PATH}/")
-    command = f"{shlex.quote(str(_COMMANDS / 'kbfleet-local'))} env{_of(state)}"
-    console.print(
-        f'\nFor boto3, the AWS CLI and kbfleet in a shell:  eval "$({command})"', soft_wrap=True, markup=False
-    )
+    _print_way_in(state)
 
 
 @app.command()
 def down(state: State = DEFAULT_STATE) -> None:
-    """Stop the local AWS, and wait until its process is gone and its ports are free."""
+    """Stop the local AWS, and wait until its processes have ended and its ports are free."""
     with console.status("Stopping the local AWS …"):
         stopped = process.stop(state)
     console.print("Stopped." if stopped else "Nothing is running.")
@@ -264,6 +262,11 @@ def slack(
 def demo(state: State = DEFAULT_STATE) -> None:
     """Play and check the product's whole story. On a stack that `up` keeps running, or on one of its own."""
     raise typer.Exit(demonstration.run(state, console))
+
+
+def _print_way_in(state: Path) -> None:
+    command = f"{shlex.quote(str(_COMMANDS / 'kbfleet-local'))} env{_of(state)}"
+    console.print(f'\nFor boto3, the AWS CLI and kbfleet in a shell:  eval "$({command})"', markup=False)
 
 
 def _print_outputs(outputs: dict[str, str]) -> None:
