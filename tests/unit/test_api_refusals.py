@@ -14,8 +14,9 @@ import cli.fleet_api
 import cli.main
 from cli.fleet_api import FleetApi
 from kbfleet.contracts.tenants import ListedTenantBody, TenantsBody
+from kbfleet.domain.sync import Sync
 from tests.support.http_server import Reply, ScriptedServer, serving
-from tests.support.samples import tenant
+from tests.support.samples import ACME, tenant
 
 NOT_FOUND = Reply(404, json.dumps({"code": "TenantNotFound", "detail": "There is no tenant acmee."}).encode())
 NONE_MATCHES = Reply(200, json.dumps({"tenants": [], "next_token": None}).encode())
@@ -42,10 +43,7 @@ def page(*tenant_ids: str, following: str | None = None) -> Reply:
 
 
 def _listed() -> ListedTenantBody:
-    from kbfleet.domain.sync import Sync
-    from tests.support.samples import first_knowledge
-
-    (listed,) = TenantsBody.from_page([(tenant(), Sync(first_knowledge(tenant().tenant_id)))], None, "2").tenants
+    (listed,) = TenantsBody.from_page([(tenant(), Sync(ACME))], None, "2").tenants
     return listed
 
 
