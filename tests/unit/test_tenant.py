@@ -263,7 +263,7 @@ class TestLifecycle:
 
     def test_one_that_leaves_is_told_the_way_back_only_while_there_is_one(self) -> None:
         leaving = tenant().offboarding_requested(START, retention=timedelta(days=30))
-        with pytest.raises(TenantOffboarding, match="`kbfleet tenant resume acme` takes it back until .* after 20"):
+        with pytest.raises(TenantOffboarding, match=r"`kbfleet tenant resume acme` takes it back until .* after 20"):
             leaving.not_leaving()
         assert leaving.resumed(START).status is TenantStatus.ACTIVE
         deleted = leaving.deletion_begun(START + timedelta(days=30))
