@@ -105,13 +105,21 @@ class TestPutTenant:
         status, body = send("put_tenant", body=json.dumps(change))
         assert (status, body["code"]) == (409, "TenantBusy")
 
-    @pytest.mark.parametrize("stored", [None, TenantStatus.OFFBOARDED])
-    def test_a_tenant_that_must_exist_is_not_added(self, send: Send, fleet: Fleet, stored: TenantStatus | None) -> None:
+    @pytest.mark.parametrize(
+        ("stored", "refusal", "says"),
+        [
+            (None, (404, "TenantNotFound"), "kbfleet tenant list"),
+            (TenantStatus.OFFBOARDED, (409, "TenantOffboarded"), "kbfleet tenant add acme"),
+        ],
+    )
+    def test_a_tenant_that_must_exist_is_not_added(
+        self, send: Send, fleet: Fleet, stored: TenantStatus | None, refusal: tuple[int, str], says: str
+    ) -> None:
         if stored is not None:
             fleet.registry.create(tenant(status=stored))
         status, body = send("put_tenant", body='{"tier": "PREMIUM", "must_exist": true}')
-        assert (status, body["code"]) == (404, "TenantNotFound")
-        assert "kbfleet tenant add acme" in body["detail"]
+        assert (status, body["code"]) == refusal
+        assert says in body["detail"]
         assert fleet.executions.requests == {}
 
     def test_a_tenant_that_must_exist_and_does_is_changed(self, send: Send, fleet: Fleet) -> None:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import cli.main
 import cli.progress
 from cli import spreadsheet
-from cli.fleet_api import FleetApi, FleetUnreachable, Refused
+from cli.fleet_api import FleetApi, FleetUnreachable, Refused, UploadRefused
 from kbfleet.contracts.asking import AskRequest, AskResponse, CitationBody, FreshnessBody, SourceBody
 from kbfleet.contracts.documents import DocumentRetryBody, FailedDocumentBody, FailedDocumentsBody, UploadBody
 from kbfleet.contracts.events import JobStateChangeDetail, ReconciliationDetail
@@ -164,7 +164,7 @@ def test_a_tenant_that_is_suspended_again_is_not_said_to_be_in_service(scripted:
 
 def test_a_program_reads_how_a_provisioning_went_and_nothing_else(scripted: Scripted, run: Run) -> None:
     done = ExecutionBody(execution="run", status="SUCCEEDED", step="Tenant Ready")
-    scripted(provision=[done], provisioning=[done])
+    scripted(provision=[done], provisioning=[done], tenant=[tenant(sync())])
     assert json.loads(run("tenant", "add", "acme", "--json").stdout)["status"] == "SUCCEEDED"
 
 
@@ -364,6 +364,16 @@ class TestAsking:
         ((*_, asked),) = sent
         assert (asked.session, asked.keep) == (session, kept)
 
+    def test_the_way_to_go_on_is_told_where_a_conversation_begins_and_not_again(
+        self, scripted: Scripted, run: Run
+    ) -> None:
+        scripted(ask_for_tenant=[answer(session="s1"), answer(session="s1")])
+        said = [
+            run("ask", "How long?", "--tenant", "acme", "--session", given).stdout.count("--session s1")
+            for given in ("new", "s1")
+        ]
+        assert said == [1, 0]
+
     def test_an_answer_that_stands_alone_names_no_session(self, scripted: Scripted, run: Run) -> None:
         scripted(ask_for_tenant=[answer(session="")])
         assert "--session" not in run("ask", "How long?", "--tenant", "acme").stdout
@@ -460,7 +470,48 @@ class TestOffboardingWithoutWaiting:
     @pytest.mark.parametrize("clock_behind", [timedelta(), timedelta(minutes=5)])
     def test_without_one_it_cannot(self, scripted: Scripted, run: Run, clock_behind: timedelta) -> None:
         reported = self.reported(scripted, run, datetime.now(UTC) + clock_behind, timedelta())
-        assert reported == "Tenant acme is out of service. Its deletion begins now; then it cannot be taken back.\n"
+        assert reported == "Tenant acme is out of service. Everything is deleted at once, and cannot be taken back.\n"
+
+
+@pytest.mark.parametrize(
+    ("retention", "arguments", "when"),
+    [
+        (30, (), "(in 30 days)"),
+        (30, ("--retention-days", "1"), "(in 1 day)"),
+        (30, ("--retention-days", "0"), "deleted at once, and cannot be taken back"),
+        (0, (), "deleted at once, and cannot be taken back"),
+        (None, (), "after the retention period of the stack"),
+    ],
+)
+def test_who_is_to_confirm_an_offboarding_is_told_when_it_deletes(
+    scripted: Scripted,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    retention: int | None,
+    arguments: tuple[str, ...],
+    when: str,
+) -> None:
+    scripted(tenant=[tenant(sync())])
+    api = FleetApi("https://api.example.com/v1", None, retention_days=retention)  # type: ignore[arg-type]
+    monkeypatch.setattr(FleetApi, "of_stack", lambda *_: api)
+    result = run("tenant", "offboard", "acme", *arguments)  # nobody answers
+    assert result.exit_code == 2
+    assert when in result.stderr
+
+
+def test_that_nothing_failed_in_provisioning_is_not_said_of_syncs(scripted: Scripted, run: Run) -> None:
+    scripted(tenants=[TenantsBody(tenants=(), next_token=None)])
+    said = run("tenant", "list", "--status", "failed").stdout
+    assert "no provisioning has failed" in said
+    assert "column Last sync" in said
+
+
+def test_adding_a_tenant_that_leaves_at_that_moment_is_refused(scripted: Scripted, run: Run) -> None:
+    done = ExecutionBody(execution="run", status="SUCCEEDED", step="Provisioning Superseded")
+    scripted(provision=[done], provisioning=[done], tenant=[tenant(sync(), TenantStatus.OFFBOARDING)])
+    result = run("tenant", "add", "acme", "--json")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Tenant acme is OFFBOARDING" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -930,7 +981,7 @@ class TestUpload:
             return self.FORM
 
         monkeypatch.setattr(FleetApi, "grant_upload", grant)
-        monkeypatch.setattr(FleetApi, "upload", lambda _, _form, content: sent.append(content))
+        monkeypatch.setattr(FleetApi, "upload", lambda _, _tenant_id, _form, content: sent.append(content))
         arguments = ("--key", "handbook/rules.md", "--metadata", "department=sales=east", "--metadata", "部署=営業")
         ran = run("upload", "acme", str(file), *arguments)
         assert ran.exit_code == 0
@@ -1012,5 +1063,5 @@ class TestUpload:
     )
     def test_what_s3_refuses_is_reported_with_its_reason(self, body: bytes, reported: str) -> None:
         api = FleetApi("https://api.example.com/v1", None)  # type: ignore[arg-type]  # nothing is signed
-        with serving(Reply(400, body)) as s3, pytest.raises(Refused, match=reported):
-            api.upload(self.FORM.model_copy(update={"url": s3.url}), b"# Rules")
+        with serving(Reply(400, body)) as s3, pytest.raises(UploadRefused, match=reported):
+            api.upload(TenantId("acme"), self.FORM.model_copy(update={"url": s3.url}), b"# Rules")

@@ -135,21 +135,6 @@ class ForeignDataSource(Trouble):
 # --- alarms ---
 
 
-class JobHangs(Trouble):
-    page = "tenants-stale"
-    title = "TenantsStaleAlarm"
-    cause = "greater than the threshold (3.0)"
-
-    def make(self, fleet: Fleet) -> None:
-        fleet.set_threshold("TenantsStaleAlarm", 3)
-        fleet.fault(effect="job_hangs", count=1)
-        fleet.upload(TENANT, "canoes.md", b"A canoe is rented by the day.")
-
-    def tidy_up(self, fleet: Fleet) -> None:
-        fleet.no_faults()
-        fleet.set_threshold("TenantsStaleAlarm", 7_200)
-
-
 class JobsNotStarted(Trouble):
     page = "changes-waiting"
     title = "ChangesWaitingAlarm"
@@ -323,7 +308,6 @@ class AlertsUndelivered(Trouble):
 
 TROUBLES: tuple[type[Trouble], ...] = (
     # First, while no change has waited: their alarms look back, with thresholds of seconds, on what came before them.
-    JobHangs,
     JobsNotStarted,
     BucketUnreadable,
     DocumentDamaged,

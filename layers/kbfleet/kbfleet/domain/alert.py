@@ -431,7 +431,6 @@ ALARM_REMEDIES: frozenset[tuple[str, str]] = frozenset(
         ("kbfleet reconcile", "scheduled-work-failing"),
         ("kbfleet tenant list", "changes-waiting"),
         ("kbfleet tenant list", "executions-failing"),
-        ("kbfleet tenant list", "tenants-stale"),
     }
 )
 """Command and page of the runbook, as the descriptions of the stack's alarms name them; a test compares them with the

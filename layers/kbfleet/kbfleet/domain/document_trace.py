@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 
 from kbfleet.domain.diagnosis import Search
 from kbfleet.domain.document_examination import DocumentFinding, DocumentSample, examine, explained
-from kbfleet.domain.document_names import MAX_KEY_BYTES
+from kbfleet.domain.document_names import MAX_KEY_BYTES, form_of
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.failed_documents import (
     DocumentObject,
@@ -122,7 +122,10 @@ class DocumentFacts:
     comes before it.
 
     Args:
+        key: as the object is called that was found; it may be in another Unicode form than what was `asked_for`.
         bucket: the tenant's own, by its id: what a record says of it proves nothing.
+        is_folder: whether the key is that of a folder, as S3's console makes them.
+        metadata_spelled_otherwise: whether a metadata file is there whose name looks like that of the document's own.
         running_jobs: of the fleet, of the same kind of knowledge base.
         jobs: those of the tenant that began when the object was as it is now, or later; the newest first.
         named: what those of them name that may name this one.
@@ -135,10 +138,13 @@ class DocumentFacts:
     key: ObjectKey
     bucket: str
     now: datetime
-    tenant: Tenant | None = None
+    tenant: Tenant
     knowledge_base: KnowledgeBase | None = None
     bucket_is_there: bool = True
+    asked_for: str = ""
     in_bucket: DocumentObject | None = None
+    is_folder: bool = False
+    metadata_spelled_otherwise: bool = False
     max_metadata_bytes: int | None = None
     sync: Sync | None = None
     running_jobs: int = 0
@@ -178,15 +184,7 @@ def trace(facts: DocumentFacts) -> DocumentTrace:
 
 
 def _tenant(facts: DocumentFacts) -> Hop:
-    tenant_id, tenant = facts.tenant_id, facts.tenant
-    name = HopName.TENANT
-    if tenant is None:
-        return Hop(
-            name,
-            Verdict.BROKEN,
-            f"No tenant {tenant_id} is registered.",
-            f"Check the id with `kbfleet tenant list`, or add the tenant with `kbfleet tenant add {tenant_id}`.",
-        )
+    tenant_id, tenant, name = facts.tenant_id, facts.tenant, HopName.TENANT
     match tenant.status:
         case TenantStatus.ACTIVE:
             return Hop(name, Verdict.PASSED, f"Tenant {tenant_id} is active.")
@@ -219,7 +217,7 @@ _SERVING = {KnowledgeBaseStatus.ACTIVE, KnowledgeBaseStatus.UPDATING, KnowledgeB
 
 def _knowledge_base(facts: DocumentFacts) -> Hop:
     name, base = HopName.KNOWLEDGE_BASE, facts.knowledge_base
-    recorded = facts.tenant.knowledge_base_id if facts.tenant else None
+    recorded = facts.tenant.knowledge_base_id
     if base is None:
         found = f"Knowledge base {recorded} does not exist any more."
         return _hop_of(name, found, facts, Disagreement.MISSING, ResourceKind.KNOWLEDGE_BASE)
@@ -250,6 +248,14 @@ def _object(facts: DocumentFacts) -> Hop:
     if not facts.bucket_is_there:
         found = f"Bucket {facts.bucket} does not exist any more."
         return _hop_of(name, found, facts, Disagreement.MISSING, ResourceKind.BUCKET)
+    if facts.is_folder:
+        return Hop(
+            name,
+            Verdict.BROKEN,
+            "That is a folder, not a document. S3 has no folders; its console shows the beginning of keys as one, and "
+            "marks it with an object whose key ends in a slash. Nothing is indexed for it.",
+            "Ask for a document in it, by its whole key.",
+        )
     if in_bucket is None:
         return Hop(
             name,
@@ -265,11 +271,27 @@ def _object(facts: DocumentFacts) -> Hop:
             f"The object has {in_bucket.size:,} bytes; Bedrock reads {MAX_DOCUMENT_BYTES:,} at most.",
             "Divide the document, and upload its parts.",
         )
-    return Hop(name, Verdict.PASSED, f"{in_bucket.size:,} bytes, last changed at {_time(in_bucket.changed_at)}.")
+    otherwise = ""
+    if facts.asked_for and facts.asked_for != facts.key:
+        otherwise = (
+            f" Its key is in Unicode form {form_of(facts.key)}; what was asked for looks the same and is in "
+            f"{form_of(facts.asked_for)}, which S3 takes for another key."
+        )
+    found = f"{in_bucket.size:,} bytes, last changed at {_time(in_bucket.changed_at)}.{otherwise}"
+    return Hop(name, Verdict.PASSED, found)
 
 
 def _metadata(facts: DocumentFacts) -> Hop:
     in_bucket, most, name = _there(facts.in_bucket), facts.max_metadata_bytes, HopName.METADATA
+    if in_bucket.metadata_bytes is None and facts.metadata_spelled_otherwise:
+        return Hop(
+            name,
+            Verdict.PASSED,
+            "It has no metadata file. One is there whose name looks the same, and is in another Unicode form than the "
+            "document's: Bedrock does not read it, and filters by its attributes do not find the document.",
+            f"Name it as the document, in Unicode form {form_of(facts.key)}, with {METADATA_SUFFIX} behind it; the "
+            "document is synced again by itself.",
+        )
     if in_bucket.metadata_bytes is None:
         return Hop(name, Verdict.PASSED, "It has no metadata file.")
     size = f"Its metadata file has {in_bucket.metadata_bytes:,} bytes"

@@ -379,16 +379,22 @@ class Tenant:
         """Raises: TenantOffboarding, TenantOffboarded."""
         match self.status:
             case TenantStatus.OFFBOARDING:
-                raise TenantOffboarding(
-                    f"Tenant {self.tenant_id} is being offboarded.",
-                    remedy=f"Run `kbfleet tenant resume {self.tenant_id}` while nothing is deleted yet, or provision "
-                    "the tenant anew once it is offboarded.",
-                )
+                raise TenantOffboarding(f"Tenant {self.tenant_id} is being offboarded.", remedy=self._way_back())
             case TenantStatus.OFFBOARDED:
                 raise TenantOffboarded(
                     f"Tenant {self.tenant_id} is offboarded.",
                     remedy=f"Run `kbfleet tenant add {self.tenant_id}` to begin anew.",
                 )
+
+    def _way_back(self) -> str:
+        """What to do about an offboarding that is in the way."""
+        anew = f"it can be added anew when `kbfleet tenant show {self.tenant_id}` says OFFBOARDED"
+        if self.offboarding is None or self.offboarding.deletion_began_at is not None:
+            return f"Everything of it is being deleted; {anew}."
+        return (
+            f"`kbfleet tenant resume {self.tenant_id}` takes it back until its deletion begins, after "
+            f"{self.offboarding.delete_after:%Y-%m-%d %H:%M} UTC; after that, {anew}."
+        )
 
     def askable(self) -> str:
         """Raises: what `askable_knowledge_base` does."""

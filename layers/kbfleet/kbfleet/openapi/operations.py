@@ -330,7 +330,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Follows a document from its bucket into answers, and names the hop at which it is stuck",
         DocumentTraceBody,
         query=DocumentTraceQuery,
-        refusals=(InvalidInput,),
+        refusals=(InvalidInput, TenantNotFound),
     ),
     Operation(
         HTTPMethod.POST,
