@@ -8,7 +8,7 @@ import pytest
 from moto.iam.models import iam_backends
 
 from cli.verify import run, story
-from cli.verify.probes import probe_bucket, probe_name
+from cli.verify.probes import probe_base_name, probe_bucket, probe_role_name
 from cli.verify.under_test import Late, Trial
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import TenantId
@@ -63,7 +63,7 @@ def test_what_was_made_is_taken_back_after_an_interruption(under_test: VirtualFl
 def test_what_a_crash_has_left_is_taken_back(under_test: VirtualFleetUnderTest) -> None:
     crashed = a_trial(under_test)
     story.provision(crashed, TWO_TENANTS)
-    under_test.client("iam").create_role(RoleName=probe_name(under_test), AssumeRolePolicyDocument="{}")
+    under_test.client("iam").create_role(RoleName=probe_role_name(under_test), AssumeRolePolicyDocument="{}")
     under_test.client("s3").create_bucket(
         Bucket=probe_bucket(under_test), CreateBucketConfiguration={"LocationConstraint": REGION}
     )
@@ -71,7 +71,7 @@ def test_what_a_crash_has_left_is_taken_back(under_test: VirtualFleetUnderTest) 
         knowledgeBaseId=crashed.tenants[story.TWO].knowledge_base_id
     )["knowledgeBase"]
     under_test.client("bedrock-agent").create_knowledge_base(
-        name=probe_name(under_test),
+        name=probe_base_name(under_test),
         roleArn=known["roleArn"],
         knowledgeBaseConfiguration=known["knowledgeBaseConfiguration"],
     )
@@ -103,6 +103,18 @@ def test_a_tenant_of_somebody_keeps_its_id(under_test: VirtualFleetUnderTest) ->
     assert run.clean_up(a_trial(under_test)) == []
     under_test.sleep(600)
     assert under_test.api.tenant(story.ONE).status is TenantStatus.ACTIVE
+
+
+def test_nothing_of_a_probe_has_the_name_of_what_a_tenant_can_have(under_test: VirtualFleetUnderTest) -> None:
+    somebodys = TenantId("verify-probe")
+    under_test.api.provision(somebodys, DisplayName("Probes Ltd."), None, None)
+    under_test.sleep(600)
+    tenant = under_test.api.tenant(somebodys)
+    assert tenant.status is TenantStatus.ACTIVE
+    assert run.clean_up(a_trial(under_test)) == []
+    under_test.client("s3").head_bucket(Bucket=tenant.bucket_name)
+    base = under_test.client("bedrock-agent").get_knowledge_base(knowledgeBaseId=tenant.knowledge_base_id)
+    assert base["knowledgeBase"]["status"] == "ACTIVE"
 
 
 def test_what_cannot_be_taken_back_is_told_in_time(under_test: VirtualFleetUnderTest) -> None:
