@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -28,6 +29,10 @@ _NAME_SECONDS = 900.0
 _NOT_ASSUMED = "unable to assume the given role"
 TOKEN_CHECKS = (240.0, 420.0, 660.0, 960.0, 1_380.0, 1_860.0)
 """Seconds after its first use at which a client token is used once more; its job has ended by then."""
+BASE_DESCRIPTION = "Made by a probe of kbfleet verify, which deletes it."
+"""Of a knowledge base: one that takes a tenant's name is told from the tenant's by it."""
+_REMOVING_SECONDS = 300.0
+"""More than a knowledge base is CREATING: one that is may not be deleted yet."""
 _ENDED = frozenset({"COMPLETE", "FAILED", "STOPPED"})
 _GEOGRAPHIES = frozenset({"us", "us-gov", "eu", "apac", "jp", "au", "ca", "global"})
 
@@ -101,6 +106,7 @@ def _missing_index(trial: Trial) -> None:
 
 def _refused_creation(trial: Trial, text: str, *, name: str | None, storage: Mapping[str, Any] | None) -> str:
     """How a knowledge base is refused that has the name or the storage of one that there is, unless others are given.
+    One that is not refused is deleted, however long that takes: its end is no part of the answer.
 
     Raises: Late when Bedrock does not assume the role that was made for it.
     """
@@ -110,18 +116,18 @@ def _refused_creation(trial: Trial, text: str, *, name: str | None, storage: Map
         "name": name or known["name"],
         "knowledgeBaseConfiguration": known["knowledgeBaseConfiguration"],
         "storageConfiguration": storage or known["storageConfiguration"],
+        "description": BASE_DESCRIPTION,
     }
     with probe_role(trial) as role:
 
         def look() -> str | None:
-            word = answered(create, text, _NOT_ASSUMED)
+            word = answered(lambda: agent.create_knowledge_base(**members, roleArn=role), text, _NOT_ASSUMED)
             return None if _NOT_ASSUMED in word else word
 
-        def create() -> None:
-            made = agent.create_knowledge_base(**members, roleArn=role)["knowledgeBase"]["knowledgeBaseId"]
-            agent.delete_knowledge_base(knowledgeBaseId=made)
-
-        return trial.until(look, "Bedrock did not assume the role that was made for it", every=10)
+        try:
+            return trial.until(look, "Bedrock did not assume the role that was made for it", every=10)
+        finally:
+            remove_probe_knowledge_bases(trial)
 
 
 def _searches(trial: Trial) -> None:
@@ -488,14 +494,38 @@ def remove_probe_role(fleet: FleetUnderTest) -> bool:
     return True
 
 
-def remove_probe_knowledge_base(fleet: FleetUnderTest) -> bool:
-    """One that should have been refused, and that a crash has left. Returns: whether there was one."""
-    agent = fleet.client("bedrock-agent", patient=True)
+def remove_probe_knowledge_bases(trial: Trial) -> bool:
+    """Those that should have been refused. Returns: whether there was one.
+
+    Raises: Late when one cannot be deleted.
+    """
+    agent = trial.fleet.client("bedrock-agent", patient=True)
     pages = agent.get_paginator("list_knowledge_bases").paginate()
-    left = [each for page in pages for each in page["knowledgeBaseSummaries"] if each["name"] == probe_base_name(fleet)]
-    for each in left:
-        agent.delete_knowledge_base(knowledgeBaseId=each["knowledgeBaseId"])
+    left = [
+        each["knowledgeBaseId"]
+        for page in pages
+        for each in page["knowledgeBaseSummaries"]
+        if each.get("description") == BASE_DESCRIPTION
+        and each["name"].startswith((f"{_fleet_name(trial.fleet)}-", f"{_fleet_name(trial.fleet)}_"))
+        and each["status"] != "DELETING"
+    ]
+    with trial.limited(_REMOVING_SECONDS):
+        for base_id in left:
+            trial.until(partial(_deleted, agent, base_id), "a knowledge base of a probe was not deleted")
     return bool(left)
+
+
+def _deleted(agent: Any, base_id: str) -> bool | None:
+    """Nothing as long as it may not be deleted yet; with which error Bedrock says so, nobody has reported."""
+    try:
+        agent.delete_knowledge_base(knowledgeBaseId=base_id)
+    except ClientError as error:
+        if code_of(error) == "ResourceNotFoundException":
+            return True
+        if code_of(error) not in {"ConflictException", "ValidationException"}:
+            raise
+        return None
+    return True
 
 
 PROBES = (

@@ -15,7 +15,7 @@ from cli.costs.stack_parts import stack_parts
 from cli.costs.tables import amount
 from cli.verify import story
 from cli.verify.facts import CROSSING_ATTEMPTS, FACTS, NotObserved
-from cli.verify.probes import PROBES, remove_probe_bucket, remove_probe_knowledge_base, remove_probe_role
+from cli.verify.probes import PROBES, remove_probe_bucket, remove_probe_knowledge_bases, remove_probe_role
 from cli.verify.report import Line, Report
 from cli.verify.under_test import FleetUnderTest, Trial
 from kbfleet.contracts.tenants import ListedTenantBody
@@ -167,16 +167,16 @@ def clean_up(trial: Trial) -> list[str]:
                 story.erase(trial, [each.tenant_id for each in ours])
         found += [f"tenant {each.tenant_id}" for each in ours]
     finally:
-        found += _probes_left(fleet)
+        found += _probes_left(trial)
     return found
 
 
-def _probes_left(fleet: FleetUnderTest) -> Iterator[str]:
-    if remove_probe_role(fleet):
+def _probes_left(trial: Trial) -> Iterator[str]:
+    if remove_probe_role(trial.fleet):
         yield "a role for probes"
-    if remove_probe_bucket(fleet):
+    if remove_probe_bucket(trial.fleet):
         yield "a bucket for probes"
-    if remove_probe_knowledge_base(fleet):
+    if remove_probe_knowledge_bases(trial):
         yield "a knowledge base that should have been refused"
 
 

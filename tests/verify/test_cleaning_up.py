@@ -8,7 +8,7 @@ import pytest
 from moto.iam.models import iam_backends
 
 from cli.verify import run, story
-from cli.verify.probes import probe_base_name, probe_bucket, probe_role_name
+from cli.verify.probes import BASE_DESCRIPTION, PROBES, probe_base_name, probe_bucket, probe_role_name
 from cli.verify.under_test import Late, Trial
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import TenantId
@@ -74,6 +74,7 @@ def test_what_a_crash_has_left_is_taken_back(under_test: VirtualFleetUnderTest) 
         name=probe_base_name(under_test),
         roleArn=known["roleArn"],
         knowledgeBaseConfiguration=known["knowledgeBaseConfiguration"],
+        description=BASE_DESCRIPTION,
     )
     with pytest.raises(InvalidInput, match="--clean-up"):
         run.plan(under_test, limits=False)
@@ -103,6 +104,35 @@ def test_a_tenant_of_somebody_keeps_its_id(under_test: VirtualFleetUnderTest) ->
     assert run.clean_up(a_trial(under_test)) == []
     under_test.sleep(600)
     assert under_test.api.tenant(story.ONE).status is TenantStatus.ACTIVE
+
+
+@pytest.mark.parametrize("fact", ["duplicate-name", "missing-index"])
+def test_a_knowledge_base_that_is_not_refused_is_deleted_as_soon_as_it_can_be(
+    under_test: VirtualFleetUnderTest, fact: str
+) -> None:
+    trial, emulator = a_trial(under_test), under_test.fleet.emulator
+    # As if names could be given twice.
+    emulator.faults.add({"effect": "uniqueness_lag", "operation": "CreateKnowledgeBase", "seconds": 1_000_000})
+    under_test.client("s3vectors").create_index(
+        vectorBucketName=under_test.stack.outputs["VectorBucketArn"].rpartition("/")[2],
+        indexName="verify-probe.none",
+        dataType="float32",
+        dimension=1024,
+        distanceMetric="cosine",
+    )
+    story.provision(trial, TWO_TENANTS)
+    before = left(under_test)
+    # While it is CREATING, perhaps.
+    refusal = {"effect": "error", "operation": "DeleteKnowledgeBase", "code": "ConflictException", "message": "No."}
+    emulator.faults.add(refusal | {"count": 3})
+    (probe,) = (each for each in PROBES if fact in each.facts)
+    with trial.within(probe.seconds, fact):
+        probe.run(trial)
+    assert str(trial.observed[fact]) == "accepted"
+    under_test.sleep(60)
+    assert left(under_test) == before
+    pages = under_test.client("bedrock-agent").get_paginator("list_knowledge_bases").paginate()
+    assert len([each for page in pages for each in page["knowledgeBaseSummaries"]]) == len(TWO_TENANTS)
 
 
 def test_nothing_of_a_probe_has_the_name_of_what_a_tenant_can_have(under_test: VirtualFleetUnderTest) -> None:
