@@ -78,12 +78,29 @@ def verify(
         return
     planned = run.plan(fleet, limits=probe_limits)
     _agree(planned, yes=yes)
-    made = _tried(fleet, user_token, lambda trial: run.verify(trial, planned.tenants, limits=probe_limits))
+
+    def run_and_write(trial: Trial) -> Report:
+        try:
+            return run.verify(trial, planned.tenants, limits=probe_limits)
+        finally:
+            # However it ends: what was observed was paid for.
+            if report is not None:
+                report.write_text(run.written(trial, limits=probe_limits).model_dump_json(indent=2) + "\n", "utf-8")
+
     if report is not None:
-        report.write_text(made.model_dump_json(indent=2) + "\n", "utf-8")
+        _require_writable(report)
+    made = _tried(fleet, user_token, run_and_write)
     present(made, _shown, as_json=as_json)
     if made.count(Verdict.REFUTED):
         raise typer.Exit(FAILED)
+
+
+def _require_writable(path: Path) -> None:
+    """Raises: InvalidInput; after an hour it would be too late."""
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise InvalidInput("report", f"cannot be written: {error.strerror}.") from error
 
 
 def _agree(planned: Plan, *, yes: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from cli.verify import story
 from cli.verify.facts import CROSSING_ATTEMPTS, FACTS, NotObserved
 from cli.verify.probes import PROBES, remove_probe_bucket, remove_probe_knowledge_bases, remove_probe_role
 from cli.verify.report import Line, Report
-from cli.verify.under_test import FleetUnderTest, Trial
+from cli.verify.under_test import UNANSWERED, FleetUnderTest, Late, Trial, reason_of
 from kbfleet.contracts.tenants import ListedTenantBody
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import TenantId
@@ -101,8 +101,7 @@ def _of(made: Estimate, store: str) -> Range:
 def verify(trial: Trial, tenants: Sequence[TenantId], *, limits: bool) -> Report:
     """Tells the story, probes, and takes everything back, whatever happens.
 
-    Raises: whatever stopped it, KeyboardInterrupt too, after cleaning up; Late, Refused, FleetUnreachable when
-    something could not be taken back.
+    Raises: whatever stopped it, KeyboardInterrupt too, after cleaning up; Late when something could not be taken back.
     """
     try:
         if tell(trial, tenants):
@@ -152,32 +151,43 @@ def end(trial: Trial, tenants: Sequence[TenantId]) -> None:
 
 
 def clean_up(trial: Trial) -> list[str]:
-    """Takes back whatever a run has made, this one or one that crashed. Returns: what was there, in words of ours.
+    """Takes back whatever a run has made, this one or one that crashed. What stays keeps nothing else. Returns: what was
+    there, in words of ours.
 
-    Raises: Late, Refused, FleetUnreachable when something stays.
+    Raises: Late when something stays, with every reason.
     """
-    fleet = trial.fleet
-    found: list[str] = []
-    try:
-        # What was requested a moment ago is not listed yet.
-        trial.eventually(lambda: trial.requested <= {each.tenant_id for each in fleet.api.tenants(None).tenants}, 60)
-        ours, _ = _in_service(fleet)
-        if ours:
-            with trial.limited(story.OFFBOARDING_SECONDS):
-                story.erase(trial, [each.tenant_id for each in ours])
-        found += [f"tenant {each.tenant_id}" for each in ours]
-    finally:
-        found += _probes_left(trial)
+    found, reasons = list[str](), list[str]()
+    for remove in (_tenants_left, _role_left, _bucket_left, _knowledge_bases_left):
+        try:
+            found += remove(trial)
+        except UNANSWERED as error:
+            reasons.append(reason_of(error))
+    if reasons:
+        raise Late("; ".join(reasons))
     return found
 
 
-def _probes_left(trial: Trial) -> Iterator[str]:
-    if remove_probe_role(trial.fleet):
-        yield "a role for probes"
-    if remove_probe_bucket(trial.fleet):
-        yield "a bucket for probes"
-    if remove_probe_knowledge_bases(trial):
-        yield "a knowledge base that should have been refused"
+def _tenants_left(trial: Trial) -> list[str]:
+    fleet = trial.fleet
+    # What was requested a moment ago is not listed yet.
+    trial.eventually(lambda: trial.requested <= {each.tenant_id for each in fleet.api.tenants(None).tenants}, 60)
+    ours, _ = _in_service(fleet)
+    if ours:
+        with trial.limited(story.OFFBOARDING_SECONDS):
+            story.erase(trial, [each.tenant_id for each in ours])
+    return [f"tenant {each.tenant_id}" for each in ours]
+
+
+def _role_left(trial: Trial) -> list[str]:
+    return ["a role for probes"] if remove_probe_role(trial.fleet) else []
+
+
+def _bucket_left(trial: Trial) -> list[str]:
+    return ["a bucket for probes"] if remove_probe_bucket(trial.fleet) else []
+
+
+def _knowledge_bases_left(trial: Trial) -> list[str]:
+    return ["a knowledge base that should have been refused"] if remove_probe_knowledge_bases(trial) else []
 
 
 def written(trial: Trial, *, limits: bool) -> Report:

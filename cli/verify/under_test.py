@@ -33,6 +33,22 @@ class Late(Exception):
     """What was waited for did not come in time; the message is a clause of ours."""
 
 
+UNANSWERED = (Late, ClientError, Refused, BotoCoreError, FleetUnreachable)
+"""What a call may end with that was to be expected."""
+
+
+def reason_of(error: Exception) -> str:
+    """A clause of ours about one of them. Nothing of AWS's own words is in it."""
+    match error:
+        case ClientError():
+            return f"{error.operation_name} was refused: {code_of(error)}"
+        case Refused():
+            return f"kbfleet's API refused a request: {_known(error.code)}"
+        case BotoCoreError() | FleetUnreachable():
+            return f"a call could not be made: {type(error).__name__}"
+    return str(error)
+
+
 @dataclass(frozen=True)
 class FleetUnderTest:
     """A deployed fleet as an operator reaches it.
@@ -125,14 +141,8 @@ class Trial:
         try:
             with self.limited(seconds):
                 yield
-        except Late as late:
-            reason = str(late)
-        except ClientError as error:
-            reason = f"{error.operation_name} was refused: {code_of(error)}"
-        except Refused as refusal:
-            reason = f"kbfleet's API refused a request: {_known(refusal.code)}"
-        except (BotoCoreError, FleetUnreachable) as error:
-            reason = f"a call could not be made: {type(error).__name__}"
+        except UNANSWERED as error:
+            reason = reason_of(error)
         finally:
             for fact in facts:
                 self.note(fact, NotObserved(reason))

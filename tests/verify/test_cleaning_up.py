@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from botocore.exceptions import ClientError
 from moto.iam.models import iam_backends
 
 from cli.verify import run, story
@@ -165,6 +166,23 @@ def test_a_plan_says_what_it_makes_and_costs(under_test: VirtualFleetUnderTest) 
     assert large.tenants == story.IDS
     assert "USD" in small.costs
     assert 0 < small.seconds < large.seconds
+
+
+def test_what_cannot_be_removed_keeps_nothing_else(
+    under_test: VirtualFleetUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"Error": {"Code": "AccessDenied", "Message": "No."}}
+
+    def refuse(_: object) -> bool:
+        raise ClientError(said, "DeleteRole")  # type: ignore[arg-type] # boto3-stubs want more of it
+
+    monkeypatch.setattr(run, "remove_probe_role", refuse)
+    under_test.client("s3").create_bucket(
+        Bucket=probe_bucket(under_test), CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
+    with pytest.raises(Late, match="DeleteRole was refused: AccessDenied"):
+        run.clean_up(a_trial(under_test))
+    assert left(under_test) == set()
 
 
 def test_nothing_waits_longer_than_it_was_given(under_test: VirtualFleetUnderTest) -> None:
