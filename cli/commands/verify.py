@@ -77,7 +77,7 @@ def verify(
         )
         return
     planned = run.plan(fleet, limits=probe_limits)
-    _agree(planned, yes=yes)
+    _agree(fleet.stack, planned, yes=yes)
 
     def run_and_write(trial: Trial) -> Report:
         try:
@@ -103,11 +103,14 @@ def _require_writable(path: Path) -> None:
         raise InvalidInput("report", f"cannot be written: {error.strerror}.") from error
 
 
-def _agree(planned: Plan, *, yes: bool) -> None:
+def _agree(stack: FleetStack, planned: Plan, *, yes: bool) -> None:
     """Raises: InvalidInput when somebody does not."""
     tenants = ", ".join(planned.tenants)
+    _, _, _, region, account, _ = stack.description["StackId"].split(":", 5)
     for line in (
-        f"It makes {counted(len(planned.tenants), 'tenant')} ({tenants}) and a role for its probes, and deletes them.",
+        f"It runs on stack {stack.name} in {region} of account {account}.",
+        f"It makes {counted(len(planned.tenants), 'tenant')} ({tenants}), and a role and a bucket for its probes. It "
+        "deletes them; what stays is what an offboarding leaves: receipts, logs, and usage if the stack keeps it.",
         f"It costs {planned.costs}, and takes {planned.seconds / 60:.0f} minutes at most.",
     ):
         err.print(marked(literal(line)), soft_wrap=True)

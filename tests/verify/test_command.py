@@ -18,12 +18,15 @@ from cli.verify.story import IDS
 from cli.verify.under_test import Late, Trial
 
 
+STACK_ID = "arn:aws:cloudformation:eu-central-1:123456789012:stack/kbfleet/00000000-0000-0000-0000-000000000000"
+
+
 @pytest.fixture
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was begun, of a fleet on which everything could be."""
     done: list[str] = []
     monkeypatch.setattr(FleetApi, "of_stack", lambda *_: FleetApi("https://api.example.com/v1", None))  # type: ignore[arg-type]
-    monkeypatch.setattr(FleetStack, "named", lambda *_: FleetStack("kbfleet", {}, None))  # type: ignore[arg-type]
+    monkeypatch.setattr(FleetStack, "named", lambda *_: FleetStack("kbfleet", {"StackId": STACK_ID}, None))  # type: ignore[arg-type]
     monkeypatch.setattr(cli.verify.run, "plan", lambda *_, **__: Plan(IDS, "at most 2 USD", 3_600))
     monkeypatch.setattr(cli.verify.run, "verify", lambda *_, **__: done.append("verify"))
     return done
@@ -34,7 +37,9 @@ def test_nothing_is_made_before_somebody_has_agreed(begun: list[str]) -> None:
         refused = CliRunner().invoke(cli.main.app, ["verify"], input=answers)
         assert refused.exit_code in {1, 2}
     assert begun == []
+    assert "stack kbfleet in eu-central-1 of account 123456789012" in refused.stderr
     assert "8 tenants" in refused.stderr
+    assert "a bucket" in refused.stderr
     assert "at most 2 USD" in refused.stderr
     assert "60 minutes at most" in refused.stderr
 
