@@ -27,6 +27,7 @@ _QUESTIONS = CROSSING_ATTEMPTS + 40
 """Of a tenant, more than are asked."""
 _DOCUMENTS = 10
 _SUSPENDING_SECONDS = 300.0
+_ELSEWHERE = "Leave it out, or run it on a stack of its own in another account or Region."
 _STORY_SECONDS = story.PROVISIONING_SECONDS + story.UPLOAD_SECONDS + 4 * story.SYNC_SECONDS + story.OFFBOARDING_SECONDS
 
 
@@ -45,7 +46,16 @@ class Plan:
 
 
 def plan(fleet: FleetUnderTest, *, limits: bool) -> Plan:
-    """Raises: InvalidInput when tenants are in the way; FleetUnreachable, Refused."""
+    """Raises: InvalidInput when somebody is in the way; FleetUnreachable, Refused."""
+    _require_room(fleet, limits=limits)
+    tenants = (story.ONE, story.TWO, *(story.LIMITS if limits else ()))
+    seconds = _STORY_SECONDS + sum(probe.seconds for probe in PROBES if limits or not probe.limits)
+    return Plan(tenants, _costs(fleet, len(tenants)), seconds)
+
+
+def _require_room(fleet: FleetUnderTest, *, limits: bool) -> None:
+    """Raises: InvalidInput when tenants, or knowledge bases where limits are tried, are in the way; FleetUnreachable,
+    Refused."""
     ours, others = _in_service(fleet)
     if ours:
         raise InvalidInput(
@@ -57,11 +67,20 @@ def plan(fleet: FleetUnderTest, *, limits: bool) -> Plan:
         raise InvalidInput(
             "probe-limits",
             f"{len(others)} other tenants are in service, and would have to wait for what it uses up.",
-            remedy="Leave it out, or run it on a stack of its own in another account or Region.",
+            remedy=_ELSEWHERE,
         )
-    tenants = (story.ONE, story.TWO, *(story.LIMITS if limits else ()))
-    seconds = _STORY_SECONDS + sum(probe.seconds for probe in PROBES if limits or not probe.limits)
-    return Plan(tenants, _costs(fleet, len(tenants)), seconds)
+    # Limits are the account's: another fleet's tenants, or a knowledge base of another program, would wait as well.
+    if limits and (bases := _knowledge_bases(fleet)):
+        raise InvalidInput(
+            "probe-limits",
+            f"{bases} knowledge bases of the account are in this Region, and may have to wait for what it uses up.",
+            remedy=_ELSEWHERE,
+        )
+
+
+def _knowledge_bases(fleet: FleetUnderTest) -> int:
+    pages = fleet.client("bedrock-agent", patient=True).get_paginator("list_knowledge_bases").paginate()
+    return sum(each["status"] != "DELETING" for page in pages for each in page["knowledgeBaseSummaries"])
 
 
 def _in_service(fleet: FleetUnderTest) -> tuple[list[ListedTenantBody], list[ListedTenantBody]]:
@@ -101,8 +120,11 @@ def _of(made: Estimate, store: str) -> Range:
 def verify(trial: Trial, tenants: Sequence[TenantId], *, limits: bool) -> Report:
     """Tells the story, probes, and takes everything back, whatever happens.
 
-    Raises: whatever stopped it, KeyboardInterrupt too, after cleaning up; Late when something could not be taken back.
+    Raises: whatever stopped it, KeyboardInterrupt too, after cleaning up; Late when something could not be taken back;
+    InvalidInput, having made nothing, when somebody is in the way.
     """
+    # Once more: whoever was asked may have answered an hour later.
+    _require_room(trial.fleet, limits=limits)
     try:
         if tell(trial, tenants):
             probe(trial, limits=limits)

@@ -148,6 +148,26 @@ def test_nothing_of_a_probe_has_the_name_of_what_a_tenant_can_have(under_test: V
     assert base["knowledgeBase"]["status"] == "ACTIVE"
 
 
+def test_limits_are_not_used_up_beside_another_fleet_of_the_account(under_test: VirtualFleetUnderTest) -> None:
+    under_test.client("bedrock-agent").create_knowledge_base(
+        name="production-acme",
+        roleArn=f"arn:aws:iam::{ACCOUNT}:role/production",
+        knowledgeBaseConfiguration={"type": "MANAGED", "managedKnowledgeBaseConfiguration": {}},
+    )
+    assert run.plan(under_test, limits=False).tenants == TWO_TENANTS
+    with pytest.raises(InvalidInput, match="1 knowledge bases of the account"):
+        run.plan(under_test, limits=True)
+
+
+def test_whoever_came_while_somebody_was_asked_is_in_the_way_too(under_test: VirtualFleetUnderTest) -> None:
+    planned = run.plan(under_test, limits=False)
+    under_test.api.provision(story.ONE, DisplayName("Verify One Ltd."), None, None)
+    under_test.sleep(30)
+    with pytest.raises(InvalidInput, match="somebody's"):
+        run.verify(a_trial(under_test), planned.tenants, limits=False)
+    assert under_test.api.tenant(story.ONE).name == "Verify One Ltd."
+
+
 def test_what_cannot_be_taken_back_is_told_in_time(under_test: VirtualFleetUnderTest) -> None:
     trial = a_trial(under_test)
     story.provision(trial, (story.ONE,))
