@@ -31,6 +31,7 @@ MANAGED, OPENSEARCH = "MANAGED", "OPENSEARCH_SERVERLESS"
 
 CANARIES = {ONE: "walrus lantern forty", TWO: "copper violin ninety"}
 QUESTION = "What is the canary phrase of the house?"
+_ANSWERED = Word("from its own document")
 _REPAIRED = "saffron anchor eleven"
 _REPAIRED_QUESTION = "What is the password of the boat house?"
 _BROKEN_KEY = "boat-house.md"
@@ -294,7 +295,7 @@ def ask(trial: Trial) -> None:
         for tenant_id in (ONE, TWO):
             trial.until(_is_settled(trial, tenant_id), "a sync did not end", every=_SYNC_LOOK_SECONDS)
         right = all(_knows(trial, tenant_id, QUESTION, CANARIES[tenant_id]) for tenant_id in (ONE, TWO))
-        trial.note("question-answered", Word("from its own document" if right else "not from its own document"))
+        trial.note("question-answered", _ANSWERED if right else Word("not from its own document"))
 
 
 def break_and_repair(trial: Trial) -> None:
@@ -337,6 +338,9 @@ def _sync_after(trial: Trial, content: bytes) -> Outcome:
 def cross(trial: Trial) -> None:
     """Attempts to reach the other tenant's document, in both directions."""
     with trial.within(_ASKING_SECONDS * 2, "tenants-kept-apart"):
+        if trial.observed.get("question-answered") != _ANSWERED:
+            # Nobody reaches a document that is in no index.
+            raise Late("the tenants did not answer from their own documents")
         trial.say(f"{CROSSING_ATTEMPTS} attempts to cross")
         reached = made = 0
         for asker, other in ((ONE, TWO), (TWO, ONE)):
