@@ -13,7 +13,7 @@ from typing import Any
 
 from cli.fleet_api import Refused
 from cli.verify.facts import CROSSING_ATTEMPTS, NotObserved, Took, Word
-from cli.verify.under_test import LOOK_SECONDS, Late, Trial
+from cli.verify.under_test import LOOK_SECONDS, AlertsLeft, Late, Trial
 from kbfleet.contracts.asking import AskResponse, TenantAskRequest
 from kbfleet.contracts.tenants import SyncBody, TenantBody
 from kbfleet.domain.answer import Question
@@ -44,6 +44,8 @@ OFFBOARDING_SECONDS = 2_400.0
 _UPLOADS = (0.0, 110.0, 220.0, 330.0, 480.0)
 """Seconds after ACTIVE. Between two of them there is more time than it takes to notice one."""
 _BUSY_SECONDS = 300.0
+_ALERT_SECONDS = 30.0
+"""From the list of failing documents until the alert about it is in its queue: an event, a rule."""
 _PROVISIONING_LOOK_SECONDS = _SYNC_LOOK_SECONDS = 8.0
 _ERASING_LOOK_SECONDS = 5.0
 _GONE = "gone"
@@ -302,20 +304,32 @@ def break_and_repair(trial: Trial) -> None:
     """A document without text, and then with one."""
     with trial.within(SYNC_SECONDS + _ASKING_SECONDS, "broken-document-named", "alert-delivered"):
         trial.say("uploading a document without text")
+        before = trial.fleet.alerts_left()
         outcome = _sync_after(trial, b" \n")
         named = trial.eventually(
             lambda: any(each.uri.endswith(_BROKEN_KEY) for each in trial.fleet.api.failed_documents(ONE).documents),
             _BUSY_SECONDS,
         )
         trial.note("broken-document-named", Word(f"{'named' if named else 'not named'}, the sync is {outcome}"))
-        undelivered = trial.fleet.undelivered_alerts()
-        trial.note("alert-delivered", Word("among the undelivered" if undelivered else "not among the undelivered"))
+        look_for_the_alert(trial, before)
     with trial.within(SYNC_SECONDS + _ASKING_SECONDS, "document-repaired"):
         trial.say("uploading it again, with text")
         outcome = _sync_after(trial, f"The password of the boat house is {_REPAIRED}.\n".encode())
         known = _knows(trial, ONE, _REPAIRED_QUESTION, _REPAIRED)
         answer = "answered from" if known else "not answered from"
         trial.note("document-repaired", Word(f"{answer}, the sync is {outcome}"))
+
+
+def look_for_the_alert(trial: Trial, before: AlertsLeft) -> None:
+    """Whether it left its queue, and not because it was given up."""
+    trial.pause(_ALERT_SECONDS, "the alert was not looked for")
+
+    def delivered() -> bool:
+        left = trial.fleet.alerts_left()
+        return left.waiting == 0 and left.given_up <= before.given_up
+
+    undelivered = not trial.eventually(delivered, _BUSY_SECONDS)
+    trial.note("alert-delivered", Word("among the undelivered" if undelivered else "not among the undelivered"))
 
 
 def _knows(trial: Trial, tenant_id: TenantId, question: str, phrase: str) -> bool:

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.dead_letters import DeadLetters
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
-from cli.fleet_stack import FleetStack
+from cli.fleet_stack import FleetStack, asking
 from cli.verify.facts import FACTS, NotObserved, Observation
 from kbfleet.contracts.tenants import TenantBody
 from kbfleet.domain.names import TenantId
@@ -31,6 +31,19 @@ Seen = TypeVar("Seen")
 
 class Late(Exception):
     """What was waited for did not come in time; the message is a clause of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertsLeft:
+    """Alerts that nobody has got.
+
+    Args:
+        waiting: for their first attempt, or for another one.
+        given_up: after thirty, which take an hour and a half.
+    """
+
+    waiting: int
+    given_up: int
 
 
 UNANSWERED = (Late, ClientError, Refused, BotoCoreError, FleetUnreachable)
@@ -96,9 +109,15 @@ class FleetUnderTest:
         """Seconds between two times that AWS has told."""
         return (ended - began).total_seconds() * self.speed
 
-    def undelivered_alerts(self) -> int:
+    def alerts_left(self) -> AlertsLeft:
         """Raises: FleetUnreachable."""
-        return sum(each.messages for each in DeadLetters(self.stack).waiting() if each.queue.name == "alerts")
+        given_up = sum(each.messages for each in DeadLetters(self.stack).waiting() if each.queue.name == "alerts")
+        counted = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        with asking("The queue AlertQueue could not be looked at"):
+            found = self.client("sqs", patient=True).get_queue_attributes(
+                QueueUrl=self.stack.resources["AlertQueue"], AttributeNames=counted
+            )
+        return AlertsLeft(sum(int(found["Attributes"][name]) for name in counted), given_up)
 
 
 @dataclass
