@@ -31,7 +31,7 @@ TOKEN_CHECKS = (240.0, 420.0, 660.0, 960.0, 1_380.0, 1_860.0)
 """Seconds after its first use at which a client token is used once more; its job has ended by then."""
 BASE_DESCRIPTION = "Made by a probe of kbfleet verify, which deletes it."
 """Of a knowledge base: one that takes a tenant's name is told from the tenant's by it."""
-_REMOVING_SECONDS = 300.0
+REMOVING_SECONDS = 300.0
 """More than a knowledge base is CREATING: one that is may not be deleted yet."""
 _ENDED = frozenset({"COMPLETE", "FAILED", "STOPPED"})
 _GEOGRAPHIES = frozenset({"us", "us-gov", "eu", "apac", "jp", "au", "ca", "global"})
@@ -509,7 +509,7 @@ def remove_probe_knowledge_bases(trial: Trial) -> bool:
         and each["name"].startswith((f"{_fleet_name(trial.fleet)}-", f"{_fleet_name(trial.fleet)}_"))
         and each["status"] != "DELETING"
     ]
-    with trial.limited(_REMOVING_SECONDS):
+    with trial.limited(REMOVING_SECONDS):
         for base_id in left:
             trial.until(partial(_deleted, agent, base_id), "a knowledge base of a probe was not deleted")
     return bool(left)

@@ -15,7 +15,7 @@ from cli.costs.stack_parts import stack_parts
 from cli.costs.tables import amount
 from cli.verify import story
 from cli.verify.facts import CROSSING_ATTEMPTS, FACTS, NotObserved
-from cli.verify.probes import PROBES, remove_probe_bucket, remove_probe_knowledge_bases, remove_probe_role
+from cli.verify.probes import PROBES, REMOVING_SECONDS, remove_probe_bucket, remove_probe_knowledge_bases, remove_probe_role
 from cli.verify.report import Line, Report
 from cli.verify.under_test import UNANSWERED, FleetUnderTest, Late, Trial, reason_of
 from kbfleet.contracts.tenants import ListedTenantBody
@@ -28,7 +28,9 @@ _QUESTIONS = CROSSING_ATTEMPTS + 40
 _DOCUMENTS = 10
 _SUSPENDING_SECONDS = 300.0
 _ELSEWHERE = "Leave it out, or run it on a stack of its own in another account or Region."
-_STORY_SECONDS = story.PROVISIONING_SECONDS + story.UPLOAD_SECONDS + 4 * story.SYNC_SECONDS + story.OFFBOARDING_SECONDS
+_LISTING_SECONDS = 60.0
+"""Until a tenant that was just requested is listed."""
+_CLEANING_SECONDS = _LISTING_SECONDS + story.OFFBOARDING_SECONDS + REMOVING_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ def plan(fleet: FleetUnderTest, *, limits: bool) -> Plan:
     """Raises: InvalidInput when somebody is in the way; FleetUnreachable, Refused."""
     _require_room(fleet, limits=limits)
     tenants = (story.ONE, story.TWO, *(story.LIMITS if limits else ()))
-    seconds = _STORY_SECONDS + sum(probe.seconds for probe in PROBES if limits or not probe.limits)
+    seconds = story.SECONDS + sum(probe.seconds for probe in PROBES if limits or not probe.limits) + _CLEANING_SECONDS
+    seconds += _SUSPENDING_SECONDS if limits else 0.0
     return Plan(tenants, _costs(fleet, len(tenants)), seconds)
 
 
@@ -192,7 +195,7 @@ def clean_up(trial: Trial) -> list[str]:
 def _tenants_left(trial: Trial) -> list[str]:
     fleet = trial.fleet
     # What was requested a moment ago is not listed yet.
-    trial.eventually(lambda: trial.requested <= {each.tenant_id for each in fleet.api.tenants(None).tenants}, 60)
+    trial.eventually(lambda: trial.requested <= {each.tenant_id for each in fleet.api.tenants(None).tenants}, _LISTING_SECONDS)
     ours, _ = _in_service(fleet)
     if ours:
         with trial.limited(story.OFFBOARDING_SECONDS):

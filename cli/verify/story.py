@@ -41,6 +41,8 @@ UPLOAD_SECONDS = 1_200.0
 SYNC_SECONDS = 2_400.0
 _ASKING_SECONDS = 600.0
 OFFBOARDING_SECONDS = 2_400.0
+SECONDS = PROVISIONING_SECONDS + UPLOAD_SECONDS + 4 * SYNC_SECONDS + 8 * _ASKING_SECONDS + OFFBOARDING_SECONDS
+"""Of all scenes together, at most."""
 _UPLOADS = (0.0, 110.0, 220.0, 330.0, 480.0)
 """Seconds after ACTIVE. Between two of them there is more time than it takes to notice one."""
 _BUSY_SECONDS = 300.0

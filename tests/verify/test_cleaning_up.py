@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from moto.iam.models import iam_backends
 
+from cli.fleet_api import FleetUnreachable
 from cli.verify import run, story
 from cli.verify.probes import BASE_DESCRIPTION, PROBES, probe_base_name, probe_bucket, probe_role_name
 from cli.verify.under_test import Late, Trial
@@ -203,6 +207,49 @@ def test_what_cannot_be_removed_keeps_nothing_else(
     with pytest.raises(Late, match="DeleteRole was refused: AccessDenied"):
         run.clean_up(a_trial(under_test))
     assert left(under_test) == set()
+
+
+class Hurried(Trial):
+    """Remembers how long its parts may take; whatever they call is unreachable."""
+
+    def __init__(self) -> None:
+        super().__init__(Unreachable(), lambda _: None)  # type: ignore[arg-type]
+        self.given = list[float]()
+
+    @contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        self.given.append(seconds)
+        yield
+
+
+class Unreachable:
+    speed = 1.0
+
+    def now(self) -> float:
+        return 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        raise FleetUnreachable(name)
+
+
+@pytest.mark.parametrize("limits", [False, True])
+def test_a_run_has_ended_when_the_plan_says_so_however_long_each_part_takes(
+    under_test: VirtualFleetUnderTest, limits: bool
+) -> None:
+    planned = run.plan(under_test, limits=limits)
+    trial = Hurried()
+    for each in planned.tenants:
+        made = SimpleNamespace(status=TenantStatus.ACTIVE, knowledge_store="S3_VECTORS", knowledge_base_id="KB", bucket_name="b")
+        trial.tenants[each] = made  # type: ignore[assignment]
+    run.tell(trial, planned.tenants)
+    run.probe(trial, limits=limits)
+    run.end(trial, planned.tenants)
+    with pytest.raises(Late):
+        run.clean_up(trial)
+    # Cleaning up waits for what was requested last, for tenants, and for a probe's knowledge base.
+    parts = [*trial.given, 60, story.OFFBOARDING_SECONDS, 300]
+    assert len(parts) > 10
+    assert sum(parts) <= planned.seconds
 
 
 def test_nothing_waits_longer_than_it_was_given(under_test: VirtualFleetUnderTest) -> None:
