@@ -15,7 +15,13 @@ from cli.costs.stack_parts import stack_parts
 from cli.costs.tables import amount
 from cli.verify import story
 from cli.verify.facts import CROSSING_ATTEMPTS, FACTS, NotObserved
-from cli.verify.probes import PROBES, REMOVING_SECONDS, remove_probe_bucket, remove_probe_knowledge_bases, remove_probe_role
+from cli.verify.probes import (
+    PROBES,
+    REMOVING_SECONDS,
+    remove_probe_bucket,
+    remove_probe_knowledge_bases,
+    remove_probe_role,
+)
 from cli.verify.report import Line, Report
 from cli.verify.under_test import UNANSWERED, FleetUnderTest, Late, Trial, reason_of
 from kbfleet.contracts.tenants import ListedTenantBody
@@ -176,8 +182,9 @@ def end(trial: Trial, tenants: Sequence[TenantId]) -> None:
 
 
 def clean_up(trial: Trial) -> list[str]:
-    """Takes back whatever a run has made, this one or one that crashed. What stays keeps nothing else. Returns: what was
-    there, in words of ours.
+    """Takes back whatever a run has made, this one or one that crashed. What stays keeps nothing else.
+
+    Returns: what was there, in words of ours.
 
     Raises: Late when something stays, with every reason.
     """
@@ -195,7 +202,9 @@ def clean_up(trial: Trial) -> list[str]:
 def _tenants_left(trial: Trial) -> list[str]:
     fleet = trial.fleet
     # What was requested a moment ago is not listed yet.
-    trial.eventually(lambda: trial.requested <= {each.tenant_id for each in fleet.api.tenants(None).tenants}, _LISTING_SECONDS)
+    trial.eventually(
+        lambda: trial.requested <= {each.tenant_id for each in fleet.api.tenants(None).tenants}, _LISTING_SECONDS
+    )
     ours, _ = _in_service(fleet)
     if ours:
         with trial.limited(story.OFFBOARDING_SECONDS):

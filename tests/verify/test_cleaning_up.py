@@ -239,7 +239,9 @@ def test_a_run_has_ended_when_the_plan_says_so_however_long_each_part_takes(
     planned = run.plan(under_test, limits=limits)
     trial = Hurried()
     for each in planned.tenants:
-        made = SimpleNamespace(status=TenantStatus.ACTIVE, knowledge_store="S3_VECTORS", knowledge_base_id="KB", bucket_name="b")
+        made = SimpleNamespace(
+            status=TenantStatus.ACTIVE, knowledge_store="S3_VECTORS", knowledge_base_id="KB", bucket_name="b"
+        )
         trial.tenants[each] = made  # type: ignore[assignment]
     run.tell(trial, planned.tenants)
     run.probe(trial, limits=limits)

@@ -17,7 +17,6 @@ from cli.verify.run import Plan
 from cli.verify.story import IDS
 from cli.verify.under_test import Late, Trial
 
-
 STACK_ID = "arn:aws:cloudformation:eu-central-1:123456789012:stack/kbfleet/00000000-0000-0000-0000-000000000000"
 
 

@@ -55,7 +55,7 @@ class Alerts:
         ([AlertsLeft(2, 0), AlertsLeft(1, 0), AlertsLeft(0, 0)], Verdict.CONFIRMED),
         # Somebody's of last week.
         ([AlertsLeft(0, 3)], Verdict.CONFIRMED),
-        # It is tried for an hour and a half before it is given up: a webhook that was never set shows in the queue only.
+        # Given up after an hour and a half: a webhook that was never set shows in the queue only.
         ([AlertsLeft(0, 3), AlertsLeft(1, 3)], Verdict.REFUTED),
         ([AlertsLeft(0, 3), AlertsLeft(0, 4)], Verdict.REFUTED),
     ],
