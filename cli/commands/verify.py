@@ -168,6 +168,8 @@ def _compare(path: Path, *, as_json: bool) -> None:
 def _shown_of_comparison(report: Report, made: Comparison) -> Iterator[RenderableType]:
     place = f"A report of {report.made_on} from {literal(report.region)}"
     yield f"{place}: {made.confirmed} facts are as the emulator has them."
+    if report.speed != 1:
+        yield f"It is not of AWS, but of a stand-in that lives {report.speed:g} times as fast."
     if made.differences:
         yield Listing(
             [
