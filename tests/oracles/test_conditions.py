@@ -127,3 +127,24 @@ def test_records_are_reached_by_the_beginnings_of_their_keys() -> None:
             if "dynamodb:LeadingKeys" in tests
         ):
             assert all(len(pattern.rstrip("*")) > 1 for pattern in listed(patterns)), where
+
+
+def test_models_of_other_regions_are_called_through_the_profile_only() -> None:
+    found = [
+        (where, statement)
+        for where, statement in allowing("bedrock:InvokeModel")
+        if any(resource.endswith("foundation-model/*") for resource in listed(statement["Resource"]))
+    ]
+    assert found
+    assert [where for where, each in found if "bedrock:InferenceProfileArn" not in keys(each)] == []
+
+
+@pytest.mark.parametrize("function", ["AuthorizeFunction", "AskFunction"])
+def test_whoever_answers_the_world_sees_named_fields_of_records_only(function: str) -> None:
+    found = [
+        (where, statement)
+        for where, statement in allowing(*_OF_ITEMS)
+        if where.startswith(f"template.yaml: {function}Role:")
+    ]
+    assert found
+    assert [where for where, each in found if "dynamodb:Attributes" not in keys(each)] == []
