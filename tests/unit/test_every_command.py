@@ -237,7 +237,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 def answering(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fleet that is there."""
     monkeypatch.setattr(FleetApi, "of_stack", lambda *_: FleetApi("https://api.example.com/v1", None))  # type: ignore[arg-type]
-    monkeypatch.setattr(FleetStack, "named", lambda *_: FleetStack("kbfleet", {}, None))  # type: ignore[arg-type]
+    described = {"StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/kbfleet/0"}
+    monkeypatch.setattr(FleetStack, "named", lambda *_: FleetStack("kbfleet", described, None))  # type: ignore[arg-type]
     finding = Finding("secrets", Verdict.WRONG, "The webhook is [not] set.", "Set it.")
     monkeypatch.setattr(cli.commands.fleet, "examine", lambda _: iter([finding]))
     monkeypatch.setattr(DeadLetters, "waiting", lambda _: iter([Waiting(QUEUES[0], 2, NOW, ("[x] is missing",))]))
