@@ -21,6 +21,7 @@ import cli.progress
 from cli import spreadsheet
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused, UploadRefused
 from kbfleet.contracts.asking import AskRequest, AskResponse, CitationBody, FreshnessBody, SourceBody
+from kbfleet.contracts.diagnosis import DiagnosisBody
 from kbfleet.contracts.documents import DocumentRetryBody, FailedDocumentBody, FailedDocumentsBody, UploadBody
 from kbfleet.contracts.events import JobStateChangeDetail, ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
@@ -35,6 +36,7 @@ from kbfleet.contracts.tenants import (
 )
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain.answer import AnswerOutcome
+from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.failed_documents import FailureStatus
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
@@ -112,6 +114,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
 
     def script(**answers: list[Any]) -> None:
         for method, given in answers.items():
+            if method == "tenant":
+                well = DiagnosisBody.from_domain(Diagnosis(TenantId("acme"), NOW))
+                monkeypatch.setattr(FleetApi, "diagnosis", lambda *_, well=well: well)
             remaining: Iterator[Any] = iter(given)
 
             def answer(*_: Any, remaining: Iterator[Any] = remaining, **__: Any) -> Any:
@@ -538,7 +543,8 @@ def test_a_reconciliation_says_what_is_not_a_tenants_own_and_whom_it_has_not_loo
     answer = run("reconcile", "--tenant", "acme")
     assert answer.exit_code == 1
     assert "2 tenants looked into for what is not their own; 1 not yet: run it again." in answer.stdout
-    assert "FOREIGN data source DS00000009: `kbfleet tenant add acme` deletes it" in answer.stdout
+    assert "FOREIGN data source DS00000009: Answers may be wrong or old meanwhile." in answer.stdout
+    assert "→ `kbfleet tenant add acme` deletes it" in answer.stdout
     assert "beta: AWS does not say what data source [DS] reads." in answer.stdout
 
 

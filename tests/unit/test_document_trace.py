@@ -31,6 +31,7 @@ OTHERS = [TenantId(f"other-{number}") for number in range(5)]
 def fleet() -> Fleet:
     """With an active tenant that was synced before."""
     fleet = Fleet()
+    fleet.buckets.ensure(NAMES.bucket(Life(ACME)), NAMES.tags(Life(ACME)))
     fleet.add(ACME)
     fleet.request(ACME)
     fleet.tick_until_idle()

@@ -783,7 +783,7 @@ class TestRetrying:
         assert retrying.left_out == 1
 
     def test_its_end_says_what_is_left(self, retrying: Retrying) -> None:
-        retrying.followed({A: NO_TEXT, B: NO_TEXT})
+        retrying.followed({A: PASSING, B: PASSING})
         retrying.fleet.ingested_documents.outcomes[B] = IngestedStatus.FAILED
         retrying.request()
         retry = retrying.finished()
@@ -793,7 +793,7 @@ class TestRetrying:
         assert not report.well
 
     def test_its_end_is_told_before_it_is_stored(self, retrying: Retrying, monkeypatch: pytest.MonkeyPatch) -> None:
-        retrying.followed({A: NO_TEXT})
+        retrying.followed({A: PASSING})
         retrying.request()
         retrying.run()
         retrying.fleet.clock.advance(60)
@@ -813,8 +813,8 @@ class TestRetrying:
         assert retrying.left_out == 0
 
     def test_that_nothing_is_left_in_the_list_is_no_end_while_a_job_is_uncollected(self, retrying: Retrying) -> None:
-        retrying.followed({A: NO_TEXT})
-        retrying.in_ledger(retrying.ended({B: NO_TEXT}))
+        retrying.followed({A: PASSING})
+        retrying.in_ledger(retrying.ended({B: PASSING}))
         retrying.request()
         retrying.finished()
         (report,) = retrying.fleet.announcements.retry_reports

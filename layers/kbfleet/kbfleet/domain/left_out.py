@@ -45,7 +45,7 @@ def left_out_not_known(sync: Sync) -> LeftOutNotKnown | None:
             None,
             None,
             "No sync has ended yet, so nothing is known of any document.",
-            f"`kbfleet tenant show {sync.tenant_id}` says how far the tenant is.",
+            "The first one comes by itself, once the tenant is provisioned.",
         )
     if _looked_without_finding_all(sync, result):
         return LeftOutNotKnown(
