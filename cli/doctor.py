@@ -129,12 +129,15 @@ def _tenants(stack: FleetStack) -> CheckResults:
 
 def _knowledge(stack: FleetStack) -> CheckResults:
     """What the tenants' answers rest on, looked at now."""
+    if "ApiUrl" not in stack.outputs:
+        return  # which the check before says
     report = FleetApi(stack.outputs["ApiUrl"], stack.session).reconcile(repair=False)
     for finding in report.findings:
         what = f"{finding.disagreement} {finding.kind} {finding.name} of tenant {finding.tenant_id}"
         yield Verdict.WRONG, f"{what}: {finding.harm.sentence}", finding.advice
     for trouble in report.troubles:
-        yield Verdict.UNKNOWN, f"Tenant {trouble.tenant_id} could not be looked into: {trouble.reason}", ""
+        advice = f"`kbfleet reconcile --tenant {trouble.tenant_id}` looks once more."
+        yield Verdict.UNKNOWN, f"Tenant {trouble.tenant_id} could not be looked into: {trouble.reason}", advice
     if not report.findings:
         yield _well(f"Every bucket, index, knowledge base and role that a record names is there: {report.resources}.")
     looked = f"{report.looked_into} of {report.looked_into + report.not_looked_into} tenants were looked into whole"

@@ -105,9 +105,11 @@ def upload(
 ) -> None:
     """Upload a document of a tenant. It is synced by itself. One that Bedrock can never read is refused."""
     attributes = _attributes(metadata or [])
-    _check(file, key or file.name, although=force)
     with _naming(file, key):
-        wanted = Upload(DocumentKey(key or file.name), file.stat().st_size, metadata=attributes)
+        given = DocumentKey(key) if key is not None else None
+    _check(file, given or file.name, although=force)
+    with _naming(file, key):
+        wanted = Upload(given or DocumentKey(file.name), file.stat().st_size, metadata=attributes)
     api = FleetApi.of_stack(stack, region)
     with Progress(f"Uploading {file.name}") as progress, _naming(file, key):
         progress.show("asking for a form")

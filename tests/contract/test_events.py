@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from kbfleet.contracts.events import (
     WorkflowFailedEvent,
 )
 from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument, RetryReport
-from kbfleet.domain.harm import Harm
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.names import Life
 from tests.support.clock import START
@@ -122,7 +120,7 @@ def test_the_change_queue_carries_what_its_rule_selects(path: Path) -> None:
 
 
 def test_what_is_published_comes_back_as_it_was() -> None:
-    change = replace(job_state_change(), harm=Harm.NO_ANSWERS)
+    change = job_state_change()
     text = JobStateChangeDetail.from_domain(change).model_dump_json()
     assert parse_json(JobStateChangeDetail, text).to_domain() == change
     reported = ReportedDocument("s3://b/議事録.pdf", "no text", News.NEW)
@@ -149,12 +147,6 @@ def test_an_event_about_many_documents_with_long_names_still_fits_on_the_bus() -
     detail = DocumentFailuresDetail.from_domain(FailureReport(job_state_change(), new=1000, documents=reported))
     assert detail.new == 1000
     assert len(detail.model_dump_json().encode()) < 200_000  # of 256 KB; AWS documentation, PutEvents
-
-
-def test_events_of_before_there_was_a_harm_are_read() -> None:
-    sample = load(TRIGGERS / "ingestion_job_state_change.json")
-    del sample["detail"]["harm"]
-    assert parse(JobStateChangeEvent, sample).detail.to_domain().harm is Harm.UNKNOWN
 
 
 def test_consumers_may_meet_fields_that_they_do_not_know() -> None:

@@ -46,6 +46,7 @@ def test_a_document_that_is_found_has_passed_every_hop(send: Send, fleet: Fleet)
 
 def test_one_that_is_not_learns_where_and_what_to_do(send: Send, fleet: Fleet) -> None:
     fleet.add(ACME)
+    fleet.buckets.ensure(NAMES.bucket(Life(ACME)), NAMES.tags(Life(ACME)))
     status, body = send()
     assert (status, body["stuck_at"]) == (200, "OBJECT")
     assert body["hops"][-1]["verdict"] == "BROKEN"

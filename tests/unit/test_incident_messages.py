@@ -49,7 +49,7 @@ UNREADABLE = (
 )
 
 
-def failed(tenant: str, minutes: float = 0, harm: Harm | None = None) -> Sequence[Signal]:
+def failed(tenant: str, minutes: float = 0, harm: Harm = Harm.UNKNOWN) -> Sequence[Signal]:
     return of_ingestion(_job(tenant, minutes, UNREADABLE.format(tenant=tenant)), DEPLOYMENT, harm=harm)
 
 

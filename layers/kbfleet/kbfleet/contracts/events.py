@@ -71,7 +71,6 @@ class JobStateChangeDetail(BaseModel):
     statistics: Statistics = Field(default_factory=Statistics)
     failure_reasons: tuple[FailureReason, ...] = ()
     life: LifeNumber = 1
-    harm: Harm = Harm.UNKNOWN
 
     @classmethod
     def from_domain(cls, change: JobStateChange) -> Self:
@@ -92,7 +91,6 @@ class JobStateChangeDetail(BaseModel):
             statistics=change.statistics,
             failure_reasons=change.failure_reasons,
             life=change.life,
-            harm=change.harm,
         )
 
     def to_domain(self) -> JobStateChange:
@@ -111,7 +109,6 @@ class JobStateChangeDetail(BaseModel):
             statistics=self.statistics,
             failure_reasons=self.failure_reasons,
             life=self.life,
-            harm=self.harm,
         )
 
 

@@ -9,7 +9,6 @@ from enum import StrEnum
 
 from kbfleet.domain.aws_status import AwsStatus
 from kbfleet.domain.document_names import words_and_names
-from kbfleet.domain.harm import Harm
 from kbfleet.domain.names import DataSourceReference, Life, TenantId
 
 
@@ -149,8 +148,7 @@ class JobStateChange:
     """What is stored in the job history and published on the bus, once for every state that a job was seen in.
 
     `final` is whether nothing follows by itself: a job that failed for a passing cause is tried again. `external` is
-    whether somebody else started the job, in the console for one. `harm` is how askers are hurt by a failure, as
-    whoever announces it has seen.
+    whether somebody else started the job, in the console for one.
     """
 
     tenant_id: TenantId
@@ -167,7 +165,6 @@ class JobStateChange:
     failure_reasons: tuple[FailureReason, ...] = ()
     external: bool = False
     life: int = 1
-    harm: Harm = Harm.UNKNOWN
 
     @property
     def of_life(self) -> Life:

@@ -35,14 +35,14 @@ _KNOWLEDGE = "knowledge"
 _VERBS = {Workflow.PROVISION_TENANT: "tenant add", Workflow.OFFBOARD_TENANT: "tenant offboard"}
 
 
-def of_ingestion(change: JobStateChange, deployment: Deployment, *, harm: Harm | None = None) -> tuple[Signal, ...]:
+def of_ingestion(change: JobStateChange, deployment: Deployment, *, harm: Harm = Harm.UNKNOWN) -> tuple[Signal, ...]:
     """A failed job, or a good one. Of one that left documents out, `of_documents` speaks.
 
     Args:
-        harm: how askers are hurt by a failure, if somebody has looked since it was announced.
+        harm: how askers are hurt by a failure, if somebody has looked.
     """
     tenant, failure = str(change.tenant_id), None
-    if (alert := ingestion_alert(change, deployment, harm or change.harm)) is not None:
+    if (alert := ingestion_alert(change, deployment, harm)) is not None:
         texts = [reason.text for reason in change.failure_reasons] or [""]
         failure = Failure(_causes("ingestion", texts, tenant), alert, "sync start")
     elif change.outcome is not Outcome.SUCCEEDED:
