@@ -93,11 +93,14 @@ def ensure_bucket(step: StepInput) -> BucketResult:
 
 @workflow_step(StepInput)
 def ensure_knowledge_store(step: StepInput) -> KnowledgeStoreResult:
-    """State "Ensure Knowledge Store": the tenant's own vector index exists."""
+    """State "Ensure Knowledge Store": the tenant's own vector index exists, with what its data source has brought."""
     reference = provisioning.ensure_knowledge_store(
         step.reservation.to_domain(),
         registry=bootstrap.registry(),
         stores=bootstrap.stores(),
+        knowledge_bases=bootstrap.knowledge_bases(),
+        announcements=bootstrap.announcements(),
+        names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
     )
     return KnowledgeStoreResult(reference=reference)

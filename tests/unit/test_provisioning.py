@@ -156,7 +156,13 @@ class Provisioning:
 
     def knowledge_store(self) -> str:
         return provisioning.ensure_knowledge_store(
-            self.reservation, registry=self.fleet.registry, stores=self.fleet.stores, clock=self.fleet.clock
+            self.reservation,
+            registry=self.fleet.registry,
+            stores=self.fleet.stores,
+            knowledge_bases=self.fleet.knowledge_bases,
+            announcements=self.fleet.announcements,
+            names=NAMES,
+            clock=self.fleet.clock,
         )
 
     def knowledge_base(self, role_changed_at: datetime | None = None) -> KnowledgeBaseState:
