@@ -699,6 +699,7 @@ class TestEnsureKnowledgeBase:
         first = run.record
         assert first.knowledge_base_id is not None
         run.fleet.knowledge_bases.vanish(first.knowledge_base_id)
+        run.knowledge_store()
         state = run.knowledge_base()
         assert state.knowledge_base_id != first.knowledge_base_id
         assert (run.record.knowledge_base_id, run.record.data_source_id) == (state.knowledge_base_id, None)
@@ -709,6 +710,8 @@ class TestEnsureKnowledgeBase:
         fleet.knowledge_bases.vanish(first.knowledge_base_id)
         again = Provisioning(fleet, OTHER_EXECUTION)
         again.reserve()
+        again.knowledge_store()
+        assert again.record.status is TenantStatus.PROVISIONING
         again.knowledge_base()
         assert again.record.status is TenantStatus.PROVISIONING
 
@@ -1027,7 +1030,10 @@ class TestEnsureDataSource:
             def create_data_source(self, *_: object, **__: object) -> None:  # type: ignore[override]  # always refused
                 raise ResourceConflict("DataSource with name documents already exists.")
 
-        run.up_to_data_source()
+        run.reserve()
+        run.knowledge_store()
+        while not run.knowledge_base().ready:
+            run.fleet.clock.advance(10)
         run.fleet.knowledge_bases = NotListed(run.fleet.clock)
         with pytest.raises(NotReadyYet):
             run.data_source()

@@ -711,13 +711,14 @@ def ensure_data_source(
 
     def put_right() -> tuple[DataSource, bool]:
         """Returns: ours as it was found, and whether that is as it should be."""
+        nonlocal tenant
         found = there.own or _create_or_find_data_source(tenant, knowledge_base_id, name, wanted, knowledge_bases)
         # Both come before anything is changed, or jobs are started from it: after a crash, nobody could know any more.
         if found.reads_another(wanted):
             _breached(tenant.tenant_id, [f"bucket of data source {found.data_source_id}"], announcements, clock)
             distrust()
         ours = replace(tenant, data_source_id=found.data_source_id, data_source_made_at=found.created_at)
-        keep(tenant, ours, registry=registry, clock=clock)
+        tenant = keep(tenant, ours, registry=registry, clock=clock)
         # Until one of somebody else that has its name is gone, ours can be everything but renamed.
         right_name = found.name if any(one.name == name for one in there.foreign) else name
         right = found.reads_as(wanted) and found.name == right_name
@@ -728,17 +729,26 @@ def ensure_data_source(
             right = replace(changed, status=found.status, updated_at=found.updated_at) == found
         return found, right
 
+    def remove_others() -> tuple[list[str], list[str]]:
+        """As `_removed`."""
+        nonlocal tenant
+        if tenant.data_source_id in {one.data_source_id for one in there.foreign}:
+            # It takes its vectors along: that it will be gone is no loss.
+            forgotten = replace(tenant, data_source_id=None, data_source_made_at=None)
+            tenant = keep(tenant, forgotten, registry=registry, clock=clock)
+        return _removed(knowledge_base_id, there.foreign, knowledge_bases)
+
     if there.recorded is not None and there.recorded.reads_another(wanted):
         distrust()
     # What cannot be done to ours must not keep the others, nor any of them ours.
     try:
         found, right = put_right()
     except AwsRefusal as error:
-        going, _ = _removed(knowledge_base_id, there.foreign, knowledge_bases)
+        going, _ = remove_others()
         if going and isinstance(error, CapacityExceeded):
             raise NotReadyYet(f"{error.what} Others are on their way: {'; '.join(going)}.") from error
         raise
-    going, stuck = _removed(knowledge_base_id, there.foreign, knowledge_bases)
+    going, stuck = remove_others()
     now = clock.now()
     usual = min(store.usual_data_source_creation, look_after_at_most)
     wait = found.look_again_after(now, usual, reservation.deadline)
