@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import (
     AwsRefusal,
@@ -16,7 +16,6 @@ from kbfleet.domain.errors import (
     ConcurrentUpdate,
     DataSourceFailed,
     InvalidInput,
-    KnowledgeBaseFailed,
     KnowledgeBaseNotOurs,
     KnowledgeStoreNotOffered,
     LeaseLost,
@@ -401,13 +400,14 @@ def ensure_knowledge_store(
     nothing else. Returns: the store's reference to it.
 
     A data source brings nothing twice. One that is older than the index is deleted, and Ensure Data Source makes
-    another, which reads everything. What a data source that is gone has brought, none deletes any more: the index is
-    made anew, without it. Either way the tenant cannot be asked until it has been synced. Whoever dies on the way
+    another, which reads everything. What a data source that is gone may have left behind, none deletes any more: the
+    index is made anew, without it. (Of a MANAGED knowledge base, none leaves anything behind: its deletion policy is
+    always DELETE, as the botocore model says.) Either way the tenant cannot be asked until it has been synced. Whoever dies on the way
     leaves what says so: ages of resources, and the recorded id of a data source that is not there.
 
     Raises:
         NotReadyYet: a data source or a knowledge base is being deleted.
-        DataSourceFailed, KnowledgeBaseFailed: it cannot be.
+        DataSourceFailed: it cannot be.
         KnowledgeBaseNotOurs: see `ensure_knowledge_base`.
     """
     tenant = held(reservation, registry)
@@ -434,13 +434,14 @@ def ensure_knowledge_store(
     without = keep(tenant, tenant.without_content(clock.now()), registry=registry, clock=clock)
     tenant = announce_status(without, registry=registry, announcements=announcements)
     if base is not None and outdated is not None:
-        _begin_to_remove(base, [outdated], knowledge_bases)
-    if base is not None and store.kind is KnowledgeBaseKind.MANAGED:
-        # Its vectors are nowhere else.
-        if there.foreign:
-            _foreign_data_sources(tenant.tenant_id, there.foreign, announcements, clock)
-            _begin_to_remove(base, there.foreign, knowledge_bases)
-        _begin_to_delete(base, knowledge_bases)
+        going, stuck = _removed(base.knowledge_base_id, [outdated], knowledge_bases)
+        if stuck:
+            raise DataSourceFailed(
+                f"Tenant {tenant.tenant_id} has lost its index, and what has been in it cannot be read anew: "
+                f"{'; '.join(stuck)}.",
+                remedy="Fix the cause, then provision the tenant again.",
+            )
+        raise NotReadyYet(f"A data source that is older than its index is being deleted: {'; '.join(going)}.")
     store.delete(tenant.live_knowledge)
     emptied = _indexed(tenant, store, registry, clock)
     if tenant.index_made_at is not None and emptied.index_made_at == tenant.index_made_at:
@@ -448,32 +449,6 @@ def ensure_knowledge_store(
     forgotten = replace(emptied, data_source_id=None, data_source_made_at=None)
     keep(tenant, forgotten, registry=registry, clock=clock)
     return _required(forgotten.knowledge_store_reference, tenant, "knowledge store")
-
-
-def _begin_to_remove(base: KnowledgeBase, those: Sequence[DataSource], knowledge_bases: KnowledgeBases) -> NoReturn:
-    """Raises: NotReadyYet, DataSourceFailed."""
-    going, stuck = _removed(base.knowledge_base_id, those, knowledge_bases)
-    if stuck:
-        raise DataSourceFailed(
-            f"Data sources of knowledge base {base.knowledge_base_id} cannot be deleted: {'; '.join(stuck)}.",
-            remedy="Fix the cause, then provision the tenant again.",
-        )
-    raise NotReadyYet(f"Data sources of {base.knowledge_base_id} are being deleted: {'; '.join(going)}.")
-
-
-def _begin_to_delete(base: KnowledgeBase, knowledge_bases: KnowledgeBases) -> NoReturn:
-    """Raises: NotReadyYet, KnowledgeBaseFailed."""
-    try:
-        knowledge_bases.delete(base.knowledge_base_id)
-    except ResourceConflict as error:
-        raise NotReadyYet(f"Knowledge base {base.knowledge_base_id} is still in use: {error}") from error
-    if base.status is KnowledgeBaseStatus.DELETE_UNSUCCESSFUL:
-        reasons = "; ".join(base.failure_reasons) or "no reason given"
-        raise KnowledgeBaseFailed(
-            f"Knowledge base {base.name} ({base.knowledge_base_id}) could not be deleted: {reasons}.",
-            remedy="Fix the cause, then provision the tenant again.",
-        )
-    raise NotReadyYet(f"Knowledge base {base.name} ({base.knowledge_base_id}) is being deleted.")
 
 
 def _indexed(tenant: Tenant, store: KnowledgeStore, registry: TenantRegistry, clock: Clock) -> Tenant:
@@ -593,13 +568,6 @@ def _breached(tenant_id: TenantId, resources: list[str], announcements: Announce
     announce_breach(tenant_id, SeenIn.RESOURCES, resources, announcements=announcements, clock=clock)
 
 
-def _foreign_data_sources(
-    tenant_id: TenantId, foreign: Sequence[DataSource], announcements: Announcements, clock: Clock
-) -> None:
-    # Also of one that is going already: somebody else may have deleted it, and nobody have heard of it.
-    _breached(tenant_id, [f"data source {one.data_source_id}" for one in foreign], announcements, clock)
-
-
 def _adopt_or_create_knowledge_base(
     tenant: Tenant,
     wanted: Mapping[str, object],
@@ -703,7 +671,9 @@ def ensure_data_source(
         # Before anything is deleted for it.
         there.own.require_described(wanted)
     if there.foreign:
-        _foreign_data_sources(tenant.tenant_id, there.foreign, announcements, clock)
+        # Also of one that is going already: somebody else may have deleted it, and nobody have heard of it.
+        resources = [f"data source {one.data_source_id}" for one in there.foreign]
+        _breached(tenant.tenant_id, resources, announcements, clock)
 
     def distrust() -> None:
         answer = failing_those_who_wait(tenant.tenant_id, callbacks)
