@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import Any
 
 import kbfleet.bootstrap
-
 from tests.support.virtual_fleet import VirtualFleet
 
 _DELETED_WITHIN_SECONDS = 120

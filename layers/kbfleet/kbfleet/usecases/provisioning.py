@@ -400,10 +400,10 @@ def ensure_knowledge_store(
     nothing else. Returns: the store's reference to it.
 
     A data source brings nothing twice. One that is older than the index is deleted, and Ensure Data Source makes
-    another, which reads everything. What a data source that is gone may have left behind, none deletes any more: the
-    index is made anew, without it. (Of a MANAGED knowledge base, none leaves anything behind: its deletion policy is
-    always DELETE, as the botocore model says.) Either way the tenant cannot be asked until it has been synced. Whoever dies on the way
-    leaves what says so: ages of resources, and the recorded id of a data source that is not there.
+    another, which reads everything. What one that is gone may have left behind, none deletes any more: the index is
+    made anew, without it. (In a MANAGED knowledge base, none can leave anything: botocore model of bedrock-agent,
+    CreateDataSource.) Either way the tenant cannot be asked until it has been synced. Whoever dies on the way leaves
+    what says so: the ages of resources, and the recorded id of a data source that is not there.
 
     Raises:
         NotReadyYet: a data source or a knowledge base is being deleted.
