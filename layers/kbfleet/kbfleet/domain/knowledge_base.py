@@ -271,6 +271,17 @@ class DataSource:
         named = ((_member(self.configuration, path), _member(wanted, path)) for path in _WHAT_IS_READ)
         return ((found, expected) for found, expected in named if expected is not None)
 
+    def given_up(self) -> DataSourceFailed | None:
+        """Why nothing can be ingested through it until somebody does something; `None` if Bedrock has not given it
+        up."""
+        if self.status not in {DataSourceStatus.FAILED, DataSourceStatus.DELETE_UNSUCCESSFUL}:
+            return None
+        reasons = "; ".join(self.failure_reasons) or "no reason given"
+        return DataSourceFailed(
+            f"Data source {self.name} ({self.data_source_id}) is {self.status}: {reasons}.",
+            remedy="Fix the cause, delete that data source, then provision the tenant again.",
+        )
+
     def ready(self, *, now: datetime, deadline: datetime) -> bool:
         """Whether documents can be ingested through it; `False` means look again later.
 
@@ -285,12 +296,8 @@ class DataSource:
                 return True
             case DataSourceStatus.DELETING:
                 raise NotReadyYet(f"Data source {self.name} ({self.data_source_id}) is being deleted.")
-            case DataSourceStatus.FAILED | DataSourceStatus.DELETE_UNSUCCESSFUL:
-                reasons = "; ".join(self.failure_reasons) or "no reason given"
-                raise DataSourceFailed(
-                    f"Data source {self.name} ({self.data_source_id}) is {self.status}: {reasons}.",
-                    remedy="Fix the cause, delete that data source, then provision the tenant again.",
-                )
+        if failure := self.given_up():
+            raise failure
         if now >= deadline:
             raise DataSourceNotReady(
                 f"Data source {self.name} ({self.data_source_id}) is still {self.status} at the deadline.",
