@@ -10,6 +10,7 @@ from kbfleet.contracts.workflows import (
     DoneResult,
     EnsureDataSourceInput,
     EnsureKnowledgeBaseInput,
+    EnsureKnowledgeStoreInput,
     KnowledgeBaseResult,
     KnowledgeStoreResult,
     ProvisioningReservationPayload,
@@ -91,8 +92,8 @@ def ensure_bucket(step: StepInput) -> BucketResult:
     return BucketResult(bucket_name=bucket_name)
 
 
-@workflow_step(StepInput)
-def ensure_knowledge_store(step: StepInput) -> KnowledgeStoreResult:
+@workflow_step(EnsureKnowledgeStoreInput)
+def ensure_knowledge_store(step: EnsureKnowledgeStoreInput) -> KnowledgeStoreResult:
     """State "Ensure Knowledge Store": the tenant's own vector index exists, with what its data source has brought."""
     reference = provisioning.ensure_knowledge_store(
         step.reservation.to_domain(),
@@ -102,6 +103,7 @@ def ensure_knowledge_store(step: StepInput) -> KnowledgeStoreResult:
         announcements=bootstrap.announcements(),
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
+        ready_within=read(ProvisioningSettings).knowledge_base_ready_within,
     )
     return KnowledgeStoreResult(reference=reference)
 

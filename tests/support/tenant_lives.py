@@ -49,6 +49,7 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     lives.of_one_that_is_suspended_while_an_execution_waits("held")
     lives.of_one_whose_knowledge_base_vanishes("bereft")
     lives.of_one_whose_index_vanishes("emptied")
+    lives.of_one_whose_record_is_wrong("mistaken")
     lives.of_one_whose_knowledge_base_others_change("breached")
     lives.of_one_whose_data_source_others_change("misled", found_by_a_look=True)
     lives.of_one_whose_data_source_others_change("astray", found_by_a_look=False)
@@ -178,6 +179,16 @@ class Lives:
         self.start_in_console(tenant_id)
         self.provisioned(tenant_id)
         assert self.data_source(tenant_id) != ids
+
+    def of_one_whose_record_is_wrong(self, tenant_id: str) -> None:
+        """It names another tenant's knowledge base."""
+        self.provisioned(tenant_id)
+        registry, own = kbfleet.bootstrap.registry(), self.knowledge_base(tenant_id)
+        record = registry.get(TenantId(tenant_id))
+        anothers = self.knowledge_base("acme")["knowledgeBaseId"]
+        registry.replace(replace(record, knowledge_base_id=anothers), fence=record.fence)
+        self.provisioned(tenant_id)
+        assert self.knowledge_base(tenant_id) == own
 
     def of_one_whose_knowledge_base_others_change(self, tenant_id: str) -> None:
         """Somebody adds a data source that reads another tenant's bucket, and lets the service role read it."""
@@ -542,9 +553,8 @@ class Lives:
                 agent.stop_ingestion_job(**self.data_source(tenant_id), ingestionJobId=job["ingestionJobId"])
 
     def die_silently_while_waiting_for_a_sync(self, tenant_id: str) -> None:
-        """The tenant's data source is deleted; the execution that makes another one dies, with its lease."""
-        self.client("bedrock-agent").delete_data_source(**self.data_source(tenant_id))
-        self.fleet.timeline.run_for(120)
+        """After a breach, an execution waits for a sync of an active tenant, too; it dies, with its lease."""
+        self.fleet.invoke("SendAlertFunction", sample("send_alert_isolation_breached", tenant_id))
         self.order({"effect": "job_hangs", "count": 1})
         with patch.dict(os.environ, {"LEASE_SECONDS": str(A_SHORT_LEASE)}):
             execution = self.begin(tenant_id)

@@ -165,7 +165,19 @@ class Provisioning:
             announcements=self.fleet.announcements,
             names=NAMES,
             clock=self.fleet.clock,
+            ready_within=READY_WITHIN,
         )
+
+    def settled_knowledge_store(self) -> None:
+        """Looks as often as the state machine does."""
+        for _ in range(60):
+            try:
+                self.knowledge_store()
+            except NotReadyYet:
+                self.fleet.clock.advance(10)
+            else:
+                return
+        raise AssertionError("it never settles")
 
     def knowledge_base(self, role_changed_at: datetime | None = None) -> KnowledgeBaseState:
         return provisioning.ensure_knowledge_base(
@@ -242,7 +254,7 @@ class Provisioning:
         self.reserve()
         self.service_role()
         self.bucket()
-        self.knowledge_store()
+        self.settled_knowledge_store()
         while not self.knowledge_base().ready:
             self.fleet.clock.advance(10)
         self.narrow_service_role()
@@ -703,18 +715,6 @@ class TestEnsureKnowledgeStore:
         return again
 
     @staticmethod
-    def converge(run: Provisioning) -> None:
-        """Looks as often as the state machine does."""
-        for _ in range(60):
-            try:
-                run.knowledge_store()
-            except NotReadyYet:
-                run.fleet.clock.advance(10)
-            else:
-                return
-        raise AssertionError("it never ends")
-
-    @staticmethod
     def delete_data_source(run: Provisioning) -> None:
         run.fleet.knowledge_bases.delete_data_source(run.record.data_source())
         run.fleet.clock.advance(DELETING_FOR.total_seconds())
@@ -733,7 +733,7 @@ class TestEnsureKnowledgeStore:
         with pytest.raises(NotReadyYet, match="older than its index"):
             again.knowledge_store()
         assert again.record.status is TenantStatus.PROVISIONING
-        self.converge(again)
+        again.settled_knowledge_store()
         assert again.record.data_source_id is None
         after = again.whole()
         assert (after.status, after.knowledge_base_id) == (TenantStatus.ACTIVE, before.knowledge_base_id)
@@ -749,7 +749,7 @@ class TestEnsureKnowledgeStore:
         before = run.record.data_source_id
         run.fleet.store.drop(first_knowledge(ACME))
         run.fleet.store.ensure(first_knowledge(ACME))
-        self.converge(again)
+        again.settled_knowledge_store()
         assert again.whole().data_source_id != before
 
     def test_what_was_made_before_ages_were_kept_is_judged_too(self, run: Provisioning) -> None:
@@ -773,7 +773,7 @@ class TestEnsureKnowledgeStore:
         before = run.record
         assert before.index_made_at == START
         run.fleet.store.drop(first_knowledge(ACME))
-        self.converge(again)
+        again.settled_knowledge_store()
         assert again.whole().data_source_id != before.data_source_id
 
     def test_an_index_whose_data_source_is_gone_is_made_anew_for_that_may_have_left_its_vectors(
@@ -782,16 +782,29 @@ class TestEnsureKnowledgeStore:
         again = self.again(run)
         before = again.record
         self.delete_data_source(again)
-        self.converge(again)
+        again.settled_knowledge_store()
         assert run.fleet.store.created == [ACME, ACME]
         assert (again.record.status, again.record.data_source_id) == (TenantStatus.PROVISIONING, None)
         assert again.record.knowledge_base_id == before.knowledge_base_id
         assert again.whole().status is TenantStatus.ACTIVE
 
+    def test_but_not_while_a_function_of_an_earlier_execution_may_be_about_to_delete_it(
+        self, run: Provisioning
+    ) -> None:
+        run.whole()
+        self.delete_data_source(run)
+        again = Provisioning(run.fleet, OTHER_EXECUTION)
+        again.reserve()
+        for seconds, created in ((0, 1), (39, 1), (1, 2)):
+            run.fleet.clock.advance(seconds)
+            with pytest.raises(NotReadyYet, match="nobody else") if created == 1 else nullcontext():
+                again.knowledge_store()
+            assert len(run.fleet.store.created) == created
+
     def test_so_is_one_whose_knowledge_base_is_gone(self, run: Provisioning) -> None:
         again = self.again(run)
         run.fleet.knowledge_bases.vanish(again.record.data_source().knowledge_base_id)
-        self.converge(again)
+        again.settled_knowledge_store()
         assert run.fleet.store.created == [ACME, ACME]
         assert again.whole().status is TenantStatus.ACTIVE
 
@@ -812,13 +825,13 @@ class TestEnsureKnowledgeStore:
 
         monkeypatch.setattr(run.fleet.store, "ensure", make_and_die)
         with pytest.raises(RuntimeError):
-            self.converge(again)
+            again.settled_knowledge_store()
         assert again.record.data_source_id is not None
         run.fleet.clock.advance(10)
-        self.converge(again)
+        again.settled_knowledge_store()
         assert again.record.data_source_id is None
         created = list(run.fleet.store.created)
-        self.converge(again)
+        again.settled_knowledge_store()
         assert run.fleet.store.created == created
 
     def test_a_deleted_index_that_still_shows_is_not_taken_for_the_new_one(
@@ -826,6 +839,7 @@ class TestEnsureKnowledgeStore:
     ) -> None:
         again = self.again(run)
         self.delete_data_source(again)
+        run.fleet.clock.advance(60)
         monkeypatch.setattr(run.fleet.store, "delete", lambda _: None)
         with pytest.raises(NotReadyYet, match="still shows"):
             again.knowledge_store()
@@ -834,7 +848,7 @@ class TestEnsureKnowledgeStore:
     def test_a_suspended_tenant_stays_suspended(self, run: Provisioning) -> None:
         again = self.again(run, TenantStatus.SUSPENDED)
         run.fleet.store.drop(first_knowledge(ACME))
-        self.converge(again)
+        again.settled_knowledge_store()
         assert again.record.status is TenantStatus.SUSPENDED
 
     @pytest.mark.parametrize("lost", ["data source", "knowledge base"])
@@ -855,7 +869,7 @@ class TestEnsureKnowledgeStore:
         run.fleet.store.drop(first_knowledge(ACME))
         run.fleet.knowledge_bases.vectors_cannot_be_deleted = True
         with pytest.raises(DataSourceFailed, match="Unable to delete data"):
-            self.converge(again)
+            again.settled_knowledge_store()
 
     @pytest.mark.parametrize("lost", ["data source", "knowledge base"])
     def test_what_goes_after_this_look_is_not_made_again_over_vectors_that_it_may_have_left(
@@ -924,8 +938,11 @@ class TestEnsureKnowledgeBase:
         fleet.knowledge_bases.vanish(first.knowledge_base_id)
         again = Provisioning(fleet, OTHER_EXECUTION)
         again.reserve()
-        again.knowledge_store()
+        with pytest.raises(NotReadyYet):
+            again.knowledge_store()
         assert again.record.status is TenantStatus.PROVISIONING
+        fleet.clock.advance(60)
+        again.knowledge_store()
         again.knowledge_base()
         assert again.record.status is TenantStatus.PROVISIONING
 

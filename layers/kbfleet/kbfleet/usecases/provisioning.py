@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import (
@@ -66,7 +67,7 @@ from kbfleet.usecases.service_roles import service_role_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
@@ -92,6 +93,10 @@ if TYPE_CHECKING:
     from kbfleet.usecases.reservations import (
         Stores,
     )
+
+OUTLIVED_BY_AT_MOST = timedelta(seconds=40)
+"""By how much a function can outlive its execution that was stopped: it runs for 30 seconds at most (template.yaml). One
+that begins later finds that the lease has passed on."""
 
 # --- before the state machine --------------------------------------------------------------------
 
@@ -387,7 +392,7 @@ def ensure_bucket(
 
 
 def ensure_knowledge_store(
-    reservation: Reservation,
+    reservation: ProvisioningReservation,
     *,
     registry: TenantRegistry,
     stores: Stores,
@@ -395,6 +400,7 @@ def ensure_knowledge_store(
     announcements: Announcements,
     names: ResourceNames,
     clock: Clock,
+    ready_within: timedelta,
 ) -> str:
     """The tenant's own index exists in its knowledge store, and holds what its data source has brought: all of it, and
     nothing else. Returns: the store's reference to it.
@@ -405,8 +411,12 @@ def ensure_knowledge_store(
     CreateDataSource.) Either way the tenant cannot be asked until it has been synced. Whoever dies on the way leaves
     what says so: the ages of resources, and the recorded id of a data source that is not there.
 
+    Args:
+        ready_within: as `reserve_tenant` was given it.
+
     Raises:
-        NotReadyYet: a data source or a knowledge base is being deleted.
+        NotReadyYet: a data source or a knowledge base is being deleted; or a function of an earlier execution may yet
+            be about to delete the index.
         DataSourceFailed: it cannot be.
         KnowledgeBaseNotOurs: see `ensure_knowledge_base`.
     """
@@ -442,6 +452,12 @@ def ensure_knowledge_store(
                 remedy="Fix the cause, then provision the tenant again.",
             )
         raise NotReadyYet(f"A data source that is older than its index is being deleted: {'; '.join(going)}.")
+    if (
+        store.kind is KnowledgeBaseKind.VECTOR
+        and clock.now() < reservation.deadline - ready_within + OUTLIVED_BY_AT_MOST
+    ):
+        # An index is deleted by its name: whoever is late would delete the new one, also without the lease.
+        raise NotReadyYet(f"The index of tenant {tenant.tenant_id} will be made anew once nobody else can be doing so.")
     store.delete(tenant.live_knowledge)
     emptied = _indexed(tenant, store, registry, clock)
     if tenant.index_made_at is not None and emptied.index_made_at == tenant.index_made_at:
@@ -509,9 +525,6 @@ def ensure_knowledge_base(
     if known is not None and not names.owned(known.name, knowledge_bases.tags(known), tenant.this_life):
         _breached(tenant.tenant_id, [f"knowledge base {known.knowledge_base_id}"], announcements, clock)
         known = None
-    if known is None and tenant.data_source_id is not None:
-        # Ensure Knowledge Store would have emptied the index of what that one's data source has brought.
-        raise _gone_meanwhile(tenant, f"Knowledge base {tenant.knowledge_base_id}")
     role_arn = service_roles.arn(names.service_role(tenant.this_life))
     with _role_that_settles(role_arn, role_changed_at, clock):
         found = known or _adopt_or_create_knowledge_base(tenant, wanted, role_arn, knowledge_bases, names)
@@ -579,6 +592,9 @@ def _adopt_or_create_knowledge_base(
     existing = _adoptable(tenant, knowledge_bases, names)
     if existing is not None:
         return existing
+    if tenant.data_source_id is not None:
+        # What that has brought may have been left in the index: see Ensure Knowledge Store.
+        raise _gone_meanwhile(tenant, f"Knowledge base {tenant.knowledge_base_id}")
     token = client_token(name, "knowledge-base", str(tenant.fence), role_arn, configuration=wanted)
     try:
         return knowledge_bases.create(name, role_arn=role_arn, configuration=wanted, tags=tags, client_token=token)
