@@ -95,8 +95,8 @@ if TYPE_CHECKING:
     )
 
 OUTLIVED_BY_AT_MOST = timedelta(seconds=40)
-"""By how much a function can outlive its execution that was stopped: it runs for 30 seconds at most (template.yaml). One
-that begins later finds that the lease has passed on."""
+"""By how much a function can outlive its execution that was stopped: it runs for 30 seconds at most (template.yaml).
+One that begins later finds that the lease has passed on."""
 
 # --- before the state machine --------------------------------------------------------------------
 
