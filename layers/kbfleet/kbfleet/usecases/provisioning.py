@@ -452,10 +452,8 @@ def ensure_knowledge_store(
                 remedy="Fix the cause, then provision the tenant again.",
             )
         raise NotReadyYet(f"A data source that is older than its index is being deleted: {'; '.join(going)}.")
-    if (
-        store.kind is KnowledgeBaseKind.VECTOR
-        and clock.now() < reservation.deadline - ready_within + OUTLIVED_BY_AT_MOST
-    ):
+    alone_from = reservation.deadline - ready_within + OUTLIVED_BY_AT_MOST
+    if store.kind is KnowledgeBaseKind.VECTOR and clock.now() < alone_from:
         # An index is deleted by its name: whoever is late would delete the new one, also without the lease.
         raise NotReadyYet(f"The index of tenant {tenant.tenant_id} will be made anew once nobody else can be doing so.")
     store.delete(tenant.live_knowledge)
