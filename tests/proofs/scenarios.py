@@ -66,8 +66,12 @@ def stores() -> list[str]:
 
 
 def scenarios(store: str) -> list[Scenario]:
-    whole = [provisioning(store), provisioning_again(store), offboarding(store), offboarding_when_due(store)]
-    return [*whole, *(restoring(store, loss) for loss in losses_on(store))]
+    return [provisioning(store), provisioning_again(store), offboarding(store), offboarding_when_due(store)]
+
+
+def restorations(store: str) -> list[Scenario]:
+    """One for each loss that can happen there."""
+    return [restoring(store, loss) for loss in losses_on(store)]
 
 
 LONGEST = Slowness(managed_knowledge_base=(124.0, 124.0), managed_data_source=(300.0, 300.0))
