@@ -17,14 +17,18 @@ from kbfleet.contracts.aws_events import (
 )
 from kbfleet.contracts.events import (
     DOCUMENT_FAILURES,
+    DOCUMENT_RETRY_ENDED,
     ISOLATION_BREACHED,
     ISOLATION_VERIFIED,
     OFFBOARDING_FAILED,
     PROVISIONING_FAILED,
+    TENANT_DIAGNOSED,
     DocumentFailuresEvent,
+    DocumentRetryEndedEvent,
     IsolationBreachedEvent,
     IsolationVerifiedEvent,
     JobStateChangeEvent,
+    TenantDiagnosedEvent,
     WorkflowFailedEvent,
 )
 from kbfleet.domain import signals
@@ -43,8 +47,12 @@ def _signals(event: dict[str, Any]) -> tuple[Signal, ...]:
         return signals.of_workflow_failure(failed.tenant_id, failed.to_domain(), deployment)
     if kind == DOCUMENT_FAILURES:
         return signals.of_documents(parse(DocumentFailuresEvent, event).detail.to_domain(), deployment)
+    if kind == DOCUMENT_RETRY_ENDED:
+        return signals.of_retry(parse(DocumentRetryEndedEvent, event).detail.to_domain(), deployment)
     if kind == ISOLATION_BREACHED:
         return signals.of_breach(parse(IsolationBreachedEvent, event).detail.to_domain(), deployment)
+    if kind == TENANT_DIAGNOSED:
+        return signals.of_diagnosis(parse(TenantDiagnosedEvent, event).detail.to_domain(), deployment)
     if kind == ISOLATION_VERIFIED:
         return signals.of_isolation_verified(parse(IsolationVerifiedEvent, event).detail.to_domain())
     if kind == EXECUTION_STATUS_CHANGE:

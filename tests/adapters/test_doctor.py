@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import cli.main
 from cli.dead_letter_queues import QUEUES
-from cli.doctor import Finding, Verdict, examine
+from cli.doctor import CheckResult, Verdict, examine
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack
 from kbfleet.contracts.tenants import ListedTenantBody, TenantsBody
@@ -198,7 +198,7 @@ def patient(aws: None, tenants: list[ListedTenantBody]) -> Patient:
     return Patient()
 
 
-def troubles(patient: Patient) -> list[Finding]:
+def troubles(patient: Patient) -> list[CheckResult]:
     found = [each for each in examine(patient) if each.verdict is not Verdict.WELL]
     assert all(each.advice for each in found)
     return found

@@ -128,9 +128,11 @@ class TestEveryTask:
     def test_catches_everything_else(self, machine: str, name: str) -> None:
         *by_name, everything = states_of(machine)[name]["Catch"]
         assert everything["ErrorEquals"] == ["States.ALL"]
-        # An offboarding that was taken back has not failed.
-        superseded = [{"ErrorEquals": ["LeaseLost"], "ResultPath": "$.failure", "Next": "Offboarding Superseded"}]
-        assert by_name == (superseded if machine == "offboard_tenant" and name not in REPORTING else [])
+        # Neither an offboarding that was taken back has failed, nor a provisioning that one came before.
+        taken_back = [{"ErrorEquals": ["LeaseLost"], "ResultPath": "$.failure", "Next": "Offboarding Superseded"}]
+        leaving = [{"ErrorEquals": ["TenantOffboarding"], "ResultPath": "$.failure", "Next": "Provisioning Superseded"}]
+        by_machine = {"offboard_tenant": taken_back} if name not in REPORTING else {}
+        assert by_name == (leaving if name == "Reserve Tenant" else by_machine.get(machine, []))
 
     def test_failures_are_reported_and_a_failed_report_does_not_hide_them(self, machine: str, name: str) -> None:
         task = states_of(machine)[name]

@@ -14,6 +14,7 @@ from kbfleet.domain.tenant import Reservation, Tenant
 from kbfleet.ports import Execution, KnowledgeStore
 from kbfleet.usecases import lifecycle, offboarding, provisioning
 from kbfleet.usecases.document_tracing import DocumentTracer
+from kbfleet.usecases.examination import TenantExamination
 from kbfleet.usecases.external_jobs import LOOK_BACK, ExternalJobs
 from kbfleet.usecases.failed_documents import FailureCollector, RetryRunner
 from kbfleet.usecases.ingestion import Scheduler, TickReport, note_changes, request_sync, stop_sync
@@ -158,6 +159,8 @@ class Fleet:
             failed_documents=self.failed_documents,
             ingested_documents=self.ingested_documents,
             bucket_contents=self.bucket_contents,
+            samples=self.bucket_contents,
+            stores=self.stores,
             announcements=self.announcements,
             ledger=self.ledger,
             clock=self.clock,
@@ -174,6 +177,7 @@ class Fleet:
             ingested_documents=self.ingested_documents,
             bucket_contents=self.bucket_contents,
             runs=self.retry_runs,
+            announcements=self.announcements,
             clock=self.clock,
             names=NAMES,
         )
@@ -198,6 +202,22 @@ class Fleet:
         )
 
     @property
+    def examination(self) -> TenantExamination:
+        return TenantExamination(
+            registry=self.registry,
+            buckets=self.buckets,
+            stores=self.stores,
+            knowledge_bases=self.knowledge_bases,
+            service_roles=self.service_roles,
+            usage_keys=self.usage_keys,
+            history=self.history,
+            probe=self.retrieval_probe,
+            announcements=self.announcements,
+            names=NAMES,
+            clock=self.clock,
+        )
+
+    @property
     def document_tracer(self) -> DocumentTracer:
         return DocumentTracer(
             registry=self.registry,
@@ -205,6 +225,7 @@ class Fleet:
             ledger=self.ledger,
             history=self.history,
             knowledge_bases=self.knowledge_bases,
+            buckets=self.buckets,
             bucket_contents=self.bucket_contents,
             ingested_documents=self.ingested_documents,
             failed_documents=self.failed_documents,

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from kbfleet.contracts.dead_letters import is_about
+from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.errors import KbfleetError, NotReadyYet, ResourceConflict, ResourceMissing
-from kbfleet.domain.failed_documents import FailureReport
+from kbfleet.domain.failed_documents import FailureReport, RetryReport
 from kbfleet.domain.ingestion_job import JobStateChange
 from kbfleet.domain.isolation import Breach, IsolationVerified
 from kbfleet.domain.names import TenantId
@@ -60,12 +61,14 @@ class RecordingAnnouncements:
     def __init__(self) -> None:
         self.job_state_changes: list[JobStateChange] = []
         self.failure_reports: list[FailureReport] = []
+        self.retry_reports: list[RetryReport] = []
         self.reconciliations: list[Reconciliation] = []
         self.tenant_state_changes: list[TenantStateChange] = []
         self.provisioning_failures: list[tuple[TenantId, WorkflowFailure]] = []
         self.offboarding_failures: list[tuple[TenantId, WorkflowFailure]] = []
         self.breaches: list[Breach] = []
         self.verifications: list[IsolationVerified] = []
+        self.diagnoses: list[Diagnosis] = []
 
     def tenant_state_changed(self, change: TenantStateChange) -> None:
         self.tenant_state_changes.append(change)
@@ -81,6 +84,12 @@ class RecordingAnnouncements:
 
     def isolation_verified(self, verified: IsolationVerified) -> None:
         self.verifications.append(verified)
+
+    def diagnosed(self, diagnosis: Diagnosis) -> None:
+        self.diagnoses.append(diagnosis)
+
+    def retry_ended(self, report: RetryReport) -> None:
+        self.retry_reports.append(report)
 
     def failures_collected(self, report: FailureReport) -> None:
         self.failure_reports.append(report)

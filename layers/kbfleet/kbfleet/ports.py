@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from kbfleet.domain.answer import AskableTenant, Asker, Exchange, GeneratedAnswer, Inquiry
     from kbfleet.domain.caller import Caller
     from kbfleet.domain.convergence import Convergence
+    from kbfleet.domain.diagnosis import Diagnosis, Search
+    from kbfleet.domain.document_examination import DocumentSample
     from kbfleet.domain.document_trace import Probe
     from kbfleet.domain.erasure import ErasureReceipt
     from kbfleet.domain.errors import KbfleetError
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
         FailedDocument,
         FailureReport,
         IngestedDocument,
+        RetryReport,
     )
     from kbfleet.domain.incident import Concern, Incident, Timeline
     from kbfleet.domain.ingestion_job import IngestionJob, JobStateChange
@@ -591,9 +594,13 @@ class Announcements(Protocol):
 
     def failures_collected(self, report: FailureReport) -> None: ...
 
+    def retry_ended(self, report: RetryReport) -> None: ...
+
     def isolation_breached(self, breach: Breach) -> None: ...
 
     def isolation_verified(self, verified: IsolationVerified) -> None: ...
+
+    def diagnosed(self, diagnosis: Diagnosis) -> None: ...
 
 
 class TaskCallbacks(Protocol):
@@ -857,11 +864,29 @@ class BucketContents(Protocol):
         ...
 
 
+class DocumentSamples(Protocol):
+    def sample(self, bucket: str, uri: str) -> DocumentSample | None:
+        """The name, size and edges of a document, and its metadata file, all of one revision; without the bytes that
+        may not be read, such as those that are encrypted with somebody's own key. `None` when it is gone, or becomes
+        another one at this moment.
+
+        Raises: IsolationBreached when it is not in the bucket; Throttled, NotReadyYet.
+        """
+        ...
+
+
 class RetrievalProbe(Protocol):
     def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, bucket: str, uri: str) -> Probe:
         """Searches for that document alone. What the document says is never looked at.
 
         Raises: IsolationBreached when it is not in the bucket; AccessRefused, Throttled, NotReadyYet.
+        """
+        ...
+
+    def anything(self, knowledge_base_id: str, kind: KnowledgeBaseKind) -> Search:
+        """Whether a search finds any passage at all.
+
+        Raises: AccessRefused, Throttled, NotReadyYet.
         """
         ...
 

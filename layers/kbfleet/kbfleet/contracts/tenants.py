@@ -12,6 +12,7 @@ from kbfleet.contracts import Contract
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.incident import Timeline
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome
+from kbfleet.domain.left_out import LeftOutNotKnown, left_out_not_known
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.survey import unnoticed_until
 from kbfleet.domain.sync import Sync, SyncState
@@ -90,6 +91,9 @@ class SyncResultBody(Contract):
 
 
 class SyncBody(Contract):
+    """`documents_left_out` is how many documents are in the bucket and not in answers, or not wholly; `null` where that
+    is not known, which `left_out_not_known` explains."""
+
     state: SyncState
     requested_generation: int
     synced_generation: int
@@ -100,6 +104,8 @@ class SyncBody(Contract):
     running_job_id: str | None
     running_job_status: JobStatus | None
     result: SyncResultBody | None
+    documents_left_out: int | None = None
+    left_out_not_known: LeftOutNotKnown | None = None
 
     @classmethod
     def from_domain(cls, sync: Sync) -> Self:
@@ -123,6 +129,8 @@ class SyncBody(Contract):
             )
             if result
             else None,
+            documents_left_out=sync.documents_left_out,
+            left_out_not_known=left_out_not_known(sync),
         )
 
 

@@ -156,6 +156,8 @@ class Sync:
         documents_left_out: how many are in the bucket and not in the index, or not wholly; `None` while nobody knows.
         left_out_as_of: the end of the job after which they were counted.
         left_out_whole: whether the tenant's list of failing documents had all that fail when they were counted.
+        uncounted_since: the end of the oldest job of which nobody has collected what it left out; `None` if there is
+            none.
         survey: the last one of the tenant's bucket, or how far it has come.
     """
 
@@ -183,6 +185,7 @@ class Sync:
     documents_left_out: int | None = None
     left_out_as_of: datetime | None = None
     left_out_whole: bool = False
+    uncounted_since: datetime | None = None
     survey: Survey | None = None
     version: int = 0
     life: int = 1
@@ -360,23 +363,45 @@ class Sync:
         known = self.result
         if known is not None and known.ended_at >= result.ended_at:
             return self
-        return replace(self, result=result, documents_left_out=self._left_out_after(result))
+        return self._uncounted(result, replace(self, result=result))
 
-    def _left_out_after(self, result: SyncResult) -> int | None:
-        """A job that left something out is not counted yet, unless whoever counts was faster than the ledger."""
+    def _uncounted(self, result: SyncResult, entry: Sync) -> Sync:
+        """The entry after a job. One that left something out, or brought nothing, is not counted yet, unless whoever
+        counts was faster than the ledger."""
         counted = self.left_out_as_of is not None and self.left_out_as_of >= result.ended_at
-        return self.documents_left_out if counted or result.outcome is Outcome.SUCCEEDED else None
+        if counted or result.outcome is Outcome.SUCCEEDED:
+            return entry
+        since = min(self.uncounted_since or result.ended_at, result.ended_at)
+        return replace(entry, documents_left_out=None, uncounted_since=since)
 
-    def counted_left_out(self, failing: int, outcome: Outcome, as_of: datetime, *, whole: bool) -> Sync:
+    def missed_before(self, job_ended_at: datetime) -> bool:
+        """Whether there is a job that ended before that one, and what it left out was never collected."""
+        return self.uncounted_since is not None and self.uncounted_since < job_ended_at
+
+    def counted_left_out(
+        self, failing: int, outcome: Outcome, as_of: datetime, *, whole: bool, looked_through: bool = False
+    ) -> Sync:
         """After a job that could be used, so many documents are in the tenant's list of those that fail.
 
         Args:
             outcome, as_of: of the job, and when it ended. One that ended before the counted one changes nothing.
             whole: whether these are all that fail; else nobody knows how many are left out.
+            looked_through: whether they were looked for among all documents, and not only among what the job names: so
+                what earlier jobs left out is among them.
         """
         if self.left_out_as_of is not None and as_of < self.left_out_as_of:
             return self
-        counted = replace(self, documents_left_out=failing if whole else None, left_out_whole=whole)
+        newer = self.result is not None and self.result.ended_at > as_of
+        in_between = newer and self.result is not None and self.result.outcome is not Outcome.SUCCEEDED
+        missed = self.uncounted_since
+        if missed is not None and as_of >= missed and (looked_through or not (newer or self.missed_before(as_of))):
+            missed = None
+        counted = replace(
+            self,
+            documents_left_out=failing if whole and not in_between and missed is None else None,
+            left_out_whole=whole,
+            uncounted_since=missed,
+        )
         if counted == self and self.left_out_as_of is not None and outcome is Outcome.SUCCEEDED:
             return self
         return replace(counted, left_out_as_of=as_of)
@@ -428,13 +453,13 @@ class Sync:
             synced_at=now if counts else self.synced_at,
             synced_data_source_id=result.data_source_id if counts else self.synced_data_source_id,
             whole_since=self._whole_since(result) if counts else self.whole_since,
-            documents_left_out=self._left_out_after(result),
             pending_since=oldest or self.pending_since,
             waiters=self.waiters if retry else self._left_waiting(result),
             retries=self.retries + 1 if retry else 0,
             postponed=0,
             refused_since=None,
         )
+        entry = self._uncounted(result, entry)
         if self.held:
             return replace(entry, state=SyncState.IDLE, ready_at=None)
         if retry:

@@ -18,6 +18,7 @@ from kbfleet.domain.errors import (
     TenantOffboarding,
     TenantSuspended,
 )
+from kbfleet.domain.finding import Finding
 from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
 from kbfleet.domain.printable import is_printable
 from kbfleet.domain.tenant_status import TenantStatus, askable_knowledge_base
@@ -96,10 +97,10 @@ class Tenant:
     """A tenant's record in the registry. Resource ids are `None` until the resource is known to exist.
 
     `announced` is whether the bus knows of the present status; `foreign`, what the last look found among its resources
-    that is not its own, for people. `life` and `knowledge` are the numbers of its present life, and of the knowledge in
-    it that answers; `resources_version` is what its resources were last converged to, if that is known. `events_since`
-    is when S3 was last asked to tell of the bucket's changes, which it does some minutes later; `None` where that was
-    before it was kept.
+    that is not its own, and `losses`, what the last examination found wrong, for people. `life` and `knowledge` are the
+    numbers of its present life, and of the knowledge in it that answers; `resources_version` is what its resources were
+    last converged to, if that is known. `events_since` is when S3 was last asked to tell of the bucket's changes, which
+    it does some minutes later; `None` where that was before it was kept.
 
     `index_made_at` and `data_source_made_at` are when AWS made the two: see `content_lost`; `None` where there is none,
     or it was not kept yet. `bucket_made_at` is when the tenant's bucket was last made anew, in place of one that it had
@@ -124,6 +125,7 @@ class Tenant:
     data_source_id: str | None = None
     drift: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
+    losses: tuple[Finding, ...] = ()
     failure: WorkflowFailure | None = None
     offboarding: Offboarding | None = None
     erasure: ErasureReceipt | None = None
@@ -392,16 +394,22 @@ class Tenant:
         """Raises: TenantOffboarding, TenantOffboarded."""
         match self.status:
             case TenantStatus.OFFBOARDING:
-                raise TenantOffboarding(
-                    f"Tenant {self.tenant_id} is being offboarded.",
-                    remedy=f"Run `kbfleet tenant resume {self.tenant_id}` while nothing is deleted yet, or provision "
-                    "the tenant anew once it is offboarded.",
-                )
+                raise TenantOffboarding(f"Tenant {self.tenant_id} is being offboarded.", remedy=self._way_back())
             case TenantStatus.OFFBOARDED:
                 raise TenantOffboarded(
                     f"Tenant {self.tenant_id} is offboarded.",
                     remedy=f"Run `kbfleet tenant add {self.tenant_id}` to begin anew.",
                 )
+
+    def _way_back(self) -> str:
+        """What to do about an offboarding that is in the way."""
+        anew = f"it can be added anew when `kbfleet tenant show {self.tenant_id}` says OFFBOARDED"
+        if self.offboarding is None or self.offboarding.deletion_began_at is not None:
+            return f"Everything of it is being deleted; {anew}."
+        return (
+            f"`kbfleet tenant resume {self.tenant_id}` takes it back until its deletion begins, after "
+            f"{self.offboarding.delete_after:%Y-%m-%d %H:%M} UTC; after that, {anew}."
+        )
 
     def askable(self) -> str:
         """Raises: what `askable_knowledge_base` does."""

@@ -120,16 +120,16 @@ def start_provisioning(
 
     Raises:
         KnowledgeStoreNotOffered, TenantOffboarding: before anything is written.
-        TenantNotFound: there is no such tenant, although there must be.
+        TenantNotFound, TenantOffboarded: there is no such tenant, or no more, although there must be.
         TenantBusy: the execution that is converging it does so for another tier or name.
     """
-    existing = _provisioned_before(registry.find(request.tenant_id))
+    stored = registry.find(request.tenant_id)
+    existing = _provisioned_before(stored)
     request = request.of(existing)
     if existing is None and must_exist:
-        raise TenantNotFound(
-            f"No tenant {request.tenant_id} is registered.",
-            remedy=f"Run `kbfleet tenant add {request.tenant_id}` to add it.",
-        )
+        if stored is not None:
+            stored.not_leaving()
+        raise TenantNotFound.of(request.tenant_id)
     _offered_store(request, existing, stores)
     now = clock.now()
     if existing is not None:
