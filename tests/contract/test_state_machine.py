@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from kbfleet.contracts.workflows import OFFBOARDING_STEPS, PROVISIONING_STEPS, OffboardTenantInput, ProvisionTenantInput
 from kbfleet.domain.errors import NotReadyYet, Retryable
 from kbfleet.domain.tenant import BUCKET_SETTLES_WITHIN, MAX_RETENTION_DAYS, OVERDUE_AFTER, RESOURCES_VERSION
+from kbfleet.usecases.provisioning import OUTLIVED_BY_AT_MOST
 from tests.support.template import (
     STATE_MACHINES,
     definition,
@@ -169,6 +170,11 @@ def test_a_bucket_that_was_just_made_is_waited_for_long_enough(machine: str) -> 
         # Each is anything from nothing to its whole length.
         usual = sum(min(delay, retry["MaxDelaySeconds"]) for delay in delays) / 2
         assert timedelta(seconds=usual) >= 2 * BUCKET_SETTLES_WITHIN
+
+
+def test_an_index_is_made_anew_once_no_function_that_an_earlier_execution_has_invoked_can_run() -> None:
+    timeout = function_property("EnsureKnowledgeStoreFunction", "Timeout")
+    assert timedelta(seconds=timeout) < OUTLIVED_BY_AT_MOST
 
 
 @pytest.mark.parametrize("name", ["Ensure Knowledge Base", "Ensure Data Source"])

@@ -66,7 +66,7 @@ class Fleet:
     clock: FakeClock = field(default_factory=FakeClock)
     registry: InMemoryTenantRegistry = field(default_factory=InMemoryTenantRegistry)
     buckets: InMemoryDocumentBuckets = field(default_factory=InMemoryDocumentBuckets)
-    store: InMemoryKnowledgeStore = field(default_factory=lambda: InMemoryKnowledgeStore(NAMES))
+    store: InMemoryKnowledgeStore = field(init=False)
     ledger: InMemorySyncLedger = field(default_factory=InMemorySyncLedger)
     records: InMemoryTenantRecords = field(init=False)
     history: InMemoryJobHistory = field(default_factory=InMemoryJobHistory)
@@ -97,6 +97,7 @@ class Fleet:
     passage_search: InMemoryPassageSearch = field(default_factory=InMemoryPassageSearch)
 
     def __post_init__(self) -> None:
+        self.store = InMemoryKnowledgeStore(NAMES, self.clock)
         self.service_roles = InMemoryServiceRoles(self.clock, NAMES)
         self.records = InMemoryTenantRecords(self.ledger)
         self.uploads = InMemoryUploads(self.clock)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.incident import Concern, Incident, Timeline
     from kbfleet.domain.ingestion_job import IngestionJob, JobStateChange
     from kbfleet.domain.isolation import Breach, DocumentRound, FoundPassages, IsolationVerified
-    from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseKind
+    from kbfleet.domain.knowledge_base import DataSource, Index, KnowledgeBase, KnowledgeBaseKind
     from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
     from kbfleet.domain.reconciliation import Reconciliation
     from kbfleet.domain.root_cause import RootCause
@@ -209,8 +209,8 @@ class KnowledgeStore(Protocol):
         """
         ...
 
-    def exists(self, knowledge: Knowledge) -> bool:
-        """Whether it has an index of its own in this store."""
+    def find(self, knowledge: Knowledge) -> Index | None:
+        """Its index in this store, whatever its shape; `None` if it has none of its own."""
         ...
 
     def delete(self, knowledge: Knowledge) -> None:
@@ -226,8 +226,8 @@ class KnowledgeStore(Protocol):
         """
         ...
 
-    def all_knowledge(self) -> Iterator[Knowledge]:
-        """Whose index exists, over all pages. Names that kbfleet never gives are somebody else's and left out."""
+    def indexes(self) -> Iterator[Index]:
+        """Those that exist, over all pages. Names that kbfleet never gives are somebody else's and left out."""
         ...
 
     def admit(self, life: Life, role_arn: str) -> datetime | None:

@@ -145,6 +145,14 @@ class Throttled(Retryable):
 class NotReadyYet(Retryable):
     """A dependency is still settling: a role not yet assumable, an index not yet visible, a service briefly down."""
 
+    def __init__(self, what: str, *, remedy: str = "", for_everybody: bool = False) -> None:
+        """Args:
+        for_everybody: whether the cause is not in what the call names: the service is down, or the account's share of
+            it is used up.
+        """
+        super().__init__(what, remedy=remedy)
+        self.for_everybody = for_everybody
+
 
 class ServiceRoleRefused(NotReadyYet):
     """Bedrock could not assume the service role, or the knowledge store did not let it in. AWS answers so while a role

@@ -121,6 +121,9 @@ class Waiter:
 MAX_RETRIES = 3
 """Of a job that failed for a passing cause, before a person has to look."""
 
+REFUSED_FOR_GOOD_AFTER = timedelta(hours=1)
+"""What passes by itself (a bucket, an index or a role that was just made, a change of a data source) takes minutes."""
+
 CROWDED_PAUSE = timedelta(seconds=20)
 
 
@@ -143,6 +146,7 @@ class Sync:
         pending_since: when the oldest change was requested that no job has been started for.
         retries: how many jobs in a row failed for a passing cause.
         postponed: how often in a row its turn came to nothing.
+        refused_since: when the first of these was refused for a cause of its own.
         on_hold: the tenant is out of service.
         distrusted: its data source may read a bucket that is not the tenant's: no job is started, and none counts.
         trusted_from: the first generation whose sync counts since it does not any more.
@@ -173,6 +177,7 @@ class Sync:
     waiters: tuple[Waiter, ...] = ()
     retries: int = 0
     postponed: int = 0
+    refused_since: datetime | None = None
     on_hold: bool = False
     distrusted: bool = False
     trusted_from: int = 0
@@ -324,7 +329,7 @@ class Sync:
         return replace(self._off_the_queue(), state=SyncState.IDLE, job=None, waiters=())
 
     def _off_the_queue(self) -> Sync:
-        left = replace(self, ready_at=None, priority=Priority.SCHEDULED, retries=0, postponed=0)
+        left = replace(self, ready_at=None, priority=Priority.SCHEDULED, retries=0, postponed=0, refused_since=None)
         return replace(left, state=SyncState.IDLE) if self.state is SyncState.QUEUED else left
 
     def dismissed_by(self, changed: Sync) -> tuple[Waiter, ...]:
@@ -343,7 +348,7 @@ class Sync:
         """A job runs that read the documents after `generation` was requested."""
         covered = generation >= self.requested_generation
         running = RunningJob(job.ingestion_job_id, generation, job.status, job.started_at, self.pending_since)
-        entry = replace(self, state=SyncState.RUNNING, job=running, postponed=0)
+        entry = replace(self, state=SyncState.RUNNING, job=running, postponed=0, refused_since=None)
         return replace(entry, priority=Priority.SCHEDULED, ready_at=None, pending_since=None) if covered else entry
 
     def adopted(self, job: IngestionJob) -> Sync:
@@ -405,16 +410,22 @@ class Sync:
         """Documents were tried again without a job, and so many are still in the list."""
         return replace(self, documents_left_out=failing) if self.documents_left_out is not None else self
 
-    def given_way(self, now: datetime, *, crowded: bool) -> Sync:
+    def given_way(self, now: datetime, *, crowded: bool, own: bool = False) -> Sync:
         """A queued tenant whose start came to nothing gives way for a while: there is one start in ten seconds for
         the whole fleet, and one tenant's trouble must not use them all up.
 
         Args:
             crowded: whether the account seemed to have too many jobs, which is over when any of them ends; else it is
                 the tenant's own trouble, and it gives way for longer each time.
+            own: whether Bedrock has refused it for a cause that only this tenant can have.
         """
         pause = CROWDED_PAUSE if crowded else _pause(self.postponed)
-        return replace(self, ready_at=now + pause, postponed=self.postponed + (not crowded))
+        since = (self.refused_since or now) if own else self.refused_since
+        return replace(self, ready_at=now + pause, postponed=self.postponed + (not crowded), refused_since=since)
+
+    def refused_for_good(self, now: datetime) -> bool:
+        """Whether causes of its own have kept it from its turn for so long that somebody has to look."""
+        return self.refused_since is not None and now - self.refused_since >= REFUSED_FOR_GOOD_AFTER
 
     def progressed(self, status: JobStatus) -> Sync:
         return replace(self, job=replace(self.job, status=status)) if self.job else self
@@ -445,6 +456,8 @@ class Sync:
             pending_since=oldest or self.pending_since,
             waiters=self.waiters if retry else self._left_waiting(result),
             retries=self.retries + 1 if retry else 0,
+            postponed=0,
+            refused_since=None,
         )
         entry = self._uncounted(result, entry)
         if self.held:

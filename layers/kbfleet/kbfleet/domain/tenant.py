@@ -32,7 +32,7 @@ MAX_NAME_LENGTH = 100
 REQUESTED_NAME_KEPT_FOR = timedelta(days=1)
 """Far longer than an execution takes from its start to its first state."""
 
-RESOURCES_VERSION = "2"
+RESOURCES_VERSION = "3"
 """Of what provisioning makes for a tenant, and how: raised with every change that existing tenants must get, too. What
 was made before there was a number is version 1."""
 
@@ -101,6 +101,10 @@ class Tenant:
     numbers of its present life, and of the knowledge in it that answers; `resources_version` is what its resources were
     last converged to, if that is known. `events_since` is when S3 was last asked to tell of the bucket's changes, which
     it does some minutes later; `None` where that was before it was kept.
+
+    `index_made_at` and `data_source_made_at` are when AWS made the two: see `content_lost`; `None` where there is none,
+    or it was not kept yet. `bucket_made_at` is when the tenant's bucket was last made anew, in place of one that it had
+    had: what was in that is gone, and may still be answered from.
     """
 
     tenant_id: TenantId
@@ -129,6 +133,9 @@ class Tenant:
     knowledge: int = 1
     resources_version: str | None = None
     events_since: datetime | None = None
+    index_made_at: datetime | None = None
+    data_source_made_at: datetime | None = None
+    bucket_made_at: datetime | None = None
 
     @property
     def this_life(self) -> Life:
@@ -314,6 +321,14 @@ class Tenant:
     def _not_offboarded(self) -> None:
         if self.status is TenantStatus.OFFBOARDED:
             raise TenantOffboarded(f"Tenant {self.tenant_id} is offboarded already.", remedy="Nothing is left to do.")
+
+    def has_lost_its_bucket(self, now: datetime) -> bool:
+        """Whether it had one, when none shows: one that was just made may not show everywhere yet."""
+        return self.bucket_name is not None and now > self.created_at + BUCKET_SETTLES_WITHIN
+
+    def without_content(self, now: datetime) -> Tenant:
+        """There is nothing to ask until its documents have been synced anew."""
+        return self if self.status is TenantStatus.SUSPENDED else self.with_status(TenantStatus.PROVISIONING, now)
 
     def bucket_may_appear(self, now: datetime) -> bool:
         """Whether a bucket that nobody sees may have been made so late that it does not show yet. Nothing is made for a

@@ -120,7 +120,11 @@ def reconcile(
         dict(buckets.of_fleet(names)),
         dict(knowledge_bases.of_fleet(names)),
         dict(service_roles.of_fleet(names)),
-        {name: set(store.all_knowledge()) for name, store in stores.items() if store.kind is KnowledgeBaseKind.VECTOR},
+        {
+            name: {index.knowledge for index in store.indexes()}
+            for name, store in stores.items()
+            if store.kind is KnowledgeBaseKind.VECTOR
+        },
     )
     tenants = {tenant.tenant_id: tenant for tenant in registry.all()}
     missing = list(_missing(tenants, resources, names, service_roles))
