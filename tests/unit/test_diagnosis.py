@@ -103,8 +103,15 @@ def lose_the_data_source_with_its_vectors(fleet: Fleet) -> None:
     nothing_is_found(fleet)
 
 
+def replace_the_index(fleet: Fleet) -> None:
+    fleet.store.drop(first_knowledge(ACME))
+    fleet.store.ensure(first_knowledge(ACME))
+    nothing_is_found(fleet)
+
+
 LOSSES: dict[str, tuple[Callable[[Fleet], object], Loss]] = {
     "index": (lose_the_index, (Disagreement.MISSING, ResourceKind.VECTOR_INDEX, Harm.NO_ANSWERS)),
+    "index replaced": (replace_the_index, (Disagreement.EMPTIED, ResourceKind.VECTOR_INDEX, Harm.NO_ANSWERS)),
     "content": (nothing_is_found, (Disagreement.EMPTIED, ResourceKind.VECTOR_INDEX, Harm.NO_ANSWERS)),
     "search": (search_is_refused, (Disagreement.BROKEN, ResourceKind.KNOWLEDGE_BASE, Harm.NO_ANSWERS)),
     "knowledge base": (
@@ -172,7 +179,7 @@ class TestEachLoss:
         assert fleet.registry.get(ACME).losses
         fleet.examination.publish(well)
         fleet.examination.publish(well)
-        assert fleet.registry.get(ACME) == before
+        assert replace(fleet.registry.get(ACME), emptied_seen_at=None) == before
         over = [each for each in fleet.announcements.diagnoses if not each.losses]
         assert [signal.failure for each in over for signal in of_diagnosis(each, DEPLOYMENT)] == [None]
 
@@ -182,7 +189,7 @@ class TestWhatIsNotKnown:
         ("port", "call"),
         [
             ("buckets", "exists"),
-            ("store", "exists"),
+            ("store", "find"),
             ("knowledge_bases", "get"),
             ("knowledge_bases", "data_source"),
             ("service_roles", "exists"),

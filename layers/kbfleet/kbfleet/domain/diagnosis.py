@@ -39,7 +39,7 @@ class TenantFacts:
         bucket, vector_index, service_role, usage_key: their names, which follow from the tenant's id.
         presence: of each of the tenant's resources; what is left out was not looked at.
         tells_of_changes: whether EventBridge is told of the bucket's changes.
-        content_lost: whether the index is a newer one than what was read into it.
+        content_lost: whether the index is a newer one than what was to be read into it.
         holds_documents: whether some are in the answers, by the last sync.
     """
 

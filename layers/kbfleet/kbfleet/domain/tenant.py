@@ -103,8 +103,9 @@ class Tenant:
     it does some minutes later; `None` where that was before it was kept.
 
     `index_made_at` and `data_source_made_at` are when AWS made the two: see `content_lost`; `None` where there is none,
-    or it was not kept yet. `bucket_made_at` is when the tenant's bucket was last made anew, in place of one that it had
-    had: what was in that is gone, and may still be answered from.
+    or it was not kept yet. `emptied_seen_at` is when an examination last found nothing in its knowledge base although
+    documents had been brought into it. `bucket_made_at` is when the tenant's bucket was last made anew, in place of one
+    that it had had: what was in that is gone, and may still be answered from.
     """
 
     tenant_id: TenantId
@@ -136,6 +137,7 @@ class Tenant:
     index_made_at: datetime | None = None
     data_source_made_at: datetime | None = None
     bucket_made_at: datetime | None = None
+    emptied_seen_at: datetime | None = None
 
     @property
     def this_life(self) -> Life:

@@ -15,8 +15,8 @@ from kbfleet.domain.diagnosis import (
 )
 from kbfleet.domain.document_trace import SEARCHABLE_WITHIN
 from kbfleet.domain.errors import BucketNameTaken, ConcurrentUpdate, KbfleetError
-from kbfleet.domain.finding import ResourceKind
-from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, KnowledgeBaseStatus
+from kbfleet.domain.finding import Disagreement, ResourceKind
+from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, KnowledgeBaseStatus, content_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from kbfleet.domain.diagnosis import Search
     from kbfleet.domain.ingestion_job import JobStateChange
-    from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
+    from kbfleet.domain.knowledge_base import DataSource, Index, KnowledgeBase
     from kbfleet.domain.names import ResourceNames
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
@@ -101,8 +101,11 @@ class TenantExamination:
         if not diagnosis.losses and not over:
             return
         if stored.losses != diagnosis.losses and stored.lease is None:
+            emptied = any(loss.disagreement is Disagreement.EMPTIED for loss in diagnosis.losses)
+            seen = diagnosis.at if emptied else stored.emptied_seen_at
+            noted = replace(stored, losses=diagnosis.losses, emptied_seen_at=seen)
             with suppress(ConcurrentUpdate):  # somebody else has the tenant: the next look is soon enough
-                self.registry.replace(replace(stored, losses=diagnosis.losses), fence=stored.fence)
+                self.registry.replace(noted, fence=stored.fence)
 
 
 class _Look:
@@ -116,7 +119,7 @@ class _Look:
 
     def facts(self) -> TenantFacts:
         ports, tenant, names = self._ports, self._tenant, self._ports.names
-        life, knowledge = tenant.this_life, tenant.live_knowledge
+        life = tenant.this_life
         bucket, role, key = names.bucket(life), names.service_role(life), names.usage_key(life)
         presence = {ResourceKind.BUCKET: self._presence("the bucket", lambda: self._has_bucket(bucket))}
         tells = None
@@ -126,25 +129,40 @@ class _Look:
         if ports.service_roles.per_tenant:
             there = self._presence("the service role", lambda: ports.service_roles.exists(role))
             presence[ResourceKind.SERVICE_ROLE] = there
-        store = ports.stores.get(tenant.knowledge_store)
-        if store is not None and store.kind is KnowledgeBaseKind.VECTOR:
-            presence[ResourceKind.VECTOR_INDEX] = self._presence("the vector index", lambda: store.exists(knowledge))
+        index = self._index(presence)
         base, source = self._knowledge_base(presence), None
         if base is not None:
             source = self._data_source(presence)
         return TenantFacts(
             tenant,
             bucket,
-            names.vector_index(knowledge),
+            names.vector_index(tenant.live_knowledge),
             role,
             key.name,
             presence,
             tells_of_changes=tells,
+            content_lost=content_lost(
+                index.made_at or tenant.index_made_at if index is not None else None,
+                source.created_at if source is not None else None,
+            ),
             knowledge_base=base,
             data_source=source,
             search=self._search(base),
             holds_documents=bool(self._asked("the history of jobs", self._holds_documents)),
         )
+
+    def _index(self, presence: dict[ResourceKind, Presence]) -> Index | None:
+        store = self._ports.stores.get(self._tenant.knowledge_store)
+        found: list[Index | None] = []
+        if store is None or store.kind is not KnowledgeBaseKind.VECTOR:
+            return None
+
+        def look() -> bool:
+            found.append(store.find(self._tenant.live_knowledge))
+            return found[0] is not None
+
+        presence[ResourceKind.VECTOR_INDEX] = self._presence("the vector index", look)
+        return found[0] if found else None
 
     def _has_bucket(self, name: str) -> bool:
         try:

@@ -405,11 +405,12 @@ def ensure_knowledge_store(
     """The tenant's own index exists in its knowledge store, and holds what its data source has brought: all of it, and
     nothing else. Returns: the store's reference to it.
 
-    A data source brings nothing twice. One that is older than the index is deleted, and Ensure Data Source makes
-    another, which reads everything. What one that is gone may have left behind, none deletes any more: the index is
-    made anew, without it. (In a MANAGED knowledge base, none can leave anything: botocore model of bedrock-agent,
-    CreateDataSource.) Either way the tenant cannot be asked until it has been synced. Whoever dies on the way leaves
-    what says so: the ages of resources, and the recorded id of a data source that is not there.
+    A data source brings nothing twice. One that is older than the index, or than a look that found nothing in it, is
+    deleted, and Ensure Data Source makes another, which reads everything. What one that is gone may have left behind,
+    none deletes any more: the index is made anew, without it. (In a MANAGED knowledge base, none can leave anything:
+    botocore model of bedrock-agent, CreateDataSource.) Either way the tenant cannot be asked until it has been synced.
+    Whoever dies on the way leaves what says so: the ages of resources, and the recorded id of a data source that is not
+    there.
 
     Args:
         ready_within: as `reserve_tenant` was given it.
@@ -437,7 +438,8 @@ def ensure_knowledge_store(
             raise NotReadyYet(f"Knowledge base {base.name} ({base.knowledge_base_id}) is being deleted.")
         if there.recorded is not None and there.recorded.status is DataSourceStatus.DELETING:
             raise NotReadyYet(f"Data source {there.recorded.data_source_id} is being deleted.")
-    outdated = there.own if there.own and content_lost(tenant.index_made_at, there.own.created_at) else None
+    emptied_at = max((at for at in (tenant.index_made_at, tenant.emptied_seen_at) if at), default=None)
+    outdated = there.own if there.own and content_lost(emptied_at, there.own.created_at) else None
     gone = tenant.data_source_id is not None and there.recorded is None
     if outdated is None and not gone:
         return reference

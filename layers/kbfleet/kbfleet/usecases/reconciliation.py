@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import KbfleetError, NotReadyYet
 from kbfleet.domain.finding import NOWHERE, Disagreement, Finding, ResourceKind
-from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind, content_lost
 from kbfleet.domain.names import MAX_LIFE, Life
 from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.tenant import ProvisioningRequest
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
+    from kbfleet.domain.knowledge_base import Index
     from kbfleet.domain.names import Knowledge, ResourceNames, TenantId
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
@@ -50,7 +51,7 @@ class _Resources:
     buckets: Mapping[str, Life]
     knowledge_bases: Mapping[str, Knowledge]
     service_roles: Mapping[str, Life]
-    indexes: Mapping[str, set[Knowledge]]
+    indexes: Mapping[str, Mapping[Knowledge, Index]]
 
     def __len__(self) -> int:
         named = len(self.buckets) + len(self.knowledge_bases) + len(self.service_roles)
@@ -121,7 +122,7 @@ def reconcile(
         dict(knowledge_bases.of_fleet(names)),
         dict(service_roles.of_fleet(names)),
         {
-            name: {index.knowledge for index in store.indexes()}
+            name: {index.knowledge: index for index in store.indexes()}
             for name, store in stores.items()
             if store.kind is KnowledgeBaseKind.VECTOR
         },
@@ -207,9 +208,11 @@ def _missing(
         indexes = resources.indexes.get(tenant.knowledge_store)
         if tenant.knowledge_store_reference is None or indexes is None:
             continue
-        if tenant.live_knowledge not in indexes:
-            index = names.vector_index(tenant.live_knowledge)
-            yield Finding(Disagreement.MISSING, ResourceKind.VECTOR_INDEX, index, tenant_id)
+        index, name = indexes.get(tenant.live_knowledge), names.vector_index(tenant.live_knowledge)
+        if index is None:
+            yield Finding(Disagreement.MISSING, ResourceKind.VECTOR_INDEX, name, tenant_id)
+        elif content_lost(index.made_at, tenant.data_source_made_at):
+            yield Finding(Disagreement.EMPTIED, ResourceKind.VECTOR_INDEX, name, tenant_id)
 
 
 def _unexplained(
