@@ -1662,6 +1662,22 @@ class TestRunFirstSync:
         assert run.fleet.callbacks.answer("another") == SucceededTask("another", {"outcome": "ALREADY_SYNCED"})
         assert len(run.fleet.knowledge_bases.jobs) == 1
 
+    def test_changes_that_a_failed_sync_has_left_are_synced_without_the_task_waiting_for_it(
+        self, run: Provisioning
+    ) -> None:
+        """What kept it from its end is what the steps before may have repaired."""
+        run.up_to_data_source()
+        run.first_sync()
+        run.fleet.tick_until_idle()
+        run.fleet.knowledge_bases.plan(str(run.record.knowledge_base_id), JobCourse(JobStatus.FAILED))
+        run.fleet.request(ACME, Priority.CHANGED)
+        run.fleet.tick_until_idle()
+        assert run.fleet.ledger.find(first_knowledge(ACME)).pending_changes
+        run.first_sync("another")
+        assert run.fleet.callbacks.answer("another") == SucceededTask("another", {"outcome": "ALREADY_SYNCED"})
+        run.fleet.tick_until_idle()
+        assert not run.fleet.ledger.find(first_knowledge(ACME)).pending_changes
+
     def test_a_repeated_call_asks_for_no_second_sync(self, run: Provisioning) -> None:
         run.up_to_data_source()
         run.first_sync()

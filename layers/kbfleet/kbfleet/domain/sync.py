@@ -243,6 +243,12 @@ class Sync:
         queued = replace(raised, priority=best, ready_at=ready)
         return replace(queued, state=SyncState.QUEUED) if self.state is SyncState.IDLE else queued
 
+    def tried_again(self, now: datetime) -> Sync:
+        """Changes wait, and nothing is under way that takes them up, since the last sync has failed: another is
+        requested. Else unchanged."""
+        left = self.state is SyncState.IDLE and self.pending_changes and not self.held
+        return self.requested(now, Priority.REQUESTED) if left else self
+
     def _place(self, priority: Priority, ready: datetime) -> tuple[Priority, datetime]:
         """Where in the queue it belongs after a request of that priority that is ready then."""
         if self.ready_at is None:

@@ -43,7 +43,7 @@ from kbfleet.domain.knowledge_base import (
 )
 from kbfleet.domain.names import MAX_LIFE, DataSourceReference
 from kbfleet.domain.service_role import WAY_OUT, settling
-from kbfleet.domain.sync import Priority, Sync
+from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import ProvisioningReservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import Workflow
@@ -871,7 +871,7 @@ def run_first_sync(
     """Sees to it that the task is answered once the tenant's documents have been ingested at least once.
 
     A data source that has been synced answers at once, unless a breach of the tenant's isolation is open: a sync takes
-    out what does not come from its bucket. So does that of a suspended tenant, which is synced once it is resumed.
+    out what does not come from its bucket. Where its last sync failed and changes wait for nobody, one is requested. So does that of a suspended tenant, which is synced once it is resumed.
     Else a sync is requested, also while another is under way: that one may
     belong to a knowledge base that is gone, or fail for a cause that has been fixed since.
 
@@ -904,6 +904,10 @@ def run_first_sync(
         return
     well = incidents.timeline(str(tenant.tenant_id), Concern.ISOLATION).settled
     if well and ledger.find(tenant.live_knowledge).has_synced(data_source_id):
+        # What kept the last sync from its end may just have been repaired.
+        tried_again = update_sync(tenant.live_knowledge, lambda sync: sync.tried_again(clock.now()), ledger=ledger)
+        if tried_again.state is SyncState.QUEUED:
+            ticks.request()
         callbacks.succeed(task_token, {"outcome": "ALREADY_SYNCED"})
         return
     update_sync(tenant.live_knowledge, wait_for_first_sync, ledger=ledger)
