@@ -16,6 +16,7 @@ from kbfleet.domain.failed_documents import (
     ReportedDocument,
     RetryReport,
 )
+from kbfleet.domain.finding import ResourceKind
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import JobStateChange, Outcome
 from kbfleet.domain.isolation import Breach, SeenIn
@@ -363,7 +364,7 @@ def loss_alert(diagnosis: Diagnosis, deployment: Deployment) -> Alert:
         ),
         advice=" ".join(filter(None, (*(loss.before for loss in losses), worst.outcome))),
         command=deployment.command(worst.command, diagnosis.tenant_id),
-        links=(deployment.runbook_link("knowledge-lost"),),
+        links=(deployment.runbook_link("bucket-lost" if worst.kind is ResourceKind.BUCKET else "knowledge-lost"),),
         harm=worst.harm,
     )
 
