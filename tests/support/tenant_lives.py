@@ -102,6 +102,9 @@ class Lives:
         answer = self.fleet.invoke("WhyFunction", event)
         # moto's S3 has the machine's clock: where the document is found to be stuck has no meaning here.
         assert answer["statusCode"] == 200, answer
+        answer = self.fleet.invoke("ReconcileFunction", sample("get_diagnosis", tenant_id))
+        assert json.loads(answer["body"])["well"], answer
+        self.collect(tenant_id, status="FAILED", outcome="FAILED", final=True)
         self.remove(tenant_id, "rental-terms.md")
         self.tell_of_changes(tenant_id)
         self.fleet.settle(tenant_id)

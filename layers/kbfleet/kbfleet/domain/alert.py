@@ -16,7 +16,6 @@ from kbfleet.domain.failed_documents import (
     ReportedDocument,
     RetryReport,
 )
-from kbfleet.domain.finding import ResourceKind
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import JobStateChange, Outcome
 from kbfleet.domain.isolation import Breach, SeenIn
@@ -364,7 +363,7 @@ def loss_alert(diagnosis: Diagnosis, deployment: Deployment) -> Alert:
         ),
         advice=" ".join(filter(None, (*(loss.before for loss in losses), worst.outcome))),
         command=deployment.command(worst.command, diagnosis.tenant_id),
-        links=(deployment.runbook_link("bucket-lost" if worst.kind is ResourceKind.BUCKET else "knowledge-lost"),),
+        links=(deployment.runbook_link("bucket-lost" if worst.loses_the_documents else "knowledge-lost"),),
         harm=worst.harm,
     )
 

@@ -75,9 +75,14 @@ class Finding:
         return f"the {self.kind} {_IS[self.disagreement]}"
 
     @property
+    def loses_the_documents(self) -> bool:
+        """Whether what only the customer can bring back is gone."""
+        return (self.disagreement, self.kind) == (Disagreement.MISSING, ResourceKind.BUCKET)
+
+    @property
     def before(self) -> str:
         """What must be done, or known, before the command; empty if nothing must."""
-        if (self.disagreement, self.kind) == (Disagreement.MISSING, ResourceKind.BUCKET):
+        if self.loses_the_documents:
             return (
                 "Its documents are gone with it: only a backup brings them back, so look for that first. Answers still "
                 "come from what was read of them before."
@@ -121,7 +126,7 @@ class Finding:
     @property
     def _does(self) -> str:
         match self.disagreement:
-            case Disagreement.MISSING if self.kind is ResourceKind.BUCKET:
+            case Disagreement.MISSING if self.loses_the_documents:
                 return "makes it again, empty, and takes nothing out of the answers; then upload the documents"
             case Disagreement.MISSING if self.kind in _HOLDING_CONTENT:
                 return "makes it again, and reads all documents anew"
