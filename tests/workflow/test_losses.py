@@ -1,0 +1,176 @@
+"""Each loss, wherever it is told: one finding, a true sentence about answers, and a command that brings all back.
+
+Through the real functions on the emulator, in virtual time. What is lost is what somebody can delete in the console.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+import kbfleet.bootstrap
+from bedrock_emulator import Quotas
+from kbfleet.contracts import parse
+from kbfleet.contracts.events import TenantDiagnosedEvent
+from kbfleet.domain.alert import Deployment
+from kbfleet.domain.finding import Disagreement, ResourceKind
+from kbfleet.domain.harm import Harm
+from kbfleet.domain.incident import Concern
+from kbfleet.domain.names import Life, TenantId
+from kbfleet.domain.signals import of_diagnosis
+from tests.support.api_requests import queried
+from tests.support.losses import Loss, departures_from_the_bucket, lose, losses_on
+from tests.support.tenant_lives import Lives, sample
+from tests.support.virtual_fleet import RARE_SCHEDULE_SECONDS, RARE_TICKS, VirtualFleet, virtual_fleet
+
+DOCUMENTS = {
+    "tents.md": "A tent is rented for three days at least.",
+    "house.md": "The house at the lake has seven rooms.",
+}
+SEARCHABLE = 400  # seconds
+HOURLY = {"hourly": True}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What somebody does, and what is to be told of it.
+
+    harm: `None` where it depends on the store.
+    """
+
+    act: Callable[[Lives, str], None]
+    disagreement: Disagreement
+    kind: ResourceKind
+    harm: frozenset[Harm]
+
+
+def of_content(loss: Loss) -> Callable[[Lives, str], None]:
+    return lambda lives, tenant_id: lose(lives.fleet, lives.store, tenant_id, loss)
+
+
+def delete_the_service_role(lives: Lives, tenant_id: str) -> None:
+    iam, name = lives.client("iam"), lives.fleet.names.service_role(lives.fleet.life(tenant_id))
+    for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+        iam.delete_role_policy(RoleName=name, PolicyName=policy)
+    iam.delete_role(RoleName=name)
+
+
+def delete_the_usage_key(lives: Lives, tenant_id: str) -> None:
+    value = lives.fleet.names.usage_key(Life(TenantId(tenant_id))).value
+    gateway = lives.client("apigateway")
+    (found,) = (each for each in gateway.get_api_keys(includeValues=True)["items"] if each["value"] == value)
+    gateway.delete_api_key(apiKey=found["id"])
+
+
+def switch_events_off(lives: Lives, tenant_id: str) -> None:
+    lives.client("s3").put_bucket_notification_configuration(
+        Bucket=lives.bucket(tenant_id), NotificationConfiguration={}
+    )
+
+
+NONE, OLD, SOME = frozenset({Harm.NO_ANSWERS}), frozenset({Harm.WRONG_ANSWERS}), frozenset({Harm.DOCUMENTS_MISSING})
+MISSING, EMPTIED = Disagreement.MISSING, Disagreement.EMPTIED
+CASES: dict[str, Case] = {
+    **{
+        loss.name: Case(of_content(loss), disagreement, kind, harm)
+        for loss, disagreement, kind, harm in (
+            (Loss.INDEX, MISSING, ResourceKind.VECTOR_INDEX, NONE),
+            (Loss.INDEX_REPLACED, EMPTIED, ResourceKind.VECTOR_INDEX, NONE),
+            (Loss.KNOWLEDGE_BASE, MISSING, ResourceKind.KNOWLEDGE_BASE, NONE),
+            (Loss.KNOWLEDGE_BASE_RETAINED, MISSING, ResourceKind.KNOWLEDGE_BASE, NONE),
+            (Loss.DATA_SOURCE, MISSING, ResourceKind.DATA_SOURCE, NONE),
+            (Loss.DATA_SOURCE_RETAINED, MISSING, ResourceKind.DATA_SOURCE, OLD),
+        )
+    },
+    "SERVICE_ROLE": Case(delete_the_service_role, MISSING, ResourceKind.SERVICE_ROLE, NONE | OLD),
+    "USAGE_KEY": Case(delete_the_usage_key, MISSING, ResourceKind.USAGE_KEY, NONE),
+    "EVENTS": Case(switch_events_off, Disagreement.CHANGED, ResourceKind.BUCKET, SOME),
+}
+SEEN_BY_LISTS = {ResourceKind.VECTOR_INDEX, ResourceKind.KNOWLEDGE_BASE, ResourceKind.SERVICE_ROLE}
+"""Within an hour, without anybody asking."""
+TRIED = [
+    (store, name)
+    for store in ("S3_VECTORS", "OPENSEARCH_SERVERLESS", "MANAGED")
+    for name in CASES
+    if name not in Loss.__members__ or Loss[name] in losses_on(store)
+    # What does not depend on the store is tried on one.
+    if name in Loss.__members__ or store == "S3_VECTORS"
+]
+
+
+@pytest.fixture
+def fleet() -> Iterator[VirtualFleet]:
+    with virtual_fleet(
+        parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS, quotas=Quotas(requests_per_second={})
+    ) as fleet:
+        yield fleet
+
+
+def answered(lives: Lives, function: str, event: dict[str, Any]) -> dict[str, Any]:
+    answer = lives.fleet.invoke(function, event)
+    assert answer["statusCode"] == 200, answer
+    body: dict[str, Any] = json.loads(answer["body"])
+    return body
+
+
+def diagnosed(lives: Lives, tenant_id: str) -> list[dict[str, Any]]:
+    published = [event for event in lives.fleet.events if event["DetailType"] == "Tenant Diagnosed"]
+    return [event["Detail"] for event in published if event["Detail"]["tenant_id"] == tenant_id]
+
+
+@pytest.mark.parametrize(("store", "name"), TRIED)
+def test_a_loss_is_told_alike_everywhere_and_its_command_brings_all_back(
+    fleet: VirtualFleet, store: str, name: str
+) -> None:
+    case, lives = CASES[name], Lives(fleet, store)
+    lives.provisioned("acme")
+    for key, text in DOCUMENTS.items():
+        lives.upload("acme", key, text)
+    lives.sync("acme")
+    fleet.timeline.run_for(SEARCHABLE)
+    assert not departures_from_the_bucket(fleet, "acme")
+    assert answered(lives, "ReconcileFunction", sample("get_diagnosis", "acme"))["well"]
+    told = len(diagnosed(lives, "acme"))
+
+    case.act(lives, "acme")
+    if case.kind in SEEN_BY_LISTS:
+        fleet.invoke("ReconcileFunction", HOURLY)
+        assert len(diagnosed(lives, "acme")) == told + 1
+
+    # `tenant show`, `reconcile` and `doctor` (which asks as `reconcile` does) have the same finding.
+    shown = answered(lives, "ReconcileFunction", sample("get_diagnosis", "acme"))
+    (finding, *_) = shown["findings"]
+    assert (finding["disagreement"], finding["kind"]) == (case.disagreement, case.kind), shown
+    assert finding["harm"] in case.harm
+    assert finding["command"] == "kbfleet tenant add acme"
+    asked = sample("post_reconciliation", "acme") | {"body": '{"tenant_id": "acme"}'}
+    reported = answered(lives, "ReconcileFunction", asked)["findings"]
+    assert finding in reported, reported
+    # `why` does not contradict it, and proposes nothing that deletes.
+    why = answered(lives, "WhyFunction", sample("get_why", "acme") | queried(key="tents.md"))
+    advice = " ".join(hop["advice"] for hop in why["hops"])
+    assert "offboard" not in advice
+    # Slack: one message, its sentence, its command.
+    (event, *_) = diagnosed(lives, "acme")[told:]
+    parsed = parse(TenantDiagnosedEvent, {"detail-type": "Tenant Diagnosed", "detail": event})
+    (signal,) = of_diagnosis(parsed.detail.to_domain(), Deployment("kbfleet", "us-east-1"))
+    assert signal.concern is Concern.KNOWLEDGE
+    assert signal.failure is not None
+    assert signal.failure.evidence.harm == finding["harm"]
+    assert signal.failure.evidence.command.startswith(finding["command"])
+
+    # The command is run, and all that was answered from is answered from again.
+    lives.provisioned("acme")
+    fleet.settle("acme")
+    fleet.timeline.run_for(SEARCHABLE)
+    assert not departures_from_the_bucket(fleet, "acme")
+    assert kbfleet.bootstrap.registry().get(TenantId("acme")).losses
+    fleet.invoke("ReconcileFunction", HOURLY)
+    assert not kbfleet.bootstrap.registry().get(TenantId("acme")).losses
+    (*_, over) = diagnosed(lives, "acme")
+    assert (over["losses"], over["seen"]) == ([], True)
+    assert answered(lives, "ReconcileFunction", sample("get_diagnosis", "acme"))["well"]
