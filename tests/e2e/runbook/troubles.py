@@ -132,6 +132,53 @@ class ForeignDataSource(Trouble):
         fleet.run(f"kbfleet reconcile --tenant {TENANT}")  # as it is done each day
 
 
+class SomethingLost(Trouble):
+    """Somebody deletes what answers rest on, in the console."""
+
+    page = "knowledge-lost"
+    lost: ClassVar[str]
+
+    def make(self, fleet: Fleet) -> None:
+        fleet.run(f"kbfleet tenant show {TENANT}")  # it is well
+        self.delete(fleet)
+        fleet.run("kbfleet reconcile")  # as it is done each hour
+
+    def delete(self, fleet: Fleet) -> None:
+        raise NotImplementedError
+
+
+class IndexLost(SomethingLost):
+    title = f"{TENANT}: the vector index is gone"
+    cause = "No question is answered meanwhile"
+
+    def delete(self, fleet: Fleet) -> None:
+        vectors = fleet.client("s3vectors")
+        (bucket,) = (each["vectorBucketName"] for each in vectors.list_vector_buckets()["vectorBuckets"])
+        vectors.delete_index(vectorBucketName=bucket, indexName=TENANT)
+
+
+class KnowledgeBaseLost(SomethingLost):
+    title = f"{TENANT}: the knowledge base is gone"
+    cause = "No question is answered meanwhile"
+
+    def delete(self, fleet: Fleet) -> None:
+        agent, knowledge_base = fleet.client("bedrock-agent"), fleet.tenant(TENANT)["knowledge_base_id"]
+        agent.delete_knowledge_base(knowledgeBaseId=knowledge_base)
+        until(lambda: knowledge_base not in str(agent.list_knowledge_bases()), "the knowledge base does not go")
+
+
+class DataSourceLost(SomethingLost):
+    title = f"{TENANT}: the data source is gone"
+    cause = "The data source is gone"
+
+    def delete(self, fleet: Fleet) -> None:
+        agent, tenant = fleet.client("bedrock-agent"), fleet.tenant(TENANT)
+        base, source = tenant["knowledge_base_id"], tenant["data_source_id"]
+        agent.delete_data_source(knowledgeBaseId=base, dataSourceId=source)
+        until(lambda: source not in str(agent.list_data_sources(knowledgeBaseId=base)), "the data source does not go")
+        fleet.run(f"kbfleet tenant show {TENANT}")  # no list of the account shows it
+
+
 # --- alarms ---
 
 
@@ -315,6 +362,9 @@ TROUBLES: tuple[type[Trouble], ...] = (
     QuotaExhausted,
     OffboardingRefused,
     ForeignDataSource,
+    IndexLost,
+    KnowledgeBaseLost,
+    DataSourceLost,
     SomebodysBucket,
     TicksForbidden,
     CollectionForbidden,
