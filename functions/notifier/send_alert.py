@@ -21,10 +21,12 @@ from kbfleet.contracts.events import (
     ISOLATION_VERIFIED,
     OFFBOARDING_FAILED,
     PROVISIONING_FAILED,
+    SYNC_HELD,
     DocumentFailuresEvent,
     IsolationBreachedEvent,
     IsolationVerifiedEvent,
     JobStateChangeEvent,
+    SyncHeldEvent,
     WorkflowFailedEvent,
 )
 from kbfleet.domain import signals
@@ -43,6 +45,8 @@ def _signals(event: dict[str, Any]) -> tuple[Signal, ...]:
         return signals.of_workflow_failure(failed.tenant_id, failed.to_domain(), deployment)
     if kind == DOCUMENT_FAILURES:
         return signals.of_documents(parse(DocumentFailuresEvent, event).detail.to_domain(), deployment)
+    if kind == SYNC_HELD:
+        return signals.of_held_sync(parse(SyncHeldEvent, event).detail.to_domain(), deployment)
     if kind == ISOLATION_BREACHED:
         return signals.of_breach(parse(IsolationBreachedEvent, event).detail.to_domain(), deployment)
     if kind == ISOLATION_VERIFIED:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from kbfleet.domain.answer import AskableTenant
+from kbfleet.domain.deletions import AnsweredFrom
 from kbfleet.domain.document_names import key_in
 from kbfleet.domain.document_trace import Probe
 from kbfleet.domain.errors import CapacityExceeded, ConcurrentUpdate, KbfleetError, RequestRefused
@@ -23,7 +24,7 @@ from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import DataSourceReference, Life, ResourceNames, TenantId
 from kbfleet.domain.survey import PresentVersion
-from kbfleet.ports import Clock, FailedDocumentPage, IngestedDocumentPage, VersionPage
+from kbfleet.ports import Clock, ComparedPage, FailedDocumentPage, IngestedDocumentPage, VersionPage
 from tests.support.clock import START
 from tests.support.samples import NAMES
 
@@ -104,13 +105,15 @@ class RecordingRetryRuns:
 
 
 class InMemoryBucketContents:
-    """`kbfleet.ports.BucketContents`. `pages` are those of the list of versions of every bucket, `listed` how often one
-    was given, and `refusal` what the list is refused with."""
+    """`kbfleet.ports.BucketContents`. `pages` are those of the list of versions of every bucket, `compared_pages` those
+    of what has become of documents (if there are none, all are still there), `listed` how often one was given, and
+    `refusal` what the list is refused with."""
 
     def __init__(self) -> None:
         self._objects: dict[str, str] = {}
         self._described: dict[str, DocumentObject] = {}
         self.pages: list[list[PresentVersion]] = [[]]
+        self.compared_pages: list[ComparedPage] = []
         self.listed = 0
         self.refusal: KbfleetError | None = None
 
@@ -138,6 +141,16 @@ class InMemoryBucketContents:
         self.listed += 1
         number = int(after or 0)
         return VersionPage(self.pages[number], str(number + 1) if number + 1 < len(self.pages) else None)
+
+    def compared(self, bucket: str, answered_from: AnsweredFrom, after: str | None) -> ComparedPage:
+        if self.refusal is not None:
+            raise self.refusal
+        self.listed += 1
+        if not self.compared_pages:
+            return ComparedPage(answered_from.documents, 0, 0, None)
+        number = int(after or 0)
+        page = self.compared_pages[number]
+        return replace(page, following=str(number + 1) if number + 1 < len(self.compared_pages) else None)
 
 
 class InMemoryRetrievalProbe:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from kbfleet.domain.deletions import DeletionLimit
 from kbfleet.domain.knowledge_base import KnowledgeBase
 from kbfleet.domain.names import DataSourceReference, Life, TenantId
 from kbfleet.domain.sync import Debounce, Priority, Sync
 from kbfleet.domain.tenant import Reservation, Tenant
 from kbfleet.ports import Execution, KnowledgeStore
 from kbfleet.usecases import lifecycle, offboarding, provisioning
+from kbfleet.usecases.deletion_checks import DeletionCheck
 from kbfleet.usecases.document_tracing import DocumentTracer
 from kbfleet.usecases.external_jobs import LOOK_BACK, ExternalJobs
 from kbfleet.usecases.failed_documents import FailureCollector, RetryRunner
@@ -47,6 +49,7 @@ from tests.support.fakes import (
     InMemoryUsageRecords,
     RecordingAnnouncements,
     RecordingDeadLetters,
+    RecordingDeletionChecks,
     RecordingRetryRuns,
     RecordingTaskCallbacks,
     RecordingTicks,
@@ -58,6 +61,7 @@ START_INTERVAL = timedelta(seconds=10)
 DEBOUNCE = Debounce(quiet=timedelta(seconds=30), at_most=timedelta(minutes=5))
 LEASE = timedelta(hours=5)
 EVENTS_AFTER = timedelta(minutes=10)
+DELETION_LIMIT = DeletionLimit(15)
 
 
 @dataclass
@@ -78,6 +82,7 @@ class Fleet:
     usage_records: InMemoryUsageRecords = field(default_factory=InMemoryUsageRecords)
     refused_usage: RecordingDeadLetters = field(default_factory=RecordingDeadLetters)
     uploads: InMemoryUploads = field(init=False)
+    checks: RecordingDeletionChecks = field(default_factory=RecordingDeletionChecks)
     ticks: RecordingTicks = field(default_factory=RecordingTicks)
     incidents: InMemoryIncidents = field(default_factory=InMemoryIncidents)
     undelivered: InMemoryUndeliveredMessages = field(default_factory=InMemoryUndeliveredMessages)
@@ -118,9 +123,26 @@ class Fleet:
             knowledge_bases=self.knowledge_bases,
             announcements=self.announcements,
             callbacks=self.callbacks,
+            checks=self.checks,
             ticks=self.ticks,
             clock=self.clock,
             start_interval=START_INTERVAL,
+        )
+
+    @property
+    def deletion_check(self) -> DeletionCheck:
+        return DeletionCheck(
+            registry=self.registry,
+            ledger=self.ledger,
+            history=self.history,
+            bucket_contents=self.bucket_contents,
+            announcements=self.announcements,
+            callbacks=self.callbacks,
+            checks=self.checks,
+            ticks=self.ticks,
+            clock=self.clock,
+            names=NAMES,
+            limit=DELETION_LIMIT,
         )
 
     @property
@@ -366,8 +388,16 @@ class Fleet:
             clock=self.clock,
         )
 
+    def check_deletions(self, within: timedelta = timedelta(minutes=4)) -> None:
+        """Every check that was asked for is made, as by the function behind the queue."""
+        while self.checks.waiting:
+            self.deletion_check.run(self.checks.waiting.pop(0), self.clock.now() + within)
+
     def tick(self) -> TickReport:
-        return self.scheduler.tick()
+        """And the checks that it asks for."""
+        report = self.scheduler.tick()
+        self.check_deletions()
+        return report
 
     def tick_until_idle(self, *, at_most: int = 500) -> TickReport:
         """As the tick queue does: a tick, and another one after the interval while there is work.

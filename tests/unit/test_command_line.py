@@ -70,6 +70,7 @@ def sync(
         running_job_status=JobStatus.IN_PROGRESS if job else None,
         pending_since=None,
         retries=0,
+        hold=None,
         result=SyncResultBody(
             outcome=outcome, generation=ended or 1, ingestion_job_id="JOB0000001", ended_at=NOW, failure_reasons=reasons
         ),

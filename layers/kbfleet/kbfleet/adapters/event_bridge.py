@@ -14,6 +14,7 @@ from kbfleet.contracts.events import (
     OFFBOARDING_FAILED,
     PROVISIONING_FAILED,
     RECONCILIATION_REPORT,
+    SYNC_HELD,
     TENANT_SOURCE,
     TENANT_STATE_CHANGE,
     DocumentFailuresDetail,
@@ -21,6 +22,7 @@ from kbfleet.contracts.events import (
     IsolationVerifiedDetail,
     JobStateChangeDetail,
     ReconciliationDetail,
+    SyncHeldDetail,
     TenantStateChangeDetail,
     WorkflowFailedDetail,
 )
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from mypy_boto3_events.client import EventBridgeClient
     from pydantic import BaseModel
 
+    from kbfleet.domain.deletions import SyncHeld
     from kbfleet.domain.failed_documents import FailureReport
     from kbfleet.domain.ingestion_job import JobStateChange
     from kbfleet.domain.isolation import Breach, IsolationVerified
@@ -48,6 +51,9 @@ class EventBridgeAnnouncements:
 
     def job_state_changed(self, change: JobStateChange) -> None:
         self._put(INGESTION_SOURCE, JOB_STATE_CHANGE, JobStateChangeDetail.from_domain(change))
+
+    def sync_held(self, held: SyncHeld) -> None:
+        self._put(INGESTION_SOURCE, SYNC_HELD, SyncHeldDetail.from_domain(held))
 
     def tenant_state_changed(self, change: TenantStateChange) -> None:
         self._put(TENANT_SOURCE, TENANT_STATE_CHANGE, TenantStateChangeDetail.from_domain(change))

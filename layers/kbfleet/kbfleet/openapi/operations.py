@@ -26,6 +26,7 @@ from kbfleet.contracts.tenants import (
     OffboardTenantQuery,
     ProvisionRequest,
     SyncBody,
+    SyncRequest,
     TenantBody,
     TenantsBody,
     TenantsQuery,
@@ -34,6 +35,7 @@ from kbfleet.contracts.usage import UsageBody, UsageQuery
 from kbfleet.domain import errors
 from kbfleet.domain.errors import (
     ConcurrentUpdate,
+    DeletionsNotSeen,
     ExecutionNotFound,
     InvalidInput,
     IsolationBreached,
@@ -254,7 +256,10 @@ OPERATIONS: tuple[Operation, ...] = (
         "Queues an ingestion of the tenant's documents",
         SyncBody,
         HTTPStatus.ACCEPTED,
-        refusals=(InvalidInput, TenantNotFound, TenantNotActive, ConcurrentUpdate),
+        body=SyncRequest,
+        body_optional=True,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, DeletionsNotSeen, ConcurrentUpdate),
+        example={"accept_deletions": 400},
     ),
     Operation(
         HTTPMethod.DELETE,
