@@ -15,7 +15,7 @@ from cli.failure_reasons import reason_lines
 from cli.fleet_api import FleetApi
 from cli.progress import Show, watch
 from cli.terminal import DONE, Column, Details, Listing, literal, moment, moment_in_table, present
-from kbfleet.contracts.tenants import ExecutionBody, TenantBody, TenantsBody
+from kbfleet.contracts.tenants import ExecutionBody, ListedTenantBody, TenantBody, TenantsBody
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId

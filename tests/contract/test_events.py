@@ -19,6 +19,7 @@ from kbfleet.contracts.events import (
     JobStateChangeDetail,
     JobStateChangeEvent,
     ReconciliationEvent,
+    SyncHeldEvent,
     TenantStateChangeEvent,
     WorkflowFailedEvent,
 )
@@ -37,6 +38,7 @@ PUBLISHED: dict[str, tuple[type[BaseModel], str, str]] = {
         events.INGESTION_SOURCE,
         events.DOCUMENT_FAILURES,
     ),
+    "sync_held": (SyncHeldEvent, events.INGESTION_SOURCE, events.SYNC_HELD),
     "provisioning_failed": (WorkflowFailedEvent, events.TENANT_SOURCE, events.PROVISIONING_FAILED),
     "offboarding_failed": (WorkflowFailedEvent, events.TENANT_SOURCE, events.OFFBOARDING_FAILED),
     "reconciliation_report": (ReconciliationEvent, events.TENANT_SOURCE, events.RECONCILIATION_REPORT),

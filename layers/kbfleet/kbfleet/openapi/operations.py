@@ -259,7 +259,6 @@ OPERATIONS: tuple[Operation, ...] = (
         body=SyncRequest,
         body_optional=True,
         refusals=(InvalidInput, TenantNotFound, TenantNotActive, DeletionsNotSeen, ConcurrentUpdate),
-        example={"accept_deletions": 400},
     ),
     Operation(
         HTTPMethod.DELETE,
