@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from botocore.stub import Stubber
 
 from kbfleet.adapters.event_bridge import EventBridgeAnnouncements
 from kbfleet.contracts import parse
-from kbfleet.contracts.events import JobStateChangeEvent, TenantStateChangeEvent, WorkflowFailedEvent
+from kbfleet.contracts.events import JobStateChangeEvent, SyncHeldEvent, TenantStateChangeEvent, WorkflowFailedEvent
+from kbfleet.domain.deletions import Hold, HoldReason, SyncHeld
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.ingestion_job import JobStateChange, JobStatus, Outcome, Statistics
@@ -31,6 +33,7 @@ CHANGES = [
     (job_state_change(previous_outcome=Outcome.STOPPED), False),
     (job_state_change(previous_outcome=Outcome.FAILED), True),
     (job_state_change(previous_outcome=Outcome.DEGRADED), True),
+    (job_state_change(after_hold=True), True),
     (job_state_change(status=JobStatus.FAILED, outcome=Outcome.FAILED), True),
     (job_state_change(status=JobStatus.STOPPED, outcome=Outcome.STOPPED), False),
     (
@@ -115,6 +118,13 @@ def test_what_breaks_or_recovers_reaches_the_alert_queue_as_it_was(
     EventBridgeAnnouncements(bus.events, bus_name="kbfleet").job_state_changed(change)
     delivered = [parse(JobStateChangeEvent, event).detail.to_domain() for event in bus.delivered()]
     assert delivered == ([change] if alerted else [])
+
+
+def test_a_sync_that_is_held_reaches_the_alert_queue_as_it_was(bus: Bus) -> None:
+    held = SyncHeld(SAKURA, 5, Hold(HoldReason.GONE, 1000, 1000, START, START + timedelta(days=1)), worse=True, life=2)
+    EventBridgeAnnouncements(bus.events, bus_name="kbfleet").sync_held(held)
+    (event,) = bus.delivered()
+    assert parse(SyncHeldEvent, event).detail.to_domain() == held
 
 
 def test_a_failed_provisioning_reaches_the_alert_queue_as_it_was(bus: Bus) -> None:

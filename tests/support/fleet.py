@@ -275,7 +275,9 @@ class Fleet:
             NAMES.knowledge_base(first_knowledge(tenant_id)), client_token=token, **arguments
         )
 
-    def request(self, tenant_id: TenantId, priority: Priority = Priority.REQUESTED) -> Sync:
+    def request(
+        self, tenant_id: TenantId, priority: Priority = Priority.REQUESTED, *, accepted_deletions: int = 0
+    ) -> Sync:
         return request_sync(
             tenant_id,
             registry=self.registry,
@@ -283,6 +285,7 @@ class Fleet:
             ticks=self.ticks,
             clock=self.clock,
             priority=priority,
+            accepted_deletions=accepted_deletions,
         )
 
     def note_changes(self, tenant_id: TenantId) -> Sync:
@@ -391,7 +394,9 @@ class Fleet:
     def check_deletions(self, within: timedelta = timedelta(minutes=4)) -> None:
         """Every check that was asked for is made, as by the function behind the queue."""
         while self.checks.waiting:
-            self.deletion_check.run(self.checks.waiting.pop(0), self.clock.now() + within)
+            (first, *_) = self.checks.waiting
+            self.deletion_check.run(first, self.clock.now() + within)
+            self.checks.done(first)
 
     def tick(self) -> TickReport:
         """And the checks that it asks for."""

@@ -42,6 +42,11 @@ class RecordingDeletionChecks:
             self._seen.add(check)
             self.waiting.append(sync.of_knowledge)
 
+    def done(self, check: Knowledge) -> None:
+        """Whoever has made it beside somebody else finds it gone."""
+        if check in self.waiting:
+            self.waiting.remove(check)
+
 
 class RecordingDeadLetters:
     """`kbfleet.ports.DeadLetters`: messages and the names of their errors. It refuses while `down` is set."""

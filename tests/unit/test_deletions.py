@@ -31,7 +31,6 @@ from kbfleet.domain.names import DataSourceReference
 from kbfleet.domain.signals import of_held_sync, of_ingestion
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.ports import ComparedPage
-from kbfleet.usecases.ingestion import request_sync
 from tests.support.clock import START
 from tests.support.fakes import JobCourse
 from tests.support.fleet import DELETION_LIMIT, Fleet
@@ -118,16 +117,8 @@ class Tenant:
         return self.entry
 
     def accept(self, deletions: int) -> Sync:
-        fleet = self.fleet
-        request_sync(
-            ACME,
-            registry=fleet.registry,
-            ledger=fleet.ledger,
-            ticks=fleet.ticks,
-            clock=fleet.clock,
-            accepted_deletions=deletions,
-        )
-        fleet.tick_until_idle()
+        self.fleet.request(ACME, accepted_deletions=deletions)
+        self.fleet.tick_until_idle()
         return self.entry
 
     @property
@@ -233,14 +224,7 @@ class TestASyncThatWouldDeleteMuch:
 
     def test_stopping_takes_an_acceptance_back(self, tenant: Tenant) -> None:
         tenant.sync()
-        request_sync(
-            ACME,
-            registry=tenant.fleet.registry,
-            ledger=tenant.fleet.ledger,
-            ticks=tenant.fleet.ticks,
-            clock=tenant.fleet.clock,
-            accepted_deletions=400,
-        )
+        tenant.fleet.request(ACME, accepted_deletions=400)
         tenant.fleet.stop_sync(ACME)
         assert tenant.sync().hold is not None
         assert tenant.jobs == 1
