@@ -320,7 +320,7 @@ def test_a_second_tick_may_run_between_any_two_calls_of_the_first(course: JobCou
     at, reached = 0, True
     while reached:
         protocol = _one_sync(course)
-        calls = PortCalls(at, protocol.fleet.tick)
+        calls = PortCalls(at, protocol.a_tick)
         _tick_until_idle(protocol, calls)
         protocol.teardown()
         at, reached = at + 1, calls.acted
