@@ -48,7 +48,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What one check found, and what to do about it; `advice` is empty where nothing is to be done."""
 
     check: str
@@ -62,25 +62,25 @@ class Finding:
         return self.verdict in {Verdict.WRONG, Verdict.UNKNOWN}
 
 
-def examine(stack: FleetStack) -> Iterator[Finding]:
+def examine(stack: FleetStack) -> Iterator[CheckResult]:
     """Every check's findings, one after the other; a check that cannot look does not keep the others from it."""
     for check, look in _CHECKS.items():
         try:
             for verdict, finding, advice in look(stack):
-                yield Finding(check, verdict, finding, advice)
+                yield CheckResult(check, verdict, finding, advice)
         except (FleetUnreachable, Refused) as error:
             advice = "If a permission is missing, ask for it: docs/runbook/README.md lists those that the doctor needs."
-            yield Finding(check, Verdict.UNKNOWN, str(error), advice)
+            yield CheckResult(check, Verdict.UNKNOWN, str(error), advice)
 
 
-Findings = Iterator[tuple[Verdict, str, str]]
+CheckResults = Iterator[tuple[Verdict, str, str]]
 
 
 def _well(finding: str) -> tuple[Verdict, str, str]:
     return Verdict.WELL, finding, ""
 
 
-def _stack(stack: FleetStack) -> Findings:
+def _stack(stack: FleetStack) -> CheckResults:
     if stack.status in _DEPLOYED:
         yield _well(f"{stack.name} is {stack.status} since {stack.deployed_at:%Y-%m-%d %H:%M} UTC.")
     elif stack.status.endswith("_IN_PROGRESS"):
@@ -99,7 +99,7 @@ def _stack(stack: FleetStack) -> Findings:
         yield Verdict.WRONG, f"The stack is of another release than this command: it lacks {names}.", "Deploy this one."
 
 
-def _parameters(stack: FleetStack) -> Findings:
+def _parameters(stack: FleetStack) -> CheckResults:
     given = stack.parameters
     store = given.get("KnowledgeStore", "")
     yield _well(f"New tenants are put on {store}; answers are written by {given.get('GenerationModelId', '')}.")
@@ -111,7 +111,7 @@ def _parameters(stack: FleetStack) -> Findings:
         yield Verdict.NOTE, "Tenants are answered with credentials that open every knowledge base.", advice
 
 
-def _tenants(stack: FleetStack) -> Findings:
+def _tenants(stack: FleetStack) -> CheckResults:
     if "ApiUrl" not in stack.outputs:
         raise FleetUnreachable(f"Stack {stack.name!r} has no output ApiUrl; is it a kbfleet stack?")
     listed = FleetApi(stack.outputs["ApiUrl"], stack.session).tenants(None).tenants
@@ -127,7 +127,25 @@ def _tenants(stack: FleetStack) -> Findings:
     yield from _being_converged(stack, left, of=len(served))
 
 
-def _being_converged(stack: FleetStack, left: Sequence[TenantId], of: int) -> Findings:
+def _knowledge(stack: FleetStack) -> CheckResults:
+    """What the tenants' answers rest on, looked at now."""
+    if "ApiUrl" not in stack.outputs:
+        return  # which the check before says
+    report = FleetApi(stack.outputs["ApiUrl"], stack.session).reconcile(repair=False)
+    for finding in report.findings:
+        what = f"{finding.disagreement} {finding.kind} {finding.name} of tenant {finding.tenant_id}"
+        yield Verdict.WRONG, f"{what}: {finding.harm.sentence}", finding.advice
+    for trouble in report.troubles:
+        advice = f"`kbfleet reconcile --tenant {trouble.tenant_id}` looks once more."
+        yield Verdict.UNKNOWN, f"Tenant {trouble.tenant_id} could not be looked into: {trouble.reason}", advice
+    if not report.findings:
+        yield _well(f"Every bucket, index, knowledge base and role that a record names is there: {report.resources}.")
+    looked = f"{report.looked_into} of {report.looked_into + report.not_looked_into} tenants were looked into whole"
+    if report.not_looked_into:
+        yield Verdict.NOTE, f"{looked} just now.", "The daily round looks into all; `kbfleet tenant show` into one."
+
+
+def _being_converged(stack: FleetStack, left: Sequence[TenantId], of: int) -> CheckResults:
     """After an update. By itself that takes minutes; a tenant that is still not converged was tried in vain."""
     if left and datetime.now(UTC) - stack.deployed_at < _CONVERGED_WITHIN + of * _CONVERGED_WITHIN_EACH:
         found = f"After the update {len(left)} of {of} tenants are still to be converged; they are answered."
@@ -177,7 +195,7 @@ def _trouble(tenant: ListedTenantBody, freshness: timedelta) -> tuple[Verdict, s
     return None
 
 
-def _capacity(stack: FleetStack) -> Findings:
+def _capacity(stack: FleetStack) -> CheckResults:
     with asking("Knowledge bases could not be listed (bedrock:ListKnowledgeBases)"):
         pages = stack.client("bedrock-agent").get_paginator("list_knowledge_bases").paginate()
         listed = [summary for page in pages for summary in page["knowledgeBaseSummaries"]]
@@ -195,7 +213,7 @@ def _capacity(stack: FleetStack) -> Findings:
             yield _well(found)
 
 
-def _secrets(stack: FleetStack) -> Findings:
+def _secrets(stack: FleetStack) -> CheckResults:
     secrets = stack.client("secretsmanager")
     alerts, sessions = (_resource(stack, name) for name in (alert_secret.RESOURCE, "SessionSecret"))
     if (kind := alert_secret.kind(stack)) is not None:
@@ -224,7 +242,7 @@ def _secrets(stack: FleetStack) -> Findings:
         yield _well("The secret that signs sessions is there.")
 
 
-def _models(stack: FleetStack) -> Findings:
+def _models(stack: FleetStack) -> CheckResults:
     bedrock = stack.client("bedrock")
     for parameter in ("EmbeddingModelId", "GenerationModelId"):
         model = stack.parameters[parameter]
@@ -300,7 +318,7 @@ def _uncallable(bedrock: Any, parameter: str, given: str, model: str, why: str) 
     return Verdict.WRONG, f"{parameter} {given} {why}: every call of it is refused.", advice
 
 
-def _who_did_it(stack: FleetStack) -> Findings:
+def _who_did_it(stack: FleetStack) -> CheckResults:
     """Whether CloudTrail keeps what a trail does not keep unless it is told to: who searched which knowledge base, and
     who wrote to the table. The runbook's page of a breach asks it. Source: AWS documentation, Logging data events."""
     cloudtrail = stack.client("cloudtrail")
@@ -352,7 +370,7 @@ def _lacking(availability: Mapping[str, Any]) -> list[str]:
     return [f"{name} is {value}" for name, (value, wanted) in given.items() if value != wanted]
 
 
-def _alarms(stack: FleetStack) -> Findings:
+def _alarms(stack: FleetStack) -> CheckResults:
     names = sorted(physical for logical, physical in stack.monitoring.items() if logical.endswith("Alarm"))
     ringing: list[Mapping[str, Any]] = []
     with asking("Alarms could not be looked at (cloudwatch:DescribeAlarms)"):
@@ -368,7 +386,7 @@ def _alarms(stack: FleetStack) -> Findings:
         yield _well(f"None of {len(names)} alarms is in ALARM.")
 
 
-def _dead_letters(stack: FleetStack) -> Findings:
+def _dead_letters(stack: FleetStack) -> CheckResults:
     waiting = list(DeadLetters(stack).waiting())
     for each in waiting:
         if each.messages:
@@ -384,10 +402,11 @@ def _resource(stack: FleetStack, name: str) -> str:
     return stack.resources[name]
 
 
-_CHECKS: Mapping[str, Callable[[FleetStack], Findings]] = {
+_CHECKS: Mapping[str, Callable[[FleetStack], CheckResults]] = {
     "stack": _stack,
     "parameters": _parameters,
     "tenants": _tenants,
+    "knowledge": _knowledge,
     "capacity": _capacity,
     "secrets": _secrets,
     "models": _models,

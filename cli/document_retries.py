@@ -6,4 +6,5 @@ from kbfleet.contracts.documents import DocumentRetryBody
 
 
 def tried(retry: DocumentRetryBody) -> str:
-    return f"{retry.fixed} fixed, {retry.failed + retry.unanswered} not, {retry.under_way} under way"
+    skipped = f", {retry.skipped} not tried" if retry.skipped else ""
+    return f"{retry.fixed} fixed, {retry.failed + retry.unanswered} not, {retry.under_way} under way{skipped}"

@@ -10,7 +10,7 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from typer.core import TyperGroup
 
-from cli.fleet_api import FleetUnreachable, Refused
+from cli.fleet_api import FleetUnreachable, Refused, UploadRefused
 from cli.terminal import err, literal, marked
 from kbfleet.domain.errors import KbfleetError
 
@@ -39,7 +39,7 @@ def explained() -> Iterator[None]:
         stop(str(error), BAD_INPUT)
     except Refused as error:
         stop(error.detail, FAILED if error.passing else BAD_INPUT)
-    except (FleetUnreachable, BotoCoreError, ClientError) as error:
+    except (FleetUnreachable, UploadRefused, BotoCoreError, ClientError) as error:
         stop(str(error), FAILED)
     except KeyboardInterrupt:
         stop("Stopped watching. What was started continues; run the same command to watch again.", INTERRUPTED)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from difflib import get_close_matches
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 from xml.etree.ElementTree import ParseError, fromstring
@@ -12,18 +16,32 @@ from xml.etree.ElementTree import ParseError, fromstring
 import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest, AWSResponse
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoRegionError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+from botocore.exceptions import ConnectionError as BotocoreConnectionError
 from botocore.httpsession import URLLib3Session
 from pydantic import BaseModel, ValidationError
 from urllib3.filepost import encode_multipart_formdata
 
 from kbfleet.contracts.asking import AskRequest, AskResponse
+from kbfleet.contracts.diagnosis import DiagnosisBody
 from kbfleet.contracts.documents import DocumentRetryBody, DocumentTraceBody, FailedDocumentsBody, UploadBody
 from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.tenants import ExecutionBody, OffboardingBody, SyncBody, TenantBody, TenantsBody
 from kbfleet.contracts.usage import UsageBody
 from kbfleet.domain.document_trace import ObjectKey
+from kbfleet.domain.errors import BucketGone
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant import DisplayName
 from kbfleet.domain.tenant_status import TenantStatus
@@ -39,13 +57,100 @@ _UPLOAD_SECONDS = 300
 _JOBS_IN_A_PAGE = 100
 """As many as the API gives at once."""
 
+_SIMILAR_SECONDS = 3
+"""For which a fleet is listed in search of ids like one that does not exist: of thousands, that is the first ones."""
+_SIMILAR_IDS = 3
+
 NO_REGION = "No Region is set. Give --region, or set AWS_REGION."
+
+_NO_CREDENTIALS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+    TokenRetrievalError,
+    SSOError,
+)
+_CREDENTIALS_REFUSED = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "RequestExpired",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "SignatureDoesNotMatch",
+    "InvalidSignatureException",
+    "IncompleteSignature",
+}
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+"""Codes of the same refusals differ by service. Source: AWS documentation, Common errors, of several APIs."""
 
 Body = TypeVar("Body", bound=BaseModel)
 
 
 class FleetUnreachable(Exception):
     """The stack or its API could not be found or called; the message says what to check."""
+
+
+def find_stack(stack: str, region: str | None) -> tuple[boto3.Session, Mapping[str, Any]]:
+    """Credentials and Region, and what DescribeStacks says of a stack.
+
+    Raises: FleetUnreachable, which says what is missing: credentials, a Region, a permission, or the stack.
+    """
+    with first_call(f"Stack {stack!r} could not be looked up", region):
+        session = boto3.Session(region_name=region)
+        try:
+            described = session.client("cloudformation").describe_stacks(StackName=stack)
+        except ClientError as error:
+            # What AWS answers for a stack that is not there (AWS documentation, DescribeStacks).
+            if _code(error) != "ValidationError" or "does not exist" not in str(error):
+                raise
+            raise FleetUnreachable(
+                f"There is no stack {stack!r} {_place(session)}. Check --stack, --region and the profile."
+            ) from error
+    return session, described["Stacks"][0]
+
+
+@contextmanager
+def first_call(what: str, region: str | None) -> Iterator[None]:
+    """Runs the first call that a command makes of AWS, where it shows whether credentials and Region are good at all.
+
+    Args:
+        what: did not succeed.
+        region: as it was given.
+
+    Raises: FleetUnreachable. It names the Region and the profile.
+    """
+    try:
+        yield
+    except NoRegionError as error:
+        raise FleetUnreachable(NO_REGION) from error
+    except ProfileNotFound as error:
+        raise FleetUnreachable(f"{error}. `aws configure list-profiles` shows those that there are.") from error
+    except (BotoCoreError, ClientError) as error:
+        raise FleetUnreachable(f"{what}: {_why_it_failed(error, boto3.Session(region_name=region))}") from error
+
+
+def _why_it_failed(error: BotoCoreError | ClientError, session: boto3.Session) -> str:
+    said, place = str(error).rstrip("."), _place(session)
+    if isinstance(error, _NO_CREDENTIALS):
+        return (
+            f"no usable AWS credentials were found for it {place} ({said}). Set AWS_PROFILE, or log in: "
+            "`aws sts get-caller-identity` must answer."
+        )
+    if isinstance(error, ClientError) and _code(error) in _CREDENTIALS_REFUSED:
+        return f"AWS does not take these credentials {place} ({said}). Log in again."
+    if isinstance(error, ClientError) and _code(error) in _DENIED:
+        return f"these credentials may not do that {place} ({said}). Ask for the permission."
+    if isinstance(error, BotocoreConnectionError | HTTPClientError):
+        return f"nothing answered {place} ({said}). Is there such a Region, and is the network up?"
+    return f"{said}, {place}."
+
+
+def _place(session: boto3.Session) -> str:
+    return f"in Region {session.region_name}, with profile {session.profile_name}"
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response["Error"]["Code"])
 
 
 class Refused(Exception):
@@ -69,6 +174,10 @@ class Refused(Exception):
         return self.status == 429 or not 400 <= self.status < 500
 
 
+class UploadRefused(Exception):
+    """S3 does not take a document for which the API has granted a form; the message says why."""
+
+
 @dataclass(frozen=True)
 class FleetApi:
     """Calls the API of one deployed stack, signed with the operator's own AWS credentials.
@@ -77,11 +186,13 @@ class FleetApi:
         url: the stack's output ApiUrl.
         session: credentials and Region.
         generation_model: the stack's parameter; empty where it is not known.
+        retention_days: the stack's parameter, for offboardings that name none; `None` where it is not known.
     """
 
     url: str
     session: boto3.Session
     generation_model: str = ""
+    retention_days: int | None = None
 
     @classmethod
     def of_stack(cls, stack: str, region: str | None) -> FleetApi:
@@ -90,21 +201,18 @@ class FleetApi:
         Raises:
             FleetUnreachable: no credentials, no Region, or no such stack.
         """
-        try:
-            session = boto3.Session(region_name=region)
-            described = session.client("cloudformation").describe_stacks(StackName=stack)
-        except NoRegionError as error:
-            raise FleetUnreachable(NO_REGION) from error
-        except (BotoCoreError, ClientError) as error:
-            said = str(error).rstrip(".")
-            raise FleetUnreachable(
-                f"Stack {stack!r} was not found: {said}. Check --stack, --region and your AWS credentials."
-            ) from error
-        outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Stacks"][0].get("Outputs", [])}
-        given = {each["ParameterKey"]: each["ParameterValue"] for each in described["Stacks"][0].get("Parameters", [])}
+        session, described = find_stack(stack, region)
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
+        given = {each["ParameterKey"]: each["ParameterValue"] for each in described.get("Parameters", [])}
         if "ApiUrl" not in outputs:
             raise FleetUnreachable(f"Stack {stack!r} has no output ApiUrl; is it a kbfleet stack?")
-        return cls(outputs["ApiUrl"], session, given.get("GenerationModelId", ""))
+        retention = given.get("OffboardingRetentionDays")
+        return cls(
+            outputs["ApiUrl"],
+            session,
+            given.get("GenerationModelId", ""),
+            int(retention) if retention is not None else None,
+        )
 
     @property
     def region(self) -> str:
@@ -146,15 +254,33 @@ class FleetApi:
         asked = {"repair": repair} | ({"tenant_id": first} if first else {})
         return self._signed(ReconciliationDetail, "POST", "/reconciliations", asked)
 
+    def diagnosis(self, tenant_id: TenantId) -> DiagnosisBody:
+        return self._signed(DiagnosisBody, "GET", f"/tenants/{tenant_id}/diagnosis")
+
     def tenants(self, status: TenantStatus | None) -> TenantsBody:
         """All of them, over all pages; of one status, if one is given."""
+        pages = list(self._tenant_pages(status))
+        return pages[-1].model_copy(update={"tenants": tuple(each for page in pages for each in page.tenants)})
+
+    def _tenant_pages(self, status: TenantStatus | None) -> Iterator[TenantsBody]:
         wanted = {"limit": "100"} | ({"status": str(status)} if status is not None else {})
-        page = body = self._signed(TenantsBody, "GET", f"/tenants?{urlencode(wanted)}")
+        yield (page := self._signed(TenantsBody, "GET", f"/tenants?{urlencode(wanted)}"))
         while page.next_token is not None:
             following = urlencode(wanted | {"next_token": page.next_token})
-            page = self._signed(TenantsBody, "GET", f"/tenants?{following}")
-            body = page.model_copy(update={"tenants": body.tenants + page.tenants})
-        return body
+            yield (page := self._signed(TenantsBody, "GET", f"/tenants?{following}"))
+
+    def similar_ids(self, tenant_id: str) -> list[str]:
+        """Those of tenants that somebody may have meant, the closest first; none where the caller may not list them."""
+        until, listed = time.monotonic() + _SIMILAR_SECONDS, []
+        try:
+            for page in self._tenant_pages(None):
+                listed += [str(each.tenant_id) for each in page.tenants]
+                if time.monotonic() > until:
+                    break
+        except (Refused, FleetUnreachable):
+            # It was to help with another refusal, which is the one to be told.
+            return []
+        return get_close_matches(tenant_id, [each for each in listed if each != tenant_id], _SIMILAR_IDS)
 
     def tenant(self, tenant_id: TenantId) -> TenantBody:
         return self._signed(TenantBody, "GET", f"/tenants/{tenant_id}")
@@ -190,11 +316,11 @@ class FleetApi:
         }
         return self._signed(UploadBody, "POST", f"/tenants/{tenant_id}/uploads", body)
 
-    def upload(self, form: UploadBody, content: bytes) -> None:
+    def upload(self, tenant_id: TenantId, form: UploadBody, content: bytes) -> None:
         """Sends a document by the form that was granted for it.
 
         Raises:
-            Refused: S3 does not take it.
+            UploadRefused: S3 does not take it.
             FleetUnreachable: S3 did not answer.
         """
         # S3 ignores the fields behind the file (Amazon S3 API reference, POST Object).
@@ -202,7 +328,7 @@ class FleetApi:
         request = AWSRequest("POST", form.url, data=body, headers={"Content-Type": content_type})
         answer = self._answer(request, _UPLOAD_SECONDS)
         if answer.status_code >= 300:
-            raise _refused_by_s3(answer.status_code, answer.content)
+            raise UploadRefused(_said_by_s3(tenant_id, answer.content))
 
     def usage(self, tenant_id: TenantId, first: date | None, last: date | None, life: int | None) -> UsageBody:
         """Of the current month, where no days are given; of the present or last life, where none is."""
@@ -245,7 +371,19 @@ class FleetApi:
         if credentials is None:
             raise FleetUnreachable("There are no AWS credentials to sign with. Set AWS_PROFILE, or log in.")
         SigV4Auth(credentials.get_frozen_credentials(), "execute-api", self.session.region_name).add_auth(request)
-        return self._send(kind, request)
+        try:
+            return self._send(kind, request)
+        except Refused as refused:
+            if refused.code != "TenantNotFound":
+                raise
+            named = path.split("/")[2] if path.startswith("/tenants/") else (body or {})["tenant_id"]
+            raise self._with_similar_ids(refused, named.partition("?")[0]) from refused
+
+    def _with_similar_ids(self, refused: Refused, tenant_id: str) -> Refused:
+        """Only of what is asked with the operator's own rights: a tenant's user must not learn of other tenants."""
+        similar = " or ".join(self.similar_ids(tenant_id))
+        meant = f" Did you mean {similar}?" if similar else ""
+        return Refused(refused.status, refused.code, f"{refused.detail}{meant}")
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None) -> AWSRequest:
         data = json.dumps(body, ensure_ascii=False).encode() if body is not None else None
@@ -254,7 +392,7 @@ class FleetApi:
     def _send(self, kind: type[Body], request: AWSRequest) -> Body:
         answer = self._answer(request, _TIMEOUT_SECONDS)
         if answer.status_code >= 400:
-            raise _refused(answer.status_code, answer.content)
+            raise _refused(answer)
         try:
             return kind.model_validate_json(answer.content)
         except ValidationError as error:
@@ -275,19 +413,27 @@ def _said(asked: AskRequest) -> dict[str, Any]:
     return asked.model_dump(exclude_defaults=True)
 
 
-def _refused_by_s3(status: int, content: bytes) -> Refused:
+def _said_by_s3(tenant_id: TenantId, content: bytes) -> str:
     try:
         error = fromstring(content)  # noqa: S314 -- from the host that the API has named
     except ParseError:
-        return Refused(status, f"HTTP {status}", "S3 did not take the document, and gave no reason.")
-    code, message = error.findtext("Code") or f"HTTP {status}", error.findtext("Message") or "no reason given"
-    return Refused(status, code, f"S3 did not take the document: {code}: {message}")
+        return "S3 did not take the document, and gave no reason."
+    code, message = error.findtext("Code") or "", error.findtext("Message") or "no reason given"
+    if code == "NoSuchBucket":
+        return str(BucketGone.of(tenant_id))
+    return f"S3 did not take the document: {code}: {message}"
 
 
-def _refused(status: int, content: bytes) -> Refused:
+def _refused(answer: AWSResponse) -> Refused:
+    status = answer.status_code
     try:
-        document = json.loads(content)
+        document = json.loads(answer.content)
     except ValueError:
         document = {}
     detail = document.get("detail") or document.get("message") or document.get("title") or "no reason given"
+    if status >= 500:
+        if "code" not in document and "detail" not in document:  # API Gateway's own words
+            detail = f"{str(detail).rstrip('.')} (HTTP {status}). Trying again may help."
+        if request := document.get("request_id") or answer.headers.get("x-amzn-requestid"):
+            detail = f"{detail} Request id: {request}"
     return Refused(status, document.get("code", f"HTTP {status}"), detail)

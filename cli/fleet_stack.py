@@ -11,9 +11,9 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from cli.fleet_api import NO_REGION, FleetUnreachable
+from cli.fleet_api import FleetUnreachable, find_stack
 
 
 @contextmanager
@@ -21,8 +21,6 @@ def asking(what: str) -> Iterator[None]:
     """Raises: FleetUnreachable with what AWS says, in place of botocore's errors."""
     try:
         yield
-    except NoRegionError as error:
-        raise FleetUnreachable(NO_REGION) from error
     except (BotoCoreError, ClientError) as error:
         raise FleetUnreachable(f"{what}: {error}") from error
 
@@ -43,10 +41,8 @@ class FleetStack:
     @classmethod
     def named(cls, stack: str, region: str | None) -> FleetStack:
         """Raises: FleetUnreachable when there are no credentials, no Region, or no such stack."""
-        with asking(f"Stack {stack!r} was not found; check --stack, --region and your AWS credentials"):
-            session = boto3.Session(region_name=region)
-            described = session.client("cloudformation").describe_stacks(StackName=stack)
-        return cls(stack, described["Stacks"][0], session)
+        session, description = find_stack(stack, region)
+        return cls(stack, description, session)
 
     @property
     def status(self) -> str:

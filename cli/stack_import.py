@@ -16,7 +16,7 @@ from typing import Any, Self
 import boto3
 from botocore.exceptions import ClientError
 
-from cli.fleet_api import FleetUnreachable
+from cli.fleet_api import FleetUnreachable, first_call
 from cli.fleet_stack import asking
 from cli.terminal import counted
 from kbfleet.domain.errors import InvalidInput
@@ -99,7 +99,7 @@ class StackImport:
     @classmethod
     def of(cls, stack: str, fleet: str, region: str | None) -> Self:
         """Raises: FleetUnreachable where AWS cannot be asked; InvalidInput where there is a stack of that name."""
-        with asking("AWS could not be asked"):
+        with first_call("AWS could not be asked", region):
             session = boto3.Session(region_name=region)
             made = cls(stack, fleet, session)
             status = made._status()

@@ -54,6 +54,11 @@ def marked(markup: str) -> Text:
     return text
 
 
+def shortened(text: str, most: int) -> str:
+    """Text from outside, with `…` for what goes beyond so many characters: prose of any length among other lines."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
 DONE = "[green]✓[/]"
 _LEAST_PROSE = 24
 """Cells that prose may be squeezed into."""

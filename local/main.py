@@ -175,6 +175,7 @@ def up(
     console.print(f"Local AWS   {configuration.aws_url} (process {running.process_id}, log {configuration.log_file})")
     console.print(f"Side port   {configuration.side_url} (identity provider, Slack sink)")
     if not deploy:
+        _print_way_in(state)
         return
     deployed = deployment.deploy(
         configuration,
@@ -188,13 +189,12 @@ def up(
     _print_outputs(deployed.outputs)
     if api_page.API_URL_OUTPUT in deployed.outputs:
         console.print(f"\nTo read about the API and try it:  {configuration.aws_url}{api_page.PATH}/")
-    command = shlex.quote(str(_COMMANDS / "kbfleet-local"))
-    console.print(f'\nFor boto3, the AWS CLI and kbfleet in a shell:  eval "$({command} env)"', soft_wrap=True)
+    _print_way_in(state)
 
 
 @app.command()
 def down(state: State = DEFAULT_STATE) -> None:
-    """Stop the local AWS, and wait until its process is gone and its ports are free."""
+    """Stop the local AWS, and wait until its processes have ended and its ports are free."""
     with console.status("Stopping the local AWS …"):
         stopped = process.stop(state)
     console.print("Stopped." if stopped else "Nothing is running.")
@@ -264,6 +264,11 @@ def demo(state: State = DEFAULT_STATE) -> None:
     raise typer.Exit(demonstration.run(state, console))
 
 
+def _print_way_in(state: Path) -> None:
+    command = f"{shlex.quote(str(_COMMANDS / 'kbfleet-local'))} env{_of(state)}"
+    console.print(f'\nFor boto3, the AWS CLI and kbfleet in a shell:  eval "$({command})"', markup=False)
+
+
 def _print_outputs(outputs: dict[str, str]) -> None:
     width = max(map(len, outputs), default=0)
     for name, value in outputs.items():
@@ -273,9 +278,14 @@ def _print_outputs(outputs: dict[str, str]) -> None:
 def _require_running(state: Path) -> process.RunningStack:
     running = process.running_stack(state)
     if running is None:
-        errors.print("The local AWS does not run. Start it with: kbfleet-local up")
+        errors.print(f"The local AWS does not run. Start it with: kbfleet-local up{_of(state)}", markup=False)
         raise typer.Exit(1)
     return running
+
+
+def _of(state: Path) -> str:
+    """What the other commands need to find the same stack, also in a shell without KBFLEET_LOCAL_STATE."""
+    return "" if state == DEFAULT_STATE else f" --state {shlex.quote(str(state))}"
 
 
 def _parse_parameters(assignments: list[str] | None) -> dict[str, str]:

@@ -81,7 +81,7 @@ class Registry:
     def get(self, tenant_id: TenantId) -> Tenant:
         found = self.find(tenant_id)
         if found is None:
-            raise TenantNotFound(f"No tenant {tenant_id} is registered.")
+            raise TenantNotFound.of(tenant_id)
         return found
 
 

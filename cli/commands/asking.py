@@ -89,7 +89,9 @@ def ask(
             answer = api.ask(asked, token)
         else:
             raise InvalidInput("tenant", "is missing: give --tenant to ask with your own rights, or a user's --token.")
-    present(answer, _shown_of_answer, as_json=as_json)
+    # A session stays the same for as long as its conversation: it is told where that begins.
+    begins = answer.session != session
+    present(answer, lambda answer: _shown_of_answer(answer, session_is_new=begins), as_json=as_json)
 
 
 _NEW_SESSION = "new"
@@ -103,7 +105,7 @@ def _json(text: str | None, field: str) -> Any:
         raise InvalidInput(field, f"is not JSON: {error}.") from None
 
 
-def _shown_of_answer(answer: AskResponse) -> Iterator[RenderableType]:
+def _shown_of_answer(answer: AskResponse, *, session_is_new: bool) -> Iterator[RenderableType]:
     yield literal(answer.answer, keep="\n")
     sources = {source.uri: source for citation in answer.citations for source in citation.sources}
     for number, source in enumerate(sources.values(), start=1):
@@ -114,7 +116,7 @@ def _shown_of_answer(answer: AskResponse) -> Iterator[RenderableType]:
     if answer.documents_left_out:
         left_out = counted(answer.documents_left_out, "document")
         yield f"  [yellow]{left_out} could not be indexed and may be missing from this answer.[/]"
-    if answer.session:
+    if answer.session and session_is_new:
         yield f"  [dim]To go on: --session {literal(answer.session)}[/]"
 
 

@@ -16,8 +16,12 @@ from cli.dead_letters import DeadLetter, DeadLetters, Waiting
 from cli.exit_codes import FAILED, stop
 from cli.fleet_stack import FleetStack
 from cli.progress import Progress, pause
-from cli.terminal import DONE, Column, Listing, literal, moment, moment_in_table, present
+from cli.terminal import DONE, Column, Listing, counted, literal, moment, moment_in_table, present, shortened
 from kbfleet.domain.errors import InvalidInput
+
+_REASON_CHARACTERS = 200
+_REASONS = 5
+"""That a line of the list shows of a queue."""
 
 app = typer.Typer(help="Messages that could not be handled, and wait for people.", no_args_is_help=True)
 Queue = Annotated[
@@ -80,12 +84,19 @@ def _listing(filled: list[Waiting]) -> Listing:
                 str(each.messages),
                 moment_in_table(each.oldest_sent_at) if each.oldest_sent_at else "—",
                 literal(each.queue.meaning),
-                "\n".join(map(literal, each.reasons)) or "—",
+                _reasons(each) or "—",
                 _page(each),
             )
             for each in filled
         ],
     )
+
+
+def _reasons(waiting: Waiting) -> str:
+    """A reason may be a whole document that could not be read; `dlq show` and --json have all of it."""
+    shown = [literal(shortened(reason, _REASON_CHARACTERS)) for reason in waiting.reasons[:_REASONS]]
+    more = len(waiting.reasons) - len(shown)
+    return "\n".join([*shown, *([f"and {counted(more, 'other')}: see dlq show"] if more else [])])
 
 
 @app.command("redrive")
@@ -117,7 +128,8 @@ def redrive_dead_letters(
 
     present({"queue": wanted.name, **asdict(state)}, shown, as_json=as_json)
     if state.refused:
-        stop(f"{state.moved} of {state.total} went back; the others stay: {state.refused}")
+        refused = shortened(state.refused, _REASON_CHARACTERS * _REASONS)
+        stop(f"{state.moved} of {state.total} went back; the others stay: {refused}")
 
 
 @app.command("show")

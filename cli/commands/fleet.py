@@ -9,7 +9,8 @@ import typer
 from rich.console import RenderableType
 
 from cli.arguments import DEFAULT_STACK, FLEET_PANEL, Json, Region, Stack
-from cli.doctor import Finding, Verdict, examine
+from cli.diagnosis import shown_of_findings
+from cli.doctor import CheckResult, Verdict, examine
 from cli.exit_codes import FAILED
 from cli.fleet_api import FleetApi
 from cli.fleet_stack import FleetStack
@@ -24,14 +25,14 @@ app = typer.Typer()
 @app.command(rich_help_panel=FLEET_PANEL)
 def doctor(as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
     """Check the fleet place by place, with your own AWS credentials. Exit code 1 when anything is wrong or unknown."""
-    findings: list[Finding] = []
+    findings: list[CheckResult] = []
 
-    def found() -> Iterator[Finding]:
+    def found() -> Iterator[CheckResult]:
         for finding in examine(FleetStack.named(stack, region)):
             findings.append(finding)
             yield finding
 
-    def shown(found: Iterable[Finding]) -> Iterator[RenderableType]:
+    def shown(found: Iterable[CheckResult]) -> Iterator[RenderableType]:
         for finding in found:  # each is shown as soon as it is known
             yield from _shown_of_finding(finding)
         yield _summary(findings)
@@ -41,7 +42,7 @@ def doctor(as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region =
         raise typer.Exit(FAILED)
 
 
-def _summary(findings: list[Finding]) -> str:
+def _summary(findings: list[CheckResult]) -> str:
     if wrong := _count_wrong(findings):
         return f"[red]{'1 thing needs' if wrong == 1 else f'{wrong} things need'} attention.[/]"
     if notes := sum(finding.verdict is Verdict.NOTE for finding in findings):
@@ -49,11 +50,11 @@ def _summary(findings: list[Finding]) -> str:
     return "[green]The fleet is well.[/]"
 
 
-def _count_wrong(findings: list[Finding]) -> int:
+def _count_wrong(findings: list[CheckResult]) -> int:
     return sum(finding.counts for finding in findings)
 
 
-def _shown_of_finding(finding: Finding) -> Iterator[RenderableType]:
+def _shown_of_finding(finding: CheckResult) -> Iterator[RenderableType]:
     signs = {"WELL": "[green]✓[/]", "NOTE": "[yellow]![/]", "WRONG": "[red]✗[/]", "UNKNOWN": "[red]?[/]"}
     yield f"{signs[finding.verdict]} {finding.check}: {literal(finding.finding)}"
     if finding.advice:
@@ -94,8 +95,7 @@ def _shown_of_reconciliation(report: ReconciliationDetail) -> Iterator[Renderabl
     looked = f"{counted(report.looked_into, 'tenant')} looked into for what is not their own"
     more = f"; [yellow]{report.not_looked_into} not yet: run it again[/]" if report.not_looked_into else ""
     yield f"{looked}{more}."
-    for finding in report.findings:
-        yield f"  {finding.disagreement} {finding.kind} {literal(finding.name)}: {literal(finding.advice)}"
+    yield from shown_of_findings(report.findings)
     for trouble in report.troubles:
         yield f"  [yellow]{trouble.tenant_id}[/]: {literal(trouble.reason)}"
     yield from (f"  Provisioning of {tenant} is started." for tenant in report.repairs)

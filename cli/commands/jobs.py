@@ -112,7 +112,7 @@ def _left_out(body: JobBody) -> Listing:
             (
                 literal(document.uri),
                 "yes" if document.status is FailureStatus.SET_ASIDE else "no",
-                literal(document.reason),
+                literal(document.for_people),
             )
             for document in body.left_out
         ],

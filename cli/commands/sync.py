@@ -14,7 +14,7 @@ from cli.exit_codes import stop
 from cli.failure_reasons import reason_lines
 from cli.fleet_api import FleetApi
 from cli.progress import Show, watch
-from cli.terminal import DONE, literal, present
+from cli.terminal import DONE, counted, literal, present
 from kbfleet.contracts.documents import DocumentRetryBody
 from kbfleet.contracts.tenants import MOST_DOCUMENTS, SyncBody, SyncHoldBody
 from kbfleet.domain.ingestion_job import Outcome
@@ -106,7 +106,8 @@ def stop_sync(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STAC
 def retry_failed(
     tenant: Tenant, wait: Wait = True, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None
 ) -> None:
-    """Retry only the documents that failed; nothing else is synced. Exit code 1 when some still fail."""
+    """Retry only the documents that failed; nothing else is synced. Those that can never be read as they are, are left
+    out. Exit code 1 when some still fail."""
     api = FleetApi.of_stack(stack, region)
     retry = api.retry_documents(tenant)
     if wait:
@@ -116,8 +117,14 @@ def retry_failed(
     def shown(retry: DocumentRetryBody) -> Iterator[RenderableType]:
         if retry.ended_at is None:
             yield f"The failed documents of tenant {tenant} are being tried again."
+        elif not trouble and retry.fixed:
+            fixed = counted(retry.fixed, "document")
+            yield f"{DONE} {fixed} of tenant {tenant} {'is' if retry.fixed == 1 else 'are'} fixed, and none failed."
         elif not trouble:
-            yield f"{DONE} {retry.fixed} documents of tenant {tenant} are fixed, and none failed."
+            yield (
+                f"Nothing was retried: no document of tenant {tenant} is in the list of those that failed. "
+                f"`kbfleet documents {tenant}` says whether all are known."
+            )
 
     present(retry, shown, as_json=as_json)
     if trouble:
@@ -139,10 +146,16 @@ def _trouble(tenant: TenantId, retry: DocumentRetryBody) -> str:
         return ""
     if retry.stopped:
         return f"The retry stopped early: {retry.stopped}"
-    if retry.failed or retry.unanswered:
+    if retry.failed or retry.unanswered or retry.skipped:
         unanswered = f", {retry.unanswered} got no answer in time" if retry.unanswered else ""
+        skipped = (
+            f", {retry.skipped} were not tried: no retry helps, they have to be fixed and uploaded again"
+            if retry.skipped
+            else ""
+        )
         return (
-            f"{retry.fixed} documents are fixed, {retry.failed} failed again{unanswered}. "
+            f"Of the documents that were retried, {retry.fixed} are fixed, {retry.failed} failed again"
+            f"{unanswered}{skipped}. "
             f"`kbfleet documents {tenant}` says why."
         )
     return ""

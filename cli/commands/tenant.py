@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 from rich.console import RenderableType
 
 from cli.arguments import DEFAULT_STACK, Json, NewTenant, Region, Stack, Tenant, Wait
-from cli.exit_codes import stop
+from cli.diagnosis import shown_of_diagnosis
+from cli.documents_left_out import left_out
+from cli.exit_codes import BAD_INPUT, stop
 from cli.failure_reasons import reason_lines
 from cli.fleet_api import FleetApi
 from cli.progress import Show, watch
-from cli.terminal import DONE, Column, Details, Listing, literal, moment, moment_in_table, present
+from cli.terminal import DONE, Column, Details, Listing, counted, literal, moment, moment_in_table, present
 from kbfleet.contracts.tenants import ExecutionBody, ListedTenantBody, TenantBody, TenantsBody
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion_job import Outcome
@@ -60,10 +62,17 @@ def _see_it_provisioned(
 ) -> None:
     if wait:
         execution = _watch_provisioning(api, tenant, execution.execution)
+    status = api.tenant(tenant).status if execution.status == "SUCCEEDED" else None
+    if status in {TenantStatus.OFFBOARDING, TenantStatus.OFFBOARDED}:
+        stop(
+            f"Tenant {tenant} is {status}: that was requested at the same time, and came first. "
+            f"`kbfleet tenant show {tenant}` says until when it can be taken back.",
+            BAD_INPUT,
+        )
 
     def shown(execution: ExecutionBody) -> Iterator[RenderableType]:
         if execution.status == "SUCCEEDED":
-            suspended = api.tenant(tenant).status is TenantStatus.SUSPENDED
+            suspended = status is TenantStatus.SUSPENDED
             stays = f", and stays suspended until `kbfleet tenant resume {tenant}`" if suspended else ""
             yield f"{DONE} Tenant {tenant} is {'converged' if suspended else what}{stays}."
         elif execution.status == "RUNNING":
@@ -86,7 +95,12 @@ def _watch_provisioning(api: FleetApi, tenant: TenantId, name: str) -> Execution
 @app.command("list")
 def list_tenants(
     status: Annotated[
-        TenantStatus | None, typer.Option(case_sensitive=False, help="Only tenants of that status.")
+        TenantStatus | None,
+        typer.Option(
+            case_sensitive=False,
+            help="Only tenants of that status. FAILED is one whose provisioning has failed, whatever became of its "
+            "syncs.",
+        ),
     ] = None,
     as_json: Json = False,
     stack: Stack = DEFAULT_STACK,
@@ -98,9 +112,18 @@ def list_tenants(
         if body.tenants:
             yield _tenants_listing(body)
         else:
-            yield f"No tenant is {status}." if status else "There are no tenants yet."
+            yield _none_of(status)
 
     present(FleetApi.of_stack(stack, region).tenants(status), shown, as_json=as_json)
+
+
+def _none_of(status: TenantStatus | None) -> str:
+    if status is TenantStatus.FAILED:
+        return (
+            "No tenant has the status FAILED: no provisioning has failed. Which syncs have, the column Last sync of "
+            "`kbfleet tenant list` shows."
+        )
+    return f"No tenant has the status {status}." if status else "There are no tenants yet."
 
 
 def _tenants_listing(body: TenantsBody) -> Listing:
@@ -149,7 +172,19 @@ def _outcome(outcome: Outcome) -> str:
 @app.command("show")
 def show_tenant(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
     """Show a tenant: lifecycle, resources, how fresh its knowledge is, and how its last sync ended."""
-    present(FleetApi.of_stack(stack, region).tenant(tenant), lambda body: [_details(body)], as_json=as_json)
+    api = FleetApi.of_stack(stack, region)
+    body = api.tenant(tenant)
+
+    def shown(body: TenantBody) -> Iterator[RenderableType]:
+        yield _details(body)
+        if body.status in _EXAMINED:
+            yield from shown_of_diagnosis(api.diagnosis(tenant))
+
+    present(body, shown, as_json=as_json)
+
+
+_EXAMINED = {TenantStatus.ACTIVE, TenantStatus.SUSPENDED, TenantStatus.FAILED}
+"""The resources of others come and go."""
 
 
 def _details(body: TenantBody) -> Details:
@@ -179,6 +214,7 @@ def _details(body: TenantBody) -> Details:
     if result := body.sync.result:
         rows.append(("Last sync", f"{_outcome(result.outcome)}, job {literal(result.ingestion_job_id or 'refused')}"))
         rows += [("", line) for line in reason_lines(result.failure_reasons)]
+    rows += zip(["Documents left out", ""], left_out(body.sync), strict=False)
     rows += [("Drift", literal(drift)) for drift in body.drift]
     breached = f"[red]BREACHED[/] since {moment(body.breached_since)}" if body.breached_since else "no breach is known"
     rows.append(("Isolation", breached))
@@ -281,7 +317,7 @@ def offboard(
     api = FleetApi.of_stack(stack, region)
     body = api.tenant(tenant)
     if body.status is not TenantStatus.OFFBOARDED:
-        _confirm(tenant, confirm)
+        _confirm(tenant, confirm, _deleted_when(body, api.retention_days if retention_days is None else retention_days))
         execution = api.offboard(tenant, retention_days).execution
         if wait and execution is not None:
             _watch_offboarding(api, tenant, execution.execution)
@@ -289,11 +325,23 @@ def offboard(
     present(body, _shown_of_offboarding, as_json=as_json)
 
 
-def _confirm(tenant: TenantId, given: str | None) -> None:
+def _deleted_when(body: TenantBody, retention_days: int | None) -> str:
+    """When what is about to be confirmed deletes everything, as words behind "will be deleted"."""
+    plan, now = body.offboarding, datetime.now(UTC)
+    if plan is not None and not plan.is_due(now):
+        return f"after {moment(plan.delete_after)}, as was said when its offboarding was requested"
+    if plan is not None or retention_days == 0:
+        return "at once, and cannot be taken back"
+    if retention_days is None:
+        return "after the retention period of the stack"
+    return f"after {moment(now + timedelta(days=retention_days))} (in {counted(retention_days, 'day')})"
+
+
+def _confirm(tenant: TenantId, given: str | None, when: str) -> None:
     """Raises: InvalidInput when the answer is not the tenant's id."""
     try:
         answer = given or typer.prompt(
-            f"All documents, vectors and records of {tenant} will be deleted. Type its id to go on", err=True
+            f"All documents, vectors and records of {tenant} will be deleted {when}. Type its id to go on", err=True
         )
     except typer.Abort:
         raise InvalidInput("confirm", f"nobody answered; nothing was done. Give --confirm {tenant}.") from None
@@ -323,9 +371,10 @@ def _shown_of_offboarding(body: TenantBody) -> Iterator[RenderableType]:
             until = f"until {moment(left.until)}" if left.until else "for as long as it is there"
             yield f"  {literal(left.where)}: {literal(left.holds)}; {until}"
     elif body.offboarding and body.offboarding.deletion_began_at:
-        yield f"Tenant {body.tenant_id} is being deleted."
+        began = moment(body.offboarding.deletion_began_at)
+        yield f"Tenant {body.tenant_id} is being deleted, since {began}; it cannot be taken back."
     elif body.offboarding and body.offboarding.is_due(datetime.now(UTC)):
-        yield f"Tenant {body.tenant_id} is out of service. Its deletion begins now; then it cannot be taken back."
+        yield f"Tenant {body.tenant_id} is out of service. Everything is deleted at once, and cannot be taken back."
     elif body.offboarding:
         yield (
             f"Tenant {body.tenant_id} is out of service. Everything is deleted after "

@@ -77,20 +77,40 @@ def verify(
         )
         return
     planned = run.plan(fleet, limits=probe_limits)
-    _agree(planned, yes=yes)
-    made = _tried(fleet, user_token, lambda trial: run.verify(trial, planned.tenants, limits=probe_limits))
+    _agree(fleet.stack, planned, yes=yes)
+
+    def run_and_write(trial: Trial) -> Report:
+        try:
+            return run.verify(trial, planned.tenants, limits=probe_limits)
+        finally:
+            # However it ends: what was observed was paid for.
+            if report is not None:
+                report.write_text(run.written(trial, limits=probe_limits).model_dump_json(indent=2) + "\n", "utf-8")
+
     if report is not None:
-        report.write_text(made.model_dump_json(indent=2) + "\n", "utf-8")
+        _require_writable(report)
+    made = _tried(fleet, user_token, run_and_write)
     present(made, _shown, as_json=as_json)
     if made.count(Verdict.REFUTED):
         raise typer.Exit(FAILED)
 
 
-def _agree(planned: Plan, *, yes: bool) -> None:
+def _require_writable(path: Path) -> None:
+    """Raises: InvalidInput; after an hour it would be too late."""
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise InvalidInput("report", f"cannot be written: {error.strerror}.") from error
+
+
+def _agree(stack: FleetStack, planned: Plan, *, yes: bool) -> None:
     """Raises: InvalidInput when somebody does not."""
     tenants = ", ".join(planned.tenants)
+    _, _, _, region, account, _ = stack.description["StackId"].split(":", 5)
     for line in (
-        f"It makes {counted(len(planned.tenants), 'tenant')} ({tenants}) and a role for its probes, and deletes them.",
+        f"It runs on stack {stack.name} in {region} of account {account}.",
+        f"It makes {counted(len(planned.tenants), 'tenant')} ({tenants}), and a role and a bucket for its probes. It "
+        "deletes them; what stays is what an offboarding leaves: receipts, logs, and usage if the stack keeps it.",
         f"It costs {planned.costs}, and takes {planned.seconds / 60:.0f} minutes at most.",
     ):
         err.print(marked(literal(line)), soft_wrap=True)
@@ -148,6 +168,8 @@ def _compare(path: Path, *, as_json: bool) -> None:
 def _shown_of_comparison(report: Report, made: Comparison) -> Iterator[RenderableType]:
     place = f"A report of {report.made_on} from {literal(report.region)}"
     yield f"{place}: {made.confirmed} facts are as the emulator has them."
+    if report.speed != 1:
+        yield f"It is not of AWS, but of a stand-in that lives {report.speed:g} times as fast."
     if made.differences:
         yield Listing(
             [

@@ -459,7 +459,7 @@ _FACTS = (
         Says("not among the undelivered"),
         Mark.PROMISED,
         _KBFLEET,
-        "the dead-letter queue of alerts; whether people saw it, only they know",
+        "the queue of alerts and its dead-letter queue; whether people saw it, only they know",
         _OURS,
     ),
     Fact(

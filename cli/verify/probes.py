@@ -3,10 +3,12 @@ taken back at once."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -16,7 +18,7 @@ from cli.verify.facts import Took, Word
 from cli.verify.story import LIMITS, MANAGED, ONE, QUESTION, TWO, put
 from cli.verify.under_test import FleetUnderTest, Late, Trial, answered, code_of
 from kbfleet.contracts.tenants import TenantBody
-from kbfleet.domain.names import Life, ResourceNames, TenantId
+from kbfleet.domain.names import TenantId
 
 _ROLE_SECONDS = 180.0
 _START_SECONDS = 11.0
@@ -27,8 +29,10 @@ _NAME_SECONDS = 900.0
 _NOT_ASSUMED = "unable to assume the given role"
 TOKEN_CHECKS = (240.0, 420.0, 660.0, 960.0, 1_380.0, 1_860.0)
 """Seconds after its first use at which a client token is used once more; its job has ended by then."""
-_PROBE = TenantId("verify-probe")
-"""No tenant: what buckets of probes are named after."""
+BASE_DESCRIPTION = "Made by a probe of kbfleet verify, which deletes it."
+"""Of a knowledge base: one that takes a tenant's name is told from the tenant's by it."""
+REMOVING_SECONDS = 300.0
+"""More than a knowledge base is CREATING: one that is may not be deleted yet."""
 _ENDED = frozenset({"COMPLETE", "FAILED", "STOPPED"})
 _GEOGRAPHIES = frozenset({"us", "us-gov", "eu", "apac", "jp", "au", "ca", "global"})
 
@@ -96,12 +100,13 @@ def _duplicate_name(trial: Trial) -> None:
 
 def _missing_index(trial: Trial) -> None:
     storage = {"type": "S3_VECTORS", "s3VectorsConfiguration": {"indexArn": _missing_index_arn(trial)}}
-    word = _refused_creation(trial, "index could not be found", name=probe_name(trial.fleet), storage=storage)
+    word = _refused_creation(trial, "index could not be found", name=probe_base_name(trial.fleet), storage=storage)
     trial.note("missing-index", Word(word))
 
 
 def _refused_creation(trial: Trial, text: str, *, name: str | None, storage: Mapping[str, Any] | None) -> str:
     """How a knowledge base is refused that has the name or the storage of one that there is, unless others are given.
+    One that is not refused is deleted, however long that takes: its end is no part of the answer.
 
     Raises: Late when Bedrock does not assume the role that was made for it.
     """
@@ -111,18 +116,18 @@ def _refused_creation(trial: Trial, text: str, *, name: str | None, storage: Map
         "name": name or known["name"],
         "knowledgeBaseConfiguration": known["knowledgeBaseConfiguration"],
         "storageConfiguration": storage or known["storageConfiguration"],
+        "description": BASE_DESCRIPTION,
     }
     with probe_role(trial) as role:
 
         def look() -> str | None:
-            word = answered(create, text, _NOT_ASSUMED)
+            word = answered(lambda: agent.create_knowledge_base(**members, roleArn=role), text, _NOT_ASSUMED)
             return None if _NOT_ASSUMED in word else word
 
-        def create() -> None:
-            made = agent.create_knowledge_base(**members, roleArn=role)["knowledgeBase"]["knowledgeBaseId"]
-            agent.delete_knowledge_base(knowledgeBaseId=made)
-
-        return trial.until(look, "Bedrock did not assume the role that was made for it", every=10)
+        try:
+            return trial.until(look, "Bedrock did not assume the role that was made for it", every=10)
+        finally:
+            remove_probe_knowledge_bases(trial)
 
 
 def _searches(trial: Trial) -> None:
@@ -377,13 +382,27 @@ def _caller(fleet: FleetUnderTest) -> _Caller:
     return _Caller(identity["Arn"].split(":")[1], identity["Account"])
 
 
-def probe_name(fleet: FleetUnderTest) -> str:
-    """Of the role, and of the knowledge base that is to be refused."""
-    return f"{fleet.parameters.get('FleetName', 'kbfleet')}-verify-probe"
+# "verify-probe" may be a tenant's id. So each name here has something that none has which follows from a tenant's id
+# (`ResourceNames`): what is removed by its name is nobody's.
+
+
+def probe_role_name(fleet: FleetUnderTest) -> str:
+    """A tenant's role has a digest at its end."""
+    return f"{_fleet_name(fleet)}-verify-probe"
+
+
+def probe_base_name(fleet: FleetUnderTest) -> str:
+    """Of the knowledge base that is to be refused. A tenant's has a hyphen after the fleet's name."""
+    return f"{_fleet_name(fleet)}_verify-probe"
 
 
 def _missing_index_arn(trial: Trial) -> str:
-    return f"{trial.fleet.stack.outputs['VectorBucketArn']}/index/verify-probe"
+    """What follows a dot in the name of a tenant's index is a number."""
+    return f"{trial.fleet.stack.outputs['VectorBucketArn']}/index/verify-probe.none"
+
+
+def _fleet_name(fleet: FleetUnderTest) -> str:
+    return fleet.parameters.get("FleetName", "kbfleet")
 
 
 def probe_role_policies(
@@ -437,20 +456,18 @@ def probe_role(trial: Trial) -> Iterator[str]:
         caller.partition, caller.account, arns, tagged, model, _missing_index_arn(trial)
     )
     remove_probe_role(fleet)
-    made = iam.create_role(RoleName=probe_name(fleet), AssumeRolePolicyDocument=json.dumps(trust))
+    made = iam.create_role(RoleName=probe_role_name(fleet), AssumeRolePolicyDocument=json.dumps(trust))
     try:
-        iam.put_role_policy(RoleName=probe_name(fleet), PolicyName="probe", PolicyDocument=json.dumps(rights))
+        iam.put_role_policy(RoleName=probe_role_name(fleet), PolicyName="probe", PolicyDocument=json.dumps(rights))
         yield str(made["Role"]["Arn"])
     finally:
         remove_probe_role(fleet)
 
 
 def probe_bucket(fleet: FleetUnderTest) -> str:
-    """Its name, which nobody else in the world has."""
-    names = ResourceNames(
-        fleet.parameters.get("FleetName", "kbfleet"), _caller(fleet).account, fleet.client("s3").meta.region_name
-    )
-    return names.bucket(Life(_PROBE))
+    """Its name, which nobody else in the world has: a tenant's has the digest of another text."""
+    place = f"{_caller(fleet).account}/{fleet.client('s3').meta.region_name}/probes of kbfleet verify"
+    return f"{_fleet_name(fleet)}-verify-probe-{hashlib.sha256(place.encode()).hexdigest()[:10]}"
 
 
 def remove_probe_bucket(fleet: FleetUnderTest) -> bool:
@@ -469,22 +486,46 @@ def remove_probe_role(fleet: FleetUnderTest) -> bool:
     """Returns: whether there was one."""
     iam = fleet.client("iam", patient=True)
     with suppress(iam.exceptions.NoSuchEntityException):
-        iam.delete_role_policy(RoleName=probe_name(fleet), PolicyName="probe")
+        iam.delete_role_policy(RoleName=probe_role_name(fleet), PolicyName="probe")
     try:
-        iam.delete_role(RoleName=probe_name(fleet))
+        iam.delete_role(RoleName=probe_role_name(fleet))
     except iam.exceptions.NoSuchEntityException:
         return False
     return True
 
 
-def remove_probe_knowledge_base(fleet: FleetUnderTest) -> bool:
-    """One that should have been refused, and that a crash has left. Returns: whether there was one."""
-    agent = fleet.client("bedrock-agent", patient=True)
+def remove_probe_knowledge_bases(trial: Trial) -> bool:
+    """Those that should have been refused. Returns: whether there was one.
+
+    Raises: Late when one cannot be deleted.
+    """
+    agent = trial.fleet.client("bedrock-agent", patient=True)
     pages = agent.get_paginator("list_knowledge_bases").paginate()
-    left = [each for page in pages for each in page["knowledgeBaseSummaries"] if each["name"] == probe_name(fleet)]
-    for each in left:
-        agent.delete_knowledge_base(knowledgeBaseId=each["knowledgeBaseId"])
+    left = [
+        each["knowledgeBaseId"]
+        for page in pages
+        for each in page["knowledgeBaseSummaries"]
+        if each.get("description") == BASE_DESCRIPTION
+        and each["name"].startswith((f"{_fleet_name(trial.fleet)}-", f"{_fleet_name(trial.fleet)}_"))
+        and each["status"] != "DELETING"
+    ]
+    with trial.limited(REMOVING_SECONDS):
+        for base_id in left:
+            trial.until(partial(_deleted, agent, base_id), "a knowledge base of a probe was not deleted")
     return bool(left)
+
+
+def _deleted(agent: Any, base_id: str) -> bool | None:
+    """Nothing as long as it may not be deleted yet; with which error Bedrock says so, nobody has reported."""
+    try:
+        agent.delete_knowledge_base(knowledgeBaseId=base_id)
+    except ClientError as error:
+        if code_of(error) == "ResourceNotFoundException":
+            return True
+        if code_of(error) not in {"ConflictException", "ValidationException"}:
+            raise
+        return None
+    return True
 
 
 PROBES = (

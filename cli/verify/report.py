@@ -54,12 +54,14 @@ class Line(_Part):
 
     @property
     def observation(self) -> Observation:
-        """Raises: InvalidInput when the line says nothing, or more than one thing."""
+        """Raises: InvalidInput when the line says nothing, more than one thing, or what cannot be."""
         given = [each for each in (self.seconds, self.word, self.because) if each is not None]
         if len(given) != 1:
             raise InvalidInput("report", f"{self.fact} has not one observation.")
         if self.seconds is not None:
             at_least, at_most = self.seconds
+            if at_most is not None and at_most < at_least:
+                raise InvalidInput("report", f"{self.fact} ended before it began.")
             return Took(at_least, inf if at_most is None else at_most)
         return Word(self.word) if self.word is not None else NotObserved(self.because or "")
 
@@ -94,6 +96,8 @@ class Report(_Part):
             raise InvalidInput("report", f"is none of kbfleet's: {first['type']}.") from None
         for line in report.facts:
             _ = line.observation
+        if len({line.fact for line in report.facts}) < len(report.facts):
+            raise InvalidInput("report", "says two things of one fact.")
         return report
 
     def count(self, verdict: Verdict) -> int:

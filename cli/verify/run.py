@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,9 +15,15 @@ from cli.costs.stack_parts import stack_parts
 from cli.costs.tables import amount
 from cli.verify import story
 from cli.verify.facts import CROSSING_ATTEMPTS, FACTS, NotObserved
-from cli.verify.probes import PROBES, remove_probe_bucket, remove_probe_knowledge_base, remove_probe_role
+from cli.verify.probes import (
+    PROBES,
+    REMOVING_SECONDS,
+    remove_probe_bucket,
+    remove_probe_knowledge_bases,
+    remove_probe_role,
+)
 from cli.verify.report import Line, Report
-from cli.verify.under_test import FleetUnderTest, Trial
+from cli.verify.under_test import UNANSWERED, FleetUnderTest, Late, Trial, reason_of
 from kbfleet.contracts.tenants import ListedTenantBody
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import TenantId
@@ -27,7 +33,10 @@ _QUESTIONS = CROSSING_ATTEMPTS + 40
 """Of a tenant, more than are asked."""
 _DOCUMENTS = 10
 _SUSPENDING_SECONDS = 300.0
-_STORY_SECONDS = story.PROVISIONING_SECONDS + story.UPLOAD_SECONDS + 4 * story.SYNC_SECONDS + story.OFFBOARDING_SECONDS
+_ELSEWHERE = "Leave it out, or run it on a stack of its own in another account or Region."
+_LISTING_SECONDS = 60.0
+"""Until a tenant that was just requested is listed."""
+_CLEANING_SECONDS = _LISTING_SECONDS + story.OFFBOARDING_SECONDS + REMOVING_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +54,17 @@ class Plan:
 
 
 def plan(fleet: FleetUnderTest, *, limits: bool) -> Plan:
-    """Raises: InvalidInput when tenants are in the way; FleetUnreachable, Refused."""
+    """Raises: InvalidInput when somebody is in the way; FleetUnreachable, Refused."""
+    _require_room(fleet, limits=limits)
+    tenants = (story.ONE, story.TWO, *(story.LIMITS if limits else ()))
+    seconds = story.SECONDS + sum(probe.seconds for probe in PROBES if limits or not probe.limits) + _CLEANING_SECONDS
+    seconds += _SUSPENDING_SECONDS if limits else 0.0
+    return Plan(tenants, _costs(fleet, len(tenants)), seconds)
+
+
+def _require_room(fleet: FleetUnderTest, *, limits: bool) -> None:
+    """Raises: InvalidInput when tenants, or knowledge bases where limits are tried, are in the way; FleetUnreachable,
+    Refused."""
     ours, others = _in_service(fleet)
     if ours:
         raise InvalidInput(
@@ -57,11 +76,20 @@ def plan(fleet: FleetUnderTest, *, limits: bool) -> Plan:
         raise InvalidInput(
             "probe-limits",
             f"{len(others)} other tenants are in service, and would have to wait for what it uses up.",
-            remedy="Leave it out, or run it on a stack of its own in another account or Region.",
+            remedy=_ELSEWHERE,
         )
-    tenants = (story.ONE, story.TWO, *(story.LIMITS if limits else ()))
-    seconds = _STORY_SECONDS + sum(probe.seconds for probe in PROBES if limits or not probe.limits)
-    return Plan(tenants, _costs(fleet, len(tenants)), seconds)
+    # Limits are the account's: another fleet's tenants, or a knowledge base of another program, would wait as well.
+    if limits and (bases := _knowledge_bases(fleet)):
+        raise InvalidInput(
+            "probe-limits",
+            f"{bases} knowledge bases of the account are in this Region, and may have to wait for what it uses up.",
+            remedy=_ELSEWHERE,
+        )
+
+
+def _knowledge_bases(fleet: FleetUnderTest) -> int:
+    pages = fleet.client("bedrock-agent", patient=True).get_paginator("list_knowledge_bases").paginate()
+    return sum(each["status"] != "DELETING" for page in pages for each in page["knowledgeBaseSummaries"])
 
 
 def _in_service(fleet: FleetUnderTest) -> tuple[list[ListedTenantBody], list[ListedTenantBody]]:
@@ -101,9 +129,11 @@ def _of(made: Estimate, store: str) -> Range:
 def verify(trial: Trial, tenants: Sequence[TenantId], *, limits: bool) -> Report:
     """Tells the story, probes, and takes everything back, whatever happens.
 
-    Raises: whatever stopped it, KeyboardInterrupt too, after cleaning up; Late, Refused, FleetUnreachable when
-    something could not be taken back.
+    Raises: whatever stopped it, KeyboardInterrupt too, after cleaning up; Late when something could not be taken back;
+    InvalidInput, having made nothing, when somebody is in the way.
     """
+    # Once more: whoever was asked may have answered an hour later.
+    _require_room(trial.fleet, limits=limits)
     try:
         if tell(trial, tenants):
             probe(trial, limits=limits)
@@ -152,32 +182,46 @@ def end(trial: Trial, tenants: Sequence[TenantId]) -> None:
 
 
 def clean_up(trial: Trial) -> list[str]:
-    """Takes back whatever a run has made, this one or one that crashed. Returns: what was there, in words of ours.
+    """Takes back whatever a run has made, this one or one that crashed. What stays keeps nothing else.
 
-    Raises: Late, Refused, FleetUnreachable when something stays.
+    Returns: what was there, in words of ours.
+
+    Raises: Late when something stays, with every reason.
     """
-    fleet = trial.fleet
-    found: list[str] = []
-    try:
-        # What was requested a moment ago is not listed yet.
-        trial.eventually(lambda: trial.requested <= {each.tenant_id for each in fleet.api.tenants(None).tenants}, 60)
-        ours, _ = _in_service(fleet)
-        if ours:
-            with trial.limited(story.OFFBOARDING_SECONDS):
-                story.erase(trial, [each.tenant_id for each in ours])
-        found += [f"tenant {each.tenant_id}" for each in ours]
-    finally:
-        found += _probes_left(fleet)
+    found, reasons = list[str](), list[str]()
+    for remove in (_tenants_left, _role_left, _bucket_left, _knowledge_bases_left):
+        try:
+            found += remove(trial)
+        except UNANSWERED as error:
+            reasons.append(reason_of(error))
+    if reasons:
+        raise Late("; ".join(reasons))
     return found
 
 
-def _probes_left(fleet: FleetUnderTest) -> Iterator[str]:
-    if remove_probe_role(fleet):
-        yield "a role for probes"
-    if remove_probe_bucket(fleet):
-        yield "a bucket for probes"
-    if remove_probe_knowledge_base(fleet):
-        yield "a knowledge base that should have been refused"
+def _tenants_left(trial: Trial) -> list[str]:
+    fleet = trial.fleet
+    # What was requested a moment ago is not listed yet.
+    trial.eventually(
+        lambda: trial.requested <= {each.tenant_id for each in fleet.api.tenants(None).tenants}, _LISTING_SECONDS
+    )
+    ours, _ = _in_service(fleet)
+    if ours:
+        with trial.limited(story.OFFBOARDING_SECONDS):
+            story.erase(trial, [each.tenant_id for each in ours])
+    return [f"tenant {each.tenant_id}" for each in ours]
+
+
+def _role_left(trial: Trial) -> list[str]:
+    return ["a role for probes"] if remove_probe_role(trial.fleet) else []
+
+
+def _bucket_left(trial: Trial) -> list[str]:
+    return ["a bucket for probes"] if remove_probe_bucket(trial.fleet) else []
+
+
+def _knowledge_bases_left(trial: Trial) -> list[str]:
+    return ["a knowledge base that should have been refused"] if remove_probe_knowledge_bases(trial) else []
 
 
 def written(trial: Trial, *, limits: bool) -> Report:

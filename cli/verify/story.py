@@ -13,7 +13,7 @@ from typing import Any
 
 from cli.fleet_api import Refused
 from cli.verify.facts import CROSSING_ATTEMPTS, NotObserved, Took, Word
-from cli.verify.under_test import LOOK_SECONDS, Late, Trial
+from cli.verify.under_test import LOOK_SECONDS, AlertsLeft, Late, Trial
 from kbfleet.contracts.asking import AskResponse, TenantAskRequest
 from kbfleet.contracts.tenants import SyncBody, TenantBody
 from kbfleet.domain.answer import Question
@@ -31,6 +31,7 @@ MANAGED, OPENSEARCH = "MANAGED", "OPENSEARCH_SERVERLESS"
 
 CANARIES = {ONE: "walrus lantern forty", TWO: "copper violin ninety"}
 QUESTION = "What is the canary phrase of the house?"
+_ANSWERED = Word("from its own document")
 _REPAIRED = "saffron anchor eleven"
 _REPAIRED_QUESTION = "What is the password of the boat house?"
 _BROKEN_KEY = "boat-house.md"
@@ -40,9 +41,13 @@ UPLOAD_SECONDS = 1_200.0
 SYNC_SECONDS = 2_400.0
 _ASKING_SECONDS = 600.0
 OFFBOARDING_SECONDS = 2_400.0
+SECONDS = PROVISIONING_SECONDS + UPLOAD_SECONDS + 4 * SYNC_SECONDS + 8 * _ASKING_SECONDS + OFFBOARDING_SECONDS
+"""Of all scenes together, at most."""
 _UPLOADS = (0.0, 110.0, 220.0, 330.0, 480.0)
 """Seconds after ACTIVE. Between two of them there is more time than it takes to notice one."""
 _BUSY_SECONDS = 300.0
+_ALERT_SECONDS = 30.0
+"""From the list of failing documents until the alert about it is in its queue: an event, a rule."""
 _PROVISIONING_LOOK_SECONDS = _SYNC_LOOK_SECONDS = 8.0
 _ERASING_LOOK_SECONDS = 5.0
 _GONE = "gone"
@@ -294,27 +299,39 @@ def ask(trial: Trial) -> None:
         for tenant_id in (ONE, TWO):
             trial.until(_is_settled(trial, tenant_id), "a sync did not end", every=_SYNC_LOOK_SECONDS)
         right = all(_knows(trial, tenant_id, QUESTION, CANARIES[tenant_id]) for tenant_id in (ONE, TWO))
-        trial.note("question-answered", Word("from its own document" if right else "not from its own document"))
+        trial.note("question-answered", _ANSWERED if right else Word("not from its own document"))
 
 
 def break_and_repair(trial: Trial) -> None:
     """A document without text, and then with one."""
     with trial.within(SYNC_SECONDS + _ASKING_SECONDS, "broken-document-named", "alert-delivered"):
         trial.say("uploading a document without text")
+        before = trial.fleet.alerts_left()
         outcome = _sync_after(trial, b" \n")
         named = trial.eventually(
             lambda: any(each.uri.endswith(_BROKEN_KEY) for each in trial.fleet.api.failed_documents(ONE).documents),
             _BUSY_SECONDS,
         )
         trial.note("broken-document-named", Word(f"{'named' if named else 'not named'}, the sync is {outcome}"))
-        undelivered = trial.fleet.undelivered_alerts()
-        trial.note("alert-delivered", Word("among the undelivered" if undelivered else "not among the undelivered"))
+        look_for_the_alert(trial, before)
     with trial.within(SYNC_SECONDS + _ASKING_SECONDS, "document-repaired"):
         trial.say("uploading it again, with text")
         outcome = _sync_after(trial, f"The password of the boat house is {_REPAIRED}.\n".encode())
         known = _knows(trial, ONE, _REPAIRED_QUESTION, _REPAIRED)
         answer = "answered from" if known else "not answered from"
         trial.note("document-repaired", Word(f"{answer}, the sync is {outcome}"))
+
+
+def look_for_the_alert(trial: Trial, before: AlertsLeft) -> None:
+    """Whether it left its queue, and not because it was given up."""
+    trial.pause(_ALERT_SECONDS, "the alert was not looked for")
+
+    def delivered() -> bool:
+        left = trial.fleet.alerts_left()
+        return left.waiting == 0 and left.given_up <= before.given_up
+
+    undelivered = not trial.eventually(delivered, _BUSY_SECONDS)
+    trial.note("alert-delivered", Word("among the undelivered" if undelivered else "not among the undelivered"))
 
 
 def _knows(trial: Trial, tenant_id: TenantId, question: str, phrase: str) -> bool:
@@ -337,6 +354,9 @@ def _sync_after(trial: Trial, content: bytes) -> Outcome:
 def cross(trial: Trial) -> None:
     """Attempts to reach the other tenant's document, in both directions."""
     with trial.within(_ASKING_SECONDS * 2, "tenants-kept-apart"):
+        if trial.observed.get("question-answered") != _ANSWERED:
+            # Nobody reaches a document that is in no index.
+            raise Late("the tenants did not answer from their own documents")
         trial.say(f"{CROSSING_ATTEMPTS} attempts to cross")
         reached = made = 0
         for asker, other in ((ONE, TWO), (TWO, ONE)):

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.dead_letters import DeadLetters
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
-from cli.fleet_stack import FleetStack
+from cli.fleet_stack import FleetStack, asking
 from cli.verify.facts import FACTS, NotObserved, Observation
 from kbfleet.contracts.tenants import TenantBody
 from kbfleet.domain.names import TenantId
@@ -31,6 +31,35 @@ Seen = TypeVar("Seen")
 
 class Late(Exception):
     """What was waited for did not come in time; the message is a clause of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertsLeft:
+    """Alerts that nobody has got.
+
+    Args:
+        waiting: for their first attempt, or for another one.
+        given_up: after thirty, which take an hour and a half.
+    """
+
+    waiting: int
+    given_up: int
+
+
+UNANSWERED = (Late, ClientError, Refused, BotoCoreError, FleetUnreachable)
+"""What a call may end with that was to be expected."""
+
+
+def reason_of(error: Exception) -> str:
+    """A clause of ours about one of them. Nothing of AWS's own words is in it."""
+    match error:
+        case ClientError():
+            return f"{error.operation_name} was refused: {code_of(error)}"
+        case Refused():
+            return f"kbfleet's API refused a request: {_known(error.code)}"
+        case BotoCoreError() | FleetUnreachable():
+            return f"a call could not be made: {type(error).__name__}"
+    return str(error)
 
 
 @dataclass(frozen=True)
@@ -80,9 +109,15 @@ class FleetUnderTest:
         """Seconds between two times that AWS has told."""
         return (ended - began).total_seconds() * self.speed
 
-    def undelivered_alerts(self) -> int:
+    def alerts_left(self) -> AlertsLeft:
         """Raises: FleetUnreachable."""
-        return sum(each.messages for each in DeadLetters(self.stack).waiting() if each.queue.name == "alerts")
+        given_up = sum(each.messages for each in DeadLetters(self.stack).waiting() if each.queue.name == "alerts")
+        counted = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        with asking("The queue AlertQueue could not be looked at"):
+            found = self.client("sqs", patient=True).get_queue_attributes(
+                QueueUrl=self.stack.resources["AlertQueue"], AttributeNames=counted
+            )
+        return AlertsLeft(sum(int(found["Attributes"][name]) for name in counted), given_up)
 
 
 @dataclass
@@ -125,14 +160,8 @@ class Trial:
         try:
             with self.limited(seconds):
                 yield
-        except Late as late:
-            reason = str(late)
-        except ClientError as error:
-            reason = f"{error.operation_name} was refused: {code_of(error)}"
-        except Refused as refusal:
-            reason = f"kbfleet's API refused a request: {_known(refusal.code)}"
-        except (BotoCoreError, FleetUnreachable) as error:
-            reason = f"a call could not be made: {type(error).__name__}"
+        except UNANSWERED as error:
+            reason = reason_of(error)
         finally:
             for fact in facts:
                 self.note(fact, NotObserved(reason))

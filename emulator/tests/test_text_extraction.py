@@ -90,6 +90,17 @@ def test_a_damaged_file_is_told_from_an_empty_one(name: str) -> None:
         text_of(name, b"damaged")
 
 
+@pytest.mark.parametrize("name", ["a.docx", "a.xlsx"])
+def test_so_is_another_kind_of_office_file_under_its_ending(name: str) -> None:
+    body = io.BytesIO()
+    if name == "a.docx":
+        openpyxl.Workbook().save(body)
+    else:
+        docx.Document().save(body)
+    with pytest.raises(UnreadableError):
+        text_of(name, body.getvalue())
+
+
 @pytest.mark.parametrize("name", ["a.exe", "a", "a.doc", "a.txt.bak"])
 def test_other_formats_are_not_supported(name: str) -> None:
     assert extractor(name) is None

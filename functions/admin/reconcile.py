@@ -1,5 +1,6 @@
-"""Trigger: a daily schedule, and `POST /reconciliations`. Says where records and resources do not agree. By the
-schedule, the deletions that are due are started, too: first, so that nothing else keeps them from it."""
+"""Trigger: an hourly and a daily schedule, `POST /reconciliations` and `GET /tenants/{tenant_id}/diagnosis`. Says where
+records and resources do not agree, and what is wrong with a tenant. By the schedules, the deletions that are due are
+started, too: first, so that nothing else keeps them from it."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,13 +9,15 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
 from kbfleet.contracts import parse_json
+from kbfleet.contracts.diagnosis import DiagnosisBody
 from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
+from kbfleet.domain.finding import Disagreement
 from kbfleet.domain.names import TenantId
-from kbfleet.domain.reconciliation import Disagreement, Reconciliation
+from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.logs import logger
 from kbfleet.metrics import Metric, publish
 from kbfleet.responses import HttpResponse, respond
-from kbfleet.routing import Request, Route, dispatch
+from kbfleet.routing import Request, Route, dispatch, path_parameter
 from kbfleet.usecases.offboarding import start_due_deletions
 from kbfleet.usecases.reconciliation import reconcile
 
@@ -27,7 +30,9 @@ _FOR_DELETIONS = timedelta(seconds=300)
 """Of the function's 900 seconds, at most; reconciling has the rest."""
 
 
-def _reconcile(until: datetime, *, first: TenantId | None = None, repair: bool = False) -> Reconciliation:
+def _reconcile(
+    until: datetime, *, first: TenantId | None = None, repair: bool = False, looking_in: bool = True
+) -> Reconciliation:
     report = reconcile(
         registry=bootstrap.registry(),
         buckets=bootstrap.buckets(),
@@ -39,18 +44,21 @@ def _reconcile(until: datetime, *, first: TenantId | None = None, repair: bool =
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
         isolation=bootstrap.isolation_look(),
+        examination=bootstrap.examination(),
         until=until,
         first=first,
         repair=repair,
+        looking_in=looking_in,
     )
-    publish(
-        {
-            Metric.RESOURCES_MISSING: report.count(Disagreement.MISSING),
-            Metric.RESOURCES_UNEXPLAINED: report.count(Disagreement.UNEXPLAINED),
-            Metric.ISOLATION_BREACHES: report.count(Disagreement.FOREIGN),
-            Metric.DELETIONS_OVERDUE: report.count(Disagreement.OVERDUE),
-        }
-    )
+    counted: dict[Metric, float] = {
+        Metric.RESOURCES_MISSING: report.count(Disagreement.MISSING),
+        Metric.RESOURCES_UNEXPLAINED: report.count(Disagreement.UNEXPLAINED),
+        Metric.DELETIONS_OVERDUE: report.count(Disagreement.OVERDUE),
+    }
+    if looking_in:
+        # Who has not looked has not found none.
+        counted[Metric.ISOLATION_BREACHES] = report.count(Disagreement.FOREIGN)
+    publish(counted)
     for finding in report.findings:
         logger.warning(
             "A record and a resource do not agree",
@@ -73,7 +81,18 @@ def post_reconciliation(request: Request) -> HttpResponse:
     return respond(ReconciliationDetail.from_domain(report))
 
 
-ROUTES = {("POST", "/reconciliations"): Route(post_reconciliation)}
+def get_diagnosis(request: Request) -> HttpResponse:
+    tenant = bootstrap.registry().get(TenantId(path_parameter(request, "tenant_id")))
+    examination = bootstrap.examination()
+    diagnosis = examination.examine(tenant)
+    examination.publish(diagnosis)
+    return respond(DiagnosisBody.from_domain(diagnosis))
+
+
+ROUTES = {
+    ("POST", "/reconciliations"): Route(post_reconciliation),
+    ("GET", "/tenants/{tenant_id}/diagnosis"): Route(get_diagnosis),
+}
 
 
 def _start_due_deletions() -> None:
@@ -102,8 +121,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | N
         return dispatch(event, ROUTES)
     left = timedelta(milliseconds=context.get_remaining_time_in_millis())
     until = bootstrap.clock().now() + left - _LEFT_AT_THE_END
+    # Once a day a round is begun; a large fleet's goes on in the hours after.
+    looking_in = not event.get("hourly") or bootstrap.isolation_look().under_way
     try:
         _start_due_deletions()
     finally:
-        _reconcile(until)
+        _reconcile(until, looking_in=looking_in)
     return None

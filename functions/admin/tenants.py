@@ -27,6 +27,7 @@ from kbfleet.contracts.workflows import ProvisionTenantInput
 from kbfleet.domain.errors import ExecutionNotFound, JobNotFound, ResourceMissing
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.ingestion_job import can_be_a_job
+from kbfleet.domain.left_out import left_out_not_known
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.tenant import Tenant
 from kbfleet.logs import logger
@@ -240,6 +241,7 @@ def get_documents(request: Request, query: FailedDocumentsQuery) -> HttpResponse
             documents=tuple(map(FailedDocumentBody.from_domain, page.documents)),
             next_token=page.following,
             retry=DocumentRetryBody.from_domain(retry) if retry else None,
+            not_known=left_out_not_known(bootstrap.ledger().find(tenant.live_knowledge)),
         )
     )
 

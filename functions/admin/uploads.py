@@ -31,6 +31,7 @@ def post_upload(request: Request) -> HttpResponse:
         registry=bootstrap.registry(),
         stores=bootstrap.stores(),
         uploads=bootstrap.uploads(),
+        bucket_contents=bootstrap.bucket_contents(),
         names=bootstrap.fleet().names,
     )
     # A key is the tenant's text, and stays out of the log.

@@ -1,4 +1,5 @@
-"""Trigger: a rule on the bus, when an ingestion job has ended. Brings the list of documents that fail up to date."""
+"""Trigger: a rule on the bus, when an ingestion job has ended. Brings the list of documents that fail up to date; of a
+job that failed as a whole, it looks what that does to answers."""
 
 from typing import Any
 
@@ -35,6 +36,10 @@ def _count(job: JobStateChange) -> None:
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     job = parse(JobStateChangeEvent, event).detail.to_domain()
     logger.append_keys(tenant_id=job.tenant_id, ingestion_job_id=job.ingestion_job_id)
+    if job.outcome is Outcome.FAILED and job.final:
+        # A job that failed for a passing cause is tried again by itself: only what stays broken is news. This comes
+        # first: what fails behind it must not keep people from hearing of it.
+        bootstrap.examination().examine_after(job)
     report = bootstrap.failure_collector().collect(job)
     # Behind the collecting: when that fails the event comes again, and the job would be counted twice.
     _count(job)

@@ -24,5 +24,6 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
             fixed=retry.fixed,
             failed=retry.failed,
             unanswered=retry.unanswered,
+            skipped=retry.skipped,
             stopped=retry.stopped,
         )

@@ -17,16 +17,20 @@ from kbfleet.contracts.aws_events import (
 )
 from kbfleet.contracts.events import (
     DOCUMENT_FAILURES,
+    DOCUMENT_RETRY_ENDED,
     ISOLATION_BREACHED,
     ISOLATION_VERIFIED,
     OFFBOARDING_FAILED,
     PROVISIONING_FAILED,
     SYNC_HELD,
+    TENANT_DIAGNOSED,
     DocumentFailuresEvent,
+    DocumentRetryEndedEvent,
     IsolationBreachedEvent,
     IsolationVerifiedEvent,
     JobStateChangeEvent,
     SyncHeldEvent,
+    TenantDiagnosedEvent,
     WorkflowFailedEvent,
 )
 from kbfleet.domain import signals
@@ -47,8 +51,12 @@ def _signals(event: dict[str, Any]) -> tuple[Signal, ...]:
         return signals.of_documents(parse(DocumentFailuresEvent, event).detail.to_domain(), deployment)
     if kind == SYNC_HELD:
         return signals.of_held_sync(parse(SyncHeldEvent, event).detail.to_domain(), deployment)
+    if kind == DOCUMENT_RETRY_ENDED:
+        return signals.of_retry(parse(DocumentRetryEndedEvent, event).detail.to_domain(), deployment)
     if kind == ISOLATION_BREACHED:
         return signals.of_breach(parse(IsolationBreachedEvent, event).detail.to_domain(), deployment)
+    if kind == TENANT_DIAGNOSED:
+        return signals.of_diagnosis(parse(TenantDiagnosedEvent, event).detail.to_domain(), deployment)
     if kind == ISOLATION_VERIFIED:
         return signals.of_isolation_verified(parse(IsolationVerifiedEvent, event).detail.to_domain())
     if kind == EXECUTION_STATUS_CHANGE:

@@ -10,6 +10,7 @@ from kbfleet.contracts.workflows import (
     DoneResult,
     EnsureDataSourceInput,
     EnsureKnowledgeBaseInput,
+    EnsureKnowledgeStoreInput,
     KnowledgeBaseResult,
     KnowledgeStoreResult,
     ProvisioningReservationPayload,
@@ -91,14 +92,18 @@ def ensure_bucket(step: StepInput) -> BucketResult:
     return BucketResult(bucket_name=bucket_name)
 
 
-@workflow_step(StepInput)
-def ensure_knowledge_store(step: StepInput) -> KnowledgeStoreResult:
-    """State "Ensure Knowledge Store": the tenant's own vector index exists."""
+@workflow_step(EnsureKnowledgeStoreInput)
+def ensure_knowledge_store(step: EnsureKnowledgeStoreInput) -> KnowledgeStoreResult:
+    """State "Ensure Knowledge Store": the tenant's own vector index exists, with what its data source has brought."""
     reference = provisioning.ensure_knowledge_store(
         step.reservation.to_domain(),
         registry=bootstrap.registry(),
         stores=bootstrap.stores(),
+        knowledge_bases=bootstrap.knowledge_bases(),
+        announcements=bootstrap.announcements(),
+        names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
+        ready_within=read(ProvisioningSettings).knowledge_base_ready_within,
     )
     return KnowledgeStoreResult(reference=reference)
 

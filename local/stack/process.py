@@ -15,6 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -158,9 +159,9 @@ def wait_until_ready(
 
 
 def stop(state_directory: Path, *, timeout: float = STOP_SECONDS) -> bool:
-    """Ends the stack of a state directory and waits until its process is gone and its ports are free.
+    """Ends the stack of a state directory and waits until its processes have ended and its ports are free.
 
-    Gives False if none ran. A process that does not end within `timeout` seconds is killed.
+    Gives False if none ran. Processes that do not end within `timeout` seconds are killed.
     """
     running = running_stack(state_directory)
     if running is None:
@@ -168,6 +169,10 @@ def stop(state_directory: Path, *, timeout: float = STOP_SECONDS) -> bool:
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(running.process_id, number)
+        if number is signal.SIGKILL:
+            # What is killed cannot end the processes of its functions, which are in its group.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.process_id, number)
         if _wait_until_gone(running, timeout):
             return True
     raise TimeoutError(f"process {running.process_id} of the local stack cannot be ended")
@@ -210,13 +215,38 @@ def _wait_until_gone(running: RunningStack, timeout: float) -> bool:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         ports = (configuration.aws_port, configuration.side_port)
-        if running_stack(configuration.state_directory) is None and not any(map(is_listening, ports)):
+        # The lock and the ports are given back while a process ends, and it is there for a moment longer.
+        let_go = running_stack(configuration.state_directory) is None and not any(map(is_listening, ports))
+        if let_go and not _at_work(running.process_id):
             # Collects the process if this one started it; else it would stay as a zombie.
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(running.process_id, 0)
             return True
         time.sleep(POLL_SECONDS)
     return False
+
+
+def _at_work(process_id: int) -> bool:
+    """Whether a process or any of its group runs. One that has ended, and that whoever started it has not collected,
+    does not: in a container, that may never be done."""
+    return any(state[0] not in "ZX" and process_id in {int(found), int(group)} for found, group, state in _processes())
+
+
+def _processes() -> Iterator[tuple[str, str, str]]:
+    """Of all processes, the id, the group's id, and the state."""
+    if not Path("/proc/self/stat").exists():
+        command = ["ps", "-A", "-o", "pid=,pgid=,state="]
+        listed = subprocess.run(command, capture_output=True, text=True, check=True)
+        for line in listed.stdout.splitlines():
+            found, group, state = line.split()
+            yield found, group, state
+        return
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        # It may end between being listed and being read.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            # Behind the name, which may hold anything. Source: the manual page proc_pid_stat(5).
+            state, _parent, group, *_ = stat.read_text(errors="replace").rpartition(")")[2].split()
+            yield stat.parent.name, group, state
 
 
 def _end_of_log(configuration: StackConfiguration) -> str:

@@ -11,10 +11,17 @@ from botocore.stub import Stubber
 
 from kbfleet.adapters.event_bridge import EventBridgeAnnouncements
 from kbfleet.contracts import parse
-from kbfleet.contracts.events import JobStateChangeEvent, SyncHeldEvent, TenantStateChangeEvent, WorkflowFailedEvent
+from kbfleet.contracts.events import (
+    DocumentRetryEndedEvent,
+    JobStateChangeEvent,
+    SyncHeldEvent,
+    TenantStateChangeEvent,
+    WorkflowFailedEvent,
+)
 from kbfleet.domain.deletions import Hold, HoldReason, SyncHeld
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
 from kbfleet.domain.errors import NotReadyYet
+from kbfleet.domain.failed_documents import News, ReportedDocument, RetryReport
 from kbfleet.domain.ingestion_job import JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.tenant import TenantStateChange
 from kbfleet.domain.tenant_status import TenantStatus
@@ -125,6 +132,14 @@ def test_a_sync_that_is_held_reaches_the_alert_queue_as_it_was(bus: Bus) -> None
     EventBridgeAnnouncements(bus.events, bus_name="kbfleet").sync_held(held)
     (event,) = bus.delivered()
     assert parse(SyncHeldEvent, event).detail.to_domain() == held
+
+
+def test_what_a_retry_came_to_reaches_the_alert_queue_as_it_was(bus: Bus) -> None:
+    left = ReportedDocument("s3://b/議事録.pdf", "no text", News.AGAIN)
+    report = RetryReport(ACME, "1", START, 2, 1, 0, "", 1, (left,), complete=True, life=2)
+    EventBridgeAnnouncements(bus.events, bus_name="kbfleet").retry_ended(report)
+    (event,) = bus.delivered()
+    assert parse(DocumentRetryEndedEvent, event).detail.to_domain() == report
 
 
 def test_a_failed_provisioning_reaches_the_alert_queue_as_it_was(bus: Bus) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,12 +14,17 @@ from typer.testing import CliRunner
 
 import cli.main
 from cli.dead_letter_queues import QUEUES
-from cli.doctor import Finding, Verdict, examine
+from cli.doctor import CheckResult, Verdict, examine
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack
+from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.contracts.tenants import ListedTenantBody, TenantsBody
+from kbfleet.domain.errors import NotReadyYet
+from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
+from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.tenant import Offboarding
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
@@ -186,11 +191,15 @@ def listed(name: str, **changes: Any) -> ListedTenantBody:
     return well.model_copy(update=changes)
 
 
+RECONCILED = Reconciliation(datetime(2026, 11, 2, tzinfo=UTC), 1, 4, (), looked_into=1)
+
+
 @pytest.fixture
 def tenants(monkeypatch: pytest.MonkeyPatch) -> list[ListedTenantBody]:
     """What the API lists."""
     fleet = [listed("acme"), listed("gone-co", status=TenantStatus.OFFBOARDED)]
     monkeypatch.setattr(FleetApi, "tenants", lambda *_: TenantsBody(tenants=tuple(fleet), next_token=None))
+    monkeypatch.setattr(FleetApi, "reconcile", lambda *_, **__: ReconciliationDetail.from_domain(RECONCILED))
     return fleet
 
 
@@ -199,7 +208,7 @@ def patient(aws: None, tenants: list[ListedTenantBody]) -> Patient:
     return Patient()
 
 
-def troubles(patient: Patient) -> list[Finding]:
+def troubles(patient: Patient) -> list[CheckResult]:
     found = [each for each in examine(patient) if each.verdict is not Verdict.WELL]
     assert all(each.advice for each in found)
     return found
@@ -213,7 +222,7 @@ def only_trouble(patient: Patient) -> tuple[str, Verdict, str]:
 def test_a_fleet_that_is_well_has_nothing_but_good_findings(patient: Patient) -> None:
     found = list(examine(patient))
     assert {each.verdict for each in found} == {Verdict.WELL}
-    assert len({each.check for each in found}) == 9
+    assert len({each.check for each in found}) == 10
 
 
 class TestTheStack:
@@ -340,6 +349,34 @@ class TestTenants:
 
         monkeypatch.setattr(FleetApi, "tenants", refuse)
         assert only_trouble(patient)[:2] == ("tenants", Verdict.UNKNOWN)
+
+
+class TestKnowledge:
+    """What answers rest on is looked at now, and told by the finding's own words."""
+
+    def reconciled(self, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
+        report = ReconciliationDetail.from_domain(replace(RECONCILED, **fields))
+        monkeypatch.setattr(FleetApi, "reconcile", lambda *_, **__: report)
+
+    def test_a_loss_is_told_with_its_harm_and_its_command(
+        self, patient: Patient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lost = Finding(Disagreement.MISSING, ResourceKind.VECTOR_INDEX, "acme", TenantId("acme"))
+        self.reconciled(monkeypatch, findings=(lost,))
+        (result,) = troubles(patient)
+        assert result.verdict is Verdict.WRONG
+        assert Harm.NO_ANSWERS.sentence in result.finding
+        assert result.advice == lost.advice
+
+    def test_who_could_not_be_looked_into_is_not_well(self, patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reconciled(monkeypatch, troubles=((TenantId("acme"), NotReadyYet("AWS did not answer.")),))
+        (result,) = troubles(patient)
+        assert (result.check, result.verdict) == ("knowledge", Verdict.UNKNOWN)
+
+    def test_it_says_of_how_many_nobody_has_looked(self, patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reconciled(monkeypatch, not_looked_into=7)
+        (result,) = troubles(patient)
+        assert "1 of 8 tenants" in result.finding
 
 
 class TestWhatTheFleetNeeds:
@@ -485,7 +522,7 @@ def test_a_check_that_may_not_look_is_unknown_and_keeps_no_other_from_looking(
 ) -> None:
     patient.__dict__["denied"].add(service)
     assert only_trouble(patient)[:2] == (check, Verdict.UNKNOWN)
-    assert len({each.check for each in examine(patient)}) == 9
+    assert len({each.check for each in examine(patient)}) == 10
 
 
 class TestTheCommand:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -73,6 +74,7 @@ class TracedWorld:
             ledger=self.fleet.ledger,
             history=self.fleet.history,
             knowledge_bases=self.world.knowledge_bases,
+            buckets=self.fleet.buckets,
             bucket_contents=S3BucketContents(self.world.aws.s3, account=ACCOUNT),
             ingested_documents=BedrockDocuments(self.world.agent),
             failed_documents=self.fleet.failed_documents,
@@ -173,10 +175,15 @@ def test_an_object_is_as_new_as_the_newer_of_it_and_its_metadata_file(on_s3_vect
     described = S3BucketContents(on_s3_vectors.world.aws.s3, account=ACCOUNT)
     began = on_s3_vectors.fleet.clock.now()
     on_s3_vectors.put("text")
-    assert described.describe(BUCKET, URI) == DocumentObject(began, 4)
+    first = described.describe(BUCKET, URI)
+    assert first is not None
+    assert replace(first, revision=None) == DocumentObject(began, 4)
     on_s3_vectors.world.advance(60)
     on_s3_vectors.put("{}", f"{KEY}.metadata.json")
-    assert described.describe(BUCKET, URI) == DocumentObject(began + timedelta(seconds=60), 4, 2)
+    then = described.describe(BUCKET, URI)
+    assert then is not None
+    assert replace(then, revision=None) == DocumentObject(began + timedelta(seconds=60), 4, 2)
+    assert then.revision != first.revision
     assert described.describe("no-such-bucket-of-ours", "s3://no-such-bucket-of-ours/a.md") is None
     assert began >= START
 

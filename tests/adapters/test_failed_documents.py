@@ -10,6 +10,7 @@ import pytest
 from kbfleet.adapters.dynamodb.documents import DynamoDBDocumentRetries, DynamoDBFailedDocuments
 from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRecords
+from kbfleet.domain.document_examination import DocumentFault, DocumentFinding, Examination, FileKind
 from kbfleet.domain.errors import ConcurrentUpdate, IsolationBreached
 from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument, FailureStatus, SentDocument
 from kbfleet.domain.names import Life
@@ -47,6 +48,19 @@ class FailedDocumentsSuite:
         assert stored == replace(DOCUMENT, version=1)
         assert documents.find(Life(ACME), DOCUMENT.uri) == stored
         assert list(documents.all(Life(ACME))) == [stored]
+
+    @pytest.mark.parametrize(
+        "examination",
+        [
+            Examination("1", DocumentFinding(DocumentFault.TOO_LARGE, size=60 * 1024**2, most=50 * 1024**2)),
+            Examination("1", DocumentFinding(DocumentFault.OTHER_CONTENT, certain=False, looks_like=FileKind.PDF)),
+            Examination("1", looked_into=False),
+        ],
+    )
+    def test_so_does_what_was_seen_of_it(self, documents: FailedDocuments, examination: Examination) -> None:
+        stored = documents.save(Life(ACME), replace(DOCUMENT, examination=examination))
+        assert stored.examination == examination
+        assert documents.find(Life(ACME), DOCUMENT.uri) == stored
 
     def test_who_read_an_older_one_cannot_store_or_remove_it(self, documents: FailedDocuments) -> None:
         first = documents.save(Life(ACME), DOCUMENT)
@@ -122,6 +136,14 @@ class TestDynamoDBFailedDocuments(FailedDocumentsSuite):
     @pytest.fixture
     def documents(self, table: Table) -> FailedDocuments:
         return DynamoDBFailedDocuments(table, NAMES)
+
+    def test_one_of_before_documents_were_looked_at_is_read(self, table: Table, documents: FailedDocuments) -> None:
+        documents.save(Life(ACME), DOCUMENT)
+        (item,) = table.client.scan(TableName=table.name)["Items"]
+        assert "examination" not in item
+        found = documents.find(Life(ACME), DOCUMENT.uri)
+        assert found is not None
+        assert (found.examination, found.finding) == (None, None)
 
     def test_nothing_expires(self, table: Table, documents: FailedDocuments) -> None:
         documents.save(Life(ACME), DOCUMENT)

@@ -13,6 +13,7 @@ from kbfleet.adapters.dynamodb.incidents import REMEMBERED_FOR, DynamoDBIncident
 from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.domain.alert import Reason
 from kbfleet.domain.errors import ConcurrentUpdate
+from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern, Incident, Signal, Timeline
 from kbfleet.domain.ingestion_job import JobStatus, Outcome
 from kbfleet.domain.root_cause import RootCause
@@ -57,6 +58,22 @@ class IncidentsSuite:
         assert incidents.timeline("acme", Concern.INGESTION) == replace(timeline, version=1)
         assert incidents.timeline("acme", Concern.PROVISIONING).version == 0
         assert incidents.find(incident.identity) == replace(incident, version=1)
+
+    def test_those_of_documents_have_a_timeline_of_their_own(self, incidents: Incidents) -> None:
+        timeline, incident = opened()
+        timeline, incident = (
+            replace(timeline, concern=Concern.DOCUMENTS),
+            replace(incident, concern=Concern.DOCUMENTS),
+        )
+        incidents.record(timeline, [incident])
+        assert incidents.timeline("acme", Concern.DOCUMENTS) == replace(timeline, version=1)
+        assert incidents.timeline("acme", Concern.INGESTION).version == 0
+        assert incidents.find(incident.identity) == replace(incident, version=1)
+        assert (
+            list(incidents.of_subject("acme"))
+            == list(incidents.of_cause(incident.cause))
+            == [replace(incident, version=1)]
+        )
 
     def test_what_people_were_notified_of_comes_back_as_it_was(self, incidents: Incidents) -> None:
         timeline, incident = opened()
@@ -162,6 +179,25 @@ class TestDynamoDB(IncidentsSuite):
         table.client.delete_item(TableName=table.name, Key=key)
         assert [found.identity for found in incidents.of_subject("acme")] == [incident.identity]
 
+    def test_what_was_stored_before_there_was_a_harm_is_read_and_claims_nothing(
+        self, table: Table, incidents: Incidents
+    ) -> None:
+        timeline, incident = opened()
+        incidents.record(timeline, [incident])
+        for item in _items(table):
+            table.client.put_item(TableName=table.name, Item=_without(item, {"harm", "shared"}))
+        found = incidents.find(incident.identity)
+        assert found is not None
+        assert (found.evidence.harm, found.harm, found.cause.shared) == (None, Harm.UNKNOWN, False)
+        assert incidents.timeline("acme", Concern.INGESTION).entries == timeline.entries
+
+    def test_the_last_version_can_read_what_is_stored_of_documents(self, table: Table, incidents: Incidents) -> None:
+        """An update may be taken back; that version refuses a concern that it does not know."""
+        timeline, incident = opened()
+        incidents.record(replace(timeline, concern=Concern.DOCUMENTS), [replace(incident, concern=Concern.DOCUMENTS)])
+        concerns = [item["concern"]["S"] for item in _items(table) if "concern" in item]
+        assert concerns == [Concern.INGESTION] * 2
+
     def test_which_alarms_were_in_which_incidents_is_not_kept(self, incidents: Incidents, table: Table) -> None:
         timeline, incident = opened()
         incidents.record(replace(timeline, concern=Concern.ALARM), [replace(incident, concern=Concern.ALARM)])
@@ -173,6 +209,13 @@ class TestDynamoDB(IncidentsSuite):
         many = {f"{number:032d}": spans(number) for number in range(500)}
         long = replace(incident.evidence, reasons=(Reason("理" * 2_048, ("s3://b/" + "深" * 341,) * 100),))
         incidents.record(timeline, [replace(incident, affected=many, evidence=long)])
+
+
+def _without(stored: Any, fields: set[str]) -> Any:
+    """As it was before there were those, at any depth."""
+    if isinstance(stored, dict):
+        return {name: _without(value, fields) for name, value in stored.items() if name not in fields}
+    return [_without(each, fields) for each in stored] if isinstance(stored, list) else stored
 
 
 def _items(table: Table) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from kbfleet.adapters.dynamodb.index_catalogue import DynamoDBIndexCatalogue
 from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.adapters.knowledge_stores import IndexCatalogue, differences
 from kbfleet.domain.errors import KnowledgeStoreUnusable, NotReadyYet, ResourceMissing
-from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseKind, KnowledgeBaseStatus, client_token
+from kbfleet.domain.knowledge_base import Index, KnowledgeBase, KnowledgeBaseKind, KnowledgeBaseStatus, client_token
 from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
 from kbfleet.ports import KnowledgeStore
 from tests.support.emulator import SERVICE_ROLE, EmulatedAws
@@ -21,6 +22,11 @@ from tests.support.knowledge_store_worlds import InMemory, Managed, OnOpenSearch
 from tests.support.samples import ACCOUNT, ACME, NAMES, SAKURA, first_knowledge
 
 BUCKET = "kbfleet-acme-0123456789"
+
+
+def known(store: KnowledgeStore) -> list[Knowledge]:
+    """Whose indexes are listed."""
+    return [index.knowledge for index in store.indexes()]
 
 
 class KnowledgeStoreSuite:
@@ -46,7 +52,7 @@ class KnowledgeStoreSuite:
 
     def test_deleting_what_is_not_there_is_fine(self, store: KnowledgeStore) -> None:
         store.delete(first_knowledge(ACME))
-        assert not store.exists(first_knowledge(ACME))
+        assert store.find(first_knowledge(ACME)) is None
 
     def test_it_knows_a_knowledge_base_on_the_tenants_own_index(self, store: KnowledgeStore) -> None:
         assert store.holds(
@@ -71,7 +77,7 @@ class KnowledgeStoreSuite:
         assert (store.admits(Life(SAKURA)), alone) == (decides, False)
 
     def test_nobody_is_there_at_first(self, store: KnowledgeStore) -> None:
-        assert list(store.all_knowledge()) == []
+        assert known(store) == []
 
 
 class IndexedStoreSuite(KnowledgeStoreSuite):
@@ -80,18 +86,18 @@ class IndexedStoreSuite(KnowledgeStoreSuite):
     def test_every_tenant_has_an_index_of_its_own(self, store: KnowledgeStore) -> None:
         tenants = [ACME, SAKURA, TenantId("acme-2")]
         assert len({store.ensure(first_knowledge(tenant_id)) for tenant_id in tenants}) == 3
-        assert set(store.all_knowledge()) == set(map(first_knowledge, tenants))
+        assert set(known(store)) == set(map(first_knowledge, tenants))
 
     def test_every_life_has_an_index_of_its_own_and_so_has_each_knowledge_in_it(self, store: KnowledgeStore) -> None:
         one, again = first_knowledge(ACME), Knowledge(Life(ACME, 2))
         other = Knowledge(Life(ACME, 2), 2)
         assert len({store.ensure(one), store.ensure(again), store.ensure(other)}) == 3
-        assert set(store.all_knowledge()) == {one, again, other}
+        assert set(known(store)) == {one, again, other}
         assert store.holds(again, store.knowledge_base_configuration(store.ensure(again)))
         assert not store.holds(again, store.knowledge_base_configuration(store.ensure(one)))
         assert not store.holds(one, store.knowledge_base_configuration(store.ensure(other)))
         store.delete(one)
-        assert set(store.all_knowledge()) == {again, other}
+        assert set(known(store)) == {again, other}
 
     def test_a_knowledge_base_is_bound_to_that_index_and_no_other(self, store: KnowledgeStore) -> None:
         one, other = store.ensure(first_knowledge(ACME)), store.ensure(first_knowledge(SAKURA))
@@ -109,17 +115,33 @@ class IndexedStoreSuite(KnowledgeStoreSuite):
     def test_an_index_that_has_vanished_is_made_again(self, world: StoreWorld) -> None:
         reference = world.store.ensure(first_knowledge(ACME))
         world.drop(ACME)
-        assert not world.store.exists(first_knowledge(ACME))
-        assert list(world.store.all_knowledge()) == []
+        assert world.store.find(first_knowledge(ACME)) is None
+        assert known(world.store) == []
         assert world.store.ensure(first_knowledge(ACME)) == reference
-        assert world.store.exists(first_knowledge(ACME))
+        assert world.store.find(first_knowledge(ACME))
+
+    def test_it_is_listed_and_found_with_the_time_at_which_it_was_made(self, world: StoreWorld) -> None:
+        world.store.ensure(first_knowledge(ACME))
+        made = world.store.find(first_knowledge(ACME))
+        assert made is not None
+        assert made.made_at is not None
+        assert list(world.store.indexes()) == [made]
+        world.advance(60)
+        world.store.ensure(first_knowledge(ACME))
+        assert world.store.find(first_knowledge(ACME)) == made
+        world.drop(ACME)
+        world.store.ensure(first_knowledge(ACME))
+        again = world.store.find(first_knowledge(ACME))
+        assert again is not None
+        assert again.made_at is not None
+        assert again.made_at - made.made_at >= timedelta(seconds=60)
 
     def test_only_the_deleted_index_is_gone(self, store: KnowledgeStore) -> None:
         store.ensure(first_knowledge(ACME))
         store.ensure(first_knowledge(SAKURA))
         store.delete(first_knowledge(ACME))
-        assert (store.exists(first_knowledge(ACME)), store.exists(first_knowledge(SAKURA))) == (False, True)
-        assert list(store.all_knowledge()) == [first_knowledge(SAKURA)]
+        assert (store.find(first_knowledge(ACME)) is None, store.find(first_knowledge(SAKURA)) is None) == (True, False)
+        assert known(store) == [first_knowledge(SAKURA)]
 
     def test_an_index_of_another_shape_is_refused_saying_what_is_wrong_and_what_to_do(self, world: StoreWorld) -> None:
         world.take_name(ACME)
@@ -129,7 +151,7 @@ class IndexedStoreSuite(KnowledgeStoreSuite):
 
     def test_such_an_index_counts_as_there_and_can_be_deleted(self, world: StoreWorld) -> None:
         world.take_name(ACME)
-        assert world.store.exists(first_knowledge(ACME))
+        assert world.store.find(first_knowledge(ACME))
         world.store.delete(first_knowledge(ACME))
         assert world.store.ensure(first_knowledge(ACME))
 
@@ -263,7 +285,7 @@ class TestS3VectorsKnowledgeStore(LateIndexSuite):
             world.create_index(NAMES.vector_index(first_knowledge(tenant_id)))
         for name in ("not.a.tenant", "acme.1.1", "acme.2", "acme.02.1"):
             world.create_index(name)
-        assert set(world.store.all_knowledge()) == set(map(first_knowledge, tenants))
+        assert set(known(world.store)) == set(map(first_knowledge, tenants))
 
     def test_without_the_fleets_vector_bucket_it_says_what_is_missing(self, account: EmulatedAws) -> None:
         with pytest.raises(ResourceMissing, match="acme"):
@@ -271,7 +293,7 @@ class TestS3VectorsKnowledgeStore(LateIndexSuite):
 
     def test_without_the_fleets_vector_bucket_it_cannot_say_who_is_there(self, account: EmulatedAws) -> None:
         with pytest.raises(ResourceMissing, match="gone"):
-            list(OnS3Vectors(account, vector_bucket="gone").store.all_knowledge())
+            known(OnS3Vectors(account, vector_bucket="gone").store)
 
 
 class TestOpenSearchServerlessKnowledgeStore(LateIndexSuite):
@@ -282,7 +304,7 @@ class TestOpenSearchServerlessKnowledgeStore(LateIndexSuite):
     def test_the_index_is_what_bedrock_needs(self, world: OnOpenSearchServerless) -> None:
         name = world.store.ensure(first_knowledge(ACME))
         schema = world.client.get_index(id=world.collection_id, indexName=name)["indexSchema"]
-        assert schema["settings"] == {"index": {"knn": True}}
+        assert schema["settings"]["index"]["knn"] is True
         vector, text, metadata = schema["mappings"]["properties"].values()
         assert (vector["type"], vector["dimension"]) == ("knn_vector", 1024)
         assert vector["method"] == {"name": "hnsw", "engine": "faiss", "space_type": "l2"}
@@ -304,10 +326,18 @@ class TestOpenSearchServerlessKnowledgeStore(LateIndexSuite):
         with pytest.raises(KeyboardInterrupt):
             world.store.ensure(first_knowledge(ACME))
         assert list(DynamoDBIndexCatalogue(table, "OPENSEARCH_SERVERLESS").index_names()) == ["acme"]
-        assert list(world.store.all_knowledge()) == []  # it is catalogued, but there is none
+        assert known(world.store) == []  # it is catalogued, but there is none
         world.client.create_index = create
         world.store.ensure(first_knowledge(ACME))
-        assert list(world.store.all_knowledge()) == [first_knowledge(ACME)]
+        assert known(world.store) == [first_knowledge(ACME)]
+
+    @pytest.mark.parametrize("given", [{}, {"creation_date": "yesterday"}, {"creation_date": None}])
+    def test_one_of_which_aws_does_not_say_since_when_it_is_there_is_there_all_the_same(
+        self, world: OnOpenSearchServerless, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.store.ensure(first_knowledge(ACME))
+        monkeypatch.setattr(world.client, "get_index", lambda **_: {"indexSchema": {"settings": {"index": given}}})
+        assert list(world.store.indexes()) == [Index(first_knowledge(ACME))]
 
     def test_without_the_fleets_collection_it_says_what_is_missing(self, world: OnOpenSearchServerless) -> None:
         world.client.delete_collection(id=world.collection_id)
@@ -323,8 +353,8 @@ class TestManagedKnowledgeStore(EmulatedStoreSuite):
 
     def test_there_is_no_index(self, store: KnowledgeStore) -> None:
         assert store.ensure(first_knowledge(ACME)) == store.ensure(first_knowledge(SAKURA))
-        assert not store.exists(first_knowledge(ACME))
-        assert list(store.all_knowledge()) == []
+        assert store.find(first_knowledge(ACME)) is None
+        assert known(store) == []
 
     def test_the_bucket_is_read_only_if_it_is_our_own(self, store: KnowledgeStore) -> None:
         assert f"'bucketOwnerAccountId': '{ACCOUNT}'" in str(store.data_source_configuration(BUCKET))

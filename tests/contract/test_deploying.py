@@ -33,6 +33,12 @@ def test_everything_that_outlives_the_stack_is_named() -> None:
     assert [name for name in kept if f"`{name}`" not in removing] == []
 
 
+def test_nobody_is_told_to_retain_by_hand_what_is_retained() -> None:
+    named = re.findall(r"--retain-resources (\w+)", PAGE)
+    assert [name for name in named if "DeletionPolicy" in template()["Resources"][name]] == []
+    assert "DELETE_FAILED" not in PAGE
+
+
 def test_every_parameter_that_the_page_names_exists() -> None:
     # First columns of tables, what is given a value, and what stands where a parameter would.
     reference = PAGE.partition("## Choosing where incidents are announced")[2].partition("## Limits")[0]

@@ -162,6 +162,14 @@ def test_the_japanese_readme_has_the_same_commands() -> None:
     )
 
 
+def test_each_row_of_the_japanese_readmes_tables_names_the_same() -> None:
+    def named(page: str) -> list[set[str]]:
+        rows = re.findall(r"^\|.*$", page, re.MULTILINE)
+        return [set(re.findall(r"[\w.-]*\w", " ".join(re.findall(r"`([^`]+)`", row)))) for row in rows]
+
+    assert named(JAPANESE) == named(ENGLISH)
+
+
 def test_the_japanese_readme_has_the_same_sections_tables_and_pictures() -> None:
     def shape(page: str) -> list[int]:
         sections = re.split(r"^## ", page, flags=re.MULTILINE)

@@ -14,16 +14,18 @@ from kbfleet.contracts.aws_events import DocumentChangeEvent
 from kbfleet.contracts.events import (
     DocumentFailuresDetail,
     DocumentFailuresEvent,
+    DocumentRetryEndedEvent,
     IsolationBreachedEvent,
     IsolationVerifiedEvent,
     JobStateChangeDetail,
     JobStateChangeEvent,
     ReconciliationEvent,
     SyncHeldEvent,
+    TenantDiagnosedEvent,
     TenantStateChangeEvent,
     WorkflowFailedEvent,
 )
-from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument
+from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument, RetryReport
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.names import Life
 from tests.support.clock import START
@@ -39,11 +41,13 @@ PUBLISHED: dict[str, tuple[type[BaseModel], str, str]] = {
         events.DOCUMENT_FAILURES,
     ),
     "sync_held": (SyncHeldEvent, events.INGESTION_SOURCE, events.SYNC_HELD),
+    "document_retry_ended": (DocumentRetryEndedEvent, events.INGESTION_SOURCE, events.DOCUMENT_RETRY_ENDED),
     "provisioning_failed": (WorkflowFailedEvent, events.TENANT_SOURCE, events.PROVISIONING_FAILED),
     "offboarding_failed": (WorkflowFailedEvent, events.TENANT_SOURCE, events.OFFBOARDING_FAILED),
     "reconciliation_report": (ReconciliationEvent, events.TENANT_SOURCE, events.RECONCILIATION_REPORT),
     "isolation_breached": (IsolationBreachedEvent, events.TENANT_SOURCE, events.ISOLATION_BREACHED),
     "isolation_verified": (IsolationVerifiedEvent, events.TENANT_SOURCE, events.ISOLATION_VERIFIED),
+    "tenant_diagnosed": (TenantDiagnosedEvent, events.TENANT_SOURCE, events.TENANT_DIAGNOSED),
     "tenant_state_change": (TenantStateChangeEvent, events.TENANT_SOURCE, events.TENANT_STATE_CHANGE),
 }
 
@@ -122,9 +126,13 @@ def test_what_is_published_comes_back_as_it_was() -> None:
     text = JobStateChangeDetail.from_domain(change).model_dump_json()
     assert parse_json(JobStateChangeDetail, text).to_domain() == change
     reported = ReportedDocument("s3://b/議事録.pdf", "no text", News.NEW)
-    report = FailureReport(change, 1, 2, 3, 4, 5, complete=False, documents=(reported,))
+    report = FailureReport(change, 1, 2, 3, 4, 5, complete=False, documents=(reported,), failing=6)
     text = DocumentFailuresDetail.from_domain(report).model_dump_json()
     assert parse_json(DocumentFailuresDetail, text).to_domain() == report
+    left = ReportedDocument("s3://b/議事録.pdf", "no text", News.AGAIN)
+    retry = RetryReport(ACME, "1", START, 1, 2, 3, "suspended", 1, (left,), complete=False, life=2)
+    retried = events.DocumentRetryEndedDetail.from_domain(retry).model_dump_json()
+    assert parse_json(events.DocumentRetryEndedDetail, retried).to_domain() == retry
     failure = provisioning_failure()
     failed = events.WorkflowFailedDetail.from_domain(ACME, failure)
     assert parse_json(events.WorkflowFailedDetail, failed.model_dump_json()).to_domain() == failure

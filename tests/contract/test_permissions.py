@@ -167,6 +167,13 @@ class TestTheAuditItself:
             Need("AskFunction", "dynamodb:GetItem", TABLE, read("INCIDENT#SUBJECT#acme", "status")),
             # What is signed by the function itself opens no document.
             Need("UploadsFunction", "s3:PutObject", "arn:aws:s3:::kbfleet-acme/terms.pdf", OWN_ACCOUNT),
+            # Who says why a document fails looks at it; nobody else does.
+            *(
+                Need(who, "s3:GetObject", "arn:aws:s3:::kbfleet-acme/terms.pdf", OWN_ACCOUNT)
+                for who in ("WhyFunction", "RetryDocumentsFunction", "TenantsFunction", "AskFunction")
+            ),
+            Need("CollectFailuresFunction", "s3:GetObject", "arn:aws:s3:::another-bucket/terms.pdf", OWN_ACCOUNT),
+            Need("CollectFailuresFunction", "s3:PutObject", "arn:aws:s3:::kbfleet-acme/terms.pdf", OWN_ACCOUNT),
             # Whoever searches for what is foreign has no answer written of it.
             Need("ReconcileFunction", "sts:AssumeRole", f"{ROLES}/{READER_ROLE}"),
             Need("AskFunction", "sts:AssumeRole", f"{ROLES}/{SEARCHER_ROLE}"),
@@ -196,6 +203,7 @@ class TestTheAuditItself:
             Need("AskFunction", "dynamodb:UpdateItem", TABLE, written("CONVERSATION#acme", "exchanges", "expires_at")),
             Need("AskFunction", "dynamodb:GetItem", TABLE, read("TENANT#acme", "status", "knowledge_base_id")),
             Need(UPLOADER_ROLE, "s3:PutObject", "arn:aws:s3:::kbfleet-acme/terms.pdf", OWN_ACCOUNT),
+            Need("CollectFailuresFunction", "s3:GetObject", "arn:aws:s3:::kbfleet-acme/terms.pdf", OWN_ACCOUNT),
             Need(READER_ROLE, "bedrock:InvokeModel", f"{PROFILES}/apac.amazon.nova-lite-v1:0"),
             Need(READER_ROLE, "bedrock:InvokeModel", NOVA_IN_MUMBAI, through("apac.amazon.nova-lite-v1:0")),
         ],

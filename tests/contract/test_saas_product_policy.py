@@ -130,7 +130,7 @@ class TestTheStack:
             assert ONBOARDING_REQUESTED not in pattern["detail-type"]
 
     def test_the_rules_are_those_that_there_are(self) -> None:
-        assert {"IngestionBrokenRule", "CollectFailuresFunction.JobEnded"} <= PATTERNS.keys()
+        assert {"TenantDiagnosedRule", "CollectFailuresFunction.JobEnded"} <= PATTERNS.keys()
         assert len([each for each in PATTERNS.values() if each["detail-type"] == [ONBOARDING_REQUESTED]]) == 1
 
     def test_every_function_may_speak_as_one_source_of_ours(self) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from kbfleet.contracts.workflows import OFFBOARDING_STEPS, PROVISIONING_STEPS, OffboardTenantInput, ProvisionTenantInput
 from kbfleet.domain.errors import NotReadyYet, Retryable
 from kbfleet.domain.tenant import BUCKET_SETTLES_WITHIN, MAX_RETENTION_DAYS, OVERDUE_AFTER, RESOURCES_VERSION
+from kbfleet.usecases.provisioning import OUTLIVED_BY_AT_MOST
 from tests.support.template import (
     STATE_MACHINES,
     definition,
@@ -127,9 +128,11 @@ class TestEveryTask:
     def test_catches_everything_else(self, machine: str, name: str) -> None:
         *by_name, everything = states_of(machine)[name]["Catch"]
         assert everything["ErrorEquals"] == ["States.ALL"]
-        # An offboarding that was taken back has not failed.
-        superseded = [{"ErrorEquals": ["LeaseLost"], "ResultPath": "$.failure", "Next": "Offboarding Superseded"}]
-        assert by_name == (superseded if machine == "offboard_tenant" and name not in REPORTING else [])
+        # Neither an offboarding that was taken back has failed, nor a provisioning that one came before.
+        taken_back = [{"ErrorEquals": ["LeaseLost"], "ResultPath": "$.failure", "Next": "Offboarding Superseded"}]
+        leaving = [{"ErrorEquals": ["TenantOffboarding"], "ResultPath": "$.failure", "Next": "Provisioning Superseded"}]
+        by_machine = {"offboard_tenant": taken_back} if name not in REPORTING else {}
+        assert by_name == (leaving if name == "Reserve Tenant" else by_machine.get(machine, []))
 
     def test_failures_are_reported_and_a_failed_report_does_not_hide_them(self, machine: str, name: str) -> None:
         task = states_of(machine)[name]
@@ -167,6 +170,11 @@ def test_a_bucket_that_was_just_made_is_waited_for_long_enough(machine: str) -> 
         # Each is anything from nothing to its whole length.
         usual = sum(min(delay, retry["MaxDelaySeconds"]) for delay in delays) / 2
         assert timedelta(seconds=usual) >= 2 * BUCKET_SETTLES_WITHIN
+
+
+def test_an_index_is_made_anew_once_no_function_that_an_earlier_execution_has_invoked_can_run() -> None:
+    timeout = function_property("EnsureKnowledgeStoreFunction", "Timeout")
+    assert timedelta(seconds=timeout) < OUTLIVED_BY_AT_MOST
 
 
 @pytest.mark.parametrize("name", ["Ensure Knowledge Base", "Ensure Data Source"])

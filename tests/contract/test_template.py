@@ -13,6 +13,7 @@ from samcli.yamlhelper import yaml_dump, yaml_parse
 
 from kbfleet.bootstrap import ALERT_CHANNELS, KNOWLEDGE_STORES
 from kbfleet.contracts.asking import QUESTION_ANSWERED
+from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import Life
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.usecases.sync_schedule import RUN_EVERY
@@ -149,6 +150,31 @@ class TestLogGroups:
     @pytest.mark.parametrize("name", resources("AWS::Logs::LogGroup"))
     def test_every_one_forgets(self, name: str) -> None:
         assert properties(name)["RetentionInDays"]
+
+    def test_nobody_reads_in_a_log_what_an_execution_was_given(self) -> None:
+        """Names of tenants, and what AWS says of their documents."""
+        machines = resources("AWS::Serverless::StateMachine").values()
+        assert {
+            (each["Properties"]["Logging"]["Level"], each["Properties"]["Logging"]["IncludeExecutionData"])
+            for each in machines
+        } == {("ERROR", False)}
+
+
+class TestRules:
+    """What reaches a function or people, by the outcomes and sources that there are."""
+
+    def test_a_job_that_ended_however_is_collected(self) -> None:
+        (ended,) = (each for name, each in events("EventBridgeRule") if name == "CollectFailuresFunction")
+        assert set(ended["Pattern"]["detail"]["outcome"]) == {str(outcome) for outcome in Outcome}
+
+    def test_people_hear_of_the_end_of_whatever_they_heard_of(self) -> None:
+        recovered = properties("IngestionRecoveredRule")["EventPattern"]["detail"]
+        assert recovered["outcome"] == [str(Outcome.SUCCEEDED)]
+        assert set(recovered["previous_outcome"]) == {str(Outcome.FAILED), str(Outcome.DEGRADED)}
+
+    def test_nobody_asks_for_tenants_in_the_name_of_kbfleet(self) -> None:
+        (asked,) = (each for name, each in events("EventBridgeRule") if name == "StartProvisioningFunction")
+        assert asked["Pattern"]["source"] == [{"anything-but": {"prefix": "kbfleet."}}]
 
 
 class TestQueues:
@@ -290,7 +316,7 @@ class TestPermissions:
             "CheckDeletionsFunction",
         }
 
-    def test_the_tenants_data_are_read_by_ask_by_bedrock_and_by_a_search_that_shows_none(self) -> None:
+    def test_the_tenants_data_are_read_by_ask_by_bedrock_and_by_who_shows_nothing_of_them(self) -> None:
         may = {
             name
             for name, resource in template()["Resources"].items()
@@ -298,7 +324,7 @@ class TestPermissions:
             if {"bedrock:Retrieve", "s3:GetObject"}
             & {*([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])}
         }
-        assert may == {"Searching", "ServiceRoleBoundary", "WhyFunction"}
+        assert may == {"Searching", "ServiceRoleBoundary", "WhyFunction", "CollectFailuresFunction", "Examination"}
 
     def test_a_guardrail_of_the_standard_tier_may_work_in_the_regions_of_its_profile(self) -> None:
         # Source: AWS documentation, Permissions for using cross-Region inference with Amazon Bedrock Guardrails.
@@ -373,6 +399,10 @@ class TestKnowledgeStores:
         assert {resource["Condition"] for resource in made.values()} == {"HasCollection"}
         other = {name for name, resource in template()["Resources"].items() if "OpenSearch" in resource["Type"]}
         assert other <= set(made)
+
+    def test_the_collection_is_made_after_what_it_cannot_be_made_without(self) -> None:
+        """Source: Amazon OpenSearch Service Developer Guide, Creating collections: an encryption policy must match."""
+        assert set(template()["Resources"]["Collection"]["DependsOn"]) == {"CollectionEncryption", "CollectionNetwork"}
 
     def test_the_collection_is_closed_to_all_but_bedrock(self) -> None:
         policy = properties("CollectionNetwork")["Policy"]["Fn::Sub"]

@@ -412,7 +412,14 @@ class TestBedrockRefuses:
         ],
     )
     def test_the_tenant_learns_what_to_do_but_nothing_of_our_resources(
-        self, ask: Ask, fleet: Fleet, answerer: Script, error: KbfleetError, status: int, retry_after: bool
+        self,
+        ask: Ask,
+        fleet: Fleet,
+        answerer: Script,
+        logs: Logs,
+        error: KbfleetError,
+        status: int,
+        retry_after: bool,
     ) -> None:
         fleet.registry.create(tenant())
         answerer(KB00000001=error)
@@ -421,6 +428,12 @@ class TestBedrockRefuses:
         assert (document["status"], document["code"]) == (status, type(error).__name__)
         assert "KB00000001" not in answer["body"]
         assert ("Retry-After" in answer["multiValueHeaders"]) == retry_after
+        assert ("Try again" in document["detail"], "Trying again does not help" in document["detail"]) == (
+            retry_after,
+            not retry_after,
+        )
+        (line,) = (line for line in logs.lines if line["message"] == "The request was not served")
+        assert line["request_id"] == document["request_id"]
 
     def test_what_was_never_foreseen_is_a_problem_without_details(
         self, ask: Ask, fleet: Fleet, answerer: Script, logs: Logs
@@ -428,8 +441,11 @@ class TestBedrockRefuses:
         fleet.registry.create(tenant())
         answerer(KB00000001=ZeroDivisionError("internal"))
         document = problem_of(ask())
-        assert (document["status"], document["detail"]) == (500, "Unexpected error.")
-        assert any(line["level"] == "ERROR" and "ZeroDivisionError" in line["exception"] for line in logs.lines)
+        assert document["status"] == 500
+        assert document["detail"].startswith("Unexpected error. Trying again may help")
+        (line,) = (line for line in logs.lines if line["level"] == "ERROR")
+        assert "ZeroDivisionError" in line["exception"]
+        assert line["request_id"] == document["request_id"]
 
 
 class TestLogs:

@@ -74,12 +74,12 @@ def test_the_sample_payloads_provision_a_tenant_step_by_step(run: Callable[..., 
     assert isinstance(fleet.callbacks.answer(event("steps/run_first_sync")["task_token"]), SucceededTask)
     assert run("activate_tenant") == {"status": "ACTIVE"}
     assert fleet.registry.get(ACME).status is TenantStatus.ACTIVE
-    assert fleet.registry.get(ACME).resources_version == f"2/PER_TENANT/{STACK_ID}"
+    assert fleet.registry.get(ACME).resources_version == f"3/PER_TENANT/{STACK_ID}"
     assert fleet.registry.get(ACME).name == "Acme Outdoor"
 
 
 @pytest.mark.parametrize(
-    "began_with", [f"2/SHARED/{STACK_ID}", f"1/PER_TENANT/{STACK_ID}", "2/PER_TENANT/another stack", "2", None]
+    "began_with", [f"3/SHARED/{STACK_ID}", f"2/PER_TENANT/{STACK_ID}", "3/PER_TENANT/another stack", "3", None]
 )
 def test_who_was_begun_by_another_version_or_for_other_roles_is_of_no_version(
     run: Callable[..., Any], fleet: Fleet, began_with: str | None

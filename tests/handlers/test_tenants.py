@@ -108,13 +108,21 @@ class TestPutTenant:
         status, body = send("put_tenant", body=json.dumps(change))
         assert (status, body["code"]) == (409, "TenantBusy")
 
-    @pytest.mark.parametrize("stored", [None, TenantStatus.OFFBOARDED])
-    def test_a_tenant_that_must_exist_is_not_added(self, send: Send, fleet: Fleet, stored: TenantStatus | None) -> None:
+    @pytest.mark.parametrize(
+        ("stored", "refusal", "says"),
+        [
+            (None, (404, "TenantNotFound"), "kbfleet tenant list"),
+            (TenantStatus.OFFBOARDED, (409, "TenantOffboarded"), "kbfleet tenant add acme"),
+        ],
+    )
+    def test_a_tenant_that_must_exist_is_not_added(
+        self, send: Send, fleet: Fleet, stored: TenantStatus | None, refusal: tuple[int, str], says: str
+    ) -> None:
         if stored is not None:
             fleet.registry.create(tenant(status=stored))
         status, body = send("put_tenant", body='{"tier": "PREMIUM", "must_exist": true}')
-        assert (status, body["code"]) == (404, "TenantNotFound")
-        assert "kbfleet tenant add acme" in body["detail"]
+        assert (status, body["code"]) == refusal
+        assert says in body["detail"]
         assert fleet.executions.requests == {}
 
     def test_a_tenant_that_must_exist_and_does_is_changed(self, send: Send, fleet: Fleet) -> None:
@@ -615,6 +623,12 @@ class TestDocuments:
             fleet.bucket_contents.put(uri)
         return uris
 
+    def test_where_it_is_not_known_what_failed_an_empty_list_says_so(self, send: Send, fleet: Fleet) -> None:
+        fleet.add(ACME)
+        status, body = send("get_documents")
+        assert (status, body["documents"], body["not_known"]["why"]) == (200, [], "NEVER_SYNCED")
+        assert send("get_tenant")[1]["sync"]["left_out_not_known"] == body["not_known"]
+
     def test_they_come_in_pages(self, send: Send, failing: list[str]) -> None:
         status, first = send("get_documents")
         assert (status, len(first["documents"]), first["retry"]) == (200, 100, None)
@@ -627,6 +641,7 @@ class TestDocuments:
         assert documents[0] | {"uri": ""} == {
             "uri": "",
             "reason": "no text",
+            "finding": None,
             "status": "FAILED",
             "since": "2026-11-02T09:00:00Z",
             "last_seen": "2026-11-02T09:00:00Z",

@@ -502,6 +502,8 @@ class TestDocumentsThatFail:
         assert not list(fleet.failed_documents.all(Life(ACME)))
         (line,) = logs.lines
         assert (line["tenant_id"], line["fixed"], line["failed"]) == ("acme", 1, 0)
+        (report,) = fleet.announcements.retry_reports
+        assert (report.tenant_id, report.fixed, report.left) == ("acme", 1, 0)
 
 
 class TestCheckDeletions:
@@ -541,6 +543,7 @@ class TestSendAlert:
             ("ingestion_failed", "acme"),
             ("ingestion_degraded", "sakura"),
             ("sync_held", "acme"),
+            ("documents_retried", "sakura"),
             ("provisioning_failed", "acme"),
             ("offboarding_failed", "acme"),
             ("alarm", "kbfleet-Monitoring-1A2B3C4D5E6F7-TicksFailingAlarm-1A2B3C4D5E6F7"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kbfleet.domain.errors import ResourceMissing
 from kbfleet.domain.names import Life
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.handlers.conftest import Handler, Logs, event
@@ -45,6 +46,21 @@ def test_the_sample_request_is_granted_with_all_that_its_sender_needs(send: Send
     assert body["expires_at"] == (START + timedelta(minutes=15)).isoformat().replace("+00:00", "Z")
     ((_, beside),) = fleet.uploads.stored
     assert beside == "handbook/rental-terms.pdf.metadata.json"
+
+
+def test_that_its_bucket_is_gone_is_told_in_words_of_ours(
+    send: Send, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.registry.create(tenant(bucket_name=BUCKET))
+
+    def missing(*_: object) -> None:
+        raise ResourceMissing(f"PutObject for {BUCKET}: NoSuchBucket")
+
+    monkeypatch.setattr(fleet.uploads, "put_metadata", missing)
+    status, body = send()
+    assert (status, body["code"]) == (502, "BucketGone")
+    assert body["detail"].startswith("The bucket of tenant acme does not exist any more")
+    assert BUCKET not in body["detail"]
 
 
 def test_type_and_metadata_may_be_left_out(send: Send, fleet: Fleet) -> None:

@@ -46,15 +46,17 @@ def test_a_document_that_is_found_has_passed_every_hop(send: Send, fleet: Fleet)
 
 def test_one_that_is_not_learns_where_and_what_to_do(send: Send, fleet: Fleet) -> None:
     fleet.add(ACME)
+    fleet.buckets.ensure(NAMES.bucket(Life(ACME)), NAMES.tags(Life(ACME)))
     status, body = send()
     assert (status, body["stuck_at"]) == (200, "OBJECT")
     assert body["hops"][-1]["verdict"] == "BROKEN"
     assert "kbfleet upload acme" in body["hops"][-1]["advice"]
 
 
-def test_an_unknown_tenant_is_an_answer_too(send: Send) -> None:
+def test_an_unknown_tenant_is_not_found(send: Send) -> None:
     status, body = send()
-    assert (status, body["stuck_at"]) == (200, "TENANT")
+    assert (status, body["code"]) == (404, "TenantNotFound")
+    assert "tenant add" not in body["detail"]
 
 
 @pytest.mark.parametrize("query", [{}, {"key": ""}, {"key": "a.pdf.metadata.json"}, {"key": "a.pdf", "tenant": "x"}])

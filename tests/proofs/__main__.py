@@ -33,6 +33,8 @@ from tests.proofs.proof import Proof, Row
 RIVAL_SEEDS = range(20)
 CROWD_SEEDS = range(2)
 LIFE_SEEDS = range(8)
+EVERY_RESTORATION = 7
+"""Losses are many, and what follows them is much the same: a prime, so that the chosen points are of every kind."""
 
 
 def proofs() -> Iterator[Proof]:
@@ -53,6 +55,11 @@ def proofs() -> Iterator[Proof]:
     yield from (partial(storms.prove_crowd, store, CROWD_SEEDS) for store in stores)
     yield from (
         partial(crash_points.prove, scenario, store) for store in stores for scenario in scenarios.scenarios(store)
+    )
+    yield from (
+        partial(crash_points.prove, scenario, store, nth=EVERY_RESTORATION)
+        for store in stores
+        for scenario in scenarios.restorations(store)
     )
 
 

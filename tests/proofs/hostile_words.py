@@ -79,6 +79,7 @@ def _try_keys(row: Row, hostile: HostileDocuments, keys: Sequence[str], logs: io
     reported = hostile.fail(keys)
     uris = {f"s3://{hostile.bucket}/{key}": key for key in keys}
     listed = {document["uri"]: document for document in hostile.listed()}
+    hostile.change(keys)
     retry = hostile.retried()
     still = {document["uri"] for document in hostile.listed()}
     written = logs.getvalue()[before:]
@@ -86,6 +87,7 @@ def _try_keys(row: Row, hostile: HostileDocuments, keys: Sequence[str], logs: io
         *(f"another's document is in the knowledge base: {uri!r}" for uri in hostile.foreign()),
         *(f"listed, and not there: {uri!r}" for uri in (listed.keys() | still) - uris.keys()),
         *([f"the retry stopped: {retry['stopped']}"] if retry["stopped"] else []),
+        *([f"{retry['skipped']} were not retried"] if retry["skipped"] else []),
         *_shown_badly(reported, list(listed.values())),
     ]
     row.failures += shared

@@ -15,6 +15,7 @@ from kbfleet.domain.names import TenantId
 from tests.proofs.converged import departures
 from tests.proofs.erased import remains
 from tests.support.api_requests import api_request
+from tests.support.losses import Loss, departures_from_the_bucket, lose, losses_on
 from tests.support.slowness import AS_REPORTED, Slowness
 from tests.support.state_machine import Execution, TaskFailed
 from tests.support.troubles import tell_of_trouble
@@ -73,6 +74,11 @@ def scenarios(store: str) -> list[Scenario]:
         offboarding_when_due(store),
         held_sync(store),
     ]
+
+
+def restorations(store: str) -> list[Scenario]:
+    """One for each loss that can happen there."""
+    return [restoring(store, loss) for loss in losses_on(store)]
 
 
 LONGEST = Slowness(managed_knowledge_base=(124.0, 124.0), managed_data_source=(300.0, 300.0))
@@ -224,6 +230,51 @@ def _check_held(fleet: VirtualFleet) -> list[str]:
     if not any(event["DetailType"] == SYNC_HELD for event in fleet.events):
         wrong.append("nobody was told")
     return wrong
+
+
+# --- a tenant that has lost its content ---
+
+
+@cache
+def restoring(store: str, loss: Loss) -> Scenario:
+    """A tenant with documents, one of which is deleted from its bucket and one added after the loss."""
+    return Scenario(
+        f"restoring {loss}",
+        f"restoring({store!r}, Loss.{loss.name})",
+        partial(_start_provisioning, store),
+        partial(_check_restored, store),
+        prepare=partial(_prepare_loss, store, loss),
+    )
+
+
+def _prepare_loss(store: str, loss: Loss, fleet: VirtualFleet) -> None:
+    _provisioned(fleet, store, TENANT)
+    s3, bucket = fleet.client("s3"), fleet.names.bucket(fleet.life(TENANT))
+    for key, text in _DOCUMENTS.items():
+        s3.put_object(Bucket=bucket, Key=key, Body=text)
+    assert fleet.invoke("TenantsFunction", _SYNC)["statusCode"] == 202
+    fleet.settle(TENANT)
+    assert not departures_from_the_bucket(fleet, TENANT)
+    lose(fleet, store, TENANT, loss)
+    s3.delete_object(Bucket=bucket, Key="withdrawn.txt")
+    s3.put_object(Bucket=bucket, Key="added.txt", Body=b"The ferry to the island leaves at noon.")
+    if loss is Loss.INDEX_REPLACED:
+        # Which brings what is new, and ends well.
+        assert fleet.invoke("TenantsFunction", _SYNC)["statusCode"] == 202
+        fleet.settle(TENANT)
+        assert departures_from_the_bucket(fleet, TENANT)
+
+
+_DOCUMENTS = {
+    "tents.txt": b"A tent is rented for three days at least.",
+    "house.txt": b"The house at the lake has seven rooms.",
+    "withdrawn.txt": b"Dogs are welcome everywhere.",
+}
+_SYNC = api_request("POST", "/tenants/{tenant_id}/syncs", query={}, tenant_id=TENANT)
+
+
+def _check_restored(store: str, fleet: VirtualFleet) -> list[str]:
+    return [*departures(fleet, {TENANT: store}), *departures_from_the_bucket(fleet, TENANT)]
 
 
 # --- a tenant that goes --------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from tests.proofs import crash_points, scenarios
 from tests.proofs.crash_points import Crash, Point
 from tests.proofs.proof import one_by_one
 from tests.proofs.scenarios import Scenario
+from tests.support.losses import Loss
 
 STORES = scenarios.stores()
 EVERY = 151
@@ -18,6 +19,7 @@ SCENARIOS = [
     *map(scenarios.provisioning, STORES),
     scenarios.provisioning_again(STORES[-1]),
     scenarios.offboarding(STORES[0]),
+    scenarios.restoring("S3_VECTORS", Loss.INDEX),
 ]
 """`make prove` crashes each on every store."""
 

@@ -27,5 +27,6 @@ def api_request(
         "path": resource.format_map(path),
         "pathParameters": path or None,
         "body": None if body is None else json.dumps(body),
+        "requestContext": {"requestId": "01234567-89ab-cdef-0123-456789abcdef"},
         **queried(**query),
     }

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from kbfleet.domain.errors import AccessRefused, BucketNameTaken, KnowledgeStoreUnusable, NotReadyYet
-from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+from kbfleet.domain.knowledge_base import Index, KnowledgeBaseKind
 from kbfleet.domain.names import Knowledge, Life, ResourceNames
+from kbfleet.ports import Clock
+from tests.support.clock import FakeClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +104,11 @@ class InMemoryKnowledgeStore:
     max_metadata_attributes: int | None = 35
     role_services = frozenset({"bedrock", "s3vectors"})
 
-    def __init__(self, names: ResourceNames) -> None:
+    def __init__(self, names: ResourceNames, clock: Clock | None = None) -> None:
         self._names = names
+        self._clock = clock or FakeClock()
         self._references: dict[str, str] = {}
+        self._made_at: dict[str, datetime] = {}
         self.created: list[str] = []
         self.foreign: set[str] = set()
         self.embedding_model = "2025"
@@ -116,14 +120,17 @@ class InMemoryKnowledgeStore:
             raise KnowledgeStoreUnusable(f"Index {index} has another dimension.", remedy="Delete it.")
         if index not in self._references:
             self._references[index] = self._reference(index)
+            self._made_at[index] = self._clock.now()
             self.created.append(index)
         return self._references[index]
 
     def _reference(self, index: str) -> str:
         return f"arn:aws:s3vectors:{self._names.region}:{self._names.account}:index/{index}"
 
-    def exists(self, knowledge: Knowledge) -> bool:
-        return self._names.vector_index(knowledge) in self._references.keys() | self.foreign
+    def find(self, knowledge: Knowledge) -> Index | None:
+        name = self._names.vector_index(knowledge)
+        there = name in self._references or name in self.foreign
+        return Index(knowledge, self._made_at.get(name, self._clock.now())) if there else None
 
     def delete(self, knowledge: Knowledge) -> None:
         self._references.pop(self._names.vector_index(knowledge), None)
@@ -135,9 +142,10 @@ class InMemoryKnowledgeStore:
             "s3VectorsConfiguration": {"indexArn": self._reference(self._names.vector_index(knowledge))},
         }
 
-    def all_knowledge(self) -> Iterator[Knowledge]:
-        found = map(self._names.knowledge_of_vector_index, [*self._references, *self.foreign])
-        return (knowledge for knowledge in found if knowledge is not None)
+    def indexes(self) -> Iterator[Index]:
+        named = map(self._names.knowledge_of_vector_index, [*self._references, *self.foreign])
+        found = (self.find(knowledge) for knowledge in named if knowledge is not None)
+        return (index for index in found if index is not None)
 
     def admit(self, life: Life, role_arn: str) -> datetime | None:
         self.admitted[life] = role_arn

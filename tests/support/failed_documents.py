@@ -9,6 +9,8 @@ from datetime import timedelta
 
 from kbfleet.domain.answer import AskableTenant
 from kbfleet.domain.deletions import AnsweredFrom
+from kbfleet.domain.diagnosis import Search
+from kbfleet.domain.document_examination import EDGE_BYTES, DocumentSample
 from kbfleet.domain.document_names import key_in
 from kbfleet.domain.document_trace import Probe
 from kbfleet.domain.errors import CapacityExceeded, ConcurrentUpdate, KbfleetError, RequestRefused
@@ -24,6 +26,7 @@ from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import DataSourceReference, Life, ResourceNames, TenantId
 from kbfleet.domain.survey import PresentVersion
+from kbfleet.domain.uploads import MAX_METADATA_BYTES, METADATA_SUFFIX
 from kbfleet.ports import Clock, ComparedPage, FailedDocumentPage, IngestedDocumentPage, VersionPage
 from tests.support.clock import START
 from tests.support.samples import NAMES
@@ -105,21 +108,38 @@ class RecordingRetryRuns:
 
 
 class InMemoryBucketContents:
-    """`kbfleet.ports.BucketContents`. `pages` are those of the list of versions of every bucket, `compared_pages` those
-    of what has become of documents (if there are none, all are still there), `listed` how often one was given, and
+    """`kbfleet.ports.BucketContents` and `DocumentSamples`; what no `content` was given of, may not be read. `sampled`
+    is how often an object was looked into. `pages` are those of the list of versions of every bucket, `compared_pages`
+    those of what has become of documents (if there are none, all are still there), `listed` how often one was given, and
     `refusal` what the list is refused with."""
 
     def __init__(self) -> None:
         self._objects: dict[str, str] = {}
         self._described: dict[str, DocumentObject] = {}
+        self._contents: dict[str, bytes] = {}
+        self.sampled = 0
         self.pages: list[list[PresentVersion]] = [[]]
         self.compared_pages: list[ComparedPage] = []
         self.listed = 0
         self.refusal: KbfleetError | None = None
 
-    def put(self, uri: str, revision: str = "1", described: DocumentObject | None = None) -> None:
+    def put(
+        self,
+        uri: str,
+        revision: str = "1",
+        described: DocumentObject | None = None,
+        content: bytes | None = None,
+        metadata: bytes | None = None,
+    ) -> None:
         self._objects[uri] = revision
-        self._described[uri] = described or DocumentObject(START, size=1_000)
+        size = 1_000 if content is None else len(content)
+        beside = None if metadata is None else len(metadata)
+        self._described[uri] = replace(described or DocumentObject(START, size, beside), revision=revision)
+        beside_it = f"{uri}{METADATA_SUFFIX}"
+        for name, bytes_of_it in ((uri, content), (beside_it, metadata)):
+            self._contents.pop(name, None)
+            if bytes_of_it is not None:
+                self._contents[name] = bytes_of_it
 
     def delete(self, uri: str) -> None:
         self._objects.pop(uri, None)
@@ -131,6 +151,23 @@ class InMemoryBucketContents:
     def describe(self, bucket: str, uri: str) -> DocumentObject | None:
         key_in(bucket, uri)
         return self._described[uri] if uri in self._objects else None
+
+    def sample(self, bucket: str, uri: str) -> DocumentSample | None:
+        key = key_in(bucket, uri)
+        if uri not in self._objects:
+            return None
+        self.sampled += 1
+        described = self._described[uri]
+        sample = DocumentSample(
+            key, described.size, revision=self._objects[uri], metadata_size=described.metadata_bytes
+        )
+        content = self._contents.get(uri)
+        if content is None:
+            return sample
+        tail = content[max(EDGE_BYTES, len(content) - EDGE_BYTES) :]
+        metadata = self._contents.get(f"{uri}{METADATA_SUFFIX}")
+        small = metadata is not None and len(metadata) <= MAX_METADATA_BYTES
+        return replace(sample, head=content[:EDGE_BYTES], tail=tail, metadata=metadata if small else None)
 
     def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
         return {key for key in keys if f"s3://{bucket}/{key}" in self._objects}
@@ -163,6 +200,11 @@ class InMemoryRetrievalProbe:
     def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, bucket: str, uri: str) -> Probe:
         key_in(bucket, uri)
         return Probe(found=not self.refusal and uri in self.findable, refusal=self.refusal)
+
+    def anything(self, knowledge_base_id: str, kind: KnowledgeBaseKind) -> Search:
+        if self.refusal:
+            return Search.REFUSED
+        return Search.FOUND if self.findable else Search.NOTHING
 
 
 class InMemoryPassageSearch:

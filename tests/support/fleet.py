@@ -16,6 +16,7 @@ from kbfleet.ports import Execution, KnowledgeStore
 from kbfleet.usecases import lifecycle, offboarding, provisioning
 from kbfleet.usecases.deletion_checks import DeletionCheck
 from kbfleet.usecases.document_tracing import DocumentTracer
+from kbfleet.usecases.examination import TenantExamination
 from kbfleet.usecases.external_jobs import LOOK_BACK, ExternalJobs
 from kbfleet.usecases.failed_documents import FailureCollector, RetryRunner
 from kbfleet.usecases.ingestion import Scheduler, TickReport, note_changes, request_sync, stop_sync
@@ -69,7 +70,7 @@ class Fleet:
     clock: FakeClock = field(default_factory=FakeClock)
     registry: InMemoryTenantRegistry = field(default_factory=InMemoryTenantRegistry)
     buckets: InMemoryDocumentBuckets = field(default_factory=InMemoryDocumentBuckets)
-    store: InMemoryKnowledgeStore = field(default_factory=lambda: InMemoryKnowledgeStore(NAMES))
+    store: InMemoryKnowledgeStore = field(init=False)
     ledger: InMemorySyncLedger = field(default_factory=InMemorySyncLedger)
     records: InMemoryTenantRecords = field(init=False)
     history: InMemoryJobHistory = field(default_factory=InMemoryJobHistory)
@@ -101,6 +102,7 @@ class Fleet:
     passage_search: InMemoryPassageSearch = field(default_factory=InMemoryPassageSearch)
 
     def __post_init__(self) -> None:
+        self.store = InMemoryKnowledgeStore(NAMES, self.clock)
         self.service_roles = InMemoryServiceRoles(self.clock, NAMES)
         self.records = InMemoryTenantRecords(self.ledger)
         self.uploads = InMemoryUploads(self.clock)
@@ -179,6 +181,8 @@ class Fleet:
             failed_documents=self.failed_documents,
             ingested_documents=self.ingested_documents,
             bucket_contents=self.bucket_contents,
+            samples=self.bucket_contents,
+            stores=self.stores,
             announcements=self.announcements,
             ledger=self.ledger,
             clock=self.clock,
@@ -195,6 +199,7 @@ class Fleet:
             ingested_documents=self.ingested_documents,
             bucket_contents=self.bucket_contents,
             runs=self.retry_runs,
+            announcements=self.announcements,
             clock=self.clock,
             names=NAMES,
         )
@@ -219,6 +224,22 @@ class Fleet:
         )
 
     @property
+    def examination(self) -> TenantExamination:
+        return TenantExamination(
+            registry=self.registry,
+            buckets=self.buckets,
+            stores=self.stores,
+            knowledge_bases=self.knowledge_bases,
+            service_roles=self.service_roles,
+            usage_keys=self.usage_keys,
+            history=self.history,
+            probe=self.retrieval_probe,
+            announcements=self.announcements,
+            names=NAMES,
+            clock=self.clock,
+        )
+
+    @property
     def document_tracer(self) -> DocumentTracer:
         return DocumentTracer(
             registry=self.registry,
@@ -226,6 +247,7 @@ class Fleet:
             ledger=self.ledger,
             history=self.history,
             knowledge_bases=self.knowledge_bases,
+            buckets=self.buckets,
             bucket_contents=self.bucket_contents,
             ingested_documents=self.ingested_documents,
             failed_documents=self.failed_documents,

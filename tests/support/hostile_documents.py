@@ -44,6 +44,11 @@ class HostileDocuments:
         assert reported["Detail"]["tenant_id"] == ATTACKER
         return reported
 
+    def change(self, keys: Sequence[str]) -> None:
+        """Puts other objects there that cannot be read either: those that are as they were would not be retried."""
+        for key in keys:
+            self.lives.documents(ATTACKER).put_object(Bucket=self.bucket, Key=key, Body=b" ")
+
     def remove(self, keys: Collection[str]) -> None:
         documents = self.lives.documents(ATTACKER)
         for key in keys:

@@ -42,6 +42,12 @@ def serving(*replies: Reply) -> Iterator[ScriptedServer]:
         def do_GET(self) -> None:
             self.do_POST()
 
+        def do_PUT(self) -> None:
+            self.do_POST()
+
+        def do_DELETE(self) -> None:
+            self.do_POST()
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             reply = scripted.answer(self.path, dict(self.headers.items()), body)

@@ -303,6 +303,7 @@ class InMemoryKnowledgeBases:
             DataSourceStatus.AVAILABLE,
             configuration={**configuration, **self.adds},
             updated_at=self._clock.now(),
+            created_at=self._clock.now(),
         )
         stored.data_sources[source.data_source_id] = source
         self._tokens[client_token] = (self._clock.now(), source.data_source_id)

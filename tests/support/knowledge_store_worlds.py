@@ -12,6 +12,7 @@ from kbfleet.adapters.knowledge_stores.opensearch_serverless import OpenSearchSe
 from kbfleet.adapters.knowledge_stores.s3_vectors import S3VectorsKnowledgeStore
 from kbfleet.domain.names import TenantId
 from kbfleet.ports import KnowledgeStore
+from tests.support.clock import FakeClock
 from tests.support.emulator import SERVICE_ROLE, TITAN, VECTOR_BUCKET, EmulatedAws
 from tests.support.fakes import InMemoryIndexCatalogue, InMemoryKnowledgeStore
 from tests.support.samples import NAMES, first_knowledge
@@ -44,10 +45,15 @@ class StoreWorld(ABC):
     def drop(self, tenant_id: TenantId) -> None:
         """The tenant's index is deleted behind kbfleet's back."""
 
+    @abstractmethod
+    def advance(self, seconds: float) -> None:
+        """Time goes by."""
+
 
 class InMemory(StoreWorld):
     def __init__(self) -> None:
-        self.store = self.memory = InMemoryKnowledgeStore(NAMES)
+        self.clock = FakeClock()
+        self.store = self.memory = InMemoryKnowledgeStore(NAMES, self.clock)
 
     def take_name(self, tenant_id: TenantId) -> None:
         self.memory.foreign.add(NAMES.vector_index(first_knowledge(tenant_id)))
@@ -55,8 +61,18 @@ class InMemory(StoreWorld):
     def drop(self, tenant_id: TenantId) -> None:
         self.memory.drop(first_knowledge(tenant_id))
 
+    def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
 
-class OnS3Vectors(StoreWorld):
+
+class Emulated(StoreWorld):
+    aws: EmulatedAws
+
+    def advance(self, seconds: float) -> None:
+        self.aws.advance(seconds)
+
+
+class OnS3Vectors(Emulated):
     def __init__(self, aws: EmulatedAws, vector_bucket: str = VECTOR_BUCKET) -> None:
         self.aws = aws
         self.client = aws.client("s3vectors")
@@ -84,7 +100,7 @@ class OnS3Vectors(StoreWorld):
         )
 
 
-class OnOpenSearchServerless(StoreWorld):
+class OnOpenSearchServerless(Emulated):
     """With a collection that is ACTIVE and admits the service role."""
 
     def __init__(self, aws: EmulatedAws, catalogue: IndexCatalogue | None = None) -> None:
@@ -113,7 +129,7 @@ class OnOpenSearchServerless(StoreWorld):
         self.client.delete_index(id=self.collection_id, indexName=NAMES.vector_index(first_knowledge(tenant_id)))
 
 
-class Managed(StoreWorld):
+class Managed(Emulated):
     def __init__(self, aws: EmulatedAws) -> None:
         self.aws = aws
         self.store = ManagedKnowledgeStore(names=NAMES)

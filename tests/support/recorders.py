@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from kbfleet.contracts.dead_letters import is_about
 from kbfleet.domain.deletions import SyncHeld
+from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.errors import KbfleetError, NotReadyYet, ResourceConflict, ResourceMissing
-from kbfleet.domain.failed_documents import FailureReport
+from kbfleet.domain.failed_documents import FailureReport, RetryReport
 from kbfleet.domain.ingestion_job import JobStateChange
 from kbfleet.domain.isolation import Breach, IsolationVerified
 from kbfleet.domain.names import Knowledge, TenantId
@@ -81,6 +82,7 @@ class RecordingAnnouncements:
     def __init__(self) -> None:
         self.job_state_changes: list[JobStateChange] = []
         self.failure_reports: list[FailureReport] = []
+        self.retry_reports: list[RetryReport] = []
         self.reconciliations: list[Reconciliation] = []
         self.tenant_state_changes: list[TenantStateChange] = []
         self.provisioning_failures: list[tuple[TenantId, WorkflowFailure]] = []
@@ -88,6 +90,7 @@ class RecordingAnnouncements:
         self.breaches: list[Breach] = []
         self.verifications: list[IsolationVerified] = []
         self.held_syncs: list[SyncHeld] = []
+        self.diagnoses: list[Diagnosis] = []
 
     def sync_held(self, held: SyncHeld) -> None:
         self.held_syncs.append(held)
@@ -106,6 +109,12 @@ class RecordingAnnouncements:
 
     def isolation_verified(self, verified: IsolationVerified) -> None:
         self.verifications.append(verified)
+
+    def diagnosed(self, diagnosis: Diagnosis) -> None:
+        self.diagnoses.append(diagnosis)
+
+    def retry_ended(self, report: RetryReport) -> None:
+        self.retry_reports.append(report)
 
     def failures_collected(self, report: FailureReport) -> None:
         self.failure_reports.append(report)

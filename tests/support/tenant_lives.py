@@ -49,6 +49,8 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     lives.of_one_whose_execution_dies("stopped")
     lives.of_one_that_is_suspended_while_an_execution_waits("held")
     lives.of_one_whose_knowledge_base_vanishes("bereft")
+    lives.of_one_whose_index_vanishes("emptied")
+    lives.of_one_whose_record_is_wrong("mistaken")
     lives.of_one_whose_knowledge_base_others_change("breached")
     lives.of_one_whose_data_source_others_change("misled", found_by_a_look=True)
     lives.of_one_whose_data_source_others_change("astray", found_by_a_look=False)
@@ -69,6 +71,7 @@ def live_on_a_store(fleet: VirtualFleet, store: str) -> None:
     lives = Lives(fleet, store)
     lives.of_one_that_stays_well("acme")
     lives.of_one_that_leaves("leaving")
+    lives.of_one_whose_knowledge_base_vanishes("bereft")
     lives.reconcile()
 
 
@@ -91,8 +94,11 @@ class Lives:
         self.let_in(tenant_id)
         self.ask(tenant_id)
         self.count_usage(tenant_id)
-        answer = self.fleet.invoke("UploadsFunction", sample("post_upload", tenant_id))
-        assert answer["statusCode"] == 201, answer
+        request = sample("post_upload", tenant_id)
+        for key in ("handbook/rental-terms.pdf", "ガイド/レンタル.pdf"):  # the second one can be spelled in two ways
+            body = json.dumps(json.loads(request["body"]) | {"key": key})
+            answer = self.fleet.invoke("UploadsFunction", request | {"body": body})
+            assert answer["statusCode"] == 201, answer
         event = sample("get_why", tenant_id) | queried(key="rental-terms.md")
         answer = self.fleet.invoke("WhyFunction", event)
         # moto's S3 has the machine's clock: where the document is found to be stuck has no meaning here.
@@ -110,6 +116,9 @@ class Lives:
         self.order({"effect": "job_fails", "failureReasons": ["The role was deleted."], "count": 1})
         assert self.provision(tenant_id).status == "FAILED"
         self.provisioned(tenant_id)
+        passing = {"code": "ValidationException", "message": "The data source is not in a valid status."}
+        self.order({"effect": "error", "operation": "StartIngestionJob", "count": 1, **passing})
+        self.sync(tenant_id)
         self.start_in_console(tenant_id)  # the tick that starts the next one is refused, and follows this one
         self.sync(tenant_id, settled=False)
         self.fleet.timeline.run_for(90)  # it comes within a minute, and a job takes three
@@ -177,6 +186,29 @@ class Lives:
         self.client("bedrock-agent").delete_knowledge_base(**self.knowledge_base(tenant_id))
         self.fleet.timeline.run_for(120)
         self.provisioned(tenant_id)
+
+    def of_one_whose_index_vanishes(self, tenant_id: str) -> None:
+        """Its data source is used by a job, and was to leave its vectors behind: all of that is undone."""
+        self.provisioned(tenant_id)
+        self.fleet.timeline.run_for(60)
+        agent, ids = self.client("bedrock-agent"), self.data_source(tenant_id)
+        found = agent.get_data_source(**ids)["dataSource"]
+        retaining = {"dataSourceConfiguration": found["dataSourceConfiguration"], "dataDeletionPolicy": "RETAIN"}
+        agent.update_data_source(**ids, name=found["name"], **retaining)
+        self.lose_vectors(tenant_id)
+        self.start_in_console(tenant_id)
+        self.provisioned(tenant_id)
+        assert self.data_source(tenant_id) != ids
+
+    def of_one_whose_record_is_wrong(self, tenant_id: str) -> None:
+        """It names another tenant's knowledge base."""
+        self.provisioned(tenant_id)
+        registry, own = kbfleet.bootstrap.registry(), self.knowledge_base(tenant_id)
+        record = registry.get(TenantId(tenant_id))
+        anothers = self.knowledge_base("acme")["knowledgeBaseId"]
+        registry.replace(replace(record, knowledge_base_id=anothers), fence=record.fence)
+        self.provisioned(tenant_id)
+        assert self.knowledge_base(tenant_id) == own
 
     def of_one_whose_knowledge_base_others_change(self, tenant_id: str) -> None:
         """Somebody adds a data source that reads another tenant's bucket, and lets the service role read it."""
@@ -541,9 +573,8 @@ class Lives:
                 agent.stop_ingestion_job(**self.data_source(tenant_id), ingestionJobId=job["ingestionJobId"])
 
     def die_silently_while_waiting_for_a_sync(self, tenant_id: str) -> None:
-        """The tenant's data source is deleted; the execution that makes another one dies, with its lease."""
-        self.client("bedrock-agent").delete_data_source(**self.data_source(tenant_id))
-        self.fleet.timeline.run_for(120)
+        """After a breach, an execution waits for a sync of an active tenant, too; it dies, with its lease."""
+        self.fleet.invoke("SendAlertFunction", sample("send_alert_isolation_breached", tenant_id))
         self.order({"effect": "job_hangs", "count": 1})
         with patch.dict(os.environ, {"LEASE_SECONDS": str(A_SHORT_LEASE)}):
             execution = self.begin(tenant_id)

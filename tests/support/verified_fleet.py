@@ -22,7 +22,7 @@ from cli.verify.facts import Verdict
 from cli.verify.probes import PROBES
 from cli.verify.report import Report
 from cli.verify.story import ONE
-from cli.verify.under_test import FleetUnderTest, Trial
+from cli.verify.under_test import AlertsLeft, FleetUnderTest, Trial
 from kbfleet.adapters.secrets import RememberedSecret
 from tests.support.api_requests import api_request
 from tests.support.aws_calls import Answered
@@ -178,8 +178,8 @@ class VirtualFleetUnderTest(FleetUnderTest):
     def sleep(self, seconds: float) -> None:
         self.fleet.timeline.run_for(seconds)
 
-    def undelivered_alerts(self) -> int:
-        return self.bends.undelivered
+    def alerts_left(self) -> AlertsLeft:
+        return AlertsLeft(self.bends.undelivered, 0)
 
 
 def _as_s3(client: Any, under_test: VirtualFleetUnderTest) -> Any:

@@ -89,7 +89,22 @@ def rendered(made: Alert) -> list[dict[str, Any]]:
 class TestDocuments:
     def test_the_message_counts_them_by_what_is_new_about_them(self) -> None:
         facts = dict(left_out().facts)
-        assert facts["Left out"] == "1 new, 1 failed before, 1 set aside now, 7 set aside earlier"
+        assert facts["Left out"] == "10 documents, of which 1 new, 1 set aside now, 7 set aside earlier"
+
+    @pytest.mark.parametrize(
+        ("report", "left_out_says"),
+        [
+            (FailureReport(DEGRADED, new=1), "1 new document"),
+            (FailureReport(DEGRADED, new=3), "3 new documents"),
+            (FailureReport(DEGRADED, again=1), "1 document"),
+            (FailureReport(DEGRADED, new=1, again=1), "2 documents, of which 1 new"),
+            (FailureReport(DEGRADED, new=1, complete=False), "1 new document; there may be more"),
+        ],
+    )
+    def test_it_never_says_that_one_failed_before_of_which_nobody_has_heard(
+        self, report: FailureReport, left_out_says: str
+    ) -> None:
+        assert dict(left_out(report).facts)["Left out"] == left_out_says
 
     def test_only_such_as_are_set_aside_are_no_news(self) -> None:
         assert document_alert(FailureReport(DEGRADED, set_aside=3), DEPLOYMENT) is None
@@ -108,7 +123,7 @@ class TestWhatRepairsIt:
         ("made", "command"),
         [
             (alert(FAILED), "kbfleet sync start acme --stack kbfleet --region us-east-1"),
-            (left_out(), "kbfleet sync start sakura --stack kbfleet --region us-east-1"),
+            (left_out(), "kbfleet sync retry-failed sakura --stack kbfleet --region us-east-1"),
             (provisioning_failed(), "kbfleet tenant add acme --stack kbfleet --region us-east-1"),
         ],
     )

@@ -19,8 +19,9 @@ from typer.testing import CliRunner
 import cli.main
 import cli.progress
 from cli import spreadsheet
-from cli.fleet_api import FleetApi, FleetUnreachable, Refused
+from cli.fleet_api import FleetApi, FleetUnreachable, Refused, UploadRefused
 from kbfleet.contracts.asking import AskRequest, AskResponse, CitationBody, FreshnessBody, SourceBody
+from kbfleet.contracts.diagnosis import DiagnosisBody
 from kbfleet.contracts.documents import DocumentRetryBody, FailedDocumentBody, FailedDocumentsBody, UploadBody
 from kbfleet.contracts.events import JobStateChangeDetail, ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
@@ -37,12 +38,15 @@ from kbfleet.contracts.tenants import (
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain.answer import AnswerOutcome
 from kbfleet.domain.deletions import Hold, HoldReason
+from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.failed_documents import FailureStatus
+from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome, Statistics
+from kbfleet.domain.left_out import LeftOutNotKnown, NotKnown
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.printable import printable
-from kbfleet.domain.reconciliation import Disagreement, Finding, Reconciliation, ResourceKind
+from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import Offboarding
 from kbfleet.domain.tenant_status import TenantStatus
@@ -113,6 +117,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
 
     def script(**answers: list[Any]) -> None:
         for method, given in answers.items():
+            if method == "tenant":
+                well = DiagnosisBody.from_domain(Diagnosis(TenantId("acme"), NOW))
+                monkeypatch.setattr(FleetApi, "diagnosis", lambda *_, well=well: well)
             remaining: Iterator[Any] = iter(given)
 
             def answer(*_: Any, remaining: Iterator[Any] = remaining, **__: Any) -> Any:
@@ -165,7 +172,7 @@ def test_a_tenant_that_is_suspended_again_is_not_said_to_be_in_service(scripted:
 
 def test_a_program_reads_how_a_provisioning_went_and_nothing_else(scripted: Scripted, run: Run) -> None:
     done = ExecutionBody(execution="run", status="SUCCEEDED", step="Tenant Ready")
-    scripted(provision=[done], provisioning=[done])
+    scripted(provision=[done], provisioning=[done], tenant=[tenant(sync())])
     assert json.loads(run("tenant", "add", "acme", "--json").stdout)["status"] == "SUCCEEDED"
 
 
@@ -401,6 +408,16 @@ class TestAsking:
         ((*_, asked),) = sent
         assert (asked.session, asked.keep) == (session, kept)
 
+    def test_the_way_to_go_on_is_told_where_a_conversation_begins_and_not_again(
+        self, scripted: Scripted, run: Run
+    ) -> None:
+        scripted(ask_for_tenant=[answer(session="s1"), answer(session="s1")])
+        said = [
+            run("ask", "How long?", "--tenant", "acme", "--session", given).stdout.count("--session s1")
+            for given in ("new", "s1")
+        ]
+        assert said == [1, 0]
+
     def test_an_answer_that_stands_alone_names_no_session(self, scripted: Scripted, run: Run) -> None:
         scripted(ask_for_tenant=[answer(session="")])
         assert "--session" not in run("ask", "How long?", "--tenant", "acme").stdout
@@ -497,7 +514,48 @@ class TestOffboardingWithoutWaiting:
     @pytest.mark.parametrize("clock_behind", [timedelta(), timedelta(minutes=5)])
     def test_without_one_it_cannot(self, scripted: Scripted, run: Run, clock_behind: timedelta) -> None:
         reported = self.reported(scripted, run, datetime.now(UTC) + clock_behind, timedelta())
-        assert reported == "Tenant acme is out of service. Its deletion begins now; then it cannot be taken back.\n"
+        assert reported == "Tenant acme is out of service. Everything is deleted at once, and cannot be taken back.\n"
+
+
+@pytest.mark.parametrize(
+    ("retention", "arguments", "when"),
+    [
+        (30, (), "(in 30 days)"),
+        (30, ("--retention-days", "1"), "(in 1 day)"),
+        (30, ("--retention-days", "0"), "deleted at once, and cannot be taken back"),
+        (0, (), "deleted at once, and cannot be taken back"),
+        (None, (), "after the retention period of the stack"),
+    ],
+)
+def test_who_is_to_confirm_an_offboarding_is_told_when_it_deletes(
+    scripted: Scripted,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    retention: int | None,
+    arguments: tuple[str, ...],
+    when: str,
+) -> None:
+    scripted(tenant=[tenant(sync())])
+    api = FleetApi("https://api.example.com/v1", None, retention_days=retention)  # type: ignore[arg-type]
+    monkeypatch.setattr(FleetApi, "of_stack", lambda *_: api)
+    result = run("tenant", "offboard", "acme", *arguments)  # nobody answers
+    assert result.exit_code == 2
+    assert when in result.stderr
+
+
+def test_that_nothing_failed_in_provisioning_is_not_said_of_syncs(scripted: Scripted, run: Run) -> None:
+    scripted(tenants=[TenantsBody(tenants=(), next_token=None)])
+    said = run("tenant", "list", "--status", "failed").stdout
+    assert "no provisioning has failed" in said
+    assert "column Last sync" in said
+
+
+def test_adding_a_tenant_that_leaves_at_that_moment_is_refused(scripted: Scripted, run: Run) -> None:
+    done = ExecutionBody(execution="run", status="SUCCEEDED", step="Provisioning Superseded")
+    scripted(provision=[done], provisioning=[done], tenant=[tenant(sync(), TenantStatus.OFFBOARDING)])
+    result = run("tenant", "add", "acme", "--json")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Tenant acme is OFFBOARDING" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -524,7 +582,8 @@ def test_a_reconciliation_says_what_is_not_a_tenants_own_and_whom_it_has_not_loo
     answer = run("reconcile", "--tenant", "acme")
     assert answer.exit_code == 1
     assert "2 tenants looked into for what is not their own; 1 not yet: run it again." in answer.stdout
-    assert "FOREIGN data source DS00000009: `kbfleet tenant add acme` deletes it" in answer.stdout
+    assert "FOREIGN data source DS00000009: Answers may be wrong or old meanwhile." in answer.stdout
+    assert "→ `kbfleet tenant add acme` deletes it" in answer.stdout
     assert "beta: AWS does not say what data source [DS] reads." in answer.stdout
 
 
@@ -568,6 +627,39 @@ class TestDocuments:
         (aside,) = (line for line in result.stdout.splitlines() if "old.xls" in line)
         assert "yes" in aside
         assert "0 fixed, 0 not, 2 under way" in result.stdout
+
+    NOT_KNOWN = LeftOutNotKnown(
+        NotKnown.NOT_COLLECTED, NOW, "JOB0000007", "It is not [collected].", "`kbfleet dlq list`"
+    )
+
+    @pytest.mark.parametrize("documents", [(), (FAILED,)])
+    def test_where_it_is_not_known_what_failed_nothing_is_well(
+        self, scripted: Scripted, run: Run, documents: tuple[FailedDocumentBody, ...]
+    ) -> None:
+        body = FailedDocumentsBody(documents=documents, next_token=None, retry=None, not_known=self.NOT_KNOWN)
+        scripted(failed_documents=[body])
+        shown = run("documents", "acme").stdout
+        assert "Whether documents have failed is not known since 2026-03-14 09:26:53 UTC" in shown
+        assert "It is not [collected]." in shown
+        assert "→ `kbfleet dlq list`" in shown
+        assert "✓" not in shown
+
+    def test_a_tenant_of_which_it_is_not_known_is_not_shown_as_well(self, scripted: Scripted, run: Run) -> None:
+        body = tenant(sync())
+        unknown = body.sync.model_copy(update={"documents_left_out": None, "left_out_not_known": self.NOT_KNOWN})
+        known = body.sync.model_copy(update={"documents_left_out": 3, "left_out_not_known": None})
+        none = body.sync.model_copy(update={"documents_left_out": 0, "left_out_not_known": None})
+        scripted(tenant=[body.model_copy(update={"sync": each}) for each in (unknown, known, none)])
+        assert "not known since" in run("tenant", "show", "acme").stdout
+        for count in ("3", "none"):
+            (line,) = (line for line in run("tenant", "show", "acme").stdout.splitlines() if "left out" in line)
+            assert line.split()[-1] == count
+
+    def test_a_retry_of_nothing_is_not_told_as_well(self, scripted: Scripted, run: Run) -> None:
+        scripted(retry_documents=[self.RETRY], document_retry=[self.ended()])
+        result = run("sync", "retry-failed", "acme")
+        assert "Nothing was retried" in result.stdout
+        assert "✓" not in result.stdout
 
     def test_an_empty_list_is_said(self, scripted: Scripted, run: Run) -> None:
         scripted(failed_documents=[FailedDocumentsBody(documents=(), next_token=None, retry=None)])
@@ -934,7 +1026,7 @@ class TestUpload:
             return self.FORM
 
         monkeypatch.setattr(FleetApi, "grant_upload", grant)
-        monkeypatch.setattr(FleetApi, "upload", lambda _, _form, content: sent.append(content))
+        monkeypatch.setattr(FleetApi, "upload", lambda _, _tenant_id, _form, content: sent.append(content))
         arguments = ("--key", "handbook/rules.md", "--metadata", "department=sales=east", "--metadata", "部署=営業")
         ran = run("upload", "acme", str(file), *arguments)
         assert ran.exit_code == 0
@@ -966,6 +1058,44 @@ class TestUpload:
         assert ran.exit_code == 2
         assert named in ran.stderr
 
+    @pytest.mark.parametrize(
+        ("name", "content", "said"),
+        [
+            ("empty.md", b"", "empty.md: It is empty."),
+            ("deck.pptx", b"PK", "deck.pptx: Bedrock does not read files of its format."),
+            ("cut.pdf", b"%PDF-1.4 1 0 obj", "cut.pdf: Its end is missing"),
+            ("page.pdf", b"<html>", "page.pdf: It is not what its ending says: it looks like a web page."),
+        ],
+    )
+    def test_what_can_never_be_read_is_refused_by_the_name_of_the_file(
+        self, run: Run, scripted: Scripted, tmp_path: Path, name: str, content: bytes, said: str
+    ) -> None:
+        scripted()
+        (tmp_path / name).write_bytes(content)
+        ran = run("upload", "acme", str(tmp_path / name))
+        assert ran.exit_code == 2
+        assert said in ran.stderr
+        assert "Nothing was sent" in ran.stderr
+
+    def test_it_is_sent_all_the_same_when_that_is_asked_for(self, run: Run, scripted: Scripted, tmp_path: Path) -> None:
+        scripted(grant_upload=[self.FORM], upload=[None])
+        (tmp_path / "cut.pdf").write_bytes(b"%PDF-1.4 1 0 obj")
+        ran = run("upload", "acme", str(tmp_path / "cut.pdf"), "--force")
+        assert ran.exit_code == 0
+        assert "Its end is missing" in ran.stderr
+
+    def test_what_may_yet_be_read_is_sent_and_said(self, run: Run, scripted: Scripted, tmp_path: Path) -> None:
+        scripted(grant_upload=[self.FORM], upload=[None])
+        (tmp_path / "prices.csv").write_bytes("価格".encode("cp932"))
+        ran = run("upload", "acme", str(tmp_path / "prices.csv"))
+        assert ran.exit_code == 0
+        assert "does not seem to be UTF-8" in ran.stderr
+
+    def test_a_large_file_is_judged_by_its_end(self, run: Run, scripted: Scripted, tmp_path: Path) -> None:
+        scripted(grant_upload=[self.FORM], upload=[None])
+        (tmp_path / "large.pdf").write_bytes(b"%PDF-1.4" + bytes(300_000) + b"startxref 0 %%EOF")
+        assert run("upload", "acme", str(tmp_path / "large.pdf")).exit_code == 0
+
     def test_a_file_that_is_not_there_is_bad_input(self, run: Run, tmp_path: Path) -> None:
         assert run("upload", "acme", str(tmp_path / "nothing.md")).exit_code == 2
 
@@ -978,5 +1108,5 @@ class TestUpload:
     )
     def test_what_s3_refuses_is_reported_with_its_reason(self, body: bytes, reported: str) -> None:
         api = FleetApi("https://api.example.com/v1", None)  # type: ignore[arg-type]  # nothing is signed
-        with serving(Reply(400, body)) as s3, pytest.raises(Refused, match=reported):
-            api.upload(self.FORM.model_copy(update={"url": s3.url}), b"# Rules")
+        with serving(Reply(400, body)) as s3, pytest.raises(UploadRefused, match=reported):
+            api.upload(TenantId("acme"), self.FORM.model_copy(update={"url": s3.url}), b"# Rules")

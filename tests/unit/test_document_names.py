@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Collection, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kbfleet.domain.document_names import MAX_REASON_LENGTH, is_in, key_in, named_in, words_and_names
+from kbfleet.domain.document_names import (
+    MAX_KEY_BYTES,
+    MAX_REASON_LENGTH,
+    form_of,
+    is_in,
+    key_in,
+    named_in,
+    other_spellings,
+    words_and_names,
+)
 from kbfleet.domain.errors import IsolationBreached
 from kbfleet.domain.root_cause import root_cause
 
@@ -142,3 +152,29 @@ class TestCauses:
     def test_nor_does_the_name_of_an_object_in_an_arn(self) -> None:
         refused = "User x is not authorized to perform: s3:GetObject on resource: arn:aws:s3:::b/kms:Decrypt.pdf"
         assert root_cause("ingestion", refused).label == "the service role cannot read from S3"
+
+
+class TestOtherSpellings:
+    @given(st.text(alphabet="aé/e\u0301がか\u3099", min_size=1, max_size=40))
+    def test_look_the_same_and_are_others(self, key: str) -> None:
+        others = other_spellings(key)
+        assert key not in others
+        assert len(set(others)) == len(others) <= 16
+        assert {unicodedata.normalize("NFC", each) for each in others} <= {unicodedata.normalize("NFC", key)}
+
+    @pytest.mark.parametrize("key", ["handbook/rules.pdf", "規程/就業規則.pdf", ""])
+    def test_there_are_none_of_what_has_one_form_only(self, key: str) -> None:
+        assert other_spellings(key) == ()
+        assert form_of(key) == "NFC"
+
+    def test_of_a_deep_key_only_the_whole_forms_are_thought_of(self) -> None:
+        deep = "/".join(["é"] * 9)
+        assert other_spellings(deep) == (unicodedata.normalize("NFD", deep),)
+
+    def test_none_is_longer_than_a_key_may_be(self) -> None:
+        longest = "é" * (MAX_KEY_BYTES // 2)
+        assert other_spellings(longest) == ()
+
+    def test_the_form_is_named(self) -> None:
+        one, two = (unicodedata.normalize("NFC", "é"), unicodedata.normalize("NFD", "é"))
+        assert [form_of(key) for key in (one, two, one + two)] == ["NFC", "NFD", "NFC and NFD, mixed"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 from datetime import timedelta
+from typing import Literal
 
 import pytest
 
+from kbfleet.domain.document_examination import DocumentFault, DocumentFinding, Examination
 from kbfleet.domain.document_trace import DocumentTrace, HopName, ObjectKey, Verdict
-from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.errors import InvalidInput, TenantNotFound
 from kbfleet.domain.failed_documents import DocumentObject, FailedDocument, FailureStatus, IngestedStatus
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Statistics
 from kbfleet.domain.names import Life, TenantId
@@ -18,6 +21,7 @@ from tests.support.fakes import JobCourse
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, NAMES, SAKURA, failure_reason, first_knowledge, provisioning_failure, tenant
 
+Form = Literal["NFC", "NFD"]
 KEY = ObjectKey("規程/就業 規則.pdf")
 URI = f"s3://{NAMES.bucket(Life(ACME))}/{KEY}"
 OTHERS = [TenantId(f"other-{number}") for number in range(5)]
@@ -27,6 +31,7 @@ OTHERS = [TenantId(f"other-{number}") for number in range(5)]
 def fleet() -> Fleet:
     """With an active tenant that was synced before."""
     fleet = Fleet()
+    fleet.buckets.ensure(NAMES.bucket(Life(ACME)), NAMES.tags(Life(ACME)))
     fleet.add(ACME)
     fleet.request(ACME)
     fleet.tick_until_idle()
@@ -91,11 +96,71 @@ class TestADocumentThatIsFound:
         assert traced(fleet).stuck_at is None
 
 
+class TestWhatLooksTheSame:
+    """The keys of a document in the two forms that Unicode has for one look."""
+
+    FOLDER, NAME = "ガイド", "cafés.pdf"
+
+    @pytest.mark.parametrize("asked", ["NFC", "NFD"])
+    @pytest.mark.parametrize("folder", ["NFC", "NFD"])
+    @pytest.mark.parametrize("name", ["NFC", "NFD"])
+    def test_a_document_is_found_under_the_form_that_its_key_has(
+        self, fleet: Fleet, asked: Form, folder: Form, name: Form
+    ) -> None:
+        there = f"{unicodedata.normalize(folder, self.FOLDER)}/{unicodedata.normalize(name, self.NAME)}"
+        key = ObjectKey(unicodedata.normalize(asked, f"{self.FOLDER}/{self.NAME}"))
+        uri = f"s3://{NAMES.bucket(Life(ACME))}/{there}"
+        fleet.bucket_contents.put(uri, "2", DocumentObject(fleet.clock.now(), 1_000, None))
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        fleet.ingested_documents.set(uri, IngestedStatus.INDEXED)
+        fleet.retrieval_probe.findable.add(uri)
+        trace = fleet.document_tracer.trace(ACME, key)
+        assert (trace.stuck_at, trace.key) == (None, there)
+        (found,) = (hop.finding for hop in trace.hops if hop.name is HopName.OBJECT)
+        assert ("Unicode form" in found) is (there != key)
+
+    def test_the_key_itself_goes_before_one_that_looks_the_same(self, fleet: Fleet) -> None:
+        keys = [unicodedata.normalize(form, self.NAME) for form in ("NFC", "NFD")]
+        for size, key in enumerate(keys, start=1):
+            uri = f"s3://{NAMES.bucket(Life(ACME))}/{key}"
+            fleet.bucket_contents.put(uri, "2", DocumentObject(fleet.clock.now(), size, None))
+        assert [fleet.document_tracer.trace(ACME, ObjectKey(key)).key for key in keys] == keys
+
+    @pytest.mark.parametrize(("document", "beside"), [("NFC", "NFD"), ("NFD", "NFC")])
+    def test_a_metadata_file_in_the_other_form_is_told(self, fleet: Fleet, document: Form, beside: Form) -> None:
+        bucket = NAMES.bucket(Life(ACME))
+        key = unicodedata.normalize(document, self.NAME)
+        fleet.bucket_contents.put(f"s3://{bucket}/{key}", "2", DocumentObject(fleet.clock.now(), 1_000, None))
+        stray = f"s3://{bucket}/{unicodedata.normalize(beside, self.NAME)}.metadata.json"
+        hops = {hop.name: hop for hop in fleet.document_tracer.trace(ACME, ObjectKey(key)).hops}
+        assert hops[HopName.METADATA].advice == ""
+        fleet.bucket_contents.put(stray)
+        hops = {hop.name: hop for hop in fleet.document_tracer.trace(ACME, ObjectKey(key)).hops}
+        assert hops[HopName.METADATA].verdict is Verdict.PASSED
+        assert "Bedrock does not read it" in hops[HopName.METADATA].finding
+        assert f"Unicode form {document}" in hops[HopName.METADATA].advice
+
+
+class TestAFolder:
+    @pytest.mark.parametrize("asked", ["handbook/", "handbook"])
+    def test_that_the_console_has_made_is_no_document(self, fleet: Fleet, asked: str) -> None:
+        uri = f"s3://{NAMES.bucket(Life(ACME))}/handbook/"
+        fleet.bucket_contents.put(uri, "2", DocumentObject(fleet.clock.now(), 0, None))
+        hop = fleet.document_tracer.trace(ACME, ObjectKey(asked)).stuck_at
+        assert hop is not None
+        assert (hop.name, "folder" in hop.finding) == (HopName.OBJECT, True)
+
+    def test_without_a_mark_is_none_either(self, fleet: Fleet) -> None:
+        hop = fleet.document_tracer.trace(ACME, ObjectKey("handbook/")).stuck_at
+        assert hop is not None
+        assert "folder" in hop.finding
+
+
 class TestWhatItNeedsToBeThere:
-    def test_the_tenant_is_unknown(self) -> None:
-        name, verdict, said = stuck(Fleet())
-        assert (name, verdict) == (HopName.TENANT, Verdict.BROKEN)
-        assert "kbfleet tenant add acme" in said
+    def test_a_tenant_that_is_not_there_has_no_documents(self) -> None:
+        with pytest.raises(TenantNotFound):
+            traced(Fleet())
 
     @pytest.mark.parametrize(
         ("status", "says"),
@@ -266,8 +331,49 @@ class TestWhatBedrockHasMadeOfIt:
         fleet.failed_documents.save(Life(ACME), known)
         name, verdict, said = stuck(fleet)
         assert (name, verdict) == (HopName.DOCUMENT, Verdict.BROKEN)
-        for reported in ("No text content found.", "3 times", "set aside", "kbfleet sync retry-failed acme"):
+        for reported in ("No text content found.", "3 times", "set aside", "kbfleet upload acme FILE --key KEY"):
             assert reported in said
+        assert "retry-failed" not in said
+
+    def test_a_retry_is_told_where_nothing_is_seen_to_be_wrong(self, fleet: Fleet) -> None:
+        upload(fleet)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        fleet.ingested_documents.set(URI, IngestedStatus.FAILED, "Internal error.")
+        assert "kbfleet sync retry-failed acme" in stuck(fleet)[2]
+
+    def test_what_was_seen_of_the_object_that_failed_is_told_until_another_takes_its_place(self, fleet: Fleet) -> None:
+        upload(fleet)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        fleet.ingested_documents.set(URI, IngestedStatus.FAILED, "Internal error.")
+        seen = Examination("2", DocumentFinding(DocumentFault.ENCRYPTED))
+        now = fleet.clock.now()
+        known = FailedDocument(URI, "Internal error.", now, now, revision="2", examination=seen)
+        known = fleet.failed_documents.save(Life(ACME), known)
+        said = stuck(fleet)[2]
+        assert "It is encrypted" in said
+        assert "Bedrock says: Internal error." in said
+        assert "retry-failed" not in said
+        fleet.failed_documents.save(Life(ACME), replace(known, revision="1", examination=replace(seen, revision="1")))
+        assert "It is encrypted" not in stuck(fleet)[2]
+
+    def test_a_metadata_file_that_cannot_be_read_is_to_be_corrected(self, fleet: Fleet) -> None:
+        upload(fleet)
+        reasons = (failure_reason("Ignored 1 file due to invalid metadata attributes.", URI),)
+        plan(fleet, JobCourse(statistics=Statistics(scanned=1, failed=1), failure_reasons=reasons))
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        said = stuck(fleet)[2]
+        assert "correct its metadata file" in said
+        assert "kbfleet" not in said
+
+    def test_what_the_size_says_is_told_before_anybody_has_looked(self, fleet: Fleet) -> None:
+        upload(fleet, size=0)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        fleet.ingested_documents.set(URI, IngestedStatus.FAILED, "Internal error.")
+        assert "It is empty." in stuck(fleet)[2]
 
     def test_a_newer_version_was_left_out_while_the_older_one_is_indexed(self, fleet: Fleet) -> None:
         indexed(fleet)

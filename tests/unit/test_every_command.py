@@ -24,7 +24,7 @@ import cli.progress
 import cli.verify.run
 from cli.dead_letter_queues import QUEUES
 from cli.dead_letters import DeadLetter, DeadLetters, Redriven, Waiting
-from cli.doctor import Finding, Verdict
+from cli.doctor import CheckResult, Verdict
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack
 from cli.stack_import import Kept, StackImport
@@ -33,6 +33,7 @@ from cli.verify.facts import FACTS, Took
 from cli.verify.report import Line, Report
 from cli.verify.run import Plan
 from kbfleet.contracts.asking import AskResponse, FreshnessBody
+from kbfleet.contracts.diagnosis import DiagnosisBody
 from kbfleet.contracts.documents import (
     DocumentRetryBody,
     DocumentTraceBody,
@@ -47,12 +48,14 @@ from kbfleet.contracts.tenants import ExecutionBody, OffboardingBody, SyncBody, 
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain import document_trace
 from kbfleet.domain.answer import AnswerOutcome
+from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.failed_documents import FailureStatus
+from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
+from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern, Timeline
 from kbfleet.domain.ingestion_job import FailureReason, Outcome
 from kbfleet.domain.printable import printable
-from kbfleet.domain.reconciliation import Disagreement, ResourceKind
 from kbfleet.domain.sync import Sync
 from kbfleet.domain.tenant import RESOURCES_VERSION
 from kbfleet.domain.tenant_status import TenantStatus
@@ -97,6 +100,14 @@ HOP = HopBody(
     hop=document_trace.HopName.OBJECT, verdict=document_trace.Verdict.BROKEN, finding="It is gone.", advice="Upload it."
 )
 
+DIAGNOSIS = DiagnosisBody.from_domain(
+    Diagnosis(
+        ACME,
+        NOW,
+        (Finding(Disagreement.MISSING, ResourceKind.VECTOR_INDEX, "acme", ACME),),
+        ("Of the bucket, nothing is known.",),
+    )
+)
 REPORT = Report(
     kbfleet="0.1.0",
     region="us-east-1",
@@ -123,7 +134,7 @@ class Sample:
 SAMPLES: Mapping[str, Sample] = {
     "tenant add": Sample(answers={"provision": DONE, "provisioning": DONE, "tenant": shown()}),
     "tenant list": Sample((), {"tenants": TenantsBody.from_page([(tenant(), Sync(ACME))], None, RESOURCES_VERSION)}),
-    "tenant show": Sample(answers={"tenant": shown()}),
+    "tenant show": Sample(answers={"tenant": shown(), "diagnosis": DIAGNOSIS}),
     "tenant update": Sample(("acme", "--tier", "premium"), {"update": DONE, "provisioning": DONE, "tenant": shown()}),
     "tenant suspend": Sample(answers={"suspend": shown()}),
     "tenant resume": Sample(answers={"resume": shown()}),
@@ -189,6 +200,8 @@ SAMPLES: Mapping[str, Sample] = {
                         kind=ResourceKind.BUCKET,
                         name="kbfleet-acme",
                         tenant_id=ACME,
+                        harm=Harm.WRONG_ANSWERS,
+                        command="kbfleet tenant add acme",
                         advice="`kbfleet tenant add acme` makes it again.",
                     ),
                 ),
@@ -234,8 +247,9 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 def answering(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fleet that is there."""
     monkeypatch.setattr(FleetApi, "of_stack", lambda *_: FleetApi("https://api.example.com/v1", None))  # type: ignore[arg-type]
-    monkeypatch.setattr(FleetStack, "named", lambda *_: FleetStack("kbfleet", {}, None))  # type: ignore[arg-type]
-    finding = Finding("secrets", Verdict.WRONG, "The webhook is [not] set.", "Set it.")
+    described = {"StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/kbfleet/0"}
+    monkeypatch.setattr(FleetStack, "named", lambda *_: FleetStack("kbfleet", described, None))  # type: ignore[arg-type]
+    finding = CheckResult("secrets", Verdict.WRONG, "The webhook is [not] set.", "Set it.")
     monkeypatch.setattr(cli.commands.fleet, "examine", lambda _: iter([finding]))
     monkeypatch.setattr(DeadLetters, "waiting", lambda _: iter([Waiting(QUEUES[0], 2, NOW, ("[x] is missing",))]))
     moved = [Redriven(0, 2, ended=False), Redriven(2, 2, ended=True)]
@@ -314,7 +328,7 @@ def hostile(value: Any) -> Any:
 
 @pytest.fixture
 def hostile_answers(run: Run, answering: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    finding = Finding("secrets", Verdict.WRONG, HOSTILE, HOSTILE)
+    finding = CheckResult("secrets", Verdict.WRONG, HOSTILE, HOSTILE)
     monkeypatch.setattr(cli.commands.fleet, "examine", lambda _: iter([finding]))
     monkeypatch.setattr(DeadLetters, "waiting", lambda _: iter([Waiting(QUEUES[0], 2, NOW, (HOSTILE,))]))
     monkeypatch.setattr(DeadLetters, "messages", lambda *_: (DeadLetter(HOSTILE, NOW, HOSTILE, HOSTILE),))

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kbfleet.domain.errors import ResourceMissing, TenantNotActive, TenantNotFound, TenantSuspended
+from kbfleet.domain.alert import document_alert
+from kbfleet.domain.document_examination import DocumentFault, DocumentSample
+from kbfleet.domain.errors import ResourceMissing, TenantNotActive, TenantNotFound, TenantSuspended, Throttled
 from kbfleet.domain.failed_documents import (
     ANSWER_WITHIN,
     SET_ASIDE_AFTER,
@@ -19,12 +21,14 @@ from kbfleet.domain.failed_documents import (
     FailedDocument,
     FailureReport,
     FailureStatus,
+    IngestedDocument,
     IngestedStatus,
     News,
     Sighting,
     seen_failing,
 )
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.left_out import NotKnown, left_out_not_known
 from kbfleet.domain.names import Knowledge, Life
 from kbfleet.domain.sync import Sync, SyncResult
 from kbfleet.domain.tenant_status import TenantStatus
@@ -34,10 +38,21 @@ from kbfleet.usecases.ingestion import update_sync
 from tests.support.clock import START
 from tests.support.fakes import InMemorySyncLedger
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, NAMES, SAKURA, failure_reason, first_knowledge, job_state_change, tenant, uri_of
+from tests.support.samples import (
+    ACME,
+    DEPLOYMENT,
+    NAMES,
+    SAKURA,
+    failure_reason,
+    first_knowledge,
+    job_state_change,
+    tenant,
+    uri_of,
+)
 
 A, B, C = map(uri_of, ("a.pdf", "議事録, 第2版.pdf", "c.md"))
 NO_TEXT = "Ignored files as no text content found"
+PASSING = "Internal error"
 
 
 class Jobs:
@@ -58,6 +73,7 @@ class Jobs:
         outcome: Outcome | None = None,
         reasons: tuple[FailureReason, ...] | None = None,
         failed: int | None = None,
+        statistics: Statistics | None = None,
     ) -> JobStateChange:
         """A job ends now, and names these documents with their reasons."""
         failing = failing or {}
@@ -74,7 +90,7 @@ class Jobs:
             outcome=made,
             occurred_at=self.fleet.clock.now(),
             started_at=self.fleet.clock.now() - timedelta(seconds=50),
-            statistics=Statistics(scanned=3, failed=len(failing) if failed is None else failed),
+            statistics=statistics or Statistics(scanned=3, failed=len(failing) if failed is None else failed),
             failure_reasons=named if reasons is None else reasons,
         )
 
@@ -202,6 +218,124 @@ class TestHowManyAreLeftOut:
         jobs.fleet.ledger = InMemorySyncLedger()
         jobs.collected({A: NO_TEXT})
         assert jobs.fleet.ledger.find(Knowledge(Life(ACME))).version == 0
+
+
+class TestWhetherItIsKnown:
+    """That nothing is in the list is told as well only where it was looked at."""
+
+    def why(self, jobs: Jobs) -> NotKnown | None:
+        not_known = left_out_not_known(jobs.fleet.ledger.find(Knowledge(Life(ACME))))
+        return not_known.why if not_known else None
+
+    def test_before_a_job_has_ended_it_is_not(self, jobs: Jobs) -> None:
+        assert self.why(jobs) is NotKnown.NEVER_SYNCED
+
+    def test_after_a_job_that_was_collected_it_is(self, jobs: Jobs) -> None:
+        jobs.followed()
+        assert self.why(jobs) is None
+
+    def test_while_a_job_is_not_collected_it_is_not_and_the_job_is_named(self, jobs: Jobs) -> None:
+        jobs.followed()
+        job = jobs.ended({A: NO_TEXT})
+        jobs.in_ledger(job)
+        not_known = left_out_not_known(jobs.fleet.ledger.find(Knowledge(Life(ACME))))
+        assert not_known is not None
+        assert (not_known.why, not_known.since, not_known.job) == (
+            NotKnown.NOT_COLLECTED,
+            job.occurred_at,
+            job.ingestion_job_id,
+        )
+        assert "kbfleet dlq redrive failures" in not_known.advice
+
+    @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.STOPPED])
+    def test_after_a_job_that_brought_nothing_it_is_not(self, jobs: Jobs, outcome: Outcome) -> None:
+        jobs.followed()
+        jobs.followed(outcome=outcome)
+        assert self.why(jobs) is NotKnown.JOB_BROUGHT_NOTHING
+
+    def test_where_more_failed_than_could_be_found_it_is_not(self, jobs: Jobs) -> None:
+        jobs.followed({A: NO_TEXT}, failed=2)
+        assert self.why(jobs) is NotKnown.NOT_ALL_FOUND
+        jobs.followed()
+        assert self.why(jobs) is NotKnown.NOT_ALL_FOUND
+
+    def test_what_a_job_left_out_whose_collection_was_lost_is_found_and_told_after_the_next(self, jobs: Jobs) -> None:
+        jobs.followed()
+        jobs.in_ledger(jobs.ended({A: NO_TEXT}))  # its collection ends in the dead-letter queue
+        good = jobs.ended()
+        jobs.in_ledger(good)
+        assert self.why(jobs) is NotKnown.NOT_COLLECTED
+        report = jobs.fleet.failure_collector.collect(good)
+        assert set(jobs.failing) == {A}
+        assert report is not None
+        assert (report.new, report.newsworthy, jobs.left_out, self.why(jobs)) == (1, True, 1, None)
+
+    def test_a_lost_collection_that_is_redriven_makes_it_known(self, jobs: Jobs) -> None:
+        jobs.followed()
+        lost = jobs.ended({A: NO_TEXT})
+        jobs.in_ledger(lost)
+        jobs.fleet.failure_collector.collect(lost)
+        assert (jobs.left_out, self.why(jobs)) == (1, None)
+
+    def test_one_collection_does_not_stand_for_a_later_job(self, jobs: Jobs) -> None:
+        jobs.followed()
+        first, second = jobs.ended({A: NO_TEXT}), jobs.ended({B: NO_TEXT})
+        jobs.in_ledger(first)
+        jobs.in_ledger(second)
+        jobs.fleet.failure_collector.collect(first)
+        assert self.why(jobs) is NotKnown.NOT_COLLECTED
+        jobs.fleet.failure_collector.collect(second)
+        assert (jobs.left_out, self.why(jobs)) == (2, None)
+
+    def test_an_entry_of_the_last_version_is_read(self, jobs: Jobs) -> None:
+        jobs.in_ledger(jobs.ended({A: NO_TEXT}))
+        old = jobs.fleet.ledger.find(Knowledge(Life(ACME)))
+        jobs.fleet.ledger.save(replace(old, uncounted_since=None))
+        assert self.why(jobs) is NotKnown.NOT_COLLECTED
+
+    @given(st.lists(st.tuples(st.sampled_from([*Outcome]), st.booleans()), min_size=1, max_size=12))
+    def test_it_is_said_to_be_known_only_after_every_job_that_may_have_left_something_out_was_collected(
+        self, happened: list[tuple[Outcome, bool]]
+    ) -> None:
+        jobs = Jobs()
+        for outcome, collected in happened:
+            failing = {A: NO_TEXT} if outcome is Outcome.DEGRADED else {}
+            job = jobs.ended(failing, outcome=outcome)
+            jobs.in_ledger(job)
+            if collected:
+                jobs.fleet.failure_collector.collect(job)
+        if self.why(jobs) is None:
+            assert jobs.left_out == len(jobs.failing)
+            assert (A in jobs.failing) == any(outcome is Outcome.DEGRADED for outcome, _ in happened)
+
+    def test_documents_that_were_skipped_are_looked_for(self, jobs: Jobs) -> None:
+        jobs.followed()
+        jobs.fleet.ingested_documents.set(B, IngestedStatus.IGNORED)
+        counts = Statistics(scanned=3, skipped=1)
+        report = jobs.report(reasons=counts.reasons, statistics=counts)
+        assert (set(jobs.failing), report.new, report.newsworthy) == ({B}, 1, True)
+
+    def test_where_some_were_skipped_and_none_fails_nobody_is_alarmed(self, jobs: Jobs) -> None:
+        jobs.followed()
+        counts = Statistics(scanned=3, skipped=1)
+        report = jobs.report(reasons=counts.reasons, statistics=counts)
+        assert (report.newsworthy, report.well) == (False, True)
+
+    def test_whoever_died_before_the_end_was_told_tells_it_when_it_is_repeated(
+        self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        jobs.followed({A: NO_TEXT})
+        jobs.fleet.ingested_documents.set(A, IngestedStatus.INDEXED)
+        good = jobs.ended()
+        jobs.in_ledger(good)
+        with monkeypatch.context() as dying:
+            dying.setattr(jobs.fleet.announcements, "failures_collected", lambda _report: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                jobs.fleet.failure_collector.collect(good)
+        assert not jobs.failing
+        report = jobs.fleet.failure_collector.collect(good)
+        assert report is not None
+        assert report.well
 
 
 class TestCollecting:
@@ -409,6 +543,155 @@ class TestSettingAside:
         assert counts[News.SET_ASIDE_NOW] <= counts[News.NEW]  # once for each object that fails
 
 
+PICTURES = b"%PDF-1.4 4 0 obj<</Type /XObject /Subtype /Image>>stream endstream endobj trailer<<>> startxref 0 %%EOF"
+DEFECTS: Mapping[str, tuple[bytes, DocumentFault]] = {
+    uri_of("scan.pdf"): (PICTURES, DocumentFault.SCAN),
+    uri_of("locked.pdf"): (PICTURES.replace(b"<<>>", b"<</Encrypt 9 0 R>>"), DocumentFault.ENCRYPTED),
+    uri_of("cut.pdf"): (PICTURES[:60], DocumentFault.CUT),
+    uri_of("empty.md"): (b"", DocumentFault.EMPTY),
+}
+
+
+class TestWhatIsWrongWithADocument:
+    def test_a_reason_of_many_documents_becomes_one_of_each(self, jobs: Jobs) -> None:
+        for uri, (content, _) in DEFECTS.items():
+            jobs.fleet.bucket_contents.put(uri, content=content)
+        report = jobs.report(dict.fromkeys(DEFECTS, NO_TEXT))
+        found = {document.uri: document.finding for document in report.documents}
+        assert {uri: finding.fault for uri, finding in found.items() if finding} == {
+            uri: fault for uri, (_, fault) in DEFECTS.items()
+        }
+        assert not any(document.retry_may_help for document in report.documents)
+        made = document_alert(report, DEPLOYMENT)
+        assert made is not None
+        said = {reason.documents: reason.text for reason in made.reasons}
+        assert said[(uri_of("locked.pdf"),)].startswith("It is encrypted, and Bedrock has no password for it. Save")
+        assert all(text.endswith(f"Bedrock says: {NO_TEXT}") for text in said.values())
+        assert made.command == "kbfleet upload acme FILE --key KEY --stack kbfleet --region us-east-1"
+        assert "retry-failed" not in f"{made.advice} {made.command}"
+
+    def test_a_sound_document_is_told_to_be_retried(self, jobs: Jobs) -> None:
+        jobs.fleet.bucket_contents.put(C, content=b"# Rules")
+        jobs.fleet.bucket_contents.put(uri_of("empty.md"), content=b"")
+        made = document_alert(jobs.report({C: "Internal error", uri_of("empty.md"): NO_TEXT}), DEPLOYMENT)
+        assert made is not None
+        assert made.command == "kbfleet sync retry-failed acme --stack kbfleet --region us-east-1"
+        assert "without those that can never be read" in made.advice
+        assert jobs.failing[C].finding is None
+
+    @pytest.mark.parametrize("documents", [{}, {C: "Internal error"}, {A: NO_TEXT}])
+    def test_no_message_about_documents_tells_to_sync(self, jobs: Jobs, documents: Mapping[str, str]) -> None:
+        made = document_alert(jobs.report(documents, failed=2), DEPLOYMENT)
+        assert made is not None
+        assert made.command
+        assert "sync start" not in f"{made.advice} {made.command}"
+
+    def test_it_is_looked_at_once_and_again_when_it_has_changed(self, jobs: Jobs) -> None:
+        jobs.fleet.bucket_contents.put(C, content=b"")
+        jobs.collected({C: NO_TEXT})
+        jobs.collected({C: NO_TEXT})
+        assert jobs.fleet.bucket_contents.sampled == 1
+        jobs.fleet.bucket_contents.put(C, "2", content=b" ")
+        jobs.collected({C: NO_TEXT})
+        finding = jobs.failing[C].finding
+        assert finding is not None
+        assert finding.fault is DocumentFault.BLANK
+        assert jobs.fleet.bucket_contents.sampled == 2
+
+    def test_what_was_put_there_after_it_failed_is_not_what_failed(self, jobs: Jobs) -> None:
+        jobs.fleet.bucket_contents.put(C, content=b"")
+        jobs.collected({C: NO_TEXT})
+        jobs.fleet.bucket_contents.put(C, "2", content=b"PK")
+        jobs.fleet.ingested_documents.forget(C)
+        jobs.collected(outcome=Outcome.STOPPED)
+        finding = jobs.failing[C].finding
+        assert finding is not None
+        assert finding.fault is DocumentFault.EMPTY
+
+    def test_no_more_are_looked_at_after_one_job_than_promised_and_the_rest_after_the_next(
+        self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(failed_documents, "EXAMINED", 2)
+        for uri in (A, B, C):
+            jobs.fleet.bucket_contents.put(uri, content=b"")
+        jobs.collected(dict.fromkeys((A, B, C), "Internal error"))
+        assert jobs.fleet.bucket_contents.sampled == 2
+        jobs.collected(dict.fromkeys((A, B, C), "Internal error"))
+        assert jobs.fleet.bucket_contents.sampled == 3
+        assert all(document.finding for document in jobs.failing.values())
+
+    def test_those_of_an_older_version_are_looked_at_too(self, jobs: Jobs) -> None:
+        jobs.fleet.bucket_contents.put(C, content=b"")
+        at = jobs.fleet.clock.now()
+        jobs.fleet.failed_documents.save(Life(ACME), FailedDocument(C, "Internal error", at, at, revision="1"))
+        jobs.collected()
+        finding = jobs.failing[C].finding
+        assert finding is not None
+        assert finding.fault is DocumentFault.EMPTY
+
+    def test_of_one_that_may_not_be_read_name_and_size_are_judged(self, jobs: Jobs) -> None:
+        deck = uri_of("deck.pptx")
+        jobs.fleet.bucket_contents.put(deck)
+        jobs.collected({deck: "Internal error"})
+        examination, finding = jobs.failing[deck].examination, jobs.failing[deck].finding
+        assert examination is not None
+        assert not examination.looked_into
+        assert finding is not None
+        assert finding.fault is DocumentFault.FORMAT
+
+    def test_a_collection_that_dies_while_it_looks_comes_to_the_same_when_it_is_repeated(
+        self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        contents, end = jobs.fleet.bucket_contents, jobs.ended(dict.fromkeys(DEFECTS, NO_TEXT))
+        for uri, (content, _) in DEFECTS.items():
+            contents.put(uri, content=content)
+        look, looks = contents.sample, iter([True, True, False])
+
+        def throttled(bucket: str, uri: str) -> DocumentSample | None:
+            if next(looks):
+                return look(bucket, uri)
+            raise Throttled("SlowDown")
+
+        with monkeypatch.context() as dying:
+            dying.setattr(contents, "sample", throttled)
+            with pytest.raises(Throttled):
+                jobs.fleet.failure_collector.collect(end)
+        assert len(jobs.failing) == 2
+        report = jobs.fleet.failure_collector.collect(end)
+        assert report is not None
+        assert report.new == len(DEFECTS)
+        assert {document.finding.fault for document in report.documents if document.finding} == {
+            fault for _, fault in DEFECTS.values()
+        }
+
+    def test_one_that_is_replaced_at_that_moment_is_left_to_the_next_job(
+        self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(jobs.fleet.bucket_contents, "sample", lambda *_: None)
+        jobs.collected({C: "Internal error"})
+        assert jobs.failing[C].examination is None
+
+    @pytest.mark.parametrize(
+        ("said", "kept"),
+        [
+            ("as no text content found", True),
+            ("", True),
+            ("Bedrock reports FAILED and no reason.", True),
+            ("Encountered error: Ignored 1 file as no text content found.", False),
+            ("Internal error", False),
+        ],
+    )
+    def test_half_a_sentence_does_not_take_the_place_of_a_true_reason(self, said: str, kept: bool) -> None:
+        known = FailedDocument(A, NO_TEXT, START, START)
+        assert known.told(said).reason == (NO_TEXT if kept else said)
+        after = seen_failing(known, Sighting(A, said), None, START + timedelta(minutes=1))
+        assert (after.reason, after.times) == (NO_TEXT if kept else said, 2)
+
+    def test_a_reason_takes_the_place_of_none(self) -> None:
+        known = FailedDocument(A, "Bedrock reports FAILED and no reason.", START, START)
+        assert known.told("Internal error").reason == "Internal error"
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> list[tuple[str, str]]:
     """What happens to documents, in order: one fails in a job, is changed, fixed, or deleted."""
@@ -483,7 +766,7 @@ class Retrying(Jobs):
     def fail(self, *uris: str) -> None:
         for uri in uris:
             self.fleet.bucket_contents.put(uri)
-        self.collected(dict.fromkeys(uris, NO_TEXT))
+        self.collected(dict.fromkeys(uris, PASSING))
 
 
 @pytest.fixture
@@ -493,14 +776,52 @@ def retrying() -> Retrying:
 
 class TestRetrying:
     def test_what_is_fixed_is_not_left_out_of_answers_any_more(self, retrying: Retrying) -> None:
-        retrying.followed({A: NO_TEXT, B: NO_TEXT})
+        retrying.followed({A: PASSING, B: PASSING})
         retrying.fleet.ingested_documents.outcomes[B] = IngestedStatus.FAILED
         retrying.request()
         retrying.finished()
         assert retrying.left_out == 1
 
+    def test_its_end_says_what_is_left(self, retrying: Retrying) -> None:
+        retrying.followed({A: PASSING, B: PASSING})
+        retrying.fleet.ingested_documents.outcomes[B] = IngestedStatus.FAILED
+        retrying.request()
+        retry = retrying.finished()
+        (report,) = retrying.fleet.announcements.retry_reports
+        assert (report.ended_at, report.fixed, report.failed, report.left) == (retry.ended_at, 1, 1, 1)
+        assert [document.uri for document in report.documents] == [B]
+        assert not report.well
+
+    def test_its_end_is_told_before_it_is_stored(self, retrying: Retrying, monkeypatch: pytest.MonkeyPatch) -> None:
+        retrying.followed({A: PASSING})
+        retrying.request()
+        retrying.run()
+        retrying.fleet.clock.advance(60)
+        with monkeypatch.context() as dying:
+            dying.setattr(retrying.fleet.ledger, "save", lambda _sync: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                retrying.run()
+        life = Life(ACME)
+        under_way = retrying.fleet.document_retries.find(life)
+        assert under_way is not None
+        ended = retrying.fleet.retry_runner.run(life, under_way.version)
+        assert ended is not None
+        assert ended.ended_at is not None
+        reports = retrying.fleet.announcements.retry_reports
+        assert len({report.identity for report in reports}) == 1
+        assert [report.well for report in reports] == [True, True]
+        assert retrying.left_out == 0
+
+    def test_that_nothing_is_left_in_the_list_is_no_end_while_a_job_is_uncollected(self, retrying: Retrying) -> None:
+        retrying.followed({A: PASSING})
+        retrying.in_ledger(retrying.ended({B: PASSING}))
+        retrying.request()
+        retrying.finished()
+        (report,) = retrying.fleet.announcements.retry_reports
+        assert (report.left, report.well) == (0, False)
+
     def test_how_many_are_left_out_is_not_known_by_a_retry(self, retrying: Retrying) -> None:
-        retrying.followed({A: NO_TEXT}, failed=2)
+        retrying.followed({A: PASSING}, failed=2)
         retrying.request()
         retrying.finished()
         assert retrying.left_out is None
@@ -517,8 +838,41 @@ class TestRetrying:
         assert {uri: document.reason for uri, document in retrying.failing.items()} == {B: "still"}
         assert retrying.failing[B].times == 1  # in jobs
 
+    def test_what_can_never_be_read_is_not_sent_and_that_is_said(self, retrying: Retrying) -> None:
+        for uri, (content, _) in DEFECTS.items():
+            retrying.fleet.bucket_contents.put(uri, content=content)
+        retrying.followed({**dict.fromkeys(DEFECTS, NO_TEXT), C: PASSING})
+        retrying.request()
+        retry = retrying.finished()
+        assert (retry.skipped, retry.fixed, retry.failed) == (len(DEFECTS), 1, 0)
+        assert retrying.fleet.ingested_documents.batches == [[C]]
+        assert set(retrying.failing) == set(DEFECTS)
+        assert retrying.left_out == len(DEFECTS)
+
+    def test_what_was_changed_since_is_sent_and_what_was_seen_before_is_not_said_of_it(
+        self, retrying: Retrying
+    ) -> None:
+        retrying.fleet.bucket_contents.put(C, content=b"")
+        retrying.collected({C: NO_TEXT})
+        retrying.fleet.bucket_contents.put(C, "2", content=b"# Rules")
+        retrying.fleet.ingested_documents.outcomes[C] = IngestedStatus.FAILED
+        retrying.request()
+        retry = retrying.finished()
+        assert (retry.skipped, retry.failed) == (0, 1)
+        assert (retrying.failing[C].reason, retrying.failing[C].finding) == ("still", None)
+
+    def test_half_a_sentence_of_a_retry_leaves_the_reason_as_it_was(
+        self, retrying: Retrying, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        retrying.collected({C: "Encountered error: Internal error of the parser"})
+        retrying.fleet.ingested_documents.outcomes[C] = IngestedStatus.FAILED
+        monkeypatch.setattr(IngestedDocument, "explanation", "internal error")
+        retrying.request()
+        assert retrying.finished().failed == 1
+        assert retrying.failing[C].reason == "Encountered error: Internal error of the parser"
+
     def test_many_documents_go_in_tens_and_never_more_than_fifty_are_under_way(self, retrying: Retrying) -> None:
-        uris = [uri_of(f"{number}") for number in range(123)]
+        uris = [uri_of(f"{number}.md") for number in range(123)]
         for first in range(0, len(uris), 30):
             retrying.fail(*uris[first : first + 30])  # as many as one reason has room for
         retrying.request()
@@ -546,7 +900,7 @@ class TestRetrying:
         assert retrying.request().retry_id != first.retry_id
 
     def test_a_document_that_bedrock_will_not_take_does_not_keep_the_others_from_it(self, retrying: Retrying) -> None:
-        uris = [uri_of(f"{number}") for number in range(10)]
+        uris = [uri_of(f"{number}.md") for number in range(10)]
         retrying.fail(*uris)
         retrying.fleet.ingested_documents.refused = {uris[3]}
         retrying.request()

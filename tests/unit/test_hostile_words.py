@@ -44,7 +44,8 @@ from tests.support.samples import ACME, DEPLOYMENT, job_state_change, uri_of
 
 UNHURRIED = settings(deadline=None)
 """The longest texts take a while on a busy machine."""
-OWN_COMMAND = "kbfleet sync start acme --stack kbfleet --region us-east-1"
+OWN_COMMAND = "kbfleet sync retry-failed acme --stack kbfleet --region us-east-1"
+OWN_COMMAND_FOR_NONE = "kbfleet documents acme --stack kbfleet --region us-east-1"
 
 
 def slack(alert: Alert) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def alert_of(text: str, keys: tuple[str, ...]) -> Alert:
         failure_reasons=(FailureReason(text), FailureReason(f"{text}{text}")),
     )
     documents = tuple(ReportedDocument(uri_of(key), text, News.NEW) for key in keys)
-    (signal,) = of_documents(FailureReport(change, new=len(documents), documents=documents), DEPLOYMENT)
+    *_, signal = of_documents(FailureReport(change, new=len(documents), documents=documents), DEPLOYMENT)
     return reported(signal)
 
 
@@ -123,7 +124,7 @@ class TestSlack:
     def test_any_text_stays_literal_and_the_command_ours(self, text: str, keys: tuple[str, ...]) -> None:
         payload = slack(alert_of(text, keys))
         assert_literal_in_slack(payload, words=text)
-        assert commands_in_slack(payload) == [OWN_COMMAND]
+        assert commands_in_slack(payload) == [OWN_COMMAND if keys else OWN_COMMAND_FOR_NONE]
 
     def test_a_key_that_closes_a_code_mark_makes_no_command_of_ours(self) -> None:
         payload = slack(alert_of("Ignored 1 file", (FORGED_KEY,)))
@@ -213,7 +214,9 @@ class TestMail:
         assert len(message["Subject"]) < 100
         assert_printable(message["Message"])
         lines = message["Message"].splitlines()
-        assert [line.strip() for line in lines if line.startswith("  kbfleet")] == [OWN_COMMAND]
+        assert [line.strip() for line in lines if line.startswith("  kbfleet")] == [
+            OWN_COMMAND if keys else OWN_COMMAND_FOR_NONE
+        ]
         assert len(lines) == len(plain_text(alert_of("x", ("x",) * len(keys))).splitlines())
 
     def test_advice_and_command_are_there_however_long_the_rest_is(self) -> None:

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from kbfleet.adapters.alert_channels.slack_message import blocks, summary
 from kbfleet.adapters.alert_channels.sns import plain_text
-from kbfleet.domain.alert import Alert, Deployment
-from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument
+from kbfleet.domain.alert import Alert, Deployment, Severity
+from kbfleet.domain.document_examination import DocumentFault, DocumentFinding
+from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument, RetryReport
+from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern, Incident, NoticeKind, Signal, Timeline
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
@@ -27,6 +29,7 @@ from kbfleet.domain.signals import (
     of_documents,
     of_ingestion,
     of_isolation_verified,
+    of_retry,
     of_workflow_failure,
     of_workflow_success,
 )
@@ -46,8 +49,8 @@ UNREADABLE = (
 )
 
 
-def failed(tenant: str, minutes: float = 0) -> Sequence[Signal]:
-    return of_ingestion(_job(tenant, minutes, UNREADABLE.format(tenant=tenant)), DEPLOYMENT)
+def failed(tenant: str, minutes: float = 0, harm: Harm = Harm.UNKNOWN) -> Sequence[Signal]:
+    return of_ingestion(_job(tenant, minutes, UNREADABLE.format(tenant=tenant)), DEPLOYMENT, harm=harm)
 
 
 def well(tenant: str, minutes: float) -> Sequence[Signal]:
@@ -67,13 +70,40 @@ def left_out(tenant: str, minutes: float = 0, new: int = 1) -> Sequence[Signal]:
         statistics=Statistics(scanned=12, new=11, failed=1),
         failure_reasons=(failure_reason(reason, uri),),
     )
-    reported = ReportedDocument(uri, reason, News.NEW if new else News.AGAIN)
+    finding = DocumentFinding(DocumentFault.SCAN)
+    reported = ReportedDocument(uri, reason, News.NEW if new else News.AGAIN, finding)
     return of_documents(FailureReport(job, new=new, again=1 - new, documents=(reported,)), DEPLOYMENT)
 
 
 def set_aside(tenant: str, minutes: float) -> Sequence[Signal]:
     job = replace(_job(tenant, minutes, "-"), status=JobStatus.COMPLETE, outcome=Outcome.DEGRADED)
     return of_documents(FailureReport(job, set_aside=3), DEPLOYMENT)
+
+
+def left_out_by_the_model(tenant: str, minutes: float = 0) -> Sequence[Signal]:
+    reason = "Knowledge base role is not able to call specified bedrock embedding model"
+    uri = f"s3://kbfleet-{tenant}-0123456789/{minutes:g}.pdf"
+    job = replace(_job(tenant, minutes, reason), status=JobStatus.COMPLETE, outcome=Outcome.DEGRADED)
+    return of_documents(FailureReport(job, new=1, documents=(ReportedDocument(uri, reason, News.NEW),)), DEPLOYMENT)
+
+
+def nothing_left_out(tenant: str, minutes: float) -> Sequence[Signal]:
+    done = job_state_change(
+        tenant_id=TenantId(tenant), ingestion_job_id=f"WELL{minutes}", occurred_at=START + timedelta(minutes=minutes)
+    )
+    return of_documents(FailureReport(done, fixed=1, failing=0), DEPLOYMENT)
+
+
+def retried(tenant: str, minutes: float, *left: str, complete: bool = True) -> Sequence[Signal]:
+    documents = tuple(
+        ReportedDocument(
+            f"s3://kbfleet-{tenant}-0123456789/{name}", "Ignored 1 files as no text content found", News.AGAIN
+        )
+        for name in left
+    )
+    at = START + timedelta(minutes=minutes)
+    report = RetryReport(TenantId(tenant), at.isoformat(), at, 3, len(left), 0, "", len(left), documents, complete)
+    return of_retry(report, DEPLOYMENT)
 
 
 def _job(tenant: str, minutes: float, reason: str) -> JobStateChange:
@@ -159,7 +189,13 @@ CASES: dict[str, Callable[[], list[Alert]]] = {
     "ingestion_of_many_over": lambda: Reported().of(*map(failed, TENANTS), *(well(tenant, 30) for tenant in TENANTS)),
     "documents_opened": lambda: Reported().of(left_out("acme")),
     "documents_more": lambda: Reported().of(left_out("acme"), left_out("acme", 10)),
-    "documents_over": lambda: Reported().of(left_out("acme"), well("acme", 30)),
+    "documents_known_for_longer": lambda: Reported().of(left_out("acme", new=0)),
+    "documents_after_a_retry": lambda: Reported().of(left_out("acme"), retried("acme", 20, "scan.pdf", "議事録.pdf")),
+    "documents_over": lambda: Reported().of(left_out("acme"), nothing_left_out("acme", 30)),
+    "documents_over_by_a_retry": lambda: Reported().of(left_out("acme"), retried("acme", 20)),
+    "documents_of_many": lambda: Reported().of(*map(left_out_by_the_model, TENANTS[:20])),
+    "ingestion_without_answers": lambda: Reported().of(failed("acme", harm=Harm.NO_ANSWERS)),
+    "ingestion_came_back_for_another": lambda: Reported().of(failed("acme"), well("acme", 30), failed("sakura", 40)),
     "provisioning_opened": lambda: Reported().of(workflow_failed(Workflow.PROVISION_TENANT)),
     "provisioning_over": lambda: Reported().of(
         workflow_failed(Workflow.PROVISION_TENANT),
@@ -199,7 +235,7 @@ class TestMessages:
             NoticeKind.OVER: "Over: ",
             NoticeKind.CAME_BACK: "Again: ",
             NoticeKind.COMES_AND_GOES: "Comes and goes: ",
-            NoticeKind.MORE_FAILURES: "More of it: ",
+            NoticeKind.MORE_FAILURES: "News: ",
             NoticeKind.GROWN: "20 tenants: ",
         }
         titles = [make()[-1].title for make in CASES.values()]
@@ -282,6 +318,12 @@ class TestSignals:
         )
         assert [alert.title.startswith("Over: ") for alert in reported.channel.sent] == [False, False, True, True]
 
+    def test_with_its_offboarding_what_is_wrong_with_its_documents_is_over(self) -> None:
+        reported = Reported()
+        ended = of_workflow_success(ACME, Workflow.OFFBOARD_TENANT, EXECUTION, START + timedelta(hours=1))
+        reported.of(left_out("acme"), ended)
+        assert reported.channel.sent[-1].title == "Over: acme: some documents could not be ingested"
+
     @pytest.mark.parametrize("outcome", [None, Outcome.STOPPED, Outcome.DEGRADED])
     def test_a_job_that_neither_failed_nor_succeeded_says_nothing(self, outcome: Outcome | None) -> None:
         assert of_ingestion(job_state_change(outcome=outcome), DEPLOYMENT) == ()
@@ -301,8 +343,66 @@ class TestSignals:
         happened = [left_out("acme", 0), set_aside("acme", 10)]
         reported.of(*(reversed(happened) if turned_around else happened), set_aside("acme", 20))
         assert [alert.title for alert in reported.channel.sent] == ["acme: some documents could not be ingested"]
-        reported.of(left_out("acme", 0), set_aside("acme", 10), well("acme", 30))
+        reported.of(left_out("acme", 0), set_aside("acme", 10), nothing_left_out("acme", 30))
         assert reported.channel.sent[-1].title == "Over: acme: some documents could not be ingested"
+
+    def test_neither_a_failed_ingestion_nor_a_good_one_ends_what_is_wrong_with_documents(self) -> None:
+        """A sync reads what has changed: one that failed before is not among it."""
+        reported = Reported()
+        reported.of(left_out("acme", 0), failed("acme", 10), well("acme", 20))
+        assert [alert.title for alert in reported.channel.sent] == [
+            "acme: some documents could not be ingested",
+            "acme: ingestion failed",
+            "Over: acme: ingestion failed",
+        ]
+
+    def test_each_tenant_whose_document_fails_is_told_and_named_for_whatever_it_shares_by_its_words(self) -> None:
+        reported = Reported()
+        reported.of(left_out("acme"), left_out("sakura", 1), nothing_left_out("acme", 5), left_out("fuji", 7))
+        assert [alert.title for alert in reported.channel.sent] == [
+            "acme: some documents could not be ingested",
+            "sakura: some documents could not be ingested",
+            "Over: acme: some documents could not be ingested",
+            "fuji: some documents could not be ingested",
+        ]
+        for alert in reported.channel.sent:
+            if alert.severity is Severity.BROKEN:
+                assert all(alert.subject in uri for reason in alert.reasons for uri in reason.documents)
+                assert any(reason.documents for reason in alert.reasons)
+
+    def test_another_document_with_another_reason_does_not_end_the_first(self) -> None:
+        reported = Reported()
+        job = replace(_job("acme", 10, "-"), status=JobStatus.COMPLETE, outcome=Outcome.DEGRADED)
+        other = ReportedDocument("s3://kbfleet-acme-0123456789/b.pdf", "Filterable metadata must have less", News.NEW)
+        second = of_documents(FailureReport(job, new=1, documents=(other,)), DEPLOYMENT)
+        reported.of(left_out("acme"), second)
+        assert [alert.title for alert in reported.channel.sent] == [
+            "acme: some documents could not be ingested",
+            "News: acme: some documents could not be ingested",
+        ]
+
+    def test_a_retry_that_leaves_nothing_is_the_end_at_once(self) -> None:
+        assert [alert.title for alert in Reported().of(left_out("acme"), retried("acme", 20))] == [
+            "acme: some documents could not be ingested",
+            "Over: acme: some documents could not be ingested",
+        ]
+
+    def test_a_retry_while_a_job_is_uncollected_ends_nothing(self) -> None:
+        assert retried("acme", 20, complete=False) == ()
+
+    @pytest.mark.parametrize("failing", [1, None])
+    def test_a_job_after_which_documents_may_still_fail_ends_nothing(self, failing: int | None) -> None:
+        done = job_state_change(occurred_at=START)
+        assert of_documents(FailureReport(done, failing=failing), DEPLOYMENT) == ()
+
+    def test_an_incident_of_an_older_version_proposes_what_its_newest_evidence_does(self) -> None:
+        (_, older), (_, newer) = left_out("acme"), left_out("acme", 10)
+        assert older.failure
+        cause = older.failure.causes[0]
+        incident = Incident.opened_by(older, replace(older.failure, verb="sync start"), cause, 1).joined_by(newer)
+        timeline = Timeline("acme", Concern.DOCUMENTS).joined_by(older, incident.identity)
+        command = incident.following(timeline).message(DEPLOYMENT).command
+        assert command == "kbfleet upload acme FILE --key KEY --stack kbfleet --region us-east-1"
 
     def test_a_job_that_failed_says_nothing_of_documents(self) -> None:
         assert of_documents(FailureReport(_job("acme", 0, "No."), new=1), DEPLOYMENT) == ()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from kbfleet.domain.alert import Alert, Link, Reason, Severity
 from kbfleet.domain.errors import AlertNotDelivered, ConcurrentUpdate
+from kbfleet.domain.harm import Harm, worst
 from kbfleet.domain.incident import FLAP_WINDOW, MAX_SUBJECTS, Concern, Failure, Incident, Signal
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.root_cause import RootCause
@@ -23,8 +24,10 @@ from tests.support.clock import START
 from tests.support.fakes import FakeClock, InMemoryIncidents, RecordingAlertChannel
 from tests.support.samples import DEPLOYMENT
 
-S3 = RootCause("s3", "the service role cannot read from S3")
-MODEL = RootCause("model", "the service role may not call the embedding model")
+S3 = RootCause("s3", "the service role cannot read from S3", shared=True)
+MODEL = RootCause("model", "the service role may not call the embedding model", shared=True)
+UNKNOWN = RootCause("unknown", "The index is gone.")
+"""Tenants fail alike by the words, and nobody knows whether for one cause."""
 
 
 def at(minutes: float) -> datetime:
@@ -37,6 +40,13 @@ def broken(subject: str, minutes: float, *causes: RootCause, news: bool = False)
     )
     failure = Failure(causes or (S3,), evidence, "sync start", news)
     return Signal(f"{subject}/{minutes}", subject, Concern.INGESTION, at(minutes), failure)
+
+
+def hurting(subject: str, minutes: float, harm: Harm | None) -> Signal:
+    signal = broken(subject, minutes)
+    assert signal.failure
+    evidence = replace(signal.failure.evidence, harm=harm, advice="Remove the cause.")
+    return replace(signal, failure=replace(signal.failure, evidence=evidence))
 
 
 def well(subject: str, minutes: float) -> Signal:
@@ -145,7 +155,7 @@ class TestOneTenant:
 
     def test_new_documents_that_fail_are_reported_although_others_do_already(self, office: Office) -> None:
         office.takes(broken("acme", 0, news=True), broken("acme", 5), broken("acme", 9, news=True))
-        assert office.titles == ["acme: ingestion failed", "More of it: acme: ingestion failed"]
+        assert office.titles == ["acme: ingestion failed", "News: acme: ingestion failed"]
 
 
 class TestManyTenants:
@@ -167,9 +177,41 @@ class TestManyTenants:
         assert first.shown.title == "14 tenants: the service role cannot read from S3"
         assert len(thread.channel.posts) == 1
 
+    @pytest.mark.parametrize("at_once", [1, 200])
+    def test_of_each_of_a_few_people_hear_where_it_is_not_known_that_they_share_the_cause(
+        self, webhook: Office, at_once: int
+    ) -> None:
+        tenants = [f"tenant-{number}" for number in range(200)]
+        signals = [broken(tenant, number / 100, UNKNOWN) for number, tenant in enumerate(tenants)]
+        for start in range(0, len(signals), at_once):
+            batch = signals[start : start + at_once]
+            for identity in {name for signal in batch for name in webhook.desk.record(signal)}:
+                webhook.desk.notify(identity)
+        told = ["tenant-0", *(f"{count} tenants" for count in (2, 3, 4, 5, 100))] if at_once == 1 else ["200 tenants"]
+        assert [title.partition(":")[0] for title in webhook.titles] == told
+
+    def test_a_second_tenant_that_fails_by_the_same_words_is_told_and_named(self, webhook: Office) -> None:
+        webhook.takes(broken("acme", 0, UNKNOWN), broken("sakura", 30, UNKNOWN))
+        assert webhook.titles == ["acme: ingestion failed", "2 tenants: The index is gone."]
+        assert dict(webhook.channel.sent[-1].facts)["Still broken"] == "2 of 2: acme, sakura"
+
+    def test_what_comes_back_for_another_shows_what_is_wrong_with_that_one(self, office: Office) -> None:
+        office.takes(leaking("acme", 0), well("acme", 5), leaking("sakura", 10))
+        again = office.channel.sent[-1]
+        assert (again.title, again.subject) == ("Again: sakura: ingestion failed", "sakura")
+        assert dict(again.facts)["Still broken"] == "1 of 2: sakura"
+        assert again.reasons[0].documents == (SECRET,)
+
+    def test_the_last_of_many_is_named(self, thread: Office) -> None:
+        thread.takes(leaking("acme", 0), leaking("sakura", 1), well("sakura", 2))
+        shown = thread.channel.roots[0].shown
+        # What was shown last is another's: its documents are not what is wrong with the one that is left.
+        assert shown.title == f"acme: {S3.label}"
+        assert SECRET not in repr(shown.reasons)
+
     def test_it_is_over_when_the_last_is_well(self, office: Office) -> None:
         office.takes(broken("acme", 0), broken("sakura", 1), well("acme", 2))
-        assert len(office.titles) == 1
+        assert office.titles == ["acme: ingestion failed"]
         office.takes(well("sakura", 3))
         assert office.titles[-1] == "Over: 2 tenants: the service role cannot read from S3"
 
@@ -183,6 +225,44 @@ class TestManyTenants:
     def test_more_than_a_record_holds_make_another_incident(self, office: Office) -> None:
         office.takes(*(broken(f"tenant-{number}", 0) for number in range(MAX_SUBJECTS + 1)))
         assert sorted(len(incident.affected) for incident in office.incidents.all.values()) == [1, MAX_SUBJECTS]
+
+
+class TestHarm:
+    def harm(self, office: Office) -> tuple[Harm | None, str]:
+        (incident,) = office.incidents.all.values()
+        return incident.harm, incident.message(DEPLOYMENT).advice
+
+    def test_of_one_it_is_that_of_its_newest_failure_in_whatever_order_they_come(self, office: Office) -> None:
+        office.takes(hurting("acme", 5, Harm.NO_ANSWERS), hurting("acme", 0, Harm.UNKNOWN))
+        assert self.harm(office) == (Harm.NO_ANSWERS, "No question is answered meanwhile. Remove the cause.")
+
+    def test_of_many_it_is_the_worst_of_those_that_are_still_broken(self, office: Office) -> None:
+        office.takes(hurting("acme", 0, Harm.NO_ANSWERS), hurting("sakura", 1, Harm.MACHINERY_ONLY))
+        assert self.harm(office) == (
+            Harm.NO_ANSWERS,
+            "For at least one of them: No question is answered meanwhile. Remove the cause.",
+        )
+        office.takes(well("acme", 5))
+        assert self.harm(office) == (Harm.MACHINERY_ONLY, "Answers come from all documents. Remove the cause.")
+
+    def test_that_nobody_has_looked_is_never_told_as_well(self, office: Office) -> None:
+        office.takes(hurting("acme", 0, Harm.UNKNOWN), hurting("sakura", 1, Harm.MACHINERY_ONLY))
+        assert self.harm(office)[0] is Harm.UNKNOWN
+
+    def test_what_was_stored_before_there_was_a_harm_claims_nothing(self, office: Office) -> None:
+        old = hurting("acme", 0, None)
+        assert old.failure
+        claimed = "Answers still come, from the last good sync. Remove the cause."
+        evidence = replace(old.failure.evidence, advice=claimed)
+        office.takes(replace(old, failure=replace(old.failure, evidence=evidence)))
+        assert self.harm(office) == (Harm.UNKNOWN, "Nobody has looked yet whether answers come. Remove the cause.")
+
+    @given(st.lists(st.sampled_from(Harm), min_size=1))
+    def test_several_are_never_told_as_better_than_one_of_them(self, harms: list[Harm]) -> None:
+        told = worst(harms)
+        assert told in harms
+        if told in {Harm.MACHINERY_ONLY, Harm.DOCUMENTS_MISSING}:
+            assert not {Harm.NO_ANSWERS, Harm.WRONG_ANSWERS, Harm.UNKNOWN} & set(harms)
 
 
 class TestComingAndGoing:

@@ -36,6 +36,26 @@ class TestOutcomes:
         reasons = (FailureReason.of(UNSUPPORTED),)
         assert ingestion_job(statistics=Statistics(scanned=2), failure_reasons=reasons).outcome is Outcome.DEGRADED
 
+    @pytest.mark.parametrize(
+        ("counts", "says"),
+        [
+            (Statistics(scanned=5, new=2, skipped=3), "3 skipped."),
+            (Statistics(scanned=5, failed=1, skipped=3), "1 failed, 3 skipped."),
+        ],
+    )
+    def test_complete_with_skipped_documents_is_no_success_and_its_counts_are_the_reason(
+        self, counts: Statistics, says: str
+    ) -> None:
+        job = ingestion_job(statistics=counts)
+        told = job.as_of(START)
+        assert (job.outcome, told.outcome) == (Outcome.DEGRADED, Outcome.DEGRADED)
+        assert told.failure_reasons[0].text.endswith(says)
+        assert told.as_of(START) == told
+
+    def test_a_job_whose_reasons_bedrock_gives_has_those(self) -> None:
+        job = ingestion_job(statistics=Statistics(skipped=3), failure_reasons=(FailureReason("No."),))
+        assert job.as_of(START) == job
+
     def test_documents_are_searchable_after_success_and_degradation_only(self) -> None:
         assert {outcome for outcome in Outcome if outcome.usable} == {Outcome.SUCCEEDED, Outcome.DEGRADED}
 

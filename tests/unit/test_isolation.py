@@ -15,12 +15,12 @@ from kbfleet.domain import signals
 from kbfleet.domain.deletions import AnsweredFrom
 from kbfleet.domain.errors import AccessRefused, RequestRefused, TenantNotActive, Throttled
 from kbfleet.domain.failed_documents import IngestedStatus
+from kbfleet.domain.finding import Disagreement, ResourceKind
 from kbfleet.domain.incident import SIGNALS_KEPT, Concern
 from kbfleet.domain.ingestion_job import JobStatus, Statistics
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus
 from kbfleet.domain.names import DataSourceReference, Life, TenantId
-from kbfleet.domain.reconciliation import Disagreement, ResourceKind
 from kbfleet.domain.sync import Debounce, Priority, Sync, SyncState
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import Workflow

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import pytest
@@ -22,6 +22,7 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBase,
     KnowledgeBaseStatus,
     client_token,
+    content_lost,
 )
 from kbfleet.domain.names import Life
 from tests.support.clock import START
@@ -256,3 +257,18 @@ def test_a_changed_request_has_another_token() -> None:
         client_token("a", "b", configuration={"x": 2}),
     }
     assert len(tokens) == 4
+
+
+class TestContentLost:
+    @pytest.mark.parametrize(
+        ("seconds", "lost"),
+        [(-90, False), (0, False), (5, False), (6, True), (86_400, True)],
+    )
+    def test_an_index_that_is_younger_than_what_it_should_hold_is_another_one(self, seconds: int, lost: bool) -> None:
+        assert content_lost(START + timedelta(seconds=seconds), START) is lost
+
+    @pytest.mark.parametrize("ages", [(None, START), (START, None), (None, None)])
+    def test_nothing_counts_as_lost_where_an_age_is_not_known(
+        self, ages: tuple[datetime | None, datetime | None]
+    ) -> None:
+        assert not content_lost(*ages)

@@ -226,7 +226,7 @@ class TestTheWholeWay:
         before = run.record
         receipt = run.whole()
         assert not run.fleet.buckets.exists(NAMES.bucket(Life(ACME)))
-        assert not run.fleet.store.exists(first_knowledge(ACME))
+        assert run.fleet.store.find(first_knowledge(ACME)) is None
         assert NAMES.knowledge_base(first_knowledge(ACME)) not in run.fleet.knowledge_bases.names()
         assert run.fleet.ledger.find(first_knowledge(ACME)).version == 0
         assert [(erased.kind, erased.name) for erased in receipt.erased] == [
@@ -294,7 +294,7 @@ class TestTheWholeWay:
         sakura = run.fleet.registry.get(SAKURA)
         run.whole()
         assert run.fleet.registry.get(SAKURA) == sakura
-        assert run.fleet.store.exists(first_knowledge(SAKURA))
+        assert run.fleet.store.find(first_knowledge(SAKURA))
         assert run.fleet.buckets.exists(NAMES.bucket(Life(SAKURA)))
         assert run.fleet.knowledge_bases.names() == [NAMES.knowledge_base(first_knowledge(SAKURA))]
 

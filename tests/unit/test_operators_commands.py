@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +11,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import cli.main
+from cli.dead_letter_queues import QUEUES
+from cli.dead_letters import DeadLetters, Waiting
 from cli.fleet_api import FleetApi
-from kbfleet.contracts.documents import DocumentTraceBody, HopBody
+from cli.fleet_stack import FleetStack
+from kbfleet.contracts.documents import DocumentTraceBody, FailedDocumentBody, FailedDocumentsBody, HopBody
 from kbfleet.contracts.tenants import ListedTenantBody, TenantsBody
 from kbfleet.domain.document_trace import HopName, Verdict
+from kbfleet.domain.failed_documents import FailureStatus
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant_status import TenantStatus
@@ -128,3 +133,43 @@ class TestTenantList:
     def test_a_fleet_without_tenants_is_no_failure(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(FleetApi, "_signed", lambda *_: self.page(None))
         assert run("tenant", "list").stdout == "There are no tenants yet.\n"
+
+
+class TestDeadLetterList:
+    """A reason may be the whole of a document that could not be read."""
+
+    LONG = "Error: " + "[x] not JSON, " * 2_000
+
+    @pytest.fixture(autouse=True)
+    def waiting(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(FleetStack, "named", lambda *_: FleetStack("kbfleet", {}, None))  # type: ignore[arg-type]
+        found = Waiting(QUEUES[0], 9, START, (self.LONG, *(f"reason {number}" for number in range(8))))
+        monkeypatch.setattr(DeadLetters, "waiting", lambda _: iter([found]))
+
+    def test_has_lines_that_can_be_read(self, run: Run) -> None:
+        said = run("dlq", "list").stdout
+        assert max(map(len, said.splitlines())) < 500
+        assert "Error: [x] not JSON" in said
+        assert "…" in said
+        assert "and 4 others: see dlq show" in said
+
+    def test_keeps_all_of_it_for_programs(self, run: Run) -> None:
+        (queue,) = json.loads(run("dlq", "list", "--json").stdout)
+        assert queue["reasons"] == [self.LONG, *(f"reason {number}" for number in range(8))]
+
+
+class TestDocuments:
+    def test_a_key_in_the_unusual_form_is_told_from_its_twin(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        uris = [unicodedata.normalize(form, "s3://b/cafés.pdf") for form in ("NFC", "NFD")]
+        documents = tuple(
+            FailedDocumentBody(
+                uri=uri, reason="no text", status=FailureStatus.FAILED, since=START, last_seen=START, times=1
+            )
+            for uri in uris
+        )
+        body = FailedDocumentsBody(documents=documents, next_token=None, retry=None)
+        monkeypatch.setattr(FleetApi, "failed_documents", lambda *_: body)
+        said = run("documents", "acme").stdout
+        assert f"{uris[1]} (NFD)" in said
+        assert f"{uris[0]} (NF" not in said
+        assert "are others to S3" in said

@@ -25,6 +25,7 @@ from kbfleet.domain.errors import (
     NotReadyYet,
     RequestRefused,
     ResourceConflict,
+    ResourceMissing,
     ServiceRoleRefused,
     ServiceRoleUnusable,
     TenantBusy,
@@ -36,12 +37,13 @@ from kbfleet.domain.knowledge_base import (
     DataSource,
     DataSourceState,
     DataSourceStatus,
+    Index,
     KnowledgeBase,
     KnowledgeBaseKind,
     KnowledgeBaseState,
     KnowledgeBaseStatus,
 )
-from kbfleet.domain.names import DataSourceReference, Life, TenantId
+from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
 from kbfleet.domain.service_role import SETTLES_WITHIN, ServiceRole
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import (
@@ -62,7 +64,7 @@ from tests.support.clock import START
 from tests.support.documents import BucketSettings
 from tests.support.fakes import FailedTask, InMemoryKnowledgeBases, InMemoryTenantRegistry, JobCourse, SucceededTask
 from tests.support.fleet import LEASE, Fleet
-from tests.support.knowledge_bases import MAX_DATA_SOURCES, TOKEN_MEMORY
+from tests.support.knowledge_bases import DELETING_FOR, MAX_DATA_SOURCES, TOKEN_MEMORY
 from tests.support.samples import (
     ACME,
     EXECUTION,
@@ -156,8 +158,26 @@ class Provisioning:
 
     def knowledge_store(self) -> str:
         return provisioning.ensure_knowledge_store(
-            self.reservation, registry=self.fleet.registry, stores=self.fleet.stores, clock=self.fleet.clock
+            self.reservation,
+            registry=self.fleet.registry,
+            stores=self.fleet.stores,
+            knowledge_bases=self.fleet.knowledge_bases,
+            announcements=self.fleet.announcements,
+            names=NAMES,
+            clock=self.fleet.clock,
+            ready_within=READY_WITHIN,
         )
+
+    def settled_knowledge_store(self) -> None:
+        """Looks as often as the state machine does."""
+        for _ in range(60):
+            try:
+                self.knowledge_store()
+            except NotReadyYet:
+                self.fleet.clock.advance(10)
+            else:
+                return
+        raise AssertionError("it never settles")
 
     def knowledge_base(self, role_changed_at: datetime | None = None) -> KnowledgeBaseState:
         return provisioning.ensure_knowledge_base(
@@ -234,7 +254,7 @@ class Provisioning:
         self.reserve()
         self.service_role()
         self.bucket()
-        self.knowledge_store()
+        self.settled_knowledge_store()
         while not self.knowledge_base().ready:
             self.fleet.clock.advance(10)
         self.narrow_service_role()
@@ -518,6 +538,30 @@ class TestEnsureBucket:
         run.bucket()
         assert run.fleet.registry.writes == writes
 
+    # --- one that was lost ---
+
+    def test_the_record_says_when_one_was_made_in_place_of_another_and_keeps_it(self, run: Provisioning) -> None:
+        run.reserve()
+        name = run.bucket()
+        assert run.record.bucket_made_at is None
+        run.fleet.clock.advance(3600)
+        del run.fleet.buckets.settings[name]
+        run.bucket()
+        made_at = run.fleet.clock.now()
+        assert run.record.bucket_made_at == made_at
+        run.fleet.clock.advance(3600)
+        run.fleet.buckets.settings[name] = replace(run.fleet.buckets.settings[name], notifies_event_bridge=False)
+        run.bucket()
+        assert run.record.bucket_made_at == made_at
+
+    def test_one_that_was_just_made_and_does_not_show_yet_was_not_lost(self, run: Provisioning) -> None:
+        run.reserve()
+        name = run.bucket()
+        run.fleet.clock.advance(60)
+        del run.fleet.buckets.settings[name]
+        run.bucket()
+        assert run.record.bucket_made_at is None
+
     # --- since when S3 tells of changes ---
 
     def test_the_record_says_since_when_a_new_bucket_tells_of_changes_and_keeps_it(self, run: Provisioning) -> None:
@@ -656,6 +700,196 @@ class TestEnsureKnowledgeStore:
         run.knowledge_store()
         assert run.fleet.store.created == [ACME, ACME]
 
+    # --- with all that its data source has brought, and nothing else ---
+
+    @staticmethod
+    def again(run: Provisioning, status: TenantStatus = TenantStatus.ACTIVE) -> Provisioning:
+        """A later execution for a tenant that was provisioned a day before."""
+        run.whole()
+        if status is TenantStatus.SUSPENDED:
+            stored = run.record
+            run.fleet.registry.replace(stored.suspended(run.fleet.clock.now()), fence=stored.fence)
+        run.fleet.clock.advance(86_400)
+        again = Provisioning(run.fleet, OTHER_EXECUTION)
+        again.reserve()
+        return again
+
+    @staticmethod
+    def delete_data_source(run: Provisioning) -> None:
+        run.fleet.knowledge_bases.delete_data_source(run.record.data_source())
+        run.fleet.clock.advance(DELETING_FOR.total_seconds())
+
+    def test_the_record_says_when_both_were_made(self, run: Provisioning) -> None:
+        made = run.whole()
+        assert made.index_made_at == START
+        assert made.data_source_made_at == START + timedelta(seconds=90)
+
+    def test_a_data_source_that_is_older_than_its_index_is_deleted_and_another_made_and_synced(
+        self, run: Provisioning
+    ) -> None:
+        again = self.again(run)
+        before = run.record
+        run.fleet.store.drop(first_knowledge(ACME))
+        with pytest.raises(NotReadyYet, match="older than its index"):
+            again.knowledge_store()
+        assert again.record.status is TenantStatus.PROVISIONING
+        again.settled_knowledge_store()
+        assert again.record.data_source_id is None
+        after = again.whole()
+        assert (after.status, after.knowledge_base_id) == (TenantStatus.ACTIVE, before.knowledge_base_id)
+        assert after.data_source_id not in {None, before.data_source_id}
+        assert [job.data_source for job in run.fleet.knowledge_bases.jobs.values()] == [
+            before.data_source(),
+            after.data_source(),
+        ]
+        assert run.fleet.announcements.breaches == []
+
+    def test_so_it_is_with_an_index_that_somebody_has_put_in_its_place(self, run: Provisioning) -> None:
+        again = self.again(run)
+        before = run.record.data_source_id
+        run.fleet.store.drop(first_knowledge(ACME))
+        run.fleet.store.ensure(first_knowledge(ACME))
+        again.settled_knowledge_store()
+        assert again.whole().data_source_id != before
+
+    def test_what_was_made_before_ages_were_kept_is_judged_too(self, run: Provisioning) -> None:
+        again = self.again(run)
+        stored = again.record
+        old = replace(stored, index_made_at=None, data_source_made_at=None)
+        run.fleet.registry.replace(old, fence=stored.fence)
+        again.knowledge_store()
+        assert (again.record.index_made_at, again.record.data_source_id) == (START, stored.data_source_id)
+        run.fleet.store.drop(first_knowledge(ACME))
+        with pytest.raises(NotReadyYet, match="older than its index"):
+            again.knowledge_store()
+
+    def test_where_the_store_does_not_say_since_when_an_index_is_there_the_record_does(
+        self, run: Provisioning, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        find = run.fleet.store.find
+        silent = lambda knowledge: Index(knowledge) if find(knowledge) else None  # noqa: E731 - in place of a method
+        monkeypatch.setattr(run.fleet.store, "find", silent)
+        again = self.again(run)
+        before = run.record
+        assert before.index_made_at == START
+        run.fleet.store.drop(first_knowledge(ACME))
+        again.settled_knowledge_store()
+        assert again.whole().data_source_id != before.data_source_id
+
+    def test_an_index_whose_data_source_is_gone_is_made_anew_for_that_may_have_left_its_vectors(
+        self, run: Provisioning
+    ) -> None:
+        again = self.again(run)
+        before = again.record
+        self.delete_data_source(again)
+        again.settled_knowledge_store()
+        assert run.fleet.store.created == [ACME, ACME]
+        assert (again.record.status, again.record.data_source_id) == (TenantStatus.PROVISIONING, None)
+        assert again.record.knowledge_base_id == before.knowledge_base_id
+        assert again.whole().status is TenantStatus.ACTIVE
+
+    def test_but_not_while_a_function_of_an_earlier_execution_may_be_about_to_delete_it(
+        self, run: Provisioning
+    ) -> None:
+        run.whole()
+        self.delete_data_source(run)
+        again = Provisioning(run.fleet, OTHER_EXECUTION)
+        again.reserve()
+        for seconds, created in ((0, 1), (39, 1), (1, 2)):
+            run.fleet.clock.advance(seconds)
+            with pytest.raises(NotReadyYet, match="nobody else") if created == 1 else nullcontext():
+                again.knowledge_store()
+            assert len(run.fleet.store.created) == created
+
+    def test_so_is_one_whose_knowledge_base_is_gone(self, run: Provisioning) -> None:
+        again = self.again(run)
+        run.fleet.knowledge_bases.vanish(again.record.data_source().knowledge_base_id)
+        again.settled_knowledge_store()
+        assert run.fleet.store.created == [ACME, ACME]
+        assert again.whole().status is TenantStatus.ACTIVE
+
+    def test_it_is_made_anew_once_also_when_the_execution_dies_behind_that(
+        self, run: Provisioning, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        again = self.again(run)
+        self.delete_data_source(again)
+        ensure = run.fleet.store.ensure
+        made: list[str] = []
+
+        def make_and_die(knowledge: Knowledge) -> str:
+            reference = ensure(knowledge)
+            if len(run.fleet.store.created) > 1 and not made:
+                made.append(reference)
+                raise RuntimeError("Process exited before completing request")
+            return reference
+
+        monkeypatch.setattr(run.fleet.store, "ensure", make_and_die)
+        with pytest.raises(RuntimeError):
+            again.settled_knowledge_store()
+        assert again.record.data_source_id is not None
+        run.fleet.clock.advance(10)
+        again.settled_knowledge_store()
+        assert again.record.data_source_id is None
+        created = list(run.fleet.store.created)
+        again.settled_knowledge_store()
+        assert run.fleet.store.created == created
+
+    def test_a_deleted_index_that_still_shows_is_not_taken_for_the_new_one(
+        self, run: Provisioning, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        again = self.again(run)
+        self.delete_data_source(again)
+        run.fleet.clock.advance(60)
+        monkeypatch.setattr(run.fleet.store, "delete", lambda _: None)
+        with pytest.raises(NotReadyYet, match="still shows"):
+            again.knowledge_store()
+        assert again.record.data_source_id is not None
+
+    def test_a_suspended_tenant_stays_suspended(self, run: Provisioning) -> None:
+        again = self.again(run, TenantStatus.SUSPENDED)
+        run.fleet.store.drop(first_knowledge(ACME))
+        again.settled_knowledge_store()
+        assert again.record.status is TenantStatus.SUSPENDED
+
+    @pytest.mark.parametrize("lost", ["data source", "knowledge base"])
+    def test_what_is_being_deleted_is_waited_for(self, run: Provisioning, lost: str) -> None:
+        again = self.again(run)
+        place = again.record.data_source()
+        run.fleet.knowledge_bases.delete_data_source(place)
+        if lost == "knowledge base":
+            run.fleet.knowledge_bases.delete(place.knowledge_base_id)
+        with pytest.raises(NotReadyYet, match="is being deleted"):
+            again.knowledge_store()
+        assert run.fleet.store.created == [ACME]
+
+    def test_an_outdated_data_source_that_cannot_be_deleted_is_a_failure_with_its_reason(
+        self, run: Provisioning
+    ) -> None:
+        again = self.again(run)
+        run.fleet.store.drop(first_knowledge(ACME))
+        run.fleet.knowledge_bases.vectors_cannot_be_deleted = True
+        with pytest.raises(DataSourceFailed, match="Unable to delete data"):
+            again.settled_knowledge_store()
+
+    @pytest.mark.parametrize("lost", ["data source", "knowledge base"])
+    def test_what_goes_after_this_look_is_not_made_again_over_vectors_that_it_may_have_left(
+        self, run: Provisioning, lost: str
+    ) -> None:
+        again = self.again(run)
+        again.knowledge_store()
+        place = again.record.data_source()
+        if lost == "knowledge base":
+            run.fleet.knowledge_bases.vanish(place.knowledge_base_id)
+            with pytest.raises(ResourceMissing, match=place.knowledge_base_id) as caught:
+                again.knowledge_base()
+        else:
+            self.delete_data_source(again)
+            with pytest.raises(ResourceMissing, match=place.data_source_id) as caught:
+                again.data_source()
+        assert caught.value.remedy.startswith("Provision the tenant again")
+        assert len(run.fleet.knowledge_bases.created) == 2
+        assert again.whole().status is TenantStatus.ACTIVE
+
 
 class TestEnsureKnowledgeBase:
     @pytest.fixture(autouse=True)
@@ -693,6 +927,7 @@ class TestEnsureKnowledgeBase:
         first = run.record
         assert first.knowledge_base_id is not None
         run.fleet.knowledge_bases.vanish(first.knowledge_base_id)
+        run.knowledge_store()
         state = run.knowledge_base()
         assert state.knowledge_base_id != first.knowledge_base_id
         assert (run.record.knowledge_base_id, run.record.data_source_id) == (state.knowledge_base_id, None)
@@ -703,6 +938,11 @@ class TestEnsureKnowledgeBase:
         fleet.knowledge_bases.vanish(first.knowledge_base_id)
         again = Provisioning(fleet, OTHER_EXECUTION)
         again.reserve()
+        with pytest.raises(NotReadyYet):
+            again.knowledge_store()
+        assert again.record.status is TenantStatus.PROVISIONING
+        fleet.clock.advance(60)
+        again.knowledge_store()
         again.knowledge_base()
         assert again.record.status is TenantStatus.PROVISIONING
 
@@ -1021,7 +1261,10 @@ class TestEnsureDataSource:
             def create_data_source(self, *_: object, **__: object) -> None:  # type: ignore[override]  # always refused
                 raise ResourceConflict("DataSource with name documents already exists.")
 
-        run.up_to_data_source()
+        run.reserve()
+        run.knowledge_store()
+        while not run.knowledge_base().ready:
+            run.fleet.clock.advance(10)
         run.fleet.knowledge_bases = NotListed(run.fleet.clock)
         with pytest.raises(NotReadyYet):
             run.data_source()
@@ -1418,6 +1661,22 @@ class TestRunFirstSync:
         run.first_sync("another")
         assert run.fleet.callbacks.answer("another") == SucceededTask("another", {"outcome": "ALREADY_SYNCED"})
         assert len(run.fleet.knowledge_bases.jobs) == 1
+
+    def test_changes_that_a_failed_sync_has_left_are_synced_without_the_task_waiting_for_it(
+        self, run: Provisioning
+    ) -> None:
+        """What kept it from its end is what the steps before may have repaired."""
+        run.up_to_data_source()
+        run.first_sync()
+        run.fleet.tick_until_idle()
+        run.fleet.knowledge_bases.plan(str(run.record.knowledge_base_id), JobCourse(JobStatus.FAILED))
+        run.fleet.request(ACME, Priority.CHANGED)
+        run.fleet.tick_until_idle()
+        assert run.fleet.ledger.find(first_knowledge(ACME)).pending_changes
+        run.first_sync("another")
+        assert run.fleet.callbacks.answer("another") == SucceededTask("another", {"outcome": "ALREADY_SYNCED"})
+        run.fleet.tick_until_idle()
+        assert not run.fleet.ledger.find(first_knowledge(ACME)).pending_changes
 
     def test_a_repeated_call_asks_for_no_second_sync(self, run: Provisioning) -> None:
         run.up_to_data_source()

@@ -9,9 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kbfleet.domain.errors import NotReadyYet
+from kbfleet.domain.errors import (
+    AccessRefused,
+    CapacityExceeded,
+    KbfleetError,
+    NotReadyYet,
+    ResourceConflict,
+    Throttled,
+)
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome
-from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus, KnowledgeBaseKind
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.sync import MAX_RETRIES, Priority, Sync, SyncResult, SyncState
 from tests.support.clock import START
@@ -115,18 +122,76 @@ class TestTurns:
             fleet.clock.advance(5)
         assert fleet.clock.now() - began <= priority.patience + timedelta(minutes=30)
 
-    def test_a_tenant_in_trouble_steps_aside_for_longer_each_time_but_not_for_ever(self, fleet: Fleet) -> None:
+    @staticmethod
+    def pauses(fleet: Fleet, error: KbfleetError, number: int) -> list[float]:
+        """In seconds, of a tenant whose start is refused so often; fewer if the tenant is queued no longer."""
         knowledge_base_id = fleet.registry.get(ACME).data_source().knowledge_base_id
-        fleet.knowledge_bases.refuse_starts(knowledge_base_id, NotReadyYet("not in a valid status"))
-        fleet.request(ACME)
+        fleet.knowledge_bases.refuse_starts(knowledge_base_id, error)
         pauses = []
-        for _ in range(8):
+        for _ in range(number):
             fleet.tick()
             sync = fleet.ledger.find(first_knowledge(ACME))
-            assert sync.ready_at is not None
+            if sync.ready_at is None:
+                break
             pauses.append((sync.ready_at - fleet.clock.now()).total_seconds())
             fleet.clock.advance(pauses[-1] + 10)
-        assert pauses == [60, 120, 240, 480, 900, 900, 900, 900]
+        return pauses
+
+    def test_a_tenant_in_trouble_steps_aside_for_longer_each_time_and_fails_after_an_hour(self, fleet: Fleet) -> None:
+        waiting = fleet.ledger.find(first_knowledge(ACME)).requested(START, Priority.REQUESTED, "token")
+        fleet.ledger.save(waiting)
+        error = NotReadyYet("The specified bucket does not exist.")
+        assert self.pauses(fleet, error, 20) == [60, 120, 240, 480, 900, 900, 900]
+        sync = fleet.ledger.find(first_knowledge(ACME))
+        assert (sync.state, sync.pending_changes, sync.refused_since) == (SyncState.IDLE, True, None)
+        (change,) = fleet.announcements.job_state_changes
+        assert (change.outcome, change.final) == (Outcome.FAILED, True)
+        assert [reason.text for reason in change.failure_reasons] == ["The specified bucket does not exist."]
+        answer = fleet.callbacks.answer("token")
+        assert isinstance(answer, FailedTask)
+        assert "The specified bucket does not exist." in answer.cause
+
+    def test_it_is_tried_again_when_somebody_asks_for_it(self, fleet: Fleet) -> None:
+        fleet.request(ACME)
+        self.pauses(fleet, NotReadyYet("The specified bucket does not exist."), 20)
+        fleet.knowledge_bases.refuse_starts(fleet.registry.get(ACME).data_source().knowledge_base_id, None)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        assert not fleet.ledger.find(first_knowledge(ACME)).pending_changes
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            NotReadyYet("InternalServerException", for_everybody=True),
+            ResourceConflict("You have reached the maximum number of concurrent ingestion jobs per account: 5"),
+            CapacityExceeded("You have reached the maximum number of concurrent ingestion jobs per account: 5"),
+        ],
+    )
+    def test_what_keeps_everybody_from_starting_fails_nobody(self, fleet: Fleet, error: KbfleetError) -> None:
+        fleet.request(ACME)
+        assert len(self.pauses(fleet, error, 300)) == 300
+        assert fleet.announcements.job_state_changes == []
+
+    @pytest.mark.parametrize("status", ["FAILED", "DELETE_UNSUCCESSFUL"])
+    def test_one_whose_data_source_was_given_up_fails_at_once(self, fleet: Fleet, status: str) -> None:
+        place = fleet.registry.get(ACME).data_source()
+        lost = DataSource(place.data_source_id, "documents", DataSourceStatus(status), ("The role is gone.",))
+        fleet.knowledge_bases.set_data_source(place.knowledge_base_id, lost)
+        fleet.request(ACME)
+        assert self.pauses(fleet, NotReadyYet("not in a valid status"), 20) == []
+        (change,) = fleet.announcements.job_state_changes
+        assert f"is {status}: The role is gone." in change.failure_reasons[0].text
+
+    @pytest.mark.parametrize("error", [Throttled("Rate exceeded."), AccessRefused("bedrock:GetDataSource")])
+    def test_one_whose_data_source_cannot_be_looked_at_is_tried_again(
+        self, fleet: Fleet, error: KbfleetError, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refused(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(fleet.knowledge_bases, "data_source", refused)
+        fleet.request(ACME)
+        assert self.pauses(fleet, NotReadyYet("not in a valid status"), 20) == [60, 120, 240, 480, 900, 900, 900]
 
     def test_the_other_kind_of_knowledge_base_does_not_wait_for_a_slot(self, fleet: Fleet) -> None:
         for number in range(5):

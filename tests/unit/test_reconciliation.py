@@ -10,8 +10,9 @@ import pytest
 
 from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.domain.errors import Throttled
+from kbfleet.domain.finding import NOWHERE, Disagreement, Finding, ResourceKind
 from kbfleet.domain.names import Life, TenantId
-from kbfleet.domain.reconciliation import NOWHERE, Disagreement, Finding, Reconciliation, ResourceKind
+from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.tenant import OVERDUE_AFTER
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.reconciliation import reconcile
@@ -39,6 +40,7 @@ def look(fleet: Fleet, *, repair: bool = False) -> Reconciliation:
         announcements=fleet.announcements,
         names=NAMES,
         isolation=fleet.isolation_look,
+        examination=fleet.examination,
         clock=fleet.clock,
         until=fleet.clock.now() + timedelta(minutes=1),
         repair=repair,
@@ -53,6 +55,8 @@ def fleet() -> Fleet:
         fleet.store.ensure(first_knowledge(tenant_id))
         fleet.buckets.ensure(NAMES.bucket(Life(tenant_id)), NAMES.tags(Life(tenant_id)))
         fleet.add(tenant_id)
+        key = NAMES.usage_key(Life(tenant_id))
+        fleet.usage_keys.ensure(key, NAMES.tags(Life(tenant_id)), plan_id="standard", other_plan_ids=[])
     return fleet
 
 

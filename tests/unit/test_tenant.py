@@ -9,7 +9,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kbfleet.domain.errors import InvalidInput, LeaseLost, TenantBusy, TenantNotActive
+from kbfleet.domain.errors import (
+    InvalidInput,
+    LeaseLost,
+    OffboardingBegun,
+    TenantBusy,
+    TenantNotActive,
+    TenantOffboarding,
+)
 from kbfleet.domain.names import MAX_LIFE, Knowledge, Life, ResourceNames, TenantId
 from kbfleet.domain.tenant import DisplayName, Lease
 from kbfleet.domain.tenant_status import TenantStatus
@@ -253,6 +260,18 @@ class TestLifecycle:
         assert (failed.status, failed.lease) == (TenantStatus.FAILED, None)
         assert failed.failure == provisioning_failure()
         assert failed.knowledge_base_id == DATA_SOURCE.knowledge_base_id
+
+    def test_one_that_leaves_is_told_the_way_back_only_while_there_is_one(self) -> None:
+        leaving = tenant().offboarding_requested(START, retention=timedelta(days=30))
+        with pytest.raises(TenantOffboarding, match=r"`kbfleet tenant resume acme` takes it back until .* after 20"):
+            leaving.not_leaving()
+        assert leaving.resumed(START).status is TenantStatus.ACTIVE
+        deleted = leaving.deletion_begun(START + timedelta(days=30))
+        with pytest.raises(TenantOffboarding, match="is being deleted; it can be added anew when") as told:
+            deleted.not_leaving()
+        assert "resume" not in str(told.value)
+        with pytest.raises(OffboardingBegun):
+            deleted.resumed(START)
 
     def test_a_tenant_with_a_data_source_can_be_ingested(self) -> None:
         assert tenant().data_source() == DATA_SOURCE

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from kbfleet.domain.errors import (
+    BucketGone,
     InvalidInput,
+    KeySpelledOtherwise,
     NotReadyYet,
     ResourceMissing,
     TenantNotActive,
@@ -186,6 +189,7 @@ class TestGranting:
             registry=fleet.registry,
             stores=fleet.stores,
             uploads=fleet.uploads,
+            bucket_contents=fleet.bucket_contents,
             names=NAMES,
         )
 
@@ -200,11 +204,29 @@ class TestGranting:
         self.grant(fleet, Upload(PDF, 3, metadata={"year": 2026}))
         assert fleet.uploads.stored == {(self.BUCKET, PDF.metadata_key): b'{"metadataAttributes":{"year":2026}}'}
 
+    @pytest.mark.parametrize(("given", "there"), [("NFC", "NFD"), ("NFD", "NFC")])
+    def test_a_key_that_looks_like_another_is_refused_and_nothing_is_written(
+        self, fleet: Fleet, given: Literal["NFC", "NFD"], there: Literal["NFC", "NFD"]
+    ) -> None:
+        fleet.registry.create(tenant(bucket_name=self.BUCKET))
+        key = DocumentKey(unicodedata.normalize(given, "ガイド/cafés.pdf"))
+        fleet.bucket_contents.put(f"s3://{self.BUCKET}/{unicodedata.normalize(there, key)}")
+        with pytest.raises(KeySpelledOtherwise, match=f"form {there}, this one in {given}"):
+            self.grant(fleet, Upload(key, 3, metadata={"year": 2026}))
+        assert fleet.uploads.stored == {}
+        # It is there itself by now, however that came.
+        fleet.bucket_contents.put(f"s3://{self.BUCKET}/{key}")
+        assert self.grant(fleet, Upload(key, 3))
+
     @pytest.mark.parametrize(
-        ("status", "refusal"), [(TenantStatus.PROVISIONING, NotReadyYet), (TenantStatus.ACTIVE, ResourceMissing)]
+        ("status", "refusal"),
+        [
+            (TenantStatus.PROVISIONING, (NotReadyYet, "NoSuchBucket")),
+            (TenantStatus.ACTIVE, (BucketGone, "bucket of tenant acme does not exist")),
+        ],
     )
     def test_a_bucket_that_does_not_show_is_worth_another_try_while_the_tenant_is_new(
-        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, status: TenantStatus, refusal: type[Exception]
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, status: TenantStatus, refusal: tuple[type[Exception], str]
     ) -> None:
         fleet.registry.create(tenant(bucket_name=self.BUCKET, status=status))
 
@@ -212,7 +234,8 @@ class TestGranting:
             raise ResourceMissing("PutObject: NoSuchBucket")
 
         monkeypatch.setattr(fleet.uploads, "put_metadata", missing)
-        with pytest.raises(refusal, match="NoSuchBucket"):
+        kind, says = refusal
+        with pytest.raises(kind, match=says):
             self.grant(fleet, Upload(PDF, 3, metadata={"year": 2026}))
 
     def test_more_metadata_than_the_tenants_store_takes_are_refused_and_nothing_is_written(self, fleet: Fleet) -> None:

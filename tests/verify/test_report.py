@@ -136,6 +136,12 @@ def test_a_report_says_what_differs_from_what_the_emulator_plays(tmp_path: Path)
     assert "ServiceQuotaExceededException: per account" in shown.stdout
 
 
+def test_a_report_of_a_stand_in_is_told_from_one_of_aws(tmp_path: Path) -> None:
+    document = a_report().model_dump(mode="json") | {"speed": 60}
+    shown = CliRunner().invoke(cli.main.app, ["verify", "--compare", str(written(tmp_path, document))])
+    assert "not of AWS" in shown.stdout
+
+
 def test_a_report_is_believed_no_verdict(tmp_path: Path) -> None:
     document = a_report(sixth_job=Word("accepted")).model_dump(mode="json")
     for line in document["facts"]:
@@ -171,6 +177,8 @@ def a_line(**changes: object) -> Callable[[dict[str, Any]], None]:
         a_line(because=None),
         a_line(seconds=[-1, 2], because=None),
         a_line(seconds=[1, 1e9], because=None),
+        a_line(seconds=[180, 40], because=None),
+        lambda document: document["facts"].append(document["facts"][0]),
         a_line(verdict="FINE"),
         a_line(note="s3://acme/rules.pdf"),
     ],

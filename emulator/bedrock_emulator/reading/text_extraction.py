@@ -101,7 +101,7 @@ def _xlsx(body: bytes) -> list[Page]:
 
     try:
         workbook = openpyxl.load_workbook(io.BytesIO(body), read_only=True, data_only=True)
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError) as error:
+    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
         raise UnreadableError(f"not a readable Excel workbook: {error}") from error
     sheets = []
     for sheet in workbook.worksheets:

@@ -184,8 +184,12 @@ class OpenSearchServerless:
         return {}
 
     def get_index(self, given: Members) -> Members:
-        """Its schema."""
-        return {"indexSchema": self._index(given).definition}
+        """Its schema, with its creation time among the settings, as OpenSearch gives it; whether this API does so, too,
+        is not documented."""
+        index = self._index(given)
+        settings = index.definition.get("settings", {})
+        described = {**settings.get("index", {}), "creation_date": str(int(index.created_at * 1000))}
+        return {"indexSchema": {**index.definition, "settings": {**settings, "index": described}}}
 
     def update_index(self, given: Members) -> Members:
         """Adds fields; a field that is there can't change its type."""
@@ -385,9 +389,11 @@ def _are_texts(value: Any) -> bool:
 def _schema(schema: Any) -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise validation("indexSchema must be a JSON object.")
-    mappings = schema.get("mappings", {})
+    mappings, settings = schema.get("mappings", {}), schema.get("settings", {})
     if not isinstance(mappings, dict):
         raise validation("mappings must be a JSON object.")
+    if not isinstance(settings, dict) or not isinstance(settings.get("index", {}), dict):
+        raise validation("settings and settings.index must be JSON objects.")
     fields = mappings.get("properties", {})
     if not isinstance(fields, dict) or not all(isinstance(field, dict) for field in fields.values()):
         raise validation("mappings.properties must be a JSON object of fields.")

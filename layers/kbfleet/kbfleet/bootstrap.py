@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from kbfleet.adapters.alert_channels import ChannelType
     from kbfleet.adapters.knowledge_stores import StoreType
+    from kbfleet.adapters.s3 import S3BucketContents
     from kbfleet.adapters.secrets import RememberedSecret
     from kbfleet.domain.alert import Deployment
     from kbfleet.domain.answer import AskableTenant
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
         Announcements,
         Answerer,
         AskableTenantRecords,
-        BucketContents,
         Clock,
         ConvergenceRecord,
         DeadLetters,
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from kbfleet.usecases.deletion_checks import DeletionCheck
     from kbfleet.usecases.document_changes import ChangeBatch
     from kbfleet.usecases.document_tracing import DocumentTracer
+    from kbfleet.usecases.examination import TenantExamination
     from kbfleet.usecases.external_jobs import ExternalJobs
     from kbfleet.usecases.failed_documents import FailureCollector, RetryRunner
     from kbfleet.usecases.incidents import IncidentDesk
@@ -451,7 +452,7 @@ def ingested_documents() -> IngestedDocuments:
 
 
 @cache
-def bucket_contents() -> BucketContents:
+def bucket_contents() -> S3BucketContents:
     from kbfleet.adapters.s3 import S3BucketContents
 
     return S3BucketContents(boto3.client("s3", config=_CLIENT), account=fleet().account_id)
@@ -475,6 +476,8 @@ def failure_collector() -> FailureCollector:
         failed_documents=failed_documents(),
         ingested_documents=ingested_documents(),
         bucket_contents=bucket_contents(),
+        samples=bucket_contents(),
+        stores=stores(),
         announcements=announcements(),
         ledger=ledger(),
         clock=clock(),
@@ -494,6 +497,7 @@ def retry_runner() -> RetryRunner:
         ingested_documents=ingested_documents(),
         bucket_contents=bucket_contents(),
         runs=retry_runs(),
+        announcements=announcements(),
         clock=clock(),
         names=fleet().names,
     )
@@ -516,6 +520,7 @@ def document_tracer() -> DocumentTracer:
         ledger=ledger(),
         history=history(),
         knowledge_bases=knowledge_bases(),
+        buckets=buckets(),
         bucket_contents=bucket_contents(),
         ingested_documents=ingested_documents(),
         failed_documents=failed_documents(),
@@ -739,6 +744,25 @@ def isolation_look() -> IsolationLook:
         callbacks=callbacks(),
         announcements=announcements(),
         rounds=DynamoDBTenantRounds(_table(), "ISOLATION"),
+        names=fleet().names,
+        clock=clock(),
+    )
+
+
+@cache
+def examination() -> TenantExamination:
+    from kbfleet.usecases.examination import TenantExamination
+
+    return TenantExamination(
+        registry=registry(),
+        buckets=buckets(),
+        stores=stores(),
+        knowledge_bases=knowledge_bases(),
+        service_roles=service_roles(),
+        usage_keys=usage_keys(),
+        history=history(),
+        probe=retrieval_probe(),
+        announcements=announcements(),
         names=fleet().names,
         clock=clock(),
     )

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from kbfleet.domain.caller import Caller
     from kbfleet.domain.convergence import Convergence
     from kbfleet.domain.deletions import AnsweredFrom, SyncHeld
+    from kbfleet.domain.diagnosis import Diagnosis, Search
+    from kbfleet.domain.document_examination import DocumentSample
     from kbfleet.domain.document_trace import Probe
     from kbfleet.domain.erasure import ErasureReceipt
     from kbfleet.domain.errors import KbfleetError
@@ -25,11 +27,12 @@ if TYPE_CHECKING:
         FailedDocument,
         FailureReport,
         IngestedDocument,
+        RetryReport,
     )
     from kbfleet.domain.incident import Concern, Incident, Timeline
     from kbfleet.domain.ingestion_job import IngestionJob, JobStateChange
     from kbfleet.domain.isolation import Breach, DocumentRound, FoundPassages, IsolationVerified
-    from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase, KnowledgeBaseKind
+    from kbfleet.domain.knowledge_base import DataSource, Index, KnowledgeBase, KnowledgeBaseKind
     from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
     from kbfleet.domain.reconciliation import Reconciliation
     from kbfleet.domain.root_cause import RootCause
@@ -207,8 +210,8 @@ class KnowledgeStore(Protocol):
         """
         ...
 
-    def exists(self, knowledge: Knowledge) -> bool:
-        """Whether it has an index of its own in this store."""
+    def find(self, knowledge: Knowledge) -> Index | None:
+        """Its index in this store, whatever its shape; `None` if it has none of its own."""
         ...
 
     def delete(self, knowledge: Knowledge) -> None:
@@ -224,8 +227,8 @@ class KnowledgeStore(Protocol):
         """
         ...
 
-    def all_knowledge(self) -> Iterator[Knowledge]:
-        """Whose index exists, over all pages. Names that kbfleet never gives are somebody else's and left out."""
+    def indexes(self) -> Iterator[Index]:
+        """Those that exist, over all pages. Names that kbfleet never gives are somebody else's and left out."""
         ...
 
     def admit(self, life: Life, role_arn: str) -> datetime | None:
@@ -601,9 +604,13 @@ class Announcements(Protocol):
 
     def failures_collected(self, report: FailureReport) -> None: ...
 
+    def retry_ended(self, report: RetryReport) -> None: ...
+
     def isolation_breached(self, breach: Breach) -> None: ...
 
     def isolation_verified(self, verified: IsolationVerified) -> None: ...
+
+    def diagnosed(self, diagnosis: Diagnosis) -> None: ...
 
 
 class TaskCallbacks(Protocol):
@@ -888,11 +895,29 @@ class BucketContents(Protocol):
         ...
 
 
+class DocumentSamples(Protocol):
+    def sample(self, bucket: str, uri: str) -> DocumentSample | None:
+        """The name, size and edges of a document, and its metadata file, all of one revision; without the bytes that
+        may not be read, such as those that are encrypted with somebody's own key. `None` when it is gone, or becomes
+        another one at this moment.
+
+        Raises: IsolationBreached when it is not in the bucket; Throttled, NotReadyYet.
+        """
+        ...
+
+
 class RetrievalProbe(Protocol):
     def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, bucket: str, uri: str) -> Probe:
         """Searches for that document alone. What the document says is never looked at.
 
         Raises: IsolationBreached when it is not in the bucket; AccessRefused, Throttled, NotReadyYet.
+        """
+        ...
+
+    def anything(self, knowledge_base_id: str, kind: KnowledgeBaseKind) -> Search:
+        """Whether a search finds any passage at all.
+
+        Raises: AccessRefused, Throttled, NotReadyYet.
         """
         ...
 

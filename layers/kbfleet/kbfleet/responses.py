@@ -73,28 +73,46 @@ def respond(body: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> HttpResponse
     return HttpResponse(status, body.model_dump_json())
 
 
-def failure(error: Exception) -> HttpResponse:
-    """The problem document of an exception, whatever it is; the log says more."""
+_LOOK = "the log of the function says why, under the id of this request."
+
+
+def failure(error: Exception, request_id: str) -> HttpResponse:
+    """The problem document of an exception, whatever it is; the log says more.
+
+    Args:
+        request_id: API Gateway's, by which the log is found.
+    """
     if not isinstance(error, errors.KbfleetError):
-        logger.error("The request failed unexpectedly", exc_info=error)
-        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Unexpected error.")
+        logger.error("The request failed unexpectedly", exc_info=error, request_id=request_id)
+        detail = f"Unexpected error. Trying again may help; if it does not, {_LOOK}"
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail, request_id=request_id)
     write = logger.error if isinstance(error, errors.IsolationBreached) else logger.warning
-    write("The request was not served", error=type(error).__name__, reason=str(error))
+    write("The request was not served", error=type(error).__name__, reason=str(error), request_id=request_id)
     if isinstance(error, errors.Throttled):
         # Imported here: it is rare, and no cold start should wait for it.
         from kbfleet.metrics import Metric, publish
 
         publish({Metric.REQUESTS_THROTTLED: 1})
     code, status = type(error).__name__, status_of(type(error))
-    # What AWS said stays in the log: it names resources that are not the caller's.
-    internal = isinstance(error, errors.Retryable | errors.AwsRefusal | errors.IsolationBreached)
+    internal = _in_place_of(error)
     return problem(
         status,
-        "The service behind this API could not answer." if internal else str(error),
+        internal or str(error),
         code,
         field=error.field if isinstance(error, errors.InvalidInput) else None,
+        request_id=request_id if internal else None,
         retry_after=_RETRY_AFTER_SECONDS if isinstance(error, errors.Retryable) else None,
     )
+
+
+def _in_place_of(error: errors.KbfleetError) -> str:
+    """What the caller is told of an error whose own words stay in the log, because they are AWS's and name resources
+    that are not the caller's; empty for all others."""
+    if isinstance(error, errors.Retryable):
+        return f"The service behind this API could not answer now. Try again; if that does not help, {_LOOK}"
+    if isinstance(error, errors.AwsRefusal | errors.IsolationBreached) and not isinstance(error, errors.BucketGone):
+        return f"The service behind this API could not answer. Trying again does not help: {_LOOK}"
+    return ""
 
 
 def problem(
@@ -103,6 +121,7 @@ def problem(
     code: str | None = None,
     *,
     field: str | None = None,
+    request_id: str | None = None,
     retry_after: str | None = None,
 ) -> HttpResponse:
     """A problem document (RFC 9457).
@@ -110,6 +129,7 @@ def problem(
     Args:
         code: the name of one of our errors; without, the status says all.
         field: the part of the request that is wrong.
+        request_id: by which the log says more.
         retry_after: seconds.
     """
     document: dict[str, object] = {
@@ -122,4 +142,6 @@ def problem(
     document["detail"] = detail
     if field is not None:
         document["field"] = field
+    if request_id is not None:
+        document["request_id"] = request_id
     return HttpResponse(status, json.dumps(document, ensure_ascii=False), "application/problem+json", retry_after)

@@ -49,7 +49,7 @@ def dispatch(request: Request, routes: Routes) -> dict[str, Any]:
     try:
         response = _serve(request, routes)
     except Exception as error:  # noqa: BLE001 - whatever it is, the answer has the same form
-        response = failure(error)
+        response = failure(error, request["requestContext"]["requestId"])
     return response.proxied
 
 

@@ -60,9 +60,12 @@ class Reader:
         return f"{self.fleet.configuration.slack_webhook}\n" if command == "kbfleet alerts connect" else "y\n"
 
     def _as_the_message_has_it(self, command: str) -> str:
-        if self.message.command.startswith(f"{command} --stack "):
+        proposed = self.message.command
+        for place, value in (("FILE", "file"), ("KEY", "document")):  # what only the reader knows
+            proposed = proposed.replace(f" {place} ", f" {self.trouble.values.get(value, place)} ")
+        if proposed.startswith(f"{command} --stack "):
             self.ran_the_messages_command = True
-            return self.message.command
+            return proposed
         return command
 
 

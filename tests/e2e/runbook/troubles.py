@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from local import samples
 from tests.e2e.runbook.fleet import Fleet, until
 
 TENANT = "acme"
@@ -62,14 +63,13 @@ class DocumentDamaged(Trouble):
     page = "documents-left-out"
     title = f"{TENANT}: some documents could not be ingested"
     cause = "terms.pdf"
-    values: ClassVar = {"document": "terms.pdf"}
+    values: ClassVar = {
+        "document": "terms.pdf",
+        "file": next(str(path) for path in samples.documents(TENANT) if path.suffix == ".pdf"),
+    }
 
     def make(self, fleet: Fleet) -> None:
         fleet.upload(TENANT, "terms.pdf", DAMAGED)
-
-    def take_away(self, fleet: Fleet) -> None:
-        bucket = fleet.tenant(TENANT)["bucket_name"]
-        fleet.client("s3").delete_object(Bucket=bucket, Key="terms.pdf")
 
 
 class BucketEmptied(Trouble):
@@ -157,21 +157,6 @@ class ForeignDataSource(Trouble):
 
 
 # --- alarms ---
-
-
-class JobHangs(Trouble):
-    page = "tenants-stale"
-    title = "TenantsStaleAlarm"
-    cause = "greater than the threshold (3.0)"
-
-    def make(self, fleet: Fleet) -> None:
-        fleet.set_threshold("TenantsStaleAlarm", 3)
-        fleet.fault(effect="job_hangs", count=1)
-        fleet.upload(TENANT, "canoes.md", b"A canoe is rented by the day.")
-
-    def tidy_up(self, fleet: Fleet) -> None:
-        fleet.no_faults()
-        fleet.set_threshold("TenantsStaleAlarm", 7_200)
 
 
 class JobsNotStarted(Trouble):
@@ -276,6 +261,7 @@ class RetryForbidden(FunctionForbidden):
     title = "DocumentRetriesFailingAlarm"
     function = "RetryDocumentsFunction"
     queue = "DocumentRetryQueue"
+    also = (("🟢", f"{TENANT}: some documents could not be ingested"),)  # the retry that goes on repairs the last one
 
     def prepare(self, fleet: Fleet) -> None:
         super().prepare(fleet)
@@ -288,12 +274,6 @@ class RetryForbidden(FunctionForbidden):
 
     def use(self, fleet: Fleet) -> None:
         fleet.succeeds(f"kbfleet sync retry-failed {TENANT} --no-wait")
-
-    def tidy_up(self, fleet: Fleet) -> None:
-        super().tidy_up(fleet)
-        before = len(fleet.messages())
-        fleet.succeeds(f"kbfleet sync start {TENANT}")
-        until(lambda: fleet.messages()[before:], "the incident of the documents is not over")
 
 
 class OnboardingMalformed(Trouble):
@@ -362,7 +342,6 @@ class AlertsUndelivered(Trouble):
 
 TROUBLES: tuple[type[Trouble], ...] = (
     # First, while no change has waited: their alarms look back, with thresholds of seconds, on what came before them.
-    JobHangs,
     JobsNotStarted,
     BucketUnreadable,
     DocumentDamaged,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,12 @@ def test_env_is_for_a_shell_to_evaluate(stack: Any) -> None:
     shell = f"{exports}\nprintf %s $AWS_ENDPOINT_URL,$AWS_ACCESS_KEY_ID,$AWS_DISABLE_HOST_PREFIX_INJECTION"
     printed = subprocess.run(["/bin/sh", "-c", shell], capture_output=True, text=True, check=True)  # noqa: S603
     assert printed.stdout == f"{stack.configuration.aws_url},test,true"
+
+
+def test_up_prints_how_a_shell_finds_this_very_stack(stack: Any) -> None:
+    (command,) = re.findall(r'eval "\$\((.+)\)"', run("up", "--no-deploy", stack=stack))
+    evaluated = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True)  # noqa: S603
+    assert stack.configuration.aws_url in evaluated.stdout
 
 
 def test_env_lets_a_shell_find_the_commands(stack: Any) -> None:

@@ -106,6 +106,54 @@ def test_the_end_leaves_no_process_no_port_and_no_temporary_file(own_stack: Stac
     assert not (own_stack.state_directory / "tmp").exists()
 
 
+SLOW_TO_END = """
+import signal, subprocess, sys, time
+from pathlib import Path
+from local.stack.configuration import StackConfiguration, free_port
+from local.stack.process import StackLock
+
+state = Path(sys.argv[1])
+lock = StackLock(state)
+lock.take(StackConfiguration(state_directory=state, aws_port=free_port(), side_port=free_port()))
+if sys.argv[2] == "with a child":
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+def end(*_):
+    lock._taken.close()
+    time.sleep(1)
+    sys.exit()
+
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+"""A server that gives its lock back a while before it ends, and may leave a child behind."""
+
+START_DETACHED = """
+import subprocess, sys
+
+server = subprocess.Popen(
+    [sys.executable, "-c", *sys.argv[1:]],
+    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+)
+assert server.stdout.readline() == b"ready\\n"
+print(server.pid)
+"""
+"""As `up` starts it, which has ended when `down` comes."""
+
+
+@pytest.mark.parametrize("what", ["alone", "with a child"])
+def test_stopped_is_said_only_when_nothing_of_it_runs_any_more(tmp_path: Path, what: str) -> None:
+    command = [sys.executable, "-c", START_DETACHED, SLOW_TO_END, str(tmp_path), what]
+    started = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, check=True)  # noqa: S603
+    server = int(started.stdout)
+    assert process._at_work(server)
+    # A child does not hear the first signal, and is killed with its group.
+    assert process.stop(tmp_path, timeout=3)
+    assert not process._at_work(server)
+
+
 def test_the_foreground_server_ends_cleanly_on_ctrl_c(tmp_path: Path) -> None:
     configuration = StackConfiguration(state_directory=tmp_path, aws_port=free_port(), side_port=free_port())
     server = subprocess.Popen(  # noqa: S603

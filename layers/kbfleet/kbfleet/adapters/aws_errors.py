@@ -78,14 +78,15 @@ _SETTLING = (
     "no such index",  # OpenSearch
     "specified index could not be found",  # S3 Vectors: inferred from that service's own error
     "not in a valid status",
-    # Documents are ingested one by one at this moment: no job starts beside them (HatmanStack/RAGStack-Lambda), and an
-    # account has room for ten such requests (Amazon Bedrock quotas; the second text is of users' scripts).
+    # Documents are ingested one by one at this moment: no job starts beside them (HatmanStack/RAGStack-Lambda).
     "ongoing KnowledgeBaseDocuments API request",
-    "sum of concurrent IngestKnowledgeBaseDocuments",
-    "reached max number",
 )
 """Texts of 400 answers that pass by themselves, reported by users of Bedrock Knowledge Bases: a new index is not
 visible at once. The same texts can mask a permission that is really missing, so retries of them must end."""
+
+_CROWDED = ("sum of concurrent IngestKnowledgeBaseDocuments", "reached max number")
+"""An account has room for ten requests that ingest documents one by one (Amazon Bedrock quotas; the texts are of users'
+scripts)."""
 
 
 @contextmanager
@@ -105,7 +106,8 @@ def translated(subject: str, *, unsaid: Iterable[str] = ()) -> Iterator[None]:
     except ClientError as error:
         raise _from_answer(error, subject, unsaid) from error
     except (AwsConnectionError, HTTPClientError) as error:
-        raise NotReadyYet(f"AWS did not answer about {subject}: {type(error).__name__}.") from error
+        what = f"AWS did not answer about {subject}: {type(error).__name__}."
+        raise NotReadyYet(what, for_everybody=True) from error
     except BotoCoreError as error:
         raise RequestRefused(f"The call about {subject} could not be made: {error}.") from error
 
@@ -131,6 +133,8 @@ def _from_answer(error: ClientError, subject: str, unsaid: Iterable[str]) -> Kbf
         return ResourceConflict(what)
     if any(text in message for text in _ROLE_REFUSED):
         return ServiceRoleRefused(what)
-    if status >= 500 or code in _MODEL_FAILED or any(text in f"{code} {message}" for text in _SETTLING):
+    if status >= 500 or code in _MODEL_FAILED or any(text in message for text in _CROWDED):
+        return NotReadyYet(what, for_everybody=True)
+    if any(text in f"{code} {message}" for text in _SETTLING):
         return NotReadyYet(what)
     return RequestRefused(what)

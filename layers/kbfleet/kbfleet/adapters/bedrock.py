@@ -300,6 +300,7 @@ def _data_source(answer: Mapping[str, Any]) -> DataSource:
         answer.get("dataSourceConfiguration", {}),
         answer.get("dataDeletionPolicy", "DELETE"),
         answer.get("updatedAt"),
+        answer.get("createdAt"),
     )
 
 

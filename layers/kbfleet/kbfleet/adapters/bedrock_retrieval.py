@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.adapters.passages import DATA_SOURCE_ID, SEARCHES, SOURCE_URI, attribute, document_uri
 from kbfleet.domain.answer import MAX_PASSAGES, MAX_QUESTION_LENGTH
+from kbfleet.domain.diagnosis import Search
 from kbfleet.domain.document_names import key_in
 from kbfleet.domain.document_trace import Probe
-from kbfleet.domain.errors import RequestRefused, ResourceMissing
+from kbfleet.domain.errors import NotReadyYet, RequestRefused, ResourceMissing
 from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 
@@ -43,6 +44,17 @@ class BedrockRetrievalProbe:
             return Probe(found=False, refusal=str(error))
         refusal = "" if found or whole else f"Retrieve gave {_MOST_PAGES} empty pages, and no end of them."
         return Probe(found=bool(found), refusal=refusal)
+
+    def anything(self, knowledge_base_id: str, kind: KnowledgeBaseKind) -> Search:
+        configuration: Any = {SEARCHES[kind]: {"numberOfResults": 1}}
+        try:
+            with translated(f"knowledge base {knowledge_base_id}"):
+                found, whole = _results(self._client, knowledge_base_id, "document", configuration)
+        except (RequestRefused, ResourceMissing):
+            return Search.REFUSED
+        if not found and not whole:
+            raise NotReadyYet(f"Of knowledge base {knowledge_base_id} Retrieve gave {_MOST_PAGES} empty pages.")
+        return Search.FOUND if found else Search.NOTHING
 
 
 class BedrockPassageSearch:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.contracts.events import (
     DOCUMENT_FAILURES,
+    DOCUMENT_RETRY_ENDED,
     INGESTION_SOURCE,
     ISOLATION_BREACHED,
     ISOLATION_VERIFIED,
@@ -15,14 +16,17 @@ from kbfleet.contracts.events import (
     PROVISIONING_FAILED,
     RECONCILIATION_REPORT,
     SYNC_HELD,
+    TENANT_DIAGNOSED,
     TENANT_SOURCE,
     TENANT_STATE_CHANGE,
     DocumentFailuresDetail,
+    DocumentRetryEndedDetail,
     IsolationBreachedDetail,
     IsolationVerifiedDetail,
     JobStateChangeDetail,
     ReconciliationDetail,
     SyncHeldDetail,
+    TenantDiagnosedDetail,
     TenantStateChangeDetail,
     WorkflowFailedDetail,
 )
@@ -33,7 +37,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from kbfleet.domain.deletions import SyncHeld
-    from kbfleet.domain.failed_documents import FailureReport
+    from kbfleet.domain.diagnosis import Diagnosis
+    from kbfleet.domain.failed_documents import FailureReport, RetryReport
     from kbfleet.domain.ingestion_job import JobStateChange
     from kbfleet.domain.isolation import Breach, IsolationVerified
     from kbfleet.domain.names import TenantId
@@ -72,11 +77,17 @@ class EventBridgeAnnouncements:
     def failures_collected(self, report: FailureReport) -> None:
         self._put(INGESTION_SOURCE, DOCUMENT_FAILURES, DocumentFailuresDetail.from_domain(report))
 
+    def retry_ended(self, report: RetryReport) -> None:
+        self._put(INGESTION_SOURCE, DOCUMENT_RETRY_ENDED, DocumentRetryEndedDetail.from_domain(report))
+
     def isolation_breached(self, breach: Breach) -> None:
         self._put(TENANT_SOURCE, ISOLATION_BREACHED, IsolationBreachedDetail.from_domain(breach))
 
     def isolation_verified(self, verified: IsolationVerified) -> None:
         self._put(TENANT_SOURCE, ISOLATION_VERIFIED, IsolationVerifiedDetail.from_domain(verified))
+
+    def diagnosed(self, diagnosis: Diagnosis) -> None:
+        self._put(TENANT_SOURCE, TENANT_DIAGNOSED, TenantDiagnosedDetail.from_domain(diagnosis))
 
     def _put(self, source: str, detail_type: str, detail: BaseModel) -> None:
         """Raises: NotReadyYet when the bus did not take the event; PutEvents reports that inside a successful

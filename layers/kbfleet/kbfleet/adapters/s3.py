@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 from collections import Counter
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
 from kbfleet.adapters.aws_errors import translated
+from kbfleet.domain.document_examination import EDGE_BYTES, DocumentSample
 from kbfleet.domain.document_names import MAX_KEY_BYTES, key_in
-from kbfleet.domain.errors import BucketNameTaken, NotReadyYet, PolicyNotTaken, ResourceMissing
+from kbfleet.domain.errors import (
+    AccessRefused,
+    BucketNameTaken,
+    NotReadyYet,
+    PolicyNotTaken,
+    RequestRefused,
+    ResourceMissing,
+)
 from kbfleet.domain.failed_documents import BucketDocument, DocumentObject
 from kbfleet.domain.survey import PresentVersion
-from kbfleet.domain.uploads import METADATA_SUFFIX
+from kbfleet.domain.uploads import MAX_METADATA_BYTES, METADATA_SUFFIX
 from kbfleet.ports import ComparedPage, VersionPage
 
 if TYPE_CHECKING:
@@ -331,8 +340,8 @@ def _comparable(statement: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 class S3BucketContents:
-    """`kbfleet.ports.BucketContents` on S3. Keys are listed, objects never read: looking a document up needs no right
-    to see what is in it.
+    """`kbfleet.ports.BucketContents` and `DocumentSamples` on S3. Only `sample` reads objects: looking a document up
+    needs no right to see what is in it.
 
     Args:
         account: whose buckets are looked into, and nobody else's.
@@ -346,15 +355,53 @@ class S3BucketContents:
         document, beside = self._listed(bucket, uri)
         if document is None:
             return None
-        etags = " ".join(_etag(each) for each in (document, beside) if each is not None)
-        return BucketDocument(uri, etags, f"{uri}{METADATA_SUFFIX}" if beside else None)
+        return BucketDocument(uri, _revision(document, beside), f"{uri}{METADATA_SUFFIX}" if beside else None)
 
     def describe(self, bucket: str, uri: str) -> DocumentObject | None:
         document, beside = self._listed(bucket, uri)
         if document is None:
             return None
         changed_at = max(each["LastModified"] for each in (document, beside) if each is not None)
-        return DocumentObject(changed_at, document["Size"], beside["Size"] if beside is not None else None)
+        metadata_bytes = beside["Size"] if beside is not None else None
+        return DocumentObject(changed_at, document["Size"], metadata_bytes, _revision(document, beside))
+
+    def sample(self, bucket: str, uri: str) -> DocumentSample | None:
+        document, beside = self._listed(bucket, uri)
+        if document is None:
+            return None
+        size, metadata_size = document["Size"], beside["Size"] if beside is not None else None
+        sample = DocumentSample(
+            key_in(bucket, uri), size, revision=_revision(document, beside), metadata_size=metadata_size
+        )
+        try:
+            head = self._read(bucket, document, 0, EDGE_BYTES)
+            tail = self._read(bucket, document, max(EDGE_BYTES, size - EDGE_BYTES), EDGE_BYTES)
+            small = beside is not None and beside["Size"] <= MAX_METADATA_BYTES
+            metadata = self._read(bucket, beside, 0, MAX_METADATA_BYTES) if beside is not None and small else None
+        except ResourceMissing:
+            return None
+        except (AccessRefused, RequestRefused):
+            return sample  # encrypted with a key that is not ours to use, or archived
+        return replace(sample, head=head, tail=tail, metadata=metadata)
+
+    def _read(self, bucket: str, listed: ObjectTypeDef, first: int, most: int) -> bytes:
+        """Raises: ResourceMissing where another object has taken its place since."""
+        if first >= listed["Size"]:
+            return b""  # S3 refuses to read from behind the end
+        with translated(f"an object of bucket {bucket}", unsaid=[listed["Key"]]):
+            try:
+                found = self._client.get_object(
+                    Bucket=bucket,
+                    Key=listed["Key"],
+                    Range=f"bytes={first}-{first + most - 1}",
+                    IfMatch=listed["ETag"],
+                    ExpectedBucketOwner=self._account,
+                )
+            except ClientError as error:
+                if _code(error) in {"PreconditionFailed", "NoSuchKey", "InvalidRange", "412", "416"}:
+                    raise ResourceMissing(f"An object of bucket {bucket} was replaced or deleted.") from error
+                raise
+            return found["Body"].read(most)
 
     def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
         try:
@@ -458,5 +505,5 @@ class _Fate(StrEnum):
         return {_Fate.ADDED: _Fate.KEPT, _Fate.GONE: _Fate.DELETED}.get(self, self)
 
 
-def _etag(listed: ObjectTypeDef) -> str:
-    return listed["ETag"].strip('"')
+def _revision(document: ObjectTypeDef, beside: ObjectTypeDef | None) -> str:
+    return " ".join(each["ETag"].strip('"') for each in (document, beside) if each is not None)

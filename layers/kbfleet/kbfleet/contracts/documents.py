@@ -8,8 +8,10 @@ from typing import Self
 from pydantic import Field
 
 from kbfleet.contracts import Contract, LifeNumber, WholeNumber
+from kbfleet.contracts.document_findings import DocumentFindingBody
 from kbfleet.domain.document_trace import DocumentTrace, HopName, ObjectKey, Verdict
-from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument, FailureStatus
+from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument, FailureStatus, reason_for_people
+from kbfleet.domain.left_out import LeftOutNotKnown
 from kbfleet.domain.names import Knowledge, Life, TenantId
 from kbfleet.domain.uploads import MAX_CONTENT_TYPE_LENGTH, MAX_DOCUMENT_BYTES, DocumentKey, Upload, UploadForm
 
@@ -63,10 +65,12 @@ class UploadBody(Contract):
 
 
 class FailedDocumentBody(Contract):
-    """`since` and `last_seen` are the ends of the first and the last of the `times` jobs in a row that it failed in."""
+    """`since` and `last_seen` are the ends of the first and the last of the `times` jobs in a row that it failed in.
+    `reason` is Bedrock's; `finding` is what kbfleet has seen by itself, `None` where that is no more."""
 
     uri: str
     reason: str
+    finding: DocumentFindingBody | None = None
     status: FailureStatus
     since: datetime
     last_seen: datetime
@@ -77,15 +81,21 @@ class FailedDocumentBody(Contract):
         return cls(
             uri=document.uri,
             reason=document.reason,
+            finding=DocumentFindingBody.from_domain(document.finding) if document.finding else None,
             status=document.status,
             since=document.first_seen,
             last_seen=document.last_seen,
             times=document.times,
         )
 
+    @property
+    def for_people(self) -> str:
+        return reason_for_people(self.reason, self.finding.to_domain() if self.finding else None)
+
 
 class DocumentRetryBody(Contract):
-    """`ended_at` is `None` while documents are being tried again; `stopped` says why it stopped early."""
+    """`ended_at` is `None` while documents are being tried again; `stopped` says why it stopped early. `skipped` were
+    not tried, because they can never be read as they are."""
 
     requested_at: datetime
     ended_at: datetime | None
@@ -94,6 +104,7 @@ class DocumentRetryBody(Contract):
     failed: int
     unanswered: int
     stopped: str
+    skipped: int = 0
 
     @classmethod
     def from_domain(cls, retry: DocumentRetry) -> Self:
@@ -105,6 +116,7 @@ class DocumentRetryBody(Contract):
             failed=retry.failed,
             unanswered=retry.unanswered,
             stopped=retry.stopped,
+            skipped=retry.skipped,
         )
 
 
@@ -116,11 +128,13 @@ class FailedDocumentsQuery(Contract):
 
 
 class FailedDocumentsBody(Contract):
-    """A page; `next_token` is `None` on the last one. `retry` is the last one that was requested."""
+    """A page; `next_token` is `None` on the last one. `retry` is the last one that was requested. `not_known` is why
+    these may not be all; it is `null` where they are."""
 
     documents: tuple[FailedDocumentBody, ...]
     next_token: str | None
     retry: DocumentRetryBody | None
+    not_known: LeftOutNotKnown | None = None
 
 
 class DocumentTraceQuery(Contract):

@@ -8,13 +8,17 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from kbfleet.contracts import Contract, LifeNumber
+from kbfleet.contracts.document_findings import DocumentFindingBody
 from kbfleet.domain.deletions import Hold, HoldReason, SyncHeld
+from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.erasure import ErasureReceipt
-from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument
+from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument, RetryReport
+from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
+from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.names import DataSourceReference, TenantId
-from kbfleet.domain.reconciliation import Disagreement, Reconciliation, ResourceKind
+from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.tenant import DisplayName, ProvisioningRequest, TenantStateChange
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
@@ -38,9 +42,13 @@ SYNC_HELD = "Sync Held"
 
 DOCUMENT_FAILURES = "Document Failures Collected"
 
+DOCUMENT_RETRY_ENDED = "Document Retry Ended"
+
 ISOLATION_BREACHED = "Isolation Breached"
 
 ISOLATION_VERIFIED = "Isolation Verified"
+
+TENANT_DIAGNOSED = "Tenant Diagnosed"
 
 ONBOARDING_REQUESTED = "Tenant Onboarding Requested"
 
@@ -154,9 +162,26 @@ _REPORTED_REASON = 500
 
 
 class ReportedDocumentBody(BaseModel):
+    """`reason` is Bedrock's; `finding` is what kbfleet has seen by itself, if anything."""
+
     uri: str
     reason: str
     news: News
+    finding: DocumentFindingBody | None = None
+
+    @classmethod
+    def from_domain(cls, document: ReportedDocument) -> Self:
+        return cls(
+            uri=document.uri,
+            reason=document.reason[:_REPORTED_REASON],
+            news=document.news,
+            finding=DocumentFindingBody.from_domain(document.finding) if document.finding else None,
+        )
+
+    def to_domain(self) -> ReportedDocument:
+        return ReportedDocument(
+            self.uri, self.reason, self.news, self.finding.to_domain() if self.finding is not None else None
+        )
 
 
 class DocumentFailuresDetail(BaseModel):
@@ -175,6 +200,7 @@ class DocumentFailuresDetail(BaseModel):
     complete: bool
     documents: tuple[ReportedDocumentBody, ...]
     job: JobStateChangeDetail
+    failing: int | None = None
 
     @classmethod
     def from_domain(cls, report: FailureReport) -> Self:
@@ -188,11 +214,9 @@ class DocumentFailuresDetail(BaseModel):
             set_aside=report.set_aside,
             fixed=report.fixed,
             complete=report.complete,
-            documents=tuple(
-                ReportedDocumentBody(uri=document.uri, reason=document.reason[:_REPORTED_REASON], news=document.news)
-                for document in report.documents[:_REPORTED_DOCUMENTS]
-            ),
+            documents=tuple(map(ReportedDocumentBody.from_domain, report.documents[:_REPORTED_DOCUMENTS])),
             job=JobStateChangeDetail.from_domain(report.job),
+            failing=report.failing,
         )
 
     def to_domain(self) -> FailureReport:
@@ -204,9 +228,59 @@ class DocumentFailuresDetail(BaseModel):
             set_aside=self.set_aside,
             fixed=self.fixed,
             complete=self.complete,
-            documents=tuple(
-                ReportedDocument(document.uri, document.reason, document.news) for document in self.documents
-            ),
+            documents=tuple(document.to_domain() for document in self.documents),
+            failing=self.failing,
+        )
+
+
+class DocumentRetryEndedDetail(BaseModel):
+    """`detail` of our event "Document Retry Ended". `left` is how many documents fail now; it has the first fifty."""
+
+    model_config = ConfigDict(frozen=True)
+
+    identity: str
+    tenant_id: TenantId
+    retry_id: str
+    occurred_at: datetime
+    fixed: int
+    failed: int
+    unanswered: int
+    stopped: str
+    left: int
+    documents: tuple[ReportedDocumentBody, ...]
+    complete: bool
+    life: LifeNumber = 1
+
+    @classmethod
+    def from_domain(cls, report: RetryReport) -> Self:
+        return cls(
+            identity=report.identity,
+            tenant_id=report.tenant_id,
+            retry_id=report.retry_id,
+            occurred_at=report.ended_at,
+            fixed=report.fixed,
+            failed=report.failed,
+            unanswered=report.unanswered,
+            stopped=report.stopped,
+            left=report.left,
+            documents=tuple(map(ReportedDocumentBody.from_domain, report.documents[:_REPORTED_DOCUMENTS])),
+            complete=report.complete,
+            life=report.life,
+        )
+
+    def to_domain(self) -> RetryReport:
+        return RetryReport(
+            self.tenant_id,
+            self.retry_id,
+            self.occurred_at,
+            self.fixed,
+            self.failed,
+            self.unanswered,
+            self.stopped,
+            self.left,
+            tuple(document.to_domain() for document in self.documents),
+            self.complete,
+            self.life,
         )
 
 
@@ -239,11 +313,28 @@ class TenantStateChangeDetail(BaseModel):
 
 
 class FindingBody(BaseModel):
+    """What is wrong, how askers are hurt by it, and what to do. `command` is one of `kbfleet`, empty where none repairs
+    it by itself; `advice` says the whole, with what must be done before."""
+
     disagreement: Disagreement
     kind: ResourceKind
     name: str
     tenant_id: TenantId
+    harm: Harm
+    command: str
     advice: str
+
+    @classmethod
+    def from_domain(cls, finding: Finding) -> Self:
+        return cls(
+            disagreement=finding.disagreement,
+            kind=finding.kind,
+            name=finding.name,
+            tenant_id=finding.tenant_id,
+            harm=finding.harm,
+            command=f"kbfleet {finding.command} {finding.tenant_id}" if finding.command else "",
+            advice=finding.advice,
+        )
 
 
 class TroubleBody(BaseModel):
@@ -286,16 +377,7 @@ class ReconciliationDetail(BaseModel):
             overdue=report.count(Disagreement.OVERDUE),
             looked_into=report.looked_into,
             not_looked_into=report.not_looked_into,
-            findings=tuple(
-                FindingBody(
-                    disagreement=finding.disagreement,
-                    kind=finding.kind,
-                    name=finding.name,
-                    tenant_id=finding.tenant_id,
-                    advice=finding.advice,
-                )
-                for finding in report.findings[:at_most]
-            ),
+            findings=tuple(map(FindingBody.from_domain, report.findings[:at_most])),
             repairs=report.repairs[:at_most],
             troubles=tuple(
                 TroubleBody(tenant_id=tenant_id, reason=str(error)) for tenant_id, error in report.troubles[:at_most]
@@ -353,6 +435,59 @@ class IsolationVerifiedDetail(BaseModel):
         return IsolationVerified(self.tenant_id, self.occurred_at)
 
 
+class LossDetail(BaseModel):
+    """Something that a tenant's answers rest on, and what is wrong with it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    disagreement: Disagreement
+    kind: ResourceKind
+    name: str
+    harm: Harm
+
+    @classmethod
+    def from_domain(cls, finding: Finding) -> Self:
+        return cls(disagreement=finding.disagreement, kind=finding.kind, name=finding.name, harm=finding.harm)
+
+    def to_domain(self, tenant_id: TenantId) -> Finding:
+        return Finding(self.disagreement, self.kind, self.name, tenant_id, seen=self.harm)
+
+
+class TenantDiagnosedDetail(BaseModel):
+    """`detail` of our event "Tenant Diagnosed": somebody has looked at what a tenant's answers rest on. Without
+    `losses`, and if all could be `seen`, what had been wrong is over. `failed_job` is of the ingestion whose failure
+    was the reason to look, and `harm` then how askers are hurt by that."""
+
+    model_config = ConfigDict(frozen=True)
+
+    identity: str
+    tenant_id: TenantId
+    occurred_at: datetime
+    losses: tuple[LossDetail, ...] = ()
+    seen: bool = True
+    harm: Harm
+    failed_job: JobStateChangeDetail | None = None
+
+    @classmethod
+    def from_domain(cls, diagnosis: Diagnosis) -> Self:
+        job = diagnosis.failed_job
+        return cls(
+            identity=diagnosis.identity,
+            tenant_id=diagnosis.tenant_id,
+            occurred_at=diagnosis.at,
+            losses=tuple(map(LossDetail.from_domain, diagnosis.losses)),
+            seen=not diagnosis.unseen,
+            harm=diagnosis.harm,
+            failed_job=JobStateChangeDetail.from_domain(job) if job is not None else None,
+        )
+
+    def to_domain(self) -> Diagnosis:
+        losses = tuple(loss.to_domain(self.tenant_id) for loss in self.losses)
+        job = self.failed_job.to_domain() if self.failed_job is not None else None
+        unseen = () if self.seen else ("Something could not be looked at.",)
+        return Diagnosis(self.tenant_id, self.occurred_at, losses, unseen, self.harm, job)
+
+
 class WorkflowFailedDetail(BaseModel):
     """`detail` of our events "Provisioning Failed" and "Offboarding Failed"."""
 
@@ -399,6 +534,11 @@ class DocumentFailuresEvent(BaseModel):
     detail: DocumentFailuresDetail
 
 
+class DocumentRetryEndedEvent(BaseModel):
+    detail_type: Literal["Document Retry Ended"] = Field(alias="detail-type")
+    detail: DocumentRetryEndedDetail
+
+
 class TenantStateChangeEvent(BaseModel):
     detail_type: Literal["Tenant State Change"] = Field(alias="detail-type")
     detail: TenantStateChangeDetail
@@ -437,6 +577,11 @@ class WorkflowFailedEvent(BaseModel):
 class IsolationBreachedEvent(BaseModel):
     detail_type: Literal["Isolation Breached"] = Field(alias="detail-type")
     detail: IsolationBreachedDetail
+
+
+class TenantDiagnosedEvent(BaseModel):
+    detail_type: Literal["Tenant Diagnosed"] = Field(alias="detail-type")
+    detail: TenantDiagnosedDetail
 
 
 class IsolationVerifiedEvent(BaseModel):

@@ -13,6 +13,7 @@ from kbfleet.domain.deletions import Hold, HoldReason
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.incident import Timeline
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome
+from kbfleet.domain.left_out import LeftOutNotKnown, left_out_not_known
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.survey import unnoticed_until
 from kbfleet.domain.sync import Sync, SyncState
@@ -127,7 +128,8 @@ class SyncHoldBody(Contract):
 
 class SyncBody(Contract):
     """`hold` says why no sync is started, if one is held for what it would delete; while `state` is QUEUED, that is
-    looked into anew."""
+    looked into anew. `documents_left_out` is how many documents are in the bucket and not in answers, or not wholly;
+    `null` where that is not known, which `left_out_not_known` explains."""
 
     state: SyncState
     requested_generation: int
@@ -140,6 +142,8 @@ class SyncBody(Contract):
     running_job_status: JobStatus | None
     result: SyncResultBody | None
     hold: SyncHoldBody | None
+    documents_left_out: int | None = None
+    left_out_not_known: LeftOutNotKnown | None = None
 
     @classmethod
     def from_domain(cls, sync: Sync) -> Self:
@@ -164,6 +168,8 @@ class SyncBody(Contract):
             if result
             else None,
             hold=SyncHoldBody.from_domain(sync.hold, sync.tenant_id) if sync.hold else None,
+            documents_left_out=sync.documents_left_out,
+            left_out_not_known=left_out_not_known(sync),
         )
 
 

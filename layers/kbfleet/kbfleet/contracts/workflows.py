@@ -100,6 +100,10 @@ class ServiceRoleResult(Contract):
     changed_at: datetime | None
 
 
+class EnsureKnowledgeStoreInput(StepInput):
+    reservation: ProvisioningReservationPayload
+
+
 class EnsureKnowledgeBaseInput(StepInput):
     """An execution that a version before service roles has started has no `service_role`."""
 

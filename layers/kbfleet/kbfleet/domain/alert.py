@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import quote
 
 from kbfleet.domain.deletions import HoldReason, SyncHeld
-from kbfleet.domain.failed_documents import SET_ASIDE_AFTER, FailureReport, News, ReportedDocument
+from kbfleet.domain.diagnosis import Diagnosis
+from kbfleet.domain.failed_documents import (
+    SET_ASIDE_AFTER,
+    FailureReport,
+    News,
+    ReportedDocument,
+    RetryReport,
+)
+from kbfleet.domain.finding import ResourceKind
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import JobStateChange, Outcome
 from kbfleet.domain.isolation import Breach, SeenIn
@@ -48,7 +56,8 @@ class Alert:
     tenant or the alarm that it is about, empty where it is about several.
 
     Title, facts and reasons may hold what outsiders have written. `notice`, which says the title as far as that is
-    ours, `advice` and `command` hold nothing of it but ids that were checked.
+    ours, `advice` and `command` hold nothing of it but ids that were checked. `harm` is `None` where nobody's answers
+    are concerned.
     """
 
     identity: str
@@ -61,6 +70,7 @@ class Alert:
     command: str = ""
     links: tuple[Link, ...] = ()
     notice: str = ""
+    harm: Harm | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +139,24 @@ def _in_url(text: str) -> str:
 
 def _ingestion_facts(change: JobStateChange) -> tuple[tuple[str, str], ...]:
     counts = change.statistics
+    skipped = f", {counts.skipped} skipped" if counts.skipped else ""
+    read = f"{counts.scanned}: {counts.new + counts.modified} indexed, {counts.failed} failed{skipped}"
     return (
         ("Tenant", str(change.tenant_id)),
         ("Ingestion job", change.ingestion_job_id or "refused before it started"),
         ("Knowledge base", change.data_source.knowledge_base_id),
-        ("Documents read", f"{counts.scanned}: {counts.new + counts.modified} indexed, {counts.failed} failed"),
+        # Of a job that never ran, zeros would read as if it had found nothing.
+        *([("Documents read", read)] if change.ingestion_job_id else []),
     )
 
 
-def ingestion_alert(change: JobStateChange, deployment: Deployment) -> Alert | None:
+def ingestion_alert(change: JobStateChange, deployment: Deployment, harm: Harm = Harm.UNKNOWN) -> Alert | None:
     """What to say about an ingestion that failed. Of one that left documents out, `document_alert` speaks, which knows
-    them."""
+    them.
+
+    Args:
+        harm: how askers are hurt meanwhile, as far as somebody has looked.
+    """
     links = (
         deployment.knowledge_base_link(change.data_source.knowledge_base_id),
         deployment.runbook_link("ingestion-failed"),
@@ -153,9 +170,10 @@ def ingestion_alert(change: JobStateChange, deployment: Deployment) -> Alert | N
         subject=str(change.tenant_id),
         facts=_ingestion_facts(change),
         reasons=tuple(Reason(reason.whole) for reason in change.failure_reasons),
-        advice="Answers still come, from the last good sync. Remove the cause; then sync again:",
+        advice="Remove the cause; then sync again:",
         command=deployment.command("sync start", change.tenant_id),
         links=links,
+        harm=harm,
     )
 
 
@@ -204,57 +222,128 @@ def document_alert(report: FailureReport, deployment: Deployment) -> Alert | Non
     job = report.job
     aside_now = [document for document in report.documents if document.news is News.SET_ASIDE_NOW]
     reasons = _by_reason([document for document in report.documents if document.news is not News.SET_ASIDE_NOW])
-    if aside_now:
-        text = f"Failed {SET_ASIDE_AFTER} times in a row: set aside, not reported again until they change"
-        reasons += (Reason(text, tuple(document.uri for document in aside_now)),)
+    aside = f"Failed {SET_ASIDE_AFTER} times in a row: set aside, not reported again until they change. "
+    reasons += tuple(replace(reason, text=aside + reason.text) for reason in _by_reason(aside_now))
     # What names no document may be all that is known.
     named = {uri for reason in reasons for uri in reason.documents}
     reasons += tuple(Reason(reason.whole) for reason in job.failure_reasons if not reason.names or not named)
-    counted = (
-        (report.new, "new"),
-        (report.again, "failed before"),
-        (report.set_aside_now, "set aside now"),
-        (report.set_aside, "set aside earlier"),
-    )
-    left_out = ", ".join(f"{count} {what}" for count, what in counted if count) or "none that could be named"
+    advice, command = _repair_of_documents(job.tenant_id, report.documents, deployment)
     return Alert(
         identity=report.identity,
         severity=Severity.BROKEN,
         title=f"{job.tenant_id}: some documents could not be ingested",
         subject=str(job.tenant_id),
-        facts=(*_ingestion_facts(job), ("Left out", left_out + ("" if report.complete else "; there may be more"))),
+        facts=(*_ingestion_facts(job), ("Left out", _left_out(report))),
         reasons=reasons,
-        advice="Answers come without these documents; all others are up to date. Replace or remove them in the bucket: "
-        "a sync then starts by itself. If nothing is wrong with them, retry them with "
-        f"`{deployment.command('sync retry-failed', job.tenant_id)}`. To sync at once:",
-        command=deployment.command("sync start", job.tenant_id),
+        advice=advice,
+        command=command,
         links=(
             deployment.knowledge_base_link(job.data_source.knowledge_base_id),
             deployment.runbook_link("documents-left-out"),
         ),
+        harm=Harm.DOCUMENTS_MISSING,
+    )
+
+
+def _left_out(report: FailureReport) -> str:
+    """How many, and which of them are new. That the others failed before goes without saying: whoever reads it in the
+    first message about them has not heard of that."""
+    more = "" if report.complete else "; there may be more"
+    total = report.new + report.again + report.set_aside_now + report.set_aside
+    if not total:
+        return f"none that could be named{more}"
+    documents = "document" if total == 1 else "documents"
+    if report.new == total:
+        return f"{total} new {documents}{more}"
+    counted = (
+        (report.new, "new"),
+        (report.set_aside_now, "set aside now"),
+        (report.set_aside, "set aside earlier"),
+    )
+    apart = ", ".join(f"{count} {what}" for count, what in counted if count)
+    return f"{total} {documents}{f', of which {apart}' if apart else ''}{more}"
+
+
+def retry_alert(report: RetryReport, deployment: Deployment) -> Alert | None:
+    """What to say about documents that fail after a retry; `None` when none does."""
+    if not report.left:
+        return None
+    tenant, one = str(report.tenant_id), report.left == 1
+    counted = (
+        (report.fixed, "fixed"),
+        (report.failed, "failed again"),
+        (report.unanswered, "without an answer in time"),
+    )
+    advice, command = _repair_of_documents(report.tenant_id, report.documents, deployment)
+    came_to = ", ".join(f"{count} {what}" for count, what in counted if count) or "nothing was tried"
+    return Alert(
+        identity=report.identity,
+        severity=Severity.BROKEN,
+        title=f"{tenant}: {report.left} {'document' if one else 'documents'} still left out after a retry",
+        subject=tenant,
+        facts=(
+            ("Tenant", tenant),
+            ("Retry", came_to),
+            *([("Ended early", report.stopped)] if report.stopped else []),
+            ("Left out", f"{report.left} {'document' if one else 'documents'}"),
+        ),
+        reasons=_by_reason(report.documents),
+        advice=advice,
+        command=command,
+        links=(deployment.runbook_link("documents-left-out"),),
+        harm=Harm.DOCUMENTS_MISSING,
+    )
+
+
+def _repair_of_documents(
+    tenant: TenantId, documents: Sequence[ReportedDocument], deployment: Deployment
+) -> tuple[str, str]:
+    """What to do, and the command for it. A sync is never it: one starts by itself when a document is uploaded or
+    deleted, and until then the same documents fail again."""
+    if not documents:
+        return (
+            "Which ones, could not be seen. This lists those that are known to fail, and what helps:",
+            deployment.command("documents", tenant),
+        )
+    upload = deployment.qualified(f"kbfleet upload {tenant} FILE --key KEY")
+    hopeless = [document for document in documents if not document.retry_may_help]
+    if len(hopeless) == len(documents):
+        return (
+            "No retry helps. Fix each as its reason says, and upload it again under its key, or delete it in the "
+            "bucket. A sync then starts by itself:",
+            upload,
+        )
+    left_out = ", without those that can never be read as they are" if hopeless else ""
+    return (
+        f"Fix what is wrong with a document, and upload it again with `{upload}`, or delete it in the bucket. A sync "
+        "then starts by itself. Where nothing is wrong with a document, a retry may help. This gives them to Bedrock "
+        f"once more{left_out}:",
+        deployment.command("sync retry-failed", tenant),
     )
 
 
 def _by_reason(documents: Sequence[ReportedDocument]) -> tuple[Reason, ...]:
-    texts = dict.fromkeys(document.reason for document in documents)
+    texts = dict.fromkeys(document.for_people for document in documents)
     return tuple(
-        Reason(text, tuple(document.uri for document in documents if document.reason == text)) for text in texts
+        Reason(text, tuple(document.uri for document in documents if document.for_people == text)) for text in texts
     )
 
 
 def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: Deployment) -> Alert:
     """What to say when a provisioning ended without an active tenant, or an offboarding with something left."""
-    done, verb, advice = {
+    done, verb, advice, harm = {
         Workflow.PROVISION_TENANT: (
             "provisioning",
             "tenant add",
             "Nothing that was made is lost. Remove the cause; then this continues where it stopped:",
+            Harm.UNKNOWN,
         ),
         Workflow.OFFBOARD_TENANT: (
             "offboarding",
             "tenant offboard",
             "The tenant is out of service, but not everything is deleted. Remove the cause; then this takes up where "
             "it stopped:",
+            None,
         ),
     }[failure.workflow]
     return Alert(
@@ -270,31 +359,57 @@ def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: De
             deployment.execution_link(failure.execution),
             deployment.runbook_link(f"{done}-failed"),
         ),
+        harm=harm,
     )
 
 
-_SEEN: Mapping[SeenIn, tuple[str, str]] = {
+_SEEN: Mapping[SeenIn, tuple[str, str, Harm]] = {
     SeenIn.ANSWER: (
         "an answer, which was refused",
-        "Nothing of it was shown: the user got status 403. The tenant's knowledge base holds a document that is not "
-        "the tenant's.",
+        "Nothing of what was seen was shown: the user got status 403. The tenant's knowledge base holds a document "
+        "that is not the tenant's.",
+        Harm.WRONG_ANSWERS,
     ),
     SeenIn.CREDENTIALS: (
         "a question, which was refused before anything was read",
         "Nothing was shown: the user got status 403. The tenant's record names a knowledge base that its "
         "credentials do not open.",
+        Harm.NO_ANSWERS,
     ),
     SeenIn.RESOURCES: (
         "its resources",
         "An answer that cites a document of another bucket is refused. Whether an answer used one without citing it is "
         "not known.",
+        Harm.WRONG_ANSWERS,
     ),
 }
 
 
+def loss_alert(diagnosis: Diagnosis, deployment: Deployment) -> Alert:
+    """What to say when something is lost that a tenant's answers rest on."""
+    losses = diagnosis.losses
+    worst = losses[0]
+    job = diagnosis.failed_job
+    return Alert(
+        identity=diagnosis.identity,
+        severity=Severity.BROKEN,
+        title=f"{diagnosis.tenant_id}: {worst.cause}",
+        subject=str(diagnosis.tenant_id),
+        facts=(
+            ("Tenant", str(diagnosis.tenant_id)),
+            *((loss.cause.capitalize(), loss.name) for loss in losses),
+            *((("Ingestion job", job.name),) if job is not None else ()),
+        ),
+        advice=" ".join(filter(None, (*(loss.before for loss in losses), worst.outcome))),
+        command=deployment.command(worst.command, diagnosis.tenant_id),
+        links=(deployment.runbook_link("bucket-lost" if worst.kind is ResourceKind.BUCKET else "knowledge-lost"),),
+        harm=worst.harm,
+    )
+
+
 def breach_alert(breach: Breach, deployment: Deployment) -> Alert:
     """What to say when something is in a tenant's reach that is not its own. It claims no more than was looked at."""
-    where, shown = _SEEN[breach.seen_in]
+    where, shown, harm = _SEEN[breach.seen_in]
     found = ", ".join(breach.resources)
     label = "Not its own" if breach.seen_in is SeenIn.RESOURCES else "Asked of"
     looked = deployment.command("reconcile --tenant", breach.tenant_id)
@@ -308,6 +423,7 @@ def breach_alert(breach: Breach, deployment: Deployment) -> Alert:
         "incident is over once the first command finds nothing any more:",
         command=deployment.command("tenant add", breach.tenant_id),
         links=(deployment.runbook_link("isolation-breached"),),
+        harm=harm,
     )
 
 
@@ -355,7 +471,6 @@ ALARM_REMEDIES: frozenset[tuple[str, str]] = frozenset(
         ("kbfleet reconcile", "scheduled-work-failing"),
         ("kbfleet tenant list", "changes-waiting"),
         ("kbfleet tenant list", "executions-failing"),
-        ("kbfleet tenant list", "tenants-stale"),
     }
 )
 """Command and page of the runbook, as the descriptions of the stack's alarms name them; a test compares them with the

@@ -7,7 +7,10 @@ in the tenant's own bucket; what names nothing there is words.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import product
+from typing import Literal
 
 from kbfleet.domain.errors import IsolationBreached
 
@@ -16,6 +19,9 @@ MAX_KEY_BYTES = 1_024
 
 MAX_REASON_LENGTH = 2_048
 """Characters of one failure reason. Source: botocore model of bedrock-agent, shape FailureReason."""
+
+_MIXED_PARTS = 4
+"""Of a key, up to which every mixture of spellings is thought of: sixteen at most. Ours."""
 
 _NAMES_BEGIN = re.compile(r"\[Files:|s3://|arn:[\w-]*:s3:::[^\s/]*/")
 _COUNTED = re.compile(r"\bIgnored (\d{1,9}) files?\b")
@@ -38,6 +44,29 @@ def key_in(bucket: str, uri: str) -> str:
             remedy="See docs/runbook/isolation-breached.md.",
         )
     return uri.removeprefix(f"s3://{bucket}/")
+
+
+def other_spellings(key: str) -> tuple[str, ...]:
+    """Keys that look the same as this one and are others to S3, which compares bytes.
+
+    Unicode writes a letter with its mark, such as `é` or the `が` of Japanese, in one character (NFC) or in two (NFD);
+    file systems and programs differ in which they give, so a folder may be named in one form and what is in it in the
+    other. The likely ones come first. A name that is itself a mixture of both is not thought of. Source: Unicode
+    Standard Annex 15.
+    """
+    whole = [unicodedata.normalize(form, key) for form in _FORMS]
+    parts = [tuple(dict.fromkeys(unicodedata.normalize(form, part) for form in _FORMS)) for part in key.split("/")]
+    few = sum(len(part) > 1 for part in parts) <= _MIXED_PARTS
+    spellings = dict.fromkeys([*whole, *("/".join(mixed) for mixed in (product(*parts) if few else ()))])
+    return tuple(each for each in spellings if each != key and len(each.encode()) <= MAX_KEY_BYTES)
+
+
+_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
+
+
+def form_of(key: str) -> str:
+    """In which of the two forms of Unicode a key is written, for people."""
+    return next((form for form in _FORMS if unicodedata.is_normalized(form, key)), "NFC and NFD, mixed")
 
 
 def words_and_names(text: str) -> tuple[str, str]:

@@ -13,7 +13,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self, TypeVar
 
-from kbfleet.domain.document_names import MAX_KEY_BYTES
+from kbfleet.domain.diagnosis import Search
+from kbfleet.domain.document_examination import DocumentFinding, DocumentSample, examine, explained
+from kbfleet.domain.document_names import MAX_KEY_BYTES, form_of
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.failed_documents import (
     DocumentObject,
@@ -22,7 +24,9 @@ from kbfleet.domain.failed_documents import (
     IngestedDocument,
     IngestedStatus,
     NamedDocuments,
+    reason_for_people,
 )
+from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.ingestion_job import JobStateChange, Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBase, KnowledgeBaseStatus
 from kbfleet.domain.names import TenantId
@@ -118,21 +122,29 @@ class DocumentFacts:
     comes before it.
 
     Args:
+        key: as the object is called that was found; it may be in another Unicode form than what was `asked_for`.
         bucket: the tenant's own, by its id: what a record says of it proves nothing.
+        is_folder: whether the key is that of a folder, as S3's console makes them.
+        metadata_spelled_otherwise: whether a metadata file is there whose name looks like that of the document's own.
         running_jobs: of the fleet, of the same kind of knowledge base.
         jobs: those of the tenant that began when the object was as it is now, or later; the newest first.
         named: what those of them name that may name this one.
         ingested: `None` when the data source is gone.
         failure: the entry in the list of documents that fail.
+        anything: what a search for any document came to, where one for this one found nothing.
     """
 
     tenant_id: TenantId
     key: ObjectKey
     bucket: str
     now: datetime
-    tenant: Tenant | None = None
+    tenant: Tenant
     knowledge_base: KnowledgeBase | None = None
+    bucket_is_there: bool = True
+    asked_for: str = ""
     in_bucket: DocumentObject | None = None
+    is_folder: bool = False
+    metadata_spelled_otherwise: bool = False
     max_metadata_bytes: int | None = None
     sync: Sync | None = None
     running_jobs: int = 0
@@ -141,6 +153,7 @@ class DocumentFacts:
     named: tuple[NamedDocuments, ...] = ()
     failure: FailedDocument | None = None
     probe: Probe | None = None
+    anything: Search | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +184,7 @@ def trace(facts: DocumentFacts) -> DocumentTrace:
 
 
 def _tenant(facts: DocumentFacts) -> Hop:
-    tenant_id, tenant = facts.tenant_id, facts.tenant
-    name = HopName.TENANT
-    if tenant is None:
-        return Hop(
-            name,
-            Verdict.BROKEN,
-            f"No tenant {tenant_id} is registered.",
-            f"Check the id with `kbfleet tenant list`, or add the tenant with `kbfleet tenant add {tenant_id}`.",
-        )
+    tenant_id, tenant, name = facts.tenant_id, facts.tenant, HopName.TENANT
     match tenant.status:
         case TenantStatus.ACTIVE:
             return Hop(name, Verdict.PASSED, f"Tenant {tenant_id} is active.")
@@ -212,10 +217,10 @@ _SERVING = {KnowledgeBaseStatus.ACTIVE, KnowledgeBaseStatus.UPDATING, KnowledgeB
 
 def _knowledge_base(facts: DocumentFacts) -> Hop:
     name, base = HopName.KNOWLEDGE_BASE, facts.knowledge_base
-    again = f"`kbfleet tenant add {facts.tenant_id}` makes it again and ingests everything."
-    recorded = facts.tenant.knowledge_base_id if facts.tenant else None
+    recorded = facts.tenant.knowledge_base_id
     if base is None:
-        return Hop(name, Verdict.BROKEN, f"Knowledge base {recorded} does not exist any more.", again)
+        found = f"Knowledge base {recorded} does not exist any more."
+        return _hop_of(name, found, facts, Disagreement.MISSING, ResourceKind.KNOWLEDGE_BASE)
     if base.status is KnowledgeBaseStatus.CREATING:
         return Hop(name, Verdict.WAITING, f"Knowledge base {base.knowledge_base_id} is being created.")
     if base.status is KnowledgeBaseStatus.UNKNOWN:
@@ -226,14 +231,31 @@ def _knowledge_base(facts: DocumentFacts) -> Hop:
     if base.status not in _SERVING:
         reasons = "; ".join(base.failure_reasons) or "no reason given"
         found = f"Knowledge base {base.knowledge_base_id} is {base.status}: {reasons}."
-        return Hop(name, Verdict.BROKEN, found, f"Fix the cause, then run `kbfleet tenant add {facts.tenant_id}`.")
+        return _hop_of(name, found, facts, Disagreement.BROKEN, ResourceKind.KNOWLEDGE_BASE)
     if facts.ingested is None:
-        return Hop(name, Verdict.BROKEN, f"The data source of {base.knowledge_base_id} does not exist any more.", again)
+        found = f"The data source of {base.knowledge_base_id} does not exist any more."
+        return _hop_of(name, found, facts, Disagreement.MISSING, ResourceKind.DATA_SOURCE)
     return Hop(name, Verdict.PASSED, f"Knowledge base {base.knowledge_base_id} is {base.status}.")
+
+
+def _hop_of(name: HopName, found: str, facts: DocumentFacts, disagreement: Disagreement, kind: ResourceKind) -> Hop:
+    """What hits all of a tenant's documents has the advice of the finding that it is."""
+    return Hop(name, Verdict.BROKEN, found, Finding(disagreement, kind, "", facts.tenant_id).advice)
 
 
 def _object(facts: DocumentFacts) -> Hop:
     name, in_bucket = HopName.OBJECT, facts.in_bucket
+    if not facts.bucket_is_there:
+        found = f"Bucket {facts.bucket} does not exist any more."
+        return _hop_of(name, found, facts, Disagreement.MISSING, ResourceKind.BUCKET)
+    if facts.is_folder:
+        return Hop(
+            name,
+            Verdict.BROKEN,
+            "That is a folder, not a document. S3 has no folders; its console shows the beginning of keys as one, and "
+            "marks it with an object whose key ends in a slash. Nothing is indexed for it.",
+            "Ask for a document in it, by its whole key.",
+        )
     if in_bucket is None:
         return Hop(
             name,
@@ -249,11 +271,27 @@ def _object(facts: DocumentFacts) -> Hop:
             f"The object has {in_bucket.size:,} bytes; Bedrock reads {MAX_DOCUMENT_BYTES:,} at most.",
             "Divide the document, and upload its parts.",
         )
-    return Hop(name, Verdict.PASSED, f"{in_bucket.size:,} bytes, last changed at {_time(in_bucket.changed_at)}.")
+    otherwise = ""
+    if facts.asked_for and facts.asked_for != facts.key:
+        otherwise = (
+            f" Its key is in Unicode form {form_of(facts.key)}; what was asked for looks the same and is in "
+            f"{form_of(facts.asked_for)}, which S3 takes for another key."
+        )
+    found = f"{in_bucket.size:,} bytes, last changed at {_time(in_bucket.changed_at)}.{otherwise}"
+    return Hop(name, Verdict.PASSED, found)
 
 
 def _metadata(facts: DocumentFacts) -> Hop:
     in_bucket, most, name = _there(facts.in_bucket), facts.max_metadata_bytes, HopName.METADATA
+    if in_bucket.metadata_bytes is None and facts.metadata_spelled_otherwise:
+        return Hop(
+            name,
+            Verdict.PASSED,
+            "It has no metadata file. One is there whose name looks the same, and is in another Unicode form than the "
+            "document's: Bedrock does not read it, and filters by its attributes do not find the document.",
+            f"Name it as the document, in Unicode form {form_of(facts.key)}, with {METADATA_SUFFIX} behind it; the "
+            "document is synced again by itself.",
+        )
     if in_bucket.metadata_bytes is None:
         return Hop(name, Verdict.PASSED, "It has no metadata file.")
     size = f"Its metadata file has {in_bucket.metadata_bytes:,} bytes"
@@ -383,15 +421,16 @@ def _job(facts: DocumentFacts) -> Hop:
 
 def _document(facts: DocumentFacts) -> Hop:
     name, document = HopName.DOCUMENT, _there(facts.ingested)
-    again = (
-        f"Fix it and upload it again. If nothing is wrong with it, run `kbfleet sync retry-failed {facts.tenant_id}`."
-    )
-    if reason := _named_by_its_job(facts):
-        return Hop(name, Verdict.BROKEN, f"The job left it out: {reason}", again)
+    named = _named_by_its_job(facts)
+    finding = _seen_by_ourselves(facts, named or document.reason)
+    again = _again(facts, finding)
+    if reason := named:
+        return Hop(name, Verdict.BROKEN, f"The job left it out: {reason_for_people(reason, finding)}", again)
     if document.status.failing:
         times = f" It has failed {facts.failure.times} times in a row." if facts.failure else ""
         aside = " It is set aside: it is in no alert any more." if _set_aside(facts) else ""
-        return Hop(name, Verdict.BROKEN, f"{document.status}: {document.explanation}{times}{aside}", again)
+        reason = reason_for_people(document.explanation, finding)
+        return Hop(name, Verdict.BROKEN, f"{document.status}: {reason}{times}{aside}", again)
     match document.status:
         case IngestedStatus.INDEXED:
             at = f" at {_time(document.updated_at)}" if document.updated_at else ""
@@ -400,7 +439,8 @@ def _document(facts: DocumentFacts) -> Hop:
             return Hop(name, Verdict.PASSED, "Bedrock gives no status for it.")
         case IngestedStatus.NOT_FOUND:
             if facts.failure is not None:
-                return Hop(name, Verdict.BROKEN, f"It could not be ingested: {facts.failure.reason}", again)
+                reason = reason_for_people(facts.failure.reason, finding)
+                return Hop(name, Verdict.BROKEN, f"It could not be ingested: {reason}", again)
             return Hop(
                 name,
                 Verdict.BROKEN,
@@ -411,22 +451,45 @@ def _document(facts: DocumentFacts) -> Hop:
     return Hop(name, Verdict.WAITING, f"Bedrock is working on it: {document.status}.")
 
 
+def _seen_by_ourselves(facts: DocumentFacts, words: str) -> DocumentFinding | None:
+    """What was seen of the object that is there now, and Bedrock says; at least what its name and its size say."""
+    in_bucket, failure = _there(facts.in_bucket), facts.failure
+    if failure is not None and failure.changed_to(in_bucket.revision):
+        failure = None
+    seen, known = (failure.examination, failure.reason) if failure is not None else (None, "")
+    by_name = examine(DocumentSample(facts.key, in_bucket.size), kind=_there(facts.sync).kind)
+    return explained(seen, f"{words} {known}", facts.key) or by_name
+
+
+def _again(facts: DocumentFacts, finding: DocumentFinding | None) -> str:
+    upload = f"`kbfleet upload {facts.tenant_id} FILE --key KEY`"
+    if finding is not None and finding.in_metadata:
+        return "No retry helps: correct its metadata file, or delete it. The document is then synced by itself."
+    if finding is not None and finding.certain:
+        return f"No retry helps: fix it, and upload it again with {upload}."
+    return (
+        f"Fix it and upload it again with {upload}. If nothing is wrong with it, run "
+        f"`kbfleet sync retry-failed {facts.tenant_id}`."
+    )
+
+
 def _retrieval(facts: DocumentFacts) -> Hop:
     name, probe, document = HopName.RETRIEVAL, _there(facts.probe), _there(facts.ingested)
     if probe.refusal:
-        advice = f"`kbfleet reconcile` says whether the vectors of tenant {facts.tenant_id} are there."
-        return Hop(name, Verdict.BROKEN, f"The knowledge base could not be searched: {probe.refusal}", advice)
+        found = f"The knowledge base could not be searched: {probe.refusal}"
+        return _hop_of(name, found, facts, Disagreement.BROKEN, ResourceKind.KNOWLEDGE_BASE)
     if probe.found:
         return Hop(name, Verdict.PASSED, "A search for this document alone finds it.")
     if document.updated_at is not None and facts.now - document.updated_at < SEARCHABLE_WITHIN:
         return Hop(name, Verdict.WAITING, "It was indexed a moment ago; it can take minutes until a search finds it.")
+    if facts.anything is Search.NOTHING:
+        found = "Bedrock says that it is indexed, and a search finds no document at all."
+        return _hop_of(name, found, facts, Disagreement.EMPTIED, ResourceKind.VECTOR_INDEX)
     return Hop(
         name,
         Verdict.BROKEN,
         "Bedrock says that it is indexed, and a search for this document alone finds nothing.",
-        f"Upload it again, so that its vectors are written anew: `kbfleet upload {facts.tenant_id} FILE --key KEY`. If "
-        "other documents are not found either, the index was emptied or replaced: offboard the tenant and provision it "
-        "anew.",
+        f"Upload it again, so that its vectors are written anew: `kbfleet upload {facts.tenant_id} FILE --key KEY`.",
     )
 
 

@@ -42,12 +42,25 @@ class SessionRefused(InvalidInput):
         super().__init__("session", "is not valid, or is over.", remedy="Ask without a session to begin a new one.")
 
 
+class KeySpelledOtherwise(InvalidInput):
+    """A document is there whose key looks the same as the one that was given, and differs in its Unicode form."""
+
+    def __init__(self, given: str, there: str) -> None:
+        super().__init__(
+            "key",
+            f"looks the same as that of a document which is there, and is another: that one is in Unicode form "
+            f"{there}, this one in {given}.",
+            remedy=f"Give the key in form {there} to replace that document, or delete it first.",
+        )
+
+
 class TenantNotFound(KbfleetError):
     """No tenant with that id is registered."""
 
     @classmethod
     def of(cls, tenant_id: str) -> Self:
-        return cls(f"No tenant {tenant_id} is registered.", remedy=f"Run `kbfleet tenant add {tenant_id}` to add it.")
+        # Not how to add it: whoever has mistyped an id would make a tenant of that name.
+        return cls(f"There is no tenant {tenant_id}.", remedy="`kbfleet tenant list` shows those that there are.")
 
 
 class ExecutionNotFound(KbfleetError):
@@ -136,6 +149,14 @@ class Throttled(Retryable):
 class NotReadyYet(Retryable):
     """A dependency is still settling: a role not yet assumable, an index not yet visible, a service briefly down."""
 
+    def __init__(self, what: str, *, remedy: str = "", for_everybody: bool = False) -> None:
+        """Args:
+        for_everybody: whether the cause is not in what the call names: the service is down, or the account's share of
+            it is used up.
+        """
+        super().__init__(what, remedy=remedy)
+        self.for_everybody = for_everybody
+
 
 class ServiceRoleRefused(NotReadyYet):
     """Bedrock could not assume the service role, or the knowledge store did not let it in. AWS answers so while a role
@@ -163,6 +184,17 @@ class SessionPolicyTooLarge(RequestRefused):
 
 class ResourceMissing(AwsRefusal):
     """The resource that the call names does not exist."""
+
+
+class BucketGone(ResourceMissing):
+    """The bucket of a tenant in service does not exist any more. Its words are ours, and name the tenant only."""
+
+    @classmethod
+    def of(cls, tenant_id: str) -> Self:
+        return cls(
+            f"The bucket of tenant {tenant_id} does not exist any more; nothing can be put into it.",
+            remedy=f"`kbfleet reconcile --tenant {tenant_id}` says what is missing, and what to do.",
+        )
 
 
 class ResourceConflict(AwsRefusal):

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kbfleet.domain.aws_status import AwsStatus
+from kbfleet.domain.document_examination import DocumentFinding, Examination, explained
 from kbfleet.domain.document_names import counted_in
 from kbfleet.domain.ingestion_job import JobStateChange, Outcome
 from kbfleet.domain.names import Life, TenantId
@@ -59,6 +60,9 @@ _FAILING = {
 }
 
 
+_NO_REASON = "and no reason."
+
+
 @dataclass(frozen=True, slots=True)
 class IngestedDocument:
     """A document as Bedrock reports it. `updated_at` is `None` where it does not say."""
@@ -70,7 +74,7 @@ class IngestedDocument:
 
     @property
     def explanation(self) -> str:
-        return self.reason or f"Bedrock reports {self.status} and no reason."
+        return self.reason or f"Bedrock reports {self.status} {_NO_REASON}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +99,13 @@ class DocumentObject:
         changed_at: when either of them was last put; whole seconds.
         size: of the document, in bytes.
         metadata_bytes: of the metadata file; `None` if there is none.
+        revision: as `BucketDocument` has it.
     """
 
     changed_at: datetime
     size: int
     metadata_bytes: int | None = None
+    revision: str | None = None
 
 
 class FailureStatus(StrEnum):
@@ -127,7 +133,9 @@ class FailedDocument:
         first_seen: end of the first of the jobs in a row that it failed in.
         last_seen: end of the last one.
         times: how many they are.
+        reason: Bedrock's words.
         revision: of the object that failed, if it could be looked at: another one is a new chance.
+        examination: what kbfleet has seen by itself of the object that failed; `None` before it has looked.
     """
 
     uri: str
@@ -138,6 +146,27 @@ class FailedDocument:
     status: FailureStatus = FailureStatus.FAILED
     revision: str | None = None
     version: int = 0
+    examination: Examination | None = None
+
+    @property
+    def finding(self) -> DocumentFinding | None:
+        """Why it cannot be read, in words of ours; `None` where nobody can say more than Bedrock does."""
+        return explained(self.examination, self.reason, self.uri)
+
+    def to_be_examined(self, in_bucket: BucketDocument | None) -> bool:
+        """Whether what is in the bucket is the object that failed, and nobody has looked at it."""
+        if in_bucket is None or self.changed_to(in_bucket.revision):
+            return False
+        return self.examination is None or self.examination.revision != in_bucket.revision
+
+    def hopeless(self, in_bucket: BucketDocument) -> bool:
+        """Whether no retry can help: nothing has changed, and it can never be read as it is."""
+        seen = self.examination.revision if self.examination is not None else self.revision
+        return self.finding is not None and self.finding.certain and seen == in_bucket.revision
+
+    def told(self, reason: str) -> FailedDocument:
+        """With another reason, unless that says less than the one that is known."""
+        return self if _says_less(reason, self.reason) else replace(self, reason=reason)
 
     def changed_to(self, revision: str | None) -> bool:
         """Whether the object is another one than the one that failed."""
@@ -158,6 +187,12 @@ class FailedDocument:
         if self.times == SET_ASIDE_AFTER:
             return News.SET_ASIDE_NOW
         return News.NONE if self.status is FailureStatus.SET_ASIDE else News.AGAIN
+
+
+def _says_less(reason: str, known: str) -> bool:
+    """A document's own status may be half a sentence of what its job has said, or say that it has no reason."""
+    said, before = (text.strip(" .").casefold() for text in (reason, known))
+    return said in before or (reason.endswith(_NO_REASON) and not known.endswith(_NO_REASON))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +225,7 @@ def seen_failing(
         return replace(new, version=known.version)
     times = known.times + 1
     return replace(
-        known,
-        reason=sighting.reason,
+        known.told(sighting.reason),
         last_seen=job_ended_at,
         times=times,
         status=FailureStatus.SET_ASIDE if times >= SET_ASIDE_AFTER else FailureStatus.FAILED,
@@ -267,9 +301,25 @@ class NamedDocuments:
 
 @dataclass(frozen=True, slots=True)
 class ReportedDocument:
+    """`finding` is what kbfleet can say of it beside Bedrock's reason, if anything."""
+
     uri: str
     reason: str
     news: News
+    finding: DocumentFinding | None = None
+
+    @property
+    def for_people(self) -> str:
+        return reason_for_people(self.reason, self.finding)
+
+    @property
+    def retry_may_help(self) -> bool:
+        return self.finding is None or not self.finding.certain
+
+
+def reason_for_people(reason: str, finding: DocumentFinding | None) -> str:
+    """Why a document fails: what is wrong with it and what helps, and Bedrock's words behind that."""
+    return f"{finding.explanation} {finding.remedy} Bedrock says: {reason}" if finding else reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +334,7 @@ class FailureReport:
         fixed: how many fail no more.
         complete: whether these are all; a tenant may have more documents than are looked through.
         documents: those that the job has news of, the new ones first.
+        failing: how many fail in all, also those that this job did not try; `None` in reports of before there was that.
     """
 
     job: JobStateChange
@@ -294,18 +345,29 @@ class FailureReport:
     fixed: int = 0
     complete: bool = True
     documents: tuple[ReportedDocument, ...] = ()
+    failing: int | None = None
 
     @property
     def identity(self) -> str:
         return f"{self.job.identity}/failed-documents"
 
     @property
+    def usable(self) -> bool:
+        return self.job.outcome is not None and self.job.outcome.usable
+
+    @property
     def newsworthy(self) -> bool:
-        """Whether people must be notified: not when all that is wrong are documents that are set aside. A job that
-        failed as a whole is reported by itself."""
+        """Whether people must be notified: not when all that is wrong are documents that are set aside, nor when all
+        documents were looked at because some were skipped, and none fails. A job that failed as a whole is reported by
+        itself."""
         reported = self.new + self.again + self.set_aside_now
-        unexplained = not self.complete or not (reported + self.set_aside)
-        return self.job.outcome is Outcome.DEGRADED and (reported > 0 or unexplained)
+        explained = self.complete and (reported + self.set_aside > 0 or self.job.merely_skipped)
+        return self.usable and (reported > 0 or (self.job.outcome is Outcome.DEGRADED and not explained))
+
+    @property
+    def well(self) -> bool:
+        """Whether it was looked at, and no document fails."""
+        return self.usable and self.complete and self.failing == 0
 
 
 def failure_report(
@@ -328,10 +390,11 @@ def failure_report(
         fixed=fixed,
         complete=complete,
         documents=tuple(
-            ReportedDocument(document.uri, document.reason, order[place])
+            ReportedDocument(document.uri, document.reason, order[place], document.finding)
             for place, _, document in ranked
             if order[place] is not News.NONE
         ),
+        failing=len(ranked),
     )
 
 
@@ -369,6 +432,7 @@ class DocumentRetry:
         fixed: how many are indexed now, or are gone from the bucket.
         failed: how many failed again, or were refused.
         unanswered: how many have had no final status in time.
+        skipped: how many were not sent, because they can never be read as they are.
         stopped: why it ended before its time; empty if it did not.
     """
 
@@ -385,11 +449,41 @@ class DocumentRetry:
     stopped: str = ""
     version: int = 0
     life: int = 1
+    skipped: int = 0
 
     @property
     def of_life(self) -> Life:
         """The tenant's, in which it was requested."""
         return Life(self.tenant_id, self.life)
+
+    def report(self, left: Iterable[FailedDocument], *, complete: bool) -> RetryReport:
+        """What it came to.
+
+        Args:
+            left: all that fail once it has ended.
+            complete: whether what every job left out had been collected.
+
+        Raises:
+            ValueError: it has not ended.
+        """
+        if self.ended_at is None:
+            raise ValueError("a retry has nothing to report before its end")
+        documents = sorted(left, key=lambda document: document.uri)
+        return RetryReport(
+            self.tenant_id,
+            self.retry_id,
+            self.ended_at,
+            self.fixed,
+            self.failed,
+            self.unanswered,
+            self.stopped,
+            left=len(documents),
+            documents=tuple(
+                ReportedDocument(document.uri, document.reason, News.AGAIN, document.finding) for document in documents
+            ),
+            complete=complete,
+            life=self.life,
+        )
 
     @property
     def room(self) -> bool:
@@ -400,13 +494,16 @@ class DocumentRetry:
             self, under_way=(*self.under_way, *documents), done_up_to=up_to or self.done_up_to, exhausted=exhausted
         )
 
-    def settled(self, uris: Collection[str], *, fixed: int = 0, failed: int = 0, unanswered: int = 0) -> DocumentRetry:
+    def settled(
+        self, uris: Collection[str], *, fixed: int = 0, failed: int = 0, unanswered: int = 0, skipped: int = 0
+    ) -> DocumentRetry:
         return replace(
             self,
             under_way=tuple(sent for sent in self.under_way if sent.uri not in uris),
             fixed=self.fixed + fixed,
             failed=self.failed + failed,
             unanswered=self.unanswered + unanswered,
+            skipped=self.skipped + skipped,
         )
 
     def concluded(self, now: datetime) -> DocumentRetry:
@@ -415,3 +512,36 @@ class DocumentRetry:
 
     def given_up(self, now: datetime, why: str) -> DocumentRetry:
         return replace(self, ended_at=now, stopped=why, under_way=())
+
+
+@dataclass(frozen=True, slots=True)
+class RetryReport:
+    """What a retry has come to.
+
+    Args:
+        fixed, failed, unanswered, stopped: as in the retry.
+        left: how many documents fail now, also those that it did not come to.
+        documents: those.
+        complete: whether what every job left out had been collected.
+    """
+
+    tenant_id: TenantId
+    retry_id: str
+    ended_at: datetime
+    fixed: int
+    failed: int
+    unanswered: int
+    stopped: str
+    left: int
+    documents: tuple[ReportedDocument, ...] = ()
+    complete: bool = True
+    life: int = 1
+
+    @property
+    def identity(self) -> str:
+        return f"{self.tenant_id}.{self.life}/{self.retry_id}/retried"
+
+    @property
+    def well(self) -> bool:
+        """Whether it was looked at, and no document fails."""
+        return self.complete and not self.left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -30,6 +31,16 @@ class Harm(StrEnum):
         return list(Harm).index(self)
 
 
+def worst(harms: Iterable[Harm]) -> Harm:
+    """What is to be told of several together. That nobody has looked goes before all that says that answers come.
+
+    Raises:
+        ValueError: there are none.
+    """
+    return min(harms, key=_TOLD_FIRST.index)
+
+
+_TOLD_FIRST = (Harm.NO_ANSWERS, Harm.WRONG_ANSWERS, Harm.UNKNOWN, Harm.DOCUMENTS_MISSING, Harm.MACHINERY_ONLY)
 _SENTENCES = {
     Harm.NO_ANSWERS: "No question is answered meanwhile.",
     Harm.WRONG_ANSWERS: "Answers may be wrong or old meanwhile.",

@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import TypedDict
 
 from kbfleet.domain.alert import Alert, Deployment, Reason, Severity
+from kbfleet.domain.harm import Harm, worst
 from kbfleet.domain.root_cause import RootCause
 
 FLAP_WINDOW = timedelta(hours=1)
@@ -27,6 +28,9 @@ FLAPPING_AFTER = 3
 """From so many returns on, not each one is reported."""
 GROWTH = 20
 """It is reported again when so many times as many are hit as the last notice said: for 200 tenants that is once."""
+FEW = 5
+"""So many are told of one by one where the cause is not known to be shared: it may be a coincidence that they fail
+alike. With more, it is a flood."""
 MAX_SUBJECTS = 500
 """So many go into one record of DynamoDB beside the longest evidence (400 KB; AWS documentation, Quotas in Amazon
 DynamoDB). Whoever is hit beyond that begins another incident of the same cause."""
@@ -35,19 +39,27 @@ SIGNALS_KEPT = 250
 NAMED = 20
 """Subjects named in one message."""
 _ENDED_WITH_ITS_SUBJECT = "ended with the tenant"
+_CLAIMED_BEFORE = "Answers still come, from the last good sync. "
+"""As the last version has stored it in advice, whether or not somebody had looked."""
 _FAILED = "failed"
 """What a cause is called for which there are no words any more."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Concern(StrEnum):
-    """What about a subject is broken or well. One timeline each: a good ingestion does not end a failed offboarding."""
+    """What about a subject is broken or well. One timeline each: a good ingestion does not end a failed offboarding,
+    nor a failed ingestion what is wrong with documents."""
 
     INGESTION = "INGESTION"
+    DOCUMENTS = "DOCUMENTS"
     PROVISIONING = "PROVISIONING"
     OFFBOARDING = "OFFBOARDING"
     ISOLATION = "ISOLATION"
+    KNOWLEDGE = "KNOWLEDGE"
     ALARM = "ALARM"
+
+
+_SEEN_AGAIN_AND_AGAIN = {Concern.ISOLATION, Concern.KNOWLEDGE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +81,11 @@ class Failure:
     news: bool = False
     weight: int = 0
 
+    @property
+    def harm(self) -> Harm | None:
+        """How askers are hurt; `None` where nobody's answers are concerned."""
+        return self.evidence.harm
+
 
 @dataclass(frozen=True, slots=True)
 class Signal:
@@ -85,20 +102,23 @@ class Signal:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Entry:
-    """`incident` is empty where the subject was well; `leaves` is as in the signal."""
+    """`incident` is empty where the subject was well; `leaves` is as in the signal; `harm` is the failure's."""
 
     at: datetime
     identity: str
     incident: str = ""
     leaves: str = ""
+    harm: Harm | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From when until when a subject was broken for one cause; `ended` is `None` while it is."""
+    """From when until when a subject was broken for one cause; `ended` is `None` while it is. `harm` is that of its
+    newest failure."""
 
     began: datetime
     ended: datetime | None = None
+    harm: Harm | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +156,9 @@ class Timeline:
 
     def joined_by(self, signal: Signal, incident: str) -> Timeline:
         entries = list(self.entries)
-        insort(entries, Entry(signal.at, signal.identity, incident, signal.leaves))
-        if self.concern is Concern.ISOLATION:
+        harm = signal.failure.harm if signal.failure else None
+        insort(entries, Entry(signal.at, signal.identity, incident, signal.leaves, harm))
+        if self.concern in _SEEN_AGAIN_AND_AGAIN:
             entries = _ends_of_runs(entries)
         return replace(self, entries=tuple(entries[-SIGNALS_KEPT:]))
 
@@ -151,14 +172,14 @@ class Timeline:
         """When the subject was in the incident: each span ends with the next signal of something else. Args: kind: of
         the incident's cause."""
         found: list[Span] = []
-        began: datetime | None = None
+        current: Span | None = None
         for entry in self.entries:
             if entry.incident == incident:
-                began = began or entry.at
-            elif began is not None and not (entry.leaves and entry.leaves == kind):
-                found.append(Span(began, entry.at))
-                began = None
-        return (*found, Span(began)) if began is not None else tuple(found)
+                current = Span(current.began if current else entry.at, harm=entry.harm)
+            elif current is not None and not (entry.leaves and entry.leaves == kind):
+                found.append(replace(current, ended=entry.at))
+                current = None
+        return (*found, current) if current is not None else tuple(found)
 
     def erased(self, at: datetime, *ended: Incident) -> Timeline:
         """Nothing of the subject is left in it but when that was done. Args: ended: incidents that it was in."""
@@ -193,7 +214,8 @@ class Timeline:
 
 def _ends_of_runs(entries: list[Entry]) -> list[Entry]:
     """Of signals in a row that are in one incident, the first and the last. As many breaches can be seen as questions
-    are asked: when the first of them began to be forgotten, so would be since when it goes on."""
+    are asked, and a loss is seen in every round: when the first of them began to be forgotten, so would be since when
+    it goes on."""
     return [
         entry
         for number, entry in enumerate(entries)
@@ -320,6 +342,20 @@ class Incident:
     def still_affected(self) -> tuple[str, ...]:
         return tuple(sorted(subject for subject, spans in self.affected.items() if spans[-1].ended is None))
 
+    @property
+    def harm(self) -> Harm | None:
+        """How askers of those are hurt that are still broken: the worst of it. `None` where nobody's answers are
+        concerned."""
+        harms = self._harms()
+        return worst(harms) if harms else None
+
+    def _harms(self) -> set[Harm]:
+        harms = {self.affected[subject][-1].harm for subject in self.still_affected}
+        if self.concern is Concern.INGESTION:
+            # Of what was recorded before there was a harm, nobody has looked.
+            return {harm or Harm.UNKNOWN for harm in harms}
+        return {harm for harm in harms if harm is not None}
+
     def takes_in(self, signal: Signal) -> bool:
         """Whether a failure of its cause belongs to it."""
         if self.erased:
@@ -338,7 +374,13 @@ class Incident:
         joined = replace(self, cause=next((each for each in failure.causes if each.key == self.cause.key), self.cause))
         place = (signal.at, signal.identity)
         if (failure.weight, *place) >= (self.evidence_weight, *self.evidence_at):
-            joined = replace(joined, evidence=failure.evidence, evidence_at=place, evidence_weight=failure.weight)
+            joined = replace(
+                joined,
+                verb=failure.verb,
+                evidence=failure.evidence,
+                evidence_at=place,
+                evidence_weight=failure.weight,
+            )
         if failure.news and (joined.news_at is None or signal.at > joined.news_at):
             joined = replace(joined, news_at=signal.at)
         return joined
@@ -385,7 +427,7 @@ class Incident:
         notified = self.notified
         if notified is None:
             return NoticeKind.OPENED
-        if self.open and len(self.affected) >= GROWTH * notified.subjects:
+        if self.open and self._grown(notified.subjects):
             return NoticeKind.GROWN
         if self.returns >= FLAPPING_AFTER:
             more = notified.returns < FLAPPING_AFTER or self.returns >= 2 * notified.returns
@@ -396,6 +438,11 @@ class Incident:
         if alone and self.open and self.news_at and (notified.news_at is None or self.news_at > notified.news_at):
             return NoticeKind.MORE_FAILURES
         return None
+
+    def _grown(self, heard_of: int) -> bool:
+        """Whether so many more are hit than people have heard of that they must hear of it again."""
+        hit = len(self.affected)
+        return hit >= GROWTH * heard_of or (not self.cause.shared and min(hit, FEW) > heard_of)
 
     def notice(self, deployment: Deployment) -> Notice | None:
         """What to do now, so that people know all that they should; `None` when they do."""
@@ -441,35 +488,44 @@ class Incident:
 
     def message(self, deployment: Deployment, kind: NoticeKind = NoticeKind.OPENED) -> Alert:
         """The first message as it should be now, or a later one."""
-        count, evidence, broken = len(self.affected), self.evidence, self.open
-        single = count == 1
-        (first, *_) = sorted(self.affected)
+        evidence, broken = self.evidence, self.open
+        # It is about one, also where others were in it that are well by now.
+        about = self.still_affected if broken else tuple(self.affected)
+        single = len(about) == 1
+        shows_all = single and (len(self.affected) == 1 or evidence.subject == about[0])
         alarm = self.concern is Concern.ALARM
-        named = deployment.logical_name(first) if alarm else first
-        who = named if single else f"{count} {'alarms' if alarm else 'tenants'}"
+        named = deployment.logical_name(about[0]) if alarm else about[0]
+        who = named if single else f"{len(self.affected)} {'alarms' if alarm else 'tenants'}"
         own = evidence.title.removeprefix(f"{evidence.subject}: ")
-        what = own if single else self.cause.label
+        what = own if shows_all else self.cause.label
         # An alarm brings its name and its description, and many their cause, in words that may not be ours.
         noticed = (
             f"{who}: {own}" if not alarm else f"{who if who.isascii() and who.isalnum() else 'An alarm'}: went off"
         )
         # Of many, one's reason is an example, and its documents are not what all have in common.
-        reasons = evidence.reasons if single else _example(evidence)
-        if not single:
+        reasons = evidence.reasons if shows_all else _example(evidence)
+        if not shows_all:
             # One tenant's own resources are not what all have in common.
             evidence = replace(evidence, links=tuple(link for link in evidence.links if link.runbook))
         return Alert(
             identity=f"{self.identity}/{kind}",
             severity=Severity.BROKEN if broken else Severity.RECOVERED,
             title=self._headline(kind, f"{who}: {what}"),
-            subject=first if single else "",
-            facts=(*self._evidence_facts(), *self._facts()),
+            subject=about[0] if single else "",
+            facts=(*self._evidence_facts(shows_all=shows_all), *self._facts()),
             reasons=reasons if broken else (),
-            advice=evidence.advice if broken else "",
+            advice=self._advice() if broken else "",
             command=self._command(deployment) if broken else "",
             links=evidence.links,
             notice=self._headline(kind, noticed),
+            harm=self.harm,
         )
+
+    def _advice(self) -> str:
+        harms = self._harms()
+        hurt = worst(harms).sentence if harms else ""
+        of_all = hurt if len(harms) < 2 else f"For at least one of them: {hurt}"
+        return f"{of_all} {self.evidence.advice.removeprefix(_CLAIMED_BEFORE)}".strip()
 
     def _command(self, deployment: Deployment) -> str:
         """For all who are broken; what has no tenants, as an alarm, brings its own."""
@@ -484,13 +540,13 @@ class Incident:
             case NoticeKind.COMES_AND_GOES:
                 return f"Comes and goes: {what}"
             case NoticeKind.MORE_FAILURES:
-                return f"More of it: {what}"
+                return f"News: {what}"
             case _:
                 return what if self.open else f"Over: {what}"
 
-    def _evidence_facts(self) -> tuple[tuple[str, str], ...]:
+    def _evidence_facts(self, *, shows_all: bool) -> tuple[tuple[str, str], ...]:
         """What is known of the newest failure; once that is over, only whose it was."""
-        facts = self.evidence.facts if len(self.affected) == 1 else ()
+        facts = self.evidence.facts if shows_all else ()
         return facts if self.open else facts[:1]
 
     def _facts(self) -> Iterable[tuple[str, str]]:

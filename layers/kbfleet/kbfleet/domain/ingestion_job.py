@@ -81,6 +81,13 @@ class Statistics:
     failed: int = 0
     skipped: int = 0
 
+    @property
+    def reasons(self) -> tuple[FailureReason, ...]:
+        """What the counts alone say of documents that were left out, where Bedrock gives no reason."""
+        counted = [f"{count} {what}" for count, what in ((self.failed, "failed"), (self.skipped, "skipped")) if count]
+        said = f"Documents that Bedrock counts as left out, without a reason: {', '.join(counted)}."
+        return (FailureReason(said),) if counted else ()
+
 
 _AN_HOUR = timedelta(hours=1)
 UNKNOWN_AT_MOST = 6 * _AN_HOUR
@@ -100,12 +107,15 @@ class IngestionJob:
     failure_reasons: tuple[FailureReason, ...] = ()
 
     def as_of(self, now: datetime, *, over: bool = False) -> IngestionJob:
-        """The job, or, if its status is not known and it does not look as if it still ran, one that has failed.
+        """The job, or, if its status is not known and it does not look as if it still ran, one that has failed. One
+        that says by its counts alone that it left documents out has that as its reason.
 
         Args:
             over: whether Bedrock shows otherwise that it does not run: it refuses to stop it, or has started a later
                 job of the same data source.
         """
+        if self.status is JobStatus.COMPLETE and not self.failure_reasons:
+            return replace(self, failure_reasons=self.statistics.reasons)
         if self.status is not JobStatus.UNKNOWN or not (over or now - self.updated_at >= UNKNOWN_AT_MOST):
             return self
         shown = (
@@ -118,11 +128,13 @@ class IngestionJob:
 
     @property
     def outcome(self) -> Outcome | None:
-        """`None` while the job runs. COMPLETE is a success only with nothing failed and no reason given: a job can end
-        COMPLETE, failed=0 and skipped=0 and have indexed nothing (reported by users of Bedrock)."""
+        """`None` while the job runs. COMPLETE is a success only with nothing failed or skipped and no reason given: a
+        job can end COMPLETE, failed=0 and skipped=0 and have indexed nothing (reported by users of Bedrock). Of what is
+        skipped, AWS says only that these are "source documents that were skipped during ingestion" (botocore model):
+        whether unchanged ones are among them is not known, so they are taken for left out until somebody has looked."""
         match self.status:
             case JobStatus.COMPLETE:
-                clean = self.statistics.failed == 0 and not self.failure_reasons
+                clean = not (self.statistics.failed or self.statistics.skipped or self.failure_reasons)
                 return Outcome.SUCCEEDED if clean else Outcome.DEGRADED
             case JobStatus.FAILED:
                 return Outcome.FAILED
@@ -172,6 +184,12 @@ class JobStateChange:
     def name(self) -> str:
         """Bedrock's id of the job; of one that Bedrock refused to start, the generation that it was for."""
         return self.ingestion_job_id or f"generation-{self.generation}"
+
+    @property
+    def merely_skipped(self) -> bool:
+        """Whether all that it says of documents that were left out is how many it has skipped."""
+        skipped = self.statistics.skipped and not self.statistics.failed
+        return bool(skipped) and self.failure_reasons == self.statistics.reasons
 
     def may_name(self, uri: str) -> bool:
         """Whether that text is in what Bedrock says; it may be a part of another name."""

@@ -17,6 +17,7 @@ from kbfleet.domain.errors import (
     KnowledgeBaseNotReady,
     NotReadyYet,
 )
+from kbfleet.domain.names import Knowledge
 
 _GROWTH = 0.15
 _LEAST_WAIT = timedelta(seconds=1)
@@ -202,7 +203,37 @@ class DataSourceStatus(AwsStatus):
 
 
 @dataclass(frozen=True, slots=True)
+class Index:
+    """Where the vectors of one knowledge are. `made_at` is `None` where its store does not say since when."""
+
+    knowledge: Knowledge
+    made_at: datetime | None = None
+
+
+_NOTHING_BROUGHT_WITHIN = timedelta(seconds=5)
+"""No data source has brought anything so soon after it was made: users report jobs of minutes. And no further apart are
+the clocks of two AWS services: by how much they are, AWS does not say."""
+
+
+def content_lost(index_made_at: datetime | None, data_source_made_at: datetime | None) -> bool:
+    """Whether the index is not the one that the data source has brought its documents into: that one has been lost, or
+    somebody has put another in its place. A data source brings no document twice: a sync looks for what has changed
+    since the last one (AWS documentation, Sync your data with your Amazon Bedrock knowledge base). So what is lost
+    comes back by another data source only.
+
+    Args:
+        index_made_at: as its store says, or as the tenant's record does.
+        data_source_made_at: as Bedrock says. Where either is `None`, nothing can be said, and nothing counts as lost.
+    """
+    if index_made_at is None or data_source_made_at is None:
+        return False
+    return index_made_at - data_source_made_at > _NOTHING_BROUGHT_WITHIN
+
+
+@dataclass(frozen=True, slots=True)
 class DataSource:
+    """A data source as Bedrock describes it. A list leaves out all but the first three and `updated_at`."""
+
     data_source_id: str
     name: str
     status: DataSourceStatus
@@ -210,6 +241,7 @@ class DataSource:
     configuration: Mapping[str, object] = field(default_factory=dict)
     deletion_policy: str = "DELETE"
     updated_at: datetime | None = None
+    created_at: datetime | None = None
 
     def reads(self, wanted: Mapping[str, object]) -> bool:
         """Whether it says that it reads the bucket that one made with `wanted` (`dataSourceConfiguration`) would."""
@@ -239,6 +271,17 @@ class DataSource:
         named = ((_member(self.configuration, path), _member(wanted, path)) for path in _WHAT_IS_READ)
         return ((found, expected) for found, expected in named if expected is not None)
 
+    def given_up(self) -> DataSourceFailed | None:
+        """Why nothing can be ingested through it until somebody does something; `None` if Bedrock has not given it
+        up."""
+        if self.status not in {DataSourceStatus.FAILED, DataSourceStatus.DELETE_UNSUCCESSFUL}:
+            return None
+        reasons = "; ".join(self.failure_reasons) or "no reason given"
+        return DataSourceFailed(
+            f"Data source {self.name} ({self.data_source_id}) is {self.status}: {reasons}.",
+            remedy="Fix the cause, delete that data source, then provision the tenant again.",
+        )
+
     def ready(self, *, now: datetime, deadline: datetime) -> bool:
         """Whether documents can be ingested through it; `False` means look again later.
 
@@ -253,12 +296,8 @@ class DataSource:
                 return True
             case DataSourceStatus.DELETING:
                 raise NotReadyYet(f"Data source {self.name} ({self.data_source_id}) is being deleted.")
-            case DataSourceStatus.FAILED | DataSourceStatus.DELETE_UNSUCCESSFUL:
-                reasons = "; ".join(self.failure_reasons) or "no reason given"
-                raise DataSourceFailed(
-                    f"Data source {self.name} ({self.data_source_id}) is {self.status}: {reasons}.",
-                    remedy="Fix the cause, delete that data source, then provision the tenant again.",
-                )
+        if failure := self.given_up():
+            raise failure
         if now >= deadline:
             raise DataSourceNotReady(
                 f"Data source {self.name} ({self.data_source_id}) is still {self.status} at the deadline.",

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from kbfleet.domain.document_names import words_and_names
+from kbfleet.domain.finding import CAUSES
 
 MAX_LABEL = 140
 """Characters; a title of a message has to hold it."""
@@ -14,11 +15,17 @@ MAX_LABEL = 140
 
 @dataclass(frozen=True, slots=True)
 class RootCause:
-    """`key` is the same for failures of one kind that have the same cause; `label` says it to people in one line."""
+    """`key` is the same for failures of one kind that have the same cause; `label` says it to people in one line.
+
+    Args:
+        kind: what failed.
+        shared: whether it is known to lie in what tenants have in common, and in nobody's own files or resources.
+    """
 
     key: str
     label: str
     kind: str = ""
+    shared: bool = False
 
     @property
     def in_our_words(self) -> bool:
@@ -42,35 +49,42 @@ _OWN_TO_A_TENANT = tuple(
 )
 
 _WELL_KNOWN = tuple(
-    (re.compile(pattern, re.IGNORECASE), key, label)
-    for pattern, key, label in (
+    (re.compile(pattern, re.IGNORECASE), key, label, shared)
+    for pattern, key, label, shared in (
         (
             r"not able to call specified bedrock embedding model|bedrock:InvokeModel",
             "embedding-model-refused",
             "the service role may not call the embedding model",
+            True,
         ),
         (
             r"not authorized to perform: s3:(GetObject|ListBucket)|unable to (access|read from) (the )?(s3|bucket)",
             "documents-unreadable",
             "the service role cannot read from S3",
+            True,
         ),
         (
             r"not authorized to perform: (s3vectors|aoss):",
             "vectors-unwritable",
             "the service role cannot use the knowledge store",
+            True,
         ),
-        (r"\bkms\b|kms:Decrypt", "key-refused", "an encryption key cannot be used"),
-        (r"no text content found", "no-text", "documents without text"),
-        (r"filterable metadata must have", "metadata-too-large", "documents with too much metadata"),
+        (r"\bkms\b|kms:Decrypt", "key-refused", "an encryption key cannot be used", True),
+        (r"no text content found", "no-text", "documents without text", False),
+        (r"filterable metadata must have", "metadata-too-large", "documents with too much metadata", False),
     )
 )
-"""Causes that AWS words in several ways. The texts are as users of Bedrock report them; AWS documents none of them."""
+"""Causes that AWS words in several ways, and whether each is shared: models, keys and what service roles may do are the
+fleet's or the account's; what is in a file is its tenant's. The texts are as users of Bedrock report them; AWS
+documents none of them."""
 
 _USED_UP = {"CapacityExceeded": "a quota of the account is used up", "Throttled": "AWS is called too fast"}
 """Errors that say by their name what is wrong, whichever tenant and whichever step meets them first."""
 
 CREDENTIALS_REFUSED = "credentials do not open the knowledge bases that the records name"
-_OUR_WORDS = {CREDENTIALS_REFUSED, *_USED_UP.values(), *(label for _, _, label in _WELL_KNOWN)}
+SOME_DOCUMENTS = "some documents could not be ingested"
+_OUR_WORDS = {CREDENTIALS_REFUSED, SOME_DOCUMENTS, *CAUSES, *_USED_UP.values()}
+_OUR_WORDS |= {label for _, _, label, _ in _WELL_KNOWN}
 
 
 def root_cause(kind: str, reason: str, *, tenant: str = "", error: str = "") -> RootCause:
@@ -83,12 +97,12 @@ def root_cause(kind: str, reason: str, *, tenant: str = "", error: str = "") -> 
         error: the error's class, where there is one.
     """
     if error in _USED_UP:
-        return RootCause(_key(kind, error), _USED_UP[error], kind)
+        return RootCause(_key(kind, error), _USED_UP[error], kind, shared=True)
     # What may be part of a document's name must not choose the cause.
     said, _ = words_and_names(reason)
-    for pattern, key, label in _WELL_KNOWN:
+    for pattern, key, label, shared in _WELL_KNOWN:
         if pattern.search(said):
-            return RootCause(_key(kind, key), label, kind)
+            return RootCause(_key(kind, key), label, kind, shared)
     text = said
     for own, stands_for in _OWN_TO_A_TENANT:
         text = own.sub(stands_for, text)
@@ -98,6 +112,11 @@ def root_cause(kind: str, reason: str, *, tenant: str = "", error: str = "") -> 
     text = " ".join(text.split()) or error or "no reason was given"
     label = text if len(text) <= MAX_LABEL else f"{text[: MAX_LABEL - 1]}…"
     return RootCause(_key(kind, error, text), label, kind)
+
+
+def own_documents(kind: str, tenant: str) -> RootCause:
+    """What lies in a tenant's own documents: one cause, whatever is wrong with which of them."""
+    return RootCause(_key(kind, f"of tenant {tenant}"), SOME_DOCUMENTS, kind)
 
 
 def _key(*parts: str) -> str:

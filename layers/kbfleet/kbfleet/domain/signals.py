@@ -3,36 +3,48 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 
 from kbfleet.domain.alert import (
+    Alert,
     Deployment,
     alarm_alert,
     breach_alert,
     document_alert,
     held_sync_alert,
     ingestion_alert,
+    loss_alert,
+    retry_alert,
     workflow_alert,
 )
 from kbfleet.domain.deletions import SyncHeld
-from kbfleet.domain.failed_documents import FailureReport
+from kbfleet.domain.diagnosis import Diagnosis
+from kbfleet.domain.failed_documents import FailureReport, RetryReport
+from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern, Failure, Signal
 from kbfleet.domain.ingestion_job import JobStateChange, Outcome
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.names import TenantId
-from kbfleet.domain.root_cause import CREDENTIALS_REFUSED, RootCause, root_cause
+from kbfleet.domain.root_cause import CREDENTIALS_REFUSED, RootCause, own_documents, root_cause
 from kbfleet.domain.workflow import Workflow, WorkflowFailure
 
 _CONCERNS = {Workflow.PROVISION_TENANT: Concern.PROVISIONING, Workflow.OFFBOARD_TENANT: Concern.OFFBOARDING}
 _DOCUMENTS = "documents"
+_RETRY = "sync retry-failed"
 _ISOLATION = "isolation"
+_KNOWLEDGE = "knowledge"
 _VERBS = {Workflow.PROVISION_TENANT: "tenant add", Workflow.OFFBOARD_TENANT: "tenant offboard"}
 
 
-def of_ingestion(change: JobStateChange, deployment: Deployment) -> tuple[Signal, ...]:
-    """A failed job, or a good one. Of one that left documents out, `of_documents` speaks."""
+def of_ingestion(change: JobStateChange, deployment: Deployment, *, harm: Harm = Harm.UNKNOWN) -> tuple[Signal, ...]:
+    """A failed job, or a good one. Of one that left documents out, `of_documents` speaks.
+
+    Args:
+        harm: how askers are hurt by a failure, if somebody has looked.
+    """
     tenant, failure = str(change.tenant_id), None
-    if (alert := ingestion_alert(change, deployment)) is not None:
+    if (alert := ingestion_alert(change, deployment, harm)) is not None:
         texts = [reason.text for reason in change.failure_reasons] or [""]
         failure = Failure(_causes("ingestion", texts, tenant), alert, "sync start")
     elif change.outcome is not Outcome.SUCCEEDED:
@@ -50,18 +62,48 @@ def of_held_sync(held: SyncHeld, deployment: Deployment) -> tuple[Signal, ...]:
 
 
 def of_documents(report: FailureReport, deployment: Deployment) -> tuple[Signal, ...]:
-    """Documents that a job left out. Where there is no news of any, because they are set aside, all else is well."""
-    alert, job = document_alert(report, deployment), report.job
-    if alert is None:
-        if job.outcome is not Outcome.DEGRADED:
-            return ()
-        tenant = str(job.tenant_id)
-        return (Signal(report.identity, tenant, Concern.INGESTION, job.occurred_at, leaves=_DOCUMENTS),)
-    texts = [document.reason for document in report.documents] or [reason.text for reason in job.failure_reasons]
-    causes = _causes(_DOCUMENTS, texts or [""], str(job.tenant_id))
-    news = report.new > 0 or report.set_aside_now > 0
-    failure = Failure(causes, alert, "sync start", news)
-    return (Signal(report.identity, str(job.tenant_id), Concern.INGESTION, job.occurred_at, failure),)
+    """Documents that a job left out, or that none is left out any more. A job that left documents out has gone through:
+    what kept the tenant's ingestion from running is over."""
+    alert, job, tenant = document_alert(report, deployment), report.job, str(report.job.tenant_id)
+    signals = []
+    if job.outcome is Outcome.DEGRADED:
+        # Incidents of documents that the last version recorded are in this timeline, too: those go on.
+        signals.append(Signal(report.identity, tenant, Concern.INGESTION, job.occurred_at, leaves=_DOCUMENTS))
+    if alert is not None:
+        texts = [document.reason for document in report.documents] or [reason.text for reason in job.failure_reasons]
+        news = report.new > 0 or report.set_aside_now > 0
+        failure = _failure_of_documents(alert, texts, tenant, deployment, news=news)
+        signals.append(Signal(report.identity, tenant, Concern.DOCUMENTS, job.occurred_at, failure))
+    elif report.well:
+        signals.append(Signal(report.identity, tenant, Concern.DOCUMENTS, job.occurred_at))
+    return tuple(signals)
+
+
+def of_retry(report: RetryReport, deployment: Deployment) -> tuple[Signal, ...]:
+    """The end of a retry of documents: which are left, or that none is."""
+    tenant, failure = str(report.tenant_id), None
+    if (alert := retry_alert(report, deployment)) is not None:
+        texts = [document.reason for document in report.documents]
+        failure = _failure_of_documents(alert, texts, tenant, deployment, news=True)
+    elif not report.well:
+        return ()
+    return (Signal(report.identity, tenant, Concern.DOCUMENTS, report.ended_at, failure),)
+
+
+def _failure_of_documents(
+    alert: Alert, reasons: list[str], tenant: str, deployment: Deployment, *, news: bool
+) -> Failure:
+    """Each tenant has an incident of its own: what is wrong with one's files must not hide in another's. Only where all
+    that is wrong is known to lie in what tenants share, one incident is about all of them."""
+    found = _causes(_DOCUMENTS, reasons or [""], tenant)
+    own = own_documents(_DOCUMENTS, tenant)
+    if not all(cause.shared for cause in found):
+        # The command is of what these documents have.
+        return Failure((own,), alert, news=news)
+    # Nothing is wrong with these documents, and a sync reads only what has changed.
+    advice = "The cause is not in the documents. Remove it; then retry them:"
+    retried = replace(alert, advice=advice, command=deployment.command(_RETRY, tenant))
+    return Failure((*found, own), retried, _RETRY, news)
 
 
 def of_workflow_failure(tenant_id: TenantId, failed: WorkflowFailure, deployment: Deployment) -> tuple[Signal, ...]:
@@ -76,7 +118,13 @@ def of_workflow_success(
 ) -> tuple[Signal, ...]:
     """A provisioning or an offboarding that reached its end. With its offboarding, all of a tenant's troubles end."""
     own = _CONCERNS[workflow]
-    every = (*_CONCERNS.values(), Concern.INGESTION, Concern.ISOLATION)
+    every = (
+        *_CONCERNS.values(),
+        Concern.INGESTION,
+        Concern.DOCUMENTS,
+        Concern.ISOLATION,
+        Concern.KNOWLEDGE,
+    )
     ended = every if own is Concern.OFFBOARDING else (own,)
     # Step Functions can take an execution up again that has failed: it then has failed and succeeded.
     return tuple(Signal(f"{execution}/SUCCEEDED", str(tenant_id), concern, ended_at) for concern in ended)
@@ -98,6 +146,20 @@ def of_breach(breach: Breach, deployment: Deployment) -> tuple[Signal, ...]:
 
 def of_isolation_verified(verified: IsolationVerified) -> tuple[Signal, ...]:
     return (Signal(verified.identity, str(verified.tenant_id), Concern.ISOLATION, verified.occurred_at),)
+
+
+def of_diagnosis(diagnosis: Diagnosis, deployment: Deployment) -> tuple[Signal, ...]:
+    """Somebody has looked at what a tenant's answers rest on. What is lost explains why an ingestion failed, and its
+    repair is another one: then nothing else is said of that."""
+    tenant, losses, job = str(diagnosis.tenant_id), diagnosis.losses, diagnosis.failed_job
+    told = of_ingestion(job, deployment, harm=diagnosis.harm) if job is not None and not losses else ()
+    if diagnosis.unseen and not losses:
+        return told
+    failure = None
+    if losses:
+        causes = tuple(root_cause(_KNOWLEDGE, loss.cause) for loss in losses)
+        failure = Failure(causes, loss_alert(diagnosis, deployment), "tenant add")
+    return (*told, Signal(diagnosis.identity, tenant, Concern.KNOWLEDGE, diagnosis.at, failure))
 
 
 def of_alarm(

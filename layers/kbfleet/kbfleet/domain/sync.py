@@ -153,6 +153,9 @@ class Waiter:
 MAX_RETRIES = 3
 """Of a job that failed for a passing cause, before a person has to look."""
 
+REFUSED_FOR_GOOD_AFTER = timedelta(hours=1)
+"""What passes by itself (a bucket, an index or a role that was just made, a change of a data source) takes minutes."""
+
 CROWDED_PAUSE = timedelta(seconds=20)
 
 
@@ -175,6 +178,7 @@ class Sync:
         pending_since: when the oldest change was requested that no job has been started for.
         retries: how many jobs in a row failed for a passing cause.
         postponed: how often in a row its turn came to nothing.
+        refused_since: when the first of these was refused for a cause of its own.
         on_hold: the tenant is out of service.
         distrusted: its data source may read a bucket that is not the tenant's: no job is started, and none counts.
         trusted_from: the first generation whose sync counts since it does not any more.
@@ -184,6 +188,8 @@ class Sync:
         documents_left_out: how many are in the bucket and not in the index, or not wholly; `None` while nobody knows.
         left_out_as_of: the end of the job after which they were counted.
         left_out_whole: whether the tenant's list of failing documents had all that fail when they were counted.
+        uncounted_since: the end of the oldest job of which nobody has collected what it left out; `None` if there is
+            none.
         survey: the last one of the tenant's bucket, or how far it has come.
         answered_from: what the next job may delete; `None` where there is nothing, or nobody knows (see `recalled`).
         check: of the bucket before the next job, while it goes on.
@@ -210,6 +216,7 @@ class Sync:
     waiters: tuple[Waiter, ...] = ()
     retries: int = 0
     postponed: int = 0
+    refused_since: datetime | None = None
     on_hold: bool = False
     distrusted: bool = False
     trusted_from: int = 0
@@ -217,6 +224,7 @@ class Sync:
     documents_left_out: int | None = None
     left_out_as_of: datetime | None = None
     left_out_whole: bool = False
+    uncounted_since: datetime | None = None
     survey: Survey | None = None
     answered_from: AnsweredFrom | None = None
     check: BucketCheck | None = None
@@ -280,6 +288,12 @@ class Sync:
         best, ready = self._place(priority, ready_at or now)
         queued = replace(raised, priority=best, ready_at=ready)
         return replace(queued, state=SyncState.QUEUED) if self.state is SyncState.IDLE else queued
+
+    def tried_again(self, now: datetime) -> Sync:
+        """Changes wait, and nothing is under way that takes them up, since the last sync has failed: another is
+        requested. Else unchanged."""
+        left = self.state is SyncState.IDLE and self.pending_changes and not self.barred
+        return self.requested(now, Priority.REQUESTED) if left else self
 
     def _place(self, priority: Priority, ready: datetime) -> tuple[Priority, datetime]:
         """Where in the queue it belongs after a request of that priority that is ready then."""
@@ -369,7 +383,7 @@ class Sync:
         return replace(self._off_the_queue(), state=SyncState.IDLE, job=None, waiters=(), hold=None, accepted=0)
 
     def _off_the_queue(self) -> Sync:
-        left = replace(self, ready_at=None, priority=Priority.SCHEDULED, retries=0, postponed=0)
+        left = replace(self, ready_at=None, priority=Priority.SCHEDULED, retries=0, postponed=0, refused_since=None)
         left = replace(left, check=None, checked_at=None)
         return replace(left, state=SyncState.IDLE) if self.state is SyncState.QUEUED else left
 
@@ -463,7 +477,8 @@ class Sync:
         """A job runs that read the documents after `generation` was requested."""
         covered = generation >= self.requested_generation
         running = RunningJob(job.ingestion_job_id, generation, job.status, job.started_at, self.pending_since)
-        entry = replace(self, state=SyncState.RUNNING, job=running, postponed=0, check=None, checked_at=None)
+        entry = replace(self, state=SyncState.RUNNING, job=running, postponed=0, refused_since=None)
+        entry = replace(entry, check=None, checked_at=None)
         return replace(entry, priority=Priority.SCHEDULED, ready_at=None, pending_since=None) if covered else entry
 
     def adopted(self, job: IngestionJob) -> Sync:
@@ -478,7 +493,7 @@ class Sync:
         known = self.result
         if known is not None and known.ended_at >= result.ended_at:
             return self
-        noted = replace(self, result=result, documents_left_out=self._left_out_after(result))
+        noted = self._uncounted(result, replace(self, result=result))
         # Whether it has read the tenant's own bucket, nobody knows while nothing is known to be answered from.
         known_to_be_own = not self.distrusted and (not self.trusted_from or self.answered_from is not None)
         return noted._left_in_the_index(result) if known_to_be_own else noted
@@ -496,21 +511,43 @@ class Sync:
             return replace(self, answered_from=replace(left, documents=result.added))
         return replace(self, answered_from=before.with_more(result.added, result.ended_at))
 
-    def _left_out_after(self, result: SyncResult) -> int | None:
-        """A job that left something out is not counted yet, unless whoever counts was faster than the ledger."""
+    def _uncounted(self, result: SyncResult, entry: Sync) -> Sync:
+        """The entry after a job. One that left something out, or brought nothing, is not counted yet, unless whoever
+        counts was faster than the ledger."""
         counted = self.left_out_as_of is not None and self.left_out_as_of >= result.ended_at
-        return self.documents_left_out if counted or result.outcome is Outcome.SUCCEEDED else None
+        if counted or result.outcome is Outcome.SUCCEEDED:
+            return entry
+        since = min(self.uncounted_since or result.ended_at, result.ended_at)
+        return replace(entry, documents_left_out=None, uncounted_since=since)
 
-    def counted_left_out(self, failing: int, outcome: Outcome, as_of: datetime, *, whole: bool) -> Sync:
+    def missed_before(self, job_ended_at: datetime) -> bool:
+        """Whether there is a job that ended before that one, and what it left out was never collected."""
+        return self.uncounted_since is not None and self.uncounted_since < job_ended_at
+
+    def counted_left_out(
+        self, failing: int, outcome: Outcome, as_of: datetime, *, whole: bool, looked_through: bool = False
+    ) -> Sync:
         """After a job that could be used, so many documents are in the tenant's list of those that fail.
 
         Args:
             outcome, as_of: of the job, and when it ended. One that ended before the counted one changes nothing.
             whole: whether these are all that fail; else nobody knows how many are left out.
+            looked_through: whether they were looked for among all documents, and not only among what the job names: so
+                what earlier jobs left out is among them.
         """
         if self.left_out_as_of is not None and as_of < self.left_out_as_of:
             return self
-        counted = replace(self, documents_left_out=failing if whole else None, left_out_whole=whole)
+        newer = self.result is not None and self.result.ended_at > as_of
+        in_between = newer and self.result is not None and self.result.outcome is not Outcome.SUCCEEDED
+        missed = self.uncounted_since
+        if missed is not None and as_of >= missed and (looked_through or not (newer or self.missed_before(as_of))):
+            missed = None
+        counted = replace(
+            self,
+            documents_left_out=failing if whole and not in_between and missed is None else None,
+            left_out_whole=whole,
+            uncounted_since=missed,
+        )
         if counted == self and self.left_out_as_of is not None and outcome is Outcome.SUCCEEDED:
             return self
         return replace(counted, left_out_as_of=as_of)
@@ -519,16 +556,22 @@ class Sync:
         """Documents were tried again without a job, and so many are still in the list."""
         return replace(self, documents_left_out=failing) if self.documents_left_out is not None else self
 
-    def given_way(self, now: datetime, *, crowded: bool) -> Sync:
+    def given_way(self, now: datetime, *, crowded: bool, own: bool = False) -> Sync:
         """A queued tenant whose start came to nothing gives way for a while: there is one start in ten seconds for
         the whole fleet, and one tenant's trouble must not use them all up.
 
         Args:
             crowded: whether the account seemed to have too many jobs, which is over when any of them ends; else it is
                 the tenant's own trouble, and it gives way for longer each time.
+            own: whether Bedrock has refused it for a cause that only this tenant can have.
         """
         pause = CROWDED_PAUSE if crowded else _pause(self.postponed)
-        return replace(self, ready_at=now + pause, postponed=self.postponed + (not crowded))
+        since = (self.refused_since or now) if own else self.refused_since
+        return replace(self, ready_at=now + pause, postponed=self.postponed + (not crowded), refused_since=since)
+
+    def refused_for_good(self, now: datetime) -> bool:
+        """Whether causes of its own have kept it from its turn for so long that somebody has to look."""
+        return self.refused_since is not None and now - self.refused_since >= REFUSED_FOR_GOOD_AFTER
 
     def progressed(self, status: JobStatus) -> Sync:
         return replace(self, job=replace(self.job, status=status)) if self.job else self
@@ -556,12 +599,14 @@ class Sync:
             synced_at=now if counts else self.synced_at,
             synced_data_source_id=result.data_source_id if counts else self.synced_data_source_id,
             whole_since=self._whole_since(result) if counts else self.whole_since,
-            documents_left_out=self._left_out_after(result),
             pending_since=oldest or self.pending_since,
             waiters=self.waiters if retry else self._left_waiting(result),
             retries=self.retries + 1 if retry else 0,
+            postponed=0,
+            refused_since=None,
         )
         entry = entry._left_in_the_index(result) if self._trusts(result) else entry
+        entry = self._uncounted(result, entry)
         if self.barred:
             return replace(entry, state=SyncState.IDLE, ready_at=None)
         if retry:

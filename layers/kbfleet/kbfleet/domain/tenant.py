@@ -18,6 +18,7 @@ from kbfleet.domain.errors import (
     TenantOffboarding,
     TenantSuspended,
 )
+from kbfleet.domain.finding import Finding
 from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
 from kbfleet.domain.printable import is_printable
 from kbfleet.domain.tenant_status import TenantStatus, askable_knowledge_base
@@ -31,7 +32,7 @@ MAX_NAME_LENGTH = 100
 REQUESTED_NAME_KEPT_FOR = timedelta(days=1)
 """Far longer than an execution takes from its start to its first state."""
 
-RESOURCES_VERSION = "2"
+RESOURCES_VERSION = "3"
 """Of what provisioning makes for a tenant, and how: raised with every change that existing tenants must get, too. What
 was made before there was a number is version 1."""
 
@@ -96,10 +97,15 @@ class Tenant:
     """A tenant's record in the registry. Resource ids are `None` until the resource is known to exist.
 
     `announced` is whether the bus knows of the present status; `foreign`, what the last look found among its resources
-    that is not its own, for people. `life` and `knowledge` are the numbers of its present life, and of the knowledge in
-    it that answers; `resources_version` is what its resources were last converged to, if that is known. `events_since`
-    is when S3 was last asked to tell of the bucket's changes, which it does some minutes later; `None` where that was
-    before it was kept.
+    that is not its own, and `losses`, what the last examination found wrong, for people. `life` and `knowledge` are the
+    numbers of its present life, and of the knowledge in it that answers; `resources_version` is what its resources were
+    last converged to, if that is known. `events_since` is when S3 was last asked to tell of the bucket's changes, which
+    it does some minutes later; `None` where that was before it was kept.
+
+    `index_made_at` and `data_source_made_at` are when AWS made the two: see `content_lost`; `None` where there is none,
+    or it was not kept yet. `emptied_seen_at` is when an examination last found nothing in its knowledge base although
+    documents had been brought into it. `bucket_made_at` is when the tenant's bucket was last made anew, in place of one
+    that it had had: what was in that is gone, and may still be answered from.
     """
 
     tenant_id: TenantId
@@ -120,6 +126,7 @@ class Tenant:
     data_source_id: str | None = None
     drift: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
+    losses: tuple[Finding, ...] = ()
     failure: WorkflowFailure | None = None
     offboarding: Offboarding | None = None
     erasure: ErasureReceipt | None = None
@@ -127,6 +134,10 @@ class Tenant:
     knowledge: int = 1
     resources_version: str | None = None
     events_since: datetime | None = None
+    index_made_at: datetime | None = None
+    data_source_made_at: datetime | None = None
+    bucket_made_at: datetime | None = None
+    emptied_seen_at: datetime | None = None
 
     @property
     def this_life(self) -> Life:
@@ -313,6 +324,14 @@ class Tenant:
         if self.status is TenantStatus.OFFBOARDED:
             raise TenantOffboarded(f"Tenant {self.tenant_id} is offboarded already.", remedy="Nothing is left to do.")
 
+    def has_lost_its_bucket(self, now: datetime) -> bool:
+        """Whether it had one, when none shows: one that was just made may not show everywhere yet."""
+        return self.bucket_name is not None and now > self.created_at + BUCKET_SETTLES_WITHIN
+
+    def without_content(self, now: datetime) -> Tenant:
+        """There is nothing to ask until its documents have been synced anew."""
+        return self if self.status is TenantStatus.SUSPENDED else self.with_status(TenantStatus.PROVISIONING, now)
+
     def bucket_may_appear(self, now: datetime) -> bool:
         """Whether a bucket that nobody sees may have been made so late that it does not show yet. Nothing is made for a
         tenant any more once its offboarding is requested."""
@@ -377,16 +396,22 @@ class Tenant:
         """Raises: TenantOffboarding, TenantOffboarded."""
         match self.status:
             case TenantStatus.OFFBOARDING:
-                raise TenantOffboarding(
-                    f"Tenant {self.tenant_id} is being offboarded.",
-                    remedy=f"Run `kbfleet tenant resume {self.tenant_id}` while nothing is deleted yet, or provision "
-                    "the tenant anew once it is offboarded.",
-                )
+                raise TenantOffboarding(f"Tenant {self.tenant_id} is being offboarded.", remedy=self._way_back())
             case TenantStatus.OFFBOARDED:
                 raise TenantOffboarded(
                     f"Tenant {self.tenant_id} is offboarded.",
                     remedy=f"Run `kbfleet tenant add {self.tenant_id}` to begin anew.",
                 )
+
+    def _way_back(self) -> str:
+        """What to do about an offboarding that is in the way."""
+        anew = f"it can be added anew when `kbfleet tenant show {self.tenant_id}` says OFFBOARDED"
+        if self.offboarding is None or self.offboarding.deletion_began_at is not None:
+            return f"Everything of it is being deleted; {anew}."
+        return (
+            f"`kbfleet tenant resume {self.tenant_id}` takes it back until its deletion begins, after "
+            f"{self.offboarding.delete_after:%Y-%m-%d %H:%M} UTC; after that, {anew}."
+        )
 
     def askable(self) -> str:
         """Raises: what `askable_knowledge_base` does."""

@@ -132,7 +132,7 @@ class Upload:
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= MAX_DOCUMENT_BYTES:
-            raise InvalidInput("size", f"must be 1 to {MAX_DOCUMENT_BYTES} bytes.")
+            raise InvalidInput("size", f"{self.size:,} bytes; 1 to {MAX_DOCUMENT_BYTES:,} are taken.")
         acceptable = self.key.content_types
         if not self.content_type:
             object.__setattr__(self, "content_type", acceptable[0])

@@ -9,6 +9,7 @@ from http import HTTPMethod, HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.contracts.asking import AskRequest, AskResponse, TenantAskRequest
+from kbfleet.contracts.diagnosis import DiagnosisBody
 from kbfleet.contracts.documents import (
     DocumentRetryBody,
     DocumentTraceBody,
@@ -333,7 +334,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Follows a document from its bucket into answers, and names the hop at which it is stuck",
         DocumentTraceBody,
         query=DocumentTraceQuery,
-        refusals=(InvalidInput,),
+        refusals=(InvalidInput, TenantNotFound),
     ),
     Operation(
         HTTPMethod.POST,
@@ -344,6 +345,15 @@ OPERATIONS: tuple[Operation, ...] = (
         DocumentRetryBody,
         HTTPStatus.ACCEPTED,
         refusals=(InvalidInput, TenantNotFound, TenantNotActive, ConcurrentUpdate),
+    ),
+    Operation(
+        HTTPMethod.GET,
+        f"{_TENANTS}/diagnosis",
+        "get_diagnosis",
+        Caller.TRUSTED,
+        "Looks at all that a tenant's answers rest on: what is wrong, how askers are hurt, and what repairs it",
+        DiagnosisBody,
+        refusals=(InvalidInput, TenantNotFound),
     ),
     Operation(
         HTTPMethod.POST,

@@ -217,6 +217,10 @@ def _problem() -> Schema:
             "code": {"type": "string", "description": "Name of the error."},
             "detail": {"type": "string", "description": "What happened, and what to do about it."},
             "field": {"type": "string", "description": "The field of the request that is not acceptable."},
+            "request_id": {
+                "type": "string",
+                "description": "Where the detail does not say all: the id under which the log of the function does.",
+            },
         },
         "required": ["type", "title"],
         "examples": [
@@ -225,7 +229,7 @@ def _problem() -> Schema:
                 "title": "Not Found",
                 "status": 404,
                 "code": "TenantNotFound",
-                "detail": "No tenant acme is registered. Run `kbfleet tenant add acme` to add it.",
+                "detail": "There is no tenant acme. `kbfleet tenant list` shows those that there are.",
             }
         ],
     }

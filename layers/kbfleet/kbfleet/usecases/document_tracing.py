@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kbfleet.domain.document_trace import DocumentFacts, Probe, trace
+from kbfleet.domain.document_names import MAX_KEY_BYTES, other_spellings
+from kbfleet.domain.document_trace import DocumentFacts, ObjectKey, Probe, trace
 from kbfleet.domain.errors import ResourceMissing
-from kbfleet.domain.names import Life
+from kbfleet.domain.uploads import METADATA_SUFFIX
 from kbfleet.usecases.failed_documents import documents_named_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kbfleet.domain.document_trace import DocumentTrace, ObjectKey
-    from kbfleet.domain.failed_documents import IngestedDocument
+    from kbfleet.domain.diagnosis import Search
+    from kbfleet.domain.document_trace import DocumentTrace
+    from kbfleet.domain.failed_documents import DocumentObject, IngestedDocument
     from kbfleet.domain.ingestion_job import JobStateChange
     from kbfleet.domain.knowledge_base import KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from kbfleet.ports import (
         BucketContents,
         Clock,
+        DocumentBuckets,
         FailedDocuments,
         IngestedDocuments,
         JobHistory,
@@ -42,6 +45,7 @@ class DocumentTracer:
     ledger: SyncLedger
     history: JobHistory
     knowledge_bases: KnowledgeBases
+    buckets: DocumentBuckets
     bucket_contents: BucketContents
     ingested_documents: IngestedDocuments
     failed_documents: FailedDocuments
@@ -50,37 +54,63 @@ class DocumentTracer:
     names: ResourceNames
 
     def trace(self, tenant_id: TenantId, key: ObjectKey) -> DocumentTrace:
-        """Raises: Throttled, NotReadyYet, AwsRefusal when a place could not be looked at."""
+        """Raises:
+        TenantNotFound.
+        Throttled, NotReadyYet, AwsRefusal: a place could not be looked at.
+        """
         return trace(self._facts(tenant_id, key))
 
     def _facts(self, tenant_id: TenantId, key: ObjectKey) -> DocumentFacts:
-        tenant = self.registry.find(tenant_id)
-        bucket = self.names.bucket(tenant.this_life if tenant is not None else Life(tenant_id))
+        tenant = self.registry.get(tenant_id)
+        bucket = self.names.bucket(tenant.this_life)
         facts = DocumentFacts(tenant_id, key, bucket, self.clock.now(), tenant)
-        if tenant is None or tenant.bucket_name is None or tenant.knowledge_base_id is None:
+        if tenant.bucket_name is None or tenant.knowledge_base_id is None:
             return facts
-        uri = f"s3://{bucket}/{key}"
+        spelled, in_bucket = self._found(bucket, key)
+        uri = f"s3://{bucket}/{spelled}"
         store = self.stores.get(tenant.knowledge_store)  # the stack may offer it no more
         sync = self.ledger.find(tenant.live_knowledge)
         facts = replace(
             facts,
+            key=ObjectKey(spelled),
+            asked_for=key,
             sync=sync,
-            in_bucket=self.bucket_contents.describe(bucket, uri),
+            in_bucket=in_bucket,
+            is_folder=key.endswith("/") or (in_bucket is None and self._describe(bucket, f"{key}/") is not None),
+            metadata_spelled_otherwise=in_bucket is not None
+            and in_bucket.metadata_bytes is None
+            and any(self._describe(bucket, f"{each}{METADATA_SUFFIX}") for each in other_spellings(spelled)),
             max_metadata_bytes=store.max_metadata_bytes if store is not None else None,
             knowledge_base=self.knowledge_bases.get(tenant.knowledge_base_id),
             ingested=self._ingested(tenant, bucket, uri),
             failure=self.failed_documents.find(tenant.this_life, uri),
             running_jobs=sum(other.kind is sync.kind for other in self.ledger.running()),
         )
-        if facts.knowledge_base is None or facts.in_bucket is None:
+        if facts.in_bucket is None:
+            return replace(facts, bucket_is_there=self.buckets.exists(bucket))
+        if facts.knowledge_base is None:
             return facts
         jobs = self._jobs_since(tenant, facts)
+        probe = self._probed(facts.knowledge_base, bucket, uri)
         return replace(
             facts,
             jobs=jobs,
             named=tuple(documents_named_by(job, bucket, self.bucket_contents) for job in jobs if job.may_name(uri)),
-            probe=self._probed(facts.knowledge_base, bucket, uri),
+            probe=probe,
+            anything=self._any_probed(facts.knowledge_base) if not probe.found and not probe.refusal else None,
         )
+
+    def _found(self, bucket: str, key: ObjectKey) -> tuple[str, DocumentObject | None]:
+        """What is there under the key, or else under one that looks the same; with the key that it is under."""
+        for spelled in (key, *other_spellings(key)):
+            if (found := self._describe(bucket, spelled)) is not None:
+                return spelled, found
+        return key, None
+
+    def _describe(self, bucket: str, key: str) -> DocumentObject | None:
+        if len(key.encode()) > MAX_KEY_BYTES:  # what S3 has no name for, it refuses to look for
+            return None
+        return self.bucket_contents.describe(bucket, f"s3://{bucket}/{key}")
 
     def _jobs_since(self, tenant: Tenant, facts: DocumentFacts) -> tuple[JobStateChange, ...]:
         """Those that read the bucket as it is now, or were to; the newest first."""
@@ -103,3 +133,7 @@ class DocumentTracer:
         if kind is None:
             return Probe(found=False, refusal="It is of a kind that kbfleet does not make.")
         return self.probe.probe(knowledge_base.knowledge_base_id, kind, bucket, uri)
+
+    def _any_probed(self, knowledge_base: KnowledgeBase) -> Search | None:
+        kind = knowledge_base.kind
+        return self.probe.anything(knowledge_base.knowledge_base_id, kind) if kind is not None else None

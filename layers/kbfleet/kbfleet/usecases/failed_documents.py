@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import count, islice
 from typing import TYPE_CHECKING
 
+from kbfleet.domain.document_examination import Examination, examine
 from kbfleet.domain.document_names import is_in, named_in
 from kbfleet.domain.errors import (
     CapacityExceeded,
@@ -33,6 +34,7 @@ from kbfleet.domain.failed_documents import (
 from kbfleet.domain.isolation import SeenIn
 from kbfleet.domain.knowledge_base import client_token
 from kbfleet.domain.tenant_status import TenantStatus
+from kbfleet.domain.uploads import MAX_METADATA_BYTES
 from kbfleet.usecases.ingestion import require_trusted, update_sync
 from kbfleet.usecases.isolation import announce_breach
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
     from kbfleet.domain.failed_documents import BucketDocument, FailedDocument, FailureReport
     from kbfleet.domain.ingestion_job import JobStateChange
+    from kbfleet.domain.knowledge_base import KnowledgeBaseKind
     from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
     from kbfleet.domain.sync import Sync
     from kbfleet.domain.tenant import Tenant
@@ -49,8 +52,10 @@ if TYPE_CHECKING:
         BucketContents,
         Clock,
         DocumentRetries,
+        DocumentSamples,
         FailedDocuments,
         IngestedDocuments,
+        KnowledgeStore,
         RetryRuns,
         SyncLedger,
         TenantRegistry,
@@ -62,6 +67,9 @@ of the five requests a second that an account has (AWS documentation, Quotas for
 REASONS, LOOKS = 100, 500
 """Of one job: reasons whose names are compared with what is in the bucket, and names that are looked for there. Beyond
 that, the list of documents is read."""
+EXAMINED = 200
+"""Documents that are looked at after one job, each by up to three reads and two listings of its own: together less than
+a minute, and 28 MB."""
 MOST = 1_000
 """Documents that a tenant's list may hold; all of them are looked up after each job, which takes about a minute. Where
 more fail, the cause is seldom in the documents."""
@@ -74,14 +82,18 @@ _NOT_NOW = (CapacityExceeded, ResourceConflict, Retryable)
 class FailureCollector:
     """Brings a tenant's list of failing documents up to what a job's end shows.
 
-    Bedrock's statuses decide, a job's own words say why. It may run for the same job again, also after it died half
-    way, and for jobs out of order: the list is the same, and so is what the report says of documents that fail.
+    Bedrock's statuses decide, a job's own words say why; and because these are of many documents at once, or of none,
+    kbfleet looks at each that fails by itself: at `EXAMINED` of them after one job, at the rest after the next. It may
+    run for the same job again, also after it died half way, and for jobs out of order: the list is the same, and so is
+    what the report says of documents that fail.
     """
 
     registry: TenantRegistry
     failed_documents: FailedDocuments
     ingested_documents: IngestedDocuments
     bucket_contents: BucketContents
+    samples: DocumentSamples
+    stores: Mapping[str, KnowledgeStore]
     announcements: Announcements
     ledger: SyncLedger
     clock: Clock
@@ -100,26 +112,33 @@ class FailureCollector:
         known = {document.uri: document for document in self.failed_documents.all(job.of_life)}
         sync = self.ledger.find(tenant.live_knowledge)
         usable = job.outcome is not None and job.outcome.usable
+        broken = job.outcome is not None and job.outcome.broken
         never_counted = usable and sync.left_out_as_of is None
-        if not known and not never_counted and (job.outcome is None or not job.outcome.broken):
+        look_through = never_counted or (usable and sync.missed_before(job.occurred_at))
+        # Whoever has died between taking the last document off the list and saying so has not counted either.
+        nothing_to_end = not usable or sync.documents_left_out == 0
+        if not known and not look_through and not broken and nothing_to_end:
             self._count(tenant.live_knowledge, job, 0, whole=sync.left_out_whole)
             return None
         bucket = self.names.bucket(job.of_life)
         named = documents_named_by(job, bucket, self.bucket_contents)
-        listed = never_counted or not named.all
+        listed = look_through or not named.all
         found, complete = self._found(tenant, bucket, known, named, listed=listed)
-        failing = self._brought_up_to_date(job, bucket, known, named.reasons, found)
+        failing = self._brought_up_to_date(job, bucket, known, named.reasons, found, self._examiner(tenant, sync))
         complete = complete and (named.all or named.at_least <= len(failing))
-        self._count(tenant.live_knowledge, job, len(failing), whole=complete and (listed or sync.left_out_whole))
-        if not (known or failing or (job.outcome is not None and job.outcome.broken)):
-            return None
-        report = failure_report(
-            job, failing, fixed=len(known.keys() - {document.uri for document in failing}), complete=complete
-        )
-        self.announcements.failures_collected(report)
+        report = None
+        if known or failing or broken or not (nothing_to_end or never_counted):
+            report = failure_report(
+                job, failing, fixed=len(known.keys() - {document.uri for document in failing}), complete=complete
+            )
+            self.announcements.failures_collected(report)
+        whole = complete and (listed or sync.left_out_whole)
+        self._count(tenant.live_knowledge, job, len(failing), whole=whole, looked_through=listed)
         return report
 
-    def _count(self, knowledge: Knowledge, job: JobStateChange, failing: int, *, whole: bool) -> None:
+    def _count(
+        self, knowledge: Knowledge, job: JobStateChange, failing: int, *, whole: bool, looked_through: bool = False
+    ) -> None:
         """Askers are told how many documents are left out. Of a job that brought nothing, nobody can say."""
         outcome = job.outcome
         if outcome is None or not outcome.usable:
@@ -127,7 +146,9 @@ class FailureCollector:
         update_sync(
             knowledge,
             _where_there_is_an_entry(
-                lambda sync: sync.counted_left_out(failing, outcome, job.occurred_at, whole=whole)
+                lambda sync: sync.counted_left_out(
+                    failing, outcome, job.occurred_at, whole=whole, looked_through=looked_through
+                )
             ),
             ledger=self.ledger,
         )
@@ -186,6 +207,7 @@ class FailureCollector:
         known: Mapping[str, FailedDocument],
         named: Mapping[str, str],
         found: Mapping[str, IngestedDocument],
+        examiner: _Examiner,
     ) -> Sequence[FailedDocument]:
         """Returns: all documents that fail now."""
         failing: list[FailedDocument] = []
@@ -194,12 +216,40 @@ class FailureCollector:
             sighting = sighted(named.get(uri), document, in_bucket, job)
             if sighting is not None:
                 after = seen_failing(before, sighting, in_bucket.revision if in_bucket else None, job.occurred_at)
-                failing.append(after if after == before else self.failed_documents.save(job.of_life, after))
             elif before is not None and fixed(before, document, in_bucket, job):
                 self.failed_documents.remove(job.of_life, before)
+                continue
             elif before is not None:
-                failing.append(before)
+                after = before
+            else:
+                continue
+            after = examiner.examined(bucket, after, in_bucket)
+            failing.append(after if after == before else self.failed_documents.save(job.of_life, after))
         return failing
+
+    def _examiner(self, tenant: Tenant, sync: Sync) -> _Examiner:
+        store = self.stores.get(tenant.knowledge_store)  # the stack may offer it no more
+        return _Examiner(self.samples, sync.kind, store.max_metadata_bytes if store is not None else MAX_METADATA_BYTES)
+
+
+@dataclass(slots=True)
+class _Examiner:
+    """Looks at documents that failed, `EXAMINED` at most."""
+
+    samples: DocumentSamples
+    kind: KnowledgeBaseKind
+    max_metadata_bytes: int
+    looked: int = 0
+
+    def examined(self, bucket: str, document: FailedDocument, in_bucket: BucketDocument | None) -> FailedDocument:
+        if self.looked >= EXAMINED or not document.to_be_examined(in_bucket):
+            return document
+        self.looked += 1
+        sample = self.samples.sample(bucket, document.uri)
+        if sample is None or document.changed_to(sample.revision):
+            return document  # it is another one by now, which will be synced
+        finding = examine(sample, kind=self.kind, max_metadata_bytes=self.max_metadata_bytes)
+        return replace(document, examination=Examination(sample.revision, finding, sample.head is not None))
 
 
 def _where_there_is_an_entry(change: Callable[[Sync], Sync]) -> Callable[[Sync], Sync]:
@@ -252,8 +302,8 @@ def request_retry(
     runs: RetryRuns,
     clock: Clock,
 ) -> DocumentRetry:
-    """Has every document that fails tried again, also those that are set aside. One that is under way is joined, and
-    goes on if it had come to a halt.
+    """Has every document that fails tried again, also those that are set aside, but not those that can never be read
+    as they are. A retry that is under way is joined, and goes on if it had come to a halt.
 
     Raises:
         TenantNotFound, TenantNotActive: there is nothing to ingest into, the tenant is not in service, or its data
@@ -294,6 +344,7 @@ class RetryRunner:
     ingested_documents: IngestedDocuments
     bucket_contents: BucketContents
     runs: RetryRuns
+    announcements: Announcements
     clock: Clock
     names: ResourceNames
 
@@ -311,18 +362,21 @@ class RetryRunner:
         if retry.version == version:
             advanced = self._advanced(retry)
             if advanced.ended_at is not None:
-                self._count_left_out(life)
+                self._tell(advanced)
             retry = self.retries.save(advanced)
         if retry.ended_at is None:
             self.runs.request(retry)
         return retry
 
-    def _count_left_out(self, life: Life) -> None:
-        tenant = self.registry.find(life.tenant_id)
-        if tenant is None or tenant.this_life != life:
+    def _tell(self, ended: DocumentRetry) -> None:
+        """Before its end is stored: whoever dies in between comes here again."""
+        tenant = self.registry.find(ended.tenant_id)
+        if tenant is None or tenant.this_life != ended.of_life or _leaves(tenant):
             return
-        left = sum(1 for _ in self.failed_documents.all(life))
-        counted = _where_there_is_an_entry(lambda sync: sync.left_out_fixed(left))
+        complete = self.ledger.find(tenant.live_knowledge).uncounted_since is None
+        report = ended.report(self.failed_documents.all(ended.of_life), complete=complete)
+        self.announcements.retry_ended(report)
+        counted = _where_there_is_an_entry(lambda sync: sync.left_out_fixed(report.left))
         update_sync(tenant.live_knowledge, counted, ledger=self.ledger)
 
     def _advanced(self, retry: DocumentRetry) -> DocumentRetry:
@@ -359,8 +413,8 @@ class RetryRunner:
 
     def _failed(self, retry: DocumentRetry, known: FailedDocument | None, uri: str, reason: str) -> DocumentRetry:
         # Not counted among its failures in a row: those are of jobs, and somebody is at it.
-        if known is not None and known.reason != reason:
-            self.failed_documents.save(retry.of_life, replace(known, reason=reason))
+        if known is not None and (told := known.told(reason)) != known:
+            self.failed_documents.save(retry.of_life, told)
         return retry.settled({uri}, failed=1)
 
     # --- what is to be sent ---
@@ -369,20 +423,31 @@ class RetryRunner:
         while retry.room:
             page = self.failed_documents.page(retry.of_life, BATCH, retry.done_up_to)
             in_bucket = {document.uri: self.bucket_contents.find(bucket, document.uri) for document in page.documents}
-            present = [document for document in in_bucket.values() if document is not None]
+            known = {each.uri: self._as_it_is_now(retry, each, in_bucket[each.uri]) for each in page.documents}
+            there = [document for document in in_bucket.values() if document is not None]
+            hopeless = {document.uri for document in there if known[document.uri].hopeless(document)}
+            present = [document for document in there if document.uri not in hopeless]
             try:
                 answers = list(self._sent(retry, data_source, bucket, present))
             except _NOT_NOW:
                 return retry  # the next run tries again
-            for gone in (document for document in page.documents if in_bucket[document.uri] is None):
+            for gone in (document for document in known.values() if in_bucket[document.uri] is None):
                 self.failed_documents.remove(retry.of_life, gone)
                 retry = retry.settled((), fixed=1)
-            known = {document.uri: document for document in page.documents}
+            retry = retry.settled((), skipped=len(hopeless))
             for refused in (answer for answer in answers if isinstance(answer, _Refusal)):
                 retry = self._failed(retry, known[refused.uri], refused.uri, refused.reason)
             under_way = [answer for answer in answers if isinstance(answer, SentDocument)]
             retry = retry.sent(under_way, up_to=page.following, exhausted=page.following is None)
         return retry
+
+    def _as_it_is_now(
+        self, retry: DocumentRetry, known: FailedDocument, in_bucket: BucketDocument | None
+    ) -> FailedDocument:
+        """What was seen of an object is not said of the one that has taken its place."""
+        if known.examination is None or in_bucket is None or known.examination.revision == in_bucket.revision:
+            return known
+        return self.failed_documents.save(retry.of_life, replace(known, examination=None))
 
     def _sent(
         self, retry: DocumentRetry, data_source: DataSourceReference, bucket: str, documents: Sequence[BucketDocument]

@@ -349,7 +349,7 @@ class Scheduler:
             except _NOT_NOW as error:
                 postponed.append((sync.tenant_id, error))
                 if not isinstance(error, _NOT_THE_TENANTS):
-                    self._give_way(sync, crowded=isinstance(error, _CROWDED))
+                    self._give_way(sync, error)
                 continue
             running[sync.kind] += taken
             started += taken
@@ -498,13 +498,34 @@ class Scheduler:
         save_sync(sync, sync.started(job, generation), ledger=self.ledger)
         return 1
 
-    def _give_way(self, sync: Sync, *, crowded: bool) -> None:
+    def _give_way(self, sync: Sync, error: KbfleetError) -> None:
+        """To the others; or for good, with the reason, where that is no passing trouble."""
+        crowded = isinstance(error, _CROWDED)
+        everybodys = isinstance(error, NotReadyYet) and error.for_everybody
+        own = isinstance(error, (AwsRefusal, NotReadyYet)) and not (crowded or everybodys)
+        now = self.clock.now()
+        given_way = sync.given_way(now, crowded=crowded, own=own)
         try:
-            save_sync(sync, sync.given_way(self.clock.now(), crowded=crowded), ledger=self.ledger)
+            failure = self._for_good(given_way, error) if own else None
+            if failure is None:
+                save_sync(sync, given_way, ledger=self.ledger)
+            else:
+                data_source = self.registry.get(sync.tenant_id).data_source()
+                self._refused(sync, data_source, sync.requested_generation, failure)
         except ConcurrentUpdate:
             return  # somebody has changed the entry meanwhile: the next tick decides on the newer one
 
-    def _refused(self, sync: Sync, data_source: DataSourceReference, generation: int, error: AwsRefusal) -> None:
+    def _for_good(self, sync: Sync, error: KbfleetError) -> KbfleetError | None:
+        """Why trying again is in vain, if it is: the tenant's data source has been given up, or has refused for long.
+        While it cannot be seen, it is not known to have been given up."""
+        try:
+            found = self.knowledge_bases.data_source(self.registry.get(sync.tenant_id).data_source())
+        except _NOT_NOW:
+            found = None
+        given_up = found.given_up() if found is not None else None
+        return given_up or (error if sync.refused_for_good(self.clock.now()) else None)
+
+    def _refused(self, sync: Sync, data_source: DataSourceReference, generation: int, error: KbfleetError) -> None:
         """Bedrock will refuse this start however often it is tried: the sync has failed, and people must know."""
         reasons = (FailureReason.of(str(error)),)
         result = SyncResult(Outcome.FAILED, generation, self.clock.now(), failure_reasons=reasons)

@@ -21,10 +21,10 @@ from kbfleet.domain.errors import (
     RequestRefused,
     Throttled,
 )
+from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.isolation import MAX_NAMED, Breach, DocumentRound, IsolationVerified, SeenIn
 from kbfleet.domain.names import DataSourceReference
-from kbfleet.domain.reconciliation import Disagreement, Finding, ResourceKind
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.data_sources import data_sources_of
 from kbfleet.usecases.ingestion import save_sync
@@ -105,6 +105,10 @@ class IsolationRound:
     looked_into: int
     not_looked_into: int
     troubles: tuple[tuple[TenantId, KbfleetError], ...]
+
+
+NOT_LOOKED_INTO = IsolationRound((), 0, 0, ())
+"""What comes of no round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,14 +201,25 @@ class IsolationLook:
     names: ResourceNames
     clock: Clock
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a round has not come to its end yet."""
+        return self.rounds.position() is not None
+
     def go_round(
-        self, tenants: Mapping[TenantId, Tenant], *, until: datetime, first: TenantId | None
+        self,
+        tenants: Mapping[TenantId, Tenant],
+        *,
+        until: datetime,
+        first: TenantId | None,
+        visited: Callable[[Tenant], None] = lambda _: None,
     ) -> IsolationRound:
         """Takes up where the last time stopped.
 
         Args:
             until: when to stop; one tenant is looked into at least.
             first: with which tenant to begin, wherever the round is.
+            visited: called with each tenant that was looked into.
         """
         left = self._in_order(tenants)
         asked = [first] if first in left else []
@@ -220,6 +235,7 @@ class IsolationLook:
                 last = tenant_id
             try:
                 found, trouble = self._look_into(tenants[tenant_id], until)
+                visited(tenants[tenant_id])
             except Throttled as error:
                 # Ticks need the request rate more urgently.
                 troubles.append((tenant_id, error))

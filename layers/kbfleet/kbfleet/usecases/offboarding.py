@@ -421,9 +421,10 @@ def verify_erasure(
     service_role = names.service_role(tenant.this_life)
     looked_up = {
         ErasedResource("bucket", bucket): _own_bucket(tenant, buckets, names) is not None,
-        ErasedResource("vector index", names.vector_index(tenant.live_knowledge)): store_of(tenant, stores).exists(
+        ErasedResource("vector index", names.vector_index(tenant.live_knowledge)): store_of(tenant, stores).find(
             tenant.live_knowledge
-        ),
+        )
+        is not None,
         ErasedResource("knowledge base", knowledge_base): bool(_knowledge_bases(tenant, knowledge_bases, names)),
         ErasedResource("service role", service_role): service_roles.exists(service_role)
         or store_of(tenant, stores).admits(tenant.this_life),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import (
@@ -34,17 +35,19 @@ from kbfleet.domain.knowledge_base import (
     Capacity,
     DataSourceState,
     DataSourceStatus,
+    KnowledgeBaseKind,
     KnowledgeBaseState,
     KnowledgeBaseStatus,
     client_token,
+    content_lost,
 )
 from kbfleet.domain.names import MAX_LIFE, DataSourceReference
 from kbfleet.domain.service_role import WAY_OUT, settling
-from kbfleet.domain.sync import Priority, Sync
+from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import ProvisioningReservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import Workflow
-from kbfleet.usecases.data_sources import data_sources_of, delete_data_source
+from kbfleet.usecases.data_sources import DataSources, data_sources_of, delete_data_source
 from kbfleet.usecases.ingestion import update_sync
 from kbfleet.usecases.isolation import announce_breach, failing_those_who_wait
 from kbfleet.usecases.reservations import (
@@ -64,7 +67,7 @@ from kbfleet.usecases.service_roles import service_role_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
@@ -79,6 +82,7 @@ if TYPE_CHECKING:
         Executions,
         Incidents,
         KnowledgeBases,
+        KnowledgeStore,
         ServiceRoles,
         SyncLedger,
         TaskCallbacks,
@@ -89,6 +93,10 @@ if TYPE_CHECKING:
     from kbfleet.usecases.reservations import (
         Stores,
     )
+
+OUTLIVED_BY_AT_MOST = timedelta(seconds=40)
+"""By how much a function can outlive its execution that was stopped: it runs for 30 seconds at most (template.yaml).
+One that begins later finds that the lease has passed on."""
 
 # --- before the state machine --------------------------------------------------------------------
 
@@ -112,16 +120,16 @@ def start_provisioning(
 
     Raises:
         KnowledgeStoreNotOffered, TenantOffboarding: before anything is written.
-        TenantNotFound: there is no such tenant, although there must be.
+        TenantNotFound, TenantOffboarded: there is no such tenant, or no more, although there must be.
         TenantBusy: the execution that is converging it does so for another tier or name.
     """
-    existing = _provisioned_before(registry.find(request.tenant_id))
+    stored = registry.find(request.tenant_id)
+    existing = _provisioned_before(stored)
     request = request.of(existing)
     if existing is None and must_exist:
-        raise TenantNotFound(
-            f"No tenant {request.tenant_id} is registered.",
-            remedy=f"Run `kbfleet tenant add {request.tenant_id}` to add it.",
-        )
+        if stored is not None:
+            stored.not_leaving()
+        raise TenantNotFound.of(request.tenant_id)
     _offered_store(request, existing, stores)
     now = clock.now()
     if existing is not None:
@@ -363,26 +371,118 @@ def ensure_bucket(
 ) -> str:
     """The tenant's document bucket exists with every promised setting. Returns: its name.
 
+    That it was made in place of one which the tenant had had is written into the record: nothing is done about it here.
+
     Args:
         stack_id: of the stack that hears of the bucket's changes.
     """
     tenant = held(reservation, registry)
     # Its name follows from the tenant's id and life: a record that names another one is wrong.
     bucket_name = names.bucket(tenant.this_life)
-    if tenant.of_another_stack(stack_id) or not buckets.tells_of_changes(bucket_name):
-        # Before it is switched on: whoever dies behind that finds it on, and would not know since when.
-        tenant = keep(tenant, replace(tenant, events_since=clock.now()), registry=registry, clock=clock)
+    silent = not buckets.tells_of_changes(bucket_name)
+    if silent or tenant.of_another_stack(stack_id):
+        now = clock.now()
+        lost = silent and tenant.has_lost_its_bucket(now) and not buckets.exists(bucket_name)
+        told = replace(tenant, events_since=now, bucket_made_at=now if lost else tenant.bucket_made_at)
+        # Before it is made or switched on: whoever dies behind that finds it so, and would not know since when.
+        tenant = keep(tenant, told, registry=registry, clock=clock)
     buckets.ensure(bucket_name, names.tags(tenant.this_life))
     keep(tenant, replace(tenant, bucket_name=bucket_name), registry=registry, clock=clock)
     return bucket_name
 
 
-def ensure_knowledge_store(reservation: Reservation, *, registry: TenantRegistry, stores: Stores, clock: Clock) -> str:
-    """The tenant's own index exists in its knowledge store. Returns: the store's reference to it."""
+def ensure_knowledge_store(
+    reservation: ProvisioningReservation,
+    *,
+    registry: TenantRegistry,
+    stores: Stores,
+    knowledge_bases: KnowledgeBases,
+    announcements: Announcements,
+    names: ResourceNames,
+    clock: Clock,
+    ready_within: timedelta,
+) -> str:
+    """The tenant's own index exists in its knowledge store, and holds what its data source has brought: all of it, and
+    nothing else. Returns: the store's reference to it.
+
+    A data source brings nothing twice. One that is older than the index, or than a look that found nothing in it, is
+    deleted, and Ensure Data Source makes another, which reads everything. What one that is gone may have left behind,
+    none deletes any more: the index is made anew, without it. (In a MANAGED knowledge base, none can leave anything:
+    botocore model of bedrock-agent, CreateDataSource.) Either way the tenant cannot be asked until it has been synced.
+    Whoever dies on the way leaves what says so: the ages of resources, and the recorded id of a data source that is not
+    there.
+
+    Args:
+        ready_within: as `reserve_tenant` was given it.
+
+    Raises:
+        NotReadyYet: a data source or a knowledge base is being deleted; or a function of an earlier execution may yet
+            be about to delete the index.
+        DataSourceFailed: it cannot be.
+        KnowledgeBaseNotOurs: see `ensure_knowledge_base`.
+    """
     tenant = held(reservation, registry)
-    reference = store_of(tenant, stores).ensure(tenant.live_knowledge)
-    keep(tenant, replace(tenant, knowledge_store_reference=reference), registry=registry, clock=clock)
-    return reference
+    store = store_of(tenant, stores)
+    tenant = keep(tenant, _indexed(tenant, store, registry, clock), registry=registry, clock=clock)
+    reference = _required(tenant.knowledge_store_reference, tenant, "knowledge store")
+    if tenant.knowledge_base_id is None:
+        return reference  # nothing has been brought into it
+    base = _recorded_knowledge_base(tenant, knowledge_bases, names) or _adoptable(tenant, knowledge_bases, names)
+    if base is not None and not base.stores_as(store.knowledge_base_configuration(reference)):
+        return reference  # Ensure Knowledge Base refuses it
+    there = DataSources(None, (), None)
+    if base is not None:
+        wanted = store.data_source_configuration(names.bucket(tenant.this_life))
+        there = data_sources_of(tenant, base.knowledge_base_id, wanted, knowledge_bases=knowledge_bases, names=names)
+        if base.status is KnowledgeBaseStatus.DELETING:
+            raise NotReadyYet(f"Knowledge base {base.name} ({base.knowledge_base_id}) is being deleted.")
+        if there.recorded is not None and there.recorded.status is DataSourceStatus.DELETING:
+            raise NotReadyYet(f"Data source {there.recorded.data_source_id} is being deleted.")
+    emptied_at = max((at for at in (tenant.index_made_at, tenant.emptied_seen_at) if at), default=None)
+    outdated = there.own if there.own and content_lost(emptied_at, there.own.created_at) else None
+    gone = tenant.data_source_id is not None and there.recorded is None
+    if outdated is None and not gone:
+        return reference
+    without = keep(tenant, tenant.without_content(clock.now()), registry=registry, clock=clock)
+    tenant = announce_status(without, registry=registry, announcements=announcements)
+    if base is not None and outdated is not None:
+        going, stuck = _removed(base.knowledge_base_id, [outdated], knowledge_bases)
+        if stuck:
+            raise DataSourceFailed(
+                f"Tenant {tenant.tenant_id} has lost its index, and what has been in it cannot be read anew: "
+                f"{'; '.join(stuck)}.",
+                remedy="Fix the cause, then provision the tenant again.",
+            )
+        raise NotReadyYet(f"A data source that is older than its index is being deleted: {'; '.join(going)}.")
+    alone_from = reservation.deadline - ready_within + OUTLIVED_BY_AT_MOST
+    if store.kind is KnowledgeBaseKind.VECTOR and clock.now() < alone_from:
+        # An index is deleted by its name: whoever is late would delete the new one, also without the lease.
+        raise NotReadyYet(f"The index of tenant {tenant.tenant_id} will be made anew once nobody else can be doing so.")
+    store.delete(tenant.live_knowledge)
+    emptied = _indexed(tenant, store, registry, clock)
+    if tenant.index_made_at is not None and emptied.index_made_at == tenant.index_made_at:
+        raise NotReadyYet(f"The index of tenant {tenant.tenant_id} that was deleted still shows.")
+    forgotten = replace(emptied, data_source_id=None, data_source_made_at=None)
+    keep(tenant, forgotten, registry=registry, clock=clock)
+    return _required(forgotten.knowledge_store_reference, tenant, "knowledge store")
+
+
+def _indexed(tenant: Tenant, store: KnowledgeStore, registry: TenantRegistry, clock: Clock) -> Tenant:
+    """The tenant's index exists. Returns: the record, with what is to be known of it, to be kept.
+
+    Raises:
+        NotReadyYet: it does not show yet; and as `KnowledgeStore.ensure`.
+    """
+    knowledge, indexes = tenant.live_knowledge, store.kind is KnowledgeBaseKind.VECTOR
+    if indexes and store.find(knowledge) is None:
+        # Before it is made: its store may not say since when it has been there.
+        tenant = keep(tenant, replace(tenant, index_made_at=clock.now()), registry=registry, clock=clock)
+    reference = store.ensure(knowledge)
+    index = store.find(knowledge)
+    if indexes and index is None:
+        raise NotReadyYet(f"The index of tenant {tenant.tenant_id} does not show yet.")
+    made_at = index.made_at if index is not None else None
+    return replace(tenant, knowledge_store_reference=reference, index_made_at=made_at or tenant.index_made_at)
 
 
 def ensure_knowledge_base(
@@ -415,6 +515,7 @@ def ensure_knowledge_base(
         KnowledgeBaseFailed, KnowledgeBaseNotReady, NotReadyYet: see `KnowledgeBase.ready`.
         ServiceRoleRefused: the role is too new.
         ServiceRoleUnusable: it is not.
+        ResourceMissing: the recorded one was deleted since Ensure Knowledge Store looked.
     """
     tenant = held(reservation, registry)
     store = store_of(tenant, stores)
@@ -435,11 +536,8 @@ def ensure_knowledge_base(
         )
     changed = replace(tenant, knowledge_base_id=found.knowledge_base_id, drift=found.drift_from(wanted))
     if changed.knowledge_base_id != tenant.knowledge_base_id:
-        # A data source belongs to its knowledge base: another knowledge base means the recorded one is gone, and there
-        # is nothing to ask until the new one has been synced.
-        changed = replace(changed, data_source_id=None)
-        if tenant.status is not TenantStatus.SUSPENDED:
-            changed = changed.with_status(TenantStatus.PROVISIONING, clock.now())
+        # There is nothing to ask until the new one has been synced.
+        changed = changed.without_content(clock.now())
     kept = keep(tenant, changed, registry=registry, clock=clock)
     announce_status(kept, registry=registry, announcements=announcements)
     now = clock.now()
@@ -494,6 +592,9 @@ def _adopt_or_create_knowledge_base(
     existing = _adoptable(tenant, knowledge_bases, names)
     if existing is not None:
         return existing
+    if tenant.data_source_id is not None:
+        # What that has brought may have been left in the index: see Ensure Knowledge Store.
+        raise _gone_meanwhile(tenant, f"Knowledge base {tenant.knowledge_base_id}")
     token = client_token(name, "knowledge-base", str(tenant.fence), role_arn, configuration=wanted)
     try:
         return knowledge_bases.create(name, role_arn=role_arn, configuration=wanted, tags=tags, client_token=token)
@@ -569,6 +670,7 @@ def ensure_data_source(
 
     Raises:
         DataSourceFailed: see `DataSource.ready`; or one that should not be there cannot be deleted.
+        ResourceMissing: the recorded one was deleted since Ensure Knowledge Store looked.
         NotReadyYet: see `DataSource.ready`; or one that should not be there is still being deleted.
         DataSourceNotReady: see `DataSource.ready`.
     """
@@ -578,6 +680,9 @@ def ensure_data_source(
     name = names.data_source()
     wanted = store.data_source_configuration(names.bucket(tenant.this_life))
     there = data_sources_of(tenant, knowledge_base_id, wanted, knowledge_bases=knowledge_bases, names=names)
+    if tenant.data_source_id is not None and there.recorded is None:
+        # Its vectors may have been left in the index: see Ensure Knowledge Store.
+        raise _gone_meanwhile(tenant, f"Data source {tenant.data_source_id}")
     if there.own is not None:
         # Before anything is deleted for it.
         there.own.require_described(wanted)
@@ -592,12 +697,14 @@ def ensure_data_source(
 
     def put_right() -> tuple[DataSource, bool]:
         """Returns: ours as it was found, and whether that is as it should be."""
+        nonlocal tenant
         found = there.own or _create_or_find_data_source(tenant, knowledge_base_id, name, wanted, knowledge_bases)
         # Both come before anything is changed, or jobs are started from it: after a crash, nobody could know any more.
         if found.reads_another(wanted):
             _breached(tenant.tenant_id, [f"bucket of data source {found.data_source_id}"], announcements, clock)
             distrust()
-        keep(tenant, replace(tenant, data_source_id=found.data_source_id), registry=registry, clock=clock)
+        ours = replace(tenant, data_source_id=found.data_source_id, data_source_made_at=found.created_at)
+        tenant = keep(tenant, ours, registry=registry, clock=clock)
         # Until one of somebody else that has its name is gone, ours can be everything but renamed.
         right_name = found.name if any(one.name == name for one in there.foreign) else name
         right = found.reads_as(wanted) and found.name == right_name
@@ -608,17 +715,26 @@ def ensure_data_source(
             right = replace(changed, status=found.status, updated_at=found.updated_at) == found
         return found, right
 
+    def remove_others() -> tuple[list[str], list[str]]:
+        """As `_removed`."""
+        nonlocal tenant
+        if tenant.data_source_id in {one.data_source_id for one in there.foreign}:
+            # It takes its vectors along: that it will be gone is no loss.
+            forgotten = replace(tenant, data_source_id=None, data_source_made_at=None)
+            tenant = keep(tenant, forgotten, registry=registry, clock=clock)
+        return _removed(knowledge_base_id, there.foreign, knowledge_bases)
+
     if there.recorded is not None and there.recorded.reads_another(wanted):
         distrust()
     # What cannot be done to ours must not keep the others, nor any of them ours.
     try:
         found, right = put_right()
     except AwsRefusal as error:
-        going, _ = _removed(knowledge_base_id, there.foreign, knowledge_bases)
+        going, _ = remove_others()
         if going and isinstance(error, CapacityExceeded):
             raise NotReadyYet(f"{error.what} Others are on their way: {'; '.join(going)}.") from error
         raise
-    going, stuck = _removed(knowledge_base_id, there.foreign, knowledge_bases)
+    going, stuck = remove_others()
     now = clock.now()
     usual = min(store.usual_data_source_creation, look_after_at_most)
     wait = found.look_again_after(now, usual, reservation.deadline)
@@ -698,6 +814,13 @@ def _remove(data_source: DataSourceReference, listed_as: DataSourceStatus, knowl
         raise DataSourceFailed(f"data source {data_source.data_source_id} could not be deleted: {reasons}")
 
 
+def _gone_meanwhile(tenant: Tenant, what: str) -> ResourceMissing:
+    return ResourceMissing(
+        f"{what} of tenant {tenant.tenant_id} was deleted while the tenant was being provisioned.",
+        remedy="Provision the tenant again: what was in it is read anew then.",
+    )
+
+
 def _required(value: str | None, tenant: Tenant, what: str) -> str:
     if value is None:
         raise LeaseLost(
@@ -748,9 +871,10 @@ def run_first_sync(
     """Sees to it that the task is answered once the tenant's documents have been ingested at least once.
 
     A data source that has been synced answers at once, unless a breach of the tenant's isolation is open: a sync takes
-    out what does not come from its bucket. So does that of a suspended tenant, which is synced once it is resumed.
-    Else a sync is requested, also while another is under way: that one may
-    belong to a knowledge base that is gone, or fail for a cause that has been fixed since.
+    out what does not come from its bucket. Where its last sync failed, or is held, and changes wait for nobody, one is
+    requested. So does that of a suspended tenant, which is synced once it is resumed. Else a sync is requested, also
+    while another is under way: that one may belong to a knowledge base that is gone, or fail for a cause that has been
+    fixed since.
 
     Raises:
         LeaseLost: also when whoever has taken the tenant meanwhile has put its entry on hold, where this task would
@@ -781,6 +905,10 @@ def run_first_sync(
         return
     well = incidents.timeline(str(tenant.tenant_id), Concern.ISOLATION).settled
     if well and ledger.find(tenant.live_knowledge).has_synced(data_source_id):
+        # What kept the last sync from its end may just have been repaired.
+        tried_again = update_sync(tenant.live_knowledge, lambda sync: sync.tried_again(clock.now()), ledger=ledger)
+        if tried_again.state is SyncState.QUEUED:
+            ticks.request()
         callbacks.succeed(task_token, {"outcome": "ALREADY_SYNCED"})
         return
     update_sync(tenant.live_knowledge, wait_for_first_sync, ledger=ledger)

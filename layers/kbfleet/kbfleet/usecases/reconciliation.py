@@ -7,11 +7,14 @@ from datetime import timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+from kbfleet.domain.errors import KbfleetError, NotReadyYet
+from kbfleet.domain.finding import NOWHERE, Disagreement, Finding, ResourceKind
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind, content_lost
 from kbfleet.domain.names import MAX_LIFE, Life
-from kbfleet.domain.reconciliation import NOWHERE, Disagreement, Finding, Reconciliation, ResourceKind
+from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.tenant import ProvisioningRequest
 from kbfleet.domain.tenant_status import TenantStatus
+from kbfleet.usecases.isolation import NOT_LOOKED_INTO
 from kbfleet.usecases.provisioning import start_provisioning
 from kbfleet.usecases.reservations import announce_status
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
+    from kbfleet.domain.knowledge_base import Index
     from kbfleet.domain.names import Knowledge, ResourceNames, TenantId
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
@@ -30,9 +34,11 @@ if TYPE_CHECKING:
         ServiceRoles,
         TenantRegistry,
     )
+    from kbfleet.usecases.examination import TenantExamination
     from kbfleet.usecases.isolation import IsolationLook
     from kbfleet.usecases.reservations import Stores
 
+_SETTLED = {TenantStatus.ACTIVE, TenantStatus.SUSPENDED, TenantStatus.FAILED}
 _A_WHILE = timedelta(minutes=5)
 _CHANGING = {TenantStatus.PROVISIONING, TenantStatus.OFFBOARDING}
 """Their resources come and go while we look."""
@@ -45,11 +51,41 @@ class _Resources:
     buckets: Mapping[str, Life]
     knowledge_bases: Mapping[str, Knowledge]
     service_roles: Mapping[str, Life]
-    indexes: Mapping[str, set[Knowledge]]
+    indexes: Mapping[str, Mapping[Knowledge, Index]]
 
     def __len__(self) -> int:
         named = len(self.buckets) + len(self.knowledge_bases) + len(self.service_roles)
         return named + sum(map(len, self.indexes.values()))
+
+
+class _Examined:
+    """What examinations have shown of tenants, each examined once.
+
+    Args:
+        findings: of each that could be examined.
+        troubles: why others could not be, or not whole.
+    """
+
+    def __init__(self, examination: TenantExamination) -> None:
+        self._examination = examination
+        self._done: set[TenantId] = set()
+        self.findings: dict[TenantId, tuple[Finding, ...]] = {}
+        self.troubles: list[tuple[TenantId, KbfleetError]] = []
+
+    def add(self, tenant: Tenant) -> None:
+        tenant_id = tenant.tenant_id
+        if tenant_id in self._done:
+            return
+        self._done.add(tenant_id)
+        try:
+            diagnosis = self._examination.examine(tenant)
+            self._examination.publish(diagnosis)
+        except KbfleetError as error:
+            self.troubles.append((tenant_id, error))
+            return
+        self.troubles += ((tenant_id, NotReadyYet(reason)) for reason in diagnosis.unseen)
+        if diagnosis.findings or not diagnosis.unseen:
+            self.findings[tenant_id] = diagnosis.findings
 
 
 def reconcile(
@@ -62,36 +98,58 @@ def reconcile(
     executions: Executions,
     announcements: Announcements,
     isolation: IsolationLook,
+    examination: TenantExamination,
     names: ResourceNames,
     clock: Clock,
     until: datetime,
     first: TenantId | None = None,
     repair: bool = False,
+    looking_in: bool = True,
 ) -> Reconciliation:
     """Looks at every record and every resource of the fleet, and publishes what it found. Then it goes on looking into
     tenants' knowledge bases for what is not their own, as long as there is time.
 
     A status that nobody could publish is published. The resources are listed before the records are read: what is
-    written down meanwhile explains what was listed.
+    written down meanwhile explains what was listed. Whoever seems to lack something, or did the last time, is examined.
 
     Args:
         until, first: see `IsolationLook.go_round`.
+        looking_in: whether to look into knowledge bases, too, which is what takes time.
         repair: start the provisioning of tenants that miss something. What is there too much stays for people.
     """
     resources = _Resources(
         dict(buckets.of_fleet(names)),
         dict(knowledge_bases.of_fleet(names)),
         dict(service_roles.of_fleet(names)),
-        {name: set(store.all_knowledge()) for name, store in stores.items() if store.kind is KnowledgeBaseKind.VECTOR},
+        {
+            name: {index.knowledge: index for index in store.indexes()}
+            for name, store in stores.items()
+            if store.kind is KnowledgeBaseKind.VECTOR
+        },
     )
     tenants = {tenant.tenant_id: tenant for tenant in registry.all()}
+    missing = list(_missing(tenants, resources, names, service_roles))
+    suspects = {finding.tenant_id for finding in missing}
+    known_losses = {tenant_id for tenant_id, tenant in tenants.items() if tenant.losses and tenant.status in _SETTLED}
+    examined = _Examined(examination)
+    for tenant_id in sorted(suspects | known_losses):
+        if clock.now() >= until:
+            examined.troubles.append((tenant_id, NotReadyYet("There was no time to examine it; the next round does.")))
+        else:
+            examined.add(tenants[tenant_id])
+    # Last of what takes time: it writes records as well.
+    looked = NOT_LOOKED_INTO
+    if looking_in:
+        looked = isolation.go_round(tenants, until=until, first=first, visited=examined.add)
     findings = (
         *_overdue(tenants, clock.now()),
-        *_missing(tenants, resources, names, service_roles),
+        # A list may not show what is there, and shows nothing of what has come to an index.
+        *(finding for finding in missing if finding.tenant_id not in examined.findings),
+        *(finding for found in examined.findings.values() for finding in found),
         *_unexplained(tenants, resources, names, knowledge_bases, service_roles, stores),
     )
-    missing = {finding.tenant_id for finding in findings if finding.disagreement is Disagreement.MISSING}
-    repairs = [tenant_id for tenant_id in sorted(missing) if repair and _in_service(tenants[tenant_id])]
+    lost = {finding.tenant_id for finding in findings if finding.hurts}
+    repairs = [tenant_id for tenant_id in sorted(lost) if repair and _in_service(tenants[tenant_id])]
     for tenant_id in repairs:
         request = ProvisioningRequest(tenant_id)
         start_provisioning(request, registry=registry, executions=executions, stores=stores, clock=clock)
@@ -99,8 +157,6 @@ def reconcile(
         # Whoever has just stored a status is about to publish it.
         if clock.now() - tenant.status_since > _A_WHILE:
             announce_status(tenant, registry=registry, announcements=announcements)
-    # Last: it writes records as well.
-    looked = isolation.go_round(tenants, until=until, first=first)
     report = Reconciliation(
         clock.now(),
         len(tenants),
@@ -109,7 +165,7 @@ def reconcile(
         tuple(repairs),
         looked_into=looked.looked_into,
         not_looked_into=looked.not_looked_into,
-        troubles=looked.troubles,
+        troubles=(*examined.troubles, *looked.troubles),
     )
     announcements.reconciled(report)
     return report
@@ -152,9 +208,11 @@ def _missing(
         indexes = resources.indexes.get(tenant.knowledge_store)
         if tenant.knowledge_store_reference is None or indexes is None:
             continue
-        if tenant.live_knowledge not in indexes:
-            index = names.vector_index(tenant.live_knowledge)
-            yield Finding(Disagreement.MISSING, ResourceKind.VECTOR_INDEX, index, tenant_id)
+        index, name = indexes.get(tenant.live_knowledge), names.vector_index(tenant.live_knowledge)
+        if index is None:
+            yield Finding(Disagreement.MISSING, ResourceKind.VECTOR_INDEX, name, tenant_id)
+        elif content_lost(index.made_at, tenant.data_source_made_at):
+            yield Finding(Disagreement.EMPTIED, ResourceKind.VECTOR_INDEX, name, tenant_id)
 
 
 def _unexplained(

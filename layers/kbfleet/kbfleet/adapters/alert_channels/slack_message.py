@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from slack_sdk.http_retry.state import RetryState
     from slack_sdk.models.blocks import Block, RichTextElement
 
-    from kbfleet.domain.alert import Alert, Link
+    from kbfleet.domain.alert import Alert, Link, Reason
 
 TIMEOUT_SECONDS = 5
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -43,7 +43,7 @@ documented."""
 _MAX_ENTRY = 1_200
 """Of these, for one fact, one reason or one document: a key of S3 has 1,024 bytes at most."""
 _MAX_ENTRIES = 10
-"""Documents, and reasons, in one message; the job history has them all."""
+"""Reasons in one message, and documents; the job history has them all."""
 UNPARSED: dict[str, Any] = {"parse": "none", "link_names": False}
 """Arguments by which Slack neither looks for links nor for names in what notifications show. Source: Slack
 documentation, methods chat.postMessage and chat.update."""
@@ -92,10 +92,7 @@ def blocks(alert: Alert) -> Sequence[Block]:
     if alert.facts:
         message.append(RichTextBlock(elements=[_facts(alert.facts)]))
     if alert.reasons:
-        message.append(_listed("Why", [reason.text for reason in alert.reasons]))
-    documents = list(dict.fromkeys(uri for reason in alert.reasons for uri in reason.documents))
-    if documents:
-        message.append(_listed("Documents", documents, code=True))
+        message.append(_why(alert.reasons))
     if alert.advice or alert.command:
         message.append(RichTextBlock(elements=list(_remedy(alert))))
     if alert.links:
@@ -145,13 +142,28 @@ def _facts(facts: Sequence[tuple[str, str]]) -> RichTextSectionElement:
     return _line(*parts)
 
 
-def _listed(title: str, texts: Sequence[str], *, code: bool = False) -> RichTextBlock:
-    shown = list(_fitting(texts[:_MAX_ENTRIES]))
-    entries = [_line(_code(text) if code else _Text(text=text)) for text in shown]
-    parts: list[RichTextElement] = [_line(_bold(title)), RichTextListElement(style="bullet", elements=entries)]
-    if len(texts) > len(shown):
-        parts.append(_line(_Text(text=f"… and {len(texts) - len(shown)} more")))
-    return RichTextBlock(elements=parts)
+def _why(reasons: Sequence[Reason]) -> RichTextBlock:
+    """Each reason with its documents below it, so that of each document it shows why; of each reason one at least."""
+    named = reasons[:_MAX_ENTRIES]
+    each = _MAX_ENTRIES // max(1, sum(bool(reason.documents) for reason in named))
+    fitting = _fitting(text for reason in named for text in (reason.text, *reason.documents[:each]))
+    entries: list[RichTextElement] = []
+    shown = 0
+    for reason in named:
+        text = next(fitting, None)
+        if text is None:
+            break
+        parts: list[RichTextElement] = [_Text(text=text)]
+        for _, uri in zip(reason.documents[:each], fitting, strict=False):
+            parts += [_Text(text="\n"), _code(uri)]
+        shown += 1
+        if more := len(reason.documents) - (len(parts) - 1) // 2:
+            parts += [_Text(text="\n"), _Text(text=f"… and {more} more documents")]
+        entries.append(_line(*parts))
+    message: list[RichTextElement] = [_line(_bold("Why")), RichTextListElement(style="bullet", elements=entries)]
+    if len(reasons) > shown:
+        message.append(_line(_Text(text=f"… and {len(reasons) - shown} more reasons")))
+    return RichTextBlock(elements=message)
 
 
 def _remedy(alert: Alert) -> Iterator[RichTextElement]:

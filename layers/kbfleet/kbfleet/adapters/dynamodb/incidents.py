@@ -22,7 +22,7 @@ from kbfleet.domain.errors import ConcurrentUpdate, Throttled
 from kbfleet.domain.incident import Concern, Incident, Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -35,6 +35,8 @@ REMEMBERED_FOR = timedelta(days=30)
 _NEWEST = 10
 """Incidents of one cause that are looked at: older ones are over, or full."""
 _IN = "IN#"
+_CONCERN = "newer_concern"
+_NEWER = {Concern.DOCUMENTS.value, Concern.KNOWLEDGE.value}
 _TOO_FAST = {"ThrottlingError", "ProvisionedThroughputExceeded"}
 _serialize = TypeSerializer().serialize
 _incidents = cache(lambda: TypeAdapter(Incident))
@@ -49,12 +51,12 @@ class DynamoDBIncidents:
 
     def timeline(self, subject: str, concern: Concern) -> Timeline:
         record = self._table.item(_subject_key(subject, concern))
-        return _timelines().validate_python(record) if record else Timeline(subject, concern)
+        return _timeline(record) if record else Timeline(subject, concern)
 
     def find(self, identity: str) -> Incident | None:
         key, _, number = identity.rpartition("/")
         record = self._table.item(_incident_key(key, int(number)))
-        return _incidents().validate_python(record) if record else None
+        return _incident(record) if record else None
 
     def of_cause(self, cause: RootCause) -> Sequence[Incident]:
         found = self._table.query(
@@ -64,7 +66,7 @@ class DynamoDBIncidents:
             ScanIndexForward=False,
             ConsistentRead=True,
         )
-        return list(map(_incidents().validate_python, found))
+        return list(map(_incident, found))
 
     def of_subject(self, subject: str) -> Sequence[Incident]:
         found = self._table.query(
@@ -78,7 +80,7 @@ class DynamoDBIncidents:
                 identities[item["SK"].removeprefix(_IN)] = None
             else:
                 # As far as it goes back, it also knows those that were recorded before the items beside it were.
-                entries = _timelines().validate_python(item).entries
+                entries = _timeline(item).entries
                 identities |= dict.fromkeys(entry.incident for entry in entries if entry.incident)
         incidents = (self.find(identity) for identity in identities)
         return [incident for incident in incidents if incident is not None and subject in incident.affected]
@@ -140,7 +142,7 @@ def _subject_key(subject: str, sort_key: str) -> dict[str, str]:
 def _incident_item(incident: Incident) -> dict[str, Any]:
     stored = replace(incident, version=incident.version + 1)
     fields: dict[str, Any] = _incidents().dump_python(stored, mode="json", exclude_none=True)
-    return _incident_key(incident.cause.key, incident.number) | fields | _expiry(incident.closed_at)
+    return _incident_key(incident.cause.key, incident.number) | _for_all_versions(fields) | _expiry(incident.closed_at)
 
 
 def _timeline_item(timeline: Timeline) -> dict[str, Any]:
@@ -149,7 +151,26 @@ def _timeline_item(timeline: Timeline) -> dict[str, Any]:
     over = None
     if timeline.settled:
         over = timeline.entries[-1].at if timeline.entries else timeline.erased_at
-    return _subject_key(timeline.subject, timeline.concern) | fields | _expiry(over)
+    return _subject_key(timeline.subject, timeline.concern) | _for_all_versions(fields) | _expiry(over)
+
+
+def _for_all_versions(fields: dict[str, Any]) -> dict[str, Any]:
+    """The version before this one, to which an update may be taken back, does not know all concerns."""
+    if fields["concern"] not in _NEWER:
+        return fields
+    return {**fields, "concern": Concern.INGESTION.value, _CONCERN: fields["concern"]}
+
+
+def _as_written(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {**record, "concern": record.get(_CONCERN, record["concern"])}
+
+
+def _incident(record: Mapping[str, Any]) -> Incident:
+    return _incidents().validate_python(_as_written(record))
+
+
+def _timeline(record: Mapping[str, Any]) -> Timeline:
+    return _timelines().validate_python(_as_written(record))
 
 
 def _expiry(over: datetime | None) -> dict[str, int]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kbfleet.adapters.knowledge_stores import StoreResources
+    from kbfleet.domain.knowledge_base import Index
     from kbfleet.domain.names import Knowledge, Life, ResourceNames
 
 
@@ -48,8 +49,8 @@ class ManagedKnowledgeStore:
     def ensure(self, knowledge: Knowledge) -> str:  # noqa: ARG002 - the same everywhere
         return "managed"
 
-    def exists(self, knowledge: Knowledge) -> bool:  # noqa: ARG002 - the same everywhere
-        return False
+    def find(self, knowledge: Knowledge) -> Index | None:  # noqa: ARG002 - the same everywhere
+        return None
 
     def delete(self, knowledge: Knowledge) -> None:
         """Nothing to do: deleting the knowledge base deletes its vectors."""
@@ -57,7 +58,7 @@ class ManagedKnowledgeStore:
     def holds(self, knowledge: Knowledge, configuration: Mapping[str, object]) -> bool:  # noqa: ARG002 - as above
         return kind_of(configuration) is KnowledgeBaseKind.MANAGED
 
-    def all_knowledge(self) -> Iterator[Knowledge]:
+    def indexes(self) -> Iterator[Index]:
         return iter(())
 
     def admit(self, life: Life, role_arn: str) -> datetime | None:  # noqa: ARG002 - IAM alone decides

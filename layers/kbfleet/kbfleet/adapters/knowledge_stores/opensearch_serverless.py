@@ -24,7 +24,7 @@ from kbfleet.adapters.knowledge_stores import (
     vector_knowledge_base,
 )
 from kbfleet.domain.errors import CapacityExceeded, KnowledgeStoreUnusable, NotReadyYet, ResourceConflict
-from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+from kbfleet.domain.knowledge_base import Index, KnowledgeBaseKind
 from kbfleet.domain.service_role import WAY_OUT_OF_POLICIES
 from kbfleet.domain.uploads import MAX_METADATA_BYTES
 
@@ -123,9 +123,10 @@ class OpenSearchServerlessKnowledgeStore:
                 self._check(schema, knowledge)
         return self._names.vector_index(knowledge)
 
-    def exists(self, knowledge: Knowledge) -> bool:
+    def find(self, knowledge: Knowledge) -> Index | None:
         with translated(self._subject(knowledge)):
-            return self._schema(knowledge) is not None
+            schema = self._schema(knowledge)
+        return Index(knowledge, _made_at(schema)) if schema is not None else None
 
     def delete(self, knowledge: Knowledge) -> None:
         with translated(self._subject(knowledge)), suppress(self._client.exceptions.ResourceNotFoundException):
@@ -192,9 +193,11 @@ class OpenSearchServerlessKnowledgeStore:
         }
         return [{"Description": "Bedrock keeps and searches vectors", "Principal": [role_arn], "Rules": [rule]}]
 
-    def all_knowledge(self) -> Iterator[Knowledge]:
+    def indexes(self) -> Iterator[Index]:
+        # No call lists them: each is looked up, of which there are as many as knowledge bases of type VECTOR, 100.
         catalogued = map(self._names.knowledge_of_vector_index, self._catalogue.index_names())
-        return (knowledge for knowledge in catalogued if knowledge is not None and self.exists(knowledge))
+        found = (self.find(knowledge) for knowledge in catalogued if knowledge is not None)
+        return (index for index in found if index is not None)
 
     def _subject(self, knowledge: Knowledge) -> str:
         return f"OpenSearch index {self._names.vector_index(knowledge)} of tenant {knowledge.tenant_id}"
@@ -250,3 +253,14 @@ class OpenSearchServerlessKnowledgeStore:
 
     def data_source_configuration(self, bucket_name: str) -> Mapping[str, object]:
         return s3_data_source(bucket_name, self._client.meta.partition)
+
+
+def _made_at(schema: Mapping[str, Any]) -> datetime | None:
+    """`index.creation_date`, in milliseconds since 1970, among the settings that OpenSearch gives of an index. That
+    GetIndex gives it, too, is not documented: it gives "field mappings and settings" (OpenSearch Serverless API
+    reference), and CloudFormation's type for an index reads the UUID that stands beside it."""
+    index = schema.get("settings", {}).get("index", {})
+    try:
+        return datetime.fromtimestamp(int(index["creation_date"]) / 1000, UTC)
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -15,7 +15,7 @@ from kbfleet.adapters.knowledge_stores import (
     vector_knowledge_base,
 )
 from kbfleet.domain.errors import KnowledgeStoreUnusable, NotReadyYet
-from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+from kbfleet.domain.knowledge_base import Index, KnowledgeBaseKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,12 +74,13 @@ class S3VectorsKnowledgeStore:
     def ensure(self, knowledge: Knowledge) -> str:
         """Returns: the index's ARN."""
         with translated(self._subject(knowledge)):
-            found = self._find(knowledge)
+            found = self._described(knowledge)
             return self._checked(found, knowledge) if found else self._create(knowledge)
 
-    def exists(self, knowledge: Knowledge) -> bool:
+    def find(self, knowledge: Knowledge) -> Index | None:
         with translated(self._subject(knowledge)):
-            return self._find(knowledge) is not None
+            found = self._described(knowledge)
+        return Index(knowledge, found["creationTime"]) if found else None
 
     def delete(self, knowledge: Knowledge) -> None:
         with translated(self._subject(knowledge)), suppress(self._client.exceptions.NotFoundException):
@@ -93,18 +94,18 @@ class S3VectorsKnowledgeStore:
         place = f"s3vectors:{names.region}:{names.account}:bucket/{self._vector_bucket}/index"
         return isinstance(found, str) and found.split(":", 2)[-1] == f"{place}/{names.vector_index(knowledge)}"
 
-    def all_knowledge(self) -> Iterator[Knowledge]:
+    def indexes(self) -> Iterator[Index]:
         with translated(f"the indexes of vector bucket {self._vector_bucket}"):
             pages = self._client.get_paginator("list_indexes").paginate(vectorBucketName=self._vector_bucket)
-            for name in (index["indexName"] for page in pages for index in page["indexes"]):
+            for index in (index for page in pages for index in page["indexes"]):
                 # Of another name, it was made by somebody else.
-                if knowledge := self._names.knowledge_of_vector_index(name):
-                    yield knowledge
+                if knowledge := self._names.knowledge_of_vector_index(index["indexName"]):
+                    yield Index(knowledge, index["creationTime"])
 
     def _subject(self, knowledge: Knowledge) -> str:
         return f"vector index {self._names.vector_index(knowledge)} of tenant {knowledge.tenant_id}"
 
-    def _find(self, knowledge: Knowledge) -> Mapping[str, Any] | None:
+    def _described(self, knowledge: Knowledge) -> Mapping[str, Any] | None:
         try:
             answer = self._client.get_index(
                 vectorBucketName=self._vector_bucket, indexName=self._names.vector_index(knowledge)
@@ -124,7 +125,7 @@ class S3VectorsKnowledgeStore:
             )
         except self._client.exceptions.ConflictException as error:
             # Created between our look and our call.
-            found = self._find(knowledge)
+            found = self._described(knowledge)
             if found is None:
                 raise NotReadyYet(f"The {self._subject(knowledge)} exists, but is not visible yet.") from error
             return self._checked(found, knowledge)

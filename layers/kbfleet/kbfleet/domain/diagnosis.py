@@ -1,0 +1,184 @@
+"""Findings about one tenant: a pure decision over facts that were gathered at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
+from kbfleet.domain.harm import Harm
+from kbfleet.domain.ingestion_job import JobStateChange
+from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus, KnowledgeBase, KnowledgeBaseStatus
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import Tenant
+from kbfleet.domain.tenant_status import TenantStatus
+
+
+class Search(StrEnum):
+    """What a search of a tenant's knowledge base came to."""
+
+    FOUND = "FOUND"
+    NOTHING = "NOTHING"
+    REFUSED = "REFUSED"
+
+
+class Presence(StrEnum):
+    THERE = "THERE"
+    GONE = "GONE"
+    NOT_LOOKED_AT = "NOT_LOOKED_AT"
+    """Nobody has, or AWS did not answer, or there is no such thing where the tenant is."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantFacts:
+    """All that is known of a tenant at one moment. What nobody has looked at is well by no means, and wrong neither.
+
+    Args:
+        bucket, vector_index, service_role, usage_key: their names, which follow from the tenant's id.
+        presence: of each of the tenant's resources; what is left out was not looked at.
+        tells_of_changes: whether EventBridge is told of the bucket's changes.
+        content_lost: whether the index is a newer one than what was to be read into it.
+        holds_documents: whether some are in the answers, by the last sync.
+    """
+
+    tenant: Tenant
+    bucket: str
+    vector_index: str
+    service_role: str
+    usage_key: str
+    presence: Mapping[ResourceKind, Presence] = field(default_factory=dict)
+    tells_of_changes: bool | None = None
+    content_lost: bool = False
+    knowledge_base: KnowledgeBase | None = None
+    data_source: DataSource | None = None
+    search: Search | None = None
+    holds_documents: bool = False
+
+    def is_gone(self, kind: ResourceKind) -> bool:
+        return self.presence.get(kind) is Presence.GONE
+
+
+def diagnose(facts: TenantFacts) -> tuple[Finding, ...]:
+    """What is wrong with a tenant, the worst first. Of one that is being provisioned or deleted nothing is said: its
+    resources come and go."""
+    if facts.tenant.status not in {TenantStatus.ACTIVE, TenantStatus.SUSPENDED, TenantStatus.FAILED}:
+        return ()
+    found = [replace(finding, seen=_seen_harm(finding, facts)) for finding in _wrong(facts)]
+    return tuple(sorted(found, key=lambda finding: finding.harm.rank))
+
+
+_GIVEN_UP = {KnowledgeBaseStatus.FAILED, KnowledgeBaseStatus.DELETE_UNSUCCESSFUL}
+_GIVEN_UP_SOURCES = {DataSourceStatus.FAILED, DataSourceStatus.DELETE_UNSUCCESSFUL}
+
+
+def _wrong(facts: TenantFacts) -> Iterator[Finding]:
+    tenant = facts.tenant
+
+    def finding(disagreement: Disagreement, kind: ResourceKind, name: str | None) -> Finding:
+        return Finding(disagreement, kind, name or "", tenant.tenant_id)
+
+    names = {
+        ResourceKind.BUCKET: facts.bucket,
+        ResourceKind.SERVICE_ROLE: facts.service_role,
+        ResourceKind.KNOWLEDGE_BASE: tenant.knowledge_base_id,
+        ResourceKind.VECTOR_INDEX: facts.vector_index,
+        ResourceKind.USAGE_KEY: facts.usage_key,
+    }
+    never_made = {
+        ResourceKind.BUCKET: tenant.bucket_name is None,
+        ResourceKind.SERVICE_ROLE: tenant.knowledge_base_id is None,
+        ResourceKind.VECTOR_INDEX: tenant.knowledge_store_reference is None,
+        # It is among the last that a provisioning makes, and no record names it.
+        ResourceKind.USAGE_KEY: tenant.status is TenantStatus.FAILED,
+    }
+    for kind, name in names.items():
+        if facts.is_gone(kind) and not never_made.get(kind):
+            yield finding(Disagreement.MISSING, kind, name)
+    if facts.tells_of_changes is False and tenant.bucket_name is not None:
+        yield finding(Disagreement.CHANGED, ResourceKind.BUCKET, facts.bucket)
+    if facts.content_lost and not facts.is_gone(ResourceKind.VECTOR_INDEX):
+        yield finding(Disagreement.EMPTIED, ResourceKind.VECTOR_INDEX, facts.vector_index)
+    base = facts.knowledge_base
+    if base is not None and base.status in _GIVEN_UP:
+        yield finding(Disagreement.BROKEN, ResourceKind.KNOWLEDGE_BASE, base.knowledge_base_id)
+    # Its data source goes with the knowledge base, and the command is the same.
+    if facts.is_gone(ResourceKind.DATA_SOURCE) and not facts.is_gone(ResourceKind.KNOWLEDGE_BASE):
+        yield finding(Disagreement.MISSING, ResourceKind.DATA_SOURCE, tenant.data_source_id)
+    source = facts.data_source
+    if source is not None and source.status in _GIVEN_UP_SOURCES:
+        yield finding(Disagreement.BROKEN, ResourceKind.DATA_SOURCE, source.data_source_id)
+    yield from _of_search(facts)
+
+
+def _of_search(facts: TenantFacts) -> Iterator[Finding]:
+    """What a search shows although every resource is there."""
+    explained = facts.content_lost or any(presence is Presence.GONE for presence in facts.presence.values())
+    base = facts.knowledge_base
+    if explained or base is None or base.status in _GIVEN_UP:
+        return
+    if facts.search is Search.REFUSED:
+        yield Finding(Disagreement.BROKEN, ResourceKind.KNOWLEDGE_BASE, base.knowledge_base_id, facts.tenant.tenant_id)
+    elif facts.search is Search.NOTHING and facts.holds_documents:
+        yield Finding(Disagreement.EMPTIED, ResourceKind.VECTOR_INDEX, facts.vector_index, facts.tenant.tenant_id)
+
+
+def _seen_harm(finding: Finding, facts: TenantFacts) -> Harm | None:
+    """What a search shows counts more than what usually follows."""
+    usual = finding.harm
+    match facts.search:
+        case Search.REFUSED:
+            return Harm.NO_ANSWERS
+        case Search.NOTHING if facts.holds_documents:
+            return Harm.NO_ANSWERS
+        case Search.FOUND if usual in {Harm.NO_ANSWERS, Harm.UNKNOWN} and finding.kind is not ResourceKind.USAGE_KEY:
+            # Answers come, but from what nobody brings up to date any more.
+            return Harm.WRONG_ANSWERS
+    return None
+
+
+def harm_while_syncs_fail(facts: TenantFacts) -> Harm:
+    """How askers are hurt while the tenant's documents are not read, as far as a search shows."""
+    if facts.tenant.status is not TenantStatus.ACTIVE:
+        return Harm.NO_ANSWERS
+    usual = {Search.FOUND: Harm.DOCUMENTS_MISSING, Search.NOTHING: Harm.NO_ANSWERS, Search.REFUSED: Harm.NO_ANSWERS}
+    return usual[facts.search] if facts.search is not None else Harm.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What one examination of a tenant came to.
+
+    Args:
+        at: when it began.
+        findings: the worst first.
+        unseen: what could not be looked at, each with the reason. As long as there is any, a tenant without findings is
+            not known to be well.
+        seen: how askers are hurt, by a search; `UNKNOWN` where none was made.
+        failed_job: the ingestion whose failure was the reason to look.
+    """
+
+    tenant_id: TenantId
+    at: datetime
+    findings: tuple[Finding, ...] = ()
+    unseen: tuple[str, ...] = ()
+    seen: Harm = Harm.UNKNOWN
+    failed_job: JobStateChange | None = None
+
+    @property
+    def identity(self) -> str:
+        """The same for every repetition of the same event."""
+        return f"{self.tenant_id}/DIAGNOSED/{self.at.isoformat()}"
+
+    @property
+    def harm(self) -> Harm:
+        return self.findings[0].harm if self.findings else self.seen
+
+    @property
+    def well(self) -> bool:
+        return not self.findings and not self.unseen
+
+    @property
+    def losses(self) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.hurts)

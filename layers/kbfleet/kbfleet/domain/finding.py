@@ -1,0 +1,216 @@
+"""What is wrong, whom that hurts and how, and the command that repairs it.
+
+`reconcile`, `doctor`, `tenant show`, `why` and the messages to people tell findings, each in its own shape. None of
+them has advice of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kbfleet.domain.harm import Harm
+from kbfleet.domain.names import TenantId
+
+
+class Disagreement(StrEnum):
+    UNEXPLAINED = "UNEXPLAINED"
+    """A resource that is tagged or named as this fleet's, and that no tenant's record names."""
+    MISSING = "MISSING"
+    """A resource that a tenant's record names, and that is not there."""
+    EMPTIED = "EMPTIED"
+    """A resource that is there, but not with what was brought into it."""
+    BROKEN = "BROKEN"
+    """A resource that is there, and does not work."""
+    FOREIGN = "FOREIGN"
+    """Something within a tenant's reach that is not the tenant's own, by the names that follow from its id."""
+    CHANGED = "CHANGED"
+    """Something of the tenant's own that somebody has set otherwise than kbfleet does."""
+    OVERDUE = "OVERDUE"
+    """A tenant that should have been deleted by now."""
+
+
+class ResourceKind(StrEnum):
+    TENANT = "tenant"
+    BUCKET = "bucket"
+    VECTOR_INDEX = "vector index"
+    SERVICE_ROLE = "service role"
+    KNOWLEDGE_BASE = "knowledge base"
+    DATA_SOURCE = "data source"
+    USAGE_KEY = "usage key"
+    DOCUMENTS = "documents"
+    PASSAGES = "passages"
+
+
+NOWHERE = ""
+"""Where a knowledge base keeps its vectors that names an index of no store of this stack."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, and what to do about it.
+
+    Args:
+        left_on: the store on which an unexplained resource's tenant has vectors, `NOWHERE`, or `None` if it has none.
+        taken_up: whether an unexplained resource is of the life that `tenant add` would provision. What another life
+            has left is not, nor what a tenant that is in service does not use.
+        seen: how askers are hurt, where somebody has looked; else it follows from what is wrong.
+    """
+
+    disagreement: Disagreement
+    kind: ResourceKind
+    name: str
+    tenant_id: TenantId
+    left_on: str | None = None
+    taken_up: bool = True
+    seen: Harm | None = None
+
+    @property
+    def harm(self) -> Harm:
+        return self.seen or _USUAL_HARM.get((self.disagreement, self.kind), Harm.MACHINERY_ONLY)
+
+    @property
+    def cause(self) -> str:
+        """What it has in common with the same finding about other tenants, in our words."""
+        return f"the {self.kind} {_IS[self.disagreement]}"
+
+    @property
+    def before(self) -> str:
+        """What must be done, or known, before the command; empty if nothing must."""
+        if (self.disagreement, self.kind) == (Disagreement.MISSING, ResourceKind.BUCKET):
+            return (
+                "Its documents are gone with it: only a backup brings them back, so look for that first. Answers still "
+                "come from what was read of them before."
+            )
+        return ""
+
+    @property
+    def command(self) -> str:
+        """The command of `kbfleet` that repairs it, before the tenant's id; empty if none does by itself."""
+        return "tenant add" if self.disagreement in _REPAIRED_BY_ADDING else ""
+
+    @property
+    def hurts(self) -> bool:
+        """Whether askers are, or may be, for want of something that the command brings back. People are told of it."""
+        return bool(self.command) and self.harm is not Harm.MACHINERY_ONLY
+
+    @property
+    def advice(self) -> str:
+        return " ".join(filter(None, (self.before, self._what_to_run)))
+
+    @property
+    def _what_to_run(self) -> str:
+        add = f"`kbfleet tenant add {self.tenant_id}`"
+        match self.disagreement:
+            case Disagreement.FOREIGN:
+                return f"{self._way_out} Then `kbfleet reconcile --tenant {self.tenant_id}` says whether it is over."
+            case Disagreement.OVERDUE:
+                return (
+                    f"It should have been deleted. `kbfleet tenant show {self.tenant_id}` says since when, and why if "
+                    f"that failed; `kbfleet tenant offboard {self.tenant_id}` deletes it now."
+                )
+        if self.command:
+            return f"{add} {self._does}."
+        return self._of_what_is_left
+
+    @property
+    def outcome(self) -> str:
+        """What the command does, as an introduction to it."""
+        return f"This {self._does}:"
+
+    @property
+    def _does(self) -> str:
+        match self.disagreement:
+            case Disagreement.MISSING if self.kind is ResourceKind.BUCKET:
+                return "makes it again, empty, and takes nothing out of the answers; then upload the documents"
+            case Disagreement.MISSING if self.kind in _HOLDING_CONTENT:
+                return "makes it again, and reads all documents anew"
+            case Disagreement.MISSING:
+                return "makes it again"
+            case Disagreement.EMPTIED:
+                return "reads all documents anew"
+            case Disagreement.CHANGED:
+                return "sets it again as it should be"
+        return "repairs it, or says what has to be done before"
+
+    @property
+    def _of_what_is_left(self) -> str:
+        if not self.taken_up and self.kind is ResourceKind.SERVICE_ROLE:
+            return f"`kbfleet tenant add {self.tenant_id}` deletes it, if it is the tenant's; else delete it by hand."
+        if not self.taken_up:
+            return (
+                f"Tenant {self.tenant_id} does not use it, as the tenant is now, and no command takes it up or deletes "
+                "it. Look what it is, and delete it by hand before that id is provisioned again."
+            )
+        if self.left_on == NOWHERE:
+            return (
+                f"Tenant {self.tenant_id}'s knowledge base keeps its vectors where this stack has no index, which "
+                "cannot be changed. Delete it in the console, its data source with deletion policy RETAIN; then "
+                f"`kbfleet tenant add {self.tenant_id}` takes up what else there is, and ingests the documents anew."
+            )
+        store = f" --knowledge-store {self.left_on}" if self.left_on else ""
+        return (
+            f"`kbfleet tenant add {self.tenant_id}{store}` takes it up; `kbfleet tenant offboard {self.tenant_id}` "
+            "after that deletes it."
+        )
+
+    @property
+    def _way_out(self) -> str:
+        match self.kind:
+            case ResourceKind.VECTOR_INDEX:
+                return (
+                    "Delete that knowledge base in the console, for its index cannot be changed; then `kbfleet tenant "
+                    f"add {self.tenant_id}` makes the tenant's own."
+                )
+            case ResourceKind.KNOWLEDGE_BASE:
+                return f"`kbfleet tenant add {self.tenant_id}` gives the tenant its own again."
+            case ResourceKind.BUCKET:
+                return f"`kbfleet tenant add {self.tenant_id}` makes it the tenant's own bucket, and syncs again."
+            case ResourceKind.DOCUMENTS:
+                return f"`kbfleet tenant add {self.tenant_id}` syncs again, which takes out what is not in the bucket."
+            case ResourceKind.PASSAGES:
+                return (
+                    f"`kbfleet tenant add {self.tenant_id}` syncs again. What is found even then was left behind by a "
+                    "data source that is gone: delete that knowledge base and its index in the console, then run it "
+                    "once more."
+                )
+        return f"`kbfleet tenant add {self.tenant_id}` deletes it, with what it has brought."
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+_IS = {
+    Disagreement.UNEXPLAINED: "is in no tenant's record",
+    Disagreement.MISSING: "is gone",
+    Disagreement.EMPTIED: "has lost what was in it",
+    Disagreement.BROKEN: "does not work",
+    Disagreement.FOREIGN: "is not the tenant's own",
+    Disagreement.CHANGED: "is set otherwise than it should be",
+    Disagreement.OVERDUE: "should have been deleted",
+}
+
+CAUSES = frozenset(f"the {kind} {said}" for kind in ResourceKind for said in _IS.values())
+"""All that `Finding.cause` can say."""
+
+_REPAIRED_BY_ADDING = {Disagreement.MISSING, Disagreement.EMPTIED, Disagreement.BROKEN, Disagreement.CHANGED}
+
+_HOLDING_CONTENT = {ResourceKind.VECTOR_INDEX, ResourceKind.KNOWLEDGE_BASE, ResourceKind.DATA_SOURCE}
+"""What was read of the documents goes with them."""
+
+_USUAL_HARM = {
+    # What was read of the documents is still answered from, also what has changed or was deleted since.
+    (Disagreement.MISSING, ResourceKind.BUCKET): Harm.WRONG_ANSWERS,
+    (Disagreement.MISSING, ResourceKind.VECTOR_INDEX): Harm.NO_ANSWERS,
+    (Disagreement.EMPTIED, ResourceKind.VECTOR_INDEX): Harm.NO_ANSWERS,
+    (Disagreement.MISSING, ResourceKind.KNOWLEDGE_BASE): Harm.NO_ANSWERS,
+    (Disagreement.BROKEN, ResourceKind.KNOWLEDGE_BASE): Harm.NO_ANSWERS,
+    # Bedrock searches by it. Source: AWS documentation, Create a service role for Amazon Bedrock Knowledge Bases.
+    (Disagreement.MISSING, ResourceKind.SERVICE_ROLE): Harm.NO_ANSWERS,
+    # Whether it has left its vectors behind depends on how it was deleted.
+    (Disagreement.MISSING, ResourceKind.DATA_SOURCE): Harm.UNKNOWN,
+    (Disagreement.BROKEN, ResourceKind.DATA_SOURCE): Harm.DOCUMENTS_MISSING,
+    (Disagreement.MISSING, ResourceKind.USAGE_KEY): Harm.NO_ANSWERS,
+    # Nobody hears of what is uploaded.
+    (Disagreement.CHANGED, ResourceKind.BUCKET): Harm.DOCUMENTS_MISSING,
+} | {(Disagreement.FOREIGN, kind): Harm.WRONG_ANSWERS for kind in ResourceKind}

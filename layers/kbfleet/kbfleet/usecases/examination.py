@@ -1,0 +1,225 @@
+"""Looking at everything that one tenant's answers rest on."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from kbfleet.domain.diagnosis import (
+    Diagnosis,
+    Presence,
+    TenantFacts,
+    diagnose,
+    harm_while_syncs_fail,
+)
+from kbfleet.domain.document_trace import SEARCHABLE_WITHIN
+from kbfleet.domain.errors import BucketNameTaken, ConcurrentUpdate, KbfleetError
+from kbfleet.domain.finding import Disagreement, ResourceKind
+from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, KnowledgeBaseStatus, content_lost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from kbfleet.domain.diagnosis import Search
+    from kbfleet.domain.ingestion_job import JobStateChange
+    from kbfleet.domain.knowledge_base import DataSource, Index, KnowledgeBase
+    from kbfleet.domain.names import ResourceNames
+    from kbfleet.domain.tenant import Tenant
+    from kbfleet.ports import (
+        Announcements,
+        Clock,
+        DocumentBuckets,
+        JobHistory,
+        KnowledgeBases,
+        RetrievalProbe,
+        ServiceRoles,
+        TenantRegistry,
+        UsageKeys,
+    )
+    from kbfleet.usecases.reservations import Stores
+
+_JOBS = 10
+"""The newest ones: one of them has shown how many documents there are, unless all were stopped or failed."""
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class TenantExamination:
+    """Examines tenants. One costs up to nine calls of AWS, and a search, which is paid for."""
+
+    registry: TenantRegistry
+    buckets: DocumentBuckets
+    stores: Stores
+    knowledge_bases: KnowledgeBases
+    service_roles: ServiceRoles
+    usage_keys: UsageKeys
+    history: JobHistory
+    probe: RetrievalProbe
+    announcements: Announcements
+    names: ResourceNames
+    clock: Clock
+
+    def examine(self, tenant: Tenant, failed_job: JobStateChange | None = None) -> Diagnosis:
+        """What cannot be looked at is said, and keeps nothing else from being looked at.
+
+        Args:
+            failed_job: the reason to look.
+        """
+        look = _Look(self, tenant, self.clock.now())
+        facts = look.facts()
+        findings, seen = diagnose(facts), harm_while_syncs_fail(facts)
+        now = self.registry.find(tenant.tenant_id)
+        if tenant.lease is not None or now is None or now.fence != tenant.fence:
+            # Its resources come and go.
+            unseen = ("An execution is changing it at this moment.",)
+            return Diagnosis(tenant.tenant_id, look.began, (), unseen, seen, failed_job)
+        return Diagnosis(tenant.tenant_id, look.began, findings, tuple(look.unseen), seen, failed_job)
+
+    def examine_after(self, failed: JobStateChange) -> None:
+        """An ingestion has failed for good: people hear of it with what is true of answers, and of its cause where that
+        is something that is lost. Of a life that is over nobody hears.
+
+        Raises: Throttled, NotReadyYet, AwsRefusal.
+        """
+        tenant = self.registry.find(failed.tenant_id)
+        if tenant is not None and tenant.this_life == failed.of_life:
+            self.publish(self.examine(tenant, failed))
+
+    def publish(self, diagnosis: Diagnosis) -> None:
+        """People hear of what hurts askers, or that it is over; whoever looks at the tenant finds it in its record.
+
+        Raises: Throttled, NotReadyYet, AwsRefusal.
+        """
+        stored = self.registry.find(diagnosis.tenant_id)
+        if stored is None:
+            return
+        over = bool(stored.losses) and not diagnosis.unseen
+        if diagnosis.losses or over or diagnosis.failed_job is not None:
+            self.announcements.diagnosed(diagnosis)
+        if not diagnosis.losses and not over:
+            return
+        if stored.losses != diagnosis.losses and stored.lease is None:
+            emptied = any(loss.disagreement is Disagreement.EMPTIED for loss in diagnosis.losses)
+            seen = diagnosis.at if emptied else stored.emptied_seen_at
+            noted = replace(stored, losses=diagnosis.losses, emptied_seen_at=seen)
+            with suppress(ConcurrentUpdate):  # somebody else has the tenant: the next look is soon enough
+                self.registry.replace(noted, fence=stored.fence)
+
+
+class _Look:
+    """At one tenant."""
+
+    def __init__(self, examination: TenantExamination, tenant: Tenant, began: datetime) -> None:
+        self._ports = examination
+        self._tenant = tenant
+        self.began = began
+        self.unseen: list[str] = []
+
+    def facts(self) -> TenantFacts:
+        ports, tenant, names = self._ports, self._tenant, self._ports.names
+        life = tenant.this_life
+        bucket, role, key = names.bucket(life), names.service_role(life), names.usage_key(life)
+        presence = {ResourceKind.BUCKET: self._presence("the bucket", lambda: self._has_bucket(bucket))}
+        tells = None
+        if presence[ResourceKind.BUCKET] is Presence.THERE:
+            tells = self._asked("the bucket's events", lambda: ports.buckets.tells_of_changes(bucket))
+        presence[ResourceKind.USAGE_KEY] = self._presence("the usage key", lambda: ports.usage_keys.exists(key))
+        if ports.service_roles.per_tenant:
+            there = self._presence("the service role", lambda: ports.service_roles.exists(role))
+            presence[ResourceKind.SERVICE_ROLE] = there
+        index = self._index(presence)
+        base, source = self._knowledge_base(presence), None
+        if base is not None:
+            source = self._data_source(presence)
+        return TenantFacts(
+            tenant,
+            bucket,
+            names.vector_index(tenant.live_knowledge),
+            role,
+            key.name,
+            presence,
+            tells_of_changes=tells,
+            content_lost=content_lost(
+                index.made_at or tenant.index_made_at if index is not None else None,
+                source.created_at if source is not None else None,
+            ),
+            knowledge_base=base,
+            data_source=source,
+            search=self._search(base),
+            holds_documents=bool(self._asked("the history of jobs", self._holds_documents)),
+        )
+
+    def _index(self, presence: dict[ResourceKind, Presence]) -> Index | None:
+        store = self._ports.stores.get(self._tenant.knowledge_store)
+        found: list[Index | None] = []
+        if store is None or store.kind is not KnowledgeBaseKind.VECTOR:
+            return None
+
+        def look() -> bool:
+            found.append(store.find(self._tenant.live_knowledge))
+            return found[0] is not None
+
+        presence[ResourceKind.VECTOR_INDEX] = self._presence("the vector index", look)
+        return found[0] if found else None
+
+    def _has_bucket(self, name: str) -> bool:
+        try:
+            return self._ports.buckets.exists(name)
+        except BucketNameTaken:
+            return False  # somebody else has one of that name: the tenant's own is gone
+
+    def _knowledge_base(self, presence: dict[ResourceKind, Presence]) -> KnowledgeBase | None:
+        base_id = self._tenant.knowledge_base_id
+        if base_id is None:
+            return None
+        found: list[KnowledgeBase | None] = []
+
+        def look() -> bool:
+            found.append(self._ports.knowledge_bases.get(base_id))
+            # Of one that is on its way out, nothing can be had any more.
+            return found[0] is not None and found[0].status is not KnowledgeBaseStatus.DELETING
+
+        presence[ResourceKind.KNOWLEDGE_BASE] = self._presence("the knowledge base", look)
+        return found[0] if found else None
+
+    def _data_source(self, presence: dict[ResourceKind, Presence]) -> DataSource | None:
+        if self._tenant.data_source_id is None:
+            return None
+        found: list[DataSource | None] = []
+
+        def look() -> bool:
+            found.append(self._ports.knowledge_bases.data_source(self._tenant.data_source()))
+            return found[0] is not None and found[0].status is not DataSourceStatus.DELETING
+
+        presence[ResourceKind.DATA_SOURCE] = self._presence("the data source", look)
+        return found[0] if found else None
+
+    def _search(self, base: KnowledgeBase | None) -> Search | None:
+        if base is None or base.kind is None:
+            return None
+        kind = base.kind
+        return self._asked("answers", lambda: self._ports.probe.anything(base.knowledge_base_id, kind))
+
+    def _holds_documents(self) -> bool:
+        """Whether a search must find some: the last job that counts has left some in the answers, long enough ago."""
+        jobs = self._ports.history.latest(self._tenant.this_life, _JOBS)
+        of_this = (job for job in jobs if job.data_source.data_source_id == self._tenant.data_source_id)
+        counted = next((job for job in of_this if job.outcome is not None and job.outcome.usable), None)
+        if counted is None or self.began - counted.occurred_at < SEARCHABLE_WITHIN:
+            return False
+        return counted.statistics.scanned > counted.statistics.failed
+
+    def _presence(self, what: str, is_there: Callable[[], bool]) -> Presence:
+        there = self._asked(what, is_there)
+        if there is None:
+            return Presence.NOT_LOOKED_AT
+        return Presence.THERE if there else Presence.GONE
+
+    def _asked(self, what: str, look: Callable[[], Result]) -> Result | None:
+        try:
+            return look()
+        except KbfleetError as error:
+            self.unseen.append(f"Of {what}, nothing is known: {error}")
+            return None

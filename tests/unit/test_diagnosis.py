@@ -1,0 +1,297 @@
+"""What is wrong with a tenant: each loss is seeded in a fleet in memory, and named with its harm and its command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from kbfleet.contracts.diagnosis import DiagnosisBody
+from kbfleet.domain.alert import Deployment
+from kbfleet.domain.diagnosis import Diagnosis
+from kbfleet.domain.errors import AccessRefused
+from kbfleet.domain.failed_documents import IngestedStatus
+from kbfleet.domain.finding import CAUSES, Disagreement, Finding, ResourceKind
+from kbfleet.domain.harm import Harm
+from kbfleet.domain.incident import Concern
+from kbfleet.domain.ingestion_job import JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.knowledge_base import DataSourceStatus
+from kbfleet.domain.names import Life
+from kbfleet.domain.signals import of_diagnosis
+from kbfleet.domain.tenant import Lease
+from kbfleet.domain.tenant_status import TenantStatus
+from tests.support.fakes import JobCourse
+from tests.support.fleet import Fleet
+from tests.support.samples import ACME, NAMES, first_knowledge, job_state_change
+
+DEPLOYMENT = Deployment("kbfleet", "us-east-1")
+URI = f"s3://{NAMES.bucket(Life(ACME))}/rules.pdf"
+NOBODY_MAY = Mock(side_effect=AccessRefused("no"))
+KEY = NAMES.usage_key(Life(ACME))
+Loss = tuple[Disagreement, ResourceKind, Harm]
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    """With a tenant that has all that a provisioning makes, and is answered from one document."""
+    fleet = Fleet()
+    fleet.store.ensure(first_knowledge(ACME))
+    fleet.buckets.ensure(NAMES.bucket(Life(ACME)), NAMES.tags(Life(ACME)))
+    fleet.usage_keys.ensure(KEY, NAMES.tags(Life(ACME)), plan_id="standard", other_plan_ids=[])
+    fleet.add(ACME)
+    fleet.knowledge_bases.plan(str(base(fleet)), JobCourse(statistics=Statistics(scanned=1, new=1)))
+    fleet.request(ACME)
+    fleet.tick_until_idle()
+    fleet.ingested_documents.set(URI, IngestedStatus.INDEXED)
+    fleet.retrieval_probe.findable.add(URI)
+    fleet.clock.advance(3_600)
+    return fleet
+
+
+def base(fleet: Fleet) -> str:
+    return str(fleet.registry.get(ACME).knowledge_base_id)
+
+
+def examined(fleet: Fleet) -> Diagnosis:
+    return fleet.examination.examine(fleet.registry.get(ACME))
+
+
+def found(fleet: Fleet) -> list[Loss]:
+    return [(each.disagreement, each.kind, each.harm) for each in examined(fleet).findings]
+
+
+def change(fleet: Fleet, **fields: Any) -> None:
+    record = fleet.registry.get(ACME)
+    fleet.registry.replace(replace(record, **fields), fence=record.fence)
+
+
+def nothing_is_found(fleet: Fleet) -> None:
+    fleet.retrieval_probe.findable.clear()
+
+
+def search_is_refused(fleet: Fleet) -> None:
+    fleet.retrieval_probe.refusal = "The vector index could not be found."
+
+
+def lose_the_index(fleet: Fleet) -> None:
+    fleet.store.drop(first_knowledge(ACME))
+    search_is_refused(fleet)
+
+
+def lose_the_knowledge_base(fleet: Fleet) -> None:
+    fleet.knowledge_bases.vanish(base(fleet))
+
+
+def lose_the_bucket(fleet: Fleet) -> None:
+    del fleet.buckets.settings[NAMES.bucket(Life(ACME))]
+
+
+def lose_the_service_role(fleet: Fleet) -> None:
+    fleet.service_roles.delete(NAMES.service_role(Life(ACME)))
+    search_is_refused(fleet)
+
+
+def lose_the_data_source(fleet: Fleet) -> None:
+    fleet.knowledge_bases.delete_data_source(fleet.registry.get(ACME).data_source())
+
+
+def lose_the_data_source_with_its_vectors(fleet: Fleet) -> None:
+    lose_the_data_source(fleet)
+    nothing_is_found(fleet)
+
+
+def replace_the_index(fleet: Fleet) -> None:
+    fleet.store.drop(first_knowledge(ACME))
+    fleet.store.ensure(first_knowledge(ACME))
+    nothing_is_found(fleet)
+
+
+LOSSES: dict[str, tuple[Callable[[Fleet], object], Loss]] = {
+    "index": (lose_the_index, (Disagreement.MISSING, ResourceKind.VECTOR_INDEX, Harm.NO_ANSWERS)),
+    "index replaced": (replace_the_index, (Disagreement.EMPTIED, ResourceKind.VECTOR_INDEX, Harm.NO_ANSWERS)),
+    "content": (nothing_is_found, (Disagreement.EMPTIED, ResourceKind.VECTOR_INDEX, Harm.NO_ANSWERS)),
+    "search": (search_is_refused, (Disagreement.BROKEN, ResourceKind.KNOWLEDGE_BASE, Harm.NO_ANSWERS)),
+    "knowledge base": (
+        lose_the_knowledge_base,
+        (Disagreement.MISSING, ResourceKind.KNOWLEDGE_BASE, Harm.NO_ANSWERS),
+    ),
+    "bucket": (lose_the_bucket, (Disagreement.MISSING, ResourceKind.BUCKET, Harm.WRONG_ANSWERS)),
+    "service role": (
+        lose_the_service_role,
+        (Disagreement.MISSING, ResourceKind.SERVICE_ROLE, Harm.NO_ANSWERS),
+    ),
+    "usage key": (
+        lambda fleet: fleet.usage_keys.delete(KEY),
+        (Disagreement.MISSING, ResourceKind.USAGE_KEY, Harm.NO_ANSWERS),
+    ),
+    "data source": (
+        lose_the_data_source,
+        (Disagreement.MISSING, ResourceKind.DATA_SOURCE, Harm.WRONG_ANSWERS),
+    ),
+    "data source that took its vectors along": (
+        lose_the_data_source_with_its_vectors,
+        (Disagreement.MISSING, ResourceKind.DATA_SOURCE, Harm.NO_ANSWERS),
+    ),
+}
+
+
+def test_a_tenant_that_has_everything_is_well(fleet: Fleet) -> None:
+    diagnosis = examined(fleet)
+    assert (diagnosis.findings, diagnosis.unseen, diagnosis.well) == ((), (), True)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+class TestEachLoss:
+    def test_is_named_with_what_it_does_to_answers_and_the_command(self, fleet: Fleet, loss: str) -> None:
+        lose, expected = LOSSES[loss]
+        lose(fleet)
+        assert found(fleet) == [expected]
+        (finding,) = examined(fleet).findings
+        assert finding.hurts
+        assert (finding.command, "`kbfleet tenant add acme`" in finding.advice) == ("tenant add", True)
+
+    def test_is_told_once_by_one_incident_with_its_harm_and_its_command(self, fleet: Fleet, loss: str) -> None:
+        lose, (_, _, harm) = LOSSES[loss]
+        lose(fleet)
+        fleet.examination.publish(examined(fleet))
+        fleet.examination.publish(examined(fleet))
+        signals = [signal for each in fleet.announcements.diagnoses for signal in of_diagnosis(each, DEPLOYMENT)]
+        causes = {cause for signal in signals if signal.failure for cause in signal.failure.causes}
+        (cause,) = causes
+        assert cause.in_our_words
+        assert {signal.concern for signal in signals} == {Concern.KNOWLEDGE}
+        evidence = signals[0].failure
+        assert evidence is not None
+        assert evidence.harm is harm
+        assert evidence.evidence.command == "kbfleet tenant add acme --stack kbfleet --region us-east-1"
+
+    def test_stands_in_the_record_until_it_is_over(self, fleet: Fleet, loss: str) -> None:
+        lose, _ = LOSSES[loss]
+        before = fleet.registry.get(ACME)
+        lose(fleet)
+        fleet.examination.publish(examined(fleet))
+        assert fleet.registry.get(ACME).losses == examined(fleet).findings
+        well = Diagnosis(ACME, fleet.clock.now())
+        fleet.examination.publish(replace(well, unseen=("The bucket could not be looked at.",)))
+        assert fleet.registry.get(ACME).losses
+        fleet.examination.publish(well)
+        fleet.examination.publish(well)
+        assert replace(fleet.registry.get(ACME), emptied_seen_at=None) == before
+        over = [each for each in fleet.announcements.diagnoses if not each.losses]
+        assert [signal.failure for each in over for signal in of_diagnosis(each, DEPLOYMENT)] == [None]
+
+
+class TestWhatIsNotKnown:
+    @pytest.mark.parametrize(
+        ("port", "call"),
+        [
+            ("buckets", "exists"),
+            ("store", "find"),
+            ("knowledge_bases", "get"),
+            ("knowledge_bases", "data_source"),
+            ("service_roles", "exists"),
+            ("usage_keys", "exists"),
+            ("retrieval_probe", "anything"),
+        ],
+    )
+    def test_what_cannot_be_looked_at_is_said_and_is_neither_well_nor_lost(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, port: str, call: str
+    ) -> None:
+        monkeypatch.setattr(getattr(fleet, port), call, Mock(side_effect=AccessRefused("It may not be looked at.")))
+        diagnosis = examined(fleet)
+        assert (diagnosis.findings, diagnosis.well) == ((), False)
+        assert [each for each in diagnosis.unseen if "It may not be looked at." in each]
+        body = DiagnosisBody.from_domain(diagnosis)
+        assert (body.well, body.harm, body.unseen) == (False, None, diagnosis.unseen)
+
+    def test_while_an_execution_is_at_work_nothing_is_lost_for_certain(self, fleet: Fleet) -> None:
+        lose_the_index(fleet)
+        change(fleet, lease=Lease("execution", fleet.clock.now()))
+        diagnosis = examined(fleet)
+        assert (diagnosis.findings, diagnosis.well) == ((), False)
+
+    @pytest.mark.parametrize("status", [TenantStatus.PROVISIONING, TenantStatus.OFFBOARDING, TenantStatus.OFFBOARDED])
+    def test_of_one_that_comes_or_goes_nothing_is_said(self, fleet: Fleet, status: TenantStatus) -> None:
+        lose_the_index(fleet)
+        change(fleet, status=status)
+        assert not examined(fleet).findings
+
+    def test_what_a_failed_provisioning_has_not_made_yet_is_not_lost(self) -> None:
+        fleet = Fleet()
+        fleet.add(ACME)
+        unmade = {"bucket_name": None, "knowledge_store_reference": None, "knowledge_base_id": None}
+        change(fleet, status=TenantStatus.FAILED, data_source_id=None, **unmade)
+        assert not examined(fleet).findings
+
+    def test_an_empty_index_of_a_tenant_without_documents_has_lost_nothing(self) -> None:
+        fleet = Fleet()
+        fleet.store.ensure(first_knowledge(ACME))
+        fleet.buckets.ensure(NAMES.bucket(Life(ACME)), NAMES.tags(Life(ACME)))
+        fleet.usage_keys.ensure(KEY, NAMES.tags(Life(ACME)), plan_id="standard", other_plan_ids=[])
+        fleet.add(ACME)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        fleet.clock.advance(3_600)
+        assert examined(fleet).well
+
+
+class TestAFailedIngestion:
+    JOB = job_state_change(status=JobStatus.FAILED, outcome=Outcome.FAILED)
+
+    @pytest.mark.parametrize(
+        ("spoil", "harm"),
+        [
+            (lambda _: None, Harm.DOCUMENTS_MISSING),
+            (lambda fleet: change(fleet, status=TenantStatus.PROVISIONING), Harm.NO_ANSWERS),
+            (
+                lambda fleet: setattr(fleet.retrieval_probe, "anything", Mock(side_effect=AccessRefused("no"))),
+                Harm.UNKNOWN,
+            ),
+        ],
+        ids=["answers come", "none has come yet", "nobody could look"],
+    )
+    def test_is_told_with_what_was_seen_of_answers(
+        self, fleet: Fleet, spoil: Callable[[Fleet], object], harm: Harm
+    ) -> None:
+        spoil(fleet)
+        fleet.examination.examine_after(self.JOB)
+        (diagnosis,) = fleet.announcements.diagnoses
+        told = [signal for signal in of_diagnosis(diagnosis, DEPLOYMENT) if signal.concern is Concern.INGESTION]
+        (signal,) = told
+        assert signal.failure is not None
+        assert signal.failure.harm is harm
+        assert signal.failure.evidence.command.startswith("kbfleet sync start acme")
+
+    def test_for_something_that_is_lost_is_that_loss_and_nothing_else(self, fleet: Fleet) -> None:
+        lose_the_index(fleet)
+        fleet.examination.examine_after(self.JOB)
+        (diagnosis,) = fleet.announcements.diagnoses
+        (signal,) = of_diagnosis(diagnosis, DEPLOYMENT)
+        assert (signal.concern, bool(signal.failure)) == (Concern.KNOWLEDGE, True)
+
+    def test_of_a_life_that_is_over_is_told_to_nobody(self, fleet: Fleet) -> None:
+        past: JobStateChange = replace(self.JOB, life=7)
+        fleet.examination.examine_after(past)
+        assert not fleet.announcements.diagnoses
+
+
+class TestWords:
+    @pytest.mark.parametrize("disagreement", Disagreement)
+    @pytest.mark.parametrize("kind", ResourceKind)
+    def test_every_finding_has_a_cause_an_advice_and_a_true_sentence(
+        self, disagreement: Disagreement, kind: ResourceKind
+    ) -> None:
+        finding = Finding(disagreement, kind, "name", ACME)
+        assert finding.cause in CAUSES
+        assert finding.advice
+        assert finding.harm.sentence
+        # No advice deletes what only the customer has.
+        assert not finding.hurts or "offboard" not in finding.advice
+
+    def test_what_answers_rest_on_is_broken_when_bedrock_gave_it_up(self, fleet: Fleet) -> None:
+        (source,) = fleet.knowledge_bases.data_sources(base(fleet))
+        fleet.knowledge_bases.set_data_source(base(fleet), replace(source, status=DataSourceStatus.FAILED))
+        assert found(fleet) == [(Disagreement.BROKEN, ResourceKind.DATA_SOURCE, Harm.DOCUMENTS_MISSING)]

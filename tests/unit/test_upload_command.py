@@ -1,0 +1,190 @@
+"""`kbfleet upload`: types of attributes, and which file a refusal is about."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import cli.main
+from cli.fleet_api import FleetApi, Refused
+from kbfleet.contracts.documents import UploadBody
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.uploads import Upload
+from tests.support.clock import START
+from tests.support.http_server import Reply, serving
+
+FORM = UploadBody(url="https://b.example.com/", fields={"key": "rules.md"}, expires_at=START)
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "rules.md"
+    file.write_bytes(b"# Rules")
+    return file
+
+
+class Granting:
+    """Grants what `refused` does not refuse; `asked` has what was asked for, `sent` what was uploaded."""
+
+    def __init__(self) -> None:
+        self.asked: list[Upload] = []
+        self.sent: list[bytes] = []
+        self.refused: Callable[[Upload], Refused | None] = lambda _: None
+
+    def grant(self, _tenant_id: TenantId, upload: Upload) -> UploadBody:
+        self.asked.append(upload)
+        if (refusal := self.refused(upload)) is not None:
+            raise refusal
+        return FORM
+
+
+@pytest.fixture
+def granting(monkeypatch: pytest.MonkeyPatch) -> Granting:
+    api = Granting()
+    monkeypatch.setattr(FleetApi, "of_stack", lambda *_: FleetApi("https://api.example.com/v1", None))  # type: ignore[arg-type]
+    monkeypatch.setattr(FleetApi, "grant_upload", lambda _, *given: api.grant(*given))
+    monkeypatch.setattr(FleetApi, "upload", lambda _, _tenant_id, _form, content: api.sent.append(content))
+    return api
+
+
+def upload(file: Path, *arguments: str) -> Any:
+    return CliRunner().invoke(cli.main.app, ["upload", "acme", str(file), *arguments])
+
+
+class TestMetadata:
+    @pytest.mark.parametrize(
+        ("given", "stored", "kind"),
+        [
+            ("2026", 2026, "number"),
+            ("-1.5", -1.5, "number"),
+            ("true", True, "true or false"),
+            ("false", False, "true or false"),
+            ('["a", "部"]', ["a", "部"], "list of texts"),
+            ('"2026"', "2026", "text"),
+            ('"true"', "true", "text"),
+            ("sales=east", "sales=east", "text"),
+            ("営業", "営業", "text"),
+            # Of none of them JSON has a number.
+            ("007", "007", "text"),
+            ("2026-11-30", "2026-11-30", "text"),
+            ("NaN", "NaN", "text"),
+            ("Infinity", "Infinity", "text"),
+            ("True", "True", "text"),
+            ("null", "null", "text"),
+            ('{"a": 1}', '{"a": 1}', "text"),
+        ],
+    )
+    def test_has_the_type_that_it_is_written_as(
+        self, granting: Granting, file: Path, given: str, stored: object, kind: str
+    ) -> None:
+        result = upload(file, "--metadata", f"value={given}")
+        assert result.exit_code == 0, result.output
+        (asked,) = granting.asked
+        assert asked.metadata == {"value": stored}
+        assert type(asked.metadata["value"]) is type(stored)
+        assert f"value = {json.dumps(stored, ensure_ascii=False)} ({kind})" in result.stdout
+
+    @pytest.mark.parametrize(
+        ("given", "says"),
+        [
+            (["value=[a, b]"], "is no list and no text in JSON"),
+            (['value="a'], "is no list and no text in JSON"),
+            (["value=[1, 2]"], "lists of 1 to 100 texts"),
+            (["value=123456789012345678901"], "too large a number"),
+            (["value=1e999"], "too large a number"),
+            (["value=1", "value=2"], "is given twice"),
+            (["value"], "is not name=value"),
+            (["value="], "no text may be empty"),
+        ],
+    )
+    def test_what_would_be_stored_otherwise_than_meant_is_refused(
+        self, granting: Granting, file: Path, given: list[str], says: str
+    ) -> None:
+        result = upload(file, *(each for pair in given for each in ("--metadata", pair)))
+        assert result.exit_code == 2
+        assert says in result.stderr
+        assert granting.asked == []
+
+    def test_a_program_reads_them_too(self, granting: Granting, file: Path) -> None:
+        result = upload(file, "--metadata", "year=2026", "--json")
+        assert json.loads(result.stdout)["metadata"] == {"year": 2026}
+
+
+class TestRefusals:
+    def test_of_an_empty_file_names_it(self, granting: Granting, tmp_path: Path) -> None:
+        (tmp_path / "empty.pdf").touch()
+        result = upload(tmp_path / "empty.pdf")
+        assert result.exit_code == 2
+        assert result.stderr == f"✗ {tmp_path}/empty.pdf: 0 bytes; 1 to 52,428,800 are taken.\n"
+
+    @pytest.mark.parametrize(
+        ("arguments", "named"),
+        [((), "rules.exe: must end with"), (("--key", "b.exe"), "rules.exe (--key b.exe): must")],
+    )
+    def test_of_a_key_names_the_file(
+        self, granting: Granting, tmp_path: Path, arguments: tuple[str, ...], named: str
+    ) -> None:
+        (tmp_path / "rules.exe").write_bytes(b"MZ")
+        result = upload(tmp_path / "rules.exe", *arguments)
+        assert result.exit_code == 2
+        assert named in result.stderr
+
+    def test_of_the_api_names_the_file(self, granting: Granting, file: Path) -> None:
+        granting.refused = lambda _: Refused(400, "InvalidInput", "metadata: makes a file of 2,000 bytes.")
+        result = upload(file)
+        assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+            2,
+            f"✗ {file}: metadata: makes a file of 2,000 bytes.",
+        )
+
+    @pytest.mark.parametrize(
+        ("reply", "says"),
+        [
+            (
+                Reply(404, b"<Error><Code>NoSuchBucket</Code></Error>"),
+                "The bucket of tenant acme does not exist any more",
+            ),
+            (Reply(403, b"<Error><Code>AccessDenied</Code></Error>"), "S3 did not take the document: AccessDenied"),
+        ],
+    )
+    def test_of_s3_is_no_wrong_use_of_the_command(
+        self, monkeypatch: pytest.MonkeyPatch, file: Path, reply: Reply, says: str
+    ) -> None:
+        api = FleetApi("https://api.example.com/v1", None)  # type: ignore[arg-type]
+        monkeypatch.setattr(FleetApi, "of_stack", lambda *_: api)
+        with serving(reply) as s3:
+            monkeypatch.setattr(FleetApi, "grant_upload", lambda *_: FORM.model_copy(update={"url": s3.url}))
+            result = upload(file)
+        assert result.exit_code == 1
+        assert f"{file}: {says}" in result.stderr
+
+
+@pytest.mark.parametrize(("given", "there"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_document_is_replaced_where_it_is_though_its_key_is_in_the_other_form(
+    granting: Granting, file: Path, given: Any, there: Any
+) -> None:
+    name = "ガイド/cafés.md"
+    asked, existing = (unicodedata.normalize(form, name) for form in (given, there))
+    granting.refused = lambda wanted: None if wanted.key == existing else Refused(400, "KeySpelledOtherwise", "key: …")
+    result = upload(file, "--key", asked, "--metadata", "year=2026")
+    assert result.exit_code == 0, result.output
+    assert granting.asked[-1].key == existing
+    assert granting.asked[-1].metadata == {"year": 2026}
+    assert granting.sent == [b"# Rules"]
+    assert f"in Unicode form {there}" in result.stdout
+
+
+def test_a_refusal_that_no_other_form_ends_is_told(granting: Granting, file: Path) -> None:
+    granting.refused = lambda _: Refused(400, "KeySpelledOtherwise", "key: looks the same.")
+    result = upload(file, "--key", "é.md")
+    assert result.exit_code == 2
+    assert "looks the same" in result.stderr
+    assert granting.sent == []
