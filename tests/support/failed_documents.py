@@ -110,8 +110,8 @@ class RecordingRetryRuns:
 class InMemoryBucketContents:
     """`kbfleet.ports.BucketContents` and `DocumentSamples`; what no `content` was given of, may not be read. `sampled`
     is how often an object was looked into. `pages` are those of the list of versions of every bucket, `compared_pages`
-    those of what has become of documents (if there are none, all are still there), `listed` how often one was given, and
-    `refusal` what the list is refused with."""
+    those of what has become of documents (if there are none, all are still there), `listed` is how often one was given,
+    and `refusal` what the list is refused with."""
 
     def __init__(self) -> None:
         self._objects: dict[str, str] = {}
