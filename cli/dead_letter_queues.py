@@ -60,6 +60,14 @@ QUEUES = (
         "document-retries-failing",
     ),
     DeadLetterQueue(
+        "checks",
+        "DeletionCheckDeadLetterQueue",
+        "Checks of what a sync would delete that failed: those syncs are not started; the next check is asked for by "
+        "itself.",
+        "DeletionCheckQueue",
+        "deletion-checks-failing",
+    ),
+    DeadLetterQueue(
         "failures",
         "FailureCollectionDeadLetterQueue",
         "Ends of jobs whose failed documents were not collected: the lists of failed documents are out of date.",

@@ -179,6 +179,10 @@ def _trouble(tenant: ListedTenantBody, freshness: timedelta) -> tuple[Verdict, s
         return Verdict.WRONG, f"Tenant {tenant_id} should have been deleted on {due}.", advice
     if tenant.status is not TenantStatus.ACTIVE:
         return None
+    if tenant.held_since is not None:
+        since = f"{tenant.held_since:%Y-%m-%d %H:%M} UTC"
+        found = f"The sync of tenant {tenant_id} is held since {since}: it would delete what is answered from."
+        return Verdict.WRONG, found, f"`kbfleet tenant show {tenant_id}` says what is missing, and what to do."
     if tenant.pending_since is not None and datetime.now(UTC) - tenant.pending_since > freshness:
         since = f"{tenant.pending_since:%Y-%m-%d %H:%M} UTC"
         advice = "See docs/runbook/changes-waiting.md."

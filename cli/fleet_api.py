@@ -285,8 +285,9 @@ class FleetApi:
     def tenant(self, tenant_id: TenantId) -> TenantBody:
         return self._signed(TenantBody, "GET", f"/tenants/{tenant_id}")
 
-    def request_sync(self, tenant_id: TenantId) -> SyncBody:
-        return self._signed(SyncBody, "POST", f"/tenants/{tenant_id}/syncs", {})
+    def request_sync(self, tenant_id: TenantId, accept_deletions: int | None = None) -> SyncBody:
+        wanted = {"accept_deletions": accept_deletions} if accept_deletions is not None else {}
+        return self._signed(SyncBody, "POST", f"/tenants/{tenant_id}/syncs", wanted)
 
     def stop_sync(self, tenant_id: TenantId) -> SyncBody:
         return self._signed(SyncBody, "DELETE", f"/tenants/{tenant_id}/syncs")

@@ -255,6 +255,8 @@ def scheduler(
         knowledge_bases=cast("ports.KnowledgeBases", knowledge_bases),
         announcements=cast("ports.Announcements", Announcements(calls)),
         callbacks=cast("ports.TaskCallbacks", object()),
+        # The modelled jobs find no documents: there is nothing that a sync could delete.
+        checks=cast("ports.DeletionChecks", object()),
         ticks=ticks,
         clock=clock,
         start_interval=timedelta(seconds=start_interval),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
 import typer
 from rich.console import RenderableType
@@ -15,40 +16,72 @@ from cli.fleet_api import FleetApi
 from cli.progress import Show, watch
 from cli.terminal import DONE, counted, literal, present
 from kbfleet.contracts.documents import DocumentRetryBody
-from kbfleet.contracts.tenants import SyncBody
+from kbfleet.contracts.tenants import MOST_DOCUMENTS, SyncBody, SyncHoldBody
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.sync import SyncState
 
 app = typer.Typer(help="Bringing a tenant's documents into its knowledge base.", no_args_is_help=True)
 
 
 @app.command()
 def start(
-    tenant: Tenant, wait: Wait = True, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None
+    tenant: Tenant,
+    accept_deletions: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST_DOCUMENTS,
+            metavar="DOCUMENTS",
+            help="Have a sync go on that is held, and delete so many documents from the knowledge base for good.",
+        ),
+    ] = None,
+    wait: Wait = True,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
 ) -> None:
-    """Ingest the tenant's documents now. Exit code 1 when some could not be ingested."""
+    """Ingest the tenant's documents now. Exit code 1 when some could not be ingested, or the sync is held."""
     api = FleetApi.of_stack(stack, region)
-    sync = api.request_sync(tenant)
+    sync = api.request_sync(tenant, accept_deletions)
     if wait:
         sync = _watch(api, tenant, sync.requested_generation)
-    ended = sync.result if wait else None
+    held = _held(sync) if wait else None
+    ended = sync.result if wait and held is None else None
     good = ended is not None and ended.outcome is Outcome.SUCCEEDED
 
     def shown(_: SyncBody) -> Iterator[RenderableType]:
+        if held is not None:
+            return
         if ended is None:
             yield f"A sync of tenant {tenant} is requested."
         elif good:
             yield f"{DONE} Tenant {tenant} is in sync (job {literal(ended.ingestion_job_id or '')})."
 
     present(sync, shown, as_json=as_json)
+    if held is not None:
+        stop(
+            f"The sync of tenant {tenant} is held. {held.sentence}",
+            details=[
+                "Put the documents back, and it goes on by itself. Only if they are to go for good:",
+                literal(held.command),
+            ],
+        )
     if ended is not None and not good:
         reasons = list(reason_lines(ended.failure_reasons))
         stop(f"The sync of tenant {tenant} ended {ended.outcome}{':' if reasons else '.'}", details=reasons)
 
 
+def _held(sync: SyncBody) -> SyncHoldBody | None:
+    """While it is queued, what it would delete is being looked into anew."""
+    return sync.hold if sync.state is SyncState.IDLE else None
+
+
 def _watch(api: FleetApi, tenant: TenantId, generation: int) -> SyncBody:
     def look(show: Show) -> SyncBody | None:
         sync = api.tenant(tenant).sync
+        if _held(sync) is not None:
+            return sync
         if sync.result is not None and sync.result.generation >= generation:
             return sync
         running = f"job {sync.running_job_id} {sync.running_job_status}" if sync.running_job_id else None

@@ -17,7 +17,7 @@ from cli.failure_reasons import reason_lines
 from cli.fleet_api import FleetApi
 from cli.progress import Show, watch
 from cli.terminal import DONE, Column, Details, Listing, counted, literal, moment, moment_in_table, present
-from kbfleet.contracts.tenants import ExecutionBody, TenantBody, TenantsBody
+from kbfleet.contracts.tenants import ExecutionBody, ListedTenantBody, TenantBody, TenantsBody
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
@@ -145,7 +145,7 @@ def _tenants_listing(body: TenantsBody) -> Listing:
                 each.tier,
                 moment_in_table(each.synced_at) if each.synced_at else "never",
                 moment_in_table(each.pending_since) if each.pending_since else "—",
-                _outcome(each.last_outcome) if each.last_outcome else "—",
+                _last_sync(each),
             )
             for each in body.tenants
         ],
@@ -156,6 +156,13 @@ def _tenants_listing(body: TenantsBody) -> Listing:
 def _status(status: TenantStatus) -> str:
     colour = {TenantStatus.ACTIVE: "green", TenantStatus.FAILED: "red"}.get(status, "yellow")
     return f"[{colour}]{status}[/]"
+
+
+def _last_sync(tenant: ListedTenantBody) -> str:
+    """How it ended; or that the next one is held, which is why it stays the last."""
+    if tenant.held_since is not None:
+        return "[red]HELD[/]"
+    return _outcome(tenant.last_outcome) if tenant.last_outcome else "—"
 
 
 def _outcome(outcome: Outcome) -> str:
@@ -198,6 +205,12 @@ def _details(body: TenantBody) -> Details:
             f"{body.sync.state}" + (f", job {literal(body.sync.running_job_id)}" if body.sync.running_job_id else ""),
         ),
     ]
+    if hold := body.sync.hold:
+        rows += [
+            ("Held", f"[red]HELD[/] since {moment(hold.since)}"),
+            ("", literal(hold.sentence)),
+            ("", f"Put them back, and it goes on by itself. To delete them for good: `{literal(hold.command)}`"),
+        ]
     if result := body.sync.result:
         rows.append(("Last sync", f"{_outcome(result.outcome)}, job {literal(result.ingestion_job_id or 'refused')}"))
         rows += [("", line) for line in reason_lines(result.failure_reasons)]

@@ -261,7 +261,9 @@ class _Calculation:
         lists = ceil(workload.documents / 1_000) * p["s3_write"]
         # Started, under way, ended: each is an event, a line of history, and a function that takes note.
         announced = 3 * (p["event"] + 2 * p["dynamodb_write"])
-        of_a_job = self._invocations(3) + Range.exactly(lists + announced)
+        # Before it, the bucket is listed for what it would delete.
+        checked = lists + 3 * p["sqs_fifo_request"] + p["dynamodb_write"]
+        of_a_job = self._invocations(4) + Range.exactly(lists + announced + checked)
         yield self._of_all(When.MONTHLY, "ingestion: the jobs themselves", workload.jobs * of_a_job)
         changed = workload.changed * workload.all_documents
         yield Line(When.MONTHLY, "ingestion: changed documents", self._read_in(changed))

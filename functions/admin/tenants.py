@@ -17,6 +17,7 @@ from kbfleet.contracts.tenants import (
     OffboardTenantQuery,
     ProvisionRequest,
     SyncBody,
+    SyncRequest,
     TenantBody,
     TenantsBody,
     TenantsQuery,
@@ -169,14 +170,22 @@ def _tenant(tenant: Tenant) -> HttpResponse:
 
 
 def post_sync(request: Request) -> HttpResponse:
+    """Asks for a sync; a body need not be there."""
+    body = parse_json(SyncRequest, request["body"] or "{}")
     sync = request_sync(
         _tenant_id(request),
         registry=bootstrap.registry(),
         ledger=bootstrap.ledger(),
         ticks=bootstrap.ticks(),
         clock=bootstrap.clock(),
+        accepted_deletions=body.accept_deletions or 0,
     )
-    logger.info("A sync is requested", tenant_id=sync.tenant_id, generation=sync.requested_generation)
+    logger.info(
+        "A sync is requested",
+        tenant_id=sync.tenant_id,
+        generation=sync.requested_generation,
+        accepted_deletions=sync.accepted,
+    )
     return respond(SyncBody.from_domain(sync), HTTPStatus.ACCEPTED)
 
 

@@ -22,12 +22,14 @@ from kbfleet.contracts.events import (
     ISOLATION_VERIFIED,
     OFFBOARDING_FAILED,
     PROVISIONING_FAILED,
+    SYNC_HELD,
     TENANT_DIAGNOSED,
     DocumentFailuresEvent,
     DocumentRetryEndedEvent,
     IsolationBreachedEvent,
     IsolationVerifiedEvent,
     JobStateChangeEvent,
+    SyncHeldEvent,
     TenantDiagnosedEvent,
     WorkflowFailedEvent,
 )
@@ -47,6 +49,8 @@ def _signals(event: dict[str, Any]) -> tuple[Signal, ...]:
         return signals.of_workflow_failure(failed.tenant_id, failed.to_domain(), deployment)
     if kind == DOCUMENT_FAILURES:
         return signals.of_documents(parse(DocumentFailuresEvent, event).detail.to_domain(), deployment)
+    if kind == SYNC_HELD:
+        return signals.of_held_sync(parse(SyncHeldEvent, event).detail.to_domain(), deployment)
     if kind == DOCUMENT_RETRY_ENDED:
         return signals.of_retry(parse(DocumentRetryEndedEvent, event).detail.to_domain(), deployment)
     if kind == ISOLATION_BREACHED:

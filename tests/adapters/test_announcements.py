@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from kbfleet.contracts import parse
 from kbfleet.contracts.events import (
     DocumentRetryEndedEvent,
     JobStateChangeEvent,
+    SyncHeldEvent,
     TenantStateChangeEvent,
     WorkflowFailedEvent,
 )
+from kbfleet.domain.deletions import Hold, HoldReason, SyncHeld
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.failed_documents import News, ReportedDocument, RetryReport
@@ -37,6 +40,7 @@ CHANGES = [
     (job_state_change(previous_outcome=Outcome.STOPPED), False),
     (job_state_change(previous_outcome=Outcome.FAILED), True),
     (job_state_change(previous_outcome=Outcome.DEGRADED), True),
+    (job_state_change(after_hold=True), True),
     (job_state_change(status=JobStatus.FAILED, outcome=Outcome.FAILED), True),
     (job_state_change(status=JobStatus.STOPPED, outcome=Outcome.STOPPED), False),
     (
@@ -121,6 +125,13 @@ def test_what_breaks_or_recovers_reaches_the_alert_queue_as_it_was(
     EventBridgeAnnouncements(bus.events, bus_name="kbfleet").job_state_changed(change)
     delivered = [parse(JobStateChangeEvent, event).detail.to_domain() for event in bus.delivered()]
     assert delivered == ([change] if alerted else [])
+
+
+def test_a_sync_that_is_held_reaches_the_alert_queue_as_it_was(bus: Bus) -> None:
+    held = SyncHeld(SAKURA, 5, Hold(HoldReason.GONE, 1000, 1000, START, START + timedelta(days=1)), worse=True, life=2)
+    EventBridgeAnnouncements(bus.events, bus_name="kbfleet").sync_held(held)
+    (event,) = bus.delivered()
+    assert parse(SyncHeldEvent, event).detail.to_domain() == held
 
 
 def test_what_a_retry_came_to_reaches_the_alert_queue_as_it_was(bus: Bus) -> None:

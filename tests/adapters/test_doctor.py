@@ -183,6 +183,7 @@ def listed(name: str, **changes: Any) -> ListedTenantBody:
         synced_at=None,
         pending_since=None,
         last_outcome=Outcome.SUCCEEDED,
+        held_since=None,
         foreign=(),
         offboarding=None,
         converged=True,

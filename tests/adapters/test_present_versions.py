@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from kbfleet.adapters.s3 import S3BucketContents
+from kbfleet.domain.deletions import AnsweredFrom
 from kbfleet.domain.errors import ResourceMissing
 from kbfleet.domain.survey import PresentVersion
 from tests.support.aws import client as aws_client
@@ -98,3 +101,75 @@ def test_a_bucket_that_is_gone_is_missing(client: Any, contents: S3BucketContent
     client.delete_bucket(Bucket=BUCKET)
     with pytest.raises(ResourceMissing):
         contents.versions(BUCKET, None)
+
+
+class TestWhatHasBecomeOfDocuments:
+    """Since a job has read them."""
+
+    @pytest.fixture(autouse=True)
+    def _clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = datetime(2026, 11, 2, 9, 0, 0)  # noqa: DTZ001 - as moto has it
+        monkeypatch.setattr("moto.s3.models.utcnow", self.later)
+
+    def later(self) -> datetime:
+        """A second with each version, so that they have an order."""
+        self.now += timedelta(seconds=1)
+        return self.now
+
+    def read(self) -> AnsweredFrom:
+        """By a job that is a minute long."""
+        began = self.now.replace(tzinfo=UTC) + timedelta(seconds=1)
+        self.now += timedelta(minutes=1)
+        return AnsweredFrom("DS00000002", 0, began, self.now.replace(tzinfo=UTC))
+
+    def counted(self, contents: S3BucketContents, answered_from: AnsweredFrom) -> tuple[int, int, int]:
+        kept, deleted, added, after = 0, 0, 0, None
+        while True:
+            page = contents.compared(BUCKET, answered_from, after)
+            kept, deleted, added = kept + page.kept, deleted + page.deleted, added + page.added
+            after = page.following
+            if after is None:
+                return kept, deleted, added
+
+    @pytest.mark.parametrize("size", [1, 2, 3, 5, 1000])
+    def test_is_counted_whatever_the_pages_are(self, client: Any, contents: S3BucketContents, size: int) -> None:
+        by_pages_of(client, size)
+        put, delete = partial(client.put_object, Bucket=BUCKET), partial(client.delete_object, Bucket=BUCKET)
+        for key in ("a folder/", "deleted before.md", "deleted.md", "kept.md", "kept.md.metadata.json"):
+            put(Key=key, Body=b"1")
+        for key in ("gone for good.md", "back.md", "replaced.md", "replaced often.md", "規程.md"):
+            put(Key=key, Body=b"1")
+        delete(Key="deleted before.md")
+        answered_from = self.read()
+        delete(Key="deleted.md")
+        delete(Key="back.md")
+        put(Key="back.md", Body=b"2")
+        put(Key="replaced.md", Body=b"2")
+        for text in (b"2", b"3", b"4"):
+            put(Key="replaced often.md", Body=text)
+        put(Key="replaced often.md.metadata.json", Body=b"{}")
+        put(Key="new.md", Body=b"1")
+        put(Key="new and gone.md", Body=b"1")
+        delete(Key="new and gone.md")
+        version = client.head_object(Bucket=BUCKET, Key="gone for good.md")["VersionId"]
+        delete(Key="gone for good.md", VersionId=version)
+        # kept.md, back.md, replaced.md, replaced often.md and 規程.md; deleted.md; new.md
+        assert self.counted(contents, answered_from) == (5, 1, 1)
+
+    def test_what_was_put_while_the_job_ran_it_may_have_read(self, client: Any, contents: S3BucketContents) -> None:
+        began = self.now.replace(tzinfo=UTC)
+        client.put_object(Bucket=BUCKET, Key="during.md", Body=b"1")
+        answered_from = AnsweredFrom("DS00000002", 1, began, self.now.replace(tzinfo=UTC) + timedelta(minutes=1))
+        assert self.counted(contents, answered_from) == (1, 0, 0)
+        client.delete_object(Bucket=BUCKET, Key="during.md")
+        assert self.counted(contents, answered_from) == (0, 1, 0)
+
+    def test_a_bucket_that_was_made_anew_has_kept_nothing(self, client: Any, contents: S3BucketContents) -> None:
+        answered_from = self.read()
+        client.put_object(Bucket=BUCKET, Key="kept.md", Body=b"1")
+        assert self.counted(contents, answered_from) == (0, 0, 1)
+
+    def test_a_bucket_that_is_gone_is_missing(self, client: Any, contents: S3BucketContents) -> None:
+        client.delete_bucket(Bucket=BUCKET)
+        with pytest.raises(ResourceMissing):
+            contents.compared(BUCKET, self.read(), None)

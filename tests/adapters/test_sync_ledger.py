@@ -11,6 +11,7 @@ import pytest
 from benchmarks.ingestion.ports import Ledger
 from kbfleet.adapters.dynamodb.sync_ledger import DynamoDBSyncLedger
 from kbfleet.adapters.dynamodb.table import Table
+from kbfleet.domain.deletions import AnsweredFrom, BucketCheck, Hold, HoldReason
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.ingestion_job import JobStatus, Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
@@ -22,6 +23,7 @@ from tests.support.fakes import InMemorySyncLedger
 from tests.support.samples import ACME, SAKURA, failure_reason, first_knowledge, ingestion_job, sync_result
 
 INTERVAL = timedelta(seconds=10)
+_ANSWERED_FROM = AnsweredFrom("DS00000002", 1000, START, START + timedelta(minutes=3))
 FULL = Sync(
     ACME,
     state=SyncState.RUNNING,
@@ -38,9 +40,23 @@ FULL = Sync(
     postponed=1,
     job=RunningJob("JOB0000003", 4, JobStatus.IN_PROGRESS, START, START),
     result=SyncResult(
-        Outcome.DEGRADED, 3, START, "JOB0000001", (failure_reason("無視されました", "s3://b/a, b.md"),), "DS00000002"
+        Outcome.DEGRADED,
+        3,
+        START,
+        "JOB0000001",
+        (failure_reason("無視されました", "s3://b/a, b.md"),),
+        "DS00000002",
+        START,
+        documents=1000,
+        added=7,
     ),
     waiters=(Waiter("token-1", 4), Waiter("token-2", 5)),
+    answered_from=_ANSWERED_FROM,
+    check=BucketCheck(_ANSWERED_FROM, kept=600, deleted=5, added=1, after='["議事録.md", "v1", "KEPT"]'),
+    checked_at=START,
+    hold=Hold(HoldReason.DELETIONS, 400, 1000, START, START + timedelta(days=1)),
+    accepted=400,
+    after_hold=True,
 )
 
 

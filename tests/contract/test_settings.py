@@ -74,6 +74,7 @@ def test_the_ports_of_the_composition_root_are_understood() -> None:
         "FleetSettings",
         "IngestionSettings",
         "AnnouncementSettings",
+        "DeletionCheckQueueSettings",
     }
     assert read_by_port("service_roles") == {"FleetSettings", "ServiceRoleSettings"}
     assert read_by_port("stores") == {"KnowledgeStoreSettings", "FleetSettings"}

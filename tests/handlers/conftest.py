@@ -164,6 +164,7 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "offboarding_executions": lambda: fleet.offboarding_executions,
         "records": lambda: fleet.records,
         "scheduler": lambda: fleet.scheduler,
+        "deletion_check": lambda: fleet.deletion_check,
         "bucket_contents": lambda: fleet.bucket_contents,
         "failed_documents": lambda: fleet.failed_documents,
         "document_retries": lambda: fleet.document_retries,

@@ -10,14 +10,17 @@ from typing import Any
 
 import pytest
 
+from kbfleet.domain.deletions import AnsweredFrom
 from kbfleet.domain.failed_documents import FailedDocument
 from kbfleet.domain.ingestion_job import JobStatus, Outcome
 from kbfleet.domain.names import Life
 from kbfleet.domain.survey import Survey
+from kbfleet.domain.sync import Priority, Sync
 from kbfleet.domain.tenant import Lease, Offboarding
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage import DailyUsage, UsageCounts
 from kbfleet.domain.workflow import Workflow
+from kbfleet.ports import ComparedPage
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.clock import START
 from tests.support.fakes import JobCourse
@@ -463,6 +466,42 @@ class TestPostSync:
         status, body = send("post_sync")
         assert (status, body["state"], body["requested_generation"]) == (202, "QUEUED", 1)
         assert fleet.ticks.requests == 1
+
+    def held(self, fleet: Fleet) -> None:
+        source = fleet.add(ACME)
+        began = fleet.clock.now()
+        entry = Sync(ACME, answered_from=AnsweredFrom(source.data_source_id, 1000, began, began))
+        fleet.ledger.save(entry.requested(began, Priority.CHANGED))
+        fleet.bucket_contents.compared_pages = [ComparedPage(600, 400, 0, None)]
+        fleet.tick_until_idle()
+
+    def test_one_that_is_held_is_shown_with_its_command(self, send: Send, fleet: Fleet) -> None:
+        self.held(fleet)
+        hold = send("get_tenant")[1]["sync"]["hold"]
+        assert (hold["reason"], hold["missing"], hold["answered_from"]) == ("DELETIONS", 400, 1000)
+        assert hold["sentence"].startswith("400 of the 1,000 documents that are answered from are not in the bucket")
+        assert hold["command"] == "kbfleet sync start acme --accept-deletions 400"
+        (listed,) = send("get_tenants")[1]["tenants"]
+        assert listed["held_since"] == hold["since"]
+
+    def test_one_that_is_held_goes_on_when_what_was_seen_is_accepted(self, send: Send, fleet: Fleet) -> None:
+        self.held(fleet)
+        status, body = send("post_sync", body='{"accept_deletions": 400}')
+        assert (status, body["state"], body["hold"]["missing"]) == (202, "QUEUED", 400)
+        fleet.tick_until_idle()
+        assert send("get_tenant")[1]["sync"]["hold"] is None
+        assert len(fleet.knowledge_bases.jobs) == 1
+
+    def test_more_than_was_seen_is_not_accepted(self, send: Send, fleet: Fleet) -> None:
+        self.held(fleet)
+        status, body = send("post_sync", body='{"accept_deletions": 399}')
+        assert (status, body["code"]) == (409, "DeletionsNotSeen")
+        assert "--accept-deletions 400" in body["detail"]
+
+    def test_where_nothing_is_held_nothing_is_accepted(self, send: Send, fleet: Fleet) -> None:
+        fleet.add(ACME)
+        assert send("post_sync", body='{"accept_deletions": 400}')[0] == 202
+        assert fleet.ledger.find(first_knowledge(ACME)).accepted == 0
 
     def test_a_tenant_without_a_data_source_cannot_be_synced(self, send: Send, fleet: Fleet) -> None:
         fleet.registry.create(tenant(data_source_id=None))

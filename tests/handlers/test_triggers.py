@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kbfleet.domain.alert import Severity
+from kbfleet.domain.deletions import AnsweredFrom
 from kbfleet.domain.errors import (
     AccessRefused,
     InvalidInput,
@@ -23,10 +24,11 @@ from kbfleet.domain.errors import (
 from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.survey import PresentVersion
-from kbfleet.domain.sync import Sync, SyncState
+from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import Lease
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
+from kbfleet.ports import ComparedPage
 from tests.handlers.conftest import Handler, LambdaContext, Logs, behind_bootstrap, event
 from tests.support.clock import START
 from tests.support.document_changes import change_message, sqs_batch
@@ -504,12 +506,43 @@ class TestDocumentsThatFail:
         assert (report.tenant_id, report.fixed, report.left) == ("acme", 1, 0)
 
 
+class TestCheckDeletions:
+    def answered_from(self, fleet: Fleet) -> Sync:
+        source = fleet.add(ACME)
+        began = fleet.clock.now()
+        entry = Sync(ACME, answered_from=AnsweredFrom(source.data_source_id, 1000, began, began))
+        return fleet.ledger.save(entry.requested(began, Priority.CHANGED))
+
+    def test_a_sync_that_would_delete_much_is_held_and_that_is_logged(
+        self, handler: Handlers, fleet: Fleet, logs: Logs
+    ) -> None:
+        self.answered_from(fleet)
+        fleet.bucket_contents.compared_pages = [ComparedPage(600, 400, 0, None)]
+        handler("ingestion/check_deletions")(event("triggers/check_deletions"))
+        assert fleet.ledger.find(first_knowledge(ACME)).hold is not None
+        (line,) = logs.lines
+        assert (line["tenant_id"], line["reason"], line["missing"]) == ("acme", "DELETIONS", 400)
+
+    def test_a_bucket_that_cannot_be_checked_now_is_logged(self, handler: Handlers, fleet: Fleet, logs: Logs) -> None:
+        self.answered_from(fleet)
+        fleet.bucket_contents.refusal = Throttled("Slow down.")
+        handler("ingestion/check_deletions")(event("triggers/check_deletions"))
+        (line,) = logs.lines
+        assert (line["tenant_id"], line["error"], line["reason"]) == ("acme", "Throttled", "Slow down.")
+
+    def test_one_that_may_be_synced_gets_a_tick(self, handler: Handlers, fleet: Fleet, logs: Logs) -> None:
+        self.answered_from(fleet)
+        handler("ingestion/check_deletions")(event("triggers/check_deletions"))
+        assert (fleet.ticks.requests, logs.lines) == (1, [])
+
+
 class TestSendAlert:
     @pytest.mark.parametrize(
         ("sample", "subject"),
         [
             ("ingestion_failed", "acme"),
             ("ingestion_degraded", "sakura"),
+            ("sync_held", "acme"),
             ("documents_retried", "sakura"),
             ("provisioning_failed", "acme"),
             ("offboarding_failed", "acme"),
@@ -528,6 +561,7 @@ class TestSendAlert:
         ("failure", "end"),
         [
             ("ingestion_failed", "ingestion_recovered"),
+            ("sync_held", "ingestion_recovered"),
             ("provisioning_failed", "execution_succeeded"),
             ("alarm", "alarm_over"),
         ],

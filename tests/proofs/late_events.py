@@ -42,7 +42,8 @@ _SURVEY = "RequestScheduledSyncsFunction"
 
 
 def lost_changes(fleet: VirtualFleet, *tenants: Tenant) -> Iterator[str]:
-    """Whose documents were changed after the last job began that has ended well, in sentences."""
+    """Whose documents were changed after the last job began that has ended well, and whose sync is not held for that;
+    in sentences."""
     assert fleet.bucket_events is not None
     for tenant in tenants:
         changed_at = fleet.bucket_events.changed_at.get(str(tenant.bucket_name))
@@ -52,7 +53,9 @@ def lost_changes(fleet: VirtualFleet, *tenants: Tenant) -> Iterator[str]:
         pages = fleet.client("bedrock-agent").get_paginator("list_ingestion_jobs").paginate(**source)
         jobs = [job for page in pages for job in page["ingestionJobSummaries"]]
         began = [job["startedAt"].timestamp() for job in jobs if job["status"] == "COMPLETE"]
-        if max(began, default=0.0) < changed_at:
+        if max(began, default=0.0) >= changed_at:
+            continue
+        if fleet.sync(tenant.tenant_id).hold is None:
             yield f"{tenant.tenant_id}: a change of its documents is lost"
 
 
@@ -105,7 +108,7 @@ def _after_a_repair(fleet: VirtualFleet, store: str, change: Callable[[VirtualFl
     assert execution.status == "SUCCEEDED", execution.failures
     fleet.timeline.run_for(LATE_SECONDS)
     bucket, s3 = _bucket(fleet), fleet.client("s3")
-    for key in ("kept.txt", "gone.txt"):
+    for key in ("kept.txt", "gone.txt", "stays.txt"):
         s3.put_object(Bucket=bucket, Key=key, Body=b"A text.")
     s3.delete_object(Bucket=bucket, Key="gone.txt")
     fleet.timeline.run_for(AN_HOUR)

@@ -25,6 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from kbfleet.adapters.dynamodb.table import life_of
 from kbfleet.adapters.secrets import RememberedSecret
+from kbfleet.contracts.events import SYNC_HELD
 from kbfleet.domain.errors import TenantNotActive
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.tenant import Tenant
@@ -167,6 +168,13 @@ class FleetLife(RuleBasedStateMachine):
     @rule(tenant_id=tenants)
     def request_sync(self, tenant_id: str) -> None:
         self._operate("POST", "/tenants/{tenant_id}/syncs", tenant_id)
+
+    @rule(tenant_id=tenants)
+    def accept_deletions(self, tenant_id: str) -> None:
+        hold = self.fleet.sync(tenant_id).hold
+        if hold is not None:
+            accepted = {"accept_deletions": hold.missing}
+            self._operate("POST", "/tenants/{tenant_id}/syncs", tenant_id, body=accepted)
 
     @rule(repair=st.booleans())
     def reconcile(self, repair: bool) -> None:
@@ -390,6 +398,21 @@ class FleetLife(RuleBasedStateMachine):
         self._finish()
         lost = [*lost_changes(self.fleet, *(one for one in self._tenants() if not _gone(one)))]
         assert lost == [], lost
+        self._every_held_sync_was_told_of_and_goes_on()
+
+    def _every_held_sync_was_told_of_and_goes_on(self) -> None:
+        told = {event["Detail"]["tenant_id"] for event in self.fleet.events if event["DetailType"] == SYNC_HELD}
+        held = [tenant for tenant in self._tenants() if self.fleet.sync(tenant.tenant_id).hold is not None]
+        assert {str(tenant.tenant_id) for tenant in held} <= told
+        for tenant in held:
+            self.accept_deletions(tenant.tenant_id)
+        self._finish()
+        still = [
+            tenant.tenant_id
+            for tenant in held
+            if tenant.status is TenantStatus.ACTIVE and self.fleet.sync(tenant.tenant_id).hold is not None
+        ]
+        assert still == [], still
 
     def _run_again(self, tenant: Tenant) -> None:
         match tenant.status:

@@ -9,6 +9,7 @@ from functools import cache, partial
 from typing import Any
 
 import kbfleet.bootstrap
+from kbfleet.contracts.events import SYNC_HELD
 from kbfleet.domain.errors import TenantNotActive
 from kbfleet.domain.names import TenantId
 from tests.proofs.converged import departures
@@ -66,7 +67,13 @@ def stores() -> list[str]:
 
 
 def scenarios(store: str) -> list[Scenario]:
-    return [provisioning(store), provisioning_again(store), offboarding(store), offboarding_when_due(store)]
+    return [
+        provisioning(store),
+        provisioning_again(store),
+        offboarding(store),
+        offboarding_when_due(store),
+        held_sync(store),
+    ]
 
 
 def restorations(store: str) -> list[Scenario]:
@@ -170,6 +177,58 @@ def _not_in_service(fleet: VirtualFleet) -> list[str]:
     # MANAGED knowledge bases give no answers, passages only: what every type can be asked for.
     query = {"text": "What does it say?"}
     fleet.client("bedrock-agent-runtime").retrieve(knowledgeBaseId=knowledge_base_id, retrievalQuery=query)
+    return wrong
+
+
+# --- a tenant whose documents are gone -----------------------------------------------------------
+
+
+@cache
+def held_sync(store: str) -> Scenario:
+    """An active tenant whose only document was deleted, and of whom an operator requests a sync."""
+    return Scenario(
+        "the check that holds a sync",
+        f"held_sync({store!r})",
+        partial(_request_a_sync, store),
+        _check_held,
+        prepare=partial(_prepare_emptied, store),
+        crashed=frozenset({"CheckDeletionsFunction"}),
+    )
+
+
+def _prepare_emptied(store: str, fleet: VirtualFleet) -> None:
+    _provisioned(fleet, store, TENANT)
+    s3, bucket = fleet.client("s3"), fleet.names.bucket(fleet.life(TENANT))
+    s3.put_object(Bucket=bucket, Key="kept.txt", Body=b"A text.")
+    _request_a_sync(store, fleet)
+    fleet.settle(TENANT)
+    fleet.timeline.run_for(60)
+    s3.delete_object(Bucket=bucket, Key="kept.txt")
+    assert _jobs(fleet) == 2
+
+
+def _request_a_sync(store: str, fleet: VirtualFleet) -> Execution:
+    """As an operator does, who has the tenant converged, too."""
+    synced = api_request("POST", "/tenants/{tenant_id}/syncs", query={}, tenant_id=TENANT)
+    assert fleet.invoke("TenantsFunction", synced)["statusCode"] == 202
+    return _start_provisioning(store, fleet)
+
+
+def _jobs(fleet: VirtualFleet) -> int:
+    tenant = fleet.tenant(TENANT)
+    assert tenant is not None
+    names = {"knowledgeBaseId": tenant.knowledge_base_id, "dataSourceId": tenant.data_source_id}
+    return len(fleet.client("bedrock-agent").list_ingestion_jobs(**names)["ingestionJobSummaries"])
+
+
+def _check_held(fleet: VirtualFleet) -> list[str]:
+    wrong = []
+    if fleet.sync(TENANT).hold is None:
+        wrong.append("no sync is held")
+    if (jobs := _jobs(fleet)) != 2:
+        wrong.append(f"{jobs} jobs have run, and two were asked for that delete nothing")
+    if not any(event["DetailType"] == SYNC_HELD for event in fleet.events):
+        wrong.append("nobody was told")
     return wrong
 
 

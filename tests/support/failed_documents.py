@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from kbfleet.domain.answer import AskableTenant
+from kbfleet.domain.deletions import AnsweredFrom
 from kbfleet.domain.diagnosis import Search
 from kbfleet.domain.document_examination import EDGE_BYTES, DocumentSample
 from kbfleet.domain.document_names import key_in
@@ -26,7 +27,7 @@ from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import DataSourceReference, Life, ResourceNames, TenantId
 from kbfleet.domain.survey import PresentVersion
 from kbfleet.domain.uploads import MAX_METADATA_BYTES, METADATA_SUFFIX
-from kbfleet.ports import Clock, FailedDocumentPage, IngestedDocumentPage, VersionPage
+from kbfleet.ports import Clock, ComparedPage, FailedDocumentPage, IngestedDocumentPage, VersionPage
 from tests.support.clock import START
 from tests.support.samples import NAMES
 
@@ -108,8 +109,9 @@ class RecordingRetryRuns:
 
 class InMemoryBucketContents:
     """`kbfleet.ports.BucketContents` and `DocumentSamples`; what no `content` was given of, may not be read. `sampled`
-    is how often an object was looked into. `pages` are those of the list of versions of every bucket, `listed` how
-    often one was given, and `refusal` what the list is refused with."""
+    is how often an object was looked into. `pages` are those of the list of versions of every bucket, `compared_pages`
+    those of what has become of documents (if there are none, all are still there), `listed` is how often one was given,
+    and `refusal` what the list is refused with."""
 
     def __init__(self) -> None:
         self._objects: dict[str, str] = {}
@@ -117,6 +119,7 @@ class InMemoryBucketContents:
         self._contents: dict[str, bytes] = {}
         self.sampled = 0
         self.pages: list[list[PresentVersion]] = [[]]
+        self.compared_pages: list[ComparedPage] = []
         self.listed = 0
         self.refusal: KbfleetError | None = None
 
@@ -175,6 +178,16 @@ class InMemoryBucketContents:
         self.listed += 1
         number = int(after or 0)
         return VersionPage(self.pages[number], str(number + 1) if number + 1 < len(self.pages) else None)
+
+    def compared(self, bucket: str, answered_from: AnsweredFrom, after: str | None) -> ComparedPage:
+        if self.refusal is not None:
+            raise self.refusal
+        self.listed += 1
+        if not self.compared_pages:
+            return ComparedPage(answered_from.documents, 0, 0, None)
+        number = int(after or 0)
+        page = self.compared_pages[number]
+        return replace(page, following=str(number + 1) if number + 1 < len(self.compared_pages) else None)
 
 
 class InMemoryRetrievalProbe:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from kbfleet.domain.deletions import DeletionLimit
 from kbfleet.domain.knowledge_base import KnowledgeBase
 from kbfleet.domain.names import DataSourceReference, Life, TenantId
 from kbfleet.domain.sync import Debounce, Priority, Sync
 from kbfleet.domain.tenant import Reservation, Tenant
 from kbfleet.ports import Execution, KnowledgeStore
 from kbfleet.usecases import lifecycle, offboarding, provisioning
+from kbfleet.usecases.deletion_checks import DeletionCheck
 from kbfleet.usecases.document_tracing import DocumentTracer
 from kbfleet.usecases.examination import TenantExamination
 from kbfleet.usecases.external_jobs import LOOK_BACK, ExternalJobs
@@ -48,6 +50,7 @@ from tests.support.fakes import (
     InMemoryUsageRecords,
     RecordingAnnouncements,
     RecordingDeadLetters,
+    RecordingDeletionChecks,
     RecordingRetryRuns,
     RecordingTaskCallbacks,
     RecordingTicks,
@@ -59,6 +62,7 @@ START_INTERVAL = timedelta(seconds=10)
 DEBOUNCE = Debounce(quiet=timedelta(seconds=30), at_most=timedelta(minutes=5))
 LEASE = timedelta(hours=5)
 EVENTS_AFTER = timedelta(minutes=10)
+DELETION_LIMIT = DeletionLimit(15)
 
 
 @dataclass
@@ -79,6 +83,7 @@ class Fleet:
     usage_records: InMemoryUsageRecords = field(default_factory=InMemoryUsageRecords)
     refused_usage: RecordingDeadLetters = field(default_factory=RecordingDeadLetters)
     uploads: InMemoryUploads = field(init=False)
+    checks: RecordingDeletionChecks = field(default_factory=RecordingDeletionChecks)
     ticks: RecordingTicks = field(default_factory=RecordingTicks)
     incidents: InMemoryIncidents = field(default_factory=InMemoryIncidents)
     undelivered: InMemoryUndeliveredMessages = field(default_factory=InMemoryUndeliveredMessages)
@@ -120,9 +125,26 @@ class Fleet:
             knowledge_bases=self.knowledge_bases,
             announcements=self.announcements,
             callbacks=self.callbacks,
+            checks=self.checks,
             ticks=self.ticks,
             clock=self.clock,
             start_interval=START_INTERVAL,
+        )
+
+    @property
+    def deletion_check(self) -> DeletionCheck:
+        return DeletionCheck(
+            registry=self.registry,
+            ledger=self.ledger,
+            history=self.history,
+            bucket_contents=self.bucket_contents,
+            announcements=self.announcements,
+            callbacks=self.callbacks,
+            checks=self.checks,
+            ticks=self.ticks,
+            clock=self.clock,
+            names=NAMES,
+            limit=DELETION_LIMIT,
         )
 
     @property
@@ -275,7 +297,9 @@ class Fleet:
             NAMES.knowledge_base(first_knowledge(tenant_id)), client_token=token, **arguments
         )
 
-    def request(self, tenant_id: TenantId, priority: Priority = Priority.REQUESTED) -> Sync:
+    def request(
+        self, tenant_id: TenantId, priority: Priority = Priority.REQUESTED, *, accepted_deletions: int = 0
+    ) -> Sync:
         return request_sync(
             tenant_id,
             registry=self.registry,
@@ -283,6 +307,7 @@ class Fleet:
             ticks=self.ticks,
             clock=self.clock,
             priority=priority,
+            accepted_deletions=accepted_deletions,
         )
 
     def note_changes(self, tenant_id: TenantId) -> Sync:
@@ -388,8 +413,18 @@ class Fleet:
             clock=self.clock,
         )
 
+    def check_deletions(self, within: timedelta = timedelta(minutes=4)) -> None:
+        """Every check that was asked for is made, as by the function behind the queue."""
+        while self.checks.waiting:
+            (first, *_) = self.checks.waiting
+            self.deletion_check.run(first, self.clock.now() + within)
+            self.checks.done(first)
+
     def tick(self) -> TickReport:
-        return self.scheduler.tick()
+        """And the checks that it asks for."""
+        report = self.scheduler.tick()
+        self.check_deletions()
+        return report
 
     def tick_until_idle(self, *, at_most: int = 500) -> TickReport:
         """As the tick queue does: a tick, and another one after the interval while there is work.

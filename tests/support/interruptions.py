@@ -1,12 +1,18 @@
-"""Ticks of the scheduler during which something happens: the process dies, or somebody else acts."""
+"""Ticks of the scheduler, and checks of what a sync would delete, during which something happens: the process dies, or
+somebody else acts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 
+from kbfleet.usecases.deletion_checks import DeletionCheck
 from kbfleet.usecases.ingestion import Scheduler, TickReport
+from tests.support.fleet import Fleet
+
+_Work = TypeVar("_Work", Scheduler, DeletionCheck)
 
 
 class Died(BaseException):
@@ -14,7 +20,8 @@ class Died(BaseException):
 
 
 class PortCalls:
-    """Counts the calls that a scheduler makes of its ports, over any number of ticks, and acts just before one.
+    """Counts the calls that a scheduler and a check make of their ports, over any number of ticks, and acts just before
+    one.
 
     Args:
         at: the number of that call, from 0. A tick that ends before has not been disturbed.
@@ -31,12 +38,22 @@ class PortCalls:
         return self.made > self._at
 
     def tick(self, scheduler: Scheduler) -> TickReport:
+        return self._tapped(scheduler).tick()
+
+    def check_deletions(self, fleet: Fleet) -> None:
+        """Every check that was asked for. One that dies is made again, as the queue offers it again."""
+        while fleet.checks.waiting:
+            (first, *_) = fleet.checks.waiting
+            self._tapped(fleet.deletion_check).run(first, fleet.clock.now() + timedelta(minutes=4))
+            fleet.checks.done(first)
+
+    def _tapped(self, work: _Work) -> _Work:
         ports: dict[str, Any] = {
-            part.name: Tapped(getattr(scheduler, part.name), self._tap)
-            for part in fields(scheduler)
-            if part.name not in {"clock", "start_interval"}
+            part.name: Tapped(getattr(work, part.name), self._tap)
+            for part in fields(work)
+            if part.name not in {"clock", "start_interval", "names", "limit"}
         }
-        return replace(scheduler, **ports).tick()
+        return replace(work, **ports)
 
     def _tap(self) -> None:
         self.made += 1

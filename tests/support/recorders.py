@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from kbfleet.contracts.dead_letters import is_about
+from kbfleet.domain.deletions import SyncHeld
 from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.errors import KbfleetError, NotReadyYet, ResourceConflict, ResourceMissing
 from kbfleet.domain.failed_documents import FailureReport, RetryReport
 from kbfleet.domain.ingestion_job import JobStateChange
 from kbfleet.domain.isolation import Breach, IsolationVerified
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Knowledge, TenantId
 from kbfleet.domain.reconciliation import Reconciliation
+from kbfleet.domain.sync import Sync
 from kbfleet.domain.tenant import TenantStateChange
 from kbfleet.domain.workflow import WorkflowFailure
 from kbfleet.ports import Execution
@@ -26,6 +28,25 @@ class RecordingTicks:
 
     def request(self) -> None:
         self.requests += 1
+
+
+class RecordingDeletionChecks:
+    """`kbfleet.ports.DeletionChecks`. `waiting` has each check once, as the queue's deduplication does."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[Knowledge, int]] = set()
+        self.waiting: list[Knowledge] = []
+
+    def request(self, sync: Sync) -> None:
+        check = (sync.of_knowledge, sync.version)
+        if check not in self._seen:
+            self._seen.add(check)
+            self.waiting.append(sync.of_knowledge)
+
+    def done(self, check: Knowledge) -> None:
+        """Whoever has made it beside somebody else finds it gone."""
+        if check in self.waiting:
+            self.waiting.remove(check)
 
 
 class RecordingDeadLetters:
@@ -68,7 +89,11 @@ class RecordingAnnouncements:
         self.offboarding_failures: list[tuple[TenantId, WorkflowFailure]] = []
         self.breaches: list[Breach] = []
         self.verifications: list[IsolationVerified] = []
+        self.held_syncs: list[SyncHeld] = []
         self.diagnoses: list[Diagnosis] = []
+
+    def sync_held(self, held: SyncHeld) -> None:
+        self.held_syncs.append(held)
 
     def tenant_state_changed(self, change: TenantStateChange) -> None:
         self.tenant_state_changes.append(change)

@@ -45,6 +45,7 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     lives.of_one_whose_documents_fail("patchy")
     lives.of_one_whose_syncs_go_wrong("broken")
     lives.of_one_whose_jobs_others_start("visited")
+    lives.of_one_whose_documents_vanish("emptied")
     lives.of_one_whose_execution_dies("stopped")
     lives.of_one_that_is_suspended_while_an_execution_waits("held")
     lives.of_one_whose_knowledge_base_vanishes("bereft")
@@ -140,6 +141,22 @@ class Lives:
         self.fleet.invoke("FindExternalJobsFunction", sample("hourly", ""))  # records the first, adopts the second
         assert self.fleet.sync(tenant_id).job is not None
         self.fleet.settle(tenant_id)
+
+    def of_one_whose_documents_vanish(self, tenant_id: str) -> None:
+        """While an execution waits for a sync that is held; what is answered from, the version before has not kept."""
+        self.provisioned(tenant_id)
+        self.upload(tenant_id, "terms.md", "A tent is rented for three days at least.")
+        self.sync(tenant_id)
+        self.remove(tenant_id, "terms.md")
+        ledger = kbfleet.bootstrap.ledger()
+        ledger.save(replace(self.fleet.sync(tenant_id), answered_from=None))
+        self.fleet.invoke("SendAlertFunction", sample("send_alert_isolation_breached", tenant_id))
+        self.provisioned(tenant_id)
+        hold = self.fleet.sync(tenant_id).hold
+        assert hold is not None
+        self.api("post_sync", tenant_id, body=json.dumps({"accept_deletions": hold.missing}))
+        self.fleet.settle(tenant_id)
+        assert self.fleet.sync(tenant_id).hold is None
 
     def of_one_whose_documents_fail(self, tenant_id: str) -> None:
         self.provisioned(tenant_id)

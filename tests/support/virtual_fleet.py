@@ -94,6 +94,7 @@ class VirtualFleet:
     step_functions: VirtualStepFunctions
     ticks: FifoQueue
     retries: FifoQueue
+    checks: FifoQueue
     deployment: Deployment
     names: ResourceNames
     functions: Functions
@@ -184,6 +185,7 @@ class VirtualFleet:
         self._background = [
             self.timeline.spawn("tick queue", self.ticks.deliver),
             self.timeline.spawn("document retry queue", self.retries.deliver),
+            self.timeline.spawn("deletion check queue", self.checks.deliver),
             self.timeline.spawn("tick schedule", self._tick_by_schedule),
         ]
         if self.bucket_events is not None:
@@ -399,12 +401,13 @@ def _deployed(
     step_functions = VirtualStepFunctions(machines, timeline, functions, stopped=report, seed=seed)
     ticks = _queue("TickQueue", "TickFunction", deployment, timeline, functions)
     retries = _queue("DocumentRetryQueue", "RetryDocumentsFunction", deployment, timeline, functions)
+    checks = _queue("DeletionCheckQueue", "CheckDeletionsFunction", deployment, timeline, functions)
     dead_letters = {
         name: KeptMessages(str(deployment.value({"Ref": name})), timeline)
         for name in deployment.made("AWS::SQS::Queue")
         if name.endswith("DeadLetterQueue")
     }
-    queues: dict[str, FifoQueue | KeptMessages] = {ticks.url: ticks, retries.url: retries}
+    queues: dict[str, FifoQueue | KeptMessages] = {each.url: each for each in (ticks, retries, checks)}
     queues |= {kept.url: kept for kept in dead_letters.values()}
 
     def answer_for_queues(operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -422,6 +425,7 @@ def _deployed(
         step_functions,
         ticks,
         retries,
+        checks,
         deployment,
         names,
         functions,

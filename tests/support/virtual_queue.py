@@ -27,7 +27,7 @@ class Message:
 
 
 class FifoQueue:
-    """One message group: one message at a time, in order.
+    """One message at a time, in order, as within a message group; those of several groups wait for one another, too.
 
     Args:
         delay: seconds before a message is visible.
@@ -55,7 +55,6 @@ class FifoQueue:
         self._deal = deal
         self._messages: deque[Message] = deque()
         self._seen: dict[str, float] = {}
-        self._group: str | None = None
         self._arrival = Signal()
 
     @property
@@ -66,12 +65,8 @@ class FifoQueue:
         """SQS, as far as the product uses it."""
         if operation != "SendMessage" or parameters["QueueUrl"] != self.url:
             raise NotImplementedError(f"sqs:{operation} on {parameters.get('QueueUrl')}")
-        group = parameters.get("MessageGroupId")
-        if group is None:
+        if parameters.get("MessageGroupId") is None:
             raise Refused("MissingParameter", "The request must contain the parameter MessageGroupId.")
-        if self._group not in {None, group}:
-            raise NotImplementedError("more than one message group")
-        self._group = group
         now = self._timeline.now()
         self._seen = {known: at for known, at in self._seen.items() if now - at < _DEDUPLICATION_SECONDS}
         token = parameters["MessageDeduplicationId"]

@@ -30,12 +30,14 @@ from kbfleet.contracts.tenants import (
     ListedTenantBody,
     OffboardingBody,
     SyncBody,
+    SyncHoldBody,
     SyncResultBody,
     TenantBody,
     TenantsBody,
 )
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain.answer import AnswerOutcome
+from kbfleet.domain.deletions import Hold, HoldReason
 from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.failed_documents import FailureStatus
@@ -74,6 +76,7 @@ def sync(
         running_job_status=JobStatus.IN_PROGRESS if job else None,
         pending_since=None,
         retries=0,
+        hold=None,
         result=SyncResultBody(
             outcome=outcome, generation=ended or 1, ingestion_job_id="JOB0000001", ended_at=NOW, failure_reasons=reasons
         ),
@@ -267,6 +270,42 @@ def test_a_sync_that_did_not_succeed_says_why_and_exits_with_1(scripted: Scripte
     assert result.exit_code == 1
     for said in (outcome.value, "no text", "s3://b/a.pdf"):
         assert said in result.stderr
+
+
+HOLD = SyncHoldBody.from_domain(Hold(HoldReason.DELETIONS, 400, 1000, NOW, NOW), TenantId("acme"))
+
+
+def test_a_sync_that_is_held_says_why_and_how_it_goes_on_and_exits_with_1(scripted: Scripted, run: Run) -> None:
+    looked_into = sync(requested=3).model_copy(update={"hold": HOLD})
+    held = sync(requested=3, ended=2).model_copy(update={"hold": HOLD})
+    scripted(request_sync=[looked_into], tenant=[tenant(looked_into), tenant(held)])
+    result = run("sync", "start", "acme")
+    assert (result.exit_code, "in sync" in result.stdout) == (1, False)
+    said = " ".join(result.stderr.split())
+    assert "is held. 400 of the 1,000 documents that are answered from are not in the bucket any more." in said
+    assert "kbfleet sync start acme --accept-deletions 400" in said
+
+
+def test_what_is_accepted_is_sent(scripted: Scripted, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = list[int | None]()
+
+    def request(_: FleetApi, __: TenantId, accept_deletions: int | None = None) -> SyncBody:
+        sent.append(accept_deletions)
+        return sync()
+
+    scripted(tenant=[tenant(sync(ended=2)), tenant(sync(ended=2))])
+    monkeypatch.setattr(FleetApi, "request_sync", request)
+    assert run("sync", "start", "acme", "--accept-deletions", "400").exit_code == 0
+    assert run("sync", "start", "acme").exit_code == 0
+    assert sent == [400, None]
+    assert run("sync", "start", "acme", "--accept-deletions", "0").exit_code == 2
+
+
+def test_a_tenant_whose_sync_is_held_is_shown_with_the_command(scripted: Scripted, run: Run) -> None:
+    scripted(tenant=[tenant(sync(ended=2).model_copy(update={"hold": HOLD}))])
+    shown = " ".join(run("tenant", "show", "acme").stdout.split())
+    assert "HELD since" in shown
+    assert "kbfleet sync start acme --accept-deletions 400" in shown
 
 
 def test_a_status_can_be_read_by_programs_and_by_people(scripted: Scripted, run: Run) -> None:

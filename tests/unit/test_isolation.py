@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kbfleet.domain import signals
+from kbfleet.domain.deletions import AnsweredFrom
 from kbfleet.domain.errors import AccessRefused, RequestRefused, TenantNotActive, Throttled
 from kbfleet.domain.failed_documents import IngestedStatus
 from kbfleet.domain.finding import Disagreement, ResourceKind
@@ -47,7 +48,13 @@ def fleet() -> Fleet:
         source = fleet.add(tenant_id)
         synced = fleet.ledger.find(first_knowledge(tenant_id))
         fleet.ledger.save(
-            replace(synced, requested_generation=1, synced_generation=1, synced_data_source_id=source.data_source_id)
+            replace(
+                synced,
+                requested_generation=1,
+                synced_generation=1,
+                synced_data_source_id=source.data_source_id,
+                answered_from=AnsweredFrom(source.data_source_id, 0, START, START),
+            )
         )
     return fleet
 

@@ -1,15 +1,16 @@
 """The promise of the sync ledger, searched for holes: an update can wait, but it cannot be lost.
 
 Tenants' documents change, ticks come at any time, run beside each other and die between any two calls of their ports,
-jobs end in every way, and people start jobs by hand. Once ticks come again, every change has been ingested by a job
-that started after it, or people were notified that it was not.
+jobs end in every way, and people start jobs by hand. Buckets are emptied, and filled again. Once ticks come again,
+every change has been ingested by a job that started after it, or people were notified that it was not; and no job was
+started that would have emptied an index unasked.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,14 +18,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from kbfleet.domain.deletions import CHECK_STANDS, AnsweredFrom
 from kbfleet.domain.errors import NotReadyYet, ResourceConflict
 from kbfleet.domain.ingestion_job import IngestionJob, JobStatus, Outcome, Statistics
-from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, Life, TenantId
 from kbfleet.domain.sync import Priority, Sync, SyncState
-from tests.support.fakes import InMemoryKnowledgeBases, InMemorySyncLedger, JobCourse
+from kbfleet.ports import ComparedPage
+from tests.support.fakes import InMemoryBucketContents, InMemoryKnowledgeBases, InMemorySyncLedger, JobCourse
 from tests.support.fleet import Fleet
 from tests.support.interruptions import Died, PortCalls, die
-from tests.support.samples import first_knowledge
+from tests.support.samples import NAMES, first_knowledge
 
 TENANTS = [TenantId(f"tenant-{number}") for number in range(7)]
 FEW = TENANTS[:2]
@@ -33,6 +36,7 @@ FEW = TENANTS[:2]
 _short: dict[str, Any] = {"starting_for": timedelta(seconds=10), "running_for": timedelta(seconds=20)}
 COURSES = (
     JobCourse(**_short),
+    JobCourse(statistics=Statistics(scanned=100), **_short),
     JobCourse(statistics=Statistics(scanned=2, new=1, failed=1), **_short),
     JobCourse(JobStatus.FAILED, **_short),
     JobCourse(JobStatus.STOPPED, **_short),
@@ -50,9 +54,13 @@ class ReadBuckets(InMemoryKnowledgeBases):
         super().__init__(fleet.clock)
         self._documents = documents
         self.read: dict[str, int] = {}
+        self.starting: Callable[[DataSourceReference], None] = lambda _: None
 
     def start_ingestion(self, data_source: DataSourceReference, *, client_token: str) -> IngestionJob:
-        return self._noted(data_source, super().start_ingestion(data_source, client_token=client_token))
+        job = super().start_ingestion(data_source, client_token=client_token)
+        if job.ingestion_job_id not in self.read:
+            self.starting(data_source)
+        return self._noted(data_source, job)
 
     def start_in_console(self, data_source: DataSourceReference) -> IngestionJob:
         return self._noted(data_source, super().start_in_console(data_source))
@@ -76,13 +84,27 @@ class FollowedJobs(InMemorySyncLedger):
         return stored
 
 
+class EmptiedBuckets(InMemoryBucketContents):
+    """Nothing is in those of `emptied`, and all that was read in the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.emptied: dict[str, datetime] = {}
+
+    def compared(self, bucket: str, answered_from: AnsweredFrom, after: str | None) -> ComparedPage:
+        gone = bucket in self.emptied
+        return ComparedPage(0 if gone else answered_from.documents, answered_from.documents if gone else 0, 0, after)
+
+
 class LedgerProtocol(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.documents: dict[DataSourceReference, int] = {}
         self.fleet = Fleet()
         self.knowledge_bases = self.fleet.knowledge_bases = ReadBuckets(self.fleet, self.documents)
+        self.knowledge_bases.starting = self._must_not_empty
         self.ledger = self.fleet.ledger = FollowedJobs()
+        self.buckets = self.fleet.bucket_contents = EmptiedBuckets()
         self.data_sources: dict[TenantId, DataSourceReference] = {}
         self.documents_at: dict[TenantId, dict[int, int]] = defaultdict(dict)
         self.tokens: list[str] = []
@@ -115,6 +137,30 @@ class LedgerProtocol(RuleBasedStateMachine):
             self.fleet.clock.now(), Priority.REQUESTED, token
         )
         self._noted(tenant_id, self.ledger.save(entry))
+
+    @rule(tenant_id=tenants)
+    def a_bucket_is_emptied(self, tenant_id: TenantId) -> None:
+        self.buckets.emptied.setdefault(NAMES.bucket(Life(tenant_id)), self.fleet.clock.now())
+        self.documents_change(tenant_id, Priority.CHANGED)
+
+    @rule(tenant_id=tenants)
+    def its_documents_come_back(self, tenant_id: TenantId) -> None:
+        if self.buckets.emptied.pop(NAMES.bucket(Life(tenant_id)), None) is not None:
+            self.documents_change(tenant_id, Priority.CHANGED)
+
+    @rule(tenant_id=tenants)
+    def somebody_accepts_what_is_shown(self, tenant_id: TenantId) -> None:
+        hold = self.ledger.find(first_knowledge(tenant_id)).hold
+        if hold is not None:
+            self._noted(tenant_id, self.fleet.request(tenant_id, accepted_deletions=hold.missing))
+
+    def _must_not_empty(self, data_source: DataSourceReference) -> None:
+        """Called when a job is started. What went a moment ago may go with it."""
+        (tenant_id,) = (each for each, source in self.data_sources.items() if source == data_source)
+        since = self.buckets.emptied.get(NAMES.bucket(Life(tenant_id)))
+        entry = self.ledger.find(first_knowledge(tenant_id))
+        if since is not None and entry.answered_from is not None and entry.answered_from.documents > entry.accepted:
+            assert self.time_passed_within_a_tick or self.fleet.clock.now() - since < CHECK_STANDS
 
     @rule(tenant_id=tenants, course=st.sampled_from(COURSES))
     def a_later_job_will_end_so(self, tenant_id: TenantId, course: JobCourse) -> None:
@@ -155,6 +201,21 @@ class LedgerProtocol(RuleBasedStateMachine):
             self._tick(at, die)
         except Died:
             return
+
+    @rule(at=moments)
+    def a_check_dies(self, at: int) -> None:
+        try:
+            PortCalls(at, die).check_deletions(self.fleet)
+        except Died:
+            return
+
+    @rule(at=moments)
+    def a_tick_runs_beside_a_check(self, at: int) -> None:
+        PortCalls(at, lambda: self._tick(-1, die)).check_deletions(self.fleet)
+
+    @rule(at=moments, tenant_id=tenants)
+    def a_bucket_changes_during_a_check(self, at: int, tenant_id: TenantId) -> None:
+        PortCalls(at, lambda: self.a_bucket_is_emptied(tenant_id)).check_deletions(self.fleet)
 
     @rule(at=moments)
     def a_tick_runs_beside_another(self, at: int) -> None:
@@ -202,10 +263,12 @@ class LedgerProtocol(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.all_knowledge_bases_can_be_used_again()
+        for tenant_id in TENANTS:
+            self.its_documents_come_back(tenant_id)
         self._tick_until_nothing_waits()
         for tenant_id in TENANTS:
             entry = self.ledger.find(first_knowledge(tenant_id))
-            assert (entry.state, entry.waiters) == (SyncState.IDLE, ())
+            assert (entry.state, entry.waiters, entry.hold) == (SyncState.IDLE, (), None)
             if entry.result is not None and not entry.result.outcome.usable:
                 assert entry.result.generation == entry.requested_generation
                 assert entry.result.outcome in {Outcome.FAILED, Outcome.STOPPED}
@@ -272,14 +335,42 @@ def test_documents_may_change_between_any_two_calls_of_a_tick() -> None:
         calls = PortCalls(at, lambda protocol=protocol: protocol.documents_change(FEW[0], Priority.CHANGED))  # type: ignore[misc]
         _tick_until_idle(protocol, calls)
         protocol.teardown()
-        assert protocol.ledger.find(first_knowledge(tenant_id)).synced_generation == 2 + calls.acted
+        assert protocol.ledger.find(first_knowledge(tenant_id)).synced_generation == 3 + calls.acted
         at, reached = at + 1, calls.acted
     assert at > 20
 
 
+@pytest.mark.parametrize("pause", [0, 700], ids=["at once", "tokens are forgotten"])
+def test_a_sync_that_is_held_is_told_of_and_answered_wherever_a_tick_or_a_check_dies(pause: int) -> None:
+    at, reached = 0, True
+    while reached:
+        protocol = _one_sync(COURSES[1])
+        protocol.a_bucket_is_emptied(FEW[0])
+        calls = PortCalls(at, die)
+        try:
+            _tick_until_idle(protocol, calls)
+        except Died:
+            protocol.fleet.clock.advance(pause)
+            protocol.fleet.tick_until_idle()
+        hold = protocol.ledger.find(first_knowledge(FEW[0])).hold
+        assert hold is not None
+        assert {held.identity for held in protocol.fleet.announcements.held_syncs} == {f"{FEW[0]}/held/4"}
+        assert [getattr(answer, "output", None) for answer in protocol.fleet.callbacks.answers][-1:] == [
+            {"outcome": "HELD"}
+        ]
+        assert len(protocol.knowledge_bases.jobs) == 1
+        protocol.teardown()
+        at, reached = at + 1, calls.acted
+    assert at > 10
+
+
 def _one_sync(course: JobCourse) -> LedgerProtocol:
+    """Of a tenant that is answered from a hundred documents."""
     protocol = LedgerProtocol()
     protocol.seven_tenants()
+    protocol.a_later_job_will_end_so(FEW[0], COURSES[1])
+    protocol.documents_change(FEW[0], Priority.CHANGED)
+    protocol.fleet.tick_until_idle()
     protocol.a_later_job_will_end_so(FEW[0], course)
     protocol.documents_change(FEW[0], Priority.CHANGED)
     protocol.an_execution_waits_for_a_sync(FEW[0])
@@ -288,7 +379,9 @@ def _one_sync(course: JobCourse) -> LedgerProtocol:
 
 def _tick_until_idle(protocol: LedgerProtocol, calls: PortCalls) -> None:
     for _ in range(200):
-        if calls.tick(protocol.fleet.scheduler).idle:
+        idle = calls.tick(protocol.fleet.scheduler).idle
+        calls.check_deletions(protocol.fleet)
+        if idle:
             return
         protocol.fleet.clock.advance(5)
     raise AssertionError("the fleet never comes to rest")

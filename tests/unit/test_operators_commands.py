@@ -101,6 +101,7 @@ class TestTenantList:
                 synced_at=START,
                 pending_since=None,
                 last_outcome=Outcome.DEGRADED,
+                held_since=None,
                 foreign=(),
                 offboarding=None,
                 converged=True,

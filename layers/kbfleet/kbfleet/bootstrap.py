@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Clock,
         ConvergenceRecord,
         DeadLetters,
+        DeletionChecks,
         DocumentBuckets,
         DocumentRetries,
         Executions,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         UsageRecords,
     )
     from kbfleet.usecases.asking import AskableTenants
+    from kbfleet.usecases.deletion_checks import DeletionCheck
     from kbfleet.usecases.document_changes import ChangeBatch
     from kbfleet.usecases.document_tracing import DocumentTracer
     from kbfleet.usecases.examination import TenantExamination
@@ -317,9 +319,40 @@ def scheduler() -> Scheduler:
         knowledge_bases=knowledge_bases(),
         announcements=announcements(),
         callbacks=callbacks(),
+        checks=deletion_checks(),
         ticks=ticks(),
         clock=clock(),
         start_interval=read(IngestionSettings).start_interval,
+    )
+
+
+@cache
+def deletion_checks() -> DeletionChecks:
+    from kbfleet.adapters.sqs_deletion_checks import SqsDeletionChecks
+    from kbfleet.settings.ingestion import DeletionCheckQueueSettings
+
+    queue_url = read(DeletionCheckQueueSettings).deletion_check_queue_url
+    return SqsDeletionChecks(boto3.client("sqs", config=_CLIENT), queue_url=queue_url)
+
+
+@cache
+def deletion_check() -> DeletionCheck:
+    from kbfleet.domain.deletions import DeletionLimit
+    from kbfleet.settings.ingestion import DeletionCheckSettings
+    from kbfleet.usecases.deletion_checks import DeletionCheck
+
+    return DeletionCheck(
+        registry=registry(),
+        ledger=ledger(),
+        history=history(),
+        bucket_contents=bucket_contents(),
+        announcements=announcements(),
+        callbacks=callbacks(),
+        checks=deletion_checks(),
+        ticks=ticks(),
+        clock=clock(),
+        names=fleet().names,
+        limit=DeletionLimit(read(DeletionCheckSettings).deletion_limit),
     )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.answer import AskableTenant, Asker, Exchange, GeneratedAnswer, Inquiry
     from kbfleet.domain.caller import Caller
     from kbfleet.domain.convergence import Convergence
+    from kbfleet.domain.deletions import AnsweredFrom, SyncHeld
     from kbfleet.domain.diagnosis import Diagnosis, Search
     from kbfleet.domain.document_examination import DocumentSample
     from kbfleet.domain.document_trace import Probe
@@ -581,8 +582,17 @@ class Ticks(Protocol):
         ...
 
 
+class DeletionChecks(Protocol):
+    def request(self, sync: Sync) -> None:
+        """Asks for a check of what the tenant's next job would delete; once for each version of its entry, however
+        often it is asked."""
+        ...
+
+
 class Announcements(Protocol):
     def job_state_changed(self, change: JobStateChange) -> None: ...
+
+    def sync_held(self, held: SyncHeld) -> None: ...
 
     def tenant_state_changed(self, change: TenantStateChange) -> None: ...
 
@@ -837,6 +847,17 @@ class VersionPage:
     following: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class ComparedPage:
+    """Of documents, without the metadata files beside them: what `kept`, `deleted` and `added` count is said by
+    `domain.deletions.BucketCheck`. `following` is where the list is to be read on; `None` at its end."""
+
+    kept: int
+    deleted: int
+    added: int
+    following: str | None
+
+
 class BucketContents(Protocol):
     """What is in a tenant's own bucket. Each raises IsolationBreached for a document that is not in it."""
 
@@ -860,6 +881,16 @@ class BucketContents(Protocol):
             after: where to read on, by the page before; `None` for the beginning.
 
         Raises: ResourceMissing, Throttled, NotReadyYet, AwsRefusal.
+        """
+        ...
+
+    def compared(self, bucket: str, answered_from: AnsweredFrom, after: str | None) -> ComparedPage:
+        """What has become of the documents that are answered from, a page of the bucket's list.
+
+        Args:
+            after: as in `versions`; one is not to be given to the other.
+
+        Raises: as `versions`.
         """
         ...
 

@@ -26,6 +26,7 @@ _STATUS: tuple[tuple[type[errors.KbfleetError], HTTPStatus], ...] = (
     (errors.TenantBusy, HTTPStatus.CONFLICT),
     (errors.TenantNotActive, HTTPStatus.CONFLICT),
     (errors.OffboardingBegun, HTTPStatus.CONFLICT),
+    (errors.DeletionsNotSeen, HTTPStatus.CONFLICT),
     (errors.ConcurrentUpdate, HTTPStatus.CONFLICT),
     (errors.Throttled, HTTPStatus.TOO_MANY_REQUESTS),
     (errors.NotReadyYet, HTTPStatus.SERVICE_UNAVAILABLE),

@@ -72,6 +72,30 @@ class DocumentDamaged(Trouble):
         fleet.upload(TENANT, "terms.pdf", DAMAGED)
 
 
+class BucketEmptied(Trouble):
+    """The only document is deleted, and comes back."""
+
+    page = "sync-held"
+    tenant = "hotel"
+    title = "hotel: sync held, since it would delete what is answered from"
+    cause = "The bucket holds no document any more."
+    values: ClassVar = {"missing": "1"}
+    key = "prices.md"
+
+    def prepare(self, fleet: Fleet) -> None:
+        fleet.succeeds(f"kbfleet tenant add {self.tenant}")
+        fleet.upload(self.tenant, self.key, b"A tent is rented for ten a day.")
+        fleet.succeeds(f"kbfleet sync start {self.tenant}")
+
+    def make(self, fleet: Fleet) -> None:
+        fleet.client("s3").delete_object(Bucket=fleet.tenant(self.tenant)["bucket_name"], Key=self.key)
+
+    def take_away(self, fleet: Fleet) -> None:
+        s3, of = fleet.client("s3"), {"Bucket": fleet.tenant(self.tenant)["bucket_name"]}
+        for marker in s3.list_object_versions(**of).get("DeleteMarkers", ()):
+            s3.delete_object(**of, Key=marker["Key"], VersionId=marker["VersionId"])
+
+
 class ProvisioningRefused(Trouble):
     page = "provisioning-failed"
     tenant = "bravo"
@@ -260,6 +284,16 @@ class TicksForbidden(FunctionForbidden):
         fleet.upload(TENANT, "sails.md", b"A sail is sold by the metre.")
 
 
+class ChecksForbidden(FunctionForbidden):
+    page = "deletion-checks-failing"
+    title = "DeletionChecksFailingAlarm"
+    function = "CheckDeletionsFunction"
+    queue = "DeletionCheckQueue"
+
+    def use(self, fleet: Fleet) -> None:
+        fleet.upload(TENANT, "anchors.md", b"An anchor is sold by the kilogram.")
+
+
 class CollectionForbidden(FunctionForbidden):
     page = "failures-uncollected"
     title = "FailuresUncollectedAlarm"
@@ -358,6 +392,7 @@ TROUBLES: tuple[type[Trouble], ...] = (
     JobsNotStarted,
     BucketUnreadable,
     DocumentDamaged,
+    BucketEmptied,
     ProvisioningRefused,
     QuotaExhausted,
     OffboardingRefused,
@@ -367,6 +402,7 @@ TROUBLES: tuple[type[Trouble], ...] = (
     DataSourceLost,
     SomebodysBucket,
     TicksForbidden,
+    ChecksForbidden,
     CollectionForbidden,
     RetryForbidden,
     OnboardingMalformed,

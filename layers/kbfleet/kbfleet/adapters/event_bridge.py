@@ -15,6 +15,7 @@ from kbfleet.contracts.events import (
     OFFBOARDING_FAILED,
     PROVISIONING_FAILED,
     RECONCILIATION_REPORT,
+    SYNC_HELD,
     TENANT_DIAGNOSED,
     TENANT_SOURCE,
     TENANT_STATE_CHANGE,
@@ -24,6 +25,7 @@ from kbfleet.contracts.events import (
     IsolationVerifiedDetail,
     JobStateChangeDetail,
     ReconciliationDetail,
+    SyncHeldDetail,
     TenantDiagnosedDetail,
     TenantStateChangeDetail,
     WorkflowFailedDetail,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from mypy_boto3_events.client import EventBridgeClient
     from pydantic import BaseModel
 
+    from kbfleet.domain.deletions import SyncHeld
     from kbfleet.domain.diagnosis import Diagnosis
     from kbfleet.domain.failed_documents import FailureReport, RetryReport
     from kbfleet.domain.ingestion_job import JobStateChange
@@ -53,6 +56,9 @@ class EventBridgeAnnouncements:
 
     def job_state_changed(self, change: JobStateChange) -> None:
         self._put(INGESTION_SOURCE, JOB_STATE_CHANGE, JobStateChangeDetail.from_domain(change))
+
+    def sync_held(self, held: SyncHeld) -> None:
+        self._put(INGESTION_SOURCE, SYNC_HELD, SyncHeldDetail.from_domain(held))
 
     def tenant_state_changed(self, change: TenantStateChange) -> None:
         self._put(TENANT_SOURCE, TENANT_STATE_CHANGE, TenantStateChangeDetail.from_domain(change))

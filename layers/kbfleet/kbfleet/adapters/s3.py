@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
@@ -23,7 +25,7 @@ from kbfleet.domain.errors import (
 from kbfleet.domain.failed_documents import BucketDocument, DocumentObject
 from kbfleet.domain.survey import PresentVersion
 from kbfleet.domain.uploads import MAX_METADATA_BYTES, METADATA_SUFFIX
-from kbfleet.ports import VersionPage
+from kbfleet.ports import ComparedPage, VersionPage
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.type_defs import ObjectTypeDef, PublicAccessBlockConfigurationTypeDef
 
+    from kbfleet.domain.deletions import AnsweredFrom
     from kbfleet.domain.names import Life, ResourceNames
 
 REFUSE_UNENCRYPTED_TRANSPORT: Mapping[str, object] = {
@@ -442,6 +445,31 @@ class S3BucketContents:
         following = json.dumps([page["NextKeyMarker"], page["NextVersionIdMarker"]]) if more else None
         return VersionPage([*versions, *gone], following)
 
+    def compared(self, bucket: str, answered_from: AnsweredFrom, after: str | None) -> ComparedPage:
+        # A key's versions may go on behind the end of a page: what has become of the last key is counted with the next.
+        key, version, fate = json.loads(after) if after is not None else (None, None, "")
+        place: Any = {"KeyMarker": key, "VersionIdMarker": version} if key is not None else {}
+        with translated(f"bucket {bucket}"):
+            page = self._client.list_object_versions(Bucket=bucket, ExpectedBucketOwner=self._account, **place)
+        fates: dict[str, _Fate] = {key: _Fate(fate)} if key is not None else {}
+        for each in page.get("Versions", ()):
+            if each["IsLatest"]:
+                fates[each["Key"]] = _Fate.ADDED
+        for marker in page.get("DeleteMarkers", ()):
+            if marker["IsLatest"]:
+                since = marker["LastModified"] > answered_from.read_from
+                fates[marker["Key"]] = _Fate.GONE if since else _Fate.GONE_BEFORE
+        for each in page.get("Versions", ()):
+            if each["LastModified"] <= answered_from.read_until:
+                fates[each["Key"]] = fates.get(each["Key"], _Fate.GONE_BEFORE).if_read
+        following = None
+        if page["IsTruncated"]:
+            last = page["NextKeyMarker"]
+            so_far = fates.pop(last, _Fate.GONE_BEFORE)
+            following = json.dumps([last, page["NextVersionIdMarker"], so_far])
+        counted = Counter(fate for key, fate in fates.items() if not key.endswith((METADATA_SUFFIX, "/")))
+        return ComparedPage(counted[_Fate.KEPT], counted[_Fate.DELETED], counted[_Fate.ADDED], following)
+
     def _listed(self, bucket: str, uri: str) -> tuple[ObjectTypeDef | None, ObjectTypeDef | None]:
         """The object, and the metadata file beside it."""
         key = key_in(bucket, uri)
@@ -460,6 +488,21 @@ class S3BucketContents:
         answer = self._client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1, ExpectedBucketOwner=self._account)
         found = next(iter(answer.get("Contents", ())), None)
         return found if found is not None and found["Key"] == key else None
+
+
+class _Fate(StrEnum):
+    """What has become of a key since what is answered from was read, as far as its versions were seen."""
+
+    ADDED = "ADDED"
+    KEPT = "KEPT"
+    GONE = "GONE"
+    DELETED = "DELETED"
+    GONE_BEFORE = "GONE_BEFORE"
+
+    @property
+    def if_read(self) -> _Fate:
+        """Where one of its versions may have been read."""
+        return {_Fate.ADDED: _Fate.KEPT, _Fate.GONE: _Fate.DELETED}.get(self, self)
 
 
 def _revision(document: ObjectTypeDef, beside: ObjectTypeDef | None) -> str:

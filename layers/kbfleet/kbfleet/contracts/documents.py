@@ -12,7 +12,7 @@ from kbfleet.contracts.document_findings import DocumentFindingBody
 from kbfleet.domain.document_trace import DocumentTrace, HopName, ObjectKey, Verdict
 from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument, FailureStatus, reason_for_people
 from kbfleet.domain.left_out import LeftOutNotKnown
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Knowledge, Life, TenantId
 from kbfleet.domain.uploads import MAX_CONTENT_TYPE_LENGTH, MAX_DOCUMENT_BYTES, DocumentKey, Upload, UploadForm
 
 
@@ -22,6 +22,21 @@ class RetryRunRequest(Contract):
     tenant_id: TenantId
     version: int
     life: LifeNumber = 1
+
+
+class DeletionCheckRequest(Contract):
+    """The message by which a check is asked for of what a tenant's next sync would delete."""
+
+    tenant_id: TenantId
+    life: LifeNumber = 1
+    knowledge: WholeNumber = Field(default=1, ge=1)
+
+    @classmethod
+    def of(cls, knowledge: Knowledge) -> Self:
+        return cls(tenant_id=knowledge.tenant_id, life=knowledge.life.number, knowledge=knowledge.number)
+
+    def to_domain(self) -> Knowledge:
+        return Knowledge(Life(self.tenant_id, self.life), self.knowledge)
 
 
 class UploadRequest(Contract):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kbfleet.contracts import Contract, LifeNumber
 from kbfleet.contracts.document_findings import DocumentFindingBody
+from kbfleet.domain.deletions import Hold, HoldReason, SyncHeld
 from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument, RetryReport
@@ -36,6 +37,8 @@ PROVISIONING_FAILED = "Provisioning Failed"
 OFFBOARDING_FAILED = "Offboarding Failed"
 
 RECONCILIATION_REPORT = "Reconciliation Report"
+
+SYNC_HELD = "Sync Held"
 
 DOCUMENT_FAILURES = "Document Failures Collected"
 
@@ -68,6 +71,7 @@ class JobStateChangeDetail(BaseModel):
     previous_outcome: Outcome | None = None
     final: bool = True
     external: bool = False
+    after_hold: bool = False
     statistics: Statistics = Field(default_factory=Statistics)
     failure_reasons: tuple[FailureReason, ...] = ()
     life: LifeNumber = 1
@@ -88,6 +92,7 @@ class JobStateChangeDetail(BaseModel):
             previous_outcome=change.previous_outcome,
             final=change.final,
             external=change.external,
+            after_hold=change.after_hold,
             statistics=change.statistics,
             failure_reasons=change.failure_reasons,
             life=change.life,
@@ -106,10 +111,48 @@ class JobStateChangeDetail(BaseModel):
             previous_outcome=self.previous_outcome,
             final=self.final,
             external=self.external,
+            after_hold=self.after_hold,
             statistics=self.statistics,
             failure_reasons=self.failure_reasons,
             life=self.life,
         )
+
+
+class SyncHeldDetail(BaseModel):
+    """`detail` of our event "Sync Held": the sync is not started before somebody says so, for what it would delete."""
+
+    model_config = ConfigDict(frozen=True)
+
+    identity: str
+    tenant_id: TenantId
+    generation: int
+    reason: HoldReason
+    missing: int
+    answered_from: int
+    since: datetime
+    occurred_at: datetime
+    worse: bool
+    life: LifeNumber = 1
+
+    @classmethod
+    def from_domain(cls, held: SyncHeld) -> Self:
+        hold = held.hold
+        return cls(
+            identity=held.identity,
+            tenant_id=held.tenant_id,
+            generation=held.generation,
+            reason=hold.reason,
+            missing=hold.missing,
+            answered_from=hold.answered_from,
+            since=hold.since,
+            occurred_at=hold.seen_at,
+            worse=held.worse,
+            life=held.life,
+        )
+
+    def to_domain(self) -> SyncHeld:
+        hold = Hold(self.reason, self.missing, self.answered_from, self.since, self.occurred_at)
+        return SyncHeld(self.tenant_id, self.generation, hold, self.worse, self.life)
 
 
 _REPORTED_DOCUMENTS = 50
@@ -479,6 +522,11 @@ class JobStateChangeEvent(BaseModel):
 
     detail_type: Literal["Ingestion Job State Change"] = Field(alias="detail-type")
     detail: JobStateChangeDetail
+
+
+class SyncHeldEvent(BaseModel):
+    detail_type: Literal["Sync Held"] = Field(alias="detail-type")
+    detail: SyncHeldDetail
 
 
 class DocumentFailuresEvent(BaseModel):

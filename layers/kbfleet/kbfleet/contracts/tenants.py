@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import Field
 
 from kbfleet.contracts import Contract
+from kbfleet.domain.deletions import Hold, HoldReason
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.incident import Timeline
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome
@@ -21,6 +22,9 @@ from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.domain.workflow import WorkflowFailure
 from kbfleet.ports import Execution
+
+MOST_DOCUMENTS = 2**53
+"""Whole numbers up to here are the same in every JSON."""
 
 
 class ProvisionRequest(Contract):
@@ -90,9 +94,42 @@ class SyncResultBody(Contract):
     failure_reasons: tuple[FailureReason, ...]
 
 
+class SyncRequest(Contract):
+    """Body of `POST /tenants/{tenant_id}/syncs`. `accept_deletions` has a sync go on that is held, and is how many
+    documents it may delete: as many as its hold says are missing."""
+
+    accept_deletions: int | None = Field(default=None, ge=1, le=MOST_DOCUMENTS, strict=True)
+
+
+class SyncHoldBody(Contract):
+    """Why a sync is not started: `missing` of the `answered_from` documents are not in the bucket any more, as far as
+    that is known. `command` has it go on all the same, and delete them from the knowledge base."""
+
+    reason: HoldReason
+    missing: int
+    answered_from: int
+    since: datetime
+    seen_at: datetime
+    sentence: str
+    command: str
+
+    @classmethod
+    def from_domain(cls, hold: Hold, tenant_id: TenantId) -> Self:
+        return cls(
+            reason=hold.reason,
+            missing=hold.missing,
+            answered_from=hold.answered_from,
+            since=hold.since,
+            seen_at=hold.seen_at,
+            sentence=hold.sentence,
+            command=hold.command(tenant_id),
+        )
+
+
 class SyncBody(Contract):
-    """`documents_left_out` is how many documents are in the bucket and not in answers, or not wholly; `null` where that
-    is not known, which `left_out_not_known` explains."""
+    """`hold` says why no sync is started, if one is held for what it would delete; while `state` is QUEUED, that is
+    looked into anew. `documents_left_out` is how many documents are in the bucket and not in answers, or not wholly;
+    `null` where that is not known, which `left_out_not_known` explains."""
 
     state: SyncState
     requested_generation: int
@@ -104,6 +141,7 @@ class SyncBody(Contract):
     running_job_id: str | None
     running_job_status: JobStatus | None
     result: SyncResultBody | None
+    hold: SyncHoldBody | None
     documents_left_out: int | None = None
     left_out_not_known: LeftOutNotKnown | None = None
 
@@ -129,6 +167,7 @@ class SyncBody(Contract):
             )
             if result
             else None,
+            hold=SyncHoldBody.from_domain(sync.hold, sync.tenant_id) if sync.hold else None,
             documents_left_out=sync.documents_left_out,
             left_out_not_known=left_out_not_known(sync),
         )
@@ -215,7 +254,8 @@ class TenantsQuery(Contract):
 
 
 class ListedTenantBody(Contract):
-    """`synced_at` and `pending_since` say how fresh its knowledge is, `last_outcome` how its last sync ended;
+    """`synced_at` and `pending_since` say how fresh its knowledge is, `last_outcome` how its last sync ended, and
+    `held_since`, since when its next one is held for what it would delete;
     `foreign`, `converged` and `offboarding` are as in the tenant."""
 
     tenant_id: TenantId
@@ -227,6 +267,7 @@ class ListedTenantBody(Contract):
     synced_at: datetime | None
     pending_since: datetime | None
     last_outcome: Outcome | None
+    held_since: datetime | None
     foreign: tuple[str, ...]
     offboarding: Offboarding | None
     converged: bool
@@ -243,6 +284,7 @@ class ListedTenantBody(Contract):
             synced_at=sync.synced_at,
             pending_since=sync.stale_since(),
             last_outcome=sync.result.outcome if sync.result else None,
+            held_since=sync.hold.since if sync.hold else None,
             foreign=tenant.foreign,
             offboarding=tenant.offboarding,
             converged=tenant.resources_version == resources_version,

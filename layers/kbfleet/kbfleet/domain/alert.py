@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import quote
 
+from kbfleet.domain.deletions import HoldReason, SyncHeld
 from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.failed_documents import (
     SET_ASIDE_AFTER,
@@ -173,6 +174,43 @@ def ingestion_alert(change: JobStateChange, deployment: Deployment, harm: Harm =
         links=links,
         harm=harm,
     )
+
+
+def held_sync_alert(held: SyncHeld, deployment: Deployment) -> Alert:
+    """What to say about a sync that is held for what it would delete. Its command destroys: what saves comes first."""
+    tenant, hold = held.tenant_id, held.hold
+    facts = [
+        ("Tenant", str(tenant)),
+        ("Answered from", f"{hold.answered_from:,} documents"),
+        ("Not in the bucket any more", f"{hold.missing:,}"),
+    ]
+    commands = {"add": deployment.command("tenant add", tenant), "start": deployment.command("sync start", tenant)}
+    unknown = hold.reason in {HoldReason.GONE, HoldReason.UNREADABLE}
+    return Alert(
+        identity=held.identity,
+        severity=Severity.BROKEN,
+        title=f"{tenant}: sync held, since it would delete what is answered from",
+        subject=str(tenant),
+        facts=tuple(facts[:2] if unknown else facts),
+        reasons=(Reason(hold.sentence),),
+        advice=f"{Harm.WRONG_ANSWERS.sentence} They come from the last good sync, and nothing newer is ingested. "
+        f"{_BEFORE_DELETIONS[hold.reason].format(**commands)} "
+        "Only if these documents are to go for good, this deletes them from the knowledge base:",
+        command=deployment.qualified(hold.command(tenant)),
+        links=(deployment.runbook_link("sync-held"),),
+    )
+
+
+_RESTORE = "Put the documents back, from the versions in the bucket or from a backup: the sync then goes on by itself."
+_BEFORE_DELETIONS: Mapping[HoldReason, str] = {
+    HoldReason.DELETIONS: _RESTORE,
+    HoldReason.EMPTY: _RESTORE,
+    HoldReason.REPLACED: "Find out whether the bucket was made anew. If so, put all documents into it before anything "
+    "else.",
+    HoldReason.GONE: "`{add}` makes the bucket again, empty. Then put all documents back into it, from a backup.",
+    HoldReason.UNREADABLE: "Look for what denies listing it, mostly a statement in its policy, and take that out; "
+    "then `{start}` checks again.",
+}
 
 
 def document_alert(report: FailureReport, deployment: Deployment) -> Alert | None:
@@ -413,6 +451,7 @@ ALARM_REMEDIES: frozenset[tuple[str, str]] = frozenset(
     {
         ("kbfleet dlq list", "queues-stuck"),
         ("kbfleet dlq redrive alerts", "alerts-undelivered"),
+        ("kbfleet dlq redrive checks", "deletion-checks-failing"),
         ("kbfleet dlq redrive executions", "stopped-executions-unreported"),
         ("kbfleet dlq redrive failures", "failures-uncollected"),
         ("kbfleet dlq redrive retries", "document-retries-failing"),

@@ -334,6 +334,14 @@ def _turn(facts: DocumentFacts) -> Hop:
         return Hop(name, Verdict.PASSED, "The tenant had its turn after the upload.")
     if sync.state is SyncState.QUEUED:
         return Hop(name, Verdict.WAITING, *_why_it_waits(facts, sync))
+    if sync.hold is not None and sync.job is None:
+        return Hop(
+            name,
+            Verdict.BROKEN,
+            f"The tenant's sync is held: {sync.hold.sentence}",
+            "Put the documents back, and it goes on by itself. Only if they are to go for good: "
+            f"`{sync.hold.command(facts.tenant_id)}`.",
+        )
     if sync.job is not None:
         return Hop(
             name,

@@ -127,6 +127,10 @@ class OffboardingBegun(KbfleetError):
     """The tenant's data are being deleted; there is no way back."""
 
 
+class DeletionsNotSeen(KbfleetError):
+    """Somebody accepts what a held sync would delete, but that is more by now than they have seen."""
+
+
 class ConcurrentUpdate(KbfleetError):
     """A record changed between being read and being written; read it again and decide anew."""
 

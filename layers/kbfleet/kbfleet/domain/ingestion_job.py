@@ -148,7 +148,8 @@ class JobStateChange:
     """What is stored in the job history and published on the bus, once for every state that a job was seen in.
 
     `final` is whether nothing follows by itself: a job that failed for a passing cause is tried again. `external` is
-    whether somebody else started the job, in the console for one.
+    whether somebody else started the job, in the console for one; `after_hold`, whether a sync was held since the last
+    good one, of which people were told.
     """
 
     tenant_id: TenantId
@@ -164,6 +165,7 @@ class JobStateChange:
     statistics: Statistics = field(default_factory=Statistics)
     failure_reasons: tuple[FailureReason, ...] = ()
     external: bool = False
+    after_hold: bool = False
     life: int = 1
 
     @property

@@ -12,11 +12,13 @@ from kbfleet.domain.alert import (
     alarm_alert,
     breach_alert,
     document_alert,
+    held_sync_alert,
     ingestion_alert,
     loss_alert,
     retry_alert,
     workflow_alert,
 )
+from kbfleet.domain.deletions import SyncHeld
 from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.failed_documents import FailureReport, RetryReport
 from kbfleet.domain.harm import Harm
@@ -48,6 +50,15 @@ def of_ingestion(change: JobStateChange, deployment: Deployment, *, harm: Harm =
     elif change.outcome is not Outcome.SUCCEEDED:
         return ()
     return (Signal(change.identity, tenant, Concern.INGESTION, change.occurred_at, failure),)
+
+
+def of_held_sync(held: SyncHeld, deployment: Deployment) -> tuple[Signal, ...]:
+    """A sync that is held for what it would delete. Each tenant has an incident of its own: nobody is to accept for
+    many at once that their documents go."""
+    tenant = str(held.tenant_id)
+    cause = root_cause("held sync", "", error=f"of tenant {tenant}")
+    failure = Failure((cause,), held_sync_alert(held, deployment), news=held.worse)
+    return (Signal(held.identity, tenant, Concern.INGESTION, held.hold.seen_at, failure),)
 
 
 def of_documents(report: FailureReport, deployment: Deployment) -> tuple[Signal, ...]:

@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import Self
 
+from kbfleet.domain.deletions import CHECK_STANDS, AnsweredFrom, BucketCheck, DeletionLimit, Hold, HoldReason
+from kbfleet.domain.errors import DeletionsNotSeen
 from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStatus, Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import Knowledge, Life, TenantId
@@ -85,7 +87,13 @@ class RunningJob:
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """How the last sync ended. `ingestion_job_id` is `None` when Bedrock refused to start a job at all."""
+    """How the last sync ended. `ingestion_job_id` is `None` when Bedrock refused to start a job at all.
+
+    Args:
+        started_at: of the job; `None` in what was stored before kbfleet kept it, and where there is no job.
+        documents: how many the job has found in the bucket.
+        added: how many of them were not in the index before.
+    """
 
     outcome: Outcome
     generation: int
@@ -93,6 +101,30 @@ class SyncResult:
     ingestion_job_id: str | None = None
     failure_reasons: tuple[FailureReason, ...] = ()
     data_source_id: str | None = None
+    started_at: datetime | None = None
+    documents: int = 0
+    added: int = 0
+
+    @classmethod
+    def of_job(cls, job: IngestionJob, outcome: Outcome, generation: int, data_source_id: str) -> Self:
+        return cls(
+            outcome,
+            generation,
+            job.updated_at,
+            job.ingestion_job_id,
+            failure_reasons=job.failure_reasons,
+            data_source_id=data_source_id,
+            started_at=job.started_at,
+            documents=job.statistics.scanned,
+            added=job.statistics.new,
+        )
+
+    @property
+    def answered_from(self) -> AnsweredFrom | None:
+        """What the job has left in the index, if it counts."""
+        if self.data_source_id is None or self.started_at is None:
+            return None
+        return AnsweredFrom(self.data_source_id, self.documents, self.started_at, self.ended_at)
 
     @property
     def transient(self) -> bool:
@@ -159,6 +191,13 @@ class Sync:
         uncounted_since: the end of the oldest job of which nobody has collected what it left out; `None` if there is
             none.
         survey: the last one of the tenant's bucket, or how far it has come.
+        answered_from: what the next job may delete; `None` where there is nothing, or nobody knows (see `recalled`).
+        check: of the bucket before the next job, while it goes on.
+        checked_at: when a check has ended that lets the next job start.
+        hold: why the next job is not started; it is queued only to be checked again.
+        after_hold: whether a sync was held since the last good one: what people were told of that ends with the
+            next.
+        accepted: how many of the documents of `answered_from` may be deleted, since somebody has said so.
     """
 
     tenant_id: TenantId
@@ -187,6 +226,12 @@ class Sync:
     left_out_whole: bool = False
     uncounted_since: datetime | None = None
     survey: Survey | None = None
+    answered_from: AnsweredFrom | None = None
+    check: BucketCheck | None = None
+    checked_at: datetime | None = None
+    hold: Hold | None = None
+    accepted: int = 0
+    after_hold: bool = False
     version: int = 0
     life: int = 1
     knowledge: int = 1
@@ -210,9 +255,10 @@ class Sync:
 
     @property
     def attended_at(self) -> datetime | None:
-        """When the last sync ended, or was requested if that is later; `None` when there never was one."""
+        """When the last sync ended, or was requested or held if that is later; `None` when there never was one."""
         ended = self.result.ended_at if self.result else None
-        return max((time for time in (self.synced_at, ended, self.pending_since) if time), default=None)
+        seen = self.hold.seen_at if self.hold else None
+        return max((time for time in (self.synced_at, ended, self.pending_since, seen) if time), default=None)
 
     def stale_since(self) -> datetime | None:
         """Since when the oldest change waits that is not synced; `None` when everything is."""
@@ -237,7 +283,7 @@ class Sync:
         raised = replace(
             self, requested_generation=generation, waiters=waiters, pending_since=self.pending_since or now
         )
-        if self.held:
+        if self.barred:
             return raised
         best, ready = self._place(priority, ready_at or now)
         queued = replace(raised, priority=best, ready_at=ready)
@@ -246,7 +292,7 @@ class Sync:
     def tried_again(self, now: datetime) -> Sync:
         """Changes wait, and nothing is under way that takes them up, since the last sync has failed: another is
         requested. Else unchanged."""
-        left = self.state is SyncState.IDLE and self.pending_changes and not self.held
+        left = self.state is SyncState.IDLE and self.pending_changes and not self.barred
         return self.requested(now, Priority.REQUESTED) if left else self
 
     def _place(self, priority: Priority, ready: datetime) -> tuple[Priority, datetime]:
@@ -276,20 +322,21 @@ class Sync:
     def found_unnoticed(self, events_since: datetime, now: datetime) -> Sync:
         """There is, or may be, something in the bucket that no job has seen: it is synced, once for each survey.
         Unchanged while a sync is queued or runs, or must not: what becomes of that says whether there still is."""
-        if self.has_surveyed(events_since) or self.state is not SyncState.IDLE or self.held:
+        if self.has_surveyed(events_since) or self.state is not SyncState.IDLE or self.barred:
             return self
         return replace(self, survey=Survey(events_since, ended=True)).requested(now, Priority.CHANGED)
 
     @property
-    def held(self) -> bool:
-        """Whether no job may be started. What is requested meanwhile is remembered."""
+    def barred(self) -> bool:
+        """Whether no job may be started, whatever it would do. What is requested meanwhile is remembered."""
         return self.on_hold or self.distrusted
 
     def not_to_be_trusted(self) -> Sync:
         """What is in the index may be another tenant's, and so might be whatever a job brought: none is started until
         `trusted_again`, and one that runs is followed to its end and does not count. Whoever waits for a sync has
         nothing to wait for."""
-        return replace(self._off_the_queue(), distrusted=True, synced_data_source_id=None, whole_since=None, waiters=())
+        distrusted = replace(self._off_the_queue(), distrusted=True, waiters=(), hold=None, accepted=0)
+        return replace(distrusted, synced_data_source_id=None, whole_since=None, answered_from=None)
 
     def trusted_again(self, now: datetime) -> Sync:
         """The data source reads the tenant's own bucket: a sync is requested, and is the first that counts."""
@@ -327,20 +374,96 @@ class Sync:
         return released.requested(now, Priority.CHANGED) if self.on_hold and self.pending_changes else released
 
     def called_off(self) -> Sync:
-        """Nothing is started until something is requested again; what is pending stays pending."""
-        return replace(self._off_the_queue(), waiters=())
+        """Nothing is started until something is requested again; what is pending stays pending. What somebody has
+        accepted to lose counts no more."""
+        return replace(self._off_the_queue(), waiters=(), accepted=0)
 
     def laid_to_rest(self) -> Sync:
         """It is about a life that is over: nothing runs or waits in it any more."""
-        return replace(self._off_the_queue(), state=SyncState.IDLE, job=None, waiters=())
+        return replace(self._off_the_queue(), state=SyncState.IDLE, job=None, waiters=(), hold=None, accepted=0)
 
     def _off_the_queue(self) -> Sync:
         left = replace(self, ready_at=None, priority=Priority.SCHEDULED, retries=0, postponed=0, refused_since=None)
+        left = replace(left, check=None, checked_at=None)
         return replace(left, state=SyncState.IDLE) if self.state is SyncState.QUEUED else left
 
     def dismissed_by(self, changed: Sync) -> tuple[Waiter, ...]:
         """Who waits in this entry, and would not in the changed one."""
         return tuple(waiter for waiter in self.waiters if waiter not in changed.waiters)
+
+    # --- what the next job would delete ---
+
+    @property
+    def unrecalled(self) -> bool:
+        """Whether it was synced before kbfleet kept what is answered from."""
+        return self.answered_from is None and self.synced_data_source_id is not None
+
+    def recalled(self, answered_from: AnsweredFrom) -> Sync:
+        """What is answered from was found out elsewhere."""
+        return replace(self, answered_from=answered_from) if self.unrecalled else self
+
+    def needs_check(self, now: datetime) -> bool:
+        """Whether the bucket is to be looked into before the next job is started."""
+        if not self.unrecalled and not (self.answered_from and self.answered_from.documents):
+            return False
+        return self.checked_at is None or now - self.checked_at >= CHECK_STANDS
+
+    def checking(self, check: BucketCheck) -> Sync:
+        """So far the bucket was listed."""
+        return replace(self, check=check) if self.state is SyncState.QUEUED and check.of == self.answered_from else self
+
+    def with_nothing_to_delete(self, now: datetime) -> Sync:
+        """What was answered from went with its data source, or with the tenant's life."""
+        return replace(self, answered_from=None, accepted=0)._let_through(now)
+
+    def checked(self, check: BucketCheck, limit: DeletionLimit, now: datetime) -> Sync:
+        """The bucket was listed to its end: the next job may start, or is held. Unchanged when there is none that
+        waits to be started, or when something else is answered from by now."""
+        if check.of != self.answered_from:
+            return self
+        reason = limit.reason(check, self.accepted)
+        if reason is not None:
+            return self._held(reason, check.missing, now)
+        # What somebody has accepted to lose, and that came back, is not accepted any more.
+        needed = limit.reason(check, 0) is not None
+        return replace(self, accepted=self.accepted if needed else 0)._let_through(now)
+
+    def unchecked(self, answered_from: AnsweredFrom, reason: HoldReason, now: datetime) -> Sync:
+        """The bucket cannot be listed: nothing of what is answered from may be left in it."""
+        if answered_from != self.answered_from:
+            return self
+        if answered_from.documents <= self.accepted:
+            return self._let_through(now)
+        return self._held(reason, answered_from.documents, now)
+
+    def _let_through(self, now: datetime) -> Sync:
+        return replace(self, hold=None, check=None, checked_at=now) if self.state is SyncState.QUEUED else self
+
+    def _held(self, reason: HoldReason, missing: int, now: datetime) -> Sync:
+        """Off the queue, until it is requested again, for another check. Whoever waits for a sync has nothing to wait
+        for: the knowledge base goes on with what it has."""
+        if self.state is not SyncState.QUEUED or self.answered_from is None:
+            return self
+        since = self.hold.since if self.hold else now
+        hold = Hold(reason, missing, self.answered_from.documents, since, now)
+        return replace(self._off_the_queue(), hold=hold, after_hold=True, waiters=())
+
+    def accepting(self, deletions: int) -> Sync:
+        """Somebody has seen that so many documents would be deleted, and wants the sync all the same. It holds until
+        the next job that counts; what is missing beside it is held anew. Unchanged where no sync is held.
+
+        Raises:
+            DeletionsNotSeen: more are missing by now.
+        """
+        if self.hold is None:
+            return self
+        if self.hold.missing > deletions:
+            raise DeletionsNotSeen(
+                f"{self.hold.missing} documents would be deleted by now, which is more than {deletions}. "
+                f"{self.hold.sentence}",
+                remedy=f"Look again; then, if all of them are to go: `{self.hold.command(self.tenant_id)}`.",
+            )
+        return replace(self, accepted=self.hold.missing)
 
     # --- running ---
 
@@ -355,6 +478,7 @@ class Sync:
         covered = generation >= self.requested_generation
         running = RunningJob(job.ingestion_job_id, generation, job.status, job.started_at, self.pending_since)
         entry = replace(self, state=SyncState.RUNNING, job=running, postponed=0, refused_since=None)
+        entry = replace(entry, check=None, checked_at=None)
         return replace(entry, priority=Priority.SCHEDULED, ready_at=None, pending_since=None) if covered else entry
 
     def adopted(self, job: IngestionJob) -> Sync:
@@ -369,7 +493,23 @@ class Sync:
         known = self.result
         if known is not None and known.ended_at >= result.ended_at:
             return self
-        return self._uncounted(result, replace(self, result=result))
+        noted = self._uncounted(result, replace(self, result=result))
+        # Whether it has read the tenant's own bucket, nobody knows while nothing is known to be answered from.
+        known_to_be_own = not self.distrusted and (not self.trusted_from or self.answered_from is not None)
+        return noted._left_in_the_index(result) if known_to_be_own else noted
+
+    def _left_in_the_index(self, result: SyncResult) -> Sync:
+        """What is answered from after a job. With one that counts, a hold is over, whoever started it."""
+        before, left = self.answered_from, result.answered_from
+        if left is None:
+            return self
+        if result.outcome.usable:
+            return replace(self, answered_from=left, hold=None, accepted=0, after_hold=False)
+        if not result.added:
+            return self
+        if before is None or before.data_source_id != left.data_source_id:
+            return replace(self, answered_from=replace(left, documents=result.added))
+        return replace(self, answered_from=before.with_more(result.added, result.ended_at))
 
     def _uncounted(self, result: SyncResult, entry: Sync) -> Sync:
         """The entry after a job. One that left something out, or brought nothing, is not counted yet, unless whoever
@@ -444,7 +584,7 @@ class Sync:
 
     def will_retry(self, result: SyncResult) -> bool:
         """Whether the sync is tried again by itself after that end."""
-        return result.transient and self.retries < MAX_RETRIES and not self.held
+        return result.transient and self.retries < MAX_RETRIES and not self.barred
 
     def ended(self, result: SyncResult, now: datetime) -> Sync:
         """The followed job ended, or Bedrock refused to start one for `result.generation`."""
@@ -465,8 +605,9 @@ class Sync:
             postponed=0,
             refused_since=None,
         )
+        entry = entry._left_in_the_index(result) if self._trusts(result) else entry
         entry = self._uncounted(result, entry)
-        if self.held:
+        if self.barred:
             return replace(entry, state=SyncState.IDLE, ready_at=None)
         if retry:
             pause = now + _pause(self.retries)

@@ -27,6 +27,7 @@ from kbfleet.contracts.tenants import (
     OffboardTenantQuery,
     ProvisionRequest,
     SyncBody,
+    SyncRequest,
     TenantBody,
     TenantsBody,
     TenantsQuery,
@@ -35,6 +36,7 @@ from kbfleet.contracts.usage import UsageBody, UsageQuery
 from kbfleet.domain import errors
 from kbfleet.domain.errors import (
     ConcurrentUpdate,
+    DeletionsNotSeen,
     ExecutionNotFound,
     InvalidInput,
     IsolationBreached,
@@ -255,7 +257,9 @@ OPERATIONS: tuple[Operation, ...] = (
         "Queues an ingestion of the tenant's documents",
         SyncBody,
         HTTPStatus.ACCEPTED,
-        refusals=(InvalidInput, TenantNotFound, TenantNotActive, ConcurrentUpdate),
+        body=SyncRequest,
+        body_optional=True,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, DeletionsNotSeen, ConcurrentUpdate),
     ),
     Operation(
         HTTPMethod.DELETE,

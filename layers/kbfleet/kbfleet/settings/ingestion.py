@@ -45,6 +45,16 @@ class SyncScheduleSettings(EnvironmentSettings):
     stale_after: Seconds = Field(alias="STALE_AFTER_SECONDS")
 
 
+class DeletionCheckSettings(EnvironmentSettings):
+    """`deletion_limit` is in per cent of what is answered from."""
+
+    deletion_limit: int = Field(alias="DELETION_LIMIT_PERCENT", ge=1, le=100)
+
+
+class DeletionCheckQueueSettings(EnvironmentSettings):
+    deletion_check_queue_url: str
+
+
 class ExternalJobSettings(EnvironmentSettings):
     external_job_tenants: int = Field(ge=1)
 

@@ -157,17 +157,11 @@ class ExternalJobs:
             statistics=job.statistics,
             failure_reasons=job.failure_reasons,
             external=True,
+            after_hold=before.after_hold,
             life=knowledge.life.number,
         )
         publish_once(change, history=self.history, announcements=self.announcements, clock=self.clock)
-        result = SyncResult(
-            outcome,
-            0,
-            job.updated_at,
-            job.ingestion_job_id,
-            failure_reasons=job.failure_reasons,
-            data_source_id=data_source.data_source_id,
-        )
+        result = SyncResult.of_job(job, outcome, 0, data_source.data_source_id)
         update_sync(knowledge, lambda sync: sync.noted(result), ledger=self.ledger)
         return change
 

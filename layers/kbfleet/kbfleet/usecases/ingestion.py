@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from kbfleet.ports import (
         Announcements,
         Clock,
+        DeletionChecks,
         Glance,
         JobHistory,
         KnowledgeBases,
@@ -66,6 +67,8 @@ _NOT_THE_TENANTS = (ConcurrentUpdate, Throttled)
 _GLANCE = 25
 _HEADS = 5
 """How many entries of each kind and priority are looked at: a tick starts one job, and a few may give way."""
+_CHECKS = 5
+"""How many that come next are checked ahead: one job is started in ten seconds, and a check stands for longer."""
 _A_MINUTE = timedelta(minutes=1)
 
 
@@ -151,12 +154,17 @@ def request_sync(
     ticks: Ticks,
     clock: Clock,
     priority: Priority = Priority.REQUESTED,
+    accepted_deletions: int = 0,
 ) -> Sync:
     """Raises the tenant's requested generation. Every call asks for a sync that starts after it.
+
+    Args:
+        accepted_deletions: how many documents a sync that is held may delete.
 
     Raises:
         TenantNotFound, TenantNotActive: there is nothing to sync, the tenant is not in service, or its data source
             reads another bucket.
+        DeletionsNotSeen: it would delete more.
     """
     tenant = registry.get(tenant_id)
     tenant.in_service()
@@ -165,7 +173,9 @@ def request_sync(
     def requested(entry: Sync) -> Sync:
         require_trusted(entry)
         # An entry that is on hold by an older record: whoever resumed the tenant has died before writing it here.
-        return entry.taken_off_hold(clock.now(), tenant.fence).requested(clock.now(), priority)
+        served = entry.taken_off_hold(clock.now(), tenant.fence)
+        accepting = served.accepting(accepted_deletions) if accepted_deletions else served
+        return accepting.requested(clock.now(), priority)
 
     sync = update_sync(tenant.live_knowledge, requested, ledger=ledger)
     ticks.request()
@@ -293,6 +303,9 @@ class Scheduler:
     other way round, and publishing comes before storing: a crash between them repeats an announcement, and loses none.
     What a tick reads and writes does not depend on how many tenants there are.
 
+    What a job would delete is counted before it is started, and elsewhere: listing a bucket takes as long as it is
+    large. A tick asks for that, and starts those who have been checked a moment ago.
+
     Args:
         start_interval: least time between two StartIngestionJob calls of the account.
     """
@@ -303,6 +316,7 @@ class Scheduler:
     knowledge_bases: KnowledgeBases
     announcements: Announcements
     callbacks: TaskCallbacks
+    checks: DeletionChecks
     ticks: Ticks
     clock: Clock
     start_interval: timedelta
@@ -324,7 +338,7 @@ class Scheduler:
             running[sync.kind] += 1
         queued, soon = self._queued(glance)
         waiting = len(queued) + soon
-        for sync in queued:
+        for sync in self._checked(queued, postponed):
             limit = sync.kind.concurrent_jobs
             if limit is not None and running[sync.kind] >= limit:
                 continue
@@ -372,6 +386,17 @@ class Scheduler:
         ready = sorted((sync for sync in queued if _ready_by(sync, now)), key=_turn)
         return ready, sum(not _ready_by(sync, now) and _ready_by(sync, now + _A_MINUTE) for sync in queued)
 
+    def _checked(self, queued: Sequence[Sync], postponed: list[tuple[TenantId, KbfleetError]]) -> list[Sync]:
+        """Those whose job may be started, as far as what it deletes goes. For the first of the others, a check is
+        asked for, also while there is no room for their job: when there is, they have been checked."""
+        unchecked = [sync for sync in queued if sync.needs_check(self.clock.now())]
+        for sync in unchecked[:_CHECKS]:
+            try:
+                self.checks.request(sync)
+            except _NOT_NOW as error:
+                postponed.append((sync.tenant_id, error))
+        return [sync for sync in queued if sync not in unchecked]
+
     def _laid_to_rest(self, sync: Sync, tenant: Tenant) -> bool:
         """Takes what a process that was late has written about a life that is over off the ledger's index: whatever is
         done for it would be done for the tenant's new life. Returns: whether it is so."""
@@ -407,14 +432,7 @@ class Scheduler:
             self._publish(sync, data_source, job, sync.job.generation, external=sync.job.external)
             save_sync(sync, sync.progressed(job.status), ledger=self.ledger)
             return False
-        result = SyncResult(
-            job.outcome,
-            sync.job.generation,
-            job.updated_at,
-            job.ingestion_job_id,
-            failure_reasons=job.failure_reasons,
-            data_source_id=data_source.data_source_id,
-        )
+        result = SyncResult.of_job(job, job.outcome, sync.job.generation, data_source.data_source_id)
         final, external = not sync.will_retry(result), sync.job.external
         self._publish(sync, data_source, job, sync.job.generation, final=final, external=external)
         self._end(sync, result)
@@ -550,6 +568,7 @@ class Scheduler:
                 statistics=job.statistics,
                 failure_reasons=job.failure_reasons,
                 external=external,
+                after_hold=sync.after_hold,
                 life=sync.life,
             )
         )

@@ -871,10 +871,10 @@ def run_first_sync(
     """Sees to it that the task is answered once the tenant's documents have been ingested at least once.
 
     A data source that has been synced answers at once, unless a breach of the tenant's isolation is open: a sync takes
-    out what does not come from its bucket. Where its last sync failed and changes wait for nobody, one is requested. So
-    does that of a suspended tenant, which is synced once it is resumed.
-    Else a sync is requested, also while another is under way: that one may
-    belong to a knowledge base that is gone, or fail for a cause that has been fixed since.
+    out what does not come from its bucket. Where its last sync failed, or is held, and changes wait for nobody, one is
+    requested. So does that of a suspended tenant, which is synced once it is resumed. Else a sync is requested, also
+    while another is under way: that one may belong to a knowledge base that is gone, or fail for a cause that has been
+    fixed since.
 
     Raises:
         LeaseLost: also when whoever has taken the tenant meanwhile has put its entry on hold, where this task would

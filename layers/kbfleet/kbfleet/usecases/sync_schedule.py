@@ -124,7 +124,7 @@ class SyncSchedule:
     def _request(self, knowledge: Knowledge, now: datetime, *, ready_at: datetime) -> None:
         def requested(entry: Sync) -> Sync:
             # Somebody may have requested a sync, or taken the tenant out of service, since the entry was read.
-            if entry.state is not SyncState.IDLE or entry.held:
+            if entry.state is not SyncState.IDLE or entry.barred:
                 return entry
             return entry.requested(now, Priority.SCHEDULED, ready_at=ready_at)
 
@@ -133,6 +133,6 @@ class SyncSchedule:
 
 def _idle_since(sync: Sync, tenant: Tenant) -> datetime | None:
     """`None` while a sync is queued or runs, or must not."""
-    if sync.state is not SyncState.IDLE or sync.held:
+    if sync.state is not SyncState.IDLE or sync.barred:
         return None
     return sync.attended_at or tenant.status_since
