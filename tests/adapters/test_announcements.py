@@ -41,7 +41,7 @@ CHANGES = [
     (job_state_change(previous_outcome=Outcome.FAILED), True),
     (job_state_change(previous_outcome=Outcome.DEGRADED), True),
     (job_state_change(after_hold=True), True),
-    (job_state_change(status=JobStatus.FAILED, outcome=Outcome.FAILED), True),
+    (job_state_change(status=JobStatus.FAILED, outcome=Outcome.FAILED), False),  # told once it was looked at
     (job_state_change(status=JobStatus.STOPPED, outcome=Outcome.STOPPED), False),
     (
         job_state_change(

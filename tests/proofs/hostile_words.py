@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import patch
 
@@ -22,11 +23,14 @@ from cli.fleet_api import FleetApi
 from kbfleet.adapters.alert_channels.slack_message import blocks, summary
 from kbfleet.adapters.alert_channels.sns import plain_text
 from kbfleet.contracts import parse
+from kbfleet.contracts.diagnosis import DiagnosisBody
 from kbfleet.contracts.documents import FailedDocumentsBody
 from kbfleet.contracts.events import DocumentFailuresEvent
 from kbfleet.contracts.tenants import TenantBody
 from kbfleet.domain.alert import Alert, document_alert, ingestion_alert
+from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome
+from kbfleet.domain.names import TenantId
 from kbfleet.logs import logger
 from tests.proofs.proof import Row, try_each
 from tests.support.hostile_documents import ATTACKER, HostileDocuments
@@ -129,11 +133,11 @@ def _problems_of(alert: Alert | None) -> Iterator[str]:
 class _Answers:
     """Of the API, to whatever is asked."""
 
-    def __init__(self, body: Any) -> None:
-        self._body = body
+    def __init__(self, body: Any, **others: Any) -> None:
+        self._body, self._others = body, others
 
-    def __getattr__(self, _operation: str) -> Any:
-        return lambda *_arguments, **_options: self._body
+    def __getattr__(self, operation: str) -> Any:
+        return lambda *_arguments, **_options: self._others.get(operation, self._body)
 
 
 def _terminal_problems(*arguments: str) -> Iterator[str]:
@@ -167,7 +171,8 @@ def _as_a_tenants_name(hostile: HostileDocuments, text: str) -> Iterator[str]:
         yield f"a tenant of that name: {answer['statusCode']}"
     # A record from before names were checked.
     body = TenantBody.model_validate(shown | {"name": text})
-    with patch.object(FleetApi, "of_stack", lambda *_: _Answers(body)):
+    looked = DiagnosisBody.from_domain(Diagnosis(TenantId(ATTACKER), datetime.now(UTC), unseen=(text,)))
+    with patch.object(FleetApi, "of_stack", lambda *_: _Answers(body, diagnosis=looked)):
         yield from _terminal_problems("tenant", "show", ATTACKER)
 
 
