@@ -163,7 +163,7 @@ class SomethingLost(Trouble):
     lost: ClassVar[str]
 
     def make(self, fleet: Fleet) -> None:
-        fleet.run(f"kbfleet tenant show {TENANT}")  # it is well
+        fleet.run(f"kbfleet tenant show {self.tenant}")  # it is well
         self.delete(fleet)
         fleet.run("kbfleet reconcile")  # as it is done each hour
 
@@ -201,6 +201,27 @@ class DataSourceLost(SomethingLost):
         agent.delete_data_source(knowledgeBaseId=base, dataSourceId=source)
         until(lambda: source not in str(agent.list_data_sources(knowledgeBaseId=base)), "the data source does not go")
         fleet.run(f"kbfleet tenant show {TENANT}")  # no list of the account shows it
+
+
+class BucketLost(SomethingLost):
+    """With all documents and their versions. What was read of them is still answered from."""
+
+    page = "bucket-lost"
+    tenant = "india"
+    title = "india: the bucket is gone"
+    cause = "only a backup brings them back"
+
+    def prepare(self, fleet: Fleet) -> None:
+        fleet.succeeds(f"kbfleet tenant add {self.tenant}")
+        fleet.upload(self.tenant, "prices.md", b"A tent is rented for ten a day.")
+        fleet.succeeds(f"kbfleet sync start {self.tenant}")
+
+    def delete(self, fleet: Fleet) -> None:
+        s3, bucket = fleet.client("s3"), fleet.tenant(self.tenant)["bucket_name"]
+        listed = s3.list_object_versions(Bucket=bucket)
+        for each in (*listed.get("Versions", ()), *listed.get("DeleteMarkers", ())):
+            s3.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])
+        s3.delete_bucket(Bucket=bucket)
 
 
 # --- alarms ---
@@ -400,6 +421,7 @@ TROUBLES: tuple[type[Trouble], ...] = (
     IndexLost,
     KnowledgeBaseLost,
     DataSourceLost,
+    BucketLost,
     SomebodysBucket,
     TicksForbidden,
     ChecksForbidden,
