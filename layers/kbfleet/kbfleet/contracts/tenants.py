@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import Field
 
-from kbfleet.contracts import Contract
+from kbfleet.contracts import Contract, WholeNumber
 from kbfleet.domain.deletions import Hold, HoldReason
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.incident import Timeline
@@ -98,7 +98,7 @@ class SyncRequest(Contract):
     """Body of `POST /tenants/{tenant_id}/syncs`. `accept_deletions` has a sync go on that is held, and is how many
     documents it may delete: as many as its hold says are missing."""
 
-    accept_deletions: int | None = Field(default=None, ge=1, le=MOST_DOCUMENTS, strict=True)
+    accept_deletions: WholeNumber | None = Field(default=None, ge=1, le=MOST_DOCUMENTS)
 
 
 class SyncHoldBody(Contract):
