@@ -174,3 +174,101 @@ def test_a_loss_is_told_alike_everywhere_and_its_command_brings_all_back(
     (*_, over) = diagnosed(lives, "acme")
     assert (over["losses"], over["seen"]) == ([], True)
     assert answered(lives, "ReconcileFunction", sample("get_diagnosis", "acme"))["well"]
+
+
+# --- what kbfleet alone cannot bring back -----------------------------------------------------------
+
+
+def search_finds(lives: Lives, tenant_id: str, text: str) -> set[str]:
+    tenant = lives.fleet.tenant(tenant_id)
+    assert tenant is not None
+    found = lives.client("bedrock-agent-runtime").retrieve(
+        knowledgeBaseId=str(tenant.knowledge_base_id),
+        retrievalQuery={"text": text},
+        retrievalConfiguration={"vectorSearchConfiguration": {"numberOfResults": 100}},
+    )
+    return {each["location"]["s3Location"]["uri"].rpartition("/")[2] for each in found["retrievalResults"]}
+
+
+def delete_the_bucket(lives: Lives, tenant_id: str) -> None:
+    s3, bucket = lives.client("s3"), lives.bucket(tenant_id)
+    listed = s3.list_object_versions(Bucket=bucket)
+    for each in (*listed.get("Versions", ()), *listed.get("DeleteMarkers", ())):
+        s3.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])
+    s3.delete_bucket(Bucket=bucket)
+
+
+def with_documents(fleet: VirtualFleet) -> Lives:
+    lives = Lives(fleet, "S3_VECTORS")
+    lives.provisioned("acme")
+    for key, text in DOCUMENTS.items():
+        lives.upload("acme", key, text)
+    lives.sync("acme")
+    fleet.timeline.run_for(SEARCHABLE)
+    return lives
+
+
+def test_a_lost_bucket_is_told_with_what_only_its_owner_can_do_and_takes_no_answer_away(fleet: VirtualFleet) -> None:
+    lives = with_documents(fleet)
+    delete_the_bucket(lives, "acme")
+    fleet.invoke("ReconcileFunction", HOURLY)
+    (*_, event) = diagnosed(lives, "acme")
+    (loss,) = event["losses"]
+    assert (loss["kind"], loss["harm"]) == ("bucket", Harm.WRONG_ANSWERS)
+    parsed = parse(TenantDiagnosedEvent, {"detail-type": "Tenant Diagnosed", "detail": event})
+    (signal,) = of_diagnosis(parsed.detail.to_domain(), Deployment("kbfleet", "us-east-1"))
+    assert signal.failure is not None
+    assert "only a backup brings them back" in signal.failure.evidence.advice
+    why = answered(lives, "WhyFunction", sample("get_why", "acme") | queried(key="tents.md"))
+    assert why["stuck_at"] == "OBJECT"
+    assert "only a backup brings them back" in why["hops"][-1]["advice"]
+
+    lives.provisioned("acme")  # the command of the message
+    lives.api("post_sync", "acme")
+    fleet.settle("acme")
+    assert fleet.sync("acme").hold is not None
+    for key, text in DOCUMENTS.items():
+        assert key in search_finds(lives, "acme", text)
+    shown = answered(lives, "ReconcileFunction", sample("get_diagnosis", "acme"))
+    assert shown["well"], shown
+
+    for key, text in DOCUMENTS.items():  # from the backup
+        lives.upload("acme", key, text)
+    accepted = json.dumps({"accept_deletions": len(DOCUMENTS)})
+    lives.api("post_sync", "acme", body=accepted)
+    fleet.settle("acme")
+    fleet.timeline.run_for(SEARCHABLE)
+    assert not departures_from_the_bucket(fleet, "acme")
+    assert fleet.sync("acme").hold is None
+
+
+def test_documents_that_are_all_deleted_go_on_to_answer_until_somebody_accepts_that(fleet: VirtualFleet) -> None:
+    lives = with_documents(fleet)
+    for key in DOCUMENTS:
+        lives.remove("acme", key)
+    lives.api("post_sync", "acme")
+    fleet.settle("acme")
+    assert fleet.sync("acme").hold is not None
+    assert all(key in search_finds(lives, "acme", text) for key, text in DOCUMENTS.items())
+    s3, bucket = lives.client("s3"), lives.bucket("acme")
+    for marker in s3.list_object_versions(Bucket=bucket)["DeleteMarkers"]:
+        s3.delete_object(Bucket=bucket, Key=marker["Key"], VersionId=marker["VersionId"])
+    lives.api("post_sync", "acme")
+    fleet.settle("acme")
+    assert fleet.sync("acme").hold is None
+    assert not departures_from_the_bucket(fleet, "acme")
+
+
+def test_a_tenant_whose_record_is_lost_is_taken_up_with_all_that_it_has(fleet: VirtualFleet) -> None:
+    lives = with_documents(fleet)
+    table = lives.client("dynamodb")
+    (name,) = table.list_tables()["TableNames"]
+    table.delete_item(TableName=name, Key={"PK": {"S": "TENANT#acme"}, "SK": {"S": "PROFILE"}})
+    reported = answered(lives, "ReconcileFunction", sample("post_reconciliation", "acme") | {"body": "{}"})["findings"]
+    assert {each["disagreement"] for each in reported} == {Disagreement.UNEXPLAINED}
+    assert all("kbfleet tenant add acme --knowledge-store S3_VECTORS" in each["advice"] for each in reported)
+    lives.provisioned("acme")
+    fleet.settle("acme")
+    fleet.timeline.run_for(SEARCHABLE)
+    assert not departures_from_the_bucket(fleet, "acme")
+    assert answered(lives, "ReconcileFunction", sample("get_diagnosis", "acme"))["well"]
