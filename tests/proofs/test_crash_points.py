@@ -30,15 +30,15 @@ def test_what_a_crash_anywhere_leaves_behind_is_brought_in_order_by_the_next_run
 
 
 def test_a_request_and_a_round_that_die_anywhere_are_brought_to_their_end() -> None:
-    """Of the round, until it has started the deletion: `make prove` goes on to its end."""
+    """A sample; of the round, until it has started the deletion. `make prove` tries all, to the end."""
     for scenario, function in (
         (scenarios.offboarding(STORES[0]), "TenantsFunction"),
         (scenarios.offboarding_when_due(STORES[0]), "ReconcileFunction"),
     ):
         calls = [call for call in crash_points.recorded(scenario) if call.function == function]
         started = next(place for place, call in enumerate(calls) if call.operation == "StartExecution")
-        crashes = crash_points.points(calls[: started + 1])
-        assert crash_points.survive(scenario, crashes) == [None] * 2 * (started + 1)
+        crashes = crash_points.points(calls[: started + 1])[::3]
+        assert crash_points.survive(scenario, crashes) == [None] * len(crashes)
 
 
 OUTLIVED = [("ReserveTenantFunction", "PutItem"), ("EnsureBucketFunction", "CreateBucket")]
