@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from benchmarks import emulator as emulator_benchmark
+from benchmarks import watching as watching_benchmark
 from benchmarks.asking import load as load_benchmark
 from benchmarks.asking import speed
 from benchmarks.ingestion import tables, targets
@@ -31,7 +32,7 @@ _ODDITIES_SHOWN = 5
 def everything(context: typer.Context) -> None:
     """Run all benchmarks when none is named."""
     if context.invoked_subcommand is None:
-        passed = [_emulator(), _ingestion(seed=_SEED), _real_time(seed=_SEED), _ask()]
+        passed = [_emulator(), _ingestion(seed=_SEED), _real_time(seed=_SEED), _ask(), _watching()]
         _exit(all(passed))
 
 
@@ -39,6 +40,12 @@ def everything(context: typer.Context) -> None:
 def emulator() -> None:
     """The Bedrock emulator: start, ingestion, retrieval, memory."""
     _exit(_emulator())
+
+
+@app.command()
+def watching() -> None:
+    """Calls of AWS by which kbfleet knows that nothing is lost, while nothing changes."""
+    _exit(_watching())
 
 
 @app.command()
@@ -80,6 +87,14 @@ def load(
         for oddity, times in crowd.oddities.most_common(_ODDITIES_SHOWN):
             console.print(f"{crowd.name}: {times} × {oddity}")
     _exit(show("Asking under load", load_benchmark.measurements(crowds), console))
+
+
+def _watching() -> bool:
+    shown = [
+        show(f"Watching a fleet on {store}", watching_benchmark.measured(store), console)
+        for store in watching_benchmark.STORES
+    ]
+    return all(shown)
 
 
 def _emulator() -> bool:

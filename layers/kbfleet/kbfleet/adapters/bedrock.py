@@ -38,6 +38,8 @@ _DATA_SOURCE_MEMBERS = (
 )
 """What UpdateDataSource takes beside the deletion policy. Source: botocore service model of bedrock-agent."""
 
+_PAGE = 1_000
+"""The most that ListKnowledgeBases gives at once (botocore model). By default that is little, and calls are few."""
 _CONNECTOR = "managedKnowledgeBaseConnectorConfiguration"
 
 
@@ -64,7 +66,7 @@ class BedrockKnowledgeBases:
 
     def _listed(self) -> Iterator[Mapping[str, Any]]:
         """The summaries of all knowledge bases of the account, over all pages."""
-        for page in self._client.get_paginator("list_knowledge_bases").paginate():
+        for page in self._client.get_paginator("list_knowledge_bases").paginate(PaginationConfig={"PageSize": _PAGE}):
             yield from page["knowledgeBaseSummaries"]
 
     def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, Knowledge]]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from kbfleet.domain.service_role import ServiceRole
     from kbfleet.ports import Clock, ServiceRoles
 
+_PAGE = 1_000
+"""The most that ListRoles gives at once (botocore model); IAM may give fewer."""
 _POLICY = "read-documents-and-use-vectors"
 """The one inline policy of a role."""
 
@@ -94,7 +96,10 @@ class IamServiceRoles:
 
     def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, Life]]:
         with translated("the fleet's service roles"):
-            for page in self._client.get_paginator("list_roles").paginate(PathPrefix=names.service_role_path):
+            pages = self._client.get_paginator("list_roles").paginate(
+                PathPrefix=names.service_role_path, PaginationConfig={"PageSize": _PAGE}
+            )
+            for page in pages:
                 for role in page["Roles"]:
                     life = names.life_of_service_role(role["RoleName"])
                     if life is not None:

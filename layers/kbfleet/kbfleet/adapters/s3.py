@@ -52,6 +52,7 @@ _PUBLIC_ACCESS_BLOCKED: PublicAccessBlockConfigurationTypeDef = {
 _ABORT_UPLOADS = "kbfleet-abort-incomplete-uploads"
 _UPLOAD_DAYS = 7
 """After which what an upload in parts has left unfinished is deleted: nobody sees it, and it costs."""
+_BUCKETS_A_PAGE = 1_000
 KEYS_A_PAGE = 1_000
 """The most. Source: AWS documentation, ListObjectsV2."""
 LISTINGS = 5
@@ -105,7 +106,7 @@ class S3DocumentBuckets:
     def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, Life]]:
         with translated("the account's buckets"):
             pages = self._client.get_paginator("list_buckets").paginate(
-                Prefix=f"{names.fleet}-", BucketRegion=self._region
+                Prefix=f"{names.fleet}-", BucketRegion=self._region, PaginationConfig={"PageSize": _BUCKETS_A_PAGE}
             )
             for bucket in (bucket for page in pages for bucket in page.get("Buckets", ())):
                 life = names.life_of_bucket(bucket["Name"])

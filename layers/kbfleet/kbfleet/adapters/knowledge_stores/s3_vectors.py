@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from kbfleet.domain.names import Knowledge, Life, ResourceNames
 
 _SHAPE: Mapping[str, Any] = {"dataType": "float32", "dimension": EMBEDDING_DIMENSION, "distanceMetric": "cosine"}
+_PAGE = 500
+"""The most that ListIndexes gives at once. Source: botocore model."""
 _NOT_FILTERABLE = ("AMAZON_BEDROCK_TEXT", "AMAZON_BEDROCK_METADATA")
 """Bedrock keeps the passage itself in these; as filterable metadata they would break S3 Vectors' limit of 2,048
 bytes, and the choice cannot be changed later. Source: AWS documentation, S3 Vectors with Bedrock Knowledge Bases; the
@@ -96,7 +98,9 @@ class S3VectorsKnowledgeStore:
 
     def indexes(self) -> Iterator[Index]:
         with translated(f"the indexes of vector bucket {self._vector_bucket}"):
-            pages = self._client.get_paginator("list_indexes").paginate(vectorBucketName=self._vector_bucket)
+            pages = self._client.get_paginator("list_indexes").paginate(
+                vectorBucketName=self._vector_bucket, PaginationConfig={"PageSize": _PAGE}
+            )
             for index in (index for page in pages for index in page["indexes"]):
                 # Of another name, it was made by somebody else.
                 if knowledge := self._names.knowledge_of_vector_index(index["indexName"]):
