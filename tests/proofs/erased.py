@@ -17,7 +17,12 @@ from tests.proofs.converged import buckets, indexes, knowledge_bases, service_ro
 from tests.support.virtual_fleet import VirtualFleet
 
 _KINDS = {"bucket", "vector index", "knowledge base", "service role", "usage key", "records", "part in incidents"}
-_WITH_IDS_ONLY = {"TickDeadLetterQueue", "DocumentRetryDeadLetterQueue", "UsageDeadLetterQueue"}
+_WITH_IDS_ONLY = {
+    "DeletionCheckDeadLetterQueue",
+    "DocumentRetryDeadLetterQueue",
+    "TickDeadLetterQueue",
+    "UsageDeadLetterQueue",
+}
 _deserializer = TypeDeserializer()
 
 
