@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field
 
@@ -98,7 +98,7 @@ class SyncRequest(Contract):
     """Body of `POST /tenants/{tenant_id}/syncs`. `accept_deletions` has a sync go on that is held, and is how many
     documents it may delete: as many as its hold says are missing."""
 
-    accept_deletions: WholeNumber | None = Field(default=None, ge=1, le=MOST_DOCUMENTS)
+    accept_deletions: Annotated[WholeNumber, Field(ge=1, le=MOST_DOCUMENTS)] | None = None
 
 
 class SyncHoldBody(Contract):
