@@ -46,9 +46,9 @@ FLOORS = {
 }
 """Of 36 and 34 questions that documents answer: how many were answered, and from the right document. Of 20 that none
 does: how many were said to have no answer. Of 24 follow-ups: how many cited the right document when asked in their
-conversation, and when put on their own feet by hand, which is the most that a rewriting could reach. They are the least of what was
-seen on several machines: where passages are as near as each other to a question, the last digits of the processor's
-arithmetic decide, which moves one question."""
+conversation, and when put on their own feet by hand, which is the most that a rewriting could reach. They are the least
+of what was seen on several machines: where passages are as near as each other to a question, the last digits of the
+processor's arithmetic decide, which moves one question."""
 
 HELD_OUT_FLOORS = {
     ("acme", "one_call"): (10, 10, 6, 5),
