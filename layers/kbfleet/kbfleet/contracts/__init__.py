@@ -58,12 +58,12 @@ def _invalid_input(error: ValidationError) -> InvalidInput:
     return InvalidInput(field, f"{first['msg']}.")
 
 
-def _whole(value: object) -> object:
+def whole(value: object) -> object:
     # To JSON Schema, 5.0 is an integer.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-WholeNumber = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
+WholeNumber = Annotated[int, Field(strict=True), BeforeValidator(whole)]
 """A number of JSON without a fraction; no text that reads like one, and no truth value."""
 
 LifeNumber = Annotated[int, Field(ge=1, le=MAX_LIFE)]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from kbfleet.contracts import Contract, WholeNumber
+from kbfleet.contracts import Contract, whole
 from kbfleet.domain.deletions import Hold, HoldReason
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.incident import Timeline
@@ -94,11 +94,14 @@ class SyncResultBody(Contract):
     failure_reasons: tuple[FailureReason, ...]
 
 
+_Accepted = Annotated[int, Field(strict=True, ge=1, le=MOST_DOCUMENTS), BeforeValidator(whole)]
+
+
 class SyncRequest(Contract):
     """Body of `POST /tenants/{tenant_id}/syncs`. `accept_deletions` has a sync go on that is held, and is how many
     documents it may delete: as many as its hold says are missing."""
 
-    accept_deletions: Annotated[WholeNumber, Field(ge=1, le=MOST_DOCUMENTS)] | None = None
+    accept_deletions: _Accepted | None = None
 
 
 class SyncHoldBody(Contract):
