@@ -209,7 +209,7 @@ def _details(body: TenantBody) -> Details:
         rows += [
             ("Held", f"[red]HELD[/] since {moment(hold.since)}"),
             ("", literal(hold.sentence)),
-            ("", f"Put them back, and it goes on by itself. To delete them for good: `{literal(hold.command)}`"),
+            ("", f"{hold.way_out} `{literal(hold.command)}`"),
         ]
     if result := body.sync.result:
         rows.append(("Last sync", f"{_outcome(result.outcome)}, job {literal(result.ingestion_job_id or 'refused')}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from unittest.mock import Mock
 
@@ -209,7 +210,7 @@ class TestWhatIsNotKnown:
 
     def test_while_an_execution_is_at_work_nothing_is_lost_for_certain(self, fleet: Fleet) -> None:
         lose_the_index(fleet)
-        change(fleet, lease=Lease("execution", fleet.clock.now()))
+        change(fleet, lease=Lease("execution", fleet.clock.now() + timedelta(hours=1)))
         diagnosis = examined(fleet)
         assert (diagnosis.findings, diagnosis.well) == ((), False)
 

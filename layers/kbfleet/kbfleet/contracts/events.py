@@ -467,6 +467,7 @@ class TenantDiagnosedDetail(BaseModel):
     seen: bool = True
     harm: Harm
     failed_job: JobStateChangeDetail | None = None
+    worse: bool = False
 
     @classmethod
     def from_domain(cls, diagnosis: Diagnosis) -> Self:
@@ -479,13 +480,14 @@ class TenantDiagnosedDetail(BaseModel):
             seen=not diagnosis.unseen,
             harm=diagnosis.harm,
             failed_job=JobStateChangeDetail.from_domain(job) if job is not None else None,
+            worse=diagnosis.worse,
         )
 
     def to_domain(self) -> Diagnosis:
         losses = tuple(loss.to_domain(self.tenant_id) for loss in self.losses)
         job = self.failed_job.to_domain() if self.failed_job is not None else None
         unseen = () if self.seen else ("Something could not be looked at.",)
-        return Diagnosis(self.tenant_id, self.occurred_at, losses, unseen, self.harm, job)
+        return Diagnosis(self.tenant_id, self.occurred_at, losses, unseen, self.harm, job, self.worse)
 
 
 class WorkflowFailedDetail(BaseModel):

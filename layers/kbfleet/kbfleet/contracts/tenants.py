@@ -114,6 +114,7 @@ class SyncHoldBody(Contract):
     since: datetime
     seen_at: datetime
     sentence: str
+    way_out: str
     command: str
 
     @classmethod
@@ -125,6 +126,7 @@ class SyncHoldBody(Contract):
             since=hold.since,
             seen_at=hold.seen_at,
             sentence=hold.sentence,
+            way_out=hold.way_out,
             command=hold.command(tenant_id),
         )
 

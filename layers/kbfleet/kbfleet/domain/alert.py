@@ -195,12 +195,17 @@ def held_sync_alert(held: SyncHeld, deployment: Deployment) -> Alert:
         reasons=(Reason(hold.sentence),),
         advice=f"{Harm.WRONG_ANSWERS.sentence} They come from the last good sync, and nothing newer is ingested. "
         f"{_BEFORE_DELETIONS[hold.reason].format(**commands)} "
-        "Only if these documents are to go for good, this deletes them from the knowledge base:",
+        f"{_WITH_DELETIONS.get(hold.reason, _FOR_GOOD)}",
         command=deployment.qualified(hold.command(tenant)),
         links=(deployment.runbook_link("sync-held"),),
     )
 
 
+_FOR_GOOD = "Only if these documents are to go for good, this deletes them from the knowledge base:"
+_ONCE_BACK = (
+    "kbfleet cannot see that they are the same: once all are back, this reads them in, and deletes what is not:"
+)
+_WITH_DELETIONS: Mapping[HoldReason, str] = {HoldReason.REPLACED: _ONCE_BACK, HoldReason.GONE: _ONCE_BACK}
 _RESTORE = "Put the documents back, from the versions in the bucket or from a backup: the sync then goes on by itself."
 _BEFORE_DELETIONS: Mapping[HoldReason, str] = {
     HoldReason.DELETIONS: _RESTORE,

@@ -96,6 +96,16 @@ class Hold:
         """Has the sync go on all the same. It names what is accepted: more than that is held again."""
         return f"kbfleet sync start {tenant_id} --accept-deletions {self.missing}"
 
+    @property
+    def way_out(self) -> str:
+        """What to do, as an introduction to the command."""
+        if self.reason in {HoldReason.REPLACED, HoldReason.GONE}:
+            return (
+                "Put all documents into the bucket first. kbfleet cannot see that they are the same: once all are "
+                "back, this reads them in, and deletes what is not:"
+            )
+        return "Put them back, and it goes on by itself. To delete them for good:"
+
     def tells_what(self, earlier: Hold | None) -> bool:
         """Whether it tells people what the earlier one did."""
         return earlier is not None and replace(earlier, since=self.since, seen_at=self.seen_at) == self

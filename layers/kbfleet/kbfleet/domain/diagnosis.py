@@ -65,7 +65,13 @@ def diagnose(facts: TenantFacts) -> tuple[Finding, ...]:
     resources come and go."""
     if facts.tenant.status not in {TenantStatus.ACTIVE, TenantStatus.SUSPENDED, TenantStatus.FAILED}:
         return ()
-    found = [replace(finding, seen=_seen_harm(finding, facts)) for finding in _wrong(facts)]
+    wrong = list(_wrong(facts))
+    # What is made anew then is read anew, from a bucket that holds nothing.
+    content = any(finding.holds_content for finding in wrong)
+    found = [
+        replace(finding, seen=_seen_harm(finding, facts), answers_go=finding.loses_the_documents and content)
+        for finding in wrong
+    ]
     return tuple(sorted(found, key=lambda finding: finding.harm.rank))
 
 
@@ -157,6 +163,7 @@ class Diagnosis:
             not known to be well.
         seen: how askers are hurt, by a search; `UNKNOWN` where none was made.
         failed_job: the ingestion whose failure was the reason to look.
+        worse: whether people have heard of a loss already, and this is another one.
     """
 
     tenant_id: TenantId
@@ -165,6 +172,7 @@ class Diagnosis:
     unseen: tuple[str, ...] = ()
     seen: Harm = Harm.UNKNOWN
     failed_job: JobStateChange | None = None
+    worse: bool = False
 
     @property
     def identity(self) -> str:

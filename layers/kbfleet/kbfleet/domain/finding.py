@@ -55,6 +55,7 @@ class Finding:
         taken_up: whether an unexplained resource is of the life that `tenant add` would provision. What another life
             has left is not, nor what a tenant that is in service does not use.
         seen: how askers are hurt, where somebody has looked; else it follows from what is wrong.
+        answers_go: of a bucket, whether its repair takes away what is still answered from, since that is lost as well.
     """
 
     disagreement: Disagreement
@@ -64,6 +65,7 @@ class Finding:
     left_on: str | None = None
     taken_up: bool = True
     seen: Harm | None = None
+    answers_go: bool = False
 
     @property
     def harm(self) -> Harm:
@@ -75,18 +77,28 @@ class Finding:
         return f"the {self.kind} {_IS[self.disagreement]}"
 
     @property
+    def fails_ingestion(self) -> bool:
+        """Whether no ingestion can end well for it."""
+        return self.hurts and self.kind is not ResourceKind.USAGE_KEY and self.disagreement is not Disagreement.CHANGED
+
+    @property
     def loses_the_documents(self) -> bool:
         """Whether what only the customer can bring back is gone."""
         return (self.disagreement, self.kind) == (Disagreement.MISSING, ResourceKind.BUCKET)
 
     @property
+    def holds_content(self) -> bool:
+        """Whether what was read of the documents is lost, and the command has it read anew."""
+        return self.disagreement in {Disagreement.MISSING, Disagreement.EMPTIED} and self.kind in _HOLDING_CONTENT
+
+    @property
     def before(self) -> str:
         """What must be done, or known, before the command; empty if nothing must."""
         if self.loses_the_documents:
-            return (
-                "Its documents are gone with it: only a backup brings them back, so look for that first. Answers still "
-                "come from what was read of them before."
-            )
+            gone = "Its documents are gone with it: only a backup brings them back, so look for that first."
+            if self.answers_go:
+                return f"{gone} What may still be answered from goes with the command: have the backup at hand."
+            return f"{gone} Answers still come from what was read of them before."
         return ""
 
     @property
@@ -127,7 +139,8 @@ class Finding:
     def _does(self) -> str:
         match self.disagreement:
             case Disagreement.MISSING if self.loses_the_documents:
-                return "makes it again, empty, and takes nothing out of the answers; then upload the documents"
+                kept = "" if self.answers_go else ", and takes nothing out of the answers"
+                return f"makes it again, empty{kept}; then upload the documents"
             case Disagreement.MISSING if self.kind in _HOLDING_CONTENT:
                 return "makes it again, and reads all documents anew"
             case Disagreement.MISSING:

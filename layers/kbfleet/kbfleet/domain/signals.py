@@ -152,13 +152,14 @@ def of_diagnosis(diagnosis: Diagnosis, deployment: Deployment) -> tuple[Signal, 
     """Somebody has looked at what a tenant's answers rest on. What is lost explains why an ingestion failed, and its
     repair is another one: then nothing else is said of that."""
     tenant, losses, job = str(diagnosis.tenant_id), diagnosis.losses, diagnosis.failed_job
-    told = of_ingestion(job, deployment, harm=diagnosis.harm) if job is not None and not losses else ()
+    explained = any(loss.fails_ingestion for loss in losses)
+    told = of_ingestion(job, deployment, harm=diagnosis.harm) if job is not None and not explained else ()
     if diagnosis.unseen and not losses:
         return told
     failure = None
     if losses:
         causes = tuple(root_cause(_KNOWLEDGE, loss.cause) for loss in losses)
-        failure = Failure(causes, loss_alert(diagnosis, deployment), "tenant add")
+        failure = Failure(causes, loss_alert(diagnosis, deployment), "tenant add", diagnosis.worse)
     return (*told, Signal(diagnosis.identity, tenant, Concern.KNOWLEDGE, diagnosis.at, failure))
 
 

@@ -14,7 +14,7 @@ from kbfleet.domain.diagnosis import (
     harm_while_syncs_fail,
 )
 from kbfleet.domain.document_trace import SEARCHABLE_WITHIN
-from kbfleet.domain.errors import BucketNameTaken, ConcurrentUpdate, KbfleetError
+from kbfleet.domain.errors import ConcurrentUpdate, KbfleetError
 from kbfleet.domain.finding import Disagreement, ResourceKind
 from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, KnowledgeBaseStatus, content_lost
 
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     )
     from kbfleet.usecases.reservations import Stores
 
+_ATTEMPTS = 3
+"""At a record that others write, too, but seldom."""
 _JOBS = 10
 """The newest ones: one of them has shown how many documents there are, unless all were stopped or failed."""
 Result = TypeVar("Result")
@@ -71,7 +73,7 @@ class TenantExamination:
         facts = look.facts()
         findings, seen = diagnose(facts), harm_while_syncs_fail(facts)
         now = self.registry.find(tenant.tenant_id)
-        if tenant.lease is not None or now is None or now.fence != tenant.fence:
+        if tenant.leased_at(look.began) or now is None or now.fence != tenant.fence:
             # Its resources come and go.
             unseen = ("An execution is changing it at this moment.",)
             return Diagnosis(tenant.tenant_id, look.began, (), unseen, seen, failed_job)
@@ -95,17 +97,31 @@ class TenantExamination:
         stored = self.registry.find(diagnosis.tenant_id)
         if stored is None:
             return
-        over = bool(stored.losses) and not diagnosis.unseen
-        if diagnosis.losses or over or diagnosis.failed_job is not None:
-            self.announcements.diagnosed(diagnosis)
-        if not diagnosis.losses and not over:
-            return
-        if stored.losses != diagnosis.losses and stored.lease is None:
+        known = {loss.cause for loss in stored.losses}
+        told = replace(diagnosis, worse=bool(known) and any(loss.cause not in known for loss in diagnosis.losses))
+        over = bool(stored.losses) and not diagnosis.losses and not diagnosis.unseen
+        # A loss is written down first: by that, a later look tells that it is over.
+        noted = bool(diagnosis.losses) and self._noted(diagnosis)
+        if noted or over or diagnosis.failed_job is not None:
+            self.announcements.diagnosed(told)
+        if over:
+            self._noted(diagnosis)
+
+    def _noted(self, diagnosis: Diagnosis) -> bool:
+        """Whether the record has the losses now. One that somebody else is changing is left to the next look."""
+        for _ in range(_ATTEMPTS):
+            stored = self.registry.find(diagnosis.tenant_id)
+            if stored is None or stored.leased_at(self.clock.now()):
+                return False
+            if stored.losses == diagnosis.losses:
+                return True
             emptied = any(loss.disagreement is Disagreement.EMPTIED for loss in diagnosis.losses)
             seen = diagnosis.at if emptied else stored.emptied_seen_at
             noted = replace(stored, losses=diagnosis.losses, emptied_seen_at=seen)
-            with suppress(ConcurrentUpdate):  # somebody else has the tenant: the next look is soon enough
+            with suppress(ConcurrentUpdate):
                 self.registry.replace(noted, fence=stored.fence)
+                return True
+        return False
 
 
 class _Look:
@@ -121,7 +137,7 @@ class _Look:
         ports, tenant, names = self._ports, self._tenant, self._ports.names
         life = tenant.this_life
         bucket, role, key = names.bucket(life), names.service_role(life), names.usage_key(life)
-        presence = {ResourceKind.BUCKET: self._presence("the bucket", lambda: self._has_bucket(bucket))}
+        presence = {ResourceKind.BUCKET: self._presence("the bucket", lambda: ports.buckets.exists(bucket))}
         tells = None
         if presence[ResourceKind.BUCKET] is Presence.THERE:
             tells = self._asked("the bucket's events", lambda: ports.buckets.tells_of_changes(bucket))
@@ -164,12 +180,6 @@ class _Look:
         presence[ResourceKind.VECTOR_INDEX] = self._presence("the vector index", look)
         return found[0] if found else None
 
-    def _has_bucket(self, name: str) -> bool:
-        try:
-            return self._ports.buckets.exists(name)
-        except BucketNameTaken:
-            return False  # somebody else has one of that name: the tenant's own is gone
-
     def _knowledge_base(self, presence: dict[ResourceKind, Presence]) -> KnowledgeBase | None:
         base_id = self._tenant.knowledge_base_id
         if base_id is None:
@@ -209,7 +219,8 @@ class _Look:
         counted = next((job for job in of_this if job.outcome is not None and job.outcome.usable), None)
         if counted is None or self.began - counted.occurred_at < SEARCHABLE_WITHIN:
             return False
-        return counted.statistics.scanned > counted.statistics.failed
+        counts = counted.statistics
+        return counts.scanned > counts.failed + counts.skipped
 
     def _presence(self, what: str, is_there: Callable[[], bool]) -> Presence:
         there = self._asked(what, is_there)

@@ -167,7 +167,7 @@ def forgotten(tenant_id: TenantId, *, incidents: Incidents) -> bool:
     subject = str(tenant_id)
     timelines = [incidents.timeline(subject, concern) for concern in _OF_TENANTS]
     # An offboarding that the last version began has not erased what that version did not know.
-    new = {Concern.DOCUMENTS}
+    new = {Concern.DOCUMENTS, Concern.KNOWLEDGE}
     erased = all(each.erased_at is not None or (each.concern in new and each.version == 0) for each in timelines)
     return erased and all(incident.says_nothing_of(subject) for incident in incidents.of_subject(subject))
 

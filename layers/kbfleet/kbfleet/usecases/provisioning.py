@@ -871,10 +871,10 @@ def run_first_sync(
     """Sees to it that the task is answered once the tenant's documents have been ingested at least once.
 
     A data source that has been synced answers at once, unless a breach of the tenant's isolation is open: a sync takes
-    out what does not come from its bucket. Where its last sync failed, or is held, and changes wait for nobody, one is
-    requested. So does that of a suspended tenant, which is synced once it is resumed. Else a sync is requested, also
-    while another is under way: that one may belong to a knowledge base that is gone, or fail for a cause that has been
-    fixed since.
+    out what does not come from its bucket. Where its last sync failed, or is held, and changes wait for nobody, or its
+    bucket was made anew, one is requested. So does that of a suspended tenant, which is synced once it is resumed. Else
+    a sync is requested, also while another is under way: that one may belong to a knowledge base that is gone, or fail
+    for a cause that has been fixed since.
 
     Raises:
         LeaseLost: also when whoever has taken the tenant meanwhile has put its entry on hold, where this task would
@@ -904,8 +904,16 @@ def run_first_sync(
         callbacks.succeed(task_token, {"outcome": "SUSPENDED"})
         return
     well = incidents.timeline(str(tenant.tenant_id), Concern.ISOLATION).settled
-    if well and ledger.find(tenant.live_knowledge).has_synced(data_source_id):
+    known = ledger.find(tenant.live_knowledge)
+    if well and known.has_synced(data_source_id):
         # What kept the last sync from its end may just have been repaired.
+        anew = tenant.bucket_made_at
+        remade = anew is not None and (known.synced_at is None or known.synced_at < anew) and not known.pending_changes
+        if remade:
+            # What was in the bucket is gone: its sync is held, and people hear that nothing can be read any more.
+            update_sync(
+                tenant.live_knowledge, lambda sync: sync.requested(clock.now(), Priority.REQUESTED), ledger=ledger
+            )
         tried_again = update_sync(tenant.live_knowledge, lambda sync: sync.tried_again(clock.now()), ledger=ledger)
         if tried_again.state is SyncState.QUEUED:
             ticks.request()

@@ -132,8 +132,10 @@ def reconcile(
     suspects = {finding.tenant_id for finding in missing}
     known_losses = {tenant_id for tenant_id, tenant in tenants.items() if tenant.losses and tenant.status in _SETTLED}
     examined = _Examined(examination)
-    for tenant_id in sorted(suspects | known_losses):
-        if clock.now() >= until:
+    # Those of whom nobody knows yet come first, and the look into knowledge bases has its share of the time.
+    share = clock.now() + (until - clock.now()) / 2 if looking_in else until
+    for tenant_id in (*sorted(suspects - known_losses), *sorted(known_losses)):
+        if clock.now() >= share:
             examined.troubles.append((tenant_id, NotReadyYet("There was no time to examine it; the next round does.")))
         else:
             examined.add(tenants[tenant_id])
@@ -148,7 +150,9 @@ def reconcile(
         *(finding for found in examined.findings.values() for finding in found),
         *_unexplained(tenants, resources, names, knowledge_bases, service_roles, stores),
     )
+    # What only its owner can bring back is not repaired unasked.
     lost = {finding.tenant_id for finding in findings if finding.hurts}
+    lost -= {finding.tenant_id for finding in findings if finding.loses_the_documents}
     repairs = [tenant_id for tenant_id in sorted(lost) if repair and _in_service(tenants[tenant_id])]
     for tenant_id in repairs:
         request = ProvisioningRequest(tenant_id)
