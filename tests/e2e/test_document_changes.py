@@ -101,6 +101,7 @@ def dead_letters(demo: Demo) -> list[dict[str, Any]]:
 def test_a_document_is_answered_from_a_while_after_it_came_and_not_after_it_went(
     bucket: Bucket, key: str, text: str, question: str
 ) -> None:
+    bucket.put("what stays.md", "The harbour is open all year.")  # the last document of a tenant is not deleted unasked
     bucket.put(key, text)
     until(lambda: key in bucket.cited(question), "the document is not answered from")
     bucket.delete(key)

@@ -187,3 +187,5 @@ def test_what_went_missing_is_reported_and_made_again_only_when_asked(
     assert "Provisioning of sakura is started" in repaired.stdout
     until(lambda: kbfleet("reconcile").returncode == 0, "the index is not made again")
     assert vectors.get_index(**index)["index"]["indexName"] == "sakura"
+    until(lambda: status_of("sakura")["status"] == "ACTIVE", "the documents are not read anew")
+    story.ask()  # whatever it answered before, it answers again

@@ -94,6 +94,7 @@ def _environment(queue_url: str) -> dict[str, str]:
         "TABLE_NAME": "kbfleet",
         "BUS_NAME": "kbfleet",
         "TICK_QUEUE_URL": queue_url,
+        "DELETION_CHECK_QUEUE_URL": queue_url,
         "TICK_SECONDS": "1",
         "INGESTION_START_INTERVAL_SECONDS": "0.01",
         "JOB_HISTORY_DAYS": "90",
