@@ -86,6 +86,12 @@ class BucketEmptied(Trouble):
         fleet.succeeds(f"kbfleet tenant add {self.tenant}")
         fleet.upload(self.tenant, self.key, b"A tent is rented for ten a day.")
         fleet.succeeds(f"kbfleet sync start {self.tenant}")
+        # The upload has asked for a job of its own: what is deleted between its check and its reading is not held.
+        until(lambda: self._is_at_rest(fleet), "the tenant is still synced")
+
+    def _is_at_rest(self, fleet: Fleet) -> bool:
+        sync = fleet.tenant(self.tenant)["sync"]
+        return sync["state"] == "IDLE" and sync["synced_generation"] == sync["requested_generation"] >= 3
 
     def make(self, fleet: Fleet) -> None:
         fleet.client("s3").delete_object(Bucket=fleet.tenant(self.tenant)["bucket_name"], Key=self.key)
