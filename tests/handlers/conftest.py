@@ -172,6 +172,7 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "failure_collector": lambda: fleet.failure_collector,
         "retry_runner": lambda: fleet.retry_runner,
         "isolation_look": lambda: fleet.isolation_look,
+        "examination": lambda: fleet.examination,
         "document_tracer": lambda: fleet.document_tracer,
     }
     for name, port in ports.items():

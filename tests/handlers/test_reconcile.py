@@ -9,17 +9,25 @@ from datetime import timedelta
 import pytest
 
 from kbfleet.domain.errors import AccessRefused
+from kbfleet.domain.names import Life
 from kbfleet.ports import Execution
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, SAKURA, tenant
+from tests.support.samples import ACME, NAMES, SAKURA, tenant
 
 
 def test_the_sample_request_repairs_what_is_missing(fleet: Fleet, handler: Callable[[str], Handler]) -> None:
     fleet.registry.create(tenant())
+    fleet.buckets.ensure(NAMES.bucket(Life(ACME)), NAMES.tags(Life(ACME)))
     answer = handler("admin/reconcile")(event("triggers/post_reconciliation"))
     assert answer["statusCode"] == 200
     assert json.loads(answer["body"])["repairs"] == [ACME]
+
+
+def test_a_lost_bucket_is_not_made_again_unasked(fleet: Fleet, handler: Callable[[str], Handler]) -> None:
+    """What is still answered from could go with that, and only its owner has the documents."""
+    fleet.registry.create(tenant())
+    assert json.loads(handler("admin/reconcile")(event("triggers/post_reconciliation"))["body"])["repairs"] == []
 
 
 @pytest.mark.parametrize("body", [None, "{}", '{"repair": false}'])

@@ -13,7 +13,7 @@ import pytest
 from kbfleet.contracts.diagnosis import DiagnosisBody
 from kbfleet.domain.alert import Deployment
 from kbfleet.domain.diagnosis import Diagnosis
-from kbfleet.domain.errors import AccessRefused
+from kbfleet.domain.errors import AccessRefused, ConcurrentUpdate
 from kbfleet.domain.failed_documents import IngestedStatus
 from kbfleet.domain.finding import CAUSES, Disagreement, Finding, ResourceKind
 from kbfleet.domain.harm import Harm
@@ -277,6 +277,53 @@ class TestAFailedIngestion:
         past: JobStateChange = replace(self.JOB, life=7)
         fleet.examination.examine_after(past)
         assert not fleet.announcements.diagnoses
+
+    def test_is_told_beside_a_loss_that_does_not_explain_it(self, fleet: Fleet) -> None:
+        fleet.usage_keys.delete(KEY)
+        fleet.examination.examine_after(self.JOB)
+        (diagnosis,) = fleet.announcements.diagnoses
+        assert {each.concern for each in of_diagnosis(diagnosis, DEPLOYMENT)} == {Concern.INGESTION, Concern.KNOWLEDGE}
+
+
+class TestWhenItIsTold:
+    def test_a_loss_that_could_not_be_written_down_is_left_to_the_next_look(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody would ever hear that it is over."""
+        lose_the_index(fleet)
+        with monkeypatch.context() as contended:
+            contended.setattr(fleet.registry, "replace", Mock(side_effect=ConcurrentUpdate("Others are faster.")))
+            fleet.examination.publish(examined(fleet))
+        assert not fleet.announcements.diagnoses
+        fleet.examination.publish(examined(fleet))
+        assert len(fleet.announcements.diagnoses) == 1
+
+    def test_another_loss_is_news(self, fleet: Fleet) -> None:
+        fleet.usage_keys.delete(KEY)
+        fleet.examination.publish(examined(fleet))
+        lose_the_index(fleet)
+        fleet.examination.publish(examined(fleet))
+        fleet.examination.publish(examined(fleet))
+        assert [each.worse for each in fleet.announcements.diagnoses] == [False, True, False]
+
+    def test_of_a_bucket_that_may_not_be_looked_at_nobody_says_that_it_is_gone(self, fleet: Fleet) -> None:
+        fleet.buckets.foreign.add(NAMES.bucket(Life(ACME)))
+        diagnosis = examined(fleet)
+        assert (diagnosis.findings, diagnosis.well) == ((), False)
+
+    def test_a_lease_that_has_expired_hides_no_loss(self, fleet: Fleet) -> None:
+        lose_the_index(fleet)
+        change(fleet, lease=Lease("execution", fleet.clock.now()))
+        assert examined(fleet).findings
+
+    def test_where_the_content_is_lost_as_well_a_lost_bucket_promises_no_answers(self, fleet: Fleet) -> None:
+        lose_the_bucket(fleet)
+        (alone,) = examined(fleet).findings
+        assert "takes nothing out of the answers" in alone.advice
+        lose_the_data_source(fleet)
+        both = [each for each in examined(fleet).findings if each.kind is ResourceKind.BUCKET]
+        assert "takes nothing out of the answers" not in both[0].advice
+        assert "What may still be answered from goes with the command" in both[0].advice
 
 
 class TestWords:

@@ -91,7 +91,7 @@ class BucketEmptied(Trouble):
 
     def _is_at_rest(self, fleet: Fleet) -> bool:
         sync = fleet.tenant(self.tenant)["sync"]
-        return sync["state"] == "IDLE" and sync["synced_generation"] == sync["requested_generation"] >= 3
+        return bool(sync["state"] == "IDLE" and sync["synced_generation"] == sync["requested_generation"] >= 3)
 
     def make(self, fleet: Fleet) -> None:
         fleet.client("s3").delete_object(Bucket=fleet.tenant(self.tenant)["bucket_name"], Key=self.key)
