@@ -135,10 +135,16 @@ def _knowledge(stack: FleetStack) -> CheckResults:
     for finding in report.findings:
         what = f"{finding.disagreement} {finding.kind} {finding.name} of tenant {finding.tenant_id}"
         yield Verdict.WRONG, f"{what}: {finding.harm.sentence}", finding.advice
+    for reason in report.unlisted:
+        yield (
+            Verdict.UNKNOWN,
+            f"Not all that there is could be listed: {reason}",
+            "`kbfleet reconcile` looks once more.",
+        )
     for trouble in report.troubles:
         advice = f"`kbfleet reconcile --tenant {trouble.tenant_id}` looks once more."
         yield Verdict.UNKNOWN, f"Tenant {trouble.tenant_id} could not be looked into: {trouble.reason}", advice
-    if not report.findings:
+    if not report.findings and not report.unlisted:
         yield _well(f"Every bucket, index, knowledge base and role that a record names is there: {report.resources}.")
     looked = f"{report.looked_into} of {report.looked_into + report.not_looked_into} tenants were looked into whole"
     if report.not_looked_into:

@@ -84,7 +84,7 @@ def reconcile(
         progress.show("looking")
         report = FleetApi.of_stack(stack, region).reconcile(repair=repair, first=tenant)
     present(report, _shown_of_reconciliation, as_json=as_json)
-    if report.findings and not repair:
+    if report.unlisted or (report.findings and not repair):
         raise typer.Exit(FAILED)
 
 
@@ -96,6 +96,7 @@ def _shown_of_reconciliation(report: ReconciliationDetail) -> Iterator[Renderabl
     more = f"; [yellow]{report.not_looked_into} not yet: run it again[/]" if report.not_looked_into else ""
     yield f"{looked}{more}."
     yield from shown_of_findings(report.findings)
+    yield from (f"  [yellow]Not looked at[/]: {literal(reason)}" for reason in report.unlisted)
     for trouble in report.troubles:
         yield f"  [yellow]{trouble.tenant_id}[/]: {literal(trouble.reason)}"
     yield from (f"  Provisioning of {tenant} is started." for tenant in report.repairs)

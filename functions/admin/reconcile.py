@@ -11,6 +11,7 @@ from kbfleet import bootstrap
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.diagnosis import DiagnosisBody
 from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
+from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.finding import Disagreement
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.reconciliation import Reconciliation
@@ -67,6 +68,8 @@ def _reconcile(
             resource=f"{finding.kind} {finding.name}",
             advice=finding.advice,
         )
+    for reason in report.unlisted:
+        logger.warning("Something could not be listed", reason=reason)
     for tenant_id, error in report.troubles:
         logger.warning("A look into a tenant ended without a verdict", tenant_id=tenant_id, reason=str(error))
     return report
@@ -126,5 +129,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | N
     try:
         _start_due_deletions()
     finally:
-        _reconcile(until, looking_in=looking_in)
+        report = _reconcile(until, looking_in=looking_in)
+    if report.unlisted:
+        # Whoever runs this again, and the alarm, must know.
+        raise NotReadyYet(f"Not all that there is could be listed: {'; '.join(report.unlisted)}")
     return None

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from kbfleet.contracts.events import ReconciliationDetail
-from kbfleet.domain.errors import Throttled
+from kbfleet.domain.errors import AccessRefused, ResourceMissing, Throttled
 from kbfleet.domain.finding import NOWHERE, Disagreement, Finding, ResourceKind
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.reconciliation import Reconciliation
@@ -90,6 +91,25 @@ def test_a_tenant_that_should_have_been_deleted_is_named_with_the_command(fleet:
     assert (finding.disagreement, str(finding)) == (Disagreement.OVERDUE, "tenant acme")
     assert "kbfleet tenant offboard acme" in finding.advice
     assert not fleet.offboarding_executions.requests
+
+
+class TestWhatCannotBeListed:
+    @pytest.mark.parametrize("port", ["buckets", "knowledge_bases", "service_roles"])
+    def test_a_list_that_is_refused_keeps_nobody_from_the_others(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, port: str
+    ) -> None:
+        monkeypatch.setattr(getattr(fleet, port), "of_fleet", Mock(side_effect=AccessRefused("It may not be listed.")))
+        fleet.store.drop(first_knowledge(ACME))
+        report = look(fleet)
+        assert report.unlisted == ("It may not be listed.",)
+        assert {finding.kind for finding in report.findings} == {ResourceKind.VECTOR_INDEX}
+
+    def test_of_a_store_that_is_gone_as_a_whole_no_index_is_missed_but_it_is_said(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(fleet.store, "indexes", Mock(side_effect=ResourceMissing("There is no vector bucket.")))
+        report = look(fleet)
+        assert (report.findings, report.unlisted) == ((), ("There is no vector bucket.",))
 
 
 class TestMissing:

@@ -363,6 +363,7 @@ class ReconciliationDetail(BaseModel):
     findings: tuple[FindingBody, ...]
     repairs: tuple[TenantId, ...] = ()
     troubles: tuple[TroubleBody, ...] = ()
+    unlisted: tuple[str, ...] = ()
 
     @classmethod
     def from_domain(cls, report: Reconciliation, at_most: int | None = None) -> Self:
@@ -382,6 +383,7 @@ class ReconciliationDetail(BaseModel):
             troubles=tuple(
                 TroubleBody(tenant_id=tenant_id, reason=str(error)) for tenant_id, error in report.troubles[:at_most]
             ),
+            unlisted=report.unlisted,
         )
 
 

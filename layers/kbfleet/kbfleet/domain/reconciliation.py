@@ -20,6 +20,7 @@ class Reconciliation:
         repairs: tenants whose provisioning was started, because that was asked for.
         looked_into, not_looked_into: how many tenants' knowledge bases were looked into for what is not the tenant's
             own, and how many have yet to be: Bedrock takes few calls a second, so a large fleet is done in rounds.
+        unlisted: why something could not be listed. Of what was not, nothing is missed and nothing left over.
         troubles: why some of those could not be looked into, and why breaches stay open in which nothing is found.
     """
 
@@ -31,6 +32,7 @@ class Reconciliation:
     looked_into: int = 0
     not_looked_into: int = 0
     troubles: tuple[tuple[TenantId, KbfleetError], ...] = ()
+    unlisted: tuple[str, ...] = ()
 
     def count(self, disagreement: Disagreement) -> int:
         return sum(finding.disagreement is disagreement for finding in self.findings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from kbfleet.domain.errors import KbfleetError, NotReadyYet
 from kbfleet.domain.finding import NOWHERE, Disagreement, Finding, ResourceKind
@@ -19,7 +19,7 @@ from kbfleet.usecases.provisioning import start_provisioning
 from kbfleet.usecases.reservations import announce_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from kbfleet.domain.knowledge_base import Index
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         DocumentBuckets,
         Executions,
         KnowledgeBases,
+        KnowledgeStore,
         ServiceRoles,
         TenantRegistry,
     )
@@ -46,16 +47,41 @@ _CHANGING = {TenantStatus.PROVISIONING, TenantStatus.OFFBOARDING}
 
 @dataclass(frozen=True, slots=True)
 class _Resources:
-    """What is there, each with what it is by its name."""
+    """What is there, each with what it is by its name; `None` where it could not be listed.
 
-    buckets: Mapping[str, Life]
-    knowledge_bases: Mapping[str, Knowledge]
-    service_roles: Mapping[str, Life]
+    Args:
+        indexes: by the store; one whose indexes could not be listed is left out.
+    """
+
+    buckets: Mapping[str, Life] | None
+    knowledge_bases: Mapping[str, Knowledge] | None
+    service_roles: Mapping[str, Life] | None
     indexes: Mapping[str, Mapping[Knowledge, Index]]
 
     def __len__(self) -> int:
-        named = len(self.buckets) + len(self.knowledge_bases) + len(self.service_roles)
-        return named + sum(map(len, self.indexes.values()))
+        named = (self.buckets, self.knowledge_bases, self.service_roles, *self.indexes.values())
+        return sum(len(each) for each in named if each is not None)
+
+
+Listed = TypeVar("Listed")
+
+
+class _Lists:
+    """Lists of the account. One that AWS refuses keeps nobody from the others.
+
+    Args:
+        refused: why lists could not be made.
+    """
+
+    def __init__(self) -> None:
+        self.refused: list[str] = []
+
+    def made(self, make: Callable[[], Listed]) -> Listed | None:
+        try:
+            return make()
+        except KbfleetError as error:
+            self.refused.append(str(error))
+            return None
 
 
 class _Examined:
@@ -117,15 +143,17 @@ def reconcile(
         looking_in: whether to look into knowledge bases, too, which is what takes time.
         repair: start the provisioning of tenants that miss something. What is there too much stays for people.
     """
+    lists = _Lists()
+
+    def indexes_of(store: KnowledgeStore) -> Mapping[Knowledge, Index] | None:
+        return lists.made(lambda: {index.knowledge: index for index in store.indexes()})
+
+    indexes = {name: indexes_of(store) for name, store in stores.items() if store.kind is KnowledgeBaseKind.VECTOR}
     resources = _Resources(
-        dict(buckets.of_fleet(names)),
-        dict(knowledge_bases.of_fleet(names)),
-        dict(service_roles.of_fleet(names)),
-        {
-            name: {index.knowledge: index for index in store.indexes()}
-            for name, store in stores.items()
-            if store.kind is KnowledgeBaseKind.VECTOR
-        },
+        lists.made(lambda: dict(buckets.of_fleet(names))),
+        lists.made(lambda: dict(knowledge_bases.of_fleet(names))),
+        lists.made(lambda: dict(service_roles.of_fleet(names))),
+        {name: listed for name, listed in indexes.items() if listed is not None},
     )
     tenants = {tenant.tenant_id: tenant for tenant in registry.all()}
     missing = list(_missing(tenants, resources, names, service_roles))
@@ -170,6 +198,7 @@ def reconcile(
         looked_into=looked.looked_into,
         not_looked_into=looked.not_looked_into,
         troubles=(*examined.troubles, *looked.troubles),
+        unlisted=tuple(lists.refused),
     )
     announcements.reconciled(report)
     return report
@@ -202,12 +231,14 @@ def _missing(
     for tenant_id, tenant in tenants.items():
         if tenant.status in _CHANGING:
             continue
-        if tenant.bucket_name is not None and tenant.bucket_name not in resources.buckets:
+        buckets, bases, roles = resources.buckets, resources.knowledge_bases, resources.service_roles
+        if tenant.bucket_name is not None and buckets is not None and tenant.bucket_name not in buckets:
             yield Finding(Disagreement.MISSING, ResourceKind.BUCKET, tenant.bucket_name, tenant_id)
-        if tenant.knowledge_base_id is not None and tenant.knowledge_base_id not in resources.knowledge_bases:
+        if tenant.knowledge_base_id is not None and bases is not None and tenant.knowledge_base_id not in bases:
             yield Finding(Disagreement.MISSING, ResourceKind.KNOWLEDGE_BASE, tenant.knowledge_base_id, tenant_id)
         role = names.service_role(tenant.this_life)
-        if service_roles.per_tenant and tenant.knowledge_base_id is not None and role not in resources.service_roles:
+        owns_role = service_roles.per_tenant and tenant.knowledge_base_id is not None
+        if owns_role and roles is not None and role not in roles:
             yield Finding(Disagreement.MISSING, ResourceKind.SERVICE_ROLE, role, tenant_id)
         indexes = resources.indexes.get(tenant.knowledge_store)
         if tenant.knowledge_store_reference is None or indexes is None:
@@ -232,7 +263,7 @@ def _unexplained(
     known = {tenant.live_knowledge: tenant for tenant in present}
     left_on = {one.life: store_type for store_type, owners in resources.indexes.items() for one in owners}
     found_bases: list[tuple[str, Life]] = []
-    for knowledge_base_id, knowledge in resources.knowledge_bases.items():
+    for knowledge_base_id, knowledge in (resources.knowledge_bases or {}).items():
         owner = known.get(knowledge)
         if owner is not None and (owner.status in _CHANGING or owner.knowledge_base_id == knowledge_base_id):
             continue
@@ -247,11 +278,11 @@ def _unexplained(
         taken_up = _life_to_provision(life.tenant_id, tenants) == life
         return Finding(Disagreement.UNEXPLAINED, kind, name, life.tenant_id, left_on.get(life), taken_up)
 
-    for name, life in resources.buckets.items():
+    for name, life in (resources.buckets or {}).items():
         if life not in lives:
             yield unexplained(ResourceKind.BUCKET, name, life)
     wanted = {tenant.this_life for tenant in present if service_roles.per_tenant or tenant.status in _CHANGING}
-    for name, life in resources.service_roles.items():
+    for name, life in (resources.service_roles or {}).items():
         if life not in wanted:
             yield unexplained(ResourceKind.SERVICE_ROLE, name, life)
     for store_type, owners in resources.indexes.items():
