@@ -56,9 +56,8 @@ _CONFLICT = {
     "409",
 }
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
-_OTHERS_FAILED = {"ModelTimeoutException", "ModelErrorException", "DependencyFailedException"}
-"""The fault of a model, or of what Bedrock calls for us, although their statuses are 408 and 424. Source: botocore
-models of bedrock-runtime and bedrock-agent-runtime."""
+_MODEL_FAILED = {"ModelTimeoutException", "ModelErrorException"}
+"""The model's fault, although their statuses are 408 and 424. Source: botocore model of bedrock-runtime."""
 _POLICY_TOO_LARGE = {"PackedPolicyTooLarge", "PackedPolicyTooLargeException"}
 _QUOTA = {"ServiceQuotaExceededException", "LimitExceededException", "LimitExceeded", "TooManyBuckets"}
 
@@ -134,7 +133,7 @@ def _from_answer(error: ClientError, subject: str, unsaid: Iterable[str]) -> Kbf
         return ResourceConflict(what)
     if any(text in message for text in _ROLE_REFUSED):
         return ServiceRoleRefused(what)
-    if status >= 500 or code in _OTHERS_FAILED or any(text in message for text in _CROWDED):
+    if status >= 500 or code in _MODEL_FAILED or any(text in message for text in _CROWDED):
         return NotReadyYet(what, for_everybody=True)
     if any(text in f"{code} {message}" for text in _SETTLING):
         return NotReadyYet(what)
