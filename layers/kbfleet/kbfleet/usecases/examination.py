@@ -169,41 +169,41 @@ class _Look:
 
     def _index(self, presence: dict[ResourceKind, Presence]) -> Index | None:
         store = self._ports.stores.get(self._tenant.knowledge_store)
-        found: list[Index | None] = []
         if store is None or store.kind is not KnowledgeBaseKind.VECTOR:
             return None
-
-        def look() -> bool:
-            found.append(store.find(self._tenant.live_knowledge))
-            return found[0] is not None
-
-        presence[ResourceKind.VECTOR_INDEX] = self._presence("the vector index", look)
-        return found[0] if found else None
+        return self._described(presence, ResourceKind.VECTOR_INDEX, lambda: store.find(self._tenant.live_knowledge))
 
     def _knowledge_base(self, presence: dict[ResourceKind, Presence]) -> KnowledgeBase | None:
-        base_id = self._tenant.knowledge_base_id
+        base_id, bases = self._tenant.knowledge_base_id, self._ports.knowledge_bases
         if base_id is None:
             return None
-        found: list[KnowledgeBase | None] = []
-
-        def look() -> bool:
-            found.append(self._ports.knowledge_bases.get(base_id))
+        found = self._described(presence, ResourceKind.KNOWLEDGE_BASE, lambda: bases.get(base_id))
+        if found is not None and found.status is KnowledgeBaseStatus.DELETING:
             # Of one that is on its way out, nothing can be had any more.
-            return found[0] is not None and found[0].status is not KnowledgeBaseStatus.DELETING
-
-        presence[ResourceKind.KNOWLEDGE_BASE] = self._presence("the knowledge base", look)
-        return found[0] if found else None
+            presence[ResourceKind.KNOWLEDGE_BASE] = Presence.GONE
+        return found
 
     def _data_source(self, presence: dict[ResourceKind, Presence]) -> DataSource | None:
-        if self._tenant.data_source_id is None:
+        tenant, bases = self._tenant, self._ports.knowledge_bases
+        if tenant.data_source_id is None:
             return None
-        found: list[DataSource | None] = []
+        found = self._described(presence, ResourceKind.DATA_SOURCE, lambda: bases.data_source(tenant.data_source()))
+        if found is not None and found.status is DataSourceStatus.DELETING:
+            presence[ResourceKind.DATA_SOURCE] = Presence.GONE
+        return found
 
-        def look() -> bool:
-            found.append(self._ports.knowledge_bases.data_source(self._tenant.data_source()))
-            return found[0] is not None and found[0].status is not DataSourceStatus.DELETING
+    def _described(
+        self, presence: dict[ResourceKind, Presence], kind: ResourceKind, look: Callable[[], Result | None]
+    ) -> Result | None:
+        """What is there of that kind, as AWS describes it; also notes whether it is."""
+        found: list[Result] = []
 
-        presence[ResourceKind.DATA_SOURCE] = self._presence("the data source", look)
+        def is_there() -> bool:
+            described = look()
+            found.extend([described] if described is not None else [])
+            return described is not None
+
+        presence[kind] = self._presence(f"the {kind}", is_there)
         return found[0] if found else None
 
     def _search(self, base: KnowledgeBase | None) -> Search | None:

@@ -906,15 +906,15 @@ def run_first_sync(
     well = incidents.timeline(str(tenant.tenant_id), Concern.ISOLATION).settled
     known = ledger.find(tenant.live_knowledge)
     if well and known.has_synced(data_source_id):
-        # What kept the last sync from its end may just have been repaired.
         anew = tenant.bucket_made_at
         remade = anew is not None and (known.synced_at is None or known.synced_at < anew) and not known.pending_changes
-        if remade:
-            # What was in the bucket is gone: its sync is held, and people hear that nothing can be read any more.
-            update_sync(
-                tenant.live_knowledge, lambda sync: sync.requested(clock.now(), Priority.REQUESTED), ledger=ledger
-            )
-        tried_again = update_sync(tenant.live_knowledge, lambda sync: sync.tried_again(clock.now()), ledger=ledger)
+
+        def once_more(sync: Sync) -> Sync:
+            # What was in a bucket that was made anew is gone: its sync is held, and people hear of that. Else, what
+            # kept the last sync from its end may just have been repaired.
+            return sync.requested(clock.now(), Priority.REQUESTED) if remade else sync.tried_again(clock.now())
+
+        tried_again = update_sync(tenant.live_knowledge, once_more, ledger=ledger)
         if tried_again.state is SyncState.QUEUED:
             ticks.request()
         callbacks.succeed(task_token, {"outcome": "ALREADY_SYNCED"})
