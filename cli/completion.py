@@ -17,7 +17,7 @@ Names = list[str]
 
 
 def tenant_ids(context: typer.Context, incomplete: str) -> Names:
-    return _beginning_with(incomplete, lambda: [each.tenant_id for each in _api(context).tenants(None).tenants])
+    return _beginning_with(incomplete, lambda: _api(context).ids_beginning(incomplete))
 
 
 def job_names(context: typer.Context, incomplete: str) -> Names:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from botocore.config import Config
@@ -18,15 +19,16 @@ from cli.dead_letter_queues import QUEUES, DeadLetterQueue
 from cli.fleet_api import FleetUnreachable
 from cli.fleet_stack import FleetStack, asking
 
-_SAMPLE = 10
-"""Messages that one call gives at most (AWS documentation, ReceiveMessage)."""
+_BATCH = 10
+"""Messages that one call gives or deletes at most. Source: AWS documentation, ReceiveMessage, DeleteMessageBatch."""
 
 LONG_POLL_SECONDS = 1
 """Any long poll asks every server that SQS keeps messages on; a short one may miss some (AWS documentation, Amazon SQS
 short and long polling)."""
 
-_LOOK_SECONDS = 60
-"""For which messages that are looked at one after the other are hidden from others, at most."""
+_LOOK_SECONDS = 600
+"""For which messages that are looked at one after the other are hidden from others, at most; they are given back as
+soon as the look is over. Ten thousand are looked at in less."""
 
 _REDRIVE_SECONDS = 330
 """For which a message that is being given to its function is hidden from others; longer than any of them may run."""
@@ -94,14 +96,17 @@ class DeadLetters:
         if total:
             yield from self._moved(queue) if queue.returns_to_a_queue else self._handed_over(queue, total)
 
-    def messages(self, queue: DeadLetterQueue) -> tuple[DeadLetter, ...]:
+    def messages(self, queue: DeadLetterQueue, limit: int) -> tuple[DeadLetter, ...]:
         """What waits in a queue, the oldest first; of a FIFO queue the first ten of each group, which is what SQS gives
         out before somebody takes them. Looking takes nothing out, but hides what was seen from others for a moment.
+
+        Args:
+            limit: most messages; which ones of more, SQS decides.
 
         Raises: FleetUnreachable.
         """
         with self._received(queue) as received:
-            return tuple(sorted((letter for letter, _ in received), key=lambda letter: letter.sent_at))
+            return tuple(sorted((letter for letter, _ in islice(received, limit)), key=lambda letter: letter.sent_at))
 
     def purge(self, queue: DeadLetterQueue, wanted: Callable[[DeadLetter], bool]) -> int:
         """Deletes the wanted messages for good. Returns: how many.
@@ -109,47 +114,60 @@ class DeadLetters:
         Raises: FleetUnreachable.
         """
         deleted = 0
+        # Those of a FIFO queue come once those before them are gone.
         while some := self._purge_some(queue, wanted):
             deleted += some
         return deleted
 
     def _purge_some(self, queue: DeadLetterQueue, wanted: Callable[[DeadLetter], bool]) -> int:
         sqs, url = self.stack.client("sqs"), self._url(queue)
-        with self._received(queue) as received, asking(f"A message of {queue.resource} could not be deleted"):
-            receipts = [receipt for letter, receipt in received if wanted(letter)]
-            for receipt in receipts:
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=receipt)
-        return len(receipts)
+        deleted = 0
+        with self._received(queue) as received:
+            while batch := list(islice((receipt for letter, receipt in received if wanted(letter)), _BATCH)):
+                with asking(f"Messages of {queue.resource} could not be deleted"):
+                    answer = sqs.delete_message_batch(QueueUrl=url, Entries=_entries(batch))
+                if refused := answer.get("Failed"):
+                    raise FleetUnreachable(f"Messages of {queue.resource} could not be deleted: {refused[0]['Code']}.")
+                deleted += len(batch)
+        return deleted
 
     @contextmanager
-    def _received(self, queue: DeadLetterQueue) -> Iterator[list[tuple[DeadLetter, str]]]:
-        """All messages that are there, with their receipts. They stay hidden from others until the block ends."""
+    def _received(self, queue: DeadLetterQueue) -> Iterator[Iterator[tuple[DeadLetter, str]]]:
+        """All messages that are there, with their receipts, each once. They stay hidden from others until the block
+        ends."""
         sqs, url = self.stack.client("sqs"), self._url(queue)
-        received: dict[str, tuple[DeadLetter, str]] = {}
-        try:
-            with asking(f"The queue {queue.resource} could not be looked at (sqs:ReceiveMessage)"):
-                while True:
+        receipts: dict[str, str] = {}
+
+        def received() -> Iterator[tuple[DeadLetter, str]]:
+            while True:
+                with asking(f"The queue {queue.resource} could not be looked at (sqs:ReceiveMessage)"):
                     some = sqs.receive_message(
                         QueueUrl=url,
-                        MaxNumberOfMessages=_SAMPLE,
+                        MaxNumberOfMessages=_BATCH,
                         VisibilityTimeout=_LOOK_SECONDS,
                         WaitTimeSeconds=LONG_POLL_SECONDS,
                         MessageAttributeNames=["All"],
                         MessageSystemAttributeNames=["SentTimestamp"],
                     ).get("Messages", [])
-                    new = [message for message in some if message["MessageId"] not in received]
-                    for message in new:
-                        sent_at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
-                        letter = DeadLetter(message["MessageId"], sent_at, reason_of(message), message["Body"])
-                        received[letter.message_id] = letter, message["ReceiptHandle"]
-                    if not new:
-                        break
-            yield list(received.values())
+                new = [message for message in some if message["MessageId"] not in receipts]
+                if not new:
+                    return
+                receipts.update({message["MessageId"]: message["ReceiptHandle"] for message in new})
+                for message in new:
+                    sent_at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
+                    letter = DeadLetter(message["MessageId"], sent_at, reason_of(message), message["Body"])
+                    yield letter, message["ReceiptHandle"]
+
+        try:
+            yield received()
         finally:
-            for _, receipt in received.values():
-                # One that was deleted is no longer there to be shown.
+            given_back = list(receipts.values())
+            for first in range(0, len(given_back), _BATCH):
+                # One that was deleted is no longer there to be shown; one that is refused is shown a while later.
                 with suppress(ClientError):
-                    sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=0)
+                    sqs.change_message_visibility_batch(
+                        QueueUrl=url, Entries=_entries(given_back[first : first + _BATCH], VisibilityTimeout=0)
+                    )
 
     def _url(self, queue: DeadLetterQueue) -> str:
         if queue.resource not in self.stack.resources:
@@ -163,7 +181,7 @@ class DeadLetters:
             attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(counted))["Attributes"]
             seen = sqs.receive_message(
                 QueueUrl=url,
-                MaxNumberOfMessages=_SAMPLE,
+                MaxNumberOfMessages=_BATCH,
                 VisibilityTimeout=0,  # others see them as before
                 MessageAttributeNames=["All"],
                 MessageSystemAttributeNames=["SentTimestamp"],
@@ -232,6 +250,11 @@ class DeadLetters:
                 return _error_message(json.loads(answer["Payload"].read()))
             sqs.delete_message(QueueUrl=url, ReceiptHandle=received[0]["ReceiptHandle"])
         return ""
+
+
+def _entries(receipts: Sequence[str], **settings: object) -> list[dict[str, object]]:
+    """Of a call for several messages."""
+    return [{"Id": str(place), "ReceiptHandle": receipt, **settings} for place, receipt in enumerate(receipts)]
 
 
 def reason_of(message: Mapping[str, Any]) -> str:

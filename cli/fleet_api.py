@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
+from itertools import chain
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 from xml.etree.ElementTree import ParseError, fromstring
@@ -58,7 +59,9 @@ _JOBS_IN_A_PAGE = 100
 """As many as the API gives at once."""
 
 _SIMILAR_SECONDS = 3
-"""For which a fleet is listed in search of ids like one that does not exist: of thousands, that is the first ones."""
+"""For which a fleet is listed in search of ids like one that does not exist: of thousands, those that begin alike."""
+_WELL_BEGUN = 2
+"""Characters of an id."""
 _SIMILAR_IDS = 3
 
 NO_REGION = "No Region is set. Give --region, or set AWS_REGION."
@@ -262,8 +265,13 @@ class FleetApi:
         pages = list(self._tenant_pages(status))
         return pages[-1].model_copy(update={"tenants": tuple(each for page in pages for each in page.tenants)})
 
-    def _tenant_pages(self, status: TenantStatus | None) -> Iterator[TenantsBody]:
-        wanted = {"limit": "100"} | ({"status": str(status)} if status is not None else {})
+    def ids_beginning(self, beginning: str) -> list[TenantId]:
+        """The first hundred ids of tenants that begin so."""
+        return [each.tenant_id for each in next(self._tenant_pages(None, beginning)).tenants]
+
+    def _tenant_pages(self, status: TenantStatus | None, beginning: str = "") -> Iterator[TenantsBody]:
+        wanted = {"limit": "100", "prefix": beginning} | ({"status": str(status)} if status is not None else {})
+        wanted = {name: value for name, value in wanted.items() if value}
         yield (page := self._signed(TenantsBody, "GET", f"/tenants?{urlencode(wanted)}"))
         while page.next_token is not None:
             following = urlencode(wanted | {"next_token": page.next_token})
@@ -271,16 +279,17 @@ class FleetApi:
 
     def similar_ids(self, tenant_id: str) -> list[str]:
         """Those of tenants that somebody may have meant, the closest first; none where the caller may not list them."""
-        until, listed = time.monotonic() + _SIMILAR_SECONDS, []
+        until, listed = time.monotonic() + _SIMILAR_SECONDS, set[str]()
         try:
-            for page in self._tenant_pages(None):
-                listed += [str(each.tenant_id) for each in page.tenants]
+            # Most who mistype an id have begun it well.
+            for page in chain(self._tenant_pages(None, tenant_id[:_WELL_BEGUN]), self._tenant_pages(None)):
+                listed |= {str(each.tenant_id) for each in page.tenants}
                 if time.monotonic() > until:
                     break
         except (Refused, FleetUnreachable):
             # It was to help with another refusal, which is the one to be told.
             return []
-        return get_close_matches(tenant_id, [each for each in listed if each != tenant_id], _SIMILAR_IDS)
+        return get_close_matches(tenant_id, sorted(listed - {tenant_id}), _SIMILAR_IDS)
 
     def tenant(self, tenant_id: TenantId) -> TenantBody:
         return self._signed(TenantBody, "GET", f"/tenants/{tenant_id}")

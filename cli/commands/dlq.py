@@ -133,17 +133,25 @@ def redrive_dead_letters(
 
 
 @app.command("show")
-def show_messages(queue: Queue, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
+def show_messages(
+    queue: Queue,
+    limit: Annotated[int, typer.Option(min=1, help="Most messages to show.")] = 100,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+) -> None:
     """Show each message that waits in a dead-letter queue: since when, why, and what it says. Exit code 1 when one
     waits."""
     wanted = named(queue)
-    letters = DeadLetters(FleetStack.named(stack, region)).messages(wanted)
+    letters = DeadLetters(FleetStack.named(stack, region)).messages(wanted, limit)
 
     def shown(_: object) -> Iterator[RenderableType]:
         for letter in letters:
             yield f"[bold]{literal(letter.message_id)}[/] since {moment(letter.sent_at)}"
             yield f"  {literal(letter.reason) or 'It does not say why it is here.'}"
             yield f"  [dim]{literal(letter.body)}[/]"
+        if len(letters) == limit:
+            yield f"There may be more than these {limit}: see --limit."
         if not letters:
             yield f"{DONE} Nothing waits in {wanted.name}."
 
@@ -170,19 +178,17 @@ def purge_messages(
     def chosen(letter: DeadLetter) -> bool:
         return letter.message_id == message if message else letter.sent_at <= now
 
-    seen = [letter for letter in dead_letters.messages(wanted) if chosen(letter)]
-    if message and not seen:
-        raise InvalidInput("message", f"{message!r} does not wait in {wanted.name}.")
-    if seen and not yes:
+    if not yes and dead_letters.messages(wanted, 1):
         _confirm(f"Delete {'this message' if message else f'all messages of {wanted.name}'} for good?")
-    deleted = dead_letters.purge(wanted, chosen) if seen else 0
+    deleted = dead_letters.purge(wanted, chosen)
+    if message and not deleted:
+        raise InvalidInput("message", f"{message!r} does not wait in {wanted.name}.")
 
     def shown(_: object) -> Iterator[RenderableType]:
-        yield (
-            f"{DONE} {deleted} messages of {wanted.name} are deleted."
-            if seen
-            else f"{DONE} Nothing waits in {wanted.name}."
-        )
+        if deleted:
+            yield f"{DONE} {counted(deleted, 'message')} of {wanted.name} deleted."
+        else:
+            yield f"{DONE} Nothing waits in {wanted.name}."
 
     present({"queue": wanted.name, "deleted": deleted}, shown, as_json=as_json)
 

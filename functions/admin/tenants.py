@@ -56,6 +56,7 @@ def get_tenants(_request: Request, query: TenantsQuery) -> HttpResponse:
         after=query.after,
         limit=query.limit,
         status=query.status,
+        beginning=query.prefix,
         registry=bootstrap.registry(),
         ledger=bootstrap.ledger(),
     )

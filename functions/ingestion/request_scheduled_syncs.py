@@ -19,16 +19,18 @@ def handler(_event: dict[str, Any], context: LambdaContext) -> None:
     left = timedelta(milliseconds=context.get_remaining_time_in_millis())
     until = bootstrap.clock().now() + left - _LEFT_AT_THE_END
     report = bootstrap.sync_schedule().run()
-    publish(
-        {
-            Metric.TENANTS_ACTIVE: report.census.active,
-            Metric.TENANTS_FAILED: report.census.failed,
-            Metric.TENANTS_QUEUED: report.census.queued,
-            Metric.TENANTS_STALE: report.census.stale,
-            Metric.SCHEDULED_SYNCS_REQUESTED: len(report.requested),
-            Metric.SCHEDULED_SYNCS_LEFT_OVER: report.left_over,
-        }
-    )
+    measured: dict[Metric, float] = {
+        Metric.TENANTS_ACTIVE: report.census.active,
+        Metric.TENANTS_FAILED: report.census.failed,
+        Metric.TENANTS_QUEUED: report.census.queued,
+        Metric.TENANTS_STALE: report.census.stale,
+        Metric.SCHEDULED_SYNCS_REQUESTED: len(report.requested),
+        Metric.SCHEDULED_SYNCS_LEFT_OVER: report.left_over,
+    }
+    if report.census.oldest is not None:
+        waits = bootstrap.clock().now() - report.census.oldest
+        measured[Metric.OLDEST_PENDING_CHANGE_SECONDS] = waits.total_seconds()
+    publish(measured)
     if report.requested or report.left_over:
         logger.info("Scheduled syncs", requested=len(report.requested), left_over=report.left_over)
     if not report.unsurveyed:

@@ -6,6 +6,7 @@ import base64
 import gzip
 import io
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,6 +100,17 @@ class StackOnMoto(FleetStack):
         assert queue is not None
         text = body if isinstance(body, str) else json.dumps(body)
         self.client("sqs").send_message(QueueUrl=self.resources[queue.resource], MessageBody=text)
+
+    def fill(self, name: str, messages: int) -> None:
+        url = self.resources[named(name).resource]
+        for first in range(0, messages, 10):
+            places = range(first, min(first + 10, messages))
+            fifo = [{"MessageGroupId": str(place % 7)} if url.endswith(".fifo") else {} for place in places]
+            entries = [
+                {"Id": str(place), "MessageBody": f"[{place}]", **group}
+                for place, group in zip(places, fifo, strict=True)
+            ]
+            self.client("sqs").send_message_batch(QueueUrl=url, Entries=entries)
 
 
 @pytest.fixture
@@ -271,4 +283,38 @@ class TestSingleMessages:
         assert counts(stack) == {"alerts": 12}
         result = run("purge", "alerts", answer="y\n")
         assert (result.exit_code, counts(stack)) == (0, {})
-        assert "12 messages of alerts are deleted" in result.stdout
+        assert "12 messages of alerts deleted" in result.stdout
+
+    @pytest.mark.parametrize("name", ["changes", "ticks"])
+    def test_many_are_looked_at_and_deleted_ten_at_a_time(self, stack: StackOnMoto, name: str) -> None:
+        stack.fill(name, 205)
+        calls: Counter[str] = Counter()
+        stack.client("sqs").meta.events.register(
+            "before-call.sqs", lambda model, **_: calls.update([model.name]), unique_id="calls"
+        )
+        assert len(json.loads(run("show", name, "--limit", "10", "--json").stdout)) == 10
+        assert calls == {"ReceiveMessage": 1, "ChangeMessageVisibilityBatch": 1}
+        assert "There may be more than these 10" in run("show", name, "--limit", "10").stdout
+        calls.clear()
+        result = run("purge", name, "--yes")
+        assert (result.exit_code, counts(stack)) == (0, {}), result.output
+        assert "205 messages" in result.stdout
+        assert calls["ReceiveMessage"] + calls["DeleteMessageBatch"] < 3 * 205 / 10
+
+    def test_a_look_that_takes_long_shows_each_message_once(self, stack: StackOnMoto) -> None:
+        """Others may see them again meanwhile, and SQS may give them twice."""
+        for number in range(25):
+            stack.put("changes", {"number": number})
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(cli.dead_letters, "_LOOK_SECONDS", 0)
+            shown = json.loads(run("show", "changes", "--json").stdout)
+        assert len(shown) == len({each["message_id"] for each in shown})
+
+    def test_what_is_not_deleted_is_said(self, stack: StackOnMoto, monkeypatch: pytest.MonkeyPatch) -> None:
+        stack.put("changes", {"number": 1})
+        refused = {"Failed": [{"Id": "0", "Code": "InternalError", "SenderFault": False}]}
+        monkeypatch.setattr(stack.client("sqs"), "delete_message_batch", lambda **_: refused, raising=False)
+        result = run("purge", "changes", "--yes")
+        assert result.exit_code == 1
+        assert "InternalError" in result.stderr
+        assert counts(stack) == {"changes": 1}

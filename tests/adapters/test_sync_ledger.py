@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from benchmarks.ingestion.ports import Ledger
 from kbfleet.adapters.dynamodb.sync_ledger import DynamoDBSyncLedger
 from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.domain.deletions import AnsweredFrom, BucketCheck, Hold, HoldReason
-from kbfleet.domain.errors import ConcurrentUpdate
+from kbfleet.domain.errors import ConcurrentUpdate, Throttled
 from kbfleet.domain.ingestion_job import JobStatus, Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import Knowledge, Life, TenantId
@@ -100,6 +101,15 @@ class SyncLedgerSuite:
         assert stored == replace(FULL, version=1)
         assert ledger.find(first_knowledge(ACME)) == stored
         assert ledger.save(stored).version == 2
+
+    def test_many_entries_are_read_in_the_order_in_which_they_are_asked_for(self, ledger: SyncLedger) -> None:
+        wanted = [first_knowledge(TenantId(f"tenant-{number:03}")) for number in range(250)]
+        for number in (0, 99, 100, 249):
+            ledger.save(replace(Sync.never_stored(wanted[number]), synced_generation=number + 1))
+        found = list(ledger.entries(reversed(wanted)))
+        assert found == [ledger.find(each) for each in reversed(wanted)]
+        assert [entry.synced_generation for entry in found if entry.version] == [250, 101, 100, 1]
+        assert list(ledger.entries([])) == []
 
     def test_who_read_an_older_version_may_not_store(self, ledger: SyncLedger) -> None:
         first = ledger.save(queued(ACME))
@@ -203,6 +213,35 @@ class TestDynamoDBSyncLedger(SyncLedgerSuite):
     @pytest.fixture
     def ledger(self, table: Table) -> SyncLedger:
         return DynamoDBSyncLedger(table)
+
+    def test_many_entries_are_read_in_few_calls_whatever_the_table_leaves_out_of_an_answer(
+        self, table: Table, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ledger = DynamoDBSyncLedger(table)
+        wanted = [first_knowledge(TenantId(f"tenant-{number:03}")) for number in range(150)]
+        for knowledge in wanted:
+            ledger.save(replace(Sync.never_stored(knowledge), synced_generation=7))
+        calls: list[int] = []
+        answer_all = table.client.batch_get_item
+
+        def answer_a_part(RequestItems: Any) -> Any:  # noqa: N803 - boto3's name
+            keys = RequestItems[table.name]["Keys"]
+            calls.append(len(keys))
+            answer = answer_all(RequestItems={table.name: {"Keys": keys[:60], "ConsistentRead": True}})
+            left = {table.name: {"Keys": keys[60:]}} if keys[60:] else {}
+            return {**answer, "UnprocessedKeys": left}
+
+        monkeypatch.setattr(table.client, "batch_get_item", answer_a_part)
+        assert [entry.synced_generation for entry in ledger.entries(wanted)] == [7] * 150
+        assert calls == [100, 40, 50]
+
+    def test_a_table_that_gives_nothing_of_what_it_is_asked_for_is_no_endless_wait(
+        self, table: Table, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        refuse = {"Responses": {}, "UnprocessedKeys": {table.name: {"Keys": [{"PK": {"S": "x"}, "SK": {"S": "y"}}]}}}
+        monkeypatch.setattr(table.client, "batch_get_item", lambda **_: refuse)
+        with pytest.raises(Throttled, match="none of 1 records"):
+            list(DynamoDBSyncLedger(table).entries([first_knowledge(ACME)]))
 
     def test_idle_tenants_are_not_in_the_index_so_that_a_tick_costs_nothing_for_them(self, table: Table) -> None:
         ledger = DynamoDBSyncLedger(table)

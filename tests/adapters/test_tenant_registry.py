@@ -68,6 +68,21 @@ class TenantRegistrySuite:
         assert following(TenantId("tenant-2-gone"), 9) == ids[3:]
         assert following(ids[4], 9) == []
 
+    def test_those_whose_ids_begin_alike_are_listed_alone(self, registry: TenantRegistry) -> None:
+        ids = [TenantId(name) for name in ("ace", "acme", "acme-2", "acme2", "acmf", "zeta")]
+        for tenant_id in ids:
+            registry.create(replace(MINIMAL, tenant_id=tenant_id))
+
+        def following(beginning: str, after: TenantId | None = None, limit: int = 9) -> list[TenantId]:
+            return [found.tenant_id for found in registry.following(after, limit, beginning)]
+
+        assert following("acme") == ids[1:4]
+        assert following("acme", ids[1]) == ids[2:4]
+        assert following("acme", ids[0], 2) == ids[1:3]
+        assert following("acme-") == [ids[2]]
+        assert following("") == ids
+        assert following("acme", ids[5]) == following("b") == []
+
     @pytest.mark.parametrize("stored", [MINIMAL, FULL], ids=["minimal", "full"])
     def test_a_record_comes_back_as_it_was_stored(self, registry: TenantRegistry, stored: Tenant) -> None:
         registry.create(stored)

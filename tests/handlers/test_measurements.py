@@ -82,6 +82,13 @@ class TestTenants:
             "TenantsQueued": 1,
             "TenantsStale": 1,
         }
+        # The alarm hears of whoever waits, not only of those at the head of the queue.
+        assert reported["OldestPendingChangeSeconds"] == 3 * 3_600
+
+    def test_nothing_waits_where_everything_is_synced(self, handler: Handlers, fleet: Fleet, written: Written) -> None:
+        fleet.registry.create(tenant(ACME))
+        handler("ingestion/request_scheduled_syncs")(event("triggers/request_scheduled_syncs"))
+        assert "OldestPendingChangeSeconds" not in written()
 
     def test_are_counted_also_where_nothing_is_synced_by_schedule(
         self, handler: Handlers, fleet: Fleet, written: Written, monkeypatch: pytest.MonkeyPatch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -40,8 +40,9 @@ class InMemoryTenantRegistry:
     def all(self) -> Iterator[Tenant]:
         return iter(sorted(self._tenants.values(), key=lambda tenant: tenant.tenant_id))
 
-    def following(self, tenant_id: TenantId | None, limit: int) -> Sequence[Tenant]:
-        return [tenant for tenant in self.all() if tenant_id is None or tenant.tenant_id > tenant_id][:limit]
+    def following(self, tenant_id: TenantId | None, limit: int, beginning: str = "") -> Sequence[Tenant]:
+        after = (tenant for tenant in self.all() if tenant_id is None or tenant.tenant_id > tenant_id)
+        return [tenant for tenant in after if tenant.tenant_id.startswith(beginning)][:limit]
 
     def request_name(self, tenant_id: TenantId, name: DisplayName, *, execution: str, now: datetime) -> None:
         self._requested_names[tenant_id, execution] = (name, now + REQUESTED_NAME_KEPT_FOR)
@@ -135,6 +136,9 @@ class InMemorySyncLedger:
 
     def find(self, knowledge: Knowledge) -> Sync:
         return self._entries.get(knowledge, Sync.never_stored(knowledge))
+
+    def entries(self, wanted: Iterable[Knowledge]) -> Iterator[Sync]:
+        return iter([self.find(each) for each in wanted])
 
     def save(self, sync: Sync) -> Sync:
         if self.find(sync.of_knowledge).version != sync.version:

@@ -72,12 +72,15 @@ OF_A_TENANT = [
 def test_a_mistyped_tenant_is_told_the_ids_that_are_close_and_not_to_add_it(
     run: Run, arguments: tuple[str, ...]
 ) -> None:
-    with serving(NOT_FOUND, page("acme", "sakura", following="behind"), page("acne")) as api:
+    all_of_them = page("aaa", "acme", "sakura", following="behind"), page("zacmee")
+    with serving(NOT_FOUND, page("acme", "acne"), *all_of_them) as api:
         result = run(api, *arguments)
     assert result.exit_code == 2
-    assert "There is no tenant acmee. Did you mean acme or acne?" in result.stderr
+    assert "There is no tenant acmee. Did you mean zacmee or acme or acne?" in result.stderr
     assert "tenant add" not in result.output
-    assert [path.partition("?")[0] for path in api.paths[1:]] == ["/tenants", "/tenants"]
+    assert [path.partition("?")[0] for path in api.paths[1:]] == ["/tenants", "/tenants", "/tenants"]
+    # Of thousands, those that begin alike are seen in any case.
+    assert "prefix=ac" in api.paths[1]
 
 
 @pytest.mark.parametrize(

@@ -462,7 +462,7 @@ class TestWhatDestroys:
 
 
 class TestCompletion:
-    LISTED = TenantsBody.from_page([(tenant(ACME), Sync(ACME)), (tenant(SAKURA), Sync(ACME))], None, RESOURCES_VERSION)
+    LISTED = (ACME, SAKURA)
 
     def complete(self, *words: str) -> list[str]:
         environment = {
@@ -476,7 +476,7 @@ class TestCompletion:
         return result.stdout.split()
 
     def test_tenants_are_completed(self, answering: None, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(FleetApi, "tenants", lambda *_: self.LISTED)
+        monkeypatch.setattr(FleetApi, "ids_beginning", lambda *_: self.LISTED)
         assert self.complete("tenant", "show", "s") == ["sakura"]
         assert self.complete("sync", "start", "a") == ["acme"]
 
@@ -514,7 +514,7 @@ class TestCompletion:
     def test_it_says_nothing_rather_than_being_slow(self, answering: None, monkeypatch: pytest.MonkeyPatch) -> None:
         late = Event()
         monkeypatch.setattr("cli.completion._PATIENCE_SECONDS", 0.01)
-        monkeypatch.setattr(FleetApi, "tenants", lambda *_: late.wait(30) and self.LISTED)
+        monkeypatch.setattr(FleetApi, "ids_beginning", lambda *_: late.wait(30) and self.LISTED)
         try:
             assert self.complete("tenant", "show", "a") == []
         finally:

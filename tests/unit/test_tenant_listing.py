@@ -55,6 +55,18 @@ def test_a_rare_status_ends_a_page_early_and_the_next_one_goes_on() -> None:
     assert [len(page.tenants) for page in found] == [0, 0]
 
 
+def test_those_whose_ids_begin_alike_are_listed_over_all_pages() -> None:
+    fleet = fleet_of(250)
+    page = list_tenants(
+        after=None, limit=9, status=None, registry=fleet.registry, ledger=fleet.ledger, beginning="tenant-0012"
+    )
+    assert [each.tenant.tenant_id[-1] for each in page.tenants] == list("012345678")
+    rest = list_tenants(
+        after=page.last, limit=9, status=None, registry=fleet.registry, ledger=fleet.ledger, beginning="tenant-0012"
+    )
+    assert ([each.tenant.tenant_id for each in rest.tenants], rest.last) == (["tenant-00129"], None)
+
+
 def test_each_comes_with_its_entry_in_the_ledger() -> None:
     fleet = Fleet()
     fleet.add(TenantId("acme"))

@@ -52,7 +52,8 @@ class Metric(StrEnum):
     OLDEST_PENDING_CHANGE_SECONDS = (
         "OldestPendingChangeSeconds",
         MetricUnit.Seconds,
-        "how long the oldest change has waited, of the tenants that are queued or running",
+        "how long the oldest change has waited: each quarter of an hour, of all active tenants; at each tick, of those "
+        "at the head of the queue",
     )
     # --- each job that ended ---
     INGESTION_JOBS_SUCCEEDED = "IngestionJobsSucceeded", MetricUnit.Count, "jobs that left nothing out"

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from kbfleet.domain.alert import Alert
@@ -63,8 +63,12 @@ class TenantRegistry(Protocol):
         """Every record, tombstones too, in the order of their ids. It may lag a second behind."""
         ...
 
-    def following(self, tenant_id: TenantId | None, limit: int) -> Sequence[Tenant]:
-        """As `all`, but only those after that one, which need not exist (`None`: from the first), at most `limit`."""
+    def following(self, tenant_id: TenantId | None, limit: int, beginning: str = "") -> Sequence[Tenant]:
+        """As `all`, but only those after that one, which need not exist (`None`: from the first), at most `limit`.
+
+        Args:
+            beginning: of their ids.
+        """
         ...
 
     def create(self, tenant: Tenant) -> None:
@@ -451,6 +455,10 @@ class Recorded(Enum):
 class SyncLedger(Protocol):
     def find(self, knowledge: Knowledge) -> Sync:
         """The entry about it; one that was never stored is new."""
+        ...
+
+    def entries(self, wanted: Iterable[Knowledge]) -> Iterator[Sync]:
+        """The entry about each, in that order, many in one call; those that were never stored are new."""
         ...
 
     def save(self, sync: Sync) -> Sync:

@@ -14,7 +14,7 @@ from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.incident import Timeline
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome
 from kbfleet.domain.left_out import LeftOutNotKnown, left_out_not_known
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import MAX_TENANT_ID_LENGTH, TenantId
 from kbfleet.domain.survey import unnoticed_until
 from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, Offboarding, Tenant
@@ -247,8 +247,9 @@ _TENANT_ID_IN_HEX = f"^({_LETTER})((2d)?({_LETTER}|{_DIGIT}))*$"
 
 
 class TenantsQuery(Contract):
-    """Query of `GET /tenants`. `next_token` is of the page before."""
+    """Query of `GET /tenants`. `prefix` is how the ids begin, `next_token` is of the page before."""
 
+    prefix: str = Field(default="", max_length=MAX_TENANT_ID_LENGTH, pattern="^[a-z0-9-]*$")
     status: TenantStatus | None = None
     limit: int = Field(default=50, ge=1, le=100)
     next_token: str | None = Field(default=None, min_length=6, max_length=64, pattern=_TENANT_ID_IN_HEX)

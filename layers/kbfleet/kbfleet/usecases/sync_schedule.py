@@ -32,12 +32,14 @@ class Census:
     Args:
         queued, stale: of the active ones, those whose sync waits for its turn, and those with a change that has not
             been synced for long, whatever the reason.
+        oldest: since when the oldest change of theirs waits that is not synced; `None` when everything is.
     """
 
     active: int = 0
     failed: int = 0
     queued: int = 0
     stale: int = 0
+    oldest: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +82,19 @@ class SyncSchedule:
         due: list[tuple[datetime, TenantId, Knowledge]] = []
         unsurveyed: list[Tenant] = []
         active = failed = queued = stale = lined_up = 0
+        oldest: datetime | None = None
+        served: list[Tenant] = []
         for tenant in self.registry.all():
             active += tenant.status is TenantStatus.ACTIVE
             failed += tenant.status is TenantStatus.FAILED
-            if tenant.status is not TenantStatus.ACTIVE or tenant.data_source_id is None:
-                continue
-            sync = self._served(tenant, now)
+            if tenant.status is TenantStatus.ACTIVE and tenant.data_source_id is not None:
+                served.append(tenant)
+        for tenant, entry in zip(served, self.ledger.entries(each.live_knowledge for each in served), strict=True):
+            sync = self._taken_off_hold(entry, tenant, now)
             queued += sync.state is SyncState.QUEUED
-            stale += (waits_since := sync.stale_since()) is not None and waits_since <= now - self.stale_after
+            if (waits_since := sync.stale_since()) is not None:
+                oldest = min(oldest or waits_since, waits_since)
+                stale += waits_since <= now - self.stale_after
             lined_up += sync.state is SyncState.QUEUED and sync.priority is Priority.SCHEDULED
             since = _idle_since(sync, tenant)
             if since is not None and self._may_be_surveyed(tenant, sync, now):
@@ -105,16 +112,15 @@ class SyncSchedule:
             tuple(knowledge.tenant_id for knowledge in chosen),
             len(due) - len(chosen),
             tuple(unsurveyed),
-            Census(active, failed, queued, stale),
+            Census(active, failed, queued, stale, oldest),
         )
 
     def _may_be_surveyed(self, tenant: Tenant, sync: Sync, now: datetime) -> bool:
         until = unnoticed_until(tenant, sync, self.events_after)
         return until is not None and until <= now
 
-    def _served(self, tenant: Tenant, now: datetime) -> Sync:
-        """The tenant's entry, taken off hold if whoever resumed the tenant has died before doing that."""
-        sync = self.ledger.find(tenant.live_knowledge)
+    def _taken_off_hold(self, sync: Sync, tenant: Tenant, now: datetime) -> Sync:
+        """The tenant's entry, as it is if whoever resumed the tenant has not died before taking it off hold."""
         if not sync.on_hold:
             return sync
         return update_sync(

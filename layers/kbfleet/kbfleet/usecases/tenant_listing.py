@@ -36,18 +36,25 @@ class TenantPage:
 
 
 def list_tenants(
-    *, after: TenantId | None, limit: int, status: TenantStatus | None, registry: TenantRegistry, ledger: SyncLedger
+    *,
+    after: TenantId | None,
+    limit: int,
+    status: TenantStatus | None,
+    registry: TenantRegistry,
+    ledger: SyncLedger,
+    beginning: str = "",
 ) -> TenantPage:
     """Tenants in the order of their ids, also those that are offboarded; of one status, if one is given.
 
     Args:
         after: behind which tenant the page begins; `None` for the first page.
         limit: most tenants of the page.
+        beginning: of their ids.
     """
     found: list[Tenant] = []
     last = after
     for _ in range(MOST_LOOKED_AT // _BATCH):
-        batch = registry.following(last, _BATCH)
+        batch = registry.following(last, _BATCH, beginning)
         for tenant in batch:
             if len(found) == limit:
                 return _page(found, last, ledger)
@@ -60,4 +67,5 @@ def list_tenants(
 
 
 def _page(tenants: Sequence[Tenant], last: TenantId | None, ledger: SyncLedger) -> TenantPage:
-    return TenantPage([ListedTenant(tenant, ledger.find(tenant.live_knowledge)) for tenant in tenants], last)
+    entries = ledger.entries(tenant.live_knowledge for tenant in tenants)
+    return TenantPage([ListedTenant(*each) for each in zip(tenants, entries, strict=True)], last)

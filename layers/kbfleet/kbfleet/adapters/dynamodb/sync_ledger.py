@@ -14,7 +14,7 @@ from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.ports import Glance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime, timedelta
 
     from kbfleet.adapters.dynamodb.table import Table
@@ -48,6 +48,12 @@ class DynamoDBSyncLedger:
     def find(self, knowledge: Knowledge) -> Sync:
         record = self._table.item(knowledge_key(knowledge, "SYNC"))
         return _syncs.validate_python(record) if record else Sync.never_stored(knowledge)
+
+    def entries(self, wanted: Iterable[Knowledge]) -> Iterator[Sync]:
+        knowledges = list(wanted)
+        records = self._table.items(knowledge_key(each, "SYNC") for each in knowledges)
+        for knowledge, record in zip(knowledges, records, strict=True):
+            yield _syncs.validate_python(record) if record else Sync.never_stored(knowledge)
 
     def save(self, sync: Sync) -> Sync:
         stored = replace(sync, version=sync.version + 1)

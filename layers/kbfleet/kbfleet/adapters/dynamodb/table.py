@@ -10,10 +10,10 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.domain.errors import ConcurrentUpdate
+from kbfleet.domain.errors import ConcurrentUpdate, Throttled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -26,6 +26,9 @@ _deserializer = TypeDeserializer()
 Item = dict[str, Any]
 
 _LIFE = "LIFE#"
+
+_BATCH = 100
+"""Records that one call reads at most. Source: AWS documentation, BatchGetItem."""
 
 
 def as_item(fields: Mapping[str, object]) -> Item:
@@ -91,6 +94,28 @@ class Table:
             # Leases and generations are decided on what is read here: it must be the newest.
             answer = self.client.get_item(TableName=self.name, Key=as_item(key), ConsistentRead=True, **arguments)
         return _fields(answer["Item"]) if "Item" in answer else None
+
+    def items(self, keys: Iterable[Mapping[str, str]]) -> Iterator[dict[str, Any] | None]:
+        """What is at each key, in that order; each key once."""
+        left = list(keys)
+        for first in range(0, len(left), _BATCH):
+            some = left[first : first + _BATCH]
+            found = {(each["PK"], each["SK"]): each for each in self._batch(some)}
+            for key in some:
+                yield found.get((key["PK"], key["SK"]))
+
+    def _batch(self, keys: list[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
+        """Raises: Throttled."""
+        left: Sequence[Any] = [as_item(key) for key in keys]
+        while left:
+            with translated(f"records of table {self.name}"):
+                answer = self.client.batch_get_item(RequestItems={self.name: {"Keys": left, "ConsistentRead": True}})
+            # A batch may be answered in parts: what is more than 16 MB, or more than the table gives at once, is left.
+            unprocessed: Mapping[str, Any] = answer.get("UnprocessedKeys", {})
+            before, left = len(left), unprocessed.get(self.name, {}).get("Keys", [])
+            if len(left) == before:
+                raise Throttled(f"Table {self.name} gave none of {before} records that it was asked for.")
+            yield from map(_fields, answer["Responses"].get(self.name, []))
 
     def update(
         self,

@@ -50,13 +50,16 @@ class DynamoDBTenantRegistry:
         )
         return map(_tenants.validate_python, found)
 
-    def following(self, tenant_id: TenantId | None, limit: int) -> Sequence[Tenant]:
-        after = {} if tenant_id is None else {":after": str(tenant_id)}
+    def following(self, tenant_id: TenantId | None, limit: int, beginning: str = "") -> Sequence[Tenant]:
+        # "!" comes before and "~" after all that an id may have.
+        first, last = max(beginning or "!", f"{tenant_id}!" if tenant_id is not None else ""), f"{beginning}~"
+        if first > last:
+            return []
         found = self._table.query(
             limit=limit,
             IndexName="Tenants",
-            KeyConditionExpression="listed = :listed" + (" AND tenant_id > :after" if after else ""),
-            ExpressionAttributeValues=as_item({":listed": "TENANT", **after}),
+            KeyConditionExpression="listed = :listed AND tenant_id BETWEEN :first AND :last",
+            ExpressionAttributeValues=as_item({":listed": "TENANT", ":first": first, ":last": last}),
         )
         return [_tenants.validate_python(record) for record in found]
 
