@@ -250,8 +250,10 @@ def _secrets(stack: FleetStack) -> CheckResults:
 
 def _models(stack: FleetStack) -> CheckResults:
     bedrock = stack.client("bedrock")
-    for parameter in ("EmbeddingModelId", "GenerationModelId"):
-        model = stack.parameters[parameter]
+    for parameter in ("EmbeddingModelId", "FormerEmbeddingModelId", "GenerationModelId"):
+        model = stack.parameters.get(parameter)
+        if not model:
+            continue
         behind, refusal = _models_of(bedrock, parameter, model)
         if refusal is not None:
             yield refusal

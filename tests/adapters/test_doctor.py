@@ -425,6 +425,12 @@ class TestWhatTheFleetNeeds:
         assert (check, verdict) == ("models", Verdict.WRONG)
         assert "NOT_AUTHORIZED" in finding
 
+    def test_what_older_knowledge_bases_embed_with_is_looked_at_too(self, patient: Patient) -> None:
+        patient.__dict__["parameters"]["FormerEmbeddingModelId"] = "amazon.titan-embed-text-v1"
+        assert troubles(patient) == []
+        patient.__dict__["bedrock"].unauthorized = {"amazon.titan-embed-text-v1"}
+        assert "FormerEmbeddingModelId amazon.titan-embed-text-v1" in only_trouble(patient)[2]
+
     @pytest.mark.parametrize("parameter", ["GenerationModelId", "EmbeddingModelId"])
     def test_a_model_is_callable_by_a_profile_only(self, patient: Patient, parameter: str) -> None:
         patient.__dict__["parameters"][parameter] = "amazon.nova-lite-v1:0"

@@ -17,6 +17,7 @@ from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import Life
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.usecases.sync_schedule import RUN_EVERY
+from tests.support.deployment_values import Deployment
 from tests.support.samples import ACME, NAMES
 from tests.support.template import (
     MONITORING,
@@ -410,6 +411,18 @@ class TestKnowledgeStores:
         assert rule["AllowFromPublic"] is False
         assert rule["SourceServices"] == ["bedrock.amazonaws.com"]
         assert rule["Rules"] == [{"ResourceType": "collection", "Resource": ["collection/${FleetName}-vectors"]}]
+
+    @pytest.mark.parametrize("former", ["", "amazon.titan-embed-text-v1"])
+    def test_knowledge_bases_can_be_searched_also_after_the_embedding_model_was_changed(self, former: str) -> None:
+        parameters = {"EmbeddingModelId": "cohere.embed-v4", "FormerEmbeddingModelId": former}
+        deployment = Deployment("123456789012", "eu-west-1", parameters, arns={"VectorBucket": "arn:aws:s3vectors:::b"})
+        (embedding,) = (
+            each
+            for each in deployment.property("ServiceRoleBoundary", "PolicyDocument")["Statement"]
+            if each["Action"] == "bedrock:InvokeModel"
+        )
+        models = [resource.rpartition("/")[2] for resource in embedding["Resource"]]
+        assert models == ["cohere.embed-v4", *filter(None, [former])]
 
     def test_whoever_the_data_access_policy_names_may_reach_the_collection_and_no_one_else(self) -> None:
         policy, substituted = properties("CollectionAccess")["Policy"]["Fn::Sub"]

@@ -25,6 +25,7 @@ _OF_ROLES = (
     "iam:UpdateAssumeRolePolicy",
 )
 _OF_ITEMS = (
+    "dynamodb:BatchGetItem",
     "dynamodb:BatchWriteItem",
     "dynamodb:DeleteItem",
     "dynamodb:GetItem",
