@@ -208,6 +208,26 @@ class TestQueues:
         for _, event in events("SQS"):
             assert event["BatchSize"] == 1 or event["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
+    def test_what_comes_at_once_is_worked_on_by_few_at_once(self) -> None:
+        """Else a thousand events of one outage take all of the account's invocations, Slack refuses the messages, and
+        writers of one record keep each other from writing. FIFO queues are bounded by their groups as well, where those
+        are few."""
+        bounded = {
+            queue_of(event["Queue"]): event.get("ScalingConfig", {}).get("MaximumConcurrency")
+            for _, event in events("SQS")
+        }
+        groups = {queue for queue in bounded if properties(queue).get("FifoQueue")}
+        assert {queue: most for queue, most in bounded.items() if queue not in groups} == {
+            "ChangeQueue": 2,
+            "AlertQueue": 2,
+        }
+        # One message group each, and one of each tenant.
+        assert {queue: bounded[queue] for queue in groups} == {
+            "TickQueue": None,
+            "DocumentRetryQueue": None,
+            "DeletionCheckQueue": 5,
+        }
+
     def test_a_rule_delivers_to_queues_only_each_with_a_dead_letter_queue(self) -> None:
         # EventBridge's retries cover the delivery only, never what a function raises.
         for name in resources("AWS::Events::Rule"):
