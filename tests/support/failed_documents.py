@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import replace
 from datetime import timedelta
 
@@ -179,12 +179,12 @@ class InMemoryBucketContents:
         number = int(after or 0)
         return VersionPage(self.pages[number], str(number + 1) if number + 1 < len(self.pages) else None)
 
-    def compared(self, bucket: str, answered_from: AnsweredFrom, after: str | None) -> ComparedPage:
+    def compared(self, bucket: str, answered_from: AnsweredFrom, left_out: Set[str], after: str | None) -> ComparedPage:
         if self.refusal is not None:
             raise self.refusal
         self.listed += 1
         if not self.compared_pages:
-            return ComparedPage(answered_from.documents, 0, 0, None)
+            return ComparedPage(answered_from.documents - len(left_out), 0, 0, None)
         number = int(after or 0)
         page = self.compared_pages[number]
         return replace(page, following=str(number + 1) if number + 1 < len(self.compared_pages) else None)

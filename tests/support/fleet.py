@@ -137,6 +137,7 @@ class Fleet:
             registry=self.registry,
             ledger=self.ledger,
             history=self.history,
+            failed_documents=self.failed_documents,
             bucket_contents=self.bucket_contents,
             announcements=self.announcements,
             callbacks=self.callbacks,

@@ -24,17 +24,18 @@ from kbfleet.domain.errors import (
     TenantSuspended,
     Throttled,
 )
+from kbfleet.domain.failed_documents import FailedDocument
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.ingestion_job import JobStatus, Statistics
-from kbfleet.domain.names import DataSourceReference
+from kbfleet.domain.names import DataSourceReference, Life
 from kbfleet.domain.signals import of_held_sync, of_ingestion
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.ports import ComparedPage
 from tests.support.clock import START
 from tests.support.fakes import JobCourse
 from tests.support.fleet import DELETION_LIMIT, Fleet
-from tests.support.samples import ACME, first_knowledge
+from tests.support.samples import ACME, NAMES, first_knowledge
 
 A_MINUTE = timedelta(minutes=1)
 ANSWERED_FROM = AnsweredFrom("DS00000002", 1000, START, START + A_MINUTE)
@@ -93,20 +94,76 @@ class TestTheLimit:
         assert limit.reason(check(0, 1000), accepted=0) is HoldReason.EMPTY
 
 
+class TestDocumentsThatCouldNotBeRead:
+    """Nothing is answered from them, so that they may go; the others are counted by themselves."""
+
+    @pytest.mark.parametrize(
+        ("counted", "known", "missing", "reason"),
+        [
+            (check(0, documents=200), 200, 0, None),  # none was ever read
+            (check(100, documents=300), 200, 0, None),
+            (check(60, 40, documents=300), 200, 40, HoldReason.DELETIONS),
+            (check(60, documents=300), 200, 40, HoldReason.DELETIONS),  # for good
+            (check(0, 0, added=200, documents=300), 200, 100, HoldReason.REPLACED),
+            (check(0, 0, documents=300), 200, 100, HoldReason.EMPTY),
+            # Where they are not known by name, what is gone may be what was read.
+            (check(260, 40, documents=300), 0, 40, HoldReason.DELETIONS),
+            (check(100, 200, documents=300), 0, 100, HoldReason.DELETIONS),
+        ],
+    )
+    def test_are_not_what_a_sync_would_delete(
+        self, counted: BucketCheck, known: int, missing: int, reason: HoldReason | None
+    ) -> None:
+        left_out = 200
+        met = replace(counted, of=replace(counted.of, left_out=left_out), left_out=known)
+        assert (met.missing, DELETION_LIMIT.reason(met, accepted=0)) == (missing, reason)
+
+    @pytest.mark.parametrize("listed", [0, 400, 401])
+    def test_are_those_that_are_listed_unless_the_list_is_of_an_earlier_job(self, listed: int) -> None:
+        tenant = Tenant(1000, failed=400)
+        for number in range(listed):
+            tenant.add_failed(f"{number}.pdf")
+        tenant.bucket_has(page(600))
+        hold = tenant.sync().hold
+        if listed == 400:
+            assert hold is None
+            assert tenant.jobs == 2
+        else:
+            assert hold is not None
+            assert (hold.missing, hold.answered_from) == (400, 600)
+
+    def test_the_list_is_counted_from_its_beginning_when_more_are_known(self) -> None:
+        tenant = Tenant(1000, failed=400)
+        tenant.add_failed("1.pdf")
+        tenant.bucket_has(page(300), page(300))
+        tenant.fleet.request(ACME)
+        tenant.fleet.deletion_check.run(first_knowledge(ACME), tenant.fleet.clock.now())
+        assert tenant.entry.check is not None
+        tenant.add_failed("2.pdf")
+        tenant.fleet.tick_until_idle()
+        hold = tenant.entry.hold
+        assert hold is not None
+        assert hold.missing == 1000 - 2 - 600
+
+
 class Tenant:
     """One whose first sync has found so many documents."""
 
-    def __init__(self, documents: int) -> None:
+    def __init__(self, documents: int, failed: int = 0) -> None:
         self.fleet = Fleet()
         self.source: DataSourceReference = self.fleet.add(ACME)
-        self.job_finds(documents)
+        self.job_finds(documents, failed)
         self.fleet.request(ACME)
         self.fleet.tick_until_idle()
         assert self.jobs == 1
 
-    def job_finds(self, documents: int, **course: object) -> None:
-        found = JobCourse(statistics=Statistics(scanned=documents), **course)  # type: ignore[arg-type]
+    def job_finds(self, documents: int, failed: int = 0, **course: object) -> None:
+        found = JobCourse(statistics=Statistics(scanned=documents, failed=failed), **course)  # type: ignore[arg-type]
         self.fleet.knowledge_bases.plan(self.source.knowledge_base_id, found)
+
+    def add_failed(self, key: str) -> None:
+        uri = f"s3://{NAMES.bucket(Life(ACME))}/{key}"
+        self.fleet.failed_documents.save(Life(ACME), FailedDocument(uri, "no text", START, START))
 
     def bucket_has(self, *pages: ComparedPage) -> None:
         self.fleet.bucket_contents.compared_pages = list(pages)

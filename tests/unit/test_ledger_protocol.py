@@ -9,7 +9,7 @@ started that would have emptied an index unasked.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -91,7 +91,7 @@ class EmptiedBuckets(InMemoryBucketContents):
         super().__init__()
         self.emptied: dict[str, datetime] = {}
 
-    def compared(self, bucket: str, answered_from: AnsweredFrom, after: str | None) -> ComparedPage:
+    def compared(self, bucket: str, answered_from: AnsweredFrom, left_out: Set[str], after: str | None) -> ComparedPage:
         gone = bucket in self.emptied
         return ComparedPage(0 if gone else answered_from.documents, answered_from.documents if gone else 0, 0, after)
 

@@ -345,6 +345,7 @@ def deletion_check() -> DeletionCheck:
         registry=registry(),
         ledger=ledger(),
         history=history(),
+        failed_documents=failed_documents(),
         bucket_contents=bucket_contents(),
         announcements=announcements(),
         callbacks=callbacks(),

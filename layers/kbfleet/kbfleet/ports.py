@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
     from datetime import datetime, timedelta
 
     from kbfleet.domain.alert import Alert
@@ -892,10 +892,11 @@ class BucketContents(Protocol):
         """
         ...
 
-    def compared(self, bucket: str, answered_from: AnsweredFrom, after: str | None) -> ComparedPage:
+    def compared(self, bucket: str, answered_from: AnsweredFrom, left_out: Set[str], after: str | None) -> ComparedPage:
         """What has become of the documents that are answered from, a page of the bucket's list.
 
         Args:
+            left_out: keys of documents that could not be read: those that are there count as added, the others not.
             after: as in `versions`; one is not to be given to the other.
 
         Raises: as `versions`.

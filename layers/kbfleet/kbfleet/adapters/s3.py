@@ -28,7 +28,7 @@ from kbfleet.domain.uploads import MAX_METADATA_BYTES, METADATA_SUFFIX
 from kbfleet.ports import ComparedPage, VersionPage
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.type_defs import ObjectTypeDef, PublicAccessBlockConfigurationTypeDef
@@ -446,7 +446,7 @@ class S3BucketContents:
         following = json.dumps([page["NextKeyMarker"], page["NextVersionIdMarker"]]) if more else None
         return VersionPage([*versions, *gone], following)
 
-    def compared(self, bucket: str, answered_from: AnsweredFrom, after: str | None) -> ComparedPage:
+    def compared(self, bucket: str, answered_from: AnsweredFrom, left_out: Set[str], after: str | None) -> ComparedPage:
         # A key's versions may go on behind the end of a page: what has become of the last key is counted with the next.
         key, version, fate = json.loads(after) if after is not None else (None, None, "")
         place: Any = {"KeyMarker": key, "VersionIdMarker": version} if key is not None else {}
@@ -468,6 +468,8 @@ class S3BucketContents:
             last = page["NextKeyMarker"]
             so_far = fates.pop(last, _Fate.GONE_BEFORE)
             following = json.dumps([last, page["NextVersionIdMarker"], so_far])
+        # Of these, nothing is answered from, whatever becomes of them: what is there may be read by the next job.
+        fates |= {key: fates[key].if_left_out for key in fates.keys() & left_out}
         counted = Counter(fate for key, fate in fates.items() if not key.endswith((METADATA_SUFFIX, "/")))
         return ComparedPage(counted[_Fate.KEPT], counted[_Fate.DELETED], counted[_Fate.ADDED], following)
 
@@ -504,6 +506,11 @@ class _Fate(StrEnum):
     def if_read(self) -> _Fate:
         """Where one of its versions may have been read."""
         return {_Fate.ADDED: _Fate.KEPT, _Fate.GONE: _Fate.DELETED}.get(self, self)
+
+    @property
+    def if_left_out(self) -> _Fate:
+        """Where what was read could not be used."""
+        return {_Fate.KEPT: _Fate.ADDED, _Fate.DELETED: _Fate.GONE_BEFORE}.get(self, self)
 
 
 def _revision(document: ObjectTypeDef, beside: ObjectTypeDef | None) -> str:

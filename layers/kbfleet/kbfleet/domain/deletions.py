@@ -22,12 +22,19 @@ class AnsweredFrom:
     Args:
         documents: how many it has found in the bucket.
         read_from, read_until: when it began and ended. What was put into the bucket by then, it may have read.
+        left_out: how many of the documents it could not read.
     """
 
     data_source_id: str
     documents: int
     read_from: datetime
     read_until: datetime
+    left_out: int = 0
+
+    @property
+    def answered(self) -> int:
+        """How many documents are answered from."""
+        return max(0, self.documents - self.left_out)
 
     def with_more(self, added: int, ended_at: datetime) -> AnsweredFrom:
         """After a job that does not count, but has added so many before it failed."""
@@ -42,6 +49,7 @@ class BucketCheck:
         kept: documents that are there under a key under which there was one when the index was made.
         deleted: keys of which the newest version says that a document was deleted since then.
         added: documents under other keys.
+        left_out: how many documents are known by name that could not be read. None of the other numbers counts them.
         after: S3's own words for the place where the list is to be read on; `None` at the beginning.
         ended: whether nothing is left to be listed.
     """
@@ -52,12 +60,13 @@ class BucketCheck:
     added: int = 0
     after: str | None = None
     ended: bool = False
+    left_out: int = 0
 
     @property
     def missing(self) -> int:
         """How many of the documents that are answered from a sync would delete, at most. Of a document whose versions
         were deleted for good, the list shows nothing: there, fewer are kept than were read."""
-        return min(self.of.documents, max(self.deleted, self.of.documents - self.kept))
+        return min(self.of.answered, max(self.deleted, self.of.documents - self.left_out - self.kept))
 
 
 class HoldReason(StrEnum):
@@ -146,7 +155,7 @@ class DeletionLimit:
         if not check.kept and not check.deleted:
             return HoldReason.REPLACED
         more = check.missing - accepted
-        large = more > FEW_DOCUMENTS and more * 100 > self.share * check.of.documents
+        large = more > FEW_DOCUMENTS and more * 100 > self.share * check.of.answered
         return HoldReason.DELETIONS if large else None
 
 

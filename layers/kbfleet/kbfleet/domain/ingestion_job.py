@@ -82,6 +82,10 @@ class Statistics:
     skipped: int = 0
 
     @property
+    def left_out(self) -> int:
+        return self.failed + self.skipped
+
+    @property
     def reasons(self) -> tuple[FailureReason, ...]:
         """What the counts alone say of documents that were left out, where Bedrock gives no reason."""
         counted = [f"{count} {what}" for count, what in ((self.failed, "failed"), (self.skipped, "skipped")) if count]

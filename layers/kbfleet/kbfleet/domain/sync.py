@@ -93,6 +93,7 @@ class SyncResult:
         started_at: of the job; `None` in what was stored before kbfleet kept it, and where there is no job.
         documents: how many the job has found in the bucket.
         added: how many of them were not in the index before.
+        left_out: how many of them it could not read.
     """
 
     outcome: Outcome
@@ -104,6 +105,7 @@ class SyncResult:
     started_at: datetime | None = None
     documents: int = 0
     added: int = 0
+    left_out: int = 0
 
     @classmethod
     def of_job(cls, job: IngestionJob, outcome: Outcome, generation: int, data_source_id: str) -> Self:
@@ -117,6 +119,7 @@ class SyncResult:
             started_at=job.started_at,
             documents=job.statistics.scanned,
             added=job.statistics.new,
+            left_out=job.statistics.left_out,
         )
 
     @property
@@ -124,7 +127,7 @@ class SyncResult:
         """What the job has left in the index, if it counts."""
         if self.data_source_id is None or self.started_at is None:
             return None
-        return AnsweredFrom(self.data_source_id, self.documents, self.started_at, self.ended_at)
+        return AnsweredFrom(self.data_source_id, self.documents, self.started_at, self.ended_at, self.left_out)
 
     @property
     def transient(self) -> bool:
@@ -404,7 +407,7 @@ class Sync:
 
     def needs_check(self, now: datetime) -> bool:
         """Whether the bucket is to be looked into before the next job is started."""
-        if not self.unrecalled and not (self.answered_from and self.answered_from.documents):
+        if not self.unrecalled and not (self.answered_from and self.answered_from.answered):
             return False
         return self.checked_at is None or now - self.checked_at >= CHECK_STANDS
 
@@ -432,9 +435,9 @@ class Sync:
         """The bucket cannot be listed: nothing of what is answered from may be left in it."""
         if answered_from != self.answered_from:
             return self
-        if answered_from.documents <= self.accepted:
+        if answered_from.answered <= self.accepted:
             return self._let_through(now)
-        return self._held(reason, answered_from.documents, now)
+        return self._held(reason, answered_from.answered, now)
 
     def _let_through(self, now: datetime) -> Sync:
         return replace(self, hold=None, check=None, checked_at=now) if self.state is SyncState.QUEUED else self
@@ -445,7 +448,7 @@ class Sync:
         if self.state is not SyncState.QUEUED or self.answered_from is None:
             return self
         since = self.hold.since if self.hold else now
-        hold = Hold(reason, missing, self.answered_from.documents, since, now)
+        hold = Hold(reason, missing, self.answered_from.answered, since, now)
         return replace(self._off_the_queue(), hold=hold, after_hold=True, waiters=())
 
     def accepting(self, deletions: int) -> Sync:
@@ -508,7 +511,7 @@ class Sync:
         if not result.added:
             return self
         if before is None or before.data_source_id != left.data_source_id:
-            return replace(self, answered_from=replace(left, documents=result.added))
+            return replace(self, answered_from=replace(left, documents=result.added, left_out=0))
         return replace(self, answered_from=before.with_more(result.added, result.ended_at))
 
     def _uncounted(self, result: SyncResult, entry: Sync) -> Sync:

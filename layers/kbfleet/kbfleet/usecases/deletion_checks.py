@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.deletions import AnsweredFrom, BucketCheck, HoldReason, SyncHeld
+from kbfleet.domain.document_names import key_in
 from kbfleet.domain.errors import AccessRefused, AwsRefusal, ConcurrentUpdate, ResourceMissing, Retryable
 from kbfleet.domain.sync import SyncState
 from kbfleet.usecases.ingestion import save_sync, update_sync
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from kbfleet.domain.deletions import DeletionLimit
     from kbfleet.domain.errors import KbfleetError
-    from kbfleet.domain.names import Knowledge, ResourceNames
+    from kbfleet.domain.names import Knowledge, Life, ResourceNames
     from kbfleet.domain.sync import Sync, Waiter
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         BucketContents,
         Clock,
         DeletionChecks,
+        FailedDocuments,
         JobHistory,
         SyncLedger,
         TaskCallbacks,
@@ -62,6 +64,7 @@ class DeletionCheck:
     registry: TenantRegistry
     ledger: SyncLedger
     history: JobHistory
+    failed_documents: FailedDocuments
     bucket_contents: BucketContents
     announcements: Announcements
     callbacks: TaskCallbacks
@@ -123,10 +126,11 @@ class DeletionCheck:
         same."""
         found = None
         for job in self.history.latest(tenant.this_life, _RECALLED):
-            counts = job.outcome is not None and job.outcome.usable
-            if counts and job.started_at is not None and job.data_source.data_source_id == tenant.data_source_id:
+            usable = job.outcome is not None and job.outcome.usable
+            if usable and job.started_at is not None and job.data_source.data_source_id == tenant.data_source_id:
                 source = job.data_source.data_source_id
-                found = AnsweredFrom(source, job.statistics.scanned, job.started_at, job.occurred_at)
+                counts = job.statistics
+                found = AnsweredFrom(source, counts.scanned, job.started_at, job.occurred_at, counts.left_out)
                 break
         if found is None and sync.synced_data_source_id and sync.synced_at:
             found = AnsweredFrom(sync.synced_data_source_id, 1, sync.synced_at, sync.synced_at)
@@ -138,9 +142,12 @@ class DeletionCheck:
     def _counted(self, sync: Sync, answered_from: AnsweredFrom, until: datetime) -> BucketCheck:
         """How far the bucket is compared now."""
         bucket = self.names.bucket(sync.of_knowledge.life)
-        check = sync.check if sync.check is not None and sync.check.of == answered_from else BucketCheck(answered_from)
+        left_out = self._left_out(sync.of_knowledge.life, answered_from)
+        check = sync.check
+        if check is None or check.of != answered_from or check.left_out != len(left_out):
+            check = BucketCheck(answered_from, left_out=len(left_out))
         while True:
-            page = self.bucket_contents.compared(bucket, answered_from, check.after)
+            page = self.bucket_contents.compared(bucket, answered_from, left_out, check.after)
             check = replace(
                 check,
                 kept=check.kept + page.kept,
@@ -151,6 +158,15 @@ class DeletionCheck:
             )
             if check.ended or self.clock.now() >= until:
                 return check
+
+    def _left_out(self, life: Life, answered_from: AnsweredFrom) -> frozenset[str]:
+        """Keys of documents of which nothing is answered from, so that they may go. The list of them may lag behind
+        the job: one that names more than the job has left out is of the job before."""
+        if not answered_from.left_out:
+            return frozenset()
+        bucket = self.names.bucket(life)
+        listed = frozenset(key_in(bucket, document.uri) for document in self.failed_documents.all(life))
+        return listed if len(listed) <= answered_from.left_out else frozenset()
 
     def _conclude(self, knowledge: Knowledge, conclusion: Callable[[Sync, datetime], Sync]) -> Sync:
         """Stores the entry that a check has come to, after people were told of it."""

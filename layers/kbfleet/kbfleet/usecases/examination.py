@@ -220,7 +220,7 @@ class _Look:
         if counted is None or self.began - counted.occurred_at < SEARCHABLE_WITHIN:
             return False
         counts = counted.statistics
-        return counts.scanned > counts.failed + counts.skipped
+        return counts.scanned > counts.left_out
 
     def _presence(self, what: str, is_there: Callable[[], bool]) -> Presence:
         there = self._asked(what, is_there)
