@@ -12,7 +12,7 @@ import pytest
 
 from kbfleet.contracts.diagnosis import DiagnosisBody
 from kbfleet.domain.alert import Deployment
-from kbfleet.domain.diagnosis import Diagnosis
+from kbfleet.domain.diagnosis import Diagnosis, Unseen
 from kbfleet.domain.errors import AccessRefused, ConcurrentUpdate
 from kbfleet.domain.failed_documents import IngestedStatus
 from kbfleet.domain.finding import CAUSES, Disagreement, Finding, ResourceKind
@@ -176,7 +176,7 @@ class TestEachLoss:
         fleet.examination.publish(examined(fleet))
         assert fleet.registry.get(ACME).losses == examined(fleet).findings
         well = Diagnosis(ACME, fleet.clock.now())
-        fleet.examination.publish(replace(well, unseen=("The bucket could not be looked at.",)))
+        fleet.examination.publish(replace(well, unseen=(Unseen(None, "It could not be looked at."),)))
         assert fleet.registry.get(ACME).losses
         fleet.examination.publish(well)
         fleet.examination.publish(well)
@@ -204,9 +204,9 @@ class TestWhatIsNotKnown:
         monkeypatch.setattr(getattr(fleet, port), call, Mock(side_effect=AccessRefused("It may not be looked at.")))
         diagnosis = examined(fleet)
         assert (diagnosis.findings, diagnosis.well) == ((), False)
-        assert [each for each in diagnosis.unseen if "It may not be looked at." in each]
+        assert [each for each in diagnosis.unseen if each.reason.startswith("It may not be looked at.")]
         body = DiagnosisBody.from_domain(diagnosis)
-        assert (body.well, body.harm, body.unseen) == (False, None, diagnosis.unseen)
+        assert (body.well, body.harm, body.unseen) == (False, None, tuple(map(str, diagnosis.unseen)))
 
     def test_while_an_execution_is_at_work_nothing_is_lost_for_certain(self, fleet: Fleet) -> None:
         lose_the_index(fleet)

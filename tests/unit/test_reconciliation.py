@@ -30,9 +30,11 @@ RECORDED = {
 }
 
 
-def look(fleet: Fleet, *, repair: bool = False) -> Reconciliation:
+def look(fleet: Fleet, *, repair: bool = False, quietly: bool = False) -> Reconciliation:
     return reconcile(
         registry=fleet.registry,
+        ledger=fleet.ledger,
+        incidents=fleet.incidents,
         buckets=fleet.buckets,
         stores=fleet.stores,
         knowledge_bases=fleet.knowledge_bases,
@@ -45,6 +47,7 @@ def look(fleet: Fleet, *, repair: bool = False) -> Reconciliation:
         clock=fleet.clock,
         until=fleet.clock.now() + timedelta(minutes=1),
         repair=repair,
+        quietly=quietly,
     )
 
 

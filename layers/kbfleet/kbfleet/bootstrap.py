@@ -755,6 +755,7 @@ def examination() -> TenantExamination:
 
     return TenantExamination(
         registry=registry(),
+        ledger=ledger(),
         buckets=buckets(),
         stores=stores(),
         knowledge_bases=knowledge_bases(),

@@ -389,8 +389,9 @@ class Scheduler:
     def _checked(self, queued: Sequence[Sync], postponed: list[tuple[TenantId, KbfleetError]]) -> list[Sync]:
         """Those whose job may be started, as far as what it deletes goes. For the first of the others, a check is
         asked for, also while there is no room for their job: when there is, they have been checked."""
-        unchecked = [sync for sync in queued if sync.needs_check(self.clock.now())]
-        for sync in unchecked[:_CHECKS]:
+        now = self.clock.now()
+        unchecked = [sync for sync in queued if sync.needs_check(now)]
+        for sync in [sync for sync in unchecked if sync.check_is_due(now)][:_CHECKS]:
             try:
                 self.checks.request(sync)
             except _NOT_NOW as error:
@@ -492,6 +493,8 @@ class Scheduler:
         except CapacityExceeded:
             raise
         except AwsRefusal as error:
+            if tenant.leased_at(self.clock.now()):
+                raise NotReadyYet(f"{error.what} An execution is changing tenant {sync.tenant_id}.") from error
             self._refused(sync, data_source, generation, error)
             return 0
         self._publish(sync, data_source, job, generation)
