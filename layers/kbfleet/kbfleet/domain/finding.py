@@ -198,7 +198,7 @@ class Finding:
         if self.shared:
             return SharedLoss(self.kind, self.name).advice
         if self.hold is not None:
-            return f"{self.hold.sentence} {self.hold.way_out} `{self.whole_command}`."
+            return f"{self.hold.sentence} {self.hold.way_out} `{self.whole_command}`"
         match self.disagreement:
             case Disagreement.UNSEEN:
                 return (
