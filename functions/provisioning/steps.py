@@ -102,7 +102,6 @@ def ensure_knowledge_store(step: EnsureKnowledgeStoreInput) -> KnowledgeStoreRes
         knowledge_bases=bootstrap.knowledge_bases(),
         announcements=bootstrap.announcements(),
         ledger=bootstrap.ledger(),
-        callbacks=bootstrap.callbacks(),
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
         ready_within=read(ProvisioningSettings).knowledge_base_ready_within,

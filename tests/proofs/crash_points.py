@@ -15,8 +15,9 @@ from tests.proofs.late_events import LATE_SECONDS
 from tests.proofs.proof import Row, Runs, in_processes
 from tests.proofs.scenarios import Scenario
 from tests.support.aws_calls import Call, Disturbance, Moment
+from tests.support.state_machine import Execution
 from tests.support.virtual_fleet import AN_HOUR, RARE_SCHEDULE_SECONDS, RARE_TICKS, VirtualFleet, kill_at, virtual_fleet
-from tests.support.virtual_step_functions import Execution, ExecutionStopped
+from tests.support.virtual_step_functions import ExecutionStopped
 from tests.support.virtual_time import Signal, StrandDied, Unfinished
 from tests.support.world_copies import CopyDied, in_copy
 

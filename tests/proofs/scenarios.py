@@ -303,6 +303,7 @@ def dropping_what_is_accepted(store: str) -> Scenario:
         partial(_accept, store),
         partial(_check_restored, store),
         prepare=partial(_prepare_stopped, store),
+        refusals=frozenset({("Reserve Tenant", "TenantBusy")}),
     )
 
 

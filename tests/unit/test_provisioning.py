@@ -161,7 +161,6 @@ class Provisioning:
             self.reservation,
             registry=self.fleet.registry,
             ledger=self.fleet.ledger,
-            callbacks=self.fleet.callbacks,
             stores=self.fleet.stores,
             knowledge_bases=self.fleet.knowledge_bases,
             announcements=self.fleet.announcements,

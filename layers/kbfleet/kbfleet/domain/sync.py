@@ -473,7 +473,8 @@ class Sync:
     def held_from_reading_anew(self, data_source_id: str, bucket_made_at: datetime | None, now: datetime) -> Sync:
         """Its data source is gone, and everything would be dropped, to be read anew from the bucket. That is held as a
         sync is: where one is held already, and where the bucket was made anew since the documents were read, of which
-        it then holds none. Unchanged where that is known, or accepted, or nothing is answered from.
+        it then holds none. Unchanged where that is known, or accepted, or nothing is answered from. Nobody waits in it
+        who could be answered: whoever asks has the tenant's lease.
 
         Args:
             data_source_id: the one that is gone.
@@ -485,7 +486,7 @@ class Sync:
         if bucket_made_at is None or bucket_made_at <= of.read_until or of.documents <= self.accepted:
             return self
         hold = Hold(HoldReason.REPLACED, of.documents, of.documents, now, now)
-        return replace(self._off_the_queue(), hold=hold, after_hold=True, waiters=())
+        return replace(self._off_the_queue(), hold=hold, after_hold=True)
 
     def _answered_from_at_least(self) -> AnsweredFrom | None:
         """Of one that was synced before kbfleet kept it, one document is taken for certain."""

@@ -15,7 +15,7 @@ from kbfleet.domain.errors import (
     Retryable,
 )
 from kbfleet.domain.sync import SyncState
-from kbfleet.usecases.ingestion import save_sync, update_sync
+from kbfleet.usecases.ingestion import nobody_is_dismissed, save_sync, update_sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,12 +164,15 @@ class DeletionCheck:
     def _conclude(self, knowledge: Knowledge, conclusion: Callable[[Sync, datetime], Sync]) -> Sync:
         """Stores the entry that a check has come to, after people were told of it."""
 
+        def answer(waiter: Waiter) -> None:
+            self.callbacks.succeed(waiter.task_token, {"outcome": "HELD"})
+
         return _concluded(
             knowledge,
             lambda entry: conclusion(entry, self.clock.now()),
             ledger=self.ledger,
             announcements=self.announcements,
-            callbacks=self.callbacks,
+            answer=answer,
         )
 
     def _give_way(self, knowledge: Knowledge) -> Sync:
@@ -190,16 +193,13 @@ def _concluded(
     *,
     ledger: SyncLedger,
     announcements: Announcements,
-    callbacks: TaskCallbacks,
+    answer: Callable[[Waiter], None],
 ) -> Sync:
     """Stores an entry after people were told of it, where it holds a sync that was not held, or otherwise.
 
     Raises:
         ConcurrentUpdate: others were faster again and again.
     """
-
-    def answer(waiter: Waiter) -> None:
-        callbacks.succeed(waiter.task_token, {"outcome": "HELD"})
 
     for _ in range(_ATTEMPTS):
         before = ledger.find(knowledge)
@@ -224,9 +224,7 @@ def _concluded(
     raise ConcurrentUpdate(f"The ledger entry of tenant {knowledge.life} changed {_ATTEMPTS} times in a check.")
 
 
-def require_nothing_held(
-    tenant: Tenant, *, ledger: SyncLedger, announcements: Announcements, callbacks: TaskCallbacks, clock: Clock
-) -> None:
+def require_nothing_held(tenant: Tenant, *, ledger: SyncLedger, announcements: Announcements, clock: Clock) -> None:
     """What the tenant's data source has read may be dropped, to be read anew: the data source is gone, and its vectors
     may still be answered from. People hear of it where that is held.
 
@@ -242,7 +240,7 @@ def require_nothing_held(
         lambda sync: sync.held_from_reading_anew(data_source_id, tenant.bucket_made_at, clock.now()),
         ledger=ledger,
         announcements=announcements,
-        callbacks=callbacks,
+        answer=nobody_is_dismissed,
     )
     if entry.hold is not None and entry.holds_back(data_source_id):
         raise DeletionsHeld(

@@ -80,14 +80,14 @@ def _turn(sync: Sync) -> tuple[float, str]:
     return sync.due_at.timestamp() if sync.due_at else 0.0, sync.tenant_id
 
 
-def _nobody_is_dismissed(waiter: Waiter) -> None:
+def nobody_is_dismissed(waiter: Waiter) -> None:
     raise RuntimeError(
         f"Whoever waits for generation {waiter.generation} must be answered before it is taken off the list."
     )
 
 
 def save_sync(
-    before: Sync, changed: Sync, *, ledger: SyncLedger, answer: Callable[[Waiter], None] = _nobody_is_dismissed
+    before: Sync, changed: Sync, *, ledger: SyncLedger, answer: Callable[[Waiter], None] = nobody_is_dismissed
 ) -> Sync:
     """Stores an entry in place of the one that it was made of. The one way by which a waiter leaves an entry.
 
@@ -109,7 +109,7 @@ def update_sync(
     change: Callable[[Sync], Sync],
     *,
     ledger: SyncLedger,
-    answer: Callable[[Waiter], None] = _nobody_is_dismissed,
+    answer: Callable[[Waiter], None] = nobody_is_dismissed,
 ) -> Sync:
     """Applies a pure change to a ledger entry, again on the newer entry when somebody else was faster.
 

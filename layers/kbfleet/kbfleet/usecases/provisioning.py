@@ -440,7 +440,6 @@ def ensure_knowledge_store(
     knowledge_bases: KnowledgeBases,
     announcements: Announcements,
     ledger: SyncLedger,
-    callbacks: TaskCallbacks,
     names: ResourceNames,
     clock: Clock,
     ready_within: timedelta,
@@ -492,7 +491,7 @@ def ensure_knowledge_store(
         tenant.index_made_at, tenant.data_source_made_at
     )
     if gone and base is not None and with_index and not _seen_to_find_nothing(tenant):
-        require_nothing_held(tenant, ledger=ledger, announcements=announcements, callbacks=callbacks, clock=clock)
+        require_nothing_held(tenant, ledger=ledger, announcements=announcements, clock=clock)
     without = keep(tenant, tenant.without_content(clock.now()), registry=registry, clock=clock)
     tenant = announce_status(without, registry=registry, announcements=announcements)
     if base is not None and outdated is not None:
