@@ -1,7 +1,9 @@
 """Whether a deployed fleet is well, asked place by place, and what to do where it is not.
 
-It asks AWS with the operator's own credentials, and reads only: a check that may not look says which permission it
-lacks.
+It asks AWS with the operator's own credentials, and changes nothing: a check that may not look says which permission it
+lacks. What answers rest on is looked at by the API, as `kbfleet reconcile` does it, but nothing is written down, told
+or moved on, and only tenants that seem to lack something are searched. What a search of each shows, the daily round has
+written down.
 """
 
 from __future__ import annotations
@@ -118,7 +120,8 @@ def _tenants(stack: FleetStack) -> CheckResults:
     served = [each for each in listed if each.status is not TenantStatus.OFFBOARDED]
     troubles = {each.tenant_id: _trouble(each, _freshness(stack)) for each in served}
     left = [each.tenant_id for each in served if each.status in CONVERGED_BY_ITSELF and not each.converged]
-    unconverged = set(left)
+    # Of syncs that are held, the look at what answers rest on says more.
+    unconverged = {*left, *(each.tenant_id for each in served if each.held_since is not None)}
     if well := sum(trouble is None and tenant_id not in unconverged for tenant_id, trouble in troubles.items()):
         yield _well(f"The API answers; tenants in service that are well: {well} of {len(served)}.")
     else:  # each of them, if there are any, is named below
@@ -131,7 +134,9 @@ def _knowledge(stack: FleetStack) -> CheckResults:
     """What the tenants' answers rest on, looked at now."""
     if "ApiUrl" not in stack.outputs:
         return  # which the check before says
-    report = FleetApi(stack.outputs["ApiUrl"], stack.session).reconcile(repair=False)
+    report = FleetApi(stack.outputs["ApiUrl"], stack.session).reconcile(look_only=True)
+    for loss in report.shared_losses:
+        yield Verdict.WRONG, f"The {loss.kind} {loss.name} of all tenants is gone. {loss.harm.sentence}", loss.advice
     for finding in report.findings:
         what = f"{finding.disagreement} {finding.kind} {finding.name} of tenant {finding.tenant_id}"
         yield Verdict.WRONG, f"{what}: {finding.harm.sentence}", finding.advice
@@ -144,11 +149,8 @@ def _knowledge(stack: FleetStack) -> CheckResults:
     for trouble in report.troubles:
         advice = f"`kbfleet reconcile --tenant {trouble.tenant_id}` looks once more."
         yield Verdict.UNKNOWN, f"Tenant {trouble.tenant_id} could not be looked into: {trouble.reason}", advice
-    if not report.findings and not report.unlisted:
+    if not report.findings and not report.unlisted and not report.shared_losses:
         yield _well(f"Every bucket, index, knowledge base and role that a record names is there: {report.resources}.")
-    looked = f"{report.looked_into} of {report.looked_into + report.not_looked_into} tenants were looked into whole"
-    if report.not_looked_into:
-        yield Verdict.NOTE, f"{looked} just now.", "The daily round looks into all; `kbfleet tenant show` into one."
 
 
 def _being_converged(stack: FleetStack, left: Sequence[TenantId], of: int) -> CheckResults:
@@ -185,16 +187,15 @@ def _trouble(tenant: ListedTenantBody, freshness: timedelta) -> tuple[Verdict, s
         return Verdict.WRONG, f"Tenant {tenant_id} should have been deleted on {due}.", advice
     if tenant.status is not TenantStatus.ACTIVE:
         return None
-    if tenant.held_since is not None:
-        since = f"{tenant.held_since:%Y-%m-%d %H:%M} UTC"
-        found = f"The sync of tenant {tenant_id} is held since {since}: it would delete what is answered from."
-        return Verdict.WRONG, found, f"`kbfleet tenant show {tenant_id}` says what is missing, and what to do."
     if tenant.pending_since is not None and datetime.now(UTC) - tenant.pending_since > freshness:
         since = f"{tenant.pending_since:%Y-%m-%d %H:%M} UTC"
         advice = "See docs/runbook/changes-waiting.md."
         return Verdict.WRONG, f"Tenant {tenant_id} is stale: changes wait since {since}.", advice
     if tenant.last_outcome is Outcome.FAILED:
-        advice = f"`kbfleet tenant show {tenant_id}` says why; then `kbfleet sync start {tenant_id}`."
+        advice = (
+            f"`kbfleet tenant show {tenant_id}` says why; then `kbfleet sync start {tenant_id}`, or, where Bedrock has "
+            f"refused to start a job, `kbfleet tenant add {tenant_id}`."
+        )
         return Verdict.WRONG, f"The last sync of tenant {tenant_id} FAILED.", advice
     if tenant.last_outcome is Outcome.DEGRADED:
         return Verdict.NOTE, f"Documents of tenant {tenant_id} fail.", f"`kbfleet documents {tenant_id}` says which."

@@ -253,8 +253,12 @@ class FleetApi:
     def resume(self, tenant_id: TenantId) -> TenantBody:
         return self._signed(TenantBody, "DELETE", f"/tenants/{tenant_id}/suspension")
 
-    def reconcile(self, *, repair: bool, first: TenantId | None = None) -> ReconciliationDetail:
-        asked = {"repair": repair} | ({"tenant_id": first} if first else {})
+    def reconcile(
+        self, *, repair: bool = False, look_only: bool = False, first: TenantId | None = None
+    ) -> ReconciliationDetail:
+        asked: dict[str, object] = {"repair": repair} | ({"tenant_id": first} if first else {})
+        if look_only:
+            asked["look_only"] = True
         return self._signed(ReconciliationDetail, "POST", "/reconciliations", asked)
 
     def diagnosis(self, tenant_id: TenantId) -> DiagnosisBody:

@@ -149,6 +149,11 @@ class Ledger:
         self._queried(len(self._running))
         return iter([self._entries[name] for name in sorted(self._running)])
 
+    def held(self) -> Iterator[Sync]:
+        held = [entry for entry in self._entries.values() if entry.state is SyncState.IDLE and entry.hold is not None]
+        self._queried(len(held))
+        return iter(held)
+
     def queued(self, kind: KnowledgeBaseKind, priority: Priority, *, ready_by: datetime, limit: int) -> Sequence[Sync]:
         first = bisect_left(self._queue, (kind, priority, float("-inf"), ""))
         last = bisect_right(self._queue, (kind, priority, ready_by.timestamp(), "~"))

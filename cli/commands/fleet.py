@@ -24,7 +24,8 @@ app = typer.Typer()
 
 @app.command(rich_help_panel=FLEET_PANEL)
 def doctor(as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
-    """Check the fleet place by place, with your own AWS credentials. Exit code 1 when anything is wrong or unknown."""
+    """Check the fleet place by place, with your own AWS credentials. It changes nothing. Exit code 1 when anything is
+    wrong or unknown."""
     findings: list[CheckResult] = []
 
     def found() -> Iterator[CheckResult]:
@@ -64,7 +65,7 @@ def _shown_of_finding(finding: CheckResult) -> Iterator[RenderableType]:
 @app.command(rich_help_panel=FLEET_PANEL)
 def reconcile(
     repair: Annotated[
-        bool, typer.Option("--repair", help="Provision tenants that lack something. Deletes nothing.")
+        bool, typer.Option("--repair", help="Provision tenants that lack something, or are stuck. Deletes nothing.")
     ] = False,
     tenant: Annotated[
         TenantId | None,
@@ -84,17 +85,23 @@ def reconcile(
         progress.show("looking")
         report = FleetApi.of_stack(stack, region).reconcile(repair=repair, first=tenant)
     present(report, _shown_of_reconciliation, as_json=as_json)
-    if report.unlisted or (report.findings and not repair):
+    unrepaired = [finding for finding in report.findings if finding.tenant_id not in report.repairs]
+    if report.unlisted or report.shared_losses or unrepaired:
         raise typer.Exit(FAILED)
 
 
 def _shown_of_reconciliation(report: ReconciliationDetail) -> Iterator[RenderableType]:
-    found = len(report.findings)
-    verdict = f"[red]{counted(found, 'disagreement')}.[/]" if found else "[green]they agree.[/]"
+    found = len(report.findings) + len(report.shared_losses)
+    unseen = report.unlisted or report.troubles
+    agreed = "[yellow]nothing wrong was found, but not everything could be looked at.[/]" if unseen else ""
+    verdict = f"[red]{counted(found, 'disagreement')}.[/]" if found else agreed or "[green]they agree.[/]"
     yield f"{counted(report.tenants, 'tenant')} and {counted(report.resources, 'resource')}: {verdict}"
     looked = f"{counted(report.looked_into, 'tenant')} looked into for what is not their own"
     more = f"; [yellow]{report.not_looked_into} not yet: run it again[/]" if report.not_looked_into else ""
     yield f"{looked}{more}."
+    for loss in report.shared_losses:
+        yield f"[red]✗[/] MISSING {loss.kind} {literal(loss.name)} of all tenants: {loss.harm.sentence}"
+        yield f"  → {literal(loss.advice)}"
     yield from shown_of_findings(report.findings)
     yield from (f"  [yellow]Not looked at[/]: {literal(reason)}" for reason in report.unlisted)
     for trouble in report.troubles:

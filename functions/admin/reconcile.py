@@ -11,7 +11,7 @@ from kbfleet import bootstrap
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.diagnosis import DiagnosisBody
 from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
-from kbfleet.domain.errors import NotReadyYet
+from kbfleet.domain.errors import InvalidInput, NotReadyYet
 from kbfleet.domain.finding import Disagreement
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.reconciliation import Reconciliation
@@ -32,10 +32,17 @@ _FOR_DELETIONS = timedelta(seconds=300)
 
 
 def _reconcile(
-    until: datetime, *, first: TenantId | None = None, repair: bool = False, looking_in: bool = True
+    until: datetime,
+    *,
+    first: TenantId | None = None,
+    repair: bool = False,
+    looking_in: bool = True,
+    quietly: bool = False,
 ) -> Reconciliation:
     report = reconcile(
         registry=bootstrap.registry(),
+        ledger=bootstrap.ledger(),
+        incidents=bootstrap.incidents(),
         buckets=bootstrap.buckets(),
         stores=bootstrap.stores(),
         knowledge_bases=bootstrap.knowledge_bases(),
@@ -50,7 +57,10 @@ def _reconcile(
         first=first,
         repair=repair,
         looking_in=looking_in,
+        quietly=quietly,
     )
+    if quietly:
+        return report
     counted: dict[Metric, float] = {
         Metric.RESOURCES_MISSING: report.count(Disagreement.MISSING),
         Metric.RESOURCES_UNEXPLAINED: report.count(Disagreement.UNEXPLAINED),
@@ -68,6 +78,8 @@ def _reconcile(
             resource=f"{finding.kind} {finding.name}",
             advice=finding.advice,
         )
+    for loss in report.shared_losses:
+        logger.error("What all tenants share is gone", resource=f"{loss.kind} {loss.name}", advice=loss.advice)
     for reason in report.unlisted:
         logger.warning("Something could not be listed", reason=reason)
     for tenant_id, error in report.troubles:
@@ -80,7 +92,9 @@ def post_reconciliation(request: Request) -> HttpResponse:
     if wanted.tenant_id is not None:
         bootstrap.registry().get(wanted.tenant_id)
     until = bootstrap.clock().now() + _ANSWERED_WITHIN
-    report = _reconcile(until, first=wanted.tenant_id, repair=wanted.repair)
+    if wanted.repair and wanted.look_only:
+        raise InvalidInput("look_only", "leaves everything as it is, so nothing is repaired.")
+    report = _reconcile(until, first=wanted.tenant_id, repair=wanted.repair, quietly=wanted.look_only)
     return respond(ReconciliationDetail.from_domain(report))
 
 

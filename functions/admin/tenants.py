@@ -41,7 +41,7 @@ from kbfleet.usecases.failed_documents import request_retry
 from kbfleet.usecases.ingestion import request_sync, stop_sync
 from kbfleet.usecases.lifecycle import resume_tenant, suspend_tenant
 from kbfleet.usecases.offboarding import request_offboarding
-from kbfleet.usecases.provisioning import start_provisioning
+from kbfleet.usecases.provisioning import go_on_with_deletions, start_provisioning
 from kbfleet.usecases.reservations import can_be_an_execution_of
 from kbfleet.usecases.tenant_listing import list_tenants
 
@@ -173,7 +173,18 @@ def _tenant(tenant: Tenant) -> HttpResponse:
 def post_sync(request: Request) -> HttpResponse:
     """Asks for a sync; a body need not be there."""
     body = parse_json(SyncRequest, request["body"] or "{}")
-    sync = request_sync(
+    sync = None
+    if body.accept_deletions:
+        sync = go_on_with_deletions(
+            _tenant_id(request),
+            body.accept_deletions,
+            registry=bootstrap.registry(),
+            ledger=bootstrap.ledger(),
+            executions=bootstrap.executions(),
+            stores=bootstrap.stores(),
+            clock=bootstrap.clock(),
+        )
+    sync = sync or request_sync(
         _tenant_id(request),
         registry=bootstrap.registry(),
         ledger=bootstrap.ledger(),

@@ -11,7 +11,7 @@ from kbfleet.contracts import parse_json
 from kbfleet.contracts.documents import DeletionCheckRequest
 from kbfleet.logs import logger
 
-_LEFT_AT_THE_END = timedelta(seconds=60)
+_LEFT_AT_THE_END = timedelta(seconds=40)
 """Of the function's time: for the page that is being listed, with all attempts, and for what comes of it."""
 
 

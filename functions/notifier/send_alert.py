@@ -18,6 +18,7 @@ from kbfleet.contracts.aws_events import (
 from kbfleet.contracts.events import (
     DOCUMENT_FAILURES,
     DOCUMENT_RETRY_ENDED,
+    FLEET_DIAGNOSED,
     ISOLATION_BREACHED,
     ISOLATION_VERIFIED,
     OFFBOARDING_FAILED,
@@ -26,6 +27,7 @@ from kbfleet.contracts.events import (
     TENANT_DIAGNOSED,
     DocumentFailuresEvent,
     DocumentRetryEndedEvent,
+    FleetDiagnosedEvent,
     IsolationBreachedEvent,
     IsolationVerifiedEvent,
     JobStateChangeEvent,
@@ -57,6 +59,8 @@ def _signals(event: dict[str, Any]) -> tuple[Signal, ...]:
         return signals.of_breach(parse(IsolationBreachedEvent, event).detail.to_domain(), deployment)
     if kind == TENANT_DIAGNOSED:
         return signals.of_diagnosis(parse(TenantDiagnosedEvent, event).detail.to_domain(), deployment)
+    if kind == FLEET_DIAGNOSED:
+        return signals.of_fleet_diagnosis(parse(FleetDiagnosedEvent, event).detail.to_domain(), deployment)
     if kind == ISOLATION_VERIFIED:
         return signals.of_isolation_verified(parse(IsolationVerifiedEvent, event).detail.to_domain())
     if kind == EXECUTION_STATUS_CHANGE:

@@ -101,6 +101,7 @@ def ensure_knowledge_store(step: EnsureKnowledgeStoreInput) -> KnowledgeStoreRes
         stores=bootstrap.stores(),
         knowledge_bases=bootstrap.knowledge_bases(),
         announcements=bootstrap.announcements(),
+        ledger=bootstrap.ledger(),
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
         ready_within=read(ProvisioningSettings).knowledge_base_ready_within,

@@ -20,7 +20,7 @@ from cli.fleet_stack import FleetStack
 from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.contracts.tenants import ListedTenantBody, TenantsBody
 from kbfleet.domain.errors import NotReadyYet
-from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
+from kbfleet.domain.finding import Disagreement, Finding, ResourceKind, SharedLoss
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
@@ -373,10 +373,25 @@ class TestKnowledge:
         (result,) = troubles(patient)
         assert (result.check, result.verdict) == ("knowledge", Verdict.UNKNOWN)
 
-    def test_it_says_of_how_many_nobody_has_looked(self, patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.reconciled(monkeypatch, not_looked_into=7)
+    def test_what_all_share_and_is_gone_is_told_with_what_to_do(
+        self, patient: Patient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        loss = SharedLoss(ResourceKind.KNOWLEDGE_STORE, "S3_VECTORS")
+        self.reconciled(monkeypatch, shared_losses=(loss,))
         (result,) = troubles(patient)
-        assert "1 of 8 tenants" in result.finding
+        assert (result.verdict, result.advice) == (Verdict.WRONG, loss.advice)
+        assert Harm.NO_ANSWERS.sentence in result.finding
+
+    def test_it_asks_for_a_look_that_changes_nothing(self, patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[dict[str, Any]] = []
+
+        def reconcile(_: FleetApi, **fields: Any) -> ReconciliationDetail:
+            asked.append(fields)
+            return ReconciliationDetail.from_domain(RECONCILED)
+
+        monkeypatch.setattr(FleetApi, "reconcile", reconcile)
+        assert not troubles(patient)
+        assert asked == [{"look_only": True}]
 
 
 class TestWhatTheFleetNeeds:

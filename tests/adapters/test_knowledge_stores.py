@@ -76,6 +76,9 @@ class KnowledgeStoreSuite:
         assert not store.admits(Life(ACME))
         assert (store.admits(Life(SAKURA)), alone) == (decides, False)
 
+    def test_what_came_with_the_stack_is_there(self, store: KnowledgeStore) -> None:
+        assert store.is_there()
+
     def test_nobody_is_there_at_first(self, store: KnowledgeStore) -> None:
         assert known(store) == []
 
@@ -295,8 +298,16 @@ class TestS3VectorsKnowledgeStore(LateIndexSuite):
         with pytest.raises(ResourceMissing, match="gone"):
             known(OnS3Vectors(account, vector_bucket="gone").store)
 
+    def test_without_the_fleets_vector_bucket_it_is_not_there(self, account: EmulatedAws) -> None:
+        assert not OnS3Vectors(account, vector_bucket="gone").store.is_there()
+
 
 class TestOpenSearchServerlessKnowledgeStore(LateIndexSuite):
+    def test_without_the_fleets_collection_it_is_not_there(self, world: OnOpenSearchServerless) -> None:
+        world.client.delete_collection(id=world.collection_arn.rpartition("/")[2])
+        world.advance(600)
+        assert not world.store.is_there()
+
     @pytest.fixture
     def world(self, account: EmulatedAws, table: Table) -> OnOpenSearchServerless:
         return OnOpenSearchServerless(account, DynamoDBIndexCatalogue(table, "OPENSEARCH_SERVERLESS"))

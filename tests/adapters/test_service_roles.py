@@ -287,6 +287,12 @@ class TestSharedServiceRole:
         assert (roles.arn(ROLE.name), roles.differences(ROLE), roles.capacity()) == (SHARED, (), None)
         assert not own.exists(ROLE.name)
 
+    def test_whether_it_is_there_can_be_seen(self, own: IamServiceRoles) -> None:
+        roles: ServiceRoles = SharedServiceRole(SHARED, own)
+        assert not roles.shared_is_there()
+        aws_client("iam").create_role(RoleName=SHARED.rpartition("/")[2], AssumeRolePolicyDocument="{}")
+        assert roles.shared_is_there()
+
     def test_a_role_that_the_tenant_had_before_is_found_and_deleted(self, own: IamServiceRoles) -> None:
         own.ensure(ROLE)
         roles: ServiceRoles = SharedServiceRole(SHARED, own)

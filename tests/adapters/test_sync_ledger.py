@@ -155,6 +155,18 @@ class SyncLedgerSuite:
         ledger.save(running.ended(sync_result(generation=1), START))
         assert ledger.glance(9) == Glance([other], complete=True)
 
+    def test_one_that_is_held_is_listed_as_that_until_it_is_queued_or_let_through(self, ledger: SyncLedger) -> None:
+        hold = Hold(HoldReason.EMPTY, 7, 7, START, START)
+        held = ledger.save(replace(Sync(ACME), hold=hold))
+        later = ledger.save(replace(Sync(SAKURA, life=2), hold=hold))
+        assert sorted(ledger.held(), key=lambda entry: entry.tenant_id) == [held, later]
+        assert ledger.glance(9) == Glance([], complete=True)
+        checked = ledger.save(held.requested(START, Priority.REQUESTED))
+        assert list(ledger.held()) == [later]
+        assert ledger.glance(9) == Glance([checked], complete=True)
+        ledger.save(replace(later, hold=None))
+        assert not list(ledger.held())
+
     def test_a_glance_shows_the_running_ones_first_and_says_whether_there_is_more(self, ledger: SyncLedger) -> None:
         for number in range(4):
             ledger.save(queued(TenantId(f"waiting-{number}"), Priority.REQUESTED, age=9 - number))

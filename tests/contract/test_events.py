@@ -15,6 +15,7 @@ from kbfleet.contracts.events import (
     DocumentFailuresDetail,
     DocumentFailuresEvent,
     DocumentRetryEndedEvent,
+    FleetDiagnosedEvent,
     IsolationBreachedEvent,
     IsolationVerifiedEvent,
     JobStateChangeDetail,
@@ -47,6 +48,7 @@ PUBLISHED: dict[str, tuple[type[BaseModel], str, str]] = {
     "reconciliation_report": (ReconciliationEvent, events.TENANT_SOURCE, events.RECONCILIATION_REPORT),
     "isolation_breached": (IsolationBreachedEvent, events.TENANT_SOURCE, events.ISOLATION_BREACHED),
     "isolation_verified": (IsolationVerifiedEvent, events.TENANT_SOURCE, events.ISOLATION_VERIFIED),
+    "fleet_diagnosed": (FleetDiagnosedEvent, events.TENANT_SOURCE, events.FLEET_DIAGNOSED),
     "tenant_diagnosed": (TenantDiagnosedEvent, events.TENANT_SOURCE, events.TENANT_DIAGNOSED),
     "tenant_state_change": (TenantStateChangeEvent, events.TENANT_SOURCE, events.TENANT_STATE_CHANGE),
 }

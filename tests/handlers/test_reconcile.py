@@ -89,3 +89,12 @@ class TestTheDailyRound:
         body = json.loads(handler("admin/reconcile")(event("triggers/post_reconciliation"))["body"])
         overdue = {each["tenant_id"] for each in body["findings"] if each["disagreement"] == "OVERDUE"}
         assert (body["overdue"], overdue) == (2, {ACME, SAKURA})
+
+
+def test_a_look_that_changes_nothing_repairs_nothing(fleet: Fleet, handler: Callable[[str], Handler]) -> None:
+    asked = event("triggers/post_reconciliation")
+    answer = handler("admin/reconcile")(asked | {"body": '{"repair": true, "look_only": true}'})
+    assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (400, "InvalidInput")
+    answer = handler("admin/reconcile")(asked | {"body": '{"look_only": true}'})
+    assert answer["statusCode"] == 200
+    assert not fleet.announcements.reconciliations

@@ -28,7 +28,7 @@ from kbfleet.contracts.documents import FailedDocumentsBody
 from kbfleet.contracts.events import DocumentFailuresEvent
 from kbfleet.contracts.tenants import TenantBody
 from kbfleet.domain.alert import Alert, document_alert, ingestion_alert
-from kbfleet.domain.diagnosis import Diagnosis
+from kbfleet.domain.diagnosis import Diagnosis, Unseen
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome
 from kbfleet.domain.names import TenantId
 from kbfleet.logs import logger
@@ -171,7 +171,7 @@ def _as_a_tenants_name(hostile: HostileDocuments, text: str) -> Iterator[str]:
         yield f"a tenant of that name: {answer['statusCode']}"
     # A record from before names were checked.
     body = TenantBody.model_validate(shown | {"name": text})
-    looked = DiagnosisBody.from_domain(Diagnosis(TenantId(ATTACKER), datetime.now(UTC), unseen=(text,)))
+    looked = DiagnosisBody.from_domain(Diagnosis(TenantId(ATTACKER), datetime.now(UTC), unseen=(Unseen(None, text),)))
     with patch.object(FleetApi, "of_stack", lambda *_: _Answers(body, diagnosis=looked)):
         yield from _terminal_problems("tenant", "show", ATTACKER)
 

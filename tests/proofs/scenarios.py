@@ -73,6 +73,7 @@ def scenarios(store: str) -> list[Scenario]:
         offboarding(store),
         offboarding_when_due(store),
         held_sync(store),
+        *([dropping_nothing(store), dropping_what_is_accepted(store)] if store != "MANAGED" else []),
     ]
 
 
@@ -275,6 +276,88 @@ _SYNC = api_request("POST", "/tenants/{tenant_id}/syncs", query={}, tenant_id=TE
 
 def _check_restored(store: str, fleet: VirtualFleet) -> list[str]:
     return [*departures(fleet, {TENANT: store}), *departures_from_the_bucket(fleet, TENANT)]
+
+
+# --- a tenant that has lost its bucket, and its data source with it ------------------------------
+
+
+@cache
+def dropping_nothing(store: str) -> Scenario:
+    """What is answered from is not dropped, to be read anew from an empty bucket, before somebody says so."""
+    return Scenario(
+        "a bucket and a data source lost together",
+        f"dropping_nothing({store!r})",
+        partial(_start_provisioning, store),
+        _check_nothing_dropped,
+        prepare=partial(_prepare_both_lost, store),
+        refusals=_STOPPED,
+    )
+
+
+@cache
+def dropping_what_is_accepted(store: str) -> Scenario:
+    """Somebody says so, and has it provisioned again, whatever became of the first execution."""
+    return Scenario(
+        "a bucket and a data source lost together, and accepted",
+        f"dropping_what_is_accepted({store!r})",
+        partial(_accept, store),
+        partial(_check_restored, store),
+        prepare=partial(_prepare_stopped, store),
+        refusals=frozenset({("Reserve Tenant", "TenantBusy")}),
+    )
+
+
+_STOPPED = frozenset({("Ensure Knowledge Store", "DeletionsHeld")})
+_READ = {key: text for key, text in _DOCUMENTS.items() if key != "withdrawn.txt"}
+_ACCEPTED = api_request("POST", "/tenants/{tenant_id}/syncs", query={}, tenant_id=TENANT) | {
+    "body": json.dumps({"accept_deletions": len(_READ)})
+}
+
+
+def _prepare_both_lost(store: str, fleet: VirtualFleet) -> None:
+    _provisioned(fleet, store, TENANT)
+    s3, bucket = fleet.client("s3"), fleet.names.bucket(fleet.life(TENANT))
+    for key, text in _READ.items():
+        s3.put_object(Bucket=bucket, Key=key, Body=text)
+    assert fleet.invoke("TenantsFunction", _SYNC)["statusCode"] == 202
+    fleet.settle(TENANT)
+    for version in s3.list_object_versions(Bucket=bucket)["Versions"]:
+        s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
+    s3.delete_bucket(Bucket=bucket)
+    lose(fleet, store, TENANT, Loss.DATA_SOURCE_RETAINED)
+
+
+def _check_nothing_dropped(fleet: VirtualFleet) -> list[str]:
+    tenant = fleet.tenant(TENANT)
+    assert tenant is not None
+    wrong = [] if fleet.sync(TENANT).hold is not None else ["nothing is held"]
+    for key, text in _READ.items():
+        answer = fleet.client("bedrock-agent-runtime").retrieve(
+            knowledgeBaseId=str(tenant.knowledge_base_id), retrievalQuery={"text": text.decode()}
+        )
+        if not any(each["location"]["s3Location"]["uri"].endswith(key) for each in answer["retrievalResults"]):
+            wrong.append(f"{key} is not answered from any more")
+        fleet.timeline.run_for(1)
+    if not any(event["DetailType"] == SYNC_HELD for event in fleet.events):
+        wrong.append("nobody was told")
+    return wrong
+
+
+def _prepare_stopped(store: str, fleet: VirtualFleet) -> None:
+    _prepare_both_lost(store, fleet)
+    execution = _start_provisioning(store, fleet)
+    fleet.finish(execution)
+    assert execution.failures[-1] in _STOPPED, execution.failures
+    s3, bucket = fleet.client("s3"), fleet.names.bucket(fleet.life(TENANT))
+    s3.put_object(Bucket=bucket, Key="added.txt", Body=b"The ferry to the island leaves at noon.")
+    fleet.settle(TENANT)
+
+
+def _accept(store: str, fleet: VirtualFleet) -> Execution:
+    answer = fleet.invoke("TenantsFunction", _ACCEPTED)
+    # Where nothing is held any more, there is nothing to accept.
+    assert answer["statusCode"] == 202, answer
+    return _start_provisioning(store, fleet)
 
 
 # --- a tenant that goes --------------------------------------------------------------------------

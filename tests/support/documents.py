@@ -6,7 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from kbfleet.domain.errors import AccessRefused, BucketNameTaken, KnowledgeStoreUnusable, NotReadyYet
+from kbfleet.domain.errors import (
+    AccessRefused,
+    BucketNameTaken,
+    KnowledgeStoreUnusable,
+    NotReadyYet,
+    ResourceMissing,
+)
 from kbfleet.domain.knowledge_base import Index, KnowledgeBaseKind
 from kbfleet.domain.names import Knowledge, Life, ResourceNames
 from kbfleet.ports import Clock
@@ -94,7 +100,8 @@ class InMemoryKnowledgeStore:
     """`kbfleet.ports.KnowledgeStore`.
 
     `created` has every index once for each time that it was made, `admitted` each tenant's role; a name in `foreign` is
-    taken by an index of another shape.
+    taken by an index of another shape. It is
+    `gone` with all its indexes.
     """
 
     kind = KnowledgeBaseKind.VECTOR
@@ -113,6 +120,10 @@ class InMemoryKnowledgeStore:
         self.foreign: set[str] = set()
         self.embedding_model = "2025"
         self.admitted: dict[Life, str] = {}
+        self.gone = False
+
+    def is_there(self) -> bool:
+        return not self.gone
 
     def ensure(self, knowledge: Knowledge) -> str:
         index = self._names.vector_index(knowledge)
@@ -129,7 +140,7 @@ class InMemoryKnowledgeStore:
 
     def find(self, knowledge: Knowledge) -> Index | None:
         name = self._names.vector_index(knowledge)
-        there = name in self._references or name in self.foreign
+        there = not self.gone and (name in self._references or name in self.foreign)
         return Index(knowledge, self._made_at.get(name, self._clock.now())) if there else None
 
     def delete(self, knowledge: Knowledge) -> None:
@@ -143,6 +154,8 @@ class InMemoryKnowledgeStore:
         }
 
     def indexes(self) -> Iterator[Index]:
+        if self.gone:
+            raise ResourceMissing("There is no vector bucket.")
         named = map(self._names.knowledge_of_vector_index, [*self._references, *self.foreign])
         found = (self.find(knowledge) for knowledge in named if knowledge is not None)
         return (index for index in found if index is not None)

@@ -228,6 +228,7 @@ class Fleet:
     def examination(self) -> TenantExamination:
         return TenantExamination(
             registry=self.registry,
+            ledger=self.ledger,
             buckets=self.buckets,
             stores=self.stores,
             knowledge_bases=self.knowledge_bases,

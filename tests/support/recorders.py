@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from kbfleet.contracts.dead_letters import is_about
 from kbfleet.domain.deletions import SyncHeld
-from kbfleet.domain.diagnosis import Diagnosis
+from kbfleet.domain.diagnosis import Diagnosis, FleetDiagnosis
 from kbfleet.domain.errors import KbfleetError, NotReadyYet, ResourceConflict, ResourceMissing
 from kbfleet.domain.failed_documents import FailureReport, RetryReport
 from kbfleet.domain.ingestion_job import JobStateChange
@@ -91,6 +91,7 @@ class RecordingAnnouncements:
         self.verifications: list[IsolationVerified] = []
         self.held_syncs: list[SyncHeld] = []
         self.diagnoses: list[Diagnosis] = []
+        self.fleet_diagnoses: list[FleetDiagnosis] = []
 
     def sync_held(self, held: SyncHeld) -> None:
         self.held_syncs.append(held)
@@ -112,6 +113,9 @@ class RecordingAnnouncements:
 
     def diagnosed(self, diagnosis: Diagnosis) -> None:
         self.diagnoses.append(diagnosis)
+
+    def fleet_diagnosed(self, diagnosis: FleetDiagnosis) -> None:
+        self.fleet_diagnoses.append(diagnosis)
 
     def retry_ended(self, report: RetryReport) -> None:
         self.retry_reports.append(report)

@@ -155,6 +155,11 @@ class InMemorySyncLedger:
     def running(self) -> Iterator[Sync]:
         return iter([entry for entry in self._entries.values() if entry.state is SyncState.RUNNING])
 
+    def held(self) -> Iterator[Sync]:
+        return iter(
+            [entry for entry in self._entries.values() if entry.state is SyncState.IDLE and entry.hold is not None]
+        )
+
     def queued(self, kind: KnowledgeBaseKind, priority: Priority, *, ready_by: datetime, limit: int) -> Sequence[Sync]:
         ready = (entry for entry in self._queued() if entry.ready_at is None or entry.ready_at <= ready_by)
         return [entry for entry in ready if (entry.kind, entry.priority) == (kind, priority)][:limit]

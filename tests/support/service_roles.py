@@ -16,7 +16,8 @@ SHARED_ROLE = "arn:aws:iam::123456789012:role/knowledge-base"
 class InMemoryServiceRoles:
     """`kbfleet.ports.ServiceRoles`.
 
-    Tests script it: `quota`, `per_tenant`, and `drift`, which is what somebody has changed of a role, by its name.
+    Tests script it: `quota`, `per_tenant`, `shared_is_gone`, and `drift`, which is what somebody has changed of a role,
+    by its name.
     Tests look at `roles` and at `changes`, how often one was made or changed.
     """
 
@@ -24,6 +25,7 @@ class InMemoryServiceRoles:
         self._clock = clock
         self._names = names
         self.per_tenant = True
+        self.shared_is_gone = False
         self.quota = 1_000
         self.roles: dict[str, ServiceRole] = {}
         self.drift: dict[str, list[str]] = {}
@@ -72,6 +74,9 @@ class InMemoryServiceRoles:
             life = names.life_of_service_role(name)
             if life is not None:
                 yield name, life
+
+    def shared_is_there(self) -> bool:
+        return self.per_tenant or not self.shared_is_gone
 
     def capacity(self) -> RoleCapacity | None:
         return RoleCapacity(len(self.roles), self.quota) if self.per_tenant else None

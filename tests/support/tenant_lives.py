@@ -72,6 +72,8 @@ def live_on_a_store(fleet: VirtualFleet, store: str) -> None:
     lives.of_one_that_stays_well("acme")
     lives.of_one_that_leaves("leaving")
     lives.of_one_whose_knowledge_base_vanishes("bereft")
+    if store != "MANAGED":
+        lives.of_one_whose_index_vanishes("emptied")
     lives.reconcile()
 
 
@@ -199,6 +201,9 @@ class Lives:
         retaining = {"dataSourceConfiguration": found["dataSourceConfiguration"], "dataDeletionPolicy": "RETAIN"}
         agent.update_data_source(**ids, name=found["name"], **retaining)
         self.lose_vectors(tenant_id)
+        # Whoever misses the index looks whether the store is there.
+        self.collect(tenant_id, status="FAILED", outcome="FAILED", final=True)
+        self.fleet.invoke("ReconcileFunction", sample("get_diagnosis", tenant_id))
         self.start_in_console(tenant_id)
         self.provisioned(tenant_id)
         assert self.data_source(tenant_id) != ids

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import patch
 
 import pytest
 
@@ -28,7 +29,7 @@ from kbfleet.domain.failed_documents import FailedDocument
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.ingestion_job import JobStatus, Statistics
-from kbfleet.domain.names import DataSourceReference, Life
+from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
 from kbfleet.domain.signals import of_held_sync, of_ingestion
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.ports import ComparedPage
@@ -189,6 +190,12 @@ class Tenant:
     @property
     def told(self) -> list[SyncHeld]:
         return self.fleet.announcements.held_syncs
+
+
+def dies(fleet: Fleet, check: Knowledge) -> None:
+    """As a function that runs out of memory, or of time."""
+    with patch.object(fleet.bucket_contents, "compared", side_effect=MemoryError):
+        fleet.deletion_check.run(check, fleet.clock.now())
 
 
 def page(kept: int = 0, deleted: int = 0, added: int = 0) -> ComparedPage:
@@ -419,6 +426,45 @@ class TestTheCheck:
         for _ in range(3):
             tenant.fleet.scheduler.tick()
         assert tenant.fleet.checks.waiting == [first_knowledge(ACME)]
+
+    def test_that_dies_is_asked_for_again_later_and_later(self, tenant: Tenant) -> None:
+        """Whoever comes behind it has a turn meanwhile."""
+        fleet = tenant.fleet
+        fleet.request(ACME)
+        asked: list[float] = []
+        began = fleet.clock.now()
+        while len(asked) < 4:
+            fleet.scheduler.tick()
+            if fleet.checks.waiting:
+                asked.append((fleet.clock.now() - began).total_seconds())
+                with pytest.raises(MemoryError):
+                    dies(fleet, fleet.checks.waiting.pop(0))
+            fleet.clock.advance(5)
+        assert asked == [0, 60, 180, 420]
+        fleet.tick_until_idle()
+        assert tenant.jobs == 2
+        assert (tenant.entry.checks_begun, tenant.entry.check_again_at) == (0, None)
+
+    def test_of_as_many_as_are_checked_ahead_that_die_keeps_nobody_from_theirs(self) -> None:
+        fleet = Fleet()
+        names = [TenantId(f"tenant-{number}") for number in range(7)]
+        for name in names:
+            source = fleet.add(name)
+            fleet.knowledge_bases.plan(source.knowledge_base_id, JobCourse(statistics=Statistics(scanned=9)))
+            fleet.request(name)
+        fleet.tick_until_idle()
+        for name in names:
+            fleet.request(name)
+        seen = set[TenantId]()
+        for _ in range(3):
+            fleet.scheduler.tick()
+            for check in fleet.checks.waiting:
+                seen.add(check.tenant_id)
+                with pytest.raises(MemoryError):
+                    dies(fleet, check)
+            fleet.checks.waiting.clear()
+            fleet.clock.advance(5)
+        assert seen == set(names)
 
     def test_does_nothing_for_whom_nothing_is_queued(self, tenant: Tenant) -> None:
         report = tenant.fleet.deletion_check.run(first_knowledge(ACME), tenant.fleet.clock.now())

@@ -12,16 +12,17 @@ import pytest
 
 from kbfleet.contracts.diagnosis import DiagnosisBody
 from kbfleet.domain.alert import Deployment
-from kbfleet.domain.diagnosis import Diagnosis
+from kbfleet.domain.deletions import Hold, HoldReason
+from kbfleet.domain.diagnosis import THE_FLEET, Diagnosis, FleetDiagnosis, Search, Unseen
 from kbfleet.domain.errors import AccessRefused, ConcurrentUpdate
 from kbfleet.domain.failed_documents import IngestedStatus
-from kbfleet.domain.finding import CAUSES, Disagreement, Finding, ResourceKind
+from kbfleet.domain.finding import CAUSES, UNSEEN_FOR, Disagreement, Finding, ResourceKind, SharedLoss
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.ingestion_job import JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.knowledge_base import DataSourceStatus
 from kbfleet.domain.names import Life
-from kbfleet.domain.signals import of_diagnosis
+from kbfleet.domain.signals import of_diagnosis, of_fleet_diagnosis
 from kbfleet.domain.tenant import Lease
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.fakes import JobCourse
@@ -176,7 +177,7 @@ class TestEachLoss:
         fleet.examination.publish(examined(fleet))
         assert fleet.registry.get(ACME).losses == examined(fleet).findings
         well = Diagnosis(ACME, fleet.clock.now())
-        fleet.examination.publish(replace(well, unseen=("The bucket could not be looked at.",)))
+        fleet.examination.publish(replace(well, unseen=(Unseen(None, "It could not be looked at."),)))
         assert fleet.registry.get(ACME).losses
         fleet.examination.publish(well)
         fleet.examination.publish(well)
@@ -204,9 +205,9 @@ class TestWhatIsNotKnown:
         monkeypatch.setattr(getattr(fleet, port), call, Mock(side_effect=AccessRefused("It may not be looked at.")))
         diagnosis = examined(fleet)
         assert (diagnosis.findings, diagnosis.well) == ((), False)
-        assert [each for each in diagnosis.unseen if "It may not be looked at." in each]
+        assert [each for each in diagnosis.unseen if each.reason.startswith("It may not be looked at.")]
         body = DiagnosisBody.from_domain(diagnosis)
-        assert (body.well, body.harm, body.unseen) == (False, None, diagnosis.unseen)
+        assert (body.well, body.harm, body.unseen) == (False, None, tuple(map(str, diagnosis.unseen)))
 
     def test_while_an_execution_is_at_work_nothing_is_lost_for_certain(self, fleet: Fleet) -> None:
         lose_the_index(fleet)
@@ -343,3 +344,156 @@ class TestWords:
         (source,) = fleet.knowledge_bases.data_sources(base(fleet))
         fleet.knowledge_bases.set_data_source(base(fleet), replace(source, status=DataSourceStatus.FAILED))
         assert found(fleet) == [(Disagreement.BROKEN, ResourceKind.DATA_SOURCE, Harm.DOCUMENTS_MISSING)]
+
+
+A_DAY = UNSEEN_FOR.total_seconds()
+
+
+def denied(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet.retrieval_probe, "anything", Mock(side_effect=AccessRefused("Retrieve: not allowed.")))
+
+
+class TestWhatStaysUnseen:
+    """What nobody could look at is not well for ever, and an incident that is over does not stay open for it."""
+
+    def test_for_a_day_it_is_told_as_that(self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+        denied(fleet, monkeypatch)
+        fleet.examination.publish(examined(fleet))
+        assert not fleet.announcements.diagnoses
+        fleet.clock.advance(A_DAY)
+        assert found(fleet) == [(Disagreement.UNSEEN, ResourceKind.PASSAGES, Harm.UNKNOWN)]
+        fleet.examination.publish(examined(fleet))
+        (told,) = fleet.announcements.diagnoses
+        (signal,) = of_diagnosis(told, DEPLOYMENT)
+        assert signal.failure is not None
+        assert signal.failure.evidence.command.startswith("kbfleet tenant show acme")
+        assert not told.losses[0].repaired_by_adding
+
+    def test_what_was_seen_in_between_begins_anew(self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as refusing:
+            denied(fleet, refusing)
+            fleet.examination.publish(examined(fleet))
+        fleet.clock.advance(A_DAY / 2)
+        fleet.examination.publish(examined(fleet))
+        fleet.clock.advance(A_DAY / 2)
+        denied(fleet, monkeypatch)
+        assert not examined(fleet).findings
+
+    def test_two_facts_that_take_turns_are_not_one_that_stays_unseen(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as refusing:
+            denied(fleet, refusing)
+            fleet.examination.publish(examined(fleet))
+        fleet.clock.advance(A_DAY)
+        monkeypatch.setattr(fleet.usage_keys, "exists", NOBODY_MAY)
+        assert not examined(fleet).findings
+
+    def test_a_loss_is_over_once_what_showed_it_is_well_again(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fleet.usage_keys.delete(KEY)
+        fleet.examination.publish(examined(fleet))
+        fleet.usage_keys.ensure(KEY, NAMES.tags(Life(ACME)), plan_id="standard", other_plan_ids=[])
+        denied(fleet, monkeypatch)
+        fleet.examination.publish(examined(fleet))
+        (_, over) = fleet.announcements.diagnoses
+        (signal,) = of_diagnosis(over, DEPLOYMENT)
+        assert (signal.concern, signal.failure) == (Concern.KNOWLEDGE, None)
+        assert not fleet.registry.get(ACME).losses
+
+    def test_a_loss_stays_while_what_showed_it_cannot_be_seen_and_then_gives_way_to_that(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fleet.usage_keys.delete(KEY)
+        fleet.examination.publish(examined(fleet))
+        monkeypatch.setattr(fleet.usage_keys, "exists", NOBODY_MAY)
+        fleet.examination.publish(examined(fleet))
+        assert [loss.disagreement for loss in fleet.registry.get(ACME).losses] == [Disagreement.MISSING]
+        fleet.clock.advance(A_DAY)
+        fleet.examination.publish(examined(fleet))
+        assert [loss.disagreement for loss in fleet.registry.get(ACME).losses] == [Disagreement.UNSEEN]
+
+
+class TestTwoLooks:
+    """One search that fails, or finds nothing, proves nothing."""
+
+    @pytest.mark.parametrize("first", [Search.NOTHING, Search.REFUSED])
+    def test_one_search_in_vain_is_no_finding(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, first: Search
+    ) -> None:
+        search = Mock(side_effect=[first, Search.FOUND])
+        monkeypatch.setattr(fleet.retrieval_probe, "anything", search)
+        assert examined(fleet).well
+        assert search.call_count == 2
+
+    def test_two_different_ends_are_not_known(self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+        search = Mock(side_effect=[Search.NOTHING, Search.REFUSED])
+        monkeypatch.setattr(fleet.retrieval_probe, "anything", search)
+        diagnosis = examined(fleet)
+        assert (diagnosis.findings, diagnosis.well) == ((), False)
+
+    def test_what_is_found_is_searched_for_once(self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+        search = Mock(return_value=Search.FOUND)
+        monkeypatch.setattr(fleet.retrieval_probe, "anything", search)
+        assert examined(fleet).well
+        assert search.call_count == 1
+
+
+def hold(fleet: Fleet, reason: HoldReason = HoldReason.EMPTY) -> Hold:
+    entry = fleet.ledger.find(first_knowledge(ACME))
+    held = Hold(reason, 1, 1, fleet.clock.now(), fleet.clock.now())
+    fleet.ledger.save(replace(entry, hold=held))
+    return held
+
+
+class TestAHeldSync:
+    def test_is_a_finding_with_its_own_command_and_no_second_message(self, fleet: Fleet) -> None:
+        held = hold(fleet)
+        diagnosis = examined(fleet)
+        (finding,) = diagnosis.findings
+        assert (finding.disagreement, finding.harm) == (Disagreement.HELD, Harm.WRONG_ANSWERS)
+        assert not diagnosis.well
+        assert finding.whole_command == held.command(ACME) == "kbfleet sync start acme --accept-deletions 1"
+        assert held.sentence in finding.advice
+        assert held.command(ACME) in finding.advice
+        body = DiagnosisBody.from_domain(diagnosis)
+        assert (body.well, body.findings[0].command) == (False, held.command(ACME))
+        fleet.examination.publish(diagnosis)
+        assert not fleet.announcements.diagnoses
+        assert not fleet.registry.get(ACME).losses
+
+    def test_for_a_bucket_that_is_gone_is_that_loss(self, fleet: Fleet) -> None:
+        hold(fleet, HoldReason.GONE)
+        lose_the_bucket(fleet)
+        (finding,) = examined(fleet).findings
+        assert (finding.disagreement, finding.kind) == (Disagreement.MISSING, ResourceKind.BUCKET)
+
+
+class TestAStoreThatIsGone:
+    def test_is_said_of_each_tenant_and_told_of_none(self, fleet: Fleet) -> None:
+        fleet.store.gone = True
+        search_is_refused(fleet)
+        fleet.examination.examine_after(TestAFailedIngestion.JOB)
+        (finding,) = examined(fleet).findings
+        assert (finding.kind, finding.harm, finding.shared) == (ResourceKind.KNOWLEDGE_STORE, Harm.NO_ANSWERS, True)
+        assert "`kbfleet reconcile --repair`" in finding.advice
+        assert not fleet.announcements.diagnoses
+
+    def test_ends_no_incident_of_a_tenants_own(self, fleet: Fleet) -> None:
+        lose_the_index(fleet)
+        fleet.examination.publish(examined(fleet))
+        fleet.store.gone = True
+        fleet.examination.publish(examined(fleet))
+        assert [loss.kind for loss in fleet.registry.get(ACME).losses] == [ResourceKind.VECTOR_INDEX]
+
+    @pytest.mark.parametrize("kind", [ResourceKind.KNOWLEDGE_STORE, ResourceKind.SERVICE_ROLE])
+    def test_is_one_incident_of_the_fleet(self, kind: ResourceKind) -> None:
+        at = Fleet().clock.now()
+        (signal,) = of_fleet_diagnosis(FleetDiagnosis(at, (SharedLoss(kind, "S3_VECTORS"),)), DEPLOYMENT)
+        assert (signal.subject, signal.concern) == (THE_FLEET, Concern.FLEET)
+        assert signal.failure is not None
+        assert all(cause.in_our_words for cause in signal.failure.causes)
+        assert signal.failure.evidence.command == "kbfleet reconcile --repair --stack kbfleet --region us-east-1"
+        (over,) = of_fleet_diagnosis(FleetDiagnosis(at), DEPLOYMENT)
+        assert over.failure is None

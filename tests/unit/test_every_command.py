@@ -48,10 +48,10 @@ from kbfleet.contracts.tenants import ExecutionBody, OffboardingBody, SyncBody, 
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain import document_trace
 from kbfleet.domain.answer import AnswerOutcome
-from kbfleet.domain.diagnosis import Diagnosis
+from kbfleet.domain.diagnosis import Diagnosis, Unseen
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.failed_documents import FailureStatus
-from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
+from kbfleet.domain.finding import Disagreement, Fact, Finding, ResourceKind
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern, Timeline
 from kbfleet.domain.ingestion_job import FailureReason, Outcome
@@ -105,7 +105,7 @@ DIAGNOSIS = DiagnosisBody.from_domain(
         ACME,
         NOW,
         (Finding(Disagreement.MISSING, ResourceKind.VECTOR_INDEX, "acme", ACME),),
-        ("Of the bucket, nothing is known.",),
+        (Unseen(Fact.BUCKET, "It may not be looked at."),),
     )
 )
 REPORT = Report(

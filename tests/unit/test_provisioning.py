@@ -160,6 +160,7 @@ class Provisioning:
         return provisioning.ensure_knowledge_store(
             self.reservation,
             registry=self.fleet.registry,
+            ledger=self.fleet.ledger,
             stores=self.fleet.stores,
             knowledge_bases=self.fleet.knowledge_bases,
             announcements=self.fleet.announcements,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,17 +11,25 @@ from unittest.mock import Mock
 import pytest
 
 from kbfleet.contracts.events import ReconciliationDetail
+from kbfleet.domain.alert import Deployment
+from kbfleet.domain.deletions import Hold, HoldReason
+from kbfleet.domain.diagnosis import FleetDiagnosis
 from kbfleet.domain.errors import AccessRefused, ResourceMissing, Throttled
-from kbfleet.domain.finding import NOWHERE, Disagreement, Finding, ResourceKind
+from kbfleet.domain.finding import NOWHERE, Disagreement, Finding, ResourceKind, SharedLoss
+from kbfleet.domain.harm import Harm
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.reconciliation import Reconciliation
-from kbfleet.domain.tenant import OVERDUE_AFTER
+from kbfleet.domain.signals import of_fleet_diagnosis
+from kbfleet.domain.tenant import OVERDUE_AFTER, Lease
 from kbfleet.domain.tenant_status import TenantStatus
+from kbfleet.usecases.incidents import IncidentDesk
 from kbfleet.usecases.reconciliation import reconcile
+from tests.support.fakes import RecordingAlertChannel
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, NAMES, SAKURA, first_knowledge, tenant
 from tests.support.service_roles import SHARED_ROLE
 
+DEPLOYMENT = Deployment("kbfleet", "us-east-1")
 MISSING, UNEXPLAINED = Disagreement.MISSING, Disagreement.UNEXPLAINED
 RECORDED = {
     ResourceKind.BUCKET,
@@ -30,9 +39,11 @@ RECORDED = {
 }
 
 
-def look(fleet: Fleet, *, repair: bool = False) -> Reconciliation:
+def look(fleet: Fleet, *, repair: bool = False, quietly: bool = False) -> Reconciliation:
     return reconcile(
         registry=fleet.registry,
+        ledger=fleet.ledger,
+        incidents=fleet.incidents,
         buckets=fleet.buckets,
         stores=fleet.stores,
         knowledge_bases=fleet.knowledge_bases,
@@ -45,7 +56,12 @@ def look(fleet: Fleet, *, repair: bool = False) -> Reconciliation:
         clock=fleet.clock,
         until=fleet.clock.now() + timedelta(minutes=1),
         repair=repair,
+        quietly=quietly,
     )
+
+
+def desk_of(fleet: Fleet) -> IncidentDesk:
+    return IncidentDesk(fleet.incidents, RecordingAlertChannel(), fleet.clock, DEPLOYMENT)
 
 
 @pytest.fixture
@@ -260,3 +276,108 @@ def test_who_could_not_be_looked_into_is_reported_with_the_reason(
     assert (report.looked_into, str(why)) == (0, "ListDataSources: too fast")
     body = ReconciliationDetail.from_domain(report).troubles[0]
     assert (body.tenant_id, body.reason) == (tenant_id, str(why))
+
+
+class TestWhatTenantsShare:
+    def test_a_store_that_is_gone_is_one_finding_told_once_until_it_is_there_again(self, fleet: Fleet) -> None:
+        fleet.store.gone = True
+        report = look(fleet)
+        (loss,) = report.shared_losses
+        assert (loss.kind, loss.name, report.unlisted) == (ResourceKind.KNOWLEDGE_STORE, "S3_VECTORS", ())
+        assert not [finding for finding in report.findings if not finding.shared]
+        assert not fleet.announcements.diagnoses
+        desk = desk_of(fleet)
+        (told,) = fleet.announcements.fleet_diagnoses
+        for signal in of_fleet_diagnosis(told, DEPLOYMENT):
+            desk.record(signal)
+        fleet.store.gone = False
+        fleet.clock.advance(3_600)
+        assert not look(fleet).shared_losses
+        (*_, over) = fleet.announcements.fleet_diagnoses
+        assert over.losses == ()
+        for signal in of_fleet_diagnosis(over, DEPLOYMENT):
+            desk.record(signal)
+        fleet.clock.advance(3_600)
+        look(fleet)
+        assert len(fleet.announcements.fleet_diagnoses) == 2
+
+    def test_while_it_may_not_be_looked_at_nothing_is_over(self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+        loss = SharedLoss(ResourceKind.KNOWLEDGE_STORE, "S3_VECTORS")
+        for signal in of_fleet_diagnosis(FleetDiagnosis(fleet.clock.now(), (loss,)), DEPLOYMENT):
+            desk_of(fleet).record(signal)
+        monkeypatch.setattr(fleet.store, "is_there", Mock(side_effect=AccessRefused("It may not be looked at.")))
+        assert "It may not be looked at." in look(fleet).unlisted
+        assert not fleet.announcements.fleet_diagnoses
+
+    def test_a_shared_role_that_is_gone_is_named(self, fleet: Fleet) -> None:
+        fleet.service_roles.per_tenant = False
+        fleet.service_roles.shared_is_gone = True
+        (loss,) = look(fleet).shared_losses
+        assert (loss.kind, loss.name) == (ResourceKind.SERVICE_ROLE, SHARED_ROLE)
+
+    def test_nothing_is_repaired_before_it_is_there_again_and_all_then(self, fleet: Fleet) -> None:
+        fleet.store.gone = True
+        assert look(fleet, repair=True).repairs == ()
+        fleet.store.gone = False
+        for tenant_id in (ACME, SAKURA):
+            fleet.store.drop(first_knowledge(tenant_id))
+        assert look(fleet, repair=True).repairs == (ACME, SAKURA)
+
+
+class TestHeldSyncs:
+    def test_are_found_with_their_command(self, fleet: Fleet) -> None:
+        held = Hold(HoldReason.EMPTY, 7, 7, fleet.clock.now(), fleet.clock.now())
+        fleet.ledger.save(replace(fleet.ledger.find(first_knowledge(ACME)), hold=held))
+        (finding,) = look(fleet).findings
+        assert (finding.disagreement, finding.whole_command) == (Disagreement.HELD, held.command(ACME))
+        assert look(fleet, repair=True).repairs == ()
+
+
+class TestStuckTenants:
+    @pytest.fixture
+    def stuck(self, fleet: Fleet) -> Fleet:
+        now = fleet.clock.now()
+        lease = Lease("arn:gone", now + timedelta(hours=5))
+        change(fleet, status=TenantStatus.PROVISIONING, lease=lease, updated_at=now, status_since=now)
+        return fleet
+
+    def test_one_whose_execution_is_gone_is_found_told_and_repaired(self, stuck: Fleet) -> None:
+        assert not look(stuck).findings
+        stuck.clock.advance(900)
+        (finding,) = look(stuck).findings
+        assert (finding.disagreement, finding.harm) == (Disagreement.STUCK, Harm.NO_ANSWERS)
+        assert "`kbfleet tenant add acme`" in finding.advice
+        (told,) = stuck.announcements.diagnoses
+        assert told.losses == (finding,)
+        assert look(stuck, repair=True).repairs == (ACME,)
+
+    def test_one_whose_execution_runs_is_not(self, stuck: Fleet) -> None:
+        record = stuck.registry.get(ACME)
+        running = stuck.executions.start("acme-20261101T000000000000", {"tenant_id": ACME})
+        lease = Lease(running.arn, stuck.clock.now() + timedelta(hours=5))
+        stuck.registry.replace(replace(record, lease=lease), fence=record.fence)
+        stuck.clock.advance(3_600)
+        assert not look(stuck).findings
+
+    def test_it_is_over_once_it_is_provisioned(self, stuck: Fleet) -> None:
+        stuck.clock.advance(900)
+        look(stuck)
+        change(stuck, status=TenantStatus.ACTIVE, lease=None)
+        look(stuck)
+        (_, over) = stuck.announcements.diagnoses
+        assert (over.losses, stuck.registry.get(ACME).losses) == ((), ())
+
+
+def test_a_quiet_look_finds_the_same_and_changes_nothing(fleet: Fleet) -> None:
+    fleet.store.drop(first_knowledge(ACME))
+    change(fleet, announced=False)
+    fleet.clock.advance(3_600)
+    before = deepcopy((list(fleet.registry.all()), fleet.isolation_rounds.position(), fleet.ledger.writes))
+    announced = deepcopy(vars(fleet.announcements))
+    quiet = look(fleet, quietly=True)
+    assert (list(fleet.registry.all()), fleet.isolation_rounds.position(), fleet.ledger.writes) == before
+    assert vars(fleet.announcements) == announced
+    assert not fleet.executions.requests
+    assert set(quiet.findings) == set(look(fleet).findings)
+    # What is known is told without another search.
+    assert set(look(fleet, quietly=True).findings) == set(quiet.findings)

@@ -229,17 +229,110 @@ def test_a_lost_bucket_is_told_with_what_only_its_owner_can_do_and_takes_no_answ
     assert fleet.sync("acme").hold is not None
     for key, text in DOCUMENTS.items():
         assert key in search_finds(lives, "acme", text)
+    go_on = "kbfleet sync start acme --accept-deletions 2"
     shown = answered(lives, "ReconcileFunction", sample("get_diagnosis", "acme"))
-    assert shown["well"], shown
+    (finding,) = shown["findings"]
+    assert (finding["disagreement"], finding["harm"], finding["command"]) == ("HELD", "WRONG_ANSWERS", go_on)
+    asked = sample("post_reconciliation", "acme") | {"body": '{"look_only": true}'}
+    assert answered(lives, "ReconcileFunction", asked)["findings"] == [finding]
+    why = answered(lives, "WhyFunction", sample("get_why", "acme") | queried(key="tents.md"))
+    assert why["stuck_at"]
 
     for key, text in DOCUMENTS.items():  # from the backup
         lives.upload("acme", key, text)
-    accepted = json.dumps({"accept_deletions": len(DOCUMENTS)})
-    lives.api("post_sync", "acme", body=accepted)
+    lives.api("post_sync", "acme", body=ACCEPTED)
     fleet.settle("acme")
+    assert answered(lives, "ReconcileFunction", sample("get_diagnosis", "acme"))["well"]
     fleet.timeline.run_for(SEARCHABLE)
     assert not departures_from_the_bucket(fleet, "acme")
     assert fleet.sync("acme").hold is None
+
+
+ACCEPTED = json.dumps({"accept_deletions": len(DOCUMENTS)})
+
+
+@pytest.mark.parametrize("restored", [True, False], ids=["with the documents back", "with none"])
+def test_a_bucket_and_a_data_source_that_are_lost_together_drop_nothing_unasked(
+    fleet: VirtualFleet, *, restored: bool
+) -> None:
+    lives = with_documents(fleet)
+    delete_the_bucket(lives, "acme")
+    lose(fleet, "S3_VECTORS", "acme", Loss.DATA_SOURCE_RETAINED)
+    fleet.invoke("ReconcileFunction", HOURLY)
+
+    for _ in range(2):  # the command of the message, and once more
+        assert lives.provision("acme").status == "FAILED"
+        tenant = fleet.tenant("acme")
+        assert tenant is not None
+        assert tenant.failure is not None
+        assert tenant.failure.error == "DeletionsHeld"
+        assert "`kbfleet sync start acme --accept-deletions 2`" in tenant.failure.reason
+        assert tenant.status == "ACTIVE"
+        assert all(key in search_finds(lives, "acme", text) for key, text in DOCUMENTS.items())
+    held = [event["Detail"] for event in fleet.events if event["DetailType"] == "Sync Held"]
+    assert len({each["identity"] for each in held}) == 1
+    shown = answered(lives, "ReconcileFunction", sample("get_diagnosis", "acme"))
+    assert "kbfleet sync start acme --accept-deletions 2" in {each["command"] for each in shown["findings"]}
+    lives.api("post_sync", "acme")  # without accepting, it stays held
+    fleet.settle("acme")
+    assert all(key in search_finds(lives, "acme", text) for key, text in DOCUMENTS.items())
+
+    if restored:
+        for key, text in DOCUMENTS.items():
+            lives.upload("acme", key, text)
+    lives.api("post_sync", "acme", body=ACCEPTED)
+    fleet.timeline.run_for(1_200)
+    fleet.settle("acme")
+    fleet.timeline.run_for(SEARCHABLE)
+    assert fleet.sync("acme").hold is None
+    assert not departures_from_the_bucket(fleet, "acme")
+    for key, text in DOCUMENTS.items():
+        assert (key in search_finds(lives, "acme", text)) is restored
+    fleet.invoke("ReconcileFunction", HOURLY)
+    assert answered(lives, "ReconcileFunction", sample("get_diagnosis", "acme"))["well"]
+
+
+def lose_the_vector_bucket(lives: Lives) -> str:
+    vectors = lives.client("s3vectors")
+    (name,) = (each["vectorBucketName"] for each in vectors.list_vector_buckets()["vectorBuckets"])
+    for index in vectors.list_indexes(vectorBucketName=name)["indexes"]:
+        vectors.delete_index(vectorBucketName=name, indexName=index["indexName"])
+    vectors.delete_vector_bucket(vectorBucketName=name)
+    return str(name)
+
+
+def test_a_vector_bucket_that_is_lost_is_one_finding_of_the_fleet(fleet: VirtualFleet) -> None:
+    lives = with_documents(fleet)
+    lives.provisioned("sakura")
+    name = lose_the_vector_bucket(lives)
+    fleet.invoke("ReconcileFunction", HOURLY)
+    asked = sample("post_reconciliation", "acme") | {"body": "{}"}
+    report = answered(lives, "ReconcileFunction", asked)
+    (loss,) = report["shared_losses"]
+    assert (loss["kind"], loss["harm"], loss["command"]) == (
+        "knowledge store",
+        "NO_ANSWERS",
+        "kbfleet reconcile --repair",
+    )
+    assert report["unlisted"] == []
+    assert {each["kind"] for each in report["findings"]} == {"knowledge store"}
+    shown = answered(lives, "ReconcileFunction", sample("get_diagnosis", "sakura"))
+    assert [each["kind"] for each in shown["findings"]] == ["knowledge store"]
+    told = [event["Detail"] for event in fleet.events if event["DetailType"] == "Fleet Diagnosed"]
+    assert all(each["losses"] == [{"kind": "knowledge store", "name": "S3_VECTORS"}] for each in told)
+    assert not diagnosed(lives, "sakura")
+
+    # What the page of the runbook says; then the command.
+    lives.client("s3vectors").create_vector_bucket(vectorBucketName=name)
+    repair = sample("post_reconciliation", "acme") | {"body": '{"repair": true}'}
+    assert set(answered(lives, "ReconcileFunction", repair)["repairs"]) == {"acme", "sakura"}
+    fleet.timeline.run_for(1_200)
+    fleet.settle("acme", "sakura")
+    fleet.timeline.run_for(SEARCHABLE)
+    assert not departures_from_the_bucket(fleet, "acme")
+    for tenant_id in ("acme", "sakura"):
+        shown = answered(lives, "ReconcileFunction", sample("get_diagnosis", tenant_id))
+        assert shown["well"], shown
 
 
 def test_documents_that_are_all_deleted_go_on_to_answer_until_somebody_accepts_that(fleet: VirtualFleet) -> None:

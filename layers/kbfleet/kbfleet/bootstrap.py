@@ -756,6 +756,7 @@ def examination() -> TenantExamination:
 
     return TenantExamination(
         registry=registry(),
+        ledger=ledger(),
         buckets=buckets(),
         stores=stores(),
         knowledge_bases=knowledge_bases(),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.caller import Caller
     from kbfleet.domain.convergence import Convergence
     from kbfleet.domain.deletions import AnsweredFrom, SyncHeld
-    from kbfleet.domain.diagnosis import Diagnosis, Search
+    from kbfleet.domain.diagnosis import Diagnosis, FleetDiagnosis, Search
     from kbfleet.domain.document_examination import DocumentSample
     from kbfleet.domain.document_trace import Probe
     from kbfleet.domain.erasure import ErasureReceipt
@@ -231,6 +231,13 @@ class KnowledgeStore(Protocol):
         """
         ...
 
+    def is_there(self) -> bool:
+        """Whether there still is what all indexes are in, and which came with the stack.
+
+        Raises: AwsRefusal, Retryable.
+        """
+        ...
+
     def indexes(self) -> Iterator[Index]:
         """Those that exist, over all pages. Names that kbfleet never gives are somebody else's and left out."""
         ...
@@ -414,6 +421,10 @@ class ServiceRoles(Protocol):
         """The names of tenants' own roles, over all pages, each with its life."""
         ...
 
+    def shared_is_there(self) -> bool:
+        """Whether the role is there that comes with the stack; also `True` where no tenant uses it."""
+        ...
+
     def capacity(self) -> RoleCapacity | None:
         """Of the account, for all its roles; `None` where no more are made."""
         ...
@@ -473,6 +484,10 @@ class SyncLedger(Protocol):
         ...
 
     def running(self) -> Iterator[Sync]: ...
+
+    def held(self) -> Iterator[Sync]:
+        """Whose next sync is held, and that do not run or wait for another check."""
+        ...
 
     def queued(self, kind: KnowledgeBaseKind, priority: Priority, *, ready_by: datetime, limit: int) -> Sequence[Sync]:
         """Of that kind and priority, those that are ready by then, the earliest first."""
@@ -619,6 +634,8 @@ class Announcements(Protocol):
     def isolation_verified(self, verified: IsolationVerified) -> None: ...
 
     def diagnosed(self, diagnosis: Diagnosis) -> None: ...
+
+    def fleet_diagnosed(self, diagnosis: FleetDiagnosis) -> None: ...
 
 
 class TaskCallbacks(Protocol):

@@ -447,6 +447,7 @@ UNTRIED: Mapping[str, str] = {
     "executions-failing": "the local AWS has no metrics of Step Functions; the failures themselves are tried",
     "queues-stuck": "the local AWS does not say how old a queue's oldest message is",
     "requests-throttled": "it passes by itself, or needs a quota of the account",
+    "shared-resource-lost": "it hits all tenants of the drill's fleet at once; tests/workflow/test_losses.py tries it",
     "scheduled-work-failing": "schedules of the local AWS run at their real pace, up to a day apart",
 }
 """Pages that no drill is about, and why."""

@@ -8,6 +8,7 @@ from kbfleet.adapters.aws_errors import translated
 from kbfleet.contracts.events import (
     DOCUMENT_FAILURES,
     DOCUMENT_RETRY_ENDED,
+    FLEET_DIAGNOSED,
     INGESTION_SOURCE,
     ISOLATION_BREACHED,
     ISOLATION_VERIFIED,
@@ -21,6 +22,7 @@ from kbfleet.contracts.events import (
     TENANT_STATE_CHANGE,
     DocumentFailuresDetail,
     DocumentRetryEndedDetail,
+    FleetDiagnosedDetail,
     IsolationBreachedDetail,
     IsolationVerifiedDetail,
     JobStateChangeDetail,
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from kbfleet.domain.deletions import SyncHeld
-    from kbfleet.domain.diagnosis import Diagnosis
+    from kbfleet.domain.diagnosis import Diagnosis, FleetDiagnosis
     from kbfleet.domain.failed_documents import FailureReport, RetryReport
     from kbfleet.domain.ingestion_job import JobStateChange
     from kbfleet.domain.isolation import Breach, IsolationVerified
@@ -88,6 +90,9 @@ class EventBridgeAnnouncements:
 
     def diagnosed(self, diagnosis: Diagnosis) -> None:
         self._put(TENANT_SOURCE, TENANT_DIAGNOSED, TenantDiagnosedDetail.from_domain(diagnosis))
+
+    def fleet_diagnosed(self, diagnosis: FleetDiagnosis) -> None:
+        self._put(TENANT_SOURCE, FLEET_DIAGNOSED, FleetDiagnosedDetail.from_domain(diagnosis))
 
     def _put(self, source: str, detail_type: str, detail: BaseModel) -> None:
         """Raises: NotReadyYet when the bus did not take the event; PutEvents reports that inside a successful

@@ -105,6 +105,9 @@ class IamServiceRoles:
                     if life is not None:
                         yield role["RoleName"], life
 
+    def shared_is_there(self) -> bool:
+        return True
+
     def capacity(self) -> RoleCapacity | None:
         with translated("the account's roles"):
             summary = self._client.get_account_summary()["SummaryMap"]
@@ -234,6 +237,9 @@ class SharedServiceRole:
 
     def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, Life]]:
         return self._own.of_fleet(names)
+
+    def shared_is_there(self) -> bool:
+        return self._own.exists(self._arn.rpartition("/")[2])
 
     def capacity(self) -> RoleCapacity | None:
         return None

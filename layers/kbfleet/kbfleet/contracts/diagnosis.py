@@ -32,5 +32,5 @@ class DiagnosisBody(BaseModel):
             well=diagnosis.well,
             harm=diagnosis.findings[0].harm if diagnosis.findings else None,
             findings=tuple(map(FindingBody.from_domain, diagnosis.findings)),
-            unseen=diagnosis.unseen,
+            unseen=tuple(map(str, diagnosis.unseen)),
         )

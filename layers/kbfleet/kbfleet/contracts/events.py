@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from kbfleet.contracts import Contract, LifeNumber
 from kbfleet.contracts.document_findings import DocumentFindingBody
 from kbfleet.domain.deletions import Hold, HoldReason, SyncHeld
-from kbfleet.domain.diagnosis import Diagnosis
+from kbfleet.domain.diagnosis import Diagnosis, FleetDiagnosis, Unseen
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument, RetryReport
-from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
+from kbfleet.domain.finding import Disagreement, Finding, ResourceKind, SharedLoss
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
@@ -49,6 +49,7 @@ ISOLATION_BREACHED = "Isolation Breached"
 ISOLATION_VERIFIED = "Isolation Verified"
 
 TENANT_DIAGNOSED = "Tenant Diagnosed"
+FLEET_DIAGNOSED = "Fleet Diagnosed"
 
 ONBOARDING_REQUESTED = "Tenant Onboarding Requested"
 
@@ -332,9 +333,24 @@ class FindingBody(BaseModel):
             name=finding.name,
             tenant_id=finding.tenant_id,
             harm=finding.harm,
-            command=f"kbfleet {finding.command} {finding.tenant_id}" if finding.command else "",
+            command=finding.whole_command,
             advice=finding.advice,
         )
+
+
+class SharedLossBody(BaseModel):
+    """Something that comes with the stack, and is gone: no tenant is answered as it should be. `command` is the last
+    of what `advice` says."""
+
+    kind: ResourceKind
+    name: str
+    harm: Harm
+    command: str
+    advice: str
+
+    @classmethod
+    def from_domain(cls, loss: SharedLoss) -> Self:
+        return cls(kind=loss.kind, name=loss.name, harm=loss.harm, command=loss.command, advice=loss.advice)
 
 
 class TroubleBody(BaseModel):
@@ -364,6 +380,9 @@ class ReconciliationDetail(BaseModel):
     repairs: tuple[TenantId, ...] = ()
     troubles: tuple[TroubleBody, ...] = ()
     unlisted: tuple[str, ...] = ()
+    shared_losses: tuple[SharedLossBody, ...] = ()
+    held: int = 0
+    stuck: int = 0
 
     @classmethod
     def from_domain(cls, report: Reconciliation, at_most: int | None = None) -> Self:
@@ -384,14 +403,19 @@ class ReconciliationDetail(BaseModel):
                 TroubleBody(tenant_id=tenant_id, reason=str(error)) for tenant_id, error in report.troubles[:at_most]
             ),
             unlisted=report.unlisted,
+            shared_losses=tuple(map(SharedLossBody.from_domain, report.shared_losses)),
+            held=report.count(Disagreement.HELD),
+            stuck=report.count(Disagreement.STUCK),
         )
 
 
 class ReconciliationRequest(Contract):
     """Body of `POST /reconciliations`. `tenant_id` is of the tenant that is looked into first: a large fleet is not
-    looked into whole each time."""
+    looked into whole each time. `look_only` changes nothing at all: no tenant is repaired or written down, nobody is
+    told, no round moves on; and only who seems to lack something is searched."""
 
     repair: bool = Field(default=False, strict=True)
+    look_only: bool = Field(default=False, strict=True)
     tenant_id: TenantId | None = None
 
 
@@ -488,8 +512,36 @@ class TenantDiagnosedDetail(BaseModel):
     def to_domain(self) -> Diagnosis:
         losses = tuple(loss.to_domain(self.tenant_id) for loss in self.losses)
         job = self.failed_job.to_domain() if self.failed_job is not None else None
-        unseen = () if self.seen else ("Something could not be looked at.",)
+        unseen = () if self.seen else (Unseen(None, "Something could not be looked at."),)
         return Diagnosis(self.tenant_id, self.occurred_at, losses, unseen, self.harm, job, self.worse)
+
+
+class SharedLossDetail(BaseModel):
+    """Something that comes with the stack, and is gone. All tenants' answers rest on it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: ResourceKind
+    name: str
+
+
+class FleetDiagnosedDetail(BaseModel):
+    """`detail` of our event "Fleet Diagnosed": what all tenants share was looked at. Without `losses`, what had been
+    gone is there again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    identity: str
+    occurred_at: datetime
+    losses: tuple[SharedLossDetail, ...] = ()
+
+    @classmethod
+    def from_domain(cls, diagnosis: FleetDiagnosis) -> Self:
+        losses = tuple(SharedLossDetail(kind=loss.kind, name=loss.name) for loss in diagnosis.losses)
+        return cls(identity=diagnosis.identity, occurred_at=diagnosis.at, losses=losses)
+
+    def to_domain(self) -> FleetDiagnosis:
+        return FleetDiagnosis(self.occurred_at, tuple(SharedLoss(loss.kind, loss.name) for loss in self.losses))
 
 
 class WorkflowFailedDetail(BaseModel):
@@ -581,6 +633,11 @@ class WorkflowFailedEvent(BaseModel):
 class IsolationBreachedEvent(BaseModel):
     detail_type: Literal["Isolation Breached"] = Field(alias="detail-type")
     detail: IsolationBreachedDetail
+
+
+class FleetDiagnosedEvent(BaseModel):
+    detail_type: Literal["Fleet Diagnosed"] = Field(alias="detail-type")
+    detail: FleetDiagnosedDetail
 
 
 class TenantDiagnosedEvent(BaseModel):

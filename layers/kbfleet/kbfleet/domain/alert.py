@@ -9,7 +9,7 @@ from enum import StrEnum
 from urllib.parse import quote
 
 from kbfleet.domain.deletions import HoldReason, SyncHeld
-from kbfleet.domain.diagnosis import Diagnosis
+from kbfleet.domain.diagnosis import THE_FLEET, Diagnosis, FleetDiagnosis
 from kbfleet.domain.failed_documents import (
     SET_ASIDE_AFTER,
     FailureReport,
@@ -169,11 +169,23 @@ def ingestion_alert(change: JobStateChange, deployment: Deployment, harm: Harm =
         subject=str(change.tenant_id),
         facts=_ingestion_facts(change),
         reasons=tuple(Reason(reason.whole) for reason in change.failure_reasons),
-        advice="Remove the cause; then sync again:",
-        command=deployment.command("sync start", change.tenant_id),
+        advice=_ADVICE_OF_INGESTION[repair_of_ingestion(change)],
+        command=deployment.command(repair_of_ingestion(change), change.tenant_id),
         links=links,
         harm=harm,
     )
+
+
+def repair_of_ingestion(change: JobStateChange) -> str:
+    """The command of `kbfleet` for an ingestion that failed. Where Bedrock has refused to start a job, something is not
+    as kbfleet makes it, or may not be used: what puts that right syncs as well, and a sync alone would be refused."""
+    return "sync start" if change.ingestion_job_id else "tenant add"
+
+
+_ADVICE_OF_INGESTION: Mapping[str, str] = {
+    "sync start": "Remove the cause; then sync again:",
+    "tenant add": "Remove the cause, if it is outside of kbfleet. This then puts right what kbfleet makes, and syncs:",
+}
 
 
 def held_sync_alert(held: SyncHeld, deployment: Deployment) -> Alert:
@@ -408,6 +420,23 @@ def loss_alert(diagnosis: Diagnosis, deployment: Deployment) -> Alert:
         command=deployment.command(worst.command, diagnosis.tenant_id),
         links=(deployment.runbook_link("bucket-lost" if worst.loses_the_documents else "knowledge-lost"),),
         harm=worst.harm,
+    )
+
+
+def shared_loss_alert(diagnosis: FleetDiagnosis, deployment: Deployment) -> Alert:
+    """What to say when something is gone that comes with the stack, and that all tenants share."""
+    losses = diagnosis.losses
+    first = losses[0]
+    return Alert(
+        identity=diagnosis.identity,
+        severity=Severity.BROKEN,
+        title=f"{THE_FLEET}: {first.cause}",
+        subject=THE_FLEET,
+        facts=tuple((str(loss.kind).capitalize(), loss.name) for loss in losses),
+        advice=" ".join((*(loss.before for loss in losses), first.outcome)),
+        command=deployment.qualified(first.command),
+        links=(deployment.runbook_link("shared-resource-lost"),),
+        harm=first.harm,
     )
 
 

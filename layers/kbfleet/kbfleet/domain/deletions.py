@@ -113,6 +113,11 @@ class Hold:
                 "Put all documents into the bucket first. kbfleet cannot see that they are the same: once all are "
                 "back, this reads them in, and deletes what is not:"
             )
+        if self.reason is HoldReason.UNREADABLE:
+            return (
+                "Take out of its policy what denies listing it, and it goes on by itself. To let it delete whatever is "
+                "not there:"
+            )
         return "Put them back, and it goes on by itself. To delete them for good:"
 
     def tells_what(self, earlier: Hold | None) -> bool:

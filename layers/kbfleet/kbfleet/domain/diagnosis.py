@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
+from kbfleet.domain.deletions import Hold, HoldReason
+from kbfleet.domain.finding import KINDS, UNSEEN_FOR, Disagreement, Fact, Finding, ResourceKind, SharedLoss, UnseenSince
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import JobStateChange
 from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus, KnowledgeBase, KnowledgeBaseStatus
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
+
+THE_FLEET = "the fleet"
+"""Whom an incident hits that is about all tenants at once. No tenant's id has a space."""
 
 
 class Search(StrEnum):
@@ -32,6 +36,17 @@ class Presence(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Unseen:
+    """What could not be looked at, and why. Without a `fact`, it is true of all of them."""
+
+    fact: Fact | None
+    reason: str
+
+    def __str__(self) -> str:
+        return f"Of {self.fact}, nothing is known: {self.reason}" if self.fact is not None else self.reason
+
+
+@dataclass(frozen=True, slots=True)
 class TenantFacts:
     """All that is known of a tenant at one moment. What nobody has looked at is well by no means, and wrong neither.
 
@@ -40,7 +55,12 @@ class TenantFacts:
         presence: of each of the tenant's resources; what is left out was not looked at.
         tells_of_changes: whether EventBridge is told of the bucket's changes.
         content_lost: whether the index is a newer one than what was to be read into it.
+        search: by the same right as a question has, but another role: see `TenantExamination`.
         holds_documents: whether some are in the answers, by the last sync.
+        hold: why the next sync is held, if it is.
+        store_is_gone: whether what all tenants' indexes are in is not there any more.
+        unseen: since when facts could not be looked at, also this time.
+        at: when it was looked.
     """
 
     tenant: Tenant
@@ -55,6 +75,10 @@ class TenantFacts:
     data_source: DataSource | None = None
     search: Search | None = None
     holds_documents: bool = False
+    hold: Hold | None = None
+    store_is_gone: bool = False
+    unseen: tuple[UnseenSince, ...] = ()
+    at: datetime | None = None
 
     def is_gone(self, kind: ResourceKind) -> bool:
         return self.presence.get(kind) is Presence.GONE
@@ -63,7 +87,7 @@ class TenantFacts:
 def diagnose(facts: TenantFacts) -> tuple[Finding, ...]:
     """What is wrong with a tenant, the worst first. Of one that is being provisioned or deleted nothing is said: its
     resources come and go."""
-    if facts.tenant.status not in {TenantStatus.ACTIVE, TenantStatus.SUSPENDED, TenantStatus.FAILED}:
+    if facts.tenant.status not in SETTLED:
         return ()
     wrong = list(_wrong(facts))
     # What is made anew then is read anew, from a bucket that holds nothing.
@@ -72,9 +96,15 @@ def diagnose(facts: TenantFacts) -> tuple[Finding, ...]:
         replace(finding, seen=_seen_harm(finding, facts), answers_go=finding.loses_the_documents and content)
         for finding in wrong
     ]
-    return tuple(sorted(found, key=lambda finding: finding.harm.rank))
+    return worst_first(found)
 
 
+def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(findings, key=lambda finding: finding.harm.rank))
+
+
+SETTLED = {TenantStatus.ACTIVE, TenantStatus.SUSPENDED, TenantStatus.FAILED}
+"""The resources of others come and go."""
 _GIVEN_UP = {KnowledgeBaseStatus.FAILED, KnowledgeBaseStatus.DELETE_UNSUCCESSFUL}
 _GIVEN_UP_SOURCES = {DataSourceStatus.FAILED, DataSourceStatus.DELETE_UNSUCCESSFUL}
 
@@ -100,7 +130,12 @@ def _wrong(facts: TenantFacts) -> Iterator[Finding]:
         ResourceKind.USAGE_KEY: tenant.status is TenantStatus.FAILED,
     }
     for kind, name in names.items():
-        if facts.is_gone(kind) and not never_made.get(kind):
+        if not facts.is_gone(kind) or never_made.get(kind):
+            continue
+        if kind is ResourceKind.VECTOR_INDEX and facts.store_is_gone:
+            kind, store = ResourceKind.KNOWLEDGE_STORE, tenant.knowledge_store
+            yield Finding(Disagreement.MISSING, kind, store, tenant.tenant_id, shared=True)
+        else:
             yield finding(Disagreement.MISSING, kind, name)
     if facts.tells_of_changes is False and tenant.bucket_name is not None:
         yield finding(Disagreement.CHANGED, ResourceKind.BUCKET, facts.bucket)
@@ -115,7 +150,18 @@ def _wrong(facts: TenantFacts) -> Iterator[Finding]:
     source = facts.data_source
     if source is not None and source.status in _GIVEN_UP_SOURCES:
         yield finding(Disagreement.BROKEN, ResourceKind.DATA_SOURCE, source.data_source_id)
+    # Of a bucket that is gone, what comes first is to make it again.
+    if facts.hold is not None and not (facts.hold.reason is HoldReason.GONE and facts.is_gone(ResourceKind.BUCKET)):
+        yield held(facts.hold, facts.bucket, tenant.tenant_id)
+    told = {KINDS[each.fact] for each in facts.unseen if facts.at is not None and facts.at - each.since >= UNSEEN_FOR}
+    for kind in sorted(told):
+        yield finding(Disagreement.UNSEEN, kind, names.get(kind))
     yield from _of_search(facts)
+
+
+def held(hold: Hold, bucket: str, tenant_id: TenantId) -> Finding:
+    """A tenant's sync is held."""
+    return Finding(Disagreement.HELD, ResourceKind.DOCUMENTS, f"in {bucket}", tenant_id, hold=hold)
 
 
 def _of_search(facts: TenantFacts) -> Iterator[Finding]:
@@ -133,6 +179,8 @@ def _of_search(facts: TenantFacts) -> Iterator[Finding]:
 def _seen_harm(finding: Finding, facts: TenantFacts) -> Harm | None:
     """What a search shows counts more than what usually follows."""
     usual = finding.harm
+    if finding.disagreement is Disagreement.UNSEEN:
+        return None
     match facts.search:
         case Search.REFUSED:
             return Harm.NO_ANSWERS
@@ -153,14 +201,26 @@ def harm_while_syncs_fail(facts: TenantFacts) -> Harm:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetDiagnosis:
+    """What a look at what comes with the stack came to, and all tenants share. Without `losses`, all of it is there."""
+
+    at: datetime
+    losses: tuple[SharedLoss, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """The same for every repetition of the same event."""
+        return f"{THE_FLEET}/DIAGNOSED/{self.at.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """What one examination of a tenant came to.
 
     Args:
         at: when it began.
         findings: the worst first.
-        unseen: what could not be looked at, each with the reason. As long as there is any, a tenant without findings is
-            not known to be well.
+        unseen: what could not be looked at. As long as there is any, a tenant without findings is not known to be well.
         seen: how askers are hurt, by a search; `UNKNOWN` where none was made.
         failed_job: the ingestion whose failure was the reason to look.
         worse: whether people have heard of a loss already, and this is another one.
@@ -169,7 +229,7 @@ class Diagnosis:
     tenant_id: TenantId
     at: datetime
     findings: tuple[Finding, ...] = ()
-    unseen: tuple[str, ...] = ()
+    unseen: tuple[Unseen, ...] = ()
     seen: Harm = Harm.UNKNOWN
     failed_job: JobStateChange | None = None
     worse: bool = False
@@ -186,6 +246,40 @@ class Diagnosis:
     @property
     def well(self) -> bool:
         return not self.findings and not self.unseen
+
+    @property
+    def unseen_facts(self) -> frozenset[Fact]:
+        if any(each.fact is None for each in self.unseen):
+            return frozenset(Fact)
+        return frozenset(each.fact for each in self.unseen if each.fact is not None)
+
+    @property
+    def fleets_own(self) -> bool:
+        """Whether it comes of what is the whole fleet's, of which people are told once."""
+        return any(finding.shared for finding in self.findings)
+
+    def left_open(self, known: Iterable[Finding]) -> tuple[Finding, ...]:
+        """Of losses that people have been told of, those of which this look does not show whether they are over. What
+        has not been seen for a day is told as that, in their place."""
+        if self.fleets_own:
+            # What all share hides what is one's own.
+            return tuple(known)
+        told = {finding.kind for finding in self.findings if finding.disagreement is Disagreement.UNSEEN}
+        open_ = {fact for fact in self.unseen_facts if KINDS[fact] not in told}
+        found = {loss.cause for loss in self.losses}
+        everything = any(each.fact is None for each in self.unseen)
+        return tuple(loss for loss in known if loss.cause not in found and (everything or loss.facts & open_))
+
+    def unseen_since(self, known: Iterable[UnseenSince]) -> tuple[UnseenSince, ...]:
+        """Since when the facts could not be looked at which this look did not show either.
+
+        Args:
+            known: of the looks before this one.
+        """
+        before = {each.fact: each.since for each in known}
+        if any(each.fact is None for each in self.unseen):
+            return tuple(known)
+        return tuple(UnseenSince(fact, before.get(fact, self.at)) for fact in sorted(self.unseen_facts))
 
     @property
     def losses(self) -> tuple[Finding, ...]:

@@ -131,6 +131,11 @@ class DeletionsNotSeen(KbfleetError):
     """Somebody accepts what a held sync would delete, but that is more by now than they have seen."""
 
 
+class DeletionsHeld(KbfleetError):
+    """What the tenant is answered from is not deleted before somebody says so: what was read of its documents would be
+    dropped, to be read anew from a bucket that may not hold them."""
+
+
 class ConcurrentUpdate(KbfleetError):
     """A record changed between being read and being written; read it again and decide anew."""
 

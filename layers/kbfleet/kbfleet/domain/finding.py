@@ -7,8 +7,10 @@ them has advice of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 
+from kbfleet.domain.deletions import Hold
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.names import TenantId
 
@@ -28,6 +30,12 @@ class Disagreement(StrEnum):
     """Something of the tenant's own that somebody has set otherwise than kbfleet does."""
     OVERDUE = "OVERDUE"
     """A tenant that should have been deleted by now."""
+    HELD = "HELD"
+    """Something that nobody brings up to date any more before somebody says what may be deleted for it."""
+    STUCK = "STUCK"
+    """A tenant at which nobody works any more, although that has not come to its end."""
+    UNSEEN = "UNSEEN"
+    """Something that nobody could look at for a day: whether it is well is not known."""
 
 
 class ResourceKind(StrEnum):
@@ -40,6 +48,36 @@ class ResourceKind(StrEnum):
     USAGE_KEY = "usage key"
     DOCUMENTS = "documents"
     PASSAGES = "passages"
+    KNOWLEDGE_STORE = "knowledge store"
+    """Of the whole fleet: what all tenants' vector indexes are in."""
+
+
+class Fact(StrEnum):
+    """What an examination of a tenant looks at, as people call it."""
+
+    BUCKET = "the bucket"
+    EVENTS = "the bucket's events"
+    USAGE_KEY = "the usage key"
+    SERVICE_ROLE = "the service role"
+    VECTOR_INDEX = "the vector index"
+    KNOWLEDGE_BASE = "the knowledge base"
+    DATA_SOURCE = "the data source"
+    ANSWERS = "answers"
+    JOBS = "the history of jobs"
+    SYNC = "the next sync"
+
+
+UNSEEN_FOR = timedelta(hours=20)
+"""From then on people are told of what could not be looked at: of one look, and the next day's again. A round may come
+some hours earlier within its day than the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnseenSince:
+    """Since when a fact could not be looked at, each time that somebody tried."""
+
+    fact: Fact
+    since: datetime
 
 
 NOWHERE = ""
@@ -56,6 +94,8 @@ class Finding:
             has left is not, nor what a tenant that is in service does not use.
         seen: how askers are hurt, where somebody has looked; else it follows from what is wrong.
         answers_go: of a bucket, whether its repair takes away what is still answered from, since that is lost as well.
+        hold: of what is held, why.
+        shared: whether it is the whole fleet's: see `SharedLoss`.
     """
 
     disagreement: Disagreement
@@ -66,6 +106,8 @@ class Finding:
     taken_up: bool = True
     seen: Harm | None = None
     answers_go: bool = False
+    hold: Hold | None = None
+    shared: bool = False
 
     @property
     def harm(self) -> Harm:
@@ -79,7 +121,22 @@ class Finding:
     @property
     def fails_ingestion(self) -> bool:
         """Whether no ingestion can end well for it."""
-        return self.hurts and self.kind is not ResourceKind.USAGE_KEY and self.disagreement is not Disagreement.CHANGED
+        if self.shared:
+            return True
+        others = {Disagreement.CHANGED, Disagreement.UNSEEN}
+        return self.hurts and self.kind is not ResourceKind.USAGE_KEY and self.disagreement not in others
+
+    @property
+    def facts(self) -> frozenset[Fact]:
+        """What has to be looked at to know that it is over."""
+        match self.disagreement, self.kind:
+            case Disagreement.EMPTIED, _:
+                return frozenset({Fact.VECTOR_INDEX, Fact.DATA_SOURCE, Fact.ANSWERS, Fact.JOBS})
+            case Disagreement.BROKEN, ResourceKind.KNOWLEDGE_BASE:
+                return frozenset({Fact.KNOWLEDGE_BASE, Fact.ANSWERS})
+            case Disagreement.CHANGED, ResourceKind.BUCKET:
+                return frozenset({Fact.BUCKET, Fact.EVENTS})
+        return frozenset(fact for fact, kind in KINDS.items() if kind is self.kind and fact is not Fact.EVENTS)
 
     @property
     def loses_the_documents(self) -> bool:
@@ -103,13 +160,33 @@ class Finding:
 
     @property
     def command(self) -> str:
-        """The command of `kbfleet` that repairs it, before the tenant's id; empty if none does by itself."""
+        """The command of `kbfleet` that repairs it, or shows more of it, before the tenant's id; empty if none does by
+        itself."""
+        if self.shared:
+            return ""
+        if self.disagreement is Disagreement.UNSEEN:
+            return "tenant show"
+        if self.hold is not None:
+            return "sync start"
         return "tenant add" if self.disagreement in _REPAIRED_BY_ADDING else ""
 
     @property
+    def whole_command(self) -> str:
+        """As it is typed."""
+        if self.hold is not None:
+            return self.hold.command(self.tenant_id)
+        return f"kbfleet {self.command} {self.tenant_id}" if self.command else ""
+
+    @property
+    def repaired_by_adding(self) -> bool:
+        """Whether askers are hurt, or may be, and `tenant add` brings back what they want for."""
+        return self.command == "tenant add" and self.harm is not Harm.MACHINERY_ONLY
+
+    @property
     def hurts(self) -> bool:
-        """Whether askers are, or may be, for want of something that the command brings back. People are told of it."""
-        return bool(self.command) and self.harm is not Harm.MACHINERY_ONLY
+        """Whether people are told of it by an incident of its tenant's knowledge. Of a sync that is held they have
+        heard when it was, and of what is the fleet's, once."""
+        return self.repaired_by_adding or self.disagreement is Disagreement.UNSEEN
 
     @property
     def advice(self) -> str:
@@ -118,7 +195,16 @@ class Finding:
     @property
     def _what_to_run(self) -> str:
         add = f"`kbfleet tenant add {self.tenant_id}`"
+        if self.shared:
+            return SharedLoss(self.kind, self.name).advice
+        if self.hold is not None:
+            return f"{self.hold.sentence} {self.hold.way_out} `{self.whole_command}`"
         match self.disagreement:
+            case Disagreement.UNSEEN:
+                return (
+                    f"`{self.whole_command}` looks once more, and says why it cannot. Mostly, whoever looks lacks a "
+                    "permission; give it, or deploy the stack again."
+                )
             case Disagreement.FOREIGN:
                 return f"{self._way_out} Then `kbfleet reconcile --tenant {self.tenant_id}` says whether it is over."
             case Disagreement.OVERDUE:
@@ -149,6 +235,10 @@ class Finding:
                 return "reads all documents anew"
             case Disagreement.CHANGED:
                 return "sets it again as it should be"
+            case Disagreement.STUCK:
+                return "goes on where it stopped"
+            case Disagreement.UNSEEN:
+                return "looks once more, and says why it cannot"
         return "repairs it, or says what has to be done before"
 
     @property
@@ -198,6 +288,57 @@ class Finding:
         return f"{self.kind} {self.name}"
 
 
+@dataclass(frozen=True, slots=True)
+class SharedLoss:
+    """Something is gone that comes with the stack, and that the answers of all tenants rest on. One incident is about
+    it, whomever it hits.
+
+    Args:
+        kind: knowledge store or service role.
+        name: the store's type, or the role's ARN.
+    """
+
+    kind: ResourceKind
+    name: str
+
+    @property
+    def cause(self) -> str:
+        return f"the {self.kind} {_IS[Disagreement.MISSING]}, which tenants share"
+
+    @property
+    def harm(self) -> Harm:
+        return Harm.NO_ANSWERS
+
+    @property
+    def before(self) -> str:
+        """What must be done before `command`: no command of kbfleet makes what comes with the stack, and a deployment
+        of a stack that has not changed makes nothing."""
+        page = "Make it again as docs/runbook/shared-resource-lost.md says."
+        if self.kind is ResourceKind.KNOWLEDGE_STORE:
+            return f"The vectors of all tenants on it are gone with it; their documents are not. {page}"
+        return f"Bedrock reads documents and searches by it, for every tenant. {page}"
+
+    @property
+    def command(self) -> str:
+        """Of `kbfleet`: brings tenants back, once what they share is there again."""
+        return "kbfleet reconcile --repair"
+
+    @property
+    def advice(self) -> str:
+        return f"{self.before} Then `{self.command}` {self._does}."
+
+    @property
+    def outcome(self) -> str:
+        """What the command does, as an introduction to it."""
+        return f"Then this {self._does}:"
+
+    @property
+    def _does(self) -> str:
+        if self.kind is ResourceKind.KNOWLEDGE_STORE:
+            return "makes each tenant's index again, and reads all documents anew"
+        return "brings back what tenants still lack"
+
+
 _IS = {
     Disagreement.UNEXPLAINED: "is in no tenant's record",
     Disagreement.MISSING: "is gone",
@@ -206,29 +347,61 @@ _IS = {
     Disagreement.FOREIGN: "is not the tenant's own",
     Disagreement.CHANGED: "is set otherwise than it should be",
     Disagreement.OVERDUE: "should have been deleted",
+    Disagreement.HELD: "go on to be answered from as they were: a sync is held",
+    Disagreement.STUCK: "is stuck in its provisioning",
+    Disagreement.UNSEEN: "could not be looked at for a day",
 }
 
 CAUSES = frozenset(f"the {kind} {said}" for kind in ResourceKind for said in _IS.values())
-"""All that `Finding.cause` can say."""
+CAUSES |= {SharedLoss(kind, "").cause for kind in ResourceKind}
+"""All that `Finding.cause` and `SharedLoss.cause` can say."""
 
-_REPAIRED_BY_ADDING = {Disagreement.MISSING, Disagreement.EMPTIED, Disagreement.BROKEN, Disagreement.CHANGED}
+KINDS = {
+    Fact.BUCKET: ResourceKind.BUCKET,
+    Fact.EVENTS: ResourceKind.BUCKET,
+    Fact.USAGE_KEY: ResourceKind.USAGE_KEY,
+    Fact.SERVICE_ROLE: ResourceKind.SERVICE_ROLE,
+    Fact.VECTOR_INDEX: ResourceKind.VECTOR_INDEX,
+    Fact.KNOWLEDGE_BASE: ResourceKind.KNOWLEDGE_BASE,
+    Fact.DATA_SOURCE: ResourceKind.DATA_SOURCE,
+    Fact.ANSWERS: ResourceKind.PASSAGES,
+    Fact.JOBS: ResourceKind.DOCUMENTS,
+    Fact.SYNC: ResourceKind.DOCUMENTS,
+}
+"""What each fact is about."""
+
+_REPAIRED_BY_ADDING = {
+    Disagreement.MISSING,
+    Disagreement.EMPTIED,
+    Disagreement.BROKEN,
+    Disagreement.CHANGED,
+    Disagreement.STUCK,
+}
 
 _HOLDING_CONTENT = {ResourceKind.VECTOR_INDEX, ResourceKind.KNOWLEDGE_BASE, ResourceKind.DATA_SOURCE}
 """What was read of the documents goes with them."""
 
-_USUAL_HARM = {
-    # What was read of the documents is still answered from, also what has changed or was deleted since.
-    (Disagreement.MISSING, ResourceKind.BUCKET): Harm.WRONG_ANSWERS,
-    (Disagreement.MISSING, ResourceKind.VECTOR_INDEX): Harm.NO_ANSWERS,
-    (Disagreement.EMPTIED, ResourceKind.VECTOR_INDEX): Harm.NO_ANSWERS,
-    (Disagreement.MISSING, ResourceKind.KNOWLEDGE_BASE): Harm.NO_ANSWERS,
-    (Disagreement.BROKEN, ResourceKind.KNOWLEDGE_BASE): Harm.NO_ANSWERS,
-    # Bedrock searches by it. Source: AWS documentation, Create a service role for Amazon Bedrock Knowledge Bases.
-    (Disagreement.MISSING, ResourceKind.SERVICE_ROLE): Harm.NO_ANSWERS,
-    # Whether it has left its vectors behind depends on how it was deleted.
-    (Disagreement.MISSING, ResourceKind.DATA_SOURCE): Harm.UNKNOWN,
-    (Disagreement.BROKEN, ResourceKind.DATA_SOURCE): Harm.DOCUMENTS_MISSING,
-    (Disagreement.MISSING, ResourceKind.USAGE_KEY): Harm.NO_ANSWERS,
-    # Nobody hears of what is uploaded.
-    (Disagreement.CHANGED, ResourceKind.BUCKET): Harm.DOCUMENTS_MISSING,
-} | {(Disagreement.FOREIGN, kind): Harm.WRONG_ANSWERS for kind in ResourceKind}
+_USUAL_HARM = (
+    {
+        # What was read of the documents is still answered from, also what has changed or was deleted since.
+        (Disagreement.MISSING, ResourceKind.BUCKET): Harm.WRONG_ANSWERS,
+        (Disagreement.MISSING, ResourceKind.VECTOR_INDEX): Harm.NO_ANSWERS,
+        (Disagreement.EMPTIED, ResourceKind.VECTOR_INDEX): Harm.NO_ANSWERS,
+        (Disagreement.MISSING, ResourceKind.KNOWLEDGE_BASE): Harm.NO_ANSWERS,
+        (Disagreement.BROKEN, ResourceKind.KNOWLEDGE_BASE): Harm.NO_ANSWERS,
+        # Bedrock searches by it. Source: AWS documentation, Create a service role for Amazon Bedrock Knowledge Bases.
+        (Disagreement.MISSING, ResourceKind.SERVICE_ROLE): Harm.NO_ANSWERS,
+        # Whether it has left its vectors behind depends on how it was deleted.
+        (Disagreement.MISSING, ResourceKind.DATA_SOURCE): Harm.UNKNOWN,
+        (Disagreement.BROKEN, ResourceKind.DATA_SOURCE): Harm.DOCUMENTS_MISSING,
+        (Disagreement.MISSING, ResourceKind.USAGE_KEY): Harm.NO_ANSWERS,
+        # Nobody hears of what is uploaded.
+        (Disagreement.CHANGED, ResourceKind.BUCKET): Harm.DOCUMENTS_MISSING,
+        # What was deleted or changed since the last good sync is answered from as it was.
+        (Disagreement.HELD, ResourceKind.DOCUMENTS): Harm.WRONG_ANSWERS,
+        (Disagreement.STUCK, ResourceKind.TENANT): Harm.NO_ANSWERS,
+        (Disagreement.MISSING, ResourceKind.KNOWLEDGE_STORE): Harm.NO_ANSWERS,
+    }
+    | {(Disagreement.UNSEEN, kind): Harm.UNKNOWN for kind in ResourceKind}
+    | {(Disagreement.FOREIGN, kind): Harm.WRONG_ANSWERS for kind in ResourceKind}
+)

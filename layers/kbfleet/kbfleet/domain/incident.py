@@ -57,9 +57,11 @@ class Concern(StrEnum):
     ISOLATION = "ISOLATION"
     KNOWLEDGE = "KNOWLEDGE"
     ALARM = "ALARM"
+    FLEET = "FLEET"
+    """What all tenants share, with one subject: the fleet."""
 
 
-_SEEN_AGAIN_AND_AGAIN = {Concern.ISOLATION, Concern.KNOWLEDGE}
+_SEEN_AGAIN_AND_AGAIN = {Concern.ISOLATION, Concern.KNOWLEDGE, Concern.FLEET}
 
 
 @dataclass(frozen=True, slots=True)

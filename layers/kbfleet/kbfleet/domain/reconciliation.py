@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kbfleet.domain.errors import KbfleetError
-from kbfleet.domain.finding import Disagreement, Finding
+from kbfleet.domain.finding import Disagreement, Finding, SharedLoss
 from kbfleet.domain.names import TenantId
 
 
@@ -21,6 +21,7 @@ class Reconciliation:
         looked_into, not_looked_into: how many tenants' knowledge bases were looked into for what is not the tenant's
             own, and how many have yet to be: Bedrock takes few calls a second, so a large fleet is done in rounds.
         unlisted: why something could not be listed. Of what was not, nothing is missed and nothing left over.
+        shared_losses: what is gone of all that comes with the stack.
         troubles: why some of those could not be looked into, and why breaches stay open in which nothing is found.
     """
 
@@ -33,6 +34,7 @@ class Reconciliation:
     not_looked_into: int = 0
     troubles: tuple[tuple[TenantId, KbfleetError], ...] = ()
     unlisted: tuple[str, ...] = ()
+    shared_losses: tuple[SharedLoss, ...] = ()
 
     def count(self, disagreement: Disagreement) -> int:
         return sum(finding.disagreement is disagreement for finding in self.findings)

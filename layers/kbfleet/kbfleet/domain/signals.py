@@ -15,11 +15,14 @@ from kbfleet.domain.alert import (
     held_sync_alert,
     ingestion_alert,
     loss_alert,
+    repair_of_ingestion,
     retry_alert,
+    shared_loss_alert,
     workflow_alert,
 )
 from kbfleet.domain.deletions import SyncHeld
-from kbfleet.domain.diagnosis import Diagnosis
+from kbfleet.domain.diagnosis import THE_FLEET, Diagnosis, FleetDiagnosis
+from kbfleet.domain.errors import DeletionsHeld
 from kbfleet.domain.failed_documents import FailureReport, RetryReport
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern, Failure, Signal
@@ -34,6 +37,7 @@ _DOCUMENTS = "documents"
 _RETRY = "sync retry-failed"
 _ISOLATION = "isolation"
 _KNOWLEDGE = "knowledge"
+_FLEET = "fleet"
 _VERBS = {Workflow.PROVISION_TENANT: "tenant add", Workflow.OFFBOARD_TENANT: "tenant offboard"}
 
 
@@ -46,7 +50,7 @@ def of_ingestion(change: JobStateChange, deployment: Deployment, *, harm: Harm =
     tenant, failure = str(change.tenant_id), None
     if (alert := ingestion_alert(change, deployment, harm)) is not None:
         texts = [reason.text for reason in change.failure_reasons] or [""]
-        failure = Failure(_causes("ingestion", texts, tenant), alert, "sync start")
+        failure = Failure(_causes("ingestion", texts, tenant), alert, repair_of_ingestion(change))
     elif change.outcome is not Outcome.SUCCEEDED:
         return ()
     return (Signal(change.identity, tenant, Concern.INGESTION, change.occurred_at, failure),)
@@ -107,7 +111,10 @@ def _failure_of_documents(
 
 
 def of_workflow_failure(tenant_id: TenantId, failed: WorkflowFailure, deployment: Deployment) -> tuple[Signal, ...]:
-    """A provisioning or an offboarding that did not reach its end."""
+    """A provisioning or an offboarding that did not reach its end. Of one that stopped so that nothing is deleted
+    unasked, people hear by the sync that is held, with the command that goes on."""
+    if failed.error == DeletionsHeld.__name__:
+        return ()
     cause = root_cause(failed.workflow, failed.reason, tenant=str(tenant_id), error=failed.error)
     failure = Failure((cause,), workflow_alert(tenant_id, failed, deployment), _VERBS[failed.workflow])
     return (Signal(failed.execution, str(tenant_id), _CONCERNS[failed.workflow], failed.at, failure),)
@@ -159,8 +166,18 @@ def of_diagnosis(diagnosis: Diagnosis, deployment: Deployment) -> tuple[Signal, 
     failure = None
     if losses:
         causes = tuple(root_cause(_KNOWLEDGE, loss.cause) for loss in losses)
-        failure = Failure(causes, loss_alert(diagnosis, deployment), "tenant add", diagnosis.worse)
+        failure = Failure(causes, loss_alert(diagnosis, deployment), losses[0].command, diagnosis.worse)
     return (*told, Signal(diagnosis.identity, tenant, Concern.KNOWLEDGE, diagnosis.at, failure))
+
+
+def of_fleet_diagnosis(diagnosis: FleetDiagnosis, deployment: Deployment) -> tuple[Signal, ...]:
+    """What comes with the stack is gone, or all of it is there again. However many tenants it hits, it is one incident,
+    whose subject is the fleet."""
+    failure = None
+    if diagnosis.losses:
+        causes = tuple(root_cause(_FLEET, loss.cause) for loss in diagnosis.losses)
+        failure = Failure(causes, shared_loss_alert(diagnosis, deployment))
+    return (Signal(diagnosis.identity, THE_FLEET, Concern.FLEET, diagnosis.at, failure),)
 
 
 def of_alarm(

@@ -197,6 +197,8 @@ class Sync:
         answered_from: what the next job may delete; `None` where there is nothing, or nobody knows (see `recalled`).
         check: of the bucket before the next job, while it goes on.
         checked_at: when a check has ended that lets the next job start.
+        checks_begun: how many checks have begun in a row of which nobody has heard the end.
+        check_again_at: from when on another is asked for, while one may be at work.
         hold: why the next job is not started; it is queued only to be checked again.
         after_hold: whether a sync was held since the last good one: what people were told of that ends with the
             next.
@@ -232,6 +234,8 @@ class Sync:
     answered_from: AnsweredFrom | None = None
     check: BucketCheck | None = None
     checked_at: datetime | None = None
+    checks_begun: int = 0
+    check_again_at: datetime | None = None
     hold: Hold | None = None
     accepted: int = 0
     after_hold: bool = False
@@ -387,7 +391,7 @@ class Sync:
 
     def _off_the_queue(self) -> Sync:
         left = replace(self, ready_at=None, priority=Priority.SCHEDULED, retries=0, postponed=0, refused_since=None)
-        left = replace(left, check=None, checked_at=None)
+        left = replace(left._check_ended(), check=None, checked_at=None)
         return replace(left, state=SyncState.IDLE) if self.state is SyncState.QUEUED else left
 
     def dismissed_by(self, changed: Sync) -> tuple[Waiter, ...]:
@@ -411,9 +415,25 @@ class Sync:
             return False
         return self.checked_at is None or now - self.checked_at >= CHECK_STANDS
 
+    def check_is_due(self, now: datetime) -> bool:
+        """Whether a check is to be asked for: it needs one, and none is known to be at work."""
+        return self.needs_check(now) and (self.check_again_at is None or self.check_again_at <= now)
+
+    def check_begun(self, now: datetime) -> Sync:
+        """A check is at work. Should nobody hear of its end, another is asked for later, and later each time: whose
+        check dies keeps nobody else from theirs."""
+        if self.state is not SyncState.QUEUED:
+            return self
+        return replace(self, checks_begun=self.checks_begun + 1, check_again_at=now + _pause(self.checks_begun))
+
+    def _check_ended(self) -> Sync:
+        return replace(self, checks_begun=0, check_again_at=None)
+
     def checking(self, check: BucketCheck) -> Sync:
         """So far the bucket was listed."""
-        return replace(self, check=check) if self.state is SyncState.QUEUED and check.of == self.answered_from else self
+        if self.state is not SyncState.QUEUED or check.of != self.answered_from:
+            return self
+        return replace(self._check_ended(), check=check)
 
     def with_nothing_to_delete(self, now: datetime) -> Sync:
         """What was answered from went with its data source, or with the tenant's life."""
@@ -440,7 +460,9 @@ class Sync:
         return self._held(reason, answered_from.answered, now)
 
     def _let_through(self, now: datetime) -> Sync:
-        return replace(self, hold=None, check=None, checked_at=now) if self.state is SyncState.QUEUED else self
+        if self.state is not SyncState.QUEUED:
+            return self
+        return replace(self._check_ended(), hold=None, check=None, checked_at=now)
 
     def _held(self, reason: HoldReason, missing: int, now: datetime) -> Sync:
         """Off the queue, until it is requested again, for another check. Whoever waits for a sync has nothing to wait
@@ -450,6 +472,36 @@ class Sync:
         since = self.hold.since if self.hold else now
         hold = Hold(reason, missing, self.answered_from.answered, since, now)
         return replace(self._off_the_queue(), hold=hold, after_hold=True, waiters=())
+
+    def held_from_reading_anew(self, data_source_id: str, bucket_made_at: datetime | None, now: datetime) -> Sync:
+        """Its data source is gone, and everything would be dropped, to be read anew from the bucket. That is held as a
+        sync is: where one is held already, and where the bucket was made anew since the documents were read, of which
+        it then holds none. Unchanged where that is known, or accepted, or nothing is answered from. Nobody waits in it
+        who could be answered: whoever asks has the tenant's lease.
+
+        Args:
+            data_source_id: the one that is gone.
+            bucket_made_at: when the bucket was last made anew, if it was.
+        """
+        of = self._answered_from_at_least()
+        if of is None or of.data_source_id != data_source_id or self.hold is not None:
+            return self
+        if bucket_made_at is None or bucket_made_at <= of.read_until or of.answered <= self.accepted:
+            return self
+        hold = Hold(HoldReason.REPLACED, of.answered, of.answered, now, now)
+        return replace(self._off_the_queue(), hold=hold, after_hold=True)
+
+    def _answered_from_at_least(self) -> AnsweredFrom | None:
+        """Of one that was synced before kbfleet kept it, one document is taken for certain."""
+        if not self.unrecalled or self.synced_data_source_id is None or self.synced_at is None:
+            return self.answered_from
+        return AnsweredFrom(self.synced_data_source_id, 1, self.synced_at, self.synced_at)
+
+    def holds_back(self, data_source_id: str) -> bool:
+        """Whether nothing may be dropped of what that data source has read before somebody accepts it."""
+        of = self._answered_from_at_least()
+        own = of is not None and of.data_source_id == data_source_id
+        return own and self.hold is not None and self.hold.missing > self.accepted
 
     def accepting(self, deletions: int) -> Sync:
         """Somebody has seen that so many documents would be deleted, and wants the sync all the same. It holds until
@@ -481,7 +533,7 @@ class Sync:
         covered = generation >= self.requested_generation
         running = RunningJob(job.ingestion_job_id, generation, job.status, job.started_at, self.pending_since)
         entry = replace(self, state=SyncState.RUNNING, job=running, postponed=0, refused_since=None)
-        entry = replace(entry, check=None, checked_at=None)
+        entry = replace(entry._check_ended(), check=None, checked_at=None)
         return replace(entry, priority=Priority.SCHEDULED, ready_at=None, pending_since=None) if covered else entry
 
     def adopted(self, job: IngestionJob) -> Sync:
@@ -570,7 +622,9 @@ class Sync:
         """
         pause = CROWDED_PAUSE if crowded else _pause(self.postponed)
         since = (self.refused_since or now) if own else self.refused_since
-        return replace(self, ready_at=now + pause, postponed=self.postponed + (not crowded), refused_since=since)
+        return replace(
+            self._check_ended(), ready_at=now + pause, postponed=self.postponed + (not crowded), refused_since=since
+        )
 
     def refused_for_good(self, now: datetime) -> bool:
         """Whether causes of its own have kept it from its turn for so long that somebody has to look."""

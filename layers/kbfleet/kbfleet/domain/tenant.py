@@ -18,7 +18,7 @@ from kbfleet.domain.errors import (
     TenantOffboarding,
     TenantSuspended,
 )
-from kbfleet.domain.finding import Finding
+from kbfleet.domain.finding import Finding, UnseenSince
 from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
 from kbfleet.domain.printable import is_printable
 from kbfleet.domain.tenant_status import TenantStatus, askable_knowledge_base
@@ -97,7 +97,8 @@ class Tenant:
     """A tenant's record in the registry. Resource ids are `None` until the resource is known to exist.
 
     `announced` is whether the bus knows of the present status; `foreign`, what the last look found among its resources
-    that is not its own, and `losses`, what the last examination found wrong, for people. `life` and `knowledge` are the
+    that is not its own, and `losses`, what the last examination found wrong, for people;
+    `unseen`, what examinations could not look at, and since when. `life` and `knowledge` are the
     numbers of its present life, and of the knowledge in it that answers; `resources_version` is what its resources were
     last converged to, if that is known. `events_since` is when S3 was last asked to tell of the bucket's changes, which
     it does some minutes later; `None` where that was before it was kept.
@@ -127,6 +128,7 @@ class Tenant:
     drift: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
     losses: tuple[Finding, ...] = ()
+    unseen: tuple[UnseenSince, ...] = ()
     failure: WorkflowFailure | None = None
     offboarding: Offboarding | None = None
     erasure: ErasureReceipt | None = None

@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING
 
 from kbfleet.domain.deletions import AnsweredFrom, BucketCheck, HoldReason, SyncHeld
 from kbfleet.domain.document_names import key_in
-from kbfleet.domain.errors import AccessRefused, AwsRefusal, ConcurrentUpdate, ResourceMissing, Retryable
+from kbfleet.domain.errors import (
+    AccessRefused,
+    AwsRefusal,
+    ConcurrentUpdate,
+    DeletionsHeld,
+    ResourceMissing,
+    Retryable,
+)
 from kbfleet.domain.sync import SyncState
-from kbfleet.usecases.ingestion import save_sync, update_sync
+from kbfleet.usecases.ingestion import nobody_is_dismissed, save_sync, update_sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +92,8 @@ class DeletionCheck:
         sync = self.ledger.find(knowledge)
         if sync.state is not SyncState.QUEUED or not sync.needs_check(self.clock.now()):
             return CheckReport(sync)
+        # Before anything that can die: then others have their turn.
+        sync = self._write(knowledge, lambda entry: entry.check_begun(self.clock.now()))
         try:
             sync = self._checked(sync, until)
         except (AwsRefusal, Retryable) as error:
@@ -174,27 +183,13 @@ class DeletionCheck:
         def answer(waiter: Waiter) -> None:
             self.callbacks.succeed(waiter.task_token, {"outcome": "HELD"})
 
-        for _ in range(_ATTEMPTS):
-            before = self.ledger.find(knowledge)
-            after = conclusion(before, self.clock.now())
-            if after == before:
-                return before
-            hold = after.hold
-            if hold is not None and not hold.tells_what(before.hold):
-                self.announcements.sync_held(
-                    SyncHeld(
-                        knowledge.tenant_id,
-                        before.requested_generation,
-                        hold,
-                        worse=hold.worse_than(before.hold),
-                        life=knowledge.life.number,
-                    )
-                )
-            try:
-                return save_sync(before, after, ledger=self.ledger, answer=answer)
-            except ConcurrentUpdate:
-                continue
-        raise ConcurrentUpdate(f"The ledger entry of tenant {knowledge.life} changed {_ATTEMPTS} times in a check.")
+        return _concluded(
+            knowledge,
+            lambda entry: conclusion(entry, self.clock.now()),
+            ledger=self.ledger,
+            announcements=self.announcements,
+            answer=answer,
+        )
 
     def _give_way(self, knowledge: Knowledge) -> Sync:
         """As after a start that came to nothing."""
@@ -206,3 +201,66 @@ class DeletionCheck:
 
     def _write(self, knowledge: Knowledge, change: Callable[[Sync], Sync]) -> Sync:
         return update_sync(knowledge, change, ledger=self.ledger)
+
+
+def _concluded(
+    knowledge: Knowledge,
+    conclusion: Callable[[Sync], Sync],
+    *,
+    ledger: SyncLedger,
+    announcements: Announcements,
+    answer: Callable[[Waiter], None],
+) -> Sync:
+    """Stores an entry after people were told of it, where it holds a sync that was not held, or otherwise.
+
+    Raises:
+        ConcurrentUpdate: others were faster again and again.
+    """
+
+    for _ in range(_ATTEMPTS):
+        before = ledger.find(knowledge)
+        after = conclusion(before)
+        if after == before:
+            return before
+        hold = after.hold
+        if hold is not None and not hold.tells_what(before.hold):
+            announcements.sync_held(
+                SyncHeld(
+                    knowledge.tenant_id,
+                    before.requested_generation,
+                    hold,
+                    worse=hold.worse_than(before.hold),
+                    life=knowledge.life.number,
+                )
+            )
+        try:
+            return save_sync(before, after, ledger=ledger, answer=answer)
+        except ConcurrentUpdate:
+            continue
+    raise ConcurrentUpdate(f"The ledger entry of tenant {knowledge.life} changed {_ATTEMPTS} times in a check.")
+
+
+def require_nothing_held(tenant: Tenant, *, ledger: SyncLedger, announcements: Announcements, clock: Clock) -> None:
+    """What the tenant's data source has read may be dropped, to be read anew: the data source is gone, and its vectors
+    may still be answered from. People hear of it where that is held.
+
+    Raises:
+        DeletionsHeld: naming the command that goes on.
+        ConcurrentUpdate: others were faster again and again.
+    """
+    data_source_id = tenant.data_source_id
+    if data_source_id is None:
+        return
+    entry = _concluded(
+        tenant.live_knowledge,
+        lambda sync: sync.held_from_reading_anew(data_source_id, tenant.bucket_made_at, clock.now()),
+        ledger=ledger,
+        announcements=announcements,
+        answer=nobody_is_dismissed,
+    )
+    if entry.hold is not None and entry.holds_back(data_source_id):
+        raise DeletionsHeld(
+            f"The data source of tenant {tenant.tenant_id} is gone. To make another one drops what is answered from. "
+            f"{entry.hold.sentence}",
+            remedy=f"{entry.hold.way_out} `{entry.hold.command(tenant.tenant_id)}`.",
+        )

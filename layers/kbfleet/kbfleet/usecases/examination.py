@@ -7,22 +7,25 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from kbfleet.domain.diagnosis import (
+    SETTLED,
     Diagnosis,
     Presence,
+    Search,
     TenantFacts,
+    Unseen,
     diagnose,
     harm_while_syncs_fail,
+    worst_first,
 )
 from kbfleet.domain.document_trace import SEARCHABLE_WITHIN
 from kbfleet.domain.errors import ConcurrentUpdate, KbfleetError
-from kbfleet.domain.finding import Disagreement, ResourceKind
+from kbfleet.domain.finding import KINDS, Disagreement, Fact, ResourceKind, UnseenSince
 from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, KnowledgeBaseStatus, content_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from kbfleet.domain.diagnosis import Search
     from kbfleet.domain.ingestion_job import JobStateChange
     from kbfleet.domain.knowledge_base import DataSource, Index, KnowledgeBase
     from kbfleet.domain.names import ResourceNames
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
         KnowledgeBases,
         RetrievalProbe,
         ServiceRoles,
+        SyncLedger,
         TenantRegistry,
         UsageKeys,
     )
@@ -49,9 +53,16 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class TenantExamination:
-    """Examines tenants. One costs up to nine calls of AWS, and a search, which is paid for."""
+    """Examines tenants. One costs up to nine calls of AWS, and a search, which is paid for: two where the first finds
+    nothing, or is refused.
+
+    It searches by its own role. That this one is denied says nothing about whoever asks: it is unseen, and after a day
+    told as that. An asker's own role that is denied is told by the question that was (`SeenIn.CREDENTIALS`). A search
+    that Bedrock takes, and that the service role or the store then fails, is one that no asker gets an answer by.
+    """
 
     registry: TenantRegistry
+    ledger: SyncLedger
     buckets: DocumentBuckets
     stores: Stores
     knowledge_bases: KnowledgeBases
@@ -73,9 +84,10 @@ class TenantExamination:
         facts = look.facts()
         findings, seen = diagnose(facts), harm_while_syncs_fail(facts)
         now = self.registry.find(tenant.tenant_id)
-        if tenant.leased_at(look.began) or now is None or now.fence != tenant.fence:
+        changing = tenant.leased_at(look.began) or now is None or now.fence != tenant.fence
+        if changing or tenant.status not in SETTLED:
             # Its resources come and go.
-            unseen = ("An execution is changing it at this moment.",)
+            unseen = (Unseen(None, "An execution is changing it at this moment."),)
             return Diagnosis(tenant.tenant_id, look.began, (), unseen, seen, failed_job)
         return Diagnosis(tenant.tenant_id, look.began, findings, tuple(look.unseen), seen, failed_job)
 
@@ -89,8 +101,12 @@ class TenantExamination:
         if tenant is not None and tenant.this_life == failed.of_life:
             self.publish(self.examine(tenant, failed))
 
-    def publish(self, diagnosis: Diagnosis) -> None:
-        """People hear of what hurts askers, or that it is over; whoever looks at the tenant finds it in its record.
+    def publish(self, diagnosis: Diagnosis, *, lease_is_dead: bool = False) -> None:
+        """People hear of what hurts askers, or that it is over; whoever looks at the tenant finds it in its record. A
+        loss is over once what showed it was looked at and is well, whatever else could not be seen.
+
+        Args:
+            lease_is_dead: whether nobody works at the tenant any more, although its lease goes on.
 
         Raises: Throttled, NotReadyYet, AwsRefusal.
         """
@@ -98,26 +114,34 @@ class TenantExamination:
         if stored is None:
             return
         known = {loss.cause for loss in stored.losses}
-        told = replace(diagnosis, worse=bool(known) and any(loss.cause not in known for loss in diagnosis.losses))
-        over = bool(stored.losses) and not diagnosis.losses and not diagnosis.unseen
+        left = diagnosis.left_open(stored.losses)
+        told = replace(
+            diagnosis,
+            findings=worst_first((*diagnosis.findings, *left)),
+            worse=bool(known) and any(loss.cause not in known for loss in diagnosis.losses),
+        )
+        over = bool(stored.losses) and not told.losses
         # A loss is written down first: by that, a later look tells that it is over.
-        noted = bool(diagnosis.losses) and self._noted(diagnosis)
-        if noted or over or diagnosis.failed_job is not None:
-            self.announcements.diagnosed(told)
-        if over:
-            self._noted(diagnosis)
+        noted = bool(told.losses) and self._noted(told, lease_is_dead=lease_is_dead)
+        # What hits all tenants at once is told of the fleet.
+        failed = diagnosis.failed_job is not None and not diagnosis.fleets_own
+        if noted or over or failed:
+            self.announcements.diagnosed(replace(told, unseen=()) if over else told)
+        if not told.losses and (stored.losses or stored.unseen != told.unseen_since(stored.unseen)):
+            self._noted(told)
 
-    def _noted(self, diagnosis: Diagnosis) -> bool:
+    def _noted(self, diagnosis: Diagnosis, *, lease_is_dead: bool = False) -> bool:
         """Whether the record has the losses now. One that somebody else is changing is left to the next look."""
         for _ in range(_ATTEMPTS):
             stored = self.registry.find(diagnosis.tenant_id)
-            if stored is None or stored.leased_at(self.clock.now()):
+            if stored is None or (stored.leased_at(self.clock.now()) and not lease_is_dead):
                 return False
-            if stored.losses == diagnosis.losses:
+            unseen = diagnosis.unseen_since(stored.unseen)
+            if (stored.losses, stored.unseen) == (diagnosis.losses, unseen):
                 return True
-            emptied = any(loss.disagreement is Disagreement.EMPTIED for loss in diagnosis.losses)
-            seen = diagnosis.at if emptied else stored.emptied_seen_at
-            noted = replace(stored, losses=diagnosis.losses, emptied_seen_at=seen)
+            noted = replace(stored, losses=diagnosis.losses, unseen=unseen)
+            if any(loss.disagreement is Disagreement.EMPTIED and loss not in stored.losses for loss in noted.losses):
+                noted = replace(noted, emptied_seen_at=diagnosis.at)
             with suppress(ConcurrentUpdate):
                 self.registry.replace(noted, fence=stored.fence)
                 return True
@@ -131,24 +155,30 @@ class _Look:
         self._ports = examination
         self._tenant = tenant
         self.began = began
-        self.unseen: list[str] = []
+        self.unseen: list[Unseen] = []
 
     def facts(self) -> TenantFacts:
         ports, tenant, names = self._ports, self._tenant, self._ports.names
         life = tenant.this_life
         bucket, role, key = names.bucket(life), names.service_role(life), names.usage_key(life)
-        presence = {ResourceKind.BUCKET: self._presence("the bucket", lambda: ports.buckets.exists(bucket))}
+        presence: dict[ResourceKind, Presence] = {}
+        base, source = self._knowledge_base(presence), None
+        first = self._search(base)
+        self._look_at(Fact.BUCKET, presence, lambda: ports.buckets.exists(bucket))
         tells = None
         if presence[ResourceKind.BUCKET] is Presence.THERE:
-            tells = self._asked("the bucket's events", lambda: ports.buckets.tells_of_changes(bucket))
-        presence[ResourceKind.USAGE_KEY] = self._presence("the usage key", lambda: ports.usage_keys.exists(key))
+            tells = self._asked(Fact.EVENTS, lambda: ports.buckets.tells_of_changes(bucket))
+        self._look_at(Fact.USAGE_KEY, presence, lambda: ports.usage_keys.exists(key))
         if ports.service_roles.per_tenant:
-            there = self._presence("the service role", lambda: ports.service_roles.exists(role))
-            presence[ResourceKind.SERVICE_ROLE] = there
-        index = self._index(presence)
-        base, source = self._knowledge_base(presence), None
+            self._look_at(Fact.SERVICE_ROLE, presence, lambda: ports.service_roles.exists(role))
+        index, store_is_gone = self._index(presence)
         if base is not None:
             source = self._data_source(presence)
+        sync = self._asked(Fact.SYNC, lambda: ports.ledger.find(tenant.live_knowledge))
+        holds_documents = bool(self._asked(Fact.JOBS, self._holds_documents))
+        search = self._search_again(base, first, holds_documents=holds_documents)
+        known = {each.fact: each.since for each in tenant.unseen}
+        unseen = [each.fact for each in self.unseen if each.fact is not None]
         return TenantFacts(
             tenant,
             bucket,
@@ -163,21 +193,28 @@ class _Look:
             ),
             knowledge_base=base,
             data_source=source,
-            search=self._search(base),
-            holds_documents=bool(self._asked("the history of jobs", self._holds_documents)),
+            search=search,
+            holds_documents=holds_documents,
+            hold=sync.hold if sync is not None else None,
+            store_is_gone=store_is_gone,
+            unseen=tuple(UnseenSince(fact, known.get(fact, self.began)) for fact in unseen),
+            at=self.began,
         )
 
-    def _index(self, presence: dict[ResourceKind, Presence]) -> Index | None:
+    def _index(self, presence: dict[ResourceKind, Presence]) -> tuple[Index | None, bool]:
+        """Also whether the store is gone with all indexes, which is looked at only where this one is."""
         store = self._ports.stores.get(self._tenant.knowledge_store)
         if store is None or store.kind is not KnowledgeBaseKind.VECTOR:
-            return None
-        return self._described(presence, ResourceKind.VECTOR_INDEX, lambda: store.find(self._tenant.live_knowledge))
+            return None, False
+        found = self._described(presence, Fact.VECTOR_INDEX, lambda: store.find(self._tenant.live_knowledge))
+        gone = presence[ResourceKind.VECTOR_INDEX] is Presence.GONE
+        return found, gone and self._asked(Fact.VECTOR_INDEX, store.is_there) is False
 
     def _knowledge_base(self, presence: dict[ResourceKind, Presence]) -> KnowledgeBase | None:
         base_id, bases = self._tenant.knowledge_base_id, self._ports.knowledge_bases
         if base_id is None:
             return None
-        found = self._described(presence, ResourceKind.KNOWLEDGE_BASE, lambda: bases.get(base_id))
+        found = self._described(presence, Fact.KNOWLEDGE_BASE, lambda: bases.get(base_id))
         if found is not None and found.status is KnowledgeBaseStatus.DELETING:
             # Of one that is on its way out, nothing can be had any more.
             presence[ResourceKind.KNOWLEDGE_BASE] = Presence.GONE
@@ -187,13 +224,13 @@ class _Look:
         tenant, bases = self._tenant, self._ports.knowledge_bases
         if tenant.data_source_id is None:
             return None
-        found = self._described(presence, ResourceKind.DATA_SOURCE, lambda: bases.data_source(tenant.data_source()))
+        found = self._described(presence, Fact.DATA_SOURCE, lambda: bases.data_source(tenant.data_source()))
         if found is not None and found.status is DataSourceStatus.DELETING:
             presence[ResourceKind.DATA_SOURCE] = Presence.GONE
         return found
 
     def _described(
-        self, presence: dict[ResourceKind, Presence], kind: ResourceKind, look: Callable[[], Result | None]
+        self, presence: dict[ResourceKind, Presence], fact: Fact, look: Callable[[], Result | None]
     ) -> Result | None:
         """What is there of that kind, as AWS describes it; also notes whether it is."""
         found: list[Result] = []
@@ -203,14 +240,27 @@ class _Look:
             found.extend([described] if described is not None else [])
             return described is not None
 
-        presence[kind] = self._presence(f"the {kind}", is_there)
+        self._look_at(fact, presence, is_there)
         return found[0] if found else None
 
     def _search(self, base: KnowledgeBase | None) -> Search | None:
         if base is None or base.kind is None:
             return None
         kind = base.kind
-        return self._asked("answers", lambda: self._ports.probe.anything(base.knowledge_base_id, kind))
+        return self._asked(Fact.ANSWERS, lambda: self._ports.probe.anything(base.knowledge_base_id, kind))
+
+    def _search_again(
+        self, base: KnowledgeBase | None, first: Search | None, *, holds_documents: bool
+    ) -> Search | None:
+        """What two searches show, of which one came after everything else was looked at: one alone can fail, or find
+        nothing, for a cause that is over a moment later. What is well needs one."""
+        if first in {None, Search.FOUND} or (first is Search.NOTHING and not holds_documents):
+            return first
+        second = self._search(base)
+        if second is not None and second not in {first, Search.FOUND}:
+            self.unseen.append(Unseen(Fact.ANSWERS, "Two searches, one after the other, came to different ends."))
+            return None
+        return second
 
     def _holds_documents(self) -> bool:
         """Whether a search must find some: the last job that counts has left some in the answers, long enough ago."""
@@ -222,15 +272,14 @@ class _Look:
         counts = counted.statistics
         return counts.scanned > counts.left_out
 
-    def _presence(self, what: str, is_there: Callable[[], bool]) -> Presence:
-        there = self._asked(what, is_there)
-        if there is None:
-            return Presence.NOT_LOOKED_AT
-        return Presence.THERE if there else Presence.GONE
+    def _look_at(self, fact: Fact, presence: dict[ResourceKind, Presence], is_there: Callable[[], bool]) -> None:
+        there = self._asked(fact, is_there)
+        found = {None: Presence.NOT_LOOKED_AT, True: Presence.THERE, False: Presence.GONE}
+        presence[KINDS[fact]] = found[there]
 
-    def _asked(self, what: str, look: Callable[[], Result]) -> Result | None:
+    def _asked(self, fact: Fact, look: Callable[[], Result]) -> Result | None:
         try:
             return look()
         except KbfleetError as error:
-            self.unseen.append(f"Of {what}, nothing is known: {error}")
+            self.unseen.append(Unseen(fact, str(error)))
             return None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CLAIM = timedelta(minutes=1)
 """For one message: longer than a notifier lives, so that nobody takes its place while it may still be sending."""
 Result = TypeVar("Result")
-_OF_TENANTS = tuple(concern for concern in Concern if concern is not Concern.ALARM)
+_OF_TENANTS = tuple(concern for concern in Concern if concern not in {Concern.ALARM, Concern.FLEET})
 _ATTEMPTS = 20
 """At a record that others write, too. Only the few notifiers that run at once do."""
 

@@ -80,14 +80,14 @@ def _turn(sync: Sync) -> tuple[float, str]:
     return sync.due_at.timestamp() if sync.due_at else 0.0, sync.tenant_id
 
 
-def _nobody_is_dismissed(waiter: Waiter) -> None:
+def nobody_is_dismissed(waiter: Waiter) -> None:
     raise RuntimeError(
         f"Whoever waits for generation {waiter.generation} must be answered before it is taken off the list."
     )
 
 
 def save_sync(
-    before: Sync, changed: Sync, *, ledger: SyncLedger, answer: Callable[[Waiter], None] = _nobody_is_dismissed
+    before: Sync, changed: Sync, *, ledger: SyncLedger, answer: Callable[[Waiter], None] = nobody_is_dismissed
 ) -> Sync:
     """Stores an entry in place of the one that it was made of. The one way by which a waiter leaves an entry.
 
@@ -109,7 +109,7 @@ def update_sync(
     change: Callable[[Sync], Sync],
     *,
     ledger: SyncLedger,
-    answer: Callable[[Waiter], None] = _nobody_is_dismissed,
+    answer: Callable[[Waiter], None] = nobody_is_dismissed,
 ) -> Sync:
     """Applies a pure change to a ledger entry, again on the newer entry when somebody else was faster.
 
@@ -389,8 +389,9 @@ class Scheduler:
     def _checked(self, queued: Sequence[Sync], postponed: list[tuple[TenantId, KbfleetError]]) -> list[Sync]:
         """Those whose job may be started, as far as what it deletes goes. For the first of the others, a check is
         asked for, also while there is no room for their job: when there is, they have been checked."""
-        unchecked = [sync for sync in queued if sync.needs_check(self.clock.now())]
-        for sync in unchecked[:_CHECKS]:
+        now = self.clock.now()
+        unchecked = [sync for sync in queued if sync.needs_check(now)]
+        for sync in [sync for sync in unchecked if sync.check_is_due(now)][:_CHECKS]:
             try:
                 self.checks.request(sync)
             except _NOT_NOW as error:
@@ -492,6 +493,8 @@ class Scheduler:
         except CapacityExceeded:
             raise
         except AwsRefusal as error:
+            if tenant.leased_at(self.clock.now()):
+                raise NotReadyYet(f"{error.what} An execution is changing tenant {sync.tenant_id}.") from error
             self._refused(sync, data_source, generation, error)
             return 0
         self._publish(sync, data_source, job, generation)

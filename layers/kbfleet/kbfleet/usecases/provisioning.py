@@ -16,6 +16,7 @@ from kbfleet.domain.errors import (
     CapacityExceeded,
     ConcurrentUpdate,
     DataSourceFailed,
+    DeletionsHeld,
     InvalidInput,
     KnowledgeBaseNotOurs,
     KnowledgeStoreNotOffered,
@@ -29,6 +30,8 @@ from kbfleet.domain.errors import (
     TenantBusy,
     TenantNotFound,
 )
+from kbfleet.domain.finding import ResourceKind
+from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.isolation import SeenIn
 from kbfleet.domain.knowledge_base import (
@@ -44,10 +47,11 @@ from kbfleet.domain.knowledge_base import (
 from kbfleet.domain.names import MAX_LIFE, DataSourceReference
 from kbfleet.domain.service_role import WAY_OUT, settling
 from kbfleet.domain.sync import Priority, Sync, SyncState
-from kbfleet.domain.tenant import ProvisioningReservation, Tenant
+from kbfleet.domain.tenant import ProvisioningRequest, ProvisioningReservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import Workflow
 from kbfleet.usecases.data_sources import DataSources, data_sources_of, delete_data_source
+from kbfleet.usecases.deletion_checks import require_nothing_held
 from kbfleet.usecases.ingestion import update_sync
 from kbfleet.usecases.isolation import announce_breach, failing_those_who_wait
 from kbfleet.usecases.reservations import (
@@ -71,7 +75,7 @@ if TYPE_CHECKING:
 
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
-    from kbfleet.domain.tenant import ProvisioningRequest, Reservation
+    from kbfleet.domain.tenant import Reservation
     from kbfleet.domain.usage_plan import Tier
     from kbfleet.domain.workflow import WorkflowFailure
     from kbfleet.ports import (
@@ -97,6 +101,9 @@ if TYPE_CHECKING:
 OUTLIVED_BY_AT_MOST = timedelta(seconds=40)
 """By how much a function can outlive its execution that was stopped: it runs for 30 seconds at most (template.yaml).
 One that begins later finds that the lease has passed on."""
+
+_EXECUTION_BEGINS = timedelta(minutes=2)
+"""After it was started, at most, until it has its tenant's lease. Ours."""
 
 # --- before the state machine --------------------------------------------------------------------
 
@@ -161,6 +168,40 @@ def start_provisioning(
         return executions.start(name, {key: value for key, value in arguments.items() if value is not None})
     except ResourceConflict:
         return executions.describe(name)  # delivered twice at once, and the other's execution has ended already
+
+
+def go_on_with_deletions(
+    tenant_id: TenantId,
+    accepted_deletions: int,
+    *,
+    registry: TenantRegistry,
+    ledger: SyncLedger,
+    executions: Executions,
+    stores: Stores,
+    clock: Clock,
+) -> Sync | None:
+    """Somebody accepts what the tenant's last execution has stopped for: another one is started, which reads everything
+    anew. It may be repeated, after whatever kept it from its end.
+
+    Returns: the entry, with a sync requested; `None` if the last execution did not stop for that.
+
+    Raises:
+        TenantNotFound, TenantNotActive, DeletionsNotSeen; and as `start_provisioning`.
+    """
+    tenant = registry.get(tenant_id)
+    if tenant.failure is None or tenant.failure.error != DeletionsHeld.__name__:
+        return None
+    tenant.in_service()
+    now = clock.now()
+
+    def accepting(entry: Sync) -> Sync:
+        # Its turn comes when the execution has the tenant: until it has made a data source, no job can start.
+        return entry.accepting(accepted_deletions).requested(now, Priority.REQUESTED, ready_at=now + _EXECUTION_BEGINS)
+
+    sync = update_sync(tenant.live_knowledge, accepting, ledger=ledger)
+    request = ProvisioningRequest(tenant_id)
+    start_provisioning(request, registry=registry, executions=executions, stores=stores, clock=clock)
+    return sync
 
 
 def onboard_tenant(
@@ -398,6 +439,7 @@ def ensure_knowledge_store(
     stores: Stores,
     knowledge_bases: KnowledgeBases,
     announcements: Announcements,
+    ledger: SyncLedger,
     names: ResourceNames,
     clock: Clock,
     ready_within: timedelta,
@@ -416,6 +458,8 @@ def ensure_knowledge_store(
         ready_within: as `reserve_tenant` was given it.
 
     Raises:
+        DeletionsHeld: what is answered from would go, and the bucket is not known to hold it; see
+            `require_nothing_held`. Nothing has been dropped.
         NotReadyYet: a data source or a knowledge base is being deleted; or a function of an earlier execution may yet
             be about to delete the index.
         DataSourceFailed: it cannot be.
@@ -443,6 +487,11 @@ def ensure_knowledge_store(
     gone = tenant.data_source_id is not None and there.recorded is None
     if outdated is None and not gone:
         return reference
+    with_index = store.kind is KnowledgeBaseKind.VECTOR and not content_lost(
+        tenant.index_made_at, tenant.data_source_made_at
+    )
+    if gone and base is not None and with_index and not _seen_to_find_nothing(tenant):
+        require_nothing_held(tenant, ledger=ledger, announcements=announcements, clock=clock)
     without = keep(tenant, tenant.without_content(clock.now()), registry=registry, clock=clock)
     tenant = announce_status(without, registry=registry, announcements=announcements)
     if base is not None and outdated is not None:
@@ -465,6 +514,14 @@ def ensure_knowledge_store(
     forgotten = replace(emptied, data_source_id=None, data_source_made_at=None)
     keep(tenant, forgotten, registry=registry, clock=clock)
     return _required(forgotten.knowledge_store_reference, tenant, "knowledge store")
+
+
+def _seen_to_find_nothing(tenant: Tenant) -> bool:
+    """Whether the last examination searched its knowledge base in vain, for no other cause than that its data source,
+    or its bucket, is gone: the vectors went with the data source."""
+    losses = {loss.kind: loss.harm for loss in tenant.losses}
+    others = losses.keys() - {ResourceKind.DATA_SOURCE, ResourceKind.BUCKET}
+    return not others and losses.get(ResourceKind.DATA_SOURCE) is Harm.NO_ANSWERS
 
 
 def _indexed(tenant: Tenant, store: KnowledgeStore, registry: TenantRegistry, clock: Clock) -> Tenant:

@@ -7,8 +7,10 @@ from datetime import timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
 
+from kbfleet.domain.diagnosis import SETTLED, THE_FLEET, Diagnosis, FleetDiagnosis, held
 from kbfleet.domain.errors import KbfleetError, NotReadyYet
-from kbfleet.domain.finding import NOWHERE, Disagreement, Finding, ResourceKind
+from kbfleet.domain.finding import NOWHERE, Disagreement, Finding, ResourceKind, SharedLoss
+from kbfleet.domain.incident import Concern
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind, content_lost
 from kbfleet.domain.names import MAX_LIFE, Life
 from kbfleet.domain.reconciliation import Reconciliation
@@ -16,7 +18,7 @@ from kbfleet.domain.tenant import ProvisioningRequest
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.isolation import NOT_LOOKED_INTO
 from kbfleet.usecases.provisioning import start_provisioning
-from kbfleet.usecases.reservations import announce_status
+from kbfleet.usecases.reservations import announce_status, without_dead_lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,19 +32,24 @@ if TYPE_CHECKING:
         Clock,
         DocumentBuckets,
         Executions,
+        Incidents,
         KnowledgeBases,
         KnowledgeStore,
         ServiceRoles,
+        SyncLedger,
         TenantRegistry,
     )
     from kbfleet.usecases.examination import TenantExamination
     from kbfleet.usecases.isolation import IsolationLook
     from kbfleet.usecases.reservations import Stores
 
-_SETTLED = {TenantStatus.ACTIVE, TenantStatus.SUSPENDED, TenantStatus.FAILED}
 _A_WHILE = timedelta(minutes=5)
+_STUCK_AFTER = timedelta(minutes=15)
+"""Without a word of the execution that provisions a tenant, until somebody looks whether it still runs."""
 _CHANGING = {TenantStatus.PROVISIONING, TenantStatus.OFFBOARDING}
 """Their resources come and go while we look."""
+_REPAIRED = {TenantStatus.ACTIVE, TenantStatus.FAILED, TenantStatus.PROVISIONING}
+"""A suspended one is left to whoever has suspended it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +95,14 @@ class _Examined:
     """What examinations have shown of tenants, each examined once.
 
     Args:
+        quietly: whether nothing is written down or told of it.
         findings: of each that could be examined.
         troubles: why others could not be, or not whole.
     """
 
-    def __init__(self, examination: TenantExamination) -> None:
+    def __init__(self, examination: TenantExamination, *, quietly: bool) -> None:
         self._examination = examination
+        self._quietly = quietly
         self._done: set[TenantId] = set()
         self.findings: dict[TenantId, tuple[Finding, ...]] = {}
         self.troubles: list[tuple[TenantId, KbfleetError]] = []
@@ -105,11 +114,12 @@ class _Examined:
         self._done.add(tenant_id)
         try:
             diagnosis = self._examination.examine(tenant)
-            self._examination.publish(diagnosis)
+            if not self._quietly:
+                self._examination.publish(diagnosis)
         except KbfleetError as error:
             self.troubles.append((tenant_id, error))
             return
-        self.troubles += ((tenant_id, NotReadyYet(reason)) for reason in diagnosis.unseen)
+        self.troubles += ((tenant_id, NotReadyYet(str(each))) for each in diagnosis.unseen)
         if diagnosis.findings or not diagnosis.unseen:
             self.findings[tenant_id] = diagnosis.findings
 
@@ -117,6 +127,8 @@ class _Examined:
 def reconcile(
     *,
     registry: TenantRegistry,
+    ledger: SyncLedger,
+    incidents: Incidents,
     buckets: DocumentBuckets,
     stores: Stores,
     knowledge_bases: KnowledgeBases,
@@ -131,9 +143,12 @@ def reconcile(
     first: TenantId | None = None,
     repair: bool = False,
     looking_in: bool = True,
+    quietly: bool = False,
 ) -> Reconciliation:
     """Looks at every record and every resource of the fleet, and publishes what it found. Then it goes on looking into
     tenants' knowledge bases for what is not their own, as long as there is time.
+
+    What all tenants share is looked at first. Where it is gone, people hear of that once, and not of each tenant.
 
     A status that nobody could publish is published. The resources are listed before the records are read: what is
     written down meanwhile explains what was listed. Whoever seems to lack something, or did the last time, is examined.
@@ -141,14 +156,20 @@ def reconcile(
     Args:
         until, first: see `IsolationLook.go_round`.
         looking_in: whether to look into knowledge bases, too, which is what takes time.
-        repair: start the provisioning of tenants that miss something. What is there too much stays for people.
+        repair: start the provisioning of tenants that miss something, or are stuck in theirs. What is there too much
+            stays for people.
+        quietly: change nothing: whatever would be written, published or moved on stays as it is. Whoever has a loss
+            that is known is told with that, and not examined.
     """
     lists = _Lists()
 
     def indexes_of(store: KnowledgeStore) -> Mapping[Knowledge, Index] | None:
         return lists.made(lambda: {index.knowledge: index for index in store.indexes()})
 
-    indexes = {name: indexes_of(store) for name, store in stores.items() if store.kind is KnowledgeBaseKind.VECTOR}
+    shared, whole = _shared_losses(stores, service_roles, lists)
+    gone = {loss.name for loss in shared}
+    there = {name: store for name, store in stores.items() if name not in gone}
+    indexes = {name: indexes_of(store) for name, store in there.items() if store.kind is KnowledgeBaseKind.VECTOR}
     resources = _Resources(
         lists.made(lambda: dict(buckets.of_fleet(names))),
         lists.made(lambda: dict(knowledge_bases.of_fleet(names))),
@@ -158,8 +179,12 @@ def reconcile(
     tenants = {tenant.tenant_id: tenant for tenant in registry.all()}
     missing = list(_missing(tenants, resources, names, service_roles))
     suspects = {finding.tenant_id for finding in missing}
-    known_losses = {tenant_id for tenant_id, tenant in tenants.items() if tenant.losses and tenant.status in _SETTLED}
-    examined = _Examined(examination)
+    known_losses = {tenant_id for tenant_id, tenant in tenants.items() if tenant.losses and tenant.status in SETTLED}
+    examined = _Examined(examination, quietly=quietly)
+    if quietly:
+        examined.findings |= {tenant_id: tenants[tenant_id].losses for tenant_id in known_losses}
+        known_losses, looking_in = set(), False
+        suspects -= examined.findings.keys()
     # Those of whom nobody knows yet come first, and the look into knowledge bases has its share of the time.
     share = clock.now() + (until - clock.now()) / 2 if looking_in else until
     for tenant_id in (*sorted(suspects - known_losses), *sorted(known_losses)):
@@ -171,23 +196,29 @@ def reconcile(
     looked = NOT_LOOKED_INTO
     if looking_in:
         looked = isolation.go_round(tenants, until=until, first=first, visited=examined.add)
+    stuck = tuple(_stuck(tenants, executions, clock, until, examined.troubles))
+    if not quietly:
+        for finding in stuck:
+            examination.publish(Diagnosis(finding.tenant_id, clock.now(), (finding,)), lease_is_dead=True)
     findings = (
         *_overdue(tenants, clock.now()),
+        *stuck,
+        *_held(ledger, tenants, names, examined.findings),
         # A list may not show what is there, and shows nothing of what has come to an index.
         *(finding for finding in missing if finding.tenant_id not in examined.findings),
         *(finding for found in examined.findings.values() for finding in found),
         *_unexplained(tenants, resources, names, knowledge_bases, service_roles, stores),
     )
     # What only its owner can bring back is not repaired unasked.
-    lost = {finding.tenant_id for finding in findings if finding.hurts}
+    lost = {finding.tenant_id for finding in findings if finding.repaired_by_adding}
     lost -= {finding.tenant_id for finding in findings if finding.loses_the_documents}
-    repairs = [tenant_id for tenant_id in sorted(lost) if repair and _in_service(tenants[tenant_id])]
+    repairs = [tenant_id for tenant_id in sorted(lost) if repair and tenants[tenant_id].status in _REPAIRED]
     for tenant_id in repairs:
         request = ProvisioningRequest(tenant_id)
         start_provisioning(request, registry=registry, executions=executions, stores=stores, clock=clock)
     for tenant in tenants.values():
         # Whoever has just stored a status is about to publish it.
-        if clock.now() - tenant.status_since > _A_WHILE:
+        if not quietly and clock.now() - tenant.status_since > _A_WHILE:
             announce_status(tenant, registry=registry, announcements=announcements)
     report = Reconciliation(
         clock.now(),
@@ -199,9 +230,67 @@ def reconcile(
         not_looked_into=looked.not_looked_into,
         troubles=(*examined.troubles, *looked.troubles),
         unlisted=tuple(lists.refused),
+        shared_losses=shared,
     )
-    announcements.reconciled(report)
+    if not quietly:
+        known = not incidents.timeline(THE_FLEET, Concern.FLEET).settled
+        if shared or (known and whole):
+            announcements.fleet_diagnosed(FleetDiagnosis(report.at, shared))
+        announcements.reconciled(report)
     return report
+
+
+def _shared_losses(stores: Stores, service_roles: ServiceRoles, lists: _Lists) -> tuple[tuple[SharedLoss, ...], bool]:
+    """Returns: what is gone of all that comes with the stack, and whether all of it could be looked at."""
+    shares = [
+        *((ResourceKind.KNOWLEDGE_STORE, name, store.is_there) for name, store in stores.items()),
+        (ResourceKind.SERVICE_ROLE, service_roles.arn(""), service_roles.shared_is_there),
+    ]
+    looked = [(kind, name, lists.made(is_there)) for kind, name, is_there in shares]
+    gone = tuple(SharedLoss(kind, name) for kind, name, there in looked if there is False)
+    return gone, all(there is not None for _, _, there in looked)
+
+
+def _stuck(
+    tenants: Mapping[TenantId, Tenant],
+    executions: Executions,
+    clock: Clock,
+    until: datetime,
+    troubles: list[tuple[TenantId, KbfleetError]],
+) -> Iterator[Finding]:
+    """Tenants that are being provisioned by nobody: the execution was stopped, and nobody could write that down."""
+    for tenant_id, tenant in tenants.items():
+        now = clock.now()
+        if tenant.status is not TenantStatus.PROVISIONING or now - tenant.updated_at < _STUCK_AFTER:
+            continue
+        if now >= until:
+            troubles.append((tenant_id, NotReadyYet("There was no time to look whether its provisioning goes on.")))
+            continue
+        try:
+            at_work = without_dead_lease(tenant, executions, now).leased_at(now)
+        except KbfleetError as error:
+            troubles.append((tenant_id, error))
+            continue
+        if not at_work:
+            yield Finding(Disagreement.STUCK, ResourceKind.TENANT, str(tenant_id), tenant_id)
+
+
+def _held(
+    ledger: SyncLedger,
+    tenants: Mapping[TenantId, Tenant],
+    names: ResourceNames,
+    examined: Mapping[TenantId, tuple[Finding, ...]],
+) -> Iterator[Finding]:
+    """Syncs that are held, of tenants that were not examined, or of whom only losses are known."""
+    for sync in ledger.held():
+        tenant = tenants.get(sync.tenant_id)
+        if tenant is None or sync.hold is None or sync.of_knowledge != tenant.live_knowledge:
+            continue
+        told = any(
+            finding.hold is not None or finding.loses_the_documents for finding in examined.get(sync.tenant_id, ())
+        )
+        if tenant.status in SETTLED and not told:
+            yield held(sync.hold, names.bucket(tenant.this_life), sync.tenant_id)
 
 
 def _life_to_provision(tenant_id: TenantId, tenants: Mapping[TenantId, Tenant]) -> Life | None:
@@ -213,10 +302,6 @@ def _life_to_provision(tenant_id: TenantId, tenants: Mapping[TenantId, Tenant]) 
         return None
     over = tenant.status is TenantStatus.OFFBOARDED and tenant.life < MAX_LIFE
     return Life(tenant_id, tenant.life + 1) if over else tenant.this_life
-
-
-def _in_service(tenant: Tenant) -> bool:
-    return tenant.status in {TenantStatus.ACTIVE, TenantStatus.FAILED}
 
 
 def _overdue(tenants: Mapping[TenantId, Tenant], now: datetime) -> Iterator[Finding]:

@@ -1,5 +1,5 @@
-"""The sync ledger: one entry for each knowledge, and the sparse index `SyncQueue` of those that are queued or
-running."""
+"""The sync ledger: one entry for each knowledge, and the sparse index `SyncQueue` of those that are queued,
+running or held."""
 
 from __future__ import annotations
 
@@ -25,15 +25,22 @@ if TYPE_CHECKING:
 _syncs = TypeAdapter(Sync)
 
 _QUEUE = "SYNC"
+_HELD = "HELD"
+"""Beside the queue, in the same index: those whose next sync is held. An entry that an older version has stored comes
+into it with its next check, which is a day later at most."""
 
 
 def _lane(kind: KnowledgeBaseKind, priority: Priority) -> str:
     return f"1#{kind}#{priority}#"
 
 
+def _name(sync: Sync) -> str:
+    return str(sync.tenant_id) if sync.of_knowledge.is_first else f"{sync.tenant_id}.{sync.life}.{sync.knowledge}"
+
+
 def _position(sync: Sync) -> str:
     """The running ones first; then the queued ones by kind, priority and the time from which they are ready."""
-    of = str(sync.tenant_id) if sync.of_knowledge.is_first else f"{sync.tenant_id}.{sync.life}.{sync.knowledge}"
+    of = _name(sync)
     if sync.state is SyncState.RUNNING:
         return f"0#{of}"
     return f"{_lane(sync.kind, sync.priority)}{sortable_time(sync.ready_at) if sync.ready_at else ''}#{of}"
@@ -64,6 +71,9 @@ class DynamoDBSyncLedger:
         if stored.state is not SyncState.IDLE:
             fields["queue"] = _QUEUE
             fields["queue_position"] = _position(stored)
+        elif stored.hold is not None:
+            fields["queue"] = _HELD
+            fields["queue_position"] = _name(stored)
         new = sync.version == 0
         self._table.put(
             fields,
@@ -88,6 +98,14 @@ class DynamoDBSyncLedger:
             IndexName="SyncQueue",
             KeyConditionExpression="queue = :queue AND begins_with(queue_position, :running)",
             ExpressionAttributeValues=as_item({":queue": _QUEUE, ":running": "0#"}),
+        )
+        return map(_syncs.validate_python, found)
+
+    def held(self) -> Iterator[Sync]:
+        found = self._table.query(
+            IndexName="SyncQueue",
+            KeyConditionExpression="queue = :queue",
+            ExpressionAttributeValues=as_item({":queue": _HELD}),
         )
         return map(_syncs.validate_python, found)
 

@@ -58,6 +58,10 @@ class ManagedKnowledgeStore:
     def holds(self, knowledge: Knowledge, configuration: Mapping[str, object]) -> bool:  # noqa: ARG002 - as above
         return kind_of(configuration) is KnowledgeBaseKind.MANAGED
 
+    def is_there(self) -> bool:
+        """Always: nothing of it comes with the stack."""
+        return True
+
     def indexes(self) -> Iterator[Index]:
         return iter(())
 

@@ -193,6 +193,12 @@ class OpenSearchServerlessKnowledgeStore:
         }
         return [{"Description": "Bedrock keeps and searches vectors", "Principal": [role_arn], "Rules": [rule]}]
 
+    def is_there(self) -> bool:
+        with translated(f"collection {self._collection_id}"):
+            found = self._client.batch_get_collection(ids=[self._collection_id])
+        # What is not there is among its errors (botocore model).
+        return bool(found["collectionDetails"])
+
     def indexes(self) -> Iterator[Index]:
         # No call lists them: each is looked up, of which there are as many as knowledge bases of type VECTOR, 100.
         catalogued = map(self._names.knowledge_of_vector_index, self._catalogue.index_names())

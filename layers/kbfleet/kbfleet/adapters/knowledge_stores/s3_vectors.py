@@ -96,6 +96,14 @@ class S3VectorsKnowledgeStore:
         place = f"s3vectors:{names.region}:{names.account}:bucket/{self._vector_bucket}/index"
         return isinstance(found, str) and found.split(":", 2)[-1] == f"{place}/{names.vector_index(knowledge)}"
 
+    def is_there(self) -> bool:
+        with translated(f"vector bucket {self._vector_bucket}"):
+            try:
+                self._client.get_vector_bucket(vectorBucketName=self._vector_bucket)
+            except self._client.exceptions.NotFoundException:
+                return False
+        return True
+
     def indexes(self) -> Iterator[Index]:
         with translated(f"the indexes of vector bucket {self._vector_bucket}"):
             pages = self._client.get_paginator("list_indexes").paginate(
