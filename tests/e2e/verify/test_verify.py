@@ -31,7 +31,7 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackCon
     )
     process.start(configuration)
     try:
-        deployment.deploy(configuration, build_directory=folder / "build")
+        deployment.deploy(configuration)
         yield configuration
     finally:
         process.stop(folder)
