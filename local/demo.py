@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -260,11 +261,18 @@ class Demo:
         ran = self._kbfleet(*arguments)
         expect(ran.returncode == 0, f"`kbfleet {shlex.join(arguments)}` ended with exit code {ran.returncode}")
 
+    @cached_property
+    def _session(self) -> boto3.Session:
+        return boto3.Session(ACCESS_KEY, self.configuration.secret_key, region_name=self.configuration.region)
+
+    @cached_property
+    def _s3(self) -> Any:
+        return deployment.client(self.configuration, "s3")
+
     def _tenant(self, tenant: str) -> TenantBody | None:
         """What `kbfleet tenant show` would show."""
-        session = boto3.Session(ACCESS_KEY, self.configuration.secret_key, region_name=self.configuration.region)
         try:
-            return FleetApi(self.outputs["ApiUrl"], session).tenant(TenantId(tenant))
+            return FleetApi(self.outputs["ApiUrl"], self._session).tenant(TenantId(tenant))
         except Refused as refusal:
             expect(refusal.status == 404, f"the status of {tenant} was refused: {refusal}")
             return None
@@ -286,8 +294,7 @@ class Demo:
         return self._until(look, f"the changes in the bucket of {tenant} are not synced", _SYNC_SECONDS)
 
     def _upload(self, tenant: str, key: str, content: bytes) -> None:
-        bucket = self.status(tenant).bucket_name
-        deployment.client(self.configuration, "s3").put_object(Bucket=bucket, Key=key, Body=content)
+        self._s3.put_object(Bucket=self.status(tenant).bucket_name, Key=key, Body=content)
 
     def _alerts(self) -> list[dict[str, Any]]:
         return [record["message"] for record in SlackSink(self.configuration.slack_messages).messages()]

@@ -1,7 +1,9 @@
 """Builds the real template with `sam` and deploys it to the local AWS."""
 
 import contextlib
+import fcntl
 import hashlib
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -108,21 +110,19 @@ def deploy(
     stack_name: str = STACK_NAME,
     knowledge_store: str = DEFAULT_KNOWLEDGE_STORE,
     parameter_overrides: Mapping[str, str] | None = None,
-    build_directory: Path | None = None,
     console: Console | None = None,
 ) -> Deployment:
     """Runs `sam build` and `sam deploy` on a template, then stores the Slack sink's address in the webhook secret.
 
-    Does nothing if the stack was deployed from the same files with the same parameters.
+    Does nothing if the stack was deployed from the same files with the same parameters. What is built is beside the
+    template, for all stacks, and is built anew when one of those files has changed.
 
-    knowledge_store is the stack's default. parameter_overrides win over `local_parameters`. build_directory is beside
-    the template if not given.
+    knowledge_store is the stack's default. parameter_overrides win over `local_parameters`.
     Raises DeploymentError if a sam command fails or the template is missing.
     """
     if not template.exists():
         raise DeploymentError(f"there is no template {template}")
     console = console or Console(quiet=True)
-    build_directory = build_directory or template.parent / BUILD_DIRECTORY
     content = yaml.load(template.read_text("utf-8"), _CloudFormationLoader)  # noqa: S506 -- a subclass of SafeLoader
     known = content.get("Parameters") or {}
     parameters = {
@@ -134,15 +134,10 @@ def deploy(
     if before and _tags(before).get(FINGERPRINT_TAG) == fingerprint and before["StackStatus"] in COMPLETE:
         return Deployment(stack_name, _outputs(before), changed=False)
     sam = _Sam(configuration, template.parent)
-    with _progress(console, "Building the functions and layers …"):
-        # The cache of sam does not see which interpreter layers were built for, and builds at one time share it.
-        sam.run(
-            *("build", "--template-file", str(template), "--build-dir", str(build_directory)),
-            *("--parallel", "--no-cached"),
-        )
+    built = _build(sam, template, content, console)
     with _progress(console, "Deploying the stack …"):
         sam.run(
-            *("deploy", "--template-file", str(build_directory / "template.yaml"), "--stack-name", stack_name),
+            *("deploy", "--template-file", str(built), "--stack-name", stack_name),
             *("--resolve-s3", "--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"),
             *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
             *("--tags", f"{FINGERPRINT_TAG}={fingerprint}"),
@@ -211,6 +206,28 @@ class _Sam:
         if result.returncode != 0:
             raise DeploymentError(f"sam {arguments[0]} failed:\n{result.stdout}{result.stderr}")
         return result.stdout
+
+
+def _build(sam: _Sam, template: Path, content: Any, console: Console) -> Path:
+    """What `sam build` makes of a template, as it was built last if nothing that it is made of has changed."""
+    directory = template.parent / BUILD_DIRECTORY
+    directory.parent.mkdir(exist_ok=True)
+    tools = {"python": sys.version, "sam": importlib.metadata.version("aws-sam-cli"), **LAYER_VARIABLES}
+    fingerprint = _fingerprint(template, content, tools)
+    made_of = directory.with_suffix(".fingerprint")
+    with directory.with_suffix(".lock").open("w") as lock:
+        # Stacks that are deployed at one time share the folder.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not directory.exists() or not made_of.exists() or made_of.read_text("ascii") != fingerprint:
+            made_of.unlink(missing_ok=True)
+            with _progress(console, "Building the functions and layers …"):
+                # The cache of sam does not see which interpreter layers were built for.
+                sam.run(
+                    *("build", "--template-file", str(template), "--build-dir", str(directory)),
+                    *("--parallel", "--no-cached"),
+                )
+            made_of.write_text(fingerprint, "ascii")
+    return directory / "template.yaml"
 
 
 @contextlib.contextmanager

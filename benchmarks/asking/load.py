@@ -244,7 +244,6 @@ def _fleet(scale: Scale, said: Callable[[str], None]) -> Iterator[_Fleet]:
             said("Deploying the template …")
             deployed = deployment.deploy(
                 configuration,
-                build_directory=Path(folder) / "build",
                 # What the template says: on a local stack it is shortened, as the lifecycles are.
                 parameter_overrides={"RegistryCacheSeconds": "15"},
             )

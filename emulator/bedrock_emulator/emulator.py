@@ -63,6 +63,7 @@ class Emulator:
         authority: Authority | None = None,
         role_propagation: float = 0.0,
         state: Path | None = None,
+        remembered_vectors: Path | None = None,
     ) -> None:
         """An account that is empty, or as it was kept in the directory ``state`` when an earlier emulator was closed.
 
@@ -70,6 +71,8 @@ class Emulator:
         "character" or "auto". ``client_factory("s3")`` gives the boto3 client that documents are read with.
         ``authority`` is asked whenever Bedrock acts with the service role of a knowledge base; without one, everything
         is allowed. ``role_propagation`` is for how many seconds nobody can assume a role after `role_made` told of it.
+        ``remembered_vectors`` is a file, made when there is none, of what the embedding model made of passages: those
+        that an earlier process has embedded are not embedded again.
         """
         self._state = state
         earlier = kept(state) if state is not None else None
@@ -82,7 +85,7 @@ class Emulator:
             clock=self._clock,
             quotas=self._quotas,
             client_factory=client_factory or partial(boto3.client, region_name=region),
-            embedder=embedder_of(embedder),
+            embedder=embedder_of(embedder, remembered_vectors),
             authority=authority,
             role_propagation=role_propagation,
         )

@@ -1,9 +1,9 @@
 """Python functions run under the real Lambda runtime client.
 
 MiniStack runs them with a worker script of its own: every exception becomes `Runtime.HandlerError`, so that a `Retry`
-on a named error never matches; an exception ends the worker; each call waits 50 ms for log lines; the environment and
-the site-packages of the server leak into functions; a burst starts one process for each waiting event; and replacing a
-function kills its invocations at work.
+on a named error never matches; an exception ends the worker; each call waits 50 ms for log lines, and those that come
+later are another call's; the environment and the site-packages of the server leak into functions; a burst starts one
+process for each waiting event; and replacing a function kills its invocations at work.
 
 AWS runs them with awslambdaric, which reports the exception's class as `errorType` and goes on with the next event (AWS
 documentation, Lambda, "Using the Lambda runtime API"), in an environment that holds the defined variables only (same,
@@ -16,13 +16,14 @@ MiniStack's worker for custom runtimes speaks the runtime API: here it starts aw
 import hashlib
 import json
 import os
+import selectors
 import sys
 import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
@@ -32,6 +33,10 @@ from local.stack.python_runtime import make_runtime_directory
 
 # `-S` leaves out the virtual environment, `-m` finds the client in the runtime's folder at the end of PYTHONPATH.
 BOOTSTRAP = f'#!/bin/sh\nexec "{sys.executable}" -S -m awslambdaric "$_HANDLER"\n'
+
+_MORE_THAN_A_PIPE_HOLDS = 2**20
+_LOG_BYTES = 16 * 2**20
+"""Kept of what nobody takes: an environment may write between its invocations for as long as it lives."""
 
 
 def apply(configuration: StackConfiguration) -> None:
@@ -87,6 +92,9 @@ def apply(configuration: StackConfiguration) -> None:
 class RuntimeClientWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
     """One environment of a Python function: MiniStack's runtime API, and awslambdaric as its client."""
 
+    _output: "_Output | None" = None
+    """Of the process that runs, or of the one that ran last."""
+
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._invocations = 0
@@ -104,6 +112,10 @@ class RuntimeClientWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
             self._invocations += 1
         try:
             return super().invoke(*arguments, **named)  # type: ignore[no-any-return]
+        except RuntimeError as error:
+            # It did not start. MiniStack would make the same answer, without the lines that say why.
+            payload = {"errorMessage": str(error), "errorType": getattr(error, "error_type", "Runtime.Unknown")}
+            return {"status": "error", "error": str(error), "error_payload": payload, "log": self._drain_stderr()}
         finally:
             with self._retirement:
                 self._invocations -= 1
@@ -118,7 +130,14 @@ class RuntimeClientWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
         # s.
         self._proc.terminate = self._proc.kill
 
+    def _pump_output(self, *_: Any) -> None:
+        """Nothing: `_Output` reads, as MiniStack's pump cannot say whether it has read all."""
+
     def _await_init(self, init_timeout: float | None = None) -> None:
+        # Here, because it is the first thing that MiniStack does with a new process.
+        self._output = _Output(self._proc.stdout)
+        self._log_thread = threading.Thread(target=self._output.keep_empty, daemon=True, name=f"log-{self.func_name}")
+        self._log_thread.start()
         try:
             super()._await_init(init_timeout)
         except RuntimeError as error:
@@ -135,11 +154,62 @@ class RuntimeClientWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
         handler.disable_nagle_algorithm = True
         return handler
 
-    def _drain_stderr_bounded(
-        self, first_line_wait: float = 0.003, idle_confirm: float = 0.002, hard_cap: float = 0.25
-    ) -> str:
-        """Log lines of the invocation that just ended. They are in the pipe by now, so waits can be short."""
-        return super()._drain_stderr_bounded(first_line_wait, idle_confirm, hard_cap)  # type: ignore[no-any-return]
+    def _drain_stderr_bounded(self, *_: float, **__: float) -> str:
+        """Log lines of the invocation that just ended, all of them: see `_Output`."""
+        return self._drain_stderr()
+
+    def _init_log_suffix(self) -> str:
+        return ""  # Lines of a start that failed are in the log.
+
+    def _drain_stderr(self) -> str:
+        return self._output.take() if self._output else ""
+
+
+class _Output:
+    """What one environment writes to its standard output and standard error, which are one pipe.
+
+    The runtime client has written an invocation's lines when it posts the answer, and a process that has ended has
+    written all. So they are in the pipe, and whoever wants them reads them there, without waiting for a thread.
+    """
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        os.set_blocking(pipe.fileno(), False)
+        self._pipe = pipe
+        self._unread = bytearray()
+        self._reading = threading.Lock()
+
+    def take(self) -> str:
+        """What was written up to now and not taken yet, without the last line's end."""
+        with self._reading:
+            self._read()
+            text = self._unread.decode("utf-8", "replace")
+            self._unread.clear()
+        return text.rstrip("\r\n")
+
+    def keep_empty(self) -> None:
+        """Reads until the last process that can write has ended: a full pipe would hold up the function."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._pipe, selectors.EVENT_READ)
+            open_ = True
+            while open_:
+                selector.select()
+                with self._reading:
+                    open_ = self._read()
+        with self._reading:
+            self._pipe.close()
+
+    def _read(self) -> bool:
+        """Reads what is in the pipe now. Gives whether more can come."""
+        if self._pipe.closed:
+            return False
+        try:
+            # Once, because a pipe holds less, and a process that goes on writing shall hold nobody up.
+            chunk = os.read(self._pipe.fileno(), _MORE_THAN_A_PIPE_HOLDS)
+        except BlockingIOError:
+            return True
+        self._unread += chunk
+        del self._unread[:-_LOG_BYTES]
+        return bool(chunk)
 
 
 class _Layers:

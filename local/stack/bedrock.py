@@ -20,7 +20,10 @@ from ministack import app as ministack
 from bedrock_emulator import Clock, ConnectionBrokenError, Emulator, Request, Response
 from bedrock_emulator.wire.protocol import SERVICES
 from local.stack import bedrock_permissions, service_roles
-from local.stack.configuration import ACCESS_KEY, StackConfiguration
+from local.stack.configuration import ACCESS_KEY, REPOSITORY, StackConfiguration
+
+REMEMBERED_VECTORS = REPOSITORY / ".build" / "vectors.sqlite"
+"""Embedding the samples takes 23 seconds of computing, and every stack that is started reads the same ones."""
 
 Send = Callable[[Any], Awaitable[None]]
 AsgiApplication = Callable[[Any, Any, Send], Awaitable[None]]
@@ -66,6 +69,7 @@ def make_emulator(configuration: StackConfiguration, clock: Clock) -> Emulator:
         client_factory=client_factory,
         authority=service_roles.StackAuthority(configuration),
         role_propagation=configuration.delays.role,
+        remembered_vectors=REMEMBERED_VECTORS,
     )
     bedrock_permissions.know_tags(emulator.knowledge_base_tags)
     service_roles.tell_of_new_roles(emulator)

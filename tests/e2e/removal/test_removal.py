@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,13 +26,12 @@ QUESTION = "For how many months is a tent guaranteed?"
 class Removed:
     """A fleet whose stack is removed and made again."""
 
-    def __init__(self, configuration: StackConfiguration, build_directory: Path) -> None:
+    def __init__(self, configuration: StackConfiguration) -> None:
         self.configuration = configuration
-        self._build_directory = build_directory
         self.fleet = Fleet(configuration, {}, {})
 
     def deploy(self) -> None:
-        deployment.deploy(self.configuration, parameter_overrides=EVERY_STORE, build_directory=self._build_directory)
+        deployment.deploy(self.configuration, parameter_overrides=EVERY_STORE)
 
     def delete(self) -> None:
         deployment.delete(self.configuration)
@@ -72,7 +70,7 @@ def removed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Removed]:
     )
     process.start(configuration)
     try:
-        removed = Removed(configuration, folder / "build")
+        removed = Removed(configuration)
         removed.deploy()
         fleet = removed.fleet
         tenants = (*STORES, SUSPENDED, LEAVING, GONE)

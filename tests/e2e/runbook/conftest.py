@@ -32,8 +32,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     )
     process.start(configuration)
     try:
-        parameters = {"RunbookUrl": RUNBOOK}
-        deployed = deployment.deploy(configuration, parameter_overrides=parameters, build_directory=folder / "build")
+        deployed = deployment.deploy(configuration, parameter_overrides={"RunbookUrl": RUNBOOK})
         resources = listed(configuration, deployed.stack_name)
         resources |= listed(configuration, resources["Monitoring"])
         fleet = Fleet(configuration, deployed.outputs, resources)

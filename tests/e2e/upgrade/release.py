@@ -31,7 +31,6 @@ class Release:
             configuration,
             template=self.checkout / "template.yaml",
             parameter_overrides=parameters,
-            build_directory=self.programs / "build",
         )
 
     def of(self, fleet: Fleet) -> Fleet:

@@ -19,7 +19,7 @@ from tests.e2e.conftest import KBFLEET
 
 pytestmark = [pytest.mark.drill, pytest.mark.local_stack, pytest.mark.timeout(1_800)]
 SPEED = 6.0
-"""Faster, and the machine's own seconds (cold starts, five in which a queue gathers changes) count for too many."""
+"""Faster, and the machine's own seconds (cold starts, one in which a queue gathers changes) count for too many."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackCon
     )
     process.start(configuration)
     try:
-        deployment.deploy(configuration, build_directory=folder / "build")
+        deployment.deploy(configuration)
         yield configuration
     finally:
         process.stop(folder)

@@ -156,7 +156,8 @@ def test_the_api_answers_at_its_output(stack: Any, application: Deployment) -> N
 def test_a_deployment_without_changes_does_nothing_and_one_with_changes_only_what_changed(
     stack: Any, application: Deployment, sources: Path
 ) -> None:
-    template = sources / "template.yaml"
+    template, built = sources / "template.yaml", sources / deployment.BUILD_DIRECTORY / "template.yaml"
+    built_at = built.stat().st_mtime_ns
     again = deployment.deploy(stack.configuration, template=template, stack_name="sample")
     assert again == Deployment("sample", application.outputs, changed=False)
     changed = deployment.deploy(
@@ -166,6 +167,25 @@ def test_a_deployment_without_changes_does_nothing_and_one_with_changes_only_wha
     assert changed.outputs["TableName"] == application.outputs["TableName"]
     _, answer = stack.invoke(application.outputs["StepFunctionName"], {"do": "environment"})
     assert answer["variables"]["GREETING"] == "good evening"
+    assert built.stat().st_mtime_ns == built_at
+
+
+def test_what_is_built_is_built_anew_for_another_interpreter(
+    stack: Any,
+    application: Deployment,
+    sources: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built = sources / deployment.BUILD_DIRECTORY / "template.yaml"
+    built_at = built.stat().st_mtime_ns
+    monkeypatch.setattr(deployment, "LAYER_VARIABLES", {**deployment.LAYER_VARIABLES, "LAYER_OF": "another"})
+    deployment.deploy(
+        stack.configuration,
+        template=sources / "template.yaml",
+        stack_name="sample",
+        parameter_overrides={"Greeting": "good night"},
+    )
+    assert built.stat().st_mtime_ns > built_at
 
 
 def test_a_change_of_a_nested_application_alone_is_deployed(stack: Any, sources: Path) -> None:
@@ -195,8 +215,9 @@ def test_a_missing_template_is_said(stack: Any, tmp_path: Path) -> None:
 def test_a_failed_command_is_said_with_its_reason(stack: Any, tmp_path: Path) -> None:
     template = tmp_path / "template.yaml"
     template.write_text("Resources: {Function: {Type: AWS::Serverless::Function, Properties: {CodeUri: none/}}}\n")
-    with pytest.raises(DeploymentError, match="sam build failed"):
-        deployment.deploy(stack.configuration, template=template, stack_name="no-such")
+    for _ in range(2):
+        with pytest.raises(DeploymentError, match="sam build failed"):
+            deployment.deploy(stack.configuration, template=template, stack_name="no-such")
 
 
 def test_intervals_shrink_with_the_emulators_speed(tmp_path: Path) -> None:

@@ -2,14 +2,22 @@
 
 import io
 import os
+import signal
 import threading
+import time
 import zipfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from ministack.services import lambda_svc
+
+from local.corrections import python_functions
+from local.corrections.python_functions import RuntimeClientWorker, _Output
+from local.stack.python_runtime import make_runtime_directory
 
 FAILING = """
 class Throttled(Exception): ...
@@ -144,16 +152,135 @@ def test_any_json_value_goes_in_and_comes_out(stack: Any, event: object) -> None
     assert stack.invoke(_echo(stack), event) == (None, event)
 
 
-def test_log_lines_are_in_the_functions_log_group(stack: Any) -> None:
+def test_log_lines_are_in_the_functions_log_group_when_its_invocation_ends(stack: Any) -> None:
     function = stack.make_function("def handler(event, context): print('a line of', event)")
     stack.invoke(function, "the test")
-    logs = stack.client("logs")
+    assert "a line of the test" in _lines(stack, function)
 
-    def lines() -> list[str]:
-        answer = logs.filter_log_events(logGroupName=f"/aws/lambda/{function}")
-        return [event["message"] for event in answer["events"] if "a line of the test" in event["message"]]
 
-    assert stack.eventually(lines)
+@pytest.mark.parametrize(
+    ("fails", "said"), [("import no_such_module", "ImportModuleError"), ("raise SystemExit('not today')", "not today")]
+)
+def test_the_log_says_why_a_function_did_not_start(fails: str, said: str, stack: Any) -> None:
+    function = stack.make_function(f"print('about to fail')\n{fails}")
+    for _ in range(2):
+        error, _ = stack.invoke(function)
+        assert error == "Unhandled"
+    lines = _lines(stack, function)
+    assert lines.count("about to fail") == 2
+    assert len([line for line in lines if said in line]) == 2
+
+
+def _lines(stack: Any, function: str) -> list[str]:
+    answer = stack.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{function}")
+    return [event["message"] for event in answer["events"]]
+
+
+@pytest.fixture
+def environment_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], RuntimeClientWorker]]:
+    """Makes an environment in this process, for a function of one module with a `handler`."""
+    monkeypatch.setattr(lambda_svc, "_PROVIDED_CODE_CACHE", str(tmp_path / "code"))
+    runtime = make_runtime_directory(tmp_path / "runtime")
+    made: list[RuntimeClientWorker] = []
+
+    def make(code: str) -> RuntimeClientWorker:
+        config = {
+            **{"FunctionName": "any", "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:any"},
+            **{"Handler": "function.handler", "Timeout": 10, "Role": "arn:aws:iam::000000000000:role/any"},
+            "Environment": {"Variables": {"PYTHONPATH": f"{tmp_path}:{runtime}"}},
+        }
+        (tmp_path / "function.py").write_text(code)
+        archive = io.BytesIO()
+        zipfile.ZipFile(archive, "w").close()
+        made.append(RuntimeClientWorker("any", config, archive.getvalue()))
+        return made[-1]
+
+    yield make
+    for worker in made:
+        worker.kill()
+
+
+@pytest.fixture
+def unscheduled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine so busy that the thread which empties pipes comes to nothing."""
+    scheduled = threading.Event()
+    keep_empty = _Output.keep_empty
+
+    def wait_and_keep_empty(output: _Output) -> None:
+        scheduled.wait()
+        keep_empty(output)
+
+    monkeypatch.setattr(_Output, "keep_empty", wait_and_keep_empty)
+    yield
+    scheduled.set()
+
+
+@pytest.mark.usefixtures("unscheduled")
+def test_each_invocation_has_its_own_log_lines_on_a_busy_machine(
+    environment_of: Callable[[str], RuntimeClientWorker],
+) -> None:
+    worker = environment_of("def handler(event, context):\n  for line in range(3): print(event, line)")
+    for event in ("one", "two"):
+        assert worker.invoke(event, event)["log"] == f"{event} 0\n{event} 1\n{event} 2"
+
+
+@pytest.mark.usefixtures("unscheduled")
+@pytest.mark.parametrize(
+    ("last", "error"),
+    [("raise ValueError", "ValueError"), ("os._exit(1)", "Runtime.ExitError"), ("time.sleep(60)", "Sandbox.Timedout")],
+)
+def test_log_lines_are_there_however_an_invocation_ends(
+    last: str, error: str, environment_of: Callable[[str], RuntimeClientWorker]
+) -> None:
+    worker = environment_of(f"import os, time\ndef handler(event, context): print('begun', flush=True); {last}")
+    worker.config["Timeout"] = 1 if "sleep" in last else 30
+    answer = worker.invoke(None, "any")
+    assert answer["error_payload"]["errorType"] == error
+    assert answer["log"].splitlines()[0] == "begun"
+
+
+CHATTERING = """
+import os, subprocess, sys
+def handler(event, context):
+    chattering = subprocess.Popen([sys.executable, "-c", "while True: print('chatter', flush=True)"])
+    print("begun", chattering.pid)
+    if event == "die": os._exit(1)
+"""
+
+
+@pytest.mark.parametrize("event", ["answer", "die"])
+def test_a_child_that_goes_on_writing_holds_up_no_invocation(
+    event: str, environment_of: Callable[[str], RuntimeClientWorker]
+) -> None:
+    worker = environment_of(CHATTERING)
+    log = worker.invoke(event, "any")["log"]
+    begun = next(line for line in log.splitlines() if line.startswith("begun"))
+    os.kill(int(begun.split()[1]), signal.SIGKILL)
+
+
+LATE = """
+import subprocess, sys
+CHILD = "import sys; sys.stdin.readline(); print('x' * 500_000 + 'end', flush=True); open(sys.argv[1], 'w')"
+def handler(event, context):
+    global late
+    if event: late = subprocess.Popen([sys.executable, "-c", CHILD, event], stdin=subprocess.PIPE)
+    else: late.stdin.close()
+"""
+
+
+def test_what_is_written_between_invocations_fills_no_pipe_and_no_memory(
+    environment_of: Callable[[str], RuntimeClientWorker], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(python_functions, "_LOG_BYTES", 1000)
+    worker, written = environment_of(LATE), tmp_path / "written"
+    logs = [worker.invoke(event, "any")["log"] for event in (str(written), None)]
+    deadline = time.monotonic() + 10
+    while not written.exists():
+        assert time.monotonic() < deadline, "the pipe was full"
+        time.sleep(0.01)
+    logs.append(worker.invoke(None, "any")["log"])
+    assert "".join(logs).endswith("end")
+    assert max(map(len, logs)) <= 1000
 
 
 _echoes: dict[str, str] = {}

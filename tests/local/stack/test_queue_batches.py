@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from local.corrections.queue_batches import LEAST_WINDOW
+
 REPORTS_ITS_BATCH = """
 import boto3, os
 def handler(event, context):
@@ -12,6 +14,7 @@ def handler(event, context):
     boto3.client('sqs').send_message(QueueUrl=os.environ['REPORTS'], MessageBody=str(size))
 """
 WINDOW_SECONDS = 2
+LONG_WINDOW_SECONDS = 5
 
 
 @pytest.fixture
@@ -37,7 +40,8 @@ def send(aws: Any, queue: str, count: int) -> None:
 
 
 def test_what_comes_within_the_window_is_one_batch(aws: Any, reports: str) -> None:
-    queue = subscribe(aws, reports, BatchSize=1000, MaximumBatchingWindowInSeconds=WINDOW_SECONDS)
+    window = round(WINDOW_SECONDS * aws.configuration.speed)
+    queue = subscribe(aws, reports, BatchSize=1000, MaximumBatchingWindowInSeconds=window)
     began = time.monotonic()
     send(aws, queue, 25)
     assert aws.receive(reports) == ["25"]
@@ -45,6 +49,20 @@ def test_what_comes_within_the_window_is_one_batch(aws: Any, reports: str) -> No
 
 
 def test_a_full_batch_does_not_wait_for_the_end_of_the_window(aws: Any, reports: str) -> None:
-    queue = subscribe(aws, reports, BatchSize=20, MaximumBatchingWindowInSeconds=300)
+    window = round(LONG_WINDOW_SECONDS * aws.configuration.speed)
+    queue = subscribe(aws, reports, BatchSize=20, MaximumBatchingWindowInSeconds=window)
     send(aws, queue, 25)
     assert aws.receive(reports) == ["20"]
+    full = time.monotonic()
+    assert aws.receive(reports) == ["5"]
+    assert time.monotonic() - full >= LONG_WINDOW_SECONDS / 2
+
+
+def test_no_window_is_too_short_for_what_this_machine_makes(stack: Any) -> None:
+    reports = str(stack.make_queue())
+    queue = subscribe(stack, reports, BatchSize=1000, MaximumBatchingWindowInSeconds=1)
+    for _ in ("cold", "warm"):
+        began = time.monotonic()
+        send(stack, queue, 1)
+        assert stack.receive(reports) == ["1"]
+    assert time.monotonic() - began >= LEAST_WINDOW
