@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from kbfleet.domain.bounds import CAUSE_BYTES, shortened
 from kbfleet.domain.errors import (
     AwsRefusal,
     CapacityExceeded,
     ConcurrentUpdate,
     NotReadyYet,
+    RequestRefused,
     ResourceConflict,
     ResourceMissing,
     Retryable,
@@ -259,18 +261,44 @@ def stop_job(
     return update_sync(sync.of_knowledge, lambda entry: entry.refused_to_stop(job.ingestion_job_id), ledger=ledger)
 
 
-def publish_once(change: JobStateChange, *, history: JobHistory, announcements: Announcements, clock: Clock) -> None:
-    """Writes a job's state into its history and publishes it, once however often it is observed.
+UNANNOUNCED_AFTER = timedelta(hours=1)
+"""From the change on, after which a refusal counts for good that is not of what was sent, but of the bus."""
+
+
+def publish_once(
+    change: JobStateChange, *, history: JobHistory, announcements: Announcements, clock: Clock
+) -> AwsRefusal | None:
+    """Writes a job's state into its history and publishes it, once however often it is observed. What is refused as it
+    is, is published without its reasons, which the history has.
+
+    Returns: why it was not published, if it is refused for good: nobody tries it again, and the job must not wait for it.
 
     Raises:
         ConcurrentUpdate: somebody else is at it; the ledger must not go on before the bus knows.
+        AwsRefusal: the bus is not there, or refuses all; that may pass.
     """
     match history.record(change, clock.now()):
         case Recorded.YOURS:
-            announcements.job_state_changed(change)
+            refusal = _announced(change, announcements, clock)
             history.published(change)
+            return refusal
         case Recorded.ANOTHERS:
             raise ConcurrentUpdate(f"Somebody else is publishing {change.identity}.")
+    return None
+
+
+def _announced(change: JobStateChange, announcements: Announcements, clock: Clock) -> AwsRefusal | None:
+    try:
+        try:
+            announcements.job_state_changed(change)
+        except RequestRefused:
+            announcements.job_state_changed(change.with_reasons_within(0))
+    except AwsRefusal as refusal:
+        of_the_event = isinstance(refusal, RequestRefused)
+        if of_the_event or clock.now() - change.occurred_at >= UNANNOUNCED_AFTER:
+            return refusal
+        raise
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +309,8 @@ class TickReport:
         waiting: queued tenants that were seen and not started; not all of them, in a crowd.
         postponed: tenants whose turn failed for now, with the reason.
         stale_since: when the oldest change was requested that is not synced, of the tenants that were seen.
+        unannounced: tenants with a change of their job that the bus has refused for good, with the reason. The job
+            history has it.
     """
 
     running: int = 0
@@ -289,6 +319,7 @@ class TickReport:
     waiting: int = 0
     postponed: tuple[tuple[TenantId, KbfleetError], ...] = ()
     stale_since: datetime | None = None
+    unannounced: tuple[tuple[TenantId, KbfleetError], ...] = ()
 
     @property
     def idle(self) -> bool:
@@ -320,6 +351,7 @@ class Scheduler:
     ticks: Ticks
     clock: Clock
     start_interval: timedelta
+    _unannounced: list[tuple[TenantId, KbfleetError]] = field(default_factory=list, init=False, compare=False)
 
     def tick(self) -> TickReport:
         glance = self.ledger.glance(_GLANCE)
@@ -355,8 +387,10 @@ class Scheduler:
             started += taken
             waiting -= 1
         stale = [since for sync in glance.entries if (since := sync.stale_since()) is not None]
+        unannounced = tuple(self._unannounced)
+        self._unannounced.clear()
         report = TickReport(
-            running.total() - started, started, ended, waiting, tuple(postponed), min(stale, default=None)
+            running.total() - started, started, ended, waiting, tuple(postponed), min(stale, default=None), unannounced
         )
         # One more tick after an end: it finds what was requested while the job ran, or nothing, and then rests.
         if not report.idle:
@@ -454,9 +488,8 @@ class Scheduler:
                 output = {"outcome": result.outcome, "ingestion_job_id": result.ingestion_job_id}
                 self.callbacks.succeed(waiter.task_token, output)
             else:
-                cause = (
-                    "; ".join(reason.whole for reason in result.failure_reasons) or f"the job ended {result.outcome}"
-                )
+                said = "; ".join(reason.whole for reason in result.failure_reasons)
+                cause = shortened(said, CAUSE_BYTES) or f"the job ended {result.outcome}"
                 self.callbacks.fail(
                     waiter.task_token, "IngestionFailed", f"The first sync of tenant {sync.tenant_id} failed: {cause}"
                 )
@@ -567,6 +600,7 @@ class Scheduler:
                 final=final,
                 statistics=job.statistics,
                 failure_reasons=job.failure_reasons,
+                reasons_left_out=job.reasons_left_out,
                 external=external,
                 after_hold=sync.after_hold,
                 life=sync.life,
@@ -574,4 +608,6 @@ class Scheduler:
         )
 
     def _publish_once(self, change: JobStateChange) -> None:
-        publish_once(change, history=self.history, announcements=self.announcements, clock=self.clock)
+        refusal = publish_once(change, history=self.history, announcements=self.announcements, clock=self.clock)
+        if refusal is not None:
+            self._unannounced.append((change.tenant_id, refusal))
