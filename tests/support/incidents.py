@@ -68,6 +68,8 @@ class InMemoryIncidents:
 
     def _store(self, incident: Incident, subject: str = "") -> Incident:
         stored = replace(incident.gathered(), version=incident.version + 1)
+        if stored.erased:
+            self.members.pop(incident.identity, None)
         if stored.crowd is not None:
             members = self.members.setdefault(incident.identity, {})
             if subject not in stored.affected:

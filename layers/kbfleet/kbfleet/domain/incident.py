@@ -83,6 +83,9 @@ class Failure:
     news: bool = False
     weight: int = 0
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "evidence", self.evidence.within(EVIDENCE_BYTES))
+
     @property
     def harm(self) -> Harm | None:
         """How askers are hurt; `None` where nobody's answers are concerned."""
@@ -300,9 +303,9 @@ class Crowd:
     members: int
     broken: int
     opened_at: datetime
-    last_ended: datetime | None
-    returns: int
-    harms: Mapping[str, int]
+    last_ended: datetime | None = None
+    returns: int = 0
+    harms: Mapping[str, int] = field(default_factory=dict)
 
     @staticmethod
     def of(affected: Mapping[str, tuple[Span, ...]]) -> Crowd:
@@ -370,9 +373,6 @@ class Incident:
     erased: bool = False
     crowd: Crowd | None = None
     named: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "evidence", self.evidence.within(EVIDENCE_BYTES))
 
     @property
     def identity(self) -> str:
@@ -487,15 +487,19 @@ class Incident:
             return self
         followed = replace(self, affected={**self.affected, subject: spans})
         if self.crowd is None:
-            return followed.gathered()
+            return followed.gathered() if len(followed.affected) > TOGETHER else followed
         return replace(followed, crowd=self.crowd.changed(self.affected.get(subject, ()), spans))
 
     def gathered(self) -> Incident:
-        """As it is kept: a crowd, if its members are too many to be kept together. Those of a record of an older version
-        may be so without having changed."""
-        if self.crowd is not None or len(self.affected) <= TOGETHER:
+        """As it is kept: within its bounds, and a crowd if its members are too many to be kept together. What an older
+        version has stored may need that without having changed."""
+        if self.crowd is not None:
             return self
-        return replace(self, crowd=Crowd.of(self.affected), named=self.still_affected[:MAX_COMMANDED])
+        affected = {subject: _kept(spans) for subject, spans in self.affected.items()}
+        bounded = replace(self, affected=affected, evidence=self.evidence.within(EVIDENCE_BYTES))
+        if len(affected) <= TOGETHER:
+            return bounded
+        return replace(bounded, crowd=Crowd.of(affected), named=self.still_affected[:MAX_COMMANDED])
 
     def says_nothing_of(self, subject: str) -> bool:
         """Whether it has nothing of a subject but, where nobody else was in it, whose it was and when."""

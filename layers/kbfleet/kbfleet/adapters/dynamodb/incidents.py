@@ -140,8 +140,9 @@ class DynamoDBIncidents:
             version += 1
         writes = [self._put(_incident_item(replace(incident, version=version)), version)]
         writes += [self._put_member(identity, name, spans) for name, spans in members]
-        if incident.crowd is not None and member and member not in incident.affected:
-            key = {name: _serialize(value) for name, value in _member_key(identity, member).items()}
+        if incident.erased or (incident.crowd is not None and member and member not in incident.affected):
+            gone = _member_key(identity, member or next(iter(incident.affected)))
+            key = {name: _serialize(value) for name, value in gone.items()}
             writes.append({"Delete": {"TableName": self._table.name, "Key": key}})
         return version + 1, writes
 
