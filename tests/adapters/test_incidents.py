@@ -157,7 +157,9 @@ class IncidentsSuite:
         name = "acme"
         mine = incidents.find(crowd.identity, name)
         assert mine
-        theirs = replace(timeline, version=1).joined_by(Signal("end", name, Concern.INGESTION, signal().at + timedelta(hours=1)), "")
+        theirs = replace(timeline, version=1).joined_by(
+            Signal("end", name, Concern.INGESTION, signal().at + timedelta(hours=1)), ""
+        )
         incidents.record(theirs, [mine.following(theirs)])
         found = incidents.find(crowd.identity)
         assert found
@@ -268,7 +270,7 @@ class TestDynamoDB(IncidentsSuite):
     ) -> None:
         """That had five hundred at most, all in one record; also who only reports it must not fail: what is written of
         that may be the drop too much."""
-        timeline, incident = opened()
+        _, incident = opened()
         spans = tuple(
             Span(START + timedelta(minutes=10 * each), START + timedelta(minutes=10 * each + 5)) for each in range(3)
         )

@@ -1,5 +1,5 @@
-"""Whatever the jobs of five tenants have to say, the others are synced as soon as without that: five is how many jobs an
-account may run at once."""
+"""Whatever the jobs of five tenants have to say, the others are synced as soon as without that: an account may run five
+jobs at once."""
 
 from __future__ import annotations
 

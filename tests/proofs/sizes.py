@@ -367,9 +367,7 @@ def _often_broken(failed: Signal, incident: Incident, spans: int, *, well: bool)
 
 @st.composite
 def reconciliations(draw: st.DrawFn) -> Reconciliation:
-    finding = Finding(
-        draw(st.sampled_from(Disagreement)), draw(st.sampled_from(ResourceKind)), draw(texts(500)), ACME
-    )
+    finding = Finding(draw(st.sampled_from(Disagreement)), draw(st.sampled_from(ResourceKind)), draw(texts(500)), ACME)
     trouble = (ACME, NotReadyYet(draw(texts(4_000))))
     findings, others = draw(numbers(3_000)), draw(numbers(1_000))
     return Reconciliation(

@@ -160,7 +160,9 @@ class TestOneTenant:
 
 class TestManyTenants:
     @pytest.mark.parametrize("at_once", [1, 10, 200])
-    def test_two_hundred_for_one_cause_make_four_messages_at_most_with_its_end(self, webhook: Office, at_once: int) -> None:
+    def test_two_hundred_for_one_cause_make_four_messages_at_most_with_its_end(
+        self, webhook: Office, at_once: int
+    ) -> None:
         tenants = [f"tenant-{number}" for number in range(200)]
         signals = [broken(tenant, number / 100) for number, tenant in enumerate(tenants)]
         signals += [well(tenant, 60) for tenant in tenants]
@@ -187,7 +189,9 @@ class TestManyTenants:
             batch = signals[start : start + at_once]
             for identity in {name for signal in batch for name in webhook.desk.record(signal)}:
                 webhook.desk.notify(identity)
-        told = ["tenant-0", *(f"{count} tenants" for count in (2, 3, 4, 5, 10, 100))] if at_once == 1 else ["200 tenants"]
+        told = (
+            ["tenant-0", *(f"{count} tenants" for count in (2, 3, 4, 5, 10, 100))] if at_once == 1 else ["200 tenants"]
+        )
         assert [title.partition(":")[0] for title in webhook.titles] == told
 
     def test_a_second_tenant_that_fails_by_the_same_words_is_told_and_named(self, webhook: Office) -> None:
@@ -266,7 +270,9 @@ class TestCrowd:
         assert self.crowd(office).hit == len(self.TENANTS) + 500
 
     def test_it_names_and_repairs_the_first_that_are_still_broken_and_counts_the_others(self, thread: Office) -> None:
-        thread.takes(*(broken(tenant, 0) for tenant in self.TENANTS), *(well(tenant, 5) for tenant in self.TENANTS[:50]))
+        thread.takes(
+            *(broken(tenant, 0) for tenant in self.TENANTS), *(well(tenant, 5) for tenant in self.TENANTS[:50])
+        )
         shown = self.crowd(thread).message(DEPLOYMENT)
         (still,) = (value for name, value in shown.facts if name == "Still broken")
         assert still.startswith("100 of 150: tenant-0050, ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -25,7 +25,7 @@ from kbfleet.domain.ingestion_job import UNKNOWN_AT_MOST, FailureReason, JobStat
 from kbfleet.domain.knowledge_base import KnowledgeBaseStatus
 from kbfleet.domain.names import DataSourceReference, Life, TenantId
 from kbfleet.domain.sync import Priority, Sync, SyncState
-from kbfleet.usecases.ingestion import update_sync
+from kbfleet.usecases.ingestion import TickReport, update_sync
 from tests.support.fakes import FailedTask, InMemoryKnowledgeBases, JobCourse, SucceededTask
 from tests.support.fleet import START_INTERVAL, Fleet
 from tests.support.samples import ACME, SAKURA, failure_reason, first_knowledge, tenant
@@ -355,6 +355,11 @@ class TestWhatIsRefusedForGood:
         fleet.request(ACME)
         return fleet
 
+    def ticks(self, fleet: Fleet) -> Iterator[TickReport]:
+        for _ in range(20):
+            yield fleet.tick()
+            fleet.clock.advance(5)
+
     def test_as_much_as_bedrock_may_say_is_published_smaller_and_counted(self) -> None:
         fleet = self.with_one_that_fails()
         fleet.tick_until_idle()
@@ -369,7 +374,7 @@ class TestWhatIsRefusedForGood:
     def test_what_is_refused_as_it_is_goes_without_its_reasons(self) -> None:
         fleet = self.with_one_that_fails()
         fleet.announcements.refusal = lambda change: RequestRefused("Too large.") if change.failure_reasons else None
-        reports = [fleet.tick() for _ in range(20) if fleet.clock.advance(5) is None]
+        reports = list(self.ticks(fleet))
         ended = fleet.announcements.job_state_changes[-1]
         assert (ended.outcome, ended.failure_reasons, ended.reasons_left_out) == (Outcome.FAILED, (), 2_048)
         assert not any(report.unannounced for report in reports)
@@ -378,7 +383,7 @@ class TestWhatIsRefusedForGood:
     def test_what_is_refused_however_small_it_is_ends_and_says_so_once(self) -> None:
         fleet = self.with_one_that_fails()
         fleet.announcements.refusal = lambda change: RequestRefused("Never.") if change.outcome else None
-        reports = [fleet.tick() for _ in range(20) if fleet.clock.advance(5) is None]
+        reports = list(self.ticks(fleet))
         ((tenant_id, error),) = (told for report in reports for told in report.unannounced)
         assert (tenant_id, str(error)) == (ACME, "Never.")
         entry = fleet.ledger.find(first_knowledge(ACME))

@@ -370,9 +370,7 @@ class ReconciliationDetail(BaseModel):
     troubles_left_out: int = 0
 
     @classmethod
-    def from_domain(
-        cls, report: Reconciliation, at_most: int | None = None, most_bytes: int = PAGE_BYTES
-    ) -> Self:
+    def from_domain(cls, report: Reconciliation, at_most: int | None = None, most_bytes: int = PAGE_BYTES) -> Self:
         """Args: at_most: findings, repairs and troubles. most_bytes: of all of them together."""
         bodies = [FindingBody.from_domain(finding) for finding in report.findings[:at_most]]
         findings = fitting(bodies, lambda each: len(each.model_dump_json().encode()), most_bytes=most_bytes // 2)
@@ -495,7 +493,9 @@ class TenantDiagnosedDetail(BaseModel):
             seen=not diagnosis.unseen,
             harm=diagnosis.harm,
             failed_job=(
-                JobStateChangeDetail.from_domain(job.with_reasons_within(TOLD_REASONS_BYTES)) if job is not None else None
+                JobStateChangeDetail.from_domain(job.with_reasons_within(TOLD_REASONS_BYTES))
+                if job is not None
+                else None
             ),
             worse=diagnosis.worse,
         )

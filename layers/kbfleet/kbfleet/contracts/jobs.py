@@ -58,8 +58,6 @@ class JobBody(Contract):
         bodies = [FailedDocumentBody.from_domain(each) for each in left_out[:LEFT_OUT_DOCUMENTS]]
         return cls(
             job=JobStateChangeDetail.from_domain(job),
-            left_out=tuple(
-                fitting(bodies, lambda each: len(each.model_dump_json().encode()), most_bytes=PAGE_BYTES)
-            ),
+            left_out=tuple(fitting(bodies, lambda each: len(each.model_dump_json().encode()), most_bytes=PAGE_BYTES)),
             left_out_total=len(left_out),
         )

@@ -5,9 +5,9 @@ again and again, and whoever wanted to write it stands still. So a value that ho
 made, wherever it comes from. What is left out is counted: behind a text in the text itself, behind a list beside it.
 
 Sizes are bytes of a text as JSON in UTF-8, without what is around it. That is never less than what AWS counts: bytes of
-UTF-8 for an item of DynamoDB (400 KB at most; AWS documentation, Quotas in Amazon DynamoDB), and of the JSON for an event
-(1 MB; botocore 1.44, PutEvents; 256 KB before January 2026 and in other copies of that page) or a message (1 MiB; botocore
-1.44, SendMessage).
+UTF-8 for an item of DynamoDB (400 KB at most; AWS documentation, Quotas in Amazon DynamoDB), and of the JSON for an
+event (1 MB since January 2026; botocore 1.44, PutEvents, and AWS Compute Blog, "serverless services now support payloads
+up to 1 MB"; 256 KB in older pages of the documentation) or a message (1 MiB; botocore 1.44, SendMessage).
 """
 
 from __future__ import annotations

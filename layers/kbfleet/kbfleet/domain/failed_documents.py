@@ -13,7 +13,6 @@ from kbfleet.domain.bounds import (
     DOCUMENT_REASON_BYTES,
     REPORTED_DOCUMENTS,
     REPORTED_DOCUMENTS_BYTES,
-    TOLD_REASONS_BYTES,
     fitting,
     shortened,
     size,

@@ -555,8 +555,8 @@ class Incident:
         return None
 
     def _grown(self, heard_of: int) -> bool:
-        """Whether so many more are hit than people have heard of that they must hear of it again: at 10, at 100, at 1,000
-        and so on; of a few, where it may be a coincidence that they fail alike, of each."""
+        """Whether so many more are hit than people have heard of that they must hear of it again: at 10, at 100, at
+        1,000 and so on; of a few, where it may be a coincidence that they fail alike, of each."""
         tens = len(str(self.hit)) > len(str(heard_of))
         return tens or (not self.cause.shared and min(self.hit, FEW) > heard_of)
 
@@ -702,7 +702,8 @@ def _nothing_to_show(evidence: Alert, title: str) -> _Shown:
 def _example(evidence: Alert) -> tuple[Reason, ...]:
     """Of one of many, what all have in common: the reason, but not the documents."""
     return tuple(
-        replace(one, text=f"{evidence.subject}, for example: {one.text}", documents=(), documents_left_out=0) for one in evidence.reasons[:1]
+        replace(one, text=f"{evidence.subject}, for example: {one.text}", documents=(), documents_left_out=0)
+        for one in evidence.reasons[:1]
     )
 
 

@@ -10,7 +10,6 @@ from enum import StrEnum
 from kbfleet.domain.bounds import MESSAGE_BYTES, shortened
 
 
-
 class Workflow(StrEnum):
     """The state machines, by the names of their files."""
 

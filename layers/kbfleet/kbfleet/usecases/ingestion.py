@@ -271,7 +271,7 @@ def publish_once(
     """Writes a job's state into its history and publishes it, once however often it is observed. What is refused as it
     is, is published without its reasons, which the history has.
 
-    Returns: why it was not published, if it is refused for good: nobody tries it again, and the job must not wait for it.
+    Returns: why it was not published, if it is refused for good: nobody tries it again, and the job does not wait.
 
     Raises:
         ConcurrentUpdate: somebody else is at it; the ledger must not go on before the bus knows.

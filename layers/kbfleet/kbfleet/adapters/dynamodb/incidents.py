@@ -4,8 +4,8 @@ Keys: `PK` = `INCIDENT#CAUSE#<key of the root cause>`, `SK` = the incident's num
 `PK` = `INCIDENT#SUBJECT#<tenant or alarm>`, `SK` = the concern, for the timeline. An incident that is over expires, and
 so does the timeline of a subject that is well. Beside a tenant's timelines, `SK` = `IN#<identity>` says in which
 incidents it is; that does not expire, since others may hold an incident open, and is what its erasure goes by.
-`PK` = `INCIDENT#MEMBERS#<identity>`, `SK` = a tenant or an alarm, for each member of a crowd; it expires when the member
-has been well for long. All are written in one transaction.
+`PK` = `INCIDENT#MEMBERS#<identity>`, `SK` = a tenant or an alarm, for each member of a crowd; it expires when the
+member has been well for long. All are written in one transaction.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from boto3.dynamodb.types import TypeSerializer
 from pydantic import TypeAdapter
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.domain.errors import ConcurrentUpdate, Throttled
 from kbfleet.domain.alert import MAX_COMMANDED
+from kbfleet.domain.errors import ConcurrentUpdate, Throttled
 from kbfleet.domain.incident import Concern, Incident, Span, Timeline
 
 if TYPE_CHECKING:
@@ -123,9 +123,7 @@ class DynamoDBIncidents:
         self._write(writes, subject)
         return replace(incident.gathered(), version=version)
 
-    def _writes(
-        self, incident: Incident, subject: str, member: str = ""
-    ) -> tuple[int, list[TransactWriteItemTypeDef]]:
+    def _writes(self, incident: Incident, subject: str, member: str = "") -> tuple[int, list[TransactWriteItemTypeDef]]:
         """What is left to write of an incident, and the version that it then has. One that has become a crowd has more
         members than go into one transaction: the first ones are written before, while its record still has all of them
         and says so. Whoever is faster with that record makes this one fail before it writes over newer members."""
