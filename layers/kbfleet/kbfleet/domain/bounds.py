@@ -6,8 +6,8 @@ made, wherever it comes from. What is left out is counted: behind a text in the 
 
 Sizes are bytes of a text as JSON in UTF-8, without what is around it. That is never less than what AWS counts: bytes of
 UTF-8 for an item of DynamoDB (400 KB at most; AWS documentation, Quotas in Amazon DynamoDB), and of the JSON for an
-event (1 MB since January 2026; botocore 1.44, PutEvents, and AWS Compute Blog, "serverless services now support payloads
-up to 1 MB"; 256 KB in older pages of the documentation) or a message (1 MiB; botocore 1.44, SendMessage).
+event (1 MB since January 2026; botocore 1.44, PutEvents, and AWS Compute Blog, "More room to build"; 256 KB in older
+pages of the documentation) or a message (1 MiB; botocore 1.44, SendMessage).
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ def fitting(
     return items[:kept]
 
 
-def bounded_texts(texts: Sequence[str], most_bytes: int = MESSAGE_BYTES) -> tuple[str, ...]:
+def bounded_texts(texts: Sequence[str], most_bytes: int = MESSAGE_BYTES, *, most: int | None = None) -> tuple[str, ...]:
     """For people: the first of the texts, each and all of them bounded, and behind them how many are left out."""
     each = [shortened(text, most_bytes // 2) for text in texts]
-    kept = fitting(each, size, most_bytes=most_bytes)
+    kept = fitting(each, size, most_bytes=most_bytes, most=most)
     left_out = len(texts) - len(kept)
     return (*kept, f"… and {left_out} more") if left_out else tuple(kept)
