@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from pydantic import TypeAdapter
@@ -289,6 +290,29 @@ class TestDynamoDB(IncidentsSuite):
         mine = incidents.find(incident.identity, f"{3:032d}")
         assert mine
         assert mine.affected == {f"{3:032d}": spans}
+
+    def test_one_that_dies_while_a_crowd_is_made_leaves_a_whole_record_and_may_be_repeated(
+        self, table: Table, incidents: Incidents
+    ) -> None:
+        timeline, crowd = gathered(TOGETHER + 1)
+        write, calls = table.client.transact_write_items, iter((True, False))
+
+        def die_at_the_second(**given: Any) -> Any:
+            if not next(calls):
+                raise KeyboardInterrupt
+            return write(**given)
+
+        with patch.object(table.client, "transact_write_items", die_at_the_second), pytest.raises(KeyboardInterrupt):
+            incidents.record(timeline, [crowd])
+        assert incidents.timeline("acme", Concern.INGESTION).version == 0
+        left = incidents.find(crowd.identity)
+        assert left
+        assert (left.crowd, left.hit) == (None, TOGETHER + 1)
+        incidents.record(timeline, [left.following(timeline)])
+        found = incidents.find(crowd.identity)
+        assert found
+        assert found.crowd
+        assert (found.hit, found.broken, len(found.named)) == (TOGETHER + 1, TOGETHER + 1, MAX_COMMANDED)
 
     def test_one_that_is_slower_writes_over_no_member_of_a_crowd(self, table: Table, incidents: Incidents) -> None:
         timeline, crowd = gathered(TOGETHER + 1)

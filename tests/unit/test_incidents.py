@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from kbfleet.domain.alert import Alert, Link, Reason, Severity
 from kbfleet.domain.errors import AlertNotDelivered, ConcurrentUpdate
 from kbfleet.domain.harm import Harm, worst
-from kbfleet.domain.incident import FLAP_WINDOW, SPANS_KEPT, TOGETHER, Concern, Failure, Incident, Signal
+from kbfleet.domain.incident import FLAP_WINDOW, SPANS_KEPT, TOGETHER, Concern, Crowd, Failure, Incident, Signal
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.root_cause import RootCause
 from kbfleet.usecases.incidents import CLAIM, IncidentDesk, forget, forgotten
@@ -671,6 +671,53 @@ def test_a_thousand_deliveries_out_of_order_make_what_the_events_make_once_and_i
     # What has happened once is reported once.
     identities = [alert.identity for alert in stormy.channel.sent]
     assert len(set(identities)) == len(identities)
+
+
+@settings(max_examples=40, deadline=None)
+@given(storms(), st.randoms(use_true_random=False), st.lists(st.sampled_from(["refused", "unanswered", "ok"])))
+def test_of_a_crowd_too_nobody_is_lost_or_counted_twice_whoever_works_at_once_and_fails(
+    storm: tuple[list[Signal], list[Signal]], chance: random.Random, weather: list[str]
+) -> None:
+    """Three members are a crowd here."""
+    happening, arriving = storm
+    office = Office(RecordingAlertChannel(weather=weather))
+    waiting = arriving[:200] + happening
+
+    def another_goes_first() -> None:
+        if waiting and chance.random() < 0.3:
+            signal = waiting.pop()
+            try:
+                office.takes(signal)
+            except (AlertNotDelivered, ConcurrentUpdate):
+                waiting.insert(0, signal)
+        office.incidents.before_writing = another_goes_first
+
+    with patch("kbfleet.domain.incident.TOGETHER", 2):
+        office.incidents.before_writing = another_goes_first
+        office.takes_until_reported(waiting[:150])
+        office.incidents.before_writing = lambda: None
+        office.takes_until_reported(waiting)
+        office.takes_until_reported(happening)
+        incidents = final(office)
+        assert incidents.keys() == expected(happening).keys()
+        for cause, (hit, still) in expected(happening).items():
+            incident = incidents[cause]
+            if incident.crowd is None:
+                assert (set(incident.affected), set(incident.still_affected)) == (hit, still)
+                continue
+            members = office.incidents.members[incident.identity]
+            broken_now = {name for name, spans in members.items() if spans[-1].ended is None}
+            assert (set(members), broken_now) == (hit, still)
+            assert incident.crowd == replace(
+                Crowd.of(members), last_ended=incident.crowd.last_ended, returns=incident.crowd.returns
+            )
+        assert len(office.channel.roots) == len(incidents)
+        identities = [alert.identity for alert in office.channel.sent]
+        assert len(set(identities)) == len(identities)
+        for identity in list(office.incidents.all):
+            found = office.incidents.find(identity)
+            assert found
+            assert found.notice(DEPLOYMENT) is None
 
 
 @settings(max_examples=40, deadline=None)
