@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,9 @@ if TYPE_CHECKING:
         TenantRegistry,
         Ticks,
     )
+
+    _Told = list[tuple[TenantId, KbfleetError]]
+    """Tenants of whom a tick has something to tell, with what it is."""
 
 _ATTEMPTS = 20
 """Writers of one ledger entry are few (ticks, requests); losing this often in a row means something is broken."""
@@ -351,18 +354,18 @@ class Scheduler:
     ticks: Ticks
     clock: Clock
     start_interval: timedelta
-    _unannounced: list[tuple[TenantId, KbfleetError]] = field(default_factory=list, init=False, compare=False)
 
     def tick(self) -> TickReport:
         glance = self.ledger.glance(_GLANCE)
         if not glance.entries:
             return TickReport()
-        postponed: list[tuple[TenantId, KbfleetError]] = []
+        postponed: _Told = []
+        unannounced: _Told = []
         running: Counter[KnowledgeBaseKind] = Counter()
         ended = started = 0
         for sync in self._running(glance):
             try:
-                if self._follow(sync):
+                if self._follow(sync, unannounced):
                     ended += 1
                     continue
             except _NOT_NOW as error:
@@ -377,20 +380,24 @@ class Scheduler:
             if not self.ledger.claim_start(self.clock.now(), self.start_interval):
                 break
             try:
-                taken = self._start(sync)
+                taken = self._start(sync, unannounced)
             except _NOT_NOW as error:
                 postponed.append((sync.tenant_id, error))
                 if not isinstance(error, _NOT_THE_TENANTS):
-                    self._give_way(sync, error)
+                    self._give_way(sync, error, unannounced)
                 continue
             running[sync.kind] += taken
             started += taken
             waiting -= 1
         stale = [since for sync in glance.entries if (since := sync.stale_since()) is not None]
-        unannounced = tuple(self._unannounced)
-        self._unannounced.clear()
         report = TickReport(
-            running.total() - started, started, ended, waiting, tuple(postponed), min(stale, default=None), unannounced
+            running.total() - started,
+            started,
+            ended,
+            waiting,
+            tuple(postponed),
+            min(stale, default=None),
+            tuple(unannounced),
         )
         # One more tick after an end: it finds what was requested while the job ran, or nothing, and then rests.
         if not report.idle:
@@ -420,7 +427,7 @@ class Scheduler:
         ready = sorted((sync for sync in queued if _ready_by(sync, now)), key=_turn)
         return ready, sum(not _ready_by(sync, now) and _ready_by(sync, now + _A_MINUTE) for sync in queued)
 
-    def _checked(self, queued: Sequence[Sync], postponed: list[tuple[TenantId, KbfleetError]]) -> list[Sync]:
+    def _checked(self, queued: Sequence[Sync], postponed: _Told) -> list[Sync]:
         """Those whose job may be started, as far as what it deletes goes. For the first of the others, a check is
         asked for, also while there is no room for their job: when there is, they have been checked."""
         unchecked = [sync for sync in queued if sync.needs_check(self.clock.now())]
@@ -446,7 +453,7 @@ class Scheduler:
 
     # --- running jobs ---
 
-    def _follow(self, sync: Sync) -> bool:
+    def _follow(self, sync: Sync, unannounced: _Told) -> bool:
         """Brings the ledger up to the job's present state. Returns: whether the job has ended, or its tenant's life."""
         if sync.job is None:
             return False
@@ -463,12 +470,12 @@ class Scheduler:
         if job.status == sync.job.status and not job.status.ended:
             return False
         if job.outcome is None:
-            self._publish(sync, data_source, job, sync.job.generation, external=sync.job.external)
+            self._publish(sync, data_source, job, sync.job.generation, unannounced, external=sync.job.external)
             save_sync(sync, sync.progressed(job.status), ledger=self.ledger)
             return False
         result = SyncResult.of_job(job, job.outcome, sync.job.generation, data_source.data_source_id)
         final, external = not sync.will_retry(result), sync.job.external
-        self._publish(sync, data_source, job, sync.job.generation, final=final, external=external)
+        self._publish(sync, data_source, job, sync.job.generation, unannounced, final=final, external=external)
         self._end(sync, result)
         return True
 
@@ -498,7 +505,7 @@ class Scheduler:
 
     # --- queued tenants ---
 
-    def _start(self, sync: Sync) -> int:
+    def _start(self, sync: Sync, unannounced: _Told) -> int:
         """Starts the tenant's job, or adopts the one in its way. Returns: how many jobs run more than before."""
         # The queue may show an entry as it was a moment ago. Of a job that is started for one that is on hold or
         # distrusted by now, nobody would know.
@@ -519,19 +526,19 @@ class Scheduler:
             if running.as_of(self.clock.now()) != running:
                 # It was given up, or would be at once. But whether it has ended, nobody knows.
                 raise NotReadyYet(f"Job {running.ingestion_job_id} has a status that is not known.") from None
-            self._publish(sync, data_source, running, sync.synced_generation, external=True)
+            self._publish(sync, data_source, running, sync.synced_generation, unannounced, external=True)
             save_sync(sync, sync.adopted(running), ledger=self.ledger)
             return 1
         except CapacityExceeded:
             raise
         except AwsRefusal as error:
-            self._refused(sync, data_source, generation, error)
+            self._refused(sync, data_source, generation, error, unannounced)
             return 0
-        self._publish(sync, data_source, job, generation)
+        self._publish(sync, data_source, job, generation, unannounced)
         save_sync(sync, sync.started(job, generation), ledger=self.ledger)
         return 1
 
-    def _give_way(self, sync: Sync, error: KbfleetError) -> None:
+    def _give_way(self, sync: Sync, error: KbfleetError, unannounced: _Told) -> None:
         """To the others; or for good, with the reason, where that is no passing trouble."""
         crowded = isinstance(error, _CROWDED)
         everybodys = isinstance(error, NotReadyYet) and error.for_everybody
@@ -544,7 +551,7 @@ class Scheduler:
                 save_sync(sync, given_way, ledger=self.ledger)
             else:
                 data_source = self.registry.get(sync.tenant_id).data_source()
-                self._refused(sync, data_source, sync.requested_generation, failure)
+                self._refused(sync, data_source, sync.requested_generation, failure, unannounced)
         except ConcurrentUpdate:
             return  # somebody has changed the entry meanwhile: the next tick decides on the newer one
 
@@ -558,7 +565,14 @@ class Scheduler:
         given_up = found.given_up() if found is not None else None
         return given_up or (error if sync.refused_for_good(self.clock.now()) else None)
 
-    def _refused(self, sync: Sync, data_source: DataSourceReference, generation: int, error: KbfleetError) -> None:
+    def _refused(
+        self,
+        sync: Sync,
+        data_source: DataSourceReference,
+        generation: int,
+        error: KbfleetError,
+        unannounced: _Told,
+    ) -> None:
         """Bedrock will refuse this start however often it is tried: the sync has failed, and people must know."""
         reasons = (FailureReason.of(str(error)),)
         result = SyncResult(Outcome.FAILED, generation, self.clock.now(), failure_reasons=reasons)
@@ -573,7 +587,7 @@ class Scheduler:
             failure_reasons=reasons,
             life=sync.life,
         )
-        self._publish_once(change)
+        self._publish_once(change, unannounced)
         self._end(sync, result)
 
     def _publish(
@@ -582,6 +596,7 @@ class Scheduler:
         data_source: DataSourceReference,
         job: IngestionJob,
         generation: int,
+        unannounced: _Told,
         *,
         final: bool = True,
         external: bool = False,
@@ -604,10 +619,11 @@ class Scheduler:
                 external=external,
                 after_hold=sync.after_hold,
                 life=sync.life,
-            )
+            ),
+            unannounced,
         )
 
-    def _publish_once(self, change: JobStateChange) -> None:
+    def _publish_once(self, change: JobStateChange, unannounced: _Told) -> None:
         refusal = publish_once(change, history=self.history, announcements=self.announcements, clock=self.clock)
         if refusal is not None:
-            self._unannounced.append((change.tenant_id, refusal))
+            unannounced.append((change.tenant_id, refusal))
