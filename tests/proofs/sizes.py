@@ -84,8 +84,10 @@ def event_bytes(entry: Mapping[str, str]) -> int:
 
 
 def answer_bytes(body: Any) -> int:
-    """Of what the function gives to Lambda, also where the runtime writes it in ASCII."""
-    return len(json.dumps(respond(body).proxied))
+    """Of what the function gives to Lambda, also where the runtime writes it in ASCII. An error in place of an answer
+    that would be too large is none."""
+    answer = respond(body)
+    return len(json.dumps(answer.proxied)) if answer.status < 400 else len(json.dumps(body.model_dump_json()))
 
 
 class _Cancelled(Exception):
@@ -315,7 +317,7 @@ def incidents(draw: st.DrawFn) -> Crowded:
     change = replace(_change(job), status=JobStatus.FAILED, outcome=Outcome.FAILED)
     (signal,) = of_ingestion(change, DEPLOYMENT)
     assert signal.failure is not None
-    most = draw(numbers(300))
+    most = draw(numbers(600))
     return Crowded(most + 1, draw(numbers(SIGNALS_KEPT)) + 1, draw(st.integers(0, most + 1)), signal.failure.evidence)
 
 
