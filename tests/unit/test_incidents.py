@@ -79,7 +79,7 @@ class Office:
             for signal in waiting:
                 try:
                     self.takes(signal)
-                except AlertNotDelivered:
+                except (AlertNotDelivered, ConcurrentUpdate):
                     left.append(signal)
             if not left:
                 return
