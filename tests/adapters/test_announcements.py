@@ -20,7 +20,7 @@ from kbfleet.contracts.events import (
 )
 from kbfleet.domain.deletions import Hold, HoldReason, SyncHeld
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
-from kbfleet.domain.errors import NotReadyYet
+from kbfleet.domain.errors import AccessRefused, NotReadyYet, RequestRefused
 from kbfleet.domain.failed_documents import News, ReportedDocument, RetryReport
 from kbfleet.domain.ingestion_job import JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.tenant import TenantStateChange
@@ -181,6 +181,25 @@ def test_an_event_that_the_bus_does_not_take_is_worth_another_try(aws: None) -> 
     with Stubber(client) as stubber:
         stubber.add_response("put_events", {"FailedEntryCount": 1, "Entries": [refused]})
         with pytest.raises(NotReadyYet, match="InternalFailure"):
+            EventBridgeAnnouncements(client, bus_name="kbfleet").job_state_changed(job_state_change())
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("MalformedDetail", RequestRefused),
+        ("InvalidArgument", RequestRefused),
+        ("AccessDeniedException", AccessRefused),
+    ],
+)
+def test_an_event_that_the_bus_will_never_take_is_refused_for_good(
+    aws: None, code: str, error: type[Exception]
+) -> None:
+    client = aws_client("events")
+    refused = {"ErrorCode": code, "ErrorMessage": "no"}
+    with Stubber(client) as stubber:
+        stubber.add_response("put_events", {"FailedEntryCount": 1, "Entries": [refused]})
+        with pytest.raises(error, match=code):
             EventBridgeAnnouncements(client, bus_name="kbfleet").job_state_changed(job_state_change())
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from kbfleet.adapters.dynamodb.job_history import DynamoDBJobHistory
 from kbfleet.adapters.dynamodb.table import Table
+from kbfleet.domain.bounds import PAGE_BYTES
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.names import Life
 from kbfleet.ports import JobHistory, Recorded
@@ -100,6 +101,22 @@ class JobHistorySuite:
         for number in range(2):
             history.record(job(number), START)
         assert len(history.page(Life(ACME), 5, after).jobs) == given
+
+    def test_a_page_has_as_many_as_fit_into_an_answer_and_no_job_is_lost(self, history: JobHistory) -> None:
+        loud = tuple(FailureReason(f"{number}: {'理' * 2_000}") for number in range(2_048))
+        for number in range(60):
+            history.record(job(number, failure_reasons=loud), START)
+        found, after = [], None
+        for _ in range(60):
+            page = history.page(Life(ACME), 100, after)
+            assert page.jobs
+            assert sum(change.size for change in page.jobs) <= PAGE_BYTES
+            found += [change.name for change in page.jobs]
+            after = page.following
+            if after is None:
+                break
+        assert found == [f"JOB{number:07}" for number in reversed(range(60))]
+        assert len(history.latest(Life(ACME), 60)) == 60
 
     def test_a_job_is_found_by_its_name(self, history: JobHistory) -> None:
         refused = job(3, ingestion_job_id=None, started_at=None, generation=7)

@@ -23,8 +23,10 @@ from tests.proofs import (
     ledger_protocol,
     ledger_races,
     life,
+    poisoned_jobs,
     role_isolation,
     scenarios,
+    sizes,
     slow_aws,
     storms,
 )
@@ -44,10 +46,12 @@ def proofs() -> Iterator[Proof]:
     yield from (partial(slow_aws.prove, store) for store in stores)
     yield from (partial(storms.prove_rivals, store, RIVAL_SEEDS) for store in stores)
     yield from (partial(late_events.prove, store) for store in stores)
+    yield poisoned_jobs.prove
     yield documented_api.prove
     yield emulator_robustness.prove
     yield ledger_protocol.prove
     yield ledger_races.prove
+    yield sizes.prove
     yield hostile_words.prove
     yield role_isolation.prove
     yield isolation.prove

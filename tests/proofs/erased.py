@@ -58,6 +58,8 @@ def _remains(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
             yield f"incident {item['PK']} {item['SK']} shows something of it"
         if item["PK"].startswith("INCIDENT#CAUSE#") and tenant_id in item["affected"] and not item["erased"]:
             yield f"incident {item['PK']} {item['SK']} still has it"
+        if item["PK"].startswith("INCIDENT#MEMBERS#") and item["SK"] == tenant_id:
+            yield f"it is still a member of {item['PK']}"
         if item["PK"] == f"INCIDENT#SUBJECT#{tenant_id}" and item.get("entries"):
             yield f"timeline {item['SK']} has entries"
         catalogued = item["PK"].startswith("KNOWLEDGE_STORE#") and own_index.fullmatch(item["SK"].replace("#", "/"))

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from kbfleet.domain.alert import Alert
+from kbfleet.domain.alert import MAX_COMMANDED, Alert
 from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered, ConcurrentUpdate
-from kbfleet.domain.incident import Concern, Incident, Timeline
+from kbfleet.domain.incident import Concern, Incident, Span, Timeline
 from kbfleet.domain.root_cause import RootCause
 
 
@@ -17,14 +17,22 @@ class InMemoryIncidents:
 
     def __init__(self) -> None:
         self.all: dict[str, Incident] = {}
+        self.members: dict[str, dict[str, tuple[Span, ...]]] = {}
         self._timelines: dict[tuple[str, Concern], Timeline] = {}
         self.before_writing: Callable[[], None] = lambda: None
 
     def timeline(self, subject: str, concern: Concern) -> Timeline:
         return self._timelines.get((subject, concern), Timeline(subject, concern))
 
-    def find(self, identity: str) -> Incident | None:
-        return self.all.get(identity)
+    def find(self, identity: str, member: str = "") -> Incident | None:
+        incident = self.all.get(identity)
+        if incident is None or incident.crowd is None:
+            return incident
+        members = self.members[identity]
+        if member:
+            return replace(incident, affected={member: members[member]} if member in members else {})
+        broken = sorted(name for name, spans in members.items() if spans[-1].ended is None)
+        return replace(incident, named=tuple(broken[:MAX_COMMANDED]))
 
     def of_cause(self, cause: RootCause) -> Sequence[Incident]:
         alike = [incident for incident in self.all.values() if incident.cause.key == cause.key]
@@ -32,7 +40,8 @@ class InMemoryIncidents:
 
     def of_subject(self, subject: str) -> Sequence[Incident]:
         tenants = (incident for incident in self.all.values() if incident.concern is not Concern.ALARM)
-        return [incident for incident in tenants if subject in incident.affected]
+        found = (self.find(incident.identity, subject) for incident in tenants)
+        return [incident for incident in found if incident is not None and subject in incident.affected]
 
     def record(self, timeline: Timeline, incidents: Sequence[Incident]) -> None:
         self._let_others_go_first()
@@ -41,7 +50,7 @@ class InMemoryIncidents:
             raise ConcurrentUpdate("Written meanwhile.")
         self._timelines[timeline.subject, timeline.concern] = replace(timeline, version=timeline.version + 1)
         for incident in incidents:
-            self._store(incident)
+            self._store(incident, timeline.subject)
 
     def save(self, incident: Incident) -> Incident:
         self._let_others_go_first()
@@ -57,9 +66,17 @@ class InMemoryIncidents:
         known = self.all.get(incident.identity)
         return (known.version if known else 0) != incident.version
 
-    def _store(self, incident: Incident) -> Incident:
-        self.all[incident.identity] = replace(incident, version=incident.version + 1)
-        return self.all[incident.identity]
+    def _store(self, incident: Incident, subject: str = "") -> Incident:
+        stored = replace(incident.gathered(), version=incident.version + 1)
+        if stored.erased:
+            self.members.pop(incident.identity, None)
+        if stored.crowd is not None:
+            members = self.members.setdefault(incident.identity, {})
+            if subject not in stored.affected:
+                members.pop(subject, None)
+            members |= stored.affected
+        self.all[incident.identity] = stored if stored.crowd is None else replace(stored, affected={}, named=())
+        return stored
 
 
 @dataclass

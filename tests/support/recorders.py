@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from kbfleet.contracts.dead_letters import is_about
@@ -77,9 +77,10 @@ class InMemoryUndeliveredMessages:
 
 
 class RecordingAnnouncements:
-    """`kbfleet.ports.Announcements`."""
+    """`kbfleet.ports.Announcements`. `refusal` says why a job's change is refused, if it is."""
 
     def __init__(self) -> None:
+        self.refusal: Callable[[JobStateChange], KbfleetError | None] = lambda _: None
         self.job_state_changes: list[JobStateChange] = []
         self.failure_reports: list[FailureReport] = []
         self.retry_reports: list[RetryReport] = []
@@ -124,6 +125,8 @@ class RecordingAnnouncements:
         self.failure_reports.append(report)
 
     def job_state_changed(self, change: JobStateChange) -> None:
+        if (error := self.refusal(change)) is not None:
+            raise error
         self.job_state_changes.append(change)
 
     def provisioning_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None:

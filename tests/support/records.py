@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from kbfleet.domain.answer import AskableTenant, Freshness
+from kbfleet.domain.bounds import PAGE_BYTES, fitting
 from kbfleet.domain.convergence import Convergence
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
@@ -208,16 +209,20 @@ class InMemoryJobHistory:
         self._published.add(change.identity)
 
     def latest(self, life: Life, limit: int) -> Sequence[JobStateChange]:
-        return self.page(life, limit, None).jobs
+        own = self._places(life)
+        return [own[place] for place in sorted(own, reverse=True)[:limit]]
 
     def page(self, life: Life, limit: int, after: str | None) -> JobPage:
-        own = {f"{key[1].isoformat()}#{key[2]}": change for key, change in self._changes.items() if key[0] == life}
+        own = self._places(life)
         places = [place for place in sorted(own, reverse=True) if after is None or place < after]
-        following = places[limit - 1] if len(places) > limit else None
-        return JobPage([own[place] for place in places[:limit]], following)
+        kept = fitting(places, lambda place: own[place].size, most_bytes=PAGE_BYTES, most=limit)
+        return JobPage([own[place] for place in kept], kept[-1] if len(places) > len(kept) else None)
 
     def find(self, life: Life, name: str) -> JobStateChange | None:
-        return next((change for change in self.page(life, len(self._changes), None).jobs if change.name == name), None)
+        return next((change for change in self.latest(life, len(self._changes)) if change.name == name), None)
+
+    def _places(self, life: Life) -> dict[str, JobStateChange]:
+        return {f"{key[1].isoformat()}#{key[2]}": change for key, change in self._changes.items() if key[0] == life}
 
     def started_since(self, life: Life, since: datetime) -> Iterator[JobStateChange]:
         return iter([change for key, change in self._changes.items() if key[0] == life and key[1] >= since])

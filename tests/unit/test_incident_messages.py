@@ -236,7 +236,7 @@ class TestMessages:
             NoticeKind.CAME_BACK: "Again: ",
             NoticeKind.COMES_AND_GOES: "Comes and goes: ",
             NoticeKind.MORE_FAILURES: "News: ",
-            NoticeKind.GROWN: "20 tenants: ",
+            NoticeKind.GROWN: "10 tenants: ",
         }
         titles = [make()[-1].title for make in CASES.values()]
         assert set(headlines) | {NoticeKind.OPENED} == set(NoticeKind)
@@ -252,6 +252,7 @@ class TestMessages:
         incident = Incident.opened_by(signal, signal.failure, signal.failure.causes[0], 1)
         timeline = Timeline("acme", Concern.INGESTION).joined_by(signal, incident.identity)
         incident = replace(incident, affected={tenant: timeline.spans(incident.identity) for tenant in tenants})
+        incident = incident.gathered()
         for kind in NoticeKind:
             alert = incident.message(DEPLOYMENT, kind)
             validate_message(_json({"text": summary(alert), "blocks": [block.to_dict() for block in blocks(alert)]}))

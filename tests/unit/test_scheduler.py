@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -25,7 +25,7 @@ from kbfleet.domain.ingestion_job import UNKNOWN_AT_MOST, FailureReason, JobStat
 from kbfleet.domain.knowledge_base import KnowledgeBaseStatus
 from kbfleet.domain.names import DataSourceReference, Life, TenantId
 from kbfleet.domain.sync import Priority, Sync, SyncState
-from kbfleet.usecases.ingestion import update_sync
+from kbfleet.usecases.ingestion import TickReport, update_sync
 from tests.support.fakes import FailedTask, InMemoryKnowledgeBases, JobCourse, SucceededTask
 from tests.support.fleet import START_INTERVAL, Fleet
 from tests.support.samples import ACME, SAKURA, failure_reason, first_knowledge, tenant
@@ -337,6 +337,82 @@ class TestNotNow:
         fleet.clock.advance(10)
         fleet.tick()
         assert fleet.ledger.find(first_knowledge(ACME)).state is SyncState.RUNNING
+
+
+LOUD = JobCourse(
+    JobStatus.FAILED,
+    failure_reasons=tuple(FailureReason(f"{number}: {'理' * 2_000}") for number in range(2_048)),
+    running_for=timedelta(seconds=20),
+)
+
+
+class TestWhatIsRefusedForGood:
+    """A change of a job that the bus never takes must not keep its slot."""
+
+    def with_one_that_fails(self) -> Fleet:
+        fleet = Fleet()
+        fleet.knowledge_bases.plan(fleet.add(ACME).knowledge_base_id, LOUD)
+        fleet.request(ACME)
+        return fleet
+
+    def ticks(self, fleet: Fleet) -> Iterator[TickReport]:
+        for _ in range(20):
+            yield fleet.tick()
+            fleet.clock.advance(5)
+
+    def test_as_much_as_bedrock_may_say_is_published_smaller_and_counted(self) -> None:
+        fleet = self.with_one_that_fails()
+        fleet.tick_until_idle()
+        ended = fleet.announcements.job_state_changes[-1]
+        assert len(ended.failure_reasons) + ended.reasons_left_out == 2_048
+        (stored,) = fleet.history.latest(Life(ACME), 10)
+        assert stored == ended
+        result = fleet.ledger.find(first_knowledge(ACME)).result
+        assert result is not None
+        assert len(result.failure_reasons) + result.reasons_left_out == 2_048
+
+    def test_what_is_refused_as_it_is_goes_without_its_reasons(self) -> None:
+        fleet = self.with_one_that_fails()
+        fleet.announcements.refusal = lambda change: RequestRefused("Too large.") if change.failure_reasons else None
+        reports = list(self.ticks(fleet))
+        ended = fleet.announcements.job_state_changes[-1]
+        assert (ended.outcome, ended.failure_reasons, ended.reasons_left_out) == (Outcome.FAILED, (), 2_048)
+        assert not any(report.unannounced for report in reports)
+        assert fleet.history.latest(Life(ACME), 1)[0].failure_reasons
+
+    def test_what_is_refused_however_small_it_is_ends_and_says_so_once(self) -> None:
+        fleet = self.with_one_that_fails()
+        fleet.announcements.refusal = lambda change: RequestRefused("Never.") if change.outcome else None
+        reports = list(self.ticks(fleet))
+        ((tenant_id, error),) = (told for report in reports for told in report.unannounced)
+        assert (tenant_id, str(error)) == (ACME, "Never.")
+        entry = fleet.ledger.find(first_knowledge(ACME))
+        assert (entry.job, entry.state) == (None, SyncState.IDLE)
+        assert fleet.history.latest(Life(ACME), 1)[0].outcome is Outcome.FAILED
+
+    def test_a_bus_that_refuses_all_is_waited_for_an_hour(self) -> None:
+        fleet = self.with_one_that_fails()
+        fleet.tick()
+        fleet.announcements.refusal = lambda _: AccessRefused("Not allowed.")
+        fleet.clock.advance(120)
+        waiting = fleet.tick()
+        assert [tenant_id for tenant_id, _ in waiting.postponed] == [ACME]
+        fleet.clock.advance(3_600)
+        assert [tenant_id for tenant_id, _ in fleet.tick().unannounced] == [ACME]
+        assert fleet.ledger.find(first_knowledge(ACME)).job is None
+
+    def test_whoever_waits_for_it_is_answered_with_as_much_as_a_task_takes(self) -> None:
+        fleet = Fleet()
+        fleet.knowledge_bases.plan(fleet.add(ACME).knowledge_base_id, LOUD)
+        update_sync(
+            first_knowledge(ACME),
+            lambda entry: entry.requested(fleet.clock.now(), Priority.REQUESTED, "token"),
+            ledger=fleet.ledger,
+        )
+        fleet.tick_until_idle()
+        answer = fleet.callbacks.answer("token")
+        assert isinstance(answer, FailedTask)
+        assert len(answer.cause) <= 32_768
 
 
 class TestAJobThatEndsByAStatusThatIsNotKnown:

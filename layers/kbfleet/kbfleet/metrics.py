@@ -49,6 +49,11 @@ class Metric(StrEnum):
     INGESTION_JOBS_RUNNING = "IngestionJobsRunning", MetricUnit.Count, "jobs that run; the account may have five"
     INGESTION_JOBS_STARTED = "IngestionJobsStarted", MetricUnit.Count, "jobs that were started"
     INGESTION_JOBS_ENDED = "IngestionJobsEnded", MetricUnit.Count, "jobs that were seen to have ended"
+    JOB_EVENTS_REFUSED = (
+        "JobEventsRefused",
+        MetricUnit.Count,
+        "changes of jobs that the event bus has refused for good; they are in the job history only",
+    )
     OLDEST_PENDING_CHANGE_SECONDS = (
         "OldestPendingChangeSeconds",
         MetricUnit.Seconds,

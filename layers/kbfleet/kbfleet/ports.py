@@ -512,7 +512,7 @@ class JobHistory(Protocol):
         ...
 
     def published(self, change: JobStateChange) -> None:
-        """It is on the bus: nobody publishes it again."""
+        """It is on the bus, or refused there for good: nobody publishes it again."""
         ...
 
     def latest(self, life: Life, limit: int) -> Sequence[JobStateChange]:
@@ -520,7 +520,7 @@ class JobHistory(Protocol):
         ...
 
     def page(self, life: Life, limit: int, after: str | None) -> JobPage:
-        """The newest first, behind those that were given before."""
+        """The newest first, behind those that were given before: so many, or as many as fit into `PAGE_BYTES`."""
         ...
 
     def find(self, life: Life, name: str) -> JobStateChange | None:
@@ -751,18 +751,25 @@ class Incidents(Protocol):
 
     def timeline(self, subject: str, concern: Concern) -> Timeline: ...
 
-    def find(self, identity: str) -> Incident | None: ...
+    def find(self, identity: str, member: str = "") -> Incident | None:
+        """Of a crowd, `affected` has that member at most. If none is named, the first of those that are still broken
+        are `named`."""
+        ...
 
     def of_cause(self, cause: RootCause) -> Sequence[Incident]:
-        """The newest of them, the one with the highest number first."""
+        """The newest of them, the one with the highest number first; of crowds, no member is at hand."""
         ...
 
     def of_subject(self, subject: str) -> Sequence[Incident]:
-        """Every one that the subject is in, however long ago that was recorded. Not of alarms."""
+        """Every one that the subject is in, however long ago that was recorded, with what is kept of it there. Not of
+        alarms."""
         ...
 
     def record(self, timeline: Timeline, incidents: Sequence[Incident]) -> None:
-        """Stores all of them, or none. Raises: ConcurrentUpdate when one was stored since it was read."""
+        """Stores all of them, or none; of a crowd, its members at hand. A subject that is not among those has left it.
+
+        Raises: ConcurrentUpdate when one was stored since it was read.
+        """
         ...
 
     def save(self, incident: Incident) -> Incident:

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.domain import errors
+from kbfleet.domain.bounds import ANSWER_BYTES
 from kbfleet.logs import logger
 
 if TYPE_CHECKING:
@@ -70,7 +71,13 @@ def problem_type(code: str) -> str:
 
 
 def respond(body: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> HttpResponse:
-    return HttpResponse(status, body.model_dump_json())
+    """One that would be too large for a function's answer, which no page and no list is, is an error that says so."""
+    text = body.model_dump_json()
+    # JSON within JSON may treble.
+    if len(text.encode()) > ANSWER_BYTES // 3 and len(json.dumps(text)) > ANSWER_BYTES:
+        logger.error("The answer is too large", body=type(body).__name__, characters=len(text))
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"The answer has {len(text):,} characters, which is too much.")
+    return HttpResponse(status, text)
 
 
 _LOOK = "the log of the function says why, under the id of this request."

@@ -69,6 +69,15 @@ def report_tick(report: TickReport, *, now: datetime) -> None:
         logger.warning(
             "The tenant's turn is postponed", tenant_id=tenant_id, error=type(error).__name__, reason=str(error)
         )
+    for tenant_id, error in report.unannounced:
+        logger.error(
+            "A change of the tenant's job is refused by the event bus for good, and is in its history only",
+            tenant_id=tenant_id,
+            error=type(error).__name__,
+            reason=str(error),
+        )
+    if report.unannounced:
+        publish({Metric.JOB_EVENTS_REFUSED: len(report.unannounced)})
     if report.idle:
         return
     measured: dict[Metric, float] = {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as AwsConnectionError
 
+from kbfleet.domain.bounds import MESSAGE_BYTES, shortened
 from kbfleet.domain.errors import (
     AccessRefused,
     CapacityExceeded,
@@ -118,7 +119,7 @@ def _from_answer(error: ClientError, subject: str, unsaid: Iterable[str]) -> Kbf
     for name in sorted(unsaid, key=len, reverse=True):
         message = message.replace(name, "…")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    what = f"{error.operation_name} for {subject}: {code}: {message}"
+    what = f"{error.operation_name} for {subject}: {code}: {shortened(message, MESSAGE_BYTES)}"
     if code in _THROTTLED or status == 429:
         return Throttled(what)
     if code in _DENIED:

@@ -32,14 +32,18 @@ from kbfleet.contracts.events import (
     TenantStateChangeDetail,
     WorkflowFailedDetail,
 )
-from kbfleet.domain.errors import NotReadyYet
+from kbfleet.domain.bounds import EVENT_BYTES, MESSAGE_BYTES, shortened
+from kbfleet.domain.errors import AccessRefused, NotReadyYet, RequestRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mypy_boto3_events.client import EventBridgeClient
     from pydantic import BaseModel
 
     from kbfleet.domain.deletions import SyncHeld
     from kbfleet.domain.diagnosis import Diagnosis, FleetDiagnosis
+    from kbfleet.domain.errors import KbfleetError
     from kbfleet.domain.failed_documents import FailureReport, RetryReport
     from kbfleet.domain.ingestion_job import JobStateChange
     from kbfleet.domain.isolation import Breach, IsolationVerified
@@ -47,6 +51,17 @@ if TYPE_CHECKING:
     from kbfleet.domain.reconciliation import Reconciliation
     from kbfleet.domain.tenant import TenantStateChange
     from kbfleet.domain.workflow import WorkflowFailure
+
+
+_REFUSALS: Mapping[str, type[KbfleetError]] = {
+    "AccessDeniedException": AccessRefused,
+    "InvalidArgument": RequestRefused,
+    "MalformedDetail": RequestRefused,
+    "NotAuthorizedForDetailTypeException": AccessRefused,
+    "NotAuthorizedForSourceException": AccessRefused,
+}
+"""What the same event would get again. Source: botocore model of EventBridge, PutEventsResultEntry. What is not named
+there may pass."""
 
 
 class EventBridgeAnnouncements:
@@ -69,8 +84,7 @@ class EventBridgeAnnouncements:
         self._put(TENANT_SOURCE, PROVISIONING_FAILED, WorkflowFailedDetail.from_domain(tenant_id, failure))
 
     def reconciled(self, report: Reconciliation) -> None:
-        # An event has at most 256 KB (AWS documentation, PutEvents); the counts are those of all findings.
-        detail = ReconciliationDetail.from_domain(report, at_most=100)
+        detail = ReconciliationDetail.from_domain(report, at_most=100, most_bytes=EVENT_BYTES)
         self._put(TENANT_SOURCE, RECONCILIATION_REPORT, detail)
 
     def offboarding_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None:
@@ -95,8 +109,10 @@ class EventBridgeAnnouncements:
         self._put(TENANT_SOURCE, FLEET_DIAGNOSED, FleetDiagnosedDetail.from_domain(diagnosis))
 
     def _put(self, source: str, detail_type: str, detail: BaseModel) -> None:
-        """Raises: NotReadyYet when the bus did not take the event; PutEvents reports that inside a successful
-        answer."""
+        """PutEvents reports inside a successful answer that the bus did not take the event.
+
+        Raises: NotReadyYet, RequestRefused, AccessRefused.
+        """
         with translated(f"event bus {self._bus_name}"):
             answer = self._client.put_events(
                 Entries=[
@@ -110,7 +126,9 @@ class EventBridgeAnnouncements:
             )
         if answer["FailedEntryCount"]:
             refused = answer["Entries"][0]
-            raise NotReadyYet(
+            code = refused.get("ErrorCode", "")
+            what = (
                 f"Event bus {self._bus_name} did not take the event {detail_type}: "
-                f"{refused.get('ErrorCode')}: {refused.get('ErrorMessage')}."
+                f"{code}: {shortened(refused.get('ErrorMessage', ''), MESSAGE_BYTES)}."
             )
+            raise _REFUSALS.get(code, NotReadyYet)(what)

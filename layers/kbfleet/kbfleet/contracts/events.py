@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kbfleet.contracts import Contract, LifeNumber
 from kbfleet.contracts.document_findings import DocumentFindingBody
+from kbfleet.domain.bounds import PAGE_BYTES, TOLD_REASONS_BYTES, bounded_texts, fitting, size
 from kbfleet.domain.deletions import Hold, HoldReason, SyncHeld
 from kbfleet.domain.diagnosis import Diagnosis, FleetDiagnosis, Unseen
 from kbfleet.domain.erasure import ErasureReceipt
-from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument, RetryReport
+from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument, RetryReport, reported
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind, SharedLoss
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
@@ -55,7 +56,8 @@ ONBOARDING_REQUESTED = "Tenant Onboarding Requested"
 
 
 class JobStateChangeDetail(BaseModel):
-    """`detail` of our event "Ingestion Job State Change"."""
+    """`detail` of our event "Ingestion Job State Change". `reasons_left_out` is how many of Bedrock's reasons are not
+    among `failure_reasons`, since they are too many or too long."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -75,6 +77,7 @@ class JobStateChangeDetail(BaseModel):
     after_hold: bool = False
     statistics: Statistics = Field(default_factory=Statistics)
     failure_reasons: tuple[FailureReason, ...] = ()
+    reasons_left_out: int = Field(default=0, ge=0)
     life: LifeNumber = 1
 
     @classmethod
@@ -96,6 +99,7 @@ class JobStateChangeDetail(BaseModel):
             after_hold=change.after_hold,
             statistics=change.statistics,
             failure_reasons=change.failure_reasons,
+            reasons_left_out=change.reasons_left_out,
             life=change.life,
         )
 
@@ -115,6 +119,7 @@ class JobStateChangeDetail(BaseModel):
             after_hold=self.after_hold,
             statistics=self.statistics,
             failure_reasons=self.failure_reasons,
+            reasons_left_out=self.reasons_left_out,
             life=self.life,
         )
 
@@ -156,12 +161,6 @@ class SyncHeldDetail(BaseModel):
         return SyncHeld(self.tenant_id, self.generation, hold, self.worse, self.life)
 
 
-_REPORTED_DOCUMENTS = 50
-
-_REPORTED_REASON = 500
-"""Characters. An event has at most 256 KB (AWS documentation, PutEvents), and a key alone may have one."""
-
-
 class ReportedDocumentBody(BaseModel):
     """`reason` is Bedrock's; `finding` is what kbfleet has seen by itself, if anything."""
 
@@ -174,7 +173,7 @@ class ReportedDocumentBody(BaseModel):
     def from_domain(cls, document: ReportedDocument) -> Self:
         return cls(
             uri=document.uri,
-            reason=document.reason[:_REPORTED_REASON],
+            reason=document.reason,
             news=document.news,
             finding=DocumentFindingBody.from_domain(document.finding) if document.finding else None,
         )
@@ -186,7 +185,8 @@ class ReportedDocumentBody(BaseModel):
 
 
 class DocumentFailuresDetail(BaseModel):
-    """`detail` of our event "Document Failures Collected". It has the first fifty documents; the counts are of all."""
+    """`detail` of our event "Document Failures Collected". It has the first of the documents, fifty at most; the counts
+    are of all. The `job` has only the first of its reasons: its own event, and the API, have more."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -215,8 +215,8 @@ class DocumentFailuresDetail(BaseModel):
             set_aside=report.set_aside,
             fixed=report.fixed,
             complete=report.complete,
-            documents=tuple(map(ReportedDocumentBody.from_domain, report.documents[:_REPORTED_DOCUMENTS])),
-            job=JobStateChangeDetail.from_domain(report.job),
+            documents=tuple(map(ReportedDocumentBody.from_domain, reported(report.documents))),
+            job=JobStateChangeDetail.from_domain(report.job.with_reasons_within(TOLD_REASONS_BYTES)),
             failing=report.failing,
         )
 
@@ -235,7 +235,8 @@ class DocumentFailuresDetail(BaseModel):
 
 
 class DocumentRetryEndedDetail(BaseModel):
-    """`detail` of our event "Document Retry Ended". `left` is how many documents fail now; it has the first fifty."""
+    """`detail` of our event "Document Retry Ended". `left` is how many documents fail now; it has the first of
+    them, fifty at most."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -264,7 +265,7 @@ class DocumentRetryEndedDetail(BaseModel):
             unanswered=report.unanswered,
             stopped=report.stopped,
             left=report.left,
-            documents=tuple(map(ReportedDocumentBody.from_domain, report.documents[:_REPORTED_DOCUMENTS])),
+            documents=tuple(map(ReportedDocumentBody.from_domain, reported(report.documents))),
             complete=report.complete,
             life=report.life,
         )
@@ -361,8 +362,8 @@ class TroubleBody(BaseModel):
 
 
 class ReconciliationDetail(BaseModel):
-    """`detail` of our event "Reconciliation Report", and body of the API. An event has the first hundred findings and
-    troubles."""
+    """`detail` of our event "Reconciliation Report", and body of the API. It has the first of the findings, repairs and
+    troubles, an event a hundred of each at most; what is left out is counted, and the logs have all."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -383,9 +384,18 @@ class ReconciliationDetail(BaseModel):
     shared_losses: tuple[SharedLossBody, ...] = ()
     held: int = 0
     stuck: int = 0
+    findings_left_out: int = 0
+    repairs_left_out: int = 0
+    troubles_left_out: int = 0
 
     @classmethod
-    def from_domain(cls, report: Reconciliation, at_most: int | None = None) -> Self:
+    def from_domain(cls, report: Reconciliation, at_most: int | None = None, most_bytes: int = PAGE_BYTES) -> Self:
+        """Args: at_most: findings, repairs and troubles. most_bytes: of all of them together."""
+        bodies = [FindingBody.from_domain(finding) for finding in report.findings[:at_most]]
+        findings = fitting(bodies, lambda each: len(each.model_dump_json().encode()), most_bytes=most_bytes // 2)
+        repairs = fitting(report.repairs, lambda each: size(each) + 3, most_bytes=most_bytes // 8, most=at_most)
+        failed = [TroubleBody(tenant_id=tenant_id, reason=str(error)) for tenant_id, error in report.troubles[:at_most]]
+        troubles = fitting(failed, lambda each: len(each.model_dump_json().encode()), most_bytes=most_bytes // 4)
         return cls(
             occurred_at=report.at,
             tenants=report.tenants,
@@ -397,15 +407,16 @@ class ReconciliationDetail(BaseModel):
             overdue=report.count(Disagreement.OVERDUE),
             looked_into=report.looked_into,
             not_looked_into=report.not_looked_into,
-            findings=tuple(map(FindingBody.from_domain, report.findings[:at_most])),
-            repairs=report.repairs[:at_most],
-            troubles=tuple(
-                TroubleBody(tenant_id=tenant_id, reason=str(error)) for tenant_id, error in report.troubles[:at_most]
-            ),
-            unlisted=report.unlisted,
             shared_losses=tuple(map(SharedLossBody.from_domain, report.shared_losses)),
             held=report.count(Disagreement.HELD),
             stuck=report.count(Disagreement.STUCK),
+            findings=tuple(findings),
+            repairs=tuple(repairs),
+            troubles=tuple(troubles),
+            unlisted=bounded_texts(report.unlisted, most_bytes // 16),
+            findings_left_out=len(report.findings) - len(findings),
+            repairs_left_out=len(report.repairs) - len(repairs),
+            troubles_left_out=len(report.troubles) - len(troubles),
         )
 
 
@@ -505,7 +516,11 @@ class TenantDiagnosedDetail(BaseModel):
             losses=tuple(map(LossDetail.from_domain, diagnosis.losses)),
             seen=not diagnosis.unseen,
             harm=diagnosis.harm,
-            failed_job=JobStateChangeDetail.from_domain(job) if job is not None else None,
+            failed_job=(
+                JobStateChangeDetail.from_domain(job.with_reasons_within(TOLD_REASONS_BYTES))
+                if job is not None
+                else None
+            ),
             worse=diagnosis.worse,
         )
 

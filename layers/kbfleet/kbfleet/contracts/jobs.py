@@ -10,6 +10,7 @@ from pydantic import Field
 from kbfleet.contracts import Contract
 from kbfleet.contracts.documents import FailedDocumentBody
 from kbfleet.contracts.events import JobStateChangeDetail
+from kbfleet.domain.bounds import PAGE_BYTES, fitting
 from kbfleet.domain.failed_documents import FailedDocument
 from kbfleet.domain.ingestion_job import JobStateChange
 from kbfleet.ports import JobPage
@@ -30,7 +31,8 @@ class JobsQuery(Contract):
 
 
 class JobsBody(Contract):
-    """A page, the newest first; `next_token` is `None` on the last one."""
+    """A page, the newest first, of as many as were asked for or as fit into an answer; `next_token` is `None` on the
+    last one."""
 
     jobs: tuple[JobStateChangeDetail, ...]
     next_token: str | None
@@ -53,8 +55,9 @@ class JobBody(Contract):
 
     @classmethod
     def from_domain(cls, job: JobStateChange, left_out: Sequence[FailedDocument]) -> Self:
+        bodies = [FailedDocumentBody.from_domain(each) for each in left_out[:LEFT_OUT_DOCUMENTS]]
         return cls(
             job=JobStateChangeDetail.from_domain(job),
-            left_out=tuple(map(FailedDocumentBody.from_domain, left_out[:LEFT_OUT_DOCUMENTS])),
+            left_out=tuple(fitting(bodies, lambda each: len(each.model_dump_json().encode()), most_bytes=PAGE_BYTES)),
             left_out_total=len(left_out),
         )

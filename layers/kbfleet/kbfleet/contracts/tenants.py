@@ -87,11 +87,14 @@ class OffboardingBody(Contract):
 
 
 class SyncResultBody(Contract):
+    """`failure_reasons` are the first ones, beside `reasons_left_out` more: the job itself has more of them."""
+
     outcome: Outcome
     generation: int
     ingestion_job_id: str | None
     ended_at: datetime
     failure_reasons: tuple[FailureReason, ...]
+    reasons_left_out: int = 0
 
 
 _Accepted = Annotated[int, Field(strict=True, ge=1, le=MOST_DOCUMENTS), BeforeValidator(whole)]
@@ -169,6 +172,7 @@ class SyncBody(Contract):
                 ingestion_job_id=result.ingestion_job_id,
                 ended_at=result.ended_at,
                 failure_reasons=result.failure_reasons,
+                reasons_left_out=result.reasons_left_out,
             )
             if result
             else None,

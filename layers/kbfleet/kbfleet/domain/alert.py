@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import quote
 
+from kbfleet.domain.bounds import fitting, size
 from kbfleet.domain.deletions import HoldReason, SyncHeld
 from kbfleet.domain.diagnosis import THE_FLEET, Diagnosis, FleetDiagnosis
 from kbfleet.domain.failed_documents import (
@@ -34,10 +35,12 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why something is broken, and which documents that keeps from being answered from."""
+    """Why something is broken, and which documents that keeps from being answered from; `documents_left_out` is how
+    many more there are."""
 
     text: str
     documents: tuple[str, ...] = ()
+    documents_left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Alert:
 
     Title, facts and reasons may hold what outsiders have written. `notice`, which says the title as far as that is
     ours, `advice` and `command` hold nothing of it but ids that were checked. `harm` is `None` where nobody's answers
-    are concerned.
+    are concerned. `reasons_left_out` is how many more reasons there are.
     """
 
     identity: str
@@ -70,6 +73,25 @@ class Alert:
     links: tuple[Link, ...] = ()
     notice: str = ""
     harm: Harm | None = None
+    reasons_left_out: int = 0
+
+    def within(self, most_bytes: int) -> Alert:
+        """With as many of its reasons, and of their documents, as fit into so many bytes; the others are counted."""
+        room, kept = most_bytes, []
+        for reason in self.reasons:
+            room -= size(reason.text) + _AROUND
+            if room < 0:
+                break
+            documents = fitting(reason.documents, lambda uri: size(uri) + _AROUND, most_bytes=room)
+            room -= sum(size(uri) + _AROUND for uri in documents)
+            left_out = reason.documents_left_out + len(reason.documents) - len(documents)
+            kept.append(replace(reason, documents=tuple(documents), documents_left_out=left_out))
+        left_out = self.reasons_left_out + len(self.reasons) - len(kept)
+        return replace(self, reasons=tuple(kept), reasons_left_out=left_out)
+
+
+_AROUND = 64
+"""Bytes of what is around a text in an item, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +193,7 @@ def ingestion_alert(change: JobStateChange, deployment: Deployment, harm: Harm =
         reasons=tuple(Reason(reason.whole) for reason in change.failure_reasons),
         advice=_ADVICE_OF_INGESTION[repair_of_ingestion(change)],
         command=deployment.command(repair_of_ingestion(change), change.tenant_id),
+        reasons_left_out=change.reasons_left_out,
         links=links,
         harm=harm,
     )
@@ -251,6 +274,7 @@ def document_alert(report: FailureReport, deployment: Deployment) -> Alert | Non
         subject=str(job.tenant_id),
         facts=(*_ingestion_facts(job), ("Left out", _left_out(report))),
         reasons=reasons,
+        reasons_left_out=job.reasons_left_out,
         advice=advice,
         command=command,
         links=(

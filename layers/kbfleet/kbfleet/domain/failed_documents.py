@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kbfleet.domain.aws_status import AwsStatus
+from kbfleet.domain.bounds import (
+    DOCUMENT_REASON_BYTES,
+    REPORTED_DOCUMENTS,
+    REPORTED_DOCUMENTS_BYTES,
+    fitting,
+    shortened,
+    size,
+)
 from kbfleet.domain.document_examination import DocumentFinding, Examination, explained
 from kbfleet.domain.document_names import counted_in
 from kbfleet.domain.ingestion_job import JobStateChange, Outcome
@@ -147,6 +155,9 @@ class FailedDocument:
     revision: str | None = None
     version: int = 0
     examination: Examination | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", shortened(self.reason, DOCUMENT_REASON_BYTES))
 
     @property
     def finding(self) -> DocumentFinding | None:
@@ -295,6 +306,8 @@ class NamedDocuments:
         nothing, and some names cannot be distinguished from others."""
         if self.job.outcome is not Outcome.DEGRADED:
             return True
+        if self.job.reasons_left_out:
+            return False
         nameless = len(self.uris) < len(self.job.failure_reasons) or not all(self.uris) or not self.uris
         return not nameless and self.at_least <= len(self.reasons)
 
@@ -308,6 +321,15 @@ class ReportedDocument:
     news: News
     finding: DocumentFinding | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", shortened(self.reason, DOCUMENT_REASON_BYTES))
+
+    @property
+    def size(self) -> int:
+        """Bytes of it as JSON in UTF-8, at most."""
+        said = (self.uri, self.reason, *((self.finding.explanation, self.finding.remedy) if self.finding else ()))
+        return 512 + sum(map(size, said))
+
     @property
     def for_people(self) -> str:
         return reason_for_people(self.reason, self.finding)
@@ -315,6 +337,13 @@ class ReportedDocument:
     @property
     def retry_may_help(self) -> bool:
         return self.finding is None or not self.finding.certain
+
+
+def reported(documents: Sequence[ReportedDocument]) -> tuple[ReportedDocument, ...]:
+    """Those that a report names: the first ones. It counts all."""
+    return tuple(
+        fitting(documents, lambda each: each.size, most_bytes=REPORTED_DOCUMENTS_BYTES, most=REPORTED_DOCUMENTS)
+    )
 
 
 def reason_for_people(reason: str, finding: DocumentFinding | None) -> str:

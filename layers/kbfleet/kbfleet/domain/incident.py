@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import hashlib
 from bisect import insort
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TypedDict
 
-from kbfleet.domain.alert import Alert, Deployment, Reason, Severity
+from kbfleet.domain.alert import MAX_COMMANDED, Alert, Deployment, Reason, Severity
+from kbfleet.domain.bounds import EVIDENCE_BYTES
 from kbfleet.domain.harm import Harm, worst
 from kbfleet.domain.root_cause import RootCause
 
@@ -26,14 +28,14 @@ FLAP_WINDOW = timedelta(hours=1)
 """What begins again so soon after its end is the same incident."""
 FLAPPING_AFTER = 3
 """From so many returns on, not each one is reported."""
-GROWTH = 20
-"""It is reported again when so many times as many are hit as the last notice said: for 200 tenants that is once."""
 FEW = 5
 """So many are told of one by one where the cause is not known to be shared: it may be a coincidence that they fail
 alike. With more, it is a flood."""
-MAX_SUBJECTS = 500
-"""So many go into one record of DynamoDB beside the longest evidence (400 KB; AWS documentation, Quotas in Amazon
-DynamoDB). Whoever is hit beyond that begins another incident of the same cause."""
+TOGETHER = 100
+"""So many members are kept in the incident's own record, beside the longest evidence. Of more, it has counts, and each
+member is a record of its own."""
+SPANS_KEPT = 8
+"""Of one member; those before count as one."""
 SIGNALS_KEPT = 250
 """Of one subject. What is older than all of them was reported long ago."""
 NAMED = 20
@@ -83,6 +85,9 @@ class Failure:
     news: bool = False
     weight: int = 0
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "evidence", self.evidence.within(EVIDENCE_BYTES))
+
     @property
     def harm(self) -> Harm | None:
         """How askers are hurt; `None` where nobody's answers are concerned."""
@@ -116,11 +121,12 @@ class Entry:
 @dataclass(frozen=True, slots=True)
 class Span:
     """From when until when a subject was broken for one cause; `ended` is `None` while it is. `harm` is that of its
-    newest failure."""
+    newest failure. `returns` is how often it was well in between, where several spans are kept as one."""
 
     began: datetime
     ended: datetime | None = None
     harm: Harm | None = None
+    returns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +187,7 @@ class Timeline:
             elif current is not None and not (entry.leaves and entry.leaves == kind):
                 found.append(replace(current, ended=entry.at))
                 current = None
-        return (*found, current) if current is not None else tuple(found)
+        return _kept((*found, current) if current is not None else tuple(found))
 
     def erased(self, at: datetime, *ended: Incident) -> Timeline:
         """Nothing of the subject is left in it but when that was done. Args: ended: incidents that it was in."""
@@ -226,6 +232,15 @@ def _ends_of_runs(entries: list[Entry]) -> list[Entry]:
             and entries[number - 1].incident == entry.incident == entries[number + 1].incident
         )
     ]
+
+
+def _kept(spans: tuple[Span, ...]) -> tuple[Span, ...]:
+    """The newest spans of a member, and all before as one."""
+    earlier = spans[: len(spans) - SPANS_KEPT + 1] if len(spans) > SPANS_KEPT else ()
+    if not earlier:
+        return spans
+    returns = sum(span.returns for span in earlier) + len(earlier) - 1
+    return (replace(earlier[-1], began=earlier[0].began, returns=returns), *spans[len(earlier) :])
 
 
 class NoticeKind(StrEnum):
@@ -277,11 +292,68 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Crowd:
+    """What is known of all members of an incident together, each of whom is kept by itself. It changes with one member
+    at a time. So `last_ended` and `returns` are what came of the signals in the order in which they arrived; of few
+    members, all is a function of the signals alone.
+
+    Args:
+        members: how many are in the incident; `broken`, how many of them still are.
+        harms: of those that are still broken, how many are hurt how; "" where that is not known.
+    """
+
+    members: int
+    broken: int
+    opened_at: datetime
+    last_ended: datetime | None = None
+    returns: int = 0
+    harms: Mapping[str, int] = field(default_factory=dict)
+
+    @staticmethod
+    def of(affected: Mapping[str, tuple[Span, ...]]) -> Crowd:
+        last = [spans[-1] for spans in affected.values()]
+        return Crowd(
+            len(last),
+            sum(span.ended is None for span in last),
+            min(spans[0].began for spans in affected.values()),
+            max((span.ended for span in last if span.ended is not None), default=None),
+            _returns(span for spans in affected.values() for span in spans),
+            Counter(_harm(span) for span in last if span.ended is None),
+        )
+
+    def changed(self, before: tuple[Span, ...], after: tuple[Span, ...]) -> Crowd:
+        """With other spans of one member; without any, it is not in the incident."""
+        was, now = ([span for span in spans[-1:] if span.ended is None] for spans in (before, after))
+        broken = self.broken + len(now) - len(was)
+        ends = (self.last_ended, after[-1].ended if after else None)
+        harms = Counter(self.harms)
+        harms.update(map(_harm, now))
+        harms.subtract(map(_harm, was))
+        return Crowd(
+            self.members + bool(after) - bool(before),
+            broken,
+            min(self.opened_at, after[0].began) if after else self.opened_at,
+            max((end for end in ends if end is not None), default=None),
+            self.returns + (not self.broken and broken > 0),
+            +harms,
+        )
+
+
+def _harm(span: Span) -> str:
+    return span.harm.value if span.harm is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """What is broken for one cause. `number` distinguishes the incidents of one cause. `version` is for optimistic
     locking; 0 means never stored.
 
+    Its record has a bound, for whatever number of members: of more than `TOGETHER`, it is a crowd.
+
     Args:
+        affected: the spans of all members; of a crowd, of those that are at hand.
+        crowd: counts of all members, where they are too many to be kept together.
+        named: of a crowd, some of those that are still broken, the first by their names.
         evidence: of the newest failure, of those whose evidence says most.
         news_at: when the newest failure was that people must hear of although they know that the subject is broken.
         claim: of the notifier that is sending a notice, or that died before it said whether it had sent it.
@@ -301,6 +373,8 @@ class Incident:
     claim: Claim | None = None
     version: int = 0
     erased: bool = False
+    crowd: Crowd | None = None
+    named: tuple[str, ...] = ()
 
     @property
     def identity(self) -> str:
@@ -323,11 +397,15 @@ class Incident:
 
     @property
     def opened_at(self) -> datetime:
+        if self.crowd is not None:
+            return self.crowd.opened_at
         return min(span.began for spans in self.affected.values() for span in spans)
 
     @property
     def closed_at(self) -> datetime | None:
         """`None` while a subject is broken."""
+        if self.crowd is not None:
+            return None if self.crowd.broken else self.crowd.last_ended
         ends = [spans[-1].ended for spans in self.affected.values()]
         return None if None in ends else max(end for end in ends if end is not None)
 
@@ -338,10 +416,25 @@ class Incident:
     @property
     def returns(self) -> int:
         """How often all was well, and then it began again."""
-        return len(_united(span for spans in self.affected.values() for span in spans)) - 1
+        if self.crowd is not None:
+            return self.crowd.returns
+        return _returns(span for spans in self.affected.values() for span in spans)
+
+    @property
+    def hit(self) -> int:
+        """How many are or were in it."""
+        return self.crowd.members if self.crowd is not None else len(self.affected)
+
+    @property
+    def broken(self) -> int:
+        """How many still are."""
+        return self.crowd.broken if self.crowd is not None else len(self.still_affected)
 
     @property
     def still_affected(self) -> tuple[str, ...]:
+        """Those that are still broken, by their names; of a crowd, the first of them."""
+        if self.crowd is not None:
+            return self.named
         return tuple(sorted(subject for subject, spans in self.affected.items() if spans[-1].ended is None))
 
     @property
@@ -352,7 +445,10 @@ class Incident:
         return worst(harms) if harms else None
 
     def _harms(self) -> set[Harm]:
-        harms = {self.affected[subject][-1].harm for subject in self.still_affected}
+        if self.crowd is not None:
+            harms = {Harm(harm) if harm else None for harm in self.crowd.harms}
+        else:
+            harms = {self.affected[subject][-1].harm for subject in self.still_affected}
         if self.concern is Concern.INGESTION:
             # Of what was recorded before there was a harm, nobody has looked.
             return {harm or Harm.UNKNOWN for harm in harms}
@@ -362,10 +458,9 @@ class Incident:
         """Whether a failure of its cause belongs to it."""
         if self.erased:
             return False
-        full = len(self.affected) >= MAX_SUBJECTS and signal.subject not in self.affected
         closed = self.closed_at
         too_late = closed is not None and signal.at > closed + FLAP_WINDOW
-        return not full and not too_late and signal.at >= self.opened_at - FLAP_WINDOW
+        return not too_late and signal.at >= self.opened_at - FLAP_WINDOW
 
     def joined_by(self, signal: Signal) -> Incident:
         """Takes what is shown of a failure of its cause, if that is newer."""
@@ -389,8 +484,24 @@ class Incident:
 
     def following(self, timeline: Timeline) -> Incident:
         """As a subject's timeline has it now."""
-        spans = timeline.spans(self.identity, self.cause.kind)
-        return replace(self, affected={**self.affected, timeline.subject: spans}) if spans else self
+        subject, spans = timeline.subject, timeline.spans(self.identity, self.cause.kind)
+        if not spans:
+            return self
+        followed = replace(self, affected={**self.affected, subject: spans})
+        if self.crowd is None:
+            return followed.gathered() if len(followed.affected) > TOGETHER else followed
+        return replace(followed, crowd=self.crowd.changed(self.affected.get(subject, ()), spans))
+
+    def gathered(self) -> Incident:
+        """As it is kept: within its bounds, and a crowd if its members are too many to be kept together. What an older
+        version has stored may need that without having changed."""
+        if self.crowd is not None:
+            return self
+        affected = {subject: _kept(spans) for subject, spans in self.affected.items()}
+        bounded = replace(self, affected=affected, evidence=self.evidence.within(EVIDENCE_BYTES))
+        if len(affected) <= TOGETHER:
+            return bounded
+        return replace(bounded, crowd=Crowd.of(affected), named=self.still_affected[:MAX_COMMANDED])
 
     def says_nothing_of(self, subject: str) -> bool:
         """Whether it has nothing of a subject but, where nobody else was in it, whose it was and when."""
@@ -405,8 +516,10 @@ class Incident:
         """
         others = {name: spans for name, spans in self.affected.items() if name != subject}
         heard_of = self.notified.news_at if self.notified else None
-        if others:
-            left = replace(self, affected=others, news_at=heard_of)
+        crowd = self.crowd.changed(self.affected.get(subject, ()), ()) if self.crowd is not None else None
+        if crowd.members if crowd is not None else others:
+            named = tuple(name for name in self.named if name != subject)
+            left = replace(self, affected=others, crowd=crowd, named=named, news_at=heard_of)
             if self.evidence.subject != subject:
                 return left
             cause = self.cause if self.cause.in_our_words else replace(self.cause, label=_FAILED)
@@ -417,6 +530,8 @@ class Incident:
             # Where it is the cause of one tenant only, its label may hold the tenant's words.
             cause=replace(self.cause, label=_ENDED_WITH_ITS_SUBJECT),
             affected={subject: spans},
+            crowd=None,
+            named=(),
             news_at=heard_of,
             erased=True,
             **_nothing_to_show(self.evidence, _ENDED_WITH_ITS_SUBJECT),
@@ -436,15 +551,16 @@ class Incident:
             return NoticeKind.COMES_AND_GOES if more else None
         if notified.open != self.open:
             return NoticeKind.CAME_BACK if self.open else NoticeKind.OVER
-        alone = len(self.affected) == 1
+        alone = self.hit == 1
         if alone and self.open and self.news_at and (notified.news_at is None or self.news_at > notified.news_at):
             return NoticeKind.MORE_FAILURES
         return None
 
     def _grown(self, heard_of: int) -> bool:
-        """Whether so many more are hit than people have heard of that they must hear of it again."""
-        hit = len(self.affected)
-        return hit >= GROWTH * heard_of or (not self.cause.shared and min(hit, FEW) > heard_of)
+        """Whether so many more are hit than people have heard of that they must hear of it again: at 10, at 100, at
+        1,000 and so on; of a few, where it may be a coincidence that they fail alike, of each."""
+        tens = len(str(self.hit)) > len(str(heard_of))
+        return tens or (not self.cause.shared and min(self.hit, FEW) > heard_of)
 
     def notice(self, deployment: Deployment) -> Notice | None:
         """What to do now, so that people know all that they should; `None` when they do."""
@@ -458,7 +574,7 @@ class Incident:
                     shown=notified.shown if notified else digest(first),
                     notices=notified.notices + 1 if notified else 1,
                     open=self.open,
-                    subjects=len(self.affected),
+                    subjects=self.hit,
                     returns=self.returns,
                     news_at=self.news_at,
                 ),
@@ -493,11 +609,12 @@ class Incident:
         evidence, broken = self.evidence, self.open
         # It is about one, also where others were in it that are well by now.
         about = self.still_affected if broken else tuple(self.affected)
-        single = len(about) == 1
-        shows_all = single and (len(self.affected) == 1 or evidence.subject == about[0])
+        single = (self.broken if broken else self.hit) == 1 and len(about) == 1
+        shows_all = single and (self.hit == 1 or evidence.subject == about[0])
         alarm = self.concern is Concern.ALARM
-        named = deployment.logical_name(about[0]) if alarm else about[0]
-        who = named if single else f"{len(self.affected)} {'alarms' if alarm else 'tenants'}"
+        who = f"{self.hit} {'alarms' if alarm else 'tenants'}"
+        if single:
+            who = deployment.logical_name(about[0]) if alarm else about[0]
         own = evidence.title.removeprefix(f"{evidence.subject}: ")
         what = own if shows_all else self.cause.label
         # An alarm brings its name and its description, and many their cause, in words that may not be ours.
@@ -516,6 +633,7 @@ class Incident:
             subject=about[0] if single else "",
             facts=(*self._evidence_facts(shows_all=shows_all), *self._facts()),
             reasons=reasons if broken else (),
+            reasons_left_out=evidence.reasons_left_out if broken and shows_all else 0,
             advice=self._advice() if broken else "",
             command=self._command(deployment) if broken else "",
             links=evidence.links,
@@ -527,7 +645,10 @@ class Incident:
         harms = self._harms()
         hurt = worst(harms).sentence if harms else ""
         of_all = hurt if len(harms) < 2 else f"For at least one of them: {hurt}"
-        return f"{of_all} {self.evidence.advice.removeprefix(_CLAIMED_BEFORE)}".strip()
+        first = self.verb and self.broken > MAX_COMMANDED
+        some = f"The command is for the first {MAX_COMMANDED} of {self.broken:,}." if first else ""
+        advice = self.evidence.advice.removeprefix(_CLAIMED_BEFORE)
+        return " ".join(filter(None, (of_all, some, advice)))
 
     def _command(self, deployment: Deployment) -> str:
         """For all who are broken; what has no tenants, as an alarm, brings its own."""
@@ -552,10 +673,11 @@ class Incident:
         return facts if self.open else facts[:1]
 
     def _facts(self) -> Iterable[tuple[str, str]]:
-        if len(self.affected) > 1:
-            broken = self.still_affected
-            named = ", ".join(broken[:NAMED]) + (f" and {len(broken) - NAMED} more" if len(broken) > NAMED else "")
-            yield "Still broken", f"{len(broken)} of {len(self.affected)}: {named}" if broken else "none"
+        if self.hit > 1:
+            first = self.still_affected[:NAMED]
+            more = f" and {self.broken - len(first)} more" if self.broken > len(first) else ""
+            named = ", ".join(first) + more
+            yield "Still broken", f"{self.broken} of {self.hit}: {named}" if self.broken else "none"
         closed = self.closed_at
         yield "Since", _time(self.opened_at)
         if closed is not None:
@@ -582,20 +704,22 @@ def _nothing_to_show(evidence: Alert, title: str) -> _Shown:
 def _example(evidence: Alert) -> tuple[Reason, ...]:
     """Of one of many, what all have in common: the reason, but not the documents."""
     return tuple(
-        replace(one, text=f"{evidence.subject}, for example: {one.text}", documents=()) for one in evidence.reasons[:1]
+        replace(one, text=f"{evidence.subject}, for example: {one.text}", documents=(), documents_left_out=0)
+        for one in evidence.reasons[:1]
     )
 
 
-def _united(spans: Iterable[Span]) -> list[Span]:
-    """Spans that do not touch one another, in order, covering what the given ones cover."""
+def _returns(spans: Iterable[Span]) -> int:
+    """How often all was well between the spans, and then something began again."""
     united: list[Span] = []
     for span in sorted(spans, key=lambda each: each.began):
         last = united[-1] if united else None
         if last is None or (last.ended is not None and last.ended < span.began):
             united.append(span)
-        elif last.ended is not None and (span.ended is None or span.ended > last.ended):
-            united[-1] = Span(last.began, span.ended)
-    return united
+            continue
+        ended = None if last.ended is None or span.ended is None else max(last.ended, span.ended)
+        united[-1] = Span(last.began, ended, returns=max(last.returns, span.returns))
+    return len(united) - 1 + sum(span.returns for span in united)
 
 
 def _time(time: datetime) -> str:

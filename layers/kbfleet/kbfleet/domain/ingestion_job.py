@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kbfleet.domain.aws_status import AwsStatus
+from kbfleet.domain.bounds import JOBS_REASONS, JOBS_REASONS_BYTES, REASON_BYTES, fitting, shortened, size
 from kbfleet.domain.document_names import words_and_names
 from kbfleet.domain.names import DataSourceReference, Life, TenantId
 
@@ -58,6 +60,14 @@ class FailureReason:
     text: str
     names: str = ""
 
+    def __post_init__(self) -> None:
+        if size(self.text) + size(self.names) <= REASON_BYTES:
+            return
+        # A part of the names could name another document than the whole does.
+        left_out = f" (names that take {len(self.names)} characters are left out)" if self.names else ""
+        object.__setattr__(self, "text", f"{shortened(self.text, REASON_BYTES - size(left_out))}{left_out}")
+        object.__setattr__(self, "names", "")
+
     @classmethod
     def of(cls, said: str) -> FailureReason:
         return cls(*words_and_names(said))
@@ -66,6 +76,19 @@ class FailureReason:
     def whole(self) -> str:
         """For people."""
         return f"{self.text} {self.names}".strip()
+
+    @property
+    def size(self) -> int:
+        """Bytes, with what is around it in JSON."""
+        return size(self.text) + size(self.names) + 32
+
+
+def first_reasons(
+    reasons: Sequence[FailureReason], left_out: int = 0, *, most_bytes: int = JOBS_REASONS_BYTES
+) -> tuple[tuple[FailureReason, ...], int]:
+    """As many of a job's reasons as are kept, and how many are left out. Args: left_out: how many were before."""
+    kept = tuple(fitting(reasons, lambda reason: reason.size, most_bytes=most_bytes, most=JOBS_REASONS))
+    return kept, left_out + len(reasons) - len(kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +124,7 @@ has come to name since. Small syncs take a few minutes (reported by users); AWS 
 
 @dataclass(frozen=True, slots=True)
 class IngestionJob:
-    """A job as Bedrock reports it."""
+    """A job as Bedrock reports it; `reasons_left_out` is how many of its reasons are not kept."""
 
     ingestion_job_id: str
     status: JobStatus
@@ -109,6 +132,10 @@ class IngestionJob:
     updated_at: datetime
     statistics: Statistics = field(default_factory=Statistics)
     failure_reasons: tuple[FailureReason, ...] = ()
+    reasons_left_out: int = 0
+
+    def __post_init__(self) -> None:
+        _keep_first_reasons(self)
 
     def as_of(self, now: datetime, *, over: bool = False) -> IngestionJob:
         """The job, or, if its status is not known and it does not look as if it still ran, one that has failed. One
@@ -128,7 +155,8 @@ class IngestionJob:
             else f"it has not changed for {UNKNOWN_AT_MOST // _AN_HOUR} hours"
         )
         reason = f"The job was given up: kbfleet does not know its status, and {shown}. The console names the status."
-        return replace(self, status=JobStatus.FAILED, failure_reasons=(*self.failure_reasons, FailureReason(reason)))
+        # In front: it must not be among what is left out.
+        return replace(self, status=JobStatus.FAILED, failure_reasons=(FailureReason(reason), *self.failure_reasons))
 
     @property
     def outcome(self) -> Outcome | None:
@@ -153,7 +181,7 @@ class JobStateChange:
 
     `final` is whether nothing follows by itself: a job that failed for a passing cause is tried again. `external` is
     whether somebody else started the job, in the console for one; `after_hold`, whether a sync was held since the last
-    good one, of which people were told.
+    good one, of which people were told; `reasons_left_out`, how many reasons are not kept.
     """
 
     tenant_id: TenantId
@@ -171,6 +199,20 @@ class JobStateChange:
     external: bool = False
     after_hold: bool = False
     life: int = 1
+    reasons_left_out: int = 0
+
+    def __post_init__(self) -> None:
+        _keep_first_reasons(self)
+
+    def with_reasons_within(self, most_bytes: int) -> JobStateChange:
+        """With as many of its reasons as fit into so many bytes; the others are counted."""
+        kept, left_out = first_reasons(self.failure_reasons, self.reasons_left_out, most_bytes=most_bytes)
+        return replace(self, failure_reasons=kept, reasons_left_out=left_out)
+
+    @property
+    def size(self) -> int:
+        """Bytes of it as JSON in UTF-8, at most."""
+        return 2_048 + sum(reason.size for reason in self.failure_reasons)
 
     @property
     def of_life(self) -> Life:
@@ -198,6 +240,12 @@ class JobStateChange:
     def may_name(self, uri: str) -> bool:
         """Whether that text is in what Bedrock says; it may be a part of another name."""
         return any(uri in reason.names for reason in self.failure_reasons)
+
+
+def _keep_first_reasons(job: IngestionJob | JobStateChange) -> None:
+    kept, left_out = first_reasons(job.failure_reasons, job.reasons_left_out)
+    object.__setattr__(job, "failure_reasons", kept)
+    object.__setattr__(job, "reasons_left_out", left_out)
 
 
 JOB_NAME_PATTERN = "([0-9a-zA-Z]{10}|generation-[0-9]{1,18})"

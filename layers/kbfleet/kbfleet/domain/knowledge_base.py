@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kbfleet.domain.aws_status import AwsStatus
+from kbfleet.domain.bounds import bounded_texts
 from kbfleet.domain.errors import (
     DataSourceFailed,
     DataSourceNotReady,
@@ -106,6 +107,9 @@ class KnowledgeBase:
     configuration: Mapping[str, object] = field(default_factory=dict)
     described: bool = True
     role_arn: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "failure_reasons", bounded_texts(self.failure_reasons))
 
     @property
     def kind(self) -> KnowledgeBaseKind | None:
@@ -242,6 +246,9 @@ class DataSource:
     deletion_policy: str = "DELETE"
     updated_at: datetime | None = None
     created_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "failure_reasons", bounded_texts(self.failure_reasons))
 
     def reads(self, wanted: Mapping[str, object]) -> bool:
         """Whether it says that it reads the bucket that one made with `wanted` (`dataSourceConfiguration`) would."""

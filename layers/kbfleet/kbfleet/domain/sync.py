@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import Self
 
+from kbfleet.domain.bounds import RESULTS_REASONS_BYTES
 from kbfleet.domain.deletions import CHECK_STANDS, AnsweredFrom, BucketCheck, DeletionLimit, Hold, HoldReason
 from kbfleet.domain.errors import DeletionsNotSeen
-from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStatus, Outcome
+from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStatus, Outcome, first_reasons
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import Knowledge, Life, TenantId
 from kbfleet.domain.survey import Survey
@@ -94,6 +95,7 @@ class SyncResult:
         documents: how many the job has found in the bucket.
         added: how many of them were not in the index before.
         left_out: how many of them it could not read.
+        reasons_left_out: how many of the job's reasons are not kept here; its history has more.
     """
 
     outcome: Outcome
@@ -106,6 +108,12 @@ class SyncResult:
     documents: int = 0
     added: int = 0
     left_out: int = 0
+    reasons_left_out: int = 0
+
+    def __post_init__(self) -> None:
+        kept, left_out = first_reasons(self.failure_reasons, self.reasons_left_out, most_bytes=RESULTS_REASONS_BYTES)
+        object.__setattr__(self, "failure_reasons", kept)
+        object.__setattr__(self, "reasons_left_out", left_out)
 
     @classmethod
     def of_job(cls, job: IngestionJob, outcome: Outcome, generation: int, data_source_id: str) -> Self:
@@ -120,6 +128,7 @@ class SyncResult:
             documents=job.statistics.scanned,
             added=job.statistics.new,
             left_out=job.statistics.left_out,
+            reasons_left_out=job.reasons_left_out,
         )
 
     @property

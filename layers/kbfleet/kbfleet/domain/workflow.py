@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-_MAX_REASON = 1_000
-"""Characters of a failure's reason that are kept; a cause may have 32,768."""
+from kbfleet.domain.bounds import MESSAGE_BYTES, shortened
 
 
 class Workflow(StrEnum):
@@ -29,6 +28,9 @@ class WorkflowFailure:
     execution: str
     at: datetime
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", shortened(self.reason, MESSAGE_BYTES))
+
 
 def describe_failure(
     workflow: Workflow, *, execution: str, step: str, error: str, cause: str, now: datetime
@@ -44,4 +46,4 @@ def describe_failure(
         value = None
     message = value.get("errorMessage") if isinstance(value, dict) else None
     reason = message if isinstance(message, str) and message else cause or error
-    return WorkflowFailure(workflow, step, error, reason[:_MAX_REASON], execution, now)
+    return WorkflowFailure(workflow, step, error, reason, execution, now)

@@ -156,6 +156,7 @@ class ExternalJobs:
             previous_outcome=earlier.outcome if earlier else None,
             statistics=job.statistics,
             failure_reasons=job.failure_reasons,
+            reasons_left_out=job.reasons_left_out,
             external=True,
             after_hold=before.after_hold,
             life=knowledge.life.number,
@@ -183,6 +184,7 @@ class ExternalJobs:
             previous_outcome=sync.result.outcome if sync.result else None,
             statistics=job.statistics,
             failure_reasons=job.failure_reasons,
+            reasons_left_out=job.reasons_left_out,
             external=True,
             life=knowledge.life.number,
         )

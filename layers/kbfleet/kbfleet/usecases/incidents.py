@@ -55,7 +55,7 @@ class IncidentDesk:
         own = None if signal.failure is None else self._incident_for(signal, signal.failure, timeline)
         timeline = timeline.joined_by(signal, own.identity if own else "")
         concerned = timeline.concerned(signal)
-        found = {identity: self.incidents.find(identity) for identity in concerned}
+        found = {identity: self.incidents.find(identity, signal.subject) for identity in concerned}
         if own is not None:
             found[own.identity] = own.joined_by(signal)
         changed = [incident.following(timeline) for incident in found.values() if incident is not None]
@@ -66,13 +66,13 @@ class IncidentDesk:
         """The one that the failure belongs to, which may be a new one."""
         for neighbour in timeline.neighbours(signal):
             # Nothing between the two has ended it.
-            incident = self.incidents.find(neighbour.incident) if neighbour.incident else None
+            incident = self.incidents.find(neighbour.incident, signal.subject) if neighbour.incident else None
             if incident is not None and incident.cause.key in {cause.key for cause in failure.causes}:
                 return incident
         cause: RootCause = failure.causes[0]
         known = self.incidents.of_cause(cause)
-        for incident in known:
-            if incident.takes_in(signal):
+        for each in known:
+            if each.takes_in(signal) and (incident := self.incidents.find(each.identity, signal.subject)) is not None:
                 return incident
         return Incident.opened_by(signal, failure, cause, known[0].number + 1 if known else 1)
 

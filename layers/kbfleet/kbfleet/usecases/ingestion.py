@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from kbfleet.domain.bounds import CAUSE_BYTES, shortened
 from kbfleet.domain.errors import (
     AwsRefusal,
     CapacityExceeded,
     ConcurrentUpdate,
     NotReadyYet,
+    RequestRefused,
     ResourceConflict,
     ResourceMissing,
     Retryable,
@@ -50,6 +52,9 @@ if TYPE_CHECKING:
         TenantRegistry,
         Ticks,
     )
+
+    _Told = list[tuple[TenantId, KbfleetError]]
+    """Tenants of whom a tick has something to tell, with what it is."""
 
 _ATTEMPTS = 20
 """Writers of one ledger entry are few (ticks, requests); losing this often in a row means something is broken."""
@@ -259,18 +264,44 @@ def stop_job(
     return update_sync(sync.of_knowledge, lambda entry: entry.refused_to_stop(job.ingestion_job_id), ledger=ledger)
 
 
-def publish_once(change: JobStateChange, *, history: JobHistory, announcements: Announcements, clock: Clock) -> None:
-    """Writes a job's state into its history and publishes it, once however often it is observed.
+UNANNOUNCED_AFTER = timedelta(hours=1)
+"""From the change on, after which a refusal counts for good that is not of what was sent, but of the bus."""
+
+
+def publish_once(
+    change: JobStateChange, *, history: JobHistory, announcements: Announcements, clock: Clock
+) -> AwsRefusal | None:
+    """Writes a job's state into its history and publishes it, once however often it is observed. What is refused as it
+    is, is published without its reasons, which the history has.
+
+    Returns: why it was not published, if it is refused for good: nobody tries it again, and the job does not wait.
 
     Raises:
         ConcurrentUpdate: somebody else is at it; the ledger must not go on before the bus knows.
+        AwsRefusal: the bus is not there, or refuses all; that may pass.
     """
     match history.record(change, clock.now()):
         case Recorded.YOURS:
-            announcements.job_state_changed(change)
+            refusal = _announced(change, announcements, clock)
             history.published(change)
+            return refusal
         case Recorded.ANOTHERS:
             raise ConcurrentUpdate(f"Somebody else is publishing {change.identity}.")
+    return None
+
+
+def _announced(change: JobStateChange, announcements: Announcements, clock: Clock) -> AwsRefusal | None:
+    try:
+        try:
+            announcements.job_state_changed(change)
+        except RequestRefused:
+            announcements.job_state_changed(change.with_reasons_within(0))
+    except AwsRefusal as refusal:
+        of_the_event = isinstance(refusal, RequestRefused)
+        if of_the_event or clock.now() - change.occurred_at >= UNANNOUNCED_AFTER:
+            return refusal
+        raise
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +312,8 @@ class TickReport:
         waiting: queued tenants that were seen and not started; not all of them, in a crowd.
         postponed: tenants whose turn failed for now, with the reason.
         stale_since: when the oldest change was requested that is not synced, of the tenants that were seen.
+        unannounced: tenants with a change of their job that the bus has refused for good, with the reason. The job
+            history has it.
     """
 
     running: int = 0
@@ -289,6 +322,7 @@ class TickReport:
     waiting: int = 0
     postponed: tuple[tuple[TenantId, KbfleetError], ...] = ()
     stale_since: datetime | None = None
+    unannounced: tuple[tuple[TenantId, KbfleetError], ...] = ()
 
     @property
     def idle(self) -> bool:
@@ -325,12 +359,13 @@ class Scheduler:
         glance = self.ledger.glance(_GLANCE)
         if not glance.entries:
             return TickReport()
-        postponed: list[tuple[TenantId, KbfleetError]] = []
+        postponed: _Told = []
+        unannounced: _Told = []
         running: Counter[KnowledgeBaseKind] = Counter()
         ended = started = 0
         for sync in self._running(glance):
             try:
-                if self._follow(sync):
+                if self._follow(sync, unannounced):
                     ended += 1
                     continue
             except _NOT_NOW as error:
@@ -345,18 +380,24 @@ class Scheduler:
             if not self.ledger.claim_start(self.clock.now(), self.start_interval):
                 break
             try:
-                taken = self._start(sync)
+                taken = self._start(sync, unannounced)
             except _NOT_NOW as error:
                 postponed.append((sync.tenant_id, error))
                 if not isinstance(error, _NOT_THE_TENANTS):
-                    self._give_way(sync, error)
+                    self._give_way(sync, error, unannounced)
                 continue
             running[sync.kind] += taken
             started += taken
             waiting -= 1
         stale = [since for sync in glance.entries if (since := sync.stale_since()) is not None]
         report = TickReport(
-            running.total() - started, started, ended, waiting, tuple(postponed), min(stale, default=None)
+            running.total() - started,
+            started,
+            ended,
+            waiting,
+            tuple(postponed),
+            min(stale, default=None),
+            tuple(unannounced),
         )
         # One more tick after an end: it finds what was requested while the job ran, or nothing, and then rests.
         if not report.idle:
@@ -386,7 +427,7 @@ class Scheduler:
         ready = sorted((sync for sync in queued if _ready_by(sync, now)), key=_turn)
         return ready, sum(not _ready_by(sync, now) and _ready_by(sync, now + _A_MINUTE) for sync in queued)
 
-    def _checked(self, queued: Sequence[Sync], postponed: list[tuple[TenantId, KbfleetError]]) -> list[Sync]:
+    def _checked(self, queued: Sequence[Sync], postponed: _Told) -> list[Sync]:
         """Those whose job may be started, as far as what it deletes goes. For the first of the others, a check is
         asked for, also while there is no room for their job: when there is, they have been checked."""
         now = self.clock.now()
@@ -413,7 +454,7 @@ class Scheduler:
 
     # --- running jobs ---
 
-    def _follow(self, sync: Sync) -> bool:
+    def _follow(self, sync: Sync, unannounced: _Told) -> bool:
         """Brings the ledger up to the job's present state. Returns: whether the job has ended, or its tenant's life."""
         if sync.job is None:
             return False
@@ -430,12 +471,12 @@ class Scheduler:
         if job.status == sync.job.status and not job.status.ended:
             return False
         if job.outcome is None:
-            self._publish(sync, data_source, job, sync.job.generation, external=sync.job.external)
+            self._publish(sync, data_source, job, sync.job.generation, unannounced, external=sync.job.external)
             save_sync(sync, sync.progressed(job.status), ledger=self.ledger)
             return False
         result = SyncResult.of_job(job, job.outcome, sync.job.generation, data_source.data_source_id)
         final, external = not sync.will_retry(result), sync.job.external
-        self._publish(sync, data_source, job, sync.job.generation, final=final, external=external)
+        self._publish(sync, data_source, job, sync.job.generation, unannounced, final=final, external=external)
         self._end(sync, result)
         return True
 
@@ -455,9 +496,8 @@ class Scheduler:
                 output = {"outcome": result.outcome, "ingestion_job_id": result.ingestion_job_id}
                 self.callbacks.succeed(waiter.task_token, output)
             else:
-                cause = (
-                    "; ".join(reason.whole for reason in result.failure_reasons) or f"the job ended {result.outcome}"
-                )
+                said = "; ".join(reason.whole for reason in result.failure_reasons)
+                cause = shortened(said, CAUSE_BYTES) or f"the job ended {result.outcome}"
                 self.callbacks.fail(
                     waiter.task_token, "IngestionFailed", f"The first sync of tenant {sync.tenant_id} failed: {cause}"
                 )
@@ -466,7 +506,7 @@ class Scheduler:
 
     # --- queued tenants ---
 
-    def _start(self, sync: Sync) -> int:
+    def _start(self, sync: Sync, unannounced: _Told) -> int:
         """Starts the tenant's job, or adopts the one in its way. Returns: how many jobs run more than before."""
         # The queue may show an entry as it was a moment ago. Of a job that is started for one that is on hold or
         # distrusted by now, nobody would know.
@@ -487,7 +527,7 @@ class Scheduler:
             if running.as_of(self.clock.now()) != running:
                 # It was given up, or would be at once. But whether it has ended, nobody knows.
                 raise NotReadyYet(f"Job {running.ingestion_job_id} has a status that is not known.") from None
-            self._publish(sync, data_source, running, sync.synced_generation, external=True)
+            self._publish(sync, data_source, running, sync.synced_generation, unannounced, external=True)
             save_sync(sync, sync.adopted(running), ledger=self.ledger)
             return 1
         except CapacityExceeded:
@@ -495,13 +535,13 @@ class Scheduler:
         except AwsRefusal as error:
             if tenant.leased_at(self.clock.now()):
                 raise NotReadyYet(f"{error.what} An execution is changing tenant {sync.tenant_id}.") from error
-            self._refused(sync, data_source, generation, error)
+            self._refused(sync, data_source, generation, error, unannounced)
             return 0
-        self._publish(sync, data_source, job, generation)
+        self._publish(sync, data_source, job, generation, unannounced)
         save_sync(sync, sync.started(job, generation), ledger=self.ledger)
         return 1
 
-    def _give_way(self, sync: Sync, error: KbfleetError) -> None:
+    def _give_way(self, sync: Sync, error: KbfleetError, unannounced: _Told) -> None:
         """To the others; or for good, with the reason, where that is no passing trouble."""
         crowded = isinstance(error, _CROWDED)
         everybodys = isinstance(error, NotReadyYet) and error.for_everybody
@@ -514,7 +554,7 @@ class Scheduler:
                 save_sync(sync, given_way, ledger=self.ledger)
             else:
                 data_source = self.registry.get(sync.tenant_id).data_source()
-                self._refused(sync, data_source, sync.requested_generation, failure)
+                self._refused(sync, data_source, sync.requested_generation, failure, unannounced)
         except ConcurrentUpdate:
             return  # somebody has changed the entry meanwhile: the next tick decides on the newer one
 
@@ -528,7 +568,14 @@ class Scheduler:
         given_up = found.given_up() if found is not None else None
         return given_up or (error if sync.refused_for_good(self.clock.now()) else None)
 
-    def _refused(self, sync: Sync, data_source: DataSourceReference, generation: int, error: KbfleetError) -> None:
+    def _refused(
+        self,
+        sync: Sync,
+        data_source: DataSourceReference,
+        generation: int,
+        error: KbfleetError,
+        unannounced: _Told,
+    ) -> None:
         """Bedrock will refuse this start however often it is tried: the sync has failed, and people must know."""
         reasons = (FailureReason.of(str(error)),)
         result = SyncResult(Outcome.FAILED, generation, self.clock.now(), failure_reasons=reasons)
@@ -543,7 +590,7 @@ class Scheduler:
             failure_reasons=reasons,
             life=sync.life,
         )
-        self._publish_once(change)
+        self._publish_once(change, unannounced)
         self._end(sync, result)
 
     def _publish(
@@ -552,6 +599,7 @@ class Scheduler:
         data_source: DataSourceReference,
         job: IngestionJob,
         generation: int,
+        unannounced: _Told,
         *,
         final: bool = True,
         external: bool = False,
@@ -570,11 +618,15 @@ class Scheduler:
                 final=final,
                 statistics=job.statistics,
                 failure_reasons=job.failure_reasons,
+                reasons_left_out=job.reasons_left_out,
                 external=external,
                 after_hold=sync.after_hold,
                 life=sync.life,
-            )
+            ),
+            unannounced,
         )
 
-    def _publish_once(self, change: JobStateChange) -> None:
-        publish_once(change, history=self.history, announcements=self.announcements, clock=self.clock)
+    def _publish_once(self, change: JobStateChange, unannounced: _Told) -> None:
+        refusal = publish_once(change, history=self.history, announcements=self.announcements, clock=self.clock)
+        if refusal is not None:
+            unannounced.append((change.tenant_id, refusal))

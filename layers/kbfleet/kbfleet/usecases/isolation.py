@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.answer import AskableTenant, Freshness
+from kbfleet.domain.bounds import bounded_texts
 from kbfleet.domain.document_names import is_in
 from kbfleet.domain.errors import (
     AwsRefusal,
@@ -75,7 +76,9 @@ def announce_breach(
 
     Raises: Throttled, NotReadyYet, AwsRefusal.
     """
-    announcements.isolation_breached(Breach(tenant_id, seen_in, tuple(resources)[:MAX_NAMED], clock.now()))
+    announcements.isolation_breached(
+        Breach(tenant_id, seen_in, bounded_texts(tuple(resources), most=MAX_NAMED), clock.now())
+    )
 
 
 def failing_those_who_wait(tenant_id: TenantId, callbacks: TaskCallbacks) -> Callable[[Waiter], None]:
@@ -469,7 +472,7 @@ class IsolationLook:
 
 
 def _foreign_among(findings: Iterable[Finding]) -> tuple[str, ...]:
-    return tuple(str(finding) for finding in findings if finding.disagreement is Disagreement.FOREIGN)
+    return bounded_texts([str(finding) for finding in findings if finding.disagreement is Disagreement.FOREIGN])
 
 
 def _foreign(kind: ResourceKind, name: str, tenant_id: TenantId) -> Finding:

@@ -92,7 +92,7 @@ def blocks(alert: Alert) -> Sequence[Block]:
     if alert.facts:
         message.append(RichTextBlock(elements=[_facts(alert.facts)]))
     if alert.reasons:
-        message.append(_why(alert.reasons))
+        message.append(_why(alert.reasons, alert.reasons_left_out))
     if alert.advice or alert.command:
         message.append(RichTextBlock(elements=list(_remedy(alert))))
     if alert.links:
@@ -136,13 +136,16 @@ def _code(text: str) -> RichTextElement:
 
 def _facts(facts: Sequence[tuple[str, str]]) -> RichTextSectionElement:
     parts: list[RichTextElement] = []
-    for (name, _), value in zip(facts, _fitting(value for _, value in facts), strict=False):
+    shown = list(_fitting(value for _, value in facts))
+    for (name, _), value in zip(facts, shown, strict=False):
         parts += [_Text(text="\n")] if parts else []
         parts += [_bold(f"{printable(name) or '—'}:"), _Text(text=f" {value}")]
+    if more := len(facts) - len(shown):
+        parts += [_Text(text="\n"), _Text(text=f"… and {more} more")]
     return _line(*parts)
 
 
-def _why(reasons: Sequence[Reason]) -> RichTextBlock:
+def _why(reasons: Sequence[Reason], left_out: int) -> RichTextBlock:
     """Each reason with its documents below it, so that of each document it shows why; of each reason one at least."""
     named = reasons[:_MAX_ENTRIES]
     each = _MAX_ENTRIES // max(1, sum(bool(reason.documents) for reason in named))
@@ -157,12 +160,12 @@ def _why(reasons: Sequence[Reason]) -> RichTextBlock:
         for _, uri in zip(reason.documents[:each], fitting, strict=False):
             parts += [_Text(text="\n"), _code(uri)]
         shown += 1
-        if more := len(reason.documents) - (len(parts) - 1) // 2:
+        if more := len(reason.documents) - (len(parts) - 1) // 2 + reason.documents_left_out:
             parts += [_Text(text="\n"), _Text(text=f"… and {more} more documents")]
         entries.append(_line(*parts))
     message: list[RichTextElement] = [_line(_bold("Why")), RichTextListElement(style="bullet", elements=entries)]
-    if len(reasons) > shown:
-        message.append(_line(_Text(text=f"… and {len(reasons) - shown} more reasons")))
+    if more := len(reasons) - shown + left_out:
+        message.append(_line(_Text(text=f"… and {more} more reasons")))
     return RichTextBlock(elements=message)
 
 

@@ -88,9 +88,15 @@ def plain_text(alert: Alert) -> str:
     lines += [f"{printable(name)}: {printable(value)}" for name, value in alert.facts]
     for reason in alert.reasons:
         lines += ["", f"Why: {printable(reason.text)}", *(f"  - {printable(uri)}" for uri in reason.documents)]
+        lines += [f"  … and {reason.documents_left_out} more documents"] if reason.documents_left_out else []
+    lines += ["", f"… and {alert.reasons_left_out} more reasons"] if alert.reasons_left_out else []
     remedy = ["", printable(alert.advice)] if alert.advice else []
     remedy += ["", f"  {printable(alert.command)}"] if alert.command else []
     remedy += ["", *(f"{link.label}: {link.url}" if link.url else f"See {link.label}" for link in alert.links)]
     end = "\n".join(remedy).rstrip() + "\n"
+    told = "\n".join(lines)
     room = _MAX_MESSAGE_BYTES - len(end.encode()) - 1
-    return "\n".join(lines).encode()[:room].decode(errors="ignore") + "\n" + end
+    if len(told.encode()) > room:
+        left_out = f"\n… and {len(told.encode()) - room:,} more bytes, at least"
+        told = told.encode()[: room - len(left_out.encode())].decode(errors="ignore") + left_out
+    return f"{told}\n{end}"

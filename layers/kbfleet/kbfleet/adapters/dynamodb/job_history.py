@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from kbfleet.adapters.dynamodb.table import as_item, life_key, life_of, sortable_time
+from kbfleet.domain.bounds import PAGE_BYTES, fitting
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.ingestion_job import JobStateChange
 from kbfleet.ports import JobPage, Recorded
@@ -84,12 +85,17 @@ class DynamoDBJobHistory:
         return life_key(change.of_life, f"{_JOB}{sortable_time(began)}#{change.name}")
 
     def latest(self, life: Life, limit: int) -> Sequence[JobStateChange]:
-        return self.page(life, limit, None).jobs
+        return [_changes().validate_python(item) for item in self._newest_first(life, limit=limit)]
 
     def page(self, life: Life, limit: int, after: str | None) -> JobPage:
-        found = list(self._newest_first(life, after=after, limit=limit + 1))
-        following = life_of(found[limit - 1]["SK"])[1].removeprefix(_JOB) if len(found) > limit else None
-        return JobPage([_changes().validate_python(item) for item in found[:limit]], following)
+        found: list[tuple[str, JobStateChange]] = []
+        for item in self._newest_first(life, after=after, limit=limit + 1):
+            found.append((item["SK"], _changes().validate_python(item)))
+            if sum(change.size for _, change in found) > PAGE_BYTES:
+                break  # the last one does not fit any more
+        kept = fitting(found, lambda each: each[1].size, most_bytes=PAGE_BYTES, most=limit)
+        following = life_of(kept[-1][0])[1].removeprefix(_JOB) if len(found) > len(kept) else None
+        return JobPage([change for _, change in kept], following)
 
     def find(self, life: Life, name: str) -> JobStateChange | None:
         # When a job began is in its key, and not known here: the history of one tenant is looked through.
