@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -87,3 +88,25 @@ def test_processes_share_the_file(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(add, range(40)))
     assert len(RememberedVectors(tmp_path / "vectors").find([str(key).encode() for key in range(100)])) == 89
+
+
+def test_a_question_does_not_wait_until_all_passages_are_embedded() -> None:
+    batches: list[int] = []
+
+    class Slow:
+        def encode(self, texts: Sequence[str], *, is_query: bool) -> Any:
+            if not is_query:
+                batches.append(len(texts))
+                time.sleep(0.02)
+            return np.zeros((len(texts), 384), np.float32)
+
+    embedder = MultilingualEmbedder()
+    vars(embedder)["_model"] = Slow()
+    with ThreadPoolExecutor() as pool:
+        passages = pool.submit(embedder.passages, [f"Entry {number}." for number in range(2_000)])
+        while not batches:
+            assert not passages.done()
+        embedder.query("What is entry 57?")
+        begun = len(batches)
+        passages.result()
+    assert begun < len(batches)

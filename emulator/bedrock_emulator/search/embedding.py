@@ -154,17 +154,19 @@ class MultilingualEmbedder:
         keys = [blake2b(f"{_model_name()} {as_query}{text}".encode(), digest_size=16).digest() for text in texts]
         remembered = None if as_query else self._remembered
         with self._lock:
-            fresh = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
-            found = remembered.find(fresh) if remembered and fresh else {}
-            made = self._made({key: text for key, text in fresh.items() if key not in found}, as_query=as_query)
-            if remembered and made:
-                remembered.add(made)
-            made.update(found)
-            result = np.stack([made[key] if key in made else self._known[key] for key in keys])
+            made = {key: self._known[key] for key in keys if key in self._known}
+        fresh = {key: text for key, text in zip(keys, texts, strict=True) if key not in made}
+        if remembered and fresh:
+            made.update(remembered.find(fresh))
+        new = self._made({key: text for key, text in fresh.items() if key not in made}, as_query=as_query)
+        if remembered and new:
+            remembered.add(new)
+        made.update(new)
+        with self._lock:
             self._known.update(made)
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
-        return result.astype(np.float32, copy=False)
+        return np.stack([made[key] for key in keys]).astype(np.float32, copy=False)
 
     def _made(self, texts: Mapping[bytes, str], *, as_query: bool) -> dict[bytes, Vectors]:
         # Neighbours in length share a batch: the engine pads none, but balances its threads by text.
@@ -172,7 +174,9 @@ class MultilingualEmbedder:
         made: dict[bytes, Vectors] = {}
         for start in range(0, len(waiting), _BATCH):
             batch = waiting[start : start + _BATCH]
-            rows = self._model.encode([text for _, text in batch], is_query=as_query)
+            # For one batch only: who asks shall not wait until a job has embedded its documents.
+            with self._lock:
+                rows = self._model.encode([text for _, text in batch], is_query=as_query)
             made.update({key: row.copy() for (key, _), row in zip(batch, rows, strict=True)})
         return made
 
