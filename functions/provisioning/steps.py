@@ -172,6 +172,7 @@ def ensure_usage_key(step: StepInput) -> UsageKeyResult:
         usage_keys=bootstrap.usage_keys(),
         plans=read(UsagePlanSettings).plans,
         names=bootstrap.fleet().names,
+        clock=bootstrap.clock(),
     )
     return UsageKeyResult(tier=tier)
 
@@ -179,16 +180,18 @@ def ensure_usage_key(step: StepInput) -> UsageKeyResult:
 @workflow_step(RunFirstSyncInput)
 def run_first_sync(step: RunFirstSyncInput) -> None:
     """State "Run First Sync": asks for a sync, and leaves the task's token with the ledger, which answers when it has
-    ended."""
+    ended; an empty bucket needs none."""
     provisioning.run_first_sync(
         step.reservation.to_domain(),
         task_token=step.task_token,
         registry=bootstrap.registry(),
         stores=bootstrap.stores(),
         ledger=bootstrap.ledger(),
+        bucket_contents=bootstrap.bucket_contents(),
         incidents=bootstrap.incidents(),
         callbacks=bootstrap.callbacks(),
         ticks=bootstrap.ticks(),
+        names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
     )
 

@@ -66,7 +66,7 @@ class InMemoryDocumentBuckets:
         owned = ((name, names.life_of_bucket(name)) for name in sorted(self.settings))
         return ((name, life) for name, life in owned if life is not None)
 
-    def delete(self, name: str) -> bool:
+    def delete(self, name: str, *, until: datetime) -> bool:  # noqa: ARG002 - batches stand for time
         self._refuse_foreign(name)
         if name in self.undeletable:
             raise AccessRefused(f"DeleteObjects for bucket {name}: AccessDenied")

@@ -10,6 +10,7 @@ from typing import Any
 from kbfleet.domain.deletions import DeletionLimit
 from kbfleet.domain.knowledge_base import KnowledgeBase
 from kbfleet.domain.names import DataSourceReference, Life, TenantId
+from kbfleet.domain.survey import PresentVersion
 from kbfleet.domain.sync import Debounce, Priority, Sync
 from kbfleet.domain.tenant import Reservation, Tenant
 from kbfleet.ports import Execution, KnowledgeStore
@@ -108,6 +109,8 @@ class Fleet:
         self.uploads = InMemoryUploads(self.clock)
         self.knowledge_bases = InMemoryKnowledgeBases(self.clock)
         self.ingested_documents = InMemoryIngestedDocuments(self.clock)
+        # A tenant without documents has no first sync.
+        self.bucket_contents.pages = [[PresentVersion(self.clock.now() - timedelta(days=1))]]
         account: dict[str, Execution] = {}
         self.executions = InMemoryExecutions(account=account)
         self.offboarding_executions = InMemoryExecutions("kbfleet-offboard-tenant", account)
@@ -359,9 +362,11 @@ class Fleet:
             registry=self.registry,
             stores=self.stores,
             ledger=self.ledger,
+            bucket_contents=self.bucket_contents,
             incidents=self.incidents,
             callbacks=self.callbacks,
             ticks=self.ticks,
+            names=NAMES,
             clock=self.clock,
         )
 

@@ -82,7 +82,11 @@ class Offboarding:
 
     def delete_usage_key(self) -> None:
         offboarding.delete_usage_key(
-            self.reservation, registry=self.fleet.registry, usage_keys=self.fleet.usage_keys, names=NAMES
+            self.reservation,
+            registry=self.fleet.registry,
+            usage_keys=self.fleet.usage_keys,
+            names=NAMES,
+            clock=self.fleet.clock,
         )
 
     def delete_data_sources(self) -> None:
@@ -120,6 +124,7 @@ class Offboarding:
             buckets=self.fleet.buckets,
             names=NAMES,
             clock=self.fleet.clock,
+            until=self.fleet.clock.now() + timedelta(seconds=25),
         )
 
     def delete_records(self, *, keep_usage: bool = True) -> bool:

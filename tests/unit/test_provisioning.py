@@ -231,6 +231,7 @@ class Provisioning:
             usage_keys=self.fleet.usage_keys,
             plans=PLANS,
             names=NAMES,
+            clock=self.fleet.clock,
         )
 
     def first_sync(self, task_token: str = "token") -> None:  # noqa: S107 - not a password

@@ -40,7 +40,9 @@ SEEN = PresentVersion(START + A_MINUTE)
 
 @pytest.fixture
 def fleet() -> Fleet:
-    return Fleet()
+    fleet = Fleet()
+    fleet.bucket_contents.pages = [[]]
+    return fleet
 
 
 def add(

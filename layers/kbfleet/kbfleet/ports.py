@@ -146,12 +146,16 @@ class DocumentBuckets(Protocol):
         """
         ...
 
-    def delete(self, name: str) -> bool:
-        """Deletes objects with all their versions, as many as a call may take, and the bucket once it is empty.
+    def delete(self, name: str, *, until: datetime) -> bool:
+        """Deletes objects with all their versions, for as long as there is time but some of them each time, and the
+        bucket once it is empty.
+
+        Args:
+            until: when not to begin with more of them.
 
         Returns: whether the bucket is gone; `False` means call again.
 
-        Raises: NotReadyYet where the bucket does not show; and as `ensure`.
+        Raises: NotReadyYet where the bucket does not show, or something has come in behind; and as `ensure`.
         """
         ...
 
@@ -416,18 +420,34 @@ class ServiceRoles(Protocol):
 
 
 class UsageKeys(Protocol):
-    def ensure(self, key: UsageKey, tags: Mapping[str, str], *, plan_id: str, other_plan_ids: Collection[str]) -> None:
-        """The key is there, enabled, in that usage plan, and in none of the others.
+    """What a key is `known_as` is the id that API Gateway has given it, as far as it was written down; a wrong one does
+    no harm. With it, nobody has to look for the key among all of the account, where it may have any name."""
 
-        Raises: ResourceConflict when a key of that value lacks the tags, or is in a usage plan that is not the fleet's.
+    def ensure(
+        self,
+        key: UsageKey,
+        tags: Mapping[str, str],
+        *,
+        known_as: str | None = None,
+        plan_id: str,
+        other_plan_ids: Collection[str],
+    ) -> str:
+        """The key is there, enabled, in that usage plan, and in none of the others. Returns: its id.
+
+        Raises: CapacityExceeded; ResourceConflict when a key of that value lacks the tags, or is in a usage plan that
+            is not the fleet's.
         """
         ...
 
-    def delete(self, key: UsageKey) -> None:
+    def find(self, key: UsageKey) -> str | None:
+        """Its id, whatever its name is; over all pages of the list, where none has the name that it should have."""
+        ...
+
+    def delete(self, key: UsageKey, *, known_as: str | None = None) -> None:
         """The key is gone; one that is gone already is fine."""
         ...
 
-    def exists(self, key: UsageKey) -> bool: ...
+    def exists(self, key: UsageKey, *, known_as: str | None = None) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,9 @@ class _Look:
         tells = None
         if presence[ResourceKind.BUCKET] is Presence.THERE:
             tells = self._asked("the bucket's events", lambda: ports.buckets.tells_of_changes(bucket))
-        presence[ResourceKind.USAGE_KEY] = self._presence("the usage key", lambda: ports.usage_keys.exists(key))
+        presence[ResourceKind.USAGE_KEY] = self._presence(
+            "the usage key", lambda: ports.usage_keys.exists(key, known_as=tenant.usage_key_id)
+        )
         if ports.service_roles.per_tenant:
             there = self._presence("the service role", lambda: ports.service_roles.exists(role))
             presence[ResourceKind.SERVICE_ROLE] = there
