@@ -23,7 +23,7 @@ from kbfleet.settings.provisioning import ErasureSettings, OffboardingLeaseSetti
 from kbfleet.telemetry import timed_workflow_step, workflow_step
 from kbfleet.usecases import offboarding
 
-_FOR_THE_LAST_PAGE = timedelta(seconds=20)
+FOR_THE_LAST_PAGE = timedelta(seconds=20)
 """In which a page of a bucket is listed and deleted, and the bucket after it; a call is given up after ten seconds, and
 made three times (bootstrap)."""
 
@@ -145,7 +145,7 @@ def delete_bucket(step: DeleteBucketInput, left: timedelta) -> DoneResult:
         buckets=bootstrap.buckets(),
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
-        until=bootstrap.clock().now() + left - _FOR_THE_LAST_PAGE,
+        until=bootstrap.clock().now() + left - FOR_THE_LAST_PAGE,
         waits=step.waits,
     )
     return DoneResult(done=gone)

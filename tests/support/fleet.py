@@ -40,6 +40,7 @@ from tests.support.fakes import (
     InMemoryKnowledgeStore,
     InMemoryPassageSearch,
     InMemoryRetrievalProbe,
+    InMemoryRoomCounts,
     InMemoryServiceRoles,
     InMemorySyncLedger,
     InMemoryTenantRecords,
@@ -78,6 +79,7 @@ class Fleet:
     service_roles: InMemoryServiceRoles = field(init=False)
     usage_keys: InMemoryUsageKeys = field(default_factory=InMemoryUsageKeys)
     convergences: InMemoryConvergenceRecord = field(default_factory=InMemoryConvergenceRecord)
+    room_counts: InMemoryRoomCounts = field(default_factory=InMemoryRoomCounts)
     external_job_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     announcements: RecordingAnnouncements = field(default_factory=RecordingAnnouncements)
     callbacks: RecordingTaskCallbacks = field(default_factory=RecordingTaskCallbacks)

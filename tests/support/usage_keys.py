@@ -16,17 +16,19 @@ class StoredUsageKey:
 
 
 class InMemoryUsageKeys:
-    """`kbfleet.ports.UsageKeys`. `keys` is what there is, by value; a key's id is `key-` and its name."""
+    """`kbfleet.ports.UsageKeys`. `keys` is what there is, by value, beside `others`, which are no fleet's. A key's id
+    is `key-` and its name."""
 
     def __init__(self) -> None:
         self.keys: dict[str, StoredUsageKey] = {}
+        self.others = 0
 
     def ensure(
         self,
         key: UsageKey,
         tags: Mapping[str, str],
         *,
-        known_as: str | None = None,  # noqa: ARG002 - it knows all of them
+        known_as: str | None = None,
         plan_id: str,
         other_plan_ids: Collection[str],
     ) -> str:
@@ -39,8 +41,11 @@ class InMemoryUsageKeys:
     def find(self, key: UsageKey) -> str | None:
         return f"key-{key.name}" if key.value in self.keys else None
 
-    def delete(self, key: UsageKey, *, known_as: str | None = None) -> None:  # noqa: ARG002 - as above
+    def delete(self, key: UsageKey, *, known_as: str | None = None) -> None:
         self.keys.pop(key.value, None)
 
-    def exists(self, key: UsageKey, *, known_as: str | None = None) -> bool:  # noqa: ARG002 - as above
+    def exists(self, key: UsageKey, *, known_as: str | None = None) -> bool:
         return key.value in self.keys
+
+    def count(self) -> int:
+        return len(self.keys) + self.others

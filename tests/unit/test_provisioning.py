@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from kbfleet.domain.capacity import COUNTED_FOR, Room, Scarce
 from kbfleet.domain.errors import (
     BucketNameTaken,
     CapacityExceeded,
@@ -33,13 +34,11 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.ingestion_job import JobStatus
 from kbfleet.domain.knowledge_base import (
-    Capacity,
     DataSource,
     DataSourceState,
     DataSourceStatus,
     Index,
     KnowledgeBase,
-    KnowledgeBaseKind,
     KnowledgeBaseState,
     KnowledgeBaseStatus,
 )
@@ -126,14 +125,18 @@ class Provisioning:
         )
         return self._reservation
 
-    def check_capacity(self) -> Capacity | None:
+    def check_capacity(self) -> Sequence[Room] | None:
         return provisioning.check_capacity(
             self.reservation,
             registry=self.fleet.registry,
+            counts=self.fleet.room_counts,
             stores=self.fleet.stores,
             knowledge_bases=self.fleet.knowledge_bases,
+            buckets=self.fleet.buckets,
             service_roles=self.fleet.service_roles,
+            usage_keys=self.fleet.usage_keys,
             names=NAMES,
+            clock=self.fleet.clock,
         )
 
     def service_role(self) -> datetime | None:
@@ -660,9 +663,16 @@ class TestCheckCapacity:
     def test_it_says_how_much_room_there_is(self, run: Provisioning) -> None:
         self.fill(run.fleet, 3)
         run.reserve()
-        capacity = run.check_capacity()
-        assert capacity is not None
-        assert (capacity.kind, capacity.used, capacity.left) == (KnowledgeBaseKind.VECTOR, 3, 97)
+        rooms = run.check_capacity()
+        assert rooms is not None
+        left = {room.of: (room.used, room.left) for room in rooms}
+        assert left == {
+            Scarce.VECTOR_KNOWLEDGE_BASES: (3, 97),
+            Scarce.VECTOR_INDEXES: (0, 10_000),
+            Scarce.BUCKETS: (0, 10_000),
+            Scarce.USAGE_KEYS: (0, 10_000),
+            Scarce.SERVICE_ROLES: (0, 1_000),
+        }
 
     def test_a_full_account_is_reported_before_anything_is_made(self, run: Provisioning) -> None:
         self.fill(run.fleet, 100)
@@ -676,9 +686,78 @@ class TestCheckCapacity:
         self.fill(run.fleet, 99)
         run.fleet.make_knowledge_base(ACME, "before the crash")
         run.reserve()
-        capacity = run.check_capacity()
-        assert capacity is not None
-        assert capacity.left == 0
+        rooms = run.check_capacity()
+        assert rooms is not None
+        assert rooms[0].left == 0
+
+    @pytest.mark.parametrize(
+        ("fill", "what"),
+        [
+            (lambda fleet: setattr(fleet.usage_keys, "others", 10_000), "10,000 of 10,000 API keys"),
+            (lambda fleet: setattr(fleet.store, "quota", 0), "0 of 0 indexes"),
+            (lambda fleet: setattr(fleet.service_roles, "quota", 0), "0 of 0 roles"),
+        ],
+    )
+    def test_whatever_is_used_up_is_reported_before_anything_is_made(
+        self, run: Provisioning, fill: Callable[[Fleet], None], what: str
+    ) -> None:
+        fill(run.fleet)
+        run.reserve()
+        with pytest.raises(CapacityExceeded, match=what) as full:
+            run.check_capacity()
+        assert full.value.remedy
+        assert not run.fleet.buckets.created
+
+    def test_buckets_of_which_aws_may_give_more_are_refused_by_aws_alone(self, run: Provisioning) -> None:
+        run.fleet.buckets.others = 10_000
+        run.reserve()
+        rooms = run.check_capacity()
+        assert rooms is not None
+        assert [room.of for room in rooms if room.is_scarce] == [Scarce.BUCKETS]
+
+    def test_a_usage_key_that_is_there_needs_no_room(self, run: Provisioning) -> None:
+        run.reserve()
+        run.usage_key()
+        run.fleet.usage_keys.others = 9_999
+        assert run.check_capacity() is not None
+
+    def test_the_account_is_counted_once_for_many_tenants(self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+        run = Provisioning(fleet)
+        run.reserve()
+        run.check_capacity()
+        counted: list[object] = []
+        count = fleet.usage_keys.count
+        monkeypatch.setattr(fleet.usage_keys, "count", lambda: counted.append(None) or count())
+        for number in range(50):
+            rooms = run.check_capacity()
+            assert rooms is not None
+            assert rooms[0].used == number + 1
+        assert counted == []
+
+    def test_it_is_counted_anew_where_few_are_left(self, fleet: Fleet) -> None:
+        run = Provisioning(fleet)
+        self.fill(fleet, 80)
+        run.reserve()
+        run.check_capacity()
+        for _ in range(9):
+            rooms = run.check_capacity()
+            assert rooms is not None
+        assert rooms[0].used == 89
+        # Of those that were let in, none has made one.
+        rooms = run.check_capacity()
+        assert rooms is not None
+        assert rooms[0].used == 80
+
+    def test_it_is_counted_anew_after_hours(self, fleet: Fleet) -> None:
+        run = Provisioning(fleet)
+        run.reserve()
+        run.check_capacity()
+        self.fill(fleet, 7)
+        fleet.clock.advance(COUNTED_FOR.total_seconds())
+        run.reserve()
+        rooms = run.check_capacity()
+        assert rooms is not None
+        assert rooms[0].used == 7
 
     def test_a_tenant_that_has_one_needs_no_room(self, run: Provisioning) -> None:
         run.whole()

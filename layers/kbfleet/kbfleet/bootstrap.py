@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         KnowledgeStore,
         RetrievalProbe,
         RetryRuns,
+        RoomCounts,
         ServiceRoles,
         Sessions,
         SyncLedger,
@@ -145,6 +146,13 @@ def convergences() -> ConvergenceRecord:
     from kbfleet.adapters.dynamodb.rounds import DynamoDBConvergenceRecord
 
     return DynamoDBConvergenceRecord(_table())
+
+
+@cache
+def room_counts() -> RoomCounts:
+    from kbfleet.adapters.dynamodb.rounds import DynamoDBRoomCounts
+
+    return DynamoDBRoomCounts(_table())
 
 
 def resources_version() -> str:

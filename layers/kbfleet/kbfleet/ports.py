@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.alert import Alert
     from kbfleet.domain.answer import AskableTenant, Asker, Exchange, GeneratedAnswer, Inquiry
     from kbfleet.domain.caller import Caller
+    from kbfleet.domain.capacity import RoomCount
     from kbfleet.domain.convergence import Convergence
     from kbfleet.domain.deletions import AnsweredFrom, SyncHeld
     from kbfleet.domain.diagnosis import Diagnosis, Search
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
     from kbfleet.domain.reconciliation import Reconciliation
     from kbfleet.domain.root_cause import RootCause
-    from kbfleet.domain.service_role import RoleCapacity, ServiceRole
+    from kbfleet.domain.service_role import ServiceRole
     from kbfleet.domain.survey import PresentVersion
     from kbfleet.domain.sync import Priority, Sync
     from kbfleet.domain.tenant import DisplayName, Tenant, TenantStateChange
@@ -170,6 +171,10 @@ class DocumentBuckets(Protocol):
         """The fleet's buckets, over all pages, each with the life that it is named after."""
         ...
 
+    def count(self) -> int:
+        """How many the account has, in all Regions, whoever made them."""
+        ...
+
 
 class Uploads(Protocol):
     """The right to put documents into tenants' buckets, for those who have none of their own."""
@@ -233,6 +238,10 @@ class KnowledgeStore(Protocol):
 
     def indexes(self) -> Iterator[Index]:
         """Those that exist, over all pages. Names that kbfleet never gives are somebody else's and left out."""
+        ...
+
+    def room(self) -> tuple[int, int] | None:
+        """How many indexes it has, whoever made them, and how many it may have; `None` where no quota is known."""
         ...
 
     def admit(self, life: Life, role_arn: str) -> datetime | None:
@@ -414,8 +423,9 @@ class ServiceRoles(Protocol):
         """The names of tenants' own roles, over all pages, each with its life."""
         ...
 
-    def capacity(self) -> RoleCapacity | None:
-        """Of the account, for all its roles; `None` where no more are made."""
+    def room(self) -> tuple[int, int] | None:
+        """How many roles the account has, whoever made them, and how many it may have; `None` where no more are
+        made."""
         ...
 
 
@@ -448,6 +458,10 @@ class UsageKeys(Protocol):
         ...
 
     def exists(self, key: UsageKey, *, known_as: str | None = None) -> bool: ...
+
+    def count(self) -> int:
+        """How many API keys the account has in this Region, whoever made them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -561,6 +575,20 @@ class ConvergenceRecord(Protocol):
 
     def save(self, convergence: Convergence) -> None:
         """In place of the last one."""
+        ...
+
+
+class RoomCounts(Protocol):
+    """What was counted last of the account's quotas. There is one item of it."""
+
+    def find(self) -> RoomCount | None: ...
+
+    def save(self, counted: RoomCount) -> None:
+        """In place of the last one."""
+        ...
+
+    def take(self) -> None:
+        """One more tenant was let in since. Nothing, where nothing was counted."""
         ...
 
 

@@ -16,9 +16,10 @@ from kbfleet.logs import logger
 from kbfleet.metrics import Metric, publish
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from kbfleet.domain.capacity import Room
     from kbfleet.usecases.ingestion import TickReport
 
 Input = TypeVar("Input", bound=BaseModel)
@@ -102,3 +103,16 @@ def report_tick(report: TickReport, *, now: datetime) -> None:
         measured[Metric.OLDEST_PENDING_CHANGE_SECONDS] = (now - report.stale_since).total_seconds()
     publish(measured)
     logger.info("Tick", running=report.running, started=report.started, ended=report.ended, waiting=report.waiting)
+
+
+def report_rooms(rooms: Sequence[Room]) -> None:
+    """Counts how much the account has left for further tenants, and names what is scarce."""
+    publish(
+        {
+            Metric.TENANTS_LEFT: min(room.left for room in rooms),
+            Metric.CAPACITY_USED: 100 * max(room.share for room in rooms),
+        }
+    )
+    for room in rooms:
+        if room.is_scarce:
+            logger.warning("The account has little room left", used=str(room), advice=room.of.way_out)

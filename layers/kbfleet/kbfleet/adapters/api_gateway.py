@@ -62,6 +62,11 @@ class ApiGatewayUsageKeys:
     def exists(self, key: UsageKey, *, known_as: str | None = None) -> bool:
         return self._described(key, known_as) is not None or self._id_of(key, known_as) is not None
 
+    def count(self) -> int:
+        with translated("the account's API keys"):
+            pages = self._client.get_paginator("get_api_keys").paginate(PaginationConfig={"PageSize": _PAGE})
+            return sum(len(page["items"]) for page in pages)
+
     def _id_of(self, key: UsageKey, known_as: str | None) -> str | None:
         """Of the key that is not there by that id. Where it was known by one, whoever has made another since has named
         it as kbfleet does: nobody else has a use for its value."""
@@ -79,7 +84,7 @@ class ApiGatewayUsageKeys:
                 return str(made["id"])
             except ResourceConflict:
                 # Somebody has made it since, or given it another name.
-                found = self._listed(key, name=key.name) or self._listed(key)
+                found = self._listed(key)
                 if found is None:
                     raise NotReadyYet(f"Usage key {key.name} exists, but is not listed yet.") from None
         if not tags.items() <= found.get("tags", {}).items():

@@ -48,7 +48,7 @@ class BedrockKnowledgeBases:
     """`kbfleet.ports.KnowledgeBases` on bedrock-agent.
 
     Args:
-        asking_once: makes a client that does not try again by itself, for what must not be asked for twice. Where a knowledge base is asked for twice within
+        asking_once: makes a client that does not try again by itself. Where a knowledge base is asked for twice within
             moments, under one client token and one name, Bedrock may make two, as users report.
     """
 

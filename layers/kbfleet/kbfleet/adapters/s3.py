@@ -114,6 +114,11 @@ class S3DocumentBuckets:
                 if life is not None:
                     yield bucket["Name"], life
 
+    def count(self) -> int:
+        with translated("the account's buckets"):
+            pages = self._client.get_paginator("list_buckets").paginate(PaginationConfig={"PageSize": _BUCKETS_A_PAGE})
+            return sum(len(page.get("Buckets", ())) for page in pages)
+
     def delete(self, name: str, *, until: datetime) -> bool:
         owner = self._owner(name)
         with _there(name):

@@ -440,9 +440,7 @@ def verify_erasure(
         ErasedResource("knowledge base", knowledge_base): bool(_knowledge_bases(tenant, knowledge_bases, names)),
         ErasedResource("service role", service_role): service_roles.exists(service_role)
         or store_of(tenant, stores).admits(tenant.this_life),
-        ErasedResource("usage key", usage_key.name): usage_keys.exists(
-            usage_key, known_as=tenant.usage_key_id
-        ),
+        ErasedResource("usage key", usage_key.name): usage_keys.exists(usage_key, known_as=tenant.usage_key_id),
         ErasedResource("records", str(tenant.tenant_id)): not records.erased(tenant.this_life, keep_usage=keep_usage),
         ErasedResource("part in incidents", str(tenant.tenant_id)): not forgotten(
             tenant.tenant_id, incidents=incidents

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from kbfleet.domain.capacity import Scarce
 from kbfleet.domain.errors import (
     AwsRefusal,
     CapacityExceeded,
@@ -33,7 +34,6 @@ from kbfleet.domain.errors import (
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.isolation import SeenIn
 from kbfleet.domain.knowledge_base import (
-    Capacity,
     DataSourceState,
     DataSourceStatus,
     KnowledgeBaseKind,
@@ -43,11 +43,12 @@ from kbfleet.domain.knowledge_base import (
     content_lost,
 )
 from kbfleet.domain.names import MAX_LIFE, DataSourceReference
-from kbfleet.domain.service_role import WAY_OUT, settling
+from kbfleet.domain.service_role import settling
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import ProvisioningReservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import Workflow
+from kbfleet.usecases.capacity import count_rooms
 from kbfleet.usecases.data_sources import DataSources, data_sources_of, delete_data_source
 from kbfleet.usecases.ingestion import update_sync
 from kbfleet.usecases.isolation import announce_breach, failing_those_who_wait
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from kbfleet.domain.capacity import Room
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
     from kbfleet.domain.sync import Waiter
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
         Incidents,
         KnowledgeBases,
         KnowledgeStore,
+        RoomCounts,
         ServiceRoles,
         SyncLedger,
         TaskCallbacks,
@@ -290,12 +293,18 @@ def check_capacity(
     reservation: Reservation,
     *,
     registry: TenantRegistry,
+    counts: RoomCounts,
     stores: Stores,
     knowledge_bases: KnowledgeBases,
+    buckets: DocumentBuckets,
     service_roles: ServiceRoles,
+    usage_keys: UsageKeys,
     names: ResourceNames,
-) -> Capacity | None:
-    """The account has room for the tenant's knowledge base and its service role, before anything is made for it.
+    clock: Clock,
+) -> Sequence[Room] | None:
+    """The account has room for everything of which the tenant takes one, before anything is made for it.
+
+    What was counted within the last hours is enough, where it leaves room for more than a few.
 
     Returns: how much room; `None` for a tenant that has its knowledge base already.
 
@@ -305,22 +314,33 @@ def check_capacity(
     tenant = held(reservation, registry)
     if tenant.knowledge_base_id is not None:
         return None
-    kind = store_of(tenant, stores).kind
-    capacity = Capacity(kind, knowledge_bases.count(kind))
-    if capacity.left == 0 and not knowledge_bases.named(names.knowledge_base(tenant.live_knowledge)):
-        raise CapacityExceeded(
-            f"The account has {capacity.used} of {kind.quota} knowledge bases of type {kind}: there is no room for "
-            f"tenant {tenant.tenant_id}.",
-            remedy=kind.way_out,
+    store, life = store_of(tenant, stores), tenant.this_life
+    counted = counts.find()
+    if counted is None or not counted.suffices(tenant.knowledge_store, clock.now()):
+        counted = count_rooms(
+            counts=counts,
+            stores=stores,
+            knowledge_bases=knowledge_bases,
+            buckets=buckets,
+            service_roles=service_roles,
+            usage_keys=usage_keys,
+            clock=clock,
         )
-    roles = service_roles.capacity()
-    if roles is not None and roles.left == 0 and not service_roles.exists(names.service_role(tenant.this_life)):
-        raise CapacityExceeded(
-            f"The account has {roles.used} of {roles.quota} roles: there is no room for that of tenant "
-            f"{tenant.tenant_id}.",
-            remedy=WAY_OUT,
-        )
-    return capacity
+    has_one = {
+        Scarce.VECTOR_KNOWLEDGE_BASES: lambda: knowledge_bases.named(names.knowledge_base(tenant.live_knowledge)),
+        Scarce.MANAGED_KNOWLEDGE_BASES: lambda: knowledge_bases.named(names.knowledge_base(tenant.live_knowledge)),
+        Scarce.SERVICE_ROLES: lambda: service_roles.exists(names.service_role(life)),
+        Scarce.USAGE_KEYS: lambda: usage_keys.exists(names.usage_key(life), known_as=tenant.usage_key_id),
+        Scarce.VECTOR_INDEXES: lambda: store.find(tenant.live_knowledge),
+    }
+    rooms = counted.for_tenants_on(tenant.knowledge_store)
+    for room in rooms:
+        if room.is_full and not has_one[room.of]():
+            raise CapacityExceeded(
+                f"The account has {room}: there is no room for tenant {tenant.tenant_id}.", remedy=room.of.way_out
+            )
+    counts.take()
+    return rooms
 
 
 def ensure_service_role(
@@ -917,8 +937,8 @@ def run_first_sync(
     A data source that has been synced answers at once, unless a breach of the tenant's isolation is open: a sync takes
     out what does not come from its bucket. Where its last sync failed, or is held, and changes wait for nobody, or its
     bucket was made anew, one is requested. So does that of a suspended tenant, which is synced once it is resumed, and
-    one that has never been synced and whose bucket has nothing in it: its first job comes with its first documents. What
-    comes in behind the look is told of by an event, or found by the survey.
+    one that has never been synced and whose bucket has nothing in it: its first job comes with its first documents.
+    What comes in behind the look is told of by an event, or found by the survey.
 
     Else a sync is requested, also while another is under way: that one may belong to a knowledge base that is gone, or
     fail for a cause that has been fixed since. The same execution asks again whenever its task has timed out, and keeps
