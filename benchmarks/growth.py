@@ -1,5 +1,8 @@
 """What is the same however large a fleet is, and what is not: each quantity at 100, 1,000 and 10,000, in virtual time.
 
+The real handlers and state machines run on moto and the Bedrock emulator, with Bedrock's documented rates. Of the other
+tenants there is what lists of the account show; they do nothing.
+"""
 
 from __future__ import annotations
 

@@ -87,7 +87,8 @@ def _departures(fleet: VirtualFleet, tenant_id: TenantId, store: str) -> Iterato
         yield f"the ledger still has {len(sync.waiters)} waiters"
     if sync.state is not SyncState.IDLE:
         yield f"the ledger is {sync.state}"
-    if tenant.data_source_id and not sync.has_synced(tenant.data_source_id):
+    nothing_to_read = sync.never_used and sync.empty_at is not None
+    if tenant.data_source_id and not sync.has_synced(tenant.data_source_id) and not nothing_to_read:
         yield "the ledger knows of no sync of the data source"
 
 

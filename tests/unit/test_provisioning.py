@@ -57,7 +57,7 @@ from kbfleet.domain.tenant import (
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.domain.workflow import Workflow, WorkflowFailure, describe_failure
-from kbfleet.ports import Execution
+from kbfleet.ports import Execution, VersionPage
 from kbfleet.usecases import provisioning
 from tests.support.clock import START
 from tests.support.documents import BucketSettings
@@ -978,6 +978,79 @@ class TestEnsureKnowledgeBase:
         run.bucket()
         run.knowledge_store()
 
+    @pytest.fixture
+    def lists(self, run: Provisioning, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """How often the knowledge bases of the account are listed."""
+        made: list[str] = []
+        named = run.fleet.knowledge_bases.named
+
+        def counted(name: str) -> Sequence[KnowledgeBase]:
+            made.append(name)
+            return named(name)
+
+        monkeypatch.setattr(run.fleet.knowledge_bases, "named", counted)
+        return made
+
+    def test_a_new_tenants_is_made_without_a_list_of_the_account(self, run: Provisioning, lists: list[str]) -> None:
+        while not run.knowledge_base().ready:
+            run.fleet.clock.advance(10)
+        assert (lists, run.record.knowledge_base_alone) == ([], True)
+
+    def test_one_whose_answer_was_lost_is_found_by_its_name(
+        self, run: Provisioning, lists: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        create = run.fleet.knowledge_bases.create
+
+        def lost(*arguments: Any, **named: Any) -> None:
+            create(*arguments, **named)
+            raise NotReadyYet("AWS did not answer.", for_everybody=True)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(run.fleet.knowledge_bases, "create", lost)
+            with pytest.raises(NotReadyYet):
+                run.knowledge_base()
+        assert (run.record.knowledge_base_id, run.record.knowledge_base_alone) == (None, False)
+        run.fleet.clock.advance(TOKEN_MEMORY.total_seconds())
+        while not run.knowledge_base().ready:
+            run.fleet.clock.advance(10)
+        assert run.fleet.knowledge_bases.created == [run.record.knowledge_base_id]
+        # To find it, and to see that it is the only one.
+        assert (len(lists), run.record.knowledge_base_alone) == (2, True)
+
+    def test_one_that_was_made_twice_is_not_taken_for_the_only_one(
+        self, run: Provisioning, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        create = run.fleet.knowledge_bases.create
+        run.fleet.knowledge_bases.uniqueness_lag = timedelta(seconds=30)
+
+        def twice(*arguments: Any, **named: Any) -> KnowledgeBase:
+            create(*arguments, **named)
+            raise NotReadyYet("AWS did not answer.", for_everybody=True)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(run.fleet.knowledge_bases, "create", twice)
+            patched.setattr(run.fleet.knowledge_bases, "named", lambda _name: [])
+            with pytest.raises(NotReadyYet):
+                run.knowledge_base()
+            patched.setattr(run.fleet.knowledge_bases, "create", create)
+            run.knowledge_base()
+        run.fleet.clock.advance(90)
+        assert run.knowledge_base().ready
+        assert (len(run.fleet.knowledge_bases.created), run.record.knowledge_base_alone) == (2, False)
+
+    def test_one_that_was_refused_need_not_be_looked_for(
+        self, run: Provisioning, lists: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refused(*_: Any, **__: Any) -> None:
+            raise Throttled("Your request rate is too high.")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(run.fleet.knowledge_bases, "create", refused)
+            with pytest.raises(Throttled):
+                run.knowledge_base()
+        run.knowledge_base()
+        assert (lists, run.record.knowledge_base_alone) == ([], True)
+
     def test_it_is_made_once_recorded_at_once_and_ready_when_active(self, run: Provisioning) -> None:
         state = run.knowledge_base()
         assert (state.status, state.ready) == ("CREATING", False)
@@ -1757,6 +1830,56 @@ class TestRunFirstSync:
         assert run.fleet.callbacks.answer("another") == SucceededTask("another", {"outcome": "ALREADY_SYNCED"})
         run.fleet.tick_until_idle()
         assert not run.fleet.ledger.find(first_knowledge(ACME)).pending_changes
+
+    def test_a_tenant_without_documents_needs_no_job(self, run: Provisioning) -> None:
+        run.fleet.bucket_contents.pages = [[]]
+        run.up_to_data_source()
+        for _ in range(2):  # its answer may have been lost
+            run.first_sync()
+            assert run.fleet.callbacks.answer("token") == SucceededTask("token", {"outcome": "NO_DOCUMENTS"})
+        entry = run.fleet.ledger.find(first_knowledge(ACME))
+        assert (entry.state, entry.requested_generation, entry.empty_at) == (SyncState.IDLE, 0, run.fleet.clock.now())
+        run.activate()
+        run.fleet.note_changes(ACME)
+        run.fleet.clock.advance(60)
+        run.fleet.tick_until_idle()
+        assert len(run.fleet.knowledge_bases.jobs) == 1
+
+    def test_a_document_that_comes_in_behind_the_look_is_waited_for(
+        self, run: Provisioning, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run.up_to_data_source()
+
+        def uploaded_meanwhile(_bucket: str, _after: str | None) -> VersionPage:
+            run.fleet.note_changes(ACME)
+            return VersionPage([], None)
+
+        monkeypatch.setattr(run.fleet.bucket_contents, "versions", uploaded_meanwhile)
+        run.first_sync()
+        assert run.fleet.callbacks.answers == []
+        run.fleet.clock.advance(60)
+        run.fleet.tick_until_idle()
+        assert isinstance(run.fleet.callbacks.answer("token"), SucceededTask)
+
+    def test_a_bucket_that_does_not_show_is_not_taken_for_an_empty_one(self, run: Provisioning) -> None:
+        run.up_to_data_source()
+        run.fleet.bucket_contents.refusal = ResourceMissing("NoSuchBucket")
+        run.first_sync()
+        assert run.fleet.ledger.find(first_knowledge(ACME)).state is SyncState.QUEUED
+
+    def test_one_that_asks_again_keeps_its_place_and_its_entry_does_not_grow(self, run: Provisioning) -> None:
+        run.up_to_data_source()
+        run.first_sync("token-0")
+        place = run.fleet.ledger.find(first_knowledge(ACME)).ready_at
+        for hour in range(1, 47):
+            run.fleet.clock.advance(3_600)
+            run.first_sync(f"token-{hour}")
+        entry = run.fleet.ledger.find(first_knowledge(ACME))
+        assert (entry.ready_at, entry.requested_generation) == (place, 1)
+        assert [waiter.task_token for waiter in entry.waiters] == ["token-46"]
+        run.fleet.tick_until_idle()
+        assert isinstance(run.fleet.callbacks.answer("token-46"), SucceededTask)
+        assert len(run.fleet.knowledge_bases.jobs) == 1
 
     def test_a_repeated_call_asks_for_no_second_sync(self, run: Provisioning) -> None:
         run.up_to_data_source()
