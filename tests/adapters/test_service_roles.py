@@ -122,7 +122,7 @@ class ServiceRolesSuite:
         after = roles.room()
         assert before is not None
         assert after is not None
-        assert (after.used, after.left) == (before.used + 1, before.left - 1)
+        assert after == (before[0] + 1, before[1])
 
     def test_its_arn_is_known_before_it_is_made(self, roles: ServiceRoles) -> None:
         assert roles.arn(ROLE.name) == f"arn:aws:iam::{ACCOUNT}:role/kbfleet/kbfleet/{ROLE.name}"

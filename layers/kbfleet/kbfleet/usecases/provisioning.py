@@ -68,7 +68,7 @@ from kbfleet.usecases.reservations import (
 from kbfleet.usecases.service_roles import service_role_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from kbfleet.domain.capacity import Room
@@ -326,7 +326,7 @@ def check_capacity(
             usage_keys=usage_keys,
             clock=clock,
         )
-    has_one = {
+    has_one: Mapping[Scarce, Callable[[], object]] = {
         Scarce.VECTOR_KNOWLEDGE_BASES: lambda: knowledge_bases.named(names.knowledge_base(tenant.live_knowledge)),
         Scarce.MANAGED_KNOWLEDGE_BASES: lambda: knowledge_bases.named(names.knowledge_base(tenant.live_knowledge)),
         Scarce.SERVICE_ROLES: lambda: service_roles.exists(names.service_role(life)),
