@@ -28,7 +28,7 @@ from tests.support.state_machine import Execution, Json, TaskFailed
 from tests.support.template import REPOSITORY
 from tests.support.tokens import AUDIENCE, ISSUER, TENANT_CLAIM, claims, key_set, token
 from tests.support.troubles import tell_of_trouble
-from tests.support.virtual_fleet import AN_HOUR, VirtualFleet, kill_first
+from tests.support.virtual_fleet import AN_HOUR, FIRST_DOCUMENT, VirtualFleet, kill_first
 
 A_SHORT_LEASE = 600
 """Seconds. Thousands of ticks that only watch a job hang would prove nothing."""
@@ -147,7 +147,8 @@ class Lives:
         self.provisioned(tenant_id)
         self.upload(tenant_id, "terms.md", "A tent is rented for three days at least.")
         self.sync(tenant_id)
-        self.remove(tenant_id, "terms.md")
+        for key in ("terms.md", FIRST_DOCUMENT):
+            self.remove(tenant_id, key)
         ledger = kbfleet.bootstrap.ledger()
         ledger.save(replace(self.fleet.sync(tenant_id), answered_from=None))
         self.fleet.invoke("SendAlertFunction", sample("send_alert_isolation_breached", tenant_id))

@@ -1881,6 +1881,27 @@ class TestRunFirstSync:
         assert isinstance(run.fleet.callbacks.answer("token-46"), SucceededTask)
         assert len(run.fleet.knowledge_bases.jobs) == 1
 
+    def test_one_that_outlives_its_execution_sends_nobody_away(
+        self, run: Provisioning, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run.up_to_data_source()
+        late = run.reservation
+        versions = run.fleet.bucket_contents.versions
+
+        def overtaken(bucket: str, after: str | None) -> VersionPage:
+            monkeypatch.undo()
+            run.fleet.registry.replace(replace(run.record, lease=None, fence=late.fence + 1), fence=late.fence)
+            again = Provisioning(run.fleet, OTHER_EXECUTION)
+            again.reserve()
+            again.first_sync("another")
+            return versions(bucket, after)
+
+        monkeypatch.setattr(run.fleet.bucket_contents, "versions", overtaken)
+        with pytest.raises(LeaseLost):
+            run.fleet.run_first_sync(late, "late")
+        run.fleet.tick_until_idle()
+        assert isinstance(run.fleet.callbacks.answer("another"), SucceededTask)
+
     def test_a_repeated_call_asks_for_no_second_sync(self, run: Provisioning) -> None:
         run.up_to_data_source()
         run.first_sync()

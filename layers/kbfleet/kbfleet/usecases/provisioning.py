@@ -955,6 +955,9 @@ def run_first_sync(
 
     def served_again(sync: Sync) -> Sync:
         served = sync.taken_off_hold(clock.now(), reservation.fence)
+        if served.fence > reservation.fence:
+            # Also where a later execution waits: a function that outlives its own must not send it away.
+            raise LeaseLost(f"The lease on tenant {tenant.tenant_id} has passed to somebody else.")
         if served.on_hold:
             raise LeaseLost(f"Tenant {tenant.tenant_id} was taken out of service while it was provisioned.")
         if served.distrusted:
