@@ -25,7 +25,7 @@ from kbfleet.domain.signals import of_diagnosis
 from tests.support.api_requests import queried
 from tests.support.losses import Loss, departures_from_the_bucket, lose, losses_on
 from tests.support.tenant_lives import Lives, sample
-from tests.support.virtual_fleet import RARE_SCHEDULE_SECONDS, RARE_TICKS, VirtualFleet, virtual_fleet
+from tests.support.virtual_fleet import FIRST_DOCUMENT, RARE_SCHEDULE_SECONDS, RARE_TICKS, VirtualFleet, virtual_fleet
 
 DOCUMENTS = {
     "tents.md": "A tent is rented for three days at least.",
@@ -234,8 +234,9 @@ def test_a_lost_bucket_is_told_with_what_only_its_owner_can_do_and_takes_no_answ
 
     for key, text in DOCUMENTS.items():  # from the backup
         lives.upload("acme", key, text)
-    accepted = json.dumps({"accept_deletions": len(DOCUMENTS)})
-    lives.api("post_sync", "acme", body=accepted)
+    hold = fleet.sync("acme").hold
+    assert hold is not None
+    lives.api("post_sync", "acme", body=json.dumps({"accept_deletions": hold.missing}))
     fleet.settle("acme")
     fleet.timeline.run_for(SEARCHABLE)
     assert not departures_from_the_bucket(fleet, "acme")
@@ -244,7 +245,7 @@ def test_a_lost_bucket_is_told_with_what_only_its_owner_can_do_and_takes_no_answ
 
 def test_documents_that_are_all_deleted_go_on_to_answer_until_somebody_accepts_that(fleet: VirtualFleet) -> None:
     lives = with_documents(fleet)
-    for key in DOCUMENTS:
+    for key in (*DOCUMENTS, FIRST_DOCUMENT):
         lives.remove("acme", key)
     lives.api("post_sync", "acme")
     fleet.settle("acme")

@@ -517,12 +517,13 @@ def _own_bucket(
 
 
 def _knowledge_bases(tenant: Tenant, knowledge_bases: KnowledgeBases, names: ResourceNames) -> list[KnowledgeBase]:
-    """The recorded one, unless its tags or its name say that it is another's. Where that may not be the only one, those
-    of the tenant's name that carry its tags, too: one may have been made and never written down."""
+    """The recorded one, unless its tags or its name say that it is another's. Where that may not be the only one, and
+    where none is recorded, those of the tenant's name that carry its tags, too: one may have been made and never written
+    down."""
     recorded = knowledge_bases.get(tenant.knowledge_base_id) if tenant.knowledge_base_id else None
     own = recorded is not None and names.owned(recorded.name, knowledge_bases.tags(recorded), tenant.this_life)
     found = {recorded.knowledge_base_id: recorded} if recorded is not None and own else {}
-    if tenant.knowledge_base_alone and (own or recorded is None):
+    if tenant.knowledge_base_alone and tenant.knowledge_base_id is not None and (own or recorded is None):
         return list(found.values())
     for one in knowledge_bases.named(names.knowledge_base(tenant.live_knowledge)):
         if one.knowledge_base_id not in found and names.marked(knowledge_bases.tags(one), tenant.this_life):
