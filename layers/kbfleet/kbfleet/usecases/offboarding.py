@@ -518,8 +518,8 @@ def _own_bucket(
 
 def _knowledge_bases(tenant: Tenant, knowledge_bases: KnowledgeBases, names: ResourceNames) -> list[KnowledgeBase]:
     """The recorded one, unless its tags or its name say that it is another's. Where that may not be the only one, and
-    where none is recorded, those of the tenant's name that carry its tags, too: one may have been made and never written
-    down."""
+    where none is recorded, those of the tenant's name that carry its tags, too: one may have been made and never
+    written down."""
     recorded = knowledge_bases.get(tenant.knowledge_base_id) if tenant.knowledge_base_id else None
     own = recorded is not None and names.owned(recorded.name, knowledge_bases.tags(recorded), tenant.this_life)
     found = {recorded.knowledge_base_id: recorded} if recorded is not None and own else {}
