@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from benchmarks import emulator as emulator_benchmark
+from benchmarks import growth as growth_benchmark
 from benchmarks import watching as watching_benchmark
 from benchmarks.asking import load as load_benchmark
 from benchmarks.asking import speed
@@ -32,7 +33,7 @@ _ODDITIES_SHOWN = 5
 def everything(context: typer.Context) -> None:
     """Run all benchmarks when none is named."""
     if context.invoked_subcommand is None:
-        passed = [_emulator(), _ingestion(seed=_SEED), _real_time(seed=_SEED), _ask(), _watching()]
+        passed = [_emulator(), _ingestion(seed=_SEED), _real_time(seed=_SEED), _ask(), _watching(), _growth()]
         _exit(all(passed))
 
 
@@ -46,6 +47,12 @@ def emulator() -> None:
 def watching() -> None:
     """Calls of AWS by which kbfleet knows that nothing is lost, while nothing changes."""
     _exit(_watching())
+
+
+@app.command()
+def growth() -> None:
+    """What grows with a fleet: calls, seconds and events at 100, 1,000 and 10,000, in virtual time; a good while."""
+    _exit(_growth())
 
 
 @app.command()
@@ -95,6 +102,15 @@ def _watching() -> bool:
         for store in watching_benchmark.STORES
     ]
     return all(shown)
+
+
+def _growth() -> bool:
+    measured: list[Measurement] = []
+    with console.status("Growing …") as status:
+        for measurement in growth_benchmark.measured():
+            status.update(f"Growing: {measurement.name} …")
+            measured.append(measurement)
+    return show("Growth", measured, console)
 
 
 def _emulator() -> bool:

@@ -22,6 +22,7 @@ from cli.dead_letters import DeadLetters
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack, asking
 from kbfleet.contracts.tenants import ListedTenantBody
+from kbfleet.domain.capacity import BUCKETS, USAGE_KEYS, Room, Scarce
 from kbfleet.domain.convergence import CONVERGED_BY_ITSELF
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
@@ -29,7 +30,6 @@ from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant_status import TenantStatus
 
 _DEPLOYED = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "IMPORT_COMPLETE"}
-_FEW_LEFT = 10
 """Knowledge bases under the quota that are worth a word: time to prepare another account."""
 _CONVERGED_WITHIN, _CONVERGED_WITHIN_EACH = timedelta(minutes=30), timedelta(seconds=30)
 """After an update: twenty tenants are begun every five minutes (`usecases.convergence`), and take some minutes each."""
@@ -203,21 +203,41 @@ def _trouble(tenant: ListedTenantBody, freshness: timedelta) -> tuple[Verdict, s
 
 
 def _capacity(stack: FleetStack) -> CheckResults:
-    with asking("Knowledge bases could not be listed (bedrock:ListKnowledgeBases)"):
-        pages = stack.client("bedrock-agent").get_paginator("list_knowledge_bases").paginate()
-        listed = [summary for page in pages for summary in page["knowledgeBaseSummaries"]]
-    # The list does not name kinds, but the descriptions that provisioning writes do. Others count against the quota
-    # that is scarce.
-    managed = sum(each.get("description", "").endswith(f"({KnowledgeBaseKind.MANAGED})") for each in listed)
-    for kind, used in ((KnowledgeBaseKind.VECTOR, len(listed) - managed), (KnowledgeBaseKind.MANAGED, managed)):
-        left = max(0, kind.quota - used)
-        found = f"{left:,} of {kind.quota:,} knowledge bases of type {kind} are left."
-        if left == 0:
-            yield Verdict.WRONG, found, kind.way_out
-        elif left < _FEW_LEFT:
-            yield Verdict.NOTE, found, kind.way_out
+    """Of everything of which a tenant takes one, how much is left; each is counted apart, for who may not list one may
+    list the others."""
+    for room in _rooms(stack):
+        found = f"{room.left:,} of {room.quota:,} {room.of} are left."
+        if room.is_full:
+            yield Verdict.WRONG, found, room.of.way_out
+        elif room.is_scarce:
+            yield Verdict.NOTE, found, room.of.way_out
         else:
             yield _well(found)
+
+
+def _rooms(stack: FleetStack) -> Iterator[Room]:
+    with asking("Knowledge bases could not be listed (bedrock:ListKnowledgeBases)"):
+        bases = _listed(stack, "bedrock-agent", "list_knowledge_bases", "knowledgeBaseSummaries", 1_000)
+    # The list does not name kinds, but the descriptions that provisioning writes do. Others count against the quota
+    # that is scarce.
+    managed = sum(each.get("description", "").endswith(f"({KnowledgeBaseKind.MANAGED})") for each in bases)
+    yield Room(Scarce.VECTOR_KNOWLEDGE_BASES, len(bases) - managed, KnowledgeBaseKind.VECTOR.quota)
+    yield Room(Scarce.MANAGED_KNOWLEDGE_BASES, managed, KnowledgeBaseKind.MANAGED.quota)
+    with asking("Buckets could not be listed (s3:ListAllMyBuckets)"):
+        buckets = _listed(stack, "s3", "list_buckets", "Buckets", 1_000)
+    yield Room(Scarce.BUCKETS, len(buckets), BUCKETS, fixed=False)
+    with asking("API keys could not be listed (apigateway:GET)"):
+        keys = _listed(stack, "apigateway", "get_api_keys", "items", 500)
+    yield Room(Scarce.USAGE_KEYS, len(keys), USAGE_KEYS)
+    with asking("Roles could not be counted (iam:GetAccountSummary)"):
+        roles = stack.client("iam").get_account_summary()["SummaryMap"]
+    yield Room(Scarce.SERVICE_ROLES, roles["Roles"], roles["RolesQuota"])
+
+
+def _listed(stack: FleetStack, service: str, operation: str, member: str, page: int) -> list[Any]:
+    """Over all pages, each as large as it may be."""
+    pages = stack.client(service).get_paginator(operation).paginate(PaginationConfig={"PageSize": page})
+    return [each for part in pages for each in part.get(member, ())]
 
 
 def _secrets(stack: FleetStack) -> CheckResults:

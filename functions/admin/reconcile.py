@@ -11,7 +11,7 @@ from kbfleet import bootstrap
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.diagnosis import DiagnosisBody
 from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
-from kbfleet.domain.errors import InvalidInput, NotReadyYet
+from kbfleet.domain.errors import InvalidInput, KbfleetError, NotReadyYet
 from kbfleet.domain.finding import Disagreement
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.reconciliation import Reconciliation
@@ -19,6 +19,8 @@ from kbfleet.logs import logger
 from kbfleet.metrics import Metric, publish
 from kbfleet.responses import HttpResponse, respond
 from kbfleet.routing import Request, Route, dispatch, path_parameter
+from kbfleet.telemetry import report_rooms
+from kbfleet.usecases.capacity import count_rooms
 from kbfleet.usecases.offboarding import start_due_deletions
 from kbfleet.usecases.reconciliation import reconcile
 
@@ -144,7 +146,28 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | N
         _start_due_deletions()
     finally:
         report = _reconcile(until, looking_in=looking_in)
-    if report.unlisted:
+    unlisted = [*report.unlisted, *_uncounted()]
+    if unlisted:
         # Whoever runs this again, and the alarm, must know.
-        raise NotReadyYet(f"Not all that there is could be listed: {'; '.join(report.unlisted)}")
+        raise NotReadyYet(f"Not all that there is could be listed: {'; '.join(unlisted)}")
     return None
+
+
+def _uncounted() -> list[str]:
+    """Counts what the account has room for. Returns: why it could not."""
+    stores = bootstrap.stores()
+    try:
+        counted = count_rooms(
+            counts=bootstrap.room_counts(),
+            stores=stores,
+            knowledge_bases=bootstrap.knowledge_bases(),
+            buckets=bootstrap.buckets(),
+            service_roles=bootstrap.service_roles(),
+            usage_keys=bootstrap.usage_keys(),
+            clock=bootstrap.clock(),
+        )
+    except KbfleetError as error:
+        return [str(error)]
+    # The first store is the one that new tenants get: what only others need may be another fleet's business.
+    report_rooms(counted.for_tenants_on(next(iter(stores))))
+    return []

@@ -20,8 +20,12 @@ from kbfleet.contracts.workflows import (
 from kbfleet.logs import logger
 from kbfleet.settings import read
 from kbfleet.settings.provisioning import ErasureSettings, OffboardingLeaseSettings, OffboardingSettings
-from kbfleet.telemetry import workflow_step
+from kbfleet.telemetry import timed_workflow_step, workflow_step
 from kbfleet.usecases import offboarding
+
+FOR_THE_LAST_PAGE = timedelta(seconds=20)
+"""In which a page of a bucket is listed and deleted, and the bucket after it; a call is given up after ten seconds, and
+made three times (bootstrap)."""
 
 
 @workflow_step(FenceOffTenantInput)
@@ -79,6 +83,7 @@ def delete_usage_key(step: StepInput) -> DoneResult:
         registry=bootstrap.registry(),
         usage_keys=bootstrap.usage_keys(),
         names=bootstrap.fleet().names,
+        clock=bootstrap.clock(),
     )
     return DoneResult()
 
@@ -131,15 +136,16 @@ def delete_knowledge_store(step: StepInput) -> DoneResult:
     return DoneResult()
 
 
-@workflow_step(DeleteBucketInput)
-def delete_bucket(step: DeleteBucketInput) -> DoneResult:
-    """State "Delete Bucket": documents with their versions, as many as one call may take, then the bucket itself."""
+@timed_workflow_step(DeleteBucketInput)
+def delete_bucket(step: DeleteBucketInput, left: timedelta) -> DoneResult:
+    """State "Delete Bucket": documents with their versions, for as long as there is time, then the bucket itself."""
     gone = offboarding.delete_bucket(
         step.reservation.to_domain(),
         registry=bootstrap.registry(),
         buckets=bootstrap.buckets(),
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
+        until=bootstrap.clock().now() + left - FOR_THE_LAST_PAGE,
         waits=step.waits,
     )
     return DoneResult(done=gone)

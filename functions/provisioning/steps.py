@@ -22,10 +22,9 @@ from kbfleet.contracts.workflows import (
     WorkflowFailedInput,
 )
 from kbfleet.domain.errors import NotReadyYet
-from kbfleet.metrics import Metric, publish
 from kbfleet.settings import read
 from kbfleet.settings.provisioning import ProvisioningSettings, ServiceRoleSettings, UsagePlanSettings
-from kbfleet.telemetry import workflow_step
+from kbfleet.telemetry import report_rooms, workflow_step
 from kbfleet.usecases import provisioning
 
 
@@ -49,19 +48,23 @@ def reserve_tenant(step: ReserveTenantInput) -> ProvisioningReservationPayload:
 
 @workflow_step(StepInput)
 def check_capacity(step: StepInput) -> CapacityResult:
-    """State "Check Capacity": the account has room for one more knowledge base, before anything is made."""
-    capacity = provisioning.check_capacity(
+    """State "Check Capacity": the account has room for one more of everything, before anything is made."""
+    rooms = provisioning.check_capacity(
         step.reservation.to_domain(),
         registry=bootstrap.registry(),
+        counts=bootstrap.room_counts(),
         stores=bootstrap.stores(),
         knowledge_bases=bootstrap.knowledge_bases(),
+        buckets=bootstrap.buckets(),
         service_roles=bootstrap.service_roles(),
+        usage_keys=bootstrap.usage_keys(),
         names=bootstrap.fleet().names,
+        clock=bootstrap.clock(),
     )
-    if capacity is None:
+    if rooms is None:
         return CapacityResult(left=None)
-    publish({Metric.KNOWLEDGE_BASES_LEFT: capacity.left})
-    return CapacityResult(left=capacity.left)
+    report_rooms(rooms)
+    return CapacityResult(left=min(room.left for room in rooms))
 
 
 @workflow_step(StepInput)
@@ -173,6 +176,7 @@ def ensure_usage_key(step: StepInput) -> UsageKeyResult:
         usage_keys=bootstrap.usage_keys(),
         plans=read(UsagePlanSettings).plans,
         names=bootstrap.fleet().names,
+        clock=bootstrap.clock(),
     )
     return UsageKeyResult(tier=tier)
 
@@ -180,16 +184,18 @@ def ensure_usage_key(step: StepInput) -> UsageKeyResult:
 @workflow_step(RunFirstSyncInput)
 def run_first_sync(step: RunFirstSyncInput) -> None:
     """State "Run First Sync": asks for a sync, and leaves the task's token with the ledger, which answers when it has
-    ended."""
+    ended; an empty bucket needs none."""
     provisioning.run_first_sync(
         step.reservation.to_domain(),
         task_token=step.task_token,
         registry=bootstrap.registry(),
         stores=bootstrap.stores(),
         ledger=bootstrap.ledger(),
+        bucket_contents=bootstrap.bucket_contents(),
         incidents=bootstrap.incidents(),
         callbacks=bootstrap.callbacks(),
         ticks=bootstrap.ticks(),
+        names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
     )
 

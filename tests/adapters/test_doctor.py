@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 import cli.main
+from cli import doctor
 from cli.dead_letter_queues import QUEUES
 from cli.doctor import CheckResult, Verdict, examine
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
@@ -61,7 +63,7 @@ class Bedrock:
     def get_paginator(self, _operation: str) -> Bedrock:
         return self
 
-    def paginate(self, typeEquals: str = "") -> list[dict[str, Any]]:  # noqa: N803 - boto3's names
+    def paginate(self, typeEquals: str = "", PaginationConfig: object = None) -> list[dict[str, Any]]:  # noqa: N803 - boto3's names
         """Each with one on a page: nobody may take the first page for all."""
         if typeEquals:
             return [{"inferenceProfileSummaries": [{"inferenceProfileId": each}]} for each in PROFILES]
@@ -395,10 +397,29 @@ class TestKnowledge:
 
 
 class TestWhatTheFleetNeeds:
-    @pytest.mark.parametrize(("used", "verdict"), [(95, Verdict.NOTE), (100, Verdict.WRONG), (101, Verdict.WRONG)])
+    @pytest.mark.parametrize(("used", "verdict"), [(80, Verdict.NOTE), (100, Verdict.WRONG), (101, Verdict.WRONG)])
     def test_knowledge_bases_run_out(self, patient: Patient, used: int, verdict: Verdict) -> None:
         patient.__dict__["bedrock"].descriptions = [""] * used
         assert only_trouble(patient)[:2] == ("capacity", verdict)
+
+    def test_below_four_fifths_of_a_quota_all_is_well(self, patient: Patient) -> None:
+        patient.__dict__["bedrock"].descriptions = [""] * 79
+        assert troubles(patient) == []
+
+    @pytest.mark.parametrize(("quota", "verdict"), [(3, Verdict.WRONG), (4, Verdict.NOTE)])
+    def test_roles_run_out(
+        self, patient: Patient, monkeypatch: pytest.MonkeyPatch, quota: int, verdict: Verdict
+    ) -> None:
+        summary = {"SummaryMap": {"Roles": 3 if quota == 3 else quota * 0.8, "RolesQuota": quota}}
+        iam = SimpleNamespace(get_account_summary=lambda: summary)
+        client = patient.client
+        monkeypatch.setattr(Patient, "client", lambda _self, service, **_: iam if service == "iam" else client(service))
+        assert only_trouble(patient)[:2] == ("capacity", verdict)
+
+    def test_api_keys_run_out(self, patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(doctor, "USAGE_KEYS", 1)
+        aws_client("apigateway").create_api_key(name="somebody's")
+        assert only_trouble(patient)[:2] == ("capacity", Verdict.WRONG)
 
     def test_managed_ones_have_a_quota_of_their_own(self, patient: Patient) -> None:
         patient.__dict__["bedrock"].descriptions = [f"{OURS} (MANAGED)"] * 500

@@ -6,6 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import boto3
@@ -18,11 +19,12 @@ from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
 from moto.s3.models import s3_backends
 
-from kbfleet.adapters.s3 import PAGES_A_CALL, S3DocumentBuckets
+from kbfleet.adapters.s3 import S3DocumentBuckets
 from kbfleet.domain.errors import AccessRefused, BucketNameTaken, NotReadyYet, PolicyNotTaken
 from kbfleet.domain.names import Life
 from kbfleet.ports import DocumentBuckets
 from tests.support.aws import client as aws_client
+from tests.support.clock import START, FakeClock
 from tests.support.documents import BucketSettings
 from tests.support.fakes import InMemoryDocumentBuckets
 from tests.support.samples import ACCOUNT, ACME, NAMES, SAKURA
@@ -136,22 +138,22 @@ class DocumentBucketsSuite:
         assert not world.buckets.exists(NAME)
         world.buckets.ensure(NAME, TAGS)
         assert world.buckets.exists(NAME)
-        assert world.buckets.delete(NAME)
+        assert world.buckets.delete(NAME, until=NO_TIME)
         assert not world.buckets.exists(NAME)
 
     def test_whether_one_that_does_not_show_is_gone_is_worth_another_look(self, world: World) -> None:
         with pytest.raises(NotReadyYet, match=NAME):
-            world.buckets.delete(NAME)
+            world.buckets.delete(NAME, until=NO_TIME)
 
     def test_a_closed_bucket_can_be_deleted(self, world: World) -> None:
         world.buckets.ensure(NAME, TAGS)
         world.buckets.refuse_uploads(NAME)
-        assert world.buckets.delete(NAME)
+        assert world.buckets.delete(NAME, until=NO_TIME)
 
     def test_what_no_call_can_delete_at_once_takes_several(self, world: World) -> None:
         world.buckets.ensure(NAME, TAGS)
         world.fill(calls=3)
-        assert [world.buckets.delete(NAME) for _ in range(3)] == [False, False, True]
+        assert [world.buckets.delete(NAME, until=NO_TIME) for _ in range(3)] == [False, False, True]
         assert not world.buckets.exists(NAME)
 
     def test_documents_that_may_not_be_deleted_are_reported_and_the_bucket_stays(self, world: World) -> None:
@@ -159,7 +161,7 @@ class DocumentBucketsSuite:
         world.fill(calls=1)
         world.refuse_deletions()
         with pytest.raises(AccessRefused, match=NAME):
-            world.buckets.delete(NAME)
+            world.buckets.delete(NAME, until=NO_TIME)
         assert world.buckets.exists(NAME)
 
     def test_somebody_elses_bucket_is_neither_closed_nor_deleted_nor_taken_for_gone(self, world: World) -> None:
@@ -167,7 +169,7 @@ class DocumentBucketsSuite:
         with pytest.raises(AccessRefused):
             world.buckets.refuse_uploads(NAME)
         with pytest.raises(AccessRefused):
-            world.buckets.delete(NAME)
+            world.buckets.delete(NAME, until=NO_TIME)
         with pytest.raises(BucketNameTaken):
             world.buckets.exists(NAME)
         with pytest.raises(BucketNameTaken):
@@ -205,7 +207,8 @@ class S3(World):
     def __init__(self, region: str) -> None:
         self.client: Any = aws_client("s3", region=region)
         self.region = region
-        self.buckets = S3DocumentBuckets(self.client, account=ACCOUNT, region=region)
+        self.clock = FakeClock()
+        self.buckets = S3DocumentBuckets(self.client, account=ACCOUNT, region=region, clock=self.clock)
         self.operations: list[str] = []
         events = self.client.meta.events
         events.register("before-call.s3", self._note)
@@ -270,7 +273,7 @@ class S3(World):
         self.client.meta.events.register("before-parameter-build.s3.ListObjectVersions", _ask_for_a_small_page)
         # moto takes the policy's refusal without its condition, and would refuse us too.
         self.client.delete_bucket_policy(Bucket=NAME)
-        versions = (calls - 1) * PAGES_A_CALL * SMALL_PAGE + 1
+        versions = (calls - 1) * SMALL_PAGE + 1
         # Some documents have several versions, and some end in a delete marker.
         for number in range(versions - 1):
             if number % 8 == 7:
@@ -298,6 +301,8 @@ class S3(World):
 
 
 SMALL_PAGE = 2
+NO_TIME = START
+"""Each call deletes one page all the same."""
 
 
 def _put_policy(client: Any, *statements: dict[str, Any]) -> None:
@@ -547,7 +552,16 @@ class TestS3DocumentBuckets(DocumentBucketsSuite):
                 S3(world.region).client.put_object(Bucket=NAME, Key=key, Body=b"x")
 
         world.client.meta.events.register("before-call.s3.DeleteBucket", upload)
-        assert [world.buckets.delete(NAME), world.buckets.delete(NAME)] == [False, True]
+        with pytest.raises(NotReadyYet, match="has come into bucket"):
+            world.buckets.delete(NAME, until=NO_TIME)
+        assert world.buckets.delete(NAME, until=NO_TIME)
+
+    def test_as_many_documents_are_deleted_in_a_call_as_there_is_time(self, world: S3) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        world.fill(calls=30)
+        world.client.meta.events.register("after-call.s3.DeleteObjects", lambda **_: world.clock.advance(1))
+        gone = [world.buckets.delete(NAME, until=world.clock.now() + timedelta(seconds=10)) for _ in range(3)]
+        assert (gone, world.operations.count("DeleteObjects")) == ([False, False, True], 30)
 
     def test_documents_in_the_bucket_stay(self, world: S3) -> None:
         world.buckets.ensure(NAME, TAGS)
@@ -628,7 +642,7 @@ class TestS3DocumentBuckets(DocumentBucketsSuite):
     def test_arns_are_of_the_regions_own_partition_of_aws(self) -> None:
         with mock_aws():
             client = aws_client("s3", region="us-gov-west-1")
-            S3DocumentBuckets(client, account=ACCOUNT, region="us-gov-west-1").ensure(NAME, TAGS)
+            S3DocumentBuckets(client, account=ACCOUNT, region="us-gov-west-1", clock=FakeClock()).ensure(NAME, TAGS)
             policy = json.loads(client.get_bucket_policy(Bucket=NAME)["Policy"])
         assert policy["Statement"][0]["Resource"] == [f"arn:aws-us-gov:s3:::{NAME}", f"arn:aws-us-gov:s3:::{NAME}/*"]
 
@@ -646,7 +660,7 @@ class TestS3DocumentBuckets(DocumentBucketsSuite):
         uses: dict[str, Callable[[DocumentBuckets], object]] = {
             "ensure": lambda buckets: buckets.ensure(NAME, TAGS),
             "refuse_uploads": lambda buckets: buckets.refuse_uploads(NAME),
-            "delete": lambda buckets: buckets.delete(NAME),
+            "delete": lambda buckets: buckets.delete(NAME, until=NO_TIME),
         }
         world = S3("ap-northeast-1")
         for method, use in uses.items():
@@ -668,7 +682,7 @@ class TestS3DocumentBuckets(DocumentBucketsSuite):
         if world.buckets.exists(NAME):
             world.client.delete_bucket_policy(Bucket=NAME)
             world.client.delete_bucket_tagging(Bucket=NAME)  # moto keeps them for the next bucket of that name
-            world.buckets.delete(NAME)
+            world.buckets.delete(NAME, until=NO_TIME)
         if method != "ensure":
             world.buckets.ensure(NAME, TAGS)
 

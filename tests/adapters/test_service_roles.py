@@ -117,12 +117,12 @@ class ServiceRolesSuite:
         assert dict(roles.of_fleet(NAMES)) == {NAMES.service_role(Life(each)): Life(each) for each in tenants}
 
     def test_the_account_has_room_for_one_less_with_each(self, roles: ServiceRoles) -> None:
-        before = roles.capacity()
+        before = roles.room()
         roles.ensure(ROLE)
-        after = roles.capacity()
+        after = roles.room()
         assert before is not None
         assert after is not None
-        assert (after.used, after.left) == (before.used + 1, before.left - 1)
+        assert after == (before[0] + 1, before[1])
 
     def test_its_arn_is_known_before_it_is_made(self, roles: ServiceRoles) -> None:
         assert roles.arn(ROLE.name) == f"arn:aws:iam::{ACCOUNT}:role/kbfleet/kbfleet/{ROLE.name}"
@@ -284,7 +284,7 @@ class TestSharedServiceRole:
     def test_nothing_is_made_or_counted(self, own: IamServiceRoles) -> None:
         roles: ServiceRoles = SharedServiceRole(SHARED, own)
         assert roles.ensure(ROLE) is None
-        assert (roles.arn(ROLE.name), roles.differences(ROLE), roles.capacity()) == (SHARED, (), None)
+        assert (roles.arn(ROLE.name), roles.differences(ROLE), roles.room()) == (SHARED, (), None)
         assert not own.exists(ROLE.name)
 
     def test_whether_it_is_there_can_be_seen(self, own: IamServiceRoles) -> None:

@@ -58,6 +58,23 @@ class UsageKeysSuite:
         keys.ensure(KEY, TAGS, plan_id=PREMIUM, other_plan_ids=[STANDARD])
         assert keys.exists(KEY)
 
+    def test_one_that_is_known_by_its_id_is_the_same_one(self, keys: UsageKeys) -> None:
+        assert keys.find(KEY) is None
+        key_id = keys.ensure(KEY, TAGS, plan_id=STANDARD, other_plan_ids=[PREMIUM])
+        assert keys.find(KEY) == key_id
+        assert keys.ensure(KEY, TAGS, known_as=key_id, plan_id=STANDARD, other_plan_ids=[PREMIUM]) == key_id
+        assert keys.exists(KEY, known_as=key_id)
+        keys.delete(KEY, known_as=key_id)
+        assert not keys.exists(KEY, known_as=key_id)
+        keys.delete(KEY, known_as=key_id)
+
+    def test_an_id_that_is_wrong_does_no_harm(self, keys: UsageKeys) -> None:
+        another = keys.ensure(ANOTHER, NAMES.tags(Life(SAKURA)), plan_id=STANDARD, other_plan_ids=[PREMIUM])
+        keys.ensure(KEY, TAGS, known_as=another, plan_id=STANDARD, other_plan_ids=[PREMIUM])
+        keys.delete(KEY, known_as=another)
+        assert not keys.exists(KEY, known_as=another)
+        assert keys.exists(ANOTHER)
+
     def test_one_with_other_tags_is_not_taken(self, keys: UsageKeys) -> None:
         keys.ensure(KEY, NAMES.tags(Life(SAKURA)), plan_id=STANDARD, other_plan_ids=[PREMIUM])
         with pytest.raises(ResourceConflict, match="not its tags"):
@@ -133,6 +150,21 @@ class TestApiGatewayUsageKeys(UsageKeysSuite):
 
 def item(**changes: Any) -> dict[str, Any]:
     return {"id": "key1", "name": KEY.name, "value": KEY.value, "enabled": True, "tags": TAGS, **changes}
+
+
+def test_one_that_is_known_is_looked_up_without_a_list_of_the_account(aws: None) -> None:
+    """It took 40 pages of 500 keys to offboard a tenant of 10,000."""
+    client: Any = aws_client("apigateway")
+    keys = ApiGatewayUsageKeys(client)
+    key_id = keys.ensure(KEY, TAGS, plan_id=STANDARD, other_plan_ids=[PREMIUM])
+    for number in range(600):
+        client.create_api_key(name=f"kbfleet-other-{number}", value=f"{number:020}", enabled=True)
+    pages: list[dict[str, Any]] = []
+    client.meta.events.register("after-call.api-gateway.GetApiKeys", lambda parsed, **_: pages.append(parsed))
+    keys.delete(KEY, known_as=key_id)
+    assert not keys.exists(KEY, known_as=key_id)
+    # Whether somebody has made another one of its name since.
+    assert [len(page["items"]) for page in pages] == [0]
 
 
 class TestRefusals:

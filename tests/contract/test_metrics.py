@@ -132,6 +132,7 @@ class TestAMetric:
             Metric.INGESTION_JOBS_ENDED,  # by how they ended
             Metric.CHANGES_OF_LEAVING_TENANTS,
             Metric.USAGE_LINES_REFUSED,  # in the dead-letter queue
+            Metric.CAPACITY_USED,  # an alarm
         }
         assert {name for namespace, name, _ in charted() if namespace == NAMESPACE} == set(Metric) - elsewhere
 

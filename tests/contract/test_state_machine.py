@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from functions.offboarding.steps import FOR_THE_LAST_PAGE
 from kbfleet.contracts.workflows import OFFBOARDING_STEPS, PROVISIONING_STEPS, OffboardTenantInput, ProvisionTenantInput
 from kbfleet.domain.errors import NotReadyYet, Retryable
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import BUCKET_SETTLES_WITHIN, MAX_RETENTION_DAYS, OVERDUE_AFTER, RESOURCES_VERSION
 from kbfleet.usecases.provisioning import OUTLIVED_BY_AT_MOST
 from tests.support.template import (
@@ -213,15 +215,38 @@ def test_a_machine_has_a_timeout_and_the_lease_outlasts_it(machine: str, functio
     assert environment(function)[variable] >= definition(machine)["TimeoutSeconds"]
 
 
-def test_a_bucket_can_be_emptied_for_as_long_as_an_execution_can_last() -> None:
-    # Source: AWS documentation, Step Functions service quotas: the history of an execution has 25,000 events. Each
-    # round of Delete Bucket adds seven: both states are entered and left, and the task scheduled, started and ended.
-    rounds = 25_000 / 7
-    longest = timedelta(seconds=rounds * function_property("DeleteBucketFunction", "Timeout"))
+MOST_EVENTS = 25_000
+"""Source: AWS documentation, Step Functions service quotas: the history of an execution."""
+
+
+def test_an_execution_that_empties_a_bucket_ends_by_its_timeout_before_its_history_is_full() -> None:
+    # What ends by a full history is not reported to anybody; what has timed out is. Each round of Delete Bucket adds
+    # seven events: both states are entered and left, and the task scheduled, started and ended. One that is not the
+    # last takes the function's time, but for that of a page.
+    round_seconds = function_property("DeleteBucketFunction", "Timeout") - FOR_THE_LAST_PAGE.total_seconds()
     timeout = timedelta(seconds=definition("offboard_tenant")["TimeoutSeconds"])
-    assert longest < timeout
+    assert timeout.total_seconds() / round_seconds * 7 < MOST_EVENTS / 2
     # The round comes once a day; what is still there after that and a whole execution is overdue.
     assert timedelta(days=1) + timeout <= OVERDUE_AFTER
+
+
+def test_a_first_sync_is_waited_for_behind_as_many_others_as_an_account_can_have() -> None:
+    first_sync = states_of("provision_tenant")["Run First Sync"]
+    (again,) = [retry for retry in first_sync["Retry"] if retry["ErrorEquals"] == TIMEOUT]
+    waits = (again["MaxAttempts"] + 1) * first_sync["TimeoutSeconds"]
+    interval = template()["Parameters"]["IngestionStartIntervalSeconds"]["Default"]
+    assert waits >= 1.5 * interval * max(kind.quota for kind in KnowledgeBaseKind)
+    # To ask again costs a transition and an invocation, and is needed only where the ledger has lost who waits.
+    assert first_sync["TimeoutSeconds"] >= 3_600
+
+
+def test_what_is_throttled_is_tried_again_until_as_many_have_had_their_turn_as_an_account_can_have() -> None:
+    # Source: AWS documentation, Quotas for Amazon Bedrock: two of CreateKnowledgeBase a second.
+    longest = timedelta(seconds=max(kind.quota for kind in KnowledgeBaseKind) / 2)
+    for machine, name in TASKS:
+        (throttled,) = (retry for retry in states_of(machine)[name]["Retry"] if "Throttled" in retry["ErrorEquals"])
+        # Each pause is anything from nothing to its whole length.
+        assert throttled["MaxAttempts"] * throttled["MaxDelaySeconds"] / 2 >= longest.total_seconds()
 
 
 @pytest.mark.parametrize("machine", STATE_MACHINES)

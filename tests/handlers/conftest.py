@@ -143,6 +143,7 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "askable_tenant_records": lambda: askable,
         "registry": lambda: fleet.registry,
         "convergences": lambda: fleet.convergences,
+        "room_counts": lambda: fleet.room_counts,
         "ledger": lambda: fleet.ledger,
         "history": lambda: fleet.history,
         "buckets": lambda: fleet.buckets,

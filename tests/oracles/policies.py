@@ -21,6 +21,7 @@ from kbfleet.domain.service_role import ServiceRole
 from tests.oracles.expansion import PATHS, Values, all_branches, document
 from tests.support.answerer import askable
 from tests.support.aws import client
+from tests.support.clock import FakeClock
 from tests.support.samples import ACCOUNT, ACME, NAMES, REGION
 from tests.support.template import REPOSITORY
 
@@ -112,7 +113,7 @@ def _made_by_code() -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _of_buckets(bucket: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     with mock_aws():
         s3 = client("s3")
-        buckets = S3DocumentBuckets(s3, account=ACCOUNT, region=REGION)
+        buckets = S3DocumentBuckets(s3, account=ACCOUNT, region=REGION, clock=FakeClock())
         buckets.ensure(bucket, NAMES.tags(Life(ACME)))
         yield "s3.py", json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
         buckets.refuse_uploads(bucket)

@@ -87,8 +87,15 @@ def _departures(fleet: VirtualFleet, tenant_id: TenantId, store: str) -> Iterato
         yield f"the ledger still has {len(sync.waiters)} waiters"
     if sync.state is not SyncState.IDLE:
         yield f"the ledger is {sync.state}"
-    if tenant.data_source_id and not sync.has_synced(tenant.data_source_id):
+    if tenant.data_source_id and not sync.has_synced(tenant.data_source_id) and not _has_nothing_to_read(fleet, tenant):
         yield "the ledger knows of no sync of the data source"
+
+
+def _has_nothing_to_read(fleet: VirtualFleet, tenant: Tenant) -> bool:
+    """Whether its bucket is empty, and the ledger has seen that."""
+    listed = fleet.client("s3").list_object_versions(Bucket=tenant.bucket_name)
+    sync = fleet.sync(tenant.tenant_id)
+    return sync.never_used and sync.empty_at is not None and not {"Versions", "DeleteMarkers"} & set(listed)
 
 
 def _bucket_departures(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
@@ -177,7 +184,7 @@ def _knowledge_base_departures(fleet: VirtualFleet, tenant: Tenant, store: str) 
         yield f"the data source reads {configuration}"
     pages = agent.get_paginator("list_ingestion_jobs").paginate(**source)
     statuses = [summary["status"] for page in pages for summary in page["ingestionJobSummaries"]]
-    if "COMPLETE" not in statuses:
+    if "COMPLETE" not in statuses and not _has_nothing_to_read(fleet, tenant):
         yield f"no ingestion has completed: {statuses}"
 
 

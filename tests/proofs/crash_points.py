@@ -52,6 +52,7 @@ def _world(scenario: Scenario) -> AbstractContextManager[VirtualFleet]:
         safety_net_seconds=RARE_SCHEDULE_SECONDS,
         late_role_seconds=_LATE_ROLE_SECONDS,
         slowness=scenario.slowness,
+        first_documents=scenario.first_documents,
         late_event_seconds=LATE_SECONDS,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
@@ -46,6 +46,7 @@ class Scenario:
         check_meanwhile: what is wrong between the crash and the next run.
         crashed: the functions at whose calls it is crashed; all if there are none.
         slowness: of AWS.
+        first_documents: whether each bucket has a document from the beginning.
         refusals: failures, by state and error, by which the next run says that nothing is left to do.
     """
 
@@ -59,6 +60,7 @@ class Scenario:
     refusals: frozenset[tuple[str, str]] = frozenset()
     crashed: frozenset[str] = frozenset()
     slowness: Slowness = AS_REPORTED
+    first_documents: bool = True
 
 
 def stores() -> list[str]:
@@ -69,6 +71,7 @@ def stores() -> list[str]:
 def scenarios(store: str) -> list[Scenario]:
     return [
         provisioning(store),
+        provisioning_without_documents(store),
         provisioning_again(store),
         offboarding(store),
         offboarding_when_due(store),
@@ -96,6 +99,17 @@ def provisioning(store: str) -> Scenario:
         partial(_start_provisioning, store),
         partial(_check_provisioned, {TENANT: store}),
         slowness=LONGEST,
+    )
+
+
+@cache
+def provisioning_without_documents(store: str) -> Scenario:
+    """A new tenant on that knowledge store, who has nothing to read yet."""
+    return replace(
+        provisioning(store),
+        name="provisioning without documents",
+        source=f"provisioning_without_documents({store!r})",
+        first_documents=False,
     )
 
 

@@ -102,7 +102,10 @@ def bucket_deleted_by_hand(store: str) -> list[str]:
     """Somebody deletes the bucket. Its name is not free for two minutes, and then the new one does not show at once."""
     with virtual_fleet(slowness=Slowness(buckets=120.0)) as fleet:
         wrong = _provisioned(fleet, store)
-        fleet.client("s3").delete_bucket(Bucket=fleet.names.bucket(fleet.life("acme")))
+        bucket, s3 = fleet.names.bucket(fleet.life("acme")), fleet.client("s3")
+        for version in s3.list_object_versions(Bucket=bucket)["Versions"]:
+            s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
+        s3.delete_bucket(Bucket=bucket)
         return wrong + _provisioned(fleet, store) + departures(fleet, {"acme": store})
 
 

@@ -17,6 +17,7 @@ EVERY = 151
 
 SCENARIOS = [
     *map(scenarios.provisioning, STORES),
+    scenarios.provisioning_without_documents(STORES[0]),
     scenarios.provisioning_again(STORES[-1]),
     scenarios.offboarding(STORES[0]),
     scenarios.restoring("S3_VECTORS", Loss.INDEX),

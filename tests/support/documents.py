@@ -47,6 +47,7 @@ class InMemoryDocumentBuckets:
         self.created: list[str] = []
         self.batches_left: dict[str, int] = {}
         self.undeletable: set[str] = set()
+        self.others = 0
 
     def ensure(self, name: str, tags: Mapping[str, str]) -> None:
         self._look(name)
@@ -72,7 +73,10 @@ class InMemoryDocumentBuckets:
         owned = ((name, names.life_of_bucket(name)) for name in sorted(self.settings))
         return ((name, life) for name, life in owned if life is not None)
 
-    def delete(self, name: str) -> bool:
+    def count(self) -> int:
+        return len(self.settings) + self.others
+
+    def delete(self, name: str, *, until: datetime) -> bool:
         self._refuse_foreign(name)
         if name in self.undeletable:
             raise AccessRefused(f"DeleteObjects for bucket {name}: AccessDenied")
@@ -119,6 +123,7 @@ class InMemoryKnowledgeStore:
         self.created: list[str] = []
         self.foreign: set[str] = set()
         self.embedding_model = "2025"
+        self.quota = 10_000
         self.admitted: dict[Life, str] = {}
         self.gone = False
 
@@ -159,6 +164,9 @@ class InMemoryKnowledgeStore:
         named = map(self._names.knowledge_of_vector_index, [*self._references, *self.foreign])
         found = (self.find(knowledge) for knowledge in named if knowledge is not None)
         return (index for index in found if index is not None)
+
+    def room(self) -> tuple[int, int] | None:
+        return len(self._references) + len(self.foreign), self.quota
 
     def admit(self, life: Life, role_arn: str) -> datetime | None:
         self.admitted[life] = role_arn

@@ -10,6 +10,7 @@ from typing import Any
 from kbfleet.domain.deletions import DeletionLimit
 from kbfleet.domain.knowledge_base import KnowledgeBase
 from kbfleet.domain.names import DataSourceReference, Life, TenantId
+from kbfleet.domain.survey import PresentVersion
 from kbfleet.domain.sync import Debounce, Priority, Sync
 from kbfleet.domain.tenant import Reservation, Tenant
 from kbfleet.ports import Execution, KnowledgeStore
@@ -39,6 +40,7 @@ from tests.support.fakes import (
     InMemoryKnowledgeStore,
     InMemoryPassageSearch,
     InMemoryRetrievalProbe,
+    InMemoryRoomCounts,
     InMemoryServiceRoles,
     InMemorySyncLedger,
     InMemoryTenantRecords,
@@ -77,6 +79,7 @@ class Fleet:
     service_roles: InMemoryServiceRoles = field(init=False)
     usage_keys: InMemoryUsageKeys = field(default_factory=InMemoryUsageKeys)
     convergences: InMemoryConvergenceRecord = field(default_factory=InMemoryConvergenceRecord)
+    room_counts: InMemoryRoomCounts = field(default_factory=InMemoryRoomCounts)
     external_job_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     announcements: RecordingAnnouncements = field(default_factory=RecordingAnnouncements)
     callbacks: RecordingTaskCallbacks = field(default_factory=RecordingTaskCallbacks)
@@ -108,6 +111,8 @@ class Fleet:
         self.uploads = InMemoryUploads(self.clock)
         self.knowledge_bases = InMemoryKnowledgeBases(self.clock)
         self.ingested_documents = InMemoryIngestedDocuments(self.clock)
+        # A tenant without documents has no first sync.
+        self.bucket_contents.pages = [[PresentVersion(self.clock.now() - timedelta(days=1))]]
         account: dict[str, Execution] = {}
         self.executions = InMemoryExecutions(account=account)
         self.offboarding_executions = InMemoryExecutions("kbfleet-offboard-tenant", account)
@@ -361,9 +366,11 @@ class Fleet:
             registry=self.registry,
             stores=self.stores,
             ledger=self.ledger,
+            bucket_contents=self.bucket_contents,
             incidents=self.incidents,
             callbacks=self.callbacks,
             ticks=self.ticks,
+            names=NAMES,
             clock=self.clock,
         )
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from kbfleet.domain.answer import AskableTenant, Freshness
 from kbfleet.domain.bounds import PAGE_BYTES, fitting
+from kbfleet.domain.capacity import RoomCount
 from kbfleet.domain.convergence import Convergence
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
@@ -239,6 +240,23 @@ class InMemoryConvergenceRecord:
 
     def save(self, convergence: Convergence) -> None:
         self._stored = convergence
+
+
+class InMemoryRoomCounts:
+    """`kbfleet.ports.RoomCounts`."""
+
+    def __init__(self) -> None:
+        self._stored: RoomCount | None = None
+
+    def find(self) -> RoomCount | None:
+        return self._stored
+
+    def save(self, counted: RoomCount) -> None:
+        self._stored = counted
+
+    def take(self) -> None:
+        if self._stored is not None:
+            self._stored = replace(self._stored, taken=self._stored.taken + 1)
 
 
 class InMemoryTenantRounds:

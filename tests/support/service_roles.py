@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from kbfleet.domain.capacity import Scarce
 from kbfleet.domain.errors import CapacityExceeded, ResourceMissing
 from kbfleet.domain.names import Life, ResourceNames
-from kbfleet.domain.service_role import WAY_OUT, RoleCapacity, ServiceRole
+from kbfleet.domain.service_role import ServiceRole
 from kbfleet.ports import Clock
 
 SHARED_ROLE = "arn:aws:iam::123456789012:role/knowledge-base"
@@ -40,7 +41,7 @@ class InMemoryServiceRoles:
         if not self.per_tenant:
             return None
         if role.name not in self.roles and len(self.roles) >= self.quota:
-            raise CapacityExceeded(f"The account has {self.quota} roles.", remedy=WAY_OUT)
+            raise CapacityExceeded(f"The account has {self.quota} roles.", remedy=Scarce.SERVICE_ROLES.way_out)
         if self.roles.get(role.name) != role or role.name in self.drift:
             self._change(role)
         self.drift.pop(role.name, None)
@@ -78,8 +79,8 @@ class InMemoryServiceRoles:
     def shared_is_there(self) -> bool:
         return self.per_tenant or not self.shared_is_gone
 
-    def capacity(self) -> RoleCapacity | None:
-        return RoleCapacity(len(self.roles), self.quota) if self.per_tenant else None
+    def room(self) -> tuple[int, int] | None:
+        return (len(self.roles), self.quota) if self.per_tenant else None
 
     def _change(self, role: ServiceRole) -> None:
         self.roles[role.name] = role

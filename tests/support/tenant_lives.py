@@ -28,7 +28,7 @@ from tests.support.state_machine import Execution, Json, TaskFailed
 from tests.support.template import REPOSITORY
 from tests.support.tokens import AUDIENCE, ISSUER, TENANT_CLAIM, claims, key_set, token
 from tests.support.troubles import tell_of_trouble
-from tests.support.virtual_fleet import AN_HOUR, VirtualFleet, kill_first
+from tests.support.virtual_fleet import AN_HOUR, FIRST_DOCUMENT, VirtualFleet, kill_first
 
 A_SHORT_LEASE = 600
 """Seconds. Thousands of ticks that only watch a job hang would prove nothing."""
@@ -126,7 +126,7 @@ class Lives:
         self.sync(tenant_id)
         self.start_in_console(tenant_id)  # the tick that starts the next one is refused, and follows this one
         self.sync(tenant_id, settled=False)
-        self.fleet.timeline.run_for(90)  # it comes within a minute, and a job takes three
+        self.fleet.timeline.run_for(150)  # it comes with the second tick, after a check, and a job takes three minutes
         self.stop_in_console(tenant_id)
         self.fleet.settle(tenant_id)
         self.sync(tenant_id, settled=False)
@@ -149,7 +149,8 @@ class Lives:
         self.provisioned(tenant_id)
         self.upload(tenant_id, "terms.md", "A tent is rented for three days at least.")
         self.sync(tenant_id)
-        self.remove(tenant_id, "terms.md")
+        for key in ("terms.md", FIRST_DOCUMENT):
+            self.remove(tenant_id, key)
         ledger = kbfleet.bootstrap.ledger()
         ledger.save(replace(self.fleet.sync(tenant_id), answered_from=None))
         self.fleet.invoke("SendAlertFunction", sample("send_alert_isolation_breached", tenant_id))
@@ -268,6 +269,7 @@ class Lives:
         tell_of_trouble(self.fleet, tenant_id, "acme")
         self.start_in_console(tenant_id)  # Stop Ingestion finds it
         self.open_the_service_role(tenant_id)
+        self.leave_in_doubt(tenant_id)
         self.make_namesakes(tenant_id)
         late = self.before("DeleteDataSource", lambda: self.start_in_console(tenant_id))
         open_again = self.before("ListObjectVersions", lambda: self.documents(tenant_id))
@@ -279,6 +281,12 @@ class Lives:
             self.fleet.finish(offboarding, within=A_DAY)
         assert offboarding.status == "SUCCEEDED", offboarding.cause
         assert self.status(tenant_id) is TenantStatus.OFFBOARDED
+
+    def leave_in_doubt(self, tenant_id: str) -> None:
+        """There may be a second knowledge base, and nobody knows what the usage key is called."""
+        registry = kbfleet.bootstrap.registry()
+        tenant = registry.get(TenantId(tenant_id))
+        registry.replace(replace(tenant, knowledge_base_alone=False, usage_key_id=None), fence=tenant.fence)
 
     def of_one_that_cannot_leave(self, tenant_id: str) -> None:
         self.provisioned(tenant_id)
@@ -345,10 +353,17 @@ class Lives:
             self.client("bedrock-agent").create_knowledge_base(
                 name=f"theirs-{number}", roleArn=role, knowledgeBaseConfiguration=managed
             )
+        self._forget_what_was_counted()
         self.provision(tenant_id)  # looks at each of them; they are of another kind
+        self._forget_what_was_counted()
         summary = iam_backends[self.fleet.deployment.account]["aws"].account_summary
         with patch.object(summary, "_roles_quota", 0):
             assert self.provision(f"{tenant_id}r").failures == [("Check Capacity", "CapacityExceeded")]
+
+    def _forget_what_was_counted(self) -> None:
+        """As after hours in which nobody has counted what the account has room for."""
+        table = self.fleet.deployment.value({"Ref": "Table"})
+        self.client("dynamodb").delete_item(TableName=table, Key={"PK": {"S": "FLEET"}, "SK": {"S": "ROOM"}})
 
     def of_those_whom_the_schedule_reaches(self) -> None:
         self.fleet.timeline.run_for(A_DAY)

@@ -16,19 +16,36 @@ class StoredUsageKey:
 
 
 class InMemoryUsageKeys:
-    """`kbfleet.ports.UsageKeys`. `keys` is what there is, by value."""
+    """`kbfleet.ports.UsageKeys`. `keys` is what there is, by value, beside `others`, which are no fleet's. A key's id
+    is `key-` and its name."""
 
     def __init__(self) -> None:
         self.keys: dict[str, StoredUsageKey] = {}
+        self.others = 0
 
-    def ensure(self, key: UsageKey, tags: Mapping[str, str], *, plan_id: str, other_plan_ids: Collection[str]) -> None:
+    def ensure(
+        self,
+        key: UsageKey,
+        tags: Mapping[str, str],
+        *,
+        known_as: str | None = None,
+        plan_id: str,
+        other_plan_ids: Collection[str],
+    ) -> str:
         stored = self.keys.setdefault(key.value, StoredUsageKey(dict(tags)))
         if not tags.items() <= stored.tags.items():
             raise ResourceConflict(f"An API key has the value of usage key {key.name}, but not its tags.")
         stored.plans = stored.plans - set(other_plan_ids) | {plan_id}
+        return f"key-{key.name}"
 
-    def delete(self, key: UsageKey) -> None:
+    def find(self, key: UsageKey) -> str | None:
+        return f"key-{key.name}" if key.value in self.keys else None
+
+    def delete(self, key: UsageKey, *, known_as: str | None = None) -> None:
         self.keys.pop(key.value, None)
 
-    def exists(self, key: UsageKey) -> bool:
+    def exists(self, key: UsageKey, *, known_as: str | None = None) -> bool:
         return key.value in self.keys
+
+    def count(self) -> int:
+        return len(self.keys) + self.others

@@ -57,6 +57,7 @@ from tests.support.virtual_time import ProductClock, Strand, Timeline, Unfinishe
 ACCOUNT = "123456789012"
 REGION = "ap-northeast-1"
 AN_HOUR = 3600.0
+FIRST_DOCUMENT = "first.md"
 _A_MINUTE = 60.0
 _EVERY_STORE = {"OfferOpenSearchServerless": "true", "GenerationModelId": "apac.amazon.nova-lite-v1:0"}
 """Parameters by which the stack offers every knowledge store, and asks a model as Tokyo lets it be asked."""
@@ -291,6 +292,7 @@ def virtual_fleet(
     slowness: Slowness = AS_REPORTED,
     late_event_seconds: float | None = None,
     sync_schedule_seconds: float = RUN_EVERY.total_seconds(),
+    first_documents: bool = True,
 ) -> Iterator[VirtualFleet]:
     """Deploys a fleet, and takes it down again.
 
@@ -306,6 +308,8 @@ def virtual_fleet(
         late_event_seconds: after a bucket's notification was switched on, for which S3 tells of no change. Without it,
             S3 never tells, and nothing is synced by schedule.
         sync_schedule_seconds: between two runs of the schedule of syncs. More than its own where days pass, as above.
+        first_documents: whether somebody puts a document into each bucket at the very moment when it is made. A tenant
+            without any has no first sync.
 
     Raises:
         StrandDied: something failed that nobody waited for, or a thread would outlive its world.
@@ -336,6 +340,8 @@ def virtual_fleet(
         fleet = _deployed(deployment, timeline, clock, emulator, seed, safety_net_seconds)
         fleet.calls.fresh_buckets = fresh_buckets = FreshBuckets(slowness, clock, seed=seed)
         fleet.calls.s3_observers.append(fresh_buckets.note)
+        if first_documents:
+            fleet.calls.s3_observers.append(partial(_put_first_document, aws.client("s3", region=REGION)))
         s3.meta.events.unregister("before-send", botocore_stubber)
         s3.meta.events.register_first("before-send", partial(_answer_bedrock, fresh_buckets))
         stack.enter_context(managed_takes(slowness))
@@ -612,6 +618,11 @@ def _make_collections(fleet: VirtualFleet) -> dict[str, str]:
     while any(summary["status"] != "ACTIVE" for summary in client.list_collections()["collectionSummaries"]):
         fleet.timeline.run_for(_A_MINUTE)
     return arns
+
+
+def _put_first_document(s3: Any, operation: str, parameters: Mapping[str, Any], _answer: Mapping[str, Any]) -> None:
+    if operation == "CreateBucket":
+        s3.put_object(Bucket=parameters["Bucket"], Key=FIRST_DOCUMENT, Body=b"Snow shoes are rented for eleven days.")
 
 
 def _answer_bedrock(

@@ -78,11 +78,18 @@ def test_a_fleet_is_converged_some_at_a_time(fleet: Fleet) -> None:
     for tenant_id in ids:
         add(fleet, tenant_id)
     assert converge(fleet).started == tuple(ids[:AT_ONCE])
+    fleet.executions.begin("execution")
     for tenant_id in ids[:AT_ONCE]:
         write(fleet, tenant_id, lease=Lease("execution", fleet.clock.now().replace(year=2100)))
     assert converge(fleet).started == ()
     execution_ends(fleet, ids[0])
     assert converge(fleet).started == (ids[AT_ONCE],)
+
+
+def test_the_lease_of_an_execution_that_is_gone_keeps_nobody(fleet: Fleet) -> None:
+    add(fleet, "acme")
+    write(fleet, "acme", lease=Lease("long gone", fleet.clock.now().replace(year=2100)))
+    assert converge(fleet).started == ("acme",)
 
 
 def test_one_that_cannot_be_started_keeps_nobody_else_and_is_tried_again(fleet: Fleet) -> None:

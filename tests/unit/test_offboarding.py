@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from unittest.mock import Mock
@@ -22,6 +22,7 @@ from kbfleet.domain.errors import (
     TenantOffboarding,
 )
 from kbfleet.domain.ingestion_job import JobStatus, Outcome
+from kbfleet.domain.knowledge_base import KnowledgeBase
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.signals import of_ingestion
 from kbfleet.domain.sync import Priority
@@ -82,7 +83,11 @@ class Offboarding:
 
     def delete_usage_key(self) -> None:
         offboarding.delete_usage_key(
-            self.reservation, registry=self.fleet.registry, usage_keys=self.fleet.usage_keys, names=NAMES
+            self.reservation,
+            registry=self.fleet.registry,
+            usage_keys=self.fleet.usage_keys,
+            names=NAMES,
+            clock=self.fleet.clock,
         )
 
     def delete_data_sources(self) -> None:
@@ -120,6 +125,7 @@ class Offboarding:
             buckets=self.fleet.buckets,
             names=NAMES,
             clock=self.fleet.clock,
+            until=self.fleet.clock.now() + timedelta(seconds=25),
         )
 
     def delete_records(self, *, keep_usage: bool = True) -> bool:
@@ -707,6 +713,43 @@ class TestDeleting:
         run.stop_ingestion()
         run.until_done("delete_data_sources")
         assert not run.fleet.knowledge_bases.data_sources(str(run.record.knowledge_base_id))
+
+    @pytest.mark.parametrize(("alone", "lists"), [(True, 0), (None, 1), (False, 5)])
+    def test_the_account_is_listed_only_where_there_may_be_another_knowledge_base(
+        self, run: Offboarding, monkeypatch: pytest.MonkeyPatch, alone: bool | None, lists: int
+    ) -> None:
+        """Offboarding one of 3,000 came to its end only by listing all of them in every step."""
+        run.fleet.registry.replace(replace(run.record, knowledge_base_alone=alone), fence=run.record.fence)
+        made: list[str] = []
+        named = run.fleet.knowledge_bases.named
+
+        def counted(name: str) -> Sequence[KnowledgeBase]:
+            made.append(name)
+            return named(name)
+
+        monkeypatch.setattr(run.fleet.knowledge_bases, "named", counted)
+        run.stop_ingestion()
+        for step in (run.delete_data_sources, run.delete_knowledge_base):
+            with pytest.raises(NotReadyYet):
+                step()
+            run.fleet.clock.advance(60)
+            step()
+        assert len(made) == lists
+        assert NAMES.knowledge_base(first_knowledge(ACME)) not in run.fleet.knowledge_bases.names()
+
+    @pytest.mark.parametrize("alone", [None, False])
+    def test_one_that_was_made_and_never_written_down_is_deleted_too(
+        self, run: Offboarding, alone: bool | None
+    ) -> None:
+        run.fleet.knowledge_bases.uniqueness_lag = timedelta(days=1)
+        run.fleet.make_knowledge_base(ACME, "a second one")
+        run.fleet.clock.advance(90)
+        run.fleet.registry.replace(replace(run.record, knowledge_base_alone=alone), fence=run.record.fence)
+        run.stop_ingestion()
+        assert run.record.knowledge_base_alone is False
+        run.until_done("delete_data_sources")
+        run.until_done("delete_knowledge_base")
+        assert NAMES.knowledge_base(first_knowledge(ACME)) not in run.fleet.knowledge_bases.names()
 
     def test_the_usage_key_is_deleted_however_often_and_one_that_is_left_is_named(self, run: Offboarding) -> None:
         key = NAMES.usage_key(Life(ACME))

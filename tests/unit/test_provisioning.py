@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from kbfleet.domain.bounds import MESSAGE_BYTES, size
+from kbfleet.domain.capacity import COUNTED_FOR, Room, Scarce
 from kbfleet.domain.errors import (
     BucketNameTaken,
     CapacityExceeded,
@@ -34,13 +36,11 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.ingestion_job import JobStatus
 from kbfleet.domain.knowledge_base import (
-    Capacity,
     DataSource,
     DataSourceState,
     DataSourceStatus,
     Index,
     KnowledgeBase,
-    KnowledgeBaseKind,
     KnowledgeBaseState,
     KnowledgeBaseStatus,
 )
@@ -59,7 +59,7 @@ from kbfleet.domain.tenant import (
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.domain.workflow import Workflow, WorkflowFailure, describe_failure
-from kbfleet.ports import Execution
+from kbfleet.ports import Execution, VersionPage
 from kbfleet.usecases import provisioning
 from tests.support.clock import START
 from tests.support.documents import BucketSettings
@@ -127,14 +127,18 @@ class Provisioning:
         )
         return self._reservation
 
-    def check_capacity(self) -> Capacity | None:
+    def check_capacity(self) -> Sequence[Room] | None:
         return provisioning.check_capacity(
             self.reservation,
             registry=self.fleet.registry,
+            counts=self.fleet.room_counts,
             stores=self.fleet.stores,
             knowledge_bases=self.fleet.knowledge_bases,
+            buckets=self.fleet.buckets,
             service_roles=self.fleet.service_roles,
+            usage_keys=self.fleet.usage_keys,
             names=NAMES,
+            clock=self.fleet.clock,
         )
 
     def service_role(self) -> datetime | None:
@@ -233,6 +237,7 @@ class Provisioning:
             usage_keys=self.fleet.usage_keys,
             plans=PLANS,
             names=NAMES,
+            clock=self.fleet.clock,
         )
 
     def first_sync(self, task_token: str = "token") -> None:  # noqa: S107 - not a password
@@ -661,9 +666,16 @@ class TestCheckCapacity:
     def test_it_says_how_much_room_there_is(self, run: Provisioning) -> None:
         self.fill(run.fleet, 3)
         run.reserve()
-        capacity = run.check_capacity()
-        assert capacity is not None
-        assert (capacity.kind, capacity.used, capacity.left) == (KnowledgeBaseKind.VECTOR, 3, 97)
+        rooms = run.check_capacity()
+        assert rooms is not None
+        left = {room.of: (room.used, room.left) for room in rooms}
+        assert left == {
+            Scarce.VECTOR_KNOWLEDGE_BASES: (3, 97),
+            Scarce.VECTOR_INDEXES: (0, 10_000),
+            Scarce.BUCKETS: (0, 10_000),
+            Scarce.USAGE_KEYS: (0, 10_000),
+            Scarce.SERVICE_ROLES: (0, 1_000),
+        }
 
     def test_a_full_account_is_reported_before_anything_is_made(self, run: Provisioning) -> None:
         self.fill(run.fleet, 100)
@@ -677,9 +689,77 @@ class TestCheckCapacity:
         self.fill(run.fleet, 99)
         run.fleet.make_knowledge_base(ACME, "before the crash")
         run.reserve()
-        capacity = run.check_capacity()
-        assert capacity is not None
-        assert capacity.left == 0
+        rooms = run.check_capacity()
+        assert rooms is not None
+        assert rooms[0].left == 0
+
+    @pytest.mark.parametrize(
+        ("fill", "what"),
+        [
+            (lambda fleet: setattr(fleet.usage_keys, "others", 10_000), "10,000 of 10,000 API keys"),
+            (lambda fleet: setattr(fleet.store, "quota", 0), "0 of 0 indexes"),
+            (lambda fleet: setattr(fleet.service_roles, "quota", 0), "0 of 0 roles"),
+        ],
+    )
+    def test_whatever_is_used_up_is_reported_before_anything_is_made(
+        self, run: Provisioning, fill: Callable[[Fleet], None], what: str
+    ) -> None:
+        fill(run.fleet)
+        run.reserve()
+        with pytest.raises(CapacityExceeded, match=what) as full:
+            run.check_capacity()
+        assert full.value.remedy
+        assert not run.fleet.buckets.created
+
+    def test_buckets_of_which_aws_may_give_more_are_refused_by_aws_alone(self, run: Provisioning) -> None:
+        run.fleet.buckets.others = 10_000
+        run.reserve()
+        rooms = run.check_capacity()
+        assert rooms is not None
+        assert [room.of for room in rooms if room.is_scarce] == [Scarce.BUCKETS]
+
+    def test_a_usage_key_that_is_there_needs_no_room(self, run: Provisioning) -> None:
+        run.reserve()
+        run.usage_key()
+        run.fleet.usage_keys.others = 9_999
+        assert run.check_capacity() is not None
+
+    def test_the_account_is_counted_once_for_many_tenants(self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+        run = Provisioning(fleet)
+        run.reserve()
+        run.check_capacity()
+        count = Mock(side_effect=fleet.usage_keys.count)
+        monkeypatch.setattr(fleet.usage_keys, "count", count)
+        for number in range(50):
+            rooms = run.check_capacity()
+            assert rooms is not None
+            assert rooms[0].used == number + 1
+        count.assert_not_called()
+
+    def test_it_is_counted_anew_where_few_are_left(self, fleet: Fleet) -> None:
+        run = Provisioning(fleet)
+        self.fill(fleet, 80)
+        run.reserve()
+        run.check_capacity()
+        for taken in range(1, 10):
+            rooms = run.check_capacity()
+            assert rooms is not None
+            assert rooms[0].used == 80 + taken
+        # Of those that were let in, none has made one.
+        rooms = run.check_capacity()
+        assert rooms is not None
+        assert rooms[0].used == 80
+
+    def test_it_is_counted_anew_after_hours(self, fleet: Fleet) -> None:
+        run = Provisioning(fleet)
+        run.reserve()
+        run.check_capacity()
+        self.fill(fleet, 7)
+        fleet.clock.advance(COUNTED_FOR.total_seconds())
+        run.reserve()
+        rooms = run.check_capacity()
+        assert rooms is not None
+        assert rooms[0].used == 7
 
     def test_a_tenant_that_has_one_needs_no_room(self, run: Provisioning) -> None:
         run.whole()
@@ -899,6 +979,79 @@ class TestEnsureKnowledgeBase:
         run.reserve()
         run.bucket()
         run.knowledge_store()
+
+    @pytest.fixture
+    def lists(self, run: Provisioning, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """How often the knowledge bases of the account are listed."""
+        made: list[str] = []
+        named = run.fleet.knowledge_bases.named
+
+        def counted(name: str) -> Sequence[KnowledgeBase]:
+            made.append(name)
+            return named(name)
+
+        monkeypatch.setattr(run.fleet.knowledge_bases, "named", counted)
+        return made
+
+    def test_a_new_tenants_is_made_without_a_list_of_the_account(self, run: Provisioning, lists: list[str]) -> None:
+        while not run.knowledge_base().ready:
+            run.fleet.clock.advance(10)
+        assert (lists, run.record.knowledge_base_alone) == ([], True)
+
+    def test_one_whose_answer_was_lost_is_found_by_its_name(
+        self, run: Provisioning, lists: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        create = run.fleet.knowledge_bases.create
+
+        def lost(*arguments: Any, **named: Any) -> None:
+            create(*arguments, **named)
+            raise NotReadyYet("AWS did not answer.", for_everybody=True)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(run.fleet.knowledge_bases, "create", lost)
+            with pytest.raises(NotReadyYet):
+                run.knowledge_base()
+        assert (run.record.knowledge_base_id, run.record.knowledge_base_alone) == (None, False)
+        run.fleet.clock.advance(TOKEN_MEMORY.total_seconds())
+        while not run.knowledge_base().ready:
+            run.fleet.clock.advance(10)
+        assert run.fleet.knowledge_bases.created == [run.record.knowledge_base_id]
+        # To find it, and to see that it is the only one.
+        assert (len(lists), run.record.knowledge_base_alone) == (2, True)
+
+    def test_one_that_was_made_twice_is_not_taken_for_the_only_one(
+        self, run: Provisioning, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        create = run.fleet.knowledge_bases.create
+        run.fleet.knowledge_bases.uniqueness_lag = timedelta(seconds=30)
+
+        def twice(*arguments: Any, **named: Any) -> KnowledgeBase:
+            create(*arguments, **named)
+            raise NotReadyYet("AWS did not answer.", for_everybody=True)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(run.fleet.knowledge_bases, "create", twice)
+            patched.setattr(run.fleet.knowledge_bases, "named", lambda _name: [])
+            with pytest.raises(NotReadyYet):
+                run.knowledge_base()
+            patched.setattr(run.fleet.knowledge_bases, "create", create)
+            run.knowledge_base()
+        run.fleet.clock.advance(90)
+        assert run.knowledge_base().ready
+        assert (len(run.fleet.knowledge_bases.created), run.record.knowledge_base_alone) == (2, False)
+
+    def test_one_that_was_refused_need_not_be_looked_for(
+        self, run: Provisioning, lists: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refused(*_: Any, **__: Any) -> None:
+            raise Throttled("Your request rate is too high.")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(run.fleet.knowledge_bases, "create", refused)
+            with pytest.raises(Throttled):
+                run.knowledge_base()
+        run.knowledge_base()
+        assert (lists, run.record.knowledge_base_alone) == ([], True)
 
     def test_it_is_made_once_recorded_at_once_and_ready_when_active(self, run: Provisioning) -> None:
         state = run.knowledge_base()
@@ -1679,6 +1832,77 @@ class TestRunFirstSync:
         assert run.fleet.callbacks.answer("another") == SucceededTask("another", {"outcome": "ALREADY_SYNCED"})
         run.fleet.tick_until_idle()
         assert not run.fleet.ledger.find(first_knowledge(ACME)).pending_changes
+
+    def test_a_tenant_without_documents_needs_no_job(self, run: Provisioning) -> None:
+        run.fleet.bucket_contents.pages = [[]]
+        run.up_to_data_source()
+        for _ in range(2):  # its answer may have been lost
+            run.first_sync()
+            assert run.fleet.callbacks.answer("token") == SucceededTask("token", {"outcome": "NO_DOCUMENTS"})
+        entry = run.fleet.ledger.find(first_knowledge(ACME))
+        assert (entry.state, entry.requested_generation, entry.empty_at) == (SyncState.IDLE, 0, run.fleet.clock.now())
+        run.activate()
+        run.fleet.note_changes(ACME)
+        run.fleet.clock.advance(60)
+        run.fleet.tick_until_idle()
+        assert len(run.fleet.knowledge_bases.jobs) == 1
+
+    def test_a_document_that_comes_in_behind_the_look_is_waited_for(
+        self, run: Provisioning, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run.up_to_data_source()
+
+        def uploaded_meanwhile(_bucket: str, _after: str | None) -> VersionPage:
+            run.fleet.note_changes(ACME)
+            return VersionPage([], None)
+
+        monkeypatch.setattr(run.fleet.bucket_contents, "versions", uploaded_meanwhile)
+        run.first_sync()
+        assert run.fleet.callbacks.answers == []
+        run.fleet.clock.advance(60)
+        run.fleet.tick_until_idle()
+        assert isinstance(run.fleet.callbacks.answer("token"), SucceededTask)
+
+    def test_a_bucket_that_does_not_show_is_not_taken_for_an_empty_one(self, run: Provisioning) -> None:
+        run.up_to_data_source()
+        run.fleet.bucket_contents.refusal = ResourceMissing("NoSuchBucket")
+        run.first_sync()
+        assert run.fleet.ledger.find(first_knowledge(ACME)).state is SyncState.QUEUED
+
+    def test_one_that_asks_again_keeps_its_place_and_its_entry_does_not_grow(self, run: Provisioning) -> None:
+        run.up_to_data_source()
+        run.first_sync("token-0")
+        place = run.fleet.ledger.find(first_knowledge(ACME)).ready_at
+        for hour in range(1, 47):
+            run.fleet.clock.advance(3_600)
+            run.first_sync(f"token-{hour}")
+        entry = run.fleet.ledger.find(first_knowledge(ACME))
+        assert (entry.ready_at, entry.requested_generation) == (place, 1)
+        assert [waiter.task_token for waiter in entry.waiters] == ["token-46"]
+        run.fleet.tick_until_idle()
+        assert isinstance(run.fleet.callbacks.answer("token-46"), SucceededTask)
+        assert len(run.fleet.knowledge_bases.jobs) == 1
+
+    def test_one_that_outlives_its_execution_sends_nobody_away(
+        self, run: Provisioning, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run.up_to_data_source()
+        late = run.reservation
+        versions = run.fleet.bucket_contents.versions
+
+        def overtaken(bucket: str, after: str | None) -> VersionPage:
+            monkeypatch.undo()
+            run.fleet.registry.replace(replace(run.record, lease=None, fence=late.fence + 1), fence=late.fence)
+            again = Provisioning(run.fleet, OTHER_EXECUTION)
+            again.reserve()
+            again.first_sync("another")
+            return versions(bucket, after)
+
+        monkeypatch.setattr(run.fleet.bucket_contents, "versions", overtaken)
+        with pytest.raises(LeaseLost):
+            run.fleet.run_first_sync(late, "late")
+        run.fleet.tick_until_idle()
+        assert isinstance(run.fleet.callbacks.answer("another"), SucceededTask)
 
     def test_a_repeated_call_asks_for_no_second_sync(self, run: Provisioning) -> None:
         run.up_to_data_source()

@@ -40,7 +40,9 @@ SEEN = PresentVersion(START + A_MINUTE)
 
 @pytest.fixture
 def fleet() -> Fleet:
-    return Fleet()
+    fleet = Fleet()
+    fleet.bucket_contents.pages = [[]]
+    return fleet
 
 
 def add(
@@ -88,6 +90,29 @@ def run(fleet: Fleet, *, within: timedelta = timedelta(minutes=4)) -> SurveyRepo
 
 def entry(fleet: Fleet, tenant_id: TenantId = ACME) -> Sync:
     return fleet.ledger.find(first_knowledge(tenant_id))
+
+
+class TestATenantWithoutAJob:
+    """It was found without documents when it was provisioned."""
+
+    @pytest.fixture(autouse=True)
+    def found_empty(self, fleet: Fleet) -> None:
+        fleet.registry.create(tenant(ACME, events_since=START))
+        fleet.ledger.save(Sync(ACME).found_empty(START + A_MINUTE))
+
+    def test_has_none_while_nothing_is_there(self, fleet: Fleet) -> None:
+        when_events_come(fleet)
+        assert run(fleet) == SurveyReport()
+        assert (entry(fleet).requested_generation, entry(fleet).has_surveyed(START)) == (0, True)
+        assert unsurveyed(fleet) == []
+
+    @pytest.mark.parametrize("version", [PresentVersion(START), PresentVersion(START, deleted=True)])
+    def test_has_one_for_what_no_event_told_of(self, fleet: Fleet, version: PresentVersion) -> None:
+        fleet.bucket_contents.pages = [[], [version]]
+        when_events_come(fleet)
+        assert run(fleet).requested == (ACME,)
+        assert run(fleet) == SurveyReport()
+        assert entry(fleet).requested_generation == 1
 
 
 class TestWhatIsFound:

@@ -18,7 +18,7 @@ from tests.support.api_requests import queried
 from tests.support.breaches import ask, foreign, reconcile
 from tests.support.document_changes import change_message, sqs_batch
 from tests.support.tenant_lives import A_DAY, Lives, sample
-from tests.support.virtual_fleet import RARE_SCHEDULE_SECONDS, RARE_TICKS, VirtualFleet, virtual_fleet
+from tests.support.virtual_fleet import FIRST_DOCUMENT, RARE_SCHEDULE_SECONDS, RARE_TICKS, VirtualFleet, virtual_fleet
 
 ACME = TenantId("acme")
 BEFORE, NOW = Life(ACME, 1), Life(ACME, 2)
@@ -109,7 +109,7 @@ def test_nothing_of_the_life_before_is_seen_in_the_next(fleet: VirtualFleet, sto
 
     # The upload form leads nowhere.
     assert use(form) in {403, 404}
-    assert keys_in(fleet, str(after.bucket_name)) == []
+    assert keys_in(fleet, str(after.bucket_name)) == [FIRST_DOCUMENT]
     assert upload_form(fleet)["url"] != form["url"]
     with pytest.raises(ClientError, match="NoSuchBucket"):
         keys_in(fleet, str(before.bucket_name))

@@ -25,12 +25,16 @@ from kbfleet.domain.signals import of_diagnosis
 from tests.support.api_requests import queried
 from tests.support.losses import Loss, departures_from_the_bucket, lose, losses_on
 from tests.support.tenant_lives import Lives, sample
-from tests.support.virtual_fleet import RARE_SCHEDULE_SECONDS, RARE_TICKS, VirtualFleet, virtual_fleet
+from tests.support.virtual_fleet import FIRST_DOCUMENT, RARE_SCHEDULE_SECONDS, RARE_TICKS, VirtualFleet, virtual_fleet
 
 DOCUMENTS = {
     "tents.md": "A tent is rented for three days at least.",
     "house.md": "The house at the lake has seven rooms.",
 }
+ALL = len(DOCUMENTS) + 1
+"""With the first document, which each tenant has."""
+GO_ON = f"kbfleet sync start acme --accept-deletions {ALL}"
+ACCEPTED = json.dumps({"accept_deletions": ALL})
 SEARCHABLE = 400  # seconds
 HOURLY = {"hourly": True}
 
@@ -229,10 +233,9 @@ def test_a_lost_bucket_is_told_with_what_only_its_owner_can_do_and_takes_no_answ
     assert fleet.sync("acme").hold is not None
     for key, text in DOCUMENTS.items():
         assert key in search_finds(lives, "acme", text)
-    go_on = "kbfleet sync start acme --accept-deletions 2"
     shown = answered(lives, "ReconcileFunction", sample("get_diagnosis", "acme"))
     (finding,) = shown["findings"]
-    assert (finding["disagreement"], finding["harm"], finding["command"]) == ("HELD", "WRONG_ANSWERS", go_on)
+    assert (finding["disagreement"], finding["harm"], finding["command"]) == ("HELD", "WRONG_ANSWERS", GO_ON)
     asked = sample("post_reconciliation", "acme") | {"body": '{"look_only": true}'}
     assert answered(lives, "ReconcileFunction", asked)["findings"] == [finding]
     why = answered(lives, "WhyFunction", sample("get_why", "acme") | queried(key="tents.md"))
@@ -246,9 +249,6 @@ def test_a_lost_bucket_is_told_with_what_only_its_owner_can_do_and_takes_no_answ
     fleet.timeline.run_for(SEARCHABLE)
     assert not departures_from_the_bucket(fleet, "acme")
     assert fleet.sync("acme").hold is None
-
-
-ACCEPTED = json.dumps({"accept_deletions": len(DOCUMENTS)})
 
 
 @pytest.mark.parametrize("restored", [True, False], ids=["with the documents back", "with none"])
@@ -266,13 +266,13 @@ def test_a_bucket_and_a_data_source_that_are_lost_together_drop_nothing_unasked(
         assert tenant is not None
         assert tenant.failure is not None
         assert tenant.failure.error == "DeletionsHeld"
-        assert "`kbfleet sync start acme --accept-deletions 2`" in tenant.failure.reason
+        assert f"`{GO_ON}`" in tenant.failure.reason
         assert tenant.status == "ACTIVE"
         assert all(key in search_finds(lives, "acme", text) for key, text in DOCUMENTS.items())
     held = [event["Detail"] for event in fleet.events if event["DetailType"] == "Sync Held"]
     assert len({each["identity"] for each in held}) == 1
     shown = answered(lives, "ReconcileFunction", sample("get_diagnosis", "acme"))
-    assert "kbfleet sync start acme --accept-deletions 2" in {each["command"] for each in shown["findings"]}
+    assert GO_ON in {each["command"] for each in shown["findings"]}
     lives.api("post_sync", "acme")  # without accepting, it stays held
     fleet.settle("acme")
     assert all(key in search_finds(lives, "acme", text) for key, text in DOCUMENTS.items())
@@ -337,7 +337,7 @@ def test_a_vector_bucket_that_is_lost_is_one_finding_of_the_fleet(fleet: Virtual
 
 def test_documents_that_are_all_deleted_go_on_to_answer_until_somebody_accepts_that(fleet: VirtualFleet) -> None:
     lives = with_documents(fleet)
-    for key in DOCUMENTS:
+    for key in (*DOCUMENTS, FIRST_DOCUMENT):
         lives.remove("acme", key)
     lives.api("post_sync", "acme")
     fleet.settle("acme")

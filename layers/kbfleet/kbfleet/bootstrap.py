@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         KnowledgeStore,
         RetrievalProbe,
         RetryRuns,
+        RoomCounts,
         ServiceRoles,
         Sessions,
         SyncLedger,
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
 
 # Timeouts nest: the SDK gives up before the Lambda does, the Lambda before the state, the state before the machine.
 _CLIENT = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 3})
+_ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1})
 # Many calls one after the other, five a second for the whole account: throttling is a pause, not a failure.
 _DOCUMENTS_CLIENT = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 8})
 _SIGNED_FOR_ITS_REGION = Config(
@@ -146,6 +148,13 @@ def convergences() -> ConvergenceRecord:
     return DynamoDBConvergenceRecord(_table())
 
 
+@cache
+def room_counts() -> RoomCounts:
+    from kbfleet.adapters.dynamodb.rounds import DynamoDBRoomCounts
+
+    return DynamoDBRoomCounts(_table())
+
+
 def resources_version() -> str:
     """What the stack converges tenants' resources to. Another parameter is another version; so is another stack, which
     was made anew of what an older one has left: its usage plans and roles are new."""
@@ -169,7 +178,7 @@ def buckets() -> DocumentBuckets:
 
     settings = fleet()
     return S3DocumentBuckets(
-        boto3.client("s3", config=_CLIENT), account=settings.account_id, region=settings.aws_region
+        boto3.client("s3", config=_CLIENT), account=settings.account_id, region=settings.aws_region, clock=clock()
     )
 
 
@@ -221,7 +230,10 @@ def stores() -> Mapping[str, KnowledgeStore]:
 def knowledge_bases() -> KnowledgeBases:
     from kbfleet.adapters.bedrock import BedrockKnowledgeBases
 
-    return BedrockKnowledgeBases(boto3.client("bedrock-agent", config=_CLIENT))
+    return BedrockKnowledgeBases(
+        boto3.client("bedrock-agent", config=_CLIENT),
+        asking_once=lambda: boto3.client("bedrock-agent", config=_CLIENT.merge(_ONCE)),
+    )
 
 
 @cache

@@ -100,10 +100,15 @@ class Metric(StrEnum):
     USAGE_LINES_REFUSED = "UsageLinesRefused", MetricUnit.Count, "lines of usage that cannot be read"
 
     # --- resources ---
-    KNOWLEDGE_BASES_LEFT = (
-        "KnowledgeBasesLeft",
+    TENANTS_LEFT = (
+        "TenantsLeft",
         MetricUnit.Count,
-        "knowledge bases that the account has room for, when one is to be made",
+        "further tenants that the account has room for, by the quota of which least is left",
+    )
+    CAPACITY_USED = (
+        "CapacityUsed",
+        MetricUnit.Percent,
+        "of the quota of which most is used, by everybody in the account",
     )
     RESOURCES_MISSING = "ResourcesMissing", MetricUnit.Count, "resources that a record names and that are gone"
     RESOURCES_UNEXPLAINED = "ResourcesUnexplained", MetricUnit.Count, "resources of ours that no record names"

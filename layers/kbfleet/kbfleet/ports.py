@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.alert import Alert
     from kbfleet.domain.answer import AskableTenant, Asker, Exchange, GeneratedAnswer, Inquiry
     from kbfleet.domain.caller import Caller
+    from kbfleet.domain.capacity import RoomCount
     from kbfleet.domain.convergence import Convergence
     from kbfleet.domain.deletions import AnsweredFrom, SyncHeld
     from kbfleet.domain.diagnosis import Diagnosis, FleetDiagnosis, Search
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
     from kbfleet.domain.reconciliation import Reconciliation
     from kbfleet.domain.root_cause import RootCause
-    from kbfleet.domain.service_role import RoleCapacity, ServiceRole
+    from kbfleet.domain.service_role import ServiceRole
     from kbfleet.domain.survey import PresentVersion
     from kbfleet.domain.sync import Priority, Sync
     from kbfleet.domain.tenant import DisplayName, Tenant, TenantStateChange
@@ -150,12 +151,16 @@ class DocumentBuckets(Protocol):
         """
         ...
 
-    def delete(self, name: str) -> bool:
-        """Deletes objects with all their versions, as many as a call may take, and the bucket once it is empty.
+    def delete(self, name: str, *, until: datetime) -> bool:
+        """Deletes objects with all their versions, for as long as there is time but some of them each time, and the
+        bucket once it is empty.
+
+        Args:
+            until: when not to begin with more of them.
 
         Returns: whether the bucket is gone; `False` means call again.
 
-        Raises: NotReadyYet where the bucket does not show; and as `ensure`.
+        Raises: NotReadyYet where the bucket does not show, or something has come in behind; and as `ensure`.
         """
         ...
 
@@ -168,6 +173,10 @@ class DocumentBuckets(Protocol):
 
     def of_fleet(self, names: ResourceNames) -> Iterator[tuple[str, Life]]:
         """The fleet's buckets, over all pages, each with the life that it is named after."""
+        ...
+
+    def count(self) -> int:
+        """How many the account has, in all Regions, whoever made them."""
         ...
 
 
@@ -240,6 +249,10 @@ class KnowledgeStore(Protocol):
 
     def indexes(self) -> Iterator[Index]:
         """Those that exist, over all pages. Names that kbfleet never gives are somebody else's and left out."""
+        ...
+
+    def room(self) -> tuple[int, int] | None:
+        """How many indexes it has, whoever made them, and how many it may have; `None` where no quota is known."""
         ...
 
     def admit(self, life: Life, role_arn: str) -> datetime | None:
@@ -425,24 +438,45 @@ class ServiceRoles(Protocol):
         """Whether the role is there that comes with the stack; also `True` where no tenant uses it."""
         ...
 
-    def capacity(self) -> RoleCapacity | None:
-        """Of the account, for all its roles; `None` where no more are made."""
+    def room(self) -> tuple[int, int] | None:
+        """How many roles the account has, whoever made them, and how many it may have; `None` where no more are
+        made."""
         ...
 
 
 class UsageKeys(Protocol):
-    def ensure(self, key: UsageKey, tags: Mapping[str, str], *, plan_id: str, other_plan_ids: Collection[str]) -> None:
-        """The key is there, enabled, in that usage plan, and in none of the others.
+    """What a key is `known_as` is the id that API Gateway has given it, as far as it was written down; a wrong one does
+    no harm. With it, nobody has to look for the key among all of the account, where it may have any name."""
 
-        Raises: ResourceConflict when a key of that value lacks the tags, or is in a usage plan that is not the fleet's.
+    def ensure(
+        self,
+        key: UsageKey,
+        tags: Mapping[str, str],
+        *,
+        known_as: str | None = None,
+        plan_id: str,
+        other_plan_ids: Collection[str],
+    ) -> str:
+        """The key is there, enabled, in that usage plan, and in none of the others. Returns: its id.
+
+        Raises: CapacityExceeded; ResourceConflict when a key of that value lacks the tags, or is in a usage plan that
+            is not the fleet's.
         """
         ...
 
-    def delete(self, key: UsageKey) -> None:
+    def find(self, key: UsageKey) -> str | None:
+        """Its id, whatever its name is; over all pages of the list, where none has the name that it should have."""
+        ...
+
+    def delete(self, key: UsageKey, *, known_as: str | None = None) -> None:
         """The key is gone; one that is gone already is fine."""
         ...
 
-    def exists(self, key: UsageKey) -> bool: ...
+    def exists(self, key: UsageKey, *, known_as: str | None = None) -> bool: ...
+
+    def count(self) -> int:
+        """How many API keys the account has in this Region, whoever made them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -564,6 +598,20 @@ class ConvergenceRecord(Protocol):
 
     def save(self, convergence: Convergence) -> None:
         """In place of the last one."""
+        ...
+
+
+class RoomCounts(Protocol):
+    """What was counted last of the account's quotas. There is one item of it."""
+
+    def find(self) -> RoomCount | None: ...
+
+    def save(self, counted: RoomCount) -> None:
+        """In place of the last one."""
+        ...
+
+    def take(self) -> None:
+        """One more tenant was let in since. Nothing, where nothing was counted."""
         ...
 
 

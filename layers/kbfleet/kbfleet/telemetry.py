@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,9 +16,10 @@ from kbfleet.logs import logger
 from kbfleet.metrics import Metric, publish
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from kbfleet.domain.capacity import Room
     from kbfleet.usecases.ingestion import TickReport
 
 Input = TypeVar("Input", bound=BaseModel)
@@ -35,24 +37,45 @@ def workflow_step(contract: type[Input]) -> Callable[[Callable[[Input], BaseMode
     """
 
     def decorate(step: Callable[[Input], BaseModel | None]) -> StepHandler:
-        @wraps(step)
-        @logger.inject_lambda_context(clear_state=True)
-        def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any] | None:
-            logger.append_keys(**identifiers(event))
-            try:
-                result = step(parse(contract, event))
-            except Retryable as error:
-                logger.warning("The step can be tried again", error=type(error).__name__, reason=str(error))
-                raise
-            except KbfleetError as error:
-                logger.exception("The step has failed", error=type(error).__name__, reason=str(error))
-                raise
-            logger.info("The step is done")
-            return result.model_dump(mode="json") if result is not None else None
-
-        return handler
+        return _handler(contract, lambda parsed, _left: step(parsed), of=step)
 
     return decorate
+
+
+def timed_workflow_step(
+    contract: type[Input],
+) -> Callable[[Callable[[Input, timedelta], BaseModel | None]], StepHandler]:
+    """As `workflow_step`, of a function that is told how much time it has left."""
+
+    def decorate(step: Callable[[Input, timedelta], BaseModel | None]) -> StepHandler:
+        return _handler(contract, step, of=step)
+
+    return decorate
+
+
+def _handler(
+    contract: type[Input],
+    run: Callable[[Input, timedelta], BaseModel | None],
+    *,
+    of: Callable[..., BaseModel | None],
+) -> StepHandler:
+    @wraps(of)
+    @logger.inject_lambda_context(clear_state=True)
+    def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
+        logger.append_keys(**identifiers(event))
+        left = timedelta(milliseconds=context.get_remaining_time_in_millis())
+        try:
+            result = run(parse(contract, event), left)
+        except Retryable as error:
+            logger.warning("The step can be tried again", error=type(error).__name__, reason=str(error))
+            raise
+        except KbfleetError as error:
+            logger.exception("The step has failed", error=type(error).__name__, reason=str(error))
+            raise
+        logger.info("The step is done")
+        return result.model_dump(mode="json") if result is not None else None
+
+    return handler
 
 
 def identifiers(event: Mapping[str, Any]) -> dict[str, object]:
@@ -89,3 +112,16 @@ def report_tick(report: TickReport, *, now: datetime) -> None:
         measured[Metric.OLDEST_PENDING_CHANGE_SECONDS] = (now - report.stale_since).total_seconds()
     publish(measured)
     logger.info("Tick", running=report.running, started=report.started, ended=report.ended, waiting=report.waiting)
+
+
+def report_rooms(rooms: Sequence[Room]) -> None:
+    """Counts how much the account has left for further tenants, and names what is scarce."""
+    publish(
+        {
+            Metric.TENANTS_LEFT: min(room.left for room in rooms),
+            Metric.CAPACITY_USED: 100 * max(room.share for room in rooms),
+        }
+    )
+    for room in rooms:
+        if room.is_scarce:
+            logger.warning("The account has little room left", used=str(room), advice=room.of.way_out)

@@ -27,8 +27,16 @@ class ApiGatewayUsageKeys:
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    def ensure(self, key: UsageKey, tags: Mapping[str, str], *, plan_id: str, other_plan_ids: Collection[str]) -> None:
-        key_id = self._ensure_key(key, tags)
+    def ensure(
+        self,
+        key: UsageKey,
+        tags: Mapping[str, str],
+        *,
+        known_as: str | None = None,
+        plan_id: str,
+        other_plan_ids: Collection[str],
+    ) -> str:
+        key_id = self._ensure_key(key, tags, known_as)
         # A key can be in one usage plan only of those for the same stage: out of the other plans, then into its own.
         # Source: AWS documentation, Usage plans and API keys for REST APIs.
         for other in other_plan_ids:
@@ -37,20 +45,38 @@ class ApiGatewayUsageKeys:
                     self._client.delete_usage_plan_key(usagePlanId=other, keyId=key_id)
         if not self._in_plan(key_id, plan_id):
             self._put_into_plan(key, key_id, plan_id)
+        return key_id
 
-    def delete(self, key: UsageKey) -> None:
-        found = self._find(key)
-        if found is not None:
+    def find(self, key: UsageKey) -> str | None:
+        # An account has many keys: all are read only where none has the name that it should have.
+        found = self._listed(key, name=key.name) or self._listed(key)
+        return str(found["id"]) if found is not None else None
+
+    def delete(self, key: UsageKey, *, known_as: str | None = None) -> None:
+        key_id = known_as if self._described(key, known_as) is not None else self._id_of(key, known_as)
+        if key_id is not None:
             # It leaves its usage plans along with it (inferred).
             with suppress(ResourceMissing), translated(f"usage key {key.name}"):
-                self._client.delete_api_key(apiKey=found["id"])
+                self._client.delete_api_key(apiKey=key_id)
 
-    def exists(self, key: UsageKey) -> bool:
-        # An account has many keys: all are read only where none has the name that it should have.
-        return self._find(key, name=key.name) is not None or self._find(key) is not None
+    def exists(self, key: UsageKey, *, known_as: str | None = None) -> bool:
+        return self._described(key, known_as) is not None or self._id_of(key, known_as) is not None
 
-    def _ensure_key(self, key: UsageKey, tags: Mapping[str, str]) -> str:
-        found = self._find(key, name=key.name)
+    def count(self) -> int:
+        with translated("the account's API keys"):
+            pages = self._client.get_paginator("get_api_keys").paginate(PaginationConfig={"PageSize": _PAGE})
+            return sum(len(page["items"]) for page in pages)
+
+    def _id_of(self, key: UsageKey, known_as: str | None) -> str | None:
+        """Of the key that is not there by that id. Where it was known by one, whoever has made another since has named
+        it as kbfleet does: nobody else has a use for its value."""
+        if known_as is None:
+            return self.find(key)
+        found = self._listed(key, name=key.name)
+        return str(found["id"]) if found is not None else None
+
+    def _ensure_key(self, key: UsageKey, tags: Mapping[str, str], known_as: str | None) -> str:
+        found = self._described(key, known_as) or self._listed(key, name=key.name)
         if found is None:
             try:
                 with translated(f"usage key {key.name}"):
@@ -58,7 +84,7 @@ class ApiGatewayUsageKeys:
                 return str(made["id"])
             except ResourceConflict:
                 # Somebody has made it since, or given it another name.
-                found = self._find(key)
+                found = self._listed(key)
                 if found is None:
                     raise NotReadyYet(f"Usage key {key.name} exists, but is not listed yet.") from None
         if not tags.items() <= found.get("tags", {}).items():
@@ -77,7 +103,18 @@ class ApiGatewayUsageKeys:
                 self._client.update_api_key(apiKey=found["id"], patchOperations=repairs)
         return str(found["id"])
 
-    def _find(self, key: UsageKey, *, name: str | None = None) -> dict[str, Any] | None:
+    def _described(self, key: UsageKey, key_id: str | None) -> dict[str, Any] | None:
+        """The key of that id, if it is there and has the value."""
+        if key_id is None:
+            return None
+        try:
+            with translated(f"usage key {key.name}"):
+                found: dict[str, Any] = self._client.get_api_key(apiKey=key_id, includeValue=True)
+        except ResourceMissing:
+            return None
+        return found if found["value"] == key.value else None
+
+    def _listed(self, key: UsageKey, *, name: str | None = None) -> dict[str, Any] | None:
         """The key of that value, whatever its name is; with `name`, only among those whose names begin so."""
         query = {"nameQuery": name} if name else {}
         with translated(f"usage key {key.name}"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
@@ -20,7 +21,7 @@ from kbfleet.domain.knowledge_base import (
 from kbfleet.domain.names import DataSourceReference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_bedrock_agent.client import AgentsforBedrockClient
 
@@ -44,10 +45,18 @@ _CONNECTOR = "managedKnowledgeBaseConnectorConfiguration"
 
 
 class BedrockKnowledgeBases:
-    """`kbfleet.ports.KnowledgeBases` on bedrock-agent."""
+    """`kbfleet.ports.KnowledgeBases` on bedrock-agent.
 
-    def __init__(self, client: AgentsforBedrockClient) -> None:
+    Args:
+        asking_once: makes a client that does not try again by itself. Where a knowledge base is asked for twice within
+            moments, under one client token and one name, Bedrock may make two, as users report.
+    """
+
+    def __init__(
+        self, client: AgentsforBedrockClient, *, asking_once: Callable[[], AgentsforBedrockClient] | None = None
+    ) -> None:
         self._client = client
+        self._asking_once = cache(asking_once or (lambda: client))
 
     def get(self, knowledge_base_id: str) -> KnowledgeBase | None:
         try:
@@ -99,7 +108,7 @@ class BedrockKnowledgeBases:
     ) -> KnowledgeBase:
         with translated(f"knowledge base {name}"):
             arguments: dict[str, Any] = dict(configuration)
-            answer = self._client.create_knowledge_base(
+            answer = self._asking_once().create_knowledge_base(
                 name=name,
                 description=_description(name, configuration),
                 roleArn=role_arn,

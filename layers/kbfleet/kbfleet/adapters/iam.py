@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
+from kbfleet.domain.capacity import Scarce
 from kbfleet.domain.errors import CapacityExceeded, NotReadyYet, ResourceConflict, ResourceMissing
-from kbfleet.domain.service_role import WAY_OUT, RoleCapacity, same_policy
+from kbfleet.domain.service_role import same_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,10 +109,10 @@ class IamServiceRoles:
     def shared_is_there(self) -> bool:
         return True
 
-    def capacity(self) -> RoleCapacity | None:
+    def room(self) -> tuple[int, int] | None:
         with translated("the account's roles"):
             summary = self._client.get_account_summary()["SummaryMap"]
-        return RoleCapacity(summary["Roles"], summary["RolesQuota"])
+        return summary["Roles"], summary["RolesQuota"]
 
     def _find(self, name: str) -> Mapping[str, Any] | None:
         try:
@@ -133,7 +134,7 @@ class IamServiceRoles:
         except ResourceConflict as error:
             raise NotReadyYet(f"Service role {role.name} has just been made by somebody else.") from error
         except CapacityExceeded as error:
-            raise CapacityExceeded(error.what, remedy=WAY_OUT) from error
+            raise CapacityExceeded(error.what, remedy=Scarce.SERVICE_ROLES.way_out) from error
 
     def _repairs(self, role: ServiceRole, found: Mapping[str, Any]) -> list[tuple[str, Callable[[], object]]]:
         """What is not as it should be, and how to change that, in the order in which that is permitted: a role without
@@ -241,5 +242,5 @@ class SharedServiceRole:
     def shared_is_there(self) -> bool:
         return self._own.exists(self._arn.rpartition("/")[2])
 
-    def capacity(self) -> RoleCapacity | None:
+    def room(self) -> tuple[int, int] | None:
         return None

@@ -29,12 +29,14 @@ from kbfleet.ports import ComparedPage, VersionPage
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+    from datetime import datetime
 
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.type_defs import ObjectTypeDef, PublicAccessBlockConfigurationTypeDef
 
     from kbfleet.domain.deletions import AnsweredFrom
     from kbfleet.domain.names import Life, ResourceNames
+    from kbfleet.ports import Clock
 
 REFUSE_UNENCRYPTED_TRANSPORT: Mapping[str, object] = {
     "Sid": "RefuseUnencryptedTransport",
@@ -57,8 +59,6 @@ KEYS_A_PAGE = 1_000
 """The most. Source: AWS documentation, ListObjectsV2."""
 LISTINGS = 5
 """Of keys that begin alike, for one place in a text where a name may begin: a tenant chooses what its keys are."""
-PAGES_A_CALL = 20
-"""Of 1,000 versions each; about ten seconds of deleting."""
 
 
 class S3DocumentBuckets:
@@ -70,10 +70,11 @@ class S3DocumentBuckets:
     writing: who changes a setting in that very moment may have to do so again.
     """
 
-    def __init__(self, client: S3Client, *, account: str, region: str) -> None:
+    def __init__(self, client: S3Client, *, account: str, region: str, clock: Clock) -> None:
         self._client = client
         self._account = account
         self._region = region
+        self._clock = clock
 
     def ensure(self, name: str, tags: Mapping[str, str]) -> None:
         with _there(name):
@@ -113,21 +114,27 @@ class S3DocumentBuckets:
                 if life is not None:
                     yield bucket["Name"], life
 
-    def delete(self, name: str) -> bool:
+    def count(self) -> int:
+        with translated("the account's buckets"):
+            pages = self._client.get_paginator("list_buckets").paginate(PaginationConfig={"PageSize": _BUCKETS_A_PAGE})
+            return sum(len(page.get("Buckets", ())) for page in pages)
+
+    def delete(self, name: str, *, until: datetime) -> bool:
         owner = self._owner(name)
         with _there(name):
             pages = self._client.get_paginator("list_object_versions").paginate(**owner)
-            for number, page in enumerate(pages):
-                if number == PAGES_A_CALL:
-                    return False
+            for page in pages:
                 self._delete_versions(owner, [*page.get("Versions", ()), *page.get("DeleteMarkers", ())])
+                if page["IsTruncated"] and self._clock.now() >= until:
+                    return False
             try:
                 self._client.delete_bucket(**owner)
             except ClientError as error:
                 if _code(error) != "BucketNotEmpty":
                     raise
-                # An upload that had begun before uploads were refused has come in behind the listing.
-                return False
+                # An upload that had begun before uploads were refused has come in behind the listing. Who comes again
+                # at once, and again, would fill the history of the execution.
+                raise NotReadyYet(f"Something has come into bucket {name} while it was emptied.") from error
         return True
 
     def _owner(self, name: str) -> Any:

@@ -89,7 +89,7 @@ class ActivateTenantInput(StepInput):
 
 
 class CapacityResult(Contract):
-    """How many more knowledge bases the account may have; `None` where nobody looked."""
+    """How many more such tenants the account has room for; `None` where nobody looked."""
 
     left: int | None
 

@@ -54,8 +54,8 @@ class KnowledgeBaseKind(StrEnum):
 
     @property
     def quota(self) -> int:
-        """Most knowledge bases of this kind in an account and Region, not adjustable. Source: AWS documentation, Quotas
-        for Amazon Bedrock."""
+        """Most knowledge bases of this kind in an account and Region; AWS may give more of MANAGED. Source: AWS
+        documentation, Quotas for Amazon Bedrock."""
         return {KnowledgeBaseKind.VECTOR: 100, KnowledgeBaseKind.MANAGED: 10_000}[self]
 
     @property
@@ -64,25 +64,6 @@ class KnowledgeBaseKind(StrEnum):
         has a limit, which one data source cannot reach. Source: AWS documentation, Quotas for Amazon Bedrock (for
         MANAGED 50 a knowledge base)."""
         return {KnowledgeBaseKind.VECTOR: 5, KnowledgeBaseKind.MANAGED: None}[self]
-
-    @property
-    def way_out(self) -> str:
-        """What to do when the quota is used up."""
-        others = "Offboard tenants, or run another fleet in another account or Region"
-        managed = "; new tenants on the knowledge store MANAGED have a quota of 10,000 of their own"
-        return f"{others}{managed if self is KnowledgeBaseKind.VECTOR else ''}."
-
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """How many knowledge bases of a kind the account has, and how many more it may have."""
-
-    kind: KnowledgeBaseKind
-    used: int
-
-    @property
-    def left(self) -> int:
-        return max(0, self.kind.quota - self.used)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,29 +89,12 @@ class ServiceRole:
             yield resource
 
 
-@dataclass(frozen=True, slots=True)
-class RoleCapacity:
-    """How many roles the account has, and how many it may have."""
-
-    used: int
-    quota: int
-
-    @property
-    def left(self) -> int:
-        return max(0, self.quota - self.used)
-
-
-WAY_OUT = (
-    "Ask AWS for more roles (up to 10,000 are granted without a review), or deploy the stack with ServiceRoles=SHARED, "
-    "where one role serves every tenant."
-)
-"""What to do when the account can have no more roles."""
-
 WAY_OUT_OF_POLICIES = (
     "Delete data access policies that nothing uses: an account has 500 in a Region, and no more. Or deploy the stack "
     "with ServiceRoles=SHARED, where one role, and one policy, serves every tenant."
 )
-"""The same of data access policies of OpenSearch Serverless, of which each tenant's role has one."""
+"""What to do when there is no room for more data access policies of OpenSearch Serverless: each tenant's role has
+one."""
 
 
 def settling(changed_at: datetime | None, now: datetime) -> bool:

@@ -156,10 +156,12 @@ _TRANSIENT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Waiter:
-    """A state machine's task that wants to know how a generation ended."""
+    """A state machine's task that wants to know how a generation ended. `fence` is of the reservation that its
+    execution has; 0 where that was not kept yet."""
 
     task_token: str
     generation: int
+    fence: int = 0
 
 
 MAX_RETRIES = 3
@@ -211,6 +213,7 @@ class Sync:
         hold: why the next job is not started; it is queued only to be checked again.
         after_hold: whether a sync was held since the last good one: what people were told of that ends with the
             next.
+        empty_at: when the tenant's bucket was seen to have nothing in it, before any job.
         accepted: how many of the documents of `answered_from` may be deleted, since somebody has said so.
     """
 
@@ -248,6 +251,7 @@ class Sync:
     hold: Hold | None = None
     accepted: int = 0
     after_hold: bool = False
+    empty_at: datetime | None = None
     version: int = 0
     life: int = 1
     knowledge: int = 1
@@ -274,7 +278,8 @@ class Sync:
         """When the last sync ended, or was requested or held if that is later; `None` when there never was one."""
         ended = self.result.ended_at if self.result else None
         seen = self.hold.seen_at if self.hold else None
-        return max((time for time in (self.synced_at, ended, self.pending_since, seen) if time), default=None)
+        times = (self.synced_at, ended, self.pending_since, seen, self.empty_at)
+        return max((time for time in times if time), default=None)
 
     def stale_since(self) -> datetime | None:
         """Since when the oldest change waits that is not synced; `None` when everything is."""
@@ -287,15 +292,22 @@ class Sync:
         return replace(self, kind=kind)
 
     def requested(
-        self, now: datetime, priority: Priority, task_token: str | None = None, *, ready_at: datetime | None = None
+        self,
+        now: datetime,
+        priority: Priority,
+        task_token: str | None = None,
+        *,
+        fence: int = 0,
+        ready_at: datetime | None = None,
     ) -> Sync:
         """One more generation is wanted; an idle tenant joins the queue, a running one is queued when its job ends.
 
         Args:
+            task_token, fence: of the task that waits for it.
             ready_at: from when on it may be started; now, if not given. An earlier time that was promised before stays.
         """
         generation = self.requested_generation + 1
-        waiters = (*self.waiters, Waiter(task_token, generation)) if task_token else self.waiters
+        waiters = (*self.waiters, Waiter(task_token, generation, fence)) if task_token else self.waiters
         raised = replace(
             self, requested_generation=generation, waiters=waiters, pending_since=self.pending_since or now
         )
@@ -304,6 +316,22 @@ class Sync:
         best, ready = self._place(priority, ready_at or now)
         queued = replace(raised, priority=best, ready_at=ready)
         return replace(queued, state=SyncState.QUEUED) if self.state is SyncState.IDLE else queued
+
+    def awaited_by(self, task_token: str, fence: int) -> Sync:
+        """Whoever waits by that reservation does so by another task, for what is requested already. Nobody else waits
+        any more: a tenant is provisioned by one execution at a time, and its entry must not grow with every task."""
+        own = (replace(waiter, task_token=task_token) for waiter in self.waiters if waiter.fence == fence)
+        return replace(self, waiters=tuple(own)[-1:])
+
+    @property
+    def never_used(self) -> bool:
+        """Whether no sync was ever requested, and no job has left anything behind."""
+        untouched = self.result is None and self.job is None and self.synced_data_source_id is None
+        return untouched and self.answered_from is None and self.requested_generation == 0
+
+    def found_empty(self, now: datetime) -> Sync:
+        """There was nothing in the bucket, and no job yet: the first one comes with the first documents."""
+        return replace(self, empty_at=now)
 
     def tried_again(self, now: datetime) -> Sync:
         """Changes wait, and nothing is under way that takes them up, since the last sync has failed: another is

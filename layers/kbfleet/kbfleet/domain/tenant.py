@@ -107,6 +107,11 @@ class Tenant:
     or it was not kept yet. `emptied_seen_at` is when an examination last found nothing in its knowledge base although
     documents had been brought into it. `bucket_made_at` is when the tenant's bucket was last made anew, in place of one
     that it had had: what was in that is gone, and may still be answered from.
+
+    `knowledge_base_alone` is whether no knowledge base of the tenant can be there but the recorded one: `False` from
+    before one is asked for until its id is recorded, and after an answer that was lost; `None` where that was not kept
+    yet. Where it is true, nobody has to list those of the account. `usage_key_id` is what API Gateway calls the
+    tenant's key, for the same reason; `None` while there is none, or where it was not kept yet.
     """
 
     tenant_id: TenantId
@@ -140,6 +145,8 @@ class Tenant:
     data_source_made_at: datetime | None = None
     bucket_made_at: datetime | None = None
     emptied_seen_at: datetime | None = None
+    knowledge_base_alone: bool | None = None
+    usage_key_id: str | None = None
 
     @property
     def this_life(self) -> Life:

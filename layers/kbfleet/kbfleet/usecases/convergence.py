@@ -11,6 +11,7 @@ from kbfleet.domain.errors import AwsRefusal, KbfleetError, Retryable
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant import ProvisioningRequest
 from kbfleet.usecases.provisioning import start_provisioning
+from kbfleet.usecases.reservations import without_dead_lease
 
 if TYPE_CHECKING:
     from kbfleet.ports import Clock, ConvergenceRecord, Executions, TenantRegistry
@@ -55,7 +56,7 @@ def converge_tenants(
         return ConvergenceReport()
     if convergence != stored:
         convergences.save(convergence)
-    waiting = [tenant for tenant in registry.all() if convergence.waits_for(tenant)]
+    waiting = [without_dead_lease(each, executions, now) for each in registry.all() if convergence.waits_for(each)]
     free = AT_ONCE - sum(tenant.leased_at(now) for tenant in waiting)
     started, refused = list[TenantId](), list[tuple[TenantId, KbfleetError]]()
     for tenant in waiting:

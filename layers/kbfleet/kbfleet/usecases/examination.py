@@ -168,7 +168,7 @@ class _Look:
         tells = None
         if presence[ResourceKind.BUCKET] is Presence.THERE:
             tells = self._asked(Fact.EVENTS, lambda: ports.buckets.tells_of_changes(bucket))
-        self._look_at(Fact.USAGE_KEY, presence, lambda: ports.usage_keys.exists(key))
+        self._look_at(Fact.USAGE_KEY, presence, lambda: ports.usage_keys.exists(key, known_as=tenant.usage_key_id))
         if ports.service_roles.per_tenant:
             self._look_at(Fact.SERVICE_ROLE, presence, lambda: ports.service_roles.exists(role))
         index, store_is_gone = self._index(presence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.bounds import CAUSE_BYTES, shortened
@@ -74,6 +75,9 @@ _HEADS = 5
 """How many entries of each kind and priority are looked at: a tick starts one job, and a few may give way."""
 _CHECKS = 5
 """How many that come next are checked ahead: one job is started in ten seconds, and a check stands for longer."""
+_FOLLOWED = 8
+"""Running jobs that a tick looks at, by lot: GetIngestionJob is allowed ten times a second, and a tick that waits for
+its turn comes too late for the next start. Only MANAGED knowledge bases can have more."""
 _A_MINUTE = timedelta(minutes=1)
 
 
@@ -363,9 +367,9 @@ class Scheduler:
         unannounced: _Told = []
         running: Counter[KnowledgeBaseKind] = Counter()
         ended = started = 0
-        for sync in self._running(glance):
+        for place, sync in enumerate(sorted(self._running(glance), key=self._lot)):
             try:
-                if self._follow(sync, unannounced):
+                if place < _FOLLOWED and self._follow(sync, unannounced):
                     ended += 1
                     continue
             except _NOT_NOW as error:
@@ -403,6 +407,10 @@ class Scheduler:
         if not report.idle:
             self.ticks.request()
         return report
+
+    def _lot(self, sync: Sync) -> bytes:
+        """Another order at each tick, however far apart they are: everybody's turn comes."""
+        return sha256(f"{self.clock.now()}/{sync.of_knowledge}".encode()).digest()
 
     def _running(self, glance: Glance) -> Iterable[Sync]:
         seen = [sync for sync in glance.entries if sync.state is SyncState.RUNNING]

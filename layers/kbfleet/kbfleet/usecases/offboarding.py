@@ -8,7 +8,7 @@ Ingestion nothing is deleted, and `resume_tenant` takes the tenant back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, remaining
@@ -256,7 +256,13 @@ def stop_ingestion(
         NotReadyYet: a job is still stopping.
     """
     tenant = held(reservation, registry)
-    keep(tenant, tenant.deletion_begun(clock.now()), registry=registry, clock=clock)
+    tenant = keep(tenant, tenant.deletion_begun(clock.now()), registry=registry, clock=clock)
+    if tenant.knowledge_base_alone is None:
+        # Of a version that did not keep it. Nobody makes another any more: what no list shows now, none will.
+        alone = {one.knowledge_base_id for one in _knowledge_bases(tenant, knowledge_bases, names)} <= {
+            tenant.knowledge_base_id
+        }
+        tenant = keep(tenant, replace(tenant, knowledge_base_alone=alone), registry=registry, clock=clock)
     stopping = []
     for data_source in _data_sources(tenant, knowledge_bases, names):
         job = knowledge_bases.running_ingestion_job(data_source)
@@ -270,12 +276,16 @@ def stop_ingestion(
 
 
 def delete_usage_key(
-    reservation: Reservation, *, registry: TenantRegistry, usage_keys: UsageKeys, names: ResourceNames
+    reservation: Reservation, *, registry: TenantRegistry, usage_keys: UsageKeys, names: ResourceNames, clock: Clock
 ) -> None:
     """API Gateway does not know the tenant any more. Not before the point of no return: a tenant that is only fenced
     off is refused by its status, and can be resumed as it was."""
     tenant = held(reservation, registry)
-    usage_keys.delete(names.usage_key(tenant.this_life))
+    key = names.usage_key(tenant.this_life)
+    if tenant.usage_key_id is None:
+        # Before it is gone: by what it is called, Verify Erasure need not look through all of the account.
+        tenant = keep(tenant, replace(tenant, usage_key_id=usage_keys.find(key)), registry=registry, clock=clock)
+    usage_keys.delete(key, known_as=tenant.usage_key_id)
 
 
 def delete_data_sources(
@@ -355,11 +365,13 @@ def delete_bucket(
     buckets: DocumentBuckets,
     names: ResourceNames,
     clock: Clock,
+    until: datetime,
     waits: bool = True,
 ) -> bool:
     """Deletes documents, with all versions, and then the bucket. Returns: whether it is gone; else run again.
 
     Args:
+        until: when to stop.
         waits: whether the execution waits for a bucket that may not show yet.
 
     Raises:
@@ -367,7 +379,7 @@ def delete_bucket(
             yet; also where this has just deleted it and its answer was lost.
     """
     bucket = _own_bucket(held(reservation, registry), buckets, names, now=clock.now() if waits else None)
-    return bucket is None or buckets.delete(bucket)
+    return bucket is None or buckets.delete(bucket, until=until)
 
 
 def delete_records(
@@ -428,7 +440,7 @@ def verify_erasure(
         ErasedResource("knowledge base", knowledge_base): bool(_knowledge_bases(tenant, knowledge_bases, names)),
         ErasedResource("service role", service_role): service_roles.exists(service_role)
         or store_of(tenant, stores).admits(tenant.this_life),
-        ErasedResource("usage key", usage_key.name): usage_keys.exists(usage_key),
+        ErasedResource("usage key", usage_key.name): usage_keys.exists(usage_key, known_as=tenant.usage_key_id),
         ErasedResource("records", str(tenant.tenant_id)): not records.erased(tenant.this_life, keep_usage=keep_usage),
         ErasedResource("part in incidents", str(tenant.tenant_id)): not forgotten(
             tenant.tenant_id, incidents=incidents
@@ -505,11 +517,14 @@ def _own_bucket(
 
 
 def _knowledge_bases(tenant: Tenant, knowledge_bases: KnowledgeBases, names: ResourceNames) -> list[KnowledgeBase]:
-    """The recorded one, unless its tags or its name say that it is another's, and those of the tenant's name that carry
-    its tags: one may have been made and never written down."""
+    """The recorded one, unless its tags or its name say that it is another's. Where that may not be the only one, and
+    where none is recorded, those of the tenant's name that carry its tags, too: one may have been made and never
+    written down."""
     recorded = knowledge_bases.get(tenant.knowledge_base_id) if tenant.knowledge_base_id else None
     own = recorded is not None and names.owned(recorded.name, knowledge_bases.tags(recorded), tenant.this_life)
     found = {recorded.knowledge_base_id: recorded} if recorded is not None and own else {}
+    if tenant.knowledge_base_alone and tenant.knowledge_base_id is not None and (own or recorded is None):
+        return list(found.values())
     for one in knowledge_bases.named(names.knowledge_base(tenant.live_knowledge)):
         if one.knowledge_base_id not in found and names.marked(knowledge_bases.tags(one), tenant.this_life):
             found[one.knowledge_base_id] = one

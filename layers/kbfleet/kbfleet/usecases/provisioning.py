@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from kbfleet.domain.capacity import Scarce
 from kbfleet.domain.errors import (
     AwsRefusal,
     CapacityExceeded,
@@ -29,13 +30,13 @@ from kbfleet.domain.errors import (
     ServiceRoleUnusable,
     TenantBusy,
     TenantNotFound,
+    Throttled,
 )
 from kbfleet.domain.finding import ResourceKind
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.isolation import SeenIn
 from kbfleet.domain.knowledge_base import (
-    Capacity,
     DataSourceState,
     DataSourceStatus,
     KnowledgeBaseKind,
@@ -45,11 +46,12 @@ from kbfleet.domain.knowledge_base import (
     content_lost,
 )
 from kbfleet.domain.names import MAX_LIFE, DataSourceReference
-from kbfleet.domain.service_role import WAY_OUT, settling
+from kbfleet.domain.service_role import settling
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import ProvisioningRequest, ProvisioningReservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import Workflow
+from kbfleet.usecases.capacity import count_rooms
 from kbfleet.usecases.data_sources import DataSources, data_sources_of, delete_data_source
 from kbfleet.usecases.deletion_checks import require_nothing_held
 from kbfleet.usecases.ingestion import update_sync
@@ -70,16 +72,19 @@ from kbfleet.usecases.reservations import (
 from kbfleet.usecases.service_roles import service_role_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from kbfleet.domain.capacity import Room
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
+    from kbfleet.domain.sync import Waiter
     from kbfleet.domain.tenant import Reservation
     from kbfleet.domain.usage_plan import Tier
     from kbfleet.domain.workflow import WorkflowFailure
     from kbfleet.ports import (
         Announcements,
+        BucketContents,
         Clock,
         DocumentBuckets,
         Execution,
@@ -87,6 +92,7 @@ if TYPE_CHECKING:
         Incidents,
         KnowledgeBases,
         KnowledgeStore,
+        RoomCounts,
         ServiceRoles,
         SyncLedger,
         TaskCallbacks,
@@ -293,6 +299,7 @@ def reserve_tenant(
         previous_status=stored.status if stored else None,
         fence=stored.fence if stored else 0,
         life=_next_life(stored) if stored else 1,
+        knowledge_base_alone=True,
     )
     announce_left_over(stored, announcements=announcements)
     free = without_dead_lease(tenant, executions, now)
@@ -327,12 +334,18 @@ def check_capacity(
     reservation: Reservation,
     *,
     registry: TenantRegistry,
+    counts: RoomCounts,
     stores: Stores,
     knowledge_bases: KnowledgeBases,
+    buckets: DocumentBuckets,
     service_roles: ServiceRoles,
+    usage_keys: UsageKeys,
     names: ResourceNames,
-) -> Capacity | None:
-    """The account has room for the tenant's knowledge base and its service role, before anything is made for it.
+    clock: Clock,
+) -> Sequence[Room] | None:
+    """The account has room for everything of which the tenant takes one, before anything is made for it.
+
+    What was counted within the last hours is enough, where it leaves room for more than a few.
 
     Returns: how much room; `None` for a tenant that has its knowledge base already.
 
@@ -342,22 +355,33 @@ def check_capacity(
     tenant = held(reservation, registry)
     if tenant.knowledge_base_id is not None:
         return None
-    kind = store_of(tenant, stores).kind
-    capacity = Capacity(kind, knowledge_bases.count(kind))
-    if capacity.left == 0 and not knowledge_bases.named(names.knowledge_base(tenant.live_knowledge)):
-        raise CapacityExceeded(
-            f"The account has {capacity.used} of {kind.quota} knowledge bases of type {kind}: there is no room for "
-            f"tenant {tenant.tenant_id}.",
-            remedy=kind.way_out,
+    store, life = store_of(tenant, stores), tenant.this_life
+    counted = counts.find()
+    if counted is None or not counted.suffices(tenant.knowledge_store, clock.now()):
+        counted = count_rooms(
+            counts=counts,
+            stores=stores,
+            knowledge_bases=knowledge_bases,
+            buckets=buckets,
+            service_roles=service_roles,
+            usage_keys=usage_keys,
+            clock=clock,
         )
-    roles = service_roles.capacity()
-    if roles is not None and roles.left == 0 and not service_roles.exists(names.service_role(tenant.this_life)):
-        raise CapacityExceeded(
-            f"The account has {roles.used} of {roles.quota} roles: there is no room for that of tenant "
-            f"{tenant.tenant_id}.",
-            remedy=WAY_OUT,
-        )
-    return capacity
+    has_one: Mapping[Scarce, Callable[[], object]] = {
+        Scarce.VECTOR_KNOWLEDGE_BASES: lambda: knowledge_bases.named(names.knowledge_base(tenant.live_knowledge)),
+        Scarce.MANAGED_KNOWLEDGE_BASES: lambda: knowledge_bases.named(names.knowledge_base(tenant.live_knowledge)),
+        Scarce.SERVICE_ROLES: lambda: service_roles.exists(names.service_role(life)),
+        Scarce.USAGE_KEYS: lambda: usage_keys.exists(names.usage_key(life), known_as=tenant.usage_key_id),
+        Scarce.VECTOR_INDEXES: lambda: store.find(tenant.live_knowledge),
+    }
+    rooms = counted.for_tenants_on(tenant.knowledge_store)
+    for room in rooms:
+        if room.is_full and not has_one[room.of]():
+            raise CapacityExceeded(
+                f"The account has {room}: there is no room for tenant {tenant.tenant_id}.", remedy=room.of.way_out
+            )
+    counts.take()
+    return rooms
 
 
 def ensure_service_role(
@@ -583,15 +607,25 @@ def ensure_knowledge_base(
         _breached(tenant.tenant_id, [f"knowledge base {known.knowledge_base_id}"], announcements, clock)
         known = None
     role_arn = service_roles.arn(names.service_role(tenant.this_life))
-    with _role_that_settles(role_arn, role_changed_at, clock):
-        found = known or _adopt_or_create_knowledge_base(tenant, wanted, role_arn, knowledge_bases, names)
+    if known is None:
+        with _role_that_settles(role_arn, role_changed_at, clock):
+            tenant, found, alone = _adopt_or_create_knowledge_base(
+                tenant, wanted, role_arn, registry=registry, knowledge_bases=knowledge_bases, names=names, clock=clock
+            )
+    else:
+        found, alone = known, tenant.knowledge_base_alone
     if not found.stores_as(wanted):
         raise KnowledgeBaseNotOurs(
             f"Knowledge base {found.name} ({found.knowledge_base_id}) does not keep its vectors in tenant "
             f"{tenant.tenant_id}'s own index.",
             remedy="Find out whose it is. Delete it, or the index that is missing, then provision the tenant again.",
         )
-    changed = replace(tenant, knowledge_base_id=found.knowledge_base_id, drift=found.drift_from(wanted))
+    changed = replace(
+        tenant,
+        knowledge_base_id=found.knowledge_base_id,
+        knowledge_base_alone=alone,
+        drift=found.drift_from(wanted),
+    )
     if changed.knowledge_base_id != tenant.knowledge_base_id:
         # There is nothing to ask until the new one has been synced.
         changed = changed.without_content(clock.now())
@@ -599,6 +633,8 @@ def ensure_knowledge_base(
     announce_status(kept, registry=registry, announcements=announcements)
     now = clock.now()
     ready = found.ready(now=now, deadline=reservation.deadline)
+    if ready and kept.knowledge_base_alone is False and _shows_alone(found, knowledge_bases):
+        kept = keep(kept, replace(kept, knowledge_base_alone=True), registry=registry, clock=clock)
     if ready:
         present = knowledge_bases.tags(found)
         missing = {key: value for key, value in tags.items() if present.get(key) != value}
@@ -642,25 +678,47 @@ def _adopt_or_create_knowledge_base(
     tenant: Tenant,
     wanted: Mapping[str, object],
     role_arn: str,
+    *,
+    registry: TenantRegistry,
     knowledge_bases: KnowledgeBases,
     names: ResourceNames,
-) -> KnowledgeBase:
+    clock: Clock,
+) -> tuple[Tenant, KnowledgeBase, bool | None]:
+    """Those of the account are listed only where one may have been made that the record does not name, or where the
+    name turns out to be taken.
+
+    Returns: the record as it is stored, the knowledge base, and what is to be recorded of whether it is the only one.
+    """
     name, tags = names.knowledge_base(tenant.live_knowledge), names.tags(tenant.this_life)
-    existing = _adoptable(tenant, knowledge_bases, names)
-    if existing is not None:
-        return existing
+    if not tenant.knowledge_base_alone or tenant.knowledge_base_id is not None:
+        existing = _adoptable(tenant, knowledge_bases, names)
+        if existing is not None:
+            return tenant, existing, False
     if tenant.data_source_id is not None:
         # What that has brought may have been left in the index: see Ensure Knowledge Store.
         raise _gone_meanwhile(tenant, f"Knowledge base {tenant.knowledge_base_id}")
+    # Before it is asked for: whoever dies behind that, or never hears the answer, leaves what says so.
+    asking = keep(tenant, replace(tenant, knowledge_base_alone=False), registry=registry, clock=clock)
     token = client_token(name, "knowledge-base", str(tenant.fence), role_arn, configuration=wanted)
     try:
-        return knowledge_bases.create(name, role_arn=role_arn, configuration=wanted, tags=tags, client_token=token)
+        made = knowledge_bases.create(name, role_arn=role_arn, configuration=wanted, tags=tags, client_token=token)
     except ResourceConflict:
-        # Created between our look and our call: the list may need a moment to show it.
+        # There was one already, or it was created between our look and our call: the list may need a moment to show it.
         appeared = _adoptable(tenant, knowledge_bases, names)
         if appeared is None:
             raise NotReadyYet(f"Knowledge base {name} exists, but is not listed yet.") from None
-        return appeared
+        return asking, appeared, False
+    except (AwsRefusal, Throttled, ServiceRoleRefused):
+        # Nothing was made, for certain: the next attempt need not look for it.
+        keep(asking, replace(asking, knowledge_base_alone=tenant.knowledge_base_alone), registry=registry, clock=clock)
+        raise
+    return asking, made, tenant.knowledge_base_alone
+
+
+def _shows_alone(found: KnowledgeBase, knowledge_bases: KnowledgeBases) -> bool:
+    """Whether no other of its name is there, some time after the last one was asked for: Bedrock may make two where it
+    is asked twice at once, as users report."""
+    return [one.knowledge_base_id for one in knowledge_bases.named(found.name)] == [found.knowledge_base_id]
 
 
 def _adoptable(tenant: Tenant, knowledge_bases: KnowledgeBases, names: ResourceNames) -> KnowledgeBase | None:
@@ -894,6 +952,7 @@ def ensure_usage_key(
     usage_keys: UsageKeys,
     plans: Mapping[Tier, str],
     names: ResourceNames,
+    clock: Clock,
 ) -> Tier:
     """The tenant has its usage key, in the usage plan of its tier. Returns: the tier.
 
@@ -901,15 +960,18 @@ def ensure_usage_key(
         plans: ids of the usage plans.
 
     Raises:
+        CapacityExceeded: the account can have no more API keys.
         ResourceConflict: see `UsageKeys.ensure`.
     """
     tenant = held(reservation, registry)
-    usage_keys.ensure(
+    key_id = usage_keys.ensure(
         names.usage_key(tenant.this_life),
         names.tags(tenant.this_life),
+        known_as=tenant.usage_key_id,
         plan_id=plans[tenant.tier],
         other_plan_ids=[plan_id for tier, plan_id in plans.items() if tier is not tenant.tier],
     )
+    keep(tenant, replace(tenant, usage_key_id=key_id), registry=registry, clock=clock)
     return tenant.tier
 
 
@@ -920,18 +982,24 @@ def run_first_sync(
     registry: TenantRegistry,
     stores: Stores,
     ledger: SyncLedger,
+    bucket_contents: BucketContents,
     incidents: Incidents,
     callbacks: TaskCallbacks,
     ticks: Ticks,
+    names: ResourceNames,
     clock: Clock,
 ) -> None:
     """Sees to it that the task is answered once the tenant's documents have been ingested at least once.
 
     A data source that has been synced answers at once, unless a breach of the tenant's isolation is open: a sync takes
     out what does not come from its bucket. Where its last sync failed, or is held, and changes wait for nobody, or its
-    bucket was made anew, one is requested. So does that of a suspended tenant, which is synced once it is resumed. Else
-    a sync is requested, also while another is under way: that one may belong to a knowledge base that is gone, or fail
-    for a cause that has been fixed since.
+    bucket was made anew, one is requested. So does that of a suspended tenant, which is synced once it is resumed, and
+    one that has never been synced and whose bucket has nothing in it: its first job comes with its first documents.
+    What comes in behind the look is told of by an event, or found by the survey.
+
+    Else a sync is requested, also while another is under way: that one may belong to a knowledge base that is gone, or
+    fail for a cause that has been fixed since. The same execution asks again whenever its task has timed out, and keeps
+    its place in the queue.
 
     Raises:
         LeaseLost: also when whoever has taken the tenant meanwhile has put its entry on hold, where this task would
@@ -942,11 +1010,11 @@ def run_first_sync(
     data_source_id = _required(tenant.data_source_id, tenant, "data source")
     kind = store_of(tenant, stores).kind
 
-    def wait_for_first_sync(sync: Sync) -> Sync:
-        if any(waiter.task_token == task_token for waiter in sync.waiters):
-            return sync
-        now = clock.now()
-        served = sync.taken_off_hold(now, reservation.fence)
+    def served_again(sync: Sync) -> Sync:
+        served = sync.taken_off_hold(clock.now(), reservation.fence)
+        if served.fence > reservation.fence:
+            # Also where a later execution waits: a function that outlives its own must not send it away.
+            raise LeaseLost(f"The lease on tenant {tenant.tenant_id} has passed to somebody else.")
         if served.on_hold:
             raise LeaseLost(f"Tenant {tenant.tenant_id} was taken out of service while it was provisioned.")
         if served.distrusted:
@@ -955,7 +1023,23 @@ def run_first_sync(
                 "after it had been ensured.",
                 remedy="Find out who changes it, then provision the tenant again.",
             )
-        return served.of_kind(kind).requested(now, Priority.REQUESTED, task_token)
+        return served.of_kind(kind)
+
+    def wait_for_first_sync(sync: Sync) -> Sync:
+        if any(waiter.task_token == task_token for waiter in sync.waiters):
+            return sync
+        awaited = served_again(sync).awaited_by(task_token, reservation.fence)
+        if awaited.waiters:
+            return awaited
+        return awaited.requested(clock.now(), Priority.REQUESTED, task_token, fence=reservation.fence)
+
+    def rest_without_documents(sync: Sync) -> Sync:
+        served = served_again(sync)
+        return served.found_empty(clock.now()) if served.never_used else wait_for_first_sync(sync)
+
+    def no_longer(waiter: Waiter) -> None:
+        """Nobody listens: its task has timed out, or its execution has lost the lease."""
+        callbacks.fail(waiter.task_token, LeaseLost.__name__, f"Another task waits for tenant {tenant.tenant_id}.")
 
     if tenant.status is TenantStatus.SUSPENDED:
         callbacks.succeed(task_token, {"outcome": "SUSPENDED"})
@@ -976,8 +1060,22 @@ def run_first_sync(
             ticks.request()
         callbacks.succeed(task_token, {"outcome": "ALREADY_SYNCED"})
         return
-    update_sync(tenant.live_knowledge, wait_for_first_sync, ledger=ledger)
+    empty = well and known.never_used and _has_nothing_in_it(names.bucket(tenant.this_life), bucket_contents)
+    change = rest_without_documents if empty else wait_for_first_sync
+    entry = update_sync(tenant.live_knowledge, change, ledger=ledger, answer=no_longer)
+    if entry.state is SyncState.IDLE and entry.never_used:
+        callbacks.succeed(task_token, {"outcome": "NO_DOCUMENTS"})
+        return
     ticks.request()
+
+
+def _has_nothing_in_it(bucket: str, bucket_contents: BucketContents) -> bool:
+    """Whether no version of anything is there. One that does not show yet is taken to have something in it."""
+    try:
+        page = bucket_contents.versions(bucket, None)
+    except ResourceMissing:
+        return False
+    return not page.versions and page.following is None
 
 
 def activate_tenant(

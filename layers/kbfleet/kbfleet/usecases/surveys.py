@@ -77,14 +77,16 @@ class Surveys:
         if since is None or entry.has_surveyed(since):
             return False
         job = self._last_job(tenant, entry)
-        if job is None or job.started_at is None:
+        if job is None and entry.never_used:
+            # No job has seen anything, and none is needed while there is nothing.
+            survey, unseen = self._listed(tenant, _begun(entry, since), None, until)
+        elif job is None or job.started_at is None:
             # What it has seen is not known: to look whether something is missing in the index is what a sync does.
             return self._request(tenant, since, entry)
-        if job.started_at >= since + self.events_after:
+        elif job.started_at >= since + self.events_after:
             survey, unseen = Survey(since, ended=True), False
         else:
-            begun = entry.survey if entry.survey is not None and entry.survey.events_since == since else Survey(since)
-            survey, unseen = self._listed(tenant, begun, job, until)
+            survey, unseen = self._listed(tenant, _begun(entry, since), job, until)
         if unseen:
             return self._request(tenant, since, entry)
         self._write(tenant, lambda sync: sync.surveyed(survey))
@@ -99,18 +101,24 @@ class Surveys:
             return None
         return self.history.find(tenant.this_life, result.ingestion_job_id)
 
-    def _listed(self, tenant: Tenant, survey: Survey, job: JobStateChange, until: datetime) -> tuple[Survey, bool]:
-        """Returns: how far the bucket is listed now, and whether there is something that the job has not seen."""
+    def _listed(
+        self, tenant: Tenant, survey: Survey, job: JobStateChange | None, until: datetime
+    ) -> tuple[Survey, bool]:
+        """Returns: how far the bucket is listed now, and whether there is something that the job has not seen.
+
+        Args:
+            job: the last one; `None` where there has been none.
+        """
         bucket = self.names.bucket(tenant.this_life)
         for _ in range(PAGES_A_RUN):
             page = self.bucket_contents.versions(bucket, survey.after)
-            if not all(was_seen_by(job, version) for version in page.versions):
+            if not all(job is not None and was_seen_by(job, version) for version in page.versions):
                 return survey, True
             present = sum(not (version.deleted or version.folder) for version in page.versions)
             survey = replace(survey, objects=survey.objects + present, after=page.following)
             if page.following is None:
                 # Of a version that was deleted for good, and of a delete marker that was taken away, nothing is listed.
-                counted = job.statistics.scanned + job.statistics.metadata_scanned
+                counted = job.statistics.scanned + job.statistics.metadata_scanned if job is not None else 0
                 return replace(survey, ended=True), survey.objects != counted
             if self.clock.now() >= until:
                 break
@@ -126,3 +134,8 @@ class Surveys:
         return update_sync(
             tenant.live_knowledge, lambda sync: change(sync) if sync.version else sync, ledger=self.ledger
         )
+
+
+def _begun(entry: Sync, since: datetime) -> Survey:
+    """The survey that is under way for that request for events, or a new one."""
+    return entry.survey if entry.survey is not None and entry.survey.events_since == since else Survey(since)

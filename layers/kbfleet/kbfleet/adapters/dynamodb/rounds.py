@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from pydantic import TypeAdapter
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.adapters.dynamodb.table import as_item, tenant_key
+from kbfleet.domain.capacity import RoomCount
 from kbfleet.domain.convergence import Convergence
 from kbfleet.domain.isolation import DocumentRound
 from kbfleet.domain.names import TenantId
@@ -18,9 +20,12 @@ if TYPE_CHECKING:
 
 _rounds = cache(lambda: TypeAdapter(DocumentRound))
 
+_room_counts = cache(lambda: TypeAdapter(RoomCount))
+
 _convergences = cache(lambda: TypeAdapter(Convergence))
 
 _ROUND = "DOCUMENT_ROUND"
+_ROOM = {"PK": "FLEET", "SK": "ROOM"}
 _CONVERGENCE = {"PK": "FLEET", "SK": "CONVERGENCE"}
 
 
@@ -57,6 +62,32 @@ class DynamoDBConvergenceRecord:
     def save(self, convergence: Convergence) -> None:
         fields = _convergences().dump_python(convergence, mode="json")
         self._table.put({**_CONVERGENCE, **fields}, values={}, subject="how far the fleet is converged")
+
+
+class DynamoDBRoomCounts:
+    """`kbfleet.ports.RoomCounts` in DynamoDB."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def find(self) -> RoomCount | None:
+        record = self._table.item(_ROOM)
+        return _room_counts().validate_python(record) if record else None
+
+    def save(self, counted: RoomCount) -> None:
+        fields = _room_counts().dump_python(counted, mode="json")
+        self._table.put({**_ROOM, **fields}, values={}, subject="what the account has room for")
+
+    def take(self) -> None:
+        client = self._table.client
+        with translated("what the account has room for"), suppress(client.exceptions.ConditionalCheckFailedException):
+            client.update_item(
+                TableName=self._table.name,
+                Key=as_item(_ROOM),
+                UpdateExpression="ADD taken :one",
+                ConditionExpression="attribute_exists(PK)",
+                ExpressionAttributeValues=as_item({":one": 1}),
+            )
 
 
 class DynamoDBDocumentRounds:

@@ -65,6 +65,9 @@ class ManagedKnowledgeStore:
     def indexes(self) -> Iterator[Index]:
         return iter(())
 
+    def room(self) -> tuple[int, int] | None:
+        return None  # there is no index to make
+
     def admit(self, life: Life, role_arn: str) -> datetime | None:  # noqa: ARG002 - IAM alone decides
         return None
 

@@ -205,6 +205,9 @@ class OpenSearchServerlessKnowledgeStore:
         found = (self.find(knowledge) for knowledge in catalogued if knowledge is not None)
         return (index for index in found if index is not None)
 
+    def room(self) -> tuple[int, int] | None:
+        return None  # none is documented; its data access policies are made first, with the role
+
     def _subject(self, knowledge: Knowledge) -> str:
         return f"OpenSearch index {self._names.vector_index(knowledge)} of tenant {knowledge.tenant_id}"
 

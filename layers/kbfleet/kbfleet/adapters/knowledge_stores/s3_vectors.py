@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _SHAPE: Mapping[str, Any] = {"dataType": "float32", "dimension": EMBEDDING_DIMENSION, "distanceMetric": "cosine"}
 _PAGE = 500
 """The most that ListIndexes gives at once. Source: botocore model."""
+_INDEXES = 10_000
+"""Of a vector bucket (Amazon S3 User Guide, Limitations and restrictions of S3 Vectors)."""
 _NOT_FILTERABLE = ("AMAZON_BEDROCK_TEXT", "AMAZON_BEDROCK_METADATA")
 """Bedrock keeps the passage itself in these; as filterable metadata they would break S3 Vectors' limit of 2,048
 bytes, and the choice cannot be changed later. Source: AWS documentation, S3 Vectors with Bedrock Knowledge Bases; the
@@ -105,14 +107,21 @@ class S3VectorsKnowledgeStore:
         return True
 
     def indexes(self) -> Iterator[Index]:
+        for index in self._listed():
+            # Of another name, it was made by somebody else.
+            if knowledge := self._names.knowledge_of_vector_index(index["indexName"]):
+                yield Index(knowledge, index["creationTime"])
+
+    def room(self) -> tuple[int, int] | None:
+        return sum(1 for _ in self._listed()), _INDEXES
+
+    def _listed(self) -> Iterator[Mapping[str, Any]]:
         with translated(f"the indexes of vector bucket {self._vector_bucket}"):
             pages = self._client.get_paginator("list_indexes").paginate(
                 vectorBucketName=self._vector_bucket, PaginationConfig={"PageSize": _PAGE}
             )
-            for index in (index for page in pages for index in page["indexes"]):
-                # Of another name, it was made by somebody else.
-                if knowledge := self._names.knowledge_of_vector_index(index["indexName"]):
-                    yield Index(knowledge, index["creationTime"])
+            for page in pages:
+                yield from page["indexes"]
 
     def _subject(self, knowledge: Knowledge) -> str:
         return f"vector index {self._names.vector_index(knowledge)} of tenant {knowledge.tenant_id}"

@@ -1,0 +1,20 @@
+"""Small samples of what `python -m benchmarks growth` measures at 10,000."""
+
+from __future__ import annotations
+
+from tests.proofs.crowds import MANY, behind_a_long_queue, beside_others, crowd
+
+
+def test_some_tenants_at_once_are_all_active_as_soon_as_bedrock_lets_them_be() -> None:
+    assert crowd(8) == []
+
+
+def test_a_first_sync_is_waited_for_as_long_as_the_queue_needs_and_asked_for_once_an_hour() -> None:
+    """It failed after four hours, which is behind 1,440 others; and nobody noticed when it asked every 90 seconds."""
+    status, transitions = behind_a_long_queue(6)
+    assert status == "SUCCEEDED"
+    assert transitions <= 25 + 7
+
+
+def test_one_tenant_costs_the_same_in_a_larger_fleet() -> None:
+    assert beside_others(MANY) == []
