@@ -72,7 +72,8 @@ def diagnose(facts: TenantFacts) -> tuple[Finding, ...]:
         replace(finding, seen=_seen_harm(finding, facts), answers_go=finding.loses_the_documents and content)
         for finding in wrong
     ]
-    return tuple(sorted(found, key=lambda finding: finding.harm.rank))
+    # Among equals, what the command may not repair by itself is told first: the command does no more for the others.
+    return tuple(sorted(found, key=lambda each: (each.harm.rank, each.disagreement is not Disagreement.BROKEN)))
 
 
 _GIVEN_UP = {KnowledgeBaseStatus.FAILED, KnowledgeBaseStatus.DELETE_UNSUCCESSFUL}

@@ -341,8 +341,10 @@ def ensure_service_role(
     tenant = held(reservation, registry)
     known = _recorded_knowledge_base(tenant, knowledge_bases, names)
     role_arn = service_roles.arn(names.service_role(tenant.this_life))
-    # While one is moved to the role, it is as while one is made: as whom Bedrock then tries it, is not documented.
-    ids = [known.knowledge_base_id] if known is not None and known.role_arn == role_arn else []
+    # While one is moved to the role, it is as while one is made: as whom Bedrock then tries it, is not documented. After
+    # one that is being deleted, another is made.
+    stays = known is not None and known.role_arn == role_arn and known.status is not KnowledgeBaseStatus.DELETING
+    ids = [known.knowledge_base_id] if known is not None and stays else []
     role = service_role_of(tenant, *ids, stores=stores, names=names)
     changed_at = service_roles.ensure(role)
     if not service_roles.per_tenant:
