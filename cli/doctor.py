@@ -90,7 +90,8 @@ def _stack(stack: FleetStack) -> CheckResults:
         yield Verdict.WRONG, f"{stack.name} is {stack.status}: the last deployment is not complete.", advice
     drift = stack.description.get("DriftInformation", {}).get("StackDriftStatus")
     if drift == "DRIFTED":
-        advice = "Compare with `aws cloudformation describe-stack-resource-drifts`, and deploy again."
+        drifts = f"aws cloudformation describe-stack-resource-drifts --stack-name {stack.name}"
+        advice = f"Compare with `{drifts}`, and deploy again."
         yield Verdict.WRONG, "Resources were changed outside CloudFormation, as its last drift check shows.", advice
     functions = {"WhyFunction", "TenantsFunction", "ReconcileFunction"}
     needed = functions | {"Monitoring"} | {queue.resource for queue in QUEUES}
@@ -148,7 +149,7 @@ def _knowledge(stack: FleetStack) -> CheckResults:
         yield _well(f"Every bucket, index, knowledge base and role that a record names is there: {report.resources}.")
     looked = f"{report.looked_into} of {report.looked_into + report.not_looked_into} tenants were looked into whole"
     if report.not_looked_into:
-        yield Verdict.NOTE, f"{looked} just now.", "The daily round looks into all; `kbfleet tenant show` into one."
+        yield Verdict.NOTE, f"{looked} just now.", "The daily round looks into all; `kbfleet tenant show TENANT` into one."
 
 
 def _being_converged(stack: FleetStack, left: Sequence[TenantId], of: int) -> CheckResults:
@@ -238,7 +239,7 @@ def _secrets(stack: FleetStack) -> CheckResults:
     with asking("The secret of sessions could not be looked at (secretsmanager:DescribeSecret)"):
         described = secrets.describe_secret(SecretId=sessions)
     if described.get("DeletedDate"):
-        advice = "Restore it with `aws secretsmanager restore-secret`."
+        advice = f"Restore it with `aws secretsmanager restore-secret --secret-id {sessions}`."
         yield (
             Verdict.WRONG,
             "The secret that signs sessions is about to be deleted: no conversation can continue.",

@@ -113,7 +113,7 @@ def import_kept(
         if any(each.logical_id == "Collection" for each in found):
             yield "Deploy with OfferOpenSearchServerless=true, unless it is the default; else it leaves the stack."
         yield (
-            "Next: `sam build`, `sam deploy`, `kbfleet alerts connect`, then `kbfleet tenant add` for each tenant in "
+            "Next: `sam build`, `sam deploy`, `kbfleet alerts connect`, then `kbfleet tenant add TENANT` for each tenant in "
             "service."
         )
 

@@ -114,7 +114,11 @@ class FleetLife(RuleBasedStateMachine):
     def teardown(self) -> None:
         with self._world:
             if self.stores and sys.exc_info()[0] is None:
-                self._run_everything_again()
+                self.end()
+
+    def close(self) -> None:
+        """Takes the world down, however it ended."""
+        self._world.close()
 
     # --- what operators do ---
 
@@ -392,7 +396,9 @@ class FleetLife(RuleBasedStateMachine):
 
     # --- how it must end ---
 
-    def _run_everything_again(self) -> None:
+    def end(self) -> None:
+        """Everything is run again until nothing is left to do. Raises: AssertionError when something is not in order
+        then."""
         self.fleet.calls.disturbances.clear()
         self._finish()
         self.let_a_day_pass()  # the longest retention period here

@@ -341,8 +341,8 @@ def ensure_service_role(
     tenant = held(reservation, registry)
     known = _recorded_knowledge_base(tenant, knowledge_bases, names)
     role_arn = service_roles.arn(names.service_role(tenant.this_life))
-    # While one is moved to the role, it is as while one is made: as whom Bedrock then tries it, is not documented. After
-    # one that is being deleted, another is made.
+    # While one is moved to the role, it is as while one is made: as whom Bedrock then tries it, is not documented. In
+    # place of one that is being deleted, another will be made.
     stays = known is not None and known.role_arn == role_arn and known.status is not KnowledgeBaseStatus.DELETING
     ids = [known.knowledge_base_id] if known is not None and stays else []
     role = service_role_of(tenant, *ids, stores=stores, names=names)

@@ -1,0 +1,413 @@
+"""What kbfleet tells people to do, done: each situation is brought about, what is said in it is read at every surface,
+and the commands in it are run as they stand, by the real command line.
+
+An advice is proved by a situation in which it was said and every command of kbfleet in it was run with success; what
+the situation asserts after that is that it has helped.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from bedrock_emulator import Quotas
+from kbfleet.domain.tenant_status import TenantStatus
+from tests.proofs.proof import Row
+from tests.support.advice import commands_in, of_the_code
+from tests.support.aws_calls import FunctionDied
+from tests.support.losses import Loss, delete_bucket, departures_from_the_bucket, lose
+from tests.support.person import Person, a_file
+from tests.support.tenant_lives import Lives
+from tests.support.virtual_fleet import RARE_SCHEDULE_SECONDS, RARE_TICKS, VirtualFleet, virtual_fleet
+from tests.support.world_copies import CopyDied, in_copy
+
+TENANT, KEY = "acme", "tents.md"
+DOCUMENTS = {KEY: "A tent is rented for three days at least.", "house.md": "The house at the lake has seven rooms."}
+_STORE = "S3_VECTORS"
+_SEARCHABLE = 400
+_NOTED = 1_000
+"""Seconds after which an event of S3 is not on its way any more."""
+REAL_SECONDS = 120
+
+Situation = Callable[[Person], None]
+_SITUATIONS: dict[str, Situation] = {}
+
+
+def situation(make: Situation) -> Situation:
+    _SITUATIONS[make.__name__] = make
+    return make
+
+
+def situations() -> Mapping[str, Situation]:
+    return _SITUATIONS
+
+
+@contextmanager
+def prepared() -> Iterator[VirtualFleet]:
+    """A tenant with documents, all of them answered from; nothing goes on."""
+    with virtual_fleet(
+        parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS, quotas=Quotas(requests_per_second={})
+    ) as fleet:
+        lives = Lives(fleet, _STORE)
+        lives.provisioned(TENANT)
+        for key, text in DOCUMENTS.items():
+            _put(lives, key, text)
+        lives.sync(TENANT)
+        fleet.timeline.run_for(_SEARCHABLE)
+        fleet.rest()
+        yield fleet
+
+
+def proved_by(fleet: VirtualFleet, name: str) -> list[str]:
+    """Has the situation happen in a copy of the world. Returns: the keys of the advice that it proves.
+
+    Raises: CopyDied when it does not end well.
+    """
+
+    def happen(copied: VirtualFleet) -> list[str]:
+        person = Person(Lives(copied, _STORE))
+        _SITUATIONS[name](person)
+        return [each.key for each in of_the_code() if person.proved(each)]
+
+    return in_copy(fleet, happen, within=REAL_SECONDS)
+
+
+def prove() -> Row:
+    row, proved = Row("advice: situations in which its commands are run as they stand", "S3_VECTORS"), set[str]()
+    with prepared() as fleet:
+        for name in _SITUATIONS:
+            try:
+                proved.update(proved_by(fleet, name))
+            except CopyDied as wrong:
+                row.add(f"tests.proofs.advice.{name}: {wrong}")
+            else:
+                row.add(None)
+    row.findings.append(f"{len(proved)} texts with what they advise")
+    return row
+
+
+# --- what happens to documents and tenants ---
+
+
+def _put(lives: Lives, key: str, text: str) -> None:
+    lives.client("s3").put_object(Bucket=lives.bucket(TENANT), Key=key, Body=text.encode())
+
+
+def _is_whole(person: Person) -> None:
+    fleet = person.lives.fleet
+    fleet.settle(TENANT)
+    person.waits_for(_SEARCHABLE)
+    assert not departures_from_the_bucket(fleet, TENANT)
+
+
+def _passes(person: Person, key: str = KEY) -> None:
+    hop = person.asks_why(TENANT, key)
+    assert hop["verdict"] == "PASSED", hop
+
+
+def _uploads(person: Person, text: str, said: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        person.does(said, FILE=a_file(Path(folder), text), KEY=KEY)
+
+
+# --- tenants ---
+
+
+@situation
+def a_suspended_tenant_is_resumed(person: Person) -> None:
+    person.runs(f"kbfleet tenant suspend {TENANT}")
+    assert person.asks_why(TENANT, KEY)["hop"] == "TENANT"
+    person.runs(f"kbfleet sync start {TENANT}", ends_with=2)
+    person.runs(f"kbfleet ask 'How long?' --tenant {TENANT}", ends_with=2)
+    person.does(f"Run `kbfleet tenant resume {TENANT}`.")
+    _passes(person)
+    person.ran.clear()
+    person.runs(f"kbfleet tenant suspend {TENANT}")
+    person.does(f"Run `kbfleet tenant resume {TENANT}` first.")
+    person.runs(f"kbfleet sync start {TENANT}")
+
+
+@situation
+def a_tenant_on_its_way_out_is_taken_back(person: Person) -> None:
+    person.runs(f"kbfleet tenant offboard {TENANT} --confirm {TENANT} --retention-days 30")
+    assert person.asks_why(TENANT, KEY)["hop"] == "TENANT"
+    person.runs(f"kbfleet tenant add {TENANT}", ends_with=2)
+    person.runs(f"kbfleet tenant show {TENANT}")
+    person.does("While nothing is deleted yet")
+    person.runs(f"kbfleet tenant show {TENANT}")
+    person.lives.fleet.finish(*person.lives.executions("provision_tenant", TENANT))
+    assert person.lives.status(TENANT) is TenantStatus.ACTIVE
+    _passes(person)
+
+
+@situation
+def an_offboarded_tenant_begins_anew(person: Person) -> None:
+    person.runs(f"kbfleet tenant offboard {TENANT} --confirm {TENANT} --retention-days 0 --wait")
+    assert person.asks_why(TENANT, KEY)["hop"] == "TENANT"
+    person.runs(f"kbfleet tenant resume {TENANT}", ends_with=2)
+    person.runs(f"kbfleet sync start {TENANT}", ends_with=2)
+    person.does("begins anew, without its documents")
+    person.runs(f"kbfleet tenant show {TENANT}")
+    assert person.lives.status(TENANT) is TenantStatus.ACTIVE
+
+
+@situation
+def a_deletion_that_is_overdue_is_done_now(person: Person) -> None:
+    person.runs(f"kbfleet tenant offboard {TENANT} --confirm {TENANT} --retention-days 1")
+    person.waits_for(3 * 86_400)  # and no round comes
+    person.runs("kbfleet reconcile", ends_with=1)
+    told = person.asks_the_doctor()
+    assert "should have been deleted" in told
+    person.runs(f"kbfleet tenant show {TENANT}")
+    # It asks for the tenant's id, which is typed.
+    person.runs(f"kbfleet tenant offboard {TENANT} --confirm {TENANT} --wait")
+    person.ran.append(f"kbfleet tenant offboard {TENANT}")
+    assert person.lives.status(TENANT) is TenantStatus.OFFBOARDED
+
+
+@situation
+def a_provisioning_that_failed_is_taken_up(person: Person) -> None:
+    refused = {"effect": "error", "code": "AccessDeniedException", "message": "no", "count": 1}
+    person.lives.order({**refused, "operation": "CreateDataSource"})
+    person.runs("kbfleet tenant add bravo", ends_with=1)
+    assert person.asks_why("bravo", KEY)["hop"] == "TENANT"
+    assert "Tenant bravo is FAILED" in person.asks_the_doctor()
+    person.runs("kbfleet sync start bravo", ends_with=2)
+    person.runs("kbfleet tenant show bravo")
+    person.does("Fix the cause, then run `kbfleet tenant add bravo`")
+    assert person.lives.status("bravo") is TenantStatus.ACTIVE
+
+
+@situation
+def a_tenant_without_a_bucket_is_added_first(person: Person) -> None:
+    def refuse(call: object, moment: object) -> None:
+        if getattr(call, "operation", "") == "CreateBucket":
+            raise FunctionDied("Process exited before completing request")
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = a_file(Path(folder), "A tent.")
+        with person.lives.fleet.disturbed(refuse):
+            person.runs("kbfleet tenant add bravo", ends_with=1)
+        person.runs(f"kbfleet upload bravo {file} --key {KEY}", ends_with=2)
+        person.does("Tenant bravo has no bucket yet.")
+        person.runs(f"kbfleet upload bravo {file} --key {KEY}")
+
+
+@situation
+def a_mistyped_id_is_looked_up(person: Person) -> None:
+    person.runs("kbfleet tenant show acmee", ends_with=2)
+    person.does("There is no tenant acmee.")
+    assert TENANT in person.said[-1]
+
+
+@situation
+def what_is_not_failed_is_in_the_list(person: Person) -> None:
+    person.runs("kbfleet tenant list --status failed")
+    person.does("No tenant has the status FAILED")
+    assert "SUCCEEDED" in person.said[-1]
+
+
+# --- documents ---
+
+
+@situation
+def a_document_that_is_not_there_is_uploaded(person: Person) -> None:
+    person.lives.client("s3").delete_object(Bucket=person.lives.bucket(TENANT), Key=KEY)
+    hop = person.asks_why(TENANT, KEY)
+    assert hop["hop"] == "OBJECT"
+    _uploads(person, DOCUMENTS[KEY], hop["advice"])
+    person.runs(f"kbfleet sync start {TENANT}")
+    _is_whole(person)
+    _passes(person)
+
+
+@situation
+def an_upload_that_nobody_heard_of_is_synced(person: Person) -> None:
+    _put(person.lives, "new.md", "A boat carries four.")
+    person.waits_for(_NOTED)
+    hop = person.asks_why(TENANT, "new.md")
+    assert hop["hop"] == "CHANGE", hop
+    person.runs(f"kbfleet sync start {TENANT}")
+    person.runs(f"kbfleet tenant add {TENANT}")
+    person.ran.append("kbfleet dlq list")  # SQS is not played here: `make drill`, SomebodysBucket
+    _is_whole(person)
+    _passes(person, "new.md")
+
+
+@situation
+def a_sync_that_was_stopped_is_started(person: Person) -> None:
+    _put(person.lives, "new.md", "A boat carries four.")
+    person.runs(f"kbfleet sync start {TENANT} --no-wait")
+    person.waits_for(90)
+    person.runs(f"kbfleet sync stop {TENANT}")
+    person.lives.fleet.settle(TENANT)
+    hop = person.asks_why(TENANT, "new.md")
+    assert hop["hop"] in {"JOB", "TURN"}, hop
+    person.does(hop["advice"])
+    _is_whole(person)
+    _passes(person, "new.md")
+
+
+@situation
+def a_sync_that_was_taken_off_the_queue_is_requested(person: Person) -> None:
+    person.lives.order({"effect": "job_hangs", "count": 1})
+    person.lives.start_in_console(TENANT)
+    _put(person.lives, "new.md", "A boat carries four.")
+    person.runs(f"kbfleet sync start {TENANT} --no-wait")
+    person.runs(f"kbfleet sync stop {TENANT}")
+    person.lives.stop_in_console(TENANT)
+    person.lives.fleet.settle(TENANT)
+    hop = person.asks_why(TENANT, "new.md")
+    assert hop["hop"] == "TURN", hop
+    person.does(hop["advice"])
+    _is_whole(person)
+    _passes(person, "new.md")
+
+
+@situation
+def a_job_that_failed_is_tried_again(person: Person) -> None:
+    person.lives.order({"effect": "job_fails", "failureReasons": ["The key was disabled."], "count": 1})
+    _put(person.lives, "new.md", "A boat carries four.")
+    person.runs(f"kbfleet sync start {TENANT}", ends_with=1)
+    assert "The key was disabled." in person.runs(f"kbfleet tenant show {TENANT}")
+    assert "FAILED" in person.asks_the_doctor()
+    hop = person.asks_why(TENANT, "new.md")
+    assert hop["hop"] == "JOB", hop
+    person.does(hop["advice"])
+    _is_whole(person)
+    assert "FAILED" not in person.asks_the_doctor()
+
+
+@situation
+def a_document_that_failed_is_retried(person: Person) -> None:
+    person.lives.upload_that_fails(TENANT, "new.md")
+    person.lives.collect(TENANT)
+    person.runs(f"kbfleet tenant show {TENANT}")
+    person.asks_the_doctor()
+    assert "new.md" in person.runs(f"kbfleet documents {TENANT}")
+    hop = person.asks_why(TENANT, "new.md")
+    assert hop["hop"] == "DOCUMENT", hop
+    person.runs(f"kbfleet sync retry-failed {TENANT}")
+    _is_whole(person)
+    _passes(person, "new.md")
+
+
+@situation
+def a_document_that_failed_is_uploaded_again(person: Person) -> None:
+    person.lives.upload_that_fails(TENANT, KEY)
+    person.lives.collect(TENANT)
+    hop = person.asks_why(TENANT, KEY)
+    assert hop["hop"] == "DOCUMENT", hop
+    with tempfile.TemporaryDirectory() as folder:
+        (upload, *_) = [each for each in commands_in(hop["advice"]) if " upload " in each]
+        person.runs(upload, FILE=a_file(Path(folder), "A tent has four poles."), KEY=KEY)
+    person.runs(f"kbfleet sync start {TENANT}")
+    person.lives.collect(TENANT)
+    _is_whole(person)
+    _passes(person)
+
+
+@situation
+def nothing_is_left_to_retry(person: Person) -> None:
+    person.runs(f"kbfleet sync retry-failed {TENANT}")
+    person.does("Nothing was retried")
+
+
+@situation
+def a_job_that_is_not_known_is_in_the_list(person: Person) -> None:
+    person.runs(f"kbfleet jobs show {TENANT} NOSUCHJOB0", ends_with=2)
+    person.does("`kbfleet jobs list acme` shows those that are.")
+    assert "SUCCEEDED" in person.said[-1]
+
+
+@situation
+def what_a_job_left_out_is_not_known_yet(person: Person) -> None:
+    person.lives.upload_that_fails(TENANT, "new.md")  # and nobody collects what failed
+    person.runs(f"kbfleet documents {TENANT}")
+    person.runs(f"kbfleet tenant show {TENANT}")
+    person.runs(f"kbfleet jobs list {TENANT}")
+
+
+# --- losses ---
+
+
+@situation
+def a_lost_index_is_read_anew(person: Person) -> None:
+    lose(person.lives.fleet, _STORE, TENANT, Loss.INDEX)
+    person.runs(f"kbfleet tenant show {TENANT}", ends_with=1)
+    person.runs("kbfleet reconcile", ends_with=1)
+    assert "No question is answered" in person.asks_the_doctor()
+    person.does("makes it again, and reads all documents anew")
+    _is_whole(person)
+    assert not person.asks_the_doctor()
+
+
+@situation
+def a_lost_knowledge_base_is_made_again(person: Person) -> None:
+    lose(person.lives.fleet, _STORE, TENANT, Loss.KNOWLEDGE_BASE)
+    hop = person.asks_why(TENANT, KEY)
+    assert hop["hop"] == "KNOWLEDGE_BASE"
+    person.does(hop["advice"])
+    _is_whole(person)
+    _passes(person)
+
+
+@situation
+def a_lost_bucket_is_made_again_and_filled_from_a_backup(person: Person) -> None:
+    delete_bucket(person.lives.fleet, person.lives.bucket(TENANT))
+    hop = person.asks_why(TENANT, KEY)
+    assert hop["hop"] == "OBJECT"
+    with tempfile.TemporaryDirectory() as folder:
+        person.runs(f"kbfleet upload {TENANT} {a_file(Path(folder), 'A tent.')} --key {KEY}", ends_with=2)
+    person.runs("kbfleet reconcile", ends_with=1)
+    person.does("only a backup brings them back")
+    for key, text in DOCUMENTS.items():
+        _put(person.lives, key, text)
+    person.runs(f"kbfleet sync start {TENANT}", ends_with=1)
+    hold = person.lives.fleet.sync(TENANT).hold
+    assert hold is not None
+    person.runs(hold.command(person.lives.fleet.life(TENANT).tenant_id))
+    _is_whole(person)
+
+
+@situation
+def a_held_sync_goes_on(person: Person) -> None:
+    for key in DOCUMENTS:
+        person.lives.client("s3").delete_object(Bucket=person.lives.bucket(TENANT), Key=key)
+    person.runs(f"kbfleet sync start {TENANT}", ends_with=1)
+    assert "is held since" in person.asks_the_doctor()
+    person.runs(f"kbfleet tenant show {TENANT}")
+    person.runs(f"kbfleet sync start {TENANT} --accept-deletions 1", ends_with=2)
+    person.does("Look again; then, if all of them are to go")
+    assert person.lives.fleet.sync(TENANT).hold is None
+
+
+@situation
+def what_is_foreign_goes(person: Person) -> None:
+    lives = person.lives
+    lives.client("bedrock-agent").create_data_source(
+        **lives.knowledge_base(TENANT),
+        name="quick-test",
+        dataSourceConfiguration={"type": "S3", "s3Configuration": {"bucketArn": "arn:aws:s3:::kbfleet-golf"}},
+    )
+    person.runs(f"kbfleet reconcile --tenant {TENANT}", ends_with=1)
+    assert "not its own" in person.asks_the_doctor()
+    person.does("deletes it, with what it has brought")
+    _is_whole(person)
+    assert not person.asks_the_doctor()
+
+
+@situation
+def what_nobody_knows_is_taken_up_and_deleted(person: Person) -> None:
+    table = person.lives.client("dynamodb")
+    (name,) = table.list_tables()["TableNames"]
+    table.delete_item(TableName=name, Key={"PK": {"S": f"TENANT#{TENANT}"}, "SK": {"S": "PROFILE"}})
+    person.runs("kbfleet reconcile", ends_with=1)
+    person.runs(f"kbfleet tenant add {TENANT} --knowledge-store {_STORE}")
+    _is_whole(person)
+    person.runs(f"kbfleet tenant offboard {TENANT} --confirm {TENANT} --retention-days 0 --wait")
+    person.ran += [f"kbfleet tenant offboard {TENANT}", f"kbfleet tenant add {TENANT}"]
+    assert person.lives.status(TENANT) is TenantStatus.OFFBOARDED
+
