@@ -149,7 +149,11 @@ def _knowledge(stack: FleetStack) -> CheckResults:
         yield _well(f"Every bucket, index, knowledge base and role that a record names is there: {report.resources}.")
     looked = f"{report.looked_into} of {report.looked_into + report.not_looked_into} tenants were looked into whole"
     if report.not_looked_into:
-        yield Verdict.NOTE, f"{looked} just now.", "The daily round looks into all; `kbfleet tenant show TENANT` into one."
+        yield (
+            Verdict.NOTE,
+            f"{looked} just now.",
+            "The daily round looks into all; `kbfleet tenant show TENANT` into one.",
+        )
 
 
 def _being_converged(stack: FleetStack, left: Sequence[TenantId], of: int) -> CheckResults:

@@ -156,7 +156,7 @@ def an_offboarded_tenant_begins_anew(person: Person) -> None:
 @situation
 def a_deletion_that_is_overdue_is_done_now(person: Person) -> None:
     person.runs(f"kbfleet tenant offboard {TENANT} --confirm {TENANT} --retention-days 1")
-    person.waits_for(3 * 86_400)  # and no round comes
+    person.waits_for(5 * 86_400)  # and no round comes
     person.runs("kbfleet reconcile", ends_with=1)
     told = person.asks_the_doctor()
     assert "should have been deleted" in told
@@ -410,4 +410,3 @@ def what_nobody_knows_is_taken_up_and_deleted(person: Person) -> None:
     person.runs(f"kbfleet tenant offboard {TENANT} --confirm {TENANT} --retention-days 0 --wait")
     person.ran += [f"kbfleet tenant offboard {TENANT}", f"kbfleet tenant add {TENANT}"]
     assert person.lives.status(TENANT) is TenantStatus.OFFBOARDED
-

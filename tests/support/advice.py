@@ -21,9 +21,10 @@ _ADVISING = {"remedy", "advice", "way_out", "before"}
 """Parameters and variables that hold what is to be done."""
 _HOP_ADVICE = 3
 """The argument of `Hop` that says what is to be done."""
+_COMPARING = {"startswith", "endswith", "removeprefix", "removesuffix"}
 _IN_BACKTICKS = re.compile(r"`((?:kbfleet-local|kbfleet|sam|aws) [^`]+)`")
 _BARE = re.compile(r"(?:^|(?<=: ))((?:kbfleet-local|kbfleet) [a-z{].*)")
-_NO_COMMANDS = re.compile(r"kbfleet (?:cannot|is|may|waits|tries|does|local development|verify: )")
+_NO_COMMANDS = re.compile(r"kbfleet (?:cannot|is|may|waits|tries|does|local development|verify: |\{shlex)")
 """What begins with the product's name, and speaks of it."""
 
 
@@ -71,6 +72,19 @@ def of_the_code() -> tuple[Advice, ...]:
     return tuple(dict.fromkeys(each for path in paths for each in _of_module(path)))
 
 
+@cache
+def verbs() -> tuple[str, ...]:
+    """What messages put before a tenant's id: the first argument of `Deployment.command` and `commands`, wherever it is
+    written down."""
+    found = set[str]()
+    for path in sorted((REPOSITORY / "layers" / "kbfleet" / "kbfleet").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.Call(func=ast.Attribute(attr="command" | "commands"), args=[ast.Constant(value=str(verb)), _]):
+                    found.add(verb)
+    return tuple(sorted(found))
+
+
 def _of_module(path: Path) -> Iterator[Advice]:
     place = path.relative_to(REPOSITORY).as_posix()
     tree = ast.parse(path.read_text("utf-8"))
@@ -85,6 +99,8 @@ def _below(node: ast.AST, place: str, scope: tuple[str, ...], *, advising: bool)
         one = Advice(place, ".".join(scope), text, lines)
         if text.strip() and (one.commands or advising):
             yield one
+        return
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _COMPARING:
         return
     for child in ast.iter_child_nodes(node):
         if not _is_docstring(node, child):
