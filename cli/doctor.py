@@ -90,8 +90,10 @@ def _stack(stack: FleetStack) -> CheckResults:
         yield Verdict.WRONG, f"{stack.name} is {stack.status}: the last deployment is not complete.", advice
     drift = stack.description.get("DriftInformation", {}).get("StackDriftStatus")
     if drift == "DRIFTED":
-        drifts = f"aws cloudformation describe-stack-resource-drifts --stack-name {stack.name}"
-        advice = f"Compare with `{drifts}`, and deploy again."
+        advice = (
+            f"Compare with `aws cloudformation describe-stack-resource-drifts --stack-name {stack.name}`, and deploy "
+            "again."
+        )
         yield Verdict.WRONG, "Resources were changed outside CloudFormation, as its last drift check shows.", advice
     functions = {"WhyFunction", "TenantsFunction", "ReconcileFunction"}
     needed = functions | {"Monitoring"} | {queue.resource for queue in QUEUES}

@@ -7,6 +7,10 @@ the situation asserts after that is that it has helped.
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +24,7 @@ from tests.support.aws_calls import FunctionDied
 from tests.support.losses import Loss, delete_bucket, departures_from_the_bucket, lose
 from tests.support.person import Person, a_file
 from tests.support.tenant_lives import Lives
+from tests.support.template import REPOSITORY
 from tests.support.virtual_fleet import RARE_SCHEDULE_SECONDS, RARE_TICKS, VirtualFleet, virtual_fleet
 from tests.support.world_copies import CopyDied, in_copy
 
@@ -410,3 +415,35 @@ def what_nobody_knows_is_taken_up_and_deleted(person: Person) -> None:
     person.runs(f"kbfleet tenant offboard {TENANT} --confirm {TENANT} --retention-days 0 --wait")
     person.ran += [f"kbfleet tenant offboard {TENANT}", f"kbfleet tenant add {TENANT}"]
     assert person.lives.status(TENANT) is TenantStatus.OFFBOARDED
+
+
+# --- what other tests bring about ---
+
+
+def prove_said(table: Mapping[str, str]) -> Row:
+    """That the tests which are named as the proof of an advice do bring it about.
+
+    Args:
+        table: what proves each advice, by its key; of which those count that are node ids of pytest.
+    """
+    row = Row("advice: tests that are named as its proof, and whether it is said in them")
+    named = {key: proof for key, proof in table.items() if "::" in proof}
+    with tempfile.TemporaryDirectory() as folder:
+        witnessed = Path(folder) / "witnessed.json"
+        command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "tests.support.advice_witness"]
+        ran = subprocess.run(  # noqa: S603 - the tests of this repository
+            [*command, *sorted(set(named.values()))],
+            cwd=REPOSITORY,
+            env={**os.environ, "ADVICE_WITNESS": str(witnessed)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if not witnessed.exists() or ran.returncode:
+            row.add(f"pytest ended with {ran.returncode}: {ran.stdout[-2_000:]}")
+            return row
+        said: dict[str, list[str]] = json.loads(witnessed.read_text("utf-8"))
+    for key, proof in named.items():
+        heard = any(key in keys for node, keys in said.items() if node == proof or node.startswith(f"{proof}["))
+        row.add(None if heard else f"{proof} does not bring about {key}")
+    return row

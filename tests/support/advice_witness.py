@@ -51,7 +51,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
     before = sys.gettrace()
     sys.settrace(enter)
-    threading.settrace_all_threads(enter) if hasattr(threading, "settrace_all_threads") else threading.settrace(enter)
+    threading.settrace(enter)
     try:
         return (yield)
     finally:
