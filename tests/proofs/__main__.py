@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from tests.proofs import (
+    advice,
     crash_points,
     documented_api,
     emulator_robustness,
@@ -45,6 +46,8 @@ def proofs() -> Iterator[Proof]:
     yield from (partial(storms.prove_rivals, store, RIVAL_SEEDS) for store in stores)
     yield from (partial(late_events.prove, store) for store in stores)
     yield documented_api.prove
+    yield advice.prove
+    yield advice.prove_said
     yield emulator_robustness.prove
     yield ledger_protocol.prove
     yield ledger_races.prove

@@ -46,7 +46,7 @@ class Person:
 
     # --- acting ---
 
-    def runs(self, command: str, *, ends_with: int = 0, **values: str) -> str:
+    def runs(self, command: str, ends_with: int = 0, /, **values: str) -> str:
         """Runs a command as it was proposed, FILE, KEY and the like replaced by what is given.
 
         Returns: what it printed.
@@ -68,7 +68,7 @@ class Person:
         assert found, f"nobody has said {text!r}, only {self.said[-5:]}"
         for command in commands_in(found[0]):
             if command.startswith("kbfleet "):
-                self.runs(command, **values)
+                self.runs(command, 0, **values)
 
     def asks_why(self, tenant_id: str, key: str) -> Mapping[str, Any]:
         """`kbfleet why`. Returns: the last hop."""

@@ -334,7 +334,7 @@ def is_told_and_brought_back(case: Case, name: str, lives: Lives, tenant_id: str
     for _ in range(case.remedies):
         do_what_it_says(execution, lives, tenant_id)
         execution = added_once(lives, tenant_id)
-    assert execution.status == "SUCCEEDED", (execution.failures[-2:], lives.fleet.tenant(tenant_id).failure)
+    assert execution.status == "SUCCEEDED", (execution.failures[-2:], lives.fleet.tenant(tenant_id))
     lives.fleet.settle(tenant_id)
     lives.fleet.timeline.run_for(SEARCHABLE)
     assert not departures_from_the_bucket(lives.fleet, tenant_id)
