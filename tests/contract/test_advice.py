@@ -149,12 +149,20 @@ def resolves(proof: str) -> bool:
     if "::" not in proof:
         return proof in situations()
     path, *names = proof.partition("[")[0].split("::")
-    found: Any = ast.parse((REPOSITORY / path).read_text("utf-8"))
-    for name in names:
-        found = next((each for each in found.body if getattr(each, "name", "") == name), None)
-        if found is None:
-            return False
-    return names[-1].startswith("test_")
+    return names[-1].startswith("test_") and _defines(ast.parse((REPOSITORY / path).read_text("utf-8")), names)
+
+
+def _defines(module: ast.Module, names: list[str]) -> bool:
+    """Whether a module has such a test, or a class that has, or whose base in this module has."""
+    defined = {each.name: each for each in module.body if isinstance(each, ast.ClassDef | ast.FunctionDef)}
+    if len(names) == 1:
+        return names[0] in defined
+    found = defined.get(names[0])
+    if not isinstance(found, ast.ClassDef):
+        return False
+    own = {each.name for each in found.body if isinstance(each, ast.FunctionDef)}
+    bases = (each.id for each in found.bases if isinstance(each, ast.Name))
+    return names[1] in own or any(_defines(module, [base, names[1]]) for base in bases)
 
 
 def test_every_advice_names_what_proves_it() -> None:

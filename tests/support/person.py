@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import cli.doctor
 import cli.main
 import cli.progress
-from cli.fleet_api import FleetApi
+from cli.fleet_api import FleetApi, UploadRefused, _said_by_s3
 from cli.fleet_stack import FleetStack
 from kbfleet.contracts.documents import UploadBody
 from kbfleet.domain.names import TenantId
@@ -62,13 +62,13 @@ class Person:
         self.ran.append(command)
         return printed
 
-    def does(self, text: str, **values: str) -> None:
+    def does(self, text: str, *, ends_with: int = 0, **values: str) -> None:
         """Runs the commands of kbfleet in the shortest text that was said and has that in it, one after the other."""
         found = sorted((said for said in self.said if " ".join(text.split()) in said), key=len)
         assert found, f"nobody has said {text!r}, only {self.said[-5:]}"
         for command in commands_in(found[0]):
             if command.startswith("kbfleet "):
-                self.runs(command, 0, **values)
+                self.runs(command, ends_with, **values)
 
     def asks_why(self, tenant_id: str, key: str) -> Mapping[str, Any]:
         """`kbfleet why`. Returns: the last hop."""
@@ -144,7 +144,8 @@ class _PersonsApi(VirtualFleetApi):
 
     def upload(self, tenant_id: TenantId, form: UploadBody, content: bytes) -> None:
         answer = requests.post(form.url, data=form.fields, files={"file": ("document", content)}, timeout=10)
-        assert answer.status_code < 300, answer.text
+        if answer.status_code >= 300:
+            raise UploadRefused(_said_by_s3(tenant_id, answer.content))
 
 
 @dataclass(frozen=True)
