@@ -24,6 +24,7 @@ from tests.proofs import (
     ledger_protocol,
     ledger_races,
     life,
+    losses,
     role_isolation,
     scenarios,
     slow_aws,
@@ -48,6 +49,7 @@ def proofs() -> Iterator[Proof]:
     yield documented_api.prove
     yield advice.prove
     yield advice.prove_said
+    yield losses.prove
     yield emulator_robustness.prove
     yield ledger_protocol.prove
     yield ledger_races.prove
