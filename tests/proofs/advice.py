@@ -14,14 +14,18 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import kbfleet.bootstrap
 from bedrock_emulator import Quotas
+from bedrock_emulator.world.iam_roles import IamRoles
+from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.proofs.proof import Row
 from tests.support.advice import commands_in, of_the_code
 from tests.support.aws_calls import FunctionDied
-from tests.support.losses import Loss, delete_bucket, departures_from_the_bucket, lose
+from tests.support.losses import Loss, delete_bucket, departures_from_the_bucket, lose, take_permissions_away
 from tests.support.person import Person, a_file
 from tests.support.template import REPOSITORY
 from tests.support.tenant_lives import Lives
@@ -400,6 +404,61 @@ def a_lost_bucket_is_made_again_and_filled_from_a_backup(person: Person) -> None
 
 
 @situation
+def a_knowledge_base_that_cannot_be_deleted_goes_by_hand(person: Person) -> None:
+    """For want of its index, which is lost as well."""
+    lives = person.lives
+    lose(lives.fleet, _STORE, TENANT, Loss.INDEX)
+    lives.client("bedrock-agent").delete_knowledge_base(**lives.knowledge_base(TENANT))
+    person.waits_for(120)
+    person.runs(f"kbfleet tenant show {TENANT}")
+    assert "Fix the cause, then provision the tenant again." in person.runs(f"kbfleet tenant add {TENANT}", 1)
+    assert "delete that knowledge base, then provision" in person.runs(f"kbfleet tenant add {TENANT}", 1)
+    lives.client("bedrock-agent").delete_knowledge_base(**lives.knowledge_base(TENANT))
+    person.waits_for(120)
+    person.runs(f"kbfleet tenant add {TENANT}")
+    _is_whole(person)
+
+
+@situation
+def a_data_source_that_cannot_be_deleted_goes_by_hand(person: Person) -> None:
+    """For want of its role's permissions, which provisioning gives back."""
+    lives = person.lives
+    lives.fleet.emulator._account.authority = IamRoles(lives.client("iam"))
+    take_permissions_away(lives.fleet, TENANT)
+    lives.client("bedrock-agent").delete_data_source(**lives.data_source(TENANT))
+    person.waits_for(120)
+    assert "delete that data source, then provision" in person.runs(f"kbfleet tenant add {TENANT}", 1)
+    lives.client("bedrock-agent").delete_data_source(**lives.data_source(TENANT))
+    person.waits_for(120)
+    person.runs(f"kbfleet tenant add {TENANT}")
+    _is_whole(person)
+
+
+def _record_names_anothers(person: Person, **changes: str) -> None:
+    registry = kbfleet.bootstrap.registry()
+    record = registry.get(TenantId(TENANT))
+    registry.replace(replace(record, **changes), fence=record.fence)  # type: ignore[arg-type]
+
+
+@situation
+def a_record_that_names_anothers_knowledge_base_is_put_right(person: Person) -> None:
+    person.runs("kbfleet tenant add bravo")
+    _record_names_anothers(person, knowledge_base_id=person.lives.knowledge_base("bravo")["knowledgeBaseId"])
+    person.runs(f"kbfleet reconcile --tenant {TENANT}", 1)
+    person.does("gives the tenant its own again.")
+    _is_whole(person)
+
+
+@situation
+def a_record_that_names_anothers_bucket_is_put_right(person: Person) -> None:
+    person.runs("kbfleet tenant add bravo")
+    _record_names_anothers(person, bucket_name=person.lives.bucket("bravo"))
+    person.runs(f"kbfleet reconcile --tenant {TENANT}", 1)
+    person.does("makes it the tenant's own bucket, and syncs again.")
+    _is_whole(person)
+
+
+@situation
 def a_held_sync_goes_on(person: Person) -> None:
     for key in DOCUMENTS:
         person.lives.client("s3").delete_object(Bucket=person.lives.bucket(TENANT), Key=key)
@@ -413,11 +472,13 @@ def a_held_sync_goes_on(person: Person) -> None:
 
 @situation
 def what_waits_behind_a_held_sync_goes_on(person: Person) -> None:
-    for key in DOCUMENTS:
+    many = [f"rule-{number}.md" for number in range(12)]
+    for number, key in enumerate(many):
+        _put(person.lives, key, f"Rule {number} is about boat {number}.")
+    person.runs(f"kbfleet sync start {TENANT}")
+    for key in many:
         person.lives.client("s3").delete_object(Bucket=person.lives.bucket(TENANT), Key=key)
-    person.runs(f"kbfleet sync start {TENANT}", 1)
     _put(person.lives, "new.md", "A boat carries four.")
-    person.waits_for(_NOTED)
     person.runs(f"kbfleet sync start {TENANT}", 1)
     hop = person.asks_why(TENANT, "new.md")
     assert hop["hop"] == "TURN", hop

@@ -58,7 +58,9 @@ class Advice:
         """What of these texts it has become, with something filled in; their white space is single."""
         fixed = re.split(r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}", " ".join(self.text.split()))
         pattern = re.compile(".*?".join(map(re.escape, fixed)))
-        return (found[0] for text in texts if (found := pattern.search(text)))
+        # What begins with a command is nothing else.
+        look = pattern.fullmatch if _BARE.match(self.text) else pattern.search
+        return (found[0] for text in texts if (found := look(text)))
 
 
 def commands_in(text: str) -> list[str]:
