@@ -23,7 +23,7 @@ NewTenant = Annotated[
     typer.Argument(parser=TenantId, metavar="TENANT", help="The tenant's id: 3 to 32 of a-z, 0-9 and single hyphens."),
 ]
 Job = Annotated[
-    str, typer.Argument(metavar="JOB", help="Its id, as `kbfleet jobs list` shows it.", autocompletion=job_names)
+    str, typer.Argument(metavar="JOB", help="Its id, as `kbfleet jobs list TENANT` shows it.", autocompletion=job_names)
 ]
 Stack = Annotated[str, typer.Option(help="CloudFormation stack of the fleet.", envvar="KBFLEET_STACK")]
 Region = Annotated[str | None, typer.Option(help="AWS Region of the fleet.", envvar="AWS_REGION")]

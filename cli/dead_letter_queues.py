@@ -55,7 +55,7 @@ QUEUES = (
     DeadLetterQueue(
         "retries",
         "DocumentRetryDeadLetterQueue",
-        "A run of `kbfleet sync retry-failed` failed: the retry of that tenant has stopped.",
+        "A run of `kbfleet sync retry-failed TENANT` failed: the retry of that tenant has stopped.",
         "DocumentRetryQueue",
         "document-retries-failing",
     ),

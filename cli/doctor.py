@@ -92,7 +92,10 @@ def _stack(stack: FleetStack) -> CheckResults:
         yield Verdict.WRONG, f"{stack.name} is {stack.status}: the last deployment is not complete.", advice
     drift = stack.description.get("DriftInformation", {}).get("StackDriftStatus")
     if drift == "DRIFTED":
-        advice = "Compare with `aws cloudformation describe-stack-resource-drifts`, and deploy again."
+        advice = (
+            f"Compare with `aws cloudformation describe-stack-resource-drifts --stack-name {stack.name}`, and deploy "
+            "again."
+        )
         yield Verdict.WRONG, "Resources were changed outside CloudFormation, as its last drift check shows.", advice
     functions = {"WhyFunction", "TenantsFunction", "ReconcileFunction"}
     needed = functions | {"Monitoring"} | {queue.resource for queue in QUEUES}
@@ -259,7 +262,7 @@ def _secrets(stack: FleetStack) -> CheckResults:
     with asking("The secret of sessions could not be looked at (secretsmanager:DescribeSecret)"):
         described = secrets.describe_secret(SecretId=sessions)
     if described.get("DeletedDate"):
-        advice = "Restore it with `aws secretsmanager restore-secret`."
+        advice = f"Restore it with `aws secretsmanager restore-secret --secret-id {sessions}`."
         yield (
             Verdict.WRONG,
             "The secret that signs sessions is about to be deleted: no conversation can continue.",

@@ -164,7 +164,7 @@ def show_messages(
 def purge_messages(
     queue: Queue,
     message: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only this one, as `kbfleet dlq show` names it.")
+        str | None, typer.Option(metavar="ID", help="Only this one, as `kbfleet dlq show QUEUE` names it.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
     as_json: Json = False,

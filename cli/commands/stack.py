@@ -113,8 +113,8 @@ def import_kept(
         if any(each.logical_id == "Collection" for each in found):
             yield "Deploy with OfferOpenSearchServerless=true, unless it is the default; else it leaves the stack."
         yield (
-            "Next: `sam build`, `sam deploy`, `kbfleet alerts connect`, then `kbfleet tenant add` for each tenant in "
-            "service."
+            "Next: `sam build`, `sam deploy`, `kbfleet alerts connect`, then `kbfleet tenant add TENANT` for each "
+            "tenant in service."
         )
 
     present(kept, shown, as_json=as_json)

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from tests.proofs import (
+    advice,
     crash_points,
     documented_api,
     emulator_robustness,
@@ -23,6 +24,7 @@ from tests.proofs import (
     ledger_protocol,
     ledger_races,
     life,
+    losses,
     poisoned_jobs,
     role_isolation,
     scenarios,
@@ -48,6 +50,9 @@ def proofs() -> Iterator[Proof]:
     yield from (partial(late_events.prove, store) for store in stores)
     yield poisoned_jobs.prove
     yield documented_api.prove
+    yield advice.prove
+    yield advice.prove_said
+    yield losses.prove
     yield emulator_robustness.prove
     yield ledger_protocol.prove
     yield ledger_races.prove

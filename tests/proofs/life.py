@@ -26,8 +26,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from kbfleet.adapters.dynamodb.table import life_of
 from kbfleet.adapters.secrets import RememberedSecret
 from kbfleet.contracts.events import SYNC_HELD
+from kbfleet.domain.document_trace import SEARCHABLE_WITHIN
 from kbfleet.domain.errors import TenantNotActive
+from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import Life, TenantId
+from kbfleet.domain.sync import SyncState
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.proofs.converged import buckets, departures, knowledge_bases
@@ -39,6 +42,7 @@ from tests.support.api_requests import api_request
 from tests.support.aws_calls import Answered, Call, Disturbance, FunctionDied, Moment
 from tests.support.data_source_configurations import as_sent
 from tests.support.document_changes import change_message, sqs_batch
+from tests.support.losses import delete_bucket, departures_from_the_bucket, lose, losses_on
 from tests.support.state_machine import TaskFailed
 from tests.support.tenant_lives import sample
 from tests.support.virtual_fleet import AN_HOUR, VirtualFleet, virtual_fleet
@@ -110,7 +114,11 @@ class FleetLife(RuleBasedStateMachine):
     def teardown(self) -> None:
         with self._world:
             if self.stores and sys.exc_info()[0] is None:
-                self._run_everything_again()
+                self.end()
+
+    def close(self) -> None:
+        """Takes the world down, however it ended."""
+        self._world.close()
 
     # --- what operators do ---
 
@@ -283,28 +291,37 @@ class FleetLife(RuleBasedStateMachine):
         if bucket is not None:
             _BUCKET_CHANGES[change](self.fleet.client("s3"), bucket)
 
-    @rule(tenant_id=tenants, change=st.sampled_from(("tags", "description", "data source", "gone")))
+    @rule(tenant_id=tenants, change=st.sampled_from(("tags", "description", "data source")))
     def change_knowledge_base(self, tenant_id: str, change: str) -> None:
-        """Somebody changes or deletes it, as far as Bedrock lets them at that moment."""
+        """Somebody changes it, as far as Bedrock lets them at that moment."""
         tenant = self.fleet.tenant(tenant_id)
         if tenant is None or tenant.knowledge_base_id is None:
             return
         with suppress(ClientError):
             _KNOWLEDGE_BASE_CHANGES[change](self.fleet, tenant)
 
+    @rule(tenant_id=tenants, data=st.data())
+    def lose_content(self, tenant_id: str, data: st.DataObject) -> None:
+        """Somebody deletes what answers rest on, if it is there at that moment."""
+        store = self.stores[tenant_id]
+        tenant = self.fleet.tenant(tenant_id)
+        loss = data.draw(st.sampled_from(losses_on(store)))
+        if tenant is not None and tenant.knowledge_base_id is not None and tenant.data_source_id is not None:
+            with suppress(ClientError):
+                lose(self.fleet, store, tenant_id, loss)
+
     @rule(tenant_id=tenants)
-    def delete_index(self, tenant_id: str) -> None:
-        """Somebody deletes it."""
-        index, account = (
-            self.fleet.names.vector_index(self.fleet.knowledge(tenant_id)),
-            self.fleet.emulator._account,
-        )
-        for bucket in account.vector_buckets.values():
-            if index in bucket.indexes:
-                self.fleet.client("s3vectors").delete_index(vectorBucketName=bucket.name, indexName=index)
-        for collection in list(account.collections.values()):
-            if any(each.name == index for each in account.collection_indexes.values()):
-                self.fleet.client("opensearchserverless").delete_index(id=collection.identifier, indexName=index)
+    def lose_bucket(self, tenant_id: str) -> None:
+        """With all versions of all documents."""
+        bucket = self._bucket(tenant_id)
+        if bucket is not None:
+            delete_bucket(self.fleet, bucket)
+
+    @rule(tenant_id=tenants)
+    def look(self, tenant_id: str) -> None:
+        """An operator looks at a tenant. Where everything reports well, exactly what the bucket holds is found."""
+        if self.fleet.tenant(tenant_id) is not None and not self._what_is_not_well(tenant_id):
+            self._what_is_in_the_bucket_is_found(tenant_id)
 
     # --- what must hold ---
 
@@ -379,7 +396,9 @@ class FleetLife(RuleBasedStateMachine):
 
     # --- how it must end ---
 
-    def _run_everything_again(self) -> None:
+    def end(self) -> None:
+        """Everything is run again until nothing is left to do. Raises: AssertionError when something is not in order
+        then."""
         self.fleet.calls.disturbances.clear()
         self._finish()
         self.let_a_day_pass()  # the longest retention period here
@@ -399,6 +418,12 @@ class FleetLife(RuleBasedStateMachine):
         lost = [*lost_changes(self.fleet, *(one for one in self._tenants() if not _gone(one)))]
         assert lost == [], lost
         self._every_held_sync_was_told_of_and_goes_on()
+        self.fleet.timeline.run_for(SEARCHABLE_WITHIN.total_seconds())
+        for tenant in self._tenants():
+            if not _gone(tenant):
+                wrong = self._what_is_not_well(tenant.tenant_id)
+                assert wrong == [], f"{tenant.tenant_id}: {wrong}"
+                self._what_is_in_the_bucket_is_found(tenant.tenant_id)
 
     def _every_held_sync_was_told_of_and_goes_on(self) -> None:
         told = {event["Detail"]["tenant_id"] for event in self.fleet.events if event["DetailType"] == SYNC_HELD}
@@ -464,7 +489,48 @@ class FleetLife(RuleBasedStateMachine):
                 identity = f"{tenant_id}/{status}/{datetime.fromisoformat(since).isoformat()}"
                 assert identity in reported, f"{identity} was not published"
 
+    def _what_is_not_well(self, tenant_id: str) -> list[str]:
+        """What keeps the fleet from reporting that a tenant is well, in words; empty where all report well."""
+        events = self.fleet.bucket_events
+        if not self._nothing_runs() or events is None or not events.empty:
+            return ["Something is under way."]
+        shown = self._answered("TenantsFunction", "GET", "/tenants/{tenant_id}", tenant_id)
+        diagnosis = self._answered("ReconcileFunction", "GET", "/tenants/{tenant_id}/diagnosis", tenant_id)
+        if shown is None or diagnosis is None:
+            return ["A function died."]
+        sync = shown["sync"]
+        ended = sync["result"] and datetime.fromisoformat(sync["result"]["ended_at"]).timestamp()
+        told: Mapping[str, object] = {
+            "status": shown["status"] != TenantStatus.ACTIVE,
+            "state": sync["state"] != SyncState.IDLE,
+            "pending": sync["pending_changes"],
+            "held": sync["hold"] is not None,
+            "never synced": ended is None,
+            "synced a moment ago": ended and ended + SEARCHABLE_WITHIN.total_seconds() > self.fleet.timeline.now(),
+            "outcome": ended and sync["result"]["outcome"] != Outcome.SUCCEEDED,
+            "left out": sync["documents_left_out"],  # nobody collects failures here: mostly, that is not known
+            "unnoticed": shown["changes_unnoticed_until"] is not None,
+            "foreign": shown["foreign"] or shown["breached_since"],
+        }
+        return [
+            *(what for what, wrong in told.items() if wrong),
+            *map(str, diagnosis["findings"]),
+            *diagnosis["unseen"],
+        ]
+
+    def _what_is_in_the_bucket_is_found(self, tenant_id: str) -> None:
+        departures = departures_from_the_bucket(self.fleet, tenant_id)
+        assert departures == [], f"{tenant_id} reports well, but {departures}"
+
     # --- what the rules stand on ---
+
+    def _answered(self, function: str, method: str, resource: str, tenant_id: str) -> Any:
+        """Gives what the API answers; `None` when the function died."""
+        answer = self._deliver(function, api_request(method, resource, query={}, tenant_id=tenant_id))
+        if answer is None:
+            return None
+        assert answer["statusCode"] == HTTPStatus.OK, answer
+        return json.loads(answer["body"])
 
     def _finish(self) -> None:
         """Lets everything end that has begun."""
@@ -545,15 +611,10 @@ def _change_data_source(fleet: VirtualFleet, tenant: Tenant) -> None:
     )
 
 
-def _delete_knowledge_base(fleet: VirtualFleet, tenant: Tenant) -> None:
-    fleet.client("bedrock-agent").delete_knowledge_base(knowledgeBaseId=tenant.knowledge_base_id)
-
-
 _KNOWLEDGE_BASE_CHANGES: Mapping[str, Callable[[VirtualFleet, Tenant], None]] = {
     "tags": _remove_tags,
     "description": _change_description,
     "data source": _change_data_source,
-    "gone": _delete_knowledge_base,
 }
 
 

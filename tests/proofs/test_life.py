@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from unittest.mock import patch
+
+import pytest
+
 from tests.proofs import life
+from tests.support.losses import Loss, lose
 
 SEED = 1_000
 """None of those that `make prove` tries."""
+REPAIRING = ("kbfleet.usecases.provisioning",)
+LOOKING = ("kbfleet.usecases.examination", "kbfleet.usecases.reconciliation")
 
 
 def test_whatever_happens_to_two_tenants_everything_is_in_order_in_the_end() -> None:
     assert life.live(SEED, lives=3, steps=12) is None
+
+
+@pytest.mark.parametrize(
+    ("modules", "found"),
+    [
+        pytest.param(REPAIRING, r"acme: \[.*EMPTIED.*vector index", id="it is not read anew"),
+        pytest.param((*REPAIRING, *LOOKING), "acme reports well, but .*handbook.txt is in the bucket", id="nor missed"),
+    ],
+)
+def test_a_lost_index_that_is_made_again_and_stays_empty_is_found(modules: tuple[str, ...], found: str) -> None:
+    """A fault that was there once, put back: nobody sees that the index is younger than what was read into it."""
+    lived = life.FleetLife()
+    with ExitStack() as stack:
+        stack.callback(lived.close)
+        lived.deploy(chosen=("S3_VECTORS", "S3_VECTORS"), active={"acme"})
+        lived.let_time_pass(seconds=4_000)
+        lived.upload(tenant_id="acme", key="handbook.txt", text="One thing.")
+        lived.let_everything_end()
+        lived.let_time_pass(seconds=4_000)
+        lived.look(tenant_id="acme")
+        for module in modules:
+            stack.enter_context(patch(f"{module}.content_lost", lambda *_: False))
+        if modules != REPAIRING:
+            # Nor does a search that finds nothing tell anybody.
+            stack.enter_context(patch("kbfleet.usecases.examination._Look._holds_documents", lambda _: False))
+        lose(lived.fleet, "S3_VECTORS", "acme", Loss.INDEX)
+        with pytest.raises(AssertionError, match=found):
+            lived.end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
@@ -85,6 +86,35 @@ def _lose_index(fleet: VirtualFleet, store: str, tenant_id: str, *, replaced: bo
     if replaced:
         schema["settings"]["index"].pop("creation_date")
         search.create_index(**place, indexSchema=schema)
+
+
+def delete_bucket(fleet: VirtualFleet, bucket: str) -> None:
+    """With all versions of all documents."""
+    s3 = fleet.client("s3")
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+            s3.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])
+    s3.delete_bucket(Bucket=bucket)
+
+
+def take_permissions_away(fleet: VirtualFleet, tenant_id: str, *, of: str = "") -> None:
+    """From the tenant's service role: its policies, or what they allow of actions that begin so."""
+    iam, name = fleet.client("iam"), fleet.names.service_role(fleet.life(tenant_id))
+    for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+        document = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+        left = [each for each in document["Statement"] if of not in json.dumps(each["Action"])] if of else []
+        if left:
+            document = json.dumps({**document, "Statement": left})
+            iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=document)
+        else:
+            iam.delete_role_policy(RoleName=name, PolicyName=policy)
+
+
+def disable_the_usage_key(fleet: VirtualFleet, tenant_id: str) -> None:
+    gateway, value = fleet.client("apigateway"), fleet.names.usage_key(fleet.life(tenant_id)).value
+    (found,) = (each for each in gateway.get_api_keys(includeValues=True)["items"] if each["value"] == value)
+    disabled = [{"op": "replace", "path": "/enabled", "value": "false"}]
+    gateway.update_api_key(apiKey=found["id"], patchOperations=disabled)
 
 
 def departures_from_the_bucket(fleet: VirtualFleet, tenant_id: str) -> list[str]:

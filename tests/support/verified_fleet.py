@@ -29,6 +29,14 @@ from tests.support.aws_calls import Answered
 from tests.support.document_changes import change_message, sqs_batch
 from tests.support.virtual_fleet import ACCOUNT, RARE_SCHEDULE_SECONDS, RARE_TICKS, REGION, VirtualFleet, virtual_fleet
 
+_FUNCTIONS = {
+    "ask": "AskFunction",
+    "why": "WhyFunction",
+    "uploads": "UploadsFunction",
+    "diagnosis": "ReconcileFunction",
+    "reconciliations": "ReconcileFunction",
+}
+"""Behind the API, by the end of the path; the others are all of one."""
 _GATHERED_SECONDS = 5.0
 """For which a queue gathers changes."""
 
@@ -88,7 +96,7 @@ class VirtualFleetApi(FleetApi):
             name = {"provisionings": "execution", "offboardings": "execution", "jobs": "job"}[parts[2]]
             names[name], parts[3] = parts[3], f"{{{name}}}"
         resource = "/" + "/".join(parts)
-        function = "AskFunction" if parts[-1] == "ask" else "TenantsFunction"
+        function = _FUNCTIONS.get(parts[-1], "TenantsFunction")
         event = api_request(method, resource, body=body, query=dict(parse_qsl(url.query)), **names)
         self.fleet.timeline.run_for(1)  # executions are named by the time at which they start
         answer = self.fleet.invoke(function, event | {"requestContext": {"requestId": "r"}})

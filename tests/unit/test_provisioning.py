@@ -1255,7 +1255,7 @@ class TestServiceRole:
         later.whole()
         assert run.fleet.service_roles.changes == changes
 
-    @pytest.mark.parametrize("loss", ["gone", "another's"])
+    @pytest.mark.parametrize("loss", ["gone", "going", "another's"])
     def test_it_is_assumed_for_any_again_once_the_knowledge_base_is_gone_or_not_the_tenants(
         self, run: Provisioning, loss: str
     ) -> None:
@@ -1263,6 +1263,8 @@ class TestServiceRole:
         assert lost is not None
         if loss == "gone":
             run.fleet.knowledge_bases.vanish(lost)
+        elif loss == "going":
+            run.fleet.knowledge_bases.delete(lost)
         else:
             found = run.fleet.knowledge_bases.get(lost)
             assert found is not None

@@ -100,7 +100,8 @@ def diagnose(facts: TenantFacts) -> tuple[Finding, ...]:
 
 
 def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    return tuple(sorted(findings, key=lambda finding: finding.harm.rank))
+    """Of equals, what the command may not repair by itself comes first: it does no more for the others."""
+    return tuple(sorted(findings, key=lambda each: (each.harm.rank, each.disagreement is not Disagreement.BROKEN)))
 
 
 SETTLED = {TenantStatus.ACTIVE, TenantStatus.SUSPENDED, TenantStatus.FAILED}

@@ -378,7 +378,7 @@ def _why_it_waits(facts: DocumentFacts, sync: Sync) -> tuple[str, str]:
             f"It is queued behind the quota: Bedrock runs {limit} ingestion jobs at once in an account, and "
             f"{facts.running_jobs} are running.",
             "Wait: whoever waits longest goes first. If it must not wait, stop another tenant's sync with "
-            "`kbfleet sync stop`.",
+            "`kbfleet sync stop TENANT`.",
         )
     late = sync.ready_at is not None and facts.now - sync.ready_at > TURN_COMES_WITHIN
     ready = f" since {_time(sync.ready_at)}" if sync.ready_at else ""

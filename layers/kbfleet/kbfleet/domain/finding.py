@@ -395,6 +395,8 @@ _USUAL_HARM = (
         (Disagreement.MISSING, ResourceKind.DATA_SOURCE): Harm.UNKNOWN,
         (Disagreement.BROKEN, ResourceKind.DATA_SOURCE): Harm.DOCUMENTS_MISSING,
         (Disagreement.MISSING, ResourceKind.USAGE_KEY): Harm.NO_ANSWERS,
+        # It may be without what Bedrock needs, or with more than it should have: who has seen only that knows no more.
+        (Disagreement.CHANGED, ResourceKind.SERVICE_ROLE): Harm.UNKNOWN,
         # Nobody hears of what is uploaded.
         (Disagreement.CHANGED, ResourceKind.BUCKET): Harm.DOCUMENTS_MISSING,
         # What was deleted or changed since the last good sync is answered from as it was.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kbfleet.domain.document_names import MAX_KEY_BYTES, other_spellings
 from kbfleet.domain.document_trace import DocumentFacts, ObjectKey, Probe, trace
-from kbfleet.domain.errors import ResourceMissing
+from kbfleet.domain.errors import NotReadyYet, ResourceMissing
 from kbfleet.domain.uploads import METADATA_SUFFIX
 from kbfleet.usecases.failed_documents import documents_named_by
 
@@ -132,7 +132,13 @@ class DocumentTracer:
         kind = knowledge_base.kind
         if kind is None:
             return Probe(found=False, refusal="It is of a kind that kbfleet does not make.")
-        return self.probe.probe(knowledge_base.knowledge_base_id, kind, bucket, uri)
+        try:
+            return self.probe.probe(knowledge_base.knowledge_base_id, kind, bucket, uri)
+        except NotReadyYet as error:
+            if error.for_everybody:
+                raise
+            # What is wrong with this knowledge base, such as that it is being deleted, is what is asked for.
+            return Probe(found=False, refusal=error.what)
 
     def _any_probed(self, knowledge_base: KnowledgeBase) -> Search | None:
         kind = knowledge_base.kind

@@ -406,8 +406,10 @@ def ensure_service_role(
     tenant = held(reservation, registry)
     known = _recorded_knowledge_base(tenant, knowledge_bases, names)
     role_arn = service_roles.arn(names.service_role(tenant.this_life))
-    # While one is moved to the role, it is as while one is made: as whom Bedrock then tries it, is not documented.
-    ids = [known.knowledge_base_id] if known is not None and known.role_arn == role_arn else []
+    # While one is moved to the role, it is as while one is made: as whom Bedrock then tries it, is not documented. In
+    # place of one that is being deleted, another will be made.
+    stays = known is not None and known.role_arn == role_arn and known.status is not KnowledgeBaseStatus.DELETING
+    ids = [known.knowledge_base_id] if known is not None and stays else []
     role = service_role_of(tenant, *ids, stores=stores, names=names)
     changed_at = service_roles.ensure(role)
     if not service_roles.per_tenant:
@@ -690,7 +692,9 @@ def _adopt_or_create_knowledge_base(
     Returns: the record as it is stored, the knowledge base, and what is to be recorded of whether it is the only one.
     """
     name, tags = names.knowledge_base(tenant.live_knowledge), names.tags(tenant.this_life)
-    if not tenant.knowledge_base_alone or tenant.knowledge_base_id is not None:
+    # Somebody may have taken the one id out of the record.
+    named = tenant.knowledge_base_id or tenant.data_source_id
+    if not tenant.knowledge_base_alone or named is not None:
         existing = _adoptable(tenant, knowledge_bases, names)
         if existing is not None:
             return tenant, existing, False
