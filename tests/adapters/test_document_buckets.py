@@ -132,6 +132,11 @@ class DocumentBucketsSuite:
             world.buckets.refuse_uploads(NAME)
         assert not world.buckets.exists(NAME)
 
+    def test_each_counts_against_the_accounts_quota(self, world: World) -> None:
+        before = world.buckets.count()
+        world.buckets.ensure(NAME, TAGS)
+        assert world.buckets.count() == before + 1
+
     # --- deleting ---
 
     def test_a_bucket_exists_until_it_is_deleted(self, world: World) -> None:

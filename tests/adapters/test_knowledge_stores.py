@@ -139,6 +139,13 @@ class IndexedStoreSuite(KnowledgeStoreSuite):
         assert again.made_at is not None
         assert again.made_at - made.made_at >= timedelta(seconds=60)
 
+    def test_each_index_takes_room_if_there_is_a_quota(self, store: KnowledgeStore) -> None:
+        before = store.room()
+        store.ensure(first_knowledge(ACME))
+        after = store.room()
+        assert (after is None) == (before is None)
+        assert before is None or after == (before[0] + 1, before[1])
+
     def test_only_the_deleted_index_is_gone(self, store: KnowledgeStore) -> None:
         store.ensure(first_knowledge(ACME))
         store.ensure(first_knowledge(SAKURA))

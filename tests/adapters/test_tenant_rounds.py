@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
 
-from kbfleet.adapters.dynamodb.rounds import DynamoDBConvergenceRecord, DynamoDBTenantRounds
+from kbfleet.adapters.dynamodb.rounds import DynamoDBConvergenceRecord, DynamoDBRoomCounts, DynamoDBTenantRounds
 from kbfleet.adapters.dynamodb.table import Table
+from kbfleet.domain.capacity import Room, RoomCount, Scarce
 from kbfleet.domain.convergence import Convergence
-from kbfleet.ports import ConvergenceRecord, TenantRounds
+from kbfleet.ports import ConvergenceRecord, RoomCounts, TenantRounds
 from tests.support.clock import START
-from tests.support.fakes import InMemoryConvergenceRecord, InMemoryTenantRounds
+from tests.support.fakes import InMemoryConvergenceRecord, InMemoryRoomCounts, InMemoryTenantRounds
 from tests.support.samples import ACME, SAKURA
 
 
@@ -72,3 +74,39 @@ class TestDynamoDBConvergenceRecord(ConvergenceRecordSuite):
     @pytest.fixture
     def record(self, table: Table) -> ConvergenceRecord:
         return DynamoDBConvergenceRecord(table)
+
+
+COUNTED = RoomCount(
+    START,
+    (Room(Scarce.USAGE_KEYS, 7_999, 10_000, ("S3_VECTORS", "MANAGED")), Room(Scarce.BUCKETS, 1, 2, (), fixed=False)),
+)
+
+
+class RoomCountsSuite:
+    @pytest.fixture
+    def counts(self) -> RoomCounts:
+        raise NotImplementedError
+
+    def test_nobody_is_let_in_before_anything_is_counted(self, counts: RoomCounts) -> None:
+        counts.take()
+        assert counts.find() is None
+
+    def test_it_is_found_as_it_was_saved_last_with_who_was_let_in_since(self, counts: RoomCounts) -> None:
+        counts.save(COUNTED)
+        for _ in range(2):
+            counts.take()
+        assert counts.find() == replace(COUNTED, taken=2)
+        counts.save(COUNTED)
+        assert counts.find() == COUNTED
+
+
+class TestInMemoryRoomCounts(RoomCountsSuite):
+    @pytest.fixture
+    def counts(self) -> RoomCounts:
+        return InMemoryRoomCounts()
+
+
+class TestDynamoDBRoomCounts(RoomCountsSuite):
+    @pytest.fixture
+    def counts(self, table: Table) -> RoomCounts:
+        return DynamoDBRoomCounts(table)

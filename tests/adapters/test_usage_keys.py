@@ -68,6 +68,11 @@ class UsageKeysSuite:
         assert not keys.exists(KEY, known_as=key_id)
         keys.delete(KEY, known_as=key_id)
 
+    def test_each_counts_against_the_accounts_quota(self, keys: UsageKeys) -> None:
+        before = keys.count()
+        keys.ensure(KEY, TAGS, plan_id=STANDARD, other_plan_ids=[PREMIUM])
+        assert keys.count() == before + 1
+
     def test_an_id_that_is_wrong_does_no_harm(self, keys: UsageKeys) -> None:
         another = keys.ensure(ANOTHER, NAMES.tags(Life(SAKURA)), plan_id=STANDARD, other_plan_ids=[PREMIUM])
         keys.ensure(KEY, TAGS, known_as=another, plan_id=STANDARD, other_plan_ids=[PREMIUM])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks.growth import bucket_deletion
 from tests.proofs.crowds import MANY, behind_a_long_queue, beside_others, crowd
 
 
@@ -14,6 +15,12 @@ def test_a_first_sync_is_waited_for_as_long_as_the_queue_needs_and_asked_for_onc
     status, transitions = behind_a_long_queue(6)
     assert status == "SUCCEEDED"
     assert transitions <= 25 + 7
+
+
+def test_a_bucket_is_emptied_in_the_time_that_there_is_and_its_rounds_fit_into_a_history() -> None:
+    measured = list(bucket_deletion(1_000_000))
+    assert [each.name for each in measured if not each.passed] == []
+    assert {each.unit: each.value for each in measured}["events"] == 14
 
 
 def test_one_tenant_costs_the_same_in_a_larger_fleet() -> None:
