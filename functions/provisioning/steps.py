@@ -23,6 +23,7 @@ from kbfleet.contracts.workflows import (
 )
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.settings import read
+from kbfleet.settings.ingestion import ChangeEventSettings
 from kbfleet.settings.provisioning import ProvisioningSettings, ServiceRoleSettings, UsagePlanSettings
 from kbfleet.telemetry import report_rooms, workflow_step
 from kbfleet.usecases import provisioning
@@ -197,6 +198,7 @@ def run_first_sync(step: RunFirstSyncInput) -> None:
         ticks=bootstrap.ticks(),
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
+        events_after=read(ChangeEventSettings).events_after,
     )
 
 

@@ -126,21 +126,9 @@ def _after_the_first_provisioning(fleet: VirtualFleet, store: str, change: Calla
     fleet.finish(execution)
 
 
-def _after_a_provisioning_without_documents(
-    fleet: VirtualFleet, store: str, change: Callable[[VirtualFleet, str], None]
-) -> None:
-    """A new tenant is active without a job, for there was nothing to read; its documents come right after that."""
-    execution = fleet.provision(TENANT, store)
-    assert execution.status == "SUCCEEDED", execution.failures
-    assert fleet.sync(TENANT).never_used, "there was a job"
-    change(fleet, _bucket(fleet))
-
-
-WITHOUT_DOCUMENTS = "a provisioning without documents"
 OCCASIONS: Mapping[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "a repair": (_after_a_repair, tuple(CHANGES)),
     "the first provisioning": (_after_the_first_provisioning, ("upload", "nothing")),
-    WITHOUT_DOCUMENTS: (_after_a_provisioning_without_documents, ("upload", "nothing")),
 }
 """When events are not on, and what can happen then."""
 
@@ -162,7 +150,6 @@ def _when_events_come(store: str, occasion: str, change: str) -> Iterator[Virtua
         late_event_seconds=LATE_SECONDS,
         sync_schedule_seconds=10 * AN_HOUR,  # the survey is ours to run
         slowness=ACTIVE_BEFORE_EVENTS,
-        first_documents=occasion != WITHOUT_DOCUMENTS,
     ) as fleet:
         prepare(fleet, store, CHANGES[change])
         tenant = fleet.tenant(TENANT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.proofs.late_events import WITHOUT_DOCUMENTS, crash_everywhere
+from tests.proofs.late_events import crash_everywhere
 
 
 @pytest.mark.parametrize(
@@ -13,8 +13,6 @@ from tests.proofs.late_events import WITHOUT_DOCUMENTS, crash_everywhere
         ("S3_VECTORS", "the first provisioning", "upload"),
         ("S3_VECTORS", "a repair", "delete for good"),
         ("MANAGED", "a repair", "nothing"),
-        ("S3_VECTORS", WITHOUT_DOCUMENTS, "upload"),
-        ("MANAGED", WITHOUT_DOCUMENTS, "nothing"),
     ],
 )
 def test_no_change_is_lost_although_events_were_not_on(case: tuple[str, str, str]) -> None:

@@ -372,6 +372,7 @@ class Fleet:
             ticks=self.ticks,
             names=NAMES,
             clock=self.clock,
+            events_after=EVENTS_AFTER,
         )
 
     def request_offboarding(self, tenant_id: TenantId, retention: timedelta) -> tuple[Tenant, Execution | None]:

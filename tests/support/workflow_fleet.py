@@ -109,6 +109,7 @@ def _environment(queue_url: str) -> dict[str, str]:
         "RETENTION_DAYS": "30",
         "OFFBOARD_TENANT_ARN": OFFBOARD_TENANT_ARN,
         "KNOWLEDGE_BASE_READY_SECONDS": "900",
+        "CHANGE_EVENTS_AFTER_SECONDS": "600",
         "LEASE_SECONDS": "18000",
         "OFFBOARDING_LEASE_SECONDS": "172800",
         "KNOWLEDGE_STORE": "S3_VECTORS",

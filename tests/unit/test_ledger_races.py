@@ -62,7 +62,7 @@ class TestAFirstSync:
         meeting.reserved()
         record = meeting.record
         meeting.ledger.save(Sync(ACME).put_on_hold(record.fence + 1))
-        with pytest.raises(LeaseLost, match="out of service"):
+        with pytest.raises(LeaseLost, match="somebody else"):
             meeting.first_sync()
         assert not meeting.ledger.find(first_knowledge(ACME)).waiters
 

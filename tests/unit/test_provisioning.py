@@ -64,7 +64,7 @@ from kbfleet.usecases import provisioning
 from tests.support.clock import START
 from tests.support.documents import BucketSettings
 from tests.support.fakes import FailedTask, InMemoryKnowledgeBases, InMemoryTenantRegistry, JobCourse, SucceededTask
-from tests.support.fleet import LEASE, Fleet
+from tests.support.fleet import EVENTS_AFTER, LEASE, Fleet
 from tests.support.knowledge_bases import DELETING_FOR, MAX_DATA_SOURCES, TOKEN_MEMORY
 from tests.support.samples import (
     ACME,
@@ -1838,6 +1838,7 @@ class TestRunFirstSync:
     def test_a_tenant_without_documents_needs_no_job(self, run: Provisioning) -> None:
         run.fleet.bucket_contents.pages = [[]]
         run.up_to_data_source()
+        run.fleet.clock.advance(EVENTS_AFTER.total_seconds())
         for _ in range(2):  # its answer may have been lost
             run.first_sync()
             assert run.fleet.callbacks.answer("token") == SucceededTask("token", {"outcome": "NO_DOCUMENTS"})
@@ -1849,10 +1850,20 @@ class TestRunFirstSync:
         run.fleet.tick_until_idle()
         assert len(run.fleet.knowledge_bases.jobs) == 1
 
+    def test_a_bucket_of_which_no_event_tells_yet_is_read_by_a_job(self, run: Provisioning) -> None:
+        """Documents that come in after the look, and before events flow, would wait for the survey."""
+        run.fleet.bucket_contents.pages = [[]]
+        run.up_to_data_source()
+        run.first_sync()
+        assert run.fleet.callbacks.answers == []
+        run.fleet.tick_until_idle()
+        assert isinstance(run.fleet.callbacks.answer("token"), SucceededTask)
+
     def test_a_document_that_comes_in_behind_the_look_is_waited_for(
         self, run: Provisioning, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         run.up_to_data_source()
+        run.fleet.clock.advance(EVENTS_AFTER.total_seconds())
 
         def uploaded_meanwhile(_bucket: str, _after: str | None) -> VersionPage:
             run.fleet.note_changes(ACME)
@@ -1867,6 +1878,7 @@ class TestRunFirstSync:
 
     def test_a_bucket_that_does_not_show_is_not_taken_for_an_empty_one(self, run: Provisioning) -> None:
         run.up_to_data_source()
+        run.fleet.clock.advance(EVENTS_AFTER.total_seconds())
         run.fleet.bucket_contents.refusal = ResourceMissing("NoSuchBucket")
         run.first_sync()
         assert run.fleet.ledger.find(first_knowledge(ACME)).state is SyncState.QUEUED
@@ -1889,6 +1901,7 @@ class TestRunFirstSync:
         self, run: Provisioning, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         run.up_to_data_source()
+        run.fleet.clock.advance(EVENTS_AFTER.total_seconds())
         late = run.reservation
         versions = run.fleet.bucket_contents.versions
 

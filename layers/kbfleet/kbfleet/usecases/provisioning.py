@@ -47,6 +47,7 @@ from kbfleet.domain.knowledge_base import (
 )
 from kbfleet.domain.names import MAX_LIFE, DataSourceReference
 from kbfleet.domain.service_role import settling
+from kbfleet.domain.survey import unnoticed_until
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import ProvisioningRequest, ProvisioningReservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
@@ -992,18 +993,22 @@ def run_first_sync(
     ticks: Ticks,
     names: ResourceNames,
     clock: Clock,
+    events_after: timedelta,
 ) -> None:
     """Sees to it that the task is answered once the tenant's documents have been ingested at least once.
 
     A data source that has been synced answers at once, unless a breach of the tenant's isolation is open: a sync takes
     out what does not come from its bucket. Where its last sync failed, or is held, and changes wait for nobody, or its
     bucket was made anew, one is requested. So does that of a suspended tenant, which is synced once it is resumed, and
-    one that has never been synced and whose bucket has nothing in it: its first job comes with its first documents.
-    What comes in behind the look is told of by an event, or found by the survey.
+    one that has never been synced and whose bucket has nothing in it, where S3 certainly tells of changes by now: its
+    first job comes with its first documents. A new bucket is not that far: the job sees to what came in meanwhile.
 
     Else a sync is requested, also while another is under way: that one may belong to a knowledge base that is gone, or
     fail for a cause that has been fixed since. The same execution asks again whenever its task has timed out, and keeps
     its place in the queue.
+
+    Args:
+        events_after: how long after S3 was asked for events they come for certain.
 
     Raises:
         LeaseLost: also when whoever has taken the tenant meanwhile has put its entry on hold, where this task would
@@ -1064,7 +1069,9 @@ def run_first_sync(
             ticks.request()
         callbacks.succeed(task_token, {"outcome": "ALREADY_SYNCED"})
         return
-    empty = well and known.never_used and _has_nothing_in_it(names.bucket(tenant.this_life), bucket_contents)
+    told_from = unnoticed_until(tenant, known, events_after)
+    told = told_from is None or told_from <= clock.now()
+    empty = well and told and known.never_used and _has_nothing_in_it(names.bucket(tenant.this_life), bucket_contents)
     change = rest_without_documents if empty else wait_for_first_sync
     entry = update_sync(tenant.live_knowledge, change, ledger=ledger, answer=no_longer)
     if entry.state is SyncState.IDLE and entry.never_used:
