@@ -49,7 +49,7 @@ def proposed() -> list[str]:
     """Every command, with values in place of what is filled in."""
     found = {command for advice in of_the_code() for command in advice.commands}
     found |= {command for finding in findings() for command in commands_in(finding.advice)}
-    found |= {f"kbfleet {finding.command} acme" for finding in findings() if finding.command}
+    found |= {finding.whole_command for finding in findings() if finding.whole_command}
     found |= {command for command, _ in ALARM_REMEDIES}
     found |= {command for name in pages() for command in Page.named(name).commands}
     return sorted({filled for command in found for filled in _filled(command)})
@@ -57,7 +57,7 @@ def proposed() -> list[str]:
 
 def _filled(command: str) -> Iterator[str]:
     """An expression is filled in by what its name says; what names the verb, by every verb there is."""
-    named = re.search(r"\{(?:verb|finding\.command)\}", command)
+    named = re.search(r"\{(?:verb|self\.command)\}", command)
     for verb in verbs() if named else ("",):
         said = command.replace(named[0], verb) if named else command
         said = re.sub(r"\{([^{}]*)\}|<([a-z ]+)>", lambda found: _value(found[1] or found[2]), said)

@@ -267,7 +267,8 @@ def bend(fleet: VirtualFleetUnderTest, bends: Bends) -> None:
 def verified_fleet(bends: Bends | None = None) -> Iterator[VirtualFleetUnderTest]:
     bent = bends or Bends()
     with ExitStack() as stack:
-        fleet = stack.enter_context(virtual_fleet(parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS))
+        world = virtual_fleet(parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS, first_documents=False)
+        fleet = stack.enter_context(world)
         stack.enter_context(patch.object(RememberedSecret, "read_meanwhile", lambda _: ExitStack()))
         fleet.calls.observers.append(lambda answered: _collect(fleet, answered))
         parameters = {
