@@ -208,6 +208,7 @@ def held_sync(store: str) -> Scenario:
         _check_held,
         prepare=partial(_prepare_emptied, store),
         crashed=frozenset({"CheckDeletionsFunction"}),
+        first_documents=False,
     )
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 import kbfleet.bootstrap
+from kbfleet.domain.uploads import METADATA_SUFFIX
 from tests.support.virtual_fleet import VirtualFleet
 
 _DELETED_WITHIN_SECONDS = 120
@@ -127,7 +128,8 @@ def _departures(fleet: VirtualFleet, tenant_id: str) -> Iterator[str]:
     assert tenant is not None
     s3, bucket = fleet.client("s3"), fleet.names.bucket(fleet.life(tenant_id))
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
-    held = {item["Key"] for page in pages for item in page.get("Contents", ())}
+    listed = {item["Key"] for page in pages for item in page.get("Contents", ())}
+    held = {key for key in listed if not key.endswith(METADATA_SUFFIX)}
     search = "managedSearchConfiguration" if tenant.knowledge_store == "MANAGED" else "vectorSearchConfiguration"
     for key in sorted(held):
         question = s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
