@@ -286,6 +286,15 @@ def a_sync_that_was_stopped_is_started(person: Person) -> None:
     _passes(person, "new.md")
 
 
+def _its_turn_comes(person: Person) -> None:
+    """Of a new document that waits, by the advice of `kbfleet why`."""
+    hop = person.asks_why(TENANT, "new.md")
+    assert hop["hop"] == "TURN", hop
+    person.does(hop["advice"])
+    _is_whole(person)
+    _passes(person, "new.md")
+
+
 @situation
 def a_sync_that_was_taken_off_the_queue_is_requested(person: Person) -> None:
     person.lives.order({"effect": "job_hangs", "count": 1})
@@ -295,11 +304,7 @@ def a_sync_that_was_taken_off_the_queue_is_requested(person: Person) -> None:
     person.runs(f"kbfleet sync stop {TENANT}")
     person.lives.stop_in_console(TENANT)
     person.lives.fleet.settle(TENANT)
-    hop = person.asks_why(TENANT, "new.md")
-    assert hop["hop"] == "TURN", hop
-    person.does(hop["advice"])
-    _is_whole(person)
-    _passes(person, "new.md")
+    _its_turn_comes(person)
 
 
 @situation
@@ -481,11 +486,7 @@ def what_waits_behind_a_held_sync_goes_on(person: Person) -> None:
         person.lives.client("s3").delete_object(Bucket=person.lives.bucket(TENANT), Key=key)
     _put(person.lives, "new.md", "A boat carries four.")
     person.runs(f"kbfleet sync start {TENANT}", 1)
-    hop = person.asks_why(TENANT, "new.md")
-    assert hop["hop"] == "TURN", hop
-    person.does(hop["advice"])
-    _is_whole(person)
-    _passes(person, "new.md")
+    _its_turn_comes(person)
 
 
 @situation
