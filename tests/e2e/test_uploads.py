@@ -23,7 +23,7 @@ from local.identity_provider import IdentityProvider
 
 KbFleet = Callable[..., subprocess.CompletedProcess[str]]
 
-pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(900)]
 TENANT = TenantId("senders")
 KEY = DocumentKey("規程/雪靴 rental.md")
 TEXT = b"# Snow shoes\n\nSnow shoes are rented for eleven days at most, and returned dry.\n"
