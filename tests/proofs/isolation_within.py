@@ -10,12 +10,14 @@ from typing import Any
 from hypothesis import strategies as st
 
 import kbfleet.bootstrap
+from kbfleet.domain.document_trace import SEARCHABLE_WITHIN
 from kbfleet.domain.incident import Concern
 from tests.proofs.proof import Row, try_each
 from tests.support.breaches import add_in_console, ask, exchange, foreign, notify, point, reconcile
 from tests.support.hostile_documents import ATTACKER, CANARY, SECRET, VICTIM, HostileDocuments
 from tests.support.hostile_words import hostile_keys
 from tests.support.http_server import Reply, serving
+from tests.support.losses import departures_from_the_bucket
 from tests.support.virtual_fleet import RARE_TICKS, virtual_fleet
 
 NAMES, METADATA_FILES, EVENTS, RESOURCES = 200, 100, 100, 8
@@ -168,6 +170,10 @@ def _by_breach(
     notify(fleet)
     if _open_incidents():
         return f"{what}, {number}: not over"
+    fleet.timeline.run_for(SEARCHABLE_WITHIN.total_seconds())
+    lost = [departures_from_the_bucket(fleet, tenant_id) for tenant_id in (ATTACKER, VICTIM)]
+    if any(lost):
+        return f"{what}, {number}: {lost}"
     return _reached(hostile)
 
 
