@@ -217,7 +217,6 @@ class Fleet:
             ledger=self.ledger,
             stores=self.stores,
             knowledge_bases=self.knowledge_bases,
-            service_roles=self.service_roles,
             ingested_documents=self.ingested_documents,
             passage_search=self.passage_search,
             document_rounds=self.document_rounds,
@@ -244,6 +243,7 @@ class Fleet:
             announcements=self.announcements,
             names=NAMES,
             clock=self.clock,
+            resources_version=None,
         )
 
     @property

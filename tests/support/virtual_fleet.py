@@ -594,6 +594,9 @@ def _make_resources(fleet: VirtualFleet) -> None:
         fleet.client("events").create_event_bus(Name=fleet.deployment.property(bus, "Name"))
     for secret in fleet.deployment.made("AWS::SecretsManager::Secret"):
         fleet.client("secretsmanager").create_secret(Name=secret, SecretString="k" * 64)
+    for plan in fleet.deployment.made("AWS::ApiGateway::UsagePlan"):
+        name, plan_id = fleet.deployment.property(plan, "UsagePlanName"), fleet.deployment.value({"Ref": plan})
+        aws.make_usage_plan(name, plan_id, region=REGION)
     for bucket in fleet.deployment.made("AWS::S3Vectors::VectorBucket"):
         name = fleet.deployment.property(bucket, "VectorBucketName")
         fleet.client("s3vectors").create_vector_bucket(vectorBucketName=name)

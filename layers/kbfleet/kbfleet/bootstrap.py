@@ -749,7 +749,6 @@ def isolation_look() -> IsolationLook:
         ledger=ledger(),
         stores=stores(),
         knowledge_bases=knowledge_bases(),
-        service_roles=service_roles(),
         ingested_documents=ingested_documents(),
         passage_search=BedrockPassageSearch(_search_clients()),
         document_rounds=DynamoDBDocumentRounds(_table()),
@@ -779,6 +778,7 @@ def examination() -> TenantExamination:
         announcements=announcements(),
         names=fleet().names,
         clock=clock(),
+        resources_version=resources_version(),
     )
 
 

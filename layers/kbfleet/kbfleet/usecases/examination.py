@@ -19,11 +19,14 @@ from kbfleet.domain.diagnosis import (
 )
 from kbfleet.domain.document_trace import SEARCHABLE_WITHIN
 from kbfleet.domain.errors import ConcurrentUpdate, KbfleetError
-from kbfleet.domain.finding import KINDS, Disagreement, Fact, ResourceKind, UnseenSince
+from kbfleet.domain.finding import KINDS, Disagreement, Drift, Fact, ResourceKind, UnseenSince
 from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, KnowledgeBaseStatus, content_lost
+from kbfleet.domain.tenant_status import TenantStatus
+from kbfleet.domain.usage_plan import Tier
+from kbfleet.usecases.service_roles import service_role_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from kbfleet.domain.ingestion_job import JobStateChange
@@ -53,8 +56,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class TenantExamination:
-    """Examines tenants. One costs up to nine calls of AWS, and a search, which is paid for: two where the first finds
+    """Examines tenants. One costs some twenty calls of AWS, and a search, which is paid for: two where the first finds
     nothing, or is refused.
+
+    It compares what there is with all that provisioning ensures. A tenant that is yet to be converged to what this
+    version makes is not judged by its settings: that is seen to by itself.
 
     It searches by its own role. That this one is denied says nothing about whoever asks: it is unseen, and after a day
     told as that. An asker's own role that is denied is told by the question that was (`SeenIn.CREDENTIALS`). A search
@@ -73,6 +79,7 @@ class TenantExamination:
     announcements: Announcements
     names: ResourceNames
     clock: Clock
+    resources_version: str | None
 
     def examine(self, tenant: Tenant, failed_job: JobStateChange | None = None) -> Diagnosis:
         """What cannot be looked at is said, and keeps nothing else from being looked at.
@@ -160,17 +167,21 @@ class _Look:
     def facts(self) -> TenantFacts:
         ports, tenant, names = self._ports, self._tenant, self._ports.names
         life = tenant.this_life
-        bucket, role, key = names.bucket(life), names.service_role(life), names.usage_key(life)
+        bucket, tags, key = names.bucket(life), names.tags(life), names.usage_key(life)
+        plan, others = names.usage_plan(tenant.tier), [names.usage_plan(tier) for tier in Tier if tier != tenant.tier]
         presence: dict[ResourceKind, Presence] = {}
+        drifts: dict[ResourceKind, Sequence[Drift] | None] = {}
         base, source = self._knowledge_base(presence), None
         first = self._search(base)
-        self._look_at(Fact.BUCKET, presence, lambda: ports.buckets.exists(bucket))
-        tells = None
-        if presence[ResourceKind.BUCKET] is Presence.THERE:
-            tells = self._asked(Fact.EVENTS, lambda: ports.buckets.tells_of_changes(bucket))
-        self._look_at(Fact.USAGE_KEY, presence, lambda: ports.usage_keys.exists(key, known_as=tenant.usage_key_id))
-        if ports.service_roles.per_tenant:
-            self._look_at(Fact.SERVICE_ROLE, presence, lambda: ports.service_roles.exists(role))
+        drifts[ResourceKind.BUCKET] = self._described(
+            presence, Fact.BUCKET, lambda: ports.buckets.differences(bucket, tags)
+        )
+        drifts[ResourceKind.SERVICE_ROLE] = self._service_role(presence, base)
+        drifts[ResourceKind.USAGE_KEY] = self._described(
+            presence,
+            Fact.USAGE_KEY,
+            lambda: ports.usage_keys.differences(key, known_as=tenant.usage_key_id, plan=plan, other_plans=others),
+        )
         index, store_is_gone = self._index(presence)
         if base is not None:
             source = self._data_source(presence)
@@ -183,10 +194,10 @@ class _Look:
             tenant,
             bucket,
             names.vector_index(tenant.live_knowledge),
-            role,
+            names.service_role(life),
             key.name,
             presence,
-            tells_of_changes=tells,
+            drifts={kind: tuple(found) for kind, found in drifts.items() if found and self._judged},
             content_lost=content_lost(
                 index.made_at or tenant.index_made_at if index is not None else None,
                 source.created_at if source is not None else None,
@@ -200,6 +211,33 @@ class _Look:
             unseen=tuple(UnseenSince(fact, known.get(fact, self.began)) for fact in unseen),
             at=self.began,
         )
+
+    @property
+    def _judged(self) -> bool:
+        """Whether what is otherwise than it should be is so by somebody's hand. What a provisioning that has failed has
+        left, and what an update has yet to converge, is seen to by others."""
+        tenant = self._tenant
+        converged = tenant.resources_version == self._ports.resources_version or tenant.failure is not None
+        return tenant.status is not TenantStatus.FAILED and converged
+
+    def _service_role(
+        self, presence: dict[ResourceKind, Presence], base: KnowledgeBase | None
+    ) -> Sequence[Drift] | None:
+        """Also whether the knowledge base assumes it, or the one that all share."""
+        tenant, ports = self._tenant, self._ports
+        own = [tenant.knowledge_base_id] if tenant.knowledge_base_id is not None else []
+        name = ports.names.service_role(tenant.this_life)
+
+        def look() -> Sequence[Drift] | None:
+            return ports.service_roles.differences(
+                service_role_of(tenant, *own, stores=ports.stores, names=ports.names)
+            )
+
+        found = self._described(presence, Fact.SERVICE_ROLE, look) if ports.service_roles.per_tenant else ()
+        if base is not None and base.role_arn != ports.service_roles.arn(name):
+            another = Drift(f"knowledge base {base.knowledge_base_id} assumes another one", None)
+            return [*(found or ()), another]
+        return found
 
     def _index(self, presence: dict[ResourceKind, Presence]) -> tuple[Index | None, bool]:
         """Also whether the store is gone with all indexes, which is looked at only where this one is."""
