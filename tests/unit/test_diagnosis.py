@@ -589,3 +589,44 @@ class TestAStoreThatIsGone:
         assert signal.failure.evidence.command == "kbfleet reconcile --repair --stack kbfleet --region us-east-1"
         (over,) = of_fleet_diagnosis(FleetDiagnosis(at), DEPLOYMENT)
         assert over.failure is None
+
+
+class TestWhatASearchCosts:
+    """Nobody is kept from a look that he asks for; what looks by itself searches ten times a day at most."""
+
+    HOURS = 72
+
+    @pytest.mark.parametrize("loss", LOSSES)
+    def test_a_loss_that_stays_is_searched_ten_times_in_any_day_and_stays_told(self, fleet: Fleet, loss: str) -> None:
+        lose, expected = LOSSES[loss]
+        lose(fleet)
+        probe, searched = fleet.retrieval_probe.anything, list[int]()
+        with pytest.MonkeyPatch.context() as patched:
+            for _ in range(self.HOURS):
+                counted = Mock(side_effect=probe)
+                patched.setattr(fleet.retrieval_probe, "anything", counted)
+                # Every hour's round, and a sync that fails.
+                fleet.examination.publish(examined(fleet))
+                fleet.examination.examine_after(TestAFailedIngestion.JOB)
+                searched.append(counted.call_count)
+                (known,) = fleet.registry.get(ACME).losses
+                assert (known.disagreement, known.kind, known.harm) == expected
+                fleet.clock.advance(3_600)
+        assert max(sum(searched[begin : begin + 24]) for begin in range(self.HOURS)) <= 10
+        told = {loss.cause for each in fleet.announcements.diagnoses for loss in each.losses}
+        assert told == {known.cause}
+
+    def test_a_look_that_somebody_asks_for_always_searches(self, fleet: Fleet) -> None:
+        for _ in range(20):
+            examined(fleet)
+        assert not examined(fleet).well
+        assert fleet.examination.examine(fleet.registry.get(ACME), asked=True).well
+
+    def test_what_was_repaired_is_over_within_four_hours_by_itself(self, fleet: Fleet) -> None:
+        nothing_is_found(fleet)
+        for _ in range(20):
+            fleet.examination.publish(examined(fleet))
+        fleet.retrieval_probe.findable.add(URI)
+        fleet.clock.advance(4 * 3_600)
+        fleet.examination.publish(examined(fleet))
+        assert not fleet.registry.get(ACME).losses

@@ -1006,6 +1006,15 @@ class DocumentSamples(Protocol):
         ...
 
 
+class Examiner(Protocol):
+    def examine_after(self, failed: JobStateChange) -> None:
+        """An ingestion has failed for good: people hear of it with what is true of answers. It may be repeated.
+
+        Raises: NotReadyYet when nobody has heard of it for certain; Throttled, AwsRefusal.
+        """
+        ...
+
+
 class RetrievalProbe(Protocol):
     def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, bucket: str, uri: str) -> Probe:
         """Searches for that document alone. What the document says is never looked at.
@@ -1019,6 +1028,12 @@ class RetrievalProbe(Protocol):
 
         Raises: AccessRefused, Throttled, NotReadyYet.
         """
+        ...
+
+
+class SearchAllowances(Protocol):
+    def take(self, tenant_id: TenantId, now: datetime) -> bool:
+        """One search of the tenant's knowledge base that nobody has asked for; `False` where none is left."""
         ...
 
 

@@ -95,6 +95,19 @@ class TenantFacts:
     def is_gone(self, kind: ResourceKind) -> bool:
         return self.presence.get(kind) is Presence.GONE
 
+    @property
+    def explains_a_search_in_vain(self) -> bool:
+        """Whether it shows without any search why none can find something."""
+        gone = any(presence is Presence.GONE for presence in self.presence.values())
+        return self.content_lost or gone or any(drift.breaks for drift in self.drifts.get(ResourceKind.SERVICE_ROLE, ()))
+
+    @property
+    def knew_of_the_search(self) -> bool:
+        """Whether people have been told of what this search shows."""
+        shown = {Search.REFUSED: Disagreement.BROKEN, Search.NOTHING: Disagreement.EMPTIED}
+        told = {loss.disagreement for loss in self.tenant.losses if Fact.ANSWERS in loss.facts}
+        return self.search is not None and shown.get(self.search) in told
+
 
 def diagnose(facts: TenantFacts) -> tuple[Finding, ...]:
     """What is wrong with a tenant, the worst first. Of one that is being provisioned or deleted nothing is said: its
@@ -189,13 +202,8 @@ def held(hold: Hold, bucket: str, tenant_id: TenantId) -> Finding:
 
 def _of_search(facts: TenantFacts) -> Iterator[Finding]:
     """What a search shows although every resource is there."""
-    explained = (
-        facts.content_lost
-        or any(presence is Presence.GONE for presence in facts.presence.values())
-        or any(drift.breaks for drift in facts.drifts.get(ResourceKind.SERVICE_ROLE, ()))
-    )
     base = facts.knowledge_base
-    if explained or base is None or base.status in _GIVEN_UP:
+    if facts.explains_a_search_in_vain or base is None or base.status in _GIVEN_UP:
         return
     if facts.search is Search.REFUSED:
         yield Finding(Disagreement.BROKEN, ResourceKind.KNOWLEDGE_BASE, base.knowledge_base_id, facts.tenant.tenant_id)

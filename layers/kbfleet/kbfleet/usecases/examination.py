@@ -18,7 +18,7 @@ from kbfleet.domain.diagnosis import (
     worst_first,
 )
 from kbfleet.domain.document_trace import SEARCHABLE_WITHIN
-from kbfleet.domain.errors import ConcurrentUpdate, KbfleetError
+from kbfleet.domain.errors import ConcurrentUpdate, KbfleetError, NotReadyYet
 from kbfleet.domain.finding import KINDS, Disagreement, Drift, Fact, ResourceKind, UnseenSince
 from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, KnowledgeBaseStatus, content_lost
 from kbfleet.domain.tenant_status import TenantStatus
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         JobHistory,
         KnowledgeBases,
         RetrievalProbe,
+        SearchAllowances,
         ServiceRoles,
         SyncLedger,
         TenantRegistry,
@@ -51,6 +52,10 @@ _ATTEMPTS = 3
 """At a record that others write, too, but seldom."""
 _JOBS = 10
 """The newest ones: one of them has shown how many documents there are, unless all were stopped or failed."""
+_SEARCHED_ENOUGH = (
+    "It was searched several times in the last hours, and each search is paid for: what looks by itself searches again "
+    "within four hours."
+)
 Result = TypeVar("Result")
 
 
@@ -80,14 +85,17 @@ class TenantExamination:
     names: ResourceNames
     clock: Clock
     resources_version: str | None
+    allowances: SearchAllowances
 
-    def examine(self, tenant: Tenant, failed_job: JobStateChange | None = None) -> Diagnosis:
+    def examine(self, tenant: Tenant, failed_job: JobStateChange | None = None, *, asked: bool = False) -> Diagnosis:
         """What cannot be looked at is said, and keeps nothing else from being looked at.
 
         Args:
             failed_job: the reason to look.
+            asked: whether somebody wants to know just now. Nobody is kept from that; what looks by itself searches as
+                often as `SearchAllowance` says.
         """
-        look = _Look(self, tenant, self.clock.now())
+        look = _Look(self, tenant, self.clock.now(), asked=asked)
         facts = look.facts()
         findings, seen = diagnose(facts), harm_while_syncs_fail(facts)
         now = self.registry.find(tenant.tenant_id)
@@ -158,9 +166,10 @@ class TenantExamination:
 class _Look:
     """At one tenant."""
 
-    def __init__(self, examination: TenantExamination, tenant: Tenant, began: datetime) -> None:
+    def __init__(self, examination: TenantExamination, tenant: Tenant, began: datetime, *, asked: bool) -> None:
         self._ports = examination
         self._tenant = tenant
+        self._asked_for = asked
         self.began = began
         self.unseen: list[Unseen] = []
 
@@ -187,10 +196,7 @@ class _Look:
             source = self._data_source(presence)
         sync = self._asked(Fact.SYNC, lambda: ports.ledger.find(tenant.live_knowledge))
         holds_documents = bool(self._asked(Fact.JOBS, self._holds_documents))
-        search = self._search_again(base, first, holds_documents=holds_documents)
-        known = {each.fact: each.since for each in tenant.unseen}
-        unseen = [each.fact for each in self.unseen if each.fact is not None]
-        return TenantFacts(
+        facts = TenantFacts(
             tenant,
             bucket,
             names.vector_index(tenant.live_knowledge),
@@ -204,13 +210,17 @@ class _Look:
             ),
             knowledge_base=base,
             data_source=source,
-            search=search,
+            search=first,
             holds_documents=holds_documents,
             hold=sync.hold if sync is not None else None,
             store_is_gone=store_is_gone,
-            unseen=tuple(UnseenSince(fact, known.get(fact, self.began)) for fact in unseen),
             at=self.began,
         )
+        search = self._search_again(facts)
+        known = {each.fact: each.since for each in tenant.unseen}
+        unseen = [each.fact for each in self.unseen if each.fact is not None]
+        since = tuple(UnseenSince(fact, known.get(fact, self.began)) for fact in unseen)
+        return replace(facts, search=search, unseen=since)
 
     @property
     def _judged(self) -> bool:
@@ -282,19 +292,27 @@ class _Look:
         return found[0] if found else None
 
     def _search(self, base: KnowledgeBase | None) -> Search | None:
-        if base is None or base.kind is None:
+        if base is None or base.kind is None or self._tenant.status not in SETTLED:
             return None
         kind = base.kind
-        return self._asked(Fact.ANSWERS, lambda: self._ports.probe.anything(base.knowledge_base_id, kind))
 
-    def _search_again(
-        self, base: KnowledgeBase | None, first: Search | None, *, holds_documents: bool
-    ) -> Search | None:
+        def search() -> Search:
+            if not self._asked_for and not self._ports.allowances.take(self._tenant.tenant_id, self._ports.clock.now()):
+                raise NotReadyYet(_SEARCHED_ENOUGH)
+            return self._ports.probe.anything(base.knowledge_base_id, kind)
+
+        return self._asked(Fact.ANSWERS, search)
+
+    def _search_again(self, facts: TenantFacts) -> Search | None:
         """What two searches show, of which one came after everything else was looked at: one alone can fail, or find
-        nothing, for a cause that is over a moment later. What is well needs one."""
-        if first in {None, Search.FOUND} or (first is Search.NOTHING and not holds_documents):
+        nothing, for a cause that is over a moment later. What is well needs one, and so does what was known before, or
+        shows otherwise."""
+        first = facts.search
+        if first in {None, Search.FOUND} or (first is Search.NOTHING and not facts.holds_documents):
             return first
-        second = self._search(base)
+        if facts.explains_a_search_in_vain or facts.knew_of_the_search:
+            return first
+        second = self._search(facts.knowledge_base)
         if second is not None and second not in {first, Search.FOUND}:
             self.unseen.append(Unseen(Fact.ANSWERS, "Two searches, one after the other, came to different ends."))
             return None
