@@ -1,7 +1,7 @@
-"""Trigger: an hourly and a daily schedule, `POST /reconciliations`, `GET /tenants/{tenant_id}/diagnosis`, and the end of
-a job that has failed, by CollectFailuresFunction. Says where records and resources do not agree, and what is wrong with
-a tenant. By the schedules, the deletions that are due are
-started, too: first, so that nothing else keeps them from it."""
+"""Trigger: an hourly and a daily schedule, `POST /reconciliations`, `GET /tenants/{tenant_id}/diagnosis`, and
+CollectFailuresFunction when a job has failed. Says where records and resources do not agree, and what is wrong with a
+tenant. By the schedules, the deletions that are due are started, too: first, so that nothing else keeps them from it.
+"""
 
 from collections.abc import Set
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import bootstrap
 from kbfleet.contracts import parse, parse_json
 from kbfleet.contracts.diagnosis import DiagnosisBody
-from kbfleet.contracts.events import JobStateChangeEvent, ReconciliationDetail, ReconciliationRequest
+from kbfleet.contracts.events import JOB_STATE_CHANGE, JobStateChangeEvent, ReconciliationDetail, ReconciliationRequest
 from kbfleet.domain.errors import InvalidInput, KbfleetError, NotReadyYet
 from kbfleet.domain.finding import Disagreement
 from kbfleet.domain.names import TenantId
@@ -140,7 +140,7 @@ def _start_due_deletions() -> None:
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
     if "httpMethod" in event:
         return dispatch(event, ROUTES)
-    if "detail-type" in event:
+    if event.get("detail-type") == JOB_STATE_CHANGE:
         failed = parse(JobStateChangeEvent, event).detail.to_domain()
         logger.append_keys(tenant_id=failed.tenant_id, ingestion_job_id=failed.ingestion_job_id)
         bootstrap.examination().examine_after(failed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -28,7 +29,7 @@ class SearchAllowancesSuite:
         taken = [minute for minute in MINUTES if allowances.take(ACME, START + timedelta(minutes=minute))]
         assert max(sum(begin <= minute < begin + A_DAY for minute in taken) for begin in MINUTES) <= 10
         # None of them is kept waiting for long.
-        assert max(after - before for before, after in zip(taken, taken[1:], strict=False)) <= 4 * 60
+        assert max(after - before for before, after in pairwise(taken)) <= 4 * 60
 
     def test_two_looks_that_need_two_are_there_at_once_and_each_tenant_has_its_own(
         self, allowances: SearchAllowances

@@ -16,6 +16,7 @@ from botocore.stub import Stubber
 from kbfleet.adapters.iam import IamServiceRoles, SharedServiceRole
 from kbfleet.bootstrap import store_types
 from kbfleet.domain.errors import CapacityExceeded, NotReadyYet, ResourceMissing
+from kbfleet.domain.finding import Drift
 from kbfleet.domain.names import MAX_LIFE, Life, TenantId
 from kbfleet.domain.service_role import ServiceRole
 from kbfleet.ports import ServiceRoles
@@ -135,7 +136,7 @@ class TestInMemoryServiceRoles(ServiceRolesSuite):
 
     def let_drift(self, roles: ServiceRoles, name: str) -> None:
         assert isinstance(roles, InMemoryServiceRoles)
-        roles.drift[name] = ["it may something else than it should"]
+        roles.drift[name] = [Drift("it may do less than it should", breaks=True)]
 
 
 class TestIamServiceRoles(ServiceRolesSuite):

@@ -13,8 +13,8 @@ import boto3
 # Registers moto's hooks with botocore before the first client is made.
 import moto.core  # noqa: F401
 from botocore.config import Config
-from moto.core.common_types import TYPE_RESPONSE
 from moto.apigateway.utils import ApigwUsagePlanIdentifier
+from moto.core.common_types import TYPE_RESPONSE
 from moto.core.responses import ActionResult
 from moto.s3.responses import S3Response
 from moto.utilities.id_generator import moto_id_manager

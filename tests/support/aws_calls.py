@@ -266,7 +266,9 @@ def _invoked(request: AWSPreparedRequest, functions: Callable[[str, Any], Any]) 
     """Source: AWS documentation, Lambda, Invoke: what a function raises is its answer, too."""
     name = str(request.url).rpartition("/functions/")[2].partition("/")[0]
     try:
-        return _raw_response(request, 200, "application/json", json.dumps(functions(name, json.loads(_text(request.body)))))
+        return _raw_response(
+            request, 200, "application/json", json.dumps(functions(name, json.loads(_text(request.body))))
+        )
     except TaskFailed as failure:
         raised = {"errorType": failure.error, "errorMessage": failure.cause}
         answer = _raw_response(request, 200, "application/json", json.dumps(raised))

@@ -247,7 +247,7 @@ def drift_of_the_role(*drifts: Drift) -> Callable[[Fleet], object]:
     return lambda fleet: fleet.service_roles.drift.update({NAMES.service_role(Life(ACME)): list(drifts)})
 
 
-def without(fleet: Fleet, **settings: bool) -> None:
+def without(fleet: Fleet, **settings: Any) -> None:
     bucket = NAMES.bucket(Life(ACME))
     fleet.buckets.settings[bucket] = replace(fleet.buckets.settings[bucket], **settings)
 
@@ -262,7 +262,7 @@ DRIFTS: dict[str, tuple[Callable[[Fleet], object], Loss]] = {
         (Disagreement.CHANGED, ROLE, Harm.WRONG_ANSWERS),
     ),
     "a role by which no search works": (
-        lambda fleet: (drift_of_the_role(LESS)(fleet), search_is_refused(fleet)),
+        lambda fleet: [act(fleet) for act in (drift_of_the_role(LESS), search_is_refused)],
         (Disagreement.BROKEN, ROLE, Harm.NO_ANSWERS),
     ),
     "another role": (
@@ -313,7 +313,9 @@ class TestWhatIsHalfLost:
         DRIFTS[drift][0](fleet)
         change(fleet, resources_version="of an older stack")
         assert not [each for each in found(fleet) if each[0] is not Disagreement.BROKEN or each[1] is USAGE_KEY]
-        tried = WorkflowFailure(Workflow.PROVISION_TENANT, "Ensure Bucket", "AccessRefused", "no", "one", fleet.clock.now())
+        tried = WorkflowFailure(
+            Workflow.PROVISION_TENANT, "Ensure Bucket", "AccessRefused", "no", "one", fleet.clock.now()
+        )
         change(fleet, failure=tried)
         assert found(fleet)
 

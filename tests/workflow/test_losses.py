@@ -37,7 +37,7 @@ from tests.support.losses import (
 from tests.support.state_machine import Execution
 from tests.support.tenant_lives import Lives, sample
 from tests.support.virtual_fleet import FIRST_DOCUMENT, RARE_SCHEDULE_SECONDS, RARE_TICKS, VirtualFleet, virtual_fleet
-from tests.support.world_copies import CopyDied, in_copy
+from tests.support.world_copies import in_copy
 
 TENANTS = {"S3_VECTORS": "acme", "OPENSEARCH_SERVERLESS": "bolt", "MANAGED": "corp"}
 DOCUMENTS = {
@@ -219,7 +219,8 @@ TRIED = [
     (store, name)
     for store, name in EVERY
     if store == "S3_VECTORS"
-    or (store, name) in {("OPENSEARCH_SERVERLESS", "INDEX_REPLACED"), ("MANAGED", "DATA_SOURCE"), ("MANAGED", "PERMISSIONS")}
+    or (store, name)
+    in {("OPENSEARCH_SERVERLESS", "INDEX_REPLACED"), ("MANAGED", "DATA_SOURCE"), ("MANAGED", "PERMISSIONS")}
 ]
 """A sample; `make prove` tries them all."""
 

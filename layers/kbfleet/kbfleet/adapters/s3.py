@@ -209,7 +209,9 @@ class S3DocumentBuckets:
             Drift("it does not block public access"): lambda: self._public_access(owner),
             Drift("what comes in is not encrypted by default"): lambda: self._encryption(owner),
             Drift("it keeps no older versions"): lambda: self._versioning(owner),
-            Drift("its policy does not say what kbfleet puts into it"): lambda: self._policy(owner, REFUSE_UNENCRYPTED_TRANSPORT),
+            Drift("its policy does not say what kbfleet puts into it"): lambda: self._policy(
+                owner, REFUSE_UNENCRYPTED_TRANSPORT
+            ),
             Drift("EventBridge is not told of its changes", breaks=True): lambda: self._notifications(owner),
             Drift("it lacks the fleet's tags"): lambda: self._tags(owner, tags),
             Drift("what uploads leave unfinished stays"): lambda: self._lifecycle(owner),

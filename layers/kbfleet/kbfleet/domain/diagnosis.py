@@ -99,7 +99,9 @@ class TenantFacts:
     def explains_a_search_in_vain(self) -> bool:
         """Whether it shows without any search why none can find something."""
         gone = any(presence is Presence.GONE for presence in self.presence.values())
-        return self.content_lost or gone or any(drift.breaks for drift in self.drifts.get(ResourceKind.SERVICE_ROLE, ()))
+        return (
+            self.content_lost or gone or any(drift.breaks for drift in self.drifts.get(ResourceKind.SERVICE_ROLE, ()))
+        )
 
     @property
     def knew_of_the_search(self) -> bool:
@@ -118,7 +120,9 @@ def diagnose(facts: TenantFacts) -> tuple[Finding, ...]:
     # What is made anew then is read anew, from a bucket that holds nothing.
     content = any(finding.holds_content for finding in wrong)
     found = [
-        replace(finding, seen=finding.seen or _seen_harm(finding, facts), answers_go=finding.loses_the_documents and content)
+        replace(
+            finding, seen=finding.seen or _seen_harm(finding, facts), answers_go=finding.loses_the_documents and content
+        )
         for finding in wrong
     ]
     return worst_first(found)

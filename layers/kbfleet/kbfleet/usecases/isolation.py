@@ -183,7 +183,7 @@ class IsolationLook:
     tenant's own source reads. An account has ten of each a second (AWS documentation, Quotas for Amazon Bedrock), which
     calls one after the other do not reach. While a breach of a tenant is open, the documents in its index are listed,
     too, and its knowledge base is searched as its questions are answered: that shows whether credentials for the tenant
-    open it, and what a data source has left behind that is gone. Its service role is examined with all else that it has.
+    open it, and what a data source has left behind that is gone. An examination looks at its service role.
     """
 
     registry: TenantRegistry

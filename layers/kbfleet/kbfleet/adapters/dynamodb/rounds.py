@@ -12,8 +12,8 @@ from kbfleet.adapters.aws_errors import translated
 from kbfleet.adapters.dynamodb.table import as_item, tenant_key
 from kbfleet.domain.capacity import RoomCount
 from kbfleet.domain.convergence import Convergence
-from kbfleet.domain.isolation import DocumentRound
 from kbfleet.domain.errors import ConcurrentUpdate
+from kbfleet.domain.isolation import DocumentRound
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.search_allowance import SearchAllowance
 
@@ -110,13 +110,13 @@ class DynamoDBSearchAllowances:
         if taken is None:
             return False
         fields = _allowances().dump_python(taken, mode="json")
-        before = {":before": record["whole_at"]} if record else {}
+        values = {":last": record["whole_at"]} if record else {}
         with suppress(ConcurrentUpdate):
             self._table.put(
                 # What has come back needs no record.
                 {**tenant_key(tenant_id, _SEARCHES), **fields, "expires_at": int(taken.whole_at.timestamp())},
-                condition="whole_at = :before" if before else "attribute_not_exists(PK)",
-                values=before,
+                condition="whole_at = :last" if values else "attribute_not_exists(PK)",
+                values=values,
                 subject=f"how often tenant {tenant_id} was searched",
             )
             return True
