@@ -423,6 +423,30 @@ def do_what_it_says(execution: Execution, lives: Lives, tenant_id: str) -> None:
     lives.fleet.timeline.run_for(120)
 
 
+# --- what it costs to look at a loss that stays ---
+
+
+def test_a_loss_that_stays_is_searched_ten_times_a_day_at_most(tried: Try) -> None:
+    def trial(lives: Lives, tenant_id: str) -> None:
+        lose(lives.fleet, lives.store, tenant_id, Loss.INDEX_REPLACED)
+        base, searches = str(lives.knowledge_base(tenant_id)["knowledgeBaseId"]), list[int]()
+        for _ in range(7):  # times four hours
+            before = len(lives.fleet.calls.made)
+            for _ in range(3):
+                lives.fleet.invoke("ReconcileFunction", HOURLY)
+                lives.collect(tenant_id, status="FAILED", outcome="FAILED", final=True)
+            made = lives.fleet.calls.made[before:]
+            searches.append(sum(call.operation == "Retrieve" and base in call.resource for call in made))
+            lives.fleet.timeline.run_for(4 * 3_600)
+        assert searches[0] >= 2
+        assert max(sum(searches[:6]), sum(searches[1:])) <= 10
+        # It is told all the same, and whoever asks is told at once.
+        assert [loss["kind"] for loss in published(lives, tenant_id)[-1]["losses"]] == [ResourceKind.VECTOR_INDEX]
+        assert not diagnosis(lives, tenant_id)["unseen"]
+
+    tried(trial)
+
+
 # --- what kbfleet alone cannot bring back ---
 
 
