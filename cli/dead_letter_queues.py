@@ -70,7 +70,8 @@ QUEUES = (
     DeadLetterQueue(
         "failures",
         "FailureCollectionDeadLetterQueue",
-        "Ends of jobs whose failed documents were not collected: the lists of failed documents are out of date.",
+        "Ends of jobs whose failed documents were not collected: the lists of failed documents are out of date, and of "
+        "a job that failed as a whole, people may not have heard.",
         "CollectFailuresFunction",
         "failures-uncollected",
     ),

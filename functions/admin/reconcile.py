@@ -1,6 +1,7 @@
-"""Trigger: an hourly and a daily schedule, `POST /reconciliations` and `GET /tenants/{tenant_id}/diagnosis`. Says where
-records and resources do not agree, and what is wrong with a tenant. By the schedules, the deletions that are due are
-started, too: first, so that nothing else keeps them from it."""
+"""Trigger: an hourly and a daily schedule, `POST /reconciliations`, `GET /tenants/{tenant_id}/diagnosis`, and
+CollectFailuresFunction when a job has failed. Says where records and resources do not agree, and what is wrong with a
+tenant. By the schedules, the deletions that are due are started, too: first, so that nothing else keeps them from it.
+"""
 
 from collections.abc import Set
 from datetime import datetime, timedelta
@@ -9,9 +10,9 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
-from kbfleet.contracts import parse_json
+from kbfleet.contracts import parse, parse_json
 from kbfleet.contracts.diagnosis import DiagnosisBody
-from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
+from kbfleet.contracts.events import JOB_STATE_CHANGE, JobStateChangeEvent, ReconciliationDetail, ReconciliationRequest
 from kbfleet.domain.errors import InvalidInput, KbfleetError, NotReadyYet
 from kbfleet.domain.finding import Disagreement
 from kbfleet.domain.names import TenantId
@@ -104,7 +105,7 @@ def post_reconciliation(request: Request) -> HttpResponse:
 def get_diagnosis(request: Request) -> HttpResponse:
     tenant = bootstrap.registry().get(TenantId(path_parameter(request, "tenant_id")))
     examination = bootstrap.examination()
-    diagnosis = examination.examine(tenant)
+    diagnosis = examination.examine(tenant, asked=True)
     examination.publish(diagnosis)
     return respond(DiagnosisBody.from_domain(diagnosis))
 
@@ -139,6 +140,11 @@ def _start_due_deletions() -> None:
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
     if "httpMethod" in event:
         return dispatch(event, ROUTES)
+    if event.get("detail-type") == JOB_STATE_CHANGE:
+        failed = parse(JobStateChangeEvent, event).detail.to_domain()
+        logger.append_keys(tenant_id=failed.tenant_id, ingestion_job_id=failed.ingestion_job_id)
+        bootstrap.examination().examine_after(failed)
+        return None
     left = timedelta(milliseconds=context.get_remaining_time_in_millis())
     until = bootstrap.clock().now() + left - _LEFT_AT_THE_END
     # Once a day a round is begun; a large fleet's goes on in the hours after.

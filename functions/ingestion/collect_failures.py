@@ -1,5 +1,5 @@
 """Trigger: a rule on the bus, when an ingestion job has ended. Brings the list of documents that fail up to date; of a
-job that failed as a whole, it looks what that does to answers."""
+job that failed as a whole, it has the function that examines tenants look what that does to answers."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     if job.outcome is Outcome.FAILED and job.final:
         # A job that failed for a passing cause is tried again by itself: only what stays broken is news. This comes
         # first: what fails behind it must not keep people from hearing of it.
-        bootstrap.examination().examine_after(job)
+        bootstrap.examiner().examine_after(job)
     report = bootstrap.failure_collector().collect(job)
     # Behind the collecting: when that fails the event comes again, and the job would be counted twice.
     _count(job)

@@ -17,6 +17,7 @@ NAMES = (
     "step_functions",
     "event_rules",
     "rest_api",
+    "usage_plans",
     "cloudformation_types",
     "resource_imports",
     "nested_stacks",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -112,6 +112,27 @@ class DocumentBucketsSuite:
         assert world.buckets.tells_of_changes(NAME)
         world.let_drift()
         assert not world.buckets.tells_of_changes(NAME)
+
+    # --- what is otherwise than it should be ---
+
+    def test_each_setting_that_somebody_has_changed_is_seen_until_it_is_put_right(self, world: World) -> None:
+        assert world.buckets.differences(NAME, TAGS) is None
+        world.buckets.ensure(NAME, TAGS)
+        assert world.buckets.differences(NAME, TAGS) == []
+        world.let_drift()
+        found = world.buckets.differences(NAME, TAGS)
+        assert found is not None
+        pairs = zip(astuple(world.settings()), astuple(BucketSettings(tags=TAGS)), strict=True)
+        assert len(found) == sum(setting != promised for setting, promised in pairs)
+        assert [each.breaks for each in found if each.breaks is not False] == [True]
+        world.buckets.ensure(NAME, TAGS)
+        assert world.buckets.differences(NAME, TAGS) == []
+
+    def test_what_customers_have_set_themselves_is_no_difference(self, world: World) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        world.tag({"cost-center": "4711"})
+        world.buckets.ensure(NAME, TAGS)
+        assert world.buckets.differences(NAME, TAGS) == []
 
     # --- refusing uploads ---
 

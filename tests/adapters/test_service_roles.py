@@ -16,6 +16,7 @@ from botocore.stub import Stubber
 from kbfleet.adapters.iam import IamServiceRoles, SharedServiceRole
 from kbfleet.bootstrap import store_types
 from kbfleet.domain.errors import CapacityExceeded, NotReadyYet, ResourceMissing
+from kbfleet.domain.finding import Drift
 from kbfleet.domain.names import MAX_LIFE, Life, TenantId
 from kbfleet.domain.service_role import ServiceRole
 from kbfleet.ports import ServiceRoles
@@ -61,7 +62,7 @@ class ServiceRolesSuite:
     def test_one_that_was_never_made_is_not_there_and_can_be_deleted(self, roles: ServiceRoles) -> None:
         roles.delete(ROLE.name)
         assert not roles.exists(ROLE.name)
-        assert roles.differences(ROLE) == ["it is missing"]
+        assert roles.differences(ROLE) is None
 
     def test_one_is_as_it_should_be_however_often_it_is_ensured(self, roles: ServiceRoles) -> None:
         for _ in range(3):
@@ -94,7 +95,7 @@ class ServiceRolesSuite:
             assert not roles.differences(narrow)
             assert roles.differences(ROLE)
         roles.ensure(ROLE)
-        assert not roles.differences(ROLE)
+        assert roles.differences(ROLE) == []
 
     def test_one_that_is_missing_cannot_be_narrowed(self, roles: ServiceRoles) -> None:
         with pytest.raises(ResourceMissing):
@@ -135,7 +136,7 @@ class TestInMemoryServiceRoles(ServiceRolesSuite):
 
     def let_drift(self, roles: ServiceRoles, name: str) -> None:
         assert isinstance(roles, InMemoryServiceRoles)
-        roles.drift[name] = ["it may something else than it should"]
+        roles.drift[name] = [Drift("it may do less than it should", breaks=True)]
 
 
 class TestIamServiceRoles(ServiceRolesSuite):
@@ -172,11 +173,13 @@ class TestIamServiceRoles(ServiceRolesSuite):
             lambda: iam.delete_role_permissions_boundary(RoleName=name),
         ]
 
-    @pytest.mark.parametrize("number", range(6))
-    def test_each_change_by_itself_is_seen_and_put_right(self, roles: IamServiceRoles, number: int) -> None:
+    @pytest.mark.parametrize(("number", "breaks"), list(enumerate([True, None, True, None, True, False])))
+    def test_each_change_by_itself_is_seen_and_put_right(
+        self, roles: IamServiceRoles, number: int, breaks: bool | None
+    ) -> None:
         roles.ensure(ROLE)
         self.changes(ROLE.name)[number]()
-        assert len(roles.differences(ROLE)) == 1
+        assert [each.breaks for each in roles.differences(ROLE) or ()] == [breaks]
         roles.ensure(ROLE)
         assert not roles.differences(ROLE)
         assert self.iam.list_attached_role_policies(RoleName=ROLE.name)["AttachedPolicies"] == []
@@ -227,8 +230,12 @@ class TestIamServiceRoles(ServiceRolesSuite):
         policy = self.iam.get_role_policy(RoleName=ROLE.name, PolicyName=own)["PolicyDocument"]
         self.iam.update_assume_role_policy(RoleName=ROLE.name, PolicyDocument=json.dumps(in_another_form(trust)))
         self.iam.put_role_policy(RoleName=ROLE.name, PolicyName=own, PolicyDocument=json.dumps(in_another_form(policy)))
-        assert not roles.differences(narrowed)
-        assert len(roles.differences(ROLE)) == 1
+        assert roles.differences(narrowed) == []
+        # It is assumed for fewer than it should be.
+        assert [each.breaks for each in roles.differences(ROLE) or ()] == [True]
+        # While its knowledge base is yet to be made, it is assumed for any.
+        roles.ensure(ROLE)
+        assert [each.breaks for each in roles.differences(narrowed) or ()] == [False]
 
     def test_another_regions_roles_are_not_listed(self, roles: IamServiceRoles) -> None:
         other = replace(NAMES, region="eu-west-1").service_role(Life(ACME))

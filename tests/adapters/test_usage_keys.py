@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,12 +13,14 @@ from kbfleet.domain.errors import NotReadyYet, ResourceConflict, Throttled
 from kbfleet.domain.names import Life
 from kbfleet.ports import UsageKeys
 from tests.support.aws import client as aws_client
+from tests.support.aws import make_usage_plan
 from tests.support.fakes import InMemoryUsageKeys
 from tests.support.samples import ACME, NAMES, SAKURA
 
 KEY, ANOTHER = NAMES.usage_key(Life(ACME)), NAMES.usage_key(Life(SAKURA))
 TAGS = NAMES.tags(Life(ACME))
-STANDARD, PREMIUM = "plan-standard", "plan-premium"
+STANDARD, PREMIUM, OTHERS = "plan-standard", "plan-premium", "plan-of-others"
+"""Ids of usage plans, which are called alike."""
 
 
 class UsageKeysSuite:
@@ -28,6 +31,33 @@ class UsageKeysSuite:
     def plans_of(self, keys: UsageKeys) -> set[str]:
         """Which usage plans the tenant's key is in."""
         raise NotImplementedError
+
+    def disable(self, keys: UsageKeys) -> None:
+        """Somebody disables the tenant's key."""
+        raise NotImplementedError
+
+    def move(self, keys: UsageKeys, to: str | None) -> None:
+        """Somebody takes the tenant's key out of its plans, and puts it into another."""
+        raise NotImplementedError
+
+    def breaks(self, keys: UsageKeys) -> list[bool | None] | None:
+        """Of each difference, whether the key does not do its work for it."""
+        found = keys.differences(KEY, plan=STANDARD, other_plans=[PREMIUM])
+        return [each.breaks for each in found] if found is not None else None
+
+    def test_what_somebody_has_changed_is_seen_and_put_right(self, keys: UsageKeys) -> None:
+        assert self.breaks(keys) is None
+        changes: list[tuple[Callable[[], None], bool | None]] = [
+            (lambda: self.disable(keys), True),
+            (lambda: self.move(keys, None), True),
+            (lambda: self.move(keys, PREMIUM), False),
+            (lambda: self.move(keys, OTHERS), None),
+        ]
+        for change, breaks in changes:
+            keys.ensure(KEY, TAGS, plan_id=STANDARD, other_plan_ids=[PREMIUM, OTHERS])
+            assert self.breaks(keys) == []
+            change()
+            assert self.breaks(keys) == [breaks]
 
     def test_one_that_was_never_made_is_not_there_and_can_be_deleted(self, keys: UsageKeys) -> None:
         keys.delete(KEY)
@@ -95,12 +125,34 @@ class TestInMemoryUsageKeys(UsageKeysSuite):
         assert isinstance(keys, InMemoryUsageKeys)
         return keys.keys[KEY.value].plans
 
+    def disable(self, keys: UsageKeys) -> None:
+        assert isinstance(keys, InMemoryUsageKeys)
+        keys.keys[KEY.value].enabled = False
+
+    def move(self, keys: UsageKeys, to: str | None) -> None:
+        assert isinstance(keys, InMemoryUsageKeys)
+        keys.keys[KEY.value].plans = {to} if to is not None else set()
+
 
 class TestApiGatewayUsageKeys(UsageKeysSuite):
     @pytest.fixture
     def keys(self, aws: None) -> UsageKeys:
         self.client: Any = aws_client("apigateway")
+        for plan in (STANDARD, PREMIUM, OTHERS):
+            make_usage_plan(plan, plan)
         return ApiGatewayUsageKeys(self.client)
+
+    def disable(self, _keys: UsageKeys) -> None:
+        (key,) = self.made()
+        disabled = [{"op": "replace", "path": "/enabled", "value": "false"}]
+        self.client.update_api_key(apiKey=key["id"], patchOperations=disabled)
+
+    def move(self, _keys: UsageKeys, to: str | None) -> None:
+        (key,) = self.made()
+        for plan in self.client.get_usage_plans(keyId=key["id"])["items"]:
+            self.client.delete_usage_plan_key(usagePlanId=plan["id"], keyId=key["id"])
+        if to is not None:
+            self.client.create_usage_plan_key(usagePlanId=to, keyId=key["id"], keyType="API_KEY")
 
     def plans_of(self, _keys: UsageKeys) -> set[str]:
         (key,) = self.made()

@@ -345,7 +345,13 @@ class TestPermissions:
             if {"bedrock:Retrieve", "s3:GetObject"}
             & {*([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])}
         }
-        assert may == {"Searching", "ServiceRoleBoundary", "WhyFunction", "CollectFailuresFunction", "Examination"}
+        assert may == {
+            "Searching",
+            "ServiceRoleBoundary",
+            "WhyFunction",
+            "CollectFailuresFunction",
+            "ReconcileFunction",
+        }
 
     def test_a_guardrail_of_the_standard_tier_may_work_in_the_regions_of_its_profile(self) -> None:
         # Source: AWS documentation, Permissions for using cross-Region inference with Amazon Bedrock Guardrails.

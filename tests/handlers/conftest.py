@@ -174,6 +174,7 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "retry_runner": lambda: fleet.retry_runner,
         "isolation_look": lambda: fleet.isolation_look,
         "examination": lambda: fleet.examination,
+        "examiner": lambda: fleet.examination,
         "document_tracer": lambda: fleet.document_tracer,
     }
     for name, port in ports.items():

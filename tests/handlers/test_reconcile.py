@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 
-from kbfleet.domain.errors import AccessRefused
+from kbfleet import bootstrap
+from kbfleet.domain.errors import AccessRefused, NotReadyYet
 from kbfleet.domain.names import Life
 from kbfleet.ports import Execution
 from tests.handlers.conftest import Handler, Logs, event
@@ -98,3 +100,32 @@ def test_a_look_that_changes_nothing_repairs_nothing(fleet: Fleet, handler: Call
     answer = handler("admin/reconcile")(asked | {"body": '{"look_only": true}'})
     assert answer["statusCode"] == 200
     assert not fleet.announcements.reconciliations
+
+
+class TestAJobThatHasFailed:
+    def test_has_its_tenant_examined_and_nobody_else(self, fleet: Fleet, handler: Callable[[str], Handler]) -> None:
+        for tenant_id in (ACME, SAKURA):
+            fleet.add(tenant_id)
+        for _ in range(2):  # it may come again
+            assert handler("admin/reconcile")(event("triggers/reconcile_failed_job")) is None
+        diagnoses = fleet.announcements.diagnoses
+        assert {each.tenant_id for each in diagnoses} == {ACME}
+        assert {each.failed_job.ingestion_job_id for each in diagnoses if each.failed_job} == {"JOB0000007"}
+        assert not fleet.announcements.reconciliations
+
+    def test_is_handed_over_by_whoever_collects_before_it_collects(
+        self, fleet: Fleet, handler: Callable[[str], Handler], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What fails behind it keeps nobody from hearing of it; what it fails of itself is repeated as a whole."""
+        fleet.add(ACME)
+        examiner = Mock()
+        monkeypatch.setattr(bootstrap, "examiner", lambda: examiner)
+        collect = handler("ingestion/collect_failures")
+        examiner.examine_after.side_effect = NotReadyYet("It could not be examined.")
+        with pytest.raises(NotReadyYet):
+            collect(event("triggers/reconcile_failed_job"))
+        (handed,) = examiner.examine_after.call_args.args
+        assert (handed.tenant_id, handed.ingestion_job_id) == (ACME, "JOB0000007")
+        examiner.reset_mock()
+        collect(event("triggers/collect_failures"))  # without some of the documents, which is told otherwise
+        assert not examiner.examine_after.called

@@ -97,7 +97,7 @@ def _by_metadata_file(row: Row, hostile: HostileDocuments, number: int) -> None:
         hostile.lives.data_source(VICTIM)["dataSourceId"],
         "*",
     ]
-    documents = hostile.lives.documents(ATTACKER)
+    documents = hostile.lives.client("s3")
     claims = [(key, value) for key in _RESERVED for value in victims]
     for position in range(number):
         key, value = claims[position % len(claims)]

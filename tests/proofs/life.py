@@ -28,6 +28,7 @@ from kbfleet.adapters.secrets import RememberedSecret
 from kbfleet.contracts.events import SYNC_HELD
 from kbfleet.domain.document_trace import SEARCHABLE_WITHIN
 from kbfleet.domain.errors import DeletionsHeld, TenantNotActive
+from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.sync import SyncState
@@ -516,7 +517,8 @@ class FleetLife(RuleBasedStateMachine):
         }
         return [
             *(what for what, wrong in told.items() if wrong),
-            *map(str, diagnosis["findings"]),
+            # Of others it is said that answers come from all documents.
+            *(str(each) for each in diagnosis["findings"] if each["harm"] != Harm.MACHINERY_ONLY),
             *diagnosis["unseen"],
         ]
 

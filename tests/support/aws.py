@@ -13,11 +13,13 @@ import boto3
 # Registers moto's hooks with botocore before the first client is made.
 import moto.core  # noqa: F401
 from botocore.config import Config
+from moto.apigateway.utils import ApigwUsagePlanIdentifier
 from moto.core.common_types import TYPE_RESPONSE
 from moto.core.responses import ActionResult
 from moto.s3.responses import S3Response
+from moto.utilities.id_generator import moto_id_manager
 
-from tests.support.samples import REGION
+from tests.support.samples import ACCOUNT, REGION
 
 
 @cache
@@ -28,6 +30,12 @@ def _session() -> boto3.Session:
 def client(service: str, *, region: str = REGION, config: Config | None = None, **credentials: str) -> Any:
     """A client of the one session of this process: a new session would read botocore's models anew, 50 ms each."""
     return _session().client(service, region_name=region, config=config, **credentials)  # type: ignore[call-overload]  # not a literal
+
+
+def make_usage_plan(name: str, plan_id: str, *, region: str = REGION) -> None:
+    """As a stack has it, whose functions know its id."""
+    moto_id_manager.set_custom_id(ApigwUsagePlanIdentifier(ACCOUNT, region, name), plan_id)
+    client("apigateway", region=region).create_usage_plan(name=name)
 
 
 def _with_event_bridge(response: S3Response, give: Callable[[S3Response], TYPE_RESPONSE]) -> TYPE_RESPONSE:

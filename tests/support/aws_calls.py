@@ -25,6 +25,7 @@ from moto.core.models import botocore_stubber
 from bedrock_emulator import Emulator, attach
 from tests.support import aws
 from tests.support.slowness import FreshBuckets
+from tests.support.state_machine import TaskFailed
 from tests.support.virtual_time import Timeline
 
 EMULATED = frozenset({"bedrock-agent", "bedrock-agent-runtime", "bedrock-runtime", "s3vectors", "opensearchserverless"})
@@ -124,6 +125,7 @@ class AwsCalls:
         self.s3_observers: list[Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]] = []
         self.request_observers: list[Callable[[Call, Mapping[str, Any], AWSPreparedRequest], None]] = []
         self.fresh_buckets: FreshBuckets | None = None
+        self.functions: Callable[[str, Any], Any] | None = None
         self._timeline = timeline
         self._emulator = emulator
         self._services = services
@@ -248,6 +250,8 @@ class AwsCalls:
         if service == "events" and len(_text(request.body).encode()) > _MOST_IN_EVENTS:
             message = "Total size of the entries in the request is over the limit."
             return _response(request, 400, {"__type": "ValidationException", "message": message})
+        if service == "lambda" and self.functions is not None:
+            return _invoked(request, self.functions)
         if service not in self._services:
             answered: AWSResponse | None = botocore_stubber(event_name, request)
             return answered
@@ -256,6 +260,20 @@ class AwsCalls:
             return _response(request, 200, self._services[service](operation, json.loads(_text(request.body))))
         except Refused as refusal:
             return _response(request, 400, {"__type": refusal.code, "message": refusal.message})
+
+
+def _invoked(request: AWSPreparedRequest, functions: Callable[[str, Any], Any]) -> AWSResponse:
+    """Source: AWS documentation, Lambda, Invoke: what a function raises is its answer, too."""
+    name = str(request.url).rpartition("/functions/")[2].partition("/")[0]
+    try:
+        return _raw_response(
+            request, 200, "application/json", json.dumps(functions(name, json.loads(_text(request.body))))
+        )
+    except TaskFailed as failure:
+        raised = {"errorType": failure.error, "errorMessage": failure.cause}
+        answer = _raw_response(request, 200, "application/json", json.dumps(raised))
+        answer.headers["X-Amz-Function-Error"] = "Unhandled"
+        return answer
 
 
 def _throttled(service: str, request: AWSPreparedRequest) -> AWSResponse:

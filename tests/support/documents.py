@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 
 from kbfleet.domain.errors import (
@@ -13,6 +13,7 @@ from kbfleet.domain.errors import (
     NotReadyYet,
     ResourceMissing,
 )
+from kbfleet.domain.finding import Drift
 from kbfleet.domain.knowledge_base import Index, KnowledgeBaseKind
 from kbfleet.domain.names import Knowledge, Life, ResourceNames
 from kbfleet.ports import Clock
@@ -59,6 +60,15 @@ class InMemoryDocumentBuckets:
     def tells_of_changes(self, name: str) -> bool:
         self._look(name)
         return name in self.settings and self.settings[name].notifies_event_bridge
+
+    def differences(self, name: str, tags: Mapping[str, str]) -> Sequence[Drift] | None:
+        self._look(name)
+        if name not in self.settings:
+            return None
+        found = self.settings[name]
+        promised = BucketSettings(tags={**found.tags, **tags})
+        wrong = [each.name for each in fields(found) if getattr(found, each.name) != getattr(promised, each.name)]
+        return [Drift(setting, breaks=setting == "notifies_event_bridge") for setting in wrong]
 
     def refuse_uploads(self, name: str) -> None:
         self._refuse_foreign(name)

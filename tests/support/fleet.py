@@ -41,6 +41,7 @@ from tests.support.fakes import (
     InMemoryPassageSearch,
     InMemoryRetrievalProbe,
     InMemoryRoomCounts,
+    InMemorySearchAllowances,
     InMemoryServiceRoles,
     InMemorySyncLedger,
     InMemoryTenantRecords,
@@ -101,6 +102,7 @@ class Fleet:
     ingested_documents: InMemoryIngestedDocuments = field(init=False)
     isolation_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     retrieval_probe: InMemoryRetrievalProbe = field(default_factory=InMemoryRetrievalProbe)
+    search_allowances: InMemorySearchAllowances = field(default_factory=InMemorySearchAllowances)
     document_rounds: InMemoryDocumentRounds = field(default_factory=InMemoryDocumentRounds)
     passage_search: InMemoryPassageSearch = field(default_factory=InMemoryPassageSearch)
 
@@ -217,7 +219,6 @@ class Fleet:
             ledger=self.ledger,
             stores=self.stores,
             knowledge_bases=self.knowledge_bases,
-            service_roles=self.service_roles,
             ingested_documents=self.ingested_documents,
             passage_search=self.passage_search,
             document_rounds=self.document_rounds,
@@ -244,6 +245,8 @@ class Fleet:
             announcements=self.announcements,
             names=NAMES,
             clock=self.clock,
+            resources_version=None,
+            allowances=self.search_allowances,
         )
 
     @property

@@ -35,7 +35,7 @@ class HostileDocuments:
 
     def fail(self, keys: Sequence[str]) -> dict[str, Any]:
         """Puts unreadable objects there, syncs, and has the failures collected. Returns: the event of that."""
-        documents = self.lives.documents(ATTACKER)
+        documents = self.lives.client("s3")
         for key in keys:
             documents.put_object(Bucket=self.bucket, Key=key, Body=b"")
         self.lives.sync(ATTACKER)
@@ -47,10 +47,10 @@ class HostileDocuments:
     def change(self, keys: Sequence[str]) -> None:
         """Puts other objects there that cannot be read either: those that are as they were would not be retried."""
         for key in keys:
-            self.lives.documents(ATTACKER).put_object(Bucket=self.bucket, Key=key, Body=b" ")
+            self.lives.client("s3").put_object(Bucket=self.bucket, Key=key, Body=b" ")
 
     def remove(self, keys: Collection[str]) -> None:
-        documents = self.lives.documents(ATTACKER)
+        documents = self.lives.client("s3")
         for key in keys:
             documents.delete_object(Bucket=self.bucket, Key=key)
         self.lives.sync(ATTACKER)

@@ -16,6 +16,7 @@ from kbfleet.domain.ingestion_job import JobStateChange
 from kbfleet.domain.isolation import DocumentRound
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import Knowledge, Life, TenantId
+from kbfleet.domain.search_allowance import SearchAllowance
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Tenant
 from kbfleet.ports import Glance, JobPage, Recorded
@@ -286,3 +287,16 @@ class InMemoryDocumentRounds:
             self._rounds.pop(tenant_id, None)
         else:
             self._rounds[tenant_id] = document_round
+
+
+class InMemorySearchAllowances:
+    """`kbfleet.ports.SearchAllowances`."""
+
+    def __init__(self) -> None:
+        self._last: dict[TenantId, SearchAllowance] = {}
+
+    def take(self, tenant_id: TenantId, now: datetime) -> bool:
+        taken = SearchAllowance.after_one_more(self._last.get(tenant_id), now)
+        if taken is not None:
+            self._last[tenant_id] = taken
+        return taken is not None

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from kbfleet.domain.capacity import Scarce
 from kbfleet.domain.errors import CapacityExceeded, ResourceMissing
+from kbfleet.domain.finding import Drift
 from kbfleet.domain.names import Life, ResourceNames
 from kbfleet.domain.service_role import ServiceRole
 from kbfleet.ports import Clock
@@ -29,7 +30,7 @@ class InMemoryServiceRoles:
         self.shared_is_gone = False
         self.quota = 1_000
         self.roles: dict[str, ServiceRole] = {}
-        self.drift: dict[str, list[str]] = {}
+        self.drift: dict[str, list[Drift]] = {}
         self.changes = 0
         self._changed_at: dict[str, datetime] = {}
 
@@ -55,13 +56,14 @@ class InMemoryServiceRoles:
         elif self.roles[role.name] != role:
             self._change(role)
 
-    def differences(self, role: ServiceRole) -> Sequence[str]:
+    def differences(self, role: ServiceRole) -> Sequence[Drift] | None:
         if not self.per_tenant:
             return ()
         found = self.roles.get(role.name)
         if found is None:
-            return ["it is missing"]
-        changed = ["it is assumed for others than the tenant's knowledge bases"] if found != role else []
+            return None
+        others = found.knowledge_bases and found.knowledge_bases != role.knowledge_bases
+        changed = [Drift("it is assumed for others", breaks=bool(others))] if found != role else []
         return [*changed, *self.drift.get(role.name, ())]
 
     def delete(self, name: str) -> None:

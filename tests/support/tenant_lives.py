@@ -275,7 +275,8 @@ class Lives:
         self.leave_in_doubt(tenant_id)
         self.make_namesakes(tenant_id)
         late = self.before("DeleteDataSource", lambda: self.start_in_console(tenant_id))
-        open_again = self.before("ListObjectVersions", lambda: self.documents(tenant_id))
+        bucket = {"Bucket": self.bucket(tenant_id)}
+        open_again = self.before("ListObjectVersions", lambda: self.client("s3").delete_bucket_policy(**bucket))
         with self.fleet.disturbed(late), self.fleet.disturbed(open_again):
             offboarding = self.offboard(tenant_id)
             self.api("get_offboarding", tenant_id, named=offboarding.name)
@@ -501,17 +502,10 @@ class Lives:
         return self.fleet.client(service)
 
     def upload(self, tenant_id: str, key: str, text: str) -> None:
-        self.documents(tenant_id).put_object(Bucket=self.bucket(tenant_id), Key=key, Body=text.encode())
+        self.client("s3").put_object(Bucket=self.bucket(tenant_id), Key=key, Body=text.encode())
 
     def remove(self, tenant_id: str, key: str) -> None:
-        self.documents(tenant_id).delete_object(Bucket=self.bucket(tenant_id), Key=key)
-
-    def documents(self, tenant_id: str) -> Any:
-        """A client of S3 that may write into the tenant's bucket."""
-        # moto takes the policy's refusal of plain HTTP without its condition, and would refuse everybody.
-        s3 = self.client("s3")
-        s3.delete_bucket_policy(Bucket=self.bucket(tenant_id))
-        return s3
+        self.client("s3").delete_object(Bucket=self.bucket(tenant_id), Key=key)
 
     def let_drift(self, tenant_id: str) -> None:
         """Everything that provisioning repairs is undone."""

@@ -421,6 +421,7 @@ def _deployed(
 
     services = {"stepfunctions": step_functions.answer, "sqs": answer_for_queues}
     calls = AwsCalls(timeline, emulator, services, region=REGION, seed=seed)
+    calls.functions = functions
 
     names = ResourceNames(str(deployment.value({"Ref": "FleetName"})), ACCOUNT, REGION)
     fleet = VirtualFleet(
@@ -467,6 +468,7 @@ class Functions:
         handler, timeout = self._find(function)
         strand = self._timeline.current
         assert strand is not None, "functions are invoked by strands"
+        invoked_by = strand.function, strand.deadline
         strand.function, strand.deadline = function, self._timeline.now() + timeout
         try:
             return json.loads(json.dumps(handler(json.loads(json.dumps(event)), self._context(function))))
@@ -478,7 +480,7 @@ class Functions:
             cause = json.dumps({"errorMessage": str(error), "errorType": type(error).__name__})
             raise TaskFailed(type(error).__name__, cause) from error
         finally:
-            strand.function, strand.deadline = None, float("inf")
+            strand.function, strand.deadline = invoked_by
 
     def _find(self, function: str) -> tuple[Callable[[Json, Any], Json], float]:
         if function not in self._known:
@@ -594,6 +596,9 @@ def _make_resources(fleet: VirtualFleet) -> None:
         fleet.client("events").create_event_bus(Name=fleet.deployment.property(bus, "Name"))
     for secret in fleet.deployment.made("AWS::SecretsManager::Secret"):
         fleet.client("secretsmanager").create_secret(Name=secret, SecretString="k" * 64)
+    for plan in fleet.deployment.made("AWS::ApiGateway::UsagePlan"):
+        name, plan_id = fleet.deployment.property(plan, "UsagePlanName"), fleet.deployment.value({"Ref": plan})
+        aws.make_usage_plan(name, plan_id, region=REGION)
     for bucket in fleet.deployment.made("AWS::S3Vectors::VectorBucket"):
         name = fleet.deployment.property(bucket, "VectorBucketName")
         fleet.client("s3vectors").create_vector_bucket(vectorBucketName=name)

@@ -16,7 +16,7 @@ from kbfleet.domain.deletions import Hold, HoldReason
 from kbfleet.domain.diagnosis import THE_FLEET, Diagnosis, FleetDiagnosis, Search, Unseen
 from kbfleet.domain.errors import AccessRefused, ConcurrentUpdate
 from kbfleet.domain.failed_documents import IngestedStatus
-from kbfleet.domain.finding import CAUSES, UNSEEN_FOR, Disagreement, Finding, ResourceKind, SharedLoss
+from kbfleet.domain.finding import CAUSES, UNSEEN_FOR, Disagreement, Drift, Finding, ResourceKind, SharedLoss
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.ingestion_job import JobStateChange, JobStatus, Outcome, Statistics
@@ -25,6 +25,8 @@ from kbfleet.domain.names import Life
 from kbfleet.domain.signals import of_diagnosis, of_fleet_diagnosis
 from kbfleet.domain.tenant import Lease
 from kbfleet.domain.tenant_status import TenantStatus
+from kbfleet.domain.usage_plan import Tier
+from kbfleet.domain.workflow import Workflow, WorkflowFailure
 from tests.support.fakes import JobCourse
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, NAMES, first_knowledge, job_state_change
@@ -33,6 +35,7 @@ DEPLOYMENT = Deployment("kbfleet", "us-east-1")
 URI = f"s3://{NAMES.bucket(Life(ACME))}/rules.pdf"
 NOBODY_MAY = Mock(side_effect=AccessRefused("no"))
 KEY = NAMES.usage_key(Life(ACME))
+PLAN = NAMES.usage_plan(Tier.STANDARD)
 Loss = tuple[Disagreement, ResourceKind, Harm]
 
 
@@ -42,7 +45,7 @@ def fleet() -> Fleet:
     fleet = Fleet()
     fleet.store.ensure(first_knowledge(ACME))
     fleet.buckets.ensure(NAMES.bucket(Life(ACME)), NAMES.tags(Life(ACME)))
-    fleet.usage_keys.ensure(KEY, NAMES.tags(Life(ACME)), plan_id="standard", other_plan_ids=[])
+    fleet.usage_keys.ensure(KEY, NAMES.tags(Life(ACME)), plan_id=PLAN, other_plan_ids=[])
     fleet.add(ACME)
     fleet.knowledge_bases.plan(str(base(fleet)), JobCourse(statistics=Statistics(scanned=1, new=1)))
     fleet.request(ACME)
@@ -190,12 +193,12 @@ class TestWhatIsNotKnown:
     @pytest.mark.parametrize(
         ("port", "call"),
         [
-            ("buckets", "exists"),
+            ("buckets", "differences"),
             ("store", "find"),
             ("knowledge_bases", "get"),
             ("knowledge_bases", "data_source"),
-            ("service_roles", "exists"),
-            ("usage_keys", "exists"),
+            ("service_roles", "differences"),
+            ("usage_keys", "differences"),
             ("retrieval_probe", "anything"),
         ],
     )
@@ -232,12 +235,103 @@ class TestWhatIsNotKnown:
         fleet = Fleet()
         fleet.store.ensure(first_knowledge(ACME))
         fleet.buckets.ensure(NAMES.bucket(Life(ACME)), NAMES.tags(Life(ACME)))
-        fleet.usage_keys.ensure(KEY, NAMES.tags(Life(ACME)), plan_id="standard", other_plan_ids=[])
+        fleet.usage_keys.ensure(KEY, NAMES.tags(Life(ACME)), plan_id=PLAN, other_plan_ids=[])
         fleet.add(ACME)
         fleet.request(ACME)
         fleet.tick_until_idle()
         fleet.clock.advance(3_600)
         assert examined(fleet).well
+
+
+def drift_of_the_role(*drifts: Drift) -> Callable[[Fleet], object]:
+    return lambda fleet: fleet.service_roles.drift.update({NAMES.service_role(Life(ACME)): list(drifts)})
+
+
+def without(fleet: Fleet, **settings: Any) -> None:
+    bucket = NAMES.bucket(Life(ACME))
+    fleet.buckets.settings[bucket] = replace(fleet.buckets.settings[bucket], **settings)
+
+
+LESS, MORE, NOBODY_KNOWS = Drift("less", breaks=True), Drift("more"), Drift("a further policy", breaks=None)
+ROLE, USAGE_KEY, BUCKET = ResourceKind.SERVICE_ROLE, ResourceKind.USAGE_KEY, ResourceKind.BUCKET
+DRIFTS: dict[str, tuple[Callable[[Fleet], object], Loss]] = {
+    "a role that may do less": (drift_of_the_role(MORE, LESS), (Disagreement.BROKEN, ROLE, Harm.WRONG_ANSWERS)),
+    "a role that may do more": (drift_of_the_role(MORE), (Disagreement.CHANGED, ROLE, Harm.MACHINERY_ONLY)),
+    "a role that may do what nobody knows": (
+        drift_of_the_role(MORE, NOBODY_KNOWS),
+        (Disagreement.CHANGED, ROLE, Harm.WRONG_ANSWERS),
+    ),
+    "a role by which no search works": (
+        lambda fleet: [act(fleet) for act in (drift_of_the_role(LESS), search_is_refused)],
+        (Disagreement.BROKEN, ROLE, Harm.NO_ANSWERS),
+    ),
+    "another role": (
+        lambda fleet: fleet.knowledge_bases.give_role(base(fleet), "arn:aws:iam::123456789012:role/another"),
+        (Disagreement.CHANGED, ROLE, Harm.WRONG_ANSWERS),
+    ),
+    "a disabled key": (
+        lambda fleet: setattr(fleet.usage_keys.keys[KEY.value], "enabled", False),
+        (Disagreement.BROKEN, USAGE_KEY, Harm.NO_ANSWERS),
+    ),
+    "a key in no plan": (
+        lambda fleet: fleet.usage_keys.keys[KEY.value].plans.clear(),
+        (Disagreement.BROKEN, USAGE_KEY, Harm.NO_ANSWERS),
+    ),
+    "a key in another tier's plan": (
+        lambda fleet: setattr(fleet.usage_keys.keys[KEY.value], "plans", {NAMES.usage_plan(Tier.PREMIUM)}),
+        (Disagreement.CHANGED, USAGE_KEY, Harm.MACHINERY_ONLY),
+    ),
+    "a key in a plan of others": (
+        lambda fleet: setattr(fleet.usage_keys.keys[KEY.value], "plans", {"somebody's"}),
+        (Disagreement.CHANGED, USAGE_KEY, Harm.UNKNOWN),
+    ),
+    "no events": (
+        lambda fleet: without(fleet, notifies_event_bridge=False),
+        (Disagreement.CHANGED, BUCKET, Harm.DOCUMENTS_MISSING),
+    ),
+    "no policy": (
+        lambda fleet: without(fleet, tls_only=False),
+        (Disagreement.CHANGED, BUCKET, Harm.MACHINERY_ONLY),
+    ),
+}
+
+
+@pytest.mark.parametrize("drift", DRIFTS)
+class TestWhatIsHalfLost:
+    def test_is_named_with_what_it_does_to_answers_and_the_command(self, fleet: Fleet, drift: str) -> None:
+        act, expected = DRIFTS[drift]
+        act(fleet)
+        assert found(fleet) == [expected]
+        (finding,) = examined(fleet).findings
+        assert finding.hurts == (expected[2] is not Harm.MACHINERY_ONLY)
+        assert finding.fails_ingestion == (expected[:2] == (Disagreement.BROKEN, ROLE))
+        assert finding.whole_command == "kbfleet tenant add acme"
+        assert f"`{finding.whole_command}`" in finding.advice
+
+    def test_is_no_business_of_one_that_an_update_has_yet_to_converge(self, fleet: Fleet, drift: str) -> None:
+        """Its resources are as an older version has made them."""
+        DRIFTS[drift][0](fleet)
+        change(fleet, resources_version="of an older stack")
+        assert not [each for each in found(fleet) if each[0] is not Disagreement.BROKEN or each[1] is USAGE_KEY]
+        tried = WorkflowFailure(
+            Workflow.PROVISION_TENANT, "Ensure Bucket", "AccessRefused", "no", "one", fleet.clock.now()
+        )
+        change(fleet, failure=tried)
+        assert found(fleet)
+
+    def test_is_no_business_of_a_provisioning_that_has_failed(self, fleet: Fleet, drift: str) -> None:
+        DRIFTS[drift][0](fleet)
+        change(fleet, status=TenantStatus.FAILED)
+        assert {each[1] for each in found(fleet)} <= {ResourceKind.KNOWLEDGE_BASE}
+
+
+def test_a_role_that_all_tenants_share_is_no_tenants_business(fleet: Fleet) -> None:
+    drift_of_the_role(LESS)(fleet)
+    fleet.service_roles.per_tenant = False
+    fleet.knowledge_bases.give_role(base(fleet), fleet.service_roles.arn(""))
+    assert examined(fleet).well
+    fleet.knowledge_bases.give_role(base(fleet), "arn:aws:iam::123456789012:role/another")
+    assert found(fleet) == [(Disagreement.CHANGED, ROLE, Harm.WRONG_ANSWERS)]
 
 
 class TestAFailedIngestion:
@@ -386,7 +480,7 @@ class TestWhatStaysUnseen:
             denied(fleet, refusing)
             fleet.examination.publish(examined(fleet))
         fleet.clock.advance(A_DAY)
-        monkeypatch.setattr(fleet.usage_keys, "exists", NOBODY_MAY)
+        monkeypatch.setattr(fleet.usage_keys, "differences", NOBODY_MAY)
         assert not examined(fleet).findings
 
     def test_a_loss_is_over_once_what_showed_it_is_well_again(
@@ -394,7 +488,7 @@ class TestWhatStaysUnseen:
     ) -> None:
         fleet.usage_keys.delete(KEY)
         fleet.examination.publish(examined(fleet))
-        fleet.usage_keys.ensure(KEY, NAMES.tags(Life(ACME)), plan_id="standard", other_plan_ids=[])
+        fleet.usage_keys.ensure(KEY, NAMES.tags(Life(ACME)), plan_id=PLAN, other_plan_ids=[])
         denied(fleet, monkeypatch)
         fleet.examination.publish(examined(fleet))
         (_, over) = fleet.announcements.diagnoses
@@ -407,7 +501,7 @@ class TestWhatStaysUnseen:
     ) -> None:
         fleet.usage_keys.delete(KEY)
         fleet.examination.publish(examined(fleet))
-        monkeypatch.setattr(fleet.usage_keys, "exists", NOBODY_MAY)
+        monkeypatch.setattr(fleet.usage_keys, "differences", NOBODY_MAY)
         fleet.examination.publish(examined(fleet))
         assert [loss.disagreement for loss in fleet.registry.get(ACME).losses] == [Disagreement.MISSING]
         fleet.clock.advance(A_DAY)
@@ -497,3 +591,44 @@ class TestAStoreThatIsGone:
         assert signal.failure.evidence.command == "kbfleet reconcile --repair --stack kbfleet --region us-east-1"
         (over,) = of_fleet_diagnosis(FleetDiagnosis(at), DEPLOYMENT)
         assert over.failure is None
+
+
+class TestWhatASearchCosts:
+    """Nobody is kept from a look that he asks for; what looks by itself searches ten times a day at most."""
+
+    HOURS = 72
+
+    @pytest.mark.parametrize("loss", LOSSES)
+    def test_a_loss_that_stays_is_searched_ten_times_in_any_day_and_stays_told(self, fleet: Fleet, loss: str) -> None:
+        lose, expected = LOSSES[loss]
+        lose(fleet)
+        probe, searched = fleet.retrieval_probe.anything, list[int]()
+        with pytest.MonkeyPatch.context() as patched:
+            for _ in range(self.HOURS):
+                counted = Mock(side_effect=probe)
+                patched.setattr(fleet.retrieval_probe, "anything", counted)
+                # Every hour's round, and a sync that fails.
+                fleet.examination.publish(examined(fleet))
+                fleet.examination.examine_after(TestAFailedIngestion.JOB)
+                searched.append(counted.call_count)
+                (known,) = fleet.registry.get(ACME).losses
+                assert (known.disagreement, known.kind, known.harm) == expected
+                fleet.clock.advance(3_600)
+        assert max(sum(searched[begin : begin + 24]) for begin in range(self.HOURS)) <= 10
+        told = {loss.cause for each in fleet.announcements.diagnoses for loss in each.losses}
+        assert told == {known.cause}
+
+    def test_a_look_that_somebody_asks_for_always_searches(self, fleet: Fleet) -> None:
+        for _ in range(20):
+            examined(fleet)
+        assert not examined(fleet).well
+        assert fleet.examination.examine(fleet.registry.get(ACME), asked=True).well
+
+    def test_what_was_repaired_is_over_within_four_hours_by_itself(self, fleet: Fleet) -> None:
+        nothing_is_found(fleet)
+        for _ in range(20):
+            fleet.examination.publish(examined(fleet))
+        fleet.retrieval_probe.findable.add(URI)
+        fleet.clock.advance(4 * 3_600)
+        fleet.examination.publish(examined(fleet))
+        assert not fleet.registry.get(ACME).losses

@@ -164,19 +164,6 @@ class TestALook:
             f"of knowledge base {made.knowledge_base_id}",
         )
 
-    def test_a_service_role_that_somebody_has_changed_is_named_and_no_breach(self, fleet: Fleet) -> None:
-        role = NAMES.service_role(Life(ACME))
-        fleet.service_roles.drift[role] = ["its permissions boundary is not the fleet's"]
-        fleet.knowledge_bases.give_role(own(fleet).knowledge_base_id, "arn:aws:iam::123456789012:role/shared")
-        (finding,) = look(fleet).findings
-        assert (finding.disagreement, finding.kind) == (Disagreement.CHANGED, ResourceKind.SERVICE_ROLE)
-        assert finding.name == (
-            f"{role}: its permissions boundary is not the fleet's; "
-            f"knowledge base {own(fleet).knowledge_base_id} assumes another one"
-        )
-        assert "kbfleet tenant add acme" in finding.advice
-        assert not fleet.announcements.breaches
-
     def test_a_record_that_names_anothers_bucket_is_named(self, fleet: Fleet) -> None:
         record = fleet.registry.get(ACME)
         fleet.registry.replace(replace(record, bucket_name=NAMES.bucket(Life(SAKURA))), fence=record.fence)

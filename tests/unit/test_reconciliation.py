@@ -22,6 +22,7 @@ from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.signals import of_fleet_diagnosis
 from kbfleet.domain.tenant import OVERDUE_AFTER, Lease
 from kbfleet.domain.tenant_status import TenantStatus
+from kbfleet.domain.usage_plan import Tier
 from kbfleet.usecases.incidents import IncidentDesk
 from kbfleet.usecases.reconciliation import reconcile
 from tests.support.fakes import RecordingAlertChannel
@@ -73,7 +74,8 @@ def fleet() -> Fleet:
         fleet.buckets.ensure(NAMES.bucket(Life(tenant_id)), NAMES.tags(Life(tenant_id)))
         fleet.add(tenant_id)
         key = NAMES.usage_key(Life(tenant_id))
-        fleet.usage_keys.ensure(key, NAMES.tags(Life(tenant_id)), plan_id="standard", other_plan_ids=[])
+        plan = NAMES.usage_plan(Tier.STANDARD)
+        fleet.usage_keys.ensure(key, NAMES.tags(Life(tenant_id)), plan_id=plan, other_plan_ids=[])
     return fleet
 
 

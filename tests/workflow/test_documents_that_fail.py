@@ -31,7 +31,7 @@ def fleet() -> Iterator[VirtualFleet]:
 def test_a_reason_of_many_becomes_one_of_each_and_bedrock_is_not_asked_again(fleet: VirtualFleet) -> None:
     lives = Lives(fleet, "S3_VECTORS")
     lives.provisioned("acme")
-    s3, bucket = lives.documents("acme"), lives.bucket("acme")
+    s3, bucket = lives.client("s3"), lives.bucket("acme")
     for key, (content, _) in DEFECTS.items():
         s3.put_object(Bucket=bucket, Key=key, Body=content)
     lives.upload("acme", "rules.md", "A tent is rented for three days at least.")

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         DeletionChecks,
         DocumentBuckets,
         DocumentRetries,
+        Examiner,
         Executions,
         FailedDocuments,
         Incidents,
@@ -749,7 +750,6 @@ def isolation_look() -> IsolationLook:
         ledger=ledger(),
         stores=stores(),
         knowledge_bases=knowledge_bases(),
-        service_roles=service_roles(),
         ingested_documents=ingested_documents(),
         passage_search=BedrockPassageSearch(_search_clients()),
         document_rounds=DynamoDBDocumentRounds(_table()),
@@ -764,6 +764,7 @@ def isolation_look() -> IsolationLook:
 
 @cache
 def examination() -> TenantExamination:
+    from kbfleet.adapters.dynamodb.rounds import DynamoDBSearchAllowances
     from kbfleet.usecases.examination import TenantExamination
 
     return TenantExamination(
@@ -779,7 +780,20 @@ def examination() -> TenantExamination:
         announcements=announcements(),
         names=fleet().names,
         clock=clock(),
+        resources_version=resources_version(),
+        allowances=DynamoDBSearchAllowances(_table()),
     )
+
+
+@cache
+def examiner() -> Examiner:
+    """For functions that may not look at what an examination looks at."""
+    from kbfleet.adapters.lambda_examiner import LambdaExaminer
+    from kbfleet.settings.ingestion import ExaminerSettings
+
+    # Whoever repeats it silently would have people hear of it twice.
+    config = Config(connect_timeout=2, read_timeout=120).merge(_ONCE)
+    return LambdaExaminer(boto3.client("lambda", config=config), function=read(ExaminerSettings).examiner_function)
 
 
 @cache

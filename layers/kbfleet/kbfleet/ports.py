@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         IngestedDocument,
         RetryReport,
     )
+    from kbfleet.domain.finding import Drift
     from kbfleet.domain.incident import Concern, Incident, Timeline
     from kbfleet.domain.ingestion_job import IngestionJob, JobStateChange
     from kbfleet.domain.isolation import Breach, DocumentRound, FoundPassages, IsolationVerified
@@ -139,6 +140,13 @@ class DocumentBuckets(Protocol):
 
     def tells_of_changes(self, name: str) -> bool:
         """Whether EventBridge is told of its changes, or will be soon; not of a missing bucket's.
+
+        Raises: BucketNameTaken, AwsRefusal, Retryable.
+        """
+        ...
+
+    def differences(self, name: str, tags: Mapping[str, str]) -> Sequence[Drift] | None:
+        """What `ensure` would change; `None` where it does not show, which one that was just made may not.
 
         Raises: BucketNameTaken, AwsRefusal, Retryable.
         """
@@ -418,8 +426,9 @@ class ServiceRoles(Protocol):
         role is shared, the tenant's own is deleted instead: nothing assumes it any more."""
         ...
 
-    def differences(self, role: ServiceRole) -> Sequence[str]:
-        """What of the tenant's role is not as it should be, for people; nothing where the role is shared."""
+    def differences(self, role: ServiceRole) -> Sequence[Drift] | None:
+        """What `ensure` would change of the tenant's role; `None` where it is missing. Nothing where the role is
+        shared: what is wrong with that is no tenant's."""
         ...
 
     def delete(self, name: str) -> None:
@@ -473,6 +482,16 @@ class UsageKeys(Protocol):
         ...
 
     def exists(self, key: UsageKey, *, known_as: str | None = None) -> bool: ...
+
+    def differences(
+        self, key: UsageKey, *, known_as: str | None = None, plan: str, other_plans: Collection[str]
+    ) -> Sequence[Drift] | None:
+        """What `ensure` would change of what it does; `None` where it is missing.
+
+        Args:
+            plan, other_plans: names of usage plans: whoever looks does not have their ids.
+        """
+        ...
 
     def count(self) -> int:
         """How many API keys the account has in this Region, whoever made them."""
@@ -987,6 +1006,15 @@ class DocumentSamples(Protocol):
         ...
 
 
+class Examiner(Protocol):
+    def examine_after(self, failed: JobStateChange) -> None:
+        """An ingestion has failed for good: people hear of it with what is true of answers. It may be repeated.
+
+        Raises: NotReadyYet when nobody has heard of it for certain; Throttled, AwsRefusal.
+        """
+        ...
+
+
 class RetrievalProbe(Protocol):
     def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, bucket: str, uri: str) -> Probe:
         """Searches for that document alone. What the document says is never looked at.
@@ -1000,6 +1028,12 @@ class RetrievalProbe(Protocol):
 
         Raises: AccessRefused, Throttled, NotReadyYet.
         """
+        ...
+
+
+class SearchAllowances(Protocol):
+    def take(self, tenant_id: TenantId, now: datetime) -> bool:
+        """One search of the tenant's knowledge base that nobody has asked for; `False` where none is left."""
         ...
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.errors import NotReadyYet, ResourceConflict, ResourceMissing
+from kbfleet.domain.finding import Drift
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from kbfleet.domain.usage_plan import UsageKey
 
@@ -48,32 +49,51 @@ class ApiGatewayUsageKeys:
         return key_id
 
     def find(self, key: UsageKey) -> str | None:
-        # An account has many keys: all are read only where none has the name that it should have.
-        found = self._listed(key, name=key.name) or self._listed(key)
+        found = self._found(key, None)
         return str(found["id"]) if found is not None else None
 
     def delete(self, key: UsageKey, *, known_as: str | None = None) -> None:
-        key_id = known_as if self._described(key, known_as) is not None else self._id_of(key, known_as)
-        if key_id is not None:
+        found = self._found(key, known_as)
+        if found is not None:
             # It leaves its usage plans along with it (inferred).
             with suppress(ResourceMissing), translated(f"usage key {key.name}"):
-                self._client.delete_api_key(apiKey=key_id)
+                self._client.delete_api_key(apiKey=found["id"])
 
     def exists(self, key: UsageKey, *, known_as: str | None = None) -> bool:
-        return self._described(key, known_as) is not None or self._id_of(key, known_as) is not None
+        return self._found(key, known_as) is not None
+
+    def differences(
+        self, key: UsageKey, *, known_as: str | None = None, plan: str, other_plans: Collection[str]
+    ) -> Sequence[Drift] | None:
+        found = self._found(key, known_as)
+        if found is None:
+            return None
+        drifts = [] if found["enabled"] else [Drift("it is disabled", breaks=True)]
+        in_plans = self._plans_of(key, found["id"])
+        if plan not in in_plans:
+            # In a plan of others it may be taken or not: whom that serves, they know.
+            breaks = False if in_plans & set(other_plans) else None if in_plans else True
+            drifts.append(Drift(f"it is not in usage plan {plan}", breaks))
+        return drifts
+
+    def _plans_of(self, key: UsageKey, key_id: str) -> set[str]:
+        """The names of those that it is in."""
+        with translated(f"the usage plans of usage key {key.name}"):
+            pages = self._client.get_paginator("get_usage_plans").paginate(
+                keyId=key_id, PaginationConfig={"PageSize": _PAGE}
+            )
+            return {plan["name"] for page in pages for plan in page["items"]}
 
     def count(self) -> int:
         with translated("the account's API keys"):
             pages = self._client.get_paginator("get_api_keys").paginate(PaginationConfig={"PageSize": _PAGE})
             return sum(len(page["items"]) for page in pages)
 
-    def _id_of(self, key: UsageKey, known_as: str | None) -> str | None:
-        """Of the key that is not there by that id. Where it was known by one, whoever has made another since has named
-        it as kbfleet does: nobody else has a use for its value."""
-        if known_as is None:
-            return self.find(key)
-        found = self._listed(key, name=key.name)
-        return str(found["id"]) if found is not None else None
+    def _found(self, key: UsageKey, known_as: str | None) -> dict[str, Any] | None:
+        """Where it was known by an id, whoever has made another since has named it as kbfleet does: nobody else has a
+        use for its value. An account has many keys: all are read only where none has the name that it should have."""
+        named = self._described(key, known_as) or self._listed(key, name=key.name)
+        return named or (self._listed(key) if known_as is None else None)
 
     def _ensure_key(self, key: UsageKey, tags: Mapping[str, str], known_as: str | None) -> str:
         found = self._described(key, known_as) or self._listed(key, name=key.name)

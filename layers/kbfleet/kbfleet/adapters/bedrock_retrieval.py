@@ -10,7 +10,7 @@ from kbfleet.domain.answer import MAX_PASSAGES, MAX_QUESTION_LENGTH
 from kbfleet.domain.diagnosis import Search
 from kbfleet.domain.document_names import key_in
 from kbfleet.domain.document_trace import Probe
-from kbfleet.domain.errors import NotReadyYet, RequestRefused, ResourceMissing
+from kbfleet.domain.errors import NotReadyYet, RequestRefused, ResourceMissing, ServiceRoleRefused
 from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 
@@ -50,7 +50,8 @@ class BedrockRetrievalProbe:
         try:
             with translated(f"knowledge base {knowledge_base_id}"):
                 found, whole = _results(self._client, knowledge_base_id, "document", configuration)
-        except (RequestRefused, ResourceMissing):
+        except (RequestRefused, ResourceMissing, ServiceRoleRefused):
+            # Also for whoever asks: the role is the knowledge base's, not this function's.
             return Search.REFUSED
         if not found and not whole:
             raise NotReadyYet(f"Of knowledge base {knowledge_base_id} Retrieve gave {_MOST_PAGES} empty pages.")

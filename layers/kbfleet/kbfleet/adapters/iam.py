@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.capacity import Scarce
 from kbfleet.domain.errors import CapacityExceeded, NotReadyYet, ResourceConflict, ResourceMissing
-from kbfleet.domain.service_role import same_policy
+from kbfleet.domain.finding import Drift
+from kbfleet.domain.service_role import lacks, same_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,10 +71,10 @@ class IamServiceRoles:
         with translated(f"service role {role.name}"):
             self._update_trust(role)
 
-    def differences(self, role: ServiceRole) -> Sequence[str]:
+    def differences(self, role: ServiceRole) -> Sequence[Drift] | None:
         with translated(f"service role {role.name}"):
             found = self._find(role.name)
-            return [what for what, _ in self._repairs(role, found)] if found is not None else ["it is missing"]
+            return [drift for drift, _ in self._repairs(role, found)] if found is not None else None
 
     def delete(self, name: str) -> None:
         with translated(f"service role {name}"):
@@ -136,41 +138,47 @@ class IamServiceRoles:
         except CapacityExceeded as error:
             raise CapacityExceeded(error.what, remedy=Scarce.SERVICE_ROLES.way_out) from error
 
-    def _repairs(self, role: ServiceRole, found: Mapping[str, Any]) -> list[tuple[str, Callable[[], object]]]:
+    def _repairs(self, role: ServiceRole, found: Mapping[str, Any]) -> list[tuple[Drift, Callable[[], object]]]:
         """What is not as it should be, and how to change that, in the order in which that is permitted: a role without
-        its boundary may not be changed otherwise."""
+        its boundary may not be changed otherwise. What others have attached may deny something, which does not show."""
         client, name = self._client, role.name
-        repairs: list[tuple[str, Callable[[], object]]] = []
+        repairs: list[tuple[Drift, Callable[[], object]]] = []
         if self._unbounded(found):
-            repairs.append(("its permissions boundary is not the fleet's", lambda: self._bound(name)))
-        if not same_policy(found["AssumeRolePolicyDocument"], self._trust(role)):
-            repairs.append(
-                ("it is assumed for others than the tenant's knowledge bases", lambda: self._update_trust(role))
-            )
+            # By another one it may be allowed less.
+            unbounded = Drift("its permissions boundary is not the fleet's", None if _boundary_of(found) else False)
+            repairs.append((unbounded, lambda: self._bound(name)))
+        trust = found["AssumeRolePolicyDocument"]
+        if not same_policy(trust, self._trust(role)):
+            shut = lacks(trust, self._trust(role)) and lacks(trust, self._trust(replace(role, knowledge_bases=())))
+            whose = "is not assumed for" if shut else "is assumed for others than"
+            trusting = Drift(f"it {whose} the tenant's knowledge bases", shut)
+            repairs.append((trusting, lambda: self._update_trust(role)))
         wanted = role.policy(self._boundary())
-        if not same_policy(self._policy(name), wanted):
+        allowed = self._policy(name)
+        if not same_policy(allowed, wanted):
 
             def permit() -> object:
                 return client.put_role_policy(RoleName=name, PolicyName=_POLICY, PolicyDocument=json.dumps(wanted))
 
-            repairs.append(("it may something else than it should", permit))
+            less = lacks(allowed, wanted)
+            repairs.append((Drift(f"it may do {'less' if less else 'more'} than it should", less), permit))
         for policy in self._inline(name):
             if policy != _POLICY:
 
                 def remove(policy: str = policy) -> object:
                     return client.delete_role_policy(RoleName=name, PolicyName=policy)
 
-                repairs.append((f"it has a further policy, {policy}", remove))
+                repairs.append((Drift(f"it has a further policy, {policy}", None), remove))
         return repairs + self._attached(name)
 
     def _unbounded(self, found: Mapping[str, Any]) -> bool:
         """Whether it lacks the boundary without which nobody of the fleet's may change or delete it."""
-        return bool(found.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn") != self._boundary_arn)
+        return bool(_boundary_of(found) != self._boundary_arn)
 
     def _bound(self, name: str) -> None:
         self._client.put_role_permissions_boundary(RoleName=name, PermissionsBoundary=self._boundary_arn)
 
-    def _attached(self, name: str) -> list[tuple[str, Callable[[], object]]]:
+    def _attached(self, name: str) -> list[tuple[Drift, Callable[[], object]]]:
         """The managed policies that somebody has attached, which kbfleet never does, and how to take them away."""
         pages = self._client.get_paginator("list_attached_role_policies").paginate(RoleName=name)
         attached = [policy["PolicyArn"] for page in pages for policy in page["AttachedPolicies"]]
@@ -178,7 +186,7 @@ class IamServiceRoles:
         def detaching(policy: str) -> Callable[[], object]:
             return lambda: self._client.detach_role_policy(RoleName=name, PolicyArn=policy)
 
-        return [(f"policy {policy} is attached to it", detaching(policy)) for policy in attached]
+        return [(Drift(f"policy {policy} is attached to it", None), detaching(policy)) for policy in attached]
 
     def _inline(self, name: str) -> list[str]:
         pages = self._client.get_paginator("list_role_policies").paginate(RoleName=name)
@@ -205,6 +213,11 @@ class IamServiceRoles:
         return role.trust_policy(place, names.account)
 
 
+def _boundary_of(found: Mapping[str, Any]) -> str | None:
+    arn: str | None = found.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
+    return arn
+
+
 class SharedServiceRole:
     """`kbfleet.ports.ServiceRoles` where one role, which comes with the stack, serves every tenant.
 
@@ -227,7 +240,7 @@ class SharedServiceRole:
     def trust(self, role: ServiceRole) -> None:
         self._own.delete(role.name)
 
-    def differences(self, role: ServiceRole) -> Sequence[str]:  # noqa: ARG002 - as above
+    def differences(self, role: ServiceRole) -> Sequence[Drift] | None:  # noqa: ARG002 - as above
         return ()
 
     def delete(self, name: str) -> None:

@@ -23,12 +23,13 @@ from kbfleet.domain.errors import (
     ResourceMissing,
 )
 from kbfleet.domain.failed_documents import BucketDocument, DocumentObject
+from kbfleet.domain.finding import Drift
 from kbfleet.domain.survey import PresentVersion
 from kbfleet.domain.uploads import MAX_METADATA_BYTES, METADATA_SUFFIX
 from kbfleet.ports import ComparedPage, VersionPage
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
     from datetime import datetime
 
     from mypy_boto3_s3.client import S3Client
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from kbfleet.domain.deletions import AnsweredFrom
     from kbfleet.domain.names import Life, ResourceNames
     from kbfleet.ports import Clock
+
+    _Repair = Callable[[], object]
 
 REFUSE_UNENCRYPTED_TRANSPORT: Mapping[str, object] = {
     "Sid": "RefuseUnencryptedTransport",
@@ -80,7 +83,8 @@ class S3DocumentBuckets:
         with _there(name):
             if not self._owned(name):
                 self._create(name)
-            self._converge(name, tags)
+            for _, repair in self._repairs(name, tags):
+                repair()
 
     def tells_of_changes(self, name: str) -> bool:
         with translated(f"bucket {name}"), suppress(self._client.exceptions.NoSuchBucket):
@@ -91,11 +95,19 @@ class S3DocumentBuckets:
                 return "EventBridgeConfiguration" in told
         return False
 
+    def differences(self, name: str, tags: Mapping[str, str]) -> Sequence[Drift] | None:
+        with translated(f"bucket {name}"), suppress(self._client.exceptions.NoSuchBucket):
+            if self._owned(name):
+                return [drift for drift, _ in self._repairs(name, tags)]
+        return None
+
     def refuse_uploads(self, name: str) -> None:
         owner, ours = self._owner(name), (REFUSE_UNENCRYPTED_TRANSPORT, REFUSE_UPLOADS)
         with _there(name):
             try:
-                self._converge_policy(owner, *ours)
+                refusing = self._policy(owner, *ours)
+                if refusing is not None:
+                    refusing()
             except PolicyNotTaken:
                 # The bucket is about to be deleted: what S3 does not take in its policy must not keep it.
                 self._put_policy(owner, {"Version": "2012-10-17", "Statement": self._statements(owner, ours)})
@@ -189,40 +201,54 @@ class S3DocumentBuckets:
             remedy="If the bucket is ours, allow this role s3:ListBucket on it; else give the fleet another name.",
         )
 
-    def _converge(self, name: str, tags: Mapping[str, str]) -> None:
+    def _repairs(self, name: str, tags: Mapping[str, str]) -> Iterator[tuple[Drift, _Repair]]:
+        """What is not as it should be, and how to change that; each setting is read when it is its turn."""
         owner = self._owner(name)
         # First: S3 refuses a public policy only after it.
-        self._converge_public_access(owner)
-        self._converge_encryption(owner)
-        self._converge_versioning(owner)
-        self._converge_policy(owner, REFUSE_UNENCRYPTED_TRANSPORT)
-        self._converge_notifications(owner)
-        self._converge_tags(owner, tags)
-        self._converge_lifecycle(owner)
+        settings: Mapping[Drift, Callable[[], _Repair | None]] = {
+            Drift("it does not block public access"): lambda: self._public_access(owner),
+            Drift("what comes in is not encrypted by default"): lambda: self._encryption(owner),
+            Drift("it keeps no older versions"): lambda: self._versioning(owner),
+            Drift("its policy does not say what kbfleet puts into it"): lambda: self._policy(
+                owner, REFUSE_UNENCRYPTED_TRANSPORT
+            ),
+            Drift("EventBridge is not told of its changes", breaks=True): lambda: self._notifications(owner),
+            Drift("it lacks the fleet's tags"): lambda: self._tags(owner, tags),
+            Drift("what uploads leave unfinished stays"): lambda: self._lifecycle(owner),
+        }
+        for drift, look in settings.items():
+            repair = look()
+            if repair is not None:
+                yield drift, repair
 
-    def _converge_public_access(self, owner: Any) -> None:
+    def _public_access(self, owner: Any) -> _Repair | None:
         try:
             found: Any = self._client.get_public_access_block(**owner)["PublicAccessBlockConfiguration"]
         except ClientError as error:
             found = _nothing(error, "NoSuchPublicAccessBlockConfiguration", {})
-        if found != _PUBLIC_ACCESS_BLOCKED:
-            self._client.put_public_access_block(**owner, PublicAccessBlockConfiguration=_PUBLIC_ACCESS_BLOCKED)
+        if found == _PUBLIC_ACCESS_BLOCKED:
+            return None
+        blocked = _PUBLIC_ACCESS_BLOCKED
+        return lambda: self._client.put_public_access_block(**owner, PublicAccessBlockConfiguration=blocked)
 
-    def _converge_encryption(self, owner: Any) -> None:
+    def _encryption(self, owner: Any) -> _Repair | None:
         """A customer's own key stays: that the default is encrypted is all that is promised."""
         try:
             found = self._client.get_bucket_encryption(**owner)["ServerSideEncryptionConfiguration"]["Rules"]
         except ClientError as error:
             found = _nothing(error, "ServerSideEncryptionConfigurationNotFoundError", [])
-        if not any("ApplyServerSideEncryptionByDefault" in rule for rule in found):
-            by_s3: Any = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-            self._client.put_bucket_encryption(**owner, ServerSideEncryptionConfiguration={"Rules": [by_s3]})
+        if any("ApplyServerSideEncryptionByDefault" in rule for rule in found):
+            return None
+        by_s3: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+        return lambda: self._client.put_bucket_encryption(**owner, ServerSideEncryptionConfiguration=by_s3)
 
-    def _converge_versioning(self, owner: Any) -> None:
-        if self._client.get_bucket_versioning(**owner).get("Status") != "Enabled":
-            self._client.put_bucket_versioning(**owner, VersioningConfiguration={"Status": "Enabled"})
+    def _versioning(self, owner: Any) -> _Repair | None:
+        if self._client.get_bucket_versioning(**owner).get("Status") == "Enabled":
+            return None
+        enabled: Any = {"Status": "Enabled"}
+        return lambda: self._client.put_bucket_versioning(**owner, VersioningConfiguration=enabled)
 
-    def _converge_policy(self, owner: Any, *ours: Mapping[str, object]) -> None:
+    def _policy(self, owner: Any, *ours: Mapping[str, object]) -> _Repair | None:
         """Those of our statements, and no other of ours; whatever else is in the policy stays."""
         try:
             found = json.loads(self._client.get_bucket_policy(**owner)["Policy"])
@@ -231,10 +257,15 @@ class S3DocumentBuckets:
         statements = _listed(found.get("Statement", []))
         own, wanted = [each for each in statements if _is_ours(each)], self._statements(owner, ours)
         if [_comparable(each) for each in own] == [_comparable(each) for each in wanted]:
-            return
+            return None
         others = [each for each in statements if each not in own]
+        policy = {**found, "Statement": [*others, *wanted]}
+        return lambda: self._put_policy_beside(owner, policy, others)
+
+    def _put_policy_beside(self, owner: Any, policy: Mapping[str, object], others: Sequence[object]) -> None:
+        """Args: others: statements in it that are not ours."""
         try:
-            self._put_policy(owner, {**found, "Statement": [*others, *wanted]})
+            self._put_policy(owner, policy)
         except ClientError as error:
             # A role that a statement names may be gone (S3 then gives its principal back as an id, and takes it no
             # more), or the statement be public, which our bucket does not allow.
@@ -254,29 +285,31 @@ class S3DocumentBuckets:
     def _put_policy(self, owner: Any, policy: Mapping[str, object]) -> None:
         self._client.put_bucket_policy(**owner, Policy=json.dumps(policy))
 
-    def _converge_notifications(self, owner: Any) -> None:
+    def _notifications(self, owner: Any) -> _Repair | None:
         found = self._client.get_bucket_notification_configuration(**owner)
-        if "EventBridgeConfiguration" not in found:
-            whole: Any = {key: value for key, value in found.items() if key != "ResponseMetadata"}
-            # Whether a customer's own queue is still there is no reason not to.
-            self._client.put_bucket_notification_configuration(
-                **owner,
-                NotificationConfiguration={**whole, "EventBridgeConfiguration": {}},
-                SkipDestinationValidation=True,
-            )
+        if "EventBridgeConfiguration" in found:
+            return None
+        whole: Any = {key: value for key, value in found.items() if key != "ResponseMetadata"}
+        # Whether a customer's own queue is still there is no reason not to.
+        return lambda: self._client.put_bucket_notification_configuration(
+            **owner,
+            NotificationConfiguration={**whole, "EventBridgeConfiguration": {}},
+            SkipDestinationValidation=True,
+        )
 
-    def _converge_tags(self, owner: Any, tags: Mapping[str, str]) -> None:
+    def _tags(self, owner: Any, tags: Mapping[str, str]) -> _Repair | None:
         try:
             listed = self._client.get_bucket_tagging(**owner)["TagSet"]
         except ClientError as error:
             listed = _nothing(error, "NoSuchTagSet", [])
         found = {tag["Key"]: tag["Value"] for tag in listed}
         wanted = {**found, **tags}
-        if wanted != found:
-            tag_set: Any = [{"Key": key, "Value": value} for key, value in wanted.items()]
-            self._client.put_bucket_tagging(**owner, Tagging={"TagSet": tag_set})
+        if wanted == found:
+            return None
+        tag_set: Any = [{"Key": key, "Value": value} for key, value in wanted.items()]
+        return lambda: self._client.put_bucket_tagging(**owner, Tagging={"TagSet": tag_set})
 
-    def _converge_lifecycle(self, owner: Any) -> None:
+    def _lifecycle(self, owner: Any) -> _Repair | None:
         try:
             found: Any = self._client.get_bucket_lifecycle_configuration(**owner)
         except ClientError as error:
@@ -293,13 +326,13 @@ class S3DocumentBuckets:
             "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": _UPLOAD_DAYS},
         }
         # S3 may give a filter that filters nothing as an empty one.
-        if [{**rule, "Filter": whole} if rule.get("Filter") == {} else rule for rule in own] != [wanted]:
-            # Belongs to the whole, too: what is not sent is set to the default.
-            sizes = "TransitionDefaultMinimumObjectSize"
-            kept: Any = {sizes: found[sizes]} if sizes in found else {}
-            self._client.put_bucket_lifecycle_configuration(
-                **owner, LifecycleConfiguration={"Rules": [*others, wanted]}, **kept
-            )
+        if [{**rule, "Filter": whole} if rule.get("Filter") == {} else rule for rule in own] == [wanted]:
+            return None
+        # Belongs to the whole, too: what is not sent is set to the default.
+        sizes = "TransitionDefaultMinimumObjectSize"
+        kept: Any = {sizes: found[sizes]} if sizes in found else {}
+        rules: Any = {"Rules": [*others, wanted]}
+        return lambda: self._client.put_bucket_lifecycle_configuration(**owner, LifecycleConfiguration=rules, **kept)
 
 
 def _is_ours(statement: Mapping[str, Any]) -> bool:

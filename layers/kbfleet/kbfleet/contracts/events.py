@@ -594,6 +594,10 @@ class JobStateChangeEvent(BaseModel):
     detail_type: Literal["Ingestion Job State Change"] = Field(alias="detail-type")
     detail: JobStateChangeDetail
 
+    @classmethod
+    def of(cls, detail: JobStateChangeDetail) -> Self:
+        return cls.model_validate({"detail-type": JOB_STATE_CHANGE, "detail": detail})
+
 
 class SyncHeldEvent(BaseModel):
     detail_type: Literal["Sync Held"] = Field(alias="detail-type")

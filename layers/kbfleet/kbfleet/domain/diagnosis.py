@@ -7,8 +7,19 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from kbfleet.domain.bounds import bounded_texts
 from kbfleet.domain.deletions import Hold, HoldReason
-from kbfleet.domain.finding import KINDS, UNSEEN_FOR, Disagreement, Fact, Finding, ResourceKind, SharedLoss, UnseenSince
+from kbfleet.domain.finding import (
+    KINDS,
+    UNSEEN_FOR,
+    Disagreement,
+    Drift,
+    Fact,
+    Finding,
+    ResourceKind,
+    SharedLoss,
+    UnseenSince,
+)
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import JobStateChange
 from kbfleet.domain.knowledge_base import DataSource, DataSourceStatus, KnowledgeBase, KnowledgeBaseStatus
@@ -16,6 +27,7 @@ from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 
+_DRIFTS_NAMED = 10
 THE_FLEET = "the fleet"
 """Whom an incident hits that is about all tenants at once. No tenant's id has a space."""
 
@@ -53,7 +65,7 @@ class TenantFacts:
     Args:
         bucket, vector_index, service_role, usage_key: their names, which follow from the tenant's id.
         presence: of each of the tenant's resources; what is left out was not looked at.
-        tells_of_changes: whether EventBridge is told of the bucket's changes.
+        drifts: what of each resource is not as kbfleet sets it.
         content_lost: whether the index is a newer one than what was to be read into it.
         search: by the same right as a question has, but another role: see `TenantExamination`.
         holds_documents: whether some are in the answers, by the last sync.
@@ -69,7 +81,7 @@ class TenantFacts:
     service_role: str
     usage_key: str
     presence: Mapping[ResourceKind, Presence] = field(default_factory=dict)
-    tells_of_changes: bool | None = None
+    drifts: Mapping[ResourceKind, tuple[Drift, ...]] = field(default_factory=dict)
     content_lost: bool = False
     knowledge_base: KnowledgeBase | None = None
     data_source: DataSource | None = None
@@ -83,6 +95,21 @@ class TenantFacts:
     def is_gone(self, kind: ResourceKind) -> bool:
         return self.presence.get(kind) is Presence.GONE
 
+    @property
+    def explains_a_search_in_vain(self) -> bool:
+        """Whether it shows without any search why none can find something."""
+        gone = any(presence is Presence.GONE for presence in self.presence.values())
+        return (
+            self.content_lost or gone or any(drift.breaks for drift in self.drifts.get(ResourceKind.SERVICE_ROLE, ()))
+        )
+
+    @property
+    def knew_of_the_search(self) -> bool:
+        """Whether people have been told of what this search shows."""
+        shown = {Search.REFUSED: Disagreement.BROKEN, Search.NOTHING: Disagreement.EMPTIED}
+        told = {loss.disagreement for loss in self.tenant.losses if Fact.ANSWERS in loss.facts}
+        return self.search is not None and shown.get(self.search) in told
+
 
 def diagnose(facts: TenantFacts) -> tuple[Finding, ...]:
     """What is wrong with a tenant, the worst first. Of one that is being provisioned or deleted nothing is said: its
@@ -93,7 +120,9 @@ def diagnose(facts: TenantFacts) -> tuple[Finding, ...]:
     # What is made anew then is read anew, from a bucket that holds nothing.
     content = any(finding.holds_content for finding in wrong)
     found = [
-        replace(finding, seen=_seen_harm(finding, facts), answers_go=finding.loses_the_documents and content)
+        replace(
+            finding, seen=finding.seen or _seen_harm(finding, facts), answers_go=finding.loses_the_documents and content
+        )
         for finding in wrong
     ]
     return worst_first(found)
@@ -138,8 +167,6 @@ def _wrong(facts: TenantFacts) -> Iterator[Finding]:
             yield Finding(Disagreement.MISSING, kind, store, tenant.tenant_id, shared=True)
         else:
             yield finding(Disagreement.MISSING, kind, name)
-    if facts.tells_of_changes is False and tenant.bucket_name is not None:
-        yield finding(Disagreement.CHANGED, ResourceKind.BUCKET, facts.bucket)
     if facts.content_lost and not facts.is_gone(ResourceKind.VECTOR_INDEX):
         yield finding(Disagreement.EMPTIED, ResourceKind.VECTOR_INDEX, facts.vector_index)
     base = facts.knowledge_base
@@ -151,6 +178,7 @@ def _wrong(facts: TenantFacts) -> Iterator[Finding]:
     source = facts.data_source
     if source is not None and source.status in _GIVEN_UP_SOURCES:
         yield finding(Disagreement.BROKEN, ResourceKind.DATA_SOURCE, source.data_source_id)
+    yield from (_drifted(kind, names[kind] or "", drifts, tenant.tenant_id) for kind, drifts in facts.drifts.items())
     # Of a bucket that is gone, what comes first is to make it again.
     if facts.hold is not None and not (facts.hold.reason is HoldReason.GONE and facts.is_gone(ResourceKind.BUCKET)):
         yield held(facts.hold, facts.bucket, tenant.tenant_id)
@@ -160,6 +188,17 @@ def _wrong(facts: TenantFacts) -> Iterator[Finding]:
     yield from _of_search(facts)
 
 
+def _drifted(kind: ResourceKind, name: str, drifts: tuple[Drift, ...], tenant_id: TenantId) -> Finding:
+    """What is set otherwise than it should be: of all of it together, whether the resource still does its work."""
+    breaks = any(drift.breaks for drift in drifts)
+    # Documents come and go in a bucket whatever is set there; what is not heard of is those that do.
+    disagreement = Disagreement.BROKEN if breaks and kind is not ResourceKind.BUCKET else Disagreement.CHANGED
+    harmless = all(drift.breaks is False for drift in drifts)
+    said = bounded_texts(tuple(drift.what for drift in drifts), most=_DRIFTS_NAMED)
+    seen = Harm.MACHINERY_ONLY if harmless else None
+    return Finding(disagreement, kind, f"{name}: {'; '.join(said)}", tenant_id, seen=seen)
+
+
 def held(hold: Hold, bucket: str, tenant_id: TenantId) -> Finding:
     """A tenant's sync is held."""
     return Finding(Disagreement.HELD, ResourceKind.DOCUMENTS, f"in {bucket}", tenant_id, hold=hold)
@@ -167,9 +206,8 @@ def held(hold: Hold, bucket: str, tenant_id: TenantId) -> Finding:
 
 def _of_search(facts: TenantFacts) -> Iterator[Finding]:
     """What a search shows although every resource is there."""
-    explained = facts.content_lost or any(presence is Presence.GONE for presence in facts.presence.values())
     base = facts.knowledge_base
-    if explained or base is None or base.status in _GIVEN_UP:
+    if facts.explains_a_search_in_vain or base is None or base.status in _GIVEN_UP:
         return
     if facts.search is Search.REFUSED:
         yield Finding(Disagreement.BROKEN, ResourceKind.KNOWLEDGE_BASE, base.knowledge_base_id, facts.tenant.tenant_id)
@@ -190,6 +228,9 @@ def _seen_harm(finding: Finding, facts: TenantFacts) -> Harm | None:
         case Search.FOUND if usual in {Harm.NO_ANSWERS, Harm.UNKNOWN} and finding.kind is not ResourceKind.USAGE_KEY:
             # Answers come, but from what nobody brings up to date any more.
             return Harm.WRONG_ANSWERS
+        case None if facts.knowledge_base is not None:
+            # Nobody has searched this time: what the last one has shown holds.
+            return next((loss.seen for loss in facts.tenant.losses if loss.cause == finding.cause), None)
     return None
 
 

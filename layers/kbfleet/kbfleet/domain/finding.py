@@ -57,6 +57,7 @@ class Fact(StrEnum):
 
     BUCKET = "the bucket"
     EVENTS = "the bucket's events"
+    """Only in records of an older version, which has looked at no other setting of the bucket."""
     USAGE_KEY = "the usage key"
     SERVICE_ROLE = "the service role"
     VECTOR_INDEX = "the vector index"
@@ -65,6 +66,19 @@ class Fact(StrEnum):
     ANSWERS = "answers"
     JOBS = "the history of jobs"
     SYNC = "the next sync"
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One thing of a tenant's resource that is not as kbfleet sets it.
+
+    Args:
+        what: for people.
+        breaks: whether the resource does not do for it what it is there for; `None` where that does not show.
+    """
+
+    what: str
+    breaks: bool | None = False
 
 
 UNSEEN_FOR = timedelta(hours=20)
@@ -179,14 +193,15 @@ class Finding:
 
     @property
     def repaired_by_adding(self) -> bool:
-        """Whether askers are hurt, or may be, and `tenant add` brings back what they want for."""
-        return self.command == "tenant add" and self.harm is not Harm.MACHINERY_ONLY
+        """Whether `tenant add` brings back what is wanted for, or sets it right."""
+        return self.command == "tenant add"
 
     @property
     def hurts(self) -> bool:
         """Whether people are told of it by an incident of its tenant's knowledge. Of a sync that is held they have
         heard when it was, and of what is the fleet's, once."""
-        return self.repaired_by_adding or self.disagreement is Disagreement.UNSEEN
+        harmful = self.repaired_by_adding and self.harm is not Harm.MACHINERY_ONLY
+        return harmful or self.disagreement is Disagreement.UNSEEN
 
     @property
     def advice(self) -> str:
@@ -394,8 +409,13 @@ _USUAL_HARM = (
         # Whether it has left its vectors behind depends on how it was deleted.
         (Disagreement.MISSING, ResourceKind.DATA_SOURCE): Harm.UNKNOWN,
         (Disagreement.BROKEN, ResourceKind.DATA_SOURCE): Harm.DOCUMENTS_MISSING,
+        # Without it, or by one that is disabled or in no plan, API Gateway takes no question.
         (Disagreement.MISSING, ResourceKind.USAGE_KEY): Harm.NO_ANSWERS,
-        # It may be without what Bedrock needs, or with more than it should have: who has seen only that knows no more.
+        (Disagreement.BROKEN, ResourceKind.USAGE_KEY): Harm.NO_ANSWERS,
+        (Disagreement.CHANGED, ResourceKind.USAGE_KEY): Harm.UNKNOWN,
+        # It lacks something that Bedrock reads documents by, or searches: which of them, a search shows.
+        (Disagreement.BROKEN, ResourceKind.SERVICE_ROLE): Harm.UNKNOWN,
+        # What others have attached to it may allow more, or deny: who has seen only that knows no more.
         (Disagreement.CHANGED, ResourceKind.SERVICE_ROLE): Harm.UNKNOWN,
         # Nobody hears of what is uploaded.
         (Disagreement.CHANGED, ResourceKind.BUCKET): Harm.DOCUMENTS_MISSING,

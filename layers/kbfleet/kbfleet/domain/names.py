@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from kbfleet.domain.errors import InvalidInput
-from kbfleet.domain.usage_plan import UsageKey
+from kbfleet.domain.usage_plan import Tier, UsageKey
 from kbfleet.domain.validated_text import ValidatedText
 
 TENANT_ID_PATTERN = "[a-z](-?[a-z0-9])*"
@@ -188,6 +188,10 @@ class ResourceNames:
         if not life.is_first:
             owner, name = f"{owner}/{life.number}", f"{name}_{life.number}"
         return UsageKey(name, hashlib.sha256(owner.encode()).hexdigest())
+
+    def usage_plan(self, tier: Tier) -> str:
+        """One of the stack's own, as the template calls it."""
+        return f"{self.fleet}-{tier.lower()}"
 
     def vector_index(self, knowledge: Knowledge) -> str:
         """S3 Vectors takes dots inside (Amazon S3 User Guide, Naming requirements for vector indexes), and OpenSearch

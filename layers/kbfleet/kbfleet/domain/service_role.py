@@ -112,6 +112,40 @@ def same_policy(found: object, wanted: object) -> bool:
     return _in_one_form(found) == _in_one_form(wanted)
 
 
+def lacks(found: object, wanted: Mapping[str, Any]) -> bool:
+    """Whether a policy document may not allow all that `wanted` does. Of models, one is enough: a knowledge base uses
+    one of those that a stack has had.
+
+    Args:
+        found: `None` where there is none.
+        wanted: of which each statement allows.
+    """
+    statements = _statements(found)
+    if any(each.get("Effect") != "Allow" for each in statements):
+        return True
+    return not all(any(_covers(own, one) for own in statements) for one in _statements(wanted))
+
+
+def _statements(document: object) -> list[Mapping[str, Any]]:
+    stated = document.get("Statement", []) if isinstance(document, Mapping) else []
+    return [stated] if isinstance(stated, Mapping) else list(stated)
+
+
+def _covers(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether all of a statement is allowed by another one."""
+    unconditional = found.get("Condition") in ({}, None)
+    alike = unconditional or same_policy(found["Condition"], wanted.get("Condition", {}))
+    if not alike or not same_policy(found.get("Principal", {}), wanted.get("Principal", {})):
+        return False
+
+    def covered(part: str) -> Iterator[bool]:
+        patterns = _listed(found.get(part, []))
+        return (any(fnmatchcase(one, pattern) for pattern in patterns) for one in _listed(wanted.get(part, [])))
+
+    enough = any if _services(wanted) == {"bedrock"} else all
+    return all(covered("Action")) and enough(covered("Resource"))
+
+
 def _in_one_form(part: object) -> object:
     members = part if isinstance(part, list | tuple) else [part]
     named = (

@@ -55,6 +55,12 @@ class DeletionCheckQueueSettings(EnvironmentSettings):
     deletion_check_queue_url: str
 
 
+class ExaminerSettings(EnvironmentSettings):
+    """`examiner_function` is the name of the function that examines tenants."""
+
+    examiner_function: str
+
+
 class ExternalJobSettings(EnvironmentSettings):
     external_job_tenants: int = Field(ge=1)
 

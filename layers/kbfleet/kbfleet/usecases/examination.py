@@ -18,12 +18,15 @@ from kbfleet.domain.diagnosis import (
     worst_first,
 )
 from kbfleet.domain.document_trace import SEARCHABLE_WITHIN
-from kbfleet.domain.errors import ConcurrentUpdate, KbfleetError
-from kbfleet.domain.finding import KINDS, Disagreement, Fact, ResourceKind, UnseenSince
+from kbfleet.domain.errors import ConcurrentUpdate, KbfleetError, NotReadyYet
+from kbfleet.domain.finding import KINDS, Disagreement, Drift, Fact, ResourceKind, UnseenSince
 from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, KnowledgeBaseStatus, content_lost
+from kbfleet.domain.tenant_status import TenantStatus
+from kbfleet.domain.usage_plan import Tier
+from kbfleet.usecases.service_roles import service_role_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from kbfleet.domain.ingestion_job import JobStateChange
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
         JobHistory,
         KnowledgeBases,
         RetrievalProbe,
+        SearchAllowances,
         ServiceRoles,
         SyncLedger,
         TenantRegistry,
@@ -48,13 +52,20 @@ _ATTEMPTS = 3
 """At a record that others write, too, but seldom."""
 _JOBS = 10
 """The newest ones: one of them has shown how many documents there are, unless all were stopped or failed."""
+_SEARCHED_ENOUGH = (
+    "It was searched several times in the last hours, and each search is paid for: what looks by itself searches again "
+    "within four hours."
+)
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class TenantExamination:
-    """Examines tenants. One costs up to nine calls of AWS, and a search, which is paid for: two where the first finds
+    """Examines tenants. One costs some twenty calls of AWS, and a search, which is paid for: two where the first finds
     nothing, or is refused.
+
+    It compares what there is with all that provisioning ensures. A tenant that is yet to be converged to what this
+    version makes is not judged by its settings: that is seen to by itself.
 
     It searches by its own role. That this one is denied says nothing about whoever asks: it is unseen, and after a day
     told as that. An asker's own role that is denied is told by the question that was (`SeenIn.CREDENTIALS`). A search
@@ -73,14 +84,18 @@ class TenantExamination:
     announcements: Announcements
     names: ResourceNames
     clock: Clock
+    resources_version: str | None
+    allowances: SearchAllowances
 
-    def examine(self, tenant: Tenant, failed_job: JobStateChange | None = None) -> Diagnosis:
+    def examine(self, tenant: Tenant, failed_job: JobStateChange | None = None, *, asked: bool = False) -> Diagnosis:
         """What cannot be looked at is said, and keeps nothing else from being looked at.
 
         Args:
             failed_job: the reason to look.
+            asked: whether somebody wants to know just now. Nobody is kept from that; what looks by itself searches as
+                often as `SearchAllowance` says.
         """
-        look = _Look(self, tenant, self.clock.now())
+        look = _Look(self, tenant, self.clock.now(), asked=asked)
         facts = look.facts()
         findings, seen = diagnose(facts), harm_while_syncs_fail(facts)
         now = self.registry.find(tenant.tenant_id)
@@ -151,55 +166,88 @@ class TenantExamination:
 class _Look:
     """At one tenant."""
 
-    def __init__(self, examination: TenantExamination, tenant: Tenant, began: datetime) -> None:
+    def __init__(self, examination: TenantExamination, tenant: Tenant, began: datetime, *, asked: bool) -> None:
         self._ports = examination
         self._tenant = tenant
+        self._asked_for = asked
         self.began = began
         self.unseen: list[Unseen] = []
 
     def facts(self) -> TenantFacts:
         ports, tenant, names = self._ports, self._tenant, self._ports.names
         life = tenant.this_life
-        bucket, role, key = names.bucket(life), names.service_role(life), names.usage_key(life)
+        bucket, tags, key = names.bucket(life), names.tags(life), names.usage_key(life)
+        plan, others = names.usage_plan(tenant.tier), [names.usage_plan(tier) for tier in Tier if tier != tenant.tier]
         presence: dict[ResourceKind, Presence] = {}
+        drifts: dict[ResourceKind, Sequence[Drift] | None] = {}
         base, source = self._knowledge_base(presence), None
         first = self._search(base)
-        self._look_at(Fact.BUCKET, presence, lambda: ports.buckets.exists(bucket))
-        tells = None
-        if presence[ResourceKind.BUCKET] is Presence.THERE:
-            tells = self._asked(Fact.EVENTS, lambda: ports.buckets.tells_of_changes(bucket))
-        self._look_at(Fact.USAGE_KEY, presence, lambda: ports.usage_keys.exists(key, known_as=tenant.usage_key_id))
-        if ports.service_roles.per_tenant:
-            self._look_at(Fact.SERVICE_ROLE, presence, lambda: ports.service_roles.exists(role))
+        drifts[ResourceKind.BUCKET] = self._described(
+            presence, Fact.BUCKET, lambda: ports.buckets.differences(bucket, tags)
+        )
+        drifts[ResourceKind.SERVICE_ROLE] = self._service_role(presence, base)
+        drifts[ResourceKind.USAGE_KEY] = self._described(
+            presence,
+            Fact.USAGE_KEY,
+            lambda: ports.usage_keys.differences(key, known_as=tenant.usage_key_id, plan=plan, other_plans=others),
+        )
         index, store_is_gone = self._index(presence)
         if base is not None:
             source = self._data_source(presence)
         sync = self._asked(Fact.SYNC, lambda: ports.ledger.find(tenant.live_knowledge))
         holds_documents = bool(self._asked(Fact.JOBS, self._holds_documents))
-        search = self._search_again(base, first, holds_documents=holds_documents)
-        known = {each.fact: each.since for each in tenant.unseen}
-        unseen = [each.fact for each in self.unseen if each.fact is not None]
-        return TenantFacts(
+        facts = TenantFacts(
             tenant,
             bucket,
             names.vector_index(tenant.live_knowledge),
-            role,
+            names.service_role(life),
             key.name,
             presence,
-            tells_of_changes=tells,
+            drifts={kind: tuple(found) for kind, found in drifts.items() if found and self._judged},
             content_lost=content_lost(
                 index.made_at or tenant.index_made_at if index is not None else None,
                 source.created_at if source is not None else None,
             ),
             knowledge_base=base,
             data_source=source,
-            search=search,
+            search=first,
             holds_documents=holds_documents,
             hold=sync.hold if sync is not None else None,
             store_is_gone=store_is_gone,
-            unseen=tuple(UnseenSince(fact, known.get(fact, self.began)) for fact in unseen),
             at=self.began,
         )
+        search = self._search_again(facts)
+        known = {each.fact: each.since for each in tenant.unseen}
+        unseen = [each.fact for each in self.unseen if each.fact is not None]
+        since = tuple(UnseenSince(fact, known.get(fact, self.began)) for fact in unseen)
+        return replace(facts, search=search, unseen=since)
+
+    @property
+    def _judged(self) -> bool:
+        """Whether what is otherwise than it should be is so by somebody's hand. What a provisioning that has failed has
+        left, and what an update has yet to converge, is seen to by others."""
+        tenant = self._tenant
+        converged = tenant.resources_version == self._ports.resources_version or tenant.failure is not None
+        return tenant.status is not TenantStatus.FAILED and converged
+
+    def _service_role(
+        self, presence: dict[ResourceKind, Presence], base: KnowledgeBase | None
+    ) -> Sequence[Drift] | None:
+        """Also whether the knowledge base assumes it, or the one that all share."""
+        tenant, ports = self._tenant, self._ports
+        own = [tenant.knowledge_base_id] if tenant.knowledge_base_id is not None else []
+        name = ports.names.service_role(tenant.this_life)
+
+        def look() -> Sequence[Drift] | None:
+            return ports.service_roles.differences(
+                service_role_of(tenant, *own, stores=ports.stores, names=ports.names)
+            )
+
+        found = self._described(presence, Fact.SERVICE_ROLE, look) if ports.service_roles.per_tenant else ()
+        if base is not None and base.role_arn != ports.service_roles.arn(name):
+            another = Drift(f"knowledge base {base.knowledge_base_id} assumes another one", None)
+            return [*(found or ()), another]
+        return found
 
     def _index(self, presence: dict[ResourceKind, Presence]) -> tuple[Index | None, bool]:
         """Also whether the store is gone with all indexes, which is looked at only where this one is."""
@@ -244,19 +292,27 @@ class _Look:
         return found[0] if found else None
 
     def _search(self, base: KnowledgeBase | None) -> Search | None:
-        if base is None or base.kind is None:
+        if base is None or base.kind is None or self._tenant.status not in SETTLED:
             return None
         kind = base.kind
-        return self._asked(Fact.ANSWERS, lambda: self._ports.probe.anything(base.knowledge_base_id, kind))
 
-    def _search_again(
-        self, base: KnowledgeBase | None, first: Search | None, *, holds_documents: bool
-    ) -> Search | None:
+        def search() -> Search:
+            if not self._asked_for and not self._ports.allowances.take(self._tenant.tenant_id, self._ports.clock.now()):
+                raise NotReadyYet(_SEARCHED_ENOUGH)
+            return self._ports.probe.anything(base.knowledge_base_id, kind)
+
+        return self._asked(Fact.ANSWERS, search)
+
+    def _search_again(self, facts: TenantFacts) -> Search | None:
         """What two searches show, of which one came after everything else was looked at: one alone can fail, or find
-        nothing, for a cause that is over a moment later. What is well needs one."""
-        if first in {None, Search.FOUND} or (first is Search.NOTHING and not holds_documents):
+        nothing, for a cause that is over a moment later. What is well needs one, and so does what was known before, or
+        shows otherwise."""
+        first = facts.search
+        if first in {None, Search.FOUND} or (first is Search.NOTHING and not facts.holds_documents):
             return first
-        second = self._search(base)
+        if facts.explains_a_search_in_vain or facts.knew_of_the_search:
+            return first
+        second = self._search(facts.knowledge_base)
         if second is not None and second not in {first, Search.FOUND}:
             self.unseen.append(Unseen(Fact.ANSWERS, "Two searches, one after the other, came to different ends."))
             return None

@@ -30,7 +30,6 @@ from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.data_sources import data_sources_of
 from kbfleet.usecases.ingestion import save_sync
 from kbfleet.usecases.reservations import store_of
-from kbfleet.usecases.service_roles import service_role_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
         IngestedDocuments,
         KnowledgeBases,
         PassageSearch,
-        ServiceRoles,
         SyncLedger,
         TaskCallbacks,
         TenantRegistry,
@@ -182,18 +180,16 @@ class IsolationLook:
     """Looks into what tenants have for what is not their own.
 
     A tenant costs four calls of Bedrock: its knowledge base, the tags and the data sources of that, and what the
-    tenant's own source reads; and a few of IAM, for its service role. An account has ten of each a second (AWS
-    documentation, Quotas for Amazon Bedrock), which calls one after the other do not reach. While a breach of a tenant
-    is open, the documents in its index are listed, too, and its knowledge base is searched as its questions are
-    answered: that shows whether credentials for the tenant open it, and what a data source has left behind that is
-    gone.
+    tenant's own source reads. An account has ten of each a second (AWS documentation, Quotas for Amazon Bedrock), which
+    calls one after the other do not reach. While a breach of a tenant is open, the documents in its index are listed,
+    too, and its knowledge base is searched as its questions are answered: that shows whether credentials for the tenant
+    open it, and what a data source has left behind that is gone. An examination looks at its service role.
     """
 
     registry: TenantRegistry
     ledger: SyncLedger
     stores: Stores
     knowledge_bases: KnowledgeBases
-    service_roles: ServiceRoles
     ingested_documents: IngestedDocuments
     passage_search: PassageSearch
     document_rounds: DocumentRounds
@@ -302,7 +298,7 @@ class IsolationLook:
             # What it reads is somebody else's as well, and all right where it is.
             return _Seen(of_record, began)
         own, of_sources = self._of_data_sources(tenant, knowledge_base.knowledge_base_id)
-        findings = of_record + of_sources + self._of_service_role(tenant, knowledge_base)
+        findings = of_record + of_sources
         sync = self.ledger.find(tenant.live_knowledge)
         if sync.distrusted and not _foreign_among(findings):
             # Somebody has put it right in the console, which nobody else knows: nothing would be synced ever again.
@@ -336,15 +332,6 @@ class IsolationLook:
         elif not store_of(tenant, self.stores).holds(tenant.live_knowledge, knowledge_base.configuration):
             found.append(_foreign(ResourceKind.VECTOR_INDEX, f"of knowledge base {own_id}", tenant_id))
         return tuple(found)
-
-    def _of_service_role(self, tenant: Tenant, knowledge_base: KnowledgeBase) -> tuple[Finding, ...]:
-        """What is otherwise than kbfleet sets it: it has let nothing foreign in yet, but could."""
-        role = service_role_of(tenant, knowledge_base.knowledge_base_id, stores=self.stores, names=self.names)
-        wrong = list(self.service_roles.differences(role))
-        if knowledge_base.role_arn != self.service_roles.arn(role.name):
-            wrong.append(f"knowledge base {knowledge_base.knowledge_base_id} assumes another one")
-        names = [f"{role.name}: {'; '.join(wrong)}"] if wrong else []
-        return tuple(Finding(Disagreement.CHANGED, ResourceKind.SERVICE_ROLE, name, tenant.tenant_id) for name in names)
 
     def _of_data_sources(self, tenant: Tenant, knowledge_base_id: str) -> tuple[_Own | None, tuple[Finding, ...]]:
         """Returns: the tenant's own one, and what is foreign, or otherwise than it should be."""

@@ -96,13 +96,15 @@ class _Examined:
 
     Args:
         quietly: whether nothing is written down or told of it.
+        asked: of whom somebody wants to know just now.
         findings: of each that could be examined.
         troubles: why others could not be, or not whole.
     """
 
-    def __init__(self, examination: TenantExamination, *, quietly: bool) -> None:
+    def __init__(self, examination: TenantExamination, *, quietly: bool, asked: TenantId | None) -> None:
         self._examination = examination
         self._quietly = quietly
+        self._asked = asked
         self._done: set[TenantId] = set()
         self.findings: dict[TenantId, tuple[Finding, ...]] = {}
         self.troubles: list[tuple[TenantId, KbfleetError]] = []
@@ -113,15 +115,16 @@ class _Examined:
             return
         self._done.add(tenant_id)
         try:
-            diagnosis = self._examination.examine(tenant)
+            diagnosis = self._examination.examine(tenant, asked=self._quietly or tenant_id == self._asked)
             if not self._quietly:
                 self._examination.publish(diagnosis)
         except KbfleetError as error:
             self.troubles.append((tenant_id, error))
             return
         self.troubles += ((tenant_id, NotReadyYet(str(each))) for each in diagnosis.unseen)
-        if diagnosis.findings or not diagnosis.unseen:
-            self.findings[tenant_id] = diagnosis.findings
+        findings = (*diagnosis.findings, *diagnosis.left_open(tenant.losses))
+        if findings or not diagnosis.unseen:
+            self.findings[tenant_id] = findings
 
 
 def reconcile(
@@ -180,7 +183,7 @@ def reconcile(
     missing = list(_missing(tenants, resources, names, service_roles))
     suspects = {finding.tenant_id for finding in missing}
     known_losses = {tenant_id for tenant_id, tenant in tenants.items() if tenant.losses and tenant.status in SETTLED}
-    examined = _Examined(examination, quietly=quietly)
+    examined = _Examined(examination, quietly=quietly, asked=first)
     if quietly:
         examined.findings |= {tenant_id: tenants[tenant_id].losses for tenant_id in known_losses}
         known_losses, looking_in = set(), False

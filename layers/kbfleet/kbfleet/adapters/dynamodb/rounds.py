@@ -12,10 +12,14 @@ from kbfleet.adapters.aws_errors import translated
 from kbfleet.adapters.dynamodb.table import as_item, tenant_key
 from kbfleet.domain.capacity import RoomCount
 from kbfleet.domain.convergence import Convergence
+from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.isolation import DocumentRound
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.search_allowance import SearchAllowance
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from kbfleet.adapters.dynamodb.table import Table
 
 _rounds = cache(lambda: TypeAdapter(DocumentRound))
@@ -24,7 +28,10 @@ _room_counts = cache(lambda: TypeAdapter(RoomCount))
 
 _convergences = cache(lambda: TypeAdapter(Convergence))
 
+_allowances = cache(lambda: TypeAdapter(SearchAllowance))
+
 _ROUND = "DOCUMENT_ROUND"
+_SEARCHES = "SEARCHES"
 _ROOM = {"PK": "FLEET", "SK": "ROOM"}
 _CONVERGENCE = {"PK": "FLEET", "SK": "CONVERGENCE"}
 
@@ -88,6 +95,32 @@ class DynamoDBRoomCounts:
                 ConditionExpression="attribute_exists(PK)",
                 ExpressionAttributeValues=as_item({":one": 1}),
             )
+
+
+class DynamoDBSearchAllowances:
+    """`kbfleet.ports.SearchAllowances` in DynamoDB."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def take(self, tenant_id: TenantId, now: datetime) -> bool:
+        record = self._table.get(tenant_id, _SEARCHES)
+        last = _allowances().validate_python(record) if record else None
+        taken = SearchAllowance.after_one_more(last, now)
+        if taken is None:
+            return False
+        fields = _allowances().dump_python(taken, mode="json")
+        values = {":last": record["whole_at"]} if record else {}
+        with suppress(ConcurrentUpdate):
+            self._table.put(
+                # What has come back needs no record.
+                {**tenant_key(tenant_id, _SEARCHES), **fields, "expires_at": int(taken.whole_at.timestamp())},
+                condition="whole_at = :last" if values else "attribute_not_exists(PK)",
+                values=values,
+                subject=f"how often tenant {tenant_id} was searched",
+            )
+            return True
+        return False  # somebody else searches at this moment
 
 
 class DynamoDBDocumentRounds:
