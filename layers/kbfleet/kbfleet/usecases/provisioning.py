@@ -476,8 +476,9 @@ def ensure_knowledge_store(
 
     A data source brings nothing twice. One that is older than the index, or than a look that found nothing in it, is
     deleted, and Ensure Data Source makes another, which reads everything. What one that is gone may have left behind,
-    none deletes any more: the index is made anew, without it, and so is the data source that there is, if any. (In a MANAGED knowledge base, none can leave anything:
-    botocore model of bedrock-agent, CreateDataSource.) Either way the tenant cannot be asked until it has been synced.
+    none deletes any more: the index is made anew, without it, and so is the data source that there is, if any. (In a
+    MANAGED knowledge base, none can leave anything: botocore model of bedrock-agent, CreateDataSource.) Either way the
+    tenant cannot be asked until it has been synced.
     Whoever dies on the way leaves what says so: the ages of resources, and the recorded id of a data source that is not
     there.
 
