@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ConnectionClosedError
+from botocore.exceptions import ClientError, ConnectionClosedError
 
 from bedrock_emulator import Emulator
 from bedrock_emulator.server import command, serving
@@ -85,6 +85,12 @@ def test_a_broken_connection_breaks_on_the_wire(served: tuple[str, Emulator]) ->
     with pytest.raises(ConnectionClosedError):
         agent.list_knowledge_bases()
     assert agent.list_knowledge_bases()["knowledgeBaseSummaries"] == []
+
+
+def test_a_service_of_xml_is_told_in_xml_that_it_is_not_emulated(served: tuple[str, Emulator]) -> None:
+    with pytest.raises(ClientError, match=r"NotEmulatedException.*service sts.* is not emulated") as caught:
+        client("sts", served[0]).get_caller_identity()
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
 
 
 def test_latency_is_felt(served: tuple[str, Emulator]) -> None:
