@@ -10,8 +10,11 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any, cast
 from urllib.parse import urlsplit
 
@@ -116,6 +119,23 @@ async def serving(emulator: Emulator, bind: str, until: Callable[[], Awaitable[o
     config.graceful_timeout = _SHUTDOWN_SECONDS
     # Typed for hypercorn's frameworks; any ASGI 3 application will do.
     await serve_asgi(cast("Any", SameOriginOnly(Application(emulator))), config, shutdown_trigger=cast("Any", until))
+
+
+@contextmanager
+def served(emulator: Emulator) -> Iterator[str]:
+    """The emulator served by a thread of this process, on a free port. Gives the address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port, descriptor = listener.getsockname()[1], listener.detach()  # the server closes it
+    loop, ended = asyncio.new_event_loop(), asyncio.Event()
+    running = serving(emulator, f"fd://{descriptor}", ended.wait)
+    thread = Thread(target=loop.run_until_complete, args=(running,), name="bedrock-emulator", daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join()
+        loop.close()
 
 
 def serve(port: int, emulator: Emulator) -> None:
