@@ -106,6 +106,12 @@ $(INSTALLED): requirements/bootstrap.txt requirements/development.txt pyproject.
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . --editable ./emulator
 	@touch $@
 
+$(CLIENTS)/.installed: $(INSTALLED) emulator/clients/clients.txt
+	@echo "Installing clients into $(CLIENTS) …"
+	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	@$(BIN)/uv pip sync --quiet --python $(CLIENTS)/bin/python --require-hashes emulator/clients/clients.txt
+	@touch $@
+
 $(AUDITED): $(INSTALLED) requirements/audit.txt
 	@echo "Installing checkov into $(AUDIT) …"
 	@test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)

@@ -1,4 +1,4 @@
-"""Clients from the package index, tried on a served emulator: ``make clients``. Prints what works; exit 1 if not all does.
+"""Clients from the package index, tried on a served emulator: ``make clients``. Exit 1 unless all works.
 
 Runs in the environment of the clients (`clients.txt`), and starts the emulator from another one, so that neither knows
 what the other is made of. Nothing is to leave the machine: endpoints lead to the loopback interface, keys are none,
@@ -136,9 +136,9 @@ def prepared(address: str) -> Place:
         storageConfiguration={"type": "S3_VECTORS", "s3VectorsConfiguration": {"indexArn": index}},
     )["knowledgeBase"]["knowledgeBaseId"]
     until(lambda: agent.get_knowledge_base(knowledgeBaseId=base)["knowledgeBase"]["status"] == "ACTIVE")
-    source = agent.create_data_source(
-        knowledgeBaseId=base, name="texts", dataSourceConfiguration={"type": "CUSTOM"}
-    )["dataSource"]["dataSourceId"]
+    source = agent.create_data_source(knowledgeBaseId=base, name="texts", dataSourceConfiguration={"type": "CUSTOM"})[
+        "dataSource"
+    ]["dataSourceId"]
     names = {"knowledgeBaseId": base, "dataSourceId": source}
     agent.ingest_knowledge_base_documents(**names, documents=[document(name) for name in DOCUMENTS])
 

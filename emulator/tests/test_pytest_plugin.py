@@ -2,28 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1]
-
-
-def run(folder: Path, tests: str) -> str:
-    """What pytest says of tests in an empty folder, with this plugin alone."""
-    (folder / "pytest.ini").write_text("[pytest]\n")
-    (folder / "test_it.py").write_text(textwrap.dedent(tests))
-    others = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTEST_"))}
-    environment = {**others, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(PACKAGE)}
-    program = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_bedrock_emulator", "-p", "no:cacheprovider"]
-    ended = subprocess.run(  # noqa: S603 - this interpreter
-        program, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
-
+from emulator_support.plugged import run_tests
 
 MANAGED = """
 MANAGED = {
@@ -38,7 +19,7 @@ MANAGED = {
 
 
 def test_clients_clock_and_faults_are_of_one_emulator(tmp_path: Path) -> None:
-    said = run(
+    said = run_tests(
         tmp_path,
         MANAGED
         + """
@@ -65,7 +46,7 @@ def test_each_test_begins_without_resources(bedrock_clients):
 
 
 def test_code_with_clients_of_its_own_is_led_to_a_server(tmp_path: Path) -> None:
-    said = run(
+    said = run_tests(
         tmp_path,
         MANAGED
         + """
@@ -88,7 +69,7 @@ def test_served(bedrock_server, bedrock_clients):
 
 
 def test_the_plugin_costs_nothing_where_it_is_not_used(tmp_path: Path) -> None:
-    said = run(
+    said = run_tests(
         tmp_path,
         """
 import sys
