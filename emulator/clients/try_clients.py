@@ -115,7 +115,8 @@ def prepared(address: str) -> Place:
     """A knowledge base with three documents, and a guardrail."""
     import boto3
 
-    agent, vectors = boto3.client("bedrock-agent"), boto3.client("s3vectors")
+    agent: Any = boto3.client("bedrock-agent")
+    vectors = boto3.client("s3vectors")
     vectors.create_vector_bucket(vectorBucketName="vectors")
     index = vectors.create_index(
         vectorBucketName="vectors",
