@@ -77,12 +77,13 @@ class Application:
         try:
             response = await run_in_threadpool(self._respond, request)
         except ConnectionBrokenError:
-            # A response that is never finished makes the server drop the connection.
+            # A response that is never finished makes the server drop the connection. In chunks, since newer botocores
+            # take a body that is shorter than announced for whole.
             await send(
                 {
                     "type": "http.response.start",
                     "status": 200,
-                    "headers": [(b"content-length", b"1")],
+                    "headers": [(b"transfer-encoding", b"chunked")],
                 }
             )
             return

@@ -166,8 +166,9 @@ def _breakable(send: Send, http_request: _HttpRequest) -> Send:
         if not http_request.must_break:
             await send(message)
         elif message["type"] == "http.response.start":
-            # An answer that never ends as announced makes the server drop the connection.
-            await send({**message, "headers": [(b"content-length", b"1")]})
+            # An answer that never ends makes the server drop the connection. In chunks, since newer botocores take a
+            # body that is shorter than announced for whole.
+            await send({**message, "headers": [(b"transfer-encoding", b"chunked")]})
 
     return send_or_break
 

@@ -84,8 +84,8 @@ MODEL = "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0"
             "agentic_retrieve_stream",
             {
                 "messages": [{"role": "user", "content": {"text": "?"}}],
-                "retrievers": [{}],
-                "agenticRetrieveConfiguration": {"type": "BEDROCK_FOUNDATION_MODEL"},
+                "retrievers": [{"configuration": {"knowledgeBase": {"knowledgeBaseId": "AAAAAAAAAA"}}}],
+                "agenticRetrieveConfiguration": {"foundationModelType": "MANAGED"},
             },
         ),
         ("bedrock-agent-runtime", "create_session", {}),
