@@ -21,7 +21,6 @@ from html import escape
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-
 import botocore
 import botocore.session
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
