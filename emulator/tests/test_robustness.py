@@ -156,6 +156,10 @@ class Requests(RuleBasedStateMachine):
         self._any_operation(data, "bedrock-runtime")
 
     @rule(data=st.data())
+    def any_operation_on_guardrails(self, data: Any) -> None:
+        self._any_operation(data, "bedrock")
+
+    @rule(data=st.data())
     def any_operation_on_vectors(self, data: Any) -> None:
         self._any_operation(data, "s3vectors")
 
@@ -609,7 +613,7 @@ def test_whatever_is_asked_the_emulator_answers_and_keeps_its_promises(aws: None
         print(f"{count:6} {name} {status}")  # noqa: T201
 
 
-def test_every_operation_of_the_five_services_is_answered(aws: None) -> None:
+def test_every_operation_of_the_six_services_is_answered(aws: None) -> None:
     witness = Witness(
         Emulator(region=REGION, account=ACCOUNT, clock=ManualClock(), quotas=QUOTAS, embedder="character")
     )

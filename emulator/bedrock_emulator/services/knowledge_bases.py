@@ -19,6 +19,7 @@ from bedrock_emulator.services.service_role import (
 )
 from bedrock_emulator.wire.errors import NotEmulatedError, ServiceError, conflict, not_found, validation
 from bedrock_emulator.wire.paging import page
+from bedrock_emulator.world.models import EMBEDDING_DIMENSIONS
 from bedrock_emulator.world.records import RUNNING, DataSource, KnowledgeBase
 
 Members = dict[str, Any]
@@ -32,17 +33,6 @@ MANAGED_DATA_SOURCE_CREATION = (120.0, 300.0)
 UPDATE = 5.0
 DELETION = 10.0
 DATA_SOURCE_DELETION = 15.0
-
-# Default dimensions of the embedding models (AWS documentation, "Supported models and Regions for Amazon Bedrock
-# knowledge bases"). A model not listed is taken to fit whatever index it is given.
-_DIMENSIONS = {
-    "amazon.titan-embed-text-v2:0": 1024,
-    "amazon.titan-embed-text-v1": 1536,
-    "cohere.embed-english-v3": 1024,
-    "cohere.embed-multilingual-v3": 1024,
-}
-
-_STORES = ("S3_VECTORS", "OPENSEARCH_SERVERLESS")
 
 
 class KnowledgeBases:
@@ -359,10 +349,7 @@ class KnowledgeBases:
 
     def _check_configuration(self, given: Members) -> None:
         configuration = given["knowledgeBaseConfiguration"]
-        kind = configuration["type"]
-        if kind not in ("VECTOR", "MANAGED"):
-            raise NotEmulatedError(f"knowledgeBaseConfiguration.type {kind}")
-        if kind == "MANAGED":
+        if configuration["type"] == "MANAGED":
             if "storageConfiguration" in given:
                 raise validation("storageConfiguration is not supported for a knowledge base of type MANAGED.")
             return
@@ -370,8 +357,6 @@ class KnowledgeBases:
             raise validation("vectorKnowledgeBaseConfiguration is required for a knowledge base of type VECTOR.")
         if "storageConfiguration" not in given:
             raise validation("storageConfiguration is required for a knowledge base of type VECTOR.")
-        if given["storageConfiguration"]["type"] not in _STORES:
-            raise NotEmulatedError(f"storageConfiguration.type {given['storageConfiguration']['type']}")
 
     def _check_name(self, name: str) -> None:
         now = self._account.now()
@@ -440,8 +425,6 @@ class KnowledgeBases:
         expected = "MANAGED_KNOWLEDGE_BASE_CONNECTOR" if base.managed else "S3"
         if kind == "CUSTOM" and not base.managed:
             return
-        if kind not in ("S3", "MANAGED_KNOWLEDGE_BASE_CONNECTOR"):
-            raise NotEmulatedError(f"dataSourceConfiguration.type {kind}")
         if kind != expected:
             raise validation(
                 f"Data source type {kind} is not supported for a knowledge base of type {base.configuration['type']}."
@@ -478,10 +461,16 @@ def _check_connector(configuration: Members) -> None:
 
 
 def _dimension(configuration: Members) -> int | None:
-    asked = configuration.get("embeddingModelConfiguration", {}).get("bedrockEmbeddingModelConfiguration", {})
-    if "dimensions" in asked:
-        return int(asked["dimensions"])
-    return _DIMENSIONS.get(configuration["embeddingModelArn"].rpartition("/")[2])
+    """That of the embedding model; None where it is not known. ValidationException when it can't have the one asked."""
+    name = configuration["embeddingModelArn"].rpartition("/")[2]
+    possible = EMBEDDING_DIMENSIONS.get(name, ())
+    settings = configuration.get("embeddingModelConfiguration", {}).get("bedrockEmbeddingModelConfiguration", {})
+    asked: int | None = settings.get("dimensions")
+    if asked is not None and possible and asked not in possible:
+        # The words are not reported anywhere; these are ours.
+        told = ", ".join(str(each) for each in sorted(possible))
+        raise validation(f"The embedding model {name} has no vectors of dimension {asked}. It has: {told}.")
+    return asked or (possible[0] if possible else None)
 
 
 def _chunking(members: Members) -> Any:

@@ -160,3 +160,26 @@ class Session:
     knowledge_base_id: str
     expires_at: float
     asked: str
+
+
+@dataclass(frozen=True)
+class GuardrailVersion:
+    """A guardrail as it was at one time. ``words`` are those of its word policy, as they were sent."""
+
+    name: str
+    description: str | None
+    words: list[dict[str, Any]]
+    on_input: str
+    on_output: str
+    updated_at: float
+
+
+@dataclass
+class Guardrail:
+    """A guardrail and its versions by number; the one that can be changed is called DRAFT."""
+
+    identifier: str
+    arn: str
+    created_at: float
+    versions: dict[str, GuardrailVersion]
+    last_version: int = 0
