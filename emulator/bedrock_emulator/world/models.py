@@ -67,6 +67,22 @@ MODELS = (
 _PROFILE_ONLY = ("anthropic.claude-haiku-4", "anthropic.claude-sonnet-4", "anthropic.claude-opus-4", "amazon.nova-2")
 
 
+# Of embedding models: AWS documentation, "Supported models and Regions for Amazon Bedrock knowledge bases"; the usual one
+# first. Of a model that is not listed, any is taken.
+_DIMENSIONS: Mapping[str, tuple[int, ...]] = {
+    "amazon.titan-embed-text-v2:0": (1024, 512, 256),
+    "amazon.titan-embed-text-v1": (1536,),
+    "amazon.nova-2-multimodal-embeddings-v1:0": (1024, 3072, 384, 256),
+    "cohere.embed-english-v3": (1024,),
+    "cohere.embed-multilingual-v3": (1024,),
+}
+
+
+def dimensions_of(model: str) -> tuple[int, ...]:
+    """The dimensions that the vectors of an embedding model can have, the usual one first; none where not known."""
+    return _DIMENSIONS.get(model.rpartition("/")[2], ())
+
+
 def known(identifier: str) -> Model | None:
     """The model of that id, if its Regions are known."""
     return next((model for model in MODELS if model.identifier == identifier), None)

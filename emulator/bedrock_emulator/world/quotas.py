@@ -53,7 +53,10 @@ class Quotas:
     # not said; here they do not.
     sidecar_bytes_on_s3_vectors: int = 1_024
     sidecar_keys_on_s3_vectors: int = 35
-    filterable_metadata_bytes: int = 2_048  # AWS documentation, "Limitations and restrictions" of Amazon S3 Vectors
+    metadata_bytes_on_s3_vectors: int = 40 * 1024
+    filterable_metadata_bytes: int = (
+        2_048  # both: AWS documentation, "Limitations and restrictions" of Amazon S3 Vectors
+    )
     managed_retrievals_per_minute_per_knowledge_base: float = 600
     managed_retrievals_per_second: float = 100
     requests_per_second: Mapping[str, float] = field(default_factory=lambda: _REQUESTS_PER_SECOND)
