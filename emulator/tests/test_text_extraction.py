@@ -242,7 +242,8 @@ def test_rows_of_csv(text: str, expected: list[list[str]]) -> None:
 def test_a_document_says_the_same_in_every_format(name: str) -> None:
     text = text_of(name, (FILES / name).read_bytes())
     for line in (
-        "Employees receive 20 days of paid leave after one year of service. Unused days may be carried over for one year.",
+        "Employees receive 20 days of paid leave after one year of service. Unused days may be carried over for one "
+        "year.",
         "A doctor's note is needed from the third day on.",
         "Kind 区分: Sick leave 病気休暇, Days 日数: 5, Paid: yes",
         "Kind 区分: Moving 引越, Days 日数: 2, Paid: no",

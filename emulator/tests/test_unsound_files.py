@@ -149,7 +149,7 @@ def test_an_object_in_an_archive_is_left_out(bench: Any) -> None:
 def test_an_error_that_nobody_thought_of_leaves_out_its_document(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from bedrock_emulator.services import ingestion
 
-    read = ingestion.passage
+    read = vars(ingestion)["passage"]
 
     def fails(text: str, *more: Any) -> Any:
         if "Bad" in text:
@@ -183,8 +183,9 @@ TEXT = (
     "有給休暇は二十日。Employees get 20 days of leave, and 5 more when they are sick.\n" * 5
 )
 PAGE = (
-    "<!doctype html><html><head><title>Rules</title><style>p{}</style></head><body><h1>規則</h1><p>Twenty <b>days</b>"
-    "<br>of leave.</p><ul><li>One<li>Two<ul><li>Three</ul></ul><table><tr><th>Kind<td>Days</tr><tr><td>Sick<td>5</table>"
+    "<!doctype html><html><head><title>Rules</title><style>p{}</style></head><body><h1>規則</h1><p>Twenty "
+    "<b>days</b><br>of leave.</p><ul><li>One<li>Two<ul><li>Three</ul></ul>"
+    "<table><tr><th>Kind<td>Days</tr><tr><td>Sick<td>5</table>"
     "<pre>x = 1\n</pre><!-- note --></body></html>"
 )
 REAL: dict[str, bytes] = {

@@ -140,8 +140,8 @@ def _date(value: float, datemode: int) -> str:
     return _shown(xlrd.xldate_as_datetime(value, datemode))
 
 
-# Microsoft, [MS-DOC]: the base of the file information block has its marks at these places (2.5.1), and its 34th pair of
-# offsets, after the counts of what stands before, names the piece table (2.5.6, fcClx).
+# Microsoft, [MS-DOC]: the base of the file information block has its marks at these places (2.5.1), and its 34th pair
+# of offsets, after the counts of what stands before, names the piece table (2.5.6, fcClx).
 _MAGIC, _ENCRYPTED, _TABLE_1 = 0xA5EC, 0x0100, 0x0200
 _CLX = 33
 # Special characters of the text (2.4.1): cells and rows end with 7, and fields are their instruction between 19 and 20,

@@ -36,17 +36,17 @@ def parser(ingestion: Mapping[str, Any] | None, fails_at: Callable[[str], bool] 
         return extractor
 
     def chosen(key: str) -> Extractor | None:
-        return extractor(key) if ending(key) != ".pdf" or fails_at(key) else _seen_or_plain
+        plain = extractor(key)
+        if plain is None or ending(key) != ".pdf" or fails_at(key):
+            return plain
+        return lambda body: _seen_or_plain(body, plain)
 
     return chosen
 
 
-def _seen_or_plain(body: bytes) -> list[Page]:
+def _seen_or_plain(body: bytes, plain: Extractor) -> list[Page]:
     from bedrock_emulator.reading.pixels import seen_pages
 
-    plain = extractor(".pdf")
-    if plain is None:
-        raise UnreadableError("no reader of PDF")
     try:
         return guarded(seen_pages)(body)
     except UnreadableError:

@@ -35,8 +35,8 @@ def seen_pages(body: bytes) -> list[Page]:
     """The pages of a PDF: of each its text, and below it the lines of its pictures that are not in the text."""
     with opened_pdf(body) as document:
         pages = list(document)
-        texts = page_texts(pages)
-        return [Page(_with_pictures(page, text), number) for number, (page, text) in enumerate(zip(pages, texts), 1)]  # noqa: B905 - as many texts as pages
+        read = zip(pages, page_texts(pages), strict=True)
+        return [Page(_with_pictures(page, text), number) for number, (page, text) in enumerate(read, start=1)]
 
 
 def _with_pictures(page: Any, text: str) -> str:
@@ -84,7 +84,7 @@ def _in_lines(seen: list[_Seen]) -> list[str]:
 
 @cache
 def _engine() -> Any:
-    from rapidocr import RapidOCR  # type: ignore[import-not-found]
+    from rapidocr import RapidOCR
 
     # Its threads wait for each other in loops, which takes longer than the work where others want the cores, too; and
     # pages that stand on their heads are rare.

@@ -62,7 +62,7 @@ def guarded(read: Extractor) -> Extractor:
             return read(body)
         except UnreadableError:
             raise
-        except Exception as error:  # noqa: BLE001 - what a library meets a damaged file with, nobody can list
+        except Exception as error:
             _log.debug("unreadable", exc_info=error)
             raise UnreadableError(f"{type(error).__name__}: {error}") from error
 

@@ -18,8 +18,8 @@ TOO_LARGE = "as their size exceeded the service limit of 50 MB"  # text not repo
 SIDECAR_TOO_LARGE = "as the associated metadata was larger than service limit of MaximumFileSizeSupported: 1024 bytes"
 # As a user recorded it; the word for files is the same for one and for many.
 SIDECAR_INVALID = (
-    "due to invalid metadata attributes. Check that the attribute keys and values don't exceed the character quota, and "
-    "that the attribute values are acceptable data types (strings, numbers, or Booleans). Then retry your request"
+    "due to invalid metadata attributes. Check that the attribute keys and values don't exceed the character quota, "
+    "and that the attribute values are acceptable data types (strings, numbers, or Booleans). Then retry your request"
 )
 INTERNAL = "The document could not be processed because of an internal error"
 FILTERABLE_TOO_LARGE = "Filterable metadata must have at most 2048 bytes (Service: S3Vectors, Status Code: 400)"

@@ -73,6 +73,7 @@ class Rules:
     on_s3_vectors: bool
     failing_keys: Collection[str] = ()
     badly_parsed_keys: Collection[str] = ()
+    may_parse: bool = True
 
 
 @dataclass
@@ -188,7 +189,8 @@ def _read_chunks(
         raise DocumentRejectedError("IGNORED", failure_reasons.TOO_LARGE)
     attributes = NO_ATTRIBUTES
     if sidecar is not None:
-        if rules.on_s3_vectors and sidecar.size > rules.quotas.sidecar_bytes_on_s3_vectors:
+        quotas = rules.quotas
+        if sidecar.size > (quotas.sidecar_bytes_on_s3_vectors if rules.on_s3_vectors else quotas.sidecar_bytes):
             raise DocumentRejectedError("IGNORED", failure_reasons.SIDECAR_TOO_LARGE)
         try:
             attributes = sidecars.parse(bucket.read(sidecar.key))
@@ -263,7 +265,7 @@ def _document_chunks(
 def _pages(
     rules: Rules, settings: Mapping[str, Any] | None, name: str, body: bytes, attributes: Attributes
 ) -> list[Page]:
-    extract = parsers.parser(settings, lambda key: key in rules.badly_parsed_keys)(name)
+    extract = parsers.parser(settings, lambda key: not rules.may_parse or key in rules.badly_parsed_keys)(name)
     if extract is None:
         raise DocumentRejectedError("IGNORED", failure_reasons.FORMAT)
     try:

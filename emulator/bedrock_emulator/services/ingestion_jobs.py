@@ -12,6 +12,7 @@ from typing import Any
 from bedrock_emulator.account import Account, index_key
 from bedrock_emulator.services import failure_reasons
 from bedrock_emulator.services.ingestion import JobFailedError, Outcome, Rules, synchronise
+from bedrock_emulator.services.ingestion_settings import parsing_model
 from bedrock_emulator.services.s3_source import s3_source
 from bedrock_emulator.services.service_role import DeniedError, IndexUse, ServiceRole, assume, assume_for_call
 from bedrock_emulator.wire.errors import ServiceError, conflict, not_found, validation
@@ -209,6 +210,7 @@ class _Run:
             return partial(self._fail, fault.failureReasons), 0
         try:
             role = self._assumed_role()
+            rules = replace(rules, may_parse=self._may_parse(role))
             outcome = synchronise(rules, s3_source(rules.source, self._account.client_factory("s3"), role))
             self._check_store(role, outcome)
         except JobFailedError as failure:
@@ -225,6 +227,15 @@ class _Run:
             return assume(self._account, self._base.role_arn, self._base.arn, task)
         except DeniedError as denial:
             raise JobFailedError(failure_reasons.whole_job(f"{denial}.")) from denial
+
+    def _may_parse(self, role: ServiceRole) -> bool:
+        model = parsing_model(self._source.members.get("vectorIngestionConfiguration"))
+        try:
+            if model is not None:
+                role.check_parsing_model(model)
+        except DeniedError:
+            return False
+        return True
 
     def _check_store(self, role: ServiceRole, outcome: Outcome) -> None:
         key = index_key(self._base)
@@ -283,4 +294,5 @@ def _job(job: IngestionJob) -> Members:
 
 @cache
 def _tells_text_ready() -> bool:
-    return "textReadyAt" in protocol("bedrock-agent").model.shape_for("IngestionJob").members
+    shape: Any = protocol("bedrock-agent").model.shape_for("IngestionJob")
+    return "textReadyAt" in shape.members

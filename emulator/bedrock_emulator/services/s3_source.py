@@ -12,7 +12,6 @@ from bedrock_emulator.reading import sidecars
 from bedrock_emulator.services.service_role import ServiceRole
 from bedrock_emulator.world.records import DataSource, DocumentIdentifier
 
-
 # Of one object: it is in an archive, or was deleted after it was listed. Whatever else S3 answers is of all of them.
 _OF_THE_OBJECT = frozenset({"InvalidObjectState", "NoSuchKey", "404"})
 

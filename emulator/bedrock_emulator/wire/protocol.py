@@ -153,7 +153,7 @@ class Protocol:
 
     def _field_list(self, error: ServiceError) -> dict[str, Any]:
         """Where the model has a list of fields for an error: each with its path, or its name, and what is wrong."""
-        shape = next((shape for shape in self.model.error_shapes if shape.name == error.code), None)
+        shape: Any = next((shape for shape in self.model.error_shapes if shape.name == error.code), None)
         if not error.fields or shape is None or "fieldList" not in shape.members:
             return {}
         place = "path" if "path" in shape.members["fieldList"].member.members else "name"

@@ -67,8 +67,8 @@ MODELS = (
 _PROFILE_ONLY = ("anthropic.claude-haiku-4", "anthropic.claude-sonnet-4", "anthropic.claude-opus-4", "amazon.nova-2")
 
 
-# Of embedding models: AWS documentation, "Supported models and Regions for Amazon Bedrock knowledge bases"; the usual one
-# first. Of a model that is not listed, any is taken.
+# Of embedding models, the usual one first: AWS documentation, "Supported models and Regions for Amazon Bedrock
+# knowledge bases". Of a model that is not listed, any is taken.
 _DIMENSIONS: Mapping[str, tuple[int, ...]] = {
     "amazon.titan-embed-text-v2:0": (1024, 512, 256),
     "amazon.titan-embed-text-v1": (1536,),

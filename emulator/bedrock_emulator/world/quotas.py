@@ -49,6 +49,7 @@ class Quotas:
     file_bytes: int = 50 * 1024**2
     job_bytes: int = 100 * 1024**3
     query_characters: int = 1_000
+    sidecar_bytes: int = 10 * 1024  # AWS documentation, "Connect to Amazon S3 for your knowledge base"
     # AWS documentation, "Prerequisites for using a vector store". Whether the service's own keys count among the 35 is
     # not said; here they do not.
     sidecar_bytes_on_s3_vectors: int = 1_024
