@@ -12,8 +12,10 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# What begins so is no text: PDF, PNG, JPEG, GIF, TIFF, zip containers, Office before 2007, gzip, 7z, RAR.
+# What begins so is no text: a script, as users report; PDF, PNG, JPEG, GIF, TIFF, zip containers, Office before 2007,
+# gzip, 7z, RAR.
 _OTHER_FILES = (
+    b"#!/",
     b"%PDF-",
     b"\x89PNG\r\n\x1a\n",
     b"\xff\xd8\xff",

@@ -70,10 +70,7 @@ def guarded(read: Extractor) -> Extractor:
 
 
 def _plain(body: bytes) -> list[Page]:
-    text = decoded(body)
-    if text.startswith("#!/"):
-        raise UnreadableError("a script")
-    return [Page(text)]
+    return [Page(decoded(body))]
 
 
 def _csv(body: bytes) -> list[Page]:
