@@ -46,6 +46,7 @@ def proofs() -> Iterator[Proof]:
     yield from (partial(late_events.prove, store) for store in stores)
     yield documented_api.prove
     yield emulator_robustness.prove
+    yield emulator_robustness.prove_files
     yield ledger_protocol.prove
     yield ledger_races.prove
     yield hostile_words.prove

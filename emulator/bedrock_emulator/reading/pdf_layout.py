@@ -21,6 +21,8 @@ _PAGE_NUMBER = re.compile(r"\W*(?:(?:page|p\.)\s*)?\d{1,4}\s*(?:(?:/|of)\s*\d{1,
 _DIGITS = re.compile(r"\d+")
 _SOFT_HYPHEN = "\u00ad"
 _BROKEN_WORD = re.compile(r"\u00ad\s*")
+# A table of contents leads to pages by points; what stands there is only the headings once more.
+_LEADER = re.compile(r"(?:\s*\.){5,}\s*[\divxlc]*")
 _NUMBER_AT_AN_END = re.compile(r"\A(\d{1,4})\b|\b(\d{1,4})\Z")
 # Type this much larger than most of the document is a heading.
 _HEADING_SIZE = 1.15
@@ -99,9 +101,16 @@ def _read(page: Any) -> tuple[list[_Line], str]:
         if count > _MOST_LETTERS:
             raise CrowdedPageError
         words = _words(letters.raw, count)
-        return _lines(words), letters.get_text_range().replace("\r", "").replace("\ufffe", _SOFT_HYPHEN)
+        return [line for line in _lines(words) if not any(map(_leads, line.cells))], letters.get_text_range().replace(
+            "\r", ""
+        ).replace("\ufffe", _SOFT_HYPHEN)
     finally:
         letters.close()
+
+
+def _leads(cell: tuple[int, str]) -> bool:
+    found = _LEADER.search(cell[1])
+    return found is not None and found.end() == len(cell[1])
 
 
 def _words(raw: Any, count: int) -> list[_Word]:
