@@ -108,12 +108,17 @@ def _sheets(sheets: Iterable[tuple[str, Iterable[list[str]]]]) -> str:
 
 
 def old_workbook_text(body: bytes) -> str:
-    """The same of an .xls file. UnsoundError, or whatever xlrd raises."""
+    """The same of an .xls file. UnsoundError, or whatever olefile and xlrd raise."""
+    import olefile  # type: ignore[import-untyped]
     import xlrd  # type: ignore[import-untyped]
 
-    workbook = xlrd.open_workbook(file_contents=body, on_demand=True, logfile=io.StringIO())
-    if not hasattr(workbook, "biff_version"):
-        raise UnsoundError("no workbook before 2007")
+    # xlrd takes the stream alone, too; in a damaged container it would look for the stream's end for ever.
+    with olefile.OleFileIO(io.BytesIO(body)) as container:
+        name = next((name for name in ("Workbook", "Book") if container.exists(name)), None)
+        if name is None:
+            raise UnsoundError("no workbook before 2007")
+        stream = container.openstream(name).read()
+    workbook = xlrd.open_workbook(file_contents=stream, on_demand=True, logfile=io.StringIO())
     return _sheets((sheet.name, _old_cells(workbook, sheet)) for sheet in workbook.sheets())
 
 
@@ -153,7 +158,7 @@ _NOT_SHOWN = re.compile(r"[\x00-\x06\x08\x0e-\x1d]")
 
 def old_word_text(body: bytes) -> str:
     """The paragraphs and tables of a .doc file, in its own words. UnsoundError, or whatever olefile raises."""
-    import olefile  # type: ignore[import-untyped]
+    import olefile
 
     with olefile.OleFileIO(io.BytesIO(body)) as container:
         if not container.exists("WordDocument"):
