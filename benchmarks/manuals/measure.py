@@ -62,4 +62,5 @@ def asked(emulator: Path | None = None) -> dict[str, Any]:
 
 
 def _missed(rows: list[dict[str, Any]], most: int) -> float:
-    return 100 * sum(row["rank"] is None or row["rank"] > most for row in rows) / len(rows)
+    found = [row for row in rows if row["rank"] is not None and row["rank"] <= most]
+    return 100 * (len(rows) - len(found)) / len(rows)

@@ -17,8 +17,8 @@ from bedrock_emulator.search.embedding import Embedder, PassageVectors, Vectors
 from bedrock_emulator.search.lexical import Features, LexicalIndex, features
 
 MEANING = 0.6
-# Where statements share a vector, as in long manuals, it tells the topic of a page and no more. Chosen on questions about
-# such manuals; from 0 to 0.3 little changes.
+# Where statements share a vector, as in long manuals, it tells the topic of a page and no more. Chosen on questions
+# about such manuals; from 0 to 0.3 little changes.
 SHARED_MEANING = 0.3
 WHOLE_PASSAGE = 0.2
 # Of a larger collection only so many passages have all their statements compared, those that are nearest as a whole.
