@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check audit docs pictures format bench prove drill upgrade clients newest up down lock clean
+.PHONY: help demo test test-fast check audit docs pictures format bench prove drill upgrade clients newest scans up down lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -79,6 +79,10 @@ newest: $(INSTALLED) ## The emulator's own tests with the newest botocore; minut
 	@$(NEWEST)/bin/python -c 'import botocore; print("botocore", botocore.__version__)'
 	@$(NEWEST)/bin/python -m pytest -q emulator/tests
 
+scans: $(INSTALLED) ## Install what reads scans, some 250 MB, and try the emulator's readers with it
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/ocr.txt
+	@$(BIN)/python -m pytest -q -rs emulator/tests/test_conformance_documents.py
+
 up: $(INSTALLED) ## Start the local AWS with the stack deployed, and keep it running
 	@$(BIN)/kbfleet-local up
 
@@ -88,6 +92,7 @@ down: $(INSTALLED) ## Stop it
 lock: $(INSTALLED) ## Pin the newest versions of all dependencies that fit
 	@cd requirements && uv pip compile $(LOCK) bootstrap.in --output-file bootstrap.txt
 	@cd requirements && uv pip compile $(LOCK) development.in ../emulator/pyproject.toml --output-file development.txt
+	@cd requirements && uv pip compile $(LOCK) --constraint development.txt --extra ocr ../emulator/pyproject.toml --output-file ocr.txt
 	@cd requirements && uv pip compile $(LOCK) audit.in --output-file audit.txt
 	@cd emulator/clients && uv pip compile $(LOCK) clients.in --output-file clients.txt
 	@cd layers/dependencies && uv pip compile $(LOCK) --constraint ../../requirements/development.txt requirements.in --output-file requirements.txt

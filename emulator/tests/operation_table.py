@@ -22,7 +22,7 @@ def missing(service: str, shape: Shape, path: str = "") -> Iterator[str]:
     if is_document(shape):
         return
     if isinstance(shape, StructureShape):
-        known = named(service, shape.name).all
+        known = named(service, shape.name).taken
         for name, member in shape.members.items():
             below = f"{path}.{name}" if path else name
             # A filter is made of filters.
@@ -35,7 +35,7 @@ def missing(service: str, shape: Shape, path: str = "") -> Iterator[str]:
     elif isinstance(shape, MapShape):
         yield from missing(service, shape.value, path)
     elif isinstance(shape, StringShape) and shape.enum:
-        yield from (f"{path} {value}" for value in shape.enum if value not in named(service, shape.name).all)
+        yield from (f"{path} {value}" for value in shape.enum if value not in named(service, shape.name).taken)
 
 
 def plain(service: str, shape: Shape, path: str = "") -> Iterator[str]:

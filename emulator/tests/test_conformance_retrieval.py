@@ -50,6 +50,7 @@ def test_a_result_tells_where_it_comes_from(bench: Any) -> None:
     assert result["metadata"] == {
         "x-amz-bedrock-kb-source-uri": "s3://documents/a.txt",
         "x-amz-bedrock-kb-data-source-id": source,
+        "x-amz-bedrock-kb-source-file-modality": "TEXT",
         "department": "HR",
         "tags": ["x"],
     }

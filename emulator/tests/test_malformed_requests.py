@@ -150,7 +150,12 @@ def test_a_connector_beside_a_bucket_is_left_alone(bench: Any) -> None:
 
 
 def test_a_connectors_filter_is_an_object(bench: Any) -> None:
-    parameters = {"type": "S3", "connectionConfiguration": {"bucketName": "documents"}, "filterConfiguration": 5}
+    parameters = {
+        "type": "S3",
+        "version": "1",
+        "connectionConfiguration": {"bucketName": "documents"},
+        "filterConfiguration": 5,
+    }
     configuration = {
         "type": "MANAGED_KNOWLEDGE_BASE_CONNECTOR",
         "managedKnowledgeBaseConnectorConfiguration": {"connectorParameters": parameters},

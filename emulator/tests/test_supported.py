@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import botocore.session
@@ -13,12 +13,13 @@ from botocore.exceptions import ClientError
 from botocore.model import ListShape, MapShape, ServiceModel, Shape, StringShape, StructureShape
 
 from bedrock_emulator import Emulator, Request
+from bedrock_emulator.reading.parsers import can_see
 from bedrock_emulator.services.supported import SUPPORTED, check_supported, named
 from bedrock_emulator.wire.errors import NotEmulatedError
 from bedrock_emulator.wire.protocol import SERVICES, Protocol
 from bedrock_emulator.wire.shapes import is_document
 from emulator_support.model_requests import operations
-from emulator_support.workbench import ROLE
+from emulator_support.workbench import ROLE, TITAN
 
 
 def shapes_in_use(service: str) -> Iterator[Shape]:
@@ -39,7 +40,7 @@ def shapes_in_use(service: str) -> Iterator[Shape]:
         elif isinstance(shape, StructureShape) and not is_document(shape) and shape.name not in seen:
             seen.add(shape.name)
             yield shape
-            todo += [shape.members[name] for name in named(service, shape.name).all]
+            todo += [shape.members[name] for name in named(service, shape.name).taken]
         elif isinstance(shape, StringShape) and shape.enum and shape.name not in seen:
             seen.add(shape.name)
             yield shape
@@ -51,7 +52,8 @@ def test_the_table_names_what_the_models_know(service: str) -> None:
     assert SUPPORTED[service].keys() == in_use.keys()
     for name, shape in in_use.items():
         known = set(shape.members if isinstance(shape, StructureShape) else shape.metadata["enum"])
-        assert known >= named(service, name).all, name
+        row = named(service, name)
+        assert known >= row.taken | row.refused, name
 
 
 def vectors(**ingestion: Any) -> dict[str, Any]:
@@ -114,39 +116,212 @@ CHUNKINGS: dict[str, dict[str, Any]] = {
         "semanticChunkingConfiguration": {"maxTokens": 300, "bufferSize": 0, "breakpointPercentileThreshold": 95}
     },
 }
-PARSERS: dict[str, dict[str, Any]] = {
-    "BEDROCK_FOUNDATION_MODEL": {
-        "bedrockFoundationModelConfiguration": {
-            "modelArn": "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0"
+VISION = "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0"
+
+
+@pytest.mark.parametrize("strategy", named("bedrock-agent", "ChunkingStrategy").taken - {"FIXED_SIZE", "NONE"})
+def test_a_chunking_that_is_taken_is_done(bench: Any, strategy: str) -> None:
+    _is_done(bench, {"chunkingConfiguration": {"chunkingStrategy": strategy, **CHUNKINGS[strategy]}})
+
+
+def seen_by_a_model(**more: Any) -> dict[str, Any]:
+    described = {"modelArn": VISION, **more}
+    return {
+        "parsingConfiguration": {
+            "parsingStrategy": "BEDROCK_FOUNDATION_MODEL",
+            "bedrockFoundationModelConfiguration": described,
         }
-    },
-    "BEDROCK_DATA_AUTOMATION": {},
-    "SMART_PARSING": {},
-}
+    }
 
 
-@pytest.mark.parametrize("strategy", CHUNKINGS)
-def test_a_chunking_is_offered_or_refused_at_once(bench: Any, strategy: str) -> None:
-    settings = {"chunkingConfiguration": {"chunkingStrategy": strategy, **CHUNKINGS[strategy]}}
-    _offered_or_refused(bench, settings, strategy in named("bedrock-agent", "ChunkingStrategy").all)
+@pytest.mark.skipif(not can_see(), reason="the packages that read scans are not installed: bedrock-emulator[ocr]")
+def test_a_parser_that_is_taken_is_done(bench: Any) -> None:
+    _is_done(bench, seen_by_a_model())
 
 
-@pytest.mark.parametrize("strategy", PARSERS)
-def test_a_parser_is_offered_or_refused_at_once(bench: Any, strategy: str) -> None:
-    settings = {"parsingConfiguration": {"parsingStrategy": strategy, **PARSERS[strategy]}}
-    _offered_or_refused(bench, settings, strategy in named("bedrock-agent", "ParsingStrategy").all)
-
-
-def _offered_or_refused(bench: Any, settings: dict[str, Any], offered: bool) -> None:
+def test_a_parser_that_sees_is_refused_where_nothing_can_see(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bedrock_emulator.reading.parsers.can_see", lambda: False)
     base = bench.knowledge_base()
-    if not offered:
-        with pytest.raises(ClientError, match=r"CreateDataSource: vectorIngestionConfiguration.* is not emulated"):
-            bench.data_source(base, vectorIngestionConfiguration=settings)
-        return
+    with pytest.raises(ClientError, match=r"BEDROCK_FOUNDATION_MODEL without bedrock-emulator\[ocr\] is not emulated"):
+        bench.data_source(base, vectorIngestionConfiguration=seen_by_a_model())
+    assert bench.agent.list_data_sources(knowledgeBaseId=base)["dataSourceSummaries"] == []
+
+
+def _is_done(bench: Any, settings: dict[str, Any]) -> None:
+    base = bench.knowledge_base()
     source = bench.data_source(base, vectorIngestionConfiguration=settings)
     bench.put("documents", **{"leave.txt": "Paid leave is twenty days a year."})
     ended = bench.sync(base, source)
     assert (ended["status"], ended["statistics"]["numberOfNewDocumentsIndexed"]) == ("COMPLETE", 1)
+
+
+# What Bedrock itself refuses in some settings
+
+S3 = {"type": "S3", "s3Configuration": {"bucketArn": "arn:aws:s3:::documents"}}
+CONNECTOR = {
+    "type": "MANAGED_KNOWLEDGE_BASE_CONNECTOR",
+    "managedKnowledgeBaseConnectorConfiguration": {
+        "connectorParameters": {
+            "type": "S3",
+            "version": "1",
+            "connectionConfiguration": {"bucketName": "documents"},
+        }
+    },
+}
+ADDRESS, SECRET = "https://example.com", "arn:aws:secretsmanager:us-east-1:000000000000:secret:crawler"
+CRAWLERS: dict[str, dict[str, Any]] = {
+    "webConfiguration": {"sourceConfiguration": {"urlConfiguration": {"seedUrls": [{"url": ADDRESS}]}}},
+    "confluenceConfiguration": {
+        "sourceConfiguration": {
+            "hostUrl": ADDRESS,
+            "hostType": "SAAS",
+            "authType": "BASIC",
+            "credentialsSecretArn": SECRET,
+        }
+    },
+    "salesforceConfiguration": {
+        "sourceConfiguration": {
+            "hostUrl": ADDRESS,
+            "authType": "OAUTH2_CLIENT_CREDENTIALS",
+            "credentialsSecretArn": SECRET,
+        }
+    },
+    "sharePointConfiguration": {
+        "sourceConfiguration": {
+            "domain": "example",
+            "siteUrls": [ADDRESS],
+            "hostType": "ONLINE",
+            "authType": "OAUTH2_CLIENT_CREDENTIALS",
+            "credentialsSecretArn": SECRET,
+        }
+    },
+}
+KIND_OF = {
+    "webConfiguration": "WEB",
+    "confluenceConfiguration": "CONFLUENCE",
+    "salesforceConfiguration": "SALESFORCE",
+    "sharePointConfiguration": "SHAREPOINT",
+}
+
+
+def asks_for_source(bench: Any, managed: bool, configuration: dict[str, Any], **ingestion: Any) -> int:
+    """The HTTP status that CreateDataSource is answered with."""
+    base = bench.managed() if managed else bench.knowledge_base()
+    more = {"vectorIngestionConfiguration": ingestion} if ingestion else {}
+    return _status(
+        bench.agent.create_data_source,
+        knowledgeBaseId=base,
+        name="documents",
+        dataSourceConfiguration=configuration,
+        **more,
+    )
+
+
+def asks_for_parser(bench: Any, managed: bool, strategy: str, **more: Any) -> int:
+    """The same, with a parser."""
+    parsing = {"parsingStrategy": strategy, **more}
+    return asks_for_source(bench, managed, CONNECTOR if managed else S3, parsingConfiguration=parsing)
+
+
+def asks_for_vectors(bench: Any, configuration: dict[str, Any], **storage: Any) -> int:
+    """The HTTP status that CreateKnowledgeBase is answered with."""
+    return _status(
+        bench.agent.create_knowledge_base,
+        name="tenant",
+        roleArn=ROLE,
+        knowledgeBaseConfiguration=configuration,
+        **storage,
+    )
+
+
+def binary(of: str, **more: Any) -> dict[str, Any]:
+    """The configuration of a knowledge base with binary vectors."""
+    member = f"{of.lower()}KnowledgeBaseConfiguration"
+    settings = {"bedrockEmbeddingModelConfiguration": {"embeddingDataType": "BINARY"}}
+    return {"type": of, member: {"embeddingModelArn": TITAN, "embeddingModelConfiguration": settings, **more}}
+
+
+def on_s3_vectors(bench: Any) -> dict[str, Any]:
+    return {"type": "S3_VECTORS", "s3VectorsConfiguration": {"indexArn": bench.index("tenant")}}
+
+
+ON_OPENSEARCH = {
+    "type": "OPENSEARCH_SERVERLESS",
+    "opensearchServerlessConfiguration": {
+        "collectionArn": "arn:aws:aoss:us-east-1:000000000000:collection/abcdefghijklmnopqrst",
+        "vectorIndexName": "tenant",
+        "fieldMapping": {"vectorField": "vector", "textField": "text", "metadataField": "metadata"},
+    },
+}
+MODALITY = {"modelArn": VISION, "parsingModality": "MULTIMODAL"}
+Asking = Callable[[Any], int]
+BOTH_WAYS: dict[tuple[str, str], tuple[Asking, Asking]] = {
+    **{
+        ("DataSourceType", kind): (
+            lambda bench, kind=kind: asks_for_source(bench, True, {"type": kind}),
+            lambda bench, kind=kind: asks_for_source(bench, False, {"type": kind}),
+        )
+        for kind in ("WEB", "CONFLUENCE", "SALESFORCE", "SHAREPOINT", "REDSHIFT_METADATA")
+    },
+    **{
+        ("DataSourceConfiguration", member): (
+            lambda bench, member=member: asks_for_source(
+                bench, True, {"type": KIND_OF[member], member: CRAWLERS[member]}
+            ),
+            lambda bench, member=member: asks_for_source(bench, False, {**S3, member: CRAWLERS[member]}),
+        )
+        for member in CRAWLERS
+    },
+    ("EmbeddingDataType", "BINARY"): (
+        lambda bench: asks_for_vectors(bench, binary("VECTOR"), storageConfiguration=on_s3_vectors(bench)),
+        lambda bench: asks_for_vectors(bench, binary("VECTOR"), storageConfiguration=ON_OPENSEARCH),
+    ),
+    ("ParsingConfiguration", "bedrockDataAutomationConfiguration"): (
+        lambda bench: asks_for_parser(bench, True, "BEDROCK_DATA_AUTOMATION", bedrockDataAutomationConfiguration={}),
+        lambda bench: asks_for_parser(bench, False, "BEDROCK_DATA_AUTOMATION", bedrockDataAutomationConfiguration={}),
+    ),
+    ("ParsingStrategy", "BEDROCK_DATA_AUTOMATION"): (
+        lambda bench: asks_for_parser(bench, True, "BEDROCK_DATA_AUTOMATION"),
+        lambda bench: asks_for_parser(bench, False, "BEDROCK_DATA_AUTOMATION"),
+    ),
+    ("ParsingStrategy", "MULTI_MODAL_EMBEDDINGS"): (
+        lambda bench: asks_for_parser(bench, False, "MULTI_MODAL_EMBEDDINGS"),
+        lambda bench: asks_for_parser(bench, True, "MULTI_MODAL_EMBEDDINGS"),
+    ),
+    ("BedrockFoundationModelConfiguration", "parsingModality"): (
+        lambda bench: asks_for_parser(
+            bench, True, "BEDROCK_FOUNDATION_MODEL", bedrockFoundationModelConfiguration=MODALITY
+        ),
+        lambda bench: asks_for_parser(
+            bench, False, "BEDROCK_FOUNDATION_MODEL", bedrockFoundationModelConfiguration=MODALITY
+        ),
+    ),
+}
+
+
+def _status(call: Callable[..., Any], **members: Any) -> int:
+    with pytest.raises(ClientError) as caught:
+        call(**members)
+    status: int = caught.value.response["ResponseMetadata"]["HTTPStatusCode"]
+    expected = {400: "ValidationException", 501: "NotEmulatedException"}
+    assert caught.value.response["Error"]["Code"] == expected[status]
+    return status
+
+
+def test_all_that_bedrock_refuses_itself_is_tried_both_ways() -> None:
+    apart = {(shape, name) for shape in SUPPORTED["bedrock-agent"] for name in named("bedrock-agent", shape).refused}
+    assert BOTH_WAYS.keys() == apart
+    others = SUPPORTED.keys() - {"bedrock-agent"}
+    assert not any(named(service, shape).refused for service in others for shape in SUPPORTED[service])
+
+
+@pytest.mark.parametrize("of", BOTH_WAYS, ids=" ".join)
+def test_what_bedrock_refuses_itself_is_its_400_and_all_else_is_501(bench: Any, of: tuple[str, str]) -> None:
+    assert [ask(bench) for ask in BOTH_WAYS[of]] == [400, 501]
+
+
+def test_a_managed_knowledge_base_has_no_binary_vectors_here(bench: Any) -> None:
+    assert asks_for_vectors(bench, binary("MANAGED", embeddingModelType="CUSTOM")) == 501
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def reranked(embedder: Embedder, question: str, hits: Sequence[Hit], settings: M
     if not hits:
         return []
     passages = [
-        passage(hit.chunk.text, hit.chunk.passage.statements[0].headings, _metadata(hit.chunk, settings))
+        passage(hit.chunk.answered, hit.chunk.passage.statements[0].headings, _metadata(hit.chunk, settings))
         for hit in hits
     ]
     scores = compared(embedder, question, passages).passages

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,8 @@ class Retrieval:
         settings = given.get("retrievalConfiguration", {})
         hits = self._search(base, text, settings, by_role=True)
         scope = f"Retrieve {base.identifier} {text} {settings}"
+        # So many children are found; those of one parent are answered as one, so there may be fewer results.
+        answered = {id(hit) for hit in _one_of_each_parent(hits)}
         shown, token = page(hits, scope, _number_of_results(settings), given.get("nextToken"))
         results = [
             {
@@ -65,6 +67,7 @@ class Retrieval:
                 **({"documentId": _document_id(hit.chunk)} if base.managed else {}),
             }
             for hit in shown
+            if id(hit) in answered
         ]
         return {"retrievalResults": results, "nextToken": token, **guarded}
 
@@ -172,7 +175,8 @@ class Retrieval:
         )
         if reranking is None:
             return hits
-        return reranked(self._account.embedder, text, hits[: _number_of_results(settings)], reranking)
+        found = _one_of_each_parent(hits[: _number_of_results(settings)])
+        return reranked(self._account.embedder, text, found, reranking)
 
     def _knowledge_base(self, identifier: str) -> KnowledgeBase:
         with self._account.lock:
@@ -232,8 +236,21 @@ def _citation(text: str, start: int, end: int, chunks: list[Chunk]) -> Members:
                 "span": {"start": start, "end": end - 1},
             }
         },
-        "retrievedReferences": [_reference(chunk) for chunk in chunks],
+        "retrievedReferences": [_reference(chunk) for chunk in _distinct(chunks)],
     }
+
+
+def _distinct(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Without further children of the same parent."""
+    found: dict[str, Chunk] = {}
+    for chunk in chunks:
+        found.setdefault(chunk.parent.identifier if chunk.parent else chunk.identifier, chunk)
+    return list(found.values())
+
+
+def _one_of_each_parent(hits: Sequence[Hit]) -> list[Hit]:
+    wanted = {chunk.identifier for chunk in _distinct([hit.chunk for hit in hits])}
+    return [hit for hit in hits if hit.chunk.identifier in wanted]
 
 
 def _reference(chunk: Chunk) -> Members:
@@ -241,7 +258,7 @@ def _reference(chunk: Chunk) -> Members:
         location = {"type": "S3", "s3Location": {"uri": chunk.document.reference}}
     else:
         location = {"type": "CUSTOM", "customDocumentLocation": {"id": chunk.document.reference}}
-    return {"content": {"type": "TEXT", "text": chunk.text}, "location": location, "metadata": chunk.metadata}
+    return {"content": {"type": "TEXT", "text": chunk.answered}, "location": location, "metadata": chunk.metadata}
 
 
 def _document_id(chunk: Chunk) -> str:

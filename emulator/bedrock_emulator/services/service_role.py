@@ -62,6 +62,10 @@ class ServiceRole:
         if vector is not None:
             self.check("bedrock:InvokeModel", vector["embeddingModelArn"], "BedrockRuntime")
 
+    def check_parsing_model(self, model: str) -> None:
+        """DeniedError when the model that parses documents may not be invoked."""
+        self.check("bedrock:InvokeModel", model, "BedrockRuntime")
+
     def check_index(self, key: str, use: IndexUse) -> None:
         """DeniedError when the vector index of that key may not be used so; a MANAGED one may always."""
         if self.session is None or key.startswith("managed/"):

@@ -4,8 +4,9 @@ botocore's models know more than this emulator, and newer ones know more still. 
 is answered HTTP 501 by name, at the call that asks for it. So to offer something more is to write its name here.
 
 Names are those of the models' shapes. Of a structure: its members, those after the bar without effect here (they are
-taken, and kept where the service tells them again). Of an enumeration: its values. Documents, which hold any JSON, are
-not looked into.
+taken, and kept where the service tells them again). Of an enumeration: its values. Those after a second bar Bedrock
+refuses itself in some settings, in its own words: there the operation answers 400, and 501 by name in all others.
+Documents, which hold any JSON, are not looked into.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ SUPPORTED: Mapping[str, Mapping[str, str]] = {
         "VectorKnowledgeBaseConfiguration": "embeddingModelArn embeddingModelConfiguration",
         "EmbeddingModelConfiguration": "bedrockEmbeddingModelConfiguration",
         "BedrockEmbeddingModelConfiguration": "dimensions embeddingDataType",
-        "EmbeddingDataType": "FLOAT32",
+        "EmbeddingDataType": "FLOAT32 | | BINARY",
         "ManagedKnowledgeBaseConfiguration": (
             "embeddingModelType | embeddingModelArn embeddingModelConfiguration serverSideEncryptionConfiguration"
         ),
@@ -73,8 +74,13 @@ SUPPORTED: Mapping[str, Mapping[str, str]] = {
             " vectorIngestionConfiguration | serverSideEncryptionConfiguration"
         ),
         "DeleteDataSourceRequest": _KNOWLEDGE_BASE_AND_SOURCE,
-        "DataSourceConfiguration": "type s3Configuration managedKnowledgeBaseConnectorConfiguration",
-        "DataSourceType": "S3 CUSTOM MANAGED_KNOWLEDGE_BASE_CONNECTOR",
+        "DataSourceConfiguration": (
+            "type s3Configuration managedKnowledgeBaseConnectorConfiguration"
+            " | | webConfiguration confluenceConfiguration salesforceConfiguration sharePointConfiguration"
+        ),
+        "DataSourceType": (
+            "S3 CUSTOM MANAGED_KNOWLEDGE_BASE_CONNECTOR | | WEB CONFLUENCE SALESFORCE SHAREPOINT REDSHIFT_METADATA"
+        ),
         "DataDeletionPolicy": "RETAIN DELETE",
         "S3DataSourceConfiguration": "bucketArn inclusionPrefixes | bucketOwnerAccountId",
         "ManagedKnowledgeBaseConnectorConfiguration": (
@@ -89,10 +95,24 @@ SUPPORTED: Mapping[str, Mapping[str, str]] = {
         "VideoExtractionConfiguration": "| videoExtractionStatus",
         "EnabledOrDisabledState": "ENABLED DISABLED",
         "ServerSideEncryptionConfiguration": "| kmsKeyArn",
-        "VectorIngestionConfiguration": "chunkingConfiguration",
-        "ChunkingConfiguration": "chunkingStrategy fixedSizeChunkingConfiguration",
-        "ChunkingStrategy": "FIXED_SIZE NONE",
+        "VectorIngestionConfiguration": "chunkingConfiguration parsingConfiguration",
+        "ChunkingConfiguration": (
+            "chunkingStrategy fixedSizeChunkingConfiguration hierarchicalChunkingConfiguration"
+            " semanticChunkingConfiguration"
+        ),
+        "ChunkingStrategy": "FIXED_SIZE NONE HIERARCHICAL SEMANTIC",
         "FixedSizeChunkingConfiguration": "maxTokens overlapPercentage",
+        "HierarchicalChunkingConfiguration": "levelConfigurations overlapTokens",
+        "HierarchicalChunkingLevelConfiguration": "maxTokens",
+        "SemanticChunkingConfiguration": "maxTokens bufferSize breakpointPercentileThreshold",
+        "ParsingConfiguration": (
+            "parsingStrategy bedrockFoundationModelConfiguration | | bedrockDataAutomationConfiguration"
+        ),
+        "ParsingStrategy": (
+            "BEDROCK_FOUNDATION_MODEL SMART_PARSING | | BEDROCK_DATA_AUTOMATION MULTI_MODAL_EMBEDDINGS"
+        ),
+        "BedrockFoundationModelConfiguration": "modelArn | parsingPrompt | parsingModality",
+        "ParsingPrompt": "| parsingPromptText",
         # ingestion jobs
         "StartIngestionJobRequest": "knowledgeBaseId dataSourceId clientToken description",
         "GetIngestionJobRequest": "knowledgeBaseId dataSourceId ingestionJobId",
@@ -305,28 +325,25 @@ SUPPORTED: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Named:
-    """The names that one shape's row of the table takes; those of a structure in two kinds."""
+    """The names of one shape's row of the table: between bars ``effective``, ``plain``, ``refused``.
 
-    effective: frozenset[str]
-    plain: frozenset[str]
+    Of those that are ``refused`` the operation says how: as Bedrock does, or as not emulated.
+    """
+
+    effective: frozenset[str] = frozenset()
+    plain: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
 
     @property
-    def all(self) -> frozenset[str]:
-        """Either."""
+    def taken(self) -> frozenset[str]:
+        """With or without effect."""
         return self.effective | self.plain
-
-
-_NOTHING = Named(frozenset(), frozenset())
 
 
 @cache
 def named(service: str, shape: str) -> Named:
-    """What the table takes of a shape; nothing where it does not know it."""
-    row = SUPPORTED[service].get(shape)
-    if row is None:
-        return _NOTHING
-    effective, _, plain = row.partition("|")
-    return Named(frozenset(effective.split()), frozenset(plain.split()))
+    """What the table has of a shape; nothing where it does not know it."""
+    return Named(*(frozenset(names.split()) for names in SUPPORTED[service].get(shape, "").split("|")))
 
 
 def check_supported(operation: OperationModel, given: Mapping[str, Any]) -> None:
@@ -343,12 +360,12 @@ def _missing(service: str, shape: Shape, value: Any, path: str) -> Iterator[str]
     if is_document(shape):
         return
     if isinstance(shape, StructureShape):
-        known = named(service, shape.name).all
+        known = named(service, shape.name)
         for name, item in value.items():
             below = f"{path}.{name}" if path else name
-            if name in known:
+            if name in known.taken:
                 yield from _missing(service, shape.members[name], item, below)
-            else:
+            elif name not in known.refused:
                 yield below
     elif isinstance(shape, ListShape):
         for item in value:
@@ -356,5 +373,7 @@ def _missing(service: str, shape: Shape, value: Any, path: str) -> Iterator[str]
     elif isinstance(shape, MapShape):
         for item in value.values():
             yield from _missing(service, shape.value, item, path)
-    elif isinstance(shape, StringShape) and shape.enum and value not in named(service, shape.name).all:
-        yield f"{path} {value}"
+    elif isinstance(shape, StringShape) and shape.enum:
+        known = named(service, shape.name)
+        if value not in known.taken | known.refused:
+            yield f"{path} {value}"

@@ -127,7 +127,7 @@ class Protocol:
         else:
             given.update(_from_json_members(body_members, _json(request.body), ""))
         if (complaint := shapes.check(shape, given)) is not None:
-            raise validation(complaint)
+            raise validation(str(complaint), complaint.violations)
         return given
 
     def serialise(self, operation: OperationModel, output: Mapping[str, Any], wall_time: WallTime = float) -> Response:
@@ -168,9 +168,18 @@ class Protocol:
         headers = self._headers()
         if self._rest:
             headers["x-amzn-ErrorType"] = error.code
-            return Response(status, headers, json.dumps({"message": error.message}, ensure_ascii=False).encode())
+            told = {"message": error.message, **self._field_list(error)}
+            return Response(status, headers, json.dumps(told, ensure_ascii=False).encode())
         kind = f"com.amazonaws.{self.model.signing_name}#{error.code}"
         return Response(status, headers, json.dumps({"__type": kind, "message": error.message}).encode())
+
+    def _field_list(self, error: ServiceError) -> dict[str, Any]:
+        """Where the model has a list of fields for an error: each with its path, or its name, and what is wrong."""
+        shape: Any = next((shape for shape in self.model.error_shapes if shape.name == error.code), None)
+        if not error.fields or shape is None or "fieldList" not in shape.members:
+            return {}
+        place = "path" if "path" in shape.members["fieldList"].member.members else "name"
+        return {"fieldList": [{place: path, "message": message} for path, message in error.fields]}
 
     def _error_status(self, code: str) -> int:
         shape = next((shape for shape in self.model.error_shapes if shape.name == code), None)

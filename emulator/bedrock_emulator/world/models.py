@@ -84,6 +84,11 @@ Amazon Bedrock knowledge bases", and the models' own pages). A model not listed 
 _PROFILE_ONLY = ("anthropic.claude-haiku-4", "anthropic.claude-sonnet-4", "anthropic.claude-opus-4", "amazon.nova-2")
 
 
+def dimensions_of(model: str) -> tuple[int, ...]:
+    """The dimensions that the vectors of an embedding model can have, the usual one first; none where not known."""
+    return EMBEDDING_DIMENSIONS.get(model.rpartition("/")[2], ())
+
+
 def known(identifier: str) -> Model | None:
     """The model of that id, if its Regions are known."""
     return next((model for model in MODELS if model.identifier == identifier), None)

@@ -98,6 +98,7 @@ class IngestionJob:
     updated_at: float
     statistics: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATISTICS, 0))
     failure_reasons: list[str] = field(default_factory=list)
+    text_ready_at: float | None = None
 
 
 @dataclass
