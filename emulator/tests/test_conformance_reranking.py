@@ -166,6 +166,28 @@ def test_an_answer_rests_on_what_was_reranked(bench: Any) -> None:
     assert answered["output"]["text"] == TEXTS[1]
 
 
+@fact("HIERARCHICAL: parents are reranked, each once", "I")
+def test_parents_are_reranked_once_each(bench: Any) -> None:
+    chunking = {
+        "chunkingStrategy": "HIERARCHICAL",
+        "hierarchicalChunkingConfiguration": {
+            "levelConfigurations": [{"maxTokens": 30}, {"maxTokens": 10}],
+            "overlapTokens": 1,
+        },
+    }
+    base = bench.knowledge_base()
+    source = bench.data_source(base, vectorIngestionConfiguration={"chunkingConfiguration": chunking})
+    topics = ("tents", "stoves", "boats", "lamps", "ropes", "maps", "bags", "shoes")
+    rules = (f"Rule {number} is about {topic}. It is a rule of {topic}." for number, topic in enumerate(topics))
+    bench.put("documents", **{"rules.txt": "\n\n".join(rules)})
+    assert bench.sync(base, source)["status"] == "COMPLETE"
+    parents = {result["content"]["text"] for result in bench.retrieved(base, "rule", numberOfResults=100)}
+    found = bench.retrieved(base, "rule", numberOfResults=100, **reranking(numberOfRerankedResults=2))
+    texts = [result["content"]["text"] for result in found]
+    assert len(parents) > 2
+    assert len(texts) == len(set(texts)) == 2
+
+
 @fact("MANAGED: rerankingModelType CUSTOM takes a rerankingConfiguration, MANAGED and NONE none", "I")
 def test_a_managed_search_chooses_its_reranker(bench: Any) -> None:
     base = bench.managed()
