@@ -1,8 +1,8 @@
 """Requests as the utilities of AWS's samples make them, written here: all of them are answered, or refused by name.
 
-After ``knowledge_base.py`` and ``managed_knowledge_base.py`` of aws-samples/amazon-bedrock-samples, in the order in which
-those send them. Vectors are put into an index by OpenSearch's own client there, whose data plane is not emulated: the
-index is made by the control plane here.
+After ``knowledge_base.py`` and ``managed_knowledge_base.py`` of aws-samples/amazon-bedrock-samples, in the order in
+which those send them. The index is made by OpenSearch's own client there, whose data plane is not emulated; here it is
+made by the control plane.
 """
 
 from __future__ import annotations

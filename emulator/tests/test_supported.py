@@ -255,46 +255,56 @@ ON_OPENSEARCH = {
 }
 MODALITY = {"modelArn": VISION, "parsingModality": "MULTIMODAL"}
 Asking = Callable[[Any], int]
+
+
+def _source(configuration: dict[str, Any]) -> Asking:
+    return lambda bench: asks_for_source(bench, managed=False, configuration=configuration)
+
+
+def _managed_source(configuration: dict[str, Any]) -> Asking:
+    return lambda bench: asks_for_source(bench, managed=True, configuration=configuration)
+
+
+def _parser(strategy: str, **more: Any) -> Asking:
+    return lambda bench: asks_for_parser(bench, False, strategy, **more)
+
+
+def _managed_parser(strategy: str, **more: Any) -> Asking:
+    return lambda bench: asks_for_parser(bench, True, strategy, **more)
+
+
+# What Bedrock refuses, and what only the emulator does.
 BOTH_WAYS: dict[tuple[str, str], tuple[Asking, Asking]] = {
     **{
-        ("DataSourceType", kind): (
-            lambda bench, kind=kind: asks_for_source(bench, True, {"type": kind}),
-            lambda bench, kind=kind: asks_for_source(bench, False, {"type": kind}),
-        )
+        ("DataSourceType", kind): (_managed_source({"type": kind}), _source({"type": kind}))
         for kind in ("WEB", "CONFLUENCE", "SALESFORCE", "SHAREPOINT", "REDSHIFT_METADATA")
     },
     **{
         ("DataSourceConfiguration", member): (
-            lambda bench, member=member: asks_for_source(
-                bench, True, {"type": KIND_OF[member], member: CRAWLERS[member]}
-            ),
-            lambda bench, member=member: asks_for_source(bench, False, {**S3, member: CRAWLERS[member]}),
+            _managed_source({"type": KIND_OF[member], member: crawler}),
+            _source({**S3, member: crawler}),
         )
-        for member in CRAWLERS
+        for member, crawler in CRAWLERS.items()
     },
     ("EmbeddingDataType", "BINARY"): (
         lambda bench: asks_for_vectors(bench, binary("VECTOR"), storageConfiguration=on_s3_vectors(bench)),
         lambda bench: asks_for_vectors(bench, binary("VECTOR"), storageConfiguration=ON_OPENSEARCH),
     ),
     ("ParsingConfiguration", "bedrockDataAutomationConfiguration"): (
-        lambda bench: asks_for_parser(bench, True, "BEDROCK_DATA_AUTOMATION", bedrockDataAutomationConfiguration={}),
-        lambda bench: asks_for_parser(bench, False, "BEDROCK_DATA_AUTOMATION", bedrockDataAutomationConfiguration={}),
+        _managed_parser("BEDROCK_DATA_AUTOMATION", bedrockDataAutomationConfiguration={}),
+        _parser("BEDROCK_FOUNDATION_MODEL", bedrockDataAutomationConfiguration={}),
     ),
     ("ParsingStrategy", "BEDROCK_DATA_AUTOMATION"): (
-        lambda bench: asks_for_parser(bench, True, "BEDROCK_DATA_AUTOMATION"),
-        lambda bench: asks_for_parser(bench, False, "BEDROCK_DATA_AUTOMATION"),
+        _managed_parser("BEDROCK_DATA_AUTOMATION"),
+        _parser("BEDROCK_DATA_AUTOMATION"),
     ),
     ("ParsingStrategy", "MULTI_MODAL_EMBEDDINGS"): (
-        lambda bench: asks_for_parser(bench, False, "MULTI_MODAL_EMBEDDINGS"),
-        lambda bench: asks_for_parser(bench, True, "MULTI_MODAL_EMBEDDINGS"),
+        _parser("MULTI_MODAL_EMBEDDINGS"),
+        _managed_parser("MULTI_MODAL_EMBEDDINGS"),
     ),
     ("BedrockFoundationModelConfiguration", "parsingModality"): (
-        lambda bench: asks_for_parser(
-            bench, True, "BEDROCK_FOUNDATION_MODEL", bedrockFoundationModelConfiguration=MODALITY
-        ),
-        lambda bench: asks_for_parser(
-            bench, False, "BEDROCK_FOUNDATION_MODEL", bedrockFoundationModelConfiguration=MODALITY
-        ),
+        _managed_parser("BEDROCK_FOUNDATION_MODEL", bedrockFoundationModelConfiguration=MODALITY),
+        _parser("BEDROCK_FOUNDATION_MODEL", bedrockFoundationModelConfiguration=MODALITY),
     ),
 }
 

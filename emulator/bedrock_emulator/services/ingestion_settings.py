@@ -75,7 +75,7 @@ def _check_parsing(base: KnowledgeBase, settings: Members) -> None:
 
 
 def check_source(base: KnowledgeBase, configuration: Members) -> None:
-    """ServiceError ValidationException for a type that the knowledge base does not take, NotEmulatedError for others."""
+    """ServiceError ValidationException for a type that is not of the knowledge base's, NotEmulatedError for others."""
     kind = configuration["type"]
     allowed = {"MANAGED_KNOWLEDGE_BASE_CONNECTOR"} if base.managed else {"S3", "CUSTOM"}
     others = named("bedrock-agent", "DataSourceType").refused
