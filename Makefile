@@ -59,7 +59,7 @@ format: $(INSTALLED) ## Bring the code into shape
 bench: $(INSTALLED) ## Measure against targets, as tables: the emulator, ingestion under several policies, asking; minutes
 	@$(BIN)/python -m benchmarks
 
-prove: $(INSTALLED) ## Crash everywhere, storms, slow AWS, isolation: what was tried, as a table; under half an hour
+prove: $(INSTALLED) ## Crashes, storms, slow AWS, isolation: what was tried, as a table; under half an hour
 	@$(BIN)/python -m tests.proofs
 
 drill: $(INSTALLED) ## Remove a local fleet and deploy it again; break one in every way of the runbook, and repair it by its pages; verify it; minutes

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,9 +17,9 @@ from tests.support.aws import client as aws_client
 from tests.support.clock import START
 from tests.support.fakes import FailedTask, InMemoryExecutions, RecordingTaskCallbacks, SucceededTask
 from tests.support.samples import ACCOUNT, REGION
+from tests.support.waiting import until
 
 REQUEST = {"tenant_id": "acme", "name": "アクメ"}
-WAIT_SECONDS = 20
 
 
 def _definition(queue_url: str) -> dict[str, Any]:
@@ -58,8 +57,8 @@ class StepFunctions:
         return StepFunctionsExecutions(self.client, state_machine_arn=self.arn)
 
     def token(self) -> str:
-        received: list[dict[str, Any]] = _eventually(
-            lambda: self._sqs.receive_message(QueueUrl=self.queue_url).get("Messages", [])
+        received: list[dict[str, Any]] = until(
+            lambda: self._sqs.receive_message(QueueUrl=self.queue_url).get("Messages", []), "no message came"
         )
         return str(received[0]["Body"])
 
@@ -68,17 +67,8 @@ class StepFunctions:
             execution = self.executions.describe(name)
             return execution if execution.status != "RUNNING" else None
 
-        ended: Execution = _eventually(described)
+        ended: Execution = until(described, "it has not ended", every=0.02)
         return ended
-
-
-def _eventually(look: Callable[[], Any]) -> Any:
-    """The engine runs in a thread of its own: looks until there is something to see."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not (found := look()):
-        assert time.monotonic() < deadline, "nothing came"
-        time.sleep(0.02)
-    return found
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.support.backends import django_backend
 
 KbFleet = Callable[..., subprocess.CompletedProcess[str]]
 
-pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(900)]
 QUESTION, DOCUMENT = "For how many months is a new tent guaranteed?", "warranty-policy.md"
 UPLOADER = "callers"
 

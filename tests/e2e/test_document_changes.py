@@ -15,21 +15,13 @@ import pytest
 from local import deployment
 from local.demo import Demo
 from local.identity_provider import IdentityProvider
+from tests.support.waiting import until
 
 KbFleet = Callable[..., subprocess.CompletedProcess[str]]
 
-pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(900)]
 TENANT = "watchers"
 BURST = 200
-
-
-def until(look: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    """Looks again until there is something. Raises: AssertionError after so many seconds."""
-    end = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < end, f"after {seconds} seconds: {what}"
-        time.sleep(0.2)
-    return found
 
 
 class Bucket:
@@ -116,7 +108,7 @@ def test_a_burst_of_uploads_makes_one_or_two_jobs(demo: Demo, bucket: Bucket) ->
             lambda number: bucket.put(f"log/{number}.txt", f"Entry {number} of the log."), range(BURST)
         ):
             pass
-    until(lambda: "log/57.txt" in bucket.cited("What is entry 57 of the log?"), "the burst is not answered from", 90)
+    until(lambda: "log/57.txt" in bucket.cited("What is entry 57 of the log?"), "the burst is not answered from")
     until(bucket.synced, "the tenant is not at rest")
     assert 1 <= bucket.starts() <= 2
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,20 +12,12 @@ import pytest
 from local import deployment
 from local.demo import Demo
 from local.identity_provider import IdentityProvider
+from tests.support.waiting import until
 
 KbFleet = Callable[..., subprocess.CompletedProcess[str]]
 
-pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(900)]
 TENANT = "kokeshi"
-
-
-def until(look: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    """Looks again until there is something. Raises: AssertionError after so many seconds."""
-    end = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < end, f"after {seconds} seconds: {what}"
-        time.sleep(0.2)
-    return found
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from local.stack.configuration import StackConfiguration
 from tests.support.api_trials import ApiUnderTrial, trials
 from tests.support.template import REPOSITORY
 
-pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(900)]
 TENANT = "mokuba"
 EXAMPLES = 3
 

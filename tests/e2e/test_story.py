@@ -16,7 +16,7 @@ from local.identity_provider import IdentityProvider
 KbFleet = Callable[..., subprocess.CompletedProcess[str]]
 
 # Starting, deploying and playing it all takes a minute or two.
-pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(900)]
 
 
 def everything_written(story: Demo) -> list[str]:

@@ -23,7 +23,7 @@ from local.identity_provider import IdentityProvider
 
 KbFleet = Callable[..., subprocess.CompletedProcess[str]]
 
-pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(900)]
 TENANT = TenantId("senders")
 KEY = DocumentKey("規程/雪靴 rental.md")
 TEXT = b"# Snow shoes\n\nSnow shoes are rented for eleven days at most, and returned dry.\n"
@@ -78,7 +78,7 @@ def test_what_was_uploaded_by_a_form_is_synced_and_answered_from(sender: Demo, a
     status, text = send(form, TEXT)
     assert status in {200, 201, 204}, text
     found = sender._until(
-        lambda: cited(sender, "For how many days are snow shoes rented?") or None, "no answer cites it", 120
+        lambda: cited(sender, "For how many days are snow shoes rented?") or None, "no answer cites it"
     )
     assert found[KEY]["season"] == "winter"
 

@@ -17,7 +17,7 @@ from local.identity_provider import IdentityProvider
 
 KbFleet = Callable[..., subprocess.CompletedProcess[str]]
 
-pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(900)]
 
 
 class Answer(NamedTuple):

@@ -13,7 +13,7 @@ from local import deployment
 if TYPE_CHECKING:
     from local.stack.configuration import StackConfiguration
 
-pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(900)]
 
 
 DASHBOARD = f"{deployment.STACK_NAME}-monitoring"

@@ -233,10 +233,11 @@ def prove(
     """Every `nth` crash point of a scenario, in these ways."""
     row = Row(f"crash at every call of {scenario.name}", store)
     calls = recorded(scenario)
-    chosen = [point for point in points(calls) if point.crash in set(ways)][::nth]
+    every = [point for point in points(calls) if point.crash in set(ways)]
+    chosen = every[::nth]
     worlds = [chosen[first : first + _POINTS_A_WORLD] for first in range(0, len(chosen), _POINTS_A_WORLD)]
     for failures in run(partial(survive, scenario), worlds):
         for failure in failures:
             row.add(failure)
-    row.findings.append(f"{len(calls)} AWS calls")
+    row.findings.append(f"{len(calls)} AWS calls, {len(every)} points to crash at")
     return row

@@ -27,7 +27,7 @@ from kbfleet.adapters.dynamodb.table import life_of
 from kbfleet.adapters.secrets import RememberedSecret
 from kbfleet.contracts.events import SYNC_HELD
 from kbfleet.domain.document_trace import SEARCHABLE_WITHIN
-from kbfleet.domain.errors import TenantNotActive
+from kbfleet.domain.errors import DeletionsHeld, TenantNotActive
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.sync import SyncState
@@ -455,6 +455,8 @@ class FleetLife(RuleBasedStateMachine):
 
     def _follow_remedies(self, tenant: Tenant) -> None:
         """What an execution's failure asks people to do before it is run again."""
+        if tenant.failure is not None and tenant.failure.error == DeletionsHeld.__name__:
+            self.accept_deletions(tenant.tenant_id)
         agent, names = self.fleet.client("bedrock-agent"), self.fleet.names
         for summary in knowledge_bases(self.fleet):
             if summary["name"] != names.knowledge_base(self.fleet.knowledge(tenant.tenant_id)):

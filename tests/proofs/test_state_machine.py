@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +17,12 @@ from tests.support.state_machine import Execution, NotInterpretedError, StateMac
 from tests.support.virtual_fleet import RARE_TICKS, virtual_fleet
 from tests.support.virtual_step_functions import VirtualStepFunctions
 from tests.support.virtual_time import Timeline, VirtualClock
+from tests.support.waiting import until
 from tests.support.workflow_fleet import deployed_fleet
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:machine"
-DEADLINE_SECONDS = 30
 
 
 class Throttled(Exception):
@@ -211,10 +210,11 @@ def by_moto() -> dict[str, Seen]:
 
 
 def _finished(client: Any, arn: str) -> Seen:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while (described := client.describe_execution(executionArn=arn))["status"] == "RUNNING":
-        assert time.monotonic() < deadline, arn
-        time.sleep(0.05)
+    def ended() -> dict[str, Any] | None:
+        found: dict[str, Any] = client.describe_execution(executionArn=arn)
+        return found if found["status"] != "RUNNING" else None
+
+    described = until(ended, arn, every=0.05)
     pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
     entered = [event.get("stateEnteredEventDetails", {}).get("name") for page in pages for event in page["events"]]
     output = json.loads(described["output"]) if "output" in described else None

@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import http.client
 import json
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from local import deployment
 from local.identity_provider import IdentityProvider
 from local.stack import process
 from local.stack.configuration import ACCESS_KEY, TENANT_CLAIM, StackConfiguration, free_port
+from tests.support.waiting import until
 
 ATTACKER = "maple"
 CANARIES = {
@@ -42,7 +42,6 @@ STORES = {"mapl": "MANAGED"}
 """Of those that are not on the stack's default store."""
 
 QUESTION = "What is the canary phrase of the house?"
-_WAIT_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -162,20 +161,20 @@ def fleet_of_canaries(folder: Path) -> Iterator[Fleet]:
 
 
 def furnished(configuration: StackConfiguration, outputs: Mapping[str, str]) -> Fleet:
-    """With the tenants, their documents ingested. Raises: TimeoutError."""
+    """With the tenants, their documents ingested. Raises: AssertionError."""
     fleet = Fleet(configuration, outputs)
     api = fleet.api
     for tenant_id in CANARIES:
         api.provision(TenantId(tenant_id), None, STORES.get(tenant_id), None)
     for tenant_id, canary in CANARIES.items():
-        _until(partial(_is_active, api, tenant_id), f"{tenant_id} is not ACTIVE")
+        until(partial(_is_active, api, tenant_id), f"{tenant_id} is not ACTIVE")
         deployment.client(configuration, "s3").put_object(
             Bucket=api.tenant(TenantId(tenant_id)).bucket_name,
             Key="house.md",
             Body=f"The canary phrase of the house is: {canary}.".encode(),
         )
     for tenant_id, canary in CANARIES.items():
-        _until(partial(_knows, fleet, tenant_id, canary), f"{tenant_id} does not know its own canary")
+        until(partial(_knows, fleet, tenant_id, canary), f"{tenant_id} does not know its own canary")
         fleet.sessions[tenant_id] = fleet.ask(tenant_id).body["session"]
     return fleet
 
@@ -191,14 +190,6 @@ def _is_active(api: FleetApi, tenant_id: str) -> bool:
 
 def _knows(fleet: Fleet, tenant_id: str, canary: str) -> bool:
     return canary in fleet.ask(tenant_id).text
-
-
-def _until(happened: Any, otherwise: str) -> None:
-    deadline = time.monotonic() + _WAIT_SECONDS
-    while not happened():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{otherwise} within {_WAIT_SECONDS} seconds")
-        time.sleep(0.5)
 
 
 # --- attempts ------------------------------------------------------------------------------------

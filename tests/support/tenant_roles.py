@@ -7,7 +7,6 @@ Which roles they are is said by whoever begins: `RoleDocumentsOf` gives a tenant
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from botocore.exceptions import ClientError
 from local.delays import AT_ONCE
 from local.stack import process
 from local.stack.configuration import ACCESS_KEY, StackConfiguration, free_port
+from tests.support.waiting import until
 
 STORES = ("S3_VECTORS", "OPENSEARCH_SERVERLESS", "MANAGED")
 SPEED = 10_000.0
@@ -32,7 +32,6 @@ WORDS = ("walrus", "copper", "saffron", "velvet", "lantern", "anchor")
 OUTSIDE = "somebody-elses-bucket"
 """A bucket of the account that is no tenant's."""
 _TITAN = "amazon.titan-embed-text-v2:0"
-_PATIENCE = 60.0
 VECTOR_BUCKET = "proof-vectors"
 _COLLECTION = "proof-vectors"
 
@@ -562,10 +561,5 @@ def role_rig(folder: Path, documents_of: RoleDocumentsOf = narrow_roles) -> Iter
 
 
 def _until(look: Callable[[], Found | None]) -> Found:
-    """What `look` finds, as soon as it is something. Raises: TimeoutError."""
-    deadline = time.monotonic() + _PATIENCE
-    while not (found := look()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"nothing within {_PATIENCE} seconds")
-        time.sleep(0.005)
-    return found
+    """What `look` finds, as soon as it is something. Raises: AssertionError."""
+    return until(look, "nothing came", every=0.005)

@@ -23,12 +23,12 @@ import kbfleet.bootstrap
 from bedrock_emulator import Emulator, attach
 from tests.support.deployment_values import Deployment
 from tests.support.template import handler, handler_place, resources, table_definition
+from tests.support.waiting import PATIENCE_SECONDS
 
 REPOSITORY = Path(__file__).parents[2]
 REGION = "ap-northeast-1"
 ACCOUNT = "123456789012"
 EMULATED = {"bedrock-agent", "bedrock-agent-runtime", "s3vectors", "opensearchserverless"}
-DEADLINE_SECONDS = 60
 SPEED = 600
 """Lifecycles are over in an instant: a knowledge base takes 83 seconds on AWS, an ingestion three minutes."""
 STATE_MACHINE_ARN = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:kbfleet-provision-tenant"
@@ -51,7 +51,7 @@ class Fleet:
 
     def finish(self, arn: str) -> dict[str, Any]:
         """Ticks the scheduler, as its queue would, until the execution has ended."""
-        deadline = time.monotonic() + DEADLINE_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             described: dict[str, Any] = self.client("stepfunctions").describe_execution(executionArn=arn)
             if described["status"] != "RUNNING":

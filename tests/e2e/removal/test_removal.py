@@ -12,7 +12,8 @@ from local import deployment
 from local.identity_provider import IdentityProvider
 from local.stack import process
 from local.stack.configuration import StackConfiguration, free_port
-from tests.e2e.runbook.fleet import Fleet, until
+from tests.e2e.runbook.fleet import Fleet
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.local_stack, pytest.mark.drill, pytest.mark.timeout(1800)]
 
@@ -78,12 +79,12 @@ def removed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Removed]:
             fleet.succeeds(
                 f"kbfleet tenant add {tenant} --knowledge-store {STORES.get(tenant, 'S3_VECTORS')} --no-wait"
             )
-        until(lambda: set(removed.statuses().values()) == {"ACTIVE"}, "they are not provisioned", seconds=300)
+        until(lambda: set(removed.statuses().values()) == {"ACTIVE"}, "they are not provisioned")
         for tenant in tenants:
             fleet.upload(tenant, "tents.md", f"{tenant} guarantees a tent for 24 months.".encode())
             fleet.succeeds(f"kbfleet sync start {tenant} --no-wait")
         for tenant in tenants:
-            until(lambda tenant=tenant: removed.answered(tenant), f"{tenant} is not answered", seconds=300)  # type: ignore[misc]
+            until(lambda tenant=tenant: removed.answered(tenant), f"{tenant} is not answered")  # type: ignore[misc]
         fleet.succeeds(f"kbfleet tenant suspend {SUSPENDED}")
         fleet.succeeds(f"kbfleet tenant offboard {LEAVING} --retention-days 30 --confirm {LEAVING}")
         fleet.succeeds(f"kbfleet tenant offboard {GONE} --retention-days 0 --confirm {GONE} --wait")
@@ -135,7 +136,7 @@ def test_a_stack_that_is_deployed_again_finds_its_tenants(removed: Removed) -> N
     assert {tenant: removed.jobs(tenant) for tenant in STORES} == jobs, "documents were ingested again"
     # Its retention period has not ended meanwhile.
     fleet.succeeds(f"kbfleet tenant resume {LEAVING}")
-    until(lambda: removed.answered(LEAVING), f"{LEAVING} is not taken back", seconds=120)
+    until(lambda: removed.answered(LEAVING), f"{LEAVING} is not taken back")
     fleet.succeeds("kbfleet reconcile")
     fleet.succeeds("kbfleet doctor")
 

@@ -7,9 +7,8 @@ import os
 import shlex
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,12 +156,3 @@ class Fleet:
         url = self.resources[queue]
         attributes = self.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=counted)["Attributes"]
         return sum(int(attributes[name]) for name in counted)
-
-
-def until(look: Callable[[], Seen | None], what: Callable[[], str] | str, seconds: float = 60) -> Seen:
-    """Looks again until there is something. Raises: AssertionError after so many seconds."""
-    end = time.monotonic() + seconds
-    while not (seen := look()):
-        assert time.monotonic() < end, f"after {seconds} seconds: {what if isinstance(what, str) else what()}"
-        time.sleep(0.2)
-    return seen

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.runbook.fleet import RUNBOOK, Fleet, Message, until
+from tests.e2e.runbook.fleet import RUNBOOK, Fleet, Message
 from tests.e2e.runbook.troubles import TROUBLES, AlertsUndelivered, Trouble
 from tests.support.runbook import Block, Page, lacking
+from tests.support.waiting import until
 
-pytestmark = [pytest.mark.local_stack, pytest.mark.drill, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.local_stack, pytest.mark.drill, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(params=TROUBLES, ids=lambda trouble: trouble.__name__)
@@ -87,7 +88,7 @@ def test_a_trouble_is_reported_once_and_repaired_by_its_page(fleet: Fleet, troub
 
     try:
         trouble.make(fleet)
-        message = until(lambda: next(iter(news()), None), "nobody is notified", seconds=90)
+        message = until(lambda: next(iter(news()), None), "nobody is notified")
         assert message.title.startswith("🔴")
         assert trouble.title in message.text
         assert trouble.cause in message.text
@@ -100,7 +101,7 @@ def test_a_trouble_is_reported_once_and_repaired_by_its_page(fleet: Fleet, troub
         trouble.take_away(fleet)
         reader.repair()
         assert reader.ran_the_messages_command, f"the page has no {message.command}"
-        over = until(recovery, lambda: f"the recovery is not reported, only {news()}", seconds=90)
+        over = until(recovery, lambda: f"the recovery is not reported, only {news()}")
         reader.verify()
 
         settled(fleet)
@@ -121,13 +122,13 @@ def test_while_nobody_can_be_reported_the_doctor_knows_and_all_is_reported_later
     before = len(fleet.messages())
     try:
         trouble.make(fleet)
-        until(lambda: fleet.alarm_state("AlertsUndeliveredAlarm") == "ALARM", "the alarm does not go off", seconds=90)
+        until(lambda: fleet.alarm_state("AlertsUndeliveredAlarm") == "ALARM", "the alarm does not go off")
         reader = Reader(fleet, trouble, Message("", "", ""))
         reader.check()
         assert fleet.messages()[before:] == []
         trouble.take_away(fleet)
         reader.repair()
-        (message,) = until(lambda: fleet.messages()[before:], "nobody is notified", seconds=90)
+        (message,) = until(lambda: fleet.messages()[before:], "nobody is notified")
         assert trouble.title in message.text
         reader.verify()
     finally:

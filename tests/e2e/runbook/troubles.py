@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from local import samples
-from tests.e2e.runbook.fleet import Fleet, until
+from tests.e2e.runbook.fleet import Fleet
+from tests.support.waiting import until
 
 TENANT = "acme"
 DAMAGED = b"%PDF-1.7\nthe rest of it is lost"

@@ -24,10 +24,11 @@ from local.deployment import STACK_NAME
 from local.stack import process
 from local.stack.configuration import ACCESS_KEY, StackConfiguration, free_port
 from tests.e2e.runbook.conftest import listed
-from tests.e2e.runbook.fleet import Fleet, until
+from tests.e2e.runbook.fleet import Fleet
 from tests.e2e.test_uploads import send
 from tests.e2e.upgrade.askers import asking_all_the_time
 from tests.e2e.upgrade.release import BEFORE, Release, from_history, this_one
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(1_800)]
 
@@ -81,16 +82,16 @@ def with_all_that_can_be_going_on(fleet: Fleet) -> UploadBody:
     for tenant in tenants:
         fleet.succeeds(f"kbfleet tenant add {tenant} --no-wait")
     for tenant in tenants:
-        until(partial(is_active, fleet, tenant), f"{tenant} is not provisioned", 180)
+        until(partial(is_active, fleet, tenant), f"{tenant} is not provisioned")
         fleet.upload(tenant, "tents.md", TENTS)
         fleet.succeeds(f"kbfleet sync start {tenant} --no-wait")
     for tenant in tenants:
-        until(partial(synced, fleet, tenant), f"{tenant} is not synced", 180)
+        until(partial(synced, fleet, tenant), f"{tenant} is not synced")
     fleet.succeeds(f"kbfleet tenant suspend {SUSPENDED}")
     for tenant in (LEAVING, RETURNING):
         fleet.succeeds(f"kbfleet tenant offboard {tenant} --retention-days 30 --confirm {tenant}")
     fleet.upload(BROKEN, "terms.pdf", DAMAGED)
-    until(lambda: fleet.messages() or None, "nobody heard of the damaged document", 120)
+    until(lambda: fleet.messages() or None, "nobody heard of the damaged document")
     form = api(fleet).grant_upload(TenantId(ACTIVE), Upload(DocumentKey("snow-shoes.md"), len(SNOW_SHOES)))
     fleet.upload(ACTIVE, "kayaks.md", KAYAKS)
     fleet.succeeds(f"kbfleet tenant add {ARRIVING} --no-wait")
@@ -128,12 +129,12 @@ def test_an_update_serves_everybody_from_its_first_second(configuration: StackCo
         new = deployed(now, configuration)
 
         # What was going on ends well.
-        until(lambda: synced(new, ACTIVE), "the job that the update met has not ended", 120)
-        until(partial(is_active, new, ARRIVING), "the execution that the update met has not ended", 120)
+        until(lambda: synced(new, ACTIVE), "the job that the update met has not ended")
+        until(partial(is_active, new, ARRIVING), "the execution that the update met has not ended")
         assert send(form, SNOW_SHOES)[0] == 204
         new.client("s3").delete_object(Bucket=new.tenant(BROKEN)["bucket_name"], Key="terms.pdf")
         new.succeeds(f"kbfleet sync start {BROKEN}")
-        until(lambda: any(each.over for each in new.messages()) or None, "the incident is not over", 120)
+        until(lambda: any(each.over for each in new.messages()) or None, "the incident is not over")
         # Who was out of service is, and can come back.
         assert status(new, SUSPENDED) == "SUSPENDED"
         new.succeeds(f"kbfleet tenant resume {SUSPENDED}")
@@ -141,7 +142,7 @@ def test_an_update_serves_everybody_from_its_first_second(configuration: StackCo
         new.succeeds(f"kbfleet tenant resume {RETURNING}")
         new.ask(RETURNING, QUESTION)
         assert status(new, LEAVING) == "OFFBOARDING"
-        until(lambda: not complaints(new) or None, lambda: f"the doctor says: {complaints(new)}", 300)
+        until(lambda: not complaints(new) or None, lambda: f"the doctor says: {complaints(new)}")
         assert usage_keys(new) == sorted({*keys, f"{STACK_NAME}-{ARRIVING}"})
 
         # Back, and forth again.
@@ -149,15 +150,13 @@ def test_an_update_serves_everybody_from_its_first_second(configuration: StackCo
         old.succeeds(f"kbfleet sync start {ACTIVE}")
         old.ask(SUSPENDED, QUESTION)
         new = deployed(now, configuration)
-        until(lambda: not complaints(new) or None, lambda: f"the doctor says: {complaints(new)}", 300)
+        until(lambda: not complaints(new) or None, lambda: f"the doctor says: {complaints(new)}")
 
     assert asked.answered > 0
     assert asked.refused == []
     new.succeeds(f"kbfleet tenant resume {LEAVING}")
     # Who was taken back is converged, too; meanwhile the command says to run it again.
     erase = f"kbfleet tenant offboard {LEAVING} --retention-days 0 --confirm {LEAVING} --wait"
-    until(lambda: new.run(erase).returncode == 0 or None, lambda: new.run(erase).stderr, 120)
-    until(
-        lambda: new.run("kbfleet reconcile").returncode == 0 or None, lambda: new.run("kbfleet reconcile").stdout, 300
-    )
+    until(lambda: new.run(erase).returncode == 0 or None, lambda: new.run(erase).stderr)
+    until(lambda: new.run("kbfleet reconcile").returncode == 0 or None, lambda: new.run("kbfleet reconcile").stdout)
     assert f"{STACK_NAME}-{LEAVING}" not in usage_keys(new)

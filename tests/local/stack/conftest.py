@@ -33,7 +33,7 @@ class LocalAws:
     """
 
     configuration: StackConfiguration
-    patience: float = 30
+    patience: float = 100
 
     def client(self, service: str, access_key: str = ACCESS_KEY, secret_key: str = "") -> Any:
         """Of the root user, if no keys are given."""
