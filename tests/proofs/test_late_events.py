@@ -11,7 +11,6 @@ from tests.proofs.late_events import crash_everywhere
     "case",
     [
         ("S3_VECTORS", "the first provisioning", "upload"),
-        ("S3_VECTORS", "a repair", "delete for good"),
         ("MANAGED", "a repair", "nothing"),
     ],
 )

@@ -1,7 +1,7 @@
 """How pytest-xdist shares the tests out: a lane is what one process runs, and the longest lanes start first.
 
 Files are lanes of their own. Those that share a local AWS are one together, since each process would start and deploy
-another; they wait more than they compute, so that more processes than cores are wanted.
+another, for over a minute of a core; they wait more than they compute, so that more processes than cores are wanted.
 """
 
 from __future__ import annotations
@@ -11,13 +11,10 @@ from collections.abc import Iterable
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-THE_STORY = "tests/e2e, told the story of the demo"
-THE_FLEET = "tests/e2e, with tenants of their own"
+END_TO_END = "tests/e2e"
 LOCAL_STACK = "tests/local/stack"
-NEED_THE_STORY = {f"tests/e2e/test_{name}.py" for name in ("calling", "lifecycle", "story", "usage_plans")}
 LONGEST = (
-    THE_STORY,
-    THE_FLEET,
+    END_TO_END,
     LOCAL_STACK,
     "tests/workflow/test_foreign_data_source.py",
     "tests/contract/test_permissions.py",
@@ -34,8 +31,8 @@ LONGEST = (
 def lane_of(test: str) -> str:
     """The lane of a test, given its node id."""
     file = test.split("::", 1)[0]
-    if file.startswith("tests/e2e/test_"):
-        return THE_STORY if file in NEED_THE_STORY else THE_FLEET
+    if file.startswith(f"{END_TO_END}/test_"):
+        return END_TO_END
     return LOCAL_STACK if file.startswith(f"{LOCAL_STACK}/") else file
 
 
