@@ -185,11 +185,20 @@ def _change(job: IngestionJob) -> JobStateChange:
     )
 
 
+def _says_something(raw: str) -> bool:
+    """Two quotation marks are a JSON text without a word."""
+    try:
+        text = json.loads(raw)
+    except ValueError:
+        text = raw
+    return not isinstance(text, str) or bool(text.strip())
+
+
 def job_problem(drawn: tuple[list[str], IngestionJob]) -> str | None:
     """Of a job with so much to say: in the history, in the ledger, on the bus, in answers, and told to people."""
     raw, job = drawn
     change, kept = _change(job), Kept()
-    said = sum(1 for text in raw if text.strip())
+    said = sum(map(_says_something, raw))
     if len(change.failure_reasons) + change.reasons_left_out != said:
         return f"{len(change.failure_reasons)} reasons and {change.reasons_left_out} left out, of {said}"
     table: Any = Table(kept, "table")  # type: ignore[arg-type]  # a client that keeps what it is given

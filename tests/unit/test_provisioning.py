@@ -812,7 +812,7 @@ class TestEnsureKnowledgeStore:
         again = self.again(run)
         before = run.record
         run.fleet.store.drop(first_knowledge(ACME))
-        with pytest.raises(NotReadyYet, match="older than its index"):
+        with pytest.raises(NotReadyYet, match="whose index is made anew"):
             again.knowledge_store()
         assert again.record.status is TenantStatus.PROVISIONING
         again.settled_knowledge_store()
@@ -842,7 +842,7 @@ class TestEnsureKnowledgeStore:
         again.knowledge_store()
         assert (again.record.index_made_at, again.record.data_source_id) == (START, stored.data_source_id)
         run.fleet.store.drop(first_knowledge(ACME))
-        with pytest.raises(NotReadyYet, match="older than its index"):
+        with pytest.raises(NotReadyYet, match="whose index is made anew"):
             again.knowledge_store()
 
     def test_where_the_store_does_not_say_since_when_an_index_is_there_the_record_does(

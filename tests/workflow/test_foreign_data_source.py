@@ -8,10 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from bedrock_emulator import Quotas
+from kbfleet.domain.document_trace import SEARCHABLE_WITHIN
 from tests.support.aws_calls import Call, Moment
 from tests.support.breaches import add_in_console, ask, data_sources, exchange, foreign, notify, point, reconcile
 from tests.support.data_source_configurations import as_sent
 from tests.support.http_server import Reply, ScriptedServer, serving
+from tests.support.losses import departures_from_the_bucket
 from tests.support.tenant_lives import Lives
 from tests.support.virtual_fleet import RARE_SCHEDULE_SECONDS, RARE_TICKS, VirtualFleet, virtual_fleet
 from tests.support.virtual_step_functions import ExecutionStopped
@@ -278,9 +280,10 @@ def test_exchanged_records_are_found_and_put_right_and_nobodys_resources_change_
     for tenant_id in before:
         lives.provisioned(tenant_id)
     assert {tenant_id: lives.knowledge_base(tenant_id) for tenant_id in before} == before
-    fleet.timeline.run_for(60)  # what the ask function remembers of tenants
-    assert ask(lives, TENTS)["status"] == 200
-    assert ask(lives, HOUSE, "beta")["status"] == 200
+    fleet.timeline.run_for(SEARCHABLE_WITHIN.total_seconds())  # longer than the ask function remembers tenants
+    assert [departures_from_the_bucket(fleet, tenant_id) for tenant_id in before] == [[], []]
+    assert TENTS in json.dumps(ask(lives, TENTS))
+    assert HOUSE in json.dumps(ask(lives, HOUSE, "beta"))
     assert foreign(reconcile(lives)) == []
 
 

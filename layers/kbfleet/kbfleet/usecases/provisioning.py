@@ -476,7 +476,7 @@ def ensure_knowledge_store(
 
     A data source brings nothing twice. One that is older than the index, or than a look that found nothing in it, is
     deleted, and Ensure Data Source makes another, which reads everything. What one that is gone may have left behind,
-    none deletes any more: the index is made anew, without it. (In a MANAGED knowledge base, none can leave anything:
+    none deletes any more: the index is made anew, without it, and so is the data source that there is, if any. (In a MANAGED knowledge base, none can leave anything:
     botocore model of bedrock-agent, CreateDataSource.) Either way the tenant cannot be asked until it has been synced.
     Whoever dies on the way leaves what says so: the ages of resources, and the recorded id of a data source that is not
     there.
@@ -510,13 +510,14 @@ def ensure_knowledge_store(
         if there.recorded is not None and there.recorded.status is DataSourceStatus.DELETING:
             raise NotReadyYet(f"Data source {there.recorded.data_source_id} is being deleted.")
     emptied_at = max((at for at in (tenant.index_made_at, tenant.emptied_seen_at) if at), default=None)
-    outdated = there.own if there.own and content_lost(emptied_at, there.own.created_at) else None
+    has_index = store.kind is KnowledgeBaseKind.VECTOR
     gone = tenant.data_source_id is not None and there.recorded is None
+    # Where the record names one that is gone, or another's, the index goes, and with it what the tenant's own brought.
+    older = there.own is not None and content_lost(emptied_at, there.own.created_at)
+    outdated = there.own if older or (gone and has_index) else None
     if outdated is None and not gone:
         return reference
-    with_index = store.kind is KnowledgeBaseKind.VECTOR and not content_lost(
-        tenant.index_made_at, tenant.data_source_made_at
-    )
+    with_index = has_index and not content_lost(tenant.index_made_at, tenant.data_source_made_at)
     if gone and base is not None and with_index and not _seen_to_find_nothing(tenant):
         require_nothing_held(tenant, ledger=ledger, announcements=announcements, clock=clock)
     without = keep(tenant, tenant.without_content(clock.now()), registry=registry, clock=clock)
@@ -529,9 +530,9 @@ def ensure_knowledge_store(
                 f"{'; '.join(stuck)}.",
                 remedy="Fix the cause, then provision the tenant again.",
             )
-        raise NotReadyYet(f"A data source that is older than its index is being deleted: {'; '.join(going)}.")
+        raise NotReadyYet(f"A data source whose index is made anew is being deleted: {'; '.join(going)}.")
     alone_from = reservation.deadline - ready_within + OUTLIVED_BY_AT_MOST
-    if store.kind is KnowledgeBaseKind.VECTOR and clock.now() < alone_from:
+    if has_index and clock.now() < alone_from:
         # An index is deleted by its name: whoever is late would delete the new one, also without the lease.
         raise NotReadyYet(f"The index of tenant {tenant.tenant_id} will be made anew once nobody else can be doing so.")
     store.delete(tenant.live_knowledge)
