@@ -2,13 +2,17 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check audit docs pictures format bench prove drill upgrade up down lock clean
+.PHONY: help demo test test-fast check audit docs pictures format bench prove drill upgrade clients newest scans up down lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 AUDIT := .build/audit
 AUDITED := $(AUDIT)/.installed
+# Of their own, so that the emulator runs without kbfleet, and its clients without the emulator.
+ALONE := .build/emulator
+CLIENTS := .build/clients
+NEWEST := .build/newest
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 # sam needs a Region, cfn-lint looks at this one in `make check`, and sam must not call home.
@@ -64,6 +68,21 @@ drill: $(INSTALLED) ## Remove a local fleet and deploy it again; break one in ev
 upgrade: $(INSTALLED) ## Update a local fleet from the last version to this one, back, and again, while users ask; minutes
 	@$(BIN)/pytest -m drill tests/e2e/upgrade
 
+clients: $(INSTALLED) $(CLIENTS)/.installed ## Try clients of the package index on the emulator, installed alone: what works, as a table; needs 500 MB
+	@$(BIN)/uv venv --quiet --clear $(ALONE)
+	@$(BIN)/uv pip install --quiet --python $(ALONE) ./emulator
+	@$(CLIENTS)/bin/python -W ignore emulator/clients/try_clients.py --emulator $(CURDIR)/$(ALONE)/bin/bedrock-emulator
+
+newest: $(INSTALLED) ## The emulator's own tests with the newest botocore; minutes
+	@$(BIN)/uv venv --quiet --clear $(NEWEST)
+	@$(BIN)/uv pip install --quiet --upgrade --python $(NEWEST) --editable './emulator[test]'
+	@$(NEWEST)/bin/python -c 'import botocore; print("botocore", botocore.__version__)'
+	@$(NEWEST)/bin/python -m pytest -q emulator/tests
+
+scans: $(INSTALLED) ## Install what reads scans, some 250 MB, and try the emulator's readers with it
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/ocr.txt
+	@$(BIN)/python -m pytest -q -rs emulator/tests/test_conformance_documents.py
+
 up: $(INSTALLED) ## Start the local AWS with the stack deployed, and keep it running
 	@$(BIN)/kbfleet-local up
 
@@ -73,7 +92,9 @@ down: $(INSTALLED) ## Stop it
 lock: $(INSTALLED) ## Pin the newest versions of all dependencies that fit
 	@cd requirements && uv pip compile $(LOCK) bootstrap.in --output-file bootstrap.txt
 	@cd requirements && uv pip compile $(LOCK) development.in ../emulator/pyproject.toml --output-file development.txt
+	@cd requirements && uv pip compile $(LOCK) --constraint development.txt --extra ocr ../emulator/pyproject.toml --output-file ocr.txt
 	@cd requirements && uv pip compile $(LOCK) audit.in --output-file audit.txt
+	@cd emulator/clients && uv pip compile $(LOCK) clients.in --output-file clients.txt
 	@cd layers/dependencies && uv pip compile $(LOCK) --constraint ../../requirements/development.txt requirements.in --output-file requirements.txt
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
@@ -88,6 +109,12 @@ $(INSTALLED): requirements/bootstrap.txt requirements/development.txt pyproject.
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bootstrap.txt
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/development.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . --editable ./emulator
+	@touch $@
+
+$(CLIENTS)/.installed: $(INSTALLED) emulator/clients/clients.txt
+	@echo "Installing clients into $(CLIENTS) …"
+	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	@$(BIN)/uv pip sync --quiet --python $(CLIENTS)/bin/python --require-hashes emulator/clients/clients.txt
 	@touch $@
 
 $(AUDITED): $(INSTALLED) requirements/audit.txt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,8 @@ from benchmarks.ingestion import tables, targets
 from benchmarks.ingestion.simulation import POLICIES, Result, simulate
 from benchmarks.ingestion.starvation import Beside, beside_a_noisy_tenant
 from benchmarks.ingestion.workloads import workloads
+from benchmarks.manuals import measure as manuals_benchmark
+from benchmarks.manuals.library import NotHereError
 from benchmarks.report import Measurement, show
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Benchmarks, as tables with targets.")
@@ -41,6 +44,24 @@ def everything(context: typer.Context) -> None:
 def emulator() -> None:
     """The Bedrock emulator: start, ingestion, retrieval, memory."""
     _exit(_emulator())
+
+
+@app.command()
+def manuals(
+    against: Annotated[
+        Path | None, typer.Option(help="The folder of another checkout's emulator, to be measured before.")
+    ] = None,
+) -> None:
+    """How well the emulator finds what stands in long manuals, taken out of Debian packages."""
+    try:
+        with console.status("Asking about manuals …"):
+            if against is not None:
+                show(f"Manuals, by {against}", manuals_benchmark.measure(against), console)
+            passed = show("Manuals", manuals_benchmark.measure(), console)
+    except NotHereError as reason:
+        console.print(f"Skipped: {reason}")
+        return
+    _exit(passed)
 
 
 @app.command()

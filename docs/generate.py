@@ -62,6 +62,16 @@ def facts() -> str:
     return _printed_by("emulator/tests/fact_table.py")
 
 
+def operations() -> str:
+    """What the Bedrock emulator does of each operation."""
+    return _printed_by("emulator/tests/operation_table.py")
+
+
+def operations_by_service() -> str:
+    """Which operations the Bedrock emulator does."""
+    return _printed_by("emulator/tests/operation_table.py", "--summary")
+
+
 def facts_of_callers() -> str:
     """Which test of the local AWS shows what a caller of Bedrock needs."""
     return _printed_by("emulator/tests/fact_table.py", str(ROOT / "tests" / "local" / "stack"))
@@ -174,6 +184,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "diagram of offboard_tenant": lambda: _diagram_of("offboard_tenant"),
     "corrections": corrections,
     "facts": facts,
+    "operations": operations,
+    "operations by service": operations_by_service,
     "facts of callers": facts_of_callers,
     "facts of AWS": facts_of_aws,
     "permissions": permissions,

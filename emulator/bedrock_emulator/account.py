@@ -6,7 +6,7 @@ import secrets
 import string
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
 
@@ -21,6 +21,7 @@ from bedrock_emulator.world.quotas import Quotas, RateLimiter
 from bedrock_emulator.world.records import (
     Collection,
     DataSource,
+    Guardrail,
     Index,
     IngestionJob,
     KnowledgeBase,
@@ -43,33 +44,37 @@ class Remembered:
     expires_at: float
 
 
-class Account:
-    """Everything that lives as long as the emulator. Change it only while holding ``lock``."""
+@dataclass(frozen=True)
+class Shared:
+    """What all Regions of an account have in common. ``address`` is where it is served, None where it is not."""
 
-    def __init__(
-        self,
-        *,
-        region: str,
-        account: str,
-        clock: Clock,
-        quotas: Quotas,
-        client_factory: Callable[[str], Any],
-        embedder: Embedder,
-        authority: Authority | None,
-        role_propagation: float,
-    ) -> None:
+    account: str
+    clock: Clock
+    quotas: Quotas
+    embedder: Embedder
+    authority: Authority | None
+    role_propagation: float
+    address: str | None
+    faults: Faults = field(default_factory=Faults)
+    roles_made: dict[str, float] = field(default_factory=dict)
+
+
+class Account:
+    """Everything that lives as long as the emulator, of one Region. Change it only while holding ``lock``."""
+
+    def __init__(self, region: str, shared: Shared, client_factory: Callable[[str], Any]) -> None:
         """Empty. ``client_factory`` makes the boto3 clients of the services that are not emulated here."""
-        self.authority = authority
         self.region = region
-        self.account = account
-        self.clock = clock
-        self.quotas = quotas
+        self.account = shared.account
+        self.clock = shared.clock
+        self.quotas = shared.quotas
+        self.embedder = shared.embedder
+        self.authority = shared.authority
+        self.faults = shared.faults
         self.client_factory = client_factory
-        self.embedder = embedder
         self.lock = RLock()
-        self.agenda = Agenda(clock, self.lock)
-        self.faults = Faults()
-        self.rates = RateLimiter(clock)
+        self.agenda = Agenda(self.clock, self.lock)
+        self.rates = RateLimiter(self.clock)
         self.knowledge_bases: dict[str, KnowledgeBase] = {}
         self.data_sources: dict[tuple[str, str], DataSource] = {}
         self.jobs: dict[tuple[str, str], list[IngestionJob]] = {}
@@ -79,10 +84,10 @@ class Account:
         self.collection_indexes: dict[str, Index] = {}
         self.policies: dict[tuple[str, str], Policy] = {}
         self.sessions: dict[str, Session] = {}
+        self.guardrails: dict[str, Guardrail] = {}
         self._contents: dict[str, VectorIndex] = {}
         self._tokens: dict[tuple[str, str], Remembered] = {}
-        self._role_propagation = role_propagation
-        self._roles_made: dict[str, float] = {}
+        self._shared = shared
 
     def now(self) -> float:
         """The emulator's time, seconds since 1970."""
@@ -94,7 +99,17 @@ class Account:
 
     def arn(self, service: str, resource: str) -> str:
         """The ARN of a resource of this account and Region."""
-        return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
+        return f"arn:{partition(self.region)}:{service}:{self.region}:{self.account}:{resource}"
+
+    def endpoint(self, service: str, name: str) -> str:
+        """Where a client would find what is called ``name``: here, never at AWS.
+
+        Nothing answers there but HTTP 501. Where the emulator is not served, the name is one that never resolves (RFC
+        6761, "invalid").
+        """
+        if self._shared.address is None:
+            return f"https://{name}.{self.region}.{service}.invalid"
+        return f"{self._shared.address}/{service}/{self.region}/{name}"
 
     def contents(self, key: str) -> VectorIndex:
         """What is stored under a vector index's key; two knowledge bases on one index share it."""
@@ -111,17 +126,13 @@ class Account:
         with self.lock:
             self._contents.pop(key, None)
 
-    def role_made(self, arn: str) -> None:
-        """Note that a role was made now."""
-        self._roles_made[arn] = self.now()
-
     def is_too_new(self, role_arn: str) -> bool:
         """Whether a role was made so short a time ago that nobody can assume it."""
-        made = self._roles_made.get(role_arn)
+        made = self._shared.roles_made.get(role_arn)
         if made is None:
             return False
         fault = self.faults.of_effect("new_role_not_assumable", "AssumeRole", {"roleArn": role_arn})
-        return self.now() < made + max(self._role_propagation, fault.seconds if fault else 0.0)
+        return self.now() < made + max(self._shared.role_propagation, fault.seconds if fault else 0.0)
 
     def index(self, key: str) -> Index | None:
         """The vector index of that key, or None when there is none."""
@@ -170,6 +181,11 @@ class Account:
     def data_sources_of(self, knowledge_base_id: str) -> list[DataSource]:
         """The data sources of a knowledge base, oldest first."""
         return [source for (of, _), source in self.data_sources.items() if of == knowledge_base_id]
+
+
+def partition(region: str) -> str:
+    """The part of AWS that a Region belongs to, as ARNs name it."""
+    return "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
 def index_key(knowledge_base: KnowledgeBase) -> str:

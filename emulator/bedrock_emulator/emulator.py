@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import typing
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from time import sleep
 from typing import Any
 
@@ -16,19 +19,23 @@ import boto3
 from botocore import xform_name
 from botocore.model import OperationModel
 
-from bedrock_emulator.account import Account
+from bedrock_emulator.account import Account, Shared
 from bedrock_emulator.search.embedding import embedder as embedder_of
 from bedrock_emulator.services.conversation import Conversation
 from bedrock_emulator.services.direct_ingestion import DirectIngestion
+from bedrock_emulator.services.guardrails import Guardrails
 from bedrock_emulator.services.ingestion_jobs import IngestionJobs
 from bedrock_emulator.services.knowledge_bases import KnowledgeBases
 from bedrock_emulator.services.opensearch_serverless import OpenSearchServerless
+from bedrock_emulator.services.reranking import Reranking
 from bedrock_emulator.services.retrieval import Retrieval
 from bedrock_emulator.services.s3_vectors import S3Vectors
+from bedrock_emulator.services.supported import check_supported
 from bedrock_emulator.state import keep, kept, restore
+from bedrock_emulator.wire.addressing import SERVICES_OF_SIGNING_NAME, scope, service_of
 from bedrock_emulator.wire.errors import ConnectionBrokenError, NotEmulatedError, ServiceError
 from bedrock_emulator.wire.messages import Request, Response
-from bedrock_emulator.wire.protocol import Protocol, protocol
+from bedrock_emulator.wire.protocol import SERVICES, Protocol, foreign_error, protocol
 from bedrock_emulator.world.authority import Authority
 from bedrock_emulator.world.calls import Calls
 from bedrock_emulator.world.clock import Clock, ScaledClock
@@ -38,6 +45,7 @@ from bedrock_emulator.world.quotas import Quotas
 _log = logging.getLogger(__name__)
 
 _CONTROL = "/_emulator/"
+_LONGEST_NAME = 200
 # These spend their time on computing, not on the state, and take the lock themselves for as long as they need it.
 _UNLOCKED = frozenset({"bedrock-agent-runtime", "bedrock-runtime"})
 
@@ -47,8 +55,43 @@ class _Resumable(typing.Protocol):
     def resume(self) -> None: ...
 
 
+class _Region:
+    """One Region of the account: its state, and the services on it."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.services: Mapping[str, tuple[object, ...]] = {
+            "bedrock-agent": (KnowledgeBases(account), IngestionJobs(account), DirectIngestion(account)),
+            "bedrock-agent-runtime": (Retrieval(account), Reranking(account)),
+            "bedrock-runtime": (Conversation(account),),
+            "s3vectors": (S3Vectors(account),),
+            "opensearchserverless": (OpenSearchServerless(account),),
+            "bedrock": (Guardrails(account),),
+        }
+
+    def resume(self, earlier: dict[str, Any]) -> None:
+        """Begin with a state that was kept, and carry on with what was under way."""
+        restore(self.account, earlier)
+        for holder in (holder for holders in self.services.values() for holder in holders):
+            if isinstance(holder, _Resumable):
+                with self.account.lock:
+                    holder.resume()
+
+    def performing(self, service: str, operation: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        """What answers an operation. NotEmulatedError where nothing does."""
+        name = xform_name(operation)
+        for holder in self.services[service]:
+            method: Callable[[dict[str, Any]], dict[str, Any]] | None = getattr(holder, name, None)
+            if method is not None:
+                return method
+        raise NotEmulatedError(f"{service}:{operation}")
+
+
 class Emulator:
-    """Amazon Bedrock Knowledge Bases and their vector stores, for one account in one Region. Safe for many threads."""
+    """Amazon Bedrock Knowledge Bases and their vector stores, for one account. Safe for many threads.
+
+    The Region is the one that a request is signed for; each has its own resources, quotas and rates.
+    """
 
     def __init__(
         self,
@@ -64,55 +107,58 @@ class Emulator:
         role_propagation: float = 0.0,
         state: Path | None = None,
         remembered_vectors: Path | None = None,
+        address: str | None = None,
     ) -> None:
         """An account that is empty, or as it was kept in the directory ``state`` when an earlier emulator was closed.
 
-        ``speed`` is emulated seconds per second, unless a ``clock`` is given. ``embedder`` is "multilingual",
-        "character" or "auto". ``client_factory("s3")`` gives the boto3 client that documents are read with.
-        ``authority`` is asked whenever Bedrock acts with the service role of a knowledge base; without one, everything
-        is allowed. ``role_propagation`` is for how many seconds nobody can assume a role after `role_made` told of it.
-        ``remembered_vectors`` is a file, made when there is none, of what the embedding model made of passages: those
-        that an earlier process has embedded are not embedded again.
+        ``region`` is that of requests which are not signed. ``speed`` is emulated seconds per second, unless a
+        ``clock`` is given. ``embedder`` is "multilingual", "character" or "auto". ``client_factory("s3")`` gives the
+        boto3 client that documents are read with. ``authority`` is asked whenever Bedrock acts with the service role of
+        a knowledge base; without one, everything is allowed. ``role_propagation`` is for how many seconds nobody can
+        assume a role after `role_made` told of it. ``remembered_vectors`` is a file, made when there is none, of what
+        the embedding model made of passages: those that an earlier process has embedded are not embedded again.
+        ``address`` is the URL that the emulator is served at.
         """
         self._state = state
         earlier = kept(state) if state is not None else None
         self._clock = clock or ScaledClock(speed, not_before=earlier["now"] if earlier else 0.0)
         self._quotas = quotas or Quotas()
         self._request_rates = dict(self._quotas.requests_per_second)
-        self._account = Account(
-            region=region,
+        self._client_factory = client_factory
+        self._shared = Shared(
             account=account,
             clock=self._clock,
             quotas=self._quotas,
-            client_factory=client_factory or partial(boto3.client, region_name=region),
             embedder=embedder_of(embedder, remembered_vectors),
             authority=authority,
             role_propagation=role_propagation,
+            address=address,
         )
         self.calls = Calls()
-        self._services: Mapping[str, tuple[object, ...]] = {
-            "bedrock-agent": (
-                KnowledgeBases(self._account),
-                IngestionJobs(self._account),
-                DirectIngestion(self._account),
-            ),
-            "bedrock-agent-runtime": (Retrieval(self._account),),
-            "bedrock-runtime": (Conversation(self._account),),
-            "s3vectors": (S3Vectors(self._account),),
-            "opensearchserverless": (OpenSearchServerless(self._account),),
-        }
+        self._lock = Lock()
+        self._regions: dict[str, _Region] = {}
+        self._default_region = region
+        self._account = self._region(region).account
+        for name, of_region in (earlier["regions"] if earlier else {}).items():
+            self._region(name).resume(of_region)
 
-        if earlier is not None:
-            restore(self._account, earlier)
-            for holder in (holder for holders in self._services.values() for holder in holders):
-                if isinstance(holder, _Resumable):
-                    with self._account.lock:
-                        holder.resume()
+    def _region(self, name: str) -> _Region:
+        """The Region of that name; empty when it is met for the first time."""
+        with self._lock:
+            if name not in self._regions:
+                factory = self._client_factory or partial(boto3.client, region_name=name)
+                self._regions[name] = _Region(Account(name, self._shared, factory))
+            return self._regions[name]
+
+    def _accounts(self) -> dict[str, Account]:
+        """The state of each Region that was met, by its name."""
+        with self._lock:
+            return {name: region.account for name, region in self._regions.items()}
 
     def close(self) -> None:
         """Keep the state, where a directory for it was given. Nothing else needs closing."""
         if self._state is not None:
-            keep(self._account, self._state)
+            keep(self._accounts(), self._state)
 
     @property
     def quotas(self) -> Quotas:
@@ -121,23 +167,46 @@ class Emulator:
 
     def emulates(self, service: str, operation: str) -> bool:
         """Whether an operation is answered, rather than refused with HTTP 501."""
-        return any(hasattr(holder, xform_name(operation)) for holder in self._services.get(service, ()))
+        holders = self._region(self._default_region).services.get(service, ())
+        return any(hasattr(holder, xform_name(operation)) for holder in holders)
 
     @property
     def faults(self) -> Faults:
-        """The faults on order."""
-        return self._account.faults
+        """The faults on order, in all Regions."""
+        return self._shared.faults
 
     def knowledge_base_tags(self) -> dict[str, dict[str, str]]:
-        """By the knowledge bases' ARNs."""
+        """By the knowledge bases' ARNs, of all Regions."""
         if self.faults.of_effect("tags_not_seen", "Retrieve", {}) is not None:
             return {}
-        with self._account.lock:
-            return {base.arn: dict(base.tags) for base in self._account.knowledge_bases.values()}
+        tags: dict[str, dict[str, str]] = {}
+        for account in self._accounts().values():
+            with account.lock:
+                tags |= {base.arn: dict(base.tags) for base in account.knowledge_bases.values()}
+        return tags
 
     def role_made(self, arn: str) -> None:
         """Say that a role was made just now: for a while nobody can assume it, by ``role_propagation`` or a fault."""
-        self._account.role_made(arn)
+        self._shared.roles_made[arn] = self._clock.now()
+
+    def answer(self, request: Request) -> Response:
+        """Answer a request to whatever service it is signed for; HTTP 501 by name when that is not emulated.
+
+        ConnectionBrokenError when the answer must not reach the caller: then drop the connection.
+        """
+        try:
+            service = service_of(request)
+            if service is None:
+                signed = scope(request)
+                candidates = SERVICES_OF_SIGNING_NAME.get(signed.name, ()) if signed else ()
+                service = candidates[0] if candidates else None
+        except ServiceError as refusal:
+            return _identified(foreign_error(refusal, request), _new_request_id())
+        if service is not None:
+            return self.handle(service, request)
+        named = f"service {signed.name}" if signed else "an unsigned request"
+        refused = NotEmulatedError(f"{_called(request)} ({named})")
+        return _identified(foreign_error(refused, request), _new_request_id())
 
     def handle(self, service: str, request: Request) -> Response:
         """Answer a request to ``service``, named as botocore names it.
@@ -145,22 +214,28 @@ class Emulator:
         ConnectionBrokenError when the answer must not reach the caller: then drop the connection. ValueError when the
         service is none of those emulated.
         """
-        if service not in self._services:
+        if service not in SERVICES:
             raise ValueError(f"{service} is not emulated")
+        identifier = _new_request_id()
+        return _identified(self._handled(service, request, identifier), identifier)
+
+    def _handled(self, service: str, request: Request, identifier: str) -> Response:
         spoken = protocol(service)
+        try:
+            signed = scope(request)
+        except ServiceError as refusal:
+            return spoken.serialise_error(refusal)
+        region = self._region(signed.region if signed else self._default_region)
         route = spoken.route(request)
         if route is None:
-            return spoken.serialise_error(
-                ServiceError(
-                    "UnknownOperationException", f"{request.method} {request.path} is no operation of {service}."
-                )
-            )
+            return spoken.serialise_error(NotEmulatedError(f"{_called(request)} of {service}"))
         members: dict[str, Any] = {}
         status, error, output = None, None, dict[str, Any]()
         arrived = self._clock.now()
         try:
+            perform = region.performing(service, route.operation.name)
             members = spoken.parse(route, request)
-            response, output = self._answer(spoken, service, route.operation, members)
+            response, output = self._answer(spoken, region.account, service, route.operation, members, perform)
             status = response.status
         except ServiceError as refusal:
             response = spoken.serialise_error(refusal)
@@ -177,12 +252,14 @@ class Emulator:
         finally:
             self.calls.add(
                 at=arrived,
+                region=region.account.region,
                 service=service,
                 operation=route.operation.name,
                 members=members,
                 status=status,
                 error=error,
                 usage=_usage(output),
+                request_id=identifier,
             )
         return response
 
@@ -236,15 +313,21 @@ class Emulator:
         self._request_rates = {operation: rate for operation, rate in merged.items() if rate is not None}
 
     def _answer(
-        self, spoken: Protocol, service: str, operation: OperationModel, members: dict[str, Any]
+        self,
+        spoken: Protocol,
+        account: Account,
+        service: str,
+        operation: OperationModel,
+        members: dict[str, Any],
+        perform: Callable[[dict[str, Any]], dict[str, Any]],
     ) -> tuple[Response, dict[str, Any]]:
-        perform = self._method(service, operation.name)
-        self._account.agenda.run_due()
-        self._spend_rate(operation.name, members)
+        check_supported(operation, members)
+        account.agenda.run_due()
+        self._spend_rate(account, operation.name, members)
         faults = self.faults.striking(operation.name, members)
         for fault in faults:
             self._strike_before(fault.effect, fault.seconds, fault.code, fault.message)
-        with nullcontext() if service in _UNLOCKED else self._account.lock:
+        with nullcontext() if service in _UNLOCKED else account.lock:
             output = perform(members)
             if "stream" in output:
                 output["stream"] = list(output["stream"])
@@ -261,24 +344,17 @@ class Emulator:
         elif effect == "broken_before_effect":
             raise ConnectionBrokenError
 
-    def _method(self, service: str, operation: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-        for holder in self._services[service]:
-            method: Callable[[dict[str, Any]], dict[str, Any]] | None = getattr(holder, xform_name(operation), None)
-            if method is not None:
-                return method
-        raise NotEmulatedError(f"{service}:{operation}")
-
-    def _spend_rate(self, operation: str, members: dict[str, Any]) -> None:
+    def _spend_rate(self, account: Account, operation: str, members: dict[str, Any]) -> None:
         rate = self._request_rates.get(operation)
         if rate is None or self.faults.of_effect("no_request_rate", operation, members) is not None:
             return
-        base = self._account.knowledge_bases.get(members.get("knowledgeBaseId", "").rpartition("/")[2])
+        base = account.knowledge_bases.get(members.get("knowledgeBaseId", "").rpartition("/")[2])
         if operation == "Retrieve" and base is not None and base.managed:
             minute = self._quotas.managed_retrievals_per_minute_per_knowledge_base
-            self._account.rates.take(f"Retrieve {base.identifier}", minute / 60, burst=minute)
-            self._account.rates.take("Retrieve MANAGED", self._quotas.managed_retrievals_per_second)
+            account.rates.take(f"Retrieve {base.identifier}", minute / 60, burst=minute)
+            account.rates.take("Retrieve MANAGED", self._quotas.managed_retrievals_per_second)
             return
-        self._account.rates.take(operation, rate)
+        account.rates.take(operation, rate)
 
 
 def _usage(output: dict[str, Any]) -> dict[str, int] | None:
@@ -288,6 +364,21 @@ def _usage(output: dict[str, Any]) -> dict[str, int] | None:
             usage: dict[str, int] = part["usage"]
             return usage
     return None
+
+
+def _called(request: Request) -> str:
+    """The operation of a request that no model knows: as JSON services name it, or by its method and path."""
+    target = request.header("X-Amz-Target")
+    return (target or f"{request.method} {request.path}")[:_LONGEST_NAME]
+
+
+def _new_request_id() -> str:
+    return str(uuid.uuid4())
+
+
+def _identified(response: Response, identifier: str) -> Response:
+    # In small letters, as a proxy that looks for it in a plain dictionary would write it, too.
+    return replace(response, headers={**response.headers, "x-amzn-requestid": identifier})
 
 
 def _json_response(status: int, content: Any) -> Response:

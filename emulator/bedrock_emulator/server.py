@@ -1,7 +1,8 @@
 """The emulator as an HTTP server on the loopback interface.
 
-A client is pointed at it by ``AWS_ENDPOINT_URL_BEDROCK_AGENT``, ``AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME``,
-``AWS_ENDPOINT_URL_BEDROCK_RUNTIME``, ``AWS_ENDPOINT_URL_S3VECTORS`` and ``AWS_ENDPOINT_URL_OPENSEARCHSERVERLESS``.
+A client is pointed at it by ``AWS_ENDPOINT_URL``, or for single services by ``AWS_ENDPOINT_URL_BEDROCK_AGENT``,
+``AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME``, ``AWS_ENDPOINT_URL_BEDROCK_RUNTIME``, ``AWS_ENDPOINT_URL_BEDROCK``,
+``AWS_ENDPOINT_URL_S3VECTORS`` and ``AWS_ENDPOINT_URL_OPENSEARCHSERVERLESS``.
 """
 
 from __future__ import annotations
@@ -9,19 +10,25 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any, cast
+from urllib.parse import urlsplit
 
 import boto3
 import typer
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from bedrock_emulator.emulator import Emulator
-from bedrock_emulator.same_origin import SameOriginOnly
+from bedrock_emulator.same_origin import NAMES, SameOriginOnly
 from bedrock_emulator.state import StateError
+from bedrock_emulator.wire.addressing import is_region
 from bedrock_emulator.wire.errors import ConnectionBrokenError
 from bedrock_emulator.wire.messages import Request, Response
-from bedrock_emulator.wire.protocol import SERVICES, protocol
 from bedrock_emulator.world.iam_roles import IamRoles
 
 if TYPE_CHECKING:
@@ -29,25 +36,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-# <key>/<date>/<region>/<service>/aws4_request (AWS documentation, "Create a signed AWS API request")
-_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/(?P<name>[^/]+)/aws4_request")
+NO_ACCOUNT = "000000000000"
+_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _SHUTDOWN_SECONDS = 1.0
-_SERVICES_OF_SIGNING_NAME = {
-    "bedrock": ("bedrock-agent", "bedrock-agent-runtime", "bedrock-runtime"),
-    "s3vectors": ("s3vectors",),
-    "aoss": ("opensearchserverless",),
-}
-
-
-def service_of(request: Request) -> str | None:
-    """The service a request is meant for, or None.
-
-    A signature tells the signing name, which three Bedrock services share: the path tells those apart, and serves alone
-    where a request is not signed with a credential scope.
-    """
-    match = _SCOPE.search(request.header("Authorization") or "")
-    candidates = _SERVICES_OF_SIGNING_NAME.get(match["name"], ()) if match else SERVICES
-    return next((service for service in candidates if protocol(service).route(request) is not None), None)
 
 
 class Application:
@@ -86,12 +77,13 @@ class Application:
         try:
             response = await run_in_threadpool(self._respond, request)
         except ConnectionBrokenError:
-            # A response that is never finished makes the server drop the connection.
+            # A response that is never finished makes the server drop the connection. In chunks, since newer botocores
+            # take a body that is shorter than announced for whole.
             await send(
                 {
                     "type": "http.response.start",
                     "status": 200,
-                    "headers": [(b"content-length", b"1")],
+                    "headers": [(b"transfer-encoding", b"chunked")],
                 }
             )
             return
@@ -115,12 +107,7 @@ class Application:
     def _respond(self, request: Request) -> Response:
         if self._emulator.is_control(request.path):
             return self._emulator.control(request)
-        service = service_of(request)
-        if service is None:
-            body = b'{"message": "The request is for none of the emulated services."}'
-            headers = {"Content-Type": "application/json", "x-amzn-ErrorType": "UnknownOperationException"}
-            return Response(404, headers, body)
-        return self._emulator.handle(service, request)
+        return self._emulator.answer(request)
 
 
 async def serving(emulator: Emulator, bind: str, until: Callable[[], Awaitable[object]] | None = None) -> None:
@@ -135,6 +122,23 @@ async def serving(emulator: Emulator, bind: str, until: Callable[[], Awaitable[o
     await serve_asgi(cast("Any", SameOriginOnly(Application(emulator))), config, shutdown_trigger=cast("Any", until))
 
 
+@contextmanager
+def served(emulator: Emulator) -> Iterator[str]:
+    """The emulator served by a thread of this process, on a free port. Gives the address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port, descriptor = listener.getsockname()[1], listener.detach()  # the server closes it
+    loop, ended = asyncio.new_event_loop(), asyncio.Event()
+    running = serving(emulator, f"fd://{descriptor}", ended.wait)
+    thread = Thread(target=loop.run_until_complete, args=(running,), name="bedrock-emulator", daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join()
+        loop.close()
+
+
 def serve(port: int, emulator: Emulator) -> None:
     """Serve on 127.0.0.1 until SIGTERM or SIGINT."""
     asyncio.run(serving(emulator, f"127.0.0.1:{port}"))
@@ -143,6 +147,16 @@ def serve(port: int, emulator: Emulator) -> None:
 @app.command()
 def command(
     port: Annotated[int, typer.Option(help="The port on 127.0.0.1.")] = 9666,
+    region: Annotated[
+        str, typer.Option(help="The Region of requests that are not signed; all others say theirs.")
+    ] = "us-east-1",
+    account: Annotated[
+        str | None,
+        typer.Option(
+            help="The account, 12 digits; by default that of the STS behind AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_STS, "
+            f"and {NO_ACCOUNT} where neither is set."
+        ),
+    ] = None,
     speed: Annotated[float, typer.Option(min=0.001, help="Emulated seconds per second.")] = 1.0,
     faults: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="A JSON file of faults to begin with.")
@@ -158,18 +172,51 @@ def command(
     ] = None,
 ) -> None:
     """Serve an emulator of Amazon Bedrock Knowledge Bases, until SIGTERM or Ctrl-C."""
+    address = f"http://127.0.0.1:{port}"
     if roles is None:
         # Never against AWS itself by default: the roles of a local stack are in the local stack's IAM.
-        roles = bool({"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_IAM"} & os.environ.keys())
+        roles = _is_beside("IAM", port)
+    if not is_region(region):
+        raise typer.BadParameter("it is no name of a Region", param_hint="--region")
     try:
-        authority = IamRoles(boto3.client("iam")) if roles else None
-        emulator = Emulator(speed=speed, authority=authority, state=state)
+        emulator = Emulator(
+            region=region,
+            account=_account(account, region, port),
+            speed=speed,
+            authority=IamRoles(boto3.client("iam", region_name=region)) if roles else None,
+            state=state,
+            address=address,
+        )
     except StateError as error:
         raise typer.BadParameter(str(error), param_hint="--state") from error
     if faults is not None:
         emulator.faults.load(faults)
-    typer.echo(f"Amazon Bedrock Knowledge Bases on http://127.0.0.1:{port} (speed {speed:g})")
+    typer.echo(f"Amazon Bedrock Knowledge Bases on {address} (speed {speed:g})")
     serve(port, emulator)
+
+
+def _account(given: str | None, region: str, port: int) -> str:
+    if given is None and _is_beside("STS", port):
+        try:
+            # Looked up once, when it must be there; it is on this machine, so that a long wait is of no use.
+            quickly = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2})
+            given = boto3.client("sts", region_name=region, config=quickly).get_caller_identity()["Account"]
+        except (BotoCoreError, ClientError) as error:
+            raise typer.BadParameter(
+                f"the STS behind AWS_ENDPOINT_URL does not tell it ({error}): name it", param_hint="--account"
+            ) from error
+    if not _ACCOUNT.fullmatch(account := given or NO_ACCOUNT):
+        raise typer.BadParameter("an account is 12 digits", param_hint="--account")
+    return account
+
+
+def _is_beside(service: str, port: int) -> bool:
+    """Whether the environment leads a client of ``service`` to another server than this one."""
+    url = os.environ.get(f"AWS_ENDPOINT_URL_{service}") or os.environ.get("AWS_ENDPOINT_URL")
+    if not url:
+        return False
+    named = urlsplit(url)
+    return not (named.hostname in NAMES and named.port == port)
 
 
 def main() -> None:

@@ -241,7 +241,7 @@ def test_documents_that_may_not_be_stored_or_removed_fail(bench: Workbench, auth
 @fact("a MANAGED knowledge base reads documents with its role; its index and model are the service's own", "I")
 def test_a_managed_knowledge_base_reads_with_its_role(bench: Workbench, authority: Strict) -> None:
     base = bench.managed()
-    parameters = {"type": "S3", "connectionConfiguration": {"bucketName": "documents"}}
+    parameters = {"type": "S3", "version": "1", "connectionConfiguration": {"bucketName": "documents"}}
     kind = "MANAGED_KNOWLEDGE_BASE_CONNECTOR"
     connector = {"managedKnowledgeBaseConnectorConfiguration": {"connectorParameters": parameters}}
     source = bench.data_source(base, configuration={"type": kind, **connector})

@@ -187,3 +187,66 @@ def test_a_long_uri_is_refused(bench: Any) -> None:
     names = names_of(bench, "S3")
     with pytest.raises(ClientError, match="must satisfy regular expression pattern"):
         bench.agent.ingest_knowledge_base_documents(**names, documents=[in_s3(f"{'x' * 200}.md")])
+
+
+@fact("DeleteKnowledgeBaseDocuments leaves the object in the bucket, and the next sync brings it back", "D")
+def test_a_deleted_document_comes_back_with_the_next_sync(bench: Any) -> None:
+    base, source = bench.stocked(**{"leave.txt": LEAVE})
+    wanted = [{"dataSourceType": "S3", "s3": {"uri": "s3://documents/leave.txt"}}]
+    bench.agent.delete_knowledge_base_documents(knowledgeBaseId=base, dataSourceId=source, documentIdentifiers=wanted)
+    bench.clock.advance(60)
+    assert bench.retrieved(base, "paid leave") == []
+    assert bench.sync(base, source)["statistics"]["numberOfNewDocumentsIndexed"] == 1
+    assert len(bench.retrieved(base, "paid leave")) == 1
+
+
+@fact("a sync after a direct ingestion skips what has not changed", "D")
+def test_a_sync_skips_what_was_ingested_directly(bench: Any) -> None:
+    names = names_of(bench, "S3")
+    bench.put("documents", **{"leave.txt": LEAVE})
+    bench.agent.ingest_knowledge_base_documents(**names, documents=[in_s3("leave.txt")])
+    bench.clock.advance(60)
+    counted = bench.sync(*names.values())["statistics"]
+    assert (counted["numberOfDocumentsScanned"], counted["numberOfNewDocumentsIndexed"]) == (1, 0)
+    assert counted["numberOfModifiedDocumentsIndexed"] == 0
+
+
+@fact("a document outside the data source's prefixes can be ingested directly, and the next sync removes it", "R")
+def test_a_document_outside_the_prefix_is_removed_by_the_next_sync(bench: Any) -> None:
+    base = bench.knowledge_base()
+    settings = {"bucketArn": "arn:aws:s3:::documents", "inclusionPrefixes": ["manuals/"]}
+    source = bench.data_source(base, configuration={"type": "S3", "s3Configuration": settings})
+    bench.put("documents", **{"leave.txt": LEAVE})
+    names = {"knowledgeBaseId": base, "dataSourceId": source}
+    bench.agent.ingest_knowledge_base_documents(**names, documents=[in_s3("leave.txt")])
+    bench.clock.advance(60)
+    assert len(bench.retrieved(base, "paid leave")) == 1
+    assert bench.sync(base, source)["statistics"]["numberOfDocumentsDeleted"] == 1
+    assert bench.retrieved(base, "paid leave") == []
+
+
+@fact("a document sent again while it is worked on begins anew", "R")
+def test_a_document_sent_again_begins_anew(bench: Any) -> None:
+    names = names_of(bench)
+    bench.agent.ingest_knowledge_base_documents(**names, documents=[custom("leave")])
+    bench.clock.advance(15)
+    assert status(bench, names, "leave") == "IN_PROGRESS"
+    bench.agent.ingest_knowledge_base_documents(**names, documents=[custom("leave", "Paid leave is thirty days.")])
+    bench.clock.advance(8)
+    assert status(bench, names, "leave") == "IN_PROGRESS"
+    bench.clock.advance(60)
+    (found,) = bench.retrieved(names["knowledgeBaseId"], "paid leave")
+    assert "thirty" in found["content"]["text"]
+
+
+@fact("a metadata file counts only where the call names it", "I")
+@pytest.mark.parametrize("named", [True, False])
+def test_a_metadata_file_counts_where_it_is_named(bench: Any, named: bool) -> None:
+    names = names_of(bench, "S3")
+    bench.put("documents", **{"leave.txt": LEAVE, "leave.txt.metadata.json": bench.sidecar(team="hr")})
+    beside = {"type": "S3_LOCATION", "s3Location": {"uri": "s3://documents/leave.txt.metadata.json"}}
+    document = {**in_s3("leave.txt"), **({"metadata": beside} if named else {})}
+    bench.agent.ingest_knowledge_base_documents(**names, documents=[document])
+    bench.clock.advance(60)
+    (found,) = bench.retrieved(names["knowledgeBaseId"], "paid leave")
+    assert found["metadata"].get("team") == ("hr" if named else None)

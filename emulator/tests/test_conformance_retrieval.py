@@ -50,6 +50,7 @@ def test_a_result_tells_where_it_comes_from(bench: Any) -> None:
     assert result["metadata"] == {
         "x-amz-bedrock-kb-source-uri": "s3://documents/a.txt",
         "x-amz-bedrock-kb-data-source-id": source,
+        "x-amz-bedrock-kb-source-file-modality": "TEXT",
         "department": "HR",
         "tags": ["x"],
     }
@@ -105,6 +106,14 @@ def test_a_query_has_at_most_1000_characters(bench: Any) -> None:
         ClientError, match=r"at 'input\.text' failed to satisfy constraint: Member must have length less than"
     ):
         bench.ask(base, "x" * 1_001)
+
+
+@fact("MANAGED: user query length: 10,000 characters", "D")
+def test_a_managed_query_has_at_most_10000_characters(bench: Any) -> None:
+    base = bench.managed()
+    assert bench.runtime.retrieve(knowledgeBaseId=base, retrievalQuery={"text": "x" * 10_000})["retrievalResults"] == []
+    with pytest.raises(ClientError, match="ValidationException"):
+        bench.runtime.retrieve(knowledgeBaseId=base, retrievalQuery={"text": "x" * 10_001})
 
 
 @fact("HYBRID on S3 Vectors: 400 `HYBRID search type is not supported for search operation on index {KB_ID}.`", "R")
@@ -177,12 +186,15 @@ def test_a_filter_lets_through_what_it_says(bench: Any, given: dict[str, Any], f
     assert {result["content"]["text"][-2] for result in results} == found
 
 
-@fact("startsWith and stringContains are not for S3 Vectors", "D")
+@fact("startsWith and stringContains are not for S3 Vectors, nor for MANAGED", "D")
 @pytest.mark.parametrize("operator", ["startsWith", "stringContains"])
 def test_some_operators_are_not_for_s3_vectors(bench: Any, operator: str) -> None:
-    base = bench.knowledge_base()
-    members = retrieve(base, "leave", filter={operator: {"key": "team", "value": "h"}})
+    filtered = {"filter": {operator: {"key": "team", "value": "h"}}}
+    members = retrieve(bench.knowledge_base(), "leave", **filtered)
     assert refusal(bench.runtime.retrieve, **members)[:2] == (400, "ValidationException")
+    managed = {"knowledgeBaseId": bench.managed(), "retrievalQuery": {"text": "leave"}}
+    managed["retrievalConfiguration"] = {"managedSearchConfiguration": filtered}
+    assert refusal(bench.runtime.retrieve, **managed)[:2] == (400, "ValidationException")
 
 
 @fact("a filter value must fit its operator", "I")
@@ -261,11 +273,18 @@ def test_managed_knowledge_bases_do_not_generate(bench: Any) -> None:
     assert caught.value.response["Error"]["Code"] == "ValidationException"
 
 
-@fact("MANAGED: Retrieve takes managedSearchConfiguration", "M")
+@fact("MANAGED: Retrieve takes managedSearchConfiguration, and refuses the other by name", "R")
 def test_managed_search_is_configured_apart(bench: Any) -> None:
     base = bench.managed()
-    with pytest.raises(ClientError, match="vectorSearchConfiguration is not supported"):
-        bench.retrieved(base, "leave", numberOfResults=3)
+    told = (
+        "Incompatible configuration: vectorSearchConfiguration is not supported for managed knowledge bases. "
+        "Use managedSearchConfiguration instead."
+    )
+    assert refusal(bench.runtime.retrieve, **retrieve(base, "leave", numberOfResults=3)) == (
+        400,
+        "ValidationException",
+        told,
+    )
     found = bench.runtime.retrieve(
         knowledgeBaseId=base,
         retrievalQuery={"text": "leave"},

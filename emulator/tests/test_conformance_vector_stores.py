@@ -242,3 +242,42 @@ def test_a_policy_is_updated_from_its_version(bench: Any) -> None:
     assert len(client.list_access_policies(type="data")["accessPolicySummaries"]) == 1
     client.delete_access_policy(type="data", name="tenants")
     assert refusal(client.get_access_policy, type="data", name="tenants")[1] == "ResourceNotFoundException"
+
+
+def embedded_by(bench: Any, index_arn: str, model: str, **settings: Any) -> dict[str, Any]:
+    """The members of CreateKnowledgeBase for an embedding model."""
+    configuration: dict[str, Any] = {"embeddingModelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{model}"}
+    if settings:
+        configuration["embeddingModelConfiguration"] = {"bedrockEmbeddingModelConfiguration": settings}
+    described = {"type": "VECTOR", "vectorKnowledgeBaseConfiguration": configuration}
+    request: dict[str, Any] = bench.knowledge_base_request("tenant", index_arn, knowledgeBaseConfiguration=described)
+    return request
+
+
+@fact("each embedding model has dimensions of its own, one of them the usual", "D")
+@pytest.mark.parametrize(
+    ("model", "dimension", "settings"),
+    [
+        ("amazon.titan-embed-text-v2:0", 1024, {}),
+        ("amazon.titan-embed-text-v2:0", 256, {"dimensions": 256}),
+        ("amazon.titan-embed-text-v1", 1536, {}),
+        ("cohere.embed-multilingual-v3", 1024, {}),
+        ("amazon.nova-2-multimodal-embeddings-v1:0", 1024, {}),
+    ],
+)
+def test_an_index_fits_its_embedding_model(bench: Any, model: str, dimension: int, settings: dict[str, Any]) -> None:
+    fitting = bench.index("fitting", dimension=dimension)
+    other = bench.index("other", dimension=dimension + 1)
+    with pytest.raises(ClientError, match=f"has dimension {dimension + 1}"):
+        bench.agent.create_knowledge_base(**embedded_by(bench, other, model, **settings))
+    assert bench.agent.create_knowledge_base(**embedded_by(bench, fitting, model, **settings))
+
+
+@fact("a dimension that the embedding model does not have is refused", "I")
+@pytest.mark.parametrize(
+    ("model", "dimension"), [("amazon.titan-embed-text-v2:0", 768), ("cohere.embed-english-v3", 512)]
+)
+def test_a_model_has_no_other_dimensions(bench: Any, model: str, dimension: int) -> None:
+    arn = bench.index("tenant", dimension=dimension)
+    with pytest.raises(ClientError, match=f"makes vectors of dimension .*, not {dimension}"):
+        bench.agent.create_knowledge_base(**embedded_by(bench, arn, model, dimensions=dimension))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator_support.console_script import STOPPING_SECONDS, Started, started_emulator
+from emulator_support.console_script import PATIENCE_SECONDS, Started, started_emulator
 from emulator_support.foreign_requests import (
     NAMES,
     Server,
@@ -48,6 +48,6 @@ def test_it_listens_on_one_address_only(started: Started) -> None:
 def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     with started_emulator(tmp_path / "said") as emulator:
         emulator.process.send_signal(number)
-        assert emulator.process.wait(STOPPING_SECONDS) == 0
+        assert emulator.process.wait(PATIENCE_SECONDS) == 0
         assert not emulator.answers()
     assert "Traceback" not in emulator.said.read_text()

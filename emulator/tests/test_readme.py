@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 from emulator_support.console_script import started_emulator
+from emulator_support.plugged import run_tests
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
-SERVED, IN_PROCESS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+IN_PYTEST, SERVED, IN_PROCESS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 VARIABLES = dict(re.findall(r"(AWS_\w+)=(\S+)", README))
 PORT = "9666"
 
@@ -36,3 +37,7 @@ def test_boto3_is_pointed_at_the_console_script_by_its_variables(tmp_path: Path)
 def test_clients_are_attached_in_a_test() -> None:
     keys = {name: value for name, value in VARIABLES.items() if not name.startswith("AWS_ENDPOINT")}
     assert run(IN_PROCESS, keys) == ""
+
+
+def test_pytest_finds_the_fixtures(tmp_path: Path) -> None:
+    assert "1 passed" in run_tests(tmp_path, IN_PYTEST)

@@ -156,6 +156,10 @@ class Requests(RuleBasedStateMachine):
         self._any_operation(data, "bedrock-runtime")
 
     @rule(data=st.data())
+    def any_operation_on_guardrails(self, data: Any) -> None:
+        self._any_operation(data, "bedrock")
+
+    @rule(data=st.data())
     def any_operation_on_vectors(self, data: Any) -> None:
         self._any_operation(data, "s3vectors")
 
@@ -565,7 +569,8 @@ def expected(
         supported = key.rpartition(".")[2] not in ("exe", "pdf")
         faulty = attributes == b"{" or b"NaN" in attributes or (on_s3_vectors and len(attributes) > 1_024)
         indexed = supported and not faulty and body.strip() != b""
-        now[key] = Remembered(etag, sidecar, indexed)
+        if not (on_s3_vectors and len(attributes) > 1_024 and not key.endswith(".exe")):
+            now[key] = Remembered(etag, sidecar, indexed)  # with such metadata, it is no longer listed
         # A faulty sidecar is seen before the text is, but after the format.
         unsupported = key.endswith(".exe")
         if not indexed:
@@ -609,7 +614,7 @@ def test_whatever_is_asked_the_emulator_answers_and_keeps_its_promises(aws: None
         print(f"{count:6} {name} {status}")  # noqa: T201
 
 
-def test_every_operation_of_the_five_services_is_answered(aws: None) -> None:
+def test_every_operation_of_the_six_services_is_answered(aws: None) -> None:
     witness = Witness(
         Emulator(region=REGION, account=ACCOUNT, clock=ManualClock(), quotas=QUOTAS, embedder="character")
     )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,29 +14,19 @@ from urllib.request import Request, urlopen
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ConnectionClosedError
+from botocore.exceptions import ClientError, ConnectionClosedError
 
 from bedrock_emulator import Emulator
-from bedrock_emulator.server import command, serving
+from bedrock_emulator.server import command, served
 from emulator_support.console_script import Started, started_emulator
 
 
 @pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Emulator]]:
+def serving() -> Iterator[tuple[str, Emulator]]:
     """A server's address and its emulator, a thousand times as fast as the service."""
     emulator = Emulator(speed=1_000, embedder="character")
-    listener = socket.create_server(("127.0.0.1", 0))
-    port, descriptor = listener.getsockname()[1], listener.detach()  # the server closes it
-    loop, ended = asyncio.new_event_loop(), asyncio.Event()
-    thread = threading.Thread(
-        target=loop.run_until_complete, args=(serving(emulator, f"fd://{descriptor}", ended.wait),)
-    )
-    thread.start()
-    yield f"http://127.0.0.1:{port}", emulator
-    loop.call_soon_threadsafe(ended.set)
-    thread.join(10)
-    loop.close()
-    assert not thread.is_alive()
+    with served(emulator) as address:
+        yield address, emulator
 
 
 def client(service: str, address: str) -> Any:
@@ -48,8 +36,8 @@ def client(service: str, address: str) -> Any:
     return boto3.client(service, region_name="us-east-1", endpoint_url=address, config=config, **keys)  # type: ignore[call-overload]  # the service is not a literal here
 
 
-def test_services_are_told_apart_by_signature_and_path(served: tuple[str, Emulator]) -> None:
-    address, emulator = served
+def test_services_are_told_apart_by_signature_and_path(serving: tuple[str, Emulator]) -> None:
+    address, emulator = serving
     vectors, agent = client("s3vectors", address), client("bedrock-agent", address)
     vectors.create_vector_bucket(vectorBucketName="vectors")
     arn = vectors.create_index(
@@ -78,8 +66,8 @@ def test_services_are_told_apart_by_signature_and_path(served: tuple[str, Emulat
     assert {call["service"] for call in emulator.calls} == {"s3vectors", "bedrock-agent", "bedrock-agent-runtime"}
 
 
-def test_a_broken_connection_breaks_on_the_wire(served: tuple[str, Emulator]) -> None:
-    address, emulator = served
+def test_a_broken_connection_breaks_on_the_wire(serving: tuple[str, Emulator]) -> None:
+    address, emulator = serving
     emulator.faults.add({"operation": "ListKnowledgeBases", "effect": "broken_after_effect", "count": 1})
     agent = client("bedrock-agent", address)
     with pytest.raises(ConnectionClosedError):
@@ -87,8 +75,14 @@ def test_a_broken_connection_breaks_on_the_wire(served: tuple[str, Emulator]) ->
     assert agent.list_knowledge_bases()["knowledgeBaseSummaries"] == []
 
 
-def test_latency_is_felt(served: tuple[str, Emulator]) -> None:
-    address, emulator = served
+def test_a_service_of_xml_is_told_in_xml_that_it_is_not_emulated(serving: tuple[str, Emulator]) -> None:
+    with pytest.raises(ClientError, match=r"NotEmulatedException.*service sts.* is not emulated") as caught:
+        client("sts", serving[0]).get_caller_identity()
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
+
+
+def test_latency_is_felt(serving: tuple[str, Emulator]) -> None:
+    address, emulator = serving
     emulator.faults.add({"operation": "ListKnowledgeBases", "effect": "latency", "seconds": 200, "count": 1})
     agent = client("bedrock-agent", address)
     began = time.monotonic()
@@ -96,8 +90,8 @@ def test_latency_is_felt(served: tuple[str, Emulator]) -> None:
     assert time.monotonic() - began >= 0.2
 
 
-def test_faults_are_ordered_over_http(served: tuple[str, Emulator]) -> None:
-    address, emulator = served
+def test_faults_are_ordered_over_http(serving: tuple[str, Emulator]) -> None:
+    address, emulator = serving
     body = json.dumps({"effect": "job_hangs"}).encode()
     with urlopen(Request(f"{address}/_emulator/faults", data=body, method="POST")) as response:  # noqa: S310 - loopback
         assert response.status == 201

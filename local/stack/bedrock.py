@@ -16,9 +16,12 @@ from urllib.parse import quote, unquote, urlencode
 import boto3
 from botocore.config import Config
 from ministack import app as ministack
+from ministack.core import router
 
 from bedrock_emulator import Clock, ConnectionBrokenError, Emulator, Request, Response
-from bedrock_emulator.wire.protocol import SERVICES
+from bedrock_emulator.wire.addressing import SERVICES_OF_SIGNING_NAME, service_of
+from bedrock_emulator.wire.errors import ServiceError
+from bedrock_emulator.wire.protocol import SERVICES, protocol
 from local.stack import bedrock_permissions, service_roles
 from local.stack.configuration import ACCESS_KEY, REPOSITORY, StackConfiguration
 
@@ -27,6 +30,8 @@ REMEMBERED_VECTORS = REPOSITORY / ".build" / "vectors.sqlite"
 
 Send = Callable[[Any], Awaitable[None]]
 AsgiApplication = Callable[[Any, Any, Send], Awaitable[None]]
+_NO_ROUTE = b"No route for "
+Handler = Callable[..., Awaitable[tuple[int, dict[str, str], bytes]]]
 
 
 @dataclass
@@ -45,6 +50,7 @@ class BedrockEmulator(Protocol):
     """What is needed of the emulator (`bedrock_emulator.Emulator`)."""
 
     def handle(self, service: str, request: Request) -> Response: ...
+    def emulates(self, service: str, operation: str) -> bool: ...
     def is_control(self, path: str) -> bool: ...
     def control(self, request: Request) -> Response: ...
 
@@ -70,6 +76,7 @@ def make_emulator(configuration: StackConfiguration, clock: Clock) -> Emulator:
         authority=service_roles.StackAuthority(configuration),
         role_propagation=configuration.delays.role,
         remembered_vectors=REMEMBERED_VECTORS,
+        address=configuration.aws_url,
     )
     bedrock_permissions.know_tags(emulator.knowledge_base_tags)
     service_roles.tell_of_new_roles(emulator)
@@ -82,8 +89,9 @@ def mount(emulator: BedrockEmulator, application: AsgiApplication) -> AsgiApplic
     Gives the application to serve in place of `application`: it answers the emulator's control paths too.
     """
     for service in SERVICES:
-        ministack.SERVICE_HANDLERS[service] = _service(emulator, service)
+        ministack.SERVICE_HANDLERS[service] = _service(emulator, service, ministack.SERVICE_HANDLERS.get(service))
     bedrock_permissions.teach()
+    _lead_to_the_emulator()
 
     async def with_control_paths(scope: Any, receive: Any, send: Send) -> None:
         if scope["type"] != "http":
@@ -104,7 +112,28 @@ def mount(emulator: BedrockEmulator, application: AsgiApplication) -> AsgiApplic
     return with_control_paths
 
 
-def _service(emulator: BedrockEmulator, service: str) -> Callable[..., Awaitable[tuple[int, dict[str, str], bytes]]]:
+def _lead_to_the_emulator() -> None:
+    """Has MiniStack's router tell Bedrock's services apart by their models.
+
+    It knows some paths only, and takes the others for its own Bedrock, which answers "No route". What no model knows
+    is the emulator's, too: it answers HTTP 501 by name.
+    """
+    detect: Callable[..., str] = router.detect_service
+    bedrock = SERVICES_OF_SIGNING_NAME["bedrock"]
+
+    def detect_service(method: str, path: str, headers: dict[str, str], query_params: Any) -> str:
+        found = detect(method, path, headers, query_params)
+        if found not in bedrock:
+            return found
+        try:
+            return service_of(Request(method, quote(path), headers=headers)) or bedrock[0]
+        except ServiceError:
+            return found  # its Region is none, which the emulator will say
+
+    router.detect_service = ministack.detect_service = detect_service
+
+
+def _service(emulator: BedrockEmulator, service: str, of_ministack: Handler | None) -> Handler:
     async def handle(
         method: str, path: str, headers: dict[str, str], body: bytes, query_params: dict[str, list[str]]
     ) -> tuple[int, dict[str, str], bytes]:
@@ -112,9 +141,14 @@ def _service(emulator: BedrockEmulator, service: str) -> Callable[..., Awaitable
         if unquote(http_request.raw_path) != path:
             # A call from inside MiniStack, on the way of another request.
             http_request = _HttpRequest(quote(path), urlencode(query_params, doseq=True))
+        request = Request(method, http_request.raw_path, http_request.query, headers, body)
+        if service == "bedrock" and of_ministack is not None and not _is_emulated(emulator, service, request):
+            # Models and inference profiles are MiniStack's. What it does not know either is answered 501 below.
+            answer = await of_ministack(method, path, headers, body, query_params)
+            if _NO_ROUTE not in answer[2]:
+                return answer
         if refusal := bedrock_permissions.refusal(service, method, path, headers, body, query_params):
             return refusal
-        request = Request(method, http_request.raw_path, http_request.query, headers, body)
         try:
             # In a thread: it reads documents from S3, which this event loop serves.
             response = await asyncio.to_thread(emulator.handle, service, request)
@@ -126,13 +160,19 @@ def _service(emulator: BedrockEmulator, service: str) -> Callable[..., Awaitable
     return handle
 
 
+def _is_emulated(emulator: BedrockEmulator, service: str, request: Request) -> bool:
+    route = protocol(service).route(request)
+    return route is not None and emulator.emulates(service, route.operation.name)
+
+
 def _breakable(send: Send, http_request: _HttpRequest) -> Send:
     async def send_or_break(message: Any) -> None:
         if not http_request.must_break:
             await send(message)
         elif message["type"] == "http.response.start":
-            # An answer that never ends as announced makes the server drop the connection.
-            await send({**message, "headers": [(b"content-length", b"1")]})
+            # An answer that never ends makes the server drop the connection. In chunks, since newer botocores take a
+            # body that is shorter than announced for whole.
+            await send({**message, "headers": [(b"transfer-encoding", b"chunked")]})
 
     return send_or_break
 

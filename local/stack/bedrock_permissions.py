@@ -25,6 +25,12 @@ CONVERSING = {
     "bedrock:Converse": "bedrock:InvokeModel",
     "bedrock:ConverseStream": "bedrock:InvokeModelWithResponseStream",
 }
+_GUARDED = {
+    *CONVERSING.values(),
+    "bedrock:Retrieve",
+    "bedrock:RetrieveAndGenerate",
+    "bedrock:RetrieveAndGenerateStream",
+}
 
 
 def teach() -> None:
@@ -112,6 +118,38 @@ def _further_permissions(
         asked = configuration.get("knowledgeBaseConfiguration") or {}
         yield "bedrock:Retrieve", f"{knowledge_base}/{asked.get('knowledgeBaseId')}"
         yield "bedrock:InvokeModel", _model_arn(str(asked.get("modelArn")), region)
+        if reranker := _reranker(_members(body)):
+            yield "bedrock:Rerank", "*"
+            yield "bedrock:InvokeModel", reranker
+    if action in _GUARDED and (guardrail := _guardrail(_members(body))):
+        arn = guardrail if guardrail.startswith("arn:") else f"arn:aws:bedrock:{region}:{account}:guardrail/{guardrail}"
+        yield "bedrock:ApplyGuardrail", arn
+
+
+def _guardrail(members: dict[str, Any]) -> str | None:
+    """The guardrail that a question is to pass, by its id or ARN.
+
+    Sources: "Set up permissions to use Amazon Bedrock Guardrails" (Amazon Bedrock user guide): whoever calls a model or
+    a knowledge base with one needs ApplyGuardrail.
+    """
+    asked = (members.get("retrieveAndGenerateConfiguration") or {}).get("knowledgeBaseConfiguration") or {}
+    generation = asked.get("generationConfiguration") or {}
+    for named in (
+        members.get("guardrailConfig"),
+        members.get("guardrailConfiguration"),
+        generation.get("guardrailConfiguration"),
+    ):
+        if isinstance(named, dict):
+            return named.get("guardrailIdentifier") or named.get("guardrailId")
+    return None
+
+
+def _reranker(members: dict[str, Any]) -> str | None:
+    """The model that reranks for whoever asks RetrieveAndGenerate ("Permissions for reranking in Amazon Bedrock")."""
+    asked = (members.get("retrieveAndGenerateConfiguration") or {}).get("knowledgeBaseConfiguration") or {}
+    search = (asked.get("retrievalConfiguration") or {}).get("vectorSearchConfiguration") or {}
+    settings = (search.get("rerankingConfiguration") or {}).get("bedrockRerankingConfiguration") or {}
+    return (settings.get("modelConfiguration") or {}).get("modelArn")
 
 
 def _s3_vectors_arn(request: dict[str, Any], region: str, account: str) -> str:

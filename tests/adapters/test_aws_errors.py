@@ -54,6 +54,12 @@ ANSWERS = [
     (400, "ValidationException", f"{STORAGE}status code: 404, error message: no such index [acme]", NotReadyYet),
     (400, "ValidationException", f"{STORAGE}The specified index could not be found", NotReadyYet),
     (400, "ValidationException", "The knowledge base is not in a valid status", NotReadyYet),
+    (
+        400,
+        "ValidationException",
+        "You cannot start an ingestion job on a data source with status CREATING.",
+        NotReadyYet,
+    ),
     (400, "ValidationException", "There is an ongoing KnowledgeBaseDocuments API request.", NotReadyYet),
     (
         400,

@@ -348,6 +348,15 @@ class KnowledgeBasesSuite:
             world.start(other)
         assert world.knowledge_bases.running_ingestion_job(other) is None
 
+    def test_one_that_was_given_up_takes_no_job_and_says_why(self, world: World) -> None:
+        """The refusal is that of one that is not ready yet, too: its status tells them apart."""
+        data_source = world.failed_data_source()
+        with pytest.raises(NotReadyYet, match="data source with status FAILED"):
+            world.start(data_source)
+        failure = world.stored_data_source(data_source).given_up()
+        assert failure is not None
+        assert "is FAILED: The role is gone." in str(failure)
+
     def test_an_account_runs_five_jobs_at_a_time(self, world: World) -> None:
         sources = [world.data_source(f"kbfleet-{number}") for number in range(6)]
         for data_source in sources[:5]:

@@ -60,6 +60,7 @@ def proofs(*, whole: bool) -> Iterator[Proof]:
     yield advice.prove_said
     yield losses.prove
     yield emulator_robustness.prove
+    yield emulator_robustness.prove_files
     yield ledger_protocol.prove
     yield ledger_races.prove
     yield sizes.prove

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from kbfleet.adapters.bedrock import BedrockKnowledgeBases
 from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStatus
 from kbfleet.domain.knowledge_base import (
     DataSource,
+    DataSourceStatus,
     KnowledgeBase,
     KnowledgeBaseKind,
     KnowledgeBaseStatus,
@@ -75,6 +77,10 @@ class World(ABC):
     @abstractmethod
     def lose_vectors(self, name: str) -> None:
         """The index of the knowledge base of that name is gone, so that no vectors can be deleted from it."""
+
+    @abstractmethod
+    def failed_data_source(self) -> DataSourceReference:
+        """One that Bedrock has given up: `The role is gone.`"""
 
     # --- short ways ---
 
@@ -167,6 +173,13 @@ class InMemory(World):
     def lose_vectors(self, name: str) -> None:
         self.memory.vectors_cannot_be_deleted = True
 
+    def failed_data_source(self) -> DataSourceReference:
+        made = self.data_source()
+        source = self.stored_data_source(made)
+        failed = replace(source, status=DataSourceStatus.FAILED, failure_reasons=("The role is gone.",))
+        self.memory.set_data_source(made.knowledge_base_id, failed)
+        return made
+
 
 class Emulated(World):
     """Behind the real adapter.
@@ -231,3 +244,8 @@ class Emulated(World):
 
     def lose_vectors(self, name: str) -> None:
         self.on.drop(TenantId(name))
+
+    def failed_data_source(self) -> DataSourceReference:
+        fault = {"effect": "data_source_fails", "seconds": 0, "failureReasons": ["The role is gone."], "count": 1}
+        self.aws.emulator.faults.add(fault)
+        return self.data_source()

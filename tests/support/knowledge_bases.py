@@ -315,8 +315,10 @@ class InMemoryKnowledgeBases:
         self._spend_start_rate(now)
         if refusal := self._refusals.get(data_source.knowledge_base_id):
             raise refusal
-        self._active(data_source.knowledge_base_id)
+        source = self._active(data_source.knowledge_base_id).data_sources.get(data_source.data_source_id)
         self._existing(data_source)
+        if source is not None and source.status is not DataSourceStatus.AVAILABLE:
+            raise NotReadyYet(f"You cannot start an ingestion job on a data source with status {source.status}.")
         earlier = self._remembered(client_token)
         if earlier in self.jobs:
             return self.jobs[earlier].seen_at(now)

@@ -364,7 +364,7 @@ def source_of(store: str, bucket: str) -> Document:
     """The configuration of a data source that reads a bucket."""
     if store != "MANAGED":
         return {"type": "S3", "s3Configuration": {"bucketArn": f"arn:aws:s3:::{bucket}"}}
-    parameters = {"type": "S3", "connectionConfiguration": {"bucketName": bucket}}
+    parameters = {"type": "S3", "version": "1", "connectionConfiguration": {"bucketName": bucket}}
     return {
         "type": "MANAGED_KNOWLEDGE_BASE_CONNECTOR",
         "managedKnowledgeBaseConnectorConfiguration": {"connectorParameters": parameters},

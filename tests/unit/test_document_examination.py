@@ -6,6 +6,7 @@ import io
 import json
 import time
 import zipfile
+from pathlib import Path
 
 import docx
 import openpyxl  # type: ignore[import-untyped]
@@ -80,6 +81,27 @@ def encrypted_word() -> bytes:
     return OLE + "EncryptionInfo".encode("utf-16-le") + bytes(100) + "EncryptedPackage".encode("utf-16-le")
 
 
+REAL = [
+    path
+    for path in (
+        *sorted((Path(__file__).parents[2] / "emulator/tests/files").iterdir()),
+        *samples.documents("acme"),
+        *samples.documents("sakura"),
+    )
+    if path.suffix in CONTENT_TYPES and path.name != "scan.pdf"
+]
+
+
+def read_by_the_emulator(key: str, content: bytes) -> bool:
+    extract = extractor(key)
+    if extract is None:
+        return False
+    try:
+        return bool("".join(page.text for page in extract(content)).strip())
+    except UnreadableError:
+        return False
+
+
 CERTAIN = [
     ("empty.md", b"", DocumentFault.EMPTY),
     ("deck.pptx", archive("[Content_Types].xml", "ppt/presentation.xml"), DocumentFault.FORMAT),
@@ -98,6 +120,10 @@ CERTAIN = [
     ("cut.pdf", pdf()[:-60], DocumentFault.CUT),
     ("cut.docx", word()[:2_000], DocumentFault.CUT),
     ("cut.xlsx", excel()[:1_000], DocumentFault.CUT),
+    ("table.doc", OLE + "Workbook".encode("utf-16-le"), DocumentFault.OTHER_CONTENT),
+    ("rules.xls", OLE + "WordDocument".encode("utf-16-le"), DocumentFault.OTHER_CONTENT),
+    ("mail.doc", OLE, DocumentFault.OTHER_CONTENT),
+    ("run.txt", b"#!/bin/sh\necho rented\n", DocumentFault.OTHER_CONTENT),
     ("blank.md", " \n\u3000\n".encode(), DocumentFault.BLANK),
     ("mark only.txt", b"\xef\xbb\xbf", DocumentFault.BLANK),
 ]
@@ -114,15 +140,41 @@ class TestWhatIsFound:
     def test_a_reader_of_such_files_reads_nothing_of_it_either(
         self, key: str, content: bytes, fault: DocumentFault
     ) -> None:
-        """The emulator's, which has other libraries read them. What is binary, it takes for text in some code page."""
+        """The emulator's, which has other libraries read them."""
         extract = extractor(key)
-        if extract is None or (fault is DocumentFault.OTHER_CONTENT and key.endswith((".md", ".txt"))):
+        if extract is None:
             return
         try:
             text = "".join(page.text for page in extract(content))
         except UnreadableError:
             return
         assert not text.strip("\u3000\ufeff \n")
+
+    @pytest.mark.parametrize("path", REAL, ids=lambda path: path.name)
+    def test_what_the_emulator_reads_is_sound(self, path: Path) -> None:
+        """And under any other ending, nothing is said only where the emulator reads it."""
+        content = path.read_bytes()
+        assert read_by_the_emulator(path.name, content)
+        assert examine(sample(path.name, content)) is None
+        for ending in CONTENT_TYPES:
+            finding = examine(sample(f"document{ending}", content))
+            if finding is None or finding.certain:
+                assert read_by_the_emulator(f"document{ending}", content) == (finding is None), ending
+
+    @pytest.mark.parametrize("ending", [".docx", ".xlsx", ".pdf"])
+    def test_what_is_cut_the_emulator_reads_no_more_of_than_is_said(self, ending: str) -> None:
+        (path, *_) = (each for each in REAL if each.suffix == ending)
+        content = path.read_bytes()
+        for share in (0.1, 0.5, 0.9):
+            cut = content[: int(len(content) * share)]
+            finding = examine(sample(path.name, cut))
+            assert finding is not None
+            assert finding.fault is DocumentFault.CUT
+
+    @pytest.mark.parametrize("ending", [each for each in CONTENT_TYPES if each not in {".pdf"}])
+    def test_the_emulator_knows_every_ending_that_is_taken_and_no_other(self, ending: str) -> None:
+        assert extractor(f"a{ending}") is not None
+        assert extractor(f"a{ending}x") is None or f"{ending}x" in CONTENT_TYPES
 
     @pytest.mark.parametrize(
         ("key", "content", "fault"),
@@ -147,7 +199,9 @@ class TestWhatIsFound:
             ("rules.PDF", b"junk of a mail server\n" + pdf()),
             ("rules.docx", word()),
             ("prices.xlsx", excel()),
-            ("old.doc", OLE),
+            ("old.doc", OLE + "WordDocument".encode("utf-16-le")),
+            ("old.xls", OLE + "Workbook".encode("utf-16-le")),
+            ("long.doc", OLE + bytes(3 * EDGE_BYTES)),  # what it holds may be told in between
             ("rules.md", "# 就業規則\n".encode()),
             ("rules.txt", b"a" * (EDGE_BYTES - 1) + "規".encode() + b"a"),  # a letter on the edge
             ("rules.html", "<meta charset=Shift_JIS>価格".encode("cp932")),

@@ -178,7 +178,8 @@ class TestTurns:
         lost = DataSource(place.data_source_id, "documents", DataSourceStatus(status), ("The role is gone.",))
         fleet.knowledge_bases.set_data_source(place.knowledge_base_id, lost)
         fleet.request(ACME)
-        assert self.pauses(fleet, NotReadyYet("not in a valid status"), 20) == []
+        refusal = NotReadyYet(f"You cannot start an ingestion job on a data source with status {status}.")
+        assert self.pauses(fleet, refusal, 20) == []
         (change,) = fleet.announcements.job_state_changes
         assert f"is {status}: The role is gone." in change.failure_reasons[0].text
 

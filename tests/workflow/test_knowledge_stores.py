@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from kbfleet.bootstrap import KNOWLEDGE_STORES
+from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.tenant_status import TenantStatus
+from tests.support.tenant_lives import Lives
 from tests.support.virtual_fleet import RARE_TICKS, VirtualFleet, virtual_fleet
 
 
@@ -53,3 +55,17 @@ def test_a_data_source_that_has_failed_since_ends_the_next_run_with_its_reasons(
         assert tenant.failure is not None
         assert (tenant.failure.step, tenant.failure.error) == ("Ensure Data Source", "DataSourceFailed")
         assert "The bucket cannot be read." in tenant.failure.reason
+
+
+def test_a_sync_through_a_data_source_that_has_failed_since_fails_with_its_reasons() -> None:
+    with virtual_fleet(parameters=RARE_TICKS) as fleet:
+        reasons = ["The bucket cannot be read."]
+        fleet.emulator.faults.add({"effect": "data_source_fails", "seconds": 3_600, "failureReasons": reasons})
+        lives = Lives(fleet, "MANAGED")
+        lives.provisioned("acme")
+        fleet.timeline.run_for(3_600)
+        lives.sync("acme")
+        result = fleet.sync("acme").result
+        assert result is not None
+        assert result.outcome is Outcome.FAILED
+        assert "is FAILED: The bucket cannot be read." in result.failure_reasons[0].text

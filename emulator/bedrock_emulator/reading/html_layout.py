@@ -50,8 +50,7 @@ def _block(element: Tag) -> Iterator[str]:
         if text := _squeezed(element.get_text(" ")):
             yield f"{_HEADINGS[element.name]} {text}"
     elif element.name == "table" and not element.find("table"):
-        rows = [[_squeezed(cell.get_text(" ")) for cell in row(["th", "td"])] for row in element("tr")]
-        yield from filter(None, [written_out([row for row in rows if any(row)])])
+        yield from _table(element)
     elif element.name in ("ul", "ol"):
         yield from filter(None, ["\n".join(_blocks(element))])
     elif element.name == "li":
@@ -60,6 +59,28 @@ def _block(element: Tag) -> Iterator[str]:
         yield from filter(None, [element.get_text().strip("\n")])
     else:
         yield from _blocks(element)
+
+
+def _table(element: Tag) -> Iterator[str]:
+    """In one pass: a page that leaves out end tags has its cells within each other."""
+    caption = ""
+    rows: list[list[list[str]]] = []
+    for part in element.descendants:
+        if isinstance(part, Tag) and part.name == "tr":
+            rows.append([])
+        elif isinstance(part, Tag) and part.name in ("td", "th"):
+            if not rows:
+                rows.append([])
+            rows[-1].append([])
+        elif isinstance(part, NavigableString) and not isinstance(part, PreformattedString):
+            if part.parent is not None and part.parent.name == "caption":
+                caption += part
+            elif rows and rows[-1]:
+                rows[-1][-1].append(part)
+    texts = [[_squeezed(" ".join(cell)) for cell in row] for row in rows]
+    if caption.strip():
+        yield f"{_HEADINGS['caption']} {_squeezed(caption)}"
+    yield from filter(None, [written_out([row for row in texts if any(row)])])
 
 
 def _item(element: Tag) -> Iterator[str]:

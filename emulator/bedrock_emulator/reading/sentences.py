@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 # Matches start where white space starts, else a long run of it would be tried from every place in it.
 # A sentence ends after 。！？ (with a closing bracket), after . ! ? before a space, at a blank line, and at a line end.
@@ -79,12 +80,17 @@ def columns_wide(text: str) -> int:
     return len(text) + sum(1 for _ in _WIDE.finditer(text))
 
 
-def unwrapped(text: str, margin: float | None = None, *, always: bool = False) -> str:
+def unwrapped(
+    text: str, margin: float | None = None, *, widths: Sequence[float] | None = None, always: bool = False
+) -> str:
     """``text`` with wrapped lines put together; ``always`` takes every line end for a wrap.
 
-    Lines are wrapped at ``margin``, in columns; without it, at the widest line.
+    Lines are wrapped at ``margin``, in columns; without it, at the widest line. ``widths`` are those of the lines,
+    where they are known better than their letters tell.
     """
-    soft = {at for at, character in enumerate(text) if character == "\n"} if always else _soft_breaks(text, margin)
+    soft = (
+        {at for at, character in enumerate(text) if character == "\n"} if always else _soft_breaks(text, margin, widths)
+    )
     result, start = "", 0
     for at in sorted(soft):
         before, after = text[start:at].rstrip(), text[at:].lstrip()
@@ -95,10 +101,10 @@ def unwrapped(text: str, margin: float | None = None, *, always: bool = False) -
     return result + text[start:]
 
 
-def _soft_breaks(text: str, margin: float | None = None) -> frozenset[int]:
+def _soft_breaks(text: str, margin: float | None = None, widths: Sequence[float] | None = None) -> frozenset[int]:
     """Where the line ends that only wrap a line: the next line's first word would not have fitted before it."""
     lines = text.split("\n")
-    widths = [columns_wide(line.rstrip()) for line in lines]
+    widths = widths or [columns_wide(line.rstrip()) for line in lines]
     if margin is None:
         margin = max((width for width in widths if width <= _WIDEST), default=0)
         if margin < _NARROWEST:

@@ -1,54 +1,80 @@
 """Text out of the file formats that the default parser reads.
 
 AWS documentation, "Prerequisites for your Amazon Bedrock knowledge base data": .txt .md .html .doc/.docx .csv
-.xls/.xlsx .pdf, 50 MB at most. Of these the emulator leaves out the binary formats .doc and .xls.
+.xls/.xlsx .pdf, 50 MB at most.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
-import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from threading import Lock
+from typing import Any
 
 from bedrock_emulator.reading.html_layout import html_text
+from bedrock_emulator.reading.office import old_word_text, old_workbook_text, word_text, workbook_text
 from bedrock_emulator.reading.pdf_layout import page_texts
+from bedrock_emulator.reading.plain_text import decoded, rows
 from bedrock_emulator.reading.tables import markdown_tables_written_out, written_out
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Page:
-    """A stretch of text; ``number`` is its page (from 1) in formats that have pages."""
+    """A stretch of text; ``number`` is its page (from 1) in formats that have pages.
+
+    ``attributes`` are those of this stretch alone, beside the document's.
+    """
 
     text: str
     number: int | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
 
 
 class UnreadableError(Exception):
     """The bytes are not a sound file of their format."""
 
 
-def extractor(key: str) -> Callable[[bytes], list[Page]] | None:
-    """How to read a file by the ending of its name; None when the format is not supported."""
-    return _EXTRACTORS.get(PurePosixPath(key).suffix.lower())
+Extractor = Callable[[bytes], list[Page]]
+
+
+def extractor(key: str) -> Extractor | None:
+    """How to read a file by the ending of its name; None when the format is not supported.
+
+    Whatever is wrong with a file, its reader raises UnreadableError and nothing else.
+    """
+    return _EXTRACTORS.get(ending(key))
+
+
+def ending(key: str) -> str:
+    """That of a file's name, with its point, in small letters."""
+    return PurePosixPath(key).suffix.lower()
+
+
+def guarded(read: Extractor) -> Extractor:
+    """The same reader, for which UnreadableError is all that can go wrong."""
+
+    def reader(body: bytes) -> list[Page]:
+        try:
+            return read(body)
+        except UnreadableError:
+            raise
+        except Exception as error:
+            _log.debug("unreadable", exc_info=error)
+            raise UnreadableError(f"{type(error).__name__}: {error}") from error
+
+    return reader
 
 
 def _plain(body: bytes) -> list[Page]:
-    for encoding in ("utf-8-sig", "cp932"):
-        try:
-            return [Page(body.decode(encoding))]
-        except UnicodeDecodeError:
-            continue
-    raise UnreadableError("not text in UTF-8 or Shift_JIS")
+    return [Page(decoded(body))]
 
 
 def _csv(body: bytes) -> list[Page]:
-    (page,) = _plain(body)
-    rows = [row for row in csv.reader(io.StringIO(page.text)) if any(cell.strip() for cell in row)]
-    return [Page(written_out(rows))]
+    return [Page(written_out(rows(decoded(body))))]
 
 
 def _markdown(body: bytes) -> list[Page]:
@@ -58,68 +84,84 @@ def _markdown(body: bytes) -> list[Page]:
 
 def _html(body: bytes) -> list[Page]:
     from bs4 import BeautifulSoup
+    from bs4.dammit import EncodingDetector
 
-    return [Page(html_text(BeautifulSoup(body, "html.parser")))]
+    # A page may say itself in which encoding it is; else it is told as of other texts.
+    declared = EncodingDetector.find_declared_encoding(body[:4_096], is_html=True)
+    page = BeautifulSoup(body if declared else decoded(body), "html.parser")
+    try:
+        return [Page(html_text(page))]
+    except RecursionError:
+        return [Page(page.get_text("\n"))]  # nested deeper than any layout means something
+
+
+# PDFium is not made for two threads at once.
+_pdfium_in_use = Lock()
 
 
 def _pdf(body: bytes) -> list[Page]:
-    from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
+    with opened_pdf(body) as document:
+        return [Page(text, number) for number, text in enumerate(page_texts(list(document)), start=1)]
 
-    logging.getLogger("pypdf").setLevel(logging.ERROR)
+
+class opened_pdf:  # noqa: N801 - used like a function
+    """A ``pypdfium2`` document for a ``with`` block, which no other thread has at the time."""
+
+    def __init__(self, body: bytes) -> None:
+        """``body`` is the file."""
+        self._body = body
+        self._document: Any = None
+
+    def __enter__(self) -> Any:
+        import pypdfium2
+
+        _pdfium_in_use.acquire()
+        try:
+            self._document = pypdfium2.PdfDocument(self._body)
+        except BaseException:
+            _pdfium_in_use.release()
+            raise
+        return self._document
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._document.close()
+        finally:
+            _pdfium_in_use.release()
+
+
+def _one(read: Callable[[bytes], str]) -> Extractor:
+    return lambda body: [Page(read(body))]
+
+
+def records(body: bytes, content: str, kept: Callable[[str], bool]) -> Iterator[Page]:
+    """A page for each row of CSV: the text of the column ``content``, and the columns that are ``kept`` as attributes.
+
+    UnreadableError where it has no such column.
+    """
     try:
-        reader = PdfReader(io.BytesIO(body))
-        return [Page(text, number) for number, text in enumerate(page_texts(reader.pages), start=1)]
-    except (PyPdfError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        # pypdf meets damaged files with whatever exception their damage happens to cause.
-        raise UnreadableError(f"not a readable PDF: {error}") from error
+        header, *following = rows(decoded(body))
+    except ValueError as error:
+        raise UnreadableError("no header") from error
+    if content not in header:
+        raise UnreadableError(f"no column {content}")
+    for row in following:
+        cells = dict(zip(header, row, strict=False))
+        attributes = {name: cell for name, cell in cells.items() if name != content and cell and kept(name)}
+        yield Page(cells.get(content, ""), attributes=attributes)
 
 
-def _docx(body: bytes) -> list[Page]:
-    import docx
-    from docx.opc.exceptions import PackageNotFoundError
-    from docx.table import Table
-
-    try:
-        document = docx.Document(io.BytesIO(body))
-    except (PackageNotFoundError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise UnreadableError(f"not a readable Word document: {error}") from error
-    parts = []
-    for item in document.iter_inner_content():
-        if isinstance(item, Table):
-            parts.append(written_out([[cell.text for cell in row.cells] for row in item.rows]))
-        elif item.style is not None and (item.style.name or "").startswith("Heading"):
-            parts.append(f"# {item.text}")
-        else:
-            parts.append(item.text)
-    return [Page("\n".join(parts))]
-
-
-def _xlsx(body: bytes) -> list[Page]:
-    import openpyxl  # type: ignore[import-untyped]
-    from openpyxl.utils.exceptions import InvalidFileException  # type: ignore[import-untyped]
-
-    try:
-        workbook = openpyxl.load_workbook(io.BytesIO(body), read_only=True, data_only=True)
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        raise UnreadableError(f"not a readable Excel workbook: {error}") from error
-    sheets = []
-    for sheet in workbook.worksheets:
-        rows = [["" if cell is None else str(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
-        filled = [row for row in rows if any(cell.strip() for cell in row)]
-        if filled:
-            sheets.append(f"# {sheet.title}\n{written_out(filled)}")
-    workbook.close()
-    return [Page("\n\n".join(sheets))]
-
-
-_EXTRACTORS: dict[str, Callable[[bytes], list[Page]]] = {
-    ".txt": _plain,
-    ".md": _markdown,
-    ".html": _html,
-    ".htm": _html,
-    ".csv": _csv,
-    ".docx": _docx,
-    ".pdf": _pdf,
-    ".xlsx": _xlsx,
+_EXTRACTORS: dict[str, Extractor] = {
+    ending: guarded(read)
+    for ending, read in {
+        ".txt": _plain,
+        ".md": _markdown,
+        ".html": _html,
+        ".csv": _csv,
+        ".doc": _one(old_word_text),
+        ".docx": _one(word_text),
+        ".pdf": _pdf,
+        ".xls": _one(old_workbook_text),
+        ".xlsx": _one(workbook_text),
+    }.items()
 }

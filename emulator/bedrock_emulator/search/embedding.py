@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from bedrock_emulator.reading.outline import Statement
 from bedrock_emulator.reading.sentences import estimated_tokens, sentences
+from bedrock_emulator.search.lexical import Features, features
 from bedrock_emulator.search.remembered_vectors import RememberedVectors
 
 Vectors = NDArray[np.float32]
@@ -216,6 +218,26 @@ def passage_vectors(embedder: Embedder, passages: Sequence[Sequence[Statement]])
     if under:
         rows[under] += HEADING * (embedder.passages([headings[row] for row in under]) - rows[under])
     return PassageVectors(rows, np.arange(len(told)))
+
+
+def neighbours_apart(embedder: Embedder, texts: Sequence[str]) -> list[float]:
+    """How far in meaning each of ``texts`` is from the one after it: 0 the same, 1 unrelated.
+
+    Without a model it is told by the words that they share.
+    """
+    if len(texts) < 2:
+        return []
+    if not embedder.dimension:
+        return [1.0 - _shared_words(*pair) for pair in pairwise(map(features, texts))]
+    rows = embedder.passages(texts)
+    return [float(distance) for distance in 1.0 - np.sum(rows[:-1] * rows[1:], axis=1)]
+
+
+def _shared_words(one: Features, other: Features) -> float:
+    """The cosine of the angle between the counts of their words."""
+    _, at, beside = np.intersect1d(one.identifiers, other.identifiers, return_indices=True)
+    lengths = float(np.linalg.norm(one.counts) * np.linalg.norm(other.counts))
+    return float(np.dot(one.counts[at], other.counts[beside])) / lengths if lengths else 0.0
 
 
 @cache

@@ -40,8 +40,9 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 _NUMERIC = frozenset({"greaterThan", "greaterThanOrEquals", "lessThan", "lessThanOrEquals"})
 _TEXTUAL = frozenset({"startsWith", "stringContains", "listContains"})
 _NEGATIVE = frozenset({"notEquals", "notIn"})
-# AWS documentation: startsWith is for OpenSearch Serverless; Amazon S3 Vectors has neither it nor stringContains.
-_NOT_ON_S3_VECTORS = frozenset({"startsWith", "stringContains"})
+# AWS documentation, "Configure and customize queries": Amazon S3 Vectors and knowledge bases of type MANAGED have
+# neither of them.
+_ELSEWHERE_ONLY = frozenset({"startsWith", "stringContains"})
 
 
 def predicate(given: Mapping[str, Any] | None, store_type: str) -> Predicate:
@@ -55,8 +56,8 @@ def predicate(given: Mapping[str, Any] | None, store_type: str) -> Predicate:
         parts = [predicate(part, store_type) for part in operand]
         combine = all if operator == "andAll" else any
         return lambda metadata: combine(part(metadata) for part in parts)
-    if store_type == "S3_VECTORS" and operator in _NOT_ON_S3_VECTORS:
-        raise validation(f"The filter operator {operator} is not supported for the vector store type S3_VECTORS.")
+    if store_type in ("S3_VECTORS", "MANAGED") and operator in _ELSEWHERE_ONLY:
+        raise validation(f"The filter operator {operator} is not supported for the vector store type {store_type}.")
     key, value = operand["key"], operand["value"]
     _check(operator, value)
     compare = _COMPARISONS[operator]

@@ -17,6 +17,9 @@ from bedrock_emulator.search.embedding import Embedder, PassageVectors, Vectors
 from bedrock_emulator.search.lexical import Features, LexicalIndex, features
 
 MEANING = 0.6
+# Where statements share a vector, as in long manuals, it tells the topic of a page and no more. Chosen on questions
+# about such manuals; from 0 to 0.3 little changes.
+SHARED_MEANING = 0.3
 WHOLE_PASSAGE = 0.2
 # Of a larger collection only so many passages have all their statements compared, those that are nearest as a whole.
 _COMPARED = 1_000
@@ -79,6 +82,7 @@ class RelevanceIndex:
         self._starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.intp) if counts else np.zeros(0, np.intp)
         self._counts = np.array(counts, dtype=np.intp)
         self._vectors = vectors
+        self._meaning = MEANING if len(vectors.rows) >= len(vectors.row_of) else SHARED_MEANING
         self._means = self._mean_vectors()
         self._passage_words = LexicalIndex([each.words for each in passages])
         self._statement_words = LexicalIndex([words for each in passages for words in each.statement_words])
@@ -93,11 +97,11 @@ class RelevanceIndex:
             return Relevance(self._combined(single, words), single, self._starts)
         vector = embedder.query(question)
         near = self._means @ vector
-        whole = MEANING * embedder.relevance(near, question) + (1 - MEANING) * words
+        whole = self._meaning * embedder.relevance(near, question) + (1 - self._meaning) * words
         cosines = np.repeat(near, self._counts)
         compared = self._nearest(whole + np.maximum.reduceat(single, self._starts))
         cosines[compared] = self._vectors.rows[self._vectors.row_of[compared]] @ vector
-        single = MEANING * embedder.relevance(cosines, question) + (1 - MEANING) * single
+        single = self._meaning * embedder.relevance(cosines, question) + (1 - self._meaning) * single
         return Relevance(self._combined(single, whole), single, self._starts)
 
     def _combined(self, single: Scores, whole: Scores) -> Scores:

@@ -16,6 +16,14 @@ from bedrock_emulator.world.records import DocumentIdentifier
 
 
 @dataclass(frozen=True)
+class Parent:
+    """The larger piece of a document that is answered in place of its children."""
+
+    identifier: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Chunk:
     """A piece of a document. ``metadata`` holds the sidecar's attributes and the service's own keys."""
 
@@ -26,6 +34,12 @@ class Chunk:
     metadata: dict[str, Any]
     passage: Passage
     searchable_from: float = 0.0
+    parent: Parent | None = None
+
+    @property
+    def answered(self) -> str:
+        """The text that is answered where it is found."""
+        return self.text if self.parent is None else self.parent.text
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ from bedrock_emulator.account import Account, index_key
 from bedrock_emulator.reading import sidecars
 from bedrock_emulator.reading.sidecars import NO_ATTRIBUTES, Attributes, InvalidSidecarError
 from bedrock_emulator.search.vector_index import Chunk
+from bedrock_emulator.services import failure_reasons
 from bedrock_emulator.services.ingestion import DocumentRejectedError, Rules, document_chunks, vectors
-from bedrock_emulator.services.s3_source import read_object
+from bedrock_emulator.services.ingestion_settings import parsing_model
+from bedrock_emulator.services.s3_source import ObjectUnreadableError, read_object
 from bedrock_emulator.services.service_role import DeniedError, IndexUse, ServiceRole, assume, assume_for_call
 from bedrock_emulator.wire.errors import NotEmulatedError, validation
 from bedrock_emulator.wire.paging import page
@@ -40,6 +42,8 @@ _ENDINGS = {
     "text/html": ".html",
     "text/csv": ".csv",
     "application/pdf": ".pdf",
+    "application/msword": ".doc",
+    "application/vnd.ms-excel": ".xls",
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
 }
@@ -89,6 +93,7 @@ class DirectIngestion:
             # What the service makes of it is not known; the order in which it would take them surely isn't promised.
             raise validation("A document is given more than once.")
         role = assume_for_call(self._account, base, _TASK)
+        self._check_parsing(role, source)
         self._begin(base)
         seconds = self._account.duration("IngestKnowledgeBaseDocuments", given, INDEXING)
         details = [_detail(source, document) for document in documents]
@@ -162,6 +167,17 @@ class DirectIngestion:
 
         self._account.agenda.at(now + DELETION, gone)
         return {"documentDetails": details}
+
+    def _check_parsing(self, role: ServiceRole, source: DataSource) -> None:
+        model = parsing_model(source.members.get("vectorIngestionConfiguration"))
+        try:
+            if model is not None:
+                role.check_parsing_model(model)
+        except DeniedError as denial:
+            # Unlike a job, which has the default parser read them.
+            raise validation(
+                f"Knowledge base role {role.arn} is not able to call the specified model {model}: {denial}"
+            ) from None
 
     def _denied_deletion(self, base: KnowledgeBase) -> str | None:
         try:
@@ -260,6 +276,8 @@ class DirectIngestion:
                 chunks.extend(made)
             except DocumentRejectedError as rejection:
                 outcomes.append((document, rejection.status, rejection.cause))
+            except ObjectUnreadableError as error:
+                outcomes.append((document, "FAILED", failure_reasons.unreadable(str(error))))
             except (InvalidSidecarError, DeniedError, ClientError, BotoCoreError, NotEmulatedError) as error:
                 outcomes.append((document, "FAILED", str(error)))
             else:
@@ -275,6 +293,8 @@ class DirectIngestion:
             sidecar, sidecar_etag = self._object(metadata["s3Location"]["uri"], role)
             attributes = sidecars.parse(sidecar)
         elif metadata is not None:
+            for item in metadata["inlineAttributes"]:
+                sidecars.check_name(item["key"])
             values = {item["key"]: sidecars.typed_value(item["value"]) for item in metadata["inlineAttributes"]}
             attributes = Attributes(values, {})
         uri = _uri(content)

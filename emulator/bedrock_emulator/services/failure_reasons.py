@@ -16,23 +16,32 @@ FORMAT = "as their file format was not supported"
 NO_TEXT = "as no text content found"
 TOO_LARGE = "as their size exceeded the service limit of 50 MB"  # text not reported anywhere; inferred
 SIDECAR_TOO_LARGE = "as the associated metadata was larger than service limit of MaximumFileSizeSupported: 1024 bytes"
+# As a user recorded it; the word for files is the same for one and for many.
 SIDECAR_INVALID = (
-    "due to invalid metadata attributes. Metadata attributes must be strings, numbers, booleans or string lists"
+    "due to invalid metadata attributes. Check that the attribute keys and values don't exceed the character quota, "
+    "and that the attribute values are acceptable data types (strings, numbers, or Booleans). Then retry your request"
 )
+INTERNAL = "The document could not be processed because of an internal error"
 FILTERABLE_TOO_LARGE = "Filterable metadata must have at most 2048 bytes (Service: S3Vectors, Status Code: 400)"
+# AWS documentation says that parents over 8,000 tokens run into this limit; the words are inferred from those above.
+METADATA_TOO_LARGE = "Metadata must have at most 40960 bytes (Service: S3Vectors, Status Code: 400)"
 
 _LONGEST = 2_048
 
 
 def ignored(cause: str, documents: Sequence[DocumentIdentifier]) -> str:
     """Documents ignored for one cause."""
-    files = "file" if len(documents) == 1 else "files"
-    return _element(f"Ignored {len(documents)} {files} {cause} ", documents)
+    return _element(f"Ignored {len(documents)} files {cause} ", documents)
 
 
 def failed(cause: str, documents: Sequence[DocumentIdentifier]) -> str:
     """Documents failed for one cause."""
     return _element(f"{cause} ", documents)
+
+
+def unreadable(code: str) -> str:
+    """An object can't be read as it is stored, as in an archive. In which words is not reported anywhere."""
+    return f"The document could not be read from Amazon S3 ({code})"
 
 
 def whole_job(cause: str) -> str:

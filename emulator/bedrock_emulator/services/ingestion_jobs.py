@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from threading import Thread
 from typing import Any
 
 from bedrock_emulator.account import Account, index_key
 from bedrock_emulator.services import failure_reasons
 from bedrock_emulator.services.ingestion import JobFailedError, Outcome, Rules, synchronise
+from bedrock_emulator.services.ingestion_settings import parsing_model
 from bedrock_emulator.services.s3_source import s3_source
 from bedrock_emulator.services.service_role import DeniedError, IndexUse, ServiceRole, assume, assume_for_call
 from bedrock_emulator.wire.errors import ServiceError, conflict, not_found, validation
 from bedrock_emulator.wire.paging import page
+from bedrock_emulator.wire.protocol import protocol
 from bedrock_emulator.world.faults import Fault
 from bedrock_emulator.world.records import RUNNING, DataSource, IngestionJob, KnowledgeBase
 
@@ -29,7 +31,7 @@ SMALL_SYNC = 180.0
 PER_DOCUMENT = 0.25
 STOPPING = 5.0
 
-_FAULTS = ("job_fails", "job_hangs", "documents_fail", "vectors_not_searchable")
+_FAULTS = ("job_fails", "job_hangs", "documents_fail", "parser_fails", "vectors_not_searchable")
 
 
 class IngestionJobs:
@@ -46,6 +48,9 @@ class IngestionJobs:
         source = account.data_source(base.identifier, given["dataSourceId"])
         if earlier := account.remembered("StartIngestionJob", given.get("clientToken")):
             return {"ingestionJob": _job(earlier)}
+        if source.status == "FAILED":
+            # As a user recorded it of a connector.
+            raise validation("You cannot start an ingestion job on a data source with status FAILED.")
         if base.status != "ACTIVE" or source.status != "AVAILABLE":
             status = base.status if base.status != "ACTIVE" else source.status
             raise validation(f"Knowledge base {base.identifier} is not in a valid status: {status}")
@@ -176,7 +181,7 @@ class _Run:
         self._job.status, self._job.updated_at = "IN_PROGRESS", self._account.now()
         if self._faults["job_hangs"]:
             return
-        failing = self._faults["documents_fail"]
+        failing, badly_parsed = self._faults["documents_fail"], self._faults["parser_fails"]
         key = index_key(self._base)
         rules = Rules(
             # The job must not see what direct ingestion changes meanwhile.
@@ -186,6 +191,7 @@ class _Run:
             quotas=self._account.quotas,
             on_s3_vectors=self._base.store_type == "S3_VECTORS",
             failing_keys=failing.keys if failing else (),
+            badly_parsed_keys=badly_parsed.keys if badly_parsed else (),
         )
         if self._account.clock.real_seconds_until(self._account.now()) is None:
             self._work(rules)
@@ -204,6 +210,7 @@ class _Run:
             return partial(self._fail, fault.failureReasons), 0
         try:
             role = self._assumed_role()
+            rules = replace(rules, may_parse=self._may_parse(role))
             outcome = synchronise(rules, s3_source(rules.source, self._account.client_factory("s3"), role))
             self._check_store(role, outcome)
         except JobFailedError as failure:
@@ -220,6 +227,15 @@ class _Run:
             return assume(self._account, self._base.role_arn, self._base.arn, task)
         except DeniedError as denial:
             raise JobFailedError(failure_reasons.whole_job(f"{denial}.")) from denial
+
+    def _may_parse(self, role: ServiceRole) -> bool:
+        model = parsing_model(self._source.members.get("vectorIngestionConfiguration"))
+        try:
+            if model is not None:
+                role.check_parsing_model(model)
+        except DeniedError:
+            return False
+        return True
 
     def _check_store(self, role: ServiceRole, outcome: Outcome) -> None:
         key = index_key(self._base)
@@ -250,6 +266,7 @@ class _Run:
         for identifier, document in outcome.documents.items():
             self._source.documents[identifier] = replace(document, updated_at=now)
         self._job.status, self._job.updated_at = "COMPLETE", now
+        self._job.text_ready_at = now + (lag.seconds if lag else 0.0) if self._base.managed else None
         self._job.statistics, self._job.failure_reasons = outcome.statistics, outcome.failure_reasons
 
     def _fail(self, reasons: list[str]) -> None:
@@ -270,4 +287,12 @@ def _job(job: IngestionJob) -> Members:
         "failureReasons": job.failure_reasons or None,
         "startedAt": job.started_at,
         "updatedAt": job.updated_at,
+        # Models of botocore before November 2026 do not know it.
+        **({"textReadyAt": job.text_ready_at} if _tells_text_ready() else {}),
     }
+
+
+@cache
+def _tells_text_ready() -> bool:
+    shape: Any = protocol("bedrock-agent").model.shape_for("IngestionJob")
+    return "textReadyAt" in shape.members

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from bedrock_emulator.account import Account, index_key, storage_key
+from bedrock_emulator.services import ingestion_settings
 from bedrock_emulator.services.opensearch_serverless import INVALID_STORAGE, check_store
 from bedrock_emulator.services.service_role import (
     FORBIDDEN_COLLECTION,
@@ -17,8 +18,10 @@ from bedrock_emulator.services.service_role import (
     IndexUse,
     assume,
 )
+from bedrock_emulator.services.supported import named
 from bedrock_emulator.wire.errors import NotEmulatedError, ServiceError, conflict, not_found, validation
 from bedrock_emulator.wire.paging import page
+from bedrock_emulator.world.models import dimensions_of
 from bedrock_emulator.world.records import RUNNING, DataSource, KnowledgeBase
 
 Members = dict[str, Any]
@@ -32,17 +35,6 @@ MANAGED_DATA_SOURCE_CREATION = (120.0, 300.0)
 UPDATE = 5.0
 DELETION = 10.0
 DATA_SOURCE_DELETION = 15.0
-
-# Default dimensions of the embedding models (AWS documentation, "Supported models and Regions for Amazon Bedrock
-# knowledge bases"). A model not listed is taken to fit whatever index it is given.
-_DIMENSIONS = {
-    "amazon.titan-embed-text-v2:0": 1024,
-    "amazon.titan-embed-text-v1": 1536,
-    "cohere.embed-english-v3": 1024,
-    "cohere.embed-multilingual-v3": 1024,
-}
-
-_STORES = ("S3_VECTORS", "OPENSEARCH_SERVERLESS")
 
 
 class KnowledgeBases:
@@ -93,7 +85,7 @@ class KnowledgeBases:
             arn=arn,
             name=given["name"],
             role_arn=given["roleArn"],
-            configuration=given["knowledgeBaseConfiguration"],
+            configuration=_filled_in(given["knowledgeBaseConfiguration"]),
             storage=given.get("storageConfiguration"),
             description=given.get("description"),
             status="CREATING",
@@ -137,7 +129,7 @@ class KnowledgeBases:
         base = self._account.knowledge_base(given["knowledgeBaseId"])
         self._check_settled(base)
         storage = given.get("storageConfiguration", base.storage)
-        if given["knowledgeBaseConfiguration"] != base.configuration or storage != base.storage:
+        if _filled_in(given["knowledgeBaseConfiguration"]) != base.configuration or storage != base.storage:
             raise validation("You cannot modify the knowledge base configuration once it is created.")
         if given["name"] != base.name:
             self._check_name(given["name"])
@@ -214,7 +206,9 @@ class KnowledgeBases:
         fault = account.faults.of_effect("data_source_fails", "CreateDataSource", given)
         if fault is not None:
             account.agenda.at(now + fault.seconds, partial(self._fail_data_source, made, fault.failureReasons))
-        if creating:
+        if ingestion_settings.lacks_connection(given["dataSourceConfiguration"]):
+            self._becomes(made, "FAILED", creating, [ingestion_settings.NO_CONNECTION])
+        elif creating:
             self._becomes(made, "AVAILABLE", creating)
         return {"dataSource": _data_source(made)}
 
@@ -255,8 +249,7 @@ class KnowledgeBases:
             raise conflict(f"DataSource with id {source.identifier} is being deleted.")
         self._check_made(source)
         self._check_data_source(base, given)
-        if _chunking(given) != _chunking(source.members):
-            raise validation("You cannot modify the chunking configuration of a data source once it is created.")
+        ingestion_settings.check_unchanged(source.members, given)
         if any(o.name == given["name"] and o is not source for o in account.data_sources_of(base.identifier)):
             raise conflict(f"DataSource with name {given['name']} already exists.")
         source.name, source.description = given["name"], given.get("description")
@@ -359,19 +352,16 @@ class KnowledgeBases:
 
     def _check_configuration(self, given: Members) -> None:
         configuration = given["knowledgeBaseConfiguration"]
-        kind = configuration["type"]
-        if kind not in ("VECTOR", "MANAGED"):
-            raise NotEmulatedError(f"knowledgeBaseConfiguration.type {kind}")
-        if kind == "MANAGED":
+        if configuration["type"] == "MANAGED":
             if "storageConfiguration" in given:
                 raise validation("storageConfiguration is not supported for a knowledge base of type MANAGED.")
+            _check_vectors(configuration.get("managedKnowledgeBaseConfiguration", {}))
             return
         if "vectorKnowledgeBaseConfiguration" not in configuration:
             raise validation("vectorKnowledgeBaseConfiguration is required for a knowledge base of type VECTOR.")
         if "storageConfiguration" not in given:
             raise validation("storageConfiguration is required for a knowledge base of type VECTOR.")
-        if given["storageConfiguration"]["type"] not in _STORES:
-            raise NotEmulatedError(f"storageConfiguration.type {given['storageConfiguration']['type']}")
+        _check_vectors(configuration["vectorKnowledgeBaseConfiguration"], given["storageConfiguration"]["type"])
 
     def _check_name(self, name: str) -> None:
         now = self._account.now()
@@ -437,21 +427,16 @@ class KnowledgeBases:
     def _check_data_source(self, base: KnowledgeBase, given: Members) -> None:
         configuration = given["dataSourceConfiguration"]
         kind = configuration["type"]
-        expected = "MANAGED_KNOWLEDGE_BASE_CONNECTOR" if base.managed else "S3"
-        if kind == "CUSTOM" and not base.managed:
+        ingestion_settings.check_source(base, configuration)
+        ingestion_settings.check(base, given)
+        if kind == "CUSTOM":
             return
-        if kind not in ("S3", "MANAGED_KNOWLEDGE_BASE_CONNECTOR"):
-            raise NotEmulatedError(f"dataSourceConfiguration.type {kind}")
-        if kind != expected:
-            raise validation(
-                f"Data source type {kind} is not supported for a knowledge base of type {base.configuration['type']}."
-            )
         if base.managed and given.get("dataDeletionPolicy") == "RETAIN":
             raise validation("dataDeletionPolicy RETAIN is not supported for a knowledge base of type MANAGED.")
         if kind == "S3" and "s3Configuration" not in configuration:
             raise validation("s3Configuration is required for a data source of type S3.")
         if kind != "S3":
-            _check_connector(configuration)
+            ingestion_settings.check_connector(configuration)
 
 
 def _creation(base: KnowledgeBase) -> float:
@@ -464,28 +449,39 @@ def _between(bounds: tuple[float, float], identifier: str) -> float:
     return shortest + (longest - shortest) * zlib.crc32(identifier.encode()) / 0xFFFF_FFFF
 
 
-def _check_connector(configuration: Members) -> None:
-    parameters = configuration.get("managedKnowledgeBaseConnectorConfiguration", {}).get("connectorParameters")
-    if not isinstance(parameters, dict) or "type" not in parameters:
-        raise validation("connectorParameters is required for a data source of type MANAGED_KNOWLEDGE_BASE_CONNECTOR.")
-    if parameters["type"] != "S3":
-        raise NotEmulatedError(f"connectorParameters.type {parameters['type']}")
-    connection = parameters.get("connectionConfiguration")
-    if not isinstance(connection, dict) or not isinstance(connection.get("bucketName"), str):
-        raise validation("connectorParameters.connectionConfiguration.bucketName is required.")
-    if not isinstance(parameters.get("filterConfiguration", {}), dict):
-        raise validation("connectorParameters.filterConfiguration is not an object.")
+def _filled_in(configuration: Members) -> Members:
+    """With what the service takes by itself, as users report."""
+    if configuration["type"] != "MANAGED":
+        return configuration
+    managed = {"embeddingModelType": "MANAGED", **configuration.get("managedKnowledgeBaseConfiguration", {})}
+    return {**configuration, "managedKnowledgeBaseConfiguration": managed}
+
+
+def _embedding(configuration: Members) -> Members:
+    found: Members = configuration.get("embeddingModelConfiguration", {}).get("bedrockEmbeddingModelConfiguration", {})
+    return found
+
+
+def _check_vectors(configuration: Members, store: str | None = None) -> None:
+    """ServiceError ValidationException for vectors that the store does not take, NotEmulatedError for others."""
+    kind = _embedding(configuration).get("embeddingDataType")
+    if kind not in named("bedrock-agent", "EmbeddingDataType").refused:
+        return
+    if store == "S3_VECTORS":
+        # That it is refused is documented; in which words is not known.
+        raise validation(f"Embedding data type {kind} is not supported for the vector store type {store}.")
+    raise NotEmulatedError(f"bedrockEmbeddingModelConfiguration.embeddingDataType {kind}")
 
 
 def _dimension(configuration: Members) -> int | None:
-    asked = configuration.get("embeddingModelConfiguration", {}).get("bedrockEmbeddingModelConfiguration", {})
-    if "dimensions" in asked:
-        return int(asked["dimensions"])
-    return _DIMENSIONS.get(configuration["embeddingModelArn"].rpartition("/")[2])
-
-
-def _chunking(members: Members) -> Any:
-    return members.get("vectorIngestionConfiguration", {}).get("chunkingConfiguration")
+    """That of the embedding model; None where it is not known. ValidationException when it can't have the one asked."""
+    possible = dimensions_of(configuration["embeddingModelArn"])
+    asked: int | None = _embedding(configuration).get("dimensions")
+    if asked is not None and possible and asked not in possible:
+        # That it is refused follows from what is documented; in which words is not known.
+        told = " or ".join(map(str, sorted(possible)))
+        raise validation(f"The embedding model makes vectors of dimension {told}, not {asked}.")
+    return asked or (possible[0] if possible else None)
 
 
 def _configurations(given: Members) -> Members:
@@ -531,13 +527,14 @@ def _described(configuration: Members) -> Members:
         return configuration  # whatever stands beside it
     connector = configuration["managedKnowledgeBaseConnectorConfiguration"]
     given = connector["connectorParameters"]
-    bucket = given["connectionConfiguration"]["bucketName"]
     parameters = {
         "aclEnabled": False,
         **given,
-        "connectionConfiguration": {"bucketArn": f"arn:aws:s3:::{bucket}", **given["connectionConfiguration"]},
         "filterConfiguration": {"maxFileSizeInMegaBytes": "500", **given.get("filterConfiguration", {})},
     }
+    if connection := given.get("connectionConfiguration"):
+        bucket = connection["bucketName"]
+        parameters["connectionConfiguration"] = {"bucketArn": f"arn:aws:s3:::{bucket}", **connection}
     extraction = {
         "imageExtractionConfiguration": {"imageExtractionStatus": "ENABLED"},
         **connector.get("mediaExtractionConfiguration", {}),

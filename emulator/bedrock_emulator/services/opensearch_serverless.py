@@ -90,7 +90,7 @@ class OpenSearchServerless:
                     {"id" if by_id else "name": wanted, "errorCode": "NOT_FOUND", "errorMessage": "Not found"}
                 )
                 continue
-            endpoint = f"https://{collection.identifier}.{self._account.region}.aoss.amazonaws.com"
+            endpoint = self._account.endpoint("aoss", collection.identifier)
             reachable = {"collectionEndpoint": endpoint, "dashboardEndpoint": f"{endpoint}/_dashboards"}
             found.append({**_detail(collection), **(reachable if collection.status == "ACTIVE" else {})})
         return {"collectionDetails": found, "collectionErrorDetails": missing}

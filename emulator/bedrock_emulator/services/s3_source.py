@@ -6,9 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from bedrock_emulator.reading import sidecars
 from bedrock_emulator.services.service_role import ServiceRole
 from bedrock_emulator.world.records import DataSource, DocumentIdentifier
+
+# Of one object: it is in an archive, or was deleted after it was listed. Whatever else S3 answers is of all of them.
+_OF_THE_OBJECT = frozenset({"InvalidObjectState", "NoSuchKey", "404"})
+
+
+class ObjectUnreadableError(Exception):
+    """This object can't be read, others can; the message is the code of S3."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class S3Source:
         return Listing(documents, described)
 
     def read(self, key: str) -> bytes:
-        """The bytes of an object. DeniedError when the role may not read it."""
+        """The bytes of an object. DeniedError when the role may not read it, ObjectUnreadableError when nobody can."""
         return read_object(self.client, self.role, self.bucket, key)[0]
 
     def identifier(self, key: str) -> DocumentIdentifier:
@@ -68,9 +77,18 @@ class S3Source:
 
 
 def read_object(client: Any, role: ServiceRole, bucket: str, key: str) -> tuple[bytes, str]:
-    """The bytes of an object and its ETag. DeniedError when the role may not read it."""
+    """The bytes of an object and its ETag.
+
+    DeniedError when the role may not read it, ObjectUnreadableError when nobody can.
+    """
     role.check("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", "S3")
-    found = client.get_object(Bucket=bucket, Key=key)
+    try:
+        found = client.get_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in _OF_THE_OBJECT:
+            raise ObjectUnreadableError(code) from error
+        raise
     return found["Body"].read(), found["ETag"]
 
 
@@ -82,7 +100,6 @@ def s3_source(source: DataSource, client: Any, role: ServiceRole) -> S3Source:
         return S3Source(
             client, settings["bucketArn"].rpartition(":")[2], tuple(settings.get("inclusionPrefixes", ("",))), role
         )
-    connection = configuration["managedKnowledgeBaseConnectorConfiguration"]["connectorParameters"][
-        "connectionConfiguration"
-    ]
-    return S3Source(client, connection["bucketName"], ("",), role)
+    parameters = configuration["managedKnowledgeBaseConnectorConfiguration"]["connectorParameters"]
+    prefixes = parameters.get("filterConfiguration", {}).get("inclusionPrefixes") or ("",)
+    return S3Source(client, parameters["connectionConfiguration"]["bucketName"], tuple(prefixes), role)

@@ -62,6 +62,10 @@ class ServiceRole:
         if vector is not None:
             self.check("bedrock:InvokeModel", vector["embeddingModelArn"], "BedrockRuntime")
 
+    def check_parsing_model(self, model: str) -> None:
+        """DeniedError when the model that parses documents may not be invoked."""
+        self.check("bedrock:InvokeModel", model, "BedrockRuntime")
+
     def check_index(self, key: str, use: IndexUse) -> None:
         """DeniedError when the vector index of that key may not be used so; a MANAGED one may always."""
         if self.session is None or key.startswith("managed/"):
@@ -107,12 +111,19 @@ def assume_for_call(account: Account, base: KnowledgeBase, task: str) -> Service
     return role
 
 
-def check_search(account: Account, base: KnowledgeBase) -> None:
-    """ServiceError ValidationException when a search can't be made with the knowledge base's role."""
+def check_search(account: Account, base: KnowledgeBase, reranker: str | None = None) -> None:
+    """ServiceError ValidationException when a search can't be made with the knowledge base's role.
+
+    ``reranker`` is the model that reranks for the role (AWS documentation, "Permissions for reranking in Amazon
+    Bedrock": of Retrieve, the service role needs them; of RetrieveAndGenerate, whoever calls).
+    """
     try:
         role = assume(account, base.role_arn, base.arn, "Retrieve")
         role.check_model(base.configuration)
         role.check_index(index_key(base), IndexUse.SEARCH)
+        if reranker is not None:
+            role.check("bedrock:Rerank", "*", "BedrockAgentRuntime")
+            role.check("bedrock:InvokeModel", reranker, "BedrockRuntime")
     except DeniedError as denial:
         raise _refused(denial) from None
 

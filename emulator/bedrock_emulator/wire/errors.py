@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ServiceError(Exception):
-    """An error answer of the service: ``code`` is the shape's name in the botocore model, ``message`` what it says."""
+    """An error answer of the service: ``code`` is the shape's name in the botocore model, ``message`` what it says.
 
-    def __init__(self, code: str, message: str) -> None:
+    ``fields`` are the members of the request that it is about, each with what is wrong with it.
+    """
+
+    def __init__(self, code: str, message: str, fields: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+        self.fields = tuple(fields)
 
 
 class NotEmulatedError(ServiceError):
@@ -23,9 +29,9 @@ class ConnectionBrokenError(Exception):
     """The answer must not reach the caller: whoever serves the emulator drops the connection instead of answering."""
 
 
-def validation(message: str) -> ServiceError:
+def validation(message: str, fields: Sequence[tuple[str, str]] = ()) -> ServiceError:
     """A ValidationException (HTTP 400 in every service here)."""
-    return ServiceError("ValidationException", message)
+    return ServiceError("ValidationException", message, fields)
 
 
 def conflict(message: str) -> ServiceError:

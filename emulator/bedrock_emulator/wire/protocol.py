@@ -1,6 +1,7 @@
 """AWS wire protocols from the service's side, driven by botocore's service models.
 
-REST-JSON (bedrock-agent, bedrock-agent-runtime, bedrock-runtime, s3vectors) and JSON 1.0 (opensearchserverless):
+REST-JSON (bedrock, bedrock-agent, bedrock-agent-runtime, bedrock-runtime, s3vectors) and JSON 1.0
+(opensearchserverless):
 which operation a request calls, its input as Python values, and the answer as bytes. AWS publishes clients for these
 protocols only; the rules are those of the Smithy specification, "AWS restJson1 protocol" and "AWS JSON 1.0 protocol".
 """
@@ -16,9 +17,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, cached_property
+from html import escape
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+import botocore
 import botocore.session
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 from botocore.utils import parse_timestamp
@@ -32,14 +35,33 @@ WallTime = Callable[[float], float]
 
 # How deep the services let a body be nested is not documented; their models' own shapes need about 20.
 _DEEPEST = 100
+_LONGEST_PATH = 200
 
-SERVICES = ("bedrock-agent", "bedrock-agent-runtime", "bedrock-runtime", "s3vectors", "opensearchserverless")
+SERVICES = ("bedrock-agent", "bedrock-agent-runtime", "bedrock-runtime", "s3vectors", "opensearchserverless", "bedrock")
+"""The services with operations that are emulated, as botocore names them. One with a large model is asked last."""
+
+# Services answer these to any operation, and their models do not list them (AWS documentation, "Common errors").
+_COMMON_STATUSES = {"InvalidSignatureException": 403}
 
 
 @cache
 def protocol(service: str) -> Protocol:
     """The protocol of a service by botocore's name. Loads its model on first use (some 50 ms)."""
     return Protocol(botocore.session.get_session().get_service_model(service))
+
+
+def foreign_error(error: ServiceError, request: Request) -> Response:
+    """The answer for an error to a request whose protocol no model tells: XML where services of XML are asked.
+
+    Query services send forms; S3 is asked without a JSON body (botocore models of `sts` and `s3`).
+    """
+    status = 501 if isinstance(error, NotEmulatedError) else _COMMON_STATUSES.get(error.code, 400)
+    if "json" in (request.header("Content-Type") or "json"):
+        body = json.dumps({"message": error.message}, ensure_ascii=False).encode()
+        return Response(status, {"Content-Type": "application/json", "x-amzn-ErrorType": error.code}, body)
+    told = f"<Code>{error.code}</Code><Message>{escape(error.message)}</Message>"
+    body = f"<ErrorResponse><Error>{told}</Error></ErrorResponse>".encode()
+    return Response(status, {"Content-Type": "text/xml", "x-amzn-ErrorType": error.code}, body)
 
 
 @dataclass(frozen=True)
@@ -105,7 +127,7 @@ class Protocol:
         else:
             given.update(_from_json_members(body_members, _json(request.body), ""))
         if (complaint := shapes.check(shape, given)) is not None:
-            raise validation(complaint)
+            raise validation(str(complaint), complaint.violations)
         return given
 
     def serialise(self, operation: OperationModel, output: Mapping[str, Any], wall_time: WallTime = float) -> Response:
@@ -146,14 +168,23 @@ class Protocol:
         headers = self._headers()
         if self._rest:
             headers["x-amzn-ErrorType"] = error.code
-            return Response(status, headers, json.dumps({"message": error.message}, ensure_ascii=False).encode())
+            told = {"message": error.message, **self._field_list(error)}
+            return Response(status, headers, json.dumps(told, ensure_ascii=False).encode())
         kind = f"com.amazonaws.{self.model.signing_name}#{error.code}"
         return Response(status, headers, json.dumps({"__type": kind, "message": error.message}).encode())
+
+    def _field_list(self, error: ServiceError) -> dict[str, Any]:
+        """Where the model has a list of fields for an error: each with its path, or its name, and what is wrong."""
+        shape: Any = next((shape for shape in self.model.error_shapes if shape.name == error.code), None)
+        if not error.fields or shape is None or "fieldList" not in shape.members:
+            return {}
+        place = "path" if "path" in shape.members["fieldList"].member.members else "name"
+        return {"fieldList": [{place: path, "message": message} for path, message in error.fields]}
 
     def _error_status(self, code: str) -> int:
         shape = next((shape for shape in self.model.error_shapes if shape.name == code), None)
         if shape is None:
-            return 400
+            return _COMMON_STATUSES.get(code, 400)
         status: int = shape.metadata.get("error", {}).get("httpStatusCode", 400)
         if status == 400 and shape.metadata.get("fault"):
             return 500
@@ -257,6 +288,12 @@ def _is_unicode(text: str) -> bool:
 def _from_json_members(members: Mapping[str, Shape], value: Any, path: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _mistyped(path, "a structure")
+    known = {member.serialization.get("name", name) for name, member in members.items()}
+    for name, given in value.items():
+        if name not in known and given is not None:
+            # The service would leave it out. But a client newer than this botocore may have sent it, and mean it.
+            below = f"{path}.{name}" if path else name
+            raise NotEmulatedError(f"{below[:_LONGEST_PATH]}, unknown to botocore {botocore.__version__},")
     parsed = {}
     for name, member in members.items():
         given = value.get(member.serialization.get("name", name))

@@ -8,7 +8,8 @@ service (botocore ``validate.py``), so they have to be checked here. Message tex
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -26,18 +27,28 @@ _BACKTRACKING_SECONDS = 0.1
 """Of the processor's time: what fits takes microseconds."""
 
 
-def check(shape: Shape, value: Any, streamed: str | None = None, *, answer: bool = False) -> str | None:
-    """Judge ``value``, already parsed, against ``shape``. Gives None, or the service's message naming every violation.
+@dataclass(frozen=True)
+class Complaint:
+    """What of a value breaks its shape: the path of each violation, and the service's words for it."""
+
+    violations: Sequence[tuple[str, str]]
+
+    def __str__(self) -> str:
+        """The service's message, which names every violation."""
+        noun = "error" if len(self.violations) == 1 else "errors"
+        told = "; ".join(text for _, text in self.violations)
+        return f"{len(self.violations)} validation {noun} detected: {told}"
+
+
+def check(shape: Shape, value: Any, streamed: str | None = None, *, answer: bool = False) -> Complaint | None:
+    """Judge ``value``, already parsed, against ``shape``. Gives None, or what is wrong with it.
 
     ``streamed`` names a member that is not in ``value`` because it travels as events; ``answer`` says that ``value`` is
     the service's own.
     """
     free = _PATTERNS_NOT_APPLIED_TO_ANSWERS if answer else _PATTERNS_NOT_APPLIED
     found = list(_violations(shape, value, "", free, streamed))
-    if not found:
-        return None
-    noun = "error" if len(found) == 1 else "errors"
-    return f"{len(found)} validation {noun} detected: " + "; ".join(found)
+    return Complaint(found) if found else None
 
 
 def is_document(shape: Shape) -> bool:
@@ -47,14 +58,15 @@ def is_document(shape: Shape) -> bool:
 
 def _violations(
     shape: Shape, value: Any, path: str, free: frozenset[str], streamed: str | None = None
-) -> Iterator[str]:
-    """``free`` are the shapes whose patterns are not applied."""
+) -> Iterator[tuple[str, str]]:
+    """The path and the words of each; ``free`` are the shapes whose patterns are not applied."""
     if isinstance(shape, StructureShape):
         if is_document(shape):
             return
         for name in shape.required_members:
             if value.get(name) is None and name != streamed:
-                yield f"Value null at '{_join(path, name)}' failed to satisfy constraint: Member must not be null"
+                missing = _join(path, name)
+                yield missing, f"Value null at '{missing}' failed to satisfy constraint: Member must not be null"
         for name, member in shape.members.items():
             if value.get(name) is not None:
                 yield from _violations(member, value[name], _join(path, name), free)
@@ -75,7 +87,7 @@ def _violations(
         yield from _range(shape, value, path)
 
 
-def _string(shape: StringShape, value: str, path: str, free: frozenset[str]) -> Iterator[str]:
+def _string(shape: StringShape, value: str, path: str, free: frozenset[str]) -> Iterator[tuple[str, str]]:
     yield from _length(shape, value, path)
     if shape.enum and value not in shape.enum:
         yield _broken(shape, value, path, f"satisfy enum value set: [{', '.join(shape.enum)}]")
@@ -101,7 +113,7 @@ def _matches(pattern: str, value: str, most: int | None) -> bool:
             patience *= 2
 
 
-def _length(shape: Shape, value: Any, path: str) -> Iterator[str]:
+def _length(shape: Shape, value: Any, path: str) -> Iterator[tuple[str, str]]:
     least, most = shape.metadata.get("min"), shape.metadata.get("max")
     if least is not None and len(value) < least:
         yield _broken(shape, value, path, f"have length greater than or equal to {least}")
@@ -109,7 +121,7 @@ def _length(shape: Shape, value: Any, path: str) -> Iterator[str]:
         yield _broken(shape, value, path, f"have length less than or equal to {most}")
 
 
-def _range(shape: Shape, value: float, path: str) -> Iterator[str]:
+def _range(shape: Shape, value: float, path: str) -> Iterator[tuple[str, str]]:
     least, most = shape.metadata.get("min"), shape.metadata.get("max")
     if least is not None and value < least:
         yield _broken(shape, value, path, f"have value greater than or equal to {least}")
@@ -117,9 +129,9 @@ def _range(shape: Shape, value: float, path: str) -> Iterator[str]:
         yield _broken(shape, value, path, f"have value less than or equal to {most}")
 
 
-def _broken(shape: Shape, value: Any, path: str, constraint: str) -> str:
+def _broken(shape: Shape, value: Any, path: str, constraint: str) -> tuple[str, str]:
     shown = "Value" if shape.metadata.get("sensitive") else f"Value '{value}'"
-    return f"{shown} at '{path}' failed to satisfy constraint: Member must {constraint}"
+    return path, f"{shown} at '{path}' failed to satisfy constraint: Member must {constraint}"
 
 
 @cache

@@ -11,7 +11,8 @@ _KEPT = 10_000
 
 
 class Calls:
-    """The last 10,000 calls, oldest first: time, service, operation, input members, HTTP status, error code, usage.
+    """The last 10,000 calls, oldest first: time, Region, service, operation, input members, HTTP status, error code,
+    usage, request id.
 
     Safe to use from several threads.
     """
@@ -25,22 +26,26 @@ class Calls:
         self,
         *,
         at: float,
+        region: str,
         service: str,
         operation: str,
         members: dict[str, Any],
         status: int | None,
         error: str | None,
         usage: dict[str, int] | None,
+        request_id: str,
     ) -> None:
         """Note a call; ``status`` is None when the connection broke, ``usage`` where the answer names no tokens."""
         entry = {
             "time": at,
+            "region": region,
             "service": service,
             "operation": operation,
             "input": members,
             "status": status,
             "error": error,
             "usage": usage,
+            "requestId": request_id,
         }
         with self._lock:
             self._entries.append(entry)

@@ -20,6 +20,7 @@ EFFECTS: Mapping[str, str] = {
     "job_fails": "the ingestion job ends FAILED with `failureReasons`",
     "job_hangs": "the ingestion job stays IN_PROGRESS until it is stopped",
     "documents_fail": "the documents whose keys are in `keys` fail in the ingestion job",
+    "parser_fails": "the chosen parser fails at the documents whose keys are in `keys`: the default parser reads them",
     "knowledge_base_fails": "the knowledge base ends FAILED with `failureReasons` instead of ACTIVE",
     "data_source_fails": "the data source, made all right, turns FAILED with `failureReasons` after `seconds`",
     "role_not_assumable": "a service role cannot be assumed until `seconds` after its first use",
@@ -39,6 +40,7 @@ _DEFAULT_OPERATIONS = {
     "job_fails": "StartIngestionJob",
     "job_hangs": "StartIngestionJob",
     "documents_fail": "StartIngestionJob",
+    "parser_fails": "StartIngestionJob",
     "vectors_not_searchable": "StartIngestionJob",
     "knowledge_base_fails": "CreateKnowledgeBase",
     "data_source_fails": "CreateDataSource",
@@ -55,6 +57,7 @@ _NEEDS = {
     "knowledge_base_fails": ("failureReasons",),
     "data_source_fails": ("failureReasons",),
     "documents_fail": ("keys",),
+    "parser_fails": ("keys",),
     **dict.fromkeys(
         (
             "latency",

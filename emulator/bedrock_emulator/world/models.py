@@ -64,7 +64,29 @@ MODELS = (
     Model("anthropic.claude-sonnet-4-5-20250929-v1:0", "Claude Sonnet 4.5", "Anthropic", profiles=_CLAUDE),
 )
 """Those whose Regions are known here. Any other model can be called, but for the families below."""
+_RERANKING = ("ap-northeast-1", "ca-central-1", "eu-central-1", "us-west-2")
+RERANKERS: Mapping[str, tuple[str, ...]] = {
+    "amazon.rerank-v1:0": _RERANKING,
+    "cohere.rerank-v3-5:0": (*_RERANKING, "us-east-1"),
+}
+"""The Regions of each reranking model (AWS documentation, "Supported Regions and models for reranking")."""
+EMBEDDING_DIMENSIONS: Mapping[str, tuple[int, ...]] = {
+    "amazon.titan-embed-text-v2:0": (1024, 512, 256),
+    "amazon.titan-embed-text-v1": (1536,),
+    "amazon.titan-embed-image-v1": (1024, 384, 256),
+    "amazon.nova-2-multimodal-embeddings-v1:0": (1024, 3072, 384, 256),
+    "cohere.embed-english-v3": (1024,),
+    "cohere.embed-multilingual-v3": (1024,),
+    "cohere.embed-v4:0": (1536, 1024, 512, 256),
+}
+"""The dimensions of the embedding models, the usual one first (AWS documentation, "Supported models and Regions for
+Amazon Bedrock knowledge bases", and the models' own pages). A model not listed is taken to have any."""
 _PROFILE_ONLY = ("anthropic.claude-haiku-4", "anthropic.claude-sonnet-4", "anthropic.claude-opus-4", "amazon.nova-2")
+
+
+def dimensions_of(model: str) -> tuple[int, ...]:
+    """The dimensions that the vectors of an embedding model can have, the usual one first; none where not known."""
+    return EMBEDDING_DIMENSIONS.get(model.rpartition("/")[2], ())
 
 
 def known(identifier: str) -> Model | None:
@@ -90,6 +112,13 @@ def check_invocable(model: str, region: str) -> None:
         raise _invalid()
     if "ON_DEMAND" not in types:
         raise _needs_profile(name)
+
+
+def check_reranks(model_arn: str, region: str) -> None:
+    """ValidationException for a model, by its ARN, that does not rerank in a Region. The words are inferred."""
+    _, _, resource = model_arn.partition(":foundation-model/")
+    if region not in RERANKERS.get(resource, ()):
+        raise _invalid()
 
 
 def _needs_profile(name: str) -> ServiceError:

@@ -49,11 +49,16 @@ class Quotas:
     file_bytes: int = 50 * 1024**2
     job_bytes: int = 100 * 1024**3
     query_characters: int = 1_000
+    managed_query_characters: int = 10_000
+    sidecar_bytes: int = 10 * 1024  # AWS documentation, "Connect to Amazon S3 for your knowledge base"
     # AWS documentation, "Prerequisites for using a vector store". Whether the service's own keys count among the 35 is
     # not said; here they do not.
     sidecar_bytes_on_s3_vectors: int = 1_024
     sidecar_keys_on_s3_vectors: int = 35
-    filterable_metadata_bytes: int = 2_048  # AWS documentation, "Limitations and restrictions" of Amazon S3 Vectors
+    metadata_bytes_on_s3_vectors: int = 40 * 1024
+    filterable_metadata_bytes: int = (
+        2_048  # both: AWS documentation, "Limitations and restrictions" of Amazon S3 Vectors
+    )
     managed_retrievals_per_minute_per_knowledge_base: float = 600
     managed_retrievals_per_second: float = 100
     requests_per_second: Mapping[str, float] = field(default_factory=lambda: _REQUESTS_PER_SECOND)

@@ -98,6 +98,7 @@ class IngestionJob:
     updated_at: float
     statistics: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATISTICS, 0))
     failure_reasons: list[str] = field(default_factory=list)
+    text_ready_at: float | None = None
 
 
 @dataclass
@@ -160,3 +161,26 @@ class Session:
     knowledge_base_id: str
     expires_at: float
     asked: str
+
+
+@dataclass(frozen=True)
+class GuardrailVersion:
+    """A guardrail as it was at one time. ``words`` are those of its word policy, as they were sent."""
+
+    name: str
+    description: str | None
+    words: list[dict[str, Any]]
+    on_input: str
+    on_output: str
+    updated_at: float
+
+
+@dataclass
+class Guardrail:
+    """A guardrail and its versions by number; the one that can be changed is called DRAFT."""
+
+    identifier: str
+    arn: str
+    created_at: float
+    versions: dict[str, GuardrailVersion]
+    last_version: int = 0

@@ -87,7 +87,7 @@ _DOCUMENTS = st.recursive(
 
 @cache
 def operations() -> tuple[tuple[str, OperationModel], ...]:
-    """Every operation of the five services, with its service's name."""
+    """Every operation of the six services, with its service's name."""
     session = botocore.session.get_session()
     models = [(service, session.get_service_model(service)) for service in SERVICES]
     return tuple((service, model.operation_model(name)) for service, model in models for name in model.operation_names)
@@ -219,7 +219,8 @@ def written(operation: OperationModel, given: Mapping[str, Any]) -> Request:
         wire = member.serialization.get("name", name)
         match member.serialization.get("location"):
             case "uri":
-                label = quote(_plain(given.get(name, "")), safe="")
+                # An empty one would make it the path of another operation: of a list, where this one gets a thing.
+                label = quote(_plain(given.get(name, "")), safe="") or "-"
                 path = path.replace(f"{{{wire}}}", label).replace(f"{{{wire}+}}", label)
             case "querystring" if name in given:
                 listed = given[name] if isinstance(given[name], list) else [given[name]]

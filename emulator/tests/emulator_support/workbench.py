@@ -25,6 +25,7 @@ class Workbench:
 
     emulator: Emulator
     clock: Any
+    region: str = REGION
     clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
@@ -32,7 +33,7 @@ class Workbench:
         if service not in self.clients:
             client = boto3.client(  # type: ignore[call-overload]  # the service is not a literal here
                 service,
-                region_name=REGION,
+                region_name=self.region,
                 aws_access_key_id="test",
                 aws_secret_access_key="test",
                 config=Config(retries={"total_max_attempts": 1}),
@@ -115,7 +116,9 @@ class Workbench:
     def data_source(self, knowledge_base: str, bucket: str = "documents", name: str = "documents", **more: Any) -> str:
         """An AVAILABLE data source on a bucket, which is made when it is missing; gives its id."""
         if bucket not in {known["Name"] for known in self.s3.list_buckets()["Buckets"]}:
-            self.s3.create_bucket(Bucket=bucket)
+            # S3 takes no location constraint that names its first Region.
+            elsewhere = {} if self.region == REGION else {"LocationConstraint": self.region}
+            self.s3.create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": elsewhere} if elsewhere else {}))
         made = self.agent.create_data_source(
             knowledgeBaseId=knowledge_base,
             name=name,
@@ -188,5 +191,11 @@ class Workbench:
 def make_workbench(**arguments: Any) -> Workbench:
     """Without request rates and without an embedding model. Takes the emulator's own arguments in their place."""
     clock = arguments.pop("clock", None) or ManualClock()
-    settings = {"region": REGION, "quotas": Quotas(requests_per_second={}), "embedder": "character", **arguments}
-    return Workbench(Emulator(account=ACCOUNT, clock=clock, **settings), clock)
+    settings = {
+        "region": REGION,
+        "quotas": Quotas(requests_per_second={}),
+        "embedder": "character",
+        "account": ACCOUNT,
+        **arguments,
+    }
+    return Workbench(Emulator(clock=clock, **settings), clock, settings["region"])

@@ -79,6 +79,8 @@ _SETTLING = (
     "no such index",  # OpenSearch
     "specified index could not be found",  # S3 Vectors: inferred from that service's own error
     "not in a valid status",
+    # Also where the status is FAILED, which does not pass: whoever calls looks at the data source then.
+    "cannot start an ingestion job on a data source with status",
     # Documents are ingested one by one at this moment: no job starts beside them (HatmanStack/RAGStack-Lambda).
     "ongoing KnowledgeBaseDocuments API request",
 )

@@ -61,6 +61,7 @@ class FileKind(StrEnum):
     PICTURE = "PICTURE"
     RICH_TEXT = "RICH_TEXT"
     WEB_PAGE = "WEB_PAGE"
+    SCRIPT = "SCRIPT"
     UNKNOWN = "UNKNOWN"
 
 
@@ -113,6 +114,7 @@ _LOOKS: Mapping[FileKind | None, str] = MappingProxyType(
         FileKind.PICTURE: "a picture",
         FileKind.RICH_TEXT: "an RTF document",
         FileKind.WEB_PAGE: "a web page",
+        FileKind.SCRIPT: "a script",
     }
 )
 _TAKEN = ", ".join(CONTENT_TYPES)
@@ -321,8 +323,12 @@ def _of_older_office(sample: DocumentSample, head: bytes) -> Iterator[DocumentFi
     goes by the content then is not said."""
     if not head.startswith(_OLE):
         looks_like = _kind_of(head, sample.end)
-        never = {FileKind.PDF, FileKind.PICTURE, FileKind.ARCHIVE, FileKind.POWERPOINT}
+        never = {FileKind.PDF, FileKind.PICTURE, FileKind.ARCHIVE, FileKind.POWERPOINT, FileKind.SCRIPT}
         yield _other(looks_like, certain=looks_like in never)
+    elif sample.whole:
+        held = next((kind for name, kind in _STREAMS if name in sample.end), FileKind.OLDER_OFFICE)
+        if held is not (FileKind.WORD if sample.ending == ".doc" else FileKind.EXCEL):
+            yield _other(held)
 
 
 def _of_text(sample: DocumentSample, head: bytes) -> Iterator[DocumentFinding]:
@@ -364,6 +370,12 @@ _LOOKED_AT: Mapping[str, Callable[[DocumentSample, bytes], Iterator[DocumentFind
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """Source: Microsoft, [MS-CFB] 2.2. An encrypted file is in such a container, too, as a stream named EncryptedPackage
 ([MS-OFFCRYPTO] 2.3.4.4)."""
+_STREAMS: tuple[tuple[bytes, FileKind], ...] = tuple(
+    (name.encode("utf-16-le"), kind)
+    for name, kind in (("WordDocument", FileKind.WORD), ("Workbook", FileKind.EXCEL), ("Book", FileKind.EXCEL))
+)
+"""What is in an older file, by the name of the stream that holds it; the directory of names may be anywhere. Source:
+Microsoft, [MS-DOC] 2.1.1, [MS-XLS] 2.1.7.20; the last name is that of Excel 5."""
 _ZIP, _ZIP_END = b"PK\x03\x04", b"PK\x05\x06"
 _BEGINNINGS: tuple[tuple[bytes, FileKind], ...] = (
     (_OLE, FileKind.OLDER_OFFICE),
@@ -377,6 +389,7 @@ _BEGINNINGS: tuple[tuple[bytes, FileKind], ...] = (
     (b"7z\xbc\xaf\x27\x1c", FileKind.ARCHIVE),
     (b"Rar!\x1a\x07", FileKind.ARCHIVE),
     (b"%PDF-", FileKind.PDF),
+    (b"#!/", FileKind.SCRIPT),  # users report that Bedrock takes no text that begins so
 )
 
 
