@@ -55,7 +55,7 @@ def look(fleet: Fleet, *, repair: bool = False, quietly: bool = False) -> Reconc
         examination=fleet.examination,
         clock=fleet.clock,
         until=fleet.clock.now() + timedelta(minutes=1),
-        repair=repair,
+        repair_until=fleet.clock.now() + timedelta(minutes=2) if repair else None,
         quietly=quietly,
     )
 
@@ -372,10 +372,10 @@ def test_a_quiet_look_finds_the_same_and_changes_nothing(fleet: Fleet) -> None:
     fleet.store.drop(first_knowledge(ACME))
     change(fleet, announced=False)
     fleet.clock.advance(3_600)
-    before = deepcopy((list(fleet.registry.all()), fleet.isolation_rounds.position(), fleet.ledger.writes))
+    before = deepcopy((list(fleet.registry.all()), fleet.isolation_rounds.find(), fleet.ledger.writes))
     announced = deepcopy(vars(fleet.announcements))
     quiet = look(fleet, quietly=True)
-    assert (list(fleet.registry.all()), fleet.isolation_rounds.position(), fleet.ledger.writes) == before
+    assert (list(fleet.registry.all()), fleet.isolation_rounds.find(), fleet.ledger.writes) == before
     assert vars(fleet.announcements) == announced
     assert not fleet.executions.requests
     assert set(quiet.findings) == set(look(fleet).findings)
