@@ -43,7 +43,7 @@ def _reconcile(
     first: TenantId | None = None,
     repair_until: datetime | None = None,
     looking_in: bool = True,
-    at_least: int = 1,
+    by_schedule: bool = True,
     quietly: bool = False,
 ) -> Reconciliation:
     report = reconcile(
@@ -64,7 +64,7 @@ def _reconcile(
         first=first,
         repair_until=repair_until,
         looking_in=looking_in,
-        at_least=at_least,
+        by_schedule=by_schedule,
         quietly=quietly,
     )
     if quietly:
@@ -106,7 +106,7 @@ def post_reconciliation(request: Request) -> HttpResponse:
         now + _ANSWERED_WITHIN,
         first=wanted.tenant_id,
         repair_until=now + _REPAIRED_WITHIN if wanted.repair else None,
-        at_least=0,
+        by_schedule=False,
         quietly=wanted.look_only,
     )
     return respond(ReconciliationDetail.from_domain(report))

@@ -32,6 +32,7 @@ class TenantRound:
         visited: the last tenant that was; `None` at the beginning of a round.
         began_at: when the round began that is under way; `None` if none is, or it is of a version that did not keep it.
         missed: of the round that is under way, as of a whole one.
+        again: those that come once more at its end, since AWS took no more calls when it was their turn.
         last: the last that came to its end; `None` if none has, since that is kept.
     """
 
@@ -39,17 +40,27 @@ class TenantRound:
     began_at: datetime | None = None
     missed: int = 0
     last: WholeRound | None = None
+    again: tuple[TenantId, ...] = ()
 
-    def moved(self, to: TenantId | None, *, since: datetime, now: datetime, missed: int = 0) -> TenantRound:
-        """Args:
-        to: the last tenant that is visited now; `None` if no other comes behind.
-        since: when the first was that is visited now.
-        missed: of those.
+    def moved(
+        self,
+        to: TenantId | None,
+        *,
+        since: datetime,
+        now: datetime,
+        missed: int = 0,
+        again: tuple[TenantId, ...] = (),
+    ) -> TenantRound:
+        """
+        Args:
+            to: the last tenant that is visited now; `None` if no other comes behind.
+            since: when the first was that is visited now.
+            missed: of those.
         """
         under_way = self.visited is not None
         began_at, missed = (self.began_at, self.missed + missed) if under_way else (since, missed)
         if to is not None:
-            return TenantRound(to, began_at, missed, self.last)
+            return TenantRound(to, began_at, missed, self.last, again)
         # Of one that an older version began, nobody knows when that was.
         return TenantRound(last=WholeRound(began_at, now, missed) if began_at is not None else self.last)
 

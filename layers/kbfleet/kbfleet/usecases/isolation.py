@@ -26,6 +26,7 @@ from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.isolation import MAX_NAMED, Breach, DocumentRound, IsolationVerified, SeenIn
 from kbfleet.domain.names import DataSourceReference
+from kbfleet.domain.reconciliation import TenantRound
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.data_sources import data_sources_of
 from kbfleet.usecases.ingestion import save_sync
@@ -223,7 +224,7 @@ class IsolationLook:
         *,
         until: datetime,
         first: TenantId | None,
-        at_least: int = 1,
+        by_schedule: bool = True,
         visited: Callable[[Tenant], tuple[Finding, ...]] = lambda _: (),
     ) -> IsolationRound:
         """Takes up where the last time stopped.
@@ -231,49 +232,66 @@ class IsolationLook:
         Args:
             until: when to stop.
             first: with which tenant to begin, wherever the round is.
-            at_least: so many tenants are looked into in any case, and the one that is asked for.
+            by_schedule: a round is begun, or goes on, to its end; one tenant is looked into at least. Else none is begun:
+                whoever looks sees what there is time for, and a round that is under way is the shorter for it.
             visited: called with each tenant that was looked into. It gives what else was found, which people are not
                 told of: that is kept with the tenant, too.
         """
         began, position = self.clock.now(), self.rounds.find()
-        left = _in_order(tenants, position.visited)
-        asked = [first] if first in left else []
+        settled = _settled(tenants)
+        behind = [tenant_id for tenant_id in settled if position.visited is None or tenant_id > position.visited]
+        again = [tenant_id for tenant_id in position.again if tenant_id in settled and tenant_id not in behind]
+        if not behind and not again:
+            # Those that were left to visit are gone.
+            position, behind = TenantRound(last=position.last), settled
+        asked = [first] if first in settled else []
+        before = [] if by_schedule else settled[: len(settled) - len(behind)]
         findings: list[Finding] = []
         troubles: list[tuple[TenantId, KbfleetError]] = []
         looked_into: set[TenantId] = set()
-        last, ended = position.visited, False
-        waiting = [*asked, *(tenant_id for tenant_id in left if tenant_id != first)]
+        last, in_turn, left = position.visited, set(behind), {*behind, *again}
+        waiting = list(dict.fromkeys((*asked, *behind, *again, *before)))
         for number, tenant_id in enumerate(waiting):
-            if number >= max(at_least, len(asked)) and self.clock.now() >= until:
+            if number >= max(int(by_schedule), len(asked)) and self.clock.now() >= until:
                 break
-            if tenant_id not in asked:
-                # Also if it is throttled: the next time begins behind it, or it would hold up the others for ever.
+            if tenant_id in in_turn and tenant_id not in asked:
+                # Also if it is throttled: the next time begins behind it, or it would hold up the others for ever. It
+                # comes once more at the end.
                 last = tenant_id
             try:
                 found, trouble = self._look_into(tenants[tenant_id], until, visited)
             except Throttled as error:
                 # Ticks need the request rate more urgently.
                 troubles.append((tenant_id, error))
+                if tenant_id in again:
+                    left.discard(tenant_id)
+                else:
+                    again.append(tenant_id)
                 break
             except KbfleetError as error:
                 # One tenant's trouble must not hold up the others.
                 troubles.append((tenant_id, error))
+                left.discard(tenant_id)
                 continue
             findings += found
             looked_into.add(tenant_id)
+            left.discard(tenant_id)
             if trouble is not None:
                 troubles.append((tenant_id, trouble))
-        else:
-            ended = True
-        # Who was only asked for leaves the round where it is.
-        if ended or last != position.visited:
-            missed = len({tenant_id for tenant_id, _ in troubles})
-            to = None if ended else last
-            self.rounds.save(position.moved(to, since=began, now=self.clock.now(), missed=missed))
+        under_way = by_schedule or position.visited is not None
+        if not left or (under_way and last is not None):
+            moved = position.moved(
+                last if left else None,
+                since=began,
+                now=self.clock.now(),
+                missed=len({tenant_id for tenant_id, _ in troubles} - left),
+                again=tuple(tenant_id for tenant_id in again if tenant_id in left),
+            )
+            self.rounds.save(moved)
         return IsolationRound(
             tuple(findings),
             len(looked_into),
-            len(waiting) - len(looked_into),
+            len(settled) - len(looked_into),
             tuple(troubles),
             frozenset(looked_into),
         )
@@ -485,16 +503,13 @@ class IsolationLook:
             self.registry.replace(replace(stored, foreign=foreign, within=within), fence=stored.fence)
 
 
-def _in_order(tenants: Mapping[TenantId, Tenant], last: TenantId | None) -> list[TenantId]:
-    settled = sorted(
+def _settled(tenants: Mapping[TenantId, Tenant]) -> list[TenantId]:
+    """Those who can be looked into, in the order of a round."""
+    return sorted(
         tenant_id
         for tenant_id, tenant in tenants.items()
         if tenant.status in _SETTLED and tenant.knowledge_base_id is not None
     )
-    if last is None:
-        return settled
-    behind = [tenant_id for tenant_id in settled if tenant_id > last]
-    return behind + [tenant_id for tenant_id in settled if tenant_id <= last]
 
 
 def _foreign_among(findings: Iterable[Finding]) -> tuple[str, ...]:

@@ -164,7 +164,7 @@ def reconcile(
     first: TenantId | None = None,
     repair_until: datetime | None = None,
     looking_in: bool = True,
-    at_least: int = 1,
+    by_schedule: bool = True,
     quietly: bool = False,
 ) -> Reconciliation:
     """Looks at every record and every resource of the fleet, and publishes what it found. Then it goes on looking into
@@ -177,7 +177,7 @@ def reconcile(
     written down meanwhile explains what was listed. Whoever seems to lack something, or did the last time, is examined.
 
     Args:
-        until, first, at_least: see `IsolationLook.go_round`. Lists are made whole, whatever time they take.
+        until, first, by_schedule: see `IsolationLook.go_round`. Lists are made whole, whatever time they take.
         repair_until: start the provisioning of tenants that miss something, or are stuck in theirs, until then; some
             of them at a time. Without it, nobody's. What is there too much stays for people.
         looking_in: whether to look into knowledge bases, too, which is what takes time.
@@ -223,7 +223,7 @@ def reconcile(
     # Last of what takes time: it writes records as well.
     looked = NOT_LOOKED_INTO
     if looking_in:
-        looked = isolation.go_round(tenants, until=until, first=first, at_least=at_least, visited=examined.add)
+        looked = isolation.go_round(tenants, until=until, first=first, by_schedule=by_schedule, visited=examined.add)
     if not quietly:
         for finding in stuck:
             if clock.now() >= until:
