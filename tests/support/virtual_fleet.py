@@ -677,8 +677,8 @@ _INDEX = 6
 
 
 def _query_what_may_match(table: Table, hash_key: Any, *arguments: Any, **named: Any) -> Any:
-    """moto sorts all items of a table before it looks which are asked for, and sorts those again: with a thousand tenants
-    that was nearly all of a world's time. It is shown those only that have the key, or are in the index."""
+    """moto sorts all items of a table before it looks which are asked for, and sorts those again: with a thousand
+    tenants that was nearly all of a world's time. It is shown those only that have the key, or are in the index."""
     if arguments[_INDEX] is None:
         items = list(table.items.get(hash_key, {}).values())
     else:

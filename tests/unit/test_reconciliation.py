@@ -376,7 +376,8 @@ class TestRepairsInParts:
             fleet.service_roles.ensure(service_role_of(record, base, stores=fleet.stores, names=NAMES))
 
     def test_the_same_command_again_goes_on_until_nobody_is_left(self, broken: Fleet) -> None:
-        left, started = [], []
+        left: list[int] = []
+        started: list[TenantId] = []
         for _ in range(4):
             report = look(broken, repair=True)
             left.append(report.repairs_left)
@@ -401,7 +402,7 @@ class TestRepairsInParts:
         assert len(broken.executions.requests) == 2
 
     def test_whoever_is_repaired_in_vain_keeps_nobody_from_it(self, broken: Fleet) -> None:
-        tried = []
+        tried: list[TenantId] = []
         for _ in range(3):
             report = look(broken, repair=True)
             tried += report.repairs

@@ -232,8 +232,8 @@ class IsolationLook:
         Args:
             until: when to stop.
             first: with which tenant to begin, wherever the round is.
-            by_schedule: a round is begun, or goes on, to its end; one tenant is looked into at least. Else none is begun:
-                whoever looks sees what there is time for, and a round that is under way is the shorter for it.
+            by_schedule: a round is begun, or goes on, to its end; one tenant is looked into at least. Else none is
+                begun: whoever looks sees what there is time for, and a round that is under way is the shorter for it.
             visited: called with each tenant that was looked into. It gives what else was found, which people are not
                 told of: that is kept with the tenant, too.
         """

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from kbfleet.usecases.reservations import Stores
 
 REPAIRS_AT_ONCE = 100
-"""Executions that bring tenants back at a time: they share the rates of Bedrock and IAM with all else, and whoever asked
-waits until they are started."""
+"""Executions that bring tenants back at a time: they share the rates of Bedrock and IAM with all else, and whoever
+asked waits until they are started."""
 _ATTEMPTS = 5
 """Names of executions that are tried for one record: each that is taken is one that was stopped before it began."""
 _A_WHILE = timedelta(minutes=5)

@@ -17,6 +17,7 @@ from kbfleet.domain.reconciliation import TenantRound
 
 if TYPE_CHECKING:
     from kbfleet.adapters.dynamodb.table import Table
+    from kbfleet.domain.names import TenantId
 
 _rounds = cache(lambda: TypeAdapter(DocumentRound))
 
