@@ -62,6 +62,17 @@ _A_DAY = timedelta(days=1)
 Result = TypeVar("Result")
 
 
+def lose_roles() -> None:
+    """All service roles are gone."""
+    iam_backends[ACCOUNT]["aws"].roles.clear()
+
+
+def lose_buckets() -> None:
+    """All buckets are gone."""
+    s3_backends[ACCOUNT]["aws"].buckets.clear()
+    s3_backends.bucket_accounts.clear()
+
+
 def call_seconds(service: str, operation: str) -> float:
     """How long such a call takes."""
     if service == "dynamodb":
@@ -152,7 +163,6 @@ def _tenant(fleet: VirtualFleet, number: int) -> Tenant:
         data_source_id=f"Y{number:09}",
         knowledge_base_alone=True,
         usage_key_id=f"Z{number:09}",
-        events_since=a_day_ago,
         data_source_made_at=a_day_ago,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,11 +13,17 @@ from typing import Any, TypeVar, cast
 from unittest.mock import patch
 from urllib.parse import parse_qsl, urlsplit
 
-from moto.iam.models import iam_backends
-from moto.s3.models import s3_backends
-
 import cli.doctor
-from benchmarks.large_fleet import A_CALL, Cost, as_function, counted, large_fleet, written_directly
+from benchmarks.large_fleet import (
+    A_CALL,
+    Cost,
+    as_function,
+    counted,
+    large_fleet,
+    lose_buckets,
+    lose_roles,
+    written_directly,
+)
 from benchmarks.report import Measurement
 from cli.dead_letter_queues import QUEUES
 from cli.dead_letters import DeadLetters
@@ -37,7 +44,7 @@ from tests.support.api_requests import api_request
 from tests.support.clock import FakeClock
 from tests.support.fakes import RecordingAlertChannel
 from tests.support.samples import DEPLOYMENT, job_state_change
-from tests.support.virtual_fleet import ACCOUNT, VirtualFleet
+from tests.support.virtual_fleet import VirtualFleet
 
 Result = TypeVar("Result")
 
@@ -47,7 +54,6 @@ completion does, and messages are shown to others again that somebody is looking
 _RECONCILED_SECONDS = 10
 _OPERATOR = "operator"
 """The strand in which everything is asked for."""
-_FIRST = "reconcile --repair, all roles are lost"
 _PAGE = 100
 """Tenants, or jobs, that the command line asks for at a time."""
 
@@ -112,10 +118,10 @@ def looks(fleet: VirtualFleet, size: int) -> Iterator[Measurement]:
     ):
         run = _run(fleet, function)
         yield from measured(name, run, calls=0.05 * size + 150, seconds=60)
-    # All lack something that only provisioning each of them anew brings back.
-    iam_backends[ACCOUNT]["aws"].roles.clear()
+    lose_roles()
     yield from measured("reconcile, all roles are lost", api.reconcile, calls=lists + 200, seconds=_RECONCILED_SECONDS)
-    for name in (_FIRST, "the same again at once"):
+    first = "reconcile --repair, all roles are lost"
+    for name in (first, "the same command at once again"):
         before, reports = len(fleet.step_functions.executions), list[ReconciliationDetail]()
         yield from measured(
             name,
@@ -124,13 +130,16 @@ def looks(fleet: VirtualFleet, size: int) -> Iterator[Measurement]:
             seconds=_GATEWAY_SECONDS - 5,
         )
         (report,) = reports
-        begun = len(report.repairs) + report.repairs_left_out
-        lost = size - begun - report.repairs_left
-        yield Measurement(f"{name}, {size:,} tenants: at work", begun, "executions", REPAIRS_AT_ONCE)
-        yield Measurement(f"{name}, {size:,} tenants: neither at work nor left", lost, "tenants", 0)
-        twice = len(fleet.step_functions.executions) - before if name != _FIRST else 0
-        yield Measurement(f"{name}, {size:,} tenants: started twice", twice, "executions", 0)
-    s3_backends[ACCOUNT]["aws"].buckets.clear()
+        at_work = len(report.repairs) + report.repairs_left_out
+        started = len(fleet.step_functions.executions) - before
+        yield Measurement(f"{name}, {size:,} tenants: started", started, "executions", REPAIRS_AT_ONCE)
+        if name == first:
+            lost = size - at_work - report.repairs_left
+            yield Measurement(f"{name}, {size:,} tenants: neither begun nor left", lost, "tenants", 0)
+    asked_for = Counter(execution.input["tenant_id"] for execution in fleet.step_functions.executions.values())
+    twice = sum(times > 1 for times in asked_for.values())
+    yield Measurement(f"both, {size:,} tenants: started twice", twice, "tenants", 0)
+    lose_buckets()
     name = "reconcile, buckets are lost, too"
     yield from measured(name, api.reconcile, calls=lists + 200, seconds=_RECONCILED_SECONDS)
 
