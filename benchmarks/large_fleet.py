@@ -23,7 +23,8 @@ from moto.iam.models import Role, iam_backends
 from moto.s3.models import FakeBucket, s3_backends
 from moto.s3.responses import S3Response
 
-from bedrock_emulator.world.records import KnowledgeBase
+import kbfleet.bootstrap
+from bedrock_emulator.world.records import DataSource, KnowledgeBase
 from kbfleet.adapters.dynamodb.sync_ledger import DynamoDBSyncLedger
 from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRegistry
@@ -195,7 +196,18 @@ def _make_resources(fleet: VirtualFleet, tenant: Tenant) -> None:
         updated_at=fleet.timeline.now(),
         tags=dict(names.tags(life)),
     )
-    bucket = names.bucket(life)
+    bucket, data_source_id = names.bucket(life), str(tenant.data_source_id)
+    account.data_sources[knowledge_base_id, data_source_id] = DataSource(
+        identifier=data_source_id,
+        knowledge_base_id=knowledge_base_id,
+        name=names.data_source(),
+        description=None,
+        members={"dataSourceConfiguration": kbfleet.bootstrap.stores()[STORE].data_source_configuration(bucket)},
+        deletion_policy="DELETE",
+        status="AVAILABLE",
+        created_at=fleet.timeline.now() - _A_DAY.total_seconds(),
+        updated_at=fleet.timeline.now() - _A_DAY.total_seconds(),
+    )
     s3_backends[ACCOUNT]["aws"].buckets[bucket] = FakeBucket(name=bucket, account_id=ACCOUNT, region_name=REGION)
     iam_backends[ACCOUNT]["aws"].roles[f"AROA{knowledge_base_id}"] = Role(
         account_id=ACCOUNT,
@@ -240,13 +252,13 @@ def counted(fleet: VirtualFleet, strand: str) -> Iterator[Cost]:
     def note(answered: Answered) -> None:
         if answered.call.strand != strand:
             return
-        cost.calls += 1
         cost.items += sum(map(len, _lists(answered.answer)))
         content = {name: value for name, value in answered.answer.items() if name != "ResponseMetadata"}
         cost.read += len(json.dumps(content, default=str).encode())
 
     def take_time(call: Call, moment: Moment) -> None:
         if moment is Moment.BEFORE and call.strand == strand:
+            cost.calls += 1
             fleet.calls.pause(call_seconds(call.service, call.operation))
 
     fleet.calls.observers.append(note)
