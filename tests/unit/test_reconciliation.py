@@ -24,6 +24,7 @@ from kbfleet.domain.tenant import OVERDUE_AFTER, Lease
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import Workflow, WorkflowFailure
 from kbfleet.usecases import reconciliation
+from kbfleet.usecases.examination import TenantExamination
 from kbfleet.usecases.incidents import IncidentDesk
 from kbfleet.usecases.reconciliation import reconcile
 from kbfleet.usecases.service_roles import service_role_of
@@ -426,6 +427,33 @@ class TestRepairsInParts:
             broken.executions.progress(name, status="ABORTED")
         assert set(look(broken, repair=True).repairs) == set(stopped)
         assert len(broken.executions.requests) == 4
+
+    @pytest.mark.parametrize("seen_at_work", [True, False], ids=["behind the record", "behind the lists"])
+    def test_who_was_repaired_while_others_were_looked_at_is_left_to_the_next_look(
+        self, broken: Fleet, monkeypatch: pytest.MonkeyPatch, seen_at_work: bool
+    ) -> None:
+        """What was listed says that it lacks something, and it does not any more."""
+        (tenant_id, *_) = look(broken, repair=True).repairs
+        monkeypatch.setattr(reconciliation, "REPAIRS_AT_ONCE", 5)
+
+        def ends() -> None:
+            self.begin(broken, tenant_id)
+            broken.clock.advance(1)
+            self.end(broken, tenant_id)
+
+        port, name = (broken.ledger, "held") if seen_at_work else (broken.registry, "all")
+        listed = getattr(port, name)
+
+        def meanwhile() -> Any:
+            monkeypatch.setattr(port, name, listed)
+            ends()
+            return listed()
+
+        monkeypatch.setattr(port, name, meanwhile)
+        monkeypatch.setattr(TenantExamination, "examine", Mock(side_effect=AccessRefused("Nobody can look.")))
+        report = look(broken, repair=True)
+        assert tenant_id not in report.repairs
+        assert (len(report.repairs), report.repairs_left) == (4, 1)
 
     def test_what_aws_refuses_is_told_and_left(self, broken: Fleet) -> None:
         broken.executions.refuse_next(Throttled("StartExecution: too fast"))

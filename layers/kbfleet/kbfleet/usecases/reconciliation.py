@@ -184,7 +184,7 @@ def reconcile(
         quietly: change nothing: whatever would be written, published or moved on stays as it is. Whoever has a loss
             that is known is told with that, and not examined.
     """
-    lists = _Lists()
+    lists, began = _Lists(), clock.now()
 
     def indexes_of(store: KnowledgeStore) -> Mapping[Knowledge, Index] | None:
         return lists.made(lambda: {index.knowledge: index for index in store.indexes()})
@@ -246,7 +246,7 @@ def reconcile(
         lost = {finding.tenant_id for finding in (*findings, *recorded) if finding.repaired_by_adding}
         lost -= {finding.tenant_id for finding in (*findings, *recorded) if finding.loses_the_documents}
         wanted = [tenants[tenant_id] for tenant_id in lost if tenants[tenant_id].status in _REPAIRED]
-        start = _Repairs(registry, executions, stores, clock, repair_until)
+        start = _Repairs(began, registry, executions, stores, clock, repair_until)
         repairs, repairs_left = start.some_of(wanted, examined.troubles)
     for tenant in tenants.values():
         if quietly or clock.now() >= until:
@@ -294,8 +294,13 @@ def _recorded(
 
 @dataclass(frozen=True, slots=True)
 class _Repairs:
-    """Provisioning of tenants that lack something."""
+    """Provisioning of tenants that lack something.
 
+    Args:
+        listed_at: when it was begun to list what there is.
+    """
+
+    listed_at: datetime
     registry: TenantRegistry
     executions: Executions
     stores: Stores
@@ -322,6 +327,8 @@ class _Repairs:
         for tenant in order:
             if len(begun) >= REPAIRS_AT_ONCE or self.clock.now() >= self.until:
                 break
+            if self._has_changed(tenant):
+                continue
             try:
                 self._start(tenant)
             except (AwsRefusal, Retryable) as error:
@@ -334,6 +341,14 @@ class _Repairs:
             else:
                 begun.append(tenant.tenant_id)
         return begun, len(order) - len(begun) - refused
+
+    def _has_changed(self, tenant: Tenant) -> bool:
+        """Whether somebody has worked at it since it was looked at: whether it still lacks something, the next look
+        says."""
+        if not tenant.leased_at(self.clock.now()) and tenant.updated_at > self.listed_at:
+            return True
+        stored = self.registry.find(tenant.tenant_id)
+        return stored is None or stored.fence != tenant.fence
 
     def _start(self, tenant: Tenant) -> None:
         """Run again at once, it finds what it has started: an execution has a name by the record that it was started
