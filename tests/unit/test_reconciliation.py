@@ -353,8 +353,8 @@ class TestRepairsInParts:
             fleet.store.ensure(first_knowledge(tenant_id))
             fleet.buckets.ensure(NAMES.bucket(Life(tenant_id)), NAMES.tags(Life(tenant_id)))
             fleet.add(tenant_id)
-            key = NAMES.usage_key(Life(tenant_id))
-            fleet.usage_keys.ensure(key, NAMES.tags(Life(tenant_id)), plan_id="standard", other_plan_ids=[])
+            key, plan = NAMES.usage_key(Life(tenant_id)), NAMES.usage_plan(Tier.STANDARD)
+            fleet.usage_keys.ensure(key, NAMES.tags(Life(tenant_id)), plan_id=plan, other_plan_ids=[])
             fleet.service_roles.delete(NAMES.service_role(Life(tenant_id)))
         return fleet
 
@@ -491,10 +491,10 @@ class TestWhatTheLastRoundFound:
         assert fleet.registry.get(ACME).within == ()
 
     def test_is_kept_with_the_tenant(self, fleet: Fleet) -> None:
-        name = NAMES.service_role(Life(ACME))
-        fleet.knowledge_bases.give_role(str(fleet.registry.get(ACME).knowledge_base_id), "arn:aws:iam::1:role/other")
+        name = NAMES.bucket(Life(ACME))
+        fleet.buckets.settings[name] = replace(fleet.buckets.settings[name], tags={})
         (found,) = look(fleet).findings
-        assert (found.disagreement, found.name.partition(":")[0]) == (Disagreement.CHANGED, name)
+        assert (found.disagreement, found.hurts) == (Disagreement.CHANGED, False)
         assert fleet.registry.get(ACME).within == (found,)
 
     def test_a_loss_that_is_known_is_told_where_nobody_could_examine_it(self, fleet: Fleet) -> None:

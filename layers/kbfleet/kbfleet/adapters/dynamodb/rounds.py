@@ -14,7 +14,6 @@ from kbfleet.domain.capacity import RoomCount
 from kbfleet.domain.convergence import Convergence
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.isolation import DocumentRound
-from kbfleet.domain.names import TenantId
 from kbfleet.domain.reconciliation import TenantRound
 from kbfleet.domain.search_allowance import SearchAllowance
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kbfleet.adapters.dynamodb.table import Table
+    from kbfleet.domain.names import TenantId
 
 _rounds = cache(lambda: TypeAdapter(DocumentRound))
 
