@@ -450,7 +450,16 @@ class ReconciliationDetail(BaseModel):
 class ReconciliationRequest(Contract):
     """Body of `POST /reconciliations`. `tenant_id` is of the tenant that is looked into first: a large fleet is not
     looked into whole each time. `look_only` changes nothing at all: no tenant is repaired or written down, nobody is
-    told, no round moves on; and only who seems to lack something is searched."""
+    told, no round moves on; and only who seems to lack something is searched. So nothing is repaired beside it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {
+                "properties": {"repair": {"const": True}, "look_only": {"const": True}},
+                "required": ["repair", "look_only"],
+            }
+        }
+    )
 
     repair: bool = Field(default=False, strict=True)
     look_only: bool = Field(default=False, strict=True)
