@@ -601,5 +601,15 @@ def test_a_quiet_look_finds_the_same_and_changes_nothing(fleet: Fleet) -> None:
     assert vars(fleet.announcements) == announced
     assert not fleet.executions.requests
     assert set(quiet.findings) == set(look(fleet).findings)
-    # What is known is told without another search.
     assert set(look(fleet, quietly=True).findings) == set(quiet.findings)
+
+
+def test_a_loss_that_was_repaired_is_not_told_by_a_quiet_look_although_the_record_has_it(fleet: Fleet) -> None:
+    fleet.service_roles.delete(NAMES.service_role(Life(ACME)))
+    assert look(fleet).findings
+    record = fleet.registry.get(ACME)
+    fleet.service_roles.ensure(service_role_of(record, str(record.knowledge_base_id), stores=fleet.stores, names=NAMES))
+    assert fleet.registry.get(ACME).losses
+    quiet = look(fleet, quietly=True)
+    assert (quiet.findings, quiet.recorded) == ((), ())
+    assert fleet.registry.get(ACME).losses

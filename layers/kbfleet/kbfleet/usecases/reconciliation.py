@@ -184,8 +184,8 @@ def reconcile(
         repair_until: start the provisioning of tenants that miss something, or are stuck in theirs, until then; some
             of them at a time. Without it, nobody's. What is there too much stays for people.
         looking_in: whether to look into knowledge bases, too, which is what takes time.
-        quietly: change nothing: whatever would be written, published or moved on stays as it is. Whoever has a loss
-            that is known is told with that, and not examined.
+        quietly: change nothing: whatever would be written, published or moved on stays as it is. Nobody's knowledge
+            base is looked into.
     """
     lists, began = _Lists(), clock.now()
 
@@ -207,10 +207,7 @@ def reconcile(
     suspects = {finding.tenant_id for finding in missing}
     known_losses = {tenant_id for tenant_id, tenant in tenants.items() if tenant.losses and tenant.status in SETTLED}
     examined = _Examined(examination, quietly=quietly, asked=first)
-    if quietly:
-        examined.findings |= {tenant_id: tenants[tenant_id].losses for tenant_id in known_losses}
-        known_losses, looking_in = set(), False
-        suspects -= examined.findings.keys()
+    looking_in = looking_in and not quietly
     # Those of whom nobody knows yet come first, and the look into knowledge bases has its share of the time.
     share = clock.now() + (until - clock.now()) / 2 if looking_in else until
     for tenant_id in (*sorted(suspects - known_losses), *sorted(known_losses)):
