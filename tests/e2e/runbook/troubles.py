@@ -47,17 +47,22 @@ class Trouble:
 # --- incidents ---
 
 
-class BucketUnreadable(Trouble):
+class ModelRefused(Trouble):
+    """The embedding model cannot be called: for all tenants alike, and nothing of the tenant's own is otherwise."""
+
     page = "ingestion-failed"
     title = f"{TENANT}: ingestion failed"
-    cause = "s3:ListBucket"
+    cause = "bedrock:InvokeModel"
 
     def make(self, fleet: Fleet) -> None:
-        fleet.take_away(fleet.tenant(TENANT)["bucket_name"], "s3:*")  # its service role has the same name
+        reason = (
+            "Encountered error: User is not authorized to perform: bedrock:InvokeModel. Call to Model did not succeed."
+        )
+        fleet.fault(effect="job_fails", failureReasons=[reason])
         fleet.upload(TENANT, "kayaks.md", b"A kayak is rented by the hour.")
 
     def take_away(self, fleet: Fleet) -> None:
-        fleet.give_back(fleet.tenant(TENANT)["bucket_name"])
+        fleet.no_faults()
 
 
 class DocumentDamaged(Trouble):
@@ -176,6 +181,21 @@ class SomethingLost(Trouble):
 
     def delete(self, fleet: Fleet) -> None:
         raise NotImplementedError
+
+
+class RoleChanged(Trouble):
+    """Somebody denies the service role the bucket. The next ingestion fails for it, and that is no other message."""
+
+    page = "knowledge-lost"
+    title = f"{TENANT}: the service role is set otherwise than it should be"
+    cause = "s3:ListBucket"
+
+    def make(self, fleet: Fleet) -> None:
+        fleet.take_away(fleet.tenant(TENANT)["bucket_name"], "s3:*")  # its service role has the same name
+        fleet.upload(TENANT, "canoes.md", b"A canoe is rented by the day.")
+
+    def tidy_up(self, fleet: Fleet) -> None:
+        fleet.give_back(fleet.tenant(TENANT)["bucket_name"])
 
 
 class IndexLost(SomethingLost):
@@ -418,13 +438,14 @@ class AlertsUndelivered(Trouble):
 TROUBLES: tuple[type[Trouble], ...] = (
     # First, while no change has waited: their alarms look back, with thresholds of seconds, on what came before them.
     JobsNotStarted,
-    BucketUnreadable,
+    ModelRefused,
     DocumentDamaged,
     BucketEmptied,
     ProvisioningRefused,
     QuotaExhausted,
     OffboardingRefused,
     ForeignDataSource,
+    RoleChanged,
     IndexLost,
     KnowledgeBaseLost,
     DataSourceLost,
