@@ -86,6 +86,8 @@ def large_fleet(others: int) -> Iterator[VirtualFleet]:
     """A fleet with that many tenants on MANAGED, named `tenant-0` and so on. All are active, synced, and idle."""
     made = virtual_fleet(parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS, slowness=AS_SLOW_AS_USUAL)
     with made as fleet, _listed_by_pages():
+        # Ten thousand tenants with a role each need more than an account has unasked.
+        iam_backends[ACCOUNT]["aws"].account_summary._roles_quota = 20_000
         table = written_directly(fleet)
         registry, ledger = DynamoDBTenantRegistry(table), DynamoDBSyncLedger(table)
         for number in range(others):

@@ -457,6 +457,39 @@ class TestRepairsInParts:
         assert tenant_id not in report.repairs
         assert (len(report.repairs), report.repairs_left) == (4, 1)
 
+    @pytest.mark.parametrize("kept", ["losses", "within"])
+    def test_what_was_recorded_before_a_repair_is_not_repaired_once_more(self, broken: Fleet, kept: str) -> None:
+        """At scale, nobody looks at it again before the next round: each run would repair the same tenants."""
+        tenant_id = TenantId("tenant-0")
+        for number in range(5):
+            record = broken.registry.get(TenantId(f"tenant-{number}"))
+            base = str(record.knowledge_base_id)
+            broken.service_roles.ensure(service_role_of(record, base, stores=broken.stores, names=NAMES))
+        changed = Finding(Disagreement.CHANGED, ResourceKind.BUCKET, "its events", tenant_id)
+        assert changed.repaired_by_adding
+        record = broken.registry.get(tenant_id)
+        found = replace(record, **{kept: (changed,), "found_at": broken.clock.now()})  # type: ignore[arg-type]
+        broken.registry.replace(found, fence=record.fence)
+        first = look(broken, repair=True, within=timedelta(0), by_schedule=False)
+        assert (first.recorded, first.repairs) == ((changed,), (tenant_id,))
+        self.begin(broken, tenant_id)
+        broken.clock.advance(60)
+        self.end(broken, tenant_id)
+        broken.clock.advance(60)
+        again = look(broken, repair=True, within=timedelta(0), by_schedule=False)
+        assert (again.recorded, again.repairs, again.repairs_left) == ((changed,), (), 0)
+
+    def test_what_a_look_sees_again_behind_a_repair_is_repaired_once_more(self, broken: Fleet) -> None:
+        look(broken)  # which writes down what is lost
+        tenant_id = TenantId("tenant-0")
+        broken.clock.advance(60)
+        record = broken.registry.get(tenant_id)
+        broken.registry.replace(replace(record, updated_at=broken.clock.now()), fence=record.fence)
+        assert broken.registry.get(tenant_id).worked_at_since
+        broken.clock.advance(60)
+        look(broken)
+        assert not broken.registry.get(tenant_id).worked_at_since
+
     def test_what_aws_refuses_is_told_and_left(self, broken: Fleet) -> None:
         broken.executions.refuse_next(Throttled("StartExecution: too fast"))
         report = look(broken, repair=True)

@@ -484,10 +484,15 @@ class IsolationLook:
         """For whoever looks at the tenant. An execution that has its lease may write the record at this moment."""
         within = tuple(replace(each, name=shortened(each.name, MESSAGE_BYTES)) for each in found)
         stored = self.registry.find(tenant_id)
-        if stored is None or stored.lease is not None or (stored.foreign, stored.within) == (foreign, within):
+        if stored is None or stored.lease is not None:
             return
+        known = (stored.foreign, stored.within) == (foreign, within)
+        if known and not (within and stored.worked_at_since):
+            return
+        seen_at = self.clock.now() if within or stored.losses else None
+        noted = replace(stored, foreign=foreign, within=within, found_at=seen_at)
         with suppress(ConcurrentUpdate):  # somebody else has the tenant: the next look is soon enough
-            self.registry.replace(replace(stored, foreign=foreign, within=within), fence=stored.fence)
+            self.registry.replace(noted, fence=stored.fence)
 
 
 def _settled(tenants: Mapping[TenantId, Tenant]) -> list[TenantId]:

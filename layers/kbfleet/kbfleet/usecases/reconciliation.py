@@ -243,8 +243,10 @@ def reconcile(
     repairs_left = 0
     if repair_until is not None:
         # What only its owner can bring back is not repaired unasked.
-        lost = {finding.tenant_id for finding in (*findings, *recorded) if finding.repaired_by_adding}
-        lost -= {finding.tenant_id for finding in (*findings, *recorded) if finding.loses_the_documents}
+        # Nor is what was seen before the tenant was worked at: whether that is over, the next look says.
+        seen = [*findings, *(each for each in recorded if not tenants[each.tenant_id].worked_at_since)]
+        lost = {finding.tenant_id for finding in seen if finding.repaired_by_adding}
+        lost -= {finding.tenant_id for finding in (*seen, *recorded) if finding.loses_the_documents}
         wanted = [tenants[tenant_id] for tenant_id in lost if tenants[tenant_id].status in _REPAIRED]
         start = _Repairs(began, registry, executions, stores, clock, repair_until)
         repairs, repairs_left = start.some_of(wanted, examined.troubles)
