@@ -73,7 +73,8 @@ def watching() -> None:
 @app.command()
 def growth(
     crowd: Annotated[
-        int, typer.Option(help="New tenants at once, at most, of 100, 1,000 and 10,000; a thousand take an hour.")
+        int,
+        typer.Option(help="New tenants at once, at most, of 100, 1,000 and 10,000; a thousand take twenty minutes."),
     ] = growth_benchmark.SIZES[0],
 ) -> None:
     """What grows with a fleet: calls, items, bytes and seconds at 100, 1,000 and 10,000, in virtual time."""

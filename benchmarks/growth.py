@@ -48,7 +48,7 @@ def measured(crowd: int = SIZES[0]) -> Iterator[Measurement]:
     """Every row of the table, with its target.
 
     Args:
-        crowd: how many tenants are new at once, at most. What each does is carried out; a thousand take an hour.
+        crowd: how many tenants are new at once, at most. What each does is carried out; a thousand take twenty minutes.
     """
     for size in SIZES:
         with large_fleet(size) as fleet:
