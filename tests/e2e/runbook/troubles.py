@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import ClassVar
 
 from local import samples
@@ -250,6 +251,10 @@ class BucketLost(SomethingLost):
             s3.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])
         s3.delete_bucket(Bucket=bucket)
 
+    def tidy_up(self, fleet: Fleet) -> None:
+        """Its sync would be held later on, beside another trouble."""
+        fleet.succeeds(f"kbfleet tenant offboard {self.tenant} --retention-days 0 --confirm {self.tenant} --wait")
+
 
 # --- alarms ---
 
@@ -284,15 +289,25 @@ class SomebodysBucket(Trouble):
         s3 = fleet.client("s3")
         s3.create_bucket(Bucket=self.bucket)
         self._notify(fleet, {"EventBridgeConfiguration": {}})
-        s3.put_object(Bucket=self.bucket, Key="own.md", Body=b"mine")
+        self._at_last(fleet, lambda: s3.put_object(Bucket=self.bucket, Key="own.md", Body=b"mine"))
 
     def take_away(self, fleet: Fleet) -> None:
         self._notify(fleet, {})
 
     def _notify(self, fleet: Fleet, configuration: Mapping[str, object]) -> None:
-        fleet.client("s3").put_bucket_notification_configuration(
-            Bucket=self.bucket, NotificationConfiguration=configuration
-        )
+        configured = {"Bucket": self.bucket, "NotificationConfiguration": configuration}
+        self._at_last(fleet, lambda: fleet.client("s3").put_bucket_notification_configuration(**configured))
+
+    def _at_last(self, fleet: Fleet, call: Callable[[], object]) -> None:
+        """A new bucket does not show everywhere for some seconds."""
+
+        def taken() -> bool:
+            with suppress(fleet.client("s3").exceptions.NoSuchBucket):
+                call()
+                return True
+            return False
+
+        until(taken, "the bucket does not show")
 
 
 class FunctionForbidden(Trouble):
