@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import ClassVar
+
+from botocore.exceptions import ClientError
 
 from local import samples
 from tests.e2e.runbook.fleet import Fleet
@@ -289,23 +290,26 @@ class SomebodysBucket(Trouble):
         s3 = fleet.client("s3")
         s3.create_bucket(Bucket=self.bucket)
         self._notify(fleet, {"EventBridgeConfiguration": {}})
-        self._at_last(fleet, lambda: s3.put_object(Bucket=self.bucket, Key="own.md", Body=b"mine"))
+        self._at_last(lambda: s3.put_object(Bucket=self.bucket, Key="own.md", Body=b"mine"))
 
     def take_away(self, fleet: Fleet) -> None:
         self._notify(fleet, {})
 
     def _notify(self, fleet: Fleet, configuration: Mapping[str, object]) -> None:
         configured = {"Bucket": self.bucket, "NotificationConfiguration": configuration}
-        self._at_last(fleet, lambda: fleet.client("s3").put_bucket_notification_configuration(**configured))
+        self._at_last(lambda: fleet.client("s3").put_bucket_notification_configuration(**configured))
 
-    def _at_last(self, fleet: Fleet, call: Callable[[], object]) -> None:
-        """A new bucket does not show everywhere for some seconds."""
+    def _at_last(self, call: Callable[[], object]) -> None:
+        """A new bucket does not show everywhere for some seconds, and is busy."""
 
         def taken() -> bool:
-            with suppress(fleet.client("s3").exceptions.NoSuchBucket):
+            try:
                 call()
-                return True
-            return False
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in {"NoSuchBucket", "OperationAborted"}:
+                    raise
+                return False
+            return True
 
         until(taken, "the bucket does not show")
 
