@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
@@ -290,6 +291,8 @@ class SomebodysBucket(Trouble):
         s3 = fleet.client("s3")
         s3.create_bucket(Bucket=self.bucket)
         self._notify(fleet, {"EventBridgeConfiguration": {}})
+        told_from = time.monotonic() + fleet.configuration.delays.bucket_events / fleet.configuration.speed
+        until(lambda: time.monotonic() > told_from, "S3 tells of nothing before")
         self._at_last(lambda: s3.put_object(Bucket=self.bucket, Key="own.md", Body=b"mine"))
 
     def take_away(self, fleet: Fleet) -> None:
