@@ -6,21 +6,13 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from bedrock_emulator import ManualClock, ScaledClock
-
-
-def until(happened: Callable[[], bool]) -> None:
-    """Wait for something, 20 seconds at most."""
-    deadline = time.monotonic() + 20
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+from emulator_support.waiting import until
 
 
 def test_a_scaled_clock_runs_faster() -> None:

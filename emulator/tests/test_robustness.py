@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -28,6 +28,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from bedrock_emulator import Emulator, ManualClock, Quotas
 from emulator_support.model_requests import garbage, members, operations
+from emulator_support.waiting import until
 from emulator_support.witness import RUNNING, Answer, Witness
 
 USUAL = 500
@@ -688,7 +689,7 @@ def _one_tenant(emulator: Emulator, number: int) -> None:
         knowledgeBaseConfiguration={"type": "VECTOR", "vectorKnowledgeBaseConfiguration": {"embeddingModelArn": TITAN}},
         storageConfiguration={"type": "S3_VECTORS", "s3VectorsConfiguration": {"indexArn": arn}},
     ).content["knowledgeBase"]["knowledgeBaseId"]
-    _until(lambda: _status(witness, "KnowledgeBase", knowledgeBaseId=base) == "ACTIVE")
+    until(lambda: _status(witness, "KnowledgeBase", knowledgeBaseId=base) == "ACTIVE")
     bucket = {"type": "S3", "s3Configuration": {"bucketArn": "arn:aws:s3:::documents"}}
     made = witness.send(
         "bedrock-agent", "CreateDataSource", knowledgeBaseId=base, name="s3", dataSourceConfiguration=bucket
@@ -701,25 +702,18 @@ def _one_tenant(emulator: Emulator, number: int) -> None:
         assert started[-1].status in (202, 409)
         return started[-1].accepted
 
-    _until(accepted)
+    until(accepted)
     job = started[-1].content["ingestionJob"]["ingestionJobId"]
-    _until(lambda: _status(witness, "IngestionJob", **names, ingestionJobId=job) == "COMPLETE")
+    until(lambda: _status(witness, "IngestionJob", **names, ingestionJobId=job) == "COMPLETE")
     found = witness.send("bedrock-agent-runtime", "Retrieve", knowledgeBaseId=base, retrievalQuery={"text": "leave"})
     assert [result["metadata"]["x-amz-bedrock-kb-data-source-id"] for result in found.content["retrievalResults"]] == [
         names["dataSourceId"]
     ]
     witness.send("bedrock-agent", "DeleteKnowledgeBase", knowledgeBaseId=base)
-    _until(lambda: not witness.look("bedrock-agent", "GetKnowledgeBase", knowledgeBaseId=base).accepted)
+    until(lambda: not witness.look("bedrock-agent", "GetKnowledgeBase", knowledgeBaseId=base).accepted)
 
 
 def _status(witness: Witness, what: str, **names: str) -> str:
     found = witness.look("bedrock-agent", f"Get{what}", **names)
     ((_, content),) = found.content.items()
     return str(content["status"])
-
-
-def _until(met: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not met():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from bedrock_emulator import Emulator
 from bedrock_emulator.server import command, served
 from emulator_support.console_script import Started, started_emulator
+from emulator_support.waiting import until
 
 
 @pytest.fixture
@@ -56,9 +57,8 @@ def test_services_are_told_apart_by_signature_and_path(serving: tuple[str, Emula
         tags={"tenant": "acme"},
     )["knowledgeBase"]
     assert agent.list_tags_for_resource(resourceArn=made["knowledgeBaseArn"])["tags"] == {"tenant": "acme"}
-    deadline = time.monotonic() + 10
-    while agent.get_knowledge_base(knowledgeBaseId=made["knowledgeBaseId"])["knowledgeBase"]["status"] != "ACTIVE":
-        assert time.monotonic() < deadline
+    knowledge_base = made["knowledgeBaseId"]
+    until(lambda: agent.get_knowledge_base(knowledgeBaseId=knowledge_base)["knowledgeBase"]["status"] == "ACTIVE")
     found = client("bedrock-agent-runtime", address).retrieve(
         knowledgeBaseId=made["knowledgeBaseId"], retrievalQuery={"text": "leave"}
     )
