@@ -10,7 +10,7 @@ from tests.support.virtual_fleet import virtual_fleet
 
 MOST_TRANSITIONS = {"S3_VECTORS": 25, "OPENSEARCH_SERVERLESS": 25, "MANAGED": 65}
 """On MANAGED, knowledge base and data source take a time that nobody knows beforehand, and each look costs three."""
-MOST_TIMES_THE_SERVICE = 1.15
+MOST_TIMES_THE_SERVICE = 1.1
 LATE_ROLE_SECONDS = 10
 """How long a new role cannot be assumed, as users report."""
 
