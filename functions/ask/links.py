@@ -24,9 +24,7 @@ def post_link(request: Request) -> HttpResponse:
     """A tenant's user opens a document that an answer has cited. The authorizer's verified claims are the only source
     of tenant and user."""
     verified = request["requestContext"]["authorizer"]
-    asker = Asker(
-        TenantId(verified.get("tenant_id")), Voucher.IDENTITY_PROVIDER, UserId(verified.get("user_id"))
-    )
+    asker = Asker(TenantId(verified.get("tenant_id")), Voucher.IDENTITY_PROVIDER, UserId(verified.get("user_id")))
     body = parse_json(DocumentLinkRequest, request["body"])
     link = link_to_cited(
         asker,

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.document_examination import EDGE_BYTES, DocumentSample
 from kbfleet.domain.document_names import MAX_KEY_BYTES, key_in
+from kbfleet.domain.document_status import BucketEntry
 from kbfleet.domain.errors import (
     AccessRefused,
     BucketNameTaken,
@@ -22,7 +23,6 @@ from kbfleet.domain.errors import (
     RequestRefused,
     ResourceMissing,
 )
-from kbfleet.domain.document_status import BucketEntry
 from kbfleet.domain.failed_documents import BucketDocument, DocumentObject
 from kbfleet.domain.finding import Drift
 from kbfleet.domain.survey import PresentVersion

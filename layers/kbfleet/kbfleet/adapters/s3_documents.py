@@ -63,9 +63,7 @@ class _ForOneDocument:
         for room in _ROOMS:
             policy = document_policy(actions, f"{self._objects}{bucket}/", key, room)
             with suppress(SessionPolicyTooLarge):
-                return self._role.assume(
-                    policy, session=bucket, of=f"a document in bucket {bucket}", lifetime=lifetime
-                )
+                return self._role.assume(policy, session=bucket, of=f"a document in bucket {bucket}", lifetime=lifetime)
         raise InvalidInput("document", "has a key that is too long for what rights are narrowed with.")
 
 
@@ -128,7 +126,9 @@ class S3DocumentRemoval(_ForOneDocument):
 
     def _hide(self, deleter: S3Client, bucket: str, key: str) -> str | None:
         """Makes a delete marker the newest version, if there is any and none is yet. Returns: its id."""
-        newest = next((version for page in self._versions(bucket, key) for version in page if version["IsLatest"]), None)
+        newest = next(
+            (version for page in self._versions(bucket, key) for version in page if version["IsLatest"]), None
+        )
         if newest is None:
             return None
         if "ETag" not in newest:

@@ -196,6 +196,11 @@ def by_ledger(entry: BucketEntry, failure: FailedDocument | None, index: IndexSt
     return UNKNOWN, True
 
 
+def left_out(failure: FailedDocument, key: str) -> TenantDocument:
+    """A document by its entry in the list of those that fail, without a look into the bucket."""
+    return TenantDocument(failure.uri, key, _left_out(failure), failure=failure)
+
+
 def _left_out(failure: FailedDocument) -> DocumentState:
     return DocumentState(DocumentStatus.LEFT_OUT, failure.first_seen, None, KnownFrom.LEDGER, failure.reason)
 
@@ -208,9 +213,7 @@ def after_deletion(ingested: IngestedDocument) -> DocumentState:
     if ingested.status is IngestedStatus.UNKNOWN:
         return UNKNOWN
     gone = ingested.status is IngestedStatus.NOT_FOUND
-    return DocumentState(
-        DocumentStatus.GONE if gone else DocumentStatus.DELETED, None, None, KnownFrom.BEDROCK
-    )
+    return DocumentState(DocumentStatus.GONE if gone else DocumentStatus.DELETED, None, None, KnownFrom.BEDROCK)
 
 
 def by_bedrock(

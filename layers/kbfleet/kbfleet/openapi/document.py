@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from kbfleet import responses
+from kbfleet.domain.document_names import MAX_KEY_BYTES, document_id
 from kbfleet.domain.ingestion_job import JOB_NAME_PATTERN
 from kbfleet.domain.names import TenantId
 from kbfleet.openapi.operations import (

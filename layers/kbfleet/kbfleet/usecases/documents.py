@@ -14,11 +14,11 @@ from kbfleet.domain.document_status import (
     DocumentState,
     DocumentStatus,
     IndexState,
-    KnownFrom,
     TenantDocument,
     after_deletion,
     by_bedrock,
     by_ledger,
+    left_out,
 )
 from kbfleet.domain.errors import (
     BucketGone,
@@ -26,8 +26,8 @@ from kbfleet.domain.errors import (
     IsolationBreached,
     NotReadyYet,
     ResourceMissing,
-    TicketRefused,
     Throttled,
+    TicketRefused,
 )
 from kbfleet.domain.failed_documents import BATCH
 from kbfleet.domain.tenant_status import TenantStatus
@@ -111,16 +111,7 @@ class TenantDocuments:
         """By kbfleet's own list, which needs no bucket and no Bedrock."""
         page = self.failed_documents.page(place.of.of, limit, place.after)
         documents = [
-            TenantDocument(
-                failure.uri,
-                key,
-                DocumentState(
-                    DocumentStatus.LEFT_OUT, failure.first_seen, None, KnownFrom.LEDGER, failure.reason
-                ),
-                failure=failure,
-            )
-            for failure in page.documents
-            if place.of.has(key := key_in(bucket, failure.uri))
+            left_out(failure, key) for failure in page.documents if place.of.has(key := key_in(bucket, failure.uri))
         ]
         following = None if page.following is None else replace(place, after=page.following)
         return DocumentPage(documents, following)
@@ -143,10 +134,8 @@ class TenantDocuments:
             state = ledgers[uri][0]
             if (ingested := said.get(uri)) is not None:
                 state = by_bedrock(entry, ingested, index, state)
-            left_out = state.status is DocumentStatus.LEFT_OUT
-            documents.append(
-                TenantDocument(uri, entry.key, state, entry, failing.get(uri) if left_out else None)
-            )
+            fails = state.status is DocumentStatus.LEFT_OUT
+            documents.append(TenantDocument(uri, entry.key, state, entry, failing.get(uri) if fails else None))
         return documents
 
     def _index(self, tenant: Tenant) -> IndexState:
@@ -161,9 +150,7 @@ class TenantDocuments:
         found: dict[str, IngestedDocument] = {}
         for first in range(0, min(len(askable), BATCH * ASKED_AT_ONCE), BATCH):
             try:
-                answer = self.ingested_documents.look_once(
-                    tenant.data_source(), bucket, askable[first : first + BATCH]
-                )
+                answer = self.ingested_documents.look_once(tenant.data_source(), bucket, askable[first : first + BATCH])
             except (Throttled, NotReadyYet, ResourceMissing):
                 return found
             if answer is None:
@@ -217,7 +204,7 @@ class TenantDocuments:
                 yield other, entry
 
     def attributes(self, tenant: TenantId, document: TenantDocument) -> bytes | None:
-        """What is in the metadata file of a document of the tenant; `None` where there is none, or it may not be read."""
+        """What is in the metadata file of one of the tenant's documents; `None` where none is there, or to be read."""
         if document.entry is None or document.entry.metadata_bytes is None:
             return None
         bucket = self.names.bucket(self.registry.get(tenant).this_life)
