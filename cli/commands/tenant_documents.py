@@ -33,17 +33,18 @@ from kbfleet.domain.document_status import DocumentStatus
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import TenantId
 
-_LIST = "list"
-
 
 class _ListingGroup(TyperGroup):
     """`kbfleet documents acme` is `kbfleet documents list acme`. A tenant that is called as one of the commands has to
     be listed by the latter."""
 
+    otherwise = "list"
+    """The command that is meant where none is named."""
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = args[:1]
         others = given and given[0] not in {*self.commands, *ctx.help_option_names}
-        return super().parse_args(ctx, [_LIST, *args] if others else args)
+        return super().parse_args(ctx, [self.otherwise, *args] if others else args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         return [*super().shell_complete(ctx, incomplete), *map(CompletionItem, ids_of_the_fleet(incomplete))]
@@ -78,7 +79,7 @@ Key = Annotated[
 ]
 
 
-@app.command(_LIST)
+@app.command("list")
 def list_documents(
     tenant: Tenant,
     failed: Annotated[bool, typer.Option("--failed", help="Only those that are left out, and why.")] = False,

@@ -184,8 +184,8 @@ class InMemoryBucketContents:
         return self._contents.get(f"{uri}{METADATA_SUFFIX}") if uri in self._objects else None
 
     def forget(self, uri: str) -> int:
-        """No version of it is left. Returns: how many there were, delete markers too."""
-        there = self.kept.pop(uri, 0) + (uri in self._objects or uri in self.deleted)
+        """No version of it is left. Returns: how many there were."""
+        there = self.kept.pop(uri, 0)
         self._objects.pop(uri, None)
         self.deleted.pop(uri, None)
         return there

@@ -16,6 +16,7 @@ from unittest.mock import patch
 from moto.iam.models import iam_backends
 
 import kbfleet.bootstrap
+from kbfleet.domain.document_names import document_id
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.api_requests import queried
@@ -108,6 +109,7 @@ class Lives:
             body = json.dumps(json.loads(request["body"]) | {"key": key})
             answer = self.fleet.invoke("UploadsFunction", request | {"body": body})
             assert answer["statusCode"] == 201, answer
+        self.look_at_documents(tenant_id)
         event = sample("get_why", tenant_id) | queried(key="rental-terms.md")
         answer = self.fleet.invoke("WhyFunction", event)
         # moto's S3 has the machine's clock: where the document is found to be stuck has no meaning here.
@@ -394,6 +396,31 @@ class Lives:
                 assert not self.fleet.invoke("SendAlertFunction", batch)["batchItemFailures"]
 
     # --- what operators and tenants do ---
+
+    def look_at_documents(self, tenant_id: str) -> None:
+        """All that is done with documents as a resource; one that is there for that only is erased."""
+        s3, bucket = self.client("s3"), {"Bucket": self.bucket(tenant_id)}
+        for key in (key := "passing.md", f"{key}.metadata.json"):
+            s3.put_object(**bucket, Key=key, Body=b'{"metadataAttributes": {}}')
+        named = {"named": document_id(key)}
+        assert key in {each["key"] for each in self.api("get_documents", tenant_id)["documents"]}
+        assert self.api("get_document", tenant_id, **named)["metadata"] == {}
+        event = sample("get_link", tenant_id)
+        event["pathParameters"]["document"] = document_id(key)
+        event["path"] = event["resource"].format_map(event["pathParameters"])
+        assert self.fleet.invoke("LinksFunction", event)["statusCode"] == 200
+        self.open_what_was_cited(tenant_id)
+        assert self.api("delete_document", tenant_id, **named)["versions_removed"] is None
+        assert self.api("delete_document", tenant_id, **named, **queried(all_versions="true"))["versions_removed"] == 2
+
+    def open_what_was_cited(self, tenant_id: str) -> None:
+        answer = json.loads(self.fleet.invoke("AskFunction", sample("ask", tenant_id))["body"])
+        (source, *_) = (source for citation in answer["citations"] for source in citation["sources"])
+        event = sample("post_link", tenant_id) | {
+            "body": json.dumps({name: source[name] for name in ("uri", "ticket")})
+        }
+        opened = self.fleet.invoke("LinksFunction", event)
+        assert opened["statusCode"] == 200, opened
 
     def api(self, request: str, tenant_id: str, *, named: str = "", **changes: Any) -> dict[str, Any]:
         """Sends a sample request for that tenant, and for what has that name. Returns: the body.

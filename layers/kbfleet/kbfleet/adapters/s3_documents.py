@@ -106,20 +106,25 @@ class S3DocumentRemoval(_ForOneDocument):
             self._hide(self._deleter(bucket, each), bucket, each)
 
     def erase(self, bucket: str, key: str, *, until: datetime) -> Erased:
-        removed, whole = 0, True
+        removed = 0
         for each in _both(key):
             deleter = self._deleter(bucket, each)
             # While its versions go, one after the other, a delete marker is the newest: none of them comes back.
             marker = self._hide(deleter, bucket, each)
-            for versions in self._versions(bucket, each):
-                doomed = [version["VersionId"] for version in versions if not version["IsLatest"]]
-                if doomed and self._clock.now() >= until:
+            while doomed := self._older(bucket, each):
+                if self._clock.now() >= until:
                     return Erased(removed, whole=False)
-                self._remove(deleter, bucket, each, doomed)
-                removed += len(doomed)
+                self._remove(deleter, bucket, each, [version["VersionId"] for version in doomed])
+                removed += sum("ETag" in version for version in doomed)
             if marker is not None:
                 self._remove(deleter, bucket, each, [marker])
-        return Erased(removed, whole)
+        return Erased(removed, whole=True)
+
+    def _older(self, bucket: str, key: str) -> list[Any]:
+        """Some of the versions behind the newest one; none if there is none. The list is read from its beginning each
+        time: where it goes on behind a version that is gone by then, is not said."""
+        pages = ([each for each in page if not each["IsLatest"]] for page in self._versions(bucket, key))
+        return next((older for older in pages if older), [])
 
     def _deleter(self, bucket: str, key: str) -> S3Client:
         return self._make(**self._credentials(DELETING, bucket, key, SHORTEST).arguments)
