@@ -399,9 +399,9 @@ class Lives:
 
     def look_at_documents(self, tenant_id: str) -> None:
         """All that is done with documents as a resource; one that is there for that only is erased."""
-        s3, bucket = self.client("s3"), {"Bucket": self.bucket(tenant_id)}
-        for key in (key := "passing.md", f"{key}.metadata.json"):
-            s3.put_object(**bucket, Key=key, Body=b'{"metadataAttributes": {}}')
+        s3, bucket, key = self.client("s3"), {"Bucket": self.bucket(tenant_id)}, "passing.md"
+        for each in (key, f"{key}.metadata.json"):
+            s3.put_object(**bucket, Key=each, Body=b'{"metadataAttributes": {}}')
         named = {"named": document_id(key)}
         assert key in {each["key"] for each in self.api("get_documents", tenant_id)["documents"]}
         assert self.api("get_document", tenant_id, **named)["metadata"] == {}
@@ -419,6 +419,8 @@ class Lives:
         event = sample("post_link", tenant_id) | {
             "body": json.dumps({name: source[name] for name in ("uri", "ticket")})
         }
+        for port in (kbfleet.bootstrap._session_secret, kbfleet.bootstrap.tickets):
+            port.cache_clear()  # another function has not read it
         opened = self.fleet.invoke("LinksFunction", event)
         assert opened["statusCode"] == 200, opened
 

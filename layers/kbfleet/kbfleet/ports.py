@@ -1040,8 +1040,8 @@ class BucketContents(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """How many versions were removed, of the document and of its metadata file, without delete markers; and whether none
-    is left."""
+    """How many versions of the document and its metadata file were removed, delete markers aside, and whether none is
+    left."""
 
     versions: int
     whole: bool
