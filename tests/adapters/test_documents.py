@@ -283,6 +283,49 @@ class TestS3(DocumentsSuite):
         left = self.s3.list_object_versions(Bucket=BUCKET)
         assert (left.get("Versions", []), left.get("DeleteMarkers", [])) == ([], [])
 
+    @pytest.mark.parametrize("erasing", [False, True], ids=["deleted", "erased"])
+    def test_interrupted_anywhere_and_repeated_it_ends_as_if_it_was_not(
+        self, contents: BucketContents, removal: DocumentRemoval, erasing: bool
+    ) -> None:
+        """As long as the list shows the document, its metadata file does not outlive it."""
+        later, calls, last = START + timedelta(hours=1), 0, 0
+        make, client = removal._make, removal._client  # type: ignore[attr-defined]
+
+        def die(**_: Any) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == last:
+                raise InterruptedError
+
+        def dying(**credentials: Any) -> Any:
+            (made := make(**credentials)).meta.events.register("before-call.s3", die)
+            return made
+
+        def remove() -> None:
+            if erasing:
+                removal.erase(BUCKET, "a.md", until=later)
+            else:
+                removal.delete(BUCKET, "a.md")
+
+        interrupted = True
+        while interrupted:
+            for content in (b"1", b"22"):
+                self.put("a.md", content, b"{}")
+            calls, last = 0, last + 1
+            removal._make = dying  # type: ignore[attr-defined]
+            client.meta.events.register("before-call.s3", die)
+            try:
+                remove()
+                interrupted = False
+            except InterruptedError:
+                client.meta.events.unregister("before-call.s3", die)
+                removal._make = make  # type: ignore[attr-defined]
+                if any(each.key == "a.md" for each in self.listed(contents)):
+                    remove()
+            left = self.s3.list_object_versions(Bucket=BUCKET).get("Versions", [])
+            assert not [each for each in left if erasing or each["IsLatest"]]
+        assert last > 6
+
     def test_what_is_put_there_while_it_is_erased_stays(self, removal: DocumentRemoval) -> None:
         self.put("a.md", b"old")
         puts = iter([b"new"])

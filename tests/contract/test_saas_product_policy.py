@@ -20,7 +20,15 @@ FILLED_IN = {"REGION": "us-east-1", "ACCOUNT": "123456789012", "API": "a1b2c3d4e
 SOURCE = "example.billing"
 BUS = "arn:aws:events:us-east-1:123456789012:event-bus/kbfleet"
 STAGE = "arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/v1"
-NEEDED = {("POST", "/tenants/{tenant_id}/ask"), ("POST", "/tenants/{tenant_id}/uploads")}
+NEEDED = {
+    ("POST", "/tenants/{tenant_id}/ask"),
+    ("POST", "/tenants/{tenant_id}/uploads"),
+    ("GET", "/tenants/{tenant_id}/documents"),
+    ("GET", "/tenants/{tenant_id}/documents/{document}"),
+    ("GET", "/tenants/{tenant_id}/documents/{document}/link"),
+    ("GET", "/tenants/{tenant_id}/documents/why"),
+    ("DELETE", "/tenants/{tenant_id}/documents/{document}"),
+}
 OUR_SOURCES = (INGESTION_SOURCE, TENANT_SOURCE)
 EVERYTHING = {"Sid": "Everything", "Effect": "Allow", "Action": "*", "Resource": "*"}
 

@@ -368,7 +368,7 @@ class TestPermissions:
             (trusting,) = properties("DocumentRemoverRole" if name == "DocumentsFunction" else "DocumentOpenerRole")[
                 "AssumeRolePolicyDocument"
             ]["Statement"]
-            assert trusting["Principal"] == {"AWS": {"Fn::GetAtt": [f"{name}Role", "Arn"]}}
+            assert trusting["Principal"] == {"AWS": {"Fn::GetAtt": f"{name}Role.Arn"}}
 
     def test_a_guardrail_of_the_standard_tier_may_work_in_the_regions_of_its_profile(self) -> None:
         # Source: AWS documentation, Permissions for using cross-Region inference with Amazon Bedrock Guardrails.

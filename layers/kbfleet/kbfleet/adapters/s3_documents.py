@@ -106,8 +106,10 @@ class S3DocumentRemoval(_ForOneDocument):
             self._hide(self._deleter(bucket, each), bucket, each)
 
     def erase(self, bucket: str, key: str, *, until: datetime) -> Erased:
+        # The document is hidden first and gone last: until then, whoever is interrupted finds it, and goes on.
+        self._hide(self._deleter(bucket, key), bucket, key)
         removed = 0
-        for each in _both(key):
+        for each in reversed(_both(key)):
             deleter = self._deleter(bucket, each)
             # While its versions go, one after the other, a delete marker is the newest: none of them comes back.
             marker = self._hide(deleter, bucket, each)
