@@ -318,10 +318,11 @@ class TestS3(DocumentsSuite):
                 remove()
                 interrupted = False
             except InterruptedError:
-                client.meta.events.unregister("before-call.s3", die)
-                removal._make = make  # type: ignore[attr-defined]
-                if any(each.key == "a.md" for each in self.listed(contents)):
-                    remove()
+                pass
+            client.meta.events.unregister("before-call.s3", die)
+            removal._make = make  # type: ignore[attr-defined]
+            if interrupted and any(each.key == "a.md" for each in self.listed(contents)):
+                remove()
             left = self.s3.list_object_versions(Bucket=BUCKET).get("Versions", [])
             assert not [each for each in left if erasing or each["IsLatest"]]
         assert last > 6

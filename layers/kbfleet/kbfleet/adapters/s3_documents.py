@@ -107,12 +107,12 @@ class S3DocumentRemoval(_ForOneDocument):
 
     def erase(self, bucket: str, key: str, *, until: datetime) -> Erased:
         # The document is hidden first and gone last: until then, whoever is interrupted finds it, and goes on.
-        self._hide(self._deleter(bucket, key), bucket, key)
+        hidden = self._hide(self._deleter(bucket, key), bucket, key)
         removed = 0
         for each in reversed(_both(key)):
             deleter = self._deleter(bucket, each)
             # While its versions go, one after the other, a delete marker is the newest: none of them comes back.
-            marker = self._hide(deleter, bucket, each)
+            marker = hidden if each == key else self._hide(deleter, bucket, each)
             while doomed := self._older(bucket, each):
                 if self._clock.now() >= until:
                     return Erased(removed, whole=False)
