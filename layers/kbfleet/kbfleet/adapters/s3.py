@@ -61,7 +61,7 @@ _UPLOAD_DAYS = 7
 _BUCKETS_A_PAGE = 1_000
 KEYS_A_PAGE = 1_000
 """The most. Source: AWS documentation, ListObjectsV2."""
-KEYS_A_DOCUMENT = 5
+KEYS_A_DOCUMENT = 3
 """That are listed for each document of a page: its metadata file is one, and older versions of both are others."""
 LISTINGS = 5
 """Of keys that begin alike, for one place in a text where a name may begin: a tenant chooses what its keys are."""
