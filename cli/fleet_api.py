@@ -364,13 +364,14 @@ class FleetApi:
     def _document_pages(
         self, tenant_id: TenantId, status: DocumentStatus | None, prefix: str
     ) -> Iterator[DocumentsBody]:
-        wanted = {name: value for name, value in {"status": status, "prefix": prefix}.items() if value}
-        page = None
-        while page is None or page.next_token is not None:
-            token = {"next_token": page.next_token} if page is not None else {}
-            query = urlencode(wanted | token, quote_via=quote, safe="")
-            path = f"/tenants/{tenant_id}/documents"
+        path, wanted = f"/tenants/{tenant_id}/documents", dict[str, str]()
+        wanted |= {name: str(value) for name, value in {"status": status, "prefix": prefix}.items() if value}
+        while True:
+            query = urlencode(wanted, quote_via=quote, safe="")
             yield (page := self._signed(DocumentsBody, "GET", f"{path}?{query}" if query else path))
+            if page.next_token is None:
+                return
+            wanted["next_token"] = page.next_token
 
     def document(self, tenant_id: TenantId, key: str) -> DocumentDetailsBody:
         return self._signed(DocumentDetailsBody, "GET", _path_of(tenant_id, key))

@@ -6,12 +6,11 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
-from click.shell_completion import CompletionItem
 from rich.console import RenderableType
 from typer.core import TyperGroup
 
@@ -41,13 +40,22 @@ class _ListingGroup(TyperGroup):
     otherwise = "list"
     """The command that is meant where none is named."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         given = args[:1]
         others = given and given[0] not in {*self.commands, *ctx.help_option_names}
         return super().parse_args(ctx, [self.otherwise, *args] if others else args)
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        return [*super().shell_complete(ctx, incomplete), *map(CompletionItem, ids_of_the_fleet(incomplete))]
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        return [*super().shell_complete(ctx, incomplete), *map(_Completed, ids_of_the_fleet(incomplete))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Completed:
+    """What a shell is told; of what typer has for it, it makes no part of what others may use."""
+
+    value: str
+    type: str = "plain"
+    help: str | None = None
 
 
 app = typer.Typer(

@@ -70,8 +70,10 @@ BEFORE, WITHIN, LATER = (
 STILL_LATER = LATER + timedelta(hours=1)
 
 
-def ledgers(at: datetime, sync: Sync = SYNCED, found: FailedDocument | None = None, **of: bool) -> tuple[str, bool]:
-    state, open_ = by_ledger(entry(at, **of), found, IndexState(sync, SOURCE))
+def ledgers(
+    at: datetime, sync: Sync = SYNCED, found: FailedDocument | None = None, *, deleted: bool = False
+) -> tuple[str, bool]:
+    state, open_ = by_ledger(entry(at, deleted=deleted), found, IndexState(sync, SOURCE))
     return state.status, open_
 
 
