@@ -21,7 +21,6 @@ from kbfleet.contracts.document_listing import (
 from kbfleet.contracts.documents import DocumentRetryBody
 from kbfleet.domain.document_names import key_of
 from kbfleet.domain.document_pages import DocumentList
-from kbfleet.domain.left_out import left_out_not_known
 from kbfleet.domain.names import TenantId
 from kbfleet.logs import logger
 from kbfleet.responses import HttpResponse, respond
@@ -44,14 +43,14 @@ def get_documents(request: Request, query: DocumentsQuery) -> HttpResponse:
     """A page of the documents, each with what is true of it, and how trying again goes of those that fail."""
     tenant = bootstrap.registry().get(_tenant_id(request))
     listed = DocumentList(tenant.this_life, query.status, query.prefix)
-    page = bootstrap.tenant_documents().page(listed.place(query.next_token), query.limit)
+    page = bootstrap.tenant_documents().page(tenant, listed.place(query.next_token), query.limit)
     retry = bootstrap.document_retries().find(tenant.this_life)
     return respond(
         DocumentsBody(
             documents=tuple(map(DocumentBody.from_domain, page.documents)),
             next_token=page.following.token if page.following is not None else None,
             retry=DocumentRetryBody.from_domain(retry) if retry else None,
-            not_known=left_out_not_known(bootstrap.ledger().find(tenant.live_knowledge)),
+            not_known=page.not_known,
         )
     )
 

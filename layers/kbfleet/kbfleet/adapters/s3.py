@@ -471,8 +471,9 @@ class S3BucketContents:
             page = self._client.list_object_versions(
                 Bucket=bucket, Prefix=prefix, MaxKeys=most, ExpectedBucketOwner=self._account, **place
             )
-        # Of each key the newest version comes first, so of the last key it is among these, too. Whether a list begins
-        # with the marker or behind it, the documentation says in two ways.
+        # Of each key the newest version comes first (Amazon S3 User Guide, Listing objects in a versioning-enabled
+        # bucket), so of the last key it is among these, too. Whether a list begins with the marker or behind it, the
+        # documentation says in two ways.
         listed = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
         newest: dict[str, Any] = {
             each["Key"]: each for each in listed if each["IsLatest"] and (after is None or each["Key"] > after)

@@ -30,6 +30,7 @@ from kbfleet.domain.errors import (
     TicketRefused,
 )
 from kbfleet.domain.failed_documents import BATCH
+from kbfleet.domain.left_out import left_out_not_known
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.uploads import METADATA_SUFFIX
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.document_pages import ListPlace
     from kbfleet.domain.document_status import BucketEntry
     from kbfleet.domain.failed_documents import FailedDocument, IngestedDocument
+    from kbfleet.domain.left_out import LeftOutNotKnown
     from kbfleet.domain.names import Life, ResourceNames, TenantId
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
@@ -62,10 +64,12 @@ _NOT_YET_OR_NO_MORE = {TenantStatus.PROVISIONING, TenantStatus.FAILED, TenantSta
 
 @dataclass(frozen=True, slots=True)
 class DocumentPage:
-    """`following` is where the list is read on; `None` at its end. A page may be shorter than asked for, and empty."""
+    """`following` is where the list is read on; `None` at its end. A page may be shorter than asked for, and empty.
+    `not_known` is why more documents may be left out than are said to be."""
 
     documents: Sequence[TenantDocument]
     following: ListPlace | None
+    not_known: LeftOutNotKnown | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,46 +83,47 @@ class TenantDocuments:
     bucket_contents: BucketContents
     names: ResourceNames
 
-    def page(self, place: ListPlace, limit: int) -> DocumentPage:
-        """A page of a tenant's documents, by a bounded number of calls: two of S3, one of our table, and
+    def page(self, tenant: Tenant, place: ListPlace, limit: int) -> DocumentPage:
+        """A page of a tenant's documents, by a bounded number of calls: two of S3, two of our table, and
         `ASKED_AT_ONCE` of Bedrock. What they do not settle is unknown.
 
         Args:
+            place: in a list of its documents.
             limit: most documents of the page, 1 to 100.
 
         Raises:
-            TenantNotFound; Throttled, NotReadyYet, AwsRefusal; BucketGone.
+            Throttled, NotReadyYet, AwsRefusal; BucketGone.
         """
-        tenant = self.registry.get(place.of.of.tenant_id)
-        bucket = self.names.bucket(place.of.of)
+        bucket, index = self.names.bucket(place.of.of), self._index(tenant)
+        not_known = left_out_not_known(index.sync)
         if place.of.status is DocumentStatus.LEFT_OUT:
-            return self._left_out(place, limit, bucket)
+            return DocumentPage(*self._left_out(place, limit, bucket), not_known)
         try:
             listed = self.bucket_contents.entries(bucket, prefix=place.prefix, after=place.after, limit=limit)
         except ResourceMissing as error:
             if tenant.status not in _NOT_YET_OR_NO_MORE:
                 raise BucketGone.of(tenant.tenant_id) from error
-            return DocumentPage((), None)
-        known, wanted = self._known(tenant, bucket, listed.entries), place.of.status
+            return DocumentPage((), None, not_known)
+        known, wanted = self._known(tenant, index, bucket, listed.entries), place.of.status
         documents = [
             each
             for each in known
             if each.state.status is wanted or (wanted is None and each.state.status is not DocumentStatus.GONE)
         ]
-        return DocumentPage(documents, place.behind(listed.following))
+        return DocumentPage(documents, place.behind(listed.following), not_known)
 
-    def _left_out(self, place: ListPlace, limit: int, bucket: str) -> DocumentPage:
+    def _left_out(self, place: ListPlace, limit: int, bucket: str) -> tuple[Sequence[TenantDocument], ListPlace | None]:
         """By kbfleet's own list, which needs no bucket and no Bedrock."""
         page = self.failed_documents.page(place.of.of, limit, place.after)
         documents = [
             left_out(failure, key) for failure in page.documents if place.of.has(key := key_in(bucket, failure.uri))
         ]
-        following = None if page.following is None else replace(place, after=page.following)
-        return DocumentPage(documents, following)
+        return documents, None if page.following is None else replace(place, after=page.following)
 
-    def _known(self, tenant: Tenant, bucket: str, entries: Sequence[BucketEntry]) -> Sequence[TenantDocument]:
+    def _known(
+        self, tenant: Tenant, index: IndexState, bucket: str, entries: Sequence[BucketEntry]
+    ) -> Sequence[TenantDocument]:
         """What is true of each, in that order."""
-        index = self._index(tenant)
         uris = [f"s3://{bucket}/{entry.key}" for entry in entries]
         none_fails = index.sync.documents_left_out == 0
         failing: Mapping[str, FailedDocument] = (
@@ -181,7 +186,7 @@ class TenantDocuments:
             present = {}
         also = tuple(present)
         if entry is not None:
-            (document,) = self._known(tenant, bucket, [entry])
+            (document,) = self._known(tenant, self._index(tenant), bucket, [entry])
             return replace(document, also_there=also)
         # Nothing is left of it in the bucket: it may be answered from all the same.
         uri = f"s3://{bucket}/{key}"
