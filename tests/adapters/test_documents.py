@@ -373,7 +373,7 @@ class TestS3(DocumentsSuite):
         assert link.expires_at == START + timedelta(minutes=5)
         assert {"response-content-disposition", "X-Amz-Security-Token"} <= set(query)
         (asked,) = self.assumed
-        assert json.loads(asked["Policy"]) == document_policy(OPENING, f"arn:aws:s3:::{BUCKET}/", key)
+        assert json.loads(asked["Policy"]) == document_policy(OPENING, f"arn:aws:s3:::{BUCKET}/", key, ACCOUNT)
 
     def test_it_ends_with_its_credentials(self, links: S3DocumentLinks) -> None:
         assert links.link(BUCKET, "a.md", timedelta(hours=2)).expires_at == START + timedelta(hours=1)
@@ -396,7 +396,7 @@ def allows(policy: dict[str, Any], action: str, bucket: str, key: str) -> bool:
         action=action,
         resource_arn=f"arn:aws:s3:::{bucket}/{key}",
         region="us-east-1",
-        service_context={},
+        service_context={"aws:resourceaccount": ACCOUNT},
     )
     with patch.object(iam_evaluator, "_fnmatch_compile", matching):
         parsed = iam_evaluator.parse_policy_document(policy)
@@ -410,7 +410,7 @@ KEYS = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, m
 @given(KEYS, KEYS)
 def test_credentials_open_that_document_and_no_other(key: str, other: str) -> None:
     for actions in (OPENING, DELETING):
-        policy = document_policy(actions, f"arn:aws:s3:::{BUCKET}/", key)
+        policy = document_policy(actions, f"arn:aws:s3:::{BUCKET}/", key, ACCOUNT)
         for action in {*OPENING, *DELETING, "s3:PutObject"}:
             assert allows(policy, action, BUCKET, key) is (action in actions)
             assert not allows(policy, action, OTHERS, key)
@@ -419,6 +419,6 @@ def test_credentials_open_that_document_and_no_other(key: str, other: str) -> No
 
 @pytest.mark.parametrize("key", HOSTILE_KEYS, ids=range(len(HOSTILE_KEYS)))
 def test_no_key_is_too_long_for_a_policy(key: str) -> None:
-    policy = document_policy(DELETING, f"arn:aws:s3:::{'b' * 63}/", key)
+    policy = document_policy(DELETING, f"arn:aws:s3:::{'b' * 63}/", key, ACCOUNT)
     assert len(serialized(policy)) <= MAX_POLICY
-    assert allows(document_policy(DELETING, f"arn:aws:s3:::{BUCKET}/", key), "s3:DeleteObject", BUCKET, key)
+    assert allows(document_policy(DELETING, f"arn:aws:s3:::{BUCKET}/", key, ACCOUNT), "s3:DeleteObject", BUCKET, key)

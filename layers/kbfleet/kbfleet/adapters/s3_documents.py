@@ -27,16 +27,25 @@ if TYPE_CHECKING:
 
 OPENING = ("s3:GetObject",)
 DELETING = ("s3:DeleteObject", "s3:DeleteObjectVersion")
-_ROOM_FOR_ACTIONS = 64
-"""Characters that these take more than the one action of an upload."""
+_ROOM = 128
+"""Characters that these and the condition take more than the one action of an upload."""
 _ROOMS = (MAX_POLICY, MAX_POLICY // 2, MAX_POLICY // 4)
 """Characters of a policy, one after the other until AWS takes it."""
 
 
-def document_policy(actions: Sequence[str], bucket_objects: str, key: str, room: int = MAX_POLICY) -> dict[str, Any]:
-    """What is left of a role's rights: these, to that object. How a key is written in it, `upload_policy` says."""
-    policy = upload_policy(bucket_objects, key, room - _ROOM_FOR_ACTIONS)
-    policy["Statement"][0]["Action"] = list(actions)
+def document_policy(
+    actions: Sequence[str], bucket_objects: str, key: str, account: str, room: int = MAX_POLICY
+) -> dict[str, Any]:
+    """What is left of a role's rights: these, to that object. How a key is written in it, `upload_policy` says.
+
+    Args:
+        account: whose bucket it must be.
+    """
+    policy = upload_policy(bucket_objects, key, room - _ROOM)
+    policy["Statement"][0] |= {
+        "Action": list(actions),
+        "Condition": {"StringEquals": {"aws:ResourceAccount": account}},
+    }
     return policy
 
 
@@ -61,7 +70,7 @@ class _ForOneDocument:
     def _credentials(self, actions: Sequence[str], bucket: str, key: str, lifetime: timedelta) -> ScopedCredentials:
         """Raises: InvalidInput: naming `document`, when they cannot be narrowed to it."""
         for room in _ROOMS:
-            policy = document_policy(actions, f"{self._objects}{bucket}/", key, room)
+            policy = document_policy(actions, f"{self._objects}{bucket}/", key, self._account, room)
             with suppress(SessionPolicyTooLarge):
                 return self._role.assume(policy, session=bucket, of=f"a document in bucket {bucket}", lifetime=lifetime)
         raise InvalidInput("document", "has a key that is too long for what rights are narrowed with.")
