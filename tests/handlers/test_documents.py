@@ -296,7 +296,9 @@ class TestDeleting:
         synced.document_removal.interrupted = False
         assert send("delete_document", all_versions="true")[1]["complete"] is True
 
-    @pytest.mark.parametrize("query", [{"all_versions": "perhaps"}, {"versions": "all"}])
+    @pytest.mark.parametrize(
+        "query", [{"all_versions": each} for each in ("perhaps", "1", "on", "True", "")] + [{"versions": "all"}]
+    )
     def test_what_is_not_understood_deletes_nothing(self, send: Send, synced: Fleet, query: dict[str, str]) -> None:
         assert send("delete_document", **query)[0] == 400
         assert not synced.bucket_contents.deleted

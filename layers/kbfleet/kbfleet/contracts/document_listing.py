@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from kbfleet.contracts import Contract
 from kbfleet.contracts.document_findings import DocumentFindingBody
@@ -121,10 +121,15 @@ def _attributes(content: bytes | None) -> dict[str, Any] | None:
     return attributes if isinstance(attributes, dict) else None
 
 
+def _truth(value: object) -> object:
+    """As JSON writes it. Pydantic takes `1`, `y` and `on` for true, too, and this is for good."""
+    return {"true": True, "false": False}.get(value, "neither") if isinstance(value, str) else value
+
+
 class DeleteDocumentQuery(Contract):
     """Query of `DELETE …/documents/{document}`. With `all_versions`, nothing of the document is left in the bucket."""
 
-    all_versions: bool = False
+    all_versions: Annotated[bool, Field(strict=True), BeforeValidator(_truth)] = False
 
 
 class DeletionBody(Contract):
