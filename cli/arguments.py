@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cli import completion
 from cli.completion import job_names, tenant_ids
 from kbfleet.domain.names import TenantId
 
@@ -30,7 +31,7 @@ Region = Annotated[str | None, typer.Option(help="AWS Region of the fleet.", env
 Wait = Annotated[bool, typer.Option(help="Wait for the end, showing progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
-DEFAULT_STACK = "kbfleet"
+DEFAULT_STACK = completion.DEFAULT_STACK
 
 # Under which headings `kbfleet --help` shows the commands.
 TENANTS_PANEL = "Tenants"

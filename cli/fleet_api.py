@@ -36,11 +36,14 @@ from urllib3.filepost import encode_multipart_formdata
 
 from kbfleet.contracts.asking import AskRequest, AskResponse
 from kbfleet.contracts.diagnosis import DiagnosisBody
-from kbfleet.contracts.documents import DocumentRetryBody, DocumentTraceBody, FailedDocumentsBody, UploadBody
+from kbfleet.contracts.document_listing import DeletionBody, DocumentDetailsBody, DocumentLinkBody, DocumentsBody
+from kbfleet.contracts.documents import DocumentRetryBody, DocumentTraceBody, UploadBody
 from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.tenants import ExecutionBody, OffboardingBody, SyncBody, TenantBody, TenantsBody
 from kbfleet.contracts.usage import UsageBody
+from kbfleet.domain.document_names import document_id
+from kbfleet.domain.document_status import DocumentStatus
 from kbfleet.domain.document_trace import ObjectKey
 from kbfleet.domain.errors import BucketGone
 from kbfleet.domain.names import TenantId
@@ -349,14 +352,53 @@ class FleetApi:
         query = "&".join(f"{name}={value}" for name, value in asked.items() if value is not None)
         return self._signed(UsageBody, "GET", f"/tenants/{tenant_id}/usage" + (f"?{query}" if query else ""))
 
-    def failed_documents(self, tenant_id: TenantId) -> FailedDocumentsBody:
-        """All of them, over all pages."""
-        page = body = self._signed(FailedDocumentsBody, "GET", f"/tenants/{tenant_id}/documents")
-        while page.next_token is not None:
-            path = f"/tenants/{tenant_id}/documents?next_token={page.next_token}"
-            page = self._signed(FailedDocumentsBody, "GET", path)
-            body = page.model_copy(update={"documents": body.documents + page.documents})
-        return body
+    def documents(self, tenant_id: TenantId, status: DocumentStatus | None = None, prefix: str = "") -> DocumentsBody:
+        """All of them, over all pages; of one status, if one is given, and with keys that begin so."""
+        pages = list(self._document_pages(tenant_id, status, prefix))
+        return pages[-1].model_copy(update={"documents": tuple(each for page in pages for each in page.documents)})
+
+    def keys_beginning(self, tenant_id: TenantId, beginning: str) -> list[str]:
+        """Keys of the first hundred documents that begin so."""
+        return [each.key for each in next(self._document_pages(tenant_id, None, beginning)).documents]
+
+    def _document_pages(
+        self, tenant_id: TenantId, status: DocumentStatus | None, prefix: str
+    ) -> Iterator[DocumentsBody]:
+        path, wanted = f"/tenants/{tenant_id}/documents", dict[str, str]()
+        wanted |= {name: str(value) for name, value in {"status": status, "prefix": prefix}.items() if value}
+        while True:
+            query = urlencode(wanted, quote_via=quote, safe="")
+            yield (page := self._signed(DocumentsBody, "GET", f"{path}?{query}" if query else path))
+            if page.next_token is None:
+                return
+            wanted["next_token"] = page.next_token
+
+    def document(self, tenant_id: TenantId, key: str) -> DocumentDetailsBody:
+        return self._signed(DocumentDetailsBody, "GET", _path_of(tenant_id, key))
+
+    def delete_document(self, tenant_id: TenantId, key: str, *, all_versions: bool) -> DeletionBody:
+        """Until nothing is left that was to be removed; how far that is then."""
+        path = _path_of(tenant_id, key) + ("?all_versions=true" if all_versions else "")
+        removed: int | None = None
+        while True:
+            body = self._signed(DeletionBody, "DELETE", path)
+            if body.versions_removed is not None:
+                removed = (removed or 0) + body.versions_removed
+            if body.complete:
+                return body.model_copy(update={"versions_removed": removed})
+
+    def document_link(self, tenant_id: TenantId, key: str) -> DocumentLinkBody:
+        return self._signed(DocumentLinkBody, "GET", f"{_path_of(tenant_id, key)}/link")
+
+    def opened(self, link: DocumentLinkBody) -> bytes:
+        """The document that a link opens.
+
+        Raises: FleetUnreachable: S3 does not give it, or did not answer.
+        """
+        answer = self._answer(AWSRequest("GET", link.url), _UPLOAD_SECONDS)
+        if answer.status_code >= 300:
+            raise FleetUnreachable(f"S3 did not give the document (HTTP {answer.status_code}).")
+        return answer.content
 
     def why(self, tenant_id: TenantId, key: ObjectKey) -> DocumentTraceBody:
         """Where a document is on its way into answers."""
@@ -364,7 +406,8 @@ class FleetApi:
 
     def document_retry(self, tenant_id: TenantId) -> DocumentRetryBody | None:
         """The last one that was requested."""
-        return self._signed(FailedDocumentsBody, "GET", f"/tenants/{tenant_id}/documents?limit=1").retry
+        query = urlencode({"status": DocumentStatus.LEFT_OUT, "limit": 1})
+        return self._signed(DocumentsBody, "GET", f"/tenants/{tenant_id}/documents?{query}").retry
 
     def retry_documents(self, tenant_id: TenantId) -> DocumentRetryBody:
         return self._signed(DocumentRetryBody, "POST", f"/tenants/{tenant_id}/documents/retry", {})
@@ -419,6 +462,10 @@ class FleetApi:
         except HTTPClientError as error:
             address = urlsplit(str(request.url))
             raise FleetUnreachable(f"{address.scheme}://{address.netloc} did not answer: {error}.") from error
+
+
+def _path_of(tenant_id: TenantId, key: str) -> str:
+    return f"/tenants/{tenant_id}/documents/{document_id(key)}"
 
 
 def _said(asked: AskRequest) -> dict[str, Any]:

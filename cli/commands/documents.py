@@ -1,4 +1,4 @@
-"""`kbfleet documents`, `upload` and `why`: what a tenant's documents come to."""
+"""`kbfleet upload` and `why`: how a document gets into answers."""
 
 from __future__ import annotations
 
@@ -13,72 +13,20 @@ import typer
 from rich.console import RenderableType
 
 from cli.arguments import DEFAULT_STACK, DOCUMENTS_PANEL, Json, Region, Stack, Tenant
-from cli.document_retries import tried
-from cli.documents_left_out import not_known_lines
 from cli.exit_codes import BAD_INPUT, FAILED, stop
 from cli.fleet_api import FleetApi, Refused, UploadRefused
 from cli.progress import Progress
-from cli.terminal import DONE, Column, Listing, err, literal, marked, moment, moment_in_table, present
-from kbfleet.contracts.documents import DocumentTraceBody, FailedDocumentsBody, UploadBody
+from cli.terminal import DONE, err, literal, marked, present
+from kbfleet.contracts.documents import DocumentTraceBody, UploadBody
 from kbfleet.domain.document_examination import EDGE_BYTES, DocumentFault, DocumentSample, examine
 from kbfleet.domain.document_names import form_of, other_spellings
 from kbfleet.domain.document_trace import ObjectKey, Verdict
 from kbfleet.domain.errors import InvalidInput
-from kbfleet.domain.failed_documents import FailureStatus
 from kbfleet.domain.metadata_filter import is_number
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.uploads import DocumentKey, Upload
 
 app = typer.Typer()
-
-
-@app.command(rich_help_panel=DOCUMENTS_PANEL)
-def documents(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
-    """Show which of the tenant's documents could not be ingested, since when, and why."""
-
-    def shown(body: FailedDocumentsBody) -> Iterator[RenderableType]:
-        if body.documents:
-            yield _listing(body)
-        elif body.not_known is None:
-            yield f"{DONE} No document of tenant {tenant} is known to have failed."
-        if body.not_known is not None:
-            yield from not_known_lines(body.not_known)
-        if body.retry and body.retry.ended_at is None:
-            yield f"A retry of these documents began at {moment(body.retry.requested_at)}: {tried(body.retry)}."
-
-    present(FleetApi.of_stack(stack, region).failed_documents(tenant), shown, as_json=as_json)
-
-
-def _listing(body: FailedDocumentsBody) -> Listing:
-    newest_first = sorted(body.documents, key=lambda document: (document.since, document.uri), reverse=True)
-    return Listing(
-        [
-            Column("Document"),
-            Column("Since (UTC)"),
-            Column("Times", numbers=True),
-            Column("Set aside"),
-            Column("Reason", prose=True),
-        ],
-        [
-            (
-                literal(document.uri) + _unusual_form(document.uri),
-                moment_in_table(document.since),
-                str(document.times),
-                "yes" if document.status is FailureStatus.SET_ASIDE else "no",
-                literal(document.for_people),
-            )
-            for document in newest_first
-        ],
-        caption="Keys in Unicode form NFD, as some file systems give them, look like those that are typed in NFC, and "
-        "are others to S3."
-        if any(_unusual_form(document.uri) for document in body.documents)
-        else "",
-    )
-
-
-def _unusual_form(uri: str) -> str:
-    form = form_of(uri)
-    return f" [yellow]({form})[/]" if form != "NFC" else ""
 
 
 @app.command(rich_help_panel=DOCUMENTS_PANEL)

@@ -351,7 +351,24 @@ class TestPermissions:
             "WhyFunction",
             "CollectFailuresFunction",
             "ReconcileFunction",
+            "DocumentsFunction",  # metadata files
+            "DocumentOpenerRole",
         }
+
+    def test_of_documents_their_list_reads_metadata_files_only(self) -> None:
+        reading = [each for each in statements(FUNCTIONS["DocumentsFunction"]) if "s3:GetObject" in actions(each)]
+        assert [each["Resource"]["Fn::Sub"].rpartition(":")[2] for each in reading] == [
+            "${FleetName}-*/*.metadata.json"
+        ]
+
+    def test_documents_are_deleted_and_opened_by_roles_that_are_narrowed_to_one(self) -> None:
+        for name in ("DocumentsFunction", "LinksFunction"):
+            allowed = {action for each in statements(FUNCTIONS[name]) for action in actions(each)}
+            assert not {action for action in allowed if action.startswith(("s3:Delete", "s3:Put"))}
+            (trusting,) = properties("DocumentRemoverRole" if name == "DocumentsFunction" else "DocumentOpenerRole")[
+                "AssumeRolePolicyDocument"
+            ]["Statement"]
+            assert trusting["Principal"] == {"AWS": {"Fn::GetAtt": f"{name}Role.Arn"}}
 
     def test_a_guardrail_of_the_standard_tier_may_work_in_the_regions_of_its_profile(self) -> None:
         # Source: AWS documentation, Permissions for using cross-Region inference with Amazon Bedrock Guardrails.
@@ -497,6 +514,7 @@ class TestApi:
         assert properties("Api")["Auth"]["DefaultAuthorizer"] == "TenantToken"
         by_path = {event["Path"]: event.get("Auth", {}).get("Authorizer") for _, event in events("Api")}
         assert by_path.pop("/ask") is None  # the default
+        assert by_path.pop("/documents/link") is None
         assert by_path.pop("/openapi.json") == "NONE"
         assert by_path
         assert set(by_path.values()) == {"AWS_IAM"}

@@ -24,6 +24,7 @@ WITH_BODIES = {
     "post_upload": "admin/uploads",
     "put_tenant": "admin/tenants",
     "post_reconciliation": "admin/reconcile",
+    "post_link": "ask/links",
 }
 """Sample requests, and the functions that read their bodies."""
 
@@ -33,6 +34,7 @@ FIELDS = {
     "post_upload": ["key", "size", "content_type"],
     "put_tenant": ["name", "knowledge_store", "tier", "must_exist"],
     "post_reconciliation": ["repair"],
+    "post_link": ["uri", "ticket"],
 }
 
 hostile_numbers = st.sampled_from([HUGE, -HUGE, 2**63, 1e308, float("nan"), float("inf"), -0.0, True])

@@ -39,6 +39,9 @@ BEYOND_SCHEMAS = {
     "metadata": "how large the file becomes",
     "filter": "which operators the tenant's knowledge store has, and how deep a filter is",
     "to": "that one day is not before another",
+    "document": "which texts are base64 of UTF-8, in its one spelling",
+    "next_token": "of which list it is",
+    "prefix": "how many bytes a text has",
 }
 """Fields about which not everything can be said in a schema, and what cannot."""
 

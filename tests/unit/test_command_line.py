@@ -23,7 +23,8 @@ from cli import spreadsheet
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused, UploadRefused
 from kbfleet.contracts.asking import AskRequest, AskResponse, CitationBody, FreshnessBody, SourceBody
 from kbfleet.contracts.diagnosis import DiagnosisBody
-from kbfleet.contracts.documents import DocumentRetryBody, FailedDocumentBody, FailedDocumentsBody, UploadBody
+from kbfleet.contracts.document_listing import DocumentBody, DocumentsBody
+from kbfleet.contracts.documents import DocumentRetryBody, FailedDocumentBody, UploadBody
 from kbfleet.contracts.events import JobStateChangeDetail, ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.tenants import (
@@ -40,8 +41,9 @@ from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain.answer import AnswerOutcome
 from kbfleet.domain.deletions import Hold, HoldReason
 from kbfleet.domain.diagnosis import Diagnosis
+from kbfleet.domain.document_status import DocumentStatus, left_out
 from kbfleet.domain.errors import NotReadyYet
-from kbfleet.domain.failed_documents import FailureStatus
+from kbfleet.domain.failed_documents import FailedDocument, FailureStatus
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome, Statistics
 from kbfleet.domain.left_out import LeftOutNotKnown, NotKnown
@@ -319,7 +321,9 @@ def test_a_status_can_be_read_by_programs_and_by_people(scripted: Scripted, run:
 
 
 def test_an_answer_names_its_documents_and_says_when_it_may_be_out_of_date(scripted: Scripted, run: Run) -> None:
-    source = SourceBody(document="terms.pdf", uri="s3://b/terms.pdf", passage="…", page=2, metadata={}, score=None)
+    source = SourceBody(
+        document="terms.pdf", uri="s3://b/terms.pdf", passage="…", page=2, metadata={}, score=None, ticket="t"
+    )
     answer = AskResponse(
         answer="At least 21 [years].",
         outcome=AnswerOutcome.ANSWERED,
@@ -652,10 +656,14 @@ def test_a_tenant_says_what_is_not_its_own(scripted: Scripted, run: Run) -> None
 
 
 class TestDocuments:
-    FAILED = FailedDocumentBody(
-        uri="s3://b/[draft].pdf", reason="no text", status=FailureStatus.FAILED, since=NOW, last_seen=NOW, times=1
+    FAILED = DocumentBody.from_domain(
+        left_out(FailedDocument("s3://b/[draft].pdf", "no text", NOW, NOW), "[draft].pdf")
     )
-    ASIDE = FAILED.model_copy(update={"uri": "s3://b/old.xls", "status": FailureStatus.SET_ASIDE, "times": 4})
+    ASIDE = DocumentBody.from_domain(
+        left_out(
+            FailedDocument("s3://b/old.xls", "no text", NOW, NOW, times=4, status=FailureStatus.SET_ASIDE), "old.xls"
+        )
+    )
     RETRY = DocumentRetryBody(requested_at=NOW, ended_at=None, under_way=2, fixed=0, failed=0, unanswered=0, stopped="")
 
     def ended(self, **counts: Any) -> DocumentRetryBody:
@@ -664,9 +672,9 @@ class TestDocuments:
     def test_the_table_shows_each_with_its_reason_and_whether_it_is_set_aside(
         self, scripted: Scripted, run: Run
     ) -> None:
-        body = FailedDocumentsBody(documents=(self.FAILED, self.ASIDE), next_token=None, retry=self.RETRY)
-        scripted(failed_documents=[body])
-        result = run("documents", "acme")
+        body = DocumentsBody(documents=(self.FAILED, self.ASIDE), next_token=None, retry=self.RETRY)
+        scripted(documents=[body])
+        result = run("documents", "acme", "--failed")
         assert result.exit_code == 0
         (failed,) = (line for line in result.stdout.splitlines() if "[draft]" in line)
         assert "no text" in failed
@@ -680,11 +688,11 @@ class TestDocuments:
 
     @pytest.mark.parametrize("documents", [(), (FAILED,)])
     def test_where_it_is_not_known_what_failed_nothing_is_well(
-        self, scripted: Scripted, run: Run, documents: tuple[FailedDocumentBody, ...]
+        self, scripted: Scripted, run: Run, documents: tuple[DocumentBody, ...]
     ) -> None:
-        body = FailedDocumentsBody(documents=documents, next_token=None, retry=None, not_known=self.NOT_KNOWN)
-        scripted(failed_documents=[body])
-        shown = run("documents", "acme").stdout
+        body = DocumentsBody(documents=documents, next_token=None, retry=None, not_known=self.NOT_KNOWN)
+        scripted(documents=[body])
+        shown = run("documents", "acme", "--failed").stdout
         assert "Whether documents have failed is not known since 2026-03-14 09:26:53 UTC" in shown
         assert "It is not [collected]." in shown
         assert "→ `kbfleet dlq list`" in shown
@@ -708,26 +716,27 @@ class TestDocuments:
         assert "✓" not in result.stdout
 
     def test_an_empty_list_is_said(self, scripted: Scripted, run: Run) -> None:
-        scripted(failed_documents=[FailedDocumentsBody(documents=(), next_token=None, retry=None)])
-        assert "No document of tenant acme is known to have failed" in run("documents", "acme").stdout
+        scripted(documents=[DocumentsBody(documents=(), next_token=None, retry=None)])
+        assert "No document of tenant acme is known to have failed" in run("documents", "acme", "--failed").stdout
 
     def test_all_pages_are_one_list(self, monkeypatch: pytest.MonkeyPatch) -> None:
         pages = iter(
             [
-                FailedDocumentsBody(documents=(self.FAILED,), next_token="ab", retry=None),
-                FailedDocumentsBody(documents=(self.ASIDE,), next_token=None, retry=None),
+                DocumentsBody(documents=(self.FAILED,), next_token="ab", retry=None),
+                DocumentsBody(documents=(self.ASIDE,), next_token=None, retry=None),
             ]
         )
         asked: list[str] = []
 
-        def signed(_self: FleetApi, _kind: object, _method: str, path: str) -> FailedDocumentsBody:
+        def signed(_self: FleetApi, _kind: object, _method: str, path: str) -> DocumentsBody:
             asked.append(path)
             return next(pages)
 
         monkeypatch.setattr(FleetApi, "_signed", signed)
-        body = FleetApi("https://api.example.com/v1", None).failed_documents(TenantId("acme"))  # type: ignore[arg-type]
+        body = FleetApi("https://api.example.com/v1", None).documents(TenantId("acme"), DocumentStatus.LEFT_OUT)  # type: ignore[arg-type]
         assert body.documents == (self.FAILED, self.ASIDE)
-        assert asked == ["/tenants/acme/documents", "/tenants/acme/documents?next_token=ab"]
+        first = "/tenants/acme/documents?status=LEFT_OUT"
+        assert asked == [first, f"{first}&next_token=ab"]
 
     def test_a_retry_is_watched_to_its_end(self, scripted: Scripted, run: Run) -> None:
         scripted(retry_documents=[self.RETRY], document_retry=[self.RETRY, self.ended(fixed=2)])
@@ -843,7 +852,7 @@ class TestJobs:
             "s3://b/[a].pdf",
             "s3://b/again.pdf",
             "too large",
-            "1 of 512; `kbfleet documents acme` shows all.",
+            "1 of 512; `kbfleet documents acme --failed` shows all.",
         ):
             assert reported in shown
 

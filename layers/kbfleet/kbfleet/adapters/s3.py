@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.domain.document_examination import EDGE_BYTES, DocumentSample
 from kbfleet.domain.document_names import MAX_KEY_BYTES, key_in
+from kbfleet.domain.document_status import BucketEntry
 from kbfleet.domain.errors import (
     AccessRefused,
     BucketNameTaken,
@@ -26,7 +27,7 @@ from kbfleet.domain.failed_documents import BucketDocument, DocumentObject
 from kbfleet.domain.finding import Drift
 from kbfleet.domain.survey import PresentVersion
 from kbfleet.domain.uploads import MAX_METADATA_BYTES, METADATA_SUFFIX
-from kbfleet.ports import ComparedPage, VersionPage
+from kbfleet.ports import ComparedPage, EntryPage, VersionPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
@@ -60,6 +61,8 @@ _UPLOAD_DAYS = 7
 _BUCKETS_A_PAGE = 1_000
 KEYS_A_PAGE = 1_000
 """The most. Source: AWS documentation, ListObjectsV2."""
+KEYS_A_DOCUMENT = 3
+"""That are listed for each document of a page: its metadata file is one, and older versions of both are others."""
 LISTINGS = 5
 """Of keys that begin alike, for one place in a text where a name may begin: a tenant chooses what its keys are."""
 
@@ -461,6 +464,50 @@ class S3BucketContents:
         except ResourceMissing:
             return ()
 
+    def entries(self, bucket: str, *, prefix: str, after: str | None, limit: int) -> EntryPage:
+        place: Any = {"KeyMarker": after} if after is not None else {}
+        most = min(KEYS_A_PAGE, KEYS_A_DOCUMENT * limit)
+        with translated(f"bucket {bucket}"):
+            page = self._client.list_object_versions(
+                Bucket=bucket, Prefix=prefix, MaxKeys=most, ExpectedBucketOwner=self._account, **place
+            )
+        # Of each key the newest version comes first (Amazon S3 User Guide, Listing objects in a versioning-enabled
+        # bucket), so of the last key it is among these, too. Whether a list begins with the marker or behind it, the
+        # documentation says in two ways.
+        listed = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+        newest: dict[str, Any] = {
+            each["Key"]: each for each in listed if each["IsLatest"] and (after is None or each["Key"] > after)
+        }
+        until = page["NextKeyMarker"] if page["IsTruncated"] else None
+        documents = sorted(key for key in newest if not key.endswith((METADATA_SUFFIX, "/")))
+        entries: list[BucketEntry] = []
+        for key in documents[:limit]:
+            beside = newest.get(f"{key}{METADATA_SUFFIX}")
+            unseen = beside is None and until is not None and f"{key}{METADATA_SUFFIX}" > until
+            if unseen and entries:
+                return EntryPage(entries, entries[-1].key)
+            # So many keys are between the two that they are on different pages.
+            entries.append(_entry(key, newest[key], self._beside(bucket, key) if unseen else beside))
+        if len(documents) > limit:
+            return EntryPage(entries, documents[limit - 1])
+        return EntryPage(entries, until)
+
+    def _beside(self, bucket: str, key: str) -> Any:
+        beside = f"{key}{METADATA_SUFFIX}"
+        if len(beside.encode()) > MAX_KEY_BYTES:
+            return None
+        with translated(f"bucket {bucket}"):
+            return self._object(bucket, beside)
+
+    def attributes(self, bucket: str, uri: str) -> bytes | None:
+        key = key_in(bucket, uri)
+        try:
+            beside = self._beside(bucket, key)
+            small = beside is not None and beside["Size"] <= MAX_METADATA_BYTES
+            return self._read(bucket, beside, 0, MAX_METADATA_BYTES) if small else None
+        except (ResourceMissing, AccessRefused, RequestRefused):
+            return None  # gone meanwhile, or encrypted with a key that is not ours to use
+
     def versions(self, bucket: str, after: str | None) -> VersionPage:
         key, version = json.loads(after) if after is not None else (None, None)
         place: Any = {"KeyMarker": key, "VersionIdMarker": version} if key is not None else {}
@@ -551,6 +598,35 @@ class _Fate(StrEnum):
     def if_left_out(self) -> _Fate:
         """Where what was read could not be used."""
         return {_Fate.KEPT: _Fate.ADDED, _Fate.DELETED: _Fate.GONE_BEFORE}.get(self, self)
+
+
+def _entry(key: str, newest: Any, beside: Any) -> BucketEntry:
+    """
+    Args:
+        newest, beside: versions of the document and of the metadata file, as they are listed; or delete markers.
+    """
+    if _is_marker(newest):
+        marker = PresentVersion(newest["LastModified"], deleted=True)
+        return BucketEntry(key, marker.changed_at, marker.listed_from, deleted=True)
+    both = [newest] if beside is None else [newest, beside]
+    # Its ETag ends in the number of its parts. Source: AWS documentation, Checking object integrity.
+    versions = [
+        PresentVersion(each["LastModified"], each.get("Size", 0), in_parts="-" in each.get("ETag", "")) for each in both
+    ]
+    there = beside if beside is not None and not _is_marker(beside) else None
+    return BucketEntry(
+        key,
+        max(version.changed_at for version in versions),
+        max(version.listed_from for version in versions),
+        newest["Size"],
+        there["Size"] if there is not None else None,
+        _revision(newest, there),
+    )
+
+
+def _is_marker(listed: Any) -> bool:
+    """Whether it says that an object was deleted."""
+    return "ETag" not in listed
 
 
 def _revision(document: ObjectTypeDef, beside: ObjectTypeDef | None) -> str:

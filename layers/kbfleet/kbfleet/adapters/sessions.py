@@ -1,4 +1,4 @@
-"""Sessions that only the asker who was given one can use, by itsdangerous."""
+"""Sessions and tickets that only the asker who was given one can use, by itsdangerous."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from kbfleet.domain.errors import SessionRefused
+from kbfleet.domain.errors import SessionRefused, TicketRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,4 +44,28 @@ class SignedSessions:
         # of it can be read as another, whatever a subject says. Sessions of a first life are as old as sessions.
         parts = ["kbfleet.session", asker.tenant_id, asker.voucher, asker.user_id]
         parts += [] if life.is_first else [str(life.number)]
+        return URLSafeTimedSerializer(self._secret(), salt=json.dumps(parts))
+
+
+class SignedTickets:
+    """`kbfleet.ports.Tickets`: a signature, and nothing that can be read.
+
+    Args:
+        secret: as that of sessions, which is no other: what is signed for one of them is noise to the other.
+    """
+
+    def __init__(self, secret: Callable[[], str]) -> None:
+        self._secret = secret
+
+    def issue(self, uri: str, asker: Asker, life: Life) -> str:
+        return str(self._serializer(uri, asker, life).dumps(None))
+
+    def require(self, ticket: str, uri: str, asker: Asker, life: Life) -> None:
+        try:
+            self._serializer(uri, asker, life).loads(ticket, max_age=int(LIFETIME.total_seconds()))
+        except BadData:
+            raise TicketRefused from None
+
+    def _serializer(self, uri: str, asker: Asker, life: Life) -> URLSafeTimedSerializer:
+        parts = ["kbfleet.ticket", asker.tenant_id, asker.voucher, asker.user_id, str(life.number), uri]
         return URLSafeTimedSerializer(self._secret(), salt=json.dumps(parts))

@@ -11,7 +11,6 @@ from kbfleet.contracts import Contract, LifeNumber, WholeNumber
 from kbfleet.contracts.document_findings import DocumentFindingBody
 from kbfleet.domain.document_trace import DocumentTrace, HopName, ObjectKey, Verdict
 from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument, FailureStatus, reason_for_people
-from kbfleet.domain.left_out import LeftOutNotKnown
 from kbfleet.domain.names import Knowledge, Life, TenantId
 from kbfleet.domain.uploads import MAX_CONTENT_TYPE_LENGTH, MAX_DOCUMENT_BYTES, DocumentKey, Upload, UploadForm
 
@@ -118,23 +117,6 @@ class DocumentRetryBody(Contract):
             stopped=retry.stopped,
             skipped=retry.skipped,
         )
-
-
-class FailedDocumentsQuery(Contract):
-    """Query of `GET /tenants/{tenant_id}/documents`."""
-
-    limit: int = Field(default=100, ge=1, le=100)
-    next_token: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
-
-
-class FailedDocumentsBody(Contract):
-    """A page; `next_token` is `None` on the last one. `retry` is the last one that was requested. `not_known` is why
-    these may not be all; it is `null` where they are."""
-
-    documents: tuple[FailedDocumentBody, ...]
-    next_token: str | None
-    retry: DocumentRetryBody | None
-    not_known: LeftOutNotKnown | None = None
 
 
 class DocumentTraceQuery(Contract):

@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from kbfleet.contracts.asking import AskRequest, AskResponse, TenantAskRequest
 from kbfleet.contracts.diagnosis import DiagnosisBody
+from kbfleet.contracts.document_listing import (
+    DeleteDocumentQuery,
+    DeletionBody,
+    DocumentDetailsBody,
+    DocumentLinkBody,
+    DocumentLinkRequest,
+    DocumentsBody,
+    DocumentsQuery,
+)
 from kbfleet.contracts.documents import (
     DocumentRetryBody,
     DocumentTraceBody,
     DocumentTraceQuery,
-    FailedDocumentsBody,
-    FailedDocumentsQuery,
     UploadBody,
     UploadRequest,
 )
@@ -37,6 +44,7 @@ from kbfleet.domain import errors
 from kbfleet.domain.errors import (
     ConcurrentUpdate,
     DeletionsNotSeen,
+    DocumentNotFound,
     ExecutionNotFound,
     InvalidInput,
     IsolationBreached,
@@ -46,6 +54,7 @@ from kbfleet.domain.errors import (
     TenantBusy,
     TenantNotActive,
     TenantNotFound,
+    TicketRefused,
 )
 
 if TYPE_CHECKING:
@@ -321,10 +330,52 @@ OPERATIONS: tuple[Operation, ...] = (
         f"{_TENANTS}/documents",
         "get_documents",
         Caller.TRUSTED,
-        "The documents that fail, a page of them, and how trying them again goes",
-        FailedDocumentsBody,
-        query=FailedDocumentsQuery,
+        "The documents, a page of them, each with what is true of it; of those that fail, how trying them again goes",
+        DocumentsBody,
+        query=DocumentsQuery,
         refusals=(InvalidInput, TenantNotFound),
+    ),
+    Operation(
+        HTTPMethod.GET,
+        f"{_TENANTS}/documents/{{document}}",
+        "get_document",
+        Caller.TRUSTED,
+        "One document, by its id: what is true of it, and its attributes",
+        DocumentDetailsBody,
+        refusals=(InvalidInput, TenantNotFound, DocumentNotFound),
+    ),
+    Operation(
+        HTTPMethod.DELETE,
+        f"{_TENANTS}/documents/{{document}}",
+        "delete_document",
+        Caller.TRUSTED,
+        "Deletes a document with its metadata file; with `all_versions`, nothing of it is left in the bucket",
+        DeletionBody,
+        query=DeleteDocumentQuery,
+        refusals=(InvalidInput, TenantNotFound, DocumentNotFound),
+    ),
+    Operation(
+        HTTPMethod.GET,
+        f"{_TENANTS}/documents/{{document}}/link",
+        "get_link",
+        Caller.TRUSTED,
+        "A link that opens a document for a few minutes, for whoever has it",
+        DocumentLinkBody,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, DocumentNotFound),
+    ),
+    Operation(
+        HTTPMethod.POST,
+        "/documents/link",
+        "post_link",
+        Caller.USER,
+        "A link that opens a document which an answer to this user has cited",
+        DocumentLinkBody,
+        body=DocumentLinkRequest,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, DocumentNotFound, TicketRefused),
+        example={
+            "uri": "s3://kbfleet-acme-0123456789/handbook/rental-terms.pdf",
+            "ticket": "bnVsbA.aQXzTg.q83vEjRWeJCrze8SNFZ4kKvN7xI",
+        },
     ),
     Operation(
         HTTPMethod.GET,

@@ -80,6 +80,9 @@ class DocumentTracer:
             metadata_spelled_otherwise=in_bucket is not None
             and in_bucket.metadata_bytes is None
             and any(self._describe(bucket, f"{each}{METADATA_SUFFIX}") for each in other_spellings(spelled)),
+            also_there=tuple(each for each in other_spellings(spelled) if self._describe(bucket, each) is not None)
+            if in_bucket is not None
+            else (),
             max_metadata_bytes=store.max_metadata_bytes if store is not None else None,
             knowledge_base=self.knowledge_bases.get(tenant.knowledge_base_id),
             ingested=self._ingested(tenant, bucket, uri),

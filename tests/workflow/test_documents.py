@@ -1,0 +1,142 @@
+"""What is said of a tenant's documents while they come and go, through the real functions in virtual time: it is what
+answers rest on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bedrock_emulator import Quotas
+from kbfleet.domain.document_names import document_id
+from tests.support.api_requests import queried
+from tests.support.tenant_lives import Lives, sample
+from tests.support.virtual_fleet import (
+    FIRST_DOCUMENT,
+    RARE_SCHEDULE_SECONDS,
+    RARE_TICKS,
+    VirtualFleet,
+    virtual_fleet,
+)
+
+TENTS = "A tent is rented for three days at least."
+
+
+@pytest.fixture
+def fleet() -> Iterator[VirtualFleet]:
+    with virtual_fleet(
+        parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS, quotas=Quotas(requests_per_second={})
+    ) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def lives(fleet: VirtualFleet) -> Lives:
+    lives = Lives(fleet, "S3_VECTORS")
+    lives.provisioned("acme")
+    fleet.timeline.run_for(600)
+    lives.upload("acme", "tents.md", TENTS)
+    fleet.timeline.run_for(60)
+    lives.sync("acme")
+    fleet.timeline.run_for(600)
+    return lives
+
+
+def listed(lives: Lives, **query: str) -> dict[str, str]:
+    body = lives.api("get_documents", "acme", **queried(**query))
+    return {each["key"]: each["status"] for each in body["documents"]}
+
+
+def asked_of_bedrock(lives: Lives) -> int:
+    return sum(call["operation"] == "GetKnowledgeBaseDocuments" for call in lives.fleet.emulator.calls)
+
+
+def deleted(lives: Lives, key: str, **query: str) -> dict[str, Any]:
+    return lives.api("delete_document", "acme", named=document_id(key), **queried(**query))
+
+
+def is_answered_from(lives: Lives, key: str) -> bool:
+    request = sample("ask", "acme") | {"body": json.dumps({"question": "How long is a tent rented?"})}
+    answer = json.loads(lives.fleet.invoke("AskFunction", request)["body"])
+    return any(each["document"] == key for citation in answer["citations"] for each in citation["sources"])
+
+
+def run_until_a_job_runs(lives: Lives) -> None:
+    lives.until(lambda: lives.fleet.sync("acme").job is not None)
+
+
+def test_what_was_synced_is_answered_from_and_bedrock_need_not_be_asked(lives: Lives) -> None:
+    before = asked_of_bedrock(lives)
+    assert set(listed(lives).values()) == {"ANSWERED_FROM"}
+    assert asked_of_bedrock(lives) == before + 1  # nobody has counted what the job left out
+    lives.collect("acme")
+    before = asked_of_bedrock(lives)
+    assert listed(lives) == {FIRST_DOCUMENT: "ANSWERED_FROM", "tents.md": "ANSWERED_FROM"}
+    assert asked_of_bedrock(lives) == before
+    assert is_answered_from(lives, "tents.md")
+
+
+def test_a_new_document_is_followed_on_its_way(lives: Lives) -> None:
+    lives.upload("acme", "sledges.md", "A sledge is rented by the hour.")
+    lives.fleet.timeline.run_for(5)
+    assert listed(lives, prefix="sledges") == {"sledges.md": "NOT_SEEN_YET"}
+    lives.sync("acme", settled=False)
+    run_until_a_job_runs(lives)
+    assert listed(lives, prefix="sledges") == {"sledges.md": "BEING_INDEXED"}
+    lives.fleet.settle("acme")
+    assert listed(lives, status="ANSWERED_FROM").keys() == {FIRST_DOCUMENT, "tents.md", "sledges.md"}
+
+
+def test_a_changed_document_is_not_called_answered_from(lives: Lives) -> None:
+    lives.upload("acme", "tents.md", "A tent is rented for a week at least.")
+    lives.fleet.timeline.run_for(5)
+    assert listed(lives)["tents.md"] == "NOT_SEEN_YET"
+    lives.sync("acme")
+    assert listed(lives)["tents.md"] == "ANSWERED_FROM"
+
+
+def test_one_that_fails_is_left_out_and_why(lives: Lives) -> None:
+    lives.upload_that_fails("acme", "prices.md")
+    assert listed(lives)["prices.md"] == "LEFT_OUT"  # Bedrock says so before anybody has collected it
+    lives.collect("acme")
+    (failing,) = lives.failing("acme")["documents"]
+    assert (failing["key"], failing["known_from"], failing["times"]) == ("prices.md", "LEDGER", 1)
+    assert failing["reason"]
+    assert listed(lives) == {FIRST_DOCUMENT: "ANSWERED_FROM", "tents.md": "ANSWERED_FROM", "prices.md": "LEFT_OUT"}
+
+
+@pytest.mark.parametrize("query", [{}, {"all_versions": "true"}], ids=["deleted", "erased"])
+def test_a_deleted_document_is_listed_as_that_until_it_is_in_no_answer(lives: Lives, query: dict[str, str]) -> None:
+    lives.fleet.timeline.run_for(5)
+    body = deleted(lives, "tents.md", **query)
+    assert body["document"]["status"] == "DELETED"
+    assert is_answered_from(lives, "tents.md")
+    one = {"named": document_id("tents.md")}
+    assert lives.api("get_document", "acme", **one)["status"] == "DELETED"
+    lives.sync("acme")
+    assert not is_answered_from(lives, "tents.md")
+    assert "tents.md" not in listed(lives)
+    versions = lives.client("s3").list_object_versions(Bucket=lives.bucket("acme"), Prefix="tents.md")
+    assert ("Versions" in versions) is not bool(query)
+    if not query:
+        assert lives.api("get_document", "acme", **one)["status"] == "GONE"
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["deleted", "deleted and uploaded again"])
+def test_what_is_deleted_while_a_job_runs_ends_as_the_bucket_has_it(lives: Lives, again: bool) -> None:
+    lives.upload("acme", "sledges.md", "A sledge is rented by the hour.")
+    lives.fleet.timeline.run_for(5)
+    lives.sync("acme", settled=False)
+    run_until_a_job_runs(lives)
+    lives.fleet.timeline.run_for(30)
+    deleted(lives, "tents.md")
+    if again:
+        lives.upload("acme", "tents.md", TENTS)
+    lives.fleet.settle("acme")
+    lives.fleet.timeline.run_for(60)
+    assert listed(lives).get("tents.md") in ({"ANSWERED_FROM", "NOT_SEEN_YET"} if again else {None, "DELETED"})
+    lives.sync("acme")
+    assert listed(lives).get("tents.md") == ("ANSWERED_FROM" if again else None)
+    assert is_answered_from(lives, "tents.md") is again
