@@ -20,7 +20,7 @@ from kbfleet import bootstrap
 from kbfleet.adapters.s3_uploads import S3Uploads, upload_policy
 from kbfleet.adapters.scoped_credentials import MAX_POLICY, ScopedRole, serialized
 from kbfleet.domain.errors import InvalidInput, ResourceMissing
-from kbfleet.domain.uploads import DocumentKey, Upload
+from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
 from kbfleet.responses import status_of
 from local.corrections.policy_conditions import matching
 from tests.support.aws import client as aws_client
@@ -81,13 +81,21 @@ def uploads(world: World) -> S3Uploads:
     return world.uploads
 
 
+def form_of(uploads: S3Uploads, upload: Upload, lifetime: timedelta) -> UploadForm:
+    """The one form for one document. Raises: InvalidInput where there is none."""
+    (form,) = uploads.forms(BUCKET, [upload], lifetime)
+    if isinstance(form, InvalidInput):
+        raise form
+    return form
+
+
 def policy_of(fields: Any) -> dict[str, Any]:
     decoded: dict[str, Any] = json.loads(base64.b64decode(fields["policy"]))
     return decoded
 
 
 def test_the_policy_pins_bucket_key_type_and_size(uploads: S3Uploads) -> None:
-    form = uploads.form(BUCKET, UPLOAD, timedelta(minutes=15))
+    form = form_of(uploads, UPLOAD, timedelta(minutes=15))
     conditions = policy_of(form.fields)["conditions"]
     for condition in (
         {"bucket": BUCKET},
@@ -100,7 +108,7 @@ def test_the_policy_pins_bucket_key_type_and_size(uploads: S3Uploads) -> None:
 
 
 def test_it_ends_when_it_says(uploads: S3Uploads) -> None:
-    form = uploads.form(BUCKET, UPLOAD, timedelta(minutes=15))
+    form = form_of(uploads, UPLOAD, timedelta(minutes=15))
     signed_at = datetime.strptime(f"{form.fields['x-amz-date']}+0000", "%Y%m%dT%H%M%SZ%z")
     ends = datetime.fromisoformat(policy_of(form.fields)["expiration"])
     assert abs((ends - signed_at - timedelta(minutes=15)).total_seconds()) <= 1
@@ -108,18 +116,18 @@ def test_it_ends_when_it_says(uploads: S3Uploads) -> None:
 
 
 def test_it_is_signed_with_credentials_of_its_own_for_that_object(world: World) -> None:
-    form = world.uploads.form(BUCKET, UPLOAD, timedelta(minutes=20))
+    form = form_of(world.uploads, UPLOAD, timedelta(minutes=20))
     ((asked), (credentials)) = (world.assumed[0], world.made[0])
     assert (asked["RoleSessionName"], asked["DurationSeconds"]) == (BUCKET, 1_200)
     assert json.loads(asked["Policy"]) == upload_policy(f"arn:aws:s3:::{BUCKET}/", str(KEY))
     assert form.fields["x-amz-security-token"] == credentials["aws_session_token"]
     assert form.fields["x-amz-credential"].startswith(f"{credentials['aws_access_key_id']}/")
-    world.uploads.form(BUCKET, UPLOAD, timedelta(minutes=1))
+    form_of(world.uploads, UPLOAD, timedelta(minutes=1))
     assert (len(world.assumed), world.assumed[1]["DurationSeconds"]) == (2, 900)
 
 
 def test_it_ends_with_its_credentials_if_these_end_first(client: Any) -> None:
-    form = World(client, lasting=timedelta(minutes=10)).uploads.form(BUCKET, UPLOAD, timedelta(minutes=15))
+    form = form_of(World(client, lasting=timedelta(minutes=10)).uploads, UPLOAD, timedelta(minutes=15))
     assert form.expires_at == START + timedelta(minutes=10)
 
 
@@ -200,7 +208,7 @@ LONG_KEYS = ["x" * 1_006, "規" * 335, "規a" * 251, '"' * 1_006, "*" * 1_006, "
 def test_a_key_that_is_too_long_for_a_packed_policy_is_pinned_by_less_of_it(world: World, key: str, room: int) -> None:
     packs_at_most(world, room)
     upload = Upload(DocumentKey(f"{key}.pdf"), 12_345)
-    form = world.uploads.form(BUCKET, upload, timedelta(minutes=15))
+    form = form_of(world.uploads, upload, timedelta(minutes=15))
     assert {"key": str(upload.key)} in policy_of(form.fields)["conditions"]
     accepted = world.assumed[-1]["Policy"]
     assert len(accepted) <= room
@@ -212,7 +220,7 @@ def test_a_key_that_is_too_long_for_a_packed_policy_is_pinned_by_less_of_it(worl
 def test_where_not_even_a_short_policy_is_taken_the_key_is_refused(world: World) -> None:
     packs_at_most(world, 0)
     with pytest.raises(InvalidInput) as refused:
-        world.uploads.form(BUCKET, UPLOAD, timedelta(minutes=15))
+        form_of(world.uploads, UPLOAD, timedelta(minutes=15))
     assert (refused.value.field, status_of(type(refused.value))) == ("key", HTTPStatus.BAD_REQUEST)
     assert len(world.assumed) <= 3
 
@@ -228,7 +236,7 @@ def test_every_key_opens_itself_and_no_key_another_bucket(key: str, other: str) 
 
 
 def test_it_is_signed_for_the_buckets_own_region_and_with_version_4(uploads: S3Uploads, client: Any) -> None:
-    form = uploads.form(BUCKET, UPLOAD, timedelta(minutes=15))
+    form = form_of(uploads, UPLOAD, timedelta(minutes=15))
     assert form.url == f"https://{BUCKET}.s3.{client.meta.region_name}.amazonaws.com/"
     assert form.fields["x-amz-algorithm"] == "AWS4-HMAC-SHA256"
 
