@@ -8,7 +8,7 @@ import sys
 import typer
 
 from cli.arguments import FLEET_PANEL, TENANTS_PANEL
-from cli.commands import alerts, asking, dlq, documents, fleet, jobs, stack, sync, tenant, verify
+from cli.commands import alerts, asking, dlq, documents, fleet, jobs, stack, sync, tenant, upload, verify
 from cli.costs.command import costs
 from cli.exit_codes import ExplainingGroup
 
@@ -25,6 +25,7 @@ app.add_typer(tenant.app, name="tenant", rich_help_panel=TENANTS_PANEL)
 app.add_typer(sync.app, name="sync", rich_help_panel=TENANTS_PANEL)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=TENANTS_PANEL)
 app.add_typer(documents.app)
+app.add_typer(upload.app)
 app.add_typer(asking.app)
 app.add_typer(fleet.app)
 app.add_typer(verify.app)

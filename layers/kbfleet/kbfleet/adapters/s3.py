@@ -465,7 +465,7 @@ class S3BucketContents:
         for _ in range(_PAGES_BETWEEN if wanted else 0):
             page = self._client.list_objects_v2(
                 Bucket=bucket,
-                Prefix=commonprefix(wanted),
+                Prefix=commonprefix(wanted),  # noqa: RUF071 -- S3's prefixes are of characters, not of folders
                 MaxKeys=KEYS_A_PAGE,
                 ExpectedBucketOwner=self._account,
                 **place,

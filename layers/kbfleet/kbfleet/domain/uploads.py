@@ -147,8 +147,7 @@ class Upload:
             raise InvalidInput("content_type", "must be printable ASCII text.")
         if self.content_type.partition(";")[0].strip().lower() not in acceptable:
             raise InvalidInput("content_type", f"must be {' or '.join(acceptable)} for this key.")
-        for name, value in self.metadata.items():
-            _check_attribute(name, value)
+        check_attributes(self.metadata)
         if self.metadata_file is not None:
             if self.metadata:
                 raise InvalidInput("metadata_file", "and metadata cannot both be given.")
@@ -247,6 +246,12 @@ def _are_fields(value: object) -> bool:
 def _is_written(value: object) -> bool:
     """Whether it is a text that can be put into a file."""
     return isinstance(value, str) and value != "" and all(unicodedata.category(each) != "Cs" for each in value)
+
+
+def check_attributes(attributes: Mapping[str, object]) -> None:
+    """Whether a document may have them, whatever its store takes. Raises: InvalidInput, naming `metadata`."""
+    for name, value in attributes.items():
+        _check_attribute(name, value)
 
 
 def _check_attribute(name: str, value: object) -> None:
