@@ -201,8 +201,8 @@ class Uploading:
         for path, reason in found.refused:
             self._note(path, UploadStatus.REFUSED, reason=reason)
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            running = [threads.submit(self._run, batch) for batch in _batches(found.documents)]
             try:
+                running = [threads.submit(self._run, batch) for batch in _batches(found.documents)]
                 for ended in as_completed(running):
                     ended.result()
             except (KeyboardInterrupt, FleetUnreachable, Refused) as error:

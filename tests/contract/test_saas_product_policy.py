@@ -20,7 +20,11 @@ FILLED_IN = {"REGION": "us-east-1", "ACCOUNT": "123456789012", "API": "a1b2c3d4e
 SOURCE = "example.billing"
 BUS = "arn:aws:events:us-east-1:123456789012:event-bus/kbfleet"
 STAGE = "arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/v1"
-NEEDED = {("POST", "/tenants/{tenant_id}/ask"), ("POST", "/tenants/{tenant_id}/uploads")}
+NEEDED = {
+    ("POST", "/tenants/{tenant_id}/ask"),
+    ("POST", "/tenants/{tenant_id}/uploads"),
+    ("POST", "/tenants/{tenant_id}/uploads/batch"),
+}
 OUR_SOURCES = (INGESTION_SOURCE, TENANT_SOURCE)
 EVERYTHING = {"Sid": "Everything", "Effect": "Allow", "Action": "*", "Resource": "*"}
 

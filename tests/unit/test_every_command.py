@@ -39,6 +39,7 @@ from kbfleet.contracts.documents import (
     DocumentTraceBody,
     FailedDocumentBody,
     FailedDocumentsBody,
+    GrantedUploadBody,
     HopBody,
     UploadBody,
 )
@@ -151,7 +152,17 @@ SAMPLES: Mapping[str, Sample] = {
     ),
     "upload": Sample(
         ("acme", __file__, "--key", "a.md"),
-        {"grant_upload": UploadBody(url="https://b.example.com/", fields={}, expires_at=NOW), "upload": None},
+        {
+            "grant_uploads": (
+                GrantedUploadBody(
+                    key="a.md",
+                    form=UploadBody(url="https://b.example.com/", fields={}, expires_at=NOW),
+                    metadata_written=False,
+                    refusal=None,
+                ),
+            ),
+            "upload": None,
+        },
     ),
     "why": Sample(
         ("acme", "a.pdf"),
