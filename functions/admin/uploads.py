@@ -40,8 +40,7 @@ def post_upload(request: Request) -> HttpResponse:
 
 def post_uploads(request: Request) -> HttpResponse:
     valid = TenantId(path_parameter(request, "tenant_id"))
-    wanted = [each.to_domain() for each in parse_json(UploadsRequest, request["body"]).documents]
-    granted = grant_uploads(valid, wanted, **_ports())
+    granted = grant_uploads(valid, parse_json(UploadsRequest, request["body"]).to_domain(), **_ports())
     logger.info(
         "Uploads are granted",
         tenant_id=valid,

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ministack.core import iam_evaluator
 
 from kbfleet import bootstrap
-from kbfleet.adapters.s3_uploads import S3Uploads, upload_policy
+from kbfleet.adapters.s3_uploads import S3Uploads, upload_policy, uploads_policy
 from kbfleet.adapters.scoped_credentials import MAX_POLICY, ScopedRole, serialized
 from kbfleet.domain.errors import InvalidInput, ResourceMissing
 from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
@@ -133,6 +133,10 @@ def test_it_ends_with_its_credentials_if_these_end_first(client: Any) -> None:
 
 def allows(key: str, bucket: str, other: str) -> bool:
     """Whether the policy for `key` in BUCKET opens that object."""
+    return allowed_by(upload_policy(f"arn:aws:s3:::{BUCKET}/", key), bucket, other)
+
+
+def allowed_by(document: dict[str, Any], bucket: str, other: str) -> bool:
     context = iam_evaluator.EvalContext(
         principal_arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/uploader/{BUCKET}",
         principal_type="AssumedRole",
@@ -142,7 +146,7 @@ def allows(key: str, bucket: str, other: str) -> bool:
         region="us-east-1",
         service_context={},
     )
-    policy = iam_evaluator.parse_policy_document(upload_policy(f"arn:aws:s3:::{BUCKET}/", key))
+    policy = iam_evaluator.parse_policy_document(document)
     with patch.object(iam_evaluator, "_fnmatch_compile", matching):
         return bool(iam_evaluator.evaluate(context, [policy]).decision == "Allow")
 
@@ -185,6 +189,77 @@ def test_a_key_that_is_too_long_for_a_policy_is_pinned_by_its_beginning(key: str
     assert allows(key, BUCKET, key)
     assert not allows(key, "kbfleet-sakura-0123456789", key)
     assert not allows(key, f"{BUCKET}x", key)
+
+
+def opened_by(policy: dict[str, Any]) -> list[str]:
+    """The resources of a policy's one statement."""
+    (statement,) = policy["Statement"]
+    resources = statement["Resource"]
+    return [resources] if isinstance(resources, str) else resources
+
+
+def keyed(*keys: str) -> list[Upload]:
+    return [Upload(DocumentKey(key), number + 1) for number, key in enumerate(keys)]
+
+
+class TestSeveral:
+    """Forms for several documents at once."""
+
+    def test_are_signed_with_credentials_for_these_alone(self, world: World) -> None:
+        uploads = keyed("a.pdf", "規程/就業規則.pdf", "b/c.md", "*.md")
+        forms = world.uploads.forms(BUCKET, uploads, timedelta(minutes=15))
+        (asked,) = world.assumed
+        assert len(world.made) == 1
+        objects = f"arn:aws:s3:::{BUCKET}/"
+        assert opened_by(json.loads(asked["Policy"])) == [
+            f"{objects}{key}" for key in ("a.pdf", "*/*.pdf", "b/c.md", "${*}.md")
+        ]
+        for upload, form in zip(uploads, forms, strict=True):
+            assert isinstance(form, UploadForm)
+            conditions = policy_of(form.fields)["conditions"]
+            assert {"key": str(upload.key)} in conditions
+            assert ["content-length-range", upload.size, upload.size] in conditions
+
+    def test_of_which_a_policy_cannot_hold_all_are_signed_in_parts(self, world: World) -> None:
+        uploads = keyed(*(f"{number}{'x' * 200}.pdf" for number in range(25)))
+        forms = world.uploads.forms(BUCKET, uploads, timedelta(minutes=15))
+        assert [form.fields["key"] for form in forms if isinstance(form, UploadForm)] == [each.key for each in uploads]
+        assert all(len(asked["Policy"]) <= MAX_POLICY for asked in world.assumed)
+        opened = [key for asked in world.assumed for key in opened_by(json.loads(asked["Policy"]))]
+        assert opened == [f"arn:aws:s3:::{BUCKET}/{each.key}" for each in uploads]
+        assert len(world.assumed) < len(uploads) / 2
+
+    @pytest.mark.parametrize("room", [400, 1_000, 2_000])
+    def test_that_are_too_many_for_a_packed_policy_are_halved(self, world: World, room: int) -> None:
+        packs_at_most(world, room)
+        uploads = keyed(*(f"chapter {number} of the handbook.pdf" for number in range(25)))
+        forms = world.uploads.forms(BUCKET, uploads, timedelta(minutes=15))
+        assert [form.fields["key"] for form in forms if isinstance(form, UploadForm)] == [each.key for each in uploads]
+
+    def test_of_which_one_cannot_be_signed_for_are_signed_but_that(self, world: World) -> None:
+        def refuse(params: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]] | None:
+            if "odd" not in params["body"]["Policy"]:
+                return None
+            error = {"Code": "PackedPolicyTooLarge", "Message": "Packed policy consumes 112%."}
+            return SimpleNamespace(status_code=400), {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 400}}
+
+        world.sts.meta.events.register("before-call.sts.AssumeRole", refuse)
+        forms = world.uploads.forms(BUCKET, keyed("a.pdf", "odd.pdf", "b.pdf"), timedelta(minutes=15))
+        assert [type(form) for form in forms] == [UploadForm, InvalidInput, UploadForm]
+
+    def test_of_none_nobody_is_asked(self, world: World) -> None:
+        assert world.uploads.forms(BUCKET, [], timedelta(minutes=15)) == []
+        assert world.assumed == []
+
+    @settings(deadline=None)
+    @given(st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=5), st.text(min_size=1, max_size=30))
+    def test_open_themselves_and_nothing_of_another_bucket(self, keys: list[str], other: str) -> None:
+        policy = uploads_policy(f"arn:aws:s3:::{BUCKET}/", keys)
+        assert all(allowed_by(policy, BUCKET, key) for key in keys)
+        assert not allowed_by(policy, f"{BUCKET}x", other)
+        plain = all(key.isascii() and key.isprintable() for key in keys)
+        if plain and other not in keys:
+            assert not allowed_by(policy, BUCKET, other)
 
 
 def packs_at_most(world: World, characters: int) -> None:

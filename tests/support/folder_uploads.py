@@ -34,7 +34,7 @@ class FolderUploads:
 
     `sent` has the keys that were sent, in order; `asked` how many documents each call asked for; `seconds` is how long
     a request takes. `troubles` are raised by the next requests, one each. `killed_at` is the number of the request,
-    from 0, at which the command dies, before or after the request has its effect.
+    from 0, at which the command dies, before or after the request has its effect. `bent` changes what is answered.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,9 @@ class FolderUploads:
         self.troubles: list[Exception] = []
         self.killed_at: int | None = None
         self.killed_after = False
+        self.before_granting: Callable[[], None] = lambda: None
         self.before_sending: Callable[[str], None] = lambda _: None
+        self.bent: Callable[[GrantedUploadBody], GrantedUploadBody] = lambda granted: granted
         self._requests = 0
         self._dead = False
         self._lock = Lock()
@@ -80,6 +82,7 @@ class FolderUploads:
     def grant(self, tenant_id: TenantId, uploads: Sequence[Upload]) -> Sequence[GrantedUploadBody]:
         def granted() -> Sequence[GrantedUploadBody]:
             self.asked.append(len(uploads))
+            self.before_granting()
             found = grant_uploads(
                 tenant_id,
                 uploads,
@@ -95,7 +98,7 @@ class FolderUploads:
                 beside = self.fleet.uploads.stored.get((BUCKET, upload.key.metadata_key))
                 if beside is not None:
                     self.put(upload.key.metadata_key, beside)
-            return [GrantedUploadBody.from_domain(each) for each in found]
+            return [self.bent(GrantedUploadBody.from_domain(each)) for each in found]
 
         return self._requested(granted)
 

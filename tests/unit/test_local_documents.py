@@ -10,7 +10,7 @@ import pytest
 
 from cli.local_documents import FoundDocuments, found_in
 
-NFC, NFD = (unicodedata.normalize(form, "ガイド.pdf") for form in ("NFC", "NFD"))  # type: ignore[arg-type]
+NFC, NFD = (unicodedata.normalize(form, "ガイド.pdf") for form in ("NFC", "NFD"))
 
 
 def write(folder: Path, *names: str) -> Path:

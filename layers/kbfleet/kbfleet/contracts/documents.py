@@ -11,6 +11,7 @@ from pydantic import Field
 from kbfleet.contracts import Contract, LifeNumber, WholeNumber
 from kbfleet.contracts.document_findings import DocumentFindingBody
 from kbfleet.domain.document_trace import DocumentTrace, HopName, ObjectKey, Verdict
+from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument, FailureStatus, reason_for_people
 from kbfleet.domain.left_out import LeftOutNotKnown
 from kbfleet.domain.names import Knowledge, Life, TenantId
@@ -77,6 +78,17 @@ class UploadsRequest(Contract):
     """Body of `POST /tenants/{tenant_id}/uploads/batch`."""
 
     documents: tuple[DocumentUploadRequest, ...] = Field(min_length=1, max_length=MOST_UPLOADS)
+
+    def to_domain(self) -> list[Upload]:
+        """Raises: InvalidInput, which says of which document."""
+        uploads = []
+        for number, document in enumerate(self.documents):
+            try:
+                uploads.append(document.to_domain())
+            except InvalidInput as error:
+                said = str(error).removeprefix(f"{error.field}: ")
+                raise InvalidInput(f"documents.{number}.{error.field}", said) from error
+        return uploads
 
 
 class UploadBody(Contract):
