@@ -40,6 +40,9 @@ _LARGE_BYTES, _LARGE_AT_ONCE = 8 * 1024**2, 2
 """Documents are in memory while they are sent, and once more in the form."""
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Before the same request is made again."""
+_PASSING = {429, 500, 503, 504}
+"""What the API answers where the same request may be served in a moment. 502 is a refusal of AWS's that stays, such as
+that of a bucket which is gone."""
 _NEVER_TAKEN = {
     DocumentFault.EMPTY,
     DocumentFault.TOO_LARGE,
@@ -319,7 +322,10 @@ class Uploading:
             except NoAnswer:
                 if self._stopped.wait(pause):
                     raise
-            except (Refused, UploadRefused) as refused:
+            except Refused as refused:
+                if refused.status not in _PASSING or self._stopped.wait(pause):
+                    raise
+            except UploadRefused as refused:
                 if not refused.passing or self._stopped.wait(pause):
                     raise
         return call()

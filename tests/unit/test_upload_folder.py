@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import threading
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from typer.testing import CliRunner
 
 import cli.main
@@ -93,6 +95,17 @@ class TestAFolder:
         assert result.exit_code == 1
         assert statuses(result, folder) == {"a.md": "SENT", "b.pptx": "REFUSED", ".hidden": "LEFT_OUT"}
         assert "Uploading" not in result.output
+
+    def test_progress_is_shown_on_a_terminal_and_standard_output_stays_clean(
+        self, world: FolderUploads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shown = io.StringIO()
+        terminal = Console(file=shown, force_terminal=True, width=120)
+        monkeypatch.setattr("cli.commands.upload.err", terminal)
+        result = upload(write(tmp_path, TREE), "--json")
+        assert "Uploading" in shown.getvalue()
+        assert "60/60" in shown.getvalue()
+        assert len(json.loads(result.stdout)["documents"]) == len(TREE)
 
     def test_an_empty_one_is_no_mistake(self, world: FolderUploads, tmp_path: Path) -> None:
         result = upload(write(tmp_path, {".hidden": b"x"}))
