@@ -7,6 +7,7 @@ itself; seconds on AWS are others.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -20,6 +21,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.asking.load import Fleet, running_fleet
 from benchmarks.asking.load import Scale as FleetScale
 from benchmarks.report import Measurement
+from cli.uploading import UploadStatus
 
 _COMMAND = (sys.executable, "-c", "from cli.main import main; main()", "upload")
 _SENTENCES = (
@@ -51,9 +53,9 @@ def measure(scale: Scale, said: Callable[[str], None]) -> list[Measurement]:
         )
         one_by_one = seconds * scale.files / scale.one_by_one
         said(f"Sending {scale.files} files at once …")
-        at_once = _seconds(fleet, [str(folder)])
+        at_once = _seconds(fleet, [str(folder)], UploadStatus.SENT)
         said("Sending them again …")
-        again = _seconds(fleet, [str(folder)])
+        again = _seconds(fleet, [str(folder)], UploadStatus.UNCHANGED)
     return [
         Measurement(f"{scale.files} files one by one, from {scale.one_by_one} of them", one_by_one, "s"),
         Measurement(f"{scale.files} files of a folder tree", at_once, "s", one_by_one / _TIMES),
@@ -72,12 +74,16 @@ def _written(folder: Path, scale: Scale) -> list[Path]:
     return files
 
 
-def _seconds(fleet: Fleet, arguments: Sequence[str]) -> float:
+def _seconds(fleet: Fleet, arguments: Sequence[str], becoming: UploadStatus = UploadStatus.SENT) -> float:
+    """Raises: CalledProcessError; RuntimeError where something else becomes of a file."""
     began = time.monotonic()
-    subprocess.run(  # noqa: S603 -- this Python, and files that were just written
-        [*_COMMAND, fleet.tenants[0], *arguments],
+    ran = subprocess.run(  # noqa: S603 -- this Python, and files that were just written
+        [*_COMMAND, fleet.tenants[0], *arguments, "--json"],
         check=True,
         capture_output=True,
         env=os.environ | fleet.configuration.client_environment(),
     )
-    return time.monotonic() - began
+    took = time.monotonic() - began
+    if others := [each for each in json.loads(ran.stdout)["documents"] if each["status"] != becoming]:
+        raise RuntimeError(f"{len(others)} files are not {becoming}, such as {others[0]}")
+    return took

@@ -59,7 +59,7 @@ def found_in(paths: Sequence[Path], key: str | None = None) -> FoundDocuments:
     _Folder(found).take([(path, path.name if key is None else key) for path in files], beside=True)
     for path in paths:
         if path.is_dir():
-            _walk(path, "", found)
+            _walk(path, found)
     # A file may be given by itself and with its folder.
     once = {(document.path.resolve(), document.key): document for document in found.documents}
     found.documents = sorted(once.values(), key=lambda document: document.key)
@@ -67,26 +67,29 @@ def found_in(paths: Sequence[Path], key: str | None = None) -> FoundDocuments:
     return found
 
 
-def _walk(folder: Path, prefix: str, found: FoundDocuments) -> None:
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        found.refused.append((folder, f"It cannot be listed: {error.strerror}."))
-        return
-    files: list[tuple[Path, str]] = []
-    for entry in entries:
-        path = folder / entry.name
-        if entry.name.startswith("."):
-            found.left_out.append((path, "It is hidden."))
-        elif entry.is_symlink():
-            found.left_out.append((path, "It is a symbolic link."))
-        elif entry.is_dir(follow_symlinks=False):
-            _walk(path, f"{prefix}{entry.name}/", found)
-        elif entry.is_file(follow_symlinks=False):
-            files.append((path, f"{prefix}{entry.name}"))
-        else:
-            found.left_out.append((path, "It is no file."))
-    _Folder(found).take(files)
+def _walk(folder: Path, found: FoundDocuments) -> None:
+    waiting = [(folder, "")]
+    while waiting:
+        folder, prefix = waiting.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError as error:
+            found.refused.append((folder, f"It cannot be listed: {error.strerror}."))
+            continue
+        files: list[tuple[Path, str]] = []
+        for entry in entries:
+            path = folder / entry.name
+            if entry.name.startswith("."):
+                found.left_out.append((path, "It is hidden."))
+            elif entry.is_symlink():
+                found.left_out.append((path, "It is a symbolic link."))
+            elif entry.is_dir(follow_symlinks=False):
+                waiting.append((path, f"{prefix}{entry.name}/"))
+            elif entry.is_file(follow_symlinks=False):
+                files.append((path, f"{prefix}{entry.name}"))
+            else:
+                found.left_out.append((path, "It is no file."))
+        _Folder(found).take(files)
 
 
 @dataclass

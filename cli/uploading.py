@@ -116,16 +116,10 @@ def checked(
         OSError: the file cannot be read.
     """
     size, head, tail, md5 = _looked_into(document.path)
-    metadata = document.metadata.read_bytes() if document.metadata is not None else None
-    small = metadata is not None and len(metadata) <= MAX_METADATA_BYTES
-    sample = DocumentSample(
-        document.key,
-        size,
-        head,
-        tail,
-        metadata_size=len(metadata) if metadata is not None else None,
-        metadata=metadata if small else None,
-    )
+    metadata_size = document.metadata.stat().st_size if document.metadata is not None else None
+    small = metadata_size is not None and metadata_size <= MAX_METADATA_BYTES
+    metadata = document.metadata.read_bytes() if document.metadata is not None and small else None
+    sample = DocumentSample(document.key, size, head, tail, metadata_size=metadata_size, metadata=metadata)
     _require_readable(sample, although=although, warn=warn)
     key = DocumentKey(document.key)
     if metadata is None:

@@ -12,12 +12,19 @@ import pytest
 from typer.testing import CliRunner
 
 import cli.main
-from cli.fleet_api import FleetApi
-from kbfleet.contracts.documents import GrantedUploadBody, UploadBody, UploadRefusalBody
+from cli.fleet_api import FleetApi, refused_by_s3
+from kbfleet.contracts.documents import (
+    GrantedUploadBody,
+    GrantedUploadsBody,
+    UploadBody,
+    UploadRefusalBody,
+    UploadsRequest,
+)
 from kbfleet.domain.names import TenantId
-from kbfleet.domain.uploads import Upload
+from kbfleet.domain.uploads import DocumentKey, Upload
 from tests.support.clock import START
 from tests.support.http_server import Reply, serving
+from tests.support.samples import ACME
 
 FORM = UploadBody(url="https://b.example.com/", fields={"key": "rules.md"}, expires_at=START)
 
@@ -228,3 +235,47 @@ def test_a_refusal_that_no_other_form_ends_is_told(granting: Granting, file: Pat
     assert result.exit_code == 1
     assert "looks the same" in result.stderr
     assert granting.sent == []
+
+
+def test_the_api_is_asked_as_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def signed(_: FleetApi, kind: type[GrantedUploadsBody], *request: object) -> GrantedUploadsBody:
+        asked.append(request)
+        return kind(documents=())
+
+    monkeypatch.setattr(FleetApi, "_signed", signed)
+    uploads = [
+        Upload(DocumentKey("a.md"), 1, metadata={"year": 2026}, md5="0" * 32),
+        Upload(DocumentKey("b.csv"), 2, metadata_file={"metadataAttributes": {"year": 2026}}),
+    ]
+    api = FleetApi("https://api.example.com/v1", None)  # type: ignore[arg-type]
+    assert api.grant_uploads(ACME, uploads) == ()
+    ((method, path, body),) = asked
+    assert (method, path) == ("POST", "/tenants/acme/uploads/batch")
+    assert UploadsRequest.model_validate(body).to_domain() == uploads
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "passing", "expired"),
+    [
+        (503, b"<Error><Code>SlowDown</Code></Error>", True, False),
+        (500, b"", True, False),
+        (400, b"<html>", False, False),
+        (400, b"<Error><Code>EntityTooLarge</Code></Error>", False, False),
+        (400, b"<Error><Code>ExpiredToken</Code></Error>", False, True),
+        (
+            403,
+            b"<Error><Code>AccessDenied</Code><Message>Invalid according to Policy: Policy expired.</Message></Error>",
+            False,
+            True,
+        ),
+        (403, b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>", False, False),
+        (404, b"<Error><Code>NoSuchBucket</Code></Error>", False, False),
+    ],
+)
+def test_of_what_s3_answers_it_is_known_whether_to_try_again(
+    status: int, body: bytes, passing: bool, expired: bool
+) -> None:
+    refused = refused_by_s3(ACME, status, body)
+    assert (refused.passing, refused.expired) == (passing, expired)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import threading
 import time
@@ -183,6 +184,13 @@ class TestOddFiles:
             assert said in line
         assert f"{len(ODD)} files refused. Nothing was sent of them." in lines
         assert "good.md is uploaded" in result.stdout
+
+    def test_one_whose_name_is_no_unicode_is_told_too(self, world: FolderUploads, tmp_path: Path) -> None:
+        name = os.fsdecode(b"r\xffules.md")
+        folder = write(tmp_path, {name: b"# Rules", "good.md": b"# Good"})
+        result = upload(folder, "--json")
+        assert (result.exit_code, world.sent) == (1, ["good.md"])
+        assert statuses(result, folder) == {"r\\xffules.md": "REFUSED", "good.md": "SENT"}
 
     @pytest.mark.parametrize("name", DOUBTFUL)
     def test_what_may_yet_be_read_is_told_before_it_is_sent(
