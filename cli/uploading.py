@@ -40,6 +40,7 @@ _LARGE_BYTES, _LARGE_AT_ONCE = 8 * 1024**2, 2
 """Documents are in memory while they are sent, and once more in the form."""
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Before the same request is made again."""
+ENDED_BEFORE = "The upload ended before it was sent."
 _PASSING = {429, 500, 503, 504}
 """What the API answers where the same request may be served in a moment. 502 is a refusal of AWS's that stays, such as
 that of a bucket which is gone."""
@@ -175,6 +176,7 @@ class Uploading:
         although: whether what can never be read is sent, too.
         warn: is given the path of a file and what is to be said of it before it is sent.
         tell: is given what became of each file.
+        ending: is called when somebody stops it, before what is being sent has ended.
     """
 
     api: FleetApi
@@ -183,6 +185,7 @@ class Uploading:
     although: bool
     warn: Callable[[Path, str], None]
     tell: Callable[[UploadedFile], None]
+    ending: Callable[[], None]
     ended_by: BaseException | None = None
     """Why it ended before all were sent: the fleet does not answer or refuses all, or somebody has stopped it."""
     _files: list[UploadedFile] = field(default_factory=list)
@@ -204,13 +207,15 @@ class Uploading:
                     ended.result()
             except (KeyboardInterrupt, FleetUnreachable, Refused) as error:
                 self.ended_by = error
+                if isinstance(error, KeyboardInterrupt):
+                    self.ending()
             finally:
                 # Whatever happened: what is being sent is ended, and nothing else begun.
                 self._stopped.set()
                 threads.shutdown(wait=True, cancel_futures=True)
         for document in found.documents:
             if document not in self._settled:
-                self._note(document.path, UploadStatus.NOT_SENT, reason="It was not its turn yet.")
+                self._note(document.path, UploadStatus.NOT_SENT, reason=ENDED_BEFORE)
         return sorted(self._files, key=lambda file: (file.path, file.key))
 
     def _note(self, path: Path, status: UploadStatus, **more: Any) -> None:

@@ -17,7 +17,7 @@ from cli.exit_codes import FAILED, INTERRUPTED, stop
 from cli.fleet_api import FleetApi
 from cli.local_documents import found_in
 from cli.terminal import DONE, counted, err, literal, marked, present
-from cli.uploading import UploadedFile, Uploading, UploadStatus
+from cli.uploading import ENDED_BEFORE, UploadedFile, Uploading, UploadStatus
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.metadata_filter import is_number
 from kbfleet.domain.uploads import DocumentKey, check_attributes
@@ -72,7 +72,7 @@ def upload(
             if file.status is not UploadStatus.LEFT_OUT:
                 bar.advance(task)
 
-        uploading = Uploading(api, tenant, attributes, force, _warn, tell)
+        uploading = Uploading(api, tenant, attributes, force, _warn, tell, _say_that_it_ends)
         files = uploading.run(found)
     number = Counter(file.status for file in files)
     # Where nothing was done, why it ended says all.
@@ -102,6 +102,10 @@ def _bar(number: int) -> Progress:
     """On a terminal only."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=err, transient=True, disable=not err.is_terminal or number < 2)
+
+
+def _say_that_it_ends() -> None:
+    err.print("Ending: what is being sent comes to its end first.")
 
 
 def _warn(path: Path, said: str) -> None:
@@ -145,7 +149,9 @@ def _left_out(files: Sequence[UploadedFile]) -> Iterator[str]:
 
 def _tell_of_troubles(files: Sequence[UploadedFile], number: Mapping[UploadStatus, int]) -> None:
     for file in files:
-        if file.status is UploadStatus.REFUSED or (file.status is UploadStatus.NOT_SENT and file.size):
+        if file.status is UploadStatus.REFUSED or (
+            file.status is UploadStatus.NOT_SENT and file.reason != ENDED_BEFORE
+        ):
             err.print(marked(f"[red]✗[/] {literal(f'{file.path}: {file.reason}')}"), soft_wrap=True)
     if refused := number[UploadStatus.REFUSED]:
         err.print(f"{counted(refused, 'file')} refused. Nothing was sent of {'it' if refused == 1 else 'them'}.")

@@ -375,7 +375,7 @@ def run(world: FolderUploads, folder: Path) -> Uploading:
         (),
         {"grant_uploads": lambda _, *given: world.grant(*given), "upload": lambda _, *given: world.take(*given)},
     )()
-    uploading = Uploading(api, ACME, {}, False, lambda *_: None, lambda _: None)
+    uploading = Uploading(api, ACME, {}, False, lambda *_: None, lambda _: None, lambda: None)
     uploading.run(found_in([folder]))
     return uploading
 
@@ -433,6 +433,7 @@ def test_whoever_stops_it_is_told_how_it_goes_on(world: FolderUploads, tmp_path:
     world.before_sending = stop
     result = upload(folder, "--json")
     assert result.exit_code == 130
+    assert "Ending: what is being sent comes to its end first." in result.stderr
     assert "The same command goes on with what was not sent." in result.stderr
     told = statuses(result, folder)
     assert {name for name, status in told.items() if status == UploadStatus.SENT} == set(world.held)

@@ -452,6 +452,20 @@ METADATA_FILES: list[tuple[str, dict[str, object], bool]] = [
     ("a.csv", {"metadataAttributes": {}, "documentStructureConfiguration": rows(content="text")}, False),
     ("a.csv", {"metadataAttributes": {}, "documentStructureConfiguration": rows(content=({"fieldName": ""},))}, False),
     ("a.csv", {"metadataAttributes": {}, "documentStructureConfiguration": rows(fieldsToInclude=["price"])}, False),
+    ("a.csv", {"metadataAttributes": {}, "documentStructureConfiguration": rows(fieldsToInclude=None)}, False),
+    ("a.csv", {"metadataAttributes": {}, "documentStructureConfiguration": rows(more=[FIELD])}, False),
+    ("a.csv", {"metadataAttributes": {}, "documentStructureConfiguration": rows() | {"more": float("inf")}}, False),
+    (
+        "a.csv",
+        {
+            "metadataAttributes": {},
+            "documentStructureConfiguration": {
+                "type": "RECORD_BASED_STRUCTURE_METADATA",
+                "recordBasedStructureMetadata": {"contentFields": [FIELD], "more": "\ud800"},
+            },
+        },
+        False,
+    ),
 ]
 """Of a document of that key; whether they are taken."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import Self
+from typing import Self, TypeGuard
 
 from kbfleet.domain.document_names import MAX_KEY_BYTES
 from kbfleet.domain.errors import InvalidInput
@@ -220,18 +220,30 @@ def _check_structure(key: DocumentKey, structure: object) -> None:
     """Of the rows of a CSV file: which column is their text, and which ones are attributes."""
     if _ending(key) != ".csv":
         raise InvalidInput("metadata_file", f"{_STRUCTURE} is for .csv only.")
-    records = structure.get("recordBasedStructureMetadata") if isinstance(structure, Mapping) else None
-    if not isinstance(structure, Mapping) or structure.get("type") != _RECORDS or not isinstance(records, Mapping):
-        raise InvalidInput("metadata_file", f"{_STRUCTURE} must be of type {_RECORDS}.")
-    columns = records.get("metadataFieldsSpecification", {})
-    lists = [columns.get(name, []) for name in _COLUMNS] if isinstance(columns, Mapping) else [None]
-    content = records.get("contentFields")
-    if not isinstance(content, list) or len(content) != 1 or not all(map(_are_fields, [content, *lists])):
+    if not _is_object(structure, {"type", _RECORDS_OF}) or structure.get("type") != _RECORDS:
+        raise InvalidInput("metadata_file", f"{_STRUCTURE} must be of type {_RECORDS}, with {_RECORDS_OF}.")
+    records = structure.get(_RECORDS_OF)
+    if not _is_object(records, {"contentFields", _SPECIFIED}) or not _names_columns(records):
         raise InvalidInput(
             "metadata_file",
             f'{_STRUCTURE} must name one column in contentFields, as [{{"fieldName": "text"}}], and others in '
-            f"{' and '.join(_COLUMNS)} alike.",
+            f"{' and '.join(_COLUMNS)} of {_SPECIFIED} alike.",
         )
+
+
+_RECORDS_OF, _SPECIFIED = "recordBasedStructureMetadata", "metadataFieldsSpecification"
+
+
+def _is_object(value: object, members: set[str]) -> TypeGuard[Mapping[str, object]]:
+    """Of these members at most: whatever else it held would be written into the file unseen."""
+    return isinstance(value, Mapping) and value.keys() <= members
+
+
+def _names_columns(records: Mapping[str, object]) -> bool:
+    content, specified = records.get("contentFields"), records.get(_SPECIFIED, {})
+    if not isinstance(content, list) or len(content) != 1 or not _is_object(specified, set(_COLUMNS)):
+        return False
+    return all(map(_are_fields, [content, *specified.values()]))
 
 
 _COLUMNS = ("fieldsToInclude", "fieldsToExclude")
