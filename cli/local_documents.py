@@ -165,4 +165,6 @@ def _clash(document: LocalDocument, others: Iterable[LocalDocument]) -> str:
         else f"{other.path} has it in form {form_of(other.key)} of Unicode"
         for other in others
     )
-    return f"Its key {document.key} is not its own: {of_others}. Rename or remove one."
+    return (
+        f"Its key {document.key}, in form {form_of(document.key)}, is not its own: {of_others}. Rename or remove one."
+    )

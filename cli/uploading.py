@@ -331,7 +331,9 @@ class Uploading:
 
 
 def _said(about: str, text: str) -> str:
-    """A refusal without the name of what is the file's own: its key, type and size."""
+    """A refusal of a file, as a sentence about it: metadata are named, for they may be given beside it."""
+    if about == "key":
+        return f"Its key {text.removeprefix('key: ')}"
     return text if about.startswith("metadata") else text.removeprefix(f"{about}: ")
 
 

@@ -35,7 +35,7 @@ def upload(
         list[Path],
         typer.Argument(
             exists=True,
-            metavar="PATH…",
+            metavar="PATH",
             help="Documents, and folders with all that is in them but hidden files and symbolic links. The key of a "
             "document is its path in the folder. A metadata file beside a document (rules.pdf.metadata.json) goes with "
             "it.",
