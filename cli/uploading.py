@@ -207,6 +207,7 @@ class Uploading:
                     ended.result()
             except (KeyboardInterrupt, FleetUnreachable, Refused) as error:
                 self.ended_by = error
+                self._stopped.set()
                 if isinstance(error, KeyboardInterrupt):
                     self.ending()
             finally:
