@@ -37,3 +37,8 @@ DEFAULT_STACK = completion.DEFAULT_STACK
 TENANTS_PANEL = "Tenants"
 DOCUMENTS_PANEL = "Documents and questions"
 FLEET_PANEL = "The fleet as a whole"
+
+
+def without_bucket(text: str) -> str:
+    """The key of a document that was given by its key or by its URI, as other commands show it."""
+    return text.removeprefix("s3://").partition("/")[2] if text.startswith("s3://") else text

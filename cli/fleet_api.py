@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
+from functools import cache
 from itertools import chain
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -37,7 +38,13 @@ from urllib3.filepost import encode_multipart_formdata
 from kbfleet.contracts.asking import AskRequest, AskResponse
 from kbfleet.contracts.diagnosis import DiagnosisBody
 from kbfleet.contracts.document_listing import DeletionBody, DocumentDetailsBody, DocumentLinkBody, DocumentsBody
-from kbfleet.contracts.documents import DocumentRetryBody, DocumentTraceBody, UploadBody
+from kbfleet.contracts.documents import (
+    DocumentRetryBody,
+    DocumentTraceBody,
+    GrantedUploadBody,
+    GrantedUploadsBody,
+    UploadBody,
+)
 from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.tenants import ExecutionBody, OffboardingBody, SyncBody, TenantBody, TenantsBody
@@ -57,6 +64,9 @@ _TIMEOUT_SECONDS = 35
 
 _UPLOAD_SECONDS = 300
 """Between two signs of life while a document of up to 50 MB goes out."""
+
+_CONNECTIONS = 16
+"""To one host, that are kept for the next request."""
 
 _JOBS_IN_A_PAGE = 100
 """As many as the API gives at once."""
@@ -180,8 +190,22 @@ class Refused(Exception):
         return self.status == 429 or not 400 <= self.status < 500
 
 
+class NoAnswer(FleetUnreachable):
+    """Nothing came back; the same request may be answered later."""
+
+
 class UploadRefused(Exception):
-    """S3 does not take a document for which the API has granted a form; the message says why."""
+    """S3 does not take a document for which the API has granted a form; the message says why.
+
+    Args:
+        passing: whether it may take it a moment later.
+        expired: whether the form was too old.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False, expired: bool = False) -> None:
+        self.passing = passing
+        self.expired = expired
+        super().__init__(message)
 
 
 @dataclass(frozen=True)
@@ -324,13 +348,12 @@ class FleetApi:
         return self._signed(JobBody, "GET", f"/tenants/{tenant_id}/jobs/{quote(name, safe='')}")
 
     def grant_upload(self, tenant_id: TenantId, upload: Upload) -> UploadBody:
-        body = {
-            "key": upload.key,
-            "size": upload.size,
-            "content_type": upload.content_type,
-            "metadata": dict(upload.metadata),
-        }
-        return self._signed(UploadBody, "POST", f"/tenants/{tenant_id}/uploads", body)
+        return self._signed(UploadBody, "POST", f"/tenants/{tenant_id}/uploads", _asked_for(upload))
+
+    def grant_uploads(self, tenant_id: TenantId, uploads: Sequence[Upload]) -> Sequence[GrantedUploadBody]:
+        """In order, one for each; up to `MOST_UPLOADS` can be asked for."""
+        body = {"documents": [{**_asked_for(each), "md5": each.md5} for each in uploads]}
+        return self._signed(GrantedUploadsBody, "POST", f"/tenants/{tenant_id}/uploads/batch", body).documents
 
     def upload(self, tenant_id: TenantId, form: UploadBody, content: bytes) -> None:
         """Sends a document by the form that was granted for it.
@@ -344,7 +367,7 @@ class FleetApi:
         request = AWSRequest("POST", form.url, data=body, headers={"Content-Type": content_type})
         answer = self._answer(request, _UPLOAD_SECONDS)
         if answer.status_code >= 300:
-            raise UploadRefused(_said_by_s3(tenant_id, answer.content))
+            raise refused_by_s3(tenant_id, answer.status_code, answer.content)
 
     def usage(self, tenant_id: TenantId, first: date | None, last: date | None, life: int | None) -> UsageBody:
         """Of the current month, where no days are given; of the present or last life, where none is."""
@@ -458,10 +481,16 @@ class FleetApi:
 
     def _answer(self, request: AWSRequest, timeout: int) -> AWSResponse:
         try:
-            return URLLib3Session(timeout=timeout, verify=True).send(request.prepare())
+            return _http(timeout).send(request.prepare())
         except HTTPClientError as error:
             address = urlsplit(str(request.url))
-            raise FleetUnreachable(f"{address.scheme}://{address.netloc} did not answer: {error}.") from error
+            raise NoAnswer(f"{address.scheme}://{address.netloc} did not answer: {error}.") from error
+
+
+@cache
+def _http(timeout: int) -> URLLib3Session:
+    """Kept, with its connections: a new one for each of many documents would take longer than the document."""
+    return URLLib3Session(timeout=timeout, verify=True, max_pool_connections=_CONNECTIONS)
 
 
 def _path_of(tenant_id: TenantId, key: str) -> str:
@@ -473,15 +502,28 @@ def _said(asked: AskRequest) -> dict[str, Any]:
     return asked.model_dump(exclude_defaults=True)
 
 
-def _said_by_s3(tenant_id: TenantId, content: bytes) -> str:
+def _asked_for(upload: Upload) -> dict[str, Any]:
+    asked: dict[str, Any] = {
+        "key": upload.key,
+        "size": upload.size,
+        "content_type": upload.content_type,
+        "metadata": dict(upload.metadata),
+    }
+    return asked if upload.metadata_file is None else {**asked, "metadata_file": dict(upload.metadata_file)}
+
+
+def refused_by_s3(tenant_id: TenantId, status: int, content: bytes) -> UploadRefused:
+    """What S3 answers to a form, in words."""
     try:
         error = fromstring(content)  # noqa: S314 -- from the host that the API has named
     except ParseError:
-        return "S3 did not take the document, and gave no reason."
+        return UploadRefused("S3 did not take the document, and gave no reason.", passing=status >= 500)
     code, message = error.findtext("Code") or "", error.findtext("Message") or "no reason given"
     if code == "NoSuchBucket":
-        return str(BucketGone.of(tenant_id))
-    return f"S3 did not take the document: {code}: {message}"
+        return UploadRefused(str(BucketGone.of(tenant_id)))
+    # Of the form itself S3 says "Invalid according to Policy: Policy expired."; of what signed it, ExpiredToken.
+    expired = code == "ExpiredToken" or (code == "AccessDenied" and "expired" in message)
+    return UploadRefused(f"S3 did not take the document: {code}: {message}", passing=status >= 500, expired=expired)
 
 
 def _refused(answer: AWSResponse) -> Refused:

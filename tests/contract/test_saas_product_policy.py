@@ -23,6 +23,7 @@ STAGE = "arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/v1"
 NEEDED = {
     ("POST", "/tenants/{tenant_id}/ask"),
     ("POST", "/tenants/{tenant_id}/uploads"),
+    ("POST", "/tenants/{tenant_id}/uploads/batch"),
     ("GET", "/tenants/{tenant_id}/documents"),
     ("GET", "/tenants/{tenant_id}/documents/{document}"),
     ("GET", "/tenants/{tenant_id}/documents/{document}/link"),

@@ -29,7 +29,7 @@ from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import DataSourceReference, Life, ResourceNames, TenantId
 from kbfleet.domain.survey import PresentVersion
-from kbfleet.domain.uploads import MAX_METADATA_BYTES, METADATA_SUFFIX
+from kbfleet.domain.uploads import MAX_METADATA_BYTES, METADATA_SUFFIX, StoredObject
 from kbfleet.ports import Clock, ComparedPage, EntryPage, Erased, FailedDocumentPage, IngestedDocumentPage, VersionPage
 from tests.support.clock import START
 from tests.support.samples import NAMES
@@ -214,6 +214,14 @@ class InMemoryBucketContents:
         metadata = self._contents.get(f"{uri}{METADATA_SUFFIX}")
         small = metadata is not None and len(metadata) <= MAX_METADATA_BYTES
         return replace(sample, head=content[:EDGE_BYTES], tail=tail, metadata=metadata if small else None)
+
+    def objects(self, bucket: str, keys: Collection[str]) -> Mapping[str, StoredObject]:
+        uris = {key: f"s3://{bucket}/{key}" for key in keys}
+        return {
+            key: StoredObject(self._described[uri].size, self._objects[uri])
+            for key, uri in uris.items()
+            if uri in self._objects
+        }
 
     def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
         return {key for key in keys if f"s3://{bucket}/{key}" in self._objects}

@@ -110,6 +110,8 @@ class Lives:
             body = json.dumps(json.loads(request["body"]) | {"key": key})
             answer = self.fleet.invoke("UploadsFunction", request | {"body": body})
             assert answer["statusCode"] == 201, answer
+        answer = self.fleet.invoke("UploadsFunction", sample("post_uploads", tenant_id))
+        assert answer["statusCode"] == 200, answer
         self.look_at_documents(tenant_id)
         event = sample("get_why", tenant_id) | queried(key="rental-terms.md")
         answer = self.fleet.invoke("WhyFunction", event)

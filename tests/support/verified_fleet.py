@@ -33,6 +33,7 @@ _FUNCTIONS = {
     "ask": "AskFunction",
     "why": "WhyFunction",
     "uploads": "UploadsFunction",
+    "batch": "UploadsFunction",
     "documents": "DocumentsFunction",
     "{document}": "DocumentsFunction",
     "link": "LinksFunction",

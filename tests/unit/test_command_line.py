@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO
@@ -24,7 +25,7 @@ from cli.fleet_api import FleetApi, FleetUnreachable, Refused, UploadRefused
 from kbfleet.contracts.asking import AskRequest, AskResponse, CitationBody, FreshnessBody, SourceBody
 from kbfleet.contracts.diagnosis import DiagnosisBody
 from kbfleet.contracts.document_listing import DocumentBody, DocumentsBody
-from kbfleet.contracts.documents import DocumentRetryBody, FailedDocumentBody, UploadBody
+from kbfleet.contracts.documents import DocumentRetryBody, FailedDocumentBody, GrantedUploadBody, UploadBody
 from kbfleet.contracts.events import JobStateChangeDetail, ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.tenants import (
@@ -1062,6 +1063,7 @@ def test_a_day_that_is_none_is_bad_input(run: Run, scripted: Scripted) -> None:
 
 class TestUpload:
     FORM = UploadBody(url="https://b.example.com/", fields={"key": "handbook/rules.md"}, expires_at=NOW)
+    GRANTED = (GrantedUploadBody(key="handbook/rules.md", form=FORM, metadata_written=False, refusal=None),)
 
     @pytest.fixture
     def file(self, tmp_path: Path) -> Path:
@@ -1076,22 +1078,23 @@ class TestUpload:
         asked: list[Upload] = []
         sent: list[bytes] = []
 
-        def grant(_: FleetApi, _tenant_id: TenantId, upload: Upload) -> UploadBody:
-            asked.append(upload)
-            return self.FORM
+        def grant(_: FleetApi, _tenant_id: TenantId, uploads: Sequence[Upload]) -> Sequence[GrantedUploadBody]:
+            asked.extend(uploads)
+            return self.GRANTED
 
-        monkeypatch.setattr(FleetApi, "grant_upload", grant)
+        monkeypatch.setattr(FleetApi, "grant_uploads", grant)
         monkeypatch.setattr(FleetApi, "upload", lambda _, _tenant_id, _form, content: sent.append(content))
         arguments = ("--key", "handbook/rules.md", "--metadata", "department=sales=east", "--metadata", "部署=営業")
         ran = run("upload", "acme", str(file), *arguments)
         assert ran.exit_code == 0
         metadata = {"department": "sales=east", "部署": "営業"}
-        assert asked == [Upload(DocumentKey("handbook/rules.md"), 7, metadata=metadata)]
+        md5 = hashlib.md5(b"# Rules", usedforsecurity=False).hexdigest()
+        assert asked == [Upload(DocumentKey("handbook/rules.md"), 7, metadata=metadata, md5=md5)]
         assert sent == [b"# Rules"]
         assert "handbook/rules.md is uploaded" in ran.stdout
 
     def test_its_key_is_its_name_unless_another_is_given(self, run: Run, scripted: Scripted, file: Path) -> None:
-        scripted(grant_upload=[self.FORM], upload=[None])
+        scripted(grant_uploads=[self.GRANTED], upload=[None])
         ran = run("upload", "acme", str(file), "--json")
         assert '"key": "rules [draft].md"' in ran.stdout
         assert '"size": 7' in ran.stdout
@@ -1128,26 +1131,26 @@ class TestUpload:
         scripted()
         (tmp_path / name).write_bytes(content)
         ran = run("upload", "acme", str(tmp_path / name))
-        assert ran.exit_code == 2
+        assert ran.exit_code == 1
         assert said in ran.stderr
         assert "Nothing was sent" in ran.stderr
 
     def test_it_is_sent_all_the_same_when_that_is_asked_for(self, run: Run, scripted: Scripted, tmp_path: Path) -> None:
-        scripted(grant_upload=[self.FORM], upload=[None])
+        scripted(grant_uploads=[self.GRANTED], upload=[None])
         (tmp_path / "cut.pdf").write_bytes(b"%PDF-1.4 1 0 obj")
         ran = run("upload", "acme", str(tmp_path / "cut.pdf"), "--force")
         assert ran.exit_code == 0
         assert "Its end is missing" in ran.stderr
 
     def test_what_may_yet_be_read_is_sent_and_said(self, run: Run, scripted: Scripted, tmp_path: Path) -> None:
-        scripted(grant_upload=[self.FORM], upload=[None])
+        scripted(grant_uploads=[self.GRANTED], upload=[None])
         (tmp_path / "prices.csv").write_bytes("価格".encode("cp932"))
         ran = run("upload", "acme", str(tmp_path / "prices.csv"))
         assert ran.exit_code == 0
         assert "does not seem to be UTF-8" in ran.stderr
 
     def test_a_large_file_is_judged_by_its_end(self, run: Run, scripted: Scripted, tmp_path: Path) -> None:
-        scripted(grant_upload=[self.FORM], upload=[None])
+        scripted(grant_uploads=[self.GRANTED], upload=[None])
         (tmp_path / "large.pdf").write_bytes(b"%PDF-1.4" + bytes(300_000) + b"startxref 0 %%EOF")
         assert run("upload", "acme", str(tmp_path / "large.pdf")).exit_code == 0
 

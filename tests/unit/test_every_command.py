@@ -45,6 +45,7 @@ from kbfleet.contracts.documents import (
     DocumentRetryBody,
     DocumentTraceBody,
     FailedDocumentBody,
+    GrantedUploadBody,
     HopBody,
     UploadBody,
 )
@@ -184,7 +185,17 @@ SAMPLES: Mapping[str, Sample] = {
     ),
     "upload": Sample(
         ("acme", __file__, "--key", "a.md"),
-        {"grant_upload": UploadBody(url="https://b.example.com/", fields={}, expires_at=NOW), "upload": None},
+        {
+            "grant_uploads": (
+                GrantedUploadBody(
+                    key="a.md",
+                    form=UploadBody(url="https://b.example.com/", fields={}, expires_at=NOW),
+                    metadata_written=False,
+                    refusal=None,
+                ),
+            ),
+            "upload": None,
+        },
     ),
     "why": Sample(
         ("acme", "a.pdf"),

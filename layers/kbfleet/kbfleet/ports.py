@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.document_status import BucketEntry
     from kbfleet.domain.document_trace import Probe
     from kbfleet.domain.erasure import ErasureReceipt
-    from kbfleet.domain.errors import KbfleetError
+    from kbfleet.domain.errors import InvalidInput, KbfleetError
     from kbfleet.domain.failed_documents import (
         BucketDocument,
         DocumentObject,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.survey import PresentVersion
     from kbfleet.domain.sync import Priority, Sync
     from kbfleet.domain.tenant import DisplayName, Tenant, TenantStateChange
-    from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
+    from kbfleet.domain.uploads import DocumentKey, StoredObject, Upload, UploadForm
     from kbfleet.domain.usage import DailyUsage, UsagePeriod
     from kbfleet.domain.usage_plan import UsageKey
     from kbfleet.domain.workflow import WorkflowFailure
@@ -193,9 +193,14 @@ class DocumentBuckets(Protocol):
 class Uploads(Protocol):
     """The right to put documents into tenants' buckets, for those who have none of their own."""
 
-    def form(self, bucket: str, upload: Upload, valid_for: timedelta) -> UploadForm:
-        """By which that document can be uploaded, and nothing else. Signing asks nobody: whether the bucket is there
-        shows when the form is used."""
+    def forms(
+        self, bucket: str, uploads: Sequence[Upload], valid_for: timedelta
+    ) -> Sequence[UploadForm | InvalidInput]:
+        """By which each of these documents can be uploaded, and nothing else, in order; where none can be signed for
+        its key, why. Signing asks nobody: whether the bucket is there shows when a form is used.
+
+        Raises: Throttled, NotReadyYet, AwsRefusal.
+        """
         ...
 
     def put_metadata(self, bucket: str, key: DocumentKey, content: bytes) -> None:
@@ -989,6 +994,13 @@ class BucketContents(Protocol):
 
     def describe(self, bucket: str, uri: str) -> DocumentObject | None:
         """When it was put there, and how large it is; `None` when it is gone."""
+        ...
+
+    def objects(self, bucket: str, keys: Collection[str]) -> Mapping[str, StoredObject]:
+        """Those of these keys that are there, with what the bucket's list says of them.
+
+        Raises: ResourceMissing when there is no bucket; Throttled, NotReadyYet, AwsRefusal.
+        """
         ...
 
     def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:

@@ -7,6 +7,7 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from enum import StrEnum
+from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
@@ -26,7 +27,7 @@ from kbfleet.domain.errors import (
 from kbfleet.domain.failed_documents import BucketDocument, DocumentObject
 from kbfleet.domain.finding import Drift
 from kbfleet.domain.survey import PresentVersion
-from kbfleet.domain.uploads import MAX_METADATA_BYTES, METADATA_SUFFIX
+from kbfleet.domain.uploads import MAX_METADATA_BYTES, METADATA_SUFFIX, StoredObject
 from kbfleet.ports import ComparedPage, EntryPage, VersionPage
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ KEYS_A_DOCUMENT = 3
 """That are listed for each document of a page: its metadata file is one, and older versions of both are others."""
 LISTINGS = 5
 """Of keys that begin alike, for one place in a text where a name may begin: a tenant chooses what its keys are."""
+_PAGES_BETWEEN = 2
+"""Of a bucket's list, in search of some keys; what is not on them is looked up by itself."""
 
 
 class S3DocumentBuckets:
@@ -446,6 +449,35 @@ class S3BucketContents:
                     raise ResourceMissing(f"An object of bucket {bucket} was replaced or deleted.") from error
                 raise
             return found["Body"].read(most)
+
+    def objects(self, bucket: str, keys: Collection[str]) -> Mapping[str, StoredObject]:
+        # As S3 sorts them: by their bytes. Keys of a folder are neighbours, so that few pages have them all.
+        wanted = sorted(set(keys), key=str.encode)
+        with translated(f"bucket {bucket}"):
+            listed, after = self._listed_between(bucket, wanted)
+            beyond = (key for key in wanted if after is not None and key.encode() > after.encode())
+            listed += [found for found in (self._object(bucket, key) for key in beyond) if found is not None]
+        there = {each["Key"]: StoredObject(each["Size"], each["ETag"].strip('"')) for each in listed}
+        return {key: there[key] for key in wanted if key in there}
+
+    def _listed_between(self, bucket: str, wanted: Sequence[str]) -> tuple[list[ObjectTypeDef], str | None]:
+        """What is listed from the first of these keys on, and the last key that was seen, if more may come."""
+        listed: list[ObjectTypeDef] = []
+        # The list begins behind a key: what is in front of the first wanted one is that key without its last character.
+        place: Any = {"StartAfter": wanted[0][:-1]} if wanted and len(wanted[0]) > 1 else {}
+        for _ in range(_PAGES_BETWEEN if wanted else 0):
+            page = self._client.list_objects_v2(
+                Bucket=bucket,
+                Prefix=commonprefix(wanted),  # noqa: RUF071 -- S3's prefixes are of characters, not of folders
+                MaxKeys=KEYS_A_PAGE,
+                ExpectedBucketOwner=self._account,
+                **place,
+            )
+            listed += page.get("Contents", ())
+            if not page["IsTruncated"] or listed[-1]["Key"].encode() >= wanted[-1].encode():
+                return listed, None
+            place = {"ContinuationToken": page["NextContinuationToken"]}
+        return listed, listed[-1]["Key"] if listed else None
 
     def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
         try:

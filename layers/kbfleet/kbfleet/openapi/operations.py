@@ -23,8 +23,10 @@ from kbfleet.contracts.documents import (
     DocumentRetryBody,
     DocumentTraceBody,
     DocumentTraceQuery,
+    GrantedUploadsBody,
     UploadBody,
     UploadRequest,
+    UploadsRequest,
 )
 from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
 from kbfleet.contracts.jobs import JobBody, JobsBody, JobsQuery
@@ -323,6 +325,37 @@ OPERATIONS: tuple[Operation, ...] = (
             "content_type": "application/pdf",
             "size": 12345,
             "metadata": {"department": "sales", "year": 2026},
+        },
+    ),
+    Operation(
+        HTTPMethod.POST,
+        f"{_TENANTS}/uploads/batch",
+        "post_uploads",
+        Caller.TRUSTED,
+        "Gives forms for those of some documents that are not there yet as they are, and says why it gives none",
+        GrantedUploadsBody,
+        body=UploadsRequest,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive),
+        example={
+            "documents": [
+                {
+                    "key": "handbook/rental-terms.pdf",
+                    "size": 12345,
+                    "md5": "9e107d9d372bb6826bd81d3542a419d6",
+                    "metadata": {"department": "sales", "year": 2026},
+                },
+                {
+                    "key": "prices.csv",
+                    "size": 678,
+                    "metadata_file": {
+                        "metadataAttributes": {"year": 2026},
+                        "documentStructureConfiguration": {
+                            "type": "RECORD_BASED_STRUCTURE_METADATA",
+                            "recordBasedStructureMetadata": {"contentFields": [{"fieldName": "description"}]},
+                        },
+                    },
+                },
+            ]
         },
     ),
     Operation(
