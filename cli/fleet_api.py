@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -291,9 +291,13 @@ class FleetApi:
     def diagnosis(self, tenant_id: TenantId) -> DiagnosisBody:
         return self._signed(DiagnosisBody, "GET", f"/tenants/{tenant_id}/diagnosis")
 
-    def tenants(self, status: TenantStatus | None) -> TenantsBody:
-        """All of them, over all pages; of one status, if one is given."""
-        pages = list(self._tenant_pages(status))
+    def tenants(self, status: TenantStatus | None, read: Callable[[int], None] = lambda _: None) -> TenantsBody:
+        """All of them, over all pages; of one status, if one is given.
+
+        Args:
+            read: as in `documents`.
+        """
+        pages = _counted(self._tenant_pages(status), lambda page: len(page.tenants), read)
         return pages[-1].model_copy(update={"tenants": tuple(each for page in pages for each in page.tenants)})
 
     def ids_beginning(self, beginning: str) -> list[TenantId]:
@@ -375,9 +379,19 @@ class FleetApi:
         query = "&".join(f"{name}={value}" for name, value in asked.items() if value is not None)
         return self._signed(UsageBody, "GET", f"/tenants/{tenant_id}/usage" + (f"?{query}" if query else ""))
 
-    def documents(self, tenant_id: TenantId, status: DocumentStatus | None = None, prefix: str = "") -> DocumentsBody:
-        """All of them, over all pages; of one status, if one is given, and with keys that begin so."""
-        pages = list(self._document_pages(tenant_id, status, prefix))
+    def documents(
+        self,
+        tenant_id: TenantId,
+        status: DocumentStatus | None = None,
+        prefix: str = "",
+        read: Callable[[int], None] = lambda _: None,
+    ) -> DocumentsBody:
+        """All of them, over all pages; of one status, if one is given, and with keys that begin so.
+
+        Args:
+            read: is told how many there are so far, with each page.
+        """
+        pages = _counted(self._document_pages(tenant_id, status, prefix), lambda page: len(page.documents), read)
         return pages[-1].model_copy(update={"documents": tuple(each for page in pages for each in page.documents)})
 
     def keys_beginning(self, tenant_id: TenantId, beginning: str) -> list[str]:
@@ -399,8 +413,14 @@ class FleetApi:
     def document(self, tenant_id: TenantId, key: str) -> DocumentDetailsBody:
         return self._signed(DocumentDetailsBody, "GET", _path_of(tenant_id, key))
 
-    def delete_document(self, tenant_id: TenantId, key: str, *, all_versions: bool) -> DeletionBody:
-        """Until nothing is left that was to be removed; how far that is then."""
+    def delete_document(
+        self, tenant_id: TenantId, key: str, *, all_versions: bool, removed_so_far: Callable[[int], None]
+    ) -> DeletionBody:
+        """Until nothing is left that was to be removed; how far that is then.
+
+        Args:
+            removed_so_far: is told of how many versions nothing is left, where it takes several calls.
+        """
         path = _path_of(tenant_id, key) + ("?all_versions=true" if all_versions else "")
         removed: int | None = None
         while True:
@@ -409,6 +429,7 @@ class FleetApi:
                 removed = (removed or 0) + body.versions_removed
             if body.complete:
                 return body.model_copy(update={"versions_removed": removed})
+            removed_so_far(removed or 0)
 
     def document_link(self, tenant_id: TenantId, key: str) -> DocumentLinkBody:
         return self._signed(DocumentLinkBody, "GET", f"{_path_of(tenant_id, key)}/link")
@@ -491,6 +512,15 @@ class FleetApi:
 def _http(timeout: int) -> URLLib3Session:
     """Kept, with its connections: a new one for each of many documents would take longer than the document."""
     return URLLib3Session(timeout=timeout, verify=True, max_pool_connections=_CONNECTIONS)
+
+
+def _counted(pages: Iterable[Body], number: Callable[[Body], int], read: Callable[[int], None]) -> list[Body]:
+    """All pages; `read` is told with each how many things are on those so far."""
+    listed: list[Body] = []
+    for page in pages:
+        listed.append(page)
+        read(sum(map(number, listed)))
+    return listed
 
 
 def _path_of(tenant_id: TenantId, key: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
 
-from kbfleet.domain.document_names import form_of, other_spellings
+from kbfleet.domain.document_names import appearance, form_of, other_spellings
 from kbfleet.domain.uploads import METADATA_SUFFIX
 
 
@@ -135,7 +134,7 @@ def _is_metadata(path: Path) -> bool:
 
 def _same(path: Path) -> Path:
     """The same for names that differ in their form of Unicode only."""
-    return path.parent / unicodedata.normalize("NFC", path.name)
+    return path.parent / appearance(path.name)
 
 
 def _beside(path: Path) -> Iterator[Path]:
@@ -150,7 +149,7 @@ def _refuse_clashes(found: FoundDocuments) -> None:
     """Whichever were sent last would take the place of the other, or both be answered from."""
     alike: dict[str, list[LocalDocument]] = defaultdict(list)
     for document in found.documents:
-        alike[unicodedata.normalize("NFC", document.key)].append(document)
+        alike[appearance(document.key)].append(document)
     for several in (each for each in alike.values() if len(each) > 1):
         for document in several:
             others = [other for other in several if other is not document]

@@ -20,6 +20,7 @@ from cli.document_retries import tried
 from cli.documents_left_out import not_known_lines
 from cli.exit_codes import FAILED
 from cli.fleet_api import FleetApi
+from cli.progress import Progress
 from cli.terminal import DONE, Column, Details, Listing, counted, literal, moment, moment_in_table, present
 from kbfleet.contracts.document_listing import (
     DeletionBody,
@@ -27,7 +28,7 @@ from kbfleet.contracts.document_listing import (
     DocumentDetailsBody,
     DocumentLinkBody,
 )
-from kbfleet.domain.document_names import MAX_KEY_BYTES, form_of
+from kbfleet.domain.document_names import MAX_KEY_BYTES, appearance, form_of
 from kbfleet.domain.document_status import DocumentStatus
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import TenantId
@@ -98,7 +99,8 @@ def list_documents(
 ) -> None:
     """Show the tenant's documents: which are answered from, which are not yet, which are left out and why."""
     api = FleetApi.of_stack(stack, region)
-    body = api.documents(tenant, DocumentStatus.LEFT_OUT if failed else None, prefix)
+    with Progress("Documents") as progress:
+        body = api.documents(tenant, DocumentStatus.LEFT_OUT if failed else None, prefix, progress.count)
 
     def shown(_: object) -> Iterator[RenderableType]:
         if body.documents:
@@ -217,7 +219,7 @@ def _clashes(documents: Iterable[DocumentBody]) -> Iterator[str]:
     alike: dict[str, list[str]] = {}
     for each in documents:
         if each.status not in {DocumentStatus.DELETED, DocumentStatus.GONE}:
-            alike.setdefault(unicodedata.normalize("NFC", each.key), []).append(each.key)
+            alike.setdefault(appearance(each.key), []).append(each.key)
     for keys in (keys for keys in alike.values() if len(keys) > 1):
         forms = " and ".join(map(form_of, keys))
         yield (
@@ -325,7 +327,12 @@ def delete_document(
     api = FleetApi.of_stack(stack, region)
     if not yes:
         _confirm(literal(key), for_good=all_versions)
-    body = api.delete_document(tenant, key, all_versions=all_versions)
+    with Progress("Deleting") as progress:
+
+        def removed(versions: int) -> None:
+            progress.show(f"{counted(versions, 'version')} gone for good")
+
+        body = api.delete_document(tenant, key, all_versions=all_versions, removed_so_far=removed)
 
     def shown(deleted: DeletionBody) -> Iterator[RenderableType]:
         kept = (

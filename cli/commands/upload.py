@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 from rich.console import RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli.arguments import DEFAULT_STACK, DOCUMENTS_PANEL, Json, Region, Stack, Tenant
 from cli.exit_codes import FAILED, INTERRUPTED, stop
 from cli.fleet_api import FleetApi
 from cli.local_documents import found_in
+from cli.progress import Progress
 from cli.terminal import DONE, counted, err, literal, marked, present
 from cli.uploading import ENDED_BEFORE, UploadedFile, Uploading, UploadStatus
 from kbfleet.domain.errors import InvalidInput
@@ -65,12 +66,12 @@ def upload(
         _require_one_file(paths, key)
     found = found_in(paths, key)
     api = FleetApi.of_stack(stack, region)
-    with _bar(found.number) as bar:
-        task = bar.add_task("Uploading", total=found.number)
+    with Progress("Uploading") as progress:
+        ended = count(1)
 
         def tell(file: UploadedFile) -> None:
-            if file.status is not UploadStatus.LEFT_OUT:
-                bar.advance(task)
+            if file.status is not UploadStatus.LEFT_OUT and found.number > 1:
+                progress.count(next(ended), found.number)
 
         uploading = Uploading(api, tenant, attributes, force, _warn, tell, _say_that_it_ends)
         files = uploading.run(found)
@@ -96,12 +97,6 @@ def _require_one_file(paths: Sequence[Path], key: str) -> None:
         DocumentKey(key)
     except InvalidInput as error:
         raise InvalidInput(f"{paths[0]} (--key {key})", str(error).removeprefix(f"{error.field}: ")) from error
-
-
-def _bar(number: int) -> Progress:
-    """On a terminal only."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal or number < 2)
 
 
 def _say_that_it_ends() -> None:

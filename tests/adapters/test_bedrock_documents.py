@@ -209,7 +209,7 @@ class TestWhatIsInTheBucket:
         self, world: Emulated, contents: S3BucketContents, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(s3, "KEYS_A_PAGE", 3)
-        for key in ("a", "a1", "a2", "a3", "a]b"):
+        for key in ("a", *(f"a{number}" for number in range(9)), "a]b"):
             put(world, key)
         assert set(contents.present(BUCKET, ["a", "a]", "a]b"])) == {"a", "a]b"}
         monkeypatch.setattr(s3, "LISTINGS", 1)

@@ -223,7 +223,7 @@ class InMemoryBucketContents:
             if uri in self._objects
         }
 
-    def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
+    def present(self, bucket: str, keys: Collection[str]) -> Collection[str]:
         return {key for key in keys if f"s3://{bucket}/{key}" in self._objects}
 
     def versions(self, bucket: str, after: str | None) -> VersionPage:

@@ -118,6 +118,13 @@ class TestTheList:
             "/tenants/show/documents",
         ]
 
+    def test_of_many_pages_it_is_said_how_far_they_are_read(self, run: Run, asked: Callable[..., Asked]) -> None:
+        hundred = [document(f"{number}.md") for number in range(100)]
+        asked(*(page(*hundred, token="ab") for _ in range(24)), page(*hundred))
+        result = run("acme", "--json")
+        assert [line.strip() for line in result.stderr.splitlines()] == ["Documents: 1,000", "Documents: 2,000"]
+        assert len(json.loads(result.stdout)["documents"]) == 2_500
+
     def test_programs_get_the_whole(self, run: Run, asked: Callable[..., Asked]) -> None:
         asked(page(document(), FAILING))
         body = json.loads(run("acme", "--json").stdout)
@@ -197,7 +204,9 @@ class TestDeleting:
     def test_an_erasure_goes_on_until_nothing_is_left(self, run: Run, asked: Callable[..., Asked]) -> None:
         parts = [Deletion(document(status=DocumentStatus.DELETED), number, whole=number == 2) for number in (3, 2)]
         requests = asked(*map(DeletionBody.from_domain, parts))
-        said = run("delete", "acme", "a.md", "--all-versions", given="y\n").stdout
+        result = run("delete", "acme", "a.md", "--all-versions", given="y\n")
+        said = result.stdout
+        assert "Deleting: 3 versions gone for good" in result.stderr
         assert "5 versions are gone for good." in said
         assert "`kbfleet documents show acme KEY` says when" in said
         assert [path.partition("?")[2] for _, path in requests] == ["all_versions=true"] * 2

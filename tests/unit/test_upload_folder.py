@@ -91,22 +91,31 @@ class TestAFolder:
         assert max(world.asked) == MOST_UPLOADS
         assert len(world.asked) == 9
 
-    def test_a_program_reads_one_document_and_no_progress(self, world: FolderUploads, tmp_path: Path) -> None:
+    def test_a_program_reads_one_document_and_progress_elsewhere(self, world: FolderUploads, tmp_path: Path) -> None:
         folder = write(tmp_path, {"a.md": b"a", "b.pptx": b"PK", ".hidden": b""})
         result = upload(folder, "--json")
         assert result.exit_code == 1
         assert statuses(result, folder) == {"a.md": "SENT", "b.pptx": "REFUSED", ".hidden": "LEFT_OUT"}
-        assert "Uploading" not in result.output
+        assert "Uploading" not in result.stdout
+        assert [line.strip() for line in result.stderr.splitlines()][:2] == ["Uploading: 1 of 2", "Uploading: 2 of 2"]
+
+    def test_where_there_is_no_terminal_a_few_lines_say_how_far_it_is(
+        self, world: FolderUploads, tmp_path: Path
+    ) -> None:
+        result = upload(write(tmp_path, {f"{number:03}.md": b"# a" for number in range(250)}))
+        said = [line for line in result.stderr.splitlines() if "Uploading" in line]
+        assert len(said) <= 11
+        assert said[-1].strip() == "Uploading: 250 of 250"
 
     def test_progress_is_shown_on_a_terminal_and_standard_output_stays_clean(
         self, world: FolderUploads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         shown = io.StringIO()
         terminal = Console(file=shown, force_terminal=True, width=120)
-        monkeypatch.setattr("cli.commands.upload.err", terminal)
+        monkeypatch.setattr("cli.progress.err", terminal)
         result = upload(write(tmp_path, TREE), "--json")
         assert "Uploading" in shown.getvalue()
-        assert "60/60" in shown.getvalue()
+        assert "60 of 60" in shown.getvalue()
         assert len(json.loads(result.stdout)["documents"]) == len(TREE)
 
     def test_an_empty_one_is_no_mistake(self, world: FolderUploads, tmp_path: Path) -> None:

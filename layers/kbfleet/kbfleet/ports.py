@@ -1003,9 +1003,9 @@ class BucketContents(Protocol):
         """
         ...
 
-    def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
-        """Which of these keys are there; of a bucket that is gone, none, and none where too many keys begin
-        alike. Each of these keys begins with the one before it."""
+    def present(self, bucket: str, keys: Collection[str]) -> Collection[str]:
+        """As `objects`, in a few requests, however many these are: none is said to be there where they do not
+        suffice, nor in a bucket that is gone."""
         ...
 
     def entries(self, bucket: str, *, prefix: str, after: str | None, limit: int) -> EntryPage:

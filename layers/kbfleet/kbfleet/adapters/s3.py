@@ -65,7 +65,7 @@ KEYS_A_PAGE = 1_000
 KEYS_A_DOCUMENT = 3
 """That are listed for each document of a page: its metadata file is one, and older versions of both are others."""
 LISTINGS = 5
-"""Of keys that begin alike, for one place in a text where a name may begin: a tenant chooses what its keys are."""
+"""Of single keys, for one place in a text where a name may begin: a tenant chooses what its keys are."""
 _PAGES_BETWEEN = 2
 """Of a bucket's list, in search of some keys; what is not on them is looked up by itself."""
 
@@ -451,11 +451,25 @@ class S3BucketContents:
             return found["Body"].read(most)
 
     def objects(self, bucket: str, keys: Collection[str]) -> Mapping[str, StoredObject]:
+        return self._among(bucket, keys, most_alone=len(keys))
+
+    def present(self, bucket: str, keys: Collection[str]) -> Collection[str]:
+        try:
+            return self._among(bucket, keys, most_alone=LISTINGS).keys()
+        except ResourceMissing:
+            return ()
+
+    def _among(self, bucket: str, keys: Collection[str], *, most_alone: int) -> Mapping[str, StoredObject]:
+        """Those of these keys that are there; none where more than `most_alone` would have to be looked up by
+        themselves, so that nothing is said of some of them only."""
         # As S3 sorts them: by their bytes. Keys of a folder are neighbours, so that few pages have them all.
-        wanted = sorted(set(keys), key=str.encode)
+        # What S3 has no name for, it refuses to look for.
+        wanted = sorted({key for key in keys if len(key.encode()) <= MAX_KEY_BYTES}, key=str.encode)
         with translated(f"bucket {bucket}"):
             listed, after = self._listed_between(bucket, wanted)
-            beyond = (key for key in wanted if after is not None and key.encode() > after.encode())
+            beyond = [key for key in wanted if after is not None and key.encode() > after.encode()]
+            if len(beyond) > most_alone:
+                return {}
             listed += [found for found in (self._object(bucket, key) for key in beyond) if found is not None]
         there = {each["Key"]: StoredObject(each["Size"], each["ETag"].strip('"')) for each in listed}
         return {key: there[key] for key in wanted if key in there}
@@ -478,23 +492,6 @@ class S3BucketContents:
                 return listed, None
             place = {"ContinuationToken": page["NextContinuationToken"]}
         return listed, listed[-1]["Key"] if listed else None
-
-    def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
-        try:
-            with translated(f"bucket {bucket}"):
-                found: set[str] = set()
-                for key in keys[:LISTINGS]:
-                    answer = self._client.list_objects_v2(
-                        Bucket=bucket, Prefix=key, MaxKeys=KEYS_A_PAGE, ExpectedBucketOwner=self._account
-                    )
-                    listed = {each["Key"] for each in answer.get("Contents", ())}
-                    if not answer["IsTruncated"]:
-                        return found | listed & set(keys)
-                    # Many begin like it. It comes first itself; the longer ones are looked for more closely.
-                    found |= listed & {key}
-                return found if len(keys) <= LISTINGS else ()
-        except ResourceMissing:
-            return ()
 
     def entries(self, bucket: str, *, prefix: str, after: str | None, limit: int) -> EntryPage:
         place: Any = {"KeyMarker": after} if after is not None else {}

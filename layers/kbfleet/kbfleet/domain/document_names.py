@@ -88,6 +88,11 @@ def other_spellings(key: str) -> tuple[str, ...]:
 _FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 
 
+def appearance(name: str) -> str:
+    """The same for names that look the same: which differ in their form of Unicode only."""
+    return unicodedata.normalize("NFC", name)
+
+
 def form_of(key: str) -> str:
     """In which of the two forms of Unicode a key is written, for people."""
     return next((form for form in _FORMS if unicodedata.is_normalized(form, key)), "NFC and NFD, mixed")

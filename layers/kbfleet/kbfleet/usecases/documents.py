@@ -35,7 +35,7 @@ from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.uploads import METADATA_SUFFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
 
     from kbfleet.domain.answer import Asker
@@ -174,17 +174,18 @@ class TenantDocuments:
         """
         tenant = self.registry.get(tenant_id)
         bucket = self.names.bucket(tenant.this_life)
+        others = other_spellings(key)
         try:
-            present = {each: entry for each, entry in self._spelled(bucket, key) if not entry.deleted}
+            there = self.bucket_contents.objects(bucket, others) if others and _names_a_document(key) else {}
+            also = tuple(each for each in others if each in there)
             entry = self._entry(bucket, key)
+            if (entry is None or entry.deleted) and also and not exactly:
+                key, *more = also
+                also, entry = tuple(more), self._entry(bucket, key)
         except ResourceMissing as error:
             if tenant.status in _NOT_YET_OR_NO_MORE:
                 raise _not_found(tenant_id) from error
             raise BucketGone.of(tenant_id) from error
-        if (entry is None or entry.deleted) and present and not exactly:
-            key, entry = next(iter(present.items()))
-            present = {}
-        also = tuple(present)
         if entry is not None:
             (document,) = self._known(tenant, self._index(tenant), bucket, [entry])
             return replace(document, also_there=also)
@@ -197,16 +198,11 @@ class TenantDocuments:
         return TenantDocument(uri, key, state, also_there=also)
 
     def _entry(self, bucket: str, key: str) -> BucketEntry | None:
-        if key.endswith((METADATA_SUFFIX, "/")):
-            return None  # no document
+        if not _names_a_document(key):
+            return None
         # Of all keys that begin with this one, it comes first itself.
         page = self.bucket_contents.entries(bucket, prefix=key, after=None, limit=1)
         return next((entry for entry in page.entries if entry.key == key), None)
-
-    def _spelled(self, bucket: str, key: str) -> Iterator[tuple[str, BucketEntry]]:
-        for other in other_spellings(key):
-            if (entry := self._entry(bucket, other)) is not None:
-                yield other, entry
 
     def attributes(self, tenant: TenantId, document: TenantDocument) -> bytes | None:
         """What is in the metadata file of one of the tenant's documents; `None` where none is there, or to be read."""
@@ -214,6 +210,10 @@ class TenantDocuments:
             return None
         bucket = self.names.bucket(self.registry.get(tenant).this_life)
         return self.bucket_contents.attributes(bucket, document.uri)
+
+
+def _names_a_document(key: str) -> bool:
+    return not key.endswith((METADATA_SUFFIX, "/"))
 
 
 _GONE = DocumentState(DocumentStatus.GONE)

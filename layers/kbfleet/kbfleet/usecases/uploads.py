@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from kbfleet.domain.document_names import form_of, other_spellings
+from kbfleet.domain.document_names import appearance, form_of, other_spellings
 from kbfleet.domain.errors import (
     BucketGone,
     InvalidInput,
@@ -143,8 +142,7 @@ def _there(tenant: Tenant) -> Iterator[None]:
 
 def _require_one_of_a_name(upload: Upload, before: Sequence[Upload]) -> None:
     """Raises: InvalidInput. Two that look the same would both be new, and both be answered from."""
-    name = unicodedata.normalize("NFC", upload.key)
-    if any(unicodedata.normalize("NFC", each.key) == name for each in before):
+    if appearance(upload.key) in {appearance(each.key) for each in before}:
         raise InvalidInput("key", "is given twice, perhaps in two forms of Unicode.")
 
 
