@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from botocore.exceptions import ClientError
 
 from kbfleet.adapters.aws_errors import translated
+from kbfleet.adapters.s3_versions import batches, remove
 from kbfleet.domain.document_examination import EDGE_BYTES, DocumentSample
 from kbfleet.domain.document_names import MAX_KEY_BYTES, key_in
 from kbfleet.domain.document_status import BucketEntry
@@ -142,9 +143,11 @@ class S3DocumentBuckets:
         with _there(name):
             pages = self._client.get_paginator("list_object_versions").paginate(**owner)
             for page in pages:
-                self._delete_versions(owner, [*page.get("Versions", ()), *page.get("DeleteMarkers", ())])
-                if page["IsTruncated"] and self._clock.now() >= until:
-                    return False
+                doomed = list(batches([*page.get("Versions", ()), *page.get("DeleteMarkers", ())]))
+                for number, batch in enumerate(doomed, 1):
+                    remove(self._client, owner, batch)
+                    if (number < len(doomed) or page["IsTruncated"]) and self._clock.now() >= until:
+                        return False
             try:
                 self._client.delete_bucket(**owner)
             except ClientError as error:
@@ -158,19 +161,6 @@ class S3DocumentBuckets:
     def _owner(self, name: str) -> Any:
         """What every call about a bucket is made with, so that it is about no other account's."""
         return {"Bucket": name, "ExpectedBucketOwner": self._account}
-
-    def _delete_versions(self, owner: Any, versions: list[Any]) -> None:
-        if not versions:
-            return
-        doomed: list[Any] = [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in versions]
-        refused = self._client.delete_objects(**owner, Delete={"Objects": doomed, "Quiet": True}).get("Errors", [])
-        if refused:
-            # A batch answers 200 also when single objects were refused. Keys are tenants' text: they stay out.
-            first = refused[0]
-            raise ClientError(
-                {"Error": {"Code": first["Code"], "Message": f"{len(refused)} objects: {first['Message']}"}},
-                "DeleteObjects",
-            )
 
     def _owned(self, name: str) -> bool:
         """Whether the bucket exists and is ours. HeadBucket comes before CreateBucket because creating one's own bucket

@@ -5,10 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.adapters.s3_uploads import upload_policy
+from kbfleet.adapters.s3_versions import batches, remove
 from kbfleet.adapters.scoped_credentials import MAX_POLICY, SHORTEST
 from kbfleet.domain.document_links import DocumentLink, presentation
 from kbfleet.domain.document_names import MAX_KEY_BYTES
@@ -17,7 +16,7 @@ from kbfleet.domain.uploads import METADATA_SUFFIX
 from kbfleet.ports import Erased
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from mypy_boto3_s3.client import S3Client
@@ -125,10 +124,9 @@ class S3DocumentRemoval(_ForOneDocument):
             while doomed := self._older(bucket, each):
                 if self._clock.now() >= until:
                     return Erased(removed, whole=False)
-                self._remove(deleter, bucket, each, [version["VersionId"] for version in doomed])
-                removed += sum("ETag" in version for version in doomed)
+                removed += self._remove(deleter, bucket, each, doomed, until)
             if marker is not None:
-                self._remove(deleter, bucket, each, [marker])
+                self._remove(deleter, bucket, each, [{"Key": each, "VersionId": marker}], until)
         return Erased(removed, whole=True)
 
     def _older(self, bucket: str, key: str) -> list[Any]:
@@ -153,18 +151,18 @@ class S3DocumentRemoval(_ForOneDocument):
             answer = deleter.delete_object(Bucket=bucket, Key=key, ExpectedBucketOwner=self._account)
         return answer.get("VersionId")
 
-    def _remove(self, deleter: S3Client, bucket: str, key: str, versions: Sequence[str]) -> None:
-        if not versions:
-            return
-        doomed: list[Any] = [{"Key": key, "VersionId": version} for version in versions]
+    def _remove(
+        self, deleter: S3Client, bucket: str, key: str, versions: Sequence[Mapping[str, Any]], until: datetime
+    ) -> int:
+        """At least some of these. Returns: how many, delete markers aside."""
+        owner, removed = {"Bucket": bucket, "ExpectedBucketOwner": self._account}, 0
         with translated(f"a document in bucket {bucket}", unsaid=[key]):
-            answer = deleter.delete_objects(
-                Bucket=bucket, Delete={"Objects": doomed, "Quiet": True}, ExpectedBucketOwner=self._account
-            )
-            # A batch answers 200 also when single versions were refused.
-            if refused := answer.get("Errors"):
-                error: Any = {"Code": refused[0]["Code"], "Message": f"{len(refused)} versions"}
-                raise ClientError({"Error": error}, "DeleteObjects")
+            for batch in batches(versions):
+                remove(deleter, owner, batch)
+                removed += sum("ETag" in version for version in batch)
+                if self._clock.now() >= until:
+                    break
+        return removed
 
     def _versions(self, bucket: str, key: str) -> Iterator[list[Any]]:
         """Of that key, over all pages, the newest first. Of all keys that begin with it, it comes first itself."""
