@@ -27,6 +27,7 @@ NAMES = (
     "policy_conditions",
     "role_boundaries",
     "batch_deletes",
+    "version_lists",
     "subscription_filters",
     "alarms",
     "throttled_functions",
