@@ -49,7 +49,7 @@ from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.tenants import ExecutionBody, OffboardingBody, SyncBody, TenantBody, TenantsBody
 from kbfleet.contracts.usage import UsageBody
-from kbfleet.domain.document_names import document_id
+from kbfleet.domain.document_names import MAX_KEY_BYTES, appearance, document_id
 from kbfleet.domain.document_status import DocumentStatus
 from kbfleet.domain.document_trace import ObjectKey
 from kbfleet.domain.errors import BucketGone
@@ -410,6 +410,26 @@ class FleetApi:
                 return
             wanted["next_token"] = page.next_token
 
+    def meant_key(self, tenant_id: TenantId, given: str) -> str:
+        """The key of the document that somebody has named by its key, or by its URI, as other commands show it. A key
+        may look like a URI, of another bucket, too."""
+        key = key_of_uri(given)
+        if key is None:
+            return given
+        found = self._document_if_any(tenant_id, key)
+        if found is not None:
+            return key if appearance(found.uri) == appearance(given) else given
+        possible = len(given.encode()) <= MAX_KEY_BYTES
+        return given if possible and self._document_if_any(tenant_id, given) is not None else key
+
+    def _document_if_any(self, tenant_id: TenantId, key: str) -> DocumentDetailsBody | None:
+        try:
+            return self.document(tenant_id, key)
+        except Refused as refused:
+            if refused.code != "DocumentNotFound":
+                raise
+            return None
+
     def document(self, tenant_id: TenantId, key: str) -> DocumentDetailsBody:
         return self._signed(DocumentDetailsBody, "GET", _path_of(tenant_id, key))
 
@@ -521,6 +541,11 @@ def _counted(pages: Iterable[Body], number: Callable[[Body], int], read: Callabl
         listed.append(page)
         read(sum(map(number, listed)))
     return listed
+
+
+def key_of_uri(given: str) -> str | None:
+    """What a URI of S3 says behind the bucket; `None` if it is none."""
+    return given.removeprefix("s3://").partition("/")[2] or None if given.startswith("s3://") else None
 
 
 def _path_of(tenant_id: TenantId, key: str) -> str:

@@ -117,8 +117,8 @@ FACTS = (
     ),
     Fact(
         "keys-that-no-body-names",
-        "a key may hold what XML has no character for: no DeleteObjects can name it, DeleteObject removes its versions, "
-        "and lists have it percent-encoded",
+        "a key may hold what XML has no character for: no DeleteObjects can name it, DeleteObject removes its "
+        "versions, and lists have it percent-encoded",
         D,
         "Amazon S3 user guide, Naming Amazon S3 objects; API reference, ListObjectVersions; W3C, XML 1.0, 2.2",
         "as it is: 400 MalformedXML",

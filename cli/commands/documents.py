@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ import typer
 from rich.console import RenderableType
 from typer.core import TyperGroup
 
-from cli.arguments import DEFAULT_STACK, Json, Region, Stack, Tenant, without_bucket
-from cli.completion import document_keys, ids_of_the_fleet
+from cli.arguments import DEFAULT_STACK, Document, Json, Region, Stack, Tenant
+from cli.completion import ids_of_the_fleet
 from cli.document_retries import tried
 from cli.documents_left_out import not_known_lines
 from cli.exit_codes import FAILED
@@ -28,7 +27,7 @@ from kbfleet.contracts.document_listing import (
     DocumentDetailsBody,
     DocumentLinkBody,
 )
-from kbfleet.domain.document_names import MAX_KEY_BYTES, appearance, form_of
+from kbfleet.domain.document_names import appearance, form_of
 from kbfleet.domain.document_status import DocumentStatus
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import TenantId
@@ -65,27 +64,6 @@ app = typer.Typer(
     "them.",
     no_args_is_help=True,
 )
-
-
-def _key(text: str) -> str:
-    """Of a document, whatever it looks like; also of a URI, as other commands show it. Raises: InvalidInput."""
-    key = without_bucket(text)
-    if any(unicodedata.category(each) == "Cs" for each in key):
-        raise InvalidInput("key", "is not UTF-8.")
-    if not 1 <= len(key.encode()) <= MAX_KEY_BYTES:
-        raise InvalidInput("key", f"must have 1 to {MAX_KEY_BYTES} bytes of UTF-8, such as handbook/rules.pdf.")
-    return key
-
-
-Key = Annotated[
-    str,
-    typer.Argument(
-        parser=_key,
-        metavar="KEY",
-        help="Of the document, such as handbook/rules.pdf; or its s3:// URI.",
-        autocompletion=document_keys,
-    ),
-]
 
 
 @app.command("list")
@@ -230,10 +208,12 @@ def _clashes(documents: Iterable[DocumentBody]) -> Iterator[str]:
 
 @app.command("show")
 def show_document(
-    tenant: Tenant, key: Key, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None
+    tenant: Tenant, key: Document, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None
 ) -> None:
     """Show what is known of one document. Exit code 1 when it is left out."""
-    body = FleetApi.of_stack(stack, region).document(tenant, key)
+    api = FleetApi.of_stack(stack, region)
+    key = api.meant_key(tenant, key)
+    body = api.document(tenant, key)
 
     def shown(_: object) -> Iterator[RenderableType]:
         yield Details(list(_details(body)), title=literal(body.key))
@@ -282,7 +262,7 @@ def _also_there(body: DocumentDetailsBody) -> Iterator[str]:
 @app.command("open")
 def open_document(
     tenant: Tenant,
-    key: Key,
+    key: Document,
     output: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Save it there, in place of showing a link.")
     ] = None,
@@ -293,6 +273,7 @@ def open_document(
 ) -> None:
     """Give a link to a document that is good for a few minutes, for whoever has it; or save the document."""
     api = FleetApi.of_stack(stack, region)
+    key = api.meant_key(tenant, key)
     link = api.document_link(tenant, key)
     if output is not None:
         output.write_bytes(api.opened(link))
@@ -311,7 +292,7 @@ def open_document(
 @app.command("delete")
 def delete_document(
     tenant: Tenant,
-    key: Key,
+    key: Document,
     all_versions: Annotated[
         bool,
         typer.Option(
@@ -325,6 +306,7 @@ def delete_document(
 ) -> None:
     """Delete a document with its metadata file. It is answered from until the next sync, which comes by itself."""
     api = FleetApi.of_stack(stack, region)
+    key = api.meant_key(tenant, key)
     if not yes:
         _confirm(literal(key), for_good=all_versions)
     with Progress("Deleting") as progress:

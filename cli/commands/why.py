@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
 
 import typer
 from rich.console import RenderableType
 
-from cli.arguments import DEFAULT_STACK, DOCUMENTS_PANEL, Json, Region, Stack, Tenant, without_bucket
+from cli.arguments import DEFAULT_STACK, DOCUMENTS_PANEL, Document, Json, Region, Stack, Tenant
 from cli.exit_codes import FAILED
 from cli.fleet_api import FleetApi
 from cli.terminal import DONE, literal, present
@@ -18,26 +17,17 @@ from kbfleet.domain.document_trace import ObjectKey, Verdict
 app = typer.Typer()
 
 
-def _object_key(text: str) -> ObjectKey:
-    """Also of a URI, as other commands show it. Raises: InvalidInput."""
-    return ObjectKey(without_bucket(text))
-
-
 @app.command(rich_help_panel=DOCUMENTS_PANEL)
 def why(
     tenant: Tenant,
-    key: Annotated[
-        ObjectKey,
-        typer.Argument(
-            parser=_object_key, metavar="KEY", help="Of the document, such as handbook/rules.pdf; or its s3:// URI."
-        ),
-    ],
+    key: Document,
     as_json: Json = False,
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
 ) -> None:
     """Say why a document is not found: where it is stuck on its way into answers. Exit code 1 when it is stuck."""
-    body = FleetApi.of_stack(stack, region).why(tenant, key)
+    api = FleetApi.of_stack(stack, region)
+    body = api.why(tenant, ObjectKey(api.meant_key(tenant, key)))
     present(body, _shown_of_trace, as_json=as_json)
     if body.stuck_at is not None:
         raise typer.Exit(FAILED)

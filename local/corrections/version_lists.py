@@ -1,10 +1,10 @@
 """A list of versions has its keys encoded, where that is asked for.
 
-MiniStack ignores `encoding-type=url` in ListObjectVersions, though not in its lists of objects. Keys come as they are, and
-one with a control character makes XML that nobody can read; in another, the end of a line is changed.
+MiniStack ignores `encoding-type=url` in ListObjectVersions, though not in its lists of objects. Keys come as they are:
+one with a control character makes XML that nobody can read, and in another one the end of a line is changed.
 
-On AWS the key, prefix, delimiter and both key markers are percent-encoded, and `EncodingType` says so. AWS documentation
-of ListObjectVersions, Response elements.
+On AWS the key, prefix, delimiter and both key markers are percent-encoded, and `EncodingType` says so. AWS
+documentation of ListObjectVersions, Response elements.
 """
 
 import re

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from typer.testing import CliRunner, Result
 
 import cli.main
-from cli.fleet_api import FleetApi
+from cli.fleet_api import FleetApi, Refused
 from kbfleet.contracts.document_listing import (
     DeletionBody,
     DocumentBody,
@@ -34,11 +34,14 @@ from kbfleet.domain.document_status import (
 from kbfleet.domain.failed_documents import FailedDocument
 from kbfleet.domain.names import TenantId
 from tests.support.clock import START
-from tests.support.hostile_words import FILLS_THE_CLIPBOARD, assert_printable
+from tests.support.hostile_keys import HOSTILE_KEYS
+from tests.support.hostile_words import assert_printable
 from tests.support.http_server import Reply, serving
 
 Run = Callable[..., Result]
 Asked = list[tuple[str, str]]
+NO_DOCUMENT = Refused(404, "DocumentNotFound", "No document.")
+NOT_LIKE_URIS = [key for key in HOSTILE_KEYS if not key.startswith("s3://")]
 
 
 @pytest.fixture
@@ -60,7 +63,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Asked]:
 
         def signed(_self: FleetApi, _kind: object, method: str, path: str) -> Any:
             requests.append((method, path))
-            return next(left)
+            body = next(left)
+            if isinstance(body, Exception):
+                raise body
+            return body
 
         monkeypatch.setattr(FleetApi, "_signed", signed)
         return requests
@@ -131,40 +137,68 @@ class TestTheList:
         assert [each["status"] for each in body["documents"]] == ["ANSWERED_FROM", "LEFT_OUT"]
 
 
-HOSTILE_KEYS = [
-    "a b.md",
-    "../a.md",
-    "/a.md",
-    "%2Fa.md",
-    "a?b#c&d.md",
-    "[red]a[/].md",
-    f"{FILLS_THE_CLIPBOARD}\n.md",
-    unicodedata.normalize("NFD", "ガ.md"),
-    "x" * 1_024,
-]
+def answers_to(verb: str, key: str) -> Sequence[object]:
+    """To the request behind a command for one document."""
+    deletion = Deletion(document(key, DocumentStatus.DELETED), None, whole=True)
+    answers: Mapping[str, Sequence[object]] = {
+        "show": [details(document(key))],
+        "open": [DocumentLinkBody(url="https://b.example.com/a", expires_at=START)],
+        "delete": [DeletionBody.from_domain(deletion)],
+    }
+    return answers[verb]
+
+
+def keys_in(path: str) -> str:
+    """Which key a request is about."""
+    return key_of(path.split("/")[4])
 
 
 class TestOneDocument:
-    @pytest.mark.parametrize("key", HOSTILE_KEYS, ids=range(len(HOSTILE_KEYS)))
+    @pytest.mark.parametrize("key", NOT_LIKE_URIS, ids=range(len(NOT_LIKE_URIS)))
     def test_exactly_the_key_that_is_meant_is_asked_for_and_nothing_of_it_acts(
         self, run: Run, asked: Callable[..., Asked], key: str
     ) -> None:
-        deletion = Deletion(document(key, DocumentStatus.DELETED), None, whole=True)
-        link = DocumentLinkBody(url="https://b.example.com/a", expires_at=START)
-        requests = asked(details(document(key)), link, DeletionBody.from_domain(deletion))
-        results = [run("show", "acme", key), run("open", "acme", key), run("delete", "acme", key, "--yes")]
+        requests = asked(*(answer for verb in ("show", "open", "delete") for answer in answers_to(verb, key)))
+        commands = (["show"], ["open"], ["delete", "--yes"])
+        results = [run(*command, "--", "acme", key) for command in commands]
         assert [each.exit_code for each in results] == [0, 0, 0]
         below = f"/tenants/acme/documents/{document_id(key)}"
         assert requests == [("GET", below), ("GET", f"{below}/link"), ("DELETE", below)]
         for result in results:
             assert_printable(result.stdout + result.stderr)
 
-    def test_a_uri_names_it_too(self, run: Run, asked: Callable[..., Asked]) -> None:
-        requests = asked(details(document("handbook/a.md")))
-        run("show", "acme", "s3://kbfleet-acme-0123456789/handbook/a.md")
-        assert key_of(requests[0][1].rpartition("/")[2]) == "handbook/a.md"
+    @pytest.mark.parametrize("form", ["NFC", "NFD"])
+    @pytest.mark.parametrize("verb", ["show", "open", "delete"])
+    def test_a_uri_names_it_too(
+        self, run: Run, asked: Callable[..., Asked], verb: str, form: Literal["NFC", "NFD"]
+    ) -> None:
+        key = unicodedata.normalize("NFC", "handbook/ガ.md")
+        given = unicodedata.normalize(form, key)
+        requests = asked(details(document(key)), *answers_to(verb, key))
+        result = run(verb, "acme", f"s3://b/{given}", *(["--yes"] if verb == "delete" else []))
+        assert result.exit_code == 0, result.output
+        assert {keys_in(path) for _, path in requests} == {given}
 
-    @pytest.mark.parametrize("key", ["", "x" * 1_025, "規" * 342])
+    @pytest.mark.parametrize("verb", ["show", "open", "delete"])
+    @pytest.mark.parametrize("there", [False, True], ids=["nothing", "another"])
+    def test_a_key_may_look_like_a_uri(self, run: Run, asked: Callable[..., Asked], verb: str, there: bool) -> None:
+        key = "s3://kbfleet-sakura-0123456789/a.md"
+        looks = [details(document("a.md"))] if there else [NO_DOCUMENT, details(document(key))]
+        requests = asked(*looks, *answers_to(verb, key))
+        result = run(verb, "acme", key, *(["--yes"] if verb == "delete" else []))
+        assert result.exit_code == 0, result.output
+        assert keys_in(requests[0][1]) == "a.md"
+        assert {keys_in(path) for _, path in requests[1:]} == {key}
+
+    def test_a_document_of_another_bucket_is_none_of_this_tenants(self, run: Run, asked: Callable[..., Asked]) -> None:
+        requests = asked(details(document("a.md")), NO_DOCUMENT)
+        assert run("delete", "acme", "s3://kbfleet-sakura-0123456789/a.md", "--yes").exit_code == 2
+        assert [(method, keys_in(path)) for method, path in requests] == [
+            ("GET", "a.md"),
+            ("DELETE", "s3://kbfleet-sakura-0123456789/a.md"),
+        ]
+
+    @pytest.mark.parametrize("key", ["", "x" * 1_025, "規" * 342, f"s3://b/{'x' * 1_025}"])
     def test_what_can_be_no_key_asks_nobody(self, run: Run, key: str) -> None:
         assert run("show", "acme", key).exit_code == 2
 

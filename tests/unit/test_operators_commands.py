@@ -6,6 +6,7 @@ import json
 import unicodedata
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -13,7 +14,7 @@ from typer.testing import CliRunner, Result
 import cli.main
 from cli.dead_letter_queues import QUEUES
 from cli.dead_letters import DeadLetters, Waiting
-from cli.fleet_api import FleetApi
+from cli.fleet_api import FleetApi, Refused
 from cli.fleet_stack import FleetStack
 from kbfleet.contracts.document_listing import DocumentBody, DocumentsBody
 from kbfleet.contracts.documents import DocumentTraceBody, HopBody
@@ -80,6 +81,8 @@ class TestWhy:
             return self.traced(HopBody(hop=HopName.OBJECT, verdict=Verdict.PASSED, finding="There.", advice=""))()
 
         monkeypatch.setattr(FleetApi, "why", why)
+        no_document = Refused(404, "DocumentNotFound", "No document.")
+        monkeypatch.setattr(FleetApi, "document", Mock(side_effect=no_document))
         assert run("why", "acme", "s3://kbfleet-acme-0123456789/handbook/a b.pdf").exit_code == 0
         assert sent == [("acme", "handbook/a b.pdf")]
 
