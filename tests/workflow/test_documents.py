@@ -6,13 +6,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
+from typer.testing import CliRunner
 
+import cli.main
 from bedrock_emulator import Quotas
+from cli.fleet_api import FleetApi
 from kbfleet.domain.document_names import document_id
 from tests.support.api_requests import queried
+from tests.support.hostile_keys import HOSTILE_KEYS
 from tests.support.tenant_lives import Lives, sample
+from tests.support.verified_fleet import Bends, VirtualFleetApi
 from tests.support.virtual_fleet import (
     FIRST_DOCUMENT,
     RARE_SCHEDULE_SECONDS,
@@ -140,3 +146,38 @@ def test_what_is_deleted_while_a_job_runs_ends_as_the_bucket_has_it(lives: Lives
     lives.sync("acme")
     assert listed(lives).get("tents.md") == ("ANSWERED_FROM" if again else None)
     assert is_answered_from(lives, "tents.md") is again
+
+
+@pytest.mark.timeout(300)
+def test_each_key_is_listed_shown_opened_and_erased_as_exactly_the_one_that_is_meant(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the API, through the real functions, and by the command line."""
+    s3, bucket = lives.client("s3"), lives.bucket("acme")
+    for number, key in enumerate(HOSTILE_KEYS):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"older")
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x" * (number + 1))
+    api = VirtualFleetApi("https://api.example.com", None, fleet=lives.fleet, bends=Bends())  # type: ignore[arg-type]
+    monkeypatch.setattr(FleetApi, "of_stack", lambda *_: api)
+    monkeypatch.setattr(lives.fleet.timeline, "run_for", lambda _: None)  # syncs of so many would take minutes
+
+    def run(*words: str) -> Any:
+        result = CliRunner().invoke(cli.main.app, ["documents", *words])
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    def keys() -> set[str]:
+        return {each["key"] for each in run("list", "acme", "--json")["documents"]}
+
+    others = keys() - {*HOSTILE_KEYS}
+    assert others == {FIRST_DOCUMENT, "tents.md"}
+    for number, key in enumerate(HOSTILE_KEYS):
+        shown = run("show", "--json", "--", "acme", key)
+        assert (shown["key"], shown["size"], shown["id"]) == (key, number + 1, document_id(key))
+        opened = urlsplit(run("open", "--json", "--", "acme", key)["url"])
+        assert unquote(opened.path.removeprefix("/")) == key
+        erased = run("delete", "--all-versions", "--yes", "--json", "--", "acme", key)
+        assert (erased["document"]["key"], erased["versions_removed"], erased["complete"]) == (key, 2, True)
+    assert keys() == others
+    left = s3.list_object_versions(Bucket=bucket)
+    assert {each["Key"] for each in (*left["Versions"], *left.get("DeleteMarkers", ()))} == others
