@@ -12,6 +12,7 @@ from rich.console import Console
 
 from benchmarks import emulator as emulator_benchmark
 from benchmarks import growth as growth_benchmark
+from benchmarks import listing as listing_benchmark
 from benchmarks import uploads as uploads_benchmark
 from benchmarks import watching as watching_benchmark
 from benchmarks.asking import load as load_benchmark
@@ -131,6 +132,16 @@ def uploads(
     with console.status("") as status:
         measured = uploads_benchmark.measure(uploads_benchmark.Scale(files), status.update)
     _exit(show("Uploads", measured, console))
+
+
+@app.command()
+def listing(
+    number: Annotated[int, typer.Option(help="Of the tenant.")] = listing_benchmark.Scale.documents,
+) -> None:
+    """`kbfleet documents` on a local AWS: a long list, page by page."""
+    with console.status("") as status:
+        measured = listing_benchmark.measure(listing_benchmark.Scale(number), status.update)
+    _exit(show("Listing documents", measured, console))
 
 
 def _watching() -> bool:

@@ -28,6 +28,7 @@ NAMES = (
     "role_boundaries",
     "batch_deletes",
     "version_lists",
+    "object_arns",
     "subscription_filters",
     "alarms",
     "throttled_functions",

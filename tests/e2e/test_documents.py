@@ -46,7 +46,7 @@ def api(demo: Demo, session: boto3.Session, kbfleet: KbFleet) -> FleetApi:
 def bucket(demo: Demo, session: boto3.Session, api: FleetApi) -> Iterator[Any]:
     """The tenant's bucket, as whoever may do all with it."""
     s3 = session.resource("s3", endpoint_url=demo.configuration.aws_url)
-    bucket = s3.Bucket(api.tenant(TENANT).bucket_name)
+    bucket = s3.Bucket(str(api.tenant(TENANT).bucket_name))
     yield bucket
     for page in bucket.meta.client.get_paginator("list_object_versions").paginate(Bucket=bucket.name):
         for batch in batches([*page.get("Versions", ()), *page.get("DeleteMarkers", ())]):

@@ -4,6 +4,7 @@ answers rest on."""
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -146,6 +147,29 @@ def test_what_is_deleted_while_a_job_runs_ends_as_the_bucket_has_it(lives: Lives
     lives.sync("acme")
     assert listed(lives).get("tents.md") == ("ANSWERED_FROM" if again else None)
     assert is_answered_from(lives, "tents.md") is again
+
+
+def test_a_page_costs_as_many_calls_however_many_documents_there_are(lives: Lives) -> None:
+    s3, bucket = lives.client("s3"), lives.bucket("acme")
+    for number in range(350):
+        s3.put_object(Bucket=bucket, Key=f"page {number:03}.md", Body=b"older")
+        s3.put_object(Bucket=bucket, Key=f"page {number:03}.md", Body=b"# A page")
+    query: dict[str, str] = {"limit": "100"}
+    pages: list[int] = []
+    while True:
+        before = len(lives.fleet.calls.made)
+        body = lives.api("get_documents", "acme", **queried(**query))
+        pages.append(len(body["documents"]))
+        made = Counter(call.operation for call in lives.fleet.calls.made[before:])
+        assert made["ListObjectVersions"] == 1
+        assert made["ListObjectsV2"] <= 1
+        assert made["GetKnowledgeBaseDocuments"] <= 2
+        assert made.total() <= 8, made
+        if body["next_token"] is None:
+            break
+        query["next_token"] = body["next_token"]
+    assert sum(pages) == 352
+    assert len(pages) <= 5
 
 
 @pytest.mark.timeout(300)
