@@ -13,16 +13,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import boto3
 import jwt
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from cryptography.hazmat.primitives import serialization
 from hypothesis import strategies as st
 
 from cli.fleet_api import FleetApi, Refused
 from kbfleet.domain.document_names import document_id
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.document_pages import DocumentList, ListPlace
+from kbfleet.domain.document_status import DocumentStatus
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.tenant_status import TenantStatus
 from local import deployment
 from local.identity_provider import IdentityProvider
@@ -220,6 +225,7 @@ def attempts(fleet: Fleet) -> st.SearchStrategy[Attempt]:
         _by_header(fleet),
         _by_session(fleet),
         _by_link(fleet),
+        _by_document(fleet),
         _by_filter(fleet),
         _by_claim(fleet),
         _by_forgery(fleet),
@@ -320,7 +326,9 @@ def _by_path(draw: st.DrawFn, fleet: Fleet) -> Attempt:
                 f"/tenants/{alike}/jobs",
                 f"/tenants/{alike}/documents",
                 f"/tenants/{alike}/documents/{document_id('house.md')}",
+                f"/tenants/{alike}/documents/{document_id('house.md')}?all_versions=true",
                 f"/tenants/{alike}/documents/{document_id('house.md')}/link",
+                f"/tenants/{alike}/uploads/batch",
                 f"/tenants/{ATTACKER}/documents/{document_id(f'../{victim}/house.md')}/link",
                 f"/documents/link/../../tenants/{alike}/documents",
                 f"//tenants/{alike}/ask",
@@ -426,6 +434,34 @@ def _by_link(draw: st.DrawFn, fleet: Fleet) -> Attempt:
         )
     )
     return _request(fleet, "a link", {"uri": uri, "ticket": ticket}, path="/documents/link", forged=True)
+
+
+@st.composite
+def _by_document(draw: st.DrawFn, fleet: Fleet) -> Attempt:
+    """A back end asks for the attacker with what is another tenant's: a place in its list, a key, a bucket."""
+    victim = draw(_VICTIMS)
+    theirs = fleet.cited[victim]["uri"]
+    listed: dict[str, Any] = draw(st.sampled_from([{}, {"status": DocumentStatus.LEFT_OUT}, {"prefix": "house"}]))
+    after = draw(st.sampled_from([None, "a", "house.md", "\uffff"]))
+    token = ListPlace(DocumentList(Life(TenantId(victim)), **listed), after=after).token
+    query = urlencode({**listed, "next_token": token})
+    key = draw(st.sampled_from([theirs, theirs.removeprefix("s3:/"), f"../{theirs.removeprefix('s3://')}"]))
+    document = f"/tenants/{ATTACKER}/documents/{document_id(key)}"
+    method, path = draw(
+        st.sampled_from(
+            [
+                ("GET", f"/tenants/{ATTACKER}/documents?{query}"),
+                ("GET", document),
+                ("GET", f"{document}/link"),
+                ("DELETE", document),
+                ("DELETE", f"{document}?all_versions=true"),
+            ]
+        )
+    )
+    request = AWSRequest(method, f"{fleet.outputs['ApiUrl']}{path}", headers={"Content-Type": "application/json"})
+    credentials = Credentials(ACCESS_KEY, fleet.configuration.secret_key)
+    SigV4Auth(credentials, "execute-api", fleet.configuration.region).add_auth(request)
+    return Attempt("another's document", method, path, tuple(request.headers.items()), b"", forged=True)
 
 
 @st.composite

@@ -429,6 +429,27 @@ def test_killed_at_any_request_and_repeated_it_sends_only_what_is_missing(
         assert world.sent == []
 
 
+@pytest.mark.parametrize("after", [False, True], ids=["before it counts", "after it counts"])
+def test_killed_at_each_request_in_turn_it_goes_on(tmp_path: Path, after: bool) -> None:
+    files = {f"part {number % 3}/{number:02}.md": b"# %d" % number for number in range(12)}
+    beside = {f"{name}.metadata.json": b'{"metadataAttributes":{"year":2026}}' for name in list(files)[::2]}
+    folder, killed_at, ended = write(tmp_path, files | beside), 0, False
+    while not ended:
+        world = FolderUploads()
+        world.killed_at, world.killed_after = killed_at, after
+        try:
+            run(world, folder)
+            ended = True
+        except Killed:
+            missing = sorted(set(files) - set(world.documents))
+            world.revived()
+            run(world, folder)
+            assert sorted(world.sent) == missing
+        assert world.held == files | beside
+        killed_at += 1
+    assert killed_at == len(files) + 6 + 1  # each document, each call for forms of two of them, and nothing behind
+
+
 def test_whoever_stops_it_is_told_how_it_goes_on(
     world: FolderUploads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
