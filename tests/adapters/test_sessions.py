@@ -123,6 +123,22 @@ TICKETS = SignedTickets(lambda: "k" * 64)
 URI = "s3://kbfleet-acme-0123456789/規程/保証.pdf"
 
 
+def other_writings(signed: str) -> list[str]:
+    """Of the same signature: padded, and with bits that base64 has no use for."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    last = alphabet.index(signed[-1])
+    return [f"{signed}=", f"{signed}==", *(signed[:-1] + alphabet[last + bits] for bits in (1, 2, 3))]
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_a_session_and_a_ticket_have_one_writing_each(number: int) -> None:
+    session, ticket = SESSIONS.issue("conversation-1", MINA, FIRST), TICKETS.issue(URI, MINA, FIRST)
+    with pytest.raises(SessionRefused):
+        SESSIONS.conversation(other_writings(session)[number], MINA, FIRST)
+    with pytest.raises(TicketRefused):
+        TICKETS.require(other_writings(ticket)[number], URI, MINA, FIRST)
+
+
 class TestTickets:
     def test_it_opens_that_document_to_that_asker(self) -> None:
         TICKETS.require(TICKETS.issue(URI, MINA, FIRST), URI, MINA, FIRST)

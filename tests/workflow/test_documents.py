@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +19,7 @@ from bedrock_emulator import Quotas
 from cli.fleet_api import FleetApi
 from kbfleet.domain.document_names import document_id
 from tests.support.api_requests import queried
+from tests.support.aws_calls import Call, Moment
 from tests.support.hostile_keys import HOSTILE_KEYS
 from tests.support.tenant_lives import Lives, sample
 from tests.support.verified_fleet import Bends, VirtualFleetApi
@@ -28,6 +31,7 @@ from tests.support.virtual_fleet import (
     virtual_fleet,
 )
 
+STORES = ["S3_VECTORS", "OPENSEARCH_SERVERLESS", "MANAGED"]
 TENTS = "A tent is rented for three days at least."
 
 
@@ -40,8 +44,14 @@ def fleet() -> Iterator[VirtualFleet]:
 
 
 @pytest.fixture
-def lives(fleet: VirtualFleet) -> Lives:
-    lives = Lives(fleet, "S3_VECTORS")
+def store() -> str:
+    """What does not depend on it is tried on one; the others are named where it might."""
+    return "S3_VECTORS"
+
+
+@pytest.fixture
+def lives(fleet: VirtualFleet, store: str) -> Lives:
+    lives = Lives(fleet, store)
     lives.provisioned("acme")
     fleet.timeline.run_for(600)
     lives.upload("acme", "tents.md", TENTS)
@@ -114,6 +124,7 @@ def test_one_that_fails_is_left_out_and_why(lives: Lives) -> None:
     assert listed(lives) == {FIRST_DOCUMENT: "ANSWERED_FROM", "tents.md": "ANSWERED_FROM", "prices.md": "LEFT_OUT"}
 
 
+@pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize("query", [{}, {"all_versions": "true"}], ids=["deleted", "erased"])
 def test_a_deleted_document_is_listed_as_that_until_it_is_in_no_answer(lives: Lives, query: dict[str, str]) -> None:
     lives.fleet.timeline.run_for(5)
@@ -131,6 +142,7 @@ def test_a_deleted_document_is_listed_as_that_until_it_is_in_no_answer(lives: Li
         assert lives.api("get_document", "acme", **one)["status"] == "GONE"
 
 
+@pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize("again", [False, True], ids=["deleted", "deleted and uploaded again"])
 def test_what_is_deleted_while_a_job_runs_ends_as_the_bucket_has_it(lives: Lives, again: bool) -> None:
     lives.upload("acme", "sledges.md", "A sledge is rented by the hour.")
@@ -147,6 +159,68 @@ def test_what_is_deleted_while_a_job_runs_ends_as_the_bucket_has_it(lives: Lives
     lives.sync("acme")
     assert listed(lives).get("tents.md") == ("ANSWERED_FROM" if again else None)
     assert is_answered_from(lives, "tents.md") is again
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("query", [{}, {"all_versions": "true"}], ids=["deleted", "erased"])
+def test_what_is_uploaded_while_it_is_deleted_ends_as_the_bucket_has_it(
+    lives: Lives, store: str, query: dict[str, str]
+) -> None:
+    """The upload comes before one call after the other of S3 that the deletion makes; on stores that are like the first
+    one, before some of them. What is answered from in the end is what the bucket holds; and an upload behind the
+    deletion's own mark is there."""
+    s3, of_the_document = lives.client("s3"), {"Bucket": lives.bucket("acme"), "Key": "tents.md"}
+    kept: list[bool] = []
+    for point in count(step=1 if store == STORES[0] else 5):
+        text = f"A tent is rented for {point + 10} days at least."
+        lives.upload("acme", "tents.md", f"{text} Or more.")
+        at = Upload(lives, point, text)
+        with lives.fleet.disturbed(at):
+            deleted(lives, "tents.md", **query)
+        if not at.done:
+            break
+        lives.fleet.timeline.run_for(5)
+        lives.sync("acme")
+        try:
+            held = s3.get_object(**of_the_document)["Body"].read().decode()
+        except s3.exceptions.NoSuchKey:
+            held = None
+        kept.append(held is not None)
+        assert held in {None, text}
+        assert listed(lives).get("tents.md") == ("ANSWERED_FROM" if held else None)
+        assert cited_text(lives, "tents.md") == held
+    assert kept.index(True) > 0  # what comes first is deleted with the rest
+    assert all(kept[kept.index(True) :])
+
+
+@dataclass
+class Upload:
+    """Puts the document there before one of the calls of S3 that go on, once."""
+
+    lives: Lives
+    point: int
+    text: str
+    done: bool = False
+    _seen: int = 0
+
+    def __call__(self, call: Call, moment: Moment) -> None:
+        if call.service != "s3" or moment is not Moment.BEFORE or self.done:
+            return
+        self._seen += 1
+        if self._seen > self.point:
+            self.done = True
+            self.lives.upload("acme", "tents.md", self.text)
+
+
+def cited_text(lives: Lives, key: str) -> str | None:
+    """What an answer cites of a document."""
+    request = sample("ask", "acme") | {"body": json.dumps({"question": "How long is a tent rented?"})}
+    answer = json.loads(lives.fleet.invoke("AskFunction", request)["body"])
+    passages = {
+        each["passage"] for citation in answer["citations"] for each in citation["sources"] if each["document"] == key
+    }
+    return next(iter(passages), None)
 
 
 def test_a_page_costs_as_many_calls_however_many_documents_there_are(lives: Lives) -> None:

@@ -6,7 +6,8 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from itsdangerous import BadData, URLSafeTimedSerializer
+from itsdangerous import BadData, BadSignature, URLSafeTimedSerializer
+from itsdangerous.encoding import base64_decode, base64_encode
 
 from kbfleet.domain.errors import SessionRefused, TicketRefused
 
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
 LIFETIME = timedelta(hours=24)
 """A conversation that Bedrock keeps cannot last longer. Source: AWS documentation, RetrieveAndGenerate, sessionId."""
+
+
+def _read(serializer: URLSafeTimedSerializer, signed: str) -> object:
+    """What was signed. Raises: BadData, also for another writing of what was issued: base64 takes padding, and has bits
+    without a meaning at its end."""
+    read: object = serializer.loads(signed, max_age=int(LIFETIME.total_seconds()))
+    if any(base64_encode(base64_decode(part)).decode() != part for part in signed.split(".")):
+        raise BadSignature("It was issued in another writing.")
+    return read
 
 
 class SignedSessions:
@@ -35,7 +45,7 @@ class SignedSessions:
 
     def conversation(self, session: str, asker: Asker, life: Life) -> str:
         try:
-            return str(self._serializer(asker, life).loads(session, max_age=int(LIFETIME.total_seconds())))
+            return str(_read(self._serializer(asker, life), session))
         except BadData:
             raise SessionRefused from None
 
@@ -62,7 +72,7 @@ class SignedTickets:
 
     def require(self, ticket: str, uri: str, asker: Asker, life: Life) -> None:
         try:
-            self._serializer(uri, asker, life).loads(ticket, max_age=int(LIFETIME.total_seconds()))
+            _read(self._serializer(uri, asker, life), ticket)
         except BadData:
             raise TicketRefused from None
 
