@@ -257,6 +257,11 @@ def _also_there(body: DocumentDetailsBody) -> Iterator[str]:
             f"[yellow]![/] {literal(other)}, in Unicode form {form_of(other)}, is there, too: it looks the same, and "
             "both are answered from."
         )
+    for stray in body.stray_metadata:
+        yield (
+            f"[yellow]![/] {literal(stray)}, in Unicode form {form_of(stray)}, looks like its metadata file, and "
+            "Bedrock does not read it. Upload the document anew with both files in one folder."
+        )
 
 
 @app.command("open")

@@ -250,6 +250,17 @@ class TestOneDocument:
         assert send("get_document", composed)[1]["also_there"] == [decomposed]
         assert send("get_document", decomposed)[1]["also_there"] == [composed]
 
+    def test_a_metadata_file_in_the_other_form_is_told_unless_it_is_anothers(self, send: Send, fleet: Fleet) -> None:
+        fleet.add(ACME)
+        composed, decomposed = (unicodedata.normalize(form, "ガイド.md") for form in ("NFC", "NFD"))
+        put(fleet, composed)
+        put(fleet, f"{decomposed}.metadata.json")
+        for asked in (composed, decomposed):
+            _, body = send("get_document", asked)
+            assert (body["key"], body["stray_metadata"]) == (composed, [f"{decomposed}.metadata.json"])
+        put(fleet, decomposed)
+        assert send("get_document", composed)[1]["stray_metadata"] == []
+
     @pytest.mark.parametrize("request_", ["get_document", "delete_document", "get_link"])
     def test_what_is_not_there_is_not_found_and_another_tenants_is_not(
         self, send: Send, fleet: Fleet, request_: str

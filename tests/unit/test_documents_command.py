@@ -226,6 +226,12 @@ class TestOneDocument:
         )
         assert "in Unicode form NFD, is there, too" in run("show", "acme", composed).stdout
 
+    def test_a_metadata_file_that_only_looks_like_its_own_is_told(self, run: Run, asked: Callable[..., Asked]) -> None:
+        composed, decomposed = (unicodedata.normalize(form, "ガ.md") for form in ("NFC", "NFD"))
+        asked(details(document(composed, stray_metadata=(f"{decomposed}.metadata.json",))))
+        said = " ".join(run("show", "acme", composed).stdout.split())
+        assert f"{decomposed}.metadata.json, in Unicode form NFD, looks like its metadata file" in said
+
 
 class TestDeleting:
     def test_nobody_who_says_nothing_deletes(self, run: Run, asked: Callable[..., Asked]) -> None:

@@ -102,14 +102,22 @@ class DocumentsBody(Contract):
 
 class DocumentDetailsBody(DocumentBody):
     """`metadata` are its attributes, as its metadata file has them; `null` where there is none, or it cannot be read.
-    `also_there` are keys that look the same, under which there is a document, too: each is answered from."""
+    `also_there` are keys that look the same, under which there is a document, too: each is answered from.
+    `stray_metadata` are keys of metadata files that look like its own and are no document's: Bedrock reads them for
+    none."""
 
     metadata: dict[str, Any] | None
     also_there: tuple[str, ...]
+    stray_metadata: tuple[str, ...] = ()
 
     @classmethod
     def with_attributes(cls, document: TenantDocument, content: bytes | None) -> Self:
-        return cls(**_fields(document), metadata=_attributes(content), also_there=document.also_there)
+        return cls(
+            **_fields(document),
+            metadata=_attributes(content),
+            also_there=document.also_there,
+            stray_metadata=document.stray_metadata,
+        )
 
 
 def _attributes(content: bytes | None) -> dict[str, Any] | None:

@@ -98,6 +98,7 @@ class TenantDocument:
         entry: `None` where nobody has looked into the bucket.
         failure: the entry in the list of documents that fail, if it is about the document as it is now.
         also_there: other keys that look the same, under which there is a document, too.
+        stray_metadata: keys of metadata files that look like this document's, and are no document's.
     """
 
     uri: str
@@ -106,6 +107,7 @@ class TenantDocument:
     entry: BucketEntry | None = None
     failure: FailedDocument | None = None
     also_there: tuple[str, ...] = ()
+    stray_metadata: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

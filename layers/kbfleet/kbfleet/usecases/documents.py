@@ -35,7 +35,7 @@ from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.uploads import METADATA_SUFFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from kbfleet.domain.answer import Asker
@@ -176,19 +176,21 @@ class TenantDocuments:
         bucket = self.names.bucket(tenant.this_life)
         others = other_spellings(key)
         try:
-            there = self.bucket_contents.objects(bucket, others) if others and _names_a_document(key) else {}
+            there = self._looking_the_same(bucket, key, others)
             also = tuple(each for each in others if each in there)
             entry = self._entry(bucket, key)
             if (entry is None or entry.deleted) and also and not exactly:
                 key, *more = also
                 also, entry = tuple(more), self._entry(bucket, key)
+            beside = (f"{each}{METADATA_SUFFIX}" for each in other_spellings(key) if each not in there)
+            stray = tuple(each for each in beside if each in there)
         except ResourceMissing as error:
             if tenant.status in _NOT_YET_OR_NO_MORE:
                 raise _not_found(tenant_id) from error
             raise BucketGone.of(tenant_id) from error
         if entry is not None:
             (document,) = self._known(tenant, self._index(tenant), bucket, [entry])
-            return replace(document, also_there=also)
+            return replace(document, also_there=also, stray_metadata=stray)
         # Nothing is left of it in the bucket: it may be answered from all the same.
         uri = f"s3://{bucket}/{key}"
         ingested = self._asked(tenant, bucket, [uri]).get(uri)
@@ -196,6 +198,13 @@ class TenantDocuments:
         if state is None or state.status is DocumentStatus.GONE:
             raise _not_found(tenant_id, key, also)
         return TenantDocument(uri, key, state, also_there=also)
+
+    def _looking_the_same(self, bucket: str, key: str, others: Sequence[str]) -> Collection[str]:
+        """What is there of these names that look the same as a document's, and of metadata files beside them."""
+        if not others or not _names_a_document(key):
+            return ()
+        beside = [f"{each}{METADATA_SUFFIX}" for each in (key, *others)]
+        return self.bucket_contents.objects(bucket, [*others, *beside])
 
     def _entry(self, bucket: str, key: str) -> BucketEntry | None:
         if not _names_a_document(key):
